@@ -1,0 +1,172 @@
+//! What a host needs of a place that keeps events, whoever implements it.
+//!
+//! [`Engine`](crate::engine::Engine) implements these traits over any [`Storage`](crate::storage::Storage); a database with
+//! indexes of its own would implement them directly. Hosts know nothing else.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use thiserror::Error;
+
+use crate::batch::Batch;
+use crate::event::{Event, Timestamp, Uuid};
+use crate::query::{Position, Query};
+
+/// The writing half: one owner, one thread.
+pub trait Repository: Send {
+    /// Stores a group of batches with as few syncs as possible, and gives a receipt for each, in their order.
+    ///
+    /// Events get the next sequence numbers in order of batches and of events within. An event whose client id is already
+    /// held, or came earlier in the same group, is a duplicate: acknowledged, not stored again. When this returns `Ok`, all
+    /// of the group is as durable as the storage promises and every later [`snapshot`](Self::snapshot) shows it.
+    ///
+    /// `now` is the wall clock; it goes into generated ids and nowhere else.
+    ///
+    /// # Errors
+    ///
+    /// None of the group is acknowledged. The variant of [`CommitError`] says what that means for what may be stored.
+    fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError>;
+
+    /// Does a bounded amount of housekeeping (about `budget` events' worth: merging, sealing, cutting the log) and says
+    /// whether more is waiting. To be called after commits and when idle; never needed for correctness.
+    ///
+    /// # Errors
+    ///
+    /// As for [`commit`](Self::commit); what was readable stays readable.
+    fn maintain(&mut self, budget: u32) -> Result<Housekeeping, CommitError>;
+
+    /// What is stored at this moment, for readers to keep as long as they like. Cheap.
+    fn snapshot(&self) -> Arc<dyn Snapshot>;
+}
+
+/// What became of one [`Batch`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Sequence number of the first event that was stored anew; the others follow without gaps. Meaningless if `stored` is 0.
+    pub first_seq: u64,
+    /// Events stored anew.
+    pub stored: u32,
+    /// Events that were there already: their index in the batch and the sequence number of the first.
+    pub duplicates: Box<[Duplicate]>,
+    /// The id that the first event stored anew was given, if it brought none of its own.
+    pub generated_id: Option<Uuid>,
+}
+
+/// An event that was stored before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Its index in the batch.
+    pub index: u32,
+    /// The sequence number under which it is stored.
+    pub seq: u64,
+}
+
+/// Whether [`Repository::maintain`] wants to be called again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Housekeeping {
+    /// Nothing to do until the next commit.
+    Idle,
+    /// There is more to do.
+    Pending,
+}
+
+/// Why a commit failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommitError {
+    /// No room; nothing was stored, and a later try may succeed.
+    #[error("storage is full: {0}")]
+    Full(String),
+    /// The storage failed in a way that leaves open what is stored. The repository accepts nothing more until it is opened anew;
+    /// reads go on.
+    #[error("storage failed, outcome unknown: {0}")]
+    Latched(String),
+}
+
+/// The reading half: everything that was stored when it was taken, and nothing that came later.
+pub trait Snapshot: Send + Sync {
+    /// Figures about the whole.
+    fn stats(&self) -> Stats;
+
+    /// Hands the event with this id to `sink`, if there is one; the answer says whether there was.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the storage cannot give back what it holds.
+    fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError>;
+
+    /// Begins a query. The run keeps the snapshot alive and may be dropped at any point.
+    fn find(self: Arc<Self>, query: &Query) -> Box<dyn Find>;
+}
+
+/// A query under way: a state machine that does a bounded amount of work a call.
+///
+/// Call [`poll_head`](Self::poll_head) until it gives the head, then [`poll_events`](Self::poll_events) until it says
+/// [`FindStep::Done`].
+pub trait Find: Send {
+    /// Finds out what has to be known before the first event is sent. Examines about `budget` events at most; `None` means
+    /// that it wants to be called again.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; the run is of no further use.
+    fn poll_head(&mut self, budget: u32) -> Result<Option<FindHead>, ReadError>;
+
+    /// Hands matching events to `sink` in the order of the query, until `sink` says [`Flow::Stop`] (it has taken the event; the
+    /// run goes on behind it), about `budget` events were examined, or none is left.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; the run is of no further use.
+    fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<FindStep, ReadError>;
+}
+
+/// What is known before the first event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FindHead {
+    /// Where the next page begins (behind this position), if the query has a limit and there is more than that.
+    pub next: Option<Position>,
+}
+
+/// Whether [`Find::poll_events`] shall hand over more in this call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    More,
+    /// Return after this event.
+    Stop,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindStep {
+    /// Call again.
+    Pending,
+    /// Every matching event was handed over.
+    Done,
+}
+
+/// Why stored events could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// The storage reported an error.
+    #[error("storage could not be read: {0}")]
+    Storage(String),
+    /// What the storage gave back is not what was written.
+    #[error("stored data is damaged: {0}")]
+    Damaged(String),
+}
+
+/// Figures about a [`Snapshot`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Events stored.
+    pub events: u64,
+    /// Bytes that they take, with their indexes.
+    pub bytes: u64,
+    /// Immutable parts that a query may have to visit.
+    pub segments: u64,
+    /// The highest sequence number, 0 while there is none.
+    pub last_seq: u64,
+}

@@ -1,0 +1,1 @@
+//! A naive model of the whole, for tests to compare with.
