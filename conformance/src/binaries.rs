@@ -1,0 +1,68 @@
+//! Where the programs under test are, and how they get there.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::subjects::SUBJECTS;
+
+/// Names the folder of programs that are to be examined, whoever built them.
+pub const BIN_DIR_VARIABLE: &str = "ARGUS_BIN_DIR";
+
+/// The folder of the programs under test: [`BIN_DIR_VARIABLE`], or where cargo has put the program that is running now.
+///
+/// # Errors
+///
+/// A message if this program's own place cannot be found out.
+pub fn folder() -> Result<PathBuf, String> {
+    if let Some(folder) = std::env::var_os(BIN_DIR_VARIABLE) {
+        return Ok(PathBuf::from(folder));
+    }
+    let program = std::env::current_exe().map_err(|error| format!("where this program is: {error}"))?;
+    let folder = program.parent().ok_or("this program lies in no folder")?;
+    // cargo puts programs into the profile's folder and tests into `deps` below it.
+    let folder = if folder.file_name() == Some(OsStr::new("deps")) { folder.parent() } else { Some(folder) };
+    folder.map(Path::to_owned).ok_or_else(|| "this program lies in no folder of a profile".to_owned())
+}
+
+/// The command that builds all programs under test into `folder`.
+#[must_use]
+pub fn build_command(folder: &Path) -> Vec<String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = vec![cargo, "build".to_owned(), "--bins".to_owned()];
+    let mut packages: Vec<&str> = SUBJECTS.iter().map(|subject| subject.package).collect();
+    packages.dedup();
+    for package in packages {
+        command.extend(["-p".to_owned(), package.to_owned()]);
+    }
+    // The profile `dev` is the one whose folder has another name.
+    match folder.file_name().and_then(OsStr::to_str) {
+        None | Some("debug") => {}
+        Some(profile) => command.extend(["--profile".to_owned(), profile.to_owned()]),
+    }
+    if let Some(target) = folder.parent() {
+        command.extend(["--target-dir".to_owned(), target.display().to_string()]);
+    }
+    command
+}
+
+/// Brings the programs in `folder` up to date, so that nothing old is examined. Does nothing where [`BIN_DIR_VARIABLE`] names a
+/// folder: what lies there is what is wanted.
+///
+/// # Errors
+///
+/// A message if the build fails.
+pub fn build(folder: &Path) -> Result<(), String> {
+    if std::env::var_os(BIN_DIR_VARIABLE).is_some() {
+        return Ok(());
+    }
+    let command = build_command(folder);
+    let (program, arguments) = command.split_first().ok_or("no command to build with")?;
+    eprintln!("argus-conformance: building the programs under test: {}", command.join(" "));
+    let status = Command::new(program)
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .map_err(|error| format!("{program}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", command.join(" "))) }
+}

@@ -1,0 +1,288 @@
+//! `GET /events`: conditions on payloads.
+
+use serde_json::{Value, json};
+
+use crate::case::{Case, cases};
+use crate::check_eq;
+use crate::context::{Context, Server};
+use crate::failure::{Failure, Outcome};
+
+pub(super) const CASES: &[Case] = cases!["filter";
+    "GET /events": [
+        string_equals_by_bytes, number_equals_by_value, number_equals_beyond_floats, literals, number_and_its_text, nested_path,
+        array_matches_if_any_element_does, array_of_objects, greater_and_less, greater_and_less_beyond_floats,
+        greater_and_less_of_strings, not_equal_is_the_opposite, exists, prefix, contains, same_filter_twice_means_both,
+        range_of_a_number, encoded_brackets, unknown_operator, malformed_operator, empty_name_in_path, exists_needs_a_truth_value,
+        names_with_unicode, escapes_do_not_hide_a_value, objects_equal_nothing, payload_that_is_no_object, filter_with_type_and_time,
+    ],
+];
+
+/// A server with one event for each payload, its `n` in the order of the list.
+fn with(ctx: &Context<'_>, payloads: &[&str]) -> Result<Server, Failure> {
+    let server = ctx.empty()?;
+    let lines: String = payloads
+        .iter()
+        .enumerate()
+        .map(|(n, payload)| {
+            format!("{{\"id\":\"{n}\",\"event_type\":\"t\",\"timestamp\":{n},\"payload\":{payload}}}\n")
+        })
+        .collect();
+    server.submit_lines(lines)?.expect(201)?;
+    Ok(server)
+}
+
+/// Requires exactly these of the payloads, by their place in the list, to match.
+fn expect(server: &Server, query: &str, matching: &[usize]) -> Outcome {
+    let found: Vec<Value> = server.find(query)?.iter().map(|event| event["id"].clone()).collect();
+    let expected: Vec<Value> = matching.iter().map(|n| json!(n.to_string())).collect();
+    check_eq!(found, expected, "which payloads match {query}");
+    Ok(())
+}
+
+fn string_equals_by_bytes(ctx: &Context<'_>) -> Outcome {
+    let server = with(
+        ctx,
+        &[
+            r#"{"a":"x"}"#,
+            r#"{"a":"X"}"#,
+            r#"{"a":"x "}"#,
+            r#"{"a":""}"#,
+            r#"{"b":"x"}"#,
+            r#"{"a":"é"}"#,
+            r#"{"a":"e\u0301"}"#,
+        ],
+    )?;
+    expect(&server, "payload.a=x", &[0])?;
+    expect(&server, "payload.a=x+", &[2])?;
+    expect(&server, "payload.a=", &[3])?;
+    expect(&server, "payload.a=%C3%A9", &[5])
+}
+
+fn number_equals_by_value(ctx: &Context<'_>) -> Outcome {
+    let server = with(
+        ctx,
+        &[
+            r#"{"a":1}"#,
+            r#"{"a":1.0}"#,
+            r#"{"a":10e-1}"#,
+            r#"{"a":0.1e1}"#,
+            r#"{"a":2}"#,
+            r#"{"a":-1}"#,
+            r#"{"a":1.0000000000000000000001}"#,
+        ],
+    )?;
+    for form in ["1", "1.0", "1.000", "1e0", "10E-1", "0.01e%2B2"] {
+        expect(&server, &format!("payload.a={form}"), &[0, 1, 2, 3])?;
+    }
+    expect(&server, "payload.a=-1", &[5])
+}
+
+fn number_equals_beyond_floats(ctx: &Context<'_>) -> Outcome {
+    let server = with(
+        ctx,
+        &[
+            r#"{"a":9007199254740993}"#,
+            r#"{"a":9007199254740992}"#,
+            r#"{"a":1e400}"#,
+            r#"{"a":1e401}"#,
+            r#"{"a":0.1}"#,
+            r#"{"a":0.1000000000000000055511151231257827}"#,
+            r#"{"a":-0.0}"#,
+            r#"{"a":0}"#,
+        ],
+    )?;
+    expect(&server, "payload.a=9007199254740993", &[0])?;
+    expect(&server, "payload.a=1e400", &[2])?;
+    expect(&server, "payload.a=0.1", &[4])?;
+    expect(&server, "payload.a=0", &[6, 7])
+}
+
+fn literals(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":true}"#, r#"{"a":false}"#, r#"{"a":null}"#, "{}"])?;
+    expect(&server, "payload.a=true", &[0])?;
+    expect(&server, "payload.a=false", &[1])?;
+    expect(&server, "payload.a=null", &[2])
+}
+
+fn number_and_its_text(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":1}"#, r#"{"a":"1"}"#, r#"{"a":"1.0"}"#, r#"{"a":"true"}"#])?;
+    expect(&server, "payload.a=1", &[0, 1])?;
+    expect(&server, "payload.a=1.0", &[0, 2])?;
+    expect(&server, "payload.a=true", &[3])
+}
+
+fn nested_path(ctx: &Context<'_>) -> Outcome {
+    let server = with(
+        ctx,
+        &[r#"{"a":{"b":{"c":1}}}"#, r#"{"a":{"b":1}}"#, r#"{"a.b.c":1}"#, r#"{"a":{"b":{"c":2}}}"#, r#"{"a":1}"#],
+    )?;
+    expect(&server, "payload.a.b.c=1", &[0])?;
+    expect(&server, "payload.a.b=1", &[1])?;
+    expect(&server, "payload.a.b.c.d=1", &[])
+}
+
+fn array_matches_if_any_element_does(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":[1,2,3]}"#, r#"{"a":[]}"#, r#"{"a":["x",2]}"#, r#"{"a":4}"#])?;
+    expect(&server, "payload.a=2", &[0, 2])?;
+    expect(&server, "payload.a=x", &[2])?;
+    expect(&server, "payload.a[gt]=2", &[0, 3])
+}
+
+fn array_of_objects(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":[{"b":1},{"b":2}]}"#, r#"{"a":[{"b":3},{"c":2}]}"#, r#"{"a":{"b":[2]}}"#])?;
+    expect(&server, "payload.a.b=2", &[0, 2])
+}
+
+fn greater_and_less(ctx: &Context<'_>) -> Outcome {
+    let server = with(
+        ctx,
+        &[r#"{"a":-3}"#, r#"{"a":2}"#, r#"{"a":10}"#, r#"{"a":2.5}"#, r#"{"a":null}"#, r#"{"a":true}"#, "{}"],
+    )?;
+    expect(&server, "payload.a[gt]=2", &[2, 3])?;
+    expect(&server, "payload.a[gte]=2.0", &[1, 2, 3])?;
+    expect(&server, "payload.a[lt]=2", &[0])?;
+    expect(&server, "payload.a[lte]=20e-1", &[0, 1])
+}
+
+fn greater_and_less_beyond_floats(ctx: &Context<'_>) -> Outcome {
+    let server = with(
+        ctx,
+        &[
+            r#"{"a":9007199254740992}"#,
+            r#"{"a":9007199254740993}"#,
+            r#"{"a":1e400}"#,
+            r#"{"a":-1e400}"#,
+            r#"{"a":1e-400}"#,
+        ],
+    )?;
+    expect(&server, "payload.a[gt]=9007199254740992", &[1, 2])?;
+    expect(&server, "payload.a[lt]=0", &[3])?;
+    expect(&server, "payload.a[gt]=0", &[0, 1, 2, 4])?;
+    expect(&server, "payload.a[gte]=1e400", &[2])
+}
+
+fn greater_and_less_of_strings(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":"apple"}"#, r#"{"a":"Pear"}"#, r#"{"a":"plum"}"#, r#"{"a":7}"#])?;
+    expect(&server, "payload.a[gt]=banana", &[2])?;
+    expect(&server, "payload.a[lte]=apple", &[0, 1])
+}
+
+fn not_equal_is_the_opposite(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":1}"#, r#"{"a":2}"#, r#"{"a":[1,2]}"#, r#"{"b":1}"#, "5"])?;
+    expect(&server, "payload.a[ne]=1", &[1, 3, 4])
+}
+
+fn exists(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":1}"#, r#"{"a":null}"#, r#"{"a":{}}"#, "{}", "null"])?;
+    expect(&server, "payload.a[exists]=true", &[0, 1, 2])?;
+    expect(&server, "payload.a[exists]=false", &[3, 4])
+}
+
+fn prefix(ctx: &Context<'_>) -> Outcome {
+    let server = with(
+        ctx,
+        &[
+            r#"{"a":"foobar"}"#,
+            r#"{"a":"foo"}"#,
+            r#"{"a":"Foo"}"#,
+            r#"{"a":"xfoo"}"#,
+            r#"{"a":["x","foot"]}"#,
+            r#"{"a":12}"#,
+        ],
+    )?;
+    expect(&server, "payload.a[prefix]=foo", &[0, 1, 4])?;
+    expect(&server, "payload.a[prefix]=1", &[])?;
+    expect(&server, "payload.a[prefix]=", &[0, 1, 2, 3, 4])
+}
+
+fn contains(ctx: &Context<'_>) -> Outcome {
+    let server = with(
+        ctx,
+        &[r#"{"a":"foobar"}"#, r#"{"a":"bar"}"#, r#"{"a":"BAR"}"#, r#"{"a":["x","a bar"]}"#, r#"{"a":"ba"}"#],
+    )?;
+    expect(&server, "payload.a[contains]=bar", &[0, 1, 3])
+}
+
+fn same_filter_twice_means_both(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":[1,2]}"#, r#"{"a":1}"#, r#"{"a":2}"#])?;
+    expect(&server, "payload.a=1&payload.a=2", &[0])
+}
+
+fn range_of_a_number(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":1}"#, r#"{"a":5}"#, r#"{"a":9}"#])?;
+    expect(&server, "payload.a[gt]=1&payload.a[lt]=9", &[1])
+}
+
+fn encoded_brackets(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":1}"#, r#"{"a":5}"#])?;
+    expect(&server, "payload.a%5Bgt%5D=1", &[1])?;
+    expect(&server, "payload%2Ea%5bgt%5d=1", &[1])
+}
+
+fn unknown_operator(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for operator in ["like", "GT", "eq%20", "", "regex"] {
+        let response = server.get(&format!("/events?payload.a[{operator}]=1"))?;
+        response.problem_naming(400, "payload.a").map_err(|failure| failure.within(&operator))?;
+    }
+    Ok(())
+}
+
+fn malformed_operator(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for name in ["payload.a[gt", "payload.a[gt]x", "payload[gt]", "payload.[gt]"] {
+        server.get(&format!("/events?{name}=1"))?.problem(400).map_err(|failure| failure.within(&name))?;
+    }
+    Ok(())
+}
+
+fn empty_name_in_path(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for name in ["payload.", "payload..a", "payload.a.", "payload.a..b"] {
+        server.get(&format!("/events?{name}=1"))?.problem_naming(400, name).map_err(|failure| failure.within(&name))?;
+    }
+    Ok(())
+}
+
+fn exists_needs_a_truth_value(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for value in ["", "1", "yes", "TRUE"] {
+        let response = server.get(&format!("/events?payload.a[exists]={value}"))?;
+        response.problem_naming(400, "payload.a").map_err(|failure| failure.within(&value))?;
+    }
+    Ok(())
+}
+
+fn names_with_unicode(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"größe":1}"#, r#"{"a b":1}"#, r#"{"gr\u00f6\u00dfe":1}"#])?;
+    expect(&server, "payload.gr%C3%B6%C3%9Fe=1", &[0, 2])?;
+    expect(&server, "payload.a+b=1", &[1])
+}
+
+fn escapes_do_not_hide_a_value(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":"\u0078\/\"\n"}"#, r#"{"\u0061":"x/\"\u000a"}"#, r#"{"a":"\ud83d\ude00"}"#])?;
+    expect(&server, "payload.a=x/%22%0A", &[0, 1])?;
+    expect(&server, "payload.a=%F0%9F%98%80", &[2])?;
+    expect(&server, "payload.a[prefix]=x/", &[0, 1])
+}
+
+fn objects_equal_nothing(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &[r#"{"a":{}}"#, r#"{"a":{"b":1}}"#])?;
+    expect(&server, "payload.a=%7B%7D", &[])
+}
+
+fn payload_that_is_no_object(ctx: &Context<'_>) -> Outcome {
+    let server = with(ctx, &["1", "\"a\"", "null", r#"[{"a":1}]"#, r#"{"a":1}"#])?;
+    // A payload that is an array matches like any other array.
+    expect(&server, "payload.a=1", &[3, 4])
+}
+
+fn filter_with_type_and_time(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let events: Vec<Value> = (0..60)
+        .map(|n| json!({"id": n.to_string(), "event_type": format!("t{}", n % 2), "timestamp": n, "payload": {"m": n % 3}}))
+        .collect();
+    server.store(&Value::Array(events))?;
+    expect(&server, "type=t1&start=10&end=30&payload.m=0", &[15, 21, 27])?;
+    expect(&server, "type=t1&start=10&end=30&payload.m=0&order=desc&limit=2", &[27, 21])
+}

@@ -1,0 +1,294 @@
+//! What holds for every route: methods, errors, request ids, connections.
+
+use std::collections::BTreeSet;
+
+use crate::case::{Case, cases};
+use crate::client::Request;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::{check, check_eq};
+
+pub(super) const CASES: &[Case] = cases!["http";
+    "Routes": [
+        unknown_paths, paths_are_case_sensitive, paths_are_not_normalised, encoded_path, other_methods, unknown_method, lower_case_method,
+        head_of_unknown_path, problem_of_head_has_no_body, problems_have_known_types, request_id_of_the_caller, request_id_made_up,
+        request_id_that_is_not_sane, request_id_of_errors, answers_carry_a_date, connection_is_kept,
+        connection_close_is_obeyed, http10_is_answered, http10_keep_alive, long_but_bearable_head, answers_are_not_cached,
+    ],
+    "Order of checks": [method_before_headers_of_the_body, path_before_body, headers_before_body],
+];
+
+const EVENT: &str = r#"{"event_type":"login","timestamp":0,"payload":1}"#;
+
+fn unknown_paths(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for target in ["/", "/event", "/eventsx", "/events.json", "/api/events", "/?x=1", "/openapi.yaml", "/metrics/"] {
+        for method in ["GET", "POST", "DELETE"] {
+            let response = server.send(&Request::new(method, target))?;
+            response.problem(404).map_err(|failure| failure.within(&format!("{method} {target}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn paths_are_case_sensitive(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for target in ["/Events", "/HEALTH", "/health/Live"] {
+        server.get(target)?.problem(404).map_err(|failure| failure.within(&target))?;
+    }
+    Ok(())
+}
+
+fn paths_are_not_normalised(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for target in ["/health/../events", "/./events", "/events/../events", "//health", "/health//live"] {
+        server.get(target)?.problem(404).map_err(|failure| failure.within(&target))?;
+    }
+    Ok(())
+}
+
+fn encoded_path(ctx: &Context<'_>) -> Outcome {
+    // An encoded letter is the same letter (RFC 3986, section 6.2.2.2); an encoded slash is not a slash.
+    let server = ctx.server()?;
+    server.get("/%65vents?limit=1")?.expect(200)?;
+    server.get("/health%2Flive")?.problem(404).map(drop)
+}
+
+fn other_methods(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for (target, allowed) in [
+        ("/events", "GET, HEAD, POST"),
+        ("/events/some-id", "GET, HEAD"),
+        ("/health", "GET, HEAD"),
+        ("/health/live", "GET, HEAD"),
+        ("/health/ready", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
+    ] {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
+            if allowed.contains(method) {
+                continue;
+            }
+            let response = server.send(&Request::new(method, target))?;
+            response.problem(405).map_err(|failure| failure.within(&format!("{method} {target}")))?;
+            let allow: BTreeSet<&str> = response.header("allow").unwrap_or_default().split(", ").collect();
+            check_eq!(allow, allowed.split(", ").collect(), "Allow of {method} {target}");
+        }
+    }
+    Ok(())
+}
+
+fn unknown_method(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for method in ["BREW", "GETX", "PROPFIND", "X-Y_Z!"] {
+        server.send(&Request::new(method, "/events"))?.problem(405).map_err(|failure| failure.within(&method))?;
+        server.send(&Request::new(method, "/nowhere"))?.problem(404).map_err(|failure| failure.within(&method))?;
+    }
+    Ok(())
+}
+
+fn lower_case_method(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    // Methods are case-sensitive (RFC 9110, section 9.1), so these are no methods that anybody has heard of.
+    for method in ["get", "Get", "head"] {
+        let status = server.connect()?.request(&Request::new(method, "/events"))?.status();
+        check!(matches!(status, 400 | 405 | 501), "a refusal of the method {method}, not {status}");
+    }
+    let post = Request { method: "post".to_owned(), ..Request::post("/events", "application/json", EVENT) };
+    let status = server.send(&post)?.status();
+    check!(matches!(status, 400 | 405 | 501), "a refusal of the method post, not {status}");
+    server.expect_empty()
+}
+
+fn head_of_unknown_path(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    let response = server.send(&Request::new("HEAD", "/nowhere"))?;
+    response.expect(404)?;
+    response.expect_header("content-type", "application/problem+json")
+}
+
+fn problem_of_head_has_no_body(ctx: &Context<'_>) -> Outcome {
+    let mut connection = ctx.server()?.connect()?;
+    for target in ["/nowhere", "/events?limit=0", "/events/nothing"] {
+        let head = connection.request(&Request::new("HEAD", target))?;
+        check!(head.status() >= 400, "an error for HEAD {target}");
+        // A body would stand in the way of this answer.
+        connection.request(&Request::get("/health/live"))?.expect(200)?;
+    }
+    Ok(())
+}
+
+fn problems_have_known_types(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for (request, status, kind) in [
+        (Request::get("/nowhere"), 404, "/problems/not-found"),
+        (Request::new("DELETE", "/events"), 405, "/problems/method-not-allowed"),
+        (Request::get("/events?limit=x"), 400, "/problems/invalid-parameter"),
+        (Request::post("/events", "application/json", "{"), 400, "/problems/invalid-json"),
+        (Request::post("/events", "application/json", "{}"), 422, "/problems/invalid-events"),
+        (Request::post("/events", "text/plain", EVENT), 415, "/problems/unsupported-media-type"),
+        (Request::get("/events").header("expect", "the-unexpected"), 417, "/problems/expectation-failed"),
+    ] {
+        let problem = server.send(&request)?.problem(status)?;
+        check_eq!(problem["type"].as_str(), Some(kind), "the type of the problem");
+    }
+    Ok(())
+}
+
+fn request_id_of_the_caller(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for id in ["a", "abc-123_x.y:z/+=", &"x".repeat(128)] {
+        let response = server.send(&Request::get("/health").header("X-Request-ID", id))?;
+        response.expect_header("x-request-id", id)?;
+    }
+    Ok(())
+}
+
+fn request_id_made_up(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    let mut seen = BTreeSet::new();
+    let mut connection = server.connect()?;
+    for _ in 0..20 {
+        let response = connection.request(&Request::get("/health"))?;
+        let id = response.header("x-request-id").ok_or_else(|| Failure::unmet("an X-Request-Id"))?.to_owned();
+        check!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()), "a sane X-Request-Id, not {id:?}");
+        check!(seen.insert(id), "an X-Request-Id that was not given before");
+    }
+    Ok(())
+}
+
+fn request_id_that_is_not_sane(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for id in ["", "two words", &"x".repeat(129), "tab\there", "\u{e9}t\u{e9}"] {
+        let response = server.send(&Request::get("/health").header("x-request-id", id))?;
+        response.expect(200)?;
+        let given = response.header("x-request-id").ok_or_else(|| Failure::unmet("one X-Request-Id"))?;
+        check!(given != id && !given.is_empty(), "an X-Request-Id of the server's own in place of {id:?}");
+    }
+    let twice = Request::get("/health").header("x-request-id", "one").header("x-request-id", "two");
+    let response = server.send(&twice)?;
+    let given = response.header("x-request-id").ok_or_else(|| Failure::unmet("one X-Request-Id"))?;
+    check!(given != "one" && given != "two", "an X-Request-Id of the server's own in place of two");
+    Ok(())
+}
+
+fn request_id_of_errors(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for request in [
+        Request::get("/nowhere"),
+        Request::new("DELETE", "/events"),
+        Request::post("/events", "application/json", "{"),
+        Request::get("/events?limit=0"),
+    ] {
+        server.send(&request.header("x-request-id", "mine"))?.expect_header("x-request-id", "mine")?;
+    }
+    Ok(())
+}
+
+fn answers_carry_a_date(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for target in ["/health", "/events", "/nowhere"] {
+        let response = server.get(target)?;
+        let date = response.header("date").unwrap_or_default();
+        // IMF-fixdate (RFC 9110, section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+        check!(date.len() == 29 && date.ends_with(" GMT"), "a Date with {target}, not {date:?}");
+    }
+    Ok(())
+}
+
+fn connection_is_kept(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let mut connection = server.connect()?;
+    for _ in 0..5 {
+        connection.request(&Request::post("/events", "application/json", EVENT))?.expect(201)?;
+        connection.request(&Request::get("/events"))?.expect(200)?;
+        connection.request(&Request::get("/nowhere"))?.expect(404)?;
+        connection.request(&Request::post("/events", "application/json", "{"))?.expect(400)?;
+        connection.request(&Request::post("/events", "application/json", "{}"))?.expect(422)?;
+        connection.request(&Request::new("HEAD", "/events"))?.expect(200)?;
+    }
+    Ok(())
+}
+
+fn connection_close_is_obeyed(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for request in
+        [Request::get("/health"), Request::get("/events?limit=1"), Request::post("/events", "application/json", EVENT)]
+    {
+        let mut connection = server.connect()?;
+        let response = connection.request(&request.header("connection", "close"))?;
+        check!(response.status() < 300, "success");
+        check!(
+            response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),
+            "Connection: close"
+        );
+        connection.expect_close()?;
+    }
+    Ok(())
+}
+
+fn http10_is_answered(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit(EVENT)?.expect(201)?;
+    for target in ["/health", "/events", "/nowhere"] {
+        let mut connection = server.connect()?;
+        connection.write(format!("GET {target} HTTP/1.0\r\nhost: {}\r\n\r\n", server.host()).as_bytes())?;
+        let response = connection.response_to("GET")?;
+        check_eq!(response.header("transfer-encoding"), None, "Transfer-Encoding, which HTTP/1.0 does not know");
+        response.json()?;
+        connection.expect_close()?;
+    }
+    Ok(())
+}
+
+fn http10_keep_alive(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    let mut connection = server.connect()?;
+    let request = format!("GET /health HTTP/1.0\r\nhost: {}\r\nconnection: keep-alive\r\n\r\n", server.host());
+    connection.write(request.as_bytes())?;
+    let response = connection.response_to("GET")?;
+    response.expect(200)?;
+    if response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("keep-alive")) {
+        connection.write(request.as_bytes())?;
+        return connection.response_to("GET")?.expect(200);
+    }
+    connection.expect_close()
+}
+
+fn long_but_bearable_head(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    server.get(&format!("/events?type={}", "x".repeat(4000)))?.expect(200)?;
+    let mut request = Request::get("/health");
+    for n in 0..40 {
+        request = request.header(&format!("x-filler-{n}"), &"y".repeat(100));
+    }
+    server.send(&request)?.expect(200)
+}
+
+fn answers_are_not_cached(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for target in ["/events?limit=1", "/health", "/nowhere"] {
+        server.get(target)?.expect_header("cache-control", "no-store").map_err(|failure| failure.within(&target))?;
+    }
+    Ok(())
+}
+
+fn method_before_headers_of_the_body(ctx: &Context<'_>) -> Outcome {
+    let request = Request::post("/health", "text/plain", "x").header("content-encoding", "br");
+    ctx.server()?.send(&request)?.problem(405).map(drop)
+}
+
+fn path_before_body(ctx: &Context<'_>) -> Outcome {
+    ctx.server()?.send(&Request::post("/nowhere", "application/json", "{"))?.problem(404).map(drop)
+}
+
+fn headers_before_body(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    // The answer comes although the body never does.
+    let mut connection = server.connect()?;
+    let head = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 100\r\n\r\n";
+    connection.write(head.as_bytes())?;
+    connection.response_to("POST")?.problem(415)?;
+    connection.expect_close()?;
+    server.expect_empty()
+}

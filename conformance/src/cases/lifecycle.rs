@@ -1,0 +1,277 @@
+//! Starting and stopping.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::case::{Case, cases};
+use crate::client::{Connection, PATIENCE, Request};
+use crate::context::{Context, Server};
+use crate::failure::{Failure, Outcome};
+use crate::launcher::Signal;
+use crate::{check, check_eq};
+
+pub(super) const CASES: &[Case] = cases!["lifecycle";
+    "Routes": [
+        terminate_when_idle, interrupt_when_idle, idle_connections_do_not_hold_up_the_end, running_submission_finishes,
+        running_answer_finishes, readiness_turns_red, new_requests_are_refused_while_draining, terminate_under_load,
+        second_signal_ends_at_once, drain_deadline_cuts, bad_settings, unknown_flag, help, occupied_address,
+    ],
+];
+
+const EVENT: &str = r#"{"event_type":"life","timestamp":0,"payload":1}"#;
+
+/// Sends SIGTERM and waits until the subject has begun to drain: it takes no more connections.
+fn begin_drain(server: &Server) -> Outcome {
+    server.signal(Signal::Terminate)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // Connections that are still taken may lie in the backlog of a socket that nobody accepts from any more.
+        match server.connect() {
+            Err(_) => return Ok(()),
+            Ok(_) => check!(Instant::now() < deadline, "a server that takes no connections once it drains"),
+        }
+        thread::yield_now();
+    }
+}
+
+/// A submission that is certainly being worked on: its head was answered with `100 Continue`.
+fn begin_submission(server: &Server) -> Result<Connection, Failure> {
+    let mut connection = server.connect()?;
+    let request = Request::post("/events", "application/json", EVENT).header("expect", "100-continue");
+    connection.write(&request.head_bytes(&server.host()))?;
+    check_eq!(connection.read_head("POST")?.status, 100, "the answer to the head alone");
+    Ok(connection)
+}
+
+/// A connection that was accepted and whose request is not complete.
+fn begin_request(server: &Server, request: &Request) -> Result<(Connection, Vec<u8>), Failure> {
+    let mut bytes = request.to_bytes(&server.host());
+    let rest = bytes.split_off(bytes.len() - 2);
+    let mut connection = server.connect()?;
+    connection.write(&bytes)?;
+    // Connections are accepted in their order, so once a later one is served this one is in the server's hands.
+    server.get("/health/live")?.expect(200)?;
+    Ok((connection, rest))
+}
+
+fn expect_clean_exit(server: &mut Server) -> Outcome {
+    check_eq!(server.wait()?.code, Some(0), "the exit code");
+    Ok(())
+}
+
+fn terminate_when_idle(ctx: &Context<'_>) -> Outcome {
+    let mut server = ctx.empty()?;
+    server.submit(EVENT)?.expect(201)?;
+    server.signal(Signal::Terminate)?;
+    expect_clean_exit(&mut server)
+}
+
+fn interrupt_when_idle(ctx: &Context<'_>) -> Outcome {
+    let mut server = ctx.empty()?;
+    server.signal(Signal::Interrupt)?;
+    expect_clean_exit(&mut server)
+}
+
+fn idle_connections_do_not_hold_up_the_end(ctx: &Context<'_>) -> Outcome {
+    let mut server = ctx.start(&[("--drain-timeout", "1h")])?;
+    let mut untouched = server.connect()?;
+    let mut used = server.connect()?;
+    used.request(&Request::get("/health"))?.expect(200)?;
+    server.signal(Signal::Terminate)?;
+    expect_clean_exit(&mut server)?;
+    untouched.expect_close()?;
+    used.expect_close()
+}
+
+fn running_submission_finishes(ctx: &Context<'_>) -> Outcome {
+    let mut server = ctx.empty()?;
+    let mut running = begin_submission(&server)?;
+    begin_drain(&server)?;
+    running.write(EVENT.as_bytes())?;
+    let response = running.response_to("POST")?;
+    response.expect(201)?;
+    check_eq!(response.member("seq")?, json!(1), "the sequence number");
+    running.expect_close()?;
+    expect_clean_exit(&mut server)
+}
+
+fn running_answer_finishes(ctx: &Context<'_>) -> Outcome {
+    const EVENTS: usize = 100_000;
+    let mut server = ctx.empty()?;
+    server.submit_lines(format!("{EVENT}\n").repeat(EVENTS))?.expect(201)?;
+    let mut reader = server.connect()?;
+    reader.write(&Request::get("/events").to_bytes(&server.host()))?;
+    let head = reader.read_head("GET")?;
+    begin_drain(&server)?;
+    let body = reader.read_body(&head)?;
+    check_eq!(String::from_utf8_lossy(&body).matches("\"seq\":").count(), EVENTS, "events in the answer");
+    reader.expect_close()?;
+    expect_clean_exit(&mut server)
+}
+
+fn readiness_turns_red(ctx: &Context<'_>) -> Outcome {
+    let mut server = ctx.empty()?;
+    let mut running = begin_submission(&server)?;
+    let (mut ready, ready_rest) = begin_request(&server, &Request::get("/health/ready"))?;
+    let (mut live, live_rest) = begin_request(&server, &Request::get("/health/live"))?;
+    begin_drain(&server)?;
+    ready.write(&ready_rest)?;
+    let response = ready.response_to("GET")?;
+    response.expect(503)?;
+    check_eq!(response.member("status")?, json!("fail"), "the status");
+    live.write(&live_rest)?;
+    live.response_to("GET")?.expect(200)?;
+    running.write(EVENT.as_bytes())?;
+    running.response_to("POST")?.expect(201)?;
+    expect_clean_exit(&mut server)
+}
+
+fn new_requests_are_refused_while_draining(ctx: &Context<'_>) -> Outcome {
+    let mut server = ctx.empty()?;
+    let mut running = begin_submission(&server)?;
+    let requests = [Request::get("/events"), Request::get("/events/x"), Request::get("/nowhere")];
+    let half = requests.iter().map(|request| begin_request(&server, request)).collect::<Result<Vec<_>, _>>()?;
+    begin_drain(&server)?;
+    for (mut connection, rest) in half {
+        connection.write(&rest)?;
+        let response = connection.response_to("GET")?;
+        let problem = response.problem(503)?;
+        check_eq!(problem["type"], json!("/problems/draining"), "the type of the problem");
+        check!(response.header("retry-after").is_some(), "Retry-After");
+        connection.expect_close()?;
+    }
+    running.write(EVENT.as_bytes())?;
+    running.response_to("POST")?.expect(201)?;
+    expect_clean_exit(&mut server)
+}
+
+fn terminate_under_load(ctx: &Context<'_>) -> Outcome {
+    const WRITERS: usize = 8;
+    let mut server = ctx.empty()?;
+    let host = server.host();
+    let request = Request::post("/events", "application/json", EVENT).to_bytes(&host);
+    let connections = (0..WRITERS).map(|_| server.connect()).collect::<Result<Vec<_>, _>>()?;
+    let answered: Vec<Result<Vec<u64>, Failure>> = thread::scope(|scope| {
+        let request = &request;
+        let threads: Vec<_> = connections
+            .into_iter()
+            .map(|connection| scope.spawn(move || submit_until_closed(connection, request)))
+            .collect();
+        let signalled = wait_for_events(&server, 200).and_then(|()| server.signal(Signal::Terminate));
+        let answered =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::unmet("no panic"))));
+        signalled.map_or_else(|failure| vec![Err(failure)], |()| answered.collect())
+    });
+    let mut seqs = BTreeSet::new();
+    for result in answered {
+        for seq in result? {
+            check!(seqs.insert(seq), "the sequence number {seq} once");
+        }
+    }
+    // What was answered was committed in its order: a request that got no answer may have been committed too, but there are no more
+    // of these than writers.
+    let last = seqs.last().copied().unwrap_or_default();
+    check!(last as usize <= seqs.len() + WRITERS, "{} answers to account for the sequence number {last}", seqs.len());
+    expect_clean_exit(&mut server)
+}
+
+/// Waits until this many events are stored.
+fn wait_for_events(server: &Server, count: usize) -> Outcome {
+    let deadline = Instant::now() + PATIENCE;
+    while server.find(&format!("after_seq={}&limit=1", count - 1))?.is_empty() {
+        check!(Instant::now() < deadline, "{count} events stored");
+    }
+    Ok(())
+}
+
+/// Sends the same request over and over, one at a time, and collects the sequence numbers of the answers. The connection may end
+/// between two answers or with a refusal, but not within an answer.
+fn submit_until_closed(mut connection: Connection, request: &[u8]) -> Result<Vec<u64>, Failure> {
+    let mut seqs = Vec::new();
+    while !connection.write_is_refused(request)? {
+        let start = connection.read_some()?;
+        if start.is_empty() {
+            break;
+        }
+        connection.unread(start);
+        let response = connection.response_to("POST")?;
+        if response.status() == 503 {
+            break;
+        }
+        response.expect(201)?;
+        seqs.extend(response.member("seq")?.as_u64());
+    }
+    Ok(seqs)
+}
+
+fn second_signal_ends_at_once(ctx: &Context<'_>) -> Outcome {
+    for signal in [Signal::Terminate, Signal::Interrupt] {
+        let mut server =
+            ctx.start(&[("--drain-timeout", "1h"), ("--body-timeout", "1h"), ("--request-timeout", "1h")])?;
+        let mut running = begin_submission(&server)?;
+        begin_drain(&server)?;
+        server.signal(signal)?;
+        let exit = server.wait()?;
+        check!(exit.code != Some(0), "another exit code than after a clean end, not {:?}", exit.code);
+        running.expect_close()?;
+    }
+    Ok(())
+}
+
+fn drain_deadline_cuts(ctx: &Context<'_>) -> Outcome {
+    let mut server = ctx.start(&[("--drain-timeout", "300ms")])?;
+    let mut running = begin_submission(&server)?;
+    server.signal(Signal::Terminate)?;
+    let exit = server.wait()?;
+    check!(exit.code.is_some_and(|code| code != 0), "an exit code that tells of requests cut off, not {:?}", exit.code);
+    running.read_to_end().map(drop)
+}
+
+fn bad_settings(ctx: &Context<'_>) -> Outcome {
+    for arguments in [
+        ["--endpoint", "nowhere"],
+        ["--endpoint", "127.0.0.1:99999"],
+        ["--repository", "memoryless:"],
+        ["--max-body-bytes", "much"],
+        ["--max-body-bytes", "-1"],
+        ["--max-connections", "0"],
+        ["--body-timeout", "soon"],
+        ["--drain-timeout", "10"],
+    ] {
+        let exit = ctx.run_to_exit(&arguments)?;
+        let place = arguments.join(" ");
+        check_eq!(exit.code, Some(2), "the exit code with {place}");
+        check!(exit.stderr.contains(arguments[0]), "a message that names {}, not {:?}", arguments[0], exit.stderr);
+        check_eq!(exit.stdout, "", "standard output with {place}");
+    }
+    Ok(())
+}
+
+fn unknown_flag(ctx: &Context<'_>) -> Outcome {
+    let exit = ctx.run_to_exit(&["--no-such-flag", "1"])?;
+    check_eq!(exit.code, Some(2), "the exit code");
+    check!(exit.stderr.contains("--no-such-flag"), "a message that names the flag, not {:?}", exit.stderr);
+    Ok(())
+}
+
+fn help(ctx: &Context<'_>) -> Outcome {
+    let exit = ctx.run_to_exit(&["--help"])?;
+    check_eq!(exit.code, Some(0), "the exit code");
+    for flag in
+        ["--endpoint", "--repository", "--max-body-bytes", "--max-inflight-bytes", "--body-timeout", "--drain-timeout"]
+    {
+        check!(exit.stdout.contains(flag), "help about {flag}");
+    }
+    Ok(())
+}
+
+fn occupied_address(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let exit = ctx.run_to_exit(&["--endpoint", &server.host()])?;
+    check_eq!(exit.code, Some(1), "the exit code of a second server on the same port");
+    check!(exit.stderr.contains(&server.host()), "a message that names the address, not {:?}", exit.stderr);
+    server.expect_alive()
+}

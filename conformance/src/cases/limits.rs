@@ -1,0 +1,229 @@
+//! Limits: of bodies, payloads, and of all that is under way together.
+
+use std::thread;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::case::{Case, cases};
+use crate::client::{Connection, PATIENCE, Request, Response};
+use crate::compress;
+use crate::context::{Context, Server};
+use crate::failure::{Failure, Outcome};
+use crate::{check, check_eq};
+
+pub(super) const CASES: &[Case] = cases!["limits";
+    "POST /events": [
+        body_at_the_limit, body_beyond_the_limit, chunked_body_beyond_the_limit, declared_length_is_refused_before_the_body,
+        decompressed_body_at_the_limit, decompressed_body_beyond_the_limit, gzip_bomb, zstd_bomb, limit_of_the_contract,
+        payload_at_the_limit, payload_limit_counts_compact_bytes, payload_limit_holds_for_records, bodies_in_flight_are_bounded,
+        full_queue_is_answered_with_503,
+    ],
+];
+
+const EVENT: &str = r#"{"event_type":"limit","timestamp":0,"payload":1}"#;
+
+/// An event with spaces up to this many bytes in all.
+fn padded(bytes: usize) -> String {
+    format!("{EVENT}{}", " ".repeat(bytes - EVENT.len()))
+}
+
+fn small_bodies(ctx: &Context<'_>) -> Result<Server, Failure> {
+    ctx.start(&[("--max-body-bytes", "10000"), ("--max-payload-bytes", "1000")])
+}
+
+/// Requires 503 with the time after which to come back.
+fn expect_overloaded(response: &Response) -> Outcome {
+    let problem = response.problem(503)?;
+    check_eq!(problem["type"], json!("/problems/overloaded"), "the type of the problem");
+    let seconds = response.header("retry-after").and_then(|value| value.parse::<u32>().ok());
+    check!(seconds.is_some_and(|seconds| seconds >= 1), "Retry-After in seconds");
+    Ok(())
+}
+
+fn body_at_the_limit(ctx: &Context<'_>) -> Outcome {
+    let server = small_bodies(ctx)?;
+    server.submit(padded(9_999))?.expect(201)?;
+    server.submit(padded(10_000))?.expect(201)
+}
+
+fn body_beyond_the_limit(ctx: &Context<'_>) -> Outcome {
+    let server = small_bodies(ctx)?;
+    server.submit(padded(10_001))?.problem(413)?;
+    server.submit(padded(1_000_000))?.problem(413)?;
+    server.expect_empty()
+}
+
+fn chunked_body_beyond_the_limit(ctx: &Context<'_>) -> Outcome {
+    let server = small_bodies(ctx)?;
+    let chunked = |body: &str| -> Result<Response, Failure> {
+        let mut connection = server.connect()?;
+        let mut bytes =
+            b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+                .to_vec();
+        for chunk in body.as_bytes().chunks(700) {
+            bytes.extend(format!("{:x}\r\n", chunk.len()).bytes());
+            bytes.extend(chunk);
+            bytes.extend(b"\r\n");
+        }
+        bytes.extend(b"0\r\n\r\n");
+        connection.write(&bytes)?;
+        connection.response_to("POST")
+    };
+    chunked(&padded(10_001))?.problem(413)?;
+    chunked(&padded(300_000))?.problem(413)?;
+    server.expect_empty()?;
+    chunked(&padded(10_000))?.expect(201)
+}
+
+fn declared_length_is_refused_before_the_body(ctx: &Context<'_>) -> Outcome {
+    let server = small_bodies(ctx)?;
+    let mut connection = server.connect()?;
+    connection.write(
+        b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10001\r\nexpect: 100-continue\r\n\r\n",
+    )?;
+    connection.response_to("POST")?.problem(413)?;
+    connection.expect_close()?;
+    server.expect_empty()
+}
+
+fn compressed(coding: &str, body: Vec<u8>) -> Request {
+    Request::post("/events", "application/json", body).header("content-encoding", coding)
+}
+
+fn decompressed_body_at_the_limit(ctx: &Context<'_>) -> Outcome {
+    let server = small_bodies(ctx)?;
+    server.send(&compressed("gzip", compress::gzip(padded(10_000).as_bytes())))?.expect(201)?;
+    server.send(&compressed("zstd", compress::zstd(padded(10_000).as_bytes())))?.expect(201)
+}
+
+fn decompressed_body_beyond_the_limit(ctx: &Context<'_>) -> Outcome {
+    let server = small_bodies(ctx)?;
+    server.send(&compressed("gzip", compress::gzip(padded(10_001).as_bytes())))?.problem(413)?;
+    server.send(&compressed("zstd", compress::zstd(padded(10_001).as_bytes())))?.problem(413)?;
+    server.expect_empty()
+}
+
+fn gzip_bomb(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    // 256 MiB from 256 KiB.
+    server.send(&compressed("gzip", compress::gzip_bomb(256 << 20)))?.problem(413)?;
+    server.expect_empty()
+}
+
+fn zstd_bomb(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    // 8 GiB from 256 KiB.
+    server.send(&compressed("zstd", compress::zstd_bomb(8 << 30)))?.problem(413)?;
+    server.expect_empty()
+}
+
+fn limit_of_the_contract(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit(padded(64 << 20))?.expect(201)?;
+    server.submit(padded((64 << 20) + 1))?.problem(413)?;
+    check_eq!(server.find("")?.len(), 1, "events stored");
+    Ok(())
+}
+
+/// A string that takes this many bytes as JSON.
+fn payload(bytes: usize) -> String {
+    format!("\"{}\"", "p".repeat(bytes - 2))
+}
+
+fn payload_at_the_limit(ctx: &Context<'_>) -> Outcome {
+    for (server, limit) in [(ctx.empty()?, 256 << 10), (small_bodies(ctx)?, 1000)] {
+        let event = |bytes| format!(r#"{{"event_type":"p","timestamp":0,"payload":{}}}"#, payload(bytes));
+        server.submit(event(limit + 1))?.fault("#/payload", "payload-too-large")?;
+        server.expect_empty()?;
+        server.submit(event(limit))?.expect(201)?;
+        check_eq!(server.find("")?.len(), 1, "events stored");
+    }
+    Ok(())
+}
+
+fn payload_limit_counts_compact_bytes(ctx: &Context<'_>) -> Outcome {
+    let server = small_bodies(ctx)?;
+    let spaces = " ".repeat(2000);
+    let inner = payload(998);
+    server.submit(format!(r#"{{"event_type":"p","timestamp":0,"payload":[{spaces}{inner}{spaces}]}}"#))?.expect(201)?;
+    let inner = payload(999);
+    let event = format!(r#"{{"event_type":"p","timestamp":0,"payload":[{spaces}{inner}{spaces}]}}"#);
+    server.submit(event)?.fault("#/payload", "payload-too-large")
+}
+
+fn payload_limit_holds_for_records(ctx: &Context<'_>) -> Outcome {
+    let server = small_bodies(ctx)?;
+    let record = |bytes: usize| format!(r#"{{"t":0,"p":{}}}"#, payload(bytes - r#"{"t":0,"p":}"#.len()));
+    let post = |body: String| server.send(&Request::post("/events?type=r&time_from=/t", "application/x-ndjson", body));
+    post(record(1001))?.problem(422)?;
+    server.expect_empty()?;
+    post(record(1000))?.expect(201)
+}
+
+fn bodies_in_flight_are_bounded(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.start(&[
+        ("--max-body-bytes", "10000"),
+        ("--max-payload-bytes", "1000"),
+        ("--max-inflight-bytes", "15000"),
+    ])?;
+    let host = server.host();
+    let request = Request::post("/events", "application/json", padded(10_000));
+    let bytes = request.to_bytes(&host);
+    let (most, last) = bytes.split_at(bytes.len() - 1);
+    let mut held = server.connect()?;
+    held.write(most)?;
+    // The subject reads when it likes; once it has, there is no room for a second body of this size.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let second = server.send(&request)?;
+        if second.status() == 503 {
+            expect_overloaded(&second)?;
+            break;
+        }
+        second.expect(201)?;
+        check!(Instant::now() < deadline, "503 while a body takes up most of the budget");
+    }
+    // Small requests go on, and so does the one that took the room.
+    server.submit(EVENT)?.expect(201)?;
+    held.write(last)?;
+    held.response_to("POST")?.expect(201)?;
+    server.send(&request)?.expect(201)
+}
+
+fn full_queue_is_answered_with_503(ctx: &Context<'_>) -> Outcome {
+    const WRITERS: usize = 12;
+    const EVENTS: usize = 2_000;
+    let server = ctx.start(&[("--commit-queue-batches", "1")])?;
+    let lines = format!("{EVENT}\n").repeat(EVENTS);
+    let request = Request::post("/events", "application/x-ndjson", lines);
+    let deadline = Instant::now() + PATIENCE;
+    let (mut accepted, mut refused) = (0, 0);
+    while refused == 0 {
+        check!(Instant::now() < deadline, "503 from a queue of one batch under {WRITERS} writers");
+        let connections = (0..WRITERS).map(|_| server.connect()).collect::<Result<Vec<_>, _>>()?;
+        let responses: Vec<Result<Response, Failure>> = thread::scope(|scope| {
+            let request = &request;
+            let send = |mut connection: Connection| scope.spawn(move || connection.request(request));
+            let threads: Vec<_> = connections.into_iter().map(send).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::unmet("no panic"))))
+                .collect()
+        });
+        for response in responses {
+            let response = response?;
+            if response.status() == 503 {
+                expect_overloaded(&response)?;
+                refused += 1;
+            } else {
+                response.expect(201)?;
+                accepted += EVENTS;
+            }
+        }
+    }
+    check_eq!(server.find("")?.len(), accepted, "events stored: those acknowledged and no others");
+    let next = server.submit(EVENT)?;
+    check_eq!(next.member("seq")?.as_u64(), Value::from(accepted + 1).as_u64(), "the next sequence number");
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! The wire contract as code: one file a group, one function a promise.
+
+mod cursor;
+mod encoding;
+mod fetch;
+mod filter;
+mod foreign;
+mod health;
+mod http;
+mod lifecycle;
+mod limits;
+mod metrics;
+mod openapi;
+mod query;
+mod real_data;
+mod submit;
+mod submit_faults;
+mod timestamp;
+mod wire;
+mod wire_framing;
+
+pub use real_data::folder as real_data_folder;
+
+use crate::case::Case;
+
+/// Every case, in the order of reports.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    GROUPS.iter().copied().flatten()
+}
+
+const GROUPS: &[&[Case]] = &[
+    submit::CASES,
+    submit_faults::CASES,
+    foreign::CASES,
+    encoding::CASES,
+    timestamp::CASES,
+    query::CASES,
+    filter::CASES,
+    cursor::CASES,
+    fetch::CASES,
+    health::CASES,
+    metrics::CASES,
+    openapi::CASES,
+    http::CASES,
+    wire::CASES,
+    wire_framing::CASES,
+    limits::CASES,
+    lifecycle::CASES,
+    real_data::CASES,
+];

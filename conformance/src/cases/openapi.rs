@@ -1,0 +1,155 @@
+//! `GET /openapi.json`: the document is complete and true.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::case::{Case, cases};
+use crate::client::Request;
+use crate::context::{Context, Server};
+use crate::failure::{Failure, Outcome};
+use crate::{check, check_eq};
+
+pub(super) const CASES: &[Case] = cases!["openapi";
+    "Routes": [
+        version_and_title, every_route_is_there, methods_are_those_served, references_resolve, operation_ids_are_unique,
+        answers_are_declared, parameters_are_declared, head,
+    ],
+];
+
+const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
+
+fn document(server: &Server) -> Result<Value, Failure> {
+    let response = server.get("/openapi.json")?;
+    response.expect(200)?;
+    response.json()
+}
+
+fn version_and_title(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    server.get("/openapi.json")?.expect_header("content-type", "application/json")?;
+    let document = document(&server)?;
+    let version = document["openapi"].as_str().unwrap_or_default();
+    check!(version.starts_with("3.1."), "OpenAPI 3.1, not {version:?}");
+    for place in ["/info/title", "/info/version"] {
+        let text = document.pointer(place).and_then(Value::as_str).unwrap_or_default();
+        check!(!text.is_empty(), "a text at {place}");
+    }
+    Ok(())
+}
+
+fn every_route_is_there(ctx: &Context<'_>) -> Outcome {
+    let document = document(&ctx.server()?)?;
+    let paths: BTreeSet<&str> =
+        document["paths"].as_object().into_iter().flatten().map(|(path, _)| path.as_str()).collect();
+    let expected = ["/events", "/events/{id}", "/health", "/health/live", "/health/ready", "/metrics", "/openapi.json"];
+    check_eq!(paths, BTreeSet::from(expected), "the paths of the document");
+    Ok(())
+}
+
+fn methods_are_those_served(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    let document = document(&server)?;
+    for (path, item) in document["paths"].as_object().into_iter().flatten() {
+        let target = path.replace("{id}", "no-such-id");
+        for method in METHODS {
+            let status = server.send(&Request::new(&method.to_ascii_uppercase(), &target))?.status();
+            check_eq!(
+                status != 405,
+                item.get(method).is_some(),
+                "whether {method} {path} is served, and whether it is declared"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn references_resolve(ctx: &Context<'_>) -> Outcome {
+    let document = document(&ctx.server()?)?;
+    let mut references = Vec::new();
+    collect_references(&document, &mut references);
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap_or_default();
+        check!(document.pointer(pointer).is_some(), "a target of {reference:?}");
+    }
+    Ok(())
+}
+
+fn collect_references<'a>(value: &'a Value, references: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if name == "$ref" {
+                    references.extend(member.as_str());
+                }
+                collect_references(member, references);
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| collect_references(element, references)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn operation_ids_are_unique(ctx: &Context<'_>) -> Outcome {
+    let document = document(&ctx.server()?)?;
+    let mut seen = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().into_iter().flatten() {
+        for (method, operation) in item.as_object().into_iter().flatten().filter(|(name, _)| is_method(name)) {
+            let id = operation["operationId"].as_str().unwrap_or_default();
+            check!(!id.is_empty(), "an operationId of {method} {path}");
+            check!(seen.insert(id), "the operationId {id} once");
+        }
+    }
+    Ok(())
+}
+
+fn is_method(name: &str) -> bool {
+    name == "head" || METHODS.contains(&name)
+}
+
+fn answers_are_declared(ctx: &Context<'_>) -> Outcome {
+    let document = document(&ctx.server()?)?;
+    for (method, path, statuses) in [
+        ("post", "/events", &["200", "201", "400", "408", "413", "415", "422", "503"][..]),
+        ("get", "/events", &["200", "400"]),
+        ("get", "/events/{id}", &["200", "404"]),
+        ("get", "/health/ready", &["200", "503"]),
+        ("get", "/metrics", &["200"]),
+    ] {
+        for status in statuses {
+            let declared = document["paths"][path][method]["responses"].get(status).is_some();
+            check!(declared, "the answer {status} to {method} {path} in the document");
+        }
+    }
+    Ok(())
+}
+
+fn parameters_are_declared(ctx: &Context<'_>) -> Outcome {
+    let document = document(&ctx.server()?)?;
+    for (method, names) in [
+        ("get", &["type", "start", "end", "after_seq", "limit", "order", "cursor"][..]),
+        ("post", &["type", "type_from", "time_from", "id_from"]),
+    ] {
+        let parameters = document["paths"]["/events"][method]["parameters"].as_array().cloned().unwrap_or_default();
+        let declared: Vec<Value> = parameters
+            .iter()
+            .map(|parameter| {
+                let target =
+                    parameter["$ref"].as_str().and_then(|reference| document.pointer(reference.strip_prefix('#')?));
+                target.unwrap_or(parameter)["name"].clone()
+            })
+            .collect();
+        for name in names {
+            check!(declared.contains(&json!(name)), "the parameter {name} of {method} /events in {declared:?}");
+        }
+    }
+    Ok(())
+}
+
+fn head(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    let get = server.get("/openapi.json")?;
+    let head = server.send(&Request::new("HEAD", "/openapi.json"))?;
+    head.expect(200)?;
+    head.expect_header("content-length", &get.body.len().to_string())
+}

@@ -1,0 +1,207 @@
+//! Two real event streams, imported as they are and compared with what the files say.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+
+use super::cursor;
+use crate::case::{Case, cases};
+use crate::client::Request;
+use crate::context::{Context, Server};
+use crate::failure::{Failure, Outcome};
+use crate::{check, check_eq};
+
+pub(super) const CASES: &[Case] = cases!["real_data";
+    "POST /events": [github_events, wikipedia_edits],
+];
+
+/// Where the streams are: beside the workspace, or where this variable says.
+const FOLDER_VARIABLE: &str = "ARGUS_DATA_DIR";
+
+/// A file and where its records have what.
+struct Stream {
+    file: &'static str,
+    type_at: &'static str,
+    time_at: &'static str,
+    /// Members whose values are asked for: those of every 5,000th record.
+    filters: &'static [&'static str],
+}
+
+/// What the file says.
+struct Record {
+    event_type: String,
+    /// As the file has it, cut to seconds; of constant length, so that the order of text is the order of time.
+    second: String,
+    value: Value,
+}
+
+/// The folder with the streams, if it is there.
+#[must_use]
+pub fn folder() -> Option<PathBuf> {
+    let named = std::env::var_os(FOLDER_VARIABLE).map(PathBuf::from);
+    let beside = || {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
+        workspace.ancestors().skip(1).map(|folder| folder.join("shared/data")).find(|folder| folder.is_dir())
+    };
+    named.or_else(beside).filter(|folder| folder.is_dir())
+}
+
+fn github_events(ctx: &Context<'_>) -> Outcome {
+    check_stream(
+        ctx,
+        &Stream {
+            file: "github-events-127k.ndjson.gz",
+            type_at: "type",
+            time_at: "dt",
+            filters: &["actor", "repo", "commits", "action"],
+        },
+    )
+}
+
+fn wikipedia_edits(ctx: &Context<'_>) -> Outcome {
+    check_stream(
+        ctx,
+        &Stream {
+            file: "wikipedia-edits-39k.ndjson.gz",
+            type_at: "channel",
+            time_at: "time",
+            filters: &["page", "user", "isRobot", "added", "cityName"],
+        },
+    )
+}
+
+fn check_stream(ctx: &Context<'_>, stream: &Stream) -> Outcome {
+    let folder = folder().ok_or_else(|| {
+        Failure::skipped(format!("the event streams are not there; {FOLDER_VARIABLE} names their folder"))
+    })?;
+    let compressed =
+        std::fs::read(folder.join(stream.file)).map_err(|e| Failure::unmet(format!("{}: {e}", stream.file)))?;
+    let mut text = String::new();
+    GzDecoder::new(compressed.as_slice())
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::unmet(format!("{}: {error}", stream.file)))?;
+    let records = parse(stream, &text)?;
+    let server = ctx.empty()?;
+
+    // As in the README: one line of curl.
+    let target = format!("/events?type_from=/{}&time_from=/{}", stream.type_at, stream.time_at);
+    let request = Request::post(&target, "application/x-ndjson", compressed).header("content-encoding", "gzip");
+    let response = server.send(&request)?;
+    response.expect(201)?;
+    let count = records.len();
+    check_eq!(
+        response.json()?,
+        json!({"accepted": count, "duplicates": 0, "first_seq": 1, "last_seq": count}),
+        "the acknowledgement"
+    );
+
+    check_counts_by_type(&server, &records)?;
+    check_hour(&server, &records)?;
+    check_page_walk(&server, &records)?;
+    check_filters(&server, stream, &records)
+}
+
+fn parse(stream: &Stream, text: &str) -> Result<Vec<Record>, Failure> {
+    text.lines()
+        .map(|line| {
+            let value: Value =
+                serde_json::from_str(line).map_err(|e| Failure::unmet(format!("{}: {e}", stream.file)))?;
+            let member = |name: &str| value[name].as_str().map(str::to_owned);
+            let event_type = member(stream.type_at).ok_or_else(|| Failure::unmet("a type in the file"))?;
+            let second = member(stream.time_at).and_then(|time| time.get(..19).map(str::to_owned));
+            let second = second.ok_or_else(|| Failure::unmet("a time in the file"))?;
+            Ok(Record { event_type, second, value })
+        })
+        .collect()
+}
+
+fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// How many events a query gives, counted in lines.
+fn count(server: &Server, query: &str) -> Result<usize, Failure> {
+    let response = server.send(&Request::get(&format!("/events?{query}")).header("accept", "application/x-ndjson"))?;
+    response.expect(200)?;
+    Ok(response.body.iter().filter(|byte| **byte == b'\n').count())
+}
+
+fn check_counts_by_type(server: &Server, records: &[Record]) -> Outcome {
+    let mut expected: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in records {
+        *expected.entry(&record.event_type).or_default() += 1;
+    }
+    for (event_type, expected) in expected {
+        check_eq!(count(server, &format!("type={}", encode(event_type)))?, expected, "events of the type {event_type}");
+    }
+    Ok(())
+}
+
+/// The hour that holds the middle record, of its type: which events, in which order.
+fn check_hour(server: &Server, records: &[Record]) -> Outcome {
+    let middle = records.get(records.len() / 2).ok_or_else(|| Failure::unmet("records"))?;
+    let hour = middle.second.get(..13).unwrap_or_default();
+    let query = format!("type={}&start={hour}:00:00Z&end={hour}:59:59.999Z", encode(&middle.event_type));
+    // Numbered by their place in the file, which is their sequence number.
+    let mut expected: Vec<(&str, u64)> = (1..)
+        .zip(records)
+        .filter(|(_, record)| record.event_type == middle.event_type && record.second.starts_with(hour))
+        .map(|(seq, record)| (record.second.as_str(), seq))
+        .collect();
+    let events = server.find(&query)?;
+    check_eq!(events.len(), expected.len(), "events of {query}");
+    let mut found: Vec<(&str, u64)> = events
+        .iter()
+        .map(|event| {
+            (
+                event["timestamp"].as_str().and_then(|t| t.get(..19)).unwrap_or_default(),
+                event["seq"].as_u64().unwrap_or_default(),
+            )
+        })
+        .collect();
+    check!(found.is_sorted_by_key(|(second, _)| *second), "the events of {query} in the order of their time");
+    // Within a second the file's fractions decide, which are not compared here.
+    found.sort_unstable();
+    expected.sort_unstable();
+    check!(found == expected, "the events of {query} to be those of the file");
+    let wrong = events.iter().find(|event| {
+        let seq = event["seq"].as_u64().and_then(|seq| usize::try_from(seq).ok()).unwrap_or_default();
+        records.get(seq - 1).map(|record| &record.value) != event.get("payload")
+    });
+    check_eq!(wrong, None, "an event whose payload is not its record");
+    Ok(())
+}
+
+/// All events in pages: each once.
+fn check_page_walk(server: &Server, records: &[Record]) -> Outcome {
+    let mut seen = vec![false; records.len()];
+    let pages = cursor::walk(server, "/events?limit=10000")?;
+    check_eq!(pages.len(), records.len().div_ceil(10_000), "how many pages there are");
+    for event in pages.iter().flatten() {
+        let seq = event["seq"].as_u64().and_then(|seq| usize::try_from(seq).ok()).unwrap_or_default();
+        let place = seq.checked_sub(1).and_then(|index| seen.get_mut(index));
+        let place = place.ok_or_else(|| Failure::unmet(format!("a sequence number of the import, not {seq}")))?;
+        check!(!std::mem::replace(place, true), "the event {seq} once in the walk");
+    }
+    check!(seen.iter().all(|seen| *seen), "every event in the walk");
+    Ok(())
+}
+
+/// For some records, all events that have the same value in a member.
+fn check_filters(server: &Server, stream: &Stream, records: &[Record]) -> Outcome {
+    for record in records.iter().step_by(15_000) {
+        for member in stream.filters {
+            let Some(wanted) = record.value.get(member) else { continue };
+            let expected = records.iter().filter(|other| other.value.get(member) == Some(wanted)).count();
+            let operand = wanted.as_str().map_or_else(|| wanted.to_string(), str::to_owned);
+            let query = format!("payload.{member}={}", encode(&operand));
+            check_eq!(count(server, &query)?, expected, "events of {query}");
+        }
+    }
+    Ok(())
+}

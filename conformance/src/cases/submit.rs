@@ -1,0 +1,449 @@
+//! `POST /events`: what is stored, and how that is acknowledged.
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::case::{Case, cases};
+use crate::client::Request;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::{check, check_eq};
+
+pub(super) const CASES: &[Case] = cases!["submit";
+    "POST /events": [
+        single_event, array, array_of_one, lines, jsonl, blank_lines_and_carriage_returns, last_line_without_end,
+        content_type_parameters, content_type_in_capitals, visible_at_once, sequence_has_no_gaps,
+        concurrent_submissions_get_distinct_sequences, all_or_nothing, lenient_keeps_the_good, lenient_with_nothing_wrong,
+        lenient_skips_a_line_that_is_not_json, strict_preference, unknown_preference_is_ignored,
+    ],
+    "Events": [
+        generated_id_is_uuid_v7, own_id_is_kept, location_leads_to_the_event, duplicate_id, duplicate_within_a_body,
+        duplicate_keeps_the_first_payload, members_in_order, payload_tokens_are_kept, payload_of_any_kind,
+        insignificant_space_goes, event_type_of_256_bytes, event_type_is_case_sensitive, event_type_in_unicode,
+        escaped_names_and_values, late_events_are_stored,
+    ],
+];
+
+const EVENT: &str = r#"{"event_type":"login","timestamp":"2024-05-01T12:00:00Z","payload":{"user":"ada"}}"#;
+
+fn single_event(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let response = server.submit(EVENT)?;
+    response.expect(201)?;
+    response.expect_header("content-type", "application/json")?;
+    let body = response.json()?;
+    let id = text(&body, "id")?;
+    check_eq!(body, json!({"id": id, "seq": 1, "duplicate": false}), "the acknowledgement");
+    response.expect_header("location", &format!("/events/{id}"))?;
+    check_eq!(
+        server.get("/events")?.text()?,
+        format!(
+            r#"[{{"id":"{id}","seq":1,"event_type":"login","timestamp":"2024-05-01T12:00:00Z","payload":{{"user":"ada"}}}}]"#
+        ),
+        "the events stored"
+    );
+    Ok(())
+}
+
+fn array(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let response = server.submit(format!("[{EVENT},{EVENT},{EVENT}]"))?;
+    response.expect(201)?;
+    check_eq!(response.header("location"), None, "the Location of many");
+    check_eq!(
+        response.json()?,
+        json!({"accepted": 3, "duplicates": 0, "first_seq": 1, "last_seq": 3}),
+        "the acknowledgement"
+    );
+    check_eq!(server.find("")?.len(), 3, "how many events are stored");
+    Ok(())
+}
+
+fn array_of_one(ctx: &Context<'_>) -> Outcome {
+    let response = ctx.empty()?.submit(format!("[{EVENT}]"))?;
+    response.expect(201)?;
+    check_eq!(
+        response.json()?,
+        json!({"accepted": 1, "duplicates": 0, "first_seq": 1, "last_seq": 1}),
+        "the acknowledgement of an array, however short"
+    );
+    Ok(())
+}
+
+fn lines(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let response = server.submit_lines(format!("{EVENT}\n{EVENT}\n"))?;
+    response.expect(201)?;
+    check_eq!(
+        response.json()?,
+        json!({"accepted": 2, "duplicates": 0, "first_seq": 1, "last_seq": 2}),
+        "the acknowledgement"
+    );
+    check_eq!(server.find("")?.len(), 2, "how many events are stored");
+    Ok(())
+}
+
+fn jsonl(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let response = server.send(&Request::post("/events", "application/jsonl", format!("{EVENT}\n")))?;
+    response.expect(201)?;
+    check_eq!(response.member("accepted")?, json!(1), "events accepted");
+    Ok(())
+}
+
+fn blank_lines_and_carriage_returns(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let response = server.submit_lines(format!("\n{EVENT}\r\n\r\n  \n{EVENT}\n\n"))?;
+    response.expect(201)?;
+    check_eq!(response.member("accepted")?, json!(2), "events accepted");
+    Ok(())
+}
+
+fn last_line_without_end(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let response = server.submit_lines(format!("{EVENT}\n{EVENT}"))?;
+    response.expect(201)?;
+    check_eq!(response.member("accepted")?, json!(2), "events accepted");
+    Ok(())
+}
+
+fn content_type_parameters(ctx: &Context<'_>) -> Outcome {
+    ctx.server()?.send(&Request::post("/events", "application/json; charset=utf-8", EVENT))?.expect(201)
+}
+
+fn content_type_in_capitals(ctx: &Context<'_>) -> Outcome {
+    ctx.server()?.send(&Request::post("/events", "Application/JSON", EVENT))?.expect(201)
+}
+
+fn visible_at_once(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let mut writer = server.connect()?;
+    let mut reader = server.connect()?;
+    for count in 1..=50 {
+        writer.request(&Request::post("/events", "application/json", EVENT))?.expect(201)?;
+        let seen = reader.request(&Request::get("/events"))?.events()?.len();
+        check_eq!(seen, count, "events seen after the acknowledgement of {count}");
+    }
+    Ok(())
+}
+
+fn sequence_has_no_gaps(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit(EVENT)?.expect(201)?;
+    server.submit(r#"[{"event_type":"","timestamp":0,"payload":1}]"#)?.expect(422)?;
+    let many = server.submit(format!("[{EVENT},{EVENT}]"))?;
+    check_eq!(many.member("first_seq")?, json!(2), "the sequence number after a refusal");
+    let one = server.submit(EVENT)?;
+    check_eq!(one.member("seq")?, json!(4), "the sequence number after an array");
+    Ok(())
+}
+
+fn concurrent_submissions_get_distinct_sequences(ctx: &Context<'_>) -> Outcome {
+    const WRITERS: usize = 8;
+    const EACH: usize = 25;
+    let server = ctx.empty()?;
+    let results: Vec<Result<Vec<u64>, Failure>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..WRITERS)
+            .map(|_| {
+                let connection = server.connect();
+                scope.spawn(move || {
+                    let mut connection = connection?;
+                    let request = Request::post("/events", "application/json", EVENT);
+                    (0..EACH).map(|_| number(&connection.request(&request)?.json()?, "seq")).collect()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::unmet("no panic")))).collect()
+    });
+    let mut all = BTreeSet::new();
+    for result in results {
+        let of_one = result?;
+        check!(of_one.is_sorted(), "sequence numbers that grow on each connection, not {of_one:?}");
+        all.extend(of_one);
+    }
+    check_eq!(all, (1..=(WRITERS * EACH) as u64).collect(), "the sequence numbers given");
+    Ok(())
+}
+
+fn all_or_nothing(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit(format!(r#"[{EVENT},{{"event_type":"x","payload":1}},{EVENT}]"#))?.faults_at(&["#/1/timestamp"])?;
+    server.expect_empty()
+}
+
+fn lenient_keeps_the_good(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let body = format!(r#"[{EVENT},{{"event_type":"","timestamp":0,"payload":1}},{EVENT}]"#);
+    let request = Request::post("/events", "application/json", body).header("prefer", "handling=lenient");
+    let response = server.send(&request)?;
+    response.expect(200)?;
+    response.expect_header("preference-applied", "handling=lenient")?;
+    let mut body = response.json()?;
+    let rejected = body.as_object_mut().and_then(|members| members.remove("rejected")).unwrap_or_default();
+    check_eq!(
+        body,
+        json!({"accepted": 2, "duplicates": 0, "first_seq": 1, "last_seq": 2}),
+        "the acknowledgement, apart from what was rejected"
+    );
+    check_eq!(rejected.as_array().map(Vec::len), Some(1), "how many events are rejected");
+    check_eq!(rejected.pointer("/0/pointer"), Some(&json!("#/1/event_type")), "where the rejected event is at fault");
+    check_eq!(server.find("")?.len(), 2, "how many events are stored");
+    Ok(())
+}
+
+fn lenient_with_nothing_wrong(ctx: &Context<'_>) -> Outcome {
+    let request =
+        Request::post("/events", "application/json", format!("[{EVENT}]")).header("prefer", "handling=lenient");
+    let response = ctx.empty()?.send(&request)?;
+    response.expect(200)?;
+    response.expect_header("preference-applied", "handling=lenient")?;
+    check_eq!(
+        response.json()?,
+        json!({"accepted": 1, "duplicates": 0, "first_seq": 1, "last_seq": 1, "rejected": []}),
+        "the acknowledgement"
+    );
+    Ok(())
+}
+
+fn lenient_skips_a_line_that_is_not_json(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let request = Request::post("/events", "application/x-ndjson", format!("{EVENT}\n{{\"cut\n{EVENT}\n"))
+        .header("prefer", "handling=lenient");
+    let response = server.send(&request)?;
+    response.expect(200)?;
+    check_eq!(response.member("accepted")?, json!(2), "events accepted");
+    let rejected = response.member("rejected")?;
+    check_eq!(rejected.pointer("/0/pointer"), Some(&json!("#/1")), "where the line is that is not JSON");
+    check_eq!(rejected.pointer("/0/code"), Some(&json!("invalid-json")), "what is wrong with it");
+    check_eq!(server.find("")?.len(), 2, "how many events are stored");
+    Ok(())
+}
+
+fn strict_preference(ctx: &Context<'_>) -> Outcome {
+    let request =
+        Request::post("/events", "application/json", format!("[{EVENT},1]")).header("prefer", "handling=strict");
+    let server = ctx.empty()?;
+    server.send(&request)?.faults_at(&["#/1"])?;
+    server.expect_empty()
+}
+
+fn unknown_preference_is_ignored(ctx: &Context<'_>) -> Outcome {
+    let request = Request::post("/events", "application/json", format!("[{EVENT}]"))
+        .header("prefer", "respond-async, wait=100, handling=\"no such\"");
+    let response = ctx.server()?.send(&request)?;
+    response.expect(201)?;
+    check_eq!(response.header("preference-applied"), None, "the preferences applied");
+    Ok(())
+}
+
+fn generated_id_is_uuid_v7(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    let mut ids = BTreeSet::new();
+    for _ in 0..20 {
+        let id = text(&server.submit(EVENT)?.json()?, "id")?;
+        let shape: String = id.chars().map(|c| if matches!(c, '0'..='9' | 'a'..='f') { 'h' } else { c }).collect();
+        check_eq!(shape, "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh", "the shape of the id {id}");
+        check_eq!(id.get(14..15), Some("7"), "the version of the id {id}");
+        check!(id.get(19..20).is_some_and(|variant| "89ab".contains(variant)), "an id of RFC 9562, not {id}");
+        ids.insert(id);
+    }
+    check_eq!(ids.len(), 20, "how many of 20 ids are distinct");
+    Ok(())
+}
+
+fn own_id_is_kept(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    let id = ctx.unique("order");
+    let ack = server.store(&json!({"id": id, "event_type": "order", "timestamp": 0, "payload": 1}))?;
+    check_eq!(ack.get("id"), Some(&json!(id)), "the id acknowledged");
+    let event = server.get(&format!("/events/{id}"))?;
+    event.expect(200)?;
+    check_eq!(event.member("id")?, json!(id), "the id of the event");
+    Ok(())
+}
+
+fn location_leads_to_the_event(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for odd in ["a b", "a/b", "a?b#c", "100%", "käse", "..", "a+b&c=d", "\"\\", "~.-_"] {
+        let id = format!("{odd} {}", ctx.unique(odd));
+        let event = json!({"id": id, "event_type": "odd", "timestamp": 0, "payload": id});
+        let response = server.submit(event.to_string())?;
+        response.expect(201)?;
+        let location = response.header("location").ok_or_else(|| Failure::unmet("a Location"))?.to_owned();
+        check!(location.is_ascii() && !location.contains(' '), "a Location that is a URI, not {location:?}");
+        let found = server.get(&location)?;
+        found.expect(200).map_err(|failure| failure.within(&location))?;
+        check_eq!(found.member("payload")?, json!(id), "the event at {location}");
+    }
+    Ok(())
+}
+
+fn duplicate_id(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let event = json!({"id": "twice", "event_type": "a", "timestamp": 0, "payload": 1});
+    server.submit(EVENT)?.expect(201)?;
+    server.store(&event)?;
+    server.submit(EVENT)?.expect(201)?;
+    let again = server.submit(event.to_string())?;
+    again.expect(201)?;
+    again.expect_header("location", "/events/twice")?;
+    check_eq!(again.json()?, json!({"id": "twice", "seq": 2, "duplicate": true}), "the second acknowledgement");
+    check_eq!(server.find("type=a")?.len(), 1, "how often the event is stored");
+    let next = server.submit(EVENT)?;
+    check_eq!(next.member("seq")?, json!(4), "the sequence number after a duplicate");
+    Ok(())
+}
+
+fn duplicate_within_a_body(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let event = |id: &str| json!({"id": id, "event_type": "a", "timestamp": 0, "payload": id});
+    let ack = server.store(&json!([event("x"), event("y"), event("x"), event("z"), event("x")]))?;
+    check_eq!(ack, json!({"accepted": 3, "duplicates": 2, "first_seq": 1, "last_seq": 3}), "the acknowledgement");
+    check_eq!(server.payloads("")?, [json!("x"), json!("y"), json!("z")], "what is stored");
+    Ok(())
+}
+
+fn duplicate_keeps_the_first_payload(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.store(&json!({"id": "k", "event_type": "a", "timestamp": 0, "payload": "first"}))?;
+    let second = server.store(&json!({"id": "k", "event_type": "b", "timestamp": 9, "payload": "second"}))?;
+    check_eq!(second.get("duplicate"), Some(&json!(true)), "whether the second is a duplicate");
+    let event = server.get("/events/k")?;
+    check_eq!(
+        event.text()?,
+        r#"{"id":"k","seq":1,"event_type":"a","timestamp":"1970-01-01T00:00:00Z","payload":"first"}"#,
+        "the event"
+    );
+    Ok(())
+}
+
+fn members_in_order(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit(r#"{"payload":[1],"timestamp":1714564800,"id":"i","event_type":"t"}"#)?.expect(201)?;
+    check_eq!(
+        server.get("/events")?.text()?,
+        r#"[{"id":"i","seq":1,"event_type":"t","timestamp":"2024-05-01T12:00:00Z","payload":[1]}]"#,
+        "the answer, byte for byte"
+    );
+    Ok(())
+}
+
+fn payload_tokens_are_kept(ctx: &Context<'_>) -> Outcome {
+    let payloads = [
+        "1.0",
+        "1e400",
+        "-0",
+        "-0.0",
+        "1E+2",
+        "123456789012345678901234567890",
+        "0.1000000000000000055511151231257827",
+        r#"{"b":1,"a":2,"b":3}"#,
+        r#"{"":{"":[]}}"#,
+        r#""\u0041\/\u00e9é\ud83d\ude00""#,
+        r#""  two  spaces  ""#,
+        r#"[[[[[[]]]]]]"#,
+        r#""\u0000""#,
+    ];
+    for payload in payloads {
+        let body = format!(r#"{{"id":"p","event_type":"t","timestamp":0,"payload":{payload}}}"#);
+        let fresh = ctx.empty()?;
+        fresh.submit(body)?.expect(201).map_err(|failure| failure.within(&payload))?;
+        check_eq!(
+            fresh.get("/events/p")?.text()?,
+            format!(r#"{{"id":"p","seq":1,"event_type":"t","timestamp":"1970-01-01T00:00:00Z","payload":{payload}}}"#),
+            "the event"
+        );
+    }
+    Ok(())
+}
+
+fn payload_of_any_kind(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let payloads = [json!(null), json!(true), json!(false), json!(0), json!(""), json!([]), json!({})];
+    for payload in &payloads {
+        server.store(&json!({"event_type": "t", "timestamp": 0, "payload": payload}))?;
+    }
+    check_eq!(server.payloads("")?, payloads, "the payloads");
+    Ok(())
+}
+
+fn insignificant_space_goes(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server
+        .submit(
+            "\r\n\t { \"id\" : \"s\" ,\"event_type\":\t\"t\", \"timestamp\" : 0 , \"payload\" : { \"a\" :\n [ 1 , \" b \" ] , \"c\" : { } } } \n",
+        )?
+        .expect(201)?;
+    check_eq!(
+        server.get("/events/s")?.text()?,
+        r#"{"id":"s","seq":1,"event_type":"t","timestamp":"1970-01-01T00:00:00Z","payload":{"a":[1," b "],"c":{}}}"#,
+        "the event"
+    );
+    Ok(())
+}
+
+fn event_type_of_256_bytes(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let longest = "é".repeat(128);
+    server.store(&json!({"event_type": longest, "timestamp": 0, "payload": 1}))?;
+    let too_long = json!({"event_type": format!("{longest}x"), "timestamp": 0, "payload": 1});
+    server.submit(too_long.to_string())?.fault("#/event_type", "invalid-event-type")?;
+    check_eq!(server.find("")?.len(), 1, "how many events are stored");
+    Ok(())
+}
+
+fn event_type_is_case_sensitive(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for event_type in ["Login", "login", "LOGIN"] {
+        server.store(&json!({"event_type": event_type, "timestamp": 0, "payload": event_type}))?;
+    }
+    check_eq!(server.payloads("type=login")?, [json!("login")], "events of the type login");
+    Ok(())
+}
+
+fn event_type_in_unicode(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for event_type in ["поиск", "検索", "🔎", "a b", " "] {
+        server.store(&json!({"event_type": event_type, "timestamp": 0, "payload": event_type}))?;
+    }
+    check_eq!(server.payloads("type=%E6%A4%9C%E7%B4%A2")?, [json!("検索")], "events of a type in Japanese");
+    check_eq!(server.payloads("type=a%20b")?, [json!("a b")], "events of a type with a space");
+    Ok(())
+}
+
+fn escaped_names_and_values(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server
+        .submit(r#"{"\u0065vent_type":"\u006cogin","timestamp":"2024-05-01T12:00:00\u005a","payload":1,"i\u0064":"\u0069"}"#)?
+        .expect(201)?;
+    check_eq!(
+        server.get("/events?type=login")?.text()?,
+        r#"[{"id":"i","seq":1,"event_type":"login","timestamp":"2024-05-01T12:00:00Z","payload":1}]"#,
+        "the events stored"
+    );
+    Ok(())
+}
+
+fn late_events_are_stored(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for timestamp in [3000, 1000, 2000, -5, 4_000_000_000_i64] {
+        server.store(&json!({"event_type": "t", "timestamp": timestamp, "payload": timestamp}))?;
+    }
+    check_eq!(
+        server.payloads("")?,
+        [json!(-5), json!(1000), json!(2000), json!(3000), json!(4_000_000_000_u64)],
+        "the events in the order of their time"
+    );
+    Ok(())
+}
+
+fn text(value: &Value, member: &str) -> Result<String, Failure> {
+    let text = value.get(member).and_then(Value::as_str);
+    text.map(str::to_owned).ok_or_else(|| Failure::unmet(format!("a text {member:?} in {value}")))
+}
+
+fn number(value: &Value, member: &str) -> Result<u64, Failure> {
+    value.get(member).and_then(Value::as_u64).ok_or_else(|| Failure::unmet(format!("a number {member:?} in {value}")))
+}

@@ -1,0 +1,292 @@
+//! `POST /events`: what is refused, and how the answer says why.
+
+use serde_json::{Value, json};
+
+use crate::case::{Case, cases};
+use crate::client::Request;
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::{check, check_eq};
+
+pub(super) const CASES: &[Case] = cases!["submit_faults";
+    "POST /events": [
+        not_json, not_json_names_the_offset, not_json_in_a_line, not_utf8, deep_nesting_is_survived, empty_body, empty_array, unknown_content_type,
+        missing_content_type, scalar_is_not_an_event, elements_that_are_not_objects, a_hundred_faults_are_listed,
+        faults_of_several_events, one_event_lines_point_by_index, unknown_parameter, lenient_single_event_is_strict,
+    ],
+    "Events": [
+        missing_fields, unknown_field, sequence_is_not_accepted, duplicate_field, fields_of_the_wrong_type, empty_event_type, control_characters,
+        id_limits, null_is_a_payload_and_nothing_else,
+    ],
+];
+
+const EVENT: &str = r#"{"event_type":"login","timestamp":0,"payload":1}"#;
+
+fn not_json(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let bodies = [
+        "{",
+        "[",
+        "]",
+        "nul",
+        "{'event_type':1}",
+        r#"{"event_type":"a","timestamp":0,"payload":1"#,
+        r#"{"event_type":"a","timestamp":0,"payload":1,}"#,
+        r#"{"event_type":"a" "timestamp":0,"payload":1}"#,
+        r#"{"event_type":"a","timestamp":0,"payload":01}"#,
+        r#"{"event_type":"a","timestamp":0,"payload":+1}"#,
+        r#"{"event_type":"a","timestamp":0,"payload":.5}"#,
+        r#"{"event_type":"a","timestamp":0,"payload":1.}"#,
+        r#"{"event_type":"a","timestamp":0,"payload":NaN}"#,
+        r#"{"event_type":"a","timestamp":0,"payload":"\x"}"#,
+        r#"{"event_type":"a","timestamp":0,"payload":"\u12"}"#,
+        "{\"event_type\":\"a\",\"timestamp\":0,\"payload\":\"\t\"}",
+        r#"{"event_type":"a","timestamp":0,"payload":[1,]}"#,
+        r#"{"event_type":"a","timestamp":0,"payload":{"a"}}"#,
+        r#"{"event_type":"a","timestamp":0,"payload":1}x"#,
+        r#"{"event_type":"a","timestamp":0,"payload":1}{"event_type":"a","timestamp":0,"payload":1}"#,
+        r#"[{"event_type":"a","timestamp":0,"payload":1},]"#,
+        r#"[{"event_type":"a","timestamp":0,"payload":1} {"event_type":"a","timestamp":0,"payload":1}]"#,
+    ];
+    for body in bodies {
+        server.submit(body)?.problem(400).map_err(|failure| failure.within(&body))?;
+    }
+    server.expect_empty()
+}
+
+fn not_json_names_the_offset(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for (body, offset) in [("[1,2,x]", "5"), (r#"{"event_type":?}"#, "14"), ("{}\n\n\n!", "5")] {
+        server.submit(body)?.problem_naming(400, &format!("byte {offset}")).map_err(|failure| failure.within(&body))?;
+    }
+    Ok(())
+}
+
+fn not_json_in_a_line(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit_lines(format!("{EVENT}\n{{\"a\":}}\n{EVENT}\n"))?.problem_naming(400, "byte ")?;
+    // An event must not go on over the end of a line.
+    server.submit_lines(EVENT.replace(',', ",\n"))?.problem(400)?;
+    server.submit_lines(format!("{EVENT}{EVENT}\n"))?.problem(400)?;
+    server.expect_empty()
+}
+
+fn not_utf8(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for bytes in [&b"\xff"[..], b"\xc3", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80"] {
+        let mut body = br#"{"event_type":"a","timestamp":0,"payload":""#.to_vec();
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\"}");
+        server.submit(body)?.problem(400).map_err(|failure| failure.within(&bytes.escape_ascii()))?;
+    }
+    server.expect_empty()
+}
+
+fn deep_nesting_is_survived(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for unit in ["[", "{\"a\":"] {
+        let body = format!(r#"{{"event_type":"deep","timestamp":0,"payload":{}"#, unit.repeat(100_000));
+        let status = server.submit(body)?.status();
+        check!(matches!(status, 400 | 413 | 422), "a refusal of 100,000 unclosed brackets, not {status}");
+    }
+    server.expect_empty()?;
+    server.expect_alive()
+}
+
+fn empty_body(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit("")?.problem(400)?;
+    server.submit(" \n ")?.problem(400)?;
+    server.expect_empty()
+}
+
+fn empty_array(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for response in [server.submit("[]")?, server.submit(" [ ] ")?, server.submit_lines("\n\n")?] {
+        response.expect(201)?;
+        check_eq!(response.member("accepted")?, json!(0), "events accepted");
+        check_eq!(response.member("duplicates")?, json!(0), "duplicates");
+    }
+    server.expect_empty()
+}
+
+fn unknown_content_type(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for content_type in
+        ["text/plain", "application/jsonx", "application/xml", "multipart/form-data; boundary=x", "json", ""]
+    {
+        let request = Request::post("/events", content_type, EVENT);
+        server.send(&request)?.problem(415).map_err(|failure| failure.within(&content_type))?;
+    }
+    server.expect_empty()
+}
+
+fn missing_content_type(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.send(&Request::new("POST", "/events").body(EVENT))?.problem(415)?;
+    server.expect_empty()
+}
+
+fn scalar_is_not_an_event(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for body in ["1", "null", "true", "\"event\"", "-0.5e-3"] {
+        let problem = server.submit(body)?.problem(422).map_err(|failure| failure.within(&body))?;
+        check_eq!(problem.pointer("/errors/0/code"), Some(&json!("not-an-object")), "the code of the fault of {body}");
+        check_eq!(problem.pointer("/errors/0/pointer"), Some(&json!("#")), "the place of the fault of {body}");
+    }
+    server.expect_empty()
+}
+
+fn elements_that_are_not_objects(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit(format!("[{EVENT},1,null,[],\"x\",{EVENT}]"))?.faults_at(&["#/1", "#/2", "#/3", "#/4"])?;
+    server.submit(format!("[[{EVENT}]]"))?.faults_at(&["#/0"])?;
+    server.expect_empty()
+}
+
+fn a_hundred_faults_are_listed(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let body = format!("[{}{EVENT}]", r#"{"event_type":"a","timestamp":0},"#.repeat(150));
+    let expected: Vec<String> = (0..100).map(|index| format!("#/{index}/payload")).collect();
+    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    server.submit(body)?.faults_at(&expected)?;
+    server.expect_empty()
+}
+
+fn faults_of_several_events(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let body = json!([
+        {"event_type": "", "timestamp": 0, "payload": 1},
+        {"event_type": "ok", "timestamp": 0, "payload": 1},
+        {"event_type": "ok", "timestamp": "yesterday", "payload": 1},
+        {"event_type": "ok", "timestamp": 0, "payload": 1, "colour": "red"},
+    ]);
+    let response = server.submit(body.to_string())?;
+    response.faults_at(&["#/0/event_type", "#/2/timestamp", "#/3/colour"])?;
+    let codes: Vec<Value> =
+        (0..3).filter_map(|index| response.json().ok()?.pointer(&format!("/errors/{index}/code")).cloned()).collect();
+    check_eq!(codes, ["invalid-event-type", "invalid-timestamp", "unknown-field"], "the codes of the faults");
+    server.expect_empty()
+}
+
+fn one_event_lines_point_by_index(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    // Blank lines are no events, so they have no index.
+    server
+        .submit_lines(format!("\n\n{EVENT}\n\n{{\"event_type\":\"a\",\"timestamp\":0}}\n"))?
+        .faults_at(&["#/1/payload"])?;
+    server.expect_empty()
+}
+
+fn unknown_parameter(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.send(&Request::post("/events?colour=red", "application/json", EVENT))?.problem_naming(400, "colour")?;
+    server.expect_empty()
+}
+
+fn lenient_single_event_is_strict(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let request = Request::post("/events", "application/json", r#"{"event_type":"a","timestamp":0}"#)
+        .header("prefer", "handling=lenient");
+    server.send(&request)?.faults_at(&["#/payload"])?;
+    server.expect_empty()
+}
+
+fn missing_fields(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let whole = json!({"event_type": "a", "timestamp": 0, "payload": 1});
+    for field in ["event_type", "timestamp", "payload"] {
+        let mut event = whole.clone();
+        event.as_object_mut().and_then(|members| members.remove(field));
+        let single = server.submit(event.to_string())?;
+        single.fault(&format!("#/{field}"), "missing-field").map_err(|failure| failure.within(&field))?;
+        let second = server.submit(json!([whole, event]).to_string())?;
+        second.fault(&format!("#/1/{field}"), "missing-field").map_err(|failure| failure.within(&field))?;
+    }
+    server.expect_empty()
+}
+
+fn unknown_field(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for (name, token) in
+        [("colour", "colour"), ("Event_type", "Event_type"), ("a/b", "a~1b"), ("a~b", "a~0b"), ("", "")]
+    {
+        let mut event = json!({"event_type": "a", "timestamp": 0, "payload": 1});
+        event.as_object_mut().and_then(|members| members.insert(name.to_owned(), json!(1)));
+        let response = server.submit(event.to_string())?;
+        response.fault(&format!("#/{token}"), "unknown-field").map_err(|failure| failure.within(&name))?;
+    }
+    server.expect_empty()
+}
+
+fn sequence_is_not_accepted(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit(r#"{"event_type":"a","timestamp":0,"payload":1,"seq":7}"#)?.fault("#/seq", "unknown-field")?;
+    server.expect_empty()
+}
+
+fn duplicate_field(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for (field, value) in [("event_type", "\"a\""), ("timestamp", "0"), ("payload", "1"), ("id", "\"i\"")] {
+        let body = format!(r#"{{"id":"i","event_type":"a","timestamp":0,"payload":1,"{field}":{value}}}"#);
+        let response = server.submit(body)?;
+        response.fault(&format!("#/{field}"), "duplicate-field").map_err(|failure| failure.within(&field))?;
+    }
+    // The same name, spelled with an escape.
+    server
+        .submit(r#"{"event_type":"a","timestamp":0,"payload":1,"p\u0061yload":2}"#)?
+        .fault("#/payload", "duplicate-field")?;
+    server.expect_empty()
+}
+
+fn fields_of_the_wrong_type(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let values = ["1", "null", "true", "[]", "{}", "[\"a\"]"];
+    for value in values {
+        let body = format!(r#"{{"event_type":{value},"timestamp":0,"payload":1}}"#);
+        server.submit(body)?.fault("#/event_type", "wrong-type").map_err(|failure| failure.within(&value))?;
+        let body = format!(r#"{{"event_type":"a","timestamp":0,"payload":1,"id":{value}}}"#);
+        server.submit(body)?.fault("#/id", "wrong-type").map_err(|failure| failure.within(&value))?;
+    }
+    for value in ["null", "true", "[]", "{}"] {
+        let body = format!(r#"{{"event_type":"a","timestamp":{value},"payload":1}}"#);
+        server.submit(body)?.fault("#/timestamp", "wrong-type").map_err(|failure| failure.within(&value))?;
+    }
+    server.expect_empty()
+}
+
+fn empty_event_type(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit(r#"{"event_type":"","timestamp":0,"payload":1}"#)?.fault("#/event_type", "invalid-event-type")?;
+    server.expect_empty()
+}
+
+fn control_characters(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for control in ["\\u0000", "\\n", "\\t", "\\u001f", "\\u007f", "\\u0085", "\u{80}"] {
+        let body = format!(r#"{{"event_type":"a{control}b","timestamp":0,"payload":1}}"#);
+        let response = server.submit(body)?;
+        response.fault("#/event_type", "invalid-event-type").map_err(|failure| failure.within(&control))?;
+        let body = format!(r#"{{"event_type":"a","timestamp":0,"payload":1,"id":"a{control}b"}}"#);
+        server.submit(body)?.fault("#/id", "invalid-id").map_err(|failure| failure.within(&control))?;
+    }
+    server.expect_empty()
+}
+
+fn id_limits(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let event = |id: &str| json!({"id": id, "event_type": "a", "timestamp": 0, "payload": 1}).to_string();
+    server.submit(event(""))?.fault("#/id", "invalid-id")?;
+    server.submit(event(&"é".repeat(65)))?.fault("#/id", "invalid-id")?;
+    server.submit(event(&format!("{}x", "é".repeat(64))))?.fault("#/id", "invalid-id")?;
+    server.expect_empty()?;
+    server.submit(event(&"é".repeat(64)))?.expect(201)?;
+    server.submit(event("x"))?.expect(201)
+}
+
+fn null_is_a_payload_and_nothing_else(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.submit(r#"{"event_type":"a","timestamp":0,"payload":null}"#)?.expect(201)?;
+    check_eq!(server.payloads("")?, [Value::Null], "the payload stored");
+    Ok(())
+}

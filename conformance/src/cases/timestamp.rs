@@ -1,0 +1,274 @@
+//! Timestamps: what is taken, and how it comes back.
+
+use serde_json::json;
+
+use crate::case::{Case, cases};
+use crate::check_eq;
+use crate::context::Context;
+use crate::failure::Outcome;
+
+pub(super) const CASES: &[Case] = cases!["timestamp";
+    "Events": [
+        rfc3339_in_utc, rfc3339_with_offset, rfc3339_fractions, rfc3339_in_lower_case, days_of_the_calendar, ends_of_the_range,
+        beyond_the_range, not_rfc3339, unix_seconds, unix_units_by_magnitude, unix_fractions_are_exact, unix_exponents,
+        unix_finer_than_a_nanosecond, numbers_in_strings,
+    ],
+    "GET /events": [bounds_in_every_form, bounds_that_are_no_times],
+];
+
+/// Stores an event for each input (a JSON value) and compares what comes back.
+fn check_table(ctx: &Context<'_>, table: &[(&str, &str)]) -> Outcome {
+    let server = ctx.empty()?;
+    for (index, (input, expected)) in table.iter().enumerate() {
+        let body = format!(r#"{{"id":"{index}","event_type":"t","timestamp":{input},"payload":0}}"#);
+        server.submit(body)?.expect(201).map_err(|failure| failure.within(input))?;
+        let event = server.get(&format!("/events/{index}"))?;
+        check_eq!(event.member("timestamp")?, json!(expected), "the timestamp {input}");
+    }
+    Ok(())
+}
+
+/// Requires each input (a JSON value) to be refused as a timestamp.
+fn check_refused(ctx: &Context<'_>, inputs: &[&str]) -> Outcome {
+    let server = ctx.empty()?;
+    for input in inputs {
+        let body = format!(r#"{{"event_type":"t","timestamp":{input},"payload":0}}"#);
+        server.submit(body)?.fault("#/timestamp", "invalid-timestamp").map_err(|failure| failure.within(input))?;
+    }
+    server.expect_empty()
+}
+
+fn rfc3339_in_utc(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            (r#""2024-05-01T12:00:00Z""#, "2024-05-01T12:00:00Z"),
+            (r#""1970-01-01T00:00:00Z""#, "1970-01-01T00:00:00Z"),
+            (r#""1969-12-31T23:59:59Z""#, "1969-12-31T23:59:59Z"),
+            (r#""1900-01-01T00:00:00Z""#, "1900-01-01T00:00:00Z"),
+        ],
+    )
+}
+
+fn rfc3339_with_offset(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            (r#""2024-05-01T12:00:00+02:00""#, "2024-05-01T10:00:00Z"),
+            (r#""2024-05-01T12:00:00-02:30""#, "2024-05-01T14:30:00Z"),
+            (r#""2024-01-01T00:30:00+01:00""#, "2023-12-31T23:30:00Z"),
+            (r#""2024-12-31T23:30:00-23:59""#, "2025-01-01T23:29:00Z"),
+            (r#""2024-05-01T12:00:00+00:00""#, "2024-05-01T12:00:00Z"),
+            (r#""2024-05-01T12:00:00-00:00""#, "2024-05-01T12:00:00Z"),
+        ],
+    )
+}
+
+fn rfc3339_fractions(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            (r#""2024-05-01T12:00:00.0Z""#, "2024-05-01T12:00:00Z"),
+            (r#""2024-05-01T12:00:00.5Z""#, "2024-05-01T12:00:00.500Z"),
+            (r#""2024-05-01T12:00:00.120Z""#, "2024-05-01T12:00:00.120Z"),
+            (r#""2024-05-01T12:00:00.1234Z""#, "2024-05-01T12:00:00.123400Z"),
+            (r#""2024-05-01T12:00:00.123456Z""#, "2024-05-01T12:00:00.123456Z"),
+            (r#""2024-05-01T12:00:00.1234567Z""#, "2024-05-01T12:00:00.123456700Z"),
+            (r#""2024-05-01T12:00:00.000000001Z""#, "2024-05-01T12:00:00.000000001Z"),
+            (r#""1969-12-31T23:59:59.999999999Z""#, "1969-12-31T23:59:59.999999999Z"),
+        ],
+    )
+}
+
+fn rfc3339_in_lower_case(ctx: &Context<'_>) -> Outcome {
+    check_table(ctx, &[(r#""2024-05-01t12:00:00z""#, "2024-05-01T12:00:00Z")])
+}
+
+fn days_of_the_calendar(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            (r#""2024-02-29T00:00:00Z""#, "2024-02-29T00:00:00Z"),
+            (r#""2000-02-29T23:59:59Z""#, "2000-02-29T23:59:59Z"),
+            (r#""2023-12-31T23:59:59Z""#, "2023-12-31T23:59:59Z"),
+        ],
+    )?;
+    check_refused(
+        ctx,
+        &[
+            r#""2023-02-29T00:00:00Z""#,
+            r#""1900-02-29T00:00:00Z""#,
+            r#""2024-04-31T00:00:00Z""#,
+            r#""2024-13-01T00:00:00Z""#,
+            r#""2024-00-01T00:00:00Z""#,
+            r#""2024-01-00T00:00:00Z""#,
+            r#""2024-01-32T00:00:00Z""#,
+            r#""2024-01-01T24:00:00Z""#,
+            r#""2024-01-01T00:60:00Z""#,
+            r#""2024-01-01T00:00:61Z""#,
+            r#""2024-01-01T00:00:00+24:00""#,
+            r#""2024-01-01T00:00:00+00:60""#,
+        ],
+    )
+}
+
+fn ends_of_the_range(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            (r#""1677-09-21T00:12:43.145224192Z""#, "1677-09-21T00:12:43.145224192Z"),
+            (r#""2262-04-11T23:47:16.854775807Z""#, "2262-04-11T23:47:16.854775807Z"),
+            (r#""2262-04-12T01:47:16.854775807+02:00""#, "2262-04-11T23:47:16.854775807Z"),
+            ("9223372036854775807", "2262-04-11T23:47:16.854775807Z"),
+            ("-9223372036854775808", "1677-09-21T00:12:43.145224192Z"),
+        ],
+    )
+}
+
+fn beyond_the_range(ctx: &Context<'_>) -> Outcome {
+    check_refused(
+        ctx,
+        &[
+            r#""1677-09-21T00:12:43.145224191Z""#,
+            r#""2262-04-11T23:47:16.854775808Z""#,
+            r#""0000-01-01T00:00:00Z""#,
+            r#""9999-12-31T23:59:59Z""#,
+            // Below 1e11 a number means seconds, and so many would be in the year 5138.
+            "99999999999",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "1e400",
+            "-1e400",
+        ],
+    )
+}
+
+fn not_rfc3339(ctx: &Context<'_>) -> Outcome {
+    check_refused(
+        ctx,
+        &[
+            r#""""#,
+            r#""yesterday""#,
+            r#""2024-05-01""#,
+            r#""2024-05-01T12:00:00""#,
+            r#""2024-05-01T12:00Z""#,
+            r#""2024-05-01T12:00:00+0200""#,
+            r#""2024-05-01T12:00:00+02""#,
+            r#""2024-05-01T12:00:00 Z""#,
+            r#"" 2024-05-01T12:00:00Z""#,
+            r#""2024-05-01T12:00:00Z ""#,
+            r#""2024-05-01T12:00:00.Z""#,
+            r#""2024-05-01T12:00:00,5Z""#,
+            r#""2024-5-1T12:00:00Z""#,
+            r#""20240501T120000Z""#,
+            r#""2024-W18-3T12:00:00Z""#,
+            r#""+02024-05-01T12:00:00Z""#,
+            "\"2024-05-01T12:00:00\u{2212}02:00\"",
+            r#""2024-05-01T12:00:00Z[UTC]""#,
+            r#""Wed, 01 May 2024 12:00:00 GMT""#,
+        ],
+    )
+}
+
+fn unix_seconds(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            ("1714564800", "2024-05-01T12:00:00Z"),
+            ("0", "1970-01-01T00:00:00Z"),
+            ("-0", "1970-01-01T00:00:00Z"),
+            ("-1", "1969-12-31T23:59:59Z"),
+            ("9223372036", "2262-04-11T23:47:16Z"),
+        ],
+    )
+}
+
+fn unix_units_by_magnitude(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            ("1714564800123", "2024-05-01T12:00:00.123Z"),
+            ("1714564800123456", "2024-05-01T12:00:00.123456Z"),
+            ("1714564800123456789", "2024-05-01T12:00:00.123456789Z"),
+            ("100000000000", "1973-03-03T09:46:40Z"),
+            ("100000000000000", "1973-03-03T09:46:40Z"),
+            ("100000000000000000", "1973-03-03T09:46:40Z"),
+            ("-100000000000", "1966-10-31T14:13:20Z"),
+        ],
+    )
+}
+
+fn unix_fractions_are_exact(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            ("1714564800.123456789", "2024-05-01T12:00:00.123456789Z"),
+            ("1714564800.1", "2024-05-01T12:00:00.100Z"),
+            ("1714564800.000000001", "2024-05-01T12:00:00.000000001Z"),
+            ("1714564800.100000000000", "2024-05-01T12:00:00.100Z"),
+            ("-0.5", "1969-12-31T23:59:59.500Z"),
+            ("1714564800123.25", "2024-05-01T12:00:00.123250Z"),
+            ("1714564800123456.5", "2024-05-01T12:00:00.123456500Z"),
+        ],
+    )
+}
+
+fn unix_exponents(ctx: &Context<'_>) -> Outcome {
+    check_table(
+        ctx,
+        &[
+            ("1.7145648e9", "2024-05-01T12:00:00Z"),
+            ("17145648E+2", "2024-05-01T12:00:00Z"),
+            ("17145648001e-1", "2024-05-01T12:00:00.100Z"),
+            ("1e11", "1973-03-03T09:46:40Z"),
+            ("0e999999999", "1970-01-01T00:00:00Z"),
+        ],
+    )
+}
+
+fn unix_finer_than_a_nanosecond(ctx: &Context<'_>) -> Outcome {
+    check_refused(ctx, &["1714564800.1234567891", "1714564800123456789.5", "1e-10"])
+}
+
+fn numbers_in_strings(ctx: &Context<'_>) -> Outcome {
+    check_refused(ctx, &[r#""1714564800""#, r#""1714564800.5""#])
+}
+
+fn bounds_in_every_form(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    server.store(&json!([
+        {"event_type": "t", "timestamp": "2024-05-01T11:59:59.999999999Z", "payload": "before"},
+        {"event_type": "t", "timestamp": "2024-05-01T12:00:00Z", "payload": "at"},
+        {"event_type": "t", "timestamp": "2024-05-01T12:00:00.000000001Z", "payload": "after"},
+    ]))?;
+    let forms = [
+        "2024-05-01T12:00:00Z",
+        "2024-05-01T12:00:00.000Z",
+        "2024-05-01T14:00:00%2B02:00",
+        "2024-05-01T10:00:00-02:00",
+        "1714564800",
+        "1714564800.0",
+        "1714564800000",
+        "1714564800000000",
+        "1714564800000000000",
+    ];
+    for form in forms {
+        let (from, to) = (format!("start={form}"), format!("end={form}"));
+        check_eq!(server.payloads(&from)?, [json!("at"), json!("after")], "events with {from}");
+        check_eq!(server.payloads(&to)?, [json!("before"), json!("at")], "events with {to}");
+    }
+    Ok(())
+}
+
+fn bounds_that_are_no_times(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for value in
+        ["", "yesterday", "2024-05-01", "2024-05-01T12:00:00", "0x10", "1_000", "NaN", "inf", "9999-12-31T23:59:59Z"]
+    {
+        for name in ["start", "end"] {
+            let response = server.get(&format!("/events?{name}={value}"))?;
+            response.problem_naming(400, name).map_err(|failure| failure.within(&value))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,300 @@
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::{Framing, Head, Request, Response, Transcript};
+use crate::check;
+use crate::failure::{Failure, Outcome};
+
+/// How long anything that must happen may take before the case gives up. It is never waited for in a case that passes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Header fields that a response may have before the client calls it broken.
+const HEADERS_MAX: usize = 64;
+
+/// One connection to the subject. Several requests may go over it; dropping it closes it.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    host: String,
+    unread: Vec<u8>,
+    transcript: Transcript,
+}
+
+/// What a single read brought.
+enum Received {
+    Bytes,
+    Closed,
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if nobody listens there.
+    pub fn open(address: SocketAddr, transcript: Transcript) -> Result<Self, Failure> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+            .map_err(|error| Failure::unmet(format!("a connection to {address}: {error}")))?;
+        stream.set_nodelay(true).map_err(|error| Failure::unmet(format!("set_nodelay: {error}")))?;
+        Ok(Self { stream, host: address.to_string(), unread: Vec::new(), transcript })
+    }
+
+    /// Sends a request and reads its response, passing over `100 Continue`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the response is missing, incomplete or not HTTP.
+    pub fn request(&mut self, request: &Request) -> Result<Response, Failure> {
+        let host = self.host.clone();
+        self.write(&request.to_bytes(&host))?;
+        self.response_to(&request.method)
+    }
+
+    /// Sends bytes as they are. A subject that has already answered may have closed the connection; that is for the next read to find out.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the subject neither takes the bytes nor closes the connection.
+    pub fn write(&mut self, bytes: &[u8]) -> Outcome {
+        self.transcript.note('>', bytes);
+        self.set_timeouts(PATIENCE)?;
+        match self.stream.write_all(bytes) {
+            Ok(()) => Ok(()),
+            Err(error) if is_disconnect(&error) => {
+                self.transcript.note('*', format!("closed while sending: {error}").as_bytes());
+                Ok(())
+            }
+            Err(error) => Err(Failure::unmet(format!("a subject that takes {} bytes: {error}", bytes.len()))),
+        }
+    }
+
+    /// Sends bytes and says whether the subject has closed the connection instead.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the subject neither takes the bytes nor closes the connection.
+    pub fn write_is_refused(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
+        self.set_timeouts(PATIENCE)?;
+        match self.stream.write_all(bytes) {
+            Ok(()) => Ok(false),
+            Err(error) if is_disconnect(&error) => Ok(true),
+            Err(error) => Err(Failure::unmet(format!("a subject that takes {} bytes: {error}", bytes.len()))),
+        }
+    }
+
+    /// Ends the sending direction and leaves the other open. A connection that is gone already is found out by the next read.
+    pub fn finish_sending(&mut self) {
+        self.transcript.note('*', b"end of sending");
+        // Fails only if the other side has already reset the connection, which the next read reports.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Reads the response to a request of this method, passing over `100 Continue`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it is missing, incomplete or not HTTP.
+    pub fn response_to(&mut self, method: &str) -> Result<Response, Failure> {
+        let mut head = self.read_head(method)?;
+        while head.status == 100 {
+            head = self.read_head(method)?;
+        }
+        let body = self.read_body(&head)?;
+        self.transcript.note('<', &body);
+        Ok(Response { head, body })
+    }
+
+    /// Reads the status line and header fields of the next response.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the connection ends before, or what comes is not HTTP.
+    pub fn read_head(&mut self, method: &str) -> Result<Head, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some((head, length)) = parse_head(&self.unread, method)? {
+                let bytes: Vec<u8> = self.unread.drain(..length).collect();
+                self.transcript.note('<', &bytes);
+                return Ok(head);
+            }
+            if let Received::Closed = self.receive(deadline)? {
+                let rest = self.unread.escape_ascii().to_string();
+                return Err(Failure::unmet(format!("a response, but the connection was closed after {rest:?}")));
+            }
+        }
+    }
+
+    /// Reads the body that belongs to `head`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it ends early or is malformed.
+    pub fn read_body(&mut self, head: &Head) -> Result<Vec<u8>, Failure> {
+        match head.framing {
+            Framing::None => Ok(Vec::new()),
+            Framing::Length(length) => self.take(length),
+            Framing::Chunked => self.read_chunks(),
+            Framing::Close => self.read_to_end(),
+        }
+    }
+
+    /// Reads until the connection is closed and gives what came. A reset counts as closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the subject keeps the connection open.
+    pub fn read_to_end(&mut self) -> Result<Vec<u8>, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        while let Received::Bytes = self.receive(deadline)? {}
+        Ok(std::mem::take(&mut self.unread))
+    }
+
+    /// Requires the subject to close the connection without another byte.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if more comes, or the connection stays open.
+    pub fn expect_close(&mut self) -> Outcome {
+        let rest = self.read_to_end()?;
+        check!(rest.is_empty(), "the end of the connection, not {:?}", rest.escape_ascii().to_string());
+        Ok(())
+    }
+
+    /// Reads whatever is next on the wire, at least one byte; empty if the connection is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if nothing comes.
+    pub fn read_some(&mut self) -> Result<Vec<u8>, Failure> {
+        if self.unread.is_empty() {
+            self.receive(Instant::now() + PATIENCE)?;
+        }
+        Ok(std::mem::take(&mut self.unread))
+    }
+
+    /// Puts bytes back that [`read_some`](Self::read_some) gave, in front of what comes next.
+    pub fn unread(&mut self, mut bytes: Vec<u8>) {
+        bytes.append(&mut self.unread);
+        self.unread = bytes;
+    }
+
+    fn read_chunks(&mut self) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        loop {
+            let line = self.take_line()?;
+            let digits = line.split(';').next().unwrap_or_default().trim();
+            let size = usize::from_str_radix(digits, 16)
+                .map_err(|_| Failure::unmet(format!("a chunk size, not {line:?}, after {} bytes", body.len())))?;
+            if size == 0 {
+                while !self.take_line()?.is_empty() {}
+                return Ok(body);
+            }
+            body.extend_from_slice(&self.take(size)?);
+            let end = self.take_line()?;
+            check!(end.is_empty(), "the end of a chunk, not {end:?}");
+        }
+    }
+
+    fn take_line(&mut self) -> Result<String, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
+                let line = self.unread.drain(..end + 2).take(end).collect::<Vec<u8>>();
+                return String::from_utf8(line).map_err(|_| Failure::unmet("a chunk size in ASCII"));
+            }
+            if let Received::Closed = self.receive(deadline)? {
+                return Err(Failure::unmet("a complete response: the connection was closed between two chunks"));
+            }
+        }
+    }
+
+    fn take(&mut self, length: usize) -> Result<Vec<u8>, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.unread.len() < length {
+            if let Received::Closed = self.receive(deadline)? {
+                let received = self.unread.len();
+                return Err(Failure::unmet(format!(
+                    "a complete response: the connection was closed after {received} of {length} bytes"
+                )));
+            }
+        }
+        Ok(self.unread.drain(..length).collect())
+    }
+
+    fn receive(&mut self, deadline: Instant) -> Result<Received, Failure> {
+        let mut buffer = [0; 64 * 1024];
+        let left = deadline.saturating_duration_since(Instant::now());
+        check!(!left.is_zero(), "a response, or the end of the connection, within {PATIENCE:?}");
+        self.set_timeouts(left)?;
+        match self.stream.read(&mut buffer) {
+            Ok(0) => Ok(Received::Closed),
+            Ok(count) => {
+                self.unread.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                Ok(Received::Bytes)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Received::Bytes),
+            Err(error) if is_disconnect(&error) => {
+                self.transcript.note('*', format!("closed by the subject: {error}").as_bytes());
+                Ok(Received::Closed)
+            }
+            Err(error) => {
+                let rest = self.unread.escape_ascii().to_string();
+                Err(Failure::unmet(format!("something to read within {PATIENCE:?} ({error}); unread so far: {rest:?}")))
+            }
+        }
+    }
+
+    fn set_timeouts(&self, timeout: Duration) -> Outcome {
+        self.stream
+            .set_read_timeout(Some(timeout))
+            .and_then(|()| self.stream.set_write_timeout(Some(timeout)))
+            .map_err(|error| Failure::unmet(format!("a timeout of the socket: {error}")))
+    }
+}
+
+fn is_disconnect(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::NotConnected
+    )
+}
+
+fn parse_head(bytes: &[u8], method: &str) -> Result<Option<(Head, usize)>, Failure> {
+    let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut fields);
+    let length = match response.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(error) => {
+            let text = bytes.get(..200).unwrap_or(bytes).escape_ascii().to_string();
+            return Err(Failure::unmet(format!("a response of HTTP/1.1 ({error}), not {text:?}")));
+        }
+    };
+    let mut headers = Vec::new();
+    for field in response.headers.iter() {
+        let value = String::from_utf8(field.value.to_vec())
+            .map_err(|_| Failure::unmet(format!("a header field {} in UTF-8", field.name)))?;
+        headers.push((field.name.to_ascii_lowercase(), value));
+    }
+    let status = response.code.unwrap_or_default();
+    let framing = framing(&headers, method, status)?;
+    Ok(Some((Head { minor_version: response.version.unwrap_or_default(), status, headers, framing }, length)))
+}
+
+fn framing(headers: &[(String, String)], method: &str, status: u16) -> Result<Framing, Failure> {
+    let values =
+        |name: &str| headers.iter().filter(|(known, _)| known == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
+    let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
+    if method == "HEAD" || matches!(status, 100..=199 | 204 | 304) {
+        return Ok(Framing::None);
+    }
+    match (lengths.as_slice(), codings.as_slice()) {
+        ([], []) => Ok(Framing::Close),
+        ([length], []) => {
+            length.parse().map(Framing::Length).map_err(|_| Failure::unmet(format!("a Content-Length, not {length:?}")))
+        }
+        ([], ["chunked"]) => Ok(Framing::Chunked),
+        _ => Err(Failure::unmet(format!("one way to tell where the response ends, not {lengths:?} and {codings:?}"))),
+    }
+}

@@ -1,0 +1,199 @@
+use serde_json::Value;
+
+use crate::failure::{Failure, Outcome};
+use crate::{check, check_eq};
+
+/// How a response says where its body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body, whatever the header fields say: an answer to `HEAD`, 1xx, 204, 304.
+    None,
+    /// `Content-Length`.
+    Length(usize),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+    /// The end of the connection.
+    Close,
+}
+
+/// The status line and header fields of a response.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// 0 for HTTP/1.0, 1 for HTTP/1.1.
+    pub minor_version: u8,
+    /// The status code.
+    pub status: u16,
+    /// Header fields in their order, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Where the body ends.
+    pub framing: Framing,
+}
+
+/// A complete response.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Status line and header fields.
+    pub head: Head,
+    /// The body with the chunks put together.
+    pub body: Vec<u8>,
+}
+
+impl Head {
+    /// The value of the field, if it is there exactly once.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(known, _)| known == name);
+        let value = values.next()?;
+        values.next().is_none().then_some(value.1.as_str())
+    }
+}
+
+impl Response {
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.head.status
+    }
+
+    /// The value of the field, if it is there exactly once.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.header(name)
+    }
+
+    /// The body as text.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it is not UTF-8.
+    pub fn text(&self) -> Result<&str, Failure> {
+        std::str::from_utf8(&self.body).map_err(|error| Failure::unmet(format!("a body in UTF-8: {error}")))
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it is not JSON.
+    pub fn json(&self) -> Result<Value, Failure> {
+        serde_json::from_slice(&self.body).map_err(|error| Failure::unmet(format!("a body of JSON: {error}")))
+    }
+
+    /// The events of a `200` answer to `GET /events`, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it is another answer.
+    pub fn events(&self) -> Result<Vec<Value>, Failure> {
+        self.expect(200)?;
+        match self.json()? {
+            Value::Array(events) => Ok(events),
+            other => Err(Failure::unmet(format!("an array of events, not {other}"))),
+        }
+    }
+
+    /// The member of a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if there is none of that name.
+    pub fn member(&self, name: &str) -> Result<Value, Failure> {
+        self.json()?.get(name).cloned().ok_or_else(|| Failure::unmet(format!("a body with the member {name:?}")))
+    }
+
+    /// Requires this status.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it is another.
+    pub fn expect(&self, status: u16) -> Outcome {
+        check_eq!(self.status(), status, "the status of the response");
+        Ok(())
+    }
+
+    /// Requires this value of a header field, which must be there once.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it is missing, repeated or different.
+    pub fn expect_header(&self, name: &str, value: &str) -> Outcome {
+        check_eq!(self.header(name), Some(value), "the header field {name}");
+        Ok(())
+    }
+
+    /// Requires problem details (RFC 9457) of this status, and gives them back.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the status differs or the body is not what every error has to carry.
+    pub fn problem(&self, status: u16) -> Result<Value, Failure> {
+        self.expect(status)?;
+        self.expect_header("content-type", "application/problem+json")?;
+        let problem = self.json()?;
+        for member in ["type", "title", "detail"] {
+            let text = problem.get(member).and_then(Value::as_str).unwrap_or_default();
+            check!(!text.is_empty(), "problem details with a member {member:?} that says something, not {problem}");
+        }
+        check_eq!(problem.get("status"), Some(&Value::from(status)), "the status inside the problem details");
+        Ok(problem)
+    }
+
+    /// Requires problem details whose `detail` names `word`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if they do not.
+    pub fn problem_naming(&self, status: u16, word: &str) -> Outcome {
+        let problem = self.problem(status)?;
+        let detail = problem.get("detail").and_then(Value::as_str).unwrap_or_default();
+        check!(detail.contains(word), "a detail that names {word:?}, not {detail:?}");
+        Ok(())
+    }
+
+    /// Requires a 422 whose faults lie exactly at these places, in this order.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the places differ or a fault lacks its code or detail.
+    pub fn faults_at(&self, pointers: &[&str]) -> Outcome {
+        let problem = self.problem(422)?;
+        let faults = problem.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
+        check_fault_shape(&faults)?;
+        let places: Vec<&str> = faults.iter().filter_map(|fault| fault.get("pointer")?.as_str()).collect();
+        check_eq!(places, pointers, "where the faults of the body are");
+        Ok(())
+    }
+
+    /// Requires a 422 with one fault: where it is, and of which code.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it is another answer.
+    pub fn fault(&self, pointer: &str, code: &str) -> Outcome {
+        self.faults_at(&[pointer])?;
+        let problem = self.json()?;
+        check_eq!(
+            problem.pointer("/errors/0/code").and_then(Value::as_str),
+            Some(code),
+            "the code of the fault at {pointer}"
+        );
+        Ok(())
+    }
+}
+
+/// Requires each fault to have a pointer into the body, a code and a detail.
+///
+/// # Errors
+///
+/// [`Failure`] for the first that has not.
+pub(crate) fn check_fault_shape(faults: &[Value]) -> Outcome {
+    for fault in faults {
+        for member in ["pointer", "code", "detail"] {
+            let text = fault.get(member).and_then(Value::as_str).unwrap_or_default();
+            check!(!text.is_empty(), "a fault with a member {member:?} that says something, not {fault}");
+        }
+        let pointer = fault.get("pointer").and_then(Value::as_str).unwrap_or_default();
+        check!(pointer.starts_with('#'), "a pointer that begins with '#', not {pointer:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! What a case has in its hands: servers to start, and requests to send to them.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::check_eq;
+use crate::client::{Connection, Request, Response, Transcript};
+use crate::failure::{Failure, Outcome};
+use crate::launcher::{Demand, Exit, Launcher, Running, Signal};
+
+/// Bytes of a server's log that a report shows, from its end.
+const LOG_BYTES_SHOWN: usize = 2000;
+
+/// One run of one case against one subject.
+#[derive(Debug)]
+pub struct Context<'a> {
+    launcher: &'a dyn Launcher,
+    transcript: Transcript,
+    logs: Arc<Mutex<Vec<String>>>,
+}
+
+/// A server under test, and a client of it.
+#[derive(Debug)]
+pub struct Server {
+    running: Box<dyn Running>,
+    transcript: Transcript,
+    logs: Arc<Mutex<Vec<String>>>,
+}
+
+impl<'a> Context<'a> {
+    /// A context whose servers come from `launcher`.
+    #[must_use]
+    pub fn new(launcher: &'a dyn Launcher) -> Self {
+        Self { launcher, transcript: Transcript::default(), logs: Arc::default() }
+    }
+
+    /// A server that may hold events of others: the case uses types and ids of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it does not start.
+    pub fn server(&self) -> Result<Server, Failure> {
+        self.launch(Demand::Any)
+    }
+
+    /// A server that holds nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it does not start or cannot be had.
+    pub fn empty(&self) -> Result<Server, Failure> {
+        self.launch(Demand::Empty)
+    }
+
+    /// A server that holds nothing, with these flags and their values.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it does not start or cannot be had.
+    pub fn start(&self, settings: &[(&str, &str)]) -> Result<Server, Failure> {
+        self.launch(Demand::Settings(settings))
+    }
+
+    /// Runs the subject's program with exactly these arguments until it ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it goes on running or there is no program.
+    pub fn run_to_exit(&self, arguments: &[&str]) -> Result<Exit, Failure> {
+        self.launcher.run_to_exit(arguments)
+    }
+
+    /// A name that no other case and no earlier run has used, for types and ids on servers that may hold events of others.
+    #[must_use]
+    pub fn unique(&self, stem: &str) -> String {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos());
+        format!("{stem}-{nanos:x}-{:x}-{:x}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Everything that helps to understand a failure: the last messages and the ends of the servers' logs.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let mut report = format!("  last messages (> sent, < received):\n{}", self.transcript.recent());
+        for log in self.logs.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|log| !log.is_empty()) {
+            report.push_str("  the server's log ends with:\n");
+            report.extend(log.lines().map(|line| format!("    {line}\n")));
+        }
+        report
+    }
+
+    fn launch(&self, demand: Demand<'_>) -> Result<Server, Failure> {
+        let running = self.launcher.start(demand)?;
+        Ok(Server { running, transcript: self.transcript.clone(), logs: Arc::clone(&self.logs) })
+    }
+}
+
+impl Server {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if nobody listens.
+    pub fn connect(&self) -> Result<Connection, Failure> {
+        Connection::open(self.running.address(), self.transcript.clone())
+    }
+
+    /// Host and port, as a `Host` field has them.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.running.address().to_string()
+    }
+
+    /// Sends a request on a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if there is no complete response.
+    pub fn send(&self, request: &Request) -> Result<Response, Failure> {
+        self.connect()?.request(request)
+    }
+
+    /// `GET`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if there is no complete response.
+    pub fn get(&self, target: &str) -> Result<Response, Failure> {
+        self.send(&Request::get(target))
+    }
+
+    /// `POST /events` of JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if there is no complete response.
+    pub fn submit(&self, body: impl Into<Vec<u8>>) -> Result<Response, Failure> {
+        self.send(&Request::post("/events", "application/json", body))
+    }
+
+    /// `POST /events` of events one a line.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if there is no complete response.
+    pub fn submit_lines(&self, body: impl Into<Vec<u8>>) -> Result<Response, Failure> {
+        self.send(&Request::post("/events", "application/x-ndjson", body))
+    }
+
+    /// Stores events that are beyond doubt and gives back the acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the answer is not 201.
+    pub fn store(&self, body: &Value) -> Result<Value, Failure> {
+        let response = self.submit(body.to_string())?;
+        response.expect(201)?;
+        response.json()
+    }
+
+    /// The events that `GET /events` gives for this query string, which may be empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the answer is not 200 with an array.
+    pub fn find(&self, query: &str) -> Result<Vec<Value>, Failure> {
+        let separator = if query.is_empty() { "" } else { "?" };
+        self.get(&format!("/events{separator}{query}"))?.events()
+    }
+
+    /// The payloads that `GET /events` gives for this query string.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the answer is not 200 with an array of events.
+    pub fn payloads(&self, query: &str) -> Result<Vec<Value>, Failure> {
+        self.find(query)?
+            .into_iter()
+            .map(|mut event| {
+                let payload = event.get_mut("payload").map(Value::take);
+                payload.ok_or_else(|| Failure::unmet("an event with a payload"))
+            })
+            .collect()
+    }
+
+    /// Requires that nothing is stored, and thereby that the server still answers.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if there are events.
+    pub fn expect_empty(&self) -> Outcome {
+        check_eq!(self.get("/events")?.text()?, "[]", "the events stored");
+        Ok(())
+    }
+
+    /// Requires the server to be up and taking events.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it is not.
+    pub fn expect_alive(&self) -> Outcome {
+        self.get("/health/live")?.expect(200)?;
+        let event = serde_json::json!({"event_type": "conformance.alive", "timestamp": 0, "payload": null});
+        self.store(&event).map(drop)
+    }
+
+    /// Sends a signal to the server's process.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the process is not ours or gone.
+    pub fn signal(&self, signal: Signal) -> Outcome {
+        self.running.signal(signal)
+    }
+
+    /// Waits for the server's process to end.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it goes on running.
+    pub fn wait(&mut self) -> Result<Exit, Failure> {
+        self.running.wait()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let log = self.running.log();
+        let start = log.ceil_char_boundary(log.len().saturating_sub(LOG_BYTES_SHOWN));
+        let end = log.get(start..).unwrap_or_default().to_owned();
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).push(end);
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.host())
+    }
+}

@@ -1,0 +1,265 @@
+//! Odd requests, sent to all subjects: whatever one answers, the others do.
+
+use crate::client::Response;
+use crate::context::Server;
+use crate::failure::{Failure, Outcome};
+
+/// Header fields that have to be equal. The rest is the wire's business (`date`, `connection`) or differs by design
+/// (`content-length` and `transfer-encoding` say the same in two ways, a made-up `x-request-id` is random).
+const FIELDS_COMPARED: [&str; 6] = ["content-type", "allow", "location", "retry-after", "link", "cache-control"];
+
+/// A subject's name and its server.
+pub type Named<'a> = (&'a str, &'a Server);
+
+/// What of an answer has to be equal: status, header fields and body of each response on the connection.
+type Answer = Vec<String>;
+
+/// Requests that lie at the edges of the contract and beyond.
+#[must_use]
+pub fn fixed() -> Vec<Vec<u8>> {
+    let event = r#"{"id":"diff","event_type":"d","timestamp":0,"payload":{"a":[1,2]}}"#;
+    let post =
+        |fields: &str, body: &str| format!("POST /events HTTP/1.1\r\nhost: x\r\n{fields}\r\n\r\n{body}").into_bytes();
+    let json = |fields: &str, body: &str| post(&format!("content-type: application/json\r\n{fields}"), body);
+    let length = |body: &str| format!("content-length: {}", body.len());
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes();
+    let mut requests = vec![
+        json(&length(event), event),
+        json(&length(event), event),
+        json(&format!("{}\r\n{}", length(event), length(event)), event),
+        json("transfer-encoding: chunked", &format!("{:x}\r\n{event}\r\n0\r\n\r\n", event.len())),
+        json("transfer-encoding: Chunked", &format!("{:x}\r\n{event}\r\n0\r\n\r\n", event.len())),
+        json("transfer-encoding: chunked, chunked", "0\r\n\r\n"),
+        json("transfer-encoding: gzip, chunked", "0\r\n\r\n"),
+        json("transfer-encoding: xchunked", "0\r\n\r\n"),
+        json("transfer-encoding: chunked\r\ncontent-length: 0", "0\r\n\r\n"),
+        json("content-length: 0\r\ntransfer-encoding: chunked", "0\r\n\r\n"),
+        json("content-length: 0\r\ncontent-length: 1", ""),
+        json("content-length: +1", "1"),
+        json("content-length: 1, 1", "1"),
+        json("content-length: 10", "{}"),
+        json("content-length: 99999999999", ""),
+        json("expect: 100-continue\r\ncontent-length: 2", "{}"),
+        json("expect: nonsense\r\ncontent-length: 2", "{}"),
+        json("content-encoding: br\r\ncontent-length: 2", "{}"),
+        json("content-encoding: gzip\r\ncontent-length: 2", "{}"),
+        json("prefer: handling=lenient\r\ncontent-length: 5", "[1,2]"),
+        json("content-length: 5\r\nprefer: handling=\"lenient\"; x=1", "[1,2]"),
+        post("content-length: 2", "{}"),
+        post("content-type: application/json\r\ncontent-type: text/plain\r\ncontent-length: 2", "{}"),
+        b"GET /health HTTP/1.1\r\n\r\n".to_vec(),
+        b"GET /health HTTP/1.0\r\n\r\n".to_vec(),
+        b"GET /health HTTP/1.1\r\nhost:\r\n\r\n".to_vec(),
+        b"GET /health HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n".to_vec(),
+        b"GET /health HTTP/1.1\nhost: x\n\n".to_vec(),
+        b"get /health HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"OPTIONS /events HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"CONNECT /events HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"TRACE /events HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"HEAD /events HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"DELETE /events/diff HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"GET /health HTTP/1.1\r\nhost: x\r\nx : y\r\n\r\n".to_vec(),
+        b"GET /health HTTP/1.1\r\nhost: x\r\nx: a\r\n b\r\n\r\n".to_vec(),
+        b"GET /health HTTP/1.1\r\nhost: x\r\nx: \0\r\n\r\n".to_vec(),
+        b"GET /health HTTP/1.1\r\nhost: x\r\nx: \xff\xfe\r\n\r\n".to_vec(),
+        b"GET /health HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\r\n".to_vec(),
+        b"GET /health HTTP/2.0\r\nhost: x\r\n\r\n".to_vec(),
+        b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"GET  /health HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"\r\nGET /health HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"nonsense\r\n\r\n".to_vec(),
+        b"GET /events HTTP/1.1\r\nhost: x\r\n\r\nGET /nowhere HTTP/1.1\r\nhost: x\r\n\r\nnonsense\r\n\r\n".to_vec(),
+    ];
+    let targets = [
+        "/",
+        "//",
+        "/events",
+        "/events?",
+        "/events?&",
+        "/events?=",
+        "/events?type",
+        "/events?type=%00",
+        "/events?type=d&limit=1",
+        "/events/diff",
+        "/events/diff?x=1",
+        "/events/",
+        "/events/%2e%2e",
+        "/events/..",
+        "/events?limit=00001",
+        "/events?start=-0",
+        "/events?payload.a=2",
+        "/events?payload.a.=2",
+        "/events?payload.a%5Bgt%5D=1",
+        "/events?payload.a[gt=1",
+        "/events?cursor=A",
+        "/health?x",
+        "/openapi.json?x=1",
+        "/metrics/",
+        "/%",
+        "/%65vents",
+        "/events%3Ftype=d",
+        "http://x/events",
+        "http://x",
+        "https://x/health",
+        "http:///events",
+        "ftp://x/events",
+        "x:443",
+        "*",
+        "events",
+        "/a b",
+        "/#",
+        "/events#top",
+        "/events?type=\"",
+        "/events/{id}",
+        "/events?type=[]",
+    ];
+    requests.extend(targets.iter().map(|target| get(target)));
+    requests
+}
+
+/// Requests drawn from a seed: the fixed ones, damaged at random places.
+#[must_use]
+pub fn drawn(seed: u64, count: usize) -> Vec<Vec<u8>> {
+    const PIECES: [&[u8]; 16] = [
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b" ",
+        b"\t",
+        b":",
+        b",",
+        b"%",
+        b"\xff",
+        b"?",
+        b"&",
+        b"\r\n\r\n",
+        b"chunked",
+        b"content-length: 3\r\n",
+        b"0",
+    ];
+    let mut random = Random(seed);
+    let fixed = fixed();
+    (0..count)
+        .map(|_| {
+            let mut bytes = fixed[random.below(fixed.len())].clone();
+            for _ in 0..=random.below(3) {
+                let at = random.below(bytes.len().max(1)).min(bytes.len());
+                match random.below(4) {
+                    0 => drop(bytes.drain(at..(at + random.below(8)).min(bytes.len()))),
+                    1 => drop(bytes.splice(at..at, PIECES[random.below(PIECES.len())].iter().copied())),
+                    2 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << random.below(8)),
+                    _ => bytes.truncate(at),
+                }
+            }
+            bytes
+        })
+        .collect()
+}
+
+/// Sends each request to each subject and requires the same answer from all.
+///
+/// # Errors
+///
+/// [`Failure`] that lists the requests that were answered differently, and how.
+pub fn compare(subjects: &[Named<'_>], requests: &[Vec<u8>]) -> Outcome {
+    let mut differences = String::new();
+    for request in requests {
+        let answers = subjects
+            .iter()
+            .map(|(name, server)| answer(server, request).map(|answer| (*name, answer)))
+            .collect::<Result<Vec<_>, _>>()?;
+        if answers.windows(2).any(|pair| pair[0].1 != pair[1].1) {
+            differences.push_str(&format!("\n  to {:?}:", request.escape_ascii().to_string()));
+            for (name, answer) in answers {
+                differences.push_str(&format!("\n    {name:8} {}", answer.join(" | ")));
+            }
+        }
+    }
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::unmet(format!("the same answer from all subjects{differences}")))
+    }
+}
+
+/// The server's answers to these bytes, after which the client sends nothing more.
+fn answer(server: &Server, bytes: &[u8]) -> Result<Answer, Failure> {
+    // An answer to HEAD has no body, whatever its header fields say.
+    let method = if bytes.starts_with(b"HEAD ") { "HEAD" } else { "GET" };
+    let mut connection = server.connect()?;
+    connection.write(bytes)?;
+    connection.finish_sending();
+    let mut answer = Vec::new();
+    loop {
+        let start = connection.read_some()?;
+        if start.is_empty() {
+            return Ok(answer);
+        }
+        connection.unread(start);
+        match connection.response_to(method) {
+            Ok(response) => answer.push(essence(&response)),
+            Err(failure) => {
+                answer.push(failure.to_string());
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+/// What of a response has to be equal.
+fn essence(response: &Response) -> String {
+    let mut essence = response.status().to_string();
+    for name in FIELDS_COMPARED {
+        if let Some(value) = response.header(name) {
+            essence.push_str(&format!(" {name}: {value};"));
+        }
+    }
+    // The figures of a process are its own.
+    if !response.header("content-type").is_some_and(|value| value.starts_with("text/plain")) {
+        essence.push_str(&format!(" {}", response.body.escape_ascii()));
+    }
+    without_uuids(&essence)
+}
+
+/// Ids that a subject makes up are random.
+fn without_uuids(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let uuid = rest.get(..36).is_some_and(|start| {
+            start.bytes().enumerate().all(|(at, byte)| match at {
+                8 | 13 | 18 | 23 => byte == b'-',
+                14 => byte == b'7',
+                _ => byte.is_ascii_hexdigit(),
+            })
+        });
+        if uuid {
+            out.push_str("(uuid)");
+        } else {
+            out.push(first);
+        }
+        rest = rest.get(if uuid { 36 } else { first.len_utf8() }..).unwrap_or_default();
+    }
+    out
+}
+
+/// `SplitMix64` (Steele, Lea, Flood 2014): small, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+}

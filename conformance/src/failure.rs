@@ -1,0 +1,74 @@
+//! How a case ends when it does not end well.
+
+use std::fmt;
+
+/// Why a case did not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// What was expected, and what came instead.
+    Unmet(String),
+    /// The subject cannot be asked this: it was started by somebody else, or a file is missing.
+    Skipped(String),
+}
+
+/// How a case ends.
+pub type Outcome = Result<(), Failure>;
+
+impl Failure {
+    /// An expectation that was not met.
+    pub fn unmet(text: impl Into<String>) -> Self {
+        Self::Unmet(text.into())
+    }
+
+    /// A case that does not apply here.
+    pub fn skipped(text: impl Into<String>) -> Self {
+        Self::Skipped(text.into())
+    }
+
+    /// Says where it happened, for failures within a table or a loop.
+    #[must_use]
+    pub fn within(self, place: &dyn fmt::Display) -> Self {
+        match self {
+            Self::Unmet(text) => Self::Unmet(format!("{place}: {text}")),
+            Self::Skipped(text) => Self::Skipped(text),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unmet(text) => write!(f, "{text}"),
+            Self::Skipped(text) => write!(f, "skipped: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Ends the case unless the condition holds; the rest of the arguments says what was expected.
+#[macro_export]
+macro_rules! check {
+    ($condition:expr, $($text:tt)+) => {
+        if !$condition {
+            return Err($crate::failure::Failure::unmet(format!($($text)+)));
+        }
+    };
+}
+
+/// Ends the case unless both are equal; the rest of the arguments says what is compared.
+#[macro_export]
+macro_rules! check_eq {
+    ($actual:expr, $expected:expr, $($text:tt)+) => {
+        match (&$actual, &$expected) {
+            (actual, expected) => {
+                if *actual != *expected {
+                    return Err($crate::failure::Failure::unmet(format!(
+                        "{}\n    expected: {expected:?}\n    received: {actual:?}",
+                        format!($($text)+)
+                    )));
+                }
+            }
+        }
+    };
+}

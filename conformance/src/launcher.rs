@@ -1,0 +1,307 @@
+//! How a subject comes to life.
+//!
+//! Cases know a [`Launcher`] and nothing of processes, so that a container or a machine elsewhere can be one as well.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::PATIENCE;
+use crate::failure::Failure;
+
+/// What the line on standard output begins with that says a server is ready, before its address.
+const READY_LINE: &str = "argus: listening on http://";
+/// How often an exit is looked for.
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What a case wants of the server that it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand<'a> {
+    /// Any server under default settings; it may hold events of others.
+    Any,
+    /// One that holds no events, under default settings, all of it for this case.
+    Empty,
+    /// One that holds no events, with these flags and their values.
+    Settings(&'a [(&'a str, &'a str)]),
+}
+
+/// Starts servers of one kind.
+pub trait Launcher: fmt::Debug + Send + Sync {
+    /// Starts a server and waits until it takes requests.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unmet`] if it does not start, [`Failure::Skipped`] if this launcher cannot fulfil the demand.
+    fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure>;
+
+    /// Runs the program with exactly these arguments until it ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unmet`] if it goes on running, [`Failure::Skipped`] if this launcher has no program to run.
+    fn run_to_exit(&self, arguments: &[&str]) -> Result<Exit, Failure>;
+}
+
+/// A server that takes requests. Dropping it ends it, by force if need be.
+pub trait Running: fmt::Debug + Send + Sync {
+    /// Where it listens.
+    fn address(&self) -> SocketAddr;
+
+    /// Sends a signal to its process.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Skipped`] if the process is not ours.
+    fn signal(&self, signal: Signal) -> Result<(), Failure>;
+
+    /// Waits for its process to end.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unmet`] if it goes on running, [`Failure::Skipped`] if the process is not ours.
+    fn wait(&mut self) -> Result<Exit, Failure>;
+
+    /// What it has logged so far.
+    fn log(&self) -> String;
+}
+
+/// The signals that a server has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// What service managers send.
+    Terminate,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Its exit code; `None` if a signal killed it.
+    pub code: Option<i32>,
+    /// All of its standard output.
+    pub stdout: String,
+    /// All of its standard error.
+    pub stderr: String,
+}
+
+/// Starts a program that takes Argus's flags.
+#[derive(Clone, Debug)]
+pub struct BinaryLauncher {
+    /// The program.
+    pub binary: PathBuf,
+    /// The value of `--repository`.
+    pub repository: String,
+}
+
+/// Hands out a server that somebody else has started.
+#[derive(Clone, Debug)]
+pub struct UrlLauncher {
+    address: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    address: SocketAddr,
+    stdout: Captured,
+    stderr: Captured,
+}
+
+#[derive(Debug)]
+struct Remote {
+    address: SocketAddr,
+}
+
+/// What a stream of a process has brought so far, and the thread that collects it.
+#[derive(Debug)]
+struct Captured {
+    text: Arc<Mutex<String>>,
+    collector: Option<thread::JoinHandle<()>>,
+}
+
+impl Launcher for BinaryLauncher {
+    fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure> {
+        let mut arguments = vec!["--endpoint", "127.0.0.1:0", "--repository", self.repository.as_str()];
+        if let Demand::Settings(settings) = demand {
+            arguments.extend(settings.iter().flat_map(|(flag, value)| [*flag, *value]));
+        }
+        let (mut child, stdout, stderr, lines) = self.spawn(&arguments)?;
+        match lines.recv_timeout(PATIENCE) {
+            Ok(address) => Ok(Box::new(Process { child, address, stdout, stderr })),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(Failure::unmet(format!(
+                    "a line {READY_LINE:?} on standard output of {} {} ({error}); standard error: {}",
+                    self.binary.display(),
+                    arguments.join(" "),
+                    stderr.finish()
+                )))
+            }
+        }
+    }
+
+    fn run_to_exit(&self, arguments: &[&str]) -> Result<Exit, Failure> {
+        let (mut child, stdout, stderr, _lines) = self.spawn(arguments)?;
+        let code = wait_for(&mut child);
+        if code.is_err() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let (stdout, stderr) = (stdout.finish(), stderr.finish());
+        code.map(|code| Exit { code, stdout, stderr })
+    }
+}
+
+impl BinaryLauncher {
+    fn spawn(&self, arguments: &[&str]) -> Result<(Child, Captured, Captured, mpsc::Receiver<SocketAddr>), Failure> {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // The settings of whoever runs the suite are not those of the subject.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ARGUS_")) {
+            command.env_remove(name);
+        }
+        let mut child =
+            command.spawn().map_err(|error| Failure::unmet(format!("{} to start: {error}", self.binary.display())))?;
+        let (sender, receiver) = mpsc::channel();
+        let stdout = child.stdout.take().ok_or_else(|| Failure::unmet("a pipe from standard output"))?;
+        let stderr = child.stderr.take().ok_or_else(|| Failure::unmet("a pipe from standard error"))?;
+        let stdout = Captured::collect(stdout, move |line| {
+            if let Some(address) = line.strip_prefix(READY_LINE).and_then(|rest| rest.trim().parse().ok()) {
+                // The receiver is gone where nobody waits for a server, as with `--help`.
+                let _ = sender.send(address);
+            }
+        });
+        Ok((child, stdout, Captured::collect(stderr, |_| ()), receiver))
+    }
+}
+
+impl Running for Process {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), Failure> {
+        let signal = match signal {
+            Signal::Interrupt => rustix::process::Signal::INT,
+            Signal::Terminate => rustix::process::Signal::TERM,
+        };
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
+            .map_err(|error| Failure::unmet(format!("a process that can be signalled: {error}")))
+    }
+
+    fn wait(&mut self) -> Result<Exit, Failure> {
+        let code = wait_for(&mut self.child)?;
+        Ok(Exit { code, stdout: self.stdout.finish(), stderr: self.stderr.finish() })
+    }
+
+    fn log(&self) -> String {
+        self.stderr.so_far()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only for a process that has ended and been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Captured {
+    fn collect(stream: impl Read + Send + 'static, mut on_line: impl FnMut(&str) + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let shared = Arc::clone(&text);
+        let collector = thread::spawn(move || {
+            let mut reader = BufReader::new(stream);
+            let mut line = Vec::new();
+            while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                let decoded = String::from_utf8_lossy(&line);
+                shared.lock().unwrap_or_else(PoisonError::into_inner).push_str(&decoded);
+                on_line(decoded.trim_end());
+                line.clear();
+            }
+        });
+        Self { text, collector: Some(collector) }
+    }
+
+    fn so_far(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Everything up to the end of the stream, which the end of its process brings.
+    fn finish(&self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        while self.collector.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {
+            thread::sleep(EXIT_POLL_INTERVAL);
+        }
+        self.so_far()
+    }
+}
+
+impl UrlLauncher {
+    /// A launcher for the server at `url`, which is `http://HOST:PORT`.
+    ///
+    /// # Errors
+    ///
+    /// A message if it is another scheme or the host has no address.
+    pub fn new(url: &str) -> Result<Self, String> {
+        let authority = url.strip_prefix("http://").ok_or_else(|| format!("{url}: expected http://HOST:PORT"))?;
+        let authority = authority.trim_end_matches('/');
+        let mut addresses = authority.to_socket_addrs().map_err(|error| format!("{url}: {error}"))?;
+        let address = addresses.next().ok_or_else(|| format!("{url}: the host has no address"))?;
+        Ok(Self { address })
+    }
+}
+
+impl Launcher for UrlLauncher {
+    fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure> {
+        match demand {
+            Demand::Any => Ok(Box::new(Remote { address: self.address })),
+            Demand::Empty => Err(Failure::skipped("needs an empty server of its own")),
+            Demand::Settings(settings) => {
+                Err(Failure::skipped(format!("needs a server of its own with the settings {settings:?}")))
+            }
+        }
+    }
+
+    fn run_to_exit(&self, _arguments: &[&str]) -> Result<Exit, Failure> {
+        Err(Failure::skipped("needs the program, not a running server"))
+    }
+}
+
+impl Running for Remote {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn signal(&self, _signal: Signal) -> Result<(), Failure> {
+        Err(Failure::skipped("needs control of the server's process"))
+    }
+
+    fn wait(&mut self) -> Result<Exit, Failure> {
+        Err(Failure::skipped("needs control of the server's process"))
+    }
+
+    fn log(&self) -> String {
+        String::new()
+    }
+}
+
+fn wait_for(child: &mut Child) -> Result<Option<i32>, Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        match child.try_wait() {
+            Ok(Some(status)) => return Ok(status.code()),
+            Ok(None) => thread::sleep(EXIT_POLL_INTERVAL),
+            Err(error) => return Err(Failure::unmet(format!("a process that can be waited for: {error}"))),
+        }
+    }
+    Err(Failure::unmet(format!("the process to end within {PATIENCE:?}")))
+}

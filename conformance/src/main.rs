@@ -1,0 +1,225 @@
+//! Runs the conformance suite and prints a matrix of cases and subjects.
+
+use std::collections::VecDeque;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use argus_conformance::case::Case;
+use argus_conformance::failure::Failure;
+use argus_conformance::launcher::{Launcher, UrlLauncher};
+use argus_conformance::subjects::SUBJECTS;
+use argus_conformance::{binaries, cases};
+use lexopt::{Arg, ValueExt};
+
+const HELP: &str = "\
+Runs the cases of the wire contract against every runtime and repository.
+
+Usage: argus-conformance [OPTIONS]
+
+      --runtime NAME      Only this runtime: tokio, smol or minimal
+      --repository NAME   Only this repository: memory
+      --url URL           A server that is running already (http://HOST:PORT), instead of all others
+      --filter TEXT       Only cases whose group::name contains this
+      --jobs COUNT        Cases that run at the same time [default: two a CPU]
+      --list              List the cases and end
+  -h, --help              Print this
+
+Programs are taken from ARGUS_BIN_DIR; without it, they are built.
+Exit codes: 0 all passed, 1 a case failed, 2 a bad argument.
+";
+
+#[derive(Debug, Default)]
+struct Options {
+    runtime: Option<String>,
+    repository: Option<String>,
+    url: Option<String>,
+    filter: String,
+    jobs: Option<usize>,
+    list: bool,
+    help: bool,
+}
+
+/// A column of the matrix. A launcher that could not be had fails every case, with the reason.
+struct Column {
+    name: String,
+    launcher: Result<Box<dyn Launcher>, Failure>,
+}
+
+/// A cell of the matrix.
+struct Verdict {
+    outcome: Result<(), Failure>,
+    took: Duration,
+}
+
+fn main() -> ExitCode {
+    let options = match parse(lexopt::Parser::from_env()) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("argus-conformance: {error} (--help lists the options)");
+            return ExitCode::from(2);
+        }
+    };
+    if options.help {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let cases: Vec<&Case> = cases::all().filter(|case| case.path().contains(&options.filter)).collect();
+    if options.list {
+        for case in &cases {
+            println!("{:52} {}", case.path(), case.section);
+        }
+        return ExitCode::SUCCESS;
+    }
+    match columns(&options) {
+        Ok(columns) if columns.is_empty() || cases.is_empty() => {
+            eprintln!("argus-conformance: no subject or no case has such a name");
+            ExitCode::from(2)
+        }
+        Ok(columns) => run(&columns, &cases, options.jobs),
+        Err(message) => {
+            eprintln!("argus-conformance: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
+    let mut options = Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("runtime") => options.runtime = Some(parser.value()?.string()?),
+            Arg::Long("repository") => options.repository = Some(parser.value()?.string()?),
+            Arg::Long("url") => options.url = Some(parser.value()?.string()?),
+            Arg::Long("filter") => options.filter = parser.value()?.string()?,
+            Arg::Long("jobs") => options.jobs = Some(parser.value()?.parse()?),
+            Arg::Long("list") => options.list = true,
+            Arg::Long("help") | Arg::Short('h') => options.help = true,
+            Arg::Long(_) | Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected()),
+        }
+    }
+    Ok(options)
+}
+
+fn columns(options: &Options) -> Result<Vec<Column>, String> {
+    if let Some(url) = &options.url {
+        return Ok(vec![Column { name: url.clone(), launcher: Ok(Box::new(UrlLauncher::new(url)?)) }]);
+    }
+    let folder = binaries::folder()?;
+    binaries::build(&folder)?;
+    let wanted = |choice: &Option<String>, name: &str| choice.as_ref().is_none_or(|choice| choice == name);
+    Ok(SUBJECTS
+        .iter()
+        .filter(|subject| wanted(&options.runtime, subject.runtime) && wanted(&options.repository, subject.repository))
+        .map(|subject| Column {
+            name: format!("{}×{}", subject.runtime, subject.repository),
+            launcher: subject.launcher(&folder).map(|launcher| Box::new(launcher) as Box<dyn Launcher>),
+        })
+        .collect())
+}
+
+fn run(columns: &[Column], cases: &[&Case], jobs: Option<usize>) -> ExitCode {
+    let begun = Instant::now();
+    let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(2, |count| 2 * count.get())).max(1);
+    let verdicts = examine(columns, cases, jobs);
+    print_matrix(columns, cases, &verdicts);
+    print_reasons(columns, cases, &verdicts);
+    let count = |mark: char| verdicts.iter().flatten().filter(|verdict| verdict.mark() == mark).count();
+    let (passed, failed, skipped) = (count('✓'), count('✗'), count('–'));
+    println!("{passed} passed, {failed} failed, {skipped} skipped in {:.1} s", begun.elapsed().as_secs_f64());
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The verdict on each case (rows) for each column.
+fn examine(columns: &[Column], cases: &[&Case], jobs: usize) -> Vec<Vec<Verdict>> {
+    let total = columns.len() * cases.len();
+    let queue: VecDeque<(usize, usize)> =
+        (0..cases.len()).flat_map(|row| (0..columns.len()).map(move |column| (row, column))).collect();
+    let queue = Mutex::new(queue);
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some((row, column)) = lock(&queue).pop_front() {
+                    let (Some(case), Some(subject)) = (cases.get(row), columns.get(column)) else { continue };
+                    let begun = Instant::now();
+                    let outcome = match &subject.launcher {
+                        Ok(launcher) => case.check(launcher.as_ref()),
+                        Err(failure) => Err(failure.clone()),
+                    };
+                    let mut done = lock(&done);
+                    done.push((row, column, Verdict { outcome, took: begun.elapsed() }));
+                    progress(done.len(), total, case);
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(row, column, _)| (*row, *column));
+    let mut rows: Vec<Vec<Verdict>> = cases.iter().map(|_| Vec::new()).collect();
+    for (row, _, verdict) in done {
+        if let Some(cells) = rows.get_mut(row) {
+            cells.push(verdict);
+        }
+    }
+    rows
+}
+
+fn progress(done: usize, total: usize, case: &Case) {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        // Progress that cannot be shown is no reason to stop.
+        let _ = write!(stderr, "\r\x1b[K{done}/{total} {}", case.path());
+        let _ = if done == total { write!(stderr, "\r\x1b[K") } else { stderr.flush() };
+    }
+}
+
+fn print_matrix(columns: &[Column], cases: &[&Case], verdicts: &[Vec<Verdict>]) {
+    let mut group = "";
+    for (case, row) in cases.iter().zip(verdicts) {
+        if case.group != group {
+            group = case.group;
+            let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+            println!("\n{group:52} {}", names.join("  "));
+        }
+        let mut line = format!("  {:50}", case.name);
+        for (column, verdict) in columns.iter().zip(row) {
+            let width = column.name.chars().count() + 1;
+            line.push_str(&format!(" {:width$}", verdict.mark()));
+        }
+        println!("{}", line.trim_end());
+    }
+    println!();
+    for (index, column) in columns.iter().enumerate() {
+        let took: Duration = verdicts.iter().filter_map(|row| row.get(index)).map(|verdict| verdict.took).sum();
+        println!("{}: {:.1} s of cases", column.name, took.as_secs_f64());
+    }
+}
+
+fn print_reasons(columns: &[Column], cases: &[&Case], verdicts: &[Vec<Verdict>]) {
+    for (case, row) in cases.iter().zip(verdicts) {
+        for (column, verdict) in columns.iter().zip(row) {
+            match &verdict.outcome {
+                Ok(()) => {}
+                Err(Failure::Skipped(reason)) => println!("SKIPPED {} on {}: {reason}", case.path(), column.name),
+                Err(Failure::Unmet(text)) => println!("\nFAILED on {}: {text}", column.name),
+            }
+        }
+    }
+}
+
+impl Verdict {
+    fn mark(&self) -> char {
+        match self.outcome {
+            Ok(()) => '✓',
+            Err(Failure::Unmet(_)) => '✗',
+            Err(Failure::Skipped(_)) => '–',
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,72 @@
+//! Who is examined. Every case runs on every subject of this table; leaving one out is not possible.
+
+use std::path::Path;
+
+use crate::binaries;
+use crate::failure::Failure;
+use crate::launcher::BinaryLauncher;
+
+/// A runtime with a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The runtime's name.
+    pub runtime: &'static str,
+    /// The program.
+    pub binary: &'static str,
+    /// The package that builds the program.
+    pub package: &'static str,
+    /// The repository's name.
+    pub repository: &'static str,
+    /// The value of `--repository`.
+    pub repository_url: &'static str,
+}
+
+/// All subjects.
+pub const SUBJECTS: &[Subject] = &[
+    Subject {
+        runtime: "tokio",
+        binary: "argus-tokio",
+        package: "argus-tokio",
+        repository: "memory",
+        repository_url: "memory:",
+    },
+    Subject {
+        runtime: "smol",
+        binary: "argus-smol",
+        package: "argus-smol",
+        repository: "memory",
+        repository_url: "memory:",
+    },
+    Subject {
+        runtime: "minimal",
+        binary: "argus-minimal",
+        package: "argus-conformance",
+        repository: "memory",
+        repository_url: "memory:",
+    },
+];
+
+impl Subject {
+    /// Runtime and repository, as reports name them.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}::{}", self.runtime, self.repository)
+    }
+
+    /// A launcher for the program in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unmet`] with the command that builds it, if it is not there.
+    pub fn launcher(&self, folder: &Path) -> Result<BinaryLauncher, Failure> {
+        let binary = folder.join(self.binary);
+        if binary.is_file() {
+            return Ok(BinaryLauncher { binary, repository: self.repository_url.to_owned() });
+        }
+        Err(Failure::unmet(format!(
+            "the program {}; `{}` builds it",
+            binary.display(),
+            binaries::build_command(folder).join(" ")
+        )))
+    }
+}

@@ -1,0 +1,84 @@
+//! Every case on every subject, and all subjects against each other: one trial for each.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use argus_conformance::case::Case;
+use argus_conformance::context::{Context, Server};
+use argus_conformance::failure::Failure;
+use argus_conformance::subjects::{SUBJECTS, Subject};
+use argus_conformance::{binaries, cases, differential};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Requests that the differential trial draws.
+const DRAWN_REQUESTS: usize = 400;
+/// Repeats a run of the differential trial.
+const SEED_VARIABLE: &str = "ARGUS_CONFORMANCE_SEED";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    match prepare(&arguments) {
+        Ok(folder) => libtest_mimic::run(&arguments, trials(&folder)).exit_code(),
+        Err(message) => {
+            eprintln!("argus-conformance: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Finds the programs under test, and brings them up to date before the first trial. cargo-nextest runs each trial in a process of
+/// its own, which must not build; it asks for the list first, once, and that is the time.
+fn prepare(arguments: &Arguments) -> Result<PathBuf, String> {
+    let folder = binaries::folder()?;
+    let under_nextest = std::env::var_os("NEXTEST").is_some();
+    if under_nextest == arguments.list && !arguments.ignored {
+        binaries::build(&folder)?;
+    }
+    Ok(folder)
+}
+
+fn trials(folder: &Path) -> Vec<Trial> {
+    let data = cases::real_data_folder();
+    if data.is_none() {
+        eprintln!("argus-conformance: SKIPPING the cases of real_data: the event streams are not there");
+    }
+    let mut trials = Vec::new();
+    for subject in SUBJECTS {
+        for case in cases::all() {
+            let folder = folder.to_owned();
+            let name = format!("{}::{}", subject.path(), case.path());
+            let trial = Trial::test(name, move || examine(subject, case, &folder));
+            trials.push(trial.with_ignored_flag(case.group == "real_data" && data.is_none()));
+        }
+    }
+    let fixed = folder.to_owned();
+    trials.push(Trial::test("differential::fixed", move || compare(&fixed, &differential::fixed())));
+    let drawn = folder.to_owned();
+    trials.push(Trial::test("differential::drawn", move || {
+        let seed = seed();
+        compare(&drawn, &differential::drawn(seed, DRAWN_REQUESTS))
+            .map_err(|failed| Failed::from(format!("{SEED_VARIABLE}={seed}: {}", failed.message().unwrap_or_default())))
+    }));
+    trials
+}
+
+fn examine(subject: &Subject, case: &Case, folder: &Path) -> Result<(), Failed> {
+    let launcher = subject.launcher(folder)?;
+    Ok(case.check(&launcher)?)
+}
+
+fn compare(folder: &Path, requests: &[Vec<u8>]) -> Result<(), Failed> {
+    let launchers = SUBJECTS.iter().map(|subject| subject.launcher(folder)).collect::<Result<Vec<_>, _>>()?;
+    let contexts: Vec<Context<'_>> = launchers.iter().map(|launcher| Context::new(launcher)).collect();
+    let servers = contexts.iter().map(Context::empty).collect::<Result<Vec<Server>, Failure>>()?;
+    let named: Vec<differential::Named<'_>> = SUBJECTS.iter().map(|subject| subject.runtime).zip(&servers).collect();
+    Ok(differential::compare(&named, requests)?)
+}
+
+fn seed() -> u64 {
+    let given = std::env::var(SEED_VARIABLE).ok().and_then(|text| text.parse().ok());
+    // The standard library's only public source of randomness.
+    given.unwrap_or_else(|| RandomState::new().build_hasher().finish())
+}
