@@ -1,0 +1,79 @@
+//! The server: accepting connections until the drain begins, and waiting until the last of them has ended.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argus_host::lifecycle::{ConnectionPermit, Drained};
+use argus_host::node::Node;
+use argus_host::runtime::Runtime;
+use argus_host::wire::Wire;
+use async_io::Async;
+use futures_lite::future;
+
+use crate::app::App;
+use crate::connection;
+use crate::runtime::{self, Smol};
+
+/// How long accepting pauses when the system has no room for another connection. Without a pause the loop would spin, for the
+/// connection that could not be accepted is still waiting.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves the node until it is drained.
+///
+/// # Errors
+///
+/// The executor could not be built, or the endpoint not be listened to; nothing was served.
+pub fn serve(node: Arc<Node>) -> io::Result<()> {
+    let threads = node.settings.threads;
+    runtime::block_on(threads, |runtime| run(node, runtime))?
+}
+
+async fn run(node: Arc<Node>, runtime: Smol) -> io::Result<()> {
+    let listener = Async::new(node.listener.try_clone()?)?;
+    let app = App::new();
+    let wire = Wire::new(Arc::clone(&node), runtime.clone());
+    let mut draining = pin!(node.lifecycle.draining());
+    loop {
+        let stop = async {
+            draining.as_mut().await;
+            None
+        };
+        let next = async { Some(accept(&node, &runtime, &listener).await) };
+        let Some((stream, peer, permit)) = future::or(stop, next).await else { break };
+        runtime.spawn(connection::serve(wire.clone(), app.clone(), stream, peer, permit));
+    }
+    drop(listener);
+    if let Drained::Cut(connections) = node.lifecycle.drained(&runtime).await {
+        tracing::warn!(connections, "the drain deadline has passed; open connections are cut");
+    }
+    Ok(())
+}
+
+/// The next connection, once there is room for it. An error of accepting is either of one connection, and the next may be better, or a
+/// lack of something (file descriptors, memory) that may pass.
+async fn accept(
+    node: &Node,
+    runtime: &Smol,
+    listener: &Async<TcpListener>,
+) -> (Async<TcpStream>, SocketAddr, ConnectionPermit) {
+    let permit = node.lifecycle.permit().await;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, permit),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections");
+                runtime.sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether an error of accepting concerns the connection that was to be accepted, and not the ability to accept.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
