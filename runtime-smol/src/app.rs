@@ -5,7 +5,7 @@
 //! of tide's request, and the answer comes back among those of tide's response.
 
 use argus_host::exchange::Exchange;
-use argus_host::service::ReplyBody;
+use argus_host::reply_body::ReplyBody;
 use http::Response;
 use tide::http::{Method, Url};
 use tide::{Endpoint, Request, Server};

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    argus_host::lifecycle::run("smol", argus_smol::server::serve)
+    argus_host::process::run("argus-smol", argus_smol::server::serve)
 }

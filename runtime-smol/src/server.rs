@@ -2,16 +2,14 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argus_host::lifecycle::{ConnectionPermit, Drained};
+use argus_host::lifecycle::{ConnectionPermit, Drained, unless_draining};
 use argus_host::node::Node;
 use argus_host::runtime::Runtime;
 use argus_host::wire::Wire;
 use async_io::Async;
-use futures_lite::future;
 
 use crate::app::App;
 use crate::connection;
@@ -21,35 +19,26 @@ use crate::runtime::{self, Smol};
 /// connection that could not be accepted is still waiting.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the node until it is drained.
+/// Serves the node until it is drained, and cuts what is left then.
 ///
 /// # Errors
 ///
 /// The executor could not be built, or the endpoint not be listened to; nothing was served.
-pub fn serve(node: Arc<Node>) -> io::Result<()> {
-    let threads = node.settings.threads;
+pub fn serve(node: Arc<Node>) -> io::Result<Drained> {
+    let threads = node.settings.worker_threads();
     runtime::block_on(threads, |runtime| run(node, runtime))?
 }
 
-async fn run(node: Arc<Node>, runtime: Smol) -> io::Result<()> {
+async fn run(node: Arc<Node>, runtime: Smol) -> io::Result<Drained> {
     let listener = Async::new(node.listener.try_clone()?)?;
     let app = App::new();
     let wire = Wire::new(Arc::clone(&node), runtime.clone());
-    let mut draining = pin!(node.lifecycle.draining());
-    loop {
-        let stop = async {
-            draining.as_mut().await;
-            None
-        };
-        let next = async { Some(accept(&node, &runtime, &listener).await) };
-        let Some((stream, peer, permit)) = future::or(stop, next).await else { break };
+    while let Some((stream, peer, permit)) = unless_draining(&node.lifecycle, accept(&node, &runtime, &listener)).await
+    {
         runtime.spawn(connection::serve(wire.clone(), app.clone(), stream, peer, permit));
     }
     drop(listener);
-    if let Drained::Cut(connections) = node.lifecycle.drained(&runtime).await {
-        tracing::warn!(connections, "the drain deadline has passed; open connections are cut");
-    }
-    Ok(())
+    Ok(node.lifecycle.drained(&runtime).await)
 }
 
 /// The next connection, once there is room for it. An error of accepting is either of one connection, and the next may be better, or a
