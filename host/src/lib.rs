@@ -6,7 +6,7 @@
 //!
 //! # How a host is put together
 //!
-//! 1. `main` calls [`run`](lifecycle::run) with the host's name and a function that serves. It reads the settings, starts logging,
+//! 1. `main` calls [`process::run`] with the host's name and a function that serves. It reads the settings, starts logging,
 //!    opens the repository, starts the commit thread, listens to signals, binds the endpoint, and turns the outcome into an exit code.
 //! 2. The function gets a [`Node`](node::Node), builds its executor and accepts connections from [`Node::listener`](node::Node::listener),
 //!    one [`ConnectionPermit`](lifecycle::ConnectionPermit) each, until [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves;
@@ -23,9 +23,19 @@ pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
 pub mod node;
+pub mod process;
+pub mod reply_body;
 pub mod repository;
 pub mod runtime;
-pub mod service;
 pub mod settings;
 pub mod timer;
+pub mod units;
 pub mod wire;
+
+mod body;
+mod connection_state;
+mod service;
+mod wire_body;
+mod wire_io;
+
+pub use wire_body::BoxError;

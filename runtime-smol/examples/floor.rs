@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use argus_host::process::{announce, listen};
 use argus_host::settings::Settings;
+use argus_smol::connection::Socket;
 use argus_smol::runtime;
 use async_io::Async;
 use bytes::Bytes;
@@ -16,7 +17,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use smol_hyper::rt::FuturesIo;
 use tide::Endpoint;
 use tide::http::{Method, Url};
 
@@ -52,7 +52,7 @@ fn serve(settings: &Settings) -> io::Result<()> {
                 let connection = http1::Builder::new()
                     .half_close(true)
                     .pipeline_flush(true)
-                    .serve_connection(FuturesIo::new(stream), service);
+                    .serve_connection(Socket::from(stream), service);
                 // A client that goes away is no concern of the floor.
                 let _ = connection.await;
             });

@@ -1,10 +1,14 @@
 //! One accepted connection.
 
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use argus_host::lifecycle::ConnectionPermit;
 use argus_host::wire::Wire;
 use async_io::Async;
+use hyper::rt::{Read, ReadBufCursor, Write};
 use smol_hyper::rt::FuturesIo;
 
 use crate::app::App;
@@ -15,23 +19,62 @@ pub async fn serve(wire: Wire<Smol>, app: App, stream: Async<TcpStream>, peer: S
     // An answer is written at once, so there is nothing to gain from waiting for more. A socket that refuses the option is closed
     // already, and the first read says so.
     let _ = stream.get_ref().set_nodelay(true);
-    wire.drive(io(stream), peer, permit, |exchange| app.respond(exchange)).await;
+    wire.drive(Socket::from(stream), peer, permit, |exchange| app.respond(exchange)).await;
 }
 
-/// The stream as hyper wants it.
+/// A connection's socket as hyper wants it.
 ///
 /// It is async-io's and not async-net's: that one forgets who waits for room as soon as a later write succeeds. hyper writes a large
 /// answer in pieces, may see one piece wait and the next one pass within one poll, and relies on being woken for the first; of downloads of
 /// 512 MB about one in ten never ended. async-io keeps the waker until the socket is ready: none of 850 stood still.
-fn io(stream: Async<TcpStream>) -> FuturesIo<Async<TcpStream>> {
-    FuturesIo::new(stream)
+#[derive(Debug)]
+pub struct Socket(FuturesIo<Async<TcpStream>>);
+
+impl From<Async<TcpStream>> for Socket {
+    fn from(stream: Async<TcpStream>) -> Self {
+        Self(FuturesIo::new(stream))
+    }
+}
+
+impl Read for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl Write for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    /// True, which smol-hyper does not say: without it hyper would copy what it writes into one piece.
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    /// Closes the half that we write, which async-io leaves to the end of the socket.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.get_ref().get_ref().shutdown(Shutdown::Write))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
     use std::env;
-    use std::io::{Read, Write};
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::num::NonZeroUsize;
 
@@ -81,7 +124,7 @@ mod tests {
             let frames = stream::iter((0..chunks).map(move |_| Ok::<_, Infallible>(Frame::data(chunk.clone()))));
             Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
         });
-        http1::Builder::new().serve_connection(io(stream), service).await.unwrap();
+        http1::Builder::new().serve_connection(Socket::from(stream), service).await.unwrap();
     }
 
     /// The bytes of content that arrived. HTTP/1.0, so that the content is all that follows the head, and ends with the connection.
