@@ -42,13 +42,13 @@ fn serve(settings: &Settings) -> io::Result<()> {
     announce("floor", &listener)?;
     runtime::block_on(settings.worker_threads(), |runtime| async move {
         let listener = Async::new(listener)?;
-        let app = App::new();
+        let app = app();
         loop {
             let (stream, _) = listener.accept().await?;
             stream.get_ref().set_nodelay(true)?;
             let app = app.clone();
             runtime.spawn(async move {
-                let service = service_fn(|request| app.respond(request));
+                let service = service_fn(|request| respond(&app, request));
                 let connection = http1::Builder::new()
                     .half_close(true)
                     .pipeline_flush(true)
@@ -87,6 +87,33 @@ impl App {
         };
         Ok(answer.map_or_else(failure, |Answer(response)| response))
     }
+}
+
+/// As the application of `argus-smol`, with another endpoint.
+fn app() -> App {
+    let mut server = tide::new();
+    server.at("/").all(Floor);
+    server.at("/*").all(Floor);
+    App { server, base: Url::parse("http://argus/").expect("a constant that is a URL") }
+}
+
+#[derive(Clone)]
+struct App {
+    server: tide::Server<()>,
+    base: Url,
+}
+
+async fn respond(app: &App, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut url = app.base.clone();
+    url.set_path(request.uri().path());
+    let method = request.method().as_str().parse().unwrap_or(Method::Get);
+    let mut routed = tide::http::Request::new(method, url);
+    routed.ext_mut().insert(Stash(Mutex::new(Some(request))));
+    let answer = match app.server.respond::<_, tide::http::Response>(routed).await {
+        Ok(mut response) => response.ext_mut().remove(),
+        Err(_) => None,
+    };
+    Ok(answer.map_or_else(failure, |Answer(response)| response))
 }
 
 /// The request on its way through tide.

@@ -19,18 +19,18 @@ pub struct App {
     base: Url,
 }
 
-impl App {
-    /// The application, with one endpoint for everything: which paths and methods there are is for the core to say.
-    #[must_use]
-    pub fn new() -> Self {
-        let mut server = tide::new();
-        // tide's wildcard asks for one character at least.
-        server.at("/").all(RunExchange);
-        server.at("/*").all(RunExchange);
-        let base = Url::parse("http://argus/").expect("a constant that is a URL");
-        Self { server, base }
-    }
+/// The application, with one endpoint for everything: which paths and methods there are is for the core to say.
+#[must_use]
+pub fn app() -> App {
+    let mut server = tide::new();
+    // tide's wildcard asks for one character at least.
+    server.at("/").all(RunExchange);
+    server.at("/*").all(RunExchange);
+    let base = Url::parse("http://argus/").expect("a constant that is a URL");
+    App { server, base }
+}
 
+impl App {
     /// Takes an exchange through the application.
     pub async fn respond(&self, exchange: Exchange<Smol>) -> Response<ReplyBody> {
         let mut request = self.request(exchange.method().as_str(), exchange.uri().path());
@@ -52,12 +52,6 @@ impl App {
         let mut url = self.base.clone();
         url.set_path(path);
         tide::http::Request::new(method.parse().unwrap_or(Method::Get), url)
-    }
-}
-
-impl Default for App {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -88,7 +82,7 @@ mod tests {
     /// The endpoint answers 200 to a request without an exchange; tide by itself answers 404 or 405.
     #[test]
     fn every_method_and_path_reaches_the_endpoint() {
-        let app = App::new();
+        let app = app();
         let long = "/x".repeat(4096);
         let paths = [
             "",

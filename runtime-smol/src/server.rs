@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argus_host::lifecycle::{ConnectionPermit, Drained, unless_draining};
+use argus_host::metrics::Incident;
 use argus_host::node::Node;
 use argus_host::runtime::Runtime;
 use argus_host::wire::Wire;
 use async_io::Async;
 
-use crate::app::App;
+use crate::app;
 use crate::connection;
 use crate::runtime::{self, Smol};
 
@@ -31,7 +32,7 @@ pub fn serve(node: Arc<Node>) -> io::Result<Drained> {
 
 async fn run(node: Arc<Node>, runtime: Smol) -> io::Result<Drained> {
     let listener = Async::new(node.listener.try_clone()?)?;
-    let app = App::new();
+    let app = app::app();
     let wire = Wire::new(Arc::clone(&node), runtime.clone());
     while let Some((stream, peer, permit)) = unless_draining(&node.lifecycle, accept(&node, &runtime, &listener)).await
     {
@@ -54,6 +55,7 @@ async fn accept(
             Ok((stream, peer)) => return (stream, peer, permit),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
+                node.metrics.connection_incident(Incident::Accept);
                 tracing::error!(%error, "cannot accept connections");
                 runtime.sleep(ACCEPT_PAUSE).await;
             }
