@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
 use http::{Method, Request, Response, Uri};
 use hyper::body::Incoming;
 
@@ -48,12 +49,17 @@ impl<R: Runtime> Exchange<R> {
 
     /// Does what the request asks for and gives the complete answer: status, all header fields, body. To be called once, on any clone; a
     /// second call is answered with 500. Never panics: a panic within is caught, logged and answered with 500.
-    pub async fn run(&self) -> Response<ReplyBody> {
-        let request = self.shared.request.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match request {
-            Some(request) => self.shared.session.handle(request).await,
-            None => self.shared.session.broken("an exchange was run twice"),
-        }
+    ///
+    /// Boxed, because frameworks want a future whose type they need not look into: it is large, and they move it about.
+    pub fn run(&self) -> BoxFuture<'static, Response<ReplyBody>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let request = shared.request.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match request {
+                Some(request) => shared.session.handle(request).await,
+                None => shared.session.broken("an exchange was run twice"),
+            }
+        })
     }
 }
 

@@ -109,15 +109,16 @@ impl Lifecycle {
 
 /// Looks again and again whether draining has begun, at the price of an atomic load as long as it has not.
 #[derive(Debug)]
-pub(crate) struct DrainWatch<'a> {
-    lifecycle: &'a Lifecycle,
+pub(crate) struct DrainWatch {
+    lifecycle: Arc<Lifecycle>,
     listener: EventListener,
     registered: Option<Waker>,
 }
 
-impl<'a> DrainWatch<'a> {
-    pub(crate) fn new(lifecycle: &'a Lifecycle) -> Self {
-        Self { lifecycle, listener: lifecycle.drain_begun.listen(), registered: None }
+impl DrainWatch {
+    pub(crate) fn new(lifecycle: Arc<Lifecycle>) -> Self {
+        let listener = lifecycle.drain_begun.listen();
+        Self { lifecycle, listener, registered: None }
     }
 
     /// Whether draining has begun; if not, the task is woken when it does.

@@ -57,7 +57,7 @@ impl<R: Runtime> Wire<R> {
     /// counted here.
     ///
     /// The permit is held to the end.
-    pub async fn drive<I, F, A, B>(&self, io: I, peer: SocketAddr, permit: ConnectionPermit, route: F)
+    pub async fn drive<I, F, A, B>(self, io: I, peer: SocketAddr, permit: ConnectionPermit, route: F)
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send,
         F: Fn(Exchange<R>) -> A + Send + Sync,
@@ -68,11 +68,17 @@ impl<R: Runtime> Wire<R> {
         let _open = self.node.metrics.connection_opens();
         let state = Arc::new(ConnectionState::new(&self.node.settings));
         let session = self.service.session(peer, Arc::clone(&state));
-        let service = service_fn(|request| {
-            state.request_begins();
-            let answering = answer(Arc::clone(&session), request, &route);
+        let route = Arc::new(route);
+        let service = service_fn({
             let state = Arc::clone(&state);
-            async move { Ok::<_, Infallible>(answering.await.map(|source| WireBody::new(source, state))) }
+            move |request| {
+                state.request_begins();
+                let (state, session, route) = (Arc::clone(&state), Arc::clone(&session), Arc::clone(&route));
+                async move {
+                    let answered = answer(session, request, route).await;
+                    Ok::<_, Infallible>(answered.map(|source| WireBody::new(source, state)))
+                }
+            }
         });
         let io = WireIo::new(io, Arc::clone(&state));
         let connection = http1::Builder::new()
@@ -83,7 +89,7 @@ impl<R: Runtime> Wire<R> {
             .max_header_size(HEAD_BYTES_MAX)
             .pipeline_flush(true)
             .serve_connection(io, service);
-        match self.run(connection, &state).await {
+        match self.clone().run(connection, state).await {
             Ok(()) => {}
             Err(Ending::Lapsed(Lapse::Idle | Lapse::Linger)) => {}
             Err(Ending::Lapsed(Lapse::Head)) => {
@@ -96,7 +102,11 @@ impl<R: Runtime> Wire<R> {
         drop(permit);
     }
 
-    async fn run<I, S, B>(&self, mut connection: http1::Connection<I, S>, state: &ConnectionState) -> Result<(), Ending>
+    async fn run<I, S, B>(
+        self,
+        mut connection: http1::Connection<I, S>,
+        state: Arc<ConnectionState>,
+    ) -> Result<(), Ending>
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin,
         S: hyper::service::HttpService<Incoming, ResBody = B>,
@@ -104,7 +114,7 @@ impl<R: Runtime> Wire<R> {
         B: Body + 'static,
         B::Error: Into<BoxError>,
     {
-        let mut drain = DrainWatch::new(&self.node.lifecycle);
+        let mut drain = DrainWatch::new(Arc::clone(&self.node.lifecycle));
         let mut timer = Timer::new(self.runtime.clone());
         let mut told = false;
         poll_fn(|cx| {
@@ -142,7 +152,7 @@ enum Ending {
 }
 
 /// Takes a request through the framework, or past it where the framework would stumble.
-async fn answer<R, F, A, B>(session: Arc<Session<R>>, request: Request<Incoming>, route: &F) -> Response<Source<B>>
+async fn answer<R, F, A, B>(session: Arc<Session<R>>, request: Request<Incoming>, route: Arc<F>) -> Response<Source<B>>
 where
     R: Runtime,
     F: Fn(Exchange<R>) -> A,
@@ -150,11 +160,12 @@ where
     B: Body<Data = Bytes>,
 {
     // `CONNECT host:443` and `OPTIONS *` have no path to route by; the core refuses them.
-    if request.method() == Method::CONNECT || !request.uri().path().starts_with('/') {
-        return session.handle(request).await.map(Source::Own);
-    }
+    let without_path = request.method() == Method::CONNECT || !request.uri().path().starts_with('/');
     let exchange = Exchange::new(Arc::clone(&session), request);
-    match AssertUnwindSafe(async { route(exchange).await }).catch_unwind().await {
+    if without_path {
+        return exchange.run().await.map(Source::Own);
+    }
+    match AssertUnwindSafe(async move { route(exchange).await }).catch_unwind().await {
         Ok(response) => response.map(Source::Framework),
         Err(panic) => session.broken(crate::committer::panic_message(panic.as_ref())).map(Source::Own),
     }

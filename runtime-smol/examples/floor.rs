@@ -61,35 +61,6 @@ fn serve(settings: &Settings) -> io::Result<()> {
 }
 
 /// As the application of `argus-smol`, with another endpoint.
-#[derive(Clone)]
-struct App {
-    server: tide::Server<()>,
-    base: Url,
-}
-
-impl App {
-    fn new() -> Self {
-        let mut server = tide::new();
-        server.at("/").all(Floor);
-        server.at("/*").all(Floor);
-        Self { server, base: Url::parse("http://argus/").expect("a constant that is a URL") }
-    }
-
-    async fn respond(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let mut url = self.base.clone();
-        url.set_path(request.uri().path());
-        let method = request.method().as_str().parse().unwrap_or(Method::Get);
-        let mut routed = tide::http::Request::new(method, url);
-        routed.ext_mut().insert(Stash(Mutex::new(Some(request))));
-        let answer = match self.server.respond::<_, tide::http::Response>(routed).await {
-            Ok(mut response) => response.ext_mut().remove(),
-            Err(_) => None,
-        };
-        Ok(answer.map_or_else(failure, |Answer(response)| response))
-    }
-}
-
-/// As the application of `argus-smol`, with another endpoint.
 fn app() -> App {
     let mut server = tide::new();
     server.at("/").all(Floor);

@@ -32,17 +32,20 @@ pub fn app() -> App {
 
 impl App {
     /// Takes an exchange through the application.
-    pub async fn respond(&self, exchange: Exchange<Smol>) -> Response<ReplyBody> {
+    pub fn respond(&self, exchange: Exchange<Smol>) -> impl Future<Output = Response<ReplyBody>> + Send + use<> {
         let mut request = self.request(exchange.method().as_str(), exchange.uri().path());
         request.ext_mut().insert(exchange.clone());
-        let answer = match self.server.respond::<_, tide::http::Response>(request).await {
-            Ok(mut response) => response.ext_mut().remove(),
-            Err(_) => None,
-        };
-        match answer {
-            Some(Answer(response)) => response,
-            // tide answered by itself, which the routes leave no room for. Running the exchange here keeps the contract even so.
-            None => exchange.run().await,
+        let server = self.server.clone();
+        async move {
+            let answer = match server.respond::<_, tide::http::Response>(request).await {
+                Ok(mut response) => response.ext_mut().remove(),
+                Err(_) => None,
+            };
+            match answer {
+                Some(Answer(response)) => response,
+                // tide answered by itself, which the routes leave no room for. Running the exchange here keeps the contract even so.
+                None => exchange.run().await,
+            }
         }
     }
 
