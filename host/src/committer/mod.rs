@@ -321,3 +321,6 @@ pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
