@@ -1,1 +1,41 @@
-//! 
+//! What the hosts of Argus Events share and that is not pure.
+//!
+//! The core decides; a host moves bytes and waits. This crate holds the part of a host that does not depend on its executor or
+//! its web framework, so that two hosts can differ in nothing else. It names no executor: whatever has to wait goes through
+//! [`Runtime`](runtime::Runtime).
+//!
+//! # How a host is put together
+//!
+//! 1. `main` calls [`process::run`] with the host's name and a function that serves. It reads the settings, starts logging,
+//!    opens the repository, starts the commit thread, listens to signals, binds the endpoint, and turns the outcome into an exit code.
+//! 2. The function gets a [`Node`](node::Node), builds its executor and accepts connections from [`Node::listener`](node::Node::listener),
+//!    one [`ConnectionPermit`](lifecycle::ConnectionPermit) each, until [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves;
+//!    then it waits for [`Lifecycle::drained`](lifecycle::Lifecycle::drained) and returns.
+//! 3. Each connection is driven by [`Wire::drive`](wire::Wire::drive), which hands every request to the framework as an
+//!    [`Exchange`](exchange::Exchange).
+//! 4. The framework's handler calls [`Exchange::run`](exchange::Exchange::run), which asks the core what the request means and does it.
+
+pub mod budget;
+pub mod clock;
+pub mod committer;
+pub mod exchange;
+pub mod lifecycle;
+pub mod logging;
+pub mod metrics;
+pub mod node;
+pub mod process;
+pub mod reply_body;
+pub mod repository;
+pub mod runtime;
+pub mod settings;
+pub mod timer;
+pub mod units;
+pub mod wire;
+
+mod body;
+mod connection_state;
+mod service;
+mod wire_body;
+mod wire_io;
+
+pub use wire_body::BoxError;

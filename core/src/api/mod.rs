@@ -4,26 +4,44 @@
 //! leads by plain function calls to a [`Reply`]. The whole of the wire contract is here; a host adds bytes, waiting and
 //! the clock.
 
+mod content;
+mod criteria;
+mod fields;
+mod guard;
+mod health;
+mod lookup;
 mod problem;
 mod reply;
+mod route;
+mod search;
+mod submit;
+mod target;
+mod text;
 
+pub use health::Metrics;
+pub use lookup::Lookup;
 pub use problem::{Problem, ProblemKind};
-pub use reply::{Reply, Route};
+pub use reply::Reply;
+pub use route::Route;
+pub use search::{Search, SearchRun, SearchStep};
+pub use submit::{Acknowledgement, Submission, Submitted};
 
-use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::batch::Batch;
-use crate::repository::{CommitError, ReadError, Receipt, Snapshot};
+use fields::values;
+use guard::{Method, Sound};
+use problem::Refused;
+use route::Resource;
 
 /// The interface with its limits. Built once; shared by all requests.
 #[derive(Clone, Debug)]
 pub struct Api {
     limits: Limits,
 }
+
+/// Longest `X-Request-Id` that is taken over from a caller.
+const REQUEST_ID_CHARS_MAX: usize = 128;
 
 /// What a host may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +53,7 @@ pub struct Limits {
 }
 
 /// A request's head, as it came over the wire.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Head<'a> {
     /// The method, as sent.
     pub method: &'a str,
@@ -43,6 +61,8 @@ pub struct Head<'a> {
     pub target: &'a str,
     /// Header fields in their order, names in lower case, values as sent.
     pub headers: &'a [(&'a str, &'a [u8])],
+    /// The message is of HTTP/1.0, which has neither `Host` nor transfer codings.
+    pub http_10: bool,
 }
 
 /// How the service is doing, as far as answers depend on it.
@@ -67,66 +87,6 @@ pub enum Action {
     Lookup(Lookup),
     /// Render the metrics and send them with [`Api::metrics`].
     Metrics(Metrics),
-}
-
-/// A `POST /events` whose head is in order.
-#[derive(Debug)]
-pub struct Submission {
-    _private: (),
-}
-
-/// What a body asks for.
-#[derive(Debug)]
-pub enum Submitted {
-    /// Send this: nothing is to be stored.
-    Reply(Reply),
-    /// Commit the batch, then ask [`Acknowledgement::reply`].
-    Commit(Batch, Acknowledgement),
-}
-
-/// Knows how to report what became of a batch.
-#[derive(Debug)]
-pub struct Acknowledgement {
-    _private: (),
-}
-
-/// A `GET` or `HEAD` of `/events` whose parameters are in order.
-#[derive(Debug)]
-pub struct Search {
-    _private: (),
-}
-
-/// A search under way.
-#[expect(missing_debug_implementations, reason = "holds a running query, which has no useful picture")]
-pub struct SearchRun {
-    find: Box<dyn crate::repository::Find>,
-}
-
-/// What a step of a search gave.
-#[derive(Debug)]
-pub enum SearchStep {
-    /// Nothing yet; call again.
-    Pending,
-    /// The whole answer: it is small. The run is over.
-    Whole(Reply),
-    /// The head of a streamed answer (its body is empty); chunks follow.
-    Start(Reply),
-    /// The next piece of the body, at most about 64 KiB plus one event.
-    Chunk(Bytes),
-    /// The body is complete.
-    Done,
-}
-
-/// A `GET` or `HEAD` of `/events/{id}`.
-#[derive(Debug)]
-pub struct Lookup {
-    _private: (),
-}
-
-/// A `GET` or `HEAD` of `/metrics`.
-#[derive(Debug)]
-pub struct Metrics {
-    _private: (),
 }
 
 /// Why a host refuses a request by itself.
@@ -158,85 +118,108 @@ impl Api {
     /// What to do about a request, in the order of checks of the wire contract.
     #[must_use]
     pub fn handle_request(&self, head: &Head<'_>, condition: &Condition<'_>) -> Action {
-        let _ = (head, condition, &self.limits);
-        todo!()
+        let head_only = head.method == "HEAD";
+        let (route, decided) = match guard::check(head) {
+            Ok(sound) => {
+                let resource = Resource::of(&sound.target);
+                (resource.route(), self.decide(head, &sound, resource, condition))
+            }
+            Err(refused) => (Route::Other, Err(refused)),
+        };
+        match decided {
+            Ok(Action::Reply(reply)) => Action::Reply(reply.for_head(head_only)),
+            Ok(action) => action,
+            Err(refused) => Action::Reply(refused.reply(route).for_head(head_only)),
+        }
     }
 
     /// The answer to a request that the host itself refuses. `route` as in the [`Submission`], or [`Route::Other`].
     #[must_use]
     pub fn refuse(&self, route: Route, refusal: &Refusal) -> Reply {
-        let _ = (route, refusal);
-        todo!()
+        let refused = match refusal {
+            Refusal::BodyTooLarge => submit::too_large(self.limits.body_bytes_max),
+            Refusal::BodyTimeout => {
+                Refused::new(ProblemKind::RequestTimeout, "the body did not arrive in time; nothing was stored").closing()
+            }
+            Refusal::BodyBroken => {
+                Refused::new(ProblemKind::BadRequest, "the body ended early or was malformed; nothing was stored").closing()
+            }
+            Refusal::Overloaded => {
+                Refused::new(ProblemKind::Overloaded, "there is no room for this request at the moment; nothing was stored")
+            }
+            Refusal::Timeout => {
+                Refused::new(ProblemKind::Timeout, "the request took too long; what became of it is unknown")
+            }
+            Refusal::Draining => draining(),
+            Refusal::Internal => Refused::new(ProblemKind::Internal, "a fault in Argus, which its log describes"),
+        };
+        refused.reply(route)
     }
 
     /// The value for `X-Request-Id`: the caller's if it is sane (1 to 128 visible ASCII characters, once), else one made of `random`.
     #[must_use]
     pub fn request_id(head: &Head<'_>, random: u64) -> String {
-        let _ = (head, random);
-        todo!()
+        let mut given = values(head, "x-request-id");
+        if let (Some(id), None) = (given.next(), given.next())
+            && (1..=REQUEST_ID_CHARS_MAX).contains(&id.len())
+            && id.iter().all(u8::is_ascii_graphic)
+            && let Ok(id) = core::str::from_utf8(id)
+        {
+            return id.into();
+        }
+        format!("{random:016x}")
+    }
+
+    /// What to do about a sound request.
+    fn decide(
+        &self,
+        head: &Head<'_>,
+        sound: &Sound<'_>,
+        resource: Resource,
+        condition: &Condition<'_>,
+    ) -> Result<Action, Refused> {
+        let route = resource.route();
+        if condition.draining && !route.answers_while_draining() {
+            return Err(draining());
+        }
+        let head_only = match (sound.method, route) {
+            (_, Route::Other) => return Err(Refused::new(ProblemKind::NotFound, "there is nothing at this path")),
+            (Method::Get, _) => false,
+            (Method::Head, _) => true,
+            (Method::Post, Route::Events) => return self.submit(head, sound, condition).map(Action::Submit),
+            (Method::Post | Method::Other, _) => {
+                let detail = format!("{} has {}", route.as_str(), route.allow());
+                return Err(Refused::new(ProblemKind::MethodNotAllowed, detail).with_header("allow", route.allow()));
+            }
+        };
+        let target = &sound.target;
+        match resource {
+            Resource::Event(id) => Lookup::read(id, target, head_only).map(Action::Lookup),
+            Resource::Fixed(Route::Events) => Search::read(head, target, head_only).map(Action::Search),
+            Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { head_only })),
+            Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(condition))),
+            Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(health::openapi())),
+            Resource::Fixed(Route::Health | Route::Live | Route::Event | Route::Other) => {
+                Ok(Action::Reply(health::live(route)))
+            }
+        }
+    }
+
+    fn submit(&self, head: &Head<'_>, sound: &Sound<'_>, condition: &Condition<'_>) -> Result<Submission, Refused> {
+        match condition.latched {
+            Some(cause) => {
+                let detail = format!("nothing more is accepted until a restart; nothing was stored: {cause}");
+                Err(Refused::new(ProblemKind::StorageFailed, detail))
+            }
+            None => Submission::read(&self.limits, head, sound),
+        }
     }
 }
 
-impl Submission {
-    /// Longest body to read from the wire, in bytes before decompression. A declared Content-Length above it was refused already.
-    #[must_use]
-    pub fn wire_bytes_max(&self) -> usize {
-        todo!()
-    }
-
-    /// What the body (as it came over the wire, perhaps compressed) asks for. Takes time in proportion to the body: large ones are not
-    /// for an executor's worker.
-    #[must_use]
-    pub fn handle_body(self, body: &[u8]) -> Submitted {
-        let _ = body;
-        todo!()
-    }
+/// The connection closes, so that the next request finds a server that stays.
+fn draining() -> Refused {
+    Refused::new(ProblemKind::Draining, "the server is stopping; nothing was stored").closing()
 }
 
-impl Acknowledgement {
-    /// The answer, once the batch is committed or was not.
-    #[must_use]
-    pub fn reply(self, outcome: &Result<Receipt, CommitError>) -> Reply {
-        let _ = outcome;
-        todo!()
-    }
-}
-
-impl Search {
-    /// Begins the query on a snapshot.
-    #[must_use]
-    pub fn begin(self, snapshot: Arc<dyn Snapshot>) -> SearchRun {
-        SearchRun { find: snapshot.find(&crate::query::Query::default()) }
-    }
-}
-
-impl SearchRun {
-    /// Does a bounded amount of work (some 100 microseconds).
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`]: before [`SearchStep::Start`] the host sends [`Api::refuse`] with [`Refusal::Internal`]; after it, it cuts the
-    /// connection, so that nobody takes a part for the whole.
-    pub fn poll(&mut self) -> Result<SearchStep, ReadError> {
-        let _ = &self.find;
-        todo!()
-    }
-}
-
-impl Lookup {
-    /// The event, or 404. May read from storage.
-    #[must_use]
-    pub fn reply(self, snapshot: &dyn Snapshot) -> Reply {
-        let _ = snapshot;
-        todo!()
-    }
-}
-
-impl Metrics {
-    /// The answer with the rendered metrics (text format 0.0.4).
-    #[must_use]
-    pub fn reply(self, rendered: String) -> Reply {
-        let _ = rendered;
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,16 @@
 //! Problem details (RFC 9457).
 
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::ingest::Fault;
+use super::text::{push_json_string, truncated};
+use super::{Reply, Route};
+use crate::ingest::{Fault, FaultCode};
+
+/// Longest `detail` or `pointer` that is sent, in bytes. Parts of them are callers' words.
+const TEXT_BYTES_MAX: usize = 1024;
 
 /// An error as callers see it: `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +36,8 @@ pub enum ProblemKind {
     NotFound,
     /// 405
     MethodNotAllowed,
+    /// 406: none of the media types that we have.
+    NotAcceptable,
     /// 408
     RequestTimeout,
     /// 413
@@ -53,4 +62,241 @@ pub enum ProblemKind {
     StorageFull,
     /// 503: the request took too long.
     Timeout,
+}
+
+impl ProblemKind {
+    /// Every kind.
+    pub const ALL: [Self; 18] = [
+        Self::BadRequest,
+        Self::InvalidJson,
+        Self::InvalidParameter,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::RequestTimeout,
+        Self::ContentTooLarge,
+        Self::UnsupportedMediaType,
+        Self::ExpectationFailed,
+        Self::InvalidEvents,
+        Self::Internal,
+        Self::NotImplemented,
+        Self::Overloaded,
+        Self::Draining,
+        Self::StorageFailed,
+        Self::StorageFull,
+        Self::Timeout,
+    ];
+
+    /// The name in kebab case: the last part of `type`, and a label for metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.fixed().0
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        self.fixed().1
+    }
+
+    /// The title, the same for every problem of the kind.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        self.fixed().2
+    }
+
+    /// Name, status and title.
+    fn fixed(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::BadRequest => ("bad-request", 400, "Bad request"),
+            Self::InvalidJson => ("invalid-json", 400, "The body is not JSON"),
+            Self::InvalidParameter => ("invalid-parameter", 400, "Invalid query parameter"),
+            Self::NotFound => ("not-found", 404, "Not found"),
+            Self::MethodNotAllowed => ("method-not-allowed", 405, "Method not allowed"),
+            Self::NotAcceptable => ("not-acceptable", 406, "Not acceptable"),
+            Self::RequestTimeout => ("request-timeout", 408, "The request did not arrive in time"),
+            Self::ContentTooLarge => ("content-too-large", 413, "Content too large"),
+            Self::UnsupportedMediaType => ("unsupported-media-type", 415, "Unsupported media type"),
+            Self::ExpectationFailed => ("expectation-failed", 417, "Expectation failed"),
+            Self::InvalidEvents => ("invalid-events", 422, "Events are at fault"),
+            Self::Internal => ("internal", 500, "Internal error"),
+            Self::NotImplemented => ("not-implemented", 501, "Not implemented"),
+            Self::Overloaded => ("overloaded", 503, "Overloaded"),
+            Self::Draining => ("draining", 503, "Stopping"),
+            Self::StorageFailed => ("storage-failed", 503, "Storage has failed"),
+            Self::StorageFull => ("storage-full", 503, "Storage is full"),
+            Self::Timeout => ("timeout", 503, "The request took too long"),
+        }
+    }
+
+    /// Seconds after which another try makes sense: `Retry-After` (RFC 9110, section 10.2.3). Overload passes quickly, a restart
+    /// takes a moment, and a failed or full disk waits for a person.
+    fn retry_after_seconds(self) -> Option<u32> {
+        match self {
+            Self::Overloaded | Self::Timeout => Some(1),
+            Self::Draining => Some(5),
+            Self::StorageFull => Some(30),
+            Self::StorageFailed => Some(60),
+            Self::BadRequest
+            | Self::InvalidJson
+            | Self::InvalidParameter
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::NotAcceptable
+            | Self::RequestTimeout
+            | Self::ContentTooLarge
+            | Self::UnsupportedMediaType
+            | Self::ExpectationFailed
+            | Self::InvalidEvents
+            | Self::Internal
+            | Self::NotImplemented => None,
+        }
+    }
+}
+
+impl Problem {
+    /// A problem whose request body is not at fault.
+    #[must_use]
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// The document as sent.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut out = format!("{{\"type\":\"/problems/{}\",\"title\":", self.kind.as_str());
+        push_json_string(&mut out, self.kind.title());
+        out.push_str(&format!(",\"status\":{},\"detail\":", self.kind.status()));
+        push_json_string(&mut out, truncated(&self.detail, TEXT_BYTES_MAX));
+        if !self.errors.is_empty() {
+            out.push_str(",\"errors\":");
+            push_faults(&mut out, &self.errors);
+        }
+        out.push('}');
+        out
+    }
+}
+
+/// Appends faults as a JSON array of `{"pointer","code","detail"}`.
+pub(super) fn push_faults(out: &mut String, faults: &[Fault]) {
+    out.push('[');
+    for (index, fault) in faults.iter().enumerate() {
+        out.push_str(if index == 0 { "{\"pointer\":" } else { ",{\"pointer\":" });
+        push_json_string(out, truncated(&fault.pointer, TEXT_BYTES_MAX));
+        out.push_str(",\"code\":");
+        push_json_string(out, fault.code.as_str());
+        out.push_str(",\"detail\":");
+        push_json_string(out, truncated(&fault.detail, TEXT_BYTES_MAX));
+        out.push('}');
+    }
+    out.push(']');
+}
+
+/// How many of the faults are of each kind, in the order in which the kinds first appear.
+pub(super) fn tally(faults: &[Fault]) -> Vec<(FaultCode, u64)> {
+    let mut counts: Vec<(FaultCode, u64)> = Vec::new();
+    for fault in faults {
+        match counts.iter_mut().find(|(code, _)| *code == fault.code) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((fault.code, 1)),
+        }
+    }
+    counts
+}
+
+/// A problem with what goes around it: why a request goes no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) problem: Problem,
+    /// Header fields besides those that every problem has.
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// The connection must not be used again.
+    pub(super) close: bool,
+}
+
+impl Refused {
+    pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Problem::new(kind, detail).into()
+    }
+
+    /// For faults that leave it open where the next request on the connection begins.
+    pub(super) fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The answer.
+    pub(super) fn reply(self, route: Route) -> Reply {
+        let Self { problem, headers: further, close } = self;
+        // A cached error would outlive its cause: 404, 405, 414 and 501 may be cached unless told (RFC 9110, section 15.1).
+        let mut headers =
+            vec![("content-type", "application/problem+json".to_string()), ("cache-control", "no-store".to_string())];
+        if let Some(seconds) = problem.kind.retry_after_seconds() {
+            headers.push(("retry-after", seconds.to_string()));
+        }
+        headers.extend(further);
+        Reply {
+            route,
+            status: problem.kind.status(),
+            headers,
+            body: problem.to_json().into(),
+            close,
+            problem: Some(problem.kind),
+            rejected: tally(&problem.errors),
+        }
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { problem, headers: Vec::new(), close: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_statuses_are_errors() {
+        let names: alloc::collections::BTreeSet<_> = ProblemKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(names.len(), ProblemKind::ALL.len());
+        for kind in ProblemKind::ALL {
+            assert!((400..600).contains(&kind.status()));
+            assert!(kind.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
+            assert_eq!(kind.retry_after_seconds().is_some(), kind.status() == 503, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_document_is_json_whatever_the_caller_wrote() {
+        let fault = Fault {
+            index: 3,
+            pointer: "#/3/time\"stamp".into(),
+            code: FaultCode::InvalidTimestamp,
+            detail: "\u{0}\u{1b}[31m".into(),
+        };
+        let problem = Problem {
+            kind: ProblemKind::InvalidEvents,
+            detail: "\"\\\n".repeat(5000),
+            errors: vec![fault.clone(), fault.clone()],
+        };
+        let json: serde_json::Value = serde_json::from_str(&problem.to_json()).unwrap();
+        assert_eq!(json["type"], "/problems/invalid-events");
+        assert_eq!(json["status"], 422);
+        assert_eq!(json["errors"][1]["pointer"], "#/3/time\"stamp");
+        assert_eq!(json["errors"][1]["code"], fault.code.as_str());
+        assert_eq!(json["errors"][1]["detail"], "\u{0}\u{1b}[31m");
+        assert!(json["detail"].as_str().unwrap().len() <= TEXT_BYTES_MAX);
+        let reply = Refused::from(problem).reply(Route::Events);
+        assert_eq!(reply.rejected, [(FaultCode::InvalidTimestamp, 2)]);
+        assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));
+    }
 }

@@ -1,13 +1,20 @@
-use alloc::string::String;
+//! Complete answers.
+
+use alloc::string::{String, ToString as _};
+use alloc::vec;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::ProblemKind;
+use super::{ProblemKind, Route};
 use crate::ingest::FaultCode;
 
-/// A complete answer. The host adds `X-Request-Id`, `Content-Length` (or chunks), `Date`, and `Connection: close` where
-/// [`close`](Self::close) says so.
+/// A complete answer. The host adds `X-Request-Id`, `Content-Length` (or chunks) unless it is among the
+/// [`headers`](Self::headers), `Date`, and `Connection: close` where [`close`](Self::close) says so, or where it has not read
+/// the request's body to its end.
+///
+/// To `HEAD` the body is empty. Where the length of the body that `GET` would have had is known, `content-length` is among the
+/// headers; where it is not, the host sends none (RFC 9110, section 8.6: a `Content-Length` of 0 would be untrue).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Which route answered, for logs and metrics.
@@ -22,27 +29,41 @@ pub struct Reply {
     pub close: bool,
     /// The kind of problem, if the answer is one; for metrics.
     pub problem: Option<ProblemKind>,
-    /// How many events were rejected, by kind of fault; for metrics.
+    /// How many events were rejected, by kind of fault; for metrics. Only listed faults count.
     pub rejected: Vec<(FaultCode, u64)>,
 }
 
-/// The routes: a closed list, so that it may label metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Route {
-    /// `/events`
-    Events,
-    /// `/events/{id}`
-    Event,
-    /// `/health`
-    Health,
-    /// `/health/live`
-    Live,
-    /// `/health/ready`
-    Ready,
-    /// `/metrics`
-    Metrics,
-    /// `/openapi.json`
-    OpenApi,
-    /// Anything else, and what is refused before there is a route.
-    Other,
+impl Reply {
+    /// An answer that is no problem and not to be cached: all that Argus says changes with the next event.
+    pub(super) fn new(route: Route, status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
+        Self {
+            route,
+            status,
+            headers: vec![("content-type", content_type.to_string()), ("cache-control", "no-store".to_string())],
+            body: body.into(),
+            close: false,
+            problem: None,
+            rejected: Vec::new(),
+        }
+    }
+
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The answer to the same request by `HEAD`, if that is what was asked: everything but the body.
+    pub(super) fn for_head(mut self, head_only: bool) -> Self {
+        if head_only {
+            self.headers.push(("content-length", self.body.len().to_string()));
+            self.body = Bytes::new();
+        }
+        self
+    }
+
+    /// The value of a header field.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
+    }
 }

@@ -1,0 +1,236 @@
+//! The query parameters of `GET /events` become a [`Query`].
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::num::NonZeroU32;
+
+use super::ProblemKind;
+use super::problem::Refused;
+use super::target::Param;
+use super::text::Excerpt;
+use crate::event::Timestamp;
+use crate::query::{LIMIT_MAX, Operand, Order, PayloadFilter, PayloadPath, Query, Test, decode_cursor};
+
+/// Reads the parameters. Every one of them must be known and sensible: nothing is dropped in silence.
+pub(super) fn read_query(params: &[Param<'_>]) -> Result<Query, Refused> {
+    let mut query = Query::default();
+    let (mut order, mut cursor) = (None, None);
+    for Param { name, value } in params {
+        match name.as_ref() {
+            "type" => query.types.get_or_insert_with(Vec::new).push(value.as_ref().into()),
+            "start" => once(&mut query.start, name, parse_time(name, value)?)?,
+            "end" => once(&mut query.end, name, parse_time(name, value)?)?,
+            "after_seq" => once(&mut query.after_seq, name, parse_seq(name, value)?)?,
+            "limit" => once(&mut query.limit, name, parse_limit(name, value)?)?,
+            "order" => once(&mut order, name, parse_order(name, value)?)?,
+            "cursor" => once(&mut cursor, name, value.as_ref())?,
+            other => match other.strip_prefix("payload.") {
+                Some(rest) => query.payload.push(parse_payload_filter(name, rest, value)?),
+                None => return Err(unknown(name)),
+            },
+        }
+    }
+    query.order = order.unwrap_or_default();
+    if let (Some(start), Some(end)) = (query.start, query.end)
+        && start >= end
+    {
+        return Err(refused("start: not before end"));
+    }
+    if let Some(cursor) = cursor {
+        let position = decode_cursor(cursor, &query).map_err(|error| refused(format!("cursor: {error}")))?;
+        query.from = Some(position);
+    }
+    Ok(query)
+}
+
+/// Sets what may be given only once.
+pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Refused> {
+    match slot.replace(value) {
+        Some(_) => Err(refused(format!("{name}: given more than once"))),
+        None => Ok(()),
+    }
+}
+
+/// A parameter that the route does not have.
+pub(super) fn unknown(name: &str) -> Refused {
+    refused(format!("{}: there is no such parameter here", Excerpt(name)))
+}
+
+/// A bad parameter; `detail` begins with its name.
+pub(super) fn refused(detail: impl Into<String>) -> Refused {
+    Refused::new(ProblemKind::InvalidParameter, detail)
+}
+
+fn parse_time(name: &str, value: &str) -> Result<Timestamp, Refused> {
+    Timestamp::parse_param(value).map_err(|error| {
+        // In a form a plus is a space; the offset of a time is where people meet that.
+        let hint = if value.contains(' ') { " (in a query string, '+' is written '%2B')" } else { "" };
+        refused(format!("{name}: {error}: {}{hint}", Excerpt(value)))
+    })
+}
+
+/// Digits only: `str::parse` would take a sign.
+fn parse_digits<T: core::str::FromStr>(value: &str) -> Option<T> {
+    if value.bytes().all(|byte| byte.is_ascii_digit()) { value.parse().ok() } else { None }
+}
+
+fn parse_seq(name: &str, value: &str) -> Result<u64, Refused> {
+    parse_digits(value).ok_or_else(|| refused(format!("{name}: not a sequence number: {}", Excerpt(value))))
+}
+
+fn parse_limit(name: &str, value: &str) -> Result<NonZeroU32, Refused> {
+    parse_digits::<NonZeroU32>(value)
+        .filter(|limit| limit.get() <= LIMIT_MAX)
+        .ok_or_else(|| refused(format!("{name}: not a whole number from 1 to {LIMIT_MAX}: {}", Excerpt(value))))
+}
+
+fn parse_order(name: &str, value: &str) -> Result<Order, Refused> {
+    match value {
+        "asc" => Ok(Order::Ascending),
+        "desc" => Ok(Order::Descending),
+        _ => Err(refused(format!("{name}: neither asc nor desc: {}", Excerpt(value)))),
+    }
+}
+
+/// `rest` is what follows `payload.` in the name: a path and, in brackets, an operator.
+fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFilter, Refused> {
+    let (path, operator) = match rest.strip_suffix(']').and_then(|open| open.rsplit_once('[')) {
+        Some((path, operator)) => (path, Some(operator)),
+        None => (rest, None),
+    };
+    let path = PayloadPath::parse(path).map_err(|error| refused(format!("{}: {error}", Excerpt(name))))?;
+    let operand = || Operand::new(value);
+    let test = match operator {
+        None => Test::Eq(operand()),
+        Some("ne") => Test::Ne(operand()),
+        Some("gt") => Test::Gt(operand()),
+        Some("gte") => Test::Gte(operand()),
+        Some("lt") => Test::Lt(operand()),
+        Some("lte") => Test::Lte(operand()),
+        Some("exists") => match value {
+            "true" => Test::Exists(true),
+            "false" => Test::Exists(false),
+            _ => return Err(refused(format!("{}: neither true nor false: {}", Excerpt(name), Excerpt(value)))),
+        },
+        Some("prefix") => Test::Prefix(Box::from(value)),
+        Some("contains") => Test::Contains(Box::from(value)),
+        Some(other) => {
+            let known = "ne, gt, gte, lt, lte, exists, prefix, contains";
+            return Err(refused(format!("{}: no such operator: {}; there are {known}", Excerpt(name), Excerpt(other))));
+        }
+    };
+    Ok(PayloadFilter { path, test })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use alloc::vec;
+
+    use super::*;
+    use crate::api::target::Target;
+    use crate::query::{Position, encode_cursor};
+
+    fn read(query: &str) -> Result<Query, String> {
+        let target = format!("/events?{query}");
+        read_query(&Target::parse(&target).unwrap().params).map_err(|refused| {
+            assert_eq!(refused.problem.kind, ProblemKind::InvalidParameter);
+            refused.problem.detail
+        })
+    }
+
+    #[test]
+    fn everything_at_once() {
+        let query = "type=a+b&type=&start=1&end=2026-01-01T00%3A00%3A00Z&after_seq=7&limit=10000&order=desc\
+            &payload.a.b=1&payload.a.b%5Bgte%5D=2&payload.a[exists]=false&payload.a[prefix]=x";
+        let filter = |path: &str, test| PayloadFilter { path: PayloadPath::parse(path).unwrap(), test };
+        let expected = Query {
+            types: Some(vec!["a b".into(), "".into()]),
+            start: Some(Timestamp::from_nanos(1_000_000_000)),
+            end: Some(Timestamp::parse_param("2026-01-01T00:00:00Z").unwrap()),
+            payload: vec![
+                filter("a.b", Test::Eq(Operand::new("1"))),
+                filter("a.b", Test::Gte(Operand::new("2"))),
+                filter("a", Test::Exists(false)),
+                filter("a", Test::Prefix("x".into())),
+            ],
+            after_seq: Some(7),
+            order: Order::Descending,
+            limit: NonZeroU32::new(10_000),
+            from: None,
+        };
+        assert_eq!(read(query), Ok(expected));
+        assert_eq!(read(""), Ok(Query::default()));
+    }
+
+    #[test]
+    fn every_operator_is_known() {
+        for (operator, test) in [
+            ("", Test::Eq(Operand::new("v"))),
+            ("[ne]", Test::Ne(Operand::new("v"))),
+            ("[gt]", Test::Gt(Operand::new("v"))),
+            ("[gte]", Test::Gte(Operand::new("v"))),
+            ("[lt]", Test::Lt(Operand::new("v"))),
+            ("[lte]", Test::Lte(Operand::new("v"))),
+            ("[prefix]", Test::Prefix("v".into())),
+            ("[contains]", Test::Contains("v".into())),
+        ] {
+            assert_eq!(read(&format!("payload.x{operator}=v")).unwrap().payload.first().unwrap().test, test);
+        }
+    }
+
+    #[test]
+    fn bad_parameters_are_named() {
+        for (query, name) in [
+            ("x=1", "'x'"),
+            ("=1", "''"),
+            ("Type=a", "'Type'"),
+            ("payload=1", "'payload'"),
+            ("payload.=1", "'payload.'"),
+            ("payload.a..b=1", "'payload.a..b'"),
+            ("payload.a[like]=1", "'payload.a[like]'"),
+            ("payload.a[]=1", "'payload.a[]'"),
+            ("payload.a[exists]=yes", "'payload.a[exists]'"),
+            ("payload.[gt]=1", "'payload.[gt]'"),
+            ("start=yesterday", "start"),
+            ("start=", "start"),
+            ("end=2026-01-01T00:00:00+01:00", "end"),
+            ("after_seq=-1", "after_seq"),
+            ("after_seq=%2B1", "after_seq"),
+            ("after_seq=18446744073709551616", "after_seq"),
+            ("limit=0", "limit"),
+            ("limit=10001", "limit"),
+            ("limit=1.0", "limit"),
+            ("limit=", "limit"),
+            ("order=ASC", "order"),
+            ("cursor=", "cursor"),
+            ("cursor=abc", "cursor"),
+            ("start=2&end=1", "start"),
+            ("start=1&end=1", "start"),
+            ("start=1&start=1", "start"),
+            ("end=1&end=1", "end"),
+            ("after_seq=1&after_seq=1", "after_seq"),
+            ("limit=1&limit=1", "limit"),
+            ("order=asc&order=asc", "order"),
+            ("cursor=a&cursor=a", "cursor"),
+        ] {
+            let detail = read(query).unwrap_err();
+            assert!(detail.starts_with(&format!("{name}: ")), "{query}: {detail}");
+        }
+        assert!(read("end=2026-01-01T00:00:00+01:00").unwrap_err().contains("%2B"));
+        assert!(read(&"x".repeat(10_000)).unwrap_err().len() < 200);
+    }
+
+    #[test]
+    fn a_cursor_is_read_with_the_other_parameters_whatever_their_order() {
+        let position = Position { timestamp: Timestamp::from_nanos(1), seq: 2 };
+        let cursor = encode_cursor(position, &read("type=a&order=desc").unwrap());
+        let query = read(&format!("cursor={cursor}&order=desc&limit=5&type=a")).unwrap();
+        assert_eq!(query.from, Some(position));
+        let detail = read(&format!("cursor={cursor}&order=desc&type=b")).unwrap_err();
+        assert_eq!(detail, "cursor: the cursor belongs to a query with other filters");
+    }
+}

@@ -1,0 +1,250 @@
+//! What makes a request unsafe to act on, whatever it asks for: faults that HTTP libraries let pass.
+//!
+//! Where a fault leaves it open where the next request on the connection begins, the connection closes with the answer, so that
+//! nothing can hide in the body of another request (RFC 9112, section 11.2).
+
+use super::fields::{is_token, members, trim, values};
+use super::problem::Refused;
+use super::target::Target;
+use super::text::Excerpt;
+use super::{Head, ProblemKind};
+
+/// Methods as RFC 9110 and RFC 5789 spell them.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+/// A request whose head is sound.
+#[derive(Debug)]
+pub(super) struct Sound<'a> {
+    pub(super) method: Method,
+    pub(super) target: Target<'a>,
+    /// The body's declared length.
+    pub(super) content_length: Option<u64>,
+}
+
+/// The methods that any route knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Head,
+    Post,
+    Other,
+}
+
+/// Checks a head. Framing comes first: it decides whether the connection lives on.
+pub(super) fn check<'a>(head: &Head<'a>) -> Result<Sound<'a>, Refused> {
+    let content_length = check_framing(head)?;
+    check_host(head)?;
+    let method = check_method(head)?;
+    let target = check_target(head)?;
+    check_expect(head)?;
+    Ok(Sound { method, target, content_length })
+}
+
+fn bad(detail: impl Into<alloc::string::String>) -> Refused {
+    Refused::new(ProblemKind::BadRequest, detail)
+}
+
+/// How the body is delimited (RFC 9112, section 6).
+fn check_framing(head: &Head<'_>) -> Result<Option<u64>, Refused> {
+    let mut length = None;
+    for value in values(head, "content-length") {
+        // A list of equal numbers may come from a proxy that joined fields (RFC 9110, section 8.6).
+        for number in value.split(|&byte| byte == b',').map(trim) {
+            let number = parse_length(number)
+                .ok_or_else(|| bad("Content-Length is not a number of bytes").closing())?;
+            if length.replace(number).is_some_and(|earlier| earlier != number) {
+                return Err(bad("there are two different Content-Lengths").closing());
+            }
+        }
+    }
+    if values(head, "transfer-encoding").next().is_none() {
+        return Ok(length);
+    }
+    if length.is_some() {
+        return Err(bad("Content-Length and Transfer-Encoding exclude each other").closing());
+    }
+    if head.http_10 {
+        return Err(bad("HTTP/1.0 has no Transfer-Encoding").closing());
+    }
+    let mut codings = members(head, "transfer-encoding");
+    match (codings.next(), codings.next()) {
+        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(None),
+        (_, _) => {
+            let detail = "the only transfer coding known here is 'chunked', and that once";
+            Err(Refused::new(ProblemKind::NotImplemented, detail).closing())
+        }
+    }
+}
+
+fn parse_length(digits: &[u8]) -> Option<u64> {
+    // `str::parse` would take a sign.
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    core::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// RFC 9112, section 3.2. An empty value is in the grammar, and RFC 9112 asks clients for it where a target has no authority.
+fn check_host(head: &Head<'_>) -> Result<(), Refused> {
+    let mut hosts = values(head, "host");
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_host(trim(host)) => Ok(()),
+        (Some(_), None) => Err(bad("Host is not a host with an optional port").closing()),
+        (Some(_), Some(_)) => Err(bad("there is more than one Host").closing()),
+        (None, _) if head.http_10 => Ok(()),
+        (None, _) => Err(bad("there is no Host").closing()),
+    }
+}
+
+/// `uri-host [ ":" port ]` (RFC 3986, section 3.2.2).
+fn is_host(value: &[u8]) -> bool {
+    let Ok(text) = core::str::from_utf8(value) else { return false };
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => {
+            let is_literal = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'v' | b'V');
+            if address.is_empty() || !address.bytes().all(is_literal) {
+                return false;
+            }
+            match (rest, rest.strip_prefix(':')) {
+                ("", _) => return true,
+                (_, Some(port)) => ("", port),
+                (_, None) => return false,
+            }
+        }
+        None => text.rsplit_once(':').unwrap_or((text, "")),
+    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte);
+    host.bytes().all(is_name) && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Method names are case-sensitive (RFC 9110, section 9.1): `get` is not `GET` but an unknown method, most likely by mistake.
+fn check_method(head: &Head<'_>) -> Result<Method, Refused> {
+    match head.method {
+        "GET" => Ok(Method::Get),
+        "HEAD" => Ok(Method::Head),
+        "POST" => Ok(Method::Post),
+        method if !is_token(method) => Err(bad("the method is not a token")),
+        method if METHODS.contains(&method) => Ok(Method::Other),
+        method if METHODS.iter().any(|known| known.eq_ignore_ascii_case(method)) => {
+            Err(bad(alloc::format!("methods are written in capitals, unlike {}", Excerpt(method))))
+        }
+        _ => Ok(Method::Other),
+    }
+}
+
+/// Which form of target belongs to which method is in RFC 9112, section 3.2.
+fn check_target<'a>(head: &Head<'a>) -> Result<Target<'a>, Refused> {
+    let refused = match (head.method, head.target) {
+        ("OPTIONS", "*") => "OPTIONS is not supported",
+        ("CONNECT", target) if !target.starts_with('/') => "this is no proxy, so CONNECT is not supported",
+        ("CONNECT", _) => return Err(bad("CONNECT takes a host and a port, not a path")),
+        (_, target) => return Target::parse(target).map_err(|error| bad(alloc::format!("{error}"))),
+    };
+    Err(Refused::new(ProblemKind::MethodNotAllowed, refused).with_header("allow", "GET, HEAD, POST"))
+}
+
+/// RFC 9110, section 10.1.1. The client waits for an answer before it sends the body, or does not wait: nobody can tell whether it
+/// comes, hence the close.
+fn check_expect(head: &Head<'_>) -> Result<(), Refused> {
+    match members(head, "expect").find(|member| !member.eq_ignore_ascii_case("100-continue")) {
+        // HTTP/1.0 has no expectations; whatever is there is to be ignored.
+        Some(member) if !head.http_10 => {
+            let detail = alloc::format!("the only expectation known here is '100-continue', not {}", Excerpt(&member));
+            Err(Refused::new(ProblemKind::ExpectationFailed, detail).closing())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    const HOST: (&str, &str) = ("host", "localhost:3000");
+
+    fn checked(method: &str, target: &str, fields: &[(&str, &str)]) -> Result<(Method, Option<u64>), (u16, bool)> {
+        checked_as(false, method, target, fields)
+    }
+
+    fn checked_as(
+        http_10: bool,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<(Method, Option<u64>), (u16, bool)> {
+        let headers: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        check(&Head { method, target, headers: &headers, http_10 })
+            .map(|sound| (sound.method, sound.content_length))
+            .map_err(|refused| (refused.problem.kind.status(), refused.close))
+    }
+
+    #[test]
+    fn hosts() {
+        for host in ["localhost", "localhost:3000", "127.0.0.1:80", "[::1]", "[::1]:3000", "", "ex%41mple.org", "a:"] {
+            assert!(checked("GET", "/", &[("host", host)]).is_ok(), "{host}");
+        }
+        for host in ["a b", "a/b", "a@b", "a:b", "[::1", "[]", "[::1]x", "[g]", "a:123456", "a,b:c", "é"] {
+            assert_eq!(checked("GET", "/", &[("host", host)]), Err((400, true)), "{host}");
+        }
+        assert_eq!(checked("GET", "/", &[]), Err((400, true)));
+        assert_eq!(checked("GET", "/", &[HOST, HOST]), Err((400, true)));
+        assert!(checked_as(true, "GET", "/", &[]).is_ok());
+        assert_eq!(checked_as(true, "GET", "/", &[HOST, HOST]), Err((400, true)));
+    }
+
+    #[test]
+    fn methods() {
+        assert_eq!(checked("GET", "/", &[HOST]).unwrap().0, Method::Get);
+        for method in ["PUT", "BREW", "brew", "OPTIONS"] {
+            assert_eq!(checked(method, "/", &[HOST]).unwrap().0, Method::Other, "{method}");
+        }
+        for method in ["get", "Post", "hEAD", "options", "", "A B", "GET\0"] {
+            assert_eq!(checked(method, "/", &[HOST]), Err((400, false)), "{method}");
+        }
+    }
+
+    #[test]
+    fn targets_without_a_path() {
+        assert_eq!(checked("OPTIONS", "*", &[HOST]), Err((405, false)));
+        assert_eq!(checked("CONNECT", "localhost:443", &[HOST]), Err((405, false)));
+        assert_eq!(checked("CONNECT", "/events", &[HOST]), Err((400, false)));
+        for (method, target) in [("GET", "*"), ("GET", "localhost:443"), ("GET", ""), ("POST", "/%f"), ("GET", "/?a=%ff")] {
+            assert_eq!(checked(method, target, &[HOST]), Err((400, false)), "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn body_lengths() {
+        let length = |fields: &[(&str, &str)]| {
+            let fields: Vec<_> = fields.iter().copied().chain([HOST]).collect();
+            checked("POST", "/", &fields).map(|(_, length)| length)
+        };
+        assert_eq!(length(&[]), Ok(None));
+        assert_eq!(length(&[("content-length", "42")]), Ok(Some(42)));
+        assert_eq!(length(&[("content-length", "42"), ("content-length", "42, 42")]), Ok(Some(42)));
+        assert_eq!(length(&[("transfer-encoding", " Chunked ")]), Ok(None));
+        for value in ["", "-1", "+1", "0x10", "1 2", "42,", "99999999999999999999", "42, 43"] {
+            assert_eq!(length(&[("content-length", value)]), Err((400, true)), "{value}");
+        }
+        assert_eq!(length(&[("content-length", "1"), ("content-length", "2")]), Err((400, true)));
+        assert_eq!(length(&[("content-length", "1"), ("transfer-encoding", "chunked")]), Err((400, true)));
+        for value in ["xchunked", "chunked, chunked", "gzip, chunked", "identity", "", "\"chunked\"", "chunked;q=1"] {
+            assert_eq!(length(&[("transfer-encoding", value)]), Err((501, true)), "{value}");
+        }
+        let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(length(&twice), Err((501, true)));
+        assert_eq!(checked_as(true, "POST", "/", &[("transfer-encoding", "chunked")]), Err((400, true)));
+    }
+
+    #[test]
+    fn expectations() {
+        assert!(checked("POST", "/", &[HOST, ("expect", "100-Continue")]).is_ok());
+        assert_eq!(checked("POST", "/", &[HOST, ("expect", "a cup of tea")]), Err((417, true)));
+        assert_eq!(checked("POST", "/", &[HOST, ("expect", "100-continue, tea")]), Err((417, true)));
+        assert!(checked_as(true, "POST", "/", &[("expect", "tea")]).is_ok());
+    }
+}

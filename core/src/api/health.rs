@@ -1,0 +1,103 @@
+//! Answers about the service itself: health, metrics and the interface's description.
+
+use alloc::format;
+use alloc::string::String;
+
+use super::text::push_json_string;
+use super::{Condition, Reply, Route};
+
+/// The description of this interface (OpenAPI 3.1).
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// All crates of Argus have one version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A `GET` or `HEAD` of `/metrics`.
+#[derive(Debug)]
+pub struct Metrics {
+    pub(super) head_only: bool,
+}
+
+impl Metrics {
+    /// The answer with the rendered metrics (text format 0.0.4).
+    #[must_use]
+    pub fn reply(self, rendered: String) -> Reply {
+        Reply::new(Route::Metrics, 200, "text/plain; version=0.0.4; charset=utf-8", rendered).for_head(self.head_only)
+    }
+}
+
+/// Whether the process serves; that it answers is the answer.
+pub(super) fn live(route: Route) -> Reply {
+    health(route, 200, None)
+}
+
+/// Whether new requests are welcome.
+pub(super) fn ready(condition: &Condition<'_>) -> Reply {
+    let reason = match condition {
+        Condition { draining: true, .. } => Some(String::from("stopping")),
+        Condition { latched: Some(cause), .. } => Some(format!("the storage has failed, only reads go on: {cause}")),
+        Condition { draining: false, latched: None } => None,
+    };
+    health(Route::Ready, if reason.is_none() { 200 } else { 503 }, reason.as_deref())
+}
+
+pub(super) fn openapi() -> Reply {
+    Reply::new(Route::OpenApi, 200, "application/json", OPENAPI)
+}
+
+/// A health document (draft-inadarei-api-health-check-06).
+fn health(route: Route, status: u16, failure: Option<&str>) -> Reply {
+    let mut body = format!("{{\"status\":\"{}\",\"version\":\"{VERSION}\"", failure.map_or("pass", |_| "fail"));
+    if let Some(failure) = failure {
+        body.push_str(",\"output\":");
+        push_json_string(&mut body, failure);
+    }
+    body.push('}');
+    Reply::new(route, status, "application/health+json", body)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn readiness_says_why_not() {
+        let at = |draining, latched| {
+            let reply = ready(&Condition { draining, latched });
+            (reply.status, serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap())
+        };
+        assert_eq!(at(false, None), (200, serde_json::json!({"status": "pass", "version": VERSION})));
+        let (status, body) = at(false, Some("disk \"sda\""));
+        assert_eq!((status, &body["status"]), (503, &"fail".into()));
+        assert!(body["output"].as_str().unwrap().ends_with("disk \"sda\""));
+        assert_eq!(at(true, Some("disk")).1["output"], "stopping");
+    }
+
+    #[test]
+    fn the_description_has_our_version_and_routes() {
+        let description: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        assert_eq!(description["info"]["version"], VERSION);
+        let paths = description["paths"].as_object().unwrap();
+        let mut named: alloc::vec::Vec<_> = paths.keys().map(String::as_str).collect();
+        let routes =
+            [Route::Events, Route::Event, Route::Health, Route::Live, Route::Ready, Route::Metrics, Route::OpenApi];
+        let mut expected: alloc::vec::Vec<_> = routes.iter().map(|route| route.as_str()).collect();
+        named.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(named, expected);
+        for route in routes {
+            let allowed: alloc::vec::Vec<_> = route.allow().split(", ").map(str::to_ascii_lowercase).collect();
+            let mut described: alloc::vec::Vec<_> = paths[route.as_str()]
+                .as_object()
+                .unwrap()
+                .keys()
+                .filter(|key| ["get", "head", "post", "put", "delete", "patch", "options"].contains(&key.as_str()))
+                .cloned()
+                .collect();
+            described.sort_unstable();
+            assert_eq!(described, allowed, "{}", route.as_str());
+        }
+    }
+}

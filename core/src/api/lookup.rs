@@ -1,0 +1,43 @@
+//! `GET /events/{id}`.
+
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use super::criteria::unknown;
+use super::problem::Refused;
+use super::target::Target;
+use super::text::Excerpt;
+use super::{ProblemKind, Reply, Route};
+use crate::repository::Snapshot;
+
+/// A `GET` or `HEAD` of `/events/{id}`.
+#[derive(Debug)]
+pub struct Lookup {
+    id: String,
+    head_only: bool,
+}
+
+impl Lookup {
+    pub(super) fn read(id: String, target: &Target<'_>, head_only: bool) -> Result<Self, Refused> {
+        match target.params.first() {
+            Some(param) => Err(unknown(&param.name)),
+            None => Ok(Self { id, head_only }),
+        }
+    }
+
+    /// The event, or 404. May read from storage; where that fails, 500.
+    #[must_use]
+    pub fn reply(self, snapshot: &dyn Snapshot) -> Reply {
+        let mut body = Vec::new();
+        let reply = match snapshot.get(&self.id, &mut |event| event.write_json(&mut body)) {
+            Ok(true) => Reply::new(Route::Event, 200, "application/json", body),
+            Ok(false) => {
+                let detail = format!("there is no event with the id {}", Excerpt(&self.id));
+                Refused::new(ProblemKind::NotFound, detail).reply(Route::Event)
+            }
+            Err(error) => Refused::new(ProblemKind::Internal, error.to_string()).reply(Route::Event),
+        };
+        reply.for_head(self.head_only)
+    }
+}

@@ -1,0 +1,136 @@
+//! The map of the interface.
+
+use alloc::string::String;
+
+use super::target::Target;
+
+/// The routes: a closed list, so that it may label metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// `/events`
+    Events,
+    /// `/events/{id}`
+    Event,
+    /// `/health`
+    Health,
+    /// `/health/live`
+    Live,
+    /// `/health/ready`
+    Ready,
+    /// `/metrics`
+    Metrics,
+    /// `/openapi.json`
+    OpenApi,
+    /// Anything else, and what is refused before there is a route.
+    Other,
+}
+
+impl Route {
+    /// The route as the OpenAPI document names it; `other` for [`Route::Other`].
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "/events",
+            Self::Event => "/events/{id}",
+            Self::Health => "/health",
+            Self::Live => "/health/live",
+            Self::Ready => "/health/ready",
+            Self::Metrics => "/metrics",
+            Self::OpenApi => "/openapi.json",
+            Self::Other => "other",
+        }
+    }
+
+    /// Whether the route answers while the service stops: whoever watches it wants to know just then.
+    pub(super) fn answers_while_draining(self) -> bool {
+        match self {
+            Self::Health | Self::Live | Self::Ready | Self::Metrics => true,
+            Self::Events | Self::Event | Self::OpenApi | Self::Other => false,
+        }
+    }
+
+    /// The value of `Allow`.
+    pub(super) fn allow(self) -> &'static str {
+        match self {
+            Self::Events => "GET, HEAD, POST",
+            Self::Event | Self::Health | Self::Live | Self::Ready | Self::Metrics | Self::OpenApi | Self::Other => {
+                "GET, HEAD"
+            }
+        }
+    }
+}
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    /// One of the fixed paths, or nothing ([`Route::Other`]).
+    Fixed(Route),
+    /// The event with this id.
+    Event(String),
+}
+
+impl Resource {
+    /// Segments are compared after decoding and one by one: `/%65vents` is `/events` (RFC 3986, section 6.2.2.2), but
+    /// `/health%2Flive` is not `/health/live`.
+    pub(super) fn of(target: &Target<'_>) -> Self {
+        let mut segments = target.segments.iter().map(AsRef::as_ref);
+        let route = match (segments.next(), segments.next(), segments.next()) {
+            (Some("events"), None, _) => Route::Events,
+            // These two are routes to come; were they events until then, a caller's meaning would change under it.
+            (Some("events"), Some("aggregate" | "stream" | ""), None) => Route::Other,
+            (Some("events"), Some(id), None) => return Self::Event(id.into()),
+            (Some("health"), None, _) => Route::Health,
+            (Some("health"), Some("live"), None) => Route::Live,
+            (Some("health"), Some("ready"), None) => Route::Ready,
+            (Some("metrics"), None, _) => Route::Metrics,
+            (Some("openapi.json"), None, _) => Route::OpenApi,
+            (_, _, _) => Route::Other,
+        };
+        Self::Fixed(route)
+    }
+
+    pub(super) fn route(&self) -> Route {
+        match self {
+            Self::Fixed(route) => *route,
+            Self::Event(_) => Route::Event,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn of(target: &str) -> Resource {
+        Resource::of(&Target::parse(target).unwrap())
+    }
+
+    #[test]
+    fn fixed_paths() {
+        for route in [
+            Route::Events,
+            Route::Health,
+            Route::Live,
+            Route::Ready,
+            Route::Metrics,
+            Route::OpenApi,
+        ] {
+            assert_eq!(of(route.as_str()), Resource::Fixed(route));
+        }
+        assert_eq!(of("/%65vents?type=a"), Resource::Fixed(Route::Events));
+        for other in ["/", "//", "//events", "/Events", "/events/", "/health/", "/health%2Flive", "/events/a/b", "/metrics/x"] {
+            assert_eq!(of(other), Resource::Fixed(Route::Other), "{other}");
+        }
+    }
+
+    #[test]
+    fn ids_are_decoded_but_routes_to_come_are_not_ids() {
+        assert_eq!(of("/events/a%2Fb%20c+d"), Resource::Event("a/b c+d".into()));
+        assert_eq!(of("/events/streams"), Resource::Event("streams".into()));
+        for other in ["/events/stream", "/events/aggregate", "/events/%73tream"] {
+            assert_eq!(of(other), Resource::Fixed(Route::Other), "{other}");
+        }
+    }
+}

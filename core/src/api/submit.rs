@@ -1,0 +1,297 @@
+//! `POST /events`: from the head over the body to the answer.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::content::{ACCEPTED, Coding, DecodeError};
+use super::criteria::{once, refused, unknown};
+use super::fields::{MediaType, preference, values};
+use super::guard::Sound;
+use super::problem::{Refused, push_faults, tally};
+use super::target::Param;
+use super::text::{Excerpt, push_json_string};
+use super::{Head, Limits, Problem, ProblemKind, Reply, Route};
+use crate::batch::Batch;
+use crate::event::EventType;
+use crate::ingest::{self, Dialect, Fault, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource};
+use crate::repository::{CommitError, Receipt};
+
+/// The media types that are taken.
+const MEDIA_TYPES: &str = "application/json, application/x-ndjson, application/jsonl";
+
+/// What stays as it is in a path segment (RFC 3986, section 2.3: the unreserved characters).
+const ENCODED_IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A `POST /events` whose head is in order.
+#[derive(Debug)]
+pub struct Submission {
+    manner: Manner,
+    coding: Coding,
+    declared_bytes: Option<u64>,
+    body_bytes_max: usize,
+}
+
+/// What a body asks for.
+#[derive(Debug)]
+pub enum Submitted {
+    /// Send this: nothing is to be stored.
+    Reply(Reply),
+    /// Commit the batch, then ask [`Acknowledgement::reply`].
+    Commit(Batch, Acknowledgement),
+}
+
+/// Knows how to report what became of a batch.
+#[derive(Debug)]
+pub struct Acknowledgement {
+    shape: Shape,
+}
+
+/// How the answer looks.
+#[derive(Debug)]
+enum Shape {
+    /// A single object, with the id that the caller gave it.
+    One { given_id: Option<Box<str>> },
+    /// An array or lines.
+    Many { rejected: Option<Rejected> },
+}
+
+/// What lenient handling left out.
+#[derive(Debug)]
+struct Rejected {
+    listed: alloc::vec::Vec<Fault>,
+    count: usize,
+}
+
+impl Submission {
+    /// Reads the head of a submission: its parameters first, then what it says about the body.
+    pub(super) fn read(limits: &Limits, head: &Head<'_>, sound: &Sound<'_>) -> Result<Self, Refused> {
+        let dialect = read_dialect(&sound.target.params)?;
+        let framing = read_framing(head)?;
+        let Some(coding) = Coding::of(head) else {
+            let detail = "the only content codings known here are gzip and zstd, and one at a time";
+            return Err(Refused::new(ProblemKind::UnsupportedMediaType, detail).with_header("accept-encoding", ACCEPTED));
+        };
+        if sound.content_length.is_some_and(|length| length > limits.body_bytes_max as u64) {
+            return Err(too_large(limits.body_bytes_max));
+        }
+        let handling = match preference(head, "handling").as_deref() {
+            Some("lenient") => Handling::Lenient,
+            // A preference that is not understood is ignored (RFC 7240, section 2).
+            Some(_) | None => Handling::Strict,
+        };
+        let payload_bytes_max = limits.payload_bytes_max;
+        Ok(Self {
+            manner: Manner { framing, dialect, handling, payload_bytes_max },
+            coding,
+            declared_bytes: sound.content_length,
+            body_bytes_max: limits.body_bytes_max,
+        })
+    }
+
+    /// The body's declared length on the wire, in bytes: at most [`wire_bytes_max`](Self::wire_bytes_max). `None` for a chunked body.
+    #[must_use]
+    pub fn expected_bytes(&self) -> Option<u64> {
+        self.declared_bytes
+    }
+
+    /// Longest body to read from the wire, in bytes before decompression. A declared Content-Length above it was refused already.
+    #[must_use]
+    pub fn wire_bytes_max(&self) -> usize {
+        self.body_bytes_max
+    }
+
+    /// Most bytes that [`handle_body`](Self::handle_body) takes besides the body as read in order to decompress it; 0 where it is not
+    /// compressed. For hosts that keep a budget.
+    #[must_use]
+    pub fn decoded_bytes_max(&self) -> usize {
+        match self.coding {
+            Coding::Identity => 0,
+            Coding::Gzip | Coding::Zstd => self.body_bytes_max,
+        }
+    }
+
+    /// What the body (as it came over the wire, perhaps compressed) asks for. Takes time in proportion to the body after decompression:
+    /// large ones are not for an executor's worker.
+    #[must_use]
+    pub fn handle_body(self, body: &[u8]) -> Submitted {
+        let parsed = match self.coding.decode(body, self.body_bytes_max) {
+            Ok(decoded) => self.parse(&decoded),
+            Err(error @ DecodeError::Malformed { .. }) => {
+                Err(Problem::new(ProblemKind::BadRequest, error.to_string()).into())
+            }
+            Err(DecodeError::TooLarge) => Err(too_large(self.body_bytes_max)),
+        };
+        match parsed {
+            Err(refused) => Submitted::Reply(refused.reply(Route::Events)),
+            Ok(Parsed::One(batch)) => {
+                let given_id = batch.events().next().and_then(|event| event.id).map(|id| Box::from(id.as_str()));
+                Submitted::Commit(batch, Acknowledgement { shape: Shape::One { given_id } })
+            }
+            Ok(Parsed::Many { batch, rejected: listed, rejected_count: count }) => {
+                let rejected = match self.manner.handling {
+                    Handling::Strict => None,
+                    Handling::Lenient => Some(Rejected { listed, count }),
+                };
+                if batch.is_empty() {
+                    Submitted::Reply(many_reply(None, rejected.as_ref()))
+                } else {
+                    Submitted::Commit(batch, Acknowledgement { shape: Shape::Many { rejected } })
+                }
+            }
+        }
+    }
+
+    fn parse(&self, decoded: &Cow<'_, [u8]>) -> Result<Parsed, Refused> {
+        ingest::parse(decoded, &self.manner).map_err(|error| match error {
+            IngestError::Syntax { reason, offset } => {
+                let place = match decoded {
+                    Cow::Borrowed(_) => "",
+                    Cow::Owned(_) => " of the decompressed body",
+                };
+                Problem::new(ProblemKind::InvalidJson, format!("{reason} at byte {offset}{place}")).into()
+            }
+            IngestError::Faults { listed, count } => {
+                let detail = if count > listed.len() {
+                    format!("{count} faults, of which {} are listed; nothing was stored", listed.len())
+                } else {
+                    format!("{count} {}; nothing was stored", if count == 1 { "fault" } else { "faults" })
+                };
+                Problem { kind: ProblemKind::InvalidEvents, detail, errors: listed }.into()
+            }
+        })
+    }
+}
+
+impl Acknowledgement {
+    /// The answer, once the batch is committed or was not.
+    #[must_use]
+    pub fn reply(self, outcome: &Result<Receipt, CommitError>) -> Reply {
+        match (outcome, self.shape) {
+            (Ok(receipt), Shape::One { given_id }) => one_reply(receipt, given_id.as_deref()),
+            (Ok(receipt), Shape::Many { rejected }) => many_reply(Some(receipt), rejected.as_ref()),
+            (Err(CommitError::Full(cause)), _) => {
+                let detail = format!("nothing was stored: {cause}");
+                Refused::new(ProblemKind::StorageFull, detail).reply(Route::Events)
+            }
+            (Err(CommitError::Latched(cause)), _) => {
+                let detail = format!("whether the events were stored is unknown: {cause}");
+                Refused::new(ProblemKind::StorageFailed, detail).reply(Route::Events)
+            }
+        }
+    }
+}
+
+/// 413. The rest of the body is not read, so that the connection cannot go on.
+pub(super) fn too_large(bytes_max: usize) -> Refused {
+    Refused::new(ProblemKind::ContentTooLarge, format!("a body has at most {bytes_max} bytes, decompressed")).closing()
+}
+
+/// The parameters say whose records these are.
+fn read_dialect(params: &[Param<'_>]) -> Result<Dialect, Refused> {
+    let (mut literal, mut type_from, mut time_from, mut id_from) = (None, None, None, None);
+    for Param { name, value } in params {
+        match name.as_ref() {
+            "type" => {
+                let event_type = EventType::parse(value).map_err(|error| refused(format!("type: {error}")))?;
+                once(&mut literal, name, Box::from(event_type.as_str()))?;
+            }
+            "type_from" => once(&mut type_from, name, parse_pointer(name, value)?)?,
+            "time_from" => once(&mut time_from, name, parse_pointer(name, value)?)?,
+            "id_from" => once(&mut id_from, name, parse_pointer(name, value)?)?,
+            _ => return Err(unknown(name)),
+        }
+    }
+    let event_type = match (literal, type_from) {
+        (Some(_), Some(_)) => return Err(refused("type_from: excludes type")),
+        (Some(literal), None) => Some(TypeSource::Literal(literal)),
+        (None, Some(pointer)) => Some(TypeSource::Pointer(pointer)),
+        (None, None) => None,
+    };
+    match (event_type, time_from) {
+        (Some(event_type), Some(timestamp)) => Ok(Dialect::Foreign(Mapping { event_type, timestamp, id: id_from })),
+        (Some(_), None) => Err(refused("time_from: missing; type and type_from need it")),
+        (None, Some(_)) => Err(refused("type_from: missing, and so is type; time_from needs one of them")),
+        (None, None) if id_from.is_some() => Err(refused("id_from: needs time_from, and type or type_from")),
+        (None, None) => Ok(Dialect::Native),
+    }
+}
+
+fn parse_pointer(name: &str, value: &str) -> Result<Pointer, Refused> {
+    Pointer::parse(value).map_err(|error| refused(format!("{name}: {error}: {}", Excerpt(value))))
+}
+
+/// The media type says how events are told apart.
+fn read_framing(head: &Head<'_>) -> Result<Framing, Refused> {
+    let unsupported = |detail: String| {
+        // `Accept` in an answer is about the next request (RFC 9110, section 12.5.1); `Accept-Post` is for those who know it.
+        Err(Refused::new(ProblemKind::UnsupportedMediaType, detail)
+            .with_header("accept", MEDIA_TYPES)
+            .with_header("accept-post", MEDIA_TYPES))
+    };
+    let mut fields = values(head, "content-type");
+    let (Some(value), None) = (fields.next(), fields.next()) else {
+        return unsupported(format!("Content-Type must be there once, with one of {MEDIA_TYPES}"));
+    };
+    let Some(media_type) = MediaType::parse(value) else {
+        return unsupported(format!("Content-Type is no media type; it must be one of {MEDIA_TYPES}"));
+    };
+    if media_type.charset.as_deref().is_some_and(|charset| charset != "utf-8") {
+        return unsupported("the only charset known here is UTF-8".to_string());
+    }
+    match media_type.essence.as_str() {
+        "application/json" => Ok(Framing::Document),
+        "application/x-ndjson" | "application/jsonl" => Ok(Framing::Lines),
+        other => unsupported(format!("Content-Type must be one of {MEDIA_TYPES}, not {}", Excerpt(other))),
+    }
+}
+
+/// 201 for a single event.
+fn one_reply(receipt: &Receipt, given_id: Option<&str>) -> Reply {
+    let generated = receipt.generated_id.map(|id| id.to_string());
+    let (id, seq, duplicate) = match (receipt.duplicates.first(), given_id, generated.as_deref()) {
+        (Some(duplicate), Some(id), _) => (id, duplicate.seq, true),
+        (None, Some(id), _) | (None, None, Some(id)) => (id, receipt.first_seq, false),
+        // Only a repository that breaks its contract gets here; the event is stored, but cannot be named.
+        (_, None, _) => {
+            let detail = "the event was stored, but its id is unknown";
+            return Refused::new(ProblemKind::Internal, detail).reply(Route::Events);
+        }
+    };
+    let mut body = String::from("{\"id\":");
+    push_json_string(&mut body, id);
+    body.push_str(&format!(",\"seq\":{seq},\"duplicate\":{duplicate}}}"));
+    let location = format!("/events/{}", utf8_percent_encode(id, ENCODED_IN_SEGMENT));
+    Reply::new(Route::Events, 201, "application/json", body).with_header("location", location)
+}
+
+/// 201 for many events, or 200 where some may have been left out.
+fn many_reply(receipt: Option<&Receipt>, rejected: Option<&Rejected>) -> Reply {
+    let stored = receipt.map_or(0, |receipt| u64::from(receipt.stored));
+    let duplicates = receipt.map_or(0, |receipt| receipt.duplicates.len());
+    let mut body = format!("{{\"accepted\":{stored},\"duplicates\":{duplicates},");
+    match receipt {
+        Some(Receipt { first_seq, .. }) if stored > 0 => {
+            let last_seq = first_seq.saturating_add(stored - 1);
+            body.push_str(&format!("\"first_seq\":{first_seq},\"last_seq\":{last_seq}"));
+        }
+        Some(_) | None => body.push_str("\"first_seq\":null,\"last_seq\":null"),
+    }
+    let Some(Rejected { listed, count }) = rejected else {
+        body.push('}');
+        return Reply::new(Route::Events, 201, "application/json", body);
+    };
+    body.push_str(",\"rejected\":");
+    push_faults(&mut body, listed);
+    if *count > listed.len() {
+        body.push_str(&format!(",\"rejected_count\":{count}"));
+    }
+    body.push('}');
+    let mut reply = Reply::new(Route::Events, 200, "application/json", body)
+        .with_header("preference-applied", "handling=lenient");
+    reply.rejected = tally(listed);
+    reply
+}

@@ -1,0 +1,207 @@
+//! Request targets (RFC 9112, section 3.2), taken apart and decoded strictly.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use thiserror::Error;
+
+use super::text::Excerpt;
+
+/// A target in origin-form or absolute-form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target<'a> {
+    /// The path's segments, decoded: what lies between its slashes.
+    pub(super) segments: Vec<Cow<'a, str>>,
+    /// What follows the question mark, as sent.
+    pub(super) raw_query: &'a str,
+    /// The query's parameters in their order, decoded as a form (WHATWG URL, `application/x-www-form-urlencoded`).
+    pub(super) params: Vec<Param<'a>>,
+}
+
+/// A query parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Param<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) value: Cow<'a, str>,
+}
+
+/// Why a text is no [`Target`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(super) enum TargetError {
+    #[error("the request target is neither a path nor an http URI")]
+    Form,
+    #[error("the request target names no host, or names a user")]
+    Authority,
+    #[error("the request target has a character at byte {at} that belongs percent-encoded")]
+    Character { at: usize },
+    #[error("the request target has a fragment, which is not for servers")]
+    Fragment,
+    #[error("the {part} has '%' without two hexadecimal digits in {}", Excerpt(.text))]
+    Percent { part: &'static str, text: String },
+    #[error("the {part} is not UTF-8 after percent-decoding of {}", Excerpt(.text))]
+    Utf8 { part: &'static str, text: String },
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn parse(target: &'a str) -> Result<Self, TargetError> {
+        if let Some(at) = target.bytes().position(|byte| !byte.is_ascii_graphic()) {
+            return Err(TargetError::Character { at });
+        }
+        if target.contains('#') {
+            return Err(TargetError::Fragment);
+        }
+        let origin = origin_form(target)?;
+        let (path, raw_query) = origin.split_once('?').unwrap_or((origin, ""));
+        let segments = path
+            .strip_prefix('/')
+            .unwrap_or(path)
+            .split('/')
+            .map(|segment| decode("path", segment))
+            .collect::<Result<_, _>>()?;
+        let params = raw_params(raw_query)
+            .map(|(name, value)| Ok(Param { name: decode_form(name)?, value: decode_form(value)? }))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { segments, raw_query, params })
+    }
+
+    /// The query as sent, without the parameters of this name.
+    pub(super) fn raw_query_without(&self, name: &str) -> String {
+        let mut kept = String::new();
+        for (raw, param) in self.raw_query.split('&').filter(|raw| !raw.is_empty()).zip(&self.params) {
+            if param.name != name {
+                if !kept.is_empty() {
+                    kept.push('&');
+                }
+                kept.push_str(raw);
+            }
+        }
+        kept
+    }
+}
+
+/// The path and query of either form.
+fn origin_form(target: &str) -> Result<&str, TargetError> {
+    if target.starts_with('/') {
+        return Ok(target);
+    }
+    let (scheme, rest) = target.split_once("://").ok_or(TargetError::Form)?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return Err(TargetError::Form);
+    }
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, origin) = rest.split_at_checked(end).ok_or(TargetError::Form)?;
+    // An http URI without a host is invalid, and a user in it is a trap for readers of logs (RFC 9110, sections 4.2.1 and 4.2.4).
+    if authority.is_empty() || authority.starts_with(':') || authority.contains('@') {
+        return Err(TargetError::Authority);
+    }
+    Ok(origin)
+}
+
+/// Names and values, not decoded. A parameter without `=` has an empty value; nothing between two `&` is no parameter.
+fn raw_params(raw_query: &str) -> impl Iterator<Item = (&str, &str)> {
+    raw_query.split('&').filter(|raw| !raw.is_empty()).map(|raw| raw.split_once('=').unwrap_or((raw, "")))
+}
+
+fn decode_form(text: &str) -> Result<Cow<'_, str>, TargetError> {
+    // The plus goes first: one that is meant is `%2B`.
+    if !text.contains('+') {
+        return decode("query", text);
+    }
+    let spaced = text.replace('+', " ");
+    decode("query", &spaced).map(|decoded| Cow::Owned(decoded.into_owned()))
+}
+
+fn decode<'a>(part: &'static str, text: &'a str) -> Result<Cow<'a, str>, TargetError> {
+    if !text.contains('%') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digits = (bytes.next().and_then(hex_value), bytes.next().and_then(hex_value));
+            let (Some(high), Some(low)) = digits else {
+                return Err(TargetError::Percent { part, text: text.into() });
+            };
+            decoded.push(high << 4 | low);
+        } else {
+            decoded.push(byte);
+        }
+    }
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| TargetError::Utf8 { part, text: text.into() })
+}
+
+fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    fn params(query: &str) -> Vec<(String, String)> {
+        let target = alloc::format!("/events?{query}");
+        let target = Target::parse(&target).unwrap();
+        target.params.iter().map(|param| (param.name.to_string(), param.value.to_string())).collect()
+    }
+
+    #[test]
+    fn both_forms_mean_the_same() {
+        let origin = Target::parse("/events?a=1").unwrap();
+        assert_eq!(origin, Target::parse("http://localhost:3000/events?a=1").unwrap());
+        assert_eq!(origin, Target::parse("HTTPS://[::1]/events?a=1").unwrap());
+        assert_eq!(Target::parse("http://localhost").unwrap().segments, [""]);
+        assert_eq!(Target::parse("http://localhost?a=1").unwrap().raw_query, "a=1");
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        for target in ["", "*", "events", "localhost:443", "ftp://localhost/events", "://", "http:/events"] {
+            assert_eq!(Target::parse(target), Err(TargetError::Form), "{target}");
+        }
+        for target in ["http:///events", "http://:80/", "http://user@localhost/"] {
+            assert_eq!(Target::parse(target), Err(TargetError::Authority), "{target}");
+        }
+        assert_eq!(Target::parse("/events#top"), Err(TargetError::Fragment));
+        assert_eq!(Target::parse("/a b"), Err(TargetError::Character { at: 2 }));
+        assert_eq!(Target::parse("/é"), Err(TargetError::Character { at: 1 }));
+        assert_eq!(Target::parse("/\0"), Err(TargetError::Character { at: 1 }));
+    }
+
+    #[test]
+    fn forms_are_decoded() {
+        let expected = [("type", "a b"), ("payload.a[gte]", "1+1=2"), ("type", ""), ("x", "")];
+        let expected: Vec<_> = expected.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        assert_eq!(params("type=a+b&&payload.a%5Bgte%5D=1%2B1=2&type=&x&"), expected);
+        assert_eq!(params(""), []);
+    }
+
+    #[test]
+    fn bad_encoding_is_named() {
+        for target in ["/%", "/%4", "/%zz", "/a?x=%", "/a?%e=1", "/a?x=%+1"] {
+            assert!(matches!(Target::parse(target), Err(TargetError::Percent { .. })), "{target}");
+        }
+        for target in ["/%ff", "/a?x=%C3", "/a?x=%C0%80", "/a?x=%ED%A0%80"] {
+            assert!(matches!(Target::parse(target), Err(TargetError::Utf8 { .. })), "{target}");
+        }
+        let error = Target::parse("/events?type=100%").unwrap_err().to_string();
+        assert_eq!(error, "the query has '%' without two hexadecimal digits in '100%'");
+    }
+
+    #[test]
+    fn a_parameter_can_be_taken_out() {
+        let target = Target::parse("/events?a=%20&cursor=x&&b&%63ursor=y").unwrap();
+        assert_eq!(target.raw_query_without("cursor"), "a=%20&b");
+        assert_eq!(Target::parse("/events?cursor=x").unwrap().raw_query_without("cursor"), "");
+    }
+}

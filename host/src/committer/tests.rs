@@ -1,0 +1,276 @@
+//! The commit thread over a repository that does as it is told.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::Wake;
+use std::thread::Thread;
+
+use argus_core::batch::{BatchBuilder, NewEvent};
+use argus_core::event::{Event, EventType, Payload, Timestamp};
+use argus_core::query::Query;
+use argus_core::repository::{Find, FindHead, FindStep, Flow, ReadError, Stats};
+
+use super::*;
+
+/// What the repository does in its next commit.
+enum Command {
+    Succeed,
+    Fail(CommitError),
+    Panic,
+}
+
+/// Reports the size of each group and then waits to be told what to do about it.
+struct Puppet {
+    groups: Sender<usize>,
+    commands: Receiver<Command>,
+    last_seq: u64,
+    /// Calls of `maintain` that find more to do.
+    chores: u32,
+    chores_done: Sender<u32>,
+}
+
+/// The other end of the puppet's strings.
+struct Strings {
+    groups: Receiver<usize>,
+    commands: Sender<Command>,
+    chores_done: Receiver<u32>,
+}
+
+struct Picture(Stats);
+
+impl Repository for Puppet {
+    fn commit(&mut self, _now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+        self.groups.send(group.len()).unwrap();
+        match self.commands.recv().unwrap() {
+            Command::Fail(error) => Err(error),
+            Command::Panic => panic!("as told"),
+            Command::Succeed => Ok(group.iter().map(|batch| self.store(batch)).collect()),
+        }
+    }
+
+    fn maintain(&mut self, budget: u32) -> Result<Housekeeping, CommitError> {
+        assert!(budget > 0);
+        let Some(left) = self.chores.checked_sub(1) else { return Ok(Housekeeping::Idle) };
+        self.chores = left;
+        // A test that is not about housekeeping has dropped the other end.
+        let _ = self.chores_done.send(left);
+        Ok(Housekeeping::Pending)
+    }
+
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        Arc::new(Picture(Stats { events: self.last_seq, last_seq: self.last_seq, ..Stats::default() }))
+    }
+}
+
+impl Puppet {
+    fn store(&mut self, batch: &Batch) -> Receipt {
+        let first_seq = self.last_seq + 1;
+        self.last_seq += batch.len() as u64;
+        Receipt { first_seq, stored: u32::try_from(batch.len()).unwrap(), duplicates: Box::new([]), generated_id: None }
+    }
+}
+
+impl Snapshot for Picture {
+    fn stats(&self) -> Stats {
+        self.0
+    }
+
+    fn get(&self, _id: &str, _sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {
+        Ok(false)
+    }
+
+    fn find(self: Arc<Self>, _query: &Query) -> Box<dyn Find> {
+        Box::new(Nothing)
+    }
+}
+
+struct Nothing;
+
+impl Find for Nothing {
+    fn poll_head(&mut self, _budget: u32) -> Result<Option<FindHead>, ReadError> {
+        Ok(Some(FindHead { next: None }))
+    }
+
+    fn poll_events(&mut self, _budget: u32, _sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<FindStep, ReadError> {
+        Ok(FindStep::Done)
+    }
+}
+
+const ROOMY: QueueLimits = QueueLimits { batches_max: 100, bytes_max: usize::MAX };
+
+fn start(limits: QueueLimits, chores: u32) -> (Committer, Strings) {
+    let (group_sender, groups) = channel();
+    let (commands, command_receiver) = channel();
+    let (chores_sender, chores_done) = channel();
+    let puppet = Puppet {
+        groups: group_sender,
+        commands: command_receiver,
+        last_seq: 0,
+        chores,
+        chores_done: chores_sender,
+    };
+    let metrics = Arc::new(Metrics::new("test", "puppet").unwrap());
+    let committer = Committer::start(Box::new(puppet), limits, metrics).unwrap();
+    (committer, Strings { groups, commands, chores_done })
+}
+
+fn batch(events: usize) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for _ in 0..events {
+        let event = NewEvent {
+            event_type: EventType::parse("click").unwrap(),
+            timestamp: Timestamp::from_nanos(0),
+            payload: Payload::parse("null").unwrap(),
+            id: None,
+        };
+        builder.push(event).unwrap();
+    }
+    builder.finish()
+}
+
+fn wait<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut cx = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// Submits a batch and waits until the commit thread is inside of its commit, where it stays until told.
+fn occupy(committer: &Committer, strings: &Strings) -> PendingCommit {
+    let pending = committer.submit(batch(1)).unwrap();
+    assert_eq!(strings.groups.recv().unwrap(), 1);
+    pending
+}
+
+#[test]
+fn what_queues_up_is_committed_together_and_published_before_it_is_answered() {
+    let (committer, strings) = start(ROOMY, 0);
+    let first = occupy(&committer, &strings);
+    let others: Vec<_> = [2, 3, 4].map(|events| committer.submit(batch(events)).unwrap()).into();
+    assert_eq!(committer.queued().0, 3);
+    assert_eq!(committer.snapshot().stats().last_seq, 0);
+    strings.commands.send(Command::Succeed).unwrap();
+    assert_eq!(wait(first).unwrap().first_seq, 1);
+    assert_eq!(committer.snapshot().stats().last_seq, 1);
+    assert_eq!(strings.groups.recv().unwrap(), 3);
+    strings.commands.send(Command::Succeed).unwrap();
+    let receipts: Vec<_> = others.into_iter().map(|pending| wait(pending).unwrap()).collect();
+    assert_eq!(receipts.iter().map(|receipt| (receipt.first_seq, receipt.stored)).collect::<Vec<_>>(), [
+        (2, 2),
+        (4, 3),
+        (7, 4)
+    ]);
+    assert_eq!(committer.snapshot().stats().last_seq, 10);
+    assert_eq!(committer.queued(), (0, 0));
+}
+
+#[test]
+fn a_latch_answers_everybody_and_refuses_what_comes_later() {
+    let (committer, strings) = start(ROOMY, 0);
+    let first = occupy(&committer, &strings);
+    let second = committer.submit(batch(1)).unwrap();
+    let error = CommitError::Latched("the disk is on fire".to_owned());
+    strings.commands.send(Command::Fail(error.clone())).unwrap();
+    assert_eq!(wait(first), Err(error.clone()));
+    // The second is answered without asking the repository, which would wait for a command for ever.
+    assert_eq!(wait(second), Err(error));
+    assert_eq!(committer.latched(), Some("the disk is on fire"));
+    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Latched("the disk is on fire".to_owned()));
+    assert_eq!(committer.snapshot().stats().last_seq, 0);
+}
+
+#[test]
+fn a_full_storage_is_no_latch() {
+    let (committer, strings) = start(ROOMY, 0);
+    let first = occupy(&committer, &strings);
+    let error = CommitError::Full("no space".to_owned());
+    strings.commands.send(Command::Fail(error.clone())).unwrap();
+    assert_eq!(wait(first), Err(error));
+    assert_eq!(committer.latched(), None);
+    let second = occupy(&committer, &strings);
+    strings.commands.send(Command::Succeed).unwrap();
+    assert_eq!(wait(second).unwrap().first_seq, 1);
+}
+
+#[test]
+fn a_panic_latches() {
+    let (committer, strings) = start(ROOMY, 0);
+    let first = occupy(&committer, &strings);
+    let second = committer.submit(batch(1)).unwrap();
+    strings.commands.send(Command::Panic).unwrap();
+    assert!(matches!(wait(first), Err(CommitError::Latched(_))));
+    assert_eq!(wait(second), Err(CommitError::Latched("the commit thread panicked: as told".to_owned())));
+    assert!(matches!(committer.submit(batch(1)), Err(SubmitError::Latched(_))));
+    committer.shutdown();
+}
+
+#[test]
+fn the_queue_is_bounded_by_batches_and_by_bytes() {
+    let (committer, strings) = start(QueueLimits { batches_max: 2, bytes_max: usize::MAX }, 0);
+    let _first = occupy(&committer, &strings);
+    let _queued = [committer.submit(batch(1)).unwrap(), committer.submit(batch(1)).unwrap()];
+    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::QueueFull);
+    drop(strings);
+
+    let bytes = batch(10).bytes();
+    let (committer, strings) = start(QueueLimits { batches_max: 100, bytes_max: bytes }, 0);
+    let _first = occupy(&committer, &strings);
+    let _queued = committer.submit(batch(10)).unwrap();
+    assert_eq!(committer.queued(), (1, bytes));
+    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::QueueFull);
+    drop(strings);
+}
+
+#[test]
+fn a_batch_larger_than_the_queue_is_taken_if_nothing_else_waits() {
+    let (committer, strings) = start(QueueLimits { batches_max: 100, bytes_max: 1 }, 0);
+    let _first = occupy(&committer, &strings);
+    let _queued = committer.submit(batch(1000)).unwrap();
+    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::QueueFull);
+    drop(strings);
+}
+
+#[test]
+fn a_shutdown_commits_what_waits_and_takes_nothing_more() {
+    let (committer, strings) = start(ROOMY, 0);
+    let first = occupy(&committer, &strings);
+    let second = committer.submit(batch(5)).unwrap();
+    strings.commands.send(Command::Succeed).unwrap();
+    strings.commands.send(Command::Succeed).unwrap();
+    committer.shutdown();
+    assert_eq!(wait(first).unwrap().first_seq, 1);
+    assert_eq!(wait(second).unwrap().first_seq, 2);
+    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Stopped);
+    assert_eq!(committer.snapshot().stats().last_seq, 6);
+    committer.shutdown();
+}
+
+#[test]
+fn what_nobody_waits_for_is_committed_all_the_same() {
+    let (committer, strings) = start(ROOMY, 0);
+    drop(occupy(&committer, &strings));
+    strings.commands.send(Command::Succeed).unwrap();
+    committer.shutdown();
+    assert_eq!(committer.snapshot().stats().last_seq, 1);
+}
+
+#[test]
+fn house_is_kept_when_idle_until_nothing_is_left() {
+    let (committer, strings) = start(ROOMY, 3);
+    assert_eq!([(); 3].map(|()| strings.chores_done.recv().unwrap()), [2, 1, 0]);
+    let first = occupy(&committer, &strings);
+    strings.commands.send(Command::Succeed).unwrap();
+    assert!(wait(first).is_ok());
+}

@@ -1,0 +1,302 @@
+//! What a connection is doing, and how long it may go on doing so.
+
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::settings::Settings;
+
+/// How long a connection is kept open for a client that was answered before it had sent all of its body. It is told to stop by the
+/// answer and by the closed half; were the rest closed at once, the kernel's reset could overtake the answer.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Longest request line and header fields together, in bytes.
+pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Where one connection stands. Shared by its reader, its writer, its requests and whoever watches the time.
+#[derive(Debug)]
+pub(crate) struct ConnectionState {
+    head_timeout: Duration,
+    keep_alive_timeout: Duration,
+    write_timeout: Duration,
+    inner: Mutex<Inner>,
+}
+
+/// What a connection has done for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lapse {
+    /// Nothing.
+    Idle,
+    /// Sending a head.
+    Head,
+    /// Not taking an answer.
+    Write,
+    /// Sending what nobody reads.
+    Linger,
+}
+
+/// Why a head was not answered by the service, and the connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeadFault {
+    /// It did not arrive in time.
+    Late,
+    /// It is longer than [`HEAD_BYTES_MAX`], or has too many fields.
+    TooLarge,
+    /// It is not HTTP/1.1.
+    Malformed,
+}
+
+#[derive(Debug)]
+struct Inner {
+    phase: Phase,
+    write_stalled: Option<Instant>,
+    /// A request began since everything was last written.
+    answering: bool,
+    /// The last request's body was not read to its end.
+    body_unread: bool,
+    fault: Option<HeadFault>,
+    head: RawHead,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// No byte of the next request has come.
+    Idle(Instant),
+    /// Some of its head has come.
+    Head(Instant),
+    /// It is being answered; the request keeps its own time.
+    Busy,
+    /// The last answer is out.
+    Lingering(Instant),
+}
+
+/// What came from the first byte of a head on.
+#[derive(Debug, Default)]
+struct RawHead {
+    bytes: Vec<u8>,
+    /// Whether the bytes begin with a head that no request was made of yet. A pipelined one that came together with the
+    /// one before is not found here.
+    fresh: bool,
+}
+
+impl ConnectionState {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            head_timeout: settings.header_timeout,
+            keep_alive_timeout: settings.keep_alive_timeout,
+            write_timeout: settings.write_timeout,
+            inner: Mutex::new(Inner {
+                phase: Phase::Idle(Instant::now()),
+                write_stalled: None,
+                answering: false,
+                body_unread: false,
+                fault: None,
+                head: RawHead::default(),
+            }),
+        }
+    }
+
+    /// Whether the next bytes belong to a head.
+    pub(crate) fn expects_head(&self) -> bool {
+        matches!(self.lock().phase, Phase::Idle(_) | Phase::Head(_))
+    }
+
+    /// Bytes of a head have come, and perhaps of what follows it.
+    pub(crate) fn head_bytes_arrived(&self, bytes: &[u8]) {
+        let mut inner = self.lock();
+        if let Phase::Idle(_) = inner.phase {
+            inner.phase = Phase::Head(Instant::now());
+            inner.head.bytes.clear();
+            inner.head.fresh = true;
+        }
+        if inner.head.bytes.len() < HEAD_BYTES_MAX {
+            inner.head.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// A head is complete.
+    pub(crate) fn request_begins(&self) {
+        let mut inner = self.lock();
+        inner.phase = Phase::Busy;
+        inner.answering = true;
+    }
+
+    /// The value of the first field of this name in the head that began the request under way, as it was sent. Nothing if the head was
+    /// pipelined. `name` is in lower case. To be asked once a request.
+    pub(crate) fn take_raw_field(&self, name: &str) -> Option<Vec<u8>> {
+        let mut inner = self.lock();
+        mem::take(&mut inner.head.fresh).then(|| raw_field(&inner.head.bytes, name))?
+    }
+
+    /// An answer is complete.
+    pub(crate) fn answer_ends(&self) {
+        self.lock().phase = Phase::Idle(Instant::now());
+    }
+
+    /// Everything was written that there was to write.
+    pub(crate) fn flushed(&self) {
+        let mut inner = self.lock();
+        if !matches!(inner.phase, Phase::Busy) {
+            inner.answering = false;
+        }
+    }
+
+    /// Whether what is written now belongs to the answer of a request, and not to a head that never became one.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.lock().answering
+    }
+
+    /// The last answer is out, and the client may still be sending.
+    pub(crate) fn linger_begins(&self) {
+        self.lock().phase = Phase::Lingering(Instant::now());
+    }
+
+    /// Whether bytes could be written.
+    pub(crate) fn write_progress(&self, progress: bool) {
+        let mut inner = self.lock();
+        if progress {
+            inner.write_stalled = None;
+        } else if inner.write_stalled.is_none() {
+            inner.write_stalled = Some(Instant::now());
+        }
+    }
+
+    /// Whether the client may be sending what nobody reads.
+    pub(crate) fn unread(&self) -> bool {
+        let inner = self.lock();
+        inner.body_unread || inner.fault.is_some()
+    }
+
+    pub(crate) fn set_body_unread(&self, unread: bool) {
+        self.lock().body_unread = unread;
+    }
+
+    /// Notes why a head was not answered. The first reason counts.
+    pub(crate) fn set_fault(&self, fault: HeadFault) {
+        self.lock().fault.get_or_insert(fault);
+    }
+
+    pub(crate) fn fault(&self) -> Option<HeadFault> {
+        self.lock().fault
+    }
+
+    /// When the connection's patience ends, and with what.
+    pub(crate) fn deadline(&self) -> Option<(Instant, Lapse)> {
+        let inner = self.lock();
+        let phase = match inner.phase {
+            Phase::Idle(since) => Some((since + self.keep_alive_timeout, Lapse::Idle)),
+            // The refusal is on its way; it is given the time that any write has.
+            Phase::Head(_) if inner.fault.is_some() => None,
+            Phase::Head(since) => Some((since + self.head_timeout, Lapse::Head)),
+            Phase::Busy => None,
+            Phase::Lingering(since) => Some((since + LINGER, Lapse::Linger)),
+        };
+        let write = inner.write_stalled.map(|since| (since + self.write_timeout, Lapse::Write));
+        match (phase, write) {
+            (Some(phase), Some(write)) => Some(if phase.0 < write.0 { phase } else { write }),
+            (phase, write) => phase.or(write),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Finds a field in a head that hyper has found to be well-formed.
+fn raw_field(bytes: &[u8], name: &str) -> Option<Vec<u8>> {
+    // The first line is the request line; lines may end with a bare line feed.
+    for line in bytes.split(|&byte| byte == b'\n').skip(1) {
+        let line = line.trim_ascii_end();
+        if line.is_empty() {
+            return None;
+        }
+        if let Some((found, value)) = line.split_at_checked(name.len())
+            && found.eq_ignore_ascii_case(name.as_bytes())
+            && let Some(value) = value.strip_prefix(b":")
+        {
+            return Some(value.trim_ascii().to_vec());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn state() -> ConnectionState {
+        ConnectionState::new(&Settings::read("test", ["test"]).unwrap())
+    }
+
+    fn lapse(state: &ConnectionState) -> Option<Lapse> {
+        state.deadline().map(|(_, lapse)| lapse)
+    }
+
+    #[test]
+    fn each_phase_has_its_own_patience() {
+        let state = state();
+        assert_eq!(lapse(&state), Some(Lapse::Idle));
+        state.head_bytes_arrived(b"GET");
+        assert_eq!(lapse(&state), Some(Lapse::Head));
+        state.request_begins();
+        assert_eq!(lapse(&state), None);
+        state.write_progress(false);
+        assert_eq!(lapse(&state), Some(Lapse::Write));
+        let stalled_since = state.deadline();
+        state.write_progress(false);
+        assert_eq!(state.deadline(), stalled_since);
+        state.write_progress(true);
+        assert_eq!(lapse(&state), None);
+        state.answer_ends();
+        assert_eq!(lapse(&state), Some(Lapse::Idle));
+        state.linger_begins();
+        assert_eq!(lapse(&state), Some(Lapse::Linger));
+    }
+
+    #[test]
+    fn more_bytes_do_not_prolong_a_head() {
+        let state = state();
+        state.head_bytes_arrived(b"G");
+        let deadline = state.deadline();
+        state.head_bytes_arrived(b"E");
+        assert_eq!(state.deadline(), deadline);
+    }
+
+    #[test]
+    fn an_answer_lasts_until_it_is_flushed() {
+        let state = state();
+        assert!(!state.is_answering());
+        state.request_begins();
+        state.flushed();
+        assert!(state.is_answering());
+        state.answer_ends();
+        assert!(state.is_answering());
+        state.flushed();
+        assert!(!state.is_answering());
+    }
+
+    #[test]
+    fn a_field_is_found_in_the_head_and_not_in_the_body() {
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nCONTENT-LENGTH:  5 \r\n\r\nX-Body: 1\r\n";
+        assert_eq!(raw_field(head, "content-length"), Some(b"5".to_vec()));
+        assert_eq!(raw_field(head, "host"), Some(b"a".to_vec()));
+        assert_eq!(raw_field(head, "content"), None);
+        assert_eq!(raw_field(head, "x-body"), None);
+        assert_eq!(raw_field(b"", "host"), None);
+    }
+
+    #[test]
+    fn only_the_request_that_the_bytes_begin_with_is_looked_up() {
+        let state = state();
+        state.head_bytes_arrived(b"POST / HTTP/1.1\r\nHo");
+        state.head_bytes_arrived(b"st: a\r\n\r\nPOST / HTTP/1.1\r\nHost: b\r\n\r\n");
+        state.request_begins();
+        assert_eq!(state.take_raw_field("host"), Some(b"a".to_vec()));
+        state.answer_ends();
+        state.request_begins();
+        assert_eq!(state.take_raw_field("host"), None);
+    }
+}

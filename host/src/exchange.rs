@@ -1,0 +1,79 @@
+//! One request on its way through a framework, and back.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use http::{Method, Request, Response, Uri};
+use hyper::body::Incoming;
+
+use crate::reply_body::ReplyBody;
+use crate::runtime::Runtime;
+use crate::service::Session;
+
+/// A request that came over the wire, to be handed through the framework to its handler.
+///
+/// A framework routes by what it understands of a request; what a request means is for the core to say, which has to see
+/// it as it was sent. So the request travels as a whole, in a handle that fits where frameworks have room for a
+/// value of one's own (it is `Clone`, `Send`, `Sync` and `'static`), and the handler runs it.
+pub struct Exchange<R> {
+    shared: Arc<Shared<R>>,
+}
+
+struct Shared<R> {
+    session: Arc<Session<R>>,
+    method: Method,
+    uri: Uri,
+    request: Mutex<Option<Request<Incoming>>>,
+}
+
+impl<R: Runtime> Exchange<R> {
+    /// A request of this session.
+    pub(crate) fn new(session: Arc<Session<R>>, request: Request<Incoming>) -> Self {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        Self { shared: Arc::new(Shared { session, method, uri, request: Mutex::new(Some(request)) }) }
+    }
+
+    /// The method, for the framework's routing.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.shared.method
+    }
+
+    /// The target, for the framework's routing. Always has a path: targets that frameworks stumble over (`CONNECT`, `OPTIONS *`, an authority
+    /// alone) never get here.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.shared.uri
+    }
+
+    /// Does what the request asks for and gives the complete answer: status, all header fields, body. To be called once, on any clone; a
+    /// second call is answered with 500. Never panics: a panic within is caught, logged and answered with 500.
+    ///
+    /// Boxed, because frameworks want a future whose type they need not look into: it is large, and they move it about.
+    pub fn run(&self) -> BoxFuture<'static, Response<ReplyBody>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let request = shared.request.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match request {
+                Some(request) => shared.session.handle(request).await,
+                None => shared.session.broken("an exchange was run twice"),
+            }
+        })
+    }
+}
+
+impl<R> Clone for Exchange<R> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<R> fmt::Debug for Exchange<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("method", &self.shared.method)
+            .field("uri", &self.shared.uri)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,164 @@
+//! Whether the server serves or drains, who is connected, and when it is over.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use event_listener::{Event, EventListener};
+use futures_util::future::{Either, select};
+
+use crate::runtime::Runtime;
+
+/// The state of one server. Begins serving; [`drain`](Self::drain) is for ever.
+#[derive(Debug)]
+pub struct Lifecycle {
+    connections_max: usize,
+    drain_timeout: Duration,
+    draining: AtomicBool,
+    /// When the drain has to be over.
+    drain_deadline: OnceLock<Instant>,
+    drain_begun: Event,
+    connections: AtomicUsize,
+    connection_closed: Event,
+}
+
+/// The right to hold one connection; given back when dropped.
+#[derive(Debug)]
+pub struct ConnectionPermit {
+    lifecycle: Arc<Lifecycle>,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every connection was closed in its own time.
+    Clean,
+    /// The deadline passed; so many connections were still open and are to be cut.
+    Cut(usize),
+}
+
+impl Lifecycle {
+    /// A server that serves.
+    #[must_use]
+    pub fn new(connections_max: usize, drain_timeout: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            connections_max,
+            drain_timeout,
+            draining: AtomicBool::new(false),
+            drain_deadline: OnceLock::new(),
+            drain_begun: Event::new(),
+            connections: AtomicUsize::new(0),
+            connection_closed: Event::new(),
+        })
+    }
+
+    /// Whether new requests are refused.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Begins to drain; later calls change nothing.
+    pub fn drain(&self) {
+        self.drain_deadline.get_or_init(|| Instant::now() + self.drain_timeout);
+        self.draining.store(true, Ordering::Release);
+        self.drain_begun.notify(usize::MAX);
+    }
+
+    /// Resolves when draining begins, or at once if it has.
+    pub async fn draining(&self) {
+        wait_until(&self.drain_begun, || self.is_draining().then_some(())).await;
+    }
+
+    /// Waits until there is room for one more connection. While there is none a host accepts nothing, so that clients wait in the
+    /// kernel's backlog instead of being turned away. Not fair; meant for the one accept loop.
+    pub async fn permit(self: &Arc<Self>) -> ConnectionPermit {
+        wait_until(&self.connection_closed, || {
+            let taken = self.connections.fetch_update(Ordering::AcqRel, Ordering::Acquire, |connections| {
+                (connections < self.connections_max).then_some(connections + 1)
+            });
+            taken.ok()
+        })
+        .await;
+        ConnectionPermit { lifecycle: Arc::clone(self) }
+    }
+
+    /// Connections held now, counted in permits.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Acquire)
+    }
+
+    /// Waits until no permit is out, or until the drain deadline has passed.
+    pub async fn drained<R: Runtime>(&self, runtime: &R) -> Drained {
+        self.draining().await;
+        let left = self
+            .drain_deadline
+            .get()
+            .map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let idle = pin!(wait_until(&self.connection_closed, || (self.connections() == 0).then_some(())));
+        match select(idle, pin!(runtime.sleep(left))).await {
+            Either::Left(((), _)) => Drained::Clean,
+            Either::Right(((), _)) => Drained::Cut(self.connections()),
+        }
+    }
+}
+
+/// Looks again and again whether draining has begun, at the price of an atomic load as long as it has not.
+#[derive(Debug)]
+pub(crate) struct DrainWatch {
+    lifecycle: Arc<Lifecycle>,
+    listener: EventListener,
+    registered: Option<Waker>,
+}
+
+impl DrainWatch {
+    pub(crate) fn new(lifecycle: Arc<Lifecycle>) -> Self {
+        let listener = lifecycle.drain_begun.listen();
+        Self { lifecycle, listener, registered: None }
+    }
+
+    /// Whether draining has begun; if not, the task is woken when it does.
+    pub(crate) fn has_begun(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.lifecycle.is_draining() {
+            return true;
+        }
+        if !self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.registered = Some(cx.waker().clone());
+            return Pin::new(&mut self.listener).poll(cx).is_ready();
+        }
+        false
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.lifecycle.connections.fetch_sub(1, Ordering::AcqRel);
+        self.lifecycle.connection_closed.notify(usize::MAX);
+    }
+}
+
+/// Listens before it looks, so that what happens between the two is not missed.
+async fn wait_until<T>(event: &Event, mut look: impl FnMut() -> Option<T>) -> T {
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        let listener = event.listen();
+        if let Some(found) = look() {
+            return found;
+        }
+        listener.await;
+    }
+}
+
+/// Waits for whichever comes first; `None` means that the drain began.
+pub async fn unless_draining<F: Future>(lifecycle: &Lifecycle, future: F) -> Option<F::Output> {
+    match select(pin!(future), pin!(lifecycle.draining())).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(((), _)) => None,
+    }
+}

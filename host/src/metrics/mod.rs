@@ -1,0 +1,354 @@
+//! What is counted, and its Prometheus text.
+//!
+//! Every handle is resolved when the registry is built, or once on its first use: the path of a request updates atomics and looks
+//! nothing up. Every label has a closed set of values, so that no caller can make the registry grow.
+
+mod labels;
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use argus_core::api::Reply;
+use argus_core::repository::{Receipt, Stats};
+use http::Method;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use labels::{
+    FAULT_CODES, METHODS, PROBLEM_KINDS, ROUTES, STATUSES, fault_label, method_index, problem_label, route_label,
+    status_index,
+};
+
+pub use labels::Incident;
+
+/// The registry and the handles of everything in it.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    requests_resolved: Box<[OnceLock<IntCounter>]>,
+    durations: Box<[Histogram]>,
+    in_flight: IntGauge,
+    accepted: IntCounter,
+    duplicates: IntCounter,
+    rejected: Box<[IntCounter]>,
+    wire_bytes: IntCounter,
+    decoded_bytes: IntCounter,
+    group_events: Histogram,
+    group_batches: Histogram,
+    commit_duration: Histogram,
+    queue_batches: IntGauge,
+    queue_bytes: IntGauge,
+    body_bytes_reserved: IntGauge,
+    stored_events: IntGauge,
+    stored_bytes: IntGauge,
+    segments: IntGauge,
+    last_seq: IntGauge,
+    errors: Box<[IntCounter]>,
+    connections: IntGauge,
+    connections_total: IntCounter,
+    incidents: Box<[IntCounter]>,
+}
+
+/// Figures that are not counted but read when the text is rendered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gauges {
+    /// What the repository holds.
+    pub stored: Stats,
+    /// Batches waiting for the commit thread.
+    pub queue_batches: usize,
+    /// Bytes of them.
+    pub queue_bytes: usize,
+    /// Bytes of request bodies held.
+    pub body_bytes_reserved: usize,
+}
+
+/// Counts a request as in flight until it is dropped.
+#[derive(Debug)]
+pub struct InFlight(IntGauge);
+
+/// Counts a connection as open until it is dropped.
+#[derive(Debug)]
+pub struct OpenConnection(IntGauge);
+
+impl Metrics {
+    /// A registry at zero. `runtime` and `repository` label `argus_build_info`.
+    ///
+    /// # Errors
+    ///
+    /// Never with the names in this file; a test renders them all.
+    pub fn new(runtime: &str, repository: &str) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let build = IntGaugeVec::new(
+            Opts::new("argus_build_info", "Always 1; the labels say what is running."),
+            &["version", "runtime", "repository"],
+        )?;
+        registry.register(Box::new(build.clone()))?;
+        build.get_metric_with_label_values(&[env!("CARGO_PKG_VERSION"), runtime, repository])?.set(1);
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+
+        let counter = |name: &str, help: &str| register(&registry, IntCounter::new(name, help)?);
+        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help)?);
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            register(&registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
+        };
+        let labelled = |name: &str, help: &str, label: &str, values: &mut dyn Iterator<Item = &str>| {
+            let vec = register(&registry, IntCounterVec::new(Opts::new(name, help), &[label])?)?;
+            values.map(|value| vec.get_metric_with_label_values(&[value])).collect::<Result<Box<[_]>, _>>()
+        };
+        let requests = register(
+            &registry,
+            IntCounterVec::new(
+                Opts::new("argus_http_requests_total", "Requests answered."),
+                &["method", "route", "status"],
+            )?,
+        )?;
+        let durations = register(
+            &registry,
+            HistogramVec::new(
+                HistogramOpts::new(
+                    "argus_http_request_duration_seconds",
+                    "From the end of a request's head to the head of its answer.",
+                )
+                .buckets(DURATION_BUCKETS.to_vec()),
+                &["route"],
+            )?,
+        )?;
+        let durations = ROUTES
+            .iter()
+            .map(|route| durations.get_metric_with_label_values(&[route_label(*route)]))
+            .collect::<Result<Box<[_]>, _>>()?;
+
+        Ok(Self {
+            requests,
+            requests_resolved: (0..ROUTES.len() * METHODS.len() * STATUSES.len()).map(|_| OnceLock::new()).collect(),
+            durations,
+            in_flight: gauge("argus_http_requests_in_flight", "Requests whose answer is not yet complete.")?,
+            accepted: counter("argus_events_accepted_total", "Events stored.")?,
+            duplicates: counter("argus_events_duplicate_total", "Events acknowledged without storing them twice.")?,
+            rejected: labelled(
+                "argus_events_rejected_total",
+                "Faults found in events, by kind.",
+                "reason",
+                &mut FAULT_CODES.iter().map(|code| fault_label(*code)),
+            )?,
+            wire_bytes: counter("argus_body_wire_bytes_total", "Bytes of request bodies as they came over the wire.")?,
+            decoded_bytes: counter("argus_body_decoded_bytes_total", "Bytes of request bodies after decompression.")?,
+            group_events: histogram("argus_commit_group_events", "Events committed together.", &SIZE_BUCKETS)?,
+            group_batches: histogram(
+                "argus_commit_group_batches",
+                "Batches (requests) committed together.",
+                &SIZE_BUCKETS,
+            )?,
+            commit_duration: histogram("argus_commit_duration_seconds", "Time a commit took.", &DURATION_BUCKETS)?,
+            queue_batches: gauge("argus_commit_queue_batches", "Batches waiting for the commit thread.")?,
+            queue_bytes: gauge("argus_commit_queue_bytes", "Bytes of batches waiting for the commit thread.")?,
+            body_bytes_reserved: gauge("argus_body_in_flight_bytes", "Bytes of request bodies held in memory.")?,
+            stored_events: gauge("argus_stored_events", "Events in the repository.")?,
+            stored_bytes: gauge("argus_stored_bytes", "Bytes that they take, with their indexes.")?,
+            segments: gauge("argus_stored_segments", "Immutable parts that a query may have to visit.")?,
+            last_seq: gauge("argus_stored_last_seq", "Highest sequence number given.")?,
+            errors: labelled(
+                "argus_errors_total",
+                "Answers that are problems, by kind.",
+                "kind",
+                &mut PROBLEM_KINDS.iter().map(|kind| problem_label(*kind)),
+            )?,
+            connections: gauge("argus_connections", "Connections open.")?,
+            connections_total: counter("argus_connections_total", "Connections accepted.")?,
+            incidents: labelled(
+                "argus_connection_incidents_total",
+                "Connections that ended otherwise than by mutual consent, by kind.",
+                "kind",
+                &mut Incident::ALL.iter().map(|incident| incident.as_str()),
+            )?,
+            registry,
+        })
+    }
+
+    /// Counts a request from here until the guard is dropped.
+    #[must_use]
+    pub fn request_begins(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// Counts the answer to a request.
+    pub fn request_answered(&self, method: &Method, reply: &Reply, latency: Duration) {
+        let (route, method, status) = (reply.route as usize, method_index(method), status_index(reply.status));
+        let cell = self.requests_resolved.get((route * METHODS.len() + method) * STATUSES.len() + status);
+        if let Some(cell) = cell {
+            cell.get_or_init(|| {
+                let label = |names: &[&'static str], index: usize| names.get(index).copied().unwrap_or("other");
+                let labels = [label(&METHODS, method), route_label(reply.route), label(&STATUSES, status)];
+                self.requests.with_label_values(&labels)
+            })
+            .inc();
+        }
+        if let Some(histogram) = self.durations.get(route) {
+            histogram.observe(latency.as_secs_f64());
+        }
+        if let Some(counter) = reply.problem.and_then(|kind| self.errors.get(kind as usize)) {
+            counter.inc();
+        }
+        for &(code, count) in &reply.rejected {
+            if let Some(counter) = self.rejected.get(code as usize) {
+                counter.inc_by(count);
+            }
+        }
+    }
+
+    /// Counts a body that has arrived.
+    pub fn body_arrived(&self, wire_bytes: usize) {
+        self.wire_bytes.inc_by(wire_bytes as u64);
+    }
+
+    /// Counts a body that was read, decompressed.
+    pub fn body_decoded(&self, decoded_bytes: usize) {
+        self.decoded_bytes.inc_by(decoded_bytes as u64);
+    }
+
+    /// Counts what was committed together.
+    pub fn group_committed(&self, receipts: &[Receipt], events: usize, duration: Duration) {
+        self.accepted.inc_by(receipts.iter().map(|receipt| u64::from(receipt.stored)).sum());
+        self.duplicates.inc_by(receipts.iter().map(|receipt| receipt.duplicates.len() as u64).sum());
+        self.group_batches.observe(receipts.len() as f64);
+        self.group_events.observe(events as f64);
+        self.commit_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts a connection from here until the guard is dropped.
+    #[must_use]
+    pub fn connection_opens(&self) -> OpenConnection {
+        self.connections_total.inc();
+        self.connections.inc();
+        OpenConnection(self.connections.clone())
+    }
+
+    /// Counts what befell a connection.
+    pub fn connection_incident(&self, incident: Incident) {
+        if let Some(counter) = self.incidents.get(incident as usize) {
+            counter.inc();
+        }
+    }
+
+    /// The text of all metrics, in the Prometheus text format 0.0.4.
+    ///
+    /// # Errors
+    ///
+    /// Where a metric cannot be encoded, which would be a fault of this module.
+    pub fn render(&self, gauges: &Gauges) -> Result<String, prometheus::Error> {
+        self.queue_batches.set(saturate(gauges.queue_batches as u64));
+        self.queue_bytes.set(saturate(gauges.queue_bytes as u64));
+        self.body_bytes_reserved.set(saturate(gauges.body_bytes_reserved as u64));
+        self.stored_events.set(saturate(gauges.stored.events));
+        self.stored_bytes.set(saturate(gauges.stored.bytes));
+        self.segments.set(saturate(gauges.stored.segments));
+        self.last_seq.set(saturate(gauges.stored.last_seq));
+        let mut text = Vec::with_capacity(32 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// From 50 microseconds to a minute.
+const DURATION_BUCKETS: [f64; 14] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0];
+/// Powers of four, up to a million.
+const SIZE_BUCKETS: [f64; 11] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0];
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn saturate(figure: u64) -> i64 {
+    i64::try_from(figure).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use argus_core::api::{ProblemKind, Route};
+    use argus_core::ingest::FaultCode;
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn reply(route: Route, status: u16) -> Reply {
+        Reply {
+            route,
+            status,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            close: false,
+            problem: None,
+            rejected: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn everything_counted_is_in_the_text() {
+        let metrics = Metrics::new("test", "memory").unwrap();
+        let open = metrics.connection_opens();
+        let in_flight = metrics.request_begins();
+        let mut answer = reply(Route::Events, 422);
+        answer.problem = Some(ProblemKind::InvalidEvents);
+        answer.rejected = vec![(FaultCode::MissingField, 3)];
+        metrics.request_answered(&Method::POST, &answer, Duration::from_millis(2));
+        metrics.request_answered(&Method::POST, &answer, Duration::from_millis(2));
+        metrics.request_answered(&Method::from_bytes(b"BREW").unwrap(), &reply(Route::Other, 299), Duration::ZERO);
+        metrics.body_arrived(100);
+        metrics.body_decoded(400);
+        metrics.connection_incident(Incident::WriteTimeout);
+        let receipt = Receipt { first_seq: 1, stored: 5, duplicates: Box::new([]), generated_id: None };
+        metrics.group_committed(&[receipt.clone(), receipt], 10, Duration::from_micros(10));
+        let stored = Stats { events: 10, bytes: 1000, segments: 1, last_seq: 10 };
+        let text =
+            metrics.render(&Gauges { stored, queue_batches: 2, queue_bytes: 50, body_bytes_reserved: 7 }).unwrap();
+        for line in [
+            "argus_http_requests_total{method=\"POST\",route=\"/events\",status=\"422\"} 2",
+            "argus_http_requests_total{method=\"other\",route=\"other\",status=\"other\"} 1",
+            "argus_http_request_duration_seconds_count{route=\"/events\"} 2",
+            "argus_http_requests_in_flight 1",
+            "argus_events_accepted_total 10",
+            "argus_events_duplicate_total 0",
+            "argus_events_rejected_total{reason=\"missing_field\"} 6",
+            "argus_body_wire_bytes_total 100",
+            "argus_body_decoded_bytes_total 400",
+            "argus_commit_group_batches_sum 2",
+            "argus_commit_group_events_sum 10",
+            "argus_commit_queue_batches 2",
+            "argus_commit_queue_bytes 50",
+            "argus_body_in_flight_bytes 7",
+            "argus_stored_events 10",
+            "argus_stored_bytes 1000",
+            "argus_connections 1",
+            "argus_connections_total 1",
+            "argus_connection_incidents_total{kind=\"write_timeout\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} not in\n{text}");
+        }
+        assert!(text.contains("argus_build_info{") && text.contains("process_open_fds"), "{text}");
+        drop((open, in_flight));
+        let text = metrics.render(&Gauges::default()).unwrap();
+        assert!(text.contains("argus_connections 0\n") && text.contains("argus_http_requests_in_flight 0\n"), "{text}");
+    }
+}

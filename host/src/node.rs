@@ -1,0 +1,56 @@
+//! The parts of one running server, put together once and shared by everything in it.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use argus_core::api::Api;
+
+use crate::budget::Budget;
+use crate::committer::Committer;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+/// One running server, without its executor and its framework.
+#[derive(Debug)]
+pub struct Node {
+    /// What the operator asked for.
+    pub settings: Settings,
+    /// What requests mean.
+    pub api: Api,
+    /// The way to the commit thread, and to what it published.
+    pub committer: Committer,
+    /// Bytes of request bodies that may be held at once.
+    pub budget: Arc<Budget>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Serving or draining, and how many connections there are.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Where request ids come from.
+    pub request_ids: RequestIds,
+    /// The bound endpoint, non-blocking. A host clones it into its own kind of listener.
+    pub listener: TcpListener,
+}
+
+/// Numbers that look random and do not repeat within a process.
+#[derive(Debug)]
+pub struct RequestIds(AtomicU64);
+
+impl From<u64> for RequestIds {
+    fn from(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+}
+
+impl RequestIds {
+    /// The next number.
+    pub fn next(&self) -> u64 {
+        // SplitMix64 (Steele, Lea, Flood 2014): a counter, and a bijection that hides it.
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut mixed = self.0.fetch_add(STEP, Ordering::Relaxed);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}

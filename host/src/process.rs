@@ -1,0 +1,169 @@
+//! The process around a server: from `main` to the exit code.
+
+use std::io::{self, Write as _};
+use std::net::{TcpListener, ToSocketAddrs as _};
+use std::process::{self, ExitCode};
+use std::sync::Arc;
+use std::thread;
+
+use argus_core::api::Api;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+
+use crate::budget::Budget;
+use crate::committer::{Committer, QueueLimits};
+use crate::lifecycle::{Drained, Lifecycle};
+use crate::logging;
+use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::repository::{self, OpenError};
+use crate::settings::Settings;
+
+/// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Why a server could not start.
+#[derive(Debug, Error)]
+enum StartError {
+    #[error("the repository could not be opened: {0}")]
+    Repository(#[from] OpenError),
+    #[error("cannot listen on {endpoint}: {source}")]
+    Listen { endpoint: String, source: io::Error },
+    #[error("the metrics could not be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("the system gave no thread: {0}")]
+    Thread(#[source] io::Error),
+    #[error("the system's random generator failed: {0}")]
+    Randomness(#[from] getrandom::Error),
+}
+
+/// Runs a server from its settings to its exit code; the whole of a host's `main`.
+///
+/// `program` is the host's name (`argus-tokio`), as `--version` and the metrics show it. `serve` builds the executor, serves the node until
+/// it is drained, cuts what is left, and says how it ended; an error is one of building the executor or of accepting.
+///
+/// | exit code | meaning |
+/// |---|---|
+/// | 0 | drained: every request was answered, every queued batch committed |
+/// | 1 | the server could not start, or the storage had failed while it served |
+/// | 2 | a setting is wrong |
+/// | 3 | the drain deadline passed and requests were cut off; what had been queued is committed all the same |
+/// | 130, 143 | a second SIGINT or SIGTERM ended the process at once |
+///
+/// Once it can be reached, it says so on standard output, in one line: `argus: listening on http://ADDRESS`.
+pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>) -> io::Result<Drained>) -> ExitCode {
+    let settings = match Settings::read(program, std::env::args_os()) {
+        Ok(settings) => settings,
+        Err(error) => error.exit(),
+    };
+    logging::start(&settings);
+    let node = match start(program, settings) {
+        Ok(node) => Arc::new(node),
+        Err(error) => {
+            tracing::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = serve(Arc::clone(&node));
+    node.committer.shutdown();
+    match (outcome, node.committer.latched()) {
+        (Err(error), _) => {
+            tracing::error!("the server failed: {error}");
+            ExitCode::FAILURE
+        }
+        (Ok(_), Some(reason)) => {
+            tracing::error!(reason, "stopped; the storage had failed");
+            ExitCode::FAILURE
+        }
+        (Ok(Drained::Cut(connections)), None) => {
+            tracing::warn!(connections, "stopped at the drain deadline; connections were cut");
+            ExitCode::from(3)
+        }
+        (Ok(Drained::Clean), None) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn start(program: &'static str, settings: Settings) -> Result<Node, StartError> {
+    let metrics = Arc::new(Metrics::new(program.trim_start_matches("argus-"), settings.repository.kind())?);
+    let repository = repository::open(&settings.repository)?;
+    let limits =
+        QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
+    let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
+    // Signals before the endpoint: whoever sees the server listen may stop it.
+    watch_signals(Arc::clone(&lifecycle)).map_err(StartError::Thread)?;
+    let committer = Committer::start(repository, limits, Arc::clone(&metrics)).map_err(StartError::Thread)?;
+    let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
+    let listener = listen(&settings.endpoint).map_err(listen_error)?;
+    announce(program, &listener).map_err(listen_error)?;
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed)?;
+    Ok(Node {
+        api: Api::new(settings.limits()),
+        budget: Budget::new(settings.max_inflight_bytes),
+        request_ids: u64::from_ne_bytes(seed).into(),
+        settings,
+        committer,
+        metrics,
+        lifecycle,
+        listener,
+    })
+}
+
+/// Binds the first address of the endpoint that can be bound, non-blocking.
+///
+/// # Errors
+///
+/// The last address's error.
+pub fn listen(endpoint: &str) -> io::Result<TcpListener> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in endpoint.to_socket_addrs()? {
+        let bound = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).and_then(|socket| {
+            // Without it, a restart would have to wait until the kernel has forgotten the old connections.
+            socket.set_reuse_address(true)?;
+            socket.set_nonblocking(true)?;
+            socket.bind(&address.into())?;
+            socket.listen(BACKLOG)?;
+            Ok(TcpListener::from(socket))
+        });
+        match bound {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// Says on standard output where the server can be reached, for scripts and tests that chose port 0.
+///
+/// # Errors
+///
+/// When the address cannot be read. A closed standard output is no error.
+pub fn announce(program: &str, listener: &TcpListener) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    tracing::info!(program, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+    let mut out = io::stdout().lock();
+    drop(writeln!(out, "argus: listening on http://{address}").and_then(|()| out.flush()));
+    Ok(())
+}
+
+/// The first SIGINT or SIGTERM drains, the second ends the process. On a thread of its own, so that it works whatever the executor does.
+fn watch_signals(lifecycle: Arc<Lifecycle>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new().name("argus-signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+            if lifecycle.is_draining() {
+                tracing::warn!("{name} again; ending at once");
+                process::exit(128 + signal);
+            }
+            tracing::info!("{name}; draining");
+            lifecycle.drain();
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! What this crate needs of an executor.
+
+use std::future::Future;
+use std::time::Duration;
+
+/// An executor, as far as the shared part of a host has to know it: a handle that is cheap to clone.
+pub trait Runtime: Clone + Send + Sync + 'static {
+    /// A future that resolves once `duration` has passed, and not before. Dropping it gives up the wait.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Runs `task` on a thread that may block or compute for long, never on a worker of the executor. Dropping the future does not stop a
+    /// task that has begun.
+    ///
+    /// # Panics
+    ///
+    /// The future panics with the payload of `task` if that panicked.
+    fn unblock<T, F>(&self, task: F) -> impl Future<Output = T> + Send + 'static
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static;
+}

@@ -1,0 +1,343 @@
+//! What a request asks for, done: the core is asked, the body read, the batch committed, the query run.
+
+use std::borrow::Cow;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use argus_core::api::{
+    Action, Api, Condition, Head, Lookup, Metrics as MetricsAction, Refusal, Reply, Route, Search, SearchRun,
+    SearchStep, Submission, Submitted,
+};
+use argus_core::repository::CommitError;
+use async_lock::Semaphore;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::header::{CONNECTION, CONTENT_ENCODING, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http_body::Body;
+
+use crate::body;
+use crate::committer::{SubmitError, panic_message};
+use crate::connection_state::ConnectionState;
+use crate::logging;
+use crate::metrics::{Gauges, InFlight};
+use crate::node::Node;
+use crate::reply_body::{Advance, Advanced, BrokenOff, ReplyBody};
+use crate::runtime::Runtime;
+use crate::timer::Timer;
+
+/// Bodies up to this size are read where they arrive: handing one to another thread and back takes longer than parsing it.
+const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a search computes on a thread that may block before it lets others have it.
+const SEARCH_SLICE: Duration = Duration::from_millis(10);
+
+/// Answers requests. Shared by all connections of a server.
+#[derive(Debug)]
+pub(crate) struct Service<R> {
+    node: Arc<Node>,
+    runtime: R,
+    /// Bodies read at once on threads that may block: more of them than processors would only take memory.
+    readers: Arc<Semaphore>,
+    /// Bodies decompressed at once: each may grow to the body limit, whatever its size on the wire.
+    inflaters: Arc<Semaphore>,
+}
+
+/// One connection's share of the service.
+#[derive(Debug)]
+pub(crate) struct Session<R> {
+    service: Arc<Service<R>>,
+    peer: SocketAddr,
+    /// Locked only to be polled; HTTP/1.1 has one request at a time on a connection.
+    timer: Mutex<Timer<R>>,
+    connection: Arc<ConnectionState>,
+}
+
+/// An answer on its way out.
+struct Answer {
+    reply: Reply,
+    /// What follows the head, if it is not whole.
+    rest: Option<SearchRun>,
+}
+
+/// The time was up.
+struct Elapsed;
+
+impl<R: Runtime> Service<R> {
+    pub(crate) fn new(node: Arc<Node>, runtime: R) -> Arc<Self> {
+        let threads = node.settings.worker_threads().get();
+        // Half of the budget is left to bodies that arrive.
+        let inflaters = (node.settings.max_inflight_bytes / node.settings.max_body_bytes / 2).clamp(1, threads);
+        Arc::new(Self {
+            node,
+            runtime,
+            readers: Arc::new(Semaphore::new(threads)),
+            inflaters: Arc::new(Semaphore::new(inflaters)),
+        })
+    }
+
+    pub(crate) fn session(self: &Arc<Self>, peer: SocketAddr, connection: Arc<ConnectionState>) -> Arc<Session<R>> {
+        Arc::new(Session {
+            service: Arc::clone(self),
+            peer,
+            timer: Mutex::new(Timer::new(self.runtime.clone())),
+            connection,
+        })
+    }
+}
+
+impl<R: Runtime> Session<R> {
+    /// Does what a request asks for. Whatever goes wrong, there is an answer.
+    pub(crate) async fn handle<B>(&self, request: Request<B>) -> Response<ReplyBody>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let begun = Instant::now();
+        let node = &*self.service.node;
+        let in_flight = node.metrics.request_begins();
+        let (parts, body) = request.into_parts();
+        let headers: Vec<(&str, &[u8])> =
+            parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let target = target(&parts.uri);
+        let head = Head { method: parts.method.as_str(), target: &target, headers: &headers };
+        let request_id = Api::request_id(&head, node.request_ids.next());
+        let encoded = parts.headers.contains_key(CONTENT_ENCODING);
+
+        let answer = AssertUnwindSafe(self.answer(&head, body, encoded, begun)).catch_unwind().await;
+        let answer = answer.unwrap_or_else(|panic| {
+            tracing::error!(request_id, "a request panicked: {}", panic_message(panic.as_ref()));
+            self.refusal(Route::Other, &Refusal::Internal)
+        });
+
+        let latency = begun.elapsed();
+        node.metrics.request_answered(&parts.method, &answer.reply, latency);
+        logging::log_request(head.method, &target, &answer.reply, &request_id, self.peer, latency);
+        self.respond(answer, request_id, in_flight)
+    }
+
+    /// The answer to a fault in this house, found outside of a request's own course.
+    pub(crate) fn broken(&self, what: &str) -> Response<ReplyBody> {
+        tracing::error!("{what}");
+        let node = &*self.service.node;
+        let head = Head { method: "", target: "", headers: &[] };
+        let request_id = Api::request_id(&head, node.request_ids.next());
+        let in_flight = node.metrics.request_begins();
+        self.respond(self.refusal(Route::Other, &Refusal::Internal), request_id, in_flight)
+    }
+
+    async fn answer<B>(&self, head: &Head<'_>, body: B, encoded: bool, begun: Instant) -> Answer
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let node = &*self.service.node;
+        let condition = Condition { draining: node.lifecycle.is_draining(), latched: node.committer.latched() };
+        let action = node.api.handle_request(head, &condition);
+        self.connection.set_body_unread(!body.is_end_stream());
+        let deadline = begun + node.settings.request_timeout;
+        let (route, done) = match action {
+            Action::Reply(reply) => return reply.into(),
+            Action::Metrics(metrics) => return self.render(metrics),
+            Action::Submit(submission) => {
+                (Route::Events, self.submit(submission, body, encoded, begun, deadline).await)
+            }
+            Action::Search(search) => (Route::Events, self.within(deadline, self.search(search)).await),
+            Action::Lookup(lookup) => (Route::Event, self.within(deadline, self.look_up(lookup)).await),
+        };
+        match done {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(refusal)) => self.refusal(route, &refusal),
+            Err(Elapsed) => self.refusal(route, &Refusal::Timeout),
+        }
+    }
+
+    async fn submit<B>(
+        &self,
+        submission: Submission,
+        body: B,
+        encoded: bool,
+        begun: Instant,
+        deadline: Instant,
+    ) -> Result<Result<Answer, Refusal>, Elapsed>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let node = &*self.service.node;
+        let mut body = pin!(body);
+        let reading = body::read(body.as_mut(), submission.wire_bytes_max(), &node.budget);
+        let read = self.within(begun + node.settings.body_timeout, reading).await;
+        self.connection.set_body_unread(!body.is_end_stream());
+        let (bytes, reservation) = match read {
+            Ok(Ok(read)) => read,
+            Ok(Err(refusal)) => return Ok(Err(refusal)),
+            Err(Elapsed) => return Ok(Err(Refusal::BodyTimeout)),
+        };
+        node.metrics.body_arrived(bytes.len());
+        let submitted = if bytes.len() <= INLINE_BODY_BYTES_MAX && !encoded {
+            submission.handle_body(&bytes)
+        } else {
+            match self.within(deadline, self.read_elsewhere(submission, bytes, reservation, encoded)).await? {
+                Ok(submitted) => submitted,
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        };
+        let (batch, acknowledgement) = match submitted {
+            Submitted::Reply(reply) => return Ok(Ok(reply.into())),
+            Submitted::Commit(batch, acknowledgement) => (batch, acknowledgement),
+        };
+        let outcome = match node.committer.submit(batch) {
+            Ok(pending) => self.within(deadline, pending).await?,
+            Err(SubmitError::QueueFull) => return Ok(Err(Refusal::Overloaded)),
+            Err(SubmitError::Stopped) => return Ok(Err(Refusal::Draining)),
+            Err(SubmitError::Latched(reason)) => Err(CommitError::Latched(reason)),
+        };
+        Ok(Ok(acknowledgement.reply(&outcome).into()))
+    }
+
+    /// Reads a body that is large, or that may become so, on a thread that may take its time.
+    async fn read_elsewhere(
+        &self,
+        submission: Submission,
+        bytes: Bytes,
+        reservation: crate::budget::Reservation,
+        encoded: bool,
+    ) -> Result<Submitted, Refusal> {
+        let service = &self.service;
+        let slots = if encoded { &service.inflaters } else { &service.readers };
+        let slot = slots.acquire_arc().await;
+        let mut inflated = service.node.budget.reserve();
+        if encoded {
+            inflated.grow_to(service.node.settings.max_body_bytes).map_err(|_| Refusal::Overloaded)?;
+        }
+        // What holds memory goes along: the work is not stopped when nobody waits for it any more.
+        let held = (slot, reservation, inflated);
+        let submitted = service.runtime.unblock(move || {
+            let submitted = submission.handle_body(&bytes);
+            drop((bytes, held));
+            submitted
+        });
+        Ok(submitted.await)
+    }
+
+    async fn search(&self, search: Search) -> Result<Answer, Refusal> {
+        let snapshot = self.service.node.committer.snapshot();
+        let mut step = self.service.runtime.unblock(move || advance(search.begin(snapshot))).await;
+        loop {
+            let (run, outcome) = step;
+            match outcome {
+                Ok(SearchStep::Pending) => step = self.service.runtime.unblock(move || advance(run)).await,
+                Ok(SearchStep::Whole(reply)) => return Ok(reply.into()),
+                Ok(SearchStep::Start(reply)) => return Ok(Answer { reply, rest: Some(run) }),
+                Ok(SearchStep::Chunk(_) | SearchStep::Done) => {
+                    tracing::error!("a search gave a body before its head");
+                    return Err(Refusal::Internal);
+                }
+                Err(BrokenOff(reason)) => {
+                    tracing::error!(reason, "a search failed");
+                    return Err(Refusal::Internal);
+                }
+            }
+        }
+    }
+
+    async fn look_up(&self, lookup: Lookup) -> Result<Answer, Refusal> {
+        let snapshot = self.service.node.committer.snapshot();
+        Ok(self.service.runtime.unblock(move || lookup.reply(&*snapshot)).await.into())
+    }
+
+    fn render(&self, metrics: MetricsAction) -> Answer {
+        let node = &*self.service.node;
+        let (queue_batches, queue_bytes) = node.committer.queued();
+        let stored = node.committer.snapshot().stats();
+        let gauges = Gauges { stored, queue_batches, queue_bytes, body_bytes_reserved: node.budget.reserved() };
+        match node.metrics.render(&gauges) {
+            Ok(text) => metrics.reply(text).into(),
+            Err(error) => {
+                tracing::error!("the metrics could not be rendered: {error}");
+                self.refusal(Route::Metrics, &Refusal::Internal)
+            }
+        }
+    }
+
+    fn refusal(&self, route: Route, refusal: &Refusal) -> Answer {
+        self.service.node.api.refuse(route, refusal).into()
+    }
+
+    fn respond(&self, answer: Answer, request_id: String, in_flight: InFlight) -> Response<ReplyBody> {
+        let Answer { reply, rest } = answer;
+        let mut headers = HeaderMap::with_capacity(reply.headers.len() + 2);
+        for (name, value) in reply.headers {
+            append(&mut headers, HeaderName::from_static(name), value);
+        }
+        append(&mut headers, HeaderName::from_static("x-request-id"), request_id);
+        if reply.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let body = match rest {
+            None => ReplyBody::whole(reply.body, Some(in_flight)),
+            Some(run) => ReplyBody::streamed(run, self.advancer(), in_flight),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.headers_mut() = headers;
+        response
+    }
+
+    fn advancer(&self) -> Advance {
+        let runtime = self.service.runtime.clone();
+        Box::new(move |run| Box::pin(runtime.unblock(move || advance(run))))
+    }
+
+    /// Waits for `future` until `deadline`.
+    async fn within<F: Future>(&self, deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
+            timer.poll_deadline(cx, deadline).map(|()| Err(Elapsed))
+        })
+        .await
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, rest: None }
+    }
+}
+
+/// Computes until there is something to send, or until the time slice is over.
+fn advance(mut run: SearchRun) -> Advanced {
+    let begun = Instant::now();
+    loop {
+        let step = match catch_unwind(AssertUnwindSafe(|| run.poll())) {
+            Ok(Ok(SearchStep::Pending)) if begun.elapsed() < SEARCH_SLICE => continue,
+            Ok(Ok(step)) => Ok(step),
+            Ok(Err(error)) => Err(BrokenOff(error.to_string())),
+            Err(panic) => Err(BrokenOff(format!("panic: {}", panic_message(panic.as_ref())))),
+        };
+        return (run, step);
+    }
+}
+
+/// The target as it was sent.
+fn target(uri: &Uri) -> Cow<'_, str> {
+    match (uri.scheme(), uri.authority(), uri.path_and_query()) {
+        (None, None, Some(path_and_query)) => Cow::Borrowed(path_and_query.as_str()),
+        (_, _, _) => Cow::Owned(uri.to_string()),
+    }
+}
+
+/// The core gives nothing that is no header value; were it so, the answer would be sent without it.
+fn append(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    match HeaderValue::from_maybe_shared(Bytes::from(value)) {
+        Ok(value) => drop(headers.append(name, value)),
+        Err(error) => tracing::error!(%name, "not a header value: {error}"),
+    }
+}

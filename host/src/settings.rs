@@ -1,0 +1,282 @@
+//! What an operator may set: flags, each with an environment variable behind it.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use argus_core::api::Limits;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+
+use crate::repository::Location;
+use crate::units::{format_size, parse_duration, parse_size};
+
+/// Receives events over HTTP, keeps them, and answers questions about them.
+///
+/// Every setting is a flag or an environment variable; a flag wins. Sizes take B, KiB, MiB, GiB (or KB, MB, GB), durations ms, s, m, h.
+/// SIGINT or SIGTERM drains: running requests finish, new ones are refused; a second signal ends the process at once.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 120,
+    after_help = "Exit codes: 0 drained cleanly, 1 could not start or the storage failed, 2 a bad setting, 3 requests were cut at the drain \
+                  deadline, 130 or 143 ended by a second SIGINT or SIGTERM."
+)]
+pub struct Settings {
+    /// Address to listen on, as host:port; port 0 lets the system choose
+    #[arg(long, env = "ARGUS_ENDPOINT", value_name = "HOST:PORT", default_value = "127.0.0.1:3000")]
+    #[arg(value_parser = parse_endpoint, help_heading = "Service")]
+    pub endpoint: String,
+
+    /// Where events are kept: `memory:` (gone with the process)
+    #[arg(long, env = "ARGUS_REPOSITORY", value_name = "URL", default_value = "memory:", help_heading = "Service")]
+    pub repository: Location,
+
+    /// Threads that serve requests [default: one a CPU]
+    #[arg(long, env = "ARGUS_THREADS", value_name = "COUNT", help_heading = "Service")]
+    pub threads: Option<NonZeroUsize>,
+
+    /// Longest request body, after decompression
+    #[arg(long, env = "ARGUS_MAX_BODY_BYTES", value_name = "SIZE", default_value = "64MiB")]
+    #[arg(value_parser = parse_size, help_heading = "Limits")]
+    pub max_body_bytes: usize,
+
+    /// Longest payload of one event, as compact JSON
+    #[arg(long, env = "ARGUS_MAX_PAYLOAD_BYTES", value_name = "SIZE", default_value = "256KiB")]
+    #[arg(value_parser = parse_size, help_heading = "Limits")]
+    pub max_payload_bytes: usize,
+
+    /// All request bodies held at once; beyond it, 503
+    #[arg(long, env = "ARGUS_MAX_INFLIGHT_BYTES", value_name = "SIZE", default_value = "256MiB")]
+    #[arg(value_parser = parse_size, help_heading = "Limits")]
+    pub max_inflight_bytes: usize,
+
+    /// Connections held at once; further ones wait in the kernel's backlog
+    #[arg(long, env = "ARGUS_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000", help_heading = "Limits")]
+    pub max_connections: NonZeroUsize,
+
+    /// Batches waiting to be committed, in bytes; beyond it, 503
+    #[arg(long, env = "ARGUS_COMMIT_QUEUE_BYTES", value_name = "SIZE", default_value = "64MiB")]
+    #[arg(value_parser = parse_size, help_heading = "Limits")]
+    pub commit_queue_bytes: usize,
+
+    /// Batches waiting to be committed; beyond it, 503
+    #[arg(
+        long,
+        env = "ARGUS_COMMIT_QUEUE_BATCHES",
+        value_name = "COUNT",
+        default_value = "16384",
+        help_heading = "Limits"
+    )]
+    pub commit_queue_batches: NonZeroUsize,
+
+    /// For a request's head to arrive, from its first byte; then 408
+    #[arg(long, env = "ARGUS_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s")]
+    #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
+    pub header_timeout: Duration,
+
+    /// For a request's body to arrive, from the end of its head; then 408
+    #[arg(long, env = "ARGUS_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s")]
+    #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
+    pub body_timeout: Duration,
+
+    /// From the end of a request's head to the head of its answer; then 503
+    #[arg(long, env = "ARGUS_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s")]
+    #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
+    pub request_timeout: Duration,
+
+    /// For a connection to lie idle before, between and after requests; then it is closed
+    #[arg(long, env = "ARGUS_KEEP_ALIVE_TIMEOUT", value_name = "DURATION", default_value = "75s")]
+    #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
+    pub keep_alive_timeout: Duration,
+
+    /// For a client to take nothing of an answer that is ready; then it is cut off
+    #[arg(long, env = "ARGUS_WRITE_TIMEOUT", value_name = "DURATION", default_value = "30s")]
+    #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
+    pub write_timeout: Duration,
+
+    /// For running requests to finish once a signal has come; then they are cut off
+    #[arg(long, env = "ARGUS_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s")]
+    #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
+    pub drain_timeout: Duration,
+
+    /// What to log, per module: `error`, `warn`, `info`, `debug` (one line a request), `trace`; as in `info,argus_host::wire=debug`
+    #[arg(
+        long,
+        env = "ARGUS_LOG",
+        value_name = "FILTER",
+        default_value = "info",
+        help_heading = "Logs (on standard error)"
+    )]
+    #[arg(value_parser = parse_log_filter)]
+    pub log: String,
+
+    /// How to write it
+    #[arg(long, env = "ARGUS_LOG_FORMAT", value_name = "FORMAT", default_value = "text", value_enum)]
+    #[arg(help_heading = "Logs (on standard error)")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people: time, level, module, message, fields.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+impl Settings {
+    /// Reads the settings from the arguments (the first is the program's name) and, behind them, the environment.
+    ///
+    /// # Errors
+    ///
+    /// A [`clap::Error`] that prints itself: a wrong value, two values that contradict each other, or a request for help or the version.
+    /// [`clap::Error::exit`] ends the process with 2, or 0 for the latter.
+    pub fn read<I, T>(name: &'static str, arguments: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<OsString> + Clone,
+    {
+        let mut command = Self::command().name(name);
+        let settings = Self::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
+        match settings.contradiction() {
+            None => Ok(settings),
+            Some(message) => Err(command.error(ErrorKind::ValueValidation, message)),
+        }
+    }
+
+    /// Threads that serve requests.
+    #[must_use]
+    pub fn worker_threads(&self) -> NonZeroUsize {
+        self.threads.or_else(|| available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// The limits that the core watches.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits { body_bytes_max: self.max_body_bytes, payload_bytes_max: self.max_payload_bytes }
+    }
+
+    /// Two settings that cannot both be meant.
+    fn contradiction(&self) -> Option<String> {
+        let sizes = [
+            ("--max-payload-bytes", self.max_payload_bytes, "--max-body-bytes", self.max_body_bytes),
+            ("--max-body-bytes", self.max_body_bytes, "--max-inflight-bytes", self.max_inflight_bytes),
+        ];
+        for (small, small_bytes, large, large_bytes) in sizes {
+            if small_bytes > large_bytes {
+                return Some(format!(
+                    "{small} ({}) must not be more than {large} ({})",
+                    format_size(small_bytes),
+                    format_size(large_bytes)
+                ));
+            }
+        }
+        (self.body_timeout > self.request_timeout).then(|| {
+            format!(
+                "--body-timeout ({:?}) must not be more than --request-timeout ({:?}), which includes it",
+                self.body_timeout, self.request_timeout
+            )
+        })
+    }
+}
+
+fn parse_endpoint(text: &str) -> Result<String, String> {
+    let expected = "expected host:port, as in 127.0.0.1:3000, [::1]:3000 or localhost:0";
+    let Some((host, port)) = text.rsplit_once(':') else { return Err(expected.to_owned()) };
+    let bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    if host.is_empty() || bare_ipv6 {
+        return Err(expected.to_owned());
+    }
+    match port.parse::<u16>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("'{port}' is not a port (0 to 65535); {expected}")),
+    }
+}
+
+fn parse_log_filter(text: &str) -> Result<String, tracing_subscriber::filter::ParseError> {
+    tracing_subscriber::EnvFilter::builder().parse(text).map(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Settings, String> {
+        let arguments = std::iter::once("argus-test").chain(arguments.iter().copied());
+        Settings::read("argus-test", arguments).map_err(|error| {
+            assert_eq!(error.exit_code(), 2);
+            error.to_string()
+        })
+    }
+
+    #[test]
+    fn the_command_is_consistent() {
+        Settings::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.endpoint, "127.0.0.1:3000");
+        assert_eq!(settings.repository, Location::Memory);
+        assert_eq!(settings.max_body_bytes, 64 << 20);
+        assert_eq!(settings.max_payload_bytes, 256 << 10);
+        assert_eq!(settings.max_inflight_bytes, 256 << 20);
+        assert!(settings.worker_threads().get() >= 1);
+    }
+
+    #[test]
+    fn units_are_read() {
+        let settings = read(&["--max-body-bytes", "1MiB", "--header-timeout=250ms", "--threads", "3"]).unwrap();
+        assert_eq!(settings.max_body_bytes, 1 << 20);
+        assert_eq!(settings.header_timeout, Duration::from_millis(250));
+        assert_eq!(settings.worker_threads().get(), 3);
+    }
+
+    #[test]
+    fn contradictions_name_both_settings() {
+        let message = read(&["--max-payload-bytes", "2MiB", "--max-body-bytes", "1MiB"]).unwrap_err();
+        assert!(
+            message.contains("--max-payload-bytes (2MiB) must not be more than --max-body-bytes (1MiB)"),
+            "{message}"
+        );
+        let message = read(&["--max-body-bytes", "1GiB"]).unwrap_err();
+        assert!(message.contains("--max-inflight-bytes (256MiB)"), "{message}");
+        let message = read(&["--body-timeout", "2m"]).unwrap_err();
+        assert!(message.contains("--request-timeout (60s)"), "{message}");
+    }
+
+    #[test]
+    fn wrong_values_name_the_setting_and_what_was_expected() {
+        for (arguments, expected) in [
+            (["--endpoint", "3000"], "expected host:port"),
+            (["--endpoint", "::1:3000"], "[::1]:3000"),
+            (["--endpoint", "localhost:http"], "'http' is not a port"),
+            (["--repository", "postgres://x"], "memory:"),
+            (["--threads", "0"], "--threads"),
+            (["--max-connections", "0"], "--max-connections"),
+            (["--drain-timeout", "soon"], "ms, s, m, h"),
+            (["--log", "argus=loud"], "--log"),
+            (["--log-format", "xml"], "text, json"),
+        ] {
+            let message = read(&arguments).unwrap_err();
+            assert!(message.contains(expected) && message.contains(arguments[0]), "{message}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_environment_variable() {
+        let help = Settings::command().render_help().to_string();
+        for argument in Settings::command().get_arguments().filter(|argument| argument.get_env().is_some()) {
+            let variable = argument.get_env().unwrap().to_str().unwrap().to_owned();
+            let flag = argument.get_long().unwrap();
+            assert_eq!(variable, format!("ARGUS_{}", flag.replace('-', "_").to_ascii_uppercase()));
+            assert!(help.contains(&variable), "{variable}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Sizes and durations as people write them.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a text is no size or no duration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum UnitError {
+    /// It does not begin with digits.
+    #[error("expected a whole number and a unit ({units})")]
+    NoNumber {
+        /// The units that there are.
+        units: &'static str,
+    },
+    /// The number is followed by something else than a known unit.
+    #[error("unknown unit '{unit}' (there are {units})")]
+    UnknownUnit {
+        /// What was there.
+        unit: String,
+        /// The units that there are.
+        units: &'static str,
+    },
+    /// More than this machine can count.
+    #[error("too large")]
+    TooLarge,
+    /// Zero, where it would mean "never" or "nothing at all".
+    #[error("must be more than zero")]
+    Zero,
+}
+
+const SIZE_UNITS: &str = "B, KiB, MiB, GiB; KB, MB, GB are powers of 1000";
+const DURATION_UNITS: &str = "ms, s, m, h";
+
+/// Reads a size in bytes: `1048576`, `64MiB`, `1 GB`. A bare number is bytes.
+///
+/// # Errors
+///
+/// [`UnitError`] where it is none, or zero.
+pub fn parse_size(text: &str) -> Result<usize, UnitError> {
+    let (number, unit) = split(text, SIZE_UNITS)?;
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        _ => return Err(UnitError::UnknownUnit { unit: unit.to_owned(), units: SIZE_UNITS }),
+    };
+    let bytes = number.checked_mul(factor).ok_or(UnitError::TooLarge)?;
+    // Sums of two sizes are taken in places; half of the range leaves room for that.
+    usize::try_from(bytes).ok().filter(|&bytes| bytes <= usize::MAX / 4).ok_or(UnitError::TooLarge)
+}
+
+/// Reads a duration: `250ms`, `30s`, `5m`, `1h`. A bare number is seconds.
+///
+/// # Errors
+///
+/// [`UnitError`] where it is none, or zero.
+pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+    let (number, unit) = split(text, DURATION_UNITS)?;
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(UnitError::UnknownUnit { unit: unit.to_owned(), units: DURATION_UNITS }),
+    };
+    let millis = number.checked_mul(factor).ok_or(UnitError::TooLarge)?;
+    // A year: nobody means more, and deadlines computed from it cannot overflow.
+    if millis > 366 * 24 * 3_600_000 { Err(UnitError::TooLarge) } else { Ok(Duration::from_millis(millis)) }
+}
+
+/// A size as people read it: in the largest unit that divides it.
+#[must_use]
+pub fn format_size(bytes: usize) -> String {
+    for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+        if bytes != 0 && bytes.trailing_zeros() >= shift {
+            return format!("{}{unit}", bytes >> shift);
+        }
+    }
+    format!("{bytes}B")
+}
+
+fn split<'a>(text: &'a str, units: &'static str) -> Result<(u64, &'a str), UnitError> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    if number.is_empty() {
+        return Err(UnitError::NoNumber { units });
+    }
+    let number: u64 = number.parse().map_err(|_| UnitError::TooLarge)?;
+    if number == 0 { Err(UnitError::Zero) } else { Ok((number, unit.trim_start())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("1"), Ok(1));
+        assert_eq!(parse_size("64MiB"), Ok(64 << 20));
+        assert_eq!(parse_size(" 64 mib "), Ok(64 << 20));
+        assert_eq!(parse_size("3GB"), Ok(3_000_000_000));
+        assert_eq!(parse_size("0"), Err(UnitError::Zero));
+        assert_eq!(parse_size("99999999999999999999"), Err(UnitError::TooLarge));
+        assert_eq!(parse_size("9999999999GiB"), Err(UnitError::TooLarge));
+        assert!(matches!(parse_size("MiB"), Err(UnitError::NoNumber { .. })));
+        assert!(matches!(parse_size("-1"), Err(UnitError::NoNumber { .. })));
+        assert!(matches!(parse_size("1.5MiB"), Err(UnitError::UnknownUnit { .. })));
+        assert!(matches!(parse_size("1 parsec"), Err(UnitError::UnknownUnit { .. })));
+    }
+
+    #[test]
+    fn sizes_are_written_as_they_are_read() {
+        for text in ["64MiB", "256KiB", "1GiB", "1000B", "3MiB"] {
+            assert_eq!(parse_size(text).map(format_size), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
+        assert_eq!(parse_duration("0s"), Err(UnitError::Zero));
+        assert_eq!(parse_duration("9999999h"), Err(UnitError::TooLarge));
+        assert!(matches!(parse_duration("1 fortnight"), Err(UnitError::UnknownUnit { .. })));
+    }
+}

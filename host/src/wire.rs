@@ -1,0 +1,172 @@
+//! HTTP/1.1 over any byte stream: one connection from its first byte to its last, by hyper, with our limits and timeouts.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{Method, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+
+use crate::connection_state::{ConnectionState, Lapse};
+use crate::exchange::Exchange;
+use crate::lifecycle::{ConnectionPermit, DrainWatch};
+use crate::metrics::Incident;
+use crate::node::Node;
+use crate::runtime::Runtime;
+use crate::service::{Service, Session};
+use crate::timer::Timer;
+use crate::wire_body::{BoxError, Source, WireBody};
+use crate::wire_io::WireIo;
+
+/// Longest request line and header fields together, in bytes. Beyond it hyper answers 431.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Drives connections. Cheap to clone.
+#[derive(Debug)]
+pub struct Wire<R> {
+    node: Arc<Node>,
+    runtime: R,
+    service: Arc<Service<R>>,
+}
+
+impl<R: Runtime> Clone for Wire<R> {
+    fn clone(&self) -> Self {
+        Self { node: Arc::clone(&self.node), runtime: self.runtime.clone(), service: Arc::clone(&self.service) }
+    }
+}
+
+impl<R: Runtime> Wire<R> {
+    /// Connections of this node, on this executor.
+    #[must_use]
+    pub fn new(node: Arc<Node>, runtime: R) -> Self {
+        let service = Service::new(Arc::clone(&node), runtime.clone());
+        Self { node, runtime, service }
+    }
+
+    /// Serves one connection until it is closed by either side, by a timeout, or by the drain, and closes it in such a way that the
+    /// last answer arrives. `route` takes each exchange through the framework. What befalls a single connection is logged and
+    /// counted here.
+    ///
+    /// The permit is held to the end.
+    pub async fn drive<I, F, A, B>(self, io: I, peer: SocketAddr, permit: ConnectionPermit, route: F)
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send,
+        F: Fn(Exchange<R>) -> A + Send + Sync,
+        A: Future<Output = Response<B>> + Send,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let _open = self.node.metrics.connection_opens();
+        let state = Arc::new(ConnectionState::new(&self.node.settings));
+        let session = self.service.session(peer, Arc::clone(&state));
+        let route = Arc::new(route);
+        let service = service_fn({
+            let state = Arc::clone(&state);
+            move |request| {
+                state.request_begins();
+                let (state, session, route) = (Arc::clone(&state), Arc::clone(&session), Arc::clone(&route));
+                async move {
+                    let answered = answer(session, request, route).await;
+                    Ok::<_, Infallible>(answered.map(|source| WireBody::new(source, state)))
+                }
+            }
+        });
+        let io = WireIo::new(io, Arc::clone(&state));
+        let connection = http1::Builder::new()
+            // A client that has sent all it had to say and closed its half still gets its answer.
+            .half_close(true)
+            // Timeouts are kept by `ConnectionState`, in one timer for all of them.
+            .header_read_timeout(None)
+            .max_header_size(HEAD_BYTES_MAX)
+            .pipeline_flush(true)
+            .serve_connection(io, service);
+        match self.clone().run(connection, state).await {
+            Ok(()) => {}
+            Err(Ending::Lapsed(Lapse::Idle | Lapse::Linger)) => {}
+            Err(Ending::Lapsed(Lapse::Head)) => {
+                self.incident(Incident::HeadTimeout, peer, "the head did not arrive in time")
+            }
+            Err(Ending::Lapsed(Lapse::Write)) => self.incident(Incident::WriteTimeout, peer, "the client took nothing"),
+            Err(Ending::Failed(error)) if error.is_parse() => self.incident(Incident::Malformed, peer, &error),
+            Err(Ending::Failed(error)) => self.incident(Incident::Broken, peer, &error),
+        }
+        drop(permit);
+    }
+
+    async fn run<I, S, B>(
+        self,
+        mut connection: http1::Connection<I, S>,
+        state: Arc<ConnectionState>,
+    ) -> Result<(), Ending>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin,
+        S: hyper::service::HttpService<Incoming, ResBody = B>,
+        S::Error: Into<BoxError>,
+        B: Body + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut drain = DrainWatch::new(Arc::clone(&self.node.lifecycle));
+        let mut timer = Timer::new(self.runtime.clone());
+        let mut told = false;
+        poll_fn(|cx| {
+            if !told && drain.has_begun(cx) {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            if let Poll::Ready(ended) = connection.poll_unpin(cx) {
+                return Poll::Ready(ended.map_err(Ending::Failed));
+            }
+            while let Some((deadline, lapse)) = state.deadline() {
+                if timer.poll_deadline(cx, deadline).is_pending() {
+                    return Poll::Pending;
+                }
+                // The client may have moved between the two looks; it is cut off only for what is still so.
+                if state.deadline().is_some_and(|(again, _)| again == deadline) {
+                    return Poll::Ready(Err(Ending::Lapsed(lapse)));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn incident(&self, incident: Incident, peer: SocketAddr, reason: impl std::fmt::Display) {
+        self.node.metrics.connection_incident(incident);
+        tracing::debug!(%peer, kind = incident.as_str(), "connection ended: {reason}");
+    }
+}
+
+/// How a connection ended, if not by mutual consent.
+enum Ending {
+    Lapsed(Lapse),
+    Failed(hyper::Error),
+}
+
+/// Takes a request through the framework, or past it where the framework would stumble.
+async fn answer<R, F, A, B>(session: Arc<Session<R>>, request: Request<Incoming>, route: Arc<F>) -> Response<Source<B>>
+where
+    R: Runtime,
+    F: Fn(Exchange<R>) -> A,
+    A: Future<Output = Response<B>>,
+    B: Body<Data = Bytes>,
+{
+    // `CONNECT host:443` and `OPTIONS *` have no path to route by; the core refuses them.
+    let without_path = request.method() == Method::CONNECT || !request.uri().path().starts_with('/');
+    let exchange = Exchange::new(Arc::clone(&session), request);
+    if without_path {
+        return exchange.run().await.map(Source::Own);
+    }
+    match AssertUnwindSafe(async move { route(exchange).await }).catch_unwind().await {
+        Ok(response) => response.map(Source::Framework),
+        Err(panic) => session.broken(crate::committer::panic_message(panic.as_ref())).map(Source::Own),
+    }
+}

@@ -1,0 +1,150 @@
+//! The byte stream below hyper, watched.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+
+use crate::connection_state::{ConnectionState, HeadFault};
+
+/// Bytes of an unread body that are thrown away before the client is cut off.
+const LINGER_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a head that are looked at on their way to hyper, at a time.
+const HEAD_READ_BYTES: usize = 4096;
+
+/// Tells [`ConnectionState`] what goes in and out, and closes in such a way that the last answer arrives.
+///
+/// A head that is no head is answered by hyper with a bare status; it is replaced by `refuse`, which knows how errors look here.
+pub(crate) struct WireIo<I, F> {
+    io: I,
+    state: Arc<ConnectionState>,
+    refuse: F,
+    closing: Closing,
+}
+
+#[derive(Debug)]
+enum Closing {
+    Open,
+    /// This is the last that is said.
+    Refusing(Bytes),
+    /// All is said.
+    ClosingHalf,
+    /// Our half is closed; so many bytes of the client's were thrown away.
+    Lingering(usize),
+    Closed,
+}
+
+impl<I, F> WireIo<I, F> {
+    /// `refuse` gives a whole answer, from the status line on.
+    pub(crate) fn new(io: I, state: Arc<ConnectionState>, refuse: F) -> Self {
+        Self { io, state, refuse, closing: Closing::Open }
+    }
+}
+
+impl<I: Read + Unpin, F: Unpin> Read for WireIo<I, F> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        if !self.state.expects_head() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let mut bytes = [0; HEAD_READ_BYTES];
+        let room = buf.remaining().min(HEAD_READ_BYTES);
+        let mut read = ReadBuf::new(bytes.split_at_mut(room).0);
+        ready!(Pin::new(&mut self.io).poll_read(cx, read.unfilled()))?;
+        if !read.filled().is_empty() {
+            self.state.head_bytes_arrived(read.filled());
+            buf.put_slice(read.filled());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: Read + Write + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write for WireIo<I, F> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.state.is_answering() {
+            let written = Pin::new(&mut self.io).poll_write(cx, buf);
+            self.state.write_progress(written.is_ready());
+            return written;
+        }
+        // Nobody was asked, so this is hyper's own opinion of a head.
+        self.state.set_fault(if buf.starts_with(b"HTTP/1.1 431") || buf.starts_with(b"HTTP/1.1 414") {
+            HeadFault::TooLarge
+        } else {
+            HeadFault::Malformed
+        });
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.state.is_answering() {
+            let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+            self.state.write_progress(written.is_ready());
+            return written;
+        }
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        self.poll_write(cx, first.map_or(&[], |buf| buf))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.state.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Closes our half; if the client may still be sending, waits until it has noticed. A socket that is closed with unread bytes
+    /// in it sends a reset, which makes the client's kernel throw away the answer that it may not have read yet.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            match &mut this.closing {
+                Closing::Open => {
+                    this.closing = match this.state.fault() {
+                        Some(fault) => Closing::Refusing((this.refuse)(fault)),
+                        None => Closing::ClosingHalf,
+                    };
+                }
+                Closing::Refusing(answer) if answer.is_empty() => this.closing = Closing::ClosingHalf,
+                Closing::Refusing(answer) => {
+                    let written = Pin::new(&mut this.io).poll_write(cx, answer);
+                    this.state.write_progress(written.is_ready());
+                    let written = ready!(written)?;
+                    if written == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    drop(answer.split_to(written));
+                }
+                Closing::ClosingHalf => {
+                    ready!(Pin::new(&mut this.io).poll_flush(cx))?;
+                    ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+                    this.closing = if this.state.unread() {
+                        this.state.linger_begins();
+                        Closing::Lingering(0)
+                    } else {
+                        Closing::Closed
+                    };
+                }
+                Closing::Lingering(discarded) => {
+                    let mut bytes = [0; HEAD_READ_BYTES];
+                    let mut read = ReadBuf::new(&mut bytes);
+                    ready!(Pin::new(&mut this.io).poll_read(cx, read.unfilled()))?;
+                    *discarded += read.filled().len();
+                    if read.filled().is_empty() || *discarded > LINGER_BYTES_MAX {
+                        this.closing = Closing::Closed;
+                    }
+                }
+                Closing::Closed => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The tide application.
+//!
+//! tide's own request carries a method and a path to route by, and nothing else that a caller sent: tide normalises paths,
+//! and panics on header values that are not ASCII. The request as it came travels beside it, as an [`Exchange`] among the extensions
+//! of tide's request, and the answer comes back among those of tide's response.
+
+use argus_host::exchange::Exchange;
+use argus_host::reply_body::ReplyBody;
+use http::Response;
+use tide::http::{Method, Url};
+use tide::{Endpoint, Request, Server};
+
+use crate::runtime::Smol;
+
+/// The application. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    server: Server<()>,
+    base: Url,
+}
+
+/// The application, with one endpoint for everything: which paths and methods there are is for the core to say.
+#[must_use]
+pub fn app() -> App {
+    let mut server = tide::new();
+    // tide's wildcard asks for one character at least.
+    server.at("/").all(RunExchange);
+    server.at("/*").all(RunExchange);
+    let base = Url::parse("http://argus/").expect("a constant that is a URL");
+    App { server, base }
+}
+
+impl App {
+    /// Takes an exchange through the application.
+    pub fn respond(&self, exchange: Exchange<Smol>) -> impl Future<Output = Response<ReplyBody>> + Send + use<> {
+        let mut request = self.request(exchange.method().as_str(), exchange.uri().path());
+        request.ext_mut().insert(exchange.clone());
+        let server = self.server.clone();
+        async move {
+            let answer = match server.respond::<_, tide::http::Response>(request).await {
+                Ok(mut response) => response.ext_mut().remove(),
+                Err(_) => None,
+            };
+            match answer {
+                Some(Answer(response)) => response,
+                // tide answered by itself, which the routes leave no room for. Running the exchange here keeps the contract even so.
+                None => exchange.run().await,
+            }
+        }
+    }
+
+    /// A request for tide to route by. Setting the path of a URL cannot fail, for what URLs do not allow is escaped; and a method that tide
+    /// has never heard of is as good as any to an endpoint that takes them all.
+    fn request(&self, method: &str, path: &str) -> tide::http::Request {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        tide::http::Request::new(method.parse().unwrap_or(Method::Get), url)
+    }
+}
+
+/// The answer on its way back through tide.
+struct Answer(Response<ReplyBody>);
+
+/// The endpoint. A type of its own rather than a closure, which tide would box once more.
+struct RunExchange;
+
+#[tide::utils::async_trait]
+impl Endpoint<()> for RunExchange {
+    async fn call(&self, request: Request<()>) -> tide::Result {
+        let mut response = tide::Response::new(tide::StatusCode::Ok);
+        if let Some(exchange) = request.ext::<Exchange<Smol>>() {
+            response.insert_ext(Answer(exchange.run().await));
+        }
+        Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future;
+    use tide::StatusCode;
+
+    use super::*;
+
+    /// The endpoint answers 200 to a request without an exchange; tide by itself answers 404 or 405.
+    #[test]
+    fn every_method_and_path_reaches_the_endpoint() {
+        let app = app();
+        let long = "/x".repeat(4096);
+        let paths = [
+            "",
+            "/",
+            "//",
+            "*",
+            "/events",
+            "/events/",
+            "/events/a%2Fb",
+            "/../..",
+            "/%",
+            "/%ff",
+            "/\u{e9}\u{7f}",
+            "/a?b#c",
+            &long,
+        ];
+        for method in ["GET", "HEAD", "POST", "PUT", "CONNECT", "OPTIONS", "get", "BREW", "M-SEARCH", "!"] {
+            for path in paths {
+                let request = app.request(method, path);
+                let response = future::block_on(app.server.respond::<_, tide::http::Response>(request)).unwrap();
+                assert_eq!(response.status(), StatusCode::Ok, "{method} {path}");
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The server: accepting connections until the drain begins, and waiting until the last of them has ended.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use argus_host::lifecycle::{ConnectionPermit, Drained, unless_draining};
+use argus_host::metrics::Incident;
+use argus_host::node::Node;
+use argus_host::runtime::Runtime;
+use argus_host::wire::Wire;
+use async_io::Async;
+
+use crate::app;
+use crate::connection;
+use crate::runtime::{self, Smol};
+
+/// How long accepting pauses when the system has no room for another connection. Without a pause the loop would spin, for the
+/// connection that could not be accepted is still waiting.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves the node until it is drained, and cuts what is left then.
+///
+/// # Errors
+///
+/// The executor could not be built, or the endpoint not be listened to; nothing was served.
+pub fn serve(node: Arc<Node>) -> io::Result<Drained> {
+    let threads = node.settings.worker_threads();
+    runtime::block_on(threads, |runtime| run(node, runtime))?
+}
+
+async fn run(node: Arc<Node>, runtime: Smol) -> io::Result<Drained> {
+    let listener = Async::new(node.listener.try_clone()?)?;
+    let app = app::app();
+    let wire = Wire::new(Arc::clone(&node), runtime.clone());
+    while let Some((stream, peer, permit)) = unless_draining(&node.lifecycle, accept(&node, &runtime, &listener)).await
+    {
+        runtime.spawn(connection::serve(wire.clone(), app.clone(), stream, peer, permit));
+    }
+    drop(listener);
+    Ok(node.lifecycle.drained(&runtime).await)
+}
+
+/// The next connection, once there is room for it. An error of accepting is either of one connection, and the next may be better, or a
+/// lack of something (file descriptors, memory) that may pass.
+async fn accept(
+    node: &Node,
+    runtime: &Smol,
+    listener: &Async<TcpListener>,
+) -> (Async<TcpStream>, SocketAddr, ConnectionPermit) {
+    let permit = node.lifecycle.permit().await;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, permit),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                node.metrics.connection_incident(Incident::Accept);
+                tracing::error!(%error, "cannot accept connections");
+                runtime.sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether an error of accepting concerns the connection that was to be accepted, and not the ability to accept.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,80 @@
+//! The warp application.
+//!
+//! warp gets a request with the method and the target to route by. The request as it came travels beside them, as an [`Exchange`]
+//! among the extensions of warp's request, so that nothing of it is lost or copied on the way; the answer comes back as warp's own.
+
+use std::convert::Infallible;
+
+use argus_host::exchange::Exchange;
+use argus_host::reply_body::ReplyBody;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyDataStream, Empty};
+use tower_service::Service;
+use warp::Filter;
+use warp::reply::Reply;
+
+use crate::runtime::Tokio;
+
+/// The application. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App<S> {
+    service: S,
+}
+
+/// What warp makes of a filter: something that takes requests without a body and answers them.
+pub trait Routes:
+    Service<Request<Empty<Bytes>>, Response = warp::reply::Response, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Routes for S where
+    S: Service<Request<Empty<Bytes>>, Response = warp::reply::Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The application, with one filter for everything: which paths and methods there are is for the core to say.
+#[must_use]
+pub fn app() -> App<impl Routes> {
+    let everything = warp::ext::get::<Exchange<Tokio>>()
+        .then(|exchange: Exchange<Tokio>| async move { into_warp(exchange.run().await) });
+    App { service: warp::service(everything) }
+}
+
+impl<S: Routes> App<S> {
+    /// Takes an exchange through the application.
+    pub fn respond(&self, exchange: Exchange<Tokio>) -> impl Future<Output = warp::reply::Response> + Send + use<S> {
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = exchange.method().clone();
+        *request.uri_mut() = exchange.uri().clone();
+        request.extensions_mut().insert(exchange);
+        let responding = self.service.clone().call(request);
+        async move {
+            // A filter never fails: what it rejects is an answer too.
+            let Ok(response) = responding.await;
+            response
+        }
+    }
+}
+
+/// The answer as warp's own. A streamed body is still pulled by whoever writes it to the wire.
+fn into_warp(response: Response<ReplyBody>) -> warp::reply::Response {
+    let (parts, body) = response.into_parts();
+    match body.into_whole() {
+        Ok(bytes) => Response::from_parts(parts, bytes.into()),
+        Err(streamed) => {
+            let mut response = warp::reply::stream(BodyDataStream::new(streamed)).into_response();
+            *response.status_mut() = parts.status;
+            *response.headers_mut() = parts.headers;
+            response
+        }
+    }
+}
