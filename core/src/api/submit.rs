@@ -48,6 +48,7 @@ pub enum Submitted {
 #[derive(Debug)]
 pub struct Acknowledgement {
     shape: Shape,
+    decoded_bytes: usize,
 }
 
 /// How the answer looks.
@@ -118,18 +119,22 @@ impl Submission {
     /// large ones are not for an executor's worker.
     #[must_use]
     pub fn handle_body(self, body: &[u8]) -> Submitted {
+        let mut decoded_bytes = 0;
         let parsed = match self.coding.decode(body, self.body_bytes_max) {
-            Ok(decoded) => self.parse(&decoded),
+            Ok(decoded) => {
+                decoded_bytes = decoded.len();
+                self.parse(&decoded)
+            }
             Err(error @ DecodeError::Malformed { .. }) => {
                 Err(Problem::new(ProblemKind::BadRequest, error.to_string()).into())
             }
             Err(DecodeError::TooLarge) => Err(too_large(self.body_bytes_max)),
         };
         match parsed {
-            Err(refused) => Submitted::Reply(refused.reply(Route::Events)),
+            Err(refused) => Submitted::Reply(Reply { decoded_bytes, ..refused.reply(Route::Events) }),
             Ok(Parsed::One(batch)) => {
                 let given_id = batch.events().next().and_then(|event| event.id).map(|id| Box::from(id.as_str()));
-                Submitted::Commit(batch, Acknowledgement { shape: Shape::One { given_id } })
+                Submitted::Commit(batch, Acknowledgement { shape: Shape::One { given_id }, decoded_bytes })
             }
             Ok(Parsed::Many { batch, rejected: listed, rejected_count: count }) => {
                 let rejected = match self.manner.handling {
@@ -137,9 +142,9 @@ impl Submission {
                     Handling::Lenient => Some(Rejected { listed, count }),
                 };
                 if batch.is_empty() {
-                    Submitted::Reply(many_reply(None, rejected.as_ref()))
+                    Submitted::Reply(Reply { decoded_bytes, ..many_reply(None, rejected.as_ref()) })
                 } else {
-                    Submitted::Commit(batch, Acknowledgement { shape: Shape::Many { rejected } })
+                    Submitted::Commit(batch, Acknowledgement { shape: Shape::Many { rejected }, decoded_bytes })
                 }
             }
         }
@@ -170,7 +175,7 @@ impl Acknowledgement {
     /// The answer, once the batch is committed or was not.
     #[must_use]
     pub fn reply(self, outcome: &Result<Receipt, CommitError>) -> Reply {
-        match (outcome, self.shape) {
+        let reply = match (outcome, self.shape) {
             (Ok(receipt), Shape::One { given_id }) => one_reply(receipt, given_id.as_deref()),
             (Ok(receipt), Shape::Many { rejected }) => many_reply(Some(receipt), rejected.as_ref()),
             (Err(CommitError::Full(cause)), _) => {
@@ -181,7 +186,8 @@ impl Acknowledgement {
                 let detail = format!("whether the events were stored is unknown: {cause}");
                 Refused::new(ProblemKind::StorageFailed, detail).reply(Route::Events)
             }
-        }
+        };
+        Reply { decoded_bytes: self.decoded_bytes, ..reply }
     }
 }
 
