@@ -32,7 +32,7 @@ const CURSOR_CHARS: usize = 40;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 // Whole groups of three bytes leave no unused bits, so that every cursor has one spelling only.
-const { assert!(CURSOR_BYTES % 3 == 0 && CURSOR_BYTES / 3 * 4 == CURSOR_CHARS) };
+const _: () = assert!(CURSOR_BYTES.is_multiple_of(3) && CURSOR_BYTES / 3 * 4 == CURSOR_CHARS);
 
 /// Why a cursor is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -281,7 +281,14 @@ mod tests {
                 assert_eq!(decode_cursor(&changed, &query), Err(CursorError::Malformed));
             }
         }
-        for text in ["", "A", &cursor[1..], &alloc::format!("{cursor}="), &alloc::format!("{cursor}AAAA"), "éééééééééééééééééééé"] {
+        for text in [
+            "",
+            "A",
+            &cursor[1..],
+            &alloc::format!("{cursor}="),
+            &alloc::format!("{cursor}AAAA"),
+            "éééééééééééééééééééé",
+        ] {
             assert_eq!(decode_cursor(text, &query), Err(CursorError::Malformed), "{text}");
         }
     }
