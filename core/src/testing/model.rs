@@ -176,7 +176,7 @@ fn matches(query: &Query, event: &StoredEvent) -> bool {
 }
 
 fn with_id<'e>(events: &'e [StoredEvent], id: &str) -> Option<&'e StoredEvent> {
-    events.iter().find(|event| event.id.text() == id)
+    events.iter().find(|event| event.id.is(id))
 }
 
 fn count(events: &[StoredEvent]) -> u64 {

@@ -39,6 +39,16 @@ impl StoredId {
             Self::Generated(uuid) => uuid.to_string(),
         }
     }
+
+    /// Whether callers see this text. Texts are not made where they cannot be equal, since the model asks this of every event
+    /// for every id.
+    #[must_use]
+    pub fn is(&self, id: &str) -> bool {
+        match self {
+            Self::Given(text) => text == id,
+            Self::Generated(_) => id.len() == 36 && self.text() == id,
+        }
+    }
 }
 
 impl From<Event<'_>> for StoredEvent {
