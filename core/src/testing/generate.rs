@@ -114,18 +114,18 @@ pub fn timestamp(source: &mut Source<'_>) -> Timestamp {
 #[must_use]
 pub fn query(source: &mut Source<'_>) -> Query {
     Query {
-        types: source.one_in(2).then(|| (0..source.below(4)).map(|_| queried_type(source)).collect()),
-        start: source.one_in(3).then(|| timestamp(source)),
-        end: source.one_in(3).then(|| timestamp(source)),
-        payload: match source.below(4) {
-            0 | 1 => Vec::new(),
-            2 => Vec::from([payload_filter(source)]),
+        types: source.one_in(3).then(|| (0..source.below(5)).map(|_| queried_type(source)).collect()),
+        start: source.one_in(4).then(|| timestamp(source)),
+        end: source.one_in(4).then(|| timestamp(source)),
+        payload: match source.below(8) {
+            0..=4 => Vec::new(),
+            5 | 6 => Vec::from([payload_filter(source)]),
             _ => Vec::from([payload_filter(source), payload_filter(source)]),
         },
-        after_seq: source.one_in(5).then(|| seq(source)),
+        after_seq: source.one_in(6).then(|| seq(source)),
         order: source.pick(&[Order::Ascending, Order::Descending]),
         limit: source.one_in(2).then(|| limit(source)),
-        from: source.one_in(4).then(|| Position { timestamp: timestamp(source), seq: seq(source) }),
+        from: source.one_in(6).then(|| Position { timestamp: timestamp(source), seq: seq(source) }),
     }
 }
 

@@ -13,13 +13,14 @@ use crate::repository::{
     Stats,
 };
 
-/// A repository in the most obvious way: all events in a vector, looked at one by one, copied for every snapshot.
+/// A repository in the most obvious way: all events in a vector, looked at one by one, copied before a change where a snapshot
+/// shares it.
 ///
 /// It has no storage, no index and no failure, so that little can be wrong with it; it is what the other repositories are
 /// measured against. Its generated ids are valid but not random, and depend on nothing but `now` and the sequence number.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
-    events: Vec<StoredEvent>,
+    events: Arc<Vec<StoredEvent>>,
 }
 
 impl Model {
@@ -59,7 +60,7 @@ impl Model {
 
     fn store(&mut self, now: Timestamp, new: NewEvent<'_>) -> &StoredEvent {
         let seq = self.next_seq();
-        self.events.push_mut(StoredEvent {
+        Arc::make_mut(&mut self.events).push_mut(StoredEvent {
             id: match new.id {
                 Some(id) => StoredId::Given(id.as_str().to_string()),
                 None => StoredId::Generated(uuid(now, seq)),
@@ -86,13 +87,13 @@ impl Repository for Model {
     }
 
     fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::new(ModelSnapshot { events: self.events.clone() })
+        Arc::new(ModelSnapshot { events: Arc::clone(&self.events) })
     }
 }
 
-/// A copy of everything.
+/// Everything as it was.
 struct ModelSnapshot {
-    events: Vec<StoredEvent>,
+    events: Arc<Vec<StoredEvent>>,
 }
 
 impl Snapshot for ModelSnapshot {

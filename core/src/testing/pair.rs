@@ -97,7 +97,8 @@ impl<R: Repository> Pair<R> {
             }
             Step::Ask { query, pace } => {
                 let now = self.keep();
-                check_query(&now.subject, &now.model, query, *pace)
+                check_query(&now.subject, &now.model, query, *pace)?;
+                Ok(())
             }
             Step::Begin { query, pace, calls, dropped } => self.begin(query, *pace, *calls, *dropped),
             Step::Walk { query, batches } => self.walk(query, batches),
@@ -198,8 +199,7 @@ impl<R: Repository> Pair<R> {
         let mut query = query.clone();
         loop {
             let now = self.keep();
-            check_query(&now.subject, &now.model, &query, Pace::UNBROKEN)?;
-            let page = collect(&now.subject, &query, Pace::UNBROKEN).map_err(|error| broken("a page", &error))?;
+            let page = check_query(&now.subject, &now.model, &query, Pace::UNBROKEN)?;
             for event in &page.events {
                 require(
                     &format!("event {} is new to the walk of {query:?}", event.seq),

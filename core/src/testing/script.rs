@@ -101,12 +101,12 @@ fn elapsed(source: &mut Source<'_>) -> i64 {
 fn group(source: &mut Source<'_>) -> Vec<Vec<Planned>> {
     match source.below(8) {
         // Volume costs the source no more than a seed.
-        7 => {
+        6 | 7 => {
             let count = source.below(200);
             let mut seeded = Source::seeded(source.below(1 << 16));
             Vec::from([(0..count).map(|_| plan(&mut seeded)).collect()])
         }
-        6 => Vec::new(),
+        5 => Vec::new(),
         _ => (0..=source.below(3)).map(|_| planned(source)).collect(),
     }
 }
