@@ -2,6 +2,8 @@ use core::fmt;
 
 use thiserror::Error;
 
+use super::CLIENT_ID_BYTES_MAX;
+
 /// An id that the caller chose: its idempotency key. 1 to [`CLIENT_ID_BYTES_MAX`](super::CLIENT_ID_BYTES_MAX) bytes of UTF-8
 /// without control characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +35,11 @@ pub enum ClientIdError {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 16]);
 
+/// Why a text is no [`Uuid`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not a UUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12")]
+pub struct UuidError;
+
 /// The id of a stored event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventId<'a> {
@@ -42,21 +49,167 @@ pub enum EventId<'a> {
     Generated(Uuid),
 }
 
+impl<'a> ClientId<'a> {
+    /// The id of this text. Control characters are those of [`char::is_control`]: U+0000 to U+001F and U+007F to U+009F.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientIdError`] says which rule the text breaks.
+    pub fn parse(text: &'a str) -> Result<Self, ClientIdError> {
+        if text.is_empty() {
+            return Err(ClientIdError::Empty);
+        }
+        if text.len() > CLIENT_ID_BYTES_MAX {
+            return Err(ClientIdError::TooLong { bytes: text.len() });
+        }
+        match super::find_control(text) {
+            Some((at, character)) => Err(ClientIdError::Control { character, at }),
+            None => Ok(Self::from_validated(text)),
+        }
+    }
+
+    /// The id of a text that was parsed before it was stored.
+    pub(crate) const fn from_validated(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    /// The id.
+    #[must_use]
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+impl fmt::Display for ClientId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Uuid {
+    /// Length of the text form, in bytes.
+    pub const TEXT_BYTES: usize = 36;
+
+    /// Reads the text form of RFC 9562, section 4, in which digits of either case are allowed. Nothing else is: no braces, no
+    /// `urn:uuid:`, no missing hyphens.
+    ///
+    /// # Errors
+    ///
+    /// [`UuidError`] where `text` has another form.
+    pub fn parse(text: &str) -> Result<Self, UuidError> {
+        let mut bytes = [0; 16];
+        let mut rest = text.as_bytes();
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            if is_group_start(index) {
+                rest = rest.strip_prefix(b"-").ok_or(UuidError)?;
+            }
+            let (&[high, low], tail) = rest.split_first_chunk().ok_or(UuidError)?;
+            *byte = hex_value(high).ok_or(UuidError)? << 4 | hex_value(low).ok_or(UuidError)?;
+            rest = tail;
+        }
+        if rest.is_empty() { Ok(Self(bytes)) } else { Err(UuidError) }
+    }
+
+    /// The text form in lower case: ASCII.
+    #[must_use]
+    pub fn to_text(self) -> [u8; Self::TEXT_BYTES] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or_default();
+        let mut text = [b'-'; Self::TEXT_BYTES];
+        let mut places = text.iter_mut();
+        for (index, byte) in self.0.iter().enumerate() {
+            if is_group_start(index) {
+                places.next();
+            }
+            for nibble in [byte >> 4, *byte] {
+                if let Some(place) = places.next() {
+                    *place = digit(nibble);
+                }
+            }
+        }
+        text
+    }
+}
+
 impl fmt::Display for Uuid {
     /// The usual form: 32 lower-case hexadecimal digits in groups of 8, 4, 4, 4 and 12.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        f.write_str(core::str::from_utf8(&self.to_text()).map_err(|_| fmt::Error)?)
     }
 }
 
 impl fmt::Debug for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for EventId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(id) => id.fmt(f),
+            Self::Generated(uuid) => uuid.fmt(f),
+        }
+    }
+}
+
+/// Whether a hyphen stands before the byte of this index.
+const fn is_group_start(index: usize) -> bool {
+    matches!(index, 4 | 6 | 8 | 10)
+}
+
+const fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn ids_have_their_own_limits() {
+        assert_eq!(ClientId::parse(""), Err(ClientIdError::Empty));
+        assert!(ClientId::parse(&"x".repeat(128)).is_ok());
+        assert_eq!(ClientId::parse(&"x".repeat(129)), Err(ClientIdError::TooLong { bytes: 129 }));
+        assert_eq!(ClientId::parse("a\u{9f}"), Err(ClientIdError::Control { character: '\u{9f}', at: 1 }));
+        assert_eq!(ClientId::parse("order/17 ✓").unwrap().as_str(), "order/17 ✓");
+    }
+
+    #[test]
+    fn a_uuid_survives_its_text() {
+        let text = "0192f0c1-7e3a-7abc-8def-0123456789ab";
+        let uuid = Uuid::parse(text).unwrap();
+        assert_eq!(uuid.0[0], 0x01);
+        assert_eq!(uuid.0[15], 0xab);
+        assert_eq!(uuid.to_string(), text);
+        assert_eq!(Uuid::parse(&text.to_uppercase()), Ok(uuid));
+        assert_eq!(EventId::Generated(uuid).to_string(), text);
+        assert_eq!(EventId::Given(ClientId::parse("mine").unwrap()).to_string(), "mine");
+    }
+
+    #[test]
+    fn other_forms_of_a_uuid_are_refused() {
+        for text in [
+            "",
+            "0192f0c17e3a7abc8def0123456789ab",
+            "0192f0c1-7e3a-7abc-8def-0123456789a",
+            "0192f0c1-7e3a-7abc-8def-0123456789ab0",
+            "0192f0c17-e3a-7abc-8def-0123456789ab",
+            "{0192f0c1-7e3a-7abc-8def-0123456789ab}",
+            "0192f0c1-7e3a-7abc-8def-0123456789ag",
+            "+192f0c1-7e3a-7abc-8def-0123456789ab",
+            "0192f0c1-7e3a-7abc-8def-0123456789é",
+        ] {
+            assert_eq!(Uuid::parse(text), Err(UuidError), "{text}");
+        }
     }
 }

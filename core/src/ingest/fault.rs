@@ -37,3 +37,51 @@ pub enum FaultCode {
     /// A payload above the limit.
     PayloadTooLarge,
 }
+
+impl FaultCode {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::InvalidJson,
+        Self::NotAnObject,
+        Self::MissingField,
+        Self::UnknownField,
+        Self::DuplicateField,
+        Self::WrongType,
+        Self::InvalidEventType,
+        Self::InvalidTimestamp,
+        Self::InvalidId,
+        Self::PayloadTooLarge,
+    ];
+
+    /// The name on the wire and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::NotAnObject => "not_an_object",
+            Self::MissingField => "missing_field",
+            Self::UnknownField => "unknown_field",
+            Self::DuplicateField => "duplicate_field",
+            Self::WrongType => "wrong_type",
+            Self::InvalidEventType => "invalid_event_type",
+            Self::InvalidTimestamp => "invalid_timestamp",
+            Self::InvalidId => "invalid_id",
+            Self::PayloadTooLarge => "payload_too_large",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FaultCode;
+
+    #[test]
+    fn every_code_is_listed_once_and_named_after_itself() {
+        for (index, code) in FaultCode::ALL.iter().enumerate() {
+            assert_eq!(*code as usize, index);
+            let words = code.as_str().split('_').map(str::len).sum::<usize>();
+            assert_eq!(std::format!("{code:?}").to_lowercase().len(), words);
+            assert_eq!(std::format!("{code:?}").to_lowercase(), code.as_str().replace('_', ""));
+        }
+    }
+}

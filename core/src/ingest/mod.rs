@@ -1,15 +1,19 @@
 //! Request bytes become a [`Batch`], or a list of faults that name the place and the reason. Pure functions.
 
+mod body;
 mod fault;
+mod pointer;
+mod record;
 
 pub use fault::{Fault, FaultCode};
+pub use pointer::{Pointer, PointerError};
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use thiserror::Error;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchFull};
 
 /// Most faults that are listed for one body.
 pub const FAULTS_LISTED_MAX: usize = 100;
@@ -39,9 +43,11 @@ pub enum Framing {
 /// What an event looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// `{"event_type", "timestamp", "payload", "id"?}`.
+    /// `{"event_type", "timestamp", "payload", "id"?}`. Other members and members given twice are faults.
     Native,
-    /// Somebody else's record: as a whole it is the payload, and pointers say where the rest is.
+    /// Somebody else's record, an object: as a whole it is the payload, and pointers say where the rest is. A type or id may be a
+    /// string or a number, of which the token is taken; a pointer that leads to nothing, or to one of two members with the same
+    /// name, is a fault.
     Foreign(Mapping),
 }
 
@@ -63,21 +69,6 @@ pub enum TypeSource {
     Literal(Box<str>),
     /// Found in the record.
     Pointer(Pointer),
-}
-
-/// A JSON pointer (RFC 6901), unescaped into its reference tokens. Empty for the whole document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pointer(Box<[Box<str>]>);
-
-/// Why a text is no [`Pointer`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum PointerError {
-    /// Not empty and not beginning with a slash.
-    #[error("a JSON pointer begins with '/'")]
-    NoSlash,
-    /// A tilde that is not `~0` or `~1`.
-    #[error("'~' stands for nothing but in ~0 and ~1")]
-    Tilde,
 }
 
 /// What one fault means for the rest of a body.
@@ -124,14 +115,20 @@ pub enum IngestError {
         /// How many faults there are.
         count: usize,
     },
+    /// More than one batch can hold, which takes a body of some gigabytes.
+    #[error(transparent)]
+    TooLarge(#[from] BatchFull),
 }
 
 /// Reads a body.
+///
+/// Events are numbered from 0 in their order, the faulty ones included and blank lines not. Under [`Framing::Lines`] and
+/// [`Handling::Lenient`] a line that is not JSON is one fault among others; everywhere else it refuses the body. A body without any
+/// event is an empty batch if its framing has a form for that: an empty array, or no lines.
 ///
 /// # Errors
 ///
 /// [`IngestError`]; nothing of the body is to be stored.
 pub fn parse(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
-    let _ = (body, manner);
-    todo!()
+    body::parse(body, manner)
 }

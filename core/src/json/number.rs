@@ -1,0 +1,239 @@
+use core::cmp::Ordering;
+
+use super::Scanner;
+
+/// Exponents are kept within this distance of zero: 10 to this power is beyond what any program means, and sums of two do not overflow.
+const SCALE_MAX: i64 = i64::MAX / 4;
+
+/// The exact value of a number token, borrowed from it, however long it is. Ordered by value: `1`, `1.0` and `10e-1` are equal, and so
+/// are `0` and `-0`.
+///
+/// Numbers whose exponent has nineteen digits and more are all taken to have the same, largest exponent.
+#[derive(Clone, Copy, Debug)]
+pub struct Decimal<'a> {
+    negative: bool,
+    /// Without zeros at either end; a point may be among them. Empty for zero.
+    digits: &'a str,
+    /// The value is 0.digits times ten to this power; 0 for zero.
+    scale: i64,
+}
+
+impl<'a> Decimal<'a> {
+    /// The value of a token of the grammar of RFC 8259, section 6; `None` for anything else.
+    #[must_use]
+    pub fn parse(token: &'a str) -> Option<Self> {
+        Scanner::is_number(token).then(|| Self::from_token(token))
+    }
+
+    pub(crate) const fn from_parts(negative: bool, digits: &'a str, scale: i64) -> Self {
+        Self { negative, digits, scale }
+    }
+
+    /// Reads a token that is known to be a number.
+    pub(crate) fn from_token(token: &'a str) -> Self {
+        let (negative, unsigned) = match token.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, token),
+        };
+        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, read_exponent(exponent)),
+            None => (unsigned, 0),
+        };
+        let is_filler = |character| matches!(character, '0' | '.');
+        let digits = mantissa.trim_start_matches(is_filler);
+        if digits.is_empty() {
+            return Self { negative: false, digits: "", scale: 0 };
+        }
+        let point = mantissa.find('.').unwrap_or(mantissa.len());
+        let first = mantissa.len() - digits.len();
+        // Digits before the point, or minus the zeros that follow it.
+        let places = if first < point { to_i64(point - first) } else { -to_i64(first - point - 1) };
+        let digits =
+            if point < mantissa.len() || digits.ends_with('0') { digits.trim_end_matches(is_filler) } else { digits };
+        let scale = exponent.saturating_add(places).clamp(-SCALE_MAX, SCALE_MAX);
+        Self { negative, digits, scale }
+    }
+
+    /// Whether the value is below zero.
+    #[must_use]
+    pub const fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    /// The digits that count, from the first to the last that is not zero; a decimal point may be among them. Empty for zero.
+    #[must_use]
+    pub const fn digits(&self) -> &'a str {
+        self.digits
+    }
+
+    /// The power of ten just above the absolute value: 0.1 <= |value| / 10^scale < 1. 0 for zero.
+    #[must_use]
+    pub const fn scale(&self) -> i64 {
+        self.scale
+    }
+
+    /// The value with another scale, if that is an integer of at most 20 digits.
+    pub(crate) fn to_integer(self, scale: i64) -> Option<i128> {
+        let places = usize::try_from(scale.clamp(0, 21)).ok().filter(|&places| places <= 20)?;
+        let mut digits = self.digits.bytes().filter(u8::is_ascii_digit);
+        let mut value = 0_i128;
+        for _ in 0..places {
+            value = value * 10 + digits.next().map_or(0, |digit| i128::from(digit - b'0'));
+        }
+        if digits.next().is_some() {
+            return None;
+        }
+        Some(if self.negative { -value } else { value })
+    }
+
+    /// Orders the absolute values.
+    fn cmp_magnitude(&self, other: &Self) -> Ordering {
+        if self.digits.is_empty() || other.digits.is_empty() {
+            return self.digits.len().cmp(&other.digits.len());
+        }
+        let digits = |number: &Self| number.digits.bytes().filter(u8::is_ascii_digit);
+        self.scale.cmp(&other.scale).then_with(|| digits(self).cmp(digits(other)))
+    }
+}
+
+impl Ord for Decimal<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.negative, other.negative) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, false) => self.cmp_magnitude(other),
+            (true, true) => other.cmp_magnitude(self),
+        }
+    }
+}
+
+impl PartialOrd for Decimal<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Decimal<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Decimal<'_> {}
+
+/// The exponent's value, kept within `SCALE_MAX`.
+fn read_exponent(text: &str) -> i64 {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let mut value = 0_i64;
+    for digit in digits.bytes() {
+        value = (value * 10 + i64::from(digit.wrapping_sub(b'0'))).min(SCALE_MAX / 10);
+    }
+    // What reached the cap goes to the very end, so that places cannot bring it back.
+    let value = if value == SCALE_MAX / 10 { i64::MAX } else { value };
+    if negative { -value } else { value }
+}
+
+fn to_i64(len: usize) -> i64 {
+    i64::try_from(len).unwrap_or(SCALE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::format;
+
+    use super::*;
+
+    #[test]
+    fn equal_values_are_equal_however_they_are_written() {
+        for group in [
+            &["1", "1.0", "10e-1", "0.1e1", "1E0", "1e+0", "100.00e-2", "0.00001e5"][..],
+            &["0", "-0", "0.000", "0e99", "-0.0E-5"],
+            &["123.456", "1234560e-4", "0.123456e3"],
+            &["1e400", "10e399", "0.1e401"],
+            &["-1200", "-1.2e3", "-12e2"],
+            &[
+                "123456789012345678901234567890",
+                "1.2345678901234567890123456789e29",
+                "123456789012345678901234567890.0",
+            ],
+        ] {
+            for left in group {
+                for right in group {
+                    assert_eq!(Decimal::parse(left).unwrap(), Decimal::parse(right).unwrap(), "{left} {right}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_in_order() {
+        let ascending = [
+            "-1e99999999999999999999999",
+            "-1e400",
+            "-100.5",
+            "-100",
+            "-2",
+            "-1.5",
+            "-1e-400",
+            "0",
+            "1e-99999999999999999999999",
+            "1e-400",
+            "0.001",
+            "0.0010001",
+            "0.5",
+            "1",
+            "1.0000000000000000000000000000001",
+            "1.5",
+            "2",
+            "10",
+            "99.9",
+            "100",
+            "9007199254740992",
+            "9007199254740993",
+            "1e400",
+            "1.1e400",
+            "1e401",
+            "1e99999999999999999999999",
+        ];
+        for (index, left) in ascending.iter().enumerate() {
+            for (other, right) in ascending.iter().enumerate() {
+                assert_eq!(
+                    Decimal::parse(left).unwrap().cmp(&Decimal::parse(right).unwrap()),
+                    index.cmp(&other),
+                    "{left} {right}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn exponents_of_thousands_of_digits_are_bounded() {
+        let huge = format!("1e{}", "9".repeat(5_000));
+        let tiny = format!("1e-{}", "9".repeat(5_000));
+        assert!(Decimal::parse(&huge).unwrap() > Decimal::parse("1e1000000").unwrap());
+        assert!(Decimal::parse(&tiny).unwrap() < Decimal::parse("1e-1000000").unwrap());
+        assert!(Decimal::parse(&tiny).unwrap() > Decimal::parse("0").unwrap());
+    }
+
+    #[test]
+    fn what_is_no_number_has_no_value() {
+        for token in ["", "-", "+1", "01", ".5", "5.", "1e", "1e+", " 1", "1 ", "0x1", "Infinity", "1,5"] {
+            assert!(Decimal::parse(token).is_none(), "{token}");
+        }
+    }
+
+    #[test]
+    fn integers_are_exact() {
+        let number = Decimal::parse("-12.34").unwrap();
+        assert_eq!(number.to_integer(4), Some(-1234));
+        assert_eq!(number.to_integer(6), Some(-123_400));
+        assert_eq!(number.to_integer(3), None);
+        assert_eq!(number.to_integer(21), None);
+        assert_eq!(Decimal::parse("0").unwrap().to_integer(9), Some(0));
+    }
+}

@@ -1,0 +1,486 @@
+use thiserror::Error;
+
+use super::bits::BitStack;
+use super::string::RawString;
+
+/// Reads a JSON text from its beginning to its end, once, and checks it against RFC 8259 to the letter.
+///
+/// The caller says what it expects next; each call skips the white space before it.
+#[derive(Clone, Debug)]
+pub struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    first_white: Option<usize>,
+}
+
+/// Where a text departs from the grammar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{reason} at byte {offset}")]
+pub struct SyntaxError {
+    /// What was found or missing.
+    pub reason: &'static str,
+    /// Offset in bytes.
+    pub offset: usize,
+}
+
+/// A valid value, as it stands in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span<'a> {
+    /// From its first byte to its last.
+    pub raw: &'a str,
+    /// Whether there is insignificant white space in it.
+    pub spaced: bool,
+}
+
+const OBJECT: bool = true;
+const ARRAY: bool = false;
+
+impl<'a> Scanner<'a> {
+    /// At the beginning of `text`.
+    #[must_use]
+    pub const fn new(text: &'a str) -> Self {
+        Self { text, at: 0, first_white: None }
+    }
+
+    /// How many bytes have been read.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Where the first insignificant white space was, if any was met.
+    #[must_use]
+    pub const fn first_white(&self) -> Option<usize> {
+        self.first_white
+    }
+
+    /// The first byte of what comes next, without reading it.
+    pub fn peek(&mut self) -> Option<u8> {
+        self.white();
+        self.byte()
+    }
+
+    /// Reads to the end of the text.
+    ///
+    /// # Errors
+    ///
+    /// [`SyntaxError`] where anything but white space is left.
+    pub fn end(&mut self) -> Result<(), SyntaxError> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.error("expected the end")),
+        }
+    }
+
+    /// Reads one value, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// [`SyntaxError`]; the scanner is of no further use.
+    pub fn value(&mut self) -> Result<Span<'a>, SyntaxError> {
+        self.span(Self::skip_value)
+    }
+
+    /// Reads what `read` reads, and gives it as one span.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
+    pub fn span(&mut self, read: impl FnOnce(&mut Self) -> Result<(), SyntaxError>) -> Result<Span<'a>, SyntaxError> {
+        self.white();
+        let start = self.at;
+        let outer = self.first_white.take();
+        read(self)?;
+        let spaced = self.first_white.is_some();
+        self.first_white = outer.or(self.first_white);
+        Ok(Span { raw: self.slice(start, self.at), spaced })
+    }
+
+    /// Reads an object. For each member, `member` gets the name and has to read exactly one value.
+    ///
+    /// # Errors
+    ///
+    /// [`SyntaxError`], also where the next value is no object; the scanner is of no further use.
+    pub fn object(
+        &mut self,
+        mut member: impl FnMut(RawString<'a>, &mut Self) -> Result<(), SyntaxError>,
+    ) -> Result<(), SyntaxError> {
+        if self.peek() != Some(b'{') {
+            return Err(self.error("expected '{'"));
+        }
+        self.at += 1;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let name = self.name()?;
+            member(name, self)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.error("expected ',' or '}'")),
+            }
+        }
+    }
+
+    /// Reads an array. `element` is called before each element and has to read exactly one value.
+    ///
+    /// # Errors
+    ///
+    /// [`SyntaxError`], also where the next value is no array; the scanner is of no further use.
+    pub fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<(), SyntaxError>) -> Result<(), SyntaxError> {
+        if self.peek() != Some(b'[') {
+            return Err(self.error("expected '['"));
+        }
+        self.at += 1;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            element(self)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.error("expected ',' or ']'")),
+            }
+        }
+    }
+
+    /// Whether `text` as a whole is a number token.
+    pub(super) fn is_number(text: &str) -> bool {
+        let mut scanner = Scanner::new(text);
+        scanner.number().is_ok() && scanner.at == text.len()
+    }
+
+    fn skip_value(&mut self) -> Result<(), SyntaxError> {
+        let mut open = BitStack::default();
+        loop {
+            match self.peek() {
+                Some(b'{') => {
+                    self.at += 1;
+                    if self.peek() == Some(b'}') {
+                        self.at += 1;
+                    } else {
+                        open.push(OBJECT);
+                        self.name()?;
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    self.at += 1;
+                    if self.peek() == Some(b']') {
+                        self.at += 1;
+                    } else {
+                        open.push(ARRAY);
+                        continue;
+                    }
+                }
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b't') => self.literal("true")?,
+                Some(b'f') => self.literal("false")?,
+                Some(b'n') => self.literal("null")?,
+                Some(0xef) if self.rest().starts_with(b"\xef\xbb\xbf") => {
+                    return Err(self.error("a byte order mark, which JSON does not allow,"));
+                }
+                Some(_) => return Err(self.error("expected a value")),
+                None => return Err(self.error("expected a value, found the end")),
+            }
+            // A value is complete, and perhaps the containers around it.
+            loop {
+                let Some(kind) = open.last() else { return Ok(()) };
+                match (kind, self.peek()) {
+                    (OBJECT, Some(b',')) => {
+                        self.at += 1;
+                        self.name()?;
+                        break;
+                    }
+                    (ARRAY, Some(b',')) => {
+                        self.at += 1;
+                        break;
+                    }
+                    (OBJECT, Some(b'}')) | (ARRAY, Some(b']')) => {
+                        self.at += 1;
+                        open.pop();
+                    }
+                    (OBJECT, _) => return Err(self.error("expected ',' or '}'")),
+                    (ARRAY, _) => return Err(self.error("expected ',' or ']'")),
+                }
+            }
+        }
+    }
+
+    /// Reads a member's name and the colon.
+    fn name(&mut self) -> Result<RawString<'a>, SyntaxError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.error("expected a member name"));
+        }
+        let name = self.string()?;
+        if self.peek() != Some(b':') {
+            return Err(self.error("expected ':'"));
+        }
+        self.at += 1;
+        Ok(name)
+    }
+
+    /// Reads a string from its opening quote.
+    fn string(&mut self) -> Result<RawString<'a>, SyntaxError> {
+        self.at += 1;
+        let start = self.at;
+        loop {
+            self.at += ordinary_len(self.rest());
+            match self.byte() {
+                Some(b'"') => {
+                    let string = RawString::from_validated(self.slice(start, self.at));
+                    self.at += 1;
+                    return Ok(string);
+                }
+                Some(b'\\') => self.escape()?,
+                Some(_) => return Err(self.error("control character in a string")),
+                None => return Err(self.error("a string without its closing quote")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), SyntaxError> {
+        self.at += 1;
+        match self.byte() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+            Some(b'u') => {
+                self.at += 1;
+                for _ in 0..4 {
+                    if !self.byte().is_some_and(|digit| digit.is_ascii_hexdigit()) {
+                        return Err(self.error("expected four hexadecimal digits"));
+                    }
+                    self.at += 1;
+                }
+            }
+            _ => return Err(self.error("an escape that JSON does not have")),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), SyntaxError> {
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.byte() == Some(b'0') {
+            self.at += 1;
+            if self.byte().is_some_and(|digit| digit.is_ascii_digit()) {
+                return Err(self.error("a number with a leading zero"));
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.byte(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.byte(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), SyntaxError> {
+        let start = self.at;
+        while self.byte().is_some_and(|digit| digit.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.error("expected a digit")) } else { Ok(()) }
+    }
+
+    fn literal(&mut self, word: &'static str) -> Result<(), SyntaxError> {
+        if !self.rest().starts_with(word.as_bytes()) {
+            return Err(self.error("expected a value"));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn white(&mut self) {
+        if let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
+            self.first_white = self.first_white.or(Some(self.at));
+            while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
+                self.at += 1;
+            }
+        }
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    fn slice(&self, start: usize, end: usize) -> &'a str {
+        self.text.get(start..end).expect("tokens begin and end with ASCII, so both are boundaries of characters")
+    }
+
+    fn error(&self, reason: &'static str) -> SyntaxError {
+        SyntaxError { reason, offset: self.at }
+    }
+}
+
+/// How many bytes at the beginning may stand in a string as they are: not a quote, a backslash or a control character.
+///
+/// Eight at a time, by the trick that `(word - LOW) & !word & HIGH` marks zero bytes; a mark may be wrong only above a right one, so
+/// the lowest is always right (Henry S. Warren, "Hacker's Delight", section 6-1).
+fn ordinary_len(bytes: &[u8]) -> usize {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut rest = bytes;
+    while let Some((chunk, tail)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = word ^ (LOW * 0x22);
+        let backslash = word ^ (LOW * 0x5c);
+        let marks = (word.wrapping_sub(LOW * 0x20) & !word)
+            | (quote.wrapping_sub(LOW) & !quote)
+            | (backslash.wrapping_sub(LOW) & !backslash);
+        let marks = marks & HIGH;
+        if marks != 0 {
+            return bytes.len() - rest.len() + marks.trailing_zeros() as usize / 8;
+        }
+        rest = tail;
+    }
+    let plain = rest.iter().take_while(|&&byte| byte >= 0x20 && byte != b'"' && byte != b'\\').count();
+    bytes.len() - rest.len() + plain
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::String;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn whole(text: &str) -> Result<Span<'_>, SyntaxError> {
+        let mut scanner = Scanner::new(text);
+        let span = scanner.value()?;
+        scanner.end()?;
+        Ok(span)
+    }
+
+    #[test]
+    fn every_form_of_value_passes() {
+        for text in [
+            "null",
+            "true",
+            "false",
+            "0",
+            "-0",
+            "-1.5e+10",
+            "1E5",
+            "0.0",
+            "\"\"",
+            "[]",
+            "{}",
+            "[[],{}]",
+            r#"{"a":{"b":[1,2]},"a":null}"#,
+            r#""\u0000\ud800 \" 0123456789 \\""#,
+            "\"\u{7f}\u{fffe}\"",
+        ] {
+            assert_eq!(whole(text), Ok(Span { raw: text, spaced: false }));
+        }
+    }
+
+    #[test]
+    fn white_space_is_told() {
+        assert_eq!(whole(" [1] \r\n\t"), Ok(Span { raw: "[1]", spaced: false }));
+        for text in ["[ ]", "{ }", "[1 ]", "[1, 2]", r#"{"a" :1}"#, r#"{"a": 1}"#, r#"{"a":1 }"#, "{\n\"a\":1}"] {
+            assert_eq!(whole(text), Ok(Span { raw: text, spaced: true }));
+        }
+        let mut scanner = Scanner::new(" [1,[ ], [2]]");
+        let mut spaced = Vec::new();
+        let result = scanner.array(|scanner| scanner.value().map(|span| spaced.push(span.spaced)));
+        assert_eq!((result, spaced), (Ok(()), [false, true, false].to_vec()));
+        assert_eq!(scanner.first_white(), Some(0));
+    }
+
+    #[test]
+    fn errors_name_the_byte() {
+        for (text, offset) in [
+            ("", 0),
+            (" ", 1),
+            ("nul", 0),
+            ("tru e", 0),
+            ("[1,]", 3),
+            ("[,1]", 1),
+            ("[1 2]", 3),
+            ("{\"a\":1,}", 7),
+            ("{a:1}", 1),
+            ("{\"a\"1}", 4),
+            ("{\"a\":}", 5),
+            ("[1}", 2),
+            ("{\"a\":1]", 6),
+            ("01", 1),
+            ("-", 1),
+            ("-01", 2),
+            ("1.", 2),
+            ("1.e5", 2),
+            ("1e", 2),
+            ("1e+", 3),
+            ("+1", 0),
+            (".5", 0),
+            ("\"abc", 4),
+            ("\"a\nb\"", 2),
+            ("\"0123456789\u{1}\"", 11),
+            ("\"\\x\"", 2),
+            ("\"\\u12g4\"", 5),
+            ("1 2", 2),
+            ("[", 1),
+            ("{", 1),
+            ("[[1]", 4),
+            ("NaN", 0),
+            ("'a'", 0),
+            ("\u{a0}1", 0),
+            ("]", 0),
+            ("[1]]", 3),
+        ] {
+            assert_eq!(whole(text).map_err(|error| error.offset), Err(offset), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_called_by_its_name() {
+        let error = whole("\u{feff}{}").map_err(|error| (error.offset, error.reason.contains("byte order mark")));
+        assert_eq!(error, Err((0, true)));
+    }
+
+    #[test]
+    fn depth_is_no_matter() {
+        let deep: String = ["[", "{\"a\":"].iter().cycle().take(200_000).copied().collect();
+        assert!(whole(&deep).is_err());
+        let closed: String = deep + "1" + &"}]".repeat(100_000);
+        assert!(whole(&closed).is_ok());
+        assert_eq!(whole(&"[".repeat(100_000)).map_err(|error| error.offset), Err(100_000));
+    }
+
+    #[test]
+    fn every_byte_ends_a_plain_run_where_it_should() {
+        for place in 0..20 {
+            for byte in 0..=255_u8 {
+                let mut bytes = [b'x'; 20];
+                bytes[place] = byte;
+                let special = byte < 0x20 || byte == b'"' || byte == b'\\';
+                assert_eq!(ordinary_len(&bytes), if special { place } else { 20 }, "{byte} at {place}");
+            }
+        }
+    }
+}

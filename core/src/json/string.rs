@@ -1,0 +1,198 @@
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+
+use thiserror::Error;
+
+/// What stands between the quotes of a valid string token, escapes and all.
+#[derive(Clone, Copy, Debug)]
+pub struct RawString<'a>(&'a str);
+
+/// An escape for half of a surrogate pair without the other half: no UTF-8 can hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("holds a lone surrogate, which is no character")]
+pub struct LoneSurrogate;
+
+impl<'a> RawString<'a> {
+    /// `between_quotes` is known to be of the grammar.
+    pub(super) const fn from_validated(between_quotes: &'a str) -> Self {
+        Self(between_quotes)
+    }
+
+    /// The string, taken from the text if it has no escapes, made in `scratch` (whose content is lost) if it has.
+    ///
+    /// # Errors
+    ///
+    /// [`LoneSurrogate`] where the string is no Unicode text.
+    pub fn text<'s>(&self, scratch: &'s mut Vec<u8>) -> Result<&'s str, LoneSurrogate>
+    where
+        'a: 's,
+    {
+        if !self.has_escapes() {
+            return Ok(self.0);
+        }
+        scratch.clear();
+        unescape(self.0, scratch);
+        core::str::from_utf8(scratch).map_err(|_| LoneSurrogate)
+    }
+
+    /// The string's bytes: UTF-8, but a lone surrogate is three bytes as if it were a character, so that no text equals it.
+    #[must_use]
+    pub fn bytes(&self) -> Cow<'a, [u8]> {
+        if !self.has_escapes() {
+            return Cow::Borrowed(self.0.as_bytes());
+        }
+        let mut bytes = Vec::with_capacity(self.0.len());
+        unescape(self.0, &mut bytes);
+        Cow::Owned(bytes)
+    }
+
+    /// Whether the string is this text.
+    #[must_use]
+    pub fn equals(&self, text: &str) -> bool {
+        // An escape is longer than what it stands for.
+        match self.0.len().cmp(&text.len()) {
+            Ordering::Less => false,
+            Ordering::Equal => self.0 == text && !self.has_escapes(),
+            Ordering::Greater => self.has_escapes() && *self.bytes() == *text.as_bytes(),
+        }
+    }
+
+    fn has_escapes(&self) -> bool {
+        memchr::memchr(b'\\', self.0.as_bytes()).is_some()
+    }
+}
+
+/// Appends `text` as a JSON string, quotes included. Quotes, backslashes and control characters are escaped, nothing else.
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let hex = |nibble: u8| DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or_default();
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(plain) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        let (before, tail) = rest.split_at(plain);
+        out.extend_from_slice(before);
+        let Some((&byte, tail)) = tail.split_first() else { break };
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte)]),
+        }
+        rest = tail;
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+/// Appends a number in decimal.
+pub fn write_u64(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        start -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+}
+
+fn unescape(raw: &str, out: &mut Vec<u8>) {
+    let mut rest = raw;
+    while let Some((plain, tail)) = rest.split_once('\\') {
+        out.extend_from_slice(plain.as_bytes());
+        let mut characters = tail.chars();
+        let escape = characters.next();
+        rest = characters.as_str();
+        match escape {
+            Some('b') => out.push(8),
+            Some('f') => out.push(12),
+            Some('n') => out.push(b'\n'),
+            Some('r') => out.push(b'\r'),
+            Some('t') => out.push(b'\t'),
+            Some('u') => rest = unescape_unit(rest, out),
+            Some(other) => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => {}
+        }
+    }
+    out.extend_from_slice(rest.as_bytes());
+}
+
+/// Appends the character whose four digits `text` begins with, and that of a second escape if the two are a pair. Gives what follows.
+fn unescape_unit<'a>(text: &'a str, out: &mut Vec<u8>) -> &'a str {
+    let (unit, rest) = read_unit(text);
+    if (0xd800..0xdc00).contains(&unit)
+        && let Some(second) = rest.strip_prefix("\\u")
+        && let (low @ 0xdc00..0xe000, rest) = read_unit(second)
+        && let Some(character) = char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
+    {
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        return rest;
+    }
+    match char::from_u32(unit) {
+        Some(character) => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        None => {
+            let six_bits = |shift: u32| 0x80 | u8::try_from(unit >> shift & 0x3f).unwrap_or_default();
+            out.extend_from_slice(&[0xed, six_bits(6), six_bits(0)]);
+        }
+    }
+    rest
+}
+
+fn read_unit(text: &str) -> (u32, &str) {
+    let (digits, rest) = text.split_at_checked(4).unwrap_or((text, ""));
+    (u32::from_str_radix(digits, 16).unwrap_or_default(), rest)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::string::{String, ToString};
+
+    use super::*;
+
+    fn text(raw: &str) -> Result<String, LoneSurrogate> {
+        RawString::from_validated(raw).text(&mut Vec::new()).map(ToString::to_string)
+    }
+
+    #[test]
+    fn every_escape_means_its_character() {
+        for (raw, expected) in [
+            ("", ""),
+            ("plain ü", "plain ü"),
+            (r#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{c}\n\r\t"),
+            (r"\u0041\u00e9\u20AC", "Aé€"),
+            (r"\ud83d\ude00!", "😀!"),
+            (r"a\\u0041", "a\\u0041"),
+        ] {
+            assert_eq!(text(raw).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn lone_surrogates_are_no_text_but_have_bytes() {
+        for raw in [r"\ud800", r"\udc00", r"a\ud800b", r"\ud800\n", r"\ud800\u0041", r"\ude00\ud83d"] {
+            assert_eq!(text(raw), Err(LoneSurrogate), "{raw}");
+        }
+        assert_eq!(*RawString::from_validated(r"a\ud800b").bytes(), *b"a\xed\xa0\x80b");
+        assert_eq!(*RawString::from_validated(r"\udfff").bytes(), *b"\xed\xbf\xbf");
+        assert_eq!(*RawString::from_validated(r"\ud800\u0041").bytes(), *b"\xed\xa0\x80A");
+    }
+
+    #[test]
+    fn strings_and_numbers_are_written_as_json() {
+        let mut out = Vec::new();
+        write_string("a\"b\\c\n\u{1}\u{7f}ü", &mut out);
+        assert_eq!(out, "\"a\\\"b\\\\c\\n\\u0001\u{7f}ü\"".as_bytes());
+        for number in [0, 9, 10, 12_345, u64::MAX] {
+            out.clear();
+            write_u64(number, &mut out);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+}
