@@ -89,7 +89,9 @@ fn contains(text: &[u32], part: &[u32]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Source, generate};
     use super::*;
+    use crate::event::Payload;
     use crate::query::{Operand, PayloadPath};
 
     fn holds(payload: &str, path: &str, test: Test) -> bool {
@@ -190,5 +192,20 @@ mod tests {
         assert!(!contains(r#"{"a":"abc"}"#, "ac"));
         assert!(!contains(r#"{"a":null}"#, ""));
         assert!(!contains("{}", ""));
+    }
+
+    /// The one place where the two meet outside an engine, so that what one gets wrong is told as briefly as can be.
+    #[test]
+    fn the_matcher_of_the_core_says_the_same() {
+        let mut source = Source::seeded(4);
+        let mut held = 0;
+        for _ in 0..20_000 {
+            let (payload, filter) = (generate::payload(&mut source), generate::payload_filter(&mut source));
+            let expected = matches(&filter, &payload);
+            held += u32::from(expected);
+            let parsed = Payload::parse(&payload).expect("it was generated");
+            assert_eq!(filter.matches(parsed), expected, "{filter:?} of {payload}");
+        }
+        assert!((2_000..18_000).contains(&held), "{held} conditions held");
     }
 }

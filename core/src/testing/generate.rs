@@ -143,8 +143,9 @@ pub fn limit(source: &mut Source<'_>) -> NonZeroU32 {
 /// A condition on the payload, made of the names and values of [`payload`].
 #[must_use]
 pub fn payload_filter(source: &mut Source<'_>) -> PayloadFilter {
-    let names: Vec<&str> = (0..=source.pick(&[0, 0, 1, 2])).map(|_| source.pick(&json::NAMES)).collect();
-    let path = PayloadPath::parse(&names.join(".")).expect("no name is empty");
+    let escaped = |name: &str| name.replace('\\', "\\\\").replace('.', "\\.");
+    let names: Vec<String> = (0..=source.pick(&[0, 0, 1, 2])).map(|_| escaped(source.pick(&json::NAMES))).collect();
+    let path = PayloadPath::parse(&names.join(".")).expect("no name is empty, and dots and backslashes are escaped");
     let operand = Operand::new(&operand(source));
     let test = match source.below(12) {
         0..=2 => Test::Eq(operand),

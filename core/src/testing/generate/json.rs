@@ -3,8 +3,8 @@ use alloc::string::{String, ToString};
 
 use super::super::source::Source;
 
-/// Names of members as paths have them: none is empty and none has a dot.
-pub(super) const NAMES: [&str; 5] = ["a", "b", "ä", "日", "a b"];
+/// Names of members, as they are. None is empty, since a path cannot have such a name.
+pub(super) const NAMES: [&str; 6] = ["a", "b", "ä", "日", "a b", "a.b\\"];
 
 /// What strings say.
 pub(super) const TEXTS: [&str; 14] =
@@ -45,9 +45,9 @@ pub(super) fn number(source: &mut Source<'_>) -> String {
                 "-1e400",
                 "1e-400",
                 "0.1e-399",
-                "1e99999999999999999999",
-                "1e-99999999999999999999",
-                "0e99999999999999999999",
+                "1e99999999999999999",
+                "1e-99999999999999999",
+                "0e99999999999999999",
             ])
             .into(),
         _ => {
