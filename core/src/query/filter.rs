@@ -127,6 +127,11 @@ impl PayloadPath {
             }
         }
     }
+
+    /// The names, from the root downward; at least one, and none is empty.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|name| &**name)
+    }
 }
 
 impl fmt::Display for PayloadPath {

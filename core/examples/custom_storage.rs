@@ -1,0 +1,118 @@
+//! A medium of one's own under the engine: here one that keeps everything in memory and writes down what it is asked to do.
+//!
+//! ```sh
+//! cargo run -p argus-core --example custom_storage
+//! ```
+//!
+//! The engine decides what the bytes mean; a medium has only to keep the promises of
+//! [`Storage`](argus_core::storage::Storage): what is durable when a method returns, and what is left after an error.
+
+use std::error::Error;
+use std::ops::Range;
+
+use argus_core::batch::{BatchBuilder, NewEvent};
+use argus_core::engine::{Engine, Seed};
+use argus_core::event::{EventType, Payload, Timestamp};
+use argus_core::repository::{Housekeeping, Repository};
+use argus_core::storage::{MemoryStorage, Storage, StorageError};
+use bytes::Bytes;
+
+/// Passes everything on, and tells about it.
+#[derive(Clone, Debug, Default)]
+struct Talkative<S> {
+    inner: S,
+    appended_bytes: usize,
+    syncs: usize,
+}
+
+impl<S: Storage> Storage for Talkative<S> {
+    // Readers do not go through the writer: they have handles of their own, on any thread.
+    type Blobs = S::Blobs;
+
+    fn blobs(&self) -> Self::Blobs {
+        self.inner.blobs()
+    }
+
+    fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        println!("  append   {bytes} bytes to the log");
+        self.inner.append(parts)?;
+        self.appended_bytes += bytes;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        println!("  sync     the log, now durable up to byte {}", self.inner.log_range().end);
+        self.inner.sync()?;
+        self.syncs += 1;
+        Ok(())
+    }
+
+    fn log_range(&self) -> Range<u64> {
+        self.inner.log_range()
+    }
+
+    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        let bytes = self.inner.read_log(offset, len)?;
+        println!("  read_log {} bytes at {offset}", bytes.len());
+        Ok(bytes)
+    }
+
+    fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
+        println!("  truncate the log to {end}");
+        self.inner.truncate(end)
+    }
+
+    fn discard(&mut self, offset: u64) -> Result<(), StorageError> {
+        println!("  discard  the log before {offset}");
+        self.inner.discard(offset)
+    }
+
+    fn put(&mut self, name: &str, parts: &[Bytes]) -> Result<(), StorageError> {
+        println!("  put      {name:?}, {} bytes", parts.iter().map(Bytes::len).sum::<usize>());
+        self.inner.put(name, parts)
+    }
+
+    fn delete(&mut self, name: &str) -> Result<(), StorageError> {
+        println!("  delete   {name:?}");
+        self.inner.delete(name)
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("open an empty medium:");
+    let mut engine = Engine::open(Talkative::<MemoryStorage>::default(), Seed(0x5eed))?;
+
+    let mut clock = Timestamp::parse_rfc3339("2024-05-01T12:00:00Z")?;
+    for group in 1..=3 {
+        println!("commit group {group}, of two batches:");
+        engine.commit(clock, &[readings(clock, 3)?, readings(clock, 2)?])?;
+        clock = Timestamp::from_nanos(clock.as_nanos() + 1_000_000_000);
+    }
+
+    println!("tidy up:");
+    while engine.maintain(10)? == Housekeeping::Pending {}
+
+    println!("open what it has stored:");
+    let engine = Engine::open(engine.storage().clone(), Seed(0))?;
+
+    let Talkative { appended_bytes, syncs, .. } = engine.storage();
+    let events = engine.snapshot().stats().events;
+    println!("{events} events are there; it took {appended_bytes} bytes of log and {syncs} syncs");
+    Ok(())
+}
+
+/// A few events, made by hand instead of parsed from a request.
+fn readings(timestamp: Timestamp, count: u32) -> Result<argus_core::batch::Batch, Box<dyn Error>> {
+    let mut batch = BatchBuilder::new();
+    for number in 0..count {
+        let payload = format!(r#"{{"sensor":{number},"celsius":21.5}}"#);
+        batch.push(NewEvent {
+            event_type: EventType::parse("reading")?,
+            timestamp,
+            payload: Payload::parse(&payload)?,
+            id: None,
+        })?;
+    }
+    Ok(batch.finish())
+}

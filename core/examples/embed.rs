@@ -1,0 +1,108 @@
+//! The core inside another program, without HTTP: parse, commit, take a snapshot, ask.
+//!
+//! ```sh
+//! cargo run -p argus-core --example embed
+//! ```
+
+use std::error::Error;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use argus_core::engine::{Engine, Seed};
+use argus_core::event::{PAYLOAD_BYTES_DEFAULT, Timestamp};
+use argus_core::ingest::{self, Dialect, Framing, Handling, Manner, Parsed};
+use argus_core::query::{Operand, Order, PayloadFilter, PayloadPath, Query, Test};
+use argus_core::repository::{FindStep, Flow, Housekeeping, Repository, Snapshot};
+use argus_core::storage::MemoryStorage;
+
+/// What a program might have seen: one event a line. The second `order-7` is the same event sent again.
+const EVENTS: &str = r#"
+{"event_type":"page_view","timestamp":"2024-05-01T12:00:00Z","payload":{"page":"/","user":"ada"}}
+{"event_type":"page_view","timestamp":"2024-05-01T12:00:05.250Z","payload":{"page":"/shop","user":"ada"}}
+{"event_type":"purchase","timestamp":"2024-05-01T12:03:00Z","payload":{"user":"ada","total":19.90},"id":"order-7"}
+{"event_type":"page_view","timestamp":1714564920,"payload":{"page":"/","user":"bob"}}
+{"event_type":"purchase","timestamp":"2024-05-01T12:03:00Z","payload":{"user":"ada","total":19.90},"id":"order-7"}
+"#;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // The core has no randomness of its own: a program that is to keep its events takes these 128 bits from the system's generator.
+    let mut engine = Engine::open(MemoryStorage::default(), Seed(0x5eed))?;
+
+    // Bytes become a batch. Any thread may do this, and any number at once.
+    let manner = Manner {
+        framing: Framing::Lines,
+        dialect: Dialect::Native,
+        handling: Handling::Strict,
+        payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
+    };
+    let (Parsed::One(batch) | Parsed::Many { batch, .. }) = ingest::parse(EVENTS.as_bytes(), &manner)?;
+
+    // One writer commits. When this returns, the events are stored, and every later snapshot shows them.
+    for receipt in engine.commit(now()?, &[batch])? {
+        println!("stored {} events, and {} were there already", receipt.stored, receipt.duplicates.len());
+    }
+
+    // When there is time, the writer tidies up, a bounded amount a call.
+    while engine.maintain(1_000)? == Housekeeping::Pending {}
+
+    // Readers ask a snapshot. It never changes, and they may keep it while the writer goes on.
+    let snapshot = engine.snapshot();
+    println!("{} events in all", snapshot.stats().events);
+
+    println!("\nthe latest two page views:");
+    let latest = Query {
+        types: Some(vec!["page_view".into()]),
+        order: Order::Descending,
+        limit: NonZeroU32::new(2),
+        ..Query::default()
+    };
+    print_answer(&snapshot, &latest)?;
+
+    println!("\neverything that ada did from 12:00:05 on:");
+    let by_ada = PayloadFilter { path: PayloadPath::parse("user")?, test: Test::Eq(Operand::new("ada")) };
+    let later = Query {
+        start: Some(Timestamp::parse_rfc3339("2024-05-01T12:00:05Z")?),
+        payload: vec![by_ada],
+        ..Query::default()
+    };
+    print_answer(&snapshot, &later)?;
+
+    println!("\nthe order by its id:");
+    let mut json = Vec::new();
+    if snapshot.get("order-7", &mut |event| event.write_json(&mut json))? {
+        println!("{}", String::from_utf8(json)?);
+    }
+    Ok(())
+}
+
+/// Runs a query. Each call does a bounded amount of work, so that a program with one thread can do something else in between.
+fn print_answer(snapshot: &Arc<dyn Snapshot>, query: &Query) -> Result<(), Box<dyn Error>> {
+    /// Events to be examined in one call.
+    const BUDGET: u32 = 1_000;
+
+    let mut run = Arc::clone(snapshot).find(query);
+    let head = loop {
+        if let Some(head) = run.poll_head(BUDGET)? {
+            break head;
+        }
+    };
+    let mut lines = Vec::new();
+    let mut write = |event: argus_core::event::Event<'_>| {
+        event.write_json(&mut lines);
+        lines.push(b'\n');
+        Flow::More
+    };
+    while run.poll_events(BUDGET, &mut write)? == FindStep::Pending {}
+    print!("{}", String::from_utf8(lines)?);
+    if head.next.is_some() {
+        println!("… and more: ask again with `from` set to the head's `next`");
+    }
+    Ok(())
+}
+
+/// The core has no clock either.
+fn now() -> Result<Timestamp, Box<dyn Error>> {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+    Ok(Timestamp::from_nanos(i64::try_from(nanos)?))
+}
