@@ -1,0 +1,128 @@
+//! The one writer: a thread that commits whatever has queued up, publishes, and then answers.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use argus_core::api::Refusal;
+use argus_core::batch::Batch;
+use argus_core::repository::{CommitError, Housekeeping, Receipt, Repository, Snapshot};
+
+use crate::now;
+
+/// Batches that are committed together at most.
+const GROUP_BATCHES_MAX: usize = 1024;
+/// Housekeeping between two commits, in events' worth.
+const HOUSEKEEPING_EVENTS: u32 = 16_384;
+
+type Outcome = Result<Receipt, CommitError>;
+
+#[derive(Debug)]
+struct Job {
+    batch: Batch,
+    answer: SyncSender<Outcome>,
+}
+
+/// The way to the writer, and to what it has published.
+pub(crate) struct Committer {
+    /// `None` once closed.
+    queue: Mutex<Option<SyncSender<Job>>>,
+    published: Arc<Published>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What readers see.
+struct Published {
+    snapshot: Mutex<Arc<dyn Snapshot>>,
+    latched: Mutex<Option<String>>,
+}
+
+impl Committer {
+    /// Starts the writer.
+    pub(crate) fn start(repository: Box<dyn Repository>, queue_batches_max: usize) -> Self {
+        let published =
+            Arc::new(Published { snapshot: Mutex::new(repository.snapshot()), latched: Mutex::new(None) });
+        let (queue, jobs) = sync_channel(queue_batches_max);
+        let shared = Arc::clone(&published);
+        let thread = thread::spawn(move || write(repository, &jobs, &shared));
+        Self { queue: Mutex::new(Some(queue)), published, thread: Mutex::new(Some(thread)) }
+    }
+
+    /// What was committed last.
+    pub(crate) fn snapshot(&self) -> Arc<dyn Snapshot> {
+        Arc::clone(&self.published.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why nothing more is accepted, if so.
+    pub(crate) fn latched(&self) -> Option<String> {
+        self.published.latched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Commits a batch and waits for it until the deadline.
+    pub(crate) fn commit(&self, batch: Batch, deadline: Instant) -> Result<Outcome, Refusal> {
+        let (answer, outcome) = sync_channel(1);
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match queue.ok_or(Refusal::Draining)?.try_send(Job { batch, answer }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(Refusal::Overloaded),
+            Err(TrySendError::Disconnected(_)) => return Err(Refusal::Internal),
+        }
+        match outcome.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(outcome) => Ok(outcome),
+            Err(RecvTimeoutError::Timeout) => Err(Refusal::Timeout),
+            Err(RecvTimeoutError::Disconnected) => Err(Refusal::Internal),
+        }
+    }
+}
+
+impl Committer {
+    /// Takes nothing more and waits until what was taken is committed.
+    pub(crate) fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A panic of the writer has been reported by the panic hook.
+        let _ = thread.map(JoinHandle::join);
+    }
+}
+
+impl Published {
+    fn publish(&self, snapshot: Arc<dyn Snapshot>) {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+}
+
+fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &Published) {
+    while let Ok(first) = jobs.recv() {
+        let (batches, answers): (Vec<Batch>, Vec<SyncSender<Outcome>>) = std::iter::once(first)
+            .chain(jobs.try_iter().take(GROUP_BATCHES_MAX - 1))
+            .map(|job| (job.batch, job.answer))
+            .unzip();
+        let outcomes = match repository.commit(now(), &batches) {
+            Ok(receipts) => receipts.into_iter().map(Ok).collect(),
+            Err(error) => {
+                latch(published, &error);
+                vec![Err(error); batches.len()]
+            }
+        };
+        published.publish(repository.snapshot());
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            // Whoever waited may have given up.
+            let _ = answer.try_send(outcome);
+        }
+        match repository.maintain(HOUSEKEEPING_EVENTS) {
+            Ok(Housekeeping::Idle | Housekeeping::Pending) => {}
+            Err(error) => latch(published, &error),
+        }
+        published.publish(repository.snapshot());
+    }
+}
+
+fn latch(published: &Published, error: &CommitError) {
+    match error {
+        CommitError::Full(_) => {}
+        CommitError::Latched(reason) => {
+            *published.latched.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.clone());
+        }
+    }
+}

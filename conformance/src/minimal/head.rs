@@ -1,0 +1,96 @@
+//! The head of a request.
+
+use argus_core::api::Head;
+
+/// Longest request line and header fields together, in bytes.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Most header fields.
+const FIELDS_MAX: usize = 100;
+
+/// A request's head, kept while the bytes after it are read.
+#[derive(Debug)]
+pub(crate) struct RequestHead {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    /// Names in lower case.
+    fields: Vec<(String, Vec<u8>)>,
+    pub(crate) http_10: bool,
+    /// Bytes that the head took.
+    pub(crate) length: usize,
+}
+
+/// Why bytes are no head.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum HeadError {
+    Malformed,
+    TooLarge,
+}
+
+/// How the body is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+impl RequestHead {
+    /// Reads a head from the beginning of `bytes`; `None` if it is not complete.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>, HeadError> {
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut request = httparse::Request::new(&mut fields);
+        let length = match request.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) if length <= HEAD_BYTES_MAX => length,
+            Ok(httparse::Status::Partial) if bytes.len() < HEAD_BYTES_MAX => return Ok(None),
+            Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
+            Err(_) => return Err(HeadError::Malformed),
+        };
+        let fields = request
+            .headers
+            .iter()
+            .map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec()))
+            .collect();
+        Ok(Some(Self {
+            method: request.method.unwrap_or_default().to_owned(),
+            target: request.path.unwrap_or_default().to_owned(),
+            fields,
+            http_10: request.version == Some(0),
+            length,
+        }))
+    }
+
+    /// Calls `f` with the head as the core takes it.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&Head<'_>) -> R) -> R {
+        let headers: Vec<(&str, &[u8])> =
+            self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        f(&Head { method: &self.method, target: &self.target, headers: &headers, http_10: self.http_10 })
+    }
+
+    /// How the body is delimited. What is contradictory here the core refuses.
+    pub(crate) fn framing(&self) -> Framing {
+        if self.values("transfer-encoding").next().is_some() {
+            return Framing::Chunked;
+        }
+        let length = self.values("content-length").next().and_then(|value| std::str::from_utf8(value).ok());
+        let length = length.and_then(|text| text.split(',').next()?.trim().parse().ok());
+        Framing::Length(length.unwrap_or(0))
+    }
+
+    /// Whether the client waits for leave to send its body.
+    pub(crate) fn expects_continue(&self) -> bool {
+        !self.http_10 && self.values("expect").next().is_some()
+    }
+
+    /// Whether the client wants to use the connection again.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        let has = |wanted: &str| {
+            self.values("connection").any(|value| {
+                value.split(|byte| *byte == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
+            })
+        };
+        if self.http_10 { has("keep-alive") } else { !has("close") }
+    }
+
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_slice())
+    }
+}

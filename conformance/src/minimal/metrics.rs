@@ -1,0 +1,79 @@
+//! A few metrics, rendered by hand. Every label comes from a closed set.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+
+use argus_core::api::Reply;
+use argus_core::repository::{Receipt, Stats};
+
+#[derive(Debug, Default)]
+pub(crate) struct Metrics(Mutex<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    /// By method, route and status.
+    requests: BTreeMap<(&'static str, &'static str, u16), u64>,
+    rejected: BTreeMap<&'static str, u64>,
+    accepted: u64,
+    duplicates: u64,
+}
+
+/// Methods that are a label of their own.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+impl Metrics {
+    pub(crate) fn answered(&self, method: &str, reply: &Reply) {
+        let method = METHODS.iter().find(|known| **known == method).copied().unwrap_or("other");
+        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counters.requests.entry((method, reply.route.as_str(), reply.status)).or_default() += 1;
+        for (code, count) in &reply.rejected {
+            *counters.rejected.entry(code.as_str()).or_default() += count;
+        }
+    }
+
+    pub(crate) fn committed(&self, receipt: &Receipt) {
+        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.accepted += u64::from(receipt.stored);
+        counters.duplicates += receipt.duplicates.len() as u64;
+    }
+
+    pub(crate) fn render(&self, stats: &Stats) -> String {
+        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut page = Page(String::new());
+        page.family("argus_build_info", "gauge", "Always 1; the labels say what is running.");
+        page.sample("argus_build_info", &format!("{{version=\"{}\",runtime=\"minimal\"}}", env!("CARGO_PKG_VERSION")), 1);
+        page.family("argus_http_requests_total", "counter", "Requests answered.");
+        for ((method, route, status), count) in &counters.requests {
+            let labels = format!("{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}}");
+            page.sample("argus_http_requests_total", &labels, *count);
+        }
+        page.single("argus_events_accepted_total", "counter", "Events stored.", counters.accepted);
+        page.single("argus_events_duplicate_total", "counter", "Events not stored twice.", counters.duplicates);
+        page.family("argus_events_rejected_total", "counter", "Faults found in events, by kind.");
+        for (reason, count) in &counters.rejected {
+            page.sample("argus_events_rejected_total", &format!("{{reason=\"{reason}\"}}"), *count);
+        }
+        page.single("argus_stored_events", "gauge", "Events in the repository.", stats.events);
+        page.single("argus_stored_bytes", "gauge", "Bytes that they take, with their indexes.", stats.bytes);
+        page.0
+    }
+}
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: u64) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help);
+        self.sample(name, "", value);
+    }
+}

@@ -1,0 +1,133 @@
+//! The flags that the suite uses. The other hosts have more of them, and environment variables.
+
+use std::time::Duration;
+
+use argus_core::api::Limits;
+use lexopt::{Arg, Parser};
+
+pub(crate) const HELP: &str = "\
+The smallest host of Argus Events: a test subject, not a product.
+
+Usage: argus-minimal [OPTIONS]
+
+      --endpoint HOST:PORT           Address to listen on [default: 127.0.0.1:3000]
+      --repository URL               Where events are kept: memory: [default: memory:]
+      --max-body-bytes BYTES         Longest request body, after decompression
+      --max-payload-bytes BYTES      Longest payload of one event
+      --max-inflight-bytes BYTES     All request bodies held at once
+      --max-connections COUNT        Connections held at once
+      --commit-queue-batches COUNT   Batches waiting to be committed
+      --header-timeout DURATION      For a request's head to arrive
+      --body-timeout DURATION        For a request's body to arrive
+      --request-timeout DURATION     From the end of a request's head to the head of its answer
+      --keep-alive-timeout DURATION  For a connection to lie idle
+      --write-timeout DURATION       For a client to take nothing of an answer
+      --drain-timeout DURATION       For running requests to finish after a signal
+  -h, --help                         Print this
+
+Durations take ms, s, m or h. Exit codes: 0 drained, 1 could not start, 2 a bad setting, 3 requests were cut off.
+";
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) endpoint: String,
+    pub(crate) limits: Limits,
+    pub(crate) inflight_bytes_max: usize,
+    pub(crate) connections_max: usize,
+    pub(crate) queue_batches_max: usize,
+    pub(crate) header_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) keep_alive_timeout: Duration,
+    pub(crate) write_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            endpoint: "127.0.0.1:3000".to_owned(),
+            limits: Limits { body_bytes_max: 64 << 20, payload_bytes_max: 256 << 10 },
+            inflight_bytes_max: 256 << 20,
+            connections_max: 1000,
+            queue_batches_max: 1024,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(60),
+            keep_alive_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the flags; `None` if all that was asked for is help.
+    pub(crate) fn read(mut parser: Parser) -> Result<Option<Self>, String> {
+        let mut settings = Self::default();
+        while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+            let flag = match argument {
+                Arg::Long("help") | Arg::Short('h') => return Ok(None),
+                Arg::Long(flag) => flag.to_owned(),
+                Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected().to_string()),
+            };
+            let mut value = || {
+                let value = parser.value().map_err(|error| format!("--{flag}: {error}"))?;
+                value.into_string().map_err(|value| format!("--{flag}: {} is not UTF-8", value.display()))
+            };
+            let read = match flag.as_str() {
+                "endpoint" => parse_endpoint(value()?).map(|read| settings.endpoint = read),
+                "repository" => parse_repository(&value()?),
+                "max-body-bytes" => parse_count(&value()?).map(|read| settings.limits.body_bytes_max = read),
+                "max-payload-bytes" => parse_count(&value()?).map(|read| settings.limits.payload_bytes_max = read),
+                "max-inflight-bytes" => parse_count(&value()?).map(|read| settings.inflight_bytes_max = read),
+                "max-connections" => parse_count(&value()?).map(|read| settings.connections_max = read),
+                "commit-queue-batches" => parse_count(&value()?).map(|read| settings.queue_batches_max = read),
+                "header-timeout" => parse_duration(&value()?).map(|read| settings.header_timeout = read),
+                "body-timeout" => parse_duration(&value()?).map(|read| settings.body_timeout = read),
+                "request-timeout" => parse_duration(&value()?).map(|read| settings.request_timeout = read),
+                "keep-alive-timeout" => parse_duration(&value()?).map(|read| settings.keep_alive_timeout = read),
+                "write-timeout" => parse_duration(&value()?).map(|read| settings.write_timeout = read),
+                "drain-timeout" => parse_duration(&value()?).map(|read| settings.drain_timeout = read),
+                _ => Err("there is no such flag; --help lists them".to_owned()),
+            };
+            read.map_err(|message| format!("--{flag}: {message}"))?;
+        }
+        Ok(Some(settings))
+    }
+}
+
+fn parse_endpoint(text: String) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text),
+        Some(_) | None => Err(format!("expected HOST:PORT, not {text:?}")),
+    }
+}
+
+fn parse_repository(text: &str) -> Result<(), String> {
+    if text == "memory:" { Ok(()) } else { Err(format!("expected memory:, not {text:?}")) }
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("expected a number above 0, not {text:?}")),
+        Ok(count) => Ok(count),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let unit = match unit {
+        "ms" => Duration::from_millis(1),
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        "h" => Duration::from_secs(3600),
+        _ => return Err(format!("expected a number with ms, s, m or h, not {text:?}")),
+    };
+    digits
+        .parse::<u32>()
+        .ok()
+        .and_then(|count| unit.checked_mul(count))
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| format!("expected a number above 0, not {text:?}"))
+}
