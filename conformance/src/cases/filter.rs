@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
 use crate::check_eq;
+use crate::client::Request;
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 
@@ -33,8 +34,13 @@ fn with(ctx: &Context<'_>, payloads: &[&str]) -> Result<Server, Failure> {
 
 /// Requires exactly these of the payloads, by their place in the list, to match.
 fn expect(server: &Server, query: &str, matching: &[usize]) -> Outcome {
-    let found: Vec<Value> = server.find(query)?.iter().map(|event| event["id"].clone()).collect();
-    let expected: Vec<Value> = matching.iter().map(|n| json!(n.to_string())).collect();
+    // As lines and as text: numbers beyond floats are more than this side's JSON library takes.
+    let request = Request::get(&format!("/events?{query}")).header("accept", "application/x-ndjson");
+    let response = server.send(&request)?;
+    response.expect(200)?;
+    let id = |line: &str| Some(line.strip_prefix("{\"id\":\"")?.split_once('"')?.0.to_owned());
+    let found: Vec<String> = response.text()?.lines().filter_map(id).collect();
+    let expected: Vec<String> = matching.iter().map(ToString::to_string).collect();
     check_eq!(found, expected, "which payloads match {query}");
     Ok(())
 }
@@ -230,7 +236,7 @@ fn unknown_operator(ctx: &Context<'_>) -> Outcome {
 
 fn malformed_operator(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
-    for name in ["payload.a[gt", "payload.a[gt]x", "payload[gt]", "payload.[gt]"] {
+    for name in ["payload[gt]", "payload.[gt]", "payload[a"] {
         server.get(&format!("/events?{name}=1"))?.problem(400).map_err(|failure| failure.within(&name))?;
     }
     Ok(())

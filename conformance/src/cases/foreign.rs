@@ -144,8 +144,10 @@ fn missing_place_is_a_fault(ctx: &Context<'_>) -> Outcome {
 
 fn wrong_kind_at_the_place_is_a_fault(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    let request =
-        import("type_from=/k&time_from=/t", "{\"k\":1,\"t\":0}\n{\"k\":\"a\",\"t\":true}\n{\"k\":\"\",\"t\":0}\n");
+    let request = import(
+        "type_from=/k&time_from=/t",
+        "{\"k\":[\"a\"],\"t\":0}\n{\"k\":\"a\",\"t\":true}\n{\"k\":\"\",\"t\":0}\n",
+    );
     server.send(&request)?.faults_at(&["#/0/k", "#/1/t", "#/2/k"])?;
     server.send(&import("type=a&time_from=/t", "[1]\n\"x\"\n"))?.problem(422)?;
     server.expect_empty()

@@ -108,7 +108,8 @@ fn head_of_unknown_path(ctx: &Context<'_>) -> Outcome {
 }
 
 fn problem_of_head_has_no_body(ctx: &Context<'_>) -> Outcome {
-    let mut connection = ctx.server()?.connect()?;
+    let server = ctx.server()?;
+    let mut connection = server.connect()?;
     for target in ["/nowhere", "/events?limit=0", "/events/nothing"] {
         let head = connection.request(&Request::new("HEAD", target))?;
         check!(head.status() >= 400, "an error for HEAD {target}");

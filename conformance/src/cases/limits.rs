@@ -134,7 +134,7 @@ fn payload(bytes: usize) -> String {
 fn payload_at_the_limit(ctx: &Context<'_>) -> Outcome {
     for (server, limit) in [(ctx.empty()?, 256 << 10), (small_bodies(ctx)?, 1000)] {
         let event = |bytes| format!(r#"{{"event_type":"p","timestamp":0,"payload":{}}}"#, payload(bytes));
-        server.submit(event(limit + 1))?.fault("#/payload", "payload-too-large")?;
+        server.submit(event(limit + 1))?.fault("#/payload", "payload_too_large")?;
         server.expect_empty()?;
         server.submit(event(limit))?.expect(201)?;
         check_eq!(server.find("")?.len(), 1, "events stored");
@@ -149,7 +149,7 @@ fn payload_limit_counts_compact_bytes(ctx: &Context<'_>) -> Outcome {
     server.submit(format!(r#"{{"event_type":"p","timestamp":0,"payload":[{spaces}{inner}{spaces}]}}"#))?.expect(201)?;
     let inner = payload(999);
     let event = format!(r#"{{"event_type":"p","timestamp":0,"payload":[{spaces}{inner}{spaces}]}}"#);
-    server.submit(event)?.fault("#/payload", "payload-too-large")
+    server.submit(event)?.fault("#/payload", "payload_too_large")
 }
 
 fn payload_limit_holds_for_records(ctx: &Context<'_>) -> Outcome {

@@ -216,7 +216,7 @@ fn lenient_skips_a_line_that_is_not_json(ctx: &Context<'_>) -> Outcome {
     check_eq!(response.member("accepted")?, json!(2), "events accepted");
     let rejected = response.member("rejected")?;
     check_eq!(rejected.pointer("/0/pointer"), Some(&json!("#/1")), "where the line is that is not JSON");
-    check_eq!(rejected.pointer("/0/code"), Some(&json!("invalid-json")), "what is wrong with it");
+    check_eq!(rejected.pointer("/0/code"), Some(&json!("invalid_json")), "what is wrong with it");
     check_eq!(server.find("")?.len(), 2, "how many events are stored");
     Ok(())
 }
@@ -389,7 +389,7 @@ fn event_type_of_256_bytes(ctx: &Context<'_>) -> Outcome {
     let longest = "é".repeat(128);
     server.store(&json!({"event_type": longest, "timestamp": 0, "payload": 1}))?;
     let too_long = json!({"event_type": format!("{longest}x"), "timestamp": 0, "payload": 1});
-    server.submit(too_long.to_string())?.fault("#/event_type", "invalid-event-type")?;
+    server.submit(too_long.to_string())?.fault("#/event_type", "invalid_event_type")?;
     check_eq!(server.find("")?.len(), 1, "how many events are stored");
     Ok(())
 }

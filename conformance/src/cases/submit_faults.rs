@@ -131,7 +131,7 @@ fn scalar_is_not_an_event(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     for body in ["1", "null", "true", "\"event\"", "-0.5e-3"] {
         let problem = server.submit(body)?.problem(422).map_err(|failure| failure.within(&body))?;
-        check_eq!(problem.pointer("/errors/0/code"), Some(&json!("not-an-object")), "the code of the fault of {body}");
+        check_eq!(problem.pointer("/errors/0/code"), Some(&json!("not_an_object")), "the code of the fault of {body}");
         check_eq!(problem.pointer("/errors/0/pointer"), Some(&json!("#")), "the place of the fault of {body}");
     }
     server.expect_empty()
@@ -165,7 +165,7 @@ fn faults_of_several_events(ctx: &Context<'_>) -> Outcome {
     response.faults_at(&["#/0/event_type", "#/2/timestamp", "#/3/colour"])?;
     let codes: Vec<Value> =
         (0..3).filter_map(|index| response.json().ok()?.pointer(&format!("/errors/{index}/code")).cloned()).collect();
-    check_eq!(codes, ["invalid-event-type", "invalid-timestamp", "unknown-field"], "the codes of the faults");
+    check_eq!(codes, ["invalid_event_type", "invalid_timestamp", "unknown_field"], "the codes of the faults");
     server.expect_empty()
 }
 
@@ -199,9 +199,9 @@ fn missing_fields(ctx: &Context<'_>) -> Outcome {
         let mut event = whole.clone();
         event.as_object_mut().and_then(|members| members.remove(field));
         let single = server.submit(event.to_string())?;
-        single.fault(&format!("#/{field}"), "missing-field").map_err(|failure| failure.within(&field))?;
+        single.fault(&format!("#/{field}"), "missing_field").map_err(|failure| failure.within(&field))?;
         let second = server.submit(json!([whole, event]).to_string())?;
-        second.fault(&format!("#/1/{field}"), "missing-field").map_err(|failure| failure.within(&field))?;
+        second.fault(&format!("#/1/{field}"), "missing_field").map_err(|failure| failure.within(&field))?;
     }
     server.expect_empty()
 }
@@ -214,14 +214,14 @@ fn unknown_field(ctx: &Context<'_>) -> Outcome {
         let mut event = json!({"event_type": "a", "timestamp": 0, "payload": 1});
         event.as_object_mut().and_then(|members| members.insert(name.to_owned(), json!(1)));
         let response = server.submit(event.to_string())?;
-        response.fault(&format!("#/{token}"), "unknown-field").map_err(|failure| failure.within(&name))?;
+        response.fault(&format!("#/{token}"), "unknown_field").map_err(|failure| failure.within(&name))?;
     }
     server.expect_empty()
 }
 
 fn sequence_is_not_accepted(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    server.submit(r#"{"event_type":"a","timestamp":0,"payload":1,"seq":7}"#)?.fault("#/seq", "unknown-field")?;
+    server.submit(r#"{"event_type":"a","timestamp":0,"payload":1,"seq":7}"#)?.fault("#/seq", "unknown_field")?;
     server.expect_empty()
 }
 
@@ -230,12 +230,12 @@ fn duplicate_field(ctx: &Context<'_>) -> Outcome {
     for (field, value) in [("event_type", "\"a\""), ("timestamp", "0"), ("payload", "1"), ("id", "\"i\"")] {
         let body = format!(r#"{{"id":"i","event_type":"a","timestamp":0,"payload":1,"{field}":{value}}}"#);
         let response = server.submit(body)?;
-        response.fault(&format!("#/{field}"), "duplicate-field").map_err(|failure| failure.within(&field))?;
+        response.fault(&format!("#/{field}"), "duplicate_field").map_err(|failure| failure.within(&field))?;
     }
     // The same name, spelled with an escape.
     server
         .submit(r#"{"event_type":"a","timestamp":0,"payload":1,"p\u0061yload":2}"#)?
-        .fault("#/payload", "duplicate-field")?;
+        .fault("#/payload", "duplicate_field")?;
     server.expect_empty()
 }
 
@@ -244,20 +244,20 @@ fn fields_of_the_wrong_type(ctx: &Context<'_>) -> Outcome {
     let values = ["1", "null", "true", "[]", "{}", "[\"a\"]"];
     for value in values {
         let body = format!(r#"{{"event_type":{value},"timestamp":0,"payload":1}}"#);
-        server.submit(body)?.fault("#/event_type", "wrong-type").map_err(|failure| failure.within(&value))?;
+        server.submit(body)?.fault("#/event_type", "wrong_type").map_err(|failure| failure.within(&value))?;
         let body = format!(r#"{{"event_type":"a","timestamp":0,"payload":1,"id":{value}}}"#);
-        server.submit(body)?.fault("#/id", "wrong-type").map_err(|failure| failure.within(&value))?;
+        server.submit(body)?.fault("#/id", "wrong_type").map_err(|failure| failure.within(&value))?;
     }
     for value in ["null", "true", "[]", "{}"] {
         let body = format!(r#"{{"event_type":"a","timestamp":{value},"payload":1}}"#);
-        server.submit(body)?.fault("#/timestamp", "wrong-type").map_err(|failure| failure.within(&value))?;
+        server.submit(body)?.fault("#/timestamp", "wrong_type").map_err(|failure| failure.within(&value))?;
     }
     server.expect_empty()
 }
 
 fn empty_event_type(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    server.submit(r#"{"event_type":"","timestamp":0,"payload":1}"#)?.fault("#/event_type", "invalid-event-type")?;
+    server.submit(r#"{"event_type":"","timestamp":0,"payload":1}"#)?.fault("#/event_type", "invalid_event_type")?;
     server.expect_empty()
 }
 
@@ -266,9 +266,9 @@ fn control_characters(ctx: &Context<'_>) -> Outcome {
     for control in ["\\u0000", "\\n", "\\t", "\\u001f", "\\u007f", "\\u0085", "\u{80}"] {
         let body = format!(r#"{{"event_type":"a{control}b","timestamp":0,"payload":1}}"#);
         let response = server.submit(body)?;
-        response.fault("#/event_type", "invalid-event-type").map_err(|failure| failure.within(&control))?;
+        response.fault("#/event_type", "invalid_event_type").map_err(|failure| failure.within(&control))?;
         let body = format!(r#"{{"event_type":"a","timestamp":0,"payload":1,"id":"a{control}b"}}"#);
-        server.submit(body)?.fault("#/id", "invalid-id").map_err(|failure| failure.within(&control))?;
+        server.submit(body)?.fault("#/id", "invalid_id").map_err(|failure| failure.within(&control))?;
     }
     server.expect_empty()
 }
@@ -276,9 +276,9 @@ fn control_characters(ctx: &Context<'_>) -> Outcome {
 fn id_limits(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let event = |id: &str| json!({"id": id, "event_type": "a", "timestamp": 0, "payload": 1}).to_string();
-    server.submit(event(""))?.fault("#/id", "invalid-id")?;
-    server.submit(event(&"é".repeat(65)))?.fault("#/id", "invalid-id")?;
-    server.submit(event(&format!("{}x", "é".repeat(64))))?.fault("#/id", "invalid-id")?;
+    server.submit(event(""))?.fault("#/id", "invalid_id")?;
+    server.submit(event(&"é".repeat(65)))?.fault("#/id", "invalid_id")?;
+    server.submit(event(&format!("{}x", "é".repeat(64))))?.fault("#/id", "invalid_id")?;
     server.expect_empty()?;
     server.submit(event(&"é".repeat(64)))?.expect(201)?;
     server.submit(event("x"))?.expect(201)

@@ -33,7 +33,7 @@ fn check_refused(ctx: &Context<'_>, inputs: &[&str]) -> Outcome {
     let server = ctx.empty()?;
     for input in inputs {
         let body = format!(r#"{{"event_type":"t","timestamp":{input},"payload":0}}"#);
-        server.submit(body)?.fault("#/timestamp", "invalid-timestamp").map_err(|failure| failure.within(input))?;
+        server.submit(body)?.fault("#/timestamp", "invalid_timestamp").map_err(|failure| failure.within(input))?;
     }
     server.expect_empty()
 }

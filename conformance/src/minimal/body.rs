@@ -101,7 +101,13 @@ impl Body {
         }
     }
 
-    fn append(&mut self, stream: &mut Stream, count: usize, bytes_max: usize, deadline: Instant) -> Result<(), Refusal> {
+    fn append(
+        &mut self,
+        stream: &mut Stream,
+        count: usize,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<(), Refusal> {
         let end = self.bytes.len().checked_add(count).filter(|end| *end <= bytes_max).ok_or(Refusal::BodyTooLarge)?;
         while self.bytes.len() < end {
             if stream.unread().is_empty() {

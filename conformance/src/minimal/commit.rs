@@ -41,8 +41,7 @@ struct Published {
 impl Committer {
     /// Starts the writer.
     pub(crate) fn start(repository: Box<dyn Repository>, queue_batches_max: usize) -> Self {
-        let published =
-            Arc::new(Published { snapshot: Mutex::new(repository.snapshot()), latched: Mutex::new(None) });
+        let published = Arc::new(Published { snapshot: Mutex::new(repository.snapshot()), latched: Mutex::new(None) });
         let (queue, jobs) = sync_channel(queue_batches_max);
         let shared = Arc::clone(&published);
         let thread = thread::spawn(move || write(repository, &jobs, &shared));

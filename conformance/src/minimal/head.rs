@@ -44,11 +44,8 @@ impl RequestHead {
             Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
             Err(_) => return Err(HeadError::Malformed),
         };
-        let fields = request
-            .headers
-            .iter()
-            .map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec()))
-            .collect();
+        let fields =
+            request.headers.iter().map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec())).collect();
         Ok(Some(Self {
             method: request.method.unwrap_or_default().to_owned(),
             target: request.path.unwrap_or_default().to_owned(),
@@ -84,7 +81,9 @@ impl RequestHead {
     pub(crate) fn keeps_alive(&self) -> bool {
         let has = |wanted: &str| {
             self.values("connection").any(|value| {
-                value.split(|byte| *byte == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
+                value
+                    .split(|byte| *byte == b',')
+                    .any(|member| member.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
             })
         };
         if self.http_10 { has("keep-alive") } else { !has("close") }

@@ -42,7 +42,11 @@ impl Metrics {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
         page.family("argus_build_info", "gauge", "Always 1; the labels say what is running.");
-        page.sample("argus_build_info", &format!("{{version=\"{}\",runtime=\"minimal\"}}", env!("CARGO_PKG_VERSION")), 1);
+        page.sample(
+            "argus_build_info",
+            &format!("{{version=\"{}\",runtime=\"minimal\"}}", env!("CARGO_PKG_VERSION")),
+            1,
+        );
         page.family("argus_http_requests_total", "counter", "Requests answered.");
         for ((method, route, status), count) in &counters.requests {
             let labels = format!("{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}}");

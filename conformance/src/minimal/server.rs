@@ -46,7 +46,8 @@ impl Server {
     pub(crate) fn open(settings: Settings) -> Result<Self, String> {
         let random = RandomState::new();
         let seed = Seed(u128::from(draw(&random, u64::MAX)) << 64 | u128::from(draw(&random, u64::MAX - 1)));
-        let repository = Engine::open(MemoryStorage::default(), seed).map_err(|error| format!("repository: {error}"))?;
+        let repository =
+            Engine::open(MemoryStorage::default(), seed).map_err(|error| format!("repository: {error}"))?;
         let listener = TcpListener::bind(&settings.endpoint)
             .map_err(|error| format!("cannot listen on {}: {error}", settings.endpoint))?;
         let address = listener.local_addr().map_err(|error| format!("the address of the socket: {error}"))?;
@@ -110,10 +111,8 @@ impl Server {
     /// Waits for room for another connection; `None` once the server drains.
     fn place(self: &Arc<Self>) -> Option<Place> {
         let full = |open: &mut usize| *open >= self.settings.connections_max && !self.is_draining();
-        let mut open = self
-            .fewer_connections
-            .wait_while(self.lock_connections(), full)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut open =
+            self.fewer_connections.wait_while(self.lock_connections(), full).unwrap_or_else(PoisonError::into_inner);
         *open += 1;
         drop(open);
         let place = Place(Arc::clone(self));
