@@ -155,14 +155,17 @@ impl Api {
             }
             Refusal::BodyTooLarge => submit::too_large(self.limits.body_bytes_max),
             Refusal::BodyTimeout => {
-                Refused::new(ProblemKind::RequestTimeout, "the body did not arrive in time; nothing was stored").closing()
+                Refused::new(ProblemKind::RequestTimeout, "the body did not arrive in time; nothing was stored")
+                    .closing()
             }
             Refusal::BodyBroken => {
-                Refused::new(ProblemKind::BadRequest, "the body ended early or was malformed; nothing was stored").closing()
+                Refused::new(ProblemKind::BadRequest, "the body ended early or was malformed; nothing was stored")
+                    .closing()
             }
-            Refusal::Overloaded => {
-                Refused::new(ProblemKind::Overloaded, "there is no room for this request at the moment; nothing was stored")
-            }
+            Refusal::Overloaded => Refused::new(
+                ProblemKind::Overloaded,
+                "there is no room for this request at the moment; nothing was stored",
+            ),
             Refusal::Timeout => {
                 Refused::new(ProblemKind::Timeout, "the request took too long; what became of it is unknown")
             }

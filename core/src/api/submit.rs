@@ -17,7 +17,9 @@ use super::text::{Excerpt, push_json_string};
 use super::{Head, Limits, Problem, ProblemKind, Reply, Route};
 use crate::batch::Batch;
 use crate::event::EventType;
-use crate::ingest::{self, Dialect, Fault, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource};
+use crate::ingest::{
+    self, Dialect, Fault, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource,
+};
 use crate::repository::{CommitError, Receipt};
 
 /// The media types that are taken.
@@ -74,7 +76,9 @@ impl Submission {
         let framing = read_framing(head)?;
         let Some(coding) = Coding::of(head) else {
             let detail = "the only content codings known here are gzip and zstd, and one at a time";
-            return Err(Refused::new(ProblemKind::UnsupportedMediaType, detail).with_header("accept-encoding", ACCEPTED));
+            return Err(
+                Refused::new(ProblemKind::UnsupportedMediaType, detail).with_header("accept-encoding", ACCEPTED)
+            );
         };
         if sound.content_length.is_some_and(|length| length > limits.body_bytes_max as u64) {
             return Err(too_large(limits.body_bytes_max));
@@ -159,6 +163,7 @@ impl Submission {
                 };
                 Problem::new(ProblemKind::InvalidJson, format!("{reason} at byte {offset}{place}")).into()
             }
+            IngestError::TooLarge(error) => Problem::new(ProblemKind::ContentTooLarge, error.to_string()).into(),
             IngestError::Faults { listed, count } => {
                 let detail = if count > listed.len() {
                     format!("{count} faults, of which {} are listed; nothing was stored", listed.len())
@@ -296,8 +301,8 @@ fn many_reply(receipt: Option<&Receipt>, rejected: Option<&Rejected>) -> Reply {
         body.push_str(&format!(",\"rejected_count\":{count}"));
     }
     body.push('}');
-    let mut reply = Reply::new(Route::Events, 200, "application/json", body)
-        .with_header("preference-applied", "handling=lenient");
+    let mut reply =
+        Reply::new(Route::Events, 200, "application/json", body).with_header("preference-applied", "handling=lenient");
     reply.rejected = tally(listed);
     reply
 }
