@@ -203,7 +203,8 @@ impl<R: Runtime> Session<R> {
         let mut body = pin!(body);
         let reading = body::read(body.as_mut(), submission.wire_bytes_max(), &node.budget);
         let read = self.within(begun + node.settings.body_timeout, reading).await;
-        self.connection.set_body_unread(!body.is_end_stream());
+        // A chunked body does not know that it has ended until it is asked once more; that it was read is proof enough.
+        self.connection.set_body_unread(!matches!(read, Ok(Ok(_))));
         let (bytes, reservation) = match read {
             Ok(Ok(read)) => read,
             Ok(Err(refusal)) => return Ok(Err(refusal)),

@@ -87,7 +87,6 @@ impl<R: Runtime> Wire<R> {
             // Timeouts are kept by `ConnectionState`, in one timer for all of them.
             .header_read_timeout(None)
             .max_header_size(HEAD_BYTES_MAX)
-            .pipeline_flush(true)
             .serve_connection(io, service);
         let outcome = self.clone().run(connection, Arc::clone(&state)).await;
         match (state.fault(), outcome) {
