@@ -17,13 +17,14 @@ use argus_core::repository::CommitError;
 use async_lock::Semaphore;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, CONTENT_ENCODING, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
 use crate::body;
+use crate::budget::Reservation;
 use crate::committer::{SubmitError, panic_message};
-use crate::connection_state::ConnectionState;
+use crate::connection_state::{ConnectionState, HeadFault};
 use crate::logging;
 use crate::metrics::{Gauges, InFlight};
 use crate::node::Node;
@@ -101,36 +102,71 @@ impl<R: Runtime> Session<R> {
         let node = &*self.service.node;
         let in_flight = node.metrics.request_begins();
         let (parts, body) = request.into_parts();
-        let headers: Vec<(&str, &[u8])> =
-            parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        // hyper takes `Content-Length` away where there is `Transfer-Encoding` too. The core wants to see both.
+        let removed = parts
+            .headers
+            .contains_key(TRANSFER_ENCODING)
+            .then(|| self.connection.take_raw_field(CONTENT_LENGTH.as_str()))
+            .flatten();
+        let headers: Vec<(&str, &[u8])> = parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .chain(removed.as_deref().map(|value| (CONTENT_LENGTH.as_str(), value)))
+            .collect();
         let target = target(&parts.uri);
-        let head = Head { method: parts.method.as_str(), target: &target, headers: &headers };
+        let http_10 = parts.version == Version::HTTP_10;
+        let head = Head { method: parts.method.as_str(), target: &target, headers: &headers, http_10 };
         let request_id = Api::request_id(&head, node.request_ids.next());
-        let encoded = parts.headers.contains_key(CONTENT_ENCODING);
 
-        let answer = AssertUnwindSafe(self.answer(&head, body, encoded, begun)).catch_unwind().await;
+        let answer = AssertUnwindSafe(self.answer(&head, body, begun)).catch_unwind().await;
         let answer = answer.unwrap_or_else(|panic| {
             tracing::error!(request_id, "a request panicked: {}", panic_message(panic.as_ref()));
             self.refusal(Route::Other, &Refusal::Internal)
         });
 
-        let latency = begun.elapsed();
-        node.metrics.request_answered(&parts.method, &answer.reply, latency);
-        logging::log_request(head.method, &target, &answer.reply, &request_id, self.peer, latency);
+        self.report(&parts.method, &head, &answer, &request_id, begun.elapsed());
         self.respond(answer, request_id, in_flight)
     }
 
     /// The answer to a fault in this house, found outside of a request's own course.
     pub(crate) fn broken(&self, what: &str) -> Response<ReplyBody> {
         tracing::error!("{what}");
-        let node = &*self.service.node;
-        let head = Head { method: "", target: "", headers: &[] };
-        let request_id = Api::request_id(&head, node.request_ids.next());
-        let in_flight = node.metrics.request_begins();
-        self.respond(self.refusal(Route::Other, &Refusal::Internal), request_id, in_flight)
+        self.refuse_unread(&Refusal::Internal)
     }
 
-    async fn answer<B>(&self, head: &Head<'_>, body: B, encoded: bool, begun: Instant) -> Answer
+    /// The answer to what is not even a request, as it goes over the wire, from the status line on.
+    pub(crate) fn refuse_head(&self, fault: HeadFault) -> Bytes {
+        let refusal = match fault {
+            HeadFault::Late => Refusal::HeadTimeout,
+            HeadFault::TooLarge => Refusal::HeadTooLarge,
+            HeadFault::Malformed => Refusal::HeadBroken,
+        };
+        let (parts, body) = self.refuse_unread(&refusal).into_parts();
+        let body = body.into_whole().unwrap_or_default();
+        let mut wire = format!("HTTP/1.1 {}\r\ncontent-length: {}\r\n", parts.status, body.len()).into_bytes();
+        for (name, value) in &parts.headers {
+            wire.extend_from_slice(name.as_str().as_bytes());
+            wire.extend_from_slice(b": ");
+            wire.extend_from_slice(value.as_bytes());
+            wire.extend_from_slice(b"\r\n");
+        }
+        wire.extend_from_slice(b"\r\n");
+        wire.extend_from_slice(&body);
+        wire.into()
+    }
+
+    /// Answers, counts and logs without a request.
+    fn refuse_unread(&self, refusal: &Refusal) -> Response<ReplyBody> {
+        let node = &*self.service.node;
+        let request_id = Api::request_id(&Head::default(), node.request_ids.next());
+        let in_flight = node.metrics.request_begins();
+        let answer = self.refusal(Route::Other, refusal);
+        self.report(&Method::default(), &Head::default(), &answer, &request_id, Duration::ZERO);
+        self.respond(answer, request_id, in_flight)
+    }
+
+    async fn answer<B>(&self, head: &Head<'_>, body: B, begun: Instant) -> Answer
     where
         B: Body<Data = Bytes> + Send,
     {
@@ -142,9 +178,7 @@ impl<R: Runtime> Session<R> {
         let (route, done) = match action {
             Action::Reply(reply) => return reply.into(),
             Action::Metrics(metrics) => return self.render(metrics),
-            Action::Submit(submission) => {
-                (Route::Events, self.submit(submission, body, encoded, begun, deadline).await)
-            }
+            Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun, deadline).await),
             Action::Search(search) => (Route::Events, self.within(deadline, self.search(search)).await),
             Action::Lookup(lookup) => (Route::Event, self.within(deadline, self.look_up(lookup)).await),
         };
@@ -159,7 +193,6 @@ impl<R: Runtime> Session<R> {
         &self,
         submission: Submission,
         body: B,
-        encoded: bool,
         begun: Instant,
         deadline: Instant,
     ) -> Result<Result<Answer, Refusal>, Elapsed>
@@ -170,17 +203,18 @@ impl<R: Runtime> Session<R> {
         let mut body = pin!(body);
         let reading = body::read(body.as_mut(), submission.wire_bytes_max(), &node.budget);
         let read = self.within(begun + node.settings.body_timeout, reading).await;
-        self.connection.set_body_unread(!body.is_end_stream());
+        // A chunked body does not know that it has ended until it is asked once more; that it was read is proof enough.
+        self.connection.set_body_unread(!matches!(read, Ok(Ok(_))));
         let (bytes, reservation) = match read {
             Ok(Ok(read)) => read,
             Ok(Err(refusal)) => return Ok(Err(refusal)),
             Err(Elapsed) => return Ok(Err(Refusal::BodyTimeout)),
         };
         node.metrics.body_arrived(bytes.len());
-        let submitted = if bytes.len() <= INLINE_BODY_BYTES_MAX && !encoded {
+        let submitted = if bytes.len() <= INLINE_BODY_BYTES_MAX && submission.decoded_bytes_max() == 0 {
             submission.handle_body(&bytes)
         } else {
-            match self.within(deadline, self.read_elsewhere(submission, bytes, reservation, encoded)).await? {
+            match self.within(deadline, self.read_elsewhere(submission, bytes, reservation)).await? {
                 Ok(submitted) => submitted,
                 Err(refusal) => return Ok(Err(refusal)),
             }
@@ -203,16 +237,14 @@ impl<R: Runtime> Session<R> {
         &self,
         submission: Submission,
         bytes: Bytes,
-        reservation: crate::budget::Reservation,
-        encoded: bool,
+        reservation: Reservation,
     ) -> Result<Submitted, Refusal> {
         let service = &self.service;
-        let slots = if encoded { &service.inflaters } else { &service.readers };
+        let decoded_bytes_max = submission.decoded_bytes_max();
+        let slots = if decoded_bytes_max > 0 { &service.inflaters } else { &service.readers };
         let slot = slots.acquire_arc().await;
         let mut inflated = service.node.budget.reserve();
-        if encoded {
-            inflated.grow_to(service.node.settings.max_body_bytes).map_err(|_| Refusal::Overloaded)?;
-        }
+        inflated.grow_to(decoded_bytes_max).map_err(|_| Refusal::Overloaded)?;
         // What holds memory goes along: the work is not stopped when nobody waits for it any more.
         let held = (slot, reservation, inflated);
         let submitted = service.runtime.unblock(move || {
@@ -263,6 +295,11 @@ impl<R: Runtime> Session<R> {
         }
     }
 
+    fn report(&self, method: &Method, head: &Head<'_>, answer: &Answer, request_id: &str, latency: Duration) {
+        self.service.node.metrics.request_answered(method, &answer.reply, latency);
+        logging::log_request(head.method, head.target, &answer.reply, request_id, self.peer, latency);
+    }
+
     fn refusal(&self, route: Route, refusal: &Refusal) -> Answer {
         self.service.node.api.refuse(route, refusal).into()
     }
@@ -274,7 +311,7 @@ impl<R: Runtime> Session<R> {
             append(&mut headers, HeaderName::from_static(name), value);
         }
         append(&mut headers, HeaderName::from_static("x-request-id"), request_id);
-        if reply.close {
+        if reply.close || self.connection.unread() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let body = match rest {

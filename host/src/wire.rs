@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
-use crate::connection_state::{ConnectionState, Lapse};
+use crate::connection_state::{ConnectionState, HEAD_BYTES_MAX, HeadFault, Lapse};
 use crate::exchange::Exchange;
 use crate::lifecycle::{ConnectionPermit, DrainWatch};
 use crate::metrics::Incident;
@@ -26,9 +26,6 @@ use crate::service::{Service, Session};
 use crate::timer::Timer;
 use crate::wire_body::{BoxError, Source, WireBody};
 use crate::wire_io::WireIo;
-
-/// Longest request line and header fields together, in bytes. Beyond it hyper answers 431.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Drives connections. Cheap to clone.
 #[derive(Debug)]
@@ -68,6 +65,10 @@ impl<R: Runtime> Wire<R> {
         let _open = self.node.metrics.connection_opens();
         let state = Arc::new(ConnectionState::new(&self.node.settings));
         let session = self.service.session(peer, Arc::clone(&state));
+        let io = WireIo::new(io, Arc::clone(&state), {
+            let session = Arc::clone(&session);
+            move |fault| session.refuse_head(fault)
+        });
         let route = Arc::new(route);
         let service = service_fn({
             let state = Arc::clone(&state);
@@ -80,24 +81,28 @@ impl<R: Runtime> Wire<R> {
                 }
             }
         });
-        let io = WireIo::new(io, Arc::clone(&state));
         let connection = http1::Builder::new()
             // A client that has sent all it had to say and closed its half still gets its answer.
             .half_close(true)
             // Timeouts are kept by `ConnectionState`, in one timer for all of them.
             .header_read_timeout(None)
             .max_header_size(HEAD_BYTES_MAX)
-            .pipeline_flush(true)
             .serve_connection(io, service);
-        match self.clone().run(connection, state).await {
-            Ok(()) => {}
-            Err(Ending::Lapsed(Lapse::Idle | Lapse::Linger)) => {}
-            Err(Ending::Lapsed(Lapse::Head)) => {
-                self.incident(Incident::HeadTimeout, peer, "the head did not arrive in time")
+        let outcome = self.clone().run(connection, Arc::clone(&state)).await;
+        match (state.fault(), outcome) {
+            (Some(HeadFault::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
+            (Some(HeadFault::TooLarge | HeadFault::Malformed), Err(Ending::Failed(error))) => {
+                self.incident(Incident::Malformed, peer, &error);
             }
-            Err(Ending::Lapsed(Lapse::Write)) => self.incident(Incident::WriteTimeout, peer, "the client took nothing"),
-            Err(Ending::Failed(error)) if error.is_parse() => self.incident(Incident::Malformed, peer, &error),
-            Err(Ending::Failed(error)) => self.incident(Incident::Broken, peer, &error),
+            (Some(HeadFault::TooLarge | HeadFault::Malformed), _) => {
+                self.incident(Incident::Malformed, peer, "not a head of HTTP/1.1");
+            }
+            (None, Err(Ending::Lapsed(Lapse::Write))) => {
+                self.incident(Incident::WriteTimeout, peer, "the client took nothing of its answer");
+            }
+            (None, Err(Ending::Failed(error))) => self.incident(Incident::Broken, peer, &error),
+            // Nothing to report: both sides had their say.
+            (None, Ok(()) | Err(Ending::Lapsed(Lapse::Idle | Lapse::Head | Lapse::Linger))) => {}
         }
         drop(permit);
     }
@@ -130,8 +135,17 @@ impl<R: Runtime> Wire<R> {
                     return Poll::Pending;
                 }
                 // The client may have moved between the two looks; it is cut off only for what is still so.
-                if state.deadline().is_some_and(|(again, _)| again == deadline) {
+                if state.deadline() != Some((deadline, lapse)) {
+                    continue;
+                }
+                if lapse != Lapse::Head {
                     return Poll::Ready(Err(Ending::Lapsed(lapse)));
+                }
+                // hyper closes in between two requests, and while it closes the client is told why.
+                state.set_fault(HeadFault::Late);
+                Pin::new(&mut connection).graceful_shutdown();
+                if let Poll::Ready(ended) = connection.poll_unpin(cx) {
+                    return Poll::Ready(ended.map_err(Ending::Failed));
                 }
             }
             Poll::Pending

@@ -204,7 +204,9 @@ mod tests {
         ] {
             assert_eq!(parse(text), Some(("application/json".into(), Some("utf-8".into()))), "{text}");
         }
-        for text in ["", "json", "application/", "/json", "a b/c", "application/json; charset", "application/json; a=b c"] {
+        for text in
+            ["", "json", "application/", "/json", "a b/c", "application/json; charset", "application/json; a=b c"]
+        {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -50,8 +50,8 @@ fn check_framing(head: &Head<'_>) -> Result<Option<u64>, Refused> {
     for value in values(head, "content-length") {
         // A list of equal numbers may come from a proxy that joined fields (RFC 9110, section 8.6).
         for number in value.split(|&byte| byte == b',').map(trim) {
-            let number = parse_length(number)
-                .ok_or_else(|| bad("Content-Length is not a number of bytes").closing())?;
+            let number =
+                parse_length(number).ok_or_else(|| bad("Content-Length is not a number of bytes").closing())?;
             if length.replace(number).is_some_and(|earlier| earlier != number) {
                 return Err(bad("there are two different Content-Lengths").closing());
             }
@@ -212,7 +212,9 @@ mod tests {
         assert_eq!(checked("OPTIONS", "*", &[HOST]), Err((405, false)));
         assert_eq!(checked("CONNECT", "localhost:443", &[HOST]), Err((405, false)));
         assert_eq!(checked("CONNECT", "/events", &[HOST]), Err((400, false)));
-        for (method, target) in [("GET", "*"), ("GET", "localhost:443"), ("GET", ""), ("POST", "/%f"), ("GET", "/?a=%ff")] {
+        for (method, target) in
+            [("GET", "*"), ("GET", "localhost:443"), ("GET", ""), ("POST", "/%f"), ("GET", "/?a=%ff")]
+        {
             assert_eq!(checked(method, target, &[HOST]), Err((400, false)), "{method} {target}");
         }
     }

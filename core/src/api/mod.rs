@@ -92,6 +92,12 @@ pub enum Action {
 /// Why a host refuses a request by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// The head did not arrive in time. 408, and the connection closes.
+    HeadTimeout,
+    /// The head is longer than the host reads, or has too many fields. 431, and the connection closes.
+    HeadTooLarge,
+    /// What arrived is no head of HTTP/1.1. 400, and the connection closes.
+    HeadBroken,
     /// The body is longer than [`Submission::wire_bytes_max`]. 413, and the connection closes.
     BodyTooLarge,
     /// The body did not arrive in time. 408, and the connection closes.
@@ -137,16 +143,29 @@ impl Api {
     #[must_use]
     pub fn refuse(&self, route: Route, refusal: &Refusal) -> Reply {
         let refused = match refusal {
+            Refusal::HeadTimeout => {
+                Refused::new(ProblemKind::RequestTimeout, "the head did not arrive in time").closing()
+            }
+            Refusal::HeadTooLarge => {
+                Refused::new(ProblemKind::HeadTooLarge, "the request line and header fields are too long or too many")
+                    .closing()
+            }
+            Refusal::HeadBroken => {
+                Refused::new(ProblemKind::BadRequest, "this is not the head of an HTTP/1.1 request").closing()
+            }
             Refusal::BodyTooLarge => submit::too_large(self.limits.body_bytes_max),
             Refusal::BodyTimeout => {
-                Refused::new(ProblemKind::RequestTimeout, "the body did not arrive in time; nothing was stored").closing()
+                Refused::new(ProblemKind::RequestTimeout, "the body did not arrive in time; nothing was stored")
+                    .closing()
             }
             Refusal::BodyBroken => {
-                Refused::new(ProblemKind::BadRequest, "the body ended early or was malformed; nothing was stored").closing()
+                Refused::new(ProblemKind::BadRequest, "the body ended early or was malformed; nothing was stored")
+                    .closing()
             }
-            Refusal::Overloaded => {
-                Refused::new(ProblemKind::Overloaded, "there is no room for this request at the moment; nothing was stored")
-            }
+            Refusal::Overloaded => Refused::new(
+                ProblemKind::Overloaded,
+                "there is no room for this request at the moment; nothing was stored",
+            ),
             Refusal::Timeout => {
                 Refused::new(ProblemKind::Timeout, "the request took too long; what became of it is unknown")
             }

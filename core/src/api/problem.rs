@@ -48,6 +48,8 @@ pub enum ProblemKind {
     ExpectationFailed,
     /// 422: events are at fault.
     InvalidEvents,
+    /// 431: the request line and header fields are too long or too many.
+    HeadTooLarge,
     /// 500
     Internal,
     /// 501: a transfer coding that we do not speak.
@@ -66,7 +68,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::InvalidJson,
         Self::InvalidParameter,
@@ -78,6 +80,7 @@ impl ProblemKind {
         Self::UnsupportedMediaType,
         Self::ExpectationFailed,
         Self::InvalidEvents,
+        Self::HeadTooLarge,
         Self::Internal,
         Self::NotImplemented,
         Self::Overloaded,
@@ -119,6 +122,7 @@ impl ProblemKind {
             Self::UnsupportedMediaType => ("unsupported-media-type", 415, "Unsupported media type"),
             Self::ExpectationFailed => ("expectation-failed", 417, "Expectation failed"),
             Self::InvalidEvents => ("invalid-events", 422, "Events are at fault"),
+            Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
             Self::Internal => ("internal", 500, "Internal error"),
             Self::NotImplemented => ("not-implemented", 501, "Not implemented"),
             Self::Overloaded => ("overloaded", 503, "Overloaded"),
@@ -148,6 +152,7 @@ impl ProblemKind {
             | Self::UnsupportedMediaType
             | Self::ExpectationFailed
             | Self::InvalidEvents
+            | Self::HeadTooLarge
             | Self::Internal
             | Self::NotImplemented => None,
         }
@@ -248,6 +253,7 @@ impl Refused {
             close,
             problem: Some(problem.kind),
             rejected: tally(&problem.errors),
+            decoded_bytes: 0,
         }
     }
 }

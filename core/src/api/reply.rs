@@ -31,6 +31,8 @@ pub struct Reply {
     pub problem: Option<ProblemKind>,
     /// How many events were rejected, by kind of fault; for metrics. Only listed faults count.
     pub rejected: Vec<(FaultCode, u64)>,
+    /// Bytes of the request's body after decompression, 0 if it had none that could be decoded; for metrics.
+    pub decoded_bytes: usize,
 }
 
 impl Reply {
@@ -44,6 +46,7 @@ impl Reply {
             close: false,
             problem: None,
             rejected: Vec::new(),
+            decoded_bytes: 0,
         }
     }
 

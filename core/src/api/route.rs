@@ -109,18 +109,13 @@ mod tests {
 
     #[test]
     fn fixed_paths() {
-        for route in [
-            Route::Events,
-            Route::Health,
-            Route::Live,
-            Route::Ready,
-            Route::Metrics,
-            Route::OpenApi,
-        ] {
+        for route in [Route::Events, Route::Health, Route::Live, Route::Ready, Route::Metrics, Route::OpenApi] {
             assert_eq!(of(route.as_str()), Resource::Fixed(route));
         }
         assert_eq!(of("/%65vents?type=a"), Resource::Fixed(Route::Events));
-        for other in ["/", "//", "//events", "/Events", "/events/", "/health/", "/health%2Flive", "/events/a/b", "/metrics/x"] {
+        for other in
+            ["/", "//", "//events", "/Events", "/events/", "/health/", "/health%2Flive", "/events/a/b", "/metrics/x"]
+        {
             assert_eq!(of(other), Resource::Fixed(Route::Other), "{other}");
         }
     }

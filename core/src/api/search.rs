@@ -95,8 +95,8 @@ impl Search {
     }
 
     fn reply(&self, head: FindHead) -> Reply {
-        let mut reply = Reply::new(Route::Events, 200, self.format.media_type(), Bytes::new())
-            .with_header("vary", "accept");
+        let mut reply =
+            Reply::new(Route::Events, 200, self.format.media_type(), Bytes::new()).with_header("vary", "accept");
         if let Some(next) = head.next {
             reply = reply.with_header("link", self.next_link(next));
         }

@@ -17,7 +17,9 @@ use super::text::{Excerpt, push_json_string};
 use super::{Head, Limits, Problem, ProblemKind, Reply, Route};
 use crate::batch::Batch;
 use crate::event::EventType;
-use crate::ingest::{self, Dialect, Fault, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource};
+use crate::ingest::{
+    self, Dialect, Fault, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource,
+};
 use crate::repository::{CommitError, Receipt};
 
 /// The media types that are taken.
@@ -48,6 +50,7 @@ pub enum Submitted {
 #[derive(Debug)]
 pub struct Acknowledgement {
     shape: Shape,
+    decoded_bytes: usize,
 }
 
 /// How the answer looks.
@@ -73,7 +76,9 @@ impl Submission {
         let framing = read_framing(head)?;
         let Some(coding) = Coding::of(head) else {
             let detail = "the only content codings known here are gzip and zstd, and one at a time";
-            return Err(Refused::new(ProblemKind::UnsupportedMediaType, detail).with_header("accept-encoding", ACCEPTED));
+            return Err(
+                Refused::new(ProblemKind::UnsupportedMediaType, detail).with_header("accept-encoding", ACCEPTED)
+            );
         };
         if sound.content_length.is_some_and(|length| length > limits.body_bytes_max as u64) {
             return Err(too_large(limits.body_bytes_max));
@@ -118,18 +123,22 @@ impl Submission {
     /// large ones are not for an executor's worker.
     #[must_use]
     pub fn handle_body(self, body: &[u8]) -> Submitted {
+        let mut decoded_bytes = 0;
         let parsed = match self.coding.decode(body, self.body_bytes_max) {
-            Ok(decoded) => self.parse(&decoded),
+            Ok(decoded) => {
+                decoded_bytes = decoded.len();
+                self.parse(&decoded)
+            }
             Err(error @ DecodeError::Malformed { .. }) => {
                 Err(Problem::new(ProblemKind::BadRequest, error.to_string()).into())
             }
             Err(DecodeError::TooLarge) => Err(too_large(self.body_bytes_max)),
         };
         match parsed {
-            Err(refused) => Submitted::Reply(refused.reply(Route::Events)),
+            Err(refused) => Submitted::Reply(Reply { decoded_bytes, ..refused.reply(Route::Events) }),
             Ok(Parsed::One(batch)) => {
                 let given_id = batch.events().next().and_then(|event| event.id).map(|id| Box::from(id.as_str()));
-                Submitted::Commit(batch, Acknowledgement { shape: Shape::One { given_id } })
+                Submitted::Commit(batch, Acknowledgement { shape: Shape::One { given_id }, decoded_bytes })
             }
             Ok(Parsed::Many { batch, rejected: listed, rejected_count: count }) => {
                 let rejected = match self.manner.handling {
@@ -137,9 +146,9 @@ impl Submission {
                     Handling::Lenient => Some(Rejected { listed, count }),
                 };
                 if batch.is_empty() {
-                    Submitted::Reply(many_reply(None, rejected.as_ref()))
+                    Submitted::Reply(Reply { decoded_bytes, ..many_reply(None, rejected.as_ref()) })
                 } else {
-                    Submitted::Commit(batch, Acknowledgement { shape: Shape::Many { rejected } })
+                    Submitted::Commit(batch, Acknowledgement { shape: Shape::Many { rejected }, decoded_bytes })
                 }
             }
         }
@@ -154,6 +163,7 @@ impl Submission {
                 };
                 Problem::new(ProblemKind::InvalidJson, format!("{reason} at byte {offset}{place}")).into()
             }
+            IngestError::TooLarge(error) => Problem::new(ProblemKind::ContentTooLarge, error.to_string()).into(),
             IngestError::Faults { listed, count } => {
                 let detail = if count > listed.len() {
                     format!("{count} faults, of which {} are listed; nothing was stored", listed.len())
@@ -170,7 +180,7 @@ impl Acknowledgement {
     /// The answer, once the batch is committed or was not.
     #[must_use]
     pub fn reply(self, outcome: &Result<Receipt, CommitError>) -> Reply {
-        match (outcome, self.shape) {
+        let reply = match (outcome, self.shape) {
             (Ok(receipt), Shape::One { given_id }) => one_reply(receipt, given_id.as_deref()),
             (Ok(receipt), Shape::Many { rejected }) => many_reply(Some(receipt), rejected.as_ref()),
             (Err(CommitError::Full(cause)), _) => {
@@ -181,7 +191,8 @@ impl Acknowledgement {
                 let detail = format!("whether the events were stored is unknown: {cause}");
                 Refused::new(ProblemKind::StorageFailed, detail).reply(Route::Events)
             }
-        }
+        };
+        Reply { decoded_bytes: self.decoded_bytes, ..reply }
     }
 }
 
@@ -290,8 +301,8 @@ fn many_reply(receipt: Option<&Receipt>, rejected: Option<&Rejected>) -> Reply {
         body.push_str(&format!(",\"rejected_count\":{count}"));
     }
     body.push('}');
-    let mut reply = Reply::new(Route::Events, 200, "application/json", body)
-        .with_header("preference-applied", "handling=lenient");
+    let mut reply =
+        Reply::new(Route::Events, 200, "application/json", body).with_header("preference-applied", "handling=lenient");
     reply.rejected = tally(listed);
     reply
 }

@@ -89,7 +89,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use alloc::boxed::Box;
-    use alloc::string::{String, ToString as _};
+    use alloc::string::{String, ToString};
     use alloc::vec::Vec;
     use std::format;
 

@@ -103,13 +103,8 @@ fn start(limits: QueueLimits, chores: u32) -> (Committer, Strings) {
     let (group_sender, groups) = channel();
     let (commands, command_receiver) = channel();
     let (chores_sender, chores_done) = channel();
-    let puppet = Puppet {
-        groups: group_sender,
-        commands: command_receiver,
-        last_seq: 0,
-        chores,
-        chores_done: chores_sender,
-    };
+    let puppet =
+        Puppet { groups: group_sender, commands: command_receiver, last_seq: 0, chores, chores_done: chores_sender };
     let metrics = Arc::new(Metrics::new("test", "puppet").unwrap());
     let committer = Committer::start(Box::new(puppet), limits, metrics).unwrap();
     (committer, Strings { groups, commands, chores_done })
@@ -167,11 +162,10 @@ fn what_queues_up_is_committed_together_and_published_before_it_is_answered() {
     assert_eq!(strings.groups.recv().unwrap(), 3);
     strings.commands.send(Command::Succeed).unwrap();
     let receipts: Vec<_> = others.into_iter().map(|pending| wait(pending).unwrap()).collect();
-    assert_eq!(receipts.iter().map(|receipt| (receipt.first_seq, receipt.stored)).collect::<Vec<_>>(), [
-        (2, 2),
-        (4, 3),
-        (7, 4)
-    ]);
+    assert_eq!(
+        receipts.iter().map(|receipt| (receipt.first_seq, receipt.stored)).collect::<Vec<_>>(),
+        [(2, 2), (4, 3), (7, 4)]
+    );
     assert_eq!(committer.snapshot().stats().last_seq, 10);
     assert_eq!(committer.queued(), (0, 0));
 }

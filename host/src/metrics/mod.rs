@@ -8,7 +8,8 @@ mod labels;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use argus_core::api::Reply;
+use argus_core::api::{ProblemKind, Reply};
+use argus_core::ingest::FaultCode;
 use argus_core::repository::{Receipt, Stats};
 use http::Method;
 use prometheus::core::Collector;
@@ -18,10 +19,7 @@ use prometheus::{
     TextEncoder,
 };
 
-use labels::{
-    FAULT_CODES, METHODS, PROBLEM_KINDS, ROUTES, STATUSES, fault_label, method_index, problem_label, route_label,
-    status_index,
-};
+use labels::{METHODS, ROUTES, STATUSES, method_index, status_index, status_label};
 
 pub use labels::Incident;
 
@@ -120,12 +118,14 @@ impl Metrics {
         )?;
         let durations = ROUTES
             .iter()
-            .map(|route| durations.get_metric_with_label_values(&[route_label(*route)]))
+            .map(|route| durations.get_metric_with_label_values(&[route.as_str()]))
             .collect::<Result<Box<[_]>, _>>()?;
 
         Ok(Self {
             requests,
-            requests_resolved: (0..ROUTES.len() * METHODS.len() * STATUSES.len()).map(|_| OnceLock::new()).collect(),
+            requests_resolved: (0..ROUTES.len() * METHODS.len() * (STATUSES.len() + 1))
+                .map(|_| OnceLock::new())
+                .collect(),
             durations,
             in_flight: gauge("argus_http_requests_in_flight", "Requests whose answer is not yet complete.")?,
             accepted: counter("argus_events_accepted_total", "Events stored.")?,
@@ -134,7 +134,7 @@ impl Metrics {
                 "argus_events_rejected_total",
                 "Faults found in events, by kind.",
                 "reason",
-                &mut FAULT_CODES.iter().map(|code| fault_label(*code)),
+                &mut FaultCode::ALL.iter().map(|code| code.as_str()),
             )?,
             wire_bytes: counter("argus_body_wire_bytes_total", "Bytes of request bodies as they came over the wire.")?,
             decoded_bytes: counter("argus_body_decoded_bytes_total", "Bytes of request bodies after decompression.")?,
@@ -156,7 +156,7 @@ impl Metrics {
                 "argus_errors_total",
                 "Answers that are problems, by kind.",
                 "kind",
-                &mut PROBLEM_KINDS.iter().map(|kind| problem_label(*kind)),
+                &mut ProblemKind::ALL.iter().map(|kind| kind.as_str()),
             )?,
             connections: gauge("argus_connections", "Connections open.")?,
             connections_total: counter("argus_connections_total", "Connections accepted.")?,
@@ -180,11 +180,11 @@ impl Metrics {
     /// Counts the answer to a request.
     pub fn request_answered(&self, method: &Method, reply: &Reply, latency: Duration) {
         let (route, method, status) = (reply.route as usize, method_index(method), status_index(reply.status));
-        let cell = self.requests_resolved.get((route * METHODS.len() + method) * STATUSES.len() + status);
+        let cell = self.requests_resolved.get((route * METHODS.len() + method) * (STATUSES.len() + 1) + status);
         if let Some(cell) = cell {
             cell.get_or_init(|| {
-                let label = |names: &[&'static str], index: usize| names.get(index).copied().unwrap_or("other");
-                let labels = [label(&METHODS, method), route_label(reply.route), label(&STATUSES, status)];
+                let method = METHODS.get(method).copied().unwrap_or("other");
+                let labels = [method, reply.route.as_str(), &status_label(status)];
                 self.requests.with_label_values(&labels)
             })
             .inc();
@@ -195,6 +195,7 @@ impl Metrics {
         if let Some(counter) = reply.problem.and_then(|kind| self.errors.get(kind as usize)) {
             counter.inc();
         }
+        self.decoded_bytes.inc_by(reply.decoded_bytes as u64);
         for &(code, count) in &reply.rejected {
             if let Some(counter) = self.rejected.get(code as usize) {
                 counter.inc_by(count);
@@ -205,11 +206,6 @@ impl Metrics {
     /// Counts a body that has arrived.
     pub fn body_arrived(&self, wire_bytes: usize) {
         self.wire_bytes.inc_by(wire_bytes as u64);
-    }
-
-    /// Counts a body that was read, decompressed.
-    pub fn body_decoded(&self, decoded_bytes: usize) {
-        self.decoded_bytes.inc_by(decoded_bytes as u64);
     }
 
     /// Counts what was committed together.
@@ -286,8 +282,7 @@ fn saturate(figure: u64) -> i64 {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use argus_core::api::{ProblemKind, Route};
-    use argus_core::ingest::FaultCode;
+    use argus_core::api::Route;
     use bytes::Bytes;
 
     use super::*;
@@ -301,6 +296,7 @@ mod tests {
             close: false,
             problem: None,
             rejected: Vec::new(),
+            decoded_bytes: 0,
         }
     }
 
@@ -311,12 +307,12 @@ mod tests {
         let in_flight = metrics.request_begins();
         let mut answer = reply(Route::Events, 422);
         answer.problem = Some(ProblemKind::InvalidEvents);
+        answer.decoded_bytes = 200;
         answer.rejected = vec![(FaultCode::MissingField, 3)];
         metrics.request_answered(&Method::POST, &answer, Duration::from_millis(2));
         metrics.request_answered(&Method::POST, &answer, Duration::from_millis(2));
         metrics.request_answered(&Method::from_bytes(b"BREW").unwrap(), &reply(Route::Other, 299), Duration::ZERO);
         metrics.body_arrived(100);
-        metrics.body_decoded(400);
         metrics.connection_incident(Incident::WriteTimeout);
         let receipt = Receipt { first_seq: 1, stored: 5, duplicates: Box::new([]), generated_id: None };
         metrics.group_committed(&[receipt.clone(), receipt], 10, Duration::from_micros(10));

@@ -110,3 +110,98 @@ fn reason(error: &FrameDecoderError) -> &'static str {
         _ => "invalid frame",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+    use alloc::vec;
+
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+    use super::*;
+
+    fn frame(content: &[u8]) -> Vec<u8> {
+        compress_to_vec(content, CompressionLevel::Fastest)
+    }
+
+    /// A frame of one raw block, with these descriptor bits and header fields.
+    fn raw_frame(bits: u8, fields: &[u8], content: &[u8]) -> Vec<u8> {
+        let mut frame = MAGIC.to_le_bytes().to_vec();
+        frame.push(bits);
+        frame.extend(fields);
+        let header = u32::try_from(content.len()).unwrap() << 3 | 1;
+        frame.extend(&header.to_le_bytes()[..3]);
+        frame.extend(content);
+        frame
+    }
+
+    fn reason(body: &[u8]) -> (&'static str, usize) {
+        match decode(body, 1000) {
+            Err(DecodeError::Malformed { reason, at, .. }) => (reason, at),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn frames_are_joined_and_skippable_ones_skipped() {
+        let skippable = [0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+        let body = [&frame(b"hello "), skippable.as_slice(), &frame(b""), &frame(b"world")].concat();
+        assert_eq!(decode(&body, 11).unwrap(), b"hello world");
+        assert_eq!(decode(&body, 10), Err(DecodeError::TooLarge));
+        assert_eq!(decode(&skippable, 0).unwrap(), b"");
+    }
+
+    #[test]
+    fn every_cut_is_noticed() {
+        let body = frame(&b"some content, some more content".repeat(20));
+        for end in 0..body.len() {
+            assert!(matches!(decode(&body[..end], 1000), Err(DecodeError::Malformed { .. })), "cut at {end}");
+        }
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+        for end in 0..skippable.len() {
+            assert!(matches!(decode(&skippable[..end], 1000), Err(DecodeError::Malformed { .. })), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn damage_is_named_with_its_frame() {
+        let good = frame(b"content");
+        assert_eq!(reason(b"{\"a\":1}"), ("no zstd frame", 0));
+        assert_eq!(reason(&[good.as_slice(), b"junk"].concat()), ("garbage behind the last frame", good.len()));
+        let checksummed = |checksum: u32| [raw_frame(0x24, &[3], b"abc"), checksum.to_le_bytes().to_vec()].concat();
+        // XXH64 of "abc" is 44bc2cf5ad770999.
+        assert_eq!(decode(&checksummed(0xad77_0999), 3).unwrap(), b"abc");
+        assert_eq!(reason(&checksummed(0xad77_0998)).0, "the checksum does not match");
+        assert_eq!(decode(&raw_frame(0x20, &[3], b"abc"), 3).unwrap(), b"abc");
+        assert_eq!(reason(&raw_frame(0x20, &[4], b"abc")).0, "the content is not as long as declared");
+        assert_eq!(reason(&raw_frame(0x28, &[3], b"abc")).0, "a reserved bit is set");
+        assert_eq!(reason(&raw_frame(0x21, &[1, 3], b"abc")).0, "the frame needs a dictionary");
+    }
+
+    #[test]
+    fn a_hostile_header_allocates_nothing() {
+        // A window of 2^41 bytes and more.
+        assert_eq!(reason(&raw_frame(0, &[0xff], b"abc")).0, "the frame needs a window above 8 MiB (RFC 9659)");
+        // A declared length of 2^64 - 1.
+        assert_eq!(decode(&raw_frame(0xe0, &[0xff; 8], b"abc"), 1000), Err(DecodeError::TooLarge));
+        // A window of exactly 8 MiB: exponent 13.
+        assert_eq!(decode(&raw_frame(0, &[13 << 3], b"abc"), 1000).unwrap(), b"abc");
+        assert_eq!(decode(&raw_frame(0, &[13 << 3 | 1], b"abc"), 1000).is_err(), true);
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        // Blocks of one repeated byte: four bytes for 128 KiB.
+        let mut bomb = raw_frame(0, &[7 << 3], b"");
+        bomb.truncate(6);
+        for _ in 0..10_000 {
+            bomb.extend(&(128 * 1024_u32 << 3 | 2).to_le_bytes()[..3]);
+            bomb.push(b' ');
+        }
+        assert_eq!(decode(&bomb, 1 << 20), Err(DecodeError::TooLarge));
+        let spaces = vec![b' '; 1 << 20];
+        assert_eq!(decode(&frame(&spaces), 1 << 20).unwrap(), spaces);
+        assert_eq!(decode(&frame(&spaces), (1 << 20) - 1), Err(DecodeError::TooLarge));
+    }
+}
