@@ -14,7 +14,8 @@ impl RawHead {
     /// Takes apart what begins with a head. `None` where there is no request line, a line is no field, or the end is missing.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         // RFC 9112, section 2.2: an empty line before the head is skipped, and a bare line feed may end a line.
-        let mut lines = bytes.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let lines = bytes.split_inclusive(|&byte| byte == b'\n').map_while(|line| line.strip_suffix(b"\n"));
+        let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let request_line = lines.find(|line| !line.is_empty())?;
         let mut words = std::str::from_utf8(request_line).ok()?.split(' ');
         let (method, target, version) = (words.next()?, words.next()?, words.next()?);

@@ -122,12 +122,16 @@ impl<R: Runtime> Wire<R> {
         let mut timer = Timer::new(self.runtime);
         let mut told = false;
         let outcome = poll_fn(|cx| {
+            if let Poll::Ready(ended) = connection.poll_unpin(cx) {
+                return Poll::Ready(ended.map_err(Ending::Failed));
+            }
+            // Behind the poll, so that a request which has arrived already is still read and answered.
             if !told && drain.has_begun(cx) {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
-            }
-            if let Poll::Ready(ended) = connection.poll_unpin(cx) {
-                return Poll::Ready(ended.map_err(Ending::Failed));
+                if let Poll::Ready(ended) = connection.poll_unpin(cx) {
+                    return Poll::Ready(ended.map_err(Ending::Failed));
+                }
             }
             poll_lapse(cx, &mut timer, &state).map(|lapse| Err(Ending::Lapsed(lapse)))
         })
