@@ -101,6 +101,11 @@ impl ConnectionState {
         matches!(self.lock().phase, Phase::Idle(_) | Phase::Head(_))
     }
 
+    /// Whether a part of a head has come.
+    pub(crate) fn in_head(&self) -> bool {
+        matches!(self.lock().phase, Phase::Head(_))
+    }
+
     /// Bytes of a head have come, and perhaps of what follows it.
     pub(crate) fn head_bytes_arrived(&self, bytes: &[u8]) {
         let mut inner = self.lock();
@@ -121,11 +126,11 @@ impl ConnectionState {
         inner.answering = true;
     }
 
-    /// The value of the first field of this name in the head that began the request under way, as it was sent. Nothing if the head was
-    /// pipelined. `name` is in lower case. To be asked once a request.
-    pub(crate) fn take_raw_field(&self, name: &str) -> Option<Vec<u8>> {
+    /// What came from the first byte of the head on that is under way or has just become a request, as it was sent, and perhaps what
+    /// follows it. Nothing if the head was pipelined. To be asked once a request.
+    pub(crate) fn take_raw_head(&self) -> Option<Vec<u8>> {
         let mut inner = self.lock();
-        mem::take(&mut inner.head.fresh).then(|| raw_field(&inner.head.bytes, name))?
+        mem::take(&mut inner.head.fresh).then(|| inner.head.bytes.clone())
     }
 
     /// An answer is complete.
@@ -203,27 +208,9 @@ impl ConnectionState {
     }
 }
 
-/// Finds a field in a head that hyper has found to be well-formed.
-fn raw_field(bytes: &[u8], name: &str) -> Option<Vec<u8>> {
-    // The first line is the request line; lines may end with a bare line feed.
-    for line in bytes.split(|&byte| byte == b'\n').skip(1) {
-        let line = line.trim_ascii_end();
-        if line.is_empty() {
-            return None;
-        }
-        if let Some((found, value)) = line.split_at_checked(name.len())
-            && found.eq_ignore_ascii_case(name.as_bytes())
-            && let Some(value) = value.strip_prefix(b":")
-        {
-            return Some(value.trim_ascii().to_vec());
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use super::*;
 
@@ -279,24 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_found_in_the_head_and_not_in_the_body() {
-        let head = b"POST / HTTP/1.1\r\nHost: a\r\nCONTENT-LENGTH:  5 \r\n\r\nX-Body: 1\r\n";
-        assert_eq!(raw_field(head, "content-length"), Some(b"5".to_vec()));
-        assert_eq!(raw_field(head, "host"), Some(b"a".to_vec()));
-        assert_eq!(raw_field(head, "content"), None);
-        assert_eq!(raw_field(head, "x-body"), None);
-        assert_eq!(raw_field(b"", "host"), None);
-    }
-
-    #[test]
     fn only_the_request_that_the_bytes_begin_with_is_looked_up() {
         let state = state();
         state.head_bytes_arrived(b"POST / HTTP/1.1\r\nHo");
         state.head_bytes_arrived(b"st: a\r\n\r\nPOST / HTTP/1.1\r\nHost: b\r\n\r\n");
         state.request_begins();
-        assert_eq!(state.take_raw_field("host"), Some(b"a".to_vec()));
+        assert_eq!(state.take_raw_head().unwrap()[..23], *b"POST / HTTP/1.1\r\nHost: ");
         state.answer_ends();
         state.request_begins();
-        assert_eq!(state.take_raw_field("host"), None);
+        assert_eq!(state.take_raw_head(), None);
     }
 }

@@ -34,6 +34,7 @@ pub mod wire;
 
 mod body;
 mod connection_state;
+mod raw_head;
 mod service;
 mod wire_body;
 mod wire_io;

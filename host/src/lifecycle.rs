@@ -162,3 +162,82 @@ pub async fn unless_draining<F: Future>(lifecycle: &Lifecycle, future: F) -> Opt
         Either::Right(((), _)) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::future::{pending, ready};
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    /// Sleeps for ever, or not at all.
+    #[derive(Clone)]
+    struct Sleeper {
+        wakes: bool,
+    }
+
+    impl Runtime for Sleeper {
+        fn sleep(&self, _duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+            let wakes = self.wakes;
+            async move { if wakes { ready(()).await } else { pending().await } }
+        }
+
+        fn unblock<T, F>(&self, task: F) -> impl Future<Output = T> + Send + 'static
+        where
+            F: FnOnce() -> T + Send + 'static,
+            T: Send + 'static,
+        {
+            async move { task() }
+        }
+    }
+
+    #[test]
+    fn permits_are_limited_and_given_back() {
+        let lifecycle = Lifecycle::new(2, Duration::from_secs(1));
+        let first = lifecycle.permit().now_or_never().unwrap();
+        let _second = lifecycle.permit().now_or_never().unwrap();
+        let mut third = Box::pin(lifecycle.permit());
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(first);
+        let _third = third.now_or_never().unwrap();
+        assert_eq!(lifecycle.connections(), 2);
+    }
+
+    #[test]
+    fn a_drain_waits_for_the_last_connection() {
+        let lifecycle = Lifecycle::new(2, Duration::from_secs(1));
+        let permit = lifecycle.permit().now_or_never().unwrap();
+        let runtime = Sleeper { wakes: false };
+        let mut drained = Box::pin(lifecycle.drained(&runtime));
+        drop(permit);
+        assert!(drained.as_mut().now_or_never().is_none(), "nobody has asked for a drain");
+        let permit = lifecycle.permit().now_or_never().unwrap();
+        lifecycle.drain();
+        assert!(lifecycle.is_draining());
+        assert!(lifecycle.draining().now_or_never().is_some());
+        assert!(drained.as_mut().now_or_never().is_none(), "a connection is open");
+        drop(permit);
+        assert_eq!(drained.now_or_never(), Some(Drained::Clean));
+    }
+
+    #[test]
+    fn a_drain_does_not_wait_for_ever() {
+        let lifecycle = Lifecycle::new(2, Duration::from_secs(1));
+        let _permit = lifecycle.permit().now_or_never().unwrap();
+        lifecycle.drain();
+        assert_eq!(lifecycle.drained(&Sleeper { wakes: true }).now_or_never(), Some(Drained::Cut(1)));
+    }
+
+    #[test]
+    fn what_runs_is_left_when_the_drain_begins() {
+        let lifecycle = Lifecycle::new(2, Duration::from_secs(1));
+        assert_eq!(unless_draining(&lifecycle, ready(1)).now_or_never(), Some(Some(1)));
+        let mut waiting = Box::pin(unless_draining(&lifecycle, pending::<()>()));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        lifecycle.drain();
+        assert_eq!(waiting.now_or_never(), Some(None));
+    }
+}

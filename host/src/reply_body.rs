@@ -36,7 +36,7 @@ pub(crate) type Advancing = Pin<Box<dyn Future<Output = Advanced> + Send>>;
 enum Content {
     Whole(Bytes),
     // The mutex is never locked, only borrowed through: it makes `Sync` what frameworks want to be so and nobody shares.
-    Streamed(Mutex<Streamed>),
+    Streamed(Box<Mutex<Streamed>>),
 }
 
 struct Streamed {
@@ -44,6 +44,7 @@ struct Streamed {
     state: State,
 }
 
+#[expect(clippy::large_enum_variant, reason = "lies in a box as a whole, and is most often the large variant")]
 enum State {
     Resting(SearchRun),
     Advancing(Advancing),
@@ -57,7 +58,7 @@ impl ReplyBody {
 
     pub(crate) fn streamed(run: SearchRun, advance: Advance, in_flight: InFlight) -> Self {
         let streamed = Streamed { advance, state: State::Resting(run) };
-        Self { content: Content::Streamed(Mutex::new(streamed)), _in_flight: Some(in_flight) }
+        Self { content: Content::Streamed(Box::new(Mutex::new(streamed))), _in_flight: Some(in_flight) }
     }
 
     /// The bytes, if the answer is whole and none of it was taken; else the body as it was.

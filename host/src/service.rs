@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{
     Action, Api, Condition, Head, Lookup, Metrics as MetricsAction, Refusal, Reply, Route, Search, SearchRun,
@@ -28,6 +28,7 @@ use crate::connection_state::{ConnectionState, HeadFault};
 use crate::logging;
 use crate::metrics::{Gauges, InFlight};
 use crate::node::Node;
+use crate::raw_head::RawHead;
 use crate::reply_body::{Advance, Advanced, BrokenOff, ReplyBody};
 use crate::runtime::Runtime;
 use crate::timer::Timer;
@@ -103,16 +104,13 @@ impl<R: Runtime> Session<R> {
         let in_flight = node.metrics.request_begins();
         let (parts, body) = request.into_parts();
         // hyper takes `Content-Length` away where there is `Transfer-Encoding` too. The core wants to see both.
-        let removed = parts
-            .headers
-            .contains_key(TRANSFER_ENCODING)
-            .then(|| self.connection.take_raw_field(CONTENT_LENGTH.as_str()))
-            .flatten();
+        let raw_head = parts.headers.contains_key(TRANSFER_ENCODING).then(|| self.raw_head()).flatten();
+        let removed = raw_head.as_ref().and_then(|head| head.field(CONTENT_LENGTH.as_str()));
         let headers: Vec<(&str, &[u8])> = parts
             .headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
-            .chain(removed.as_deref().map(|value| (CONTENT_LENGTH.as_str(), value)))
+            .chain(removed.map(|value| (CONTENT_LENGTH.as_str(), value)))
             .collect();
         let target = target(&parts.uri);
         let http_10 = parts.version == Version::HTTP_10;
@@ -135,16 +133,18 @@ impl<R: Runtime> Session<R> {
         self.refuse_unread(&Refusal::Internal)
     }
 
-    /// The answer to what is not even a request, as it goes over the wire, from the status line on.
+    /// The answer to what hyper takes for no request, as it goes over the wire, from the status line on.
     pub(crate) fn refuse_head(&self, fault: HeadFault) -> Bytes {
-        let refusal = match fault {
-            HeadFault::Late => Refusal::HeadTimeout,
-            HeadFault::TooLarge => Refusal::HeadTooLarge,
-            HeadFault::Malformed => Refusal::HeadBroken,
+        let response = match fault {
+            HeadFault::Late => self.refuse_unread(&Refusal::HeadTimeout),
+            HeadFault::TooLarge => self.refuse_unread(&Refusal::HeadTooLarge),
+            HeadFault::Malformed => self.judge_head(),
         };
-        let (parts, body) = self.refuse_unread(&refusal).into_parts();
+        let (parts, body) = response.into_parts();
         let body = body.into_whole().unwrap_or_default();
-        let mut wire = format!("HTTP/1.1 {}\r\ncontent-length: {}\r\n", parts.status, body.len()).into_bytes();
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        let mut wire =
+            format!("HTTP/1.1 {}\r\ncontent-length: {}\r\ndate: {date}\r\n", parts.status, body.len()).into_bytes();
         for (name, value) in &parts.headers {
             wire.extend_from_slice(name.as_str().as_bytes());
             wire.extend_from_slice(b": ");
@@ -156,13 +156,37 @@ impl<R: Runtime> Session<R> {
         wire.into()
     }
 
-    /// Answers, counts and logs without a request.
+    /// Lets the core say what is wrong with a head that hyper refuses, if it finds anything.
+    fn judge_head(&self) -> Response<ReplyBody> {
+        let Some(raw_head) = self.raw_head() else { return self.refuse_unread(&Refusal::HeadBroken) };
+        let headers: Vec<(&str, &[u8])> =
+            raw_head.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let RawHead { method, target, http_10, .. } = &raw_head;
+        let head = Head { method, target, headers: &headers, http_10: *http_10 };
+        match self.service.node.api.handle_request(&head, &Condition::default()) {
+            Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
+            // hyper and the core are of two minds; the one that would have to read what follows has the last word.
+            Action::Reply(_) | Action::Submit(_) | Action::Search(_) | Action::Lookup(_) | Action::Metrics(_) => {
+                self.refuse_unread(&Refusal::HeadBroken)
+            }
+        }
+    }
+
+    fn raw_head(&self) -> Option<RawHead> {
+        RawHead::parse(&self.connection.take_raw_head()?)
+    }
+
     fn refuse_unread(&self, refusal: &Refusal) -> Response<ReplyBody> {
+        self.answer_unread(self.refusal(Route::Other, refusal), &Head::default())
+    }
+
+    /// Answers, counts and logs what never became a request.
+    fn answer_unread(&self, answer: Answer, head: &Head<'_>) -> Response<ReplyBody> {
         let node = &*self.service.node;
-        let request_id = Api::request_id(&Head::default(), node.request_ids.next());
+        let request_id = Api::request_id(head, node.request_ids.next());
         let in_flight = node.metrics.request_begins();
-        let answer = self.refusal(Route::Other, refusal);
-        self.report(&Method::default(), &Head::default(), &answer, &request_id, Duration::ZERO);
+        let method = Method::from_bytes(head.method.as_bytes()).unwrap_or_default();
+        self.report(&method, head, &answer, &request_id, Duration::ZERO);
         self.respond(answer, request_id, in_flight)
     }
 
@@ -203,7 +227,8 @@ impl<R: Runtime> Session<R> {
         let mut body = pin!(body);
         let reading = body::read(body.as_mut(), submission.wire_bytes_max(), &node.budget);
         let read = self.within(begun + node.settings.body_timeout, reading).await;
-        self.connection.set_body_unread(!body.is_end_stream());
+        // A chunked body does not know that it has ended until it is asked once more; that it was read is proof enough.
+        self.connection.set_body_unread(!matches!(read, Ok(Ok(_))));
         let (bytes, reservation) = match read {
             Ok(Ok(read)) => read,
             Ok(Err(refusal)) => return Ok(Err(refusal)),

@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Method, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::rt::Write as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
@@ -87,16 +88,12 @@ impl<R: Runtime> Wire<R> {
             // Timeouts are kept by `ConnectionState`, in one timer for all of them.
             .header_read_timeout(None)
             .max_header_size(HEAD_BYTES_MAX)
-            .pipeline_flush(true)
             .serve_connection(io, service);
         let outcome = self.clone().run(connection, Arc::clone(&state)).await;
         match (state.fault(), outcome) {
             (Some(HeadFault::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
-            (Some(HeadFault::TooLarge | HeadFault::Malformed), Err(Ending::Failed(error))) => {
-                self.incident(Incident::Malformed, peer, &error);
-            }
             (Some(HeadFault::TooLarge | HeadFault::Malformed), _) => {
-                self.incident(Incident::Malformed, peer, "not a head of HTTP/1.1");
+                self.incident(Incident::Malformed, peer, "what came is no head of HTTP/1.1");
             }
             (None, Err(Ending::Lapsed(Lapse::Write))) => {
                 self.incident(Incident::WriteTimeout, peer, "the client took nothing of its answer");
@@ -108,56 +105,76 @@ impl<R: Runtime> Wire<R> {
         drop(permit);
     }
 
-    async fn run<I, S, B>(
+    async fn run<I, F, S, B>(
         self,
-        mut connection: http1::Connection<I, S>,
+        mut connection: http1::Connection<WireIo<I, F>, S>,
         state: Arc<ConnectionState>,
     ) -> Result<(), Ending>
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin,
+        F: Fn(HeadFault) -> Bytes + Unpin,
         S: hyper::service::HttpService<Incoming, ResBody = B>,
         S::Error: Into<BoxError>,
         B: Body + 'static,
         B::Error: Into<BoxError>,
     {
         let mut drain = DrainWatch::new(Arc::clone(&self.node.lifecycle));
-        let mut timer = Timer::new(self.runtime.clone());
+        let mut timer = Timer::new(self.runtime);
         let mut told = false;
-        poll_fn(|cx| {
-            if !told && drain.has_begun(cx) {
-                told = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            }
+        let outcome = poll_fn(|cx| {
             if let Poll::Ready(ended) = connection.poll_unpin(cx) {
                 return Poll::Ready(ended.map_err(Ending::Failed));
             }
-            while let Some((deadline, lapse)) = state.deadline() {
-                if timer.poll_deadline(cx, deadline).is_pending() {
-                    return Poll::Pending;
-                }
-                // The client may have moved between the two looks; it is cut off only for what is still so.
-                if state.deadline() != Some((deadline, lapse)) {
-                    continue;
-                }
-                if lapse != Lapse::Head {
-                    return Poll::Ready(Err(Ending::Lapsed(lapse)));
-                }
-                // hyper closes in between two requests, and while it closes the client is told why.
-                state.set_fault(HeadFault::Late);
+            // Behind the poll, so that a request which has arrived already is still read and answered.
+            if !told && drain.has_begun(cx) {
+                told = true;
                 Pin::new(&mut connection).graceful_shutdown();
                 if let Poll::Ready(ended) = connection.poll_unpin(cx) {
                     return Poll::Ready(ended.map_err(Ending::Failed));
                 }
             }
-            Poll::Pending
+            poll_lapse(cx, &mut timer, &state).map(|lapse| Err(Ending::Lapsed(lapse)))
         })
-        .await
+        .await;
+        // hyper says nothing about a head that does not end; it hears why before the connection closes.
+        match &outcome {
+            Err(Ending::Lapsed(Lapse::Head)) => state.set_fault(HeadFault::Late),
+            Err(Ending::Failed(error)) if error.is_incomplete_message() && state.in_head() => {
+                state.set_fault(HeadFault::Malformed);
+            }
+            Ok(()) | Err(Ending::Lapsed(_) | Ending::Failed(_)) => return outcome,
+        }
+        let mut io = connection.into_parts().io;
+        poll_fn(|cx| {
+            if let Poll::Ready(closed) = Pin::new(&mut io).poll_shutdown(cx) {
+                // The client may have gone away; it was told what there was to tell.
+                drop(closed);
+                return Poll::Ready(());
+            }
+            poll_lapse(cx, &mut timer, &state).map(drop)
+        })
+        .await;
+        outcome
     }
 
     fn incident(&self, incident: Incident, peer: SocketAddr, reason: impl std::fmt::Display) {
         self.node.metrics.connection_incident(incident);
         tracing::debug!(%peer, kind = incident.as_str(), "connection ended: {reason}");
     }
+}
+
+/// Ready when the connection has done something for too long.
+fn poll_lapse<R: Runtime>(cx: &mut Context<'_>, timer: &mut Timer<R>, state: &ConnectionState) -> Poll<Lapse> {
+    while let Some((deadline, lapse)) = state.deadline() {
+        if timer.poll_deadline(cx, deadline).is_pending() {
+            return Poll::Pending;
+        }
+        // The client may have moved between the two looks; it is cut off only for what is still so.
+        if state.deadline() == Some((deadline, lapse)) {
+            return Poll::Ready(lapse);
+        }
+    }
+    Poll::Pending
 }
 
 /// How a connection ended, if not by mutual consent.

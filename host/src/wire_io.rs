@@ -32,7 +32,7 @@ enum Closing {
     /// This is the last that is said.
     Refusing(Bytes),
     /// All is said.
-    ClosingHalf,
+    Said,
     /// Our half is closed; so many bytes of the client's were thrown away.
     Lingering(usize),
     Closed,
@@ -111,10 +111,10 @@ impl<I: Read + Write + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write for WireI
                 Closing::Open => {
                     this.closing = match this.state.fault() {
                         Some(fault) => Closing::Refusing((this.refuse)(fault)),
-                        None => Closing::ClosingHalf,
+                        None => Closing::Said,
                     };
                 }
-                Closing::Refusing(answer) if answer.is_empty() => this.closing = Closing::ClosingHalf,
+                Closing::Refusing(answer) if answer.is_empty() => this.closing = Closing::Said,
                 Closing::Refusing(answer) => {
                     let written = Pin::new(&mut this.io).poll_write(cx, answer);
                     this.state.write_progress(written.is_ready());
@@ -124,7 +124,7 @@ impl<I: Read + Write + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write for WireI
                     }
                     drop(answer.split_to(written));
                 }
-                Closing::ClosingHalf => {
+                Closing::Said => {
                     ready!(Pin::new(&mut this.io).poll_flush(cx))?;
                     ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
                     this.closing = if this.state.unread() {

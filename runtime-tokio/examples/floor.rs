@@ -50,10 +50,7 @@ fn serve(settings: &Settings) -> io::Result<()> {
             let app = app.clone();
             runtime.spawn(async move {
                 let service = service_fn(|request| respond(app.clone(), request));
-                let connection = http1::Builder::new()
-                    .half_close(true)
-                    .pipeline_flush(true)
-                    .serve_connection(TokioIo::new(stream), service);
+                let connection = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(stream), service);
                 // A client that goes away is no concern of the floor.
                 let _ = connection.await;
             });

@@ -3,8 +3,6 @@
 //! What a request means is said by `argus-core`, and everything that two hosts can share is in `argus-host`. The files here
 //! have the same names and the same order as those of `argus-smol`; a diff of the two shows the frameworks.
 
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test fails by panicking"))]
-
 pub mod app;
 pub mod connection;
 pub mod runtime;

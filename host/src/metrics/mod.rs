@@ -296,6 +296,7 @@ mod tests {
             close: false,
             problem: None,
             rejected: Vec::new(),
+            decoded_bytes: 0,
         }
     }
 
