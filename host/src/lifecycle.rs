@@ -190,7 +190,7 @@ mod tests {
             F: FnOnce() -> T + Send + 'static,
             T: Send + 'static,
         {
-            async move { task() }
+            ready(task())
         }
     }
 
