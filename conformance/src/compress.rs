@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use flate2::Compression;
 use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, FlushCompress};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 /// Largest block of a zstd frame, in bytes (RFC 8878, section 3.1.1.2).
@@ -22,15 +22,21 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     compress_to_vec(bytes, CompressionLevel::Fastest)
 }
 
-/// A gzip member that expands to about `bytes` spaces.
+/// A gzip member that expands to about `bytes` spaces and breaks off there.
 #[must_use]
 pub fn gzip_bomb(bytes: usize) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    // After a full flush nothing refers to what came before, so that the same compressed piece can follow itself.
     let spaces = vec![b' '; 1 << 20];
+    let mut piece = Vec::with_capacity(1 << 16);
+    Compress::new(Compression::best(), false)
+        .compress_vec(&spaces, &mut piece, FlushCompress::Full)
+        .expect("the capacity is beyond what a mebibyte of spaces takes");
+    // Magic number, deflate, no flags, no time, and an unknown system (RFC 1952, section 2.3).
+    let mut member = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     for _ in 0..bytes.div_ceil(spaces.len()) {
-        encoder.write_all(&spaces).expect("writing to memory does not fail");
+        member.extend_from_slice(&piece);
     }
-    encoder.finish().expect("writing to memory does not fail")
+    member
 }
 
 /// A zstd frame that expands to about `bytes` spaces: four bytes for each 128 KiB of them.

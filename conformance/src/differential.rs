@@ -1,6 +1,10 @@
 //! Odd requests, sent to all subjects: whatever one answers, the others do.
+//!
+//! Subjects with the same wire have to agree in every byte that the wire does not make itself. Where bytes are no request, wires
+//! may find different faults first: between them it is enough that all refuse what one calls a bad request. Nobody acts
+//! on what another refuses.
 
-use crate::client::Response;
+use crate::client::{Connection, Response};
 use crate::context::Server;
 use crate::failure::{Failure, Outcome};
 
@@ -8,8 +12,16 @@ use crate::failure::{Failure, Outcome};
 /// (`content-length` and `transfer-encoding` say the same in two ways, a made-up `x-request-id` is random).
 const FIELDS_COMPARED: [&str; 6] = ["content-type", "allow", "location", "retry-after", "link", "cache-control"];
 
-/// A subject's name and its server.
-pub type Named<'a> = (&'a str, &'a Server);
+/// A subject in the comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Party<'a> {
+    /// How reports name it.
+    pub name: &'a str,
+    /// What reads and writes its HTTP.
+    pub wire: &'a str,
+    /// A server of it.
+    pub server: &'a Server,
+}
 
 /// What of an answer has to be equal: status, header fields and body of each response on the connection.
 type Answer = Vec<String>;
@@ -115,6 +127,19 @@ pub fn fixed() -> Vec<Vec<u8>> {
         "/events?type=\"",
         "/events/{id}",
         "/events?type=[]",
+        "/<",
+        "/>",
+        "/\"",
+        "/\\",
+        "/^",
+        "/`",
+        "/|",
+        "/events?type=<",
+        "/events?type=>",
+        "/events?type=\\",
+        "/events?type=^",
+        "/events?type=`",
+        "/events?type=|",
     ];
     requests.extend(targets.iter().map(|target| get(target)));
     requests
@@ -123,7 +148,7 @@ pub fn fixed() -> Vec<Vec<u8>> {
 /// Requests drawn from a seed: the fixed ones, damaged at random places.
 #[must_use]
 pub fn drawn(seed: u64, count: usize) -> Vec<Vec<u8>> {
-    const PIECES: [&[u8]; 16] = [
+    const PIECES: &[&[u8]] = &[
         b"\r\n",
         b"\n",
         b"\r",
@@ -145,12 +170,13 @@ pub fn drawn(seed: u64, count: usize) -> Vec<Vec<u8>> {
     let fixed = fixed();
     (0..count)
         .map(|_| {
-            let mut bytes = fixed[random.below(fixed.len())].clone();
+            let mut bytes = fixed.get(random.below(fixed.len())).cloned().unwrap_or_default();
             for _ in 0..=random.below(3) {
                 let at = random.below(bytes.len().max(1)).min(bytes.len());
+                let piece = PIECES.get(random.below(PIECES.len())).copied().unwrap_or_default();
                 match random.below(4) {
                     0 => drop(bytes.drain(at..(at + random.below(8)).min(bytes.len()))),
-                    1 => drop(bytes.splice(at..at, PIECES[random.below(PIECES.len())].iter().copied())),
+                    1 => drop(bytes.splice(at..at, piece.iter().copied())),
                     2 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << random.below(8)),
                     _ => bytes.truncate(at),
                 }
@@ -160,22 +186,25 @@ pub fn drawn(seed: u64, count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Sends each request to each subject and requires the same answer from all.
+/// Sends each request to each party and requires the same answer from all.
 ///
 /// # Errors
 ///
 /// [`Failure`] that lists the requests that were answered differently, and how.
-pub fn compare(subjects: &[Named<'_>], requests: &[Vec<u8>]) -> Outcome {
+pub fn compare(parties: &[Party<'_>], requests: &[Vec<u8>]) -> Outcome {
     let mut differences = String::new();
     for request in requests {
-        let answers = subjects
+        let answers = parties
             .iter()
-            .map(|(name, server)| answer(server, request).map(|answer| (*name, answer)))
+            .map(|party| answer(party.server, request).map(|answer| (party, answer)))
             .collect::<Result<Vec<_>, _>>()?;
-        if answers.windows(2).any(|pair| pair[0].1 != pair[1].1) {
+        let differs = answers.iter().zip(answers.iter().skip(1)).any(|((one, left), (other, right))| {
+            if one.wire == other.wire { left != right } else { !agree(left, right) }
+        });
+        if differs {
             differences.push_str(&format!("\n  to {:?}:", request.escape_ascii().to_string()));
-            for (name, answer) in answers {
-                differences.push_str(&format!("\n    {name:8} {}", answer.join(" | ")));
+            for (party, answer) in answers {
+                differences.push_str(&format!("\n    {:8} {}", party.name, answer.join(" | ")));
             }
         }
     }
@@ -186,21 +215,33 @@ pub fn compare(subjects: &[Named<'_>], requests: &[Vec<u8>]) -> Outcome {
     }
 }
 
+/// Whether parties with different wires agree.
+fn agree(left: &Answer, right: &Answer) -> bool {
+    let refused = |response: &str| response.starts_with(['4', '5']);
+    let bad = |response: &str| response.starts_with("400 ");
+    left.len() == right.len()
+        && left
+            .iter()
+            .zip(right)
+            .all(|(left, right)| left == right || (refused(left) && refused(right) && (bad(left) || bad(right))))
+}
+
 /// The server's answers to these bytes, after which the client sends nothing more.
 fn answer(server: &Server, bytes: &[u8]) -> Result<Answer, Failure> {
-    // An answer to HEAD has no body, whatever its header fields say.
-    let method = if bytes.starts_with(b"HEAD ") { "HEAD" } else { "GET" };
     let mut connection = server.connect()?;
     connection.write(bytes)?;
     connection.finish_sending();
     let mut answer = Vec::new();
+    let mut head_only = bytes.starts_with(b"HEAD ");
     loop {
         let start = connection.read_some()?;
         if start.is_empty() {
             return Ok(answer);
         }
         connection.unread(start);
-        match connection.response_to(method) {
+        let response = if head_only { response_to_head(&mut connection) } else { connection.response_to("GET") };
+        head_only = false;
+        match response {
             Ok(response) => answer.push(essence(&response)),
             Err(failure) => {
                 answer.push(failure.to_string());
@@ -208,6 +249,18 @@ fn answer(server: &Server, bytes: &[u8]) -> Result<Answer, Failure> {
             }
         }
     }
+}
+
+/// The response to what begins like a `HEAD`. If the rest of it is no request, the answer may have a body.
+fn response_to_head(connection: &mut Connection) -> Result<Response, Failure> {
+    let head = connection.read_head("HEAD")?;
+    let next = connection.read_some()?;
+    if next.is_empty() || next.starts_with(b"HTTP/") {
+        connection.unread(next);
+        return Ok(Response { head, body: Vec::new() });
+    }
+    connection.unread(next);
+    Ok(Response { head, body: connection.read_to_end()? })
 }
 
 /// What of a response has to be equal.

@@ -31,6 +31,9 @@ Programs are taken from ARGUS_BIN_DIR; without it, they are built.
 Exit codes: 0 all passed, 1 a case failed, 2 a bad argument.
 ";
 
+/// Cells of the matrix whose time is shown.
+const SLOWEST_SHOWN: usize = 10;
+
 #[derive(Debug, Default)]
 struct Options {
     runtime: Option<String>,
@@ -125,6 +128,7 @@ fn run(columns: &[Column], cases: &[&Case], jobs: Option<usize>) -> ExitCode {
     let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(2, |count| 2 * count.get())).max(1);
     let verdicts = examine(columns, cases, jobs);
     print_matrix(columns, cases, &verdicts);
+    print_slowest(columns, cases, &verdicts);
     print_reasons(columns, cases, &verdicts);
     let count = |mark: char| verdicts.iter().flatten().filter(|verdict| verdict.mark() == mark).count();
     let (passed, failed, skipped) = (count('✓'), count('✗'), count('–'));
@@ -195,6 +199,21 @@ fn print_matrix(columns: &[Column], cases: &[&Case], verdicts: &[Vec<Verdict>]) 
     for (index, column) in columns.iter().enumerate() {
         let took: Duration = verdicts.iter().filter_map(|row| row.get(index)).map(|verdict| verdict.took).sum();
         println!("{}: {:.1} s of cases", column.name, took.as_secs_f64());
+    }
+}
+
+/// Where the time goes.
+fn print_slowest(columns: &[Column], cases: &[&Case], verdicts: &[Vec<Verdict>]) {
+    let mut cells: Vec<(Duration, String)> = Vec::new();
+    for (case, row) in cases.iter().zip(verdicts) {
+        for (column, verdict) in columns.iter().zip(row) {
+            cells.push((verdict.took, format!("{} on {}", case.path(), column.name)));
+        }
+    }
+    cells.sort_by_key(|(took, _)| std::cmp::Reverse(*took));
+    println!("The slowest:");
+    for (took, name) in cells.iter().take(SLOWEST_SHOWN) {
+        println!("  {:6.1} s  {name}", took.as_secs_f64());
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Subject {
     pub binary: &'static str,
     /// The package that builds the program.
     pub package: &'static str,
+    /// What reads and writes its HTTP.
+    pub wire: &'static str,
     /// The repository's name.
     pub repository: &'static str,
     /// The value of `--repository`.
@@ -27,6 +29,7 @@ pub const SUBJECTS: &[Subject] = &[
         runtime: "tokio",
         binary: "argus-tokio",
         package: "argus-tokio",
+        wire: "hyper",
         repository: "memory",
         repository_url: "memory:",
     },
@@ -34,6 +37,7 @@ pub const SUBJECTS: &[Subject] = &[
         runtime: "smol",
         binary: "argus-smol",
         package: "argus-smol",
+        wire: "hyper",
         repository: "memory",
         repository_url: "memory:",
     },
@@ -41,6 +45,7 @@ pub const SUBJECTS: &[Subject] = &[
         runtime: "minimal",
         binary: "argus-minimal",
         package: "argus-conformance",
+        wire: "httparse",
         repository: "memory",
         repository_url: "memory:",
     },

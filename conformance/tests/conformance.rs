@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use argus_conformance::case::Case;
 use argus_conformance::context::{Context, Server};
+use argus_conformance::differential::Party;
 use argus_conformance::failure::Failure;
 use argus_conformance::subjects::{SUBJECTS, Subject};
 use argus_conformance::{binaries, cases, differential};
@@ -73,8 +74,12 @@ fn compare(folder: &Path, requests: &[Vec<u8>]) -> Result<(), Failed> {
     let launchers = SUBJECTS.iter().map(|subject| subject.launcher(folder)).collect::<Result<Vec<_>, _>>()?;
     let contexts: Vec<Context<'_>> = launchers.iter().map(|launcher| Context::new(launcher)).collect();
     let servers = contexts.iter().map(Context::empty).collect::<Result<Vec<Server>, Failure>>()?;
-    let named: Vec<differential::Named<'_>> = SUBJECTS.iter().map(|subject| subject.runtime).zip(&servers).collect();
-    Ok(differential::compare(&named, requests)?)
+    let parties: Vec<Party<'_>> = SUBJECTS
+        .iter()
+        .zip(&servers)
+        .map(|(subject, server)| Party { name: subject.runtime, wire: subject.wire, server })
+        .collect();
+    Ok(differential::compare(&parties, requests)?)
 }
 
 fn seed() -> u64 {

@@ -62,7 +62,7 @@ fn with(ctx: &Context<'_>, count: u64) -> Result<Server, Failure> {
 }
 
 fn event(n: u64, timestamp: u64) -> Value {
-    json!({"event_type": if n % 2 == 0 { "even" } else { "odd" }, "timestamp": timestamp, "payload": n})
+    json!({"event_type": if n.is_multiple_of(2) { "even" } else { "odd" }, "timestamp": timestamp, "payload": n})
 }
 
 fn seqs(events: &[Value]) -> Vec<&Value> {

@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = cases!["wire_framing";
     "POST /events": [
         chunked_body, chunk_extensions_and_trailers, chunked_in_single_bytes, chunk_size_overflows, chunk_sizes_that_are_none,
         chunk_without_its_end, body_cut_short, lines_cut_short_between_events, chunks_cut_short, reset_within_the_body,
-        bytes_behind_the_body,
+        bytes_behind_the_body, bytes_behind_a_refused_request,
     ],
 ];
 
@@ -371,4 +371,19 @@ fn bytes_behind_the_body(ctx: &Context<'_>) -> Outcome {
     connection.expect_close()?;
     check_eq!(server.find("")?.len(), 1, "events stored");
     Ok(())
+}
+
+fn bytes_behind_a_refused_request(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    for behind in ["{}", "{}\r\n\r\n", "GET /health\r\n\r\n"] {
+        let mut connection = server.connect()?;
+        connection.write(format!("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n{behind}").as_bytes())?;
+        connection.finish_sending();
+        connection.response_to("GET")?.expect(404)?;
+        let rest = connection.read_to_end()?;
+        let answer = String::from_utf8_lossy(&rest).into_owned();
+        let bad_request = answer.starts_with("HTTP/1.1 400 ") && answer.matches("HTTP/1.1 4").count() == 1;
+        check!(rest.is_empty() || bad_request, "400 or nothing for {behind:?}, not {answer:?}");
+    }
+    server.expect_empty()
 }

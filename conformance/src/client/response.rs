@@ -88,7 +88,9 @@ impl Response {
         self.expect(200)?;
         match self.json()? {
             Value::Array(events) => Ok(events),
-            other => Err(Failure::unmet(format!("an array of events, not {other}"))),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                Err(Failure::unmet(format!("an array of events, not {other}")))
+            }
         }
     }
 

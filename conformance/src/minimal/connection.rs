@@ -20,17 +20,19 @@ const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Serves requests until one side has had enough.
 pub(crate) fn serve(server: &Server, socket: TcpStream) -> io::Result<()> {
     let mut stream = Stream::new(socket, server.settings.write_timeout)?;
-    while let Some(head) = next_head(server, &mut stream)? {
+    let mut answered = false;
+    while let Some(head) = next_head(server, &mut stream, answered)? {
         if !answer(server, &mut stream, &head)? {
             break;
         }
+        answered = true;
     }
     stream.close();
     Ok(())
 }
 
 /// Reads the next request's head; `None` if there is none to come.
-fn next_head(server: &Server, stream: &mut Stream) -> io::Result<Option<RequestHead>> {
+fn next_head(server: &Server, stream: &mut Stream, answered: bool) -> io::Result<Option<RequestHead>> {
     if !wait_for_head(server, stream)? {
         return Ok(None);
     }
@@ -44,7 +46,9 @@ fn next_head(server: &Server, stream: &mut Stream) -> io::Result<Option<RequestH
             Ok(None) => match stream.receive(deadline)? {
                 Received::Bytes => continue,
                 Received::TimedOut => Refusal::HeadTimeout,
-                Received::End => return Ok(None),
+                // Whoever has had an answer and leaves within the next head has changed its mind.
+                Received::End if answered || stream.unread().trim_ascii().is_empty() => return Ok(None),
+                Received::End => Refusal::HeadBroken,
             },
             Err(HeadError::TooLarge) => Refusal::HeadTooLarge,
             Err(HeadError::Malformed) => Refusal::HeadBroken,
@@ -76,7 +80,7 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
 /// What the core makes of a request.
 enum Answer {
     Whole(Reply),
-    Streamed(Reply, SearchRun),
+    Streamed(Box<(Reply, SearchRun)>),
 }
 
 /// Answers a request. Whether the connection can be used again.
@@ -89,7 +93,10 @@ fn answer(server: &Server, stream: &mut Stream, head: &RequestHead) -> io::Resul
         Ok(Err((route, refusal))) => Answer::Whole(server.api.refuse(route, &refusal)),
         Err(_) => Answer::Whole(server.api.refuse(Route::Other, &Refusal::Internal)),
     };
-    let (Answer::Whole(reply) | Answer::Streamed(reply, _)) = &answer;
+    let reply = match &answer {
+        Answer::Whole(reply) => reply,
+        Answer::Streamed(streamed) => &streamed.0,
+    };
     server.metrics.answered(&head.method, reply);
     let keep = body_is_read && !reply.close && head.keeps_alive() && !server.is_draining();
     let is_head = head.method == "HEAD";
@@ -99,7 +106,10 @@ fn answer(server: &Server, stream: &mut Stream, head: &RequestHead) -> io::Resul
             stream.write(&reply.body)?;
             Ok(keep)
         }
-        Answer::Streamed(reply, run) => write_streamed(stream, &reply, run, &request_id, head, keep),
+        Answer::Streamed(streamed) => {
+            let (reply, run) = *streamed;
+            write_streamed(stream, &reply, run, &request_id, head, keep)
+        }
     }
 }
 
@@ -160,7 +170,7 @@ fn begin_search(server: &Server, search: Search, deadline: Instant) -> Result<An
             SearchStep::Pending if Instant::now() < deadline => {}
             SearchStep::Pending => return Err(Refusal::Timeout),
             SearchStep::Whole(reply) => return Ok(Answer::Whole(reply)),
-            SearchStep::Start(reply) => return Ok(Answer::Streamed(reply, run)),
+            SearchStep::Start(reply) => return Ok(Answer::Streamed(Box::new((reply, run)))),
             // The core says these only behind `Start`.
             SearchStep::Chunk(_) | SearchStep::Done => return Err(Refusal::Internal),
         }

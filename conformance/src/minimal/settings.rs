@@ -25,7 +25,7 @@ Usage: argus-minimal [OPTIONS]
       --drain-timeout DURATION       For running requests to finish after a signal
   -h, --help                         Print this
 
-Durations take ms, s, m or h. Exit codes: 0 drained, 1 could not start, 2 a bad setting, 3 requests were cut off.
+Durations take ms, s, m or h; without a unit they are seconds. Exit codes: 0 drained, 1 could not start, 2 a bad setting, 3 requests were cut off.
 ";
 
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     let (digits, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
     let unit = match unit {
         "ms" => Duration::from_millis(1),
-        "s" => Duration::from_secs(1),
+        "s" | "" => Duration::from_secs(1),
         "m" => Duration::from_secs(60),
         "h" => Duration::from_secs(3600),
         _ => return Err(format!("expected a number with ms, s, m or h, not {text:?}")),

@@ -61,11 +61,9 @@ impl Stream {
         match read {
             Ok(0) => Ok(Received::End),
             Ok(_) => Ok(Received::Bytes),
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::TimedOut => Ok(Received::TimedOut),
-                ErrorKind::Interrupted => Ok(Received::Bytes),
-                _ => Err(error),
-            },
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(Received::TimedOut),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Received::Bytes),
+            Err(error) => Err(error),
         }
     }
 
