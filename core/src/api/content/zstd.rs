@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use ruzstd::decoding::errors::FrameDecoderError;
+use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::DecodeError;
@@ -102,7 +102,10 @@ fn decode_frame(
 /// The decoder's own words speak of its inner workings; these speak of the body.
 fn reason(error: &FrameDecoderError) -> &'static str {
     match error {
-        FrameDecoderError::WindowSizeTooBig { .. } => "the frame needs a window above 8 MiB (RFC 9659)",
+        FrameDecoderError::WindowSizeTooBig { .. }
+        | FrameDecoderError::FrameHeaderError(FrameHeaderError::WindowTooBig { .. }) => {
+            "the frame needs a window above 8 MiB (RFC 9659)"
+        }
         FrameDecoderError::ReadFrameHeaderError(_) | FrameDecoderError::FrameHeaderError(_) => "invalid frame header",
         FrameDecoderError::FailedToReadBlockHeader(_) => "a block header is invalid or missing",
         FrameDecoderError::FailedToReadBlockBody(_) => "a block is invalid or cut",
@@ -187,7 +190,7 @@ mod tests {
         assert_eq!(decode(&raw_frame(0xe0, &[0xff; 8], b"abc"), 1000), Err(DecodeError::TooLarge));
         // A window of exactly 8 MiB: exponent 13.
         assert_eq!(decode(&raw_frame(0, &[13 << 3], b"abc"), 1000).unwrap(), b"abc");
-        assert_eq!(decode(&raw_frame(0, &[13 << 3 | 1], b"abc"), 1000).is_err(), true);
+        assert!(decode(&raw_frame(0, &[13 << 3 | 1], b"abc"), 1000).is_err());
     }
 
     #[test]
