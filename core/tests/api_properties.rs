@@ -1,6 +1,11 @@
 //! What holds of the HTTP interface for every request, not only for those that somebody thought of.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
 
 use argus_core::api::{Action, Api, Condition, Head, Limits, ProblemKind, Reply, Submission, Submitted};
 use argus_core::event::Timestamp;

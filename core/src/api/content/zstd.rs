@@ -100,6 +100,7 @@ fn decode_frame(
 }
 
 /// The decoder's own words speak of its inner workings; these speak of the body.
+#[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum, which may grow")]
 fn reason(error: &FrameDecoderError) -> &'static str {
     match error {
         FrameDecoderError::WindowSizeTooBig { .. }
@@ -199,7 +200,7 @@ mod tests {
         let mut bomb = raw_frame(0, &[7 << 3], b"");
         bomb.truncate(6);
         for _ in 0..10_000 {
-            bomb.extend(&(128 * 1024_u32 << 3 | 2).to_le_bytes()[..3]);
+            bomb.extend(&(((128 * 1024_u32) << 3) | 2).to_le_bytes()[..3]);
             bomb.push(b' ');
         }
         assert_eq!(decode(&bomb, 1 << 20), Err(DecodeError::TooLarge));
