@@ -365,6 +365,8 @@ fn ordinary_len(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
     use std::string::String;
     use std::vec::Vec;
 

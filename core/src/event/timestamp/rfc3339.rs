@@ -154,7 +154,6 @@ fn in_range(value: i64, low: i64, high: i64, field: &'static str) -> Result<(), 
 }
 
 /// The decimal digits of a number below 100.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "both digits are 0 to 9")]
 const fn two_digits(value: i64) -> [u8; 2] {
     [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8]
 }
