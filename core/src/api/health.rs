@@ -6,7 +6,7 @@ use alloc::string::String;
 use super::text::push_json_string;
 use super::{Condition, Reply, Route};
 
-/// The description of this interface (OpenAPI 3.1).
+/// The description of this interface (`OpenAPI` 3.1).
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// All crates of Argus have one version.

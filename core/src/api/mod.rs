@@ -85,7 +85,7 @@ pub enum Action {
     Search(Search),
     /// Look this event up: [`Lookup::reply`].
     Lookup(Lookup),
-    /// Render the metrics and send them with [`Api::metrics`].
+    /// Render the metrics and send them with [`Metrics::reply`].
     Metrics(Metrics),
 }
 

@@ -26,7 +26,7 @@ pub enum Route {
 }
 
 impl Route {
-    /// The route as the OpenAPI document names it; `other` for [`Route::Other`].
+    /// The route as the `OpenAPI` document names it; `other` for [`Route::Other`].
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

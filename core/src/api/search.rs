@@ -109,8 +109,8 @@ impl Search {
         let mut link = String::from("</events?");
         for character in self.link_query.chars() {
             match character {
-                // Sloppy clients send these as they are; in a link they would end the reference, or offend its grammar.
-                '<' | '>' | '"' | '\\' | '^' | '`' | '{' | '|' | '}' => {
+                // Clients send these as they are; in a link they would end the reference, or offend its grammar (RFC 3986).
+                '<' | '>' | '"' | '\\' | '^' | '`' | '{' | '|' | '}' | '[' | ']' => {
                     link.push_str(&format!("%{:02X}", u32::from(character)));
                 }
                 other => link.push(other),

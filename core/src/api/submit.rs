@@ -127,7 +127,10 @@ impl Submission {
         let parsed = match self.coding.decode(body, self.body_bytes_max) {
             Ok(decoded) => {
                 decoded_bytes = decoded.len();
-                self.parse(&decoded)
+                match decoded {
+                    Cow::Borrowed(plain) => self.parse(plain, ""),
+                    Cow::Owned(decoded) => self.parse(&decoded, " of the decompressed body"),
+                }
             }
             Err(error @ DecodeError::Malformed { .. }) => {
                 Err(Problem::new(ProblemKind::BadRequest, error.to_string()).into())
@@ -154,14 +157,11 @@ impl Submission {
         }
     }
 
-    fn parse(&self, decoded: &Cow<'_, [u8]>) -> Result<Parsed, Refused> {
+    /// `of_what` says of which bytes an offset is.
+    fn parse(&self, decoded: &[u8], of_what: &str) -> Result<Parsed, Refused> {
         ingest::parse(decoded, &self.manner).map_err(|error| match error {
             IngestError::Syntax { reason, offset } => {
-                let place = match decoded {
-                    Cow::Borrowed(_) => "",
-                    Cow::Owned(_) => " of the decompressed body",
-                };
-                Problem::new(ProblemKind::InvalidJson, format!("{reason} at byte {offset}{place}")).into()
+                Problem::new(ProblemKind::InvalidJson, format!("{reason} at byte {offset}{of_what}")).into()
             }
             IngestError::TooLarge(error) => Problem::new(ProblemKind::ContentTooLarge, error.to_string()).into(),
             IngestError::Faults { listed, count } => {

@@ -1,0 +1,147 @@
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
+
+mod reading;
+mod writing;
+
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+
+use serde_json::Value;
+
+use super::*;
+
+const LIMITS: Limits = Limits { body_bytes_max: 1000, payload_bytes_max: 100 };
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+fn act_when(condition: &Condition<'_>, method: &str, target: &str, fields: &[(&str, &str)]) -> Action {
+    let mut headers: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    headers.push(("host", b"localhost"));
+    let head = Head { method, target, headers: &headers, http_10: false };
+    Api::new(LIMITS).handle_request(&head, condition)
+}
+
+fn act(method: &str, target: &str, fields: &[(&str, &str)]) -> Action {
+    act_when(&Condition::default(), method, target, fields)
+}
+
+fn replied(action: Action) -> Reply {
+    match action {
+        Action::Reply(reply) => reply,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn body(reply: &Reply) -> Value {
+    serde_json::from_slice(&reply.body).unwrap()
+}
+
+#[test]
+fn routes_and_methods() {
+    for (method, target, status, allow) in [
+        ("GET", "/", 404, None),
+        ("BREW", "/nothing", 404, None),
+        ("GET", "/events/aggregate", 404, None),
+        ("GET", "/events/stream", 404, None),
+        ("DELETE", "/events", 405, Some("GET, HEAD, POST")),
+        ("OPTIONS", "/events", 405, Some("GET, HEAD, POST")),
+        ("BREW", "/events", 405, Some("GET, HEAD, POST")),
+        ("POST", "/events/x", 405, Some("GET, HEAD")),
+        ("POST", "/health", 405, Some("GET, HEAD")),
+        ("POST", "/metrics", 405, Some("GET, HEAD")),
+        ("PUT", "/openapi.json", 405, Some("GET, HEAD")),
+        ("get", "/events", 400, None),
+        ("GET", "/events?x=%", 400, None),
+    ] {
+        let reply = replied(act(method, target, &[]));
+        assert_eq!((reply.status, reply.header("allow")), (status, allow), "{method} {target}");
+        assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+        assert_eq!(body(&reply)["status"], status);
+        assert_eq!(reply.problem.unwrap().status(), status);
+    }
+}
+
+#[test]
+fn head_is_get_without_a_body() {
+    for target in ["/health", "/health/live", "/health/ready", "/openapi.json", "/nothing", "/events?x=1"] {
+        let (get, head) = (replied(act("GET", target, &[])), replied(act("HEAD", target, &[])));
+        assert!(head.body.is_empty() && !get.body.is_empty());
+        assert_eq!(head.header("content-length"), Some(get.body.len().to_string().as_str()), "{target}");
+        assert_eq!((get.status, &get.headers[..]), (head.status, &head.headers[..head.headers.len() - 1]));
+    }
+}
+
+#[test]
+fn draining_leaves_health_and_metrics() {
+    let draining = Condition { draining: true, latched: Some("disk") };
+    for (method, target) in [("POST", "/events"), ("GET", "/events"), ("GET", "/openapi.json"), ("GET", "/nothing")] {
+        let reply = replied(act_when(&draining, method, target, &[JSON]));
+        assert_eq!((reply.status, reply.close, reply.problem), (503, true, Some(ProblemKind::Draining)));
+        assert!(reply.header("retry-after").is_some());
+    }
+    assert_eq!(replied(act_when(&draining, "get", "/events", &[])).status, 400, "the request line comes first");
+    assert_eq!(replied(act_when(&draining, "GET", "/health", &[])).status, 200);
+    assert_eq!(replied(act_when(&draining, "GET", "/health/live", &[])).status, 200);
+    assert_eq!(replied(act_when(&draining, "GET", "/health/ready", &[])).status, 503);
+    assert!(matches!(act_when(&draining, "GET", "/metrics", &[]), Action::Metrics(_)));
+}
+
+#[test]
+fn a_latched_repository_still_reads() {
+    let latched = Condition { draining: false, latched: Some("fdatasync: EIO") };
+    let reply = replied(act_when(&latched, "POST", "/events", &[]));
+    assert_eq!((reply.status, reply.problem), (503, Some(ProblemKind::StorageFailed)));
+    assert!(body(&reply)["detail"].as_str().unwrap().contains("fdatasync: EIO"));
+    assert!(matches!(act_when(&latched, "GET", "/events", &[]), Action::Search(_)));
+    assert!(matches!(act_when(&latched, "GET", "/events/x", &[]), Action::Lookup(_)));
+    assert_eq!(replied(act_when(&latched, "PUT", "/events", &[])).status, 405);
+}
+
+#[test]
+fn health_and_metrics_are_not_cached() {
+    let reply = replied(act("GET", "/health?t=1", &[]));
+    assert_eq!(
+        (reply.header("content-type"), reply.header("cache-control")),
+        (Some("application/health+json"), Some("no-store"))
+    );
+    let Action::Metrics(metrics) = act("HEAD", "/metrics", &[]) else { panic!("no metrics") };
+    let reply = metrics.reply("# HELP".into());
+    assert_eq!((reply.header("content-length"), reply.body.len()), (Some("6"), 0));
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+}
+
+#[test]
+fn request_ids() {
+    let id_of = |ids: &[&str]| {
+        let headers: Vec<_> = ids.iter().map(|id| ("x-request-id", id.as_bytes())).collect();
+        Api::request_id(&Head { headers: &headers, ..Head::default() }, 0xabc)
+    };
+    assert_eq!(id_of(&["!~"]), "!~");
+    let longest = "x".repeat(128);
+    assert_eq!(id_of(&[&longest]), longest);
+    for ids in [&[][..], &[""], &["a b"], &["é"], &["a\u{7f}"], &["a", "a"], &[&"x".repeat(129)]] {
+        assert_eq!(id_of(ids), "0000000000000abc", "{ids:?}");
+    }
+}
+
+#[test]
+fn refusals() {
+    let api = Api::new(LIMITS);
+    for (refusal, status, close) in [
+        (Refusal::BodyTooLarge, 413, true),
+        (Refusal::BodyTimeout, 408, true),
+        (Refusal::BodyBroken, 400, true),
+        (Refusal::Overloaded, 503, false),
+        (Refusal::Timeout, 503, false),
+        (Refusal::Draining, 503, true),
+        (Refusal::Internal, 500, false),
+    ] {
+        let reply = api.refuse(Route::Events, &refusal);
+        assert_eq!((reply.status, reply.close, reply.route), (status, close, Route::Events), "{refusal:?}");
+        assert_eq!(reply.header("retry-after").is_some(), status == 503);
+    }
+}

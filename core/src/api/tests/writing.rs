@@ -1,0 +1,189 @@
+//! `POST /events`.
+
+use alloc::format;
+use alloc::string::ToString as _;
+
+use serde_json::{Value, json};
+
+use super::{JSON, act, body, replied};
+use crate::api::{Acknowledgement, Action, ProblemKind, Reply, Submission, Submitted};
+use crate::batch::Batch;
+use crate::event::Uuid;
+use crate::repository::{CommitError, Duplicate, Receipt};
+
+const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+const EVENT: &str = r#"{"event_type":"a","timestamp":1,"payload":{},"id":"x/ü"}"#;
+
+fn submission(target: &str, fields: &[(&str, &str)]) -> Submission {
+    match act("POST", target, fields) {
+        Action::Submit(submission) => submission,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn committed(submission: Submission, body: &str) -> (Batch, Acknowledgement) {
+    match submission.handle_body(body.as_bytes()) {
+        Submitted::Commit(batch, acknowledgement) => (batch, acknowledgement),
+        Submitted::Reply(reply) => panic!("{reply:?}"),
+    }
+}
+
+fn answered(submission: Submission, body: &[u8]) -> Reply {
+    match submission.handle_body(body) {
+        Submitted::Reply(reply) => reply,
+        Submitted::Commit(batch, _) => panic!("{batch:?}"),
+    }
+}
+
+#[test]
+fn heads_of_submissions() {
+    for (fields, status) in [
+        (&[][..], 415),
+        (&[("content-type", "text/plain")], 415),
+        (&[("content-type", "application/json; charset=latin1")], 415),
+        (&[("content-type", "json")], 415),
+        (&[JSON, JSON], 415),
+        (&[JSON, ("content-encoding", "br")], 415),
+        (&[JSON, ("content-encoding", "gzip, gzip")], 415),
+        (&[JSON, ("content-length", "1001")], 413),
+    ] {
+        let reply = replied(act("POST", "/events", fields));
+        assert_eq!(reply.status, status, "{fields:?}");
+        assert_eq!(reply.close, status == 413);
+    }
+    let reply = replied(act("POST", "/events", &[]));
+    assert!(reply.header("accept-post").unwrap().contains("application/jsonl"));
+    let reply = replied(act("POST", "/events", &[JSON, ("content-encoding", "br")]));
+    assert_eq!((reply.header("accept-encoding"), reply.header("accept-post")), (Some("gzip, zstd"), None));
+    let fields = [("content-type", "Application/JSONL ; charset=\"UTF-8\""), ("content-length", "1000")];
+    let submission = submission("/events", &fields);
+    assert_eq!((submission.expected_bytes(), submission.wire_bytes_max()), (Some(1000), 1000));
+    assert_eq!(submission.decoded_bytes_max(), 0);
+}
+
+#[test]
+fn parameters_of_submissions() {
+    for (query, name) in [
+        ("typ=a", "'typ'"),
+        ("type=a", "time_from"),
+        ("type_from=/a", "time_from"),
+        ("time_from=/a", "type_from"),
+        ("id_from=/a", "id_from"),
+        ("type=a&type_from=/a&time_from=/a", "type_from"),
+        ("type=&time_from=/a", "type"),
+        ("type=%0A&time_from=/a", "type"),
+        ("type_from=a&time_from=/a", "type_from"),
+        ("type_from=/a&time_from=/~2", "time_from"),
+        ("type=a&time_from=/a&time_from=/a", "time_from"),
+        ("type=a&type=a&time_from=/a", "type"),
+    ] {
+        let reply = replied(act("POST", &format!("/events?{query}"), &[JSON]));
+        assert_eq!(reply.problem, Some(ProblemKind::InvalidParameter), "{query}");
+        let detail = body(&reply)["detail"].as_str().unwrap().to_string();
+        assert!(detail.starts_with(&format!("{name}: ")), "{query}: {detail}");
+    }
+    let target = "/events?type=a&time_from=/t&id_from=/i";
+    let (batch, _) = committed(submission(target, &[JSON]), r#"{"t":1,"i":"x"}"#);
+    let event = batch.events().next().unwrap();
+    assert_eq!((event.event_type.as_str(), event.payload.as_str()), ("a", r#"{"t":1,"i":"x"}"#));
+}
+
+#[test]
+fn one_event() {
+    let receipt = |stored, duplicates: &[Duplicate], generated_id| {
+        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id })
+    };
+    let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
+    let reply = acknowledgement.reply(&receipt(1, &[], None));
+    assert_eq!((reply.status, &reply.body[..]), (201, r#"{"id":"x/ü","seq":7,"duplicate":false}"#.as_bytes()));
+    assert_eq!(reply.header("location"), Some("/events/x%2F%C3%BC"));
+
+    let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
+    let reply = acknowledgement.reply(&receipt(0, &[Duplicate { index: 0, seq: 3 }], None));
+    assert_eq!((reply.status, &reply.body[..]), (201, r#"{"id":"x/ü","seq":3,"duplicate":true}"#.as_bytes()));
+
+    let nameless = r#"{"event_type":"a","timestamp":1,"payload":{}}"#;
+    let lenient = [JSON, ("prefer", "handling=lenient")];
+    let (_, acknowledgement) = committed(submission("/events", &lenient), nameless);
+    let reply = acknowledgement.reply(&receipt(1, &[], Some(Uuid([0x11; 16]))));
+    let id = "11111111-1111-1111-1111-111111111111";
+    assert_eq!((reply.status, body(&reply)), (201, json!({"id": id, "seq": 7, "duplicate": false})));
+    assert_eq!(reply.header("location"), Some(format!("/events/{id}").as_str()));
+    assert_eq!(reply.header("preference-applied"), None);
+}
+
+#[test]
+fn many_events() {
+    let outcome = |stored, duplicates: &[Duplicate]| {
+        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id: None })
+    };
+    let array = format!("[{EVENT},{EVENT},{EVENT}]");
+    let (batch, acknowledgement) = committed(submission("/events", &[JSON]), &array);
+    assert_eq!(batch.len(), 3);
+    let reply = acknowledgement.reply(&outcome(2, &[Duplicate { index: 0, seq: 3 }]));
+    assert_eq!(&reply.body[..], br#"{"accepted":2,"duplicates":1,"first_seq":7,"last_seq":8}"#);
+    assert_eq!((reply.status, reply.header("location")), (201, None));
+
+    let (_, acknowledgement) = committed(submission("/events", &[NDJSON]), &format!("\n{EVENT}\n\n"));
+    let reply = acknowledgement.reply(&outcome(0, &[Duplicate { index: 0, seq: 3 }]));
+    assert_eq!(&reply.body[..], br#"{"accepted":0,"duplicates":1,"first_seq":null,"last_seq":null}"#);
+
+    for (fields, text) in [(JSON, "[]"), (NDJSON, ""), (NDJSON, "\n\n")] {
+        let reply = answered(submission("/events", &[fields]), text.as_bytes());
+        assert_eq!(
+            (reply.status, &reply.body[..]),
+            (201, &br#"{"accepted":0,"duplicates":0,"first_seq":null,"last_seq":null}"#[..])
+        );
+    }
+}
+
+#[test]
+fn lenient_handling_keeps_the_good_ones() {
+    let lenient = [NDJSON, ("prefer", "wait=1"), ("prefer", "Handling=\"Lenient\"")];
+    let (batch, acknowledgement) = committed(submission("/events", &lenient), &format!("{EVENT}\n{{}}\n"));
+    assert_eq!(batch.len(), 1);
+    let outcome = Ok(Receipt { first_seq: 1, stored: 1, duplicates: [].into(), generated_id: None });
+    let reply = acknowledgement.reply(&outcome);
+    assert_eq!((reply.status, reply.header("preference-applied")), (200, Some("handling=lenient")));
+    let body_of = body(&reply);
+    assert_eq!(body_of["accepted"], 1);
+    assert_eq!(body_of["rejected"][0]["code"], "missing_field");
+    assert!(!reply.rejected.is_empty());
+
+    let reply = answered(submission("/events", &lenient), b"{}\n");
+    assert_eq!((reply.status, &body(&reply)["first_seq"]), (200, &Value::Null));
+
+    let strict = [NDJSON, ("prefer", "handling=strict, handling=lenient")];
+    let reply = answered(submission("/events", &strict), format!("{EVENT}\n{{}}\n").as_bytes());
+    assert_eq!((reply.status, reply.header("preference-applied")), (422, None));
+}
+
+#[test]
+fn bodies_at_fault() {
+    let reply = answered(submission("/events", &[JSON]), b"{\"event_type\":");
+    assert_eq!((reply.status, reply.problem), (400, Some(ProblemKind::InvalidJson)));
+    assert!(body(&reply)["detail"].as_str().unwrap().contains("at byte 14"), "{}", body(&reply)["detail"]);
+    let reply = answered(submission("/events", &[JSON]), format!("[{EVENT},{{}}]").as_bytes());
+    assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));
+    assert!(body(&reply)["errors"][0]["pointer"].as_str().unwrap().starts_with("#/1"));
+    let reply = answered(submission("/events", &[JSON]), " ".repeat(1001).as_bytes());
+    assert_eq!((reply.status, reply.close), (413, true));
+    let gzip = [JSON, ("content-encoding", "gzip")];
+    assert_eq!(submission("/events", &gzip).decoded_bytes_max(), 1000);
+    let reply = answered(submission("/events", &gzip), EVENT.as_bytes());
+    assert_eq!((reply.status, reply.problem), (400, Some(ProblemKind::BadRequest)));
+    assert_eq!(body(&reply)["detail"], "damaged gzip body: no gzip header at byte 0");
+}
+
+#[test]
+fn failed_commits() {
+    for (error, kind) in [
+        (CommitError::Full("no space".into()), ProblemKind::StorageFull),
+        (CommitError::Latched("EIO".into()), ProblemKind::StorageFailed),
+    ] {
+        let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
+        let reply = acknowledgement.reply(&Err(error));
+        assert_eq!((reply.status, reply.problem), (503, Some(kind)));
+        assert!(reply.header("retry-after").is_some());
+    }
+}
