@@ -86,10 +86,10 @@ fn syntax(error: SyntaxError, start: usize) -> IngestError {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use alloc::boxed::Box;
-    use alloc::string::{String, ToString as _};
+    use alloc::string::{String, ToString};
     use alloc::vec::Vec;
     use std::format;
 

@@ -237,15 +237,19 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> Result<RawString<'a>, SyntaxError> {
         self.at += 1;
         let start = self.at;
+        let mut escaped = false;
         loop {
             self.at += ordinary_len(self.rest());
             match self.byte() {
                 Some(b'"') => {
-                    let string = RawString::from_validated(self.slice(start, self.at));
+                    let string = RawString::from_scanned(self.slice(start, self.at), escaped);
                     self.at += 1;
                     return Ok(string);
                 }
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
                 Some(_) => return Err(self.error("control character in a string")),
                 None => return Err(self.error("a string without its closing quote")),
             }
@@ -365,6 +369,8 @@ fn ordinary_len(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
     use std::string::String;
     use std::vec::Vec;
 

@@ -6,7 +6,10 @@ use thiserror::Error;
 
 /// What stands between the quotes of a valid string token, escapes and all.
 #[derive(Clone, Copy, Debug)]
-pub struct RawString<'a>(&'a str);
+pub struct RawString<'a> {
+    raw: &'a str,
+    escaped: bool,
+}
 
 /// An escape for half of a surrogate pair without the other half: no UTF-8 can hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -15,8 +18,13 @@ pub struct LoneSurrogate;
 
 impl<'a> RawString<'a> {
     /// `between_quotes` is known to be of the grammar.
-    pub(super) const fn from_validated(between_quotes: &'a str) -> Self {
-        Self(between_quotes)
+    pub(super) fn from_validated(between_quotes: &'a str) -> Self {
+        Self::from_scanned(between_quotes, memchr::memchr(b'\\', between_quotes.as_bytes()).is_some())
+    }
+
+    /// As [`from_validated`](Self::from_validated), where it is known too whether there are escapes in it.
+    pub(super) const fn from_scanned(between_quotes: &'a str, escaped: bool) -> Self {
+        Self { raw: between_quotes, escaped }
     }
 
     /// The string, taken from the text if it has no escapes, made in `scratch` (whose content is lost) if it has.
@@ -28,22 +36,22 @@ impl<'a> RawString<'a> {
     where
         'a: 's,
     {
-        if !self.has_escapes() {
-            return Ok(self.0);
+        if !self.escaped {
+            return Ok(self.raw);
         }
         scratch.clear();
-        unescape(self.0, scratch);
+        unescape(self.raw, scratch);
         core::str::from_utf8(scratch).map_err(|_| LoneSurrogate)
     }
 
     /// The string's bytes: UTF-8, but a lone surrogate is three bytes as if it were a character, so that no text equals it.
     #[must_use]
     pub fn bytes(&self) -> Cow<'a, [u8]> {
-        if !self.has_escapes() {
-            return Cow::Borrowed(self.0.as_bytes());
+        if !self.escaped {
+            return Cow::Borrowed(self.raw.as_bytes());
         }
-        let mut bytes = Vec::with_capacity(self.0.len());
-        unescape(self.0, &mut bytes);
+        let mut bytes = Vec::with_capacity(self.raw.len());
+        unescape(self.raw, &mut bytes);
         Cow::Owned(bytes)
     }
 
@@ -51,15 +59,11 @@ impl<'a> RawString<'a> {
     #[must_use]
     pub fn equals(&self, text: &str) -> bool {
         // An escape is longer than what it stands for.
-        match self.0.len().cmp(&text.len()) {
+        match self.raw.len().cmp(&text.len()) {
             Ordering::Less => false,
-            Ordering::Equal => self.0 == text && !self.has_escapes(),
-            Ordering::Greater => self.has_escapes() && *self.bytes() == *text.as_bytes(),
+            Ordering::Equal => self.raw == text && !self.escaped,
+            Ordering::Greater => self.escaped && *self.bytes() == *text.as_bytes(),
         }
-    }
-
-    fn has_escapes(&self) -> bool {
-        memchr::memchr(b'\\', self.0.as_bytes()).is_some()
     }
 }
 

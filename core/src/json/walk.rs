@@ -112,11 +112,11 @@ impl<'a, 'p, P: AsRef<str>> Values<'a, 'p, P> {
         let Some(sought) = self.path.get(self.objects.saturating_sub(1)).map(AsRef::as_ref) else { return };
         while self.byte() == Some(b'"') {
             let start = self.at + 1;
-            self.skip_string();
+            let escaped = self.skip_string();
             let raw = self.text.get(start..self.at.saturating_sub(1)).unwrap_or_default();
             // Over the colon.
             self.at += 1;
-            if RawString::from_validated(raw).equals(sought) {
+            if RawString::from_scanned(raw, escaped).equals(sought) {
                 self.at_value = true;
                 return;
             }
@@ -130,7 +130,9 @@ impl<'a, 'p, P: AsRef<str>> Values<'a, 'p, P> {
 
     fn skip_value(&mut self) {
         match self.byte() {
-            Some(b'"') => self.skip_string(),
+            Some(b'"') => {
+                self.skip_string();
+            }
             Some(b'{' | b'[') => self.skip_container(),
             _ => {
                 let rest = self.rest();
@@ -158,20 +160,22 @@ impl<'a, 'p, P: AsRef<str>> Values<'a, 'p, P> {
         }
     }
 
-    /// From the opening quote to behind the closing one.
-    fn skip_string(&mut self) {
+    /// From the opening quote to behind the closing one. Says whether there are escapes between them.
+    fn skip_string(&mut self) -> bool {
         self.at += 1;
+        let mut escaped = false;
         loop {
             let rest = self.rest();
             let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
                 self.at = self.text.len();
-                return;
+                return escaped;
             };
             self.at += found;
             if self.byte() == Some(b'"') {
                 self.at += 1;
-                return;
+                return escaped;
             }
+            escaped = true;
             // Over the backslash and what it escapes.
             self.at += 2;
         }

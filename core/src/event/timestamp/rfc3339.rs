@@ -8,17 +8,17 @@ const TEXT_BYTES_MAX: usize = 30;
 
 pub(super) fn parse(text: &str) -> Result<Timestamp, TimestampError> {
     let mut reader = Reader { bytes: text.as_bytes(), at: 0 };
-    let year = reader.digits(4, "expected a digit of the year")?;
+    let year = reader.digits::<4>("expected a digit of the year")?;
     reader.byte(b"-", "expected '-' after the year")?;
-    let month = reader.digits(2, "expected a digit of the month")?;
+    let month = reader.digits::<2>("expected a digit of the month")?;
     reader.byte(b"-", "expected '-' after the month")?;
-    let day = reader.digits(2, "expected a digit of the day")?;
+    let day = reader.digits::<2>("expected a digit of the day")?;
     reader.byte(b"Tt", "expected 'T' between date and time")?;
-    let hour = reader.digits(2, "expected a digit of the hour")?;
+    let hour = reader.digits::<2>("expected a digit of the hour")?;
     reader.byte(b":", "expected ':' after the hour")?;
-    let minute = reader.digits(2, "expected a digit of the minute")?;
+    let minute = reader.digits::<2>("expected a digit of the minute")?;
     reader.byte(b":", "expected ':' after the minute")?;
-    let second = reader.digits(2, "expected a digit of the second")?;
+    let second = reader.digits::<2>("expected a digit of the second")?;
     let nanos = reader.fraction()?;
     let offset_seconds = reader.offset()?;
     if reader.peek().is_some() {
@@ -93,16 +93,17 @@ impl Reader<'_> {
         TimestampError::Grammar { reason, at: self.at }
     }
 
-    fn digits(&mut self, count: usize, reason: &'static str) -> Result<i64, TimestampError> {
-        let mut value = 0;
-        for _ in 0..count {
-            match self.peek() {
-                Some(digit @ b'0'..=b'9') => value = value * 10 + i64::from(digit - b'0'),
-                _ => return Err(self.error(reason)),
-            }
+    /// Reads exactly `N` digits.
+    fn digits<const N: usize>(&mut self, reason: &'static str) -> Result<i64, TimestampError> {
+        let chunk = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<N>);
+        if let Some(digits) = chunk.filter(|chunk| chunk.iter().all(u8::is_ascii_digit)) {
+            self.at += N;
+            return Ok(digits.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0')));
+        }
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
         }
-        Ok(value)
+        Err(self.error(reason))
     }
 
     fn byte(&mut self, allowed: &[u8], reason: &'static str) -> Result<u8, TimestampError> {
@@ -121,7 +122,7 @@ impl Reader<'_> {
             return Ok(Some(0));
         }
         self.at += 1;
-        let mut nanos = self.digits(1, "expected a digit of the fraction")? * (NANOS_PER_SECOND / 10);
+        let mut nanos = self.digits::<1>("expected a digit of the fraction")? * (NANOS_PER_SECOND / 10);
         let mut unit = NANOS_PER_SECOND / 100;
         let mut exact = true;
         while let Some(digit @ b'0'..=b'9') = self.peek() {
@@ -140,9 +141,9 @@ impl Reader<'_> {
             b'-' => -1,
             _ => return Ok(0),
         };
-        let hour = self.digits(2, "expected a digit of the offset's hour")?;
+        let hour = self.digits::<2>("expected a digit of the offset's hour")?;
         self.byte(b":", "expected ':' in the offset")?;
-        let minute = self.digits(2, "expected a digit of the offset's minute")?;
+        let minute = self.digits::<2>("expected a digit of the offset's minute")?;
         in_range(hour, 0, 23, "offset hour")?;
         in_range(minute, 0, 59, "offset minute")?;
         Ok(sign * (hour * 3_600 + minute * 60))
@@ -154,7 +155,6 @@ fn in_range(value: i64, low: i64, high: i64, field: &'static str) -> Result<(), 
 }
 
 /// The decimal digits of a number below 100.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "both digits are 0 to 9")]
 const fn two_digits(value: i64) -> [u8; 2] {
     [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8]
 }

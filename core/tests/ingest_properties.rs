@@ -1,0 +1,196 @@
+//! Bodies of any kind: what is good comes out as it went in, what is not is named, nothing panics.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use argus_core::batch::Batch;
+use argus_core::event::{ClientId, Payload, Timestamp};
+use argus_core::ingest::{
+    self, Dialect, FAULTS_LISTED_MAX, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn manner(framing: Framing, handling: Handling, dialect: Dialect) -> Manner {
+    Manner { framing, dialect, handling, payload_bytes_max: 1 << 16 }
+}
+
+fn manners() -> Vec<Manner> {
+    let pointer = |text: &str| Pointer::parse(text).unwrap();
+    let mapping = Mapping {
+        event_type: TypeSource::Pointer(pointer("/event_type")),
+        timestamp: pointer("/timestamp"),
+        id: Some(pointer("/payload/0")),
+    };
+    let mut manners = Vec::new();
+    for framing in [Framing::Document, Framing::Lines] {
+        for handling in [Handling::Strict, Handling::Lenient] {
+            for dialect in [Dialect::Native, Dialect::Foreign(mapping.clone())] {
+                manners.push(manner(framing, handling, dialect));
+            }
+        }
+    }
+    manners
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Sent {
+    event_type: String,
+    nanos: i64,
+    payload: Value,
+    id: Option<String>,
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let payload = prop_oneof![
+        Just(Value::Null),
+        any::<i64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        prop::collection::vec(any::<String>(), 0..4).prop_map(Value::from),
+        (any::<String>(), any::<bool>()).prop_map(|(name, value)| json!({ name: { "nested": value } })),
+    ];
+    let id = prop::option::of("[a-z\"\\\\/ü]{1,30}");
+    ("\\PC{1,40}", any::<i64>(), payload, id).prop_map(|(event_type, nanos, payload, id)| Sent {
+        event_type,
+        nanos,
+        payload,
+        id,
+    })
+}
+
+fn written(event: &Sent) -> Value {
+    let timestamp = Timestamp::from_nanos(event.nanos).to_string();
+    let mut object = json!({ "event_type": event.event_type, "timestamp": timestamp, "payload": event.payload });
+    if let Some(id) = &event.id {
+        object["id"] = json!(id);
+    }
+    object
+}
+
+fn received(batch: &Batch) -> Vec<Sent> {
+    batch
+        .events()
+        .map(|event| Sent {
+            event_type: event.event_type.as_str().to_owned(),
+            nanos: event.timestamp.as_nanos(),
+            payload: serde_json::from_str(event.payload.as_str()).unwrap(),
+            id: event.id.map(|id: ClientId<'_>| id.as_str().to_owned()),
+        })
+        .collect()
+}
+
+fn nearly_events() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\n",
+        " ",
+        "\"event_type\":\"t\"",
+        "\"timestamp\":1",
+        "\"payload\":[1]",
+        "\"id\":\"i\"",
+        "\"x\":0",
+        "\"event_type\":",
+        "\"timestamp\":",
+        "\"payload\":",
+        "null",
+        "\"\\ud800\"",
+        "\"",
+        "1e999",
+        "\u{feff}",
+        "ü",
+        "{\"event_type\":\"t\",\"timestamp\":1,\"payload\":[\"a\"]}",
+    ]);
+    prop::collection::vec(piece, 0..14).prop_map(|pieces| pieces.concat())
+}
+
+fn check(body: &[u8]) -> Result<(), TestCaseError> {
+    for manner in manners() {
+        match ingest::parse(body, &manner) {
+            Ok(Parsed::One(batch)) => prop_assert_eq!(batch.events().count(), 1),
+            Ok(Parsed::Many { batch, rejected, rejected_count }) => {
+                prop_assert_eq!(batch.events().count(), batch.len());
+                prop_assert!(rejected.len() >= rejected_count.min(FAULTS_LISTED_MAX));
+                prop_assert!(manner.handling == Handling::Lenient || rejected_count == 0);
+                for event in batch.events() {
+                    prop_assert!(Payload::parse(event.payload.as_str()).is_ok());
+                }
+            }
+            Err(IngestError::Syntax { offset, .. }) => prop_assert!(offset <= body.len()),
+            Err(IngestError::Faults { listed, count }) => {
+                prop_assert!(count > 0);
+                prop_assert_eq!(listed.len(), count.min(FAULTS_LISTED_MAX));
+                prop_assert!(listed.iter().all(|fault| fault.pointer.starts_with('#') && fault.pointer.is_ascii()));
+            }
+            Err(IngestError::TooLarge(full)) => return Err(TestCaseError::fail(full.to_string())),
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn good_events_come_out_as_they_went_in(events in prop::collection::vec(sent(), 0..8), pretty in any::<bool>()) {
+        let objects: Vec<Value> = events.iter().map(written).collect();
+        let document = if pretty { serde_json::to_string_pretty(&objects) } else { serde_json::to_string(&objects) }.unwrap();
+        let lines: String = objects.iter().map(|object| format!("{object}\n\n")).collect();
+        for (framing, body) in [(Framing::Document, document), (Framing::Lines, lines)] {
+            for handling in [Handling::Strict, Handling::Lenient] {
+                match ingest::parse(body.as_bytes(), &manner(framing, handling, Dialect::Native)) {
+                    Ok(Parsed::Many { batch, rejected_count: 0, .. }) => prop_assert_eq!(&received(&batch), &events),
+                    other => return Err(TestCaseError::fail(format!("{other:?}"))),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lenient_lines_lose_only_the_bad_ones(events in prop::collection::vec((sent(), any::<bool>()), 0..12)) {
+        let lines: Vec<String> = events
+            .iter()
+            .map(|(event, good)| {
+                let line = written(event).to_string();
+                if *good { line } else { line[..line.len() - 1].to_owned() }
+            })
+            .collect();
+        let good: Vec<Sent> = events.iter().filter(|(_, good)| *good).map(|(event, _)| event.clone()).collect();
+        let bad: Vec<usize> = events.iter().enumerate().filter(|(_, (_, good))| !good).map(|(index, _)| index).collect();
+        match ingest::parse(lines.join("\n").as_bytes(), &manner(Framing::Lines, Handling::Lenient, Dialect::Native)) {
+            Ok(Parsed::Many { batch, rejected, rejected_count }) => {
+                prop_assert_eq!(received(&batch), good);
+                prop_assert_eq!(rejected_count, bad.len());
+                prop_assert_eq!(rejected.iter().map(|fault| fault.index).collect::<Vec<_>>(), bad);
+            }
+            other => return Err(TestCaseError::fail(format!("{other:?}"))),
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_judged_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..80)) {
+        check(&body)?;
+    }
+
+    #[test]
+    fn nearly_events_are_judged_without_a_panic(body in nearly_events()) {
+        check(body.as_bytes())?;
+    }
+
+    #[test]
+    fn one_changed_byte_does_no_harm(event in sent(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut body = written(&event).to_string().into_bytes();
+        let at = at.index(body.len());
+        body[at] = byte;
+        check(&body)?;
+    }
+
+    #[test]
+    fn pointers_survive_their_text(text in "[/a~01ü]{0,12}") {
+        if let Ok(pointer) = Pointer::parse(&text) {
+            prop_assert_eq!(pointer.to_string(), &*text);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The JSON scanner against `serde_json`, on texts that are nearly JSON and on any text.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use argus_core::event::Payload;
+use argus_core::json::{self, Decimal, RawString, Scanner, SyntaxError, Value, Values};
+use argus_core::query::{Operand, PayloadFilter, PayloadPath, Test};
+use proptest::prelude::*;
+
+/// Pieces that make valid and invalid texts about equally likely.
+fn nearly_json() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "{", "}", "[", "]", ",", ":", "\"a\"", "\"\"", "\"", "\\", "\\n", "\\u0041", "0", "-1", "1.5", "1e9", ".", "e",
+        "+", "-", "null", "true", "false", "nul", " ", "\n", "\t", "ü", "\u{1}", "{\"a\":", "[1,2]", "{}", "[]",
+        "\u{a0}",
+    ]);
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+fn json_value() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(serde_json::Value::from),
+        any::<i64>().prop_map(serde_json::Value::from),
+        any::<f64>().prop_map(serde_json::Value::from),
+        any::<String>().prop_map(serde_json::Value::from),
+    ];
+    leaf.prop_recursive(5, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(serde_json::Value::from),
+            prop::collection::vec(("[abc]|\\PC{0,4}", inner), 0..6)
+                .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+fn scan(text: &str) -> Result<bool, SyntaxError> {
+    let mut scanner = Scanner::new(text);
+    let span = scanner.value()?;
+    scanner.end()?;
+    Ok(span.spaced)
+}
+
+fn compacted(text: &str) -> String {
+    let mut out = String::new();
+    json::compact(text, &mut out);
+    out
+}
+
+fn text(string: RawString<'_>) -> String {
+    string.text(&mut Vec::new()).unwrap().to_owned()
+}
+
+/// What `Values` shall find, by recursion over a tree.
+fn naive<'v>(value: &'v serde_json::Value, path: &[&str], found: &mut Vec<&'v serde_json::Value>) {
+    if let serde_json::Value::Array(elements) = value {
+        if path.is_empty() {
+            found.push(value);
+        }
+        for element in elements {
+            naive(element, path, found);
+        }
+    } else if let Some((name, rest)) = path.split_first() {
+        if let Some(member) = value.get(*name) {
+            naive(member, rest, found);
+        }
+    } else {
+        found.push(value);
+    }
+}
+
+fn same(found: Value<'_>, expected: &serde_json::Value) -> bool {
+    match found {
+        Value::String(raw) => expected.as_str() == Some(&text(raw)),
+        Value::Number(token) => expected.as_number().is_some_and(|number| number.to_string() == token),
+        Value::Bool(value) => expected.as_bool() == Some(value),
+        Value::Null => expected.is_null(),
+        Value::Array => expected.is_array(),
+        Value::Object => expected.is_object(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn the_same_texts_are_json(text in nearly_json()) {
+        let expected = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+        prop_assert_eq!(scan(&text).is_ok(), expected, "{}", text);
+    }
+
+    #[test]
+    fn any_text_is_scanned_without_a_panic(text in ".{0,60}") {
+        if let Err(error) = scan(&text) {
+            prop_assert!(error.offset <= text.len());
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_err());
+        }
+        let compact = compacted(&text);
+        prop_assert!(compact.len() <= text.len());
+        prop_assert_eq!(Decimal::parse(&text).is_some(), matches!(Value::of(&text), Value::Number(_)) && scan(&text).is_ok());
+        prop_assert!(Values::new(&text, &["a"]).count() <= text.len());
+    }
+
+    #[test]
+    fn broken_json_is_walked_to_an_end(text in nearly_json()) {
+        for path in [&[][..], &["a"], &["a", "a"]] {
+            prop_assert!(Values::new(&text, path).count() <= text.len() + 1);
+        }
+    }
+
+    #[test]
+    fn compaction_takes_white_space_and_nothing_else(value in json_value()) {
+        let compact = serde_json::to_string(&value).unwrap();
+        let pretty = serde_json::to_string_pretty(&value).unwrap();
+        prop_assert_eq!(scan(&compact), Ok(false));
+        prop_assert!(Payload::parse(&compact).is_ok());
+        prop_assert_eq!(scan(&pretty).unwrap(), pretty != compact);
+        prop_assert_eq!(compacted(&compact), &*compact);
+        prop_assert_eq!(compacted(&pretty), compact);
+    }
+
+    #[test]
+    fn strings_survive_both_writers(string in any::<String>()) {
+        let mut ours = Vec::new();
+        json::write_string(&string, &mut ours);
+        prop_assert_eq!(&serde_json::from_slice::<String>(&ours).unwrap(), &string);
+        for written in [String::from_utf8(ours).unwrap(), serde_json::to_string(&string).unwrap()] {
+            prop_assert!(scan(&written).is_ok());
+            let Value::String(raw) = Value::of(&written) else { return Err(TestCaseError::fail(written)) };
+            prop_assert!(raw.equals(&string));
+            prop_assert_eq!(&*raw.bytes(), string.as_bytes());
+            prop_assert_eq!(text(raw), &*string);
+        }
+    }
+
+    #[test]
+    fn numbers_are_ordered_as_integers_are(left in any::<i128>(), right in any::<i128>(), zeros in 0_usize..4) {
+        let (long, short) = (format!("{left}.0{}", "0".repeat(zeros)), format!("{right}e0"));
+        prop_assert_eq!(Decimal::parse(&long).unwrap().cmp(&Decimal::parse(&short).unwrap()), left.cmp(&right));
+    }
+
+    #[test]
+    fn the_place_of_the_point_does_not_matter(digits in "[1-9][0-9]{0,20}", shift in -30_i64..30, negative in any::<bool>()) {
+        let sign = if negative { "-" } else { "" };
+        let len = digits.len();
+        let plain = format!("{sign}{digits}e{shift}");
+        let scientific = format!("{sign}{digits}.0e{shift}");
+        let small = format!("{sign}0.000{digits}E{}", shift + 3 + i64::try_from(len).unwrap());
+        let split = format!("{sign}{}.{}0e{}", &digits[..1], &digits[1..], shift + i64::try_from(len).unwrap() - 1);
+        for other in [scientific, small, split] {
+            prop_assert_eq!(Decimal::parse(&plain).unwrap(), Decimal::parse(&other).unwrap(), "{} {}", plain, other);
+        }
+    }
+
+    #[test]
+    fn values_are_found_as_a_tree_has_them(value in json_value(), path in prop::collection::vec("[abc]", 0..4)) {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let compact = serde_json::to_string(&value).unwrap();
+        let mut expected = Vec::new();
+        naive(&value, &path, &mut expected);
+        let found: Vec<Value<'_>> = Values::new(&compact, &path).collect();
+        prop_assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.into_iter().zip(expected) {
+            prop_assert!(same(found, expected), "{:?} {:?}", found, expected);
+        }
+    }
+
+    #[test]
+    fn filters_find_what_is_there(string in any::<String>(), number in any::<i64>()) {
+        let (same, greater, float) = (format!("s{string}"), format!("t{string}"), format!("{number}.0"));
+        let payload = serde_json::json!({"a": [{"b": same}, {"b": number}]}).to_string();
+        let payload = Payload::parse(&payload).unwrap();
+        let holds = |test| PayloadFilter { path: PayloadPath::parse("a.b").unwrap(), test }.matches(payload);
+        prop_assert!(holds(Test::Eq(Operand::new(&same))));
+        prop_assert!(!holds(Test::Ne(Operand::new(&same))));
+        prop_assert!(!holds(Test::Eq(Operand::new(&greater))));
+        prop_assert!(holds(Test::Lt(Operand::new(&greater))));
+        prop_assert!(holds(Test::Prefix(same.as_str().into())));
+        prop_assert!(holds(Test::Contains(string.as_str().into())));
+        prop_assert!(holds(Test::Eq(Operand::new(&float))));
+        prop_assert!(holds(Test::Gte(Operand::new(&float))));
+        prop_assert!(!holds(Test::Gt(Operand::new(&float))));
+    }
+
+    #[test]
+    fn paths_survive_their_text(text in "[ab.\\\\ü]{0,12}") {
+        if let Ok(path) = PayloadPath::parse(&text) {
+            prop_assert_eq!(path.to_string(), &*text);
+        }
+    }
+}
