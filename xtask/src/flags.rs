@@ -17,6 +17,8 @@ pub(crate) enum Command {
     Tidy,
     /// The black-box suite.
     Conformance(ConformanceOptions),
+    /// The speed of the whole.
+    Bench(BenchOptions),
 }
 
 /// Which subjects and which cases the conformance suite runs.
@@ -34,6 +36,21 @@ pub(crate) struct ConformanceOptions {
     pub(crate) list: bool,
 }
 
+/// What the bench measures, and how much of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct BenchOptions {
+    /// Only this runtime.
+    pub(crate) runtime: Option<String>,
+    /// Only the parts whose name contains this.
+    pub(crate) filter: Option<String>,
+    /// Runs of each measure.
+    pub(crate) runs: Option<usize>,
+    /// Events that the larger measures store.
+    pub(crate) events: Option<usize>,
+    /// Exercise everything quickly and prove nothing.
+    pub(crate) smoke: bool,
+}
+
 const HELP: &str = "\
 Development tasks of Argus Events
 
@@ -46,6 +63,7 @@ Commands:
   check        rustfmt, clippy, rustdoc (all with warnings denied) and tidy
   tidy         Only tidy: file sizes, layering, documents that name things that exist
   conformance  The black-box suite against the real binaries, as a matrix of case and subject
+  bench        The speed of the servers beside floors measured in the same run, in one table
 
 Options:
   -h, --help   This text; after a command, the options of that command
@@ -106,6 +124,29 @@ Options:
   -h, --help                 This text
 ";
 
+const BENCH_HELP: &str = "\
+The speed of the servers beside floors measured in the same run
+
+Usage: cargo xtask bench [OPTIONS]
+
+Parts:
+  single   POST of one event of 250 bytes over 64 connections, beside the same host's empty handler
+  batches  POST of NDJSON, 5,000 events a body, over 4 connections; and the memory that the events take
+  queries  GET of the first 100 events of one type in one hour, among few other events and among many
+
+Options:
+      --runtime <NAME>   Only this runtime: tokio or smol [default: all]
+      --filter <TEXT>    Only the parts whose name contains the text
+      --runs <N>         Runs of each measure, of which the median counts [default: 5]
+      --events <N>       Events that batches and queries store [default: 1000000]
+      --smoke            Small, unoptimised, one run: shows in seconds that the bench works, and nothing else
+  -h, --help             This text
+
+Floor and subject take turns on fresh processes. Every answer is checked, and the events that a server holds
+afterwards are counted. The load generator is one thread of this process. Nothing else should run meanwhile: the
+load of the machine is printed with the figures. Goals that are not met are in the table and are no failure.
+";
+
 impl Command {
     /// Reads the command line of this process.
     pub(crate) fn from_env() -> Result<Self, lexopt::Error> {
@@ -124,6 +165,7 @@ impl Command {
             "check" => without_options(&mut parser, Self::Check, CHECK_HELP),
             "tidy" => without_options(&mut parser, Self::Tidy, TIDY_HELP),
             "conformance" => conformance(&mut parser),
+            "bench" => bench(&mut parser),
             unknown => Err(format!("there is no command '{unknown}'").into()),
         }
     }
@@ -156,6 +198,22 @@ fn conformance(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     Ok(Command::Conformance(options))
 }
 
+fn bench(parser: &mut Parser) -> Result<Command, lexopt::Error> {
+    let mut options = BenchOptions::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(BENCH_HELP)),
+            Arg::Long("runtime") => options.runtime = Some(text(parser.value()?)?),
+            Arg::Long("filter") => options.filter = Some(text(parser.value()?)?),
+            Arg::Long("runs") => options.runs = Some(parser.value()?.parse()?),
+            Arg::Long("events") => options.events = Some(parser.value()?.parse()?),
+            Arg::Long("smoke") => options.smoke = true,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Bench(options))
+}
+
 fn text(value: OsString) -> Result<String, lexopt::Error> {
     let value = value.string()?;
     if value.is_empty() { Err("an option has an empty value".into()) } else { Ok(value) }
@@ -171,9 +229,13 @@ mod tests {
 
     #[test]
     fn every_command_is_in_the_help_and_has_one_of_its_own() {
-        for (name, help) in
-            [("test", TEST_HELP), ("check", CHECK_HELP), ("tidy", TIDY_HELP), ("conformance", CONFORMANCE_HELP)]
-        {
+        for (name, help) in [
+            ("test", TEST_HELP),
+            ("check", CHECK_HELP),
+            ("tidy", TIDY_HELP),
+            ("conformance", CONFORMANCE_HELP),
+            ("bench", BENCH_HELP),
+        ] {
             assert!(HELP.contains(&format!("\n  {name} ")), "{name} is not in the general help");
             assert_eq!(parse(&[name, "--help"]), Ok(Command::Help(help)));
             assert!(parse(&[name]).is_ok());
@@ -198,6 +260,7 @@ mod tests {
     fn nonsense_is_refused_by_name() {
         assert!(parse(&["tset"]).is_err_and(|error| error.contains("tset")));
         assert!(parse(&["test", "--fast"]).is_err_and(|error| error.contains("--fast")));
+        assert!(parse(&["bench", "--runs", "five"]).is_err_and(|error| error.contains("five")));
         assert!(parse(&["conformance", "--filter", ""]).is_err());
         assert!(parse(&["conformance", "--url", "http://h", "--runtime", "smol"]).is_err());
     }

@@ -3,6 +3,7 @@
 //! Whatever a person or a CI has to run on this repository is a command here, so that nothing lives in a shell script
 //! that only one machine can run. `cargo xtask --help` lists the commands.
 
+mod bench;
 mod check;
 mod conformance;
 mod flags;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::Tidy => tidy::run(),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Bench(options) => bench::run(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
