@@ -15,11 +15,11 @@ mod server;
 mod single;
 mod workload;
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::flags::BenchOptions;
+use crate::{flags::BenchOptions, workspace::cargo};
 use report::Report;
 use server::Subject;
 
@@ -71,6 +71,12 @@ const PARTS: [(&str, Part); 3] =
 
 /// Builds the subjects, measures, and prints one table. Unmet goals are in the table; they are no failure.
 pub(crate) fn run(options: &BenchOptions) -> Result<bool> {
+    if cfg!(debug_assertions) && !options.smoke {
+        // The load generator shares the machine with the server, so it has to be optimised as well.
+        let again = ["run", "--quiet", "--release", "--package", "xtask", "--"];
+        let status = cargo(again).args(env::args_os().skip(1)).status().context("cannot start the optimised xtask")?;
+        return Ok(status.success());
+    }
     let base = if options.smoke { SMOKE } else { FULL };
     let scale =
         Scale { runs: options.runs.unwrap_or(base.runs), events: options.events.unwrap_or(base.events), ..base };

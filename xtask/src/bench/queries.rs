@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Scale,
-    batches::stored,
+    batches::{accepted, stored},
     client::{Client, get},
     load::{Extent, Load},
     report::{Goal, Report, Row, median, percentile_ms, thousands},
@@ -72,7 +72,9 @@ fn floor(subject: &Subject, scale: &Scale) -> Result<String> {
     for _ in 0..scale.runs {
         let mut run = Vec::with_capacity(scale.queries);
         for _ in 0..scale.queries {
-            run.push(client.exchange(&request).context("the empty handler")?.1);
+            let (response, latency) = client.exchange(&request).context("the empty handler")?;
+            accepted(&response).context("the empty handler")?;
+            run.push(latency);
         }
         latencies.add(run);
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::{
     Scale,
+    batches::accepted,
     load::{Extent, Load, Outcome},
     report::{Goal, Report, Row, as_f64, median, percentile_ms, rate, rounded},
     response::Response,
@@ -88,13 +89,6 @@ fn created(response: &Response) -> Result<u64> {
         "a new event is said to be a duplicate"
     );
     Ok(1)
-}
-
-fn accepted(response: &Response) -> Result<u64> {
-    if !(200..300).contains(&response.status) {
-        bail!("status {}", response.status);
-    }
-    Ok(0)
 }
 
 impl Figures {
