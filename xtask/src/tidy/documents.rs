@@ -54,6 +54,7 @@ struct Places {
     paths: BTreeSet<String>,
     /// Folders that a short path can start from: the root, the crates and their sources.
     starts: Vec<String>,
+    /// Crates, and the programs in them.
     crates: BTreeSet<String>,
 }
 
@@ -72,7 +73,8 @@ impl Places {
         for member in packages.members.values() {
             starts.extend([member.folder.clone(), format!("{}/src", member.folder)]);
         }
-        Self { paths, starts, crates: packages.members.keys().cloned().collect() }
+        let targets = packages.members.values().flat_map(|member| &member.targets);
+        Self { paths, starts, crates: packages.members.keys().chain(targets).cloned().collect() }
     }
 
     fn exists(&self, path: &str) -> bool {
@@ -87,7 +89,7 @@ impl Places {
         }
         if !code.contains(['/', '.']) && code.starts_with("argus-") {
             let known = self.crates.contains(code) || NOT_CRATES.contains(&code);
-            return (!known).then(|| format!("there is no crate `{code}`"));
+            return (!known).then(|| format!("there is no crate or program `{code}`"));
         }
         let path = code.trim_start_matches("./").trim_end_matches('/');
         let file = EXTENSIONS.iter().any(|extension| path.ends_with(extension));
@@ -167,7 +169,8 @@ mod tests {
             Source::new("core/src/engine/mod.rs", ""),
         ];
         let mut packages = Packages::default();
-        let member = Member { folder: "core".to_owned(), dependencies: BTreeSet::new() };
+        let targets = BTreeSet::from(["argus-try".to_owned()]);
+        let member = Member { folder: "core".to_owned(), dependencies: BTreeSet::new(), targets };
         packages.members.insert("argus-core".to_owned(), member);
         let found = violations(&sources, &packages);
         found.into_iter().map(|violation| (violation.line, violation.reason)).collect()
@@ -175,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_exists_may_be_named_in_any_usual_way() {
-        let text = "`argus-core` is in `core/`, its engine in `core/src/engine/mod.rs`, `src/engine/`, `engine/mod.rs` or \
+        let text = "`argus-core` is in `core/`, with the program `argus-try`; its engine in `core/src/engine/mod.rs`, `src/engine/`, `engine/mod.rs` or \
                     `mod.rs`.\n[Contract](docs/http-api.md#routes), [`x`](./README.md), [site](https://example.org/a.md)\n";
         assert_eq!(check(text), []);
     }

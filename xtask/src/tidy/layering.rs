@@ -73,6 +73,8 @@ pub(super) struct Member {
     pub(super) folder: String,
     /// The packages that its manifest names, whatever for.
     pub(super) dependencies: BTreeSet<String>,
+    /// Its libraries, programs, tests and examples.
+    pub(super) targets: BTreeSet<String>,
 }
 
 impl Packages {
@@ -91,9 +93,11 @@ impl Packages {
             let manifest = text(package, "manifest_path")?;
             let folder = manifest.strip_prefix(root).and_then(|path| path.strip_suffix("/Cargo.toml"));
             let folder = folder.with_context(|| format!("{manifest} is not below {root}"))?;
-            let dependencies = list(package, "dependencies")?.iter().map(|dependency| text(dependency, "name"));
-            let dependencies = dependencies.map(|name| name.map(str::to_owned)).collect::<Result<_>>()?;
-            let member = Member { folder: folder.trim_start_matches('/').to_owned(), dependencies };
+            let member = Member {
+                folder: folder.trim_start_matches('/').to_owned(),
+                dependencies: names_in(package, "dependencies")?,
+                targets: names_in(package, "targets")?,
+            };
             packages.members.insert(name.to_owned(), member);
         }
         let resolve = metadata.get("resolve").context("cargo metadata has no member `resolve`")?;
@@ -224,6 +228,11 @@ fn text<'a>(value: &'a Value, member: &str) -> Result<&'a str> {
     value.get(member).and_then(Value::as_str).with_context(|| format!("cargo metadata has no text `{member}`"))
 }
 
+/// The names of the members of a list.
+fn names_in(package: &Value, member: &str) -> Result<BTreeSet<String>> {
+    list(package, member)?.iter().map(|item| text(item, "name").map(str::to_owned)).collect()
+}
+
 fn list<'a>(value: &'a Value, member: &str) -> Result<&'a Vec<Value>> {
     value.get(member).and_then(Value::as_array).with_context(|| format!("cargo metadata has no list `{member}`"))
 }
@@ -244,7 +253,7 @@ mod tests {
         for (name, folder, dependencies) in members {
             let named: Vec<Value> =
                 dependencies.iter().map(|(name, kind)| json!({"name": name, "kind": kind})).collect();
-            list.push(json!({"id": name, "name": name, "manifest_path": format!("/w/{folder}/Cargo.toml"), "dependencies": named}));
+            list.push(json!({"id": name, "name": name, "manifest_path": format!("/w/{folder}/Cargo.toml"), "dependencies": named, "targets": []}));
             let resolved = dependencies.iter().map(|(name, kind)| json!({"pkg": name, "dep_kinds": [{"kind": kind}]}));
             nodes.push(json!({"id": name, "deps": resolved.collect::<Vec<_>>()}));
         }
