@@ -47,6 +47,8 @@ pub(crate) struct BenchOptions {
     pub(crate) runs: Option<usize>,
     /// Events that the larger measures store.
     pub(crate) events: Option<usize>,
+    /// Threads of the servers and of the floors; as many as they choose if nothing.
+    pub(crate) threads: Option<usize>,
     /// Exercise everything quickly and prove nothing.
     pub(crate) smoke: bool,
 }
@@ -139,6 +141,7 @@ Options:
       --filter <TEXT>    Only the parts whose name contains the text
       --runs <N>         Runs of each measure, of which the median counts [default: 5]
       --events <N>       Events that batches and queries store [default: 1000000]
+      --threads <N>      Threads of the servers and of the empty handlers [default: theirs, one a CPU]
       --smoke            Small, unoptimised, one run: shows in seconds that the bench works, and nothing else
   -h, --help             This text
 
@@ -207,6 +210,7 @@ fn bench(parser: &mut Parser) -> Result<Command, lexopt::Error> {
             Arg::Long("filter") => options.filter = Some(text(parser.value()?)?),
             Arg::Long("runs") => options.runs = Some(parser.value()?.parse()?),
             Arg::Long("events") => options.events = Some(parser.value()?.parse()?),
+            Arg::Long("threads") => options.threads = Some(parser.value()?.parse()?),
             Arg::Long("smoke") => options.smoke = true,
             other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => return Err(other.unexpected()),
         }

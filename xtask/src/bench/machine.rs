@@ -5,17 +5,17 @@ use std::{fs, process::Command, thread::available_parallelism};
 use anyhow::Result;
 
 use super::{Scale, report::thousands};
-use crate::workspace::root;
+use crate::{flags::BenchOptions, workspace::root};
 
 /// Facts about machine, toolchain, tree and scale, one a line.
-pub(super) fn facts(scale: &Scale, smoke: bool) -> Result<Vec<(&'static str, String)>> {
+pub(super) fn facts(scale: &Scale, options: &BenchOptions) -> Result<Vec<(&'static str, String)>> {
     let cores = available_parallelism()?;
     let processor = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned());
     let memory = field("/proc/meminfo", "MemTotal").unwrap_or_else(|| "unknown".to_owned());
     let kernel = first_line("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".to_owned());
     let load = first_line("/proc/loadavg").unwrap_or_else(|| "unknown".to_owned());
     let revision = output("git", &["describe", "--always", "--dirty", "--abbrev=12"]);
-    let profile = if smoke { "dev (a smoke test: its figures mean nothing)" } else { "release" };
+    let profile = if options.smoke { "dev (a smoke test: its figures mean nothing)" } else { "release" };
     let Scale { runs, warm_up, window, events, batch, queries, .. } = scale;
     let events = thousands(u64::try_from(*events)?);
     Ok(vec![
@@ -26,6 +26,7 @@ pub(super) fn facts(scale: &Scale, smoke: bool) -> Result<Vec<(&'static str, Str
         ("compiler", output("rustc", &["--version"])),
         ("revision", revision),
         ("profile", profile.to_owned()),
+        ("threads", options.threads.map_or_else(|| "as the servers choose".to_owned(), |threads| threads.to_string())),
         (
             "scale",
             format!(

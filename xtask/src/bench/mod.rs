@@ -89,8 +89,8 @@ pub(crate) fn run(options: &BenchOptions) -> Result<bool> {
     let wanted = |name: &str| options.filter.as_deref().is_none_or(|filter| name.contains(filter));
     ensure!(PARTS.iter().any(|(name, _)| wanted(name)), "no part of the bench has such a name");
 
-    let subjects = server::build(options.runtime.as_deref(), options.smoke)?;
-    let mut report = Report::new(machine::facts(&scale, options.smoke)?);
+    let subjects = server::build(options)?;
+    let mut report = Report::new(machine::facts(&scale, options)?);
     for (name, measure) in PARTS.iter().filter(|(name, _)| wanted(name)) {
         for subject in &subjects {
             eprintln!("xtask bench: {name}, {}", subject.name);

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::client::{Client, PATIENCE};
 use crate::{
+    flags::BenchOptions,
     steps,
     workspace::{cargo, metadata, target_directory},
 };
@@ -25,6 +26,7 @@ pub(super) struct Subject {
     pub(super) name: &'static str,
     server: PathBuf,
     floor: PathBuf,
+    threads: Option<usize>,
 }
 
 /// The runtimes by the names that `--runtime` takes, with their packages.
@@ -37,7 +39,9 @@ const READY: &str = "listening on http://";
 const TICKS_PER_SECOND: u64 = 100;
 
 /// Builds the servers of one runtime or, for nothing or `all`, of every one.
-pub(super) fn build(runtime: Option<&str>, smoke: bool) -> Result<Vec<Subject>> {
+pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
+    let BenchOptions { runtime, smoke, threads, .. } = options;
+    let (runtime, smoke, threads) = (runtime.as_deref(), *smoke, *threads);
     let profile = if smoke { "dev" } else { "release" };
     let target = target_directory(&metadata()?)?;
     let built = target.join(if smoke { "debug" } else { "release" });
@@ -57,7 +61,7 @@ pub(super) fn build(runtime: Option<&str>, smoke: bool) -> Result<Vec<Subject>> 
         };
         let server = keep(built.join(package), package.to_owned())?;
         let floor = keep(built.join("examples/floor"), format!("floor-{name}"))?;
-        subjects.push(Subject { name, server, floor });
+        subjects.push(Subject { name, server, floor, threads });
     }
     ensure!(!subjects.is_empty(), "there is no runtime '{}'; there are tokio and smol", runtime.unwrap_or_default());
     Ok(subjects)
@@ -66,12 +70,12 @@ pub(super) fn build(runtime: Option<&str>, smoke: bool) -> Result<Vec<Subject>> 
 impl Subject {
     /// A fresh server with an empty repository.
     pub(super) fn start(&self) -> Result<Server> {
-        Server::start(&self.server)
+        Server::start(&self.server, self.threads)
     }
 
     /// The same host with an empty handler.
     pub(super) fn start_floor(&self) -> Result<Server> {
-        Server::start(&self.floor)
+        Server::start(&self.floor, self.threads)
     }
 }
 
@@ -92,7 +96,7 @@ pub(super) struct Memory {
 }
 
 impl Server {
-    fn start(program: &Path) -> Result<Self> {
+    fn start(program: &Path, threads: Option<usize>) -> Result<Self> {
         let mut command = Command::new(program);
         command.args(["--endpoint", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
         // Settings that somebody has in the environment are not the ones to measure.
@@ -100,6 +104,9 @@ impl Server {
             command.env_remove(name);
         }
         command.env("ARGUS_LOG", "warn");
+        if let Some(threads) = threads {
+            command.args(["--threads", &threads.to_string()]);
+        }
         let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         server.address = server.await_address().with_context(|| program.display().to_string())?;
