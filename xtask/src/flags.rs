@@ -84,7 +84,8 @@ Runs, in this order, and goes on after a failure:
   3. doc tests
   4. the binaries that the conformance suite starts
   5. the conformance suite, one test for each subject and case, under nextest
-  6. what `cargo xtask check` runs
+  6. the bench, small: its answers are checked, its figures mean nothing
+  7. what `cargo xtask check` runs
 
 For one crate, `cargo nextest run -p argus-core` is quicker.
 ";

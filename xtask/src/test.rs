@@ -5,13 +5,14 @@ use std::process::Stdio;
 use anyhow::{Context, Result};
 
 use crate::{
-    check, conformance,
+    bench, check, conformance,
+    flags::BenchOptions,
     steps::{self, Steps},
     workspace::cargo,
 };
 
 /// Steps of this task that are not those of the check.
-const STEPS: usize = 5;
+const STEPS: usize = 6;
 
 /// Runs all steps and says whether every one passed.
 pub(crate) fn run() -> Result<bool> {
@@ -40,6 +41,10 @@ pub(crate) fn run() -> Result<bool> {
             steps::run_tests(nextest.env(conformance::BINARIES_VARIABLE, conformance::binaries_directory()?))
         });
     }
+    steps.run("bench, as a smoke test", || {
+        // Its figures mean nothing; but its answers are checked, and a bench that nobody runs stops working.
+        bench::run(&BenchOptions { smoke: true, ..BenchOptions::default() }).map(drop)
+    });
     check::add_to(&mut steps);
     Ok(steps.finish())
 }
