@@ -12,8 +12,12 @@ pub(super) struct Source {
     pub(super) text: String,
 }
 
-/// Folders that hold no source: what cargo builds, what a server that was tried out left behind, and what git keeps.
-const SKIPPED: &[&str] = &["target", "argus-data", ".git"];
+/// Folders that hold no source: what a server that was tried out left behind, and what git keeps.
+const SKIPPED: &[&str] = &["argus-data", ".git"];
+
+/// A folder with this file holds what can be made again, whatever its name; cargo marks what it builds so
+/// (<https://bford.info/cachedir/>).
+const CACHE_MARK: &str = "CACHEDIR.TAG";
 
 /// Files of text that people write.
 const EXTENSIONS: &[&str] = &["rs", "toml", "md", "sh", "yml", "yaml", "json"];
@@ -34,7 +38,9 @@ pub(super) fn read(root: &Path) -> Result<Vec<Source>> {
                 continue;
             }
             if path.is_dir() {
-                folders.push(path);
+                if !path.join(CACHE_MARK).exists() {
+                    folders.push(path);
+                }
                 continue;
             }
             let relative = path.strip_prefix(root).context("a file lies outside of its own folder")?;
