@@ -1,2 +1,46 @@
-//! 
-fn main() {}
+//! The one door for development tasks: `cargo xtask <command>`, by the alias in `.cargo/config.toml`.
+//!
+//! Whatever a person or a CI has to run on this repository is a command here, so that nothing lives in a shell script
+//! that only one machine can run. `cargo xtask --help` lists the commands.
+
+mod bench;
+mod check;
+mod conformance;
+mod flags;
+mod steps;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use flags::Command;
+
+fn main() -> ExitCode {
+    let command = match Command::from_env() {
+        Ok(command) => command,
+        Err(error) => {
+            eprintln!("xtask: {error}\nTry `cargo xtask --help`.");
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = match command {
+        Command::Help(text) => {
+            print!("{text}");
+            Ok(true)
+        }
+        Command::Test => test::run(),
+        Command::Check => check::run(),
+        Command::Tidy => tidy::run(),
+        Command::Conformance(options) => conformance::run(&options),
+        Command::Bench(options) => bench::run(&options),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `cargo xtask bench`: the speed of the whole, from a socket to a socket, beside floors measured in the same run.
+//!
+//! A floor is the same host with an empty handler. Floor and subject take turns, run by run, on fresh processes, so that
+//! whatever else the machine does falls on both; figures are medians. Every answer is checked, and afterwards the server is
+//! asked how many events it holds: a figure from a server that lost or refused something does not come into being.
+
+mod batches;
+mod client;
+mod load;
+mod machine;
+mod queries;
+mod report;
+mod response;
+mod server;
+mod single;
+mod workload;
+
+use std::{env, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{flags::BenchOptions, workspace::cargo};
+use report::Report;
+use server::Subject;
+
+/// How much is measured.
+#[derive(Debug)]
+struct Scale {
+    /// Runs of each measure; the median counts.
+    runs: usize,
+    /// For measures that run for a time: not measured, and measured.
+    warm_up: Duration,
+    window: Duration,
+    /// Events that the larger measures store.
+    events: usize,
+    /// Events in one NDJSON body.
+    batch: usize,
+    /// Queries whose latency is measured, in each run.
+    queries: usize,
+    /// How long a server may take to give memory back before it is looked at again.
+    settling: Duration,
+}
+
+const FULL: Scale = Scale {
+    runs: 5,
+    warm_up: Duration::from_millis(500),
+    window: Duration::from_secs(3),
+    events: 1_000_000,
+    batch: 5_000,
+    queries: 1_000,
+    settling: Duration::from_secs(3),
+};
+
+/// Everything is exercised and nothing is proved.
+const SMOKE: Scale = Scale {
+    runs: 1,
+    warm_up: Duration::from_millis(50),
+    window: Duration::from_millis(200),
+    events: 20_000,
+    batch: 1_000,
+    queries: 20,
+    settling: Duration::from_millis(100),
+};
+
+/// Measures one subject and adds what came of it to the report.
+type Part = fn(&Subject, &Scale, &mut Report) -> Result<()>;
+
+/// The parts of the bench, by the names that `--filter` looks at.
+const PARTS: [(&str, Part); 3] =
+    [("single", single::measure), ("batches and memory", batches::measure), ("queries", queries::measure)];
+
+/// Builds the subjects, measures, and prints one table. Unmet goals are in the table; they are no failure.
+pub(crate) fn run(options: &BenchOptions) -> Result<bool> {
+    if cfg!(debug_assertions) && !options.smoke {
+        // The load generator shares the machine with the server, so it has to be optimised as well.
+        let again = ["run", "--quiet", "--release", "--package", "xtask", "--"];
+        let status = cargo(again).args(env::args_os().skip(1)).status().context("cannot start the optimised xtask")?;
+        return Ok(status.success());
+    }
+    let base = if options.smoke { SMOKE } else { FULL };
+    let scale =
+        Scale { runs: options.runs.unwrap_or(base.runs), events: options.events.unwrap_or(base.events), ..base };
+    ensure!(scale.runs > 0, "--runs must be at least 1");
+    ensure!(
+        scale.events >= queries::EVENTS_MIN && scale.events.is_multiple_of(queries::EVENTS_MIN),
+        "--events must be a multiple of {}",
+        queries::EVENTS_MIN
+    );
+    let wanted = |name: &str| options.filter.as_deref().is_none_or(|filter| name.contains(filter));
+    ensure!(PARTS.iter().any(|(name, _)| wanted(name)), "no part of the bench has such a name");
+
+    let subjects = server::build(options)?;
+    let mut report = Report::new(machine::facts(&scale, options)?);
+    for (name, measure) in PARTS.iter().filter(|(name, _)| wanted(name)) {
+        for subject in &subjects {
+            eprintln!("xtask bench: {name}, {}", subject.name);
+            measure(subject, &scale, &mut report)?;
+        }
+    }
+    print!("{report}");
+    Ok(true)
+}

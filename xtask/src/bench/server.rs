@@ -1,0 +1,198 @@
+//! The servers that are measured: building them, starting them, looking at them from outside.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::client::{Client, PATIENCE};
+use crate::{
+    flags::BenchOptions,
+    steps,
+    workspace::{cargo, metadata, target_directory},
+};
+
+/// A runtime, and the same host with an empty handler.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) name: &'static str,
+    server: PathBuf,
+    floor: PathBuf,
+    threads: Option<usize>,
+}
+
+/// The runtimes by the names that `--runtime` takes, with their packages.
+const RUNTIMES: [(&str, &str); 2] = [("tokio", "argus-tokio"), ("smol", "argus-smol")];
+
+/// A server says with this on its standard output that it can be reached.
+const READY: &str = "listening on http://";
+
+/// The kernel counts processor time in these units (`getconf CLK_TCK`, the same on every Linux of today).
+const TICKS_PER_SECOND: u64 = 100;
+
+/// Builds the servers of one runtime or, for nothing or `all`, of every one.
+pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
+    let BenchOptions { runtime, smoke, threads, .. } = options;
+    let (runtime, smoke, threads) = (runtime.as_deref(), *smoke, *threads);
+    let profile = if smoke { "dev" } else { "release" };
+    let target = target_directory(&metadata()?)?;
+    let built = target.join(if smoke { "debug" } else { "release" });
+    let kept = target.join("bench").join(profile);
+    fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
+    let mut subjects = Vec::new();
+    for (name, package) in RUNTIMES {
+        if runtime.is_some_and(|wanted| wanted != name && wanted != "all") {
+            continue;
+        }
+        steps::run(&mut cargo(["build", "--profile", profile, "-p", package, "--bins", "--example", "floor"]))?;
+        // Both floors have the same name, so each is taken away before the next one is built.
+        let keep = |from: PathBuf, name: String| -> Result<PathBuf> {
+            let to = kept.join(name);
+            fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+            Ok(to)
+        };
+        let server = keep(built.join(package), package.to_owned())?;
+        let floor = keep(built.join("examples/floor"), format!("floor-{name}"))?;
+        subjects.push(Subject { name, server, floor, threads });
+    }
+    ensure!(!subjects.is_empty(), "there is no runtime '{}'; there are tokio and smol", runtime.unwrap_or_default());
+    Ok(subjects)
+}
+
+impl Subject {
+    /// A fresh server with an empty repository.
+    pub(super) fn start(&self) -> Result<Server> {
+        Server::start(&self.server, self.threads)
+    }
+
+    /// The same host with an empty handler.
+    pub(super) fn start_floor(&self) -> Result<Server> {
+        Server::start(&self.floor, self.threads)
+    }
+}
+
+/// A server that runs, and is killed when this goes.
+#[derive(Debug)]
+pub(super) struct Server {
+    child: Child,
+    pub(super) address: SocketAddr,
+}
+
+/// Resident memory of a process, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    /// Now.
+    pub(super) resident: u64,
+    /// The most there ever was.
+    pub(super) peak: u64,
+}
+
+impl Server {
+    fn start(program: &Path, threads: Option<usize>) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["--endpoint", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        // Settings that somebody has in the environment are not the ones to measure.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ARGUS_")) {
+            command.env_remove(name);
+        }
+        command.env("ARGUS_LOG", "warn");
+        if let Some(threads) = threads {
+            command.args(["--threads", &threads.to_string()]);
+        }
+        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        server.address = server.await_address().with_context(|| program.display().to_string())?;
+        Ok(server)
+    }
+
+    fn await_address(&mut self) -> Result<SocketAddr> {
+        let stdout = self.child.stdout.take().context("standard output is not there")?;
+        let (sender, receiver) = mpsc::channel();
+        // It reads to the end, so that the server never writes into a closed pipe.
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some((_, address)) = line.split_once(READY) {
+                    // A receiver that is gone has lost its patience already.
+                    drop(sender.send(address.trim().to_owned()));
+                }
+            }
+        });
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(address) => address.parse().with_context(|| format!("no address: {address}")),
+            Err(_) => bail!("it did not say `{READY}…`"),
+        }
+    }
+
+    /// How many events the server says it holds.
+    pub(super) fn stored_events(&self) -> Result<u64> {
+        let (response, _) = Client::connect(self.address)?.get("/metrics")?;
+        response.expect(200)?;
+        let text = String::from_utf8(response.body).context("/metrics is not UTF-8")?;
+        let value = text.lines().find_map(|line| line.strip_prefix("argus_stored_events"));
+        let value = value.and_then(|rest| rest.rsplit(' ').next()).context("/metrics has no argus_stored_events")?;
+        // A gauge may be written as a float; counts below 2^53 are exact in one.
+        let number: f64 = value.parse().with_context(|| format!("argus_stored_events is {value}"))?;
+        format!("{number:.0}").parse().with_context(|| format!("argus_stored_events is {value}"))
+    }
+
+    /// Fails unless the server holds exactly the events that it acknowledged.
+    pub(super) fn expect_stored(&self, acknowledged: u64) -> Result<()> {
+        let stored = self.stored_events()?;
+        ensure!(stored == acknowledged, "{acknowledged} events were acknowledged, and {stored} are stored");
+        Ok(())
+    }
+
+    /// What the process takes now, and has taken at most.
+    pub(super) fn memory(&self) -> Result<Memory> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let field = |name: &str| -> Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+            let kib: u64 = line.trim().trim_end_matches(" kB").parse().with_context(|| format!("{name}{line}"))?;
+            Ok(kib * 1024)
+        };
+        Ok(Memory { resident: field("VmRSS:")?, peak: field("VmHWM:")? })
+    }
+
+    /// Waits until the resident memory has not changed for a moment, at most for `limit`, and returns it.
+    pub(super) fn settled_memory(&self, limit: Duration) -> Result<Memory> {
+        let started = Instant::now();
+        let mut memory = self.memory()?;
+        while started.elapsed() < limit {
+            thread::sleep(limit / 3);
+            let before = memory.resident;
+            memory = self.memory()?;
+            if memory.resident == before {
+                break;
+            }
+        }
+        Ok(memory)
+    }
+
+    /// Processor time that the process has used, on all cores.
+    pub(super) fn processor_time(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        // The name of the program stands in parentheses and may hold anything; fields 14 and 15 are user and system time.
+        let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        let ticks: u64 = ticks.sum::<Result<_, _>>().context("processor times that are no numbers")?;
+        Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A server that has ended by itself cannot be killed, which is as well.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,112 @@
+//! One event a request: what the service costs on top of its own wire.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    Scale,
+    batches::accepted,
+    load::{Extent, Load, Outcome},
+    report::{Goal, Report, Row, as_f64, median, percentile_ms, rate, rounded},
+    response::Response,
+    server::{Server, Subject},
+    workload::single_requests,
+};
+
+const EVENT_BYTES: usize = 250;
+const CONNECTIONS: usize = 64;
+/// Enough that no server profits from seeing the same bytes again and again.
+const DISTINCT_EVENTS: usize = 20_000;
+
+/// The part of the empty handler's rate that is to be reached.
+const GOAL: f64 = 0.7;
+
+/// Figures of one run, or medians of several.
+#[derive(Clone, Copy, Debug)]
+struct Figures {
+    rate: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    processor_us: f64,
+}
+
+pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
+    let requests = single_requests(DISTINCT_EVENTS, EVENT_BYTES);
+    let (mut floors, mut figures, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for run in 1..=scale.runs {
+        let (floor, _) = load(&subject.start_floor()?, scale, &requests, accepted).context("the empty handler")?;
+        let server = subject.start()?;
+        let (figure, outcome) = load(&server, scale, &requests, created)?;
+        server.expect_stored(outcome.acknowledged)?;
+        eprintln!(
+            "  run {run} of {}: {}/s of {}/s, or {:.2}",
+            scale.runs,
+            rounded(figure.rate),
+            rounded(floor.rate),
+            figure.rate / floor.rate
+        );
+        ratios.push(figure.rate / floor.rate);
+        floors.push(floor);
+        figures.push(figure);
+    }
+    let ratio = median(&ratios);
+    report.add(Row {
+        measure: format!("POST one event of {EVENT_BYTES} B, {CONNECTIONS} connections"),
+        subject: subject.name,
+        figure: format!("{}; {ratio:.2} of the empty handler", Figures::medians(&figures)),
+        floor: Figures::medians(&floors).to_string(),
+        goal: Goal::AtLeast { goal: GOAL, is: ratio, unit: "of it" },
+    });
+    Ok(())
+}
+
+fn load(
+    server: &Server,
+    scale: &Scale,
+    requests: &[Vec<u8>],
+    check: fn(&Response) -> Result<u64>,
+) -> Result<(Figures, Outcome)> {
+    let extent = Extent::For { warm_up: scale.warm_up, window: scale.window };
+    let before = server.processor_time()?;
+    let outcome = Load { address: server.address, connections: CONNECTIONS, requests, extent, check }.run()?;
+    let processor: Duration = server.processor_time()?.saturating_sub(before);
+    ensure!(!outcome.latencies.is_empty(), "not one answer within the measured window");
+    let figures = Figures {
+        rate: rate(u64::try_from(outcome.latencies.len())?, outcome.elapsed),
+        p50_ms: percentile_ms(&outcome.latencies, 50),
+        p99_ms: percentile_ms(&outcome.latencies, 99),
+        processor_us: processor.as_secs_f64() * 1e6 / as_f64(outcome.answers),
+    };
+    Ok((figures, outcome))
+}
+
+fn created(response: &Response) -> Result<u64> {
+    response.expect(201)?;
+    // Its members are few and their order is fixed, so a search is as good as a parser and leaves more time for the server.
+    ensure!(
+        response.body.windows(17).any(|part| part == b"\"duplicate\":false"),
+        "a new event is said to be a duplicate"
+    );
+    Ok(1)
+}
+
+impl Figures {
+    fn medians(runs: &[Self]) -> Self {
+        let of = |figure: fn(&Self) -> f64| median(&runs.iter().map(figure).collect::<Vec<_>>());
+        Self {
+            rate: of(|run| run.rate),
+            p50_ms: of(|run| run.p50_ms),
+            p99_ms: of(|run| run.p99_ms),
+            processor_us: of(|run| run.processor_us),
+        }
+    }
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rate, p50_ms, p99_ms, processor_us } = self;
+        let rate = rounded(*rate);
+        write!(f, "{rate}/s; p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms; {processor_us:.1} µs of CPU each")
+    }
+}

@@ -1,0 +1,45 @@
+//! `cargo xtask check`: formatting, lints, documentation and tidiness.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    steps::{self, Steps},
+    tidy,
+    workspace::cargo,
+};
+
+/// How many steps [`add_to`] runs.
+pub(crate) const STEPS: usize = 4;
+
+/// Runs the whole check and says whether it passed.
+pub(crate) fn run() -> Result<bool> {
+    let mut steps = Steps::new("check", STEPS);
+    add_to(&mut steps);
+    Ok(steps.finish())
+}
+
+/// Runs the check as part of a longer task.
+pub(crate) fn add_to(steps: &mut Steps) {
+    steps.run("rustfmt", || {
+        require("fmt", "rustfmt")?;
+        steps::run(&mut cargo(["fmt", "--all", "--check"])).context("`cargo fmt` puts it right")
+    });
+    steps.run("clippy", || {
+        require("clippy", "clippy")?;
+        steps::run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    });
+    steps.run("rustdoc", || steps::run(cargo(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings")));
+    steps.run("tidy", || match tidy::report()? {
+        0 => Ok(()),
+        violations => bail!("{violations} violations"),
+    });
+}
+
+/// Fails with the way to install a rustup component if it is not there.
+fn require(subcommand: &str, component: &str) -> Result<()> {
+    let mut command: Command = cargo([subcommand, "--version"]);
+    let there = command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    if there { Ok(()) } else { bail!("{component} is missing; `rustup component add {component}` installs it") }
+}

@@ -1,0 +1,52 @@
+//! `cargo xtask conformance`: the black-box suite against the binaries of this tree.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    flags::ConformanceOptions,
+    steps,
+    workspace::{cargo, metadata, root, target_directory},
+};
+
+/// Tells the suite where the binaries are that it starts.
+pub(crate) const BINARIES_VARIABLE: &str = "ARGUS_BIN_DIR";
+
+/// What nextest calls the target that has one test for each subject and case.
+pub(crate) const TEST_BINARY_ID: &str = "argus-conformance::conformance";
+
+/// Builds what is needed, runs the suite, and says whether it passed. The suite prints the matrix.
+pub(crate) fn run(options: &ConformanceOptions) -> Result<bool> {
+    build()?;
+    let directory = binaries_directory()?;
+    let mut suite = Command::new(directory.join("argus-conformance"));
+    suite.current_dir(root()).env(BINARIES_VARIABLE, &directory);
+    for (flag, value) in [
+        ("--runtime", &options.runtime),
+        ("--repository", &options.repository),
+        ("--url", &options.url),
+        ("--filter", &options.filter),
+    ] {
+        if let Some(value) = value {
+            suite.args([flag, value]);
+        }
+    }
+    if options.list {
+        suite.arg("--list");
+    }
+    let status = suite.status().context("cannot start argus-conformance")?;
+    Ok(status.success())
+}
+
+/// Builds the runtimes, the minimal test host and the suite.
+pub(crate) fn build() -> Result<()> {
+    // The whole workspace, not only the three packages: so the features of shared crates are those of the tests, and
+    // nothing is built twice.
+    steps::run(&mut cargo(["build", "--workspace", "--bins"]))
+}
+
+/// Where [`build`] puts the binaries.
+pub(crate) fn binaries_directory() -> Result<PathBuf> {
+    Ok(target_directory(&metadata()?)?.join("debug"))
+}

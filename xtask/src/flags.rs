@@ -1,0 +1,272 @@
+//! The command line of xtask, and the help that describes it.
+
+use std::ffi::OsString;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+/// A development task with its options.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Print a help text.
+    Help(&'static str),
+    /// Everything that a change must pass.
+    Test,
+    /// Formatting, lints, documentation and tidiness.
+    Check,
+    /// The rules of this repository that no other tool knows.
+    Tidy,
+    /// The black-box suite.
+    Conformance(ConformanceOptions),
+    /// The speed of the whole.
+    Bench(BenchOptions),
+}
+
+/// Which subjects and which cases the conformance suite runs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConformanceOptions {
+    /// Runtimes to start; all of them when empty.
+    pub(crate) runtime: Option<String>,
+    /// Repositories to start them with; all of them when empty.
+    pub(crate) repository: Option<String>,
+    /// A server that runs already, instead of starting any.
+    pub(crate) url: Option<String>,
+    /// Only the cases whose name contains this.
+    pub(crate) filter: Option<String>,
+    /// Print the names of the cases and run nothing.
+    pub(crate) list: bool,
+}
+
+/// What the bench measures, and how much of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct BenchOptions {
+    /// Only this runtime.
+    pub(crate) runtime: Option<String>,
+    /// Only the parts whose name contains this.
+    pub(crate) filter: Option<String>,
+    /// Runs of each measure.
+    pub(crate) runs: Option<usize>,
+    /// Events that the larger measures store.
+    pub(crate) events: Option<usize>,
+    /// Threads of the servers and of the floors; as many as they choose if nothing.
+    pub(crate) threads: Option<usize>,
+    /// Exercise everything quickly and prove nothing.
+    pub(crate) smoke: bool,
+}
+
+const HELP: &str = "\
+Development tasks of Argus Events
+
+Usage: cargo xtask <COMMAND> [OPTIONS]
+
+Commands:
+  test         Everything that a change must pass: unit and property tests (cargo-nextest, installed
+               if it is missing), doc tests, the conformance suite on every runtime, and `check`.
+               All steps run even if one fails; the exit code and the last line say how it went
+  check        rustfmt, clippy, rustdoc (all with warnings denied) and tidy
+  tidy         Only tidy: file sizes, layering, documents that name things that exist
+  conformance  The black-box suite against the real binaries, as a matrix of case and subject
+  bench        The speed of the servers beside floors measured in the same run, in one table
+
+Options:
+  -h, --help   This text; after a command, the options of that command
+
+Nothing reads from standard input. Steps and their times go to standard error.
+";
+
+const TEST_HELP: &str = "\
+Everything that a change must pass
+
+Usage: cargo xtask test
+
+Runs, in this order, and goes on after a failure:
+  1. cargo-nextest: installed by `cargo install cargo-nextest --locked` if it is missing
+  2. unit, property and integration tests of the workspace, under nextest
+  3. doc tests
+  4. the binaries that the conformance suite starts
+  5. the conformance suite, one test for each subject and case, under nextest
+  6. the bench, small: its answers are checked, its figures mean nothing
+  7. what `cargo xtask check` runs
+
+For one crate, `cargo nextest run -p argus-core` is quicker.
+";
+
+const CHECK_HELP: &str = "\
+Formatting, lints, documentation and tidiness
+
+Usage: cargo xtask check
+
+Runs, in this order, and goes on after a failure:
+  1. cargo fmt --check
+  2. cargo clippy --workspace --all-targets -- -D warnings
+  3. cargo doc --no-deps --workspace, with RUSTDOCFLAGS='-D warnings'
+  4. tidy
+";
+
+const TIDY_HELP: &str = "\
+The rules of this repository that no other tool knows
+
+Usage: cargo xtask tidy
+
+Every violation is printed as `path:line: reason`. The rules and their exemptions, each with its reason, are in
+xtask/src/tidy/; they also run as a unit test of xtask.
+";
+
+const CONFORMANCE_HELP: &str = "\
+The black-box suite against the real binaries
+
+Usage: cargo xtask conformance [OPTIONS]
+
+Builds the runtimes and the minimal test host, starts a fresh server for every case, and prints a matrix.
+
+Options:
+      --runtime <NAME>       Only this runtime, such as tokio, smol or minimal
+      --repository <NAME>    Only this repository, such as memory
+      --url <URL>            Run against a server that is already there, and start none
+      --filter <TEXT>        Only the cases whose name contains the text
+      --list                 Print the names of the cases and run nothing
+  -h, --help                 This text
+";
+
+const BENCH_HELP: &str = "\
+The speed of the servers beside floors measured in the same run
+
+Usage: cargo xtask bench [OPTIONS]
+
+Parts:
+  single   POST of one event of 250 bytes over 64 connections, beside the same host's empty handler
+  batches  POST of NDJSON, 5,000 events a body, over 4 connections; and the memory that the events take
+  queries  GET of the first 100 events of one type in one hour, among few other events and among many
+
+Options:
+      --runtime <NAME>   Only this runtime: tokio or smol [default: all]
+      --filter <TEXT>    Only the parts whose name contains the text
+      --runs <N>         Runs of each measure, of which the median counts [default: 5]
+      --events <N>       Events that batches and queries store [default: 1000000]
+      --threads <N>      Threads of the servers and of the empty handlers [default: theirs, one a CPU]
+      --smoke            Small, unoptimised, one run: shows in seconds that the bench works, and nothing else
+  -h, --help             This text
+
+Floor and subject take turns on fresh processes. Every answer is checked, and the events that a server holds
+afterwards are counted. The load generator is one thread of this process. Nothing else should run meanwhile: the
+load of the machine is printed with the figures. Goals that are not met are in the table and are no failure.
+";
+
+impl Command {
+    /// Reads the command line of this process.
+    pub(crate) fn from_env() -> Result<Self, lexopt::Error> {
+        Self::parse(Parser::from_env())
+    }
+
+    fn parse(mut parser: Parser) -> Result<Self, lexopt::Error> {
+        let name = match parser.next()? {
+            None | Some(Arg::Short('h') | Arg::Long("help")) => return Ok(Self::Help(HELP)),
+            Some(Arg::Value(name)) => name.string()?,
+            Some(other @ (Arg::Short(_) | Arg::Long(_))) => return Err(other.unexpected()),
+        };
+        match name.as_str() {
+            "help" => Ok(Self::Help(HELP)),
+            "test" => without_options(&mut parser, Self::Test, TEST_HELP),
+            "check" => without_options(&mut parser, Self::Check, CHECK_HELP),
+            "tidy" => without_options(&mut parser, Self::Tidy, TIDY_HELP),
+            "conformance" => conformance(&mut parser),
+            "bench" => bench(&mut parser),
+            unknown => Err(format!("there is no command '{unknown}'").into()),
+        }
+    }
+}
+
+fn without_options(parser: &mut Parser, command: Command, help: &'static str) -> Result<Command, lexopt::Error> {
+    match parser.next()? {
+        None => Ok(command),
+        Some(Arg::Short('h') | Arg::Long("help")) => Ok(Command::Help(help)),
+        Some(other) => Err(other.unexpected()),
+    }
+}
+
+fn conformance(parser: &mut Parser) -> Result<Command, lexopt::Error> {
+    let mut options = ConformanceOptions::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(CONFORMANCE_HELP)),
+            Arg::Long("runtime") => options.runtime = Some(text(parser.value()?)?),
+            Arg::Long("repository") => options.repository = Some(text(parser.value()?)?),
+            Arg::Long("url") => options.url = Some(text(parser.value()?)?),
+            Arg::Long("filter") => options.filter = Some(text(parser.value()?)?),
+            Arg::Long("list") => options.list = true,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => return Err(other.unexpected()),
+        }
+    }
+    if options.url.is_some() && (options.runtime.is_some() || options.repository.is_some()) {
+        return Err("--url names a server that runs already: leave --runtime and --repository out".into());
+    }
+    Ok(Command::Conformance(options))
+}
+
+fn bench(parser: &mut Parser) -> Result<Command, lexopt::Error> {
+    let mut options = BenchOptions::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(BENCH_HELP)),
+            Arg::Long("runtime") => options.runtime = Some(text(parser.value()?)?),
+            Arg::Long("filter") => options.filter = Some(text(parser.value()?)?),
+            Arg::Long("runs") => options.runs = Some(parser.value()?.parse()?),
+            Arg::Long("events") => options.events = Some(parser.value()?.parse()?),
+            Arg::Long("threads") => options.threads = Some(parser.value()?.parse()?),
+            Arg::Long("smoke") => options.smoke = true,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Bench(options))
+}
+
+fn text(value: OsString) -> Result<String, lexopt::Error> {
+    let value = value.string()?;
+    if value.is_empty() { Err("an option has an empty value".into()) } else { Ok(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Command, String> {
+        Command::parse(Parser::from_args(arguments)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_command_is_in_the_help_and_has_one_of_its_own() {
+        for (name, help) in [
+            ("test", TEST_HELP),
+            ("check", CHECK_HELP),
+            ("tidy", TIDY_HELP),
+            ("conformance", CONFORMANCE_HELP),
+            ("bench", BENCH_HELP),
+        ] {
+            assert!(HELP.contains(&format!("\n  {name} ")), "{name} is not in the general help");
+            assert_eq!(parse(&[name, "--help"]), Ok(Command::Help(help)));
+            assert!(parse(&[name]).is_ok());
+        }
+        assert_eq!(parse(&[]), Ok(Command::Help(HELP)));
+    }
+
+    #[test]
+    fn options_reach_the_conformance_command() {
+        let expected = ConformanceOptions {
+            runtime: Some("smol".into()),
+            repository: Some("memory".into()),
+            url: None,
+            filter: Some("post".into()),
+            list: true,
+        };
+        let arguments = ["conformance", "--runtime", "smol", "--repository=memory", "--filter", "post", "--list"];
+        assert_eq!(parse(&arguments), Ok(Command::Conformance(expected)));
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        assert!(parse(&["tset"]).is_err_and(|error| error.contains("tset")));
+        assert!(parse(&["test", "--fast"]).is_err_and(|error| error.contains("--fast")));
+        assert!(parse(&["bench", "--runs", "five"]).is_err_and(|error| error.contains("five")));
+        assert!(parse(&["conformance", "--filter", ""]).is_err());
+        assert!(parse(&["conformance", "--url", "http://h", "--runtime", "smol"]).is_err());
+    }
+}

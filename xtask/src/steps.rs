@@ -1,0 +1,259 @@
+//! Running a task step by step: what runs, how long it took, and a summary that a CI can read.
+
+use std::{
+    io::{self, BufRead, BufReader, IsTerminal, Read, Write},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+/// The steps of one task, so far.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    task: &'static str,
+    planned: usize,
+    started: Instant,
+    done: Vec<Step>,
+    tally: Tally,
+}
+
+#[derive(Debug)]
+struct Step {
+    name: &'static str,
+    took: Duration,
+    failure: Option<String>,
+}
+
+/// How many tests ran, as test runners report it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    run: u64,
+    passed: u64,
+    skipped: u64,
+}
+
+impl Steps {
+    /// A task of `planned` steps.
+    pub(crate) fn new(task: &'static str, planned: usize) -> Self {
+        Self { task, planned, started: Instant::now(), done: Vec::new(), tally: Tally::default() }
+    }
+
+    /// Runs a step and says whether it went well. A failure is printed and kept; the task goes on.
+    pub(crate) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> bool {
+        self.run_tests(name, || step().map(|()| Tally::default()))
+    }
+
+    /// The same for a step that runs tests, whose numbers go into the summary even if some of them failed.
+    pub(crate) fn run_tests(&mut self, name: &'static str, step: impl FnOnce() -> Result<Tally>) -> bool {
+        eprintln!("\nxtask {}: [{}/{}] {name}", self.task, self.done.len() + 1, self.planned);
+        let started = Instant::now();
+        let outcome = step();
+        let took = started.elapsed();
+        let failure = match outcome {
+            Ok(tally) => {
+                self.tally.add(tally);
+                (tally.passed != tally.run).then(|| format!("{} of {} tests", tally.run - tally.passed, tally.run))
+            }
+            Err(error) => Some(format!("{error:#}")),
+        };
+        let ok = failure.is_none();
+        match &failure {
+            None => eprintln!("xtask {}: {name}: ok in {:.1} s", self.task, took.as_secs_f64()),
+            Some(reason) => eprintln!("xtask {}: {name}: FAILED: {reason}", self.task),
+        }
+        self.done.push(Step { name, took, failure });
+        ok
+    }
+
+    /// Records that a step could not run because another one failed.
+    pub(crate) fn cannot_run(&mut self, name: &'static str, reason: &str) {
+        self.run(name, || Err(anyhow!("not run: {reason}")));
+    }
+
+    /// Prints the summary and says whether every step went well. The last line has the form of nextest's own summary.
+    pub(crate) fn finish(self) -> bool {
+        let failed = self.done.iter().filter(|step| step.failure.is_some()).count();
+        eprintln!("\nxtask {}: summary", self.task);
+        for Step { name, took, failure } in &self.done {
+            let verdict = failure.as_deref().map_or("ok".to_owned(), |reason| format!("FAILED: {reason}"));
+            eprintln!("  {:>7.1} s  {name}: {verdict}", took.as_secs_f64());
+        }
+        let steps = self.done.len();
+        eprintln!("  {} of {steps} steps passed", steps - failed);
+        if self.tally.run > 0 {
+            eprintln!("     Summary [{:>8.3}s] {}", self.started.elapsed().as_secs_f64(), self.tally);
+        }
+        failed == 0
+    }
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.run += other.run;
+        self.passed += other.passed;
+        self.skipped += other.skipped;
+    }
+
+    /// Reads a summary line of nextest or of libtest; nothing for any other line.
+    fn parse(line: &str) -> Option<Self> {
+        let line = without_colours(line);
+        if let Some(counts) = line.trim_start().strip_prefix("test result: ") {
+            let (passed, failed) = (count(counts, "passed")?, count(counts, "failed")?);
+            return Some(Self { run: passed + failed, passed, skipped: count(counts, "ignored")? });
+        }
+        let (_, summary) = line.trim_start().strip_prefix("Summary [")?.split_once("] ")?;
+        let (run, counts) = summary.split_once(" tests run: ").or_else(|| summary.split_once(" test run: "))?;
+        // After a cancelled run nextest writes "7/9 tests run".
+        let run = run.split('/').next()?.trim().parse().ok()?;
+        Some(Self { run, passed: count(counts, "passed").unwrap_or(0), skipped: count(counts, "skipped").unwrap_or(0) })
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} tests run: {} passed", self.run, self.passed)?;
+        if self.passed != self.run {
+            write!(f, ", {} failed", self.run - self.passed)?;
+        }
+        write!(f, ", {} skipped", self.skipped)
+    }
+}
+
+/// Runs a command to its end, with its output where it is.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let name = display(command);
+    eprintln!("$ {name}");
+    let status = command.status().with_context(|| format!("cannot start {name}"))?;
+    if !status.success() {
+        bail!("{name}: {status}");
+    }
+    Ok(())
+}
+
+/// Runs a test runner to its end, passes its output on line by line, and adds up the summaries in it.
+///
+/// # Errors
+///
+/// The runner could not start, or it failed although no test that it reported did: it did not build, or it found no test.
+pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
+    let name = display(command);
+    eprintln!("$ {name}");
+    if io::stderr().is_terminal() {
+        // The runner sees a pipe and would leave its colours out.
+        command.env("CARGO_TERM_COLOR", "always");
+    }
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {name}"))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let tally = thread::scope(|scope| -> Result<Tally> {
+        let reader = scope.spawn(move || stdout.map(|from| pass_on(from, io::stdout())).transpose());
+        let mut tally = stderr.map(|from| pass_on(from, io::stderr())).transpose()?.unwrap_or_default();
+        let other = reader.join().map_err(|_| anyhow!("the reader of the output panicked"))??;
+        tally.add(other.unwrap_or_default());
+        Ok(tally)
+    })
+    .with_context(|| format!("cannot pass on the output of {name}"))?;
+    let status = child.wait().with_context(|| format!("cannot wait for {name}"))?;
+    if !status.success() && tally.passed == tally.run {
+        bail!("{name}: {status}");
+    }
+    Ok(tally)
+}
+
+fn pass_on(from: impl Read, mut to: impl Write) -> io::Result<Tally> {
+    let mut tally = Tally::default();
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        to.write_all(&line)?;
+        if let Some(part) = Tally::parse(&String::from_utf8_lossy(&line)) {
+            tally.add(part);
+        }
+        line.clear();
+    }
+    Ok(tally)
+}
+
+/// The number before `what` in a list such as `3 passed (1 slow), 1 failed, 0 skipped`.
+fn count(counts: &str, what: &str) -> Option<u64> {
+    let words: Vec<&str> = counts.split([' ', ',', ';', '.', '(', ')']).filter(|word| !word.is_empty()).collect();
+    words.windows(2).find_map(|pair| match pair {
+        [number, word] if *word == what => number.parse().ok(),
+        _ => None,
+    })
+}
+
+fn without_colours(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, escape)) = rest.split_once('\u{1b}') {
+        plain.push_str(before);
+        rest = escape.split_once('m').map_or("", |(_, after)| after);
+    }
+    plain + rest
+}
+
+fn display(command: &Command) -> String {
+    let program = std::path::Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
+    words.map(std::ffi::OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_of_both_runners_are_read() {
+        for (line, expected) in [
+            ("     Summary [   0.005s] 3 tests run: 3 passed, 0 skipped\n", Some((3, 3, 0))),
+            (
+                "     Summary [  12.5s] 9 tests run: 6 passed (1 slow), 2 failed, 1 timed out, 4 skipped",
+                Some((9, 6, 4)),
+            ),
+            ("     Summary [   0.1s] 7/9 tests run: 6 passed, 1 failed, 0 skipped", Some((7, 6, 0))),
+            ("     Summary [   0.1s] 1 test run: 0 passed, 1 failed, 0 skipped", Some((1, 0, 0))),
+            (
+                "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] 1 test run: \u{1b}[1m1\u{1b}[0m passed, 0 skipped",
+                Some((1, 1, 0)),
+            ),
+            (
+                "test result: ok. 5 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s",
+                Some((5, 5, 2)),
+            ),
+            ("test result: FAILED. 5 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out", Some((8, 5, 0))),
+            ("        PASS [   0.005s] argus-core event::tests::summary", None),
+        ] {
+            let expected = expected.map(|(run, passed, skipped)| Tally { run, passed, skipped });
+            assert_eq!(Tally::parse(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_summary_reads_as_that_of_nextest() {
+        let tally = Tally { run: 9, passed: 6, skipped: 4 };
+        assert_eq!(tally.to_string(), "9 tests run: 6 passed, 3 failed, 4 skipped");
+        assert_eq!(Tally::parse(&format!("Summary [   1.000s] {tally}")), Some(tally));
+    }
+
+    #[test]
+    fn a_failed_step_fails_the_task_but_does_not_end_it() {
+        let mut steps = Steps::new("test", 3);
+        assert!(steps.run("first", || Ok(())));
+        assert!(!steps.run("second", || bail!("it broke")));
+        assert!(steps.run("third", || Ok(())));
+        assert!(!steps.finish());
+    }
+
+    #[test]
+    fn a_failed_test_fails_its_step() {
+        let mut steps = Steps::new("test", 1);
+        assert!(!steps.run_tests("tests", || Ok(Tally { run: 2, passed: 1, skipped: 0 })));
+        assert!(!steps.finish());
+    }
+}

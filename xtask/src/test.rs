@@ -1,0 +1,62 @@
+//! `cargo xtask test`: everything that a change must pass.
+
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+
+use crate::{
+    bench, check, conformance,
+    flags::BenchOptions,
+    steps::{self, Steps},
+    workspace::cargo,
+};
+
+/// Steps of this task that are not those of the check.
+const STEPS: usize = 6;
+
+/// Runs all steps and says whether every one passed.
+pub(crate) fn run() -> Result<bool> {
+    let mut steps = Steps::new("test", STEPS + check::STEPS);
+    let nextest = steps.run("cargo-nextest is there", install_nextest);
+    let no_nextest = "cargo-nextest is missing";
+    if nextest {
+        steps.run_tests("unit, property and integration tests", || {
+            // The conformance suite needs the binaries of this very tree, so it has a step of its own below.
+            let filter = format!("not binary_id({})", conformance::TEST_BINARY_ID);
+            steps::run_tests(&mut cargo(["nextest", "run", "--workspace", "--filterset", &filter]))
+        });
+    } else {
+        steps.cannot_run("unit, property and integration tests", no_nextest);
+    }
+    steps.run_tests("doc tests", || steps::run_tests(&mut cargo(["test", "--doc", "--workspace"])));
+    let built = steps.run("binaries for the conformance suite", conformance::build);
+    if !nextest {
+        steps.cannot_run("conformance", no_nextest);
+    } else if !built {
+        steps.cannot_run("conformance", "its binaries did not build");
+    } else {
+        steps.run_tests("conformance", || {
+            let filter = format!("binary_id({})", conformance::TEST_BINARY_ID);
+            let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", &filter]);
+            steps::run_tests(nextest.env(conformance::BINARIES_VARIABLE, conformance::binaries_directory()?))
+        });
+    }
+    steps.run("bench, as a smoke test", || {
+        // Its figures mean nothing; but its answers are checked, and a bench that nobody runs stops working.
+        bench::run(&BenchOptions { smoke: true, ..BenchOptions::default() }).map(drop)
+    });
+    check::add_to(&mut steps);
+    Ok(steps.finish())
+}
+
+fn install_nextest() -> Result<()> {
+    let mut version = cargo(["nextest", "--version"]);
+    if version.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    eprintln!("cargo-nextest, which runs the tests, is missing: it is built and installed once, in some minutes.");
+    // Without its self-update nextest needs no TLS library; its speed is not what the tests wait for.
+    let install = ["install", "cargo-nextest", "--locked", "--debug", "--no-default-features"];
+    steps::run(&mut cargo(install.into_iter().chain(["--features", "default-no-update"])))
+        .context("cannot install cargo-nextest; see https://nexte.st for ready-made binaries")
+}

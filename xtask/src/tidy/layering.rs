@@ -1,0 +1,363 @@
+//! Rules about who may depend on whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{Source, Violation};
+
+/// Crates that do I/O, schedule tasks, read clocks or draw random numbers. The core decides and does none of this.
+const IMPURE: &[&str] = &[
+    "chrono",
+    "crossbeam-channel",
+    "fastrand",
+    "fs4",
+    "futures-executor",
+    "getrandom",
+    "h2",
+    "h3",
+    "http-types",
+    "httpdate",
+    "hyper",
+    "hyper-util",
+    "libc",
+    "log4rs",
+    "memmap2",
+    "mio",
+    "native-tls",
+    "nix",
+    "polling",
+    "quinn",
+    "rayon",
+    "reqwest",
+    "rustix",
+    "rustls",
+    "signal-hook",
+    "smol",
+    "smol-hyper",
+    "socket2",
+    "surf",
+    "tempfile",
+    "tide",
+    "time",
+    "tracing-subscriber",
+    "ureq",
+    "warp",
+    "winapi",
+];
+
+/// The same for whole families of crates.
+const IMPURE_PREFIXES: &[&str] = &["async-", "hyper-", "tokio", "windows"];
+
+/// The black-box suite may name the core only where its minimal host is.
+const MINIMAL_HOST: &[&str] =
+    &["conformance/src/minimal/", "conformance/src/minimal.rs", "conformance/src/bin/minimal"];
+
+/// Folders of the two runtimes, which mirror each other.
+const RUNTIMES: [&str; 2] = ["runtime-tokio/src/", "runtime-smol/src/"];
+
+/// The packages of the workspace, and what `cargo metadata` says about their dependencies.
+#[derive(Debug, Default)]
+pub(super) struct Packages {
+    /// Packages of the workspace by name.
+    pub(super) members: BTreeMap<String, Member>,
+    /// For every package in the tree, those that it depends on at run time.
+    normal: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// A package of the workspace.
+#[derive(Debug, Default)]
+pub(super) struct Member {
+    /// Its folder, relative to the root of the workspace.
+    pub(super) folder: String,
+    /// The packages that its manifest names, whatever for.
+    pub(super) dependencies: BTreeSet<String>,
+    /// Its libraries, programs, tests and examples.
+    pub(super) targets: BTreeSet<String>,
+}
+
+impl Packages {
+    /// Reads the answer of `cargo metadata`.
+    pub(super) fn from_metadata(metadata: &Value) -> Result<Self> {
+        let root = text(metadata, "workspace_root")?;
+        let members = list(metadata, "workspace_members")?;
+        let mut names = BTreeMap::new();
+        let mut packages = Self::default();
+        for package in list(metadata, "packages")? {
+            let (id, name) = (text(package, "id")?, text(package, "name")?);
+            names.insert(id, name);
+            if !members.iter().any(|member| member.as_str() == Some(id)) {
+                continue;
+            }
+            let manifest = text(package, "manifest_path")?;
+            let folder = manifest.strip_prefix(root).and_then(|path| path.strip_suffix("/Cargo.toml"));
+            let folder = folder.with_context(|| format!("{manifest} is not below {root}"))?;
+            let member = Member {
+                folder: folder.trim_start_matches('/').to_owned(),
+                dependencies: names_in(package, "dependencies")?,
+                targets: names_in(package, "targets")?,
+            };
+            packages.members.insert(name.to_owned(), member);
+        }
+        let resolve = metadata.get("resolve").context("cargo metadata has no member `resolve`")?;
+        for node in list(resolve, "nodes")? {
+            let name = |id: &str| names.get(id).copied().with_context(|| format!("{id} is in no list of packages"));
+            let normal = packages.normal.entry(name(text(node, "id")?)?.to_owned()).or_default();
+            for dependency in list(node, "deps")? {
+                if list(dependency, "dep_kinds")?.iter().any(|kind| kind.get("kind").is_none_or(Value::is_null)) {
+                    normal.insert(name(text(dependency, "pkg")?)?.to_owned());
+                }
+            }
+        }
+        Ok(packages)
+    }
+
+    /// Everything that a package needs at run time, each with the way there.
+    fn closure(&self, package: &str) -> BTreeMap<String, String> {
+        let mut ways = BTreeMap::from([(package.to_owned(), package.to_owned())]);
+        let mut pending = vec![package.to_owned()];
+        while let Some(name) = pending.pop() {
+            let way = ways.get(&name).cloned().unwrap_or_default();
+            for dependency in self.normal.get(&name).into_iter().flatten() {
+                if !ways.contains_key(dependency) {
+                    ways.insert(dependency.clone(), format!("{way} -> {dependency}"));
+                    pending.push(dependency.clone());
+                }
+            }
+        }
+        ways
+    }
+}
+
+/// Crates that depend upwards, and a core that depends on the world.
+pub(super) fn package_violations(packages: &Packages) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (name, member) in &packages.members {
+        let manifest = format!("{}/Cargo.toml", member.folder);
+        let Some(below) = below(&member.folder) else {
+            let reason = "a new crate: say in xtask/src/tidy/layering.rs what it may depend on".to_owned();
+            found.push(Violation::new(&manifest, 1, reason));
+            continue;
+        };
+        // A crate may name itself, to switch on its own features for its tests.
+        for dependency in member.dependencies.iter().filter(|dependency| *dependency != name) {
+            let Some(other) = packages.members.get(dependency) else { continue };
+            if !below.iter().any(|folder| other.folder == *folder || other.folder.starts_with(&format!("{folder}/"))) {
+                let reason = format!("{name} may not depend on {dependency}: dependencies run downwards only");
+                found.push(Violation::new(&manifest, 1, reason));
+            }
+        }
+    }
+    for (dependency, way) in packages.closure("argus-core") {
+        let family = IMPURE_PREFIXES.iter().any(|prefix| dependency.starts_with(prefix));
+        if family || IMPURE.contains(&dependency.as_str()) {
+            let reason = format!("the core does no I/O, but depends on {dependency}: {way}");
+            found.push(Violation::new("core/Cargo.toml", 1, reason));
+        }
+    }
+    found
+}
+
+/// Files that reach for what is not theirs.
+pub(super) fn source_violations(source: &Source) -> Vec<Violation> {
+    let mut found = Vec::new();
+    if source.path == "core/src/lib.rs" {
+        found.extend(core_attributes(source));
+    }
+    let black_box = source.path.starts_with("conformance/") && source.is_rust();
+    if black_box && !MINIMAL_HOST.iter().any(|path| source.path.starts_with(path)) {
+        for (number, line) in source.lines() {
+            if ["argus_core", "argus_host"].iter().any(|name| line.contains(name)) && !line.trim().starts_with("//") {
+                let reason = "the suite is a black box: it speaks HTTP and knows no crate of ours";
+                found.push(Violation::new(&source.path, number, reason));
+            }
+        }
+    }
+    found
+}
+
+/// Files of one runtime that the other does not have.
+pub(super) fn mirror_violations(sources: &[Source]) -> Vec<Violation> {
+    let names = |runtime: &'static str| -> BTreeSet<&str> {
+        sources.iter().filter_map(|source| source.path.strip_prefix(runtime)).collect()
+    };
+    let [tokio, smol] = RUNTIMES.map(names);
+    let mut found = Vec::new();
+    for (here, there, [folder, other]) in [(&tokio, &smol, RUNTIMES), (&smol, &tokio, [RUNTIMES[1], RUNTIMES[0]])] {
+        for name in here.difference(there) {
+            let reason = format!("the runtimes mirror each other, but there is no {other}{name}");
+            found.push(Violation::new(&format!("{folder}{name}"), 1, reason));
+        }
+    }
+    found
+}
+
+/// The folders that a crate in this one may depend on.
+fn below(folder: &str) -> Option<&'static [&'static str]> {
+    match folder {
+        "core" | "xtask" => Some(&[]),
+        "host" => Some(&["storage", "core"]),
+        "runtime-tokio" | "runtime-smol" => Some(&["host", "storage", "core"]),
+        // Only for its minimal host; see MINIMAL_HOST.
+        "conformance" => Some(&["core"]),
+        storage if storage.starts_with("storage/") => Some(&["core"]),
+        _ => None,
+    }
+}
+
+/// `no_std` is the proof of purity, so it may not be conditional, and `std` may not come back by another door.
+fn core_attributes(source: &Source) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
+        if !source.lines().any(|(_, line)| line.trim() == attribute) {
+            found.push(Violation::new(&source.path, 1, format!("`{attribute}` is missing")));
+        }
+    }
+    let mut previous = "";
+    for (number, line) in source.lines() {
+        if line.trim_start().starts_with("extern crate std") && previous.trim() != "#[cfg(test)]" {
+            found.push(Violation::new(&source.path, number, "`std` is for the tests of the core only: #[cfg(test)]"));
+        }
+        previous = line;
+    }
+    found
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> Result<&'a str> {
+    value.get(member).and_then(Value::as_str).with_context(|| format!("cargo metadata has no text `{member}`"))
+}
+
+/// The names of the members of a list.
+fn names_in(package: &Value, member: &str) -> Result<BTreeSet<String>> {
+    list(package, member)?.iter().map(|item| text(item, "name").map(str::to_owned)).collect()
+}
+
+fn list<'a>(value: &'a Value, member: &str) -> Result<&'a Vec<Value>> {
+    value.get(member).and_then(Value::as_array).with_context(|| format!("cargo metadata has no list `{member}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Name, folder, and the names of dependencies with their kind.
+    type TestMember<'a> = (&'a str, &'a str, &'a [(&'a str, Option<&'a str>)]);
+
+    /// Packages of a workspace in `/w`: name, folder and what they depend on, each with its kind.
+    fn packages(members: &[TestMember<'_>], others: &[(&str, &[&str])]) -> Packages {
+        let mut list = Vec::new();
+        let mut nodes = Vec::new();
+        for (name, folder, dependencies) in members {
+            let named: Vec<Value> =
+                dependencies.iter().map(|(name, kind)| json!({"name": name, "kind": kind})).collect();
+            list.push(json!({"id": name, "name": name, "manifest_path": format!("/w/{folder}/Cargo.toml"), "dependencies": named, "targets": []}));
+            let resolved = dependencies.iter().map(|(name, kind)| json!({"pkg": name, "dep_kinds": [{"kind": kind}]}));
+            nodes.push(json!({"id": name, "deps": resolved.collect::<Vec<_>>()}));
+        }
+        for (name, dependencies) in others {
+            list.push(json!({"id": name, "name": name}));
+            let resolved = dependencies.iter().map(|name| json!({"pkg": name, "dep_kinds": [{"kind": null}]}));
+            nodes.push(json!({"id": name, "deps": resolved.collect::<Vec<_>>()}));
+        }
+        let metadata = json!({
+            "workspace_root": "/w",
+            "workspace_members": members.iter().map(|(name, _, _)| name).collect::<Vec<_>>(),
+            "packages": list,
+            "resolve": {"nodes": nodes},
+        });
+        Packages::from_metadata(&metadata).expect("the metadata is complete")
+    }
+
+    fn reasons(found: &[Violation]) -> String {
+        found.iter().map(|violation| format!("{violation}\n")).collect()
+    }
+
+    #[test]
+    fn the_core_depends_on_no_runtime_however_far_away() {
+        let pure = packages(
+            &[("argus-core", "core", &[("bytes", None), ("tokio", Some("dev"))])],
+            &[("bytes", &[]), ("tokio", &["mio"]), ("mio", &[])],
+        );
+        assert_eq!(package_violations(&pure), []);
+        let impure = packages(
+            &[("argus-core", "core", &[("bytes", None)])],
+            &[("bytes", &["async-io"]), ("async-io", &["rustix"]), ("rustix", &[])],
+        );
+        assert_eq!(
+            reasons(&package_violations(&impure)),
+            "core/Cargo.toml:1: the core does no I/O, but depends on async-io: argus-core -> bytes -> async-io\n\
+             core/Cargo.toml:1: the core does no I/O, but depends on rustix: argus-core -> bytes -> async-io -> rustix\n",
+        );
+    }
+
+    #[test]
+    fn dependencies_run_downwards() {
+        let downwards = packages(
+            &[
+                ("argus-core", "core", &[("argus-core", Some("dev"))]),
+                ("argus-disk", "storage/disk", &[("argus-core", None)]),
+                ("argus-host", "host", &[("argus-core", None), ("argus-disk", None)]),
+                ("argus-tokio", "runtime-tokio", &[("argus-host", None), ("argus-core", None)]),
+                ("argus-conformance", "conformance", &[("argus-core", None)]),
+                ("xtask", "xtask", &[]),
+            ],
+            &[],
+        );
+        assert_eq!(package_violations(&downwards), []);
+        let upwards = packages(
+            &[
+                ("argus-core", "core", &[("argus-host", Some("dev"))]),
+                ("argus-host", "host", &[("argus-core", None)]),
+                ("argus-conformance", "conformance", &[("argus-host", None)]),
+            ],
+            &[],
+        );
+        assert_eq!(
+            reasons(&package_violations(&upwards)),
+            "conformance/Cargo.toml:1: argus-conformance may not depend on argus-host: dependencies run downwards only\n\
+             core/Cargo.toml:1: argus-core may not depend on argus-host: dependencies run downwards only\n",
+        );
+    }
+
+    #[test]
+    fn a_crate_in_a_new_place_has_to_say_what_it_may_do() {
+        assert_eq!(package_violations(&packages(&[("argus-new", "new", &[])], &[])).len(), 1);
+    }
+
+    #[test]
+    fn purity_of_the_core_is_unconditional() {
+        let source = |text: &str| Source::new("core/src/lib.rs", text);
+        let good = "#![no_std]\n#![forbid(unsafe_code)]\n#[cfg(test)]\nextern crate std;\n";
+        assert_eq!(source_violations(&source(good)), []);
+        let conditional = "#![cfg_attr(not(feature = \"std\"), no_std)]\n#![forbid(unsafe_code)]\n";
+        assert_eq!(source_violations(&source(conditional)).len(), 1);
+        assert_eq!(source_violations(&source("#![no_std]\n")).len(), 1);
+        let back_door = "#![no_std]\n#![forbid(unsafe_code)]\nextern crate std;\n";
+        assert_eq!(source_violations(&source(back_door)).len(), 1);
+    }
+
+    #[test]
+    fn only_the_minimal_host_of_the_suite_knows_the_core() {
+        let text = "//! Not even argus_core.\nuse argus_core::event::Event;\n";
+        assert_eq!(source_violations(&Source::new("conformance/src/minimal/main.rs", text)), []);
+        assert_eq!(source_violations(&Source::new("conformance/src/bin/minimal.rs", text)), []);
+        let found = source_violations(&Source::new("conformance/src/cases/post.rs", text));
+        assert_eq!(found.iter().map(|violation| violation.line).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn the_runtimes_have_the_same_files() {
+        let source = |path| Source::new(path, "");
+        let same = [source("runtime-tokio/src/main.rs"), source("runtime-smol/src/main.rs"), source("host/src/lib.rs")];
+        assert_eq!(mirror_violations(&same), []);
+        let other = [source("runtime-tokio/src/accept.rs"), source("runtime-smol/src/listen.rs")];
+        assert_eq!(
+            reasons(&mirror_violations(&other)),
+            "runtime-tokio/src/accept.rs:1: the runtimes mirror each other, but there is no runtime-smol/src/accept.rs\n\
+             runtime-smol/src/listen.rs:1: the runtimes mirror each other, but there is no runtime-tokio/src/listen.rs\n",
+        );
+    }
+}

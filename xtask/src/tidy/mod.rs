@@ -1,0 +1,102 @@
+//! Tidy: the rules of this repository that no other tool knows, as code.
+//!
+//! A rule is a pure function from texts to [`Violation`]s, so that each has a test with an input that breaks it. The rules
+//! as a whole also run as a unit test of xtask.
+
+mod documents;
+mod layering;
+mod sources;
+mod text;
+
+use std::{fmt, path::Path};
+
+use anyhow::Result;
+
+use crate::workspace::{metadata, root};
+use layering::Packages;
+use sources::Source;
+
+/// A rule that is broken at some place.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Violation {
+    /// Relative to the root of the workspace, with `/`.
+    path: String,
+    /// From 1.
+    line: usize,
+    reason: String,
+}
+
+/// A file that a rule does not hold for, and why.
+#[derive(Debug)]
+struct Exemption {
+    /// A file, or a folder if it ends with `/`.
+    path: &'static str,
+    reason: &'static str,
+}
+
+/// Prints the violations and says whether there are none.
+pub(crate) fn run() -> Result<bool> {
+    let violations = report()?;
+    eprintln!("tidy: {violations} violations");
+    Ok(violations == 0)
+}
+
+/// Prints the violations and returns how many there are.
+pub(crate) fn report() -> Result<usize> {
+    let violations = violations(root())?;
+    for violation in &violations {
+        println!("{violation}");
+    }
+    Ok(violations.len())
+}
+
+fn violations(root: &Path) -> Result<Vec<Violation>> {
+    let sources = sources::read(root)?;
+    let packages = Packages::from_metadata(&metadata()?)?;
+    let mut found = Vec::new();
+    for source in &sources {
+        found.extend(text::violations(source));
+        found.extend(layering::source_violations(source));
+    }
+    found.extend(text::stale_exemptions(&sources));
+    found.extend(layering::package_violations(&packages));
+    found.extend(layering::mirror_violations(&sources));
+    found.extend(documents::violations(&sources, &packages));
+    found.sort();
+    Ok(found)
+}
+
+impl Violation {
+    fn new(path: &str, line: usize, reason: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), line, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.path, self.line, self.reason)
+    }
+}
+
+impl Exemption {
+    fn covers(&self, path: &str) -> bool {
+        if self.path.ends_with('/') { path.starts_with(self.path) } else { path == self.path }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workspace_is_tidy() {
+        let violations = violations(root()).expect("the workspace can be read");
+        let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        assert!(lines.is_empty(), "{}", lines.join("\n"));
+    }
+
+    #[test]
+    fn a_violation_reads_as_a_place_and_a_reason() {
+        assert_eq!(Violation::new("core/src/lib.rs", 3, "too long").to_string(), "core/src/lib.rs:3: too long");
+    }
+}

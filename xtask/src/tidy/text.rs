@@ -1,0 +1,206 @@
+//! Rules that one file can break by itself.
+
+use super::{Exemption, Source, Violation};
+
+/// A file of code says one thing; beyond this it says several.
+const LINES_MAX: usize = 600;
+
+/// Files of code that may be longer.
+const LONG_FILES: &[Exemption] = &[];
+
+/// Files in which a thread may wait for time to pass.
+const SLEEPERS: &[Exemption] = &[
+    Exemption {
+        path: "conformance/src/cases/wire.rs",
+        reason: "callers who send a byte now and then are played, and nothing but time makes them slow",
+    },
+    Exemption {
+        path: "conformance/src/launcher.rs",
+        reason: "the standard library waits for a process without a limit, or asks whether it has ended; so it is asked",
+    },
+    Exemption {
+        path: "xtask/src/bench/server.rs",
+        reason: "an allocator gives memory back when it likes, and no event says so",
+    },
+];
+
+// The words are put together from halves so that this file does not break its own rules.
+const SLEEP: &str = concat!("thread::", "sleep");
+
+/// Words that mark unfinished work, and what to do about them.
+const UNFINISHED: &[(&str, &str)] = &[
+    (concat!("todo", "!("), "unfinished code panics: write it, or leave it out"),
+    (concat!("unimplemented", "!("), "unfinished code panics: write it, or leave it out"),
+    (concat!("dbg", "!("), "a trace that somebody forgot"),
+    (concat!("FIX", "ME"), "put it right, or open an issue"),
+    (concat!("XX", "X"), "put it right, or open an issue"),
+];
+
+/// All that is wrong with one file.
+pub(super) fn violations(source: &Source) -> Vec<Violation> {
+    let mut found = white_space(source);
+    if source.is_rust() {
+        found.extend(length(source, LONG_FILES));
+        found.extend(unfinished(source));
+        found.extend(ignored_tests(source));
+        found.extend(sleeps(source, SLEEPERS));
+    }
+    found
+}
+
+/// Exemptions that nothing needs any more.
+pub(super) fn stale_exemptions(sources: &[Source]) -> Vec<Violation> {
+    let long = stale(sources, LONG_FILES, |source| length(source, &[]).is_some());
+    let sleepers = stale(sources, SLEEPERS, |source| !sleeps(source, &[]).is_empty());
+    long.into_iter().chain(sleepers).collect()
+}
+
+fn length(source: &Source, exemptions: &[Exemption]) -> Option<Violation> {
+    let lines = source.text.lines().count();
+    if lines <= LINES_MAX || exempt(source, exemptions) {
+        return None;
+    }
+    let reason = format!("{lines} lines, more than {LINES_MAX}: split the file by what its parts are about");
+    Some(Violation::new(&source.path, LINES_MAX + 1, reason))
+}
+
+fn unfinished(source: &Source) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (number, line) in source.lines() {
+        for (word, reason) in UNFINISHED {
+            if contains_word(line, word) {
+                found.push(Violation::new(&source.path, number, format!("`{word}`: {reason}")));
+            }
+        }
+    }
+    found
+}
+
+fn ignored_tests(source: &Source) -> Vec<Violation> {
+    let attribute = concat!("#[", "ignore]");
+    let lines = source.lines().filter(|(_, line)| line.contains(attribute));
+    lines
+        .map(|(number, _)| Violation::new(&source.path, number, "an ignored test says why: #[ignore = \"…\"]"))
+        .collect()
+}
+
+fn sleeps(source: &Source, exemptions: &[Exemption]) -> Vec<Violation> {
+    if exempt(source, exemptions) {
+        return Vec::new();
+    }
+    let lines = source.lines().filter(|(_, line)| line.contains(SLEEP));
+    let reason =
+        format!("`{SLEEP}`: wait for what you need, not for time to pass; or exempt the file, with the reason");
+    lines.map(|(number, _)| Violation::new(&source.path, number, reason.clone())).collect()
+}
+
+fn white_space(source: &Source) -> Vec<Violation> {
+    let mut found: Vec<Violation> = (1..)
+        .zip(source.text.split('\n'))
+        .filter(|(_, line)| line.ends_with([' ', '\t', '\r']))
+        .map(|(number, _)| Violation::new(&source.path, number, "white space at the end of the line"))
+        .collect();
+    let last = source.text.lines().count().max(1);
+    if !source.text.ends_with('\n') {
+        found.push(Violation::new(&source.path, last, "the file does not end with a newline"));
+    } else if source.text.ends_with("\n\n") || source.text == "\n" {
+        found.push(Violation::new(&source.path, last, "the file ends with an empty line"));
+    }
+    found
+}
+
+fn stale(sources: &[Source], exemptions: &[Exemption], needed: impl Fn(&Source) -> bool) -> Vec<Violation> {
+    let unneeded = exemptions.iter().filter(|exemption| {
+        !sources.iter().any(|source| source.is_rust() && exemption.covers(&source.path) && needed(source))
+    });
+    unneeded
+        .map(|exemption| {
+            let reason = format!("an exemption of tidy that nothing needs any more ({})", exemption.reason);
+            Violation::new(exemption.path, 1, reason)
+        })
+        .collect()
+}
+
+fn exempt(source: &Source, exemptions: &[Exemption]) -> bool {
+    exemptions.iter().any(|exemption| exemption.covers(&source.path))
+}
+
+/// Whether the word stands in the line, and not as a part of a longer one.
+fn contains_word(line: &str, word: &str) -> bool {
+    let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line.get(..at).and_then(|before| before.chars().next_back());
+        let after = line.get(at + word.len()..).and_then(|after| after.chars().next());
+        !before.is_some_and(part_of_word) && (word.ends_with('(') || !after.is_some_and(part_of_word))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rust(text: &str) -> Source {
+        Source::new("core/src/some.rs", text)
+    }
+
+    fn lines(found: &[Violation]) -> Vec<usize> {
+        found.iter().map(|violation| violation.line).collect()
+    }
+
+    #[test]
+    fn a_file_of_code_is_no_longer_than_the_limit() {
+        assert_eq!(length(&rust(&"\n".repeat(LINES_MAX)), &[]), None);
+        let long = rust(&"\n".repeat(LINES_MAX + 1));
+        assert_eq!(length(&long, &[]).map(|violation| violation.line), Some(LINES_MAX + 1));
+        let exemption = [Exemption { path: "core/src/some.rs", reason: "a table of cases" }];
+        assert_eq!(length(&long, &exemption), None);
+    }
+
+    #[test]
+    fn unfinished_work_is_found() {
+        for (word, _) in UNFINISHED {
+            assert_eq!(lines(&unfinished(&rust(&format!("fn f() {{\n    {word}")))), [2], "{word}");
+        }
+        let parts_of_words = rust(concat!(
+            "let my_",
+            "todo",
+            "!(); let XX",
+            "XX = 1;
+"
+        ));
+        assert_eq!(unfinished(&parts_of_words), []);
+    }
+
+    #[test]
+    fn an_ignored_test_says_why() {
+        assert_eq!(lines(&ignored_tests(&rust(concat!("#[test]\n#[", "ignore]\nfn f() {}\n")))), [2]);
+        assert_eq!(ignored_tests(&rust("#[test]\n#[ignore = \"needs a disk of its own\"]\nfn f() {}\n")), []);
+    }
+
+    #[test]
+    fn nobody_sleeps_without_an_exemption() {
+        let sleeper = rust(concat!("fn f() {\n    std::thread::", "sleep(SECOND);\n}\n"));
+        assert_eq!(lines(&sleeps(&sleeper, &[])), [2]);
+        let exemption = [Exemption { path: "core/src/", reason: "a slow caller is played" }];
+        assert_eq!(sleeps(&sleeper, &exemption), []);
+    }
+
+    #[test]
+    fn white_space_at_ends_is_found() {
+        assert_eq!(white_space(&rust("a\nb\n")), []);
+        assert_eq!(lines(&white_space(&rust("a \nb\t\nc\n"))), [1, 2]);
+        assert_eq!(lines(&white_space(&rust("a\r\nb\n"))), [1]);
+        assert_eq!(lines(&white_space(&rust("a\nb"))), [2]);
+        assert_eq!(lines(&white_space(&rust("a\n\n"))), [2]);
+        assert_eq!(lines(&white_space(&rust(""))), [1]);
+    }
+
+    #[test]
+    fn an_exemption_that_nothing_needs_is_found() {
+        let exemption = [Exemption { path: "core/src/some.rs", reason: "a table of cases" }];
+        let needed = |source: &Source| source.text.contains("long");
+        assert_eq!(stale(&[rust("long\n")], &exemption, needed), []);
+        assert_eq!(stale(&[rust("short\n")], &exemption, needed).len(), 1);
+        assert_eq!(stale(&[], &exemption, needed).len(), 1);
+    }
+}

@@ -1,0 +1,40 @@
+//! Where the workspace is, and what cargo says about it.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// The root of the workspace, from where xtask was built.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the manifest of xtask lies in a folder of the workspace")
+}
+
+/// A call of the cargo that runs xtask, in the root of the workspace, without standard input.
+pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+/// What `cargo metadata` says, dependencies included.
+pub(crate) fn metadata() -> Result<Value> {
+    let output = cargo(["metadata", "--format-version", "1"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo metadata")?;
+    ensure!(output.status.success(), "cargo metadata: {}", output.status);
+    serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_directory(metadata: &Value) -> Result<PathBuf> {
+    let path = metadata.get("target_directory").and_then(Value::as_str);
+    Ok(PathBuf::from(path.context("cargo metadata names no target directory")?))
+}
