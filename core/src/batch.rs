@@ -1,20 +1,26 @@
-//! Events on their way into storage: columns in the order of arrival, encoded once, by whichever thread parsed them.
+//! Events on their way into storage: encoded and indexed once, by whichever thread parsed them.
 
-use alloc::vec::Vec;
-
+use crate::checksum::Crc32c;
 use crate::event::{ClientId, EventType, Payload, Timestamp};
+use crate::segment::{Rows, RowsBuilder};
+
+/// Most bytes of text in a batch: offsets within it have 32 bits.
+const TEXT_BYTES_MAX: usize = u32::MAX as usize;
 
 /// Collects events into a [`Batch`].
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
-    events: Vec<u8>,
+    rows: RowsBuilder,
+    /// The type of the last event and its code: neighbours often have the same.
+    last_type: (alloc::string::String, u32),
 }
 
 /// A few events, encoded and indexed, ready to be committed: what [`Repository::commit`](crate::repository::Repository::commit)
 /// takes. Immutable and cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    count: u32,
+    rows: Rows,
+    crc: u32,
 }
 
 /// One event of a [`Batch`], before it has a position.
@@ -30,61 +36,112 @@ pub struct NewEvent<'a> {
     pub id: Option<ClientId<'a>>,
 }
 
+/// A batch at its limit of 4 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a batch holds at most 4 GiB")]
+pub struct BatchFull;
+
 impl BatchBuilder {
     /// An empty builder.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
+
     /// Appends an event; the order of calls is the order of sequence numbers.
     ///
     /// # Errors
     ///
     /// [`BatchFull`] when the batch would outgrow 4 GiB; it then holds what it held before.
     pub fn push(&mut self, event: NewEvent<'_>) -> Result<(), BatchFull> {
-        let _ = event;
-        todo!()
+        let id = event.id.map_or("", |id| id.as_str());
+        let payload = event.payload.as_str();
+        let text = self.rows.text_bytes() + 1 + id.len() + payload.len();
+        if text > TEXT_BYTES_MAX || self.rows.len() == u32::MAX as usize {
+            return Err(BatchFull);
+        }
+        let name = event.event_type.as_str();
+        if self.last_type.0 != name {
+            let code = self.rows.intern(name.as_bytes());
+            self.last_type.0.clear();
+            self.last_type.0.push_str(name);
+            self.last_type.1 = code;
+        }
+        let rank = self.rows.len() as u32;
+        self.rows.push(event.timestamp.as_nanos(), rank, self.last_type.1, id.as_bytes(), payload.as_bytes());
+        Ok(())
     }
+
     /// Events so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        todo!()
+        self.rows.len()
     }
+
     /// Whether nothing was pushed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
     /// Encodes and indexes what was pushed.
     #[must_use]
     pub fn finish(self) -> Batch {
-        todo!()
+        Batch::from_rows(self.rows.finish_sorted())
     }
 }
 
-/// A batch at its limit of 4 GiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a batch holds at most 4 GiB")]
-pub struct BatchFull;
-
 impl Batch {
+    pub(crate) fn from_rows(rows: Rows) -> Self {
+        let mut crc = Crc32c::new();
+        crc.update(rows.index());
+        crc.update(rows.text());
+        Self { crc: crc.finish(), rows }
+    }
+
     /// Number of events.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count as usize
+        self.rows.len()
     }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.rows.is_empty()
     }
+
     /// Bytes that the batch takes in memory and in the log.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        todo!()
+        self.rows.bytes()
     }
+
     /// The events, in the order in which they were pushed.
     pub fn events(&self) -> impl Iterator<Item = NewEvent<'_>> {
-        core::iter::empty()
+        (0..self.len()).map(|place| self.event(place))
+    }
+
+    pub(crate) fn event(&self, place: usize) -> NewEvent<'_> {
+        const TEXT: &str = "a batch is made of text only";
+        let row = self.rows.row_by_rank(place);
+        let (id, payload) = self.rows.id_and_payload(row);
+        let name = self.rows.type_name(self.rows.row_type(row));
+        NewEvent {
+            event_type: EventType::from_validated(core::str::from_utf8(name).expect(TEXT)),
+            timestamp: Timestamp::from_nanos(self.rows.timestamp(row)),
+            payload: Payload::from_validated(core::str::from_utf8(payload).expect(TEXT)),
+            id: (!id.is_empty()).then(|| ClientId::from_validated(core::str::from_utf8(id).expect(TEXT))),
+        }
+    }
+
+    /// The columns; the rank of an event is its place in the batch.
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// CRC-32C of index and text.
+    pub(crate) fn crc(&self) -> u32 {
+        self.crc
     }
 }

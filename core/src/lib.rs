@@ -30,10 +30,13 @@ extern crate std;
 
 pub mod api;
 pub mod batch;
+mod checksum;
+mod column;
 pub mod engine;
 pub mod event;
 pub mod ingest;
 pub mod json;
+mod log;
 pub mod query;
 pub mod repository;
 pub mod segment;

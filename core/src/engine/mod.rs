@@ -1,29 +1,109 @@
-//! The single writer over a [`Storage`](crate::storage::Storage), and the snapshots that it hands out.
+//! The single writer over a [`Storage`], and the snapshots that it hands out.
+//!
+//! A commit goes through three steps that know nothing of each other: *propose* (which events are new, which sequence numbers they
+//! get: [`dedup`]), *append* (records to the log, one sync) and *apply* (a record at its place becomes a segment in memory). Recovery
+//! runs the last of them over the log.
 
-use crate::storage::{Storage, StorageError};
+mod commit;
+mod dedup;
+mod identity;
+mod maintain;
+mod open;
+mod snapshot;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+pub(crate) use identity::IdentityKey;
+pub use open::OpenError;
+pub use snapshot::EngineSnapshot;
+
+use crate::batch::Batch;
+use crate::event::Timestamp;
+use crate::repository::{CommitError, Housekeeping, Receipt, Repository, Snapshot, Stats};
+use crate::segment::Segment;
+use crate::storage::Storage;
 
 /// Randomness for one repository: from the system's generator, or a fixed number where everything has to repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(pub u128);
 
+/// When segments are merged and sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Fresh segments are sealed into an immutable blob when they hold so many events…
+    pub seal_events: usize,
+    /// …or so many bytes.
+    pub seal_bytes: usize,
+    /// How many segments of about one size are merged into one of the next; at least 2.
+    pub fan_in: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { seal_events: 65_536, seal_bytes: 16 * 1024 * 1024, fan_in: 8 }
+    }
+}
+
 /// Keeps events in a [`Storage`].
 #[derive(Debug)]
 pub struct Engine<S: Storage> {
     storage: S,
+    tuning: Tuning,
+    key: IdentityKey,
+    /// Immutable blobs, ascending by sequence number.
+    sealed: Arc<Vec<Arc<Segment>>>,
+    /// What lies only in the log so far, ascending by sequence number, behind all of `sealed`.
+    fresh: Vec<Fresh>,
+    merging: Option<maintain::Merging>,
+    last_seq: u64,
+    /// The time of the last commit: generated ids do not go back when the clock does.
+    last_millis: i64,
+    stats: Stats,
+    latched: Option<String>,
+}
+
+/// A segment that lies only in the log.
+#[derive(Clone, Debug)]
+struct Fresh {
+    segment: Arc<Segment>,
+    /// Where the log goes on behind its last record.
+    log_end: u64,
 }
 
 impl<S: Storage> Engine<S> {
-    /// Opens what the storage holds, or begins anew where it is empty. `seed` is used only then.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`]: nothing was changed.
-    pub fn open(storage: S, seed: Seed) -> Result<Self, StorageError> {
-        let _ = seed;
-        Ok(Self { storage })
-    }
     /// The medium, for tests and tools.
     pub fn storage(&self) -> &S {
         &self.storage
+    }
+
+    fn refuse_if_latched(&self) -> Result<(), CommitError> {
+        self.latched.as_ref().map_or(Ok(()), |reason| Err(CommitError::Latched(reason.clone())))
+    }
+
+    fn view(&self) -> EngineSnapshot {
+        let fresh: Box<[Arc<Segment>]> = self.fresh.iter().map(|fresh| Arc::clone(&fresh.segment)).collect();
+        let mut stats = self.stats;
+        stats.segments = (self.sealed.len() + fresh.len()) as u64;
+        stats.last_seq = self.last_seq;
+        EngineSnapshot::new(Arc::clone(&self.sealed), fresh, self.key, stats)
+    }
+}
+
+impl<S: Storage> Repository for Engine<S> {
+    fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+        self.refuse_if_latched()?;
+        self.commit_group(now, group)
+    }
+
+    fn maintain(&mut self, budget: u32) -> Result<Housekeeping, CommitError> {
+        self.refuse_if_latched()?;
+        self.housekeep(budget)
+    }
+
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        Arc::new(self.view())
     }
 }

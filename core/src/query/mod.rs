@@ -2,6 +2,7 @@
 
 mod cursor;
 mod filter;
+mod run;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -9,6 +10,8 @@ use core::num::NonZeroU32;
 
 pub use cursor::{CursorError, decode_cursor, encode_cursor};
 pub use filter::{Operand, PathError, PayloadFilter, PayloadPath, Test};
+
+pub(crate) use run::Run;
 
 use crate::event::Timestamp;
 

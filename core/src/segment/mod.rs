@@ -1,1 +1,125 @@
-//! Immutable, sorted parts.
+//! Immutable, sorted parts: the one form in which events lie, from a batch of one to a sealed blob of thousands.
+
+mod blob;
+mod builder;
+mod id_hash;
+mod merge;
+mod rows;
+
+pub(crate) use blob::{blob_name, decode_blob, encode_blob, parse_blob_name};
+pub use builder::RowsBuilder;
+pub(crate) use id_hash::id_hash;
+pub(crate) use merge::Merge;
+pub use rows::{Rows, RowsError};
+
+use alloc::boxed::Box;
+
+use crate::engine::IdentityKey;
+use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
+use crate::repository::ReadError;
+
+/// Rows that have their place in the log: a contiguous range of sequence numbers.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// The sequence number of rank 0.
+    base: u64,
+    rows: Rows,
+    /// When the events were committed: from which rank on, and the time in milliseconds since the epoch. Ascending by rank, the
+    /// first rank is 0. Generated ids are computed from it.
+    epochs: Box<[Epoch]>,
+}
+
+/// From this rank on, events were committed at this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Epoch {
+    pub(crate) rank: u32,
+    pub(crate) millis: i64,
+}
+
+impl Segment {
+    /// Rows at their place. `rows` is not empty and the first epoch begins at rank 0.
+    pub(crate) fn new(base: u64, rows: Rows, epochs: Box<[Epoch]>) -> Self {
+        debug_assert!(epochs.first().is_some_and(|epoch| epoch.rank == 0));
+        Self { base, rows, epochs }
+    }
+
+    /// The sequence number of rank 0.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The highest sequence number.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.base + u64::from(self.rows.last_rank().unwrap_or_default())
+    }
+
+    /// The columns.
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    pub(crate) fn epochs(&self) -> &[Epoch] {
+        &self.epochs
+    }
+
+    /// The row's place in the order of all events.
+    pub(crate) fn place(&self, row: usize) -> (i64, u64) {
+        (self.rows.timestamp(row), self.seq(row))
+    }
+
+    /// The row's sequence number.
+    pub(crate) fn seq(&self, row: usize) -> u64 {
+        self.base + u64::from(self.rows.rank(row))
+    }
+
+    /// The row with this sequence number, if it is here.
+    pub(crate) fn row_of_seq(&self, seq: u64) -> Option<usize> {
+        let rank = u32::try_from(seq.checked_sub(self.base)?).ok()?;
+        self.rows.row_of_rank(rank)
+    }
+
+    /// When the event of this rank was committed, in milliseconds since the epoch.
+    fn committed_millis(&self, rank: u32) -> i64 {
+        let after = self.epochs.partition_point(|epoch| epoch.rank <= rank);
+        after.checked_sub(1).and_then(|index| self.epochs.get(index)).map_or(0, |epoch| epoch.millis)
+    }
+
+    /// Whether the event in a row was given this very id.
+    pub(crate) fn is_generated(&self, row: usize, key: &IdentityKey, id: Uuid) -> bool {
+        let rank = self.rows.rank(row);
+        let generated = || key.generate(self.committed_millis(rank), self.base + u64::from(rank));
+        self.rows.id_and_payload(row).0.is_empty() && generated() == id
+    }
+
+    /// The payload of a row.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Damaged`] if the bytes are no UTF-8.
+    pub(crate) fn payload(&self, row: usize) -> Result<Payload<'_>, ReadError> {
+        Ok(Payload::from_validated(text(self.rows.id_and_payload(row).1)?))
+    }
+
+    /// The event in a row.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Damaged`] if the bytes are no UTF-8.
+    pub(crate) fn event(&self, row: usize, key: &IdentityKey) -> Result<Event<'_>, ReadError> {
+        let (id, payload) = self.rows.id_and_payload(row);
+        let rank = self.rows.rank(row);
+        let seq = self.base + u64::from(rank);
+        let id = if id.is_empty() {
+            EventId::Generated(key.generate(self.committed_millis(rank), seq))
+        } else {
+            EventId::Given(ClientId::from_validated(text(id)?))
+        };
+        let event_type = EventType::from_validated(text(self.rows.type_name(self.rows.row_type(row)))?);
+        let timestamp = Timestamp::from_nanos(self.rows.timestamp(row));
+        Ok(Event { id, seq, event_type, timestamp, payload: Payload::from_validated(text(payload)?) })
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, ReadError> {
+    core::str::from_utf8(bytes).map_err(|error| ReadError::Damaged(alloc::format!("text is not UTF-8: {error}")))
+}

@@ -20,7 +20,7 @@ pub trait Storage: Send {
     /// The shared reading half.
     type Blobs: Blobs;
 
-    /// A handle for readers. All handles see the same blobs.
+    /// A handle for readers. It sees every blob that was there when it was taken, and perhaps later ones.
     fn blobs(&self) -> Self::Blobs;
 
     /// Appends `parts`, one after the other, to the log. They are readable at once and durable after the next

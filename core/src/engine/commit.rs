@@ -1,0 +1,164 @@
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::dedup::{Original, Repeat, find_repeats};
+use super::{Engine, Fresh};
+use crate::batch::{Batch, BatchBuilder};
+use crate::event::Timestamp;
+use crate::log::RecordHead;
+use crate::repository::{CommitError, Duplicate, Receipt};
+use crate::segment::{Epoch, Merge, Rows, Segment};
+use crate::storage::{Storage, StorageError};
+
+/// The batches of one group that have at most so many events become one segment at once: many callers send one event each.
+const SMALL_BATCH_EVENTS: usize = 64;
+
+/// A batch without its duplicates, at its place.
+struct Placed {
+    batch: Batch,
+    first_seq: u64,
+}
+
+impl<S: Storage> Engine<S> {
+    pub(super) fn commit_group(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+        let millis = now.as_nanos().div_euclid(1_000_000).max(self.last_millis);
+        let (placed, receipts) = self.propose(group, millis);
+        if !placed.is_empty() {
+            let ends = self.append(&placed, millis)?;
+            self.last_millis = millis;
+            self.apply_group(placed, &ends, millis);
+        }
+        Ok(receipts)
+    }
+
+    /// Decides what is new and where it goes. Changes nothing.
+    fn propose(&self, group: &[Batch], millis: i64) -> (Vec<Placed>, Vec<Receipt>) {
+        let repeats = find_repeats(&self.view(), group);
+        let mut next_seq = self.last_seq + 1;
+        let first_seqs: Vec<u64> = group
+            .iter()
+            .zip(&repeats)
+            .map(|(batch, repeats)| {
+                let first = next_seq;
+                next_seq += (batch.len() - repeats.len()) as u64;
+                first
+            })
+            .collect();
+        let seq_in_group = |index: usize, place: u32| {
+            let before = repeats.get(index).map_or(0, |list| list.partition_point(|repeat| repeat.0 < place));
+            first_seqs.get(index).map_or(0, |first| first + u64::from(place) - before as u64)
+        };
+        let mut placed = Vec::new();
+        let mut receipts = Vec::with_capacity(group.len());
+        for ((batch, repeats), &first_seq) in group.iter().zip(&repeats).zip(&first_seqs) {
+            let duplicates: Box<[Duplicate]> = repeats
+                .iter()
+                .map(|&(index, original)| {
+                    let seq = match original {
+                        Original::Stored(seq) => seq,
+                        Original::InGroup(batch, place) => seq_in_group(batch, place),
+                    };
+                    Duplicate { index, seq }
+                })
+                .collect();
+            let kept = if repeats.is_empty() { batch.clone() } else { without(batch, repeats) };
+            let generated_id =
+                (!kept.is_empty() && kept.event(0).id.is_none()).then(|| self.key.generate(millis, first_seq));
+            receipts.push(Receipt { first_seq, stored: kept.len() as u32, duplicates, generated_id });
+            if !kept.is_empty() {
+                placed.push(Placed { batch: kept, first_seq });
+            }
+        }
+        (placed, receipts)
+    }
+
+    /// Makes the records durable; gives the end of each in the log.
+    fn append(&mut self, placed: &[Placed], millis: i64) -> Result<Vec<u64>, CommitError> {
+        let heads: Vec<_> =
+            placed.iter().map(|placed| RecordHead::new(&placed.batch, placed.first_seq, millis).encode()).collect();
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(placed.len() * 3);
+        let mut end = self.storage.log_range().end;
+        let mut ends = Vec::with_capacity(placed.len());
+        for (placed, head) in placed.iter().zip(&heads) {
+            let rows = placed.batch.rows();
+            parts.extend([head.as_slice(), rows.index(), rows.text()]);
+            end += (head.len() + rows.bytes()) as u64;
+            ends.push(end);
+        }
+        match self.storage.append(&parts) {
+            Ok(()) => {}
+            Err(StorageError::Full(reason)) => return Err(CommitError::Full(reason)),
+            Err(StorageError::Failed(reason)) => return Err(self.latch(format!("append to the log: {reason}"))),
+        }
+        self.storage.sync().map_err(|error| self.latch(format!("sync of the log: {error}")))?;
+        Ok(ends)
+    }
+
+    /// Puts durable records into memory. Runs of small batches become one segment.
+    fn apply_group(&mut self, placed: Vec<Placed>, ends: &[u64], millis: i64) {
+        let mut small: Vec<Arc<Segment>> = Vec::new();
+        let mut small_end = 0;
+        for (placed, &log_end) in placed.into_iter().zip(ends) {
+            let rows = placed.batch.rows().clone();
+            let few = rows.len() <= SMALL_BATCH_EVENTS;
+            let segment = self.place(rows, placed.first_seq, millis);
+            if few {
+                small.push(segment);
+                small_end = log_end;
+            } else {
+                self.push_merged(core::mem::take(&mut small), small_end);
+                self.fresh.push(Fresh { segment, log_end });
+            }
+        }
+        self.push_merged(small, small_end);
+    }
+
+    fn push_merged(&mut self, mut small: Vec<Arc<Segment>>, log_end: u64) {
+        let segment = match small.len() {
+            0 => return,
+            1 => small.pop(),
+            _ => {
+                let mut merge = Merge::new(small);
+                while !merge.step(u32::MAX) {}
+                Some(Arc::new(merge.finish()))
+            }
+        };
+        self.fresh.extend(segment.map(|segment| Fresh { segment, log_end }));
+    }
+
+    /// Counts rows in at their place.
+    fn place(&mut self, rows: Rows, first_seq: u64, millis: i64) -> Arc<Segment> {
+        let segment = Arc::new(Segment::new(first_seq, rows, [Epoch { rank: 0, millis }].into()));
+        self.last_seq = segment.last_seq();
+        self.last_millis = self.last_millis.max(millis);
+        self.stats.events += segment.rows().len() as u64;
+        self.stats.bytes += segment.rows().bytes() as u64;
+        segment
+    }
+
+    /// One record from the log, as recovery finds it.
+    pub(super) fn apply(&mut self, rows: Rows, first_seq: u64, millis: i64, log_end: u64) {
+        let segment = self.place(rows, first_seq, millis);
+        self.fresh.push(Fresh { segment, log_end });
+    }
+
+    pub(super) fn latch(&mut self, reason: alloc::string::String) -> CommitError {
+        self.latched = Some(reason.clone());
+        CommitError::Latched(reason.to_string())
+    }
+}
+
+/// The batch without its duplicates.
+fn without(batch: &Batch, repeats: &[Repeat]) -> Batch {
+    let mut builder = BatchBuilder::new();
+    let mut repeats = repeats.iter().map(|repeat| repeat.0).peekable();
+    for (place, event) in (0u32..).zip(batch.events()) {
+        if repeats.next_if_eq(&place).is_none() {
+            builder.push(event).expect("a part of a batch fits into a batch");
+        }
+    }
+    builder.finish()
+}

@@ -1,0 +1,321 @@
+use alloc::string::String;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::id_hash::id_hash;
+use crate::column::{i64_at, partition, u32_at, u64_at};
+
+/// Length of the fixed part at the beginning of the index, in bytes.
+pub(crate) const HEAD_BYTES: usize = 32;
+
+/// Events as immutable columns, sorted by time and then by rank.
+///
+/// A *row* is an index in that order. A *rank* is an event's place in the order of arrival: its sequence number less that
+/// of the segment. Two buffers hold everything. The `text` has, row after row, one byte with the length of the caller's
+/// id (0 if there is none), the id, and the payload. The `index` has, all integers little-endian, n being the number of
+/// rows, t of types and k of caller's ids:
+///
+/// | bytes | what |
+/// |---|---|
+/// | 4, 4, 4 | n, t, k |
+/// | 4, 4 | length of the type names, length of the text |
+/// | 12 | zero |
+/// | 8 n | timestamps, nanoseconds, ascending |
+/// | 8 k | hashes of the caller's ids, ascending |
+/// | 4 n | rank of each row; ascending among rows of the same timestamp |
+/// | 4 n | type of each row, as an index into the names |
+/// | 4 n | end of each row in the text |
+/// | 4 n | rows in the order of their ranks |
+/// | 4 n | rows grouped by type, ascending within each |
+/// | 4 k | row of each hash |
+/// | 4 t | end of each type's group |
+/// | 4 t | end of each type's name |
+/// | … | names of the types, ascending by bytes, one after the other |
+#[derive(Clone, Debug)]
+pub struct Rows {
+    index: Bytes,
+    text: Bytes,
+    rows: usize,
+    types: usize,
+    ids: usize,
+    at: Offsets,
+}
+
+/// Where each column begins in the index.
+#[derive(Clone, Copy, Debug)]
+struct Offsets {
+    id_hashes: usize,
+    ranks: usize,
+    row_types: usize,
+    text_ends: usize,
+    by_rank: usize,
+    by_type: usize,
+    id_rows: usize,
+    group_ends: usize,
+    name_ends: usize,
+    names: usize,
+    end: usize,
+}
+
+/// Bytes that cannot be the columns of a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("not the columns of a segment: {0}")]
+pub struct RowsError(pub(crate) String);
+
+impl Rows {
+    /// Takes the two buffers for what they claim to be, after checking every offset, so that no reader ever steps outside.
+    ///
+    /// # Errors
+    ///
+    /// [`RowsError`] names the column that is out of bounds or out of order.
+    pub fn open(index: Bytes, text: Bytes) -> Result<Self, RowsError> {
+        let damaged = |what: &str| RowsError(what.into());
+        if index.len() < HEAD_BYTES {
+            return Err(damaged("shorter than its head"));
+        }
+        let head = |field: usize| u32_at(&index, 0, field) as usize;
+        let (rows, types, ids) = (head(0), head(1), head(2));
+        let at = Offsets::new(rows, types, ids, head(3)).ok_or_else(|| damaged("lengths overflow"))?;
+        if at.end != index.len() {
+            return Err(damaged("length of the index"));
+        }
+        if head(4) != text.len() {
+            return Err(damaged("length of the text"));
+        }
+        let rows = Self { index, text, rows, types, ids, at };
+        rows.check().map_err(damaged)?;
+        Ok(rows)
+    }
+
+    /// What [`RowsBuilder`](super::RowsBuilder) has just written: right by construction.
+    pub(crate) fn from_built(index: Bytes, text: Bytes) -> Self {
+        let head = |field: usize| u32_at(&index, 0, field) as usize;
+        let (rows, types, ids) = (head(0), head(1), head(2));
+        let at = Offsets::new(rows, types, ids, head(3)).expect("the builder has allocated all of it");
+        debug_assert_eq!(at.end, index.len());
+        let rows = Self { index, text, rows, types, ids, at };
+        debug_assert_eq!(rows.check(), Ok(()));
+        rows
+    }
+
+    /// Number of events.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The index, as it is written to a medium.
+    #[must_use]
+    pub fn index(&self) -> &Bytes {
+        &self.index
+    }
+
+    /// The text, as it is written to a medium.
+    #[must_use]
+    pub fn text(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// Bytes of index and text.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.index.len() + self.text.len()
+    }
+
+    /// A row's timestamp in nanoseconds.
+    pub(crate) fn timestamp(&self, row: usize) -> i64 {
+        i64_at(&self.index, HEAD_BYTES, row)
+    }
+
+    /// A row's rank.
+    pub(crate) fn rank(&self, row: usize) -> u32 {
+        u32_at(&self.index, self.at.ranks, row)
+    }
+
+    /// A row's type, as an index into the names.
+    pub(crate) fn row_type(&self, row: usize) -> usize {
+        u32_at(&self.index, self.at.row_types, row) as usize
+    }
+
+    /// The row that is `place`-th in the order of arrival.
+    pub(crate) fn row_by_rank(&self, place: usize) -> usize {
+        u32_at(&self.index, self.at.by_rank, place) as usize
+    }
+
+    /// The highest rank; `None` if there are no rows.
+    pub(crate) fn last_rank(&self) -> Option<u32> {
+        let last = self.rows.checked_sub(1)?;
+        Some(self.rank(self.row_by_rank(last)))
+    }
+
+    /// The row with this rank, if there is one.
+    pub(crate) fn row_of_rank(&self, rank: u32) -> Option<usize> {
+        let place = partition(0..self.rows, |place| self.rank(self.row_by_rank(place)) < rank);
+        (place < self.rows).then(|| self.row_by_rank(place)).filter(|&row| self.rank(row) == rank)
+    }
+
+    /// Number of different types.
+    pub(crate) fn type_count(&self) -> usize {
+        self.types
+    }
+
+    /// The bytes of a type's name.
+    pub(crate) fn type_name(&self, code: usize) -> &[u8] {
+        let start = code.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.name_ends, before) as usize);
+        let end = u32_at(&self.index, self.at.name_ends, code) as usize;
+        self.index.get(self.at.names + start..self.at.names + end).unwrap_or_default()
+    }
+
+    /// The index of a name among the types, if any row has it.
+    pub(crate) fn type_code(&self, name: &[u8]) -> Option<usize> {
+        let code = partition(0..self.types, |code| self.type_name(code) < name);
+        (code < self.types && self.type_name(code) == name).then_some(code)
+    }
+
+    /// The places of a type's rows in the grouping by type.
+    pub(crate) fn type_group(&self, code: usize) -> core::ops::Range<usize> {
+        let start = code.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.group_ends, before) as usize);
+        start..u32_at(&self.index, self.at.group_ends, code) as usize
+    }
+
+    /// The row at a place of the grouping by type.
+    pub(crate) fn grouped_row(&self, place: usize) -> usize {
+        u32_at(&self.index, self.at.by_type, place) as usize
+    }
+
+    /// The caller's id of a row (empty if there is none) and its payload.
+    pub(crate) fn id_and_payload(&self, row: usize) -> (&[u8], &[u8]) {
+        let start = row.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.text_ends, before) as usize);
+        let end = u32_at(&self.index, self.at.text_ends, row) as usize;
+        let record = self.text.get(start..end).unwrap_or_default();
+        record.split_first().and_then(|(&id_len, rest)| rest.split_at_checked(usize::from(id_len))).unwrap_or_default()
+    }
+
+    /// The whole of a row's text: length of the id, id, payload.
+    pub(crate) fn row_text(&self, row: usize) -> &[u8] {
+        let start = row.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.text_ends, before) as usize);
+        self.text.get(start..u32_at(&self.index, self.at.text_ends, row) as usize).unwrap_or_default()
+    }
+
+    /// Number of rows with a caller's id.
+    pub(crate) fn id_count(&self) -> usize {
+        self.ids
+    }
+
+    /// The `place`-th hash of a caller's id, in ascending order, and its row.
+    pub(crate) fn id_entry(&self, place: usize) -> (u64, usize) {
+        (self.id_hash(place), u32_at(&self.index, self.at.id_rows, place) as usize)
+    }
+
+    /// The row with this caller's id, if there is one.
+    pub(crate) fn row_of_id(&self, id: &[u8], hash: u64) -> Option<usize> {
+        (self.first_id_not_below(hash)..self.ids)
+            .map(|place| self.id_entry(place))
+            .take_while(|&(other, _)| other == hash)
+            .map(|(_, row)| row)
+            .find(|&row| self.id_and_payload(row).0 == id)
+    }
+
+    fn id_hash(&self, place: usize) -> u64 {
+        u64_at(&self.index, self.at.id_hashes, place)
+    }
+
+    /// Hashes are spread evenly, so that the place of one can be guessed; the guess is then widened until it encloses the
+    /// place. On hashes that somebody has chosen this is still no worse than twice a binary search.
+    fn first_id_not_below(&self, hash: u64) -> usize {
+        let guess = ((u128::from(hash) * self.ids as u128) >> 64) as usize;
+        let (mut low, mut high) = (guess, guess);
+        let mut stride = 4;
+        while low > 0 && self.id_hash(low) >= hash {
+            low = low.saturating_sub(stride);
+            stride *= 2;
+        }
+        stride = 4;
+        while high < self.ids && self.id_hash(high) < hash {
+            high = (high + stride).min(self.ids);
+            stride *= 2;
+        }
+        partition(low..high, |place| self.id_hash(place) < hash)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        let increasing = |start: usize, count: usize, end: usize| {
+            let mut last = 0;
+            (0..count).all(|index| {
+                let next = u32_at(&self.index, start, index);
+                core::mem::replace(&mut last, next) <= next
+            }) && last as usize == end
+        };
+        let below = |start: usize, count: usize, bound: usize| {
+            (0..count).all(|index| (u32_at(&self.index, start, index) as usize) < bound)
+        };
+        if !increasing(self.at.name_ends, self.types, self.at.end - self.at.names) {
+            return Err("names of the types");
+        }
+        if !(1..self.types).all(|code| self.type_name(code - 1) < self.type_name(code)) {
+            return Err("order of the types");
+        }
+        if !increasing(self.at.group_ends, self.types, self.rows) {
+            return Err("groups by type");
+        }
+        if !increasing(self.at.text_ends, self.rows, self.text.len()) {
+            return Err("ends of the rows");
+        }
+        if !below(self.at.row_types, self.rows, self.types)
+            || !below(self.at.by_type, self.rows, self.rows)
+            || !below(self.at.by_rank, self.rows, self.rows)
+            || !below(self.at.id_rows, self.ids, self.rows)
+        {
+            return Err("an entry points outside");
+        }
+        let place = |row: usize| (self.timestamp(row), self.rank(row));
+        if !(1..self.rows).all(|row| place(row - 1) < place(row)) {
+            return Err("order of the rows");
+        }
+        let rank_at = |position: usize| self.rank(self.row_by_rank(position));
+        if !(1..self.rows).all(|position| rank_at(position - 1) < rank_at(position)) {
+            return Err("order of the ranks");
+        }
+        if !(1..self.ids).all(|entry| self.id_hash(entry - 1) <= self.id_hash(entry)) {
+            return Err("order of the hashes");
+        }
+        if !(0..self.ids).all(|entry| {
+            let (hash, row) = self.id_entry(entry);
+            id_hash(self.id_and_payload(row).0) == hash
+        }) {
+            return Err("a hash is not that of its id");
+        }
+        Ok(())
+    }
+}
+
+impl Offsets {
+    fn new(rows: usize, types: usize, ids: usize, name_bytes: usize) -> Option<Self> {
+        let mut next = HEAD_BYTES.checked_add(rows.checked_mul(8)?)?;
+        let mut column = |count: usize, width: usize| {
+            let start = next;
+            next = next.checked_add(count.checked_mul(width)?)?;
+            Some(start)
+        };
+        Some(Self {
+            id_hashes: column(ids, 8)?,
+            ranks: column(rows, 4)?,
+            row_types: column(rows, 4)?,
+            text_ends: column(rows, 4)?,
+            by_rank: column(rows, 4)?,
+            by_type: column(rows, 4)?,
+            id_rows: column(ids, 4)?,
+            group_ends: column(types, 4)?,
+            name_ends: column(types, 4)?,
+            names: column(name_bytes, 1)?,
+            end: next,
+        })
+    }
+}
