@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use argus_core::engine::{Engine, Seed};
+use argus_core::engine::{self, Engine, Seed};
 use argus_core::repository::Repository;
-use argus_core::storage::{MemoryStorage, StorageError};
+use argus_core::storage::MemoryStorage;
 use thiserror::Error;
 
 /// A place that keeps events.
@@ -26,8 +26,8 @@ pub enum OpenError {
     #[error("the system's random generator failed: {0}")]
     Randomness(#[from] getrandom::Error),
     /// The storage could not be read or set up.
-    #[error("storage: {0}")]
-    Storage(#[from] StorageError),
+    #[error("repository: {0}")]
+    Repository(#[from] engine::OpenError),
 }
 
 impl Location {

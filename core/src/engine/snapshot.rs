@@ -59,7 +59,7 @@ impl EngineSnapshot {
 
 fn find_by_seq(segments: &[Arc<Segment>], seq: u64) -> Option<&Arc<Segment>> {
     let after = segments.partition_point(|segment| segment.base() <= seq);
-    after.checked_sub(1).and_then(|index| segments.get(index))
+    after.checked_sub(1).and_then(|index| segments.get(index)).filter(|segment| seq <= segment.last_seq())
 }
 
 impl Snapshot for EngineSnapshot {

@@ -1,6 +1,6 @@
 //! What the property tests of the engine have in common.
 
-use argus_core::engine::{Engine, Seed};
+use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::storage::MemoryStorage;
 use argus_core::testing::{Source, Step};
 use proptest::collection::vec;
@@ -22,12 +22,15 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     vec(bytes(160).prop_map(|bytes| Step::draw(&mut Source::bytes(&bytes))), 0..=most)
 }
 
+/// Sizes at which a handful of events is merged and sealed, so that a short test goes through all of it.
+const SMALL: Tuning = Tuning { seal_events: 12, seal_bytes: 4096, fan_in: 2 };
+
 /// An engine over an empty medium.
 pub(crate) fn open(seed: u128) -> Engine<MemoryStorage> {
-    Engine::open(MemoryStorage::default(), Seed(seed)).unwrap()
+    Engine::open_with(MemoryStorage::default(), Seed(seed), SMALL).unwrap()
 }
 
 /// Closes an engine and opens what it has stored. The seed is another one, since it must not matter any more.
 pub(crate) fn reopen(engine: &mut Engine<MemoryStorage>) {
-    *engine = Engine::open(engine.storage().clone(), Seed(0xbad)).unwrap();
+    *engine = Engine::open_with(engine.storage().clone(), Seed(0xbad), SMALL).unwrap();
 }

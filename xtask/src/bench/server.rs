@@ -52,15 +52,16 @@ pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
         if runtime.is_some_and(|wanted| wanted != name && wanted != "all") {
             continue;
         }
-        steps::run(&mut cargo(["build", "--profile", profile, "-p", package, "--bins", "--example", "floor"]))?;
-        // Both floors have the same name, so each is taken away before the next one is built.
+        let floor = format!("{name}_floor");
+        steps::run(&mut cargo(["build", "--profile", profile, "-p", package, "--bins", "--example", &floor]))?;
+        // Copies, so that a build beside a running bench does not change what is measured.
         let keep = |from: PathBuf, name: String| -> Result<PathBuf> {
             let to = kept.join(name);
             fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
             Ok(to)
         };
         let server = keep(built.join(package), package.to_owned())?;
-        let floor = keep(built.join("examples/floor"), format!("floor-{name}"))?;
+        let floor = keep(built.join("examples").join(&floor), floor)?;
         subjects.push(Subject { name, server, floor, threads });
     }
     ensure!(!subjects.is_empty(), "there is no runtime '{}'; there are tokio and smol", runtime.unwrap_or_default());
