@@ -1,6 +1,6 @@
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -145,9 +145,10 @@ impl<S: Storage> Engine<S> {
         self.fresh.push(Fresh { segment, log_end });
     }
 
-    pub(super) fn latch(&mut self, reason: alloc::string::String) -> CommitError {
+    /// Accepts nothing more from now on, for this reason.
+    pub(super) fn latch(&mut self, reason: String) -> CommitError {
         self.latched = Some(reason.clone());
-        CommitError::Latched(reason.to_string())
+        CommitError::Latched(reason)
     }
 }
 
