@@ -135,7 +135,10 @@ impl ConnectionState {
 
     /// An answer is complete.
     pub(crate) fn answer_ends(&self) {
-        self.lock().phase = Phase::Idle(Instant::now());
+        let mut inner = self.lock();
+        inner.phase = Phase::Idle(Instant::now());
+        // Whatever hyper finds behind the request is another head, or none.
+        inner.head.fresh = false;
     }
 
     /// Everything was written that there was to write.
@@ -275,5 +278,16 @@ mod tests {
         state.answer_ends();
         state.request_begins();
         assert_eq!(state.take_raw_head(), None);
+    }
+
+    #[test]
+    fn an_answered_head_is_not_looked_up_again() {
+        let state = state();
+        state.head_bytes_arrived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n{}");
+        state.request_begins();
+        state.answer_ends();
+        assert_eq!(state.take_raw_head(), None);
+        state.head_bytes_arrived(b"GET");
+        assert_eq!(state.take_raw_head().unwrap(), b"GET");
     }
 }

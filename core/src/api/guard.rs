@@ -66,9 +66,10 @@ fn check_framing(head: &Head<'_>) -> Result<Option<u64>, Refused> {
     if head.http_10 {
         return Err(bad("HTTP/1.0 has no Transfer-Encoding").closing());
     }
-    let mut codings = members(head, "transfer-encoding");
-    match (codings.next(), codings.next()) {
-        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(None),
+    // Not read as a list: one that names nothing beside 'chunked' is taken for something else by others on the way.
+    let mut fields = values(head, "transfer-encoding");
+    match (fields.next(), fields.next()) {
+        (Some(coding), None) if trim(coding).eq_ignore_ascii_case(b"chunked") => Ok(None),
         (_, _) => {
             let detail = "the only transfer coding known here is 'chunked', and that once";
             Err(Refused::new(ProblemKind::NotImplemented, detail).closing())
@@ -234,7 +235,17 @@ mod tests {
         }
         assert_eq!(length(&[("content-length", "1"), ("content-length", "2")]), Err((400, true)));
         assert_eq!(length(&[("content-length", "1"), ("transfer-encoding", "chunked")]), Err((400, true)));
-        for value in ["xchunked", "chunked, chunked", "gzip, chunked", "identity", "", "\"chunked\"", "chunked;q=1"] {
+        for value in [
+            "xchunked",
+            "chunked,",
+            ", chunked",
+            "chunked, chunked",
+            "gzip, chunked",
+            "identity",
+            "",
+            "\"chunked\"",
+            "chunked;q=1",
+        ] {
             assert_eq!(length(&[("transfer-encoding", value)]), Err((501, true)), "{value}");
         }
         let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
