@@ -1,7 +1,7 @@
 //! The single writer over a [`Storage`], and the snapshots that it hands out.
 //!
 //! A commit goes through three steps that know nothing of each other: *propose* (which events are new, which sequence numbers they
-//! get: [`dedup`]), *append* (records to the log, one sync) and *apply* (a record at its place becomes a segment in memory). Recovery
+//! get), *append* (records to the log, one sync) and *apply* (a record at its place becomes a segment in memory). Recovery
 //! runs the last of them over the log.
 
 mod commit;
