@@ -8,7 +8,7 @@
 //!
 //! 1. `main` calls [`process::run`] with the host's name and a function that serves. It reads the settings, starts logging,
 //!    opens the repository, starts the commit thread, listens to signals, binds the endpoint, and turns the outcome into an exit code.
-//! 2. The function gets a [`Node`](node::Node), builds its executor and accepts connections from [`Node::listener`](node::Node::listener),
+//! 2. The function gets a [`Node`](node::Node) and the bound endpoint, non-blocking. It builds its executor and accepts connections,
 //!    one [`ConnectionPermit`](lifecycle::ConnectionPermit) each, until [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves;
 //!    then it waits for [`Lifecycle::drained`](lifecycle::Lifecycle::drained) and returns.
 //! 3. Each connection is driven by [`Wire::drive`](wire::Wire::drive), which hands every request to the framework as an

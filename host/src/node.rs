@@ -1,6 +1,5 @@
 //! The parts of one running server, put together once and shared by everything in it.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,8 +28,6 @@ pub struct Node {
     pub lifecycle: Arc<Lifecycle>,
     /// Where request ids come from.
     pub request_ids: RequestIds,
-    /// The bound endpoint, non-blocking. A host clones it into its own kind of listener.
-    pub listener: TcpListener,
 }
 
 /// Numbers that look random and do not repeat within a process.

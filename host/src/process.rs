@@ -53,20 +53,20 @@ enum StartError {
 /// | 130, 143 | a second SIGINT or SIGTERM ended the process at once |
 ///
 /// Once it can be reached, it says so on standard output, in one line: `argus: listening on http://ADDRESS`.
-pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>) -> io::Result<Drained>) -> ExitCode {
+pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> io::Result<Drained>) -> ExitCode {
     let settings = match Settings::read(program, std::env::args_os()) {
         Ok(settings) => settings,
         Err(error) => error.exit(),
     };
     logging::start(&settings);
-    let node = match start(program, settings) {
-        Ok(node) => Arc::new(node),
+    let (node, listener) = match start(program, settings) {
+        Ok((node, listener)) => (Arc::new(node), listener),
         Err(error) => {
             tracing::error!("{error}");
             return ExitCode::FAILURE;
         }
     };
-    let outcome = serve(Arc::clone(&node));
+    let outcome = serve(Arc::clone(&node), listener);
     node.committer.shutdown();
     match (outcome, node.committer.latched()) {
         (Err(error), _) => {
@@ -88,7 +88,7 @@ pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>) -> io::Result<Dr
     }
 }
 
-fn start(program: &'static str, settings: Settings) -> Result<Node, StartError> {
+fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener), StartError> {
     let metrics = Arc::new(Metrics::new(program.trim_start_matches("argus-"), settings.repository.kind())?);
     let repository = repository::open(&settings.repository)?;
     let limits =
@@ -102,7 +102,7 @@ fn start(program: &'static str, settings: Settings) -> Result<Node, StartError> 
     announce(program, &listener).map_err(listen_error)?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed)?;
-    Ok(Node {
+    let node = Node {
         api: Api::new(settings.limits()),
         budget: Budget::new(settings.max_inflight_bytes),
         request_ids: u64::from_ne_bytes(seed).into(),
@@ -110,8 +110,8 @@ fn start(program: &'static str, settings: Settings) -> Result<Node, StartError> 
         committer,
         metrics,
         lifecycle,
-        listener,
-    })
+    };
+    Ok((node, listener))
 }
 
 /// Binds the first address of the endpoint that can be bound, non-blocking.

@@ -25,13 +25,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// The executor could not be built, or the endpoint not be listened to; nothing was served.
-pub fn serve(node: Arc<Node>) -> io::Result<Drained> {
+pub fn serve(node: Arc<Node>, listener: std::net::TcpListener) -> io::Result<Drained> {
     let threads = node.settings.worker_threads();
-    runtime::block_on(threads, |runtime| run(node, runtime))?
+    runtime::block_on(threads, |runtime| run(node, listener, runtime))?
 }
 
-async fn run(node: Arc<Node>, runtime: Tokio) -> io::Result<Drained> {
-    let listener = TcpListener::from_std(node.listener.try_clone()?)?;
+async fn run(node: Arc<Node>, listener: std::net::TcpListener, runtime: Tokio) -> io::Result<Drained> {
+    let listener = TcpListener::from_std(listener)?;
     let app = app::app();
     let wire = Wire::new(Arc::clone(&node), runtime.clone());
     while let Some((stream, peer, permit)) = unless_draining(&node.lifecycle, accept(&node, &runtime, &listener)).await

@@ -5,7 +5,7 @@
 
 use super::fields::{is_token, members, trim, values};
 use super::problem::Refused;
-use super::target::Target;
+use super::target::{Target, TargetError};
 use super::text::Excerpt;
 use super::{Head, ProblemKind};
 
@@ -139,7 +139,13 @@ fn check_target<'a>(head: &Head<'a>) -> Result<Target<'a>, Refused> {
         ("OPTIONS", "*") => "OPTIONS is not supported",
         ("CONNECT", target) if !target.starts_with('/') => "this is no proxy, so CONNECT is not supported",
         ("CONNECT", _) => return Err(bad("CONNECT takes a host and a port, not a path")),
-        (_, target) => return Target::parse(target).map_err(|error| bad(alloc::format!("{error}"))),
+        (_, target) => {
+            return Target::parse(target).map_err(|error| {
+                let refused = bad(alloc::format!("{error}"));
+                // Some HTTP libraries take such a head for none, and then nobody knows where the next one begins.
+                if matches!(error, TargetError::Character { .. }) { refused.closing() } else { refused }
+            });
+        }
     };
     Err(Refused::new(ProblemKind::MethodNotAllowed, refused).with_header("allow", "GET, HEAD, POST"))
 }
@@ -217,6 +223,9 @@ mod tests {
             [("GET", "*"), ("GET", "localhost:443"), ("GET", ""), ("POST", "/%f"), ("GET", "/?a=%ff")]
         {
             assert_eq!(checked(method, target, &[HOST]), Err((400, false)), "{method} {target}");
+        }
+        for target in ["/\"", "/<", "/>", "/`", "/?a=\"", "/a b"] {
+            assert_eq!(checked("GET", target, &[HOST]), Err((400, true)), "{target}");
         }
     }
 

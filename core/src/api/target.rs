@@ -35,8 +35,6 @@ pub(super) enum TargetError {
     Authority,
     #[error("the request target has a character at byte {at} that belongs percent-encoded")]
     Character { at: usize },
-    #[error("the request target has a fragment, which is not for servers")]
-    Fragment,
     #[error("the {part} has '%' without two hexadecimal digits in {}", Excerpt(.text))]
     Percent { part: &'static str, text: String },
     #[error("the {part} is not UTF-8 after percent-decoding of {}", Excerpt(.text))]
@@ -45,12 +43,11 @@ pub(super) enum TargetError {
 
 impl<'a> Target<'a> {
     pub(super) fn parse(target: &'a str) -> Result<Self, TargetError> {
-        if let Some(at) = target.bytes().position(|byte| !byte.is_ascii_graphic()) {
+        if let Some(at) = target.bytes().position(|byte| !is_tolerated(byte)) {
             return Err(TargetError::Character { at });
         }
-        if target.contains('#') {
-            return Err(TargetError::Fragment);
-        }
+        // A fragment is not for servers (RFC 9110, section 4.2.5), but some clients send it; common HTTP libraries drop it too.
+        let target = target.split_once('#').map_or(target, |(target, _)| target);
         let origin = origin_form(target)?;
         let (path, raw_query) = origin.split_once('?').unwrap_or((origin, ""));
         let segments = path
@@ -78,6 +75,13 @@ impl<'a> Target<'a> {
         }
         kept
     }
+}
+
+/// RFC 3986 has no quotation mark, angle bracket, backslash, caret, backtick, brace or bar in a URI, and square brackets only in a
+/// host. Clients send brackets, braces, bars, carets and backslashes all
+/// the same, and they mean no harm; the others are refused by some HTTP libraries, and no answer may depend on the library.
+const fn is_tolerated(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
 
 /// The path and query of either form.
@@ -172,10 +176,15 @@ mod tests {
         for target in ["http:///events", "http://:80/", "http://user@localhost/"] {
             assert_eq!(Target::parse(target), Err(TargetError::Authority), "{target}");
         }
-        assert_eq!(Target::parse("/events#top"), Err(TargetError::Fragment));
+        assert_eq!(Target::parse("/events?a=b#top?c"), Target::parse("/events?a=b"));
         assert_eq!(Target::parse("/a b"), Err(TargetError::Character { at: 2 }));
         assert_eq!(Target::parse("/é"), Err(TargetError::Character { at: 1 }));
         assert_eq!(Target::parse("/\0"), Err(TargetError::Character { at: 1 }));
+        for byte in ['"', '<', '>', '`'] {
+            assert_eq!(Target::parse(&alloc::format!("/{byte}")), Err(TargetError::Character { at: 1 }), "{byte}");
+            assert_eq!(Target::parse(&alloc::format!("/a?{byte}")), Err(TargetError::Character { at: 3 }), "{byte}");
+        }
+        assert!(Target::parse("/{a}[]|^\\?{a}[]|^\\").is_ok());
     }
 
     #[test]

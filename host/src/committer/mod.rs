@@ -230,6 +230,11 @@ impl Writer {
                 queue.asleep = true;
                 queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 queue.asleep = false;
+                // Whoever woke this thread is seldom alone. Letting the others run first gathers their batches into one group; taking the
+                // first one at once would put this thread to sleep, and wake it, for nearly every batch.
+                drop(queue);
+                thread::yield_now();
+                queue = lock(&shared.queue);
             }
             if !queue.batches.is_empty() && self.debt < u64::from(HOUSEKEEPING_STEP) {
                 queue.bytes = 0;
