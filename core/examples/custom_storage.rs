@@ -9,12 +9,13 @@
 
 use std::error::Error;
 use std::ops::Range;
+use std::sync::Arc;
 
 use argus_core::batch::{BatchBuilder, NewEvent};
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::{EventType, Payload, Timestamp};
-use argus_core::repository::{Housekeeping, Repository};
-use argus_core::storage::{MemoryStorage, Storage, StorageError};
+use argus_core::repository::{Housekeeper, Housekeeping, Repository};
+use argus_core::storage::{Blob, Draft, MemoryStorage, Published, Storage, StorageError};
 use bytes::Bytes;
 
 /// Passes everything on, and tells about it.
@@ -26,11 +27,8 @@ struct Talkative<S> {
 }
 
 impl<S: Storage> Storage for Talkative<S> {
-    // Readers do not go through the writer: they have handles of their own, on any thread.
-    type Blobs = S::Blobs;
-
-    fn blobs(&self) -> Self::Blobs {
-        self.inner.blobs()
+    fn is_immediate(&self) -> bool {
+        self.inner.is_immediate()
     }
 
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
@@ -68,9 +66,24 @@ impl<S: Storage> Storage for Talkative<S> {
         self.inner.discard(offset)
     }
 
-    fn put(&mut self, name: &str, parts: &[Bytes]) -> Result<(), StorageError> {
-        println!("  put      {name:?}, {} bytes", parts.iter().map(Bytes::len).sum::<usize>());
-        self.inner.put(name, parts)
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        self.inner.list()
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        println!("  open     {name:?}");
+        self.inner.open(name)
+    }
+
+    // Whoever holds a draft or a blob does not go through the writer: they are handles of their own, on any thread.
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
+        println!("  create   {name:?}");
+        self.inner.create(name)
+    }
+
+    fn adopt(&mut self, published: Published) {
+        println!("  adopt    {:?}, {} bytes", published.name, published.blob.len());
+        self.inner.adopt(published);
     }
 
     fn delete(&mut self, name: &str) -> Result<(), StorageError> {
@@ -91,7 +104,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!("tidy up:");
-    while engine.maintain(10)? == Housekeeping::Pending {}
+    let mut housekeeper = Housekeeper::default();
+    while housekeeper.step(&mut engine, 10)? == Housekeeping::Pending {}
 
     println!("open what it has stored:");
     let engine = Engine::open(engine.storage().clone(), Seed(0))?;

@@ -13,7 +13,7 @@ use argus_core::engine::{Engine, Seed};
 use argus_core::event::{PAYLOAD_BYTES_DEFAULT, Timestamp};
 use argus_core::ingest::{self, Dialect, Framing, Handling, Manner, Parsed};
 use argus_core::query::{Operand, Order, PayloadFilter, PayloadPath, Query, Test};
-use argus_core::repository::{FindStep, Flow, Housekeeping, Repository, Snapshot};
+use argus_core::repository::{FindStep, Flow, Housekeeper, Housekeeping, Repository, Snapshot};
 use argus_core::storage::MemoryStorage;
 
 /// What a program might have seen: one event a line. The second `order-7` is the same event sent again.
@@ -44,7 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     // When there is time, the writer tidies up, a bounded amount a call.
-    while engine.maintain(1_000)? == Housekeeping::Pending {}
+    let mut housekeeper = Housekeeper::default();
+    while housekeeper.step(&mut engine, 1_000)? == Housekeeping::Pending {}
 
     // Readers ask a snapshot. It never changes, and they may keep it while the writer goes on.
     let snapshot = engine.snapshot();

@@ -91,6 +91,8 @@ impl BatchBuilder {
     }
 }
 
+const TEXT: &str = "a batch is made of text only";
+
 impl Batch {
     pub(crate) fn from_rows(rows: Rows) -> Self {
         let mut crc = Crc32c::new();
@@ -122,8 +124,17 @@ impl Batch {
         (0..self.len()).map(|place| self.event(place))
     }
 
+    /// The id that the caller gave the first event.
+    #[must_use]
+    pub fn first_id(&self) -> Option<ClientId<'_>> {
+        if self.is_empty() {
+            return None;
+        }
+        let (id, _) = self.rows.id_and_payload(self.rows.row_by_rank(0));
+        (!id.is_empty()).then(|| ClientId::from_validated(core::str::from_utf8(id).expect(TEXT)))
+    }
+
     pub(crate) fn event(&self, place: usize) -> NewEvent<'_> {
-        const TEXT: &str = "a batch is made of text only";
         let row = self.rows.row_by_rank(place);
         let (id, payload) = self.rows.id_and_payload(row);
         let name = self.rows.type_name(self.rows.row_type(row));

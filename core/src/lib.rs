@@ -14,7 +14,7 @@
 //!    events are as durable as the storage makes them.
 //! 3. The writer publishes [`Repository::snapshot`](repository::Repository::snapshot), and only then answers its callers.
 //! 4. Any thread reads from a published [`Snapshot`](repository::Snapshot), in bounded steps, for as long as it likes.
-//! 5. When idle, the writer calls [`Repository::maintain`](repository::Repository::maintain) until nothing is left to do.
+//! 5. Behind commits there is [housekeeping](repository::Repository::chore), which may be done by another thread.
 //!
 //! # Panics
 //!

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use crate::batch::Batch;
+pub use crate::engine::{Chore, ChoreStep};
 use crate::event::{Event, Timestamp, Uuid};
 use crate::query::{Position, Query};
 
@@ -29,13 +30,33 @@ pub trait Repository: Send {
     /// None of the group is acknowledged. The variant of [`CommitError`] says what that means for what may be stored.
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError>;
 
-    /// Does a bounded amount of housekeeping (about `budget` events' worth: merging, sealing, cutting the log) and says
-    /// whether more is waiting. To be called after commits and when idle; never needed for correctness.
+    /// Whether [`commit`](Self::commit) returns at once, without waiting for a device. A host may then call it from threads that
+    /// must not wait.
+    fn is_immediate(&self) -> bool {
+        false
+    }
+
+    /// The next piece of housekeeping (merging, sealing, cutting the log), if there is any and none is under way. To be asked
+    /// for after commits and when one is settled; never needed for correctness. A repository that looks after itself has none.
+    fn chore(&mut self) -> Option<Chore> {
+        None
+    }
+
+    /// Takes a chore back that is done, and puts what came of it in place. Quick: the work is in the chore.
     ///
     /// # Errors
     ///
     /// As for [`commit`](Self::commit); what was readable stays readable.
-    fn maintain(&mut self, budget: u32) -> Result<Housekeeping, CommitError>;
+    fn settle(&mut self, chore: Chore) -> Result<(), CommitError> {
+        let _from_elsewhere = chore;
+        Ok(())
+    }
+
+    /// Whether housekeeping is so far behind that the next commit had better wait until a chore is settled. Never, as long as no
+    /// chore is under way or to be had.
+    fn is_behind(&self) -> bool {
+        false
+    }
 
     /// What is stored at this moment, for readers to keep as long as they like. Cheap.
     fn snapshot(&self) -> Arc<dyn Snapshot>;
@@ -63,13 +84,35 @@ pub struct Duplicate {
     pub seq: u64,
 }
 
-/// Whether [`Repository::maintain`] wants to be called again.
+/// Keeps house where there is one thread for everything: a chore that was begun goes on at the next call.
+#[derive(Debug, Default)]
+pub struct Housekeeper {
+    chore: Option<Chore>,
+}
+
+/// Whether there is more to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Housekeeping {
     /// Nothing to do until the next commit.
     Idle,
     /// There is more to do.
     Pending,
+}
+
+impl Housekeeper {
+    /// Does about `budget` events' worth of housekeeping.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Repository::settle`].
+    pub fn step(&mut self, repository: &mut dyn Repository, budget: u32) -> Result<Housekeeping, CommitError> {
+        let Some(mut chore) = self.chore.take().or_else(|| repository.chore()) else { return Ok(Housekeeping::Idle) };
+        match chore.step(budget) {
+            ChoreStep::Pending => self.chore = Some(chore),
+            ChoreStep::Done => repository.settle(chore)?,
+        }
+        Ok(Housekeeping::Pending)
+    }
 }
 
 /// Why a commit failed.

@@ -6,7 +6,8 @@ use argus_core::batch::{Batch, BatchBuilder, NewEvent};
 use argus_core::engine::{Engine, OpenError, Seed};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
 use argus_core::repository::Repository as _;
-use argus_core::storage::{Blobs as _, MemoryStorage, Storage as _};
+use argus_core::storage::{MemoryStorage, Storage as _};
+use bytes::Bytes;
 
 /// Three commits: one event, several in disorder with ids, one more.
 fn stored() -> MemoryStorage {
@@ -32,13 +33,16 @@ fn batch(count: u8, id: Option<&str>) -> Batch {
     builder.finish()
 }
 
+fn content(storage: &MemoryStorage, name: &str) -> Bytes {
+    let blob = storage.open(name).unwrap().unwrap();
+    blob.read(0..blob.len()).unwrap()
+}
+
 /// The same medium with another log.
 fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
     let mut storage = MemoryStorage::default();
-    let blobs = from.blobs();
-    for name in blobs.list().unwrap() {
-        let len = blobs.len(&name).unwrap().unwrap();
-        storage.put(&name, &[blobs.read(&name, 0..len).unwrap()]).unwrap();
+    for name in from.list().unwrap() {
+        storage.insert(&name, content(from, &name));
     }
     storage.append(&[log]).unwrap();
     storage
@@ -80,11 +84,11 @@ fn a_torn_tail_costs_the_last_record_and_nothing_before() {
 fn a_changed_identity_is_named() {
     let storage = stored();
     let mut damaged = with_log(&storage, storage.log());
-    let identity = storage.blobs().read("identity", 0..20).unwrap();
+    let identity = content(&storage, "identity");
     for at in 0..identity.len() {
         let mut bytes = identity.to_vec();
         bytes[at] ^= 1;
-        damaged.put("identity", &[bytes.into()]).unwrap();
+        damaged.insert("identity", bytes.into());
         assert!(matches!(Engine::open(damaged.clone(), Seed(0)), Err(OpenError::Damaged { .. })), "byte {at}");
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use argus_core::event::Timestamp;
 use argus_core::query::{Order, Query};
-use argus_core::repository::{Housekeeping, Repository};
+use argus_core::repository::{Housekeeper, Housekeeping, Repository};
 use argus_core::testing::{
     Draft, Model, Pace, Pair, Planned, Source, Step, StoredId, check_query, check_same, collect, generate,
 };
@@ -27,9 +27,9 @@ fn same(compared: Result<(), argus_core::testing::Difference>) -> Result<(), Tes
 }
 
 /// An engine and a model with the same events, committed in batches of varying size with housekeeping in between.
-fn filled(seed: u64, events: usize) -> (impl Repository, Model) {
+fn filled(seed: u64, events: usize) -> (impl Repository, Housekeeper, Model) {
     let mut source = Source::seeded(seed);
-    let (mut engine, mut model) = (open(seed.into()), Model::new());
+    let (mut engine, mut housekeeper, mut model) = (open(seed.into()), Housekeeper::default(), Model::new());
     let mut left = events;
     while left > 0 {
         let count = left.min(1 + source.index(90));
@@ -37,9 +37,9 @@ fn filled(seed: u64, events: usize) -> (impl Repository, Model) {
         let batch = generate::batch(&(0..count).map(|_| generate::draft(&mut source)).collect::<Vec<Draft>>());
         engine.commit(Timestamp::from_nanos(0), std::slice::from_ref(&batch)).unwrap();
         model.commit(Timestamp::from_nanos(0), &[batch]).unwrap();
-        engine.maintain(source.pick(&[0, 1, 5, 50, 500])).unwrap();
+        housekeeper.step(&mut engine, source.pick(&[0, 1, 5, 50, 500])).unwrap();
     }
-    (engine, model)
+    (engine, housekeeper, model)
 }
 
 proptest! {
@@ -66,7 +66,7 @@ proptest! {
 
     #[test]
     fn the_pace_of_a_query_does_not_change_its_answer(seed: u64, queries in prop::collection::vec(bytes(80), 8)) {
-        let (engine, model) = filled(seed, 400);
+        let (engine, _, model) = filled(seed, 400);
         let (engine, model) = (engine.snapshot(), model.snapshot());
         for bytes in queries {
             let query = generate::query(&mut Source::bytes(&bytes));
@@ -84,9 +84,9 @@ proptest! {
 
     #[test]
     fn housekeeping_comes_to_an_end_and_changes_no_answer(seed: u64, budget in 1..300_u32, queries in prop::collection::vec(bytes(80), 4)) {
-        let (mut engine, model) = filled(seed, 600);
+        let (mut engine, mut housekeeper, model) = filled(seed, 600);
         let mut calls = 0;
-        while engine.maintain(budget).unwrap() == Housekeeping::Pending {
+        while housekeeper.step(&mut engine, budget).unwrap() == Housekeeping::Pending {
             calls += 1;
             prop_assert!(calls < 100_000, "housekeeping goes on and on");
         }

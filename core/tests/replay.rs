@@ -11,7 +11,7 @@ use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
 use argus_core::query::Query;
 use argus_core::repository::Repository;
-use argus_core::storage::{Blobs, MemoryStorage, Storage};
+use argus_core::storage::{MemoryStorage, Storage};
 use argus_core::testing::{Answer, Pace, Pair, Source, collect, generate};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -27,13 +27,14 @@ struct Contents {
 
 impl Contents {
     fn of(storage: &MemoryStorage) -> Self {
-        let (range, blobs) = (storage.log_range(), storage.blobs());
+        let range = storage.log_range();
         let log = storage.read_log(range.start, usize::try_from(range.end - range.start).unwrap()).unwrap();
         let read = |name: String| {
-            let bytes = blobs.read(&name, 0..blobs.len(&name).unwrap().unwrap()).unwrap();
+            let blob = storage.open(&name).unwrap().unwrap();
+            let bytes = blob.read(0..blob.len()).unwrap();
             (name, bytes)
         };
-        Self { range, log, blobs: blobs.list().unwrap().into_iter().map(read).collect() }
+        Self { range, log, blobs: storage.list().unwrap().into_iter().map(read).collect() }
     }
 }
 

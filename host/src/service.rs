@@ -64,7 +64,7 @@ pub(crate) struct Session<R> {
 struct Answer {
     reply: Reply,
     /// What follows the head, if it is not whole.
-    rest: Option<SearchRun>,
+    rest: Option<Box<SearchRun>>,
 }
 
 /// The time was up.
@@ -117,7 +117,8 @@ impl<R: Runtime> Session<R> {
         let head = Head { method: parts.method.as_str(), target: &target, headers: &headers, http_10 };
         let request_id = Api::request_id(&head, node.request_ids.next());
 
-        let answer = AssertUnwindSafe(self.answer(&head, body, begun)).catch_unwind().await;
+        let answering = pin!(self.answer(&head, body, begun));
+        let answer = AssertUnwindSafe(answering).catch_unwind().await;
         let answer = answer.unwrap_or_else(|panic| {
             tracing::error!(request_id, "a request panicked: {}", panic_message(panic.as_ref()));
             self.refusal(Route::Other, &Refusal::Internal)
@@ -203,8 +204,8 @@ impl<R: Runtime> Session<R> {
             Action::Reply(reply) => return reply.into(),
             Action::Metrics(metrics) => return self.render(metrics),
             Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun, deadline).await),
-            Action::Search(search) => (Route::Events, self.within(deadline, self.search(search)).await),
-            Action::Lookup(lookup) => (Route::Event, self.within(deadline, self.look_up(lookup)).await),
+            Action::Search(search) => (Route::Events, self.within(deadline, Box::pin(self.search(search))).await),
+            Action::Lookup(lookup) => (Route::Event, self.within(deadline, pin!(self.look_up(lookup))).await),
         };
         match done {
             Ok(Ok(answer)) => answer,
@@ -225,7 +226,7 @@ impl<R: Runtime> Session<R> {
     {
         let node = &*self.service.node;
         let mut body = pin!(body);
-        let reading = body::read(body.as_mut(), submission.wire_bytes_max(), &node.budget);
+        let reading = pin!(body::read(body.as_mut(), submission.wire_bytes_max(), &node.budget));
         let read = self.within(begun + node.settings.body_timeout, reading).await;
         // A chunked body does not know that it has ended until it is asked once more; that it was read is proof enough.
         self.connection.set_body_unread(!matches!(read, Ok(Ok(_))));
@@ -238,7 +239,7 @@ impl<R: Runtime> Session<R> {
         let submitted = if bytes.len() <= INLINE_BODY_BYTES_MAX && submission.decoded_bytes_max() == 0 {
             submission.handle_body(&bytes)
         } else {
-            match self.within(deadline, self.read_elsewhere(submission, bytes, reservation)).await? {
+            match self.within(deadline, Box::pin(self.read_elsewhere(submission, bytes, reservation))).await? {
                 Ok(submitted) => submitted,
                 Err(refusal) => return Ok(Err(refusal)),
             }
@@ -287,7 +288,7 @@ impl<R: Runtime> Session<R> {
             match outcome {
                 Ok(SearchStep::Pending) => step = self.service.runtime.unblock(move || advance(run)).await,
                 Ok(SearchStep::Whole(reply)) => return Ok(reply.into()),
-                Ok(SearchStep::Start(reply)) => return Ok(Answer { reply, rest: Some(run) }),
+                Ok(SearchStep::Start(reply)) => return Ok(Answer { reply, rest: Some(Box::new(run)) }),
                 Ok(SearchStep::Chunk(_) | SearchStep::Done) => {
                     tracing::error!("a search gave a body before its head");
                     return Err(Refusal::Internal);
@@ -334,13 +335,13 @@ impl<R: Runtime> Session<R> {
         for (name, value) in reply.headers {
             append(&mut headers, HeaderName::from_static(name), value);
         }
-        append(&mut headers, HeaderName::from_static("x-request-id"), request_id);
+        append(&mut headers, HeaderName::from_static("x-request-id"), request_id.into());
         if reply.close || self.connection.unread() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let body = match rest {
             None => ReplyBody::whole(reply.body, Some(in_flight)),
-            Some(run) => ReplyBody::streamed(run, self.advancer(), in_flight),
+            Some(run) => ReplyBody::streamed(*run, self.advancer(), in_flight),
         };
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -353,7 +354,7 @@ impl<R: Runtime> Session<R> {
         Box::new(move |run| Box::pin(runtime.unblock(move || advance(run))))
     }
 
-    /// Waits for `future` until `deadline`.
+    /// Waits for `future` until `deadline`. Large futures are to be handed over pinned: by value they would take their place twice.
     async fn within<F: Future>(&self, deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
         let mut future = pin!(future);
         poll_fn(|cx| {
@@ -396,8 +397,12 @@ fn target(uri: &Uri) -> Cow<'_, str> {
 }
 
 /// The core gives nothing that is no header value; were it so, the answer would be sent without it.
-fn append(headers: &mut HeaderMap, name: HeaderName, value: String) {
-    match HeaderValue::from_maybe_shared(Bytes::from(value)) {
+fn append(headers: &mut HeaderMap, name: HeaderName, value: Cow<'static, str>) {
+    let value = match value {
+        Cow::Borrowed(value) => Bytes::from_static(value.as_bytes()),
+        Cow::Owned(value) => Bytes::from(value),
+    };
+    match HeaderValue::from_maybe_shared(value) {
         Ok(value) => drop(headers.append(name, value)),
         Err(error) => tracing::error!(%name, "not a header value: {error}"),
     }

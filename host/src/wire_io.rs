@@ -1,6 +1,7 @@
 //! The byte stream below hyper, watched.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -50,9 +51,9 @@ impl<I: Read + Unpin, F: Unpin> Read for WireIo<I, F> {
         if !self.state.expects_head() {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }
-        let mut bytes = [0; HEAD_READ_BYTES];
+        let mut bytes = [const { MaybeUninit::uninit() }; HEAD_READ_BYTES];
         let room = buf.remaining().min(HEAD_READ_BYTES);
-        let mut read = ReadBuf::new(bytes.split_at_mut(room).0);
+        let mut read = ReadBuf::uninit(bytes.split_at_mut(room).0);
         ready!(Pin::new(&mut self.io).poll_read(cx, read.unfilled()))?;
         if !read.filled().is_empty() {
             self.state.head_bytes_arrived(read.filled());

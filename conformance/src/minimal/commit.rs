@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use argus_core::api::Refusal;
 use argus_core::batch::Batch;
-use argus_core::repository::{CommitError, Housekeeping, Receipt, Repository, Snapshot};
+use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Receipt, Repository, Snapshot};
 
 use crate::now;
 
@@ -92,6 +92,7 @@ impl Published {
 }
 
 fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &Published) {
+    let mut housekeeper = Housekeeper::default();
     while let Ok(first) = jobs.recv() {
         let (batches, answers): (Vec<Batch>, Vec<SyncSender<Outcome>>) = std::iter::once(first)
             .chain(jobs.try_iter().take(GROUP_BATCHES_MAX - 1))
@@ -109,7 +110,7 @@ fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &
             // Whoever waited may have given up.
             let _ = answer.try_send(outcome);
         }
-        match repository.maintain(HOUSEKEEPING_EVENTS) {
+        match housekeeper.step(&mut *repository, HOUSEKEEPING_EVENTS) {
             Ok(Housekeeping::Idle | Housekeeping::Pending) => {}
             Err(error) => latch(published, &error),
         }

@@ -1,5 +1,6 @@
 //! Problem details (RFC 9457).
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec;
@@ -214,7 +215,7 @@ pub(super) fn tally(faults: &[Fault]) -> Vec<(FaultCode, u64)> {
 pub(super) struct Refused {
     pub(super) problem: Problem,
     /// Header fields besides those that every problem has.
-    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The connection must not be used again.
     pub(super) close: bool,
 }
@@ -230,7 +231,7 @@ impl Refused {
         self
     }
 
-    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -239,10 +240,10 @@ impl Refused {
     pub(super) fn reply(self, route: Route) -> Reply {
         let Self { problem, headers: further, close } = self;
         // A cached error would outlive its cause: 404, 405, 414 and 501 may be cached unless told (RFC 9110, section 15.1).
-        let mut headers =
-            vec![("content-type", "application/problem+json".to_string()), ("cache-control", "no-store".to_string())];
+        let mut headers: Vec<(_, Cow<'static, str>)> =
+            vec![("content-type", "application/problem+json".into()), ("cache-control", "no-store".into())];
         if let Some(seconds) = problem.kind.retry_after_seconds() {
-            headers.push(("retry-after", seconds.to_string()));
+            headers.push(("retry-after", seconds.to_string().into()));
         }
         headers.extend(further);
         Reply {

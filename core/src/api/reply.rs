@@ -1,6 +1,7 @@
 //! Complete answers.
 
-use alloc::string::{String, ToString as _};
+use alloc::borrow::Cow;
+use alloc::string::ToString as _;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -22,7 +23,7 @@ pub struct Reply {
     /// The status code.
     pub status: u16,
     /// Header fields, names in lower case.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body; empty for HEAD.
     pub body: Bytes,
     /// The connection must not be used again.
@@ -37,11 +38,11 @@ pub struct Reply {
 
 impl Reply {
     /// An answer that is no problem and not to be cached: all that Argus says changes with the next event.
-    pub(super) fn new(route: Route, status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
+    pub(super) fn new(route: Route, status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
             route,
             status,
-            headers: vec![("content-type", content_type.to_string()), ("cache-control", "no-store".to_string())],
+            headers: vec![("content-type", content_type.into()), ("cache-control", "no-store".into())],
             body: body.into(),
             close: false,
             problem: None,
@@ -50,7 +51,7 @@ impl Reply {
         }
     }
 
-    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -58,7 +59,7 @@ impl Reply {
     /// The answer to the same request by `HEAD`, if that is what was asked: everything but the body.
     pub(super) fn for_head(mut self, head_only: bool) -> Self {
         if head_only {
-            self.headers.push(("content-length", self.body.len().to_string()));
+            self.headers.push(("content-length", self.body.len().to_string().into()));
             self.body = Bytes::new();
         }
         self
@@ -67,6 +68,6 @@ impl Reply {
     /// The value of a header field.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_ref())
     }
 }

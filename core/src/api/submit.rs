@@ -140,7 +140,7 @@ impl Submission {
         match parsed {
             Err(refused) => Submitted::Reply(Reply { decoded_bytes, ..refused.reply(Route::Events) }),
             Ok(Parsed::One(batch)) => {
-                let given_id = batch.events().next().and_then(|event| event.id).map(|id| Box::from(id.as_str()));
+                let given_id = batch.first_id().map(|id| Box::from(id.as_str()));
                 Submitted::Commit(batch, Acknowledgement { shape: Shape::One { given_id }, decoded_bytes })
             }
             Ok(Parsed::Many { batch, rejected: listed, rejected_count: count }) => {

@@ -36,7 +36,7 @@ impl<S: Storage> Engine<S> {
 
     /// Decides what is new and where it goes. Changes nothing.
     fn propose(&self, group: &[Batch], millis: i64) -> (Vec<Placed>, Vec<Receipt>) {
-        let repeats = find_repeats(&self.view(), group);
+        let repeats = find_repeats(|| self.view(), group);
         let mut next_seq = self.last_seq + 1;
         let first_seqs: Vec<u64> = group
             .iter()
@@ -66,7 +66,7 @@ impl<S: Storage> Engine<S> {
                 .collect();
             let kept = if repeats.is_empty() { batch.clone() } else { without(batch, repeats) };
             let generated_id =
-                (!kept.is_empty() && kept.event(0).id.is_none()).then(|| self.key.generate(millis, first_seq));
+                (!kept.is_empty() && kept.first_id().is_none()).then(|| self.key.generate(millis, first_seq));
             receipts.push(Receipt { first_seq, stored: kept.len() as u32, duplicates, generated_id });
             if !kept.is_empty() {
                 placed.push(Placed { batch: kept, first_seq });

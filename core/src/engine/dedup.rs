@@ -20,7 +20,7 @@ pub(super) enum Original {
 pub(super) type Repeat = (u32, Original);
 
 /// The duplicates of each batch of the group, ascending by place.
-pub(super) fn find_repeats(stored: &EngineSnapshot, group: &[Batch]) -> Vec<Vec<Repeat>> {
+pub(super) fn find_repeats(stored: impl FnOnce() -> EngineSnapshot, group: &[Batch]) -> Vec<Vec<Repeat>> {
     let mut repeats = vec![Vec::new(); group.len()];
     let mut ids: Vec<(u64, usize, u32)> = Vec::new();
     for (index, batch) in group.iter().enumerate() {
@@ -30,7 +30,11 @@ pub(super) fn find_repeats(stored: &EngineSnapshot, group: &[Batch]) -> Vec<Vec<
             (hash, index, rows.rank(row))
         }));
     }
+    if ids.is_empty() {
+        return repeats;
+    }
     ids.sort_unstable();
+    let stored = stored();
     for same_hash in ids.chunk_by(|a, b| a.0 == b.0) {
         let mut kept: Vec<(&str, usize, u32)> = Vec::new();
         for &(hash, index, place) in same_hash {

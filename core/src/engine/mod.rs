@@ -4,10 +4,10 @@
 //! get), *append* (records to the log, one sync) and *apply* (a record at its place becomes a segment in memory). Recovery
 //! runs the last of them over the log.
 
+mod chore;
 mod commit;
 mod dedup;
 mod identity;
-mod maintain;
 mod open;
 mod snapshot;
 
@@ -16,13 +16,14 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+pub use chore::{Chore, ChoreStep};
 pub(crate) use identity::IdentityKey;
 pub use open::OpenError;
 pub use snapshot::EngineSnapshot;
 
 use crate::batch::Batch;
 use crate::event::Timestamp;
-use crate::repository::{CommitError, Housekeeping, Receipt, Repository, Snapshot, Stats};
+use crate::repository::{CommitError, Receipt, Repository, Snapshot, Stats};
 use crate::segment::Segment;
 use crate::storage::Storage;
 
@@ -47,6 +48,11 @@ impl Default for Tuning {
     }
 }
 
+/// So many segments that lie only in the log, and commits wait for housekeeping…
+const FRESH_SEGMENTS_MAX: usize = 1024;
+/// …or so many times what is sealed at once.
+const FRESH_SEALS_MAX: usize = 4;
+
 /// Keeps events in a [`Storage`].
 #[derive(Debug)]
 pub struct Engine<S: Storage> {
@@ -57,7 +63,7 @@ pub struct Engine<S: Storage> {
     sealed: Arc<Vec<Arc<Segment>>>,
     /// What lies only in the log so far, ascending by sequence number, behind all of `sealed`.
     fresh: Vec<Fresh>,
-    merging: Option<maintain::Merging>,
+    chore_is_out: bool,
     last_seq: u64,
     /// The time of the last commit: generated ids do not go back when the clock does.
     last_millis: i64,
@@ -83,6 +89,10 @@ impl<S: Storage> Engine<S> {
         self.latched.as_ref().map_or(Ok(()), |reason| Err(CommitError::Latched(reason.clone())))
     }
 
+    fn fresh_bytes(&self) -> usize {
+        self.fresh.iter().map(|fresh| fresh.segment.rows().bytes()).sum()
+    }
+
     fn view(&self) -> EngineSnapshot {
         let fresh: Box<[Arc<Segment>]> = self.fresh.iter().map(|fresh| Arc::clone(&fresh.segment)).collect();
         let mut stats = self.stats;
@@ -98,9 +108,23 @@ impl<S: Storage> Repository for Engine<S> {
         self.commit_group(now, group)
     }
 
-    fn maintain(&mut self, budget: u32) -> Result<Housekeeping, CommitError> {
+    fn is_immediate(&self) -> bool {
+        self.storage.is_immediate()
+    }
+
+    fn chore(&mut self) -> Option<Chore> {
+        self.next_chore()
+    }
+
+    fn settle(&mut self, chore: Chore) -> Result<(), CommitError> {
         self.refuse_if_latched()?;
-        self.housekeep(budget)
+        self.settle_chore(chore)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.chore_is_out
+            && (self.fresh.len() >= FRESH_SEGMENTS_MAX
+                || self.fresh_bytes() / FRESH_SEALS_MAX >= self.tuning.seal_bytes)
     }
 
     fn snapshot(&self) -> Arc<dyn Snapshot> {

@@ -3,7 +3,6 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use bytes::Bytes;
 use thiserror::Error;
 
 use super::{Engine, IdentityKey, Seed, Tuning};
@@ -12,7 +11,7 @@ use crate::column::u32_at;
 use crate::log::{HEAD_BYTES, RecordHead};
 use crate::repository::Stats;
 use crate::segment::{Segment, decode_blob, parse_blob_name};
-use crate::storage::{Blobs, Storage, StorageError};
+use crate::storage::{Storage, StorageError};
 
 /// The blob with the seed of the repository and its CRC-32C.
 const IDENTITY: &str = "identity";
@@ -50,7 +49,7 @@ impl<S: Storage> Engine<S> {
     /// As for [`open`](Self::open).
     pub fn open_with(mut storage: S, seed: Seed, tuning: Tuning) -> Result<Self, OpenError> {
         let key = IdentityKey::new(identity(&mut storage, seed)?);
-        let sealed = sealed_segments(&storage.blobs())?;
+        let sealed = sealed_segments(&storage)?;
         let rows = || sealed.iter().map(|segment| segment.rows());
         let stats = Stats {
             events: rows().map(|rows| rows.len() as u64).sum(),
@@ -66,7 +65,7 @@ impl<S: Storage> Engine<S> {
             tuning,
             key,
             fresh: Vec::new(),
-            merging: None,
+            chore_is_out: false,
             stats,
             latched: None,
         };
@@ -113,9 +112,8 @@ impl<S: Storage> Engine<S> {
 }
 
 fn identity<S: Storage>(storage: &mut S, seed: Seed) -> Result<Seed, OpenError> {
-    let blobs = storage.blobs();
-    if let Some(len) = blobs.len(IDENTITY)? {
-        let bytes = blobs.read(IDENTITY, 0..len)?;
+    if let Some(blob) = storage.open(IDENTITY)? {
+        let bytes = blob.read(0..blob.len())?;
         let damaged = || OpenError::Damaged { place: IDENTITY.into(), reason: "checksum".into() };
         let (seed, crc) = bytes.split_at_checked(16).filter(|(_, crc)| crc.len() == 4).ok_or_else(damaged)?;
         if Crc32c::of(seed) != u32_at(crc, 0, 0) {
@@ -124,20 +122,23 @@ fn identity<S: Storage>(storage: &mut S, seed: Seed) -> Result<Seed, OpenError> 
         return <[u8; 16]>::try_from(seed).map(|seed| Seed(u128::from_le_bytes(seed))).map_err(|_| damaged());
     }
     let bytes = seed.0.to_le_bytes();
-    let crc = Crc32c::of(&bytes).to_le_bytes();
-    storage.put(IDENTITY, &[Bytes::copy_from_slice(&bytes), Bytes::copy_from_slice(&crc)])?;
+    let mut draft = storage.create(IDENTITY)?;
+    draft.write(&bytes)?;
+    draft.write(&Crc32c::of(&bytes).to_le_bytes())?;
+    storage.adopt(draft.finish()?);
     Ok(seed)
 }
 
 /// All sealed segments, ascending; together they have every sequence number from 1 on.
-fn sealed_segments<B: Blobs>(blobs: &B) -> Result<Vec<Arc<Segment>>, OpenError> {
+fn sealed_segments<S: Storage>(storage: &S) -> Result<Vec<Arc<Segment>>, OpenError> {
     let mut names: Vec<(u64, String)> =
-        blobs.list()?.into_iter().filter_map(|name| Some((parse_blob_name(&name)?, name))).collect();
+        storage.list()?.into_iter().filter_map(|name| Some((parse_blob_name(&name)?, name))).collect();
     names.sort_unstable();
     let mut segments = Vec::with_capacity(names.len());
     let mut next = 1;
     for (base, name) in names {
-        let bytes = blobs.read(&name, 0..blobs.len(&name)?.unwrap_or_default())?;
+        let Some(blob) = storage.open(&name)? else { continue };
+        let bytes = blob.read(0..blob.len())?;
         let segment = decode_blob(&bytes).map_err(|error| error.to_string()).and_then(|segment| {
             let right = segment.base() == base && base == next;
             right.then_some(segment).ok_or_else(|| format!("it should begin with event {next}"))

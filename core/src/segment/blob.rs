@@ -37,8 +37,8 @@ const NAME_PREFIX: &str = "segment-";
 pub(crate) struct BlobError(String);
 
 /// The name of a sealed segment: ascending names are ascending sequence numbers.
-pub(crate) fn blob_name(segment: &Segment) -> String {
-    format!("{NAME_PREFIX}{:020}", segment.base())
+pub(crate) fn blob_name(base: u64) -> String {
+    format!("{NAME_PREFIX}{base:020}")
 }
 
 /// The first sequence number in a segment's name, if the name is one.

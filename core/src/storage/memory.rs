@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -7,20 +8,26 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Blobs, Storage, StorageError};
+use super::{Blob, Draft, Published, Storage, StorageError};
 
 /// A medium in memory: gone with the process. A clone is a copy that goes its own way.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct MemoryStorage {
     /// The log from `log_start` on.
     log: Vec<u8>,
     log_start: u64,
-    blobs: MemoryBlobs,
+    blobs: BTreeMap<String, Arc<dyn Blob>>,
 }
 
-/// The blobs of a [`MemoryStorage`] at the time of the call.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryBlobs(Arc<BTreeMap<String, Bytes>>);
+/// A blob in memory, or what there is of it so far.
+#[derive(Debug)]
+struct MemoryBlob(Bytes);
+
+#[derive(Debug)]
+struct MemoryDraft {
+    name: String,
+    bytes: Vec<u8>,
+}
 
 impl MemoryStorage {
     /// The whole of the log that is kept.
@@ -28,13 +35,16 @@ impl MemoryStorage {
     pub fn log(&self) -> &[u8] {
         &self.log
     }
+
+    /// Puts a blob there, in place of one of the same name.
+    pub fn insert(&mut self, name: &str, bytes: Bytes) {
+        self.blobs.insert(name.into(), Arc::new(MemoryBlob(bytes)));
+    }
 }
 
 impl Storage for MemoryStorage {
-    type Blobs = MemoryBlobs;
-
-    fn blobs(&self) -> MemoryBlobs {
-        self.blobs.clone()
+    fn is_immediate(&self) -> bool {
+        true
     }
 
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
@@ -74,38 +84,61 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn put(&mut self, name: &str, parts: &[Bytes]) -> Result<(), StorageError> {
-        let mut blob = Vec::with_capacity(parts.iter().map(Bytes::len).sum());
-        for part in parts {
-            blob.extend_from_slice(part);
-        }
-        Arc::make_mut(&mut self.blobs.0).insert(name.into(), Bytes::from(blob));
-        Ok(())
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        Ok(self.blobs.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        Ok(self.blobs.get(name).cloned())
+    }
+
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
+        Ok(Box::new(MemoryDraft { name: name.into(), bytes: Vec::new() }))
+    }
+
+    fn adopt(&mut self, published: Published) {
+        self.blobs.insert(published.name, published.blob);
     }
 
     fn delete(&mut self, name: &str) -> Result<(), StorageError> {
-        Arc::make_mut(&mut self.blobs.0).remove(name);
+        self.blobs.remove(name);
         Ok(())
     }
 }
 
-impl Blobs for MemoryBlobs {
-    fn list(&self) -> Result<Vec<String>, StorageError> {
-        Ok(self.0.keys().cloned().collect())
+impl Draft for MemoryDraft {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
     }
 
-    fn len(&self, name: &str) -> Result<Option<u64>, StorageError> {
-        Ok(self.0.get(name).map(|blob| blob.len() as u64))
+    fn finish(self: Box<Self>) -> Result<Published, StorageError> {
+        let Self { name, mut bytes } = *self;
+        // What grew by doubling is kept for long, and must not keep the slack.
+        bytes.shrink_to_fit();
+        Ok(Published { name, blob: Arc::new(MemoryBlob(Bytes::from(bytes))) })
+    }
+}
+
+impl Blob for MemoryBlob {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
     }
 
-    fn read(&self, name: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
-        let inside = |blob: &Bytes| {
+    fn read(&self, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let inside = || {
             let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
-            (start <= end && end <= blob.len()).then(|| blob.slice(start..end))
+            (start <= end && end <= self.0.len()).then(|| self.0.slice(start..end))
         };
-        self.0
-            .get(name)
-            .and_then(inside)
-            .ok_or_else(|| StorageError::Failed(format!("read of {range:?} in {name}, which has no such bytes")))
+        inside().ok_or_else(|| StorageError::Failed(format!("read of {range:?} in a blob of {} bytes", self.0.len())))
+    }
+}
+
+impl core::fmt::Debug for MemoryStorage {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("MemoryStorage")
+            .field("log", &self.log_range())
+            .field("blobs", &self.blobs.keys())
+            .finish_non_exhaustive()
     }
 }

@@ -5,23 +5,27 @@
 
 mod memory;
 
+use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
 
 use bytes::Bytes;
 pub use memory::MemoryStorage;
 use thiserror::Error;
 
-/// The writing half of a medium: one owner.
+/// A medium, with one owner.
 ///
 /// The log is a sequence of bytes with absolute offsets that never change: it grows at its end ([`append`](Self::append)), and
-/// is given up from its beginning ([`discard`](Self::discard)). Blobs are written once, whole, and never change.
+/// is given up from its beginning ([`discard`](Self::discard)). Blobs are written once, whole, and never change; they are written
+/// ([`create`](Self::create)) and read ([`open`](Self::open)) through handles that may go to other threads, so that neither holds up
+/// the log.
 pub trait Storage: Send {
-    /// The shared reading half.
-    type Blobs: Blobs;
-
-    /// A handle for readers. It sees every blob that was there when it was taken, and perhaps later ones.
-    fn blobs(&self) -> Self::Blobs;
+    /// Whether every method returns at once, without waiting for a device. A host may then call them from threads that must not
+    /// wait.
+    fn is_immediate(&self) -> bool;
 
     /// Appends `parts`, one after the other, to the log. They are readable at once and durable after the next
     /// [`sync`](Self::sync); a crash before that may leave any part of them, in any mixture.
@@ -41,7 +45,7 @@ pub trait Storage: Send {
     fn sync(&mut self) -> Result<(), StorageError>;
 
     /// The offsets between which the log can be read.
-    fn log_range(&self) -> core::ops::Range<u64>;
+    fn log_range(&self) -> Range<u64>;
 
     /// Reads up to `len` bytes of the log from `offset`; fewer only at its end.
     ///
@@ -64,15 +68,32 @@ pub trait Storage: Send {
     /// [`StorageError::Failed`]; the log begins at or before `offset`.
     fn discard(&mut self, offset: u64) -> Result<(), StorageError>;
 
-    /// Writes a blob, the concatenation of `parts`. When this returns it is durable under its name; after an error or a crash
-    /// it is there whole or not at all.
+    /// The names of all blobs, in any order. Not those of drafts.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Full`], [`StorageError::Failed`]; there is no such blob, or it is whole.
-    fn put(&mut self, name: &str, parts: &[Bytes]) -> Result<(), StorageError>;
+    /// [`StorageError::Failed`].
+    fn list(&self) -> Result<Vec<String>, StorageError>;
 
-    /// Deletes a blob, durably. Readers that hold its bytes keep them. Deleting what is not there is no error.
+    /// The blob of this name, or `None` if there is none. The handle goes on reading the same bytes after the blob was deleted or
+    /// replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Failed`].
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError>;
+
+    /// Begins a blob. Names consist of ASCII letters, digits, `-` and `.`.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Full`], [`StorageError::Failed`]; nothing has changed.
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError>;
+
+    /// Takes a finished blob in: from now on it is listed and can be opened, in place of one of the same name, if there was one.
+    fn adopt(&mut self, published: Published);
+
+    /// Deletes a blob, durably. Deleting what is not there is no error.
     ///
     /// # Errors
     ///
@@ -80,28 +101,48 @@ pub trait Storage: Send {
     fn delete(&mut self, name: &str) -> Result<(), StorageError>;
 }
 
-/// The reading half of a medium, shared by any number of threads.
-pub trait Blobs: Clone + Send + Sync + 'static {
-    /// The names of all blobs, in any order.
+/// A blob in the making. Dropped before it is finished, it leaves nothing that anybody sees.
+pub trait Draft: Send {
+    /// Adds bytes at the end.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Failed`].
-    fn list(&self) -> Result<Vec<String>, StorageError>;
+    /// [`StorageError::Full`], [`StorageError::Failed`]: the draft is of no further use.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
 
-    /// The length of a blob in bytes, or `None` if there is none of that name.
+    /// Makes the blob durable under its name, in place of one of the same name. After an error or a crash before this returns there
+    /// is the old one or the new one, whole.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Failed`].
-    fn len(&self, name: &str) -> Result<Option<u64>, StorageError>;
+    /// [`StorageError::Full`], [`StorageError::Failed`]: the old one is there or the new one.
+    fn finish(self: Box<Self>) -> Result<Published, StorageError>;
+}
+
+/// A blob that is durable under its name, to be [adopted](Storage::adopt).
+pub struct Published {
+    /// Its name.
+    pub name: String,
+    /// Its content.
+    pub blob: Arc<dyn Blob>,
+}
+
+/// An immutable blob, shared by any number of threads.
+pub trait Blob: Send + Sync {
+    /// Its length in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether it has no bytes at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 
     /// Exactly the bytes of `range`.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Failed`], also when the blob is missing or shorter.
-    fn read(&self, name: &str, range: core::ops::Range<u64>) -> Result<Bytes, StorageError>;
+    /// [`StorageError::Failed`], also when the blob is shorter.
+    fn read(&self, range: Range<u64>) -> Result<Bytes, StorageError>;
 }
 
 /// What can go wrong with a medium.
@@ -113,4 +154,10 @@ pub enum StorageError {
     /// Anything else; the text names the operation and the place.
     #[error("{0}")]
     Failed(String),
+}
+
+impl fmt::Debug for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Published").field("name", &self.name).field("len", &self.blob.len()).finish()
+    }
 }

@@ -9,8 +9,7 @@ use crate::batch::{Batch, NewEvent};
 use crate::event::{Event, Timestamp, Uuid};
 use crate::query::{Order, Position, Query};
 use crate::repository::{
-    CommitError, Duplicate, Find, FindHead, FindStep, Flow, Housekeeping, ReadError, Receipt, Repository, Snapshot,
-    Stats,
+    CommitError, Duplicate, Find, FindHead, FindStep, Flow, ReadError, Receipt, Repository, Snapshot, Stats,
 };
 
 /// A repository in the most obvious way: all events in a vector, looked at one by one, copied before a change where a snapshot
@@ -80,10 +79,6 @@ impl Model {
 impl Repository for Model {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         Ok(group.iter().map(|batch| self.commit_one(now, batch)).collect())
-    }
-
-    fn maintain(&mut self, _budget: u32) -> Result<Housekeeping, CommitError> {
-        Ok(Housekeeping::Idle)
     }
 
     fn snapshot(&self) -> Arc<dyn Snapshot> {

@@ -13,7 +13,7 @@ use super::script::{Planned, Step};
 use crate::batch::Batch;
 use crate::event::Timestamp;
 use crate::query::{Query, decode_cursor, encode_cursor};
-use crate::repository::{CommitError, Receipt, Repository, Snapshot};
+use crate::repository::{CommitError, Housekeeper, Receipt, Repository, Snapshot};
 
 /// A subject and the model of it, to which the same things happen. Whatever the subject says is compared at once; what it must go
 /// on saying (kept snapshots, queries left half-way) is compared again by [`check`](Self::check).
@@ -21,6 +21,7 @@ use crate::repository::{CommitError, Receipt, Repository, Snapshot};
 pub struct Pair<R> {
     subject: R,
     reopen: fn(&mut R),
+    housekeeper: Housekeeper,
     model: Model,
     now: Timestamp,
     /// The subject's ids in order of sequence numbers.
@@ -52,6 +53,7 @@ impl<R: Repository> Pair<R> {
         Self {
             subject,
             reopen,
+            housekeeper: Housekeeper::default(),
             model: Model::new(),
             // 2023-11-14T22:13:20Z, and as good as any other.
             now: Timestamp::from_nanos(1_700_000_000_000_000_000),
@@ -92,6 +94,7 @@ impl<R: Repository> Pair<R> {
                 Ok(())
             }
             Step::Reopen => {
+                self.housekeeper = Housekeeper::default();
                 (self.reopen)(&mut self.subject);
                 self.keep().check(&[])
             }
@@ -165,7 +168,7 @@ impl<R: Repository> Pair<R> {
     }
 
     fn maintain(&mut self, budget: u32) -> Result<(), Difference> {
-        self.subject.maintain(budget).map_err(refused)?;
+        self.housekeeper.step(&mut self.subject, budget).map_err(refused)?;
         Ok(())
     }
 
@@ -258,7 +261,6 @@ fn count(ids: &[String]) -> u64 {
 mod tests {
     use super::super::Source;
     use super::*;
-    use crate::repository::Housekeeping;
 
     fn run<R: Repository>(subject: R, seed: u64) -> Result<(), Difference> {
         let mut source = Source::seeded(seed);
@@ -282,9 +284,6 @@ mod tests {
     impl Repository for Forgetful {
         fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
             self.0.commit(now, group.split_last().map_or(group, |(_, others)| others))
-        }
-        fn maintain(&mut self, budget: u32) -> Result<Housekeeping, CommitError> {
-            self.0.maintain(budget)
         }
         fn snapshot(&self) -> Arc<dyn Snapshot> {
             self.0.snapshot()

@@ -1,101 +1,106 @@
-//! The commit thread: the one writer of the repository.
+//! The one writer of the repository, and the threads around it.
 //!
-//! Any thread [submits](Committer::submit) a batch and waits for its receipt without blocking. The commit thread takes everything
-//! that has queued up, commits it as one group, publishes the new snapshot, and only then answers, so that whoever has an answer
-//! sees what it counts. What was submitted is committed whether or not anybody still waits for it.
+//! Any thread [submits](Committer::submit) a batch and waits for its receipt without blocking. Everything that has queued up is committed as
+//! one group, the new snapshot is published, and only then there are answers, so that whoever has one sees what it counts.
+//! What was submitted is committed whether or not anybody still waits for it.
+//!
+//! Commits may wait for a disk, so they are made by a thread of their own. A repository that never waits is committed to by whoever
+//! submitted first: two switches of threads take longer than such a commit. Housekeeping has a thread as well
+//! ([`keeper`]).
+
+mod keeper;
+mod queue;
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use argus_core::batch::Batch;
-use argus_core::repository::{CommitError, Housekeeping, Receipt, Repository, Snapshot};
+use argus_core::repository::{CommitError, Receipt, Repository, Snapshot};
 use futures_channel::oneshot;
-use thiserror::Error;
 
 use crate::clock;
 use crate::metrics::Metrics;
+use keeper::Keeper;
+use queue::Queue;
+pub use queue::{QueueLimits, SubmitError};
 
-/// How much may wait for the commit thread.
-#[derive(Clone, Copy, Debug)]
-pub struct QueueLimits {
-    /// Batches.
-    pub batches_max: usize,
-    /// Bytes of them. A batch that is larger is taken if nothing else waits.
-    pub bytes_max: usize,
-}
-
-/// The way to the commit thread, and to what it published last.
+/// The way to the repository, and to what it published last.
 #[derive(Debug)]
 pub struct Committer {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    committing: Mutex<Option<JoinHandle<()>>>,
+    keeping: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// A submitted batch: resolves when it is committed, or will not be.
+/// A submitted batch: resolves when it is committed, or will not be. To be polled or dropped soon: others may depend on it.
 #[derive(Debug)]
-pub struct PendingCommit(oneshot::Receiver<Outcome>);
-
-/// Why a batch was not taken. It is not stored and will not be.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SubmitError {
-    /// Too much waits already.
-    #[error("the commit queue is full")]
-    QueueFull,
-    /// The repository accepts nothing more.
-    #[error("{0}")]
-    Latched(String),
-    /// The server is at its end.
-    #[error("the commit thread has stopped")]
-    Stopped,
+pub struct PendingCommit {
+    outcome: oneshot::Receiver<Outcome>,
+    lead: Option<Lead>,
 }
 
 type Outcome = Result<Receipt, CommitError>;
 
+/// A batch on its way, and who waits for it.
+type Job = (Batch, oneshot::Sender<Outcome>);
+
+/// Whoever submits to a queue that nobody attends to has the lead: it sees to it that the queue is committed. When it is dropped, the
+/// commit thread does.
+///
+/// The one in the lead is seldom alone: other requests are ready to run on the same executor. They are let pass once, so that all of
+/// their batches become one group.
+#[derive(Debug)]
+struct Lead {
+    shared: Arc<Shared>,
+    others_passed: bool,
+    done: bool,
+}
+
 struct Shared {
-    limits: QueueLimits,
-    queue: Mutex<Queue>,
-    wake: Condvar,
+    queue: Queue<Job>,
+    /// Whether `repository` never waits for a device.
+    immediate: bool,
+    /// Held during a commit.
+    repository: Mutex<Box<dyn Repository>>,
     snapshot: Mutex<Arc<dyn Snapshot>>,
     latched: OnceLock<String>,
+    keeper: Keeper,
     metrics: Arc<Metrics>,
 }
 
-/// What waits, in the order of arrival; the batch and its waiter lie at the same index.
-#[derive(Default)]
-struct Queue {
-    batches: Vec<Batch>,
-    waiters: Vec<oneshot::Sender<Outcome>>,
-    bytes: usize,
-    /// The thread waits on the condition variable; to signal it costs a system call, to look here costs nothing.
-    asleep: bool,
-    stopping: bool,
-}
-
 impl Committer {
-    /// Starts the commit thread.
+    /// Starts the threads.
     ///
     /// # Errors
     ///
     /// When the system gives no thread.
     pub fn start(repository: Box<dyn Repository>, limits: QueueLimits, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            limits,
-            queue: Mutex::default(),
-            wake: Condvar::new(),
+            queue: Queue::new(limits),
+            immediate: repository.is_immediate(),
             snapshot: Mutex::new(repository.snapshot()),
+            repository: Mutex::new(repository),
             latched: OnceLock::new(),
+            keeper: Keeper::default(),
             metrics,
         });
-        let writer = Writer { shared: Arc::clone(&shared), repository, debt: 0, pending: true };
-        let thread = thread::Builder::new().name("argus-commit".to_owned()).spawn(|| writer.run())?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        // What an earlier process left to do.
+        shared.keeper.offer(&mut **lock(&shared.repository));
+        let committer = Self { shared, committing: Mutex::default(), keeping: Mutex::default() };
+        *lock(&committer.committing) = Some(committer.spawn("argus-commit", Shared::commit_until_closed)?);
+        *lock(&committer.keeping) = Some(committer.spawn("argus-keeper", Shared::keep_house)?);
+        Ok(committer)
+    }
+
+    fn spawn(&self, name: &str, run: fn(&Shared)) -> std::io::Result<JoinHandle<()>> {
+        let shared = Arc::clone(&self.shared);
+        thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared))
     }
 
     /// Queues a batch to be committed. Never waits.
@@ -108,26 +113,10 @@ impl Committer {
             return Err(SubmitError::Latched(reason.to_owned()));
         }
         let bytes = batch.bytes();
-        let (waiter, pending) = oneshot::channel();
-        let mut queue = lock(&self.shared.queue);
-        if queue.stopping {
-            // The thread also stops after a panic, which latches; whoever came between the two is told so.
-            return Err(self.latched().map_or(SubmitError::Stopped, |reason| SubmitError::Latched(reason.to_owned())));
-        }
-        let limits = &self.shared.limits;
-        let full = queue.batches.len() >= limits.batches_max || queue.bytes.saturating_add(bytes) > limits.bytes_max;
-        if full && !queue.batches.is_empty() {
-            return Err(SubmitError::QueueFull);
-        }
-        queue.batches.push(batch);
-        queue.waiters.push(waiter);
-        queue.bytes += bytes;
-        let asleep = mem::take(&mut queue.asleep);
-        drop(queue);
-        if asleep {
-            self.shared.wake.notify_one();
-        }
-        Ok(PendingCommit(pending))
+        let (waiter, outcome) = oneshot::channel();
+        let leads = self.shared.queue.push((batch, waiter), bytes)?;
+        let lead = leads.then(|| Lead { shared: Arc::clone(&self.shared), others_passed: false, done: false });
+        Ok(PendingCommit { outcome, lead })
     }
 
     /// The last published snapshot: everything that was acknowledged before this call, and perhaps more.
@@ -145,20 +134,25 @@ impl Committer {
     /// Batches that wait, and their bytes.
     #[must_use]
     pub fn queued(&self) -> (usize, usize) {
-        let queue = lock(&self.shared.queue);
-        (queue.batches.len(), queue.bytes)
+        self.shared.queue.size()
     }
 
-    /// Takes nothing more, commits what waits, and ends the thread. Blocks until then; later calls return at once.
+    /// Takes nothing more, commits what waits, and ends the threads. Blocks until then; later calls return at once.
     pub fn shutdown(&self) {
-        lock(&self.shared.queue).stopping = true;
-        self.shared.wake.notify_one();
-        if let Some(thread) = lock(&self.thread).take()
-            && thread.join().is_err()
-        {
-            // The loop catches panics of the repository; one of its own was reported by the panic hook.
-            tracing::error!("the commit thread did not end as it should");
-        }
+        self.shared.queue.close();
+        join(&self.committing);
+        // Only now: the last commits may have to wait for housekeeping.
+        self.shared.keeper.close();
+        join(&self.keeping);
+    }
+}
+
+fn join(thread: &Mutex<Option<JoinHandle<()>>>) {
+    if let Some(thread) = lock(thread).take()
+        && thread.join().is_err()
+    {
+        // Panics of the repository are caught; one of the loop's own was reported by the panic hook.
+        tracing::error!("a thread of the committer did not end as it should");
     }
 }
 
@@ -172,145 +166,105 @@ impl Future for PendingCommit {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        Pin::new(&mut self.0).poll(cx).map(|outcome| {
-            // The sender is dropped without a word only while the thread unwinds.
-            outcome.unwrap_or_else(|_| Err(CommitError::Latched("the commit thread ended".to_owned())))
+        if let Some(lead) = &mut self.lead {
+            if !lead.others_passed {
+                lead.others_passed = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            lead.done = lead.shared.commit_at_once();
+            self.lead = None;
+        }
+        Pin::new(&mut self.outcome).poll(cx).map(|outcome| {
+            // The sender is dropped without a word only while a thread unwinds.
+            outcome.unwrap_or_else(|_| Err(CommitError::Latched("a commit was left half-way".to_owned())))
         })
     }
 }
 
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("limits", &self.limits).field("latched", &self.latched).finish_non_exhaustive()
+impl Drop for Lead {
+    fn drop(&mut self) {
+        if !self.done {
+            self.shared.queue.call();
+        }
     }
 }
 
-/// Events' worth of housekeeping that is done at a time, so that commits are not held up for long.
-const HOUSEKEEPING_STEP: u32 = 16_384;
-/// Housekeeping that each committed event calls for, in events' worth: an event is merged about this often in its life. Under load
-/// that leaves no idle time it is paid between commits, so that it never falls behind.
-const HOUSEKEEPING_PER_EVENT: u64 = 8;
-
-/// The thread's side.
-struct Writer {
-    shared: Arc<Shared>,
-    repository: Box<dyn Repository>,
-    /// Housekeeping owed, in events' worth.
-    debt: u64,
-    /// Whether the repository has housekeeping to do.
-    pending: bool,
-}
-
-impl Writer {
-    fn run(mut self) {
-        let ended = catch_unwind(AssertUnwindSafe(|| {
-            while let Some((batches, waiters)) = self.next_group() {
-                self.commit(&batches, waiters);
-            }
-        }));
-        if let Err(panic) = ended {
-            self.latch(format!("the commit thread panicked: {}", panic_message(panic.as_ref())));
-        }
-        let left = mem::replace(&mut *lock(&self.shared.queue), Queue { stopping: true, ..Queue::default() });
-        for waiter in left.waiters {
-            // Only a panic leaves anything here, and then there is a reason.
-            answer(waiter, Err(CommitError::Latched(self.shared.latched.get().cloned().unwrap_or_default())));
+impl Shared {
+    /// The commit thread.
+    fn commit_until_closed(&self) {
+        while self.queue.wait() {
+            self.commit(self.until_caught_up(lock(&self.repository)));
         }
     }
 
-    /// Waits for something to commit and takes all of it; keeps house meanwhile. `None` when it is time to stop.
-    fn next_group(&mut self) -> Option<(Vec<Batch>, Vec<oneshot::Sender<Outcome>>)> {
-        loop {
-            let shared = Arc::clone(&self.shared);
-            let mut queue = lock(&shared.queue);
-            while queue.batches.is_empty() && !self.pending {
-                if queue.stopping {
-                    return None;
-                }
-                queue.asleep = true;
-                queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                queue.asleep = false;
-                // Whoever woke this thread is seldom alone. Letting the others run first gathers their batches into one group; taking the
-                // first one at once would put this thread to sleep, and wake it, for nearly every batch.
-                drop(queue);
-                thread::yield_now();
-                queue = lock(&shared.queue);
-            }
-            if !queue.batches.is_empty() && self.debt < u64::from(HOUSEKEEPING_STEP) {
-                queue.bytes = 0;
-                return Some((mem::take(&mut queue.batches), mem::take(&mut queue.waiters)));
-            }
-            if queue.batches.is_empty() && queue.stopping {
-                return None;
-            }
-            drop(queue);
-            self.keep_house();
-        }
+    /// Commits what waits, if that can be done without waiting; says whether it was.
+    fn commit_at_once(&self) -> bool {
+        let repository = match self.repository.try_lock() {
+            Ok(repository) if self.immediate && !repository.is_behind() => repository,
+            // The lock is held, poisoned, or not enough.
+            Ok(_) | Err(_) => return false,
+        };
+        self.commit(repository);
+        true
     }
 
-    fn commit(&mut self, batches: &[Batch], waiters: Vec<oneshot::Sender<Outcome>>) {
-        if let Some(reason) = self.shared.latched.get() {
-            for waiter in waiters {
-                answer(waiter, Err(CommitError::Latched(reason.clone())));
-            }
+    /// Commits what waits as one group, and answers.
+    fn commit(&self, mut repository: MutexGuard<'_, Box<dyn Repository>>) {
+        let (batches, waiters): (Vec<Batch>, Vec<_>) = self.queue.take().into_iter().unzip();
+        if batches.is_empty() {
             return;
         }
-        let begun = Instant::now();
-        match self.repository.commit(clock::now(), batches) {
+        let outcome = self.commit_group(&mut **repository, &batches);
+        drop(repository);
+        // Whoever waited may have gone away; what it submitted is committed all the same.
+        match outcome {
             Ok(receipts) => {
-                self.publish();
+                waiters.into_iter().zip(receipts).for_each(|(waiter, receipt)| drop(waiter.send(Ok(receipt))));
+            }
+            Err(error) => waiters.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone())))),
+        }
+    }
+
+    fn commit_group(&self, repository: &mut dyn Repository, batches: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+        if let Some(reason) = self.latched.get() {
+            return Err(CommitError::Latched(reason.clone()));
+        }
+        let begun = Instant::now();
+        let committed =
+            catch_unwind(AssertUnwindSafe(|| repository.commit(clock::now(), batches))).unwrap_or_else(|panic| {
+                Err(CommitError::Latched(format!("a commit panicked: {}", panic_message(panic.as_ref()))))
+            });
+        match &committed {
+            Ok(receipts) => {
+                self.publish(repository);
                 let events = batches.iter().map(Batch::len).sum();
-                self.shared.metrics.group_committed(&receipts, events, begun.elapsed());
-                self.pending = true;
-                self.debt += events as u64 * HOUSEKEEPING_PER_EVENT;
-                for (waiter, receipt) in waiters.into_iter().zip(receipts) {
-                    answer(waiter, Ok(receipt));
-                }
+                self.metrics.group_committed(receipts, events, begun.elapsed());
+                self.keeper.offer(repository);
             }
-            Err(error) => {
-                match &error {
-                    CommitError::Full(reason) => tracing::warn!(reason, "the storage is full; nothing was stored"),
-                    CommitError::Latched(reason) => self.latch(reason.clone()),
-                }
-                for waiter in waiters {
-                    answer(waiter, Err(error.clone()));
-                }
-            }
+            Err(CommitError::Full(reason)) => tracing::warn!(reason, "the storage is full; nothing was stored"),
+            Err(CommitError::Latched(reason)) => self.latch(reason.clone()),
         }
+        committed
     }
 
-    fn keep_house(&mut self) {
-        match self.repository.maintain(HOUSEKEEPING_STEP) {
-            Ok(Housekeeping::Idle) => (self.pending, self.debt) = (false, 0),
-            Ok(Housekeeping::Pending) => self.debt = self.debt.saturating_sub(u64::from(HOUSEKEEPING_STEP)),
-            Err(error) => {
-                // Tried again after the next commit: what was readable stays readable, and a full disk may have room by then.
-                (self.pending, self.debt) = (false, 0);
-                match error {
-                    CommitError::Full(reason) => tracing::warn!(reason, "no room for housekeeping"),
-                    CommitError::Latched(reason) => self.latch(reason),
-                }
-            }
-        }
-        self.publish();
-    }
-
-    fn publish(&self) {
-        let snapshot = self.repository.snapshot();
+    fn publish(&self, repository: &dyn Repository) {
+        let snapshot = repository.snapshot();
         // The old one is dropped outside the lock: it may be the last reference to a good deal of memory.
-        let _old = mem::replace(&mut *lock(&self.shared.snapshot), snapshot);
+        let _old = std::mem::replace(&mut *lock(&self.snapshot), snapshot);
     }
 
     fn latch(&self, reason: String) {
         tracing::error!(reason, "the storage has failed; nothing more is accepted, reads go on");
         // Only the first reason is kept: later ones follow from it.
-        self.shared.latched.get_or_init(|| reason);
+        self.latched.get_or_init(|| reason);
     }
 }
 
-/// Whoever waited may have gone away; what it submitted is committed all the same.
-fn answer(waiter: oneshot::Sender<Outcome>, outcome: Outcome) {
-    drop(waiter.send(outcome));
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("queue", &self.queue).field("latched", &self.latched).finish_non_exhaustive()
+    }
 }
 
 /// What a panic said.

@@ -7,9 +7,12 @@ use std::task::Wake;
 use std::thread::Thread;
 
 use argus_core::batch::{BatchBuilder, NewEvent};
+use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::{Event, EventType, Payload, Timestamp};
 use argus_core::query::Query;
 use argus_core::repository::{Find, FindHead, FindStep, Flow, ReadError, Stats};
+use argus_core::storage::MemoryStorage;
+use futures_util::FutureExt as _;
 
 use super::*;
 
@@ -20,28 +23,25 @@ enum Command {
     Panic,
 }
 
-/// Reports the size of each group and then waits to be told what to do about it.
+/// Reports the size of each group and the thread that commits it, and then waits to be told what to do about it.
 struct Puppet {
-    groups: Sender<usize>,
+    groups: Sender<(usize, Option<String>)>,
     commands: Receiver<Command>,
     last_seq: u64,
-    /// Calls of `maintain` that find more to do.
-    chores: u32,
-    chores_done: Sender<u32>,
+    immediate: bool,
 }
 
 /// The other end of the puppet's strings.
 struct Strings {
-    groups: Receiver<usize>,
+    groups: Receiver<(usize, Option<String>)>,
     commands: Sender<Command>,
-    chores_done: Receiver<u32>,
 }
 
 struct Picture(Stats);
 
 impl Repository for Puppet {
     fn commit(&mut self, _now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        self.groups.send(group.len()).unwrap();
+        self.groups.send((group.len(), thread::current().name().map(str::to_owned))).unwrap();
         match self.commands.recv().unwrap() {
             Command::Fail(error) => Err(error),
             Command::Panic => panic!("as told"),
@@ -49,13 +49,8 @@ impl Repository for Puppet {
         }
     }
 
-    fn maintain(&mut self, budget: u32) -> Result<Housekeeping, CommitError> {
-        assert!(budget > 0);
-        let Some(left) = self.chores.checked_sub(1) else { return Ok(Housekeeping::Idle) };
-        self.chores = left;
-        // A test that is not about housekeeping has dropped the other end.
-        let _ = self.chores_done.send(left);
-        Ok(Housekeeping::Pending)
+    fn is_immediate(&self) -> bool {
+        self.immediate
     }
 
     fn snapshot(&self) -> Arc<dyn Snapshot> {
@@ -99,15 +94,15 @@ impl Find for Nothing {
 
 const ROOMY: QueueLimits = QueueLimits { batches_max: 100, bytes_max: usize::MAX };
 
-fn start(limits: QueueLimits, chores: u32) -> (Committer, Strings) {
+fn start(limits: QueueLimits, immediate: bool) -> (Committer, Strings) {
     let (group_sender, groups) = channel();
     let (commands, command_receiver) = channel();
-    let (chores_sender, chores_done) = channel();
-    let puppet =
-        Puppet { groups: group_sender, commands: command_receiver, last_seq: 0, chores, chores_done: chores_sender };
-    let metrics = Arc::new(Metrics::new("test", "puppet").unwrap());
-    let committer = Committer::start(Box::new(puppet), limits, metrics).unwrap();
-    (committer, Strings { groups, commands, chores_done })
+    let puppet = Puppet { groups: group_sender, commands: command_receiver, last_seq: 0, immediate };
+    (over(Box::new(puppet), limits), Strings { groups, commands })
+}
+
+fn over(repository: Box<dyn Repository>, limits: QueueLimits) -> Committer {
+    Committer::start(repository, limits, Arc::new(Metrics::new("test", "puppet").unwrap())).unwrap()
 }
 
 fn batch(events: usize) -> Batch {
@@ -144,14 +139,17 @@ fn wait<F: Future>(future: F) -> F::Output {
 
 /// Submits a batch and waits until the commit thread is inside of its commit, where it stays until told.
 fn occupy(committer: &Committer, strings: &Strings) -> PendingCommit {
-    let pending = committer.submit(batch(1)).unwrap();
-    assert_eq!(strings.groups.recv().unwrap(), 1);
+    let mut pending = committer.submit(batch(1)).unwrap();
+    // Others are let pass, and then the thread is called.
+    assert!((&mut pending).now_or_never().is_none());
+    assert!((&mut pending).now_or_never().is_none());
+    assert_eq!(strings.groups.recv().unwrap(), (1, Some("argus-commit".to_owned())));
     pending
 }
 
 #[test]
 fn what_queues_up_is_committed_together_and_published_before_it_is_answered() {
-    let (committer, strings) = start(ROOMY, 0);
+    let (committer, strings) = start(ROOMY, false);
     let first = occupy(&committer, &strings);
     let others: Vec<_> = [2, 3, 4].map(|events| committer.submit(batch(events)).unwrap()).into();
     assert_eq!(committer.queued().0, 3);
@@ -159,7 +157,7 @@ fn what_queues_up_is_committed_together_and_published_before_it_is_answered() {
     strings.commands.send(Command::Succeed).unwrap();
     assert_eq!(wait(first).unwrap().first_seq, 1);
     assert_eq!(committer.snapshot().stats().last_seq, 1);
-    assert_eq!(strings.groups.recv().unwrap(), 3);
+    assert_eq!(strings.groups.recv().unwrap().0, 3);
     strings.commands.send(Command::Succeed).unwrap();
     let receipts: Vec<_> = others.into_iter().map(|pending| wait(pending).unwrap()).collect();
     assert_eq!(
@@ -172,7 +170,7 @@ fn what_queues_up_is_committed_together_and_published_before_it_is_answered() {
 
 #[test]
 fn a_latch_answers_everybody_and_refuses_what_comes_later() {
-    let (committer, strings) = start(ROOMY, 0);
+    let (committer, strings) = start(ROOMY, false);
     let first = occupy(&committer, &strings);
     let second = committer.submit(batch(1)).unwrap();
     let error = CommitError::Latched("the disk is on fire".to_owned());
@@ -187,7 +185,7 @@ fn a_latch_answers_everybody_and_refuses_what_comes_later() {
 
 #[test]
 fn a_full_storage_is_no_latch() {
-    let (committer, strings) = start(ROOMY, 0);
+    let (committer, strings) = start(ROOMY, false);
     let first = occupy(&committer, &strings);
     let error = CommitError::Full("no space".to_owned());
     strings.commands.send(Command::Fail(error.clone())).unwrap();
@@ -200,26 +198,26 @@ fn a_full_storage_is_no_latch() {
 
 #[test]
 fn a_panic_latches() {
-    let (committer, strings) = start(ROOMY, 0);
+    let (committer, strings) = start(ROOMY, false);
     let first = occupy(&committer, &strings);
     let second = committer.submit(batch(1)).unwrap();
     strings.commands.send(Command::Panic).unwrap();
     assert!(matches!(wait(first), Err(CommitError::Latched(_))));
-    assert_eq!(wait(second), Err(CommitError::Latched("the commit thread panicked: as told".to_owned())));
+    assert_eq!(wait(second), Err(CommitError::Latched("a commit panicked: as told".to_owned())));
     assert!(matches!(committer.submit(batch(1)), Err(SubmitError::Latched(_))));
     committer.shutdown();
 }
 
 #[test]
 fn the_queue_is_bounded_by_batches_and_by_bytes() {
-    let (committer, strings) = start(QueueLimits { batches_max: 2, bytes_max: usize::MAX }, 0);
+    let (committer, strings) = start(QueueLimits { batches_max: 2, bytes_max: usize::MAX }, false);
     let _first = occupy(&committer, &strings);
     let _queued = [committer.submit(batch(1)).unwrap(), committer.submit(batch(1)).unwrap()];
     assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::QueueFull);
     drop(strings);
 
     let bytes = batch(10).bytes();
-    let (committer, strings) = start(QueueLimits { batches_max: 100, bytes_max: bytes }, 0);
+    let (committer, strings) = start(QueueLimits { batches_max: 100, bytes_max: bytes }, false);
     let _first = occupy(&committer, &strings);
     let _queued = committer.submit(batch(10)).unwrap();
     assert_eq!(committer.queued(), (1, bytes));
@@ -229,7 +227,7 @@ fn the_queue_is_bounded_by_batches_and_by_bytes() {
 
 #[test]
 fn a_batch_larger_than_the_queue_is_taken_if_nothing_else_waits() {
-    let (committer, strings) = start(QueueLimits { batches_max: 100, bytes_max: 1 }, 0);
+    let (committer, strings) = start(QueueLimits { batches_max: 100, bytes_max: 1 }, false);
     let _first = occupy(&committer, &strings);
     let _queued = committer.submit(batch(1000)).unwrap();
     assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::QueueFull);
@@ -238,7 +236,7 @@ fn a_batch_larger_than_the_queue_is_taken_if_nothing_else_waits() {
 
 #[test]
 fn a_shutdown_commits_what_waits_and_takes_nothing_more() {
-    let (committer, strings) = start(ROOMY, 0);
+    let (committer, strings) = start(ROOMY, false);
     let first = occupy(&committer, &strings);
     let second = committer.submit(batch(5)).unwrap();
     strings.commands.send(Command::Succeed).unwrap();
@@ -253,7 +251,7 @@ fn a_shutdown_commits_what_waits_and_takes_nothing_more() {
 
 #[test]
 fn what_nobody_waits_for_is_committed_all_the_same() {
-    let (committer, strings) = start(ROOMY, 0);
+    let (committer, strings) = start(ROOMY, false);
     drop(occupy(&committer, &strings));
     strings.commands.send(Command::Succeed).unwrap();
     committer.shutdown();
@@ -261,10 +259,58 @@ fn what_nobody_waits_for_is_committed_all_the_same() {
 }
 
 #[test]
-fn house_is_kept_when_idle_until_nothing_is_left() {
-    let (committer, strings) = start(ROOMY, 3);
-    assert_eq!([(); 3].map(|()| strings.chores_done.recv().unwrap()), [2, 1, 0]);
-    let first = occupy(&committer, &strings);
+fn a_repository_that_never_waits_is_committed_to_by_whoever_submitted_first() {
+    let (committer, strings) = start(ROOMY, true);
     strings.commands.send(Command::Succeed).unwrap();
-    assert!(wait(first).is_ok());
+    let [first, second] = [2, 3].map(|events| committer.submit(batch(events)).unwrap());
+    assert_eq!(wait(first).unwrap().first_seq, 1);
+    assert_eq!(strings.groups.recv().unwrap(), (2, thread::current().name().map(str::to_owned)));
+    assert_eq!(second.now_or_never().unwrap().unwrap().first_seq, 3);
+}
+
+#[test]
+fn while_somebody_commits_the_next_group_is_the_threads() {
+    let (committer, strings) = start(ROOMY, true);
+    thread::scope(|threads| {
+        let committing = threads.spawn(|| wait(committer.submit(batch(1)).unwrap()).unwrap().first_seq);
+        assert_eq!(strings.groups.recv().unwrap(), (1, None));
+        let second = threads.spawn(|| wait(committer.submit(batch(1)).unwrap()).unwrap().first_seq);
+        strings.commands.send(Command::Succeed).unwrap();
+        assert_eq!(committing.join().unwrap(), 1);
+        // Whoever it is that finds the repository free.
+        assert_eq!(strings.groups.recv().unwrap().0, 1);
+        strings.commands.send(Command::Succeed).unwrap();
+        assert_eq!(second.join().unwrap(), 2);
+    });
+}
+
+#[test]
+fn a_lead_that_is_given_up_goes_to_the_thread() {
+    for polled in [false, true] {
+        let (committer, strings) = start(ROOMY, true);
+        let mut first = committer.submit(batch(1)).unwrap();
+        let second = committer.submit(batch(1)).unwrap();
+        if polled {
+            assert!((&mut first).now_or_never().is_none());
+        }
+        drop(first);
+        assert_eq!(strings.groups.recv().unwrap(), (2, Some("argus-commit".to_owned())));
+        strings.commands.send(Command::Succeed).unwrap();
+        assert_eq!(wait(second).unwrap().first_seq, 2);
+    }
+}
+
+#[test]
+fn house_is_kept_beside_the_commits() {
+    let tuning = Tuning { seal_events: 100, seal_bytes: usize::MAX, fan_in: 2 };
+    let engine = Engine::open_with(MemoryStorage::default(), Seed(1), tuning).unwrap();
+    let committer = over(Box::new(engine), ROOMY);
+    for _ in 0..100 {
+        wait(committer.submit(batch(70)).unwrap()).unwrap();
+    }
+    // Two batches make a sealed segment. However long the keeper takes, it gets there.
+    while committer.snapshot().stats().segments > 50 {
+        thread::yield_now();
+    }
+    assert_eq!(committer.snapshot().stats().events, 7000);
 }
