@@ -272,10 +272,15 @@ fn one_reply(receipt: &Receipt, given_id: Option<&str>) -> Reply {
             return Refused::new(ProblemKind::Internal, detail).reply(Route::Events);
         }
     };
-    let mut body = String::from("{\"id\":");
+    let mut body = String::with_capacity(id.len() + 64);
+    body.push_str("{\"id\":");
     push_json_string(&mut body, id);
-    body.push_str(&format!(",\"seq\":{seq},\"duplicate\":{duplicate}}}"));
-    let location = format!("/events/{}", utf8_percent_encode(id, ENCODED_IN_SEGMENT));
+    body.push_str(",\"seq\":");
+    body.push_str(&seq.to_string());
+    body.push_str(if duplicate { ",\"duplicate\":true}" } else { ",\"duplicate\":false}" });
+    let mut location = String::with_capacity(id.len() + 16);
+    location.push_str("/events/");
+    location.extend(utf8_percent_encode(id, ENCODED_IN_SEGMENT));
     Reply::new(Route::Events, 201, "application/json", body).with_header("location", location)
 }
 

@@ -8,7 +8,14 @@ const EXCERPT_CHARS_MAX: usize = 64;
 
 /// Appends `text` as a JSON string (RFC 8259, section 7) with its quotation marks.
 pub(super) fn push_json_string(out: &mut String, text: &str) {
+    out.reserve(text.len() + 2);
     out.push('"');
+    // Most texts are plain. 0xc2 begins the C1 controls, among others.
+    if !text.bytes().any(|byte| matches!(byte, 0..0x20 | b'"' | b'\\' | 0x7f | 0xc2)) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for character in text.chars() {
         match character {
             '"' => out.push_str("\\\""),

@@ -109,15 +109,7 @@ impl RowsBuilder {
     pub(crate) fn finish(mut self) -> Rows {
         let (rows, types, ids) = (self.timestamps.len(), self.codes.len(), self.ids.len());
         let name_bytes: usize = self.codes.keys().map(|name| name.len()).sum();
-        let mut final_codes = vec![0u32; types];
-        for (code, &provisional) in self.codes.values().enumerate() {
-            if let Some(entry) = final_codes.get_mut(provisional as usize) {
-                *entry = code as u32;
-            }
-        }
-        for code in &mut self.types {
-            *code = final_codes.get(*code as usize).copied().unwrap_or_default();
-        }
+        self.finish_codes();
         self.ids.sort_unstable();
 
         let mut index = Vec::with_capacity(HEAD_BYTES + rows * 28 + ids * 12 + types * 8 + name_bytes);
@@ -130,9 +122,17 @@ impl RowsBuilder {
         put_column(&mut index, &self.ranks);
         put_column(&mut index, &self.types);
         put_column(&mut index, &self.text_ends);
-        put_column(&mut index, &order_by_rank(&self.ranks));
-        let (by_type, group_ends) = group_by_type(&self.types, types);
-        put_column(&mut index, &by_type);
+        if self.ranks.is_sorted() {
+            put_counting(&mut index, rows);
+        } else {
+            put_column(&mut index, &order_by_rank(&self.ranks));
+        }
+        let mut group_ends = vec![rows as u32; types];
+        if types <= 1 {
+            put_counting(&mut index, rows);
+        } else {
+            put_column(&mut index, &group_by_type(&self.types, &mut group_ends));
+        }
         index.extend(self.ids.iter().flat_map(|(_, row)| row.to_le_bytes()));
         put_column(&mut index, &group_ends);
         let mut name_end = 0u32;
@@ -148,6 +148,27 @@ impl RowsBuilder {
         self.text.shrink_to_fit();
         Rows::from_built(Bytes::from(index), Bytes::from(self.text))
     }
+
+    /// Puts the final codes of the types in place of the provisional ones.
+    fn finish_codes(&mut self) {
+        if self.codes.values().is_sorted() {
+            return;
+        }
+        let mut final_codes = vec![0u32; self.codes.len()];
+        for (code, &provisional) in self.codes.values().enumerate() {
+            if let Some(entry) = final_codes.get_mut(provisional as usize) {
+                *entry = code as u32;
+            }
+        }
+        for code in &mut self.types {
+            *code = final_codes.get(*code as usize).copied().unwrap_or_default();
+        }
+    }
+}
+
+/// The numbers from 0 on, which is an order that needs no sorting.
+fn put_counting(index: &mut Vec<u8>, count: usize) {
+    index.extend((0..count as u32).flat_map(u32::to_le_bytes));
 }
 
 fn put_column(index: &mut Vec<u8>, column: &[u32]) {
@@ -157,21 +178,19 @@ fn put_column(index: &mut Vec<u8>, column: &[u32]) {
 /// The rows in the order of their ranks. Ranks are nearly dense in practice, but only their order counts.
 fn order_by_rank(ranks: &[u32]) -> Vec<u32> {
     let mut rows: Vec<u32> = (0..ranks.len() as u32).collect();
-    if !ranks.is_sorted() {
-        rows.sort_unstable_by_key(|&row| ranks.get(row as usize));
-    }
+    rows.sort_unstable_by_key(|&row| ranks.get(row as usize));
     rows
 }
 
-/// A counting sort of the rows by type, and where each group ends.
-fn group_by_type(types: &[u32], count: usize) -> (Vec<u32>, Vec<u32>) {
-    let mut ends = vec![0u32; count];
+/// A counting sort of the rows by type; `ends` becomes where each group ends.
+fn group_by_type(types: &[u32], ends: &mut [u32]) -> Vec<u32> {
+    ends.fill(0);
     for &code in types {
         if let Some(size) = ends.get_mut(code as usize) {
             *size += 1;
         }
     }
-    let mut next = vec![0u32; count];
+    let mut next = vec![0u32; ends.len()];
     let mut total = 0;
     for (end, next) in ends.iter_mut().zip(&mut next) {
         *next = total;
@@ -186,5 +205,5 @@ fn group_by_type(types: &[u32], count: usize) -> (Vec<u32>, Vec<u32>) {
         }
         *place += 1;
     }
-    (rows, ends)
+    rows
 }
