@@ -27,8 +27,8 @@ struct Talkative<S> {
 }
 
 impl<S: Storage> Storage for Talkative<S> {
-    fn is_immediate(&self) -> bool {
-        self.inner.is_immediate()
+    fn is_volatile(&self) -> bool {
+        self.inner.is_volatile()
     }
 
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {

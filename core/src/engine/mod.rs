@@ -109,7 +109,7 @@ impl<S: Storage> Repository for Engine<S> {
     }
 
     fn is_immediate(&self) -> bool {
-        self.storage.is_immediate()
+        self.storage.is_volatile()
     }
 
     fn chore(&mut self) -> Option<Chore> {

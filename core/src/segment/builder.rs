@@ -175,8 +175,20 @@ fn put_column(index: &mut Vec<u8>, column: &[u32]) {
     index.extend(column.iter().flat_map(|value| value.to_le_bytes()));
 }
 
-/// The rows in the order of their ranks. Ranks are nearly dense in practice, but only their order counts.
+/// The rows in the order of their ranks. Ranks are nearly dense in practice, and then no comparison is needed; but only their order
+/// counts.
 fn order_by_rank(ranks: &[u32]) -> Vec<u32> {
+    let slots = ranks.iter().max().map_or(0, |&last| last as usize + 1);
+    if slots / 2 <= ranks.len() {
+        let mut rows = vec![u32::MAX; slots];
+        for (row, &rank) in ranks.iter().enumerate() {
+            if let Some(slot) = rows.get_mut(rank as usize) {
+                *slot = row as u32;
+            }
+        }
+        rows.retain(|&row| row != u32::MAX);
+        return rows;
+    }
     let mut rows: Vec<u32> = (0..ranks.len() as u32).collect();
     rows.sort_unstable_by_key(|&row| ranks.get(row as usize));
     rows

@@ -43,7 +43,7 @@ impl MemoryStorage {
 }
 
 impl Storage for MemoryStorage {
-    fn is_immediate(&self) -> bool {
+    fn is_volatile(&self) -> bool {
         true
     }
 

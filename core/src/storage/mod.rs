@@ -23,9 +23,9 @@ use thiserror::Error;
 /// ([`create`](Self::create)) and read ([`open`](Self::open)) through handles that may go to other threads, so that neither holds up
 /// the log.
 pub trait Storage: Send {
-    /// Whether every method returns at once, without waiting for a device. A host may then call them from threads that must not
-    /// wait.
-    fn is_immediate(&self) -> bool;
+    /// Whether everything is gone with the process. Then no method waits for a device, and a host may call them from threads that must
+    /// not wait.
+    fn is_volatile(&self) -> bool;
 
     /// Appends `parts`, one after the other, to the log. They are readable at once and durable after the next
     /// [`sync`](Self::sync); a crash before that may leave any part of them, in any mixture.
