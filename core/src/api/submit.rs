@@ -277,7 +277,8 @@ fn one_reply(receipt: &Receipt, given_id: Option<&str>) -> Reply {
     push_json_string(&mut body, id);
     body.push_str(",\"seq\":");
     body.push_str(&seq.to_string());
-    body.push_str(if duplicate { ",\"duplicate\":true}" } else { ",\"duplicate\":false}" });
+    body.push_str(if duplicate { ",\"duplicate\":true" } else { ",\"duplicate\":false" });
+    body.push_str(if receipt.durable { ",\"durable\":true}" } else { ",\"durable\":false}" });
     let mut location = String::with_capacity(id.len() + 16);
     location.push_str("/events/");
     location.extend(utf8_percent_encode(id, ENCODED_IN_SEGMENT));
@@ -295,6 +296,9 @@ fn many_reply(receipt: Option<&Receipt>, rejected: Option<&Rejected>) -> Reply {
             body.push_str(&format!("\"first_seq\":{first_seq},\"last_seq\":{last_seq}"));
         }
         Some(_) | None => body.push_str("\"first_seq\":null,\"last_seq\":null"),
+    }
+    if let Some(Receipt { durable, .. }) = receipt {
+        body.push_str(if *durable { ",\"durable\":true" } else { ",\"durable\":false" });
     }
     let Some(Rejected { listed, count }) = rejected else {
         body.push('}');

@@ -62,7 +62,13 @@ impl Puppet {
     fn store(&mut self, batch: &Batch) -> Receipt {
         let first_seq = self.last_seq + 1;
         self.last_seq += batch.len() as u64;
-        Receipt { first_seq, stored: u32::try_from(batch.len()).unwrap(), duplicates: Box::new([]), generated_id: None }
+        Receipt {
+            first_seq,
+            stored: u32::try_from(batch.len()).unwrap(),
+            duplicates: Box::new([]),
+            generated_id: None,
+            durable: false,
+        }
     }
 }
 
