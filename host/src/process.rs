@@ -96,7 +96,7 @@ fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener
     let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
     // Signals before the endpoint: whoever sees the server listen may stop it.
     watch_signals(Arc::clone(&lifecycle)).map_err(StartError::Thread)?;
-    let committer = Committer::start(repository, limits, Arc::clone(&metrics)).map_err(StartError::Thread)?;
+    let committer = Committer::start(repository, None, limits, Arc::clone(&metrics)).map_err(StartError::Thread)?;
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let listener = listen(&settings.endpoint).map_err(listen_error)?;
     announce(program, &listener).map_err(listen_error)?;

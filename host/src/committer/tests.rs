@@ -108,7 +108,7 @@ fn start(limits: QueueLimits, immediate: bool) -> (Committer, Strings) {
 }
 
 fn over(repository: Box<dyn Repository>, limits: QueueLimits) -> Committer {
-    Committer::start(repository, limits, Arc::new(Metrics::new("test", "puppet").unwrap())).unwrap()
+    Committer::start(repository, None, limits, Arc::new(Metrics::new("test", "puppet").unwrap())).unwrap()
 }
 
 fn batch(events: usize) -> Batch {
