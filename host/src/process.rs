@@ -24,6 +24,14 @@ use crate::settings::Settings;
 /// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// What the kernel holds of an answer that it has not sent yet, in bytes, for each connection.
+///
+/// Without this it holds as much as its buffer has room for, some megabytes, and says that there is room again when a third of that is
+/// free. A client that reads slowly, but reads, would look for minutes as if it took nothing, and be cut off by the write timeout. It
+/// says so each time that half of these bytes are gone. Less would cost large downloads their speed.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 /// Why a server could not start.
 #[derive(Debug, Error)]
 enum StartError {
@@ -126,6 +134,9 @@ pub fn listen(endpoint: &str) -> io::Result<TcpListener> {
             // Without it, a restart would have to wait until the kernel has forgotten the old connections.
             socket.set_reuse_address(true)?;
             socket.set_nonblocking(true)?;
+            // Accepted sockets have it from this one.
+            #[cfg(target_os = "linux")]
+            socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
             Ok(TcpListener::from(socket))
