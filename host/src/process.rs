@@ -57,8 +57,8 @@ enum StartError {
 /// | 0 | drained: every request was answered, every queued batch committed |
 /// | 1 | the server could not start, or the storage had failed while it served |
 /// | 2 | a setting is wrong |
-/// | 3 | the drain deadline passed and requests were cut off; what had been queued is committed all the same |
-/// | 130, 143 | a second SIGINT or SIGTERM ended the process at once |
+/// | 3 | the drain deadline passed and connections were cut, with whatever they were at; what had been queued is committed all the same |
+/// | 130, 143 | a second signal, SIGINT or SIGTERM, ended the process at once |
 ///
 /// Once it can be reached, it says so on standard output, in one line: `argus: listening on http://ADDRESS`.
 pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> io::Result<Drained>) -> ExitCode {
@@ -169,7 +169,7 @@ fn watch_signals(lifecycle: Arc<Lifecycle>) -> io::Result<()> {
         for signal in signals.forever() {
             let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
             if lifecycle.is_draining() {
-                tracing::warn!("{name} again; ending at once");
+                tracing::warn!("{name} while draining; ending at once");
                 process::exit(128 + signal);
             }
             tracing::info!("{name}; draining");
