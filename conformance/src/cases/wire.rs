@@ -1,7 +1,7 @@
 //! Connections: pipelining, slow and hostile clients, odd requests.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -21,7 +21,8 @@ pub(super) const CASES: &[Case] = cases!["wire";
     ],
     "POST /events": [
         expect_continue, expect_continue_is_not_for_refused_requests, unknown_expectation, half_closing_client_gets_its_answer,
-        slow_head, slow_body, trickled_body, idle_connection_is_closed, idle_connection_after_a_request_is_closed,
+        slow_head, slow_body, trickled_body, slow_reader_is_not_cut_off,
+        stuck_reader_is_cut_off, idle_connection_is_closed, idle_connection_after_a_request_is_closed,
         connections_beyond_the_limit_wait,
     ],
 ];
@@ -429,6 +430,45 @@ fn trickled_body(ctx: &Context<'_>) -> Outcome {
     check!(refused, "a body that trickles in to be cut off");
     server.expect_empty()?;
     server.expect_alive()
+}
+
+/// A client is cut off that takes nothing, and not one that takes its time.
+fn slow_reader_is_not_cut_off(ctx: &Context<'_>) -> Outcome {
+    const EVENTS: usize = 100_000;
+    // Each pause is much shorter than the timeout. What is read during one timeout, some hundreds of kilobytes, is less than what a kernel
+    // waits for before it says that there is room again, and what is read during all of the slow part is little beside the answer.
+    const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_millis(300);
+    let server = ctx.start(&[("--write-timeout", "2s")])?;
+    server.submit_lines(format!("{EVENT}\n").repeat(EVENTS))?.expect(201)?;
+    let mut reader = server.connect()?;
+    reader.write(&Request::get("/events").to_bytes(&server.host()))?;
+    let head = reader.read_head("GET")?;
+    let begun = Instant::now();
+    let mut taken = Vec::new();
+    while begun.elapsed() < WRITE_TIMEOUT * 5 / 2 {
+        taken.extend(reader.read_some()?);
+        thread::sleep(PAUSE);
+    }
+    reader.unread(taken);
+    let body = reader.read_body(&head)?;
+    check_eq!(String::from_utf8_lossy(&body).matches("\"seq\":").count(), EVENTS, "events in the answer");
+    Ok(())
+}
+
+fn stuck_reader_is_cut_off(ctx: &Context<'_>) -> Outcome {
+    const EVENTS: usize = 100_000;
+    let server = ctx.start(&[("--write-timeout", "300ms")])?;
+    server.submit_lines(format!("{EVENT}\n").repeat(EVENTS))?.expect(201)?;
+    let mut reader = server.connect()?;
+    reader.write(&Request::get("/events").to_bytes(&server.host()))?;
+    reader.read_head("GET")?;
+    // Only the subject knows when it has had enough, and a client that asked it by reading would not be stuck.
+    thread::sleep(Duration::from_secs(2));
+    let rest = reader.read_to_end()?;
+    let events = String::from_utf8_lossy(&rest).matches("\"seq\":").count();
+    check!(events < EVENTS, "an answer that breaks off, for a client that did not take it");
+    server.get("/health/live")?.expect(200)
 }
 
 fn idle_connection_is_closed(ctx: &Context<'_>) -> Outcome {

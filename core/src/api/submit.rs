@@ -18,7 +18,7 @@ use super::{Head, Limits, Problem, ProblemKind, Reply, Route};
 use crate::batch::Batch;
 use crate::event::EventType;
 use crate::ingest::{
-    self, Dialect, Fault, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource,
+    self, Dialect, Fault, FaultCode, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource,
 };
 use crate::repository::{CommitError, Receipt};
 
@@ -160,8 +160,15 @@ impl Submission {
     /// `of_what` says of which bytes an offset is.
     fn parse(&self, decoded: &[u8], of_what: &str) -> Result<Parsed, Refused> {
         ingest::parse(decoded, &self.manner).map_err(|error| match error {
-            IngestError::Syntax { reason, offset } => {
-                Problem::new(ProblemKind::InvalidJson, format!("{reason} at byte {offset}{of_what}")).into()
+            IngestError::Syntax { reason, offset, index } => {
+                let detail = format!("{reason} at byte {offset}{of_what}");
+                let fault = Fault {
+                    index: index.unwrap_or_default(),
+                    pointer: index.map_or_else(|| String::from("#"), |index| format!("#/{index}")),
+                    code: FaultCode::InvalidJson,
+                    detail: detail.clone(),
+                };
+                Problem { kind: ProblemKind::InvalidJson, detail, errors: [fault].into() }.into()
             }
             IngestError::TooLarge(error) => Problem::new(ProblemKind::ContentTooLarge, error.to_string()).into(),
             IngestError::Faults { listed, count } => {

@@ -45,6 +45,7 @@ fn heads_of_submissions() {
         (&[JSON, JSON], 415),
         (&[JSON, ("content-encoding", "br")], 415),
         (&[JSON, ("content-encoding", "gzip, gzip")], 415),
+        (&[JSON, ("content-encoding", "identity, gzip, , zstd")], 415),
         (&[JSON, ("content-length", "1001")], 413),
     ] {
         let reply = replied(act("POST", "/events", fields));
@@ -169,6 +170,10 @@ fn bodies_at_fault() {
     let reply = answered(submission("/events", &[JSON]), b"{\"event_type\":");
     assert_eq!((reply.status, reply.problem), (400, Some(ProblemKind::InvalidJson)));
     assert!(body(&reply)["detail"].as_str().unwrap().contains("at byte 14"), "{}", body(&reply)["detail"]);
+    let detail = body(&reply)["detail"].clone();
+    assert_eq!(body(&reply)["errors"], json!([{"pointer": "#", "code": "invalid_json", "detail": detail}]));
+    let reply = answered(submission("/events", &[NDJSON]), format!("{EVENT}\n\n{{\n").as_bytes());
+    assert_eq!((reply.status, &body(&reply)["errors"][0]["pointer"]), (400, &json!("#/1")));
     let reply = answered(submission("/events", &[JSON]), format!("[{EVENT},{{}}]").as_bytes());
     assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));
     assert!(body(&reply)["errors"][0]["pointer"].as_str().unwrap().starts_with("#/1"));
