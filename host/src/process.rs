@@ -98,13 +98,15 @@ pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> 
 
 fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener), StartError> {
     let metrics = Arc::new(Metrics::new(program.trim_start_matches("argus-"), settings.repository.kind())?);
-    let repository = repository::open(&settings.repository)?;
+    let repository = repository::open(&settings.repository, settings.durability)?;
     let limits =
         QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
     let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
     // Signals before the endpoint: whoever sees the server listen may stop it.
     watch_signals(Arc::clone(&lifecycle)).map_err(StartError::Thread)?;
-    let committer = Committer::start(repository, None, limits, Arc::clone(&metrics)).map_err(StartError::Thread)?;
+    let flush_every = settings.durability.flush_every();
+    let committer =
+        Committer::start(repository, flush_every, limits, Arc::clone(&metrics)).map_err(StartError::Thread)?;
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let listener = listen(&settings.endpoint).map_err(listen_error)?;
     announce(program, &listener).map_err(listen_error)?;

@@ -9,7 +9,7 @@ use argus_core::api::Limits;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
-use crate::repository::Location;
+use crate::repository::{Durability, Location};
 use crate::units::{format_size, parse_duration, parse_size};
 
 /// Receives events over HTTP, keeps them, and answers questions about them.
@@ -31,9 +31,20 @@ pub struct Settings {
     #[arg(value_parser = parse_endpoint, help_heading = "Service")]
     pub endpoint: String,
 
-    /// Where events are kept: `memory:` (gone with the process)
-    #[arg(long, env = "ARGUS_REPOSITORY", value_name = "URL", default_value = "memory:", help_heading = "Service")]
+    /// Where events are kept: `disk:PATH` (a folder, made if it is not there) or `memory:` (gone with the process)
+    #[arg(
+        long,
+        env = "ARGUS_REPOSITORY",
+        value_name = "URL",
+        default_value = "disk:argus-data",
+        help_heading = "Service"
+    )]
     pub repository: Location,
+
+    /// When an event on disk is acknowledged: `sync` (the disk has it), `interval:MS` (the operating system has it, and the disk after so
+    /// many milliseconds at most) or `os` (the operating system has it). Only with `sync` it survives a loss of power for certain
+    #[arg(long, env = "ARGUS_DURABILITY", value_name = "WHEN", default_value = "sync", help_heading = "Service")]
+    pub durability: Durability,
 
     /// Threads that serve requests [default: one a CPU]
     #[arg(long, env = "ARGUS_THREADS", value_name = "COUNT", help_heading = "Service")]
@@ -254,7 +265,8 @@ mod tests {
     fn defaults_are_those_of_the_contract() {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.endpoint, "127.0.0.1:3000");
-        assert_eq!(settings.repository, Location::Memory);
+        assert_eq!(settings.repository, Location::Disk("argus-data".into()));
+        assert_eq!(settings.durability, Durability::Sync);
         assert_eq!(settings.max_body_bytes, 64 << 20);
         assert_eq!(settings.max_payload_bytes, 256 << 10);
         assert_eq!(settings.max_inflight_bytes, 256 << 20);
@@ -289,6 +301,9 @@ mod tests {
             (["--endpoint", "::1:3000"], "[::1]:3000"),
             (["--endpoint", "localhost:http"], "'http' is not a port"),
             (["--repository", "postgres://x"], "memory:"),
+            (["--repository", "disk:"], "disk:PATH"),
+            (["--durability", "interval:0"], "interval:MS"),
+            (["--durability", "never"], "`sync`"),
             (["--threads", "0"], "must be at least 1"),
             (["--threads", "-1"], "expected a whole number of at least 1"),
             (["--threads", "many"], "expected a whole number of at least 1"),

@@ -24,8 +24,8 @@
 //!
 //! 1. [`DiskStorage::open`]. Now [`log_range`](argus_core::storage::Storage::log_range) reaches to the end of the last log file: where
 //!    the writing stopped is not known here. Behind that place there are zeros, or whatever a recycled file held before.
-//! 2. The log is read, and [`truncate`](argus_core::storage::Storage::truncate) says where it ends. This changes no byte behind the
-//!    end: whoever reads the log must be able to tell records from what was left there, also after the next opening.
+//! 2. The log is read, and [`truncate`](argus_core::storage::Storage::truncate) says where it ends. What is behind the end is wiped, so that it
+//!    cannot come up again behind a later append.
 //! 3. From now on the range ends where the last append did.
 //!
 //! Errors name the operation, the path and the reason that the system gave.

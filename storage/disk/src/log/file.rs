@@ -8,6 +8,9 @@ use crate::error::Fault;
 use crate::folder::{Folder, remove, rename};
 use crate::system::{allocate, drop_cached, write_at};
 
+/// How much is looked at, and perhaps written, at a time when a file is wiped.
+const WIPED_AT_ONCE: usize = 64 * 1024;
+
 /// A file of the log.
 #[derive(Debug)]
 pub(super) struct LogFile {
@@ -77,6 +80,24 @@ impl LogFile {
         self.is_unsynced = true;
         write_at(&self.file, within, pieces)
             .map_err(|(written, error)| (written, Fault::of("write", &self.path)(error)))
+    }
+
+    /// Writes zeros over whatever else there is from this place on, durably.
+    pub(super) fn wipe(&mut self, within: u64) -> Result<(), Fault> {
+        let len = self.len()?;
+        let mut at = within;
+        let mut piece = vec![0; WIPED_AT_ONCE];
+        while at < len {
+            piece.truncate(usize::try_from(len - at).unwrap_or(usize::MAX));
+            self.read(at, &mut piece)?;
+            // Zeros are left alone: blocks that were never written would have to be.
+            if piece.iter().any(|&byte| byte != 0) {
+                piece.fill(0);
+                self.write(at, &mut [IoSlice::new(&piece)]).map_err(|(_, fault)| fault)?;
+            }
+            at += piece.len() as u64;
+        }
+        self.sync()
     }
 
     /// Makes durable what was written.

@@ -116,11 +116,15 @@ impl Log {
             return Err(StorageError::Failed(format!("cut of the log at {end}, which has {range:?}")));
         }
         self.end = end;
-        // From the last one on, so that there is no gap at any time.
-        while self.files.len() > 1 && self.files.back().is_some_and(|last| last.start >= end) {
-            self.give_up(self.files.len() - 1).map_err(Fault::failed)?;
+        // From the last one on, so that there is no gap at any time. They are not kept to be written anew: at the same place of the log
+        // they would bring back what is cut.
+        while self.files.len() > 1
+            && let Some(last) = self.files.pop_back_if(|last| last.start >= end)
+        {
+            remove(&last.path).and_then(|()| self.folder.sync()).map_err(Fault::failed)?;
         }
-        Ok(())
+        let (index, within) = self.place(end);
+        self.files.get_mut(index).map_or(Ok(()), |file| file.wipe(within)).map_err(Fault::failed)
     }
 
     /// See [`Storage::discard`](argus_core::storage::Storage::discard).
