@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argus_core::testing::{Canary, Failure, Faults, Options, Summary, simulate, trace};
+use argus_core::testing::{Canary, Failure, Fault, Faults, Options, Phase, Summary, simulate, trace};
 
 /// A canary that is alive after so many runs will not be found.
 const CANARY_RUNS: u64 = 10_000;
@@ -33,6 +33,7 @@ Options:
       --seed <S>         The seed of the first run; the others have the numbers behind it [default: a random one]
       --threads <T>      Threads [default: one a CPU]
       --faults <LIST>    Classes of faults that may be drawn: names with commas between them, `all` or `none`
+      --crash-at <C:P>   Let the power fail at call C of the medium besides; P is before, during or after
       --canary <NAME>    Build this bug in, and fail if 10,000 runs do not find it; --seeds gives another number
       --canaries         The same for each bug, one after the other
       --trace            Print all that happens in the first run, and make no other
@@ -47,8 +48,7 @@ struct Plan {
     seeds: Option<u64>,
     seed: Option<u64>,
     threads: usize,
-    faults: Faults,
-    canary: Option<Canary>,
+    options: Options,
     canaries: bool,
     trace: bool,
 }
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     let passed = if plan.canaries {
         // All of them, also behind one that was not found.
         Canary::ALL.into_iter().filter(|canary| !plan.hunt(*canary)).count() == 0
-    } else if let Some(canary) = plan.canary.filter(|_| plan.seeds.is_some() || plan.seed.is_none()) {
+    } else if let Some(canary) = plan.options.canary.filter(|_| plan.seeds.is_some() || plan.seed.is_none()) {
         plan.hunt(canary)
     } else if plan.trace {
         plan.print_trace();
@@ -82,8 +82,7 @@ impl Plan {
             seeds: None,
             seed: None,
             threads: thread::available_parallelism().map_or(1, NonZero::get),
-            faults: Options::default().faults,
-            canary: None,
+            options: Options::default(),
             canaries: false,
             trace: false,
         };
@@ -95,24 +94,20 @@ impl Plan {
                     return Ok(None);
                 }
                 "--list" => {
-                    println!(
-                        "faults:   {}",
-                        Faults::of(&argus_core::testing::Fault::ALL)
-                            .iter()
-                            .map(|fault| fault.name())
-                            .collect::<Vec<_>>()
-                            .join(" ")
-                    );
-                    println!("canaries: {}", Canary::ALL.map(Canary::name).join(" "));
+                    println!("faults:     {}", Fault::ALL.map(Fault::name).join(" "));
+                    println!("by default: {}", Options::default().faults);
+                    println!("canaries:   {}", Canary::ALL.map(Canary::name).join(" "));
                     return Ok(None);
                 }
                 "--seeds" => plan.seeds = Some(number(&argument, &value()?)?),
                 "--seed" => plan.seed = Some(number(&argument, &value()?)?),
                 "--threads" => plan.threads = number(&argument, &value()?)?,
-                "--faults" => plan.faults = Faults::parse(&value()?)?,
+                "--faults" => plan.options.faults = Faults::parse(&value()?)?,
+                "--crash-at" => plan.options.crash_at = Some(call(&value()?)?),
                 "--canary" => {
                     let name = value()?;
-                    plan.canary = Some(Canary::parse(&name).ok_or_else(|| format!("there is no canary {name:?}"))?);
+                    let canary = Canary::parse(&name).ok_or_else(|| format!("there is no canary {name:?}"))?;
+                    plan.options.canary = Some(canary);
                 }
                 "--canaries" => plan.canaries = true,
                 "--trace" => plan.trace = true,
@@ -122,10 +117,6 @@ impl Plan {
         Ok(Some(plan))
     }
 
-    fn options(&self, canary: Option<Canary>) -> Options {
-        Options { faults: self.faults, canary }
-    }
-
     fn base(&self) -> u64 {
         // Keys of a fresh hash table are the only chance that the standard library gives away. 48 bits are easier to copy.
         self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 16)
@@ -133,7 +124,7 @@ impl Plan {
 
     /// Runs seeds, and says whether every promise was kept.
     fn prove(&self) -> bool {
-        let (base, options) = (self.base(), self.options(self.canary));
+        let (base, options) = (self.base(), self.options);
         let seeds = self.seeds.unwrap_or(if self.seed.is_some() { 1 } else { 1_000 });
         println!("simulate: {seeds} seeds from {base} on, {} threads, faults: {}", self.threads, options.faults);
         let (summary, failure, took) = run(base, seeds, self.threads, options);
@@ -156,9 +147,8 @@ impl Plan {
 
     /// Runs seeds with a bug, and says whether it was found.
     fn hunt(&self, canary: Canary) -> bool {
-        let base = self.base();
-        let (summary, failure, took) =
-            run(base, self.seeds.unwrap_or(CANARY_RUNS), self.threads, self.options(Some(canary)));
+        let (base, options) = (self.base(), Options { canary: Some(canary), ..self.options });
+        let (summary, failure, took) = run(base, self.seeds.unwrap_or(CANARY_RUNS), self.threads, options);
         let name = canary.name();
         match failure {
             Some(failure) => {
@@ -176,7 +166,7 @@ impl Plan {
     fn print_trace(&self) {
         let base = self.base();
         println!("seed {base}");
-        for line in trace(base, self.options(self.canary)) {
+        for line in trace(base, self.options) {
             println!("  {line}");
         }
     }
@@ -238,6 +228,14 @@ fn one(seed: u64, options: Options) -> Result<Summary, Failure> {
         let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
         Err(Failure { seed, options, what: format!("a panic: {message}"), trace: Vec::new() })
     })
+}
+
+/// A call of the medium and when in it.
+fn call(text: &str) -> Result<(u64, Phase), String> {
+    let parsed = text.split_once(':').and_then(|(call, name)| {
+        Some((call.parse().ok()?, Phase::ALL.into_iter().find(|phase| phase.name() == name)?))
+    });
+    parsed.ok_or_else(|| format!("--crash-at wants a call and when in it, such as 12:during, not {text:?}"))
 }
 
 fn number<T: std::str::FromStr>(option: &str, text: &str) -> Result<T, String> {

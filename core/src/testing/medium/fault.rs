@@ -104,6 +104,21 @@ impl Fault {
     }
 }
 
+impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Before, Self::During, Self::After];
+
+    /// Its name on a command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::During => "during",
+            Self::After => "after",
+        }
+    }
+}
+
 impl Faults {
     /// No fault at all.
     pub const NONE: Self = Self(0);

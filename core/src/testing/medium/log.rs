@@ -178,6 +178,7 @@ impl SimLog {
             self.sync();
         }
         let limbo = core::mem::take(&mut self.limbo);
+        let mut lost = None;
         let surviving = source.index(limbo.len() + 1);
         for (index, (sector, states)) in limbo.into_iter().enumerate() {
             let chosen = if faults.has(Fault::Subset) {
@@ -188,13 +189,17 @@ impl SimLog {
             if self.dirty.contains_key(&sector) {
                 continue;
             }
-            if let Some(new) = chosen {
-                slice(&mut self.medium, range_of(sector)).copy_from_slice(new);
+            match chosen {
+                Some(new) => slice(&mut self.medium, range_of(sector)).copy_from_slice(new),
+                None => drop(lost.get_or_insert(sector)),
             }
             let bytes = sector_of(&self.medium, sector);
             slice(&mut self.cache, range_of(sector)).copy_from_slice(&bytes);
         }
         if self.dirty.is_empty() {
+            if let Some(sector) = lost.filter(|_| !faults.has(Fault::Ahead)) {
+                self.end = self.end.min(sector * SECTOR_BYTES).max(self.durable_end);
+            }
             (self.durable_end, self.durable_size, self.pending_append) = (self.end, self.end, None);
         }
         self.bring_back(source, faults);

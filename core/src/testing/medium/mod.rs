@@ -77,6 +77,8 @@ struct Disk {
     doubtful: Vec<(String, Option<Bytes>)>,
     /// What will happen, and how many calls that it could happen to come before.
     armed: Vec<(Strike, u32)>,
+    /// The call, counted from the first of all, at which the power fails.
+    crash_at: Option<(u64, Phase)>,
     /// Bytes that are left; as many as one likes if nothing.
     free: Option<usize>,
     flip: Option<Flip>,
@@ -120,7 +122,13 @@ impl SimStorage {
         self.0.lock().armed.push((strike, after));
     }
 
-    /// Takes back all that was to happen; space returns.
+    /// Lets the power fail at this call, counted from the first of all, unless it comes while all is [quiet](Self::set_quiet); or,
+    /// if there is none, not any more.
+    pub fn crash_at(&self, call: Option<(u64, Phase)>) {
+        self.0.lock().crash_at = call;
+    }
+
+    /// Takes back all that was to happen by a [`strike`](Self::strike); space returns.
     pub fn calm(&self) {
         let mut disk = self.0.lock();
         disk.armed.clear();
@@ -231,6 +239,19 @@ impl SimStorage {
     }
 }
 
+impl Contents {
+    /// Whether both are the same, but that one may have more of what was given up of the log.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let start = self.range.start.max(other.range.start);
+        let since = |contents: &Self| {
+            let given_up = usize::try_from(start - contents.range.start).unwrap_or(usize::MAX);
+            contents.log.get(given_up..).map(<[u8]>::to_vec)
+        };
+        self.range.end == other.range.end && self.blobs == other.blobs && since(self) == since(other)
+    }
+}
+
 impl From<Disk> for SimStorage {
     fn from(disk: Disk) -> Self {
         Self(Arc::new(Mutex::new(disk)))
@@ -247,6 +268,7 @@ impl Disk {
             durable: BTreeMap::new(),
             doubtful: Vec::new(),
             armed: Vec::new(),
+            crash_at: None,
             free: None,
             flip: None,
             is_off: false,
@@ -283,6 +305,9 @@ impl Disk {
             }
             !strikes_now
         });
+        if let Some((_, phase)) = self.crash_at.take_if(|(call, _)| *call < self.calls) {
+            strikes.push(Strike::Crash(phase));
+        }
         for strike in strikes {
             fate = match strike {
                 Strike::Crash(Phase::Before) => return Err(self.lose_power(call, "before")),

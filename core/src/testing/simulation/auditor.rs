@@ -109,7 +109,7 @@ impl Auditor {
         }
         if self.model.events().len() as u64 != last_seq {
             return Err(Finding::Broken(format!(
-                "there are {last_seq} events, where {before} were acknowledged and {} would be with the batches in doubt \
+                "there are {last_seq} events, where {before} were known and {} would be with the batches in doubt \
                  ({in_doubt}) that are whole",
                 self.model.events().len()
             )));

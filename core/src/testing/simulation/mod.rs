@@ -12,13 +12,15 @@ pub use canary::Canary;
 use thiserror::Error;
 use world::World;
 
-use super::medium::Faults;
+use super::medium::{Fault, Faults, Phase};
 
 /// What a simulation may do. Together with a seed this says everything about a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Classes of faults that may be drawn. Each run draws some of them.
     pub faults: Faults,
+    /// A call of the medium, counted from 0, at which the power fails besides.
+    pub crash_at: Option<(u64, Phase)>,
     /// A bug to be found.
     pub canary: Option<Canary>,
 }
@@ -64,12 +66,25 @@ pub struct Failure {
 
 impl Options {
     /// Classes of faults that are drawn where nobody asks for others: those under which the engine keeps its promises.
-    pub const KEPT: Faults = Faults::ALL;
+    ///
+    /// The others are gated: recovery takes a log to end where the medium says, and where no record begins it sees damage. So it
+    /// refuses a log that reaches further than what was written ([`Fault::Ahead`]) or has holes near its end
+    /// ([`Fault::Subset`], [`Fault::Torn`], with [`Fault::Stale`] in the holes) or begins within a record ([`Fault::Loose`]); and it does
+    /// not make durable what it found ([`Fault::Kill`]).
+    pub const KEPT: Faults = Faults::of(&[
+        Fault::Crash,
+        Fault::WriteError,
+        Fault::SyncError,
+        Fault::ReadError,
+        Fault::Full,
+        Fault::Rot,
+        Fault::Recovery,
+    ]);
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { faults: Self::KEPT, canary: None }
+        Self { faults: Self::KEPT, crash_at: None, canary: None }
     }
 }
 
@@ -107,8 +122,10 @@ impl Failure {
     /// The arguments that repeat the run.
     #[must_use]
     pub fn arguments(&self) -> String {
-        let canary = self.options.canary.map(|canary| format!(" --canary {}", canary.name())).unwrap_or_default();
-        format!("--seed {} --faults {}{canary}", self.seed, self.options.faults)
+        let Options { faults, crash_at, canary } = self.options;
+        let crash_at = crash_at.map(|(call, phase)| format!(" --crash-at {call}:{}", phase.name())).unwrap_or_default();
+        let canary = canary.map(|canary| format!(" --canary {}", canary.name())).unwrap_or_default();
+        format!("--seed {} --faults {faults}{crash_at}{canary}", self.seed)
     }
 }
 

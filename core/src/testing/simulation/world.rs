@@ -42,8 +42,8 @@ pub(super) struct World {
     is_latched: bool,
     /// The medium's failures when the engine was opened: without another, it has no reason to latch.
     failures: u64,
-    /// Groups that were sent; the last may be sent again.
-    sent: Vec<Vec<Batch>>,
+    /// The group that was sent last. It may be sent again, as by callers who have heard of no success, or not listened.
+    sent: Option<Vec<Batch>>,
     summary: Summary,
     trace: Option<Vec<String>>,
 }
@@ -59,8 +59,10 @@ impl World {
             seal_bytes: source.pick(&[1 << 20, 4_096]),
             fan_in: source.pick(&[2, 3]),
         };
+        let medium = SimStorage::new(source.number(), drawn);
+        medium.crash_at(options.crash_at);
         Self {
-            medium: SimStorage::new(source.number(), drawn),
+            medium,
             source,
             options,
             faults: drawn,
@@ -72,7 +74,7 @@ impl World {
             now: Timestamp::from_nanos(1_700_000_000_000_000_000),
             is_latched: false,
             failures: 0,
-            sent: Vec::new(),
+            sent: None,
             summary: Summary { runs: 1, ..Summary::default() },
             trace: is_traced.then(Vec::new),
         }
@@ -93,7 +95,7 @@ impl World {
 
     /// Lets everything happen, and says which promise was broken.
     pub(super) fn run(&mut self) -> Result<(), String> {
-        let steps = 10 + self.source.below(40);
+        let steps = 10 + self.source.below(51);
         self.note(|world| format!("faults: {}; {:?}; {steps} steps", world.faults, world.tuning));
         self.open()?;
         for _ in 0..steps {
@@ -138,12 +140,11 @@ impl World {
 
     /// Sends a group of batches: new ones, or those that were sent last.
     fn commit(&mut self) -> Result<(), String> {
-        let group = match self.sent.last() {
-            Some(last) if self.source.one_in(4) => last.clone(),
+        let group = match &self.sent {
+            Some(last) if self.source.one_in(3) => last.clone(),
             Some(_) | None => self.draw_group(),
         };
-        self.sent.clear();
-        self.sent.push(group.clone());
+        self.sent = Some(group.clone());
         self.now = Timestamp::from_nanos(self.now.as_nanos() + self.source.pick(&[1_000_000, 0, 999_999, -3_000_000]));
         let now = self.now;
         let outcome = self.engine_mut().commit(now, &group);
@@ -270,7 +271,7 @@ impl World {
         *opens = STRUCK_OPENS_MAX;
         self.open_once(opens)?;
         let after = self.medium.contents();
-        if before == after {
+        if before.agrees_with(&after) {
             return Ok(());
         }
         Err(format!("recovering twice gives other bytes: {before:?} and then {after:?}"))
@@ -327,6 +328,7 @@ impl World {
     /// Sees whether an opening had a reason to fail, and takes it away.
     fn not_opened(&mut self, error: &OpenError, failures: u64) -> Result<(), String> {
         if let Some(offset) = cut_after(self.options.canary, error) {
+            self.medium.calm();
             return self.medium.truncate(offset).map_err(|error| error.to_string());
         }
         match error {
@@ -335,7 +337,9 @@ impl World {
                 self.summary.refused_opens += 1;
                 self.note(|_| "the bit is changed back".to_string());
             }
-            error => return Err(format!("the store cannot be opened, and nothing is wrong with it: {error}")),
+            OpenError::Storage(_) | OpenError::Damaged { .. } => {
+                return Err(format!("the store cannot be opened, and nothing is wrong with it: {error}"));
+            }
         }
         Ok(())
     }
@@ -344,10 +348,12 @@ impl World {
     fn end_well(&mut self) -> Result<(), String> {
         self.note(|_| "the faults end".to_string());
         self.medium.calm();
+        self.medium.crash_at(None);
         let healed = self.medium.heal();
         if healed || self.is_latched {
             self.go_down(Ending::Process);
-            self.open_once(&mut STRUCK_OPENS_MAX.clone())?;
+            let mut opens = STRUCK_OPENS_MAX;
+            self.open_once(&mut opens)?;
         }
         for _ in 0..2 {
             let commits = self.summary.commits;
