@@ -40,16 +40,17 @@ fn without_faults_nothing_fails() {
 #[test]
 fn the_power_may_fail_at_every_call() {
     let quiet = Options { faults: Faults::NONE, ..Options::default() };
-    // A run of this seed merges and seals.
-    let calls = run(5, 1, quiet).calls;
     let mut struck = 0;
-    for phase in Phase::ALL {
-        for call in 0..calls {
-            struck += run(5, 1, Options { crash_at: Some((call, phase)), ..quiet }).failures;
+    let mut calls = 0;
+    for seed in 0..2 {
+        let of_this = run(seed, 1, quiet).calls;
+        for (call, phase) in (0..of_this).flat_map(|call| Phase::ALL.map(|phase| (call, phase))) {
+            struck += run(seed, 1, Options { crash_at: Some((call, phase)), ..quiet }).failures;
         }
+        calls += of_this;
     }
-    // The last calls come when the faults have ended.
-    assert!(struck * 4 > calls * 6, "{struck} of three times {calls} calls");
+    // The last calls of a run come when the faults have ended.
+    assert!(struck > calls, "{struck} of three times {calls} calls");
 }
 
 #[test]
