@@ -49,8 +49,8 @@ fn the_power_may_fail_at_every_call() {
         }
         calls += of_this;
     }
-    // The last calls of a run come when the faults have ended.
-    assert!(struck > calls, "{struck} of three times {calls} calls");
+    // Many calls of a run come when the faults have ended.
+    assert!(struck * 2 > calls, "{struck} of three times {calls} calls");
 }
 
 #[test]

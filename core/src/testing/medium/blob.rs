@@ -7,7 +7,8 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Fate, Kind, SimStorage};
+use super::SimStorage;
+use super::disk::{Fate, Kind};
 use crate::storage::{Blob, Draft, Published, StorageError};
 
 /// A blob in the making.

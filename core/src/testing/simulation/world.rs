@@ -1,3 +1,5 @@
+mod recovery;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -8,19 +10,13 @@ use super::super::medium::{Ending, Fault, Faults, Phase, SimStorage, Strike};
 use super::super::run::Pace;
 use super::super::source::Source;
 use super::auditor::{Auditor, Finding};
-use super::canary::{Flawed, cut_after};
+use super::canary::Flawed;
 use super::{Options, Summary};
 use crate::batch::Batch;
-use crate::engine::{Chore, ChoreStep, Engine, OpenError, Seed, Tuning};
+use crate::engine::{Chore, ChoreStep, Engine, Tuning};
 use crate::event::Timestamp;
 use crate::repository::{CommitError, Repository};
-use crate::storage::Storage;
-
-/// Openings that may fail by faults before faults are taken away from them.
-const STRUCK_OPENS_MAX: u32 = 3;
-
-/// Openings in a row after which there is no hope. Each may find a canary's damage, a fault, or a bit that is healed then.
-const OPENS_MAX: u32 = 40;
+use recovery::STRUCK_OPENS_MAX;
 
 /// Calls after which housekeeping should have come to its end.
 const CHORE_STEPS_MAX: u32 = 10_000;
@@ -222,126 +218,6 @@ impl World {
         let after = self.source.pick(&[0, 0, 1, 2, 5, 9]) % within;
         self.note(|_| format!("after {after} calls: {strike:?}"));
         self.medium.strike(strike, after);
-    }
-
-    /// Ends the process, or the machine, between two calls.
-    fn restart(&mut self) -> Result<(), String> {
-        self.in_quiet(|world| world.auditor.check_kept())?;
-        let ending = if self.source.one_in(2) { self.worst_ending() } else { Ending::Process };
-        self.go_down(ending);
-        if self.faults.has(Fault::Rot) && self.source.one_in(3) {
-            let place = self.medium.rot();
-            self.note(|_| format!("a bit changes: {place:?}"));
-        }
-        self.open()
-    }
-
-    /// Goes down with the power failure that happened in a call.
-    fn after_power_failure(&mut self) {
-        // Whoever kills a process at a call leaves the machine as it is.
-        let killed = self.faults.has(Fault::Kill) && self.source.one_in(2);
-        self.go_down(if killed { Ending::Process } else { Ending::Power });
-    }
-
-    fn worst_ending(&self) -> Ending {
-        if self.faults.has(Fault::Crash) { Ending::Power } else { Ending::Process }
-    }
-
-    fn go_down(&mut self, ending: Ending) {
-        self.note(|_| format!("restart: the end of the {ending:?}"));
-        self.auditor.drop_kept();
-        (self.engine, self.chore, self.is_latched) = (None, None, false);
-        self.medium = self.medium.restart(ending);
-    }
-
-    /// Opens the store, through all that may happen to that, and looks at what is there.
-    fn open(&mut self) -> Result<(), String> {
-        let mut opens = 0;
-        self.open_once(&mut opens)?;
-        if self.source.one_in(4) {
-            self.open_twice(&mut opens)?;
-        }
-        Ok(())
-    }
-
-    /// Opens what has just been opened: not a byte is different.
-    fn open_twice(&mut self, opens: &mut u32) -> Result<(), String> {
-        let before = self.medium.contents();
-        self.go_down(self.worst_ending());
-        *opens = STRUCK_OPENS_MAX;
-        self.open_once(opens)?;
-        let after = self.medium.contents();
-        if before.agrees_with(&after) {
-            return Ok(());
-        }
-        Err(format!("recovering twice gives other bytes: {before:?} and then {after:?}"))
-    }
-
-    fn open_once(&mut self, opens: &mut u32) -> Result<(), String> {
-        loop {
-            *opens += 1;
-            if *opens > OPENS_MAX {
-                return Err("the store cannot be opened, whatever is done".to_string());
-            }
-            // What was to happen to the process before does not happen to this one.
-            self.medium.calm();
-            if self.faults.has(Fault::Recovery) && *opens <= STRUCK_OPENS_MAX && self.source.one_in(2) {
-                self.prepare_a_fault();
-            }
-            let seed = Seed(self.source.number().into());
-            let storage = Flawed { inner: self.medium.clone(), canary: self.options.canary };
-            let failures = self.medium.failures();
-            let opened = Engine::open_with(storage, seed, self.tuning);
-            self.take_notes();
-            self.note(|_| format!("open: {}", outcome(&opened)));
-            self.summary.opens += 1;
-            match opened {
-                _ if self.medium.is_off() => self.after_power_failure(),
-                Ok(engine) => {
-                    self.failures = self.medium.failures();
-                    self.engine = Some(engine);
-                    if self.recovered()? {
-                        return Ok(());
-                    }
-                }
-                Err(error) => self.not_opened(&error, failures)?,
-            }
-        }
-    }
-
-    /// Looks at what an opening has found. Says whether it can be read.
-    fn recovered(&mut self) -> Result<bool, String> {
-        let snapshot = self.engine().snapshot();
-        self.medium.set_quiet(true);
-        let finding = self.auditor.recovered(&snapshot);
-        self.medium.set_quiet(false);
-        match finding {
-            Err(Finding::Unreadable(error)) if self.medium.heal() => {
-                self.note(|_| format!("the bit is changed back after {error}"));
-                self.go_down(Ending::Process);
-                Ok(false)
-            }
-            finding => self.judge(finding).map(|()| true),
-        }
-    }
-
-    /// Sees whether an opening had a reason to fail, and takes it away.
-    fn not_opened(&mut self, error: &OpenError, failures: u64) -> Result<(), String> {
-        if let Some(offset) = cut_after(self.options.canary, error) {
-            self.medium.calm();
-            return self.medium.truncate(offset).map_err(|error| error.to_string());
-        }
-        match error {
-            _ if self.medium.failures() > failures => self.go_down(Ending::Process),
-            OpenError::Damaged { place, .. } if !place.is_empty() && self.medium.heal() => {
-                self.summary.refused_opens += 1;
-                self.note(|_| "the bit is changed back".to_string());
-            }
-            OpenError::Storage(_) | OpenError::Damaged { .. } => {
-                return Err(format!("the store cannot be opened, and nothing is wrong with it: {error}"));
-            }
-        }
-        Ok(())
     }
 
     /// The faults end: after a restart, if need be, everything works again and everything is there.
