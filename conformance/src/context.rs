@@ -159,7 +159,7 @@ impl Server {
     pub fn store(&self, body: &Value) -> Result<Value, Failure> {
         let response = self.submit(body.to_string())?;
         response.expect(201)?;
-        response.json()
+        response.acknowledgement()
     }
 
     /// The events that `GET /events` gives for this query string, which may be empty.

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use crate::client::PATIENCE;
 use crate::failure::Failure;
 
@@ -95,7 +97,7 @@ pub struct Exit {
 pub struct BinaryLauncher {
     /// The program.
     pub binary: PathBuf,
-    /// The value of `--repository`.
+    /// The value of `--repository`. `disk:` stands for a folder that is made for each server and removed behind it.
     pub repository: String,
 }
 
@@ -111,6 +113,8 @@ struct Process {
     address: SocketAddr,
     stdout: Captured,
     stderr: Captured,
+    /// Where it keeps its events. Removed when it is dropped, which is after the process has ended.
+    _folder: Option<TempDir>,
 }
 
 #[derive(Debug)]
@@ -127,13 +131,14 @@ struct Captured {
 
 impl Launcher for BinaryLauncher {
     fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure> {
-        let mut arguments = vec!["--endpoint", "127.0.0.1:0", "--repository", self.repository.as_str()];
+        let (repository, folder) = self.repository()?;
+        let mut arguments = vec!["--endpoint", "127.0.0.1:0", "--repository", repository.as_str()];
         if let Demand::Settings(settings) = demand {
             arguments.extend(settings.iter().flat_map(|(flag, value)| [*flag, *value]));
         }
         let (mut child, stdout, stderr, lines) = self.spawn(&arguments)?;
         match lines.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Box::new(Process { child, address, stdout, stderr })),
+            Ok(address) => Ok(Box::new(Process { child, address, stdout, stderr, _folder: folder })),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -160,6 +165,16 @@ impl Launcher for BinaryLauncher {
 }
 
 impl BinaryLauncher {
+    /// Where a server keeps its events: a URL, and the folder behind it, if that is ours to remove.
+    fn repository(&self) -> Result<(String, Option<TempDir>), Failure> {
+        if self.repository != "disk:" {
+            return Ok((self.repository.clone(), None));
+        }
+        let folder = TempDir::with_prefix("argus-conformance-")
+            .map_err(|error| Failure::unmet(format!("a temporary folder for a server: {error}")))?;
+        Ok((format!("disk:{}", folder.path().display()), Some(folder)))
+    }
+
     fn spawn(&self, arguments: &[&str]) -> Result<(Child, Captured, Captured, mpsc::Receiver<SocketAddr>), Failure> {
         let mut command = Command::new(&self.binary);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -20,7 +20,7 @@ Runs the cases of the wire contract against every runtime and repository.
 Usage: argus-conformance [OPTIONS]
 
       --runtime NAME      Only this runtime: tokio, smol or minimal
-      --repository NAME   Only this repository: memory
+      --repository NAME   Only this repository: memory or disk
       --url URL           A server that is running already (http://HOST:PORT), instead of all others
       --filter TEXT       Only cases whose group::name contains this
       --jobs COUNT        Cases that run at the same time [default: two a CPU]

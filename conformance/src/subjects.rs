@@ -34,12 +34,28 @@ pub const SUBJECTS: &[Subject] = &[
         repository_url: "memory:",
     },
     Subject {
+        runtime: "tokio",
+        binary: "argus-tokio",
+        package: "argus-tokio",
+        wire: "hyper",
+        repository: "disk",
+        repository_url: "disk:",
+    },
+    Subject {
         runtime: "smol",
         binary: "argus-smol",
         package: "argus-smol",
         wire: "hyper",
         repository: "memory",
         repository_url: "memory:",
+    },
+    Subject {
+        runtime: "smol",
+        binary: "argus-smol",
+        package: "argus-smol",
+        wire: "hyper",
+        repository: "disk",
+        repository_url: "disk:",
     },
     Subject {
         runtime: "minimal",

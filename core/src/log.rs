@@ -3,14 +3,20 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `ARGR` |
-//! | 4, 4 | length of the index, length of the text |
+//! | 4, 4 | length of the index, length of the text; both zero in a *mark*, a record without events |
 //! | 4 | CRC-32C of index and text |
-//! | 8 | sequence number of the first event |
+//! | 8 | offset of this record in the log |
+//! | 8 | everything in the log before this offset was durable when the record was made |
+//! | 8 | sequence number of the first event; in a mark, of the next one |
 //! | 8 | time of the commit, milliseconds since the epoch |
-//! | 4 | zero |
-//! | 4 | CRC-32C of the 36 bytes before |
+//! | 4 | CRC-32C of the head before, or what the manifest says for the first record |
+//! | 4 | CRC-32C of the 52 bytes before |
 //!
 //! All integers are little-endian.
+//!
+//! A medium may give back what a log file held in an earlier life; such a stale record is told by its offset. That a record is the very
+//! one that was written behind its predecessor is told by the chain of checksums. What was durable once is damaged if it is wrong, and
+//! what was not may be torn: which of the two holds for a place is said by the records behind it.
 
 use bytes::Bytes;
 
@@ -22,70 +28,142 @@ use crate::segment::Rows;
 const MAGIC: &[u8; 4] = b"ARGR";
 
 /// Length of a record's head.
-pub(crate) const HEAD_BYTES: usize = 40;
+pub(crate) const HEAD_BYTES: usize = 56;
 
 /// A record's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordHead {
     pub(crate) index_len: u32,
     pub(crate) text_len: u32,
-    pub(crate) crc: u32,
+    pub(crate) body_crc: u32,
+    pub(crate) offset: u64,
+    pub(crate) durable: u64,
     pub(crate) first_seq: u64,
     pub(crate) millis: i64,
+    pub(crate) chain: u32,
 }
 
 impl RecordHead {
-    /// The head for a batch at its place.
-    pub(crate) fn new(batch: &Batch, first_seq: u64, millis: i64) -> Self {
+    /// A head without events.
+    pub(crate) fn mark(offset: u64, durable: u64, next_seq: u64, millis: i64, chain: u32) -> Self {
+        let body_crc = Crc32c::of(&[]);
+        Self { index_len: 0, text_len: 0, body_crc, offset, durable, first_seq: next_seq, millis, chain }
+    }
+
+    /// The same head with the events of a batch behind it.
+    pub(crate) fn with(self, batch: &Batch) -> Self {
         let (index, text) = (batch.rows().index(), batch.rows().text());
-        Self { index_len: index.len() as u32, text_len: text.len() as u32, crc: batch.crc(), first_seq, millis }
+        Self { index_len: index.len() as u32, text_len: text.len() as u32, body_crc: batch.crc(), ..self }
     }
 
-    pub(crate) fn encode(&self) -> [u8; HEAD_BYTES] {
+    /// The bytes, and their checksum, which is the next record's chain.
+    pub(crate) fn encode(&self) -> ([u8; HEAD_BYTES], u32) {
         let mut head = [0; HEAD_BYTES];
-        let fields: [&[u8]; 7] = [
-            MAGIC,
-            &self.index_len.to_le_bytes(),
-            &self.text_len.to_le_bytes(),
-            &self.crc.to_le_bytes(),
-            &self.first_seq.to_le_bytes(),
-            &self.millis.to_le_bytes(),
-            &[0; 4],
-        ];
-        for (slot, byte) in head.iter_mut().zip(fields.into_iter().flatten()) {
-            *slot = *byte;
-        }
-        let (covered, crc) = head.split_at_mut(HEAD_BYTES - 4);
-        crc.copy_from_slice(&Crc32c::of(covered).to_le_bytes());
-        head
+        let mut rest = head.as_mut_slice();
+        put(&mut rest, MAGIC);
+        put(&mut rest, &self.index_len.to_le_bytes());
+        put(&mut rest, &self.text_len.to_le_bytes());
+        put(&mut rest, &self.body_crc.to_le_bytes());
+        put(&mut rest, &self.offset.to_le_bytes());
+        put(&mut rest, &self.durable.to_le_bytes());
+        put(&mut rest, &self.first_seq.to_le_bytes());
+        put(&mut rest, &self.millis.to_le_bytes());
+        put(&mut rest, &self.chain.to_le_bytes());
+        let (covered, place) = head.split_at_mut(HEAD_BYTES - 4);
+        let crc = Crc32c::of(covered);
+        place.copy_from_slice(&crc.to_le_bytes());
+        (head, crc)
     }
 
-    /// The head in these bytes, if they are one and were not changed.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+    /// The head in these bytes and its checksum, if they are one and were not changed.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, u32)> {
         let (covered, crc) = bytes.get(..HEAD_BYTES)?.split_at(HEAD_BYTES - 4);
-        if !covered.starts_with(MAGIC) || Crc32c::of(covered) != u32_at(crc, 0, 0) {
+        let crc = u32_at(crc, 0, 0);
+        if !covered.starts_with(MAGIC) || Crc32c::of(covered) != crc {
             return None;
         }
-        Some(Self {
+        let head = Self {
             index_len: u32_at(covered, 4, 0),
             text_len: u32_at(covered, 8, 0),
-            crc: u32_at(covered, 12, 0),
-            first_seq: u64_at(covered, 16, 0),
-            millis: i64_at(covered, 24, 0),
-        })
+            body_crc: u32_at(covered, 12, 0),
+            offset: u64_at(covered, 16, 0),
+            durable: u64_at(covered, 24, 0),
+            first_seq: u64_at(covered, 32, 0),
+            millis: i64_at(covered, 40, 0),
+            chain: u32_at(covered, 48, 0),
+        };
+        Some((head, crc))
     }
 
     /// Length of what follows the head.
-    pub(crate) fn body_len(&self) -> usize {
-        self.index_len as usize + self.text_len as usize
+    pub(crate) fn body_len(&self) -> u64 {
+        u64::from(self.index_len) + u64::from(self.text_len)
+    }
+
+    /// Whether there are no events.
+    pub(crate) fn is_mark(&self) -> bool {
+        self.body_len() == 0
     }
 
     /// The rows in what follows the head, if not a bit of it has changed.
     pub(crate) fn decode_body(&self, body: &Bytes) -> Option<Rows> {
-        if body.len() != self.body_len() || Crc32c::of(body) != self.crc {
+        if body.len() as u64 != self.body_len() || Crc32c::of(body) != self.body_crc {
             return None;
         }
         let index_len = self.index_len as usize;
         Rows::open(body.slice(..index_len), body.slice(index_len..)).ok()
+    }
+}
+
+/// Where the next head may begin in these bytes.
+pub(crate) fn find_head(bytes: &[u8]) -> Option<usize> {
+    memchr::memmem::find(bytes, MAGIC)
+}
+
+/// Writes a field, and moves behind it.
+fn put(rest: &mut &mut [u8], field: &[u8]) {
+    if let Some((place, behind)) = core::mem::take(rest).split_at_mut_checked(field.len()) {
+        place.copy_from_slice(field);
+        *rest = behind;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_head_survives_and_every_changed_bit_is_noticed() {
+        let head = RecordHead {
+            index_len: 1,
+            text_len: 2,
+            body_crc: 3,
+            offset: u64::MAX,
+            durable: 5,
+            first_seq: 6,
+            millis: -7,
+            chain: 8,
+        };
+        let (bytes, crc) = head.encode();
+        assert_eq!(RecordHead::decode(&bytes), Some((head, crc)));
+        assert_eq!(head.body_len(), 3);
+        for bit in 0..HEAD_BYTES * 8 {
+            let mut changed = bytes;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(RecordHead::decode(&changed), None, "bit {bit}");
+        }
+        assert_eq!(RecordHead::decode(&bytes[..HEAD_BYTES - 1]), None);
+    }
+
+    #[test]
+    fn a_head_is_found_among_other_bytes() {
+        let (bytes, _) = RecordHead::mark(9, 9, 1, 0, 0).encode();
+        let mut haystack = b"ARG AARGX".to_vec();
+        haystack.extend_from_slice(&bytes);
+        assert_eq!(find_head(&haystack), Some(9));
+        assert!(RecordHead::decode(haystack.get(9..).unwrap()).unwrap().0.is_mark());
+        assert_eq!(find_head(b"ARGA"), None);
     }
 }

@@ -36,6 +36,25 @@ pub trait Repository: Send {
         false
     }
 
+    /// Makes durable what was committed and is not durable yet, where commits do not wait for that.
+    ///
+    /// # Errors
+    ///
+    /// As for [`commit`](Self::commit): whether the last commits are durable is unknown.
+    fn flush(&mut self) -> Result<(), CommitError> {
+        Ok(())
+    }
+
+    /// To be called when nothing waits to be committed. A log notes then what is durable, so that damage to its last record is not
+    /// taken for a commit that was interrupted. Does not wait for the device.
+    ///
+    /// # Errors
+    ///
+    /// As for [`commit`](Self::commit).
+    fn rest(&mut self) -> Result<(), CommitError> {
+        Ok(())
+    }
+
     /// The next piece of housekeeping (merging, sealing, cutting the log), if there is any and none is under way. To be asked
     /// for after commits and when one is settled; never needed for correctness. A repository that looks after itself has none.
     fn chore(&mut self) -> Option<Chore> {
@@ -73,6 +92,8 @@ pub struct Receipt {
     pub duplicates: Box<[Duplicate]>,
     /// The id that the first event stored anew was given, if it brought none of its own.
     pub generated_id: Option<Uuid>,
+    /// Whether the events survive the end of the process and the loss of power.
+    pub durable: bool,
 }
 
 /// An event that was stored before.

@@ -9,13 +9,16 @@ use argus_core::repository::Repository as _;
 use argus_core::storage::{MemoryStorage, Storage as _};
 use bytes::Bytes;
 
-/// Three commits: one event, several in disorder with ids, one more.
-fn stored() -> MemoryStorage {
+/// Three commits: one event, several in disorder with ids, one more. Gives the length of the log then, and what is there after the
+/// engine was told that nothing else is coming.
+fn stored() -> (usize, MemoryStorage) {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     for (count, id) in [(1, None), (3, Some("order-")), (1, Some("last-"))] {
         engine.commit(Timestamp::from_nanos(1_700_000_000_000_000_000), &[batch(count, id)]).unwrap();
     }
-    engine.storage().clone()
+    let events_end = engine.storage().log().len();
+    engine.rest().unwrap();
+    (events_end, engine.storage().clone())
 }
 
 fn batch(count: u8, id: Option<&str>) -> Batch {
@@ -49,24 +52,29 @@ fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
 }
 
 #[test]
-fn a_changed_byte_of_the_log_is_named() {
-    let storage = stored();
-    for at in 0..storage.log().len() {
-        for bit in [0x01, 0x80] {
-            let mut log = storage.log().to_vec();
-            log[at] ^= bit;
-            let opened = Engine::open(with_log(&storage, &log), Seed(0));
-            assert!(matches!(opened, Err(OpenError::Damaged { .. })), "byte {at}: {:?}", opened.map(|_| "opened"));
+fn a_changed_bit_of_the_log_is_named() {
+    let (events_end, storage) = stored();
+    for bit in 0..storage.log().len() * 8 {
+        let mut log = storage.log().to_vec();
+        log[bit / 8] ^= 1 << (bit % 8);
+        let opened = Engine::open(with_log(&storage, &log), Seed(0));
+        if bit / 8 < events_end {
+            let Err(OpenError::Damaged { place, reason }) = opened else { panic!("bit {bit} went unnoticed") };
+            assert!(place.starts_with("the log at offset ") && reason.contains("events "), "{place}: {reason}");
+        } else {
+            // The mark is not needed to be right, only to tell what is.
+            let engine = opened.unwrap();
+            assert_eq!(engine.snapshot().stats().events, 5, "bit {bit}");
+            assert!(engine.recovery().cut_bytes > 0);
         }
     }
 }
 
 #[test]
 fn a_torn_tail_costs_the_last_record_and_nothing_before() {
-    let storage = stored();
-    let whole = storage.log().len();
+    let (events_end, storage) = stored();
     let mut most = 0;
-    for end in 0..=whole {
+    for end in 0..=events_end {
         let engine = Engine::open(with_log(&storage, storage.log().get(..end).unwrap()), Seed(0)).unwrap();
         let events = engine.snapshot().stats().events;
         assert!([0, 1, 4, 5].contains(&events), "whole records only, not {events} events of {end} bytes");
@@ -75,20 +83,51 @@ fn a_torn_tail_costs_the_last_record_and_nothing_before() {
         // What is kept can be opened again, and is the same.
         let again = Engine::open(engine.storage().clone(), Seed(0)).unwrap();
         assert_eq!(again.snapshot().stats(), engine.snapshot().stats());
+        assert_eq!(again.recovery().cut_bytes, 0);
         assert_eq!(again.storage().log(), engine.storage().log());
     }
     assert_eq!(most, 5);
 }
 
 #[test]
-fn a_changed_identity_is_named() {
-    let storage = stored();
-    let mut damaged = with_log(&storage, storage.log());
-    let identity = content(&storage, "identity");
-    for at in 0..identity.len() {
-        let mut bytes = identity.to_vec();
-        bytes[at] ^= 1;
-        damaged.insert("identity", bytes.into());
-        assert!(matches!(Engine::open(damaged.clone(), Seed(0)), Err(OpenError::Damaged { .. })), "byte {at}");
+fn what_was_cut_never_comes_back() {
+    // Nothing was synced, so that a crash may have torn any of it.
+    let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
+    engine.defer_syncs();
+    for _ in 0..4 {
+        engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
     }
+    let storage = engine.storage().clone();
+    for torn_at in 0..storage.log().len() {
+        let mut engine = Engine::open(with_log(&storage, storage.log().get(..torn_at).unwrap()), Seed(0)).unwrap();
+        let kept = engine.snapshot().stats().events;
+        engine.commit(Timestamp::from_nanos(1_000_000), &[batch(1, None)]).unwrap();
+        // All records are of one length, so that the old ones go on exactly where the new one ends.
+        let mut log = engine.storage().log().to_vec();
+        log.extend_from_slice(storage.log().get(log.len()..).unwrap_or_default());
+        let engine = Engine::open(with_log(engine.storage(), &log), Seed(0)).unwrap();
+        assert_eq!(engine.snapshot().stats().events, kept + 1, "torn at {torn_at}");
+    }
+}
+
+#[test]
+fn one_copy_of_the_manifest_is_enough_and_none_is_an_error() {
+    let (_, storage) = stored();
+    let bytes = content(&storage, "manifest-a");
+    for at in 0..bytes.len() {
+        let mut changed = bytes.to_vec();
+        changed[at] ^= 1;
+        let mut damaged = with_log(&storage, storage.log());
+        damaged.insert("manifest-a", Bytes::from(changed.clone()));
+        let engine = Engine::open(damaged.clone(), Seed(0)).unwrap();
+        assert!(engine.recovery().manifest_repaired);
+        assert_eq!(content(engine.storage(), "manifest-a"), bytes);
+        assert_eq!(engine.snapshot().stats().events, 5);
+        damaged.insert("manifest-b", Bytes::from(changed));
+        assert!(matches!(Engine::open(damaged, Seed(0)), Err(OpenError::Damaged { .. })), "byte {at}");
+    }
+    let mut missing = with_log(&storage, storage.log());
+    missing.delete("manifest-a").unwrap();
+    missing.delete("manifest-b").unwrap();
+    assert!(matches!(Engine::open(missing, Seed(0)), Err(OpenError::Damaged { .. })));
 }

@@ -54,6 +54,8 @@ struct Inner {
     answering: bool,
     /// The last request's body was not read to its end.
     body_unread: bool,
+    /// A request's body ended early, or in the middle of its framing.
+    body_broken: bool,
     fault: Option<HeadFault>,
     head: RawHead,
 }
@@ -90,6 +92,7 @@ impl ConnectionState {
                 write_stalled: None,
                 answering: false,
                 body_unread: false,
+                body_broken: false,
                 fault: None,
                 head: RawHead::default(),
             }),
@@ -117,6 +120,12 @@ impl ConnectionState {
         if inner.head.bytes.len() < HEAD_BYTES_MAX {
             inner.head.bytes.extend_from_slice(bytes);
         }
+    }
+
+    /// Whether somebody who went away now would leave a request half sent or half answered.
+    pub(crate) fn in_request(&self) -> bool {
+        let inner = self.lock();
+        inner.answering || matches!(inner.phase, Phase::Head(_))
     }
 
     /// A head is complete.
@@ -177,6 +186,16 @@ impl ConnectionState {
 
     pub(crate) fn set_body_unread(&self, unread: bool) {
         self.lock().body_unread = unread;
+    }
+
+    /// A request's body cannot be read to its end.
+    pub(crate) fn body_breaks(&self) {
+        self.lock().body_broken = true;
+    }
+
+    /// Whether a request's body could not be read to its end.
+    pub(crate) fn is_body_broken(&self) -> bool {
+        self.lock().body_broken
     }
 
     /// Notes why a head was not answered. The first reason counts.
@@ -266,6 +285,20 @@ mod tests {
         assert!(state.is_answering());
         state.flushed();
         assert!(!state.is_answering());
+    }
+
+    #[test]
+    fn a_request_lasts_from_its_first_byte_to_the_last_of_its_answer() {
+        let state = state();
+        assert!(!state.in_request());
+        state.head_bytes_arrived(b"G");
+        assert!(state.in_request());
+        state.request_begins();
+        assert!(state.in_request());
+        state.answer_ends();
+        assert!(state.in_request());
+        state.flushed();
+        assert!(!state.in_request());
     }
 
     #[test]

@@ -3,11 +3,12 @@
 //! What happens to the server as a whole is logged at `info` and above. One line a request is logged at `debug` with the target
 //! `argus_host::request`, so that a server which nobody watches spends nothing on it: `--log info,argus_host::request=debug` turns it on.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use argus_core::api::Reply;
+use argus_core::api::{ProblemKind, Reply};
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, Settings};
@@ -30,17 +31,19 @@ pub fn start(settings: &Settings) {
     }
 }
 
-/// Logs one request and its answer. The caller's words are quoted and escaped: a line is a line whatever a client sends.
+/// Logs one request and its answer. The caller's words go in as strings, which either format quotes and escapes in its own way: a line is
+/// a line whatever a client sends.
 pub fn log_request(method: &str, target: &str, reply: &Reply, request_id: &str, peer: SocketAddr, latency: Duration) {
     tracing::debug!(
         target: REQUEST_TARGET,
-        method = ?Shortened(method),
-        target = ?Shortened(target),
+        method = &*shortened(method),
+        // Not `target`: in JSON, the line's own target has that name.
+        url = &*shortened(target),
         status = reply.status,
         latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
-        request_id = ?Shortened(request_id),
+        request_id = &*shortened(request_id),
         %peer,
-        problem = reply.problem.map(tracing::field::debug),
+        problem = reply.problem.map(ProblemKind::as_str),
         "request"
     );
 }
@@ -48,32 +51,101 @@ pub fn log_request(method: &str, target: &str, reply: &Reply, request_id: &str, 
 /// Longest part of a caller's words that is logged, in bytes.
 const LOGGED_BYTES_MAX: usize = 1024;
 
-/// Prints as a quoted string with everything escaped that is not printable, and not without end.
-struct Shortened<'a>(&'a str);
-
-impl std::fmt::Debug for Shortened<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let end = self.0.floor_char_boundary(LOGGED_BYTES_MAX);
-        let (shown, rest) = self.0.split_at(end);
-        write!(f, "{shown:?}")?;
-        if rest.is_empty() { Ok(()) } else { write!(f, "… and {} bytes more", rest.len()) }
-    }
+/// A caller's words, but not without end.
+fn shortened(words: &str) -> Cow<'_, str> {
+    let (shown, rest) = words.split_at(words.floor_char_boundary(LOGGED_BYTES_MAX));
+    if rest.is_empty() { shown.into() } else { format!("{shown}… and {} bytes more", rest.len()).into() }
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+    use std::sync::{Arc, Mutex};
+
+    use argus_core::api::{Api, Limits, Refusal, Route};
+    use serde_json::json;
+    use tracing::Subscriber;
+
     use super::*;
 
+    const HOSTILE: &str = "/a\r\n\u{1b}[31m\"b\u{85}";
+
+    /// What is written while `log` runs, by the subscriber that is made of the writer.
+    fn written<S: Subscriber + Send + Sync>(subscriber: impl FnOnce(Page) -> S, log: impl FnOnce()) -> String {
+        let page = Page::default();
+        tracing::subscriber::with_default(subscriber(page.clone()), log);
+        let bytes = page.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log_one() {
+        let reply =
+            Api::new(Limits { body_bytes_max: 1, payload_bytes_max: 1 }).refuse(Route::Events, &Refusal::Overloaded);
+        let peer = "127.0.0.1:5".parse().unwrap();
+        log_request("POST", HOSTILE, &reply, "id", peer, Duration::from_micros(7));
+    }
+
     #[test]
-    fn a_line_stays_a_line() {
-        assert_eq!(format!("{:?}", Shortened("a\r\n\u{1b}[31m\"b\u{85}")), r#""a\r\n\u{1b}[31m\"b\u{85}""#);
+    fn a_json_line_has_each_member_once_and_plain_strings() {
+        let line = written(
+            |page| {
+                let builder = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
+                builder.json().flatten_event(true).with_writer(move || page.clone()).finish()
+            },
+            log_one,
+        );
+        assert_eq!(line.lines().count(), 1, "{line}");
+        let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).unwrap();
+        // serde_json keeps the last of two members with one name; the text tells of both.
+        for name in members.keys() {
+            assert_eq!(line.matches(&format!("\"{name}\":")).count(), 1, "{name} in {line}");
+        }
+        for (name, value) in [
+            ("target", json!(REQUEST_TARGET)),
+            ("method", json!("POST")),
+            ("url", json!(HOSTILE)),
+            ("status", json!(503)),
+            ("latency_us", json!(7)),
+            ("request_id", json!("id")),
+            ("peer", json!("127.0.0.1:5")),
+            ("problem", json!("overloaded")),
+        ] {
+            assert_eq!(members[name], value, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_text_stays_a_line() {
+        let line = written(
+            |page| {
+                let builder = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
+                builder.with_ansi(false).with_writer(move || page.clone()).finish()
+            },
+            log_one,
+        );
+        assert_eq!(line.lines().count(), 1, "{line}");
+        assert!(line.contains(r#"method="POST" url="/a\r\n\u{1b}[31m\"b\u{85}" status=503"#), "{line}");
     }
 
     #[test]
     fn long_words_are_cut_between_characters() {
         let long = "é".repeat(2000);
-        let shown = format!("{:?}", Shortened(&long));
-        assert!(shown.ends_with("… and 2976 bytes more"), "{shown}");
-        assert_eq!(format!("{:?}", Shortened("short")), "\"short\"");
+        let shown = shortened(&long);
+        assert!(shown.ends_with("é… and 2976 bytes more"), "{shown}");
+        assert_eq!(shortened("short"), "short");
     }
 }

@@ -24,6 +24,14 @@ use crate::settings::Settings;
 /// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// What the kernel holds of an answer that it has not sent yet, in bytes, for each connection.
+///
+/// Without this it holds as much as its buffer has room for, some megabytes, and says that there is room again when a third of that is
+/// free. A client that reads slowly, but reads, would look for minutes as if it took nothing, and be cut off by the write timeout. It
+/// says so each time that half of these bytes are gone. Less would cost large downloads their speed.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 /// Why a server could not start.
 #[derive(Debug, Error)]
 enum StartError {
@@ -49,8 +57,8 @@ enum StartError {
 /// | 0 | drained: every request was answered, every queued batch committed |
 /// | 1 | the server could not start, or the storage had failed while it served |
 /// | 2 | a setting is wrong |
-/// | 3 | the drain deadline passed and requests were cut off; what had been queued is committed all the same |
-/// | 130, 143 | a second SIGINT or SIGTERM ended the process at once |
+/// | 3 | the drain deadline passed and connections were cut, with whatever they were at; what had been queued is committed all the same |
+/// | 130, 143 | a second signal, SIGINT or SIGTERM, ended the process at once |
 ///
 /// Once it can be reached, it says so on standard output, in one line: `argus: listening on http://ADDRESS`.
 pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> io::Result<Drained>) -> ExitCode {
@@ -90,13 +98,15 @@ pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> 
 
 fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener), StartError> {
     let metrics = Arc::new(Metrics::new(program.trim_start_matches("argus-"), settings.repository.kind())?);
-    let repository = repository::open(&settings.repository)?;
+    let repository = repository::open(&settings.repository, settings.durability)?;
     let limits =
         QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
     let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
     // Signals before the endpoint: whoever sees the server listen may stop it.
     watch_signals(Arc::clone(&lifecycle)).map_err(StartError::Thread)?;
-    let committer = Committer::start(repository, limits, Arc::clone(&metrics)).map_err(StartError::Thread)?;
+    let flush_every = settings.durability.flush_every();
+    let committer =
+        Committer::start(repository, flush_every, limits, Arc::clone(&metrics)).map_err(StartError::Thread)?;
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let listener = listen(&settings.endpoint).map_err(listen_error)?;
     announce(program, &listener).map_err(listen_error)?;
@@ -126,6 +136,9 @@ pub fn listen(endpoint: &str) -> io::Result<TcpListener> {
             // Without it, a restart would have to wait until the kernel has forgotten the old connections.
             socket.set_reuse_address(true)?;
             socket.set_nonblocking(true)?;
+            // Accepted sockets have it from this one.
+            #[cfg(target_os = "linux")]
+            socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
             Ok(TcpListener::from(socket))
@@ -158,7 +171,7 @@ fn watch_signals(lifecycle: Arc<Lifecycle>) -> io::Result<()> {
         for signal in signals.forever() {
             let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
             if lifecycle.is_draining() {
-                tracing::warn!("{name} again; ending at once");
+                tracing::warn!("{name} while draining; ending at once");
                 process::exit(128 + signal);
             }
             tracing::info!("{name}; draining");

@@ -1,10 +1,13 @@
 //! Where events are kept, by its URL.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
-use argus_core::engine::{self, Engine, Seed};
+use argus_core::engine::{self, Engine, Recovery, Seed};
 use argus_core::repository::Repository;
 use argus_core::storage::MemoryStorage;
+use argus_disk::DiskStorage;
 use thiserror::Error;
 
 /// A place that keeps events.
@@ -12,12 +15,32 @@ use thiserror::Error;
 pub enum Location {
     /// `memory:` — this process, and gone with it.
     Memory,
+    /// `disk:PATH` — a folder, made if it is not there.
+    Disk(PathBuf),
+}
+
+/// When a commit to a disk counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// `sync`: when the disk has it.
+    Sync,
+    /// `interval:MS`: when the operating system has it; the disk has it after so long at most.
+    Interval(Duration),
+    /// `os`: when the operating system has it; the disk has it when the system sees fit.
+    Os,
 }
 
 /// A URL of a place that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no such kind of repository; there is `memory:` (events are kept in this process and gone with it)")]
+#[error(
+    "no such kind of repository; there are `disk:PATH` (a folder) and `memory:` (events are kept in this process and gone with it)"
+)]
 pub struct UnknownLocation;
+
+/// A text that names no [`Durability`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("expected `sync`, `interval:MS` with a number of milliseconds above 0, or `os`")]
+pub struct UnknownDurability;
 
 /// Why a repository could not be opened.
 #[derive(Debug, Error)]
@@ -25,8 +48,11 @@ pub enum OpenError {
     /// The system gave no randomness for its hash seeds.
     #[error("the system's random generator failed: {0}")]
     Randomness(#[from] getrandom::Error),
-    /// The storage could not be read or set up.
-    #[error("repository: {0}")]
+    /// The folder could not be opened.
+    #[error(transparent)]
+    Folder(#[from] argus_disk::OpenError),
+    /// What is stored could not be read, or is damaged.
+    #[error(transparent)]
     Repository(#[from] engine::OpenError),
 }
 
@@ -36,6 +62,7 @@ impl Location {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Memory => "memory",
+            Self::Disk(_) => "disk",
         }
     }
 }
@@ -46,22 +73,78 @@ impl FromStr for Location {
     fn from_str(url: &str) -> Result<Self, UnknownLocation> {
         match url {
             "memory:" => Ok(Self::Memory),
-            _ => Err(UnknownLocation),
+            _ => match url.strip_prefix("disk:") {
+                Some(path) if !path.is_empty() => Ok(Self::Disk(path.into())),
+                Some(_) | None => Err(UnknownLocation),
+            },
         }
     }
 }
 
-/// Opens the repository at a location.
+impl Durability {
+    /// How often what was committed has to be made durable apart from the commits, if at all.
+    #[must_use]
+    pub fn flush_every(&self) -> Option<Duration> {
+        match self {
+            Self::Sync | Self::Os => None,
+            Self::Interval(interval) => Some(*interval),
+        }
+    }
+}
+
+impl FromStr for Durability {
+    type Err = UnknownDurability;
+
+    fn from_str(text: &str) -> Result<Self, UnknownDurability> {
+        match text {
+            "sync" => Ok(Self::Sync),
+            "os" => Ok(Self::Os),
+            _ => {
+                let millis = text.strip_prefix("interval:").and_then(|millis| millis.parse::<u32>().ok());
+                let interval = millis.filter(|&millis| millis > 0).ok_or(UnknownDurability)?;
+                Ok(Self::Interval(Duration::from_millis(interval.into())))
+            }
+        }
+    }
+}
+
+/// Opens the repository at a location, and logs what was found there.
 ///
 /// # Errors
 ///
-/// [`OpenError`]; nothing was changed.
-pub fn open(location: &Location) -> Result<Box<dyn Repository>, OpenError> {
+/// [`OpenError`]; no event was changed.
+pub fn open(location: &Location, durability: Durability) -> Result<Box<dyn Repository>, OpenError> {
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed)?;
+    let seed = Seed(u128::from_ne_bytes(seed));
     match location {
-        Location::Memory => {
-            let mut seed = [0; 16];
-            getrandom::fill(&mut seed)?;
-            Ok(Box::new(Engine::open(MemoryStorage::default(), Seed(u128::from_ne_bytes(seed)))?))
+        Location::Memory => Ok(Box::new(Engine::open(MemoryStorage::default(), seed)?)),
+        Location::Disk(path) => {
+            let begun = Instant::now();
+            let storage = DiskStorage::open(path, argus_disk::Options::default())?;
+            let mut engine = Engine::open(storage, seed)?;
+            report(path, engine.recovery(), begun.elapsed());
+            match durability {
+                Durability::Sync => {}
+                Durability::Interval(_) | Durability::Os => engine.defer_syncs(),
+            }
+            Ok(Box::new(engine))
         }
+    }
+}
+
+/// Logs what was found, and what of it an operator should know.
+fn report(path: &Path, recovery: &Recovery, took: Duration) {
+    let Recovery { sealed_events, replayed_events, cut_bytes, orphans, manifest_repaired } = *recovery;
+    let path = path.display();
+    tracing::info!(%path, sealed_events, replayed_events, ?took, "opened the repository");
+    if cut_bytes > 0 {
+        tracing::warn!(%path, cut_bytes, "the end of the log was torn, and was cut: nobody was told that it was stored");
+    }
+    if orphans > 0 {
+        tracing::info!(%path, orphans, "deleted segments that were never finished");
+    }
+    if manifest_repaired {
+        tracing::warn!(%path, "one copy of the manifest was missing, damaged or old, and was made good from the other");
     }
 }

@@ -232,7 +232,12 @@ impl<R: Runtime> Session<R> {
         self.connection.set_body_unread(!matches!(read, Ok(Ok(_))));
         let (bytes, reservation) = match read {
             Ok(Ok(read)) => read,
-            Ok(Err(refusal)) => return Ok(Err(refusal)),
+            Ok(Err(refusal)) => {
+                if refusal == Refusal::BodyBroken {
+                    self.connection.body_breaks();
+                }
+                return Ok(Err(refusal));
+            }
             Err(Elapsed) => return Ok(Err(Refusal::BodyTimeout)),
         };
         node.metrics.body_arrived(bytes.len());

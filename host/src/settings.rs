@@ -1,27 +1,29 @@
 //! What an operator may set: flags, each with an environment variable behind it.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
+use std::num::{IntErrorKind, NonZeroUsize};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use argus_core::api::Limits;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
-use crate::repository::Location;
+use crate::repository::{Durability, Location};
 use crate::units::{format_size, parse_duration, parse_size};
 
 /// Receives events over HTTP, keeps them, and answers questions about them.
 ///
-/// Every setting is a flag or an environment variable; a flag wins. Sizes take B, KiB, MiB, GiB (or KB, MB, GB), durations ms, s, m, h.
-/// SIGINT or SIGTERM drains: running requests finish, new ones are refused; a second signal ends the process at once.
+/// Every setting is a flag or an environment variable; a flag wins. Sizes take B, KiB, MiB, GiB (or KB, MB, GB), durations ms, s, m, h; a
+/// bare number is bytes or seconds. Once the server can be reached, it says so on standard output, in one line:
+/// `argus: listening on http://ADDRESS`. SIGINT or SIGTERM drains: running requests finish, new ones are refused; a second signal ends the
+/// process at once.
 #[derive(Clone, Debug, Parser)]
 #[command(
     version,
     max_term_width = 120,
-    after_help = "Exit codes: 0 drained cleanly, 1 could not start or the storage failed, 2 a bad setting, 3 requests were cut at the drain \
-                  deadline, 130 or 143 ended by a second SIGINT or SIGTERM."
+    after_help = "Exit codes: 0 drained cleanly, 1 could not start or the storage failed, 2 a bad setting, 3 the drain deadline passed and \
+                  connections were cut, 130 or 143 a second signal (SIGINT or SIGTERM) ended the process."
 )]
 pub struct Settings {
     /// Address to listen on, as host:port; port 0 lets the system choose
@@ -29,12 +31,24 @@ pub struct Settings {
     #[arg(value_parser = parse_endpoint, help_heading = "Service")]
     pub endpoint: String,
 
-    /// Where events are kept: `memory:` (gone with the process)
-    #[arg(long, env = "ARGUS_REPOSITORY", value_name = "URL", default_value = "memory:", help_heading = "Service")]
+    /// Where events are kept: `disk:PATH` (a folder, made if it is not there) or `memory:` (gone with the process)
+    #[arg(
+        long,
+        env = "ARGUS_REPOSITORY",
+        value_name = "URL",
+        default_value = "disk:argus-data",
+        help_heading = "Service"
+    )]
     pub repository: Location,
+
+    /// When an event on disk is acknowledged: `sync` (the disk has it), `interval:MS` (the operating system has it, and the disk after so
+    /// many milliseconds at most) or `os` (the operating system has it). Only with `sync` it survives a loss of power for certain
+    #[arg(long, env = "ARGUS_DURABILITY", value_name = "WHEN", default_value = "sync", help_heading = "Service")]
+    pub durability: Durability,
 
     /// Threads that serve requests [default: one a CPU]
     #[arg(long, env = "ARGUS_THREADS", value_name = "COUNT", help_heading = "Service")]
+    #[arg(value_parser = parse_count)]
     pub threads: Option<NonZeroUsize>,
 
     /// Longest request body, after decompression
@@ -54,6 +68,7 @@ pub struct Settings {
 
     /// Connections held at once; further ones wait in the kernel's backlog
     #[arg(long, env = "ARGUS_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000", help_heading = "Limits")]
+    #[arg(value_parser = parse_count)]
     pub max_connections: NonZeroUsize,
 
     /// Batches waiting to be committed, in bytes; beyond it, 503
@@ -62,13 +77,8 @@ pub struct Settings {
     pub commit_queue_bytes: usize,
 
     /// Batches waiting to be committed; beyond it, 503
-    #[arg(
-        long,
-        env = "ARGUS_COMMIT_QUEUE_BATCHES",
-        value_name = "COUNT",
-        default_value = "16384",
-        help_heading = "Limits"
-    )]
+    #[arg(long, env = "ARGUS_COMMIT_QUEUE_BATCHES", value_name = "COUNT", default_value = "16384")]
+    #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub commit_queue_batches: NonZeroUsize,
 
     /// For a request's head to arrive, from its first byte; then 408
@@ -101,7 +111,7 @@ pub struct Settings {
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub drain_timeout: Duration,
 
-    /// What to log, per module: `error`, `warn`, `info`, `debug` (one line a request), `trace`; as in `info,argus_host::wire=debug`
+    /// What to log, per module: `off`, `error`, `warn`, `info`, `debug` (one line a request), `trace`; as in `info,argus_host::wire=debug`
     #[arg(
         long,
         env = "ARGUS_LOG",
@@ -139,8 +149,16 @@ impl Settings {
         I: IntoIterator<Item = T>,
         T: Into<OsString> + Clone,
     {
-        let mut command = Self::command().name(name);
-        let settings = Self::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
+        // A number with a sign is a wrong value and not an unknown flag.
+        let mut command = Self::command().name(name).mut_args(|argument| {
+            let takes_a_value = argument.get_action().takes_values();
+            argument.allow_negative_numbers(takes_a_value)
+        });
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let matches = command
+            .try_get_matches_from_mut(&arguments)
+            .map_err(|error| blame_environment(error, &command, &arguments))?;
+        let settings = Self::from_arg_matches(&matches)?;
         match settings.contradiction() {
             None => Ok(settings),
             Some(message) => Err(command.error(ErrorKind::ValueValidation, message)),
@@ -180,6 +198,30 @@ impl Settings {
                 self.body_timeout, self.request_timeout
             )
         })
+    }
+}
+
+/// Names the environment variable in an error about the value of a flag that was not given.
+fn blame_environment(mut error: clap::Error, command: &clap::Command, arguments: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(blamed)) = error.get(ContextKind::InvalidArg) else { return error };
+    let flag = blamed.split(' ').next().unwrap_or_default();
+    let given = arguments.iter().filter_map(|argument| argument.to_str());
+    if given.map(|argument| argument.split('=').next()).any(|name| name == Some(flag)) {
+        return error;
+    }
+    let argument = command.get_arguments().find(|argument| argument.get_long() == flag.strip_prefix("--"));
+    if let Some(variable) = argument.and_then(|argument| argument.get_env()) {
+        let named = format!("{blamed} (set by {})", variable.to_string_lossy());
+        error.insert(ContextKind::InvalidArg, ContextValue::String(named));
+    }
+    error
+}
+
+fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<usize>() {
+        Ok(count) => NonZeroUsize::new(count).ok_or_else(|| "must be at least 1".to_owned()),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Err("too large".to_owned()),
+        Err(_) => Err("expected a whole number of at least 1".to_owned()),
     }
 }
 
@@ -223,7 +265,8 @@ mod tests {
     fn defaults_are_those_of_the_contract() {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.endpoint, "127.0.0.1:3000");
-        assert_eq!(settings.repository, Location::Memory);
+        assert_eq!(settings.repository, Location::Disk("argus-data".into()));
+        assert_eq!(settings.durability, Durability::Sync);
         assert_eq!(settings.max_body_bytes, 64 << 20);
         assert_eq!(settings.max_payload_bytes, 256 << 10);
         assert_eq!(settings.max_inflight_bytes, 256 << 20);
@@ -258,14 +301,36 @@ mod tests {
             (["--endpoint", "::1:3000"], "[::1]:3000"),
             (["--endpoint", "localhost:http"], "'http' is not a port"),
             (["--repository", "postgres://x"], "memory:"),
-            (["--threads", "0"], "--threads"),
-            (["--max-connections", "0"], "--max-connections"),
+            (["--repository", "disk:"], "disk:PATH"),
+            (["--durability", "interval:0"], "interval:MS"),
+            (["--durability", "never"], "`sync`"),
+            (["--threads", "0"], "must be at least 1"),
+            (["--threads", "-1"], "expected a whole number of at least 1"),
+            (["--threads", "many"], "expected a whole number of at least 1"),
+            (["--threads", "99999999999999999999"], "too large"),
+            (["--max-connections", "0"], "must be at least 1"),
+            (["--commit-queue-batches", "0"], "must be at least 1"),
+            (["--max-body-bytes", "-1"], "expected a whole number and a unit"),
             (["--drain-timeout", "soon"], "ms, s, m, h"),
             (["--log", "argus=loud"], "--log"),
             (["--log-format", "xml"], "text, json"),
         ] {
             let message = read(&arguments).unwrap_err();
             assert!(message.contains(expected) && message.contains(arguments[0]), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_blamed_on_where_it_stands() {
+        let error = |arguments: &[&str]| Settings::command().try_get_matches_from(arguments).unwrap_err();
+        let blamed = |arguments: &[&str]| {
+            let given: Vec<OsString> = arguments.iter().map(Into::into).collect();
+            blame_environment(error(&["argus-test", "--threads", "x"]), &Settings::command(), &given).to_string()
+        };
+        // The environment belongs to the whole process, so the test says that the flag was not given instead of setting a variable.
+        assert!(blamed(&["argus-test"]).contains("'--threads <COUNT> (set by ARGUS_THREADS)'"));
+        for given in [&["argus-test", "--threads", "x"][..], &["argus-test", "--threads=x"]] {
+            assert!(blamed(given).contains("'--threads <COUNT>'"));
         }
     }
 

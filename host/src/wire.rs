@@ -98,9 +98,10 @@ impl<R: Runtime> Wire<R> {
             (None, Err(Ending::Lapsed(Lapse::Write))) => {
                 self.incident(Incident::WriteTimeout, peer, "the client took nothing of its answer");
             }
-            (None, Err(Ending::Failed(error))) => self.incident(Incident::Broken, peer, &error),
-            // Nothing to report: both sides had their say.
-            (None, Ok(()) | Err(Ending::Lapsed(Lapse::Idle | Lapse::Head | Lapse::Linger))) => {}
+            (None, Err(Ending::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
+            (None, _) if state.is_body_broken() => self.incident(Incident::Broken, peer, "a body ended early"),
+            // Nothing to report: both sides had their say. How a client goes away in between is its own affair.
+            (None, Ok(()) | Err(Ending::Failed(_) | Ending::Lapsed(Lapse::Idle | Lapse::Head | Lapse::Linger))) => {}
         }
         drop(permit);
     }

@@ -127,8 +127,12 @@ impl<I: Read + Write + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write for WireI
                 }
                 Closing::Said => {
                     ready!(Pin::new(&mut this.io).poll_flush(cx))?;
-                    ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
-                    this.closing = if this.state.unread() {
+                    let gone = match ready!(Pin::new(&mut this.io).poll_shutdown(cx)) {
+                        // The client has reset the connection: there is no half left to close. Not every runtime passes this on.
+                        Err(error) if error.kind() == io::ErrorKind::NotConnected => true,
+                        closed => closed.map(|()| false)?,
+                    };
+                    this.closing = if this.state.unread() && !gone {
                         this.state.linger_begins();
                         Closing::Lingering(0)
                     } else {

@@ -21,7 +21,7 @@ use tide::Endpoint;
 use tide::http::{Method, Url};
 
 /// As long as the answer to a single event.
-const ANSWER: &str = r#"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","seq":1234567,"duplicate":false}"#;
+const ANSWER: &str = r#"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","seq":1234567,"duplicate":false,"durable":false}"#;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

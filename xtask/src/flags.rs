@@ -123,7 +123,7 @@ Builds the runtimes and the minimal test host, starts a fresh server for every c
 
 Options:
       --runtime <NAME>       Only this runtime, such as tokio, smol or minimal
-      --repository <NAME>    Only this repository, such as memory
+      --repository <NAME>    Only this repository: memory or disk
       --url <URL>            Run against a server that is already there, and start none
       --filter <TEXT>        Only the cases whose name contains the text
       --list                 Print the names of the cases and run nothing

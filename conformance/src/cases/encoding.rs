@@ -11,7 +11,7 @@ use crate::failure::Outcome;
 
 pub(super) const CASES: &[Case] = cases!["encoding";
     "POST /events": [
-        gzip_body, zstd_body, coding_in_capitals, gzip_of_many_members, identity_body, unknown_coding, two_codings, gzip_cut_short,
+        gzip_body, zstd_body, coding_in_capitals, gzip_of_many_members, identity_body, no_coding_at_all, empty_elements, unknown_coding, two_codings, gzip_cut_short,
         zstd_cut_short, gzip_damaged, gzip_followed_by_something, not_gzip_at_all, not_zstd_at_all, empty_compressed_body,
         gzip_of_many_events,
     ],
@@ -58,6 +58,25 @@ fn identity_body(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.send(&post("identity", EVENT.into()))?.expect(201)?;
     expect_stored(&server)
+}
+
+fn no_coding_at_all(ctx: &Context<'_>) -> Outcome {
+    for value in ["", ",", "identity, identity"] {
+        let server = ctx.empty()?;
+        server.send(&post(value, EVENT.into()))?.expect(201).map_err(|failure| failure.within(&value))?;
+        expect_stored(&server)?;
+    }
+    Ok(())
+}
+
+fn empty_elements(ctx: &Context<'_>) -> Outcome {
+    for value in ["gzip,", ", gzip", "identity, , gzip"] {
+        let server = ctx.empty()?;
+        let response = server.send(&post(value, compress::gzip(EVENT.as_bytes())))?;
+        response.expect(201).map_err(|failure| failure.within(&value))?;
+        expect_stored(&server)?;
+    }
+    Ok(())
 }
 
 fn unknown_coding(ctx: &Context<'_>) -> Outcome {

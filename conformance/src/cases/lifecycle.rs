@@ -279,7 +279,7 @@ fn help(ctx: &Context<'_>) -> Outcome {
 
 fn occupied_address(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    let exit = ctx.run_to_exit(&["--endpoint", &server.host()])?;
+    let exit = ctx.run_to_exit(&["--repository", "memory:", "--endpoint", &server.host()])?;
     check_eq!(exit.code, Some(1), "the exit code of a second server on the same port");
     check!(exit.stderr.contains(&server.host()), "a message that names the address, not {:?}", exit.stderr);
     server.expect_alive()

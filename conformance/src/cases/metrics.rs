@@ -1,18 +1,20 @@
 //! `GET /metrics`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::client::Request;
+use crate::client::{PATIENCE, Request};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["metrics";
     "Routes": [
-        text_format, well_formed, build_info, events_are_counted, requests_are_counted, labels_are_bounded, head,
+        text_format, well_formed, build_info, events_are_counted, requests_are_counted, broken_connections_are_counted, labels_are_bounded,
+        head,
     ],
 ];
 
@@ -135,6 +137,48 @@ fn requests_are_counted(ctx: &Context<'_>) -> Outcome {
     check_eq!(count(&[r#"route="/events/{id}""#, r#"status="404""#]), 1.0, "GET /events/{{id}} with 404");
     check_eq!(count(&[r#"route="other""#, r#"status="404""#]), 1.0, "other paths with 404");
     Ok(())
+}
+
+fn broken_connections_are_counted(ctx: &Context<'_>) -> Outcome {
+    const EVENTS: usize = 100_000;
+    let event = r#"{"event_type":"broken","timestamp":0,"payload":1}"#;
+    let server = ctx.empty()?;
+    server.submit_lines(format!("{event}\n").repeat(EVENTS))?.expect(201)?;
+    // How a client goes away that has nothing to wait for is its own affair.
+    for _ in 0..5 {
+        server.connect()?.reset()?;
+        let mut answered = server.connect()?;
+        answered.request(&Request::get("/health"))?.expect(200)?;
+        answered.reset()?;
+    }
+    let request = Request::post("/events", "application/json", event).to_bytes(&server.host());
+    let (half, _) = request.split_at(request.len() - event.len() / 2);
+    let mut closed = server.connect()?;
+    closed.write(half)?;
+    drop(closed);
+    expect_broken(&server, 1.0, "a connection closed within a body")?;
+    let mut reset = server.connect()?;
+    reset.write(half)?;
+    reset.reset()?;
+    expect_broken(&server, 2.0, "a connection reset within a body")?;
+    let mut reader = server.connect()?;
+    reader.write(&Request::get("/events").to_bytes(&server.host()))?;
+    check_eq!(reader.read_head("GET")?.status, 200, "the status of a large answer");
+    reader.reset()?;
+    expect_broken(&server, 3.0, "a connection reset within an answer")
+}
+
+/// Waits until this many connections have been counted as broken.
+fn expect_broken(server: &Server, count: f64, what: &str) -> Outcome {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let counted = sum(&samples(server)?, "argus_connection_incidents_total", &[r#"kind="broken""#]);
+        if counted >= count {
+            check_eq!(counted, count, "broken connections counted after {what}");
+            return Ok(());
+        }
+        check!(Instant::now() < deadline, "{what} to be counted: {count} broken connections, not {counted}");
+    }
 }
 
 fn labels_are_bounded(ctx: &Context<'_>) -> Outcome {

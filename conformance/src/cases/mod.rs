@@ -23,6 +23,7 @@ mod submit_faults;
 mod timestamp;
 mod wire;
 mod wire_framing;
+mod wire_time;
 
 pub use real_data::folder as real_data_folder;
 
@@ -49,6 +50,7 @@ const GROUPS: &[&[Case]] = &[
     http::CASES,
     wire::CASES,
     wire_framing::CASES,
+    wire_time::CASES,
     limits::CASES,
     lifecycle::CASES,
     real_data::CASES,

@@ -93,7 +93,7 @@ fn check_stream(ctx: &Context<'_>, stream: &Stream) -> Outcome {
     response.expect(201)?;
     let count = records.len();
     check_eq!(
-        response.json()?,
+        response.acknowledgement()?,
         json!({"accepted": count, "duplicates": 0, "first_seq": 1, "last_seq": count}),
         "the acknowledgement"
     );

@@ -33,7 +33,7 @@ fn single_event(ctx: &Context<'_>) -> Outcome {
     let response = server.submit(EVENT)?;
     response.expect(201)?;
     response.expect_header("content-type", "application/json")?;
-    let body = response.json()?;
+    let body = response.acknowledgement()?;
     let id = text(&body, "id")?;
     check_eq!(body, json!({"id": id, "seq": 1, "duplicate": false}), "the acknowledgement");
     response.expect_header("location", &format!("/events/{id}"))?;
@@ -53,7 +53,7 @@ fn array(ctx: &Context<'_>) -> Outcome {
     response.expect(201)?;
     check_eq!(response.header("location"), None, "the Location of many");
     check_eq!(
-        response.json()?,
+        response.acknowledgement()?,
         json!({"accepted": 3, "duplicates": 0, "first_seq": 1, "last_seq": 3}),
         "the acknowledgement"
     );
@@ -65,7 +65,7 @@ fn array_of_one(ctx: &Context<'_>) -> Outcome {
     let response = ctx.empty()?.submit(format!("[{EVENT}]"))?;
     response.expect(201)?;
     check_eq!(
-        response.json()?,
+        response.acknowledgement()?,
         json!({"accepted": 1, "duplicates": 0, "first_seq": 1, "last_seq": 1}),
         "the acknowledgement of an array, however short"
     );
@@ -77,7 +77,7 @@ fn lines(ctx: &Context<'_>) -> Outcome {
     let response = server.submit_lines(format!("{EVENT}\n{EVENT}\n"))?;
     response.expect(201)?;
     check_eq!(
-        response.json()?,
+        response.acknowledgement()?,
         json!({"accepted": 2, "duplicates": 0, "first_seq": 1, "last_seq": 2}),
         "the acknowledgement"
     );
@@ -180,7 +180,7 @@ fn lenient_keeps_the_good(ctx: &Context<'_>) -> Outcome {
     let response = server.send(&request)?;
     response.expect(200)?;
     response.expect_header("preference-applied", "handling=lenient")?;
-    let mut body = response.json()?;
+    let mut body = response.acknowledgement()?;
     let rejected = body.as_object_mut().and_then(|members| members.remove("rejected")).unwrap_or_default();
     check_eq!(
         body,
@@ -200,7 +200,7 @@ fn lenient_with_nothing_wrong(ctx: &Context<'_>) -> Outcome {
     response.expect(200)?;
     response.expect_header("preference-applied", "handling=lenient")?;
     check_eq!(
-        response.json()?,
+        response.acknowledgement()?,
         json!({"accepted": 1, "duplicates": 0, "first_seq": 1, "last_seq": 1, "rejected": []}),
         "the acknowledgement"
     );
@@ -289,7 +289,11 @@ fn duplicate_id(ctx: &Context<'_>) -> Outcome {
     let again = server.submit(event.to_string())?;
     again.expect(201)?;
     again.expect_header("location", "/events/twice")?;
-    check_eq!(again.json()?, json!({"id": "twice", "seq": 2, "duplicate": true}), "the second acknowledgement");
+    check_eq!(
+        again.acknowledgement()?,
+        json!({"id": "twice", "seq": 2, "duplicate": true}),
+        "the second acknowledgement"
+    );
     check_eq!(server.find("type=a")?.len(), 1, "how often the event is stored");
     let next = server.submit(EVENT)?;
     check_eq!(next.member("seq")?, json!(4), "the sequence number after a duplicate");

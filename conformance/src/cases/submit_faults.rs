@@ -10,7 +10,7 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["submit_faults";
     "POST /events": [
-        not_json, not_json_names_the_offset, not_json_in_a_line, not_utf8, deep_nesting_is_survived, empty_body, empty_array, unknown_content_type,
+        not_json, not_json_names_the_offset, not_json_in_a_line, not_json_is_a_fault_of_the_body, not_utf8, deep_nesting_is_survived, empty_body, empty_array, unknown_content_type,
         missing_content_type, scalar_is_not_an_event, elements_that_are_not_objects, a_hundred_faults_are_listed,
         faults_of_several_events, one_event_lines_point_by_index, unknown_parameter, lenient_single_event_is_strict,
     ],
@@ -68,6 +68,23 @@ fn not_json_in_a_line(ctx: &Context<'_>) -> Outcome {
     // An event must not go on over the end of a line.
     server.submit_lines(EVENT.replace(',', ",\n"))?.problem(400)?;
     server.submit_lines(format!("{EVENT}{EVENT}\n"))?.problem(400)?;
+    server.expect_empty()
+}
+
+fn not_json_is_a_fault_of_the_body(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let line = format!("{EVENT}\n\n{{\"a\":}}\n");
+    for (response, pointer) in
+        [(server.submit("{")?, "#"), (server.submit(format!("[{EVENT},"))?, "#"), (server.submit_lines(line)?, "#/1")]
+    {
+        let problem = response.problem(400)?;
+        check_eq!(problem["type"], json!("/problems/invalid-json"), "the type of the problem");
+        let faults = problem.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
+        let shown: Vec<_> = faults.iter().map(|fault| (fault["pointer"].clone(), fault["code"].clone())).collect();
+        check_eq!(shown, [(json!(pointer), json!("invalid_json"))], "the faults of the body");
+        let detail = faults.first().and_then(|fault| fault["detail"].as_str()).unwrap_or_default();
+        check!(detail.contains("byte "), "a detail that says at which byte, not {detail:?}");
+    }
     server.expect_empty()
 }
 

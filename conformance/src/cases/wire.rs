@@ -1,7 +1,4 @@
-//! Connections: pipelining, slow and hostile clients, odd requests.
-
-use std::thread;
-use std::time::Duration;
+//! Connections: pipelining, hostile clients, odd requests.
 
 use serde_json::json;
 
@@ -21,8 +18,6 @@ pub(super) const CASES: &[Case] = cases!["wire";
     ],
     "POST /events": [
         expect_continue, expect_continue_is_not_for_refused_requests, unknown_expectation, half_closing_client_gets_its_answer,
-        slow_head, slow_body, trickled_body, idle_connection_is_closed, idle_connection_after_a_request_is_closed,
-        connections_beyond_the_limit_wait,
     ],
 ];
 
@@ -378,82 +373,4 @@ fn half_closing_client_gets_its_answer(ctx: &Context<'_>) -> Outcome {
         connection.expect_close()?;
     }
     Ok(())
-}
-
-fn slow_head(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--header-timeout", "300ms")])?;
-    for bytes in [&b"GET"[..], b"GET /health HTTP/1.1\r\nhost: x\r\n"] {
-        let mut connection = server.connect()?;
-        connection.write(bytes)?;
-        // Others are served meanwhile.
-        server.get("/health")?.expect(200)?;
-        let answer = connection.read_to_end()?;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        check!(
-            answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),
-            "408 or nothing for half a head, not {answer:?}"
-        );
-    }
-    server.expect_alive()
-}
-
-fn slow_body(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--body-timeout", "300ms")])?;
-    for fields in ["content-length: 1000", "transfer-encoding: chunked"] {
-        let mut connection = server.connect()?;
-        let head = format!("POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{fields}\r\n\r\n");
-        connection.write(format!("{head}2f\r\n{EVENT}\r\n").as_bytes())?;
-        server.get("/health")?.expect(200)?;
-        connection.response_to("POST")?.problem(408).map_err(|failure| failure.within(&fields))?;
-        connection.expect_close()?;
-    }
-    server.expect_empty()?;
-    server.expect_alive()
-}
-
-fn trickled_body(ctx: &Context<'_>) -> Outcome {
-    const PACE: Duration = Duration::from_millis(20);
-    let server = ctx.start(&[("--body-timeout", "300ms")])?;
-    let mut connection = server.connect()?;
-    connection.write(
-        b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n",
-    )?;
-    // Steady bytes are no excuse: the time is for the whole body. At this pace it would take half an hour.
-    let refused = (0..1500).try_fold(false, |refused, _| {
-        if refused {
-            return Ok(true);
-        }
-        thread::sleep(PACE);
-        connection.write_is_refused(b" ")
-    })?;
-    check!(refused, "a body that trickles in to be cut off");
-    server.expect_empty()?;
-    server.expect_alive()
-}
-
-fn idle_connection_is_closed(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--keep-alive-timeout", "300ms")])?;
-    server.connect()?.expect_close()?;
-    server.expect_alive()
-}
-
-fn idle_connection_after_a_request_is_closed(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--keep-alive-timeout", "300ms")])?;
-    let mut connection = server.connect()?;
-    connection.request(&Request::get("/health"))?.expect(200)?;
-    connection.expect_close()?;
-    server.expect_alive()
-}
-
-fn connections_beyond_the_limit_wait(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--max-connections", "2")])?;
-    let mut first = server.connect()?;
-    let mut second = server.connect()?;
-    first.request(&Request::get("/health"))?.expect(200)?;
-    second.request(&Request::get("/health"))?.expect(200)?;
-    let mut third = server.connect()?;
-    third.write(&Request::get("/health").to_bytes(&server.host()))?;
-    first.request(&Request::get("/health"))?.expect(200)?;
-    drop(second);
-    third.response_to("GET")?.expect(200)
 }

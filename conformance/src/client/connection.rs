@@ -90,6 +90,18 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// Resets the connection, as the kernel of a client that was killed does with bytes that it had not read.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the system does not let us.
+    pub fn reset(self) -> Outcome {
+        self.transcript.note('*', b"reset by the client");
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .map_err(|error| Failure::unmet(format!("set_linger: {error}")))
+    }
+
     /// Reads the response to a request of this method, passing over `100 Continue`.
     ///
     /// # Errors

@@ -79,6 +79,20 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|error| Failure::unmet(format!("a body of JSON: {error}")))
     }
 
+    /// The body of an answer to a submission, without the member that says whether it is durable: that depends on where the events are
+    /// kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it is no JSON object with such a member.
+    pub fn acknowledgement(&self) -> Result<Value, Failure> {
+        let mut body = self.json()?;
+        match body.as_object_mut().and_then(|members| members.remove("durable")) {
+            Some(Value::Bool(_)) => Ok(body),
+            other => Err(Failure::unmet(format!("a member \"durable\" that is true or false, not {other:?}"))),
+        }
+    }
+
     /// The events of a `200` answer to `GET /events`, in their order.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! One connection: bytes in, calls of the core, bytes out.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -85,12 +85,26 @@ enum Answer {
 
 /// Answers a request. Whether the connection can be used again.
 fn answer(server: &Server, stream: &mut Stream, head: &RequestHead) -> io::Result<bool> {
+    let mut broken = false;
+    let answered = try_answer(server, stream, head, &mut broken);
+    let slow = |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    if broken || answered.as_ref().is_err_and(|error| !slow(error)) {
+        server.metrics.connection_broke();
+    }
+    answered
+}
+
+/// Sets `broken` where the body ends early or in the middle of its framing.
+fn try_answer(server: &Server, stream: &mut Stream, head: &RequestHead, broken: &mut bool) -> io::Result<bool> {
     let request_id = head.with(|head| Api::request_id(head, server.random()));
     let mut body_is_read = head.framing() == Framing::Length(0);
     let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut body_is_read)));
     let answer = match decided {
         Ok(Ok(answer)) => answer,
-        Ok(Err((route, refusal))) => Answer::Whole(server.api.refuse(route, &refusal)),
+        Ok(Err((route, refusal))) => {
+            *broken = refusal == Refusal::BodyBroken;
+            Answer::Whole(server.api.refuse(route, &refusal))
+        }
         Err(_) => Answer::Whole(server.api.refuse(Route::Other, &Refusal::Internal)),
     };
     let reply = match &answer {

@@ -17,6 +17,7 @@ struct Counters {
     rejected: BTreeMap<&'static str, u64>,
     accepted: u64,
     duplicates: u64,
+    broken: u64,
 }
 
 /// Methods that are a label of their own.
@@ -36,6 +37,11 @@ impl Metrics {
         let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counters.accepted += u64::from(receipt.stored);
         counters.duplicates += receipt.duplicates.len() as u64;
+    }
+
+    /// A connection ended within a request.
+    pub(crate) fn connection_broke(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).broken += 1;
     }
 
     pub(crate) fn render(&self, stats: &Stats) -> String {
@@ -58,6 +64,12 @@ impl Metrics {
         for (reason, count) in &counters.rejected {
             page.sample("argus_events_rejected_total", &format!("{{reason=\"{reason}\"}}"), *count);
         }
+        page.family(
+            "argus_connection_incidents_total",
+            "counter",
+            "Connections that ended otherwise than meant, by kind.",
+        );
+        page.sample("argus_connection_incidents_total", "{kind=\"broken\"}", counters.broken);
         page.single("argus_stored_events", "gauge", "Events in the repository.", stats.events);
         page.single("argus_stored_bytes", "gauge", "Bytes that they take, with their indexes.", stats.bytes);
         page.0

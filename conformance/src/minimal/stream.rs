@@ -10,6 +10,10 @@ const READ_BYTES: usize = 64 * 1024;
 /// reset the connection, and the answer might be lost with it.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// Bytes of an answer that the kernel holds before it has sent them.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: TcpStream,
@@ -28,6 +32,10 @@ impl Stream {
     pub(crate) fn new(socket: TcpStream, write_timeout: Duration) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(write_timeout))?;
+        // The kernel wakes a writer when a third of what it holds for the client is gone. Unless it holds little, a client that reads
+        // slowly would look as if it took nothing.
+        #[cfg(target_os = "linux")]
+        socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
         Ok(Self { socket, unread: Vec::new() })
     }
 

@@ -18,7 +18,7 @@ use super::{Head, Limits, Problem, ProblemKind, Reply, Route};
 use crate::batch::Batch;
 use crate::event::EventType;
 use crate::ingest::{
-    self, Dialect, Fault, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource,
+    self, Dialect, Fault, FaultCode, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource,
 };
 use crate::repository::{CommitError, Receipt};
 
@@ -160,8 +160,15 @@ impl Submission {
     /// `of_what` says of which bytes an offset is.
     fn parse(&self, decoded: &[u8], of_what: &str) -> Result<Parsed, Refused> {
         ingest::parse(decoded, &self.manner).map_err(|error| match error {
-            IngestError::Syntax { reason, offset } => {
-                Problem::new(ProblemKind::InvalidJson, format!("{reason} at byte {offset}{of_what}")).into()
+            IngestError::Syntax { reason, offset, index } => {
+                let detail = format!("{reason} at byte {offset}{of_what}");
+                let fault = Fault {
+                    index: index.unwrap_or_default(),
+                    pointer: index.map_or_else(|| String::from("#"), |index| format!("#/{index}")),
+                    code: FaultCode::InvalidJson,
+                    detail: detail.clone(),
+                };
+                Problem { kind: ProblemKind::InvalidJson, detail, errors: [fault].into() }.into()
             }
             IngestError::TooLarge(error) => Problem::new(ProblemKind::ContentTooLarge, error.to_string()).into(),
             IngestError::Faults { listed, count } => {
@@ -277,7 +284,8 @@ fn one_reply(receipt: &Receipt, given_id: Option<&str>) -> Reply {
     push_json_string(&mut body, id);
     body.push_str(",\"seq\":");
     body.push_str(&seq.to_string());
-    body.push_str(if duplicate { ",\"duplicate\":true}" } else { ",\"duplicate\":false}" });
+    body.push_str(if duplicate { ",\"duplicate\":true" } else { ",\"duplicate\":false" });
+    body.push_str(if receipt.durable { ",\"durable\":true}" } else { ",\"durable\":false}" });
     let mut location = String::with_capacity(id.len() + 16);
     location.push_str("/events/");
     location.extend(utf8_percent_encode(id, ENCODED_IN_SEGMENT));
@@ -295,6 +303,9 @@ fn many_reply(receipt: Option<&Receipt>, rejected: Option<&Rejected>) -> Reply {
             body.push_str(&format!("\"first_seq\":{first_seq},\"last_seq\":{last_seq}"));
         }
         Some(_) | None => body.push_str("\"first_seq\":null,\"last_seq\":null"),
+    }
+    if let Some(Receipt { durable, .. }) = receipt {
+        body.push_str(if *durable { ",\"durable\":true" } else { ",\"durable\":false" });
     }
     let Some(Rejected { listed, count }) = rejected else {
         body.push('}');

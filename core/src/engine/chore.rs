@@ -2,9 +2,11 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use super::manifest::Manifest;
 use super::{Engine, Fresh};
 use crate::repository::CommitError;
 use crate::segment::{Merge, Segment, blob_name, decode_blob, encode_blob};
@@ -18,8 +20,8 @@ use crate::storage::{Draft, Published, Storage, StorageError};
 pub struct Chore {
     /// Neighbours among the fresh segments; commits go on behind them.
     range: Range<usize>,
-    /// Where the log goes on behind the last of them.
-    log_end: u64,
+    /// Where the log goes on behind the last of them, and the checksum of the head before.
+    end: (u64, u32),
     stage: Stage,
 }
 
@@ -33,15 +35,22 @@ pub enum ChoreStep {
 }
 
 enum Stage {
-    /// Rows are taken over; then they are written to the draft, if there is one.
-    Merging(Box<Merge>, Option<Box<dyn Draft>>),
+    /// Rows are taken over; then they are sealed, if they are to be.
+    Merging(Box<Merge>, Option<Sealing>),
     Done(Result<Product, StorageError>),
+}
+
+/// What a segment needs to become a blob of the repository.
+struct Sealing {
+    blob: Box<dyn Draft>,
+    manifest: Manifest,
+    manifest_copies: Vec<Box<dyn Draft>>,
 }
 
 /// What came of it.
 enum Product {
     Merged(Arc<Segment>),
-    Sealed(Arc<Segment>, Published),
+    Sealed(Arc<Segment>, Manifest, Vec<Published>),
 }
 
 impl Chore {
@@ -55,22 +64,28 @@ impl Chore {
         let nothing = Stage::Done(Err(StorageError::Failed("a chore was worked on beyond its end".into())));
         self.stage = match core::mem::replace(&mut self.stage, nothing) {
             Stage::Merging(merge, None) => Stage::Done(Ok(Product::Merged(Arc::new(merge.finish())))),
-            Stage::Merging(merge, Some(draft)) => Stage::Done(seal(&merge.finish(), draft)),
+            Stage::Merging(merge, Some(sealing)) => Stage::Done(sealing.finish(&merge.finish())),
             done @ Stage::Done(_) => done,
         };
         ChoreStep::Done
     }
 }
 
-/// Writes the segment, and reads it back: what is served from then on is what is stored, and its memory is the storage's.
-fn seal(segment: &Segment, mut draft: Box<dyn Draft>) -> Result<Product, StorageError> {
-    for part in encode_blob(segment) {
-        draft.write(&part)?;
+impl Sealing {
+    /// Writes the segment, and then the manifest that lists it. The segment is read back: what is served from then on is what is stored, and
+    /// its memory is the storage's.
+    fn finish(self, segment: &Segment) -> Result<Product, StorageError> {
+        let Self { mut blob, manifest, manifest_copies } = self;
+        for part in encode_blob(segment) {
+            blob.write(&part)?;
+        }
+        let blob = blob.finish()?;
+        let bytes = blob.blob.read(0..blob.blob.len())?;
+        let sealed = decode_blob(&bytes).map_err(|error| StorageError::Failed(format!("{}: {error}", blob.name)))?;
+        let mut published = manifest.publish(manifest_copies)?;
+        published.push(blob);
+        Ok(Product::Sealed(Arc::new(sealed), manifest, published))
     }
-    let published = draft.finish()?;
-    let bytes = published.blob.read(0..published.blob.len())?;
-    let sealed = decode_blob(&bytes).map_err(|error| StorageError::Failed(format!("{}: {error}", published.name)))?;
-    Ok(Product::Sealed(Arc::new(sealed), published))
 }
 
 impl<S: Storage> Engine<S> {
@@ -80,35 +95,56 @@ impl<S: Storage> Engine<S> {
             return None;
         }
         let (range, to_be_sealed) = self.choose()?;
-        let draft = if to_be_sealed {
-            let name = blob_name(self.fresh.first()?.segment.base());
-            match self.storage.create(&name) {
-                Ok(draft) => Some(draft),
+        let chosen = self.fresh.get(range.clone())?;
+        let (first, last) = (chosen.first()?, chosen.last()?);
+        let end = (last.log_end, last.chain);
+        let merge = Merge::new(chosen.iter().map(|fresh| Arc::clone(&fresh.segment)).collect());
+        let sealing = if to_be_sealed {
+            match self.begin_sealing(first.segment.base(), last.segment.last_seq(), end) {
+                Ok(sealing) => Some(sealing),
                 Err(error) => return Some(self.failed_chore(error)),
             }
         } else {
             None
         };
-        let chosen = self.fresh.get(range.clone())?;
-        let log_end = chosen.last()?.log_end;
-        let merge = Merge::new(chosen.iter().map(|fresh| Arc::clone(&fresh.segment)).collect());
         self.chore_is_out = true;
-        Some(Chore { range, log_end, stage: Stage::Merging(Box::new(merge), draft) })
+        Some(Chore { range, end, stage: Stage::Merging(Box::new(merge), sealing) })
+    }
+
+    fn begin_sealing(&mut self, first: u64, last: u64, end: (u64, u32)) -> Result<Sealing, StorageError> {
+        // The manifest must not point behind what of the log survives.
+        if end.0 > self.durable {
+            self.storage.sync().map_err(|error| StorageError::Failed(format!("sync of the log: {error}")))?;
+            self.durable = self.storage.log_range().end;
+        }
+        let mut manifest = self.manifest.clone();
+        manifest.generation += 1;
+        (manifest.log_start, manifest.chain) = end;
+        manifest.last_seqs.push(last);
+        Ok(Sealing {
+            blob: self.storage.create(&blob_name(first, last))?,
+            manifest,
+            manifest_copies: Manifest::drafts(&mut self.storage)?,
+        })
     }
 
     /// A chore that could not even begin: the error comes out where those of all others do.
     fn failed_chore(&mut self, error: StorageError) -> Chore {
         self.chore_is_out = true;
-        Chore { range: 0..0, log_end: 0, stage: Stage::Done(Err(error)) }
+        Chore { range: 0..0, end: (0, 0), stage: Stage::Done(Err(error)) }
     }
 
     /// Puts what came of a chore in place.
     pub(super) fn settle_chore(&mut self, chore: Chore) -> Result<(), CommitError> {
         self.chore_is_out = false;
-        let Chore { range, log_end, stage } = chore;
+        let Chore { range, end, stage } = chore;
         let product = match stage {
             Stage::Done(Ok(product)) => product,
-            Stage::Done(Err(StorageError::Full(reason))) => return Err(CommitError::Full(reason)),
+            Stage::Done(Err(StorageError::Full(reason))) => {
+                // One copy of the manifest may have been written. The next must not be taken for the same.
+                self.manifest.generation += 1;
+                return Err(CommitError::Full(reason));
+            }
             Stage::Done(Err(StorageError::Failed(reason))) => return Err(self.latch(format!("housekeeping: {reason}"))),
             // It was given back too early: what it has done is lost, and nothing else.
             Stage::Merging(..) => return Ok(()),
@@ -116,14 +152,16 @@ impl<S: Storage> Engine<S> {
         let bytes = |segment: &Arc<Segment>| segment.rows().bytes() as u64;
         let inputs = self.fresh.get(range.clone()).into_iter().flatten();
         let before: u64 = inputs.map(|fresh| bytes(&fresh.segment)).sum();
-        let (Product::Merged(segment) | Product::Sealed(segment, _)) = &product;
+        let (Product::Merged(segment) | Product::Sealed(segment, ..)) = &product;
         self.stats.bytes = self.stats.bytes + bytes(segment) - before;
         match product {
-            Product::Merged(segment) => drop(self.fresh.splice(range, [Fresh { segment, log_end }])),
-            Product::Sealed(segment, published) => {
-                self.storage.adopt(published);
+            Product::Merged(segment) => drop(self.fresh.splice(range, [Fresh::new(segment, end)])),
+            Product::Sealed(segment, manifest, published) => {
+                published.into_iter().for_each(|published| self.storage.adopt(published));
+                self.manifest = manifest;
                 self.fresh.drain(range);
                 Arc::make_mut(&mut self.sealed).push(segment);
+                let (log_end, _) = end;
                 self.storage
                     .discard(log_end)
                     .map_err(|error| self.latch(format!("giving up the log before {log_end}: {error}")))?;

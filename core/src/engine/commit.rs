@@ -8,7 +8,7 @@ use super::dedup::{Original, Repeat, find_repeats};
 use super::{Engine, Fresh};
 use crate::batch::{Batch, BatchBuilder};
 use crate::event::Timestamp;
-use crate::log::RecordHead;
+use crate::log::{HEAD_BYTES, RecordHead};
 use crate::repository::{CommitError, Duplicate, Receipt};
 use crate::segment::{Epoch, Merge, Rows, Segment};
 use crate::storage::{Storage, StorageError};
@@ -32,6 +32,34 @@ impl<S: Storage> Engine<S> {
             self.apply_group(placed, &ends, millis);
         }
         Ok(receipts)
+    }
+
+    /// Makes the log durable.
+    pub(super) fn sync_log(&mut self) -> Result<(), CommitError> {
+        let end = self.storage.log_range().end;
+        if end > self.durable {
+            self.storage.sync().map_err(|error| self.latch(format!("sync of the log: {error}")))?;
+            self.durable = end;
+        }
+        Ok(())
+    }
+
+    /// Writes down what is durable, so that a record at the end of the log that turns out to be wrong one day is known to be damaged and
+    /// not torn.
+    pub(super) fn note_durable(&mut self) -> Result<(), CommitError> {
+        if self.noted == self.durable {
+            return Ok(());
+        }
+        let offset = self.storage.log_range().end;
+        let (head, crc) =
+            RecordHead::mark(offset, self.durable, self.last_seq + 1, self.last_millis, self.chain).encode();
+        match self.storage.append(&[&head]) {
+            Ok(()) => (self.chain, self.noted) = (crc, self.durable),
+            // Nothing depends on it. It is tried again.
+            Err(StorageError::Full(_)) => {}
+            Err(StorageError::Failed(reason)) => return Err(self.latch(format!("append to the log: {reason}"))),
+        }
+        Ok(())
     }
 
     /// Decides what is new and where it goes. Changes nothing.
@@ -67,7 +95,8 @@ impl<S: Storage> Engine<S> {
             let kept = if repeats.is_empty() { batch.clone() } else { without(batch, repeats) };
             let generated_id =
                 (!kept.is_empty() && kept.first_id().is_none()).then(|| self.key.generate(millis, first_seq));
-            receipts.push(Receipt { first_seq, stored: kept.len() as u32, duplicates, generated_id });
+            let durable = !self.syncs_deferred && !self.storage.is_volatile();
+            receipts.push(Receipt { first_seq, stored: kept.len() as u32, duplicates, generated_id, durable });
             if !kept.is_empty() {
                 placed.push(Placed { batch: kept, first_seq });
             }
@@ -75,48 +104,55 @@ impl<S: Storage> Engine<S> {
         (placed, receipts)
     }
 
-    /// Makes the records durable; gives the end of each in the log.
-    fn append(&mut self, placed: &[Placed], millis: i64) -> Result<Vec<u64>, CommitError> {
-        let heads: Vec<_> =
-            placed.iter().map(|placed| RecordHead::new(&placed.batch, placed.first_seq, millis).encode()).collect();
-        let mut parts: Vec<&[u8]> = Vec::with_capacity(placed.len() * 3);
-        let mut end = self.storage.log_range().end;
+    /// Makes the records durable; gives the end of each in the log, and the checksum of its head.
+    fn append(&mut self, placed: &[Placed], millis: i64) -> Result<Vec<(u64, u32)>, CommitError> {
+        let mut offset = self.storage.log_range().end;
+        let mut chain = self.chain;
+        let mut heads = Vec::with_capacity(placed.len());
         let mut ends = Vec::with_capacity(placed.len());
-        for (placed, head) in placed.iter().zip(&heads) {
-            let rows = placed.batch.rows();
-            parts.extend([head.as_slice(), rows.index(), rows.text()]);
-            end += (head.len() + rows.bytes()) as u64;
-            ends.push(end);
+        for placed in placed {
+            let head = RecordHead::mark(offset, self.durable, placed.first_seq, millis, chain).with(&placed.batch);
+            let (bytes, crc) = head.encode();
+            offset += HEAD_BYTES as u64 + head.body_len();
+            chain = crc;
+            heads.push(bytes);
+            ends.push((offset, crc));
         }
+        let bodies = placed.iter().map(|placed| placed.batch.rows());
+        let parts: Vec<&[u8]> =
+            heads.iter().zip(bodies).flat_map(|(head, rows)| [head.as_slice(), rows.index(), rows.text()]).collect();
         match self.storage.append(&parts) {
             Ok(()) => {}
             Err(StorageError::Full(reason)) => return Err(CommitError::Full(reason)),
             Err(StorageError::Failed(reason)) => return Err(self.latch(format!("append to the log: {reason}"))),
         }
-        self.storage.sync().map_err(|error| self.latch(format!("sync of the log: {error}")))?;
+        (self.chain, self.noted) = (chain, self.durable);
+        if !self.syncs_deferred {
+            self.sync_log()?;
+        }
         Ok(ends)
     }
 
     /// Puts durable records into memory. Runs of small batches become one segment.
-    fn apply_group(&mut self, placed: Vec<Placed>, ends: &[u64], millis: i64) {
+    fn apply_group(&mut self, placed: Vec<Placed>, ends: &[(u64, u32)], millis: i64) {
         let mut small: Vec<Arc<Segment>> = Vec::new();
-        let mut small_end = 0;
-        for (placed, &log_end) in placed.into_iter().zip(ends) {
+        let mut small_end = (0, 0);
+        for (placed, &end) in placed.into_iter().zip(ends) {
             let rows = placed.batch.rows().clone();
             let few = rows.len() <= SMALL_BATCH_EVENTS;
             let segment = self.place(rows, placed.first_seq, millis);
             if few {
                 small.push(segment);
-                small_end = log_end;
+                small_end = end;
             } else {
                 self.push_merged(core::mem::take(&mut small), small_end);
-                self.fresh.push(Fresh { segment, log_end });
+                self.fresh.push(Fresh::new(segment, end));
             }
         }
         self.push_merged(small, small_end);
     }
 
-    fn push_merged(&mut self, mut small: Vec<Arc<Segment>>, log_end: u64) {
+    fn push_merged(&mut self, mut small: Vec<Arc<Segment>>, end: (u64, u32)) {
         let segment = match small.len() {
             0 => return,
             1 => small.pop(),
@@ -126,7 +162,7 @@ impl<S: Storage> Engine<S> {
                 Some(Arc::new(merge.finish()))
             }
         };
-        self.fresh.extend(segment.map(|segment| Fresh { segment, log_end }));
+        self.fresh.extend(segment.map(|segment| Fresh::new(segment, end)));
     }
 
     /// Counts rows in at their place.
@@ -142,7 +178,7 @@ impl<S: Storage> Engine<S> {
     /// One record from the log, as recovery finds it.
     pub(super) fn apply(&mut self, rows: Rows, first_seq: u64, millis: i64, log_end: u64) {
         let segment = self.place(rows, first_seq, millis);
-        self.fresh.push(Fresh { segment, log_end });
+        self.fresh.push(Fresh::new(segment, (log_end, self.chain)));
     }
 
     /// Accepts nothing more from now on, for this reason.

@@ -8,6 +8,7 @@ mod chore;
 mod commit;
 mod dedup;
 mod identity;
+mod manifest;
 mod open;
 mod snapshot;
 
@@ -18,7 +19,7 @@ use alloc::vec::Vec;
 
 pub use chore::{Chore, ChoreStep};
 pub(crate) use identity::IdentityKey;
-pub use open::OpenError;
+pub use open::{OpenError, Recovery};
 pub use snapshot::EngineSnapshot;
 
 use crate::batch::Batch;
@@ -26,6 +27,7 @@ use crate::event::Timestamp;
 use crate::repository::{CommitError, Receipt, Repository, Snapshot, Stats};
 use crate::segment::Segment;
 use crate::storage::Storage;
+use manifest::Manifest;
 
 /// Randomness for one repository: from the system's generator, or a fixed number where everything has to repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +65,21 @@ pub struct Engine<S: Storage> {
     sealed: Arc<Vec<Arc<Segment>>>,
     /// What lies only in the log so far, ascending by sequence number, behind all of `sealed`.
     fresh: Vec<Fresh>,
+    /// What the storage says that the repository consists of.
+    manifest: Manifest,
+    /// The checksum of the last head in the log.
+    chain: u32,
+    /// Everything in the log before this offset is durable…
+    durable: u64,
+    /// …and everything before this one is said to be so by a record behind it.
+    noted: u64,
+    syncs_deferred: bool,
     chore_is_out: bool,
     last_seq: u64,
     /// The time of the last commit: generated ids do not go back when the clock does.
     last_millis: i64,
     stats: Stats,
+    recovery: Recovery,
     latched: Option<String>,
 }
 
@@ -75,14 +87,32 @@ pub struct Engine<S: Storage> {
 #[derive(Clone, Debug)]
 struct Fresh {
     segment: Arc<Segment>,
-    /// Where the log goes on behind its last record.
+    /// Where the log goes on behind its last record…
     log_end: u64,
+    /// …and the checksum of that record's head.
+    chain: u32,
+}
+
+impl Fresh {
+    fn new(segment: Arc<Segment>, (log_end, chain): (u64, u32)) -> Self {
+        Self { segment, log_end, chain }
+    }
 }
 
 impl<S: Storage> Engine<S> {
     /// The medium, for tests and tools.
     pub fn storage(&self) -> &S {
         &self.storage
+    }
+
+    /// What opening found and did.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// From now on a commit does not wait until it is durable; [`flush`](Repository::flush) makes it so.
+    pub fn defer_syncs(&mut self) {
+        self.syncs_deferred = true;
     }
 
     fn refuse_if_latched(&self) -> Result<(), CommitError> {
@@ -110,6 +140,16 @@ impl<S: Storage> Repository for Engine<S> {
 
     fn is_immediate(&self) -> bool {
         self.storage.is_volatile()
+    }
+
+    fn flush(&mut self) -> Result<(), CommitError> {
+        self.refuse_if_latched()?;
+        self.sync_log()
+    }
+
+    fn rest(&mut self) -> Result<(), CommitError> {
+        self.refuse_if_latched()?;
+        self.note_durable()
     }
 
     fn chore(&mut self) -> Option<Chore> {

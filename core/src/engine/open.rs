@@ -2,21 +2,21 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use thiserror::Error;
 
+use super::manifest::{self, Manifest};
 use super::{Engine, IdentityKey, Seed, Tuning};
-use crate::checksum::Crc32c;
-use crate::column::u32_at;
-use crate::log::{HEAD_BYTES, RecordHead};
+use crate::log::{HEAD_BYTES, RecordHead, find_head};
 use crate::repository::Stats;
-use crate::segment::{Segment, decode_blob, parse_blob_name};
+use crate::segment::{Rows, Segment, blob_name, decode_blob, parse_blob_name};
 use crate::storage::{Storage, StorageError};
 
-/// The blob with the seed of the repository and its CRC-32C.
-const IDENTITY: &str = "identity";
+/// How much of the log is looked through at a time for records behind a broken one.
+const SCAN_BYTES: usize = 1 << 20;
 
-/// Why a storage could not be opened. Nothing was changed but a torn tail, which may have been cut.
+/// Why a storage could not be opened. What it holds was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OpenError {
     /// The medium failed.
@@ -27,9 +27,25 @@ pub enum OpenError {
     Damaged {
         /// The blob, or the log and the offset in it.
         place: String,
-        /// What is wrong.
+        /// What is wrong, and which events are concerned.
         reason: String,
     },
+}
+
+/// What opening a repository found and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Events in sealed segments.
+    pub sealed_events: u64,
+    /// Events that were read from the log.
+    pub replayed_events: u64,
+    /// Bytes of a torn tail that were cut from the log: the beginning of a record that was never acknowledged. What of it the medium
+    /// lost is not counted.
+    pub cut_bytes: u64,
+    /// Blobs that belonged to nothing, left by a chore that was interrupted, and were deleted.
+    pub orphans: u32,
+    /// Whether a copy of the manifest had to be made good from the other.
+    pub manifest_repaired: bool,
 }
 
 impl<S: Storage> Engine<S> {
@@ -48,104 +64,176 @@ impl<S: Storage> Engine<S> {
     ///
     /// As for [`open`](Self::open).
     pub fn open_with(mut storage: S, seed: Seed, tuning: Tuning) -> Result<Self, OpenError> {
-        let key = IdentityKey::new(identity(&mut storage, seed)?);
-        let sealed = sealed_segments(&storage)?;
+        let mut recovery = Recovery::default();
+        let manifest = match Manifest::load(&storage)? {
+            Some(found) => {
+                recovery.manifest_repaired = found.to_be_repaired;
+                found.manifest
+            }
+            None => begin(&mut storage, seed)?,
+        };
+        let sealed = sealed_segments(&storage, &manifest)?;
         let rows = || sealed.iter().map(|segment| segment.rows());
         let stats = Stats {
             events: rows().map(|rows| rows.len() as u64).sum(),
             bytes: rows().map(|rows| rows.bytes() as u64).sum(),
             ..Stats::default()
         };
+        recovery.sealed_events = stats.events;
         let last_millis = |segment: &Arc<Segment>| segment.epochs().last().map(|epoch| epoch.millis);
         let mut engine = Self {
-            last_seq: sealed.last().map_or(0, |last| last.last_seq()),
+            last_seq: manifest.next_seq() - 1,
             last_millis: sealed.last().and_then(last_millis).unwrap_or(0),
             sealed: Arc::new(sealed),
             storage,
             tuning,
-            key,
+            key: IdentityKey::new(manifest.seed),
             fresh: Vec::new(),
+            chain: manifest.chain,
+            durable: manifest.log_start,
+            noted: manifest.log_start,
+            syncs_deferred: false,
             chore_is_out: false,
             stats,
+            recovery,
             latched: None,
+            manifest,
         };
         engine.replay()?;
+        engine.tidy_up()?;
         Ok(engine)
     }
 
-    /// Applies the log. A record that reaches beyond the log's end is a torn tail and is cut.
+    /// Applies the log, and cuts what follows the last whole record.
     fn replay(&mut self) -> Result<(), OpenError> {
         let range = self.storage.log_range();
-        let mut offset = range.start;
-        while offset < range.end {
-            let damaged = |reason: &str| OpenError::Damaged {
-                place: format!("the log at offset {offset}"),
-                reason: reason.to_string(),
-            };
-            let head_bytes = self.storage.read_log(offset, HEAD_BYTES)?;
-            if head_bytes.len() < HEAD_BYTES {
-                return Ok(self.storage.truncate(offset)?);
-            }
-            let head = RecordHead::decode(&head_bytes).ok_or_else(|| damaged("no record begins here"))?;
-            let body_at = offset + HEAD_BYTES as u64;
-            let body = self.storage.read_log(body_at, head.body_len())?;
-            if body.len() < head.body_len() {
-                return Ok(self.storage.truncate(offset)?);
-            }
-            let rows = head.decode_body(&body).ok_or_else(|| damaged("checksum of the record"))?;
-            let end = body_at + body.len() as u64;
-            // Records before this were sealed and the log not yet given up.
-            if head.first_seq > self.last_seq {
-                if head.first_seq != self.last_seq + 1 {
-                    return Err(damaged(&format!(
-                        "it begins with event {}, not {}",
-                        head.first_seq,
-                        self.last_seq + 1
-                    )));
-                }
+        let start = self.manifest.log_start;
+        if start < range.start || start > range.end {
+            return Err(damaged(start, &format!("the medium has {range:?} of it"), self.last_seq + 1..u64::MAX));
+        }
+        let mut offset = start;
+        while let Some((head, crc, rows)) = self.read_record(offset)? {
+            let end = offset + HEAD_BYTES as u64 + head.body_len();
+            self.chain = crc;
+            if let Some(rows) = rows {
+                self.recovery.replayed_events += rows.len() as u64;
                 self.apply(rows, head.first_seq, head.millis, end);
             }
             offset = end;
         }
+        if let Some((at, next)) = self.find_claim(offset, range.end)? {
+            let reason = format!("the record at offset {at} says that it was durable before");
+            return Err(damaged(offset, &reason, self.last_seq + 1..next));
+        }
+        let torn = self.storage.read_log(offset, SCAN_BYTES)?;
+        self.recovery.cut_bytes = torn.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
+        self.storage.truncate(offset)?;
+        (self.durable, self.noted) = (offset, offset);
+        Ok(())
+    }
+
+    /// The record at this offset, if there is a whole one that belongs there.
+    fn read_record(&self, offset: u64) -> Result<Option<(RecordHead, u32, Option<Rows>)>, StorageError> {
+        let Some((head, crc)) = RecordHead::decode(&self.storage.read_log(offset, HEAD_BYTES)?) else {
+            return Ok(None);
+        };
+        if head.offset != offset || head.chain != self.chain || head.first_seq != self.last_seq + 1 {
+            return Ok(None);
+        }
+        if head.is_mark() {
+            return Ok(Some((head, crc, None)));
+        }
+        let Ok(body_len) = usize::try_from(head.body_len()) else { return Ok(None) };
+        let body = self.storage.read_log(offset + HEAD_BYTES as u64, body_len)?;
+        Ok(head.decode_body(&body).map(|rows| (head, crc, Some(rows))))
+    }
+
+    /// The first record behind `offset` that says that what is there was durable: its place, and its first sequence number.
+    fn find_claim(&self, offset: u64, end: u64) -> Result<Option<(u64, u64)>, StorageError> {
+        let mut window_at = offset;
+        while window_at < end {
+            let window = self.storage.read_log(window_at, SCAN_BYTES)?;
+            let mut rest = window.as_ref();
+            while let Some(found) = find_head(rest) {
+                let bytes = rest.get(found..).unwrap_or_default();
+                let at = window_at + (window.len() - bytes.len()) as u64;
+                if bytes.len() < HEAD_BYTES && at + (HEAD_BYTES as u64) <= end {
+                    break;
+                }
+                if let Some((head, _)) = RecordHead::decode(bytes)
+                    && head.offset == at
+                    && head.durable > offset
+                {
+                    return Ok(Some((at, head.first_seq)));
+                }
+                rest = bytes.get(1..).unwrap_or_default();
+            }
+            // A head may lie across the end of the window.
+            let step = window.len().saturating_sub(HEAD_BYTES - 1).max(1);
+            if window.len() < SCAN_BYTES {
+                break;
+            }
+            window_at += step as u64;
+        }
+        Ok(None)
+    }
+
+    /// Deletes what belongs to nothing, and makes the manifest good.
+    fn tidy_up(&mut self) -> Result<(), StorageError> {
+        let listed = |name: &str| self.manifest.segments().any(|(first, last)| blob_name(first, last) == name);
+        let orphans: Vec<String> =
+            self.storage.list()?.into_iter().filter(|name| parse_blob_name(name).is_some() && !listed(name)).collect();
+        if self.recovery.manifest_repaired {
+            self.manifest.store(&mut self.storage)?;
+        }
+        for name in &orphans {
+            self.storage.delete(name)?;
+        }
+        self.recovery.orphans = orphans.len() as u32;
         Ok(())
     }
 }
 
-fn identity<S: Storage>(storage: &mut S, seed: Seed) -> Result<Seed, OpenError> {
-    if let Some(blob) = storage.open(IDENTITY)? {
-        let bytes = blob.read(0..blob.len())?;
-        let damaged = || OpenError::Damaged { place: IDENTITY.into(), reason: "checksum".into() };
-        let (seed, crc) = bytes.split_at_checked(16).filter(|(_, crc)| crc.len() == 4).ok_or_else(damaged)?;
-        if Crc32c::of(seed) != u32_at(crc, 0, 0) {
-            return Err(damaged());
-        }
-        return <[u8; 16]>::try_from(seed).map(|seed| Seed(u128::from_le_bytes(seed))).map_err(|_| damaged());
+/// The manifest of a new repository, if the storage is empty.
+fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError> {
+    let orphaned = storage.list()?.into_iter().find(|name| parse_blob_name(name).is_some());
+    if let Some(name) = orphaned {
+        let reason = format!("it is missing, though there is {name}");
+        return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), reason });
     }
-    let bytes = seed.0.to_le_bytes();
-    let mut draft = storage.create(IDENTITY)?;
-    draft.write(&bytes)?;
-    draft.write(&Crc32c::of(&bytes).to_le_bytes())?;
-    storage.adopt(draft.finish()?);
-    Ok(seed)
+    let range = storage.log_range();
+    if range.start != 0 || RecordHead::decode(&storage.read_log(0, HEAD_BYTES)?).is_some() {
+        let reason = "it is missing, though there is a log".to_string();
+        return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), reason });
+    }
+    let manifest = Manifest::new(seed);
+    manifest.store(storage)?;
+    Ok(manifest)
 }
 
-/// All sealed segments, ascending; together they have every sequence number from 1 on.
-fn sealed_segments<S: Storage>(storage: &S) -> Result<Vec<Arc<Segment>>, OpenError> {
-    let mut names: Vec<(u64, String)> =
-        storage.list()?.into_iter().filter_map(|name| Some((parse_blob_name(&name)?, name))).collect();
-    names.sort_unstable();
-    let mut segments = Vec::with_capacity(names.len());
-    let mut next = 1;
-    for (base, name) in names {
-        let Some(blob) = storage.open(&name)? else { continue };
-        let bytes = blob.read(0..blob.len())?;
-        let segment = decode_blob(&bytes).map_err(|error| error.to_string()).and_then(|segment| {
-            let right = segment.base() == base && base == next;
-            right.then_some(segment).ok_or_else(|| format!("it should begin with event {next}"))
-        });
-        let segment = segment.map_err(|reason| OpenError::Damaged { place: name, reason })?;
-        next = segment.last_seq() + 1;
+/// The segments that the manifest lists, ascending.
+fn sealed_segments<S: Storage>(storage: &S, manifest: &Manifest) -> Result<Vec<Arc<Segment>>, OpenError> {
+    let mut segments = Vec::with_capacity(manifest.last_seqs.len());
+    for (first, last) in manifest.segments() {
+        let place = blob_name(first, last);
+        let damaged = |reason: String| OpenError::Damaged {
+            reason: format!("{reason}; it had events {first} to {last}"),
+            place: place.clone(),
+        };
+        let blob = storage.open(&place)?.ok_or_else(|| damaged("it is missing".to_string()))?;
+        let segment = decode_blob(&blob.read(0..blob.len())?).map_err(|error| damaged(error.to_string()))?;
+        if (segment.base(), segment.last_seq()) != (first, last) {
+            return Err(damaged(format!("it has events {} to {}", segment.base(), segment.last_seq())));
+        }
         segments.push(Arc::new(segment));
     }
     Ok(segments)
+}
+
+fn damaged(offset: u64, reason: &str, events: Range<u64>) -> OpenError {
+    let concerned = match events.end {
+        u64::MAX => format!("events from {} on are concerned", events.start),
+        end => format!("events {} to {} are concerned, at least", events.start, end.saturating_sub(1)),
+    };
+    OpenError::Damaged { place: format!("the log at offset {offset}"), reason: format!("{reason}; {concerned}") }
 }

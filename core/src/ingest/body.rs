@@ -14,7 +14,7 @@ pub(super) fn parse(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError>
 }
 
 fn parse_document(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
-    let mut scanner = Scanner::new(utf8(body).map_err(|error| syntax(error, 0))?);
+    let mut scanner = Scanner::new(utf8(body).map_err(|error| syntax(error, 0, None))?);
     let many = scanner.peek() == Some(b'[');
     let mut collector = Collector::new(manner, !many);
     let read = if many {
@@ -22,7 +22,7 @@ fn parse_document(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
     } else {
         collector.read(&mut scanner, Last::Yes)
     };
-    read.map_err(|error| syntax(error, 0))?;
+    read.map_err(|error| syntax(error, 0, None))?;
     if many { finish(collector, manner.handling) } else { finish_one(collector) }
 }
 
@@ -36,7 +36,7 @@ fn parse_lines(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
         let (line, _) = rest.split_at(len);
         match (parse_line(line, &mut collector), manner.handling) {
             (Ok(()), _) => {}
-            (Err(error), Handling::Strict) => return Err(syntax(error, start)),
+            (Err(error), Handling::Strict) => return Err(syntax(error, start, Some(collector.index))),
             (Err(SyntaxError { reason, offset }), Handling::Lenient) => {
                 collector.reject(|| {
                     format!(
@@ -80,8 +80,8 @@ fn utf8(bytes: &[u8]) -> Result<&str, SyntaxError> {
         .map_err(|error| SyntaxError { reason: "bytes that are not UTF-8", offset: error.valid_up_to() })
 }
 
-fn syntax(error: SyntaxError, start: usize) -> IngestError {
-    IngestError::Syntax { reason: error.reason, offset: start + error.offset }
+fn syntax(error: SyntaxError, start: usize, index: Option<usize>) -> IngestError {
+    IngestError::Syntax { reason: error.reason, offset: start + error.offset, index }
 }
 
 #[cfg(test)]
@@ -280,7 +280,7 @@ mod tests {
     fn a_byte_order_mark_is_named() {
         for framing in [Framing::Document, Framing::Lines] {
             match parse(format!("\u{feff}{GOOD}").as_bytes(), &native(framing, Handling::Strict)) {
-                Err(IngestError::Syntax { reason, offset: 0 }) => assert!(reason.contains("byte order mark")),
+                Err(IngestError::Syntax { reason, offset: 0, .. }) => assert!(reason.contains("byte order mark")),
                 other => panic!("{other:?}"),
             }
         }

@@ -16,7 +16,7 @@ pub struct Fault {
 /// The kinds of fault. A closed list: it labels metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FaultCode {
-    /// A line that is not JSON (only where the good ones are kept).
+    /// Not JSON: a line, or the body as a whole.
     InvalidJson,
     /// Not a JSON object.
     NotAnObject,

@@ -106,6 +106,8 @@ pub enum IngestError {
         reason: &'static str,
         /// Offset in bytes from the beginning of the body.
         offset: usize,
+        /// Index of the event whose line it is; `None` where the body is one JSON text.
+        index: Option<usize>,
     },
     /// JSON, but these events are at fault.
     #[error("{count} events are at fault")]

@@ -20,7 +20,7 @@ pub(super) struct Collector<'m> {
     batch: BatchBuilder,
     full: Option<BatchFull>,
     /// Events so far, the faulty ones included.
-    index: usize,
+    pub(super) index: usize,
     /// Events with a fault.
     rejected: usize,
     /// Faults, listed or not.

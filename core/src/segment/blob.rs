@@ -36,14 +36,15 @@ const NAME_PREFIX: &str = "segment-";
 #[error("{0}")]
 pub(crate) struct BlobError(String);
 
-/// The name of a sealed segment: ascending names are ascending sequence numbers.
-pub(crate) fn blob_name(base: u64) -> String {
-    format!("{NAME_PREFIX}{base:020}")
+/// The name of a sealed segment, by its sequence numbers.
+pub(crate) fn blob_name(first: u64, last: u64) -> String {
+    format!("{NAME_PREFIX}{first:020}-{last:020}")
 }
 
-/// The first sequence number in a segment's name, if the name is one.
-pub(crate) fn parse_blob_name(name: &str) -> Option<u64> {
-    name.strip_prefix(NAME_PREFIX)?.parse().ok()
+/// The sequence numbers in a segment's name, if the name is one.
+pub(crate) fn parse_blob_name(name: &str) -> Option<(u64, u64)> {
+    let (first, last) = name.strip_prefix(NAME_PREFIX)?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 /// The pieces of the blob, in their order.

@@ -44,7 +44,9 @@ pub trait Storage: Send {
     /// again on the same data.
     fn sync(&mut self) -> Result<(), StorageError>;
 
-    /// The offsets between which the log can be read.
+    /// The offsets between which the log can be read. Before [`truncate`](Self::truncate) was called on a medium that was just opened, the
+    /// end may lie behind what was ever written (a medium may take its room in advance): there are then zeros, what was written
+    /// by appends that were never synced, or what another part of the log once held.
     fn log_range(&self) -> Range<u64>;
 
     /// Reads up to `len` bytes of the log from `offset`; fewer only at its end.
@@ -54,7 +56,8 @@ pub trait Storage: Send {
     /// [`StorageError::Failed`]; nothing has changed.
     fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError>;
 
-    /// Cuts the log's end back to `end`, durably: the torn tail that recovery found. Not used while serving.
+    /// Cuts the log's end back to `end`, durably: what was appended behind it and never acknowledged is gone for ever, and must not
+    /// show up again behind a later append. Called once, when recovery has found the end, and not while serving.
     ///
     /// # Errors
     ///

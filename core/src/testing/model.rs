@@ -64,7 +64,7 @@ impl Model {
             }
             stored += 1;
         }
-        Receipt { first_seq, stored, duplicates: duplicates.into(), generated_id }
+        Receipt { first_seq, stored, duplicates: duplicates.into(), generated_id, durable: false }
     }
 
     fn store(&mut self, now: Timestamp, new: NewEvent<'_>) -> &StoredEvent {
@@ -321,14 +321,16 @@ mod tests {
                         StoredId::Generated(uuid) => Some(uuid),
                         StoredId::Given(_) => None,
                     }),
+                    durable: false,
                 },
                 Receipt {
                     first_seq: 9,
                     stored: 0,
                     duplicates: [Duplicate { index: 0, seq: 8 }, Duplicate { index: 1, seq: 6 }].into(),
                     generated_id: None,
+                    durable: false,
                 },
-                Receipt { first_seq: 9, stored: 1, duplicates: [].into(), generated_id: None },
+                Receipt { first_seq: 9, stored: 1, duplicates: [].into(), generated_id: None, durable: false },
             ]
         );
         let snapshot = model.snapshot();

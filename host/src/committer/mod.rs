@@ -6,7 +6,7 @@
 //!
 //! Commits may wait for a disk, so they are made by a thread of their own. A repository that never waits is committed to by whoever
 //! submitted first: two switches of threads take longer than such a commit. Housekeeping has a thread as well
-//! ([`keeper`]).
+//! (`keeper`).
 
 mod keeper;
 mod queue;
@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use argus_core::batch::Batch;
 use argus_core::repository::{CommitError, Receipt, Repository, Snapshot};
@@ -34,8 +34,8 @@ pub use queue::{QueueLimits, SubmitError};
 #[derive(Debug)]
 pub struct Committer {
     shared: Arc<Shared>,
-    committing: Mutex<Option<JoinHandle<()>>>,
-    keeping: Mutex<Option<JoinHandle<()>>>,
+    committing: Mutex<Vec<JoinHandle<()>>>,
+    keeping: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// A submitted batch: resolves when it is committed, or will not be. To be polled or dropped soon: others may depend on it.
@@ -75,12 +75,17 @@ struct Shared {
 }
 
 impl Committer {
-    /// Starts the threads.
+    /// Starts the threads. With `flush_every`, what was committed is made durable at such intervals.
     ///
     /// # Errors
     ///
     /// When the system gives no thread.
-    pub fn start(repository: Box<dyn Repository>, limits: QueueLimits, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+    pub fn start(
+        repository: Box<dyn Repository>,
+        flush_every: Option<Duration>,
+        limits: QueueLimits,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             queue: Queue::new(limits),
             immediate: repository.is_immediate(),
@@ -93,14 +98,23 @@ impl Committer {
         // What an earlier process left to do.
         shared.keeper.offer(&mut **lock(&shared.repository));
         let committer = Self { shared, committing: Mutex::default(), keeping: Mutex::default() };
-        *lock(&committer.committing) = Some(committer.spawn("argus-commit", Shared::commit_until_closed)?);
-        *lock(&committer.keeping) = Some(committer.spawn("argus-keeper", Shared::keep_house)?);
+        committer.spawn(&committer.committing, "argus-commit", Shared::commit_until_closed)?;
+        committer.spawn(&committer.keeping, "argus-keeper", Shared::keep_house)?;
+        if let Some(interval) = flush_every {
+            committer.spawn(&committer.committing, "argus-flush", move |shared| shared.flush_every(interval))?;
+        }
         Ok(committer)
     }
 
-    fn spawn(&self, name: &str, run: fn(&Shared)) -> std::io::Result<JoinHandle<()>> {
+    fn spawn(
+        &self,
+        threads: &Mutex<Vec<JoinHandle<()>>>,
+        name: &str,
+        run: impl FnOnce(&Shared) + Send + 'static,
+    ) -> std::io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared))
+        lock(threads).push(thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared))?);
+        Ok(())
     }
 
     /// Queues a batch to be committed. Never waits.
@@ -147,12 +161,12 @@ impl Committer {
     }
 }
 
-fn join(thread: &Mutex<Option<JoinHandle<()>>>) {
-    if let Some(thread) = lock(thread).take()
-        && thread.join().is_err()
-    {
-        // Panics of the repository are caught; one of the loop's own was reported by the panic hook.
-        tracing::error!("a thread of the committer did not end as it should");
+fn join(threads: &Mutex<Vec<JoinHandle<()>>>) {
+    for thread in lock(threads).drain(..) {
+        if thread.join().is_err() {
+            // Panics of the repository are caught; one of the loop's own was reported by the panic hook.
+            tracing::error!("a thread of the committer did not end as it should");
+        }
     }
 }
 
@@ -195,6 +209,32 @@ impl Shared {
     fn commit_until_closed(&self) {
         while self.queue.wait() {
             self.commit(self.until_caught_up(lock(&self.repository)));
+            if self.queue.size().0 == 0 {
+                self.attend("a rest", |repository| repository.rest());
+            }
+        }
+        // Whatever was committed without waiting for it is durable when the process ends.
+        self.attend("the last flush", |repository| repository.flush().and_then(|()| repository.rest()));
+    }
+
+    /// The thread that makes durable now and then what commits did not wait for.
+    fn flush_every(&self, interval: Duration) {
+        while !self.queue.closes_within(interval) {
+            self.attend("a flush", |repository| repository.flush());
+        }
+    }
+
+    /// Does something with the repository that nobody waits for.
+    fn attend(&self, what: &str, act: impl FnOnce(&mut dyn Repository) -> Result<(), CommitError>) {
+        if self.latched.get().is_some() {
+            return;
+        }
+        let mut repository = lock(&self.repository);
+        match catch_unwind(AssertUnwindSafe(|| act(&mut **repository))) {
+            Ok(Ok(())) => {}
+            Ok(Err(CommitError::Full(reason))) => tracing::warn!(reason, "no room for {what}"),
+            Ok(Err(CommitError::Latched(reason))) => self.latch(reason),
+            Err(panic) => self.latch(format!("{what} panicked: {}", panic_message(panic.as_ref()))),
         }
     }
 

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::mem;
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -34,6 +35,7 @@ pub(super) struct Queue<T> {
     limits: QueueLimits,
     state: Mutex<State<T>>,
     wake: Condvar,
+    closing: Condvar,
 }
 
 struct State<T> {
@@ -48,7 +50,7 @@ struct State<T> {
 impl<T> Queue<T> {
     pub(super) fn new(limits: QueueLimits) -> Self {
         let state = State { items: Vec::new(), bytes: 0, attended: false, closed: false };
-        Self { limits, state: Mutex::new(state), wake: Condvar::new() }
+        Self { limits, state: Mutex::new(state), wake: Condvar::new(), closing: Condvar::new() }
     }
 
     /// Adds an item of so many bytes; `true` if it is now for the caller to have the queue taken.
@@ -83,6 +85,13 @@ impl<T> Queue<T> {
         !state.items.is_empty()
     }
 
+    /// Sleeps for as long, or until nothing more is taken; `true` in that case.
+    pub(super) fn closes_within(&self, timeout: Duration) -> bool {
+        let open = |state: &mut State<T>| !state.closed;
+        let waited = self.closing.wait_timeout_while(lock(&self.state), timeout, open);
+        waited.unwrap_or_else(PoisonError::into_inner).0.closed
+    }
+
     /// Wakes the thread that sleeps in [`wait`](Self::wait).
     pub(super) fn call(&self) {
         self.wake.notify_one();
@@ -92,6 +101,7 @@ impl<T> Queue<T> {
     pub(super) fn close(&self) {
         lock(&self.state).closed = true;
         self.wake.notify_all();
+        self.closing.notify_all();
     }
 
     /// Items that wait, and their bytes.

@@ -62,7 +62,13 @@ impl Puppet {
     fn store(&mut self, batch: &Batch) -> Receipt {
         let first_seq = self.last_seq + 1;
         self.last_seq += batch.len() as u64;
-        Receipt { first_seq, stored: u32::try_from(batch.len()).unwrap(), duplicates: Box::new([]), generated_id: None }
+        Receipt {
+            first_seq,
+            stored: u32::try_from(batch.len()).unwrap(),
+            duplicates: Box::new([]),
+            generated_id: None,
+            durable: false,
+        }
     }
 }
 
@@ -102,7 +108,7 @@ fn start(limits: QueueLimits, immediate: bool) -> (Committer, Strings) {
 }
 
 fn over(repository: Box<dyn Repository>, limits: QueueLimits) -> Committer {
-    Committer::start(repository, limits, Arc::new(Metrics::new("test", "puppet").unwrap())).unwrap()
+    Committer::start(repository, None, limits, Arc::new(Metrics::new("test", "puppet").unwrap())).unwrap()
 }
 
 fn batch(events: usize) -> Batch {

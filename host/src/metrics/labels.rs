@@ -12,7 +12,8 @@ pub enum Incident {
     WriteTimeout,
     /// What the client sent is not HTTP/1.1.
     Malformed,
-    /// The connection broke.
+    /// The connection ended within a request: its body ended early or in the middle of its framing, or the client went away before the
+    /// answer was written. How one ends between two requests does not matter.
     Broken,
     /// The next connection could not be accepted.
     Accept,

@@ -314,7 +314,7 @@ mod tests {
         metrics.request_answered(&Method::from_bytes(b"BREW").unwrap(), &reply(Route::Other, 299), Duration::ZERO);
         metrics.body_arrived(100);
         metrics.connection_incident(Incident::WriteTimeout);
-        let receipt = Receipt { first_seq: 1, stored: 5, duplicates: Box::new([]), generated_id: None };
+        let receipt = Receipt { first_seq: 1, stored: 5, duplicates: Box::new([]), generated_id: None, durable: false };
         metrics.group_committed(&[receipt.clone(), receipt], 10, Duration::from_micros(10));
         let stored = Stats { events: 10, bytes: 1000, segments: 1, last_seq: 10 };
         let text =

@@ -99,7 +99,10 @@ pub(super) struct Memory {
 impl Server {
     fn start(program: &Path, threads: Option<usize>) -> Result<Self> {
         let mut command = Command::new(program);
-        command.args(["--endpoint", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+            .args(["--endpoint", "127.0.0.1:0", "--repository", "memory:"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
         // Settings that somebody has in the environment are not the ones to measure.
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ARGUS_")) {
             command.env_remove(name);

@@ -38,7 +38,8 @@ pub(super) enum DecodeError {
 }
 
 impl Coding {
-    /// The coding of a request's body; `None` for one that we do not know, or for several on top of each other.
+    /// The coding of a request's body; `None` for one that we do not know, or for several on top of each other. `identity` is no coding
+    /// (RFC 9110, section 12.5.3), however often it is said, and neither is an empty element of the list (section 5.6.1).
     pub(super) fn of(head: &Head<'_>) -> Option<Self> {
         let mut coding = Self::Identity;
         for member in members(head, "content-encoding") {
@@ -87,6 +88,12 @@ mod tests {
         assert_eq!(of(&["GZip"]), Some(Coding::Gzip));
         assert_eq!(of(&["x-gzip, identity"]), Some(Coding::Gzip));
         assert_eq!(of(&["zstd"]), Some(Coding::Zstd));
+        for none in [["", ""], [",", ""], ["identity, identity", ""], ["identity", "identity"]] {
+            assert_eq!(of(&none), Some(Coding::Identity), "{none:?}");
+        }
+        for gzip in [["gzip,", ""], [", gzip", ","], ["identity", "gzip, identity"]] {
+            assert_eq!(of(&gzip), Some(Coding::Gzip), "{gzip:?}");
+        }
         for fields in [["br", ""], ["gzip, gzip", ""], ["gzip", "zstd"], ["deflate", ""], ["gzip;q=1", ""], ["*", ""]] {
             assert_eq!(of(&fields), None, "{fields:?}");
         }

@@ -45,6 +45,7 @@ fn heads_of_submissions() {
         (&[JSON, JSON], 415),
         (&[JSON, ("content-encoding", "br")], 415),
         (&[JSON, ("content-encoding", "gzip, gzip")], 415),
+        (&[JSON, ("content-encoding", "identity, gzip, , zstd")], 415),
         (&[JSON, ("content-length", "1001")], 413),
     ] {
         let reply = replied(act("POST", "/events", fields));
@@ -91,23 +92,29 @@ fn parameters_of_submissions() {
 #[test]
 fn one_event() {
     let receipt = |stored, duplicates: &[Duplicate], generated_id| {
-        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id })
+        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id, durable: true })
     };
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
     let reply = acknowledgement.reply(&receipt(1, &[], None));
-    assert_eq!((reply.status, &reply.body[..]), (201, r#"{"id":"x/ü","seq":7,"duplicate":false}"#.as_bytes()));
+    assert_eq!(
+        (reply.status, &reply.body[..]),
+        (201, r#"{"id":"x/ü","seq":7,"duplicate":false,"durable":true}"#.as_bytes())
+    );
     assert_eq!(reply.header("location"), Some("/events/x%2F%C3%BC"));
 
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
     let reply = acknowledgement.reply(&receipt(0, &[Duplicate { index: 0, seq: 3 }], None));
-    assert_eq!((reply.status, &reply.body[..]), (201, r#"{"id":"x/ü","seq":3,"duplicate":true}"#.as_bytes()));
+    assert_eq!(
+        (reply.status, &reply.body[..]),
+        (201, r#"{"id":"x/ü","seq":3,"duplicate":true,"durable":true}"#.as_bytes())
+    );
 
     let nameless = r#"{"event_type":"a","timestamp":1,"payload":{}}"#;
     let lenient = [JSON, ("prefer", "handling=lenient")];
     let (_, acknowledgement) = committed(submission("/events", &lenient), nameless);
     let reply = acknowledgement.reply(&receipt(1, &[], Some(Uuid([0x11; 16]))));
     let id = "11111111-1111-1111-1111-111111111111";
-    assert_eq!((reply.status, body(&reply)), (201, json!({"id": id, "seq": 7, "duplicate": false})));
+    assert_eq!((reply.status, body(&reply)), (201, json!({"id": id, "seq": 7, "duplicate": false, "durable": true})));
     assert_eq!(reply.header("location"), Some(format!("/events/{id}").as_str()));
     assert_eq!(reply.header("preference-applied"), None);
 }
@@ -115,18 +122,18 @@ fn one_event() {
 #[test]
 fn many_events() {
     let outcome = |stored, duplicates: &[Duplicate]| {
-        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id: None })
+        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id: None, durable: true })
     };
     let array = format!("[{EVENT},{EVENT},{EVENT}]");
     let (batch, acknowledgement) = committed(submission("/events", &[JSON]), &array);
     assert_eq!(batch.len(), 3);
     let reply = acknowledgement.reply(&outcome(2, &[Duplicate { index: 0, seq: 3 }]));
-    assert_eq!(&reply.body[..], br#"{"accepted":2,"duplicates":1,"first_seq":7,"last_seq":8}"#);
+    assert_eq!(&reply.body[..], br#"{"accepted":2,"duplicates":1,"first_seq":7,"last_seq":8,"durable":true}"#);
     assert_eq!((reply.status, reply.header("location")), (201, None));
 
     let (_, acknowledgement) = committed(submission("/events", &[NDJSON]), &format!("\n{EVENT}\n\n"));
     let reply = acknowledgement.reply(&outcome(0, &[Duplicate { index: 0, seq: 3 }]));
-    assert_eq!(&reply.body[..], br#"{"accepted":0,"duplicates":1,"first_seq":null,"last_seq":null}"#);
+    assert_eq!(&reply.body[..], br#"{"accepted":0,"duplicates":1,"first_seq":null,"last_seq":null,"durable":true}"#);
 
     for (fields, text) in [(JSON, "[]"), (NDJSON, ""), (NDJSON, "\n\n")] {
         let reply = answered(submission("/events", &[fields]), text.as_bytes());
@@ -142,7 +149,7 @@ fn lenient_handling_keeps_the_good_ones() {
     let lenient = [NDJSON, ("prefer", "wait=1"), ("prefer", "Handling=\"Lenient\"")];
     let (batch, acknowledgement) = committed(submission("/events", &lenient), &format!("{EVENT}\n{{}}\n"));
     assert_eq!(batch.len(), 1);
-    let outcome = Ok(Receipt { first_seq: 1, stored: 1, duplicates: [].into(), generated_id: None });
+    let outcome = Ok(Receipt { first_seq: 1, stored: 1, duplicates: [].into(), generated_id: None, durable: true });
     let reply = acknowledgement.reply(&outcome);
     assert_eq!((reply.status, reply.header("preference-applied")), (200, Some("handling=lenient")));
     let body_of = body(&reply);
@@ -163,6 +170,10 @@ fn bodies_at_fault() {
     let reply = answered(submission("/events", &[JSON]), b"{\"event_type\":");
     assert_eq!((reply.status, reply.problem), (400, Some(ProblemKind::InvalidJson)));
     assert!(body(&reply)["detail"].as_str().unwrap().contains("at byte 14"), "{}", body(&reply)["detail"]);
+    let detail = body(&reply)["detail"].clone();
+    assert_eq!(body(&reply)["errors"], json!([{"pointer": "#", "code": "invalid_json", "detail": detail}]));
+    let reply = answered(submission("/events", &[NDJSON]), format!("{EVENT}\n\n{{\n").as_bytes());
+    assert_eq!((reply.status, &body(&reply)["errors"][0]["pointer"]), (400, &json!("#/1")));
     let reply = answered(submission("/events", &[JSON]), format!("[{EVENT},{{}}]").as_bytes());
     assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));
     assert!(body(&reply)["errors"][0]["pointer"].as_str().unwrap().starts_with("#/1"));

@@ -72,11 +72,19 @@ impl SimLog {
         }
         self.end = to;
         self.appends.push(from);
-        self.pending_append.get_or_insert(from);
+        if self.limbo.is_empty() {
+            self.pending_append.get_or_insert(from);
+        }
     }
 
     /// Everything that was written since the last sync reaches the medium.
     pub(super) fn sync(&mut self) {
+        self.flush();
+        self.mark = self.pending_append.take().unwrap_or(self.mark);
+    }
+
+    /// The same by the way, without anybody having asked: whether what was appended last is a whole record is unknown.
+    fn flush(&mut self) {
         for (sector, _) in core::mem::take(&mut self.dirty) {
             self.limbo.remove(&sector);
             let bytes = sector_of(&self.cache, sector);
@@ -87,11 +95,11 @@ impl SimLog {
             Some((sector, _)) => self.durable_end.max((sector * SECTOR_BYTES).min(self.end)),
             None => self.end,
         };
-        self.mark = self.pending_append.take().unwrap_or(self.mark);
     }
 
     /// What was written since the last sync is on the medium or not, and no later sync changes that.
     pub(super) fn fail_sync(&mut self) {
+        self.pending_append = None;
         for (sector, mut states) in core::mem::take(&mut self.dirty) {
             self.limbo.entry(sector).or_default().append(&mut states);
         }
@@ -100,7 +108,8 @@ impl SimLog {
     /// Cuts the end, and makes what is left durable, as a file system does that is told to truncate and to sync.
     pub(super) fn truncate(&mut self, end: u64, source: &mut Source<'_>, faults: Faults) {
         let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.end);
-        self.sync();
+        self.flush();
+        self.pending_append = None;
         self.end = end;
         self.durable_size = end;
         self.durable_end = self.durable_end.min(end);
@@ -175,7 +184,7 @@ impl SimLog {
     pub(super) fn lose_process(&mut self, source: &mut Source<'_>, faults: Faults) {
         if !faults.has(Fault::Kill) {
             // As if the machine had found the time to write all of it.
-            self.sync();
+            self.flush();
         }
         let limbo = core::mem::take(&mut self.limbo);
         let mut lost = None;

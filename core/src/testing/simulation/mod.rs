@@ -12,7 +12,7 @@ pub use canary::Canary;
 use thiserror::Error;
 use world::World;
 
-use super::medium::{Fault, Faults, Phase};
+use super::medium::{Faults, Phase};
 
 /// What a simulation may do. Together with a seed this says everything about a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,21 +65,8 @@ pub struct Failure {
 }
 
 impl Options {
-    /// Classes of faults that are drawn where nobody asks for others: those under which the engine keeps its promises.
-    ///
-    /// The others are gated: recovery takes a log to end where the medium says, and where no record begins it sees damage. So it
-    /// refuses a log that reaches further than what was written ([`Fault::Ahead`]) or has holes near its end
-    /// ([`Fault::Subset`], [`Fault::Torn`], with [`Fault::Stale`] in the holes) or begins within a record ([`Fault::Loose`]); and it does
-    /// not make durable what it found ([`Fault::Kill`]).
-    pub const KEPT: Faults = Faults::of(&[
-        Fault::Crash,
-        Fault::WriteError,
-        Fault::SyncError,
-        Fault::ReadError,
-        Fault::Full,
-        Fault::Rot,
-        Fault::Recovery,
-    ]);
+    /// Classes of faults that are drawn where nobody asks for others: those under which the engine keeps its promises, which are all.
+    pub const KEPT: Faults = Faults::ALL;
 }
 
 impl Default for Options {

@@ -129,6 +129,7 @@ impl World {
             }
             // A host whose engine has latched goes on answering for a while.
             17.. if self.is_latched => self.restart(),
+            17 => self.rest(),
             18 if self.source.one_in(2) => self.restart(),
             _ => self.commit(),
         }
@@ -169,6 +170,17 @@ impl World {
                 self.look_again()
             }
         }
+    }
+
+    /// Nothing waits to be committed.
+    fn rest(&mut self) -> Result<(), String> {
+        let rested = self.engine_mut().rest();
+        self.note(|_| format!("rest: {}", outcome(&rested)));
+        if let Err(error) = rested {
+            self.refused(&error)?;
+            self.is_latched |= matches!(error, CommitError::Latched(_));
+        }
+        self.look_again()
     }
 
     /// Does a little housekeeping.

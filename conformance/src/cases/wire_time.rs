@@ -1,0 +1,136 @@
+//! Slow clients, idle ones, and more of them than there is room for.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::case::{Case, cases};
+use crate::client::Request;
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::{check, check_eq};
+
+pub(super) const CASES: &[Case] = cases!["wire_time";
+    "POST /events": [
+        slow_head, slow_body, trickled_body, slow_reader_is_not_cut_off, stuck_reader_is_cut_off, idle_connection_is_closed,
+        idle_connection_after_a_request_is_closed, connections_beyond_the_limit_wait,
+    ],
+];
+
+const EVENT: &str = r#"{"event_type":"wire","timestamp":0,"payload":1}"#;
+
+fn slow_head(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.start(&[("--header-timeout", "300ms")])?;
+    for bytes in [&b"GET"[..], b"GET /health HTTP/1.1\r\nhost: x\r\n"] {
+        let mut connection = server.connect()?;
+        connection.write(bytes)?;
+        // Others are served meanwhile.
+        server.get("/health")?.expect(200)?;
+        let answer = connection.read_to_end()?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        check!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),
+            "408 or nothing for half a head, not {answer:?}"
+        );
+    }
+    server.expect_alive()
+}
+
+fn slow_body(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.start(&[("--body-timeout", "300ms")])?;
+    for fields in ["content-length: 1000", "transfer-encoding: chunked"] {
+        let mut connection = server.connect()?;
+        let head = format!("POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{fields}\r\n\r\n");
+        connection.write(format!("{head}2f\r\n{EVENT}\r\n").as_bytes())?;
+        server.get("/health")?.expect(200)?;
+        connection.response_to("POST")?.problem(408).map_err(|failure| failure.within(&fields))?;
+        connection.expect_close()?;
+    }
+    server.expect_empty()?;
+    server.expect_alive()
+}
+
+fn trickled_body(ctx: &Context<'_>) -> Outcome {
+    const PACE: Duration = Duration::from_millis(20);
+    let server = ctx.start(&[("--body-timeout", "300ms")])?;
+    let mut connection = server.connect()?;
+    connection.write(
+        b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n",
+    )?;
+    // Steady bytes are no excuse: the time is for the whole body. At this pace it would take half an hour.
+    let refused = (0..1500).try_fold(false, |refused, _| {
+        if refused {
+            return Ok(true);
+        }
+        thread::sleep(PACE);
+        connection.write_is_refused(b" ")
+    })?;
+    check!(refused, "a body that trickles in to be cut off");
+    server.expect_empty()?;
+    server.expect_alive()
+}
+
+/// A client is cut off that takes nothing, and not one that takes its time.
+fn slow_reader_is_not_cut_off(ctx: &Context<'_>) -> Outcome {
+    const EVENTS: usize = 100_000;
+    // Each pause is much shorter than the timeout. What is read during one timeout, some hundreds of kilobytes, is less than what a kernel
+    // waits for before it says that there is room again, and what is read during all of the slow part is little beside the answer.
+    const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_millis(300);
+    let server = ctx.start(&[("--write-timeout", "2s")])?;
+    server.submit_lines(format!("{EVENT}\n").repeat(EVENTS))?.expect(201)?;
+    let mut reader = server.connect()?;
+    reader.write(&Request::get("/events").to_bytes(&server.host()))?;
+    let head = reader.read_head("GET")?;
+    let begun = Instant::now();
+    let mut taken = Vec::new();
+    while begun.elapsed() < WRITE_TIMEOUT * 5 / 2 {
+        taken.extend(reader.read_some()?);
+        thread::sleep(PAUSE);
+    }
+    reader.unread(taken);
+    let body = reader.read_body(&head)?;
+    check_eq!(String::from_utf8_lossy(&body).matches("\"seq\":").count(), EVENTS, "events in the answer");
+    Ok(())
+}
+
+fn stuck_reader_is_cut_off(ctx: &Context<'_>) -> Outcome {
+    const EVENTS: usize = 100_000;
+    let server = ctx.start(&[("--write-timeout", "300ms")])?;
+    server.submit_lines(format!("{EVENT}\n").repeat(EVENTS))?.expect(201)?;
+    let mut reader = server.connect()?;
+    reader.write(&Request::get("/events").to_bytes(&server.host()))?;
+    reader.read_head("GET")?;
+    // Only the subject knows when it has had enough, and a client that asked it by reading would not be stuck.
+    thread::sleep(Duration::from_secs(2));
+    let rest = reader.read_to_end()?;
+    let events = String::from_utf8_lossy(&rest).matches("\"seq\":").count();
+    check!(events < EVENTS, "an answer that breaks off, for a client that did not take it");
+    server.get("/health/live")?.expect(200)
+}
+
+fn idle_connection_is_closed(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.start(&[("--keep-alive-timeout", "300ms")])?;
+    server.connect()?.expect_close()?;
+    server.expect_alive()
+}
+
+fn idle_connection_after_a_request_is_closed(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.start(&[("--keep-alive-timeout", "300ms")])?;
+    let mut connection = server.connect()?;
+    connection.request(&Request::get("/health"))?.expect(200)?;
+    connection.expect_close()?;
+    server.expect_alive()
+}
+
+fn connections_beyond_the_limit_wait(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.start(&[("--max-connections", "2")])?;
+    let mut first = server.connect()?;
+    let mut second = server.connect()?;
+    first.request(&Request::get("/health"))?.expect(200)?;
+    second.request(&Request::get("/health"))?.expect(200)?;
+    let mut third = server.connect()?;
+    third.write(&Request::get("/health").to_bytes(&server.host()))?;
+    first.request(&Request::get("/health"))?.expect(200)?;
+    drop(second);
+    third.response_to("GET")?.expect(200)
+}

@@ -1,0 +1,316 @@
+//! Blobs: files that are written once under a temporary name, and never change under their own.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use argus_core::storage::{Blob, Draft, Published, StorageError};
+use bytes::Bytes;
+
+use crate::error::Fault;
+use crate::folder::{Folder, remove, rename};
+use crate::lock::Lock;
+
+/// Writes that are smaller than this are put together.
+const BUFFER_BYTES: usize = 1 << 16;
+
+/// How the names of files end that are no blobs yet.
+const TEMPORARY: &str = ".tmp";
+
+#[derive(Debug)]
+pub(crate) struct Blobs {
+    folder: Arc<Folder>,
+    lock: Arc<Lock>,
+    /// So many drafts were begun: the temporary names of two drafts differ, also where their names do not.
+    drafts: u64,
+}
+
+impl Blobs {
+    /// Opens what there is, and removes what was never finished. What is listed from now on is durable.
+    pub(crate) fn open(path: &Path, lock: Arc<Lock>) -> Result<Self, Fault> {
+        let folder = Folder::open(path)?;
+        for entry in folder.entries()? {
+            if entry.is_file && entry.name().is_some_and(is_temporary) {
+                remove(&entry.path)?;
+            }
+        }
+        folder.sync()?;
+        Ok(Self { folder: Arc::new(folder), lock, drafts: 0 })
+    }
+
+    /// The names of all files that can be blobs; whatever else lies there is somebody else's.
+    pub(crate) fn list(&self) -> Result<Vec<String>, StorageError> {
+        let entries = self.folder.entries().map_err(Fault::failed)?;
+        let names =
+            entries.into_iter().filter(|entry| entry.is_file).filter_map(|entry| entry.name().map(str::to_owned));
+        Ok(names.filter(|name| check_name(name).is_ok()).collect())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        check_name(name)?;
+        let path = self.folder.join(name);
+        match File::open(&path) {
+            Ok(file) => Ok(Some(Arc::new(DiskBlob::new(file, path).map_err(Fault::failed)?))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Fault::of("open", &path)(error).failed()),
+        }
+    }
+
+    pub(crate) fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
+        check_name(name)?;
+        let temporary = self.folder.join(&format!("{name}.{}{TEMPORARY}", self.drafts));
+        self.drafts += 1;
+        let file = File::options().read(true).write(true).create_new(true).open(&temporary);
+        let file = file.map_err(|error| Fault::of("create", &temporary)(error).without_effect())?;
+        Ok(Box::new(DiskDraft {
+            name: name.to_owned(),
+            temporary,
+            writer: Some(BufWriter::with_capacity(BUFFER_BYTES, file)),
+            folder: Arc::clone(&self.folder),
+            _lock: Arc::clone(&self.lock),
+        }))
+    }
+
+    pub(crate) fn delete(&self, name: &str) -> Result<(), StorageError> {
+        check_name(name)?;
+        let deleted = remove(&self.folder.join(name)).and_then(|()| self.folder.sync());
+        deleted.map_err(Fault::failed)
+    }
+}
+
+/// A blob in the making.
+struct DiskDraft {
+    name: String,
+    temporary: PathBuf,
+    /// Nothing after a failure, and when it is finished.
+    writer: Option<BufWriter<File>>,
+    folder: Arc<Folder>,
+    /// Nobody else opens the folder, and takes this for a leftover, as long as somebody writes it.
+    _lock: Arc<Lock>,
+}
+
+impl DiskDraft {
+    /// Makes what was written durable, and gives the file.
+    fn sync(&mut self) -> Result<File, StorageError> {
+        let writer = self.writer.as_mut().ok_or_else(|| of_no_use(&self.temporary))?;
+        let synced = writer.flush().and_then(|()| writer.get_ref().sync_all());
+        let synced = synced.map_err(|error| Fault::of("write", &self.temporary)(error).without_effect());
+        let file = self.abandon();
+        synced.and_then(|()| file.ok_or_else(|| of_no_use(&self.temporary)))
+    }
+
+    /// Gives up the buffer: dropped with bytes in it, it would try to write them once more.
+    fn abandon(&mut self) -> Option<File> {
+        self.writer.take().map(|writer| writer.into_parts().0)
+    }
+}
+
+impl Draft for DiskDraft {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        let writer = self.writer.as_mut().ok_or_else(|| of_no_use(&self.temporary))?;
+        if let Err(error) = writer.write_all(bytes) {
+            self.abandon();
+            return Err(Fault::of("write", &self.temporary)(error).without_effect());
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Published, StorageError> {
+        let file = self.sync()?;
+        let path = self.folder.join(&self.name);
+        let blob = DiskBlob::new(file, path).map_err(Fault::failed)?;
+        rename(&self.temporary, &blob.path).map_err(Fault::without_effect)?;
+        self.folder.sync().map_err(Fault::failed)?;
+        Ok(Published { name: self.name.clone(), blob: Arc::new(blob) })
+    }
+}
+
+impl Drop for DiskDraft {
+    fn drop(&mut self) {
+        drop(self.abandon());
+        // Finished, it has this name no more. If it cannot be removed now, it is when the folder is opened again.
+        let _kept = remove(&self.temporary);
+    }
+}
+
+/// An open file: whatever becomes of its name, its bytes stay.
+#[derive(Debug)]
+struct DiskBlob {
+    file: File,
+    len: u64,
+    path: PathBuf,
+}
+
+impl DiskBlob {
+    fn new(file: File, path: PathBuf) -> Result<Self, Fault> {
+        let len = file.metadata().map_err(Fault::of("examine", &path))?.len();
+        Ok(Self { file, len, path })
+    }
+}
+
+impl Blob for DiskBlob {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read(&self, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let len = range.end.checked_sub(range.start).filter(|_| range.end <= self.len);
+        let len = len.and_then(|len| usize::try_from(len).ok()).ok_or_else(|| {
+            StorageError::Failed(format!("read of {range:?} in {}, which has {} bytes", self.path.display(), self.len))
+        })?;
+        let mut bytes = vec![0; len];
+        let read = self.file.read_exact_at(&mut bytes, range.start);
+        read.map_err(|error| Fault::of("read", &self.path)(error).failed())?;
+        Ok(bytes.into())
+    }
+}
+
+/// ASCII letters, digits, `-` and `.`, not in front, and no temporary file's name: nothing that leaves the folder or hides in it.
+fn check_name(name: &str) -> Result<(), StorageError> {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+    if plain && !name.is_empty() && !name.starts_with('.') && !name.ends_with(TEMPORARY) {
+        return Ok(());
+    }
+    Err(StorageError::Failed(format!("{name:?} cannot be the name of a blob")))
+}
+
+/// Whether this is how a draft is called.
+fn is_temporary(file_name: &str) -> bool {
+    let parts = file_name.strip_suffix(TEMPORARY).and_then(|rest| rest.rsplit_once('.'));
+    parts.is_some_and(|(name, number)| check_name(name).is_ok() && number.parse::<u64>().is_ok())
+}
+
+fn of_no_use(path: &Path) -> StorageError {
+    StorageError::Failed(format!("{} is of no further use: writing it failed", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn new() -> (TempDir, Blobs) {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("blobs")).unwrap();
+        let blobs = open(&root);
+        (root, blobs)
+    }
+
+    fn open(root: &TempDir) -> Blobs {
+        let lock = Lock::take(&Folder::open(root.path()).unwrap()).unwrap();
+        Blobs::open(&root.path().join("blobs"), Arc::new(lock)).unwrap()
+    }
+
+    fn put(blobs: &mut Blobs, name: &str, parts: &[&[u8]]) -> Arc<dyn Blob> {
+        let mut draft = blobs.create(name).unwrap();
+        for part in parts {
+            draft.write(part).unwrap();
+        }
+        draft.finish().unwrap().blob
+    }
+
+    fn all(blob: &dyn Blob) -> Bytes {
+        blob.read(0..blob.len()).unwrap()
+    }
+
+    fn files(root: &TempDir) -> usize {
+        fs::read_dir(root.path().join("blobs")).unwrap().count()
+    }
+
+    #[test]
+    fn a_blob_is_there_when_it_is_finished_and_not_before() {
+        let (root, mut blobs) = new();
+        let mut draft = blobs.create("a").unwrap();
+        draft.write(b"x").unwrap();
+        assert!(blobs.get("a").unwrap().is_none());
+        assert_eq!(blobs.list().unwrap(), [""; 0]);
+        assert_eq!(draft.finish().unwrap().name, "a");
+        assert_eq!(blobs.list().unwrap(), ["a"]);
+        assert_eq!(all(&*blobs.get("a").unwrap().unwrap()), "x");
+        drop(blobs.create("b").unwrap());
+        assert_eq!(files(&root), 1);
+    }
+
+    #[test]
+    fn small_and_large_writes_come_out_in_order() {
+        let (_root, mut blobs) = new();
+        let large = vec![7; BUFFER_BYTES * 3 + 5];
+        let blob = put(&mut blobs, "a", &[b"small", &large, b"", b"small"]);
+        assert_eq!(all(&*blob), [b"small".as_slice(), &large, b"small"].concat());
+        assert_eq!(blob.read(3..7).unwrap(), [b'l', b'l', 7, 7].as_slice());
+        assert_eq!(blob.read(blob.len()..blob.len()).unwrap(), "");
+        for range in [0..blob.len() + 1, u64::MAX - 1..u64::MAX, Range { start: 2, end: 1 }] {
+            assert!(matches!(blob.read(range), Err(StorageError::Failed(_))));
+        }
+    }
+
+    #[test]
+    fn readers_keep_what_was_replaced_or_deleted() {
+        let (_root, mut blobs) = new();
+        let first = put(&mut blobs, "a", &[b"first"]);
+        let opened = blobs.get("a").unwrap().unwrap();
+        let second = put(&mut blobs, "a", &[b"second"]);
+        blobs.delete("a").unwrap();
+        blobs.delete("a").unwrap();
+        assert!(blobs.get("a").unwrap().is_none());
+        assert_eq!([all(&*first), all(&*opened), all(&*second)], ["first", "first", "second"]);
+    }
+
+    #[test]
+    fn drafts_of_one_name_do_not_meet() {
+        let (root, mut blobs) = new();
+        let (mut one, mut other) = (blobs.create("a").unwrap(), blobs.create("a").unwrap());
+        one.write(b"one").unwrap();
+        other.write(b"other").unwrap();
+        other.finish().unwrap();
+        one.finish().unwrap();
+        assert_eq!(all(&*blobs.get("a").unwrap().unwrap()), "one");
+        assert_eq!(files(&root), 1);
+    }
+
+    #[test]
+    fn leftovers_are_removed_and_what_is_not_ours_is_left_alone() {
+        let (root, blobs) = new();
+        drop(blobs);
+        let folder = root.path().join("blobs");
+        for name in ["a.0.tmp", "b.c.17.tmp"] {
+            fs::write(folder.join(name), "unfinished").unwrap();
+        }
+        for name in ["notes.tmp", ".0.tmp", ".hidden", "under_score", "blob"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        fs::create_dir(folder.join("folder")).unwrap();
+        let blobs = open(&root);
+        assert_eq!(files(&root), 6);
+        assert_eq!(blobs.list().unwrap(), ["blob"]);
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        let (_root, mut blobs) = new();
+        for name in ["", ".", "..", ".a", "a/b", "../a", "a_b", "ä", "a\0", "a.tmp"] {
+            assert!(matches!(blobs.create(name), Err(StorageError::Failed(_))), "{name}");
+            assert!(matches!(blobs.get(name), Err(StorageError::Failed(_))), "{name}");
+            assert!(matches!(blobs.delete(name), Err(StorageError::Failed(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_draft_that_failed_cannot_be_finished() {
+        let (root, mut blobs) = new();
+        let mut draft = blobs.create("a").unwrap();
+        draft.write(b"x").unwrap();
+        fs::remove_file(root.path().join("blobs/a.0.tmp")).unwrap();
+        let Err(StorageError::Failed(reason)) = draft.finish() else { panic!("there is nothing to be renamed") };
+        assert!(reason.starts_with("cannot rename a file to ") && reason.contains("blobs/a: "), "{reason}");
+        assert!(blobs.get("a").unwrap().is_none());
+    }
+}

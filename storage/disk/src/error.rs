@@ -1,0 +1,102 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use argus_core::storage::StorageError;
+use thiserror::Error;
+
+/// Why a folder could not be opened. Nothing in it was changed, but that a new folder may have been made in part.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Somebody else uses the folder.
+    #[error("{} is locked by {}", path.display(), holder(*pid))]
+    InUse {
+        /// The lock.
+        path: PathBuf,
+        /// The process that holds it, as far as is known.
+        pid: Option<u32>,
+    },
+    /// Something is not as it was left.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file or the folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The system refused.
+    #[error(transparent)]
+    System(#[from] Fault),
+}
+
+/// A call of the system that failed.
+#[derive(Debug, Error)]
+#[error("cannot {operation} {}: {source}", path.display())]
+pub struct Fault {
+    operation: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl OpenError {
+    pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), reason: reason.into() }
+    }
+}
+
+impl Fault {
+    /// Makes a fault of an error; `operation` is what "cannot" stands before.
+    pub(crate) fn of(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { operation, path: path.to_owned(), source }
+    }
+
+    /// For a call after whose failure everything is as it was: a full disk is said to be one.
+    pub(crate) fn without_effect(self) -> StorageError {
+        if self.is_full() { StorageError::Full(self.to_string()) } else { self.failed() }
+    }
+
+    /// Whether there is no room, for anybody or for this user.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    /// For all others.
+    pub(crate) fn failed(self) -> StorageError {
+        StorageError::Failed(self.to_string())
+    }
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    fn fault(errno: Errno) -> Fault {
+        Fault::of("write", Path::new("/data/log/x"))(errno.into())
+    }
+
+    #[test]
+    fn a_fault_says_what_where_and_why() {
+        assert_eq!(fault(Errno::IO).to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
+    }
+
+    #[test]
+    fn a_disk_is_full_where_nothing_was_changed_and_failed_elsewhere() {
+        for errno in [Errno::NOSPC, Errno::DQUOT] {
+            assert!(matches!(fault(errno).without_effect(), StorageError::Full(_)), "{errno}");
+            assert!(matches!(fault(errno).failed(), StorageError::Failed(_)), "{errno}");
+        }
+        assert!(matches!(fault(Errno::IO).without_effect(), StorageError::Failed(_)));
+    }
+
+    #[test]
+    fn who_holds_a_lock_is_said_if_it_is_known() {
+        let error = |pid| OpenError::InUse { path: "/data/lock".into(), pid }.to_string();
+        assert_eq!(error(Some(7)), "/data/lock is locked by process 7");
+        assert_eq!(error(None), "/data/lock is locked by another process");
+    }
+}

@@ -1,0 +1,124 @@
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::Fault;
+
+/// A folder whose entries are made durable by [`sync`](Self::sync).
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    file: File,
+}
+
+/// What lies in a folder.
+pub(crate) struct Entry {
+    pub(crate) path: PathBuf,
+    pub(crate) is_file: bool,
+    name: OsString,
+}
+
+impl Folder {
+    /// A folder that exists.
+    pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
+        let file = File::open(path).map_err(Fault::of("open", path))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// A folder that is made if there is none, and those above it. All of them are durable when this returns.
+    pub(crate) fn create(path: &Path) -> Result<Self, Fault> {
+        make(path)?;
+        Self::open(path)
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Makes durable which entries there are, and what their names mean.
+    pub(crate) fn sync(&self) -> Result<(), Fault> {
+        self.file.sync_all().map_err(Fault::of("sync", &self.path))
+    }
+
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>, Fault> {
+        let entry = |found: io::Result<fs::DirEntry>| {
+            let found = found?;
+            Ok(Entry { path: found.path(), is_file: found.file_type()?.is_file(), name: found.file_name() })
+        };
+        let read = || fs::read_dir(&self.path)?.map(entry).collect::<io::Result<Vec<Entry>>>();
+        read().map_err(Fault::of("list", &self.path))
+    }
+}
+
+impl Entry {
+    /// Its name, if it is text, as all of ours are.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.to_str()
+    }
+}
+
+/// Removes a file. That it is not there is no fault.
+pub(crate) fn remove(path: &Path) -> Result<(), Fault> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Fault::of("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Fault> {
+    // What is named is the new name, which tells more than that of a temporary file.
+    fs::rename(from, to).map_err(Fault::of("rename a file to", to))
+}
+
+fn make(path: &Path) -> Result<(), Fault> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    // The path of a relative name has an empty parent, which means the current folder.
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    };
+    if parent != path {
+        make(parent)?;
+    }
+    fs::create_dir(path).map_err(Fault::of("create the folder", path))?;
+    Folder::open(parent)?.sync()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn folders_are_made_with_those_above() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a/b/c");
+        Folder::create(&path).unwrap().sync().unwrap();
+        Folder::create(&path).unwrap();
+        assert!(path.is_dir());
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("file");
+        fs::write(&path, "").unwrap();
+        let fault = Folder::create(&path.join("below")).unwrap_err().to_string();
+        assert!(fault.starts_with("cannot create the folder ") && fault.contains("/file"), "{fault}");
+    }
+
+    #[test]
+    fn removing_twice_is_no_fault() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("file");
+        fs::write(&path, "").unwrap();
+        remove(&path).unwrap();
+        remove(&path).unwrap();
+        assert!(remove(root.path()).is_err());
+    }
+}

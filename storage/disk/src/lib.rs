@@ -1,0 +1,45 @@
+//! The core's [`Storage`](argus_core::storage::Storage) on files: [`DiskStorage`].
+//!
+//! # Layout
+//!
+//! | in the folder | what |
+//! |---|---|
+//! | `lock` | held by the one process that may use the folder; in it, the id of that process or of the last one. Never removed. |
+//! | `format` | version of this layout, and how long log files are |
+//! | `log/<start>.log` | the bytes of the log from this offset (20 decimal digits) on; all of these files have the same length |
+//! | `log/<n>.spare` | a log file that was given up, to be the next one |
+//! | `blobs/<name>` | a blob |
+//! | `*.tmp` in each of these folders | something unfinished, removed when the folder is opened |
+//!
+//! # Durability
+//!
+//! A file becomes visible under its name when it is complete and synced, by a rename, and the folder is synced afterwards. So every
+//! name means a whole file, whenever the machine stops.
+//!
+//! What can be read after opening is durable. A process that is killed leaves written bytes in the page cache that no sync has ever
+//! covered, and a process whose sync failed may leave bytes there that the device does not have. Therefore, before anything is read,
+//! log files and folders are synced, and the page cache of the log is dropped.
+//!
+//! # Order of calls
+//!
+//! 1. [`DiskStorage::open`]. Now [`log_range`](argus_core::storage::Storage::log_range) reaches to the end of the last log file: where
+//!    the writing stopped is not known here. Behind that place there are zeros, or whatever a recycled file held before.
+//! 2. The log is read, and [`truncate`](argus_core::storage::Storage::truncate) says where it ends. What is behind the end is wiped, so that it
+//!    cannot come up again behind a later append.
+//! 3. From now on the range ends where the last append did.
+//!
+//! Errors name the operation, the path and the reason that the system gave.
+
+#![forbid(unsafe_code)]
+
+mod blob;
+mod error;
+mod folder;
+mod format;
+mod lock;
+mod log;
+mod storage;
+mod system;
+
+pub use error::{Fault, OpenError};
+pub use storage::{DiskStorage, Options};

@@ -1,0 +1,60 @@
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+
+use crate::error::{Fault, OpenError};
+use crate::folder::Folder;
+
+const NAME: &str = "lock";
+
+/// The right to use a folder, until it is dropped or the process ends, however it ends.
+///
+/// The file stays where it is for ever. If it were removed, one process could hold the lock of a file that has no name any more, and
+/// another one that of a new file.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _held: File,
+}
+
+impl Lock {
+    pub(crate) fn take(folder: &Folder) -> Result<Self, OpenError> {
+        let path = folder.join(NAME);
+        let mut options = File::options();
+        let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = opened.map_err(Fault::of("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Who it is, is a courtesy; that the folder is in use, is certain.
+                let _unknown = file.read_to_string(&mut pid);
+                return Err(OpenError::InUse { path, pid: pid.trim().parse().ok() });
+            }
+            Err(TryLockError::Error(error)) => return Err(Fault::of("lock", &path)(error).into()),
+        }
+        // As wide as any number, and written over the old one, so that a full disk does not keep anybody from opening.
+        let pid = format!("{:<10}\n", std::process::id());
+        let written = file.rewind().and_then(|()| file.write_all(pid.as_bytes()));
+        written.map_err(Fault::of("write", &path))?;
+        Ok(Self { _held: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn there_is_one_holder_at_a_time_and_its_number_is_known() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        std::fs::write(folder.join(NAME), "4294967295\n").unwrap();
+        let lock = Lock::take(&folder).unwrap();
+        let OpenError::InUse { path, pid } = Lock::take(&folder).unwrap_err() else { panic!("it is in use") };
+        assert_eq!((path, pid), (folder.join("lock"), Some(std::process::id())));
+        drop(lock);
+        assert!(folder.join("lock").exists());
+        Lock::take(&folder).unwrap();
+    }
+}

@@ -1,0 +1,111 @@
+use std::fs::File;
+use std::io::IoSlice;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use super::found::file_name;
+use crate::error::Fault;
+use crate::folder::{Folder, remove, rename};
+use crate::system::{allocate, drop_cached, write_at};
+
+/// How much is looked at, and perhaps written, at a time when a file is wiped.
+const WIPED_AT_ONCE: usize = 64 * 1024;
+
+/// A file of the log.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    /// The offset in the log of its first byte.
+    pub(super) start: u64,
+    pub(super) path: PathBuf,
+    file: File,
+    /// Whether something was written since the last sync.
+    is_unsynced: bool,
+}
+
+impl LogFile {
+    /// A file that exists.
+    pub(super) fn open(path: PathBuf, start: u64) -> Result<Self, Fault> {
+        let file = File::options().read(true).write(true).open(&path).map_err(Fault::of("open", &path))?;
+        Ok(Self { start, path, file, is_unsynced: false })
+    }
+
+    /// A new file of the whole length. Durable when the folder is synced; after an error there is none.
+    pub(super) fn create(folder: &Folder, start: u64, len: u64) -> Result<Self, Fault> {
+        let path = folder.join(&file_name(start));
+        let temporary = path.with_extension("log.tmp");
+        let make = || {
+            let mut options = File::options();
+            let file = options.read(true).write(true).create(true).truncate(true).open(&temporary);
+            let file = file.map_err(Fault::of("create", &temporary))?;
+            allocate(&file, len).map_err(Fault::of("allocate blocks of", &temporary))?;
+            file.sync_all().map_err(Fault::of("sync", &temporary))?;
+            rename(&temporary, &path)?;
+            Ok(file)
+        };
+        match make() {
+            Ok(file) => Ok(Self { start, path, file, is_unsynced: false }),
+            Err(fault) => {
+                // It takes space that is wanted elsewhere. If it cannot be removed now, it is when the folder is opened again.
+                let _kept = remove(&temporary);
+                Err(fault)
+            }
+        }
+    }
+
+    /// A file that was given up, under a new name. Durable when the folder is synced; after an error it is still a spare.
+    pub(super) fn recycle(folder: &Folder, spare: &str, start: u64) -> Result<Self, Fault> {
+        let spare = Self::open(folder.join(spare), start)?;
+        let path = folder.join(&file_name(start));
+        rename(&spare.path, &path)?;
+        Ok(Self { path, ..spare })
+    }
+
+    pub(super) fn len(&self) -> Result<u64, Fault> {
+        Ok(self.file.metadata().map_err(Fault::of("examine", &self.path))?.len())
+    }
+
+    /// Sees to it that what is read next is what the device has; see the documentation of the crate.
+    pub(super) fn read_from_device(&self) -> Result<(), Fault> {
+        self.file.sync_data().map_err(Fault::of("sync", &self.path))?;
+        drop_cached(&self.file);
+        Ok(())
+    }
+
+    pub(super) fn read(&self, within: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.file.read_exact_at(bytes, within).map_err(Fault::of("read", &self.path))
+    }
+
+    /// With an error comes how many bytes were written before it.
+    pub(super) fn write(&mut self, within: u64, pieces: &mut [IoSlice<'_>]) -> Result<(), (u64, Fault)> {
+        self.is_unsynced = true;
+        write_at(&self.file, within, pieces)
+            .map_err(|(written, error)| (written, Fault::of("write", &self.path)(error)))
+    }
+
+    /// Writes zeros over whatever else there is from this place on, durably.
+    pub(super) fn wipe(&mut self, within: u64) -> Result<(), Fault> {
+        let len = self.len()?;
+        let mut at = within;
+        let mut piece = vec![0; WIPED_AT_ONCE];
+        while at < len {
+            piece.truncate(usize::try_from(len - at).unwrap_or(usize::MAX));
+            self.read(at, &mut piece)?;
+            // Zeros are left alone: blocks that were never written would have to be.
+            if piece.iter().any(|&byte| byte != 0) {
+                piece.fill(0);
+                self.write(at, &mut [IoSlice::new(&piece)]).map_err(|(_, fault)| fault)?;
+            }
+            at += piece.len() as u64;
+        }
+        self.sync()
+    }
+
+    /// Makes durable what was written.
+    pub(super) fn sync(&mut self) -> Result<(), Fault> {
+        if self.is_unsynced {
+            self.file.sync_data().map_err(Fault::of("sync", &self.path))?;
+            self.is_unsynced = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use super::SPARES_MAX;
+use super::file::LogFile;
+use crate::error::OpenError;
+use crate::folder::{Entry, Folder};
+
+/// What lies in the folder of the log, with nothing wrong about it.
+pub(super) struct Found {
+    /// Ascending, without a gap, all of the right length.
+    pub(super) files: VecDeque<LogFile>,
+    /// Numbers of files to be written anew.
+    pub(super) spares: Vec<u8>,
+    /// Files of ours that serve no purpose.
+    pub(super) useless: Vec<PathBuf>,
+}
+
+/// What a name means.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    /// The log from this offset on.
+    File(u64),
+    Spare(u8),
+    Temporary,
+    /// Somebody else's, and hidden: file systems and programs for copying leave such things about.
+    Hidden,
+    /// None of these.
+    Unknown,
+}
+
+/// The name of the file that has the log from `start` on. The order of names is that of offsets.
+pub(super) fn file_name(start: u64) -> String {
+    format!("{start:020}.log")
+}
+
+pub(super) fn spare_name(number: u8) -> String {
+    format!("{number}.spare")
+}
+
+impl Found {
+    /// Looks at everything and changes nothing.
+    ///
+    /// An unknown name is damage. It mostly is that of a log file that was moved or copied by hand; and since the end of the log shows in
+    /// nothing else than in its files, going on without the last of them would lose events in silence.
+    pub(super) fn in_folder(folder: &Folder, file_bytes: u64) -> Result<Self, OpenError> {
+        let mut found = Self { files: VecDeque::new(), spares: Vec::new(), useless: Vec::new() };
+        let mut files = Vec::new();
+        for entry in folder.entries()? {
+            match Kind::of(&entry) {
+                Kind::File(start) => files.push(LogFile::open(entry.path, start)?),
+                Kind::Spare(number) => {
+                    let is_right = LogFile::open(entry.path.clone(), 0)?.len()? == file_bytes;
+                    if is_right && number < SPARES_MAX {
+                        found.spares.push(number);
+                    } else {
+                        found.useless.push(entry.path);
+                    }
+                }
+                Kind::Temporary => found.useless.push(entry.path),
+                Kind::Hidden => {}
+                Kind::Unknown => {
+                    return Err(OpenError::damaged(
+                        &entry.path,
+                        "this is not a file of the log, and it lies among them",
+                    ));
+                }
+            }
+        }
+        files.sort_unstable_by_key(|file| file.start);
+        let mut next = None;
+        for file in files {
+            check(&file, file_bytes, next)?;
+            next = Some(file.start + file_bytes);
+            found.files.push_back(file);
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a file can be what it says; `next` is where the one before it ends, if there is one.
+fn check(file: &LogFile, file_bytes: u64, next: Option<u64>) -> Result<(), OpenError> {
+    let damaged = |reason: String| Err(OpenError::damaged(&file.path, reason));
+    let len = file.len()?;
+    if len != file_bytes {
+        return damaged(format!("it is {len} bytes long, and every file of this log has {file_bytes}"));
+    }
+    if !file.start.is_multiple_of(file_bytes) || file.start.checked_add(file_bytes).is_none() {
+        return damaged(format!("no file of this log begins there: all have {file_bytes} bytes"));
+    }
+    match next {
+        Some(next) if next != file.start => {
+            damaged(format!("the log has a gap before it: {} is missing", file_name(next)))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+impl Kind {
+    fn of(entry: &Entry) -> Self {
+        match entry.name() {
+            Some(name) if name.starts_with('.') => Self::Hidden,
+            Some(name) if entry.is_file => Self::of_name(name),
+            Some(_) | None => Self::Unknown,
+        }
+    }
+
+    fn of_name(name: &str) -> Self {
+        if name.strip_suffix(".tmp").is_some_and(|name| matches!(Self::of_name(name), Self::File(_))) {
+            return Self::Temporary;
+        }
+        let Some((number, extension)) = name.split_once('.') else { return Self::Unknown };
+        match (extension, number.parse::<u64>()) {
+            // Only as it is written here: other ways to write the same number would be a second file with the same place.
+            ("log", Ok(start)) if file_name(start) == name => Self::File(start),
+            ("spare", Ok(spare)) => match u8::try_from(spare) {
+                Ok(spare) if spare_name(spare) == name => Self::Spare(spare),
+                Ok(_) | Err(_) => Self::Unknown,
+            },
+            _ => Self::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_mean_one_thing_and_are_written_one_way() {
+        assert_eq!(Kind::of_name("00000000000000065536.log"), Kind::File(65536));
+        assert_eq!(Kind::of_name("18446744073709551615.log"), Kind::File(u64::MAX));
+        assert_eq!(Kind::of_name("00000000000000065536.log.tmp"), Kind::Temporary);
+        assert_eq!(Kind::of_name("0.spare"), Kind::Spare(0));
+        for name in [
+            "65536.log",
+            "+0000000000000065536.log",
+            "18446744073709551616.log",
+            "00000000000000065536.log.old",
+            "00000000000000065536",
+            "0.spare.tmp",
+            "00.spare",
+            "256.spare",
+            "notes.tmp",
+            "x",
+        ] {
+            assert_eq!(Kind::of_name(name), Kind::Unknown, "{name}");
+        }
+    }
+}

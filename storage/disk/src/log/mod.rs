@@ -1,0 +1,239 @@
+//! The log: files of one length, each of which has the bytes from some offset on.
+//!
+//! A file has all of its length, blocks included, before a byte is written to it. So the end of the log moves without the end of any file
+//! moving, a sync has no metadata to write, and a full disk is noticed before the log is touched. Files that are given up become the next
+//! ones: their blocks were written before, and syncing those is cheaper still.
+
+mod file;
+mod found;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::path::Path;
+
+use argus_core::storage::StorageError;
+use bytes::Bytes;
+
+use crate::error::{Fault, OpenError};
+use crate::folder::{Folder, remove, rename};
+use file::LogFile;
+use found::Found;
+
+/// So many files that were given up are kept to be written anew.
+const SPARES_MAX: u8 = 2;
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    folder: Folder,
+    /// Length of each file.
+    file_bytes: u64,
+    /// Ascending, without a gap. Once there is one there is always one, so that the place of the log is never forgotten.
+    files: VecDeque<LogFile>,
+    /// Numbers of files to be written anew.
+    spares: Vec<u8>,
+    /// Where the next append goes: in the last file, at its end, or in a file before it, where those behind are prepared only.
+    end: u64,
+    /// Why nothing can be appended any more.
+    failed: Option<String>,
+}
+
+impl Log {
+    /// Opens what there is. Files are looked at first and all of them; only if there is nothing wrong is anything changed.
+    pub(crate) fn open(path: &Path, file_bytes: u64) -> Result<Self, OpenError> {
+        let folder = Folder::open(path)?;
+        let found = Found::in_folder(&folder, file_bytes)?;
+        for path in &found.useless {
+            remove(path)?;
+        }
+        folder.sync()?;
+        for file in &found.files {
+            file.read_from_device()?;
+        }
+        let Found { files, spares, .. } = found;
+        let end = files.back().map_or(0, |last| last.start + file_bytes);
+        Ok(Self { folder, file_bytes, files, spares, end, failed: None })
+    }
+
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.files.front().map_or(self.end, |first| first.start)..self.end
+    }
+
+    /// See [`Storage::append`](argus_core::storage::Storage::append).
+    pub(crate) fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
+        self.refuse_if_failed()?;
+        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let end = self.end.checked_add(len).filter(|end| end.checked_add(self.file_bytes).is_some());
+        let end = end.ok_or_else(|| StorageError::Failed(format!("the log cannot grow beyond {}", u64::MAX)))?;
+        self.prepare(end)?;
+        if let Err((nothing_written, fault)) = self.write(parts) {
+            // Whole records may be among what was written, and a restart would find them, though their writers were told that there is no
+            // room. Only if nothing was written, it is as if nobody had tried.
+            let is_as_it_was = nothing_written && fault.is_full();
+            return Err(if is_as_it_was { fault.without_effect() } else { self.fail(fault) });
+        }
+        self.end = end;
+        Ok(())
+    }
+
+    /// See [`Storage::sync`](argus_core::storage::Storage::sync).
+    pub(crate) fn sync(&mut self) -> Result<(), StorageError> {
+        self.refuse_if_failed()?;
+        match self.files.iter_mut().try_for_each(LogFile::sync) {
+            Ok(()) => Ok(()),
+            Err(fault) => Err(self.fail(fault)),
+        }
+    }
+
+    /// See [`Storage::read_log`](argus_core::storage::Storage::read_log).
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        let range = self.range();
+        if offset < range.start || offset > range.end {
+            return Err(StorageError::Failed(format!("read of the log at {offset}, which has {range:?}")));
+        }
+        let len = usize::try_from(range.end - offset).unwrap_or(usize::MAX).min(len);
+        let mut bytes = vec![0; len];
+        let mut rest = bytes.as_mut_slice();
+        let mut at = offset;
+        while !rest.is_empty() {
+            let (index, within) = self.place(at);
+            let len = self.room(within).min(rest.len());
+            let (piece, behind) = rest.split_at_mut(len);
+            let file = self.files.get(index).ok_or_else(|| lost(at))?;
+            file.read(within, piece).map_err(Fault::failed)?;
+            at += len as u64;
+            rest = behind;
+        }
+        Ok(bytes.into())
+    }
+
+    /// See [`Storage::truncate`](argus_core::storage::Storage::truncate).
+    pub(crate) fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
+        let range = self.range();
+        if end < range.start || end > range.end {
+            return Err(StorageError::Failed(format!("cut of the log at {end}, which has {range:?}")));
+        }
+        self.end = end;
+        // From the last one on, so that there is no gap at any time. They are not kept to be written anew: at the same place of the log
+        // they would bring back what is cut.
+        while self.files.len() > 1
+            && let Some(last) = self.files.pop_back_if(|last| last.start >= end)
+        {
+            remove(&last.path).and_then(|()| self.folder.sync()).map_err(Fault::failed)?;
+        }
+        let (index, within) = self.place(end);
+        self.files.get_mut(index).map_or(Ok(()), |file| file.wipe(within)).map_err(Fault::failed)
+    }
+
+    /// See [`Storage::discard`](argus_core::storage::Storage::discard).
+    pub(crate) fn discard(&mut self, offset: u64) -> Result<(), StorageError> {
+        let offset = offset.min(self.end);
+        while self.files.len() > 1 && self.files.front().is_some_and(|first| first.start + self.file_bytes <= offset) {
+            self.give_up(0).map_err(Fault::failed)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the files up to `end`. After an error there may be some, behind what the log has.
+    fn prepare(&mut self, end: u64) -> Result<(), StorageError> {
+        loop {
+            let next = self.files.back().map_or(0, |last| last.start + self.file_bytes);
+            if next >= end {
+                return Ok(());
+            }
+            let file = match self.spares.last() {
+                Some(&number) => {
+                    let file = LogFile::recycle(&self.folder, &found::spare_name(number), next);
+                    let file = file.map_err(Fault::failed)?;
+                    self.spares.pop();
+                    file
+                }
+                None => LogFile::create(&self.folder, next, self.file_bytes).map_err(Fault::without_effect)?,
+            };
+            // One by one, so that none is durable while the one before it is not.
+            self.folder.sync().map_err(Fault::failed)?;
+            self.files.push_back(file);
+        }
+    }
+
+    /// Writes behind the end, into files that exist. With an error comes whether no byte at all was written.
+    fn write(&mut self, parts: &[&[u8]]) -> Result<(), (bool, Fault)> {
+        let (mut index, mut within) = self.place(self.end);
+        let mut room = self.room(within);
+        let mut pieces = Vec::with_capacity(parts.len());
+        let mut none_before = true;
+        for part in parts {
+            let mut part = *part;
+            while !part.is_empty() {
+                let (piece, rest) = part.split_at(part.len().min(room));
+                pieces.push(IoSlice::new(piece));
+                room -= piece.len();
+                part = rest;
+                if room == 0 {
+                    self.write_to(index, within, &mut pieces).map_err(|(none, fault)| (none && none_before, fault))?;
+                    pieces.clear();
+                    none_before = false;
+                    (index, within) = (index + 1, 0);
+                    room = self.room(within);
+                }
+            }
+        }
+        self.write_to(index, within, &mut pieces).map_err(|(none, fault)| (none && none_before, fault))
+    }
+
+    /// Writes into one file, in the same manner.
+    fn write_to(&mut self, index: usize, within: u64, pieces: &mut [IoSlice<'_>]) -> Result<(), (bool, Fault)> {
+        // An append that fills a file has nothing for the next one, which need not exist.
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let Some(file) = self.files.get_mut(index) else {
+            let path = self.folder.join(&found::file_name(self.end));
+            return Err((false, Fault::of("write", &path)(io::ErrorKind::NotFound.into())));
+        };
+        file.write(within, pieces).map_err(|(written, fault)| (written == 0, fault))
+    }
+
+    /// Takes a file from one of the ends of the log, and keeps it as a spare if there are too few.
+    fn give_up(&mut self, index: usize) -> Result<(), Fault> {
+        let Some(file) = self.files.get(index) else { return Ok(()) };
+        match (0..SPARES_MAX).find(|number| !self.spares.contains(number)) {
+            Some(number) => {
+                rename(&file.path, &self.folder.join(&found::spare_name(number)))?;
+                self.spares.push(number);
+            }
+            None => remove(&file.path)?,
+        }
+        self.files.remove(index);
+        self.folder.sync()
+    }
+
+    /// The index of the file that has this offset, and where in it.
+    fn place(&self, offset: u64) -> (usize, u64) {
+        let first = self.files.front().map_or(0, |first| first.start);
+        let behind = offset.saturating_sub(first);
+        (usize::try_from(behind / self.file_bytes).unwrap_or(usize::MAX), behind % self.file_bytes)
+    }
+
+    /// How many bytes a file has from this place on.
+    fn room(&self, within: u64) -> usize {
+        usize::try_from(self.file_bytes - within).unwrap_or(usize::MAX)
+    }
+
+    fn refuse_if_failed(&self) -> Result<(), StorageError> {
+        self.failed.as_ref().map_or(Ok(()), |reason| Err(StorageError::Failed(reason.clone())))
+    }
+
+    /// Accepts nothing more: what the log has behind its last sync is unknown, for ever.
+    fn fail(&mut self, fault: Fault) -> StorageError {
+        let error = fault.failed();
+        self.failed = Some(error.to_string());
+        error
+    }
+}
+
+fn lost(offset: u64) -> StorageError {
+    StorageError::Failed(format!("the log has no file for offset {offset}"))
+}

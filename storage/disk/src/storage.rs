@@ -1,0 +1,202 @@
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use argus_core::storage::{Blob, Draft, Published, Storage, StorageError};
+use bytes::Bytes;
+
+use crate::blob::Blobs;
+use crate::error::OpenError;
+use crate::folder::Folder;
+use crate::format::Format;
+use crate::lock::Lock;
+use crate::log::Log;
+
+/// A medium on files in one folder, which no other process can use meanwhile. The documentation of the [crate] tells how it is laid
+/// out.
+///
+/// The folder is free again when the storage, and with it all drafts that it made, are dropped, or the process has ended.
+#[derive(Debug)]
+pub struct DiskStorage {
+    log: Log,
+    blobs: Blobs,
+}
+
+/// What can be chosen when a folder is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Length of each file of the log, at least 1. A folder that exists keeps what was chosen for it.
+    ///
+    /// At least one such file takes its space, whatever is in it, and at most two are kept that are not in use.
+    pub log_file_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { log_file_bytes: 64 << 20 }
+    }
+}
+
+impl DiskStorage {
+    /// Opens a folder, or makes it, and those above it, durably.
+    ///
+    /// May take as long as it takes to write to the device what the process before has left to the system.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] says whether the folder is in use, damaged, or refused by the system.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let folder = Folder::create(path.as_ref())?;
+        let lock = Arc::new(Lock::take(&folder)?);
+        let (log, blobs) = (folder.join("log"), folder.join("blobs"));
+        let format = match Format::load(&folder)? {
+            Some(format) => format,
+            None => create(&folder, options)?,
+        };
+        let log = Log::open(&log, format.log_file_bytes)?;
+        let blobs = Blobs::open(&blobs, lock)?;
+        Ok(Self { log, blobs })
+    }
+}
+
+/// Makes what a new folder has.
+fn create(folder: &Folder, options: Options) -> Result<Format, OpenError> {
+    let format = Format { log_file_bytes: options.log_file_bytes.max(1) };
+    for name in ["log", "blobs"] {
+        let path = folder.join(name);
+        if !Folder::create(&path)?.entries()?.is_empty() {
+            let reason = format!("it is missing, though there is something in {}", path.display());
+            return Err(OpenError::damaged(&folder.join("format"), reason));
+        }
+    }
+    format.store(folder)?;
+    Ok(format)
+}
+
+impl Storage for DiskStorage {
+    fn is_volatile(&self) -> bool {
+        false
+    }
+
+    fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
+        self.log.append(parts)
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        self.log.sync()
+    }
+
+    fn log_range(&self) -> Range<u64> {
+        self.log.range()
+    }
+
+    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        self.log.read(offset, len)
+    }
+
+    fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
+        self.log.truncate(end)
+    }
+
+    fn discard(&mut self, offset: u64) -> Result<(), StorageError> {
+        self.log.discard(offset)
+    }
+
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        self.blobs.list()
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        self.blobs.get(name)
+    }
+
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
+        self.blobs.create(name)
+    }
+
+    fn adopt(&mut self, published: Published) {
+        // It is in its place since it was finished.
+        drop(published);
+    }
+
+    fn delete(&mut self, name: &str) -> Result<(), StorageError> {
+        self.blobs.delete(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::fs;
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const SMALL: Options = Options { log_file_bytes: 64 };
+
+    fn new() -> (TempDir, PathBuf) {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("not/yet/there");
+        (root, path)
+    }
+
+    fn refusal(path: &Path) -> String {
+        DiskStorage::open(path, SMALL).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_folder_is_made_and_found_again_whatever_is_chosen_then() {
+        let (_root, path) = new();
+        let mut storage = DiskStorage::open(&path, SMALL).unwrap();
+        storage.append(&[b"bytes"]).unwrap();
+        drop(storage);
+        let storage = DiskStorage::open(&path, Options { log_file_bytes: 1000 }).unwrap();
+        assert_eq!(storage.log_range(), 0..64);
+        assert_eq!(storage.read_log(0, 5).unwrap(), "bytes");
+    }
+
+    #[test]
+    fn a_folder_that_was_made_in_part_is_made_anew() {
+        let (_root, path) = new();
+        fs::create_dir_all(path.join("log")).unwrap();
+        fs::write(path.join("format.tmp"), "argus-d").unwrap();
+        DiskStorage::open(&path, SMALL).unwrap();
+        assert!(path.join("format").exists() && !path.join("format.tmp").exists());
+    }
+
+    #[test]
+    fn a_folder_without_a_format_is_no_new_one_if_something_is_in_it() {
+        let (_root, path) = new();
+        DiskStorage::open(&path, SMALL).unwrap().append(&[b"x"]).unwrap();
+        fs::remove_file(path.join("format")).unwrap();
+        let refusal = refusal(&path);
+        assert!(refusal.contains("format is damaged: it is missing, though there is something in "), "{refusal}");
+        assert!(!path.join("format").exists());
+    }
+
+    #[test]
+    fn a_draft_keeps_the_folder_locked_and_a_blob_does_not() {
+        let (_root, path) = new();
+        let mut storage = DiskStorage::open(&path, SMALL).unwrap();
+        let draft = storage.create("a").unwrap();
+        drop(storage);
+        assert!(matches!(DiskStorage::open(&path, SMALL), Err(OpenError::InUse { .. })));
+        let blob = draft.finish().unwrap().blob;
+        assert_eq!(DiskStorage::open(&path, SMALL).unwrap().list().unwrap(), ["a"]);
+        assert!(blob.is_empty());
+    }
+
+    #[test]
+    fn a_part_that_is_missing_is_named() {
+        for part in ["log", "blobs"] {
+            let (_root, path) = new();
+            DiskStorage::open(&path, SMALL).unwrap();
+            fs::remove_dir(path.join(part)).unwrap();
+            let refusal = refusal(&path);
+            assert!(refusal.starts_with("cannot open ") && refusal.contains(part), "{refusal}");
+        }
+    }
+}

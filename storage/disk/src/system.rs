@@ -1,0 +1,105 @@
+//! What std has no words for. Where a system lacks it, there is another way or none is needed.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+
+/// What zeros are written in where blocks cannot be reserved.
+const ZEROS_BYTES: usize = 1 << 16;
+
+/// Gives an empty file its length and all of its blocks, so that writing in it neither runs out of space nor moves its end.
+pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
+    if reserve(file, len)? {
+        return Ok(());
+    }
+    let zeros = vec![0; ZEROS_BYTES];
+    let mut writer = file;
+    let mut left = len;
+    while left > 0 {
+        let now = usize::try_from(left).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
+        writer.write_all(zeros.get(..now).unwrap_or_default())?;
+        left -= now as u64;
+    }
+    Ok(())
+}
+
+/// Writes all that is in `parts` at `offset`, however many and however long they are. Also says how many bytes were written before
+/// an error.
+pub(crate) fn write_at(file: &File, offset: u64, mut parts: &mut [IoSlice<'_>]) -> Result<(), (u64, io::Error)> {
+    let mut writer = file;
+    let mut written = 0;
+    writer.seek(SeekFrom::Start(offset)).map_err(|error| (0, error))?;
+    // Parts without bytes in front would make a write of nothing look like the end of the device.
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        match writer.write_vectored(parts) {
+            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+            Ok(now) => {
+                written += now as u64;
+                IoSlice::advance_slices(&mut parts, now);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((written, error)),
+        }
+    }
+    Ok(())
+}
+
+/// Reserves blocks; `false` if this file system cannot.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn reserve(file: &File, len: u64) -> io::Result<bool> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::{Errno, retry_on_intr};
+
+    match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, len)) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn reserve(_: &File, _: u64) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Drops what the page cache has of a file and the device has as well, so that the next reader gets what the device has.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+pub(crate) fn drop_cached(file: &File) {
+    // It is advice, and so is the answer: a file system that has no use for it keeps no copy of its own.
+    let _advice = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+pub(crate) fn drop_cached(_: &File) {}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn more_parts_than_one_call_takes_are_written_in_order() {
+        let mut file = tempfile::tempfile().unwrap();
+        allocate(&file, 10_000).unwrap();
+        let bytes: Vec<u8> = (0..5000_u32).map(|i| i as u8).collect();
+        let mut parts: Vec<IoSlice<'_>> =
+            bytes.chunks(1).flat_map(|one| [IoSlice::new(&[]), IoSlice::new(one)]).collect();
+        write_at(&file, 77, &mut parts).unwrap();
+        let mut all = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut all).unwrap();
+        let expected = [vec![0; 77], bytes, vec![0; 10_000 - 77 - 5000]].concat();
+        assert!(all == expected);
+    }
+
+    #[test]
+    fn nothing_is_written_without_bytes() {
+        let file = tempfile::tempfile().unwrap();
+        write_at(&file, 5, &mut []).unwrap();
+        write_at(&file, 5, &mut [IoSlice::new(&[])]).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 0);
+    }
+}

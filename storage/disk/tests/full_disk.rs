@@ -1,0 +1,148 @@
+//! A disk without room, played by a small file system in memory. To mount one takes rights that not everybody has; without them the
+//! tests say that they were left out.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use argus_core::storage::{Storage, StorageError};
+use argus_disk::{DiskStorage, Options};
+use tempfile::TempDir;
+
+const FILE_BYTES: u64 = 256 << 10;
+/// Room for a handful of log files.
+const DISK_BYTES: u64 = 2 << 20;
+const OPTIONS: Options = Options { log_file_bytes: FILE_BYTES };
+
+/// A file system, gone when it is dropped.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let root = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={DISK_BYTES}"), "argus-test"])
+            .arg(root.path())
+            .output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(root)),
+            refused => {
+                println!("SKIPPED: a small file system cannot be mounted here: {refused:?}");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Takes all room but this.
+    fn fill(&self, but: u64) {
+        let ballast = fs::File::create(self.path().join("ballast")).unwrap();
+        let mut len = DISK_BYTES;
+        while len > 0 && rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), 0, len).is_err() {
+            len -= 4096;
+        }
+        ballast.set_len(len.saturating_sub(but)).unwrap();
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.path().join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _still_mounted = Command::new("umount").arg(self.path()).status();
+    }
+}
+
+fn is_full<T>(result: Result<T, StorageError>) -> bool {
+    match result {
+        Ok(_) => false,
+        Err(StorageError::Full(reason)) => reason.contains("No space left on device") && reason.contains("cannot "),
+        Err(StorageError::Failed(reason)) => panic!("{reason}"),
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_the_log_as_it_was_and_writing_goes_on_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let folder = disk.path().join("data");
+    let mut storage = DiskStorage::open(&folder, OPTIONS).unwrap();
+    let (some, more) = (vec![1; 200 << 10], vec![2; 300 << 10]);
+    storage.append(&[&some]).unwrap();
+    storage.sync().unwrap();
+
+    // One of the two files that this would need finds room, and the other does not.
+    disk.fill(FILE_BYTES + (64 << 10));
+    for _ in 0..3 {
+        assert!(is_full(storage.append(&[&more, &some])));
+        assert_eq!(storage.log_range(), 0..some.len() as u64);
+        assert_eq!(storage.read_log(0, usize::MAX).unwrap(), some);
+    }
+    let unfinished = fs::read_dir(folder.join("log"))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().unwrap() == "tmp");
+    assert_eq!(unfinished.count(), 0, "what is no log file takes no room");
+
+    // What fits into the files that there are goes in, full as the disk is.
+    disk.fill(0);
+    storage.append(&[&more]).unwrap();
+    storage.sync().unwrap();
+    assert!(is_full(storage.append(&[&more])));
+
+    disk.make_room();
+    storage.append(&[&more]).unwrap();
+    storage.sync().unwrap();
+    let expected = [some, more.clone(), more].concat();
+    assert_eq!(storage.read_log(0, usize::MAX).unwrap(), expected);
+    drop(storage);
+    let storage = DiskStorage::open(&folder, OPTIONS).unwrap();
+    assert_eq!(storage.read_log(0, expected.len()).unwrap(), expected);
+}
+
+#[test]
+fn a_full_disk_opens_and_gives_up_log_to_have_room() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let folder = disk.path().join("data");
+    let mut storage = DiskStorage::open(&folder, OPTIONS).unwrap();
+    storage.append(&[&vec![1; FILE_BYTES as usize + 1]]).unwrap();
+    storage.sync().unwrap();
+    drop(storage);
+    disk.fill(0);
+
+    let mut storage = DiskStorage::open(&folder, OPTIONS).unwrap();
+    let long = vec![2; FILE_BYTES as usize];
+    assert!(is_full(storage.append(&[&long])));
+    storage.discard(FILE_BYTES).unwrap();
+    storage.append(&[&long]).unwrap();
+    storage.sync().unwrap();
+}
+
+#[test]
+fn a_blob_that_finds_no_room_leaves_the_old_one() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let mut storage = DiskStorage::open(disk.path().join("data"), OPTIONS).unwrap();
+    let mut draft = storage.create("a").unwrap();
+    draft.write(b"old").unwrap();
+    draft.finish().unwrap();
+
+    disk.fill(8192);
+    let mut draft = storage.create("a").unwrap();
+    let written = (0..100).try_for_each(|_| draft.write(&[1; 4096])).and_then(|()| draft.finish().map(drop));
+    assert!(is_full(written));
+    assert_eq!(storage.list().unwrap(), ["a"]);
+    let old = storage.open("a").unwrap().unwrap();
+    assert_eq!(old.read(0..old.len()).unwrap(), "old");
+
+    // The draft has left the room that it took.
+    let mut draft = storage.create("a").unwrap();
+    draft.write(b"new").unwrap();
+    let new = draft.finish().unwrap().blob;
+    assert_eq!(new.read(0..new.len()).unwrap(), "new");
+    assert_eq!(old.read(0..old.len()).unwrap(), "old");
+}

@@ -1,0 +1,69 @@
+//! Two processes and one folder.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use argus_core::storage::Storage;
+use argus_disk::{DiskStorage, OpenError, Options};
+
+/// Tells the program that it is the other process, and which folder it shall hold.
+const FOLDER: &str = "ARGUS_DISK_TEST_FOLDER";
+
+const OPTIONS: Options = Options { log_file_bytes: 4096 };
+
+/// What the other process does: holds the folder until it is killed. In the run of the tests there is nothing to be held.
+#[test]
+fn other_process() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    match DiskStorage::open(folder, OPTIONS) {
+        Ok(mut storage) => {
+            storage.append(&[b"never synced"]).unwrap();
+            println!("\nheld");
+            // Waits until it is killed, or until the tests have ended without doing so.
+            let _end = std::io::stdin().read_line(&mut String::new());
+        }
+        Err(error) => println!("\nrefused: {error}"),
+    }
+}
+
+/// Starts the other process; gives what it said.
+fn start(folder: &Path) -> (Child, String) {
+    let mut other = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "other_process", "--nocapture"])
+        .env(FOLDER, folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(other.stdout.take().unwrap()).lines();
+    let word = said.find_map(|line| line.ok().filter(|line| line == "held" || line.starts_with("refused")));
+    (other, word.unwrap())
+}
+
+#[test]
+fn one_process_at_a_time_and_a_killed_one_leaves_no_lock() {
+    let root = tempfile::tempdir().unwrap();
+    let lock = root.path().join("lock");
+
+    let (mut other, said) = start(root.path());
+    assert_eq!(said, "held");
+    let error = DiskStorage::open(root.path(), OPTIONS).unwrap_err();
+    assert_eq!(error.to_string(), format!("{} is locked by process {}", lock.display(), other.id()));
+    assert!(matches!(error, OpenError::InUse { path, pid } if path == lock && pid == Some(other.id())));
+    other.kill().unwrap();
+    other.wait().unwrap();
+
+    let storage = DiskStorage::open(root.path(), OPTIONS).unwrap();
+    assert_eq!(storage.log_range(), 0..4096);
+    assert_eq!(storage.read_log(0, 12).unwrap(), "never synced");
+    let (mut other, said) = start(root.path());
+    assert_eq!(said, format!("refused: {} is locked by process {}", lock.display(), std::process::id()));
+    other.wait().unwrap();
+
+    drop(storage);
+    assert!(lock.exists());
+    DiskStorage::open(root.path(), OPTIONS).unwrap();
+}

@@ -1,0 +1,193 @@
+//! Files against memory: whatever is called, both have the same bytes.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+
+use argus_core::storage::{Draft, MemoryStorage, Storage};
+use argus_disk::{DiskStorage, Options};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+/// A call, with places as fractions of what there is: 0 its beginning, 255 its end.
+#[derive(Clone, Debug)]
+enum Call {
+    Append(Vec<Vec<u8>>),
+    Sync,
+    Truncate(u8),
+    Discard(u8),
+    Read(u8, u16),
+    /// Begins a draft, in place of one of the same name that is not finished.
+    Create(usize),
+    Write(usize, Vec<u8>),
+    Finish(usize),
+    Abandon(usize),
+    Delete(usize),
+    /// Ends the process, as it were, in the middle of everything.
+    Reopen,
+}
+
+const NAMES: [&str; 3] = ["a", "b.c", "D-0"];
+
+/// Both, to which the same things happen.
+struct Both {
+    root: TempDir,
+    options: Options,
+    disk: Option<DiskStorage>,
+    memory: MemoryStorage,
+    drafts: BTreeMap<usize, [Box<dyn Draft>; 2]>,
+}
+
+impl Both {
+    fn new(log_file_bytes: u64) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let options = Options { log_file_bytes };
+        let disk = Some(DiskStorage::open(root.path(), options).unwrap());
+        Self { root, options, disk, memory: MemoryStorage::default(), drafts: BTreeMap::new() }
+    }
+
+    fn disk(&mut self) -> &mut DiskStorage {
+        self.disk.as_mut().unwrap()
+    }
+
+    /// The place in the log of memory, which is the one that begins later.
+    fn place(&self, fraction: u8) -> u64 {
+        let range = self.memory.log_range();
+        range.start + (range.end - range.start) * u64::from(fraction) / 255
+    }
+
+    fn call(&mut self, call: &Call) -> Result<(), TestCaseError> {
+        match call {
+            Call::Append(parts) => {
+                let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+                self.disk().append(&parts).unwrap();
+                self.memory.append(&parts).unwrap();
+            }
+            Call::Sync => self.disk().sync().unwrap(),
+            Call::Truncate(fraction) => {
+                let end = self.place(*fraction);
+                self.disk().truncate(end).unwrap();
+                self.memory.truncate(end).unwrap();
+            }
+            Call::Discard(fraction) => {
+                let offset = self.place(*fraction);
+                self.disk().discard(offset).unwrap();
+                self.memory.discard(offset).unwrap();
+            }
+            Call::Read(fraction, len) => {
+                let (offset, len) = (self.place(*fraction), usize::from(*len));
+                prop_assert_eq!(self.disk().read_log(offset, len).unwrap(), self.memory.read_log(offset, len).unwrap());
+            }
+            Call::Create(name) => {
+                let drafts = [self.disk().create(NAMES[*name]).unwrap(), self.memory.create(NAMES[*name]).unwrap()];
+                self.drafts.insert(*name, drafts);
+            }
+            Call::Write(name, bytes) => {
+                for draft in self.drafts.get_mut(name).into_iter().flatten() {
+                    draft.write(bytes).unwrap();
+                }
+            }
+            Call::Finish(name) => {
+                if let Some([disk, memory]) = self.drafts.remove(name) {
+                    let published = [disk.finish().unwrap(), memory.finish().unwrap()];
+                    prop_assert_eq!(&published[0].name, &published[1].name);
+                    let [disk, memory] = published;
+                    prop_assert_eq!(
+                        disk.blob.read(0..disk.blob.len()).unwrap(),
+                        memory.blob.read(0..memory.blob.len()).unwrap()
+                    );
+                    self.disk().adopt(disk);
+                    self.memory.adopt(memory);
+                }
+            }
+            Call::Abandon(name) => drop(self.drafts.remove(name)),
+            Call::Delete(name) => {
+                self.disk().delete(NAMES[*name]).unwrap();
+                self.memory.delete(NAMES[*name]).unwrap();
+            }
+            Call::Reopen => self.reopen()?,
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), TestCaseError> {
+        let end = self.memory.log_range().end;
+        self.drafts.clear();
+        self.disk = None;
+        let mut disk = DiskStorage::open(self.root.path(), self.options).unwrap();
+        let range = disk.log_range();
+        prop_assert!(range.end >= end && range.end.is_multiple_of(self.options.log_file_bytes), "{range:?}");
+        disk.truncate(end).unwrap();
+        // Nothing of what was cut, or was never written, is there to come up behind later appends.
+        drop(disk);
+        let mut disk = DiskStorage::open(self.root.path(), self.options).unwrap();
+        let behind = usize::try_from(disk.log_range().end - end).unwrap();
+        prop_assert!(disk.read_log(end, behind).unwrap().iter().all(|&byte| byte == 0));
+        disk.truncate(end).unwrap();
+        self.disk = Some(disk);
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), TestCaseError> {
+        let (memory, file_bytes) = (self.memory.clone(), self.options.log_file_bytes);
+        let disk = self.disk();
+        let (found, expected) = (disk.log_range(), memory.log_range());
+        prop_assert_eq!(found.end, expected.end);
+        prop_assert!(found.start <= expected.start && found.start.is_multiple_of(file_bytes), "{found:?} {expected:?}");
+        // The file is kept in which the log begins, and the one before it, if it was the last when it was to be given up.
+        prop_assert!(expected.start - found.start <= file_bytes, "{found:?} {expected:?}");
+        let len = usize::try_from(expected.end - expected.start).unwrap();
+        prop_assert_eq!(disk.read_log(expected.start, len + 1).unwrap(), memory.log());
+
+        let mut names = disk.list().unwrap();
+        names.sort_unstable();
+        prop_assert_eq!(&names, &memory.list().unwrap());
+        for name in NAMES {
+            let [found, expected] = [disk.open(name).unwrap(), memory.open(name).unwrap()]
+                .map(|blob| blob.map(|blob| blob.read(0..blob.len()).unwrap()));
+            prop_assert_eq!(found, expected, "{}", name);
+        }
+        Ok(())
+    }
+}
+
+fn calls() -> impl Strategy<Value = Vec<Call>> {
+    let bytes = || vec(any::<u8>(), 0..40);
+    let name = || 0..NAMES.len();
+    let call = prop_oneof![
+        6 => vec(bytes(), 0..5).prop_map(Call::Append),
+        2 => Just(Call::Sync),
+        1 => any::<u8>().prop_map(Call::Truncate),
+        2 => any::<u8>().prop_map(Call::Discard),
+        2 => any::<(u8, u16)>().prop_map(|(fraction, len)| Call::Read(fraction, len % 200)),
+        2 => name().prop_map(Call::Create),
+        2 => (name(), bytes()).prop_map(|(name, bytes)| Call::Write(name, bytes)),
+        2 => name().prop_map(Call::Finish),
+        1 => name().prop_map(Call::Abandon),
+        1 => name().prop_map(Call::Delete),
+        2 => Just(Call::Reopen),
+    ];
+    vec(call, 0..40)
+}
+
+/// So many cases, or as many as the environment's `PROPTEST_CASES` asks for.
+fn config(cases: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig { cases: asked.unwrap_or(cases), failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config(64))]
+
+    #[test]
+    fn whatever_is_called_files_and_memory_have_the_same_bytes(log_file_bytes in 1..100_u64, calls in calls()) {
+        let mut both = Both::new(log_file_bytes);
+        for call in calls {
+            both.call(&call)?;
+            both.check()?;
+        }
+        both.reopen()?;
+        both.check()?;
+    }
+}
