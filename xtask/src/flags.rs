@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Conformance(ConformanceOptions),
     /// The speed of the whole.
     Bench(BenchOptions),
+    /// The engine over a medium with faults. The simulator reads its options itself.
+    Simulate(Vec<OsString>),
 }
 
 /// Which subjects and which cases the conformance suite runs.
@@ -65,6 +67,7 @@ Commands:
   check        rustfmt, clippy, rustdoc (all with warnings denied) and tidy
   tidy         Only tidy: file sizes, layering, documents that name things that exist
   conformance  The black-box suite against the real binaries, as a matrix of case and subject
+  simulate     The engine over a medium with faults that a seed draws; `simulate --help` lists its options
   bench        The speed of the servers beside floors measured in the same run, in one table
 
 Options:
@@ -170,6 +173,7 @@ impl Command {
             "tidy" => without_options(&mut parser, Self::Tidy, TIDY_HELP),
             "conformance" => conformance(&mut parser),
             "bench" => bench(&mut parser),
+            "simulate" => Ok(Self::Simulate(parser.raw_args()?.collect())),
             unknown => Err(format!("there is no command '{unknown}'").into()),
         }
     }
@@ -259,6 +263,14 @@ mod tests {
         };
         let arguments = ["conformance", "--runtime", "smol", "--repository=memory", "--filter", "post", "--list"];
         assert_eq!(parse(&arguments), Ok(Command::Conformance(expected)));
+    }
+
+    #[test]
+    fn the_simulator_gets_its_options_as_they_are() {
+        assert!(HELP.contains("\n  simulate "));
+        let options = ["--seeds", "5", "--help"];
+        let expected = Command::Simulate(options.map(OsString::from).to_vec());
+        assert_eq!(parse(&["simulate", "--seeds", "5", "--help"]), Ok(expected));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod conformance;
 mod flags;
+mod simulate;
 mod steps;
 mod test;
 mod tidy;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Conformance(options) => conformance::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 //! - [`Model`] is a repository so naive that it is obviously right. Whatever another repository answers, the model answers too.
 //! - [`generate`] draws events and queries from a [`Source`] of decisions: a seed, a fuzzer's bytes, or proptest's.
 //! - [`check_same`] compares what two snapshots answer and says where they differ.
+//! - [`SimStorage`] is a medium that behaves as badly as a disk may, and [`simulate`] a run over it that one number draws.
 //! - A [`Step`] is something that happens to a repository; a [`Pair`] lets it happen to a subject and to a model, side by side.
 //!
 //! Nothing here is meant for production; the feature `testing` switches it on.
@@ -11,19 +12,23 @@ mod compare;
 mod decimal;
 mod filter;
 pub mod generate;
+mod medium;
 mod model;
 mod pair;
 mod run;
 mod script;
+mod simulation;
 mod source;
 mod stored;
 mod tree;
 
 pub use compare::{Difference, check_answer, check_id, check_query, check_same};
 pub use generate::Draft;
+pub use medium::{Contents, Ending, Fault, Faults, Phase, SimStorage, Strike};
 pub use model::Model;
 pub use pair::Pair;
 pub use run::{Answer, Pace, Run, collect};
 pub use script::{Planned, Step};
+pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
 pub use source::Source;
 pub use stored::{StoredEvent, StoredId, get};

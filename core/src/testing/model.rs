@@ -35,6 +35,16 @@ impl Model {
         &self.events
     }
 
+    /// Takes over the id that another repository has generated for this event, so that callers' ids can be compared with it from
+    /// now on.
+    pub fn take_id(&mut self, seq: u64, id: Uuid) {
+        let index = usize::try_from(seq).ok().and_then(|seq| seq.checked_sub(1));
+        let event = index.and_then(|index| Arc::make_mut(&mut self.events).get_mut(index));
+        if let Some(StoredEvent { id: held @ StoredId::Generated(_), .. }) = event {
+            *held = StoredId::Generated(id);
+        }
+    }
+
     fn commit_one(&mut self, now: Timestamp, batch: &Batch) -> Receipt {
         let first_seq = self.next_seq();
         let mut stored = 0;

@@ -1,0 +1,220 @@
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::super::compare::{Difference, check_answer};
+use super::super::model::Model;
+use super::super::run::{Answer, Pace, collect};
+use super::super::stored::{StoredEvent, StoredId, get};
+use crate::batch::Batch;
+use crate::event::Timestamp;
+use crate::query::Query;
+use crate::repository::{ReadError, Receipt, Repository, Snapshot};
+
+/// Knows what was promised, and nothing of how it is kept.
+///
+/// What was acknowledged is there, in order, byte for byte and once. What was not is there by whole batches or not at all, and that is
+/// decided when the store is opened the next time, for good. Ids that were given out stay.
+#[derive(Default)]
+pub(super) struct Auditor {
+    /// What is stored for sure.
+    model: Model,
+    /// So many events of the model have the ids that the subject has given them.
+    learned: usize,
+    /// What may be stored as well, in the order in which it was to be.
+    doubtful: Option<Doubtful>,
+    /// Snapshots of the subject and of the model, taken at the same moments.
+    kept: Vec<[Arc<dyn Snapshot>; 2]>,
+}
+
+struct Doubtful {
+    now: Timestamp,
+    group: Vec<Batch>,
+}
+
+/// What an auditor finds.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// A promise is broken.
+    Broken(String),
+    /// The store says that it cannot read what it holds.
+    Unreadable(ReadError),
+}
+
+impl Auditor {
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// A group was acknowledged.
+    pub(super) fn acknowledged(
+        &mut self,
+        now: Timestamp,
+        group: &[Batch],
+        receipts: &[Receipt],
+        snapshot: &Arc<dyn Snapshot>,
+    ) -> Result<(), Finding> {
+        let mut expected = accept(&mut self.model, now, group);
+        self.learn(snapshot)?;
+        let mut found = receipts.to_vec();
+        for receipt in &mut expected {
+            // A model is not durable; a medium with syncs is.
+            receipt.durable = true;
+            let first = usize::try_from(receipt.first_seq - 1).ok().and_then(|index| self.model.events().get(index));
+            receipt.generated_id = first.filter(|_| receipt.stored > 0).and_then(|event| match event.id {
+                StoredId::Generated(id) => Some(id),
+                StoredId::Given(_) => None,
+            });
+        }
+        for receipt in expected.iter_mut().chain(&mut found).filter(|receipt| receipt.stored == 0) {
+            receipt.first_seq = 0;
+        }
+        if expected == found {
+            Ok(())
+        } else {
+            Err(Finding::Broken(format!("the receipts should be {expected:?}, but are {found:?}")))
+        }
+    }
+
+    /// Nobody knows whether a group was stored.
+    pub(super) fn left_in_doubt(&mut self, now: Timestamp, group: &[Batch]) {
+        self.doubtful = Some(Doubtful { now, group: group.to_vec() });
+    }
+
+    /// The store was opened: decides what became of what was in doubt, and looks at everything.
+    pub(super) fn recovered(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
+        let before = (self.model.clone(), self.learned);
+        let decided = self.decide(snapshot).and_then(|()| self.audit(snapshot));
+        match decided {
+            Ok(()) => self.doubtful = None,
+            // A store that cannot be read has decided nothing.
+            Err(_) => (self.model, self.learned) = before,
+        }
+        decided
+    }
+
+    fn decide(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
+        let before = self.model.events().len();
+        let last_seq = snapshot.stats().last_seq;
+        let in_doubt = self.doubtful.as_ref().map_or(0, |doubtful| doubtful.group.len());
+        if let Some(Doubtful { now, group }) = &self.doubtful {
+            for batch in group {
+                let mut longer = self.model.clone();
+                accept(&mut longer, *now, core::slice::from_ref(batch));
+                if longer.events().len() as u64 > last_seq {
+                    break;
+                }
+                self.model = longer;
+            }
+        }
+        if self.model.events().len() as u64 != last_seq {
+            return Err(Finding::Broken(format!(
+                "there are {last_seq} events, where {before} were known and {} would be with the batches in doubt \
+                 ({in_doubt}) that are whole",
+                self.model.events().len()
+            )));
+        }
+        self.learn(snapshot)
+    }
+
+    /// Compares all events, and some of the look-ups.
+    pub(super) fn audit(&self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
+        let found = collect(snapshot, &Query::default(), Pace::UNBROKEN)?;
+        let mut expected: Vec<&StoredEvent> = self.model.events().iter().collect();
+        expected.sort_by_key(|event| event.position());
+        if !expected.iter().copied().eq(&found.events) {
+            let events = expected.into_iter().cloned().collect();
+            check_answer("all events", &Answer { next: None, events }, &found)?;
+            return Err(Finding::Broken("an event has another id than it was given".to_string()));
+        }
+        let count = self.model.events().len();
+        let some = self.model.events().iter().step_by(1 + count / 8).chain(self.model.events().last());
+        let ids =
+            some.map(|event| (event.id.text(), Some(event))).chain([("an id that nothing has".to_string(), None)]);
+        for (id, expected) in ids {
+            let found = get(snapshot.as_ref(), &id)?;
+            if found.as_ref() != expected {
+                return Err(Finding::Broken(format!("under the id {id:?} should be {expected:?}, but is {found:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the answers to a query.
+    pub(super) fn ask(&self, snapshot: &Arc<dyn Snapshot>, query: &Query, pace: Pace) -> Result<(), Finding> {
+        let found = collect(snapshot, query, pace)?;
+        let expected = collect(&self.model.snapshot(), query, Pace::UNBROKEN)?;
+        Ok(check_answer(&format!("{query:?} at {pace:?}"), &expected, &found)?)
+    }
+
+    /// Keeps a snapshot, to be looked at again when more has happened.
+    pub(super) fn keep(&mut self, snapshot: Arc<dyn Snapshot>) {
+        self.kept.push([snapshot, self.model.snapshot()]);
+    }
+
+    /// Compares the snapshots that were kept, and lets go of them.
+    pub(super) fn check_kept(&mut self) -> Result<(), Finding> {
+        for [subject, model] in core::mem::take(&mut self.kept) {
+            let expected = collect(&model, &Query::default(), Pace::UNBROKEN)?;
+            check_answer(
+                "a snapshot that was kept",
+                &expected,
+                &collect(&subject, &Query::default(), Pace::UNBROKEN)?,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the snapshots that were kept: their process is no more.
+    pub(super) fn drop_kept(&mut self) {
+        self.kept.clear();
+    }
+
+    /// Takes over the ids of what is new.
+    fn learn(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
+        let news = Query { after_seq: Some(self.learned as u64), ..Query::default() };
+        let found = collect(snapshot, &news, Pace::UNBROKEN)?;
+        let expected = collect(&self.model.snapshot(), &news, Pace::UNBROKEN)?;
+        check_answer("the new events", &expected, &found)?;
+        for event in found.events {
+            if let StoredId::Generated(id) = event.id {
+                self.model.take_id(event.seq, id);
+            }
+        }
+        self.learned = self.model.events().len();
+        Ok(())
+    }
+}
+
+fn accept(model: &mut Model, now: Timestamp, group: &[Batch]) -> Vec<Receipt> {
+    model.commit(now, group).expect("a model does not fail")
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(what) => f.write_str(what),
+            Self::Unreadable(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<ReadError> for Finding {
+    fn from(error: ReadError) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+impl From<Difference> for Finding {
+    fn from(difference: Difference) -> Self {
+        Self::Broken(difference.to_string())
+    }
+}
+
+impl fmt::Debug for Auditor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auditor").field("events", &self.model.events().len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+//! Going down and coming up again, with faults in between.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use super::super::auditor::Finding;
+use super::super::canary::{Flawed, cut_after};
+use super::{World, outcome};
+use crate::engine::{Engine, OpenError, Seed};
+use crate::repository::Repository;
+use crate::storage::Storage;
+use crate::testing::{Ending, Fault};
+
+/// Openings that may fail by faults before faults are taken away from them.
+pub(super) const STRUCK_OPENS_MAX: u32 = 3;
+
+/// Openings in a row after which there is no hope. Each may find a canary's damage, a fault, or a bit that is healed then.
+const OPENS_MAX: u32 = 40;
+
+impl World {
+    /// Ends the process, or the machine, between two calls.
+    pub(super) fn restart(&mut self) -> Result<(), String> {
+        self.in_quiet(|world| world.auditor.check_kept())?;
+        let ending = if self.source.one_in(2) { self.worst_ending() } else { Ending::Process };
+        self.go_down(ending);
+        if self.faults.has(Fault::Rot) && self.source.one_in(3) {
+            let place = self.medium.rot();
+            self.note(|_| format!("a bit changes: {place:?}"));
+        }
+        self.open()
+    }
+
+    /// Goes down with the power failure that happened in a call.
+    pub(super) fn after_power_failure(&mut self) {
+        // Whoever kills a process at a call leaves the machine as it is.
+        let killed = self.faults.has(Fault::Kill) && self.source.one_in(2);
+        self.go_down(if killed { Ending::Process } else { Ending::Power });
+    }
+
+    pub(super) fn worst_ending(&self) -> Ending {
+        if self.faults.has(Fault::Crash) { Ending::Power } else { Ending::Process }
+    }
+
+    pub(super) fn go_down(&mut self, ending: Ending) {
+        self.note(|_| format!("restart: the end of the {ending:?}"));
+        self.auditor.drop_kept();
+        (self.engine, self.chore, self.is_latched) = (None, None, false);
+        self.medium = self.medium.restart(ending);
+    }
+
+    /// Opens the store, through all that may happen to that, and looks at what is there.
+    pub(super) fn open(&mut self) -> Result<(), String> {
+        let mut opens = 0;
+        self.open_once(&mut opens)?;
+        if self.source.one_in(4) {
+            self.open_twice(&mut opens)?;
+        }
+        Ok(())
+    }
+
+    /// Opens what has just been opened: not a byte is different.
+    pub(super) fn open_twice(&mut self, opens: &mut u32) -> Result<(), String> {
+        let before = self.medium.contents();
+        self.go_down(self.worst_ending());
+        *opens = STRUCK_OPENS_MAX;
+        self.open_once(opens)?;
+        let after = self.medium.contents();
+        if before.agrees_with(&after) {
+            return Ok(());
+        }
+        Err(format!("recovering twice gives other bytes: {before:?} and then {after:?}"))
+    }
+
+    pub(super) fn open_once(&mut self, opens: &mut u32) -> Result<(), String> {
+        loop {
+            *opens += 1;
+            if *opens > OPENS_MAX {
+                return Err("the store cannot be opened, whatever is done".to_string());
+            }
+            // What was to happen to the process before does not happen to this one.
+            self.medium.calm();
+            if self.faults.has(Fault::Recovery) && *opens <= STRUCK_OPENS_MAX && self.source.one_in(2) {
+                self.prepare_a_fault();
+            }
+            let seed = Seed(self.source.number().into());
+            let storage = Flawed { inner: self.medium.clone(), canary: self.options.canary };
+            let failures = self.medium.failures();
+            let opened = Engine::open_with(storage, seed, self.tuning);
+            self.take_notes();
+            self.note(|_| format!("open: {}", outcome(&opened)));
+            self.summary.opens += 1;
+            match opened {
+                _ if self.medium.is_off() => self.after_power_failure(),
+                Ok(engine) => {
+                    self.failures = self.medium.failures();
+                    self.engine = Some(engine);
+                    if self.recovered()? {
+                        return Ok(());
+                    }
+                }
+                Err(error) => self.not_opened(&error, failures)?,
+            }
+        }
+    }
+
+    /// Looks at what an opening has found. Says whether it can be read.
+    fn recovered(&mut self) -> Result<bool, String> {
+        let snapshot = self.engine().snapshot();
+        self.medium.set_quiet(true);
+        let finding = self.auditor.recovered(&snapshot);
+        self.medium.set_quiet(false);
+        match finding {
+            Err(Finding::Unreadable(error)) if self.medium.heal() => {
+                self.note(|_| format!("the bit is changed back after {error}"));
+                self.go_down(Ending::Process);
+                Ok(false)
+            }
+            finding => self.judge(finding).map(|()| true),
+        }
+    }
+
+    /// Sees whether an opening had a reason to fail, and takes it away.
+    fn not_opened(&mut self, error: &OpenError, failures: u64) -> Result<(), String> {
+        if let Some(offset) = cut_after(self.options.canary, error) {
+            self.medium.calm();
+            return self.medium.truncate(offset).map_err(|error| error.to_string());
+        }
+        match error {
+            _ if self.medium.failures() > failures => self.go_down(Ending::Process),
+            OpenError::Damaged { place, .. } if !place.is_empty() && self.medium.heal() => {
+                self.summary.refused_opens += 1;
+                self.note(|_| "the bit is changed back".to_string());
+            }
+            OpenError::Storage(_) | OpenError::Damaged { .. } => {
+                return Err(format!("the store cannot be opened, and nothing is wrong with it: {error}"));
+            }
+        }
+        Ok(())
+    }
+}
