@@ -11,7 +11,7 @@ const LONG_FILES: &[Exemption] = &[];
 /// Files in which a thread may wait for time to pass.
 const SLEEPERS: &[Exemption] = &[
     Exemption {
-        path: "conformance/src/cases/wire.rs",
+        path: "conformance/src/cases/wire_time.rs",
         reason: "callers who send a byte now and then are played, and nothing but time makes them slow",
     },
     Exemption {
