@@ -64,7 +64,8 @@ pub trait Storage: Send {
     /// [`StorageError::Failed`]; the log is as it was or cut.
     fn truncate(&mut self, end: u64) -> Result<(), StorageError>;
 
-    /// Gives up the log before `offset`, whose content is durable elsewhere. May keep more than it was told to give up.
+    /// Gives up the log before `offset`, whose content is durable elsewhere. May keep more than it was told to give up, so that the log may
+    /// begin within a record.
     ///
     /// # Errors
     ///

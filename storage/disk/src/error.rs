@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use argus_core::storage::StorageError;
 use thiserror::Error;
 
-/// Why a folder could not be opened. Nothing in it was changed, but that a new folder may have been made in part.
+/// Why a folder could not be opened. Nothing that it holds was changed; a new one may have been made in part, which the next attempt
+/// completes, and files that were never finished may have been removed.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Somebody else uses the folder.

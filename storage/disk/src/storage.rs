@@ -50,7 +50,11 @@ impl DiskStorage {
         let lock = Arc::new(Lock::take(&folder)?);
         let (log, blobs) = (folder.join("log"), folder.join("blobs"));
         let format = match Format::load(&folder)? {
-            Some(format) => format,
+            Some(format) => {
+                // Whoever made it may have ended before it was durable, and nothing can be built on it before.
+                folder.sync()?;
+                format
+            }
             None => create(&folder, options)?,
         };
         let log = Log::open(&log, format.log_file_bytes)?;

@@ -8,9 +8,11 @@ const ZEROS_BYTES: usize = 1 << 16;
 
 /// Gives an empty file its length and all of its blocks, so that writing in it neither runs out of space nor moves its end.
 pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
-    if reserve(file, len)? {
-        return Ok(());
-    }
+    if reserve(file, len)? { Ok(()) } else { fill(file, len) }
+}
+
+/// The same by writing zeros.
+fn fill(file: &File, len: u64) -> io::Result<()> {
     let zeros = vec![0; ZEROS_BYTES];
     let mut writer = file;
     let mut left = len;
@@ -93,6 +95,21 @@ mod tests {
         file.read_to_end(&mut all).unwrap();
         let expected = [vec![0; 77], bytes, vec![0; 10_000 - 77 - 5000]].concat();
         assert!(all == expected);
+    }
+
+    #[test]
+    fn a_file_has_its_whole_length_in_either_way() {
+        for len in [0, 1, ZEROS_BYTES as u64 - 1, ZEROS_BYTES as u64, 3 * ZEROS_BYTES as u64 + 17] {
+            let file = tempfile::tempfile().unwrap();
+            fill(&file, len).unwrap();
+            assert_eq!(file.metadata().unwrap().len(), len);
+            let file = tempfile::tempfile().unwrap();
+            // No log file is that short, and the system refuses it.
+            if len > 0 {
+                allocate(&file, len).unwrap();
+                assert_eq!(file.metadata().unwrap().len(), len);
+            }
+        }
     }
 
     #[test]

@@ -109,7 +109,8 @@ impl Log {
         Ok(bytes.into())
     }
 
-    /// See [`Storage::truncate`](argus_core::storage::Storage::truncate).
+    /// See [`Storage::truncate`](argus_core::storage::Storage::truncate). Bytes behind the end stay as they are, in its own file as in those
+    /// that are given up.
     pub(crate) fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         let range = self.range();
         if end < range.start || end > range.end {
@@ -127,7 +128,7 @@ impl Log {
         self.files.get_mut(index).map_or(Ok(()), |file| file.wipe(within)).map_err(Fault::failed)
     }
 
-    /// See [`Storage::discard`](argus_core::storage::Storage::discard).
+    /// See [`Storage::discard`](argus_core::storage::Storage::discard). Only whole files are given up.
     pub(crate) fn discard(&mut self, offset: u64) -> Result<(), StorageError> {
         let offset = offset.min(self.end);
         while self.files.len() > 1 && self.files.front().is_some_and(|first| first.start + self.file_bytes <= offset) {
@@ -153,7 +154,7 @@ impl Log {
                 None => LogFile::create(&self.folder, next, self.file_bytes).map_err(Fault::without_effect)?,
             };
             // One by one, so that none is durable while the one before it is not.
-            self.folder.sync().map_err(Fault::failed)?;
+            self.folder.sync().map_err(|fault| self.fail(fault))?;
             self.files.push_back(file);
         }
     }
