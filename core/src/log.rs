@@ -105,9 +105,14 @@ impl RecordHead {
         self.body_len() == 0
     }
 
-    /// The rows in what follows the head, if not a bit of it has changed.
+    /// Whether not a bit of what follows the head has changed.
+    pub(crate) fn vouches_for(&self, body: &Bytes) -> bool {
+        body.len() as u64 == self.body_len() && Crc32c::of(body) == self.body_crc
+    }
+
+    /// The rows in what follows the head, if they are any.
     pub(crate) fn decode_body(&self, body: &Bytes) -> Option<Rows> {
-        if body.len() as u64 != self.body_len() || Crc32c::of(body) != self.body_crc {
+        if body.len() as u64 != self.body_len() {
             return None;
         }
         let index_len = self.index_len as usize;

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use argus_core::engine::Flaw;
 use argus_core::testing::{Canary, Faults, Options, Phase, Summary, simulate};
 
 /// Runs seeds from a number on; fails with the arguments that repeat the run.
@@ -83,4 +84,19 @@ fn a_failed_sync_that_is_tried_again_is_found() {
 #[test]
 fn a_log_that_is_cut_where_it_is_damaged_is_found() {
     assert!(is_found(Canary::CutAtDamage, 10_000));
+}
+
+#[test]
+fn an_engine_that_does_not_check_payloads_is_found() {
+    assert!(is_found(Canary::InEngine(Flaw::NoPayloadChecksum), 10_000));
+}
+
+#[test]
+fn an_engine_that_trusts_its_segments_is_found() {
+    assert!(is_found(Canary::InEngine(Flaw::TrustedIndex), 10_000));
+}
+
+#[test]
+fn an_engine_that_forgets_ids_is_found() {
+    assert!(is_found(Canary::InEngine(Flaw::ForgottenIds), 10_000));
 }

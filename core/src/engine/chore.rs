@@ -9,7 +9,7 @@ use core::ops::Range;
 use super::manifest::Manifest;
 use super::{Engine, Fresh};
 use crate::repository::CommitError;
-use crate::segment::{Merge, Segment, blob_name, decode_blob, encode_blob};
+use crate::segment::{Merge, Segment, blob_name, check_blob, decode_blob, encode_blob};
 use crate::storage::{Draft, Published, Storage, StorageError};
 
 /// A piece of an engine's housekeeping, on its own: it holds what it needs and may be worked on by another thread, while commits and
@@ -81,7 +81,8 @@ impl Sealing {
         }
         let blob = blob.finish()?;
         let bytes = blob.blob.read(0..blob.blob.len())?;
-        let sealed = decode_blob(&bytes).map_err(|error| StorageError::Failed(format!("{}: {error}", blob.name)))?;
+        let sealed = check_blob(&bytes).and_then(|()| decode_blob(&bytes));
+        let sealed = sealed.map_err(|error| StorageError::Failed(format!("{}: {error}", blob.name)))?;
         let mut published = manifest.publish(manifest_copies)?;
         published.push(blob);
         Ok(Product::Sealed(Arc::new(sealed), manifest, published))

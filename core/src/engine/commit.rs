@@ -64,7 +64,7 @@ impl<S: Storage> Engine<S> {
 
     /// Decides what is new and where it goes. Changes nothing.
     fn propose(&self, group: &[Batch], millis: i64) -> (Vec<Placed>, Vec<Receipt>) {
-        let repeats = find_repeats(|| self.view(), group);
+        let repeats = find_repeats(|| self.held(), group);
         let mut next_seq = self.last_seq + 1;
         let first_seqs: Vec<u64> = group
             .iter()

@@ -7,6 +7,7 @@
 mod chore;
 mod commit;
 mod dedup;
+mod flaw;
 mod identity;
 mod manifest;
 mod open;
@@ -18,6 +19,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use chore::{Chore, ChoreStep};
+pub use flaw::Flaw;
 pub(crate) use identity::IdentityKey;
 pub use open::{OpenError, Recovery};
 pub use snapshot::EngineSnapshot;
@@ -81,6 +83,7 @@ pub struct Engine<S: Storage> {
     stats: Stats,
     recovery: Recovery,
     latched: Option<String>,
+    flaw: Option<Flaw>,
 }
 
 /// A segment that lies only in the log.
@@ -121,6 +124,15 @@ impl<S: Storage> Engine<S> {
 
     fn fresh_bytes(&self) -> usize {
         self.fresh.iter().map(|fresh| fresh.segment.rows().bytes()).sum()
+    }
+
+    /// Where duplicates are looked for.
+    fn held(&self) -> EngineSnapshot {
+        let mut view = self.view();
+        if self.flaw == Some(Flaw::ForgottenIds) {
+            view.forget_sealed();
+        }
+        view
     }
 
     fn view(&self) -> EngineSnapshot {

@@ -7,10 +7,10 @@ use core::ops::Range;
 use thiserror::Error;
 
 use super::manifest::{self, Manifest};
-use super::{Engine, IdentityKey, Seed, Tuning};
+use super::{Engine, Flaw, IdentityKey, Seed, Tuning};
 use crate::log::{HEAD_BYTES, RecordHead, find_head};
 use crate::repository::Stats;
-use crate::segment::{Rows, Segment, blob_name, decode_blob, parse_blob_name};
+use crate::segment::{Rows, Segment, blob_name, check_blob, decode_blob, parse_blob_name};
 use crate::storage::{Storage, StorageError};
 
 /// How much of the log is looked through at a time for records behind a broken one.
@@ -63,7 +63,21 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// As for [`open`](Self::open).
-    pub fn open_with(mut storage: S, seed: Seed, tuning: Tuning) -> Result<Self, OpenError> {
+    pub fn open_with(storage: S, seed: Seed, tuning: Tuning) -> Result<Self, OpenError> {
+        Self::open_as(storage, seed, tuning, None)
+    }
+
+    /// As [`open_with`](Self::open_with), with a bug, for those who look for it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open), less those that the bug keeps silent about.
+    #[cfg(feature = "testing")]
+    pub fn open_flawed(storage: S, seed: Seed, tuning: Tuning, flaw: Flaw) -> Result<Self, OpenError> {
+        Self::open_as(storage, seed, tuning, Some(flaw))
+    }
+
+    fn open_as(mut storage: S, seed: Seed, tuning: Tuning, flaw: Option<Flaw>) -> Result<Self, OpenError> {
         let mut recovery = Recovery::default();
         let manifest = match Manifest::load(&storage)? {
             Some(found) => {
@@ -72,7 +86,7 @@ impl<S: Storage> Engine<S> {
             }
             None => begin(&mut storage, seed)?,
         };
-        let sealed = sealed_segments(&storage, &manifest)?;
+        let sealed = sealed_segments(&storage, &manifest, flaw)?;
         let rows = || sealed.iter().map(|segment| segment.rows());
         let stats = Stats {
             events: rows().map(|rows| rows.len() as u64).sum(),
@@ -97,6 +111,7 @@ impl<S: Storage> Engine<S> {
             stats,
             recovery,
             latched: None,
+            flaw,
             manifest,
         };
         engine.replay()?;
@@ -145,6 +160,9 @@ impl<S: Storage> Engine<S> {
         }
         let Ok(body_len) = usize::try_from(head.body_len()) else { return Ok(None) };
         let body = self.storage.read_log(offset + HEAD_BYTES as u64, body_len)?;
+        if !head.vouches_for(&body) && self.flaw != Some(Flaw::NoPayloadChecksum) {
+            return Ok(None);
+        }
         Ok(head.decode_body(&body).map(|rows| (head, crc, Some(rows))))
     }
 
@@ -212,7 +230,11 @@ fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError>
 }
 
 /// The segments that the manifest lists, ascending.
-fn sealed_segments<S: Storage>(storage: &S, manifest: &Manifest) -> Result<Vec<Arc<Segment>>, OpenError> {
+fn sealed_segments<S: Storage>(
+    storage: &S,
+    manifest: &Manifest,
+    flaw: Option<Flaw>,
+) -> Result<Vec<Arc<Segment>>, OpenError> {
     let mut segments = Vec::with_capacity(manifest.last_seqs.len());
     for (first, last) in manifest.segments() {
         let place = blob_name(first, last);
@@ -221,7 +243,11 @@ fn sealed_segments<S: Storage>(storage: &S, manifest: &Manifest) -> Result<Vec<A
             place: place.clone(),
         };
         let blob = storage.open(&place)?.ok_or_else(|| damaged("it is missing".to_string()))?;
-        let segment = decode_blob(&blob.read(0..blob.len())?).map_err(|error| damaged(error.to_string()))?;
+        let bytes = blob.read(0..blob.len())?;
+        if flaw != Some(Flaw::TrustedIndex) {
+            check_blob(&bytes).map_err(|error| damaged(error.to_string()))?;
+        }
+        let segment = decode_blob(&bytes).map_err(|error| damaged(error.to_string()))?;
         if (segment.base(), segment.last_seq()) != (first, last) {
             return Err(damaged(format!("it has events {} to {}", segment.base(), segment.last_seq())));
         }

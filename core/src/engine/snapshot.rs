@@ -27,6 +27,11 @@ impl EngineSnapshot {
         Self { sealed, fresh, key, stats }
     }
 
+    /// Gives up what is sealed.
+    pub(super) fn forget_sealed(&mut self) {
+        self.sealed = Arc::default();
+    }
+
     /// All segments, ascending by sequence number.
     pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
         self.sealed.iter().chain(&self.fresh)

@@ -6,7 +6,7 @@ mod id_hash;
 mod merge;
 mod rows;
 
-pub(crate) use blob::{blob_name, decode_blob, encode_blob, parse_blob_name};
+pub(crate) use blob::{blob_name, check_blob, decode_blob, encode_blob, parse_blob_name};
 pub use builder::RowsBuilder;
 pub(crate) use id_hash::id_hash;
 pub(crate) use merge::Merge;

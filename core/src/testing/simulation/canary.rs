@@ -7,7 +7,7 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::super::medium::{SimDraft, SimStorage};
-use crate::engine::OpenError;
+use crate::engine::{Flaw, OpenError};
 use crate::storage::{Blob, Draft, Published, Storage, StorageError};
 
 /// A bug that is there on purpose, to see that the simulation finds it.
@@ -21,12 +21,21 @@ pub enum Canary {
     RetryFailedSync,
     /// Wherever the log is damaged, it is cut there.
     CutAtDamage,
+    /// The engine itself has a bug.
+    InEngine(Flaw),
 }
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::AcknowledgeBeforeSync, Self::NoDirectorySync, Self::RetryFailedSync, Self::CutAtDamage];
+    pub const ALL: [Self; 7] = [
+        Self::AcknowledgeBeforeSync,
+        Self::NoDirectorySync,
+        Self::RetryFailedSync,
+        Self::CutAtDamage,
+        Self::InEngine(Flaw::NoPayloadChecksum),
+        Self::InEngine(Flaw::TrustedIndex),
+        Self::InEngine(Flaw::ForgottenIds),
+    ];
 
     /// The name by which it is asked for.
     #[must_use]
@@ -36,6 +45,17 @@ impl Canary {
             Self::NoDirectorySync => "no-directory-sync",
             Self::RetryFailedSync => "retry-failed-sync",
             Self::CutAtDamage => "cut-at-damage",
+            Self::InEngine(Flaw::NoPayloadChecksum) => "no-payload-checksum",
+            Self::InEngine(Flaw::TrustedIndex) => "trusted-index",
+            Self::InEngine(Flaw::ForgottenIds) => "forgotten-ids",
+        }
+    }
+
+    /// The bug of the engine, if it is one.
+    pub(super) const fn flaw(self) -> Option<Flaw> {
+        match self {
+            Self::InEngine(flaw) => Some(flaw),
+            Self::AcknowledgeBeforeSync | Self::NoDirectorySync | Self::RetryFailedSync | Self::CutAtDamage => None,
         }
     }
 
@@ -76,7 +96,7 @@ impl Storage for Flawed {
         match self.canary {
             Some(Canary::AcknowledgeBeforeSync) => Ok(()),
             Some(Canary::RetryFailedSync) => self.inner.sync().or_else(|_| self.inner.sync()),
-            Some(Canary::NoDirectorySync | Canary::CutAtDamage) | None => self.inner.sync(),
+            Some(Canary::NoDirectorySync | Canary::CutAtDamage | Canary::InEngine(_)) | None => self.inner.sync(),
         }
     }
 

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use super::super::auditor::Finding;
-use super::super::canary::{Flawed, cut_after};
+use super::super::canary::{Canary, Flawed, cut_after};
 use super::{World, outcome};
 use crate::engine::{Engine, OpenError, Seed};
 use crate::repository::Repository;
@@ -85,7 +85,10 @@ impl World {
             let seed = Seed(self.source.number().into());
             let storage = Flawed { inner: self.medium.clone(), canary: self.options.canary };
             let failures = self.medium.failures();
-            let opened = Engine::open_with(storage, seed, self.tuning);
+            let opened = match self.options.canary.and_then(Canary::flaw) {
+                Some(flaw) => Engine::open_flawed(storage, seed, self.tuning, flaw),
+                None => Engine::open_with(storage, seed, self.tuning),
+            };
             self.take_notes();
             self.note(|_| format!("open: {}", outcome(&opened)));
             self.summary.opens += 1;
