@@ -62,7 +62,8 @@ Usage: cargo xtask <COMMAND> [OPTIONS]
 
 Commands:
   test         Everything that a change must pass: unit and property tests (cargo-nextest, installed
-               if it is missing), doc tests, the conformance suite on every runtime, and `check`.
+               if it is missing), doc tests, the conformance suite on every runtime, a simulation from
+               a fresh seed, and `check`.
                All steps run even if one fails; the exit code and the last line say how it went
   check        rustfmt, clippy, rustdoc (all with warnings denied) and tidy
   tidy         Only tidy: file sizes, layering, documents that name things that exist

@@ -1,18 +1,22 @@
 //! `cargo xtask test`: everything that a change must pass.
 
-use std::process::Stdio;
+use std::{ffi::OsString, process::Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     bench, check, conformance,
     flags::BenchOptions,
+    simulate,
     steps::{self, Steps},
     workspace::cargo,
 };
 
 /// Steps of this task that are not those of the check.
-const STEPS: usize = 6;
+const STEPS: usize = 7;
+
+/// Some seconds' worth of runs.
+const SIMULATION: [&str; 2] = ["--seeds", "10000"];
 
 /// Runs all steps and says whether every one passed.
 pub(crate) fn run() -> Result<bool> {
@@ -41,6 +45,10 @@ pub(crate) fn run() -> Result<bool> {
             steps::run_tests(nextest.env(conformance::BINARIES_VARIABLE, conformance::binaries_directory()?))
         });
     }
+    steps.run("simulation, from a fresh seed", || {
+        ensure!(simulate::run(&SIMULATION.map(OsString::from))?, "a promise was broken; the seed is printed above");
+        Ok(())
+    });
     steps.run("bench, as a smoke test", || {
         // Its figures mean nothing; but its answers are checked, and a bench that nobody runs stops working.
         bench::run(&BenchOptions { smoke: true, ..BenchOptions::default() }).map(drop)
