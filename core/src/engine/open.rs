@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use bytes::Bytes;
 use thiserror::Error;
 
 use super::manifest::{self, Manifest};
@@ -13,8 +14,8 @@ use crate::repository::Stats;
 use crate::segment::{Rows, Segment, blob_name, check_blob, decode_blob, parse_blob_name};
 use crate::storage::{Storage, StorageError};
 
-/// How much of the log is looked through at a time for records behind a broken one.
-const SCAN_BYTES: usize = 1 << 20;
+/// How much of the log is read at a time.
+const WINDOW_BYTES: usize = 1 << 20;
 
 /// Why a storage could not be opened. What it holds was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -127,7 +128,8 @@ impl<S: Storage> Engine<S> {
             return Err(damaged(start, &format!("the medium has {range:?} of it"), self.last_seq + 1..u64::MAX));
         }
         let mut offset = start;
-        while let Some((head, crc, rows)) = self.read_record(offset)? {
+        let mut window = Window::default();
+        while let Some((head, crc, rows)) = self.read_record(&mut window, offset)? {
             let end = offset + HEAD_BYTES as u64 + head.body_len();
             self.chain = crc;
             if let Some(rows) = rows {
@@ -140,7 +142,7 @@ impl<S: Storage> Engine<S> {
             let reason = format!("the record at offset {at} says that it was durable before");
             return Err(damaged(offset, &reason, self.last_seq + 1..next));
         }
-        let torn = self.storage.read_log(offset, SCAN_BYTES)?;
+        let torn = self.storage.read_log(offset, WINDOW_BYTES)?;
         self.recovery.cut_bytes = torn.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
         self.storage.truncate(offset)?;
         (self.durable, self.noted) = (offset, offset);
@@ -148,8 +150,12 @@ impl<S: Storage> Engine<S> {
     }
 
     /// The record at this offset, if there is a whole one that belongs there.
-    fn read_record(&self, offset: u64) -> Result<Option<(RecordHead, u32, Option<Rows>)>, StorageError> {
-        let Some((head, crc)) = RecordHead::decode(&self.storage.read_log(offset, HEAD_BYTES)?) else {
+    fn read_record(
+        &self,
+        window: &mut Window,
+        offset: u64,
+    ) -> Result<Option<(RecordHead, u32, Option<Rows>)>, StorageError> {
+        let Some((head, crc)) = RecordHead::decode(&window.read(&self.storage, offset, HEAD_BYTES)?) else {
             return Ok(None);
         };
         if head.offset != offset || head.chain != self.chain || head.first_seq != self.last_seq + 1 {
@@ -159,7 +165,7 @@ impl<S: Storage> Engine<S> {
             return Ok(Some((head, crc, None)));
         }
         let Ok(body_len) = usize::try_from(head.body_len()) else { return Ok(None) };
-        let body = self.storage.read_log(offset + HEAD_BYTES as u64, body_len)?;
+        let body = window.read(&self.storage, offset + HEAD_BYTES as u64, body_len)?;
         if !head.vouches_for(&body) && self.flaw != Some(Flaw::NoPayloadChecksum) {
             return Ok(None);
         }
@@ -170,7 +176,7 @@ impl<S: Storage> Engine<S> {
     fn find_claim(&self, offset: u64, end: u64) -> Result<Option<(u64, u64)>, StorageError> {
         let mut window_at = offset;
         while window_at < end {
-            let window = self.storage.read_log(window_at, SCAN_BYTES)?;
+            let window = self.storage.read_log(window_at, WINDOW_BYTES)?;
             let mut rest = window.as_ref();
             while let Some(found) = find_head(rest) {
                 let bytes = rest.get(found..).unwrap_or_default();
@@ -188,7 +194,7 @@ impl<S: Storage> Engine<S> {
             }
             // A head may lie across the end of the window.
             let step = window.len().saturating_sub(HEAD_BYTES - 1).max(1);
-            if window.len() < SCAN_BYTES {
+            if window.len() < WINDOW_BYTES {
                 break;
             }
             window_at += step as u64;
@@ -209,6 +215,28 @@ impl<S: Storage> Engine<S> {
         }
         self.recovery.orphans = orphans.len() as u32;
         Ok(())
+    }
+}
+
+/// A stretch of the log, read at once: most records are short, and there may be many.
+#[derive(Default)]
+struct Window {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Window {
+    /// Up to `len` bytes of the log from `offset`; fewer only at its end.
+    fn read<S: Storage>(&mut self, storage: &S, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        let inside = offset.checked_sub(self.start).and_then(|behind| usize::try_from(behind).ok());
+        if let Some(from) = inside
+            && let Some(end) = from.checked_add(len).filter(|&end| end <= self.bytes.len())
+        {
+            return Ok(self.bytes.slice(from..end));
+        }
+        self.bytes = storage.read_log(offset, len.max(WINDOW_BYTES))?;
+        self.start = offset;
+        Ok(self.bytes.slice(..len.min(self.bytes.len())))
     }
 }
 
