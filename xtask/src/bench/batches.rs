@@ -71,7 +71,7 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
     Ok(())
 }
 
-fn load(server: &Server, requests: &[Vec<u8>], check: fn(&Response) -> Result<u64>) -> Result<Outcome> {
+pub(super) fn load(server: &Server, requests: &[Vec<u8>], check: fn(&Response) -> Result<u64>) -> Result<Outcome> {
     Load { address: server.address, connections: CONNECTIONS, requests, extent: Extent::Once, check }.run()
 }
 

@@ -1,11 +1,12 @@
 //! `cargo xtask bench`: the speed of the whole, from a socket to a socket, beside floors measured in the same run.
 //!
-//! A floor is the same host with an empty handler. Floor and subject take turns, run by run, on fresh processes, so that
+//! A floor is the same host with an empty handler, or, for events on disk, with a repository in memory. Floor and subject take turns, run by run, on fresh processes, so that
 //! whatever else the machine does falls on both; figures are medians. Every answer is checked, and afterwards the server is
 //! asked how many events it holds: a figure from a server that lost or refused something does not come into being.
 
 mod batches;
 mod client;
+mod durable;
 mod load;
 mod machine;
 mod queries;
@@ -66,8 +67,12 @@ const SMOKE: Scale = Scale {
 type Part = fn(&Subject, &Scale, &mut Report) -> Result<()>;
 
 /// The parts of the bench, by the names that `--filter` looks at.
-const PARTS: [(&str, Part); 3] =
-    [("single", single::measure), ("batches and memory", batches::measure), ("queries", queries::measure)];
+const PARTS: [(&str, Part); 4] = [
+    ("single", single::measure),
+    ("batches and memory", batches::measure),
+    ("queries", queries::measure),
+    ("durable", durable::measure),
+];
 
 /// Builds the subjects, measures, and prints one table. Unmet goals are in the table; they are no failure.
 pub(crate) fn run(options: &BenchOptions) -> Result<bool> {

@@ -15,7 +15,7 @@ pub(super) struct Row {
     pub(super) measure: String,
     pub(super) subject: &'static str,
     pub(super) figure: String,
-    /// The same of an empty handler; empty if that makes no sense.
+    /// The same of an empty handler, or in memory; empty if that makes no sense.
     pub(super) floor: String,
     pub(super) goal: Goal,
 }
@@ -46,7 +46,7 @@ impl fmt::Display for Report {
             writeln!(f, "{name:<12} {fact}")?;
         }
         writeln!(f)?;
-        let head = ["measure", "subject", "figure", "empty handler", "goal", "met"].map(str::to_owned);
+        let head = ["measure", "subject", "figure", "floor", "goal", "met"].map(str::to_owned);
         let lines: Vec<[String; 6]> = std::iter::once(head).chain(self.rows.iter().map(Row::cells)).collect();
         let mut widths = [0; 6];
         for line in &lines {
@@ -177,6 +177,6 @@ mod tests {
         report.add(Row { measure, subject: "tokio", figure, floor: String::new(), goal });
         let text = report.to_string();
         assert!(text.contains("kernel       6.1\n"), "{text}");
-        assert!(text.contains("| GET     | tokio   | 0.4 ms |               | at most 1 ms | yes |\n"), "{text}");
+        assert!(text.contains("| GET     | tokio   | 0.4 ms |       | at most 1 ms | yes |\n"), "{text}");
     }
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
 
 use super::client::{Client, PATIENCE};
 use crate::{
@@ -69,14 +70,26 @@ pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
 }
 
 impl Subject {
-    /// A fresh server with an empty repository.
+    /// A fresh server with an empty repository in memory.
     pub(super) fn start(&self) -> Result<Server> {
-        Server::start(&self.server, self.threads)
+        Server::start(&self.server, "memory:", self.threads)
+    }
+
+    /// A server that keeps its events in this folder.
+    pub(super) fn start_on(&self, folder: &Path) -> Result<Server> {
+        Server::start(&self.server, &format!("disk:{}", folder.display()), self.threads)
     }
 
     /// The same host with an empty handler.
     pub(super) fn start_floor(&self) -> Result<Server> {
-        Server::start(&self.floor, self.threads)
+        Server::start(&self.floor, "memory:", self.threads)
+    }
+
+    /// An empty folder, removed when it is dropped. On the disk of the build: folders for temporary files may lie in memory, where a
+    /// sync costs nothing.
+    pub(super) fn folder(&self) -> Result<TempDir> {
+        let beside = self.server.parent().context("a program in no folder")?;
+        TempDir::with_prefix_in("data-", beside).with_context(|| format!("no folder in {}", beside.display()))
     }
 }
 
@@ -97,10 +110,10 @@ pub(super) struct Memory {
 }
 
 impl Server {
-    fn start(program: &Path, threads: Option<usize>) -> Result<Self> {
+    fn start(program: &Path, repository: &str, threads: Option<usize>) -> Result<Self> {
         let mut command = Command::new(program);
         command
-            .args(["--endpoint", "127.0.0.1:0", "--repository", "memory:"])
+            .args(["--endpoint", "127.0.0.1:0", "--repository", repository])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         // Settings that somebody has in the environment are not the ones to measure.

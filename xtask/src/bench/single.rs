@@ -24,15 +24,15 @@ const GOAL: f64 = 0.7;
 
 /// Figures of one run, or medians of several.
 #[derive(Clone, Copy, Debug)]
-struct Figures {
-    rate: f64,
+pub(super) struct Figures {
+    pub(super) rate: f64,
     p50_ms: f64,
     p99_ms: f64,
     processor_us: f64,
 }
 
 pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
-    let requests = single_requests(DISTINCT_EVENTS, EVENT_BYTES);
+    let requests = requests();
     let (mut floors, mut figures, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for run in 1..=scale.runs {
         let (floor, _) = load(&subject.start_floor()?, scale, &requests, accepted).context("the empty handler")?;
@@ -61,7 +61,12 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
     Ok(())
 }
 
-fn load(
+/// Whole requests, each with an event of its own.
+pub(super) fn requests() -> Vec<Vec<u8>> {
+    single_requests(DISTINCT_EVENTS, EVENT_BYTES)
+}
+
+pub(super) fn load(
     server: &Server,
     scale: &Scale,
     requests: &[Vec<u8>],
@@ -81,7 +86,7 @@ fn load(
     Ok((figures, outcome))
 }
 
-fn created(response: &Response) -> Result<u64> {
+pub(super) fn created(response: &Response) -> Result<u64> {
     response.expect(201)?;
     // Its members are few and their order is fixed, so a search is as good as a parser and leaves more time for the server.
     ensure!(
@@ -92,7 +97,7 @@ fn created(response: &Response) -> Result<u64> {
 }
 
 impl Figures {
-    fn medians(runs: &[Self]) -> Self {
+    pub(super) fn medians(runs: &[Self]) -> Self {
         let of = |figure: fn(&Self) -> f64| median(&runs.iter().map(figure).collect::<Vec<_>>());
         Self {
             rate: of(|run| run.rate),

@@ -1,0 +1,144 @@
+//! Events that are on disk when they are acknowledged: what that costs, how much room they take, and how soon a server is back.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    Scale,
+    batches::{self, stored},
+    report::{Goal, Report, Row, as_f64, median, percentile_ms, rate, rounded, thousands},
+    server::Subject,
+    single,
+    workload::{Random, batch_requests, stream},
+};
+
+/// How often the events are sent, so that segments are sealed and log is given up many times.
+const ROUNDS: usize = 5;
+
+/// The part of the rate over memory that is to be reached.
+const SINGLE_GOAL: f64 = 0.5;
+/// Events a second, client included, on two cores.
+const RATE_GOAL: f64 = 600_000.0;
+/// The slowest percent of the batches, in medians.
+const TAIL_GOAL: f64 = 10.0;
+/// Bytes of disk for an event.
+const DISK_GOAL: f64 = 60.0;
+/// MiB of memory, however many events there are.
+const MEMORY_GOAL: f64 = 256.0;
+/// Seconds from the start of a process to its readiness.
+const RESTART_GOAL: f64 = 2.0;
+
+pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
+    measure_single(subject, scale, report)?;
+    measure_batches(subject, scale, report)
+}
+
+fn measure_single(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
+    let requests = single::requests();
+    let (mut floors, mut figures, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for run in 1..=scale.runs {
+        let memory = subject.start()?;
+        let (floor, outcome) = single::load(&memory, scale, &requests, single::created)?;
+        memory.expect_stored(outcome.acknowledged)?;
+        drop(memory);
+        let folder = subject.folder()?;
+        let server = subject.start_on(folder.path())?;
+        let (figure, outcome) = single::load(&server, scale, &requests, single::created)?;
+        server.expect_stored(outcome.acknowledged)?;
+        let ratio = figure.rate / floor.rate;
+        eprintln!(
+            "  run {run} of {}: {}/s of {}/s, or {ratio:.2}",
+            scale.runs,
+            rounded(figure.rate),
+            rounded(floor.rate)
+        );
+        ratios.push(ratio);
+        floors.push(floor);
+        figures.push(figure);
+    }
+    let ratio = median(&ratios);
+    report.add(Row {
+        measure: "durable POST of one event, 64 connections".to_owned(),
+        subject: subject.name,
+        figure: format!("{}; {ratio:.2} of memory", single::Figures::medians(&figures)),
+        floor: format!("in memory {}", single::Figures::medians(&floors)),
+        goal: Goal::AtLeast { goal: SINGLE_GOAL, is: ratio, unit: "of memory" },
+    });
+    Ok(())
+}
+
+fn measure_batches(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
+    let (requests, _) = batch_requests(&stream(scale.events, &mut Random::new(4)), scale.batch);
+    let events = u64::try_from(scale.events * ROUNDS)?;
+    let folder = subject.folder()?;
+    let server = subject.start_on(folder.path())?;
+    let (mut elapsed, mut latencies) = (Duration::ZERO, Vec::new());
+    for round in 1..=ROUNDS {
+        let outcome = batches::load(&server, &requests, stored)?;
+        ensure!(outcome.acknowledged * u64::try_from(ROUNDS)? == events, "events are missing");
+        eprintln!("  round {round} of {ROUNDS}: {} events/s", rounded(rate(outcome.acknowledged, outcome.elapsed)));
+        elapsed += outcome.elapsed;
+        latencies.extend(outcome.latencies);
+    }
+    server.expect_stored(events)?;
+    let memory = server.settled_memory(scale.settling)?;
+    latencies.sort_unstable();
+    drop(server);
+
+    let started = Instant::now();
+    let server = subject.start_on(folder.path())?;
+    let restart = started.elapsed();
+    server.expect_stored(events)?;
+    drop(server);
+    let bytes = disk_bytes(folder.path())?;
+
+    let rate = rate(events, elapsed);
+    let (p50, p99) = (percentile_ms(&latencies, 50), percentile_ms(&latencies, 99));
+    let of_events = as_f64(bytes) / as_f64(events);
+    let mebibytes = as_f64(memory.peak) / 1_048_576.0;
+    let measure = |what: &str| format!("durable, {} events: {what}", thousands(events));
+    let rows = [
+        (
+            "batches",
+            format!("{} events/s", rounded(rate)),
+            Goal::AtLeast { goal: RATE_GOAL, is: rate, unit: "events/s" },
+        ),
+        (
+            "p99 of a batch",
+            format!("{p99:.1} ms, p50 {p50:.1} ms"),
+            Goal::AtMost { goal: TAIL_GOAL, is: p99 / p50, unit: "medians" },
+        ),
+        (
+            "disk",
+            format!("{of_events:.1} B an event"),
+            Goal::AtMost { goal: DISK_GOAL, is: of_events, unit: "B an event" },
+        ),
+        ("memory, peak", format!("{mebibytes:.0} MiB"), Goal::AtMost { goal: MEMORY_GOAL, is: mebibytes, unit: "MiB" }),
+        (
+            "restart",
+            format!("{:.2} s", restart.as_secs_f64()),
+            Goal::AtMost { goal: RESTART_GOAL, is: restart.as_secs_f64(), unit: "s" },
+        ),
+    ];
+    for (what, figure, goal) in rows {
+        report.add(Row { measure: measure(what), subject: subject.name, figure, floor: String::new(), goal });
+    }
+    Ok(())
+}
+
+/// What a folder takes on the disk.
+fn disk_bytes(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { disk_bytes(&entry.path())? } else { metadata.blocks() * 512 };
+    }
+    Ok(bytes)
+}
