@@ -266,6 +266,9 @@ pub(crate) fn outcome(response: Result<Response, Failure>) -> Result<Outcome, St
     match (response.status(), text("type").as_str()) {
         (503, "/problems/overloaded" | "/problems/draining" | "/problems/storage-full")
         | (422, "/problems/invalid-events") => Ok(Outcome::Refused(what)),
+        (503, "/problems/storage-failed") if text("detail").contains("nothing was stored") => {
+            Ok(Outcome::Refused(what))
+        }
         (503, "/problems/storage-failed" | "/problems/timeout") => Ok(Outcome::Unknown(what)),
         (status, _) => Err(format!("an answer that no request of ours can have: {status} {body}")),
     }

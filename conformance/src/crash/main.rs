@@ -7,9 +7,12 @@ mod audit;
 mod client;
 mod draw;
 mod event;
+mod faults;
+mod full;
 mod ledger;
 mod round;
 mod site;
+mod tracer;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,6 +21,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use argus_conformance::binaries;
 use argus_conformance::subjects::SUBJECTS;
 use draw::Draw;
+use full::SmallDisk;
 use lexopt::{Arg, ValueExt};
 use round::Plan;
 use site::Site;
@@ -107,7 +111,9 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
 fn examine(runtime: &str, binary: &Path, options: &Options) -> Result<(), String> {
     let folder = TempDir::with_prefix(format!("argus-crash-{runtime}-"))
         .map_err(|error| format!("no temporary folder: {error}"))?;
-    let outcome = rounds(runtime, binary, folder.path().join("rounds"), options);
+    let outcome = rounds(runtime, binary, folder.path().join("rounds"), options)
+        .and_then(|()| injected(runtime, binary, folder.path(), options))
+        .and_then(|()| small_disk(runtime, binary, folder.path(), options));
     outcome.map_err(|report| format!("{report}\nThe folder is kept: {}", folder.keep().display()))
 }
 
@@ -140,5 +146,48 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
         site.ledger.len(),
         tally.slowest_start.as_millis(),
     );
+    Ok(())
+}
+
+/// A part of a run with faults: its name, and what it does to a folder of its own.
+type Part = (&'static str, fn(&mut Site, bool, &mut Draw) -> Result<String, String>);
+
+/// System calls that fail, and ends in one.
+fn injected(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
+    if let Some(reason) = tracer::missing() {
+        println!("{runtime}: SKIPPED faults of system calls: {reason}");
+        return Ok(());
+    }
+    let parts: [Part; 5] = [
+        ("EIO on fdatasync", |site, _, draw| faults::device_error(site, "fdatasync", draw)),
+        ("EIO on writev", |site, _, draw| faults::device_error(site, "writev", draw)),
+        ("ENOSPC on writev", |site, _, draw| faults::no_room(site, draw)),
+        ("SIGKILL in a call", faults::killed_in_calls),
+        ("SIGKILL in a call of a start", |site, _, draw| faults::killed_in_start(site, draw)),
+    ];
+    for ((name, part), number) in parts.into_iter().zip(1..) {
+        let log_file_bytes = if name.starts_with("SIGKILL") { Some(1 << 20) } else { None };
+        let mut site = Site::new(binary, folder.join(name.replace(' ', "-")), log_file_bytes, options.connections)?;
+        let mut draw = Draw::new(options.seed, u64::MAX - number);
+        let found = part(&mut site, options.smoke, &mut draw).map_err(|error| format!("{name}: {error}"))?;
+        println!("{runtime} {name}: {found}");
+    }
+    Ok(())
+}
+
+/// A disk without room.
+fn small_disk(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
+    let disk = match SmallDisk::mount(folder.join("small")) {
+        Ok(disk) => disk,
+        Err(reason) => {
+            println!("{runtime}: SKIPPED the full disk: no small file system can be mounted: {reason}");
+            return Ok(());
+        }
+    };
+    let data = disk.path().join("data");
+    let mut site = Site::new(binary, data, Some(full::LOG_FILE_BYTES), options.connections)?;
+    let mut draw = Draw::new(options.seed, u64::MAX);
+    let found = full::fill(&mut site, &disk, &mut draw).map_err(|error| format!("a full disk: {error}"))?;
+    println!("{runtime} full disk: {found}");
     Ok(())
 }
