@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod conformance;
+mod crash;
 mod flags;
 mod steps;
 mod test;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::Tidy => tidy::run(),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Crash(options) => crash::run(&options),
         Command::Bench(options) => bench::run(&options),
     };
     match outcome {

@@ -5,14 +5,14 @@ use std::process::Stdio;
 use anyhow::{Context, Result};
 
 use crate::{
-    bench, check, conformance,
+    bench, check, conformance, crash,
     flags::BenchOptions,
     steps::{self, Steps},
     workspace::cargo,
 };
 
 /// Steps of this task that are not those of the check.
-const STEPS: usize = 6;
+const STEPS: usize = 7;
 
 /// Runs all steps and says whether every one passed.
 pub(crate) fn run() -> Result<bool> {
@@ -40,6 +40,11 @@ pub(crate) fn run() -> Result<bool> {
             let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", &filter]);
             steps::run_tests(nextest.env(conformance::BINARIES_VARIABLE, conformance::binaries_directory()?))
         });
+    }
+    if built {
+        steps.run("crash, as a smoke test", || crash::smoke(&conformance::binaries_directory()?));
+    } else {
+        steps.cannot_run("crash, as a smoke test", "its binaries did not build");
     }
     steps.run("bench, as a smoke test", || {
         // Its figures mean nothing; but its answers are checked, and a bench that nobody runs stops working.

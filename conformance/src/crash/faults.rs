@@ -42,6 +42,8 @@ const KILLED_IN_START: &[(&str, u64)] = &[
 
 /// How long a fault is waited for, in steps of [`STEP`].
 const STEPS: u32 = 300;
+/// How long a call is waited for in which a server is killed; then it is killed outside of one.
+const KILL_STEPS: u32 = 100;
 /// Between two looks at whether it is there.
 const STEP: Duration = Duration::from_millis(10);
 
@@ -137,7 +139,7 @@ pub(crate) fn no_room(site: &mut Site, draw: &mut Draw) -> Result<String, String
 }
 
 /// SIGKILL in the n-th call of a kind, under load that makes it seal.
-pub(crate) fn killed_in_calls(site: &mut Site, smoke: bool, draw: &mut Draw) -> Result<String, String> {
+pub(crate) fn killed_in_calls(site: &mut Site, draw: &mut Draw) -> Result<String, String> {
     let mut hits = 0;
     let mut server = site.start()?;
     for (call, most) in KILLED_IN {
@@ -147,7 +149,7 @@ pub(crate) fn killed_in_calls(site: &mut Site, smoke: bool, draw: &mut Draw) -> 
         let address = server.address();
         let mut hit = false;
         let attempts = site.load(address, BROAD, draw, || {
-            for _ in 0..if smoke { 30 } else { 100 } {
+            for _ in 0..KILL_STEPS {
                 wait(STEP);
                 // It listens for as long as it lives.
                 hit = open(address).is_err();
@@ -161,7 +163,7 @@ pub(crate) fn killed_in_calls(site: &mut Site, smoke: bool, draw: &mut Draw) -> 
         server.wait().map_err(|failure| failure.to_string())?;
         drop(tracer);
         server = site.start().map_err(|error| format!("after a kill in {call} {when}: {error}"))?;
-        let audited = site.audit(server.address(), &attempts, draw, !smoke);
+        let audited = site.audit(server.address(), &attempts, draw, true);
         audited.map_err(|error| with_log(&format!("after a kill in {call} {when}: {error}"), server.as_ref()))?;
     }
     Ok(format!("{hits} of {} kills came within a call, {} events there", KILLED_IN.len(), site.ledger.len()))

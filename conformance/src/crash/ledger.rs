@@ -218,3 +218,83 @@ impl Attempt {
         format!("{:?}: {new} new {first:?}…, {repeats} known {known:?}…", self.outcome)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn found(seq: u64, token: Token) -> Found {
+        Found { seq, token, id: token.event().id.unwrap_or_else(|| format!("generated-{seq}")) }
+    }
+
+    /// What the auditor says if three events are sent with this outcome and these of them are there, in this order.
+    fn verdict(outcome: Outcome, there: &[usize]) -> Result<Sums, String> {
+        let mut ledger = Ledger::default();
+        let fresh: Vec<Token> = (0..3).map(|_| ledger.token(false, false)).collect();
+        let tail = (1..).zip(there).map(|(seq, &index)| found(seq, fresh[index])).collect();
+        ledger.settle(tail, &[Attempt { fresh, repeats: Vec::new(), outcome }])
+    }
+
+    fn acknowledged() -> Outcome {
+        Outcome::Many { accepted: 3, duplicates: 0, first_seq: Some(1) }
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_there_once_in_its_order() {
+        assert_eq!(verdict(acknowledged(), &[0, 1, 2]).unwrap().acknowledged_events, 3);
+        for wrong in [&[][..], &[0, 1], &[0, 2, 1], &[1, 2, 0], &[0, 1, 2, 2]] {
+            assert!(verdict(acknowledged(), wrong).is_err(), "{wrong:?}");
+        }
+        let elsewhere = Outcome::Many { accepted: 3, duplicates: 0, first_seq: Some(2) };
+        let fewer = Outcome::Many { accepted: 2, duplicates: 1, first_seq: Some(1) };
+        assert!(verdict(elsewhere, &[0, 1, 2]).is_err() && verdict(fewer, &[0, 1, 2]).is_err());
+    }
+
+    #[test]
+    fn what_was_not_answered_is_there_whole_or_not_at_all() {
+        let unknown = || Outcome::Unknown("the connection was closed".to_owned());
+        assert_eq!(verdict(unknown(), &[]).unwrap().unknown_there, 0);
+        assert_eq!(verdict(unknown(), &[0, 1, 2]).unwrap().unknown_there, 1);
+        for wrong in [&[0][..], &[1, 2], &[2, 1, 0], &[0, 1, 2, 0]] {
+            assert!(verdict(unknown(), wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_or_never_sent_is_not_there() {
+        let refused = || Outcome::Refused("full".to_owned());
+        assert_eq!(verdict(refused(), &[]).unwrap().refused, 1);
+        assert!(verdict(refused(), &[0, 1, 2]).unwrap_err().contains("refused"));
+        let mut ledger = Ledger::default();
+        let stray = ledger.token(true, true);
+        assert!(ledger.settle(vec![found(1, stray)], &[]).unwrap_err().contains("nobody has sent"));
+    }
+
+    #[test]
+    fn what_was_there_stays_where_it_was_under_its_id() {
+        let mut ledger = Ledger::default();
+        let token = ledger.token(false, false);
+        let outcome = Outcome::One { seq: 1, duplicate: false, id: "generated-1".to_owned() };
+        let attempt = Attempt { fresh: vec![token], repeats: Vec::new(), outcome };
+        ledger.settle(vec![found(1, token)], std::slice::from_ref(&attempt)).unwrap();
+        assert_eq!(ledger.recognise(&found(1, token)), Ok(()));
+        let renamed = Found { id: "another".to_owned(), ..found(1, token) };
+        assert!(ledger.recognise(&renamed).is_err() && ledger.recognise(&found(2, token)).is_err());
+        assert!(ledger.settle(vec![found(2, token)], &[attempt]).unwrap_err().contains("there twice"));
+    }
+
+    #[test]
+    fn a_duplicate_is_one_where_the_first_is() {
+        let mut ledger = Ledger::default();
+        let token = ledger.token(true, false);
+        let answer = |seq, duplicate| Outcome::One { seq, duplicate, id: token.event().id.unwrap() };
+        let first = Attempt { fresh: vec![token], repeats: Vec::new(), outcome: answer(1, false) };
+        ledger.settle(vec![found(1, token)], &[first]).unwrap();
+        for (outcome, right) in [(answer(1, true), true), (answer(1, false), false), (answer(2, true), false)] {
+            let again = Attempt { fresh: Vec::new(), repeats: vec![(token, 1)], outcome };
+            assert_eq!(ledger.settle(Vec::new(), &[again]).is_ok(), right);
+        }
+    }
+}

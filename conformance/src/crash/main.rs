@@ -15,7 +15,7 @@ mod site;
 mod tracer;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use argus_conformance::binaries;
@@ -36,7 +36,7 @@ Usage: argus-crash [OPTIONS]
       --runtime NAME     Only this runtime: tokio or smol; or all [default: all]
       --connections N    Clients that submit at once [default: 16]
       --seed S           What everything is drawn from [default: the time]
-      --smoke            Short rounds
+      --smoke            Short rounds, and no faults after them
   -h, --help             Print this
 
 Programs are taken from ARGUS_BIN_DIR, or from beside this one.
@@ -112,8 +112,7 @@ fn examine(runtime: &str, binary: &Path, options: &Options) -> Result<(), String
     let folder = TempDir::with_prefix(format!("argus-crash-{runtime}-"))
         .map_err(|error| format!("no temporary folder: {error}"))?;
     let outcome = rounds(runtime, binary, folder.path().join("rounds"), options)
-        .and_then(|()| injected(runtime, binary, folder.path(), options))
-        .and_then(|()| small_disk(runtime, binary, folder.path(), options));
+        .and_then(|()| if options.smoke { Ok(()) } else { faults(runtime, binary, folder.path(), options) });
     outcome.map_err(|report| format!("{report}\nThe folder is kept: {}", folder.keep().display()))
 }
 
@@ -149,8 +148,14 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
     Ok(())
 }
 
+/// What a runtime has to stand besides the rounds.
+fn faults(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
+    injected(runtime, binary, folder, options)?;
+    small_disk(runtime, binary, folder, options)
+}
+
 /// A part of a run with faults: its name, and what it does to a folder of its own.
-type Part = (&'static str, fn(&mut Site, bool, &mut Draw) -> Result<String, String>);
+type Part = (&'static str, fn(&mut Site, &mut Draw) -> Result<String, String>);
 
 /// System calls that fail, and ends in one.
 fn injected(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
@@ -159,17 +164,17 @@ fn injected(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> R
         return Ok(());
     }
     let parts: [Part; 5] = [
-        ("EIO on fdatasync", |site, _, draw| faults::device_error(site, "fdatasync", draw)),
-        ("EIO on writev", |site, _, draw| faults::device_error(site, "writev", draw)),
-        ("ENOSPC on writev", |site, _, draw| faults::no_room(site, draw)),
+        ("EIO on fdatasync", |site, draw| faults::device_error(site, "fdatasync", draw)),
+        ("EIO on writev", |site, draw| faults::device_error(site, "writev", draw)),
+        ("ENOSPC on writev", faults::no_room),
         ("SIGKILL in a call", faults::killed_in_calls),
-        ("SIGKILL in a call of a start", |site, _, draw| faults::killed_in_start(site, draw)),
+        ("SIGKILL in a call of a start", faults::killed_in_start),
     ];
     for ((name, part), number) in parts.into_iter().zip(1..) {
         let log_file_bytes = if name.starts_with("SIGKILL") { Some(1 << 20) } else { None };
         let mut site = Site::new(binary, folder.join(name.replace(' ', "-")), log_file_bytes, options.connections)?;
         let mut draw = Draw::new(options.seed, u64::MAX - number);
-        let found = part(&mut site, options.smoke, &mut draw).map_err(|error| format!("{name}: {error}"))?;
+        let found = part(&mut site, &mut draw).map_err(|error| format!("{name}: {error}"))?;
         println!("{runtime} {name}: {found}");
     }
     Ok(())
@@ -187,7 +192,13 @@ fn small_disk(runtime: &str, binary: &Path, folder: &Path, options: &Options) ->
     let data = disk.path().join("data");
     let mut site = Site::new(binary, data, Some(full::LOG_FILE_BYTES), options.connections)?;
     let mut draw = Draw::new(options.seed, u64::MAX);
-    let found = full::fill(&mut site, &disk, &mut draw).map_err(|error| format!("a full disk: {error}"))?;
+    let found = full::fill(&mut site, &disk, &mut draw).map_err(|error| {
+        // The disk goes with this process, and what was found wrong stays.
+        let kept = folder.join("small-kept");
+        let copied = Command::new("cp").arg("-a").arg(disk.path()).arg(&kept).status();
+        let copied = copied.map_or_else(|error| error.to_string(), |status| status.to_string());
+        format!("a full disk: {error}\nIts copy is {} ({copied})", kept.display())
+    })?;
     println!("{runtime} full disk: {found}");
     Ok(())
 }

@@ -48,9 +48,9 @@ pub(crate) const LIGHT: Shape = Shape { name: "light", budget: 1000, batch: (1, 
 /// Single events and small batches.
 pub(crate) const MIXED: Shape = Shape { name: "mixed", budget: 8000, batch: (1, 200), batches: 30, long: true };
 /// Batches that soon are enough for a segment to be sealed.
-pub(crate) const HEAVY: Shape = Shape { name: "heavy", budget: 60_000, batch: (1000, 5000), batches: 50, long: false };
+pub(crate) const HEAVY: Shape = Shape { name: "heavy", budget: 35_000, batch: (1000, 5000), batches: 50, long: false };
 /// The same with so many bytes that the log moves on from file to file.
-pub(crate) const BROAD: Shape = Shape { name: "broad", budget: 30_000, batch: (1000, 3000), batches: 50, long: true };
+pub(crate) const BROAD: Shape = Shape { name: "broad", budget: 15_000, batch: (1000, 3000), batches: 50, long: true };
 
 /// Lets time pass, where nothing but the clock says when it is enough.
 pub(crate) fn wait(time: Duration) {
