@@ -54,6 +54,9 @@ pub trait Running: fmt::Debug + Send + Sync {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
 
+    /// The number of its process; `None` if the process is not ours.
+    fn process(&self) -> Option<u32>;
+
     /// Sends a signal to its process.
     ///
     /// # Errors
@@ -72,13 +75,19 @@ pub trait Running: fmt::Debug + Send + Sync {
     fn log(&self) -> String;
 }
 
-/// The signals that a server has to know.
+/// The signals that a server is sent: two that it has to know, and three that it never hears of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Ctrl-C.
     Interrupt,
     /// What service managers send.
     Terminate,
+    /// The end, at once.
+    Kill,
+    /// No more time on any CPU until [`Continue`](Self::Continue).
+    Stop,
+    /// The end of [`Stop`](Self::Stop).
+    Continue,
 }
 
 /// How a process ended.
@@ -99,6 +108,8 @@ pub struct BinaryLauncher {
     pub binary: PathBuf,
     /// The value of `--repository`. `disk:` stands for a folder that is made for each server and removed behind it.
     pub repository: String,
+    /// A program with its arguments that is run instead, and is to turn into the binary, which it finds behind them. Mostly nothing.
+    pub wrapper: Vec<String>,
 }
 
 /// Hands out a server that somebody else has started.
@@ -165,6 +176,29 @@ impl Launcher for BinaryLauncher {
 }
 
 impl BinaryLauncher {
+    /// Starts a server and kills it after so long, whatever it has come to by then. It may have ended before.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unmet`] if it does not start.
+    pub fn run_for(&self, time: Duration) -> Result<Exit, Failure> {
+        let (repository, _folder) = self.repository()?;
+        let arguments = ["--endpoint", "127.0.0.1:0", "--repository", repository.as_str()];
+        let (mut child, stdout, stderr, _lines) = self.spawn(&arguments)?;
+        let deadline = Instant::now() + time;
+        while let Ok(None) = child.try_wait() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::sleep(left.min(EXIT_POLL_INTERVAL));
+        }
+        // It fails only for a process that has ended and been waited for.
+        let _ = child.kill();
+        let code = wait_for(&mut child)?;
+        Ok(Exit { code, stdout: stdout.finish(), stderr: stderr.finish() })
+    }
+
     /// Where a server keeps its events: a URL, and the folder behind it, if that is ours to remove.
     fn repository(&self) -> Result<(String, Option<TempDir>), Failure> {
         if self.repository != "disk:" {
@@ -176,7 +210,14 @@ impl BinaryLauncher {
     }
 
     fn spawn(&self, arguments: &[&str]) -> Result<(Child, Captured, Captured, mpsc::Receiver<SocketAddr>), Failure> {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(&self.binary),
+            Some((program, leading)) => {
+                let mut command = Command::new(program);
+                command.args(leading).arg(&self.binary);
+                command
+            }
+        };
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // The settings of whoever runs the suite are not those of the subject.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ARGUS_")) {
@@ -202,10 +243,17 @@ impl Running for Process {
         self.address
     }
 
+    fn process(&self) -> Option<u32> {
+        Some(self.child.id())
+    }
+
     fn signal(&self, signal: Signal) -> Result<(), Failure> {
         let signal = match signal {
             Signal::Interrupt => rustix::process::Signal::INT,
             Signal::Terminate => rustix::process::Signal::TERM,
+            Signal::Kill => rustix::process::Signal::KILL,
+            Signal::Stop => rustix::process::Signal::STOP,
+            Signal::Continue => rustix::process::Signal::CONT,
         };
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
             .map_err(|error| Failure::unmet(format!("a process that can be signalled: {error}")))
@@ -294,6 +342,10 @@ impl Launcher for UrlLauncher {
 impl Running for Remote {
     fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    fn process(&self) -> Option<u32> {
+        None
     }
 
     fn signal(&self, _signal: Signal) -> Result<(), Failure> {

@@ -82,7 +82,8 @@ impl Subject {
     pub fn launcher(&self, folder: &Path) -> Result<BinaryLauncher, Failure> {
         let binary = folder.join(self.binary);
         if binary.is_file() {
-            return Ok(BinaryLauncher { binary, repository: self.repository_url.to_owned() });
+            let repository = self.repository_url.to_owned();
+            return Ok(BinaryLauncher { binary, repository, wrapper: Vec::new() });
         }
         Err(Failure::unmet(format!(
             "the program {}; `{}` builds it",

@@ -17,6 +17,8 @@ pub(crate) enum Command {
     Tidy,
     /// The black-box suite.
     Conformance(ConformanceOptions),
+    /// Servers that are killed under load.
+    Crash(CrashOptions),
     /// The speed of the whole.
     Bench(BenchOptions),
     /// The engine over a medium with faults. The simulator reads its options itself.
@@ -36,6 +38,19 @@ pub(crate) struct ConformanceOptions {
     pub(crate) filter: Option<String>,
     /// Print the names of the cases and run nothing.
     pub(crate) list: bool,
+}
+
+/// How often servers are killed, and under what load.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct CrashOptions {
+    /// Rounds for each runtime.
+    pub(crate) rounds: Option<u64>,
+    /// Only this runtime.
+    pub(crate) runtime: Option<String>,
+    /// Clients that submit at once.
+    pub(crate) connections: Option<u64>,
+    /// What everything is drawn from.
+    pub(crate) seed: Option<u64>,
 }
 
 /// What the bench measures, and how much of it.
@@ -69,6 +84,7 @@ Commands:
   tidy         Only tidy: file sizes, layering, documents that name things that exist
   conformance  The black-box suite against the real binaries, as a matrix of case and subject
   simulate     The engine over a medium with faults that a seed draws; `simulate --help` lists its options
+  crash        Real servers, killed under load: nothing acknowledged is lost, nothing is doubled
   bench        The speed of the servers beside floors measured in the same run, in one table
 
 Options:
@@ -88,8 +104,9 @@ Runs, in this order, and goes on after a failure:
   3. doc tests
   4. the binaries that the conformance suite starts
   5. the conformance suite, one test for each subject and case, under nextest
-  6. the bench, small: its answers are checked, its figures mean nothing
-  7. what `cargo xtask check` runs
+  6. servers that are killed under load, some rounds of it, from a fresh seed
+  7. the bench, small: its answers are checked, its figures mean nothing
+  8. what `cargo xtask check` runs
 
 For one crate, `cargo nextest run -p argus-core` is quicker.
 ";
@@ -129,6 +146,24 @@ Options:
       --filter <TEXT>        Only the cases whose name contains the text
       --list                 Print the names of the cases and run nothing
   -h, --help                 This text
+";
+
+const CRASH_HELP: &str = "\
+Real servers, killed under load: nothing acknowledged is lost, nothing is doubled
+
+Usage: cargo xtask crash [OPTIONS]
+
+Options:
+      --rounds <N>         Rounds for each runtime, all on one folder [default: 20]
+      --runtime <NAME>     Only this runtime: tokio or smol; or all [default: all]
+      --connections <N>    Clients that submit at once [default: 16]
+      --seed <S>           What everything is drawn from [default: a fresh one, which is printed]
+  -h, --help               This text
+
+Each round submits, kills the server (by SIGKILL under load, also while it starts; sometimes by SIGTERM), starts it
+anew, and holds what is there against what the clients were told. Behind the rounds there are faults: system calls
+that fail or are the last of their process, by strace, and a full disk, by a small tmpfs. What a machine lacks for
+these is skipped, and said so. At the first violation the report names seed, round and the folder, which is kept.
 ";
 
 const BENCH_HELP: &str = "\
@@ -175,6 +210,7 @@ impl Command {
             "check" => without_options(&mut parser, Self::Check, CHECK_HELP),
             "tidy" => without_options(&mut parser, Self::Tidy, TIDY_HELP),
             "conformance" => conformance(&mut parser),
+            "crash" => crash(&mut parser),
             "bench" => bench(&mut parser),
             "simulate" => Ok(Self::Simulate(parser.raw_args()?.collect())),
             unknown => Err(format!("there is no command '{unknown}'").into()),
@@ -207,6 +243,21 @@ fn conformance(parser: &mut Parser) -> Result<Command, lexopt::Error> {
         return Err("--url names a server that runs already: leave --runtime and --repository out".into());
     }
     Ok(Command::Conformance(options))
+}
+
+fn crash(parser: &mut Parser) -> Result<Command, lexopt::Error> {
+    let mut options = CrashOptions::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(CRASH_HELP)),
+            Arg::Long("rounds") => options.rounds = Some(parser.value()?.parse()?),
+            Arg::Long("runtime") => options.runtime = Some(text(parser.value()?)?),
+            Arg::Long("connections") => options.connections = Some(parser.value()?.parse()?),
+            Arg::Long("seed") => options.seed = Some(parser.value()?.parse()?),
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Crash(options))
 }
 
 fn bench(parser: &mut Parser) -> Result<Command, lexopt::Error> {
@@ -246,6 +297,7 @@ mod tests {
             ("check", CHECK_HELP),
             ("tidy", TIDY_HELP),
             ("conformance", CONFORMANCE_HELP),
+            ("crash", CRASH_HELP),
             ("bench", BENCH_HELP),
         ] {
             assert!(HELP.contains(&format!("\n  {name} ")), "{name} is not in the general help");

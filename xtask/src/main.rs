@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod conformance;
+mod crash;
 mod flags;
 mod simulate;
 mod steps;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::Tidy => tidy::run(),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Crash(options) => crash::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Simulate(arguments) => simulate::run(&arguments),
     };

@@ -5,7 +5,7 @@ use std::{ffi::OsString, process::Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    bench, check, conformance,
+    bench, check, conformance, crash,
     flags::BenchOptions,
     simulate,
     steps::{self, Steps},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Steps of this task that are not those of the check.
-const STEPS: usize = 7;
+const STEPS: usize = 8;
 
 /// Some seconds' worth of runs.
 const SIMULATION: [&str; 2] = ["--seeds", "10000"];
@@ -49,6 +49,11 @@ pub(crate) fn run() -> Result<bool> {
         ensure!(simulate::run(&SIMULATION.map(OsString::from))?, "a promise was broken; the seed is printed above");
         Ok(())
     });
+    if built {
+        steps.run("crash, as a smoke test", || crash::smoke(&conformance::binaries_directory()?));
+    } else {
+        steps.cannot_run("crash, as a smoke test", "its binaries did not build");
+    }
     steps.run("bench, as a smoke test", || {
         // Its figures mean nothing; but its answers are checked, and a bench that nobody runs stops working.
         bench::run(&BenchOptions { smoke: true, ..BenchOptions::default() }).map(drop)

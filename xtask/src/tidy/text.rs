@@ -15,6 +15,10 @@ const SLEEPERS: &[Exemption] = &[
         reason: "callers who send a byte now and then are played, and nothing but time makes them slow",
     },
     Exemption {
+        path: "conformance/src/crash/site.rs",
+        reason: "when a process is killed is a matter of chance, and so of time",
+    },
+    Exemption {
         path: "conformance/src/launcher.rs",
         reason: "the standard library waits for a process without a limit, or asks whether it has ended; so it is asked",
     },

@@ -1,0 +1,119 @@
+//! What is there, as the service itself tells it.
+
+use std::net::SocketAddr;
+
+use argus_conformance::client::{Connection, Request, Response, Transcript};
+
+use crate::draw::Draw;
+use crate::event::{Found, TYPES};
+use crate::ledger::{Attempt, Ledger, Sums};
+
+/// Events before the tail that are looked at with it, in every round.
+const OVERLAP: u64 = 500;
+/// Events that are asked for by their id, in every round.
+const SAMPLE: u64 = 20;
+
+/// Looks at what the last round has left, and at a little more.
+///
+/// # Errors
+///
+/// What must not be.
+pub(crate) fn tail(
+    address: SocketAddr,
+    ledger: &mut Ledger,
+    attempts: &[Attempt],
+    draw: &mut Draw,
+) -> Result<Sums, String> {
+    let known = ledger.len();
+    let after = known.saturating_sub(OVERLAP);
+    let mut found = list(address, &format!("/events?after_seq={after}"))?;
+    found.sort_by_key(|event| event.seq);
+    for (event, expected) in found.iter().zip(after + 1..) {
+        if event.seq != expected {
+            return Err(format!("after seq {} comes {}", expected - 1, event.seq));
+        }
+    }
+    if (found.len() as u64) < known - after {
+        let last = after + found.len() as u64;
+        return Err(format!("{known} events were there, and the last one now is {last}"));
+    }
+    let fresh = found.split_off(usize::try_from(known - after).unwrap_or(usize::MAX));
+    for event in &found {
+        ledger.recognise(event)?;
+    }
+    let sums = ledger.settle(fresh, attempts)?;
+    sample(address, ledger, draw)?;
+    Ok(sums)
+}
+
+/// Looks at everything, type by type.
+///
+/// # Errors
+///
+/// What must not be.
+pub(crate) fn everything(address: SocketAddr, ledger: &Ledger) -> Result<(), String> {
+    let mut seen = vec![false; usize::try_from(ledger.len()).unwrap_or(usize::MAX)];
+    for event_type in TYPES {
+        let encoded: String = event_type.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        for event in list(address, &format!("/events?type={encoded}"))? {
+            ledger.recognise(&event)?;
+            match usize::try_from(event.seq - 1).ok().and_then(|index| seen.get_mut(index)) {
+                Some(seen @ false) => *seen = true,
+                _ => return Err(format!("seq {} was given twice", event.seq)),
+            }
+        }
+    }
+    match seen.iter().position(|seen| !seen) {
+        None => Ok(()),
+        Some(index) => Err(format!("seq {} is in no list of its type: {:?}", index + 1, ledger.at(index as u64 + 1))),
+    }
+}
+
+/// Asks for some events by their ids.
+fn sample(address: SocketAddr, ledger: &Ledger, draw: &mut Draw) -> Result<(), String> {
+    if ledger.len() == 0 {
+        return Ok(());
+    }
+    let mut connection = open(address)?;
+    for _ in 0..SAMPLE {
+        let seq = draw.from(1..=ledger.len());
+        let Some((_, id)) = ledger.at(seq) else { return Err(format!("no event is known at seq {seq}")) };
+        let encoded = id.replace('/', "%2F");
+        let response = request(&mut connection, &Request::get(&format!("/events/{encoded}")))?;
+        let (found, _) = Found::read(response.text().map_err(|failure| failure.to_string())?)?;
+        if (found.seq, found.id.as_str()) != (seq, id.as_str()) {
+            return Err(format!("GET /events/{encoded} is {found:?}, not seq {seq}"));
+        }
+    }
+    Ok(())
+}
+
+/// The events of a query, which must be in the order of their times and then of their places.
+fn list(address: SocketAddr, target: &str) -> Result<Vec<Found>, String> {
+    let get = Request::get(target).header("accept", "application/x-ndjson");
+    let response = request(&mut open(address)?, &get)?;
+    let mut events: Vec<Found> = Vec::new();
+    let mut last = (String::new(), 0);
+    for line in response.text().map_err(|failure| failure.to_string())?.lines() {
+        let (event, timestamp) = Found::read(line)?;
+        let place = (timestamp, event.seq);
+        if place <= last {
+            return Err(format!("GET {target} has {place:?} behind {last:?}"));
+        }
+        last = place;
+        events.push(event);
+    }
+    Ok(events)
+}
+
+fn open(address: SocketAddr) -> Result<Connection, String> {
+    Connection::open(address, Transcript::default()).map_err(|failure| failure.to_string())
+}
+
+fn request(connection: &mut Connection, request: &Request) -> Result<Response, String> {
+    let response = connection.request(request).map_err(|failure| failure.to_string())?;
+    response.expect(200).map_err(|failure| {
+        format!("{} {}: {failure}\n{}", request.method, request.target, response.text().unwrap_or_default())
+    })?;
+    Ok(response)
+}

@@ -1,0 +1,275 @@
+//! A client: submits what it draws over a connection that stays open, and writes down what it is told.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use argus_conformance::client::{Connection, Request, Response, Transcript};
+use argus_conformance::failure::Failure;
+use serde_json::Value;
+
+use crate::draw::Draw;
+use crate::event::Token;
+use crate::ledger::{Attempt, Ledger, Outcome};
+
+/// Acknowledged events of a client that it may send once more, at most.
+const REMEMBERED: usize = 256;
+/// Acknowledged events that a batch repeats, at most.
+const REPEATED_MAX: u64 = 5;
+
+/// What the clients of a round do. They share it.
+#[derive(Debug)]
+pub(crate) struct Load<'a> {
+    /// Where the server is.
+    pub(crate) address: SocketAddr,
+    /// Who gives out tokens, and knows what earlier rounds have stored.
+    pub(crate) ledger: &'a Ledger,
+    /// Events that may still be sent in batches.
+    pub(crate) budget: AtomicI64,
+    /// Events in a batch.
+    pub(crate) batch: (u64, u64),
+    /// Requests in a hundred that are batches.
+    pub(crate) batches: u64,
+    /// Whether events have much payload.
+    pub(crate) long: bool,
+    /// Unanswered requests of earlier rounds, to be sent once more.
+    pub(crate) open: Mutex<Vec<Vec<Token>>>,
+    /// Set when there is to be no further request.
+    pub(crate) stop: AtomicBool,
+}
+
+/// One of the clients.
+#[derive(Debug)]
+pub(crate) struct Client<'a> {
+    load: &'a Load<'a>,
+    draw: Draw,
+    connection: Option<Connection>,
+    acknowledged: Vec<(Token, u64)>,
+    attempts: Vec<Attempt>,
+}
+
+impl<'a> Client<'a> {
+    /// A client that draws from this.
+    pub(crate) fn new(load: &'a Load<'a>, draw: Draw) -> Self {
+        Self { load, draw, connection: None, acknowledged: Vec::new(), attempts: Vec::new() }
+    }
+
+    /// Submits until it is told to stop or nobody listens any more.
+    ///
+    /// # Errors
+    ///
+    /// An answer that must not be.
+    pub(crate) fn run(mut self) -> Result<Vec<Attempt>, String> {
+        while !self.load.stop.load(Ordering::Relaxed) {
+            if !self.is_connected() {
+                break;
+            }
+            self.submit()?;
+        }
+        Ok(self.attempts)
+    }
+
+    fn is_connected(&mut self) -> bool {
+        if self.connection.is_none() {
+            self.connection = Connection::open(self.load.address, Transcript::default()).ok();
+        }
+        self.connection.is_some()
+    }
+
+    fn submit(&mut self) -> Result<(), String> {
+        if self.draw.percent(5) && self.repeat_open()? {
+            return Ok(());
+        }
+        if self.draw.percent(self.load.batches) {
+            let size = self.draw.from(self.load.batch.0..=self.load.batch.1);
+            let signed = i64::try_from(size).unwrap_or(i64::MAX);
+            if self.load.budget.fetch_sub(signed, Ordering::Relaxed) >= signed {
+                return self.batch(size);
+            }
+        }
+        let named = self.draw.percent(50);
+        match self.draw.from(0..=99) {
+            0..=9 => match self.known() {
+                Some(known) => self.single(Vec::new(), vec![known]),
+                None => Ok(()),
+            },
+            10..=13 => self.twins(),
+            _ => self.single(vec![self.load.ledger.token(named, self.load.long)], Vec::new()),
+        }
+    }
+
+    /// An event with an id of ours that was acknowledged.
+    fn known(&mut self) -> Option<(Token, u64)> {
+        if self.draw.percent(50) {
+            let drawn = self.draw.from(1..=self.load.ledger.len().max(1));
+            let earlier = self.load.ledger.at(drawn).map(|(token, _)| (token, drawn));
+            return earlier.filter(|(token, _)| token.is_named());
+        }
+        self.draw.pick(&self.acknowledged).copied()
+    }
+
+    /// A request of an earlier round that was not answered, with the same ids. What a restart has shown to be there is a duplicate.
+    fn repeat_open(&mut self) -> Result<bool, String> {
+        let open = self.load.open.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(tokens) = open else { return Ok(false) };
+        let (mut fresh, mut repeats) = (Vec::new(), Vec::new());
+        for &token in &tokens {
+            match self.load.ledger.seq(token) {
+                Some(seq) => repeats.push((token, seq)),
+                None => fresh.push(token),
+            }
+        }
+        let request = if tokens.len() == 1 { one(&tokens) } else { self.many(&tokens, false) };
+        self.attempt(&request, fresh, repeats)?;
+        Ok(true)
+    }
+
+    fn single(&mut self, fresh: Vec<Token>, repeats: Vec<(Token, u64)>) -> Result<(), String> {
+        let tokens: Vec<Token> = fresh.iter().copied().chain(repeats.iter().map(|known| known.0)).collect();
+        self.attempt(&one(&tokens), fresh, repeats)
+    }
+
+    fn batch(&mut self, size: u64) -> Result<(), String> {
+        let named = self.draw.percent(50);
+        let fresh: Vec<Token> = (0..size).map(|_| self.load.ledger.token(named, self.load.long)).collect();
+        let mut tokens = fresh.clone();
+        let mut repeats: Vec<(Token, u64)> = Vec::new();
+        if self.draw.percent(20) {
+            for _ in 0..self.draw.from(1..=REPEATED_MAX) {
+                let Some(known) = self.known() else { continue };
+                if !repeats.contains(&known) {
+                    repeats.push(known);
+                    let place = self.draw.from(0..=tokens.len() as u64);
+                    tokens.insert(usize::try_from(place).unwrap_or_default().min(tokens.len()), known.0);
+                }
+            }
+        }
+        let faulty = self.draw.percent(4);
+        let request = self.many(&tokens, faulty);
+        self.attempt(&request, fresh, repeats)
+    }
+
+    /// An array or lines; perhaps with an event at the end that is none, for which all of them are refused.
+    fn many(&mut self, tokens: &[Token], faulty: bool) -> Request {
+        let mut events: Vec<String> = tokens.iter().map(|token| token.event().to_json()).collect();
+        if faulty {
+            events.push(r#"{"event_type":"without a time","payload":null}"#.to_owned());
+        }
+        if self.draw.percent(50) {
+            Request::post("/events", "application/json", format!("[{}]", events.join(",")))
+        } else {
+            Request::post("/events", "application/x-ndjson", events.join("\n"))
+        }
+    }
+
+    /// The same new event over two connections at once: it is stored once, and both are told where.
+    fn twins(&mut self) -> Result<(), String> {
+        let token = self.load.ledger.token(true, self.load.long);
+        let request = one(&[token]);
+        let Some(mut first) = self.connection.take() else { return Ok(()) };
+        let Ok(mut second) = Connection::open(self.load.address, Transcript::default()) else { return Ok(()) };
+        let bytes = request.to_bytes(&self.load.address.to_string());
+        // What becomes of the bytes, the answers tell.
+        let _ = (first.write(&bytes), second.write(&bytes));
+        let answers = [outcome(first.response_to("POST"))?, outcome(second.response_to("POST"))?];
+        let told: Vec<_> = answers
+            .iter()
+            .filter_map(|answer| match answer {
+                Outcome::One { seq, duplicate, .. } => Some((*seq, *duplicate)),
+                Outcome::Many { .. } | Outcome::Unknown(_) | Outcome::Refused(_) => None,
+            })
+            .collect();
+        if let [(here, is_repeat), (there, is_other)] = told.as_slice()
+            && (here != there || is_repeat == is_other)
+        {
+            return Err(format!("one event, sent twice at once, was acknowledged as {told:?} (seq, duplicate)"));
+        }
+        // Whoever was told that it is a duplicate knows that it is stored: by the other one, who may have heard nothing.
+        let rank = |answer: &Outcome| match answer {
+            Outcome::One { duplicate: false, .. } => 0,
+            Outcome::One { .. } | Outcome::Many { .. } => 1,
+            Outcome::Unknown(_) => 2,
+            Outcome::Refused(_) => 3,
+        };
+        let [one, other] = answers;
+        let mut outcome = if rank(&one) <= rank(&other) { one } else { other };
+        if let Outcome::One { duplicate, .. } = &mut outcome {
+            *duplicate = false;
+        }
+        if matches!(outcome, Outcome::One { .. }) {
+            self.connection = Some(first);
+        }
+        self.note(Attempt { fresh: vec![token], repeats: Vec::new(), outcome });
+        Ok(())
+    }
+
+    fn attempt(&mut self, request: &Request, fresh: Vec<Token>, repeats: Vec<(Token, u64)>) -> Result<(), String> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let response = connection.request(request);
+        if !response.as_ref().is_ok_and(|response| response.header("connection") != Some("close")) {
+            self.connection = None;
+        }
+        let outcome = outcome(response)?;
+        self.note(Attempt { fresh, repeats, outcome });
+        Ok(())
+    }
+
+    fn note(&mut self, attempt: Attempt) {
+        let first = match &attempt.outcome {
+            Outcome::One { seq, .. } => Some(*seq),
+            Outcome::Many { first_seq, .. } => *first_seq,
+            Outcome::Unknown(_) | Outcome::Refused(_) => None,
+        };
+        if let Some(first) = first {
+            let placed = attempt.fresh.iter().copied().zip(first..).filter(|(token, _)| token.is_named());
+            let room = REMEMBERED.saturating_sub(self.acknowledged.len()).min(8);
+            self.acknowledged.extend(placed.take(room));
+        }
+        self.attempts.push(attempt);
+    }
+}
+
+/// A request of one event.
+pub(crate) fn one(tokens: &[Token]) -> Request {
+    let body: Vec<String> = tokens.iter().map(|token| token.event().to_json()).collect();
+    Request::post("/events", "application/json", body.concat())
+}
+
+/// What an answer tells.
+///
+/// # Errors
+///
+/// It is none that a client of ours can get, or it promises less than the default settings do.
+pub(crate) fn outcome(response: Result<Response, Failure>) -> Result<Outcome, String> {
+    let response = match response {
+        Ok(response) => response,
+        Err(failure) => return Ok(Outcome::Unknown(failure.to_string())),
+    };
+    let body = response.json().map_err(|failure| failure.to_string())?;
+    let number = |name: &str| body.get(name).and_then(Value::as_u64);
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    if response.status() == 201 {
+        if body.get("durable") != Some(&Value::Bool(true)) {
+            return Err(format!("an acknowledgement that is not durable: {body}"));
+        }
+        let duplicate = body.get("duplicate").and_then(Value::as_bool);
+        return match (number("seq"), duplicate, number("accepted"), number("duplicates")) {
+            (Some(seq), Some(duplicate), None, None) => Ok(Outcome::One { seq, duplicate, id: text("id") }),
+            (None, None, Some(accepted), Some(duplicates)) => {
+                Ok(Outcome::Many { accepted, duplicates, first_seq: number("first_seq") })
+            }
+            _ => Err(format!("an acknowledgement of another form: {body}")),
+        };
+    }
+    let what = format!("{} {}", text("type"), text("detail"));
+    match (response.status(), text("type").as_str()) {
+        (503, "/problems/overloaded" | "/problems/draining" | "/problems/storage-full")
+        | (422, "/problems/invalid-events") => Ok(Outcome::Refused(what)),
+        (503, "/problems/storage-failed") if text("detail").contains("nothing was stored") => {
+            Ok(Outcome::Refused(what))
+        }
+        (503, "/problems/storage-failed" | "/problems/timeout") => Ok(Outcome::Unknown(what)),
+        (status, _) => Err(format!("an answer that no request of ours can have: {status} {body}")),
+    }
+}

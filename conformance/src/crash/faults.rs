@@ -1,0 +1,242 @@
+//! System calls that fail, and ends in the middle of one.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use argus_conformance::client::{Connection, Request, Response, Transcript};
+use argus_conformance::launcher::{Running, Signal};
+
+use crate::audit;
+use crate::client;
+use crate::draw::Draw;
+use crate::ledger::{Attempt, Outcome};
+use crate::round::with_log;
+use crate::site::{BROAD, LIGHT, MIXED, Site, wait};
+use crate::tracer::{Tracer, traced};
+
+/// Calls in which a server under load is killed, and the highest number of the call in question.
+const KILLED_IN: &[(&str, u64)] = &[
+    ("fdatasync", 40),
+    ("writev", 200),
+    ("write", 60),
+    ("fsync", 12),
+    ("rename", 6),
+    ("openat", 8),
+    ("fallocate", 4),
+    ("unlink", 2),
+    ("lseek", 60),
+];
+
+/// Calls in which a server is killed that is about to start. It does some of each.
+const KILLED_IN_START: &[(&str, u64)] = &[
+    ("openat", 40),
+    ("fsync", 6),
+    ("fdatasync", 5),
+    ("pread64", 12),
+    ("write", 3),
+    ("writev", 2),
+    ("rename", 2),
+    ("unlink", 2),
+    ("flock", 1),
+];
+
+/// How long a fault is waited for, in steps of [`STEP`].
+const STEPS: u32 = 300;
+/// How long a call is waited for in which a server is killed; then it is killed outside of one.
+const KILL_STEPS: u32 = 100;
+/// Between two looks at whether it is there.
+const STEP: Duration = Duration::from_millis(10);
+
+/// A sync or a write that fails with an error of the device: nothing more is accepted, reads go on, and what was acknowledged stays.
+pub(crate) fn device_error(site: &mut Site, call: &str, draw: &mut Draw) -> Result<String, String> {
+    let mut server = site.start()?;
+    let address = server.address();
+    stores(site, address, draw)?;
+    let log = log_file(site);
+    let (trace, inject) = (format!("trace={call}"), format!("inject={call}:error=EIO:when={}", draw.from(1..=30)));
+    let tracer = Tracer::attach(server.process(), &["-P", &log, "-e", &trace, "-e", &inject])?;
+    let attempts = site.load(address, MIXED, draw, || {
+        until("a server that is not ready any more", || Ok(get(address, "/health/ready")?.status() == 503))?;
+        wait(Duration::from_millis(100));
+        Ok(())
+    });
+    let attempts = attempts.map_err(|error| with_log(&error, server.as_ref()))?;
+    latched(site, server.as_mut(), &attempts, draw).map_err(|error| with_log(&error, server.as_ref()))?;
+    drop((server, tracer));
+    let server = site.start()?;
+    let sums = site.audit(server.address(), &attempts, draw, true).map_err(|e| with_log(&e, server.as_ref()))?;
+    stores(site, server.address(), draw)?;
+    Ok(format!(
+        "{} events acknowledged before, {} of {} unanswered are there",
+        sums.acknowledged_events, sums.unknown_there, sums.unknown
+    ))
+}
+
+/// What holds for a server whose storage has failed, up to its end.
+fn latched(site: &Site, server: &mut dyn Running, attempts: &[Attempt], draw: &mut Draw) -> Result<(), String> {
+    let address = server.address();
+    let told = |what: &str, later: bool| {
+        attempts.iter().any(|attempt| match &attempt.outcome {
+            Outcome::Unknown(why) => !later && why.contains(what),
+            Outcome::Refused(why) => later && why.contains(what),
+            Outcome::One { .. } | Outcome::Many { .. } => false,
+        })
+    };
+    if !told("storage-failed", false) || !told("storage-failed", true) {
+        return Err(
+            "a fault, of which some requests were told that they may be stored, and others that they are not".into()
+        );
+    }
+    let ready = get(address, "/health/ready")?;
+    let reason = ready.text().map_err(|failure| failure.to_string())?;
+    if ready.status() != 503 || !reason.contains("Input/output error") {
+        return Err(format!("/health/ready is {} {reason}", ready.status()));
+    }
+    let body = get(address, "/events?limit=10000")?;
+    if body.status() != 200 {
+        return Err(format!("reads go on after a fault, but GET /events is {}", body.status()));
+    }
+    let mut connection = open(address)?;
+    let token = site.ledger.token(draw.percent(50), false);
+    let answer = client::outcome(connection.request(&client::one(&[token])))?;
+    if !matches!(answer, Outcome::Refused(_)) {
+        return Err(format!("a submission after the fault was answered {answer:?}"));
+    }
+    server.signal(Signal::Terminate).map_err(|failure| failure.to_string())?;
+    let exit = server.wait().map_err(|failure| failure.to_string())?;
+    if exit.code == Some(1) { Ok(()) } else { Err(format!("SIGTERM after a fault ended with {:?}", exit.code)) }
+}
+
+/// A device that has no room for some time: an error to the caller, reads go on, and so does writing when there is room.
+pub(crate) fn no_room(site: &mut Site, draw: &mut Draw) -> Result<String, String> {
+    let mut server = site.start()?;
+    let address = server.address();
+    stores(site, address, draw)?;
+    let log = log_file(site);
+    let first = draw.from(2..=20);
+    let inject = format!("inject=writev:error=ENOSPC:when={first}..{}", first + 20);
+    let tracer = Tracer::attach(server.process(), &["-P", &log, "-e", "trace=writev", "-e", &inject])?;
+    let attempts = site.load(address, LIGHT, draw, || {
+        wait(Duration::from_millis(600));
+        let (ready, events) = (get(address, "/health/ready")?.status(), get(address, "/events?limit=10")?.status());
+        if (ready, events) == (200, 200) {
+            return Ok(());
+        }
+        Err(format!("without room, /health/ready is {ready} and GET /events is {events}"))
+    });
+    let attempts = attempts.map_err(|error| with_log(&error, server.as_ref()))?;
+    let refused = attempts.iter().filter(|attempt| is_full(attempt)).count();
+    if refused == 0 {
+        return Err(with_log("nobody was told that the storage is full", server.as_ref()));
+    }
+    site.audit(address, &attempts, draw, true).map_err(|error| with_log(&error, server.as_ref()))?;
+    stores(site, address, draw).map_err(|error| with_log(&error, server.as_ref()))?;
+    kill(server.as_mut())?;
+    drop(tracer);
+    let server = site.start()?;
+    site.audit(server.address(), &[], draw, true)?;
+    Ok(format!("{refused} requests were told so, {} events there", site.ledger.len()))
+}
+
+/// SIGKILL in the n-th call of a kind, under load that makes it seal.
+pub(crate) fn killed_in_calls(site: &mut Site, draw: &mut Draw) -> Result<String, String> {
+    let mut hits = 0;
+    let mut server = site.start()?;
+    for (call, most) in KILLED_IN {
+        let when = draw.from(1..=*most);
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=SIGKILL:when={when}"));
+        let tracer = Tracer::attach(server.process(), &["-e", &trace, "-e", &inject])?;
+        let address = server.address();
+        let mut hit = false;
+        let attempts = site.load(address, BROAD, draw, || {
+            for _ in 0..KILL_STEPS {
+                wait(STEP);
+                // It listens for as long as it lives.
+                hit = open(address).is_err();
+                if hit {
+                    break;
+                }
+            }
+            server.signal(Signal::Kill).map_err(|failure| failure.to_string())
+        })?;
+        hits += u64::from(hit);
+        server.wait().map_err(|failure| failure.to_string())?;
+        drop(tracer);
+        server = site.start().map_err(|error| format!("after a kill in {call} {when}: {error}"))?;
+        let audited = site.audit(server.address(), &attempts, draw, true);
+        audited.map_err(|error| with_log(&format!("after a kill in {call} {when}: {error}"), server.as_ref()))?;
+    }
+    Ok(format!("{hits} of {} kills came within a call, {} events there", KILLED_IN.len(), site.ledger.len()))
+}
+
+/// SIGKILL in the n-th call of a kind of a process that opens the folder.
+pub(crate) fn killed_in_start(site: &mut Site, draw: &mut Draw) -> Result<String, String> {
+    let mut hits = 0;
+    for (call, most) in KILLED_IN_START {
+        let mut server = site.start()?;
+        let address = server.address();
+        let attempts = site.load(address, MIXED, draw, || {
+            wait(Duration::from_millis(30));
+            kill(server.as_mut())
+        })?;
+        let when = draw.from(1..=*most);
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=SIGKILL:when={when}"));
+        let launcher = traced(&site.launcher, &["-e", &trace, "-e", &inject]);
+        let exit = launcher.run_for(Duration::from_millis(500)).map_err(|failure| failure.to_string())?;
+        hits += u64::from(!exit.stdout.contains("listening"));
+        let server = site.start().map_err(|error| format!("after a kill in {call} {when} of a start: {error}"))?;
+        let audited = site.audit(server.address(), &attempts, draw, true);
+        audited.map_err(|error| with_log(&format!("after a kill in {call} {when}: {error}"), server.as_ref()))?;
+    }
+    Ok(format!("{hits} of {} kills came before it served, {} events there", KILLED_IN_START.len(), site.ledger.len()))
+}
+
+/// Whether a request was told that there is no room.
+pub(crate) fn is_full(attempt: &Attempt) -> bool {
+    matches!(&attempt.outcome, Outcome::Refused(why) if why.contains("storage-full"))
+}
+
+/// A new event is stored, at once or as soon as there is room.
+pub(crate) fn stores(site: &mut Site, address: SocketAddr, draw: &mut Draw) -> Result<(), String> {
+    let mut attempts = Vec::new();
+    let mut connection = open(address)?;
+    until("an event that is stored again", || {
+        let token = site.ledger.token(true, false);
+        let outcome = client::outcome(connection.request(&client::one(&[token])))?;
+        let stored = matches!(outcome, Outcome::One { .. });
+        attempts.push(Attempt { fresh: vec![token], repeats: Vec::new(), outcome });
+        Ok(stored)
+    })?;
+    audit::tail(address, &mut site.ledger, &attempts, draw).map(drop)
+}
+
+/// Waits until it is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
+    for _ in 0..STEPS {
+        if is_so()? {
+            return Ok(());
+        }
+        wait(STEP);
+    }
+    Err(format!("{what} was waited for in vain, for {:?}", STEP * STEPS))
+}
+
+/// Ends a server at once.
+pub(crate) fn kill(server: &mut dyn Running) -> Result<(), String> {
+    let killed = server.signal(Signal::Kill).and_then(|()| server.wait().map(drop));
+    killed.map_err(|failure| failure.to_string())
+}
+
+/// The answer to a `GET` over a connection of its own.
+pub(crate) fn get(address: SocketAddr, target: &str) -> Result<Response, String> {
+    open(address)?.request(&Request::get(target)).map_err(|failure| failure.to_string())
+}
+
+fn open(address: SocketAddr) -> Result<Connection, String> {
+    Connection::open(address, Transcript::default()).map_err(|failure| failure.to_string())
+}
+
+/// The first file of the log. There is none before the first event.
+fn log_file(site: &Site) -> String {
+    site.folder.join("log").join("00000000000000000000.log").display().to_string()
+}

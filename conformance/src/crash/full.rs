@@ -1,0 +1,85 @@
+//! A disk that really has no room: a small file system in memory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::draw::Draw;
+use crate::faults::{get, is_full, kill, stores};
+use crate::round::with_log;
+use crate::site::{BROAD, Site, wait};
+
+/// Bytes of the file system.
+const DISK_BYTES: usize = 24 << 20;
+/// Bytes of it that a file takes which is not ours.
+const BALLAST_BYTES: usize = 12 << 20;
+/// Bytes of a file of the log, of which many have to fit in.
+pub(crate) const LOG_FILE_BYTES: u64 = 1 << 20;
+
+/// A file system in memory, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Mounts it on a new folder. An error says why that cannot be done here.
+    pub(crate) fn mount(folder: PathBuf) -> Result<Self, String> {
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let size = format!("size={DISK_BYTES}");
+        let output = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();
+        match output {
+            Ok(output) if output.status.success() => Ok(Self(folder)),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(format!("no `mount`: {error}")),
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What is left then is a mount that nobody uses, and the system says so itself.
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// Fills the disk: callers are told, reads go on, a restart is no worse, and writing goes on when there is room.
+pub(crate) fn fill(site: &mut Site, disk: &SmallDisk, draw: &mut Draw) -> Result<String, String> {
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![7; BALLAST_BYTES]).map_err(|error| format!("{}: {error}", ballast.display()))?;
+    let mut server = site.start()?;
+    let mut refused = 0;
+    for _ in 0..20 {
+        let address = server.address();
+        let attempts = site.load(address, BROAD, draw, || {
+            wait(Duration::from_millis(300));
+            Ok(())
+        });
+        let attempts = attempts.map_err(|error| with_log(&error, server.as_ref()))?;
+        refused = attempts.iter().filter(|attempt| is_full(attempt)).count();
+        site.audit(address, &attempts, draw, true).map_err(|error| with_log(&error, server.as_ref()))?;
+        let ready = get(address, "/health/ready")?.status();
+        if ready != 200 {
+            return Err(with_log(&format!("on a full disk /health/ready is {ready}"), server.as_ref()));
+        }
+        if refused > 0 {
+            break;
+        }
+    }
+    if refused == 0 {
+        return Err(with_log("a disk that should be full is not", server.as_ref()));
+    }
+    kill(server.as_mut())?;
+    server = site.start().map_err(|error| format!("a start on a full disk: {error}"))?;
+    site.audit(server.address(), &[], draw, true).map_err(|error| with_log(&error, server.as_ref()))?;
+    fs::remove_file(&ballast).map_err(|error| format!("{}: {error}", ballast.display()))?;
+    stores(site, server.address(), draw).map_err(|error| with_log(&error, server.as_ref()))?;
+    kill(server.as_mut())?;
+    server = site.start()?;
+    site.audit(server.address(), &[], draw, true).map_err(|error| with_log(&error, server.as_ref()))?;
+    Ok(format!("{refused} requests were told so, {} events there", site.ledger.len()))
+}

@@ -1,0 +1,204 @@
+//! `argus-crash`: kills real servers under load, many times, and holds what is there afterwards against what was acknowledged.
+//!
+//! Clients write down what they are told. After each restart everything that was acknowledged must be there, once, where it was said to
+//! be, as it was sent; a request without an answer must be there as a whole or not at all; nothing that was refused may be there.
+
+mod audit;
+mod client;
+mod draw;
+mod event;
+mod faults;
+mod full;
+mod ledger;
+mod round;
+mod site;
+mod tracer;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use argus_conformance::binaries;
+use argus_conformance::subjects::SUBJECTS;
+use draw::Draw;
+use full::SmallDisk;
+use lexopt::{Arg, ValueExt};
+use round::Plan;
+use site::Site;
+use tempfile::TempDir;
+
+const HELP: &str = "\
+Kills servers under load and shows that nothing acknowledged is lost and nothing is stored twice.
+
+Usage: argus-crash [OPTIONS]
+
+      --rounds N         Rounds of load, kill, restart and audit, for each runtime [default: 20]
+      --runtime NAME     Only this runtime: tokio or smol; or all [default: all]
+      --connections N    Clients that submit at once [default: 16]
+      --seed S           What everything is drawn from [default: the time]
+      --smoke            Short rounds, and no faults after them
+  -h, --help             Print this
+
+Programs are taken from ARGUS_BIN_DIR, or from beside this one.
+Exit codes: 0 nothing lost and nothing doubled, 1 a violation, whose folder is kept, 2 a bad argument.
+";
+
+#[derive(Debug)]
+struct Options {
+    rounds: u64,
+    runtime: String,
+    connections: u64,
+    seed: u64,
+    smoke: bool,
+    help: bool,
+}
+
+fn main() -> ExitCode {
+    let options = match parse(lexopt::Parser::from_env()) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("argus-crash: {error} (--help lists the options)");
+            return ExitCode::from(2);
+        }
+    };
+    if options.help {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let chosen = |runtime: &str| options.runtime == "all" || options.runtime == runtime;
+    let subjects: Vec<_> =
+        SUBJECTS.iter().filter(|subject| subject.repository == "disk" && chosen(subject.runtime)).collect();
+    if subjects.is_empty() {
+        eprintln!("argus-crash: no runtime of this name keeps events on disk");
+        return ExitCode::from(2);
+    }
+    println!("argus-crash: seed {}", options.seed);
+    for subject in subjects {
+        let outcome = binaries::folder().and_then(|folder| {
+            let launcher = subject.launcher(&folder).map_err(|failure| failure.to_string())?;
+            examine(subject.runtime, &launcher.binary, &options)
+        });
+        if let Err(report) = outcome {
+            println!("\nVIOLATION on {}: {report}", subject.runtime);
+            println!("To repeat it, as far as chance lets: --runtime {} --seed {}", subject.runtime, options.seed);
+            return ExitCode::FAILURE;
+        }
+    }
+    println!("argus-crash: nothing acknowledged was lost, and nothing was doubled");
+    ExitCode::SUCCESS
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seed = now.as_nanos() as u64;
+    let mut options =
+        Options { rounds: 20, runtime: "all".to_owned(), connections: 16, seed, smoke: false, help: false };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("rounds") => options.rounds = parser.value()?.parse()?,
+            Arg::Long("runtime") => options.runtime = parser.value()?.string()?,
+            Arg::Long("connections") => options.connections = parser.value()?.parse()?,
+            Arg::Long("seed") => options.seed = parser.value()?.parse()?,
+            Arg::Long("smoke") => options.smoke = true,
+            Arg::Long("help") | Arg::Short('h') => options.help = true,
+            Arg::Long(_) | Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected()),
+        }
+    }
+    Ok(options)
+}
+
+/// All that one runtime has to stand.
+fn examine(runtime: &str, binary: &Path, options: &Options) -> Result<(), String> {
+    let folder = TempDir::with_prefix(format!("argus-crash-{runtime}-"))
+        .map_err(|error| format!("no temporary folder: {error}"))?;
+    let outcome = rounds(runtime, binary, folder.path().join("rounds"), options)
+        .and_then(|()| if options.smoke { Ok(()) } else { faults(runtime, binary, folder.path(), options) });
+    outcome.map_err(|report| format!("{report}\nThe folder is kept: {}", folder.keep().display()))
+}
+
+fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> Result<(), String> {
+    let begun = Instant::now();
+    // Short log files are given up and written anew more often; the long ones are those that everybody has.
+    let log_file_bytes = Draw::new(options.seed, 0).pick(&[None, Some(1 << 20), Some(8 << 20)]).copied().flatten();
+    let mut site = Site::new(binary, folder, log_file_bytes, options.connections)?;
+    let plan = Plan { rounds: options.rounds, smoke: options.smoke, seed: options.seed };
+    println!(
+        "{runtime}: log files of {} bytes",
+        log_file_bytes.map_or("the usual".to_owned(), |bytes| bytes.to_string())
+    );
+    let outcome = round::run(&mut site, plan, |line| println!("{runtime} {line}"));
+    let tally = outcome.map_err(|(round, error)| format!("round {round}: {error}"))?;
+    let sums = site.ledger.sums;
+    println!(
+        "{runtime}: {} rounds, {} kills and {} SIGTERMs in {:.1} s; {} events acknowledged in {} requests, {} duplicates known \
+         again, {} of {} unanswered requests were there, {} refused; {} events there, slowest start {} ms",
+        options.rounds,
+        tally.kills,
+        tally.terminations,
+        begun.elapsed().as_secs_f64(),
+        sums.acknowledged_events,
+        sums.acknowledged,
+        sums.duplicates,
+        sums.unknown_there,
+        sums.unknown,
+        sums.refused,
+        site.ledger.len(),
+        tally.slowest_start.as_millis(),
+    );
+    Ok(())
+}
+
+/// What a runtime has to stand besides the rounds.
+fn faults(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
+    injected(runtime, binary, folder, options)?;
+    small_disk(runtime, binary, folder, options)
+}
+
+/// A part of a run with faults: its name, and what it does to a folder of its own.
+type Part = (&'static str, fn(&mut Site, &mut Draw) -> Result<String, String>);
+
+/// System calls that fail, and ends in one.
+fn injected(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
+    if let Some(reason) = tracer::missing() {
+        println!("{runtime}: SKIPPED faults of system calls: {reason}");
+        return Ok(());
+    }
+    let parts: [Part; 5] = [
+        ("EIO on fdatasync", |site, draw| faults::device_error(site, "fdatasync", draw)),
+        ("EIO on writev", |site, draw| faults::device_error(site, "writev", draw)),
+        ("ENOSPC on writev", faults::no_room),
+        ("SIGKILL in a call", faults::killed_in_calls),
+        ("SIGKILL in a call of a start", faults::killed_in_start),
+    ];
+    for ((name, part), number) in parts.into_iter().zip(1..) {
+        let log_file_bytes = if name.starts_with("SIGKILL") { Some(1 << 20) } else { None };
+        let mut site = Site::new(binary, folder.join(name.replace(' ', "-")), log_file_bytes, options.connections)?;
+        let mut draw = Draw::new(options.seed, u64::MAX - number);
+        let found = part(&mut site, &mut draw).map_err(|error| format!("{name}: {error}"))?;
+        println!("{runtime} {name}: {found}");
+    }
+    Ok(())
+}
+
+/// A disk without room.
+fn small_disk(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
+    let disk = match SmallDisk::mount(folder.join("small")) {
+        Ok(disk) => disk,
+        Err(reason) => {
+            println!("{runtime}: SKIPPED the full disk: no small file system can be mounted: {reason}");
+            return Ok(());
+        }
+    };
+    let data = disk.path().join("data");
+    let mut site = Site::new(binary, data, Some(full::LOG_FILE_BYTES), options.connections)?;
+    let mut draw = Draw::new(options.seed, u64::MAX);
+    let found = full::fill(&mut site, &disk, &mut draw).map_err(|error| {
+        // The disk goes with this process, and what was found wrong stays.
+        let kept = folder.join("small-kept");
+        let copied = Command::new("cp").arg("-a").arg(disk.path()).arg(&kept).status();
+        let copied = copied.map_or_else(|error| error.to_string(), |status| status.to_string());
+        format!("a full disk: {error}\nIts copy is {} ({copied})", kept.display())
+    })?;
+    println!("{runtime} full disk: {found}");
+    Ok(())
+}

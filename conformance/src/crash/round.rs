@@ -1,0 +1,236 @@
+//! Rounds: load, an end that nobody asked for, a restart, and a look at what is there.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use argus_conformance::launcher::{Launcher as _, Running, Signal};
+
+use crate::draw::Draw;
+use crate::ledger::{Attempt, Outcome, Sums};
+use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis, wait};
+
+/// A round in so many looks at everything.
+const ROUNDS_TO_A_FULL_AUDIT: u64 = 10;
+/// Rounds at the beginning with little load, where a folder is new.
+const GENTLE_ROUNDS: u64 = 2;
+
+/// How the rounds of a run are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// How many there are.
+    pub(crate) rounds: u64,
+    /// Whether they are short.
+    pub(crate) smoke: bool,
+    /// What everything is drawn from.
+    pub(crate) seed: u64,
+}
+
+/// How a round ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// SIGKILL.
+    Kill,
+    /// SIGKILL, and then again so many times while the next process is starting.
+    KillInStart(u64),
+    /// SIGKILL, and again as soon as the next process serves.
+    KillTwice,
+    /// SIGTERM.
+    Terminate,
+    /// SIGSTOP for some time and SIGCONT; all requests are answered then. SIGKILL when there are no more.
+    Pause(Duration),
+}
+
+/// What the rounds came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// Processes that were killed.
+    pub(crate) kills: u64,
+    /// Processes that were asked to end.
+    pub(crate) terminations: u64,
+    /// The longest time from the start of a process to its first line.
+    pub(crate) slowest_start: Duration,
+}
+
+/// Runs all rounds; `report` is given a line for each.
+///
+/// # Errors
+///
+/// The first violation, and the round in which it was found.
+pub(crate) fn run(site: &mut Site, plan: Plan, report: impl Fn(&str)) -> Result<Tally, (u64, String)> {
+    let mut tally = Tally::default();
+    let mut server = site.start().map_err(|error| (0, error))?;
+    for number in 1..=plan.rounds {
+        let mut draw = Draw::new(plan.seed, number);
+        server = round(site, server, plan, number, &mut draw, &mut tally, &report).map_err(|error| (number, error))?;
+    }
+    // The end of the last one is the one that everybody hopes for.
+    let finish = |mut server: Box<dyn Running>| -> Result<(), String> {
+        terminate(server.as_mut())?;
+        let server = site.start()?;
+        crate::audit::everything(server.address(), &site.ledger)
+    };
+    finish(server).map_err(|error| (plan.rounds, error))?;
+    tally.terminations += 1;
+    Ok(tally)
+}
+
+fn round(
+    site: &mut Site,
+    mut server: Box<dyn Running>,
+    plan: Plan,
+    number: u64,
+    draw: &mut Draw,
+    tally: &mut Tally,
+    report: &impl Fn(&str),
+) -> Result<Box<dyn Running>, String> {
+    let shape = shape(draw, number, plan.smoke);
+    let end = if number == plan.rounds / 2 + 1 { pause(plan.smoke) } else { end(draw) };
+    let time = if plan.smoke { millis(draw, 50, 400) } else { millis(draw, 50, 1500) };
+    if number == 1 {
+        refuse_second(site, server.as_ref())?;
+    }
+    let attempts = site.load(server.address(), shape, draw, || {
+        wait(time);
+        match end {
+            End::Kill | End::KillInStart(_) | End::KillTwice => signal(server.as_ref(), Signal::Kill)?,
+            End::Terminate => terminate(server.as_mut())?,
+            End::Pause(time) => {
+                signal(server.as_ref(), Signal::Stop)?;
+                wait(time);
+                signal(server.as_ref(), Signal::Continue)?;
+                wait(Duration::from_millis(300));
+            }
+        }
+        Ok(())
+    })?;
+    match end {
+        End::Terminate => tally.terminations += 1,
+        End::Pause(_) => {
+            all_answered(&attempts)?;
+            signal(server.as_ref(), Signal::Kill)?;
+            tally.kills += 1;
+        }
+        End::Kill | End::KillInStart(_) | End::KillTwice => tally.kills += 1,
+    }
+    if end != End::Terminate {
+        server.wait().map_err(|failure| failure.to_string())?;
+    }
+    drop(server);
+    tally.kills += again(site, end, draw)?;
+    let begun = Instant::now();
+    let server = site.start()?;
+    let started = begun.elapsed();
+    tally.slowest_start = tally.slowest_start.max(started);
+    let all = number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT);
+    let sums = site.audit(server.address(), &attempts, draw, all).map_err(|error| with_log(&error, server.as_ref()))?;
+    let audited = begun.elapsed().saturating_sub(started);
+    let load = format!("{} for {} ms, {end}", shape.name, time.as_millis());
+    report(&line(number, plan.rounds, &load, sums, site.ledger.len(), started, audited));
+    Ok(server)
+}
+
+fn shape(draw: &mut Draw, number: u64, smoke: bool) -> Shape {
+    let drawn = draw.from(0..=9);
+    match drawn {
+        _ if number <= GENTLE_ROUNDS && !smoke => LIGHT,
+        0..=1 => LIGHT,
+        2..=5 => MIXED,
+        6..=8 => HEAVY,
+        _ => BROAD,
+    }
+}
+
+fn end(draw: &mut Draw) -> End {
+    match draw.from(0..=19) {
+        0..=11 => End::Kill,
+        12..=15 => End::KillInStart(draw.from(1..=4)),
+        16..=17 => End::KillTwice,
+        _ => End::Terminate,
+    }
+}
+
+fn pause(smoke: bool) -> End {
+    End::Pause(if smoke { Duration::from_millis(500) } else { Duration::from_secs(4) })
+}
+
+/// The kills behind the first one.
+fn again(site: &Site, end: End, draw: &mut Draw) -> Result<u64, String> {
+    match end {
+        End::Kill | End::Terminate | End::Pause(_) => Ok(0),
+        End::KillInStart(times) => {
+            for _ in 0..times {
+                site.launcher.run_for(millis(draw, 0, 60)).map_err(|failure| failure.to_string())?;
+            }
+            Ok(times)
+        }
+        End::KillTwice => {
+            let mut server = site.start()?;
+            wait(millis(draw, 0, 10));
+            signal(server.as_ref(), Signal::Kill)?;
+            server.wait().map_err(|failure| failure.to_string())?;
+            Ok(1)
+        }
+    }
+}
+
+fn signal(server: &dyn Running, signal: Signal) -> Result<(), String> {
+    server.signal(signal).map_err(|failure| failure.to_string())
+}
+
+/// Asks a server to end, which it has to do as one does to whom nothing has happened.
+fn terminate(server: &mut dyn Running) -> Result<(), String> {
+    signal(server, Signal::Terminate)?;
+    let exit = server.wait().map_err(|failure| failure.to_string())?;
+    if exit.code == Some(0) {
+        return Ok(());
+    }
+    Err(format!("after SIGTERM the exit code was {:?}:\n{}", exit.code, exit.stderr))
+}
+
+/// A second process on the folder has to say who holds it.
+fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
+    let repository = site.launcher.repository.as_str();
+    let exit = site.launcher.run_to_exit(&["--endpoint", "127.0.0.1:0", "--repository", repository]);
+    let exit = exit.map_err(|failure| failure.to_string())?;
+    let holder = server.process().map(|process| format!("process {process}")).unwrap_or_default();
+    if exit.code == Some(1) && exit.stderr.contains(&holder) {
+        return Ok(());
+    }
+    Err(format!("a second process on the folder of {holder} ended with {:?}:\n{}", exit.code, exit.stderr))
+}
+
+/// A server that had no time for a while answers when it has.
+fn all_answered(attempts: &[Attempt]) -> Result<(), String> {
+    let unanswered = attempts.iter().find_map(|attempt| match &attempt.outcome {
+        Outcome::Unknown(why) => Some(why),
+        Outcome::One { .. } | Outcome::Many { .. } | Outcome::Refused(_) => None,
+    });
+    unanswered.map_or(Ok(()), |why| Err(format!("a request was not answered after SIGSTOP and SIGCONT: {why}")))
+}
+
+/// A violation, and what the server had to say.
+pub(crate) fn with_log(error: &str, server: &dyn Running) -> String {
+    format!("{error}\nThe log of the server:\n{}", server.log())
+}
+
+fn line(number: u64, rounds: u64, load: &str, sums: Sums, events: u64, started: Duration, audited: Duration) -> String {
+    let Sums { acknowledged, acknowledged_events, duplicates, unknown, unknown_there, refused } = sums;
+    format!(
+        "{number:>3}/{rounds} {load}: {acknowledged} requests acknowledged with {acknowledged_events} events and {duplicates} \
+         duplicates, {unknown_there} of {unknown} unanswered are there, {refused} refused; {events} events, start {} ms, audit {} ms",
+        started.as_millis(),
+        audited.as_millis()
+    )
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill => write!(f, "kill"),
+            Self::KillInStart(times) => write!(f, "kill, and {times} more in start"),
+            Self::KillTwice => write!(f, "kill twice"),
+            Self::Terminate => write!(f, "SIGTERM"),
+            Self::Pause(time) => write!(f, "SIGSTOP for {} ms, kill", time.as_millis()),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `strace`, which makes the system calls of a server fail, or kills it in one of them.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use argus_conformance::launcher::BinaryLauncher;
+
+/// A tracer of a running server. It ends with it, or when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Tracer {
+    child: Child,
+    /// Kept open, so that what the tracer has to say about threads that come and go does not end it.
+    _messages: BufReader<ChildStderr>,
+}
+
+/// Why nothing can be traced here, if so.
+pub(crate) fn missing() -> Option<String> {
+    let version = Command::new("strace").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match version {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(format!("`strace --version` ended with {status}")),
+        Err(error) => Some(format!("there is no `strace` ({error}); Debian's package has that name")),
+    }
+}
+
+impl Tracer {
+    /// Traces a process from now on, with these options. Returns when all of its threads are held.
+    pub(crate) fn attach(process: Option<u32>, options: &[&str]) -> Result<Self, String> {
+        let process = process.ok_or("a server without a process")?.to_string();
+        let mut command = Command::new("strace");
+        command.args(["-f", "-o", "/dev/null", "-p", &process]).args(options).stdin(Stdio::null());
+        let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| format!("strace: {error}"))?;
+        let mut messages = BufReader::new(child.stderr.take().ok_or("no pipe from strace")?);
+        let mut line = String::new();
+        let read = messages.read_line(&mut line);
+        if read.is_ok() && line.contains("attached") {
+            return Ok(Self { child, _messages: messages });
+        }
+        // It has ended already, for the reason that it gave.
+        let _ = child.wait();
+        Err(format!("strace cannot trace a process of ours: {}", line.trim()))
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // The system lets go of what was traced. Both fail only if it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A launcher whose servers are traced from their first call on, with these options.
+pub(crate) fn traced(launcher: &BinaryLauncher, options: &[&str]) -> BinaryLauncher {
+    // With -D the child is the server, and the tracer is its grandchild, so that signals and exit codes are those of the server.
+    let words = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"];
+    let wrapper = words.iter().chain(options).map(|&word| word.to_owned()).collect();
+    BinaryLauncher { wrapper, ..launcher.clone() }
+}
