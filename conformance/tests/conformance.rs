@@ -74,10 +74,12 @@ fn compare(folder: &Path, requests: &[Vec<u8>]) -> Result<(), Failed> {
     let launchers = SUBJECTS.iter().map(|subject| subject.launcher(folder)).collect::<Result<Vec<_>, _>>()?;
     let contexts: Vec<Context<'_>> = launchers.iter().map(|launcher| Context::new(launcher)).collect();
     let servers = contexts.iter().map(Context::empty).collect::<Result<Vec<Server>, Failure>>()?;
+    let names: Vec<String> = SUBJECTS.iter().map(Subject::path).collect();
     let parties: Vec<Party<'_>> = SUBJECTS
         .iter()
+        .zip(&names)
         .zip(&servers)
-        .map(|(subject, server)| Party { name: subject.runtime, wire: subject.wire, server })
+        .map(|((subject, name), server)| Party { name, wire: subject.wire, server })
         .collect();
     Ok(differential::compare(&parties, requests)?)
 }

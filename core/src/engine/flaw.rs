@@ -1,5 +1,5 @@
-/// A bug built into an engine on purpose, so that the simulation can be seen to find it. There is none but by
-/// [`open_flawed`](super::Engine::open_flawed).
+/// A bug built into an engine on purpose, so that the simulation can be seen to find it. Only `Engine::open_flawed`, which there is for tests
+/// alone, opens an engine with one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// Records are taken from the log whose events do not have the checksum that they should have.
