@@ -1,6 +1,6 @@
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -115,8 +115,7 @@ impl<S: Storage> Engine<S> {
     fn begin_sealing(&mut self, first: u64, last: u64, end: (u64, u32)) -> Result<Sealing, StorageError> {
         // The manifest must not point behind what of the log survives.
         if end.0 > self.durable {
-            self.storage.sync().map_err(|error| StorageError::Failed(format!("sync of the log: {error}")))?;
-            self.durable = self.storage.log_range().end;
+            self.sync_log().map_err(|error| StorageError::Failed(error.to_string()))?;
         }
         let mut manifest = self.manifest.clone();
         manifest.generation += 1;

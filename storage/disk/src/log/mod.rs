@@ -109,8 +109,7 @@ impl Log {
         Ok(bytes.into())
     }
 
-    /// See [`Storage::truncate`](argus_core::storage::Storage::truncate). Bytes behind the end stay as they are, in its own file as in those
-    /// that are given up.
+    /// See [`Storage::truncate`](argus_core::storage::Storage::truncate). Bytes behind the end are wiped, and files behind it removed.
     pub(crate) fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         let range = self.range();
         if end < range.start || end > range.end {
