@@ -31,6 +31,7 @@ extern crate std;
 pub mod api;
 pub mod batch;
 mod checksum;
+mod codec;
 mod column;
 pub mod engine;
 pub mod event;

@@ -1,0 +1,151 @@
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::cursor::{Corrupt, Cursor, put_varint};
+
+/// Integers of as many bits as the range of a column needs, once the smallest and a common unit are taken out.
+///
+/// | bytes | what |
+/// |---|---|
+/// | varint | the smallest value |
+/// | varint | the greatest common divisor of the distances from it, 0 if all are equal |
+/// | 1 | bits a value w, 0 to 64 |
+/// | ⌈n w / 8⌉ | the distances divided by the divisor, lowest bit first |
+///
+/// The number of values n is for whoever reads to know. Any value is read without the ones before it.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed {
+    min: u64,
+    unit: u64,
+    width: u32,
+    count: usize,
+    data: Bytes,
+}
+
+/// Appends the values to `out` as [`Packed`].
+pub(crate) fn pack(values: &[u64], out: &mut Vec<u8>) {
+    let min = values.iter().copied().min().unwrap_or_default();
+    let unit = values.iter().fold(0, |unit, &value| if unit == 1 { 1 } else { gcd(unit, value - min) });
+    let scale = |value: u64| if unit == 1 { value - min } else { (value - min).checked_div(unit).unwrap_or_default() };
+    let max = values.iter().copied().max().map_or(0, scale);
+    let width = u64::BITS - max.leading_zeros();
+    put_varint(min, out);
+    put_varint(unit, out);
+    out.push(width as u8);
+    if width == 0 {
+        return;
+    }
+    out.reserve(packed_bytes(values.len(), width));
+    let (mut pending, mut bits) = (0u128, 0);
+    for &value in values {
+        pending |= u128::from(scale(value)) << bits;
+        bits += width;
+        if bits >= u64::BITS {
+            out.extend_from_slice(&(pending as u64).to_le_bytes());
+            pending >>= u64::BITS;
+            bits -= u64::BITS;
+        }
+    }
+    out.extend(pending.to_le_bytes().iter().take(bits.div_ceil(8) as usize));
+}
+
+impl Packed {
+    /// Takes `count` values off the cursor.
+    pub(crate) fn decode(cursor: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
+        let (min, unit, width) = (cursor.varint()?, cursor.varint()?, u32::from(cursor.byte()?));
+        if width > u64::BITS || (width > 0 && count > usize::MAX / 64) {
+            return Err(Corrupt("width of an integer"));
+        }
+        Ok(Self { min, unit, width, count, data: cursor.take(packed_bytes(count, width))? })
+    }
+
+    /// Number of values.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The value at `index`, which is below [`len`](Self::len); 0 behind it.
+    pub(crate) fn get(&self, index: usize) -> u64 {
+        if index >= self.count {
+            return 0;
+        }
+        let bit = index * self.width as usize;
+        let bytes = self.data.get(bit / 8..).unwrap_or_default();
+        let window = match bytes.first_chunk::<16>() {
+            Some(window) => u128::from_le_bytes(*window),
+            None => {
+                let mut window = [0; 16];
+                window.iter_mut().zip(bytes).for_each(|(place, &byte)| *place = byte);
+                u128::from_le_bytes(window)
+            }
+        };
+        let mask = u128::from(u64::MAX).checked_shr(u64::BITS - self.width).unwrap_or_default() as u64;
+        let scaled = (window >> (bit % 8)) as u64 & mask;
+        self.min.wrapping_add(scaled.wrapping_mul(self.unit))
+    }
+
+    /// All values in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        (0..self.count).map(|index| self.get(index))
+    }
+}
+
+fn packed_bytes(count: usize, width: u32) -> usize {
+    (count * width as usize).div_ceil(8)
+}
+
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn assert_survives(values: &[u64]) -> usize {
+        let mut bytes = Vec::new();
+        pack(values, &mut bytes);
+        let len = bytes.len();
+        let mut cursor = Cursor::new(bytes.into());
+        let packed = Packed::decode(&mut cursor, values.len()).unwrap();
+        assert!(cursor.is_empty());
+        assert_eq!(packed.iter().collect::<Vec<_>>(), values);
+        assert_eq!(packed.get(values.len()), 0);
+        len
+    }
+
+    #[test]
+    fn equal_and_regular_values_take_no_more_than_they_need() {
+        assert_eq!(assert_survives(&[]), 3);
+        assert_eq!(assert_survives(&[7; 1000]), 3);
+        // Eleven bits a value: the unit is taken out.
+        let regular: Vec<u64> = (0..2000).map(|index| 5 + index * 80_000_000).collect();
+        assert_eq!(assert_survives(&regular), 1 + 4 + 1 + 2000 * 11 / 8);
+        assert_survives(&[0, u64::MAX, 1, u64::MAX - 1]);
+        assert_survives(&[u64::MAX]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_values_survive(values in prop::collection::vec(any::<u64>(), 0..50), shift in 0u32..64, unit in 1u64..1000) {
+            assert_survives(&values);
+            assert_survives(&values.iter().map(|value| value >> shift).collect::<Vec<_>>());
+            assert_survives(&values.iter().map(|value| (value >> shift >> 10) * unit).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..40), count in 0usize..100) {
+            if let Ok(packed) = Packed::decode(&mut Cursor::new(bytes.into()), count) {
+                prop_assert_eq!(packed.iter().count(), count);
+            }
+        }
+    }
+}
