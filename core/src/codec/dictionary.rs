@@ -1,0 +1,130 @@
+use alloc::vec::Vec;
+
+use super::cursor::{Corrupt, Cursor, put_varint};
+use super::packed::{Packed, pack};
+use super::span::Span;
+use super::strings::{Strings, encode_strings};
+
+/// Few texts, and which of them each row has.
+///
+/// | bytes | what |
+/// |---|---|
+/// | varint | number of texts d |
+/// | … | the d texts, as [`Strings`] |
+/// | … | for each row the place of its text among them, [`Packed`] |
+#[derive(Clone, Debug)]
+pub(super) struct Dictionary {
+    texts: Strings,
+    codes: Packed,
+}
+
+/// A dictionary has no more texts than this.
+const TEXTS_MAX: usize = 256;
+
+const SLOTS: usize = 4 * TEXTS_MAX;
+
+/// So many slots are looked at for one text. Texts that were chosen to meet in few slots thus make no dictionary, and no delay.
+const PROBES_MAX: usize = 8;
+
+/// A dictionary in the making.
+#[derive(Debug)]
+pub(super) struct DictionaryBuilder {
+    /// One more than the place of a text; 0 if the slot is free.
+    slots: [u16; SLOTS],
+    texts: Vec<Span>,
+    codes: Vec<u64>,
+    lengths: Vec<u64>,
+}
+
+impl Default for DictionaryBuilder {
+    fn default() -> Self {
+        Self { slots: [0; SLOTS], texts: Vec::new(), codes: Vec::new(), lengths: Vec::new() }
+    }
+}
+
+impl DictionaryBuilder {
+    /// Looks for equal texts. Returns about how many bytes a dictionary takes, none if there are too many different texts.
+    pub(super) fn build(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
+        self.slots.fill(0);
+        self.texts.clear();
+        self.codes.clear();
+        let (mut last, mut last_code, mut bytes) = (None, 0, 0);
+        for (row, span) in spans.iter().enumerate() {
+            let value = span.of(text);
+            if last != Some(value) {
+                let texts = self.texts.len();
+                last_code = self.code(text, *span)?;
+                if self.texts.len() > texts {
+                    bytes += value.len() + 1;
+                    if texts > 8 + row / 4 * 3 {
+                        return None;
+                    }
+                }
+                last = Some(value);
+            }
+            self.codes.push(last_code);
+        }
+        let width = usize::BITS - self.texts.len().saturating_sub(1).leading_zeros();
+        Some(bytes + spans.len() * width as usize / 8)
+    }
+
+    /// The number of different texts.
+    pub(super) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    pub(super) fn encode(&mut self, text: &[u8], heap: &mut Vec<u8>, out: &mut Vec<u8>) {
+        put_varint(self.texts.len() as u64, out);
+        encode_strings(text, &self.texts, &mut self.lengths, heap, out);
+        pack(&self.codes, out);
+    }
+
+    /// The place of the text among those that were met, where it is put if it is new.
+    fn code(&mut self, text: &[u8], span: Span) -> Option<u64> {
+        let value = span.of(text);
+        let hash = hash(value) as usize;
+        for probe in 0..PROBES_MAX {
+            let slot = self.slots.get_mut((hash + probe) % SLOTS)?;
+            match slot.checked_sub(1) {
+                Some(code) if self.texts.get(usize::from(code))?.of(text) == value => return Some(u64::from(code)),
+                Some(_) => {}
+                None if self.texts.len() == TEXTS_MAX => return None,
+                None => {
+                    self.texts.push(span);
+                    *slot = self.texts.len() as u16;
+                    return Some(self.texts.len() as u64 - 1);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Dictionary {
+    pub(super) fn decode(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
+        let texts = cursor.length(TEXTS_MAX)?;
+        Ok(Self { texts: Strings::decode(cursor, heap, texts)?, codes: Packed::decode(cursor, count)? })
+    }
+
+    pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.texts.get(usize::try_from(self.codes.get(index)).unwrap_or(usize::MAX)));
+    }
+}
+
+/// Spreads texts over slots, without any promise about texts that were chosen with care.
+fn hash(text: &[u8]) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = text.len() as u64;
+    let mut mix = |word: u64| hash = (hash ^ word).wrapping_mul(ODD).rotate_right(29);
+    let mut rest = text;
+    while let Some((chunk, tail)) = rest.split_first_chunk() {
+        mix(u64::from_le_bytes(*chunk));
+        rest = tail;
+    }
+    let mut last = 0;
+    for &byte in rest {
+        last = last << 8 | u64::from(byte);
+    }
+    mix(last);
+    hash
+}

@@ -1,0 +1,110 @@
+use alloc::vec::Vec;
+
+use super::cursor::{Corrupt, Cursor};
+use super::packed::{Packed, pack};
+use super::span::Span;
+use crate::json::write_u64;
+
+/// Texts that are integers in their shortest decimal form.
+///
+/// Where one is negative, all are of 64 bits with a sign, whose highest bit is flipped so that their order stays; [`Packed`] in
+/// either case.
+#[derive(Clone, Debug)]
+pub(super) struct Integers {
+    values: Packed,
+    signed: bool,
+}
+
+/// More bytes than any integer of 64 bits has.
+pub(super) const INTEGER_BYTES_MAX: usize = 20;
+
+const SIGN: u64 = 1 << 63;
+
+/// Integers that a column was found to consist of.
+#[derive(Debug, Default)]
+pub(super) struct IntegersBuilder {
+    values: Vec<u64>,
+    signed: bool,
+}
+
+impl IntegersBuilder {
+    /// Reads the texts. Returns how many bytes they take, none if one is no integer.
+    pub(super) fn build(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
+        self.values.clear();
+        self.signed = false;
+        for span in spans {
+            let value = span.of(text);
+            if let [b'-', ..] = value {
+                self.signed = true;
+                return self.build_signed(text, spans);
+            }
+            self.values.push(parse_u64(value)?);
+        }
+        Some(self.cost())
+    }
+
+    fn build_signed(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
+        self.values.clear();
+        for span in spans {
+            let value = match span.of(text) {
+                [b'-', digits @ ..] => {
+                    // There is no "-0" among integers.
+                    let magnitude = parse_u64(digits).filter(|&magnitude| magnitude != 0 && magnitude <= SIGN)?;
+                    SIGN - magnitude
+                }
+                digits => parse_u64(digits).filter(|&value| value < SIGN)? | SIGN,
+            };
+            self.values.push(value);
+        }
+        Some(self.cost())
+    }
+
+    fn cost(&self) -> usize {
+        let (min, max) = self.values.iter().fold((u64::MAX, 0), |(min, max), &value| (value.min(min), value.max(max)));
+        let width = u64::BITS - max.saturating_sub(min).leading_zeros();
+        self.values.len() * width as usize / 8
+    }
+
+    /// Whether one is negative.
+    pub(super) fn signed(&self) -> bool {
+        self.signed
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        pack(&self.values, out);
+    }
+}
+
+impl Integers {
+    pub(super) fn decode(cursor: &mut Cursor, signed: bool, count: usize) -> Result<Self, Corrupt> {
+        Ok(Self { values: Packed::decode(cursor, count)?, signed })
+    }
+
+    pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
+        let value = self.values.get(index);
+        if !self.signed {
+            write_u64(value, out);
+        } else if value >= SIGN {
+            write_u64(value - SIGN, out);
+        } else {
+            out.push(b'-');
+            write_u64(SIGN - value, out);
+        }
+    }
+}
+
+/// The number, if `digits` is how [`write_u64`] writes it.
+fn parse_u64(digits: &[u8]) -> Option<u64> {
+    if digits.len() > INTEGER_BYTES_MAX || (digits.len() != 1 && !matches!(digits, [b'1'..=b'9', ..])) {
+        return None;
+    }
+    let mut value = 0u64;
+    for &byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
+    }
+    Some(value)
+}

@@ -1,0 +1,419 @@
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::cursor::{Corrupt, Cursor, put_varint};
+use super::heap::{Compressor, decode_heap};
+use super::packed::{Packed, pack};
+use super::shape::{LEAVES_MAX, SHAPES_MAX, Shapes};
+use super::span::Span;
+use super::texts::{ColumnEncoder, Texts};
+
+/// A column of JSON texts without white space between tokens, taken apart by *shape*: what is left of a text without its leaves, which are
+/// the strings (with their quotation marks, but for names of members), numbers, `true`, `false` and `null`. Texts of a shape have
+/// their leaves in columns, one for each place. Any bytes survive: texts without a shape lie as a whole in a column of their own.
+///
+/// | bytes | what |
+/// |---|---|
+/// | varint | number of shapes s, at most 63 |
+/// | … | for each row its shape from 1 on, 0 if it has none, [`Packed`] |
+/// | … | [heap](super::heap), which all of the following share |
+/// | … | for each shape as below |
+/// | … | if there are rows without a shape: these, as a column of [`Texts`] that shares the heap |
+///
+/// A shape:
+///
+/// | bytes | what |
+/// |---|---|
+/// | varint | number of leaves l, at most 255 |
+/// | l + 1 varints | lengths of the pieces before, between and behind the leaves, which lie in the heap |
+/// | … | l columns of [`Texts`] that share the heap |
+///
+/// A row has its leaves in each column at the place that it has among the rows of its shape.
+#[derive(Clone, Debug)]
+pub(crate) struct Payloads {
+    shapes: Vec<ShapeColumns>,
+    whole: Option<Texts>,
+    /// The shape of each row, and its place among the rows of that shape.
+    places: Vec<(u32, u32)>,
+}
+
+#[derive(Clone, Debug)]
+struct ShapeColumns {
+    first: Bytes,
+    /// Each leaf, and the piece behind it.
+    leaves: Vec<(Texts, Bytes)>,
+}
+
+/// A shape that fewer rows have costs more than it saves.
+const ROWS_MIN: u32 = 6;
+
+/// Longer texts have no shape.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// Encodes columns of payloads. The buffers are for use again and again.
+#[derive(Debug, Default)]
+pub(crate) struct PayloadEncoder {
+    shapes: Shapes,
+    column: ColumnEncoder,
+    compressor: Compressor,
+    /// All rows.
+    rows: Vec<Row>,
+    /// Those of the shape at hand: where their leaves begin.
+    leaves: Vec<u32>,
+    spans: Vec<Span>,
+    numbers: Vec<u64>,
+    heap: Vec<u8>,
+    body: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    text: Span,
+    shape: Option<usize>,
+    leaves: u32,
+}
+
+impl PayloadEncoder {
+    /// Appends texts to `out` as [`Payloads`]. They follow each other in `text`, and each ends where `ends` says.
+    pub(crate) fn encode(&mut self, text: &[u8], ends: &[u32], out: &mut Vec<u8>) {
+        self.take_apart(text, ends);
+        self.heap.clear();
+        self.body.clear();
+        self.number_shapes(out);
+        for shape in 0..self.shapes.shapes.len() {
+            self.encode_shape(text, shape);
+        }
+        self.spans.clear();
+        self.spans.extend(self.rows.iter().filter(|row| row.shape.is_none()).map(|row| row.text));
+        if !self.spans.is_empty() {
+            self.column.encode(text, &mut self.spans, &mut self.heap, &mut self.body);
+        }
+        self.compressor.encode(&self.heap, out);
+        out.extend_from_slice(&self.body);
+    }
+
+    fn take_apart(&mut self, text: &[u8], ends: &[u32]) {
+        let Self { shapes, rows, spans, .. } = self;
+        shapes.clear();
+        rows.clear();
+        Span::consecutive(ends, spans);
+        rows.extend(spans.iter().map(|&span| {
+            let leaves = shapes.leaves.len() as u32;
+            let shape = if span.len() > TEXT_BYTES_MAX { None } else { shapes.add(text, span) };
+            Row { text: span, shape, leaves }
+        }));
+        let rare = |shape: usize| shapes.shapes.get(shape).is_none_or(|shape| shape.rows < ROWS_MIN);
+        for row in rows {
+            if row.shape.is_some_and(rare) {
+                row.shape = None;
+            }
+        }
+    }
+
+    /// Writes how many shapes there are, rare ones not among them, and which each row has.
+    fn number_shapes(&mut self, out: &mut Vec<u8>) {
+        let mut numbers = [0; SHAPES_MAX];
+        let mut count = 0;
+        for (number, shape) in numbers.iter_mut().zip(&self.shapes.shapes) {
+            if shape.rows >= ROWS_MIN {
+                count += 1;
+                *number = count;
+            }
+        }
+        put_varint(count, out);
+        self.numbers.clear();
+        let number = |row: &Row| row.shape.and_then(|shape| numbers.get(shape)).copied().unwrap_or_default();
+        self.numbers.extend(self.rows.iter().map(number));
+        pack(&self.numbers, out);
+    }
+
+    fn encode_shape(&mut self, text: &[u8], index: usize) {
+        let Self { shapes, column, rows, leaves, spans, heap, body, .. } = self;
+        let Some(shape) = shapes.shapes.get(index).filter(|shape| shape.rows >= ROWS_MIN) else { return };
+        let pieces = shapes.pieces_of(shape);
+        put_varint(pieces.len().saturating_sub(1) as u64, body);
+        for piece in pieces {
+            put_varint(piece.len() as u64, body);
+            heap.extend_from_slice(piece.of(text));
+        }
+        leaves.clear();
+        leaves.extend(rows.iter().filter(|row| row.shape == Some(index)).map(|row| row.leaves));
+        for leaf in 0..pieces.len().saturating_sub(1) {
+            spans.clear();
+            let nth = |&first: &u32| shapes.leaves.get(first as usize + leaf).copied().unwrap_or_default();
+            spans.extend(leaves.iter().map(nth));
+            column.encode(text, spans, heap, body);
+        }
+    }
+}
+
+impl Payloads {
+    /// Takes `count` texts off the cursor.
+    pub(crate) fn decode(cursor: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
+        let shapes = cursor.length(SHAPES_MAX)?;
+        let numbers = Packed::decode(cursor, count)?;
+        let mut heap = decode_heap(cursor)?;
+        let mut rows = [0u32; SHAPES_MAX + 1];
+        let mut places = Vec::with_capacity(count);
+        for number in numbers.iter() {
+            if number > shapes as u64 {
+                return Err(Corrupt("number of a shape"));
+            }
+            let place = rows.get_mut(number as usize).ok_or(Corrupt("number of a shape"))?;
+            places.push((number as u32, *place));
+            *place += 1;
+        }
+        let [rows_whole, rows @ ..] = rows;
+        let shapes = rows.iter().take(shapes).map(|&rows| ShapeColumns::decode(cursor, &mut heap, rows as usize));
+        let shapes = shapes.collect::<Result<_, _>>()?;
+        let whole = match rows_whole as usize {
+            0 => None,
+            rows => Some(Texts::decode_column(cursor, &mut heap, rows)?),
+        };
+        if heap.is_empty() { Ok(Self { shapes, whole, places }) } else { Err(Corrupt("a heap is too long")) }
+    }
+
+    /// Appends the text of a row, which is below the number of texts.
+    pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) {
+        let Some(&(shape, place)) = self.places.get(row) else { return };
+        match shape.checked_sub(1) {
+            Some(shape) => {
+                if let Some(shape) = self.shapes.get(shape as usize) {
+                    shape.append(place as usize, out);
+                }
+            }
+            None => {
+                if let Some(whole) = &self.whole {
+                    whole.append(place as usize, out);
+                }
+            }
+        }
+    }
+}
+
+impl ShapeColumns {
+    fn decode(cursor: &mut Cursor, heap: &mut Cursor, rows: usize) -> Result<Self, Corrupt> {
+        let count = cursor.length(LEAVES_MAX)?;
+        let piece = |cursor: &mut Cursor, heap: &mut Cursor| {
+            let length = cursor.length(usize::MAX)?;
+            heap.take(length)
+        };
+        let first = piece(cursor, heap)?;
+        let pieces = (0..count).map(|_| piece(cursor, heap)).collect::<Result<Vec<_>, _>>()?;
+        let leaves = pieces.into_iter().map(|piece| Ok((Texts::decode_column(cursor, heap, rows)?, piece)));
+        Ok(Self { first, leaves: leaves.collect::<Result<_, _>>()? })
+    }
+
+    fn append(&self, place: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.first);
+        for (leaf, piece) in &self.leaves {
+            leaf.append(place, out);
+            out.extend_from_slice(piece);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+    use std::format;
+    use std::string::String;
+    use std::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::Source;
+    use crate::testing::generate::payload;
+
+    fn encoded<T: AsRef<[u8]>>(texts: &[T], encoder: &mut PayloadEncoder) -> Vec<u8> {
+        let (mut text, mut ends, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        for value in texts {
+            text.extend_from_slice(value.as_ref());
+            ends.push(text.len() as u32);
+        }
+        encoder.encode(&text, &ends, &mut out);
+        out
+    }
+
+    fn assert_survives<T: AsRef<[u8]>>(texts: &[T]) -> Payloads {
+        let mut encoder = PayloadEncoder::default();
+        // What a block leaves behind in the buffers changes nothing.
+        encoded(&[r#"{"left":"over"}"#; 20], &mut encoder);
+        let bytes = encoded(texts, &mut encoder);
+        let mut cursor = Cursor::new(bytes.into());
+        let payloads = Payloads::decode(&mut cursor, texts.len()).unwrap();
+        assert!(cursor.is_empty());
+        let mut found = Vec::new();
+        for (row, text) in texts.iter().enumerate().rev() {
+            found.clear();
+            payloads.append(row, &mut found);
+            assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(text.as_ref()));
+            assert_eq!(found, text.as_ref());
+        }
+        payloads.append(texts.len(), &mut found);
+        payloads
+    }
+
+    fn read_all(payloads: &Payloads, count: usize) {
+        let mut out = Vec::new();
+        for row in 0..count {
+            payloads.append(row, &mut out);
+        }
+    }
+
+    /// Texts of some kinds, each as often as the numbers say, in the order of the numbers.
+    fn rows(kinds: &[String], order: &[usize]) -> Vec<String> {
+        order.iter().map(|index| kinds[index % kinds.len()].clone()).collect()
+    }
+
+    #[test]
+    fn texts_of_a_shape_share_columns() {
+        let texts: Vec<String> = (0..300)
+            .map(|row| match row % 3 {
+                0 => format!(r#"{{"user":"u-{row:05}","n":{row},"tags":["a",{{"b":[]}}],"none":null}}"#),
+                1 => format!(r#"{{"user":null,"n":-{row}.5e3,"tags":[true,{{"b":[]}}],"none":"no\"ne"}}"#),
+                _ => format!(r#"{{"n":{row}}}"#),
+            })
+            .collect();
+        let payloads = assert_survives(&texts);
+        assert_eq!(payloads.shapes.len(), 2);
+        assert!(payloads.whole.is_none());
+        assert_eq!(payloads.shapes[0].leaves.len(), 4);
+        assert_eq!(payloads.shapes[1].leaves.len(), 1);
+    }
+
+    #[test]
+    fn odd_texts_survive() {
+        let brackets = "[".repeat(100_000) + &"]".repeat(100_000);
+        let many: String = format!("[{}]", ["1"; 1000].join(","));
+        let huge = format!(r#"{{"a":"{}"}}"#, "x".repeat(300_000));
+        let odd = [
+            "",
+            "{}",
+            "[]",
+            "1",
+            "-0",
+            "1e400",
+            "\"\"",
+            "\"\\\"\"",
+            "\"\\\\\"",
+            "null",
+            "[[]]",
+            "{\"\":{}}",
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":"\u0000\ud83e","ä":"日本\/"}"#,
+            "[1,[2,[3,[4]]]]",
+            "{\"a\":1",
+            "\"",
+            "\"\\",
+            "\"a\\\"",
+            "{\"a\":}",
+            ",,,",
+            ":",
+            "\"a\":\"b\"",
+            "\"a\":",
+            " 1 ",
+            "{ \"a\" : 1 }",
+            "}{",
+            "tru",
+            "12345678",
+            "\"a\"\"b\"",
+            "1\"2",
+            "\"a\"1",
+            &brackets,
+            &many,
+            &huge,
+        ];
+        assert_survives(&odd);
+        for text in odd {
+            assert_survives(&[text; 20]);
+            assert_survives(&[text]);
+        }
+        assert_survives::<&str>(&[]);
+        let interleaved: Vec<&str> = (0..400).map(|row| odd[row * 7 % (odd.len() - 3)]).collect();
+        assert_survives(&interleaved);
+    }
+
+    #[test]
+    fn texts_of_too_many_shapes_lie_as_a_whole() {
+        let texts: Vec<String> = (0..1000).map(|row| format!(r#"{{"name{}":{row}}}"#, row % 100)).collect();
+        let payloads = assert_survives(&texts);
+        assert_eq!(payloads.shapes.len(), SHAPES_MAX);
+        assert!(payloads.whole.is_some());
+    }
+
+    fn nearly_json() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"a\"",
+            "\"a\":",
+            "\"\"",
+            "\"",
+            "\\",
+            "\\\"",
+            "0",
+            "-1.5e9",
+            "null",
+            " ",
+            "ü",
+            "\"eight by\"",
+            "[1,2]",
+            "{}",
+        ]);
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn json_survives(seeds in prop::collection::vec(any::<u64>(), 1..12), order in prop::collection::vec(0usize..12, 0..120)) {
+            let kinds: Vec<String> = seeds.iter().map(|&seed| payload(&mut Source::seeded(seed))).collect();
+            assert_survives(&kinds);
+            assert_survives(&rows(&kinds, &order));
+        }
+
+        #[test]
+        fn anything_survives(
+            mut kinds in prop::collection::vec(nearly_json(), 1..12),
+            bytes in prop::collection::vec(any::<u8>(), 0..40),
+            order in prop::collection::vec(0usize..12, 0..120),
+        ) {
+            assert_survives(&[&bytes[..], b"{}", &bytes]);
+            kinds.push(String::from_utf8_lossy(&bytes).into_owned());
+            assert_survives(&rows(&kinds, &order));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), count in 0usize..100) {
+            if let Ok(payloads) = Payloads::decode(&mut Cursor::new(bytes.into()), count) {
+                read_all(&payloads, count);
+            }
+        }
+
+        #[test]
+        fn no_damage_makes_it_panic(
+            seeds in prop::collection::vec(any::<u64>(), 1..4),
+            order in prop::collection::vec(0usize..12, 1..60),
+            at in any::<prop::sample::Index>(),
+            bit in 0u32..8,
+        ) {
+            let kinds: Vec<String> = seeds.iter().map(|&seed| payload(&mut Source::seeded(seed))).collect();
+            let texts = rows(&kinds, &order);
+            let bytes = encoded(&texts, &mut PayloadEncoder::default());
+            let at = at.index(bytes.len());
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << bit;
+            if let Ok(payloads) = Payloads::decode(&mut Cursor::new(damaged.into()), texts.len()) {
+                read_all(&payloads, texts.len());
+            }
+            prop_assert!(Payloads::decode(&mut Cursor::new(bytes[..at].to_vec().into()), texts.len()).is_err());
+        }
+    }
+}

@@ -1,0 +1,26 @@
+use alloc::vec::Vec;
+
+/// Where a text lies in a buffer that holds many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Span {
+    /// The text; empty where the span does not lie in the buffer.
+    pub(super) fn of(self, buffer: &[u8]) -> &[u8] {
+        buffer.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+
+    /// Replaces `spans` by those of texts that follow each other and end where `ends` says.
+    pub(super) fn consecutive(ends: &[u32], spans: &mut Vec<Self>) {
+        spans.clear();
+        let mut start = 0;
+        spans.extend(ends.iter().map(|&end| Self { start: core::mem::replace(&mut start, end), end }));
+    }
+}

@@ -1,0 +1,52 @@
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::cursor::{Corrupt, Cursor};
+use super::packed::{Packed, pack};
+use super::span::Span;
+
+/// Texts one after the other in the heap: in the column only their lengths, [`Packed`].
+#[derive(Clone, Debug)]
+pub(super) struct Strings {
+    ends: Vec<u32>,
+    bytes: Bytes,
+}
+
+/// Appends the texts to the heap and their lengths, of which `lengths` is left with the last, to `out`.
+pub(super) fn encode_strings(
+    text: &[u8],
+    spans: &[Span],
+    lengths: &mut Vec<u64>,
+    heap: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) {
+    lengths.clear();
+    for span in spans {
+        heap.extend_from_slice(span.of(text));
+        lengths.push(span.len() as u64);
+    }
+    pack(lengths, out);
+}
+
+impl Strings {
+    /// Takes the lengths of `count` texts off the cursor, and their bytes off the heap.
+    pub(super) fn decode(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
+        let lengths = Packed::decode(cursor, count)?;
+        let mut ends = Vec::with_capacity(count);
+        let mut end = 0u32;
+        for length in lengths.iter() {
+            let length = u32::try_from(length).map_err(|_| Corrupt("length of a text"))?;
+            end = end.checked_add(length).ok_or(Corrupt("lengths of texts"))?;
+            ends.push(end);
+        }
+        Ok(Self { ends, bytes: heap.take(end as usize)? })
+    }
+
+    /// The text at `index`; empty behind the last.
+    pub(super) fn get(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
+        let end = self.ends.get(index).copied().unwrap_or_default();
+        Span { start, end }.of(&self.bytes)
+    }
+}

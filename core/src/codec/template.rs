@@ -1,0 +1,235 @@
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::cursor::{Corrupt, Cursor, put_varint};
+use super::packed::{Packed, pack};
+use super::span::Span;
+
+/// Texts of one length that differ in some places only, such as identifiers, digests and times.
+///
+/// | bytes | what |
+/// |---|---|
+/// | varint | length l of each text |
+/// | ⌈l / 8⌉ | a bit for each place, lowest first: whether it varies; v of them do |
+/// | varint | number of bytes a that occur in these places; 0 if it is decimal digits |
+/// | a | these bytes, ascending |
+/// | … | for each group of places a number a row, [`Packed`] |
+///
+/// The first text lies in the heap, and the places that do not vary are read there. The other places are grouped from the left, 19 of
+/// them if they are digits, which make a decimal number; else ⌊64 / w⌋ of them, w being the bits that count a bytes, and a number has w bits a
+/// place, the leftmost highest.
+#[derive(Clone, Debug)]
+pub(super) struct Template {
+    first: Bytes,
+    places: Box<[u8]>,
+    symbols: Symbols,
+    groups: Vec<Packed>,
+}
+
+/// Longer texts are no identifiers.
+pub(super) const TEMPLATE_BYTES_MAX: usize = 255;
+
+/// How a place is written as a number.
+#[derive(Clone, Debug)]
+enum Symbols {
+    Digits,
+    /// Up to 2^bits bytes; at least one bit.
+    Alphabet {
+        bits: u32,
+        bytes: Box<[u8]>,
+    },
+}
+
+/// Digits that a number of 64 bits holds, whatever they are.
+const DIGITS_A_GROUP: usize = 19;
+
+/// So few symbols take fewer bits one by one than as decimal digits.
+const FEW_SYMBOLS: usize = 4;
+
+/// A template in the making.
+#[derive(Debug)]
+pub(super) struct TemplateBuilder {
+    /// The bits in which texts differ from the first, for each place.
+    differences: [u8; TEMPLATE_BYTES_MAX],
+    /// Runs of places that vary.
+    runs: Vec<Span>,
+    /// The bytes in these places, row after row.
+    varying: Vec<u8>,
+    /// How many of them each row has.
+    width: usize,
+    alphabet: Vec<u8>,
+    codes: [u8; 256],
+    digits: bool,
+    numbers: Vec<u64>,
+}
+
+impl Default for TemplateBuilder {
+    fn default() -> Self {
+        Self {
+            differences: [0; TEMPLATE_BYTES_MAX],
+            runs: Vec::new(),
+            varying: Vec::new(),
+            width: 0,
+            alphabet: Vec::new(),
+            codes: [0; 256],
+            digits: false,
+            numbers: Vec::new(),
+        }
+    }
+}
+
+impl TemplateBuilder {
+    /// Looks where the texts differ, all of which have the length of the first. Returns about how many bytes a template takes, none if the
+    /// texts are all equal or too long.
+    pub(super) fn build(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
+        let first = spans.first()?.of(text);
+        let differences = self.differences.get_mut(..first.len())?;
+        differences.fill(0);
+        for span in spans {
+            for (difference, (a, b)) in differences.iter_mut().zip(first.iter().zip(span.of(text))) {
+                *difference |= a ^ b;
+            }
+        }
+        self.runs.clear();
+        self.width = 0;
+        let mut place = 0;
+        for run in differences.chunk_by(|a, b| (*a == 0) == (*b == 0)) {
+            if run.first() != Some(&0) {
+                self.runs.push(Span { start: place, end: place + run.len() as u32 });
+                self.width += run.len();
+            }
+            place += run.len() as u32;
+        }
+        if self.width == 0 {
+            return None;
+        }
+        self.varying.clear();
+        for span in spans {
+            let value = span.of(text);
+            for run in &self.runs {
+                self.varying.extend_from_slice(run.of(value));
+            }
+        }
+        self.find_alphabet();
+        let symbol_bits = if self.digits { 10 } else { 3 * self.bits() as usize };
+        let header = first.len() + first.len() / 8 + self.alphabet.len();
+        Some(header + spans.len() * self.width * symbol_bits / 24)
+    }
+
+    fn find_alphabet(&mut self) {
+        let mut seen = [false; 256];
+        for &byte in &self.varying {
+            if let Some(seen) = seen.get_mut(usize::from(byte)) {
+                *seen = true;
+            }
+        }
+        self.alphabet.clear();
+        for ((byte, code), _) in (0..=u8::MAX).zip(&mut self.codes).zip(seen).filter(|(_, seen)| *seen) {
+            *code = self.alphabet.len() as u8;
+            self.alphabet.push(byte);
+        }
+        self.digits = self.alphabet.len() > FEW_SYMBOLS && self.alphabet.iter().all(u8::is_ascii_digit);
+        if self.digits {
+            self.alphabet.clear();
+        }
+    }
+
+    fn bits(&self) -> u32 {
+        symbol_bits(self.alphabet.len())
+    }
+
+    pub(super) fn encode(&mut self, text: &[u8], spans: &[Span], heap: &mut Vec<u8>, out: &mut Vec<u8>) {
+        let first = spans.first().map(|span| span.of(text)).unwrap_or_default();
+        heap.extend_from_slice(first);
+        put_varint(first.len() as u64, out);
+        let differences = self.differences.get(..first.len()).unwrap_or_default();
+        out.extend(differences.chunks(8).map(|chunk| {
+            chunk.iter().enumerate().fold(0u8, |bits, (place, &difference)| bits | u8::from(difference != 0) << place)
+        }));
+        put_varint(self.alphabet.len() as u64, out);
+        out.extend_from_slice(&self.alphabet);
+        let bits = self.bits();
+        let group_max = if self.digits { DIGITS_A_GROUP } else { (u64::BITS / bits) as usize };
+        let Self { varying, width, codes, digits, numbers, .. } = self;
+        for start in (0..*width).step_by(group_max) {
+            let end = (start + group_max).min(*width);
+            numbers.clear();
+            let groups = varying.chunks_exact(*width).map(|row| row.get(start..end).unwrap_or_default());
+            if *digits {
+                numbers.extend(groups.map(|group| group.iter().fold(0, |n, &byte| n * 10 + u64::from(byte - b'0'))));
+            } else {
+                let code = |byte: u8| codes.get(usize::from(byte)).copied().unwrap_or_default();
+                numbers.extend(groups.map(|group| group.iter().fold(0, |n, &byte| n << bits | u64::from(code(byte)))));
+            }
+            pack(numbers, out);
+        }
+    }
+}
+
+impl Template {
+    pub(super) fn decode(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
+        let length = cursor.length(TEMPLATE_BYTES_MAX)?;
+        let first = heap.take(length)?;
+        let varies = cursor.take(length.div_ceil(8))?;
+        let varies = |place: &u8| varies.get(usize::from(place / 8)).is_some_and(|bits| bits >> (place % 8) & 1 == 1);
+        let places: Box<[u8]> = (0..length as u8).filter(varies).collect();
+        let symbols = match cursor.length(256)? {
+            0 => Symbols::Digits,
+            count => {
+                let bits = symbol_bits(count);
+                let mut bytes = vec![0; 1 << bits];
+                bytes.iter_mut().zip(cursor.take(count)?).for_each(|(place, byte)| *place = byte);
+                Symbols::Alphabet { bits, bytes: bytes.into_boxed_slice() }
+            }
+        };
+        let groups = places.len().div_ceil(symbols.group_max());
+        let groups = (0..groups).map(|_| Packed::decode(cursor, count)).collect::<Result<_, _>>()?;
+        Ok(Self { first, places, symbols, groups })
+    }
+
+    pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.first);
+        let text = out.get_mut(start..).unwrap_or_default();
+        for (group, places) in self.groups.iter().zip(self.places.chunks(self.symbols.group_max())) {
+            let mut number = group.get(index);
+            let mut put = |place: u8, byte: u8| {
+                if let Some(at) = text.get_mut(usize::from(place)) {
+                    *at = byte;
+                }
+            };
+            match &self.symbols {
+                Symbols::Digits => {
+                    for &place in places.iter().rev() {
+                        put(place, b'0' + (number % 10) as u8);
+                        number /= 10;
+                    }
+                }
+                Symbols::Alphabet { bits, bytes } => {
+                    let mask = bytes.len() - 1;
+                    for &place in places.iter().rev() {
+                        put(place, bytes.get(number as usize & mask).copied().unwrap_or_default());
+                        number >>= bits;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Symbols {
+    fn group_max(&self) -> usize {
+        match self {
+            Self::Digits => DIGITS_A_GROUP,
+            Self::Alphabet { bits, .. } => (u64::BITS / bits) as usize,
+        }
+    }
+}
+
+/// Bits that count so many symbols, at least one.
+fn symbol_bits(count: usize) -> u32 {
+    (usize::BITS - count.saturating_sub(1).leading_zeros()).max(1)
+}

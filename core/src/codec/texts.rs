@@ -1,0 +1,366 @@
+use alloc::vec::Vec;
+
+use super::cursor::{Corrupt, Cursor};
+use super::dictionary::{Dictionary, DictionaryBuilder};
+use super::heap::{Compressor, decode_heap};
+use super::integers::{INTEGER_BYTES_MAX, Integers, IntegersBuilder};
+use super::span::Span;
+use super::strings::{Strings, encode_strings};
+use super::template::{TEMPLATE_BYTES_MAX, Template, TemplateBuilder};
+
+/// A column of texts, any bytes, in the form that takes the least.
+///
+/// | bytes | what |
+/// |---|---|
+/// | … | [heap](super::heap) |
+/// | 1 | form; 128 is added if each text stands between quotation marks, which are left out of what follows |
+/// | … | what the form has |
+///
+/// | form | what |
+/// |---|---|
+/// | 0 | [`Strings`] |
+/// | 1 | [`Dictionary`] |
+/// | 2, 3 | [`Integers`]; 3 if one is negative |
+/// | 4 | [`Template`] |
+///
+/// A column among others that share a heap begins with its form. The number of texts is for whoever reads to know. Any text is read
+/// without the ones before it.
+#[derive(Clone, Debug)]
+pub(crate) struct Texts {
+    quoted: bool,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Strings(Strings),
+    Dictionary(Dictionary),
+    Integers(Integers),
+    Template(Template),
+}
+
+const STRINGS: u8 = 0;
+const DICTIONARY: u8 = 1;
+const INTEGERS: u8 = 2;
+const SIGNED_INTEGERS: u8 = 3;
+const TEMPLATE: u8 = 4;
+const QUOTED: u8 = 128;
+
+/// Buffers that columns of texts are encoded with, for use again and again.
+#[derive(Debug, Default)]
+pub(crate) struct TextsEncoder {
+    column: ColumnEncoder,
+    compressor: Compressor,
+    spans: Vec<Span>,
+    heap: Vec<u8>,
+    body: Vec<u8>,
+}
+
+/// Appends texts to `out` as [`Texts`]. They follow each other in `text`, and each ends where `ends` says.
+pub(crate) fn encode_texts(text: &[u8], ends: &[u32], scratch: &mut TextsEncoder, out: &mut Vec<u8>) {
+    let TextsEncoder { column, compressor, spans, heap, body } = scratch;
+    heap.clear();
+    body.clear();
+    Span::consecutive(ends, spans);
+    column.encode(text, spans, heap, body);
+    compressor.encode(heap, out);
+    out.extend_from_slice(body);
+}
+
+/// Buffers that a column is encoded with.
+#[derive(Debug, Default)]
+pub(super) struct ColumnEncoder {
+    dictionary: DictionaryBuilder,
+    integers: IntegersBuilder,
+    template: TemplateBuilder,
+    lengths: Vec<u64>,
+}
+
+impl ColumnEncoder {
+    /// Appends the texts to `out` but for what goes to the heap. Of `spans` nothing is promised afterwards.
+    pub(super) fn encode(&mut self, text: &[u8], spans: &mut [Span], heap: &mut Vec<u8>, out: &mut Vec<u8>) {
+        let quoted = spans.iter().all(|span| matches!(span.of(text), [b'"', .., b'"']));
+        let (mut bytes, mut min, mut max) = (0, usize::MAX, 0);
+        for span in &mut *spans {
+            if quoted {
+                *span = Span { start: span.start + 1, end: span.end - 1 };
+            }
+            let length = span.len();
+            bytes += length;
+            min = min.min(length);
+            max = max.max(length);
+        }
+        let form = self.choose(text, spans, bytes, min..=max);
+        out.push(form | if quoted { QUOTED } else { 0 });
+        match form {
+            DICTIONARY => self.dictionary.encode(text, heap, out),
+            INTEGERS | SIGNED_INTEGERS => self.integers.encode(out),
+            TEMPLATE => self.template.encode(text, spans, heap, out),
+            _ => encode_strings(text, spans, &mut self.lengths, heap, out),
+        }
+    }
+
+    /// The form that takes the fewest bytes by estimate.
+    fn choose(&mut self, text: &[u8], spans: &[Span], bytes: usize, lengths: core::ops::RangeInclusive<usize>) -> u8 {
+        let (&min, &max) = (lengths.start(), lengths.end());
+        // What LZ4 makes of strings is known only afterwards.
+        let mut best = (STRINGS, bytes * 3 / 4 + spans.len() / 2);
+        let mut offer = |form, cost: Option<usize>| {
+            if let Some(cost) = cost
+                && cost < best.1
+            {
+                best = (form, cost);
+            }
+        };
+        offer(DICTIONARY, self.dictionary.build(text, spans));
+        if self.dictionary.len() == 1 {
+            return best.0;
+        }
+        if max <= INTEGER_BYTES_MAX {
+            let cost = self.integers.build(text, spans);
+            offer(if self.integers.signed() { SIGNED_INTEGERS } else { INTEGERS }, cost);
+        }
+        if min == max && max <= TEMPLATE_BYTES_MAX {
+            offer(TEMPLATE, self.template.build(text, spans));
+        }
+        best.0
+    }
+}
+
+impl Texts {
+    /// Takes `count` texts off the cursor.
+    pub(crate) fn decode(cursor: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
+        let mut heap = decode_heap(cursor)?;
+        let texts = Self::decode_column(cursor, &mut heap, count)?;
+        if heap.is_empty() { Ok(texts) } else { Err(Corrupt("a heap is too long")) }
+    }
+
+    /// Takes a column off the cursor, and what it has in a heap that it shares off that.
+    pub(super) fn decode_column(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
+        let form = cursor.byte()?;
+        let quoted = form & QUOTED != 0;
+        let form = match form & !QUOTED {
+            STRINGS => Form::Strings(Strings::decode(cursor, heap, count)?),
+            DICTIONARY => Form::Dictionary(Dictionary::decode(cursor, heap, count)?),
+            INTEGERS => Form::Integers(Integers::decode(cursor, false, count)?),
+            SIGNED_INTEGERS => Form::Integers(Integers::decode(cursor, true, count)?),
+            TEMPLATE => Form::Template(Template::decode(cursor, heap, count)?),
+            _ => return Err(Corrupt("form of texts")),
+        };
+        Ok(Self { quoted, form })
+    }
+
+    /// Appends the text at `index`, which is below the number of texts.
+    pub(crate) fn append(&self, index: usize, out: &mut Vec<u8>) {
+        if self.quoted {
+            out.push(b'"');
+        }
+        match &self.form {
+            Form::Strings(strings) => out.extend_from_slice(strings.get(index)),
+            Form::Dictionary(dictionary) => dictionary.append(index, out),
+            Form::Integers(integers) => integers.append(index, out),
+            Form::Template(template) => template.append(index, out),
+        }
+        if self.quoted {
+            out.push(b'"');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+    use std::format;
+    use std::string::{String, ToString};
+    use std::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded<T: AsRef<[u8]>>(texts: &[T], scratch: &mut TextsEncoder) -> Vec<u8> {
+        let (mut text, mut ends, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        for value in texts {
+            text.extend_from_slice(value.as_ref());
+            ends.push(text.len() as u32);
+        }
+        encode_texts(&text, &ends, scratch, &mut out);
+        out
+    }
+
+    /// Returns the form and the number of bytes.
+    fn assert_survives<T: AsRef<[u8]>>(texts: &[T]) -> (u8, usize) {
+        let mut scratch = TextsEncoder::default();
+        // What a column leaves behind in the buffers changes nothing.
+        encoded(&["left", "over", "1", "-5", "over"], &mut scratch);
+        let bytes = encoded(texts, &mut scratch);
+        let len = bytes.len();
+        let mut cursor = Cursor::new(bytes.into());
+        let column = Texts::decode(&mut cursor, texts.len()).unwrap();
+        assert!(cursor.is_empty());
+        for (index, value) in texts.iter().enumerate().rev() {
+            let mut found = b"before".to_vec();
+            column.append(index, &mut found);
+            assert_eq!(found.strip_prefix(b"before").unwrap(), value.as_ref());
+        }
+        let form = match column.form {
+            Form::Strings(_) => STRINGS,
+            Form::Dictionary(_) => DICTIONARY,
+            Form::Integers(_) => INTEGERS,
+            Form::Template(_) => TEMPLATE,
+        };
+        (form | if column.quoted { QUOTED } else { 0 }, len)
+    }
+
+    fn assert_all_bytes_are_read(column: &Texts, count: usize) {
+        let mut out = Vec::new();
+        for index in 0..count {
+            column.append(index, &mut out);
+        }
+    }
+
+    /// Numbers without order.
+    fn random(index: u64) -> u64 {
+        let z = (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z ^ (z >> 27)
+    }
+
+    fn column(text: impl Fn(u64) -> String) -> Vec<String> {
+        (0..300).map(text).collect()
+    }
+
+    #[test]
+    fn texts_take_the_form_that_suits_them() {
+        let nothing: [&str; 0] = [];
+        assert_eq!(assert_survives(&nothing), (STRINGS | QUOTED, 6));
+        assert_eq!(assert_survives(&[""]), (STRINGS, 6));
+        assert_eq!(assert_survives(&[""; 300]), (DICTIONARY, 10));
+
+        let same = column(|_| "the same in all rows, whatever its length".into());
+        let (form, len) = assert_survives(&same);
+        assert_eq!(form, DICTIONARY);
+        assert!(len < 60, "{len}");
+
+        let countries = column(|index| ["DE", "FR", "US", "JP"][random(index) as usize % 4].into());
+        let (form, len) = assert_survives(&countries);
+        assert_eq!(form, DICTIONARY);
+        assert!(len < 300 * 2 / 8 + 30, "{len}");
+
+        let durations = column(|index| (random(index) % 100_000).to_string());
+        let (form, len) = assert_survives(&durations);
+        assert_eq!(form, INTEGERS);
+        assert!(len < 300 * 17 / 8 + 20, "{len}");
+        assert_eq!(assert_survives(&column(|index| (random(index) as i64).to_string())).0, INTEGERS);
+
+        let users = column(|index| format!("\"u-{:05}\"", random(index) % 50_000));
+        let (form, len) = assert_survives(&users);
+        assert_eq!(form, TEMPLATE | QUOTED);
+        assert!(len < 300 * 17 / 8 + 30, "{len}");
+
+        let digests = column(|index| format!("{:016x}{:016x}{:08x}", random(index), index, random(index) >> 32));
+        let (form, len) = assert_survives(&digests);
+        assert_eq!(form, TEMPLATE);
+        assert!(len < 300 * 28 / 2 + 100, "{len}");
+
+        let sentences = column(|index| format!("the words of a sentence {} that has others", random(index) % 10_000));
+        let (form, len) = assert_survives(&sentences);
+        assert_eq!(form, STRINGS);
+        assert!(len < 300 * 15, "{len}");
+    }
+
+    #[test]
+    fn numbers_survive_to_the_byte() {
+        let limits = ["0", "1", "18446744073709551615", "9223372036854775808"];
+        assert_survives(&limits);
+        assert_survives(&["-9223372036854775808", "9223372036854775807", "-1", "0", "1"]);
+        for odd in
+            ["", "-", "-0", "00", "01", "-01", "+1", "1.0", "1e400", "18446744073709551616", "-9223372036854775809"]
+        {
+            let mut texts = column(|index| random(index).to_string());
+            texts.push(odd.into());
+            assert_survives(&texts);
+            texts.push("-7".into());
+            assert_survives(&texts);
+        }
+        let long = column(|index| format!("{:020}-{:020}", random(index), u64::MAX - index));
+        assert_eq!(assert_survives(&long).0, TEMPLATE);
+    }
+
+    #[test]
+    fn long_texts_survive() {
+        let long: Vec<Vec<u8>> =
+            (0..4).map(|row| (0..100_000).map(|index| random(index + row * 7) as u8).collect()).collect();
+        assert_survives(&long);
+        assert_survives(&["x".repeat(300_000), "y".repeat(300_000)]);
+        let bytes = encoded(&["x".repeat(300_000)], &mut TextsEncoder::default());
+        assert!(bytes.len() < 2_000, "{} bytes", bytes.len());
+    }
+
+    #[test]
+    fn equal_texts_are_found_however_they_are_chosen() {
+        // The hash is no secret, so that texts can be chosen that meet in one slot: here it is enough that they survive.
+        let texts: Vec<Vec<u8>> =
+            (0..600u64).map(|index| (index.wrapping_mul(1 << 54)).to_le_bytes().to_vec()).collect();
+        assert_survives(&texts);
+    }
+
+    fn texts() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let any_texts = prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..40);
+        let few = prop::collection::vec(prop::sample::select(vec!["", "a", "ab", "\"\"", "\"a\"", "7", "-3"]), 0..60);
+        let numbers = prop::collection::vec(any::<i64>(), 0..60);
+        let shift = (any::<Vec<u64>>(), 0u32..64);
+        let mask = (prop::collection::vec(any::<[u8; 24]>(), 0..40), any::<[u8; 24]>(), any::<[u8; 24]>());
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        prop_oneof![
+            any_texts,
+            few.prop_map(move |texts| texts.into_iter().map(bytes).collect()),
+            numbers.prop_map(move |numbers| numbers.iter().map(|number| bytes(&number.to_string())).collect()),
+            shift.prop_map(move |(numbers, shift)| {
+                numbers.iter().map(|number| bytes(&format!("\"{:07}\"", number >> shift))).collect()
+            }),
+            mask.prop_map(|(texts, mask, base)| {
+                let masked = |text: [u8; 24]| (0..24).map(|at| text[at] & mask[at] ^ base[at]).collect();
+                texts.into_iter().map(masked).collect()
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_texts_survive(texts in texts()) {
+            assert_survives(&texts);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(
+            heap in prop::collection::vec(any::<u8>(), 0..20),
+            form in 0u8..6,
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+            count in 0usize..100,
+        ) {
+            let whole: Vec<u8> = heap.iter().chain(&[form]).chain(&bytes).copied().collect();
+            if let Ok(column) = Texts::decode(&mut Cursor::new(whole.into()), count) {
+                assert_all_bytes_are_read(&column, count);
+            }
+            let column: Vec<u8> = core::iter::once(form).chain(bytes).collect();
+            let mut heap = Cursor::new(heap.into());
+            if let Ok(column) = Texts::decode_column(&mut Cursor::new(column.into()), &mut heap, count) {
+                assert_all_bytes_are_read(&column, count);
+            }
+        }
+
+        #[test]
+        fn no_damage_makes_it_panic(texts in texts(), at in any::<prop::sample::Index>(), bit in 0u32..8) {
+            let bytes = encoded(&texts, &mut TextsEncoder::default());
+            let mut damaged = bytes.clone();
+            damaged[at.index(bytes.len())] ^= 1 << bit;
+            if let Ok(column) = Texts::decode(&mut Cursor::new(damaged.into()), texts.len()) {
+                assert_all_bytes_are_read(&column, texts.len());
+            }
+            let cut = bytes[..at.index(bytes.len())].to_vec().into();
+            prop_assert!(Texts::decode(&mut Cursor::new(cut), texts.len()).is_err());
+        }
+    }
+}
