@@ -105,7 +105,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("tidy up:");
     let mut housekeeper = Housekeeper::default();
-    while housekeeper.step(&mut engine, 10)? == Housekeeping::Pending {}
+    while housekeeper.step(&mut engine, clock, 10)? == Housekeeping::Pending {}
 
     println!("open what it has stored:");
     let engine = Engine::open(engine.storage().clone(), Seed(0))?;

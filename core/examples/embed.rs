@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // When there is time, the writer tidies up, a bounded amount a call.
     let mut housekeeper = Housekeeper::default();
-    while housekeeper.step(&mut engine, 1_000)? == Housekeeping::Pending {}
+    while housekeeper.step(&mut engine, now()?, 1_000)? == Housekeeping::Pending {}
 
     // Readers ask a snapshot. It never changes, and they may keep it while the writer goes on.
     let snapshot = engine.snapshot();

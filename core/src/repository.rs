@@ -55,9 +55,11 @@ pub trait Repository: Send {
         Ok(())
     }
 
-    /// The next piece of housekeeping (merging, sealing, cutting the log), if there is any and none is under way. To be asked
-    /// for after commits and when one is settled; never needed for correctness. A repository that looks after itself has none.
-    fn chore(&mut self) -> Option<Chore> {
+    /// The next piece of housekeeping (merging, sealing, compacting, giving up what has expired by `now`), if there is any that can
+    /// be done beside those that are under way. To be asked for until there is none, after commits, when one is settled, and now and then;
+    /// never needed for correctness. A repository that looks after itself has none.
+    fn chore(&mut self, now: Timestamp) -> Option<Chore> {
+        let _nothing_expires = now;
         None
     }
 
@@ -108,7 +110,7 @@ pub struct Duplicate {
 /// Keeps house where there is one thread for everything: a chore that was begun goes on at the next call.
 #[derive(Debug, Default)]
 pub struct Housekeeper {
-    chore: Option<Chore>,
+    chores: Vec<Chore>,
 }
 
 /// Whether there is more to do.
@@ -121,19 +123,34 @@ pub enum Housekeeping {
 }
 
 impl Housekeeper {
-    /// Does about `budget` events' worth of housekeeping.
+    /// Does about `budget` events' worth of housekeeping, of what is due at `now`.
     ///
     /// # Errors
     ///
     /// As for [`Repository::settle`].
-    pub fn step(&mut self, repository: &mut dyn Repository, budget: u32) -> Result<Housekeeping, CommitError> {
-        let Some(mut chore) = self.chore.take().or_else(|| repository.chore()) else { return Ok(Housekeeping::Idle) };
+    pub fn step(
+        &mut self,
+        repository: &mut dyn Repository,
+        now: Timestamp,
+        budget: u32,
+    ) -> Result<Housekeeping, CommitError> {
+        while let Some(chore) = repository.chore(now) {
+            self.chores.push(chore);
+        }
+        let Some(mut chore) = take_most_urgent(&mut self.chores) else { return Ok(Housekeeping::Idle) };
         match chore.step(budget) {
-            ChoreStep::Pending => self.chore = Some(chore),
+            ChoreStep::Pending => self.chores.push(chore),
             ChoreStep::Done => repository.settle(chore)?,
         }
         Ok(Housekeeping::Pending)
     }
+}
+
+/// Takes out what is to be worked on first, if there is anything.
+pub fn take_most_urgent(chores: &mut Vec<Chore>) -> Option<Chore> {
+    let urgent = chores.iter().position(Chore::is_urgent);
+    let index = urgent.or_else(|| chores.len().checked_sub(1))?;
+    Some(chores.swap_remove(index))
 }
 
 /// Why a commit failed.

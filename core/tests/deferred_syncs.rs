@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Repository};
+use argus_core::repository::{ChoreStep, CommitError, Repository};
 use argus_core::storage::{Blob, Draft, MemoryStorage, Published, Storage, StorageError};
 use argus_core::testing::{Source, generate};
 use bytes::Bytes;
@@ -64,15 +64,18 @@ impl Storage for Syncless {
 fn a_sync_that_fails_before_sealing_latches_at_once_and_is_not_tried_again() {
     let storage = Syncless::default();
     let syncs = Arc::clone(&storage.syncs);
-    let tuning = Tuning { seal_events: 1, seal_bytes: usize::MAX, fan_in: 2 };
+    let tuning = Tuning { seal_events: 1, fan_in: 2, ..Tuning::default() };
     let mut engine = Engine::open_with(storage, Seed(1), tuning).unwrap();
     engine.defer_syncs();
     let mut source = Source::seeded(1);
     let batch = generate::batch(&[generate::draft(&mut source)]);
     let receipts = engine.commit(Timestamp::from_nanos(0), std::slice::from_ref(&batch)).unwrap();
     assert!(receipts.iter().all(|receipt| !receipt.durable));
-    // What is to be sealed has to be durable in the log first.
-    let chore = engine.chore();
+    let mut sealing = engine.chore(Timestamp::from_nanos(0)).unwrap();
+    while sealing.step(1) == ChoreStep::Pending {}
+    engine.settle(sealing).unwrap();
+    // A manifest must not point behind what of the log is durable.
+    let chore = engine.chore(Timestamp::from_nanos(0));
     // Before anybody has given the chore back.
     assert!(matches!(engine.commit(Timestamp::from_nanos(0), &[batch]), Err(CommitError::Latched(_))));
     assert!(matches!(engine.flush(), Err(CommitError::Latched(_))));

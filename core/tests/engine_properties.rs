@@ -37,7 +37,7 @@ fn filled(seed: u64, events: usize) -> (impl Repository, Housekeeper, Model) {
         let batch = generate::batch(&(0..count).map(|_| generate::draft(&mut source)).collect::<Vec<Draft>>());
         engine.commit(Timestamp::from_nanos(0), std::slice::from_ref(&batch)).unwrap();
         model.commit(Timestamp::from_nanos(0), &[batch]).unwrap();
-        housekeeper.step(&mut engine, source.pick(&[0, 1, 5, 50, 500])).unwrap();
+        housekeeper.step(&mut engine, Timestamp::from_nanos(0), source.pick(&[0, 1, 5, 50, 500])).unwrap();
     }
     (engine, housekeeper, model)
 }
@@ -86,7 +86,7 @@ proptest! {
     fn housekeeping_comes_to_an_end_and_changes_no_answer(seed: u64, budget in 1..300_u32, queries in prop::collection::vec(bytes(80), 4)) {
         let (mut engine, mut housekeeper, model) = filled(seed, 600);
         let mut calls = 0;
-        while housekeeper.step(&mut engine, budget).unwrap() == Housekeeping::Pending {
+        while housekeeper.step(&mut engine, Timestamp::from_nanos(0), budget).unwrap() == Housekeeping::Pending {
             calls += 1;
             prop_assert!(calls < 100_000, "housekeeping goes on and on");
         }

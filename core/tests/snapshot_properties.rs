@@ -82,7 +82,7 @@ fn readers_on_other_threads_are_not_disturbed_by_the_writer() {
         }
         for _ in 0..50 {
             engine.commit(now, &[batch(20)]).unwrap();
-            housekeeper.step(&mut engine, 100).unwrap();
+            housekeeper.step(&mut engine, Timestamp::from_nanos(0), 100).unwrap();
         }
     });
     assert_eq!(state(&snapshot, &queries, Pace::UNBROKEN), statement);

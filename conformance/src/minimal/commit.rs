@@ -110,7 +110,7 @@ fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &
             // Whoever waited may have given up.
             let _ = answer.try_send(outcome);
         }
-        match housekeeper.step(&mut *repository, HOUSEKEEPING_EVENTS) {
+        match housekeeper.step(&mut *repository, now(), HOUSEKEEPING_EVENTS) {
             Ok(Housekeeping::Idle | Housekeeping::Pending) => {}
             Err(error) => latch(published, &error),
         }

@@ -25,7 +25,7 @@ struct Placed {
 impl<S: Storage> Engine<S> {
     pub(super) fn commit_group(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         let millis = now.as_nanos().div_euclid(1_000_000).max(self.last_millis);
-        let (placed, receipts) = self.propose(group, millis);
+        let (placed, receipts) = self.propose(group, millis)?;
         if !placed.is_empty() {
             let ends = self.append(&placed, millis)?;
             self.last_millis = millis;
@@ -62,9 +62,10 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Decides what is new and where it goes. Changes nothing.
-    fn propose(&self, group: &[Batch], millis: i64) -> (Vec<Placed>, Vec<Receipt>) {
-        let repeats = find_repeats(|| self.held(), group);
+    /// Decides what is new and where it goes. Nothing is stored.
+    fn propose(&mut self, group: &[Batch], millis: i64) -> Result<(Vec<Placed>, Vec<Receipt>), CommitError> {
+        // Without knowing which ids are there, no promise that an event is stored once can be kept.
+        let repeats = find_repeats(|| self.held(), group).map_err(|error| self.latch(format!("look-up of ids: {error}")))?;
         let mut next_seq = self.last_seq + 1;
         let first_seqs: Vec<u64> = group
             .iter()
@@ -101,7 +102,7 @@ impl<S: Storage> Engine<S> {
                 placed.push(Placed { batch: kept, first_seq });
             }
         }
-        (placed, receipts)
+        Ok((placed, receipts))
     }
 
     /// Makes the records durable; gives the end of each in the log, and the checksum of its head.

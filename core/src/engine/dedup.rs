@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::EngineSnapshot;
 use crate::batch::Batch;
+use crate::repository::ReadError;
 use crate::segment::id_hash;
 
 /// What an event with a caller's id turned out to be a duplicate of.
@@ -20,7 +21,14 @@ pub(super) enum Original {
 pub(super) type Repeat = (u32, Original);
 
 /// The duplicates of each batch of the group, ascending by place.
-pub(super) fn find_repeats(stored: impl FnOnce() -> EngineSnapshot, group: &[Batch]) -> Vec<Vec<Repeat>> {
+///
+/// # Errors
+///
+/// [`ReadError`] when ids that are stored cannot be read.
+pub(super) fn find_repeats(
+    stored: impl FnOnce() -> EngineSnapshot,
+    group: &[Batch],
+) -> Result<Vec<Vec<Repeat>>, ReadError> {
     let mut repeats = vec![Vec::new(); group.len()];
     let mut ids: Vec<(u64, usize, u32)> = Vec::new();
     for (index, batch) in group.iter().enumerate() {
@@ -31,7 +39,7 @@ pub(super) fn find_repeats(stored: impl FnOnce() -> EngineSnapshot, group: &[Bat
         }));
     }
     if ids.is_empty() {
-        return repeats;
+        return Ok(repeats);
     }
     ids.sort_unstable();
     let stored = stored();
@@ -42,7 +50,7 @@ pub(super) fn find_repeats(stored: impl FnOnce() -> EngineSnapshot, group: &[Bat
             let id = id.as_str();
             debug_assert_eq!(hash, id_hash(id.as_bytes()));
             let earlier = || kept.iter().find(|kept| kept.0 == id).map(|kept| Original::InGroup(kept.1, kept.2));
-            match stored.seq_of_id(id, hash).map(Original::Stored).or_else(earlier) {
+            match stored.seq_of_id(id, hash)?.map(Original::Stored).or_else(earlier) {
                 Some(original) => repeats.get_mut(index).into_iter().for_each(|list| list.push((place, original))),
                 None => kept.push((id, index, place)),
             }
@@ -51,5 +59,5 @@ pub(super) fn find_repeats(stored: impl FnOnce() -> EngineSnapshot, group: &[Bat
     for list in &mut repeats {
         list.sort_unstable_by_key(|&(place, _)| place);
     }
-    repeats
+    Ok(repeats)
 }

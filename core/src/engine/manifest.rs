@@ -3,14 +3,17 @@
 //! | bytes | what |
 //! |---|---|
 //! | 8 | `ARGUSMAN` |
-//! | 4 | version, 1 |
+//! | 4 | version, 2 |
 //! | 4 | number of segments s |
-//! | 8 | generation: one more than that of the manifest before |
+//! | 8 | generation: higher than that of the manifest before |
 //! | 16 | seed of the repository |
 //! | 8 | offset in the log of the first record that is in no segment |
 //! | 4 | the chain of that record: CRC-32C of the head before, 0 if there was none |
 //! | 4 | zero |
-//! | 8, 8 s | sequence numbers: of the first event of all, and of the last one of each segment, ascending |
+//! | 8 | sequence number of the first event of that record |
+//! | 8 | number of the next segment |
+//! | 8 | time of the last commit before that record, milliseconds since the Unix epoch |
+//! | 24 s | segments: number, first and last sequence number that it answers for, ascending |
 //! | 4 | CRC-32C of all bytes before |
 //!
 //! All integers are little-endian. The copies, `manifest-a` and `manifest-b`, are written one after the other, each replacing its
@@ -25,15 +28,17 @@ use bytes::Bytes;
 
 use super::{OpenError, Seed};
 use crate::checksum::Crc32c;
-use crate::column::{u32_at, u64_at};
+use crate::column::{i64_at, u32_at, u64_at};
 use crate::storage::{Draft, Published, Storage, StorageError};
 
 /// Names of the copies, in the order of writing.
 pub(super) const NAMES: [&str; 2] = ["manifest-a", "manifest-b"];
 
 const MAGIC: &[u8; 8] = b"ARGUSMAN";
-const VERSION: u32 = 1;
-const HEAD_BYTES: usize = 64;
+const VERSION: u32 = 2;
+const HEAD_BYTES: usize = 80;
+const ENTRY_BYTES: usize = 24;
+const SEGMENT_PREFIX: &str = "segment-";
 
 /// What a repository consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +49,36 @@ pub(super) struct Manifest {
     pub(super) log_start: u64,
     /// The chain of the record there.
     pub(super) chain: u32,
-    /// The first sequence number that is retained.
-    pub(super) first_seq: u64,
-    /// Where each segment ends; the next one begins behind it.
-    pub(super) last_seqs: Vec<u64>,
+    /// The first sequence number that is in no segment and never was.
+    pub(super) next_seq: u64,
+    /// No segment has had this number or a higher one.
+    pub(super) next_number: u64,
+    /// When the last event before `next_seq` was committed, in milliseconds since the Unix epoch.
+    pub(super) last_millis: i64,
+    /// Ascending by sequence number. What lies between two of them is not retained.
+    pub(super) segments: Vec<Entry>,
+}
+
+/// A segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Its number, in the order of making. It is part of its name, and no two segments ever have the same.
+    pub(super) number: u64,
+    /// The sequence numbers that it answers for: its events have numbers between them, and nowhere else is an event that has.
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+impl Entry {
+    /// The name of its blob.
+    pub(super) fn name(&self) -> String {
+        format!("{SEGMENT_PREFIX}{:012}", self.number)
+    }
+}
+
+/// Whether a blob of this name is a segment's.
+pub(super) fn is_segment_name(name: &str) -> bool {
+    name.starts_with(SEGMENT_PREFIX)
 }
 
 /// A manifest as it was found.
@@ -60,18 +91,7 @@ pub(super) struct Found {
 impl Manifest {
     /// That of an empty repository.
     pub(super) fn new(seed: Seed) -> Self {
-        Self { generation: 1, seed, log_start: 0, chain: 0, first_seq: 1, last_seqs: Vec::new() }
-    }
-
-    /// The first and the last sequence number of each segment.
-    pub(super) fn segments(&self) -> impl Iterator<Item = (u64, u64)> {
-        let firsts = core::iter::once(self.first_seq).chain(self.last_seqs.iter().map(|last| last + 1));
-        firsts.zip(self.last_seqs.iter().copied())
-    }
-
-    /// The first sequence number that is in no segment.
-    pub(super) fn next_seq(&self) -> u64 {
-        self.last_seqs.last().map_or(self.first_seq, |last| last + 1)
+        Self { generation: 1, seed, log_start: 0, chain: 0, next_seq: 1, next_number: 1, last_millis: 0, segments: Vec::new() }
     }
 
     /// Drafts for both copies.
@@ -119,17 +139,20 @@ impl Manifest {
     }
 
     fn encode(&self) -> Bytes {
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + self.last_seqs.len() * 8 + 4);
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + self.segments.len() * ENTRY_BYTES + 4);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&(self.last_seqs.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&(self.segments.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&self.generation.to_le_bytes());
         bytes.extend_from_slice(&self.seed.0.to_le_bytes());
         bytes.extend_from_slice(&self.log_start.to_le_bytes());
         bytes.extend_from_slice(&self.chain.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(&self.first_seq.to_le_bytes());
-        bytes.extend(self.last_seqs.iter().flat_map(|last| last.to_le_bytes()));
+        bytes.extend_from_slice(&self.next_seq.to_le_bytes());
+        bytes.extend_from_slice(&self.next_number.to_le_bytes());
+        bytes.extend_from_slice(&self.last_millis.to_le_bytes());
+        let fields = self.segments.iter().flat_map(|entry| [entry.number, entry.first, entry.last]);
+        bytes.extend(fields.flat_map(u64::to_le_bytes));
         let crc = Crc32c::of(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes.into()
@@ -148,7 +171,7 @@ impl Manifest {
             return Err(format!("its version, {version}, is unknown"));
         }
         let count = u32_at(covered, 12, 0) as usize;
-        if (covered.len() - HEAD_BYTES) / 8 != count || !(covered.len() - HEAD_BYTES).is_multiple_of(8) {
+        if count.checked_mul(ENTRY_BYTES) != Some(covered.len() - HEAD_BYTES) {
             return Err("its length is wrong".to_string());
         }
         let manifest = Self {
@@ -156,11 +179,25 @@ impl Manifest {
             seed: Seed(u128::from(u64_at(covered, 24, 0)) | (u128::from(u64_at(covered, 32, 0)) << 64)),
             log_start: u64_at(covered, 40, 0),
             chain: u32_at(covered, 48, 0),
-            first_seq: u64_at(covered, 56, 0),
-            last_seqs: (0..count).map(|index| u64_at(covered, HEAD_BYTES, index)).collect(),
+            next_seq: u64_at(covered, 56, 0),
+            next_number: u64_at(covered, 64, 0),
+            last_millis: i64_at(covered, 72, 0),
+            segments: (0..count)
+                .map(|index| {
+                    let at = |field| u64_at(covered, HEAD_BYTES + index * ENTRY_BYTES, field);
+                    Entry { number: at(0), first: at(1), last: at(2) }
+                })
+                .collect(),
         };
-        if manifest.segments().any(|(first, last)| first > last) {
-            return Err("its segments are out of order".to_string());
+        let mut next = 1;
+        for entry in &manifest.segments {
+            if entry.first < next || entry.last < entry.first || entry.number >= manifest.next_number {
+                return Err("its segments are out of order".to_string());
+            }
+            next = entry.last.saturating_add(1);
+        }
+        if next > manifest.next_seq {
+            return Err("its segments go too far".to_string());
         }
         Ok(manifest)
     }
@@ -181,17 +218,23 @@ mod tests {
             seed: Seed(0x0123_4567_89ab_cdef_0011_2233_4455_6677),
             log_start: 4096,
             chain: 17,
-            first_seq: 3,
-            last_seqs: vec![9, 10, 500],
+            next_seq: 501,
+            next_number: 8,
+            last_millis: -1,
+            segments: vec![entry(3, 3, 9), entry(7, 10, 10), entry(5, 12, 500)],
         }
+    }
+
+    fn entry(number: u64, first: u64, last: u64) -> Entry {
+        Entry { number, first, last }
     }
 
     #[test]
     fn a_manifest_survives_and_every_changed_bit_is_noticed() {
         let bytes = manifest().encode();
         assert_eq!(Manifest::decode(&bytes), Ok(manifest()));
-        assert_eq!(manifest().segments().collect::<Vec<_>>(), [(3, 9), (10, 10), (11, 500)]);
-        assert_eq!(manifest().next_seq(), 501);
+        let disorderly = Manifest { segments: vec![entry(1, 3, 9), entry(2, 9, 10)], ..manifest() };
+        assert!(Manifest::decode(&disorderly.encode()).is_err());
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.to_vec();
             changed[bit / 8] ^= 1 << (bit % 8);
@@ -208,7 +251,7 @@ mod tests {
         assert!(Manifest::load(&storage).unwrap().is_none());
         manifest().store(&mut storage).unwrap();
         assert!(!Manifest::load(&storage).unwrap().unwrap().to_be_repaired);
-        let newer = Manifest { generation: 8, last_seqs: vec![9, 500], ..manifest() };
+        let newer = Manifest { generation: 8, segments: vec![entry(7, 3, 500)], ..manifest() };
         for (index, name) in NAMES.into_iter().enumerate() {
             let mut torn = storage.clone();
             torn.insert(name, newer.encode());

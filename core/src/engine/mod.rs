@@ -11,6 +11,7 @@ mod flaw;
 mod identity;
 mod manifest;
 mod open;
+mod retention;
 mod snapshot;
 
 use alloc::boxed::Box;
@@ -22,13 +23,15 @@ pub use chore::{Chore, ChoreStep};
 pub use flaw::Flaw;
 pub(crate) use identity::IdentityKey;
 pub use open::{OpenError, Recovery};
+pub use retention::Retention;
 pub use snapshot::EngineSnapshot;
 
 use crate::batch::Batch;
 use crate::event::Timestamp;
 use crate::repository::{CommitError, Receipt, Repository, Snapshot, Stats};
-use crate::segment::Segment;
+use crate::segment::{Sealed, Segment};
 use crate::storage::Storage;
+use chore::{Busy, Replacement};
 use manifest::Manifest;
 
 /// Randomness for one repository: from the system's generator, or a fixed number where everything has to repeat.
@@ -44,11 +47,21 @@ pub struct Tuning {
     pub seal_bytes: usize,
     /// How many segments of about one size are merged into one of the next; at least 2.
     pub fan_in: usize,
+    /// Sealed segments are made of blocks of about so many bytes of ids and payloads. They are read as a whole.
+    pub block_bytes: usize,
+    /// Sealed segments are not merged beyond so many events.
+    pub segment_events_max: usize,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { seal_events: 65_536, seal_bytes: 16 * 1024 * 1024, fan_in: 8 }
+        Self {
+            seal_events: 65_536,
+            seal_bytes: 16 * 1024 * 1024,
+            fan_in: 8,
+            block_bytes: 64 * 1024,
+            segment_events_max: 4 * 1024 * 1024,
+        }
     }
 }
 
@@ -63,12 +76,19 @@ pub struct Engine<S: Storage> {
     storage: S,
     tuning: Tuning,
     key: IdentityKey,
+    retention: Retention,
     /// Immutable blobs, ascending by sequence number.
-    sealed: Arc<Vec<Arc<Segment>>>,
+    sealed: Arc<Vec<Arc<Sealed>>>,
     /// What lies only in the log so far, ascending by sequence number, behind all of `sealed`.
     fresh: Vec<Fresh>,
     /// What the storage says that the repository consists of.
     manifest: Manifest,
+    /// The number of the next segment.
+    next_number: u64,
+    /// What waits for a manifest to say so, and how much of it the one says that is being written.
+    unpublished: Vec<Replacement>,
+    publishing: usize,
+    busy: Busy,
     /// The checksum of the last head in the log.
     chain: u32,
     /// Everything in the log before this offset is durable…
@@ -76,7 +96,6 @@ pub struct Engine<S: Storage> {
     /// …and everything before this one is said to be so by a record behind it.
     noted: u64,
     syncs_deferred: bool,
-    chore_is_out: bool,
     last_seq: u64,
     /// The time of the last commit: generated ids do not go back when the clock does.
     last_millis: i64,
@@ -116,6 +135,11 @@ impl<S: Storage> Engine<S> {
     /// From now on a commit does not wait until it is durable; [`flush`](Repository::flush) makes it so.
     pub fn defer_syncs(&mut self) {
         self.syncs_deferred = true;
+    }
+
+    /// From now on, events are given up that need not be kept any more. Everything is kept otherwise.
+    pub fn retain(&mut self, retention: Retention) {
+        self.retention = retention;
     }
 
     fn refuse_if_latched(&self) -> Result<(), CommitError> {
@@ -164,8 +188,8 @@ impl<S: Storage> Repository for Engine<S> {
         self.note_durable()
     }
 
-    fn chore(&mut self) -> Option<Chore> {
-        self.next_chore()
+    fn chore(&mut self, now: Timestamp) -> Option<Chore> {
+        self.next_chore(now)
     }
 
     fn settle(&mut self, chore: Chore) -> Result<(), CommitError> {
@@ -174,7 +198,7 @@ impl<S: Storage> Repository for Engine<S> {
     }
 
     fn is_behind(&self) -> bool {
-        self.chore_is_out
+        (self.busy.fresh || self.busy.manifest)
             && (self.fresh.len() >= FRESH_SEGMENTS_MAX
                 || self.fresh_bytes() / FRESH_SEALS_MAX >= self.tuning.seal_bytes)
     }

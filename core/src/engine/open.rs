@@ -1,3 +1,4 @@
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -7,11 +8,12 @@ use core::ops::Range;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::manifest::{self, Manifest};
-use super::{Engine, Flaw, IdentityKey, Seed, Tuning};
+use super::manifest::{self, Entry, Manifest, is_segment_name};
+use super::chore::Busy;
+use super::{Engine, Flaw, IdentityKey, Retention, Seed, Tuning};
 use crate::log::{HEAD_BYTES, RecordHead, find_head};
 use crate::repository::Stats;
-use crate::segment::{Rows, Segment, blob_name, check_blob, decode_blob, parse_blob_name};
+use crate::segment::{Rows, Sealed, SealedError};
 use crate::storage::{Storage, StorageError};
 
 /// How much of the log is read at a time.
@@ -88,27 +90,29 @@ impl<S: Storage> Engine<S> {
             None => begin(&mut storage, seed)?,
         };
         let sealed = sealed_segments(&storage, &manifest, flaw)?;
-        let rows = || sealed.iter().map(|segment| segment.rows());
         let stats = Stats {
-            events: rows().map(|rows| rows.len() as u64).sum(),
-            bytes: rows().map(|rows| rows.bytes() as u64).sum(),
+            events: sealed.iter().map(|sealed| sealed.events()).sum(),
+            bytes: sealed.iter().map(|sealed| sealed.bytes()).sum(),
             ..Stats::default()
         };
         recovery.sealed_events = stats.events;
-        let last_millis = |segment: &Arc<Segment>| segment.epochs().last().map(|epoch| epoch.millis);
         let mut engine = Self {
-            last_seq: manifest.next_seq() - 1,
-            last_millis: sealed.last().and_then(last_millis).unwrap_or(0),
+            last_seq: manifest.next_seq.saturating_sub(1),
+            last_millis: manifest.last_millis,
             sealed: Arc::new(sealed),
             storage,
             tuning,
+            retention: Retention::default(),
             key: IdentityKey::new(manifest.seed),
             fresh: Vec::new(),
             chain: manifest.chain,
             durable: manifest.log_start,
             noted: manifest.log_start,
             syncs_deferred: false,
-            chore_is_out: false,
+            next_number: manifest.next_number,
+            unpublished: Vec::new(),
+            publishing: 0,
+            busy: Busy::default(),
             stats,
             recovery,
             latched: None,
@@ -204,9 +208,9 @@ impl<S: Storage> Engine<S> {
 
     /// Deletes what belongs to nothing, and makes the manifest good.
     fn tidy_up(&mut self) -> Result<(), StorageError> {
-        let listed = |name: &str| self.manifest.segments().any(|(first, last)| blob_name(first, last) == name);
-        let orphans: Vec<String> =
-            self.storage.list()?.into_iter().filter(|name| parse_blob_name(name).is_some() && !listed(name)).collect();
+        let listed: BTreeSet<String> = self.manifest.segments.iter().map(Entry::name).collect();
+        let is_orphan = |name: &String| is_segment_name(name) && !listed.contains(name);
+        let orphans: Vec<String> = self.storage.list()?.into_iter().filter(is_orphan).collect();
         if self.recovery.manifest_repaired {
             self.manifest.store(&mut self.storage)?;
         }
@@ -242,7 +246,7 @@ impl Window {
 
 /// The manifest of a new repository, if the storage is empty.
 fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError> {
-    let orphaned = storage.list()?.into_iter().find(|name| parse_blob_name(name).is_some());
+    let orphaned = storage.list()?.into_iter().find(|name| is_segment_name(name));
     if let Some(name) = orphaned {
         let reason = format!("it is missing, though there is {name}");
         return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), reason });
@@ -262,26 +266,30 @@ fn sealed_segments<S: Storage>(
     storage: &S,
     manifest: &Manifest,
     flaw: Option<Flaw>,
-) -> Result<Vec<Arc<Segment>>, OpenError> {
-    let mut segments = Vec::with_capacity(manifest.last_seqs.len());
-    for (first, last) in manifest.segments() {
-        let place = blob_name(first, last);
-        let damaged = |reason: String| OpenError::Damaged {
-            reason: format!("{reason}; it had events {first} to {last}"),
-            place: place.clone(),
+) -> Result<Vec<Arc<Sealed>>, OpenError> {
+    let mut segments = Vec::with_capacity(manifest.segments.len());
+    for entry in &manifest.segments {
+        let name = entry.name();
+        let Some(blob) = storage.open(&name)? else {
+            let reason = format!("it is missing; it had events {} to {}", entry.first, entry.last);
+            return Err(OpenError::Damaged { place: name, reason });
         };
-        let blob = storage.open(&place)?.ok_or_else(|| damaged("it is missing".to_string()))?;
-        let bytes = blob.read(0..blob.len())?;
-        if flaw != Some(Flaw::TrustedIndex) {
-            check_blob(&bytes).map_err(|error| damaged(error.to_string()))?;
-        }
-        let segment = decode_blob(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if (segment.base(), segment.last_seq()) != (first, last) {
-            return Err(damaged(format!("it has events {} to {}", segment.base(), segment.last_seq())));
-        }
-        segments.push(Arc::new(segment));
+        let is_trusted = flaw == Some(Flaw::TrustedIndex);
+        segments.push(Arc::new(Sealed::open(&name, (entry.first, entry.last), blob, is_trusted)?));
     }
     Ok(segments)
+}
+
+impl From<SealedError> for OpenError {
+    fn from(error: SealedError) -> Self {
+        match error {
+            SealedError::Storage(error) => error.into(),
+            SealedError::Damaged { name, offset, reason, seqs: (first, last) } => Self::Damaged {
+                place: format!("{name} at offset {offset}"),
+                reason: format!("{reason}; it has events {first} to {last}"),
+            },
+        }
+    }
 }
 
 fn damaged(offset: u64, reason: &str, events: Range<u64>) -> OpenError {

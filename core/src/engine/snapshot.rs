@@ -6,20 +6,26 @@ use super::IdentityKey;
 use crate::event::{Event, Uuid};
 use crate::query::{Query, Run};
 use crate::repository::{Find, ReadError, Snapshot, Stats};
-use crate::segment::{Segment, id_hash};
+use crate::segment::{Block, Part, RowText, Sealed, Segment, id_hash};
 
 /// What an [`Engine`](super::Engine) held when it was taken.
 #[derive(Clone, Debug)]
 pub struct EngineSnapshot {
-    sealed: Arc<Vec<Arc<Segment>>>,
+    sealed: Arc<Vec<Arc<Sealed>>>,
     fresh: Box<[Arc<Segment>]>,
     key: IdentityKey,
     stats: Stats,
 }
 
+/// Where an event lies.
+enum Located<'a> {
+    Fresh(&'a Segment, usize),
+    Sealed(Block, usize),
+}
+
 impl EngineSnapshot {
     pub(super) fn new(
-        sealed: Arc<Vec<Arc<Segment>>>,
+        sealed: Arc<Vec<Arc<Sealed>>>,
         fresh: Box<[Arc<Segment>]>,
         key: IdentityKey,
         stats: Stats,
@@ -32,39 +38,58 @@ impl EngineSnapshot {
         self.sealed = Arc::default();
     }
 
-    /// All segments, ascending by sequence number.
-    pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
-        self.sealed.iter().chain(&self.fresh)
-    }
-
-    pub(crate) fn key(&self) -> &IdentityKey {
-        &self.key
-    }
-
     /// The sequence number of the event with this id.
-    pub(super) fn seq_of_id(&self, id: &str, hash: u64) -> Option<u64> {
-        self.locate(id, hash).map(|(segment, row)| segment.seq(row))
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when what is sealed cannot be read.
+    pub(super) fn seq_of_id(&self, id: &str, hash: u64) -> Result<Option<u64>, ReadError> {
+        Ok(self.locate(id, hash)?.map(|located| match located {
+            Located::Fresh(segment, row) => segment.seq(row),
+            Located::Sealed(block, row) => block.place(row).seq,
+        }))
     }
 
-    fn locate(&self, id: &str, hash: u64) -> Option<(&Arc<Segment>, usize)> {
-        self.locate_generated(id).or_else(|| {
-            self.segments().find_map(|segment| Some((segment, segment.rows().row_of_id(id.as_bytes(), hash)?)))
-        })
+    fn locate(&self, id: &str, hash: u64) -> Result<Option<Located<'_>>, ReadError> {
+        if let Some(located) = self.locate_generated(id)? {
+            return Ok(Some(located));
+        }
+        // Newest first: an id is repeated soon, if ever.
+        for segment in self.fresh.iter().rev() {
+            if let Some(row) = segment.rows().row_of_id(id.as_bytes(), hash) {
+                return Ok(Some(Located::Fresh(segment, row)));
+            }
+        }
+        for sealed in self.sealed.iter().rev() {
+            if let Some((block, row)) = sealed.find_id(id.as_bytes(), hash)? {
+                return Ok(Some(Located::Sealed(block, row)));
+            }
+        }
+        Ok(None)
     }
 
-    fn locate_generated(&self, id: &str) -> Option<(&Arc<Segment>, usize)> {
+    fn locate_generated(&self, id: &str) -> Result<Option<Located<'_>>, ReadError> {
         // Only the canonical form is an id that was given out.
-        let uuid = Uuid::parse(id).ok().filter(|_| !id.bytes().any(|byte| byte.is_ascii_uppercase()))?;
+        let canonical = Uuid::parse(id).ok().filter(|_| !id.bytes().any(|byte| byte.is_ascii_uppercase()));
+        let Some(uuid) = canonical else { return Ok(None) };
         let seq = self.key.seq(uuid);
-        let segment = find_by_seq(&self.sealed, seq).or_else(|| find_by_seq(&self.fresh, seq))?;
-        let row = segment.row_of_seq(seq)?;
-        segment.is_generated(row, &self.key, uuid).then_some((segment, row))
+        if let Some(segment) = find_by_seq(&self.fresh, seq, |segment| (segment.base(), segment.last_seq())) {
+            let row = segment.row_of_seq(seq).filter(|&row| segment.is_generated(row, &self.key, uuid));
+            return Ok(row.map(|row| Located::Fresh(segment, row)));
+        }
+        let Some(sealed) = find_by_seq(&self.sealed, seq, |sealed| sealed.seqs()) else { return Ok(None) };
+        let Some((block, row)) = sealed.find_seq(seq)? else { return Ok(None) };
+        let mut given = Vec::new();
+        block.append_id(row, &mut given);
+        let is_generated = given.is_empty() && self.key.generate(block.millis(row), seq) == uuid;
+        Ok(is_generated.then_some(Located::Sealed(block, row)))
     }
 }
 
-fn find_by_seq(segments: &[Arc<Segment>], seq: u64) -> Option<&Arc<Segment>> {
-    let after = segments.partition_point(|segment| segment.base() <= seq);
-    after.checked_sub(1).and_then(|index| segments.get(index)).filter(|segment| seq <= segment.last_seq())
+/// The part that answers for a sequence number, if one does.
+fn find_by_seq<T>(parts: &[Arc<T>], seq: u64, seqs: impl Fn(&T) -> (u64, u64)) -> Option<&Arc<T>> {
+    let after = parts.partition_point(|part| seqs(part).0 <= seq);
+    after.checked_sub(1).and_then(|index| parts.get(index)).filter(|part| seq <= seqs(part).1)
 }
 
 impl Snapshot for EngineSnapshot {
@@ -73,13 +98,21 @@ impl Snapshot for EngineSnapshot {
     }
 
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {
-        let Some((segment, row)) = self.locate(id, id_hash(id.as_bytes())) else { return Ok(false) };
-        sink(segment.event(row, &self.key)?);
+        match self.locate(id, id_hash(id.as_bytes()))? {
+            None => return Ok(false),
+            Some(Located::Fresh(segment, row)) => sink(segment.event(row, &self.key)?),
+            Some(Located::Sealed(block, row)) => {
+                let mut text = RowText::default();
+                text.load(&block, row);
+                sink(text.event(&block, row, &self.key)?);
+            }
+        }
         Ok(true)
     }
 
     fn find(self: Arc<Self>, query: &Query) -> Box<dyn Find> {
-        let segments: Vec<Arc<Segment>> = self.segments().cloned().collect();
-        Box::new(Run::new(segments, *self.key(), query))
+        let sealed = self.sealed.iter().map(|sealed| Part::Sealed(Arc::clone(sealed)));
+        let fresh = self.fresh.iter().map(|segment| Part::Fresh(Arc::clone(segment)));
+        Box::new(Run::new(sealed.chain(fresh).collect(), self.key, query))
     }
 }

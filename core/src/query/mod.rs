@@ -1,8 +1,10 @@
 //! Which events a caller means.
 
+mod bounds;
 mod cursor;
 mod filter;
 mod run;
+mod source;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -1,87 +1,75 @@
-use alloc::collections::BinaryHeap;
+use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
-use core::ops::Range;
 
+use super::bounds::Bounds;
+use super::source::{Address, Next, Source};
 use super::{Order, PayloadFilter, Position, Query};
-use crate::column::partition;
 use crate::engine::IdentityKey;
 use crate::event::{Event, Timestamp};
 use crate::repository::{Find, FindHead, FindStep, Flow, ReadError};
-use crate::segment::Segment;
+use crate::segment::{Block, Part, Place, RowText};
 
-/// A query over segments: a merge of one sorted source per segment, or per segment and type.
+/// Opening a block is as much work as examining so many rows.
+const BLOCK_ROWS: u32 = 32;
+
+/// So many blocks of a page are kept between choosing its events and sending them; the others are read twice.
+const RECENT_BLOCKS_MAX: usize = 64;
+
+/// A query over the parts of a snapshot: a merge of one sorted source per segment and type, or per lane.
 #[derive(Debug)]
 pub(crate) struct Run {
-    segments: Vec<Arc<Segment>>,
+    parts: Vec<Part>,
     key: IdentityKey,
     sources: Vec<Source>,
     heads: BinaryHeap<Head>,
+    bounds: Bounds,
     order: Order,
     after_seq: u64,
     payload: Vec<PayloadFilter>,
     /// With a limit, the page is chosen before its first event is sent, since the answer's head says whether there is more.
     page: Option<Page>,
+    is_paged: bool,
+    recent: Recent,
+    text: RowText,
 }
 
-/// The rows of one segment that may match, in the order of time.
+/// What a source has next. The greatest head is the next event of the answer, or may have it.
 #[derive(Debug)]
-struct Source {
-    segment: usize,
-    /// Places that are left: in the grouping by type if `grouped`, else rows.
-    places: Range<usize>,
-    grouped: bool,
-}
-
-/// The next row of a source. The greatest head is the next event of the answer.
-#[derive(Debug, PartialEq, Eq)]
 struct Head {
-    place: (i64, u64),
+    place: Place,
     order: Order,
     source: usize,
-    row: usize,
+    /// `None` for a block that is not open yet.
+    row: Option<Address>,
 }
 
 #[derive(Debug)]
 struct Page {
     limit: usize,
-    chosen: Vec<(usize, usize)>,
+    chosen: Vec<(Place, Address)>,
     complete: bool,
     next: Option<Position>,
     sent: usize,
 }
 
+/// The blocks that were opened last, by part and number.
+#[derive(Debug, Default)]
+struct Recent(VecDeque<((usize, usize), Arc<Block>)>);
+
+/// What one step of the merge has found.
+enum Found {
+    /// An event that matches, and its block if it lies in one.
+    Match(Place, Address, Option<Arc<Block>>),
+    /// A row that does not match, or a block that is open now.
+    Nothing { cost: u32 },
+}
+
 impl Run {
-    pub(crate) fn new(segments: Vec<Arc<Segment>>, key: IdentityKey, query: &Query) -> Self {
-        let bounds = Bounds::of(query);
-        let mut sources = Vec::new();
-        for (index, segment) in segments.iter().enumerate() {
-            let rows = segment.rows();
-            if query.after_seq.is_some_and(|after| segment.last_seq() <= after) {
-                continue;
-            }
-            let clip = |range: Range<usize>, row_at: &dyn Fn(usize) -> usize| {
-                let start = partition(range.clone(), |place| bounds.is_before(segment.place(row_at(place))));
-                start..partition(start..range.end, |place| !bounds.is_behind(segment.place(row_at(place))))
-            };
-            match &query.types {
-                None => {
-                    let places = clip(0..rows.len(), &|row| row);
-                    sources.push(Source { segment: index, places, grouped: false });
-                }
-                Some(types) => {
-                    let mut codes: Vec<usize> =
-                        types.iter().filter_map(|name| rows.type_code(name.as_bytes())).collect();
-                    codes.sort_unstable();
-                    codes.dedup();
-                    for code in codes {
-                        let places = clip(rows.type_group(code), &|place| rows.grouped_row(place));
-                        sources.push(Source { segment: index, places, grouped: true });
-                    }
-                }
-            }
-        }
+    pub(crate) fn new(parts: Vec<Part>, key: IdentityKey, query: &Query) -> Self {
+        let sources: Vec<Source> =
+            parts.iter().enumerate().flat_map(|(index, part)| Source::of(index, part, query)).collect();
         let page = query.limit.map(|limit| Page {
             limit: limit.get() as usize,
             chosen: Vec::new(),
@@ -90,57 +78,101 @@ impl Run {
             sent: 0,
         });
         let mut run = Self {
-            segments,
+            parts,
             key,
+            heads: BinaryHeap::with_capacity(sources.len()),
             sources,
-            heads: BinaryHeap::new(),
+            bounds: Bounds::of(query),
             order: query.order,
             after_seq: query.after_seq.unwrap_or(0),
             payload: query.payload.clone(),
             page,
+            is_paged: query.limit.is_some(),
+            recent: Recent::default(),
+            text: RowText::default(),
         };
-        run.heads = (0..run.sources.len()).filter_map(|source| run.take_head(source)).collect();
+        for source in 0..run.sources.len() {
+            run.advance(source);
+        }
         run
     }
 
-    /// Takes the next row out of a source.
-    fn take_head(&mut self, index: usize) -> Option<Head> {
-        let source = self.sources.get_mut(index)?;
-        let place = match self.order {
-            Order::Ascending => source.places.next(),
-            Order::Descending => source.places.next_back(),
-        }?;
-        let segment = self.segments.get(source.segment)?;
-        let row = if source.grouped { segment.rows().grouped_row(place) } else { place };
-        Some(Head { place: segment.place(row), order: self.order, source: index, row })
+    /// Puts what a source has next among the heads.
+    fn advance(&mut self, source: usize) {
+        let next = self.sources.get_mut(source).and_then(Source::next);
+        let head = next.map(|next| match next {
+            Next::Row(place, row) => Head { place, order: self.order, source, row: Some(row) },
+            Next::Block(place) => Head { place, order: self.order, source, row: None },
+        });
+        self.heads.extend(head);
     }
 
-    /// The next row that may match: `None` at the end, `Some(None)` if it was examined and does not.
-    fn next(&mut self) -> Option<Result<Option<(usize, usize)>, ReadError>> {
-        let Head { place, source, row, .. } = self.heads.pop()?;
-        if let Some(head) = self.take_head(source) {
-            self.heads.push(head);
+    /// Does one step: `None` at the end.
+    fn next(&mut self) -> Result<Option<Found>, ReadError> {
+        let Some(Head { place, source, row, .. }) = self.heads.pop() else { return Ok(None) };
+        let Some(row) = row else {
+            self.open(source)?;
+            return Ok(Some(Found::Nothing { cost: BLOCK_ROWS }));
+        };
+        let block = self.sources.get(source).and_then(Source::block).cloned();
+        self.advance(source);
+        if place.seq <= self.after_seq || !self.matches(&row, block.as_deref())? {
+            return Ok(Some(Found::Nothing { cost: 1 }));
         }
-        let index = self.sources.get(source)?.segment;
-        let segment = self.segments.get(index)?;
-        if place.1 <= self.after_seq {
-            return Some(Ok(None));
+        Ok(Some(Found::Match(place, row, block)))
+    }
+
+    fn open(&mut self, source: usize) -> Result<(), ReadError> {
+        let Some(opened) = self.sources.get_mut(source) else { return Ok(()) };
+        if let Some((number, block)) = opened.open(&self.bounds)?
+            && self.is_paged
+        {
+            self.recent.keep((opened.part, number), block);
         }
+        self.advance(source);
+        Ok(())
+    }
+
+    /// Whether what a payload has in it is asked for.
+    fn matches(&mut self, row: &Address, block: Option<&Block>) -> Result<bool, ReadError> {
         if self.payload.is_empty() {
-            return Some(Ok(Some((index, row))));
+            return Ok(true);
         }
-        Some(
-            segment
-                .payload(row)
-                .map(|payload| self.payload.iter().all(|filter| filter.matches(payload)).then_some((index, row))),
-        )
+        let payload = match (self.parts.get(row.part), block) {
+            (_, Some(block)) => {
+                self.text.load(block, row.row);
+                self.text.payload()?
+            }
+            (Some(Part::Fresh(segment)), None) => segment.payload(row.row)?,
+            (Some(Part::Sealed(_)) | None, None) => return Err(of_no_part()),
+        };
+        Ok(self.payload.iter().all(|filter| filter.matches(payload)))
     }
 
-    fn event(&self, (segment, row): (usize, usize)) -> Result<Event<'_>, ReadError> {
-        match self.segments.get(segment) {
-            Some(segment) => segment.event(row, &self.key),
-            None => Err(ReadError::Damaged("a row of no segment".into())),
-        }
+    /// Hands an event over.
+    fn send(
+        &mut self,
+        row: &Address,
+        block: Option<Arc<Block>>,
+        sink: &mut dyn FnMut(Event<'_>) -> Flow,
+    ) -> Result<Flow, ReadError> {
+        let block = match (self.parts.get(row.part), row.block, block) {
+            (Some(Part::Fresh(segment)), None, _) => return Ok(sink(segment.event(row.row, &self.key)?)),
+            (Some(Part::Sealed(_)), Some(_), Some(block)) => block,
+            (Some(Part::Sealed(sealed)), Some(number), None) => match self.recent.get((row.part, number)) {
+                Some(block) => block,
+                None => {
+                    let block = Arc::new(sealed.block(number)?);
+                    self.recent.keep((row.part, number), Arc::clone(&block));
+                    block
+                }
+            },
+            (Some(Part::Fresh(_)), Some(_), _) | (Some(Part::Sealed(_)), None, _) | (None, ..) => {
+                return Err(of_no_part());
+            }
+        };
+        self.text.load(&block, row.row);
+        Ok(sink(self.text.event(&block, row.row, &self.key)?))
     }
 }
 
@@ -149,20 +181,21 @@ impl Find for Run {
         let Some(mut page) = self.page.take() else { return Ok(Some(FindHead { next: None })) };
         let mut left = budget.max(1);
         while !page.complete && left > 0 {
-            left -= 1;
-            match self.next() {
+            match self.next()? {
                 None => page.complete = true,
-                Some(Err(error)) => return Err(error),
-                Some(Ok(None)) => {}
-                Some(Ok(Some(_))) if page.chosen.len() == page.limit => {
+                Some(Found::Nothing { cost }) => left = left.saturating_sub(cost),
+                Some(Found::Match(..)) if page.chosen.len() == page.limit => {
                     // One more than asked for: there is a next page, behind the last event of this one.
                     page.complete = true;
-                    page.next = page.chosen.last().and_then(|&(segment, row)| {
-                        let (timestamp, seq) = self.segments.get(segment)?.place(row);
-                        Some(Position { timestamp: Timestamp::from_nanos(timestamp), seq })
-                    });
+                    page.next = page
+                        .chosen
+                        .last()
+                        .map(|(place, _)| Position { timestamp: Timestamp::from_nanos(place.time), seq: place.seq });
                 }
-                Some(Ok(Some(row))) => page.chosen.push(row),
+                Some(Found::Match(place, row, _)) => {
+                    left -= 1;
+                    page.chosen.push((place, row));
+                }
             }
         }
         let head = page.complete.then_some(FindHead { next: page.next });
@@ -171,21 +204,25 @@ impl Find for Run {
     }
 
     fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<FindStep, ReadError> {
-        for _ in 0..budget.max(1) {
-            let row = match &mut self.page {
+        let mut left = budget.max(1);
+        while left > 0 {
+            let (row, block) = match &mut self.page {
                 Some(page) => {
-                    let Some(&row) = page.chosen.get(page.sent) else { return Ok(FindStep::Done) };
+                    let Some((_, row)) = page.chosen.get(page.sent) else { return Ok(FindStep::Done) };
                     page.sent += 1;
-                    Some(row)
+                    (row.clone(), None)
                 }
-                None => match self.next() {
+                None => match self.next()? {
                     None => return Ok(FindStep::Done),
-                    Some(row) => row?,
+                    Some(Found::Nothing { cost }) => {
+                        left = left.saturating_sub(cost);
+                        continue;
+                    }
+                    Some(Found::Match(_, row, block)) => (row, block),
                 },
             };
-            if let Some(row) = row
-                && sink(self.event(row)?) == Flow::Stop
-            {
+            left -= 1;
+            if self.send(&row, block, sink)? == Flow::Stop {
                 return Ok(FindStep::Pending);
             }
         }
@@ -193,12 +230,32 @@ impl Find for Run {
     }
 }
 
+impl Recent {
+    fn get(&self, key: (usize, usize)) -> Option<Arc<Block>> {
+        self.0.iter().find(|(other, _)| *other == key).map(|(_, block)| Arc::clone(block))
+    }
+
+    fn keep(&mut self, key: (usize, usize), block: Arc<Block>) {
+        if self.0.len() == RECENT_BLOCKS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((key, block));
+    }
+}
+
+fn of_no_part() -> ReadError {
+    ReadError::Damaged("a row of no part".into())
+}
+
 impl Ord for Head {
+    /// Where a block may begin with a row of the same place, the block comes first: its row may be the very one. Places of rows are never
+    /// the same.
     fn cmp(&self, other: &Self) -> Ordering {
-        match self.order {
+        let by_place = match self.order {
             Order::Ascending => other.place.cmp(&self.place),
             Order::Descending => self.place.cmp(&other.place),
-        }
+        };
+        by_place.then_with(|| other.row.is_some().cmp(&self.row.is_some()))
     }
 }
 
@@ -208,30 +265,10 @@ impl PartialOrd for Head {
     }
 }
 
-/// The stretch of the order of events that a query looks at; both ends belong to it.
-struct Bounds {
-    first: (i64, u64),
-    last: (i64, u64),
-    /// An end that does not belong to it.
-    from: Option<(i64, u64)>,
-    order: Order,
-}
-
-impl Bounds {
-    fn of(query: &Query) -> Self {
-        Self {
-            first: (query.start.map_or(i64::MIN, Timestamp::as_nanos), 0),
-            last: (query.end.map_or(i64::MAX, Timestamp::as_nanos), u64::MAX),
-            from: query.from.map(|from| (from.timestamp.as_nanos(), from.seq)),
-            order: query.order,
-        }
-    }
-
-    fn is_before(&self, place: (i64, u64)) -> bool {
-        place < self.first || (self.order == Order::Ascending && self.from.is_some_and(|from| place <= from))
-    }
-
-    fn is_behind(&self, place: (i64, u64)) -> bool {
-        place > self.last || (self.order == Order::Descending && self.from.is_some_and(|from| place >= from))
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
     }
 }
+
+impl Eq for Head {}

@@ -3,7 +3,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::{Epoch, RowsBuilder, Segment};
+use super::{Epoch, Place, RowsBuilder, Segment};
 
 /// Merges segments that follow each other in the log into one, some rows a call.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Merge {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Head {
-    place: (i64, u64),
+    place: Place,
     input: usize,
     row: usize,
 }
@@ -52,7 +52,7 @@ impl Merge {
             let Head { place, input, row } = top.0;
             let (Some(segment), Some(codes)) = (self.inputs.get(input), self.codes.get(input)) else { return true };
             let code = codes.get(segment.rows().row_type(row)).copied().unwrap_or_default();
-            self.builder.push_row(segment.rows(), row, (place.1 - base) as u32, code);
+            self.builder.push_row(segment.rows(), row, (place.seq - base) as u32, code);
             let next = row + 1;
             if next < segment.rows().len() {
                 *top = Reverse(Head { place: segment.place(next), input, row: next });

@@ -1,18 +1,23 @@
-//! Immutable, sorted parts: the one form in which events lie, from a batch of one to a sealed blob of thousands.
+//! Immutable, sorted parts in which events lie: as plain columns in memory while they are few and fresh ([`Segment`]), and as compressed
+//! blocks of a blob when they are many ([`sealed`]).
 
-mod blob;
 mod builder;
 mod id_hash;
 mod merge;
+mod rewrite;
 mod rows;
+mod sealed;
 
-pub(crate) use blob::{blob_name, check_blob, decode_blob, encode_blob, parse_blob_name};
 pub use builder::RowsBuilder;
 pub(crate) use id_hash::id_hash;
 pub(crate) use merge::Merge;
+pub(crate) use rewrite::Rewrite;
 pub use rows::{Rows, RowsError};
+pub(crate) use sealed::{Block, Sealed, SealedError};
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::engine::IdentityKey;
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
@@ -27,6 +32,21 @@ pub struct Segment {
     /// When the events were committed: from which rank on, and the time in milliseconds since the epoch. Ascending by rank, the
     /// first rank is 0. Generated ids are computed from it.
     epochs: Box<[Epoch]>,
+}
+
+/// A place in the order of all events: by time, then by sequence number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// Nanoseconds since the Unix epoch.
+    pub(crate) time: i64,
+    pub(crate) seq: u64,
+}
+
+/// A part of what a repository holds, in one form or the other.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Fresh(Arc<Segment>),
+    Sealed(Arc<Sealed>),
 }
 
 /// From this rank on, events were committed at this time.
@@ -63,8 +83,8 @@ impl Segment {
     }
 
     /// The row's place in the order of all events.
-    pub(crate) fn place(&self, row: usize) -> (i64, u64) {
-        (self.rows.timestamp(row), self.seq(row))
+    pub(crate) fn place(&self, row: usize) -> Place {
+        Place { time: self.rows.timestamp(row), seq: self.seq(row) }
     }
 
     /// The row's sequence number.
@@ -79,7 +99,7 @@ impl Segment {
     }
 
     /// When the event of this rank was committed, in milliseconds since the epoch.
-    fn committed_millis(&self, rank: u32) -> i64 {
+    pub(crate) fn committed_millis(&self, rank: u32) -> i64 {
         let after = self.epochs.partition_point(|epoch| epoch.rank <= rank);
         after.checked_sub(1).and_then(|index| self.epochs.get(index)).map_or(0, |epoch| epoch.millis)
     }
@@ -117,6 +137,63 @@ impl Segment {
         let event_type = EventType::from_validated(text(self.rows.type_name(self.rows.row_type(row)))?);
         let timestamp = Timestamp::from_nanos(self.rows.timestamp(row));
         Ok(Event { id, seq, event_type, timestamp, payload: Payload::from_validated(text(payload)?) })
+    }
+}
+
+/// Where the texts of a row are put together that do not lie anywhere as they are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RowText {
+    id: Vec<u8>,
+    payload: Vec<u8>,
+}
+
+impl RowText {
+    /// Takes the texts of a block's row.
+    pub(crate) fn load(&mut self, block: &Block, row: usize) {
+        self.id.clear();
+        self.payload.clear();
+        block.append_id(row, &mut self.id);
+        block.append_payload(row, &mut self.payload);
+    }
+
+    /// The caller's id, empty if there is none.
+    pub(crate) fn id(&self) -> &[u8] {
+        &self.id
+    }
+
+    /// The payload's bytes.
+    pub(crate) fn payload_bytes(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The payload.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Damaged`] if the bytes are no UTF-8.
+    pub(crate) fn payload(&self) -> Result<Payload<'_>, ReadError> {
+        Ok(Payload::from_validated(text(&self.payload)?))
+    }
+
+    /// The event in the row of a block whose texts were [loaded](Self::load).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Damaged`] if the bytes are no UTF-8.
+    pub(crate) fn event<'a>(
+        &'a self,
+        block: &'a Block,
+        row: usize,
+        key: &IdentityKey,
+    ) -> Result<Event<'a>, ReadError> {
+        let Place { time, seq } = block.place(row);
+        let id = if self.id.is_empty() {
+            EventId::Generated(key.generate(block.millis(row), seq))
+        } else {
+            EventId::Given(ClientId::from_validated(text(&self.id)?))
+        };
+        let event_type = EventType::from_validated(text(block.type_name(row))?);
+        Ok(Event { id, seq, event_type, timestamp: Timestamp::from_nanos(time), payload: self.payload()? })
     }
 }
 

@@ -168,7 +168,7 @@ impl<R: Repository> Pair<R> {
     }
 
     fn maintain(&mut self, budget: u32) -> Result<(), Difference> {
-        self.housekeeper.step(&mut self.subject, budget).map_err(refused)?;
+        self.housekeeper.step(&mut self.subject, self.now, budget).map_err(refused)?;
         Ok(())
     }
 

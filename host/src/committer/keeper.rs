@@ -1,14 +1,19 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use argus_core::repository::{Chore, ChoreStep, CommitError, Repository};
+use argus_core::repository::{Chore, ChoreStep, CommitError, Repository, take_most_urgent};
 
 use super::{Shared, lock, panic_message};
+use crate::clock;
 
-/// Housekeeping between two looks at whether it is time to stop, in events' worth.
-const STEP: u32 = 16_384;
+/// Housekeeping between two looks at whether something more urgent has come in, or it is time to stop, in events' worth.
+const STEP: u32 = 4_096;
 
-/// Hands one chore at a time to the thread that does them, so that neither commits nor queries wait for it.
+/// How often the repository is asked for housekeeping when nothing is committed: events expire all the same.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Hands chores to the thread that does them, so that neither commits nor queries wait for it.
 #[derive(Debug, Default)]
 pub(super) struct Keeper {
     desk: Mutex<Desk>,
@@ -19,53 +24,62 @@ pub(super) struct Keeper {
 
 #[derive(Debug, Default)]
 struct Desk {
-    chore: Option<Chore>,
+    chores: Vec<Chore>,
     closed: bool,
 }
 
+/// What the thread has to do next.
+enum Task {
+    Work(Chore),
+    Ask,
+    Stop,
+}
+
 impl Keeper {
-    /// Takes on whatever the repository wants to be done next.
+    /// Takes on whatever the repository wants to be done.
     pub(super) fn offer(&self, repository: &mut dyn Repository) {
-        if let Some(chore) = repository.chore() {
-            lock(&self.desk).chore = Some(chore);
+        while let Some(chore) = repository.chore(clock::now()) {
+            lock(&self.desk).chores.push(chore);
             self.wake.notify_one();
         }
     }
 
-    /// Ends the thread; a chore under way is dropped.
+    /// Ends the thread; chores under way are dropped.
     pub(super) fn close(&self) {
         lock(&self.desk).closed = true;
         self.wake.notify_one();
     }
 
-    fn is_closed(&self) -> bool {
-        lock(&self.desk).closed
-    }
-
-    /// Waits for a chore; `None` when it is time to stop.
-    fn next(&self) -> Option<Chore> {
-        let idle = |desk: &mut Desk| desk.chore.is_none() && !desk.closed;
-        let mut desk = self.wake.wait_while(lock(&self.desk), idle).unwrap_or_else(PoisonError::into_inner);
-        if desk.closed { None } else { desk.chore.take() }
+    fn next(&self) -> Task {
+        let is_idle = |desk: &mut Desk| desk.chores.is_empty() && !desk.closed;
+        let waited = self.wake.wait_timeout_while(lock(&self.desk), IDLE, is_idle);
+        let (mut desk, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match take_most_urgent(&mut desk.chores) {
+            _ if desk.closed => Task::Stop,
+            Some(chore) => Task::Work(chore),
+            None => Task::Ask,
+        }
     }
 }
 
 impl Shared {
     /// The thread that does the chores.
     pub(super) fn keep_house(&self) {
-        while let Some(mut chore) = self.keeper.next() {
-            let done = catch_unwind(AssertUnwindSafe(|| {
-                while !self.keeper.is_closed() {
-                    match chore.step(STEP) {
-                        ChoreStep::Pending => {}
-                        ChoreStep::Done => return true,
-                    }
+        loop {
+            let mut chore = match self.keeper.next() {
+                Task::Work(chore) => chore,
+                Task::Ask => {
+                    self.attend("housekeeping", |repository| {
+                        self.keeper.offer(repository);
+                        Ok(())
+                    });
+                    continue;
                 }
-                false
-            }));
-            match done {
-                Ok(true) => self.settle(chore),
-                Ok(false) => return,
+                Task::Stop => return,
+            };
+            match catch_unwind(AssertUnwindSafe(|| chore.step(STEP))) {
+                Ok(ChoreStep::Pending) => lock(&self.keeper.desk).chores.push(chore),
+                Ok(ChoreStep::Done) => self.settle(chore),
                 Err(panic) => {
                     self.latch(format!("housekeeping panicked: {}", panic_message(panic.as_ref())));
                     self.keeper.settled.notify_all();

@@ -308,7 +308,7 @@ fn a_lead_that_is_given_up_goes_to_the_thread() {
 
 #[test]
 fn house_is_kept_beside_the_commits() {
-    let tuning = Tuning { seal_events: 100, seal_bytes: usize::MAX, fan_in: 2 };
+    let tuning = Tuning { seal_events: 100, fan_in: 2, ..Tuning::default() };
     let engine = Engine::open_with(MemoryStorage::default(), Seed(1), tuning).unwrap();
     let committer = over(Box::new(engine), ROOMY);
     for _ in 0..100 {

@@ -49,8 +49,8 @@ impl Repository for Reopened {
         self.engine().commit(now, group)
     }
 
-    fn chore(&mut self) -> Option<Chore> {
-        self.engine().chore()
+    fn chore(&mut self, now: Timestamp) -> Option<Chore> {
+        self.engine().chore(now)
     }
 
     fn settle(&mut self, chore: Chore) -> Result<(), CommitError> {

@@ -31,7 +31,7 @@ pub(super) struct World {
     tuning: Tuning,
     medium: SimStorage,
     engine: Option<Engine<Flawed>>,
-    chore: Option<Chore>,
+    chores: Vec<Chore>,
     auditor: Auditor,
     now: Timestamp,
     /// Whether the engine accepts nothing more.
@@ -54,6 +54,8 @@ impl World {
             seal_events: source.pick(&[12, 5, 40, 1_000]),
             seal_bytes: source.pick(&[1 << 20, 4_096]),
             fan_in: source.pick(&[2, 3]),
+            block_bytes: source.pick(&[200, 1 << 16]),
+            segment_events_max: source.pick(&[1_000, 60]),
         };
         let medium = SimStorage::new(source.number(), drawn);
         medium.crash_at(options.crash_at);
@@ -64,7 +66,7 @@ impl World {
             faults: drawn,
             tuning,
             engine: None,
-            chore: None,
+            chores: Vec::new(),
             auditor: Auditor::default(),
             // 2023-11-14T22:13:20Z, and as good as any other.
             now: Timestamp::from_nanos(1_700_000_000_000_000_000),
@@ -185,10 +187,23 @@ impl World {
 
     /// Does a little housekeeping.
     fn keep_house(&mut self) -> Result<(), String> {
+        let now = self.now;
+        while let Some(chore) = self.engine_mut().chore(now) {
+            self.chores.push(chore);
+        }
+        if self.chores.is_empty() {
+            return Ok(());
+        }
+        let chosen = self.source.index(self.chores.len());
+        let chore = self.chores.swap_remove(chosen);
         let budget = self.source.pick(&[1_000, 1, 3, 10]);
-        let Some(mut chore) = self.chore.take().or_else(|| self.engine_mut().chore()) else { return Ok(()) };
+        self.work(chore, budget)
+    }
+
+    /// Does a little of a chore.
+    fn work(&mut self, mut chore: Chore, budget: u32) -> Result<(), String> {
         if chore.step(budget) == ChoreStep::Pending {
-            self.chore = Some(chore);
+            self.chores.push(chore);
             return Ok(());
         }
         let what = format!("{chore:?}");
@@ -237,6 +252,10 @@ impl World {
         self.note(|_| "the faults end".to_string());
         self.medium.calm();
         self.medium.crash_at(None);
+        // What was begun while there were faults may fail by them.
+        while let Some(chore) = self.chores.pop() {
+            self.work(chore, u32::MAX)?;
+        }
         let healed = self.medium.heal();
         if healed || self.is_latched {
             self.go_down(Ending::Process);
@@ -251,7 +270,8 @@ impl World {
             }
         }
         let mut steps = 0;
-        while let Some(mut chore) = self.chore.take().or_else(|| self.engine_mut().chore()) {
+        let now = self.now;
+        while let Some(mut chore) = self.chores.pop().or_else(|| self.engine_mut().chore(now)) {
             while chore.step(64) == ChoreStep::Pending {
                 steps += 1;
             }

@@ -44,7 +44,8 @@ impl World {
     pub(super) fn go_down(&mut self, ending: Ending) {
         self.note(|_| format!("restart: the end of the {ending:?}"));
         self.auditor.drop_kept();
-        (self.engine, self.chore, self.is_latched) = (None, None, false);
+        (self.engine, self.is_latched) = (None, false);
+        self.chores.clear();
         self.medium = self.medium.restart(ending);
     }
 

@@ -1,0 +1,272 @@
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::checksum::Crc32c;
+use crate::codec::{
+    Corrupt, Cursor, Packed, PayloadEncoder, Payloads, Texts, TextsEncoder, encode_texts, pack, put_varint,
+};
+use crate::segment::Place;
+
+/// Most rows of a block: that a row's index fits into 16 bits.
+pub(super) const ROWS_MAX: usize = 4096;
+
+/// Some rows of a sealed segment, sorted by time and then by sequence number; they are read, checked and decoded together. A block says
+/// everything about its rows by itself, so that a segment can be made of another's blocks as they are.
+///
+/// | bytes | what |
+/// |---|---|
+/// | 4 | CRC-32C of all bytes that follow |
+/// | varint | number of rows n, 1 to 4096 |
+/// | varint | number of types t |
+/// | varint, … | t times: length of a type's name, and the name |
+/// | packed | n timestamps, nanoseconds since the Unix epoch, with the sign bit turned over |
+/// | packed | n sequence numbers |
+/// | packed | n times of the commits, milliseconds since the Unix epoch |
+/// | packed | n types, as indexes into the names; absent if t is 1 |
+/// | 1 | whether any row has a caller's id, 0 or 1 |
+/// | texts | n callers' ids, empty where there is none; absent if no row has one |
+/// | payloads | n payloads |
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    names: Vec<Bytes>,
+    times: Packed,
+    seqs: Packed,
+    millis: Packed,
+    types: Option<Packed>,
+    ids: Option<Texts>,
+    payloads: Payloads,
+}
+
+/// An event on its way into a sealed segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row<'a> {
+    pub(crate) place: Place,
+    /// When it was committed.
+    pub(crate) millis: i64,
+    /// Its type, by a number that means the same for all rows of a builder.
+    pub(crate) code: u32,
+    /// Empty if there is none.
+    pub(crate) id: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+/// Rows that are going to be a block. Its buffers are used again for the next one.
+#[derive(Debug, Default)]
+pub(super) struct BlockBuilder {
+    times: Vec<u64>,
+    seqs: Vec<u64>,
+    millis: Vec<u64>,
+    types: Vec<u64>,
+    /// The number of each type of the block, in the order of first use.
+    codes: Vec<u32>,
+    ids: Vec<u8>,
+    id_ends: Vec<u32>,
+    payloads: Vec<u8>,
+    payload_ends: Vec<u32>,
+}
+
+/// What encodes columns, one block after the other.
+#[derive(Debug, Default)]
+pub(super) struct Encoders {
+    ids: TextsEncoder,
+    payloads: PayloadEncoder,
+}
+
+/// What the index of a segment says of a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) rows: usize,
+    /// Bytes of their ids and payloads.
+    pub(crate) text_bytes: u64,
+    /// The places of the first and of the last row.
+    pub(crate) first: Place,
+    pub(crate) last: Place,
+    /// The lowest and the highest sequence number.
+    pub(crate) seqs: (u64, u64),
+    /// The types of the rows, ascending, by the numbers of the segment.
+    pub(crate) codes: Vec<u32>,
+    /// Whether any row has a caller's id.
+    pub(crate) has_ids: bool,
+}
+
+/// The order of timestamps in the order of unsigned integers.
+const SIGN: u64 = 1 << 63;
+
+impl BlockBuilder {
+    pub(super) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    /// Bytes of ids and payloads so far.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.ids.len() + self.payloads.len()
+    }
+
+    /// Appends a row. The caller keeps the text below 4 GiB and the rows in their order.
+    pub(super) fn push(&mut self, row: &Row<'_>) {
+        self.times.push(row.place.time as u64 ^ SIGN);
+        self.seqs.push(row.place.seq);
+        self.millis.push(row.millis.max(0) as u64);
+        let known = self.codes.iter().rposition(|&code| code == row.code);
+        let local = known.unwrap_or_else(|| {
+            self.codes.push(row.code);
+            self.codes.len() - 1
+        });
+        self.types.push(local as u64);
+        self.ids.extend_from_slice(row.id);
+        self.id_ends.push(self.ids.len() as u32);
+        self.payloads.extend_from_slice(row.payload);
+        self.payload_ends.push(self.payloads.len() as u32);
+    }
+
+    /// The callers' ids and their rows.
+    pub(super) fn ids(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let mut start = 0;
+        self.id_ends.iter().enumerate().filter_map(move |(row, &end)| {
+            let id = self.ids.get(core::mem::replace(&mut start, end as usize)..end as usize)?;
+            (!id.is_empty()).then_some((row, id))
+        })
+    }
+
+    /// Appends the block to `out`, and begins the next one. `name` gives the name of a type.
+    pub(super) fn encode<'a>(
+        &mut self,
+        name: impl Fn(u32) -> &'a [u8],
+        encoders: &mut Encoders,
+        out: &mut Vec<u8>,
+    ) -> Summary {
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        put_varint(self.len() as u64, out);
+        put_varint(self.codes.len() as u64, out);
+        for &code in &self.codes {
+            let name = name(code);
+            put_varint(name.len() as u64, out);
+            out.extend_from_slice(name);
+        }
+        pack(&self.times, out);
+        pack(&self.seqs, out);
+        pack(&self.millis, out);
+        if self.codes.len() > 1 {
+            pack(&self.types, out);
+        }
+        out.push(u8::from(!self.ids.is_empty()));
+        if !self.ids.is_empty() {
+            encode_texts(&self.ids, &self.id_ends, &mut encoders.ids, out);
+        }
+        encoders.payloads.encode(&self.payloads, &self.payload_ends, out);
+        let crc = Crc32c::of(out.get(start + 4..).unwrap_or_default());
+        out.iter_mut().skip(start).zip(crc.to_le_bytes()).for_each(|(place, byte)| *place = byte);
+        let summary = self.summary();
+        self.clear();
+        summary
+    }
+
+    fn summary(&self) -> Summary {
+        let place = |time: Option<&u64>, seq: Option<&u64>| Place {
+            time: (time.copied().unwrap_or_default() ^ SIGN) as i64,
+            seq: seq.copied().unwrap_or_default(),
+        };
+        let seqs = || self.seqs.iter().copied();
+        let mut codes = self.codes.clone();
+        codes.sort_unstable();
+        Summary {
+            rows: self.len(),
+            text_bytes: self.text_bytes() as u64,
+            first: place(self.times.first(), self.seqs.first()),
+            last: place(self.times.last(), self.seqs.last()),
+            seqs: (seqs().min().unwrap_or_default(), seqs().max().unwrap_or_default()),
+            codes,
+            has_ids: !self.ids.is_empty(),
+        }
+    }
+
+    fn clear(&mut self) {
+        let Self { times, seqs, millis, types, codes, ids, id_ends, payloads, payload_ends } = self;
+        [times, seqs, millis, types].into_iter().for_each(Vec::clear);
+        [codes, id_ends, payload_ends].into_iter().for_each(Vec::clear);
+        [ids, payloads].into_iter().for_each(Vec::clear);
+    }
+}
+
+impl Block {
+    /// The block in these bytes.
+    pub(super) fn decode(bytes: &Bytes, is_trusted: bool) -> Result<Self, Corrupt> {
+        let (crc, content) = bytes.split_first_chunk::<4>().ok_or(Corrupt("too short"))?;
+        if Crc32c::of(content) != u32::from_le_bytes(*crc) && !is_trusted {
+            return Err(Corrupt("its checksum is wrong"));
+        }
+        let mut cursor = Cursor::new(bytes.slice(4..));
+        let rows = cursor.length(ROWS_MAX)?;
+        let types = cursor.length(rows)?;
+        if rows == 0 || types == 0 {
+            return Err(Corrupt("it has no rows"));
+        }
+        let mut names = Vec::with_capacity(types);
+        for _ in 0..types {
+            let len = cursor.length(bytes.len())?;
+            names.push(cursor.take(len)?);
+        }
+        Ok(Self {
+            names,
+            times: Packed::decode(&mut cursor, rows)?,
+            seqs: Packed::decode(&mut cursor, rows)?,
+            millis: Packed::decode(&mut cursor, rows)?,
+            types: if types > 1 { Some(Packed::decode(&mut cursor, rows)?) } else { None },
+            ids: if cursor.byte()? > 0 { Some(Texts::decode(&mut cursor, rows)?) } else { None },
+            payloads: Payloads::decode(&mut cursor, rows)?,
+        })
+    }
+
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// A row's place in the order of all events.
+    pub(crate) fn place(&self, row: usize) -> Place {
+        Place { time: (self.times.get(row) ^ SIGN) as i64, seq: self.seqs.get(row) }
+    }
+
+    /// When a row was committed, in milliseconds since the Unix epoch.
+    pub(crate) fn millis(&self, row: usize) -> i64 {
+        self.millis.get(row) as i64
+    }
+
+    /// A row's type, as an index into the names.
+    pub(crate) fn type_index(&self, row: usize) -> usize {
+        self.types.as_ref().map_or(0, |types| types.get(row) as usize)
+    }
+
+    /// The names of the types that rows have.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.names.iter().map(AsRef::as_ref)
+    }
+
+    /// The name of a row's type.
+    pub(crate) fn type_name(&self, row: usize) -> &[u8] {
+        self.names.get(self.type_index(row)).map_or(&[], AsRef::as_ref)
+    }
+
+    /// The row with this sequence number, if there is one.
+    pub(crate) fn row_of_seq(&self, seq: u64) -> Option<usize> {
+        self.seqs.iter().position(|other| other == seq)
+    }
+
+    /// Appends a row's caller's id; nothing if there is none.
+    pub(crate) fn append_id(&self, row: usize, out: &mut Vec<u8>) {
+        if let Some(ids) = &self.ids {
+            ids.append(row, out);
+        }
+    }
+
+    /// Appends a row's payload.
+    pub(crate) fn append_payload(&self, row: usize, out: &mut Vec<u8>) {
+        self.payloads.append(row, out);
+    }
+}

@@ -1,0 +1,180 @@
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use bytes::Bytes;
+
+use crate::checksum::Crc32c;
+use crate::codec::{Corrupt, Cursor, Packed, pack, put_varint};
+use crate::column::{partition, u32_at};
+
+use super::filter::{Filter, FilterBuilder};
+
+/// Where the events with callers' ids lie in a sealed segment, by the hashes of the ids.
+///
+/// Entries of ten bytes, ascending by hash, lie in pages; in front of them stands a [`Filter`], so that an id that is not there is nearly
+/// always known to be so without looking at a page. In the segment's index:
+///
+/// | bytes | what |
+/// |---|---|
+/// | varint | number of entries k; nothing follows if it is 0 |
+/// | varint | offset of the first page |
+/// | packed | for each page, the hash of its first entry |
+/// | varint, varint, 4 | offset, length and CRC-32C of the filter |
+///
+/// A page has 4 bytes with the CRC-32C of the rest, and up to 409 entries: the upper half of the hash (4), the number of the block (4)
+/// and the row in it (2), all little-endian.
+#[derive(Clone, Debug)]
+pub(super) struct Ids {
+    count: usize,
+    at: u64,
+    firsts: Packed,
+    filter: Filter,
+}
+
+/// Entries on their way into a segment.
+#[derive(Debug)]
+pub(super) struct IdsBuilder {
+    entries: Vec<Entry>,
+    filter: FilterBuilder,
+}
+
+/// A row that may have the id that is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    hash: u32,
+    pub(super) block: u32,
+    pub(super) row: u16,
+}
+
+const ENTRY_BYTES: usize = 10;
+const PAGE_ENTRIES: usize = 409;
+const CRC_BYTES: usize = 4;
+
+const fn page_bytes(entries: usize) -> usize {
+    CRC_BYTES + entries * ENTRY_BYTES
+}
+
+impl IdsBuilder {
+    /// For up to so many ids.
+    pub(super) fn new(most: usize) -> Self {
+        Self { entries: Vec::new(), filter: FilterBuilder::new(most) }
+    }
+
+    pub(super) fn insert(&mut self, hash: u64, block: u32, row: u16) {
+        self.filter.insert(hash);
+        self.entries.push(Entry { hash: upper(hash), block, row });
+    }
+
+    /// Appends pages and filter to `out`, which begins at offset `at` of the blob, and what the index says of them to `index`.
+    pub(super) fn finish(mut self, at: u64, out: &mut Vec<u8>, index: &mut Vec<u8>) {
+        put_varint(self.entries.len() as u64, index);
+        if self.entries.is_empty() {
+            return;
+        }
+        self.entries.sort_unstable();
+        let begin = out.len();
+        put_varint(at, index);
+        let firsts: Vec<u64> =
+            self.entries.chunks(PAGE_ENTRIES).filter_map(|page| page.first()).map(|entry| entry.hash.into()).collect();
+        pack(&firsts, index);
+        for page in self.entries.chunks(PAGE_ENTRIES) {
+            let mut bytes = Vec::with_capacity(page.len() * ENTRY_BYTES);
+            for entry in page {
+                bytes.extend_from_slice(&entry.hash.to_le_bytes());
+                bytes.extend_from_slice(&entry.block.to_le_bytes());
+                bytes.extend_from_slice(&entry.row.to_le_bytes());
+            }
+            out.extend_from_slice(&Crc32c::of(&bytes).to_le_bytes());
+            out.extend_from_slice(&bytes);
+        }
+        put_varint(at + (out.len() - begin) as u64, index);
+        let filter = self.filter.finish();
+        put_varint(filter.len() as u64, index);
+        index.extend_from_slice(&Crc32c::of(&filter).to_le_bytes());
+        out.extend_from_slice(&filter);
+    }
+}
+
+impl Ids {
+    /// Reads what the index says, and the filter by `read`. `None` if the segment has no callers' ids.
+    pub(super) fn decode<E: From<Corrupt>>(
+        cursor: &mut Cursor,
+        most: usize,
+        read: impl FnOnce(Range<u64>) -> Result<Bytes, E>,
+        is_trusted: bool,
+    ) -> Result<Option<Self>, E> {
+        let count = cursor.length(most)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        let at = cursor.varint()?;
+        let firsts = Packed::decode(cursor, count.div_ceil(PAGE_ENTRIES))?;
+        let (filter_at, filter_len) = (cursor.varint()?, cursor.varint()?);
+        let crc = u32_at(&cursor.take(4)?, 0, 0);
+        let end = filter_at.checked_add(filter_len).ok_or(Corrupt("a length"))?;
+        let filter = read(filter_at..end)?;
+        if Crc32c::of(&filter) != crc && !is_trusted {
+            return Err(Corrupt("the checksum of the filter of ids is wrong").into());
+        }
+        let filter = Filter::new(filter).ok_or(Corrupt("length of the filter of ids"))?;
+        Ok(Some(Self { count, at, firsts, filter }))
+    }
+
+    /// Number of ids.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Where each page lies.
+    pub(super) fn pages(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        (0..self.firsts.len()).map(|page| self.page(page))
+    }
+
+    fn page(&self, page: usize) -> Range<u64> {
+        let start = self.at + (page * page_bytes(PAGE_ENTRIES)) as u64;
+        let entries = PAGE_ENTRIES.min(self.count.saturating_sub(page * PAGE_ENTRIES));
+        start..start + page_bytes(entries) as u64
+    }
+
+    /// The rows whose ids may have this hash. `read` gives the bytes of a page.
+    pub(super) fn candidates<E: From<Corrupt>>(
+        &self,
+        hash: u64,
+        mut read: impl FnMut(Range<u64>) -> Result<Bytes, E>,
+        is_trusted: bool,
+    ) -> Result<Vec<Entry>, E> {
+        let mut found = Vec::new();
+        if !self.filter.may_contain(hash) {
+            return Ok(found);
+        }
+        let hash = upper(hash);
+        let behind = partition(0..self.firsts.len(), |page| self.firsts.get(page) < u64::from(hash));
+        // Entries of one hash may begin at the end of the page before.
+        for page in behind.saturating_sub(1)..self.firsts.len() {
+            if self.firsts.get(page) > u64::from(hash) {
+                break;
+            }
+            let page = read(self.page(page))?;
+            found.extend(entries(&page, is_trusted)?.filter(|entry| entry.hash == hash));
+        }
+        Ok(found)
+    }
+}
+
+/// The entries of a page.
+pub(super) fn entries(page: &Bytes, is_trusted: bool) -> Result<impl Iterator<Item = Entry>, Corrupt> {
+    let (crc, content) = page.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("too short"))?;
+    if Crc32c::of(content) != u32::from_le_bytes(*crc) && !is_trusted {
+        return Err(Corrupt("the checksum of a page of ids is wrong"));
+    }
+    let (chunks, _) = content.as_chunks::<ENTRY_BYTES>();
+    Ok(chunks.iter().map(|&[a, b, c, d, e, f, g, h, i, j]| Entry {
+        hash: u32::from_le_bytes([a, b, c, d]),
+        block: u32::from_le_bytes([e, f, g, h]),
+        row: u16::from_le_bytes([i, j]),
+    }))
+}
+
+fn upper(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}

@@ -1,0 +1,263 @@
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::block::{ROWS_MAX, Summary};
+use crate::codec::{Corrupt, Cursor, Packed, pack, put_varint};
+use crate::segment::Place;
+
+/// What there is in a sealed segment and where it lies: read when the segment is opened, and kept.
+///
+/// | bytes | what |
+/// |---|---|
+/// | varint | number of types t |
+/// | varint, …, varint, varint | t times: length of a type's name, the name, its events, the bytes of their ids and payloads; ascending by name |
+/// | varint | number of blocks b |
+/// | packed, 12 times | b offsets, lengths, numbers of rows, bytes of ids and payloads, timestamps and sequence numbers of the first row, the same of the last row, lowest and highest sequence numbers, whether there are callers' ids, ends of the types in the next column |
+/// | varint | number of types of all blocks u |
+/// | packed | u types, as indexes: those of the first block, ascending, then those of the second… |
+/// | varint | number of lanes l |
+/// | varint, packed | l times: number of blocks, at least 1, and the blocks, ascending |
+///
+/// Timestamps have the sign bit turned over. The blocks of a *lane* follow each other in the order of time, and no type is in two lanes.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    types: Box<[TypeSummary]>,
+    offsets: Packed,
+    lengths: Packed,
+    rows: Packed,
+    text_bytes: Packed,
+    first: [Packed; 2],
+    last: [Packed; 2],
+    seqs: [Packed; 2],
+    has_ids: Packed,
+    code_ends: Packed,
+    codes: Packed,
+    lanes: Box<[Packed]>,
+}
+
+/// The events of a type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TypeSummary {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) events: u64,
+    /// Bytes of their ids and payloads.
+    pub(crate) bytes: u64,
+}
+
+/// An index in the making.
+#[derive(Debug, Default)]
+pub(super) struct IndexBuilder {
+    offsets: Vec<u64>,
+    lengths: Vec<u64>,
+    rows: Vec<u64>,
+    text_bytes: Vec<u64>,
+    first: [Vec<u64>; 2],
+    last: [Vec<u64>; 2],
+    seqs: [Vec<u64>; 2],
+    has_ids: Vec<u64>,
+    code_ends: Vec<u64>,
+    codes: Vec<u64>,
+    lanes: Vec<Vec<u64>>,
+}
+
+const SIGN: u64 = 1 << 63;
+
+impl IndexBuilder {
+    pub(super) fn new(lanes: usize) -> Self {
+        Self { lanes: alloc::vec![Vec::new(); lanes], ..Self::default() }
+    }
+
+    /// Takes a block up, at the end of its lane; gives its number.
+    pub(super) fn push(&mut self, lane: usize, offset: u64, length: usize, summary: &Summary) -> u32 {
+        let number = self.offsets.len() as u64;
+        self.offsets.push(offset);
+        self.lengths.push(length as u64);
+        self.rows.push(summary.rows as u64);
+        self.text_bytes.push(summary.text_bytes);
+        for (columns, place) in [(&mut self.first, summary.first), (&mut self.last, summary.last)] {
+            let [times, seqs] = columns;
+            times.push(place.time as u64 ^ SIGN);
+            seqs.push(place.seq);
+        }
+        let [lowest, highest] = &mut self.seqs;
+        lowest.push(summary.seqs.0);
+        highest.push(summary.seqs.1);
+        self.has_ids.push(summary.has_ids.into());
+        self.codes.extend(summary.codes.iter().map(|&code| u64::from(code)));
+        self.code_ends.push(self.codes.len() as u64);
+        self.lanes.get_mut(lane).into_iter().for_each(|lane| lane.push(number));
+        number as u32
+    }
+
+    /// Whether there are no blocks.
+    pub(super) fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// Appends the index to `out`.
+    pub(super) fn finish(&self, types: &[TypeSummary], out: &mut Vec<u8>) {
+        put_varint(types.len() as u64, out);
+        for TypeSummary { name, events, bytes } in types {
+            put_varint(name.len() as u64, out);
+            out.extend_from_slice(name);
+            put_varint(*events, out);
+            put_varint(*bytes, out);
+        }
+        put_varint(self.offsets.len() as u64, out);
+        let Self { offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, codes, lanes } = self;
+        let [first_times, first_seqs] = first;
+        let [last_times, last_seqs] = last;
+        let [lowest, highest] = seqs;
+        for column in [
+            offsets, lengths, rows, text_bytes, first_times, first_seqs, last_times, last_seqs, lowest, highest, has_ids,
+            code_ends,
+        ] {
+            pack(column, out);
+        }
+        put_varint(codes.len() as u64, out);
+        pack(codes, out);
+        let lanes = || lanes.iter().filter(|lane| !lane.is_empty());
+        put_varint(lanes().count() as u64, out);
+        for lane in lanes() {
+            put_varint(lane.len() as u64, out);
+            pack(lane, out);
+        }
+    }
+}
+
+impl Index {
+    /// Takes an index off the cursor; its blocks end at or before `blocks_end`.
+    pub(super) fn decode(cursor: &mut Cursor, blocks_end: u64) -> Result<Self, Corrupt> {
+        let types = (0..cursor.length(u32::MAX as usize)?).map(|_| TypeSummary::decode(cursor)).collect::<Result<_, _>>()?;
+        let count = cursor.length(u32::MAX as usize)?;
+        let mut column = || Packed::decode(cursor, count);
+        let (offsets, lengths, rows, text_bytes) = (column()?, column()?, column()?, column()?);
+        let (first, last, seqs) = ([column()?, column()?], [column()?, column()?], [column()?, column()?]);
+        let (has_ids, code_ends) = (column()?, column()?);
+        let code_count = cursor.length(usize::MAX / 64)?;
+        let codes = Packed::decode(cursor, code_count)?;
+        let lanes = (0..cursor.length(count)?)
+            .map(|_| {
+                let blocks = cursor.length(count)?;
+                Packed::decode(cursor, blocks)
+            })
+            .collect::<Result<_, _>>()?;
+        let index =
+            Self { types, offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, codes, lanes };
+        index.check(blocks_end)?;
+        Ok(index)
+    }
+
+    fn check(&self, blocks_end: u64) -> Result<(), Corrupt> {
+        let blocks = self.blocks();
+        let is_inside = |number| self.range(number).end <= blocks_end && self.range(number).start < self.range(number).end;
+        let in_lanes: usize = self.lanes.iter().map(Packed::len).sum();
+        let numbers = || self.lanes.iter().flat_map(Packed::iter);
+        let ends = || self.code_ends.iter();
+        if !(0..blocks).all(is_inside) {
+            return Err(Corrupt("a block is outside"));
+        }
+        if in_lanes != blocks || numbers().any(|number| number >= blocks as u64) || self.lanes.iter().any(|lane| lane.len() == 0) {
+            return Err(Corrupt("lanes"));
+        }
+        if self.rows.iter().any(|rows| rows == 0 || rows > ROWS_MAX as u64) {
+            return Err(Corrupt("number of rows"));
+        }
+        let is_ascending = ends().zip(ends().skip(1)).all(|(end, next)| end <= next);
+        if !is_ascending || ends().last().unwrap_or_default() != self.codes.len() as u64 {
+            return Err(Corrupt("ends of the types"));
+        }
+        if self.codes.iter().any(|code| code >= self.types.len() as u64) {
+            return Err(Corrupt("a type"));
+        }
+        Ok(())
+    }
+
+    /// The types, ascending by name.
+    pub(crate) fn types(&self) -> &[TypeSummary] {
+        &self.types
+    }
+
+    /// The index of a type among the types, if any event has it.
+    pub(crate) fn code(&self, name: &[u8]) -> Option<u32> {
+        self.types.binary_search_by(|summary| summary.name.as_ref().cmp(name)).ok().map(|code| code as u32)
+    }
+
+    /// Number of blocks.
+    pub(crate) fn blocks(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// The blocks of each lane, in the order of time.
+    pub(crate) fn lanes(&self) -> &[Packed] {
+        &self.lanes
+    }
+
+    /// Where a block lies.
+    pub(crate) fn range(&self, number: usize) -> Range<u64> {
+        let start = self.offsets.get(number);
+        start..start.saturating_add(self.lengths.get(number))
+    }
+
+    /// Number of rows of a block.
+    pub(crate) fn rows(&self, number: usize) -> usize {
+        self.rows.get(number) as usize
+    }
+
+    /// The place of a block's first row.
+    pub(crate) fn first(&self, number: usize) -> Place {
+        place(&self.first, number)
+    }
+
+    /// The place of a block's last row.
+    pub(crate) fn last(&self, number: usize) -> Place {
+        place(&self.last, number)
+    }
+
+    /// The lowest and the highest sequence number in a block.
+    pub(crate) fn seqs(&self, number: usize) -> (u64, u64) {
+        let [lowest, highest] = &self.seqs;
+        (lowest.get(number), highest.get(number))
+    }
+
+    /// The types of a block's rows, ascending.
+    pub(crate) fn codes(&self, number: usize) -> impl Iterator<Item = u32> + '_ {
+        let start = number.checked_sub(1).map_or(0, |before| self.code_ends.get(before));
+        (start as usize..self.code_ends.get(number) as usize).map(|at| self.codes.get(at) as u32)
+    }
+
+    /// All that the index says of a block.
+    pub(crate) fn summary(&self, number: usize) -> Summary {
+        Summary {
+            rows: self.rows(number),
+            text_bytes: self.text_bytes.get(number),
+            first: self.first(number),
+            last: self.last(number),
+            seqs: self.seqs(number),
+            codes: self.codes(number).collect(),
+            has_ids: self.has_ids.get(number) != 0,
+        }
+    }
+
+    /// The times of the first and of the last of all events.
+    pub(crate) fn times(&self) -> (i64, i64) {
+        let ends = self.lanes.iter().filter_map(|lane| {
+            let last = lane.len().checked_sub(1)?;
+            Some((self.first(lane.get(0) as usize).time, self.last(lane.get(last) as usize).time))
+        });
+        ends.reduce(|all, lane| (all.0.min(lane.0), all.1.max(lane.1))).unwrap_or_default()
+    }
+}
+
+impl TypeSummary {
+    fn decode(cursor: &mut Cursor) -> Result<Self, Corrupt> {
+        let len = cursor.length(u32::MAX as usize)?;
+        let name = cursor.take(len)?.as_ref().into();
+        Ok(Self { name, events: cursor.varint()?, bytes: cursor.varint()? })
+    }
+}
+
+fn place([times, seqs]: &[Packed; 2], number: usize) -> Place {
+    Place { time: (times.get(number) ^ SIGN) as i64, seq: seqs.get(number) }
+}

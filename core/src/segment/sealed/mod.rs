@@ -1,0 +1,374 @@
+//! A segment as a blob: blocks, then callers' ids, then an index of them.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | `ARGUSSEG` |
+//! | 4 | version, 2 |
+//! | 4 | CRC-32C of the 12 bytes before |
+//! | … | [blocks](Block), one after the other |
+//! | … | pages and filter of callers' [ids](ids::Ids), if there are any |
+//! | … | [index](Index), and what it says of callers' ids |
+//! | 8 | offset of the index |
+//! | 4 | CRC-32C of the index |
+//! | 4 | CRC-32C of the 12 bytes before |
+//!
+//! Types with many events have blocks of their own, a *lane*, so that a query for a type reads events of that type only. All others share
+//! one more lane. Only the index is kept in memory, with the filter of ids; blocks are read when somebody asks for what is in them.
+
+mod block;
+mod filter;
+mod ids;
+mod index;
+mod writer;
+
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+pub(crate) use block::{Block, Row, Summary};
+use ids::Ids;
+pub(crate) use index::{Index, TypeSummary};
+pub(crate) use writer::{LanePlan, Writer};
+
+use super::id_hash;
+use crate::checksum::Crc32c;
+use crate::codec::{Corrupt, Cursor};
+use crate::column::{u32_at, u64_at};
+use crate::repository::ReadError;
+use crate::storage::{Blob, StorageError};
+
+const MAGIC: &[u8; 8] = b"ARGUSSEG";
+const VERSION: u32 = 2;
+const HEAD_BYTES: usize = 16;
+const TAIL_BYTES: usize = 16;
+
+/// A sealed segment, open for reading.
+#[derive(Clone)]
+pub(crate) struct Sealed {
+    name: String,
+    /// The sequence numbers that it answers for. Those of its events lie between them.
+    seqs: (u64, u64),
+    blob: Arc<dyn Blob>,
+    index: Index,
+    times: (i64, i64),
+    ids: Option<Ids>,
+    /// Whether checksums are ignored, which is a bug for tests to find.
+    is_trusted: bool,
+}
+
+/// What can be wrong with a sealed segment.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum SealedError {
+    /// The medium failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// It is not as it was written.
+    #[error("{name} is damaged at offset {offset}: {reason}; it has events {} to {}", seqs.0, seqs.1)]
+    Damaged {
+        /// The blob.
+        name: String,
+        /// Where in the blob the damaged part begins.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+        /// The first and the last sequence number that the segment answers for.
+        seqs: (u64, u64),
+    },
+}
+
+/// An error of a part of a blob, before its place is known.
+enum PartError {
+    Storage(StorageError),
+    Corrupt(Corrupt),
+}
+
+/// The bytes at the beginning of each segment.
+fn head() -> Vec<u8> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&VERSION.to_le_bytes());
+    head.extend_from_slice(&Crc32c::of(&head).to_le_bytes());
+    head
+}
+
+/// The bytes behind an index.
+fn tail(index_at: u64, index: &[u8]) -> Vec<u8> {
+    let mut tail = Vec::with_capacity(TAIL_BYTES);
+    tail.extend_from_slice(&index_at.to_le_bytes());
+    tail.extend_from_slice(&Crc32c::of(index).to_le_bytes());
+    tail.extend_from_slice(&Crc32c::of(&tail).to_le_bytes());
+    tail
+}
+
+impl Sealed {
+    /// Opens the segment in a blob, which answers for these sequence numbers: reads the index and the filter of ids.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if they cannot be read, or are not as they were written.
+    pub(crate) fn open(
+        name: &str,
+        seqs: (u64, u64),
+        blob: Arc<dyn Blob>,
+        is_trusted: bool,
+    ) -> Result<Self, SealedError> {
+        let damaged = |offset: u64, reason: &str| SealedError::Damaged {
+            name: name.to_string(),
+            offset,
+            reason: reason.to_string(),
+            seqs,
+        };
+        let len = blob.len();
+        let Some(tail_at) = len.checked_sub(TAIL_BYTES as u64).filter(|&at| at >= HEAD_BYTES as u64) else {
+            return Err(damaged(0, "it is too short for a segment"));
+        };
+        let found = blob.read(0..HEAD_BYTES as u64)?;
+        if found != head() && !is_trusted {
+            let is_other = found.starts_with(MAGIC) && Crc32c::of(found.get(..12).unwrap_or_default()) == u32_at(&found, 12, 0);
+            let version = u32_at(&found, 8, 0);
+            let reason = format!("version {version} is unknown");
+            return Err(damaged(0, if is_other { &reason } else { "its head is wrong" }));
+        }
+        let tail = blob.read(tail_at..len)?;
+        let (index_at, index_crc) = (u64_at(&tail, 0, 0), u32_at(&tail, 8, 0));
+        let is_inside = (HEAD_BYTES as u64..=tail_at).contains(&index_at);
+        let is_whole = Crc32c::of(tail.get(..12).unwrap_or_default()) == u32_at(&tail, 12, 0) || is_trusted;
+        if !is_inside || !is_whole {
+            return Err(damaged(tail_at, "its last bytes are wrong"));
+        }
+        let bytes = blob.read(index_at..tail_at)?;
+        if Crc32c::of(&bytes) != index_crc && !is_trusted {
+            return Err(damaged(index_at, "the checksum of the index is wrong"));
+        }
+        let mut cursor = Cursor::new(bytes);
+        let decoded = Index::decode(&mut cursor, index_at).map_err(PartError::Corrupt).and_then(|index| {
+            let most = (0..index.blocks()).map(|number| index.rows(number)).sum();
+            let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), is_trusted)?;
+            Ok((index, ids))
+        });
+        let (index, ids) = match decoded {
+            Ok(decoded) if cursor.is_empty() => decoded,
+            Ok(_) => return Err(damaged(index_at, "the index is too long")),
+            Err(PartError::Storage(error)) => return Err(error.into()),
+            Err(PartError::Corrupt(Corrupt(reason))) => return Err(damaged(index_at, reason)),
+        };
+        if (0..index.blocks()).any(|number| index.seqs(number).0 < seqs.0 || index.seqs(number).1 > seqs.1) {
+            return Err(damaged(index_at, "it has other events"));
+        }
+        Ok(Self { name: name.to_string(), seqs, blob, times: index.times(), index, ids, is_trusted })
+    }
+
+    /// The name of its blob.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The first and the last sequence number that it answers for.
+    pub(crate) fn seqs(&self) -> (u64, u64) {
+        self.seqs
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Number of events.
+    pub(crate) fn events(&self) -> u64 {
+        self.index.types().iter().map(|summary| summary.events).sum()
+    }
+
+    /// Number of events with a caller's id.
+    pub(crate) fn id_count(&self) -> usize {
+        self.ids.as_ref().map_or(0, Ids::len)
+    }
+
+    /// The times of the first and of the last of its events, in nanoseconds since the Unix epoch.
+    pub(crate) fn times(&self) -> (i64, i64) {
+        self.times
+    }
+
+    /// Bytes on the medium.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.blob.len()
+    }
+
+    /// A block.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if it cannot be read, or is not as it was written.
+    pub(crate) fn block(&self, number: usize) -> Result<Block, SealedError> {
+        self.decode_block(number, &self.block_bytes(number)?)
+    }
+
+    /// The bytes of a block.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if they cannot be read; nothing is checked.
+    pub(crate) fn block_bytes(&self, number: usize) -> Result<Bytes, SealedError> {
+        Ok(self.blob.read(self.index.range(number))?)
+    }
+
+    /// The block of this number in its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if they are not as they were written.
+    pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Block, SealedError> {
+        let block = Block::decode(bytes, self.is_trusted).and_then(|block| {
+            if block.len() == self.index.rows(number) { Ok(block) } else { Err(Corrupt("number of rows")) }
+        });
+        block.map_err(|Corrupt(reason)| self.damaged(self.index.range(number).start, reason))
+    }
+
+    /// The event with this sequence number, if it is here: its block, and its row in it.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if a block cannot be read, or is not as it was written.
+    pub(crate) fn find_seq(&self, seq: u64) -> Result<Option<(Block, usize)>, SealedError> {
+        for number in 0..self.index.blocks() {
+            let (lowest, highest) = self.index.seqs(number);
+            if (lowest..=highest).contains(&seq) {
+                let block = self.block(number)?;
+                if let Some(row) = block.row_of_seq(seq) {
+                    return Ok(Some((block, row)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The event with this caller's id, if it is here: its block, and its row in it.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if a page or a block cannot be read, or is not as it was written.
+    pub(crate) fn find_id(&self, id: &[u8], hash: u64) -> Result<Option<(Block, usize)>, SealedError> {
+        let Some(ids) = &self.ids else { return Ok(None) };
+        let mut page_at = 0;
+        let read = |range: Range<u64>| {
+            page_at = range.start;
+            read(&*self.blob, range)
+        };
+        let candidates = ids.candidates(hash, read, self.is_trusted).map_err(|error| self.at(page_at, error))?;
+        let mut found = Vec::new();
+        for candidate in candidates {
+            let number = candidate.block as usize;
+            if number >= self.index.blocks() {
+                return Err(self.damaged(page_at, "an id is in no block"));
+            }
+            let (block, row) = (self.block(number)?, usize::from(candidate.row));
+            found.clear();
+            if row < block.len() {
+                block.append_id(row, &mut found);
+            }
+            if found == id {
+                return Ok(Some((block, row)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads everything, and holds it against what the index says.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`]: the first part that cannot be read, or is not as it was written.
+    pub(crate) fn verify(&self, ids_too: bool) -> Result<(), SealedError> {
+        (0..self.index.blocks()).try_for_each(|number| self.verify_block(number))?;
+        let (Some(ids), true) = (&self.ids, ids_too) else { return Ok(()) };
+        for range in ids.pages() {
+            let at = range.start;
+            let page = self.blob.read(range)?;
+            let mut entries = ids::entries(&page, self.is_trusted).map_err(|Corrupt(reason)| self.damaged(at, reason))?;
+            if entries.any(|entry| entry.block as usize >= self.index.blocks()) {
+                return Err(self.damaged(at, "an id is in no block"));
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_block(&self, number: usize) -> Result<(), SealedError> {
+        let block = self.block(number)?;
+        let damaged = |reason| self.damaged(self.index.range(number).start, reason);
+        let places = || (0..block.len()).map(|row| block.place(row));
+        if places().next() != Some(self.index.first(number)) || places().last() != Some(self.index.last(number)) {
+            return Err(damaged("its first or last row is not where the index says"));
+        }
+        if !places().zip(places().skip(1)).all(|(place, next)| place < next) {
+            return Err(damaged("its rows are out of order"));
+        }
+        let (lowest, highest) = self.index.seqs(number);
+        if !places().all(|place| (lowest..=highest).contains(&place.seq)) {
+            return Err(damaged("a sequence number is not where the index says"));
+        }
+        let (mut id, mut payload) = (Vec::new(), Vec::new());
+        for row in 0..block.len() {
+            id.clear();
+            payload.clear();
+            block.append_id(row, &mut id);
+            block.append_payload(row, &mut payload);
+            if core::str::from_utf8(&payload).is_err() || payload.is_empty() || core::str::from_utf8(&id).is_err() {
+                return Err(damaged("a text is none"));
+            }
+            let is_found = id.is_empty() || self.find_id(&id, id_hash(&id))?.is_some();
+            if !is_found {
+                return Err(damaged("the id of an event is not among the ids"));
+            }
+        }
+        Ok(())
+    }
+
+    fn at(&self, offset: u64, error: PartError) -> SealedError {
+        match error {
+            PartError::Storage(error) => error.into(),
+            PartError::Corrupt(Corrupt(reason)) => self.damaged(offset, reason),
+        }
+    }
+
+    fn damaged(&self, offset: u64, reason: &str) -> SealedError {
+        SealedError::Damaged { name: self.name.clone(), offset, reason: reason.to_string(), seqs: self.seqs }
+    }
+}
+
+fn read(blob: &dyn Blob, range: Range<u64>) -> Result<Bytes, PartError> {
+    blob.read(range).map_err(PartError::Storage)
+}
+
+impl From<Corrupt> for PartError {
+    fn from(error: Corrupt) -> Self {
+        Self::Corrupt(error)
+    }
+}
+
+impl From<SealedError> for ReadError {
+    fn from(error: SealedError) -> Self {
+        match error {
+            SealedError::Storage(error) => Self::Storage(error.to_string()),
+            damaged @ SealedError::Damaged { .. } => Self::Damaged(damaged.to_string()),
+        }
+    }
+}
+
+impl From<SealedError> for StorageError {
+    fn from(error: SealedError) -> Self {
+        match error {
+            SealedError::Storage(error) => error,
+            damaged @ SealedError::Damaged { .. } => Self::Failed(damaged.to_string()),
+        }
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed").field("name", &self.name).field("blocks", &self.index.blocks()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,209 @@
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::block::{BlockBuilder, Encoders, ROWS_MAX, Row, Summary};
+use super::ids::IdsBuilder;
+use super::index::{IndexBuilder, TypeSummary};
+use super::{Block, head, id_hash, tail};
+use crate::storage::{Draft, Published, StorageError};
+
+/// Written to the medium at a time.
+const WRITE_BYTES: usize = 1 << 18;
+
+/// Most lanes of types with many events; all others share one more.
+const LANES_MAX: usize = 64;
+
+/// A type has a lane of its own if its events are going to fill so many blocks.
+const LANE_BLOCKS_MIN: u64 = 4;
+
+/// Which types are going to be in a segment, and in which lane each.
+#[derive(Debug)]
+pub(crate) struct LanePlan {
+    /// Ascending by name.
+    types: Vec<TypeSummary>,
+    /// For each type.
+    lanes: Vec<usize>,
+    count: usize,
+    block_bytes: usize,
+}
+
+/// Writes a sealed segment. Rows come lane by lane or mixed, but within each lane in the order of places.
+pub(crate) struct Writer {
+    draft: Box<dyn Draft>,
+    plan: LanePlan,
+    /// The block of each lane that is being filled.
+    filling: Vec<BlockBuilder>,
+    index: IndexBuilder,
+    ids: IdsBuilder,
+    encoders: Encoders,
+    /// What was not written yet, and where it begins.
+    pending: Vec<u8>,
+    at: u64,
+}
+
+impl LanePlan {
+    /// A plan for these types, in any order and with repetitions, for blocks of about so many bytes of text.
+    pub(crate) fn new(mut types: Vec<TypeSummary>, block_bytes: usize) -> Self {
+        types.sort_by(|a, b| a.name.cmp(&b.name));
+        types.dedup_by(|next, kept| {
+            let is_same = next.name == kept.name;
+            if is_same {
+                kept.bytes += next.bytes;
+                kept.events += next.events;
+            }
+            is_same
+        });
+        let total: u64 = types.iter().map(|summary| summary.bytes).sum();
+        let least = (LANE_BLOCKS_MIN * block_bytes as u64).max(total / LANES_MAX as u64 + 1);
+        let mut own = 0;
+        let lanes: Vec<Option<usize>> = types
+            .iter()
+            .map(|summary| {
+                (summary.bytes >= least).then(|| {
+                    own += 1;
+                    own - 1
+                })
+            })
+            .collect();
+        let lanes = lanes.into_iter().map(|lane| lane.unwrap_or(own)).collect();
+        for summary in &mut types {
+            (summary.events, summary.bytes) = (0, 0);
+        }
+        Self { types, lanes, count: own + 1, block_bytes }
+    }
+
+    /// The number of a type, by which rows name it.
+    pub(crate) fn code(&self, name: &[u8]) -> Option<u32> {
+        self.types.binary_search_by(|summary| summary.name.as_ref().cmp(name)).ok().map(|code| code as u32)
+    }
+
+    /// The lane of a type.
+    pub(crate) fn lane(&self, code: u32) -> usize {
+        self.lanes.get(code as usize).copied().unwrap_or(self.count - 1)
+    }
+
+    /// Whether a block is worth being taken over as it is: one that is much too small had better be filled up.
+    pub(crate) fn is_filled(&self, summary: &Summary) -> bool {
+        summary.text_bytes >= self.block_bytes as u64 / 2 || summary.rows >= ROWS_MAX / 2
+    }
+
+    fn name(&self, code: u32) -> &[u8] {
+        self.types.get(code as usize).map_or(&[], |summary| &summary.name)
+    }
+}
+
+impl Writer {
+    /// Begins a segment with up to so many callers' ids.
+    pub(crate) fn new(draft: Box<dyn Draft>, plan: LanePlan, ids_most: usize) -> Self {
+        let (lanes, pending) = (plan.count, head());
+        Self {
+            draft,
+            plan,
+            filling: (0..lanes).map(|_| BlockBuilder::default()).collect(),
+            index: IndexBuilder::new(lanes),
+            ids: IdsBuilder::new(ids_most),
+            encoders: Encoders::default(),
+            pending,
+            at: 0,
+        }
+    }
+
+    /// What goes where.
+    pub(crate) fn plan(&self) -> &LanePlan {
+        &self.plan
+    }
+
+    /// Appends an event to its lane.
+    pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), StorageError> {
+        let lane = self.plan.lane(row.code);
+        let bytes = row.id.len() + row.payload.len();
+        if let Some(summary) = self.plan.types.get_mut(row.code as usize) {
+            summary.events += 1;
+            summary.bytes += bytes as u64;
+        }
+        let Some(block) = self.filling.get_mut(lane) else { return Ok(()) };
+        let is_full = block.text_bytes() + bytes > self.plan.block_bytes || block.len() == ROWS_MAX;
+        if is_full && !block.is_empty() {
+            self.finish_block(lane)?;
+        }
+        self.filling.get_mut(lane).into_iter().for_each(|block| block.push(row));
+        Ok(())
+    }
+
+    /// Appends a block of another segment as it is. `summary` has the types by the numbers of this plan, all of which are in one lane.
+    pub(crate) fn copy(&mut self, summary: &Summary, bytes: &Bytes, block: &Block) -> Result<(), StorageError> {
+        let lane = summary.codes.first().map_or(self.plan.count - 1, |&code| self.plan.lane(code));
+        self.finish_block(lane)?;
+        let codes: Vec<Option<u32>> = block.names().map(|name| self.plan.code(name)).collect();
+        for row in 0..block.len() {
+            let code = codes.get(block.type_index(row)).copied().flatten();
+            let summarised = code.and_then(|code| self.plan.types.get_mut(code as usize));
+            summarised.into_iter().for_each(|summarised| summarised.events += 1);
+        }
+        // Which of the bytes belong to which type does not matter beyond the plan of the next segment.
+        let share = summary.text_bytes / summary.codes.len().max(1) as u64;
+        for &code in &summary.codes {
+            self.plan.types.get_mut(code as usize).into_iter().for_each(|summarised| summarised.bytes += share);
+        }
+        let number = self.index.push(lane, self.end(), bytes.len(), summary);
+        if summary.has_ids {
+            let mut id = Vec::new();
+            for row in 0..block.len() {
+                id.clear();
+                block.append_id(row, &mut id);
+                if !id.is_empty() {
+                    self.ids.insert(id_hash(&id), number, row as u16);
+                }
+            }
+        }
+        self.pending.extend_from_slice(bytes);
+        self.write(WRITE_BYTES)
+    }
+
+    /// Writes what is left, and makes the segment durable; `None`, and nothing is there, if it has no events.
+    pub(crate) fn finish(mut self) -> Result<Option<Published>, StorageError> {
+        for lane in 0..self.plan.count {
+            self.finish_block(lane)?;
+        }
+        if self.index.is_empty() {
+            return Ok(None);
+        }
+        let (mut index, ids_at) = (Vec::new(), self.end());
+        self.index.finish(&self.plan.types, &mut index);
+        self.ids.finish(ids_at, &mut self.pending, &mut index);
+        let tail = tail(self.at + self.pending.len() as u64, &index);
+        self.pending.extend_from_slice(&index);
+        self.pending.extend_from_slice(&tail);
+        self.draft.write(&self.pending)?;
+        self.draft.finish().map(Some)
+    }
+
+    fn end(&self) -> u64 {
+        self.at + self.pending.len() as u64
+    }
+
+    fn finish_block(&mut self, lane: usize) -> Result<(), StorageError> {
+        let Some(block) = self.filling.get_mut(lane).filter(|block| !block.is_empty()) else { return Ok(()) };
+        let at = self.at + self.pending.len() as u64;
+        let before = self.pending.len();
+        let ids: Vec<(u64, usize)> = block.ids().map(|(row, id)| (id_hash(id), row)).collect();
+        let summary = block.encode(|code| self.plan.name(code), &mut self.encoders, &mut self.pending);
+        let number = self.index.push(lane, at, self.pending.len() - before, &summary);
+        for (hash, row) in ids {
+            self.ids.insert(hash, number, row as u16);
+        }
+        self.write(WRITE_BYTES)
+    }
+
+    /// Writes what is pending, if there is so much of it.
+    fn write(&mut self, least: usize) -> Result<(), StorageError> {
+        if self.pending.len() >= least {
+            self.draft.write(&self.pending)?;
+            self.at += self.pending.len() as u64;
+            self.pending.clear();
+        }
+        Ok(())
+    }
+}
