@@ -33,7 +33,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { log_file_bytes: 64 << 20 }
+        Self { log_file_bytes: 16 << 20 }
     }
 }
 
