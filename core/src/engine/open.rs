@@ -142,12 +142,12 @@ impl<S: Storage> Engine<S> {
             }
             offset = end;
         }
-        if let Some((at, next)) = self.find_claim(offset, range.end)? {
+        let behind = self.look_behind(offset, range.end)?;
+        if let Some((at, next)) = behind.claim {
             let reason = format!("the record at offset {at} says that it was durable before");
             return Err(damaged(offset, &reason, self.last_seq + 1..next));
         }
-        let torn = self.storage.read_log(offset, WINDOW_BYTES)?;
-        self.recovery.cut_bytes = torn.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
+        self.recovery.cut_bytes = self.torn_bytes(offset, behind.is_stale)?;
         self.storage.truncate(offset)?;
         (self.durable, self.noted) = (offset, offset);
         Ok(())
@@ -176,8 +176,9 @@ impl<S: Storage> Engine<S> {
         Ok(head.decode_body(&body).map(|rows| (head, crc, Some(rows))))
     }
 
-    /// The first record behind `offset` that says that what is there was durable: its place, and its first sequence number.
-    fn find_claim(&self, offset: u64, end: u64) -> Result<Option<(u64, u64)>, StorageError> {
+    /// Looks for heads behind `offset`, where there is no record: whole ones, whose offset is where they stand, or is not.
+    fn look_behind(&self, offset: u64, end: u64) -> Result<Behind, StorageError> {
+        let mut behind = Behind::default();
         let mut window_at = offset;
         while window_at < end {
             let window = self.storage.read_log(window_at, WINDOW_BYTES)?;
@@ -188,11 +189,11 @@ impl<S: Storage> Engine<S> {
                 if bytes.len() < HEAD_BYTES && at + (HEAD_BYTES as u64) <= end {
                     break;
                 }
-                if let Some((head, _)) = RecordHead::decode(bytes)
-                    && head.offset == at
-                    && head.durable > offset
-                {
-                    return Ok(Some((at, head.first_seq)));
+                if let Some((head, _)) = RecordHead::decode(bytes) {
+                    behind.is_stale |= head.offset != at;
+                    if head.offset == at && head.durable > offset {
+                        return Ok(Behind { claim: Some((at, head.first_seq)), ..behind });
+                    }
                 }
                 rest = bytes.get(1..).unwrap_or_default();
             }
@@ -203,7 +204,18 @@ impl<S: Storage> Engine<S> {
             }
             window_at += step as u64;
         }
-        Ok(None)
+        Ok(behind)
+    }
+
+    /// How much there is at the end of the log of a record that was not written to its end. Where another part of the log has lain, nothing else
+    /// than the head of such a record tells it from what was left there.
+    fn torn_bytes(&self, offset: u64, is_stale: bool) -> Result<u64, StorageError> {
+        let bytes = self.storage.read_log(offset, WINDOW_BYTES)?;
+        let begins = RecordHead::decode(&bytes).is_some_and(|(head, _)| head.offset == offset);
+        if is_stale && !begins {
+            return Ok(0);
+        }
+        Ok(bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1))
     }
 
     /// Deletes what belongs to nothing, and makes the manifest good.
@@ -220,6 +232,15 @@ impl<S: Storage> Engine<S> {
         self.recovery.orphans = orphans.len() as u32;
         Ok(())
     }
+}
+
+/// What there is behind the last record.
+#[derive(Default)]
+struct Behind {
+    /// The first record that says that what is missing was durable: its place, and its first sequence number.
+    claim: Option<(u64, u64)>,
+    /// Another part of the log has lain here before.
+    is_stale: bool,
 }
 
 /// A stretch of the log, read at once: most records are short, and there may be many.
