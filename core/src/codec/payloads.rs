@@ -46,7 +46,7 @@ struct ShapeColumns {
 }
 
 /// A shape that fewer rows have costs more than it saves.
-const ROWS_MIN: u32 = 6;
+const ROWS_MIN: usize = 4;
 
 /// Longer texts have no shape.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -61,6 +61,8 @@ pub(crate) struct PayloadEncoder {
     rows: Vec<Row>,
     /// Those of the shape at hand: where their leaves begin.
     leaves: Vec<u32>,
+    /// Of the shape at hand.
+    pieces: Vec<Span>,
     spans: Vec<Span>,
     numbers: Vec<u64>,
     heap: Vec<u8>,
@@ -81,7 +83,7 @@ impl PayloadEncoder {
         self.heap.clear();
         self.body.clear();
         self.number_shapes(out);
-        for shape in 0..self.shapes.shapes.len() {
+        for shape in 0..self.shapes.len() {
             self.encode_shape(text, shape);
         }
         self.spans.clear();
@@ -99,11 +101,11 @@ impl PayloadEncoder {
         rows.clear();
         Span::consecutive(ends, spans);
         rows.extend(spans.iter().map(|&span| {
-            let leaves = shapes.leaves.len() as u32;
+            let leaves = shapes.leaves().len() as u32;
             let shape = if span.len() > TEXT_BYTES_MAX { None } else { shapes.add(text, span) };
             Row { text: span, shape, leaves }
         }));
-        let rare = |shape: usize| shapes.shapes.get(shape).is_none_or(|shape| shape.rows < ROWS_MIN);
+        let rare = |shape| shapes.rows(shape) < ROWS_MIN;
         for row in rows {
             if row.shape.is_some_and(rare) {
                 row.shape = None;
@@ -115,8 +117,8 @@ impl PayloadEncoder {
     fn number_shapes(&mut self, out: &mut Vec<u8>) {
         let mut numbers = [0; SHAPES_MAX];
         let mut count = 0;
-        for (number, shape) in numbers.iter_mut().zip(&self.shapes.shapes) {
-            if shape.rows >= ROWS_MIN {
+        for (shape, number) in numbers.iter_mut().enumerate() {
+            if self.shapes.rows(shape) >= ROWS_MIN {
                 count += 1;
                 *number = count;
             }
@@ -129,11 +131,13 @@ impl PayloadEncoder {
     }
 
     fn encode_shape(&mut self, text: &[u8], index: usize) {
-        let Self { shapes, column, rows, leaves, spans, heap, body, .. } = self;
-        let Some(shape) = shapes.shapes.get(index).filter(|shape| shape.rows >= ROWS_MIN) else { return };
-        let pieces = shapes.pieces_of(shape);
+        let Self { shapes, column, rows, leaves, spans, pieces, heap, body, .. } = self;
+        if shapes.rows(index) < ROWS_MIN {
+            return;
+        }
+        shapes.pieces(index, pieces);
         put_varint(pieces.len().saturating_sub(1) as u64, body);
-        for piece in pieces {
+        for piece in &*pieces {
             put_varint(piece.len() as u64, body);
             heap.extend_from_slice(piece.of(text));
         }
@@ -141,7 +145,7 @@ impl PayloadEncoder {
         leaves.extend(rows.iter().filter(|row| row.shape == Some(index)).map(|row| row.leaves));
         for leaf in 0..pieces.len().saturating_sub(1) {
             spans.clear();
-            let nth = |&first: &u32| shapes.leaves.get(first as usize + leaf).copied().unwrap_or_default();
+            let nth = |&first: &u32| shapes.leaves().get(first as usize + leaf).copied().unwrap_or_default();
             spans.extend(leaves.iter().map(nth));
             column.encode(text, spans, heap, body);
         }

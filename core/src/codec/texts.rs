@@ -104,7 +104,7 @@ impl ColumnEncoder {
     fn choose(&mut self, text: &[u8], spans: &[Span], bytes: usize, lengths: core::ops::RangeInclusive<usize>) -> u8 {
         let (&min, &max) = (lengths.start(), lengths.end());
         // What LZ4 makes of strings is known only afterwards.
-        let mut best = (STRINGS, bytes * 3 / 4 + spans.len() / 2);
+        let mut best = (STRINGS, bytes * 7 / 8 + spans.len() / 2);
         let mut offer = |form, cost: Option<usize>| {
             if let Some(cost) = cost
                 && cost < best.1
