@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::span::Span;
+use crate::json::ordinary_len;
 
 /// The shapes of the texts of a block, and the leaves of those texts.
 ///
@@ -195,31 +196,106 @@ fn leaf_len(bytes: &[u8]) -> Option<usize> {
 }
 
 /// How many bytes there are up to and with the quotation mark that ends a string.
-///
-/// Eight at a time, by the trick that `(word - LOW) & !word & HIGH` marks zero bytes; a mark may be wrong only above a right one, so
-/// the lowest is always right (Henry S. Warren, "Hacker's Delight", section 6-1).
 fn string_len(bytes: &[u8]) -> Option<usize> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
     let mut rest = bytes;
     loop {
-        let passed = if let Some((chunk, _)) = rest.split_first_chunk() {
-            let word = u64::from_le_bytes(*chunk);
-            let quote = word ^ (LOW * 0x22);
-            let backslash = word ^ (LOW * 0x5c);
-            let marks = (quote.wrapping_sub(LOW) & !quote) | (backslash.wrapping_sub(LOW) & !backslash);
-            (marks & HIGH).trailing_zeros() as usize / 8
-        } else {
-            rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?
-        };
-        rest = rest.get(passed..)?;
-        if passed == 8 {
-            continue;
-        }
-        match rest {
-            [b'"', behind @ ..] => return Some(bytes.len() - behind.len()),
-            [_, _, behind @ ..] => rest = behind,
+        rest = match rest.split_at_checked(ordinary_len(rest))? {
+            (_, [b'"', behind @ ..]) => return Some(bytes.len() - behind.len()),
+            (_, [b'\\', _, behind @ ..]) => behind,
+            // A control character, which JSON does not have here.
+            (_, [byte, behind @ ..]) if *byte != b'\\' => behind,
             _ => return None,
-        }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::format;
+    use std::string::String;
+
+    use super::*;
+
+    /// Takes the texts apart, and gives the shape and the leaves of each.
+    fn apart(shapes: &mut Shapes, texts: &[&str]) -> Vec<Option<(usize, Vec<String>)>> {
+        let text = texts.concat();
+        let mut start = 0;
+        let add = |part: &&str| {
+            let span = Span { start, end: start + part.len() as u32 };
+            start = span.end;
+            let leaves = shapes.leaves().len();
+            let shape = shapes.add(text.as_bytes(), span)?;
+            let leaf = |leaf: &Span| String::from_utf8(leaf.of(text.as_bytes()).to_vec()).unwrap();
+            Some((shape, shapes.leaves().get(leaves..).unwrap().iter().map(leaf).collect()))
+        };
+        texts.iter().map(add).collect()
+    }
+
+    #[test]
+    fn leaves_are_strings_numbers_and_words() {
+        let text = r#"{"a":"b","c\"":[1.5e3,true,{"d":null}],"e":{},"f":"\"\\","g":[]}"#;
+        let mut shapes = Shapes::default();
+        let found = apart(&mut shapes, &[text, r#"{"a":0,"c\"":["","x:y",{"d":false}],"e":{},"f":-1,"g":[]}"#]);
+        let leaves = ["\"b\"", "1.5e3", "true", "null", r#""\"\\""#].map(String::from).to_vec();
+        assert_eq!(found.first().unwrap(), &Some((0, leaves)));
+        let leaves = ["0", "\"\"", "\"x:y\"", "false", "-1"].map(String::from).to_vec();
+        assert_eq!(found.get(1).unwrap(), &Some((0, leaves)));
+        assert_eq!((shapes.len(), shapes.rows(0)), (1, 2));
+        let mut pieces = Vec::new();
+        shapes.pieces(0, &mut pieces);
+        let pieces: Vec<_> =
+            pieces.iter().map(|piece| core::str::from_utf8(piece.of(text.as_bytes())).unwrap()).collect();
+        assert_eq!(pieces, [r#"{"a":"#, r#","c\"":["#, ",", r#",{"d":"#, r#"}],"e":{},"f":"#, r#","g":[]}"#]);
+    }
+
+    #[test]
+    fn texts_that_differ_in_a_piece_have_different_shapes() {
+        let texts = [
+            "1",
+            "\"\"",
+            "{}",
+            "[]",
+            "[1]",
+            "[[1]]",
+            "[{\"a\":1}]",
+            "{\"a\":1}",
+            "{\"a\":[1]}",
+            "{\"a\":1,\"b\":2}",
+            "[1,2]",
+        ];
+        let mut shapes = Shapes::default();
+        let numbers = |found: Vec<Option<(usize, Vec<String>)>>| -> Vec<usize> {
+            found.into_iter().map(|found| found.unwrap().0).collect()
+        };
+        let expected = [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+        assert_eq!(numbers(apart(&mut shapes, &texts)), expected);
+        shapes.clear();
+        assert_eq!(numbers(apart(&mut shapes, &[texts, texts].concat())), [expected, expected].concat());
+    }
+
+    #[test]
+    fn texts_without_an_end_and_texts_beyond_the_limits_have_no_shape() {
+        let list = |length| format!("[{}]", std::vec!["1"; length].join(","));
+        let (most, more) = (list(LEAVES_MAX), list(LEAVES_MAX + 1));
+        let (deep, name) = ("[".repeat(PIECE_BYTES_MAX + 1), format!("{{\"{}\":1}}", "x".repeat(PIECE_BYTES_MAX)));
+        let mut shapes = Shapes::default();
+        let found = apart(&mut shapes, &["\"a", "{\"a\":1,\"b", "[\"\\\"]", &more, &deep, &name, &most]);
+        assert!(found.iter().take(6).all(Option::is_none), "{found:?}");
+        assert_eq!(found.last().unwrap().as_ref().unwrap().1.len(), LEAVES_MAX);
+        assert_eq!(shapes.leaves().len(), LEAVES_MAX);
+    }
+
+    #[test]
+    fn no_text_is_compared_with_too_many_pieces() {
+        let texts: Vec<String> = (0..10_000).map(|row| format!("{{\"{row}\":1,\"{}\":2}}", row * 7)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut shapes = Shapes::default();
+        let found = apart(&mut shapes, &texts);
+        assert_eq!(found.iter().flatten().count(), SHAPES_MAX);
+        assert!(shapes.pieces.len() <= PIECES_MAX);
+        assert!(shapes.pieces.iter().filter(|piece| piece.before.is_none()).count() <= COMPARED_MAX + 1);
+        assert_eq!(shapes.leaves().len(), 2 * SHAPES_MAX);
     }
 }
