@@ -45,6 +45,13 @@ impl Model {
         }
     }
 
+    /// Forgets all events but the first so many, as a crash does.
+    pub fn truncate(&mut self, events: usize) {
+        if events < self.events.len() {
+            Arc::make_mut(&mut self.events).truncate(events);
+        }
+    }
+
     fn commit_one(&mut self, now: Timestamp, batch: &Batch) -> Receipt {
         let first_seq = self.next_seq();
         let mut stored = 0;

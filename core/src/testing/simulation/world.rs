@@ -29,6 +29,8 @@ pub(super) struct World {
     /// The classes of faults that this run has drawn.
     faults: Faults,
     tuning: Tuning,
+    /// Whether commits do not wait for the medium.
+    is_deferred: bool,
     medium: SimStorage,
     engine: Option<Engine<Flawed>>,
     chore: Option<Chore>,
@@ -55,6 +57,7 @@ impl World {
             seal_bytes: source.pick(&[1 << 20, 4_096]),
             fan_in: source.pick(&[2, 3]),
         };
+        let is_deferred = source.one_in(3);
         let medium = SimStorage::new(source.number(), drawn);
         medium.crash_at(options.crash_at);
         Self {
@@ -63,6 +66,7 @@ impl World {
             options,
             faults: drawn,
             tuning,
+            is_deferred,
             engine: None,
             chore: None,
             auditor: Auditor::default(),
@@ -78,6 +82,7 @@ impl World {
 
     pub(super) fn summary(&self) -> Summary {
         Summary {
+            lost: self.auditor.lost(),
             events: self.auditor.model().events().len() as u64,
             calls: self.medium.calls(),
             failures: self.medium.failures(),
@@ -92,7 +97,10 @@ impl World {
     /// Lets everything happen, and says which promise was broken.
     pub(super) fn run(&mut self) -> Result<(), String> {
         let steps = 10 + self.source.below(51);
-        self.note(|world| format!("faults: {}; {:?}; {steps} steps", world.faults, world.tuning));
+        self.note(|world| {
+            let syncs = if world.is_deferred { "deferred" } else { "in each commit" };
+            format!("faults: {}; {:?}; syncs {syncs}; {steps} steps", world.faults, world.tuning)
+        });
         self.open()?;
         for _ in 0..steps {
             self.summary.steps += 1;
@@ -110,6 +118,7 @@ impl World {
         match self.source.below(20) {
             0..=6 => self.commit(),
             7..=10 => self.keep_house(),
+            12 if self.is_deferred => self.flush(),
             11 | 12 => self.ask(),
             13 => {
                 self.note(|_| "a snapshot is kept".to_string());
@@ -159,7 +168,8 @@ impl World {
             Ok(receipts) => {
                 self.summary.commits += 1;
                 let snapshot = self.engine().snapshot();
-                self.in_quiet(|world| world.auditor.acknowledged(world.now, &group, &receipts, &snapshot))
+                let is_durable = !self.is_deferred;
+                self.in_quiet(|world| world.auditor.acknowledged(now, &group, &receipts, is_durable, &snapshot))
             }
             Err(error) => {
                 self.summary.refusals += 1;
@@ -179,6 +189,24 @@ impl World {
         if let Err(error) = rested {
             self.refused(&error)?;
             self.is_latched |= matches!(error, CommitError::Latched(_));
+        }
+        self.look_again()
+    }
+
+    /// Makes durable what was committed.
+    fn flush(&mut self) -> Result<(), String> {
+        let flushed = self.engine_mut().flush();
+        self.note(|_| format!("flush: {}", outcome(&flushed)));
+        match flushed {
+            Ok(()) if self.is_latched => return Err("a latched engine has flushed".to_string()),
+            Ok(()) => {
+                self.summary.flushes += 1;
+                self.auditor.flushed();
+            }
+            Err(error) => {
+                self.refused(&error)?;
+                self.is_latched |= matches!(error, CommitError::Latched(_));
+            }
         }
         self.look_again()
     }
@@ -262,7 +290,11 @@ impl World {
             }
         }
         self.ask()?;
-        self.look_again()?;
+        let flushes = self.summary.flushes;
+        self.flush()?;
+        if self.summary.flushes == flushes {
+            return Err("a flush fails, and nothing is wrong with the medium any more".to_string());
+        }
         self.in_quiet(|world| world.auditor.check_kept())?;
         self.go_down(self.worst_ending());
         let mut opens = STRUCK_OPENS_MAX;
