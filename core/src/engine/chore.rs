@@ -273,7 +273,7 @@ impl<S: Storage> Engine<S> {
             }
         }
         // The manifest must not point behind what of the log survives.
-        if manifest.log_start > self.durable {
+        if manifest.log_start > self.durable && self.flaw != Some(Flaw::HastySeal) {
             self.sync_log().map_err(|error| StorageError::Failed(error.to_string()))?;
         }
         let copies = Manifest::drafts(&mut self.storage)?;
