@@ -295,7 +295,8 @@ impl<S: Storage> Engine<S> {
             let before = match place {
                 Place::Fresh(range, _) => {
                     let gone = self.fresh.drain(range);
-                    let sizes = gone.map(|fresh| (fresh.segment.rows().len() as u64, fresh.segment.rows().bytes() as u64));
+                    let sizes =
+                        gone.map(|fresh| (fresh.segment.rows().len() as u64, fresh.segment.rows().bytes() as u64));
                     let before = sizes.fold((0, 0), add);
                     Arc::make_mut(&mut self.sealed).extend(sealed);
                     before

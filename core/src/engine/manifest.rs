@@ -91,7 +91,16 @@ pub(super) struct Found {
 impl Manifest {
     /// That of an empty repository.
     pub(super) fn new(seed: Seed) -> Self {
-        Self { generation: 1, seed, log_start: 0, chain: 0, next_seq: 1, next_number: 1, last_millis: 0, segments: Vec::new() }
+        Self {
+            generation: 1,
+            seed,
+            log_start: 0,
+            chain: 0,
+            next_seq: 1,
+            next_number: 1,
+            last_millis: 0,
+            segments: Vec::new(),
+        }
     }
 
     /// Drafts for both copies.

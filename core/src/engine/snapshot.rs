@@ -20,7 +20,7 @@ pub struct EngineSnapshot {
 /// Where an event lies.
 enum Located<'a> {
     Fresh(&'a Segment, usize),
-    Sealed(Block, usize),
+    Sealed(Arc<Block>, usize),
 }
 
 impl EngineSnapshot {
@@ -77,7 +77,7 @@ impl EngineSnapshot {
             let row = segment.row_of_seq(seq).filter(|&row| segment.is_generated(row, &self.key, uuid));
             return Ok(row.map(|row| Located::Fresh(segment, row)));
         }
-        let Some(sealed) = find_by_seq(&self.sealed, seq, |sealed| sealed.seqs()) else { return Ok(None) };
+        let Some(sealed) = find_by_seq(&self.sealed, seq, Sealed::seqs) else { return Ok(None) };
         let Some((block, row)) = sealed.find_seq(seq)? else { return Ok(None) };
         let mut given = Vec::new();
         block.append_id(row, &mut given);

@@ -180,12 +180,7 @@ impl RowText {
     /// # Errors
     ///
     /// [`ReadError::Damaged`] if the bytes are no UTF-8.
-    pub(crate) fn event<'a>(
-        &'a self,
-        block: &'a Block,
-        row: usize,
-        key: &IdentityKey,
-    ) -> Result<Event<'a>, ReadError> {
+    pub(crate) fn event<'a>(&'a self, block: &'a Block, row: usize, key: &IdentityKey) -> Result<Event<'a>, ReadError> {
         let Place { time, seq } = block.place(row);
         let id = if self.id.is_empty() {
             EventId::Generated(key.generate(block.millis(row), seq))

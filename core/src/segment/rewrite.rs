@@ -39,7 +39,7 @@ enum SourceRows {
     /// A segment in memory, and the new codes of its types.
     Fresh(Arc<Segment>, Vec<u32>),
     /// A lane of a sealed segment; how many of its blocks were begun; the last of them, and the new codes of its types.
-    Lane { sealed: Arc<Sealed>, lane: usize, begun: usize, open: Option<(Block, Vec<u32>)> },
+    Lane { sealed: Arc<Sealed>, lane: usize, begun: usize, open: Option<(Arc<Block>, Vec<u32>)> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,7 +134,9 @@ impl Rewrite {
         let block = sealed.decode_block(number, &bytes)?;
         let plan = self.writer.plan();
         let codes: Vec<u32> = block.names().map(|name| plan.code(name).unwrap_or_default()).collect();
-        if summary.first.time >= self.keep_from && plan.is_filled(&summary) && self.is_alone(head.source, &summary, &codes)
+        if summary.first.time >= self.keep_from
+            && plan.is_filled(&summary)
+            && self.is_alone(head.source, &summary, &codes)
         {
             summary.codes.clone_from(&codes);
             summary.codes.sort_unstable();
@@ -152,7 +154,8 @@ impl Rewrite {
     /// Whether all rows of a block go into one lane, and before all others that may still go there.
     fn is_alone(&self, source: usize, block: &Summary, codes: &[u32]) -> bool {
         let lanes = codes.iter().fold(0u128, |lanes, &code| lanes | 1 << self.writer.plan().lane(code));
-        let rivals = self.sources.iter().enumerate().filter(|(index, other)| *index != source && other.feeds & lanes != 0);
+        let rivals =
+            self.sources.iter().enumerate().filter(|(index, other)| *index != source && other.feeds & lanes != 0);
         lanes.is_power_of_two() && rivals.filter_map(|(_, rival)| rival.next).all(|next| next > block.last)
     }
 

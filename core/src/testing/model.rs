@@ -106,7 +106,6 @@ impl Model {
             payload: new.payload.as_str().to_string(),
         })
     }
-
 }
 
 impl Repository for Model {

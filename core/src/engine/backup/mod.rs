@@ -116,11 +116,7 @@ fn attempt<O: Original, D: Duplicate>(
 }
 
 /// Copies a segment; says whether its bytes are shared.
-fn copy_segment<O: Original, D: Duplicate>(
-    original: &O,
-    copy: &mut D,
-    entry: &Entry,
-) -> Result<bool, BackupError> {
+fn copy_segment<O: Original, D: Duplicate>(original: &O, copy: &mut D, entry: &Entry) -> Result<bool, BackupError> {
     let name = entry.name();
     if copy.share(&name).map_err(BackupError::Copy)? {
         return Ok(true);

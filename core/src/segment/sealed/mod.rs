@@ -130,7 +130,8 @@ impl Sealed {
         };
         let found = blob.read(0..HEAD_BYTES as u64)?;
         if found != head() && !is_trusted {
-            let is_other = found.starts_with(MAGIC) && Crc32c::of(found.get(..12).unwrap_or_default()) == u32_at(&found, 12, 0);
+            let is_other =
+                found.starts_with(MAGIC) && Crc32c::of(found.get(..12).unwrap_or_default()) == u32_at(&found, 12, 0);
             let version = u32_at(&found, 8, 0);
             let reason = format!("version {version} is unknown");
             return Err(damaged(0, if is_other { &reason } else { "its head is wrong" }));
@@ -203,7 +204,7 @@ impl Sealed {
     /// # Errors
     ///
     /// [`SealedError`] if it cannot be read, or is not as it was written.
-    pub(crate) fn block(&self, number: usize) -> Result<Block, SealedError> {
+    pub(crate) fn block(&self, number: usize) -> Result<Arc<Block>, SealedError> {
         self.decode_block(number, &self.block_bytes(number)?)
     }
 
@@ -221,9 +222,9 @@ impl Sealed {
     /// # Errors
     ///
     /// [`SealedError`] if they are not as they were written.
-    pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Block, SealedError> {
+    pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Arc<Block>, SealedError> {
         let block = Block::decode(bytes, self.is_trusted).and_then(|block| {
-            if block.len() == self.index.rows(number) { Ok(block) } else { Err(Corrupt("number of rows")) }
+            if block.len() == self.index.rows(number) { Ok(Arc::new(block)) } else { Err(Corrupt("number of rows")) }
         });
         block.map_err(|Corrupt(reason)| self.damaged(self.index.range(number).start, reason))
     }
@@ -233,7 +234,7 @@ impl Sealed {
     /// # Errors
     ///
     /// [`SealedError`] if a block cannot be read, or is not as it was written.
-    pub(crate) fn find_seq(&self, seq: u64) -> Result<Option<(Block, usize)>, SealedError> {
+    pub(crate) fn find_seq(&self, seq: u64) -> Result<Option<(Arc<Block>, usize)>, SealedError> {
         for number in 0..self.index.blocks() {
             let (lowest, highest) = self.index.seqs(number);
             if (lowest..=highest).contains(&seq) {
@@ -251,7 +252,7 @@ impl Sealed {
     /// # Errors
     ///
     /// [`SealedError`] if a page or a block cannot be read, or is not as it was written.
-    pub(crate) fn find_id(&self, id: &[u8], hash: u64) -> Result<Option<(Block, usize)>, SealedError> {
+    pub(crate) fn find_id(&self, id: &[u8], hash: u64) -> Result<Option<(Arc<Block>, usize)>, SealedError> {
         let Some(ids) = &self.ids else { return Ok(None) };
         let mut page_at = 0;
         let read = |range: Range<u64>| {
@@ -288,7 +289,8 @@ impl Sealed {
         for range in ids.pages() {
             let at = range.start;
             let page = self.blob.read(range)?;
-            let mut entries = ids::entries(&page, self.is_trusted).map_err(|Corrupt(reason)| self.damaged(at, reason))?;
+            let mut entries =
+                ids::entries(&page, self.is_trusted).map_err(|Corrupt(reason)| self.damaged(at, reason))?;
             if entries.any(|entry| entry.block as usize >= self.index.blocks()) {
                 return Err(self.damaged(at, "an id is in no block"));
             }
@@ -300,7 +302,7 @@ impl Sealed {
         let block = self.block(number)?;
         let damaged = |reason| self.damaged(self.index.range(number).start, reason);
         let places = || (0..block.len()).map(|row| block.place(row));
-        if places().next() != Some(self.index.first(number)) || places().last() != Some(self.index.last(number)) {
+        if places().next() != Some(self.index.first(number)) || places().next_back() != Some(self.index.last(number)) {
             return Err(damaged("its first or last row is not where the index says"));
         }
         if !places().zip(places().skip(1)).all(|(place, next)| place < next) {
