@@ -181,7 +181,7 @@ impl Rewriting {
         let seqs = (entry.first, entry.last);
         let finished = rewrite.finish().and_then(|published| {
             let Some(published) = published else { return Ok(None) };
-            let sealed = Sealed::open(&published.name, seqs, Arc::clone(&published.blob), is_trusted)?;
+            let sealed = Sealed::open(&published.name, seqs, Arc::clone(&published.blob), u64::MAX, is_trusted)?;
             Ok(Some(NewSegment { entry, sealed: Arc::new(sealed), published }))
         });
         match finished {
@@ -310,12 +310,32 @@ impl<S: Storage> Engine<S> {
             self.stats.events = (self.stats.events + events).saturating_sub(before.0);
             self.stats.bytes = (self.stats.bytes + bytes).saturating_sub(before.1);
         }
+        self.bound_filters();
         for name in obsolete {
             self.storage.delete(&name).map_err(|error| self.latch(format!("giving up {name}: {error}")))?;
         }
         self.storage
             .discard(log_start)
             .map_err(|error| self.latch(format!("giving up the log before {log_start}: {error}")))
+    }
+
+    /// Lets go of the filters of the oldest segments, as long as all together take too much.
+    fn bound_filters(&mut self) {
+        let mut left = self.tuning.filter_bytes_max;
+        let too_much = self.sealed.iter().rev().position(|sealed| match left.checked_sub(sealed.filter_bytes()) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        });
+        let Some(kept) = too_much else { return };
+        let older = self.sealed.len() - kept;
+        for sealed in Arc::make_mut(&mut self.sealed).iter_mut().take(older) {
+            if sealed.filter_bytes() > 0 {
+                *sealed = Arc::new(sealed.without_filter());
+            }
+        }
     }
 
     fn put_merged(&mut self, place: &Place, segment: Arc<Segment>) {

@@ -48,6 +48,11 @@ impl Filter {
         bytes.len().is_multiple_of(GROUP_BYTES).then_some(Self(bytes))
     }
 
+    /// What it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+
     /// Whether a hash may be in the set.
     pub(super) fn may_contain(&self, hash: u64) -> bool {
         let start = group_of(hash, self.0.len() / GROUP_BYTES) * GROUP_BYTES;

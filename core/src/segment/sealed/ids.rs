@@ -28,7 +28,8 @@ pub(super) struct Ids {
     count: usize,
     at: u64,
     firsts: Packed,
-    filter: Filter,
+    /// `None` where it takes more memory than there is for filters. Pages alone give the same answers.
+    filter: Option<Filter>,
 }
 
 /// Entries on their way into a segment.
@@ -96,11 +97,12 @@ impl IdsBuilder {
 }
 
 impl Ids {
-    /// Reads what the index says, and the filter by `read`. `None` if the segment has no callers' ids.
+    /// Reads what the index says, and the filter by `read` if it has up to so many bytes. `None` if the segment has no callers' ids.
     pub(super) fn decode<E: From<Corrupt>>(
         cursor: &mut Cursor,
         most: usize,
         read: impl FnOnce(Range<u64>) -> Result<Bytes, E>,
+        filter_bytes_max: u64,
         is_trusted: bool,
     ) -> Result<Option<Self>, E> {
         let count = cursor.length(most)?;
@@ -112,17 +114,30 @@ impl Ids {
         let (filter_at, filter_len) = (cursor.varint()?, cursor.varint()?);
         let crc = u32_at(&cursor.take(4)?, 0, 0);
         let end = filter_at.checked_add(filter_len).ok_or(Corrupt("a length"))?;
+        if filter_len > filter_bytes_max {
+            return Ok(Some(Self { count, at, firsts, filter: None }));
+        }
         let filter = read(filter_at..end)?;
         if Crc32c::of(&filter) != crc && !is_trusted {
             return Err(Corrupt("the checksum of the filter of ids is wrong").into());
         }
         let filter = Filter::new(filter).ok_or(Corrupt("length of the filter of ids"))?;
-        Ok(Some(Self { count, at, firsts, filter }))
+        Ok(Some(Self { count, at, firsts, filter: Some(filter) }))
     }
 
     /// Number of ids.
     pub(super) fn len(&self) -> usize {
         self.count
+    }
+
+    /// Bytes of the filter in memory.
+    pub(super) fn filter_bytes(&self) -> u64 {
+        self.filter.as_ref().map_or(0, Filter::bytes)
+    }
+
+    /// Lets go of the filter.
+    pub(super) fn release_filter(&mut self) {
+        self.filter = None;
     }
 
     /// Where each page lies.
@@ -144,7 +159,7 @@ impl Ids {
         is_trusted: bool,
     ) -> Result<Vec<Entry>, E> {
         let mut found = Vec::new();
-        if !self.filter.may_contain(hash) {
+        if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(hash)) {
             return Ok(found);
         }
         let hash = upper(hash);

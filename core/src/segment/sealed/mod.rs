@@ -107,7 +107,8 @@ fn tail(index_at: u64, index: &[u8]) -> Vec<u8> {
 }
 
 impl Sealed {
-    /// Opens the segment in a blob, which answers for these sequence numbers: reads the index and the filter of ids.
+    /// Opens the segment in a blob, which answers for these sequence numbers: reads the index, and the filter of ids if it has up to so many
+    /// bytes.
     ///
     /// # Errors
     ///
@@ -116,6 +117,7 @@ impl Sealed {
         name: &str,
         seqs: (u64, u64),
         blob: Arc<dyn Blob>,
+        filter_bytes_max: u64,
         is_trusted: bool,
     ) -> Result<Self, SealedError> {
         let damaged = |offset: u64, reason: &str| SealedError::Damaged {
@@ -150,7 +152,7 @@ impl Sealed {
         let mut cursor = Cursor::new(bytes);
         let decoded = Index::decode(&mut cursor, index_at).map_err(PartError::Corrupt).and_then(|index| {
             let most = (0..index.blocks()).map(|number| index.rows(number)).sum();
-            let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), is_trusted)?;
+            let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), filter_bytes_max, is_trusted)?;
             Ok((index, ids))
         });
         let (index, ids) = match decoded {
@@ -187,6 +189,18 @@ impl Sealed {
     /// Number of events with a caller's id.
     pub(crate) fn id_count(&self) -> usize {
         self.ids.as_ref().map_or(0, Ids::len)
+    }
+
+    /// Bytes that its filter of ids takes in memory.
+    pub(crate) fn filter_bytes(&self) -> u64 {
+        self.ids.as_ref().map_or(0, Ids::filter_bytes)
+    }
+
+    /// The same segment without the filter of ids: look-ups of ids take longer and say the same.
+    pub(crate) fn without_filter(&self) -> Self {
+        let mut sealed = self.clone();
+        sealed.ids.as_mut().into_iter().for_each(Ids::release_filter);
+        sealed
     }
 
     /// The times of the first and of the last of its events, in nanoseconds since the Unix epoch.

@@ -59,6 +59,7 @@ impl World {
             fan_in: source.pick(&[2, 3]),
             block_bytes: source.pick(&[200, 1 << 16]),
             segment_events_max: source.pick(&[1_000, 60]),
+            filter_bytes_max: source.pick(&[1 << 20, 100]),
         };
         let expires = source.one_in(3);
         let retention = Retention {
