@@ -151,33 +151,45 @@ impl Ids {
         start..start + page_bytes(entries) as u64
     }
 
-    /// The rows whose ids may have this hash. `read` gives the bytes of a page.
+    /// The rows whose ids may have one of these hashes, which ascend: each with the index of its hash. `read` gives the bytes of a page.
     pub(super) fn candidates<E: From<Corrupt>>(
         &self,
-        hash: u64,
+        hashes: impl Iterator<Item = u64>,
         mut read: impl FnMut(Range<u64>) -> Result<Bytes, E>,
         is_trusted: bool,
-    ) -> Result<Vec<Entry>, E> {
+    ) -> Result<Vec<(Entry, usize)>, E> {
         let mut found = Vec::new();
-        if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(hash)) {
-            return Ok(found);
-        }
-        let hash = upper(hash);
-        let behind = partition(0..self.firsts.len(), |page| self.firsts.get(page) < u64::from(hash));
-        // Entries of one hash may begin at the end of the page before.
-        for page in behind.saturating_sub(1)..self.firsts.len() {
-            if self.firsts.get(page) > u64::from(hash) {
-                break;
+        // The page that was read last: the next hash is often in the same.
+        let (mut open, mut entries): (Option<usize>, Vec<Entry>) = (None, Vec::new());
+        for (index, hash) in hashes.enumerate() {
+            if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(hash)) {
+                continue;
             }
-            let page = read(self.page(page))?;
-            found.extend(entries(&page, is_trusted)?.filter(|entry| entry.hash == hash));
+            let hash = upper(hash);
+            let behind = partition(0..self.firsts.len(), |page| self.firsts.get(page) < u64::from(hash));
+            // Entries of one hash may begin at the end of the page before.
+            for page in behind.saturating_sub(1)..self.firsts.len() {
+                if self.firsts.get(page) > u64::from(hash) {
+                    break;
+                }
+                if open != Some(page) {
+                    open = None;
+                    let bytes = read(self.page(page))?;
+                    entries.clear();
+                    entries.extend(page_entries(&bytes, is_trusted)?);
+                    open = Some(page);
+                }
+                let start = partition(0..entries.len(), |at| entries.get(at).is_some_and(|entry| entry.hash < hash));
+                let same = entries.iter().skip(start).take_while(|entry| entry.hash == hash);
+                found.extend(same.map(|&entry| (entry, index)));
+            }
         }
         Ok(found)
     }
 }
 
 /// The entries of a page.
-pub(super) fn entries(page: &Bytes, is_trusted: bool) -> Result<impl Iterator<Item = Entry>, Corrupt> {
+pub(super) fn page_entries(page: &Bytes, is_trusted: bool) -> Result<impl Iterator<Item = Entry>, Corrupt> {
     let (crc, content) = page.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("too short"))?;
     if Crc32c::of(content) != u32::from_le_bytes(*crc) && !is_trusted {
         return Err(Corrupt("the checksum of a page of ids is wrong"));

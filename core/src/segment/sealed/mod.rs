@@ -261,35 +261,59 @@ impl Sealed {
         Ok(None)
     }
 
-    /// The event with this caller's id, if it is here: its block, and its row in it.
+    /// Hands over the events with these callers' ids that are here: the index of each in `ids`, its block, and its row in it. The ids ascend by
+    /// their hashes.
     ///
     /// # Errors
     ///
     /// [`SealedError`] if a page or a block cannot be read, or is not as it was written.
-    pub(crate) fn find_id(&self, id: &[u8], hash: u64) -> Result<Option<(Arc<Block>, usize)>, SealedError> {
-        let Some(ids) = &self.ids else { return Ok(None) };
+    pub(crate) fn find_ids(
+        &self,
+        ids: &[(u64, &[u8])],
+        mut sink: impl FnMut(usize, &Arc<Block>, usize),
+    ) -> Result<(), SealedError> {
+        let Some(stored) = &self.ids else { return Ok(()) };
         let mut page_at = 0;
         let read = |range: Range<u64>| {
             page_at = range.start;
             read(&*self.blob, range)
         };
-        let candidates = ids.candidates(hash, read, self.is_trusted).map_err(|error| self.at(page_at, error))?;
+        let hashes = ids.iter().map(|&(hash, _)| hash);
+        let candidates = stored.candidates(hashes, read, self.is_trusted);
+        let mut candidates = candidates.map_err(|error| self.at(page_at, error))?;
+        // Events that came together lie together, and a block is read once for all of them.
+        candidates.sort_unstable_by_key(|(entry, _)| (entry.block, entry.row));
         let mut found = Vec::new();
-        for candidate in candidates {
-            let number = candidate.block as usize;
+        for in_block in candidates.chunk_by(|(a, _), (b, _)| a.block == b.block) {
+            let Some((first, _)) = in_block.first() else { continue };
+            let number = first.block as usize;
             if number >= self.index.blocks() {
                 return Err(self.damaged(page_at, "an id is in no block"));
             }
-            let (block, row) = (self.block(number)?, usize::from(candidate.row));
-            found.clear();
-            if row < block.len() {
-                block.append_id(row, &mut found);
-            }
-            if found == id {
-                return Ok(Some((block, row)));
+            let block = self.block(number)?;
+            for &(entry, index) in in_block {
+                let row = usize::from(entry.row);
+                found.clear();
+                if row < block.len() {
+                    block.append_id(row, &mut found);
+                }
+                if ids.get(index).is_some_and(|(_, id)| found == *id) {
+                    sink(index, &block, row);
+                }
             }
         }
-        Ok(None)
+        Ok(())
+    }
+
+    /// The event with this caller's id, if it is here: its block, and its row in it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`find_ids`](Self::find_ids).
+    pub(crate) fn find_id(&self, id: &[u8], hash: u64) -> Result<Option<(Arc<Block>, usize)>, SealedError> {
+        let mut found = None;
+        self.find_ids(&[(hash, id)], |_, block, row| found = Some((Arc::clone(block), row)))?;
+        Ok(found)
     }
 
     /// Reads everything, and holds it against what the index says.
@@ -304,7 +328,7 @@ impl Sealed {
             let at = range.start;
             let page = self.blob.read(range)?;
             let mut entries =
-                ids::entries(&page, self.is_trusted).map_err(|Corrupt(reason)| self.damaged(at, reason))?;
+                ids::page_entries(&page, self.is_trusted).map_err(|Corrupt(reason)| self.damaged(at, reason))?;
             if entries.any(|entry| entry.block as usize >= self.index.blocks()) {
                 return Err(self.damaged(at, "an id is in no block"));
             }
