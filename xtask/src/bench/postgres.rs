@@ -1,10 +1,12 @@
 //! What `PostgreSQL` makes of the same events: one row an event, each durable when it is acknowledged, as pgbench measures it.
 //!
-//! Where there is a choice it falls in its favour: a socket of the system and not TCP, a statement that is prepared once, no primary key.
+//! It is asked for what Argus does for an event, and for no more: over TCP, one row that has a unique id, found by that id and by type and
+//! time. The statement is prepared once.
 
 use std::{
     fs,
     io::{BufRead as _, BufReader},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -26,20 +28,23 @@ const BINARIES: &str = "/usr/lib/postgresql/15/bin";
 /// Who runs it where we are root, as which it refuses to run.
 const USER: &str = "postgres";
 
+/// Where it listens.
+const HOST: &str = "127.0.0.1";
+
 /// It says with this in its log that it takes connections.
 const READY: &str = "ready to accept connections";
 
-/// Columns for what an event has, and the index that its queries need. No other one, and no primary key, so that nothing is done that
-/// need not be.
-const TABLE: &str = "create table events (id bigserial, event_type text not null, ts timestamptz not null, payload jsonb not null); \
+/// Columns for what an event has, and the indexes that `GET /events/{id}` and queries by type and time need.
+const TABLE: &str = "create table events (id bigserial primary key, event_type text not null, ts timestamptz not null, payload jsonb not null); \
                      create index on events (event_type, ts)";
 
 /// A server with an empty table. Its processes run only while something is measured, so that they are in nobody's way otherwise.
 #[derive(Debug)]
 pub(super) struct Postgres {
-    /// Data, socket and script; removed when this goes.
+    /// Data and script; removed when this goes.
     folder: TempDir,
     is_root: bool,
+    port: u16,
 }
 
 impl Postgres {
@@ -57,7 +62,9 @@ impl Postgres {
         if is_root {
             output(Command::new("chown").arg(USER).arg(folder.path()))?;
         }
-        let postgres = Self { folder, is_root };
+        // Free now, and in all likelihood still so when it is listened to: the system gives out others first.
+        let port = TcpListener::bind((HOST, 0))?.local_addr()?.port();
+        let postgres = Self { folder, is_root, port };
         let types: Vec<String> = TYPES.iter().map(|name| format!("'{name}'")).collect();
         // A statement that is prepared once, with parameters, as a service would send it.
         let script = format!(
@@ -97,7 +104,7 @@ impl Postgres {
 
     fn start(&self) -> Result<Running<'_>> {
         let mut server = self.program("postgres");
-        server.arg("-D").arg(self.path("data")).arg("-k").arg(self.folder.path()).args(["-c", "listen_addresses="]);
+        server.arg("-D").arg(self.path("data")).args(["-h", HOST, "-p", &self.port.to_string(), "-k", ""]);
         // Not as a daemon: whoever interrupts the bench interrupts it as well.
         server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut running = Running { postgres: self, server: server.spawn().context("postgres")? };
@@ -166,10 +173,9 @@ impl Running<'_> {
         figures(&output(&mut pgbench)?)
     }
 
-    /// A client, on the socket in the folder.
     fn client(&self, name: &str) -> Command {
         let mut command = self.postgres.program(name);
-        command.arg("--host").arg(self.postgres.folder.path()).args(["--username", USER]);
+        command.args(["--host", HOST, "--port", &self.postgres.port.to_string(), "--username", USER]);
         command
     }
 }
