@@ -9,6 +9,7 @@ mod chore;
 mod commit;
 mod dedup;
 mod flaw;
+mod housekeeping;
 mod identity;
 mod manifest;
 mod open;
