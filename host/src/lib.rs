@@ -6,8 +6,9 @@
 //!
 //! # How a host is put together
 //!
-//! 1. `main` calls [`process::run`] with the host's name and a function that serves. It reads the settings, starts logging,
-//!    opens the repository, starts the commit thread, listens to signals, binds the endpoint, and turns the outcome into an exit code.
+//! 1. `main` calls [`process::run`] with the host's name and a function that serves. It reads its [task](task::Task), which is
+//!    mostly to serve, and the settings, starts logging, opens the repository, starts the commit thread, listens to signals, binds the
+//!    endpoint, and turns the outcome into an exit code.
 //! 2. The function gets a [`Node`](node::Node) and the bound endpoint, non-blocking. It builds its executor and accepts connections,
 //!    one [`ConnectionPermit`](lifecycle::ConnectionPermit) each, until [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves;
 //!    then it waits for [`Lifecycle::drained`](lifecycle::Lifecycle::drained) and returns.
@@ -28,6 +29,8 @@ pub mod reply_body;
 pub mod repository;
 pub mod runtime;
 pub mod settings;
+pub mod snapshot;
+pub mod task;
 pub mod timer;
 pub mod units;
 pub mod wire;

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::repository::{self, OpenError};
 use crate::settings::Settings;
+use crate::task::Task;
 
 /// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -47,7 +48,7 @@ enum StartError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// Runs a server from its settings to its exit code; the whole of a host's `main`.
+/// Runs a server from its settings to its exit code, or does what else the command line asks for; the whole of a host's `main`.
 ///
 /// `program` is the host's name (`argus-tokio`), as `--version` and the metrics show it. `serve` builds the executor, serves the node until
 /// it is drained, cuts what is left, and says how it ended; an error is one of building the executor or of accepting.
@@ -62,8 +63,9 @@ enum StartError {
 ///
 /// Once it can be reached, it says so on standard output, in one line: `argus: listening on http://ADDRESS`.
 pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> io::Result<Drained>) -> ExitCode {
-    let settings = match Settings::read(program, std::env::args_os()) {
-        Ok(settings) => settings,
+    let settings = match Task::read(program, std::env::args_os()) {
+        Ok(Task::Serve(settings)) => *settings,
+        Ok(Task::Snapshot(snapshot)) => return snapshot.run(),
         Err(error) => error.exit(),
     };
     logging::start(&settings);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use argus_core::api::Limits;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::repository::{Durability, Location};
 use crate::units::{format_size, parse_duration, parse_size};
@@ -149,16 +149,23 @@ impl Settings {
         I: IntoIterator<Item = T>,
         T: Into<OsString> + Clone,
     {
+        let mut command = Self::command_of(name);
+        let matches = matches(&mut command, arguments)?;
+        Self::of(&matches, &mut command)
+    }
+
+    /// The command line of a program of this name.
+    pub(crate) fn command_of(name: &'static str) -> Command {
         // A number with a sign is a wrong value and not an unknown flag.
-        let mut command = Self::command().name(name).mut_args(|argument| {
+        Self::command().name(name).mut_args(|argument| {
             let takes_a_value = argument.get_action().takes_values();
             argument.allow_negative_numbers(takes_a_value)
-        });
-        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-        let matches = command
-            .try_get_matches_from_mut(&arguments)
-            .map_err(|error| blame_environment(error, &command, &arguments))?;
-        let settings = Self::from_arg_matches(&matches)?;
+        })
+    }
+
+    /// The settings in what was found on the command line.
+    pub(crate) fn of(matches: &ArgMatches, command: &mut Command) -> Result<Self, clap::Error> {
+        let settings = Self::from_arg_matches(matches)?;
         match settings.contradiction() {
             None => Ok(settings),
             Some(message) => Err(command.error(ErrorKind::ValueValidation, message)),
@@ -201,8 +208,19 @@ impl Settings {
     }
 }
 
+/// What is on the command line, and behind it in the environment.
+pub(crate) fn matches<I, T>(command: &mut Command, arguments: I) -> Result<ArgMatches, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let found = command.try_get_matches_from_mut(&arguments);
+    found.map_err(|error| blame_environment(error, command, &arguments))
+}
+
 /// Names the environment variable in an error about the value of a flag that was not given.
-fn blame_environment(mut error: clap::Error, command: &clap::Command, arguments: &[OsString]) -> clap::Error {
+fn blame_environment(mut error: clap::Error, command: &Command, arguments: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(blamed)) = error.get(ContextKind::InvalidArg) else { return error };
     let flag = blamed.split(' ').next().unwrap_or_default();
     let given = arguments.iter().filter_map(|argument| argument.to_str());

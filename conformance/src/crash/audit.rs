@@ -69,6 +69,23 @@ pub(crate) fn everything(address: SocketAddr, ledger: &Ledger) -> Result<(), Str
     }
 }
 
+/// Requires that all that is there is what is known, from the first event on; gives the number of events.
+///
+/// # Errors
+///
+/// What must not be.
+pub(crate) fn prefix(address: SocketAddr, ledger: &Ledger) -> Result<u64, String> {
+    let mut found = list(address, "/events")?;
+    found.sort_by_key(|event| event.seq);
+    for (event, expected) in found.iter().zip(1..) {
+        if event.seq != expected {
+            return Err(format!("after seq {} comes {}", expected - 1, event.seq));
+        }
+        ledger.recognise(event)?;
+    }
+    Ok(found.len() as u64)
+}
+
 /// Asks for some events by their ids.
 fn sample(address: SocketAddr, ledger: &Ledger, draw: &mut Draw) -> Result<(), String> {
     if ledger.len() == 0 {

@@ -216,6 +216,7 @@ impl<'a> Client<'a> {
     }
 
     fn note(&mut self, attempt: Attempt) {
+        self.load.ledger.acknowledge(&attempt.outcome);
         let first = match &attempt.outcome {
             Outcome::One { seq, .. } => Some(*seq),
             Outcome::Many { first_seq, .. } => *first_seq,

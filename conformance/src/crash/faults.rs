@@ -55,7 +55,7 @@ pub(crate) fn device_error(site: &mut Site, call: &str, draw: &mut Draw) -> Resu
     let log = log_file(site);
     let (trace, inject) = (format!("trace={call}"), format!("inject={call}:error=EIO:when={}", draw.from(1..=30)));
     let tracer = Tracer::attach(server.process(), &["-P", &log, "-e", &trace, "-e", &inject])?;
-    let attempts = site.load(address, MIXED, draw, || {
+    let attempts = site.load(address, MIXED, draw, |_| {
         until("a server that is not ready any more", || Ok(get(address, "/health/ready")?.status() == 503))?;
         wait(Duration::from_millis(100));
         Ok(())
@@ -116,7 +116,7 @@ pub(crate) fn no_room(site: &mut Site, draw: &mut Draw) -> Result<String, String
     let first = draw.from(2..=20);
     let inject = format!("inject=writev:error=ENOSPC:when={first}..{}", first + 20);
     let tracer = Tracer::attach(server.process(), &["-P", &log, "-e", "trace=writev", "-e", &inject])?;
-    let attempts = site.load(address, LIGHT, draw, || {
+    let attempts = site.load(address, LIGHT, draw, |_| {
         wait(Duration::from_millis(600));
         let (ready, events) = (get(address, "/health/ready")?.status(), get(address, "/events?limit=10")?.status());
         if (ready, events) == (200, 200) {
@@ -148,7 +148,7 @@ pub(crate) fn killed_in_calls(site: &mut Site, draw: &mut Draw) -> Result<String
         let tracer = Tracer::attach(server.process(), &["-e", &trace, "-e", &inject])?;
         let address = server.address();
         let mut hit = false;
-        let attempts = site.load(address, BROAD, draw, || {
+        let attempts = site.load(address, BROAD, draw, |_| {
             for _ in 0..KILL_STEPS {
                 wait(STEP);
                 // It listens for as long as it lives.
@@ -175,7 +175,7 @@ pub(crate) fn killed_in_start(site: &mut Site, draw: &mut Draw) -> Result<String
     for (call, most) in KILLED_IN_START {
         let mut server = site.start()?;
         let address = server.address();
-        let attempts = site.load(address, MIXED, draw, || {
+        let attempts = site.load(address, MIXED, draw, |_| {
             wait(Duration::from_millis(30));
             kill(server.as_mut())
         })?;

@@ -55,7 +55,7 @@ pub(crate) fn fill(site: &mut Site, disk: &SmallDisk, draw: &mut Draw) -> Result
     let mut refused = 0;
     for _ in 0..20 {
         let address = server.address();
-        let attempts = site.load(address, BROAD, draw, || {
+        let attempts = site.load(address, BROAD, draw, |_| {
             wait(Duration::from_millis(300));
             Ok(())
         });

@@ -55,6 +55,8 @@ struct Place {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     numbers: AtomicU64,
+    /// The highest place that a client was told.
+    acknowledged: AtomicU64,
     /// What is there, from the first sequence number on.
     places: Vec<Place>,
     /// For each number of a token the place of its event; 0 where there is none.
@@ -98,6 +100,23 @@ impl Ledger {
     /// A token that nobody has had.
     pub(crate) fn token(&self, named: bool, long: bool) -> Token {
         Token::new(self.numbers.fetch_add(1, Ordering::Relaxed), named, long)
+    }
+
+    /// A client was told that its events are there.
+    pub(crate) fn acknowledge(&self, outcome: &Outcome) {
+        let last = match outcome {
+            Outcome::One { seq, .. } => *seq,
+            Outcome::Many { accepted, first_seq, .. } => {
+                first_seq.map_or(0, |first| (first + accepted).saturating_sub(1))
+            }
+            Outcome::Unknown(_) | Outcome::Refused(_) => 0,
+        };
+        self.acknowledged.fetch_max(last, Ordering::AcqRel);
+    }
+
+    /// The highest place that a client was told by now.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Acquire)
     }
 
     /// How many events are there.

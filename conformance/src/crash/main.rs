@@ -5,6 +5,7 @@
 
 mod audit;
 mod client;
+mod copy;
 mod draw;
 mod event;
 mod faults;
@@ -130,11 +131,12 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
     let tally = outcome.map_err(|(round, error)| format!("round {round}: {error}"))?;
     let sums = site.ledger.sums;
     println!(
-        "{runtime}: {} rounds, {} kills and {} SIGTERMs in {:.1} s; {} events acknowledged in {} requests, {} duplicates known \
+        "{runtime}: {} rounds, {} kills, {} SIGTERMs and {} copies in {:.1} s; {} events acknowledged in {} requests, {} duplicates known \
          again, {} of {} unanswered requests were there, {} refused; {} events there, slowest start {} ms",
         options.rounds,
         tally.kills,
         tally.terminations,
+        tally.copies,
         begun.elapsed().as_secs_f64(),
         sums.acknowledged_events,
         sums.acknowledged,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use argus_conformance::launcher::{Launcher as _, Running, Signal};
 
+use crate::copy;
 use crate::draw::Draw;
 use crate::ledger::{Attempt, Outcome, Sums};
 use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis, wait};
@@ -13,6 +14,10 @@ use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis, wait};
 const ROUNDS_TO_A_FULL_AUDIT: u64 = 10;
 /// Rounds at the beginning with little load, where a folder is new.
 const GENTLE_ROUNDS: u64 = 2;
+/// In this round the folder is copied under load…
+const FIRST_COPY: u64 = 2;
+/// …and in so many of a hundred others.
+const COPIES_PERCENT: u64 = 30;
 
 /// How the rounds of a run are.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +52,8 @@ pub(crate) struct Tally {
     pub(crate) kills: u64,
     /// Processes that were asked to end.
     pub(crate) terminations: u64,
+    /// Copies that were made under load.
+    pub(crate) copies: u64,
     /// The longest time from the start of a process to its first line.
     pub(crate) slowest_start: Duration,
 }
@@ -89,8 +96,11 @@ fn round(
     if number == 1 {
         refuse_second(site, server.as_ref())?;
     }
-    let attempts = site.load(server.address(), shape, draw, || {
+    let mut planned = (number == FIRST_COPY || draw.percent(COPIES_PERCENT)).then(|| copy::Plan::new(site));
+    let mut copied = None;
+    let attempts = site.load(server.address(), shape, draw, |ledger| {
         wait(time);
+        copied = planned.take().map(|plan| plan.carry_out(ledger)).transpose()?;
         match end {
             End::Kill | End::KillInStart(_) | End::KillTwice => signal(server.as_ref(), Signal::Kill)?,
             End::Terminate => terminate(server.as_mut())?,
@@ -123,8 +133,11 @@ fn round(
     tally.slowest_start = tally.slowest_start.max(started);
     let all = number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT);
     let sums = site.audit(server.address(), &attempts, draw, all).map_err(|error| with_log(&error, server.as_ref()))?;
+    tally.copies += u64::from(copied.is_some());
+    let copied = copied.map(|copy| copy.audit(&site.ledger)).transpose()?;
     let audited = begun.elapsed().saturating_sub(started);
-    let load = format!("{} for {} ms, {end}", shape.name, time.as_millis());
+    let copied = copied.map(|events| format!(", a copy of {events} events")).unwrap_or_default();
+    let load = format!("{} for {} ms{copied}, {end}", shape.name, time.as_millis());
     report(&line(number, plan.rounds, &load, sums, site.ledger.len(), started, audited));
     Ok(server)
 }

@@ -88,13 +88,13 @@ impl Site {
         self.launcher.start(Demand::Any).map_err(|failure| failure.to_string())
     }
 
-    /// Submits until `meanwhile`, which runs beside, is done.
+    /// Submits until `meanwhile`, which runs beside and may look at what is known so far, is done.
     pub(crate) fn load(
         &mut self,
         address: SocketAddr,
         shape: Shape,
         draw: &mut Draw,
-        meanwhile: impl FnOnce() -> Result<(), String>,
+        meanwhile: impl FnOnce(&Ledger) -> Result<(), String>,
     ) -> Result<Vec<Attempt>, String> {
         let open = self.ledger.take_open();
         let load = Load {
@@ -115,7 +115,7 @@ impl Site {
             let clients: Vec<_> = (0..self.connections)
                 .map(|number| scope.spawn(move || Client::new(load, Draw::new(seed, number)).run()))
                 .collect();
-            done = meanwhile();
+            done = meanwhile(load.ledger);
             load.stop.store(true, Ordering::Relaxed);
             for client in clients {
                 match client.join() {

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use super::{OpenError, Seed};
 use crate::checksum::Crc32c;
 use crate::column::{i64_at, u32_at, u64_at};
-use crate::storage::{Draft, Published, Storage, StorageError};
+use crate::storage::{Draft, Original, Published, Storage, StorageError};
 
 /// Names of the copies, in the order of writing.
 pub(super) const NAMES: [&str; 2] = ["manifest-a", "manifest-b"];
@@ -121,11 +121,11 @@ impl Manifest {
     }
 
     /// The newest copy that is whole, if there is any copy at all.
-    pub(super) fn load<S: Storage>(storage: &S) -> Result<Option<Found>, OpenError> {
+    pub(super) fn load<O: Original>(medium: &O) -> Result<Option<Found>, OpenError> {
         let mut copies = Vec::new();
         let mut damaged = None;
         for name in NAMES {
-            let Some(blob) = storage.open(name)? else { continue };
+            let Some(blob) = medium.blob(name)? else { continue };
             match Self::decode(&blob.read(0..blob.len())?) {
                 Ok(manifest) => copies.push(manifest),
                 Err(reason) => damaged = Some(OpenError::Damaged { place: name.to_string(), reason }),

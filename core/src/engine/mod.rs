@@ -4,6 +4,7 @@
 //! get), *append* (records to the log, one sync) and *apply* (a record at its place becomes a segment in memory). Recovery
 //! runs the last of them over the log.
 
+mod backup;
 mod chore;
 mod commit;
 mod dedup;
@@ -11,6 +12,7 @@ mod flaw;
 mod identity;
 mod manifest;
 mod open;
+mod reading;
 mod retention;
 mod snapshot;
 
@@ -19,6 +21,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+pub use backup::{Backup, BackupError, back_up};
 pub use chore::{Chore, ChoreStep};
 pub use flaw::Flaw;
 pub(crate) use identity::IdentityKey;

@@ -5,19 +5,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use bytes::Bytes;
 use thiserror::Error;
 
-use super::manifest::{self, Entry, Manifest, is_segment_name};
 use super::chore::Busy;
+use super::manifest::{self, Entry, Manifest, is_segment_name};
+use super::reading::{WINDOW_BYTES, Window, find_claim};
 use super::{Engine, Flaw, IdentityKey, Retention, Seed, Tuning};
-use crate::log::{HEAD_BYTES, RecordHead, find_head};
+use crate::log::{HEAD_BYTES, RecordHead};
 use crate::repository::Stats;
 use crate::segment::{Rows, Sealed, SealedError};
 use crate::storage::{Storage, StorageError};
-
-/// How much of the log is read at a time.
-const WINDOW_BYTES: usize = 1 << 20;
 
 /// Why a storage could not be opened. What it holds was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -142,7 +139,7 @@ impl<S: Storage> Engine<S> {
             }
             offset = end;
         }
-        if let Some((at, next)) = self.find_claim(offset, range.end)? {
+        if let Some((at, next)) = find_claim(&self.storage, offset, range.end)? {
             let reason = format!("the record at offset {at} says that it was durable before");
             return Err(damaged(offset, &reason, self.last_seq + 1..next));
         }
@@ -176,36 +173,6 @@ impl<S: Storage> Engine<S> {
         Ok(head.decode_body(&body).map(|rows| (head, crc, Some(rows))))
     }
 
-    /// The first record behind `offset` that says that what is there was durable: its place, and its first sequence number.
-    fn find_claim(&self, offset: u64, end: u64) -> Result<Option<(u64, u64)>, StorageError> {
-        let mut window_at = offset;
-        while window_at < end {
-            let window = self.storage.read_log(window_at, WINDOW_BYTES)?;
-            let mut rest = window.as_ref();
-            while let Some(found) = find_head(rest) {
-                let bytes = rest.get(found..).unwrap_or_default();
-                let at = window_at + (window.len() - bytes.len()) as u64;
-                if bytes.len() < HEAD_BYTES && at + (HEAD_BYTES as u64) <= end {
-                    break;
-                }
-                if let Some((head, _)) = RecordHead::decode(bytes)
-                    && head.offset == at
-                    && head.durable > offset
-                {
-                    return Ok(Some((at, head.first_seq)));
-                }
-                rest = bytes.get(1..).unwrap_or_default();
-            }
-            // A head may lie across the end of the window.
-            let step = window.len().saturating_sub(HEAD_BYTES - 1).max(1);
-            if window.len() < WINDOW_BYTES {
-                break;
-            }
-            window_at += step as u64;
-        }
-        Ok(None)
-    }
-
     /// Deletes what belongs to nothing, and makes the manifest good.
     fn tidy_up(&mut self) -> Result<(), StorageError> {
         let listed: BTreeSet<String> = self.manifest.segments.iter().map(Entry::name).collect();
@@ -219,28 +186,6 @@ impl<S: Storage> Engine<S> {
         }
         self.recovery.orphans = orphans.len() as u32;
         Ok(())
-    }
-}
-
-/// A stretch of the log, read at once: most records are short, and there may be many.
-#[derive(Default)]
-struct Window {
-    start: u64,
-    bytes: Bytes,
-}
-
-impl Window {
-    /// Up to `len` bytes of the log from `offset`; fewer only at its end.
-    fn read<S: Storage>(&mut self, storage: &S, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        let inside = offset.checked_sub(self.start).and_then(|behind| usize::try_from(behind).ok());
-        if let Some(from) = inside
-            && let Some(end) = from.checked_add(len).filter(|&end| end <= self.bytes.len())
-        {
-            return Ok(self.bytes.slice(from..end));
-        }
-        self.bytes = storage.read_log(offset, len.max(WINDOW_BYTES))?;
-        self.start = offset;
-        Ok(self.bytes.slice(..len.min(self.bytes.len())))
     }
 }
 
@@ -292,7 +237,8 @@ impl From<SealedError> for OpenError {
     }
 }
 
-fn damaged(offset: u64, reason: &str, events: Range<u64>) -> OpenError {
+/// A place in the log that is damaged, and the events concerned.
+pub(super) fn damaged(offset: u64, reason: &str, events: Range<u64>) -> OpenError {
     let concerned = match events.end {
         u64::MAX => format!("events from {} on are concerned", events.start),
         end => format!("events {} to {} are concerned, at least", events.start, end.saturating_sub(1)),

@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Blob, Draft, Published, Storage, StorageError};
+use super::{Blob, Draft, Duplicate, Published, Storage, StorageError};
 
 /// A medium in memory: gone with the process. A clone is a copy that goes its own way.
 #[derive(Clone, Default)]
@@ -103,6 +103,37 @@ impl Storage for MemoryStorage {
     fn delete(&mut self, name: &str) -> Result<(), StorageError> {
         self.blobs.remove(name);
         Ok(())
+    }
+}
+
+impl Duplicate for MemoryStorage {
+    fn begin(&mut self, log_start: u64) -> Result<(), StorageError> {
+        *self = Self { log_start, ..Self::default() };
+        Ok(())
+    }
+
+    fn share(&mut self, _: &str) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
+        Storage::create(self, name)
+    }
+
+    fn adopt(&mut self, published: Published) {
+        Storage::adopt(self, published);
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        Storage::append(self, &[bytes])
+    }
+
+    fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
+        Storage::truncate(self, end)
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        Storage::sync(self)
     }
 }
 

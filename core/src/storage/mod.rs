@@ -3,6 +3,7 @@
 //! Everything that decides what the bytes mean lies above these traits, in [`engine`](crate::engine), so that every medium,
 //! the simulated one included, runs the same recovery.
 
+mod duplicate;
 mod memory;
 
 use alloc::boxed::Box;
@@ -13,6 +14,7 @@ use core::fmt;
 use core::ops::Range;
 
 use bytes::Bytes;
+pub use duplicate::{Duplicate, Original};
 pub use memory::MemoryStorage;
 use thiserror::Error;
 

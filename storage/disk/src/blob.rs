@@ -1,6 +1,6 @@
 //! Blobs: files that are written once under a temporary name, and never change under their own.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -50,13 +50,30 @@ impl Blobs {
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        open(&self.folder, name)
+    }
+
+    /// Gives a file that is a blob elsewhere a name here as well; `false` if that cannot be, and its bytes have to be copied. Durable
+    /// after the next [`sync`](Self::sync).
+    pub(crate) fn link(&self, from: &Path, name: &str) -> Result<bool, StorageError> {
         check_name(name)?;
         let path = self.folder.join(name);
-        match File::open(&path) {
-            Ok(file) => Ok(Some(Arc::new(DiskBlob::new(file, path).map_err(Fault::failed)?))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Fault::of("open", &path)(error).failed()),
+        match fs::hard_link(from, &path).map_err(Fault::of("link a file to", &path)) {
+            Ok(()) => Ok(true),
+            Err(fault) if fault.is_full() => Err(fault.without_effect()),
+            // Another file system, one without links, somebody else's file, no such file: whoever copies it learns what is wrong, if anything.
+            Err(_) => Ok(false),
         }
+    }
+
+    /// Removes all blobs; durable after the next [`sync`](Self::sync).
+    pub(crate) fn clear(&self) -> Result<(), StorageError> {
+        self.list()?.iter().try_for_each(|name| remove(&self.folder.join(name))).map_err(Fault::failed)
+    }
+
+    /// Makes durable which blobs there are.
+    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+        self.folder.sync().map_err(Fault::failed)
     }
 
     pub(crate) fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
@@ -78,6 +95,17 @@ impl Blobs {
         check_name(name)?;
         let deleted = remove(&self.folder.join(name)).and_then(|()| self.folder.sync());
         deleted.map_err(Fault::failed)
+    }
+}
+
+/// The blob of this name in a folder, if there is one.
+pub(crate) fn open(folder: &Folder, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+    check_name(name)?;
+    let path = folder.join(name);
+    match File::open(&path) {
+        Ok(file) => Ok(Some(Arc::new(DiskBlob::new(file, path).map_err(Fault::failed)?))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Fault::of("open", &path)(error).failed()),
     }
 }
 
@@ -191,8 +219,6 @@ fn of_no_use(path: &Path) -> StorageError {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::fs;
-
     use tempfile::TempDir;
 
     use super::*;
@@ -200,11 +226,11 @@ mod tests {
     fn new() -> (TempDir, Blobs) {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("blobs")).unwrap();
-        let blobs = open(&root);
+        let blobs = reopen(&root);
         (root, blobs)
     }
 
-    fn open(root: &TempDir) -> Blobs {
+    fn reopen(root: &TempDir) -> Blobs {
         let lock = Lock::take(&Folder::open(root.path()).unwrap()).unwrap();
         Blobs::open(&root.path().join("blobs"), Arc::new(lock)).unwrap()
     }
@@ -288,9 +314,25 @@ mod tests {
             fs::write(folder.join(name), "").unwrap();
         }
         fs::create_dir(folder.join("folder")).unwrap();
-        let blobs = open(&root);
+        let blobs = reopen(&root);
         assert_eq!(files(&root), 6);
         assert_eq!(blobs.list().unwrap(), ["blob"]);
+    }
+
+    #[test]
+    fn a_link_is_a_blob_and_what_cannot_be_linked_is_left_to_be_copied() {
+        let (root, mut blobs) = new();
+        put(&mut blobs, "a", &[b"shared"]);
+        let from = |name: &str| root.path().join("blobs").join(name);
+        assert!(blobs.link(&from("a"), "b").unwrap());
+        blobs.sync().unwrap();
+        blobs.delete("a").unwrap();
+        assert_eq!(all(&*blobs.get("b").unwrap().unwrap()), "shared");
+        assert!(!blobs.link(&from("a"), "c").unwrap());
+        assert!(!blobs.link(root.path(), "c").unwrap());
+        assert!(blobs.link(&from("b"), "../c").is_err());
+        blobs.clear().unwrap();
+        assert_eq!(files(&root), 0);
     }
 
     #[test]

@@ -24,6 +24,24 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no repository in the folder.
+    #[error("{} holds no repository: there is no `format` in it", path.display())]
+    NoRepository {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A copy is to be made where something else is.
+    #[error("{} is not empty, and a copy needs a folder of its own; what a copy that was interrupted has left may be removed", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A copy is to be made in the folder that is to be copied.
+    #[error("{} lies in the folder that is to be copied", path.display())]
+    InItself {
+        /// The folder of the copy.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error(transparent)]
     System(#[from] Fault),

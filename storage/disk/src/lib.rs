@@ -28,18 +28,28 @@
 //!    cannot come up again behind a later append.
 //! 3. From now on the range ends where the last append did.
 //!
+//! # Copies
+//!
+//! A folder can be read by others while its one process is at work: [`DiskOriginal`] neither takes the lock nor changes anything.
+//! [`DiskCopy`] makes a folder of its own of that. Blobs, which never change, are linked and not copied where both folders lie on one file
+//! system; log files are the copy's own. `format` comes last, so that a copy that was never finished is no repository.
+//!
 //! Errors name the operation, the path and the reason that the system gave.
 
 #![forbid(unsafe_code)]
 
 mod blob;
+mod copy;
 mod error;
 mod folder;
 mod format;
 mod lock;
 mod log;
+mod original;
 mod storage;
 mod system;
 
+pub use copy::DiskCopy;
 pub use error::{Fault, OpenError};
+pub use original::DiskOriginal;
 pub use storage::{DiskStorage, Options};

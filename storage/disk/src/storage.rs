@@ -69,7 +69,10 @@ fn create(folder: &Folder, options: Options) -> Result<Format, OpenError> {
     for name in ["log", "blobs"] {
         let path = folder.join(name);
         if !Folder::create(&path)?.entries()?.is_empty() {
-            let reason = format!("it is missing, though there is something in {}", path.display());
+            let reason = format!(
+                "it is missing, though there is something in {}; a copy that was interrupted has none",
+                path.display()
+            );
             return Err(OpenError::damaged(&folder.join("format"), reason));
         }
     }

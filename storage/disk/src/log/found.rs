@@ -39,6 +39,19 @@ pub(super) fn spare_name(number: u8) -> String {
 }
 
 impl Found {
+    /// Where the files of the log begin, in any order. Their number and their bytes may be about to change.
+    pub(super) fn starts(folder: &Folder) -> Result<Vec<u64>, OpenError> {
+        let mut starts = Vec::new();
+        for entry in folder.entries()? {
+            match Kind::of(&entry) {
+                Kind::File(start) => starts.push(start),
+                Kind::Spare(_) | Kind::Temporary | Kind::Hidden => {}
+                Kind::Unknown => return Err(unknown(&entry)),
+            }
+        }
+        Ok(starts)
+    }
+
     /// Looks at everything and changes nothing.
     ///
     /// An unknown name is damage. It mostly is that of a log file that was moved or copied by hand; and since the end of the log shows in
@@ -59,12 +72,7 @@ impl Found {
                 }
                 Kind::Temporary => found.useless.push(entry.path),
                 Kind::Hidden => {}
-                Kind::Unknown => {
-                    return Err(OpenError::damaged(
-                        &entry.path,
-                        "this is not a file of the log, and it lies among them",
-                    ));
-                }
+                Kind::Unknown => return Err(unknown(&entry)),
             }
         }
         files.sort_unstable_by_key(|file| file.start);
@@ -76,6 +84,10 @@ impl Found {
         }
         Ok(found)
     }
+}
+
+fn unknown(entry: &Entry) -> OpenError {
+    OpenError::damaged(&entry.path, "this is not a file of the log, and it lies among them")
 }
 
 /// Whether a file can be what it says; `next` is where the one before it ends, if there is one.

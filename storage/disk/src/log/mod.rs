@@ -6,6 +6,7 @@
 
 mod file;
 mod found;
+mod reader;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use crate::error::{Fault, OpenError};
 use crate::folder::{Folder, remove, rename};
 use file::LogFile;
 use found::Found;
+pub(crate) use reader::LogReader;
 
 /// So many files that were given up are kept to be written anew.
 const SPARES_MAX: u8 = 2;
@@ -134,6 +136,18 @@ impl Log {
             self.give_up(0).map_err(Fault::failed)?;
         }
         Ok(())
+    }
+
+    /// Throws everything away, and begins anew at this offset, without a byte. A crash meanwhile may leave any of it.
+    pub(crate) fn restart(&mut self, offset: u64) -> Result<(), StorageError> {
+        while let Some(last) = self.files.pop_back() {
+            remove(&last.path).map_err(Fault::failed)?;
+        }
+        let start = offset - offset % self.file_bytes;
+        let first = LogFile::create(&self.folder, start, self.file_bytes).map_err(Fault::without_effect)?;
+        self.files.push_back(first);
+        self.end = offset;
+        self.folder.sync().map_err(|fault| self.fail(fault))
     }
 
     /// Makes the files up to `end`. After an error there may be some, behind what the log has.

@@ -221,3 +221,39 @@ fn a_failed_sync_is_never_tried_again() {
     assert_eq!(log.append(&[b"x"]), Err(failed));
     assert_eq!(log.read(0, 99).unwrap(), count_up(0, 8));
 }
+
+#[test]
+fn a_log_that_is_begun_anew_has_nothing_and_goes_on_from_its_offset() {
+    let (root, mut log) = new();
+    log.append(&[&count_up(0, 50)]).unwrap();
+    log.restart(37).unwrap();
+    assert_eq!((log.range(), names(&root)), (32..37, log_names(&[32])));
+    log.append(&[&count_up(1, 20)]).unwrap();
+    log.sync().unwrap();
+    assert_eq!(log.read(37, 100).unwrap(), count_up(1, 20));
+    drop(log);
+    let log = open(&root);
+    assert_eq!(log.read(32, 10).unwrap(), [vec![0; 5], count_up(1, 5)].concat());
+}
+
+#[test]
+fn a_reader_sees_what_there_is_and_changes_nothing() {
+    let (root, mut log) = new();
+    let reader = LogReader::open(root.path(), FILE_BYTES).unwrap();
+    assert_eq!(reader.bounds(), Ok(0..0));
+    log.append(&[&count_up(0, 50)]).unwrap();
+    assert_eq!(reader.bounds(), Ok(0..64));
+    assert_eq!(reader.read(10, 30).unwrap(), count_up(10, 30));
+    log.discard(40).unwrap();
+    fs::write(root.path().join(".hidden"), "").unwrap();
+    fs::write(root.path().join(format!("{}.tmp", found::file_name(64))), "").unwrap();
+    let before = names(&root);
+    assert_eq!(reader.bounds(), Ok(32..64));
+    assert_eq!(reader.read(32, 18).unwrap(), count_up(32, 18));
+    let Err(StorageError::Failed(error)) = reader.read(10, 30) else { panic!("it was given up") };
+    assert!(error.starts_with("cannot open ") && error.contains(&found::file_name(0)), "{error}");
+    assert_eq!(names(&root), before);
+    fs::write(root.path().join("notes"), "").unwrap();
+    let Err(StorageError::Failed(error)) = reader.bounds() else { panic!("it may be a part of the log") };
+    assert!(error.contains("notes is damaged: this is not a file of the log"), "{error}");
+}

@@ -1,0 +1,67 @@
+//! A copy of the folder, made while its server is at work: what was acknowledged before is in it, and nothing that is not in the folder.
+
+use std::fs;
+use std::path::PathBuf;
+
+use argus_conformance::launcher::{BinaryLauncher, Demand, Launcher as _};
+
+use crate::audit;
+use crate::ledger::Ledger;
+use crate::site::Site;
+
+/// A copy that is to be made.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    launcher: BinaryLauncher,
+    from: PathBuf,
+    to: PathBuf,
+}
+
+/// A copy that was made.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    launcher: BinaryLauncher,
+    folder: PathBuf,
+    /// The highest place that a client had been told when the copying began.
+    acknowledged: u64,
+    /// What the program said about it.
+    said: String,
+}
+
+impl Plan {
+    /// A copy beside the folder.
+    pub(crate) fn new(site: &Site) -> Self {
+        Self { launcher: site.launcher.clone(), from: site.folder.clone(), to: site.folder.with_extension("copy") }
+    }
+
+    /// Makes it, by the program that serves.
+    pub(crate) fn carry_out(self, ledger: &Ledger) -> Result<Copy, String> {
+        let acknowledged = ledger.acknowledged();
+        let [from, to] = [&self.from, &self.to].map(|path| path.display().to_string());
+        let exit = self.launcher.run_to_exit(&["snapshot", &from, &to]).map_err(|failure| failure.to_string())?;
+        if exit.code != Some(0) {
+            return Err(format!("a snapshot under load ended with {:?}:\n{}{}", exit.code, exit.stdout, exit.stderr));
+        }
+        let repository = format!("disk:{to}");
+        let launcher = BinaryLauncher { repository, ..self.launcher };
+        Ok(Copy { launcher, folder: self.to, acknowledged, said: exit.stdout })
+    }
+}
+
+impl Copy {
+    /// Starts a server on it and looks at all of it, when everything is known that is in the folder. Says how many events there are.
+    pub(crate) fn audit(self, ledger: &Ledger) -> Result<u64, String> {
+        let server = self.launcher.start(Demand::Any).map_err(|failure| failure.to_string())?;
+        let outcome = audit::prefix(server.address(), ledger).and_then(|events| {
+            let Self { acknowledged, .. } = self;
+            if events >= acknowledged {
+                return Ok(events);
+            }
+            Err(format!("it has {events} events, and {acknowledged} had been acknowledged before"))
+        });
+        let events = outcome.map_err(|error| format!("the copy: {error}\n{}{}", self.said, server.log()))?;
+        drop(server);
+        fs::remove_dir_all(&self.folder).map_err(|error| format!("{}: {error}", self.folder.display()))?;
+        Ok(events)
+    }
+}

@@ -1,0 +1,155 @@
+//! A copy of a repository, made beside the engine that is at work on it.
+//!
+//! The manifest says what there is to be copied: segments, which never change, and the log behind them. Meanwhile the engine appends
+//! to the log, seals, and gives up what it has sealed; none of this makes wrong what was copied already. It only can take away what was
+//! about to be: then the newest manifest no longer needs it, and the copying begins anew with that one.
+
+mod log;
+
+use alloc::format;
+
+use thiserror::Error;
+
+use self::log::{End, LogCopy};
+use super::OpenError;
+use super::manifest::{Entry, Manifest};
+use super::open::damaged;
+use super::reading::WINDOW_BYTES;
+use crate::storage::{Blob, Draft, Duplicate, Original, StorageError};
+
+/// How often the copying is begun, before it is given up. An engine would have to give up as much log as there is, each time
+/// within the time in which that is read.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// What was copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backup {
+    /// Segments.
+    pub segments: u64,
+    /// Those of them whose bytes the copy shares with the original.
+    pub shared: u64,
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// The last sequence number; all events up to it are in the copy. 0 if there are none.
+    pub last_seq: u64,
+    /// How often the copying was begun, at least 1.
+    pub attempts: u32,
+}
+
+/// Why there is no copy. The original is as it was, and the copy of no use.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BackupError {
+    /// The original has no manifest.
+    #[error("there is no repository, or one that was never opened: it has no manifest")]
+    NoRepository,
+    /// The original cannot be read, or is damaged.
+    #[error("the original cannot be copied: {0}")]
+    Original(#[from] OpenError),
+    /// The copy cannot be written.
+    #[error("the copy cannot be written: {0}")]
+    Copy(StorageError),
+    /// Whatever was begun, the original gave up before it was read.
+    #[error("the repository changes faster than it can be copied: given up after {0} attempts")]
+    Overtaken(u32),
+}
+
+/// Copies a repository, which an engine may be writing to meanwhile.
+///
+/// The copy has every event that was acknowledged before this was called, and of those that come during the call a part: the first ones, in
+/// whole batches, acknowledged or about to be. When this returns, it is durable, and [opening](super::Engine::open) it is all there is to
+/// restoring it. Its manifest is written last, when all else is durable. Memory stays within some MiB.
+///
+/// # Errors
+///
+/// [`BackupError`]. Damage in the log is one, also where an engine would only notice it when it is opened the next time; segments are taken
+/// as they are.
+pub fn back_up<O: Original, D: Duplicate>(original: &O, copy: &mut D) -> Result<Backup, BackupError> {
+    let mut before = None;
+    for attempts in 1..=ATTEMPTS_MAX {
+        let manifest = newest(original)?;
+        before = match attempt(original, copy, &manifest) {
+            Ok(Some(backup)) => return Ok(Backup { attempts, ..backup }),
+            Ok(None) => None,
+            Err(error @ BackupError::Copy(_)) => return Err(error),
+            // What an older manifest needs may be gone, or be something else by now.
+            Err(_) if newest(original)?.generation != manifest.generation => None,
+            // An engine that is just being opened cuts the log's end and makes other things good; not twice.
+            Err(error) if before.as_ref() == Some(&error) => return Err(error),
+            Err(error) => Some(error),
+        }
+    }
+    Err(before.unwrap_or(BackupError::Overtaken(ATTEMPTS_MAX)))
+}
+
+fn newest<O: Original>(original: &O) -> Result<Manifest, BackupError> {
+    Manifest::load(original)?.map(|found| found.manifest).ok_or(BackupError::NoRepository)
+}
+
+/// Copies what a manifest lists, and the log behind; nothing if the original has given that up before it was read.
+fn attempt<O: Original, D: Duplicate>(
+    original: &O,
+    copy: &mut D,
+    manifest: &Manifest,
+) -> Result<Option<Backup>, BackupError> {
+    // Looked at after the manifest: whatever the log has lost by then, this manifest or a newer one does not need.
+    let bounds = original.log_bounds().map_err(unreadable)?;
+    let start = manifest.log_start;
+    if start < bounds.start || start > bounds.end {
+        return Err(damaged(start, &format!("the medium has {bounds:?} of it"), manifest.next_seq..u64::MAX).into());
+    }
+    copy.begin(start).map_err(BackupError::Copy)?;
+    let mut backup = Backup::default();
+    for entry in &manifest.segments {
+        backup.segments += 1;
+        backup.shared += u64::from(copy_segment(original, copy, entry)?);
+    }
+    let mut log = LogCopy::new(original, copy, manifest, bounds.end);
+    // A place without a record is the end of the log only if the log still had that place when it was read.
+    if log.run()? == End::NoRecord && newest(original)?.log_start > log.end() {
+        return Ok(None);
+    }
+    backup.log_bytes = log.end() - start;
+    backup.last_seq = log.next_seq() - 1;
+    log.finish().map_err(BackupError::Copy)?;
+    publish(copy, manifest).map_err(BackupError::Copy)?;
+    Ok(Some(backup))
+}
+
+/// Copies a segment; says whether its bytes are shared.
+fn copy_segment<O: Original, D: Duplicate>(original: &O, copy: &mut D, entry: &Entry) -> Result<bool, BackupError> {
+    let name = entry.name();
+    if copy.share(&name).map_err(BackupError::Copy)? {
+        return Ok(true);
+    }
+    let Some(blob) = original.blob(&name).map_err(unreadable)? else {
+        let reason = format!("it is missing; it had events {} to {}", entry.first, entry.last);
+        return Err(OpenError::Damaged { place: name, reason }.into());
+    };
+    let mut draft = copy.create(&name).map_err(BackupError::Copy)?;
+    copy_blob(blob.as_ref(), draft.as_mut())?;
+    copy.adopt(draft.finish().map_err(BackupError::Copy)?);
+    Ok(false)
+}
+
+fn copy_blob(blob: &dyn Blob, draft: &mut dyn Draft) -> Result<(), BackupError> {
+    let mut at = 0;
+    while at < blob.len() {
+        let end = blob.len().min(at + WINDOW_BYTES as u64);
+        draft.write(&blob.read(at..end).map_err(unreadable)?).map_err(BackupError::Copy)?;
+        at = end;
+    }
+    Ok(())
+}
+
+/// Makes a repository of the copy.
+fn publish<D: Duplicate>(copy: &mut D, manifest: &Manifest) -> Result<(), StorageError> {
+    let drafts = super::manifest::NAMES.into_iter().map(|name| copy.create(name)).collect::<Result<_, _>>()?;
+    for published in manifest.publish(drafts)? {
+        copy.adopt(published);
+    }
+    Ok(())
+}
+
+fn unreadable(error: StorageError) -> BackupError {
+    OpenError::from(error).into()
+}

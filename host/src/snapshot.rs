@@ -1,0 +1,131 @@
+//! A copy of a repository on disk, made beside the server that is at work on it.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use argus_core::engine::{Backup, BackupError, back_up};
+use argus_disk::{DiskCopy, DiskOriginal, Fault};
+use clap::Args;
+use thiserror::Error;
+
+/// Copies a repository, also while a server is at work on it
+///
+/// The copy has every event that was acknowledged before, and is durable when this says that it is done. A server that is started on it
+/// (--repository disk:TO) goes on from there. Segments, which never change, are hard links where both folders lie on one file system; the log
+/// is copied, and every record of it checked.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(
+    after_help = "Exit codes: 0 the copy is there, 1 there is none (what was made of it is of no use, and may be removed), 2 a bad \
+                        argument."
+)]
+pub struct Snapshot {
+    /// Folder of the repository, with or without `disk:` before it
+    #[arg(value_parser = parse_folder)]
+    pub from: PathBuf,
+
+    /// Folder of the copy: empty, or not there yet
+    #[arg(value_parser = parse_folder)]
+    pub to: PathBuf,
+}
+
+/// Why there is no copy.
+#[derive(Debug, Error)]
+pub enum SnapshotError {
+    /// One of the folders could not be opened.
+    #[error(transparent)]
+    Folder(#[from] argus_disk::OpenError),
+    /// The copying failed.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// The last step failed.
+    #[error("the copy could not be completed: {0}")]
+    Completion(#[source] Fault),
+}
+
+/// What was copied, and how long that took.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// What was copied.
+    pub backup: Backup,
+    /// From the first look to the last sync.
+    pub took: Duration,
+}
+
+impl Snapshot {
+    /// Makes the copy. When this returns, it is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError`]; the original is as it was, and what there is of the copy will not be taken for one.
+    pub fn take(&self) -> Result<Report, SnapshotError> {
+        let begun = Instant::now();
+        let original = DiskOriginal::open(&self.from)?;
+        let mut copy = DiskCopy::create(&self.to, &original)?;
+        let backup = back_up(&original, &mut copy)?;
+        copy.complete().map_err(SnapshotError::Completion)?;
+        Ok(Report { backup, took: begun.elapsed() })
+    }
+
+    /// The same from a command line: says in one line what came of it.
+    #[must_use]
+    pub fn run(&self) -> ExitCode {
+        let (from, to) = (self.from.display(), self.to.display());
+        match self.take() {
+            Ok(report) => {
+                // That nobody listens does not undo the copy.
+                drop(writeln!(io::stdout(), "argus: copied {from} to {to}: {report}"));
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                drop(writeln!(io::stderr(), "error: {from} was not copied to {to}: {error}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Backup { segments, shared, log_bytes, last_seq, attempts: _ } = self.backup;
+        let seconds = self.took.as_secs_f64();
+        write!(
+            f,
+            "{segments} segments ({shared} linked), {log_bytes} bytes of log, events up to seq {last_seq}, in {seconds:.3} s"
+        )
+    }
+}
+
+fn parse_folder(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("disk:").unwrap_or(text) {
+        "" => Err("expected a folder".to_owned()),
+        "memory:" => Err("what is in memory cannot be copied".to_owned()),
+        path => Ok(path.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn folders_are_read_as_settings_name_them_or_bare() {
+        assert_eq!(parse_folder("disk:/a"), Ok("/a".into()));
+        assert_eq!(parse_folder("b c"), Ok("b c".into()));
+        assert_eq!(parse_folder("./memory:"), Ok("./memory:".into()));
+        for text in ["", "disk:", "memory:"] {
+            parse_folder(text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_report_is_one_line() {
+        let backup = Backup { segments: 3, shared: 2, log_bytes: 4096, last_seq: 77, attempts: 1 };
+        let report = Report { backup, took: Duration::from_micros(12_345) };
+        assert_eq!(report.to_string(), "3 segments (2 linked), 4096 bytes of log, events up to seq 77, in 0.012 s");
+    }
+}

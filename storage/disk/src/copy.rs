@@ -1,0 +1,110 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use argus_core::storage::{Draft, Duplicate, Published, StorageError};
+
+use crate::blob::Blobs;
+use crate::error::{Fault, OpenError};
+use crate::folder::Folder;
+use crate::lock::Lock;
+use crate::log::Log;
+use crate::original::DiskOriginal;
+
+/// A folder that is to become a copy of another.
+///
+/// It gets its `format` last: without it, whatever else is there is refused by [`DiskStorage::open`](crate::DiskStorage::open).
+#[derive(Debug)]
+pub struct DiskCopy<'a> {
+    original: &'a DiskOriginal,
+    folder: Folder,
+    path: PathBuf,
+    log: Log,
+    blobs: Blobs,
+}
+
+impl<'a> DiskCopy<'a> {
+    /// Begins a copy in a folder that is empty or not there yet.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]: the folder has something in it, lies in the original, or was refused by the system.
+    pub fn create(path: impl AsRef<Path>, original: &'a DiskOriginal) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        if real_path(path)?.starts_with(original.path()) {
+            return Err(OpenError::InItself { path: path.to_owned() });
+        }
+        let folder = Folder::create(path)?;
+        if !folder.entries()?.is_empty() {
+            return Err(OpenError::NotEmpty { path: path.to_owned() });
+        }
+        // Two of us may have found it empty.
+        let lock = Arc::new(Lock::take(&folder)?);
+        let (log, blobs) = (folder.join("log"), folder.join("blobs"));
+        Folder::create(&log)?;
+        Folder::create(&blobs)?;
+        let log = Log::open(&log, original.format().log_file_bytes)?;
+        let blobs = Blobs::open(&blobs, lock)?;
+        Ok(Self { original, folder, path: real_path(path)?, log, blobs })
+    }
+
+    /// Makes a repository of it, when all that belongs to it is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`]: it may be one or not.
+    pub fn complete(self) -> Result<(), Fault> {
+        self.original.format().store(&self.folder)?;
+        // Whoever made the folder need not have made its name durable.
+        self.path.parent().map_or(Ok(()), |parent| Folder::open(parent)?.sync())
+    }
+}
+
+impl Duplicate for DiskCopy<'_> {
+    fn begin(&mut self, log_start: u64) -> Result<(), StorageError> {
+        self.log.restart(log_start)?;
+        self.blobs.clear()
+    }
+
+    fn share(&mut self, name: &str) -> Result<bool, StorageError> {
+        self.blobs.link(&self.original.blob_path(name), name)
+    }
+
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
+        self.blobs.create(name)
+    }
+
+    fn adopt(&mut self, published: Published) {
+        // It is in its place since it was finished.
+        drop(published);
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.log.append(&[bytes])
+    }
+
+    fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
+        self.log.truncate(end)
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        self.log.sync()?;
+        self.blobs.sync()
+    }
+}
+
+/// Where a path leads, though its last parts may not exist yet.
+fn real_path(path: &Path) -> Result<PathBuf, Fault> {
+    let absolute = std::path::absolute(path).map_err(Fault::of("find", path))?;
+    let mut missing = Vec::new();
+    let mut there = absolute.as_path();
+    loop {
+        match (there.canonicalize(), there.parent(), there.file_name()) {
+            (Ok(real), ..) => return Ok(missing.iter().rev().fold(real, |path, part| path.join(part))),
+            (Err(error), Some(parent), Some(name)) if error.kind() == std::io::ErrorKind::NotFound => {
+                missing.push(name.to_owned());
+                there = parent;
+            }
+            (Err(error), ..) => return Err(Fault::of("find", there)(error)),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use argus_core::storage::StorageError;
+use bytes::Bytes;
+
+use super::found::{Found, file_name};
+use crate::error::Fault;
+use crate::folder::Folder;
+
+/// The log of a folder that somebody else may be writing to. Nothing is kept between two calls: by then a file may have been given up, or
+/// have become another part of the log.
+#[derive(Debug)]
+pub(crate) struct LogReader {
+    folder: Folder,
+    file_bytes: u64,
+}
+
+impl LogReader {
+    pub(crate) fn open(path: &Path, file_bytes: u64) -> Result<Self, Fault> {
+        Ok(Self { folder: Folder::open(path)?, file_bytes })
+    }
+
+    /// From the beginning of the first file to the end of the last one.
+    pub(crate) fn bounds(&self) -> Result<Range<u64>, StorageError> {
+        let starts = Found::starts(&self.folder).map_err(|error| StorageError::Failed(error.to_string()))?;
+        let end = starts.iter().max().map_or(0, |last| last.saturating_add(self.file_bytes));
+        Ok(starts.into_iter().min().unwrap_or(end)..end)
+    }
+
+    /// Bytes of the log from `offset`, all of which must be there.
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        let mut bytes = vec![0; len];
+        let mut rest = bytes.as_mut_slice();
+        let mut at = offset;
+        while !rest.is_empty() {
+            let within = at % self.file_bytes;
+            let room = usize::try_from(self.file_bytes - within).unwrap_or(usize::MAX);
+            let (piece, behind) = rest.split_at_mut(room.min(rest.len()));
+            let path = self.folder.join(&file_name(at - within));
+            let file = File::open(&path).map_err(|error| Fault::of("open", &path)(error).failed())?;
+            file.read_exact_at(piece, within).map_err(|error| Fault::of("read", &path)(error).failed())?;
+            at += piece.len() as u64;
+            rest = behind;
+        }
+        Ok(bytes.into())
+    }
+}

@@ -1,0 +1,188 @@
+//! Copies of a folder, made beside the engine that writes to it.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use argus_core::engine::{Backup, BackupError, Engine, Seed, Tuning, back_up};
+use argus_core::event::Timestamp;
+use argus_core::query::Query;
+use argus_core::repository::{Housekeeper, Repository, Snapshot};
+use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate};
+use argus_disk::{DiskCopy, DiskOriginal, DiskStorage, OpenError, Options};
+
+/// Sizes at which segments are sealed, and log files given up and written anew, all the time.
+const TUNING: Tuning = Tuning { seal_events: 60, seal_bytes: 1 << 20, fan_in: 3, block_bytes: 256, segment_events_max: 200 };
+const OPTIONS: Options = Options { log_file_bytes: 8192 };
+
+fn open(path: &Path) -> Engine<DiskStorage> {
+    Engine::open_with(DiskStorage::open(path, OPTIONS).unwrap(), Seed(1), TUNING).unwrap()
+}
+
+/// All events in the order of their arrival, ids included.
+fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {
+    let mut events = collect(snapshot, &Query::default(), Pace::UNBROKEN).unwrap().events;
+    events.sort_by_key(|event| event.seq);
+    events
+}
+
+fn copy(from: &Path, to: &Path) -> Result<Backup, BackupError> {
+    let original = DiskOriginal::open(from).unwrap();
+    let mut copy = DiskCopy::create(to, &original).unwrap();
+    let backup = back_up(&original, &mut copy)?;
+    copy.complete().unwrap();
+    Ok(backup)
+}
+
+/// What a copy has, when it is opened as one opens any folder.
+fn restored(path: &Path) -> Vec<StoredEvent> {
+    let engine = open(path);
+    let recovery = engine.recovery();
+    assert_eq!((recovery.cut_bytes, recovery.orphans, recovery.manifest_repaired), (0, 0, false));
+    events(&engine.snapshot())
+}
+
+/// Commits a batch of some events, and does a little of what has to be done besides.
+fn work(engine: &mut Engine<DiskStorage>, housekeeper: &mut Housekeeper, source: &mut Source<'_>) {
+    let drafts: Vec<Draft> = (0..1 + source.below(8)).map(|_| generate::draft(source)).collect();
+    engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();
+    for _ in 0..source.below(4) {
+        housekeeper.step(engine, Timestamp::from_nanos(0), 1000).unwrap();
+    }
+    if source.one_in(5) {
+        engine.rest().unwrap();
+    }
+}
+
+#[test]
+fn copies_made_while_an_engine_writes_have_all_that_was_acknowledged_before() {
+    let root = tempfile::tempdir().unwrap();
+    let from = root.path().join("original");
+    let mut engine = open(&from);
+    let (acknowledged, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut copies = Vec::new();
+    let there = thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let (mut source, mut housekeeper) = (Source::seeded(5), Housekeeper::default());
+            while !stop.load(Ordering::Acquire) {
+                work(&mut engine, &mut housekeeper, &mut source);
+                acknowledged.store(engine.snapshot().stats().last_seq, Ordering::Release);
+            }
+            events(&engine.snapshot())
+        });
+        let mut attempts = 0;
+        while copies.len() < 30 && attempts < 300 {
+            attempts += 1;
+            let to = root.path().join(format!("copy-{attempts}"));
+            let before = acknowledged.load(Ordering::Acquire);
+            match copy(&from, &to) {
+                Ok(backup) => copies.push((to, before, backup)),
+                // So short a log may be written from end to end meanwhile.
+                Err(BackupError::Overtaken(_)) => {}
+                Err(error) => {
+                    stop.store(true, Ordering::Release);
+                    panic!("{error}");
+                }
+            }
+        }
+        stop.store(true, Ordering::Release);
+        writer.join().unwrap()
+    });
+    assert_eq!(copies.len(), 30);
+    for (path, before, backup) in &copies {
+        let found = restored(path);
+        assert!(found.len() as u64 >= *before, "{} of {before} events, {backup:?}", found.len());
+        assert_eq!(found, there[..found.len()]);
+        assert_eq!((backup.last_seq, backup.shared), (found.len() as u64, backup.segments));
+    }
+    // The original may go.
+    fs::remove_dir_all(&from).unwrap();
+    let (path, ..) = copies.last().unwrap();
+    assert!(restored(path).len() > 100);
+}
+
+#[test]
+fn a_copy_of_a_stopped_repository_goes_on_by_itself() {
+    let root = tempfile::tempdir().unwrap();
+    let [from, to] = ["original", "not/yet/there"].map(|name| root.path().join(name));
+    let mut engine = open(&from);
+    let (mut source, mut housekeeper) = (Source::seeded(6), Housekeeper::default());
+    for _ in 0..100 {
+        work(&mut engine, &mut housekeeper, &mut source);
+    }
+    let there = events(&engine.snapshot());
+    drop(engine);
+    let backup = copy(&from, &to).unwrap();
+    assert!(backup.segments > 0 && backup.shared == backup.segments && backup.attempts == 1, "{backup:?}");
+    let segment = fs::read_dir(to.join("blobs")).unwrap().map(|entry| entry.unwrap());
+    let linked = segment.filter(|entry| entry.metadata().unwrap().nlink() == 2).count();
+    assert_eq!(linked as u64, backup.segments);
+    assert_eq!(restored(&to), there);
+    let (mut second, mut housekeeper) = (open(&to), Housekeeper::default());
+    for _ in 0..100 {
+        work(&mut second, &mut housekeeper, &mut source);
+    }
+    // Neither knows of the other.
+    assert_eq!(events(&open(&from).snapshot()), there);
+    assert_eq!(events(&second.snapshot())[..there.len()], there);
+}
+
+#[test]
+fn only_an_empty_folder_elsewhere_is_taken_and_an_unfinished_copy_is_no_repository() {
+    let root = tempfile::tempdir().unwrap();
+    let [from, to] = ["original", "copy"].map(|name| root.path().join(name));
+    assert!(matches!(DiskOriginal::open(&from), Err(OpenError::System(_))));
+    fs::create_dir(&from).unwrap();
+    assert!(matches!(DiskOriginal::open(&from), Err(OpenError::NoRepository { .. })));
+    drop(open(&from));
+    let original = DiskOriginal::open(&from).unwrap();
+    for inside in [from.clone(), from.join("log"), from.join("a/b"), root.path().join("original/../original/x")] {
+        assert!(matches!(DiskCopy::create(&inside, &original), Err(OpenError::InItself { .. })), "{inside:?}");
+    }
+    let mut unfinished = DiskCopy::create(&to, &original).unwrap();
+    back_up(&original, &mut unfinished).unwrap();
+    drop(unfinished);
+    let refusal = DiskStorage::open(&to, OPTIONS).unwrap_err().to_string();
+    assert!(refusal.ends_with("a copy that was interrupted has none"), "{refusal}");
+    let refusal = DiskCopy::create(&to, &original).unwrap_err().to_string();
+    assert!(refusal.contains("is not empty"), "{refusal}");
+    fs::remove_dir_all(&to).unwrap();
+    fs::create_dir(&to).unwrap();
+    copy(&from, &to).unwrap();
+    assert_eq!(restored(&to), []);
+}
+
+#[test]
+fn what_is_damaged_in_the_original_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let [from, to] = ["original", "copy"].map(|name| root.path().join(name));
+    let mut engine = open(&from);
+    let (mut source, mut housekeeper) = (Source::seeded(6), Housekeeper::default());
+    for _ in 0..4 {
+        work(&mut engine, &mut housekeeper, &mut source);
+    }
+    engine.rest().unwrap();
+    let log = from.join("log/00000000000000000000.log");
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[60] ^= 1;
+    fs::write(&log, &bytes).unwrap();
+    let error = copy(&from, &to).unwrap_err().to_string();
+    assert!(error.starts_with("the original cannot be copied: the log at offset 0 is damaged: "), "{error}");
+    bytes[60] ^= 1;
+    fs::write(&log, &bytes).unwrap();
+    fs::remove_dir_all(&to).unwrap();
+    for _ in 0..100 {
+        work(&mut engine, &mut housekeeper, &mut source);
+    }
+    drop(engine);
+    for entry in fs::read_dir(from.join("log")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let error = copy(&from, &to).unwrap_err().to_string();
+    assert!(error.contains("the medium has 0..0 of it; events from "), "{error}");
+}
