@@ -131,3 +131,24 @@ fn one_copy_of_the_manifest_is_enough_and_none_is_an_error() {
     missing.delete("manifest-b").unwrap();
     assert!(matches!(Engine::open(missing, Seed(0)), Err(OpenError::Damaged { .. })));
 }
+
+#[test]
+fn what_another_part_of_the_log_has_left_is_no_torn_tail() {
+    let (_, storage) = stored();
+    let mut engine = Engine::open(storage.clone(), Seed(0)).unwrap();
+    engine.commit(Timestamp::from_nanos(0), &[batch(2, None)]).unwrap();
+    let next = engine.storage().log().get(storage.log().len()..).unwrap();
+    // As in a file that is written anew: the log goes on, and behind its end stands what stood there before.
+    let mut log = storage.log().to_vec();
+    log.extend_from_slice(storage.log());
+    let engine = Engine::open(with_log(&storage, &log), Seed(0)).unwrap();
+    assert_eq!((engine.snapshot().stats().events, engine.recovery().cut_bytes), (5, 0));
+    // A record that was begun there is another matter.
+    let mut log = storage.log().to_vec();
+    log.extend_from_slice(next.get(..next.len() - 1).unwrap());
+    let begun = log.len() - storage.log().len();
+    log.extend_from_slice(storage.log());
+    let engine = Engine::open(with_log(&storage, &log), Seed(0)).unwrap();
+    assert_eq!(engine.snapshot().stats().events, 5);
+    assert!(engine.recovery().cut_bytes >= begun as u64);
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use argus_core::engine::{self, Engine, Recovery, Seed};
+use argus_core::engine::{self, Engine, Recovery, Retention, Seed};
 use argus_core::repository::Repository;
 use argus_core::storage::MemoryStorage;
 use argus_disk::DiskStorage;
@@ -113,17 +113,26 @@ impl FromStr for Durability {
 /// # Errors
 ///
 /// [`OpenError`]; no event was changed.
-pub fn open(location: &Location, durability: Durability) -> Result<Box<dyn Repository>, OpenError> {
+pub fn open(
+    location: &Location,
+    durability: Durability,
+    retention: Retention,
+) -> Result<Box<dyn Repository>, OpenError> {
     let mut seed = [0; 16];
     getrandom::fill(&mut seed)?;
     let seed = Seed(u128::from_ne_bytes(seed));
     match location {
-        Location::Memory => Ok(Box::new(Engine::open(MemoryStorage::default(), seed)?)),
+        Location::Memory => {
+            let mut engine = Engine::open(MemoryStorage::default(), seed)?;
+            engine.retain(retention);
+            Ok(Box::new(engine))
+        }
         Location::Disk(path) => {
             let begun = Instant::now();
             let storage = DiskStorage::open(path, argus_disk::Options::default())?;
             let mut engine = Engine::open(storage, seed)?;
             report(path, engine.recovery(), begun.elapsed());
+            engine.retain(retention);
             match durability {
                 Durability::Sync => {}
                 Durability::Interval(_) | Durability::Os => engine.defer_syncs(),

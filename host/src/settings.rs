@@ -6,11 +6,12 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use argus_core::api::Limits;
+use argus_core::engine::Retention;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::repository::{Durability, Location};
-use crate::units::{format_size, parse_duration, parse_size};
+use crate::units::{format_size, parse_age, parse_duration, parse_size};
 
 /// Receives events over HTTP, keeps them, and answers questions about them.
 ///
@@ -45,6 +46,18 @@ pub struct Settings {
     /// many milliseconds at most) or `os` (the operating system has it). Only with `sync` it survives a loss of power for certain
     #[arg(long, env = "ARGUS_DURABILITY", value_name = "WHEN", default_value = "sync", help_heading = "Service")]
     pub durability: Durability,
+
+    /// Events expire when they are older, by their own timestamps: s, m, h, d, as in `30d`. They go when all around them have expired, or a
+    /// little later, at an age of nine eighths of it [default: they are kept]
+    #[arg(long, env = "ARGUS_RETAIN_AGE", value_name = "AGE", help_heading = "Service")]
+    #[arg(value_parser = parse_age)]
+    pub retain_age: Option<Duration>,
+
+    /// When the segments together take more, the events that came first are given up, some tens of thousands or more at a time; what was not
+    /// yet made a segment of is not counted [default: they are kept]
+    #[arg(long, env = "ARGUS_RETAIN_BYTES", value_name = "SIZE", help_heading = "Service")]
+    #[arg(value_parser = parse_size)]
+    pub retain_bytes: Option<usize>,
 
     /// Threads that serve requests [default: one a CPU]
     #[arg(long, env = "ARGUS_THREADS", value_name = "COUNT", help_heading = "Service")]
@@ -184,6 +197,16 @@ impl Settings {
         Limits { body_bytes_max: self.max_body_bytes, payload_bytes_max: self.max_payload_bytes }
     }
 
+    /// What of the events is kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        Retention {
+            // An age has fewer nanoseconds than there are in 292 years.
+            age: self.retain_age.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
+            bytes: self.retain_bytes.map(|bytes| bytes as u64),
+        }
+    }
+
     /// Two settings that cannot both be meant.
     fn contradiction(&self) -> Option<String> {
         let sizes = [
@@ -285,6 +308,7 @@ mod tests {
         assert_eq!(settings.endpoint, "127.0.0.1:3000");
         assert_eq!(settings.repository, Location::Disk("argus-data".into()));
         assert_eq!(settings.durability, Durability::Sync);
+        assert_eq!(settings.retention(), Retention::default());
         assert_eq!(settings.max_body_bytes, 64 << 20);
         assert_eq!(settings.max_payload_bytes, 256 << 10);
         assert_eq!(settings.max_inflight_bytes, 256 << 20);
@@ -297,6 +321,9 @@ mod tests {
         assert_eq!(settings.max_body_bytes, 1 << 20);
         assert_eq!(settings.header_timeout, Duration::from_millis(250));
         assert_eq!(settings.worker_threads().get(), 3);
+        let settings = read(&["--retain-age", "2d", "--retain-bytes", "10GiB"]).unwrap();
+        let retention = Retention { age: Some(2 * 86_400 * 1_000_000_000), bytes: Some(10 << 30) };
+        assert_eq!(settings.retention(), retention);
     }
 
     #[test]
@@ -322,6 +349,8 @@ mod tests {
             (["--repository", "disk:"], "disk:PATH"),
             (["--durability", "interval:0"], "interval:MS"),
             (["--durability", "never"], "`sync`"),
+            (["--retain-age", "30"], "s, m, h, d"),
+            (["--retain-bytes", "0"], "must be more than zero"),
             (["--threads", "0"], "must be at least 1"),
             (["--threads", "-1"], "expected a whole number of at least 1"),
             (["--threads", "many"], "expected a whole number of at least 1"),

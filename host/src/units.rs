@@ -31,6 +31,11 @@ pub enum UnitError {
 
 const SIZE_UNITS: &str = "B, KiB, MiB, GiB; KB, MB, GB are powers of 1000";
 const DURATION_UNITS: &str = "ms, s, m, h";
+const AGE_UNITS: &str = "s, m, h, d";
+const DAY_MILLIS: u64 = 24 * 3_600_000;
+
+/// Most days of an age, about a century.
+pub const AGE_DAYS_MAX: u64 = 36_525;
 
 /// Reads a size in bytes: `1048576`, `64MiB`, `1 GB`. A bare number is bytes.
 ///
@@ -70,7 +75,25 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     };
     let millis = number.checked_mul(factor).ok_or(UnitError::TooLarge)?;
     // A year: nobody means more, and deadlines computed from it cannot overflow.
-    if millis > 366 * 24 * 3_600_000 { Err(UnitError::TooLarge) } else { Ok(Duration::from_millis(millis)) }
+    if millis > 366 * DAY_MILLIS { Err(UnitError::TooLarge) } else { Ok(Duration::from_millis(millis)) }
+}
+
+/// Reads an age: `30d`, `12h`, `5m`, `90s`. A bare number could mean anything, and is none. At most [`AGE_DAYS_MAX`] days.
+///
+/// # Errors
+///
+/// [`UnitError`] where it is none, or zero.
+pub fn parse_age(text: &str) -> Result<Duration, UnitError> {
+    let (number, unit) = split(text, AGE_UNITS)?;
+    let seconds: u64 = match unit.to_ascii_lowercase().as_str() {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(UnitError::UnknownUnit { unit: unit.to_owned(), units: AGE_UNITS }),
+    };
+    let seconds = number.checked_mul(seconds).ok_or(UnitError::TooLarge)?;
+    if seconds > AGE_DAYS_MAX * 86_400 { Err(UnitError::TooLarge) } else { Ok(Duration::from_secs(seconds)) }
 }
 
 /// A size as people read it: in the largest unit that divides it.
@@ -131,5 +154,16 @@ mod tests {
         assert_eq!(parse_duration("0s"), Err(UnitError::Zero));
         assert_eq!(parse_duration("9999999h"), Err(UnitError::TooLarge));
         assert!(matches!(parse_duration("1 fortnight"), Err(UnitError::UnknownUnit { .. })));
+    }
+
+    #[test]
+    fn ages() {
+        assert_eq!(parse_age("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(parse_age("12h"), Ok(Duration::from_secs(12 * 3_600)));
+        assert_eq!(parse_age("90 s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_age("0d"), Err(UnitError::Zero));
+        assert_eq!(parse_age("36526d"), Err(UnitError::TooLarge));
+        assert!(matches!(parse_age("30"), Err(UnitError::UnknownUnit { .. })));
+        assert!(matches!(parse_age("1y"), Err(UnitError::UnknownUnit { .. })));
     }
 }

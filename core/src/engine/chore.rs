@@ -13,6 +13,9 @@ use crate::repository::CommitError;
 use crate::segment::{Merge, Part, Rewrite, Sealed, Segment};
 use crate::storage::{Draft, Published, Storage, StorageError};
 
+/// A segment that is given up is at most about such a part of what may be kept.
+const GIVEN_UP_PARTS: u64 = 8;
+
 /// A piece of an engine's housekeeping, on its own: it holds what it needs and may be worked on by another thread, while commits and
 /// queries go on.
 ///
@@ -368,12 +371,21 @@ impl<S: Storage> Engine<S> {
         }
         let range = self.to_be_trimmed(now).map(|index| index..index + 1).or_else(|| {
             let sizes: Vec<u64> = self.sealed.iter().map(|sealed| sealed.events()).collect();
-            neighbours(&sizes, self.tuning.fan_in, self.tuning.segment_events_max as u64)
+            neighbours(&sizes, self.tuning.fan_in, self.compacted_events_max())
         })?;
         let chosen = self.sealed.get(range.clone())?;
         let seqs = (chosen.first()?.seqs().0, chosen.last()?.seqs().1);
         let parts: Vec<Part> = chosen.iter().map(|sealed| Part::Sealed(Arc::clone(sealed))).collect();
         Some(self.begin_rewriting(Place::Sealed(range), seqs, &parts, now))
+    }
+
+    /// Most events of a segment that is made of several. Where segments are given up by what they take, one must be a small part of all.
+    fn compacted_events_max(&self) -> u64 {
+        let most = self.tuning.segment_events_max as u64;
+        let bytes: u64 = self.sealed.iter().map(|sealed| sealed.bytes()).sum();
+        let events: u64 = self.sealed.iter().map(|sealed| sealed.events()).sum();
+        let an_event = (bytes / events.max(1)).max(1);
+        self.retention.bytes.map_or(most, |bytes| most.min(bytes / GIVEN_UP_PARTS / an_event))
     }
 
     fn begin_rewriting(

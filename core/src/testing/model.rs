@@ -20,6 +20,7 @@ use crate::repository::{
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     events: Arc<Vec<StoredEvent>>,
+    last_seq: u64,
 }
 
 impl Model {
@@ -35,18 +36,36 @@ impl Model {
         &self.events
     }
 
+    /// The event with this sequence number.
+    #[must_use]
+    pub fn event(&self, seq: u64) -> Option<&StoredEvent> {
+        let index = self.events.binary_search_by_key(&seq, |event| event.seq).ok()?;
+        self.events.get(index)
+    }
+
+    /// The highest sequence number that was given.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Gives up the events that are not to be kept, and what is known of their ids.
+    pub fn retain(&mut self, is_kept: impl FnMut(&StoredEvent) -> bool) {
+        Arc::make_mut(&mut self.events).retain(is_kept);
+    }
+
     /// Takes over the id that another repository has generated for this event, so that callers' ids can be compared with it from
     /// now on.
     pub fn take_id(&mut self, seq: u64, id: Uuid) {
-        let index = usize::try_from(seq).ok().and_then(|seq| seq.checked_sub(1));
-        let event = index.and_then(|index| Arc::make_mut(&mut self.events).get_mut(index));
+        let Ok(index) = self.events.binary_search_by_key(&seq, |event| event.seq) else { return };
+        let event = Arc::make_mut(&mut self.events).get_mut(index);
         if let Some(StoredEvent { id: held @ StoredId::Generated(_), .. }) = event {
             *held = StoredId::Generated(id);
         }
     }
 
     fn commit_one(&mut self, now: Timestamp, batch: &Batch) -> Receipt {
-        let first_seq = self.next_seq();
+        let first_seq = self.last_seq + 1;
         let mut stored = 0;
         let mut duplicates = Vec::new();
         let mut generated_id = None;
@@ -68,7 +87,8 @@ impl Model {
     }
 
     fn store(&mut self, now: Timestamp, new: NewEvent<'_>) -> &StoredEvent {
-        let seq = self.next_seq();
+        self.last_seq += 1;
+        let seq = self.last_seq;
         Arc::make_mut(&mut self.events).push_mut(StoredEvent {
             id: match new.id {
                 Some(id) => StoredId::Given(id.as_str().to_string()),
@@ -81,9 +101,6 @@ impl Model {
         })
     }
 
-    fn next_seq(&self) -> u64 {
-        count(&self.events) + 1
-    }
 }
 
 impl Repository for Model {
@@ -92,13 +109,14 @@ impl Repository for Model {
     }
 
     fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::new(ModelSnapshot { events: Arc::clone(&self.events) })
+        Arc::new(ModelSnapshot { events: Arc::clone(&self.events), last_seq: self.last_seq })
     }
 }
 
 /// Everything as it was.
 struct ModelSnapshot {
     events: Arc<Vec<StoredEvent>>,
+    last_seq: u64,
 }
 
 impl Snapshot for ModelSnapshot {
@@ -109,7 +127,7 @@ impl Snapshot for ModelSnapshot {
             events: count(&self.events),
             bytes: u64::try_from(bytes).expect("usize has at most 64 bits"),
             segments: 0,
-            last_seq: count(&self.events),
+            last_seq: self.last_seq,
         }
     }
 

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::super::manifest::Manifest;
 use super::super::open::damaged;
-use super::super::reading::{WINDOW_BYTES, Window, find_claim};
+use super::super::reading::{WINDOW_BYTES, Window, look_behind};
 use super::{BackupError, unreadable};
 use crate::checksum::Crc32c;
 use crate::column::u32_at;
@@ -80,7 +80,7 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
             let end = self.copy_records()?;
             let claim = match end {
                 End::Bound => None,
-                End::NoRecord => find_claim(self.original, self.end, self.bound).map_err(unreadable)?,
+                End::NoRecord => look_behind(self.original, self.end, self.bound).map_err(unreadable)?.claim,
             };
             let Some((at, next)) = claim else { return Ok(end) };
             // It may have been written since it was read.

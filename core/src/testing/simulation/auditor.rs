@@ -1,3 +1,4 @@
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -21,12 +22,23 @@ use crate::repository::{ReadError, Receipt, Repository, Snapshot};
 pub(super) struct Auditor {
     /// What is stored for sure.
     model: Model,
-    /// So many events of the model have the ids that the subject has given them.
-    learned: usize,
+    /// The events of the model up to this one have the ids that the subject has given them.
+    learned: u64,
+    /// What the subject may give up.
+    expiry: Expiry,
     /// What may be stored as well, in the order in which it was to be.
     doubtful: Option<Doubtful>,
     /// Snapshots of the subject and of the model, taken at the same moments.
     kept: Vec<[Arc<dyn Snapshot>; 2]>,
+}
+
+/// What a subject may give up, for good.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Expiry {
+    /// Events before this time.
+    pub(super) before: Option<Timestamp>,
+    /// Events that came first, as many as it likes.
+    pub(super) first: bool,
 }
 
 struct Doubtful {
@@ -48,6 +60,12 @@ impl Auditor {
         &self.model
     }
 
+    /// From now on the subject may give up so much.
+    pub(super) fn allow(&mut self, expiry: Expiry) {
+        self.expiry.before = self.expiry.before.max(expiry.before);
+        self.expiry.first |= expiry.first;
+    }
+
     /// A group was acknowledged.
     pub(super) fn acknowledged(
         &mut self,
@@ -62,7 +80,7 @@ impl Auditor {
         for receipt in &mut expected {
             // A model is not durable; a medium with syncs is.
             receipt.durable = true;
-            let first = usize::try_from(receipt.first_seq - 1).ok().and_then(|index| self.model.events().get(index));
+            let first = self.model.event(receipt.first_seq);
             receipt.generated_id = first.filter(|_| receipt.stored > 0).and_then(|event| match event.id {
                 StoredId::Generated(id) => Some(id),
                 StoredId::Given(_) => None,
@@ -96,32 +114,36 @@ impl Auditor {
     }
 
     fn decide(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
-        let before = self.model.events().len();
+        let before = self.model.last_seq();
         let last_seq = snapshot.stats().last_seq;
         let in_doubt = self.doubtful.as_ref().map_or(0, |doubtful| doubtful.group.len());
         if let Some(Doubtful { now, group }) = &self.doubtful {
             for batch in group {
                 let mut longer = self.model.clone();
                 accept(&mut longer, *now, core::slice::from_ref(batch));
-                if longer.events().len() as u64 > last_seq {
+                if longer.last_seq() > last_seq {
                     break;
                 }
                 self.model = longer;
             }
         }
-        if self.model.events().len() as u64 != last_seq {
+        if self.model.last_seq() != last_seq {
             return Err(Finding::Broken(format!(
                 "there are {last_seq} events, where {before} were known and {} would be with the batches in doubt \
                  ({in_doubt}) that are whole",
-                self.model.events().len()
+                self.model.last_seq()
             )));
         }
         self.learn(snapshot)
     }
 
     /// Compares all events, and some of the look-ups.
-    pub(super) fn audit(&self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
+    pub(super) fn audit(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
         let found = collect(snapshot, &Query::default(), Pace::UNBROKEN)?;
+        self.expire(&found);
+        if snapshot.stats().events != found.events.len() as u64 {
+            return Err(Finding::Broken(format!("{} events are said to be there", snapshot.stats().events)));
+        }
         let mut expected: Vec<&StoredEvent> = self.model.events().iter().collect();
         expected.sort_by_key(|event| event.position());
         if !expected.iter().copied().eq(&found.events) {
@@ -140,6 +162,29 @@ impl Auditor {
             }
         }
         Ok(())
+    }
+
+    /// Lets go of what the subject has given up, as far as it may.
+    fn expire(&mut self, found: &Answer) {
+        let Expiry { before, first } = self.expiry;
+        if before.is_none() && !first {
+            return;
+        }
+        let there: BTreeSet<u64> = found.events.iter().map(|event| event.seq).collect();
+        let first_there = there.first().copied().unwrap_or(u64::MAX);
+        self.model.retain(|event| {
+            let may_be_gone =
+                before.is_some_and(|before| event.timestamp < before) || (first && event.seq < first_there);
+            !may_be_gone || there.contains(&event.seq)
+        });
+    }
+
+    /// Sees that nothing is there that is older than it may be when all is tidy.
+    pub(super) fn check_expired(&self, overdue: Timestamp) -> Result<(), Finding> {
+        match self.model.events().iter().find(|event| event.timestamp < overdue) {
+            Some(event) => Err(Finding::Broken(format!("event {} should have expired: {event:?}", event.seq))),
+            None => Ok(()),
+        }
     }
 
     /// Compares the answers to a query.
@@ -174,7 +219,7 @@ impl Auditor {
 
     /// Takes over the ids of what is new.
     fn learn(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
-        let news = Query { after_seq: Some(self.learned as u64), ..Query::default() };
+        let news = Query { after_seq: Some(self.learned), ..Query::default() };
         let found = collect(snapshot, &news, Pace::UNBROKEN)?;
         let expected = collect(&self.model.snapshot(), &news, Pace::UNBROKEN)?;
         check_answer("the new events", &expected, &found)?;
@@ -183,7 +228,7 @@ impl Auditor {
                 self.model.take_id(event.seq, id);
             }
         }
-        self.learned = self.model.events().len();
+        self.learned = self.model.last_seq();
         Ok(())
     }
 }

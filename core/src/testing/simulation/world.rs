@@ -9,11 +9,11 @@ use super::super::generate::{self, Draft};
 use super::super::medium::{Ending, Fault, Faults, Phase, SimStorage, Strike};
 use super::super::run::Pace;
 use super::super::source::Source;
-use super::auditor::{Auditor, Finding};
+use super::auditor::{Auditor, Expiry, Finding};
 use super::canary::Flawed;
 use super::{Options, Summary};
 use crate::batch::Batch;
-use crate::engine::{Chore, ChoreStep, Engine, Tuning};
+use crate::engine::{Chore, ChoreStep, Engine, Retention, Tuning};
 use crate::event::Timestamp;
 use crate::repository::{CommitError, Repository};
 use recovery::STRUCK_OPENS_MAX;
@@ -29,6 +29,7 @@ pub(super) struct World {
     /// The classes of faults that this run has drawn.
     faults: Faults,
     tuning: Tuning,
+    retention: Retention,
     medium: SimStorage,
     engine: Option<Engine<Flawed>>,
     chores: Vec<Chore>,
@@ -57,6 +58,11 @@ impl World {
             block_bytes: source.pick(&[200, 1 << 16]),
             segment_events_max: source.pick(&[1_000, 60]),
         };
+        let expires = source.one_in(3);
+        let retention = Retention {
+            age: source.pick(&[None, Some(0), Some(6_000_000_000)]).filter(|_| expires),
+            bytes: source.pick(&[None, None, Some(4_000)]).filter(|_| expires),
+        };
         let medium = SimStorage::new(source.number(), drawn);
         medium.crash_at(options.crash_at);
         Self {
@@ -65,6 +71,7 @@ impl World {
             options,
             faults: drawn,
             tuning,
+            retention,
             engine: None,
             chores: Vec::new(),
             auditor: Auditor::default(),
@@ -94,7 +101,7 @@ impl World {
     /// Lets everything happen, and says which promise was broken.
     pub(super) fn run(&mut self) -> Result<(), String> {
         let steps = 10 + self.source.below(51);
-        self.note(|world| format!("faults: {}; {:?}; {steps} steps", world.faults, world.tuning));
+        self.note(|world| format!("faults: {}; {:?}; {:?}; {steps} steps", world.faults, world.tuning, world.retention));
         self.open()?;
         for _ in 0..steps {
             self.summary.steps += 1;
@@ -144,7 +151,8 @@ impl World {
             Some(_) | None => self.draw_group(),
         };
         self.sent = Some(group.clone());
-        self.now = Timestamp::from_nanos(self.now.as_nanos() + self.source.pick(&[1_000_000, 0, 999_999, -3_000_000]));
+        let elapsed = self.source.pick(&[1_000_000, 0, 999_999, -3_000_000, 1_000_000_000]);
+        self.now = Timestamp::from_nanos(self.now.as_nanos() + elapsed);
         let now = self.now;
         let outcome = self.engine_mut().commit(now, &group);
         self.note(|_| {
@@ -187,10 +195,7 @@ impl World {
 
     /// Does a little housekeeping.
     fn keep_house(&mut self) -> Result<(), String> {
-        let now = self.now;
-        while let Some(chore) = self.engine_mut().chore(now) {
-            self.chores.push(chore);
-        }
+        self.take_chores();
         if self.chores.is_empty() {
             return Ok(());
         }
@@ -198,6 +203,16 @@ impl World {
         let chore = self.chores.swap_remove(chosen);
         let budget = self.source.pick(&[1_000, 1, 3, 10]);
         self.work(chore, budget)
+    }
+
+    /// Takes all chores that there are.
+    fn take_chores(&mut self) {
+        let (now, retention) = (self.now, self.retention);
+        let before = retention.age.map(|age| Timestamp::from_nanos(now.as_nanos() - age));
+        self.auditor.allow(Expiry { before, first: retention.bytes.is_some() });
+        while let Some(chore) = self.engine_mut().chore(now) {
+            self.chores.push(chore);
+        }
     }
 
     /// Does a little of a chore.
@@ -270,8 +285,9 @@ impl World {
             }
         }
         let mut steps = 0;
-        let now = self.now;
-        while let Some(mut chore) = self.chores.pop().or_else(|| self.engine_mut().chore(now)) {
+        loop {
+            self.take_chores();
+            let Some(mut chore) = self.chores.pop() else { break };
             while chore.step(64) == ChoreStep::Pending {
                 steps += 1;
             }
@@ -280,6 +296,11 @@ impl World {
             if steps > CHORE_STEPS_MAX {
                 return Err("housekeeping goes on and on".to_string());
             }
+        }
+        self.look_again()?;
+        if let Some(age) = self.retention.age {
+            let overdue = Timestamp::from_nanos(self.now.as_nanos() - age - age / 8);
+            self.in_quiet(|world| world.auditor.check_expired(overdue))?;
         }
         self.ask()?;
         self.look_again()?;

@@ -95,7 +95,8 @@ impl World {
             self.summary.opens += 1;
             match opened {
                 _ if self.medium.is_off() => self.after_power_failure(),
-                Ok(engine) => {
+                Ok(mut engine) => {
+                    engine.retain(self.retention);
                     self.failures = self.medium.failures();
                     self.engine = Some(engine);
                     if self.recovered()? {
