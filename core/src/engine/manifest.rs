@@ -91,7 +91,16 @@ pub(super) struct Found {
 impl Manifest {
     /// That of an empty repository.
     pub(super) fn new(seed: Seed) -> Self {
-        Self { generation: 1, seed, log_start: 0, chain: 0, next_seq: 1, next_number: 1, last_millis: 0, segments: Vec::new() }
+        Self {
+            generation: 1,
+            seed,
+            log_start: 0,
+            chain: 0,
+            next_seq: 1,
+            next_number: 1,
+            last_millis: 0,
+            segments: Vec::new(),
+        }
     }
 
     /// Drafts for both copies.
@@ -158,7 +167,7 @@ impl Manifest {
         bytes.into()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
         let (covered, crc) = bytes.split_at_checked(bytes.len().saturating_sub(4)).unwrap_or_default();
         if covered.len() < HEAD_BYTES || !covered.starts_with(MAGIC) {
             return Err("not a manifest".to_string());

@@ -13,7 +13,7 @@ pub(crate) use id_hash::id_hash;
 pub(crate) use merge::Merge;
 pub(crate) use rewrite::Rewrite;
 pub use rows::{Rows, RowsError};
-pub(crate) use sealed::{Block, Sealed, SealedError};
+pub(crate) use sealed::{Block, Damage, Remains, Sealed, SealedError};
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -180,12 +180,7 @@ impl RowText {
     /// # Errors
     ///
     /// [`ReadError::Damaged`] if the bytes are no UTF-8.
-    pub(crate) fn event<'a>(
-        &'a self,
-        block: &'a Block,
-        row: usize,
-        key: &IdentityKey,
-    ) -> Result<Event<'a>, ReadError> {
+    pub(crate) fn event<'a>(&'a self, block: &'a Block, row: usize, key: &IdentityKey) -> Result<Event<'a>, ReadError> {
         let Place { time, seq } = block.place(row);
         let id = if self.id.is_empty() {
             EventId::Generated(key.generate(block.millis(row), seq))

@@ -21,6 +21,8 @@ pub(crate) struct Rewrite {
     writer: Writer,
     /// Events before this time, in nanoseconds since the Unix epoch, are left out.
     keep_from: i64,
+    /// The row that was taken last. What lies in several parts is written once.
+    last: Option<Place>,
     text: RowText,
 }
 
@@ -61,6 +63,7 @@ impl Rewrite {
             sources,
             writer: Writer::new(draft, plan, ids),
             keep_from,
+            last: None,
             text: RowText::default(),
         };
         for source in 0..rewrite.sources.len() {
@@ -102,7 +105,7 @@ impl Rewrite {
     /// Writes a row, and gives what follows it.
     fn take_row(&mut self, head: Head, row: usize) -> Result<Option<Head>, StorageError> {
         let Head { place, source, .. } = head;
-        if place.time >= self.keep_from {
+        if place.time >= self.keep_from && self.last.replace(place) != Some(place) {
             match self.sources.get(source).map(|source| &source.rows) {
                 Some(SourceRows::Fresh(segment, codes)) => {
                     let rows = segment.rows();
@@ -134,7 +137,9 @@ impl Rewrite {
         let block = sealed.decode_block(number, &bytes)?;
         let plan = self.writer.plan();
         let codes: Vec<u32> = block.names().map(|name| plan.code(name).unwrap_or_default()).collect();
-        if summary.first.time >= self.keep_from && plan.is_filled(&summary) && self.is_alone(head.source, &summary, &codes)
+        if summary.first.time >= self.keep_from
+            && plan.is_filled(&summary)
+            && self.is_alone(head.source, &summary, &codes)
         {
             summary.codes.clone_from(&codes);
             summary.codes.sort_unstable();
@@ -152,7 +157,8 @@ impl Rewrite {
     /// Whether all rows of a block go into one lane, and before all others that may still go there.
     fn is_alone(&self, source: usize, block: &Summary, codes: &[u32]) -> bool {
         let lanes = codes.iter().fold(0u128, |lanes, &code| lanes | 1 << self.writer.plan().lane(code));
-        let rivals = self.sources.iter().enumerate().filter(|(index, other)| *index != source && other.feeds & lanes != 0);
+        let rivals =
+            self.sources.iter().enumerate().filter(|(index, other)| *index != source && other.feeds & lanes != 0);
         lanes.is_power_of_two() && rivals.filter_map(|(_, rival)| rival.next).all(|next| next > block.last)
     }
 

@@ -110,7 +110,17 @@ impl IndexBuilder {
         let [last_times, last_seqs] = last;
         let [lowest, highest] = seqs;
         for column in [
-            offsets, lengths, rows, text_bytes, first_times, first_seqs, last_times, last_seqs, lowest, highest, has_ids,
+            offsets,
+            lengths,
+            rows,
+            text_bytes,
+            first_times,
+            first_seqs,
+            last_times,
+            last_seqs,
+            lowest,
+            highest,
+            has_ids,
             code_ends,
         ] {
             pack(column, out);
@@ -129,7 +139,8 @@ impl IndexBuilder {
 impl Index {
     /// Takes an index off the cursor; its blocks end at or before `blocks_end`.
     pub(super) fn decode(cursor: &mut Cursor, blocks_end: u64) -> Result<Self, Corrupt> {
-        let types = (0..cursor.length(u32::MAX as usize)?).map(|_| TypeSummary::decode(cursor)).collect::<Result<_, _>>()?;
+        let types =
+            (0..cursor.length(u32::MAX as usize)?).map(|_| TypeSummary::decode(cursor)).collect::<Result<_, _>>()?;
         let count = cursor.length(u32::MAX as usize)?;
         let mut column = || Packed::decode(cursor, count);
         let (offsets, lengths, rows, text_bytes) = (column()?, column()?, column()?, column()?);
@@ -151,14 +162,18 @@ impl Index {
 
     fn check(&self, blocks_end: u64) -> Result<(), Corrupt> {
         let blocks = self.blocks();
-        let is_inside = |number| self.range(number).end <= blocks_end && self.range(number).start < self.range(number).end;
+        let is_inside =
+            |number| self.range(number).end <= blocks_end && self.range(number).start < self.range(number).end;
         let in_lanes: usize = self.lanes.iter().map(Packed::len).sum();
         let numbers = || self.lanes.iter().flat_map(Packed::iter);
         let ends = || self.code_ends.iter();
         if !(0..blocks).all(is_inside) {
             return Err(Corrupt("a block is outside"));
         }
-        if in_lanes != blocks || numbers().any(|number| number >= blocks as u64) || self.lanes.iter().any(|lane| lane.len() == 0) {
+        if in_lanes != blocks
+            || numbers().any(|number| number >= blocks as u64)
+            || self.lanes.iter().any(|lane| lane.len() == 0)
+        {
             return Err(Corrupt("lanes"));
         }
         if self.rows.iter().any(|rows| rows == 0 || rows > ROWS_MAX as u64) {
@@ -221,6 +236,11 @@ impl Index {
         (lowest.get(number), highest.get(number))
     }
 
+    /// Whether any row of a block has a caller's id.
+    pub(crate) fn has_ids(&self, number: usize) -> bool {
+        self.has_ids.get(number) != 0
+    }
+
     /// The types of a block's rows, ascending.
     pub(crate) fn codes(&self, number: usize) -> impl Iterator<Item = u32> + '_ {
         let start = number.checked_sub(1).map_or(0, |before| self.code_ends.get(before));
@@ -236,7 +256,7 @@ impl Index {
             last: self.last(number),
             seqs: self.seqs(number),
             codes: self.codes(number).collect(),
-            has_ids: self.has_ids.get(number) != 0,
+            has_ids: self.has_ids(number),
         }
     }
 
