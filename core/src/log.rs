@@ -30,6 +30,9 @@ const MAGIC: &[u8; 4] = b"ARGR";
 /// Length of a record's head.
 pub(crate) const HEAD_BYTES: usize = 56;
 
+/// What a row takes in an index without its id, its type and its text.
+const ROW_BYTES: u64 = 28;
+
 /// A record's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordHead {
@@ -98,6 +101,11 @@ impl RecordHead {
     /// Length of what follows the head.
     pub(crate) fn body_len(&self) -> u64 {
         u64::from(self.index_len) + u64::from(self.text_len)
+    }
+
+    /// Most events that can follow the head: each takes so many bytes of the index at least.
+    pub(crate) fn events_max(&self) -> u64 {
+        u64::from(self.index_len) / ROW_BYTES
     }
 
     /// Whether there are no events.

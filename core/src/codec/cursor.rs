@@ -52,6 +52,11 @@ impl Cursor {
         if length > max { Err(Corrupt("a length")) } else { Ok(length) }
     }
 
+    /// Bytes that are left.
+    pub(crate) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Whether nothing is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()

@@ -167,7 +167,7 @@ impl Manifest {
         bytes.into()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
         let (covered, crc) = bytes.split_at_checked(bytes.len().saturating_sub(4)).unwrap_or_default();
         if covered.len() < HEAD_BYTES || !covered.starts_with(MAGIC) {
             return Err("not a manifest".to_string());

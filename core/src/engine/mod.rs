@@ -5,6 +5,7 @@
 //! runs the last of them over the log.
 
 mod backup;
+mod check;
 mod chore;
 mod commit;
 mod dedup;
@@ -15,6 +16,7 @@ mod manifest;
 mod open;
 mod reading;
 mod retention;
+mod salvage;
 mod snapshot;
 
 use alloc::boxed::Box;
@@ -23,11 +25,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use backup::{Backup, BackupError, back_up};
+pub use check::{Concerned, Finding, Report, Severity, check};
 pub use chore::{Chore, ChoreStep};
 pub use flaw::Flaw;
 pub(crate) use identity::IdentityKey;
 pub use open::{OpenError, Recovery};
 pub use retention::Retention;
+pub use salvage::{Loss, Salvage, SalvageError, salvage};
 pub use snapshot::EngineSnapshot;
 
 use crate::batch::Batch;

@@ -9,11 +9,11 @@ use thiserror::Error;
 
 use super::chore::Busy;
 use super::manifest::{self, Entry, Manifest, is_segment_name};
-use super::reading::{WINDOW_BYTES, Window, look_behind};
+use super::reading::{Record, Window, look_behind, record_at, torn_bytes};
 use super::{Engine, Flaw, IdentityKey, Retention, Seed, Tuning};
 use crate::log::{HEAD_BYTES, RecordHead};
 use crate::repository::Stats;
-use crate::segment::{Rows, Sealed, SealedError};
+use crate::segment::{Sealed, SealedError};
 use crate::storage::{Storage, StorageError};
 
 /// Why a storage could not be opened. What it holds was not changed.
@@ -130,7 +130,11 @@ impl<S: Storage> Engine<S> {
         }
         let mut offset = start;
         let mut window = Window::default();
-        while let Some((head, crc, rows)) = self.read_record(&mut window, offset)? {
+        let is_trusted = self.flaw == Some(Flaw::NoPayloadChecksum);
+        while let Some(Record { head, crc, rows }) = record_at(&self.storage, &mut window, offset, is_trusted)? {
+            if head.chain != self.chain || head.first_seq != self.last_seq + 1 {
+                break;
+            }
             let end = offset + HEAD_BYTES as u64 + head.body_len();
             self.chain = crc;
             if let Some(rows) = rows {
@@ -144,44 +148,10 @@ impl<S: Storage> Engine<S> {
             let reason = format!("the record at offset {at} says that it was durable before");
             return Err(damaged(offset, &reason, self.last_seq + 1..next));
         }
-        self.recovery.cut_bytes = self.torn_bytes(offset, behind.is_stale)?;
+        self.recovery.cut_bytes = torn_bytes(&self.storage, offset, behind.is_stale)?;
         self.storage.truncate(offset)?;
         (self.durable, self.noted) = (offset, offset);
         Ok(())
-    }
-
-    /// The record at this offset, if there is a whole one that belongs there.
-    fn read_record(
-        &self,
-        window: &mut Window,
-        offset: u64,
-    ) -> Result<Option<(RecordHead, u32, Option<Rows>)>, StorageError> {
-        let Some((head, crc)) = RecordHead::decode(&window.read(&self.storage, offset, HEAD_BYTES)?) else {
-            return Ok(None);
-        };
-        if head.offset != offset || head.chain != self.chain || head.first_seq != self.last_seq + 1 {
-            return Ok(None);
-        }
-        if head.is_mark() {
-            return Ok(Some((head, crc, None)));
-        }
-        let Ok(body_len) = usize::try_from(head.body_len()) else { return Ok(None) };
-        let body = window.read(&self.storage, offset + HEAD_BYTES as u64, body_len)?;
-        if !head.vouches_for(&body) && self.flaw != Some(Flaw::NoPayloadChecksum) {
-            return Ok(None);
-        }
-        Ok(head.decode_body(&body).map(|rows| (head, crc, Some(rows))))
-    }
-
-    /// How much there is at the end of the log of a record that was not written to its end. Where another part of the log has lain, nothing else
-    /// than the head of such a record tells it from what was left there.
-    fn torn_bytes(&self, offset: u64, is_stale: bool) -> Result<u64, StorageError> {
-        let bytes = self.storage.read_log(offset, WINDOW_BYTES)?;
-        let begins = RecordHead::decode(&bytes).is_some_and(|(head, _)| head.offset == offset);
-        if is_stale && !begins {
-            return Ok(0);
-        }
-        Ok(bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1))
     }
 
     /// Deletes what belongs to nothing, and makes the manifest good.

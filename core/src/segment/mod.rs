@@ -13,7 +13,7 @@ pub(crate) use id_hash::id_hash;
 pub(crate) use merge::Merge;
 pub(crate) use rewrite::Rewrite;
 pub use rows::{Rows, RowsError};
-pub(crate) use sealed::{Block, Sealed, SealedError};
+pub(crate) use sealed::{Block, Damage, Remains, Sealed, SealedError};
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

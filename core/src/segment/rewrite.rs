@@ -21,6 +21,8 @@ pub(crate) struct Rewrite {
     writer: Writer,
     /// Events before this time, in nanoseconds since the Unix epoch, are left out.
     keep_from: i64,
+    /// The row that was taken last. What lies in several parts is written once.
+    last: Option<Place>,
     text: RowText,
 }
 
@@ -61,6 +63,7 @@ impl Rewrite {
             sources,
             writer: Writer::new(draft, plan, ids),
             keep_from,
+            last: None,
             text: RowText::default(),
         };
         for source in 0..rewrite.sources.len() {
@@ -102,7 +105,7 @@ impl Rewrite {
     /// Writes a row, and gives what follows it.
     fn take_row(&mut self, head: Head, row: usize) -> Result<Option<Head>, StorageError> {
         let Head { place, source, .. } = head;
-        if place.time >= self.keep_from {
+        if place.time >= self.keep_from && self.last.replace(place) != Some(place) {
             match self.sources.get(source).map(|source| &source.rows) {
                 Some(SourceRows::Fresh(segment, codes)) => {
                     let rows = segment.rows();

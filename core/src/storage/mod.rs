@@ -4,6 +4,7 @@
 //! the simulated one included, runs the same recovery.
 
 mod duplicate;
+mod examined;
 mod memory;
 
 use alloc::boxed::Box;
@@ -15,6 +16,7 @@ use core::ops::Range;
 
 use bytes::Bytes;
 pub use duplicate::{Duplicate, Original};
+pub use examined::Examined;
 pub use memory::MemoryStorage;
 use thiserror::Error;
 

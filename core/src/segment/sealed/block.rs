@@ -6,7 +6,7 @@ use crate::checksum::Crc32c;
 use crate::codec::{
     Corrupt, Cursor, Packed, PayloadEncoder, Payloads, Texts, TextsEncoder, encode_texts, pack, put_varint,
 };
-use crate::segment::Place;
+use crate::segment::{Place, RowText};
 
 /// Most rows of a block: that a row's index fits into 16 bits.
 pub(super) const ROWS_MAX: usize = 4096;
@@ -201,18 +201,31 @@ impl Block {
         if Crc32c::of(content) != u32::from_le_bytes(*crc) && !is_trusted {
             return Err(Corrupt("its checksum is wrong"));
         }
-        let mut cursor = Cursor::new(bytes.slice(4..));
+        Ok(Self::parse(bytes)?.0)
+    }
+
+    /// The block that these bytes begin with, and its length.
+    pub(super) fn decode_front(bytes: &Bytes) -> Result<(Self, usize), Corrupt> {
+        let (block, len) = Self::parse(bytes)?;
+        Self::decode(&bytes.slice(..len), false)?;
+        Ok((block, len))
+    }
+
+    /// What these bytes begin with, taken for a block, and its length.
+    fn parse(bytes: &Bytes) -> Result<(Self, usize), Corrupt> {
+        let mut cursor = Cursor::new(bytes.clone());
+        let _crc = cursor.take(4)?;
         let rows = cursor.length(ROWS_MAX)?;
         let types = cursor.length(rows)?;
         if rows == 0 || types == 0 {
             return Err(Corrupt("it has no rows"));
         }
-        let mut names = Vec::with_capacity(types);
+        let mut names = Vec::new();
         for _ in 0..types {
             let len = cursor.length(bytes.len())?;
             names.push(cursor.take(len)?);
         }
-        Ok(Self {
+        let block = Self {
             names,
             times: Packed::decode(&mut cursor, rows)?,
             seqs: Packed::decode(&mut cursor, rows)?,
@@ -220,7 +233,51 @@ impl Block {
             types: if types > 1 { Some(Packed::decode(&mut cursor, rows)?) } else { None },
             ids: if cursor.byte()? > 0 { Some(Texts::decode(&mut cursor, rows)?) } else { None },
             payloads: Payloads::decode(&mut cursor, rows)?,
-        })
+        };
+        Ok((block, bytes.len() - cursor.len()))
+    }
+
+    /// What an index has to say of it, after a look at every row. `code` gives the number of a type; `ids` is told every row's caller's id.
+    pub(super) fn summarize(
+        &self,
+        code: impl FnMut(&[u8]) -> Option<u32>,
+        mut ids: impl FnMut(usize, &[u8]),
+    ) -> Result<Summary, Corrupt> {
+        let codes: Option<Vec<u32>> = self.names().map(code).collect();
+        let mut codes = codes.ok_or(Corrupt("a type is unknown"))?;
+        codes.sort_unstable();
+        let (first, last) = (self.place(0), self.place(self.len().saturating_sub(1)));
+        let mut summary = Summary {
+            rows: self.len(),
+            text_bytes: 0,
+            first,
+            last,
+            seqs: (first.seq, first.seq),
+            codes,
+            has_ids: false,
+        };
+        let mut text = RowText::default();
+        let mut before = None;
+        for row in 0..self.len() {
+            let place = self.place(row);
+            if before.replace(place).is_some_and(|before| before >= place) {
+                return Err(Corrupt("its rows are out of order"));
+            }
+            text.load(self, row);
+            let (id, payload) = (text.id(), text.payload_bytes());
+            let is_text =
+                [id, payload, self.type_name(row)].into_iter().all(|bytes| core::str::from_utf8(bytes).is_ok());
+            if !is_text || payload.is_empty() || self.type_name(row).is_empty() {
+                return Err(Corrupt("a text is none"));
+            }
+            summary.seqs = (summary.seqs.0.min(place.seq), summary.seqs.1.max(place.seq));
+            summary.text_bytes += (id.len() + payload.len()) as u64;
+            if !id.is_empty() {
+                summary.has_ids = true;
+                ids(row, id);
+            }
+        }
+        Ok(summary)
     }
 
     /// Number of rows.

@@ -55,6 +55,18 @@ const fn page_bytes(entries: usize) -> usize {
     CRC_BYTES + entries * ENTRY_BYTES
 }
 
+impl Entry {
+    /// That of an id with this hash.
+    pub(super) fn new(hash: u64, block: u32, row: u16) -> Self {
+        Self { hash: upper(hash), block, row }
+    }
+
+    /// The part of the hash that is stored.
+    pub(super) fn hash(&self) -> u32 {
+        self.hash
+    }
+}
+
 impl IdsBuilder {
     /// For up to so many ids.
     pub(super) fn new(most: usize) -> Self {
@@ -63,7 +75,7 @@ impl IdsBuilder {
 
     pub(super) fn insert(&mut self, hash: u64, block: u32, row: u16) {
         self.filter.insert(hash);
-        self.entries.push(Entry { hash: upper(hash), block, row });
+        self.entries.push(Entry::new(hash, block, row));
     }
 
     /// Appends pages and filter to `out`, which begins at offset `at` of the blob, and what the index says of them to `index`.
@@ -140,9 +152,19 @@ impl Ids {
         self.filter = None;
     }
 
-    /// Where each page lies.
-    pub(super) fn pages(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        (0..self.firsts.len()).map(|page| self.page(page))
+    /// Where the first page begins.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Where each page lies, and the hash that its first entry has to have.
+    pub(super) fn pages(&self) -> impl Iterator<Item = (Range<u64>, u64)> + '_ {
+        self.firsts.iter().enumerate().map(|(page, first)| (self.page(page), first))
+    }
+
+    /// Whether the filter lets an id of this hash be found.
+    pub(super) fn may_contain(&self, hash: u64) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
     }
 
     fn page(&self, page: usize) -> Range<u64> {

@@ -236,6 +236,11 @@ impl Index {
         (lowest.get(number), highest.get(number))
     }
 
+    /// Whether any row of a block has a caller's id.
+    pub(crate) fn has_ids(&self, number: usize) -> bool {
+        self.has_ids.get(number) != 0
+    }
+
     /// The types of a block's rows, ascending.
     pub(crate) fn codes(&self, number: usize) -> impl Iterator<Item = u32> + '_ {
         let start = number.checked_sub(1).map_or(0, |before| self.code_ends.get(before));
@@ -251,7 +256,7 @@ impl Index {
             last: self.last(number),
             seqs: self.seqs(number),
             codes: self.codes(number).collect(),
-            has_ids: self.has_ids.get(number) != 0,
+            has_ids: self.has_ids(number),
         }
     }
 

@@ -19,6 +19,8 @@ mod block;
 mod filter;
 mod ids;
 mod index;
+mod remains;
+mod verify;
 mod writer;
 
 use alloc::format;
@@ -34,6 +36,8 @@ use thiserror::Error;
 pub(crate) use block::{Block, Row, Summary};
 use ids::Ids;
 pub(crate) use index::{Index, TypeSummary};
+pub(crate) use remains::Remains;
+pub(crate) use verify::Damage;
 pub(crate) use writer::{LanePlan, Writer};
 
 use super::id_hash;
@@ -186,9 +190,10 @@ impl Sealed {
         self.index.types().iter().map(|summary| summary.events).sum()
     }
 
-    /// Number of events with a caller's id.
+    /// Number of events with a caller's id; or, where these cannot be looked up, of those that may have one.
     pub(crate) fn id_count(&self) -> usize {
-        self.ids.as_ref().map_or(0, Ids::len)
+        let blocks = || (0..self.index.blocks()).filter(|&number| self.index.has_ids(number));
+        self.ids.as_ref().map_or_else(|| blocks().map(|number| self.index.rows(number)).sum(), Ids::len)
     }
 
     /// Bytes that its filter of ids takes in memory.
@@ -206,6 +211,11 @@ impl Sealed {
     /// The times of the first and of the last of its events, in nanoseconds since the Unix epoch.
     pub(crate) fn times(&self) -> (i64, i64) {
         self.times
+    }
+
+    /// Its blob.
+    pub(crate) fn blob(&self) -> &Arc<dyn Blob> {
+        &self.blob
     }
 
     /// Bytes on the medium.
@@ -314,57 +324,6 @@ impl Sealed {
         let mut found = None;
         self.find_ids(&[(hash, id)], |_, block, row| found = Some((Arc::clone(block), row)))?;
         Ok(found)
-    }
-
-    /// Reads everything, and holds it against what the index says.
-    ///
-    /// # Errors
-    ///
-    /// [`SealedError`]: the first part that cannot be read, or is not as it was written.
-    pub(crate) fn verify(&self, ids_too: bool) -> Result<(), SealedError> {
-        (0..self.index.blocks()).try_for_each(|number| self.verify_block(number))?;
-        let (Some(ids), true) = (&self.ids, ids_too) else { return Ok(()) };
-        for range in ids.pages() {
-            let at = range.start;
-            let page = self.blob.read(range)?;
-            let mut entries =
-                ids::page_entries(&page, self.is_trusted).map_err(|Corrupt(reason)| self.damaged(at, reason))?;
-            if entries.any(|entry| entry.block as usize >= self.index.blocks()) {
-                return Err(self.damaged(at, "an id is in no block"));
-            }
-        }
-        Ok(())
-    }
-
-    fn verify_block(&self, number: usize) -> Result<(), SealedError> {
-        let block = self.block(number)?;
-        let damaged = |reason| self.damaged(self.index.range(number).start, reason);
-        let places = || (0..block.len()).map(|row| block.place(row));
-        if places().next() != Some(self.index.first(number)) || places().next_back() != Some(self.index.last(number)) {
-            return Err(damaged("its first or last row is not where the index says"));
-        }
-        if !places().zip(places().skip(1)).all(|(place, next)| place < next) {
-            return Err(damaged("its rows are out of order"));
-        }
-        let (lowest, highest) = self.index.seqs(number);
-        if !places().all(|place| (lowest..=highest).contains(&place.seq)) {
-            return Err(damaged("a sequence number is not where the index says"));
-        }
-        let (mut id, mut payload) = (Vec::new(), Vec::new());
-        for row in 0..block.len() {
-            id.clear();
-            payload.clear();
-            block.append_id(row, &mut id);
-            block.append_payload(row, &mut payload);
-            if core::str::from_utf8(&payload).is_err() || payload.is_empty() || core::str::from_utf8(&id).is_err() {
-                return Err(damaged("a text is none"));
-            }
-            let is_found = id.is_empty() || self.find_id(&id, id_hash(&id))?.is_some();
-            if !is_found {
-                return Err(damaged("the id of an event is not among the ids"));
-            }
-        }
-        Ok(())
     }
 
     fn at(&self, offset: u64, error: PartError) -> SealedError {

@@ -1,0 +1,20 @@
+//! Looking through a repository that nobody works on: everything is read, and nothing changed.
+//!
+//! What is said to be damaged is what opening or reading would refuse, place by place. What a process leaves that was interrupted is no damage:
+//! a torn end of the log, an older copy of the manifest, segments that belong to nothing.
+
+mod log;
+mod report;
+mod survey;
+
+pub(super) use self::log::Hole;
+pub use self::report::{Concerned, Finding, Report, Severity};
+pub(super) use self::survey::{Found, FoundSegment, Survey, survey};
+use crate::storage::Examined;
+
+/// Looks through a repository, all of it.
+///
+/// What cannot be read is a finding, and looking goes on behind it. Memory stays within the log's last records and the callers' ids of one segment.
+pub fn check<E: Examined>(medium: &E) -> Report {
+    survey(medium, &mut |_| {}).report
+}

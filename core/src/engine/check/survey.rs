@@ -1,0 +1,286 @@
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::super::manifest::{self, Entry, Manifest, is_segment_name};
+use super::super::reading::Record;
+use super::log::{After, Hole, LogWalk, Piece};
+use super::report::{Concerned, Finding, Report, Severity};
+use crate::segment::{Damage, Sealed, SealedError};
+use crate::storage::{Blob, Examined, StorageError};
+
+/// What there is in a repository, told while it is looked through.
+pub(in crate::engine) enum Found {
+    /// A segment that belongs to it.
+    Segment(FoundSegment),
+    /// A good record of the log.
+    Record(Record),
+    /// A part of the log that is no record any more.
+    Hole(Hole),
+}
+
+/// A segment that belongs to a repository, or may belong to it.
+pub(in crate::engine) struct FoundSegment {
+    pub(in crate::engine) name: String,
+    /// The sequence numbers that it answers for; any, if no manifest says so.
+    pub(in crate::engine) seqs: (u64, u64),
+    /// Whether a manifest lists it. Otherwise there is none, and it may belong to the repository or not.
+    pub(in crate::engine) is_listed: bool,
+    /// Nothing if it is missing.
+    pub(in crate::engine) blob: Option<Arc<dyn Blob>>,
+    /// Nothing if it cannot be opened.
+    pub(in crate::engine) sealed: Option<Arc<Sealed>>,
+    /// What is wrong in it beyond that.
+    pub(in crate::engine) damage: Vec<Damage>,
+}
+
+/// What is known of a repository as a whole, when it was looked through.
+pub(in crate::engine) struct Survey {
+    pub(in crate::engine) report: Report,
+    /// Nothing if no copy is whole.
+    pub(in crate::engine) manifest: Option<Manifest>,
+    /// No event that is mentioned anywhere has this sequence number or a higher one…
+    pub(in crate::engine) next_seq: u64,
+    /// …and none was committed later, in milliseconds since the Unix epoch.
+    pub(in crate::engine) last_millis: i64,
+}
+
+const LOG: &str = "the log";
+
+/// Where no manifest says what a segment answers for.
+const ANY_SEQS: (u64, u64) = (1, u64::MAX);
+
+/// Looks through a repository, and hands over what there is.
+pub(in crate::engine) fn survey<E: Examined>(medium: &E, sink: &mut dyn FnMut(Found)) -> Survey {
+    let mut surveyor = Surveyor { medium, report: Report::default(), sink };
+    let manifest = surveyor.look_at_manifests();
+    let (next_seq, last_millis) =
+        manifest.as_ref().map_or((1, 0), |manifest| (manifest.next_seq, manifest.last_millis));
+    let highest = surveyor.look_at_segments(manifest.as_ref());
+    let next_seq = next_seq.max(highest.saturating_add(1));
+    let After { known, seen, millis } = surveyor.look_at_log(manifest.as_ref()).unwrap_or_else(|error| {
+        let concerned = Concerned::Events { first: next_seq, last: u64::MAX, count: None };
+        surveyor.damaged(LOG, None, &cannot_be_read(&error), concerned);
+        After { known: 0, seen: 0, millis: 0 }
+    });
+    let Surveyor { mut report, .. } = surveyor;
+    report.last_seq = next_seq.max(known) - 1;
+    Survey { report, manifest, next_seq: next_seq.max(seen), last_millis: last_millis.max(millis) }
+}
+
+struct Surveyor<'a, E> {
+    medium: &'a E,
+    report: Report,
+    sink: &'a mut dyn FnMut(Found),
+}
+
+impl<E: Examined> Surveyor<'_, E> {
+    /// The newest copy that is whole.
+    fn look_at_manifests(&mut self) -> Option<Manifest> {
+        let mut copies = Vec::new();
+        let mut missing = Vec::new();
+        for name in manifest::NAMES {
+            let read = || match self.medium.blob(name)? {
+                Some(blob) => blob.read(0..blob.len()).map(Some),
+                None => Ok(None),
+            };
+            match read() {
+                Ok(Some(bytes)) => match Manifest::decode(&bytes) {
+                    Ok(manifest) => copies.push((name, manifest)),
+                    Err(reason) => self.damaged(name, None, &reason, Concerned::Nothing),
+                },
+                Ok(None) => missing.push(name),
+                Err(error) => self.damaged(name, None, &cannot_be_read(&error), Concerned::Nothing),
+            }
+        }
+        let newest = copies.iter().map(|(_, manifest)| manifest).max_by_key(|manifest| manifest.generation).cloned();
+        if let Some(newest) = &newest {
+            for (name, copy) in &copies {
+                if copy != newest {
+                    self.trace(name, None, "it is older than the other copy");
+                }
+            }
+            for name in missing {
+                self.trace(name, None, "it is missing; the other copy is whole");
+            }
+        } else if missing.len() < manifest::NAMES.len() || !self.is_empty() {
+            let everything = Concerned::Events { first: 1, last: u64::MAX, count: None };
+            let reason = "without a copy that is whole, it is unknown which segments belong to the repository, where its log begins, \
+                          and which ids were generated";
+            self.damaged(&manifest::NAMES.join(", "), None, reason, everything);
+        } else {
+            self.trace(&manifest::NAMES.join(", "), None, "there is none yet, and no event");
+        }
+        newest
+    }
+
+    /// Whether nothing was ever stored.
+    fn is_empty(&self) -> bool {
+        let has_segments = self.medium.names().is_ok_and(|names| !names.iter().any(|name| is_segment_name(name)));
+        has_segments && self.medium.log_bounds().is_ok_and(|range| self.has_no_records(range.start, range.end))
+    }
+
+    fn has_no_records(&self, start: u64, end: u64) -> bool {
+        let mut walk = LogWalk::from_anywhere(self.medium, start..end, 1);
+        matches!(walk.next(), Ok(Piece::End { .. }))
+    }
+
+    /// Those that the manifest lists; or all, if there is none. Gives the highest sequence number that one of them has.
+    fn look_at_segments(&mut self, manifest: Option<&Manifest>) -> u64 {
+        let names = match self.medium.names() {
+            Ok(names) => names,
+            Err(error) => {
+                let concerned = match manifest {
+                    Some(_) => Concerned::Nothing,
+                    None => Concerned::Events { first: 1, last: u64::MAX, count: None },
+                };
+                self.damaged("the blobs", None, &format!("they cannot be listed: {error}"), concerned);
+                Vec::new()
+            }
+        };
+        let mut names: Vec<String> = names.into_iter().filter(|name| is_segment_name(name)).collect();
+        names.sort_unstable();
+        let Some(manifest) = manifest else {
+            return names.into_iter().map(|name| self.look_at_segment(name, ANY_SEQS, false)).max().unwrap_or_default();
+        };
+        let listed: BTreeSet<String> = manifest.segments.iter().map(Entry::name).collect();
+        for entry in &manifest.segments {
+            self.look_at_segment(entry.name(), (entry.first, entry.last), true);
+        }
+        for name in names.iter().filter(|name| !listed.contains(*name)) {
+            self.trace(name, None, "it belongs to nothing, and is deleted when the repository is opened");
+        }
+        manifest.segments.last().map_or(0, |entry| entry.last)
+    }
+
+    /// Gives the highest sequence number in it that can be seen.
+    fn look_at_segment(&mut self, name: String, seqs: (u64, u64), is_listed: bool) -> u64 {
+        self.report.segments += 1;
+        let concerned = Concerned::Events { first: seqs.0, last: seqs.1, count: None };
+        let mut found = FoundSegment { name, seqs, is_listed, blob: None, sealed: None, damage: Vec::new() };
+        let opened = match self.medium.blob(&found.name) {
+            Ok(Some(blob)) => {
+                found.blob = Some(Arc::clone(&blob));
+                Sealed::open(&found.name, seqs, blob, u64::MAX, false)
+            }
+            Ok(None) => {
+                self.damaged(&found.name, None, "it is missing", concerned);
+                (self.sink)(Found::Segment(found));
+                return 0;
+            }
+            Err(error) => Err(error.into()),
+        };
+        let mut highest = 0;
+        match opened {
+            Ok(sealed) => {
+                let index = sealed.index();
+                self.report.blocks += index.blocks() as u64;
+                highest = (0..index.blocks()).map(|number| index.seqs(number).1).max().unwrap_or_default();
+                let verified = sealed.verify();
+                self.report.events += verified.events;
+                for damage in &verified.damage {
+                    let concerned = damage.block.map_or(Concerned::Nothing, |block| {
+                        let (first, last) = index.seqs(block);
+                        Concerned::Events { first, last, count: Some(index.rows(block) as u64) }
+                    });
+                    self.damaged(&found.name, Some(damage.offset), &damage.reason, concerned);
+                }
+                found.damage = verified.damage;
+                found.sealed = Some(Arc::new(sealed));
+            }
+            Err(SealedError::Storage(error)) => self.damaged(&found.name, None, &cannot_be_read(&error), concerned),
+            Err(SealedError::Damaged { offset, reason, .. }) => {
+                self.damaged(&found.name, Some(offset), &reason, concerned);
+            }
+        }
+        (self.sink)(Found::Segment(found));
+        highest
+    }
+
+    fn look_at_log(&mut self, manifest: Option<&Manifest>) -> Result<After, StorageError> {
+        let range = self.medium.log_bounds()?;
+        let Some(manifest) = manifest else {
+            // What lies before the first record that begins here was given up.
+            let mut walk = LogWalk::from_anywhere(self.medium, range, 1);
+            let first = walk.next()?;
+            if let Piece::Damage(_) = first {
+                self.go_through(&mut walk)?;
+            }
+            return Ok(walk.after());
+        };
+        let start = manifest.log_start;
+        let mut walk = if range.start <= start && start <= range.end {
+            LogWalk::new(self.medium, start..range.end, manifest.chain, manifest.next_seq)
+        } else {
+            LogWalk::from_anywhere(self.medium, range.clone(), manifest.next_seq)
+        };
+        if start < range.start || range.end < start {
+            let hole = match walk.next()? {
+                Piece::Damage(hole) => Hole { offset: start, ..hole },
+                Piece::Record(_) | Piece::End { .. } => {
+                    let seqs = Some((manifest.next_seq, u64::MAX));
+                    Hole { offset: start, end: u64::MAX, seqs, is_exact: false }
+                }
+            };
+            self.hole(hole, &format!("it begins there, and the medium has {range:?} of it"));
+        }
+        self.go_through(&mut walk)?;
+        Ok(walk.after())
+    }
+
+    fn go_through(&mut self, walk: &mut LogWalk<'_, E>) -> Result<(), StorageError> {
+        loop {
+            match walk.next()? {
+                Piece::Record(record) => {
+                    if let Some(rows) = &record.rows {
+                        self.report.records += 1;
+                        self.report.events += rows.len() as u64;
+                    }
+                    (self.sink)(Found::Record(record));
+                }
+                Piece::Damage(hole) => {
+                    let reason = format!("up to offset {} there is no good record, though it was durable", hole.end);
+                    self.hole(hole, &reason);
+                }
+                Piece::End { offset, torn_bytes } => {
+                    if torn_bytes > 0 {
+                        let reason = format!(
+                            "it ends here; behind it are {torn_bytes} bytes of a record that was never acknowledged, which are cut \
+                             when the repository is opened"
+                        );
+                        self.trace(LOG, Some(offset), &reason);
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn hole(&mut self, hole: Hole, reason: &str) {
+        let concerned = hole.seqs.map_or(Concerned::Nothing, |(first, last)| {
+            let count = hole.is_exact.then(|| (last - first).saturating_add(1));
+            Concerned::Events { first, last, count }
+        });
+        self.damaged(LOG, Some(hole.offset), reason, concerned);
+        (self.sink)(Found::Hole(hole));
+    }
+
+    fn damaged(&mut self, place: &str, offset: Option<u64>, reason: &str, concerned: Concerned) {
+        self.find(place, offset, Severity::Damage, reason, concerned);
+    }
+
+    fn trace(&mut self, place: &str, offset: Option<u64>, reason: &str) {
+        self.find(place, offset, Severity::Trace, reason, Concerned::Nothing);
+    }
+
+    fn find(&mut self, place: &str, offset: Option<u64>, severity: Severity, reason: &str, concerned: Concerned) {
+        let (place, reason) = (place.to_string(), reason.to_string());
+        self.report.findings.push(Finding { place, offset, severity, reason, concerned });
+    }
+}
+
+fn cannot_be_read(error: &StorageError) -> String {
+    format!("it cannot be read: {error}")
+}

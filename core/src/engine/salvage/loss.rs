@@ -1,0 +1,96 @@
+use alloc::string::ToString as _;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::super::check::{FoundSegment, Hole};
+use super::super::reading::Record;
+use super::Loss;
+use super::ranges::{self, Range};
+use super::write::Piece;
+use crate::segment::{Damage, Epoch, Part, Remains, Sealed, Segment};
+
+/// Tells what is found in a repository from what is lost of it.
+#[derive(Default)]
+pub(super) struct Losses {
+    losses: Vec<Loss>,
+    /// What was found where no manifest says what there should be.
+    found: Vec<Range>,
+    millis: i64,
+}
+
+impl Losses {
+    /// What is whole of a segment, if anything is.
+    pub(super) fn take_segment(&mut self, segment: FoundSegment) -> Option<Piece> {
+        let FoundSegment { name, seqs, is_listed, blob, sealed, damage } = segment;
+        let whole = sealed.clone().filter(|_| damage.is_empty());
+        if let Some(whole) = whole.clone().filter(|_| is_listed) {
+            return Some(Piece { seqs, part: Part::Sealed(whole), is_whole: true });
+        }
+        let remains = blob.and_then(|blob| Remains::of(&name, seqs, blob, sealed.as_deref()).ok());
+        let found = remains.as_ref().map_or(Vec::new(), |remains| ranges::of(remains.seqs.iter().copied()));
+        if is_listed {
+            let missing = ranges::gaps(&found, seqs);
+            self.losses.extend(loss(&name, missing, sealed.as_deref(), &damage));
+        }
+        let Remains { sealed: rest, millis, .. } = remains?;
+        let (&(first, _), &(_, last)) = (found.first()?, found.last()?);
+        self.millis = self.millis.max(millis);
+        self.found.extend(found.iter().filter(|_| !is_listed));
+        let seqs = if is_listed { seqs } else { (first, last) };
+        let is_whole = whole.is_some();
+        Some(Piece { seqs, part: Part::Sealed(whole.unwrap_or_else(|| Arc::new(rest))), is_whole })
+    }
+
+    /// The events of a record, if it has any.
+    pub(super) fn take_record(&mut self, record: Record) -> Option<Piece> {
+        let rows = record.rows.filter(|rows| !rows.is_empty())?;
+        let epochs = [Epoch { rank: 0, millis: record.head.millis }];
+        let segment = Segment::new(record.head.first_seq, rows, epochs.into());
+        let seqs = (segment.base(), segment.last_seq());
+        self.found.push(seqs);
+        Some(Piece { seqs, part: Part::Fresh(Arc::new(segment)), is_whole: false })
+    }
+
+    pub(super) fn take_hole(&mut self, hole: &Hole) {
+        let Some((first, last)) = hole.seqs else { return };
+        let events = (last < u64::MAX).then(|| last - first + 1);
+        let place = "the log".to_string();
+        self.losses.push(Loss { place, seqs: vec![(first, last)], events, is_exact: hole.is_exact });
+    }
+
+    /// When the last event of damaged segments was committed, in milliseconds since the Unix epoch.
+    pub(super) fn millis(&self) -> i64 {
+        self.millis
+    }
+
+    /// What is lost. Without a manifest, that is all that was not found up to `last_seq`.
+    pub(super) fn finish(mut self, without_manifest: bool, last_seq: u64) -> Vec<Loss> {
+        if !without_manifest {
+            return self.losses;
+        }
+        self.found.sort_unstable();
+        let found = ranges::union(self.found);
+        let seqs = ranges::gaps(&found, (1, last_seq));
+        let events = Some(ranges::count(&seqs));
+        let loss = Loss { place: "the repository".to_string(), seqs, events, is_exact: false };
+        if loss.seqs.is_empty() { Vec::new() } else { vec![loss] }
+    }
+}
+
+/// What a segment has lost, of the numbers that are not there any more.
+fn loss(name: &str, missing: Vec<Range>, sealed: Option<&Sealed>, damage: &[Damage]) -> Option<Loss> {
+    let place = name.to_string();
+    let Some(index) = sealed.map(Sealed::index) else {
+        let events = Some(ranges::count(&missing));
+        return (!missing.is_empty()).then_some(Loss { place, seqs: missing, events, is_exact: false });
+    };
+    // The index knows how many there were, and between which numbers.
+    let blocks = || damage.iter().filter_map(|damage| damage.block);
+    let mut spans: Vec<Range> = blocks().map(|block| index.seqs(block)).collect();
+    spans.sort_unstable();
+    let seqs = ranges::common(&missing, &ranges::union(spans));
+    let events: u64 = blocks().map(|block| index.rows(block) as u64).sum();
+    let is_exact = events == ranges::count(&seqs);
+    (events > 0).then_some(Loss { place, seqs, events: Some(events), is_exact })
+}

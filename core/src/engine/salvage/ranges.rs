@@ -1,0 +1,92 @@
+//! Sets of sequence numbers, as ranges of which both ends belong to them.
+
+use alloc::vec::Vec;
+
+/// From the first to the last number.
+pub(super) type Range = (u64, u64);
+
+/// The ranges of numbers that ascend, some of them perhaps more than once.
+pub(super) fn of(numbers: impl IntoIterator<Item = u64>) -> Vec<Range> {
+    union(numbers.into_iter().map(|number| (number, number)))
+}
+
+/// What is in any of these ranges, which ascend by their first numbers.
+pub(super) fn union(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
+    let mut union: Vec<Range> = Vec::new();
+    for (first, last) in ranges {
+        match union.last_mut() {
+            Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
+            Some(_) | None => union.push((first, last)),
+        }
+    }
+    union
+}
+
+/// What of a range is in none of these, which are a union.
+pub(super) fn gaps(ranges: &[Range], (first, last): Range) -> Vec<Range> {
+    let mut gaps = Vec::new();
+    let mut next = first;
+    for &(start, end) in ranges {
+        if start > next {
+            gaps.push((next, last.min(start - 1)));
+        }
+        next = next.max(end.saturating_add(1));
+        if next > last || end == u64::MAX {
+            return gaps.into_iter().filter(|(first, last)| first <= last).collect();
+        }
+    }
+    gaps.push((next, last));
+    gaps.into_iter().filter(|(first, last)| first <= last).collect()
+}
+
+/// What is in both of two unions.
+pub(super) fn common(a: &[Range], b: &[Range]) -> Vec<Range> {
+    let mut common = Vec::new();
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    while let (Some(&&(a_first, a_last)), Some(&&(b_first, b_last))) = (a.peek(), b.peek()) {
+        let (first, last) = (a_first.max(b_first), a_last.min(b_last));
+        if first <= last {
+            common.push((first, last));
+        }
+        if a_last < b_last {
+            a.next()
+        } else {
+            b.next()
+        };
+    }
+    common
+}
+
+/// How many numbers are in a union.
+pub(super) fn count(ranges: &[Range]) -> u64 {
+    ranges.iter().fold(0u64, |count, (first, last)| count.saturating_add((last - first).saturating_add(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn numbers_become_ranges_and_what_is_between_them() {
+        let ranges = of([2, 3, 3, 4, 7, 9, 10]);
+        assert_eq!(ranges, [(2, 4), (7, 7), (9, 10)]);
+        assert_eq!(count(&ranges), 6);
+        assert_eq!(gaps(&ranges, (1, 12)), [(1, 1), (5, 6), (8, 8), (11, 12)]);
+        assert_eq!(gaps(&ranges, (3, 9)), [(5, 6), (8, 8)]);
+        assert_eq!(gaps(&ranges, (5, 5)), [(5, 5)]);
+        assert_eq!(gaps(&ranges, (2, 4)), []);
+        assert_eq!(gaps(&[], (2, 4)), [(2, 4)]);
+        assert_eq!(gaps(&[(0, u64::MAX)], (2, u64::MAX)), []);
+        assert_eq!(union([(1, 5), (2, 3), (6, 7), (9, 9)]), [(1, 7), (9, 9)]);
+    }
+
+    #[test]
+    fn what_two_have_in_common_is_in_both() {
+        let all = vec![(1, 3), (5, 9), (12, 12)];
+        assert_eq!(common(&all, &all), all);
+        assert_eq!(common(&all, &[(3, 5), (8, 20)]), [(3, 3), (5, 5), (8, 9), (12, 12)]);
+        assert_eq!(common(&all, &[]), []);
+    }
+}

@@ -1,0 +1,182 @@
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::ToString as _;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use bytes::Bytes;
+
+use super::block::Summary;
+use super::index::{IndexBuilder, TypeSummary};
+use super::{Block, HEAD_BYTES, Index, Sealed};
+use crate::codec::{Corrupt, Cursor};
+use crate::segment::Place;
+use crate::storage::Blob;
+
+/// The blocks of a damaged segment that are whole.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    /// A segment of these blocks alone, to be read row by row: nothing can be looked up by a caller's id in it.
+    pub(crate) sealed: Sealed,
+    /// The sequence numbers of its events, ascending.
+    pub(crate) seqs: Vec<u64>,
+    /// When the last of its events was committed, in milliseconds since the Unix epoch; 0 if there are none.
+    pub(crate) millis: i64,
+}
+
+/// How much is read at a time where it may be that something cannot be read, and how much is given up then.
+const PIECE_BYTES: u64 = 1 << 20;
+const LOST_BYTES: u64 = 512;
+
+/// Whole blocks, and what is in them.
+#[derive(Default)]
+struct Collector {
+    /// The types by name: a number in the order of first use, and their events.
+    types: BTreeMap<Box<[u8]>, (u32, u64)>,
+    /// The lane, the place in the blob and the summary of each block, by those numbers.
+    blocks: Vec<(usize, Range<u64>, Summary)>,
+    seqs: Vec<u64>,
+    millis: i64,
+}
+
+impl Remains {
+    /// What is left of the segment of this name in a blob that answers for these sequence numbers.
+    ///
+    /// `found` is what [`open`](Sealed::open) has made of it, if it could: then the index says where blocks are. Otherwise they are looked
+    /// for by their checksums, one behind the other, in all of the blob, which is in memory meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`] if what is left makes no segment.
+    pub(crate) fn of(
+        name: &str,
+        seqs: (u64, u64),
+        blob: Arc<dyn Blob>,
+        found: Option<&Sealed>,
+    ) -> Result<Self, Corrupt> {
+        let mut collector = Collector::default();
+        match found {
+            Some(sealed) => collector.take_listed(sealed),
+            None => collector.search(&read_what_can_be(&*blob), seqs),
+        }
+        let index = collector.index(blob.len())?;
+        let Collector { seqs: mut numbers, millis, .. } = collector;
+        numbers.sort_unstable();
+        let times = index.times();
+        let sealed = Sealed { name: name.to_string(), seqs, blob, index, times, ids: None, is_trusted: false };
+        Ok(Self { sealed, seqs: numbers, millis })
+    }
+}
+
+impl Collector {
+    /// The whole ones of the blocks that the index of a segment lists.
+    fn take_listed(&mut self, sealed: &Sealed) {
+        let index = sealed.index();
+        for (lane, numbers) in index.lanes().iter().enumerate() {
+            for number in numbers.iter().map(|number| number as usize) {
+                let Ok(block) = sealed.block(number) else { continue };
+                let is_right = block
+                    .summarize(|name| index.code(name), |_, _| {})
+                    .is_ok_and(|summary| summary == index.summary(number));
+                if is_right {
+                    self.take(lane, index.range(number), &block);
+                }
+            }
+        }
+    }
+
+    /// All blocks with events between these sequence numbers.
+    fn search(&mut self, bytes: &Bytes, seqs: (u64, u64)) {
+        // The last row of each lane. A block goes into the first lane that it can follow.
+        let mut lanes: Vec<Place> = Vec::new();
+        let mut at = HEAD_BYTES;
+        while at < bytes.len() {
+            let Some((block, len)) = block_at(&bytes.slice(at..), seqs) else {
+                at += 1;
+                continue;
+            };
+            let (first, last) = (block.place(0), block.place(block.len().saturating_sub(1)));
+            let lane = lanes.iter().position(|&before| before < first).unwrap_or(lanes.len());
+            match lanes.get_mut(lane) {
+                Some(before) => *before = last,
+                None => lanes.push(last),
+            }
+            self.take(lane, at as u64..(at + len) as u64, &block);
+            at += len;
+        }
+    }
+
+    fn take(&mut self, lane: usize, range: Range<u64>, block: &Block) {
+        let next = self.types.len() as u32;
+        let mut next = next..;
+        for name in block.names() {
+            if !self.types.contains_key(name) {
+                self.types.insert(name.into(), (next.next().unwrap_or_default(), 0));
+            }
+        }
+        let summary = block.summarize(|name| self.types.get(name).map(|&(code, _)| code), |_, _| {});
+        let Ok(summary) = summary else { return };
+        for row in 0..block.len() {
+            self.types.get_mut(block.type_name(row)).into_iter().for_each(|(_, events)| *events += 1);
+            self.seqs.push(block.place(row).seq);
+            self.millis = self.millis.max(block.millis(row));
+        }
+        self.blocks.push((lane, range, summary));
+    }
+
+    /// The index of a segment that has these blocks and no others, and ends at or before `end`.
+    fn index(&mut self, end: u64) -> Result<Index, Corrupt> {
+        // By number, the place of each type in the order of names.
+        let mut codes: Vec<(u32, u32)> =
+            self.types.values().zip(0u32..).map(|(&(number, _), code)| (number, code)).collect();
+        codes.sort_unstable();
+        let lanes = self.blocks.iter().map(|&(lane, ..)| lane + 1).max().unwrap_or_default();
+        let mut builder = IndexBuilder::new(lanes);
+        for (lane, range, summary) in &mut self.blocks {
+            let code = |number: &u32| codes.get(*number as usize).map_or(0, |&(_, code)| code);
+            summary.codes = summary.codes.iter().map(code).collect();
+            summary.codes.sort_unstable();
+            builder.push(*lane, range.start, (range.end - range.start) as usize, summary);
+        }
+        let text_bytes: u64 = self.blocks.iter().map(|(_, _, summary)| summary.text_bytes).sum();
+        let average = text_bytes / (self.seqs.len().max(1) as u64);
+        let types: Vec<TypeSummary> = core::mem::take(&mut self.types)
+            .into_iter()
+            .map(|(name, (_, events))| TypeSummary { name, events, bytes: events * average })
+            .collect();
+        let mut bytes = Vec::new();
+        builder.finish(&types, &mut bytes);
+        Index::decode(&mut Cursor::new(bytes.into()), end)
+    }
+}
+
+/// The block that these bytes begin with, and its length, if they do and nothing in it is amiss.
+fn block_at(bytes: &Bytes, (first, last): (u64, u64)) -> Option<(Block, usize)> {
+    let (block, len) = Block::decode_front(bytes).ok()?;
+    let summary = block.summarize(|_| Some(0), |_, _| {}).ok()?;
+    (first <= summary.seqs.0 && summary.seqs.1 <= last).then_some((block, len))
+}
+
+/// All bytes of a blob, with zeros in place of what cannot be read.
+fn read_what_can_be(blob: &dyn Blob) -> Bytes {
+    let mut bytes = Vec::new();
+    let mut at = 0;
+    while at < blob.len() {
+        let end = blob.len().min(at + PIECE_BYTES);
+        match blob.read(at..end) {
+            Ok(piece) => bytes.extend_from_slice(&piece),
+            Err(_) => {
+                for start in (at..end).step_by(LOST_BYTES as usize) {
+                    let end = end.min(start + LOST_BYTES);
+                    match blob.read(start..end) {
+                        Ok(piece) => bytes.extend_from_slice(&piece),
+                        Err(_) => bytes.resize(bytes.len() + (end - start) as usize, 0),
+                    }
+                }
+            }
+        }
+        at = end;
+    }
+    bytes.into()
+}

@@ -1,0 +1,139 @@
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use super::ids::{Entry, Ids, page_entries};
+use super::{Sealed, SealedError, id_hash};
+use crate::codec::Corrupt;
+
+/// What came of looking at every byte of a sealed segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verified {
+    /// Events of the blocks that are whole.
+    pub(crate) events: u64,
+    /// All that is not as it was written.
+    pub(crate) damage: Vec<Damage>,
+}
+
+/// A part that cannot be read, or is not as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    /// Where in the blob it begins.
+    pub(crate) offset: u64,
+    /// What is wrong.
+    pub(crate) reason: String,
+    /// The block that it is. Otherwise it only serves the look-up of callers' ids, and no event is lost.
+    pub(crate) block: Option<usize>,
+}
+
+impl Sealed {
+    /// Reads everything, and holds it against what the index says.
+    pub(crate) fn verify(&self) -> Verified {
+        let mut verified = Verified::default();
+        let mut ids = Vec::new();
+        for number in 0..self.index.blocks() {
+            let offset = self.index.range(number).start;
+            match self.verify_block(number, &mut ids) {
+                Ok(are_found) => {
+                    verified.events += self.index.rows(number) as u64;
+                    let denied =
+                        (!are_found).then(|| other_than_block(offset, "the filter of ids denies an id of this block"));
+                    verified.damage.extend(denied);
+                }
+                Err(reason) => verified.damage.push(Damage { offset, reason, block: Some(number) }),
+            }
+        }
+        verified.damage.extend(self.verify_lanes().err().map(|reason| other_than_block(self.blob.len(), reason)));
+        let bad: BTreeSet<usize> = verified.damage.iter().filter_map(|damage| damage.block).collect();
+        // With a bad block, it is not known which ids there should be.
+        ids.sort_unstable();
+        match &self.ids {
+            Some(table) => self.verify_ids(table, &ids, &bad, &mut verified.damage),
+            None if ids.is_empty() => {}
+            None => verified.damage.push(other_than_block(self.blob.len(), "it has callers' ids and no list of them")),
+        }
+        verified
+    }
+
+    /// Holds a block against what the index says, and appends its callers' ids; the answer says whether the filter lets them be found.
+    fn verify_block(&self, number: usize, ids: &mut Vec<Entry>) -> Result<bool, String> {
+        let before = ids.len();
+        let block = self.block(number).map_err(reason)?;
+        let mut are_found = true;
+        let found = block.summarize(
+            |name| self.index.code(name),
+            |row, id| {
+                let hash = id_hash(id);
+                are_found &= self.ids.as_ref().is_none_or(|ids| ids.may_contain(hash));
+                ids.push(Entry::new(hash, number as u32, row as u16));
+            },
+        );
+        let wrong = match found {
+            Ok(found) if found == self.index.summary(number) => return Ok(are_found),
+            Ok(_) => "it is not what the index says",
+            Err(Corrupt(reason)) => reason,
+        };
+        ids.truncate(before);
+        Err(wrong.to_string())
+    }
+
+    /// Whether the blocks of each lane follow each other, and each block is in one lane.
+    fn verify_lanes(&self) -> Result<(), &'static str> {
+        let mut seen = BTreeSet::new();
+        for lane in self.index.lanes() {
+            let numbers = || lane.iter().map(|number| number as usize);
+            if !numbers().zip(numbers().skip(1)).all(|(block, next)| self.index.last(block) < self.index.first(next)) {
+                return Err("the blocks of a lane are out of order");
+            }
+            if !numbers().all(|number| seen.insert(number)) {
+                return Err("a block is in two lanes");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all callers' ids that were found in blocks can be looked up, and no others.
+    fn verify_ids(&self, table: &Ids, expected: &[Entry], bad: &BTreeSet<usize>, damage: &mut Vec<Damage>) {
+        let before = damage.len();
+        let mut last = None;
+        let mut count = 0;
+        for (range, first) in table.pages() {
+            let at = range.start;
+            let read = self.blob.read(range).map_err(|error| error.to_string());
+            let page = read.and_then(|page| {
+                let entries = page_entries(&page, self.is_trusted).map_err(|Corrupt(reason)| reason.to_string())?;
+                Ok(entries.collect::<Vec<Entry>>())
+            });
+            let page = match page {
+                Ok(page) => page,
+                Err(reason) => {
+                    damage.push(Damage { offset: at, reason, block: None });
+                    continue;
+                }
+            };
+            let begins = page.first().is_some_and(|entry| u64::from(entry.hash()) == first);
+            let is_ascending = page.iter().all(|&entry| last.replace(entry).is_none_or(|last| last < entry));
+            let others = page.iter().filter(|entry| !bad.contains(&(entry.block as usize)));
+            let are_known = others.clone().all(|entry| expected.binary_search(entry).is_ok());
+            count += others.count();
+            if !begins || !is_ascending || !are_known {
+                damage.push(other_than_block(at, "a page of ids has other ids than the events"));
+            }
+        }
+        if damage.len() == before && count != expected.len() {
+            damage.push(other_than_block(table.at(), "the pages of ids lack an id"));
+        }
+    }
+}
+
+fn other_than_block(offset: u64, reason: &str) -> Damage {
+    Damage { offset, reason: reason.to_string(), block: None }
+}
+
+fn reason(error: SealedError) -> String {
+    match error {
+        SealedError::Storage(error) => format!("it cannot be read: {error}"),
+        SealedError::Damaged { reason, .. } => reason,
+    }
+}
