@@ -195,7 +195,6 @@ impl Ids {
                     break;
                 }
                 if open != Some(page) {
-                    open = None;
                     let bytes = read(self.page(page))?;
                     entries.clear();
                     entries.extend(page_entries(&bytes, is_trusted)?);

@@ -6,8 +6,9 @@
 //! | 4 | version, 2 |
 //! | 4 | CRC-32C of the 12 bytes before |
 //! | … | [blocks](Block), one after the other |
+//! | … | pages of the [order](Order) of sequence numbers |
 //! | … | pages and filter of callers' [ids](ids::Ids), if there are any |
-//! | … | [index](Index), and what it says of callers' ids |
+//! | … | [index](Index), and what it says of the order and of callers' ids |
 //! | 8 | offset of the index |
 //! | 4 | CRC-32C of the index |
 //! | 4 | CRC-32C of the 12 bytes before |
@@ -19,6 +20,7 @@ mod block;
 mod filter;
 mod ids;
 mod index;
+mod order;
 mod remains;
 mod verify;
 mod writer;
@@ -36,6 +38,7 @@ use thiserror::Error;
 pub(crate) use block::{Block, Row, Summary};
 use ids::Ids;
 pub(crate) use index::{Index, TypeSummary};
+use order::Order;
 pub(crate) use remains::Remains;
 pub(crate) use verify::Damage;
 pub(crate) use writer::{LanePlan, Writer};
@@ -61,6 +64,8 @@ pub(crate) struct Sealed {
     blob: Arc<dyn Blob>,
     index: Index,
     times: (i64, i64),
+    /// `None` in what was found of a segment whose index is lost.
+    order: Option<Order>,
     ids: Option<Ids>,
     /// Whether checksums are ignored, which is a bug for tests to find.
     is_trusted: bool,
@@ -155,11 +160,12 @@ impl Sealed {
         }
         let mut cursor = Cursor::new(bytes);
         let decoded = Index::decode(&mut cursor, index_at).map_err(PartError::Corrupt).and_then(|index| {
+            let order = Order::decode(&mut cursor)?;
             let most = (0..index.blocks()).map(|number| index.rows(number)).sum();
             let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), filter_bytes_max, is_trusted)?;
-            Ok((index, ids))
+            Ok((index, order, ids))
         });
-        let (index, ids) = match decoded {
+        let (index, order, ids) = match decoded {
             Ok(decoded) if cursor.is_empty() => decoded,
             Ok(_) => return Err(damaged(index_at, "the index is too long")),
             Err(PartError::Storage(error)) => return Err(error.into()),
@@ -168,7 +174,16 @@ impl Sealed {
         if (0..index.blocks()).any(|number| index.seqs(number).0 < seqs.0 || index.seqs(number).1 > seqs.1) {
             return Err(damaged(index_at, "it has other events"));
         }
-        Ok(Self { name: name.to_string(), seqs, blob, times: index.times(), index, ids, is_trusted })
+        Ok(Self {
+            name: name.to_string(),
+            seqs,
+            blob,
+            times: index.times(),
+            index,
+            order: Some(order),
+            ids,
+            is_trusted,
+        })
     }
 
     /// The name of its blob.
@@ -259,16 +274,33 @@ impl Sealed {
     ///
     /// [`SealedError`] if a block cannot be read, or is not as it was written.
     pub(crate) fn find_seq(&self, seq: u64) -> Result<Option<(Arc<Block>, usize)>, SealedError> {
-        for number in 0..self.index.blocks() {
-            let (lowest, highest) = self.index.seqs(number);
-            if (lowest..=highest).contains(&seq) {
-                let block = self.block(number)?;
-                if let Some(row) = block.row_of_seq(seq) {
-                    return Ok(Some((block, row)));
-                }
+        let is_inside = |number: usize| (self.index.seqs(number).0..=self.index.seqs(number).1).contains(&seq);
+        let blocks = match &self.order {
+            Some(order) => self.block_of_seq(order, seq)?.into_iter().collect(),
+            None => (0..self.index.blocks()).filter(|&number| is_inside(number)).collect::<Vec<_>>(),
+        };
+        for number in blocks {
+            let block = self.block(number)?;
+            if let Some(row) = block.row_of_seq(seq) {
+                return Ok(Some((block, row)));
             }
         }
         Ok(None)
+    }
+
+    fn block_of_seq(&self, order: &Order, seq: u64) -> Result<Option<usize>, SealedError> {
+        let Some((page, at)) = order.place(seq) else { return Ok(None) };
+        let range = order.page(page);
+        let offset = range.start;
+        let bytes = self.blob.read(range)?;
+        let blocks = order.blocks(page, &bytes, self.is_trusted);
+        let mut blocks = blocks.map_err(|Corrupt(reason)| self.damaged(offset, reason))?;
+        match blocks.nth(at).and_then(|(_, block)| block) {
+            Some(block) if block as usize >= self.index.blocks() => {
+                Err(self.damaged(offset, "an event is in no block"))
+            }
+            block => Ok(block.map(|block| block as usize)),
+        }
     }
 
     /// Hands over the events with these callers' ids that are here: the index of each in `ids`, its block, and its row in it. The ids ascend by
