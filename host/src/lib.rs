@@ -17,6 +17,7 @@
 //! 4. The framework's handler calls [`Exchange::run`](exchange::Exchange::run), which asks the core what the request means and does it.
 
 pub mod budget;
+pub mod check;
 pub mod clock;
 pub mod committer;
 pub mod exchange;

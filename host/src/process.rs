@@ -66,6 +66,7 @@ pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> 
     let settings = match Task::read(program, std::env::args_os()) {
         Ok(Task::Serve(settings)) => *settings,
         Ok(Task::Snapshot(snapshot)) => return snapshot.run(),
+        Ok(Task::Check(check)) => return check.run(),
         Err(error) => error.exit(),
     };
     logging::start(&settings);

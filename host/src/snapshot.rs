@@ -11,6 +11,8 @@ use argus_disk::{DiskCopy, DiskOriginal, Fault};
 use clap::Args;
 use thiserror::Error;
 
+use crate::task::parse_folder;
+
 /// Copies a repository, also while a server is at work on it
 ///
 /// The copy has every event that was acknowledged before, and is durable when this says that it is done. A server that is started on it
@@ -98,29 +100,9 @@ impl fmt::Display for Report {
     }
 }
 
-fn parse_folder(text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("disk:").unwrap_or(text) {
-        "" => Err("expected a folder".to_owned()),
-        "memory:" => Err("what is in memory cannot be copied".to_owned()),
-        path => Ok(path.into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
-
-    #[test]
-    fn folders_are_read_as_settings_name_them_or_bare() {
-        assert_eq!(parse_folder("disk:/a"), Ok("/a".into()));
-        assert_eq!(parse_folder("b c"), Ok("b c".into()));
-        assert_eq!(parse_folder("./memory:"), Ok("./memory:".into()));
-        for text in ["", "disk:", "memory:"] {
-            parse_folder(text).unwrap_err();
-        }
-    }
 
     #[test]
     fn a_report_is_one_line() {

@@ -1,11 +1,16 @@
 //! What a process was started to do, from its command line.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args as _, Command, FromArgMatches as _};
 
+use crate::check::Check;
 use crate::settings::{self, Settings};
 use crate::snapshot::Snapshot;
+
+const SNAPSHOT: &str = "snapshot";
+const CHECK: &str = "check";
 
 /// What a process was started to do.
 #[derive(Clone, Debug)]
@@ -14,6 +19,8 @@ pub enum Task {
     Serve(Box<Settings>),
     /// `snapshot FROM TO`: to copy a repository.
     Snapshot(Snapshot),
+    /// `check PATH`: to look through a repository, and save what is whole of it.
+    Check(Check),
 }
 
 impl Task {
@@ -30,6 +37,7 @@ impl Task {
         let mut command = command_of(name);
         let matches = settings::matches(&mut command, arguments)?;
         match matches.subcommand() {
+            Some((CHECK, matches)) => Ok(Self::Check(Check::from_arg_matches(matches)?)),
             Some((_, matches)) => Ok(Self::Snapshot(Snapshot::from_arg_matches(matches)?)),
             None => Ok(Self::Serve(Box::new(Settings::of(&matches, &mut command)?))),
         }
@@ -38,9 +46,19 @@ impl Task {
 
 fn command_of(name: &'static str) -> Command {
     Settings::command_of(name)
-        .subcommand(Snapshot::augment_args(Command::new("snapshot")))
+        .subcommand(Snapshot::augment_args(Command::new(SNAPSHOT)))
+        .subcommand(Check::augment_args(Command::new(CHECK)))
         .args_conflicts_with_subcommands(true)
         .disable_help_subcommand(true)
+}
+
+/// Reads a folder as settings name it, or bare.
+pub(crate) fn parse_folder(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("disk:").unwrap_or(text) {
+        "" => Err("expected a folder".to_owned()),
+        "memory:" => Err("what is in memory is gone with its process".to_owned()),
+        path => Ok(path.into()),
+    }
 }
 
 #[cfg(test)]
@@ -66,6 +84,20 @@ mod tests {
             panic!("it is to take a snapshot")
         };
         assert_eq!((from, to), ("a".into(), "b".into()));
+        let Task::Check(check) = read(&["check", "disk:a", "--salvage", "b"]).unwrap() else {
+            panic!("it is to check")
+        };
+        assert_eq!(check, Check { path: "a".into(), salvage: Some("b".into()) });
+    }
+
+    #[test]
+    fn folders_are_read_as_settings_name_them_or_bare() {
+        assert_eq!(parse_folder("disk:/a"), Ok("/a".into()));
+        assert_eq!(parse_folder("b c"), Ok("b c".into()));
+        assert_eq!(parse_folder("./memory:"), Ok("./memory:".into()));
+        for text in ["", "disk:", "memory:"] {
+            parse_folder(text).unwrap_err();
+        }
     }
 
     #[test]
@@ -74,7 +106,10 @@ mod tests {
             (&["snapshot"][..], "<FROM>"),
             (&["snapshot", "a"], "<TO>"),
             (&["snapshot", "a", "b", "c"], "unexpected argument 'c'"),
-            (&["snapshot", "memory:", "b"], "what is in memory cannot be copied"),
+            (&["snapshot", "memory:", "b"], "what is in memory is gone with its process"),
+            (&["check"], "<PATH>"),
+            (&["check", "a", "--salvage"], "<TO>"),
+            (&["check", "a", "b"], "unexpected argument 'b'"),
             (&["--threads", "1", "snapshot", "a", "b"], "cannot be used with"),
             (&["snapshots", "a", "b"], "'snapshots'"),
         ] {

@@ -43,10 +43,7 @@ impl Blobs {
 
     /// The names of all files that can be blobs; whatever else lies there is somebody else's.
     pub(crate) fn list(&self) -> Result<Vec<String>, StorageError> {
-        let entries = self.folder.entries().map_err(Fault::failed)?;
-        let names =
-            entries.into_iter().filter(|entry| entry.is_file).filter_map(|entry| entry.name().map(str::to_owned));
-        Ok(names.filter(|name| check_name(name).is_ok()).collect())
+        list(&self.folder)
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
@@ -96,6 +93,13 @@ impl Blobs {
         let deleted = remove(&self.folder.join(name)).and_then(|()| self.folder.sync());
         deleted.map_err(Fault::failed)
     }
+}
+
+/// The names of all files in a folder that can be blobs.
+pub(crate) fn list(folder: &Folder) -> Result<Vec<String>, StorageError> {
+    let entries = folder.entries().map_err(Fault::failed)?;
+    let names = entries.into_iter().filter(|entry| entry.is_file).filter_map(|entry| entry.name().map(str::to_owned));
+    Ok(names.filter(|name| check_name(name).is_ok()).collect())
 }
 
 /// The blob of this name in a folder, if there is one.

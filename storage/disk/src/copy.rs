@@ -30,13 +30,7 @@ impl<'a> DiskCopy<'a> {
     /// [`OpenError`]: the folder has something in it, lies in the original, or was refused by the system.
     pub fn create(path: impl AsRef<Path>, original: &'a DiskOriginal) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        if real_path(path)?.starts_with(original.path()) {
-            return Err(OpenError::InItself { path: path.to_owned() });
-        }
-        let folder = Folder::create(path)?;
-        if !folder.entries()?.is_empty() {
-            return Err(OpenError::NotEmpty { path: path.to_owned() });
-        }
+        let folder = empty_folder(path, original.path())?;
         // Two of us may have found it empty.
         let lock = Arc::new(Lock::take(&folder)?);
         let (log, blobs) = (folder.join("log"), folder.join("blobs"));
@@ -92,8 +86,20 @@ impl Duplicate for DiskCopy<'_> {
     }
 }
 
+/// A folder for a copy, which is empty or not there yet, and does not lie in this one.
+pub(crate) fn empty_folder(path: &Path, original: &Path) -> Result<Folder, OpenError> {
+    if real_path(path)?.starts_with(original) {
+        return Err(OpenError::InItself { path: path.to_owned() });
+    }
+    let folder = Folder::create(path)?;
+    if !folder.entries()?.is_empty() {
+        return Err(OpenError::NotEmpty { path: path.to_owned() });
+    }
+    Ok(folder)
+}
+
 /// Where a path leads, though its last parts may not exist yet.
-fn real_path(path: &Path) -> Result<PathBuf, Fault> {
+pub(crate) fn real_path(path: &Path) -> Result<PathBuf, Fault> {
     let absolute = std::path::absolute(path).map_err(Fault::of("find", path))?;
     let mut missing = Vec::new();
     let mut there = absolute.as_path();

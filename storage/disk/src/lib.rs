@@ -34,6 +34,11 @@
 //! [`DiskCopy`] makes a folder of its own of that. Blobs, which never change, are linked and not copied where both folders lie on one file
 //! system; log files are the copy's own. `format` comes last, so that a copy that was never finished is no repository.
 //!
+//! # Damage
+//!
+//! [`DiskExamined`] is a folder whatever is wrong with it, for reading only. It holds the lock, without a write, so that nobody changes
+//! anything meanwhile. [`DiskRescue`] is a new folder for what is saved from it, which gets its `format` last as well.
+//!
 //! Errors name the operation, the path and the reason that the system gave.
 
 #![forbid(unsafe_code)]
@@ -41,15 +46,19 @@
 mod blob;
 mod copy;
 mod error;
+mod examined;
 mod folder;
 mod format;
 mod lock;
 mod log;
 mod original;
+mod rescue;
 mod storage;
 mod system;
 
 pub use copy::DiskCopy;
 pub use error::{Fault, OpenError};
+pub use examined::DiskExamined;
 pub use original::DiskOriginal;
+pub use rescue::DiskRescue;
 pub use storage::{DiskStorage, Options};

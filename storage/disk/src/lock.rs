@@ -1,5 +1,6 @@
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
 
 use crate::error::{Fault, OpenError};
 use crate::folder::Folder;
@@ -20,22 +21,35 @@ impl Lock {
         let path = folder.join(NAME);
         let mut options = File::options();
         let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = opened.map_err(Fault::of("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                // Who it is, is a courtesy; that the folder is in use, is certain.
-                let _unknown = file.read_to_string(&mut pid);
-                return Err(OpenError::InUse { path, pid: pid.trim().parse().ok() });
-            }
-            Err(TryLockError::Error(error)) => return Err(Fault::of("lock", &path)(error).into()),
-        }
+        let mut file = hold(opened.map_err(Fault::of("open", &path))?, &path)?;
         // As wide as any number, and written over the old one, so that a full disk does not keep anybody from opening.
         let pid = format!("{:<10}\n", std::process::id());
         let written = file.rewind().and_then(|()| file.write_all(pid.as_bytes()));
         written.map_err(Fault::of("write", &path))?;
         Ok(Self { _held: file })
+    }
+
+    /// The same without a write; `None` if there is no lock to be taken, as in what was copied by hand.
+    pub(crate) fn take_unchanged(folder: &Folder) -> Result<Option<Self>, OpenError> {
+        let path = folder.join(NAME);
+        match File::open(&path) {
+            Ok(file) => Ok(Some(Self { _held: hold(file, &path)? })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Fault::of("open", &path)(error).into()),
+        }
+    }
+}
+
+fn hold(mut file: File, path: &Path) -> Result<File, OpenError> {
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            // Who it is, is a courtesy; that the folder is in use, is certain.
+            let _unknown = file.read_to_string(&mut pid);
+            Err(OpenError::InUse { path: path.to_owned(), pid: pid.trim().parse().ok() })
+        }
+        Err(TryLockError::Error(error)) => Err(Fault::of("lock", path)(error).into()),
     }
 }
 

@@ -61,6 +61,16 @@ impl DiskStorage {
         let blobs = Blobs::open(&blobs, lock)?;
         Ok(Self { log, blobs })
     }
+
+    /// Begins in an empty folder, which the caller gives its format when all is durable that is to be there by then.
+    pub(crate) fn begin(folder: &Folder, format: Format) -> Result<Self, OpenError> {
+        // Two of us may have found it empty.
+        let lock = Arc::new(Lock::take(folder)?);
+        let [log, blobs] = ["log", "blobs"].map(|name| folder.join(name));
+        Folder::create(&log)?;
+        Folder::create(&blobs)?;
+        Ok(Self { log: Log::open(&log, format.log_file_bytes)?, blobs: Blobs::open(&blobs, lock)? })
+    }
 }
 
 /// Makes what a new folder has.

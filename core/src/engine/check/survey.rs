@@ -247,8 +247,8 @@ impl<E: Examined> Surveyor<'_, E> {
                 Piece::End { offset, torn_bytes } => {
                     if torn_bytes > 0 {
                         let reason = format!(
-                            "it ends here; behind it are {torn_bytes} bytes of a record that was never acknowledged, which are cut \
-                             when the repository is opened"
+                            "it ends here; behind it are {torn_bytes} bytes of a record of which nothing says that it was ever \
+                             durable, and which are cut when the repository is opened"
                         );
                         self.trace(LOG, Some(offset), &reason);
                     }

@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::SPARES_MAX;
 use super::file::LogFile;
@@ -18,7 +18,7 @@ pub(super) struct Found {
 
 /// What a name means.
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// The log from this offset on.
     File(u64),
     Spare(u8),
@@ -78,7 +78,7 @@ impl Found {
         files.sort_unstable_by_key(|file| file.start);
         let mut next = None;
         for file in files {
-            check(&file, file_bytes, next)?;
+            check(&file.path, file.start, file.len()?, file_bytes, next)?;
             next = Some(file.start + file_bytes);
             found.files.push_back(file);
         }
@@ -86,30 +86,27 @@ impl Found {
     }
 }
 
-fn unknown(entry: &Entry) -> OpenError {
+pub(super) fn unknown(entry: &Entry) -> OpenError {
     OpenError::damaged(&entry.path, "this is not a file of the log, and it lies among them")
 }
 
 /// Whether a file can be what it says; `next` is where the one before it ends, if there is one.
-fn check(file: &LogFile, file_bytes: u64, next: Option<u64>) -> Result<(), OpenError> {
-    let damaged = |reason: String| Err(OpenError::damaged(&file.path, reason));
-    let len = file.len()?;
+pub(super) fn check(path: &Path, start: u64, len: u64, file_bytes: u64, next: Option<u64>) -> Result<(), OpenError> {
+    let damaged = |reason: String| Err(OpenError::damaged(path, reason));
     if len != file_bytes {
         return damaged(format!("it is {len} bytes long, and every file of this log has {file_bytes}"));
     }
-    if !file.start.is_multiple_of(file_bytes) || file.start.checked_add(file_bytes).is_none() {
+    if !start.is_multiple_of(file_bytes) || start.checked_add(file_bytes).is_none() {
         return damaged(format!("no file of this log begins there: all have {file_bytes} bytes"));
     }
     match next {
-        Some(next) if next != file.start => {
-            damaged(format!("the log has a gap before it: {} is missing", file_name(next)))
-        }
+        Some(next) if next != start => damaged(format!("the log has a gap before it: {} is missing", file_name(next))),
         Some(_) | None => Ok(()),
     }
 }
 
 impl Kind {
-    fn of(entry: &Entry) -> Self {
+    pub(super) fn of(entry: &Entry) -> Self {
         match entry.name() {
             Some(name) if name.starts_with('.') => Self::Hidden,
             Some(name) if entry.is_file => Self::of_name(name),

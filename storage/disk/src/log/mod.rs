@@ -7,6 +7,7 @@
 mod file;
 mod found;
 mod reader;
+mod remains;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use crate::folder::{Folder, remove, rename};
 use file::LogFile;
 use found::Found;
 pub(crate) use reader::LogReader;
+pub(crate) use remains::LogRemains;
 
 /// So many files that were given up are kept to be written anew.
 const SPARES_MAX: u8 = 2;

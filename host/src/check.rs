@@ -1,0 +1,232 @@
+//! Looking through a repository on disk, and saving what is whole of it.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use argus_core::engine::{self, Loss, Salvage, SalvageError, Seed};
+use argus_disk::{DiskExamined, DiskRescue, Fault};
+use clap::Args;
+use thiserror::Error;
+
+use crate::task::parse_folder;
+
+/// Reads all of a repository and says what is damaged, place by place
+///
+/// Nothing is changed. No server may be at work on the folder, and none can begin meanwhile; to look at one that is served, take a snapshot and
+/// check that. Lines that begin with `note:` tell what an interrupted process has left, which is made good when a server is started.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(
+    after_help = "Exit codes: 0 nothing is damaged (with --salvage: all is saved), 1 something is, or the folder could not be read or \
+                        written, 2 a bad argument."
+)]
+pub struct Check {
+    /// Folder of the repository, with or without `disk:` before it
+    #[arg(value_parser = parse_folder)]
+    pub path: PathBuf,
+
+    /// Also copies what is whole to this folder, which is empty or not there yet, and lists what is not. A server can be started on it
+    #[arg(long, value_name = "TO", value_parser = parse_folder)]
+    pub salvage: Option<PathBuf>,
+}
+
+/// Why a folder could not be checked, or nothing be saved from it.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// One of the folders could not be opened.
+    #[error(transparent)]
+    Folder(#[from] argus_disk::OpenError),
+    /// Saving failed.
+    #[error("nothing was saved: {0}")]
+    Salvage(#[from] SalvageError),
+    /// The last step of it failed.
+    #[error("what was saved could not be completed: {0}")]
+    Completion(#[source] Fault),
+    /// The system gave no randomness for a seed.
+    #[error("the system's random generator failed: {0}")]
+    Randomness(#[from] getrandom::Error),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    path: &'a Path,
+    /// What is wrong with files as files, each in a line.
+    faults: Vec<String>,
+    report: engine::Report,
+    saved: Option<Saved<'a>>,
+}
+
+/// What was saved, and where to.
+#[derive(Debug)]
+struct Saved<'a> {
+    to: &'a Path,
+    events: u64,
+    losses: Vec<Loss>,
+    has_other_ids: bool,
+}
+
+impl Check {
+    /// Looks through the repository, and saves what is whole if it is to. When this returns, that is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckError`]; the repository is as it was, and what there is of a copy will not be taken for one.
+    pub fn look(&self) -> Result<Outcome<'_>, CheckError> {
+        let examined = DiskExamined::open(&self.path)?;
+        let faults = examined.faults().iter().map(ToString::to_string).collect();
+        let path = &self.path;
+        let Some(to) = &self.salvage else {
+            return Ok(Outcome { path, faults, report: engine::check(&examined), saved: None });
+        };
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed)?;
+        let mut rescue = DiskRescue::create(to, &examined)?;
+        let salvaged = engine::salvage(&examined, rescue.storage(), Seed(u128::from_ne_bytes(seed)))?;
+        rescue.complete().map_err(CheckError::Completion)?;
+        let Salvage { source: report, copy, losses, has_other_ids } = salvaged;
+        let saved = Saved { to, events: copy.events, losses, has_other_ids };
+        Ok(Outcome { path, faults, report, saved: Some(saved) })
+    }
+
+    /// The same from a command line: prints what came of it.
+    #[must_use]
+    pub fn run(&self) -> ExitCode {
+        match self.look() {
+            Ok(outcome) => {
+                // That nobody listens changes nothing; the exit code says it as well.
+                drop(write!(io::stdout(), "{outcome}"));
+                if outcome.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            Err(error) => {
+                drop(writeln!(io::stderr(), "error: {}: {error}", self.path.display()));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl Outcome<'_> {
+    /// Whether nothing is damaged; or, where it was to be saved, whether all of it was.
+    fn is_good(&self) -> bool {
+        match &self.saved {
+            None => self.faults.is_empty() && self.report.is_whole(),
+            Some(saved) => self.faults.is_empty() && saved.losses.is_empty() && !saved.has_other_ids,
+        }
+    }
+}
+
+impl fmt::Display for Outcome<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, faults, report, saved } = self;
+        for fault in faults {
+            writeln!(f, "damaged: {fault}")?;
+        }
+        for finding in &report.findings {
+            writeln!(f, "{finding}")?;
+        }
+        let engine::Report { segments, blocks, records, events, last_seq, findings: _ } = report;
+        write!(
+            f,
+            "argus: read {}: {segments} segments with {blocks} blocks, {records} records of the log, {events} events, \
+             the last seq is {last_seq}: ",
+            path.display()
+        )?;
+        match report.damage().count() + faults.len() {
+            0 => writeln!(f, "nothing is damaged")?,
+            1 => writeln!(f, "damaged in one place")?,
+            places => writeln!(f, "damaged in {places} places")?,
+        }
+        saved.as_ref().map_or(Ok(()), |saved| saved.write(f, !faults.is_empty(), *last_seq))
+    }
+}
+
+impl Saved<'_> {
+    fn write(&self, f: &mut fmt::Formatter<'_>, has_faults: bool, last_seq: u64) -> fmt::Result {
+        let Self { to, events, losses, has_other_ids } = self;
+        for loss in losses {
+            writeln!(f, "{loss}")?;
+        }
+        if has_faults {
+            writeln!(
+                f,
+                "lost: whatever files of the log had that are damaged as files: events behind seq {last_seq}, if there were any, \
+                 have left no trace"
+            )?;
+        }
+        if *has_other_ids {
+            writeln!(
+                f,
+                "WARNING: EVENTS WITHOUT AN ID OF THE CALLER'S HAVE OTHER IDS NOW. Their ids were computed from a number that was kept in the \
+                 manifest, and both copies of that are damaged or missing. For the same reason events may be there again that had expired"
+            )?;
+        }
+        let most = losses.iter().try_fold(0u64, |sum, loss| Some(sum.saturating_add(loss.events?)));
+        let lost = match most {
+            Some(0) => "nothing that was found is lost".to_owned(),
+            Some(most) if losses.iter().all(|loss| loss.is_exact) => format!("{most} are lost"),
+            Some(most) => format!("at most {most} are lost"),
+            None => "it is unknown how many are lost".to_owned(),
+        };
+        writeln!(f, "argus: saved {events} events to {}: {lost}", to.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use argus_core::engine::{Concerned, Finding, Report, Severity};
+
+    use super::*;
+
+    fn outcome(faults: &[&str], losses: Option<Vec<Loss>>, has_other_ids: bool) -> Outcome<'static> {
+        let finding = Finding {
+            place: "the log".into(),
+            offset: Some(7),
+            severity: Severity::Damage,
+            reason: "it ends".into(),
+            concerned: Concerned::Nothing,
+        };
+        let findings = if losses.as_ref().is_some_and(Vec::is_empty) { Vec::new() } else { vec![finding] };
+        let report = Report { findings, segments: 2, blocks: 5, records: 1, events: 40, last_seq: 44 };
+        let saved = losses.map(|losses| Saved { to: Path::new("b"), events: 40, losses, has_other_ids });
+        let faults = faults.iter().map(ToString::to_string).collect();
+        Outcome { path: Path::new("a"), faults, report, saved }
+    }
+
+    fn lost(events: Option<u64>, is_exact: bool) -> Loss {
+        Loss { place: "the log".into(), seqs: vec![(3, 6)], events, is_exact }
+    }
+
+    #[test]
+    fn the_last_lines_say_what_came_of_it() {
+        let checked = outcome(&["x"], None, false);
+        assert!(!checked.is_good());
+        assert_eq!(
+            checked.to_string(),
+            "damaged: x\ndamaged: the log at offset 7: it ends; no event is concerned\nargus: read a: 2 segments with 5 blocks, \
+             1 records of the log, 40 events, the last seq is 44: damaged in 2 places\n"
+        );
+        let last = |outcome: Outcome<'_>| outcome.to_string().lines().last().unwrap().to_owned();
+        let whole = outcome(&[], Some(vec![]), false);
+        assert!(whole.is_good());
+        assert_eq!(last(whole), "argus: saved 40 events to b: nothing that was found is lost");
+        assert_eq!(
+            last(outcome(&[], Some(vec![lost(Some(4), true)]), false)),
+            "argus: saved 40 events to b: 4 are lost"
+        );
+        let bounded = outcome(&[], Some(vec![lost(Some(4), true), lost(Some(2), false)]), false);
+        assert_eq!(last(bounded), "argus: saved 40 events to b: at most 6 are lost");
+        let unknown = outcome(&[], Some(vec![lost(None, false)]), false);
+        assert_eq!(last(unknown), "argus: saved 40 events to b: it is unknown how many are lost");
+    }
+
+    #[test]
+    fn other_ids_are_no_success() {
+        let saved = outcome(&[], Some(vec![]), true);
+        assert!(!saved.is_good());
+        assert!(saved.to_string().contains("WARNING: EVENTS WITHOUT AN ID OF THE CALLER'S HAVE OTHER IDS NOW"));
+    }
+}

@@ -1,0 +1,109 @@
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use argus_core::storage::{Blob, Examined, Original, StorageError};
+use bytes::Bytes;
+
+use crate::blob;
+use crate::error::{Fault, OpenError};
+use crate::folder::Folder;
+use crate::format::Format;
+use crate::lock::Lock;
+use crate::log::LogRemains;
+use crate::system::drop_cached;
+
+/// A folder that is looked through, whatever is wrong with it. Nothing in it is changed; as long as this lives, nobody else can use it.
+///
+/// What the files of the log lack reads as zeros. What is read is what the device has, as far as the system lets it be told from what it keeps
+/// in memory.
+#[derive(Debug)]
+pub struct DiskExamined {
+    path: PathBuf,
+    log: LogRemains,
+    blobs: Folder,
+    faults: Vec<OpenError>,
+    _lock: Option<Lock>,
+}
+
+impl DiskExamined {
+    /// Opens a folder that exists.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]: somebody else uses it, there is no repository in it, or the system refuses to let it be looked at. Nothing was changed.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let folder = Folder::open(path)?;
+        let lock = Lock::take_unchanged(&folder)?;
+        let [log, blobs] = ["log", "blobs"].map(|name| folder.join(name));
+        let mut faults = Vec::new();
+        let format = match Format::load(&folder) {
+            Ok(None) if !log.is_dir() || !blobs.is_dir() => {
+                return Err(OpenError::NoRepository { path: path.to_owned() });
+            }
+            Ok(None) => {
+                faults.push(OpenError::damaged(&folder.join("format"), "it is missing"));
+                None
+            }
+            Ok(found) => found,
+            Err(error) => {
+                faults.push(error);
+                None
+            }
+        };
+        let blobs = Folder::open(&blobs)?;
+        let (log, wrong) = LogRemains::open(&log, format.map(|format| format.log_file_bytes));
+        faults.extend(wrong);
+        let path = path.canonicalize().map_err(Fault::of("find", path))?;
+        Ok(Self { path, log, blobs, faults, _lock: lock })
+    }
+
+    /// What is wrong with the folder and with files of the log as files. Opening it as a repository would be refused. Which events are
+    /// concerned shows in the log, unless it is the log's end that is missing: that can be seen nowhere else.
+    #[must_use]
+    pub fn faults(&self) -> &[OpenError] {
+        &self.faults
+    }
+
+    /// Where it is, from the root on and without links.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The length of the files of the log, if there are any.
+    pub(crate) fn log_file_bytes(&self) -> Option<u64> {
+        Some(self.log.file_bytes()).filter(|&bytes| bytes > 1)
+    }
+}
+
+impl Original for DiskExamined {
+    fn blob(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        let blob = blob::open(&self.blobs, name)?;
+        if blob.is_some()
+            && let Ok(file) = File::open(self.blobs.join(name))
+        {
+            drop_cached(&file);
+        }
+        Ok(blob)
+    }
+
+    fn log_bounds(&self) -> Result<Range<u64>, StorageError> {
+        Ok(self.log.range())
+    }
+
+    fn log_at(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        let Range { start, end } = self.log.range();
+        if offset < start || offset > end {
+            return Err(StorageError::Failed(format!("read of the log at {offset}, which has {:?}", start..end)));
+        }
+        Ok(self.log.read(offset, len).into())
+    }
+}
+
+impl Examined for DiskExamined {
+    fn names(&self) -> Result<Vec<String>, StorageError> {
+        blob::list(&self.blobs)
+    }
+}
