@@ -20,9 +20,9 @@ fn run(base: u64, seeds: u64, options: Options) -> Summary {
 fn promises_are_kept() {
     let summary = run(0, 200, Options::default());
     // A simulation in which nothing happens proves nothing.
-    let Summary { commits, refusals, flushes, lost, chores, refused_opens, failures, .. } = summary;
+    let Summary { commits, refusals, flushes, lost, chores, refused_opens, kept_out, failures, .. } = summary;
     assert!(commits > 1_000 && refusals > 100 && chores > 100 && refused_opens > 5 && failures > 100, "{summary}");
-    assert!(flushes > 100 && lost > 100, "{summary}");
+    assert!(flushes > 100 && lost > 100 && kept_out > 100, "{summary}");
 }
 
 #[test]
@@ -85,6 +85,11 @@ fn a_failed_sync_that_is_tried_again_is_found() {
 #[test]
 fn a_log_that_is_cut_where_it_is_damaged_is_found() {
     assert!(is_found(Canary::CutAtDamage, 10_000));
+}
+
+#[test]
+fn a_lock_file_that_is_removed_is_found() {
+    assert!(is_found(Canary::UnlinkedLock, 10_000));
 }
 
 #[test]

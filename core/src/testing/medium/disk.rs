@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::super::source::Source;
 use super::fault::{Faults, Phase, Strike};
+use super::lock::SimLock;
 use super::log::SimLog;
 use crate::storage::StorageError;
 
@@ -23,6 +24,7 @@ pub(super) struct Disk {
     pub(super) source: Source<'static>,
     pub(super) faults: Faults,
     pub(super) log: SimLog,
+    pub(super) lock: SimLock,
     /// What this process sees.
     pub(super) seen: BTreeMap<String, Bytes>,
     /// What a crash would leave, but for `doubtful`.
@@ -70,6 +72,7 @@ impl Disk {
             source: Source::seeded(0),
             faults: Faults::NONE,
             log: SimLog::default(),
+            lock: SimLock::default(),
             seen: BTreeMap::new(),
             durable: BTreeMap::new(),
             doubtful: Vec::new(),

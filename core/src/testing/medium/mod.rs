@@ -1,6 +1,7 @@
 mod blob;
 mod disk;
 mod fault;
+mod lock;
 mod log;
 
 use alloc::boxed::Box;
@@ -19,6 +20,7 @@ use spin::Mutex;
 use self::blob::SimBlob;
 pub(super) use self::blob::SimDraft;
 use self::disk::{Disk, Fate, Flip, Kind};
+pub(super) use self::lock::LockFile;
 use super::source::Source;
 use crate::storage::{Blob, Draft, Published, Storage, StorageError};
 
@@ -111,7 +113,7 @@ impl SimStorage {
         core::mem::take(&mut self.0.lock().notes)
     }
 
-    /// The medium as the next process finds it. For the process before, there is no medium any more.
+    /// The medium as the next process finds it. For those before, there is no medium any more, and no lock.
     #[must_use]
     pub fn restart(&self, ending: Ending) -> Self {
         let off = Disk { is_off: true, ..Disk::empty() };
@@ -131,6 +133,7 @@ impl SimStorage {
             }
         }
         disk.seen.clone_from(&disk.durable);
+        disk.lock.let_go();
         disk.is_off = false;
         Self::from(disk)
     }
@@ -314,6 +317,21 @@ impl Storage for SimStorage {
 }
 
 impl SimStorage {
+    /// Opens the lock file, and creates it where there is none.
+    pub(super) fn open_lock(&self) -> LockFile {
+        self.0.lock().lock.open()
+    }
+
+    /// Locks a file that was opened, until the [restart](Self::restart). Says whether nobody else has.
+    pub(super) fn try_lock(&self, file: LockFile) -> bool {
+        self.0.lock().lock.try_lock(file)
+    }
+
+    /// Removes the name of the lock file.
+    pub(super) fn unlink_lock(&self) {
+        self.0.lock().lock.unlink();
+    }
+
     /// As [`Storage::create`].
     pub(super) fn draft(&self, name: &str) -> Result<SimDraft, StorageError> {
         let disk = &mut *self.0.lock();

@@ -21,17 +21,20 @@ pub enum Canary {
     RetryFailedSync,
     /// Wherever the log is damaged, it is cut there.
     CutAtDamage,
+    /// A process that is stopped removes the file by whose lock it has kept others out.
+    UnlinkedLock,
     /// The engine itself has a bug.
     InEngine(Flaw),
 }
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AcknowledgeBeforeSync,
         Self::NoDirectorySync,
         Self::RetryFailedSync,
         Self::CutAtDamage,
+        Self::UnlinkedLock,
         Self::InEngine(Flaw::NoPayloadChecksum),
         Self::InEngine(Flaw::TrustedIndex),
         Self::InEngine(Flaw::ForgottenIds),
@@ -46,6 +49,7 @@ impl Canary {
             Self::NoDirectorySync => "no-directory-sync",
             Self::RetryFailedSync => "retry-failed-sync",
             Self::CutAtDamage => "cut-at-damage",
+            Self::UnlinkedLock => "unlinked-lock",
             Self::InEngine(Flaw::NoPayloadChecksum) => "no-payload-checksum",
             Self::InEngine(Flaw::TrustedIndex) => "trusted-index",
             Self::InEngine(Flaw::ForgottenIds) => "forgotten-ids",
@@ -57,7 +61,11 @@ impl Canary {
     pub(super) const fn flaw(self) -> Option<Flaw> {
         match self {
             Self::InEngine(flaw) => Some(flaw),
-            Self::AcknowledgeBeforeSync | Self::NoDirectorySync | Self::RetryFailedSync | Self::CutAtDamage => None,
+            Self::AcknowledgeBeforeSync
+            | Self::NoDirectorySync
+            | Self::RetryFailedSync
+            | Self::CutAtDamage
+            | Self::UnlinkedLock => None,
         }
     }
 
@@ -98,7 +106,9 @@ impl Storage for Flawed {
         match self.canary {
             Some(Canary::AcknowledgeBeforeSync) => Ok(()),
             Some(Canary::RetryFailedSync) => self.inner.sync().or_else(|_| self.inner.sync()),
-            Some(Canary::NoDirectorySync | Canary::CutAtDamage | Canary::InEngine(_)) | None => self.inner.sync(),
+            Some(Canary::NoDirectorySync | Canary::CutAtDamage | Canary::UnlinkedLock | Canary::InEngine(_)) | None => {
+                self.inner.sync()
+            }
         }
     }
 

@@ -48,6 +48,8 @@ pub struct Summary {
     pub opens: u64,
     /// How often an opening was refused because of a bit that had changed.
     pub refused_opens: u64,
+    /// Processes that found another one up, and ended.
+    pub kept_out: u64,
     /// Calls of the medium.
     pub calls: u64,
     /// How many of them failed, the power failures included.
@@ -80,7 +82,8 @@ impl Default for Options {
 }
 
 /// Lets an engine over a [simulated medium](super::SimStorage) live through what the seed draws: batches, queries, housekeeping, faults and
-/// restarts; then lets the faults end, and sees whether everything works again. An auditor looks on, who knows only what was promised.
+/// restarts, and now and then a second process; then lets the faults end, and sees whether everything works again. An auditor looks on, who
+/// knows only what was promised.
 ///
 /// The same seed and options give the same run, on every machine.
 ///
@@ -132,6 +135,7 @@ impl AddAssign for Summary {
         self.chores += other.chores;
         self.opens += other.opens;
         self.refused_opens += other.refused_opens;
+        self.kept_out += other.kept_out;
         self.calls += other.calls;
         self.failures += other.failures;
     }
@@ -150,6 +154,7 @@ impl fmt::Display for Summary {
             chores,
             opens,
             refused_opens,
+            kept_out,
             calls,
             failures,
         } = self;
@@ -157,7 +162,7 @@ impl fmt::Display for Summary {
             f,
             "{runs} runs of {steps} steps: {commits} commits acknowledged and {refusals} not, {flushes} flushes, {events} events \
              and {lost} lost that were not durable, {chores} chores, \
-             {opens} opens and {refused_opens} refused for damage, {failures} of {calls} calls of the medium failed"
+             {opens} opens and {refused_opens} refused for damage, {kept_out} processes kept out, {failures} of {calls} calls of the medium failed"
         )
     }
 }

@@ -1,4 +1,5 @@
 mod recovery;
+mod second;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -6,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt::Display;
 
 use super::super::generate::{self, Draft};
-use super::super::medium::{Ending, Fault, Faults, Phase, SimStorage, Strike};
+use super::super::medium::{Ending, Fault, Faults, LockFile, Phase, SimStorage, Strike};
 use super::super::run::Pace;
 use super::super::source::Source;
 use super::auditor::{Auditor, Expiry, Finding};
@@ -33,6 +34,10 @@ pub(super) struct World {
     /// Whether commits do not wait for the medium.
     is_deferred: bool,
     medium: SimStorage,
+    /// What the process that is up has locked; nothing if none is up.
+    held: Option<LockFile>,
+    /// What a second process has opened, and not tried to lock yet.
+    second: Option<LockFile>,
     engine: Option<Engine<Flawed>>,
     chores: Vec<Chore>,
     auditor: Auditor,
@@ -77,6 +82,8 @@ impl World {
             tuning,
             retention,
             is_deferred,
+            held: None,
+            second: None,
             engine: None,
             chores: Vec::new(),
             auditor: Auditor::default(),
@@ -126,7 +133,7 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        match self.source.below(20) {
+        match self.source.below(21) {
             0..=6 => self.commit(),
             7..=10 => self.keep_house(),
             12 if self.is_deferred => self.flush(),
@@ -151,6 +158,7 @@ impl World {
             17.. if self.is_latched => self.restart(),
             17 => self.rest(),
             18 if self.source.one_in(2) => self.restart(),
+            20 => self.second_process(),
             _ => self.commit(),
         }
     }

@@ -49,6 +49,7 @@ impl World {
         self.note(|_| format!("restart: the end of the {ending:?}"));
         let is_intact = ending == Ending::Process && self.medium.failures() == self.failures;
         self.auditor.process_ended(is_intact);
+        self.let_go(ending);
         (self.engine, self.is_latched) = (None, false);
         self.chores.clear();
         self.medium = self.medium.restart(ending);
@@ -56,6 +57,9 @@ impl World {
 
     /// Opens the store, through all that may happen to that, and looks at what is there.
     pub(super) fn open(&mut self) -> Result<(), String> {
+        if let Some(second) = self.second.take_if(|_| self.source.one_in(2)) {
+            self.overtake(second)?;
+        }
         let mut opens = 0;
         self.open_once(&mut opens)?;
         if self.source.one_in(4) {
@@ -83,29 +87,17 @@ impl World {
             if *opens > OPENS_MAX {
                 return Err("the store cannot be opened, whatever is done".to_string());
             }
+            self.enter()?;
             // What was to happen to the process before does not happen to this one.
             self.medium.calm();
             if self.faults.has(Fault::Recovery) && *opens <= STRUCK_OPENS_MAX && self.source.one_in(2) {
                 self.prepare_a_fault();
             }
-            let seed = Seed(self.source.number().into());
-            let storage = Flawed { inner: self.medium.clone(), canary: self.options.canary };
             let failures = self.medium.failures();
-            let opened = match self.options.canary.and_then(Canary::flaw) {
-                Some(flaw) => Engine::open_flawed(storage, seed, self.tuning, flaw),
-                None => Engine::open_with(storage, seed, self.tuning),
-            };
-            self.take_notes();
-            self.note(|_| format!("open: {}", outcome(&opened)));
-            self.summary.opens += 1;
-            match opened {
+            match self.open_engine() {
                 _ if self.medium.is_off() => self.after_power_failure(),
-                Ok(mut engine) => {
-                    engine.retain(self.retention);
+                Ok(engine) => {
                     self.failures = self.medium.failures();
-                    if self.is_deferred {
-                        engine.defer_syncs();
-                    }
                     self.engine = Some(engine);
                     if self.recovered()? {
                         return Ok(());
@@ -114,6 +106,25 @@ impl World {
                 Err(error) => self.not_opened(&error, failures)?,
             }
         }
+    }
+
+    /// One process opens the store, as all of a run do.
+    pub(super) fn open_engine(&mut self) -> Result<Engine<Flawed>, OpenError> {
+        let seed = Seed(self.source.number().into());
+        let storage = Flawed { inner: self.medium.clone(), canary: self.options.canary };
+        let opened = match self.options.canary.and_then(Canary::flaw) {
+            Some(flaw) => Engine::open_flawed(storage, seed, self.tuning, flaw),
+            None => Engine::open_with(storage, seed, self.tuning),
+        };
+        self.take_notes();
+        self.note(|_| format!("open: {}", outcome(&opened)));
+        self.summary.opens += 1;
+        let mut engine = opened?;
+        engine.retain(self.retention);
+        if self.is_deferred {
+            engine.defer_syncs();
+        }
+        Ok(engine)
     }
 
     /// Looks at what an opening has found. Says whether it can be read.
