@@ -127,11 +127,14 @@ fn round(
     }
     drop(server);
     tally.kills += again(site, end, draw)?;
+    let all = number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT);
+    if all {
+        check(site)?;
+    }
     let begun = Instant::now();
     let server = site.start()?;
     let started = begun.elapsed();
     tally.slowest_start = tally.slowest_start.max(started);
-    let all = number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT);
     let sums = site.audit(server.address(), &attempts, draw, all).map_err(|error| with_log(&error, server.as_ref()))?;
     tally.copies += u64::from(copied.is_some());
     let copied = copied.map(|copy| copy.audit(&site.ledger)).transpose()?;
@@ -183,6 +186,16 @@ fn again(site: &Site, end: End, draw: &mut Draw) -> Result<u64, String> {
             server.wait().map_err(|failure| failure.to_string())?;
             Ok(1)
         }
+    }
+}
+
+/// However the last server ended, nothing in its folder is damaged.
+fn check(site: &Site) -> Result<(), String> {
+    let folder = site.folder.display().to_string();
+    let exit = site.launcher.run_to_exit(&["check", &folder]).map_err(|failure| failure.to_string())?;
+    match exit.code {
+        Some(0) => Ok(()),
+        code => Err(format!("a check between two servers ended with {code:?}:\n{}{}", exit.stdout, exit.stderr)),
     }
 }
 
