@@ -20,8 +20,14 @@ use proptest::prelude::*;
 use steps::{config, open, reopen, steps};
 
 /// Sizes at which a handful of events is merged and sealed.
-const SMALL: Tuning =
-    Tuning { seal_events: 12, seal_bytes: 4096, fan_in: 2, block_bytes: 256, segment_events_max: 200 };
+const SMALL: Tuning = Tuning {
+    seal_events: 12,
+    seal_bytes: 4096,
+    fan_in: 2,
+    block_bytes: 256,
+    segment_events_max: 200,
+    filter_bytes_max: 100,
+};
 
 /// All events in the order of their arrival, ids included.
 fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {

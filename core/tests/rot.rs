@@ -14,8 +14,14 @@ use argus_core::testing::{Answer, Draft, Pace, StoredEvent, StoredId, collect, g
 use bytes::Bytes;
 
 /// A segment is made of eight events, in several blocks, and none of several segments.
-const SMALL: Tuning =
-    Tuning { seal_events: 8, seal_bytes: 1 << 20, fan_in: 99, block_bytes: 26, segment_events_max: 99 };
+const SMALL: Tuning = Tuning {
+    seal_events: 8,
+    seal_bytes: 1 << 20,
+    fan_in: 99,
+    block_bytes: 26,
+    segment_events_max: 99,
+    filter_bytes_max: 1 << 20,
+};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 

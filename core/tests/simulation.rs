@@ -20,8 +20,9 @@ fn run(base: u64, seeds: u64, options: Options) -> Summary {
 fn promises_are_kept() {
     let summary = run(0, 200, Options::default());
     // A simulation in which nothing happens proves nothing.
-    let Summary { commits, refusals, chores, refused_opens, failures, .. } = summary;
+    let Summary { commits, refusals, flushes, lost, chores, refused_opens, failures, .. } = summary;
     assert!(commits > 1_000 && refusals > 100 && chores > 100 && refused_opens > 5 && failures > 100, "{summary}");
+    assert!(flushes > 100 && lost > 100, "{summary}");
 }
 
 #[test]
@@ -99,4 +100,9 @@ fn an_engine_that_trusts_its_segments_is_found() {
 #[test]
 fn an_engine_that_forgets_ids_is_found() {
     assert!(is_found(Canary::InEngine(Flaw::ForgottenIds), 10_000));
+}
+
+#[test]
+fn an_engine_that_seals_what_is_not_durable_is_found() {
+    assert!(is_found(Canary::InEngine(Flaw::HastySeal), 10_000));
 }

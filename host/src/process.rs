@@ -101,7 +101,8 @@ pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> 
 
 fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener), StartError> {
     let metrics = Arc::new(Metrics::new(program.trim_start_matches("argus-"), settings.repository.kind())?);
-    let repository = repository::open(&settings.repository, settings.durability, settings.retention())?;
+    let repository =
+        repository::open(&settings.repository, settings.tuning(), settings.durability, settings.retention())?;
     let limits =
         QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
     let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);

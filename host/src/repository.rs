@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use argus_core::engine::{self, Engine, Recovery, Retention, Seed};
+use argus_core::engine::{self, Engine, Recovery, Retention, Seed, Tuning};
 use argus_core::repository::Repository;
 use argus_core::storage::MemoryStorage;
 use argus_disk::DiskStorage;
@@ -115,6 +115,7 @@ impl FromStr for Durability {
 /// [`OpenError`]; no event was changed.
 pub fn open(
     location: &Location,
+    tuning: Tuning,
     durability: Durability,
     retention: Retention,
 ) -> Result<Box<dyn Repository>, OpenError> {
@@ -123,14 +124,14 @@ pub fn open(
     let seed = Seed(u128::from_ne_bytes(seed));
     match location {
         Location::Memory => {
-            let mut engine = Engine::open(MemoryStorage::default(), seed)?;
+            let mut engine = Engine::open_with(MemoryStorage::default(), seed, tuning)?;
             engine.retain(retention);
             Ok(Box::new(engine))
         }
         Location::Disk(path) => {
             let begun = Instant::now();
             let storage = DiskStorage::open(path, argus_disk::Options::default())?;
-            let mut engine = Engine::open(storage, seed)?;
+            let mut engine = Engine::open_with(storage, seed, tuning)?;
             report(path, engine.recovery(), begun.elapsed());
             engine.retain(retention);
             match durability {

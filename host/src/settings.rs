@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use argus_core::api::Limits;
-use argus_core::engine::Retention;
+use argus_core::engine::{Retention, Tuning};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
@@ -93,6 +93,11 @@ pub struct Settings {
     #[arg(long, env = "ARGUS_COMMIT_QUEUE_BATCHES", value_name = "COUNT", default_value = "16384")]
     #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub commit_queue_batches: NonZeroUsize,
+
+    /// Filters that tell without a look at the disk which ids of callers are new; ten bits an id. Ids of older events are looked up
+    #[arg(long, env = "ARGUS_MAX_FILTER_BYTES", value_name = "SIZE", default_value = "64MiB")]
+    #[arg(value_parser = parse_size, help_heading = "Limits")]
+    pub max_filter_bytes: usize,
 
     /// For a request's head to arrive, from its first byte; then 408
     #[arg(long, env = "ARGUS_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s")]
@@ -195,6 +200,12 @@ impl Settings {
     #[must_use]
     pub fn limits(&self) -> Limits {
         Limits { body_bytes_max: self.max_body_bytes, payload_bytes_max: self.max_payload_bytes }
+    }
+
+    /// The sizes of the repository's parts.
+    #[must_use]
+    pub fn tuning(&self) -> Tuning {
+        Tuning { filter_bytes_max: self.max_filter_bytes as u64, ..Tuning::default() }
     }
 
     /// What of the events is kept.

@@ -175,8 +175,9 @@ Parts:
   single   POST of one event of 250 bytes over 64 connections, beside the same host's empty handler
   batches  POST of NDJSON, 5,000 events a body, over 4 connections; and the memory that the events take
   queries  GET of the first 100 events of one type in one hour, among few other events and among many
-  durable  POST of single events and of batches to a repository on disk, beside one in memory; disk and
-           memory that the events take, and the time that a restart takes
+  durable  POST of single events and of batches to a repository on disk, beside one in memory; single ones beside
+           PostgreSQL 15 as well, if it is installed; disk and memory that the events take, and the time that a
+           restart takes
 
 Options:
       --runtime <NAME>   Only this runtime: tokio or smol [default: all]

@@ -61,6 +61,8 @@ mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::api::ProblemKind;
+    use crate::ingest::FaultCode;
 
     #[test]
     fn readiness_says_why_not() {
@@ -98,6 +100,44 @@ mod tests {
                 .collect();
             described.sort_unstable();
             assert_eq!(described, allowed, "{}", route.as_str());
+        }
+    }
+    /// The strings of an `enum` in the description.
+    fn names(list: &serde_json::Value) -> alloc::vec::Vec<&str> {
+        list.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_description_has_every_kind_of_problem_and_fault() {
+        let description: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let schemas = &description["components"]["schemas"];
+        let problems = ProblemKind::ALL.map(|kind| alloc::format!("/problems/{}", kind.as_str()));
+        assert_eq!(names(&schemas["Problem"]["properties"]["type"]["enum"]), problems);
+        assert_eq!(names(&schemas["Fault"]["properties"]["code"]["enum"]), FaultCode::ALL.map(FaultCode::as_str));
+    }
+
+    #[test]
+    fn the_description_has_the_status_of_every_problem_that_any_request_may_meet() {
+        let description: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let operations: alloc::vec::Vec<_> = description["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|path| path.as_object().unwrap().values().filter_map(|operation| operation.get("responses")))
+            .collect();
+        for kind in ProblemKind::ALL.into_iter().filter(|kind| *kind != ProblemKind::MethodNotAllowed) {
+            let status = alloc::format!("{}", kind.status());
+            let described = operations.iter().filter(|responses| responses.get(&status).is_some()).count();
+            // Whatever is asked for, a head may be too long, malformed or without an answer.
+            let everywhere = matches!(
+                kind,
+                ProblemKind::BadRequest
+                    | ProblemKind::ExpectationFailed
+                    | ProblemKind::HeadTooLarge
+                    | ProblemKind::Internal
+                    | ProblemKind::NotImplemented
+            );
+            assert!(if everywhere { described == operations.len() } else { described > 0 }, "{status}: {described}");
         }
     }
 }

@@ -68,11 +68,6 @@ impl DictionaryBuilder {
         Some(bytes + spans.len() * width as usize / 8)
     }
 
-    /// The number of different texts.
-    pub(super) fn len(&self) -> usize {
-        self.texts.len()
-    }
-
     pub(super) fn encode(&mut self, text: &[u8], heap: &mut Vec<u8>, out: &mut Vec<u8>) {
         put_varint(self.texts.len() as u64, out);
         encode_strings(text, &self.texts, &mut self.lengths, heap, out);

@@ -8,6 +8,7 @@ mod dictionary;
 mod heap;
 mod integers;
 mod packed;
+mod payload_encoder;
 mod payloads;
 mod shape;
 mod span;
@@ -17,5 +18,6 @@ mod texts;
 
 pub(crate) use cursor::{Corrupt, Cursor, put_varint};
 pub(crate) use packed::{Packed, pack};
-pub(crate) use payloads::{PayloadEncoder, Payloads};
+pub(crate) use payload_encoder::PayloadEncoder;
+pub(crate) use payloads::Payloads;
 pub(crate) use texts::{Texts, TextsEncoder, encode_texts};

@@ -1,153 +1,188 @@
-//! The scan that takes a JSON text apart into its shape and its leaves.
+//! Takes JSON texts apart into shapes and leaves.
 
 use alloc::vec::Vec;
 
 use super::span::Span;
+use crate::json::ordinary_len;
 
-/// What remains of a text once the leaves are taken out: the pieces before, between and behind them.
+/// The shapes of the texts of a block, and the leaves of those texts.
+///
+/// Shapes are what remains of texts once the leaves are taken out: the pieces before, between and behind them. They are paths in a
+/// tree of pieces, so that a text is compared with all shapes while it is read once. Whatever is taken apart can be put together
+/// again, be it JSON or not; only what is JSON is taken apart in a way that helps.
+#[derive(Debug, Default)]
+pub(super) struct Shapes {
+    pieces: Vec<Piece>,
+    ends: Vec<ShapeEnd>,
+    leaves: Vec<Span>,
+}
+
+/// The last piece of a shape.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    /// Of the shape's pieces among those of all shapes.
-    pub(super) pieces: Span,
-    hash: u64,
-    /// How many texts have it.
-    pub(super) rows: u32,
+struct ShapeEnd {
+    piece: usize,
+    rows: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    /// Where it was met first.
+    span: Span,
+    /// The piece before the leaf before, if there is one.
+    before: Option<usize>,
+    /// The first of the pieces that were met behind this one and a leaf.
+    behind: Option<usize>,
+    /// The next piece that was met in the place of this one.
+    other: Option<usize>,
+    /// The shape that ends here.
+    shape: Option<usize>,
 }
 
 /// Shapes with more leaves are none.
 pub(super) const LEAVES_MAX: usize = 255;
 
-/// So many shapes are told apart in a block. Each text that is not of the last shape is compared with all of them.
+/// So many shapes are told apart in a block.
 pub(super) const SHAPES_MAX: usize = 63;
 
-/// More bytes in the pieces of one text make no shape.
-const PIECES_BYTES_MAX: usize = 4096;
+/// More bytes between two leaves make no shape.
+const PIECE_BYTES_MAX: usize = 1024;
 
-/// The shapes of the texts of a block, and their leaves.
-#[derive(Debug, Default)]
-pub(super) struct Shapes {
-    pub(super) shapes: Vec<Shape>,
-    /// Pieces of all shapes, as places in the text in which each was met first.
-    pub(super) pieces: Vec<Span>,
-    /// Leaves of all texts that have a shape.
-    pub(super) leaves: Vec<Span>,
-    last: usize,
-}
+/// Pieces of all shapes, and of texts that came to nothing.
+const PIECES_MAX: usize = 4096;
+
+/// A text is compared with no more pieces than this. Texts that were chosen to differ in many places thus make no delay.
+const COMPARED_MAX: usize = 512;
 
 impl Shapes {
     pub(super) fn clear(&mut self) {
-        self.shapes.clear();
         self.pieces.clear();
+        self.ends.clear();
         self.leaves.clear();
-        self.last = 0;
     }
 
-    /// Takes the text apart that lies at `span`. Its shape is given back, none if it has none, and its leaves are appended.
+    /// Number of shapes.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// How many texts have the shape.
+    pub(super) fn rows(&self, shape: usize) -> usize {
+        self.ends.get(shape).map_or(0, |end| end.rows)
+    }
+
+    /// Replaces `pieces` by those of the shape.
+    pub(super) fn pieces(&self, shape: usize, pieces: &mut Vec<Span>) {
+        pieces.clear();
+        let mut at = self.ends.get(shape).map(|end| end.piece);
+        while let Some(piece) = at.and_then(|at| self.pieces.get(at)) {
+            pieces.push(piece.span);
+            at = piece.before;
+        }
+        pieces.reverse();
+    }
+
+    /// Leaves of all texts so far that have a shape, those of each text one after the other.
+    pub(super) fn leaves(&self) -> &[Span] {
+        &self.leaves
+    }
+
+    /// Takes the text apart that lies at `span` and appends its leaves, if it has a shape.
     pub(super) fn add(&mut self, text: &[u8], span: Span) -> Option<usize> {
         let leaves = self.leaves.len();
-        if self.add_like_last(text, span).is_some() {
-            return Some(self.last);
+        let shape = self.find(text, span);
+        if shape.is_none() {
+            self.leaves.truncate(leaves);
         }
-        self.leaves.truncate(leaves);
-        let pieces = self.pieces.len();
-        let found = self.scan(text, span).and_then(|hash| self.find(text, pieces, hash));
-        match found {
-            Some(shape) => self.last = shape,
-            None => {
-                self.leaves.truncate(leaves);
-                self.pieces.truncate(pieces);
-            }
-        }
-        found
+        shape
     }
 
-    /// The pieces of a shape.
-    pub(super) fn pieces_of(&self, shape: &Shape) -> &[Span] {
-        self.pieces.get(shape.pieces.start as usize..shape.pieces.end as usize).unwrap_or_default()
-    }
-
-    /// Takes the text apart if it is of the same shape as the one before, which most are.
-    fn add_like_last(&mut self, text: &[u8], span: Span) -> Option<()> {
-        let shape = self.shapes.get_mut(self.last)?;
-        let pieces = self.pieces.get(shape.pieces.start as usize..shape.pieces.end as usize)?;
-        let (first, others) = pieces.split_first()?;
-        let whole = span.of(text);
-        let mut rest = whole.strip_prefix(first.of(text))?;
-        for piece in others {
-            let length = leaf_len(rest)?;
-            let start = span.end - rest.len() as u32;
-            let (_, behind) = rest.split_at_checked(length)?;
-            rest = behind.strip_prefix(piece.of(text))?;
-            self.leaves.push(Span { start, end: start + length as u32 });
-        }
-        if !rest.is_empty() {
-            return None;
-        }
-        shape.rows += 1;
-        Some(())
-    }
-
-    /// Takes any text apart and returns a hash of its pieces.
-    fn scan(&mut self, text: &[u8], span: Span) -> Option<u64> {
-        let whole = span.of(text);
-        let (mut rest, mut piece, mut bytes) = (whole, span.start, 0);
-        let leaves_max = self.leaves.len() + LEAVES_MAX;
-        let mut hash = 0u64;
-        loop {
-            // The leaf that comes next, and what has been passed on the way there.
-            let length = match rest {
-                [] => 0,
-                [b'{' | b'}' | b'[' | b']' | b',', behind @ ..] => {
-                    rest = behind;
-                    continue;
-                }
-                _ => leaf_len(rest)?,
-            };
-            let (leaf, behind) = rest.split_at_checked(length)?;
-            let start = span.end - rest.len() as u32;
-            if let (b"\"", [b':', value @ ..]) = (leaf.get(..1).unwrap_or_default(), behind) {
-                rest = value;
-                continue;
+    fn find(&mut self, text: &[u8], span: Span) -> Option<usize> {
+        let mut rest = span.of(text);
+        let mut before = None;
+        let mut compared = 0;
+        for _ in 0..=LEAVES_MAX {
+            let piece = self.piece(text, span, rest, before, &mut compared)?;
+            before = Some(piece);
+            rest = rest.get(self.pieces.get(piece)?.span.len()..)?;
+            if rest.is_empty() {
+                return self.end(piece);
             }
-            let passed = Span { start: piece, end: start };
-            bytes += passed.len();
-            if bytes > PIECES_BYTES_MAX {
-                return None;
-            }
-            hash = mix(hash, passed.of(text));
-            self.pieces.push(passed);
-            if leaf.is_empty() {
-                return Some(hash);
-            }
-            if self.leaves.len() == leaves_max {
-                return None;
-            }
-            piece = start + length as u32;
-            self.leaves.push(Span { start, end: piece });
+            let (_, behind) = rest.split_at_checked(leaf_len(rest)?)?;
+            self.leaves.push(Span { start: span.end - rest.len() as u32, end: span.end - behind.len() as u32 });
             rest = behind;
         }
+        None
     }
 
-    /// The shape whose pieces are those from `start` on. If it is a new one they stay, else they go.
-    fn find(&mut self, text: &[u8], start: usize, hash: u64) -> Option<usize> {
-        let (known, new) = self.pieces.split_at_checked(start)?;
-        let same = |shape: &Shape| {
-            let pieces = known.get(shape.pieces.start as usize..shape.pieces.end as usize).unwrap_or_default();
-            shape.hash == hash
-                && pieces.len() == new.len()
-                && pieces.iter().zip(new).all(|(a, b)| a.of(text) == b.of(text))
+    /// The piece at the beginning of `rest`, which is the end of the text at `span`.
+    fn piece(
+        &mut self,
+        text: &[u8],
+        span: Span,
+        rest: &[u8],
+        before: Option<usize>,
+        compared: &mut usize,
+    ) -> Option<usize> {
+        let first = match before {
+            Some(before) => self.pieces.get(before)?.behind,
+            None => Some(0).filter(|_| !self.pieces.is_empty()),
         };
-        if let Some(index) = self.shapes.iter().position(same) {
-            self.pieces.truncate(start);
-            self.shapes.get_mut(index)?.rows += 1;
-            return Some(index);
+        let mut last = None;
+        let mut next = first;
+        while let Some(at) = next {
+            let piece = self.pieces.get(at)?;
+            if let Some(behind) = rest.strip_prefix(piece.span.of(text))
+                && !matches!(behind, [b'{' | b'}' | b'[' | b']' | b',', ..])
+            {
+                return Some(at);
+            }
+            *compared += 1;
+            if *compared > COMPARED_MAX {
+                return None;
+            }
+            (last, next) = (next, piece.other);
         }
-        if self.shapes.len() == SHAPES_MAX {
+        let length = piece_len(rest)?;
+        if length > PIECE_BYTES_MAX || self.pieces.len() == PIECES_MAX {
             return None;
         }
-        let pieces = Span { start: start as u32, end: self.pieces.len() as u32 };
-        self.shapes.push(Shape { pieces, hash, rows: 1 });
-        Some(self.shapes.len() - 1)
+        let start = span.end - rest.len() as u32;
+        let piece =
+            Piece { span: Span { start, end: start + length as u32 }, before, behind: None, other: None, shape: None };
+        let at = Some(self.pieces.len());
+        match (last, before) {
+            (Some(last), _) => self.pieces.get_mut(last)?.other = at,
+            (None, Some(before)) => self.pieces.get_mut(before)?.behind = at,
+            (None, None) => {}
+        }
+        self.pieces.push(piece);
+        at
+    }
+
+    /// The shape whose last piece this is.
+    fn end(&mut self, piece: usize) -> Option<usize> {
+        let shape = &mut self.pieces.get_mut(piece)?.shape;
+        if shape.is_none() && self.ends.len() < SHAPES_MAX {
+            *shape = Some(self.ends.len());
+            self.ends.push(ShapeEnd { piece, rows: 0 });
+        }
+        self.ends.get_mut((*shape)?)?.rows += 1;
+        *shape
+    }
+}
+
+/// How many bytes come before the next leaf or the end; none if a string has no end.
+fn piece_len(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    loop {
+        rest = match rest {
+            [b'{' | b'}' | b'[' | b']' | b',', behind @ ..] => behind,
+            [b'"', ..] => match rest.split_at_checked(leaf_len(rest)?)? {
+                (_, [b':', value @ ..]) => value,
+                _ => return Some(bytes.len() - rest.len()),
+            },
+            _ => return Some(bytes.len() - rest.len()),
+        };
     }
 }
 
@@ -161,42 +196,106 @@ fn leaf_len(bytes: &[u8]) -> Option<usize> {
 }
 
 /// How many bytes there are up to and with the quotation mark that ends a string.
-///
-/// Eight at a time, by the trick that `(word - LOW) & !word & HIGH` marks zero bytes; a mark may be wrong only above a right one, so
-/// the lowest is always right (Henry S. Warren, "Hacker's Delight", section 6-1).
 fn string_len(bytes: &[u8]) -> Option<usize> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
     let mut rest = bytes;
     loop {
-        let passed = if let Some((chunk, _)) = rest.split_first_chunk() {
-            let word = u64::from_le_bytes(*chunk);
-            let quote = word ^ (LOW * 0x22);
-            let backslash = word ^ (LOW * 0x5c);
-            let marks = (quote.wrapping_sub(LOW) & !quote) | (backslash.wrapping_sub(LOW) & !backslash);
-            (marks & HIGH).trailing_zeros() as usize / 8
-        } else {
-            rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?
-        };
-        rest = rest.get(passed..)?;
-        if passed == 8 {
-            continue;
-        }
-        match rest {
-            [b'"', behind @ ..] => return Some(bytes.len() - behind.len()),
-            [_, _, behind @ ..] => rest = behind,
+        rest = match rest.split_at_checked(ordinary_len(rest))? {
+            (_, [b'"', behind @ ..]) => return Some(bytes.len() - behind.len()),
+            (_, [b'\\', _, behind @ ..]) => behind,
+            // A control character, which JSON does not have here.
+            (_, [byte, behind @ ..]) if *byte != b'\\' => behind,
             _ => return None,
-        }
+        };
     }
 }
 
-fn mix(hash: u64, piece: &[u8]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = hash ^ piece.len() as u64;
-    for chunk in piece.chunks(8) {
-        let mut word = [0; 8];
-        word.iter_mut().zip(chunk).for_each(|(place, &byte)| *place = byte);
-        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(ODD).rotate_right(29);
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::format;
+    use std::string::String;
+
+    use super::*;
+
+    /// Takes the texts apart, and gives the shape and the leaves of each.
+    fn apart(shapes: &mut Shapes, texts: &[&str]) -> Vec<Option<(usize, Vec<String>)>> {
+        let text = texts.concat();
+        let mut start = 0;
+        let add = |part: &&str| {
+            let span = Span { start, end: start + part.len() as u32 };
+            start = span.end;
+            let leaves = shapes.leaves().len();
+            let shape = shapes.add(text.as_bytes(), span)?;
+            let leaf = |leaf: &Span| String::from_utf8(leaf.of(text.as_bytes()).to_vec()).unwrap();
+            Some((shape, shapes.leaves().get(leaves..).unwrap().iter().map(leaf).collect()))
+        };
+        texts.iter().map(add).collect()
     }
-    hash
+
+    #[test]
+    fn leaves_are_strings_numbers_and_words() {
+        let text = r#"{"a":"b","c\"":[1.5e3,true,{"d":null}],"e":{},"f":"\"\\","g":[]}"#;
+        let mut shapes = Shapes::default();
+        let found = apart(&mut shapes, &[text, r#"{"a":0,"c\"":["","x:y",{"d":false}],"e":{},"f":-1,"g":[]}"#]);
+        let leaves = ["\"b\"", "1.5e3", "true", "null", r#""\"\\""#].map(String::from).to_vec();
+        assert_eq!(found.first().unwrap(), &Some((0, leaves)));
+        let leaves = ["0", "\"\"", "\"x:y\"", "false", "-1"].map(String::from).to_vec();
+        assert_eq!(found.get(1).unwrap(), &Some((0, leaves)));
+        assert_eq!((shapes.len(), shapes.rows(0)), (1, 2));
+        let mut pieces = Vec::new();
+        shapes.pieces(0, &mut pieces);
+        let pieces: Vec<_> =
+            pieces.iter().map(|piece| core::str::from_utf8(piece.of(text.as_bytes())).unwrap()).collect();
+        assert_eq!(pieces, [r#"{"a":"#, r#","c\"":["#, ",", r#",{"d":"#, r#"}],"e":{},"f":"#, r#","g":[]}"#]);
+    }
+
+    #[test]
+    fn texts_that_differ_in_a_piece_have_different_shapes() {
+        let texts = [
+            "1",
+            "\"\"",
+            "{}",
+            "[]",
+            "[1]",
+            "[[1]]",
+            "[{\"a\":1}]",
+            "{\"a\":1}",
+            "{\"a\":[1]}",
+            "{\"a\":1,\"b\":2}",
+            "[1,2]",
+        ];
+        let mut shapes = Shapes::default();
+        let numbers = |found: Vec<Option<(usize, Vec<String>)>>| -> Vec<usize> {
+            found.into_iter().map(|found| found.unwrap().0).collect()
+        };
+        let expected = [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+        assert_eq!(numbers(apart(&mut shapes, &texts)), expected);
+        shapes.clear();
+        assert_eq!(numbers(apart(&mut shapes, &[texts, texts].concat())), [expected, expected].concat());
+    }
+
+    #[test]
+    fn texts_without_an_end_and_texts_beyond_the_limits_have_no_shape() {
+        let list = |length| format!("[{}]", std::vec!["1"; length].join(","));
+        let (most, more) = (list(LEAVES_MAX), list(LEAVES_MAX + 1));
+        let (deep, name) = ("[".repeat(PIECE_BYTES_MAX + 1), format!("{{\"{}\":1}}", "x".repeat(PIECE_BYTES_MAX)));
+        let mut shapes = Shapes::default();
+        let found = apart(&mut shapes, &["\"a", "{\"a\":1,\"b", "[\"\\\"]", &more, &deep, &name, &most]);
+        assert!(found.iter().take(6).all(Option::is_none), "{found:?}");
+        assert_eq!(found.last().unwrap().as_ref().unwrap().1.len(), LEAVES_MAX);
+        assert_eq!(shapes.leaves().len(), LEAVES_MAX);
+    }
+
+    #[test]
+    fn no_text_is_compared_with_too_many_pieces() {
+        let texts: Vec<String> = (0..10_000).map(|row| format!("{{\"{row}\":1,\"{}\":2}}", row * 7)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut shapes = Shapes::default();
+        let found = apart(&mut shapes, &texts);
+        assert_eq!(found.iter().flatten().count(), SHAPES_MAX);
+        assert!(shapes.pieces.len() <= PIECES_MAX);
+        assert!(shapes.pieces.iter().filter(|piece| piece.before.is_none()).count() <= COMPARED_MAX + 1);
+        assert_eq!(shapes.leaves().len(), 2 * SHAPES_MAX);
+    }
 }

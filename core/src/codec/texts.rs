@@ -39,12 +39,21 @@ enum Form {
     Template(Template),
 }
 
-const STRINGS: u8 = 0;
-const DICTIONARY: u8 = 1;
-const INTEGERS: u8 = 2;
-const SIGNED_INTEGERS: u8 = 3;
-const TEMPLATE: u8 = 4;
+/// The byte that says which form a column has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    Strings = 0,
+    Dictionary = 1,
+    Integers = 2,
+    SignedIntegers = 3,
+    Template = 4,
+}
+
 const QUOTED: u8 = 128;
+
+/// A dictionary that takes so many times less than the texts is chosen without a look at other forms.
+const GOOD_ENOUGH: usize = 8;
 
 /// Buffers that columns of texts are encoded with, for use again and again.
 #[derive(Debug, Default)]
@@ -56,7 +65,7 @@ pub(crate) struct TextsEncoder {
     body: Vec<u8>,
 }
 
-/// Appends texts to `out` as [`Texts`]. They follow each other in `text`, and each ends where `ends` says.
+/// Appends texts to `out` as [`Texts`]. They follow each other in `text`, which has at most 1 GiB, and each ends where `ends` says.
 pub(crate) fn encode_texts(text: &[u8], ends: &[u32], scratch: &mut TextsEncoder, out: &mut Vec<u8>) {
     let TextsEncoder { column, compressor, spans, heap, body } = scratch;
     heap.clear();
@@ -80,50 +89,63 @@ impl ColumnEncoder {
     /// Appends the texts to `out` but for what goes to the heap. Of `spans` nothing is promised afterwards.
     pub(super) fn encode(&mut self, text: &[u8], spans: &mut [Span], heap: &mut Vec<u8>, out: &mut Vec<u8>) {
         let quoted = spans.iter().all(|span| matches!(span.of(text), [b'"', .., b'"']));
+        if quoted {
+            spans.iter_mut().for_each(|span| *span = Span { start: span.start + 1, end: span.end - 1 });
+        }
+        let kind = self.choose(text, spans);
+        out.push(kind as u8 | if quoted { QUOTED } else { 0 });
+        match kind {
+            Kind::Strings => encode_strings(text, spans, &mut self.lengths, heap, out),
+            Kind::Dictionary => self.dictionary.encode(text, heap, out),
+            Kind::Integers | Kind::SignedIntegers => self.integers.encode(out),
+            Kind::Template => self.template.encode(text, spans, heap, out),
+        }
+    }
+
+    /// The form that takes the fewest bytes by estimate, which has been built.
+    fn choose(&mut self, text: &[u8], spans: &[Span]) -> Kind {
         let (mut bytes, mut min, mut max) = (0, usize::MAX, 0);
-        for span in &mut *spans {
-            if quoted {
-                *span = Span { start: span.start + 1, end: span.end - 1 };
-            }
-            let length = span.len();
+        for length in spans.iter().map(|span| span.len()) {
             bytes += length;
             min = min.min(length);
             max = max.max(length);
         }
-        let form = self.choose(text, spans, bytes, min..=max);
-        out.push(form | if quoted { QUOTED } else { 0 });
-        match form {
-            DICTIONARY => self.dictionary.encode(text, heap, out),
-            INTEGERS | SIGNED_INTEGERS => self.integers.encode(out),
-            TEMPLATE => self.template.encode(text, spans, heap, out),
-            _ => encode_strings(text, spans, &mut self.lengths, heap, out),
-        }
-    }
-
-    /// The form that takes the fewest bytes by estimate.
-    fn choose(&mut self, text: &[u8], spans: &[Span], bytes: usize, lengths: core::ops::RangeInclusive<usize>) -> u8 {
-        let (&min, &max) = (lengths.start(), lengths.end());
         // What LZ4 makes of strings is known only afterwards.
-        let mut best = (STRINGS, bytes * 3 / 4 + spans.len() / 2);
-        let mut offer = |form, cost: Option<usize>| {
+        let mut best = (Kind::Strings, bytes * 7 / 8 + spans.len() / 2);
+        let mut offer = |kind, cost: Option<usize>| {
             if let Some(cost) = cost
                 && cost < best.1
             {
-                best = (form, cost);
+                best = (kind, cost);
             }
+            best
         };
-        offer(DICTIONARY, self.dictionary.build(text, spans));
-        if self.dictionary.len() == 1 {
-            return best.0;
+        if let (Kind::Dictionary, cost) = offer(Kind::Dictionary, self.dictionary.build(text, spans))
+            && cost <= bytes / GOOD_ENOUGH
+        {
+            return Kind::Dictionary;
         }
         if max <= INTEGER_BYTES_MAX {
             let cost = self.integers.build(text, spans);
-            offer(if self.integers.signed() { SIGNED_INTEGERS } else { INTEGERS }, cost);
+            offer(if self.integers.signed() { Kind::SignedIntegers } else { Kind::Integers }, cost);
         }
         if min == max && max <= TEMPLATE_BYTES_MAX {
-            offer(TEMPLATE, self.template.build(text, spans));
+            offer(Kind::Template, self.template.build(text, spans));
         }
         best.0
+    }
+}
+
+impl Kind {
+    fn decode(byte: u8) -> Result<Self, Corrupt> {
+        match byte {
+            0 => Ok(Self::Strings),
+            1 => Ok(Self::Dictionary),
+            2 => Ok(Self::Integers),
+            3 => Ok(Self::SignedIntegers),
+            4 => Ok(Self::Template),
+            _ => Err(Corrupt("form of texts")),
+        }
     }
 }
 
@@ -137,17 +159,15 @@ impl Texts {
 
     /// Takes a column off the cursor, and what it has in a heap that it shares off that.
     pub(super) fn decode_column(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
-        let form = cursor.byte()?;
-        let quoted = form & QUOTED != 0;
-        let form = match form & !QUOTED {
-            STRINGS => Form::Strings(Strings::decode(cursor, heap, count)?),
-            DICTIONARY => Form::Dictionary(Dictionary::decode(cursor, heap, count)?),
-            INTEGERS => Form::Integers(Integers::decode(cursor, false, count)?),
-            SIGNED_INTEGERS => Form::Integers(Integers::decode(cursor, true, count)?),
-            TEMPLATE => Form::Template(Template::decode(cursor, heap, count)?),
-            _ => return Err(Corrupt("form of texts")),
+        let byte = cursor.byte()?;
+        let form = match Kind::decode(byte & !QUOTED)? {
+            Kind::Strings => Form::Strings(Strings::decode(cursor, heap, count)?),
+            Kind::Dictionary => Form::Dictionary(Dictionary::decode(cursor, heap, count)?),
+            Kind::Integers => Form::Integers(Integers::decode(cursor, false, count)?),
+            Kind::SignedIntegers => Form::Integers(Integers::decode(cursor, true, count)?),
+            Kind::Template => Form::Template(Template::decode(cursor, heap, count)?),
         };
-        Ok(Self { quoted, form })
+        Ok(Self { quoted: byte & QUOTED != 0, form })
     }
 
     /// Appends the text at `index`, which is below the number of texts.
@@ -190,7 +210,7 @@ mod tests {
     }
 
     /// Returns the form and the number of bytes.
-    fn assert_survives<T: AsRef<[u8]>>(texts: &[T]) -> (u8, usize) {
+    fn assert_survives<T: AsRef<[u8]>>(texts: &[T]) -> (Kind, usize) {
         let mut scratch = TextsEncoder::default();
         // What a column leaves behind in the buffers changes nothing.
         encoded(&["left", "over", "1", "-5", "over"], &mut scratch);
@@ -205,12 +225,12 @@ mod tests {
             assert_eq!(found.strip_prefix(b"before").unwrap(), value.as_ref());
         }
         let form = match column.form {
-            Form::Strings(_) => STRINGS,
-            Form::Dictionary(_) => DICTIONARY,
-            Form::Integers(_) => INTEGERS,
-            Form::Template(_) => TEMPLATE,
+            Form::Strings(_) => Kind::Strings,
+            Form::Dictionary(_) => Kind::Dictionary,
+            Form::Integers(_) => Kind::Integers,
+            Form::Template(_) => Kind::Template,
         };
-        (form | if column.quoted { QUOTED } else { 0 }, len)
+        (form, len)
     }
 
     fn assert_all_bytes_are_read(column: &Texts, count: usize) {
@@ -234,39 +254,39 @@ mod tests {
     #[test]
     fn texts_take_the_form_that_suits_them() {
         let nothing: [&str; 0] = [];
-        assert_eq!(assert_survives(&nothing), (STRINGS | QUOTED, 6));
-        assert_eq!(assert_survives(&[""]), (STRINGS, 6));
-        assert_eq!(assert_survives(&[""; 300]), (DICTIONARY, 10));
+        assert_eq!(assert_survives(&nothing), (Kind::Strings, 6));
+        assert_eq!(assert_survives(&[""]), (Kind::Strings, 6));
+        assert_eq!(assert_survives(&[""; 300]), (Kind::Dictionary, 10));
 
         let same = column(|_| "the same in all rows, whatever its length".into());
         let (form, len) = assert_survives(&same);
-        assert_eq!(form, DICTIONARY);
+        assert_eq!(form, Kind::Dictionary);
         assert!(len < 60, "{len}");
 
         let countries = column(|index| ["DE", "FR", "US", "JP"][random(index) as usize % 4].into());
         let (form, len) = assert_survives(&countries);
-        assert_eq!(form, DICTIONARY);
+        assert_eq!(form, Kind::Dictionary);
         assert!(len < 300 * 2 / 8 + 30, "{len}");
 
         let durations = column(|index| (random(index) % 100_000).to_string());
         let (form, len) = assert_survives(&durations);
-        assert_eq!(form, INTEGERS);
+        assert_eq!(form, Kind::Integers);
         assert!(len < 300 * 17 / 8 + 20, "{len}");
-        assert_eq!(assert_survives(&column(|index| (random(index) as i64).to_string())).0, INTEGERS);
+        assert_eq!(assert_survives(&column(|index| (random(index) as i64).to_string())).0, Kind::Integers);
 
         let users = column(|index| format!("\"u-{:05}\"", random(index) % 50_000));
         let (form, len) = assert_survives(&users);
-        assert_eq!(form, TEMPLATE | QUOTED);
+        assert_eq!(form, Kind::Template);
         assert!(len < 300 * 17 / 8 + 30, "{len}");
 
         let digests = column(|index| format!("{:016x}{:016x}{:08x}", random(index), index, random(index) >> 32));
         let (form, len) = assert_survives(&digests);
-        assert_eq!(form, TEMPLATE);
+        assert_eq!(form, Kind::Template);
         assert!(len < 300 * 28 / 2 + 100, "{len}");
 
         let sentences = column(|index| format!("the words of a sentence {} that has others", random(index) % 10_000));
         let (form, len) = assert_survives(&sentences);
-        assert_eq!(form, STRINGS);
+        assert_eq!(form, Kind::Strings);
         assert!(len < 300 * 15, "{len}");
     }
 
@@ -285,7 +305,7 @@ mod tests {
             assert_survives(&texts);
         }
         let long = column(|index| format!("{:020}-{:020}", random(index), u64::MAX - index));
-        assert_eq!(assert_survives(&long).0, TEMPLATE);
+        assert_eq!(assert_survives(&long).0, Kind::Template);
     }
 
     #[test]
@@ -299,11 +319,15 @@ mod tests {
     }
 
     #[test]
-    fn equal_texts_are_found_however_they_are_chosen() {
-        // The hash is no secret, so that texts can be chosen that meet in one slot: here it is enough that they survive.
-        let texts: Vec<Vec<u8>> =
-            (0..600u64).map(|index| (index.wrapping_mul(1 << 54)).to_le_bytes().to_vec()).collect();
-        assert_survives(&texts);
+    fn dictionaries_end_where_texts_become_too_many() {
+        for different in [2, 8, 9, 255, 256, 257, 400] {
+            let texts: Vec<String> = (0..1200).map(|row| format!("word {:x}", random(row % different))).collect();
+            let (form, len) = assert_survives(&texts);
+            if different <= 9 {
+                assert_eq!(form, Kind::Dictionary, "{different}");
+                assert!(len < 1200 * 4 / 8 + 300, "{len}");
+            }
+        }
     }
 
     fn texts() -> impl Strategy<Value = Vec<Vec<u8>>> {

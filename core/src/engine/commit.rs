@@ -65,7 +65,8 @@ impl<S: Storage> Engine<S> {
     /// Decides what is new and where it goes. Nothing is stored.
     fn propose(&mut self, group: &[Batch], millis: i64) -> Result<(Vec<Placed>, Vec<Receipt>), CommitError> {
         // Without knowing which ids are there, no promise that an event is stored once can be kept.
-        let repeats = find_repeats(|| self.held(), group).map_err(|error| self.latch(format!("look-up of ids: {error}")))?;
+        let repeats =
+            find_repeats(|| self.held(), group).map_err(|error| self.latch(format!("look-up of ids: {error}")))?;
         let mut next_seq = self.last_seq + 1;
         let first_seqs: Vec<u64> = group
             .iter()

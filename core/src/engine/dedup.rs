@@ -20,6 +20,14 @@ pub(super) enum Original {
 /// A duplicate: its place in the batch, and what it repeats.
 pub(super) type Repeat = (u32, Original);
 
+/// An event with a caller's id.
+struct Asked<'a> {
+    hash: u64,
+    batch: usize,
+    place: u32,
+    id: &'a str,
+}
+
 /// The duplicates of each batch of the group, ascending by place.
 ///
 /// # Errors
@@ -30,29 +38,36 @@ pub(super) fn find_repeats(
     group: &[Batch],
 ) -> Result<Vec<Vec<Repeat>>, ReadError> {
     let mut repeats = vec![Vec::new(); group.len()];
-    let mut ids: Vec<(u64, usize, u32)> = Vec::new();
+    let mut asked: Vec<Asked<'_>> = Vec::new();
     for (index, batch) in group.iter().enumerate() {
         let rows = batch.rows();
-        ids.extend((0..rows.id_count()).map(|entry| {
+        asked.extend((0..rows.id_count()).filter_map(|entry| {
             let (hash, row) = rows.id_entry(entry);
-            (hash, index, rows.rank(row))
+            let place = rows.rank(row);
+            let id = batch.event(place as usize).id?.as_str();
+            Some(Asked { hash, batch: index, place, id })
         }));
     }
-    if ids.is_empty() {
+    if asked.is_empty() {
         return Ok(repeats);
     }
-    ids.sort_unstable();
-    let stored = stored();
-    for same_hash in ids.chunk_by(|a, b| a.0 == b.0) {
-        let mut kept: Vec<(&str, usize, u32)> = Vec::new();
-        for &(hash, index, place) in same_hash {
-            let Some(id) = group.get(index).and_then(|batch| batch.event(place as usize).id) else { continue };
-            let id = id.as_str();
-            debug_assert_eq!(hash, id_hash(id.as_bytes()));
-            let earlier = || kept.iter().find(|kept| kept.0 == id).map(|kept| Original::InGroup(kept.1, kept.2));
-            match stored.seq_of_id(id, hash)?.map(Original::Stored).or_else(earlier) {
-                Some(original) => repeats.get_mut(index).into_iter().for_each(|list| list.push((place, original))),
-                None => kept.push((id, index, place)),
+    asked.sort_unstable_by_key(|asked| (asked.hash, asked.batch, asked.place));
+    let ids: Vec<(u64, &str)> = asked.iter().map(|asked| (asked.hash, asked.id)).collect();
+    debug_assert!(ids.iter().all(|(hash, id)| *hash == id_hash(id.as_bytes())));
+    let answers: Vec<(&Asked<'_>, Option<u64>)> = asked.iter().zip(stored().seqs_of_ids(&ids)?).collect();
+    for same_hash in answers.chunk_by(|(a, _), (b, _)| a.hash == b.hash) {
+        let mut kept: Vec<&Asked<'_>> = Vec::new();
+        for &(asked, stored) in same_hash {
+            let earlier = || kept.iter().find(|kept| kept.id == asked.id);
+            let original = match stored {
+                Some(seq) => Some(Original::Stored(seq)),
+                None => earlier().map(|kept| Original::InGroup(kept.batch, kept.place)),
+            };
+            match original {
+                Some(original) => {
+                    repeats.get_mut(asked.batch).into_iter().for_each(|list| list.push((asked.place, original)));
+                }
+                None => kept.push(asked),
             }
         }
     }

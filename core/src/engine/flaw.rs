@@ -8,4 +8,6 @@ pub enum Flaw {
     TrustedIndex,
     /// Ids in sealed segments are not remembered when duplicates are looked for.
     ForgottenIds,
+    /// What was not made durable in the log is sealed nevertheless, so that a manifest may point behind what is left of it.
+    HastySeal,
 }

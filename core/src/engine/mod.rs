@@ -10,6 +10,7 @@ mod chore;
 mod commit;
 mod dedup;
 mod flaw;
+mod housekeeping;
 mod identity;
 mod manifest;
 mod open;
@@ -58,6 +59,8 @@ pub struct Tuning {
     pub block_bytes: usize,
     /// Sealed segments are not merged beyond so many events.
     pub segment_events_max: usize,
+    /// Filters of callers' ids take up to so many bytes in memory, ten bits an id; the ids of older segments are looked up on the medium.
+    pub filter_bytes_max: u64,
 }
 
 impl Default for Tuning {
@@ -68,6 +71,7 @@ impl Default for Tuning {
             fan_in: 8,
             block_bytes: 64 * 1024,
             segment_events_max: 4 * 1024 * 1024,
+            filter_bytes_max: 64 * 1024 * 1024,
         }
     }
 }

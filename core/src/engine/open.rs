@@ -86,7 +86,7 @@ impl<S: Storage> Engine<S> {
             }
             None => begin(&mut storage, seed)?,
         };
-        let sealed = sealed_segments(&storage, &manifest, flaw)?;
+        let sealed = sealed_segments(&storage, &manifest, tuning.filter_bytes_max, flaw)?;
         let stats = Stats {
             events: sealed.iter().map(|sealed| sealed.events()).sum(),
             bytes: sealed.iter().map(|sealed| sealed.bytes()).sum(),
@@ -191,18 +191,24 @@ fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError>
 fn sealed_segments<S: Storage>(
     storage: &S,
     manifest: &Manifest,
+    filter_bytes_max: u64,
     flaw: Option<Flaw>,
 ) -> Result<Vec<Arc<Sealed>>, OpenError> {
     let mut segments = Vec::with_capacity(manifest.segments.len());
-    for entry in &manifest.segments {
+    let mut filter_bytes_left = filter_bytes_max;
+    // Newest first: their ids are the likeliest to be asked for, and get the filters that there is memory for.
+    for entry in manifest.segments.iter().rev() {
         let name = entry.name();
         let Some(blob) = storage.open(&name)? else {
             let reason = format!("it is missing; it had events {} to {}", entry.first, entry.last);
             return Err(OpenError::Damaged { place: name, reason });
         };
         let is_trusted = flaw == Some(Flaw::TrustedIndex);
-        segments.push(Arc::new(Sealed::open(&name, (entry.first, entry.last), blob, is_trusted)?));
+        let sealed = Sealed::open(&name, (entry.first, entry.last), blob, filter_bytes_left, is_trusted)?;
+        filter_bytes_left = filter_bytes_left.saturating_sub(sealed.filter_bytes());
+        segments.push(Arc::new(sealed));
     }
+    segments.reverse();
     Ok(segments)
 }
 

@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::IdentityKey;
@@ -20,7 +21,16 @@ pub struct EngineSnapshot {
 /// Where an event lies.
 enum Located<'a> {
     Fresh(&'a Segment, usize),
-    Sealed(Block, usize),
+    Sealed(Arc<Block>, usize),
+}
+
+impl Located<'_> {
+    fn seq(&self) -> u64 {
+        match self {
+            Self::Fresh(segment, row) => segment.seq(*row),
+            Self::Sealed(block, row) => block.place(*row).seq,
+        }
+    }
 }
 
 impl EngineSnapshot {
@@ -38,27 +48,43 @@ impl EngineSnapshot {
         self.sealed = Arc::default();
     }
 
-    /// The sequence number of the event with this id.
+    /// The sequence number of the event with each of these ids, if there is one. The ids ascend by their hashes.
     ///
     /// # Errors
     ///
     /// [`ReadError`] when what is sealed cannot be read.
-    pub(super) fn seq_of_id(&self, id: &str, hash: u64) -> Result<Option<u64>, ReadError> {
-        Ok(self.locate(id, hash)?.map(|located| match located {
-            Located::Fresh(segment, row) => segment.seq(row),
-            Located::Sealed(block, row) => block.place(row).seq,
-        }))
+    pub(super) fn seqs_of_ids(&self, ids: &[(u64, &str)]) -> Result<Vec<Option<u64>>, ReadError> {
+        let mut seqs = vec![None; ids.len()];
+        for (&(hash, id), seq) in ids.iter().zip(&mut seqs) {
+            *seq = match self.locate_generated(id)? {
+                Some(located) => Some(located.seq()),
+                None => self.locate_fresh(id, hash).map(|located| located.seq()),
+            };
+        }
+        let missing = seqs.iter().enumerate().filter(|(_, seq)| seq.is_none());
+        let mut indexes: Vec<usize> = missing.map(|(index, _)| index).collect();
+        for sealed in self.sealed.iter().rev().filter(|sealed| sealed.id_count() > 0) {
+            let wanted = indexes.iter().filter_map(|&index| ids.get(index));
+            let wanted: Vec<(u64, &[u8])> = wanted.map(|&(hash, id)| (hash, id.as_bytes())).collect();
+            let mut any = false;
+            sealed.find_ids(&wanted, |at, block, row| {
+                let seq = indexes.get(at).and_then(|&index| seqs.get_mut(index));
+                seq.into_iter().for_each(|seq| *seq = Some(block.place(row).seq));
+                any = true;
+            })?;
+            if any {
+                indexes.retain(|&index| seqs.get(index).is_some_and(Option::is_none));
+            }
+        }
+        Ok(seqs)
     }
 
     fn locate(&self, id: &str, hash: u64) -> Result<Option<Located<'_>>, ReadError> {
         if let Some(located) = self.locate_generated(id)? {
             return Ok(Some(located));
         }
-        // Newest first: an id is repeated soon, if ever.
-        for segment in self.fresh.iter().rev() {
-            if let Some(row) = segment.rows().row_of_id(id.as_bytes(), hash) {
-                return Ok(Some(Located::Fresh(segment, row)));
-            }
+        if let Some(located) = self.locate_fresh(id, hash) {
+            return Ok(Some(located));
         }
         for sealed in self.sealed.iter().rev() {
             if let Some((block, row)) = sealed.find_id(id.as_bytes(), hash)? {
@@ -66,6 +92,14 @@ impl EngineSnapshot {
             }
         }
         Ok(None)
+    }
+
+    /// Newest first: an id is repeated soon, if ever.
+    fn locate_fresh(&self, id: &str, hash: u64) -> Option<Located<'_>> {
+        self.fresh.iter().rev().find_map(|segment| {
+            let row = segment.rows().row_of_id(id.as_bytes(), hash)?;
+            Some(Located::Fresh(segment, row))
+        })
     }
 
     fn locate_generated(&self, id: &str) -> Result<Option<Located<'_>>, ReadError> {
@@ -77,7 +111,7 @@ impl EngineSnapshot {
             let row = segment.row_of_seq(seq).filter(|&row| segment.is_generated(row, &self.key, uuid));
             return Ok(row.map(|row| Located::Fresh(segment, row)));
         }
-        let Some(sealed) = find_by_seq(&self.sealed, seq, |sealed| sealed.seqs()) else { return Ok(None) };
+        let Some(sealed) = find_by_seq(&self.sealed, seq, Sealed::seqs) else { return Ok(None) };
         let Some((block, row)) = sealed.find_seq(seq)? else { return Ok(None) };
         let mut given = Vec::new();
         block.append_id(row, &mut given);

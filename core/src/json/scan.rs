@@ -346,7 +346,7 @@ impl<'a> Scanner<'a> {
 ///
 /// Eight at a time, by the trick that `(word - LOW) & !word & HIGH` marks zero bytes; a mark may be wrong only above a right one, so
 /// the lowest is always right (Henry S. Warren, "Hacker's Delight", section 6-1).
-fn ordinary_len(bytes: &[u8]) -> usize {
+pub(crate) fn ordinary_len(bytes: &[u8]) -> usize {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let mut rest = bytes;

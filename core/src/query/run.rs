@@ -162,7 +162,7 @@ impl Run {
             (Some(Part::Sealed(sealed)), Some(number), None) => match self.recent.get((row.part, number)) {
                 Some(block) => block,
                 None => {
-                    let block = Arc::new(sealed.block(number)?);
+                    let block = sealed.block(number)?;
                     self.recent.keep((row.part, number), Arc::clone(&block));
                     block
                 }

@@ -21,7 +21,11 @@ pub(super) struct Source {
 #[derive(Debug)]
 enum SourceRows {
     /// Places that are left: in the grouping by type if `grouped`, else rows.
-    Fresh { segment: Arc<Segment>, places: Range<usize>, grouped: bool },
+    Fresh {
+        segment: Arc<Segment>,
+        places: Range<usize>,
+        grouped: bool,
+    },
     Lane(Box<Lane>),
 }
 
@@ -152,7 +156,7 @@ impl Lane {
     fn open(&mut self, order: Order, bounds: &Bounds) -> Result<Option<(usize, Arc<Block>)>, SealedError> {
         let Some(at) = take(&mut self.blocks, order) else { return Ok(None) };
         let number = self.numbers.get(at) as usize;
-        let block = Arc::new(self.sealed.block(number)?);
+        let block = self.sealed.block(number)?;
         let rows = clip(0..block.len(), bounds, |row| block.place(row));
         let wanted = self.codes.as_ref().map(|codes| {
             let types = self.sealed.index();
@@ -201,8 +205,13 @@ fn lanes(sealed: &Arc<Sealed>, query: &Query, bounds: &Bounds) -> Vec<SourceRows
         let number = |at| numbers.get(at) as usize;
         let start = partition(0..numbers.len(), |at| bounds.is_before(index.last(number(at))));
         let end = partition(start..numbers.len(), |at| !bounds.is_behind(index.first(number(at))));
-        let lane =
-            Lane { sealed: Arc::clone(sealed), numbers: numbers.clone(), blocks: start..end, codes: codes.clone(), open: None };
+        let lane = Lane {
+            sealed: Arc::clone(sealed),
+            numbers: numbers.clone(),
+            blocks: start..end,
+            codes: codes.clone(),
+            open: None,
+        };
         (start < end).then(|| SourceRows::Lane(Box::new(lane)))
     };
     index.lanes().iter().filter_map(lane).collect()

@@ -1,5 +1,5 @@
 //! Immutable, sorted parts in which events lie: as plain columns in memory while they are few and fresh ([`Segment`]), and as compressed
-//! blocks of a blob when they are many ([`sealed`]).
+//! blocks of a blob when they are many.
 
 mod builder;
 mod id_hash;

@@ -41,7 +41,7 @@ enum SourceRows {
     /// A segment in memory, and the new codes of its types.
     Fresh(Arc<Segment>, Vec<u32>),
     /// A lane of a sealed segment; how many of its blocks were begun; the last of them, and the new codes of its types.
-    Lane { sealed: Arc<Sealed>, lane: usize, begun: usize, open: Option<(Block, Vec<u32>)> },
+    Lane { sealed: Arc<Sealed>, lane: usize, begun: usize, open: Option<(Arc<Block>, Vec<u32>)> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +61,7 @@ impl Rewrite {
         let mut rewrite = Self {
             heads: BinaryHeap::with_capacity(sources.len()),
             sources,
-            writer: Writer::new(draft, plan, ids),
+            writer: Writer::new(draft, plan, parts.first().map_or(0, first_seq), ids),
             keep_from,
             last: None,
             text: RowText::default(),
@@ -206,6 +206,14 @@ fn types(part: &Part) -> Vec<TypeSummary> {
             types.collect()
         }
         Part::Sealed(sealed) => sealed.index().types().iter().filter(|summary| summary.events > 0).cloned().collect(),
+    }
+}
+
+/// The lowest sequence number that a part can have.
+fn first_seq(part: &Part) -> u64 {
+    match part {
+        Part::Fresh(segment) => segment.base(),
+        Part::Sealed(sealed) => sealed.seqs().0,
     }
 }
 

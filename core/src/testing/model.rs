@@ -64,6 +64,12 @@ impl Model {
         }
     }
 
+    /// Forgets all events behind this one, as a crash does: their sequence numbers are given again.
+    pub fn truncate(&mut self, last_seq: u64) {
+        self.retain(|event| event.seq <= last_seq);
+        self.last_seq = self.last_seq.min(last_seq);
+    }
+
     fn commit_one(&mut self, now: Timestamp, batch: &Batch) -> Receipt {
         let first_seq = self.last_seq + 1;
         let mut stored = 0;
@@ -100,7 +106,6 @@ impl Model {
             payload: new.payload.as_str().to_string(),
         })
     }
-
 }
 
 impl Repository for Model {

@@ -23,7 +23,14 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Sizes at which a handful of events is merged and sealed, so that a short test goes through all of it.
-const SMALL: Tuning = Tuning { seal_events: 12, seal_bytes: 4096, fan_in: 2, block_bytes: 256, segment_events_max: 200 };
+const SMALL: Tuning = Tuning {
+    seal_events: 12,
+    seal_bytes: 4096,
+    fan_in: 2,
+    block_bytes: 256,
+    segment_events_max: 200,
+    filter_bytes_max: 100,
+};
 
 /// An engine over an empty medium.
 pub(crate) fn open(seed: u128) -> Engine<MemoryStorage> {

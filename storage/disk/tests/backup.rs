@@ -17,8 +17,14 @@ use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate};
 use argus_disk::{DiskCopy, DiskOriginal, DiskStorage, OpenError, Options};
 
 /// Sizes at which segments are sealed, and log files given up and written anew, all the time.
-const TUNING: Tuning =
-    Tuning { seal_events: 60, seal_bytes: 1 << 20, fan_in: 3, block_bytes: 256, segment_events_max: 200 };
+const TUNING: Tuning = Tuning {
+    seal_events: 60,
+    seal_bytes: 1 << 20,
+    fan_in: 3,
+    block_bytes: 512,
+    segment_events_max: 1000,
+    filter_bytes_max: 100,
+};
 const OPTIONS: Options = Options { log_file_bytes: 8192 };
 
 fn open(path: &Path) -> Engine<DiskStorage> {

@@ -13,8 +13,14 @@ use argus_disk::{DiskStorage, Options};
 use tempfile::TempDir;
 
 /// Sizes at which a handful of events is merged and sealed, so that a short test goes through all of it.
-const SMALL: Tuning =
-    Tuning { seal_events: 12, seal_bytes: 4096, fan_in: 2, block_bytes: 256, segment_events_max: 200 };
+const SMALL: Tuning = Tuning {
+    seal_events: 12,
+    seal_bytes: 4096,
+    fan_in: 2,
+    block_bytes: 256,
+    segment_events_max: 200,
+    filter_bytes_max: 100,
+};
 
 /// So short that records cross files and that sealing gives some up.
 const OPTIONS: Options = Options { log_file_bytes: 1000 };

@@ -15,8 +15,14 @@ use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate};
 use argus_disk::{DiskExamined, DiskRescue, DiskStorage, OpenError, Options};
 use tempfile::TempDir;
 
-const SMALL: Tuning =
-    Tuning { seal_events: 20, seal_bytes: 1 << 20, fan_in: 99, block_bytes: 256, segment_events_max: 99 };
+const SMALL: Tuning = Tuning {
+    seal_events: 20,
+    seal_bytes: 1 << 20,
+    fan_in: 99,
+    block_bytes: 256,
+    segment_events_max: 99,
+    filter_bytes_max: 1 << 20,
+};
 const OPTIONS: Options = Options { log_file_bytes: 1000 };
 
 fn open(path: &Path) -> Result<Engine<DiskStorage>, String> {

@@ -12,10 +12,12 @@ use anyhow::{Context, Result, ensure};
 use super::{
     Scale,
     batches::{self, stored},
+    client::Client,
+    postgres::Postgres,
     report::{Goal, Report, Row, as_f64, median, percentile_ms, rate, rounded, thousands},
-    server::Subject,
+    server::{Server, Subject},
     single,
-    workload::{Random, batch_requests, stream},
+    workload::{QUERIED, Random, batch_requests, stream},
 };
 
 /// How often the events are sent, so that segments are sealed and log is given up many times.
@@ -23,6 +25,8 @@ const ROUNDS: usize = 5;
 
 /// The part of the rate over memory that is to be reached.
 const SINGLE_GOAL: f64 = 0.5;
+/// Times the rate of `PostgreSQL`.
+const POSTGRES_GOAL: f64 = 4.0;
 /// Events a second, client included, on two cores.
 const RATE_GOAL: f64 = 600_000.0;
 /// The slowest percent of the batches, in medians.
@@ -41,7 +45,9 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
 
 fn measure_single(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
     let requests = single::requests();
+    let postgres = Postgres::new(subject.folder()?);
     let (mut floors, mut figures, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rows = Vec::new();
     for run in 1..=scale.runs {
         let memory = subject.start()?;
         let (floor, outcome) = single::load(&memory, scale, &requests, single::created)?;
@@ -51,6 +57,7 @@ fn measure_single(subject: &Subject, scale: &Scale, report: &mut Report) -> Resu
         let server = subject.start_on(folder.path())?;
         let (figure, outcome) = single::load(&server, scale, &requests, single::created)?;
         server.expect_stored(outcome.acknowledged)?;
+        drop(server);
         let ratio = figure.rate / floor.rate;
         eprintln!(
             "  run {run} of {}: {}/s of {}/s, or {ratio:.2}",
@@ -58,19 +65,46 @@ fn measure_single(subject: &Subject, scale: &Scale, report: &mut Report) -> Resu
             rounded(figure.rate),
             rounded(floor.rate)
         );
+        if let Ok(postgres) = &postgres {
+            let rate = postgres.measure(payload(&requests)?, single::CONNECTIONS, scale.window)?;
+            eprintln!("  run {run} of {}: PostgreSQL {}/s", scale.runs, rounded(rate));
+            rows.push(rate);
+        }
         ratios.push(ratio);
         floors.push(floor);
         figures.push(figure);
     }
     let ratio = median(&ratios);
+    let measure = "durable POST of one event, 64 connections";
     report.add(Row {
-        measure: "durable POST of one event, 64 connections".to_owned(),
+        measure: measure.to_owned(),
         subject: subject.name,
         figure: format!("{}; {ratio:.2} of memory", single::Figures::medians(&figures)),
         floor: format!("in memory {}", single::Figures::medians(&floors)),
         goal: Goal::AtLeast { goal: SINGLE_GOAL, is: ratio, unit: "of memory" },
     });
+    let measure = format!("{measure}, beside PostgreSQL");
+    if let Err(reason) = postgres {
+        report.skip(&measure, &reason);
+        return Ok(());
+    }
+    let times: Vec<f64> = figures.iter().zip(&rows).map(|(figure, row)| figure.rate / row).collect();
+    let times = median(&times);
+    report.add(Row {
+        measure,
+        subject: subject.name,
+        figure: format!("{}/s; {times:.2} times PostgreSQL", rounded(single::Figures::medians(&figures).rate)),
+        floor: format!("PostgreSQL 15, a prepared INSERT of the same event by pgbench: {}/s", rounded(median(&rows))),
+        goal: Goal::AtLeast { goal: POSTGRES_GOAL, is: times, unit: "times PostgreSQL" },
+    });
     Ok(())
+}
+
+/// The payload of one of these events, as all of them have it, but for the values.
+fn payload(requests: &[Vec<u8>]) -> Result<&str> {
+    let request = std::str::from_utf8(requests.first().context("no requests")?)?;
+    let (_, payload) = request.split_once(r#""payload":"#).context("a request without a payload")?;
+    payload.strip_suffix('}').context("an event without an end")
 }
 
 fn measure_batches(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
@@ -87,6 +121,7 @@ fn measure_batches(subject: &Subject, scale: &Scale, report: &mut Report) -> Res
         latencies.extend(outcome.latencies);
     }
     server.expect_stored(events)?;
+    ask(&server, scale, events)?;
     let memory = server.settled_memory(scale.settling)?;
     latencies.sort_unstable();
     drop(server);
@@ -119,7 +154,11 @@ fn measure_batches(subject: &Subject, scale: &Scale, report: &mut Report) -> Res
             format!("{of_events:.1} B an event"),
             Goal::AtMost { goal: DISK_GOAL, is: of_events, unit: "B an event" },
         ),
-        ("memory, peak", format!("{mebibytes:.0} MiB"), Goal::AtMost { goal: MEMORY_GOAL, is: mebibytes, unit: "MiB" }),
+        (
+            "memory, peak of loading and querying",
+            format!("{mebibytes:.0} MiB"),
+            Goal::AtMost { goal: MEMORY_GOAL, is: mebibytes, unit: "MiB" },
+        ),
         (
             "restart",
             format!("{:.2} s", restart.as_secs_f64()),
@@ -129,6 +168,28 @@ fn measure_batches(subject: &Subject, scale: &Scale, report: &mut Report) -> Res
     for (what, figure, goal) in rows {
         report.add(Row { measure: measure(what), subject: subject.name, figure, floor: String::new(), goal });
     }
+    Ok(())
+}
+
+/// Asks for little, for much, and for what is nowhere to be found, so that what queries take is in the memory that is measured.
+fn ask(server: &Server, scale: &Scale, events: u64) -> Result<()> {
+    let mut client = Client::connect(server.address)?;
+    for target in [
+        format!("/events?type={QUERIED}&limit=100"),
+        format!("/events?type={QUERIED}&limit=100&order=desc"),
+        "/events?limit=10000".to_owned(),
+        "/events?limit=10000&order=desc".to_owned(),
+    ] {
+        for _ in 0..scale.queries / 50 {
+            let (response, _) = client.get(&target)?;
+            response.expect(200)?;
+            ensure!(response.body.starts_with(b"[{"), "no events under {target}");
+        }
+    }
+    let (response, latency) = client.get("/events?payload.country=none&limit=1")?;
+    response.expect(200)?;
+    ensure!(response.body == b"[]", "an event of no country");
+    eprintln!("  a payload that is nowhere: {} events/s looked at", rounded(rate(events, latency)));
     Ok(())
 }
 

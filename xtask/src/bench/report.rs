@@ -7,6 +7,7 @@ use std::{fmt, time::Duration};
 pub(super) struct Report {
     facts: Vec<(&'static str, String)>,
     rows: Vec<Row>,
+    skipped: Vec<String>,
 }
 
 /// One figure beside its floor and its goal.
@@ -15,7 +16,7 @@ pub(super) struct Row {
     pub(super) measure: String,
     pub(super) subject: &'static str,
     pub(super) figure: String,
-    /// The same of an empty handler, or in memory; empty if that makes no sense.
+    /// The same of an empty handler, in memory, or by somebody else; empty if that makes no sense.
     pub(super) floor: String,
     pub(super) goal: Goal,
 }
@@ -29,13 +30,22 @@ pub(super) enum Goal {
 
 impl Report {
     pub(super) fn new(facts: Vec<(&'static str, String)>) -> Self {
-        Self { facts, rows: Vec::new() }
+        Self { facts, rows: Vec::new(), skipped: Vec::new() }
     }
 
     /// Adds a row, and shows it at once: the whole table is a while away.
     pub(super) fn add(&mut self, row: Row) {
         eprintln!("  {}, {}: {} {}", row.measure, row.subject, row.figure, row.goal.verdict());
         self.rows.push(row);
+    }
+
+    /// Says, at once and below the table, that a row is not there, and why.
+    pub(super) fn skip(&mut self, measure: &str, reason: &str) {
+        let skipped = format!("SKIPPED: {measure}: {reason}");
+        eprintln!("  {skipped}");
+        if !self.skipped.contains(&skipped) {
+            self.skipped.push(skipped);
+        }
     }
 }
 
@@ -60,6 +70,9 @@ impl fmt::Display for Report {
             if number == 0 {
                 writeln!(f, "|-{}-|", widths.map(|width| "-".repeat(width)).join("-|-"))?;
             }
+        }
+        for skipped in &self.skipped {
+            writeln!(f, "\n{skipped}")?;
         }
         Ok(())
     }
@@ -175,7 +188,10 @@ mod tests {
         let goal = Goal::AtMost { goal: 1.0, is: 0.4, unit: "ms" };
         let (measure, figure) = ("GET".to_owned(), "0.4 ms".to_owned());
         report.add(Row { measure, subject: "tokio", figure, floor: String::new(), goal });
+        report.skip("PUT", "nobody has it");
+        report.skip("PUT", "nobody has it");
         let text = report.to_string();
+        assert!(text.ends_with("|\n\nSKIPPED: PUT: nobody has it\n"), "{text}");
         assert!(text.contains("kernel       6.1\n"), "{text}");
         assert!(text.contains("| GET     | tokio   | 0.4 ms |       | at most 1 ms | yes |\n"), "{text}");
     }

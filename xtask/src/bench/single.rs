@@ -15,7 +15,7 @@ use super::{
 };
 
 const EVENT_BYTES: usize = 250;
-const CONNECTIONS: usize = 64;
+pub(super) const CONNECTIONS: usize = 64;
 /// Enough that no server profits from seeing the same bytes again and again.
 const DISTINCT_EVENTS: usize = 20_000;
 

@@ -3,7 +3,7 @@
 use super::client::post;
 
 /// Types of events, the queried one first.
-const TYPES: [&str; 8] = [
+pub(super) const TYPES: [&str; 8] = [
     "order.placed",
     "page.viewed",
     "page.left",

@@ -163,7 +163,7 @@ impl<E: Examined> Surveyor<'_, E> {
         let opened = match self.medium.blob(&found.name) {
             Ok(Some(blob)) => {
                 found.blob = Some(Arc::clone(&blob));
-                Sealed::open(&found.name, seqs, blob, false)
+                Sealed::open(&found.name, seqs, blob, u64::MAX, false)
             }
             Ok(None) => {
                 self.damaged(&found.name, None, "it is missing", concerned);
@@ -251,8 +251,10 @@ impl<E: Examined> Surveyor<'_, E> {
                              says, but one that was begun or what an earlier part of the log has left; they are cut when the repository \
                              is opened"
                         );
-                        let concerned = seqs.map_or(Concerned::Nothing, |(first, last)| {
-                            Concerned::Events { first, last, count: None }
+                        let concerned = seqs.map_or(Concerned::Nothing, |(first, last)| Concerned::Events {
+                            first,
+                            last,
+                            count: None,
                         });
                         self.find(LOG, Some(offset), Severity::Trace, &reason, concerned);
                     }

@@ -124,6 +124,11 @@ impl BlockBuilder {
         self.payload_ends.push(self.payloads.len() as u32);
     }
 
+    /// The sequence numbers of the rows.
+    pub(super) fn seqs(&self) -> &[u64] {
+        &self.seqs
+    }
+
     /// The callers' ids and their rows.
     pub(super) fn ids(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let mut start = 0;

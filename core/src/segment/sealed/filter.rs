@@ -20,9 +20,8 @@ const GROUP_BYTES: usize = GROUP_WORDS * 4;
 const BITS_A_HASH: usize = 10;
 
 /// Odd multipliers, one a word, that make eight bit numbers of one hash; those of Parquet.
-const SALTS: [u32; GROUP_WORDS] = [
-    0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31,
-];
+const SALTS: [u32; GROUP_WORDS] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 impl FilterBuilder {
     /// For up to so many hashes. More make it less sharp, and nothing worse.
@@ -47,6 +46,11 @@ impl Filter {
     /// The filter in bytes that a builder has made; `None` if they cannot be one.
     pub(super) fn new(bytes: Bytes) -> Option<Self> {
         bytes.len().is_multiple_of(GROUP_BYTES).then_some(Self(bytes))
+    }
+
+    /// What it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.len() as u64
     }
 
     /// Whether a hash may be in the set.

@@ -28,7 +28,8 @@ pub(super) struct Ids {
     count: usize,
     at: u64,
     firsts: Packed,
-    filter: Filter,
+    /// `None` where it takes more memory than there is for filters. Pages alone give the same answers.
+    filter: Option<Filter>,
 }
 
 /// Entries on their way into a segment.
@@ -108,11 +109,12 @@ impl IdsBuilder {
 }
 
 impl Ids {
-    /// Reads what the index says, and the filter by `read`. `None` if the segment has no callers' ids.
+    /// Reads what the index says, and the filter by `read` if it has up to so many bytes. `None` if the segment has no callers' ids.
     pub(super) fn decode<E: From<Corrupt>>(
         cursor: &mut Cursor,
         most: usize,
         read: impl FnOnce(Range<u64>) -> Result<Bytes, E>,
+        filter_bytes_max: u64,
         is_trusted: bool,
     ) -> Result<Option<Self>, E> {
         let count = cursor.length(most)?;
@@ -124,17 +126,30 @@ impl Ids {
         let (filter_at, filter_len) = (cursor.varint()?, cursor.varint()?);
         let crc = u32_at(&cursor.take(4)?, 0, 0);
         let end = filter_at.checked_add(filter_len).ok_or(Corrupt("a length"))?;
+        if filter_len > filter_bytes_max {
+            return Ok(Some(Self { count, at, firsts, filter: None }));
+        }
         let filter = read(filter_at..end)?;
         if Crc32c::of(&filter) != crc && !is_trusted {
             return Err(Corrupt("the checksum of the filter of ids is wrong").into());
         }
         let filter = Filter::new(filter).ok_or(Corrupt("length of the filter of ids"))?;
-        Ok(Some(Self { count, at, firsts, filter }))
+        Ok(Some(Self { count, at, firsts, filter: Some(filter) }))
     }
 
     /// Number of ids.
     pub(super) fn len(&self) -> usize {
         self.count
+    }
+
+    /// Bytes of the filter in memory.
+    pub(super) fn filter_bytes(&self) -> u64 {
+        self.filter.as_ref().map_or(0, Filter::bytes)
+    }
+
+    /// Lets go of the filter.
+    pub(super) fn release_filter(&mut self) {
+        self.filter = None;
     }
 
     /// Where the first page begins.
@@ -149,7 +164,7 @@ impl Ids {
 
     /// Whether the filter lets an id of this hash be found.
     pub(super) fn may_contain(&self, hash: u64) -> bool {
-        self.filter.may_contain(hash)
+        self.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
     }
 
     fn page(&self, page: usize) -> Range<u64> {
@@ -158,33 +173,44 @@ impl Ids {
         start..start + page_bytes(entries) as u64
     }
 
-    /// The rows whose ids may have this hash. `read` gives the bytes of a page.
+    /// The rows whose ids may have one of these hashes, which ascend: each with the index of its hash. `read` gives the bytes of a page.
     pub(super) fn candidates<E: From<Corrupt>>(
         &self,
-        hash: u64,
+        hashes: impl Iterator<Item = u64>,
         mut read: impl FnMut(Range<u64>) -> Result<Bytes, E>,
         is_trusted: bool,
-    ) -> Result<Vec<Entry>, E> {
+    ) -> Result<Vec<(Entry, usize)>, E> {
         let mut found = Vec::new();
-        if !self.filter.may_contain(hash) {
-            return Ok(found);
-        }
-        let hash = upper(hash);
-        let behind = partition(0..self.firsts.len(), |page| self.firsts.get(page) < u64::from(hash));
-        // Entries of one hash may begin at the end of the page before.
-        for page in behind.saturating_sub(1)..self.firsts.len() {
-            if self.firsts.get(page) > u64::from(hash) {
-                break;
+        // The page that was read last: the next hash is often in the same.
+        let (mut open, mut entries): (Option<usize>, Vec<Entry>) = (None, Vec::new());
+        for (index, hash) in hashes.enumerate() {
+            if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(hash)) {
+                continue;
             }
-            let page = read(self.page(page))?;
-            found.extend(entries(&page, is_trusted)?.filter(|entry| entry.hash == hash));
+            let hash = upper(hash);
+            let behind = partition(0..self.firsts.len(), |page| self.firsts.get(page) < u64::from(hash));
+            // Entries of one hash may begin at the end of the page before.
+            for page in behind.saturating_sub(1)..self.firsts.len() {
+                if self.firsts.get(page) > u64::from(hash) {
+                    break;
+                }
+                if open != Some(page) {
+                    let bytes = read(self.page(page))?;
+                    entries.clear();
+                    entries.extend(page_entries(&bytes, is_trusted)?);
+                    open = Some(page);
+                }
+                let start = partition(0..entries.len(), |at| entries.get(at).is_some_and(|entry| entry.hash < hash));
+                let same = entries.iter().skip(start).take_while(|entry| entry.hash == hash);
+                found.extend(same.map(|&entry| (entry, index)));
+            }
         }
         Ok(found)
     }
 }
 
 /// The entries of a page.
-pub(super) fn entries(page: &Bytes, is_trusted: bool) -> Result<impl Iterator<Item = Entry>, Corrupt> {
+pub(super) fn page_entries(page: &Bytes, is_trusted: bool) -> Result<impl Iterator<Item = Entry>, Corrupt> {
     let (crc, content) = page.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("too short"))?;
     if Crc32c::of(content) != u32::from_le_bytes(*crc) && !is_trusted {
         return Err(Corrupt("the checksum of a page of ids is wrong"));

@@ -6,8 +6,9 @@
 //! | 4 | version, 2 |
 //! | 4 | CRC-32C of the 12 bytes before |
 //! | … | [blocks](Block), one after the other |
+//! | … | pages of the [order](Order) of sequence numbers |
 //! | … | pages and filter of callers' [ids](ids::Ids), if there are any |
-//! | … | [index](Index), and what it says of callers' ids |
+//! | … | [index](Index), and what it says of the order and of callers' ids |
 //! | 8 | offset of the index |
 //! | 4 | CRC-32C of the index |
 //! | 4 | CRC-32C of the 12 bytes before |
@@ -19,6 +20,7 @@ mod block;
 mod filter;
 mod ids;
 mod index;
+mod order;
 mod remains;
 mod verify;
 mod writer;
@@ -36,6 +38,7 @@ use thiserror::Error;
 pub(crate) use block::{Block, Row, Summary};
 use ids::Ids;
 pub(crate) use index::{Index, TypeSummary};
+use order::Order;
 pub(crate) use remains::Remains;
 pub(crate) use verify::Damage;
 pub(crate) use writer::{LanePlan, Writer};
@@ -61,6 +64,8 @@ pub(crate) struct Sealed {
     blob: Arc<dyn Blob>,
     index: Index,
     times: (i64, i64),
+    /// `None` in what was found of a segment whose index is lost.
+    order: Option<Order>,
     ids: Option<Ids>,
     /// Whether checksums are ignored, which is a bug for tests to find.
     is_trusted: bool,
@@ -111,7 +116,8 @@ fn tail(index_at: u64, index: &[u8]) -> Vec<u8> {
 }
 
 impl Sealed {
-    /// Opens the segment in a blob, which answers for these sequence numbers: reads the index and the filter of ids.
+    /// Opens the segment in a blob, which answers for these sequence numbers: reads the index, and the filter of ids if it has up to so many
+    /// bytes.
     ///
     /// # Errors
     ///
@@ -120,6 +126,7 @@ impl Sealed {
         name: &str,
         seqs: (u64, u64),
         blob: Arc<dyn Blob>,
+        filter_bytes_max: u64,
         is_trusted: bool,
     ) -> Result<Self, SealedError> {
         let damaged = |offset: u64, reason: &str| SealedError::Damaged {
@@ -153,11 +160,12 @@ impl Sealed {
         }
         let mut cursor = Cursor::new(bytes);
         let decoded = Index::decode(&mut cursor, index_at).map_err(PartError::Corrupt).and_then(|index| {
+            let order = Order::decode(&mut cursor)?;
             let most = (0..index.blocks()).map(|number| index.rows(number)).sum();
-            let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), is_trusted)?;
-            Ok((index, ids))
+            let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), filter_bytes_max, is_trusted)?;
+            Ok((index, order, ids))
         });
-        let (index, ids) = match decoded {
+        let (index, order, ids) = match decoded {
             Ok(decoded) if cursor.is_empty() => decoded,
             Ok(_) => return Err(damaged(index_at, "the index is too long")),
             Err(PartError::Storage(error)) => return Err(error.into()),
@@ -166,7 +174,16 @@ impl Sealed {
         if (0..index.blocks()).any(|number| index.seqs(number).0 < seqs.0 || index.seqs(number).1 > seqs.1) {
             return Err(damaged(index_at, "it has other events"));
         }
-        Ok(Self { name: name.to_string(), seqs, blob, times: index.times(), index, ids, is_trusted })
+        Ok(Self {
+            name: name.to_string(),
+            seqs,
+            blob,
+            times: index.times(),
+            index,
+            order: Some(order),
+            ids,
+            is_trusted,
+        })
     }
 
     /// The name of its blob.
@@ -194,6 +211,18 @@ impl Sealed {
         self.ids.as_ref().map_or_else(|| blocks().map(|number| self.index.rows(number)).sum(), Ids::len)
     }
 
+    /// Bytes that its filter of ids takes in memory.
+    pub(crate) fn filter_bytes(&self) -> u64 {
+        self.ids.as_ref().map_or(0, Ids::filter_bytes)
+    }
+
+    /// The same segment without the filter of ids: look-ups of ids take longer and say the same.
+    pub(crate) fn without_filter(&self) -> Self {
+        let mut sealed = self.clone();
+        sealed.ids.as_mut().into_iter().for_each(Ids::release_filter);
+        sealed
+    }
+
     /// The times of the first and of the last of its events, in nanoseconds since the Unix epoch.
     pub(crate) fn times(&self) -> (i64, i64) {
         self.times
@@ -214,7 +243,7 @@ impl Sealed {
     /// # Errors
     ///
     /// [`SealedError`] if it cannot be read, or is not as it was written.
-    pub(crate) fn block(&self, number: usize) -> Result<Block, SealedError> {
+    pub(crate) fn block(&self, number: usize) -> Result<Arc<Block>, SealedError> {
         self.decode_block(number, &self.block_bytes(number)?)
     }
 
@@ -232,9 +261,9 @@ impl Sealed {
     /// # Errors
     ///
     /// [`SealedError`] if they are not as they were written.
-    pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Block, SealedError> {
+    pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Arc<Block>, SealedError> {
         let block = Block::decode(bytes, self.is_trusted).and_then(|block| {
-            if block.len() == self.index.rows(number) { Ok(block) } else { Err(Corrupt("number of rows")) }
+            if block.len() == self.index.rows(number) { Ok(Arc::new(block)) } else { Err(Corrupt("number of rows")) }
         });
         block.map_err(|Corrupt(reason)| self.damaged(self.index.range(number).start, reason))
     }
@@ -244,48 +273,89 @@ impl Sealed {
     /// # Errors
     ///
     /// [`SealedError`] if a block cannot be read, or is not as it was written.
-    pub(crate) fn find_seq(&self, seq: u64) -> Result<Option<(Block, usize)>, SealedError> {
-        for number in 0..self.index.blocks() {
-            let (lowest, highest) = self.index.seqs(number);
-            if (lowest..=highest).contains(&seq) {
-                let block = self.block(number)?;
-                if let Some(row) = block.row_of_seq(seq) {
-                    return Ok(Some((block, row)));
-                }
+    pub(crate) fn find_seq(&self, seq: u64) -> Result<Option<(Arc<Block>, usize)>, SealedError> {
+        let is_inside = |number: usize| (self.index.seqs(number).0..=self.index.seqs(number).1).contains(&seq);
+        let blocks = match &self.order {
+            Some(order) => self.block_of_seq(order, seq)?.into_iter().collect(),
+            None => (0..self.index.blocks()).filter(|&number| is_inside(number)).collect::<Vec<_>>(),
+        };
+        for number in blocks {
+            let block = self.block(number)?;
+            if let Some(row) = block.row_of_seq(seq) {
+                return Ok(Some((block, row)));
             }
         }
         Ok(None)
+    }
+
+    fn block_of_seq(&self, order: &Order, seq: u64) -> Result<Option<usize>, SealedError> {
+        let Some((page, at)) = order.place(seq) else { return Ok(None) };
+        let range = order.page(page);
+        let offset = range.start;
+        let bytes = self.blob.read(range)?;
+        let blocks = order.blocks(page, &bytes, self.is_trusted);
+        let mut blocks = blocks.map_err(|Corrupt(reason)| self.damaged(offset, reason))?;
+        match blocks.nth(at).and_then(|(_, block)| block) {
+            Some(block) if block as usize >= self.index.blocks() => {
+                Err(self.damaged(offset, "an event is in no block"))
+            }
+            block => Ok(block.map(|block| block as usize)),
+        }
+    }
+
+    /// Hands over the events with these callers' ids that are here: the index of each in `ids`, its block, and its row in it. The ids ascend by
+    /// their hashes.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if a page or a block cannot be read, or is not as it was written.
+    pub(crate) fn find_ids(
+        &self,
+        ids: &[(u64, &[u8])],
+        mut sink: impl FnMut(usize, &Arc<Block>, usize),
+    ) -> Result<(), SealedError> {
+        let Some(stored) = &self.ids else { return Ok(()) };
+        let mut page_at = 0;
+        let read = |range: Range<u64>| {
+            page_at = range.start;
+            read(&*self.blob, range)
+        };
+        let hashes = ids.iter().map(|&(hash, _)| hash);
+        let candidates = stored.candidates(hashes, read, self.is_trusted);
+        let mut candidates = candidates.map_err(|error| self.at(page_at, error))?;
+        // Events that came together lie together, and a block is read once for all of them.
+        candidates.sort_unstable_by_key(|(entry, _)| (entry.block, entry.row));
+        let mut found = Vec::new();
+        for in_block in candidates.chunk_by(|(a, _), (b, _)| a.block == b.block) {
+            let Some((first, _)) = in_block.first() else { continue };
+            let number = first.block as usize;
+            if number >= self.index.blocks() {
+                return Err(self.damaged(page_at, "an id is in no block"));
+            }
+            let block = self.block(number)?;
+            for &(entry, index) in in_block {
+                let row = usize::from(entry.row);
+                found.clear();
+                if row < block.len() {
+                    block.append_id(row, &mut found);
+                }
+                if ids.get(index).is_some_and(|(_, id)| found == *id) {
+                    sink(index, &block, row);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The event with this caller's id, if it is here: its block, and its row in it.
     ///
     /// # Errors
     ///
-    /// [`SealedError`] if a page or a block cannot be read, or is not as it was written.
-    pub(crate) fn find_id(&self, id: &[u8], hash: u64) -> Result<Option<(Block, usize)>, SealedError> {
-        let Some(ids) = &self.ids else { return Ok(None) };
-        let mut page_at = 0;
-        let read = |range: Range<u64>| {
-            page_at = range.start;
-            read(&*self.blob, range)
-        };
-        let candidates = ids.candidates(hash, read, self.is_trusted).map_err(|error| self.at(page_at, error))?;
-        let mut found = Vec::new();
-        for candidate in candidates {
-            let number = candidate.block as usize;
-            if number >= self.index.blocks() {
-                return Err(self.damaged(page_at, "an id is in no block"));
-            }
-            let (block, row) = (self.block(number)?, usize::from(candidate.row));
-            found.clear();
-            if row < block.len() {
-                block.append_id(row, &mut found);
-            }
-            if found == id {
-                return Ok(Some((block, row)));
-            }
-        }
-        Ok(None)
+    /// As for [`find_ids`](Self::find_ids).
+    pub(crate) fn find_id(&self, id: &[u8], hash: u64) -> Result<Option<(Arc<Block>, usize)>, SealedError> {
+        let mut found = None;
+        self.find_ids(&[(hash, id)], |_, block, row| found = Some((Arc::clone(block), row)))?;
+        Ok(found)
     }
 
     fn at(&self, offset: u64, error: PartError) -> SealedError {

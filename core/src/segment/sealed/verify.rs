@@ -1,9 +1,10 @@
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use super::ids::{Entry, Ids, entries};
+use super::ids::{Entry, Ids, page_entries};
+use super::order::Order;
 use super::{Sealed, SealedError, id_hash};
 use crate::codec::Corrupt;
 
@@ -31,10 +32,10 @@ impl Sealed {
     /// Reads everything, and holds it against what the index says.
     pub(crate) fn verify(&self) -> Verified {
         let mut verified = Verified::default();
-        let mut ids = Vec::new();
+        let (mut ids, mut seqs) = (Vec::new(), BTreeMap::new());
         for number in 0..self.index.blocks() {
             let offset = self.index.range(number).start;
-            match self.verify_block(number, &mut ids) {
+            match self.verify_block(number, &mut ids, &mut seqs) {
                 Ok(are_found) => {
                     verified.events += self.index.rows(number) as u64;
                     let denied =
@@ -46,6 +47,9 @@ impl Sealed {
         }
         verified.damage.extend(self.verify_lanes().err().map(|reason| other_than_block(self.blob.len(), reason)));
         let bad: BTreeSet<usize> = verified.damage.iter().filter_map(|damage| damage.block).collect();
+        if let Some(order) = &self.order {
+            self.verify_order(order, &seqs, &bad, &mut verified.damage);
+        }
         // With a bad block, it is not known which ids there should be.
         ids.sort_unstable();
         match &self.ids {
@@ -56,8 +60,8 @@ impl Sealed {
         verified
     }
 
-    /// Holds a block against what the index says, and appends its callers' ids; the answer says whether the filter lets them be found.
-    fn verify_block(&self, number: usize, ids: &mut Vec<Entry>) -> Result<bool, String> {
+    /// Holds a block against what the index says, and takes in its callers' ids and sequence numbers; the answer says whether the filter lets them be found.
+    fn verify_block(&self, number: usize, ids: &mut Vec<Entry>, seqs: &mut BTreeMap<u64, u32>) -> Result<bool, String> {
         let before = ids.len();
         let block = self.block(number).map_err(reason)?;
         let mut are_found = true;
@@ -70,7 +74,10 @@ impl Sealed {
             },
         );
         let wrong = match found {
-            Ok(found) if found == self.index.summary(number) => return Ok(are_found),
+            Ok(found) if found == self.index.summary(number) => {
+                seqs.extend((0..block.len()).map(|row| (block.place(row).seq, number as u32)));
+                return Ok(are_found);
+            }
             Ok(_) => "it is not what the index says",
             Err(Corrupt(reason)) => reason,
         };
@@ -93,6 +100,41 @@ impl Sealed {
         Ok(())
     }
 
+    /// Whether all events are where the order says, and no others.
+    fn verify_order(
+        &self,
+        order: &Order,
+        expected: &BTreeMap<u64, u32>,
+        bad: &BTreeSet<usize>,
+        damage: &mut Vec<Damage>,
+    ) {
+        let mut count = 0;
+        let before = damage.len();
+        for page in 0..order.pages() {
+            let range = order.page(page);
+            let at = range.start;
+            let read = self.blob.read(range).map_err(|error| error.to_string());
+            let blocks = read.and_then(|bytes| {
+                let blocks =
+                    order.blocks(page, &bytes, self.is_trusted).map_err(|Corrupt(reason)| reason.to_string())?;
+                Ok(blocks.filter_map(|(seq, block)| Some((seq, block?))).collect::<Vec<(u64, u32)>>())
+            });
+            match blocks {
+                Err(reason) => damage.push(Damage { offset: at, reason, block: None }),
+                Ok(blocks) => {
+                    let mut known = blocks.iter().filter(|(_, block)| !bad.contains(&(*block as usize)));
+                    count += known.clone().count();
+                    if !known.all(|(seq, block)| expected.get(seq) == Some(block)) {
+                        damage.push(other_than_block(at, "a page of the order has other events than the blocks"));
+                    }
+                }
+            }
+        }
+        if damage.len() == before && count != expected.len() {
+            damage.push(other_than_block(order.page(0).start, "the order lacks an event"));
+        }
+    }
+
     /// Whether all callers' ids that were found in blocks can be looked up, and no others.
     fn verify_ids(&self, table: &Ids, expected: &[Entry], bad: &BTreeSet<usize>, damage: &mut Vec<Damage>) {
         let before = damage.len();
@@ -102,7 +144,7 @@ impl Sealed {
             let at = range.start;
             let read = self.blob.read(range).map_err(|error| error.to_string());
             let page = read.and_then(|page| {
-                let entries = entries(&page, self.is_trusted).map_err(|Corrupt(reason)| reason.to_string())?;
+                let entries = page_entries(&page, self.is_trusted).map_err(|Corrupt(reason)| reason.to_string())?;
                 Ok(entries.collect::<Vec<Entry>>())
             });
             let page = match page {

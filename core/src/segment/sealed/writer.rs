@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::block::{BlockBuilder, Encoders, ROWS_MAX, Row, Summary};
 use super::ids::IdsBuilder;
 use super::index::{IndexBuilder, TypeSummary};
+use super::order::OrderBuilder;
 use super::{Block, head, id_hash, tail};
 use crate::storage::{Draft, Published, StorageError};
 
@@ -36,6 +37,7 @@ pub(crate) struct Writer {
     /// The block of each lane that is being filled.
     filling: Vec<BlockBuilder>,
     index: IndexBuilder,
+    order: OrderBuilder,
     ids: IdsBuilder,
     encoders: Encoders,
     /// What was not written yet, and where it begins.
@@ -95,14 +97,15 @@ impl LanePlan {
 }
 
 impl Writer {
-    /// Begins a segment with up to so many callers' ids.
-    pub(crate) fn new(draft: Box<dyn Draft>, plan: LanePlan, ids_most: usize) -> Self {
+    /// Begins a segment of events from this sequence number on, with up to so many callers' ids.
+    pub(crate) fn new(draft: Box<dyn Draft>, plan: LanePlan, first_seq: u64, ids_most: usize) -> Self {
         let (lanes, pending) = (plan.count, head());
         Self {
             draft,
             plan,
             filling: (0..lanes).map(|_| BlockBuilder::default()).collect(),
             index: IndexBuilder::new(lanes),
+            order: OrderBuilder::new(first_seq),
             ids: IdsBuilder::new(ids_most),
             encoders: Encoders::default(),
             pending,
@@ -148,6 +151,7 @@ impl Writer {
             self.plan.types.get_mut(code as usize).into_iter().for_each(|summarised| summarised.bytes += share);
         }
         let number = self.index.push(lane, self.end(), bytes.len(), summary);
+        (0..block.len()).for_each(|row| self.order.insert(block.place(row).seq, number));
         if summary.has_ids {
             let mut id = Vec::new();
             for row in 0..block.len() {
@@ -170,8 +174,10 @@ impl Writer {
         if self.index.is_empty() {
             return Ok(None);
         }
-        let (mut index, ids_at) = (Vec::new(), self.end());
+        let mut index = Vec::new();
         self.index.finish(&self.plan.types, &mut index);
+        self.order.finish(self.end(), &mut self.pending, &mut index);
+        let ids_at = self.end();
         self.ids.finish(ids_at, &mut self.pending, &mut index);
         let tail = tail(self.at + self.pending.len() as u64, &index);
         self.pending.extend_from_slice(&index);
@@ -189,8 +195,10 @@ impl Writer {
         let at = self.at + self.pending.len() as u64;
         let before = self.pending.len();
         let ids: Vec<(u64, usize)> = block.ids().map(|(row, id)| (id_hash(id), row)).collect();
+        let seqs = block.seqs().to_vec();
         let summary = block.encode(|code| self.plan.name(code), &mut self.encoders, &mut self.pending);
         let number = self.index.push(lane, at, self.pending.len() - before, &summary);
+        seqs.into_iter().for_each(|seq| self.order.insert(seq, number));
         for (hash, row) in ids {
             self.ids.insert(hash, number, row as u16);
         }

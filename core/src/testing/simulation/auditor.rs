@@ -16,16 +16,28 @@ use crate::repository::{ReadError, Receipt, Repository, Snapshot};
 
 /// Knows what was promised, and nothing of how it is kept.
 ///
-/// What was acknowledged is there, in order, byte for byte and once. What was not is there by whole batches or not at all, and that is
-/// decided when the store is opened the next time, for good. Ids that were given out stay.
+/// What was acknowledged as durable is there, in order, byte for byte and once. What was acknowledged and not said to be durable is there
+/// until the process ends; afterwards too if the machine goes on, and from the first flush on in any case. Of what is lost, nothing is there
+/// that came later, and no part of a batch. What was not acknowledged is there by whole batches or not at all, and that is decided when the
+/// store is opened the next time, for good. Ids that were given out stay.
 #[derive(Default)]
 pub(super) struct Auditor {
-    /// What is stored for sure.
+    /// What is stored.
     model: Model,
+    /// The events of the model up to this one are durable.
+    durable: u64,
+    /// The last events of the batches behind them: a crash leaves the model up to one of these.
+    ends: Vec<u64>,
+    /// Whether the process that had acknowledged all this has ended, and no other has shown yet what it finds.
+    is_down: bool,
+    /// Whether that process left everything to a machine that has gone on since.
+    all_stays: bool,
     /// The events of the model up to this one have the ids that the subject has given them.
     learned: u64,
     /// What the subject may give up.
     expiry: Expiry,
+    /// Events that were acknowledged, and never said to be durable, and were lost.
+    lost: u64,
     /// What may be stored as well, in the order in which it was to be.
     doubtful: Option<Doubtful>,
     /// Snapshots of the subject and of the model, taken at the same moments.
@@ -60,26 +72,41 @@ impl Auditor {
         &self.model
     }
 
+    /// Events that were acknowledged and lost, as far as that may be.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// From now on the subject may give up so much.
     pub(super) fn allow(&mut self, expiry: Expiry) {
         self.expiry.before = self.expiry.before.max(expiry.before);
         self.expiry.first |= expiry.first;
     }
 
-    /// A group was acknowledged.
+    /// A group was acknowledged, and said to be durable or not.
     pub(super) fn acknowledged(
         &mut self,
         now: Timestamp,
         group: &[Batch],
         receipts: &[Receipt],
+        is_durable: bool,
         snapshot: &Arc<dyn Snapshot>,
     ) -> Result<(), Finding> {
+        let before = self.model.last_seq();
         let mut expected = accept(&mut self.model, now, group);
         self.learn(snapshot)?;
+        if is_durable {
+            self.flushed();
+        } else {
+            self.ends.extend(expected.iter().scan(before, |end, receipt| {
+                *end += u64::from(receipt.stored);
+                Some(*end)
+            }));
+        }
         let mut found = receipts.to_vec();
         for receipt in &mut expected {
-            // A model is not durable; a medium with syncs is.
-            receipt.durable = true;
+            // A model is not durable; a medium with syncs is, once they were called.
+            receipt.durable = is_durable;
             let first = self.model.event(receipt.first_seq);
             receipt.generated_id = first.filter(|_| receipt.stored > 0).and_then(|event| match event.id {
                 StoredId::Generated(id) => Some(id),
@@ -96,6 +123,20 @@ impl Auditor {
         }
     }
 
+    /// All that was acknowledged is durable.
+    pub(super) fn flushed(&mut self) {
+        self.durable = self.model.last_seq();
+        self.ends.clear();
+    }
+
+    /// A process has ended, perhaps in opening what the one before has left. The machine goes on and has all that was written, or not.
+    pub(super) fn process_ended(&mut self, all_stays: bool) {
+        self.all_stays = all_stays && (self.all_stays || !self.is_down);
+        self.is_down = true;
+        // Nobody holds what it held.
+        self.kept.clear();
+    }
+
     /// Nobody knows whether a group was stored.
     pub(super) fn left_in_doubt(&mut self, now: Timestamp, group: &[Batch]) {
         self.doubtful = Some(Doubtful { now, group: group.to_vec() });
@@ -103,12 +144,17 @@ impl Auditor {
 
     /// The store was opened: decides what became of what was in doubt, and looks at everything.
     pub(super) fn recovered(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
-        let before = (self.model.clone(), self.learned);
+        let before = (self.model.clone(), self.learned, self.lost);
         let decided = self.decide(snapshot).and_then(|()| self.audit(snapshot));
         match decided {
-            Ok(()) => self.doubtful = None,
+            Ok(()) => {
+                self.doubtful = None;
+                self.is_down = false;
+                // What a store shows when it is opened was made durable before.
+                self.flushed();
+            }
             // A store that cannot be read has decided nothing.
-            Err(_) => (self.model, self.learned) = before,
+            Err(_) => (self.model, self.learned, self.lost) = before,
         }
         decided
     }
@@ -116,6 +162,9 @@ impl Auditor {
     fn decide(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
         let before = self.model.last_seq();
         let last_seq = snapshot.stats().last_seq;
+        if last_seq < before {
+            return self.lose(last_seq);
+        }
         let in_doubt = self.doubtful.as_ref().map_or(0, |doubtful| doubtful.group.len());
         if let Some(Doubtful { now, group }) = &self.doubtful {
             for batch in group {
@@ -135,6 +184,24 @@ impl Auditor {
             )));
         }
         self.learn(snapshot)
+    }
+
+    /// Takes back what was acknowledged and is not there, if that may be.
+    fn lose(&mut self, left: u64) -> Result<(), Finding> {
+        let before = self.model.last_seq();
+        if self.all_stays || left < self.durable {
+            let durable = if self.all_stays { before } else { self.durable };
+            return Err(Finding::Broken(format!(
+                "there are {left} events, where {before} were known and {durable} safe"
+            )));
+        }
+        if left != self.durable && !self.ends.contains(&left) {
+            return Err(Finding::Broken(format!("a batch is there in part: {left} events, where {:?} end", self.ends)));
+        }
+        self.model.truncate(left);
+        self.learned = left;
+        self.lost += before - left;
+        Ok(())
     }
 
     /// Compares all events, and some of the look-ups.
@@ -210,11 +277,6 @@ impl Auditor {
             )?;
         }
         Ok(())
-    }
-
-    /// Forgets the snapshots that were kept: their process is no more.
-    pub(super) fn drop_kept(&mut self) {
-        self.kept.clear();
     }
 
     /// Takes over the ids of what is new.

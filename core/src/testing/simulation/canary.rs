@@ -27,7 +27,7 @@ pub enum Canary {
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AcknowledgeBeforeSync,
         Self::NoDirectorySync,
         Self::RetryFailedSync,
@@ -35,6 +35,7 @@ impl Canary {
         Self::InEngine(Flaw::NoPayloadChecksum),
         Self::InEngine(Flaw::TrustedIndex),
         Self::InEngine(Flaw::ForgottenIds),
+        Self::InEngine(Flaw::HastySeal),
     ];
 
     /// The name by which it is asked for.
@@ -48,6 +49,7 @@ impl Canary {
             Self::InEngine(Flaw::NoPayloadChecksum) => "no-payload-checksum",
             Self::InEngine(Flaw::TrustedIndex) => "trusted-index",
             Self::InEngine(Flaw::ForgottenIds) => "forgotten-ids",
+            Self::InEngine(Flaw::HastySeal) => "hasty-seal",
         }
     }
 

@@ -36,6 +36,10 @@ pub struct Summary {
     pub commits: u64,
     /// Groups that were not.
     pub refusals: u64,
+    /// How often acknowledged events were made durable behind their commits.
+    pub flushes: u64,
+    /// Events that were acknowledged before they were durable, and lost with the power.
+    pub lost: u64,
     /// Events that were there at the end.
     pub events: u64,
     /// Chores that were settled.
@@ -122,6 +126,8 @@ impl AddAssign for Summary {
         self.steps += other.steps;
         self.commits += other.commits;
         self.refusals += other.refusals;
+        self.flushes += other.flushes;
+        self.lost += other.lost;
         self.events += other.events;
         self.chores += other.chores;
         self.opens += other.opens;
@@ -133,10 +139,24 @@ impl AddAssign for Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, steps, commits, refusals, events, chores, opens, refused_opens, calls, failures } = self;
+        let Self {
+            runs,
+            steps,
+            commits,
+            refusals,
+            flushes,
+            lost,
+            events,
+            chores,
+            opens,
+            refused_opens,
+            calls,
+            failures,
+        } = self;
         write!(
             f,
-            "{runs} runs of {steps} steps: {commits} commits acknowledged and {refusals} not, {events} events, {chores} chores, \
+            "{runs} runs of {steps} steps: {commits} commits acknowledged and {refusals} not, {flushes} flushes, {events} events \
+             and {lost} lost that were not durable, {chores} chores, \
              {opens} opens and {refused_opens} refused for damage, {failures} of {calls} calls of the medium failed"
         )
     }

@@ -30,6 +30,8 @@ pub(super) struct World {
     faults: Faults,
     tuning: Tuning,
     retention: Retention,
+    /// Whether commits do not wait for the medium.
+    is_deferred: bool,
     medium: SimStorage,
     engine: Option<Engine<Flawed>>,
     chores: Vec<Chore>,
@@ -57,12 +59,14 @@ impl World {
             fan_in: source.pick(&[2, 3]),
             block_bytes: source.pick(&[200, 1 << 16]),
             segment_events_max: source.pick(&[1_000, 60]),
+            filter_bytes_max: source.pick(&[1 << 20, 100]),
         };
         let expires = source.one_in(3);
         let retention = Retention {
             age: source.pick(&[None, Some(0), Some(6_000_000_000)]).filter(|_| expires),
             bytes: source.pick(&[None, None, Some(4_000)]).filter(|_| expires),
         };
+        let is_deferred = source.one_in(3);
         let medium = SimStorage::new(source.number(), drawn);
         medium.crash_at(options.crash_at);
         Self {
@@ -72,6 +76,7 @@ impl World {
             faults: drawn,
             tuning,
             retention,
+            is_deferred,
             engine: None,
             chores: Vec::new(),
             auditor: Auditor::default(),
@@ -87,6 +92,7 @@ impl World {
 
     pub(super) fn summary(&self) -> Summary {
         Summary {
+            lost: self.auditor.lost(),
             events: self.auditor.model().events().len() as u64,
             calls: self.medium.calls(),
             failures: self.medium.failures(),
@@ -101,7 +107,11 @@ impl World {
     /// Lets everything happen, and says which promise was broken.
     pub(super) fn run(&mut self) -> Result<(), String> {
         let steps = 10 + self.source.below(51);
-        self.note(|world| format!("faults: {}; {:?}; {:?}; {steps} steps", world.faults, world.tuning, world.retention));
+        self.note(|world| {
+            let syncs = if world.is_deferred { "deferred" } else { "in each commit" };
+            let World { faults, tuning, retention, .. } = world;
+            format!("faults: {faults}; {tuning:?}; {retention:?}; syncs {syncs}; {steps} steps")
+        });
         self.open()?;
         for _ in 0..steps {
             self.summary.steps += 1;
@@ -119,6 +129,7 @@ impl World {
         match self.source.below(20) {
             0..=6 => self.commit(),
             7..=10 => self.keep_house(),
+            12 if self.is_deferred => self.flush(),
             11 | 12 => self.ask(),
             13 => {
                 self.note(|_| "a snapshot is kept".to_string());
@@ -169,7 +180,8 @@ impl World {
             Ok(receipts) => {
                 self.summary.commits += 1;
                 let snapshot = self.engine().snapshot();
-                self.in_quiet(|world| world.auditor.acknowledged(world.now, &group, &receipts, &snapshot))
+                let is_durable = !self.is_deferred;
+                self.in_quiet(|world| world.auditor.acknowledged(now, &group, &receipts, is_durable, &snapshot))
             }
             Err(error) => {
                 self.summary.refusals += 1;
@@ -189,6 +201,24 @@ impl World {
         if let Err(error) = rested {
             self.refused(&error)?;
             self.is_latched |= matches!(error, CommitError::Latched(_));
+        }
+        self.look_again()
+    }
+
+    /// Makes durable what was committed.
+    fn flush(&mut self) -> Result<(), String> {
+        let flushed = self.engine_mut().flush();
+        self.note(|_| format!("flush: {}", outcome(&flushed)));
+        match flushed {
+            Ok(()) if self.is_latched => return Err("a latched engine has flushed".to_string()),
+            Ok(()) => {
+                self.summary.flushes += 1;
+                self.auditor.flushed();
+            }
+            Err(error) => {
+                self.refused(&error)?;
+                self.is_latched |= matches!(error, CommitError::Latched(_));
+            }
         }
         self.look_again()
     }
@@ -303,7 +333,11 @@ impl World {
             self.in_quiet(|world| world.auditor.check_expired(overdue))?;
         }
         self.ask()?;
-        self.look_again()?;
+        let flushes = self.summary.flushes;
+        self.flush()?;
+        if self.summary.flushes == flushes {
+            return Err("a flush fails, and nothing is wrong with the medium any more".to_string());
+        }
         self.in_quiet(|world| world.auditor.check_kept())?;
         self.go_down(self.worst_ending());
         let mut opens = STRUCK_OPENS_MAX;

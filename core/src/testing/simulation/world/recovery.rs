@@ -7,12 +7,16 @@ use super::super::auditor::Finding;
 use super::super::canary::{Canary, Flawed, cut_after};
 use super::{World, outcome};
 use crate::engine::{Engine, OpenError, Seed};
+use crate::event::Timestamp;
 use crate::repository::Repository;
 use crate::storage::Storage;
 use crate::testing::{Ending, Fault};
 
 /// Openings that may fail by faults before faults are taken away from them.
 pub(super) const STRUCK_OPENS_MAX: u32 = 3;
+
+/// How long a machine is away that has lost something.
+const AWAY_NANOS: i64 = 1_000_000_000;
 
 /// Openings in a row after which there is no hope. Each may find a canary's damage, a fault, or a bit that is healed then.
 const OPENS_MAX: u32 = 40;
@@ -43,7 +47,8 @@ impl World {
 
     pub(super) fn go_down(&mut self, ending: Ending) {
         self.note(|_| format!("restart: the end of the {ending:?}"));
-        self.auditor.drop_kept();
+        let is_intact = ending == Ending::Process && self.medium.failures() == self.failures;
+        self.auditor.process_ended(is_intact);
         (self.engine, self.is_latched) = (None, false);
         self.chores.clear();
         self.medium = self.medium.restart(ending);
@@ -98,6 +103,9 @@ impl World {
                 Ok(mut engine) => {
                     engine.retain(self.retention);
                     self.failures = self.medium.failures();
+                    if self.is_deferred {
+                        engine.defer_syncs();
+                    }
                     self.engine = Some(engine);
                     if self.recovered()? {
                         return Ok(());
@@ -111,9 +119,15 @@ impl World {
     /// Looks at what an opening has found. Says whether it can be read.
     fn recovered(&mut self) -> Result<bool, String> {
         let snapshot = self.engine().snapshot();
+        let lost = self.auditor.lost();
         self.medium.set_quiet(true);
         let finding = self.auditor.recovered(&snapshot);
         self.medium.set_quiet(false);
+        if self.auditor.lost() > lost {
+            // The id of an event that is lost is given again to whatever comes to its place in the same millisecond. A machine takes longer
+            // than that to come up, and longer than clocks are set back here.
+            self.now = Timestamp::from_nanos(self.now.as_nanos() + AWAY_NANOS);
+        }
         match finding {
             Err(Finding::Unreadable(error)) if self.medium.heal() => {
                 self.note(|_| format!("the bit is changed back after {error}"));

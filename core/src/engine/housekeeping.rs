@@ -1,0 +1,277 @@
+//! What an engine wants to be done behind its commits, and what it makes of it when it is done.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::chore::{Chore, Product, Replacement, Rewriting, Stage, Stretch, Subject};
+use super::manifest::{Entry, Manifest};
+use super::{Engine, Flaw, Fresh};
+use crate::event::Timestamp;
+use crate::repository::CommitError;
+use crate::segment::{Merge, Part, Rewrite, Sealed, Segment};
+use crate::storage::{Storage, StorageError};
+
+/// A segment that is given up is at most about such a part of what may be kept.
+const GIVEN_UP_PARTS: u64 = 8;
+
+impl<S: Storage> Engine<S> {
+    /// The most urgent chore, if there is one whose subject nobody is working on.
+    pub(super) fn next_chore(&mut self, now: Timestamp) -> Option<Chore> {
+        if self.latched.is_some() {
+            return None;
+        }
+        self.give_up(now);
+        let (subject, stage) = if let Some(stage) = self.publication() {
+            (Subject::Manifest, stage)
+        } else if let Some(stage) = self.fresh_chore(now) {
+            (Subject::Fresh, stage)
+        } else {
+            (Subject::Sealed, self.sealed_chore(now)?)
+        };
+        self.busy.set(subject, true);
+        let stage = stage.unwrap_or_else(|error| Stage::Done(Product::Nothing(subject, error)));
+        Some(Chore(stage))
+    }
+
+    /// Puts what came of a chore in place.
+    pub(super) fn settle_chore(&mut self, chore: Chore) -> Result<(), CommitError> {
+        let subject = chore.subject();
+        let product = match chore.0 {
+            Stage::Done(product) => product,
+            // It was given back too early: what it has done is lost, and nothing else.
+            Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) => {
+                self.busy.set(subject, false);
+                return Ok(());
+            }
+        };
+        match product {
+            Product::Merged(stretch, segment) => {
+                self.busy.set(subject, false);
+                self.put_merged(&stretch, segment);
+                Ok(())
+            }
+            Product::Rewritten(replacement) => {
+                self.unpublished.push(replacement);
+                Ok(())
+            }
+            Product::Published(manifest, published) => {
+                self.busy.set(subject, false);
+                published.into_iter().for_each(|published| self.storage.adopt(published));
+                self.put_published(manifest)
+            }
+            Product::Nothing(_, StorageError::Full(reason)) => {
+                self.busy.set(subject, false);
+                // One copy of the manifest may have been written. The next must not be taken for the same.
+                self.manifest.generation += 1;
+                Err(CommitError::Full(reason))
+            }
+            Product::Nothing(_, StorageError::Failed(reason)) => Err(self.latch(format!("housekeeping: {reason}"))),
+        }
+    }
+
+    /// Writing a manifest with all replacements that wait for one.
+    fn publication(&mut self) -> Option<Result<Stage, StorageError>> {
+        if self.busy.manifest || self.unpublished.is_empty() {
+            return None;
+        }
+        Some(self.begin_publication())
+    }
+
+    fn begin_publication(&mut self) -> Result<Stage, StorageError> {
+        let mut manifest = self.manifest.clone();
+        manifest.generation += 1;
+        manifest.next_number = self.next_number;
+        for replacement in &self.unpublished {
+            let entry = replacement.segment.as_ref().map(|segment| segment.entry);
+            match &replacement.stretch {
+                Stretch::Fresh(range, end) => {
+                    let last = range.end.checked_sub(1).and_then(|last| self.fresh.get(last));
+                    let epoch = last.and_then(|fresh| fresh.segment.epochs().last());
+                    manifest.last_millis = epoch.map_or(manifest.last_millis, |epoch| epoch.millis);
+                    manifest.segments.extend(entry);
+                    manifest.next_seq = replacement.seqs.1 + 1;
+                    (manifest.log_start, manifest.chain) = *end;
+                }
+                Stretch::Sealed(range) => drop(manifest.segments.splice(range.clone(), entry)),
+            }
+        }
+        // The manifest must not point behind what of the log survives.
+        if manifest.log_start > self.durable && self.flaw != Some(Flaw::HastySeal) {
+            self.sync_log().map_err(|error| StorageError::Failed(error.to_string()))?;
+        }
+        let copies = Manifest::drafts(&mut self.storage)?;
+        self.publishing = self.unpublished.len();
+        Ok(Stage::Publishing(manifest, copies))
+    }
+
+    /// Puts the replacements in place that a manifest lists now, and gives up what nothing refers to any more.
+    fn put_published(&mut self, manifest: Manifest) -> Result<(), CommitError> {
+        let log_start = manifest.log_start;
+        self.manifest = manifest;
+        let mut obsolete: Vec<String> = Vec::new();
+        let rest = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
+        for Replacement { stretch, seqs: _, segment } in core::mem::replace(&mut self.unpublished, rest) {
+            self.busy.set(stretch.subject(), false);
+            let (sealed, published) = segment.map(|segment| (segment.sealed, segment.published)).unzip();
+            published.into_iter().for_each(|published| self.storage.adopt(published));
+            let (events, bytes) = sealed.as_ref().map_or((0, 0), |sealed| (sealed.events(), sealed.bytes()));
+            let before = match stretch {
+                Stretch::Fresh(range, _) => {
+                    let gone = self.fresh.drain(range);
+                    let sizes =
+                        gone.map(|fresh| (fresh.segment.rows().len() as u64, fresh.segment.rows().bytes() as u64));
+                    let before = sizes.fold((0, 0), add);
+                    Arc::make_mut(&mut self.sealed).extend(sealed);
+                    before
+                }
+                Stretch::Sealed(range) => {
+                    let gone: Vec<Arc<Sealed>> = Arc::make_mut(&mut self.sealed).splice(range, sealed).collect();
+                    obsolete.extend(gone.iter().map(|sealed| sealed.name().to_string()));
+                    gone.iter().map(|sealed| (sealed.events(), sealed.bytes())).fold((0, 0), add)
+                }
+            };
+            self.stats.events = (self.stats.events + events).saturating_sub(before.0);
+            self.stats.bytes = (self.stats.bytes + bytes).saturating_sub(before.1);
+        }
+        self.bound_filters();
+        for name in obsolete {
+            self.storage.delete(&name).map_err(|error| self.latch(format!("giving up {name}: {error}")))?;
+        }
+        self.storage
+            .discard(log_start)
+            .map_err(|error| self.latch(format!("giving up the log before {log_start}: {error}")))
+    }
+
+    /// Lets go of the filters of the oldest segments, as long as all together take too much.
+    fn bound_filters(&mut self) {
+        let mut left = self.tuning.filter_bytes_max;
+        let too_much = self.sealed.iter().rev().position(|sealed| match left.checked_sub(sealed.filter_bytes()) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        });
+        let Some(kept) = too_much else { return };
+        let older = self.sealed.len() - kept;
+        for sealed in Arc::make_mut(&mut self.sealed).iter_mut().take(older) {
+            if sealed.filter_bytes() > 0 {
+                *sealed = Arc::new(sealed.without_filter());
+            }
+        }
+    }
+
+    fn put_merged(&mut self, stretch: &Stretch, segment: Arc<Segment>) {
+        let Stretch::Fresh(range, end) = stretch else { return };
+        let bytes = |segment: &Arc<Segment>| segment.rows().bytes() as u64;
+        let inputs = self.fresh.get(range.clone()).into_iter().flatten();
+        let before: u64 = inputs.map(|fresh| bytes(&fresh.segment)).sum();
+        self.stats.bytes = self.stats.bytes + bytes(&segment) - before;
+        self.fresh.splice(range.clone(), [Fresh::new(segment, *end)]);
+    }
+
+    /// Sealing what is large enough, or old enough, of the fresh segments; else merging some of them.
+    fn fresh_chore(&mut self, now: Timestamp) -> Option<Result<Stage, StorageError>> {
+        if self.busy.fresh {
+            return None;
+        }
+        if let Some(count) = self.to_be_sealed(now) {
+            let chosen = self.fresh.get(..count)?;
+            let (first, last) = (chosen.first()?, chosen.last()?);
+            let stretch = Stretch::Fresh(0..count, (last.log_end, last.chain));
+            let seqs = (first.segment.base(), last.segment.last_seq());
+            let parts: Vec<Part> = chosen.iter().map(|fresh| Part::Fresh(Arc::clone(&fresh.segment))).collect();
+            return Some(self.begin_rewriting(stretch, seqs, &parts, now));
+        }
+        let sizes: Vec<u64> = self.fresh.iter().map(|fresh| fresh.segment.rows().len() as u64).collect();
+        let range = neighbours(&sizes, self.tuning.fan_in, u64::MAX)?;
+        let chosen = self.fresh.get(range.clone())?;
+        let last = chosen.last()?;
+        let stretch = Stretch::Fresh(range, (last.log_end, last.chain));
+        let merge = Merge::new(chosen.iter().map(|fresh| Arc::clone(&fresh.segment)).collect());
+        Some(Ok(Stage::Merging(stretch, Box::new(merge))))
+    }
+
+    /// So many of the fresh segments, from the oldest on.
+    fn to_be_sealed(&self, now: Timestamp) -> Option<usize> {
+        let (mut events, mut bytes) = (0, 0);
+        for (index, fresh) in self.fresh.iter().enumerate() {
+            events += fresh.segment.rows().len();
+            bytes += fresh.segment.rows().bytes();
+            if events >= self.tuning.seal_events || bytes >= self.tuning.seal_bytes {
+                return Some(index + 1);
+            }
+        }
+        // What has expired is left out when it is sealed, however little it is.
+        let overdue = self.retention.overdue(now);
+        let is_overdue = self.fresh.iter().any(|fresh| fresh.segment.place(0).time < overdue);
+        is_overdue.then_some(self.fresh.len())
+    }
+
+    /// Rewriting a sealed segment without what has expired; else making one of several.
+    fn sealed_chore(&mut self, now: Timestamp) -> Option<Result<Stage, StorageError>> {
+        if self.busy.sealed {
+            return None;
+        }
+        let range = self.to_be_trimmed(now).map(|index| index..index + 1).or_else(|| {
+            let sizes: Vec<u64> = self.sealed.iter().map(|sealed| sealed.events()).collect();
+            neighbours(&sizes, self.tuning.fan_in, self.compacted_events_max())
+        })?;
+        let chosen = self.sealed.get(range.clone())?;
+        let seqs = (chosen.first()?.seqs().0, chosen.last()?.seqs().1);
+        let parts: Vec<Part> = chosen.iter().map(|sealed| Part::Sealed(Arc::clone(sealed))).collect();
+        Some(self.begin_rewriting(Stretch::Sealed(range), seqs, &parts, now))
+    }
+
+    /// Most events of a segment that is made of several. Where segments are given up by what they take, one must be a small part of all.
+    fn compacted_events_max(&self) -> u64 {
+        let most = self.tuning.segment_events_max as u64;
+        let bytes: u64 = self.sealed.iter().map(|sealed| sealed.bytes()).sum();
+        let events: u64 = self.sealed.iter().map(|sealed| sealed.events()).sum();
+        let an_event = (bytes / events.max(1)).max(1);
+        self.retention.bytes.map_or(most, |bytes| most.min(bytes / GIVEN_UP_PARTS / an_event))
+    }
+
+    fn begin_rewriting(
+        &mut self,
+        stretch: Stretch,
+        (first, last): (u64, u64),
+        parts: &[Part],
+        now: Timestamp,
+    ) -> Result<Stage, StorageError> {
+        let entry = Entry { number: self.next_number, first, last };
+        self.next_number += 1;
+        let draft = self.storage.create(&entry.name())?;
+        let rewrite = Rewrite::new(draft, parts, self.tuning.block_bytes, self.retention.keep_from(now));
+        let is_trusted = self.flaw == Some(Flaw::TrustedIndex);
+        Ok(Stage::Rewriting(Box::new(Rewriting { stretch, entry, rewrite, is_trusted })))
+    }
+}
+
+fn add(sum: (u64, u64), one: (u64, u64)) -> (u64, u64) {
+    (sum.0 + one.0, sum.1 + one.1)
+}
+
+/// Neighbours of about one size, as many as are worth being made one: the last such run. Together they have `most` at most.
+fn neighbours(sizes: &[u64], fan_in: usize, most: u64) -> Option<Range<usize>> {
+    let fan_in = fan_in.max(2);
+    let tier = |size: u64| size.max(1).ilog(fan_in as u64);
+    let mut end = sizes.len();
+    while let Some(&last) = end.checked_sub(1).and_then(|last| sizes.get(last)) {
+        let mut total = 0u64;
+        let same = |&&size: &&u64| {
+            total = total.saturating_add(size);
+            tier(size) <= tier(last) && total <= most
+        };
+        let run = sizes.iter().take(end).rev().take_while(same).count();
+        if run >= fan_in {
+            return Some(end - run..end);
+        }
+        end -= run.max(1);
+    }
+    None
+}

@@ -1,0 +1,234 @@
+//! What `PostgreSQL` makes of the same events: one row an event, each durable when it is acknowledged, as pgbench measures it.
+//!
+//! It is asked for what Argus does for an event, and for no more: over TCP, one row that has a unique id, found by that id and by type and
+//! time. The statement is prepared once.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use tempfile::TempDir;
+
+use super::{client::PATIENCE, workload::TYPES};
+
+/// The version to compare with.
+const VERSION: u32 = 15;
+
+/// Where packages of Debian and its kin put programs that are not for everybody's path.
+const BINARIES: &str = "/usr/lib/postgresql/15/bin";
+
+/// Who runs it where we are root, as which it refuses to run.
+const USER: &str = "postgres";
+
+/// Where it listens.
+const HOST: &str = "127.0.0.1";
+
+/// It says with this in its log that it takes connections.
+const READY: &str = "ready to accept connections";
+
+/// Columns for what an event has, and the indexes that `GET /events/{id}` and queries by type and time need.
+const TABLE: &str = "create table events (id bigserial primary key, event_type text not null, ts timestamptz not null, payload jsonb not null); \
+                     create index on events (event_type, ts)";
+
+/// A server with an empty table. Its processes run only while something is measured, so that they are in nobody's way otherwise.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    /// Data and script; removed when this goes.
+    folder: TempDir,
+    is_root: bool,
+    port: u16,
+}
+
+impl Postgres {
+    /// A new server in a folder of its own; or, in words, why there is none.
+    pub(super) fn new(folder: TempDir) -> Result<Self, String> {
+        let programs = ["initdb", "postgres", "pg_ctl", "psql", "pgbench"];
+        if let Some(missing) = programs.iter().find(|program| !Path::new(BINARIES).join(program).is_file()) {
+            return Err(format!("PostgreSQL {VERSION} is not installed: there is no {BINARIES}/{missing}"));
+        }
+        Self::init(folder).map_err(|error| format!("PostgreSQL {VERSION} cannot be set up: {error:#}"))
+    }
+
+    fn init(folder: TempDir) -> Result<Self> {
+        let is_root = output(Command::new("id").arg("-u"))?.trim() == "0";
+        if is_root {
+            output(Command::new("chown").arg(USER).arg(folder.path()))?;
+        }
+        // Free now, and in all likelihood still so when it is listened to: the system gives out others first.
+        let port = TcpListener::bind((HOST, 0))?.local_addr()?.port();
+        let postgres = Self { folder, is_root, port };
+        let types: Vec<String> = TYPES.iter().map(|name| format!("'{name}'")).collect();
+        // A statement that is prepared once, with parameters, as a service would send it.
+        let script = format!(
+            "\\set n random(1, {})\ninsert into events (event_type, ts, payload) values ((array[{}])[:n], now(), :payload);\n",
+            TYPES.len(),
+            types.join(",")
+        );
+        fs::write(postgres.path("insert.sql"), script)?;
+        // What it writes here is not measured, and need not be durable.
+        let mut initdb = postgres.program("initdb");
+        initdb.args(["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"]);
+        output(initdb.arg("--pgdata").arg(postgres.path("data")))?;
+        let running = postgres.start()?;
+        running.query(TABLE)?;
+        for (setting, expected) in [("fsync", "on"), ("synchronous_commit", "on"), ("full_page_writes", "on")] {
+            let value = running.query(&format!("show {setting}"))?;
+            ensure!(value == expected, "{setting} is {value}");
+        }
+        drop(running);
+        Ok(postgres)
+    }
+
+    /// Inserts rows with this payload over so many connections, in whole seconds for a time; gives the rows a second. Every row that was
+    /// acknowledged is counted afterwards.
+    pub(super) fn measure(&self, payload: &str, connections: usize, time: Duration) -> Result<f64> {
+        let running = self.start()?;
+        running.query("truncate events")?;
+        // The first rows find an empty cache and are not measured.
+        let warm_up = running.pgbench(payload, connections, 1)?;
+        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        let measured = running.pgbench(payload, connections, seconds.max(1))?;
+        let acknowledged = warm_up.rows + measured.rows;
+        let stored: u64 = running.query("select count(*) from events")?.parse().context("a count that is no number")?;
+        ensure!(stored == acknowledged, "{acknowledged} rows were acknowledged, and {stored} are stored");
+        Ok(measured.rate)
+    }
+
+    fn start(&self) -> Result<Running<'_>> {
+        let mut server = self.program("postgres");
+        server.arg("-D").arg(self.path("data")).args(["-h", HOST, "-p", &self.port.to_string(), "-k", ""]);
+        // Not as a daemon: whoever interrupts the bench interrupts it as well.
+        server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut running = Running { postgres: self, server: server.spawn().context("postgres")? };
+        let log = running.server.stderr.take().context("standard error is not there")?;
+        let (sender, receiver) = mpsc::channel();
+        // It reads to the end, so that the server never writes into a closed pipe.
+        thread::spawn(move || {
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
+                // A receiver that is gone has heard enough.
+                drop(sender.send(line));
+            }
+        });
+        let mut said = String::new();
+        while !said.contains(READY) {
+            let line = receiver.recv_timeout(PATIENCE);
+            said += &line.map_err(|_| anyhow!("it did not say `{READY}`:\n{said}"))?;
+            said.push('\n');
+        }
+        Ok(running)
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let program = Path::new(BINARIES).join(name);
+        let mut command = if self.is_root {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", USER, "--regid", USER, "--init-groups"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        // Where we are it may not be allowed to be.
+        command.current_dir("/");
+        command
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// While its processes run.
+struct Running<'a> {
+    postgres: &'a Postgres,
+    server: Child,
+}
+
+/// What pgbench says.
+#[derive(Debug, PartialEq)]
+struct Figures {
+    rows: u64,
+    rate: f64,
+}
+
+impl Running<'_> {
+    fn query(&self, sql: &str) -> Result<String> {
+        let mut psql = self.client("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1", "-c", sql]);
+        Ok(output(&mut psql)?.trim().to_owned())
+    }
+
+    fn pgbench(&self, payload: &str, connections: usize, seconds: u64) -> Result<Figures> {
+        let mut pgbench = self.client("pgbench");
+        pgbench.args(["--no-vacuum", "--protocol", "prepared", "--jobs", "1"]);
+        pgbench.args(["--client", &connections.to_string(), "--time", &seconds.to_string()]);
+        pgbench.arg("--define").arg(format!("payload={payload}")).arg("--file").arg(self.postgres.path("insert.sql"));
+        figures(&output(&mut pgbench)?)
+    }
+
+    fn client(&self, name: &str) -> Command {
+        let mut command = self.postgres.program(name);
+        command.args(["--host", HOST, "--port", &self.postgres.port.to_string(), "--username", USER]);
+        command
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut stop = self.postgres.program("pg_ctl");
+        stop.arg("-D").arg(self.postgres.path("data")).args(["--mode", "fast", "--wait", "--silent", "stop"]);
+        if let Err(error) = output(&mut stop) {
+            eprintln!("xtask bench: PostgreSQL had to be killed: {error:#}");
+            drop(self.server.kill());
+        }
+        drop(self.server.wait());
+    }
+}
+
+fn figures(report: &str) -> Result<Figures> {
+    let value = |name: &str| {
+        let line = report.lines().find_map(|line| line.strip_prefix(name));
+        let value = line.and_then(|rest| rest.split_whitespace().next());
+        value.with_context(|| format!("pgbench does not say `{name}`:\n{report}"))
+    };
+    let failed: u64 = value("number of failed transactions: ")?.parse()?;
+    ensure!(failed == 0, "{failed} rows were refused");
+    Ok(Figures {
+        rows: value("number of transactions actually processed: ")?.parse()?,
+        rate: value("tps = ")?.parse()?,
+    })
+}
+
+/// Runs a program to its end; gives what it says.
+fn output(command: &mut Command) -> Result<String> {
+    let name = format!("{command:?}");
+    let output = command.output().with_context(|| name.clone())?;
+    if !output.status.success() {
+        bail!("{name}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_of_pgbench_is_read() {
+        let report = |failed: u32| {
+            format!(
+                "pgbench (15.18)\nnumber of clients: 64\nnumber of transactions actually processed: 20817\nnumber of failed \
+                 transactions: {failed} (0.000%)\nlatency average = 11.582 ms\ntps = 5525.843012 (without initial connection time)\n"
+            )
+        };
+        assert_eq!(figures(&report(0)).ok(), Some(Figures { rows: 20_817, rate: 5_525.843_012 }));
+        assert!(figures(&report(1)).is_err() && figures("").is_err());
+    }
+}
