@@ -127,14 +127,12 @@ fn round(
     }
     drop(server);
     tally.kills += again(site, end, draw)?;
-    let all = number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT);
-    if all {
-        check(site)?;
-    }
+    check(site)?;
     let begun = Instant::now();
     let server = site.start()?;
     let started = begun.elapsed();
     tally.slowest_start = tally.slowest_start.max(started);
+    let all = number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT);
     let sums = site.audit(server.address(), &attempts, draw, all).map_err(|error| with_log(&error, server.as_ref()))?;
     tally.copies += u64::from(copied.is_some());
     let copied = copied.map(|copy| copy.audit(&site.ledger)).transpose()?;
