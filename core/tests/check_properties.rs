@@ -88,7 +88,7 @@ proptest! {
         prop_assert_eq!(numbers.len(), saved.len());
         let is_true = |event: &StoredEvent| there.get(event.seq as usize - 1) == Some(event);
         prop_assert!(saved.iter().all(is_true));
-        // If the last record and the mark behind it are damaged, nothing says that it was ever durable. Then it is a torn end, and that is said.
+        // If the last records and the mark behind them are damaged, nothing says that they were ever durable. That is told as a torn end.
         let known = found.source.last_seq;
         let is_torn = found.source.findings.iter().any(|finding| finding.severity == Severity::Trace);
         prop_assert!(known == last_seq || is_torn);

@@ -127,6 +127,7 @@ fn round(
     }
     drop(server);
     tally.kills += again(site, end, draw)?;
+    check(site)?;
     let begun = Instant::now();
     let server = site.start()?;
     let started = begun.elapsed();
@@ -183,6 +184,16 @@ fn again(site: &Site, end: End, draw: &mut Draw) -> Result<u64, String> {
             server.wait().map_err(|failure| failure.to_string())?;
             Ok(1)
         }
+    }
+}
+
+/// However the last server ended, nothing in its folder is damaged.
+fn check(site: &Site) -> Result<(), String> {
+    let folder = site.folder.display().to_string();
+    let exit = site.launcher.run_to_exit(&["check", &folder]).map_err(|failure| failure.to_string())?;
+    match exit.code {
+        Some(0) => Ok(()),
+        code => Err(format!("a check between two servers ended with {code:?}:\n{}{}", exit.stdout, exit.stderr)),
     }
 }
 

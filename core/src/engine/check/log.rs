@@ -41,8 +41,10 @@ pub(in crate::engine) enum Piece {
     End {
         /// Where it is.
         offset: u64,
-        /// How much there is of a record that was never acknowledged.
+        /// How much there is behind it, at least, that may have been begun as a record.
         torn_bytes: u64,
+        /// If there are heads in that, the first and the last sequence number that may have been in it.
+        seqs: Option<(u64, u64)>,
     },
 }
 
@@ -140,15 +142,17 @@ impl<'a, O: Original> LogWalk<'a, O> {
             }
             (None, Some((at, head))) if !is_begun => Ok(self.resume(offset, at, &head)),
             (None, _) => {
-                let Heads { whole, stale } = self.heads()?;
-                let (last, is_stale) = (whole.last().copied(), stale.is_some_and(|at| at >= offset));
-                // All others end where the next one says.
+                let heads = self.heads()?;
+                let (last, is_stale) = (heads.whole.last().copied(), heads.stale.is_some_and(|at| at >= offset));
+                // Each but the last ends where the next one says.
                 if let Some((_, head)) = last.filter(|&(at, _)| self.good.is_none_or(|good| good < at)) {
                     self.seen = self.seen.max(head.first_seq.saturating_add(head.events_max()));
                 }
                 self.seen = self.seen.max(self.known);
+                let is_mentioned = last.is_some_and(|(at, _)| at >= offset) && self.next_seq < self.seen;
+                let seqs = is_mentioned.then(|| (self.next_seq, self.seen - 1));
                 let torn_bytes = if offset < self.end { torn_bytes(self.log, offset, is_stale)? } else { 0 };
-                Ok(Piece::End { offset, torn_bytes })
+                Ok(Piece::End { offset, torn_bytes, seqs })
             }
         }
     }
@@ -157,6 +161,7 @@ impl<'a, O: Original> LogWalk<'a, O> {
     fn resume(&mut self, offset: u64, at: u64, head: &RecordHead) -> Piece {
         let seqs = (self.next_seq < head.first_seq).then(|| (self.next_seq, head.first_seq - 1));
         (self.at, self.chain, self.next_seq) = (at, None, head.first_seq);
+        self.known = self.known.max(head.first_seq);
         Piece::Damage(Hole { offset, end: at, seqs, is_exact: true })
     }
 
@@ -187,7 +192,6 @@ impl<'a, O: Original> LogWalk<'a, O> {
             find_heads(self.log, self.at..self.end, |at, head| {
                 if head.offset == at {
                     heads.whole.push((at, head));
-                    self.known = self.known.max(head.first_seq);
                     self.millis = self.millis.max(head.millis);
                 } else {
                     heads.stale = Some(at);

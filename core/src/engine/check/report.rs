@@ -94,6 +94,9 @@ impl fmt::Display for Finding {
             Concerned::Events { first, last, count: None } => {
                 write!(f, "; events between {first} and {last} are concerned")
             }
+            Concerned::Events { first, last, count: Some(1) } if first == last => {
+                write!(f, "; event {first} is concerned")
+            }
             Concerned::Events { first, last, count: Some(count) } if count == (last - first).saturating_add(1) => {
                 write!(f, "; events {first} to {last} are concerned")
             }
@@ -120,6 +123,7 @@ mod tests {
         let damaged = |concerned| line(Severity::Damage, None, concerned);
         let events = |first, last, count| damaged(Concerned::Events { first, last, count });
         assert_eq!(damaged(Concerned::Nothing), "damaged: the log: it ends; no event is concerned");
+        assert_eq!(events(3, 3, Some(1)), "damaged: the log: it ends; event 3 is concerned");
         assert_eq!(events(3, 5, Some(3)), "damaged: the log: it ends; events 3 to 5 are concerned");
         assert_eq!(events(3, 9, Some(3)), "damaged: the log: it ends; 3 events between 3 and 9 are concerned");
         assert_eq!(events(3, 9, None), "damaged: the log: it ends; events between 3 and 9 are concerned");

@@ -244,13 +244,19 @@ impl<E: Examined> Surveyor<'_, E> {
                     let reason = format!("up to offset {} there is no good record, though it was durable", hole.end);
                     self.hole(hole, &reason);
                 }
-                Piece::End { offset, torn_bytes } => {
+                Piece::End { offset, torn_bytes, seqs } => {
                     if torn_bytes > 0 {
                         let reason = format!(
-                            "it ends here; behind it are {torn_bytes} bytes of a record of which nothing says that it was ever \
-                             durable, and which are cut when the repository is opened"
+                            "it ends here; {torn_bytes} bytes or more behind it are no record that was ever durable, as far as the log \
+                             says, but one that was begun or what an earlier part of the log has left; they are cut when the repository \
+                             is opened"
                         );
-                        self.trace(LOG, Some(offset), &reason);
+                        let concerned = seqs.map_or(Concerned::Nothing, |(first, last)| Concerned::Events {
+                            first,
+                            last,
+                            count: None,
+                        });
+                        self.find(LOG, Some(offset), Severity::Trace, &reason, concerned);
                     }
                     return Ok(());
                 }

@@ -112,6 +112,7 @@ impl fmt::Display for Loss {
         let Self { place, seqs, events, is_exact } = self;
         write!(f, "lost: {place}: ")?;
         match events {
+            Some(1) if *is_exact => f.write_str("event ")?,
             Some(events) if *is_exact => write!(f, "{events} events, ")?,
             Some(events) => write!(f, "at most {events} events, among ")?,
             None => f.write_str("an unknown number of events, among ")?,
@@ -138,6 +139,7 @@ mod tests {
     fn a_loss_is_one_line() {
         let line = |seqs, events, is_exact| Loss { place: "the log".into(), seqs, events, is_exact }.to_string();
         assert_eq!(line(vec![(3, 5), (9, 9)], Some(4), true), "lost: the log: 4 events, 3 to 5, 9");
+        assert_eq!(line(vec![(9, 9)], Some(1), true), "lost: the log: event 9");
         assert_eq!(line(vec![(3, 5)], Some(2), false), "lost: the log: at most 2 events, among 3 to 5");
         let unknown = line(vec![(3, u64::MAX)], None, false);
         assert_eq!(unknown, "lost: the log: an unknown number of events, among 3 and all that follow");
