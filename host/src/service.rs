@@ -97,34 +97,43 @@ impl<R: Runtime> Service<R> {
 
 impl<R: Runtime> Session<R> {
     /// Does what a request asks for. Whatever goes wrong, there is an answer.
-    pub(crate) async fn handle<B>(&self, request: Request<B>) -> Response<ReplyBody>
+    ///
+    /// What the future holds is held by all requests that wait at a time, and given back by whichever thread goes on with them. So the head is
+    /// done with before there is a future.
+    pub(crate) fn handle<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<ReplyBody>> + Send + use<R, B>
     where
         B: Body<Data = Bytes> + Send,
     {
         let begun = Instant::now();
-        let node = &*self.service.node;
-        let in_flight = node.metrics.request_begins();
+        let in_flight = self.service.node.metrics.request_begins();
         let (Parts { method, uri, version, headers, .. }, body) = request.into_parts();
-        let target = target(&uri);
-        let line =
-            Head { method: method.as_str(), target: &target, headers: &[], http_10: version == Version::HTTP_10 };
-        let (request_id, action) = self.judge(&line, &headers);
-        // What a request holds while it waits is held by all that wait at a time, and given back by whichever thread goes on with it.
-        drop(headers);
-        let answer = match action {
-            Ok(action) => AssertUnwindSafe(pin!(self.answer(action, body, begun))).catch_unwind().await,
-            Err(panic) => Err(panic),
-        };
-        let answer = answer.unwrap_or_else(|panic| {
-            tracing::error!(request_id, "a request panicked: {}", panic_message(panic.as_ref()));
-            self.refusal(Route::Other, &Refusal::Internal)
-        });
-        self.report(&method, &line, &answer, &request_id, begun.elapsed());
-        self.respond(answer, request_id, in_flight)
+        let (request_id, action) = self.judge(&method, &uri, version, &headers);
+        async move {
+            let answer = match action {
+                Ok(action) => AssertUnwindSafe(pin!(self.answer(action, body, begun))).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            let answer = answer.unwrap_or_else(|panic| {
+                tracing::error!(request_id, "a request panicked: {}", panic_message(panic.as_ref()));
+                self.refusal(Route::Other, &Refusal::Internal)
+            });
+            let line = Head { method: method.as_str(), target: &target(&uri), ..Head::default() };
+            self.report(&method, &line, &answer, &request_id, begun.elapsed());
+            self.respond(answer, request_id, in_flight)
+        }
     }
 
-    /// The request's id, and what is to be done about a request with this line and these fields.
-    fn judge(&self, line: &Head<'_>, fields: &HeaderMap) -> (String, thread::Result<Action>) {
+    /// A request's id, and what is to be done about it; boxed, because it is large and goes from hand to hand.
+    fn judge(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        version: Version,
+        fields: &HeaderMap,
+    ) -> (String, thread::Result<Box<Action>>) {
         let node = &*self.service.node;
         // hyper takes `Content-Length` away where there is `Transfer-Encoding` too. The core wants to see both.
         let raw_head = fields.contains_key(TRANSFER_ENCODING).then(|| self.raw_head()).flatten();
@@ -134,10 +143,12 @@ impl<R: Runtime> Session<R> {
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .chain(removed.map(|value| (CONTENT_LENGTH.as_str(), value)))
             .collect();
-        let head = Head { headers: &headers, ..*line };
+        let target = target(uri);
+        let http_10 = version == Version::HTTP_10;
+        let head = Head { method: method.as_str(), target: &target, headers: &headers, http_10 };
         let condition = Condition { draining: node.lifecycle.is_draining(), latched: node.committer.latched() };
         let request_id = Api::request_id(&head, node.request_ids.next());
-        (request_id, catch_unwind(AssertUnwindSafe(|| node.api.handle_request(&head, &condition))))
+        (request_id, catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &condition)))))
     }
 
     /// The answer to a fault in this house, found outside of a request's own course.
@@ -203,16 +214,16 @@ impl<R: Runtime> Session<R> {
         self.respond(answer, request_id, in_flight)
     }
 
-    async fn answer<B>(&self, action: Action, body: B, begun: Instant) -> Answer
+    async fn answer<B>(&self, action: Box<Action>, body: B, begun: Instant) -> Answer
     where
         B: Body<Data = Bytes> + Send,
     {
         self.connection.set_body_unread(!body.is_end_stream());
         let deadline = begun + self.service.node.settings.request_timeout;
-        let (route, done) = match action {
+        let (route, done) = match *action {
             Action::Reply(reply) => return reply.into(),
             Action::Metrics(metrics) => return self.render(metrics),
-            Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun, deadline).await),
+            Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
             // Boxed, so that the many requests that only store something hold no room for these.
             Action::Search(search) => (
                 Route::Events,
@@ -226,21 +237,27 @@ impl<R: Runtime> Session<R> {
         done.unwrap_or_else(|refusal| self.refusal(route, &refusal))
     }
 
-    async fn submit<B>(
-        &self,
-        submission: Submission,
-        body: B,
-        begun: Instant,
-        deadline: Instant,
-    ) -> Result<Answer, Refusal>
+    async fn submit<B>(&self, submission: Submission, body: B, begun: Instant) -> Result<Answer, Refusal>
     where
         B: Body<Data = Bytes> + Send,
     {
-        let (batch, acknowledgement) = match self.read(submission, body, begun, deadline).await? {
+        let node = &*self.service.node;
+        let (bytes, reservation) = self.read(&submission, body, begun).await?;
+        node.metrics.body_arrived(bytes.len());
+        let deadline = begun + node.settings.request_timeout;
+        let submitted = if bytes.len() <= INLINE_BODY_BYTES_MAX && submission.decoded_bytes_max() == 0 {
+            let submitted = submission.handle_body(&bytes);
+            drop((bytes, reservation));
+            submitted
+        } else {
+            let reading = Box::pin(self.read_elsewhere(submission, bytes, reservation));
+            self.within(deadline, reading).await.unwrap_or(Err(Refusal::Timeout))?
+        };
+        let (batch, acknowledgement) = match submitted {
             Submitted::Reply(reply) => return Ok(reply.into()),
             Submitted::Commit(batch, acknowledgement) => (batch, acknowledgement),
         };
-        let outcome = match self.service.node.committer.submit(batch) {
+        let outcome = match node.committer.submit(batch) {
             Ok(pending) => self.within(deadline, pending).await.map_err(|Elapsed| Refusal::Timeout)?,
             Err(SubmitError::QueueFull) => return Err(Refusal::Overloaded),
             Err(SubmitError::Stopped) => return Err(Refusal::Draining),
@@ -249,14 +266,8 @@ impl<R: Runtime> Session<R> {
         Ok(acknowledgement.reply(&outcome).into())
     }
 
-    /// Reads a body, wherever that is best done. Nothing of it is held any longer but what it asks for.
-    async fn read<B>(
-        &self,
-        submission: Submission,
-        body: B,
-        begun: Instant,
-        deadline: Instant,
-    ) -> Result<Submitted, Refusal>
+    /// Reads a submission's body to its end, in time.
+    async fn read<B>(&self, submission: &Submission, body: B, begun: Instant) -> Result<(Bytes, Reservation), Refusal>
     where
         B: Body<Data = Bytes> + Send,
     {
@@ -266,22 +277,11 @@ impl<R: Runtime> Session<R> {
         let read = self.within(begun + node.settings.body_timeout, reading).await;
         // A chunked body does not know that it has ended until it is asked once more; that it was read is proof enough.
         self.connection.set_body_unread(!matches!(read, Ok(Ok(_))));
-        let (bytes, reservation) = match read {
-            Ok(Ok(read)) => read,
-            Ok(Err(refusal)) => {
-                if refusal == Refusal::BodyBroken {
-                    self.connection.body_breaks();
-                }
-                return Err(refusal);
-            }
-            Err(Elapsed) => return Err(Refusal::BodyTimeout),
-        };
-        node.metrics.body_arrived(bytes.len());
-        if bytes.len() <= INLINE_BODY_BYTES_MAX && submission.decoded_bytes_max() == 0 {
-            return Ok(submission.handle_body(&bytes));
+        let read = read.unwrap_or(Err(Refusal::BodyTimeout));
+        if let Err(Refusal::BodyBroken) = read {
+            self.connection.body_breaks();
         }
-        let reading = Box::pin(self.read_elsewhere(submission, bytes, reservation));
-        self.within(deadline, reading).await.unwrap_or(Err(Refusal::Timeout))
+        read
     }
 
     /// Reads a body that is large, or that may become so, on a thread that may take its time.
@@ -381,17 +381,19 @@ impl<R: Runtime> Session<R> {
         Box::new(move |run| Box::pin(runtime.unblock(move || advance(run))))
     }
 
-    /// Waits for `future` until `deadline`. Large futures are to be handed over pinned: by value they would take their place twice.
-    async fn within<F: Future>(&self, deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+    /// Waits for `future` until `deadline`.
+    fn within<F: Future + Unpin>(
+        &self,
+        deadline: Instant,
+        mut future: F,
+    ) -> impl Future<Output = Result<F::Output, Elapsed>> {
+        poll_fn(move |cx| {
+            if let Poll::Ready(output) = future.poll_unpin(cx) {
                 return Poll::Ready(Ok(output));
             }
             let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
             timer.poll_deadline(cx, deadline).map(|()| Err(Elapsed))
         })
-        .await
     }
 }
 
