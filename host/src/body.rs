@@ -1,7 +1,9 @@
 //! A request's body, from the wire into memory, within limits.
 
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 
 use argus_core::api::Refusal;
 use bytes::{Bytes, BytesMut};
@@ -45,8 +47,8 @@ where
         return Ok((first, reservation));
     }
     let mut collected = BytesMut::with_capacity(expected);
-    let mut piece = Some(first);
-    while let Some(data) = piece {
+    let mut data = first;
+    loop {
         let bytes = collected.len() + data.len();
         if bytes > bytes_max {
             return Err(Refusal::BodyTooLarge);
@@ -59,27 +61,33 @@ where
             expected = doubled;
         }
         collected.extend_from_slice(&data);
-        piece = next_data(body.as_mut()).await?;
+        // Not held while the next one is on its way.
+        drop(data);
+        data = match next_data(body.as_mut()).await? {
+            Some(next) => next,
+            None => return Ok((collected.freeze(), reservation)),
+        };
     }
-    Ok((collected.freeze(), reservation))
 }
 
 /// The next piece that has bytes.
-async fn next_data<B>(mut body: Pin<&mut B>) -> Result<Option<Bytes>, Refusal>
+fn next_data<B>(mut body: Pin<&mut B>) -> impl Future<Output = Result<Option<Bytes>, Refusal>>
 where
     B: Body<Data = Bytes>,
 {
-    loop {
-        match std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            None => return Ok(None),
-            Some(Err(_)) => return Err(Refusal::BodyBroken),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) if data.is_empty() => {}
-                Ok(data) => return Ok(Some(data)),
-                Err(_trailers) => {}
-            },
+    poll_fn(move |cx| {
+        loop {
+            match ready!(body.as_mut().poll_frame(cx)) {
+                None => return Poll::Ready(Ok(None)),
+                Some(Err(_)) => return Poll::Ready(Err(Refusal::BodyBroken)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if data.is_empty() => {}
+                    Ok(data) => return Poll::Ready(Ok(Some(data))),
+                    Err(_trailers) => {}
+                },
+            }
         }
-    }
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! One request on its way through a framework, and back.
 
 use std::fmt;
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -52,14 +53,12 @@ impl<R: Runtime> Exchange<R> {
     ///
     /// Boxed, because frameworks want a future whose type they need not look into: it is large, and they move it about.
     pub fn run(&self) -> BoxFuture<'static, Response<ReplyBody>> {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            let request = shared.request.lock().unwrap_or_else(PoisonError::into_inner).take();
-            match request {
-                Some(request) => shared.session.handle(request).await,
-                None => shared.session.broken("an exchange was run twice"),
-            }
-        })
+        let Shared { session, request, .. } = &*self.shared;
+        let request = request.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match request {
+            Some(request) => Box::pin(Arc::clone(session).handle(request)),
+            None => Box::pin(ready(session.broken("an exchange was run twice"))),
+        }
     }
 }
 

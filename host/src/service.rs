@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{
@@ -18,6 +19,7 @@ use async_lock::Semaphore;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
@@ -95,37 +97,58 @@ impl<R: Runtime> Service<R> {
 
 impl<R: Runtime> Session<R> {
     /// Does what a request asks for. Whatever goes wrong, there is an answer.
-    pub(crate) async fn handle<B>(&self, request: Request<B>) -> Response<ReplyBody>
+    ///
+    /// What the future holds is held by all requests that wait at a time, and given back by whichever thread goes on with them. So the head is
+    /// done with before there is a future.
+    pub(crate) fn handle<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<ReplyBody>> + Send + use<R, B>
     where
         B: Body<Data = Bytes> + Send,
     {
         let begun = Instant::now();
+        let in_flight = self.service.node.metrics.request_begins();
+        let (Parts { method, uri, version, headers, .. }, body) = request.into_parts();
+        let (request_id, action) = self.judge(&method, &uri, version, &headers);
+        async move {
+            let answer = match action {
+                Ok(action) => AssertUnwindSafe(pin!(self.answer(action, body, begun))).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            let answer = answer.unwrap_or_else(|panic| {
+                tracing::error!(request_id, "a request panicked: {}", panic_message(panic.as_ref()));
+                self.refusal(Route::Other, &Refusal::Internal)
+            });
+            let line = Head { method: method.as_str(), target: &target(&uri), ..Head::default() };
+            self.report(&method, &line, &answer, &request_id, begun.elapsed());
+            self.respond(answer, request_id, in_flight)
+        }
+    }
+
+    /// A request's id, and what is to be done about it; boxed, because it is large and goes from hand to hand.
+    fn judge(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        version: Version,
+        fields: &HeaderMap,
+    ) -> (String, thread::Result<Box<Action>>) {
         let node = &*self.service.node;
-        let in_flight = node.metrics.request_begins();
-        let (parts, body) = request.into_parts();
         // hyper takes `Content-Length` away where there is `Transfer-Encoding` too. The core wants to see both.
-        let raw_head = parts.headers.contains_key(TRANSFER_ENCODING).then(|| self.raw_head()).flatten();
+        let raw_head = fields.contains_key(TRANSFER_ENCODING).then(|| self.raw_head()).flatten();
         let removed = raw_head.as_ref().and_then(|head| head.field(CONTENT_LENGTH.as_str()));
-        let headers: Vec<(&str, &[u8])> = parts
-            .headers
+        let headers: Vec<(&str, &[u8])> = fields
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .chain(removed.map(|value| (CONTENT_LENGTH.as_str(), value)))
             .collect();
-        let target = target(&parts.uri);
-        let http_10 = parts.version == Version::HTTP_10;
-        let head = Head { method: parts.method.as_str(), target: &target, headers: &headers, http_10 };
+        let target = target(uri);
+        let http_10 = version == Version::HTTP_10;
+        let head = Head { method: method.as_str(), target: &target, headers: &headers, http_10 };
+        let condition = Condition { draining: node.lifecycle.is_draining(), latched: node.committer.latched() };
         let request_id = Api::request_id(&head, node.request_ids.next());
-
-        let answering = pin!(self.answer(&head, body, begun));
-        let answer = AssertUnwindSafe(answering).catch_unwind().await;
-        let answer = answer.unwrap_or_else(|panic| {
-            tracing::error!(request_id, "a request panicked: {}", panic_message(panic.as_ref()));
-            self.refusal(Route::Other, &Refusal::Internal)
-        });
-
-        self.report(&parts.method, &head, &answer, &request_id, begun.elapsed());
-        self.respond(answer, request_id, in_flight)
+        (request_id, catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &condition)))))
     }
 
     /// The answer to a fault in this house, found outside of a request's own course.
@@ -191,36 +214,60 @@ impl<R: Runtime> Session<R> {
         self.respond(answer, request_id, in_flight)
     }
 
-    async fn answer<B>(&self, head: &Head<'_>, body: B, begun: Instant) -> Answer
+    async fn answer<B>(&self, action: Box<Action>, body: B, begun: Instant) -> Answer
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        self.connection.set_body_unread(!body.is_end_stream());
+        let deadline = begun + self.service.node.settings.request_timeout;
+        let (route, done) = match *action {
+            Action::Reply(reply) => return reply.into(),
+            Action::Metrics(metrics) => return self.render(metrics),
+            Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
+            // Boxed, so that the many requests that only store something hold no room for these.
+            Action::Search(search) => (
+                Route::Events,
+                self.within(deadline, Box::pin(self.search(search))).await.unwrap_or(Err(Refusal::Timeout)),
+            ),
+            Action::Lookup(lookup) => (
+                Route::Event,
+                self.within(deadline, Box::pin(self.look_up(lookup))).await.unwrap_or(Err(Refusal::Timeout)),
+            ),
+        };
+        done.unwrap_or_else(|refusal| self.refusal(route, &refusal))
+    }
+
+    async fn submit<B>(&self, submission: Submission, body: B, begun: Instant) -> Result<Answer, Refusal>
     where
         B: Body<Data = Bytes> + Send,
     {
         let node = &*self.service.node;
-        let condition = Condition { draining: node.lifecycle.is_draining(), latched: node.committer.latched() };
-        let action = node.api.handle_request(head, &condition);
-        self.connection.set_body_unread(!body.is_end_stream());
+        let (bytes, reservation) = self.read(&submission, body, begun).await?;
+        node.metrics.body_arrived(bytes.len());
         let deadline = begun + node.settings.request_timeout;
-        let (route, done) = match action {
-            Action::Reply(reply) => return reply.into(),
-            Action::Metrics(metrics) => return self.render(metrics),
-            Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun, deadline).await),
-            Action::Search(search) => (Route::Events, self.within(deadline, Box::pin(self.search(search))).await),
-            Action::Lookup(lookup) => (Route::Event, self.within(deadline, pin!(self.look_up(lookup))).await),
+        let submitted = if bytes.len() <= INLINE_BODY_BYTES_MAX && submission.decoded_bytes_max() == 0 {
+            let submitted = submission.handle_body(&bytes);
+            drop((bytes, reservation));
+            submitted
+        } else {
+            let reading = Box::pin(self.read_elsewhere(submission, bytes, reservation));
+            self.within(deadline, reading).await.unwrap_or(Err(Refusal::Timeout))?
         };
-        match done {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(refusal)) => self.refusal(route, &refusal),
-            Err(Elapsed) => self.refusal(route, &Refusal::Timeout),
-        }
+        let (batch, acknowledgement) = match submitted {
+            Submitted::Reply(reply) => return Ok(reply.into()),
+            Submitted::Commit(batch, acknowledgement) => (batch, acknowledgement),
+        };
+        let outcome = match node.committer.submit(batch) {
+            Ok(pending) => self.within(deadline, pending).await.map_err(|Elapsed| Refusal::Timeout)?,
+            Err(SubmitError::QueueFull) => return Err(Refusal::Overloaded),
+            Err(SubmitError::Stopped) => return Err(Refusal::Draining),
+            Err(SubmitError::Latched(reason)) => Err(CommitError::Latched(reason)),
+        };
+        Ok(acknowledgement.reply(&outcome).into())
     }
 
-    async fn submit<B>(
-        &self,
-        submission: Submission,
-        body: B,
-        begun: Instant,
-        deadline: Instant,
-    ) -> Result<Result<Answer, Refusal>, Elapsed>
+    /// Reads a submission's body to its end, in time.
+    async fn read<B>(&self, submission: &Submission, body: B, begun: Instant) -> Result<(Bytes, Reservation), Refusal>
     where
         B: Body<Data = Bytes> + Send,
     {
@@ -230,36 +277,11 @@ impl<R: Runtime> Session<R> {
         let read = self.within(begun + node.settings.body_timeout, reading).await;
         // A chunked body does not know that it has ended until it is asked once more; that it was read is proof enough.
         self.connection.set_body_unread(!matches!(read, Ok(Ok(_))));
-        let (bytes, reservation) = match read {
-            Ok(Ok(read)) => read,
-            Ok(Err(refusal)) => {
-                if refusal == Refusal::BodyBroken {
-                    self.connection.body_breaks();
-                }
-                return Ok(Err(refusal));
-            }
-            Err(Elapsed) => return Ok(Err(Refusal::BodyTimeout)),
-        };
-        node.metrics.body_arrived(bytes.len());
-        let submitted = if bytes.len() <= INLINE_BODY_BYTES_MAX && submission.decoded_bytes_max() == 0 {
-            submission.handle_body(&bytes)
-        } else {
-            match self.within(deadline, Box::pin(self.read_elsewhere(submission, bytes, reservation))).await? {
-                Ok(submitted) => submitted,
-                Err(refusal) => return Ok(Err(refusal)),
-            }
-        };
-        let (batch, acknowledgement) = match submitted {
-            Submitted::Reply(reply) => return Ok(Ok(reply.into())),
-            Submitted::Commit(batch, acknowledgement) => (batch, acknowledgement),
-        };
-        let outcome = match node.committer.submit(batch) {
-            Ok(pending) => self.within(deadline, pending).await?,
-            Err(SubmitError::QueueFull) => return Ok(Err(Refusal::Overloaded)),
-            Err(SubmitError::Stopped) => return Ok(Err(Refusal::Draining)),
-            Err(SubmitError::Latched(reason)) => Err(CommitError::Latched(reason)),
-        };
-        Ok(Ok(acknowledgement.reply(&outcome).into()))
+        let read = read.unwrap_or(Err(Refusal::BodyTimeout));
+        if let Err(Refusal::BodyBroken) = read {
+            self.connection.body_breaks();
+        }
+        read
     }
 
     /// Reads a body that is large, or that may become so, on a thread that may take its time.
@@ -325,9 +347,9 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    fn report(&self, method: &Method, head: &Head<'_>, answer: &Answer, request_id: &str, latency: Duration) {
+    fn report(&self, method: &Method, line: &Head<'_>, answer: &Answer, request_id: &str, latency: Duration) {
         self.service.node.metrics.request_answered(method, &answer.reply, latency);
-        logging::log_request(head.method, head.target, &answer.reply, request_id, self.peer, latency);
+        logging::log_request(line.method, line.target, &answer.reply, request_id, self.peer, latency);
     }
 
     fn refusal(&self, route: Route, refusal: &Refusal) -> Answer {
@@ -359,17 +381,19 @@ impl<R: Runtime> Session<R> {
         Box::new(move |run| Box::pin(runtime.unblock(move || advance(run))))
     }
 
-    /// Waits for `future` until `deadline`. Large futures are to be handed over pinned: by value they would take their place twice.
-    async fn within<F: Future>(&self, deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+    /// Waits for `future` until `deadline`.
+    fn within<F: Future + Unpin>(
+        &self,
+        deadline: Instant,
+        mut future: F,
+    ) -> impl Future<Output = Result<F::Output, Elapsed>> {
+        poll_fn(move |cx| {
+            if let Poll::Ready(output) = future.poll_unpin(cx) {
                 return Poll::Ready(Ok(output));
             }
             let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
             timer.poll_deadline(cx, deadline).map(|()| Err(Elapsed))
         })
-        .await
     }
 }
 

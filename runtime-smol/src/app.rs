@@ -4,6 +4,8 @@
 //! and panics on header values that are not ASCII. The request as it came travels beside it, as an [`Exchange`] among the extensions
 //! of tide's request, and the answer comes back among those of tide's response.
 
+use std::pin::Pin;
+
 use argus_host::exchange::Exchange;
 use argus_host::reply_body::ReplyBody;
 use http::Response;
@@ -64,14 +66,25 @@ struct Answer(Response<ReplyBody>);
 /// The endpoint. A type of its own rather than a closure, which tide would box once more.
 struct RunExchange;
 
-#[tide::utils::async_trait]
 impl Endpoint<()> for RunExchange {
-    async fn call(&self, request: Request<()>) -> tide::Result {
-        let mut response = tide::Response::new(tide::StatusCode::Ok);
-        if let Some(exchange) = request.ext::<Exchange<Smol>>() {
-            response.insert_ext(Answer(exchange.run().await));
-        }
-        Ok(response)
+    // Written out, for an `async fn` would keep tide's request until there is an answer. Neither it nor tide's response exists while the
+    // exchange waits: many exchanges do so at a time, and the two are large and made of many pieces.
+    fn call<'a, 'b>(&'a self, request: Request<()>) -> Pin<Box<dyn Future<Output = tide::Result> + Send + 'b>>
+    where
+        'a: 'b,
+    {
+        let running = request.ext::<Exchange<Smol>>().map(Exchange::run);
+        Box::pin(async move {
+            let answer = match running {
+                Some(running) => Some(running.await),
+                None => None,
+            };
+            let mut response = tide::Response::new(tide::StatusCode::Ok);
+            if let Some(answer) = answer {
+                response.insert_ext(Answer(answer));
+            }
+            Ok(response)
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use alloc::borrow::Cow;
 use alloc::string::ToString as _;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -39,10 +38,14 @@ pub struct Reply {
 impl Reply {
     /// An answer that is no problem and not to be cached: all that Argus says changes with the next event.
     pub(super) fn new(route: Route, status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        // Room for one or two more, which most answers have.
+        let mut headers = Vec::with_capacity(4);
+        headers.push(("content-type", content_type.into()));
+        headers.push(("cache-control", "no-store".into()));
         Self {
             route,
             status,
-            headers: vec![("content-type", content_type.into()), ("cache-control", "no-store".into())],
+            headers,
             body: body.into(),
             close: false,
             problem: None,

@@ -81,7 +81,7 @@ impl<S: Storage> Engine<S> {
             let before = repeats.get(index).map_or(0, |list| list.partition_point(|repeat| repeat.0 < place));
             first_seqs.get(index).map_or(0, |first| first + u64::from(place) - before as u64)
         };
-        let mut placed = Vec::new();
+        let mut placed = Vec::with_capacity(group.len());
         let mut receipts = Vec::with_capacity(group.len());
         for ((batch, repeats), &first_seq) in group.iter().zip(&repeats).zip(&first_seqs) {
             let duplicates: Box<[Duplicate]> = repeats
@@ -137,7 +137,7 @@ impl<S: Storage> Engine<S> {
 
     /// Puts durable records into memory. Runs of small batches become one segment.
     fn apply_group(&mut self, placed: Vec<Placed>, ends: &[(u64, u32)], millis: i64) {
-        let mut small: Vec<Arc<Segment>> = Vec::new();
+        let mut small: Vec<Arc<Segment>> = Vec::with_capacity(placed.len());
         let mut small_end = (0, 0);
         for (placed, &end) in placed.into_iter().zip(ends) {
             let rows = placed.batch.rows().clone();

@@ -58,6 +58,7 @@ impl RowsBuilder {
     /// Appends a row from its parts. The caller keeps the text below 4 GiB.
     pub(crate) fn push(&mut self, timestamp: i64, rank: u32, code: u32, id: &[u8], payload: &[u8]) {
         let id_len = u8::try_from(id.len()).expect("an id has at most 128 bytes");
+        self.text.reserve(1 + id.len() + payload.len());
         self.text.push(id_len);
         self.text.extend_from_slice(id);
         self.text.extend_from_slice(payload);

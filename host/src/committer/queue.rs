@@ -74,7 +74,9 @@ impl<T> Queue<T> {
         let mut state = lock(&self.state);
         state.bytes = 0;
         state.attended = false;
-        mem::take(&mut state.items)
+        // About as many will follow. A list that grew anew each time would be moved about under the lock.
+        let room = state.items.len();
+        mem::replace(&mut state.items, Vec::with_capacity(room))
     }
 
     /// Sleeps until there is something to take; `false` when there never will be.
