@@ -53,8 +53,8 @@ pub struct Settings {
     #[arg(value_parser = parse_age)]
     pub retain_age: Option<Duration>,
 
-    /// When the segments together take more, the events that came first are given up, some tens of thousands or more at a time; what was not
-    /// yet made a segment of is not counted [default: they are kept]
+    /// When the segments together take more, the events that came first are given up, some tens of thousands or more at a time, but
+    /// for the last segment; what was not yet made a segment of is not counted [default: they are kept]
     #[arg(long, env = "ARGUS_RETAIN_BYTES", value_name = "SIZE", help_heading = "Service")]
     #[arg(value_parser = parse_size)]
     pub retain_bytes: Option<usize>,

@@ -8,7 +8,8 @@ use crate::storage::Storage;
 pub struct Retention {
     /// Events older than so many nanoseconds expire: by their own timestamps, whenever they came.
     pub age: Option<i64>,
-    /// When all segments together take more bytes on the medium, the ones that came first are given up. The log is not counted.
+    /// When all segments together take more bytes on the medium, the ones that came first are given up, but for the last one. The log is
+    /// not counted.
     pub bytes: Option<u64>,
 }
 
@@ -38,7 +39,7 @@ impl<S: Storage> Engine<S> {
         let has_expired = self.sealed.iter().position(|sealed| sealed.times().1 < keep_from);
         let is_too_much = || {
             let total: u64 = self.sealed.iter().map(|sealed| sealed.bytes()).sum();
-            self.retention.bytes.filter(|&most| total > most).map(|_| 0)
+            self.retention.bytes.filter(|&most| total > most && self.sealed.len() > 1).map(|_| 0)
         };
         let Some(index) = has_expired.or_else(is_too_much) else { return };
         let seqs = self.sealed.get(index).map_or((0, 0), |sealed| sealed.seqs());
