@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::TempDir;
 
-use super::{client::PATIENCE, workload::TYPES};
+use super::{client::PATIENCE, report::as_f64, workload::TYPES};
 
 /// The version to compare with.
 const VERSION: u32 = 15;
@@ -27,6 +27,9 @@ const BINARIES: &str = "/usr/lib/postgresql/15/bin";
 
 /// Who runs it where we are root, as which it refuses to run.
 const USER: &str = "postgres";
+
+/// Rows that each connection inserts before anything is measured, and at least when it is.
+const WARM_UP_ROWS: u64 = 20;
 
 /// Where it listens.
 const HOST: &str = "127.0.0.1";
@@ -87,15 +90,16 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Inserts rows with this payload over so many connections, in whole seconds for a time; gives the rows a second. Every row that was
-    /// acknowledged is counted afterwards.
+    /// Inserts rows with this payload over so many connections, as many as take about that time; gives the rows a second. Every row that
+    /// was acknowledged is counted afterwards.
     pub(super) fn measure(&self, payload: &str, connections: usize, time: Duration) -> Result<f64> {
         let running = self.start()?;
         running.query("truncate events")?;
         // The first rows find an empty cache and are not measured.
-        let warm_up = running.pgbench(payload, connections, 1)?;
-        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-        let measured = running.pgbench(payload, connections, seconds.max(1))?;
+        let warm_up = running.pgbench(payload, connections, WARM_UP_ROWS)?;
+        // By number and not by time: on a machine that is very busy, not one row may be done in a second.
+        let rows = (warm_up.rate * time.as_secs_f64() / as_f64(u64::try_from(connections)?)).min(1e6) as u64;
+        let measured = running.pgbench(payload, connections, rows.max(WARM_UP_ROWS))?;
         let acknowledged = warm_up.rows + measured.rows;
         let stored: u64 = running.query("select count(*) from events")?.parse().context("a count that is no number")?;
         ensure!(stored == acknowledged, "{acknowledged} rows were acknowledged, and {stored} are stored");
@@ -165,10 +169,10 @@ impl Running<'_> {
         Ok(output(&mut psql)?.trim().to_owned())
     }
 
-    fn pgbench(&self, payload: &str, connections: usize, seconds: u64) -> Result<Figures> {
+    fn pgbench(&self, payload: &str, connections: usize, rows: u64) -> Result<Figures> {
         let mut pgbench = self.client("pgbench");
         pgbench.args(["--no-vacuum", "--protocol", "prepared", "--jobs", "1"]);
-        pgbench.args(["--client", &connections.to_string(), "--time", &seconds.to_string()]);
+        pgbench.args(["--client", &connections.to_string(), "--transactions", &rows.to_string()]);
         pgbench.arg("--define").arg(format!("payload={payload}")).arg("--file").arg(self.postgres.path("insert.sql"));
         figures(&output(&mut pgbench)?)
     }
@@ -201,7 +205,8 @@ fn figures(report: &str) -> Result<Figures> {
     let failed: u64 = value("number of failed transactions: ")?.parse()?;
     ensure!(failed == 0, "{failed} rows were refused");
     Ok(Figures {
-        rows: value("number of transactions actually processed: ")?.parse()?,
+        // Of how many, it says as well.
+        rows: value("number of transactions actually processed: ")?.split('/').next().unwrap_or_default().parse()?,
         rate: value("tps = ")?.parse()?,
     })
 }
@@ -224,7 +229,7 @@ mod tests {
     fn a_report_of_pgbench_is_read() {
         let report = |failed: u32| {
             format!(
-                "pgbench (15.18)\nnumber of clients: 64\nnumber of transactions actually processed: 20817\nnumber of failed \
+                "pgbench (15.18)\nnumber of clients: 64\nnumber of transactions actually processed: 20817/20817\nnumber of failed \
                  transactions: {failed} (0.000%)\nlatency average = 11.582 ms\ntps = 5525.843012 (without initial connection time)\n"
             )
         };
