@@ -9,25 +9,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use argus_core::batch::{Batch, BatchBuilder, NewEvent};
-use argus_core::engine::{Backup, BackupError, Engine, OpenError, Seed, Tuning, back_up};
+use argus_core::engine::{Backup, BackupError, Engine, OpenError, Seed, back_up};
 use argus_core::event::{EventType, Payload, Timestamp};
 use argus_core::query::Query;
 use argus_core::repository::{Housekeeper, Repository, Snapshot};
 use argus_core::storage::{Blob, Draft, Duplicate, MemoryStorage, Original, Published, Storage, StorageError};
-use argus_core::testing::{Pace, Pair, Source, StoredEvent, collect, generate};
+use argus_core::testing::{Pace, Pair, SMALL, Source, StoredEvent, collect, generate};
 use bytes::Bytes;
 use proptest::prelude::*;
 use steps::{config, open, reopen, steps};
-
-/// Sizes at which a handful of events is merged and sealed.
-const SMALL: Tuning = Tuning {
-    seal_events: 12,
-    seal_bytes: 4096,
-    fan_in: 2,
-    block_bytes: 256,
-    segment_events_max: 200,
-    filter_bytes_max: 100,
-};
 
 /// All events in the order of their arrival, ids included.
 fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {

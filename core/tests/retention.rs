@@ -3,29 +3,24 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use argus_core::batch::{Batch, BatchBuilder, NewEvent};
-use argus_core::engine::{Engine, Retention, Seed, Tuning};
+use argus_core::engine::{Engine, Retention, Seed};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
 use argus_core::query::Query;
 use argus_core::repository::{Housekeeper, Housekeeping, Repository};
 use argus_core::storage::MemoryStorage;
-use argus_core::testing::{Pace, collect};
+use argus_core::testing::{Pace, SMALL, collect};
 
 const HOUR: i64 = 3_600_000_000_000;
 
 /// 2023-11-14T22:13:20Z, and as good as any other.
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
-/// Sizes at which a handful of events is sealed.
-fn small() -> Tuning {
-    Tuning { seal_events: 12, fan_in: 2, block_bytes: 256, ..Tuning::default() }
-}
-
 fn open(seed: u128) -> Engine<MemoryStorage> {
-    Engine::open_with(MemoryStorage::default(), Seed(seed), small()).unwrap()
+    Engine::open_with(MemoryStorage::default(), Seed(seed), SMALL).unwrap()
 }
 
 fn reopen(engine: &mut Engine<MemoryStorage>) {
-    *engine = Engine::open_with(engine.storage().clone(), Seed(0xbad), small()).unwrap();
+    *engine = Engine::open_with(engine.storage().clone(), Seed(0xbad), SMALL).unwrap();
 }
 
 fn hours_ago(hours: i64) -> Timestamp {

@@ -32,3 +32,15 @@ pub use script::{Planned, Step};
 pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
 pub use source::Source;
 pub use stored::{StoredEvent, StoredId, get};
+
+use crate::engine::Tuning;
+
+/// Sizes at which a handful of events is merged, sealed and compacted, so that a short test goes through all of it.
+pub const SMALL: Tuning = Tuning {
+    seal_events: 12,
+    seal_bytes: 4096,
+    fan_in: 2,
+    block_bytes: 256,
+    segment_events_max: 200,
+    filter_bytes_max: 100,
+};

@@ -1,8 +1,8 @@
 //! What the property tests of the engine have in common.
 
-use argus_core::engine::{Engine, Seed, Tuning};
+use argus_core::engine::{Engine, Seed};
 use argus_core::storage::MemoryStorage;
-use argus_core::testing::{Source, Step};
+use argus_core::testing::{SMALL, Source, Step};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -21,16 +21,6 @@ pub(crate) fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
 pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     vec(bytes(160).prop_map(|bytes| Step::draw(&mut Source::bytes(&bytes))), 0..=most)
 }
-
-/// Sizes at which a handful of events is merged and sealed, so that a short test goes through all of it.
-const SMALL: Tuning = Tuning {
-    seal_events: 12,
-    seal_bytes: 4096,
-    fan_in: 2,
-    block_bytes: 256,
-    segment_events_max: 200,
-    filter_bytes_max: 100,
-};
 
 /// An engine over an empty medium.
 pub(crate) fn open(seed: u128) -> Engine<MemoryStorage> {

@@ -5,22 +5,12 @@
 use std::sync::Arc;
 
 use argus_core::batch::Batch;
-use argus_core::engine::{Chore, Engine, Seed, Tuning};
+use argus_core::engine::{Chore, Engine, Seed};
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, Receipt, Repository, Snapshot};
-use argus_core::testing::{Pair, Source, Step, generate};
+use argus_core::testing::{Pair, SMALL, Source, Step, generate};
 use argus_disk::{DiskStorage, Options};
 use tempfile::TempDir;
-
-/// Sizes at which a handful of events is merged and sealed, so that a short test goes through all of it.
-const SMALL: Tuning = Tuning {
-    seal_events: 12,
-    seal_bytes: 4096,
-    fan_in: 2,
-    block_bytes: 256,
-    segment_events_max: 200,
-    filter_bytes_max: 100,
-};
 
 /// So short that records cross files and that sealing gives some up.
 const OPTIONS: Options = Options { log_file_bytes: 1000 };
