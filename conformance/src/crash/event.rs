@@ -1,11 +1,17 @@
 //! The events of a run. All that an event is follows from its token, so that nobody has to remember what was sent.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::draw::mixed;
 
 /// Types that events have. An audit of everything asks for one after the other.
 pub(crate) const TYPES: [&str; 5] = ["page_view", "order.placed", "#channel", "größe", "t"];
+
+/// A payload up to its token.
+const TOKEN_BEGINS: &str = r#"{"token":"#;
 
 /// What stands in the payload of one event and of no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +28,21 @@ pub(crate) struct Event {
     pub(crate) payload: String,
     /// Its id, if it is ours.
     pub(crate) id: Option<String>,
+}
+
+/// The members of an event that is given.
+#[derive(Debug, Deserialize)]
+struct Given<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    seq: u64,
+    #[serde(borrow)]
+    event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    timestamp: Cow<'a, str>,
+    /// As its bytes are: a reader of numbers and escapes would let changed ones pass.
+    #[serde(borrow)]
+    payload: &'a RawValue,
 }
 
 /// An event as it came back.
@@ -63,7 +84,7 @@ impl Token {
         let pad = if token & 2 == 2 { 20 + chance / 17 % 100 } else { chance / 17 % 6 };
         let pad = format!("{chance:016x}").repeat(pad as usize);
         // Numbers and escapes that a parser would write otherwise.
-        let payload = format!(r#"{{"token":{token},"amount":1.50,"far":-2E+3,"text":"\u00e9é\/","pad":"{pad}"}}"#);
+        let payload = format!(r#"{TOKEN_BEGINS}{token},"amount":1.50,"far":-2E+3,"text":"\u00e9é\/","pad":"{pad}"}}"#);
         let id = self.is_named().then(|| format!("ours/{token}"));
         Event { event_type, timestamp, payload, id }
     }
@@ -85,22 +106,22 @@ impl Found {
     ///
     /// What is not as it was sent.
     pub(crate) fn read(line: &str) -> Result<(Self, String), String> {
-        let value: Value = serde_json::from_str(line).map_err(|error| format!("no JSON ({error}): {line}"))?;
-        let text = |name: &str| value.get(name).and_then(Value::as_str);
-        let seq = value.get("seq").and_then(Value::as_u64);
-        let token = value.pointer("/payload/token").and_then(Value::as_u64).map(Token);
-        let (Some(seq), Some(token), Some(id)) = (seq, token, text("id")) else {
-            return Err(format!("an event without seq, id or token: {line}"));
+        let given: Given<'_> =
+            serde_json::from_str(line).map_err(|error| format!("no event in JSON ({error}): {line}"))?;
+        let payload = given.payload.get();
+        let digits = payload.strip_prefix(TOKEN_BEGINS).and_then(|rest| rest.split(',').next());
+        let Some(token) = digits.and_then(|digits| digits.parse().ok()).map(Token) else {
+            return Err(format!("an event without a token: {line}"));
         };
         let event = token.event();
-        let as_sent = text("event_type") == Some(event.event_type)
-            && text("timestamp") == Some(&event.timestamp)
-            && line.contains(&format!("\"payload\":{}", event.payload))
-            && event.id.as_deref().is_none_or(|sent| sent == id);
+        let as_sent = given.event_type == event.event_type
+            && given.timestamp == event.timestamp
+            && payload == event.payload
+            && event.id.as_deref().is_none_or(|sent| sent == given.id);
         if !as_sent {
             return Err(format!("an event that is not what was sent:\n  sent:  {}\n  found: {line}", event.to_json()));
         }
-        Ok((Self { seq, token, id: id.to_owned() }, event.timestamp))
+        Ok((Self { seq: given.seq, token, id: given.id.into_owned() }, event.timestamp))
     }
 }
 
