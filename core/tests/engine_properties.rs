@@ -137,3 +137,19 @@ fn walks_over_many_events_meet_each_of_them_once_while_more_come_in() {
     }
     pair.check(&[]).unwrap();
 }
+
+/// Many callers with one event each make one part of the store. What it takes is what is counted, and is still so when it has been rewritten.
+#[test]
+fn the_bytes_that_are_counted_are_those_that_a_restart_finds() {
+    let mut source = Source::seeded(11);
+    let (mut engine, mut housekeeper) = (open(11), Housekeeper::default());
+    for _ in 0..6 {
+        let group = [(); 4].map(|()| generate::batch(&[generate::draft(&mut source)]));
+        engine.commit(Timestamp::from_nanos(0), &group).unwrap();
+        while housekeeper.step(&mut engine, Timestamp::from_nanos(0), 100).unwrap() == Housekeeping::Pending {}
+    }
+    let counted = engine.snapshot().stats();
+    reopen(&mut engine);
+    assert_eq!(engine.snapshot().stats(), counted);
+    assert_eq!(counted.segments, 1);
+}

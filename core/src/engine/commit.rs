@@ -1,3 +1,4 @@
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -10,16 +11,22 @@ use crate::batch::{Batch, BatchBuilder};
 use crate::event::Timestamp;
 use crate::log::{HEAD_BYTES, RecordHead};
 use crate::repository::{CommitError, Duplicate, Receipt};
-use crate::segment::{Epoch, Merge, Rows, Segment};
+use crate::segment::{Epoch, Rows, RowsBuilder, Segment};
 use crate::storage::{Storage, StorageError};
 
 /// The batches of one group that have at most so many events become one segment at once: many callers send one event each.
 const SMALL_BATCH_EVENTS: usize = 64;
 
 /// A batch without its duplicates, at its place.
-struct Placed {
-    batch: Batch,
+struct Placed<'a> {
+    batch: Cow<'a, Batch>,
     first_seq: u64,
+}
+
+impl Placed<'_> {
+    fn is_small(&self) -> bool {
+        self.batch.len() <= SMALL_BATCH_EVENTS
+    }
 }
 
 impl<S: Storage> Engine<S> {
@@ -29,7 +36,7 @@ impl<S: Storage> Engine<S> {
         if !placed.is_empty() {
             let ends = self.append(&placed, millis)?;
             self.last_millis = millis;
-            self.apply_group(placed, &ends, millis);
+            self.apply_group(&placed, &ends, millis);
         }
         Ok(receipts)
     }
@@ -63,7 +70,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Decides what is new and where it goes. Nothing is stored.
-    fn propose(&mut self, group: &[Batch], millis: i64) -> Result<(Vec<Placed>, Vec<Receipt>), CommitError> {
+    fn propose<'a>(&mut self, group: &'a [Batch], millis: i64) -> Result<(Vec<Placed<'a>>, Vec<Receipt>), CommitError> {
         // Without knowing which ids are there, no promise that an event is stored once can be kept.
         let repeats =
             find_repeats(|| self.held(), group).map_err(|error| self.latch(format!("look-up of ids: {error}")))?;
@@ -94,7 +101,7 @@ impl<S: Storage> Engine<S> {
                     Duplicate { index, seq }
                 })
                 .collect();
-            let kept = if repeats.is_empty() { batch.clone() } else { without(batch, repeats) };
+            let kept = if repeats.is_empty() { Cow::Borrowed(batch) } else { Cow::Owned(without(batch, repeats)) };
             let generated_id =
                 (!kept.is_empty() && kept.first_id().is_none()).then(|| self.key.generate(millis, first_seq));
             let durable = !self.syncs_deferred && !self.storage.is_volatile();
@@ -107,7 +114,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Makes the records durable; gives the end of each in the log, and the checksum of its head.
-    fn append(&mut self, placed: &[Placed], millis: i64) -> Result<Vec<(u64, u32)>, CommitError> {
+    fn append(&mut self, placed: &[Placed<'_>], millis: i64) -> Result<Vec<(u64, u32)>, CommitError> {
         let mut offset = self.storage.log_range().end;
         let mut chain = self.chain;
         let mut heads = Vec::with_capacity(placed.len());
@@ -136,35 +143,14 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Puts durable records into memory. Runs of small batches become one segment.
-    fn apply_group(&mut self, placed: Vec<Placed>, ends: &[(u64, u32)], millis: i64) {
-        let mut small: Vec<Arc<Segment>> = Vec::with_capacity(placed.len());
-        let mut small_end = (0, 0);
-        for (placed, &end) in placed.into_iter().zip(ends) {
-            let rows = placed.batch.rows().clone();
-            let few = rows.len() <= SMALL_BATCH_EVENTS;
-            let segment = self.place(rows, placed.first_seq, millis);
-            if few {
-                small.push(segment);
-                small_end = end;
-            } else {
-                self.push_merged(core::mem::take(&mut small), small_end);
-                self.fresh.push(Fresh::new(segment, end));
-            }
+    fn apply_group(&mut self, placed: &[Placed<'_>], ends: &[(u64, u32)], millis: i64) {
+        let mut ends = ends.iter();
+        for run in placed.chunk_by(|batch, next| batch.is_small() && next.is_small()) {
+            let (Some(first), Some(&end)) = (run.first(), ends.nth(run.len() - 1)) else { return };
+            let rows = if run.len() == 1 { first.batch.rows().clone() } else { joined(run, first.first_seq) };
+            let segment = self.place(rows, first.first_seq, millis);
+            self.fresh.push(Fresh::new(segment, end));
         }
-        self.push_merged(small, small_end);
-    }
-
-    fn push_merged(&mut self, mut small: Vec<Arc<Segment>>, end: (u64, u32)) {
-        let segment = match small.len() {
-            0 => return,
-            1 => small.pop(),
-            _ => {
-                let mut merge = Merge::new(small);
-                while !merge.step(u32::MAX) {}
-                Some(Arc::new(merge.finish()))
-            }
-        };
-        self.fresh.extend(segment.map(|segment| Fresh::new(segment, end)));
     }
 
     /// Counts rows in at their place.
@@ -188,6 +174,22 @@ impl<S: Storage> Engine<S> {
         self.latched = Some(reason.clone());
         CommitError::Latched(reason)
     }
+}
+
+/// The rows of batches that follow each other, ranked from `base` on.
+fn joined(run: &[Placed<'_>], base: u64) -> Rows {
+    let rows = || run.iter().map(|placed| placed.batch.rows());
+    let text = rows().map(|rows| rows.text().len()).sum();
+    let mut builder = RowsBuilder::with_capacity(rows().map(Rows::len).sum(), text);
+    for placed in run {
+        let (rows, first_rank) = (placed.batch.rows(), (placed.first_seq - base) as u32);
+        for place in 0..rows.len() {
+            let row = rows.row_by_rank(place);
+            let code = builder.intern(rows.type_name(rows.row_type(row)));
+            builder.push_row(rows, row, first_rank + rows.rank(row), code);
+        }
+    }
+    builder.finish_sorted()
 }
 
 /// The batch without its duplicates.

@@ -2,6 +2,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::iter;
 
 use bytes::Bytes;
 
@@ -12,32 +13,31 @@ use crate::column::u32_at;
 /// Writes [`Rows`], given one by one in the order of rows.
 #[derive(Debug, Default)]
 pub struct RowsBuilder {
-    timestamps: Vec<i64>,
-    ranks: Vec<u32>,
-    types: Vec<u32>,
-    text_ends: Vec<u32>,
+    rows: Vec<Row>,
     text: Vec<u8>,
     ids: Vec<(u64, u32)>,
     /// Provisional codes, in the order of first use; the final ones follow the order of the names.
     codes: BTreeMap<Box<[u8]>, u32>,
 }
 
+/// What an index has of a row.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    timestamp: i64,
+    rank: u32,
+    code: u32,
+    text_end: u32,
+}
+
 impl RowsBuilder {
     /// With room for so many rows and bytes of text.
     pub(crate) fn with_capacity(rows: usize, text: usize) -> Self {
-        Self {
-            timestamps: Vec::with_capacity(rows),
-            ranks: Vec::with_capacity(rows),
-            types: Vec::with_capacity(rows),
-            text_ends: Vec::with_capacity(rows),
-            text: Vec::with_capacity(text),
-            ..Self::default()
-        }
+        Self { rows: Vec::with_capacity(rows), text: Vec::with_capacity(text), ..Self::default() }
     }
 
     /// Number of rows so far.
     pub(crate) fn len(&self) -> usize {
-        self.timestamps.len()
+        self.rows.len()
     }
 
     /// Bytes of text so far.
@@ -73,32 +73,27 @@ impl RowsBuilder {
 
     fn finish_row(&mut self, timestamp: i64, rank: u32, code: u32, id: &[u8]) {
         if !id.is_empty() {
-            self.ids.push((id_hash(id), self.timestamps.len() as u32));
+            self.ids.push((id_hash(id), self.rows.len() as u32));
         }
-        self.timestamps.push(timestamp);
-        self.ranks.push(rank);
-        self.types.push(code);
-        self.text_ends.push(self.text.len() as u32);
+        self.rows.push(Row { timestamp, rank, code, text_end: self.text.len() as u32 });
     }
 
     /// Whether the rows were given in the order of time and rank.
     pub(crate) fn is_sorted(&self) -> bool {
-        self.timestamps.is_sorted()
+        self.rows.is_sorted_by_key(|row| row.timestamp)
     }
 
-    /// Rows in the order of time and rank, whatever the order they were given in.
+    /// Rows in the order of time and rank, if they were given in the order of their ranks.
     pub(crate) fn finish_sorted(self) -> Rows {
         if self.is_sorted() {
             return self.finish();
         }
-        let mut order: Vec<u32> = (0..self.len() as u32).collect();
-        order.sort_by_key(|&row| self.timestamps.get(row as usize));
-        let mut sorted = Self { codes: self.codes, ..Self::with_capacity(self.timestamps.len(), self.text.len()) };
-        for row in order.into_iter().map(|row| row as usize) {
-            let start = row.checked_sub(1).and_then(|before| self.text_ends.get(before)).map_or(0, |&end| end as usize);
-            let columns = self.timestamps.get(row).zip(self.ranks.get(row)).zip(self.types.get(row));
-            let text = self.text_ends.get(row).and_then(|&end| self.text.get(start..end as usize));
-            let Some((((&timestamp, &rank), &code), text)) = columns.zip(text) else { continue };
+        let starts = iter::once(0).chain(self.rows.iter().map(|row| row.text_end));
+        let mut order: Vec<(Row, u32)> = self.rows.iter().copied().zip(starts).collect();
+        order.sort_by_key(|(row, _)| row.timestamp);
+        let mut sorted = Self { codes: self.codes, ..Self::with_capacity(self.rows.len(), self.text.len()) };
+        for (Row { timestamp, rank, code, text_end }, start) in order {
+            let text = self.text.get(start as usize..text_end as usize).unwrap_or_default();
             let id_len = text.first().map_or(0, |&len| usize::from(len));
             sorted.text.extend_from_slice(text);
             sorted.finish_row(timestamp, rank, code, text.get(1..=id_len).unwrap_or_default());
@@ -108,7 +103,7 @@ impl RowsBuilder {
 
     /// Writes the index. Rows must have come in the order of time and rank.
     pub(crate) fn finish(mut self) -> Rows {
-        let (rows, types, ids) = (self.timestamps.len(), self.codes.len(), self.ids.len());
+        let (rows, types, ids) = (self.rows.len(), self.codes.len(), self.ids.len());
         let name_bytes: usize = self.codes.keys().map(|name| name.len()).sum();
         self.finish_codes();
         self.ids.sort_unstable();
@@ -118,24 +113,26 @@ impl RowsBuilder {
             index.extend_from_slice(&(count as u32).to_le_bytes());
         }
         index.resize(HEAD_BYTES, 0);
-        index.extend(self.timestamps.iter().flat_map(|value| value.to_le_bytes()));
+        index.extend(self.rows.iter().flat_map(|row| row.timestamp.to_le_bytes()));
         index.extend(self.ids.iter().flat_map(|(hash, _)| hash.to_le_bytes()));
-        put_column(&mut index, &self.ranks);
-        put_column(&mut index, &self.types);
-        put_column(&mut index, &self.text_ends);
-        if self.ranks.is_sorted() {
-            put_counting(&mut index, rows);
+        put_column(&mut index, self.rows.iter().map(|row| row.rank));
+        put_column(&mut index, self.rows.iter().map(|row| row.code));
+        put_column(&mut index, self.rows.iter().map(|row| row.text_end));
+        if self.rows.is_sorted_by_key(|row| row.rank) {
+            put_column(&mut index, 0..rows as u32);
         } else {
-            put_column(&mut index, &order_by_rank(&self.ranks));
+            put_column(&mut index, order_by_rank(&self.rows));
         }
-        let mut group_ends = vec![rows as u32; types];
         if types <= 1 {
-            put_counting(&mut index, rows);
+            put_column(&mut index, 0..rows as u32);
+            put_column(&mut index, self.ids.iter().map(|&(_, row)| row));
+            put_column(&mut index, iter::repeat_n(rows as u32, types));
         } else {
-            put_column(&mut index, &group_by_type(&self.types, &mut group_ends));
+            let (by_type, ends) = group_by_type(&self.rows, types);
+            put_column(&mut index, by_type);
+            put_column(&mut index, self.ids.iter().map(|&(_, row)| row));
+            put_column(&mut index, ends);
         }
-        index.extend(self.ids.iter().flat_map(|(_, row)| row.to_le_bytes()));
-        put_column(&mut index, &group_ends);
         let mut name_end = 0u32;
         for name in self.codes.keys() {
             name_end += name.len() as u32;
@@ -161,62 +158,57 @@ impl RowsBuilder {
                 *entry = code as u32;
             }
         }
-        for code in &mut self.types {
-            *code = final_codes.get(*code as usize).copied().unwrap_or_default();
+        for row in &mut self.rows {
+            row.code = final_codes.get(row.code as usize).copied().unwrap_or_default();
         }
     }
 }
 
-/// The numbers from 0 on, which is an order that needs no sorting.
-fn put_counting(index: &mut Vec<u8>, count: usize) {
-    index.extend((0..count as u32).flat_map(u32::to_le_bytes));
-}
-
-fn put_column(index: &mut Vec<u8>, column: &[u32]) {
-    index.extend(column.iter().flat_map(|value| value.to_le_bytes()));
+fn put_column(index: &mut Vec<u8>, column: impl IntoIterator<Item = u32>) {
+    index.extend(column.into_iter().flat_map(u32::to_le_bytes));
 }
 
 /// The rows in the order of their ranks. Ranks are nearly dense in practice, and then no comparison is needed; but only their order
 /// counts.
-fn order_by_rank(ranks: &[u32]) -> Vec<u32> {
-    let slots = ranks.iter().max().map_or(0, |&last| last as usize + 1);
-    if slots / 2 <= ranks.len() {
-        let mut rows = vec![u32::MAX; slots];
-        for (row, &rank) in ranks.iter().enumerate() {
-            if let Some(slot) = rows.get_mut(rank as usize) {
-                *slot = row as u32;
+fn order_by_rank(rows: &[Row]) -> Vec<u32> {
+    let slots = rows.iter().map(|row| row.rank).max().map_or(0, |last| last as usize + 1);
+    if slots / 2 <= rows.len() {
+        let mut order = vec![u32::MAX; slots];
+        for (place, row) in (0..).zip(rows) {
+            if let Some(slot) = order.get_mut(row.rank as usize) {
+                *slot = place;
             }
         }
-        rows.retain(|&row| row != u32::MAX);
-        return rows;
+        order.retain(|&place| place != u32::MAX);
+        return order;
     }
-    let mut rows: Vec<u32> = (0..ranks.len() as u32).collect();
-    rows.sort_unstable_by_key(|&row| ranks.get(row as usize));
-    rows
+    let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+    order.sort_unstable_by_key(|&place| rows.get(place as usize).map(|row| row.rank));
+    order
 }
 
-/// A counting sort of the rows by type; `ends` becomes where each group ends.
-fn group_by_type(types: &[u32], ends: &mut [u32]) -> Vec<u32> {
-    ends.fill(0);
-    for &code in types {
-        if let Some(size) = ends.get_mut(code as usize) {
+/// A counting sort of the rows by type; also where the group of each type ends.
+fn group_by_type(rows: &[Row], types: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut ends = vec![0u32; types];
+    for row in rows {
+        if let Some(size) = ends.get_mut(row.code as usize) {
             *size += 1;
         }
     }
-    let mut next = vec![0u32; ends.len()];
+    let mut next = vec![0u32; types];
     let mut total = 0;
     for (end, next) in ends.iter_mut().zip(&mut next) {
         *next = total;
         total += *end;
         *end = total;
     }
-    let mut rows = vec![0u32; types.len()];
-    for (row, &code) in types.iter().enumerate() {
-        let Some(place) = next.get_mut(code as usize) else { continue };
-        if let Some(slot) = rows.get_mut(*place as usize) {
-            *slot = row as u32;
+    let mut grouped = vec![0u32; rows.len()];
+    for (place, row) in (0..).zip(rows) {
+        let Some(next) = next.get_mut(row.code as usize) else { continue };
+        if let Some(slot) = grouped.get_mut(*next as usize) {
+            *slot = place;
         }
-        *place += 1;
+        *next += 1;
     }
-    rows
+    (grouped, ends)
 }
