@@ -2,24 +2,25 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 
-/// What zeros are written in where blocks cannot be reserved.
+/// Zeros are written so many at a time.
 const ZEROS_BYTES: usize = 1 << 16;
 
 /// Gives an empty file its length and all of its blocks, so that writing in it neither runs out of space nor moves its end.
 pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
-    if reserve(file, len)? { Ok(()) } else { fill(file, len) }
+    if reserve(file, len)? { Ok(()) } else { write_zeros(file, 0..len) }
 }
 
-/// The same by writing zeros.
-fn fill(file: &File, len: u64) -> io::Result<()> {
-    let zeros = vec![0; ZEROS_BYTES];
-    let mut writer = file;
-    let mut left = len;
-    while left > 0 {
-        let now = usize::try_from(left).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
-        writer.write_all(zeros.get(..now).unwrap_or_default())?;
-        left -= now as u64;
+/// Writes zeros in this place.
+pub(crate) fn write_zeros(file: &File, place: Range<u64>) -> io::Result<()> {
+    static ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
+    let mut at = place.start;
+    while at < place.end {
+        let now = usize::try_from(place.end - at).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
+        file.write_all_at(ZEROS.get(..now).unwrap_or_default(), at)?;
+        at += now as u64;
     }
     Ok(())
 }
@@ -101,7 +102,7 @@ mod tests {
     fn a_file_has_its_whole_length_in_either_way() {
         for len in [0, 1, ZEROS_BYTES as u64 - 1, ZEROS_BYTES as u64, 3 * ZEROS_BYTES as u64 + 17] {
             let file = tempfile::tempfile().unwrap();
-            fill(&file, len).unwrap();
+            write_zeros(&file, 0..len).unwrap();
             assert_eq!(file.metadata().unwrap().len(), len);
             let file = tempfile::tempfile().unwrap();
             // No log file is that short, and the system refuses it.

@@ -6,10 +6,14 @@ use std::path::PathBuf;
 use super::found::file_name;
 use crate::error::Fault;
 use crate::folder::{Folder, remove, rename};
-use crate::system::{allocate, drop_cached, write_at};
+use crate::system::{allocate, drop_cached, write_at, write_zeros};
 
 /// How much is looked at, and perhaps written, at a time when a file is wiped.
 const WIPED_AT_ONCE: usize = 64 * 1024;
+
+/// So many bytes behind what is written are written with zeros before their turn comes. Each sync takes a little of that at most, and one in
+/// some dozens waits for all of it.
+const ZEROED_AHEAD: u64 = 256 * 1024;
 
 /// A file of the log.
 #[derive(Debug)]
@@ -20,13 +24,16 @@ pub(super) struct LogFile {
     file: File,
     /// Whether something was written since the last sync.
     is_unsynced: bool,
+    /// From here on there may be blocks that are reserved and were never written. A file system notes down when one is, and a sync waits
+    /// for that as well.
+    unwritten_from: u64,
 }
 
 impl LogFile {
     /// A file that exists.
     pub(super) fn open(path: PathBuf, start: u64) -> Result<Self, Fault> {
         let file = File::options().read(true).write(true).open(&path).map_err(Fault::of("open", &path))?;
-        Ok(Self { start, path, file, is_unsynced: false })
+        Ok(Self { start, path, file, is_unsynced: false, unwritten_from: 0 })
     }
 
     /// A new file of the whole length. Durable when the folder is synced; after an error there is none.
@@ -43,7 +50,7 @@ impl LogFile {
             Ok(file)
         };
         match make() {
-            Ok(file) => Ok(Self { start, path, file, is_unsynced: false }),
+            Ok(file) => Ok(Self { start, path, file, is_unsynced: false, unwritten_from: 0 }),
             Err(fault) => {
                 // It takes space that is wanted elsewhere. If it cannot be removed now, it is when the folder is opened again.
                 let _kept = remove(&temporary);
@@ -57,7 +64,8 @@ impl LogFile {
         let spare = Self::open(folder.join(spare), start)?;
         let path = folder.join(&file_name(start));
         rename(&spare.path, &path)?;
-        Ok(Self { path, ..spare })
+        // All of it was written before.
+        Ok(Self { path, unwritten_from: u64::MAX, ..spare })
     }
 
     pub(super) fn len(&self) -> Result<u64, Fault> {
@@ -78,8 +86,22 @@ impl LogFile {
     /// With an error comes how many bytes were written before it.
     pub(super) fn write(&mut self, within: u64, pieces: &mut [IoSlice<'_>]) -> Result<(), (u64, Fault)> {
         self.is_unsynced = true;
+        let end = within + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         write_at(&self.file, within, pieces)
-            .map_err(|(written, error)| (written, Fault::of("write", &self.path)(error)))
+            .map_err(|(written, error)| (written, Fault::of("write", &self.path)(error)))?;
+        if end > self.unwritten_from {
+            self.zero_ahead(end);
+        }
+        Ok(())
+    }
+
+    /// Writes zeros behind the end of what is written, so that the next syncs have less to wait for.
+    fn zero_ahead(&mut self, end: u64) {
+        let Ok(len) = self.len() else { return };
+        let until = len.min(end + ZEROED_AHEAD);
+        // An error costs time only. What matters is written in the same place later, and fails then if it has to.
+        let _slower = write_zeros(&self.file, end..until);
+        self.unwritten_from = if until == len { u64::MAX } else { until };
     }
 
     /// Writes zeros over whatever else there is from this place on, durably.
@@ -107,5 +129,35 @@ impl LogFile {
             self.is_unsynced = false;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn zeros_are_written_behind_what_is_written_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let ahead = ZEROED_AHEAD as usize;
+        fs::write(&path, vec![7; 2 * ahead]).unwrap();
+        let mut file = LogFile::open(path.clone(), 0).unwrap();
+        file.write(100, &mut [IoSlice::new(b"two "), IoSlice::new(b"pieces")]).unwrap();
+        // The second is within what the first has prepared.
+        file.write(110, &mut [IoSlice::new(&[8; 90])]).unwrap();
+        let found = fs::read(&path).unwrap();
+        let zeros = vec![0; ahead - 90];
+        let expected = [&[7; 100][..], b"two pieces", &[8; 90], &zeros, &vec![7; ahead - 110]].concat();
+        assert!(found == expected);
+        // Near its end there are fewer, and it grows no longer.
+        file.write(2 * ahead as u64 - 20, &mut [IoSlice::new(&[9; 10])]).unwrap();
+        let found = fs::read(&path).unwrap();
+        assert_eq!(found.len(), 2 * ahead);
+        assert_eq!(found[2 * ahead - 21..], [&[7][..], &[9; 10], &[0; 10]].concat());
     }
 }

@@ -1,8 +1,8 @@
 //! The log: files of one length, each of which has the bytes from some offset on.
 //!
 //! A file has all of its length, blocks included, before a byte is written to it. So the end of the log moves without the end of any file
-//! moving, a sync has no metadata to write, and a full disk is noticed before the log is touched. Files that are given up become the next
-//! ones: their blocks were written before, and syncing those is cheaper still.
+//! moving, and a full disk is noticed before the log is touched. Blocks are written with zeros some way ahead of the end, and files that are
+//! given up become the next ones: so what is written was written before, and a sync has no metadata to wait for.
 
 mod file;
 mod found;
