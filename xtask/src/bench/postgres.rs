@@ -1,7 +1,8 @@
 //! What `PostgreSQL` makes of the same events: one row an event, each durable when it is acknowledged, as pgbench measures it.
 //!
-//! It is asked for what Argus does for an event, and for no more: over TCP, one row that has a unique id, found by that id and by type and
-//! time. The statement is prepared once.
+//! It is asked for what Argus does for an event, and for no more: over TCP, one row that gets its place in the order of arrival and an id that
+//! no other row has, is found by either of them and by type and time, and keeps its payload as it came. Place and id are told. The statement
+//! is prepared once.
 
 use std::{
     fs,
@@ -37,8 +38,10 @@ const HOST: &str = "127.0.0.1";
 /// It says with this in its log that it takes connections.
 const READY: &str = "ready to accept connections";
 
-/// Columns for what an event has, and the indexes that `GET /events/{id}` and queries by type and time need.
-const TABLE: &str = "create table events (id bigserial primary key, event_type text not null, ts timestamptz not null, payload jsonb not null); \
+/// Columns for what an event has, and the indexes that `after_seq`, `GET /events/{id}`, a second request with the same id, and queries by type
+/// and time need.
+const TABLE: &str = "create table events (seq bigserial primary key, id uuid unique not null default gen_random_uuid(), event_type text not null, \
+                     ts timestamptz not null, payload json not null); \
                      create index on events (event_type, ts)";
 
 /// A server with an empty table. Its processes run only while something is measured, so that they are in nobody's way otherwise.
@@ -71,7 +74,7 @@ impl Postgres {
         let types: Vec<String> = TYPES.iter().map(|name| format!("'{name}'")).collect();
         // A statement that is prepared once, with parameters, as a service would send it.
         let script = format!(
-            "\\set n random(1, {})\ninsert into events (event_type, ts, payload) values ((array[{}])[:n], now(), :payload);\n",
+            "\\set n random(1, {})\ninsert into events (event_type, ts, payload) values ((array[{}])[:n], now(), :payload) returning seq, id;\n",
             TYPES.len(),
             types.join(",")
         );
