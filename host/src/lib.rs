@@ -25,6 +25,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
 pub mod node;
+pub mod placement;
 pub mod process;
 pub mod reply_body;
 pub mod repository;

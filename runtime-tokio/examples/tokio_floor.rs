@@ -17,7 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use warp::Filter;
 use warp::reply::{Reply, Response};
 
@@ -47,8 +47,9 @@ fn serve(settings: &Settings) -> io::Result<()> {
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let app = app.clone();
+            let (stream, app) = (stream.into_std()?, app.clone());
             runtime.spawn(async move {
+                let Ok(stream) = TcpStream::from_std(stream) else { return };
                 let service = service_fn(|request| respond(app.clone(), request));
                 let connection = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(stream), service);
                 // A client that goes away is no concern of the floor.

@@ -1,7 +1,7 @@
 //! The server: accepting connections until the drain begins, and waiting until the last of them has ended.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use argus_host::metrics::Incident;
 use argus_host::node::Node;
 use argus_host::runtime::Runtime;
 use argus_host::wire::Wire;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::app;
 use crate::connection;
@@ -47,7 +47,9 @@ async fn run(node: Arc<Node>, listener: std::net::TcpListener, runtime: Tokio) -
 async fn accept(node: &Node, runtime: &Tokio, listener: &TcpListener) -> (TcpStream, SocketAddr, ConnectionPermit) {
     let permit = node.lifecycle.permit().await;
     loop {
-        match listener.accept().await {
+        // As a socket that no worker waits for yet.
+        let accepted = listener.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
+        match accepted {
             Ok((stream, peer)) => return (stream, peer, permit),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

@@ -8,6 +8,7 @@
 //! submitted first: two switches of threads take longer than such a commit. Housekeeping has a thread as well
 //! (`keeper`).
 
+mod delivery;
 mod keeper;
 mod queue;
 
@@ -22,10 +23,10 @@ use std::time::{Duration, Instant};
 
 use argus_core::batch::Batch;
 use argus_core::repository::{CommitError, Receipt, Repository, Snapshot};
-use futures_channel::oneshot;
 
 use crate::clock;
 use crate::metrics::Metrics;
+use delivery::{Outcome, Ticket, Waiter};
 use keeper::Keeper;
 use queue::Queue;
 pub use queue::{QueueLimits, SubmitError};
@@ -41,14 +42,12 @@ pub struct Committer {
 /// A submitted batch: resolves when it is committed, or will not be. To be polled or dropped soon: others may depend on it.
 #[derive(Debug)]
 pub struct PendingCommit {
-    outcome: oneshot::Receiver<Outcome>,
+    ticket: Ticket,
     lead: Option<Lead>,
 }
 
-type Outcome = Result<Receipt, CommitError>;
-
 /// A batch on its way, and who waits for it.
-type Job = (Batch, oneshot::Sender<Outcome>);
+type Job = (Batch, Waiter);
 
 /// Whoever submits to a queue that nobody attends to has the lead: it sees to it that the queue is committed. When it is dropped, the
 /// commit thread does.
@@ -127,10 +126,10 @@ impl Committer {
             return Err(SubmitError::Latched(reason.to_owned()));
         }
         let bytes = batch.bytes();
-        let (waiter, outcome) = oneshot::channel();
+        let (waiter, ticket) = delivery::pair();
         let leads = self.shared.queue.push((batch, waiter), bytes)?;
         let lead = leads.then(|| Lead { shared: Arc::clone(&self.shared), others_passed: false, done: false });
-        Ok(PendingCommit { outcome, lead })
+        Ok(PendingCommit { ticket, lead })
     }
 
     /// The last published snapshot: everything that was acknowledged before this call, and perhaps more.
@@ -189,10 +188,7 @@ impl Future for PendingCommit {
             lead.done = lead.shared.commit_at_once();
             self.lead = None;
         }
-        Pin::new(&mut self.outcome).poll(cx).map(|outcome| {
-            // The sender is dropped without a word only while a thread unwinds.
-            outcome.unwrap_or_else(|_| Err(CommitError::Latched("a commit was left half-way".to_owned())))
-        })
+        self.ticket.poll(cx)
     }
 }
 
@@ -208,6 +204,9 @@ impl Shared {
     /// The commit thread.
     fn commit_until_closed(&self) {
         while self.queue.wait() {
+            // On a busy machine those who are about to submit go first, and what they bring is made durable by the same sync. On any other
+            // one nobody waits.
+            thread::yield_now();
             self.commit(self.until_caught_up(lock(&self.repository)));
             if self.queue.size().0 == 0 {
                 self.attend("a rest", |repository| repository.rest());
@@ -259,10 +258,8 @@ impl Shared {
         drop(repository);
         // Whoever waited may have gone away; what it submitted is committed all the same.
         match outcome {
-            Ok(receipts) => {
-                waiters.into_iter().zip(receipts).for_each(|(waiter, receipt)| drop(waiter.send(Ok(receipt))));
-            }
-            Err(error) => waiters.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone())))),
+            Ok(receipts) => delivery::deliver(waiters.into_iter().zip(receipts.into_iter().map(Ok))),
+            Err(error) => delivery::deliver(waiters.into_iter().map(|waiter| (waiter, Err(error.clone())))),
         }
     }
 

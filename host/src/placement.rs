@@ -1,0 +1,160 @@
+//! Which processors the threads of a process run on.
+
+use std::cell::Cell;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// Where workers run: each on a processor of its own, if there are as many of both, and anywhere otherwise.
+///
+/// A worker hears of most events from the processor that has received them, and the kernel likes to run it there, be that processor busy or
+/// not. Workers that may run anywhere wait for each other and for the commit thread, while another processor is idle. The threads
+/// that compute for long may run anywhere and make room for workers.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    processors: Option<Arc<system::Processors>>,
+}
+
+impl Placement {
+    /// For so many workers, on the processors that the calling thread may use.
+    #[must_use]
+    pub fn new(workers: NonZeroUsize) -> Self {
+        // A process that may use few of many processors is not told which: it would meet all others of its kind on the first ones.
+        let processors = system::Processors::allowed().filter(|processors| processors.count() == workers.get());
+        Self { processors: processors.map(Arc::new) }
+    }
+
+    /// Keeps the calling thread on the processor of this worker, from now on.
+    pub fn settle(&self, worker: usize) {
+        if let Some(processors) = &self.processors {
+            processors.keep_on(worker);
+        }
+    }
+
+    /// Lets the calling thread run anywhere, whoever has started it: threads begin where the one before was kept.
+    pub fn roam(&self) {
+        thread_local!(static ROAMS: Cell<bool> = const { Cell::new(false) });
+        if let Some(processors) = &self.processors
+            && !ROAMS.replace(true)
+        {
+            processors.keep_on_any();
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod system {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    /// The processors that a thread may use.
+    #[derive(Debug)]
+    pub(super) struct Processors {
+        all: CpuSet,
+    }
+
+    impl Processors {
+        pub(super) fn allowed() -> Option<Self> {
+            sched_getaffinity(None).ok().map(|all| Self { all })
+        }
+
+        pub(super) fn count(&self) -> usize {
+            self.all.count() as usize
+        }
+
+        pub(super) fn keep_on(&self, index: usize) {
+            let mut allowed = (0..CpuSet::MAX_CPU).filter(|&processor| self.all.is_set(processor));
+            if let Some(processor) = allowed.nth(index) {
+                let mut one = CpuSet::new();
+                one.set(processor);
+                keep(&one);
+            }
+        }
+
+        pub(super) fn keep_on_any(&self) {
+            keep(&self.all);
+        }
+    }
+
+    /// A system that refuses, because processors have come or gone meanwhile, places the thread as it thinks best.
+    fn keep(processors: &CpuSet) {
+        let _refused = sched_setaffinity(None, processors);
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod system {
+    /// Nothing is known of them.
+    #[derive(Debug)]
+    pub(super) struct Processors;
+
+    impl Processors {
+        pub(super) fn allowed() -> Option<Self> {
+            None
+        }
+
+        pub(super) fn count(&self) -> usize {
+            0
+        }
+
+        pub(super) fn keep_on(&self, _index: usize) {}
+
+        pub(super) fn keep_on_any(&self) {}
+    }
+}
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use std::thread;
+
+    use rustix::thread::sched_getaffinity;
+
+    use super::*;
+
+    /// How many processors the calling thread may use, and the first of them.
+    fn allowed() -> (u32, Option<usize>) {
+        let all = sched_getaffinity(None).expect("every thread may ask");
+        (all.count(), (0..rustix::thread::CpuSet::MAX_CPU).find(|&processor| all.is_set(processor)))
+    }
+
+    #[test]
+    fn workers_have_a_processor_each_and_what_they_start_may_run_anywhere() {
+        let all = allowed();
+        let count = NonZeroUsize::new(all.0 as usize).expect("there is one");
+        let placement = Placement::new(count);
+        let places = thread::scope(|scope| {
+            let workers = (0..count.get()).map(|worker| {
+                let placement = &placement;
+                scope.spawn(move || {
+                    placement.settle(worker);
+                    let started = thread::scope(|scope| {
+                        let started = scope.spawn(|| {
+                            placement.roam();
+                            allowed()
+                        });
+                        started.join().expect("it does not panic")
+                    });
+                    (allowed(), started)
+                })
+            });
+            let workers: Vec<_> = workers.collect();
+            workers.into_iter().map(|worker| worker.join().expect("it does not panic")).collect::<Vec<_>>()
+        });
+        assert!(places.iter().all(|(worker, started)| worker.0 == 1 && *started == all));
+        let mut processors: Vec<_> = places.iter().map(|(worker, _)| worker.1).collect();
+        processors.sort_unstable();
+        processors.dedup();
+        assert_eq!(processors.len(), count.get());
+    }
+
+    #[test]
+    fn fewer_or_more_workers_than_processors_run_anywhere() {
+        let all = allowed();
+        let more = NonZeroUsize::new(all.0 as usize + 1).expect("it is more than one");
+        thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                Placement::new(more).settle(0);
+                allowed()
+            });
+            assert_eq!(worker.join().expect("it does not panic"), all);
+        });
+    }
+}
