@@ -59,7 +59,7 @@ pub struct Settings {
     #[arg(value_parser = parse_size)]
     pub retain_bytes: Option<usize>,
 
-    /// Threads that serve requests [default: one a CPU]
+    /// Threads that serve requests; in argus-tokio, if there are as many of them as CPUs, each stays on one [default: one a CPU]
     #[arg(long, env = "ARGUS_THREADS", value_name = "COUNT", help_heading = "Service")]
     #[arg(value_parser = parse_count)]
     pub threads: Option<NonZeroUsize>,
