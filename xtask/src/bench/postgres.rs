@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::TempDir;
 
-use super::{client::PATIENCE, report::as_f64, workload::TYPES};
+use super::{client::PATIENCE, workload::TYPES};
 
 /// The version to compare with.
 const VERSION: u32 = 15;
@@ -29,8 +29,11 @@ const BINARIES: &str = "/usr/lib/postgresql/15/bin";
 /// Who runs it where we are root, as which it refuses to run.
 const USER: &str = "postgres";
 
-/// Rows that each connection inserts before anything is measured, and at least when it is.
+/// Rows that each connection inserts before anything is measured.
 const WARM_UP_ROWS: u64 = 20;
+
+/// How long a measured time may become on a machine that does not get a single row done in less.
+const SECONDS_MAX: u64 = 60;
 
 /// Where it listens.
 const HOST: &str = "127.0.0.1";
@@ -93,16 +96,22 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Inserts rows with this payload over so many connections, as many as take about that time; gives the rows a second. Every row that
-    /// was acknowledged is counted afterwards.
+    /// Inserts rows with this payload over so many connections, for so long in whole seconds; gives the rows a second. Every row that was
+    /// acknowledged is counted afterwards.
     pub(super) fn measure(&self, payload: &str, connections: usize, time: Duration) -> Result<f64> {
         let running = self.start()?;
         running.query("truncate events")?;
         // The first rows find an empty cache and are not measured.
-        let warm_up = running.pgbench(payload, connections, WARM_UP_ROWS)?;
-        // By number and not by time: on a machine that is very busy, not one row may be done in a second.
-        let rows = (warm_up.rate * time.as_secs_f64() / as_f64(u64::try_from(connections)?)).min(1e6) as u64;
-        let measured = running.pgbench(payload, connections, rows.max(WARM_UP_ROWS))?;
+        let warm_up = running.pgbench(payload, connections, ["--transactions", &WARM_UP_ROWS.to_string()])?;
+        let mut seconds = (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1);
+        let measured = loop {
+            let measured = running.pgbench(payload, connections, ["--time", &seconds.to_string()])?;
+            if measured.rows > 0 {
+                break measured;
+            }
+            seconds *= 2;
+            ensure!(seconds <= SECONDS_MAX, "not one row in {} s", seconds / 2);
+        };
         let acknowledged = warm_up.rows + measured.rows;
         let stored: u64 = running.query("select count(*) from events")?.parse().context("a count that is no number")?;
         ensure!(stored == acknowledged, "{acknowledged} rows were acknowledged, and {stored} are stored");
@@ -172,10 +181,10 @@ impl Running<'_> {
         Ok(output(&mut psql)?.trim().to_owned())
     }
 
-    fn pgbench(&self, payload: &str, connections: usize, rows: u64) -> Result<Figures> {
+    fn pgbench(&self, payload: &str, connections: usize, extent: [&str; 2]) -> Result<Figures> {
         let mut pgbench = self.client("pgbench");
         pgbench.args(["--no-vacuum", "--protocol", "prepared", "--jobs", "1"]);
-        pgbench.args(["--client", &connections.to_string(), "--transactions", &rows.to_string()]);
+        pgbench.args(["--client", &connections.to_string()]).args(extent);
         pgbench.arg("--define").arg(format!("payload={payload}")).arg("--file").arg(self.postgres.path("insert.sql"));
         figures(&output(&mut pgbench)?)
     }
@@ -207,11 +216,12 @@ fn figures(report: &str) -> Result<Figures> {
     };
     let failed: u64 = value("number of failed transactions: ")?.parse()?;
     ensure!(failed == 0, "{failed} rows were refused");
-    Ok(Figures {
-        // Of how many, it says as well.
-        rows: value("number of transactions actually processed: ")?.split('/').next().unwrap_or_default().parse()?,
-        rate: value("tps = ")?.parse()?,
-    })
+    // Of how many, it says as well where the number is given.
+    let rows: u64 =
+        value("number of transactions actually processed: ")?.split('/').next().unwrap_or_default().parse()?;
+    // Without a row there is no rate that could be read.
+    let rate = if rows == 0 { 0.0 } else { value("tps = ")?.parse()? };
+    Ok(Figures { rows, rate })
 }
 
 /// Runs a program to its end; gives what it says.
@@ -230,13 +240,17 @@ mod tests {
 
     #[test]
     fn a_report_of_pgbench_is_read() {
-        let report = |failed: u32| {
+        let report = |processed: &str, failed: u32| {
             format!(
-                "pgbench (15.18)\nnumber of clients: 64\nnumber of transactions actually processed: 20817/20817\nnumber of failed \
+                "pgbench (15.18)\nnumber of clients: 64\nnumber of transactions actually processed: {processed}\nnumber of failed \
                  transactions: {failed} (0.000%)\nlatency average = 11.582 ms\ntps = 5525.843012 (without initial connection time)\n"
             )
         };
-        assert_eq!(figures(&report(0)).ok(), Some(Figures { rows: 20_817, rate: 5_525.843_012 }));
-        assert!(figures(&report(1)).is_err() && figures("").is_err());
+        let expected = Figures { rows: 20_817, rate: 5_525.843_012 };
+        assert_eq!(figures(&report("20817", 0)).ok().as_ref(), Some(&expected));
+        assert_eq!(figures(&report("20817/20817", 0)).ok().as_ref(), Some(&expected));
+        assert!(figures(&report("20817", 1)).is_err() && figures("").is_err());
+        let none = "number of transactions actually processed: 0\nnumber of failed transactions: 0 (NaN%)\n";
+        assert_eq!(figures(none).ok(), Some(Figures { rows: 0, rate: 0.0 }));
     }
 }

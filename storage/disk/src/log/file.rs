@@ -11,8 +11,8 @@ use crate::system::{allocate, drop_cached, write_at, write_zeros};
 /// How much is looked at, and perhaps written, at a time when a file is wiped.
 const WIPED_AT_ONCE: usize = 64 * 1024;
 
-/// So many bytes behind what is written are written with zeros before their turn comes. Each sync takes a little of that at most, and one in
-/// some dozens waits for all of it.
+/// So many bytes behind what is written are written with zeros before their turn comes. Of syncs of a few kilobytes each, one in some dozens
+/// waits for them.
 const ZEROED_AHEAD: u64 = 256 * 1024;
 
 /// A file of the log.
