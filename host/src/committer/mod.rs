@@ -46,6 +46,10 @@ pub struct PendingCommit {
     lead: Option<Lead>,
 }
 
+/// How long the commit thread waits at most for others to join the first of a group: about as long as a disk takes to sync. With 64 clients
+/// that submit one event after another, on two processors, the groups are of 29 instead of 22.
+const GATHERING: Duration = Duration::from_micros(200);
+
 /// A batch on its way, and who waits for it.
 type Job = (Batch, Waiter);
 
@@ -203,10 +207,9 @@ impl Drop for Lead {
 impl Shared {
     /// The commit thread.
     fn commit_until_closed(&self) {
-        while self.queue.wait() {
-            // On a busy machine those who are about to submit go first, and what they bring is made durable by the same sync. On any other
-            // one nobody waits.
-            thread::yield_now();
+        // Where a commit is quick, there is nothing to be gained by making it larger.
+        let patience = if self.immediate { Duration::ZERO } else { GATHERING };
+        while self.queue.wait(patience) {
             self.commit(self.until_caught_up(lock(&self.repository)));
             if self.queue.size().0 == 0 {
                 self.attend("a rest", |repository| repository.rest());

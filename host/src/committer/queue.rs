@@ -44,12 +44,16 @@ struct State<T> {
     bytes: usize,
     /// Somebody has undertaken to have the items taken.
     attended: bool,
+    /// How many were taken last.
+    taken_last: usize,
+    /// How many the thread in [`wait`](Queue::wait) wants to be woken for that has seen the first of them; 0 if there is none.
+    wanted: usize,
     closed: bool,
 }
 
 impl<T> Queue<T> {
     pub(super) fn new(limits: QueueLimits) -> Self {
-        let state = State { items: Vec::new(), bytes: 0, attended: false, closed: false };
+        let state = State { items: Vec::new(), bytes: 0, attended: false, taken_last: 0, wanted: 0, closed: false };
         Self { limits, state: Mutex::new(state), wake: Condvar::new(), closing: Condvar::new() }
     }
 
@@ -66,6 +70,9 @@ impl<T> Queue<T> {
         }
         state.items.push(item);
         state.bytes += bytes;
+        if state.items.len() == state.wanted {
+            self.wake.notify_one();
+        }
         Ok(!mem::replace(&mut state.attended, true))
     }
 
@@ -74,17 +81,27 @@ impl<T> Queue<T> {
         let mut state = lock(&self.state);
         state.bytes = 0;
         state.attended = false;
+        state.taken_last = state.items.len();
         // About as many will follow. A list that grew anew each time would be moved about under the lock.
-        let room = state.items.len();
+        let room = state.taken_last;
         mem::replace(&mut state.items, Vec::with_capacity(room))
     }
 
-    /// Sleeps until there is something to take; `false` when there never will be.
-    pub(super) fn wait(&self) -> bool {
-        let state = lock(&self.state);
-        let idle = |state: &mut State<T>| state.items.is_empty() && !state.closed;
-        let state = self.wake.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
-        !state.items.is_empty()
+    /// Sleeps until there is something to take, and then, for as long as `patience` at most, until it is half of what was taken last;
+    /// `false` when there never will be anything.
+    ///
+    /// Those whose items were taken last are likely to be back soon. Whoever takes the first of them alone makes all others wait for a
+    /// whole round.
+    pub(super) fn wait(&self, patience: Duration) -> bool {
+        let is_idle = |state: &mut State<T>| state.items.is_empty() && !state.closed;
+        let waited = self.wake.wait_while(lock(&self.state), is_idle);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.wanted = state.taken_last / 2;
+        let is_gathering = |state: &mut State<T>| state.items.len() < state.wanted && !state.closed;
+        let waited = self.wake.wait_timeout_while(state, patience, is_gathering);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.wanted = 0;
+        !(state.items.is_empty() && state.closed)
     }
 
     /// Sleeps for as long, or until nothing more is taken; `true` in that case.
@@ -94,9 +111,11 @@ impl<T> Queue<T> {
         waited.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
-    /// Wakes the thread that sleeps in [`wait`](Self::wait).
+    /// Wakes the thread that sleeps in [`wait`](Self::wait), unless it knows already that there is something.
     pub(super) fn call(&self) {
-        self.wake.notify_one();
+        if lock(&self.state).wanted == 0 {
+            self.wake.notify_one();
+        }
     }
 
     /// Takes nothing more. What waits is still to be taken.
@@ -116,5 +135,63 @@ impl<T> Queue<T> {
 impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").field("limits", &self.limits).field("size", &self.size()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Longer than any test takes.
+    const FOREVER: Duration = Duration::from_secs(3600);
+
+    /// A queue of which so many items were taken last.
+    fn after(taken_last: usize) -> Queue<usize> {
+        let queue = Queue::new(QueueLimits { batches_max: 100, bytes_max: 100 });
+        for item in 0..taken_last {
+            assert_eq!(queue.push(item, 1), Ok(item == 0));
+        }
+        assert_eq!(queue.take().len(), taken_last);
+        queue
+    }
+
+    #[test]
+    fn half_of_what_was_taken_last_is_waited_for() {
+        let queue = after(6);
+        thread::scope(|threads| {
+            let waiting = threads.spawn(|| (queue.wait(FOREVER), queue.take()));
+            assert_eq!(queue.push(1, 1), Ok(true));
+            queue.call();
+            for item in 2..=3 {
+                assert_eq!(queue.push(item, 1), Ok(false));
+                queue.call();
+            }
+            assert_eq!(waiting.join().expect("it does not panic"), (true, vec![1, 2, 3]));
+        });
+    }
+
+    #[test]
+    fn one_item_is_enough_if_no_more_than_that_was_usual_or_patience_ends() {
+        for (taken_last, patience) in [(0, FOREVER), (1, FOREVER), (3, FOREVER), (6, Duration::ZERO)] {
+            let queue = after(taken_last);
+            assert_eq!(queue.push(1, 1), Ok(true));
+            assert!(queue.wait(patience));
+            assert_eq!(queue.take(), [1]);
+        }
+    }
+
+    #[test]
+    fn nobody_is_waited_for_at_the_end() {
+        let queue = after(6);
+        thread::scope(|threads| {
+            let waiting = threads.spawn(|| (queue.wait(FOREVER), queue.take(), queue.wait(FOREVER)));
+            assert_eq!(queue.push(1, 1), Ok(true));
+            queue.call();
+            queue.close();
+            assert_eq!(waiting.join().expect("it does not panic"), (true, vec![1], false));
+        });
+        assert_eq!(queue.push(2, 1), Err(SubmitError::Stopped));
     }
 }
