@@ -11,6 +11,7 @@ mod event;
 mod faults;
 mod full;
 mod ledger;
+mod pause;
 mod round;
 mod site;
 mod tracer;
@@ -152,12 +153,29 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
 
 /// What a runtime has to stand besides the rounds.
 fn faults(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
+    part(runtime, binary, folder, options, 6, ("SIGSTOP for a minute", pause::for_a_minute))?;
     injected(runtime, binary, folder, options)?;
     small_disk(runtime, binary, folder, options)
 }
 
 /// A part of a run with faults: its name, and what it does to a folder of its own.
 type Part = (&'static str, fn(&mut Site, &mut Draw) -> Result<String, String>);
+
+fn part(
+    runtime: &str,
+    binary: &Path,
+    folder: &Path,
+    options: &Options,
+    number: u64,
+    (name, run): Part,
+) -> Result<(), String> {
+    let log_file_bytes = if name.starts_with("SIGKILL") { Some(1 << 20) } else { None };
+    let mut site = Site::new(binary, folder.join(name.replace(' ', "-")), log_file_bytes, options.connections)?;
+    let mut draw = Draw::new(options.seed, u64::MAX - number);
+    let found = run(&mut site, &mut draw).map_err(|error| format!("{name}: {error}"))?;
+    println!("{runtime} {name}: {found}");
+    Ok(())
+}
 
 /// System calls that fail, and ends in one.
 fn injected(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
@@ -172,12 +190,8 @@ fn injected(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> R
         ("SIGKILL in a call", faults::killed_in_calls),
         ("SIGKILL in a call of a start", faults::killed_in_start),
     ];
-    for ((name, part), number) in parts.into_iter().zip(1..) {
-        let log_file_bytes = if name.starts_with("SIGKILL") { Some(1 << 20) } else { None };
-        let mut site = Site::new(binary, folder.join(name.replace(' ', "-")), log_file_bytes, options.connections)?;
-        let mut draw = Draw::new(options.seed, u64::MAX - number);
-        let found = part(&mut site, &mut draw).map_err(|error| format!("{name}: {error}"))?;
-        println!("{runtime} {name}: {found}");
+    for (found, number) in parts.into_iter().zip(1..) {
+        part(runtime, binary, folder, options, number, found)?;
     }
     Ok(())
 }

@@ -7,7 +7,8 @@ use argus_conformance::launcher::{Launcher as _, Running, Signal};
 
 use crate::copy;
 use crate::draw::Draw;
-use crate::ledger::{Attempt, Outcome, Sums};
+use crate::ledger::Sums;
+use crate::pause::all_answered;
 use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis, wait};
 
 /// A round in so many looks at everything.
@@ -197,12 +198,13 @@ fn check(site: &Site) -> Result<(), String> {
     }
 }
 
-fn signal(server: &dyn Running, signal: Signal) -> Result<(), String> {
+/// Sends it a signal.
+pub(crate) fn signal(server: &dyn Running, signal: Signal) -> Result<(), String> {
     server.signal(signal).map_err(|failure| failure.to_string())
 }
 
 /// Asks a server to end, which it has to do as one does to whom nothing has happened.
-fn terminate(server: &mut dyn Running) -> Result<(), String> {
+pub(crate) fn terminate(server: &mut dyn Running) -> Result<(), String> {
     signal(server, Signal::Terminate)?;
     let exit = server.wait().map_err(|failure| failure.to_string())?;
     if exit.code == Some(0) {
@@ -221,15 +223,6 @@ fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("a second process on the folder of {holder} ended with {:?}:\n{}", exit.code, exit.stderr))
-}
-
-/// A server that had no time for a while answers when it has.
-fn all_answered(attempts: &[Attempt]) -> Result<(), String> {
-    let unanswered = attempts.iter().find_map(|attempt| match &attempt.outcome {
-        Outcome::Unknown(why) => Some(why),
-        Outcome::One { .. } | Outcome::Many { .. } | Outcome::Refused(_) => None,
-    });
-    unanswered.map_or(Ok(()), |why| Err(format!("a request was not answered after SIGSTOP and SIGCONT: {why}")))
 }
 
 /// A violation, and what the server had to say.
