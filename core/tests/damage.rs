@@ -71,6 +71,20 @@ fn a_changed_bit_of_the_log_is_named() {
 }
 
 #[test]
+fn whoever_recovers_the_last_record_speaks_for_it() {
+    let (events_end, storage) = stored();
+    let torn = [&storage.log()[..events_end], b"torn"].concat();
+    let mut engine = Engine::open(with_log(&storage, &torn), Seed(0)).unwrap();
+    assert_eq!(engine.recovery().cut_bytes, 4);
+    engine.rest().unwrap();
+    assert!(engine.storage().log() == storage.log());
+    // Once is enough, however often it is recovered.
+    let mut engine = Engine::open(engine.storage().clone(), Seed(0)).unwrap();
+    engine.rest().unwrap();
+    assert!(engine.storage().log() == storage.log());
+}
+
+#[test]
 fn a_torn_tail_costs_the_last_record_and_nothing_before() {
     let (events_end, storage) = stored();
     let mut most = 0;

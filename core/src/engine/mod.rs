@@ -104,7 +104,7 @@ pub struct Engine<S: Storage> {
     chain: u32,
     /// Everything in the log before this offset is durable…
     durable: u64,
-    /// …and everything before this one is said to be so by a record behind it.
+    /// …and all events before this one are said to be so by a record behind them.
     noted: u64,
     syncs_deferred: bool,
     last_seq: u64,

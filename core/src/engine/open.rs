@@ -129,6 +129,8 @@ impl<S: Storage> Engine<S> {
             return Err(damaged(start, &format!("the medium has {range:?} of it"), self.last_seq + 1..u64::MAX));
         }
         let mut offset = start;
+        // Where the last events end, and what a record says to be durable. A mark needs nobody to speak for it.
+        let (mut events_end, mut noted) = (start, start);
         let mut window = Window::default();
         let is_trusted = self.flaw == Some(Flaw::NoPayloadChecksum);
         while let Some(Record { head, crc, rows }) = record_at(&self.storage, &mut window, offset, is_trusted)? {
@@ -137,7 +139,9 @@ impl<S: Storage> Engine<S> {
             }
             let end = offset + HEAD_BYTES as u64 + head.body_len();
             self.chain = crc;
+            noted = noted.max(head.durable);
             if let Some(rows) = rows {
+                events_end = end;
                 self.recovery.replayed_events += rows.len() as u64;
                 self.apply(rows, head.first_seq, head.millis, end);
             }
@@ -150,7 +154,8 @@ impl<S: Storage> Engine<S> {
         }
         self.recovery.cut_bytes = torn_bytes(&self.storage, offset, behind.is_stale)?;
         self.storage.truncate(offset)?;
-        (self.durable, self.noted) = (offset, offset);
+        self.durable = offset;
+        self.noted = if noted < events_end { noted } else { offset };
         Ok(())
     }
 

@@ -207,12 +207,14 @@ impl Drop for Lead {
 impl Shared {
     /// The commit thread.
     fn commit_until_closed(&self) {
+        // What an earlier process has committed last.
+        self.rest();
         // Where a commit is quick, there is nothing to be gained by making it larger.
         let patience = if self.immediate { Duration::ZERO } else { GATHERING };
         while self.queue.wait(patience) {
             self.commit(self.until_caught_up(lock(&self.repository)));
             if self.queue.size().0 == 0 {
-                self.attend("a rest", |repository| repository.rest());
+                self.rest();
             }
         }
         // Whatever was committed without waiting for it is durable when the process ends.
@@ -224,6 +226,10 @@ impl Shared {
         while !self.queue.closes_within(interval) {
             self.attend("a flush", |repository| repository.flush());
         }
+    }
+
+    fn rest(&self) {
+        self.attend("a rest", |repository| repository.rest());
     }
 
     /// Does something with the repository that nobody waits for.
