@@ -47,24 +47,69 @@ const KILL_STEPS: u32 = 100;
 /// Between two looks at whether it is there.
 const STEP: Duration = Duration::from_millis(10);
 
-/// A sync or a write that fails with an error of the device: nothing more is accepted, reads go on, and what was acknowledged stays.
-pub(crate) fn device_error(site: &mut Site, call: &str, draw: &mut Draw) -> Result<String, String> {
+/// A system call that fails, and after which nothing more is accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failure {
+    /// The call.
+    pub(crate) call: &'static str,
+    /// What it fails with…
+    pub(crate) error: &'static str,
+    /// …and how the system says that.
+    pub(crate) message: &'static str,
+    /// On what.
+    pub(crate) on: On,
+    /// It fails for the n-th time at most.
+    pub(crate) within: u64,
+}
+
+/// What a system call is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    /// The log.
+    Log,
+    /// The names of segments and manifests.
+    Blobs,
+}
+
+/// A sync for which commits wait.
+pub(crate) const SYNC_OF_LOG: Failure =
+    Failure { call: "fdatasync", error: "EIO", message: "Input/output error", on: On::Log, within: 30 };
+/// The same, by a file system that finds out late that it has no room: what was written before is in doubt as well.
+pub(crate) const SYNC_WITHOUT_ROOM: Failure =
+    Failure { error: "ENOSPC", message: "No space left on device", ..SYNC_OF_LOG };
+/// A write of records or marks.
+pub(crate) const WRITE_TO_LOG: Failure = Failure { call: "writev", ..SYNC_OF_LOG };
+/// What makes a segment or a manifest durable.
+pub(crate) const SYNC_OF_BLOBS: Failure = Failure { call: "fsync", on: On::Blobs, within: 4, ..SYNC_OF_LOG };
+
+/// A sync or a write that fails: nothing more is accepted, reads go on, and what was acknowledged stays.
+pub(crate) fn failing(site: &mut Site, failure: Failure, draw: &mut Draw) -> Result<String, String> {
+    let Failure { call, error, on, within, .. } = failure;
     let mut server = site.start()?;
     let address = server.address();
     stores(site, address, draw)?;
-    let log = log_file(site);
-    let (trace, inject) = (format!("trace={call}"), format!("inject={call}:error=EIO:when={}", draw.from(1..=30)));
-    let tracer = Tracer::attach(server.process(), &["-P", &log, "-e", &trace, "-e", &inject])?;
-    let attempts = site.load(address, MIXED, draw, |_| {
+    let (path, shape) = match on {
+        On::Log => (log_file(site), MIXED),
+        On::Blobs => {
+            // Near to what is sealed, so that the next load gets there.
+            let attempts = site.load(address, BROAD, draw, |_| {
+                wait(Duration::from_millis(500));
+                Ok(())
+            })?;
+            site.audit(address, &attempts, draw, false)?;
+            (site.folder.join("blobs").display().to_string(), BROAD)
+        }
+    };
+    let (trace, inject) =
+        (format!("trace={call}"), format!("inject={call}:error={error}:when={}", draw.from(1..=within)));
+    let tracer = Tracer::attach(server.process(), &["-P", &path, "-e", &trace, "-e", &inject])?;
+    let attempts = site.load(address, shape, draw, |_| {
         until("a server that is not ready any more", || Ok(get(address, "/health/ready")?.status() == 503))?;
         wait(Duration::from_millis(100));
         Ok(())
     });
     let attempts = attempts.map_err(|error| with_log(&error, server.as_ref()))?;
-    // A write may be that of a mark, for which nobody waits; a sync is never for nobody.
-    let is_waited_for = call == "fdatasync";
-    latched(site, server.as_mut(), &attempts, is_waited_for, draw)
-        .map_err(|error| with_log(&error, server.as_ref()))?;
+    latched(site, server.as_mut(), &attempts, failure, draw).map_err(|error| with_log(&error, server.as_ref()))?;
     drop((server, tracer));
     let server = site.start()?;
     let sums = site.audit(server.address(), &attempts, draw, true).map_err(|e| with_log(&e, server.as_ref()))?;
@@ -80,10 +125,12 @@ fn latched(
     site: &Site,
     server: &mut dyn Running,
     attempts: &[Attempt],
-    is_waited_for: bool,
+    failure: Failure,
     draw: &mut Draw,
 ) -> Result<(), String> {
     let address = server.address();
+    // A write may be that of a mark, for which nobody waits, and nobody waits for blobs; a sync of the log is never for nobody.
+    let is_waited_for = failure.call == "fdatasync";
     let told = |what: &str, later: bool| {
         attempts.iter().any(|attempt| match &attempt.outcome {
             Outcome::Unknown(why) => !later && why.contains(what),
@@ -99,7 +146,7 @@ fn latched(
     }
     let ready = get(address, "/health/ready")?;
     let reason = ready.text().map_err(|failure| failure.to_string())?;
-    if ready.status() != 503 || !reason.contains("Input/output error") {
+    if ready.status() != 503 || !reason.contains(failure.message) {
         return Err(format!("/health/ready is {} {reason}", ready.status()));
     }
     let body = get(address, "/events?limit=10000")?;
@@ -176,7 +223,11 @@ pub(crate) fn killed_in_calls(site: &mut Site, draw: &mut Draw) -> Result<String
         let audited = site.audit(server.address(), &attempts, draw, true);
         audited.map_err(|error| with_log(&format!("after a kill in {call} {when}: {error}"), server.as_ref()))?;
     }
-    Ok(format!("{hits} of {} kills came within a call, {} events there", KILLED_IN.len(), site.ledger.len()))
+    let expected = KILLED_IN.len();
+    if hits == 0 {
+        return Err(format!("none of {expected} kills came within a call"));
+    }
+    Ok(format!("{hits} of {expected} kills came within a call, {} events there", site.ledger.len()))
 }
 
 /// SIGKILL in the n-th call of a kind of a process that opens the folder.
@@ -198,7 +249,11 @@ pub(crate) fn killed_in_start(site: &mut Site, draw: &mut Draw) -> Result<String
         let audited = site.audit(server.address(), &attempts, draw, true);
         audited.map_err(|error| with_log(&format!("after a kill in {call} {when}: {error}"), server.as_ref()))?;
     }
-    Ok(format!("{hits} of {} kills came before it served, {} events there", KILLED_IN_START.len(), site.ledger.len()))
+    let expected = KILLED_IN_START.len();
+    if hits == 0 {
+        return Err(format!("none of {expected} kills came before it served"));
+    }
+    Ok(format!("{hits} of {expected} kills came before it served, {} events there", site.ledger.len()))
 }
 
 /// Whether a request was told that there is no room.

@@ -153,7 +153,7 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
 
 /// What a runtime has to stand besides the rounds.
 fn faults(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
-    part(runtime, binary, folder, options, 6, ("SIGSTOP for a minute", pause::for_a_minute))?;
+    part(runtime, binary, folder, options, 8, ("SIGSTOP for a minute", pause::for_a_minute))?;
     injected(runtime, binary, folder, options)?;
     small_disk(runtime, binary, folder, options)
 }
@@ -183,9 +183,11 @@ fn injected(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> R
         println!("{runtime}: SKIPPED faults of system calls: {reason}");
         return Ok(());
     }
-    let parts: [Part; 5] = [
-        ("EIO on fdatasync", |site, draw| faults::device_error(site, "fdatasync", draw)),
-        ("EIO on writev", |site, draw| faults::device_error(site, "writev", draw)),
+    let parts: [Part; 7] = [
+        ("EIO on fdatasync", |site, draw| faults::failing(site, faults::SYNC_OF_LOG, draw)),
+        ("ENOSPC on fdatasync", |site, draw| faults::failing(site, faults::SYNC_WITHOUT_ROOM, draw)),
+        ("EIO on writev", |site, draw| faults::failing(site, faults::WRITE_TO_LOG, draw)),
+        ("EIO on fsync of blobs", |site, draw| faults::failing(site, faults::SYNC_OF_BLOBS, draw)),
         ("ENOSPC on writev", faults::no_room),
         ("SIGKILL in a call", faults::killed_in_calls),
         ("SIGKILL in a call of a start", faults::killed_in_start),
