@@ -81,6 +81,8 @@ impl Shared {
                 Ok(ChoreStep::Pending) => lock(&self.keeper.desk).chores.push(chore),
                 Ok(ChoreStep::Done) => self.settle(chore),
                 Err(panic) => {
+                    // Whoever is about to wait for this chore holds the lock until they do.
+                    let _repository = lock(&self.repository);
                     self.latch(format!("housekeeping panicked: {}", panic_message(panic.as_ref())));
                     self.keeper.settled.notify_all();
                 }
@@ -90,11 +92,14 @@ impl Shared {
 
     fn settle(&self, chore: Chore) {
         let mut repository = lock(&self.repository);
-        match catch_unwind(AssertUnwindSafe(|| repository.settle(chore))) {
-            Ok(Ok(())) => {
-                self.publish(&**repository);
-                self.keeper.offer(&mut **repository);
-            }
+        let settle = || {
+            repository.settle(chore)?;
+            self.publish(&**repository);
+            self.keeper.offer(&mut **repository);
+            Ok(())
+        };
+        match catch_unwind(AssertUnwindSafe(settle)) {
+            Ok(Ok(())) => {}
             // What was readable stays readable. It is tried again after the next commit, when there may be room.
             Ok(Err(CommitError::Full(reason))) => tracing::warn!(reason, "no room for housekeeping"),
             Ok(Err(CommitError::Latched(reason))) => self.latch(reason),

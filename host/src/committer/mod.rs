@@ -277,16 +277,19 @@ impl Shared {
             return Err(CommitError::Latched(reason.clone()));
         }
         let begun = Instant::now();
-        let committed =
-            catch_unwind(AssertUnwindSafe(|| repository.commit(clock::now(), batches))).unwrap_or_else(|panic| {
-                Err(CommitError::Latched(format!("a commit panicked: {}", panic_message(panic.as_ref()))))
-            });
+        let commit = || {
+            let receipts = repository.commit(clock::now(), batches)?;
+            self.publish(repository);
+            self.keeper.offer(repository);
+            Ok(receipts)
+        };
+        let committed = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|panic| {
+            Err(CommitError::Latched(format!("a commit panicked: {}", panic_message(panic.as_ref()))))
+        });
         match &committed {
             Ok(receipts) => {
-                self.publish(repository);
                 let events = batches.iter().map(Batch::len).sum();
                 self.metrics.group_committed(receipts, events, begun.elapsed());
-                self.keeper.offer(repository);
             }
             Err(CommitError::Full(reason)) => tracing::warn!(reason, "the storage is full; nothing was stored"),
             Err(CommitError::Latched(reason)) => self.latch(reason.clone()),
