@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use argus_core::api::Api;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -24,6 +25,9 @@ use crate::task::Task;
 
 /// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// Files that are open besides connections, at most but for very large repositories.
+const FILES: usize = 256;
 
 /// What the kernel holds of an answer that it has not sent yet, in bytes, for each connection.
 ///
@@ -70,6 +74,7 @@ pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> 
         Err(error) => error.exit(),
     };
     logging::start(&settings);
+    permit_files(settings.max_connections.get());
     let (node, listener) = match start(program, settings) {
         Ok((node, listener)) => (Arc::new(node), listener),
         Err(error) => {
@@ -96,6 +101,17 @@ pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> 
             tracing::info!("stopped");
             ExitCode::SUCCESS
         }
+    }
+}
+
+/// Lets the process have as many connections and files open as it may. What it may without asking is often less than there can be
+/// connections, and without a descriptor nothing is stored.
+fn permit_files(connections: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let permitted = if raised.is_ok() { limit.maximum } else { limit.current };
+    if let Some(permitted) = permitted.filter(|&permitted| permitted < (connections + FILES) as u64) {
+        tracing::warn!(permitted, connections, "the system permits fewer open files than there may be connections");
     }
 }
 

@@ -156,8 +156,8 @@ pub trait Blob: Send + Sync {
 /// What can go wrong with a medium.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StorageError {
-    /// No room. Nothing was written.
-    #[error("no space left: {0}")]
+    /// No room, or not enough of something else that others may give back. Nothing was written.
+    #[error("no room: {0}")]
     Full(String),
     /// Anything else; the text names the operation and the place.
     #[error("{0}")]

@@ -2,6 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use argus_core::storage::StorageError;
+use rustix::io::Errno;
 use thiserror::Error;
 
 /// Why a folder could not be opened. Nothing that it holds was changed; a new one may have been made in part, which the next attempt
@@ -68,14 +69,15 @@ impl Fault {
         move |source| Self { operation, path: path.to_owned(), source }
     }
 
-    /// For a call after whose failure everything is as it was: a full disk is said to be one.
+    /// For a call after whose failure everything is as it was: that there is no room is said to be so.
     pub(crate) fn without_effect(self) -> StorageError {
         if self.is_full() { StorageError::Full(self.to_string()) } else { self.failed() }
     }
 
-    /// Whether there is no room, for anybody or for this user.
+    /// Whether there is no room, for anybody or for this user: on the disk, in the memory of the system, or among the files that may be open.
     pub(crate) fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        let passes = [Errno::NOSPC, Errno::DQUOT, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
+        Errno::from_io_error(&self.source).is_some_and(|errno| passes.contains(&errno))
     }
 
     /// For all others.
@@ -90,8 +92,6 @@ fn holder(pid: Option<u32>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rustix::io::Errno;
-
     use super::*;
 
     fn fault(errno: Errno) -> Fault {
@@ -104,8 +104,8 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_full_where_nothing_was_changed_and_failed_elsewhere() {
-        for errno in [Errno::NOSPC, Errno::DQUOT] {
+    fn there_is_no_room_where_nothing_was_changed_and_a_failure_elsewhere() {
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::NOMEM, Errno::MFILE, Errno::NFILE] {
             assert!(matches!(fault(errno).without_effect(), StorageError::Full(_)), "{errno}");
             assert!(matches!(fault(errno).failed(), StorageError::Failed(_)), "{errno}");
         }

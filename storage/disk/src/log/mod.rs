@@ -162,7 +162,7 @@ impl Log {
             let file = match self.spares.last() {
                 Some(&number) => {
                     let file = LogFile::recycle(&self.folder, &found::spare_name(number), next);
-                    let file = file.map_err(Fault::failed)?;
+                    let file = file.map_err(Fault::without_effect)?;
                     self.spares.pop();
                     file
                 }

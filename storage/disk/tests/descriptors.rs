@@ -1,0 +1,45 @@
+//! A process that may have no more files open: an error to the caller, and nothing that lasts.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::File;
+
+use argus_core::storage::{Storage as _, StorageError};
+use argus_disk::{DiskStorage, Options};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Files that the process may have open; more than a test needs without what it opens on purpose.
+const FILES: u64 = 64;
+
+// Alone in its file, because the limit is that of the process.
+#[test]
+fn when_there_are_no_descriptors_left_nothing_is_lost_and_it_goes_on_when_there_are() {
+    let root = tempfile::tempdir().unwrap();
+    let options = Options { log_file_bytes: 64 };
+    let mut storage = DiskStorage::open(root.path(), options).unwrap();
+    storage.append(&[b"before"]).unwrap();
+    storage.sync().unwrap();
+
+    setrlimit(Resource::Nofile, Rlimit { current: Some(FILES), ..getrlimit(Resource::Nofile) }).unwrap();
+    let taken: Vec<File> = std::iter::from_fn(|| File::open(root.path()).ok()).collect();
+    let within = [7; 20];
+    storage.append(&[&within]).unwrap();
+    let beyond = [8; 200];
+    assert!(matches!(storage.append(&[&beyond]), Err(StorageError::Full(_))));
+    assert!(matches!(storage.create("blob"), Err(StorageError::Full(_))));
+    storage.sync().unwrap();
+    drop(taken);
+
+    storage.append(&[&beyond]).unwrap();
+    storage.sync().unwrap();
+    storage.create("blob").unwrap().finish().unwrap();
+    let log = storage.read_log(0, 226).unwrap();
+    assert_eq!(log, [&b"before"[..], &within, &beyond].concat());
+    // So it does with files that were given up before.
+    storage.discard(200).unwrap();
+    let taken: Vec<File> = std::iter::from_fn(|| File::open(root.path()).ok()).collect();
+    assert!(matches!(storage.append(&[&beyond]), Err(StorageError::Full(_))));
+    drop(taken);
+    storage.append(&[&beyond]).unwrap();
+    assert_eq!(storage.read_log(226, 200).unwrap(), beyond.as_slice());
+}
