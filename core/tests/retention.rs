@@ -83,6 +83,31 @@ fn what_has_expired_goes_and_its_ids_are_new_again() {
 }
 
 #[test]
+fn what_is_left_of_much_is_not_put_together_beyond_what_a_list_of_its_numbers_may_take() {
+    let mut engine = open(1);
+    engine.retain(Retention { age: Some(24 * HOUR), bytes: None });
+    let numbers = 400 * SMALL.seal_events as u64;
+    for number in 0..400 {
+        // All but one of a segment are going to expire.
+        let few = SMALL.seal_events as u32 - 1;
+        engine
+            .commit(
+                NOW,
+                &[batch(1, NOW, &format!("kept{number}")), batch(few, hours_ago(23), &format!("gone{number}"))],
+            )
+            .unwrap();
+        tidy_up(&mut engine);
+    }
+    let mut housekeeper = Housekeeper::default();
+    let later = Timestamp::from_nanos(NOW.as_nanos() + 10 * HOUR);
+    while housekeeper.step(&mut engine, later, 1_000).unwrap() == Housekeeping::Pending {}
+    let stats = engine.snapshot().stats();
+    assert_eq!((stats.events, stats.last_seq), (400, numbers));
+    let least = numbers / SMALL.segment_events_max as u64;
+    assert!(stats.segments >= least, "{} segments of at least {least}", stats.segments);
+}
+
+#[test]
 fn what_came_first_goes_when_there_is_too_much() {
     const MOST: u64 = 4_000;
     let mut engine = open(1);

@@ -188,7 +188,7 @@ impl<S: Storage> Engine<S> {
             return Some(self.begin_rewriting(stretch, seqs, &parts, now));
         }
         let sizes: Vec<u64> = self.fresh.iter().map(|fresh| fresh.segment.rows().len() as u64).collect();
-        let range = neighbours(&sizes, self.tuning.fan_in, u64::MAX)?;
+        let range = neighbours(&sizes, self.tuning.fan_in, |_| true)?;
         let chosen = self.fresh.get(range.clone())?;
         let last = chosen.last()?;
         let stretch = Stretch::Fresh(range, (last.log_end, last.chain));
@@ -219,7 +219,8 @@ impl<S: Storage> Engine<S> {
         }
         let range = self.to_be_trimmed(now).map(|index| index..index + 1).or_else(|| {
             let sizes: Vec<u64> = self.sealed.iter().map(|sealed| sealed.events()).collect();
-            neighbours(&sizes, self.tuning.fan_in, self.compacted_events_max())
+            let most = self.compacted_events_max();
+            neighbours(&sizes, self.tuning.fan_in, |range| self.sealed_span(range) <= most)
         })?;
         let chosen = self.sealed.get(range.clone())?;
         let seqs = (chosen.first()?.seqs().0, chosen.last()?.seqs().1);
@@ -227,7 +228,15 @@ impl<S: Storage> Engine<S> {
         Some(self.begin_rewriting(Stretch::Sealed(range), seqs, &parts, now))
     }
 
-    /// Most events of a segment that is made of several. Where segments are given up by what they take, one must be a small part of all.
+    /// How many sequence numbers there are from the first to the last of these segments. Where events have expired, there are fewer of them; but
+    /// a segment has a list of its numbers, with or without an event.
+    fn sealed_span(&self, range: Range<usize>) -> u64 {
+        let chosen = self.sealed.get(range).unwrap_or_default();
+        chosen.first().zip(chosen.last()).map_or(0, |(first, last)| last.seqs().1 - first.seqs().0 + 1)
+    }
+
+    /// Most sequence numbers of a segment that is made of several. Where segments are given up by what they take, one must be a small part of
+    /// all.
     fn compacted_events_max(&self) -> u64 {
         let most = self.tuning.segment_events_max as u64;
         let bytes: u64 = self.sealed.iter().map(|sealed| sealed.bytes()).sum();
@@ -256,18 +265,14 @@ fn add(sum: (u64, u64), one: (u64, u64)) -> (u64, u64) {
     (sum.0 + one.0, sum.1 + one.1)
 }
 
-/// Neighbours of about one size, as many as are worth being made one: the last such run. Together they have `most` at most.
-fn neighbours(sizes: &[u64], fan_in: usize, most: u64) -> Option<Range<usize>> {
+/// Neighbours of about one size, as many as are worth being made one: the last such run. All of them together have to fit.
+fn neighbours(sizes: &[u64], fan_in: usize, fit: impl Fn(Range<usize>) -> bool) -> Option<Range<usize>> {
     let fan_in = fan_in.max(2);
     let tier = |size: u64| size.max(1).ilog(fan_in as u64);
     let mut end = sizes.len();
     while let Some(&last) = end.checked_sub(1).and_then(|last| sizes.get(last)) {
-        let mut total = 0u64;
-        let same = |&&size: &&u64| {
-            total = total.saturating_add(size);
-            tier(size) <= tier(last) && total <= most
-        };
-        let run = sizes.iter().take(end).rev().take_while(same).count();
+        let joins = |&(index, &size): &(usize, &u64)| tier(size) <= tier(last) && fit(index..end);
+        let run = sizes.iter().enumerate().take(end).rev().take_while(joins).count();
         if run >= fan_in {
             return Some(end - run..end);
         }
