@@ -145,7 +145,8 @@ pub fn open(
 
 /// Logs what was found, and what of it an operator should know.
 fn report(path: &Path, recovery: &Recovery, took: Duration) {
-    let Recovery { sealed_events, replayed_events, cut_bytes, orphans, manifest_repaired } = *recovery;
+    let Recovery { sealed_events, replayed_events, cut_bytes, orphans, manifest_repaired, manifest_outdated } =
+        *recovery;
     let path = path.display();
     tracing::info!(%path, sealed_events, replayed_events, ?took, "opened the repository");
     if cut_bytes > 0 {
@@ -156,5 +157,8 @@ fn report(path: &Path, recovery: &Recovery, took: Duration) {
     }
     if manifest_repaired {
         tracing::warn!(%path, "one copy of the manifest was missing, damaged or old, and was made good from the other");
+    }
+    if manifest_outdated {
+        tracing::warn!(%path, "there is no room to make the second copy of the manifest good; it is done as soon as there is");
     }
 }

@@ -73,9 +73,9 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// Writing a manifest with all replacements that wait for one.
+    /// Writing a manifest with all replacements that wait for one, or because one of its copies is of no use.
     fn publication(&mut self) -> Option<Result<Stage, StorageError>> {
-        if self.busy.manifest || self.unpublished.is_empty() {
+        if self.busy.manifest || (self.unpublished.is_empty() && !self.recovery.manifest_outdated) {
             return None;
         }
         Some(self.begin_publication())
@@ -112,6 +112,7 @@ impl<S: Storage> Engine<S> {
     fn put_published(&mut self, manifest: Manifest) -> Result<(), CommitError> {
         let log_start = manifest.log_start;
         self.manifest = manifest;
+        self.recovery.manifest_outdated = false;
         let mut obsolete: Vec<String> = Vec::new();
         let rest = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
         for Replacement { stretch, seqs: _, segment } in core::mem::replace(&mut self.unpublished, rest) {

@@ -44,8 +44,10 @@ pub struct Recovery {
     pub cut_bytes: u64,
     /// Blobs that belonged to nothing, left by a chore that was interrupted, and were deleted.
     pub orphans: u32,
-    /// Whether a copy of the manifest had to be made good from the other.
+    /// Whether a copy of the manifest had to be made good from the other…
     pub manifest_repaired: bool,
+    /// …and whether one still has to, because there was no room: until the next chore that finds some, the repository depends on one copy.
+    pub manifest_outdated: bool,
 }
 
 impl<S: Storage> Engine<S> {
@@ -126,7 +128,8 @@ impl<S: Storage> Engine<S> {
         let range = self.storage.log_range();
         let start = self.manifest.log_start;
         if start < range.start || start > range.end {
-            return Err(damaged(start, &format!("the medium has {range:?} of it"), self.last_seq + 1..u64::MAX));
+            let reason = format!("the medium has {range:?} of it");
+            return Err(damaged(self.storage.log_place(start), &reason, self.last_seq + 1..u64::MAX));
         }
         let mut offset = start;
         // Where the last events end, and what a record says to be durable. A mark needs nobody to speak for it.
@@ -150,7 +153,7 @@ impl<S: Storage> Engine<S> {
         let behind = look_behind(&self.storage, offset, range.end)?;
         if let Some((at, next)) = behind.claim {
             let reason = format!("the record at offset {at} says that it was durable before");
-            return Err(damaged(offset, &reason, self.last_seq + 1..next));
+            return Err(damaged(self.storage.log_place(offset), &reason, self.last_seq + 1..next));
         }
         self.recovery.cut_bytes = torn_bytes(&self.storage, offset, behind.is_stale)?;
         self.storage.truncate(offset)?;
@@ -159,14 +162,22 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Deletes what belongs to nothing, and makes the manifest good.
+    /// Makes the manifest good, and deletes what belongs to nothing.
     fn tidy_up(&mut self) -> Result<(), StorageError> {
+        if self.recovery.manifest_repaired {
+            match self.manifest.store(&mut self.storage) {
+                Ok(()) => {}
+                Err(StorageError::Full(_)) => {
+                    (self.recovery.manifest_repaired, self.recovery.manifest_outdated) = (false, true);
+                    // What the older copy lists stays, too, until the next opening.
+                    return Ok(());
+                }
+                Err(error @ StorageError::Failed(_)) => return Err(error),
+            }
+        }
         let listed: BTreeSet<String> = self.manifest.segments.iter().map(Entry::name).collect();
         let is_orphan = |name: &String| is_segment_name(name) && !listed.contains(name);
         let orphans: Vec<String> = self.storage.list()?.into_iter().filter(is_orphan).collect();
-        if self.recovery.manifest_repaired {
-            self.manifest.store(&mut self.storage)?;
-        }
         for name in &orphans {
             self.storage.delete(name)?;
         }
@@ -230,10 +241,10 @@ impl From<SealedError> for OpenError {
 }
 
 /// A place in the log that is damaged, and the events concerned.
-pub(super) fn damaged(offset: u64, reason: &str, events: Range<u64>) -> OpenError {
+pub(super) fn damaged(place: String, reason: &str, events: Range<u64>) -> OpenError {
     let concerned = match events.end {
         u64::MAX => format!("events from {} on are concerned", events.start),
         end => format!("events {} to {} are concerned, at least", events.start, end.saturating_sub(1)),
     };
-    OpenError::Damaged { place: format!("the log at offset {offset}"), reason: format!("{reason}; {concerned}") }
+    OpenError::Damaged { place, reason: format!("{reason}; {concerned}") }
 }

@@ -123,13 +123,15 @@ pub(super) fn find_heads<O: Original>(
     Ok(())
 }
 
-/// How much there is at the end of the log of a record that was not written to its end. Where another part of the log has lain, nothing else
-/// than the head of such a record tells it from what was left there.
+/// How much there is at the end of the log of a record that was not written to its end; of a long one perhaps less. Where another part of the
+/// log has lain, nothing else than the head of such a record tells it from what was left there.
 pub(super) fn torn_bytes<O: Original>(log: &O, offset: u64, is_stale: bool) -> Result<u64, StorageError> {
     let bytes = log.log_at(offset, WINDOW_BYTES)?;
-    let begins = RecordHead::decode(&bytes).is_some_and(|(head, _)| head.offset == offset);
-    if is_stale && !begins {
-        return Ok(0);
-    }
-    Ok(bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1))
+    let begun = RecordHead::decode(&bytes).filter(|(head, _)| head.offset == offset);
+    let most = match begun {
+        Some((head, _)) => HEAD_BYTES as u64 + head.body_len(),
+        None if is_stale => 0,
+        None => u64::MAX,
+    };
+    Ok(bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| most.min(last as u64 + 1)))
 }

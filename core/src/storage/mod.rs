@@ -8,6 +8,7 @@ mod examined;
 mod memory;
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -52,6 +53,11 @@ pub trait Storage: Send {
     /// end may lie behind what was ever written (a medium may take its room in advance): there are then zeros, what was written
     /// by appends that were never synced, or what another part of the log once held.
     fn log_range(&self) -> Range<u64>;
+
+    /// What an operator calls this place in the log, where the log is more than one thing to them.
+    fn log_place(&self, offset: u64) -> String {
+        format!("the log at offset {offset}")
+    }
 
     /// Reads up to `len` bytes of the log from `offset`; fewer only at its end.
     ///

@@ -71,21 +71,35 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Fault> {
     fs::rename(from, to).map_err(Fault::of("rename a file to", to))
 }
 
+/// Makes the name of a folder durable: whoever made the folder need not have done so.
+pub(crate) fn sync_name(path: &Path) -> Result<(), Fault> {
+    match File::open(parent(path)) {
+        Ok(file) => file.sync_all().map_err(Fault::of("sync", parent(path))),
+        // Only who may read a folder can sync it. The others have been given this one by somebody, some time ago.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(Fault::of("open", parent(path))(error)),
+    }
+}
+
 fn make(path: &Path) -> Result<(), Fault> {
     if path.is_dir() {
         return Ok(());
     }
-    // The path of a relative name has an empty parent, which means the current folder.
-    let parent = match path.parent() {
+    if parent(path) != path {
+        make(parent(path))?;
+    }
+    fs::create_dir(path).map_err(Fault::of("create the folder", path))?;
+    Folder::open(parent(path))?.sync()
+}
+
+/// The folder that has the name of another.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        // The path of a relative name has an empty parent, which means the current folder.
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
         None => path,
-    };
-    if parent != path {
-        make(parent)?;
     }
-    fs::create_dir(path).map_err(Fault::of("create the folder", path))?;
-    Folder::open(parent)?.sync()
 }
 
 #[cfg(test)]
@@ -101,6 +115,10 @@ mod tests {
         Folder::create(&path).unwrap().sync().unwrap();
         Folder::create(&path).unwrap();
         assert!(path.is_dir());
+        for path in [path.as_path(), Path::new("src"), Path::new("/")] {
+            sync_name(path).unwrap();
+        }
+        assert!(sync_name(&root.path().join("x/y")).unwrap_err().to_string().starts_with("cannot open "));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::blob::Blobs;
 use crate::error::OpenError;
-use crate::folder::Folder;
+use crate::folder::{Folder, sync_name};
 use crate::format::Format;
 use crate::lock::Lock;
 use crate::log::Log;
@@ -55,7 +55,7 @@ impl DiskStorage {
                 folder.sync()?;
                 format
             }
-            None => create(&folder, options)?,
+            None => create(path.as_ref(), &folder, options)?,
         };
         let log = Log::open(&log, format.log_file_bytes)?;
         let blobs = Blobs::open(&blobs, lock)?;
@@ -74,7 +74,7 @@ impl DiskStorage {
 }
 
 /// Makes what a new folder has.
-fn create(folder: &Folder, options: Options) -> Result<Format, OpenError> {
+fn create(path: &Path, folder: &Folder, options: Options) -> Result<Format, OpenError> {
     let format = Format { log_file_bytes: options.log_file_bytes.max(1) };
     for name in ["log", "blobs"] {
         let path = folder.join(name);
@@ -86,6 +86,7 @@ fn create(folder: &Folder, options: Options) -> Result<Format, OpenError> {
             return Err(OpenError::damaged(&folder.join("format"), reason));
         }
     }
+    sync_name(path)?;
     format.store(folder)?;
     Ok(format)
 }
@@ -105,6 +106,10 @@ impl Storage for DiskStorage {
 
     fn log_range(&self) -> Range<u64> {
         self.log.range()
+    }
+
+    fn log_place(&self, offset: u64) -> String {
+        self.log.describe(offset)
     }
 
     fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {

@@ -89,7 +89,8 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
             self.copy_record()?;
             if self.end == before {
                 let reason = format!("the record at offset {at} says that it was durable before");
-                return Err(damaged(self.end, &reason, self.next_seq..next).into());
+                let place = format!("the log at offset {}", self.end);
+                return Err(damaged(place, &reason, self.next_seq..next).into());
             }
         }
     }

@@ -95,7 +95,8 @@ fn attempt<O: Original, D: Duplicate>(
     let bounds = original.log_bounds().map_err(unreadable)?;
     let start = manifest.log_start;
     if start < bounds.start || start > bounds.end {
-        return Err(damaged(start, &format!("the medium has {bounds:?} of it"), manifest.next_seq..u64::MAX).into());
+        let reason = format!("the medium has {bounds:?} of it");
+        return Err(damaged(format!("the log at offset {start}"), &reason, manifest.next_seq..u64::MAX).into());
     }
     copy.begin(start).map_err(BackupError::Copy)?;
     let mut backup = Backup::default();

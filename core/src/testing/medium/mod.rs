@@ -89,6 +89,12 @@ impl SimStorage {
         self.0.lock().free = bytes;
     }
 
+    /// Whether there is as much space as one likes.
+    #[must_use]
+    pub fn is_roomy(&self) -> bool {
+        self.0.lock().free.is_none()
+    }
+
     /// Whether the power has failed.
     #[must_use]
     pub fn is_off(&self) -> bool {

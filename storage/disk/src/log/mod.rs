@@ -91,6 +91,13 @@ impl Log {
         }
     }
 
+    /// See [`Storage::log_place`](argus_core::storage::Storage::log_place).
+    pub(crate) fn describe(&self, offset: u64) -> String {
+        let (index, within) = self.place(offset);
+        let file = self.files.get(index).map(|file| format!(" (offset {within} of {})", file.path.display()));
+        format!("the log at offset {offset}{}", file.unwrap_or_default())
+    }
+
     /// See [`Storage::read_log`](argus_core::storage::Storage::read_log).
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let range = self.range();

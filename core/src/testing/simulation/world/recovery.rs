@@ -9,7 +9,7 @@ use super::{World, outcome};
 use crate::engine::{Engine, OpenError, Seed};
 use crate::event::Timestamp;
 use crate::repository::Repository;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError};
 use crate::testing::{Ending, Fault};
 
 /// Openings that may fail by faults before faults are taken away from them.
@@ -25,9 +25,11 @@ impl World {
     /// Ends the process, or the machine, between two calls.
     pub(super) fn restart(&mut self) -> Result<(), String> {
         self.in_quiet(|world| world.auditor.check_kept())?;
+        // Rot of the only copy of a manifest is more than can be stood.
+        let is_outdated = self.engine().recovery().manifest_outdated;
         let ending = if self.source.one_in(2) { self.worst_ending() } else { Ending::Process };
         self.go_down(ending);
-        if self.faults.has(Fault::Rot) && self.source.one_in(3) {
+        if self.faults.has(Fault::Rot) && !is_outdated && self.source.one_in(3) {
             let place = self.medium.rot();
             self.note(|_| format!("a bit changes: {place:?}"));
         }
@@ -62,7 +64,8 @@ impl World {
         }
         let mut opens = 0;
         self.open_once(&mut opens)?;
-        if self.source.one_in(4) {
+        // What an opening had no room for is done by the next one.
+        if self.medium.is_roomy() && self.source.one_in(4) {
             self.open_twice(&mut opens)?;
         }
         Ok(())
@@ -92,6 +95,15 @@ impl World {
             self.medium.calm();
             if self.faults.has(Fault::Recovery) && *opens <= STRUCK_OPENS_MAX && self.source.one_in(2) {
                 self.prepare_a_fault();
+            }
+            if self.faults.has(Fault::Full)
+                && *opens <= STRUCK_OPENS_MAX
+                && self.sent.is_some()
+                && self.source.one_in(8)
+            {
+                let free = self.source.index(500);
+                self.note(|_| format!("space that is left: {free}"));
+                self.medium.set_free(Some(free));
             }
             let failures = self.medium.failures();
             match self.open_engine() {
@@ -156,6 +168,10 @@ impl World {
             return self.medium.truncate(offset).map_err(|error| error.to_string());
         }
         match error {
+            // It was made before anything was sent, and needs no room to be opened.
+            OpenError::Storage(StorageError::Full(reason)) if self.sent.is_some() => {
+                return Err(format!("the store cannot be opened without room: {reason}"));
+            }
             _ if self.medium.failures() > failures => self.go_down(Ending::Process),
             OpenError::Damaged { place, .. } if !place.is_empty() && self.medium.heal() => {
                 self.summary.refused_opens += 1;
