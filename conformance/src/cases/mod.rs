@@ -6,6 +6,7 @@
 )]
 
 mod cursor;
+mod durability;
 mod encoding;
 mod fetch;
 mod filter;
@@ -37,6 +38,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
 const GROUPS: &[&[Case]] = &[
     submit::CASES,
     submit_faults::CASES,
+    durability::CASES,
     foreign::CASES,
     encoding::CASES,
     timestamp::CASES,
