@@ -153,7 +153,7 @@ fn report(path: &Path, recovery: &Recovery, took: Duration) {
         tracing::warn!(%path, cut_bytes, "the end of the log was torn, and was cut: nobody was told that it was stored");
     }
     if orphans > 0 {
-        tracing::info!(%path, orphans, "deleted segments that were never finished");
+        tracing::info!(%path, orphans, "deleted segments that belonged to nothing");
     }
     if manifest_repaired {
         tracing::warn!(%path, "one copy of the manifest was missing, damaged or old, and was made good from the other");

@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -73,6 +74,8 @@ pub(super) enum Product {
     Merged(Stretch, Arc<Segment>),
     Rewritten(Replacement),
     Published(Manifest, Vec<Published>),
+    /// A segment that nothing refers to any more is to be deleted.
+    Obsolete(String),
     /// It failed; what it was about is as it was.
     Nothing(Subject, StorageError),
 }
@@ -146,6 +149,7 @@ impl Chore {
             Stage::Rewriting(rewriting) => rewriting.stretch.subject(),
             Stage::Done(Product::Rewritten(replacement)) => replacement.stretch.subject(),
             Stage::Publishing(..) | Stage::Done(Product::Published(..)) => Subject::Manifest,
+            Stage::Done(Product::Obsolete(_)) => Subject::Sealed,
             Stage::Done(Product::Nothing(subject, _)) => *subject,
         }
     }
@@ -193,6 +197,7 @@ impl fmt::Debug for Chore {
             Stage::Done(Product::Merged(stretch, _)) => format!("merged {stretch:?}"),
             Stage::Done(Product::Rewritten(replacement)) => format!("rewritten {:?}", replacement.stretch),
             Stage::Done(Product::Published(manifest, _)) => format!("published {}", manifest.generation),
+            Stage::Done(Product::Obsolete(name)) => format!("giving up {name}"),
             Stage::Done(Product::Nothing(subject, error)) => format!("failed on {subject:?}: {error}"),
         };
         f.debug_tuple("Chore").field(&stage).finish()

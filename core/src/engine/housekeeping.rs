@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -25,6 +25,9 @@ impl<S: Storage> Engine<S> {
             return None;
         }
         self.give_up(now);
+        if let Some(name) = self.obsolete.pop() {
+            return Some(Chore(Stage::Done(Product::Obsolete(name))));
+        }
         let (subject, stage) = if let Some(stage) = self.publication() {
             (Subject::Manifest, stage)
         } else if let Some(stage) = self.fresh_chore(now) {
@@ -62,6 +65,10 @@ impl<S: Storage> Engine<S> {
                 self.busy.set(subject, false);
                 published.into_iter().for_each(|published| self.storage.adopt(published));
                 self.put_published(manifest)
+            }
+            // One at a time: commits wait for it.
+            Product::Obsolete(name) => {
+                self.storage.delete(&name).map_err(|error| self.latch(format!("giving up {name}: {error}")))
             }
             Product::Nothing(_, StorageError::Full(reason)) => {
                 self.busy.set(subject, false);
@@ -113,7 +120,6 @@ impl<S: Storage> Engine<S> {
         let log_start = manifest.log_start;
         self.manifest = manifest;
         self.recovery.manifest_outdated = false;
-        let mut obsolete: Vec<String> = Vec::new();
         let rest = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
         for Replacement { stretch, seqs: _, segment } in core::mem::replace(&mut self.unpublished, rest) {
             self.busy.set(stretch.subject(), false);
@@ -131,7 +137,7 @@ impl<S: Storage> Engine<S> {
                 }
                 Stretch::Sealed(range) => {
                     let gone: Vec<Arc<Sealed>> = Arc::make_mut(&mut self.sealed).splice(range, sealed).collect();
-                    obsolete.extend(gone.iter().map(|sealed| sealed.name().to_string()));
+                    self.obsolete.extend(gone.iter().map(|sealed| sealed.name().to_string()));
                     gone.iter().map(|sealed| (sealed.events(), sealed.bytes())).fold((0, 0), add)
                 }
             };
@@ -139,9 +145,6 @@ impl<S: Storage> Engine<S> {
             self.stats.bytes = (self.stats.bytes + bytes).saturating_sub(before.1);
         }
         self.bound_filters();
-        for name in obsolete {
-            self.storage.delete(&name).map_err(|error| self.latch(format!("giving up {name}: {error}")))?;
-        }
         self.storage
             .discard(log_start)
             .map_err(|error| self.latch(format!("giving up the log before {log_start}: {error}")))

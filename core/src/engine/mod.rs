@@ -99,6 +99,8 @@ pub struct Engine<S: Storage> {
     /// What waits for a manifest to say so, and how much of it the one says that is being written.
     unpublished: Vec<Replacement>,
     publishing: usize,
+    /// Segments that no manifest lists any more, to be deleted.
+    obsolete: Vec<String>,
     busy: Busy,
     /// The checksum of the last head in the log.
     chain: u32,

@@ -111,6 +111,7 @@ impl<S: Storage> Engine<S> {
             next_number: manifest.next_number,
             unpublished: Vec::new(),
             publishing: 0,
+            obsolete: Vec::new(),
             busy: Busy::default(),
             stats,
             recovery,

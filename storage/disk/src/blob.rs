@@ -17,6 +17,10 @@ use crate::lock::Lock;
 /// Writes that are smaller than this are put together.
 const BUFFER_BYTES: usize = 1 << 16;
 
+/// So much of a blob is written before it is made durable. One sync at the end of a long one would keep whoever writes it from what is more
+/// urgent, and the device from syncs of the log, for as long as all of it takes.
+const UNSYNCED_BYTES_MAX: usize = 8 << 20;
+
 /// How the names of files end that are no blobs yet.
 const TEMPORARY: &str = ".tmp";
 
@@ -83,6 +87,7 @@ impl Blobs {
             name: name.to_owned(),
             temporary,
             writer: Some(BufWriter::with_capacity(BUFFER_BYTES, file)),
+            unsynced: 0,
             folder: Arc::clone(&self.folder),
             _lock: Arc::clone(&self.lock),
         }))
@@ -119,6 +124,8 @@ struct DiskDraft {
     temporary: PathBuf,
     /// Nothing after a failure, and when it is finished.
     writer: Option<BufWriter<File>>,
+    /// Bytes written since the last sync.
+    unsynced: usize,
     folder: Arc<Folder>,
     /// Nobody else opens the folder, and takes this for a leftover, as long as somebody writes it.
     _lock: Arc<Lock>,
@@ -143,7 +150,13 @@ impl DiskDraft {
 impl Draft for DiskDraft {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         let writer = self.writer.as_mut().ok_or_else(|| of_no_use(&self.temporary))?;
-        if let Err(error) = writer.write_all(bytes) {
+        self.unsynced += bytes.len();
+        let mut written = writer.write_all(bytes);
+        if self.unsynced >= UNSYNCED_BYTES_MAX {
+            self.unsynced = 0;
+            written = written.and_then(|()| writer.flush()).and_then(|()| writer.get_ref().sync_data());
+        }
+        if let Err(error) = written {
             self.abandon();
             return Err(Fault::of("write", &self.temporary)(error).without_effect());
         }
