@@ -45,8 +45,8 @@ pub trait Repository: Send {
         Ok(())
     }
 
-    /// To be called when nothing waits to be committed, and at the beginning. A log notes then what is durable, so that damage to its last record is not
-    /// taken for a commit that was interrupted. Does not wait for the device.
+    /// To be called when nothing waits to be committed, and at the beginning. A log notes then what is durable, so that damage to its last
+    /// record is not taken for a commit that was interrupted. Does not wait for the device.
     ///
     /// # Errors
     ///
