@@ -150,7 +150,7 @@ fn report(path: &Path, recovery: &Recovery, took: Duration) {
     let path = path.display();
     tracing::info!(%path, sealed_events, replayed_events, ?took, "opened the repository");
     if cut_bytes > 0 {
-        tracing::warn!(%path, cut_bytes, "the end of the log was torn, and was cut: nobody was told that it was stored");
+        tracing::warn!(%path, cut_bytes, "what lay behind the last whole record of the log was cut: nobody was told that it was stored");
     }
     if orphans > 0 {
         tracing::info!(%path, orphans, "deleted segments that belonged to nothing");

@@ -58,7 +58,7 @@ pub(crate) struct Failure {
     pub(crate) message: &'static str,
     /// On what.
     pub(crate) on: On,
-    /// It fails for the n-th time at most.
+    /// One of so many of these calls fails; which one is drawn.
     pub(crate) within: u64,
 }
 
@@ -79,7 +79,7 @@ pub(crate) const SYNC_WITHOUT_ROOM: Failure =
     Failure { error: "ENOSPC", message: "No space left on device", ..SYNC_OF_LOG };
 /// A write of records or marks.
 pub(crate) const WRITE_TO_LOG: Failure = Failure { call: "writev", ..SYNC_OF_LOG };
-/// What makes a segment or a manifest durable.
+/// What makes the name of a segment or a manifest durable.
 pub(crate) const SYNC_OF_BLOBS: Failure = Failure { call: "fsync", on: On::Blobs, within: 4, ..SYNC_OF_LOG };
 
 /// A sync or a write that fails: nothing more is accepted, reads go on, and what was acknowledged stays.

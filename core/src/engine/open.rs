@@ -39,8 +39,8 @@ pub struct Recovery {
     pub sealed_events: u64,
     /// Events that were read from the log.
     pub replayed_events: u64,
-    /// Bytes of a torn tail that were cut from the log: the beginning of a record that was never acknowledged. What of it the medium
-    /// lost is not counted.
+    /// Bytes that were cut from the log behind its last whole record: of one that was never acknowledged, as far as the medium has it; or,
+    /// where log has lain before and left nothing by which that can be told, perhaps of that.
     pub cut_bytes: u64,
     /// Blobs that belonged to nothing, left by a chore that was interrupted, and were deleted.
     pub orphans: u32,

@@ -280,21 +280,22 @@ impl Shared {
         let commit = || {
             let receipts = repository.commit(clock::now(), batches)?;
             self.publish(repository);
+            let took = begun.elapsed();
             self.keeper.offer(repository);
-            Ok(receipts)
+            Ok((receipts, took))
         };
         let committed = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|panic| {
             Err(CommitError::Latched(format!("a commit panicked: {}", panic_message(panic.as_ref()))))
         });
         match &committed {
-            Ok(receipts) => {
+            Ok((receipts, took)) => {
                 let events = batches.iter().map(Batch::len).sum();
-                self.metrics.group_committed(receipts, events, begun.elapsed());
+                self.metrics.group_committed(receipts, events, *took);
             }
             Err(CommitError::Full(reason)) => tracing::warn!(reason, "the storage is full; nothing was stored"),
             Err(CommitError::Latched(reason)) => self.latch(reason.clone()),
         }
-        committed
+        committed.map(|(receipts, _)| receipts)
     }
 
     fn publish(&self, repository: &dyn Repository) {

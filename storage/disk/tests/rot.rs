@@ -1,6 +1,6 @@
 //! Folders that are damaged: what is found, what is refused, and what can be saved.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -101,6 +101,21 @@ fn looking_through_changes_nothing_and_keeps_others_out() {
     let engine = open(&path).unwrap();
     assert!(matches!(DiskExamined::open(&path), Err(OpenError::InUse { .. })));
     drop(engine);
+}
+
+#[test]
+fn damage_of_the_log_is_named_by_its_file_the_place_in_it_and_the_events() {
+    let (_root, path, _) = store();
+    // The last but one: it has records, and there are others behind them.
+    let logs = logs(&path);
+    let file = logs.iter().rev().nth(1).unwrap();
+    let mut bytes = fs::read(file).unwrap();
+    bytes[500] ^= 1;
+    fs::write(file, &bytes).unwrap();
+    let refusal = open(&path).unwrap_err();
+    let named = format!(" of {}) is damaged: ", file.display());
+    assert!(refusal.starts_with("the log at offset ") && refusal.contains(&named), "{refusal}");
+    assert!(refusal.contains("; events "), "{refusal}");
 }
 
 #[test]
