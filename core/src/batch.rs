@@ -11,8 +11,6 @@ const TEXT_BYTES_MAX: usize = u32::MAX as usize;
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     rows: RowsBuilder,
-    /// The type of the last event and its code: neighbours often have the same.
-    last_type: (alloc::string::String, u32),
 }
 
 /// A few events, encoded and indexed, ready to be committed: what [`Repository::commit`](crate::repository::Repository::commit)
@@ -60,15 +58,9 @@ impl BatchBuilder {
         if text > TEXT_BYTES_MAX || self.rows.len() == u32::MAX as usize {
             return Err(BatchFull);
         }
-        let name = event.event_type.as_str();
-        if self.last_type.0 != name {
-            let code = self.rows.intern(name.as_bytes());
-            self.last_type.0.clear();
-            self.last_type.0.push_str(name);
-            self.last_type.1 = code;
-        }
+        let code = self.rows.intern(event.event_type.as_str().as_bytes());
         let rank = self.rows.len() as u32;
-        self.rows.push(event.timestamp.as_nanos(), rank, self.last_type.1, id.as_bytes(), payload.as_bytes());
+        self.rows.push(event.timestamp.as_nanos(), rank, code, id.as_bytes(), payload.as_bytes());
         Ok(())
     }
 

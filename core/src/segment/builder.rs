@@ -1,5 +1,3 @@
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::iter;
@@ -8,6 +6,7 @@ use bytes::Bytes;
 
 use super::id_hash::id_hash;
 use super::rows::{HEAD_BYTES, Rows};
+use super::types::Types;
 use crate::column::u32_at;
 
 /// Writes [`Rows`], given one by one in the order of rows.
@@ -16,8 +15,8 @@ pub struct RowsBuilder {
     rows: Vec<Row>,
     text: Vec<u8>,
     ids: Vec<(u64, u32)>,
-    /// Provisional codes, in the order of first use; the final ones follow the order of the names.
-    codes: BTreeMap<Box<[u8]>, u32>,
+    /// With provisional codes; the final ones follow the order of the names.
+    types: Types,
 }
 
 /// What an index has of a row.
@@ -47,12 +46,7 @@ impl RowsBuilder {
 
     /// The provisional code of a type.
     pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
-        if let Some(&code) = self.codes.get(name) {
-            return code;
-        }
-        let code = self.codes.len() as u32;
-        self.codes.insert(name.into(), code);
-        code
+        self.types.intern(name)
     }
 
     /// Appends a row from its parts. The caller keeps the text below 4 GiB.
@@ -91,7 +85,7 @@ impl RowsBuilder {
         let starts = iter::once(0).chain(self.rows.iter().map(|row| row.text_end));
         let mut order: Vec<(Row, u32)> = self.rows.iter().copied().zip(starts).collect();
         order.sort_by_key(|(row, _)| row.timestamp);
-        let mut sorted = Self { codes: self.codes, ..Self::with_capacity(self.rows.len(), self.text.len()) };
+        let mut sorted = Self { types: self.types, ..Self::with_capacity(self.rows.len(), self.text.len()) };
         for (Row { timestamp, rank, code, text_end }, start) in order {
             let text = self.text.get(start as usize..text_end as usize).unwrap_or_default();
             let id_len = text.first().map_or(0, |&len| usize::from(len));
@@ -103,8 +97,8 @@ impl RowsBuilder {
 
     /// Writes the index. Rows must have come in the order of time and rank.
     pub(crate) fn finish(mut self) -> Rows {
-        let (rows, types, ids) = (self.rows.len(), self.codes.len(), self.ids.len());
-        let name_bytes: usize = self.codes.keys().map(|name| name.len()).sum();
+        let (rows, types, ids) = (self.rows.len(), self.types.len(), self.ids.len());
+        let name_bytes: usize = self.types.by_name().map(|(name, _)| name.len()).sum();
         self.finish_codes();
         self.ids.sort_unstable();
 
@@ -134,11 +128,11 @@ impl RowsBuilder {
             put_column(&mut index, ends);
         }
         let mut name_end = 0u32;
-        for name in self.codes.keys() {
+        for (name, _) in self.types.by_name() {
             name_end += name.len() as u32;
             index.extend_from_slice(&name_end.to_le_bytes());
         }
-        for name in self.codes.keys() {
+        for (name, _) in self.types.by_name() {
             index.extend_from_slice(name);
         }
         debug_assert_eq!(u32_at(&index, 0, 0) as usize, rows);
@@ -149,13 +143,13 @@ impl RowsBuilder {
 
     /// Puts the final codes of the types in place of the provisional ones.
     fn finish_codes(&mut self) {
-        if self.codes.values().is_sorted() {
+        if self.types.by_name().is_sorted_by_key(|(_, provisional)| provisional) {
             return;
         }
-        let mut final_codes = vec![0u32; self.codes.len()];
-        for (code, &provisional) in self.codes.values().enumerate() {
+        let mut final_codes = vec![0u32; self.types.len()];
+        for (code, (_, provisional)) in (0..).zip(self.types.by_name()) {
             if let Some(entry) = final_codes.get_mut(provisional as usize) {
-                *entry = code as u32;
+                *entry = code;
             }
         }
         for row in &mut self.rows {

@@ -7,6 +7,7 @@ mod merge;
 mod rewrite;
 mod rows;
 mod sealed;
+mod types;
 
 pub use builder::RowsBuilder;
 pub(crate) use id_hash::id_hash;
