@@ -35,6 +35,7 @@ mod codec;
 mod column;
 pub mod engine;
 pub mod event;
+mod hex;
 pub mod ingest;
 pub mod json;
 mod log;

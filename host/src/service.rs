@@ -18,7 +18,9 @@ use argus_core::repository::CommitError;
 use async_lock::Semaphore;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -37,6 +39,8 @@ use crate::timer::Timer;
 
 /// Bodies up to this size are read where they arrive: handing one to another thread and back takes longer than parsing it.
 const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How long a search computes on a thread that may block before it lets others have it.
 const SEARCH_SLICE: Duration = Duration::from_millis(10);
@@ -360,9 +364,9 @@ impl<R: Runtime> Session<R> {
         let Answer { reply, rest } = answer;
         let mut headers = HeaderMap::with_capacity(reply.headers.len() + 2);
         for (name, value) in reply.headers {
-            append(&mut headers, HeaderName::from_static(name), value);
+            append(&mut headers, field_name(name), value);
         }
-        append(&mut headers, HeaderName::from_static("x-request-id"), request_id.into());
+        append(&mut headers, X_REQUEST_ID, request_id.into());
         if reply.close || self.connection.unread() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -422,6 +426,16 @@ fn target(uri: &Uri) -> Cow<'_, str> {
     match (uri.scheme(), uri.authority(), uri.path_and_query()) {
         (None, None, Some(path_and_query)) => Cow::Borrowed(path_and_query.as_str()),
         (_, _, _) => Cow::Owned(uri.to_string()),
+    }
+}
+
+/// The name of a field; those of most answers need not be looked up.
+fn field_name(name: &'static str) -> HeaderName {
+    match name {
+        "content-type" => CONTENT_TYPE,
+        "cache-control" => CACHE_CONTROL,
+        "location" => LOCATION,
+        other => HeaderName::from_static(other),
     }
 }
 

@@ -34,6 +34,8 @@ use guard::{Method, Sound};
 use problem::Refused;
 use route::Resource;
 
+use crate::hex;
+
 /// The interface with its limits. Built once; shared by all requests.
 #[derive(Clone, Debug)]
 pub struct Api {
@@ -186,7 +188,7 @@ impl Api {
         {
             return id.into();
         }
-        format!("{random:016x}")
+        hex::digits(random)
     }
 
     /// What to do about a sound request.

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -13,13 +14,14 @@ use super::fields::{MediaType, preference, values};
 use super::guard::Sound;
 use super::problem::{Refused, push_faults, tally};
 use super::target::Param;
-use super::text::{Excerpt, push_json_string};
+use super::text::Excerpt;
 use super::{Head, Limits, Problem, ProblemKind, Reply, Route};
 use crate::batch::Batch;
-use crate::event::EventType;
+use crate::event::{ClientId, EventId, EventType, Uuid};
 use crate::ingest::{
     self, Dialect, Fault, FaultCode, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource,
 };
+use crate::json;
 use crate::repository::{CommitError, Receipt};
 
 /// The media types that are taken.
@@ -65,7 +67,7 @@ enum Shape {
 /// What lenient handling left out.
 #[derive(Debug)]
 struct Rejected {
-    listed: alloc::vec::Vec<Fault>,
+    listed: Vec<Fault>,
     count: usize,
 }
 
@@ -254,6 +256,10 @@ fn read_framing(head: &Head<'_>) -> Result<Framing, Refused> {
     let (Some(value), None) = (fields.next(), fields.next()) else {
         return unsupported(format!("Content-Type must be there once, with one of {MEDIA_TYPES}"));
     };
+    // As nearly everybody writes it, and not taken apart for them.
+    if value == b"application/json" {
+        return Ok(Framing::Document);
+    }
     let Some(media_type) = MediaType::parse(value) else {
         return unsupported(format!("Content-Type is no media type; it must be one of {MEDIA_TYPES}"));
     };
@@ -269,8 +275,9 @@ fn read_framing(head: &Head<'_>) -> Result<Framing, Refused> {
 
 /// 201 for a single event.
 fn one_reply(receipt: &Receipt, given_id: Option<&str>) -> Reply {
-    let generated = receipt.generated_id.map(|id| id.to_string());
-    let (id, seq, duplicate) = match (receipt.duplicates.first(), given_id, generated.as_deref()) {
+    let given = given_id.map(|id| EventId::Given(ClientId::from_validated(id)));
+    let generated = receipt.generated_id.map(EventId::Generated);
+    let (id, seq, duplicate) = match (receipt.duplicates.first(), given, generated) {
         (Some(duplicate), Some(id), _) => (id, duplicate.seq, true),
         (None, Some(id), _) | (None, None, Some(id)) => (id, receipt.first_seq, false),
         // Only a repository that breaks its contract gets here; the event is stored, but cannot be named.
@@ -279,17 +286,28 @@ fn one_reply(receipt: &Receipt, given_id: Option<&str>) -> Reply {
             return Refused::new(ProblemKind::Internal, detail).reply(Route::Events);
         }
     };
-    let mut body = String::with_capacity(id.len() + 64);
-    body.push_str("{\"id\":");
-    push_json_string(&mut body, id);
-    body.push_str(",\"seq\":");
-    body.push_str(&seq.to_string());
-    body.push_str(if duplicate { ",\"duplicate\":true" } else { ",\"duplicate\":false" });
-    body.push_str(if receipt.durable { ",\"durable\":true}" } else { ",\"durable\":false}" });
-    let mut location = String::with_capacity(id.len() + 16);
-    location.push_str("/events/");
-    location.extend(utf8_percent_encode(id, ENCODED_IN_SEGMENT));
-    Reply::new(Route::Events, 201, "application/json", body).with_header("location", location)
+    // Enough for a generated id and any number.
+    let mut body = Vec::with_capacity(128);
+    body.extend_from_slice(b"{\"id\":");
+    id.write_json(&mut body);
+    body.extend_from_slice(b",\"seq\":");
+    json::write_u64(seq, &mut body);
+    body.extend_from_slice(if duplicate { b",\"duplicate\":true" } else { b",\"duplicate\":false" });
+    body.extend_from_slice(if receipt.durable { b",\"durable\":true}" } else { b",\"durable\":false}" });
+    Reply::new(Route::Events, 201, "application/json", body).with_header("location", location(id))
+}
+
+/// Where the event is found.
+fn location(id: EventId<'_>) -> String {
+    const PATH: &str = "/events/";
+    // Exactly as long as a generated id makes it, so that it need not be copied to become a header field.
+    let mut location = String::with_capacity(PATH.len() + Uuid::TEXT_BYTES);
+    location.push_str(PATH);
+    match id {
+        EventId::Given(id) => location.extend(utf8_percent_encode(id.as_str(), ENCODED_IN_SEGMENT)),
+        EventId::Generated(id) => location.extend(id.to_text().map(char::from)),
+    }
+    location
 }
 
 /// 201 for many events, or 200 where some may have been left out.

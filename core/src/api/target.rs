@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use super::text::Excerpt;
+use crate::hex;
 
 /// A target in origin-form or absolute-form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +125,7 @@ fn decode<'a>(part: &'static str, text: &'a str) -> Result<Cow<'a, str>, TargetE
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
-            let digits = (bytes.next().and_then(hex_value), bytes.next().and_then(hex_value));
+            let digits = (bytes.next().and_then(hex::value), bytes.next().and_then(hex::value));
             let (Some(high), Some(low)) = digits else {
                 return Err(TargetError::Percent { part, text: text.into() });
             };
@@ -134,15 +135,6 @@ fn decode<'a>(part: &'static str, text: &'a str) -> Result<Cow<'a, str>, TargetE
         }
     }
     String::from_utf8(decoded).map(Cow::Owned).map_err(|_| TargetError::Utf8 { part, text: text.into() })
-}
-
-fn hex_value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

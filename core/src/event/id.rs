@@ -1,8 +1,10 @@
+use alloc::vec::Vec;
 use core::fmt;
 
 use thiserror::Error;
 
 use super::CLIENT_ID_BYTES_MAX;
+use crate::{hex, json};
 
 /// An id that the caller chose: its idempotency key. 1 to [`CLIENT_ID_BYTES_MAX`](super::CLIENT_ID_BYTES_MAX) bytes of UTF-8
 /// without control characters.
@@ -104,7 +106,7 @@ impl Uuid {
                 rest = rest.strip_prefix(b"-").ok_or(UuidError)?;
             }
             let (&[high, low], tail) = rest.split_first_chunk().ok_or(UuidError)?;
-            *byte = hex_value(high).ok_or(UuidError)? << 4 | hex_value(low).ok_or(UuidError)?;
+            *byte = hex::value(high).ok_or(UuidError)? << 4 | hex::value(low).ok_or(UuidError)?;
             rest = tail;
         }
         if rest.is_empty() { Ok(Self(bytes)) } else { Err(UuidError) }
@@ -113,18 +115,11 @@ impl Uuid {
     /// The text form in lower case: ASCII.
     #[must_use]
     pub fn to_text(self) -> [u8; Self::TEXT_BYTES] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or_default();
+        const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
         let mut text = [b'-'; Self::TEXT_BYTES];
-        let mut places = text.iter_mut();
-        for (index, byte) in self.0.iter().enumerate() {
-            if is_group_start(index) {
-                places.next();
-            }
-            for nibble in [byte >> 4, *byte] {
-                if let Some(place) = places.next() {
-                    *place = digit(nibble);
-                }
+        for (byte, place) in self.0.into_iter().zip(PLACES) {
+            if let Some([high, low]) = text.get_mut(place..place + 2) {
+                (*high, *low) = (hex::digit(byte >> 4), hex::digit(byte));
             }
         }
         text
@@ -144,6 +139,20 @@ impl fmt::Debug for Uuid {
     }
 }
 
+impl EventId<'_> {
+    /// Appends the id as a JSON string, quotes included.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Given(id) => json::write_string(id.as_str(), out),
+            Self::Generated(uuid) => {
+                out.push(b'"');
+                out.extend_from_slice(&uuid.to_text());
+                out.push(b'"');
+            }
+        }
+    }
+}
+
 impl fmt::Display for EventId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -156,15 +165,6 @@ impl fmt::Display for EventId<'_> {
 /// Whether a hyphen stands before the byte of this index.
 const fn is_group_start(index: usize) -> bool {
     matches!(index, 4 | 6 | 8 | 10)
-}
-
-const fn hex_value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

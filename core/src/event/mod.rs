@@ -44,14 +44,7 @@ impl Event<'_> {
         // Names, punctuation, number and time take at most 120 bytes, a generated id 36; escapes are rare.
         out.reserve(payload.len() + self.event_type.as_str().len() + 256);
         out.extend_from_slice(b"{\"id\":");
-        match self.id {
-            EventId::Given(id) => json::write_string(id.as_str(), out),
-            EventId::Generated(uuid) => {
-                out.push(b'"');
-                out.extend_from_slice(&uuid.to_text());
-                out.push(b'"');
-            }
-        }
+        self.id.write_json(out);
         out.extend_from_slice(b",\"seq\":");
         json::write_u64(self.seq, out);
         out.extend_from_slice(b",\"event_type\":");

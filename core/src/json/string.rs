@@ -4,6 +4,8 @@ use core::cmp::Ordering;
 
 use thiserror::Error;
 
+use crate::hex;
+
 /// What stands between the quotes of a valid string token, escapes and all.
 #[derive(Clone, Copy, Debug)]
 pub struct RawString<'a> {
@@ -69,8 +71,6 @@ impl<'a> RawString<'a> {
 
 /// Appends `text` as a JSON string, quotes included. Quotes, backslashes and control characters are escaped, nothing else.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let hex = |nibble: u8| DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or_default();
     out.push(b'"');
     let mut rest = text.as_bytes();
     while let Some(plain) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
@@ -82,7 +82,7 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte)]),
+            _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex::digit(byte >> 4), hex::digit(byte)]),
         }
         rest = tail;
     }

@@ -1,0 +1,43 @@
+//! Hexadecimal digits.
+
+use alloc::string::String;
+
+/// The digit that stands for the lowest four bits, in lower case.
+pub(crate) fn digit(nibble: u8) -> u8 {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or_default()
+}
+
+/// All sixteen digits of a number.
+pub(crate) fn digits(number: u64) -> String {
+    number.to_be_bytes().into_iter().flat_map(|byte| [digit(byte >> 4), digit(byte)]).map(char::from).collect()
+}
+
+/// What a digit of either case stands for.
+pub(crate) const fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_digits_are_shown() {
+        assert_eq!(digits(0), "0000000000000000");
+        assert_eq!(digits(0x0123_4567_89ab_cdef), "0123456789abcdef");
+    }
+
+    #[test]
+    fn digits_and_values_belong_together() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(value(digit(byte)), Some(byte & 15));
+            assert_eq!(value(byte).map(u32::from), char::from(byte).to_digit(16), "{byte}");
+        }
+    }
+}
