@@ -15,7 +15,7 @@ use argus_core::batch::{BatchBuilder, NewEvent};
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::{EventType, Payload, Timestamp};
 use argus_core::repository::{Housekeeper, Housekeeping, Repository};
-use argus_core::storage::{Blob, Draft, MemoryStorage, Published, Storage, StorageError};
+use argus_core::storage::{Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError};
 use bytes::Bytes;
 
 /// Passes everything on, and tells about it.
@@ -61,7 +61,7 @@ impl<S: Storage> Storage for Talkative<S> {
         self.inner.truncate(end)
     }
 
-    fn discard(&mut self, offset: u64) -> Result<(), StorageError> {
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
         println!("  discard  the log before {offset}");
         self.inner.discard(offset)
     }
@@ -86,7 +86,7 @@ impl<S: Storage> Storage for Talkative<S> {
         self.inner.adopt(published);
     }
 
-    fn delete(&mut self, name: &str) -> Result<(), StorageError> {
+    fn delete(&mut self, name: &str) -> Deletion {
         println!("  delete   {name:?}");
         self.inner.delete(name)
     }

@@ -4,6 +4,7 @@
 //! indexes of its own would implement them directly. Hosts know nothing else.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -110,8 +111,21 @@ pub struct Duplicate {
 /// Keeps house where there is one thread for everything: a chore that was begun goes on at the next call.
 #[derive(Debug, Default)]
 pub struct Housekeeper {
-    chores: Vec<Chore>,
+    chores: Chores,
 }
+
+/// Chores that wait for somebody to work on them.
+#[derive(Debug, Default)]
+pub struct Chores {
+    /// Those that were worked on last are behind the others.
+    waiting: VecDeque<Chore>,
+    /// How often in a row an urgent one was taken.
+    urgent_taken: u32,
+}
+
+/// So often in a row are urgent chores taken, and then it is the turn of one that is not: while writers are as fast as urgent chores let
+/// them, the others would stand still otherwise, and with them compaction and retention.
+const URGENT_TAKEN_MAX: u32 = 7;
 
 /// Whether there is more to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +151,7 @@ impl Housekeeper {
         while let Some(chore) = repository.chore(now) {
             self.chores.push(chore);
         }
-        let Some(mut chore) = take_most_urgent(&mut self.chores) else { return Ok(Housekeeping::Idle) };
+        let Some(mut chore) = self.chores.take() else { return Ok(Housekeeping::Idle) };
         match chore.step(budget) {
             ChoreStep::Pending => self.chores.push(chore),
             ChoreStep::Done => repository.settle(chore)?,
@@ -146,11 +160,26 @@ impl Housekeeper {
     }
 }
 
-/// Takes out what is to be worked on first, if there is anything.
-pub fn take_most_urgent(chores: &mut Vec<Chore>) -> Option<Chore> {
-    let urgent = chores.iter().position(Chore::is_urgent);
-    let index = urgent.or_else(|| chores.len().checked_sub(1))?;
-    Some(chores.swap_remove(index))
+impl Chores {
+    /// Adds one that is new, or goes on.
+    pub fn push(&mut self, chore: Chore) {
+        self.waiting.push_back(chore);
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Takes out what is to be worked on next, if there is anything.
+    pub fn take(&mut self) -> Option<Chore> {
+        let is_turn_of_urgent = self.urgent_taken < URGENT_TAKEN_MAX;
+        let first = self.waiting.iter().position(|chore| chore.is_urgent() == is_turn_of_urgent);
+        let chore = self.waiting.remove(first.unwrap_or_default())?;
+        self.urgent_taken = if chore.is_urgent() { self.urgent_taken.saturating_add(1) } else { 0 };
+        Some(chore)
+    }
 }
 
 /// Why a commit failed.

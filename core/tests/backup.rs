@@ -308,7 +308,7 @@ fn what_is_missing_is_named() {
     }
     let mut storage = engine.storage().clone();
     let segment = storage.list().unwrap().into_iter().find(|name| name.starts_with("segment-")).unwrap();
-    storage.delete(&segment).unwrap();
+    storage.delete(&segment)().unwrap();
     let Err(BackupError::Original(OpenError::Damaged { place, reason })) = copied(&storage) else {
         panic!("a segment is missing");
     };

@@ -142,8 +142,8 @@ fn one_copy_of_the_manifest_is_enough_and_none_is_an_error() {
         assert!(matches!(Engine::open(damaged, Seed(0)), Err(OpenError::Damaged { .. })), "byte {at}");
     }
     let mut missing = with_log(&storage, storage.log());
-    missing.delete("manifest-a").unwrap();
-    missing.delete("manifest-b").unwrap();
+    missing.delete("manifest-a")().unwrap();
+    missing.delete("manifest-b")().unwrap();
     assert!(matches!(Engine::open(missing, Seed(0)), Err(OpenError::Damaged { .. })));
 }
 
@@ -186,7 +186,7 @@ fn an_old_copy_of_the_manifest_is_made_good_as_soon_as_there_is_room() {
     let mut medium = SimStorage::new(1, Faults::NONE);
     drop(Engine::open(medium.clone(), Seed(7)).unwrap());
     medium = medium.restart(Ending::Process);
-    medium.delete("manifest-a").unwrap();
+    medium.delete("manifest-a")().unwrap();
     medium.set_free(Some(0));
     let mut engine = Engine::open(medium.clone(), Seed(0)).unwrap();
     let tidy_up = |engine: &mut Engine<SimStorage>| Housekeeper::default().step(engine, Timestamp::from_nanos(0), 1000);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
 use argus_core::repository::{ChoreStep, CommitError, Repository};
-use argus_core::storage::{Blob, Draft, MemoryStorage, Published, Storage, StorageError};
+use argus_core::storage::{Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError};
 use argus_core::testing::{Source, generate};
 use bytes::Bytes;
 
@@ -40,7 +40,7 @@ impl Storage for Syncless {
     fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         self.inner.truncate(end)
     }
-    fn discard(&mut self, offset: u64) -> Result<(), StorageError> {
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
         self.inner.discard(offset)
     }
     fn list(&self) -> Result<Vec<String>, StorageError> {
@@ -55,7 +55,7 @@ impl Storage for Syncless {
     fn adopt(&mut self, published: Published) {
         self.inner.adopt(published);
     }
-    fn delete(&mut self, name: &str) -> Result<(), StorageError> {
+    fn delete(&mut self, name: &str) -> Deletion {
         self.inner.delete(name)
     }
 }

@@ -20,6 +20,7 @@ const SMALL: Tuning = Tuning {
     fan_in: 99,
     block_bytes: 26,
     segment_events_max: 99,
+    fresh_segments_max: 1024,
     filter_bytes_max: 1 << 20,
 };
 
@@ -283,7 +284,7 @@ fn blobs_cut_at_every_byte() {
         // All blocks lie before the index.
         assert!(before.is_empty(), "{name}");
         let mut missing = store.medium.clone();
-        missing.delete(&name).unwrap();
+        missing.delete(&name)().unwrap();
         assert_eq!(check(&missing).is_whole(), name.starts_with("manifest"));
         assert_eq!(store.says_nothing_wrong(&missing, &name, (0, 1)), name.starts_with("manifest"));
         assert_eq!(store.salvaged(&missing, &name).len(), if name.starts_with("manifest") { 0 } else { 8 });
@@ -318,7 +319,7 @@ fn without_a_manifest_events_are_saved_under_other_ids() {
         for name in ["manifest-a", "manifest-b"] {
             match damaged {
                 Some(bytes) => medium.insert(name, Bytes::from_static(bytes)),
-                None => medium.delete(name).unwrap(),
+                None => medium.delete(name)().unwrap(),
             }
         }
         let report = check(&medium);
@@ -339,7 +340,7 @@ fn without_a_manifest_events_are_saved_under_other_ids() {
         }
         assert_eq!(saved.len(), store.events.len());
         // What is gone with a segment as well is known by its number alone.
-        medium.delete(&segments(&medium)[1]).unwrap();
+        medium.delete(&segments(&medium)[1])().unwrap();
         let found = salvage(&medium, &mut MemoryStorage::default(), Seed(9)).unwrap();
         assert_eq!(listed(&found.losses), (9..=16).collect());
         assert!(!found.losses[0].is_exact);

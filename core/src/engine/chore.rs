@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use super::manifest::{Entry, Manifest};
 use crate::segment::{Merge, Rewrite, Sealed, Segment};
-use crate::storage::{Draft, Published, StorageError};
+use crate::storage::{Deletion, Draft, Published, StorageError};
 
 /// A piece of an engine's housekeeping, on its own: it holds what it needs and may be worked on by another thread, while commits and
 /// queries go on.
@@ -59,6 +59,8 @@ pub(super) enum Stage {
     Rewriting(Box<Rewriting>),
     /// A manifest is to be written.
     Publishing(Manifest, Vec<Box<dyn Draft>>),
+    /// A segment that nothing refers to any more is to be deleted.
+    Deleting(String, Deletion),
     Done(Product),
 }
 
@@ -74,8 +76,10 @@ pub(super) enum Product {
     Merged(Stretch, Arc<Segment>),
     Rewritten(Replacement),
     Published(Manifest, Vec<Published>),
-    /// A segment that nothing refers to any more is to be deleted.
-    Obsolete(String),
+    /// The segment is gone, or could not be deleted.
+    Deleted(String, Result<(), StorageError>),
+    /// A piece of the log is to be given up, which is quick but for the engine itself to do.
+    OutdatedLog,
     /// It failed; what it was about is as it was.
     Nothing(Subject, StorageError),
 }
@@ -129,28 +133,24 @@ impl Chore {
                 Ok(published) => Product::Published(manifest, published),
                 Err(error) => Product::Nothing(Subject::Manifest, error),
             }),
+            Stage::Deleting(name, deletion) => Stage::Done(Product::Deleted(name, deletion())),
             done @ Stage::Done(_) => done,
         };
         match self.0 {
             Stage::Done(_) => ChoreStep::Done,
-            Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) => ChoreStep::Pending,
+            Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..) => {
+                ChoreStep::Pending
+            }
         }
     }
 
-    /// Whether commits may have to wait for it. Others can be left while there is such a one.
+    /// Whether commits may have to wait for it. Others can be left for a while.
     #[must_use]
     pub fn is_urgent(&self) -> bool {
-        self.subject() != Subject::Sealed
-    }
-
-    pub(super) fn subject(&self) -> Subject {
         match &self.0 {
-            Stage::Merging(stretch, _) | Stage::Done(Product::Merged(stretch, _)) => stretch.subject(),
-            Stage::Rewriting(rewriting) => rewriting.stretch.subject(),
-            Stage::Done(Product::Rewritten(replacement)) => replacement.stretch.subject(),
-            Stage::Publishing(..) | Stage::Done(Product::Published(..)) => Subject::Manifest,
-            Stage::Done(Product::Obsolete(_)) => Subject::Sealed,
-            Stage::Done(Product::Nothing(subject, _)) => *subject,
+            Stage::Merging(..) | Stage::Publishing(..) | Stage::Done(_) => true,
+            Stage::Rewriting(rewriting) => rewriting.stretch.subject() == Subject::Fresh,
+            Stage::Deleting(..) => false,
         }
     }
 }
@@ -194,10 +194,12 @@ impl fmt::Debug for Chore {
             Stage::Merging(stretch, _) => format!("merging {stretch:?}"),
             Stage::Rewriting(rewriting) => format!("rewriting {:?}", rewriting.stretch),
             Stage::Publishing(manifest, _) => format!("publishing {}", manifest.generation),
+            Stage::Deleting(name, _) => format!("deleting {name}"),
             Stage::Done(Product::Merged(stretch, _)) => format!("merged {stretch:?}"),
             Stage::Done(Product::Rewritten(replacement)) => format!("rewritten {:?}", replacement.stretch),
             Stage::Done(Product::Published(manifest, _)) => format!("published {}", manifest.generation),
-            Stage::Done(Product::Obsolete(name)) => format!("giving up {name}"),
+            Stage::Done(Product::Deleted(name, _)) => format!("deleted {name}"),
+            Stage::Done(Product::OutdatedLog) => "giving up log".into(),
             Stage::Done(Product::Nothing(subject, error)) => format!("failed on {subject:?}: {error}"),
         };
         f.debug_tuple("Chore").field(&stage).finish()
@@ -207,5 +209,51 @@ impl fmt::Debug for Chore {
 impl fmt::Debug for NewSegment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.entry.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+
+    use super::*;
+    use crate::repository::Chores;
+
+    fn urgent() -> Chore {
+        Chore(Stage::Done(Product::OutdatedLog))
+    }
+
+    fn deletion(name: &str) -> Chore {
+        Chore(Stage::Deleting(name.into(), Box::new(|| Ok(()))))
+    }
+
+    #[test]
+    fn urgent_chores_go_first_and_the_others_are_not_left_for_ever() {
+        let mut chores = Chores::default();
+        assert!(chores.is_empty() && chores.take().is_none());
+        for name in ["a", "b"] {
+            chores.push(deletion(name));
+        }
+        let mut others = Vec::new();
+        for turn in 1..=32 {
+            // There is always another one.
+            chores.push(urgent());
+            let chore = chores.take().expect("there is one");
+            if let Stage::Deleting(name, _) = &chore.0 {
+                others.push((turn, name.clone()));
+                chores.push(chore);
+            }
+        }
+        assert_eq!(others, [(8, "a".into()), (16, "b".into()), (24, "a".into()), (32, "b".into())]);
+    }
+
+    #[test]
+    fn where_there_is_nothing_urgent_nothing_waits() {
+        let mut chores = Chores::default();
+        for name in ["a", "b", "c"] {
+            chores.push(deletion(name));
+        }
+        let order: Vec<_> = core::iter::from_fn(|| chores.take()).map(|chore| format!("{chore:?}")).collect();
+        assert_eq!(order, ["Chore(\"deleting a\")", "Chore(\"deleting b\")", "Chore(\"deleting c\")"]);
     }
 }

@@ -25,8 +25,12 @@ impl<S: Storage> Engine<S> {
             return None;
         }
         self.give_up(now);
+        if core::mem::take(&mut self.log_is_outdated) {
+            return Some(Chore(Stage::Done(Product::OutdatedLog)));
+        }
         if let Some(name) = self.obsolete.pop() {
-            return Some(Chore(Stage::Done(Product::Obsolete(name))));
+            let deletion = self.storage.delete(&name);
+            return Some(Chore(Stage::Deleting(name, deletion)));
         }
         let (subject, stage) = if let Some(stage) = self.publication() {
             (Subject::Manifest, stage)
@@ -42,35 +46,42 @@ impl<S: Storage> Engine<S> {
 
     /// Puts what came of a chore in place.
     pub(super) fn settle_chore(&mut self, chore: Chore) -> Result<(), CommitError> {
-        let subject = chore.subject();
         let product = match chore.0 {
             Stage::Done(product) => product,
             // It was given back too early: what it has done is lost, and nothing else.
-            Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) => {
-                self.busy.set(subject, false);
+            Stage::Merging(stretch, _) => return self.set_free(stretch.subject()),
+            Stage::Rewriting(rewriting) => return self.set_free(rewriting.stretch.subject()),
+            Stage::Publishing(..) => return self.set_free(Subject::Manifest),
+            Stage::Deleting(name, _) => {
+                self.obsolete.push(name);
                 return Ok(());
             }
         };
         match product {
             Product::Merged(stretch, segment) => {
-                self.busy.set(subject, false);
                 self.put_merged(&stretch, segment);
-                Ok(())
+                self.set_free(stretch.subject())
             }
             Product::Rewritten(replacement) => {
                 self.unpublished.push(replacement);
                 Ok(())
             }
             Product::Published(manifest, published) => {
-                self.busy.set(subject, false);
                 published.into_iter().for_each(|published| self.storage.adopt(published));
-                self.put_published(manifest)
+                self.put_published(manifest);
+                self.set_free(Subject::Manifest)
             }
-            // One at a time: commits wait for it.
-            Product::Obsolete(name) => {
-                self.storage.delete(&name).map_err(|error| self.latch(format!("giving up {name}: {error}")))
+            Product::Deleted(name, deleted) => {
+                deleted.map_err(|error| self.latch(format!("giving up {name}: {error}")))
             }
-            Product::Nothing(_, StorageError::Full(reason)) => {
+            Product::OutdatedLog => {
+                let start = self.manifest.log_start;
+                let discarded = self.storage.discard(start);
+                self.log_is_outdated =
+                    discarded.map_err(|error| self.latch(format!("giving up the log before {start}: {error}")))?;
+                Ok(())
+            }
+            Product::Nothing(subject, StorageError::Full(reason)) => {
                 self.busy.set(subject, false);
                 // One copy of the manifest may have been written. The next must not be taken for the same.
                 self.manifest.generation += 1;
@@ -78,6 +89,16 @@ impl<S: Storage> Engine<S> {
             }
             Product::Nothing(_, StorageError::Failed(reason)) => Err(self.latch(format!("housekeeping: {reason}"))),
         }
+    }
+
+    fn set_free(&mut self, subject: Subject) -> Result<(), CommitError> {
+        self.busy.set(subject, false);
+        Ok(())
+    }
+
+    /// Whether fresh segments are sealed, and only a manifest is missing.
+    pub(super) fn has_sealed(&self) -> bool {
+        self.unpublished.iter().any(|replacement| replacement.stretch.subject() == Subject::Fresh)
     }
 
     /// Writing a manifest with all replacements that wait for one, or because one of its copies is of no use.
@@ -116,8 +137,8 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Puts the replacements in place that a manifest lists now, and gives up what nothing refers to any more.
-    fn put_published(&mut self, manifest: Manifest) -> Result<(), CommitError> {
-        let log_start = manifest.log_start;
+    fn put_published(&mut self, manifest: Manifest) {
+        self.log_is_outdated |= manifest.log_start > self.manifest.log_start;
         self.manifest = manifest;
         self.recovery.manifest_outdated = false;
         let rest = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
@@ -145,9 +166,6 @@ impl<S: Storage> Engine<S> {
             self.stats.bytes = (self.stats.bytes + bytes).saturating_sub(before.1);
         }
         self.bound_filters();
-        self.storage
-            .discard(log_start)
-            .map_err(|error| self.latch(format!("giving up the log before {log_start}: {error}")))
     }
 
     /// Lets go of the filters of the oldest segments, as long as all together take too much.
@@ -283,4 +301,23 @@ fn neighbours(sizes: &[u64], fan_in: usize, fit: impl Fn(Range<usize>) -> bool) 
         end -= run.max(1);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Tuning;
+
+    /// What is sealed has some more events than are asked for, because batches stay together.
+    #[test]
+    fn segments_of_the_usual_size_reach_the_last_tier() {
+        let tuning = Tuning::default();
+        let mut size = (tuning.seal_events + 5_000) as u64;
+        for _ in 0..2 {
+            let sizes = [size; 8];
+            let fit = |range: Range<usize>| range.len() as u64 * size <= tuning.segment_events_max as u64;
+            assert_eq!(neighbours(&sizes, tuning.fan_in, fit), Some(0..8), "{size} events each");
+            size *= 8;
+        }
+    }
 }

@@ -53,6 +53,8 @@ pub struct Tuning {
     pub seal_events: usize,
     /// …or so many bytes.
     pub seal_bytes: usize,
+    /// With so many fresh segments, or several times what is sealed at once, commits had better wait for housekeeping.
+    pub fresh_segments_max: usize,
     /// How many segments of about one size are merged into one of the next; at least 2.
     pub fan_in: usize,
     /// Sealed segments are made of blocks of about so many bytes of ids and payloads. They are read as a whole.
@@ -68,17 +70,17 @@ impl Default for Tuning {
         Self {
             seal_events: 65_536,
             seal_bytes: 16 * 1024 * 1024,
+            fresh_segments_max: 1024,
             fan_in: 8,
             block_bytes: 64 * 1024,
-            segment_events_max: 4 * 1024 * 1024,
+            // Two tiers above what is sealed at once, and half as much again: what is sealed has so many events at least.
+            segment_events_max: 6 * 1024 * 1024,
             filter_bytes_max: 64 * 1024 * 1024,
         }
     }
 }
 
-/// So many segments that lie only in the log, and commits wait for housekeeping…
-const FRESH_SEGMENTS_MAX: usize = 1024;
-/// …or so many times what is sealed at once.
+/// With so many times what is sealed at once lying only in the log, commits had better wait for housekeeping.
 const FRESH_SEALS_MAX: usize = 4;
 
 /// Keeps events in a [`Storage`].
@@ -101,6 +103,8 @@ pub struct Engine<S: Storage> {
     publishing: usize,
     /// Segments that no manifest lists any more, to be deleted.
     obsolete: Vec<String>,
+    /// Whether there is log before what the manifest refers to, to be given up.
+    log_is_outdated: bool,
     busy: Busy,
     /// The checksum of the last head in the log.
     chain: u32,
@@ -211,8 +215,10 @@ impl<S: Storage> Repository for Engine<S> {
     }
 
     fn is_behind(&self) -> bool {
-        (self.busy.fresh || self.busy.manifest)
-            && (self.fresh.len() >= FRESH_SEGMENTS_MAX
+        // A product that waits for a manifest for which there is no room is nothing to wait for.
+        let is_worked_on = self.busy.manifest || (self.busy.fresh && !self.has_sealed());
+        is_worked_on
+            && (self.fresh.len() >= self.tuning.fresh_segments_max
                 || self.fresh_bytes() / FRESH_SEALS_MAX >= self.tuning.seal_bytes)
     }
 

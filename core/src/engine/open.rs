@@ -95,6 +95,8 @@ impl<S: Storage> Engine<S> {
             ..Stats::default()
         };
         recovery.sealed_events = stats.events;
+        // The process before may have come to its end before it had given up all of it.
+        let is_log_outdated = storage.log_range().start < manifest.log_start;
         let mut engine = Self {
             last_seq: manifest.next_seq.saturating_sub(1),
             last_millis: manifest.last_millis,
@@ -112,6 +114,7 @@ impl<S: Storage> Engine<S> {
             unpublished: Vec::new(),
             publishing: 0,
             obsolete: Vec::new(),
+            log_is_outdated: is_log_outdated,
             busy: Busy::default(),
             stats,
             recovery,
@@ -180,7 +183,7 @@ impl<S: Storage> Engine<S> {
         let is_orphan = |name: &String| is_segment_name(name) && !listed.contains(name);
         let orphans: Vec<String> = self.storage.list()?.into_iter().filter(is_orphan).collect();
         for name in &orphans {
-            self.storage.delete(name)?;
+            self.storage.delete(name)()?;
         }
         self.recovery.orphans = orphans.len() as u32;
         Ok(())

@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Blob, Draft, Duplicate, Published, Storage, StorageError};
+use super::{Blob, Deletion, Draft, Duplicate, Published, Storage, StorageError};
 
 /// A medium in memory: gone with the process. A clone is a copy that goes its own way.
 #[derive(Clone, Default)]
@@ -75,13 +75,13 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn discard(&mut self, offset: u64) -> Result<(), StorageError> {
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
         let range = self.log_range();
         let offset = offset.clamp(range.start, range.end);
         // A new buffer, so that the memory of a log that has grown large is given back.
         self.log = self.log.split_off((offset - range.start) as usize);
         self.log_start = offset;
-        Ok(())
+        Ok(false)
     }
 
     fn list(&self) -> Result<Vec<String>, StorageError> {
@@ -100,9 +100,13 @@ impl Storage for MemoryStorage {
         self.blobs.insert(published.name, published.blob);
     }
 
-    fn delete(&mut self, name: &str) -> Result<(), StorageError> {
-        self.blobs.remove(name);
-        Ok(())
+    fn delete(&mut self, name: &str) -> Deletion {
+        // Others may still read it. Whoever is the last of them frees it.
+        let blob = self.blobs.remove(name);
+        Box::new(move || {
+            drop(blob);
+            Ok(())
+        })
     }
 }
 

@@ -74,13 +74,13 @@ pub trait Storage: Send {
     /// [`StorageError::Failed`]; the log is as it was or cut.
     fn truncate(&mut self, end: u64) -> Result<(), StorageError>;
 
-    /// Gives up the log before `offset`, whose content is durable elsewhere. May keep more than it was told to give up, so that the log may
-    /// begin within a record.
+    /// Gives up a piece of the log before `offset`, whose content is durable elsewhere, and says whether there is more to be given up in the
+    /// same way: commits wait meanwhile. May keep more than it was told to give up, so that the log may begin within a record.
     ///
     /// # Errors
     ///
     /// [`StorageError::Failed`]; the log begins at or before `offset`.
-    fn discard(&mut self, offset: u64) -> Result<(), StorageError>;
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError>;
 
     /// The names of all blobs, in any order. Not those of drafts.
     ///
@@ -107,13 +107,13 @@ pub trait Storage: Send {
     /// Takes a finished blob in: from now on it is listed and can be opened, in place of one of the same name, if there was one.
     fn adopt(&mut self, published: Published);
 
-    /// Deletes a blob, durably. Deleting what is not there is no error.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Failed`]; the blob is there or not.
-    fn delete(&mut self, name: &str) -> Result<(), StorageError>;
+    /// A way to delete a blob. Until it has been gone, and after an error, the blob is there or not; then it is gone durably. Deleting
+    /// what is not there is no error.
+    fn delete(&mut self, name: &str) -> Deletion;
 }
+
+/// Deletes a blob, on any thread and beside everything else: the larger it is, the longer that takes.
+pub type Deletion = Box<dyn FnOnce() -> Result<(), StorageError> + Send>;
 
 /// A blob in the making. Dropped before it is finished, it leaves nothing that anybody sees.
 pub trait Draft: Send {

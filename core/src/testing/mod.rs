@@ -42,5 +42,6 @@ pub const SMALL: Tuning = Tuning {
     fan_in: 2,
     block_bytes: 256,
     segment_events_max: 200,
+    fresh_segments_max: 1024,
     filter_bytes_max: 100,
 };

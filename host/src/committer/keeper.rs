@@ -2,7 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use argus_core::repository::{Chore, ChoreStep, CommitError, Repository, take_most_urgent};
+use argus_core::repository::{Chore, ChoreStep, Chores, CommitError, Repository};
 
 use super::{Shared, lock, panic_message};
 use crate::clock;
@@ -24,7 +24,7 @@ pub(super) struct Keeper {
 
 #[derive(Debug, Default)]
 struct Desk {
-    chores: Vec<Chore>,
+    chores: Chores,
     closed: bool,
 }
 
@@ -50,11 +50,16 @@ impl Keeper {
         self.wake.notify_one();
     }
 
+    /// Lets everybody look again who waits until the repository has caught up.
+    pub(super) fn call_waiting(&self) {
+        self.settled.notify_all();
+    }
+
     fn next(&self) -> Task {
         let is_idle = |desk: &mut Desk| desk.chores.is_empty() && !desk.closed;
         let waited = self.wake.wait_timeout_while(lock(&self.desk), IDLE, is_idle);
         let (mut desk, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        match take_most_urgent(&mut desk.chores) {
+        match desk.chores.take() {
             _ if desk.closed => Task::Stop,
             Some(chore) => Task::Work(chore),
             None => Task::Ask,
@@ -84,7 +89,6 @@ impl Shared {
                     // Whoever is about to wait for this chore holds the lock until they do.
                     let _repository = lock(&self.repository);
                     self.latch(format!("housekeeping panicked: {}", panic_message(panic.as_ref())));
-                    self.keeper.settled.notify_all();
                 }
             }
         }
@@ -106,7 +110,7 @@ impl Shared {
             Err(panic) => self.latch(format!("housekeeping panicked: {}", panic_message(panic.as_ref()))),
         }
         drop(repository);
-        self.keeper.settled.notify_all();
+        self.keeper.call_waiting();
     }
 
     /// Waits until housekeeping has caught up as far as it has to.

@@ -304,10 +304,12 @@ impl Shared {
         let _old = std::mem::replace(&mut *lock(&self.snapshot), snapshot);
     }
 
+    /// To be called under the lock of the repository: whoever waits for housekeeping looks for the reason there.
     fn latch(&self, reason: String) {
         tracing::error!(reason, "the storage has failed; nothing more is accepted, reads go on");
         // Only the first reason is kept: later ones follow from it.
         self.latched.get_or_init(|| reason);
+        self.keeper.call_waiting();
     }
 }
 

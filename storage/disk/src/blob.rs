@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use argus_core::storage::{Blob, Draft, Published, StorageError};
+use argus_core::storage::{Blob, Deletion, Draft, Published, StorageError};
 use bytes::Bytes;
 
 use crate::error::Fault;
@@ -93,10 +93,17 @@ impl Blobs {
         }))
     }
 
-    pub(crate) fn delete(&self, name: &str) -> Result<(), StorageError> {
-        check_name(name)?;
-        let deleted = remove(&self.folder.join(name)).and_then(|()| self.folder.sync());
-        deleted.map_err(Fault::failed)
+    /// See [`Storage::delete`](argus_core::storage::Storage::delete). With the name, the file system gives up every page of the file that it
+    /// holds in memory: 250 MB take 50 to 80 ms.
+    pub(crate) fn delete(&self, name: &str) -> Deletion {
+        let (folder, lock, name) = (Arc::clone(&self.folder), Arc::clone(&self.lock), name.to_owned());
+        Box::new(move || {
+            check_name(&name)?;
+            remove(&folder.join(&name)).and_then(|()| folder.sync()).map_err(Fault::failed)?;
+            // Until here, so that nobody who opens the folder next loses a blob of the same name.
+            drop(lock);
+            Ok(())
+        })
     }
 }
 
@@ -301,8 +308,8 @@ mod tests {
         let first = put(&mut blobs, "a", &[b"first"]);
         let opened = blobs.get("a").unwrap().unwrap();
         let second = put(&mut blobs, "a", &[b"second"]);
-        blobs.delete("a").unwrap();
-        blobs.delete("a").unwrap();
+        blobs.delete("a")().unwrap();
+        blobs.delete("a")().unwrap();
         assert!(blobs.get("a").unwrap().is_none());
         assert_eq!([all(&*first), all(&*opened), all(&*second)], ["first", "first", "second"]);
     }
@@ -343,7 +350,7 @@ mod tests {
         let from = |name: &str| root.path().join("blobs").join(name);
         assert!(blobs.link(&from("a"), "b").unwrap());
         blobs.sync().unwrap();
-        blobs.delete("a").unwrap();
+        blobs.delete("a")().unwrap();
         assert_eq!(all(&*blobs.get("b").unwrap().unwrap()), "shared");
         assert!(!blobs.link(&from("a"), "c").unwrap());
         assert!(!blobs.link(root.path(), "c").unwrap());
@@ -358,7 +365,7 @@ mod tests {
         for name in ["", ".", "..", ".a", "a/b", "../a", "a_b", "ä", "a\0", "a.tmp"] {
             assert!(matches!(blobs.create(name), Err(StorageError::Failed(_))), "{name}");
             assert!(matches!(blobs.get(name), Err(StorageError::Failed(_))), "{name}");
-            assert!(matches!(blobs.delete(name), Err(StorageError::Failed(_))), "{name}");
+            assert!(matches!(blobs.delete(name)(), Err(StorageError::Failed(_))), "{name}");
         }
     }
 

@@ -2,7 +2,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use argus_core::storage::{Blob, Draft, Published, Storage, StorageError};
+use argus_core::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
 use bytes::Bytes;
 
 use crate::blob::Blobs;
@@ -120,7 +120,7 @@ impl Storage for DiskStorage {
         self.log.truncate(end)
     }
 
-    fn discard(&mut self, offset: u64) -> Result<(), StorageError> {
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
         self.log.discard(offset)
     }
 
@@ -141,7 +141,7 @@ impl Storage for DiskStorage {
         drop(published);
     }
 
-    fn delete(&mut self, name: &str) -> Result<(), StorageError> {
+    fn delete(&mut self, name: &str) -> Deletion {
         self.blobs.delete(name)
     }
 }

@@ -23,6 +23,7 @@ const TUNING: Tuning = Tuning {
     fan_in: 3,
     block_bytes: 512,
     segment_events_max: 1000,
+    fresh_segments_max: 1024,
     filter_bytes_max: 100,
 };
 const OPTIONS: Options = Options { log_file_bytes: 8192 };

@@ -118,7 +118,7 @@ fn a_full_disk_opens_and_gives_up_log_to_have_room() {
     let mut storage = DiskStorage::open(&folder, OPTIONS).unwrap();
     let long = vec![2; FILE_BYTES as usize];
     assert!(is_full(storage.append(&[&long])));
-    storage.discard(FILE_BYTES).unwrap();
+    while storage.discard(FILE_BYTES).unwrap() {}
     storage.append(&[&long]).unwrap();
     storage.sync().unwrap();
 }

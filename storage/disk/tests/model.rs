@@ -72,7 +72,7 @@ impl Both {
             }
             Call::Discard(fraction) => {
                 let offset = self.place(*fraction);
-                self.disk().discard(offset).unwrap();
+                while self.disk().discard(offset).unwrap() {}
                 self.memory.discard(offset).unwrap();
             }
             Call::Read(fraction, len) => {
@@ -103,8 +103,8 @@ impl Both {
             }
             Call::Abandon(name) => drop(self.drafts.remove(name)),
             Call::Delete(name) => {
-                self.disk().delete(NAMES[*name]).unwrap();
-                self.memory.delete(NAMES[*name]).unwrap();
+                self.disk().delete(NAMES[*name])().unwrap();
+                self.memory.delete(NAMES[*name])().unwrap();
             }
             Call::Reopen => self.reopen()?,
         }

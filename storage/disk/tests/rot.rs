@@ -21,6 +21,7 @@ const SMALL: Tuning = Tuning {
     fan_in: 99,
     block_bytes: 256,
     segment_events_max: 99,
+    fresh_segments_max: 1024,
     filter_bytes_max: 1 << 20,
 };
 const OPTIONS: Options = Options { log_file_bytes: 1000 };

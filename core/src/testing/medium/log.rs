@@ -119,8 +119,8 @@ impl SimLog {
         self.appends.retain(|from| *from < end);
     }
 
-    /// Gives up what lies in front.
-    pub(super) fn discard(&mut self, offset: u64, source: &mut Source<'_>, faults: Faults) {
+    /// Gives up some of what lies in front, and says whether to ask for the rest.
+    pub(super) fn discard(&mut self, offset: u64, source: &mut Source<'_>, faults: Faults) -> bool {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX).clamp(self.start, self.end);
         self.start_before = self.start;
         self.start = if faults.has(Fault::Loose) {
@@ -129,6 +129,7 @@ impl SimLog {
         } else {
             offset
         };
+        (self.start_before + 1..offset).contains(&self.start) && source.one_in(2)
     }
 
     /// The power was cut: what can be read is what the medium has, and that is decided here.

@@ -22,7 +22,7 @@ pub(super) use self::blob::SimDraft;
 use self::disk::{Disk, Fate, Flip, Kind};
 pub(super) use self::lock::LockFile;
 use super::source::Source;
-use crate::storage::{Blob, Draft, Published, Storage, StorageError};
+use crate::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
 
 /// A medium that behaves as badly as a disk may: the promises of [`Storage`] and not a bit more.
 ///
@@ -269,14 +269,16 @@ impl Storage for SimStorage {
         disk.end(&call, fate)
     }
 
-    fn discard(&mut self, offset: u64) -> Result<(), StorageError> {
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
         let disk = &mut *self.0.lock();
         let call = format!("discard before {offset}");
         let fate = disk.begin(&call, Kind::Writes)?;
+        let mut more = false;
         if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
-            disk.log.discard(offset, &mut disk.source, disk.faults);
+            more = disk.log.discard(offset, &mut disk.source, disk.faults);
         }
-        disk.end(&call, fate)
+        disk.end(&call, fate)?;
+        Ok(more)
     }
 
     fn list(&self) -> Result<Vec<String>, StorageError> {
@@ -310,15 +312,18 @@ impl Storage for SimStorage {
         }
     }
 
-    fn delete(&mut self, name: &str) -> Result<(), StorageError> {
-        let disk = &mut *self.0.lock();
-        let call = format!("delete of {name}");
-        let fate = disk.begin(&call, Kind::Writes)?;
-        disk.rename(name, None, fate);
-        if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
-            disk.seen.remove(name);
-        }
-        disk.end(&call, fate)
+    fn delete(&mut self, name: &str) -> Deletion {
+        let (medium, name) = (self.clone(), String::from(name));
+        Box::new(move || {
+            let disk = &mut *medium.0.lock();
+            let call = format!("delete of {name}");
+            let fate = disk.begin(&call, Kind::Writes)?;
+            disk.rename(&name, None, fate);
+            if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
+                disk.seen.remove(&name);
+            }
+            disk.end(&call, fate)
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::super::medium::{SimDraft, SimStorage};
 use crate::engine::{Flaw, OpenError};
-use crate::storage::{Blob, Draft, Published, Storage, StorageError};
+use crate::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
 
 /// A bug that is there on purpose, to see that the simulation finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Storage for Flawed {
         self.inner.truncate(end)
     }
 
-    fn discard(&mut self, offset: u64) -> Result<(), StorageError> {
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
         self.inner.discard(offset)
     }
 
@@ -145,7 +145,7 @@ impl Storage for Flawed {
         self.inner.adopt(published);
     }
 
-    fn delete(&mut self, name: &str) -> Result<(), StorageError> {
+    fn delete(&mut self, name: &str) -> Deletion {
         self.inner.delete(name)
     }
 }

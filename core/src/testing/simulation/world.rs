@@ -61,6 +61,7 @@ impl World {
         let tuning = Tuning {
             seal_events: source.pick(&[12, 5, 40, 1_000]),
             seal_bytes: source.pick(&[1 << 20, 4_096]),
+            fresh_segments_max: source.pick(&[4, 20]),
             fan_in: source.pick(&[2, 3]),
             block_bytes: source.pick(&[200, 1 << 16]),
             segment_events_max: source.pick(&[1_000, 60]),
@@ -165,6 +166,9 @@ impl World {
 
     /// Sends a group of batches: new ones, or those that were sent last.
     fn commit(&mut self) -> Result<(), String> {
+        if self.engine().is_behind() && self.chores.is_empty() && !self.is_latched {
+            return Err("commits wait for housekeeping, and nobody was asked for any".to_string());
+        }
         let group = match &self.sent {
             Some(last) if self.source.one_in(3) => last.clone(),
             Some(_) | None => self.draw_group(),

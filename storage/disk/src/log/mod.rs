@@ -138,13 +138,18 @@ impl Log {
         self.files.get_mut(index).map_or(Ok(()), |file| file.wipe(within)).map_err(Fault::failed)
     }
 
-    /// See [`Storage::discard`](argus_core::storage::Storage::discard). Only whole files are given up.
-    pub(crate) fn discard(&mut self, offset: u64) -> Result<(), StorageError> {
-        let offset = offset.min(self.end);
-        while self.files.len() > 1 && self.files.front().is_some_and(|first| first.start + self.file_bytes <= offset) {
+    /// See [`Storage::discard`](argus_core::storage::Storage::discard). Only whole files are given up, one in a call. They go one by one, so
+    /// that there is no gap at any time.
+    pub(crate) fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
+        if self.has_whole_file_before(offset) {
             self.give_up(0).map_err(Fault::failed)?;
         }
-        Ok(())
+        Ok(self.has_whole_file_before(offset))
+    }
+
+    fn has_whole_file_before(&self, offset: u64) -> bool {
+        let offset = offset.min(self.end);
+        self.files.len() > 1 && self.files.front().is_some_and(|first| first.start + self.file_bytes <= offset)
     }
 
     /// Throws everything away, and begins anew at this offset, without a byte. A crash meanwhile may leave any of it.
