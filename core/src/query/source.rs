@@ -79,7 +79,8 @@ impl Source {
             Part::Fresh(segment) => fresh_rows(segment, query, &bounds),
             Part::Sealed(sealed) => lanes(sealed, query, &bounds),
         };
-        rows.into_iter().map(|rows| Self { part, rows, order: query.order }).collect()
+        let some = rows.into_iter().filter(|rows| !rows.is_empty());
+        some.map(|rows| Self { part, rows, order: query.order }).collect()
     }
 
     /// The next row or block, which is taken out.
@@ -112,6 +113,15 @@ impl Source {
         match &self.rows {
             SourceRows::Fresh { .. } => None,
             SourceRows::Lane(lane) => lane.open.as_ref().map(|open| &open.block),
+        }
+    }
+}
+
+impl SourceRows {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Fresh { places, .. } => places.is_empty(),
+            Self::Lane(lane) => lane.blocks.is_empty(),
         }
     }
 }
