@@ -5,7 +5,7 @@ use argus_core::storage::{Draft, Duplicate, Published, StorageError};
 
 use crate::blob::Blobs;
 use crate::error::{Fault, OpenError};
-use crate::folder::{Folder, sync_name};
+use crate::folder::{Folder, sync_names};
 use crate::lock::Lock;
 use crate::log::Log;
 use crate::original::DiskOriginal;
@@ -48,7 +48,7 @@ impl<'a> DiskCopy<'a> {
     /// [`Fault`]: it may be one or not.
     pub fn complete(self) -> Result<(), Fault> {
         self.original.format().store(&self.folder)?;
-        sync_name(&self.path)
+        sync_names(&self.path)
     }
 }
 

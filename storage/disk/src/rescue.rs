@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use crate::copy::{empty_folder, real_path};
 use crate::error::{Fault, OpenError};
 use crate::examined::DiskExamined;
-use crate::folder::{Folder, sync_name};
+use crate::folder::{Folder, sync_names};
 use crate::format::Format;
 use crate::storage::{DiskStorage, Options};
 
@@ -45,6 +45,6 @@ impl DiskRescue {
     /// [`Fault`]: it may be one or not.
     pub fn complete(self) -> Result<(), Fault> {
         self.format.store(&self.folder)?;
-        sync_name(&self.path)
+        sync_names(&self.path)
     }
 }

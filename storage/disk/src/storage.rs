@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::blob::Blobs;
 use crate::error::OpenError;
-use crate::folder::{Folder, sync_name};
+use crate::folder::{Folder, sync_names};
 use crate::format::Format;
 use crate::lock::Lock;
 use crate::log::Log;
@@ -86,7 +86,7 @@ fn create(path: &Path, folder: &Folder, options: Options) -> Result<Format, Open
             return Err(OpenError::damaged(&folder.join("format"), reason));
         }
     }
-    sync_name(path)?;
+    sync_names(path)?;
     format.store(folder)?;
     Ok(format)
 }
