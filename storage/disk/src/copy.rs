@@ -5,19 +5,20 @@ use argus_core::storage::{Draft, Duplicate, Published, StorageError};
 
 use crate::blob::Blobs;
 use crate::error::{Fault, OpenError};
-use crate::folder::{Folder, sync_name};
+use crate::folder::{Folder, sync_names};
+use crate::format::Format;
 use crate::lock::Lock;
 use crate::log::Log;
 use crate::original::DiskOriginal;
 
 /// A folder that is to become a copy of another.
 ///
-/// It gets its `format` last: without it, whatever else is there is refused by [`DiskStorage::open`](crate::DiskStorage::open).
+/// It gets its `format` last. Before anything else it gets a file that says so: as long as that is there, and not `format`, the folder is
+/// refused by [`DiskStorage::open`](crate::DiskStorage::open), whatever else is there.
 #[derive(Debug)]
 pub struct DiskCopy<'a> {
     original: &'a DiskOriginal,
     folder: Folder,
-    path: PathBuf,
     log: Log,
     blobs: Blobs,
 }
@@ -27,18 +28,17 @@ impl<'a> DiskCopy<'a> {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: the folder has something in it, lies in the original, or was refused by the system.
+    /// [`OpenError`]: the folder has something in it, lies in the original, or was refused by the system. What was begun there is refused
+    /// as a copy that was not finished.
     pub fn create(path: impl AsRef<Path>, original: &'a DiskOriginal) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        let folder = empty_folder(path, original.path())?;
-        // Two of us may have found it empty.
+        let folder = begin(path.as_ref(), original.path(), original.format())?;
         let lock = Arc::new(Lock::take(&folder)?);
         let (log, blobs) = (folder.join("log"), folder.join("blobs"));
         Folder::create(&log)?;
         Folder::create(&blobs)?;
         let log = Log::open(&log, original.format().log_file_bytes)?;
         let blobs = Blobs::open(&blobs, lock)?;
-        Ok(Self { original, folder, path: real_path(path)?, log, blobs })
+        Ok(Self { original, folder, log, blobs })
     }
 
     /// Makes a repository of it, when all that belongs to it is durable.
@@ -47,8 +47,7 @@ impl<'a> DiskCopy<'a> {
     ///
     /// [`Fault`]: it may be one or not.
     pub fn complete(self) -> Result<(), Fault> {
-        self.original.format().store(&self.folder)?;
-        sync_name(&self.path)
+        Format::complete(&self.folder)
     }
 }
 
@@ -85,20 +84,28 @@ impl Duplicate for DiskCopy<'_> {
     }
 }
 
-/// A folder for a copy, which is empty or not there yet, and does not lie in this one.
-pub(crate) fn empty_folder(path: &Path, original: &Path) -> Result<Folder, OpenError> {
+/// Begins a copy in a folder that is empty or not there yet, and does not lie in this one. It has this format when it is complete.
+pub(crate) fn begin(path: &Path, original: &Path, format: Format) -> Result<Folder, OpenError> {
     if real_path(path)?.starts_with(original) {
         return Err(OpenError::InItself { path: path.to_owned() });
     }
     let folder = Folder::create(path)?;
+    let not_empty = || OpenError::NotEmpty { path: path.to_owned() };
     if !folder.entries()?.is_empty() {
-        return Err(OpenError::NotEmpty { path: path.to_owned() });
+        return Err(not_empty());
     }
+    format.begin(&folder)?;
+    // Somebody else may have found it empty as well, and may even be done by now. From here on nobody does.
+    if folder.entries()?.len() > 1 {
+        return Err(not_empty());
+    }
+    // Before there can be a repository under these names.
+    sync_names(path)?;
     Ok(folder)
 }
 
 /// Where a path leads, though its last parts may not exist yet.
-pub(crate) fn real_path(path: &Path) -> Result<PathBuf, Fault> {
+fn real_path(path: &Path) -> Result<PathBuf, Fault> {
     let absolute = std::path::absolute(path).map_err(Fault::of("find", path))?;
     let mut missing = Vec::new();
     let mut there = absolute.as_path();

@@ -31,6 +31,12 @@ pub enum OpenError {
         /// The folder.
         path: PathBuf,
     },
+    /// What is in the folder was to become a copy, and did not.
+    #[error("{} is no repository, but a copy that was not finished; what was interrupted may be removed", path.display())]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A copy is to be made where something else is.
     #[error("{} is not empty, and a copy needs a folder of its own; what a copy that was interrupted has left may be removed", path.display())]
     NotEmpty {

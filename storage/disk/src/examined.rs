@@ -48,6 +48,7 @@ impl DiskExamined {
                 None
             }
             Ok(found) => found,
+            Err(error @ OpenError::Unfinished { .. }) if !log.is_dir() || !blobs.is_dir() => return Err(error),
             Err(error) => {
                 faults.push(error);
                 None

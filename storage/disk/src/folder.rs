@@ -1,6 +1,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Fault;
@@ -26,10 +27,15 @@ impl Folder {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// A folder that is made if there is none, and those above it. All of them are durable when this returns.
+    /// A folder that is made if there is none, and those above it. Those that were made are durable when this returns; of the others,
+    /// [`sync_names`] makes sure.
     pub(crate) fn create(path: &Path) -> Result<Self, Fault> {
         make(path)?;
         Self::open(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {
@@ -71,14 +77,33 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Fault> {
     fs::rename(from, to).map_err(Fault::of("rename a file to", to))
 }
 
-/// Makes the name of a folder durable: whoever made the folder need not have done so.
-pub(crate) fn sync_name(path: &Path) -> Result<(), Fault> {
-    match File::open(parent(path)) {
-        Ok(file) => file.sync_all().map_err(Fault::of("sync", parent(path))),
-        // Only who may read a folder can sync it. The others have been given this one by somebody, some time ago.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        Err(error) => Err(Fault::of("open", parent(path))(error)),
+/// Makes the names of a folder and of those above it durable: whoever made them may have been killed before that.
+pub(crate) fn sync_names(path: &Path) -> Result<(), Fault> {
+    for holder in holders(path)? {
+        match File::open(&holder) {
+            Ok(file) => file.sync_all().map_err(Fault::of("sync", &holder))?,
+            // Only who may read a folder can sync it. The others have been given what is in this one by somebody, some time ago.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            Err(error) => return Err(Fault::of("open", &holder)(error)),
+        }
     }
+    Ok(())
+}
+
+/// The folders that have the name of a folder and of those above it, from the nearest on. Where a file system is mounted they end: that
+/// name was there before, and not every other file system can sync a folder.
+fn holders(path: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let device = |path: &Path| fs::metadata(path).map(|data| data.dev()).map_err(Fault::of("examine", path));
+    let path = path.canonicalize().map_err(Fault::of("find", path))?;
+    let own = device(&path)?;
+    let mut holders = Vec::new();
+    for above in path.ancestors().skip(1) {
+        if device(above)? != own {
+            break;
+        }
+        holders.push(above.to_owned());
+    }
+    Ok(holders)
 }
 
 fn make(path: &Path) -> Result<(), Fault> {
@@ -115,10 +140,27 @@ mod tests {
         Folder::create(&path).unwrap().sync().unwrap();
         Folder::create(&path).unwrap();
         assert!(path.is_dir());
-        for path in [path.as_path(), Path::new("src"), Path::new("/")] {
-            sync_name(path).unwrap();
+    }
+
+    #[test]
+    fn all_names_on_the_way_to_a_folder_are_made_durable_whoever_made_them() {
+        let root = tempfile::tempdir().unwrap();
+        let real = root.path().canonicalize().unwrap();
+        fs::create_dir_all(real.join("a/b/c")).unwrap();
+        std::os::unix::fs::symlink("a/b", real.join("link")).unwrap();
+        for path in ["a/b/c", "link/c", "a/../a/b/./c"].map(|path| root.path().join(path)) {
+            let holders = holders(&path).unwrap();
+            assert!(holders.starts_with(&[real.join("a/b"), real.join("a"), real.clone()]), "{holders:?}");
+            sync_names(&path).unwrap();
         }
-        assert!(sync_name(&root.path().join("x/y")).unwrap_err().to_string().starts_with("cannot open "));
+        assert_eq!(holders(Path::new("/")).unwrap(), [""; 0].map(PathBuf::from));
+        // Another file system, which cannot sync folders.
+        #[cfg(target_os = "linux")]
+        assert!(holders(Path::new("/proc/self/fd")).unwrap().iter().all(|holder| holder.starts_with("/proc")));
+        for path in [Path::new("src"), Path::new("/")] {
+            sync_names(path).unwrap();
+        }
+        assert!(sync_names(&root.path().join("x/y")).unwrap_err().to_string().starts_with("cannot find "));
     }
 
     #[test]

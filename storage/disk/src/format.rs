@@ -5,6 +5,9 @@ use crate::error::{Fault, OpenError};
 use crate::folder::{Folder, rename};
 
 const NAME: &str = "format";
+/// What it is called in a copy that is being made. Nothing else of a copy is there before this is durable, and this becomes the format
+/// by a rename, so that there is no moment between the two.
+const UNFINISHED: &str = "format.unfinished";
 const VERSION: u32 = 1;
 
 /// How a folder is laid out: a text of two lines, written when the folder is new and never changed.
@@ -22,12 +25,16 @@ pub(crate) struct Format {
 }
 
 impl Format {
-    /// That of a folder, if it has one: it is the last thing that a new folder gets.
+    /// That of a folder, if it has one: it is the last thing that a new folder gets. A copy that was not finished is refused.
     pub(crate) fn load(folder: &Folder) -> Result<Option<Self>, OpenError> {
         let path = folder.join(NAME);
         match fs::read_to_string(&path) {
             Ok(text) => Self::parse(&text).map(Some).map_err(|reason| OpenError::damaged(&path, reason)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let unfinished = folder.join(UNFINISHED);
+                let is_there = unfinished.try_exists().map_err(Fault::of("find", &unfinished))?;
+                if is_there { Err(OpenError::Unfinished { path: folder.path().to_owned() }) } else { Ok(None) }
+            }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(OpenError::damaged(&path, "it is no text")),
             Err(error) => Err(Fault::of("read", &path)(error).into()),
         }
@@ -43,6 +50,25 @@ impl Format {
         };
         write().map_err(Fault::of("write", &temporary))?;
         rename(&temporary, &folder.join(NAME))?;
+        folder.sync()
+    }
+
+    /// Makes durable that an empty folder is to become a copy: nobody takes it for a repository, or for a new one, before it is
+    /// [complete](Self::complete).
+    ///
+    /// After an error that may be so as well, also where there is a name but no room for the text: the copy is not there, as the folder says.
+    pub(crate) fn begin(self, folder: &Folder) -> Result<(), Fault> {
+        let path = folder.join(UNFINISHED);
+        // Two of us may have found it empty.
+        let mut file = File::create_new(&path).map_err(Fault::of("create", &path))?;
+        let written = file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all());
+        written.map_err(Fault::of("write", &path))?;
+        folder.sync()
+    }
+
+    /// Makes a repository of a folder in which all that belongs to it is durable. Takes no room, which there may be none of by now.
+    pub(crate) fn complete(folder: &Folder) -> Result<(), Fault> {
+        rename(&folder.join(UNFINISHED), &folder.join(NAME))?;
         folder.sync()
     }
 
@@ -81,6 +107,20 @@ mod tests {
         format.store(&folder).unwrap();
         assert_eq!(Format::load(&folder).unwrap(), Some(format));
         assert_eq!(fs::read_to_string(folder.join(NAME)).unwrap(), "argus-disk 1\nlog-file-bytes 67108864\n");
+    }
+
+    #[test]
+    fn a_folder_that_becomes_a_copy_has_its_format_at_the_end() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        let format = Format { log_file_bytes: 1 << 26 };
+        format.begin(&folder).unwrap();
+        assert!(matches!(Format::load(&folder), Err(OpenError::Unfinished { path }) if path == root.path()));
+        let second = format.begin(&folder).unwrap_err().to_string();
+        assert!(second.starts_with("cannot create ") && second.contains("/format.unfinished: "), "{second}");
+        Format::complete(&folder).unwrap();
+        assert_eq!(Format::load(&folder).unwrap(), Some(format));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
     }
 
     #[test]

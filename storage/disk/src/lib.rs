@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `lock` | held by the one process that may use the folder; in it, the id of that process or of the last one. Never removed. |
 //! | `format` | version of this layout, and how long log files are |
+//! | `format.unfinished` | what becomes `format` when a copy is complete; without a `format` beside it, the folder is refused |
 //! | `log/<start>.log` | the bytes of the log from this offset (20 decimal digits) on; all of these files have the same length |
 //! | `log/<n>.spare` | a log file that was given up, to be the next one |
 //! | `blobs/<name>` | a blob |
@@ -32,12 +33,14 @@
 //!
 //! A folder can be read by others while its one process is at work: [`DiskOriginal`] neither takes the lock nor changes anything.
 //! [`DiskCopy`] makes a folder of its own of that. Blobs, which never change, are linked and not copied where both folders lie on one file
-//! system; log files are the copy's own. `format` comes last, so that a copy that was never finished is no repository.
+//! system; log files are the copy's own. Before any of it is there, `format.unfinished` is, durably: without that, a copy of which there is
+//! little more than empty folders could not be told from a new repository that was made in part. When all else is durable it is renamed to
+//! `format`. So a copy that was never finished is no repository, wherever it ended, and neither a server nor another copy begins in it.
 //!
 //! # Damage
 //!
 //! [`DiskExamined`] is a folder whatever is wrong with it, for reading only. It holds the lock, without a write, so that nobody changes
-//! anything meanwhile. [`DiskRescue`] is a new folder for what is saved from it, which gets its `format` last as well.
+//! anything meanwhile. [`DiskRescue`] is a new folder for what is saved from it, which gets its `format` in the same way.
 //!
 //! Errors name the operation, the path and the reason that the system gave.
 

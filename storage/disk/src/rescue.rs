@@ -1,20 +1,18 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::copy::{empty_folder, real_path};
+use crate::copy::begin;
 use crate::error::{Fault, OpenError};
 use crate::examined::DiskExamined;
-use crate::folder::{Folder, sync_name};
+use crate::folder::Folder;
 use crate::format::Format;
 use crate::storage::{DiskStorage, Options};
 
 /// A new folder for what is saved from another.
 ///
-/// It gets its `format` last: without it, whatever else is there is refused by [`DiskStorage::open`].
+/// It gets its `format` last, as a [copy](crate::DiskCopy) does, and is refused by [`DiskStorage::open`] before.
 #[derive(Debug)]
 pub struct DiskRescue {
     folder: Folder,
-    path: PathBuf,
-    format: Format,
     storage: DiskStorage,
 }
 
@@ -23,14 +21,14 @@ impl DiskRescue {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: the folder has something in it, lies in the other, or was refused by the system.
+    /// [`OpenError`]: the folder has something in it, lies in the other, or was refused by the system. What was begun there is refused
+    /// as a copy that was not finished.
     pub fn create(path: impl AsRef<Path>, from: &DiskExamined) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        let folder = empty_folder(path, from.path())?;
         let Options { log_file_bytes } = Options::default();
         let format = Format { log_file_bytes: from.log_file_bytes().unwrap_or(log_file_bytes) };
+        let folder = begin(path.as_ref(), from.path(), format)?;
         let storage = DiskStorage::begin(&folder, format)?;
-        Ok(Self { path: real_path(path)?, folder, format, storage })
+        Ok(Self { folder, storage })
     }
 
     /// Where to save to.
@@ -44,7 +42,6 @@ impl DiskRescue {
     ///
     /// [`Fault`]: it may be one or not.
     pub fn complete(self) -> Result<(), Fault> {
-        self.format.store(&self.folder)?;
-        sync_name(&self.path)
+        Format::complete(&self.folder)
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::blob::Blobs;
 use crate::error::OpenError;
-use crate::folder::{Folder, sync_name};
+use crate::folder::{Folder, sync_names};
 use crate::format::Format;
 use crate::lock::Lock;
 use crate::log::Log;
@@ -62,9 +62,8 @@ impl DiskStorage {
         Ok(Self { log, blobs })
     }
 
-    /// Begins in an empty folder, which the caller gives its format when all is durable that is to be there by then.
+    /// Begins in a folder that has nothing yet, but is to have this format when all is durable that belongs to it; the caller sees to that.
     pub(crate) fn begin(folder: &Folder, format: Format) -> Result<Self, OpenError> {
-        // Two of us may have found it empty.
         let lock = Arc::new(Lock::take(folder)?);
         let [log, blobs] = ["log", "blobs"].map(|name| folder.join(name));
         Folder::create(&log)?;
@@ -79,14 +78,11 @@ fn create(path: &Path, folder: &Folder, options: Options) -> Result<Format, Open
     for name in ["log", "blobs"] {
         let path = folder.join(name);
         if !Folder::create(&path)?.entries()?.is_empty() {
-            let reason = format!(
-                "it is missing, though there is something in {}; a copy that was interrupted has none",
-                path.display()
-            );
+            let reason = format!("it is missing, though there is something in {}", path.display());
             return Err(OpenError::damaged(&folder.join("format"), reason));
         }
     }
-    sync_name(path)?;
+    sync_names(path)?;
     format.store(folder)?;
     Ok(format)
 }

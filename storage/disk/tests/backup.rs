@@ -14,7 +14,7 @@ use argus_core::event::Timestamp;
 use argus_core::query::Query;
 use argus_core::repository::{Housekeeper, Repository, Snapshot};
 use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate};
-use argus_disk::{DiskCopy, DiskOriginal, DiskStorage, OpenError, Options};
+use argus_disk::{DiskCopy, DiskExamined, DiskOriginal, DiskStorage, OpenError, Options};
 
 /// Sizes at which segments are sealed, and log files given up and written anew, all the time.
 const TUNING: Tuning = Tuning {
@@ -53,6 +53,21 @@ fn restored(path: &Path) -> Vec<StoredEvent> {
     let recovery = engine.recovery();
     assert_eq!((recovery.cut_bytes, recovery.orphans, recovery.manifest_repaired), (0, 0, false));
     events(&engine.snapshot())
+}
+
+/// Holds that nobody takes a folder for a repository, and that all say what it is.
+fn assert_unfinished(path: &Path) {
+    let refused =
+        [DiskStorage::open(path, OPTIONS).map(drop).unwrap_err(), DiskOriginal::open(path).map(drop).unwrap_err()]
+            .map(|error| error.to_string());
+    let looked_at = match DiskExamined::open(path) {
+        Ok(examined) => examined.faults()[0].to_string(),
+        Err(error) => error.to_string(),
+    };
+    for refusal in refused.iter().chain([&looked_at]) {
+        let named = format!("{} is no repository, but a copy that was not finished", path.display());
+        assert!(refusal.starts_with(&named), "{refusal}");
+    }
 }
 
 /// Commits a batch of some events, and does a little of what has to be done besides.
@@ -155,14 +170,46 @@ fn only_an_empty_folder_elsewhere_is_taken_and_an_unfinished_copy_is_no_reposito
     let mut unfinished = DiskCopy::create(&to, &original).unwrap();
     back_up(&original, &mut unfinished).unwrap();
     drop(unfinished);
-    let refusal = DiskStorage::open(&to, OPTIONS).unwrap_err().to_string();
-    assert!(refusal.ends_with("a copy that was interrupted has none"), "{refusal}");
+    assert_unfinished(&to);
     let refusal = DiskCopy::create(&to, &original).unwrap_err().to_string();
     assert!(refusal.contains("is not empty"), "{refusal}");
     fs::remove_dir_all(&to).unwrap();
     fs::create_dir(&to).unwrap();
     copy(&from, &to).unwrap();
     assert_eq!(restored(&to), []);
+}
+
+#[test]
+fn a_copy_that_ended_before_its_first_byte_is_no_repository() {
+    let root = tempfile::tempdir().unwrap();
+    let from = root.path().join("original");
+    drop(open(&from));
+    let original = DiskOriginal::open(&from).unwrap();
+    // Killed, or without what it needs, as soon as there is a folder.
+    let begun = root.path().join("begun");
+    drop(DiskCopy::create(&begun, &original).unwrap());
+    assert_unfinished(&begun);
+    assert!(matches!(DiskCopy::create(&begun, &original), Err(OpenError::NotEmpty { .. })));
+    // Killed earlier still: each of these was made before the next.
+    let parts: [fn(&Path) -> std::io::Result<()>; 4] = [
+        |path| fs::create_dir(path).and_then(|()| fs::write(path.join("format.unfinished"), "argus-d")),
+        |path| fs::write(path.join("lock"), ""),
+        |path| fs::create_dir(path.join("log")),
+        |path| fs::create_dir(path.join("blobs")),
+    ];
+    let killed = root.path().join("killed");
+    for make in parts {
+        make(&killed).unwrap();
+        assert_unfinished(&killed);
+        assert!(matches!(DiskCopy::create(&killed, &original), Err(OpenError::NotEmpty { .. })));
+    }
+    // With nothing to begin with.
+    for name in ["manifest-a", "manifest-b"] {
+        fs::write(from.join("blobs").join(name), "damaged").unwrap();
+    }
+    let failed = root.path().join("failed");
+    copy(&from, &failed).unwrap_err();
+    assert_unfinished(&failed);
 }
 
 #[test]

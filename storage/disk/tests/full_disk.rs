@@ -3,15 +3,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use argus_core::engine::{Engine, Seed, Tuning, back_up, salvage};
+use argus_core::event::Timestamp;
+use argus_core::repository::Repository;
 use argus_core::storage::{Storage, StorageError};
-use argus_disk::{DiskStorage, Options};
+use argus_core::testing::{Source, generate};
+use argus_disk::{DiskCopy, DiskExamined, DiskOriginal, DiskRescue, DiskStorage, OpenError, Options};
 use tempfile::TempDir;
 
 const FILE_BYTES: u64 = 256 << 10;
+/// What a file takes at least.
+const PAGE_BYTES: u64 = 4096;
 /// Room for a handful of log files.
 const DISK_BYTES: u64 = 2 << 20;
 const OPTIONS: Options = Options { log_file_bytes: FILE_BYTES };
@@ -58,6 +65,22 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _still_mounted = Command::new("umount").arg(self.path()).status();
     }
+}
+
+/// Copies a folder.
+fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
+    let original = DiskOriginal::open(from)?;
+    let mut copy = DiskCopy::create(to, &original)?;
+    back_up(&original, &mut copy)?;
+    Ok(copy.complete()?)
+}
+
+/// Saves what is in a folder.
+fn save(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
+    let examined = DiskExamined::open(from)?;
+    let mut rescue = DiskRescue::create(to, &examined)?;
+    salvage(&examined, rescue.storage(), Seed(2))?;
+    Ok(rescue.complete()?)
 }
 
 fn is_full<T>(result: Result<T, StorageError>) -> bool {
@@ -145,4 +168,32 @@ fn a_blob_that_finds_no_room_leaves_the_old_one() {
     let new = draft.finish().unwrap().blob;
     assert_eq!(new.read(0..new.len()).unwrap(), "new");
     assert_eq!(old.read(0..old.len()).unwrap(), "old");
+}
+
+#[test]
+fn a_copy_that_finds_no_room_is_no_repository_when_there_is_some() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let from = root.path().join("original");
+    let mut engine = Engine::open_with(DiskStorage::open(&from, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap();
+    let drafts = [generate::draft(&mut Source::seeded(1))];
+    engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();
+    drop(engine);
+    for make in [copy, save] {
+        // From no room for the text of the first file up to some for all that comes before the log or the first blob.
+        for pages in 0..4 {
+            let to = disk.path().join("failed");
+            disk.fill(pages * PAGE_BYTES);
+            let reason = make(&from, &to).unwrap_err().to_string();
+            assert!(reason.contains("No space left on device"), "{reason}");
+            disk.make_room();
+            assert!(matches!(DiskStorage::open(&to, OPTIONS), Err(OpenError::Unfinished { .. })), "{pages}");
+            assert!(make(&from, &to).unwrap_err().to_string().contains("is not empty"));
+            fs::remove_dir_all(&to).unwrap();
+        }
+        let to = disk.path().join("made");
+        make(&from, &to).unwrap();
+        DiskStorage::open(&to, OPTIONS).unwrap();
+        fs::remove_dir_all(&to).unwrap();
+    }
 }

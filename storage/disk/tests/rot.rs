@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use argus_core::engine::{Engine, Salvage, Seed, Tuning, check, salvage};
+use argus_core::engine::{Engine, Salvage, SalvageError, Seed, Tuning, check, salvage};
 use argus_core::event::Timestamp;
 use argus_core::query::Query;
 use argus_core::repository::{Housekeeper, Housekeeping, Repository};
@@ -185,10 +185,24 @@ fn what_was_saved_in_part_is_no_repository() {
     salvage(&examined, rescue.storage(), Seed(9)).unwrap();
     drop(rescue);
     let refusal = open(&to).unwrap_err();
-    assert!(refusal.ends_with("a copy that was interrupted has none"), "{refusal}");
+    assert!(refusal.contains(" is no repository, but a copy that was not finished"), "{refusal}");
     assert!(matches!(DiskRescue::create(&to, &examined), Err(OpenError::NotEmpty { .. })));
     fs::remove_dir_all(path.join("log")).unwrap();
     drop(examined);
     fs::remove_file(path.join("format")).unwrap();
     assert!(matches!(DiskExamined::open(&path), Err(OpenError::NoRepository { .. })));
+}
+
+#[test]
+fn where_nothing_could_be_saved_there_is_no_repository() {
+    let root = tempfile::tempdir().unwrap();
+    let [path, to] = ["store", "copy"].map(|name| root.path().join(name));
+    drop(DiskStorage::open(&path, OPTIONS).unwrap());
+    let examined = DiskExamined::open(&path).unwrap();
+    let mut rescue = DiskRescue::create(&to, &examined).unwrap();
+    assert_eq!(salvage(&examined, rescue.storage(), Seed(9)), Err(SalvageError::Nothing));
+    drop(rescue);
+    let refusal = open(&to).map(drop).unwrap_err();
+    assert!(refusal.contains(" is no repository, but a copy that was not finished"), "{refusal}");
+    assert!(matches!(DiskRescue::create(&to, &examined), Err(OpenError::NotEmpty { .. })));
 }
