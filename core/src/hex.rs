@@ -10,7 +10,8 @@ pub(crate) fn digit(nibble: u8) -> u8 {
 
 /// All sixteen digits of a number.
 pub(crate) fn digits(number: u64) -> String {
-    number.to_be_bytes().into_iter().flat_map(|byte| [digit(byte >> 4), digit(byte)]).map(char::from).collect()
+    let digits: [u8; 16] = core::array::from_fn(|place| digit((number >> (60 - 4 * place)) as u8));
+    core::str::from_utf8(&digits).expect("digits are ASCII").into()
 }
 
 /// What a digit of either case stands for.
