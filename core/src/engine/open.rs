@@ -8,7 +8,7 @@ use core::ops::Range;
 use thiserror::Error;
 
 use super::chore::Busy;
-use super::manifest::{self, Entry, Manifest, is_segment_name};
+use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
 use super::reading::{Record, Window, look_behind, record_at, torn_bytes};
 use super::{Engine, Flaw, IdentityKey, Retention, Seed, Tuning};
 use crate::log::{HEAD_BYTES, RecordHead};
@@ -170,7 +170,11 @@ impl<S: Storage> Engine<S> {
                 Ok(()) => {}
                 Err(StorageError::Full(_)) => {
                     (self.recovery.manifest_repaired, self.recovery.manifest_outdated) = (false, true);
-                    // What the older copy lists stays, too, until the next opening.
+                    // What the other copy lists stays, too, until the next opening, and its name is not given to anything else: if that
+                    // copy could only not be read, it may be the newer one, and count again.
+                    let names = self.storage.list()?;
+                    let highest = names.iter().filter_map(|name| segment_number(name)).max();
+                    self.next_number = self.next_number.max(highest.map_or(0, |highest| highest.saturating_add(1)));
                     return Ok(());
                 }
                 Err(error @ StorageError::Failed(_)) => return Err(error),
