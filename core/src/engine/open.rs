@@ -11,7 +11,7 @@ use super::chore::Busy;
 use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
 use super::reading::{Record, Window, look_behind, record_at, torn_bytes};
 use super::{Engine, Flaw, IdentityKey, Retention, Seed, Tuning};
-use crate::log::{HEAD_BYTES, RecordHead};
+use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::repository::Stats;
 use crate::segment::{Sealed, SealedError};
 use crate::storage::{Storage, StorageError};
@@ -151,7 +151,8 @@ impl<S: Storage> Engine<S> {
             }
             offset = end;
         }
-        let behind = look_behind(&self.storage, offset, range.end)?;
+        let place = Place { offset, next_seq: self.last_seq + 1 };
+        let behind = look_behind(&self.storage, place, range.end)?;
         if let Some((at, next)) = behind.claim {
             let reason = format!("the record at offset {at} says that it was durable before");
             return Err(damaged(self.storage.log_place(offset), &reason, self.last_seq + 1..next));
