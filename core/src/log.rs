@@ -16,22 +16,33 @@
 //!
 //! A medium may give back what a log file held in an earlier life; such a stale record is told by its offset. That a record is the very
 //! one that was written behind its predecessor is told by the chain of checksums. What was durable once is damaged if it is wrong, and
-//! what was not may be torn: which of the two holds for a place is said by the records behind it.
+//! what was not may be torn: which of the two holds for a place is said by the records behind it. Not every whole head among the bytes
+//! behind it is one of a record, though: callers choose timestamps, which lie in the log as they are.
 
 use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::checksum::Crc32c;
 use crate::column::{i64_at, u32_at, u64_at};
-use crate::segment::Rows;
+use crate::segment::{INDEX_HEAD_BYTES, Rows};
 
 const MAGIC: &[u8; 4] = b"ARGR";
 
 /// Length of a record's head.
 pub(crate) const HEAD_BYTES: usize = 56;
 
+/// Length of what is looked at behind a head to see whether it is one.
+pub(crate) const BODY_HEAD_BYTES: usize = INDEX_HEAD_BYTES;
+
 /// What a row takes in an index without its id, its type and its text.
 const ROW_BYTES: u64 = 28;
+
+/// A place in the log where a record begins, or began, and the sequence number of the first event from there on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    pub(crate) next_seq: u64,
+}
 
 /// A record's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +124,26 @@ impl RecordHead {
         self.body_len() == 0
     }
 
+    /// Whether this is the head of a record that was written at `at`, and not one that a caller has made there. `body` is what follows it, or the
+    /// first [`BODY_HEAD_BYTES`] of that; `place` is one before it, or any that is known of the log.
+    ///
+    /// Its offset is where it stands, it says of nothing behind itself that it was durable, no more events come before it than there is room
+    /// for, and what follows begins as a body does. All of that holds for each head that an engine writes. A caller, who cannot write zeros
+    /// into texts, can make a whole head of timestamps; but a mark, and what a body begins with, have twelve zeros in a row behind bytes that are not
+    /// all zero. Timestamps ascend, so that there one would be less than one before it; in a column of ranks, two would be equal; and a hash
+    /// would have to be met in all of its bits, or nearly. There remain batches of so few events that the zeros are found in their types: then the head
+    /// says that it was durable itself, or its sequence number is 2³⁷ at least, for which a log has no room.
+    pub(crate) fn is_credible(&self, at: u64, body: &[u8], place: Option<Place>) -> bool {
+        let room = |place: Place| at.saturating_sub(place.offset) / ROW_BYTES;
+        let seq_max = place.map_or(u64::MAX, |place| place.next_seq.saturating_add(room(place)));
+        let begins_well = if self.is_mark() {
+            self.body_crc == Crc32c::of(&[])
+        } else {
+            Rows::may_begin_with(body, self.index_len, self.text_len)
+        };
+        self.offset == at && self.durable <= at && self.first_seq <= seq_max && begins_well
+    }
+
     /// Whether not a bit of what follows the head has changed.
     pub(crate) fn vouches_for(&self, body: &Bytes) -> bool {
         body.len() as u64 == self.body_len() && Crc32c::of(body) == self.body_crc
@@ -146,6 +177,8 @@ mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::batch::{BatchBuilder, NewEvent};
+    use crate::event::{EventType, Payload, Timestamp};
 
     #[test]
     fn a_head_survives_and_every_changed_bit_is_noticed() {
@@ -168,6 +201,37 @@ mod tests {
             assert_eq!(RecordHead::decode(&changed), None, "bit {bit}");
         }
         assert_eq!(RecordHead::decode(&bytes[..HEAD_BYTES - 1]), None);
+    }
+
+    #[test]
+    fn a_head_is_credible_where_it_stands_and_with_what_follows_it() {
+        let place = Some(Place { offset: 1000, next_seq: 5 });
+        let mark = RecordHead::mark(1280, 1280, 15, 0, 0);
+        assert!(mark.is_credible(1280, b"whatever", place));
+        assert!(!mark.is_credible(1281, b"", place), "it stands elsewhere");
+        assert!(!RecordHead { durable: 1281, ..mark }.is_credible(1280, b"", place), "it was not yet there");
+        let beyond = RecordHead { first_seq: 16, ..mark };
+        assert!(!beyond.is_credible(1280, b"", place), "ten events have room before it");
+        assert!(beyond.is_credible(1280, b"", None));
+        assert!(!RecordHead { body_crc: 1, ..mark }.is_credible(1280, b"", place), "nothing has another checksum");
+        let mut builder = BatchBuilder::new();
+        let event = NewEvent {
+            event_type: EventType::parse("click").unwrap(),
+            timestamp: Timestamp::from_nanos(7),
+            payload: Payload::parse("{}").unwrap(),
+            id: None,
+        };
+        builder.push(event).unwrap();
+        let batch = builder.finish();
+        let head = mark.with(&batch);
+        let body = &batch.rows().index()[..BODY_HEAD_BYTES];
+        assert!(head.is_credible(1280, body, place));
+        assert!(!head.is_credible(1280, &body[..BODY_HEAD_BYTES - 1], place));
+        for byte in 0..BODY_HEAD_BYTES {
+            let mut changed = body.to_vec();
+            changed[byte] ^= 1;
+            assert!(!head.is_credible(1280, &changed, place), "byte {byte}");
+        }
     }
 
     #[test]

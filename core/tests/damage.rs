@@ -5,9 +5,9 @@
 use argus_core::batch::{Batch, BatchBuilder, NewEvent};
 use argus_core::engine::{Engine, OpenError, Seed, Tuning};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
-use argus_core::repository::{Housekeeper, Housekeeping, Repository as _};
-use argus_core::storage::{MemoryStorage, Storage as _};
-use argus_core::testing::{Ending, Faults, SimStorage};
+use argus_core::repository::{ChoreStep, Housekeeper, Housekeeping, Repository as _};
+use argus_core::storage::{MemoryStorage, Storage as _, StorageError};
+use argus_core::testing::{Ending, Faults, Phase, SimStorage, Strike};
 use bytes::Bytes;
 
 /// Three commits: one event, several in disorder with ids, one more. Gives the length of the log then, and what is there after the
@@ -40,6 +40,14 @@ fn batch(count: u8, id: Option<&str>) -> Batch {
 fn content(storage: &MemoryStorage, name: &str) -> Bytes {
     let blob = storage.open(name).unwrap().unwrap();
     blob.read(0..blob.len()).unwrap()
+}
+
+/// Puts a blob there, durably.
+fn put(medium: &mut SimStorage, name: &str, bytes: &[u8]) {
+    let mut draft = medium.create(name).unwrap();
+    draft.write(bytes).unwrap();
+    let published = draft.finish().unwrap();
+    medium.adopt(published);
 }
 
 /// The same medium with another log.
@@ -148,6 +156,83 @@ fn one_copy_of_the_manifest_is_enough_and_none_is_an_error() {
 }
 
 #[test]
+fn a_copy_of_the_manifest_that_cannot_be_read_is_made_good_from_the_other() {
+    // Looked up and read, the one and then the other.
+    for (call, name) in ["manifest-a", "manifest-a", "manifest-b", "manifest-b"].into_iter().enumerate() {
+        let medium = SimStorage::new(1, Faults::NONE);
+        let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
+        engine.commit(Timestamp::from_nanos(0), &[batch(3, None)]).unwrap();
+        drop(engine);
+        let mut medium = medium.restart(Ending::Process);
+        let blobs = medium.contents().blobs;
+        put(&mut medium, name, b"out of reach");
+        medium.strike(Strike::ReadError, call as u32);
+        let engine = Engine::open(medium.clone(), Seed(0)).unwrap();
+        assert_eq!((engine.snapshot().stats().events, engine.recovery().manifest_repaired), (3, true), "call {call}");
+        assert_eq!((medium.failures(), medium.contents().blobs), (1, blobs), "call {call}");
+    }
+}
+
+#[test]
+fn a_manifest_that_cannot_be_read_is_not_one_that_is_missing() {
+    for other in [None, Some(&b"rotten"[..])] {
+        let medium = SimStorage::new(1, Faults::NONE);
+        drop(Engine::open(medium.clone(), Seed(7)).unwrap());
+        let mut medium = medium.restart(Ending::Process);
+        medium.delete("manifest-a").unwrap();
+        other.into_iter().for_each(|bytes| put(&mut medium, "manifest-a", bytes));
+        let blobs = medium.contents().blobs;
+        // The last look at either copy.
+        medium.strike(Strike::ReadError, if other.is_some() { 3 } else { 2 });
+        let opened = Engine::open(medium.clone(), Seed(0));
+        assert!(matches!(opened, Err(OpenError::Storage(StorageError::Failed(_)))), "{opened:?}");
+        assert_eq!(medium.contents().blobs, blobs);
+    }
+}
+
+/// A medium whose power has failed between the two copies of a manifest that lists the first segment, of three events.
+fn between_two_copies() -> SimStorage {
+    let tuning = Tuning { seal_events: 1, ..Tuning::default() };
+    let media = (0..).map(|call| {
+        let medium = SimStorage::new(1, Faults::NONE);
+        medium.crash_at(Some((call, Phase::Before)));
+        if let Ok(mut engine) = Engine::open_with(medium.clone(), Seed(7), tuning)
+            && engine.commit(Timestamp::from_nanos(0), &[batch(3, None)]).is_ok()
+        {
+            let mut housekeeper = Housekeeper::default();
+            while let Ok(Housekeeping::Pending) = housekeeper.step(&mut engine, Timestamp::from_nanos(0), 1000) {}
+        }
+        medium.restart(Ending::Power)
+    });
+    let differ = |medium: &SimStorage| {
+        let blobs = medium.contents().blobs;
+        blobs.contains_key("segment-000000000001") && blobs["manifest-a"] != blobs["manifest-b"]
+    };
+    media.into_iter().find(differ).unwrap()
+}
+
+#[test]
+fn a_copy_of_the_manifest_that_could_not_be_read_may_be_the_newer_one() {
+    let tuning = Tuning { seal_events: 4, ..Tuning::default() };
+    let medium = between_two_copies();
+    medium.strike(Strike::ReadError, 0);
+    medium.set_free(Some(0));
+    let mut engine = Engine::open_with(medium.clone(), Seed(0), tuning).unwrap();
+    let recovery = engine.recovery();
+    assert!((recovery.sealed_events, recovery.replayed_events) == (0, 3) && recovery.manifest_outdated);
+    medium.set_free(None);
+    engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
+    // Before the copies are written anew, four events are sealed.
+    let _publication = engine.chore(Timestamp::from_nanos(0)).unwrap();
+    let mut sealing = engine.chore(Timestamp::from_nanos(0)).unwrap();
+    while sealing.step(1000) == ChoreStep::Pending {}
+    drop(engine);
+    let engine = Engine::open_with(medium.restart(Ending::Power), Seed(0), tuning).unwrap();
+    let recovery = engine.recovery();
+    assert_eq!((recovery.sealed_events, recovery.replayed_events, recovery.orphans), (3, 1, 1));
+}
+
+#[test]
 fn a_full_medium_can_be_opened_though_a_copy_of_the_manifest_is_old() {
     let medium = SimStorage::new(1, Faults::NONE);
     let mut engine =
@@ -160,10 +245,7 @@ fn a_full_medium_can_be_opened_though_a_copy_of_the_manifest_is_old() {
     // As if the process had ended between the two, and what the older one lists were there as well.
     let mut medium = medium.restart(Ending::Process);
     for (name, bytes) in [("manifest-b", &before), ("segment-000000000900", &before)] {
-        let mut draft = medium.create(name).unwrap();
-        draft.write(bytes).unwrap();
-        let published = draft.finish().unwrap();
-        medium.adopt(published);
+        put(&mut medium, name, bytes);
     }
     medium.set_free(Some(0));
     let mut blobs = medium.contents().blobs;

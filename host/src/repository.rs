@@ -156,7 +156,7 @@ fn report(path: &Path, recovery: &Recovery, took: Duration) {
         tracing::info!(%path, orphans, "deleted segments that belonged to nothing");
     }
     if manifest_repaired {
-        tracing::warn!(%path, "one copy of the manifest was missing, damaged or old, and was made good from the other");
+        tracing::warn!(%path, "one copy of the manifest was missing, damaged, unreadable or old, and was made good from the other");
     }
     if manifest_outdated {
         tracing::warn!(%path, "there is no room to make the second copy of the manifest good; it is done as soon as there is");

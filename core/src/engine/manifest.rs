@@ -18,7 +18,7 @@
 //!
 //! All integers are little-endian. The copies, `manifest-a` and `manifest-b`, are written one after the other, each replacing its
 //! predecessor as a whole, and nothing that the old manifest needs is given up before both are durable. So either copy alone
-//! is enough, and a damaged one is made good from the other.
+//! is enough, and one that is damaged, or cannot be read, is made good from the other.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -81,10 +81,15 @@ pub(super) fn is_segment_name(name: &str) -> bool {
     name.starts_with(SEGMENT_PREFIX)
 }
 
+/// The number of the segment whose blob has this name.
+pub(super) fn segment_number(name: &str) -> Option<u64> {
+    name.strip_prefix(SEGMENT_PREFIX)?.parse().ok()
+}
+
 /// A manifest as it was found.
 pub(super) struct Found {
     pub(super) manifest: Manifest,
-    /// Whether a copy is missing, damaged or old, and has to be written anew.
+    /// Whether a copy is missing, damaged, out of reach or old, and has to be written anew.
     pub(super) to_be_repaired: bool,
 }
 
@@ -129,21 +134,31 @@ impl Manifest {
         Ok(())
     }
 
-    /// The newest copy that is whole, if there is any copy at all.
+    /// The newest copy that is whole, if there is any copy at all. One that cannot be read is there, and as good as damaged.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the copies if none is whole: that one cannot be read, which may pass, or else that one is damaged. Also a shortage,
+    /// which says nothing about either.
     pub(super) fn load<O: Original>(medium: &O) -> Result<Option<Found>, OpenError> {
         let mut copies = Vec::new();
-        let mut damaged = None;
+        let (mut damaged, mut unreadable) = (None, None);
         for name in NAMES {
-            let Some(blob) = medium.blob(name)? else { continue };
-            match Self::decode(&blob.read(0..blob.len())?) {
-                Ok(manifest) => copies.push(manifest),
-                Err(reason) => damaged = Some(OpenError::Damaged { place: name.to_string(), reason }),
+            let read = || medium.blob(name)?.map(|blob| blob.read(0..blob.len())).transpose();
+            match read() {
+                Ok(None) => {}
+                Ok(Some(bytes)) => match Self::decode(&bytes) {
+                    Ok(manifest) => copies.push(manifest),
+                    Err(reason) => damaged = Some(OpenError::Damaged { place: name.to_string(), reason }),
+                },
+                Err(error @ StorageError::Failed(_)) => unreadable = Some(error.into()),
+                Err(error @ StorageError::Full(_)) => return Err(error.into()),
             }
         }
         let all_agree = copies.len() == NAMES.len() && copies.first() == copies.last();
         match copies.into_iter().max_by_key(|manifest| manifest.generation) {
             Some(manifest) => Ok(Some(Found { manifest, to_be_repaired: !all_agree })),
-            None => damaged.map_or(Ok(None), Err),
+            None => unreadable.or(damaged).map_or(Ok(None), Err),
         }
     }
 

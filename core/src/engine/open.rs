@@ -8,10 +8,10 @@ use core::ops::Range;
 use thiserror::Error;
 
 use super::chore::Busy;
-use super::manifest::{self, Entry, Manifest, is_segment_name};
+use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
 use super::reading::{Record, Window, look_behind, record_at, torn_bytes};
 use super::{Engine, Flaw, IdentityKey, Retention, Seed, Tuning};
-use crate::log::{HEAD_BYTES, RecordHead};
+use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::repository::Stats;
 use crate::segment::{Sealed, SealedError};
 use crate::storage::{Storage, StorageError};
@@ -154,7 +154,8 @@ impl<S: Storage> Engine<S> {
             }
             offset = end;
         }
-        let behind = look_behind(&self.storage, offset, range.end)?;
+        let place = Place { offset, next_seq: self.last_seq + 1 };
+        let behind = look_behind(&self.storage, place, range.end)?;
         if let Some((at, next)) = behind.claim {
             let reason = format!("the record at offset {at} says that it was durable before");
             return Err(damaged(self.storage.log_place(offset), &reason, self.last_seq + 1..next));
@@ -173,7 +174,11 @@ impl<S: Storage> Engine<S> {
                 Ok(()) => {}
                 Err(StorageError::Full(_)) => {
                     (self.recovery.manifest_repaired, self.recovery.manifest_outdated) = (false, true);
-                    // What the older copy lists stays, too, until the next opening.
+                    // What the other copy lists stays, too, until the next opening, and its name is not given to anything else: if that
+                    // copy could only not be read, it may be the newer one, and count again.
+                    let names = self.storage.list()?;
+                    let highest = names.iter().filter_map(|name| segment_number(name)).max();
+                    self.next_number = self.next_number.max(highest.map_or(0, |highest| highest.saturating_add(1)));
                     return Ok(());
                 }
                 Err(error @ StorageError::Failed(_)) => return Err(error),

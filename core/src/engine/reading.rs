@@ -4,7 +4,7 @@ use core::ops::{ControlFlow, Range};
 
 use bytes::Bytes;
 
-use crate::log::{HEAD_BYTES, RecordHead, find_head};
+use crate::log::{BODY_HEAD_BYTES, HEAD_BYTES, Place, RecordHead, find_head};
 use crate::segment::Rows;
 use crate::storage::{Original, StorageError};
 
@@ -74,51 +74,71 @@ pub(super) struct Behind {
     pub(super) is_stale: bool,
 }
 
-/// Looks for heads behind `offset`, where there is no record, and before `end`: whole ones, whose offset is where they stand, or is not.
+/// Looks for heads behind `place`, where there is no record, and before `end`: whole ones, whose offset is where they stand, or is not.
 ///
 /// This tells damage from the end of the log.
-pub(super) fn look_behind<O: Original>(log: &O, offset: u64, end: u64) -> Result<Behind, StorageError> {
+pub(super) fn look_behind<O: Original>(log: &O, place: Place, end: u64) -> Result<Behind, StorageError> {
     let mut behind = Behind::default();
-    find_heads(log, offset..end, |at, head| {
-        behind.is_stale |= head.offset != at;
-        if head.offset == at && head.durable > offset {
-            behind.claim = Some((at, head.first_seq));
-            return ControlFlow::Break(());
+    find_heads(log, place.offset..end, Some(place), |found| {
+        match found {
+            FoundHead::Stale(_) => behind.is_stale = true,
+            FoundHead::Credible(at, head) if head.durable > place.offset => {
+                behind.claim = Some((at, head.first_seq));
+                return ControlFlow::Break(());
+            }
+            FoundHead::Credible(..) => {}
         }
         ControlFlow::Continue(())
     })?;
     Ok(behind)
 }
 
-/// Hands over every whole head in a part of the log, with the offset at which it stands, until it is told to stop.
+/// A whole head among other bytes.
+pub(super) enum FoundHead {
+    /// One that was written where it stands, and where that is.
+    Credible(u64, RecordHead),
+    /// One that another part of the log has left here.
+    Stale(u64),
+}
+
+/// Hands over every whole head in a part of the log, of which a place is known or not, until it is told to stop. What stands where it says, and
+/// was not written there as a head, is none.
 pub(super) fn find_heads<O: Original>(
     log: &O,
     range: Range<u64>,
-    mut sink: impl FnMut(u64, RecordHead) -> ControlFlow<()>,
+    place: Option<Place>,
+    mut sink: impl FnMut(FoundHead) -> ControlFlow<()>,
 ) -> Result<(), StorageError> {
+    const LOOKED_AT: usize = HEAD_BYTES + BODY_HEAD_BYTES;
     let Range { start: mut window_at, end } = range;
     while window_at < end {
         let window = log.log_at(window_at, WINDOW_BYTES)?;
+        let is_last = window.len() < WINDOW_BYTES;
         let mut rest = window.as_ref();
         while let Some(found) = find_head(rest) {
             let bytes = rest.get(found..).unwrap_or_default();
             let at = window_at + (window.len() - bytes.len()) as u64;
-            if bytes.len() < HEAD_BYTES && at + (HEAD_BYTES as u64) <= end {
+            // The next window has all of it.
+            if bytes.len() < LOOKED_AT && !is_last {
                 break;
             }
-            if let Some((head, _)) = RecordHead::decode(bytes)
-                && sink(at, head).is_break()
-            {
+            let head = RecordHead::decode(bytes).map(|(head, _)| head);
+            let body = bytes.get(HEAD_BYTES..).unwrap_or_default();
+            let found = match head {
+                Some(head) if head.offset != at => Some(FoundHead::Stale(at)),
+                Some(head) if head.is_credible(at, body, place) => Some(FoundHead::Credible(at, head)),
+                Some(_) | None => None,
+            };
+            if found.is_some_and(|found| sink(found).is_break()) {
                 return Ok(());
             }
             rest = bytes.get(1..).unwrap_or_default();
         }
-        // A head may lie across the end of the window.
-        let step = window.len().saturating_sub(HEAD_BYTES - 1).max(1);
-        if window.len() < WINDOW_BYTES {
+        if is_last {
             break;
         }
-        window_at += step as u64;
+        // A head may lie across the end of the window.
+        window_at += window.len().saturating_sub(LOOKED_AT - 1).max(1) as u64;
     }
     Ok(())
 }
@@ -134,4 +154,184 @@ pub(super) fn torn_bytes<O: Original>(log: &O, offset: u64, is_stale: bool) -> R
         None => u64::MAX,
     };
     Ok(bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| most.min(last as u64 + 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+    use alloc::string::ToString as _;
+    use alloc::vec::Vec;
+
+    use super::super::manifest::Manifest;
+    use super::super::{Engine, Seed, back_up, check, salvage};
+    use super::*;
+    use crate::batch::{Batch, BatchBuilder, NewEvent};
+    use crate::column::i64_at;
+    use crate::event::{EventType, Payload, Timestamp};
+    use crate::repository::Repository as _;
+    use crate::storage::{MemoryStorage, Storage as _};
+
+    const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
+
+    /// What lies before the timestamps in an index.
+    const INDEX_HEAD_BYTES: usize = 32;
+
+    /// Timestamps in which a head lies: how many other ones come before, the head, and its place among the bytes of its timestamps.
+    struct Planted {
+        fillers: usize,
+        head: RecordHead,
+        shift: usize,
+    }
+
+    fn batch(timestamps: impl IntoIterator<Item = i64>) -> Batch {
+        let mut builder = BatchBuilder::new();
+        for nanos in timestamps {
+            let event = NewEvent {
+                event_type: EventType::parse("click").unwrap(),
+                timestamp: Timestamp::from_nanos(nanos),
+                payload: Payload::parse("{}").unwrap(),
+                id: None,
+            };
+            builder.push(event).unwrap();
+        }
+        builder.finish()
+    }
+
+    impl Planted {
+        /// Where the head stands in a record at `offset`.
+        fn place(offset: u64, fillers: usize, shift: usize) -> u64 {
+            offset + (HEAD_BYTES + INDEX_HEAD_BYTES + 8 * fillers + shift) as u64
+        }
+
+        /// Word by word: it says that so much more than all before it was durable, and that so many events come before.
+        fn in_words(offset: u64, beyond: u64, before: u64) -> Self {
+            let at = Self::place(offset, 100, 0);
+            let durable = at + beyond;
+            let head =
+                RecordHead { index_len: 1 << 31, durable, first_seq: before.max(durable), millis: 1 << 60, ..mark(at) };
+            Self { fillers: 100, head, shift: 0 }
+        }
+
+        /// All but a byte off the words, so that only the lowest bytes of its fields have to ascend. It says nothing that could not be.
+        fn askew(offset: u64) -> Self {
+            let is_low = |&fillers: &usize| (0x43..0x70).contains(&(Self::place(offset, fillers, 7) & 0xff));
+            let fillers = (500..).find(is_low).unwrap();
+            let at = Self::place(offset, fillers, 7);
+            let head = RecordHead { text_len: 0x42, first_seq: at & 0xff, millis: 0x7e, chain: 0x7f, ..mark(at) };
+            Self { fillers, head, shift: 7 }
+        }
+
+        /// The events, whose timestamps ascend already.
+        fn batch(&self) -> Batch {
+            let words = |chain| {
+                let mut bytes = alloc::vec![0; self.shift];
+                bytes.extend(RecordHead { chain, ..self.head }.encode().0);
+                bytes.resize(bytes.len().next_multiple_of(8), 0x7f);
+                (0..bytes.len() / 8).map(|word| i64_at(&bytes, 0, word)).collect()
+            };
+            let words = (self.head.chain..).map(words).find(|words: &Vec<i64>| words.is_sorted()).unwrap();
+            batch((0..self.fillers as i64).map(|filler| i64::MIN + filler).chain(words))
+        }
+    }
+
+    fn mark(at: u64) -> RecordHead {
+        RecordHead::mark(at, at, 0, 0, 0)
+    }
+
+    /// A log with a head planted in it.
+    struct Stored {
+        medium: MemoryStorage,
+        /// Where the record begins that has it, where it stands, and where the next record begins.
+        second: u64,
+        at: u64,
+        third: u64,
+        /// The events in that record.
+        count: u64,
+    }
+
+    /// One event, a batch with a head in it, and one more event, for each way to plant one.
+    fn stored() -> Vec<Stored> {
+        let ways: [&dyn Fn(u64) -> Planted; 5] = [
+            &|offset| Planted::in_words(offset, 0, 0),
+            &|offset| Planted::in_words(offset, 0, 1 << 40),
+            &|offset| Planted::in_words(offset, 1, 0),
+            &|offset| Planted::in_words(offset, 1 << 20, 0),
+            &Planted::askew,
+        ];
+        let stored = ways.into_iter().map(|plant| {
+            let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
+            engine.commit(NOW, &[batch([0])]).unwrap();
+            let second = engine.storage().log_range().end;
+            let planted = plant(second);
+            let at = planted.head.offset;
+            let batch_with_head = planted.batch();
+            let count = batch_with_head.len() as u64;
+            engine.commit(NOW, &[batch_with_head]).unwrap();
+            let third = engine.storage().log_range().end;
+            engine.commit(NOW, &[batch([0])]).unwrap();
+            engine.rest().unwrap();
+            let bytes = &engine.storage().log()[at as usize..];
+            assert!(RecordHead::decode(bytes).is_some_and(|(head, _)| head.offset == at && head.durable >= at));
+            Stored { medium: engine.storage().clone(), second, at, third, count }
+        });
+        stored.collect()
+    }
+
+    /// The same medium with another log.
+    fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
+        let mut storage = MemoryStorage::default();
+        for name in from.list().unwrap() {
+            let blob = from.open(&name).unwrap().unwrap();
+            storage.insert(&name, blob.read(0..blob.len()).unwrap());
+        }
+        storage.append(&[log]).unwrap();
+        storage
+    }
+
+    /// Saves what is whole; gives the next sequence number and the time of the last commit.
+    fn saved(medium: &MemoryStorage) -> (u64, i64) {
+        let mut copy = MemoryStorage::default();
+        salvage(medium, &mut copy, Seed(0)).unwrap();
+        let manifest = Manifest::load(&copy).unwrap().unwrap().manifest;
+        (manifest.next_seq, manifest.last_millis)
+    }
+
+    #[test]
+    fn timestamps_do_not_speak_for_a_torn_record() {
+        for Stored { medium, second, at, third, .. } in stored() {
+            let mut log = medium.log()[..third as usize].to_vec();
+            log[second as usize..at as usize - 8].fill(0);
+            let torn = with_log(&medium, &log);
+            let engine = Engine::open(torn.clone(), Seed(0)).unwrap();
+            assert_eq!(engine.snapshot().stats().last_seq, 1);
+            assert_eq!(engine.recovery().cut_bytes, third - second);
+            let mut copy = MemoryStorage::default();
+            assert_eq!(back_up(&torn, &mut copy).unwrap().last_seq, 1);
+            let report = check(&torn);
+            assert!(report.is_whole() && report.last_seq == 1, "{report:?}");
+            assert_eq!(saved(&torn), (2, NOW.as_nanos() / 1_000_000));
+        }
+    }
+
+    #[test]
+    fn timestamps_say_nothing_of_what_is_lost_before_them() {
+        for Stored { medium, second, count, .. } in stored() {
+            for (rotten, events) in [(0, 1..2), (second, 2..2 + count)] {
+                let mut log = medium.log().to_vec();
+                log[rotten as usize] ^= 1;
+                let rotten = with_log(&medium, &log);
+                let concerned = alloc::format!("; events {} to {} are concerned", events.start, events.end - 1);
+                let refusal = Engine::open(rotten.clone(), Seed(0)).unwrap_err().to_string();
+                assert!(refusal.contains(&concerned), "{refusal}");
+                let mut copy = MemoryStorage::default();
+                let refusal = back_up(&rotten, &mut copy).unwrap_err().to_string();
+                assert!(refusal.contains(&concerned), "{refusal}");
+                let report = check(&rotten);
+                assert_eq!(report.findings.len(), 1, "{report:?}");
+                assert_eq!((report.events, report.last_seq), (count + 2 - (events.end - events.start), count + 2));
+                assert_eq!(saved(&rotten), (count + 3, NOW.as_nanos() / 1_000_000));
+            }
+        }
+    }
 }

@@ -13,6 +13,7 @@ pub use builder::RowsBuilder;
 pub(crate) use id_hash::id_hash;
 pub(crate) use merge::Merge;
 pub(crate) use rewrite::Rewrite;
+pub(crate) use rows::HEAD_BYTES as INDEX_HEAD_BYTES;
 pub use rows::{Rows, RowsError};
 pub(crate) use sealed::{Block, Damage, Remains, Sealed, SealedError};
 

@@ -88,6 +88,20 @@ impl Rows {
         Ok(rows)
     }
 
+    /// Whether an index of this length begins with these bytes, and has rows, with a text of this length. Says nothing of what follows.
+    pub(crate) fn may_begin_with(bytes: &[u8], index_len: u32, text_len: u32) -> bool {
+        let Some((lengths, zeros)) = bytes.get(..HEAD_BYTES).and_then(|head| head.split_at_checked(20)) else {
+            return false;
+        };
+        let head = |field: usize| u32_at(lengths, 0, field) as usize;
+        let end = Offsets::new(head(0), head(1), head(2), head(3)).map(|at| at.end as u64);
+        let has_rows = head(0) > 0 && text_len > 0;
+        has_rows
+            && end == Some(index_len.into())
+            && u32_at(lengths, 0, 4) == text_len
+            && zeros.iter().all(|&byte| byte == 0)
+    }
+
     /// What [`RowsBuilder`](super::RowsBuilder) has just written: right by construction.
     pub(crate) fn from_built(index: Bytes, text: Bytes) -> Self {
         let head = |field: usize| u32_at(&index, 0, field) as usize;

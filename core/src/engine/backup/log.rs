@@ -8,7 +8,7 @@ use super::super::reading::{WINDOW_BYTES, Window, look_behind};
 use super::{BackupError, unreadable};
 use crate::checksum::Crc32c;
 use crate::column::u32_at;
-use crate::log::{HEAD_BYTES, RecordHead};
+use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::storage::{Duplicate, Original, StorageError};
 
 /// Copies whole good records, each of which is checked on its way.
@@ -78,9 +78,10 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
     pub(super) fn run(&mut self) -> Result<End, BackupError> {
         loop {
             let end = self.copy_records()?;
+            let place = Place { offset: self.end, next_seq: self.next_seq };
             let claim = match end {
                 End::Bound => None,
-                End::NoRecord => look_behind(self.original, self.end, self.bound).map_err(unreadable)?.claim,
+                End::NoRecord => look_behind(self.original, place, self.bound).map_err(unreadable)?.claim,
             };
             let Some((at, next)) = claim else { return Ok(end) };
             // It may have been written since it was read.

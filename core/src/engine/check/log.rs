@@ -1,8 +1,8 @@
 use alloc::vec::Vec;
 use core::ops::{ControlFlow, Range};
 
-use super::super::reading::{Record, Window, find_heads, record_at, torn_bytes};
-use crate::log::{HEAD_BYTES, RecordHead};
+use super::super::reading::{FoundHead, Record, Window, find_heads, record_at, torn_bytes};
+use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::storage::{Original, StorageError};
 
 /// Goes through a log as recovery does, and on behind what is damaged.
@@ -20,6 +20,8 @@ pub(in crate::engine) struct LogWalk<'a, O> {
     next_seq: u64,
     /// Whether the log was given up, or is lost, up to here.
     is_begun: bool,
+    /// A place that is known of the log before any record was found, whether or not it is still there.
+    origin: Option<Place>,
     /// What was found behind the first place without a good record.
     behind: Option<Heads>,
     /// Where the last good record begins.
@@ -72,7 +74,7 @@ pub(in crate::engine) struct After {
 
 /// Heads in the log.
 struct Heads {
-    /// Those whose offset is where they stand.
+    /// Those that were written where they stand.
     whole: Vec<(u64, RecordHead)>,
     /// The last place where something stands that another part of the log has left.
     stale: Option<u64>,
@@ -81,25 +83,24 @@ struct Heads {
 impl<'a, O: Original> LogWalk<'a, O> {
     /// Through a part of the log. The first record has this chain, and its first sequence number is `next_seq`.
     pub(in crate::engine) fn new(log: &'a O, range: Range<u64>, chain: u32, next_seq: u64) -> Self {
-        Self::begin(log, range, Some(chain), next_seq, true)
+        let origin = Place { offset: range.start, next_seq };
+        Self { chain: Some(chain), is_begun: true, ..Self::from_anywhere(log, range, Some(origin)) }
     }
 
-    /// From the first record on, wherever it is and whatever came before.
-    pub(in crate::engine) fn from_anywhere(log: &'a O, range: Range<u64>, next_seq: u64) -> Self {
-        Self::begin(log, range, None, next_seq, false)
-    }
-
-    fn begin(log: &'a O, range: Range<u64>, chain: Option<u32>, next_seq: u64, is_begun: bool) -> Self {
+    /// From the first record on, wherever it is and whatever came before. `origin` may be a place that is not there any more.
+    pub(in crate::engine) fn from_anywhere(log: &'a O, range: Range<u64>, origin: Option<Place>) -> Self {
         let Range { start: at, end } = range;
+        let next_seq = origin.map_or(1, |origin| origin.next_seq);
         let window = Window::default();
         Self {
             log,
             window,
             at,
             end,
-            chain,
+            chain: None,
             next_seq,
-            is_begun,
+            is_begun: false,
+            origin,
             behind: None,
             good: None,
             known: next_seq,
@@ -189,12 +190,15 @@ impl<'a, O: Original> LogWalk<'a, O> {
     fn heads(&mut self) -> Result<&Heads, StorageError> {
         if self.behind.is_none() {
             let mut heads = Heads { whole: Vec::new(), stale: None };
-            find_heads(self.log, self.at..self.end, |at, head| {
-                if head.offset == at {
-                    heads.whole.push((at, head));
-                    self.millis = self.millis.max(head.millis);
-                } else {
-                    heads.stale = Some(at);
+            let here = Place { offset: self.at, next_seq: self.next_seq };
+            let place = if self.is_begun { Some(here) } else { self.origin };
+            find_heads(self.log, self.at..self.end, place, |found| {
+                match found {
+                    FoundHead::Credible(at, head) => {
+                        heads.whole.push((at, head));
+                        self.millis = self.millis.max(head.millis);
+                    }
+                    FoundHead::Stale(at) => heads.stale = Some(at),
                 }
                 ControlFlow::Continue(())
             })?;

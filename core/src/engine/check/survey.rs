@@ -8,6 +8,7 @@ use super::super::manifest::{self, Entry, Manifest, is_segment_name};
 use super::super::reading::Record;
 use super::log::{After, Hole, LogWalk, Piece};
 use super::report::{Concerned, Finding, Report, Severity};
+use crate::log::Place;
 use crate::segment::{Damage, Sealed, SealedError};
 use crate::storage::{Blob, Examined, StorageError};
 
@@ -123,7 +124,7 @@ impl<E: Examined> Surveyor<'_, E> {
     }
 
     fn has_no_records(&self, start: u64, end: u64) -> bool {
-        let mut walk = LogWalk::from_anywhere(self.medium, start..end, 1);
+        let mut walk = LogWalk::from_anywhere(self.medium, start..end, None);
         matches!(walk.next(), Ok(Piece::End { .. }))
     }
 
@@ -203,7 +204,7 @@ impl<E: Examined> Surveyor<'_, E> {
         let range = self.medium.log_bounds()?;
         let Some(manifest) = manifest else {
             // What lies before the first record that begins here was given up.
-            let mut walk = LogWalk::from_anywhere(self.medium, range, 1);
+            let mut walk = LogWalk::from_anywhere(self.medium, range, None);
             let first = walk.next()?;
             if let Piece::Damage(_) = first {
                 self.go_through(&mut walk)?;
@@ -214,7 +215,8 @@ impl<E: Examined> Surveyor<'_, E> {
         let mut walk = if range.start <= start && start <= range.end {
             LogWalk::new(self.medium, start..range.end, manifest.chain, manifest.next_seq)
         } else {
-            LogWalk::from_anywhere(self.medium, range.clone(), manifest.next_seq)
+            let origin = Place { offset: start, next_seq: manifest.next_seq };
+            LogWalk::from_anywhere(self.medium, range.clone(), Some(origin))
         };
         if start < range.start || range.end < start {
             let hole = match walk.next()? {
