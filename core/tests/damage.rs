@@ -179,7 +179,7 @@ fn a_manifest_that_cannot_be_read_is_not_one_that_is_missing() {
         let medium = SimStorage::new(1, Faults::NONE);
         drop(Engine::open(medium.clone(), Seed(7)).unwrap());
         let mut medium = medium.restart(Ending::Process);
-        medium.delete("manifest-a").unwrap();
+        medium.delete("manifest-a")().unwrap();
         other.into_iter().for_each(|bytes| put(&mut medium, "manifest-a", bytes));
         let blobs = medium.contents().blobs;
         // The last look at either copy.

@@ -306,7 +306,7 @@ fn location(id: EventId<'_>) -> String {
     match id {
         EventId::Given(id) => location.extend(utf8_percent_encode(id.as_str(), ENCODED_IN_SEGMENT)),
         EventId::Generated(id) => {
-            location.push_str(core::str::from_utf8(&id.to_text()).expect("digits and hyphens are ASCII"))
+            location.push_str(core::str::from_utf8(&id.to_text()).expect("digits and hyphens are ASCII"));
         }
     }
     location
