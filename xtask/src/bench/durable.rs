@@ -13,7 +13,7 @@ use super::{
     Scale,
     batches::{self, stored},
     client::Client,
-    postgres::Postgres,
+    postgres::{Postgres, Table},
     report::{Goal, Report, Row, as_f64, median, percentile_ms, rate, rounded, thousands},
     server::{Server, Subject},
     single,
@@ -27,6 +27,8 @@ const ROUNDS: usize = 5;
 const SINGLE_GOAL: f64 = 0.5;
 /// Times the rate of `PostgreSQL`.
 const POSTGRES_GOAL: f64 = 4.0;
+/// What it does for a row.
+const RIVALS: [(Table, &str); 2] = [(Table::Full, "as much as Argus does"), (Table::Lean, "a key and no id")];
 /// Events a second, client included, on two cores.
 const RATE_GOAL: f64 = 600_000.0;
 /// The slowest percent of the batches, in medians.
@@ -45,9 +47,11 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
 
 fn measure_single(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
     let requests = single::requests();
-    let postgres = Postgres::new(subject.folder()?);
+    let mut rivals = Vec::new();
+    for (table, what) in RIVALS {
+        rivals.push((Postgres::new(subject.folder()?, table), what, Vec::new()));
+    }
     let (mut floors, mut figures, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let mut rows = Vec::new();
     for run in 1..=scale.runs {
         let memory = subject.start()?;
         let (floor, outcome) = single::load(&memory, scale, &requests, single::created)?;
@@ -65,10 +69,13 @@ fn measure_single(subject: &Subject, scale: &Scale, report: &mut Report) -> Resu
             rounded(figure.rate),
             rounded(floor.rate)
         );
-        if let Ok(postgres) = &postgres {
-            let rate = postgres.measure(payload(&requests)?, single::CONNECTIONS, scale.window)?;
-            eprintln!("  run {run} of {}: PostgreSQL {}/s", scale.runs, rounded(rate));
-            rows.push(rate);
+        for (postgres, what, rows) in &mut rivals {
+            if let Ok(postgres) = postgres {
+                let rate = postgres.measure(payload(&requests)?, single::CONNECTIONS, scale.window)?;
+                let times = figure.rate / rate;
+                eprintln!("  run {run} of {}: PostgreSQL, {what}, {}/s, or {times:.2}", scale.runs, rounded(rate));
+                rows.push(rate);
+            }
         }
         ratios.push(ratio);
         floors.push(floor);
@@ -83,20 +90,22 @@ fn measure_single(subject: &Subject, scale: &Scale, report: &mut Report) -> Resu
         floor: format!("in memory {}", single::Figures::medians(&floors)),
         goal: Goal::AtLeast { goal: SINGLE_GOAL, is: ratio, unit: "of memory" },
     });
-    let measure = format!("{measure}, beside PostgreSQL");
-    if let Err(reason) = postgres {
-        report.skip(&measure, &reason);
-        return Ok(());
+    for (postgres, what, rows) in rivals {
+        let measure = format!("{measure}, beside PostgreSQL, {what}");
+        if let Err(reason) = postgres {
+            report.skip(&measure, &reason);
+            continue;
+        }
+        let times: Vec<f64> = figures.iter().zip(&rows).map(|(figure, row)| figure.rate / row).collect();
+        let times = median(&times);
+        report.add(Row {
+            measure,
+            subject: subject.name,
+            figure: format!("{}/s; {times:.2} times PostgreSQL", rounded(single::Figures::medians(&figures).rate)),
+            floor: format!("PostgreSQL 15, a prepared INSERT by pgbench: {}/s", rounded(median(&rows))),
+            goal: Goal::AtLeast { goal: POSTGRES_GOAL, is: times, unit: "times PostgreSQL" },
+        });
     }
-    let times: Vec<f64> = figures.iter().zip(&rows).map(|(figure, row)| figure.rate / row).collect();
-    let times = median(&times);
-    report.add(Row {
-        measure,
-        subject: subject.name,
-        figure: format!("{}/s; {times:.2} times PostgreSQL", rounded(single::Figures::medians(&figures).rate)),
-        floor: format!("PostgreSQL 15, a prepared INSERT of the same event by pgbench: {}/s", rounded(median(&rows))),
-        goal: Goal::AtLeast { goal: POSTGRES_GOAL, is: times, unit: "times PostgreSQL" },
-    });
     Ok(())
 }
 

@@ -1,8 +1,7 @@
 //! What `PostgreSQL` makes of the same events: one row an event, each durable when it is acknowledged, as pgbench measures it.
 //!
-//! It is asked for what Argus does for an event, and for no more: over TCP, one row that gets its place in the order of arrival and an id that
-//! no other row has, is found by either of them and by type and time, and keeps its payload as it came. Place and id are told. The statement
-//! is prepared once.
+//! It is asked twice, over TCP, with a statement that is prepared once: for what Argus does for an event, and for as little as a table for
+//! events can do. See [`Table`].
 
 use std::{
     fs,
@@ -41,11 +40,37 @@ const HOST: &str = "127.0.0.1";
 /// It says with this in its log that it takes connections.
 const READY: &str = "ready to accept connections";
 
-/// Columns for what an event has, and the indexes that `after_seq`, `GET /events/{id}`, a second request with the same id, and queries by type
-/// and time need.
-const TABLE: &str = "create table events (seq bigserial primary key, id uuid unique not null default gen_random_uuid(), event_type text not null, \
-                     ts timestamptz not null, payload json not null); \
-                     create index on events (event_type, ts)";
+/// What a row has, and what is told of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Table {
+    /// As an event in Argus: a row gets its place in the order of arrival and an id that no other row has, is found by either of them and by type
+    /// and time, and keeps its payload as it came. Place and id are told.
+    Full,
+    /// A key, by which it is found, as it is by type and time. Nothing is told. A request that is sent twice is stored twice.
+    Lean,
+}
+
+impl Table {
+    const fn definition(self) -> &'static str {
+        match self {
+            Self::Full => {
+                "create table events (seq bigserial primary key, id uuid unique not null default gen_random_uuid(), event_type text not null, \
+                 ts timestamptz not null, payload json not null); create index on events (event_type, ts)"
+            }
+            Self::Lean => {
+                "create table events (id bigserial primary key, event_type text not null, ts timestamptz not null, payload jsonb not null); \
+                 create index on events (event_type, ts)"
+            }
+        }
+    }
+
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Full => " returning seq, id",
+            Self::Lean => "",
+        }
+    }
+}
 
 /// A server with an empty table. Its processes run only while something is measured, so that they are in nobody's way otherwise.
 #[derive(Debug)]
@@ -57,16 +82,16 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    /// A new server in a folder of its own; or, in words, why there is none.
-    pub(super) fn new(folder: TempDir) -> Result<Self, String> {
+    /// A new server with this table in a folder of its own; or, in words, why there is none.
+    pub(super) fn new(folder: TempDir, table: Table) -> Result<Self, String> {
         let programs = ["initdb", "postgres", "pg_ctl", "psql", "pgbench"];
         if let Some(missing) = programs.iter().find(|program| !Path::new(BINARIES).join(program).is_file()) {
             return Err(format!("PostgreSQL {VERSION} is not installed: there is no {BINARIES}/{missing}"));
         }
-        Self::init(folder).map_err(|error| format!("PostgreSQL {VERSION} cannot be set up: {error:#}"))
+        Self::init(folder, table).map_err(|error| format!("PostgreSQL {VERSION} cannot be set up: {error:#}"))
     }
 
-    fn init(folder: TempDir) -> Result<Self> {
+    fn init(folder: TempDir, table: Table) -> Result<Self> {
         let is_root = output(Command::new("id").arg("-u"))?.trim() == "0";
         if is_root {
             output(Command::new("chown").arg(USER).arg(folder.path()))?;
@@ -77,9 +102,10 @@ impl Postgres {
         let types: Vec<String> = TYPES.iter().map(|name| format!("'{name}'")).collect();
         // A statement that is prepared once, with parameters, as a service would send it.
         let script = format!(
-            "\\set n random(1, {})\ninsert into events (event_type, ts, payload) values ((array[{}])[:n], now(), :payload) returning seq, id;\n",
+            "\\set n random(1, {})\ninsert into events (event_type, ts, payload) values ((array[{}])[:n], now(), :payload){};\n",
             TYPES.len(),
-            types.join(",")
+            types.join(","),
+            table.told()
         );
         fs::write(postgres.path("insert.sql"), script)?;
         // What it writes here is not measured, and need not be durable.
@@ -87,7 +113,7 @@ impl Postgres {
         initdb.args(["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"]);
         output(initdb.arg("--pgdata").arg(postgres.path("data")))?;
         let running = postgres.start()?;
-        running.query(TABLE)?;
+        running.query(table.definition())?;
         for (setting, expected) in [("fsync", "on"), ("synchronous_commit", "on"), ("full_page_writes", "on")] {
             let value = running.query(&format!("show {setting}"))?;
             ensure!(value == expected, "{setting} is {value}");
