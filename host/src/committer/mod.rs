@@ -46,8 +46,7 @@ pub struct PendingCommit {
     lead: Option<Lead>,
 }
 
-/// How long the commit thread waits at most for others to join the first of a group: about as long as a disk takes to sync. With 64 clients
-/// that submit one event after another, on two processors, the groups are of 29 instead of 22.
+/// How long the commit thread waits at most for a group to gather behind the one before: about as long as a disk takes to sync.
 const GATHERING: Duration = Duration::from_micros(200);
 
 /// A batch on its way, and who waits for it.
@@ -207,15 +206,17 @@ impl Drop for Lead {
 impl Shared {
     /// The commit thread.
     fn commit_until_closed(&self) {
-        // What an earlier process has committed last.
-        self.rest();
         // Where a commit is quick, there is nothing to be gained by making it larger.
         let patience = if self.immediate { Duration::ZERO } else { GATHERING };
-        while self.queue.wait(patience) {
-            self.commit(self.until_caught_up(lock(&self.repository)));
-            if self.queue.size().0 == 0 {
+        loop {
+            if !self.queue.gather(patience) {
+                // Also what an earlier process has committed last.
                 self.rest();
+                if !self.queue.wait() {
+                    break;
+                }
             }
+            self.commit(self.until_caught_up(lock(&self.repository)));
         }
         // Whatever was committed without waiting for it is durable when the process ends.
         self.attend("the last flush", |repository| repository.flush().and_then(|()| repository.rest()));

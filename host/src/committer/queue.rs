@@ -46,7 +46,7 @@ struct State<T> {
     attended: bool,
     /// How many were taken last.
     taken_last: usize,
-    /// How many the thread in [`wait`](Queue::wait) wants to be woken for that has seen the first of them; 0 if there is none.
+    /// How many the thread in [`gather`](Queue::gather) wants to be woken for; 0 if there is none.
     wanted: usize,
     closed: bool,
 }
@@ -87,21 +87,25 @@ impl<T> Queue<T> {
         mem::replace(&mut state.items, Vec::with_capacity(room))
     }
 
-    /// Sleeps until there is something to take, and then, for as long as `patience` at most, until it is half of what was taken last;
-    /// `false` when there never will be anything.
+    /// Sleeps until there is half of what was taken last, for as long as `patience` at most; whether there is anything to take then.
     ///
     /// Those whose items were taken last are likely to be back soon. Whoever takes the first of them alone makes all others wait for a
     /// whole round.
-    pub(super) fn wait(&self, patience: Duration) -> bool {
-        let is_idle = |state: &mut State<T>| state.items.is_empty() && !state.closed;
-        let waited = self.wake.wait_while(lock(&self.state), is_idle);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        state.wanted = state.taken_last / 2;
+    pub(super) fn gather(&self, patience: Duration) -> bool {
+        let mut state = lock(&self.state);
+        state.wanted = (state.taken_last / 2).max(1);
         let is_gathering = |state: &mut State<T>| state.items.len() < state.wanted && !state.closed;
         let waited = self.wake.wait_timeout_while(state, patience, is_gathering);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.wanted = 0;
-        !(state.items.is_empty() && state.closed)
+        !state.items.is_empty()
+    }
+
+    /// Sleeps until there is something to take; `false` when there never will be anything.
+    pub(super) fn wait(&self) -> bool {
+        let is_idle = |state: &mut State<T>| state.items.is_empty() && !state.closed;
+        let waited = self.wake.wait_while(lock(&self.state), is_idle);
+        !waited.unwrap_or_else(PoisonError::into_inner).items.is_empty()
     }
 
     /// Sleeps for as long, or until nothing more is taken; `true` in that case.
@@ -111,7 +115,7 @@ impl<T> Queue<T> {
         waited.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
-    /// Wakes the thread that sleeps in [`wait`](Self::wait), unless it knows already that there is something.
+    /// Wakes the thread that sleeps in [`wait`](Self::wait). The one in [`gather`](Self::gather) wakes by itself.
     pub(super) fn call(&self) {
         if lock(&self.state).wanted == 0 {
             self.wake.notify_one();
@@ -161,7 +165,7 @@ mod tests {
     fn half_of_what_was_taken_last_is_waited_for() {
         let queue = after(6);
         thread::scope(|threads| {
-            let waiting = threads.spawn(|| (queue.wait(FOREVER), queue.take()));
+            let waiting = threads.spawn(|| (queue.gather(FOREVER), queue.take()));
             assert_eq!(queue.push(1, 1), Ok(true));
             queue.call();
             for item in 2..=3 {
@@ -177,20 +181,32 @@ mod tests {
         for (taken_last, patience) in [(0, FOREVER), (1, FOREVER), (3, FOREVER), (6, Duration::ZERO)] {
             let queue = after(taken_last);
             assert_eq!(queue.push(1, 1), Ok(true));
-            assert!(queue.wait(patience));
+            assert!(queue.gather(patience));
             assert_eq!(queue.take(), [1]);
+            assert!(!queue.gather(Duration::ZERO));
         }
+    }
+
+    #[test]
+    fn the_first_item_after_a_time_is_enough_once_somebody_calls() {
+        let queue = after(6);
+        thread::scope(|threads| {
+            let waiting = threads.spawn(|| (queue.wait(), queue.take()));
+            assert_eq!(queue.push(1, 1), Ok(true));
+            queue.call();
+            assert_eq!(waiting.join().expect("it does not panic"), (true, vec![1]));
+        });
     }
 
     #[test]
     fn nobody_is_waited_for_at_the_end() {
         let queue = after(6);
         thread::scope(|threads| {
-            let waiting = threads.spawn(|| (queue.wait(FOREVER), queue.take(), queue.wait(FOREVER)));
+            let waiting = threads.spawn(|| (queue.gather(FOREVER), queue.take(), queue.gather(FOREVER), queue.wait()));
             assert_eq!(queue.push(1, 1), Ok(true));
             queue.call();
             queue.close();
-            assert_eq!(waiting.join().expect("it does not panic"), (true, vec![1], false));
+            assert_eq!(waiting.join().expect("it does not panic"), (true, vec![1], false, false));
         });
         assert_eq!(queue.push(2, 1), Err(SubmitError::Stopped));
     }
