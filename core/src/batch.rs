@@ -1,11 +1,17 @@
 //! Events on their way into storage: encoded and indexed once, by whichever thread parsed them.
 
 use crate::checksum::Crc32c;
-use crate::event::{ClientId, EventType, Payload, Timestamp};
+use crate::event::{ClientId, EVENT_TYPE_BYTES_MAX, EventType, Payload, Timestamp};
 use crate::segment::{Rows, RowsBuilder};
 
 /// Most bytes of text in a batch: offsets within it have 32 bits.
 const TEXT_BYTES_MAX: usize = u32::MAX as usize;
+
+/// Most bytes of a batch's index: its length has 32 bits in the log. Reached first by some hundred million events with next to nothing in them.
+const INDEX_BYTES_MAX: usize = u32::MAX as usize;
+
+/// Most bytes that one event adds to the index: a row, an id, and a type with its name.
+const EVENT_INDEX_BYTES_MAX: usize = 28 + 12 + 8 + EVENT_TYPE_BYTES_MAX;
 
 /// Collects events into a [`Batch`].
 #[derive(Debug, Default)]
@@ -34,7 +40,7 @@ pub struct NewEvent<'a> {
     pub id: Option<ClientId<'a>>,
 }
 
-/// A batch at its limit of 4 GiB.
+/// A batch at its limit: 4 GiB of ids and payloads, and as much of everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a batch holds at most 4 GiB")]
 pub struct BatchFull;
@@ -50,12 +56,12 @@ impl BatchBuilder {
     ///
     /// # Errors
     ///
-    /// [`BatchFull`] when the batch would outgrow 4 GiB; it then holds what it held before.
+    /// [`BatchFull`] when the batch would outgrow its limit; it then holds what it held before.
     pub fn push(&mut self, event: NewEvent<'_>) -> Result<(), BatchFull> {
         let id = event.id.map_or("", |id| id.as_str());
         let payload = event.payload.as_str();
         let text = self.rows.text_bytes() + 1 + id.len() + payload.len();
-        if text > TEXT_BYTES_MAX || self.rows.len() == u32::MAX as usize {
+        if text > TEXT_BYTES_MAX || self.rows.index_bytes() > INDEX_BYTES_MAX - EVENT_INDEX_BYTES_MAX {
             return Err(BatchFull);
         }
         let code = self.rows.intern(event.event_type.as_str().as_bytes());
@@ -146,5 +152,40 @@ impl Batch {
     /// CRC-32C of index and text.
     pub(crate) fn crc(&self) -> u32 {
         self.crc
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use alloc::string::String;
+    use std::format;
+
+    use super::*;
+
+    /// By these figures a batch is kept within its limits.
+    #[test]
+    fn what_an_index_takes_is_known_before_it_is_written() {
+        let longest = "x".repeat(EVENT_TYPE_BYTES_MAX);
+        let types = ["a", "b", "a", &longest, "b"];
+        let mut builder = BatchBuilder::new();
+        for (count, event_type) in types.into_iter().enumerate() {
+            let id: Option<String> = (count % 2 == 1).then(|| format!("id-{count}"));
+            let before = builder.rows.index_bytes();
+            let event = NewEvent {
+                event_type: EventType::parse(event_type).unwrap(),
+                timestamp: Timestamp::from_nanos(-(count as i64)),
+                payload: Payload::parse("{}").unwrap(),
+                id: id.as_deref().map(|id| ClientId::parse(id).unwrap()),
+            };
+            builder.push(event).unwrap();
+            let added = builder.rows.index_bytes() - before;
+            assert!(added <= EVENT_INDEX_BYTES_MAX);
+            assert_eq!(added == EVENT_INDEX_BYTES_MAX, event_type == longest, "{count}");
+        }
+        let (index, text) = (builder.rows.index_bytes(), builder.rows.text_bytes());
+        let batch = builder.finish();
+        assert_eq!((batch.rows.index().len(), batch.rows.text().len()), (index, text));
     }
 }

@@ -44,6 +44,12 @@ impl RowsBuilder {
         self.text.len()
     }
 
+    /// Bytes of the index so far.
+    pub(crate) fn index_bytes(&self) -> usize {
+        let (rows, types, ids) = (self.rows.len(), self.types.len(), self.ids.len());
+        HEAD_BYTES + rows * 28 + ids * 12 + types * 8 + self.types.name_bytes()
+    }
+
     /// The provisional code of a type.
     pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
         self.types.intern(name)
@@ -98,12 +104,12 @@ impl RowsBuilder {
     /// Writes the index. Rows must have come in the order of time and rank.
     pub(crate) fn finish(mut self) -> Rows {
         let (rows, types, ids) = (self.rows.len(), self.types.len(), self.ids.len());
-        let name_bytes: usize = self.types.by_name().map(|(name, _)| name.len()).sum();
         self.finish_codes();
         self.ids.sort_unstable();
 
-        let mut index = Vec::with_capacity(HEAD_BYTES + rows * 28 + ids * 12 + types * 8 + name_bytes);
-        for count in [rows, types, ids, name_bytes, self.text.len()] {
+        let index_bytes = self.index_bytes();
+        let mut index = Vec::with_capacity(index_bytes);
+        for count in [rows, types, ids, self.types.name_bytes(), self.text.len()] {
             index.extend_from_slice(&(count as u32).to_le_bytes());
         }
         index.resize(HEAD_BYTES, 0);
@@ -135,7 +141,7 @@ impl RowsBuilder {
         for (name, _) in self.types.by_name() {
             index.extend_from_slice(name);
         }
-        debug_assert_eq!(u32_at(&index, 0, 0) as usize, rows);
+        debug_assert_eq!((u32_at(&index, 0, 0) as usize, index.len()), (rows, index_bytes));
         // The text grew by doubling; what is kept for long must not keep the slack.
         self.text.shrink_to_fit();
         Rows::from_built(Bytes::from(index), Bytes::from(self.text))

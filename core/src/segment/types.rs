@@ -7,6 +7,7 @@ pub(super) struct Types {
     /// The one with code 0. Most batches are a single event, for which a tree would be much.
     first: Option<Box<[u8]>>,
     others: BTreeMap<Box<[u8]>, u32>,
+    name_bytes: usize,
 }
 
 impl Types {
@@ -15,21 +16,28 @@ impl Types {
         usize::from(self.first.is_some()) + self.others.len()
     }
 
+    /// Bytes of all names together.
+    pub(super) fn name_bytes(&self) -> usize {
+        self.name_bytes
+    }
+
     /// The code of this type, which is new or known.
     pub(super) fn intern(&mut self, name: &[u8]) -> u32 {
         match &self.first {
-            None => {
-                self.first = Some(name.into());
-                return 0;
-            }
             Some(first) if **first == *name => return 0,
             Some(_) => {}
+            None => {
+                self.first = Some(name.into());
+                self.name_bytes = name.len();
+                return 0;
+            }
         }
         if let Some(&code) = self.others.get(name) {
             return code;
         }
         let code = self.len() as u32;
         self.others.insert(name.into(), code);
+        self.name_bytes += name.len();
         code
     }
 
@@ -60,7 +68,7 @@ mod tests {
             used.rotate_left(rotation);
             let codes: Vec<_> = used.iter().chain(&used).map(|name| types.intern(name)).collect();
             assert_eq!(codes, [0, 1, 2, 3, 0, 1, 2, 3]);
-            assert_eq!(types.len(), names.len());
+            assert_eq!((types.len(), types.name_bytes()), (names.len(), 3));
             let mut expected: Vec<_> = used.into_iter().zip(0..).collect();
             expected.sort_unstable();
             assert_eq!(types.by_name().collect::<Vec<_>>(), expected);
