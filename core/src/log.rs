@@ -131,8 +131,10 @@ impl RecordHead {
     /// for, and what follows begins as a body does. All of that holds for each head that an engine writes. A caller, who cannot write zeros
     /// into texts, can make a whole head of timestamps; but a mark, and what a body begins with, have twelve zeros in a row behind bytes that are not
     /// all zero. Timestamps ascend, so that there one would be less than one before it; in a column of ranks, two would be equal; and a hash
-    /// would have to be met in all of its bits, or nearly. There remain batches of so few events that the zeros are found in their types: then the head
+    /// would have to take one given value in nearly all of its bits. There remain batches of so few events that the zeros are found in their types: then the head
     /// says that it was durable itself, or its sequence number is 2³⁷ at least, for which a log has no room.
+    ///
+    /// The price: a head that was torn off from the first bytes of its body says nothing any more about the records before it.
     pub(crate) fn is_credible(&self, at: u64, body: &[u8], place: Option<Place>) -> bool {
         let room = |place: Place| at.saturating_sub(place.offset) / ROW_BYTES;
         let seq_max = place.map_or(u64::MAX, |place| place.next_seq.saturating_add(room(place)));

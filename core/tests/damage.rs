@@ -193,7 +193,7 @@ fn a_manifest_that_cannot_be_read_is_not_one_that_is_missing() {
 /// A medium whose power has failed between the two copies of a manifest that lists the first segment, of three events.
 fn between_two_copies() -> SimStorage {
     let tuning = Tuning { seal_events: 1, ..Tuning::default() };
-    let media = (0..).map(|call| {
+    let media = (0..100).map(|call| {
         let medium = SimStorage::new(1, Faults::NONE);
         medium.crash_at(Some((call, Phase::Before)));
         if let Ok(mut engine) = Engine::open_with(medium.clone(), Seed(7), tuning)
@@ -230,6 +230,30 @@ fn a_copy_of_the_manifest_that_could_not_be_read_may_be_the_newer_one() {
     let engine = Engine::open_with(medium.restart(Ending::Power), Seed(0), tuning).unwrap();
     let recovery = engine.recovery();
     assert_eq!((recovery.sealed_events, recovery.replayed_events, recovery.orphans), (3, 1, 1));
+}
+
+#[test]
+fn log_stays_as_long_as_a_copy_of_the_manifest_needs_it() {
+    let tuning = Tuning { seal_events: 4, ..Tuning::default() };
+    let medium = between_two_copies();
+    let start = medium.contents().range.start;
+    medium.set_free(Some(0));
+    let mut engine = Engine::open_with(medium.clone(), Seed(0), tuning).unwrap();
+    assert!((engine.recovery().sealed_events, engine.recovery().manifest_outdated) == (3, true));
+    let mut housekeeper = Housekeeper::default();
+    while let Ok(Housekeeping::Pending) = housekeeper.step(&mut engine, Timestamp::from_nanos(0), 1000) {}
+    assert_eq!(medium.contents().range.start, start);
+    // The newer copy rots, and the other one counts.
+    drop(engine);
+    let mut medium = medium.restart(Ending::Power);
+    medium.set_free(None);
+    put(&mut medium, "manifest-a", b"rotten");
+    let mut engine = Engine::open_with(medium.clone(), Seed(0), tuning).unwrap();
+    assert_eq!(engine.recovery().replayed_events, 3);
+    engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
+    let mut housekeeper = Housekeeper::default();
+    while housekeeper.step(&mut engine, Timestamp::from_nanos(0), 1000).unwrap() == Housekeeping::Pending {}
+    assert!(medium.contents().range.start > start, "both copies are new");
 }
 
 #[test]

@@ -19,13 +19,14 @@ use crate::storage::{Storage, StorageError};
 const GIVEN_UP_PARTS: u64 = 8;
 
 impl<S: Storage> Engine<S> {
-    /// The most urgent chore, if there is one whose subject nobody is working on.
+    /// The next chore, if there is one whose subject nobody is working on.
     pub(super) fn next_chore(&mut self, now: Timestamp) -> Option<Chore> {
         if self.latched.is_some() {
             return None;
         }
         self.give_up(now);
-        if core::mem::take(&mut self.log_is_outdated) {
+        // As long as a copy of the manifest is old, it may be the one that counts at the next opening.
+        if !self.recovery.manifest_outdated && core::mem::take(&mut self.log_is_outdated) {
             return Some(Chore(Stage::Done(Product::OutdatedLog)));
         }
         if let Some(name) = self.obsolete.pop() {
@@ -49,50 +50,45 @@ impl<S: Storage> Engine<S> {
         let product = match chore.0 {
             Stage::Done(product) => product,
             // It was given back too early: what it has done is lost, and nothing else.
-            Stage::Merging(stretch, _) => return self.set_free(stretch.subject()),
-            Stage::Rewriting(rewriting) => return self.set_free(rewriting.stretch.subject()),
-            Stage::Publishing(..) => return self.set_free(Subject::Manifest),
+            Stage::Merging(stretch, _) => Product::Undone(stretch.subject()),
+            Stage::Rewriting(rewriting) => Product::Undone(rewriting.stretch.subject()),
+            Stage::Publishing(..) => Product::Undone(Subject::Manifest),
             Stage::Deleting(name, _) => {
                 self.obsolete.push(name);
                 return Ok(());
             }
         };
         match product {
+            Product::Undone(subject) => self.busy.set(subject, false),
             Product::Merged(stretch, segment) => {
+                self.busy.set(stretch.subject(), false);
                 self.put_merged(&stretch, segment);
-                self.set_free(stretch.subject())
             }
-            Product::Rewritten(replacement) => {
-                self.unpublished.push(replacement);
-                Ok(())
-            }
+            Product::Rewritten(replacement) => self.unpublished.push(replacement),
             Product::Published(manifest, published) => {
+                self.busy.set(Subject::Manifest, false);
                 published.into_iter().for_each(|published| self.storage.adopt(published));
                 self.put_published(manifest);
-                self.set_free(Subject::Manifest)
             }
             Product::Deleted(name, deleted) => {
-                deleted.map_err(|error| self.latch(format!("giving up {name}: {error}")))
+                deleted.map_err(|error| self.latch(format!("giving up {name}: {error}")))?;
             }
             Product::OutdatedLog => {
                 let start = self.manifest.log_start;
                 let discarded = self.storage.discard(start);
                 self.log_is_outdated =
                     discarded.map_err(|error| self.latch(format!("giving up the log before {start}: {error}")))?;
-                Ok(())
             }
             Product::Nothing(subject, StorageError::Full(reason)) => {
                 self.busy.set(subject, false);
                 // One copy of the manifest may have been written. The next must not be taken for the same.
                 self.manifest.generation += 1;
-                Err(CommitError::Full(reason))
+                return Err(CommitError::Full(reason));
             }
-            Product::Nothing(_, StorageError::Failed(reason)) => Err(self.latch(format!("housekeeping: {reason}"))),
+            Product::Nothing(_, StorageError::Failed(reason)) => {
+                return Err(self.latch(format!("housekeeping: {reason}")));
+            }
         }
-    }
-
-    fn set_free(&mut self, subject: Subject) -> Result<(), CommitError> {
-        self.busy.set(subject, false);
         Ok(())
     }
 

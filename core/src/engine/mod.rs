@@ -73,7 +73,7 @@ impl Default for Tuning {
             fresh_segments_max: 1024,
             fan_in: 8,
             block_bytes: 64 * 1024,
-            // Two tiers above what is sealed at once, and half as much again: what is sealed has so many events at least.
+            // Two tiers above what is sealed at once, and half as much again: what is sealed for the number of its events has some more.
             segment_events_max: 6 * 1024 * 1024,
             filter_bytes_max: 64 * 1024 * 1024,
         }

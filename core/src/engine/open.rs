@@ -175,7 +175,7 @@ impl<S: Storage> Engine<S> {
                 Err(StorageError::Full(_)) => {
                     (self.recovery.manifest_repaired, self.recovery.manifest_outdated) = (false, true);
                     // What the other copy lists stays, too, until the next opening, and its name is not given to anything else: if that
-                    // copy could only not be read, it may be the newer one, and count again.
+                    // copy is whole and merely could not be read, it may be the newer one, and count again.
                     let names = self.storage.list()?;
                     let highest = names.iter().filter_map(|name| segment_number(name)).max();
                     self.next_number = self.next_number.max(highest.map_or(0, |highest| highest.saturating_add(1)));

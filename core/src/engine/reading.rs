@@ -174,9 +174,6 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
-    /// What lies before the timestamps in an index.
-    const INDEX_HEAD_BYTES: usize = 32;
-
     /// Timestamps in which a head lies: how many other ones come before, the head, and its place among the bytes of its timestamps.
     struct Planted {
         fillers: usize,
@@ -201,7 +198,7 @@ mod tests {
     impl Planted {
         /// Where the head stands in a record at `offset`.
         fn place(offset: u64, fillers: usize, shift: usize) -> u64 {
-            offset + (HEAD_BYTES + INDEX_HEAD_BYTES + 8 * fillers + shift) as u64
+            offset + (HEAD_BYTES + BODY_HEAD_BYTES + 8 * fillers + shift) as u64
         }
 
         /// Word by word: it says that so much more than all before it was durable, and that so many events come before.

@@ -13,7 +13,7 @@ pub trait Original {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Failed`].
+    /// Those of [`Storage::open`].
     fn blob(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError>;
 
     /// The offsets between which the log can be read, as [`Storage::log_range`]. The owner gives it up at the one end and takes new

@@ -25,8 +25,8 @@ use thiserror::Error;
 ///
 /// The log is a sequence of bytes with absolute offsets that never change: it grows at its end ([`append`](Self::append)), and
 /// is given up from its beginning ([`discard`](Self::discard)). Blobs are written once, whole, and never change; they are written
-/// ([`create`](Self::create)) and read ([`open`](Self::open)) through handles that may go to other threads, so that neither holds up
-/// the log.
+/// ([`create`](Self::create)), read ([`open`](Self::open)) and deleted ([`delete`](Self::delete)) through handles that may go to other
+/// threads, so that nothing of that holds up the log.
 pub trait Storage: Send {
     /// Whether everything is gone with the process. Then no method waits for a device, and a host may call them from threads that must
     /// not wait.
@@ -74,8 +74,8 @@ pub trait Storage: Send {
     /// [`StorageError::Failed`]; the log is as it was or cut.
     fn truncate(&mut self, end: u64) -> Result<(), StorageError>;
 
-    /// Gives up a piece of the log before `offset`, whose content is durable elsewhere, and says whether there is more to be given up in the
-    /// same way: commits wait meanwhile. May keep more than it was told to give up, so that the log may begin within a record.
+    /// Gives up a piece of the log before `offset`, whose content is durable elsewhere, and says whether there is more:
+    /// commits wait during a call, so that one should be short. May keep more than it was told to give up, so that the log may begin within a record.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ pub trait Storage: Send {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Failed`].
+    /// [`StorageError::Full`]: there are too few of the things that it takes to open it, for the time being. [`StorageError::Failed`].
     fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError>;
 
     /// Begins a blob. Names consist of ASCII letters, digits, `-` and `.`.
@@ -107,8 +107,8 @@ pub trait Storage: Send {
     /// Takes a finished blob in: from now on it is listed and can be opened, in place of one of the same name, if there was one.
     fn adopt(&mut self, published: Published);
 
-    /// A way to delete a blob. Until it has been gone, and after an error, the blob is there or not; then it is gone durably. Deleting
-    /// what is not there is no error.
+    /// Gives what deletes a blob when it is called. Before that has returned, and after an error, the blob may be there or not; afterwards it is
+    /// gone durably. Deleting what is not there is no error. No blob of this name is begun any more.
     fn delete(&mut self, name: &str) -> Deletion;
 }
 

@@ -26,6 +26,7 @@ enum Command {
 /// Reports the size of each group and the thread that commits it, and then waits to be told what to do about it.
 struct Puppet {
     groups: Sender<(usize, Option<String>)>,
+    rests: Sender<()>,
     commands: Receiver<Command>,
     last_seq: u64,
     immediate: bool,
@@ -34,6 +35,7 @@ struct Puppet {
 /// The other end of the puppet's strings.
 struct Strings {
     groups: Receiver<(usize, Option<String>)>,
+    rests: Receiver<()>,
     commands: Sender<Command>,
 }
 
@@ -47,6 +49,12 @@ impl Repository for Puppet {
             Command::Panic => panic!("as told"),
             Command::Succeed => Ok(group.iter().map(|batch| self.store(batch)).collect()),
         }
+    }
+
+    fn rest(&mut self) -> Result<(), CommitError> {
+        // At the end of a test nobody listens any more.
+        let _ = self.rests.send(());
+        Ok(())
     }
 
     fn is_immediate(&self) -> bool {
@@ -102,9 +110,11 @@ const ROOMY: QueueLimits = QueueLimits { batches_max: 100, bytes_max: usize::MAX
 
 fn start(limits: QueueLimits, immediate: bool) -> (Committer, Strings) {
     let (group_sender, groups) = channel();
+    let (rest_sender, rests) = channel();
     let (commands, command_receiver) = channel();
-    let puppet = Puppet { groups: group_sender, commands: command_receiver, last_seq: 0, immediate };
-    (over(Box::new(puppet), limits), Strings { groups, commands })
+    let puppet =
+        Puppet { groups: group_sender, rests: rest_sender, commands: command_receiver, last_seq: 0, immediate };
+    (over(Box::new(puppet), limits), Strings { groups, rests, commands })
 }
 
 fn over(repository: Box<dyn Repository>, limits: QueueLimits) -> Committer {
@@ -151,6 +161,17 @@ fn occupy(committer: &Committer, strings: &Strings) -> PendingCommit {
     assert!((&mut pending).now_or_never().is_none());
     assert_eq!(strings.groups.recv().unwrap(), (1, Some("argus-commit".to_owned())));
     pending
+}
+
+#[test]
+fn the_repository_rests_at_the_beginning_and_when_nobody_comes_back() {
+    let (committer, strings) = start(ROOMY, false);
+    strings.rests.recv().unwrap();
+    let pending = committer.submit(batch(1)).unwrap();
+    strings.commands.send(Command::Succeed).unwrap();
+    assert!(wait(pending).is_ok());
+    strings.rests.recv().unwrap();
+    assert!(strings.rests.try_recv().is_err(), "nothing has happened since");
 }
 
 #[test]

@@ -119,9 +119,9 @@ pub(crate) fn open(folder: &Folder, name: &str) -> Result<Option<Arc<dyn Blob>>,
     check_name(name)?;
     let path = folder.join(name);
     match File::open(&path) {
-        Ok(file) => Ok(Some(Arc::new(DiskBlob::new(file, path).map_err(Fault::failed)?))),
+        Ok(file) => Ok(Some(Arc::new(DiskBlob::new(file, path).map_err(Fault::without_effect)?))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Fault::of("open", &path)(error).failed()),
+        Err(error) => Err(Fault::of("open", &path)(error).without_effect()),
     }
 }
 

@@ -97,6 +97,7 @@ pub(crate) fn begin(path: &Path, original: &Path, format: Format) -> Result<Fold
     format.begin(&folder)?;
     // Somebody else may have found it empty as well, and may even be done by now. From here on nobody does.
     if folder.entries()?.len() > 1 {
+        Format::withdraw(&folder)?;
         return Err(not_empty());
     }
     // Before there can be a repository under these names.

@@ -32,7 +32,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// What is in the folder was to become a copy, and did not.
-    #[error("{} is no repository, but a copy that was not finished; what was interrupted may be removed", path.display())]
+    #[error("{} is no repository, but a copy that was not finished; what is left of it may be removed", path.display())]
     Unfinished {
         /// The folder.
         path: PathBuf,

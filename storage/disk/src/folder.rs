@@ -91,17 +91,22 @@ pub(crate) fn sync_names(path: &Path) -> Result<(), Fault> {
 }
 
 /// The folders that have the name of a folder and of those above it, from the nearest on. Where a file system is mounted they end: that
-/// name was there before, and not every other file system can sync a folder.
+/// name was there before, and not every other file system can sync a folder. So they do where the way up is closed to us.
 fn holders(path: &Path) -> Result<Vec<PathBuf>, Fault> {
-    let device = |path: &Path| fs::metadata(path).map(|data| data.dev()).map_err(Fault::of("examine", path));
-    let path = path.canonicalize().map_err(Fault::of("find", path))?;
-    let own = device(&path)?;
+    let device = |path: &Path| fs::metadata(path).map(|data| data.dev());
+    let whole = match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(vec![parent(path).to_owned()]),
+        found => found.map_err(Fault::of("find", path))?,
+    };
+    let own = device(&whole).map_err(Fault::of("examine", &whole))?;
     let mut holders = Vec::new();
-    for above in path.ancestors().skip(1) {
-        if device(above)? != own {
-            break;
+    for above in whole.ancestors().skip(1) {
+        match device(above) {
+            Ok(device) if device == own => holders.push(above.to_owned()),
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            Err(error) => return Err(Fault::of("examine", above)(error)),
         }
-        holders.push(above.to_owned());
     }
     Ok(holders)
 }

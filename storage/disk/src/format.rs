@@ -2,7 +2,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 
 use crate::error::{Fault, OpenError};
-use crate::folder::{Folder, rename};
+use crate::folder::{Folder, remove, rename};
 
 const NAME: &str = "format";
 /// What it is called in a copy that is being made. Nothing else of a copy is there before this is durable, and this becomes the format
@@ -56,13 +56,19 @@ impl Format {
     /// Makes durable that an empty folder is to become a copy: nobody takes it for a repository, or for a new one, before it is
     /// [complete](Self::complete).
     ///
-    /// After an error that may be so as well, also where there is a name but no room for the text: the copy is not there, as the folder says.
+    /// After an error the folder may be marked as well, perhaps by a file without its text; that is right, since there is no copy.
     pub(crate) fn begin(self, folder: &Folder) -> Result<(), Fault> {
         let path = folder.join(UNFINISHED);
         // Two of us may have found it empty.
         let mut file = File::create_new(&path).map_err(Fault::of("create", &path))?;
         let written = file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all());
         written.map_err(Fault::of("write", &path))?;
+        folder.sync()
+    }
+
+    /// Takes that back, where nothing of a copy was begun.
+    pub(crate) fn withdraw(folder: &Folder) -> Result<(), Fault> {
+        remove(&folder.join(UNFINISHED))?;
         folder.sync()
     }
 

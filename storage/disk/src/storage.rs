@@ -15,7 +15,7 @@ use crate::log::Log;
 /// A medium on files in one folder, which no other process can use meanwhile. The documentation of the [crate] tells how it is laid
 /// out.
 ///
-/// The folder is free again when the storage, and with it all drafts that it made, are dropped, or the process has ended.
+/// The folder is free again when the storage, and with it all drafts and deletions that it made, are dropped, or the process has ended.
 #[derive(Debug)]
 pub struct DiskStorage {
     log: Log,
@@ -205,6 +205,18 @@ mod tests {
         let blob = draft.finish().unwrap().blob;
         assert_eq!(DiskStorage::open(&path, SMALL).unwrap().list().unwrap(), ["a"]);
         assert!(blob.is_empty());
+    }
+
+    #[test]
+    fn a_deletion_keeps_the_folder_locked_until_it_is_done() {
+        let (_root, path) = new();
+        let mut storage = DiskStorage::open(&path, SMALL).unwrap();
+        storage.create("a").unwrap().finish().unwrap();
+        let deletion = storage.delete("a");
+        drop(storage);
+        assert!(matches!(DiskStorage::open(&path, SMALL), Err(OpenError::InUse { .. })));
+        deletion().unwrap();
+        assert!(DiskStorage::open(&path, SMALL).unwrap().list().unwrap().is_empty());
     }
 
     #[test]

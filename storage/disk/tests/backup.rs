@@ -197,9 +197,9 @@ fn a_copy_that_ended_before_its_first_byte_is_no_repository() {
         |path| fs::create_dir(path.join("log")),
         |path| fs::create_dir(path.join("blobs")),
     ];
-    let killed = root.path().join("killed");
-    for make in parts {
-        make(&killed).unwrap();
+    for count in 1..=parts.len() {
+        let killed = root.path().join(format!("killed-{count}"));
+        parts[..count].iter().for_each(|make| make(&killed).unwrap());
         assert_unfinished(&killed);
         assert!(matches!(DiskCopy::create(&killed, &original), Err(OpenError::NotEmpty { .. })));
     }
