@@ -75,7 +75,7 @@ impl<S: Storage> Storage for Talkative<S> {
         self.inner.open(name)
     }
 
-    // Whoever holds a draft or a blob does not go through the writer: they are handles of their own, on any thread.
+    // Whoever holds a draft, a blob or a deletion does not go through the writer: they are handles of their own, on any thread.
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
         println!("  create   {name:?}");
         self.inner.create(name)
@@ -87,8 +87,11 @@ impl<S: Storage> Storage for Talkative<S> {
     }
 
     fn delete(&mut self, name: &str) -> Deletion {
-        println!("  delete   {name:?}");
-        self.inner.delete(name)
+        let (deletion, name) = (self.inner.delete(name), name.to_owned());
+        Box::new(move || {
+            println!("  delete   {name:?}");
+            deletion()
+        })
     }
 }
 

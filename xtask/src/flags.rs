@@ -176,8 +176,8 @@ Parts:
   batches  POST of NDJSON, 5,000 events a body, over 4 connections; and the memory that the events take
   queries  GET of the first 100 events of one type in one hour, among few other events and among many
   durable  POST of single events and of batches to a repository on disk, beside one in memory; single ones beside
-           PostgreSQL 15 as well, if it is installed; disk and memory that the events take, and the time that a
-           restart takes
+           PostgreSQL 15 as well, with a table that does as much and with a lean one, if it is installed; disk and
+           memory that the events take, and the time that a restart takes
 
 Options:
       --runtime <NAME>   Only this runtime: tokio or smol [default: all]

@@ -80,8 +80,6 @@ pub(super) enum Product {
     Deleted(String, Result<(), StorageError>),
     /// A piece of the log is to be given up, which is quick, but only the engine can do it.
     OutdatedLog,
-    /// It was not done, and what it was about is as it was.
-    Undone(Subject),
     /// It failed; what it was about is as it was.
     Nothing(Subject, StorageError),
 }
@@ -202,7 +200,6 @@ impl fmt::Debug for Chore {
             Stage::Done(Product::Published(manifest, _)) => format!("published {}", manifest.generation),
             Stage::Done(Product::Deleted(name, _)) => format!("deleted {name}"),
             Stage::Done(Product::OutdatedLog) => "giving up log".into(),
-            Stage::Done(Product::Undone(subject)) => format!("undone on {subject:?}"),
             Stage::Done(Product::Nothing(subject, error)) => format!("failed on {subject:?}: {error}"),
         };
         f.debug_tuple("Chore").field(&stage).finish()

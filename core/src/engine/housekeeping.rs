@@ -49,17 +49,12 @@ impl<S: Storage> Engine<S> {
     pub(super) fn settle_chore(&mut self, chore: Chore) -> Result<(), CommitError> {
         let product = match chore.0 {
             Stage::Done(product) => product,
-            // It was given back too early: what it has done is lost, and nothing else.
-            Stage::Merging(stretch, _) => Product::Undone(stretch.subject()),
-            Stage::Rewriting(rewriting) => Product::Undone(rewriting.stretch.subject()),
-            Stage::Publishing(..) => Product::Undone(Subject::Manifest),
-            Stage::Deleting(name, _) => {
-                self.obsolete.push(name);
+            undone @ (Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..)) => {
+                self.take_back(undone);
                 return Ok(());
             }
         };
         match product {
-            Product::Undone(subject) => self.busy.set(subject, false),
             Product::Merged(stretch, segment) => {
                 self.busy.set(stretch.subject(), false);
                 self.put_merged(&stretch, segment);
@@ -90,6 +85,17 @@ impl<S: Storage> Engine<S> {
             }
         }
         Ok(())
+    }
+
+    /// Takes back what was given back too early: what it has done is lost, and nothing else.
+    fn take_back(&mut self, undone: Stage) {
+        match undone {
+            Stage::Merging(stretch, _) => self.busy.set(stretch.subject(), false),
+            Stage::Rewriting(rewriting) => self.busy.set(rewriting.stretch.subject(), false),
+            Stage::Publishing(..) => self.busy.set(Subject::Manifest, false),
+            Stage::Deleting(name, _) => self.obsolete.push(name),
+            Stage::Done(_) => {}
+        }
     }
 
     /// Whether fresh segments are sealed, and only a manifest is missing.

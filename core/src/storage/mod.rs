@@ -74,8 +74,9 @@ pub trait Storage: Send {
     /// [`StorageError::Failed`]; the log is as it was or cut.
     fn truncate(&mut self, end: u64) -> Result<(), StorageError>;
 
-    /// Gives up a piece of the log before `offset`, whose content is durable elsewhere, and says whether there is more:
-    /// commits wait during a call, so that one should be short. May keep more than it was told to give up, so that the log may begin within a record.
+    /// Gives up a piece of the log before `offset`, whose content is durable elsewhere, and says whether there is more: commits wait
+    /// during a call, so that one should be short. May keep more than it was told to give up, so that the log may begin within a
+    /// record.
     ///
     /// # Errors
     ///
