@@ -25,6 +25,7 @@ pub(crate) fn run(options: &CrashOptions) -> Result<bool> {
         ("--rounds", options.rounds.map(|rounds| rounds.to_string())),
         ("--connections", options.connections.map(|connections| connections.to_string())),
         ("--seed", options.seed.map(|seed| seed.to_string())),
+        ("--soak", options.soak.map(|minutes| minutes.to_string())),
         ("--runtime", options.runtime.clone()),
     ];
     for (flag, value) in numbers {

@@ -51,6 +51,8 @@ pub(crate) struct CrashOptions {
     pub(crate) connections: Option<u64>,
     /// What everything is drawn from.
     pub(crate) seed: Option<u64>,
+    /// Minutes of a soak, instead of rounds.
+    pub(crate) soak: Option<u64>,
 }
 
 /// What the bench measures, and how much of it.
@@ -158,6 +160,8 @@ Options:
       --runtime <NAME>     Only this runtime: tokio or smol; or all [default: all]
       --connections <N>    Clients that submit at once [default: 16]
       --seed <S>           What everything is drawn from [default: a fresh one, which is printed]
+      --soak <MINUTES>     Instead of rounds: writers, fast and slow readers, idle and half-open connections, a disk
+                           that is full and has room again, and a log that nobody takes, all at once, for each runtime
   -h, --help               This text
 
 Each round submits, kills the server (by SIGKILL under load, also while it starts; sometimes by SIGTERM), starts it
@@ -255,6 +259,7 @@ fn crash(parser: &mut Parser) -> Result<Command, lexopt::Error> {
             Arg::Long("runtime") => options.runtime = Some(text(parser.value()?)?),
             Arg::Long("connections") => options.connections = Some(parser.value()?.parse()?),
             Arg::Long("seed") => options.seed = Some(parser.value()?.parse()?),
+            Arg::Long("soak") => options.soak = Some(parser.value()?.parse()?),
             other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => return Err(other.unexpected()),
         }
     }

@@ -86,6 +86,18 @@ pub(crate) fn prefix(address: SocketAddr, ledger: &Ledger) -> Result<u64, String
     Ok(found.len() as u64)
 }
 
+/// The sequence numbers of the events behind this one, ascending.
+///
+/// # Errors
+///
+/// What must not be.
+pub(crate) fn seqs_after(address: SocketAddr, seq: u64) -> Result<Vec<u64>, String> {
+    let mut seqs: Vec<u64> =
+        list(address, &format!("/events?after_seq={seq}"))?.iter().map(|event| event.seq).collect();
+    seqs.sort_unstable();
+    Ok(seqs)
+}
+
 /// Asks for some events by their ids.
 fn sample(address: SocketAddr, ledger: &Ledger, draw: &mut Draw) -> Result<(), String> {
     if ledger.len() == 0 {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use argus_conformance::client::{Connection, Request, Response, Transcript};
 use argus_conformance::failure::Failure;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use crate::draw::Draw;
 use crate::event::Token;
 use crate::ledger::{Attempt, Ledger, Outcome};
+use crate::site::wait;
 
 /// Acknowledged events of a client that it may send once more, at most.
 const REMEMBERED: usize = 256;
@@ -33,6 +35,8 @@ pub(crate) struct Load<'a> {
     pub(crate) batches: u64,
     /// Whether events have much payload.
     pub(crate) long: bool,
+    /// Time between two requests of a client.
+    pub(crate) pause: Duration,
     /// Unanswered requests of earlier rounds, to be sent once more.
     pub(crate) open: Mutex<Vec<Vec<Token>>>,
     /// Set when there is to be no further request.
@@ -66,6 +70,7 @@ impl<'a> Client<'a> {
                 break;
             }
             self.submit()?;
+            wait(self.load.pause);
         }
         Ok(self.attempts)
     }

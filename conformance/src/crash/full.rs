@@ -11,7 +11,7 @@ use crate::round::with_log;
 use crate::site::{BROAD, Site, wait};
 
 /// Bytes of the file system.
-const DISK_BYTES: usize = 24 << 20;
+pub(crate) const DISK_BYTES: usize = 24 << 20;
 /// Bytes of it that a file takes which is not ours.
 const BALLAST_BYTES: usize = 12 << 20;
 /// Bytes of a file of the log, of which many have to fit in.
@@ -22,10 +22,10 @@ pub(crate) const LOG_FILE_BYTES: u64 = 1 << 20;
 pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts it on a new folder. An error says why that cannot be done here.
-    pub(crate) fn mount(folder: PathBuf) -> Result<Self, String> {
+    /// Mounts one of so many bytes on a new folder. An error says why that cannot be done here.
+    pub(crate) fn mount(folder: PathBuf, bytes: usize) -> Result<Self, String> {
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let size = format!("size={DISK_BYTES}");
+        let size = format!("size={bytes}");
         let output = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();
         match output {
             Ok(output) if output.status.success() => Ok(Self(folder)),

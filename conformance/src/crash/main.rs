@@ -6,6 +6,7 @@
 mod audit;
 mod client;
 mod copy;
+mod crowd;
 mod draw;
 mod event;
 mod faults;
@@ -14,11 +15,13 @@ mod ledger;
 mod pause;
 mod round;
 mod site;
+mod soak;
 mod tracer;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use argus_conformance::binaries;
 use argus_conformance::subjects::SUBJECTS;
@@ -39,6 +42,7 @@ Usage: argus-crash [OPTIONS]
       --connections N    Clients that submit at once [default: 16]
       --seed S           What everything is drawn from [default: the time]
       --smoke            Short rounds, and no faults after them
+      --soak MINUTES     Instead of rounds: everything that is hard at once, for so long, for each runtime
   -h, --help             Print this
 
 Programs are taken from ARGUS_BIN_DIR, or from beside this one.
@@ -52,6 +56,7 @@ struct Options {
     connections: u64,
     seed: u64,
     smoke: bool,
+    soak: Option<u64>,
     help: bool,
 }
 
@@ -94,7 +99,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = now.as_nanos() as u64;
     let mut options =
-        Options { rounds: 20, runtime: "all".to_owned(), connections: 16, seed, smoke: false, help: false };
+        Options { rounds: 20, runtime: "all".to_owned(), connections: 16, seed, smoke: false, soak: None, help: false };
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("rounds") => options.rounds = parser.value()?.parse()?,
@@ -102,6 +107,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
             Arg::Long("connections") => options.connections = parser.value()?.parse()?,
             Arg::Long("seed") => options.seed = parser.value()?.parse()?,
             Arg::Long("smoke") => options.smoke = true,
+            Arg::Long("soak") => options.soak = Some(parser.value()?.parse()?),
             Arg::Long("help") | Arg::Short('h') => options.help = true,
             Arg::Long(_) | Arg::Short(_) | Arg::Value(_) => return Err(argument.unexpected()),
         }
@@ -113,8 +119,11 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
 fn examine(runtime: &str, binary: &Path, options: &Options) -> Result<(), String> {
     let folder = TempDir::with_prefix(format!("argus-crash-{runtime}-"))
         .map_err(|error| format!("no temporary folder: {error}"))?;
-    let outcome = rounds(runtime, binary, folder.path().join("rounds"), options)
-        .and_then(|()| if options.smoke { Ok(()) } else { faults(runtime, binary, folder.path(), options) });
+    let outcome = match options.soak {
+        Some(minutes) => soak(runtime, binary, folder.path(), minutes, options),
+        None => rounds(runtime, binary, folder.path().join("rounds"), options)
+            .and_then(|()| if options.smoke { Ok(()) } else { faults(runtime, binary, folder.path(), options) }),
+    };
     outcome.map_err(|report| format!("{report}\nThe folder is kept: {}", folder.keep().display()))
 }
 
@@ -200,7 +209,7 @@ fn injected(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> R
 
 /// A disk without room.
 fn small_disk(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
-    let disk = match SmallDisk::mount(folder.join("small")) {
+    let disk = match SmallDisk::mount(folder.join("small"), full::DISK_BYTES) {
         Ok(disk) => disk,
         Err(reason) => {
             println!("{runtime}: SKIPPED the full disk: no small file system can be mounted: {reason}");
@@ -210,13 +219,28 @@ fn small_disk(runtime: &str, binary: &Path, folder: &Path, options: &Options) ->
     let data = disk.path().join("data");
     let mut site = Site::new(binary, data, Some(full::LOG_FILE_BYTES), options.connections)?;
     let mut draw = Draw::new(options.seed, u64::MAX);
-    let found = full::fill(&mut site, &disk, &mut draw).map_err(|error| {
-        // The disk goes with this process, and what was found wrong stays.
-        let kept = folder.join("small-kept");
-        let copied = Command::new("cp").arg("-a").arg(disk.path()).arg(&kept).status();
-        let copied = copied.map_or_else(|error| error.to_string(), |status| status.to_string());
-        format!("a full disk: {error}\nIts copy is {} ({copied})", kept.display())
-    })?;
+    let found = full::fill(&mut site, &disk, &mut draw)
+        .map_err(|error| kept(&format!("a full disk: {error}"), &disk, folder))?;
     println!("{runtime} full disk: {found}");
     Ok(())
+}
+
+/// Everything that is hard at once, for some minutes.
+fn soak(runtime: &str, binary: &Path, folder: &Path, minutes: u64, options: &Options) -> Result<(), String> {
+    let disk = SmallDisk::mount(folder.join("disk"), soak::DISK_BYTES)
+        .map_err(|reason| format!("a soak needs a small file system, which cannot be mounted: {reason}"))?;
+    let mut site = Site::new(binary, disk.path().join("data"), None, options.connections)?;
+    let time = Duration::from_secs(60 * minutes);
+    let found = soak::run(&mut site, &disk, time, options.seed, |line| println!("{runtime} {line}"));
+    let found = found.map_err(|error| kept(&error, &disk, folder))?;
+    println!("{runtime} soak of {minutes} minutes: {found}");
+    Ok(())
+}
+
+/// What was found wrong on a small disk, which goes with this process, and where a copy of it stays.
+fn kept(error: &str, disk: &SmallDisk, folder: &Path) -> String {
+    let kept = folder.join("disk-kept");
+    let copied = Command::new("cp").arg("-a").arg(disk.path()).arg(&kept).status();
+    let copied = copied.map_or_else(|error| error.to_string(), |status| status.to_string());
+    format!("{error}\nIts copy is {} ({copied})", kept.display())
 }

@@ -189,7 +189,7 @@ fn again(site: &Site, end: End, draw: &mut Draw) -> Result<u64, String> {
 }
 
 /// However the last server ended, nothing in its folder is damaged.
-fn check(site: &Site) -> Result<(), String> {
+pub(crate) fn check(site: &Site) -> Result<(), String> {
     let folder = site.folder.display().to_string();
     let exit = site.launcher.run_to_exit(&["check", &folder]).map_err(|failure| failure.to_string())?;
     match exit.code {

@@ -41,16 +41,26 @@ pub(crate) struct Shape {
     batches: u64,
     /// Whether events have much payload.
     long: bool,
+    /// Time that a client lets pass between two requests.
+    pause: Duration,
 }
 
 /// Mostly single events.
-pub(crate) const LIGHT: Shape = Shape { name: "light", budget: 1000, batch: (1, 10), batches: 5, long: false };
+pub(crate) const LIGHT: Shape =
+    Shape { name: "light", budget: 1000, batch: (1, 10), batches: 5, long: false, pause: Duration::ZERO };
 /// Single events and small batches.
-pub(crate) const MIXED: Shape = Shape { name: "mixed", budget: 8000, batch: (1, 200), batches: 30, long: true };
+pub(crate) const MIXED: Shape =
+    Shape { name: "mixed", budget: 8000, batch: (1, 200), batches: 30, long: true, pause: Duration::ZERO };
 /// Batches that soon are enough for a segment to be sealed.
-pub(crate) const HEAVY: Shape = Shape { name: "heavy", budget: 35_000, batch: (1000, 5000), batches: 50, long: false };
+pub(crate) const HEAVY: Shape =
+    Shape { name: "heavy", budget: 35_000, batch: (1000, 5000), batches: 50, long: false, pause: Duration::ZERO };
 /// The same with so many bytes that the log moves on from file to file.
-pub(crate) const BROAD: Shape = Shape { name: "broad", budget: 15_000, batch: (1000, 3000), batches: 50, long: true };
+pub(crate) const BROAD: Shape =
+    Shape { name: "broad", budget: 15_000, batch: (1000, 3000), batches: 50, long: true, pause: Duration::ZERO };
+
+/// Single events and batches at a pace that can be kept up for long: what is there has to be remembered and looked at.
+pub(crate) const PACED: Shape =
+    Shape { name: "paced", budget: 60_000, batch: (1, 2000), batches: 5, long: true, pause: Duration::from_millis(3) };
 
 /// Lets time pass, where nothing but the clock says when it is enough.
 pub(crate) fn wait(time: Duration) {
@@ -104,6 +114,7 @@ impl Site {
             batch: shape.batch,
             batches: shape.batches,
             long: shape.long,
+            pause: shape.pause,
             open: Mutex::new(open),
             stop: AtomicBool::new(false),
         };

@@ -1,0 +1,253 @@
+//! A soak: writers, readers fast and slow, idle and half-open connections, a disk that is full and has room again, and a log that nobody
+//! takes, all at once, for as long as somebody asks for.
+//!
+//! It goes in spells. At the end of each the server is asked to end and started anew, and what is there is held against what was
+//! acknowledged.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use argus_conformance::launcher::{Demand, Launcher as _, Running, Signal};
+
+use crate::crowd::{BURDENS, CONNECTIONS_MAX};
+use crate::draw::Draw;
+use crate::faults::is_full;
+use crate::full::SmallDisk;
+use crate::ledger::{Attempt, Ledger};
+use crate::round::{check, signal, with_log};
+use crate::site::{PACED, Site, millis, wait};
+use crate::watch::{self, Seen};
+
+/// Bytes of the disk.
+pub(crate) const DISK_BYTES: usize = 1 << 30;
+/// Spells between two looks at everything.
+const SPELLS_TO_A_FULL_AUDIT: u64 = 5;
+/// What every server of a soak is started with. The limits are low enough that the crowd comes up against them.
+const SETTINGS: [(&str, &str); 9] = [
+    ("--log", "debug"),
+    ("--max-connections", CONNECTIONS_MAX),
+    ("--max-body-bytes", "16MiB"),
+    ("--max-inflight-bytes", "64MiB"),
+    ("--commit-queue-bytes", "16MiB"),
+    ("--header-timeout", "5s"),
+    ("--body-timeout", "5s"),
+    ("--write-timeout", "10s"),
+    ("--drain-timeout", "5s"),
+];
+
+/// Where the server's log goes during a spell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Log {
+    /// To a file on the disk that is full now and then.
+    SameDisk,
+    /// To a pipe whose reader has gone.
+    NoReader,
+    /// To a pipe that nobody reads.
+    FullPipe,
+}
+
+impl Log {
+    /// Each in turn.
+    fn of_spell(number: u64) -> Self {
+        match number % 3 {
+            0 => Self::FullPipe,
+            1 => Self::SameDisk,
+            _ => Self::NoReader,
+        }
+    }
+}
+
+/// What a soak came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    spells: u64,
+    seen: Seen,
+    full: usize,
+    connections: u64,
+    lines_lost: u64,
+    cut: u64,
+}
+
+/// Soaks for so long, and says what was seen.
+///
+/// # Errors
+///
+/// The first violation.
+pub(crate) fn run(
+    site: &mut Site,
+    disk: &SmallDisk,
+    time: Duration,
+    seed: u64,
+    report: impl Fn(&str),
+) -> Result<String, String> {
+    let begun = Instant::now();
+    let mut tally = Tally::default();
+    while begun.elapsed() < time {
+        tally.spells += 1;
+        let mut draw = Draw::new(seed, tally.spells);
+        let log = Log::of_spell(tally.spells);
+        let line = spell(site, disk, log, &mut draw, &mut tally)
+            .map_err(|error| format!("spell {}, {log:?}: {error}", tally.spells))?;
+        report(&line);
+    }
+    let server = site.start()?;
+    site.audit(server.address(), &[], &mut Draw::new(seed, 0), true)?;
+    let Tally { spells, seen, full, connections, lines_lost, cut } = tally;
+    let sums = site.ledger.sums;
+    Ok(format!(
+        "{spells} spells, {} events acknowledged and there, {} of {} unanswered requests there, {} refused ({full} for want of room); {} \
+         probes, slowest {} ms; {} reads of what was acknowledged; {connections} connections of the crowd; {lines_lost} lines of log \
+         lost; memory at most {} of {} MiB announced; {cut} drains came to their deadline",
+        site.ledger.len(),
+        sums.unknown_there,
+        sums.unknown,
+        sums.refused,
+        seen.probes,
+        seen.slowest_probe.as_millis(),
+        seen.reads,
+        seen.memory_peak >> 20,
+        seen.memory_planned >> 20,
+    ))
+}
+
+fn spell(site: &mut Site, disk: &SmallDisk, log: Log, draw: &mut Draw, tally: &mut Tally) -> Result<String, String> {
+    let logs = disk.path().join(format!("log-{}", tally.spells));
+    let mut server = start(site, log, &logs)?;
+    let address = server.address();
+    let process = server.process().ok_or("a server without a process")?;
+    let crowd_stops = AtomicBool::new(false);
+    let mut found = (Vec::new(), Seen::default(), 0);
+    let mut ended = Ok(());
+    let (mut connections, mut cut) = (0, false);
+    thread::scope(|scope| {
+        let crowd: Vec<_> = BURDENS.iter().map(|burden| scope.spawn(|| burden.hold(address, &crowd_stops))).collect();
+        ended = under_load(site, disk, address, process, draw).and_then(|seen| {
+            found = seen;
+            // The crowd is still there, and must not hold up the end for longer than it may.
+            signal(server.as_ref(), Signal::Terminate)?;
+            let exit = server.wait().map_err(|failure| failure.to_string())?;
+            cut = exit.code == Some(3);
+            if cut || exit.code == Some(0) {
+                Ok(())
+            } else {
+                Err(format!("after SIGTERM the exit code was {:?}", exit.code))
+            }
+        });
+        crowd_stops.store(true, Ordering::Relaxed);
+        for burden in crowd {
+            connections += burden.join().unwrap_or_default();
+        }
+    });
+    ended.map_err(|error| format!("{error}\nThe end of its log, as far as it was written:\n{}", tail(&logs)))?;
+    let (attempts, seen, lines_lost) = found;
+    if lines_lost == 0 && log != Log::SameDisk {
+        return Err("lines of log were lost, and nobody has counted them".to_owned());
+    }
+    let _ = fs::remove_file(&logs);
+    check(site)?;
+    let mut server = site.start()?;
+    let all = tally.spells.is_multiple_of(SPELLS_TO_A_FULL_AUDIT);
+    let sums = site.audit(server.address(), &attempts, draw, all).map_err(|error| with_log(&error, server.as_ref()))?;
+    crate::round::terminate(server.as_mut())?;
+    tally.seen.merge(seen);
+    let full = attempts.iter().filter(|attempt| is_full(attempt)).count();
+    tally.full += full;
+    tally.connections += connections;
+    tally.lines_lost += lines_lost;
+    tally.cut += u64::from(cut);
+    Ok(format!(
+        "{} {log:?}: {} requests acknowledged, {} of {} unanswered there, {} refused ({full} for want of room), {} probes, slowest {} ms, {} \
+         reads, {connections} connections of the crowd, {lines_lost} lines lost, memory {} of {} MiB{}",
+        tally.spells,
+        sums.acknowledged,
+        sums.unknown_there,
+        sums.unknown,
+        sums.refused,
+        seen.probes,
+        seen.slowest_probe.as_millis(),
+        seen.reads,
+        seen.memory_peak >> 20,
+        seen.memory_planned >> 20,
+        if cut { ", drained to the deadline" } else { "" },
+    ))
+}
+
+/// Submits, reads and probes, while the disk is full for a time; gives what was tried, what was seen, and how many lines of log were lost.
+fn under_load(
+    site: &mut Site,
+    disk: &SmallDisk,
+    address: std::net::SocketAddr,
+    process: u32,
+    draw: &mut Draw,
+) -> Result<(Vec<Attempt>, Seen, u64), String> {
+    let (before, during, after) = (millis(draw, 1000, 4000), millis(draw, 500, 3000), millis(draw, 2000, 8000));
+    let mut seen = Seen::default();
+    let attempts = site.load(address, PACED, draw, |ledger: &Ledger| {
+        let stop = AtomicBool::new(false);
+        let mut outcome = Ok(());
+        thread::scope(|scope| {
+            let probe = scope.spawn(|| watch::probe(address, process, &stop));
+            let readers: Vec<_> = (0..2).map(|_| scope.spawn(|| watch::read(address, ledger, &stop))).collect();
+            wait(before);
+            outcome = while_full(disk, || wait(during));
+            wait(after);
+            stop.store(true, Ordering::Relaxed);
+            for reader in readers {
+                let reads = reader.join().unwrap_or_else(|_| Err("a reader panicked".to_owned()));
+                outcome = std::mem::replace(&mut outcome, Ok(())).and(reads.map(|reads| seen.reads += reads));
+            }
+            let probed = probe.join().unwrap_or_else(|_| Err("the probe panicked".to_owned()));
+            outcome = std::mem::replace(&mut outcome, Ok(())).and(probed.map(|probed| seen.merge(probed)));
+        });
+        outcome
+    })?;
+    let lines_lost = watch::metric(address, "argus_log_lines_lost_total")?;
+    Ok((attempts, seen, lines_lost))
+}
+
+/// Fills the disk to its last byte, and makes room again afterwards.
+fn while_full(disk: &SmallDisk, meanwhile: impl FnOnce()) -> Result<(), String> {
+    let ballast = disk.path().join("ballast");
+    let mut file = File::create(&ballast).map_err(|error| format!("{}: {error}", ballast.display()))?;
+    let block = vec![7; 1 << 20];
+    // Until there is no room; the server frees and takes some at the same time.
+    while file.write_all(&block).is_ok() {}
+    meanwhile();
+    drop(file);
+    fs::remove_file(&ballast).map_err(|error| format!("{}: {error}", ballast.display()))
+}
+
+/// Starts a server whose standard error is of no use.
+fn start(site: &Site, log: Log, path: &Path) -> Result<Box<dyn Running>, String> {
+    let path = path.display().to_string();
+    let script = match log {
+        Log::SameDisk => r#"path=$0; exec "$@" 2>"$path""#,
+        // The reader opens the pipe, so that there is one to write to, and goes away.
+        Log::NoReader => r#"path=$0; (: <"$path") & exec "$@" 2>"$path""#,
+        // Open for reading as well, so that it never breaks.
+        Log::FullPipe => r#"path=$0; exec "$@" 2<>"$path""#,
+    };
+    if log != Log::SameDisk {
+        let made = Command::new("mkfifo").arg(&path).status();
+        made.ok()
+            .filter(std::process::ExitStatus::success)
+            .ok_or_else(|| format!("no pipe could be made at {path}"))?;
+    }
+    let mut launcher = site.launcher.clone();
+    launcher.wrapper = vec!["sh".to_owned(), "-c".to_owned(), script.to_owned(), path];
+    launcher.start(Demand::Settings(&SETTINGS)).map_err(|failure| failure.to_string())
+}
+
+/// The end of a log, where there is one that can be read without waiting.
+fn tail(path: &Path) -> String {
+    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let text = if is_file { fs::read(path).unwrap_or_default() } else { Vec::new() };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let start = text.ceil_char_boundary(text.len().saturating_sub(4000));
+    text.get(start..).unwrap_or_default().to_owned()
+}
