@@ -152,7 +152,7 @@ impl Manifest {
                     Err(reason) => damaged = Some(OpenError::Damaged { place: name.to_string(), reason }),
                 },
                 Err(error @ StorageError::Failed(_)) => unreadable = Some(error.into()),
-                Err(error @ StorageError::Full(_)) => return Err(error.into()),
+                Err(error @ (StorageError::Full(_) | StorageError::Unavailable(_))) => return Err(error.into()),
             }
         }
         let all_agree = copies.len() == NAMES.len() && copies.first() == copies.last();
