@@ -163,7 +163,8 @@ fn what_lacks_a_permission_is_done_when_there_is_one() {
         let mut stored = 0;
         for _ in 0..12 {
             let batch = generate::batch(&[generate::draft(&mut source)]);
-            stored += engine.commit(NOW, &[batch]).unwrap().iter().map(|receipt| u64::from(receipt.stored)).sum::<u64>();
+            stored +=
+                engine.commit(NOW, &[batch]).unwrap().iter().map(|receipt| u64::from(receipt.stored)).sum::<u64>();
         }
         let mut housekeeper = Housekeeper::default();
         for _ in 0..steps {

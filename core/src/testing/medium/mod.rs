@@ -245,10 +245,10 @@ impl Storage for SimStorage {
 
     fn sync(&mut self) -> Result<(), StorageError> {
         let disk = &mut *self.0.lock();
-        let fate = match disk.begin("sync", Kind::Syncs)? {
-            Fate::Succeeds if disk.log_is_unlinked => Fate::Fails,
-            fate => fate,
-        };
+        let mut fate = disk.begin("sync", Kind::Syncs)?;
+        if fate == Fate::Succeeds && disk.log_is_unlinked {
+            fate = Fate::Fails;
+        }
         match fate {
             Fate::Succeeds | Fate::IsLast => disk.log.sync(),
             Fate::Fails => disk.log.fail_sync(),
