@@ -188,6 +188,9 @@ pub enum CommitError {
     /// No room; nothing was stored, and a later try may succeed.
     #[error("storage is full: {0}")]
     Full(String),
+    /// Something that the storage needs is missing (a permission, a file descriptor); nothing was stored, and a later try may succeed.
+    #[error("storage is not available: {0}")]
+    Unavailable(String),
     /// The storage failed in a way that leaves open what is stored. The repository accepts nothing more until it is opened anew;
     /// reads go on.
     #[error("storage failed, outcome unknown: {0}")]

@@ -132,3 +132,25 @@ fn a_bit_changes_only_where_a_later_record_can_tell_and_back() {
     assert!(medium.heal() && !medium.is_rotten());
     assert_eq!(log(&medium), "firstsecond");
 }
+
+#[test]
+fn a_log_without_a_name_takes_bytes_and_no_sync_succeeds() {
+    let mut survived = BTreeSet::new();
+    for seed in 0..20 {
+        let mut medium = SimStorage::new(seed, Faults::of(&[Fault::Unlinked, Fault::Subset]));
+        medium.append(&[b"named"]).unwrap();
+        medium.sync().unwrap();
+        medium.strike(Strike::Unlink, 0);
+        medium.append(&[b"nameless"]).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(medium.sync(), Err(StorageError::Failed(_))));
+        }
+        let mut after = medium.restart(Ending::Process);
+        let log = log(&after);
+        assert!(log.starts_with(b"named"), "seed {seed}");
+        survived.insert(log.ends_with(b"nameless"));
+        after.append(&[b"again"]).unwrap();
+        after.sync().unwrap();
+    }
+    assert_eq!(survived, BTreeSet::from([false, true]));
+}

@@ -29,8 +29,17 @@ struct Refusals {
     syncs: AtomicBool,
     /// There is no room for a manifest.
     manifests: AtomicBool,
+    /// Nothing can be written: a permission is missing.
+    all_writes: AtomicBool,
     /// How often a sync was asked for.
     syncs_asked: AtomicU32,
+}
+
+impl Refusals {
+    fn permit(&self) -> Result<(), StorageError> {
+        let refuses = self.all_writes.load(Ordering::Relaxed);
+        if refuses { Err(StorageError::Unavailable("no permission".into())) } else { Ok(()) }
+    }
 }
 
 impl Storage for Refusing {
@@ -38,6 +47,7 @@ impl Storage for Refusing {
         false
     }
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
+        self.refusals.permit()?;
         self.inner.append(parts)
     }
     fn sync(&mut self) -> Result<(), StorageError> {
@@ -57,6 +67,7 @@ impl Storage for Refusing {
         self.inner.truncate(end)
     }
     fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
+        self.refusals.permit()?;
         self.inner.discard(offset)
     }
     fn list(&self) -> Result<Vec<String>, StorageError> {
@@ -69,13 +80,15 @@ impl Storage for Refusing {
         if name.starts_with("manifest") && self.refusals.manifests.load(Ordering::Relaxed) {
             return Err(StorageError::Full("as always".into()));
         }
+        self.refusals.permit()?;
         Storage::create(&mut self.inner, name)
     }
     fn adopt(&mut self, published: Published) {
         Storage::adopt(&mut self.inner, published);
     }
     fn delete(&mut self, name: &str) -> Deletion {
-        self.inner.delete(name)
+        let (deletion, refusals) = (self.inner.delete(name), Arc::clone(&self.refusals));
+        Box::new(move || refusals.permit().and_then(|()| deletion()))
     }
 }
 
@@ -139,4 +152,45 @@ fn nobody_waits_for_a_manifest_that_there_is_no_room_for() {
     let stats = engine.snapshot().stats();
     assert_eq!(stats.events, stored);
     assert!(stats.segments < 200, "{} segments", stats.segments);
+}
+
+/// At whichever call the permission goes: nothing is stored, nothing latches, and all of it is done when the permission is back.
+#[test]
+fn what_lacks_a_permission_is_done_when_there_is_one() {
+    for steps in 0..200 {
+        let (mut engine, refusals) = open(Tuning { seal_events: 2, fan_in: 2, ..Tuning::default() });
+        let mut source = Source::seeded(1);
+        let mut stored = 0;
+        for _ in 0..12 {
+            let batch = generate::batch(&[generate::draft(&mut source)]);
+            stored +=
+                engine.commit(NOW, &[batch]).unwrap().iter().map(|receipt| u64::from(receipt.stored)).sum::<u64>();
+        }
+        let mut housekeeper = Housekeeper::default();
+        for _ in 0..steps {
+            housekeeper.step(&mut engine, NOW, 1).unwrap();
+        }
+        refusals.all_writes.store(true, Ordering::Relaxed);
+        let mut refused = generate::draft(&mut source);
+        refused.id = Some("never stored".into());
+        let refused = generate::batch(&[refused]);
+        let commit = engine.commit(NOW, std::slice::from_ref(&refused));
+        assert_eq!(commit, Err(CommitError::Unavailable("no permission".into())), "after {steps} steps");
+        for _ in 0..20 {
+            match housekeeper.step(&mut engine, NOW, 1_000) {
+                Ok(_) | Err(CommitError::Unavailable(_)) => {}
+                Err(error) => panic!("after {steps} steps: {error}"),
+            }
+        }
+        assert_eq!(engine.snapshot().stats().events, stored);
+
+        refusals.all_writes.store(false, Ordering::Relaxed);
+        while housekeeper.step(&mut engine, NOW, 1_000) != Ok(Housekeeping::Idle) {}
+        engine.commit(NOW, &[refused]).unwrap();
+        let stats = engine.snapshot().stats();
+        assert_eq!(stats.events, stored + 1, "after {steps} steps");
+        // The blobs that are listed are those in use: what was to be deleted is.
+        let blobs = engine.storage().list().unwrap().into_iter().filter(|name| !name.starts_with("manifest"));
+        assert!(blobs.count() as u64 <= stats.segments, "after {steps} steps");
+    }
 }

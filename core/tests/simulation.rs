@@ -94,6 +94,11 @@ fn a_lock_file_that_is_removed_is_found() {
 }
 
 #[test]
+fn a_log_that_is_written_without_a_name_is_found() {
+    assert!(is_found(Canary::UnlinkedLog, 10_000));
+}
+
+#[test]
 fn an_engine_that_does_not_check_payloads_is_found() {
     assert!(is_found(Canary::InEngine(Flaw::NoPayloadChecksum), 10_000));
 }

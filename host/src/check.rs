@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use argus_core::engine::{self, Loss, Salvage, SalvageError, Seed};
+use argus_core::storage::Examined as _;
 use argus_disk::{DiskExamined, DiskRescue, Fault};
 use clap::Args;
 use thiserror::Error;
@@ -54,6 +55,8 @@ pub struct Outcome<'a> {
     path: &'a Path,
     /// What is wrong with files as files, each in a line.
     faults: Vec<String>,
+    /// What lies among the files and is none of the repository's.
+    strangers: Vec<PathBuf>,
     report: engine::Report,
     saved: Option<Saved<'a>>,
 }
@@ -76,9 +79,13 @@ impl Check {
     pub fn look(&self) -> Result<Outcome<'_>, CheckError> {
         let examined = DiskExamined::open(&self.path)?;
         let faults = examined.faults().iter().map(ToString::to_string).collect();
+        let mut strangers = examined.strangers().to_vec();
+        // That the names cannot be read is a finding of the check itself.
+        let others = examined.names().unwrap_or_default().into_iter().filter(|name| !engine::is_blob_name(name));
+        strangers.extend(others.map(|name| self.path.join("blobs").join(name)));
         let path = &self.path;
         let Some(to) = &self.salvage else {
-            return Ok(Outcome { path, faults, report: engine::check(&examined), saved: None });
+            return Ok(Outcome { path, faults, strangers, report: engine::check(&examined), saved: None });
         };
         let mut seed = [0; 16];
         getrandom::fill(&mut seed)?;
@@ -87,7 +94,7 @@ impl Check {
         rescue.complete().map_err(CheckError::Completion)?;
         let Salvage { source: report, copy, losses, has_other_ids } = salvaged;
         let saved = Saved { to, events: copy.events, losses, has_other_ids };
-        Ok(Outcome { path, faults, report, saved: Some(saved) })
+        Ok(Outcome { path, faults, strangers, report, saved: Some(saved) })
     }
 
     /// The same from a command line: prints what came of it.
@@ -119,7 +126,10 @@ impl Outcome<'_> {
 
 impl fmt::Display for Outcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, faults, report, saved } = self;
+        let Self { path, faults, strangers, report, saved } = self;
+        for stranger in strangers {
+            writeln!(f, "note: {} is no part of the repository, and is left alone", stranger.display())?;
+        }
         for fault in faults {
             writeln!(f, "damaged: {fault}")?;
         }
@@ -193,7 +203,7 @@ mod tests {
         let report = Report { findings, segments: 2, blocks: 5, records: 1, events: 40, last_seq: 44 };
         let saved = losses.map(|losses| Saved { to: Path::new("b"), events: 40, losses, has_other_ids });
         let faults = faults.iter().map(ToString::to_string).collect();
-        Outcome { path: Path::new("a"), faults, report, saved }
+        Outcome { path: Path::new("a"), faults, strangers: Vec::new(), report, saved }
     }
 
     fn lost(events: Option<u64>, is_exact: bool) -> Loss {

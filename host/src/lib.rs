@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod node;
 pub mod placement;
 pub mod process;
+pub mod repeated;
 pub mod reply_body;
 pub mod repository;
 pub mod runtime;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use argus_core::engine::{self, Engine, Recovery, Retention, Seed, Tuning};
 use argus_core::repository::Repository;
-use argus_core::storage::MemoryStorage;
+use argus_core::storage::{MemoryStorage, Storage as _};
 use argus_disk::DiskStorage;
 use thiserror::Error;
 
@@ -133,6 +133,7 @@ pub fn open(
             let storage = DiskStorage::open(path, argus_disk::Options::default())?;
             let mut engine = Engine::open_with(storage, seed, tuning)?;
             report(path, engine.recovery(), begun.elapsed());
+            report_folder(path, engine.storage())?;
             engine.retain(retention);
             match durability {
                 Durability::Sync => {}
@@ -141,6 +142,21 @@ pub fn open(
             Ok(Box::new(engine))
         }
     }
+}
+
+/// Logs what an operator should know about the folder and what else lies in it.
+fn report_folder(path: &Path, storage: &DiskStorage) -> Result<(), OpenError> {
+    let blobs = storage.list().map_err(engine::OpenError::from)?;
+    let others = blobs.into_iter().filter(|name| !engine::is_blob_name(name));
+    let others = others.map(|name| path.join("blobs").join(name));
+    for stranger in storage.strangers().iter().cloned().chain(others) {
+        tracing::warn!(path = %stranger.display(), "this lies among the files of the repository and is none of them; it is left alone");
+    }
+    for folder in storage.exposed() {
+        let path = folder.display();
+        tracing::warn!(%path, "other users can read the events in this folder; `chmod -R go= {path}` keeps them out");
+    }
+    Ok(())
 }
 
 /// Logs what was found, and what of it an operator should know.

@@ -270,7 +270,10 @@ pub(crate) fn outcome(response: Result<Response, Failure>) -> Result<Outcome, St
     }
     let what = format!("{} {}", text("type"), text("detail"));
     match (response.status(), text("type").as_str()) {
-        (503, "/problems/overloaded" | "/problems/draining" | "/problems/storage-full")
+        (
+            503,
+            "/problems/overloaded" | "/problems/draining" | "/problems/storage-full" | "/problems/storage-unavailable",
+        )
         | (422, "/problems/invalid-events") => Ok(Outcome::Refused(what)),
         (503, "/problems/storage-failed") if text("detail").contains("nothing was stored") => {
             Ok(Outcome::Refused(what))

@@ -120,7 +120,7 @@ fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &
 
 fn latch(published: &Published, error: &CommitError) {
     match error {
-        CommitError::Full(_) => {}
+        CommitError::Full(_) | CommitError::Unavailable(_) => {}
         CommitError::Latched(reason) => {
             *published.latched.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.clone());
         }

@@ -63,13 +63,15 @@ pub enum ProblemKind {
     StorageFailed,
     /// 503: the storage is full; nothing was stored.
     StorageFull,
+    /// 503: the storage lacks something that may come back, such as a permission; nothing was stored.
+    StorageUnavailable,
     /// 503: the request took too long.
     Timeout,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::InvalidJson,
         Self::InvalidParameter,
@@ -88,6 +90,7 @@ impl ProblemKind {
         Self::Draining,
         Self::StorageFailed,
         Self::StorageFull,
+        Self::StorageUnavailable,
         Self::Timeout,
     ];
 
@@ -130,6 +133,7 @@ impl ProblemKind {
             Self::Draining => ("draining", 503, "Stopping"),
             Self::StorageFailed => ("storage-failed", 503, "Storage has failed"),
             Self::StorageFull => ("storage-full", 503, "Storage is full"),
+            Self::StorageUnavailable => ("storage-unavailable", 503, "Storage is not available"),
             Self::Timeout => ("timeout", 503, "The request took too long"),
         }
     }
@@ -140,7 +144,7 @@ impl ProblemKind {
         match self {
             Self::Overloaded | Self::Timeout => Some(1),
             Self::Draining => Some(5),
-            Self::StorageFull => Some(30),
+            Self::StorageFull | Self::StorageUnavailable => Some(30),
             Self::StorageFailed => Some(60),
             Self::BadRequest
             | Self::InvalidJson

@@ -196,6 +196,10 @@ impl Acknowledgement {
                 let detail = format!("nothing was stored: {cause}");
                 Refused::new(ProblemKind::StorageFull, detail).reply(Route::Events)
             }
+            (Err(CommitError::Unavailable(cause)), _) => {
+                let detail = format!("nothing was stored: {cause}");
+                Refused::new(ProblemKind::StorageUnavailable, detail).reply(Route::Events)
+            }
             (Err(CommitError::Latched(cause)), _) => {
                 let detail = format!("whether the events were stored is unknown: {cause}");
                 Refused::new(ProblemKind::StorageFailed, detail).reply(Route::Events)

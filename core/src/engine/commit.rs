@@ -63,7 +63,7 @@ impl<S: Storage> Engine<S> {
         match self.storage.append(&[&head]) {
             Ok(()) => (self.chain, self.noted) = (crc, self.durable),
             // Nothing depends on it. It is tried again.
-            Err(StorageError::Full(_)) => {}
+            Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {}
             Err(StorageError::Failed(reason)) => return Err(self.latch(format!("append to the log: {reason}"))),
         }
         Ok(())
@@ -133,6 +133,7 @@ impl<S: Storage> Engine<S> {
         match self.storage.append(&parts) {
             Ok(()) => {}
             Err(StorageError::Full(reason)) => return Err(CommitError::Full(reason)),
+            Err(StorageError::Unavailable(reason)) => return Err(CommitError::Unavailable(reason)),
             Err(StorageError::Failed(reason)) => return Err(self.latch(format!("append to the log: {reason}"))),
         }
         (self.chain, self.noted) = (chain, self.durable);

@@ -65,26 +65,35 @@ impl<S: Storage> Engine<S> {
                 published.into_iter().for_each(|published| self.storage.adopt(published));
                 self.put_published(manifest);
             }
-            Product::Deleted(name, deleted) => {
-                deleted.map_err(|error| self.latch(format!("giving up {name}: {error}")))?;
+            Product::Deleted(_, Ok(())) => {}
+            Product::Deleted(name, Err(error)) => {
+                let refused = self.refused(error, &format!("giving up {name}"));
+                self.obsolete.push(name);
+                return Err(refused);
             }
             Product::OutdatedLog => {
                 let start = self.manifest.log_start;
                 let discarded = self.storage.discard(start);
-                self.log_is_outdated =
-                    discarded.map_err(|error| self.latch(format!("giving up the log before {start}: {error}")))?;
+                self.log_is_outdated = *discarded.as_ref().unwrap_or(&true);
+                discarded.map_err(|error| self.refused(error, &format!("giving up the log before {start}")))?;
             }
-            Product::Nothing(subject, StorageError::Full(reason)) => {
+            Product::Nothing(subject, error) => {
                 self.busy.set(subject, false);
                 // One copy of the manifest may have been written. The next must not be taken for the same.
                 self.manifest.generation += 1;
-                return Err(CommitError::Full(reason));
-            }
-            Product::Nothing(_, StorageError::Failed(reason)) => {
-                return Err(self.latch(format!("housekeeping: {reason}")));
+                return Err(self.refused(error, "housekeeping"));
             }
         }
         Ok(())
+    }
+
+    /// Says why something was not done: it can be tried again, unless the storage has failed.
+    fn refused(&mut self, error: StorageError, what: &str) -> CommitError {
+        match error {
+            StorageError::Full(reason) => CommitError::Full(reason),
+            StorageError::Unavailable(reason) => CommitError::Unavailable(reason),
+            StorageError::Failed(reason) => self.latch(format!("{what}: {reason}")),
+        }
     }
 
     /// Takes back what was given back too early: what it has done is lost, and nothing else.

@@ -72,13 +72,23 @@ pub(super) struct Entry {
 impl Entry {
     /// The name of its blob.
     pub(super) fn name(&self) -> String {
-        format!("{SEGMENT_PREFIX}{:012}", self.number)
+        segment_name(self.number)
     }
 }
 
-/// Whether a blob of this name is a segment's.
+/// Whether a repository has blobs of this name. What else lies among them is somebody else's.
+#[must_use]
+pub fn is_blob_name(name: &str) -> bool {
+    NAMES.contains(&name) || is_segment_name(name)
+}
+
+/// Whether a blob of this name is a segment's. Only as it is written here: `segment-000000000007.bak` is somebody else's.
 pub(super) fn is_segment_name(name: &str) -> bool {
-    name.starts_with(SEGMENT_PREFIX)
+    segment_number(name).is_some_and(|number| segment_name(number) == name)
+}
+
+fn segment_name(number: u64) -> String {
+    format!("{SEGMENT_PREFIX}{number:012}")
 }
 
 /// The number of the segment whose blob has this name.
@@ -152,7 +162,7 @@ impl Manifest {
                     Err(reason) => damaged = Some(OpenError::Damaged { place: name.to_string(), reason }),
                 },
                 Err(error @ StorageError::Failed(_)) => unreadable = Some(error.into()),
-                Err(error @ StorageError::Full(_)) => return Err(error.into()),
+                Err(error @ (StorageError::Full(_) | StorageError::Unavailable(_))) => return Err(error.into()),
             }
         }
         let all_agree = copies.len() == NAMES.len() && copies.first() == copies.last();

@@ -29,6 +29,7 @@ pub use check::{Concerned, Finding, Report, Severity, check};
 pub use chore::{Chore, ChoreStep};
 pub use flaw::Flaw;
 pub(crate) use identity::IdentityKey;
+pub use manifest::is_blob_name;
 pub use open::{OpenError, Recovery};
 pub use retention::Retention;
 pub use salvage::{Loss, Salvage, SalvageError, salvage};

@@ -172,7 +172,7 @@ impl<S: Storage> Engine<S> {
         if self.recovery.manifest_repaired {
             match self.manifest.store(&mut self.storage) {
                 Ok(()) => {}
-                Err(StorageError::Full(_)) => {
+                Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {
                     (self.recovery.manifest_repaired, self.recovery.manifest_outdated) = (false, true);
                     // What the other copy lists stays, too, until the next opening, and its name is not given to anything else: if that
                     // copy is whole and merely could not be read, it may be the newer one, and count again.

@@ -37,11 +37,12 @@ pub trait Storage: Send {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Full`]: the log is as it was. [`StorageError::Failed`]: its end is undefined, and the engine appends
-    /// nothing more.
+    /// [`StorageError::Full`], [`StorageError::Unavailable`]: the log is as it was. [`StorageError::Failed`]: its end is undefined, and the
+    /// engine appends nothing more.
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError>;
 
-    /// Makes everything appended so far durable before it returns.
+    /// Makes everything appended so far durable before it returns, in a place where the next process finds it: a file that somebody has
+    /// removed or moved away takes bytes and syncs all the same, and that must be an error here.
     ///
     /// # Errors
     ///
@@ -80,7 +81,7 @@ pub trait Storage: Send {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Failed`]; the log begins at or before `offset`.
+    /// [`StorageError::Unavailable`]: the log begins where it did. [`StorageError::Failed`]: it begins at or before `offset`.
     fn discard(&mut self, offset: u64) -> Result<bool, StorageError>;
 
     /// The names of all blobs, in any order. Not those of drafts.
@@ -95,14 +96,14 @@ pub trait Storage: Send {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Full`]: there are too few of the things that it takes to open it, for the time being. [`StorageError::Failed`].
+    /// [`StorageError::Unavailable`]: it cannot be opened for the time being. [`StorageError::Failed`].
     fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError>;
 
     /// Begins a blob. Names consist of ASCII letters, digits, `-` and `.`.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Full`], [`StorageError::Failed`]; nothing has changed.
+    /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]; nothing has changed.
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError>;
 
     /// Takes a finished blob in: from now on it is listed and can be opened, in place of one of the same name, if there was one.
@@ -113,7 +114,8 @@ pub trait Storage: Send {
     fn delete(&mut self, name: &str) -> Deletion;
 }
 
-/// Deletes a blob, on any thread and beside everything else: the larger it is, the longer that takes.
+/// Deletes a blob, on any thread and beside everything else: the larger it is, the longer that takes. After
+/// [`StorageError::Unavailable`] the blob is there, and may be deleted later.
 pub type Deletion = Box<dyn FnOnce() -> Result<(), StorageError> + Send>;
 
 /// A blob in the making. Dropped before it is finished, it leaves nothing that anybody sees.
@@ -122,7 +124,7 @@ pub trait Draft: Send {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Full`], [`StorageError::Failed`]: the draft is of no further use.
+    /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]: the draft is of no further use.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
 
     /// Makes the blob durable under its name, in place of one of the same name. After an error or a crash before this returns there
@@ -130,7 +132,7 @@ pub trait Draft: Send {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Full`], [`StorageError::Failed`]: the old one is there or the new one.
+    /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]: the old one is there or the new one.
     fn finish(self: Box<Self>) -> Result<Published, StorageError>;
 }
 
@@ -163,9 +165,13 @@ pub trait Blob: Send + Sync {
 /// What can go wrong with a medium.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StorageError {
-    /// No room, or not enough of something else that others may give back. Nothing was written.
+    /// No room. Nothing was written, and a later try may succeed.
     #[error("no room: {0}")]
     Full(String),
+    /// Something else is missing that may come back: a permission, a file descriptor, memory. Nothing was written, and a later try may
+    /// succeed.
+    #[error("not available: {0}")]
+    Unavailable(String),
     /// Anything else; the text names the operation and the place.
     #[error("{0}")]
     Failed(String),

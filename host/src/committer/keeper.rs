@@ -105,7 +105,8 @@ impl Shared {
         match catch_unwind(AssertUnwindSafe(settle)) {
             Ok(Ok(())) => {}
             // What was readable stays readable. It is tried again after the next commit, when there may be room.
-            Ok(Err(CommitError::Full(reason))) => tracing::warn!(reason, "no room for housekeeping"),
+            Ok(Err(CommitError::Full(reason))) => self.put_off("housekeeping", &format!("no room: {reason}")),
+            Ok(Err(CommitError::Unavailable(reason))) => self.put_off("housekeeping", &reason),
             Ok(Err(CommitError::Latched(reason))) => self.latch(reason),
             Err(panic) => self.latch(format!("housekeeping panicked: {}", panic_message(panic.as_ref()))),
         }

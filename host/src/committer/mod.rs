@@ -26,6 +26,7 @@ use argus_core::repository::{CommitError, Receipt, Repository, Snapshot};
 
 use crate::clock;
 use crate::metrics::Metrics;
+use crate::repeated::Repeated;
 use delivery::{Outcome, Ticket, Waiter};
 use keeper::Keeper;
 use queue::Queue;
@@ -74,6 +75,10 @@ struct Shared {
     latched: OnceLock<String>,
     keeper: Keeper,
     metrics: Arc<Metrics>,
+    /// Commits that were refused for something that passes, in the log.
+    refusals: Repeated,
+    /// The same for what nobody waits for.
+    delays: Repeated,
 }
 
 impl Committer {
@@ -95,6 +100,8 @@ impl Committer {
             repository: Mutex::new(repository),
             latched: OnceLock::new(),
             keeper: Keeper::default(),
+            refusals: Repeated::default(),
+            delays: Repeated::default(),
             metrics,
         });
         // What an earlier process left to do.
@@ -241,7 +248,8 @@ impl Shared {
         let mut repository = lock(&self.repository);
         match catch_unwind(AssertUnwindSafe(|| act(&mut **repository))) {
             Ok(Ok(())) => {}
-            Ok(Err(CommitError::Full(reason))) => tracing::warn!(reason, "no room for {what}"),
+            Ok(Err(CommitError::Full(reason))) => self.put_off(what, &format!("no room: {reason}")),
+            Ok(Err(CommitError::Unavailable(reason))) => self.put_off(what, &reason),
             Ok(Err(CommitError::Latched(reason))) => self.latch(reason),
             Err(panic) => self.latch(format!("{what} panicked: {}", panic_message(panic.as_ref()))),
         }
@@ -293,10 +301,27 @@ impl Shared {
                 let events = batches.iter().map(Batch::len).sum();
                 self.metrics.group_committed(receipts, events, *took);
             }
-            Err(CommitError::Full(reason)) => tracing::warn!(reason, "the storage is full; nothing was stored"),
+            Err(CommitError::Full(reason)) => self.refused(reason, "the storage is full; nothing was stored"),
+            Err(CommitError::Unavailable(reason)) => {
+                self.refused(reason, "the storage is not available; nothing was stored");
+            }
             Err(CommitError::Latched(reason)) => self.latch(reason.clone()),
         }
         committed.map(|(receipts, _)| receipts)
+    }
+
+    /// Logs that a commit was refused, which may happen with each that comes.
+    fn refused(&self, reason: &str, what: &str) {
+        if let Some(suppressed) = self.refusals.due() {
+            tracing::warn!(reason, suppressed, "{what}");
+        }
+    }
+
+    /// Logs that something nobody waits for is tried again later.
+    fn put_off(&self, what: &str, reason: &str) {
+        if let Some(suppressed) = self.delays.due() {
+            tracing::warn!(reason, suppressed, "{what} is put off");
+        }
     }
 
     fn publish(&self, repository: &dyn Repository) {

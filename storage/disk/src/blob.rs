@@ -11,7 +11,8 @@ use argus_core::storage::{Blob, Deletion, Draft, Published, StorageError};
 use bytes::Bytes;
 
 use crate::error::Fault;
-use crate::folder::{Folder, remove, rename};
+use crate::folder::{Entry, Folder, create_file, remove, rename};
+use crate::identity::Identity;
 use crate::lock::Lock;
 
 /// Writes that are smaller than this are put together.
@@ -41,8 +42,18 @@ impl Blobs {
                 remove(&entry.path)?;
             }
         }
+        folder.probe()?;
         folder.sync()?;
         Ok(Self { folder: Arc::new(folder), lock, drafts: 0 })
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Sees that nobody else can use the folder meanwhile.
+    pub(crate) fn verify_lock(&self) -> Result<(), StorageError> {
+        self.lock.verify().map_err(Fault::failed)
     }
 
     /// The names of all files that can be blobs; whatever else lies there is somebody else's.
@@ -81,8 +92,8 @@ impl Blobs {
         check_name(name)?;
         let temporary = self.folder.join(&format!("{name}.{}{TEMPORARY}", self.drafts));
         self.drafts += 1;
-        let file = File::options().read(true).write(true).create_new(true).open(&temporary);
-        let file = file.map_err(|error| Fault::of("create", &temporary)(error).without_effect())?;
+        let file = create_file(&temporary, File::options().read(true).write(true).create_new(true));
+        let file = file.map_err(Fault::without_effect)?;
         Ok(Box::new(DiskDraft {
             name: name.to_owned(),
             temporary,
@@ -99,7 +110,8 @@ impl Blobs {
         let (folder, lock, name) = (Arc::clone(&self.folder), Arc::clone(&self.lock), name.to_owned());
         Box::new(move || {
             check_name(&name)?;
-            remove(&folder.join(&name)).and_then(|()| folder.sync()).map_err(Fault::failed)?;
+            remove(&folder.join(&name)).map_err(Fault::without_effect)?;
+            folder.sync().map_err(Fault::failed)?;
             // Until here, so that nobody who opens the folder next loses a blob of the same name.
             drop(lock);
             Ok(())
@@ -112,6 +124,13 @@ pub(crate) fn list(folder: &Folder) -> Result<Vec<String>, StorageError> {
     let entries = folder.entries().map_err(Fault::failed)?;
     let names = entries.into_iter().filter(|entry| entry.is_file).filter_map(|entry| entry.name().map(str::to_owned));
     Ok(names.filter(|name| check_name(name).is_ok()).collect())
+}
+
+/// What lies in a folder of blobs and can be none, nor a draft.
+pub(crate) fn strangers(folder: &Folder) -> Result<Vec<PathBuf>, Fault> {
+    let is_ours = |name: &str| check_name(name).is_ok() || is_temporary(name);
+    let is_stranger = |entry: &Entry| !entry.is_file || !entry.name().is_some_and(is_ours);
+    Ok(folder.entries()?.into_iter().filter(is_stranger).map(|entry| entry.path).collect())
 }
 
 /// The blob of this name in a folder, if there is one.
@@ -176,6 +195,9 @@ impl Draft for DiskDraft {
         let blob = DiskBlob::new(file, path).map_err(Fault::failed)?;
         rename(&self.temporary, &blob.path).map_err(Fault::without_effect)?;
         self.folder.sync().map_err(Fault::failed)?;
+        // Log is given up for it later.
+        let in_place = Identity::of(&blob.file, &blob.path).and_then(|is| is.verify(&blob.file, &blob.path));
+        in_place.map_err(Fault::failed)?;
         Ok(Published { name: self.name.clone(), blob: Arc::new(blob) })
     }
 }

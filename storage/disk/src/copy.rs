@@ -6,7 +6,7 @@ use argus_core::storage::{Draft, Duplicate, Published, StorageError};
 use crate::blob::Blobs;
 use crate::error::{Fault, OpenError};
 use crate::folder::{Folder, sync_names};
-use crate::format::Format;
+use crate::format::{self, Format};
 use crate::lock::Lock;
 use crate::log::Log;
 use crate::original::DiskOriginal;
@@ -91,12 +91,12 @@ pub(crate) fn begin(path: &Path, original: &Path, format: Format) -> Result<Fold
     }
     let folder = Folder::create(path)?;
     let not_empty = || OpenError::NotEmpty { path: path.to_owned() };
-    if !folder.entries()?.is_empty() {
+    if folder.foreign(&[])?.is_some() {
         return Err(not_empty());
     }
     format.begin(&folder)?;
     // Somebody else may have found it empty as well, and may even be done by now. From here on nobody does.
-    if folder.entries()?.len() > 1 {
+    if folder.foreign(&[format::UNFINISHED])?.is_some() {
         Format::withdraw(&folder)?;
         return Err(not_empty());
     }

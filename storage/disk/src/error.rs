@@ -43,6 +43,12 @@ pub enum OpenError {
         /// The folder.
         path: PathBuf,
     },
+    /// A new repository is to be made where something else is.
+    #[error("{} is no part of a repository, and a new one needs a folder of its own: choose one that is empty or not there yet", path.display())]
+    Foreign {
+        /// What is there; perhaps one of many.
+        path: PathBuf,
+    },
     /// A copy is to be made in the folder that is to be copied.
     #[error("{} lies in the folder that is to be copied", path.display())]
     InItself {
@@ -75,15 +81,29 @@ impl Fault {
         move |source| Self { operation, path: path.to_owned(), source }
     }
 
-    /// For a call after whose failure everything is as it was: that there is no room is said to be so.
+    /// For a call after whose failure everything is as it was: what may pass by itself, or by what an operator does, is said to be so.
     pub(crate) fn without_effect(self) -> StorageError {
-        if self.is_full() { StorageError::Full(self.to_string()) } else { self.failed() }
+        if self.is_full() {
+            StorageError::Full(self.to_string())
+        } else if self.is_unavailable() {
+            StorageError::Unavailable(self.to_string())
+        } else {
+            self.failed()
+        }
     }
 
-    /// Whether there is no room, for anybody or for this user: on the disk, in the memory of the system, or among the files that may be open.
+    /// Whether there is no room on the disk, for anybody or for this user.
     pub(crate) fn is_full(&self) -> bool {
-        let passes = [Errno::NOSPC, Errno::DQUOT, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
-        Errno::from_io_error(&self.source).is_some_and(|errno| passes.contains(&errno))
+        self.is_any_of(&[Errno::NOSPC, Errno::DQUOT])
+    }
+
+    /// Whether something else is missing that may come back: descriptors, memory of the system, a permission.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.is_any_of(&[Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::PERM, Errno::ROFS])
+    }
+
+    fn is_any_of(&self, errnos: &[Errno]) -> bool {
+        Errno::from_io_error(&self.source).is_some_and(|errno| errnos.contains(&errno))
     }
 
     /// For all others.
@@ -110,9 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_room_where_nothing_was_changed_and_a_failure_elsewhere() {
-        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::NOMEM, Errno::MFILE, Errno::NFILE] {
+    fn what_passes_is_said_to_pass_where_nothing_was_changed_and_is_a_failure_elsewhere() {
+        for errno in [Errno::NOSPC, Errno::DQUOT] {
             assert!(matches!(fault(errno).without_effect(), StorageError::Full(_)), "{errno}");
+            assert!(matches!(fault(errno).failed(), StorageError::Failed(_)), "{errno}");
+        }
+        for errno in [Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::ACCESS, Errno::PERM, Errno::ROFS] {
+            assert!(matches!(fault(errno).without_effect(), StorageError::Unavailable(_)), "{errno}");
             assert!(matches!(fault(errno).failed(), StorageError::Failed(_)), "{errno}");
         }
         assert!(matches!(fault(Errno::IO).without_effect(), StorageError::Failed(_)));

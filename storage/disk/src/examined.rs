@@ -24,6 +24,7 @@ pub struct DiskExamined {
     log: LogRemains,
     blobs: Folder,
     faults: Vec<OpenError>,
+    strangers: Vec<PathBuf>,
     _lock: Option<Lock>,
 }
 
@@ -57,8 +58,9 @@ impl DiskExamined {
         let blobs = Folder::open(&blobs)?;
         let (log, wrong) = LogRemains::open(&log, format.map(|format| format.log_file_bytes));
         faults.extend(wrong);
+        let strangers = [log.strangers(), &blob::strangers(&blobs)?].concat();
         let path = path.canonicalize().map_err(Fault::of("find", path))?;
-        Ok(Self { path, log, blobs, faults, _lock: lock })
+        Ok(Self { path, log, blobs, faults, strangers, _lock: lock })
     }
 
     /// What is wrong with the folder and with files of the log as files. Opening it as a repository would be refused. Which events are
@@ -66,6 +68,12 @@ impl DiskExamined {
     #[must_use]
     pub fn faults(&self) -> &[OpenError] {
         &self.faults
+    }
+
+    /// As [`DiskStorage::strangers`](crate::DiskStorage::strangers).
+    #[must_use]
+    pub fn strangers(&self) -> &[PathBuf] {
+        &self.strangers
     }
 
     /// Where it is, from the root on and without links.

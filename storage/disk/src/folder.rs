@@ -1,16 +1,30 @@
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Fault;
+use crate::identity::Identity;
+
+/// Events are for whoever runs the server, and for nobody else whom it has not given them to.
+pub(crate) const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+/// What of a mode lets others than the owner in.
+const OTHERS: u32 = 0o077;
+
+/// What a file system puts into its topmost folder when it is made.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// What is written and removed to see whether a folder can be written. One that was left is removed with all that is unfinished.
+pub(crate) const PROBE: &str = "probe.0.tmp";
 
 /// A folder whose entries are made durable by [`sync`](Self::sync).
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
     file: File,
+    identity: Identity,
 }
 
 /// What lies in a folder.
@@ -24,11 +38,12 @@ impl Folder {
     /// A folder that exists.
     pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
         let file = File::open(path).map_err(Fault::of("open", path))?;
-        Ok(Self { path: path.to_owned(), file })
+        let identity = Identity::of(&file, path)?;
+        Ok(Self { path: path.to_owned(), file, identity })
     }
 
-    /// A folder that is made if there is none, and those above it. Those that were made are durable when this returns; of the others,
-    /// [`sync_names`] makes sure.
+    /// A folder that is made if there is none, for its owner alone, and those above it. Those that were made are durable when this returns;
+    /// of the others, [`sync_names`] makes sure.
     pub(crate) fn create(path: &Path) -> Result<Self, Fault> {
         make(path)?;
         Self::open(path)
@@ -42,9 +57,41 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Makes durable which entries there are, and what their names mean.
+    /// Makes durable which entries there are, and what their names mean. A folder that was removed, moved or replaced meanwhile is a fault:
+    /// who comes next looks for them in its place.
     pub(crate) fn sync(&self) -> Result<(), Fault> {
-        self.file.sync_all().map_err(Fault::of("sync", &self.path))
+        self.file.sync_all().map_err(Fault::of("sync", &self.path))?;
+        self.identity.verify(&self.file, &self.path)
+    }
+
+    /// Sees whether files can be made here, durably, and removed. That there is no room for one passes, and is no fault.
+    pub(crate) fn probe(&self) -> Result<(), Fault> {
+        let path = self.join(PROBE);
+        let written = || {
+            let mut options = File::options();
+            let mut file = create_file(&path, options.write(true).create(true).truncate(true))?;
+            file.write_all(b"probe").and_then(|()| file.sync_all()).map_err(Fault::of("write", &path))
+        };
+        let written = written();
+        let removed = remove(&path);
+        match written {
+            Err(fault) if fault.is_full() => Ok(()),
+            written => written.and(removed),
+        }
+    }
+
+    /// Whether others than the owner may look into it or write there.
+    pub(crate) fn is_open_to_others(&self) -> Result<bool, Fault> {
+        let data = self.file.metadata().map_err(Fault::of("examine", &self.path))?;
+        Ok(data.mode() & OTHERS != 0)
+    }
+
+    /// Something in it that has none of these names, if there is anything.
+    pub(crate) fn foreign(&self, ours: &[&str]) -> Result<Option<PathBuf>, Fault> {
+        let is_foreign = |entry: &Entry| {
+            !entry.name().is_some_and(|name| ours.contains(&name) || (name == LOST_AND_FOUND && !entry.is_file))
+        };
+        Ok(self.entries()?.into_iter().find(is_foreign).map(|entry| entry.path))
     }
 
     pub(crate) fn entries(&self) -> Result<Vec<Entry>, Fault> {
@@ -62,6 +109,16 @@ impl Entry {
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.to_str()
     }
+}
+
+/// Opens a file that is to be made, for its owner alone whatever the process would permit.
+pub(crate) fn create_file(path: &Path, options: &mut OpenOptions) -> Result<File, Fault> {
+    let mut open = || {
+        let file = options.mode(FILE_MODE).open(path)?;
+        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+        Ok(file)
+    };
+    open().map_err(Fault::of("create", path))
 }
 
 /// Removes a file. That it is not there is no fault.
@@ -118,7 +175,9 @@ fn make(path: &Path) -> Result<(), Fault> {
     if parent(path) != path {
         make(parent(path))?;
     }
-    fs::create_dir(path).map_err(Fault::of("create the folder", path))?;
+    let made = DirBuilder::new().mode(FOLDER_MODE).create(path);
+    let made = made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)));
+    made.map_err(Fault::of("create the folder", path))?;
     Folder::open(parent(path))?.sync()
 }
 

@@ -2,12 +2,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 
 use crate::error::{Fault, OpenError};
-use crate::folder::{Folder, remove, rename};
+use crate::folder::{Folder, create_file, remove, rename};
 
 const NAME: &str = "format";
 /// What it is called in a copy that is being made. Nothing else of a copy is there before this is durable, and this becomes the format
 /// by a rename, so that there is no moment between the two.
-const UNFINISHED: &str = "format.unfinished";
+pub(crate) const UNFINISHED: &str = "format.unfinished";
 const VERSION: u32 = 1;
 
 /// How a folder is laid out: a text of two lines, written when the folder is new and never changed.
@@ -44,11 +44,11 @@ impl Format {
     pub(crate) fn store(self, folder: &Folder) -> Result<(), Fault> {
         let temporary = folder.join("format.tmp");
         let write = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(self.text().as_bytes())?;
-            file.sync_all()
+            let mut file = create_file(&temporary, File::options().write(true).create(true).truncate(true))?;
+            let written = file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all());
+            written.map_err(Fault::of("write", &temporary))
         };
-        write().map_err(Fault::of("write", &temporary))?;
+        write()?;
         rename(&temporary, &folder.join(NAME))?;
         folder.sync()
     }
@@ -60,7 +60,7 @@ impl Format {
     pub(crate) fn begin(self, folder: &Folder) -> Result<(), Fault> {
         let path = folder.join(UNFINISHED);
         // Two of us may have found it empty.
-        let mut file = File::create_new(&path).map_err(Fault::of("create", &path))?;
+        let mut file = create_file(&path, File::options().write(true).create_new(true))?;
         let written = file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all());
         written.map_err(Fault::of("write", &path))?;
         folder.sync()

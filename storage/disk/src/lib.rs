@@ -52,6 +52,7 @@ mod error;
 mod examined;
 mod folder;
 mod format;
+mod identity;
 mod lock;
 mod log;
 mod original;

@@ -1,9 +1,11 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Fault, OpenError};
-use crate::folder::Folder;
+use crate::folder::{FILE_MODE, Folder};
+use crate::identity::Identity;
 
 const NAME: &str = "lock";
 
@@ -13,30 +15,44 @@ const NAME: &str = "lock";
 /// another one that of a new file.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _held: File,
+    held: File,
+    path: PathBuf,
+    identity: Identity,
 }
 
 impl Lock {
     pub(crate) fn take(folder: &Folder) -> Result<Self, OpenError> {
         let path = folder.join(NAME);
         let mut options = File::options();
-        let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let opened = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
         let mut file = hold(opened.map_err(Fault::of("open", &path))?, &path)?;
         // As wide as any number, and written over the old one, so that a full disk does not keep anybody from opening.
         let pid = format!("{:<10}\n", std::process::id());
         let written = file.rewind().and_then(|()| file.write_all(pid.as_bytes()));
         written.map_err(Fault::of("write", &path))?;
-        Ok(Self { _held: file })
+        Self::held(file, path)
     }
 
     /// The same without a write; `None` if there is no lock to be taken, as in what was copied by hand.
     pub(crate) fn take_unchanged(folder: &Folder) -> Result<Option<Self>, OpenError> {
         let path = folder.join(NAME);
         match File::open(&path) {
-            Ok(file) => Ok(Some(Self { _held: hold(file, &path)? })),
+            Ok(file) => Ok(Some(Self::held(hold(file, &path)?, path)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Fault::of("open", &path)(error).into()),
         }
+    }
+}
+
+impl Lock {
+    /// Sees that the lock still keeps others out: whoever finds no file of this name, or another one, locks that.
+    pub(crate) fn verify(&self) -> Result<(), Fault> {
+        self.identity.verify(&self.held, &self.path)
+    }
+
+    fn held(held: File, path: PathBuf) -> Result<Self, OpenError> {
+        let identity = Identity::of(&held, &path)?;
+        Ok(Self { held, path, identity })
     }
 }
 

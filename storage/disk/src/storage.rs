@@ -1,11 +1,11 @@
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use argus_core::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
 use bytes::Bytes;
 
-use crate::blob::Blobs;
+use crate::blob::{self, Blobs};
 use crate::error::OpenError;
 use crate::folder::{Folder, sync_names};
 use crate::format::Format;
@@ -20,7 +20,15 @@ use crate::log::Log;
 pub struct DiskStorage {
     log: Log,
     blobs: Blobs,
+    strangers: Vec<PathBuf>,
+    exposed: Vec<PathBuf>,
 }
+
+/// The folders in the folder.
+const PARTS: [&str; 2] = ["log", "blobs"];
+
+/// What may be in a folder without a format: what was made before somebody was interrupted, or makes one at this moment.
+const OF_A_NEW_ONE: [&str; 5] = ["lock", "log", "blobs", "format.tmp", "format"];
 
 /// What can be chosen when a folder is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +46,10 @@ impl Default for Options {
 }
 
 impl DiskStorage {
-    /// Opens a folder, or makes it, and those above it, durably.
+    /// Opens a folder, or makes it, and those above it, durably. What is made is for its owner alone. A folder that is there, and has no
+    /// repository, must have nothing else either, but for `lost+found`.
+    ///
+    /// Whether files can be made is tried: a folder that cannot be written is refused here, and not by the first commit that needs a new one.
     ///
     /// May take as long as it takes to write to the device what the process before has left to the system.
     ///
@@ -47,8 +58,13 @@ impl DiskStorage {
     /// [`OpenError`] says whether the folder is in use, damaged, or refused by the system.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let folder = Folder::create(path.as_ref())?;
+        // Before there is a lock, so that nothing is left in a folder that is somebody else's.
+        if matches!(Format::load(&folder), Ok(None))
+            && let Some(path) = folder.foreign(&OF_A_NEW_ONE)?
+        {
+            return Err(OpenError::Foreign { path });
+        }
         let lock = Arc::new(Lock::take(&folder)?);
-        let (log, blobs) = (folder.join("log"), folder.join("blobs"));
         let format = match Format::load(&folder)? {
             Some(format) => {
                 // Whoever made it may have ended before it was durable, and nothing can be built on it before.
@@ -57,25 +73,51 @@ impl DiskStorage {
             }
             None => create(path.as_ref(), &folder, options)?,
         };
-        let log = Log::open(&log, format.log_file_bytes)?;
-        let blobs = Blobs::open(&blobs, lock)?;
-        Ok(Self { log, blobs })
+        Self::open_parts(&folder, format, lock)
+    }
+
+    /// What lies among the files of the log or the blobs and is neither. It is left alone.
+    ///
+    /// What has a name that a blob could have is among the [names of blobs](Storage::list): which of them are in use, this does not know.
+    #[must_use]
+    pub fn strangers(&self) -> &[PathBuf] {
+        &self.strangers
+    }
+
+    /// The folders with files of the repository that others than their owner can look into. What is made is not so; a folder that was made by
+    /// somebody else, or by an earlier version, is left as it is: they may have been let in on purpose.
+    #[must_use]
+    pub fn exposed(&self) -> &[PathBuf] {
+        &self.exposed
+    }
+
+    fn open_parts(folder: &Folder, format: Format, lock: Arc<Lock>) -> Result<Self, OpenError> {
+        let [log, blobs] = PARTS.map(|name| folder.join(name));
+        let (log, blobs) = (Log::open(&log, format.log_file_bytes)?, Blobs::open(&blobs, lock)?);
+        let strangers = [log.strangers(), &blob::strangers(blobs.folder())?].concat();
+        let mut exposed = Vec::new();
+        for part in [log.folder(), blobs.folder()] {
+            if folder.is_open_to_others()? && part.is_open_to_others()? {
+                exposed.push(part.path().to_owned());
+            }
+        }
+        Ok(Self { log, blobs, strangers, exposed })
     }
 
     /// Begins in a folder that has nothing yet, but is to have this format when all is durable that belongs to it; the caller sees to that.
     pub(crate) fn begin(folder: &Folder, format: Format) -> Result<Self, OpenError> {
         let lock = Arc::new(Lock::take(folder)?);
-        let [log, blobs] = ["log", "blobs"].map(|name| folder.join(name));
-        Folder::create(&log)?;
-        Folder::create(&blobs)?;
-        Ok(Self { log: Log::open(&log, format.log_file_bytes)?, blobs: Blobs::open(&blobs, lock)? })
+        for name in PARTS {
+            Folder::create(&folder.join(name))?;
+        }
+        Self::open_parts(folder, format, lock)
     }
 }
 
 /// Makes what a new folder has.
 fn create(path: &Path, folder: &Folder, options: Options) -> Result<Format, OpenError> {
     let format = Format { log_file_bytes: options.log_file_bytes.max(1) };
-    for name in ["log", "blobs"] {
+    for name in PARTS {
         let path = folder.join(name);
         if !Folder::create(&path)?.entries()?.is_empty() {
             let reason = format!("it is missing, though there is something in {}", path.display());
@@ -97,7 +139,8 @@ impl Storage for DiskStorage {
     }
 
     fn sync(&mut self) -> Result<(), StorageError> {
-        self.log.sync()
+        self.log.sync()?;
+        self.blobs.verify_lock()
     }
 
     fn log_range(&self) -> Range<u64> {

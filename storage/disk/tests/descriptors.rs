@@ -25,8 +25,8 @@ fn when_there_are_no_descriptors_left_nothing_is_lost_and_it_goes_on_when_there_
     let within = [7; 20];
     storage.append(&[&within]).unwrap();
     let beyond = [8; 200];
-    assert!(matches!(storage.append(&[&beyond]), Err(StorageError::Full(_))));
-    assert!(matches!(storage.create("blob"), Err(StorageError::Full(_))));
+    assert!(matches!(storage.append(&[&beyond]), Err(StorageError::Unavailable(_))));
+    assert!(matches!(storage.create("blob"), Err(StorageError::Unavailable(_))));
     storage.sync().unwrap();
     drop(taken);
 
@@ -38,7 +38,7 @@ fn when_there_are_no_descriptors_left_nothing_is_lost_and_it_goes_on_when_there_
     // So it does with files that were given up before.
     while storage.discard(200).unwrap() {}
     let taken: Vec<File> = std::iter::from_fn(|| File::open(root.path()).ok()).collect();
-    assert!(matches!(storage.append(&[&beyond]), Err(StorageError::Full(_))));
+    assert!(matches!(storage.append(&[&beyond]), Err(StorageError::Unavailable(_))));
     drop(taken);
     storage.append(&[&beyond]).unwrap();
     assert_eq!(storage.read_log(226, 200).unwrap(), beyond.as_slice());

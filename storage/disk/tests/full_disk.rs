@@ -87,7 +87,7 @@ fn is_full<T>(result: Result<T, StorageError>) -> bool {
     match result {
         Ok(_) => false,
         Err(StorageError::Full(reason)) => reason.contains("No space left on device") && reason.contains("cannot "),
-        Err(StorageError::Failed(reason)) => panic!("{reason}"),
+        Err(StorageError::Unavailable(reason) | StorageError::Failed(reason)) => panic!("{reason}"),
     }
 }
 

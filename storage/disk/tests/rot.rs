@@ -166,10 +166,10 @@ fn a_missing_file_is_named_and_the_rest_is_saved() {
     let logs = logs(&path);
     let middle = logs.get(logs.len() / 2).unwrap();
     fs::remove_file(middle).unwrap();
-    fs::write(path.join("log/notes"), "").unwrap();
+    fs::write(path.join("log/1.log"), "").unwrap();
     let examined = DiskExamined::open(&path).unwrap();
     let faults: Vec<String> = examined.faults().iter().map(ToString::to_string).collect();
-    assert!(faults.iter().any(|fault| fault.contains("notes is damaged: this is not a file of the log")), "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.contains("1.log is damaged: this is not a file of the log")), "{faults:?}");
     let (found, events) = saved(&examined, &root.path().join("copy"));
     assert!(!found.source.is_whole() && !found.losses.is_empty(), "{found:?}");
     assert!(events.len() < there.len() && events.iter().all(|event| there.contains(event)));

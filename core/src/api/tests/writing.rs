@@ -190,6 +190,7 @@ fn bodies_at_fault() {
 fn failed_commits() {
     for (error, kind) in [
         (CommitError::Full("no space".into()), ProblemKind::StorageFull),
+        (CommitError::Unavailable("no permission".into()), ProblemKind::StorageUnavailable),
         (CommitError::Latched("EIO".into()), ProblemKind::StorageFailed),
     ] {
         let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);

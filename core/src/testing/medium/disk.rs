@@ -37,6 +37,8 @@ pub(super) struct Disk {
     pub(super) crash_at: Option<(u64, Phase)>,
     /// Bytes that are left; as many as one likes if nothing.
     pub(super) free: Option<usize>,
+    /// Whether the log that this process has open is not the one that the next process will find.
+    pub(super) log_is_unlinked: bool,
     pub(super) flip: Option<Flip>,
     pub(super) is_off: bool,
     pub(super) is_quiet: bool,
@@ -79,6 +81,7 @@ impl Disk {
             armed: Vec::new(),
             crash_at: None,
             free: None,
+            log_is_unlinked: false,
             flip: None,
             is_off: false,
             is_quiet: false,
@@ -105,6 +108,7 @@ impl Disk {
                 Strike::WriteError => kind == Kind::Writes,
                 Strike::SyncError => kind == Kind::Syncs,
                 Strike::ReadError => kind == Kind::Reads,
+                Strike::Unlink => kind != Kind::Reads,
             };
             let strikes_now = concerned && *after == 0;
             if strikes_now {
@@ -123,6 +127,11 @@ impl Disk {
                 Strike::Crash(Phase::During) => Fate::IsCutShort,
                 Strike::Crash(Phase::After) => Fate::IsLast,
                 Strike::WriteError | Strike::SyncError | Strike::ReadError => Fate::Fails,
+                Strike::Unlink => {
+                    self.log_is_unlinked = true;
+                    self.notes.push(format!("the log has no name any more from {call} on"));
+                    fate
+                }
             };
         }
         Ok(fate)

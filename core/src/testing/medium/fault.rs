@@ -33,6 +33,8 @@ pub enum Fault {
     Full,
     /// A bit that was durable is another one after a restart: in a blob, or in the log where a later record says that it was durable.
     Rot,
+    /// Somebody moves the file of the log away while a process has it open, and puts back what was in it then before the next one looks.
+    Unlinked,
     /// Everything else may happen during recovery as well.
     Recovery,
 }
@@ -52,6 +54,8 @@ pub enum Strike {
     SyncError,
     /// The next call that reads fails.
     ReadError,
+    /// The log loses its name before the next call that writes or syncs.
+    Unlink,
 }
 
 /// When in a call the power fails.
@@ -67,7 +71,7 @@ pub enum Phase {
 
 impl Fault {
     /// All classes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Crash,
         Self::Kill,
         Self::Subset,
@@ -80,6 +84,7 @@ impl Fault {
         Self::ReadError,
         Self::Full,
         Self::Rot,
+        Self::Unlinked,
         Self::Recovery,
     ];
 
@@ -99,6 +104,7 @@ impl Fault {
             Self::ReadError => "read-error",
             Self::Full => "full",
             Self::Rot => "rot",
+            Self::Unlinked => "unlinked",
             Self::Recovery => "recovery",
         }
     }

@@ -30,6 +30,8 @@ use crate::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
 ///   before or after any of the writes to it. A log is preallocated, and the next process may see more of it than was written.
 /// - **Syncs fail once.** What a failed sync has left goes on looking well for as long as this process lives, is on the medium or not,
 ///   and no later sync changes that.
+/// - **A log without a name** ([`Strike::Unlink`]) takes bytes as before, and no sync succeeds: the next process finds what was there
+///   before, and what came since or not.
 /// - **Names are durable** when [`Draft::finish`] or [`Storage::delete`] has returned, and in doubt before. Drafts vanish with the process.
 /// - **What was cut off stays away:** [`Storage::truncate`] makes durable that the log ends there, and all that is left of it.
 /// - **Calls fail** when they were told to ([`strike`](Self::strike)), and so does every call after the power has failed, until
@@ -77,11 +79,12 @@ impl SimStorage {
         self.0.lock().crash_at = call;
     }
 
-    /// Takes back all that was to happen by a [`strike`](Self::strike); space returns.
+    /// Takes back all that was to happen by a [`strike`](Self::strike); space returns, and the log is back in its place.
     pub fn calm(&self) {
         let mut disk = self.0.lock();
         disk.armed.clear();
         disk.free = None;
+        disk.log_is_unlinked = false;
     }
 
     /// Leaves so many bytes of space, or as many as one likes.
@@ -93,6 +96,12 @@ impl SimStorage {
     #[must_use]
     pub fn is_roomy(&self) -> bool {
         self.0.lock().free.is_none()
+    }
+
+    /// Whether the log has no name any more.
+    #[must_use]
+    pub fn is_unlinked(&self) -> bool {
+        self.0.lock().log_is_unlinked
     }
 
     /// Whether the power has failed.
@@ -141,6 +150,7 @@ impl SimStorage {
         disk.seen.clone_from(&disk.durable);
         disk.lock.let_go();
         disk.is_off = false;
+        disk.log_is_unlinked = false;
         Self::from(disk)
     }
 
@@ -235,7 +245,10 @@ impl Storage for SimStorage {
 
     fn sync(&mut self) -> Result<(), StorageError> {
         let disk = &mut *self.0.lock();
-        let fate = disk.begin("sync", Kind::Syncs)?;
+        let mut fate = disk.begin("sync", Kind::Syncs)?;
+        if fate == Fate::Succeeds && disk.log_is_unlinked {
+            fate = Fate::Fails;
+        }
         match fate {
             Fate::Succeeds | Fate::IsLast => disk.log.sync(),
             Fate::Fails => disk.log.fail_sync(),

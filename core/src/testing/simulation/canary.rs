@@ -23,18 +23,21 @@ pub enum Canary {
     CutAtDamage,
     /// A process that is stopped removes the file by whose lock it has kept others out.
     UnlinkedLock,
+    /// A sync of a log that has no name any more is taken for success, as the system calls it.
+    UnlinkedLog,
     /// The engine itself has a bug.
     InEngine(Flaw),
 }
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AcknowledgeBeforeSync,
         Self::NoDirectorySync,
         Self::RetryFailedSync,
         Self::CutAtDamage,
         Self::UnlinkedLock,
+        Self::UnlinkedLog,
         Self::InEngine(Flaw::NoPayloadChecksum),
         Self::InEngine(Flaw::TrustedIndex),
         Self::InEngine(Flaw::ForgottenIds),
@@ -50,6 +53,7 @@ impl Canary {
             Self::RetryFailedSync => "retry-failed-sync",
             Self::CutAtDamage => "cut-at-damage",
             Self::UnlinkedLock => "unlinked-lock",
+            Self::UnlinkedLog => "unlinked-log",
             Self::InEngine(Flaw::NoPayloadChecksum) => "no-payload-checksum",
             Self::InEngine(Flaw::TrustedIndex) => "trusted-index",
             Self::InEngine(Flaw::ForgottenIds) => "forgotten-ids",
@@ -65,7 +69,8 @@ impl Canary {
             | Self::NoDirectorySync
             | Self::RetryFailedSync
             | Self::CutAtDamage
-            | Self::UnlinkedLock => None,
+            | Self::UnlinkedLock
+            | Self::UnlinkedLog => None,
         }
     }
 
@@ -106,6 +111,10 @@ impl Storage for Flawed {
         match self.canary {
             Some(Canary::AcknowledgeBeforeSync) => Ok(()),
             Some(Canary::RetryFailedSync) => self.inner.sync().or_else(|_| self.inner.sync()),
+            Some(Canary::UnlinkedLog) => match self.inner.sync() {
+                Err(_) if self.inner.is_unlinked() => Ok(()),
+                synced => synced,
+            },
             Some(Canary::NoDirectorySync | Canary::CutAtDamage | Canary::UnlinkedLock | Canary::InEngine(_)) | None => {
                 self.inner.sync()
             }

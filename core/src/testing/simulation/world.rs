@@ -295,6 +295,7 @@ impl World {
             (Fault::SyncError, Strike::SyncError, 2),
             (Fault::WriteError, Strike::WriteError, 4),
             (Fault::ReadError, Strike::ReadError, 6),
+            (Fault::Unlinked, Strike::Unlink, 4),
         ];
         let mut strikes = strikes.into_iter().filter(|(fault, ..)| self.faults.has(*fault));
         let skipped = self.source.index(strikes.clone().count());

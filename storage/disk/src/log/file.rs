@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::found::file_name;
 use crate::error::Fault;
-use crate::folder::{Folder, remove, rename};
+use crate::folder::{Folder, create_file, remove, rename};
+use crate::identity::Identity;
 use crate::system::{allocate, drop_cached, write_at, write_zeros};
 
 /// How much is looked at, and perhaps written, at a time when a file is wiped.
@@ -22,6 +23,7 @@ pub(super) struct LogFile {
     pub(super) start: u64,
     pub(super) path: PathBuf,
     file: File,
+    identity: Identity,
     /// Whether something was written since the last sync.
     is_unsynced: bool,
     /// From here on there may be blocks that are reserved and were never written. A file system notes down when one is, and a sync waits
@@ -33,7 +35,12 @@ impl LogFile {
     /// A file that exists.
     pub(super) fn open(path: PathBuf, start: u64) -> Result<Self, Fault> {
         let file = File::options().read(true).write(true).open(&path).map_err(Fault::of("open", &path))?;
-        Ok(Self { start, path, file, is_unsynced: false, unwritten_from: 0 })
+        Self::opened(path, start, file)
+    }
+
+    fn opened(path: PathBuf, start: u64, file: File) -> Result<Self, Fault> {
+        let identity = Identity::of(&file, &path)?;
+        Ok(Self { start, path, file, identity, is_unsynced: false, unwritten_from: 0 })
     }
 
     /// A new file of the whole length. Durable when the folder is synced; after an error there is none.
@@ -42,15 +49,14 @@ impl LogFile {
         let temporary = path.with_extension("log.tmp");
         let make = || {
             let mut options = File::options();
-            let file = options.read(true).write(true).create(true).truncate(true).open(&temporary);
-            let file = file.map_err(Fault::of("create", &temporary))?;
+            let file = create_file(&temporary, options.read(true).write(true).create(true).truncate(true))?;
             allocate(&file, len).map_err(Fault::of("allocate blocks of", &temporary))?;
             file.sync_all().map_err(Fault::of("sync", &temporary))?;
             rename(&temporary, &path)?;
             Ok(file)
         };
         match make() {
-            Ok(file) => Ok(Self { start, path, file, is_unsynced: false, unwritten_from: 0 }),
+            Ok(file) => Self::opened(path, start, file),
             Err(fault) => {
                 // It takes space that is wanted elsewhere. If it cannot be removed now, it is when the folder is opened again.
                 let _kept = remove(&temporary);
@@ -122,10 +128,16 @@ impl LogFile {
         self.sync()
     }
 
-    /// Makes durable what was written.
+    /// Sees that what was written is where the next process looks for it.
+    pub(super) fn verify(&self) -> Result<(), Fault> {
+        self.identity.verify(&self.file, &self.path)
+    }
+
+    /// Makes durable what was written, in the place where the next process looks for it.
     pub(super) fn sync(&mut self) -> Result<(), Fault> {
         if self.is_unsynced {
             self.file.sync_data().map_err(Fault::of("sync", &self.path))?;
+            self.verify()?;
             self.is_unsynced = false;
         }
         Ok(())

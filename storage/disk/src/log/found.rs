@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use super::SPARES_MAX;
 use super::file::LogFile;
 use crate::error::OpenError;
-use crate::folder::{Entry, Folder};
+use crate::folder::{Entry, Folder, PROBE};
 
 /// What lies in the folder of the log, with nothing wrong about it.
 pub(super) struct Found {
@@ -14,6 +14,8 @@ pub(super) struct Found {
     pub(super) spares: Vec<u8>,
     /// Files of ours that serve no purpose.
     pub(super) useless: Vec<PathBuf>,
+    /// What is not ours and stays where it is.
+    pub(super) strangers: Vec<PathBuf>,
 }
 
 /// What a name means.
@@ -23,15 +25,18 @@ pub(super) enum Kind {
     File(u64),
     Spare(u8),
     Temporary,
-    /// Somebody else's, and hidden: file systems and programs for copying leave such things about.
-    Hidden,
-    /// None of these.
-    Unknown,
+    /// Somebody else's: file systems, programs for copying and people leave such things about.
+    Stranger,
+    /// None of these, but it has been a file of the log once, by its name.
+    Misplaced,
 }
+
+/// Digits of an offset in a name: so many has the highest.
+const DIGITS: usize = 20;
 
 /// The name of the file that has the log from `start` on. The order of names is that of offsets.
 pub(super) fn file_name(start: u64) -> String {
-    format!("{start:020}.log")
+    format!("{start:0DIGITS$}.log")
 }
 
 pub(super) fn spare_name(number: u8) -> String {
@@ -45,8 +50,8 @@ impl Found {
         for entry in folder.entries()? {
             match Kind::of(&entry) {
                 Kind::File(start) => starts.push(start),
-                Kind::Spare(_) | Kind::Temporary | Kind::Hidden => {}
-                Kind::Unknown => return Err(unknown(&entry)),
+                Kind::Spare(_) | Kind::Temporary | Kind::Stranger => {}
+                Kind::Misplaced => return Err(misplaced(&entry)),
             }
         }
         Ok(starts)
@@ -54,10 +59,10 @@ impl Found {
 
     /// Looks at everything and changes nothing.
     ///
-    /// An unknown name is damage. It mostly is that of a log file that was moved or copied by hand; and since the end of the log shows in
-    /// nothing else than in its files, going on without the last of them would lose events in silence.
+    /// A name like that of a log file is damage: one was moved or copied by hand; and since the end of the log shows in nothing else than in
+    /// its files, going on without the last of them would lose events in silence. What has any other name is left alone.
     pub(super) fn in_folder(folder: &Folder, file_bytes: u64) -> Result<Self, OpenError> {
-        let mut found = Self { files: VecDeque::new(), spares: Vec::new(), useless: Vec::new() };
+        let mut found = Self { files: VecDeque::new(), spares: Vec::new(), useless: Vec::new(), strangers: Vec::new() };
         let mut files = Vec::new();
         for entry in folder.entries()? {
             match Kind::of(&entry) {
@@ -71,8 +76,8 @@ impl Found {
                     }
                 }
                 Kind::Temporary => found.useless.push(entry.path),
-                Kind::Hidden => {}
-                Kind::Unknown => return Err(unknown(&entry)),
+                Kind::Stranger => found.strangers.push(entry.path),
+                Kind::Misplaced => return Err(misplaced(&entry)),
             }
         }
         files.sort_unstable_by_key(|file| file.start);
@@ -86,8 +91,11 @@ impl Found {
     }
 }
 
-pub(super) fn unknown(entry: &Entry) -> OpenError {
-    OpenError::damaged(&entry.path, "this is not a file of the log, and it lies among them")
+pub(super) fn misplaced(entry: &Entry) -> OpenError {
+    OpenError::damaged(
+        &entry.path,
+        "this is not a file of the log, and has the name of one; put it back in its place, or move it elsewhere",
+    )
 }
 
 /// Whether a file can be what it says; `next` is where the one before it ends, if there is one.
@@ -108,26 +116,33 @@ pub(super) fn check(path: &Path, start: u64, len: u64, file_bytes: u64, next: Op
 impl Kind {
     pub(super) fn of(entry: &Entry) -> Self {
         match entry.name() {
-            Some(name) if name.starts_with('.') => Self::Hidden,
             Some(name) if entry.is_file => Self::of_name(name),
-            Some(_) | None => Self::Unknown,
+            Some(name) => Self::of_other(name),
+            None => Self::Stranger,
         }
     }
 
     fn of_name(name: &str) -> Self {
-        if name.strip_suffix(".tmp").is_some_and(|name| matches!(Self::of_name(name), Self::File(_))) {
+        if name == PROBE || name.strip_suffix(".tmp").is_some_and(|name| matches!(Self::of_name(name), Self::File(_))) {
             return Self::Temporary;
         }
-        let Some((number, extension)) = name.split_once('.') else { return Self::Unknown };
+        let Some((number, extension)) = name.split_once('.') else { return Self::of_other(name) };
         match (extension, number.parse::<u64>()) {
             // Only as it is written here: other ways to write the same number would be a second file with the same place.
             ("log", Ok(start)) if file_name(start) == name => Self::File(start),
             ("spare", Ok(spare)) => match u8::try_from(spare) {
                 Ok(spare) if spare_name(spare) == name => Self::Spare(spare),
-                Ok(_) | Err(_) => Self::Unknown,
+                Ok(_) | Err(_) => Self::Stranger,
             },
-            _ => Self::Unknown,
+            _ => Self::of_other(name),
         }
+    }
+
+    /// Of a name that we do not give. Whoever moves a log file away leaves its number in the name, mostly, or at least its extension.
+    fn of_other(name: &str) -> Self {
+        let has_number = name.split(|character: char| !character.is_ascii_digit()).any(|digits| digits.len() == DIGITS);
+        let is_like_ours = has_number || name.strip_suffix(".log").is_some_and(|stem| stem.parse::<u64>().is_ok());
+        if is_like_ours && !name.starts_with('.') { Self::Misplaced } else { Self::Stranger }
     }
 }
 
@@ -141,19 +156,33 @@ mod tests {
         assert_eq!(Kind::of_name("18446744073709551615.log"), Kind::File(u64::MAX));
         assert_eq!(Kind::of_name("00000000000000065536.log.tmp"), Kind::Temporary);
         assert_eq!(Kind::of_name("0.spare"), Kind::Spare(0));
+        assert_eq!(Kind::of_name("probe.0.tmp"), Kind::Temporary);
         for name in [
             "65536.log",
             "+0000000000000065536.log",
             "18446744073709551616.log",
             "00000000000000065536.log.old",
             "00000000000000065536",
+            "Copy of 00000000000000065536.log",
+            "00000000000000065536 (1).log",
+        ] {
+            assert_eq!(Kind::of_name(name), Kind::Misplaced, "{name}");
+        }
+        for name in [
             "0.spare.tmp",
             "00.spare",
             "256.spare",
             "notes.tmp",
+            "notes.txt",
+            "argus.log",
+            "2024-11-28.log",
+            ".log",
+            ".00000000000000065536.log.swp",
+            ".nfs000000000001",
+            "lost+found",
             "x",
         ] {
-            assert_eq!(Kind::of_name(name), Kind::Unknown, "{name}");
+            assert_eq!(Kind::of_name(name), Kind::Stranger, "{name}");
         }
     }
 }

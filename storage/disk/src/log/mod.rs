@@ -14,7 +14,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use argus_core::storage::StorageError;
 use bytes::Bytes;
@@ -42,6 +42,8 @@ pub(crate) struct Log {
     end: u64,
     /// Why nothing can be appended any more.
     failed: Option<String>,
+    /// What lies among the files of the log and is none of them.
+    strangers: Vec<PathBuf>,
 }
 
 impl Log {
@@ -52,13 +54,23 @@ impl Log {
         for path in &found.useless {
             remove(path)?;
         }
+        folder.probe()?;
         folder.sync()?;
         for file in &found.files {
             file.read_from_device()?;
         }
-        let Found { files, spares, .. } = found;
+        let Found { files, spares, strangers, useless: _ } = found;
         let end = files.back().map_or(0, |last| last.start + file_bytes);
-        Ok(Self { folder, file_bytes, files, spares, end, failed: None })
+        Ok(Self { folder, file_bytes, files, spares, end, failed: None, strangers })
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// What was found among the files of the log and is none of them.
+    pub(crate) fn strangers(&self) -> &[PathBuf] {
+        &self.strangers
     }
 
     pub(crate) fn range(&self) -> Range<u64> {
@@ -75,11 +87,15 @@ impl Log {
         if let Err((nothing_written, fault)) = self.write(parts) {
             // Whole records may be among what was written, and a restart would find them, though their writers were told that there is no
             // room. Only if nothing was written, it is as if nobody had tried.
-            let is_as_it_was = nothing_written && fault.is_full();
+            let is_as_it_was = nothing_written && (fault.is_full() || fault.is_unavailable());
             return Err(if is_as_it_was { fault.without_effect() } else { self.fail(fault) });
         }
         self.end = end;
-        Ok(())
+        // Where commits do not wait for a sync, nobody else would notice.
+        match self.files.back().map_or(Ok(()), LogFile::verify) {
+            Ok(()) => Ok(()),
+            Err(fault) => Err(self.fail(fault)),
+        }
     }
 
     /// See [`Storage::sync`](argus_core::storage::Storage::sync).
@@ -142,7 +158,7 @@ impl Log {
     /// that there is no gap at any time.
     pub(crate) fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
         if self.has_whole_file_before(offset) {
-            self.give_up(0).map_err(Fault::failed)?;
+            self.give_up(0)?;
         }
         Ok(self.has_whole_file_before(offset))
     }
@@ -225,17 +241,17 @@ impl Log {
     }
 
     /// Takes a file from one of the ends of the log, and keeps it as a spare if there are too few.
-    fn give_up(&mut self, index: usize) -> Result<(), Fault> {
+    fn give_up(&mut self, index: usize) -> Result<(), StorageError> {
         let Some(file) = self.files.get(index) else { return Ok(()) };
         match (0..SPARES_MAX).find(|number| !self.spares.contains(number)) {
             Some(number) => {
-                rename(&file.path, &self.folder.join(&found::spare_name(number)))?;
+                rename(&file.path, &self.folder.join(&found::spare_name(number))).map_err(Fault::without_effect)?;
                 self.spares.push(number);
             }
-            None => remove(&file.path)?,
+            None => remove(&file.path).map_err(Fault::without_effect)?,
         }
         self.files.remove(index);
-        self.folder.sync()
+        self.folder.sync().map_err(Fault::failed)
     }
 
     /// The index of the file that has this offset, and where in it.

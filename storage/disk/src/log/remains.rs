@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::found::{Kind, check, unknown};
+use super::found::{Kind, check, misplaced};
 use crate::error::{Fault, OpenError};
 use crate::folder::Folder;
 use crate::system::drop_cached;
@@ -21,6 +21,7 @@ pub(crate) struct LogRemains {
     /// By the offset at which they begin.
     files: BTreeMap<u64, Part>,
     file_bytes: u64,
+    strangers: Vec<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -33,7 +34,8 @@ impl LogRemains {
     /// What there is in a folder, and all that is wrong with it. Where nothing says how long files are, or no file is as long as that, it is
     /// what most of them are.
     pub(crate) fn open(path: &Path, file_bytes: Option<u64>) -> (Self, Vec<OpenError>) {
-        let (found, mut wrong) = files(path);
+        let mut strangers = Vec::new();
+        let (found, mut wrong) = files(path, &mut strangers);
         let lengths = || found.values().map(|&(_, len)| len);
         let said = file_bytes.filter(|&bytes| found.is_empty() || lengths().any(|len| len == bytes));
         let expected = said.or_else(|| usual(lengths())).or(file_bytes).unwrap_or(1);
@@ -46,7 +48,12 @@ impl LogRemains {
             wrong.extend(part.try_all(len).err());
             files.insert(start, part);
         }
-        (Self { files, file_bytes: expected }, wrong)
+        (Self { files, file_bytes: expected, strangers }, wrong)
+    }
+
+    /// What lies among the files and is none of them.
+    pub(crate) fn strangers(&self) -> &[PathBuf] {
+        &self.strangers
     }
 
     pub(crate) fn file_bytes(&self) -> u64 {
@@ -119,7 +126,7 @@ impl Part {
 }
 
 /// The files that are there by their names, each with its length, and what cannot be one.
-fn files(path: &Path) -> (BTreeMap<u64, (Part, u64)>, Vec<OpenError>) {
+fn files(path: &Path, strangers: &mut Vec<PathBuf>) -> (BTreeMap<u64, (Part, u64)>, Vec<OpenError>) {
     let mut files = BTreeMap::new();
     let entries = match Folder::open(path).and_then(|folder| folder.entries()) {
         Ok(entries) => entries,
@@ -132,8 +139,9 @@ fn files(path: &Path) -> (BTreeMap<u64, (Part, u64)>, Vec<OpenError>) {
                 Ok(found) => drop(files.insert(start, found)),
                 Err(fault) => wrong.push(fault.into()),
             },
-            Kind::Spare(_) | Kind::Temporary | Kind::Hidden => {}
-            Kind::Unknown => wrong.push(unknown(&entry)),
+            Kind::Spare(_) | Kind::Temporary => {}
+            Kind::Stranger => strangers.push(entry.path),
+            Kind::Misplaced => wrong.push(misplaced(&entry)),
         }
     }
     (files, wrong)

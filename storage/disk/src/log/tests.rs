@@ -257,6 +257,8 @@ fn a_reader_sees_what_there_is_and_changes_nothing() {
     assert!(error.starts_with("cannot open ") && error.contains(&found::file_name(0)), "{error}");
     assert_eq!(names(&root), before);
     fs::write(root.path().join("notes"), "").unwrap();
+    assert_eq!(reader.bounds(), Ok(32..64));
+    fs::write(root.path().join("32.log"), "").unwrap();
     let Err(StorageError::Failed(error)) = reader.bounds() else { panic!("it may be a part of the log") };
-    assert!(error.contains("notes is damaged: this is not a file of the log"), "{error}");
+    assert!(error.contains("32.log is damaged: this is not a file of the log"), "{error}");
 }

@@ -169,7 +169,9 @@ impl World {
         }
         match error {
             // It was made before anything was sent, and needs no room to be opened.
-            OpenError::Storage(StorageError::Full(reason)) if self.sent.is_some() => {
+            OpenError::Storage(StorageError::Full(reason) | StorageError::Unavailable(reason))
+                if self.sent.is_some() =>
+            {
                 return Err(format!("the store cannot be opened without room: {reason}"));
             }
             _ if self.medium.failures() > failures => self.go_down(Ending::Process),

@@ -1,0 +1,50 @@
+//! What happens again and again, and is logged now and then.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// While the same thing goes on happening, a line in so long is enough.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// One kind of line that is logged at most once a minute, however often there is a reason.
+#[derive(Debug, Default)]
+pub struct Repeated(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    logged: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Repeated {
+    /// To be asked each time it happens. If a line is due: how often it has happened without one since the last.
+    pub fn due(&self) -> Option<u64> {
+        self.due_at(Instant::now())
+    }
+
+    fn due_at(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.logged.is_some_and(|logged| now.saturating_duration_since(logged) < INTERVAL) {
+            state.suppressed += 1;
+            return None;
+        }
+        state.logged = Some(now);
+        Some(std::mem::take(&mut state.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_logged_and_those_of_the_next_minute_are_counted() {
+        let repeated = Repeated::default();
+        let begin = Instant::now();
+        let after = |seconds| repeated.due_at(begin + Duration::from_secs(seconds));
+        assert_eq!(
+            [0, 0, 1, 59, 60, 61, 200, 201].map(after),
+            [Some(0), None, None, None, Some(3), None, Some(1), None]
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! Which file is meant by a name, and whether the name still means it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::Fault;
+
+/// What tells an open file or folder from all others for as long as it is open.
+///
+/// A file that was removed or moved away takes bytes and syncs as before. What it holds is nowhere where the next process looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    pub(crate) fn of(file: &File, path: &Path) -> Result<Self, Fault> {
+        file.metadata().map(|data| Self::in_metadata(&data)).map_err(Fault::of("examine", path))
+    }
+
+    /// Sees that this path leads to this file. One call of the system, about a microsecond.
+    ///
+    /// # Errors
+    ///
+    /// It was removed, moved or replaced, or a folder above it was. Whatever was written since then may be lost.
+    pub(crate) fn verify(self, file: &File, path: &Path) -> Result<(), Fault> {
+        match fs::metadata(path) {
+            Ok(data) if Self::in_metadata(&data) == self => Ok(()),
+            // The way there is closed to us, for a while perhaps. What can be said without it is whether there is a name at all.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && has_name(file) => Ok(()),
+            Ok(_) | Err(_) => Err(Fault::of("go on with", path)(gone())),
+        }
+    }
+
+    fn in_metadata(data: &fs::Metadata) -> Self {
+        Self { device: data.dev(), inode: data.ino() }
+    }
+}
+
+fn has_name(file: &File) -> bool {
+    file.metadata().is_ok_and(|data| data.nlink() > 0)
+}
+
+fn gone() -> io::Error {
+    io::Error::other(
+        "it was removed, moved or replaced while the server had it open; put back what belongs there, then start the server again",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_means_something_else_is_noticed_and_one_that_is_back_is_right() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, away) = (root.path().join("folder/file"), root.path().join("away"));
+        fs::create_dir(root.path().join("folder")).unwrap();
+        let file = File::create(&path).unwrap();
+        let identity = Identity::of(&file, &path).unwrap();
+        identity.verify(&file, &path).unwrap();
+
+        fs::rename(root.path().join("folder"), &away).unwrap();
+        let reason = identity.verify(&file, &path).unwrap_err().to_string();
+        assert!(reason.starts_with("cannot go on with ") && reason.contains("folder/file: it was removed"), "{reason}");
+        fs::create_dir(root.path().join("folder")).unwrap();
+        fs::write(&path, "").unwrap();
+        identity.verify(&file, &path).unwrap_err();
+        fs::remove_dir_all(root.path().join("folder")).unwrap();
+        fs::rename(&away, root.path().join("folder")).unwrap();
+        identity.verify(&file, &path).unwrap();
+
+        fs::remove_file(&path).unwrap();
+        identity.verify(&file, &path).unwrap_err();
+        assert!(!has_name(&file));
+    }
+}

@@ -1,0 +1,234 @@
+//! Folders that cannot be written, and for whom files are. The system lets root do everything, so that there the tests are run by a process of
+//! another user.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use argus_core::engine::{Engine, Seed, Tuning, back_up, salvage};
+use argus_core::storage::{Storage, StorageError};
+use argus_disk::{DiskCopy, DiskExamined, DiskOriginal, DiskRescue, DiskStorage, OpenError, Options};
+
+/// Where the process of the other user works.
+const FOLDER: &str = "ARGUS_DISK_TEST_UNPRIVILEGED";
+/// `nobody` on most systems; any number but root's will do.
+const USER: u32 = 65534;
+
+const OPTIONS: Options = Options { log_file_bytes: 64 };
+
+/// Runs a test in a folder and a process of its own, as a user who is not root.
+fn unprivileged(test: &str, body: impl FnOnce(&Path)) {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return body(Path::new(&folder));
+    }
+    let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
+    let folder = root.path().join("own");
+    fs::create_dir(&folder).unwrap();
+    // A copy, since the way to the original may be closed to that user.
+    let program = root.path().join("test");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut other = Command::new(program);
+    other.args(["--exact", test]).env(FOLDER, &folder).current_dir(&folder);
+    if rustix::process::getuid().is_root() {
+        chown(&folder, Some(USER), Some(USER)).unwrap();
+        other.uid(USER).gid(USER);
+    }
+    let output = other.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+fn permit(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+/// Everything below a folder, itself included.
+fn all_below(path: &Path) -> Vec<PathBuf> {
+    let mut all = vec![path.to_owned()];
+    if path.is_dir() {
+        all.extend(fs::read_dir(path).unwrap().flat_map(|entry| all_below(&entry.unwrap().path())));
+    }
+    all
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_at_the_start() {
+    unprivileged("a_folder_that_cannot_be_written_is_refused_at_the_start", |root| {
+        for part in ["log", "blobs"] {
+            let data = root.join("data");
+            drop(DiskStorage::open(&data, OPTIONS).unwrap());
+            permit(&data.join(part), 0o500);
+            let refusal = DiskStorage::open(&data, OPTIONS).unwrap_err().to_string();
+            let expected = format!("cannot create {}/probe.0.tmp: Permission denied", data.join(part).display());
+            assert!(refusal.starts_with(&expected), "{refusal}");
+            permit(&data.join(part), 0o700);
+            fs::write(data.join(part).join("probe.0.tmp"), "left by a process that was killed").unwrap();
+            drop(DiskStorage::open(&data, OPTIONS).unwrap());
+            assert!(!data.join(part).join("probe.0.tmp").exists());
+            fs::remove_dir_all(&data).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_permission_that_goes_and_comes_back_costs_nothing() {
+    unprivileged("a_permission_that_goes_and_comes_back_costs_nothing", |root| {
+        let (log, blobs) = (root.join("data/log"), root.join("data/blobs"));
+        let mut storage = DiskStorage::open(root.join("data"), OPTIONS).unwrap();
+        storage.append(&[&[1; 150]]).unwrap();
+        storage.create("old").unwrap().finish().unwrap();
+        storage.sync().unwrap();
+        let mut draft = storage.create("draft").unwrap();
+        draft.write(b"x").unwrap();
+
+        let unavailable = |outcome: Result<(), StorageError>| {
+            let Err(StorageError::Unavailable(reason)) = outcome else { panic!("{outcome:?}") };
+            assert!(reason.contains("Permission denied"), "{reason}");
+        };
+        // Neither looked into nor written, and not written only.
+        for mode in [0o000, 0o500] {
+            permit(&log, mode);
+            permit(&blobs, mode);
+            unavailable(storage.append(&[&[2; 100]]));
+            unavailable(storage.discard(128).map(drop));
+            unavailable(storage.create("new").map(drop));
+            unavailable(storage.delete("old")());
+            // Within the file that there is, everything goes on.
+            storage.append(&[&[2; 10]]).unwrap();
+            storage.sync().unwrap();
+        }
+        unavailable(draft.finish().map(drop));
+        permit(&log, 0o700);
+        permit(&blobs, 0o700);
+
+        storage.append(&[&[2; 100]]).unwrap();
+        storage.sync().unwrap();
+        storage.create("new").unwrap().finish().unwrap();
+        storage.delete("old")().unwrap();
+        assert_eq!(storage.list().unwrap(), ["new"]);
+        let expected = [vec![1; 150], vec![2; 120]].concat();
+        assert_eq!(storage.read_log(0, 270).unwrap(), expected);
+        while storage.discard(128).unwrap() {}
+        assert_eq!(storage.log_range(), 128..270);
+    });
+}
+
+#[test]
+fn what_is_made_is_for_its_owner_alone_whatever_the_process_would_permit() {
+    unprivileged("what_is_made_is_for_its_owner_alone_whatever_the_process_would_permit", |root| {
+        for (index, mask) in [0o000, 0o022, 0o277].into_iter().enumerate() {
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+            let [data, copy, saved] = ["data", "copy", "saved"].map(|name| root.join(format!("{name}-{index}")));
+            let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
+            storage.append(&[&[1; 150]]).unwrap();
+            storage.create("blob").unwrap().finish().unwrap();
+            while storage.discard(128).unwrap() {}
+            assert!(storage.exposed().is_empty());
+            drop(storage);
+            fs::remove_dir_all(&data).unwrap();
+            drop(Engine::open_with(DiskStorage::open(&data, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap());
+
+            let original = DiskOriginal::open(&data).unwrap();
+            let mut duplicate = DiskCopy::create(&copy, &original).unwrap();
+            back_up(&original, &mut duplicate).unwrap();
+            duplicate.complete().unwrap();
+            let examined = DiskExamined::open(&data).unwrap();
+            let mut rescue = DiskRescue::create(&saved, &examined).unwrap();
+            salvage(&examined, rescue.storage(), Seed(2)).unwrap();
+            rescue.complete().unwrap();
+            drop(examined);
+            for path in [data, copy, saved].iter().flat_map(|folder| all_below(folder)) {
+                let expected = if path.is_dir() { 0o700 } else { 0o600 };
+                // The lock is opened where it is, and has what the process leaves of that.
+                let expected = if path.ends_with("lock") { expected & !mask } else { expected };
+                assert_eq!(mode(&path), expected, "{}", path.display());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_folder_that_others_may_look_into_stays_so_and_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    drop(DiskStorage::open(&data, OPTIONS).unwrap());
+    permit(&data.join("log"), 0o750);
+    assert!(DiskStorage::open(&data, OPTIONS).unwrap().exposed().is_empty(), "nobody gets to it");
+    permit(&data, 0o755);
+    assert_eq!(DiskStorage::open(&data, OPTIONS).unwrap().exposed(), [data.join("log")]);
+    assert_eq!(mode(&data.join("log")), 0o750);
+}
+
+#[test]
+fn strangers_are_named_and_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    let mut engine = Engine::open_with(DiskStorage::open(&data, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap();
+    drop(engine);
+    let strangers =
+        ["log/notes.txt", "log/.nfs0001", "blobs/.nfs0001", "blobs/who is this"].map(|name| data.join(name));
+    for path in &strangers {
+        fs::write(path, "mine").unwrap();
+    }
+    let folders = ["log/lost+found", "blobs/lost+found"].map(|name| data.join(name));
+    for path in &folders {
+        fs::create_dir(path).unwrap();
+    }
+    engine = Engine::open_with(DiskStorage::open(&data, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap();
+    let mut found = engine.storage().strangers().to_vec();
+    found.sort();
+    let mut expected = [&strangers[..], &folders].concat();
+    expected.sort();
+    assert_eq!(found, expected);
+    drop(engine);
+
+    let examined = DiskExamined::open(&data).unwrap();
+    assert!(examined.faults().is_empty(), "{:?}", examined.faults());
+    let mut found = examined.strangers().to_vec();
+    found.sort();
+    assert_eq!(found, expected);
+    drop(examined);
+    let original = DiskOriginal::open(&data).unwrap();
+    let copy = root.path().join("copy");
+    let mut duplicate = DiskCopy::create(&copy, &original).unwrap();
+    back_up(&original, &mut duplicate).unwrap();
+    duplicate.complete().unwrap();
+    assert!(DiskStorage::open(&copy, OPTIONS).unwrap().strangers().is_empty());
+    assert!(strangers.iter().chain(&folders).all(|path| path.exists()));
+
+    // One that was a log file, or a folder in place of one, is no stranger.
+    fs::write(data.join("log/00000000000000000064.log.bak"), "").unwrap();
+    assert!(matches!(DiskStorage::open(&data, OPTIONS), Err(OpenError::Damaged { .. })));
+}
+
+#[test]
+fn a_new_repository_needs_a_folder_of_its_own() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    fs::create_dir_all(data.join("lost+found")).unwrap();
+    for foreign in ["notes.txt", ".profile", "data"] {
+        fs::write(data.join(foreign), "").unwrap();
+        let refusal = DiskStorage::open(&data, OPTIONS).unwrap_err();
+        assert!(matches!(&refusal, OpenError::Foreign { path } if *path == data.join(foreign)), "{refusal}");
+        fs::remove_file(data.join(foreign)).unwrap();
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing was made there");
+    }
+    // A disk that was just mounted.
+    drop(DiskStorage::open(&data, OPTIONS).unwrap());
+    // A repository may have more in its folder.
+    fs::write(data.join("notes.txt"), "").unwrap();
+    drop(DiskStorage::open(&data, OPTIONS).unwrap());
+    // So may the target of a copy have what a file system puts there.
+    let copy = root.path().join("copy");
+    fs::create_dir_all(copy.join("lost+found")).unwrap();
+    let original = DiskOriginal::open(&data).unwrap();
+    drop(DiskCopy::create(&copy, &original).unwrap());
+}

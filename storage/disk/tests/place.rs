@@ -1,0 +1,112 @@
+//! Files that are removed, moved or replaced under a process that has them open: nothing is acknowledged that the next process would not find.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use argus_core::storage::{Storage, StorageError};
+use argus_disk::{DiskStorage, Options};
+
+const OPTIONS: Options = Options { log_file_bytes: 4096 };
+const LOG_FILE: &str = "log/00000000000000000000.log";
+
+/// What somebody does to a folder that is in use.
+type Deed = fn(&Path);
+
+const DEEDS: [(&str, Deed); 8] = [
+    ("the folder is removed", |data| fs::remove_dir_all(data).unwrap()),
+    ("the folder is moved", |data| fs::rename(data, data.with_extension("moved")).unwrap()),
+    ("the folder is made anew by another process", |data| {
+        fs::remove_dir_all(data).unwrap();
+        let mut other = DiskStorage::open(data, OPTIONS).unwrap();
+        other.append(&[b"other"]).unwrap();
+        other.sync().unwrap();
+    }),
+    ("the folder of the log is moved", |data| fs::rename(data.join("log"), data.join("old")).unwrap()),
+    ("the log file is removed", |data| fs::remove_file(data.join(LOG_FILE)).unwrap()),
+    ("the log file is moved", |data| fs::rename(data.join(LOG_FILE), data.join("log/away")).unwrap()),
+    ("the log file is replaced by a copy", |data| {
+        fs::copy(data.join(LOG_FILE), data.join("copy")).unwrap();
+        fs::rename(data.join("copy"), data.join(LOG_FILE)).unwrap();
+    }),
+    ("the lock is removed", |data| fs::remove_file(data.join("lock")).unwrap()),
+];
+
+#[test]
+fn nothing_is_durable_in_a_place_where_nobody_finds_it() {
+    for (name, deed) in DEEDS {
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("data");
+        let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
+        storage.append(&[b"before"]).unwrap();
+        storage.sync().unwrap();
+        deed(&data);
+        let after = storage.append(&[b"after"]).and_then(|()| storage.sync());
+        let Err(StorageError::Failed(reason)) = after else { panic!("{name}: {after:?}") };
+        assert!(reason.contains("cannot go on with ") && reason.contains("removed, moved or replaced"), "{reason}");
+        assert_eq!(storage.read_log(0, 6).unwrap(), "before", "{name}");
+    }
+}
+
+/// Between the append and the sync, which is the last moment that can be looked at.
+#[test]
+fn a_sync_of_a_file_without_a_name_fails() {
+    for (name, deed) in DEEDS {
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("data");
+        let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
+        storage.append(&[b"before"]).unwrap();
+        deed(&data);
+        assert!(matches!(storage.sync(), Err(StorageError::Failed(_))), "{name}");
+    }
+}
+
+/// Where commits do not wait for a sync, the append is all there is.
+#[test]
+fn an_append_to_a_file_without_a_name_fails() {
+    for (name, deed) in DEEDS.into_iter().filter(|(name, _)| *name != "the lock is removed") {
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("data");
+        let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
+        storage.append(&[b"before"]).unwrap();
+        deed(&data);
+        for _ in 0..2 {
+            assert!(matches!(storage.append(&[b"after"]), Err(StorageError::Failed(_))), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_blob_is_finished_in_its_place_or_not_at_all() {
+    let deeds: [Deed; 3] = [
+        |data| fs::remove_dir_all(data).unwrap(),
+        |data| fs::rename(data.join("blobs"), data.join("old")).unwrap(),
+        |data| {
+            fs::rename(data.join("blobs"), data.join("old")).unwrap();
+            fs::create_dir(data.join("blobs")).unwrap();
+            // With the draft, which would be found, but not what else the manifest lists.
+            fs::rename(data.join("old/new.0.tmp"), data.join("blobs/new.0.tmp")).unwrap();
+        },
+    ];
+    for deed in deeds {
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("data");
+        let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
+        let mut draft = storage.create("new").unwrap();
+        draft.write(b"content").unwrap();
+        deed(&data);
+        assert!(matches!(draft.finish(), Err(StorageError::Failed(_))));
+    }
+}
+
+#[test]
+fn a_folder_that_is_away_for_a_while_and_nothing_happens_meanwhile_is_right() {
+    let root = tempfile::tempdir().unwrap();
+    let (data, away) = (root.path().join("data"), root.path().join("away"));
+    let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
+    fs::rename(&data, &away).unwrap();
+    fs::rename(&away, &data).unwrap();
+    storage.append(&[b"after"]).unwrap();
+    storage.sync().unwrap();
+}
