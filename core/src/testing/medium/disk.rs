@@ -19,6 +19,13 @@ pub(super) struct Flip {
     pub(super) bit: u8,
 }
 
+/// What the end of the log had before it was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LostTail {
+    pub(super) from: usize,
+    pub(super) bytes: Vec<u8>,
+}
+
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) source: Source<'static>,
@@ -38,6 +45,7 @@ pub(super) struct Disk {
     /// Bytes that are left; as many as one likes if nothing.
     pub(super) free: Option<usize>,
     pub(super) flip: Option<Flip>,
+    pub(super) lost: Option<LostTail>,
     pub(super) is_off: bool,
     pub(super) is_quiet: bool,
     pub(super) calls: u64,
@@ -80,6 +88,7 @@ impl Disk {
             crash_at: None,
             free: None,
             flip: None,
+            lost: None,
             is_off: false,
             is_quiet: false,
             calls: 0,

@@ -33,6 +33,8 @@ pub enum Fault {
     Full,
     /// A bit that was durable is another one after a restart: in a blob, or in the log where a later record says that it was durable.
     Rot,
+    /// The end of a log is lost that was closed: it is zeros or not there, from any place on.
+    LostTail,
     /// Everything else may happen during recovery as well.
     Recovery,
 }
@@ -67,7 +69,7 @@ pub enum Phase {
 
 impl Fault {
     /// All classes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Crash,
         Self::Kill,
         Self::Subset,
@@ -80,6 +82,7 @@ impl Fault {
         Self::ReadError,
         Self::Full,
         Self::Rot,
+        Self::LostTail,
         Self::Recovery,
     ];
 
@@ -99,6 +102,7 @@ impl Fault {
             Self::ReadError => "read-error",
             Self::Full => "full",
             Self::Rot => "rot",
+            Self::LostTail => "lost-tail",
             Self::Recovery => "recovery",
         }
     }
