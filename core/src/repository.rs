@@ -56,6 +56,16 @@ pub trait Repository: Send {
         Ok(())
     }
 
+    /// To be called once at the end, when nothing else uses the repository any more: makes all of it durable and notes that it was closed, so
+    /// that the next one who opens it can tell whether anything is missing. Where there is no room for the note, it is as after a crash.
+    ///
+    /// # Errors
+    ///
+    /// As for [`flush`](Self::flush).
+    fn close(&mut self) -> Result<(), CommitError> {
+        self.flush()
+    }
+
     /// The next piece of housekeeping (merging, sealing, compacting, giving up what has expired by `now`), if there is any that can
     /// be done beside those that are under way. To be asked for until there is none, after commits, when one is settled, and now and then;
     /// never needed for correctness. A repository that looks after itself has none.

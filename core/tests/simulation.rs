@@ -20,9 +20,9 @@ fn run(base: u64, seeds: u64, options: Options) -> Summary {
 fn promises_are_kept() {
     let summary = run(0, 250, Options::default());
     // A simulation in which nothing happens proves nothing.
-    let Summary { commits, refusals, flushes, lost, chores, refused_opens, kept_out, failures, .. } = summary;
+    let Summary { commits, refusals, flushes, closes, lost, chores, refused_opens, kept_out, failures, .. } = summary;
     assert!(commits > 1_000 && refusals > 100 && chores > 100 && refused_opens > 5 && failures > 100, "{summary}");
-    assert!(flushes > 100 && lost > 100 && kept_out > 100, "{summary}");
+    assert!(flushes > 100 && closes > 50 && lost > 100 && kept_out > 100, "{summary}");
 }
 
 #[test]
@@ -111,6 +111,11 @@ fn an_engine_that_trusts_its_segments_is_found() {
 #[test]
 fn an_engine_that_forgets_ids_is_found() {
     assert!(is_found(Canary::InEngine(Flaw::ForgottenIds), 10_000));
+}
+
+#[test]
+fn an_engine_that_does_not_miss_the_end_of_its_log_is_found() {
+    assert!(is_found(Canary::InEngine(Flaw::IgnoredEnd), 10_000));
 }
 
 #[test]

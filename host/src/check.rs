@@ -136,7 +136,7 @@ impl fmt::Display for Outcome<'_> {
         for finding in &report.findings {
             writeln!(f, "{finding}")?;
         }
-        let engine::Report { segments, blocks, records, events, last_seq, findings: _ } = report;
+        let engine::Report { segments, blocks, records, events, last_seq, findings: _, log_end: _ } = report;
         write!(
             f,
             "argus: read {}: {segments} segments with {blocks} blocks, {records} records of the log, {events} events, \
@@ -200,7 +200,7 @@ mod tests {
             concerned: Concerned::Nothing,
         };
         let findings = if losses.as_ref().is_some_and(Vec::is_empty) { Vec::new() } else { vec![finding] };
-        let report = Report { findings, segments: 2, blocks: 5, records: 1, events: 40, last_seq: 44 };
+        let report = Report { findings, segments: 2, blocks: 5, records: 1, events: 40, log_end: 0..56, last_seq: 44 };
         let saved = losses.map(|losses| Saved { to: Path::new("b"), events: 40, losses, has_other_ids });
         let faults = faults.iter().map(ToString::to_string).collect();
         Outcome { path: Path::new("a"), faults, strangers: Vec::new(), report, saved }

@@ -161,12 +161,38 @@ fn report_folder(path: &Path, storage: &DiskStorage) -> Result<(), OpenError> {
 
 /// Logs what was found, and what of it an operator should know.
 fn report(path: &Path, recovery: &Recovery, took: Duration) {
-    let Recovery { sealed_events, replayed_events, cut_bytes, orphans, manifest_repaired, manifest_outdated } =
-        *recovery;
+    let Recovery {
+        sealed_events,
+        replayed_events,
+        was_closed,
+        end_is_unknown,
+        cut_bytes,
+        cut_record,
+        orphans,
+        manifest_repaired,
+        manifest_outdated,
+    } = *recovery;
     let path = path.display();
-    tracing::info!(%path, sealed_events, replayed_events, ?took, "opened the repository");
-    if cut_bytes > 0 {
-        tracing::warn!(%path, cut_bytes, "what lay behind the last whole record of the log was cut: nobody was told that it was stored");
+    tracing::info!(%path, sealed_events, replayed_events, was_closed, ?took, "opened the repository");
+    if end_is_unknown {
+        tracing::warn!(
+            %path,
+            "the note of where the log ended when it was closed is damaged or unreadable: whether the log has lost its end since then cannot be told"
+        );
+    }
+    if cut_record {
+        tracing::warn!(
+            %path,
+            cut_bytes,
+            "the process before ended in the midst of a commit, which was cut from the log: nobody was told that it was durable"
+        );
+    } else if cut_bytes > 0 {
+        tracing::info!(
+            %path,
+            cut_bytes,
+            "the process before did not close the log; what lies behind its last record was cut: it is what the files held before, or of a \
+             commit that nobody was told was durable"
+        );
     }
     if orphans > 0 {
         tracing::info!(%path, orphans, "deleted segments that belonged to nothing");

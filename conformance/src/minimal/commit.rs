@@ -116,6 +116,9 @@ fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &
         }
         published.publish(repository.snapshot());
     }
+    if published.latched.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        repository.close().unwrap_or_else(|error| latch(published, &error));
+    }
 }
 
 fn latch(published: &Published, error: &CommitError) {

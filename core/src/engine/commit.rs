@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::dedup::{Original, Repeat, find_repeats};
+use super::log_end::LogEnd;
 use super::{Engine, Fresh};
 use crate::batch::{Batch, BatchBuilder};
 use crate::event::Timestamp;
@@ -65,6 +66,29 @@ impl<S: Storage> Engine<S> {
             // Nothing depends on it. It is tried again.
             Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {}
             Err(StorageError::Failed(reason)) => return Err(self.latch(format!("append to the log: {reason}"))),
+        }
+        Ok(())
+    }
+
+    /// Makes the log durable, and notes down where it ends: whoever opens the repository next can tell then whether all of it is there.
+    pub(super) fn note_end(&mut self) -> Result<(), CommitError> {
+        self.sync_log()?;
+        self.note_durable()?;
+        let all_noted = self.noted == self.durable;
+        self.sync_log()?;
+        if all_noted {
+            // What was synced last is a mark, for which nobody has to speak.
+            self.noted = self.durable;
+        }
+        let end = LogEnd { offset: self.durable, chain: self.chain, next_seq: self.last_seq + 1 };
+        if self.log_end == Some(end) {
+            return Ok(());
+        }
+        match end.store(&mut self.storage) {
+            Ok(()) => self.log_end = Some(end),
+            // An earlier note is true as well, and without one it is as after a crash.
+            Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {}
+            Err(StorageError::Failed(reason)) => return Err(self.latch(format!("note of the log's end: {reason}"))),
         }
         Ok(())
     }

@@ -10,4 +10,6 @@ pub enum Flaw {
     ForgottenIds,
     /// What was not made durable in the log is sealed nevertheless, so that a manifest may point behind what is left of it.
     HastySeal,
+    /// Where the log ended when it was closed is not looked at when it is opened.
+    IgnoredEnd,
 }

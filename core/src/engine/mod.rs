@@ -12,6 +12,7 @@ mod dedup;
 mod flaw;
 mod housekeeping;
 mod identity;
+mod log_end;
 mod manifest;
 mod open;
 mod reading;
@@ -41,6 +42,7 @@ use crate::repository::{CommitError, Receipt, Repository, Snapshot, Stats};
 use crate::segment::{Sealed, Segment};
 use crate::storage::Storage;
 use chore::{Busy, Replacement};
+use log_end::LogEnd;
 use manifest::Manifest;
 
 /// Randomness for one repository: from the system's generator, or a fixed number where everything has to repeat.
@@ -113,6 +115,8 @@ pub struct Engine<S: Storage> {
     durable: u64,
     /// …and all events before this one are said to be so by a record behind them.
     noted: u64,
+    /// Where the storage says that the log ended, when it was closed last.
+    log_end: Option<LogEnd>,
     syncs_deferred: bool,
     last_seq: u64,
     /// The time of the last commit: generated ids do not go back when the clock does.
@@ -204,6 +208,11 @@ impl<S: Storage> Repository for Engine<S> {
     fn rest(&mut self) -> Result<(), CommitError> {
         self.refuse_if_latched()?;
         self.note_durable()
+    }
+
+    fn close(&mut self) -> Result<(), CommitError> {
+        self.refuse_if_latched()?;
+        self.note_end()
     }
 
     fn chore(&mut self, now: Timestamp) -> Option<Chore> {

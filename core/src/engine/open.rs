@@ -8,8 +8,9 @@ use core::ops::Range;
 use thiserror::Error;
 
 use super::chore::Busy;
+use super::log_end::{self, LogEnd, Noted};
 use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
-use super::reading::{Record, Window, look_behind, record_at, torn_bytes};
+use super::reading::{Record, Tail, Window, look_behind, record_at};
 use super::{Engine, Flaw, IdentityKey, Retention, Seed, Tuning};
 use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::repository::Stats;
@@ -39,9 +40,15 @@ pub struct Recovery {
     pub sealed_events: u64,
     /// Events that were read from the log.
     pub replayed_events: u64,
-    /// Bytes that were cut from the log behind its last whole record: of one that was never acknowledged, as far as the medium has it; or,
-    /// where log has lain before and left nothing by which that can be told, perhaps of that.
+    /// Whether the log ends where it ended when it was closed: the process before came to a good end, or stored nothing.
+    pub was_closed: bool,
+    /// Whether it was noted where the log ended when it was closed, and cannot be read any more: it is unknown whether the log has lost its end.
+    pub end_is_unknown: bool,
+    /// Bytes that were cut from the log behind its last whole record…
     pub cut_bytes: u64,
+    /// …and whether they are known to be of one that was begun, and never said to be durable. Otherwise they may as well be what the medium held
+    /// there before.
+    pub cut_record: bool,
     /// Blobs that belonged to nothing, left by a chore that was interrupted, and were deleted.
     pub orphans: u32,
     /// Whether a copy of the manifest had to be made good from the other…
@@ -95,6 +102,8 @@ impl<S: Storage> Engine<S> {
             ..Stats::default()
         };
         recovery.sealed_events = stats.events;
+        let noted = if flaw == Some(Flaw::IgnoredEnd) { Noted::Nowhere } else { LogEnd::load(&storage)? };
+        recovery.end_is_unknown = matches!(noted, Noted::Unreadable(_));
         // The process before may have come to its end before it had given up all of it.
         let is_log_outdated = storage.log_range().start < manifest.log_start;
         let mut engine = Self {
@@ -109,6 +118,7 @@ impl<S: Storage> Engine<S> {
             chain: manifest.chain,
             durable: manifest.log_start,
             noted: manifest.log_start,
+            log_end: noted.known(),
             syncs_deferred: false,
             next_number: manifest.next_number,
             unpublished: Vec::new(),
@@ -155,12 +165,14 @@ impl<S: Storage> Engine<S> {
             offset = end;
         }
         let place = Place { offset, next_seq: self.last_seq + 1 };
-        let behind = look_behind(&self.storage, place, range.end)?;
-        if let Some((at, next)) = behind.claim {
-            let reason = format!("the record at offset {at} says that it was durable before");
-            return Err(damaged(self.storage.log_place(offset), &reason, self.last_seq + 1..next));
+        let behind = look_behind(&self.storage, place, range.end, self.log_end)?;
+        if let Some(claim) = behind.claim {
+            let events = self.last_seq + 1..claim.next_seq();
+            return Err(damaged(self.storage.log_place(offset), &claim.to_string(), events));
         }
-        self.recovery.cut_bytes = torn_bytes(&self.storage, offset, behind.is_stale)?;
+        self.recovery.was_closed = self.log_end.is_some_and(|end| end.offset == offset && end.chain == self.chain);
+        let tail = Tail::at(&self.storage, offset, behind.is_stale, self.recovery.was_closed)?;
+        (self.recovery.cut_bytes, self.recovery.cut_record) = (tail.bytes, tail.record.is_some());
         self.storage.truncate(offset)?;
         self.durable = offset;
         self.noted = if noted < events_end { noted } else { offset };
@@ -203,7 +215,8 @@ fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError>
         return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), reason });
     }
     let range = storage.log_range();
-    if range.start != 0 || RecordHead::decode(&storage.read_log(0, HEAD_BYTES)?).is_some() {
+    let was_closed = storage.open(log_end::NAME)?.is_some();
+    if was_closed || range.start != 0 || RecordHead::decode(&storage.read_log(0, HEAD_BYTES)?).is_some() {
         let reason = "it is missing, though there is a log".to_string();
         return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), reason });
     }
@@ -252,6 +265,7 @@ impl From<SealedError> for OpenError {
 /// A place in the log that is damaged, and the events concerned.
 pub(super) fn damaged(place: String, reason: &str, events: Range<u64>) -> OpenError {
     let concerned = match events.end {
+        _ if events.is_empty() => "no event is concerned".to_string(),
         u64::MAX => format!("events from {} on are concerned", events.start),
         end => format!("events {} to {} are concerned, at least", events.start, end.saturating_sub(1)),
     };

@@ -1,9 +1,11 @@
 //! The log as it is read: by recovery, and by who makes a copy, and by who checks.
 
+use core::fmt;
 use core::ops::{ControlFlow, Range};
 
 use bytes::Bytes;
 
+use super::log_end::LogEnd;
 use crate::log::{BODY_HEAD_BYTES, HEAD_BYTES, Place, RecordHead, find_head};
 use crate::segment::Rows;
 use crate::storage::{Original, StorageError};
@@ -68,28 +70,66 @@ pub(super) fn record_at<O: Original>(
 /// What there is behind the last record.
 #[derive(Default)]
 pub(super) struct Behind {
-    /// The first record that says that what is missing was durable: its place, and its first sequence number.
-    pub(super) claim: Option<(u64, u64)>,
+    /// What says that what is missing was durable.
+    pub(super) claim: Option<Claim>,
     /// Another part of the log has lain here before.
     pub(super) is_stale: bool,
 }
 
-/// Looks for heads behind `place`, where there is no record, and before `end`: whole ones, whose offset is where they stand, or is not.
+/// Something that says of a place in the log that it was durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// A record behind it: its offset, and its first sequence number.
+    Record(u64, u64),
+    /// Where the log ended when it was closed.
+    End(LogEnd),
+}
+
+impl Claim {
+    /// The sequence number of the first event behind what is missing, at least.
+    pub(super) fn next_seq(self) -> u64 {
+        match self {
+            Self::Record(_, next_seq) => next_seq,
+            Self::End(end) => end.next_seq,
+        }
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(at, _) => write!(f, "the record at offset {at} says that it was durable before"),
+            Self::End(end) => {
+                write!(f, "there is no good record, and when the log was closed it ended at offset {}", end.offset)
+            }
+        }
+    }
+}
+
+/// Looks for heads behind `place`, where there is no record, and before `end`: whole ones, whose offset is where they stand, or is not. `closed_at`
+/// is where the log ended when it was closed, if that is known.
 ///
 /// This tells damage from the end of the log.
-pub(super) fn look_behind<O: Original>(log: &O, place: Place, end: u64) -> Result<Behind, StorageError> {
+pub(super) fn look_behind<O: Original>(
+    log: &O,
+    place: Place,
+    end: u64,
+    closed_at: Option<LogEnd>,
+) -> Result<Behind, StorageError> {
     let mut behind = Behind::default();
     find_heads(log, place.offset..end, Some(place), |found| {
         match found {
             FoundHead::Stale(_) => behind.is_stale = true,
             FoundHead::Credible(at, head) if head.durable > place.offset => {
-                behind.claim = Some((at, head.first_seq));
+                behind.claim = Some(Claim::Record(at, head.first_seq));
                 return ControlFlow::Break(());
             }
             FoundHead::Credible(..) => {}
         }
         ControlFlow::Continue(())
     })?;
+    // Where no event is missing, but a mark, the log may end before.
+    behind.claim = behind.claim.or(closed_at.filter(|closed| closed.next_seq > place.next_seq).map(Claim::End));
     Ok(behind)
 }
 
@@ -143,17 +183,30 @@ pub(super) fn find_heads<O: Original>(
     Ok(())
 }
 
-/// How much there is at the end of the log of a record that was not written to its end; of a long one perhaps less. Where another part of the
-/// log has lain, nothing else than the head of such a record tells it from what was left there.
-pub(super) fn torn_bytes<O: Original>(log: &O, offset: u64, is_stale: bool) -> Result<u64, StorageError> {
-    let bytes = log.log_at(offset, WINDOW_BYTES)?;
-    let begun = RecordHead::decode(&bytes).filter(|(head, _)| head.offset == offset);
-    let most = match begun {
-        Some((head, _)) => HEAD_BYTES as u64 + head.body_len(),
-        None if is_stale => 0,
-        None => u64::MAX,
-    };
-    Ok(bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| most.min(last as u64 + 1)))
+/// What there is behind the end of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tail {
+    /// Bytes that may be of a record that was not written to its end; of a long one perhaps fewer.
+    pub(super) bytes: u64,
+    /// The length of that record, if its head is whole. Otherwise the bytes may be what the medium held there before.
+    pub(super) record: Option<u64>,
+}
+
+impl Tail {
+    /// What there is at the end of a log. Where another part of the log has lain (`is_stale`), or where the log was closed (`is_closed`), nothing
+    /// else than the head of such a record tells it from what was left there.
+    pub(super) fn at<O: Original>(log: &O, offset: u64, is_stale: bool, is_closed: bool) -> Result<Self, StorageError> {
+        let bytes = log.log_at(offset, WINDOW_BYTES)?;
+        let begun = RecordHead::decode(&bytes).filter(|(head, _)| head.offset == offset);
+        let record = begun.map(|(head, _)| HEAD_BYTES as u64 + head.body_len());
+        let most = match record {
+            Some(len) => len,
+            None if is_stale || is_closed => 0,
+            None => u64::MAX,
+        };
+        let bytes = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| most.min(last as u64 + 1));
+        Ok(Self { bytes, record })
+    }
 }
 
 #[cfg(test)]

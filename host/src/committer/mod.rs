@@ -167,6 +167,7 @@ impl Committer {
         // Only now: the last commits may have to wait for housekeeping.
         self.shared.keeper.close();
         join(&self.keeping);
+        self.shared.close();
     }
 }
 
@@ -238,6 +239,11 @@ impl Shared {
 
     fn rest(&self) {
         self.attend("a rest", |repository| repository.rest());
+    }
+
+    /// To be called when nothing else uses the repository any more.
+    fn close(&self) {
+        self.attend("the close", |repository| repository.close());
     }
 
     /// Does something with the repository that nobody waits for.

@@ -1,7 +1,9 @@
 use alloc::format;
+use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::super::log_end::LogEnd;
 use super::super::manifest::Manifest;
 use super::super::open::damaged;
 use super::super::reading::{WINDOW_BYTES, Window, look_behind};
@@ -18,6 +20,8 @@ pub(super) struct LogCopy<'a, O, D> {
     window: Window,
     /// What lies behind was no part of the log when the copying began.
     bound: u64,
+    /// Where it ended when it was closed, if that is known.
+    closed_at: Option<LogEnd>,
     /// Behind the last record that was copied.
     end: u64,
     /// The checksum of that record's head.
@@ -45,12 +49,19 @@ pub(super) enum End {
 
 impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
     /// From where the manifest says that the log begins to `bound`, at most.
-    pub(super) fn new(original: &'a O, copy: &'a mut D, manifest: &Manifest, bound: u64) -> Self {
+    pub(super) fn new(
+        original: &'a O,
+        copy: &'a mut D,
+        manifest: &Manifest,
+        bound: u64,
+        closed_at: Option<LogEnd>,
+    ) -> Self {
         Self {
             original,
             copy,
             window: Window::default(),
             bound,
+            closed_at,
             end: manifest.log_start,
             chain: manifest.chain,
             next_seq: manifest.next_seq,
@@ -79,34 +90,38 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
         loop {
             let end = self.copy_records()?;
             let place = Place { offset: self.end, next_seq: self.next_seq };
+            // What is beyond the bound may not have been written; where the log was closed, it was.
+            let is_missing = self.closed_at.is_some_and(|closed| closed.next_seq > self.next_seq);
             let claim = match end {
-                End::Bound => None,
-                End::NoRecord => look_behind(self.original, place, self.bound).map_err(unreadable)?.claim,
+                End::Bound if !is_missing => None,
+                End::Bound | End::NoRecord => {
+                    look_behind(self.original, place, self.bound, self.closed_at).map_err(unreadable)?.claim
+                }
             };
-            let Some((at, next)) = claim else { return Ok(end) };
+            let Some(claim) = claim else { return Ok(end) };
             // It may have been written since it was read.
             let before = self.end;
             self.window = Window::default();
             self.copy_record()?;
             if self.end == before {
-                let reason = format!("the record at offset {at} says that it was durable before");
                 let place = format!("the log at offset {}", self.end);
-                return Err(damaged(place, &reason, self.next_seq..next).into());
+                return Err(damaged(place, &claim.to_string(), self.next_seq..claim.next_seq()).into());
             }
         }
     }
 
     /// Makes the copy durable, and lets a mark say so behind it: without one, damage to the last record would be taken for a commit
-    /// that was interrupted.
-    pub(super) fn finish(mut self) -> Result<(), StorageError> {
+    /// that was interrupted. Gives the end of the copy.
+    pub(super) fn finish(mut self) -> Result<LogEnd, StorageError> {
         self.flush()?;
         self.copy.sync()?;
         if !self.is_mark {
-            let (mark, _) = RecordHead::mark(self.end, self.end, self.next_seq, self.millis, self.chain).encode();
+            let (mark, crc) = RecordHead::mark(self.end, self.end, self.next_seq, self.millis, self.chain).encode();
             self.copy.append(&mark)?;
             self.copy.sync()?;
+            (self.end, self.chain) = (self.end + mark.len() as u64, crc);
         }
-        Ok(())
+        Ok(LogEnd { offset: self.end, chain: self.chain, next_seq: self.next_seq })
     }
 
     fn copy_records(&mut self) -> Result<End, BackupError> {

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use self::log::{End, LogCopy};
 use super::OpenError;
+use super::log_end::{self, LogEnd};
 use super::manifest::{Entry, Manifest};
 use super::open::damaged;
 use super::reading::WINDOW_BYTES;
@@ -91,6 +92,8 @@ fn attempt<O: Original, D: Duplicate>(
     copy: &mut D,
     manifest: &Manifest,
 ) -> Result<Option<Backup>, BackupError> {
+    // Looked at before the log, which reaches so far at least from then on.
+    let closed_at = LogEnd::load(original).map_err(unreadable)?.known();
     // Looked at after the manifest: whatever the log has lost by then, this manifest or a newer one does not need.
     let bounds = original.log_bounds().map_err(unreadable)?;
     let start = manifest.log_start;
@@ -104,15 +107,15 @@ fn attempt<O: Original, D: Duplicate>(
         backup.segments += 1;
         backup.shared += u64::from(copy_segment(original, copy, entry)?);
     }
-    let mut log = LogCopy::new(original, copy, manifest, bounds.end);
+    let mut log = LogCopy::new(original, copy, manifest, bounds.end, closed_at);
     // A place without a record is the end of the log only if the log still had that place when it was read.
     if log.run()? == End::NoRecord && newest(original)?.log_start > log.end() {
         return Ok(None);
     }
     backup.log_bytes = log.end() - start;
     backup.last_seq = log.next_seq() - 1;
-    log.finish().map_err(BackupError::Copy)?;
-    publish(copy, manifest).map_err(BackupError::Copy)?;
+    let end = log.finish().map_err(BackupError::Copy)?;
+    publish(copy, manifest, end).map_err(BackupError::Copy)?;
     Ok(Some(backup))
 }
 
@@ -143,8 +146,11 @@ fn copy_blob(blob: &dyn Blob, draft: &mut dyn Draft) -> Result<(), BackupError> 
 }
 
 /// Makes a repository of the copy.
-fn publish<D: Duplicate>(copy: &mut D, manifest: &Manifest) -> Result<(), StorageError> {
+fn publish<D: Duplicate>(copy: &mut D, manifest: &Manifest, end: LogEnd) -> Result<(), StorageError> {
+    let mut note = copy.create(log_end::NAME)?;
     let drafts = super::manifest::NAMES.into_iter().map(|name| copy.create(name)).collect::<Result<_, _>>()?;
+    end.write(&mut *note)?;
+    copy.adopt(note.finish()?);
     for published in manifest.publish(drafts)? {
         copy.adopt(published);
     }

@@ -1,7 +1,8 @@
 use alloc::vec::Vec;
 use core::ops::{ControlFlow, Range};
 
-use super::super::reading::{FoundHead, Record, Window, find_heads, record_at, torn_bytes};
+use super::super::log_end::LogEnd;
+use super::super::reading::{FoundHead, Record, Tail, Window, find_heads, record_at};
 use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::storage::{Original, StorageError};
 
@@ -22,6 +23,8 @@ pub(in crate::engine) struct LogWalk<'a, O> {
     is_begun: bool,
     /// A place that is known of the log before any record was found, whether or not it is still there.
     origin: Option<Place>,
+    /// Where it ended when it was closed, if that is known.
+    closed_at: Option<LogEnd>,
     /// What was found behind the first place without a good record.
     behind: Option<Heads>,
     /// Where the last good record begins.
@@ -43,8 +46,8 @@ pub(in crate::engine) enum Piece {
     End {
         /// Where it is.
         offset: u64,
-        /// How much there is behind it, at least, that may have been begun as a record.
-        torn_bytes: u64,
+        /// What there is behind it, at least.
+        tail: Tail,
         /// If there are heads in that, the first and the last sequence number that may have been in it.
         seqs: Option<(u64, u64)>,
     },
@@ -81,14 +84,26 @@ struct Heads {
 }
 
 impl<'a, O: Original> LogWalk<'a, O> {
-    /// Through a part of the log. The first record has this chain, and its first sequence number is `next_seq`.
-    pub(in crate::engine) fn new(log: &'a O, range: Range<u64>, chain: u32, next_seq: u64) -> Self {
+    /// Through a part of the log. The first record has this chain, and its first sequence number is `next_seq`. `closed_at` is where the log ended
+    /// when it was closed, if that is known: as good as a record there, which says that all before it was durable.
+    pub(in crate::engine) fn new(
+        log: &'a O,
+        range: Range<u64>,
+        chain: u32,
+        next_seq: u64,
+        closed_at: Option<LogEnd>,
+    ) -> Self {
         let origin = Place { offset: range.start, next_seq };
-        Self { chain: Some(chain), is_begun: true, ..Self::from_anywhere(log, range, Some(origin)) }
+        Self { chain: Some(chain), is_begun: true, ..Self::from_anywhere(log, range, Some(origin), closed_at) }
     }
 
     /// From the first record on, wherever it is and whatever came before. `origin` may be a place that is not there any more.
-    pub(in crate::engine) fn from_anywhere(log: &'a O, range: Range<u64>, origin: Option<Place>) -> Self {
+    pub(in crate::engine) fn from_anywhere(
+        log: &'a O,
+        range: Range<u64>,
+        origin: Option<Place>,
+        closed_at: Option<LogEnd>,
+    ) -> Self {
         let Range { start: at, end } = range;
         let next_seq = origin.map_or(1, |origin| origin.next_seq);
         let window = Window::default();
@@ -101,6 +116,7 @@ impl<'a, O: Original> LogWalk<'a, O> {
             next_seq,
             is_begun: false,
             origin,
+            closed_at,
             behind: None,
             good: None,
             known: next_seq,
@@ -152,8 +168,12 @@ impl<'a, O: Original> LogWalk<'a, O> {
                 self.seen = self.seen.max(self.known);
                 let is_mentioned = last.is_some_and(|(at, _)| at >= offset) && self.next_seq < self.seen;
                 let seqs = is_mentioned.then(|| (self.next_seq, self.seen - 1));
-                let torn_bytes = if offset < self.end { torn_bytes(self.log, offset, is_stale)? } else { 0 };
-                Ok(Piece::End { offset, torn_bytes, seqs })
+                let is_closed = self.closed_at.is_some_and(|closed| closed.offset == offset);
+                let tail = match offset < self.end {
+                    true => Tail::at(self.log, offset, is_stale, is_closed)?,
+                    false => Tail::default(),
+                };
+                Ok(Piece::End { offset, tail, seqs })
             }
         }
     }
@@ -202,6 +222,12 @@ impl<'a, O: Original> LogWalk<'a, O> {
                 }
                 ControlFlow::Continue(())
             })?;
+            if let Some(closed) =
+                self.closed_at.filter(|closed| closed.offset > self.at && closed.next_seq > self.next_seq)
+            {
+                let before = heads.whole.partition_point(|&(at, _)| at < closed.offset);
+                heads.whole.insert(before, (closed.offset, closed.as_mark()));
+            }
             self.behind = Some(heads);
         }
         Ok(self.behind.get_or_insert(Heads { whole: Vec::new(), stale: None }))

@@ -4,11 +4,12 @@ use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::super::log_end::{self, LogEnd, Noted};
 use super::super::manifest::{self, Entry, Manifest, is_segment_name};
-use super::super::reading::Record;
+use super::super::reading::{Record, Tail};
 use super::log::{After, Hole, LogWalk, Piece};
 use super::report::{Concerned, Finding, Report, Severity};
-use crate::log::Place;
+use crate::log::{HEAD_BYTES, Place};
 use crate::segment::{Damage, Sealed, SealedError};
 use crate::storage::{Blob, Examined, StorageError};
 
@@ -61,7 +62,8 @@ pub(in crate::engine) fn survey<E: Examined>(medium: &E, sink: &mut dyn FnMut(Fo
         manifest.as_ref().map_or((1, 0), |manifest| (manifest.next_seq, manifest.last_millis));
     let highest = surveyor.look_at_segments(manifest.as_ref());
     let next_seq = next_seq.max(highest.saturating_add(1));
-    let After { known, seen, millis } = surveyor.look_at_log(manifest.as_ref()).unwrap_or_else(|error| {
+    let closed_at = surveyor.look_at_end();
+    let After { known, seen, millis } = surveyor.look_at_log(manifest.as_ref(), closed_at).unwrap_or_else(|error| {
         let concerned = Concerned::Events { first: next_seq, last: u64::MAX, count: None };
         surveyor.damaged(LOG, None, &cannot_be_read(&error), concerned);
         After { known: 0, seen: 0, millis: 0 }
@@ -124,7 +126,12 @@ impl<E: Examined> Surveyor<'_, E> {
     }
 
     fn has_no_records(&self, start: u64, end: u64) -> bool {
-        let mut walk = LogWalk::from_anywhere(self.medium, start..end, None);
+        let mut walk = LogWalk::from_anywhere(
+            self.medium,
+            start..end,
+            None,
+            LogEnd::load(self.medium).ok().and_then(Noted::known),
+        );
         matches!(walk.next(), Ok(Piece::End { .. }))
     }
 
@@ -200,11 +207,21 @@ impl<E: Examined> Surveyor<'_, E> {
         highest
     }
 
-    fn look_at_log(&mut self, manifest: Option<&Manifest>) -> Result<After, StorageError> {
+    /// Where the log ended when it was closed, if that is known.
+    fn look_at_end(&mut self) -> Option<LogEnd> {
+        let noted = LogEnd::load(self.medium).unwrap_or_else(|error| Noted::Unreadable(cannot_be_read(&error)));
+        if let Noted::Unreadable(reason) = &noted {
+            let reason = format!("{reason}; it is unknown whether the log has lost its end since it was closed");
+            self.damaged(log_end::NAME, None, &reason, Concerned::Nothing);
+        }
+        noted.known()
+    }
+
+    fn look_at_log(&mut self, manifest: Option<&Manifest>, closed_at: Option<LogEnd>) -> Result<After, StorageError> {
         let range = self.medium.log_bounds()?;
         let Some(manifest) = manifest else {
             // What lies before the first record that begins here was given up.
-            let mut walk = LogWalk::from_anywhere(self.medium, range, None);
+            let mut walk = LogWalk::from_anywhere(self.medium, range, None, closed_at);
             let first = walk.next()?;
             if let Piece::Damage(_) = first {
                 self.go_through(&mut walk)?;
@@ -213,10 +230,10 @@ impl<E: Examined> Surveyor<'_, E> {
         };
         let start = manifest.log_start;
         let mut walk = if range.start <= start && start <= range.end {
-            LogWalk::new(self.medium, start..range.end, manifest.chain, manifest.next_seq)
+            LogWalk::new(self.medium, start..range.end, manifest.chain, manifest.next_seq, closed_at)
         } else {
             let origin = Place { offset: start, next_seq: manifest.next_seq };
-            LogWalk::from_anywhere(self.medium, range.clone(), Some(origin))
+            LogWalk::from_anywhere(self.medium, range.clone(), Some(origin), closed_at)
         };
         if start < range.start || range.end < start {
             let hole = match walk.next()? {
@@ -246,12 +263,16 @@ impl<E: Examined> Surveyor<'_, E> {
                     let reason = format!("up to offset {} there is no good record, though it was durable", hole.end);
                     self.hole(hole, &reason);
                 }
-                Piece::End { offset, torn_bytes, seqs } => {
-                    if torn_bytes > 0 {
+                Piece::End { offset, tail: Tail { bytes, record }, seqs } => {
+                    self.report.log_end = offset..offset.saturating_add(record.unwrap_or(HEAD_BYTES as u64));
+                    if bytes > 0 {
+                        let what = if record.is_some() {
+                            "are of a record that was begun, and nothing says that it was ever durable"
+                        } else {
+                            "are no record that anything says was durable, but one that was begun, or what the medium held there before"
+                        };
                         let reason = format!(
-                            "it ends here; {torn_bytes} bytes or more behind it are no record that was ever durable, as far as the log \
-                             says, but one that was begun or what an earlier part of the log has left; they are cut when the repository \
-                             is opened"
+                            "it ends here; {bytes} bytes or more behind it {what}; they are cut when the repository is opened"
                         );
                         let concerned = seqs.map_or(Concerned::Nothing, |(first, last)| Concerned::Events {
                             first,

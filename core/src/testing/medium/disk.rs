@@ -19,6 +19,13 @@ pub(super) struct Flip {
     pub(super) bit: u8,
 }
 
+/// What the end of the log had before it was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LostTail {
+    pub(super) from: usize,
+    pub(super) bytes: Vec<u8>,
+}
+
 #[derive(Debug)]
 pub(super) struct Disk {
     pub(super) source: Source<'static>,
@@ -40,6 +47,7 @@ pub(super) struct Disk {
     /// Whether the log that this process has open is not the one that the next process will find.
     pub(super) log_is_unlinked: bool,
     pub(super) flip: Option<Flip>,
+    pub(super) lost: Option<LostTail>,
     pub(super) is_off: bool,
     pub(super) is_quiet: bool,
     pub(super) calls: u64,
@@ -83,6 +91,7 @@ impl Disk {
             free: None,
             log_is_unlinked: false,
             flip: None,
+            lost: None,
             is_off: false,
             is_quiet: false,
             calls: 0,

@@ -35,6 +35,8 @@ pub enum Fault {
     Rot,
     /// Somebody moves the file of the log away while a process has it open, and puts back what was in it then before the next one looks.
     Unlinked,
+    /// The end of a log is lost that was closed: it is zeros or not there, from any place on.
+    LostTail,
     /// Everything else may happen during recovery as well.
     Recovery,
 }
@@ -71,7 +73,7 @@ pub enum Phase {
 
 impl Fault {
     /// All classes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Crash,
         Self::Kill,
         Self::Subset,
@@ -85,6 +87,7 @@ impl Fault {
         Self::Full,
         Self::Rot,
         Self::Unlinked,
+        Self::LostTail,
         Self::Recovery,
     ];
 
@@ -105,6 +108,7 @@ impl Fault {
             Self::Full => "full",
             Self::Rot => "rot",
             Self::Unlinked => "unlinked",
+            Self::LostTail => "lost-tail",
             Self::Recovery => "recovery",
         }
     }

@@ -239,6 +239,33 @@ impl SimLog {
         }
     }
 
+    /// Loses what there is from a place on; gives what that was.
+    pub(super) fn lose(&mut self, from: usize, is_cut: bool) -> Vec<u8> {
+        let bytes = slice(&mut self.cache, from..self.end).to_vec();
+        self.overwrite(from, &vec![0; bytes.len()]);
+        if is_cut {
+            self.end = from;
+            self.durable_end = self.durable_end.min(from);
+            self.durable_size = self.durable_size.min(from);
+            self.mark = self.mark.min(from);
+        }
+        bytes
+    }
+
+    /// Puts back what was lost.
+    pub(super) fn put_back(&mut self, from: usize, bytes: &[u8]) {
+        self.overwrite(from, bytes);
+        self.end = self.end.max(from + bytes.len());
+        (self.durable_end, self.durable_size) = (self.end, self.end);
+    }
+
+    /// Changes what the medium has.
+    fn overwrite(&mut self, from: usize, bytes: &[u8]) {
+        for place in [&mut self.medium, &mut self.cache] {
+            slice(place, from..from + bytes.len()).copy_from_slice(bytes);
+        }
+    }
+
     /// What lies behind `from` before anything is written there: zeros, or what was in the log once.
     fn fill(&mut self, from: usize, source: &mut Source<'_>, faults: Faults) {
         let len = self.medium.len() - from;

@@ -19,7 +19,7 @@ use spin::Mutex;
 
 use self::blob::SimBlob;
 pub(super) use self::blob::SimDraft;
-use self::disk::{Disk, Fate, Flip, Kind};
+use self::disk::{Disk, Fate, Flip, Kind, LostTail};
 pub(super) use self::lock::LockFile;
 use super::source::Source;
 use crate::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
@@ -176,18 +176,35 @@ impl SimStorage {
         Some(place)
     }
 
-    /// Changes the bit back, if what it was in is still there. Says whether it did.
-    pub fn heal(&self) -> bool {
+    /// Loses the end of the log, from any place on: what was there reads as zeros, or the log ends. Says where, if there is anything to lose and
+    /// nothing is lost already.
+    pub fn lose_tail(&self) -> Option<u64> {
         let disk = &mut *self.0.lock();
-        let flip = disk.flip.take();
-        flip.iter().for_each(|flip| disk.apply(flip));
-        flip.is_some()
+        let range = disk.log.range();
+        if disk.lost.is_some() || range.is_empty() {
+            return None;
+        }
+        let (start, end) = (range.start as usize, range.end as usize);
+        let from = start + disk.source.index(end - start);
+        let is_cut = disk.source.one_in(2);
+        disk.lost = Some(LostTail { from, bytes: disk.log.lose(from, is_cut) });
+        Some(from as u64)
     }
 
-    /// Whether a bit is changed.
+    /// Changes the bit back, if what it was in is still there, and puts back the end of the log that was lost. Says whether there was any of that.
+    pub fn heal(&self) -> bool {
+        let disk = &mut *self.0.lock();
+        let (flip, lost) = (disk.flip.take(), disk.lost.take());
+        flip.iter().for_each(|flip| disk.apply(flip));
+        lost.iter().for_each(|lost| disk.log.put_back(lost.from, &lost.bytes));
+        flip.is_some() || lost.is_some()
+    }
+
+    /// Whether a bit is changed, or the end of the log is lost.
     #[must_use]
     pub fn is_rotten(&self) -> bool {
-        self.0.lock().flip.is_some()
+        let disk = self.0.lock();
+        disk.flip.is_some() || disk.lost.is_some()
     }
 
     /// Lets nothing happen to calls for a while, or no longer.
@@ -277,6 +294,8 @@ impl Storage for SimStorage {
         let fate = disk.begin(&call, Kind::Writes)?;
         if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
             disk.flip.take_if(|flip| flip.blob.is_none() && flip.at as u64 >= end);
+            // Whoever cuts it there has decided what the log has.
+            disk.lost = None;
             disk.log.truncate(end, &mut disk.source, disk.faults);
         }
         disk.end(&call, fate)

@@ -31,7 +31,7 @@ pub enum Canary {
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AcknowledgeBeforeSync,
         Self::NoDirectorySync,
         Self::RetryFailedSync,
@@ -42,6 +42,7 @@ impl Canary {
         Self::InEngine(Flaw::TrustedIndex),
         Self::InEngine(Flaw::ForgottenIds),
         Self::InEngine(Flaw::HastySeal),
+        Self::InEngine(Flaw::IgnoredEnd),
     ];
 
     /// The name by which it is asked for.
@@ -58,6 +59,7 @@ impl Canary {
             Self::InEngine(Flaw::TrustedIndex) => "trusted-index",
             Self::InEngine(Flaw::ForgottenIds) => "forgotten-ids",
             Self::InEngine(Flaw::HastySeal) => "hasty-seal",
+            Self::InEngine(Flaw::IgnoredEnd) => "ignored-end",
         }
     }
 

@@ -38,6 +38,8 @@ pub struct Summary {
     pub refusals: u64,
     /// How often acknowledged events were made durable behind their commits.
     pub flushes: u64,
+    /// How often the store was closed.
+    pub closes: u64,
     /// Events that were acknowledged before they were durable, and lost with the power.
     pub lost: u64,
     /// Events that were there at the end.
@@ -46,7 +48,7 @@ pub struct Summary {
     pub chores: u64,
     /// How often the store was opened.
     pub opens: u64,
-    /// How often an opening was refused because of a bit that had changed.
+    /// How often an opening was refused because a bit had changed or the end of the log was lost.
     pub refused_opens: u64,
     /// Processes that found another one up, and ended.
     pub kept_out: u64,
@@ -130,6 +132,7 @@ impl AddAssign for Summary {
         self.commits += other.commits;
         self.refusals += other.refusals;
         self.flushes += other.flushes;
+        self.closes += other.closes;
         self.lost += other.lost;
         self.events += other.events;
         self.chores += other.chores;
@@ -149,6 +152,7 @@ impl fmt::Display for Summary {
             commits,
             refusals,
             flushes,
+            closes,
             lost,
             events,
             chores,
@@ -160,7 +164,7 @@ impl fmt::Display for Summary {
         } = self;
         write!(
             f,
-            "{runs} runs of {steps} steps: {commits} commits acknowledged and {refusals} not, {flushes} flushes, {events} events \
+            "{runs} runs of {steps} steps: {commits} commits acknowledged and {refusals} not, {flushes} flushes, {closes} closes, {events} events \
              and {lost} lost that were not durable, {chores} chores, \
              {opens} opens and {refused_opens} refused for damage, {kept_out} processes kept out, {failures} of {calls} calls of the medium failed"
         )

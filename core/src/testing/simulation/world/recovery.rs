@@ -8,7 +8,7 @@ use super::super::canary::{Canary, Flawed, cut_after};
 use super::{World, outcome};
 use crate::engine::{Engine, OpenError, Seed};
 use crate::event::Timestamp;
-use crate::repository::Repository;
+use crate::repository::{CommitError, Repository};
 use crate::storage::{Storage, StorageError};
 use crate::testing::{Ending, Fault};
 
@@ -27,13 +27,42 @@ impl World {
         self.in_quiet(|world| world.auditor.check_kept())?;
         // Rot of the only copy of a manifest is more than can be stood.
         let is_outdated = self.engine().recovery().manifest_outdated;
+        // Without room there may be no note of it.
+        let is_noted = self.medium.is_roomy();
+        let is_closed = !self.is_latched && self.source.one_in(2) && self.close()? && is_noted;
+        if self.medium.is_off() {
+            // Whoever has called this goes down with it.
+            return Ok(());
+        }
         let ending = if self.source.one_in(2) { self.worst_ending() } else { Ending::Process };
         self.go_down(ending);
-        if self.faults.has(Fault::Rot) && !is_outdated && self.source.one_in(3) {
+        if is_closed && self.faults.has(Fault::LostTail) && !self.medium.is_rotten() && self.source.one_in(2) {
+            let place = self.medium.lose_tail();
+            self.note(|_| format!("the end of the log is lost: {place:?}"));
+        } else if self.faults.has(Fault::Rot) && !is_outdated && self.source.one_in(3) {
             let place = self.medium.rot();
             self.note(|_| format!("a bit changes: {place:?}"));
         }
         self.open()
+    }
+
+    /// Closes the store; says whether it was.
+    fn close(&mut self) -> Result<bool, String> {
+        let closed = self.engine_mut().close();
+        self.note(|_| format!("close: {}", outcome(&closed)));
+        match closed {
+            Ok(()) => {
+                self.summary.closes += 1;
+                self.auditor.flushed();
+                self.look_again()?;
+                Ok(true)
+            }
+            Err(error) => {
+                self.refused(&error)?;
+                self.is_latched |= matches!(error, CommitError::Latched(_));
+                Ok(false)
+            }
+        }
     }
 
     /// Goes down with the power failure that happened in a call.
