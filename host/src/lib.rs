@@ -6,12 +6,13 @@
 //!
 //! # How a host is put together
 //!
-//! 1. `main` calls [`process::run`] with the host's name and a function that serves. It reads its [task](task::Task), which is
-//!    mostly to serve, and the settings, starts logging, opens the repository, starts the commit thread, listens to signals, binds the
-//!    endpoint, and turns the outcome into an exit code.
-//! 2. The function gets a [`Node`](node::Node) and the bound endpoint, non-blocking. It builds its executor and accepts connections,
-//!    one [`ConnectionPermit`](lifecycle::ConnectionPermit) each, until [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves;
-//!    then it waits for [`Lifecycle::drained`](lifecycle::Lifecycle::drained) and returns.
+//! 1. `main` calls [`process::run`] with the host's name and two functions. It reads its [task](task::Task), which is
+//!    mostly to serve, and the settings, starts logging, listens to signals, binds the endpoint, starts the executor with the first
+//!    function, opens the repository, starts the commit thread, serves with the second, and waits until the server is
+//!    [drained](lifecycle::Lifecycle::drained). It turns the outcome into an exit code.
+//! 2. The second function gets the executor, a [`Node`](node::Node) and the endpoint, non-blocking. It starts a task that accepts
+//!    connections, one [`ConnectionPermit`](lifecycle::ConnectionPermit) each, until
+//!    [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves, and returns.
 //! 3. Each connection is driven by [`Wire::drive`](wire::Wire::drive), which hands every request to the framework as an
 //!    [`Exchange`](exchange::Exchange).
 //! 4. The framework's handler calls [`Exchange::run`](exchange::Exchange::run), which asks the core what the request means and does it.
@@ -22,6 +23,7 @@ pub mod clock;
 pub mod committer;
 pub mod exchange;
 pub mod lifecycle;
+pub mod log_buffer;
 pub mod logging;
 pub mod metrics;
 pub mod node;
@@ -36,6 +38,7 @@ pub mod snapshot;
 pub mod task;
 pub mod timer;
 pub mod units;
+pub mod watch;
 pub mod wire;
 
 mod body;

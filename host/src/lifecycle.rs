@@ -7,10 +7,8 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use event_listener::{Event, EventListener};
+use event_listener::{Event, EventListener, Listener as _};
 use futures_util::future::{Either, select};
-
-use crate::runtime::Runtime;
 
 /// The state of one server. Begins serving; [`drain`](Self::drain) is for ever.
 #[derive(Debug)]
@@ -18,6 +16,8 @@ pub struct Lifecycle {
     connections_max: usize,
     drain_timeout: Duration,
     draining: AtomicBool,
+    /// Why the server cannot go on, if so.
+    failure: OnceLock<String>,
     /// When the drain has to be over.
     drain_deadline: OnceLock<Instant>,
     drain_begun: Event,
@@ -48,6 +48,7 @@ impl Lifecycle {
             connections_max,
             drain_timeout,
             draining: AtomicBool::new(false),
+            failure: OnceLock::new(),
             drain_deadline: OnceLock::new(),
             drain_begun: Event::new(),
             connections: AtomicUsize::new(0),
@@ -66,6 +67,20 @@ impl Lifecycle {
         self.drain_deadline.get_or_init(|| Instant::now() + self.drain_timeout);
         self.draining.store(true, Ordering::Release);
         self.drain_begun.notify(usize::MAX);
+    }
+
+    /// Begins to drain because the server cannot go on: something has ended without which it does not do what it promises. The first
+    /// reason is kept.
+    pub fn fail(&self, reason: String) {
+        tracing::error!(reason, "the server cannot go on; draining");
+        self.failure.get_or_init(|| reason);
+        self.drain();
+    }
+
+    /// Why the server cannot go on, if so.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// Resolves when draining begins, or at once if it has.
@@ -92,17 +107,24 @@ impl Lifecycle {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// Waits until no permit is out, or until the drain deadline has passed.
-    pub async fn drained<R: Runtime>(&self, runtime: &R) -> Drained {
-        self.draining().await;
-        let left = self
-            .drain_deadline
-            .get()
-            .map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()));
-        let idle = pin!(wait_until(&self.connection_closed, || (self.connections() == 0).then_some(())));
-        match select(idle, pin!(runtime.sleep(left))).await {
-            Either::Left(((), _)) => Drained::Clean,
-            Either::Right(((), _)) => Drained::Cut(self.connections()),
+    /// Blocks until no permit is out, or until the drain deadline has passed. Depends on no executor: its workers may have died.
+    pub fn drained(&self) -> Drained {
+        while !self.is_draining() {
+            let listener = self.drain_begun.listen();
+            if !self.is_draining() {
+                listener.wait();
+            }
+        }
+        let deadline = *self.drain_deadline.get_or_init(Instant::now);
+        while self.connections() > 0 {
+            let listener = self.connection_closed.listen();
+            if self.connections() > 0 && listener.wait_deadline(deadline).is_none() {
+                break;
+            }
+        }
+        match self.connections() {
+            0 => Drained::Clean,
+            connections => Drained::Cut(connections),
         }
     }
 }
@@ -168,31 +190,11 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::future::{pending, ready};
+    use std::thread;
 
     use futures_util::FutureExt as _;
 
     use super::*;
-
-    /// Sleeps for ever, or not at all.
-    #[derive(Clone)]
-    struct Sleeper {
-        wakes: bool,
-    }
-
-    impl Runtime for Sleeper {
-        fn sleep(&self, _duration: Duration) -> impl Future<Output = ()> + Send + 'static {
-            let wakes = self.wakes;
-            async move { if wakes { ready(()).await } else { pending().await } }
-        }
-
-        fn unblock<T, F>(&self, task: F) -> impl Future<Output = T> + Send + 'static
-        where
-            F: FnOnce() -> T + Send + 'static,
-            T: Send + 'static,
-        {
-            ready(task())
-        }
-    }
 
     #[test]
     fn permits_are_limited_and_given_back() {
@@ -208,27 +210,36 @@ mod tests {
 
     #[test]
     fn a_drain_waits_for_the_last_connection() {
-        let lifecycle = Lifecycle::new(2, Duration::from_secs(1));
-        let permit = lifecycle.permit().now_or_never().unwrap();
-        let runtime = Sleeper { wakes: false };
-        let mut drained = Box::pin(lifecycle.drained(&runtime));
-        drop(permit);
-        assert!(drained.as_mut().now_or_never().is_none(), "nobody has asked for a drain");
-        let permit = lifecycle.permit().now_or_never().unwrap();
-        lifecycle.drain();
-        assert!(lifecycle.is_draining());
-        assert!(lifecycle.draining().now_or_never().is_some());
-        assert!(drained.as_mut().now_or_never().is_none(), "a connection is open");
-        drop(permit);
-        assert_eq!(drained.now_or_never(), Some(Drained::Clean));
+        let lifecycle = Lifecycle::new(2, Duration::from_secs(3600));
+        let [first, second] = [(); 2].map(|()| lifecycle.permit().now_or_never().unwrap());
+        thread::scope(|threads| {
+            let drained = threads.spawn(|| lifecycle.drained());
+            drop(first);
+            lifecycle.drain();
+            assert!(lifecycle.draining().now_or_never().is_some());
+            assert!(!drained.is_finished(), "a connection is open");
+            drop(second);
+            assert_eq!(drained.join().unwrap(), Drained::Clean);
+        });
     }
 
     #[test]
     fn a_drain_does_not_wait_for_ever() {
-        let lifecycle = Lifecycle::new(2, Duration::from_secs(1));
+        let lifecycle = Lifecycle::new(2, Duration::from_millis(1));
         let _permit = lifecycle.permit().now_or_never().unwrap();
         lifecycle.drain();
-        assert_eq!(lifecycle.drained(&Sleeper { wakes: true }).now_or_never(), Some(Drained::Cut(1)));
+        assert_eq!(lifecycle.drained(), Drained::Cut(1));
+    }
+
+    #[test]
+    fn a_server_that_cannot_go_on_drains_and_keeps_the_first_reason() {
+        let lifecycle = Lifecycle::new(2, Duration::from_secs(3600));
+        assert_eq!(lifecycle.failure(), None);
+        lifecycle.fail("a thread is gone".to_owned());
+        lifecycle.fail("so is another".to_owned());
+        assert!(lifecycle.is_draining());
+        assert_eq!(lifecycle.failure(), Some("a thread is gone"));
+        assert_eq!(lifecycle.drained(), Drained::Clean);
     }
 
     #[test]

@@ -1,26 +1,47 @@
 //! Logs on standard error.
 //!
+//! A line that cannot be written is dropped and counted: nobody waits for the log, and nobody fails with it
+//! ([`LogBuffer`](crate::log_buffer::LogBuffer)). Panics go there, too.
+//!
 //! What happens to the server as a whole is logged at `info` and above. One line a request is logged at `debug` with the target
 //! `argus_host::request`, so that a server which nobody watches spends nothing on it: `--log info,argus_host::request=debug` turns it on.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
-use std::io;
 use std::net::SocketAddr;
+use std::panic::{self, PanicHookInfo};
 use std::time::Duration;
+use std::{io, thread};
 
 use argus_core::api::{ProblemKind, Reply};
+use prometheus::IntCounter;
 use tracing_subscriber::EnvFilter;
 
+use crate::log_buffer::{LogBuffer, StandardError};
 use crate::settings::{LogFormat, Settings};
+use crate::watch::panic_message;
 
 /// The target of the line that each request gets.
 pub const REQUEST_TARGET: &str = "argus_host::request";
 
-/// Starts logging for the process. The first call counts.
-pub fn start(settings: &Settings) {
+/// Starts logging for the process; the first call counts. Lines that are lost are counted in `lost`. If the thread that writes them does not
+/// go on until the process ends, it calls `on_death` as by [`watch::spawn`](crate::watch::spawn).
+///
+/// # Errors
+///
+/// The system gives no thread; nothing is logged.
+pub fn start(
+    settings: &Settings,
+    lost: IntCounter,
+    on_death: impl FnOnce(String) + Send + 'static,
+) -> io::Result<LogBuffer> {
+    let log = LogBuffer::start(StandardError, lost, on_death)?;
+    let writer = log.clone();
     // The filter was parsed when the settings were read.
     let filter = EnvFilter::new(&settings.log);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // An event that cannot be formatted, or written, would be told with `eprintln!`, which waits, and panics.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    let builder = builder.with_writer(move || writer.clone());
     let started = match settings.log_format {
         // Colours are for terminals, and escape sequences in files are not for people.
         LogFormat::Text => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
@@ -29,6 +50,22 @@ pub fn start(settings: &Settings) {
     if let Err(error) = started {
         tracing::debug!("logging was started before: {error}");
     }
+    panic::set_hook(Box::new(log_panic));
+    Ok(log)
+}
+
+/// Logs a panic. std's own hook writes to standard error, and waits for it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let (thread, place) = (thread::current(), panic.location());
+    let backtrace = Backtrace::capture();
+    let captured = (backtrace.status() == BacktraceStatus::Captured).then_some(&backtrace);
+    tracing::error!(
+        thread = thread.name().unwrap_or("without a name"),
+        place = place.map(tracing::field::display),
+        backtrace = captured.map(tracing::field::display),
+        "panic: {}",
+        panic_message(panic.payload())
+    );
 }
 
 /// Logs one request and its answer. The caller's words go in as strings, which either format quotes and escapes in its own way: a line is

@@ -1,10 +1,11 @@
 //! The process around a server: from `main` to the exit code.
 
 use std::io::{self, Write as _};
-use std::net::{TcpListener, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::num::NonZeroUsize;
 use std::process::{self, ExitCode};
 use std::sync::Arc;
-use std::thread;
+use std::time::{Duration, Instant};
 
 use argus_core::api::Api;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,12 +17,14 @@ use thiserror::Error;
 use crate::budget::Budget;
 use crate::committer::{Committer, QueueLimits};
 use crate::lifecycle::{Drained, Lifecycle};
+use crate::log_buffer::LogBuffer;
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::repository::{self, OpenError};
 use crate::settings::Settings;
 use crate::task::Task;
+use crate::watch;
 
 /// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -37,6 +40,15 @@ const FILES: usize = 256;
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
+/// Signals that come so soon after the first are the same wish: `timeout -s INT` sends one to the process and one to its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
+
+/// How long the end of the process waits at most until standard error has taken the last lines of the log.
+const LAST_LINES_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// Exit code of a server that could not go on.
+const EXIT_FAILED: u8 = 4;
+
 /// Why a server could not start.
 #[derive(Debug, Error)]
 enum StartError {
@@ -46,16 +58,19 @@ enum StartError {
     Listen { endpoint: String, source: io::Error },
     #[error("the metrics could not be set up: {0}")]
     Metrics(#[from] prometheus::Error),
-    #[error("the system gave no thread: {0}")]
+    #[error("the system gave no thread ({0}); it permits too few, or --threads is too large")]
     Thread(#[source] io::Error),
+    #[error("the endpoint cannot be served: {0}")]
+    Serve(#[source] io::Error),
     #[error("the system's random generator failed: {0}")]
     Randomness(#[from] getrandom::Error),
 }
 
 /// Runs a server from its settings to its exit code, or does what else the command line asks for; the whole of a host's `main`.
 ///
-/// `program` is the host's name (`argus-tokio`), as `--version` and the metrics show it. `serve` builds the executor, serves the node until
-/// it is drained, cuts what is left, and says how it ended; an error is one of building the executor or of accepting.
+/// `program` is the host's name (`argus-tokio`), as `--version` and the metrics show it. `executor` starts so many worker threads; one that dies
+/// calls [`Lifecycle::fail`]. `serve` starts to accept connections on them and returns. The executor is dropped once the node is drained,
+/// which cuts what is left.
 ///
 /// | exit code | meaning |
 /// |---|---|
@@ -63,45 +78,78 @@ enum StartError {
 /// | 1 | the server could not start, or the storage had failed while it served |
 /// | 2 | a setting is wrong |
 /// | 3 | the drain deadline passed and connections were cut, with whatever they were at; what had been queued is committed all the same |
+/// | 4 | a thread of the server's has died, or a commit or a chore has panicked; the server has drained by itself |
 /// | 130, 143 | a second signal, SIGINT or SIGTERM, ended the process at once |
 ///
+/// Signals within 100 ms of the first are one with it.
+///
 /// Once it can be reached, it says so on standard output, in one line: `argus: listening on http://ADDRESS`.
-pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> io::Result<Drained>) -> ExitCode {
+pub fn run<E>(
+    program: &'static str,
+    executor: impl FnOnce(NonZeroUsize, &Arc<Lifecycle>) -> io::Result<E>,
+    serve: impl FnOnce(&E, Arc<Node>, TcpListener) -> io::Result<()>,
+) -> ExitCode {
     let settings = match Task::read(program, std::env::args_os()) {
         Ok(Task::Serve(settings)) => *settings,
         Ok(Task::Snapshot(snapshot)) => return snapshot.run(),
         Ok(Task::Check(check)) => return check.run(),
         Err(error) => error.exit(),
     };
-    logging::start(&settings);
-    permit_files(settings.max_connections.get());
-    let (node, listener) = match start(program, settings) {
-        Ok((node, listener)) => (Arc::new(node), listener),
+    let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
+    let (metrics, log) = match start_log(program, &settings, &lifecycle) {
+        Ok(started) => started,
         Err(error) => {
-            tracing::error!("{error}");
+            drop(writeln!(io::stderr(), "error: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    let outcome = serve(Arc::clone(&node), listener);
-    node.committer.shutdown();
-    match (outcome, node.committer.latched()) {
-        (Err(error), _) => {
-            tracing::error!("the server failed: {error}");
+    permit_files(settings.max_connections.get());
+    let code = match start(program, settings, metrics, &lifecycle, &log, executor, serve) {
+        Ok((node, executor)) => drain(&node, executor),
+        Err(error) => {
+            tracing::error!("{error}");
             ExitCode::FAILURE
         }
-        (Ok(_), Some(reason)) => {
+    };
+    log.flush(LAST_LINES_WAIT_MAX);
+    code
+}
+
+/// Waits for the end of a server that serves, and says how it was.
+fn drain<E>(node: &Node, executor: E) -> ExitCode {
+    let drained = node.lifecycle.drained();
+    drop(executor);
+    node.committer.shutdown();
+    if let Some(reason) = node.lifecycle.failure() {
+        tracing::error!(reason, "stopped; the server could not go on");
+        return ExitCode::from(EXIT_FAILED);
+    }
+    match (drained, node.committer.latched()) {
+        (Drained::Clean | Drained::Cut(_), Some(reason)) => {
             tracing::error!(reason, "stopped; the storage had failed");
             ExitCode::FAILURE
         }
-        (Ok(Drained::Cut(connections)), None) => {
+        (Drained::Cut(connections), None) => {
             tracing::warn!(connections, "stopped at the drain deadline; connections were cut");
             ExitCode::from(3)
         }
-        (Ok(Drained::Clean), None) => {
+        (Drained::Clean, None) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Starts the log before everything else that may have something to say.
+fn start_log(
+    program: &'static str,
+    settings: &Settings,
+    lifecycle: &Arc<Lifecycle>,
+) -> Result<(Arc<Metrics>, LogBuffer), StartError> {
+    let metrics = Metrics::new(program.trim_start_matches("argus-"), settings.repository.kind())?;
+    let failing = Arc::clone(lifecycle);
+    let log = logging::start(settings, metrics.log_lines_lost(), move |reason| failing.fail(reason));
+    Ok((Arc::new(metrics), log.map_err(StartError::Thread)?))
 }
 
 /// Lets the process have as many connections and files open as it may. What it may without asking is often less than there can be
@@ -115,41 +163,52 @@ fn permit_files(connections: usize) {
     }
 }
 
-fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener), StartError> {
-    let metrics = Arc::new(Metrics::new(program.trim_start_matches("argus-"), settings.repository.kind())?);
+fn start<E>(
+    program: &'static str,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    lifecycle: &Arc<Lifecycle>,
+    log: &LogBuffer,
+    executor: impl FnOnce(NonZeroUsize, &Arc<Lifecycle>) -> io::Result<E>,
+    serve: impl FnOnce(&E, Arc<Node>, TcpListener) -> io::Result<()>,
+) -> Result<(Arc<Node>, E), StartError> {
+    // Signals before the endpoint: whoever sees the server listen may stop it.
+    watch_signals(Arc::clone(lifecycle), log.clone()).map_err(StartError::Thread)?;
+    // The port before the repository: a second server that is started by mistake leaves no folder.
+    let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
+    let socket = bind(&settings.endpoint).map_err(listen_error)?;
+    let executor = executor(settings.worker_threads(), lifecycle).map_err(StartError::Thread)?;
     let repository =
         repository::open(&settings.repository, settings.tuning(), settings.durability, settings.retention())?;
     let limits =
         QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
-    let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
-    // Signals before the endpoint: whoever sees the server listen may stop it.
-    watch_signals(Arc::clone(&lifecycle)).map_err(StartError::Thread)?;
     let flush_every = settings.durability.flush_every();
-    let committer =
-        Committer::start(repository, flush_every, limits, Arc::clone(&metrics)).map_err(StartError::Thread)?;
-    let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
-    let listener = listen(&settings.endpoint).map_err(listen_error)?;
-    announce(program, &listener).map_err(listen_error)?;
+    let committer = Committer::start(repository, flush_every, limits, Arc::clone(&metrics), Arc::clone(lifecycle))
+        .map_err(StartError::Thread)?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed)?;
-    let node = Node {
+    let listener = listen(socket).map_err(listen_error)?;
+    let address = listener.local_addr().map_err(listen_error)?;
+    let node = Arc::new(Node {
         api: Api::new(settings.limits()),
         budget: Budget::new(settings.max_inflight_bytes),
         request_ids: u64::from_ne_bytes(seed).into(),
         settings,
         committer,
         metrics,
-        lifecycle,
-    };
-    Ok((node, listener))
+        lifecycle: Arc::clone(lifecycle),
+    });
+    serve(&executor, Arc::clone(&node), listener).map_err(StartError::Serve)?;
+    announce(program, address);
+    Ok((node, executor))
 }
 
-/// Binds the first address of the endpoint that can be bound, non-blocking.
+/// Takes the first address of the endpoint that can be had. Nobody can connect yet.
 ///
 /// # Errors
 ///
 /// The last address's error.
-pub fn listen(endpoint: &str) -> io::Result<TcpListener> {
+pub fn bind(endpoint: &str) -> io::Result<Socket> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in endpoint.to_socket_addrs()? {
         let bound = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).and_then(|socket| {
@@ -160,43 +219,55 @@ pub fn listen(endpoint: &str) -> io::Result<TcpListener> {
             #[cfg(target_os = "linux")]
             socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
             socket.bind(&address.into())?;
-            socket.listen(BACKLOG)?;
-            Ok(TcpListener::from(socket))
+            Ok(socket)
         });
         match bound {
-            Ok(listener) => return Ok(listener),
+            Ok(socket) => return Ok(socket),
             Err(error) => failure = error,
         }
     }
     Err(failure)
 }
 
-/// Says on standard output where the server can be reached, for scripts and tests that chose port 0.
+/// Lets clients connect. The listener is non-blocking.
 ///
 /// # Errors
 ///
-/// When the address cannot be read. A closed standard output is no error.
-pub fn announce(program: &str, listener: &TcpListener) -> io::Result<()> {
-    let address = listener.local_addr()?;
+/// Another process, which was started at the same time, was faster.
+pub fn listen(socket: Socket) -> io::Result<TcpListener> {
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Says on standard output where the server can be reached, for scripts and tests that chose port 0. That nobody listens is no error.
+pub fn announce(program: &str, address: SocketAddr) {
     tracing::info!(program, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
     let mut out = io::stdout().lock();
     drop(writeln!(out, "argus: listening on http://{address}").and_then(|()| out.flush()));
-    Ok(())
 }
 
 /// The first SIGINT or SIGTERM drains, the second ends the process. On a thread of its own, so that it works whatever the executor does.
-fn watch_signals(lifecycle: Arc<Lifecycle>) -> io::Result<()> {
+fn watch_signals(lifecycle: Arc<Lifecycle>, log: LogBuffer) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    thread::Builder::new().name("argus-signals".to_owned()).spawn(move || {
+    let failing = Arc::clone(&lifecycle);
+    let listen = move || {
+        let mut first: Option<Instant> = None;
         for signal in signals.forever() {
             let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
-            if lifecycle.is_draining() {
-                tracing::warn!("{name} while draining; ending at once");
-                process::exit(128 + signal);
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    tracing::info!("{name}; draining");
+                    lifecycle.drain();
+                }
+                Some(first) if first.elapsed() < SAME_SIGNAL => {}
+                Some(_) => {
+                    tracing::warn!("{name} while draining; ending at once");
+                    log.flush(LAST_LINES_WAIT_MAX);
+                    process::exit(128 + signal);
+                }
             }
-            tracing::info!("{name}; draining");
-            lifecycle.drain();
         }
-    })?;
-    Ok(())
+    };
+    watch::spawn("argus-signals", listen, || false, move |reason| failing.fail(reason)).map(drop)
 }

@@ -27,7 +27,7 @@ use http_body::Body;
 
 use crate::body;
 use crate::budget::Reservation;
-use crate::committer::{SubmitError, panic_message};
+use crate::committer::SubmitError;
 use crate::connection_state::{ConnectionState, HeadFault};
 use crate::logging;
 use crate::metrics::{Gauges, InFlight};
@@ -36,6 +36,7 @@ use crate::raw_head::RawHead;
 use crate::reply_body::{Advance, Advanced, BrokenOff, ReplyBody};
 use crate::runtime::Runtime;
 use crate::timer::Timer;
+use crate::watch::panic_message;
 
 /// Bodies up to this size are read where they arrive: handing one to another thread and back takes longer than parsing it.
 const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -150,7 +151,11 @@ impl<R: Runtime> Session<R> {
         let target = target(uri);
         let http_10 = version == Version::HTTP_10;
         let head = Head { method: method.as_str(), target: &target, headers: &headers, http_10 };
-        let condition = Condition { draining: node.lifecycle.is_draining(), latched: node.committer.latched() };
+        let condition = Condition {
+            draining: node.lifecycle.is_draining(),
+            latched: node.committer.latched(),
+            failure: node.lifecycle.failure(),
+        };
         let request_id = Api::request_id(&head, node.request_ids.next());
         (request_id, catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &condition)))))
     }

@@ -13,18 +13,21 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnu
 use crate::repository::{Durability, Location};
 use crate::units::{format_size, parse_age, parse_duration, parse_size};
 
+/// Most threads that serve requests. More than there are processors are of no use, and each takes memory and file descriptors.
+const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
+
 /// Receives events over HTTP, keeps them, and answers questions about them.
 ///
 /// Every setting is a flag or an environment variable; a flag wins. Sizes take B, KiB, MiB, GiB (or KB, MB, GB), durations ms, s, m, h; a
 /// bare number is bytes or seconds. Once the server can be reached, it says so on standard output, in one line:
 /// `argus: listening on http://ADDRESS`. SIGINT or SIGTERM drains: running requests finish, new ones are refused; a second signal ends the
-/// process at once.
+/// process at once, unless it comes within 100 ms of the first.
 #[derive(Clone, Debug, Parser)]
 #[command(
     version,
     max_term_width = 120,
     after_help = "Exit codes: 0 drained cleanly, 1 could not start or the storage failed, 2 a bad setting, 3 the drain deadline passed and \
-                  connections were cut, 130 or 143 a second signal (SIGINT or SIGTERM) ended the process."
+                  connections were cut, 4 a thread died or a commit panicked and the server drained by itself, 130 or 143 a second signal (SIGINT or SIGTERM) ended the process."
 )]
 pub struct Settings {
     /// Address to listen on, as host:port; port 0 lets the system choose
@@ -59,9 +62,9 @@ pub struct Settings {
     #[arg(value_parser = parse_size)]
     pub retain_bytes: Option<usize>,
 
-    /// Threads that serve requests; in argus-tokio, if there are as many of them as CPUs, each stays on one [default: one a CPU]
+    /// Threads that serve requests; in argus-tokio, if there are as many of them as CPUs, each stays on one; at most 1024 [default: one a CPU]
     #[arg(long, env = "ARGUS_THREADS", value_name = "COUNT", help_heading = "Service")]
-    #[arg(value_parser = parse_count)]
+    #[arg(value_parser = parse_threads)]
     pub threads: Option<NonZeroUsize>,
 
     /// Longest request body, after decompression
@@ -193,7 +196,9 @@ impl Settings {
     /// Threads that serve requests.
     #[must_use]
     pub fn worker_threads(&self) -> NonZeroUsize {
-        self.threads.or_else(|| available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+        self.threads
+            .or_else(|| available_parallelism().ok())
+            .map_or(NonZeroUsize::MIN, |threads| threads.min(THREADS_MAX))
     }
 
     /// The limits that the core watches.
@@ -274,6 +279,13 @@ fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
         Ok(count) => NonZeroUsize::new(count).ok_or_else(|| "must be at least 1".to_owned()),
         Err(error) if *error.kind() == IntErrorKind::PosOverflow => Err("too large".to_owned()),
         Err(_) => Err("expected a whole number of at least 1".to_owned()),
+    }
+}
+
+fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
+    match parse_count(text)? {
+        threads if threads > THREADS_MAX => Err(format!("must be at most {THREADS_MAX}")),
+        threads => Ok(threads),
     }
 }
 
@@ -366,6 +378,7 @@ mod tests {
             (["--threads", "-1"], "expected a whole number of at least 1"),
             (["--threads", "many"], "expected a whole number of at least 1"),
             (["--threads", "99999999999999999999"], "too large"),
+            (["--threads", "1025"], "must be at most 1024"),
             (["--max-connections", "0"], "must be at least 1"),
             (["--commit-queue-batches", "0"], "must be at least 1"),
             (["--max-body-bytes", "-1"], "expected a whole number and a unit"),

@@ -200,6 +200,6 @@ where
     }
     match AssertUnwindSafe(async move { route(exchange).await }).catch_unwind().await {
         Ok(response) => response.map(Source::Framework),
-        Err(panic) => session.broken(crate::committer::panic_message(panic.as_ref())).map(Source::Own),
+        Err(panic) => session.broken(crate::watch::panic_message(panic.as_ref())).map(Source::Own),
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use argus_host::process::{announce, listen};
+use argus_host::process::{announce, bind, listen};
 use argus_host::settings::Settings;
 use argus_smol::connection::Socket;
 use argus_smol::runtime;
@@ -38,8 +38,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: &Settings) -> io::Result<()> {
-    let listener = listen(&settings.endpoint)?;
-    announce("floor", &listener)?;
+    let listener = listen(bind(&settings.endpoint)?)?;
+    announce("floor", listener.local_addr()?);
     runtime::block_on(settings.worker_threads(), |runtime| async move {
         let listener = Async::new(listener)?;
         let app = app();

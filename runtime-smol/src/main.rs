@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use argus_smol::runtime::Workers;
+use argus_smol::server;
+
 fn main() -> ExitCode {
-    argus_host::process::run("argus-smol", argus_smol::server::serve)
+    argus_host::process::run("argus-smol", Workers::start, server::serve)
 }

@@ -6,23 +6,23 @@
 
 use std::future::Future;
 use std::io;
-use std::iter;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use argus_host::lifecycle::Lifecycle;
 use argus_host::runtime::Runtime;
-use async_executor::{Executor, Task};
-use event_listener::Event;
-use futures_lite::future;
+use argus_host::watch::{self, panic_message};
+use async_executor::Executor;
+use event_listener::{Event, EventListener};
 
 /// A handle to the executor.
-///
-/// Tasks hold handles, and the workers hold the tasks; a handle that kept the workers alive would keep them for ever.
 #[derive(Clone, Debug)]
 pub struct Smol {
-    workers: Weak<[Arc<Worker>]>,
+    workers: Arc<[Arc<Worker>]>,
 }
 
 /// Runs `main` and what it spawns on `threads` worker threads. When `main` has finished, its result is returned and tasks that still
@@ -31,29 +31,29 @@ pub struct Smol {
 /// # Errors
 ///
 /// A thread could not be started; nothing has run.
+///
+/// # Panics
+///
+/// `main` panicked.
 pub fn block_on<F>(threads: NonZeroUsize, main: impl FnOnce(Smol) -> F) -> io::Result<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    let first = Arc::new(Worker::default());
-    let others = (1..threads.get()).map(|_| Arc::default());
-    let workers: Arc<[Arc<Worker>]> = iter::once(Arc::clone(&first)).chain(others).collect();
-    let threads = Threads::start(&workers)?;
-    let main = first.spawn(main(Smol { workers: Arc::downgrade(&workers) }));
+    let workers = Workers::start(threads, &Lifecycle::new(usize::MAX, Duration::ZERO))?;
+    let (sender, output) = mpsc::channel();
+    let main = main(workers.handle());
+    workers.handle().spawn(async move { drop(sender.send(main.await)) });
     // The calling thread only waits. Were it to poll sockets too, it would be the one that hears of most events, and every request would
     // change threads.
-    let output = future::block_on(main);
-    drop(threads);
-    Ok(output)
+    Ok(output.recv().unwrap_or_else(|_| panic!("the main task has panicked")))
 }
 
 impl Smol {
     /// Starts a task that runs for as long as it likes, on the worker that has the fewest. A panic in it ends it and nothing else. When
     /// the executor has ended, the task is dropped.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let workers = self.workers.upgrade();
-        if let Some(worker) = workers.iter().flat_map(|workers| workers.iter()).min_by_key(|worker| worker.load()) {
-            worker.spawn(task).detach();
+        if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load()) {
+            worker.spawn(task);
         }
     }
 }
@@ -75,57 +75,126 @@ impl Runtime for Smol {
     }
 }
 
-/// The tasks of one thread.
-#[derive(Debug, Default)]
+/// One thread, and the tasks that were given to it.
+#[derive(Debug)]
 struct Worker {
-    executor: Executor<'static>,
+    /// `None` once the thread has ended: its tasks go with it. Tasks hold handles to their workers, so nobody else would drop them.
+    executor: Mutex<Option<Arc<Executor<'static>>>>,
     /// Held by every task that was given to this worker and has not ended.
     held: Arc<()>,
 }
 
+impl Default for Worker {
+    fn default() -> Self {
+        Self { executor: Mutex::new(Some(Arc::default())), held: Arc::default() }
+    }
+}
+
 impl Worker {
-    fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Task<T> {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         // An async block has room for what it captures and, once more, for what it awaits; a connection is large.
         let (task, held) = (Box::pin(task), Arc::clone(&self.held));
-        self.executor.spawn(async move {
-            let output = task.await;
-            drop(held);
-            output
-        })
+        if let Some(executor) = &*self.executor() {
+            let spawned = executor.spawn(async move {
+                task.await;
+                drop(held);
+            });
+            spawned.detach();
+        }
     }
 
     /// How many tasks there are, more or less: others may come and go at this moment.
     fn load(&self) -> usize {
         Arc::strong_count(&self.held)
     }
-}
 
-/// The worker threads; dropping this ends them.
-#[derive(Debug)]
-struct Threads {
-    stop: Event,
-    threads: Vec<JoinHandle<()>>,
-}
+    /// The thread.
+    fn run(&self, stopped: EventListener) {
+        /// Drops the tasks, also when the thread panics.
+        struct End<'a>(&'a Worker);
 
-impl Threads {
-    fn start(workers: &[Arc<Worker>]) -> io::Result<Self> {
-        let mut started = Self { stop: Event::new(), threads: Vec::new() };
-        for (index, worker) in workers.iter().enumerate() {
-            let (worker, stopped) = (Arc::clone(worker), started.stop.listen());
-            let thread = thread::Builder::new()
-                .name(format!("argus-smol-{index}"))
-                .spawn(move || async_io::block_on(worker.executor.run(stopped)))?;
-            started.threads.push(thread);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                let executor = self.0.executor().take();
+                drop(executor);
+            }
         }
-        Ok(started)
+
+        let _end = End(self);
+        let executor = self.executor().clone();
+        if let Some(executor) = executor {
+            async_io::block_on(executor.run(stopped));
+        }
+    }
+
+    fn executor(&self) -> MutexGuard<'_, Option<Arc<Executor<'static>>>> {
+        self.executor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Threads {
+/// The executor itself. Dropping it ends the workers, and with them whatever still runs on them.
+#[derive(Debug)]
+pub struct Workers {
+    smol: Smol,
+    stop: Arc<Stop>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Stop {
+    is_wanted: AtomicBool,
+    event: Event,
+}
+
+impl Workers {
+    /// Starts so many worker threads. One that dies takes its tasks with it, and [fails](Lifecycle::fail) the server; the others go on.
+    ///
+    /// # Errors
+    ///
+    /// A thread could not be started; nothing has run.
+    pub fn start(threads: NonZeroUsize, lifecycle: &Arc<Lifecycle>) -> io::Result<Self> {
+        start_reactor()?;
+        let workers: Arc<[Arc<Worker>]> = (0..threads.get()).map(|_| Arc::default()).collect();
+        let smol = Smol { workers: Arc::clone(&workers) };
+        let mut started = Self { smol, stop: Arc::default(), threads: Vec::with_capacity(threads.get()) };
+        for (index, worker) in workers.iter().enumerate() {
+            started.start_worker(index, Arc::clone(worker), lifecycle)?;
+        }
+        Ok(started)
+    }
+
+    /// A handle to the executor.
+    #[must_use]
+    pub fn handle(&self) -> Smol {
+        self.smol.clone()
+    }
+
+    fn start_worker(&mut self, index: usize, worker: Arc<Worker>, lifecycle: &Arc<Lifecycle>) -> io::Result<()> {
+        let stopped = self.stop.event.listen();
+        let (stop, lifecycle) = (Arc::clone(&self.stop), Arc::clone(lifecycle));
+        let thread = watch::spawn(
+            &format!("argus-smol-{index}"),
+            move || worker.run(stopped),
+            move || stop.is_wanted.load(Ordering::Acquire),
+            move |reason| lifecycle.fail(reason),
+        )?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+/// async-io starts a thread of its own with its first use, and panics if it gets none.
+fn start_reactor() -> io::Result<()> {
+    let started = panic::catch_unwind(|| async_io::block_on(async {}));
+    started.map_err(|panic| io::Error::other(panic_message(panic.as_ref()).to_owned()))
+}
+
+impl Drop for Workers {
     fn drop(&mut self) {
-        self.stop.notify(usize::MAX);
+        self.stop.is_wanted.store(true, Ordering::Release);
+        self.stop.event.notify(usize::MAX);
         for worker in self.threads.drain(..) {
-            // A worker catches the panics of its tasks, and has nothing of its own to panic about.
+            // One that has died has told so.
             let _ = worker.join();
         }
     }
@@ -134,8 +203,9 @@ impl Drop for Threads {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::mpsc;
+    use std::thread;
+
+    use futures_lite::future;
 
     use super::*;
 

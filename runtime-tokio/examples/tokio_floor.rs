@@ -6,7 +6,7 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use argus_host::process::{announce, listen};
+use argus_host::process::{announce, bind, listen};
 use argus_host::settings::Settings;
 use argus_tokio::app::Routes;
 use argus_tokio::runtime;
@@ -39,8 +39,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(settings: &Settings) -> io::Result<()> {
-    let listener = listen(&settings.endpoint)?;
-    announce("floor", &listener)?;
+    let listener = listen(bind(&settings.endpoint)?)?;
+    announce("floor", listener.local_addr()?);
     runtime::block_on(settings.worker_threads(), |runtime| async move {
         let listener = TcpListener::from_std(listener)?;
         let app = app();

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use argus_tokio::runtime::Workers;
+use argus_tokio::server;
+
 fn main() -> ExitCode {
-    argus_host::process::run("argus-tokio", argus_tokio::server::serve)
+    argus_host::process::run("argus-tokio", Workers::start, server::serve)
 }

@@ -8,12 +8,15 @@ use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use argus_host::lifecycle::Lifecycle;
 use argus_host::placement::Placement;
 use argus_host::runtime::Runtime;
+use argus_host::watch;
 use event_listener::Event;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::Instant;
@@ -22,6 +25,8 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 pub struct Tokio {
     workers: Arc<[Worker]>,
+    /// Of an executor that runs nothing: what blocks has its threads, whatever becomes of the workers.
+    blocking: Handle,
     placement: Placement,
 }
 
@@ -31,21 +36,20 @@ pub struct Tokio {
 /// # Errors
 ///
 /// A thread could not be started; nothing has run.
+///
+/// # Panics
+///
+/// `main` panicked.
 pub fn block_on<F>(threads: NonZeroUsize, main: impl FnOnce(Tokio) -> F) -> io::Result<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    let placement = Placement::new(threads);
-    let mut started = Threads { stop: Event::new(), threads: Vec::new() };
-    let first = started.start(0, &placement)?;
-    let handle = first.handle.clone();
-    let others = (1..threads.get()).map(|index| started.start(index, &placement));
-    let workers = std::iter::once(Ok(first)).chain(others).collect::<io::Result<_>>()?;
-    let main = handle.spawn(main(Tokio { workers, placement }));
+    let workers = Workers::start(threads, &Lifecycle::new(usize::MAX, Duration::ZERO))?;
+    let (sender, output) = mpsc::channel();
+    let main = main(workers.handle());
+    workers.handle().spawn(async move { drop(sender.send(main.await)) });
     // The calling thread only waits, so that every task is on a worker.
-    let output = handle.block_on(main).unwrap_or_else(|ended| panic::resume_unwind(ended.into_panic()));
-    drop(started);
-    Ok(output)
+    Ok(output.recv().unwrap_or_else(|_| panic!("the main task has panicked")))
 }
 
 impl Tokio {
@@ -71,24 +75,18 @@ impl Runtime for Tokio {
         T: Send + 'static,
     {
         let placement = self.placement.clone();
-        // All workers share the threads of the first.
-        let running = self.workers.first().map(|first| {
-            first.handle.spawn_blocking(move || {
-                placement.roam();
-                task()
-            })
+        let running = self.blocking.spawn_blocking(move || {
+            placement.roam();
+            task()
         });
         async move {
-            match running {
-                Some(running) => match running.await {
-                    Ok(output) => output,
-                    Err(ended) => match ended.try_into_panic() {
-                        Ok(panic) => panic::resume_unwind(panic),
-                        // Only the end of the executor cancels a task, and then nobody polls this any more.
-                        Err(_cancelled) => std::future::pending().await,
-                    },
+            match running.await {
+                Ok(output) => output,
+                Err(ended) => match ended.try_into_panic() {
+                    Ok(panic) => panic::resume_unwind(panic),
+                    // Only the end of the executor cancels a task, and then nobody polls this any more.
+                    Err(_cancelled) => std::future::pending().await,
                 },
-                None => std::future::pending().await,
             }
         }
     }
@@ -118,36 +116,82 @@ impl Worker {
     }
 }
 
-/// The worker threads; dropping this ends them.
+/// The executor itself. Dropping it ends the workers, and with them whatever still runs on them.
 #[derive(Debug)]
-struct Threads {
-    stop: Event,
+pub struct Workers {
+    tokio: Tokio,
+    stop: Arc<Stop>,
     threads: Vec<JoinHandle<()>>,
+    blocking: Option<tokio::runtime::Runtime>,
 }
 
-impl Threads {
-    fn start(&mut self, index: usize, placement: &Placement) -> io::Result<Worker> {
+#[derive(Debug, Default)]
+struct Stop {
+    is_wanted: AtomicBool,
+    event: Event,
+}
+
+impl Workers {
+    /// Starts so many worker threads. One that dies takes its tasks with it, and [fails](Lifecycle::fail) the server; the others go on.
+    ///
+    /// # Errors
+    ///
+    /// A thread could not be started; nothing has run.
+    pub fn start(threads: NonZeroUsize, lifecycle: &Arc<Lifecycle>) -> io::Result<Self> {
+        let placement = Placement::new(threads);
+        let blocking = Builder::new_current_thread().build()?;
+        let tokio = Tokio { workers: Arc::default(), blocking: blocking.handle().clone(), placement };
+        let mut started =
+            Self { tokio, stop: Arc::default(), threads: Vec::with_capacity(threads.get()), blocking: Some(blocking) };
+        let workers = (0..threads.get()).map(|index| started.start_worker(index, lifecycle));
+        started.tokio.workers = workers.collect::<io::Result<_>>()?;
+        Ok(started)
+    }
+
+    /// A handle to the executor.
+    #[must_use]
+    pub fn handle(&self) -> Tokio {
+        self.tokio.clone()
+    }
+
+    /// Runs `begin` where sockets and timers belong to the first worker.
+    pub fn enter<T>(&self, begin: impl FnOnce() -> T) -> T {
+        let _entered = self.tokio.workers.first().map(|first| first.handle.enter());
+        begin()
+    }
+
+    fn start_worker(&mut self, index: usize, lifecycle: &Arc<Lifecycle>) -> io::Result<Worker> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let worker = Worker { handle: runtime.handle().clone(), held: Arc::default() };
-        let (placement, stopped) = (placement.clone(), self.stop.listen());
-        let thread = thread::Builder::new().name(format!("argus-tokio-{index}")).spawn(move || {
+        let (placement, stopped) = (self.tokio.placement.clone(), self.stop.event.listen());
+        let (stop, lifecycle) = (Arc::clone(&self.stop), Arc::clone(lifecycle));
+        let run = move || {
             placement.settle(index);
+            // Its end, also by a panic, drops its tasks.
             runtime.block_on(stopped);
-            // Work on threads that may block is not waited for: it may be a search that nobody wants any more.
-            runtime.shutdown_background();
-        })?;
+        };
+        let thread = watch::spawn(
+            &format!("argus-tokio-{index}"),
+            run,
+            move || stop.is_wanted.load(Ordering::Acquire),
+            move |reason| lifecycle.fail(reason),
+        )?;
         self.threads.push(thread);
         Ok(worker)
     }
 }
 
-impl Drop for Threads {
+impl Drop for Workers {
     fn drop(&mut self) {
-        self.stop.notify(usize::MAX);
+        self.stop.is_wanted.store(true, Ordering::Release);
+        self.stop.event.notify(usize::MAX);
         for worker in self.threads.drain(..) {
-            // A worker catches the panics of its tasks, and has nothing of its own to panic about.
+            // One that has died has told so.
             let _ = worker.join();
         }
+        // Last, so that nobody waits for what is cancelled by it. Work that has begun is not waited for: it may be a search that nobody
+        // wants any more.
+        self.blocking.take().into_iter().for_each(tokio::runtime::Runtime::shutdown_background);
     }
 }
 
@@ -156,8 +200,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::collections::HashMap;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::mpsc;
+    use std::thread;
 
     use super::*;
 

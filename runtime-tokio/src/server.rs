@@ -5,41 +5,45 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use argus_host::lifecycle::{ConnectionPermit, Drained, unless_draining};
+use argus_host::lifecycle::{ConnectionPermit, unless_draining};
 use argus_host::metrics::Incident;
 use argus_host::node::Node;
 use argus_host::runtime::Runtime;
+use argus_host::watch;
 use argus_host::wire::Wire;
 use tokio::net::TcpListener;
 
 use crate::app;
 use crate::connection;
-use crate::runtime::{self, Tokio};
+use crate::runtime::{Tokio, Workers};
 
 /// How long accepting pauses when the system has no room for another connection. Without a pause the loop would spin, for the
 /// connection that could not be accepted is still waiting.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the node until it is drained, and cuts what is left then.
+/// Begins to serve the node, which goes on until it drains.
 ///
 /// # Errors
 ///
-/// The executor could not be built, or the endpoint not be listened to; nothing was served.
-pub fn serve(node: Arc<Node>, listener: std::net::TcpListener) -> io::Result<Drained> {
-    let threads = node.settings.worker_threads();
-    runtime::block_on(threads, |runtime| run(node, listener, runtime))?
+/// The endpoint could not be listened to; nothing is served.
+pub fn serve(workers: &Workers, node: Arc<Node>, listener: std::net::TcpListener) -> io::Result<()> {
+    let runtime = workers.handle();
+    let listener = workers.enter(|| TcpListener::from_std(listener))?;
+    let accepting = accept_all(Arc::clone(&node), listener, runtime.clone());
+    runtime.spawn(async move {
+        let lifecycle = &node.lifecycle;
+        watch::task("accepting", accepting, || lifecycle.is_draining(), |reason| lifecycle.fail(reason)).await;
+    });
+    Ok(())
 }
 
-async fn run(node: Arc<Node>, listener: std::net::TcpListener, runtime: Tokio) -> io::Result<Drained> {
-    let listener = TcpListener::from_std(listener)?;
+async fn accept_all(node: Arc<Node>, listener: TcpListener, runtime: Tokio) {
     let app = app::app();
     let wire = Wire::new(Arc::clone(&node), runtime.clone());
     while let Some((stream, peer, permit)) = unless_draining(&node.lifecycle, accept(&node, &runtime, &listener)).await
     {
         runtime.spawn(connection::serve(wire.clone(), app.clone(), stream, peer, permit));
     }
-    drop(listener);
-    Ok(node.lifecycle.drained(&runtime).await)
 }
 
 /// The next connection, once there is room for it. An error of accepting is either of one connection, and the next may be better, or a

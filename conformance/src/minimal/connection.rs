@@ -135,7 +135,7 @@ fn decide(
 ) -> Result<Answer, (Route, Refusal)> {
     let deadline = Instant::now() + server.settings.request_timeout;
     let latched = server.committer.latched();
-    let condition = Condition { draining: server.is_draining(), latched: latched.as_deref() };
+    let condition = Condition { draining: server.is_draining(), latched: latched.as_deref(), failure: None };
     match head.with(|head| server.api.handle_request(head, &condition)) {
         Action::Reply(reply) => Ok(Answer::Whole(reply)),
         Action::Submit(submission) => submit(server, stream, head, submission, body_is_read, deadline)

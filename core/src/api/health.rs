@@ -34,9 +34,10 @@ pub(super) fn live(route: Route) -> Reply {
 /// Whether new requests are welcome.
 pub(super) fn ready(condition: &Condition<'_>) -> Reply {
     let reason = match condition {
+        Condition { failure: Some(cause), .. } => Some(format!("stopping, for the server cannot go on: {cause}")),
         Condition { draining: true, .. } => Some(String::from("stopping")),
         Condition { latched: Some(cause), .. } => Some(format!("the storage has failed, only reads go on: {cause}")),
-        Condition { draining: false, latched: None } => None,
+        Condition { draining: false, latched: None, failure: None } => None,
     };
     health(Route::Ready, if reason.is_none() { 200 } else { 503 }, reason.as_deref())
 }
@@ -66,15 +67,20 @@ mod tests {
 
     #[test]
     fn readiness_says_why_not() {
-        let at = |draining, latched| {
-            let reply = ready(&Condition { draining, latched });
+        let at = |draining, latched, failure| {
+            let reply = ready(&Condition { draining, latched, failure });
             (reply.status, serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap())
         };
-        assert_eq!(at(false, None), (200, serde_json::json!({"status": "pass", "version": VERSION})));
-        let (status, body) = at(false, Some("disk \"sda\""));
+        assert_eq!(at(false, None, None), (200, serde_json::json!({"status": "pass", "version": VERSION})));
+        let (status, body) = at(false, Some("disk \"sda\""), None);
         assert_eq!((status, &body["status"]), (503, &"fail".into()));
         assert!(body["output"].as_str().unwrap().ends_with("disk \"sda\""));
-        assert_eq!(at(true, Some("disk")).1["output"], "stopping");
+        assert_eq!(at(true, Some("disk"), None).1["output"], "stopping");
+        for (draining, latched) in [(false, None), (true, Some("disk"))] {
+            let (status, body) = at(draining, latched, Some("a thread has died"));
+            assert_eq!((status, &body["status"]), (503, &"fail".into()));
+            assert!(body["output"].as_str().unwrap().ends_with("a thread has died"));
+        }
     }
 
     #[test]

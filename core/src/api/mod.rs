@@ -74,6 +74,8 @@ pub struct Condition<'a> {
     pub draining: bool,
     /// Why the repository accepts nothing more, if so.
     pub latched: Option<&'a str>,
+    /// Why the service cannot go on and stops by itself, if so.
+    pub failure: Option<&'a str>,
 }
 
 /// What a host does next.

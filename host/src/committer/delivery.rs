@@ -4,6 +4,7 @@
 //! one thread the commit thread wakes one, and that one wakes the others.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
@@ -65,9 +66,23 @@ pub(super) fn deliver(outcomes: impl IntoIterator<Item = (Waiter, Outcome)>) {
             if let State::Decided(_, others) = &mut *slot {
                 others.extend(sleeping.drain(..).map(|(_, waker)| waker));
                 drop(slot);
-                waker.wake();
+                if !wake(waker) {
+                    // It may never look, and the others must not depend on it.
+                    waiter.call_others();
+                }
             }
         }
+    }
+}
+
+/// Wakes a task; whether that went well. A task whose waker panics is lost, but neither the thread that wakes it nor any other task.
+fn wake(waker: Waker) -> bool {
+    catch_unwind(AssertUnwindSafe(|| waker.wake())).is_ok()
+}
+
+fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
+        wake(waker);
     }
 }
 
@@ -84,13 +99,22 @@ impl Waiter {
             State::Decided(..) | State::Over => None,
         }
     }
+
+    /// Wakes those who depend on the task.
+    fn call_others(&self) {
+        let others = match &mut *lock(&self.slot) {
+            State::Decided(_, others) => mem::take(others),
+            State::Open(_) | State::Over => Vec::new(),
+        };
+        wake_all(others);
+    }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
         // Nothing, if there is an outcome. There is always one unless a thread unwinds.
         let waker = self.decide(Err(CommitError::Latched("a commit was left half-way".to_owned())));
-        waker.into_iter().for_each(Waker::wake);
+        wake_all(waker.into_iter().collect());
     }
 }
 
@@ -118,7 +142,7 @@ impl Ticket {
         let state = mem::replace(&mut *lock(&self.slot), State::Over);
         match state {
             State::Decided(outcome, others) => {
-                others.into_iter().for_each(Waker::wake);
+                wake_all(others);
                 Some(outcome)
             }
             State::Open(_) | State::Over => None,
@@ -219,6 +243,33 @@ mod tests {
         tasks.truncate(2);
         deliver(outcomes);
         assert_eq!(woken(&tasks), 1);
+    }
+
+    /// The waker of a task whose executor is broken.
+    struct Trap;
+
+    impl Wake for Trap {
+        fn wake(self: Arc<Self>) {
+            panic!("as told");
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_costs_its_task_and_nobody_else() {
+        for trap in 0..3 {
+            let (mut outcomes, tasks) = waiting();
+            let (waiter, mut ticket) = pair();
+            let trapped = Arc::new(Trap).into();
+            assert!(ticket.poll(&Context::from_waker(&trapped)).is_pending());
+            outcomes.insert(trap, (waiter, outcome(4)));
+            deliver(outcomes);
+            drop(ticket);
+            let mut asked: Vec<_> = tasks.into_iter().filter(|(_, count)| count.0.load(Ordering::SeqCst) > 0).collect();
+            assert!(!asked.is_empty());
+            // Those who were woken wake the others.
+            let found: Vec<_> = asked.iter_mut().map(|(ticket, count)| poll(ticket, count)).collect();
+            assert!(found.iter().all(Option::is_some));
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use argus_core::repository::{Chore, ChoreStep, Chores, CommitError, Repository};
 
-use super::{Shared, lock, panic_message};
+use super::{Shared, lock};
 use crate::clock;
+use crate::watch::panic_message;
 
 /// Housekeeping between two looks at whether something more urgent has come in, or it is time to stop, in events' worth.
 const STEP: u32 = 4_096;
@@ -50,6 +51,11 @@ impl Keeper {
         self.wake.notify_one();
     }
 
+    /// Whether the thread may end.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.desk).closed
+    }
+
     /// Lets everybody look again who waits until the repository has caught up.
     pub(super) fn call_waiting(&self) {
         self.settled.notify_all();
@@ -88,7 +94,7 @@ impl Shared {
                 Err(panic) => {
                     // Whoever is about to wait for this chore holds the lock until they do.
                     let _repository = lock(&self.repository);
-                    self.latch(format!("housekeeping panicked: {}", panic_message(panic.as_ref())));
+                    self.fail(format!("housekeeping panicked: {}", panic_message(panic.as_ref())));
                 }
             }
         }
@@ -108,7 +114,7 @@ impl Shared {
             Ok(Err(CommitError::Full(reason))) => self.put_off("housekeeping", &format!("no room: {reason}")),
             Ok(Err(CommitError::Unavailable(reason))) => self.put_off("housekeeping", &reason),
             Ok(Err(CommitError::Latched(reason))) => self.latch(reason),
-            Err(panic) => self.latch(format!("housekeeping panicked: {}", panic_message(panic.as_ref()))),
+            Err(panic) => self.fail(format!("housekeeping panicked: {}", panic_message(panic.as_ref()))),
         }
         drop(repository);
         self.keeper.call_waiting();

@@ -7,6 +7,9 @@
 //! Commits may wait for a disk, so they are made by a thread of their own. A repository that never waits is committed to by whoever
 //! submitted first: two switches of threads take longer than such a commit. Housekeeping has a thread as well
 //! (`keeper`).
+//!
+//! A thread of these that dies, or a panic in a commit or a chore, fails the store and ends the process: whoever waits is told so, nothing
+//! more is accepted, and what is not known to be sound is not worked on.
 
 mod delivery;
 mod keeper;
@@ -18,15 +21,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use argus_core::batch::Batch;
 use argus_core::repository::{CommitError, Receipt, Repository, Snapshot};
 
 use crate::clock;
+use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::repeated::Repeated;
+use crate::watch::{self, panic_message};
 use delivery::{Outcome, Ticket, Waiter};
 use keeper::Keeper;
 use queue::Queue;
@@ -79,10 +84,12 @@ struct Shared {
     refusals: Repeated,
     /// The same for what nobody waits for.
     delays: Repeated,
+    lifecycle: Arc<Lifecycle>,
 }
 
 impl Committer {
-    /// Starts the threads. With `flush_every`, what was committed is made durable at such intervals.
+    /// Starts the threads. With `flush_every`, what was committed is made durable at such intervals. `lifecycle` is told if something here
+    /// cannot go on.
     ///
     /// # Errors
     ///
@@ -92,6 +99,7 @@ impl Committer {
         flush_every: Option<Duration>,
         limits: QueueLimits,
         metrics: Arc<Metrics>,
+        lifecycle: Arc<Lifecycle>,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             queue: Queue::new(limits),
@@ -103,14 +111,16 @@ impl Committer {
             refusals: Repeated::default(),
             delays: Repeated::default(),
             metrics,
+            lifecycle,
         });
         // What an earlier process left to do.
         shared.keeper.offer(&mut **lock(&shared.repository));
         let committer = Self { shared, committing: Mutex::default(), keeping: Mutex::default() };
-        committer.spawn(&committer.committing, "argus-commit", Shared::commit_until_closed)?;
-        committer.spawn(&committer.keeping, "argus-keeper", Shared::keep_house)?;
+        committer.spawn(&committer.committing, "argus-commit", Shared::commit_until_closed, Shared::is_closed)?;
+        committer.spawn(&committer.keeping, "argus-keeper", Shared::keep_house, |shared| shared.keeper.is_closed())?;
         if let Some(interval) = flush_every {
-            committer.spawn(&committer.committing, "argus-flush", move |shared| shared.flush_every(interval))?;
+            let flush = move |shared: &Shared| shared.flush_every(interval);
+            committer.spawn(&committer.committing, "argus-flush", flush, Shared::is_closed)?;
         }
         Ok(committer)
     }
@@ -120,9 +130,12 @@ impl Committer {
         threads: &Mutex<Vec<JoinHandle<()>>>,
         name: &str,
         run: impl FnOnce(&Shared) + Send + 'static,
+        may_end: fn(&Shared) -> bool,
     ) -> std::io::Result<()> {
-        let shared = Arc::clone(&self.shared);
-        lock(threads).push(thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared))?);
+        let [running, ending, dying] = [(); 3].map(|()| Arc::clone(&self.shared));
+        let thread =
+            watch::spawn(name, move || run(&running), move || may_end(&ending), move |reason| dying.abandon(&reason))?;
+        lock(threads).push(thread);
         Ok(())
     }
 
@@ -173,10 +186,8 @@ impl Committer {
 
 fn join(threads: &Mutex<Vec<JoinHandle<()>>>) {
     for thread in lock(threads).drain(..) {
-        if thread.join().is_err() {
-            // Panics of the repository are caught; one of the loop's own was reported by the panic hook.
-            tracing::error!("a thread of the committer did not end as it should");
-        }
+        // One that has died has told so.
+        let _ = thread.join();
     }
 }
 
@@ -237,6 +248,11 @@ impl Shared {
         }
     }
 
+    /// Whether the threads that commit may end.
+    fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     fn rest(&self) {
         self.attend("a rest", |repository| repository.rest());
     }
@@ -257,7 +273,7 @@ impl Shared {
             Ok(Err(CommitError::Full(reason))) => self.put_off(what, &format!("no room: {reason}")),
             Ok(Err(CommitError::Unavailable(reason))) => self.put_off(what, &reason),
             Ok(Err(CommitError::Latched(reason))) => self.latch(reason),
-            Err(panic) => self.latch(format!("{what} panicked: {}", panic_message(panic.as_ref()))),
+            Err(panic) => self.fail(format!("{what} panicked: {}", panic_message(panic.as_ref()))),
         }
     }
 
@@ -300,7 +316,9 @@ impl Shared {
             Ok((receipts, took))
         };
         let committed = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|panic| {
-            Err(CommitError::Latched(format!("a commit panicked: {}", panic_message(panic.as_ref()))))
+            let reason = format!("a commit panicked: {}", panic_message(panic.as_ref()));
+            self.lifecycle.fail(reason.clone());
+            Err(CommitError::Latched(reason))
         });
         match &committed {
             Ok((receipts, took)) => {
@@ -343,21 +361,30 @@ impl Shared {
         self.latched.get_or_init(|| reason);
         self.keeper.call_waiting();
     }
+
+    /// A panic: what the repository has in memory may be anything now. Latches, and ends the process. Under the lock of the repository as well.
+    fn fail(&self, reason: String) {
+        self.lifecycle.fail(reason.clone());
+        self.latch(reason);
+    }
+
+    /// The last act of a thread that dies: nothing is committed any more, and nobody is to wait for it.
+    fn abandon(&self, reason: &str) {
+        // The lock may be held for long, by a commit that waits for its disk.
+        self.lifecycle.fail(reason.to_owned());
+        let repository = lock(&self.repository);
+        self.latch(reason.to_owned());
+        drop(repository);
+        self.queue.close();
+        let waiting = self.queue.take().into_iter();
+        delivery::deliver(waiting.map(|(_, waiter)| (waiter, Err(CommitError::Latched(reason.to_owned())))));
+    }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("queue", &self.queue).field("latched", &self.latched).finish_non_exhaustive()
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }
 
 /// No invariant of ours spans a panic under a lock, so a poisoned one is as good as any.

@@ -129,6 +129,11 @@ impl<T> Queue<T> {
         self.closing.notify_all();
     }
 
+    /// Whether nothing more is taken.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.state).closed
+    }
+
     /// Items that wait, and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
         let state = lock(&self.state);

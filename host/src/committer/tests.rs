@@ -4,7 +4,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Wake;
-use std::thread::Thread;
+use std::thread::{self, Thread};
 
 use argus_core::batch::{BatchBuilder, NewEvent};
 use argus_core::engine::{Engine, Seed, Tuning};
@@ -118,7 +118,12 @@ fn start(limits: QueueLimits, immediate: bool) -> (Committer, Strings) {
 }
 
 fn over(repository: Box<dyn Repository>, limits: QueueLimits) -> Committer {
-    Committer::start(repository, None, limits, Arc::new(Metrics::new("test", "puppet").unwrap())).unwrap()
+    let metrics = Arc::new(Metrics::new("test", "puppet").unwrap());
+    Committer::start(repository, None, limits, metrics, Lifecycle::new(1, Duration::ZERO)).unwrap()
+}
+
+fn failure(committer: &Committer) -> Option<&str> {
+    committer.shared.lifecycle.failure()
 }
 
 fn batch(events: usize) -> Batch {
@@ -232,7 +237,100 @@ fn a_panic_latches() {
     assert!(matches!(wait(first), Err(CommitError::Latched(_))));
     assert_eq!(wait(second), Err(CommitError::Latched("a commit panicked: as told".to_owned())));
     assert!(matches!(committer.submit(batch(1)), Err(SubmitError::Latched(_))));
+    assert_eq!(failure(&committer), Some("a commit panicked: as told"));
     committer.shutdown();
+}
+
+#[test]
+fn an_error_of_the_storage_does_not_end_the_process() {
+    let (committer, strings) = start(ROOMY, false);
+    let first = occupy(&committer, &strings);
+    strings.commands.send(Command::Fail(CommitError::Latched("the disk is on fire".to_owned()))).unwrap();
+    wait(first).unwrap_err();
+    committer.shutdown();
+    assert_eq!(failure(&committer), None);
+}
+
+/// Panics in what the commit thread asks it apart from commits, or in a flush.
+struct Trap {
+    in_flush: bool,
+}
+
+impl Repository for Trap {
+    fn commit(&mut self, _now: Timestamp, _group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+        unreachable!("whoever asks whether it is behind does not get so far")
+    }
+
+    fn is_behind(&self) -> bool {
+        panic!("as told")
+    }
+
+    fn flush(&mut self) -> Result<(), CommitError> {
+        if self.in_flush { panic!("as told") } else { Ok(()) }
+    }
+
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        Arc::new(Picture(Stats::default()))
+    }
+}
+
+#[test]
+fn a_commit_thread_that_dies_leaves_nobody_waiting() {
+    let committer = over(Box::new(Trap { in_flush: false }), ROOMY);
+    let waiting: Vec<_> = [(); 3].map(|()| committer.submit(batch(1))).into_iter().flatten().collect();
+    assert!(!waiting.is_empty());
+    let told = "the thread argus-commit has panicked: as told";
+    for pending in waiting {
+        assert!(matches!(wait(pending), Err(CommitError::Latched(_))));
+    }
+    // It is the last act of the thread.
+    committer.shutdown();
+    assert_eq!(failure(&committer), Some(told));
+    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Latched(told.to_owned()));
+    assert_eq!(committer.queued(), (0, 0));
+}
+
+#[test]
+fn a_keeper_that_dies_leaves_nobody_waiting() {
+    let (committer, strings) = start(ROOMY, false);
+    let first = occupy(&committer, &strings);
+    let second = committer.submit(batch(1)).unwrap();
+    let dies = |_: &Shared| panic!("as told");
+    committer.spawn(&committer.keeping, "argus-keeper", dies, |shared| shared.keeper.is_closed()).unwrap();
+    // It tells at once, and waits for the commit that is under way before it latches.
+    while failure(&committer).is_none() {
+        thread::yield_now();
+    }
+    strings.commands.send(Command::Succeed).unwrap();
+    strings.commands.send(Command::Succeed).unwrap();
+    assert_eq!(wait(first).unwrap().first_seq, 1);
+    // Committed, if that was faster.
+    let _outcome = wait(second);
+    committer.shutdown();
+    assert_eq!(committer.latched(), Some("the thread argus-keeper has panicked: as told"));
+}
+
+#[test]
+fn a_thread_that_ends_before_it_may_is_missed() {
+    let (committer, _strings) = start(ROOMY, false);
+    committer.spawn(&committer.keeping, "argus-keeper", |_| (), |shared| shared.keeper.is_closed()).unwrap();
+    while committer.latched().is_none() {
+        thread::yield_now();
+    }
+    assert_eq!(failure(&committer), Some("the thread argus-keeper has ended, though it had to go on"));
+}
+
+#[test]
+fn a_flush_that_panics_ends_the_process() {
+    let metrics = Arc::new(Metrics::new("test", "puppet").unwrap());
+    let lifecycle = Lifecycle::new(1, Duration::ZERO);
+    let every = Some(Duration::from_millis(1));
+    let trap = Box::new(Trap { in_flush: true });
+    let committer = Committer::start(trap, every, ROOMY, metrics, Arc::clone(&lifecycle)).unwrap();
+    lifecycle.drained();
+    assert_eq!(lifecycle.failure(), Some("a flush panicked: as told"));
+    committer.shutdown();
+    assert_eq!(committer.latched(), Some("a flush panicked: as told"));
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub struct Metrics {
     connections: IntGauge,
     connections_total: IntCounter,
     incidents: Box<[IntCounter]>,
+    log_lines_lost: IntCounter,
 }
 
 /// Figures that are not counted but read when the text is rendered.
@@ -166,6 +167,10 @@ impl Metrics {
                 "kind",
                 &mut Incident::ALL.iter().map(|incident| incident.as_str()),
             )?,
+            log_lines_lost: counter(
+                "argus_log_lines_lost_total",
+                "Log lines that standard error did not take, or not in time.",
+            )?,
             registry,
         })
     }
@@ -230,6 +235,12 @@ impl Metrics {
         if let Some(counter) = self.incidents.get(incident as usize) {
             counter.inc();
         }
+    }
+
+    /// Where the log counts the lines that it has lost.
+    #[must_use]
+    pub fn log_lines_lost(&self) -> IntCounter {
+        self.log_lines_lost.clone()
     }
 
     /// The text of all metrics, in the Prometheus text format 0.0.4.
@@ -314,6 +325,7 @@ mod tests {
         metrics.request_answered(&Method::from_bytes(b"BREW").unwrap(), &reply(Route::Other, 299), Duration::ZERO);
         metrics.body_arrived(100);
         metrics.connection_incident(Incident::WriteTimeout);
+        metrics.log_lines_lost().inc_by(4);
         let receipt = Receipt { first_seq: 1, stored: 5, duplicates: Box::new([]), generated_id: None, durable: false };
         metrics.group_committed(&[receipt.clone(), receipt], 10, Duration::from_micros(10));
         let stored = Stats { events: 10, bytes: 1000, segments: 1, last_seq: 10 };
@@ -339,6 +351,7 @@ mod tests {
             "argus_connections 1",
             "argus_connections_total 1",
             "argus_connection_incidents_total{kind=\"write_timeout\"} 1",
+            "argus_log_lines_lost_total 4",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} not in\n{text}");
         }

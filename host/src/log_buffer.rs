@@ -1,0 +1,323 @@
+//! Log lines on their way to standard error.
+//!
+//! Standard error may be a full disk, a pipe whose reader has gone or stands still, or a terminal that is closed. Whoever logs must neither
+//! wait for it nor fail with it. So lines go into a buffer, and a thread that does nothing else writes them. A line that finds no room
+//! there, or cannot be written, is dropped and counted.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::mem;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::watch;
+
+/// Lines that wait to be written, in bytes. As much again may be held by the thread that writes.
+const WAITING_BYTES_MAX: usize = 2 << 20;
+
+/// A pipe takes so many bytes whole or not at all (`PIPE_BUF`), so that lines of several processes do not mix.
+const PIECE_BYTES_MAX: usize = 4096;
+
+/// Takes lines and never waits. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LogBuffer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    desk: Mutex<Desk>,
+    /// There is something to write.
+    filled: Condvar,
+    /// Everything is written, or lost.
+    emptied: Condvar,
+    lost: IntCounter,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    waiting: Vec<u8>,
+    /// The thread has taken lines that it has not written yet.
+    is_writing: bool,
+}
+
+impl LogBuffer {
+    /// Starts the thread that writes to `sink`. It goes on until the process ends; if it does not, `on_death` is called as by
+    /// [`watch::spawn`].
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn start(
+        sink: impl Write + Send + 'static,
+        lost: IntCounter,
+        on_death: impl FnOnce(String) + Send + 'static,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared { desk: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new(), lost });
+        let writing = Arc::clone(&shared);
+        watch::spawn("argus-log", move || writing.write_to(sink), || false, on_death)?;
+        Ok(Self { shared })
+    }
+
+    /// Waits until everything that was logged so far is written or lost, but not for longer than `timeout`: nothing may ever be written
+    /// again.
+    pub fn flush(&self, timeout: Duration) {
+        let is_busy = |desk: &mut Desk| desk.is_writing || !desk.waiting.is_empty();
+        drop(self.shared.emptied.wait_timeout_while(self.shared.lock(), timeout, is_busy));
+    }
+}
+
+/// Takes one whole line a call, which always succeeds.
+impl Write for LogBuffer {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut desk = self.shared.lock();
+        if desk.waiting.len() + line.len() > WAITING_BYTES_MAX {
+            self.shared.lost.inc();
+        } else {
+            desk.waiting.extend_from_slice(line);
+            if !desk.is_writing {
+                self.shared.filled.notify_one();
+            }
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread that writes.
+    fn write_to(&self, sink: impl Write) {
+        let mut lines = Lines { sink, is_broken: false };
+        let mut taken = Vec::new();
+        let mut told = self.lost.get();
+        loop {
+            taken.clear();
+            self.take(&mut taken);
+            let lost = lines.write(&taken);
+            self.lost.inc_by(lost);
+            if lost == 0 && self.lost.get() > told {
+                let all = self.lost.get();
+                tracing::warn!(lines = all - told, "log lines were lost: standard error did not take them");
+                told = all;
+            }
+        }
+    }
+
+    /// Waits for lines, and takes all of them in exchange for an empty buffer.
+    fn take(&self, taken: &mut Vec<u8>) {
+        let mut desk = self.lock();
+        desk.is_writing = false;
+        if desk.waiting.is_empty() {
+            self.emptied.notify_all();
+        }
+        let is_empty = |desk: &mut Desk| desk.waiting.is_empty();
+        let mut desk = self.filled.wait_while(desk, is_empty).unwrap_or_else(PoisonError::into_inner);
+        desk.is_writing = true;
+        mem::swap(&mut desk.waiting, taken);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("lost", &self.lost.get()).finish_non_exhaustive()
+    }
+}
+
+/// Writes whole lines, as far as that is for us to say.
+struct Lines<W> {
+    sink: W,
+    /// Only a part of the last line could be written, as on a disk that has become full.
+    is_broken: bool,
+}
+
+impl<W: Write> Lines<W> {
+    /// Writes lines, each with its end; how many of them were lost.
+    fn write(&mut self, lines: &[u8]) -> u64 {
+        let mut lost = 0;
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(piece_bytes(rest));
+            lost += self.write_piece(piece);
+            rest = behind;
+        }
+        lost
+    }
+
+    fn write_piece(&mut self, piece: &[u8]) -> u64 {
+        // What is left of a broken line is not to be taken for the beginning of this one.
+        if self.is_broken && !self.try_write(b"\n").is_empty() {
+            return count_lines(piece);
+        }
+        let left = self.try_write(piece);
+        if left.len() < piece.len() {
+            let written = piece.len() - left.len();
+            self.is_broken = !piece.get(..written).unwrap_or_default().ends_with(b"\n");
+        }
+        count_lines(left)
+    }
+
+    /// Writes what can be written, and gives the rest.
+    fn try_write<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
+        while !bytes.is_empty() {
+            match self.sink.write(bytes) {
+                Ok(0) => return bytes,
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // There is nobody to be told of the reason, for this is where it would be written.
+                Err(_) => return bytes,
+            }
+        }
+        bytes
+    }
+}
+
+/// How many bytes to write at once: as many whole lines as fit, but at least one.
+fn piece_bytes(lines: &[u8]) -> usize {
+    let is_end = |byte: &u8| *byte == b'\n';
+    let fitting = lines.get(..PIECE_BYTES_MAX.min(lines.len())).unwrap_or_default();
+    let last = fitting.iter().rposition(is_end).or_else(|| lines.iter().position(is_end));
+    last.map_or(lines.len(), |end| end + 1)
+}
+
+fn count_lines(lines: &[u8]) -> u64 {
+    lines.iter().filter(|&&byte| byte == b'\n').count() as u64
+}
+
+/// Standard error, without the lock that std has before it: whoever else writes there must not wait behind a pipe that nobody reads.
+#[derive(Debug)]
+pub struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let stderr = io::stderr();
+        loop {
+            match rustix::io::write(&stderr, bytes) {
+                // Whoever gave it to us does not want to be waited for; the thread that writes has the time.
+                Err(rustix::io::Errno::AGAIN) => {
+                    poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)?;
+                }
+                written => return Ok(written?),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn counter() -> IntCounter {
+        IntCounter::new("lost", "Lost.").unwrap()
+    }
+
+    fn start(sink: impl Write + Send + 'static) -> (LogBuffer, IntCounter) {
+        let lost = counter();
+        (LogBuffer::start(sink, lost.clone(), |reason| panic!("{reason}")).unwrap(), lost)
+    }
+
+    /// A disk with so much room.
+    struct Disk {
+        written: Arc<Mutex<Vec<u8>>>,
+        room: Arc<Mutex<usize>>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut room = self.room.lock().unwrap();
+            let taken = bytes.len().min(*room);
+            if taken == 0 {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            *room -= taken;
+            self.written.lock().unwrap().extend_from_slice(bytes.get(..taken).unwrap());
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A pipe whose reader reads when it is told to.
+    struct Pipe {
+        entered: Sender<usize>,
+        read: Receiver<()>,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.entered.send(bytes.len()).unwrap();
+            self.read.recv().map_err(|_| io::Error::from(ErrorKind::BrokenPipe))?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_are_written_whole_or_end_where_the_disk_was_full() {
+        let (written, room) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::new(Mutex::new(8)));
+        let (mut log, lost) = start(Disk { written: Arc::clone(&written), room: Arc::clone(&room) });
+        for line in ["one\n", "two and three\n", "four\n"] {
+            log.write_all(line.as_bytes()).unwrap();
+            log.flush(PATIENCE);
+        }
+        assert_eq!((lost.get(), &**written.lock().unwrap()), (2, &b"one\ntwo "[..]));
+        *room.lock().unwrap() = 100;
+        log.write_all(b"five\n").unwrap();
+        log.flush(PATIENCE);
+        assert_eq!((lost.get(), &**written.lock().unwrap()), (2, &b"one\ntwo \nfive\n"[..]));
+    }
+
+    #[test]
+    fn a_reader_that_stands_still_holds_nobody_up() {
+        let (entered, entries) = channel();
+        let (readings, read) = channel();
+        let (mut log, lost) = start(Pipe { entered, read });
+        log.write_all(b"first\n").unwrap();
+        assert_eq!(entries.recv().unwrap(), 6);
+        log.flush(Duration::ZERO);
+        // The thread hangs in its write. What finds room waits, and what does not is lost.
+        let line = [&[b'x'; 1023][..], b"\n"].concat();
+        for _ in 0..WAITING_BYTES_MAX / line.len() + 5 {
+            log.write_all(&line).unwrap();
+        }
+        assert_eq!(lost.get(), 5);
+        readings.send(()).unwrap();
+        // Then four lines at a time, which a pipe takes whole.
+        assert_eq!(entries.recv().unwrap(), PIECE_BYTES_MAX);
+        drop(readings);
+        log.flush(PATIENCE);
+        assert_eq!(lost.get(), 5 + (WAITING_BYTES_MAX / line.len()) as u64);
+    }
+
+    #[test]
+    fn pieces_end_with_lines() {
+        assert_eq!(piece_bytes(b"a\nb\n"), 4);
+        let long = [&[b'x'; PIECE_BYTES_MAX][..], b"\nb\n"].concat();
+        assert_eq!(piece_bytes(&long), PIECE_BYTES_MAX + 1);
+        let many = b"12345\n".repeat(PIECE_BYTES_MAX);
+        assert_eq!(piece_bytes(&many), PIECE_BYTES_MAX / 6 * 6);
+    }
+}

@@ -1,0 +1,103 @@
+//! Threads and tasks that do not end unnoticed.
+//!
+//! Everything that the server needs for as long as it serves is started here: the threads that commit and keep house, the workers, the
+//! thread that hears signals, the one that writes the log, and the accept loop. One that panics, or ends before it may, calls
+//! whoever started it, who sees to it that nobody waits for it and that the process ends
+//! ([`Lifecycle::fail`](crate::lifecycle::Lifecycle::fail)).
+
+use std::any::Any;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{Builder, JoinHandle};
+
+use futures_util::FutureExt as _;
+
+/// Starts a thread that goes on until `may_end` says that it may end. If it panics, or ends before, its last act is to call `on_death` with
+/// what has happened.
+///
+/// # Errors
+///
+/// The system gives no thread; nothing is called.
+pub fn spawn(
+    name: &str,
+    body: impl FnOnce() + Send + 'static,
+    may_end: impl FnOnce() -> bool + Send + 'static,
+    on_death: impl FnOnce(String) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let title = name.to_owned();
+    // What the body shares with others is behind locks that recover from a panic.
+    let watched = move || match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(()) if may_end() => {}
+        Ok(()) => on_death(format!("the thread {title} has ended, though it had to go on")),
+        Err(panic) => on_death(format!("the thread {title} has panicked: {}", panic_message(panic.as_ref()))),
+    };
+    Builder::new().name(name.to_owned()).spawn(watched)
+}
+
+/// Runs a task that goes on until `may_end`. If it panics, or ends before, calls `on_death` with what has happened.
+///
+/// A task that is dropped has gone down with its thread, and that is watched as well.
+pub async fn task(
+    name: &str,
+    body: impl Future<Output = ()>,
+    may_end: impl FnOnce() -> bool,
+    on_death: impl FnOnce(String),
+) {
+    match AssertUnwindSafe(body).catch_unwind().await {
+        Ok(()) if may_end() => {}
+        Ok(()) => on_death(format!("{name} has ended, though it had to go on")),
+        Err(panic) => on_death(format!("{name} has panicked: {}", panic_message(panic.as_ref()))),
+    }
+}
+
+/// What a panic said.
+#[must_use]
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::future::{pending, ready};
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// What is told of a thread.
+    fn told(body: impl FnOnce() + Send + 'static, may_end: bool) -> Option<String> {
+        let (sender, deaths) = channel();
+        spawn("argus-test", body, move || may_end, move |reason| sender.send(reason).unwrap()).unwrap();
+        deaths.recv().ok()
+    }
+
+    #[test]
+    fn a_thread_is_missed_unless_it_may_end() {
+        assert_eq!(told(|| (), true), None);
+        assert_eq!(told(|| (), false).unwrap(), "the thread argus-test has ended, though it had to go on");
+        for may_end in [false, true] {
+            let told = told(|| panic!("as told"), may_end);
+            assert_eq!(told.unwrap(), "the thread argus-test has panicked: as told");
+        }
+    }
+
+    #[test]
+    fn tasks_are_watched_like_threads() {
+        let told = |body: &mut (dyn Future<Output = ()> + Unpin), may_end: bool| {
+            let mut told = None;
+            let ended = task("the loop", body, || may_end, |reason| told = Some(reason)).now_or_never();
+            (ended.is_some(), told)
+        };
+        assert_eq!(told(&mut ready(()), true), (true, None));
+        assert_eq!(told(&mut pending(), true), (false, None));
+        assert_eq!(told(&mut ready(()), false).1.unwrap(), "the loop has ended, though it had to go on");
+        let mut panicking = Box::pin(async { panic!("as told") });
+        assert_eq!(told(&mut panicking, true).1.unwrap(), "the loop has panicked: as told");
+    }
+}
