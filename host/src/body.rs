@@ -1,101 +1,133 @@
 //! A request's body, from the wire into memory, within limits.
 
-use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use argus_core::api::Refusal;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body;
 
-use crate::budget::{Budget, Reservation};
+use crate::budget::{Arrival, Budget, Reservation, Share};
+use crate::pace::Pace;
 
-/// What is set aside for a body of unknown length to begin with.
-const FIRST_BYTES: usize = 16 * 1024;
+/// Reads a body to its end, and takes what it needs from the budget as it arrives, always before the memory is allocated. Trailers are
+/// dropped.
+#[derive(Debug)]
+pub(crate) struct Reading<'a, B> {
+    body: Pin<&'a mut B>,
+    /// The declared length, or the most that it may have, in bytes.
+    length_max: usize,
+    pace: Pace,
+    budget: &'a Arc<Budget>,
+    /// Where the pieces go, once it is clear that there is more than one.
+    arrival: Option<Arrival>,
+}
 
-/// Reads a body to its end, and takes what it needs from the budget: all of it at once where the length was declared, else in
-/// steps, always before the memory is allocated. Trailers are dropped.
-///
-/// # Errors
-///
-/// [`Refusal::BodyTooLarge`] beyond `bytes_max`, [`Refusal::Overloaded`] where the budget is used up, [`Refusal::BodyBroken`] where the body ends
-/// early or is malformed. Nothing is held then.
-pub(crate) async fn read<B>(
-    mut body: Pin<&mut B>,
-    bytes_max: usize,
-    budget: &Arc<Budget>,
-) -> Result<(Bytes, Reservation), Refusal>
-where
-    B: Body<Data = Bytes>,
-{
-    let mut reservation = budget.reserve();
-    let declared = body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    if declared.is_some_and(|bytes| bytes > bytes_max) {
-        return Err(Refusal::BodyTooLarge);
-    }
-    let mut expected = declared.unwrap_or(FIRST_BYTES.min(bytes_max));
-    reservation.grow_to(expected).map_err(|_| Refusal::Overloaded)?;
-
-    let Some(first) = next_data(body.as_mut()).await? else { return Ok((Bytes::new(), reservation)) };
-    if body.is_end_stream() {
-        // One piece, as nearly all small bodies are: it is used as it is.
-        if first.len() > bytes_max {
-            return Err(Refusal::BodyTooLarge);
-        }
-        reservation.grow_to(first.len()).map_err(|_| Refusal::Overloaded)?;
-        return Ok((first, reservation));
-    }
-    let mut collected = BytesMut::with_capacity(expected);
-    let mut data = first;
-    loop {
-        let bytes = collected.len() + data.len();
-        if bytes > bytes_max {
-            return Err(Refusal::BodyTooLarge);
-        }
-        if bytes > expected {
-            // The old buffer lives until the new one is filled.
-            let doubled = bytes.max(expected.saturating_mul(2)).min(bytes_max);
-            reservation.grow_to(expected.saturating_add(doubled)).map_err(|_| Refusal::Overloaded)?;
-            collected.reserve(doubled - collected.len());
-            expected = doubled;
-        }
-        collected.extend_from_slice(&data);
-        // Not held while the next one is on its way.
-        drop(data);
-        data = match next_data(body.as_mut()).await? {
-            Some(next) => next,
-            None => return Ok((collected.freeze(), reservation)),
+impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
+    /// # Errors
+    ///
+    /// [`Refusal::BodyTooLarge`] if more than `bytes_max` are declared.
+    pub(crate) fn new(
+        body: Pin<&'a mut B>,
+        bytes_max: usize,
+        pace: Pace,
+        budget: &'a Arc<Budget>,
+    ) -> Result<Self, Refusal> {
+        let length_max = match body.size_hint().exact() {
+            Some(bytes) => usize::try_from(bytes).ok().filter(|&bytes| bytes <= bytes_max),
+            None => Some(bytes_max),
         };
+        let length_max = length_max.ok_or(Refusal::BodyTooLarge)?;
+        Ok(Self { body, length_max, pace, budget, arrival: None })
+    }
+
+    /// When patience with the body ends.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.pace.deadline()
+    }
+
+    /// The whole body, once it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::BodyTooLarge`] beyond the length, [`Refusal::Overloaded`] where the budget is used up, or the body stood still and the budget
+    /// had no room for others, [`Refusal::BodyBroken`] where the body ends early or is malformed. Nothing is held then, once this is dropped.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Bytes, Reservation), Refusal>> {
+        loop {
+            let Poll::Ready(next) = poll_data(self.body.as_mut(), cx) else {
+                return match self.arrival.as_ref().map(|arrival| arrival.watch(cx.waker())) {
+                    Some(Err(refusal)) => Poll::Ready(Err(refusal)),
+                    Some(Ok(())) | None => Poll::Pending,
+                };
+            };
+            match next.and_then(|data| self.take(data)) {
+                Ok(None) => {}
+                Ok(Some(whole)) => return Poll::Ready(Ok(whole)),
+                Err(refusal) => return Poll::Ready(Err(refusal)),
+            }
+        }
+    }
+
+    /// Takes the next piece, or the end; gives the body if that was all.
+    fn take(&mut self, data: Option<Bytes>) -> Result<Option<(Bytes, Reservation)>, Refusal> {
+        let Some(data) = data else {
+            return match self.arrival.take() {
+                Some(arrival) => arrival.finish().map(Some),
+                None => Ok(Some((Bytes::new(), self.budget.reserve()))),
+            };
+        };
+        let is_last = self.body.is_end_stream();
+        let arrival = match &mut self.arrival {
+            Some(arrival) => arrival,
+            // One piece, as nearly all small bodies are: it is used as it is.
+            None if is_last => return self.only(data).map(Some),
+            none => none.insert(Arrival::new(self.length_max, self.pace, self.budget)),
+        };
+        self.pace.advance(data.len(), Instant::now());
+        arrival.push(&data, self.pace)?;
+        Ok(None)
+    }
+
+    fn only(&self, data: Bytes) -> Result<(Bytes, Reservation), Refusal> {
+        if data.len() > self.length_max {
+            return Err(Refusal::BodyTooLarge);
+        }
+        let mut reservation = self.budget.reserve();
+        reservation.grow_to(data.len(), Share::of(data.len())).map_err(|_| Refusal::Overloaded)?;
+        Ok((data, reservation))
     }
 }
 
-/// The next piece that has bytes.
-fn next_data<B>(mut body: Pin<&mut B>) -> impl Future<Output = Result<Option<Bytes>, Refusal>>
-where
-    B: Body<Data = Bytes>,
-{
-    poll_fn(move |cx| {
-        loop {
-            match ready!(body.as_mut().poll_frame(cx)) {
-                None => return Poll::Ready(Ok(None)),
-                Some(Err(_)) => return Poll::Ready(Err(Refusal::BodyBroken)),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if data.is_empty() => {}
-                    Ok(data) => return Poll::Ready(Ok(Some(data))),
-                    Err(_trailers) => {}
-                },
-            }
+/// The next piece that has bytes; `None` at the end.
+fn poll_data<B: Body<Data = Bytes>>(
+    mut body: Pin<&mut B>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Bytes>, Refusal>> {
+    loop {
+        let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else { return Poll::Pending };
+        match frame {
+            None => return Poll::Ready(Ok(None)),
+            Some(Err(_)) => return Poll::Ready(Err(Refusal::BodyBroken)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => return Poll::Ready(Ok(Some(data))),
+                Err(_trailers) => {}
+            },
         }
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::future::poll_fn;
     use std::io;
+    use std::num::NonZeroUsize;
     use std::pin::pin;
+    use std::time::Duration;
 
     use futures_util::FutureExt as _;
     use futures_util::stream;
@@ -104,13 +136,18 @@ mod tests {
 
     use super::*;
 
+    const PIECE_BYTES: usize = 16 * 1024;
+
     /// Reads a body that is there already; what is not would make this panic.
     fn read_now<B: Body<Data = Bytes>>(
         body: B,
         bytes_max: usize,
         budget: &Arc<Budget>,
     ) -> Result<(Bytes, Reservation), Refusal> {
-        read(pin!(body).as_mut(), bytes_max, budget).now_or_never().unwrap()
+        let pace = Pace::new(Duration::from_secs(1), NonZeroUsize::MIN, Instant::now());
+        let mut body = pin!(body);
+        let mut reading = Reading::new(body.as_mut(), bytes_max, pace, budget)?;
+        poll_fn(|cx| reading.poll(cx)).now_or_never().unwrap()
     }
 
     fn chunked(chunks: Vec<io::Result<&'static [u8]>>) -> impl Body<Data = Bytes> {
@@ -160,17 +197,17 @@ mod tests {
 
     #[test]
     fn the_budget_counts_what_is_allocated() {
-        static PIECE: [u8; FIRST_BYTES] = [b' '; FIRST_BYTES];
+        static PIECE: [u8; PIECE_BYTES] = [b' '; PIECE_BYTES];
         let pieces = || chunked((0..4).map(|_| Ok(PIECE.as_slice())).collect());
-        let budget = Budget::new(16 * FIRST_BYTES);
-        let (bytes, _reservation) = read_now(pieces(), usize::MAX, &budget).unwrap();
-        assert_eq!(bytes.len(), 4 * FIRST_BYTES);
-        assert!(budget.reserved() >= 4 * FIRST_BYTES);
-        let tight = Budget::new(3 * FIRST_BYTES);
-        assert_eq!(read_now(pieces(), usize::MAX, &tight).map(|(bytes, _)| bytes), Err(Refusal::Overloaded));
+        let budget = Budget::new(16 * PIECE_BYTES);
+        let (bytes, _reservation) = read_now(pieces(), 8 * PIECE_BYTES, &budget).unwrap();
+        assert_eq!(bytes.len(), 4 * PIECE_BYTES);
+        assert!(budget.reserved() >= 4 * PIECE_BYTES);
+        let tight = Budget::new(3 * PIECE_BYTES);
+        assert_eq!(read_now(pieces(), 8 * PIECE_BYTES, &tight).map(|(bytes, _)| bytes), Err(Refusal::Overloaded));
         assert_eq!(tight.reserved(), 0);
         let declared = Full::new(Bytes::from_static(&PIECE));
-        let tiny = Budget::new(FIRST_BYTES - 1);
-        assert_eq!(read_now(declared, usize::MAX, &tiny).map(|(bytes, _)| bytes), Err(Refusal::Overloaded));
+        let tiny = Budget::new(PIECE_BYTES - 1);
+        assert_eq!(read_now(declared, PIECE_BYTES, &tiny).map(|(bytes, _)| bytes), Err(Refusal::Overloaded));
     }
 }

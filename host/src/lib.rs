@@ -43,6 +43,7 @@ pub mod wire;
 
 mod body;
 mod connection_state;
+mod pace;
 mod raw_head;
 mod service;
 mod wire_body;

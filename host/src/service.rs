@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,13 +25,14 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
-use crate::body;
-use crate::budget::Reservation;
+use crate::body::Reading;
+use crate::budget::{Reservation, Share};
 use crate::committer::SubmitError;
 use crate::connection_state::{ConnectionState, HeadFault};
 use crate::logging;
 use crate::metrics::{Gauges, InFlight};
 use crate::node::Node;
+use crate::pace::Pace;
 use crate::raw_head::RawHead;
 use crate::reply_body::{Advance, Advanced, BrokenOff, ReplyBody};
 use crate::runtime::Runtime;
@@ -253,7 +254,8 @@ impl<R: Runtime> Session<R> {
         let node = &*self.service.node;
         let (bytes, reservation) = self.read(&submission, body, begun).await?;
         node.metrics.body_arrived(bytes.len());
-        let deadline = begun + node.settings.request_timeout;
+        // Not before: how long the body takes is up to the client.
+        let deadline = Instant::now() + node.settings.request_timeout;
         let submitted = if bytes.len() <= INLINE_BODY_BYTES_MAX && submission.decoded_bytes_max() == 0 {
             let submitted = submission.handle_body(&bytes);
             drop((bytes, reservation));
@@ -275,22 +277,34 @@ impl<R: Runtime> Session<R> {
         Ok(acknowledgement.reply(&outcome).into())
     }
 
-    /// Reads a submission's body to its end, in time.
+    /// Reads a submission's body to its end, as long as it goes on.
     async fn read<B>(&self, submission: &Submission, body: B, begun: Instant) -> Result<(Bytes, Reservation), Refusal>
     where
         B: Body<Data = Bytes> + Send,
     {
         let node = &*self.service.node;
+        let pace = Pace::new(node.settings.body_timeout, node.settings.min_body_rate, begun);
         let mut body = pin!(body);
-        let reading = pin!(body::read(body.as_mut(), submission.wire_bytes_max(), &node.budget));
-        let read = self.within(begun + node.settings.body_timeout, reading).await;
+        let mut reading = Reading::new(body.as_mut(), submission.wire_bytes_max(), pace, &node.budget)?;
+        let read = poll_fn(|cx| self.poll_reading(cx, &mut reading)).await;
         // A chunked body does not know that it has ended until it is asked once more; that it was read is proof enough.
-        self.connection.set_body_unread(!matches!(read, Ok(Ok(_))));
-        let read = read.unwrap_or(Err(Refusal::BodyTimeout));
+        self.connection.set_body_unread(read.is_err());
         if let Err(Refusal::BodyBroken) = read {
             self.connection.body_breaks();
         }
         read
+    }
+
+    fn poll_reading<B: Body<Data = Bytes>>(
+        &self,
+        cx: &mut Context<'_>,
+        reading: &mut Reading<'_, B>,
+    ) -> Poll<Result<(Bytes, Reservation), Refusal>> {
+        if let Poll::Ready(read) = reading.poll(cx) {
+            return Poll::Ready(read);
+        }
+        let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
+        timer.poll_deadline(cx, reading.deadline()).map(|()| Err(Refusal::BodyTimeout))
     }
 
     /// Reads a body that is large, or that may become so, on a thread that may take its time.
@@ -305,7 +319,7 @@ impl<R: Runtime> Session<R> {
         let slots = if decoded_bytes_max > 0 { &service.inflaters } else { &service.readers };
         let slot = slots.acquire_arc().await;
         let mut inflated = service.node.budget.reserve();
-        inflated.grow_to(decoded_bytes_max).map_err(|_| Refusal::Overloaded)?;
+        inflated.grow_to(decoded_bytes_max, Share::of(decoded_bytes_max)).map_err(|_| Refusal::Overloaded)?;
         // What holds memory goes along: the work is not stopped when nobody waits for it any more.
         let held = (slot, reservation, inflated);
         let submitted = service.runtime.unblock(move || {

@@ -10,8 +10,9 @@ use argus_core::engine::{Retention, Tuning};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use crate::budget::{Budget, Share, memory_bytes_max};
 use crate::repository::{Durability, Location};
-use crate::units::{format_size, parse_age, parse_duration, parse_size};
+use crate::units::{UnitError, format_size, parse_age, parse_duration, parse_size};
 
 /// Most threads that serve requests. More than there are processors are of no use, and each takes memory and file descriptors.
 const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
@@ -77,7 +78,8 @@ pub struct Settings {
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_payload_bytes: usize,
 
-    /// All request bodies held at once; beyond it, 503
+    /// All request bodies held at once; beyond it, 503. One eighth is kept for bodies of at most 64 KiB; one that stands still gives its bytes
+    /// back to others that arrive
     #[arg(long, env = "ARGUS_MAX_INFLIGHT_BYTES", value_name = "SIZE", default_value = "256MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_inflight_bytes: usize,
@@ -107,12 +109,17 @@ pub struct Settings {
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub header_timeout: Duration,
 
-    /// For a request's body to arrive, from the end of its head; then 408
+    /// For a request's body to go on; then 408. A body may take as long as it likes, as long as bytes come
     #[arg(long, env = "ARGUS_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub body_timeout: Duration,
 
-    /// From the end of a request's head to the head of its answer; then 503
+    /// Bytes of a body each second, at least. A body that is slower uses up its `--body-timeout`; then 408
+    #[arg(long, env = "ARGUS_MIN_BODY_RATE", value_name = "SIZE", default_value = "1KiB")]
+    #[arg(value_parser = parse_rate, help_heading = "Timeouts")]
+    pub min_body_rate: NonZeroUsize,
+
+    /// From the end of a request to the head of its answer; then 503
     #[arg(long, env = "ARGUS_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub request_timeout: Duration,
@@ -225,10 +232,7 @@ impl Settings {
 
     /// Two settings that cannot both be meant.
     fn contradiction(&self) -> Option<String> {
-        let sizes = [
-            ("--max-payload-bytes", self.max_payload_bytes, "--max-body-bytes", self.max_body_bytes),
-            ("--max-body-bytes", self.max_body_bytes, "--max-inflight-bytes", self.max_inflight_bytes),
-        ];
+        let sizes = [("--max-payload-bytes", self.max_payload_bytes, "--max-body-bytes", self.max_body_bytes)];
         for (small, small_bytes, large, large_bytes) in sizes {
             if small_bytes > large_bytes {
                 return Some(format!(
@@ -238,10 +242,12 @@ impl Settings {
                 ));
             }
         }
-        (self.body_timeout > self.request_timeout).then(|| {
+        let (needed, share) = (memory_bytes_max(self.max_body_bytes), Share::of(self.max_body_bytes));
+        (needed > Budget::share_bytes(self.max_inflight_bytes, share)).then(|| {
             format!(
-                "--body-timeout ({:?}) must not be more than --request-timeout ({:?}), which includes it",
-                self.body_timeout, self.request_timeout
+                "--max-inflight-bytes ({}) has no room for a body of --max-body-bytes ({}): that takes one and three quarters of it",
+                format_size(self.max_inflight_bytes),
+                format_size(self.max_body_bytes)
             )
         })
     }
@@ -287,6 +293,10 @@ fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
         threads if threads > THREADS_MAX => Err(format!("must be at most {THREADS_MAX}")),
         threads => Ok(threads),
     }
+}
+
+fn parse_rate(text: &str) -> Result<NonZeroUsize, UnitError> {
+    parse_size(text).and_then(|bytes| NonZeroUsize::new(bytes).ok_or(UnitError::Zero))
 }
 
 fn parse_endpoint(text: &str) -> Result<String, String> {
@@ -358,8 +368,12 @@ mod tests {
         );
         let message = read(&["--max-body-bytes", "1GiB"]).unwrap_err();
         assert!(message.contains("--max-inflight-bytes (256MiB)"), "{message}");
-        let message = read(&["--body-timeout", "2m"]).unwrap_err();
-        assert!(message.contains("--request-timeout (60s)"), "{message}");
+        let message = read(&["--max-body-bytes", "256MiB"]).unwrap_err();
+        assert!(message.contains("--max-body-bytes (256MiB)"), "{message}");
+        read(&["--max-body-bytes", "64MiB", "--max-inflight-bytes", "112MiB"]).unwrap();
+        read(&["--max-body-bytes", "64MiB", "--max-inflight-bytes", "108MiB"]).unwrap_err();
+        // The one is about the time between bytes, the other begins when all of them are there.
+        read(&["--body-timeout", "2m", "--request-timeout", "1m"]).unwrap();
     }
 
     #[test]
@@ -383,6 +397,7 @@ mod tests {
             (["--commit-queue-batches", "0"], "must be at least 1"),
             (["--max-body-bytes", "-1"], "expected a whole number and a unit"),
             (["--drain-timeout", "soon"], "ms, s, m, h"),
+            (["--min-body-rate", "0"], "must be more than zero"),
             (["--log", "argus=loud"], "--log"),
             (["--log-format", "xml"], "text, json"),
         ] {

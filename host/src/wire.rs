@@ -88,6 +88,8 @@ impl<R: Runtime> Wire<R> {
             // Timeouts are kept by `ConnectionState`, in one timer for all of them.
             .header_read_timeout(None)
             .max_header_size(HEAD_BYTES_MAX)
+            // What a connection has read and nobody has taken; hyper would take several times as much.
+            .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(io, service);
         let outcome = self.clone().run(connection, Arc::clone(&state)).await;
         match (state.fault(), outcome) {

@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = cases!["limits";
         body_at_the_limit, body_beyond_the_limit, chunked_body_beyond_the_limit, declared_length_is_refused_before_the_body,
         decompressed_body_at_the_limit, decompressed_body_beyond_the_limit, gzip_bomb, zstd_bomb, limit_of_the_contract,
         payload_at_the_limit, payload_limit_counts_compact_bytes, payload_limit_holds_for_records, bodies_in_flight_are_bounded,
+        declared_lengths_take_no_room, small_bodies_have_a_share, bodies_that_stand_still_make_room,
         full_queue_is_answered_with_503,
     ],
 ];
@@ -194,6 +195,70 @@ fn bodies_in_flight_are_bounded(ctx: &Context<'_>) -> Outcome {
         check!(matches!(first.status(), 201 | 503), "an answer to the body that was held, not {}", first.status());
         check!(Instant::now() < deadline, "503 while a body takes up most of the budget");
     }
+}
+
+/// A body of which the subject certainly waits for the rest: so many of its bytes are sent.
+fn held_body(server: &Server, length: usize, sent: usize) -> Result<Connection, Failure> {
+    let mut held = server.connect()?;
+    let request = Request::post("/events", "application/json", padded(length)).header("expect", "100-continue");
+    held.write(&request.head_bytes(&server.host()))?;
+    check_eq!(held.read_head("POST")?.status, 100, "the answer to the head alone");
+    held.write(&padded(length).as_bytes()[..sent])?;
+    Ok(held)
+}
+
+fn declared_lengths_take_no_room(ctx: &Context<'_>) -> Outcome {
+    // As many as fill the budget of the contract, if their word is taken for it.
+    let server = ctx.empty()?;
+    let mut held = (0..4).map(|_| held_body(&server, 64 << 20, 1)).collect::<Result<Vec<_>, _>>()?;
+    server.submit(EVENT)?.expect(201)?;
+    server.submit(padded(16 << 20))?.expect(201)?;
+    let Some(first) = held.first_mut() else { return Ok(()) };
+    first.write(&padded(64 << 20).as_bytes()[1..])?;
+    first.response_to("POST")?.expect(201)
+}
+
+fn small_bodies_have_a_share(ctx: &Context<'_>) -> Outcome {
+    const LENGTH: usize = 1 << 20;
+    let server = ctx.start(&[("--max-body-bytes", "1048576"), ("--max-inflight-bytes", "2097152")])?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        check!(Instant::now() < deadline, "503 for a large body while others are held");
+        // Those that stand still give their bytes back after a while, so all of it is done again if it took too long.
+        let held = (0..2).map(|_| held_body(&server, LENGTH, LENGTH - 1)).collect::<Result<Vec<_>, _>>()?;
+        let large = server.submit(padded(LENGTH))?;
+        let small = server.submit(padded(64 << 10))?;
+        small.expect(201)?;
+        drop(held);
+        if large.status() == 503 {
+            return expect_overloaded(&large);
+        }
+        large.expect(201)?;
+    }
+}
+
+fn bodies_that_stand_still_make_room(ctx: &Context<'_>) -> Outcome {
+    const LENGTH: usize = 1 << 20;
+    // Room for one body of that size, and not for two.
+    let settings = [
+        ("--max-body-bytes", "1048576"),
+        ("--max-inflight-bytes", "1835008"),
+        ("--body-timeout", "1h"),
+        ("--request-timeout", "1h"),
+    ];
+    let server = ctx.start(&settings)?;
+    let mut held = held_body(&server, LENGTH, LENGTH - 1)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        check!(Instant::now() < deadline, "room for a body when another one stands still");
+        let next = server.submit(padded(LENGTH))?;
+        if next.status() == 201 {
+            break;
+        }
+        expect_overloaded(&next)?;
+    }
+    expect_overloaded(&held.response_to("POST")?)?;
+    held.expect_close()
 }
 
 fn full_queue_is_answered_with_503(ctx: &Context<'_>) -> Outcome {

@@ -11,7 +11,7 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["wire_time";
     "POST /events": [
-        slow_head, slow_body, trickled_body, slow_reader_is_not_cut_off, stuck_reader_is_cut_off, idle_connection_is_closed,
+        slow_head, slow_body, steady_body_has_all_the_time, trickled_body, trickle_behind_a_burst, slow_reader_is_not_cut_off, stuck_reader_is_cut_off, idle_connection_is_closed,
         idle_connection_after_a_request_is_closed, connections_beyond_the_limit_wait,
     ],
 ];
@@ -49,15 +49,51 @@ fn slow_body(ctx: &Context<'_>) -> Outcome {
     server.expect_alive()
 }
 
+/// No limit is on the time that a body takes, but on the time between its bytes. The request's own time begins when the body is there.
+fn steady_body_has_all_the_time(ctx: &Context<'_>) -> Outcome {
+    const PACE: Duration = Duration::from_millis(50);
+    const LASTS: Duration = Duration::from_millis(2500);
+    let server = ctx.start(&[("--body-timeout", "1s"), ("--request-timeout", "1s")])?;
+    for fields in ["content-length: 300000", "transfer-encoding: chunked"] {
+        let chunked = fields.contains("chunked");
+        let mut connection = server.connect()?;
+        let head = format!("POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{fields}\r\n\r\n");
+        connection.write(head.as_bytes())?;
+        let body = format!("{EVENT}{}", " ".repeat(300_000 - EVENT.len()));
+        let (first, rest) = body.split_at(body.len() / 2);
+        let pieces = u32::try_from(LASTS.as_millis() / PACE.as_millis()).map_or(1, |pieces| pieces as usize);
+        let size = first.len() / pieces;
+        let framed = |piece: &str| if chunked { format!("{:x}\r\n{piece}\r\n", piece.len()) } else { piece.to_owned() };
+        for at in 0..pieces {
+            connection.write(framed(&first[at * size..(at + 1) * size]).as_bytes())?;
+            thread::sleep(PACE);
+        }
+        connection.write(framed(&format!("{}{rest}", &first[pieces * size..])).as_bytes())?;
+        connection.write(if chunked { b"0\r\n\r\n" } else { b"" })?;
+        connection.response_to("POST")?.expect(201).map_err(|failure| failure.within(&fields))?;
+    }
+    server.expect_alive()
+}
+
 fn trickled_body(ctx: &Context<'_>) -> Outcome {
+    expect_trickle_to_be_cut(ctx, 0)
+}
+
+/// Speed is not saved up: what came fast at first must go on, too.
+fn trickle_behind_a_burst(ctx: &Context<'_>) -> Outcome {
+    expect_trickle_to_be_cut(ctx, 99_000)
+}
+
+fn expect_trickle_to_be_cut(ctx: &Context<'_>, burst: usize) -> Outcome {
     const PACE: Duration = Duration::from_millis(20);
     let server = ctx.start(&[("--body-timeout", "300ms")])?;
     let mut connection = server.connect()?;
     connection.write(
-        b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n",
+        b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 101000\r\n\r\n",
     )?;
-    // Steady bytes are no excuse: the time is for the whole body. At this pace it would take half an hour.
-    let refused = (0..1500).try_fold(false, |refused, _| {
+    connection.write(" ".repeat(burst).as_bytes())?;
+    // Some fifty bytes a second are below the least rate of 1 KiB, and would take half a minute or more.
+    let refused = (0..1900).try_fold(false, |refused, _| {
         if refused {
             return Ok(true);
         }

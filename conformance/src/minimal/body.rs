@@ -1,11 +1,11 @@
 //! The body of a request: counted, or in chunks (RFC 9112, section 7.1).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use argus_core::api::Refusal;
 
+use crate::budget::{Budget, Pace, Share};
 use crate::head::Framing;
 use crate::stream::{Received, Stream};
 
@@ -13,48 +13,15 @@ use crate::stream::{Received, Stream};
 const LINE_BYTES_MAX: usize = 4096;
 /// Longest trailer section.
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
-
-/// The memory that all bodies may take together.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    bytes_max: usize,
-    bytes: AtomicUsize,
-}
-
-/// A body's share of a [`Budget`], given back when dropped.
-#[derive(Debug)]
-struct Share {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
+/// How often a body that waits looks whether others need its memory.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A body and its share of the budget.
 #[derive(Debug)]
 pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
     share: Share,
-}
-
-impl Budget {
-    pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { bytes_max, bytes: AtomicUsize::new(0) })
-    }
-}
-
-impl Share {
-    fn grow(&mut self, more: usize) -> Result<(), Refusal> {
-        let within = |held: usize| held.checked_add(more).filter(|sum| *sum <= self.budget.bytes_max);
-        let grown = self.budget.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within);
-        grown.map_err(|_| Refusal::Overloaded)?;
-        self.bytes += more;
-        Ok(())
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.budget.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
+    pace: Pace,
 }
 
 impl Body {
@@ -64,33 +31,34 @@ impl Body {
         framing: Framing,
         bytes_max: usize,
         budget: &Arc<Budget>,
-        deadline: Instant,
+        pace: Pace,
     ) -> Result<Self, Refusal> {
-        let mut body = Self { bytes: Vec::new(), share: Share { budget: Arc::clone(budget), bytes: 0 } };
+        let mut body = Self { bytes: Vec::new(), share: budget.share(pace), pace };
         match framing {
             Framing::Length(length) => {
                 let length = usize::try_from(length).map_err(|_| Refusal::BodyTooLarge)?;
-                body.append(stream, length, bytes_max, deadline)?;
+                body.append(stream, length, bytes_max)?;
             }
-            Framing::Chunked => body.append_chunks(stream, bytes_max, deadline)?,
+            Framing::Chunked => body.append_chunks(stream, bytes_max)?,
         }
+        body.share.keep();
         Ok(body)
     }
 
-    fn append_chunks(&mut self, stream: &mut Stream, bytes_max: usize, deadline: Instant) -> Result<(), Refusal> {
+    fn append_chunks(&mut self, stream: &mut Stream, bytes_max: usize) -> Result<(), Refusal> {
         loop {
-            let size = parse_size(&read_line(stream, deadline)?)?;
+            let size = parse_size(&self.read_line(stream)?)?;
             if size == 0 {
                 break;
             }
-            self.append(stream, size, bytes_max, deadline)?;
-            if !read_line(stream, deadline)?.is_empty() {
+            self.append(stream, size, bytes_max)?;
+            if !self.read_line(stream)?.is_empty() {
                 return Err(Refusal::BodyBroken);
             }
         }
         let mut trailer_bytes = 0;
         loop {
-            let line = read_line(stream, deadline)?;
+            let line = self.read_line(stream)?;
             if line.is_empty() {
                 return Ok(());
             }
@@ -101,39 +69,51 @@ impl Body {
         }
     }
 
-    fn append(
-        &mut self,
-        stream: &mut Stream,
-        count: usize,
-        bytes_max: usize,
-        deadline: Instant,
-    ) -> Result<(), Refusal> {
+    fn append(&mut self, stream: &mut Stream, count: usize, bytes_max: usize) -> Result<(), Refusal> {
         let end = self.bytes.len().checked_add(count).filter(|end| *end <= bytes_max).ok_or(Refusal::BodyTooLarge)?;
         while self.bytes.len() < end {
             if stream.unread().is_empty() {
-                receive(stream, deadline)?;
+                self.receive(stream)?;
             }
             let taken = stream.unread().len().min(end - self.bytes.len());
-            self.share.grow(taken)?;
+            self.share.grow(taken, self.pace)?;
             self.bytes.extend(stream.take(taken));
         }
         Ok(())
     }
-}
 
-/// A line that ends in CR LF, without them.
-fn read_line(stream: &mut Stream, deadline: Instant) -> Result<Vec<u8>, Refusal> {
-    loop {
-        let end = stream.unread().iter().position(|byte| *byte == b'\n');
-        match end {
-            Some(end) => {
-                let mut line: Vec<u8> = stream.take(end + 1).collect();
-                line.pop();
-                let ended = line.pop() == Some(b'\r') && !line.contains(&b'\r');
-                return if ended { Ok(line) } else { Err(Refusal::BodyBroken) };
+    /// A line that ends in CR LF, without them.
+    fn read_line(&mut self, stream: &mut Stream) -> Result<Vec<u8>, Refusal> {
+        loop {
+            let end = stream.unread().iter().position(|byte| *byte == b'\n');
+            match end {
+                Some(end) => {
+                    let mut line: Vec<u8> = stream.take(end + 1).collect();
+                    line.pop();
+                    let ended = line.pop() == Some(b'\r') && !line.contains(&b'\r');
+                    return if ended { Ok(line) } else { Err(Refusal::BodyBroken) };
+                }
+                None if stream.unread().len() > LINE_BYTES_MAX => return Err(Refusal::BodyBroken),
+                None => self.receive(stream)?,
             }
-            None if stream.unread().len() > LINE_BYTES_MAX => return Err(Refusal::BodyBroken),
-            None => receive(stream, deadline)?,
+        }
+    }
+
+    /// Waits for more bytes, as long as the body goes on and nobody else needs its memory.
+    fn receive(&mut self, stream: &mut Stream) -> Result<(), Refusal> {
+        loop {
+            let before = stream.unread().len();
+            let deadline = self.pace.deadline();
+            match stream.receive(deadline.min(Instant::now() + LOOK_INTERVAL)) {
+                Ok(Received::Bytes) => {
+                    self.pace.advance(stream.unread().len() - before);
+                    return Ok(());
+                }
+                Ok(Received::TimedOut) if Instant::now() >= deadline => return Err(Refusal::BodyTimeout),
+                Ok(Received::TimedOut) if self.share.is_given_up() => return Err(Refusal::Overloaded),
+                Ok(Received::TimedOut) => {}
+                Ok(Received::End) | Err(_) => return Err(Refusal::BodyBroken),
+            }
         }
     }
 }
@@ -146,12 +126,4 @@ fn parse_size(line: &[u8]) -> Result<usize, Refusal> {
     }
     let text = std::str::from_utf8(digits).map_err(|_| Refusal::BodyBroken)?;
     usize::from_str_radix(text, 16).map_err(|_| Refusal::BodyBroken)
-}
-
-fn receive(stream: &mut Stream, deadline: Instant) -> Result<(), Refusal> {
-    match stream.receive(deadline) {
-        Ok(Received::Bytes) => Ok(()),
-        Ok(Received::TimedOut) => Err(Refusal::BodyTimeout),
-        Ok(Received::End) | Err(_) => Err(Refusal::BodyBroken),
-    }
 }

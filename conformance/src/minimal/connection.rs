@@ -10,6 +10,7 @@ use argus_core::api::{
 };
 
 use crate::body::Body;
+use crate::budget::Pace;
 use crate::head::{Framing, HeadError, RequestHead};
 use crate::server::Server;
 use crate::stream::{Received, Stream};
@@ -133,15 +134,14 @@ fn decide(
     head: &RequestHead,
     body_is_read: &mut bool,
 ) -> Result<Answer, (Route, Refusal)> {
-    let deadline = Instant::now() + server.settings.request_timeout;
     let latched = server.committer.latched();
     let condition = Condition { draining: server.is_draining(), latched: latched.as_deref(), failure: None };
     match head.with(|head| server.api.handle_request(head, &condition)) {
         Action::Reply(reply) => Ok(Answer::Whole(reply)),
-        Action::Submit(submission) => submit(server, stream, head, submission, body_is_read, deadline)
+        Action::Submit(submission) => submit(server, stream, head, submission, body_is_read)
             .map(Answer::Whole)
             .map_err(|refusal| (Route::Events, refusal)),
-        Action::Search(search) => begin_search(server, search, deadline).map_err(|refusal| (Route::Events, refusal)),
+        Action::Search(search) => begin_search(server, search).map_err(|refusal| (Route::Events, refusal)),
         Action::Lookup(lookup) => Ok(Answer::Whole(lookup.reply(&*server.committer.snapshot()))),
         Action::Metrics(metrics) => {
             let stats = server.committer.snapshot().stats();
@@ -156,14 +156,14 @@ fn submit(
     head: &RequestHead,
     submission: Submission,
     body_is_read: &mut bool,
-    deadline: Instant,
 ) -> Result<Reply, Refusal> {
     if head.expects_continue() && stream.unread().is_empty() {
         stream.write(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Refusal::BodyBroken)?;
     }
-    let body_deadline = deadline.min(Instant::now() + server.settings.body_timeout);
-    let body = Body::read(stream, head.framing(), submission.wire_bytes_max(), &server.budget, body_deadline)?;
+    let pace = Pace::new(server.settings.body_timeout, server.settings.body_bytes_per_second);
+    let body = Body::read(stream, head.framing(), submission.wire_bytes_max(), &server.budget, pace)?;
     *body_is_read = true;
+    let deadline = Instant::now() + server.settings.request_timeout;
     match submission.handle_body(&body.bytes) {
         Submitted::Reply(reply) => Ok(reply),
         Submitted::Commit(batch, acknowledgement) => {
@@ -177,7 +177,8 @@ fn submit(
 }
 
 /// Runs a search until it is known whether its answer is small.
-fn begin_search(server: &Server, search: Search, deadline: Instant) -> Result<Answer, Refusal> {
+fn begin_search(server: &Server, search: Search) -> Result<Answer, Refusal> {
+    let deadline = Instant::now() + server.settings.request_timeout;
     let mut run = search.begin(server.committer.snapshot());
     loop {
         match run.poll().map_err(|_| Refusal::Internal)? {

@@ -4,6 +4,7 @@
 //! Where to begin reading: [`connection`] turns bytes into calls of `argus_core::api` and back, which is all that a host does.
 
 mod body;
+mod budget;
 mod commit;
 mod connection;
 mod head;

@@ -13,7 +13,7 @@ use argus_core::api::Api;
 use argus_core::engine::{Engine, Seed};
 use argus_core::storage::MemoryStorage;
 
-use crate::body::Budget;
+use crate::budget::Budget;
 use crate::commit::Committer;
 use crate::connection;
 use crate::metrics::Metrics;

@@ -19,8 +19,9 @@ Usage: argus-minimal [OPTIONS]
       --max-connections COUNT        Connections held at once
       --commit-queue-batches COUNT   Batches waiting to be committed
       --header-timeout DURATION      For a request's head to arrive
-      --body-timeout DURATION        For a request's body to arrive
-      --request-timeout DURATION     From the end of a request's head to the head of its answer
+      --body-timeout DURATION        For a request's body to go on
+      --min-body-rate BYTES          Of a body each second, at least; a slower one uses up its time
+      --request-timeout DURATION     From the end of a request to the head of its answer
       --keep-alive-timeout DURATION  For a connection to lie idle
       --write-timeout DURATION       For a client to take nothing of an answer
       --drain-timeout DURATION       For running requests to finish after a signal
@@ -38,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) queue_batches_max: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) body_timeout: Duration,
+    pub(crate) body_bytes_per_second: usize,
     pub(crate) request_timeout: Duration,
     pub(crate) keep_alive_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -54,6 +56,7 @@ impl Default for Settings {
             queue_batches_max: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            body_bytes_per_second: 1024,
             request_timeout: Duration::from_secs(60),
             keep_alive_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
@@ -87,6 +90,7 @@ impl Settings {
                 "commit-queue-batches" => parse_count(&value()?).map(|read| settings.queue_batches_max = read),
                 "header-timeout" => parse_duration(&value()?).map(|read| settings.header_timeout = read),
                 "body-timeout" => parse_duration(&value()?).map(|read| settings.body_timeout = read),
+                "min-body-rate" => parse_count(&value()?).map(|read| settings.body_bytes_per_second = read),
                 "request-timeout" => parse_duration(&value()?).map(|read| settings.request_timeout = read),
                 "keep-alive-timeout" => parse_duration(&value()?).map(|read| settings.keep_alive_timeout = read),
                 "write-timeout" => parse_duration(&value()?).map(|read| settings.write_timeout = read),

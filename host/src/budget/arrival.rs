@@ -1,0 +1,307 @@
+//! Bodies that are arriving in pieces, and can be made to give back what they hold.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use argus_core::api::Refusal;
+use bytes::Bytes;
+
+use super::{Budget, Reservation, Share};
+use crate::pace::Pace;
+
+/// A body that has stood still for so long may lose what it holds to one that arrives. Long enough for a segment that was lost on the way to
+/// be sent again.
+const STALLED: Duration = Duration::from_millis(500);
+
+/// Least room for the beginning of a body, in bytes.
+const FIRST_BYTES: usize = 1024;
+
+/// A body of which a part has arrived. Gives all back when dropped.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    number: u64,
+    /// Its length, or the most that it may have, in bytes.
+    length_max: usize,
+    budget: Arc<Budget>,
+    held: Arc<Mutex<Held>>,
+}
+
+/// The bodies of which a part has arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals(Mutex<Numbered>);
+
+#[derive(Debug, Default)]
+struct Numbered {
+    next: u64,
+    held: BTreeMap<u64, Arc<Mutex<Held>>>,
+}
+
+/// What a body holds. Locked by whoever reads the body, or takes what is there from it.
+#[derive(Debug)]
+struct Held {
+    bytes: Vec<u8>,
+    /// `None` once it was given up.
+    reservation: Option<Reservation>,
+    pace: Pace,
+    waker: Option<Waker>,
+}
+
+impl Arrival {
+    /// Of a body of `length_max` bytes at most, nothing yet.
+    pub(crate) fn new(length_max: usize, pace: Pace, budget: &Arc<Budget>) -> Self {
+        let held = Held { bytes: Vec::new(), reservation: Some(budget.reserve()), pace, waker: None };
+        let held = Arc::new(Mutex::new(held));
+        let mut arrivals = lock(&budget.arrivals.0);
+        let number = arrivals.next;
+        arrivals.next += 1;
+        arrivals.held.insert(number, Arc::clone(&held));
+        drop(arrivals);
+        Self { number, length_max, budget: Arc::clone(budget), held }
+    }
+
+    /// Takes the next piece. `pace` has counted it already.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::BodyTooLarge`] beyond the length, [`Refusal::Overloaded`] where there is no room for it, or what there was had to be given up.
+    pub(crate) fn push(&mut self, data: &Bytes, pace: Pace) -> Result<(), Refusal> {
+        let mut held = lock(&self.held);
+        held.pace = pace;
+        let bytes = held.bytes.len().saturating_add(data.len());
+        if bytes > self.length_max {
+            return Err(Refusal::BodyTooLarge);
+        }
+        let before = held.bytes.capacity();
+        if bytes > before {
+            let capacity = self.capacity_for(bytes);
+            let mut reservation = held.reservation.take().ok_or(Refusal::Overloaded)?;
+            drop(held);
+            // The old buffer may live until the new one is filled.
+            let grown = reservation.grow_to(before.saturating_add(capacity), Share::of(capacity));
+            held = lock(&self.held);
+            grown.map_err(|_| Refusal::Overloaded)?;
+            let more = capacity - held.bytes.len();
+            held.bytes.try_reserve_exact(more).map_err(|_| Refusal::Overloaded)?;
+            reservation.shrink_to(held.bytes.capacity());
+            held.reservation = Some(reservation);
+        }
+        if held.reservation.is_none() {
+            return Err(Refusal::Overloaded);
+        }
+        held.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Room for so many bytes and what may follow, in few steps: about four times what is there at most, and never more than the length. The
+    /// buffer before the last has at most half of the length, so that both together stay within [`memory_bytes_max`].
+    fn capacity_for(&self, bytes: usize) -> usize {
+        let quarter = self.length_max / 4;
+        if bytes >= quarter || FIRST_BYTES >= quarter { self.length_max } else { (2 * bytes).max(FIRST_BYTES) }
+    }
+
+    /// Has `waker` called when what there is must be given up.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Overloaded`] where it was given up already.
+    pub(crate) fn watch(&self, waker: &Waker) -> Result<(), Refusal> {
+        let mut held = lock(&self.held);
+        if held.reservation.is_none() {
+            return Err(Refusal::Overloaded);
+        }
+        match &mut held.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        Ok(())
+    }
+
+    /// The whole body, which nobody takes away any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Overloaded`] where it was given up.
+    pub(crate) fn finish(self) -> Result<(Bytes, Reservation), Refusal> {
+        let (reservation, bytes) = {
+            let mut held = lock(&self.held);
+            (held.reservation.take(), mem::take(&mut held.bytes))
+        };
+        Ok((bytes.into(), reservation.ok_or(Refusal::Overloaded)?))
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        lock(&self.budget.arrivals.0).held.remove(&self.number);
+    }
+}
+
+impl Arrivals {
+    /// Takes away what the body holds that has stood still for the longest time, if for long enough; says whether there was one.
+    pub(crate) fn give_up_slowest(&self, now: Instant) -> bool {
+        let arrivals = lock(&self.0);
+        let stalled = |held: &&Arc<Mutex<Held>>| {
+            // Who holds the lock is at work on the body.
+            let held = held.try_lock().ok()?;
+            let behind = held.pace.behind(now);
+            (held.reservation.is_some() && behind >= STALLED).then_some(behind)
+        };
+        let slowest = arrivals.held.values().filter_map(|held| Some((stalled(&held)?, held)));
+        let Some((_, slowest)) = slowest.max_by_key(|&(behind, _)| behind) else { return false };
+        let mut held = lock(slowest);
+        // It may have gone on since.
+        if held.reservation.is_some() && held.pace.behind(now) >= STALLED {
+            // The memory first, and then the right to it.
+            held.bytes = Vec::new();
+            held.reservation = None;
+            if let Some(waker) = held.waker.take() {
+                waker.wake();
+            }
+        }
+        true
+    }
+}
+
+/// The most memory that a body of at most `body_bytes_max` takes while it arrives, in bytes.
+pub(crate) fn memory_bytes_max(body_bytes_max: usize) -> usize {
+    body_bytes_max.saturating_add(body_bytes_max / 2)
+}
+
+/// What is held is whole between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::num::NonZeroUsize;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn pace(now: Instant) -> Pace {
+        Pace::new(Duration::from_secs(30), NonZeroUsize::new(1024).unwrap(), now)
+    }
+
+    fn zeros(bytes: usize) -> Bytes {
+        vec![0; bytes].into()
+    }
+
+    #[test]
+    fn a_declaration_reserves_nothing() {
+        let budget = Budget::new(1 << 20);
+        let now = Instant::now();
+        let mut arrivals: Vec<Arrival> = (0..100).map(|_| Arrival::new(1 << 19, pace(now), &budget)).collect();
+        assert_eq!(budget.reserved(), 0);
+        for arrival in &mut arrivals {
+            arrival.push(&zeros(1), pace(now)).unwrap();
+        }
+        assert_eq!(budget.reserved(), 100 * FIRST_BYTES);
+        drop(arrivals);
+        assert_eq!(budget.reserved(), 0);
+    }
+
+    #[test]
+    fn memory_follows_what_has_arrived() {
+        for length in [1, 1000, 5000, 100_000, 1 << 20] {
+            for piece in [1, 7, 400, 9000] {
+                let budget = Budget::new(memory_bytes_max(length) * 8 / 7 + 8);
+                let now = Instant::now();
+                let mut arrival = Arrival::new(length, pace(now), &budget);
+                let mut arrived = 0;
+                while arrived < length {
+                    let bytes = piece.min(length - arrived);
+                    arrival.push(&zeros(bytes), pace(now)).unwrap();
+                    arrived += bytes;
+                    assert!(
+                        budget.reserved() <= (4 * arrived + 4).max(4 * FIRST_BYTES).min(length),
+                        "{length} {piece}"
+                    );
+                }
+                assert_eq!(arrival.push(&zeros(1), pace(now)), Err(Refusal::BodyTooLarge));
+                let (bytes, reservation) = arrival.finish().unwrap();
+                assert_eq!((bytes.len(), budget.reserved()), (length, length));
+                drop((bytes, reservation));
+                assert_eq!(budget.reserved(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_still_makes_room() {
+        let begun = Instant::now();
+        let Some(earlier) = begun.checked_sub(STALLED) else { return };
+        let Some(earliest) = earlier.checked_sub(STALLED) else { return };
+        let budget = Budget::new(40_000);
+        let mut arrivals = [earlier, earliest, begun].map(|time| Arrival::new(10_000, pace(time), &budget));
+        for (arrival, time) in arrivals.iter_mut().zip([earlier, earliest, begun]) {
+            arrival.push(&zeros(9_000), pace(time)).unwrap();
+        }
+        assert_eq!(budget.reserved(), 30_000);
+        let [second, first, last] = arrivals;
+        let woken = Arc::new(Woken::default());
+        first.watch(&Arc::clone(&woken).into()).unwrap();
+        second.watch(&Waker::noop().clone()).unwrap();
+
+        // There is room yet.
+        let mut one = budget.reserve();
+        one.grow_to(10_000, Share::Small).unwrap();
+        assert!(!woken.0.load(Ordering::Relaxed));
+        // The one that has stood still the longest goes first, and no more of them than must.
+        let mut two = budget.reserve();
+        two.grow_to(10_000, Share::Small).unwrap();
+        assert!(woken.0.load(Ordering::Relaxed));
+        assert_eq!(first.watch(Waker::noop()), Err(Refusal::Overloaded));
+        assert_eq!(first.finish().map(drop), Err(Refusal::Overloaded));
+        assert_eq!(second.watch(Waker::noop()), Ok(()));
+        let mut three = budget.reserve();
+        three.grow_to(10_000, Share::Small).unwrap();
+        assert_eq!(second.watch(Waker::noop()), Err(Refusal::Overloaded));
+        // What goes on keeps what it has.
+        budget.reserve().grow_to(10_000, Share::Small).unwrap_err();
+        assert_eq!(last.watch(Waker::noop()), Ok(()));
+        drop((one, two, three));
+        let (bytes, _reservation) = last.finish().unwrap();
+        assert_eq!((bytes.len(), budget.reserved()), (9_000, 10_000));
+    }
+
+    #[test]
+    fn a_body_that_is_whole_is_not_taken_away() {
+        let now = Instant::now();
+        let Some(earlier) = now.checked_sub(2 * STALLED) else { return };
+        let budget = Budget::new(10_000);
+        let mut arrival = Arrival::new(10_000, pace(earlier), &budget);
+        arrival.push(&zeros(10_000), pace(earlier)).unwrap();
+        let whole = arrival.finish().unwrap();
+        budget.reserve().grow_to(1, Share::Small).unwrap_err();
+        assert_eq!(whole.0.len(), 10_000);
+    }
+
+    #[test]
+    fn a_body_without_room_is_refused_and_given_back() {
+        let now = Instant::now();
+        let budget = Budget::new(8 * 1024);
+        let mut other = budget.reserve();
+        other.grow_to(7 * 1024, Share::Small).unwrap();
+        let mut arrival = Arrival::new(100_000, pace(now), &budget);
+        arrival.push(&zeros(1), pace(now)).unwrap();
+        assert_eq!(arrival.push(&zeros(5_000), pace(now)), Err(Refusal::Overloaded));
+        drop(arrival);
+        assert_eq!(budget.reserved(), 7 * 1024);
+    }
+}

@@ -1,0 +1,194 @@
+//! The memory that request bodies may take, all together.
+
+mod arrival;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use arrival::Arrivals;
+pub(crate) use arrival::{Arrival, memory_bytes_max};
+
+/// Bodies up to this size have a share of the budget that larger ones cannot take, in bytes.
+pub const SMALL_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// One part in so many of the budget is kept for small bodies.
+const SMALL_SHARE: usize = 8;
+
+/// A number of bytes that reservations are taken from, never more than there are.
+///
+/// Bytes are reserved as they arrive. Where there is no room for more, bodies that have stopped arriving lose what they hold, the slowest
+/// first.
+#[derive(Debug)]
+pub struct Budget {
+    bytes_max: usize,
+    bytes_reserved: AtomicUsize,
+    arrivals: Arrivals,
+}
+
+/// Bytes taken from a [`Budget`]; given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+/// The budget has not so many bytes left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the byte budget is used up")]
+pub struct Exhausted;
+
+/// Whose bytes are reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Those of a body of at most [`SMALL_BODY_BYTES_MAX`], which may take all that is left.
+    Small,
+    /// Those of a larger one.
+    Large,
+}
+
+impl Share {
+    /// The share of a body of so many bytes.
+    #[must_use]
+    pub fn of(body_bytes: usize) -> Self {
+        if body_bytes <= SMALL_BODY_BYTES_MAX { Self::Small } else { Self::Large }
+    }
+}
+
+impl Budget {
+    /// A budget of `bytes_max`, all of it free.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { bytes_max, bytes_reserved: AtomicUsize::new(0), arrivals: Arrivals::default() })
+    }
+
+    /// A reservation of no bytes, to be grown.
+    #[must_use]
+    pub fn reserve(self: &Arc<Self>) -> Reservation {
+        Reservation { budget: Arc::clone(self), bytes: 0 }
+    }
+
+    /// Bytes that are reserved now.
+    #[must_use]
+    pub fn reserved(&self) -> usize {
+        self.bytes_reserved.load(Ordering::Relaxed)
+    }
+
+    /// What of a budget of `bytes_max` a share can have, in bytes.
+    #[must_use]
+    pub fn share_bytes(bytes_max: usize, share: Share) -> usize {
+        match share {
+            Share::Small => bytes_max,
+            Share::Large => bytes_max - bytes_max / SMALL_SHARE,
+        }
+    }
+}
+
+impl Reservation {
+    /// Makes the reservation `bytes` large, if it is smaller; takes them from bodies that have stopped arriving, if there is no other way.
+    /// Not to be called under the lock of an arrival.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`]; the reservation is as large as it was.
+    pub fn grow_to(&mut self, bytes: usize, share: Share) -> Result<(), Exhausted> {
+        while self.try_grow_to(bytes, share).is_err() {
+            if !self.budget.arrivals.give_up_slowest(Instant::now()) {
+                // What was given back between the two looks counts.
+                return self.try_grow_to(bytes, share);
+            }
+        }
+        Ok(())
+    }
+
+    fn try_grow_to(&mut self, bytes: usize, share: Share) -> Result<(), Exhausted> {
+        let Some(more) = bytes.checked_sub(self.bytes).filter(|&more| more > 0) else { return Ok(()) };
+        let bytes_max = Budget::share_bytes(self.budget.bytes_max, share);
+        // Relaxed suffices: the counter guards no other memory, and its own total order keeps it within the limit.
+        self.budget
+            .bytes_reserved
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |reserved| {
+                reserved.checked_add(more).filter(|&reserved| reserved <= bytes_max)
+            })
+            .map_err(|_| Exhausted)?;
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Makes the reservation `bytes` large, if it is larger.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        if let Some(less) = self.bytes.checked_sub(bytes) {
+            self.budget.bytes_reserved.fetch_sub(less, Ordering::Relaxed);
+            self.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_reservation_grows_to_the_limit_and_not_beyond() {
+        let budget = Budget::new(100);
+        let mut first = budget.reserve();
+        assert_eq!(first.grow_to(60, Share::Small), Ok(()));
+        assert_eq!(first.grow_to(10, Share::Small), Ok(()));
+        assert_eq!(budget.reserved(), 60);
+        let mut second = budget.reserve();
+        assert_eq!(second.grow_to(41, Share::Small), Err(Exhausted));
+        assert_eq!(second.grow_to(40, Share::Small), Ok(()));
+        assert_eq!(first.grow_to(61, Share::Small), Err(Exhausted));
+        assert_eq!(budget.reserved(), 100);
+        first.shrink_to(70);
+        assert_eq!(budget.reserved(), 100);
+        first.shrink_to(50);
+        assert_eq!(budget.reserved(), 90);
+        drop(first);
+        assert_eq!(budget.reserved(), 40);
+        assert_eq!(second.grow_to(usize::MAX, Share::Small), Err(Exhausted));
+        drop(second);
+        assert_eq!(budget.reserved(), 0);
+    }
+
+    #[test]
+    fn large_bodies_leave_a_share_to_small_ones() {
+        let budget = Budget::new(800);
+        let (mut large, mut small) = (budget.reserve(), budget.reserve());
+        assert_eq!(large.grow_to(701, Share::Large), Err(Exhausted));
+        assert_eq!(large.grow_to(700, Share::Large), Ok(()));
+        assert_eq!(small.grow_to(100, Share::Small), Ok(()));
+        drop(large);
+        // What small ones have taken counts for both.
+        assert_eq!(small.grow_to(800, Share::Small), Ok(()));
+        assert_eq!(budget.reserve().grow_to(1, Share::Large), Err(Exhausted));
+        assert_eq!(Share::of(SMALL_BODY_BYTES_MAX), Share::Small);
+        assert_eq!(Share::of(SMALL_BODY_BYTES_MAX + 1), Share::Large);
+    }
+
+    #[test]
+    fn threads_together_never_exceed_it() {
+        let budget = Budget::new(1000);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for step in 0..10_000 {
+                        let mut reservation = budget.reserve();
+                        let granted = reservation.grow_to(step % 600, Share::Small).is_ok();
+                        assert!(budget.reserved() <= 1000);
+                        assert!(granted || step % 600 > 0);
+                    }
+                });
+            }
+        });
+        assert_eq!(budget.reserved(), 0);
+    }
+}

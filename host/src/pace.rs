@@ -1,0 +1,91 @@
+//! How fast a body has to arrive.
+
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+/// By when a body has to have gone on.
+///
+/// It has a while to begin with. Each byte gives it as much time as a byte takes at the least rate, but it never has more time than that
+/// while. So it may stand still for the while once, and may trickle below the rate only as long as what it has saved lasts, however
+/// fast it was before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    patience: Duration,
+    bytes_per_second: NonZeroUsize,
+    deadline: Instant,
+}
+
+impl Pace {
+    /// From `now` on: `patience` without a byte, and so many bytes a second in the long run.
+    pub(crate) fn new(patience: Duration, bytes_per_second: NonZeroUsize, now: Instant) -> Self {
+        Self { patience, bytes_per_second, deadline: now + patience }
+    }
+
+    /// Bytes have arrived.
+    pub(crate) fn advance(&mut self, bytes: usize, now: Instant) {
+        let nanos = bytes as u128 * 1_000_000_000 / self.bytes_per_second.get() as u128;
+        let earned = u64::try_from(nanos).map_or(self.patience, Duration::from_nanos).min(self.patience);
+        self.deadline = (self.deadline + earned).min(now + self.patience);
+    }
+
+    /// When patience ends, if no byte arrives until then.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// How long the body has stood still or trickled.
+    pub(crate) fn behind(&self, now: Instant) -> Duration {
+        (now + self.patience).saturating_duration_since(self.deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn pace(now: Instant) -> Pace {
+        Pace::new(30 * SECOND, NonZeroUsize::new(1000).unwrap(), now)
+    }
+
+    #[test]
+    fn what_goes_on_has_all_the_time() {
+        let mut now = Instant::now();
+        let mut pace = pace(now);
+        for _ in 0..100 {
+            now += 20 * SECOND;
+            assert!(pace.deadline() > now);
+            assert_eq!(pace.behind(now), 20 * SECOND);
+            pace.advance(20_000, now);
+            assert_eq!((pace.deadline(), pace.behind(now)), (now + 30 * SECOND, Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn what_stands_still_has_its_patience() {
+        let begun = Instant::now();
+        let mut pace = pace(begun);
+        assert_eq!(pace.deadline(), begun + 30 * SECOND);
+        // A burst does not prolong it.
+        pace.advance(usize::MAX, begun + SECOND);
+        assert_eq!(pace.deadline(), begun + 31 * SECOND);
+    }
+
+    #[test]
+    fn what_trickles_uses_its_patience_up() {
+        let begun = Instant::now();
+        let mut pace = pace(begun);
+        pace.advance(1 << 30, begun);
+        let cut = (1..).find(|&second| {
+            let now = begun + second * SECOND;
+            let late = pace.deadline() <= now;
+            pace.advance(500, now);
+            late
+        });
+        // Half of the rate: each second uses up half a second.
+        assert_eq!(cut, Some(59));
+    }
+}
