@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::thread;
 
 use argus_core::api::Api;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
+use crate::admission::Admission;
 use crate::budget::Budget;
 use crate::committer::{Committer, QueueLimits};
+use crate::descriptors::{Descriptors, TooFew};
 use crate::lifecycle::{Drained, Lifecycle};
 use crate::logging;
 use crate::metrics::Metrics;
@@ -25,9 +26,6 @@ use crate::task::Task;
 
 /// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-
-/// Files that are open besides connections, at most but for very large repositories.
-const FILES: usize = 256;
 
 /// What the kernel holds of an answer that it has not sent yet, in bytes, for each connection.
 ///
@@ -44,6 +42,8 @@ enum StartError {
     Repository(#[from] OpenError),
     #[error("cannot listen on {endpoint}: {source}")]
     Listen { endpoint: String, source: io::Error },
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     #[error("the metrics could not be set up: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("the system gave no thread: {0}")]
@@ -74,8 +74,8 @@ pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> 
         Err(error) => error.exit(),
     };
     logging::start(&settings);
-    permit_files(settings.max_connections.get());
-    let (node, listener) = match start(program, settings) {
+    let descriptors = Descriptors::raise_limit();
+    let (node, listener) = match start(program, settings, descriptors) {
         Ok((node, listener)) => (Arc::new(node), listener),
         Err(error) => {
             tracing::error!("{error}");
@@ -104,18 +104,23 @@ pub fn run(program: &'static str, serve: impl FnOnce(Arc<Node>, TcpListener) -> 
     }
 }
 
-/// Lets the process have as many connections and files open as it may. What it may without asking is often less than there can be
-/// connections, and without a descriptor nothing is stored.
-fn permit_files(connections: usize) {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    let permitted = if raised.is_ok() { limit.maximum } else { limit.current };
-    if let Some(permitted) = permitted.filter(|&permitted| permitted < (connections + FILES) as u64) {
-        tracing::warn!(permitted, connections, "the system permits fewer open files than there may be connections");
+/// Lets there be no more connections than there are descriptors, less those that the repository needs. To be called when that is open.
+fn limit_connections(settings: &Settings, descriptors: Descriptors, lifecycle: &Lifecycle) -> Result<(), TooFew> {
+    let (most, wanted) =
+        (descriptors.connections_at_start(settings.worker_threads().get())?, settings.max_connections.get());
+    if most < wanted {
+        let text = "there are fewer connections than --max-connections permits, so that they leave the storage the open files that it needs";
+        tracing::warn!(max_connections = wanted, connections = most, "{text}; `ulimit -n` raises the limit");
+        lifecycle.limit_connections(most);
     }
+    Ok(())
 }
 
-fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener), StartError> {
+fn start(
+    program: &'static str,
+    settings: Settings,
+    descriptors: Descriptors,
+) -> Result<(Node, TcpListener), StartError> {
     let metrics = Arc::new(Metrics::new(program.trim_start_matches("argus-"), settings.repository.kind())?);
     let repository =
         repository::open(&settings.repository, settings.tuning(), settings.durability, settings.retention())?;
@@ -129,12 +134,14 @@ fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener
         Committer::start(repository, flush_every, limits, Arc::clone(&metrics)).map_err(StartError::Thread)?;
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let listener = listen(&settings.endpoint).map_err(listen_error)?;
+    limit_connections(&settings, descriptors, &lifecycle)?;
     announce(program, &listener).map_err(listen_error)?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed)?;
     let node = Node {
         api: Api::new(settings.limits()),
         budget: Budget::new(settings.max_inflight_bytes),
+        admission: Admission::new(descriptors),
         request_ids: u64::from_ne_bytes(seed).into(),
         settings,
         committer,

@@ -8,6 +8,7 @@ mod commit;
 mod connection;
 mod head;
 mod metrics;
+mod places;
 mod server;
 mod settings;
 mod stream;
