@@ -1,6 +1,7 @@
 //! What a case has in its hands: servers to start, and requests to send to them.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -63,6 +64,25 @@ impl<'a> Context<'a> {
     /// [`Failure`] if it does not start or cannot be had.
     pub fn start(&self, settings: &[(&str, &str)]) -> Result<Server, Failure> {
         self.launch(Demand::Settings(settings))
+    }
+
+    /// As [`start`](Self::start), by a program that is run first and turns into the subject.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it does not start or cannot be had.
+    pub fn start_in(&self, wrapper: &[String], settings: &[(&str, &str)]) -> Result<Server, Failure> {
+        let running = self.launcher.wrapped(wrapper)?.start(Demand::Settings(settings))?;
+        Ok(Server { running, transcript: self.transcript.clone(), logs: Arc::clone(&self.logs) })
+    }
+
+    /// As [`run_to_exit`](Self::run_to_exit), by a program that is run first and turns into the subject.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it goes on running or there is no program.
+    pub fn run_in(&self, wrapper: &[String], arguments: &[&str]) -> Result<Exit, Failure> {
+        self.launcher.wrapped(wrapper)?.run_to_exit(arguments)
     }
 
     /// Runs the subject's program with exactly these arguments until it ends by itself.
@@ -206,6 +226,18 @@ impl Server {
         self.get("/health/live")?.expect(200)?;
         let event = serde_json::json!({"event_type": "conformance.alive", "timestamp": 0, "payload": null});
         self.store(&event).map(drop)
+    }
+
+    /// What the server has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.running.log()
+    }
+
+    /// Where the server keeps its events, if that is a folder.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.running.folder()
     }
 
     /// Sends a signal to the server's process.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
@@ -47,6 +47,13 @@ pub trait Launcher: fmt::Debug + Send + Sync {
     ///
     /// [`Failure::Unmet`] if it goes on running, [`Failure::Skipped`] if this launcher has no program to run.
     fn run_to_exit(&self, arguments: &[&str]) -> Result<Exit, Failure>;
+
+    /// The same, but for a program that is run first, with its arguments, and turns into what it finds behind them: one that sets limits.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Skipped`] if this launcher starts no program.
+    fn wrapped(&self, wrapper: &[String]) -> Result<Box<dyn Launcher>, Failure>;
 }
 
 /// A server that takes requests. Dropping it ends it, by force if need be.
@@ -56,6 +63,9 @@ pub trait Running: fmt::Debug + Send + Sync {
 
     /// The number of its process; `None` if the process is not ours.
     fn process(&self) -> Option<u32>;
+
+    /// Where it keeps its events; `None` if it is no folder, or not one that was made for this server.
+    fn folder(&self) -> Option<&Path>;
 
     /// Sends a signal to its process.
     ///
@@ -125,7 +135,7 @@ struct Process {
     stdout: Captured,
     stderr: Captured,
     /// Where it keeps its events. Removed when it is dropped, which is after the process has ended.
-    _folder: Option<TempDir>,
+    folder: Option<TempDir>,
 }
 
 #[derive(Debug)]
@@ -149,7 +159,7 @@ impl Launcher for BinaryLauncher {
         }
         let (mut child, stdout, stderr, lines) = self.spawn(&arguments)?;
         match lines.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Box::new(Process { child, address, stdout, stderr, _folder: folder })),
+            Ok(address) => Ok(Box::new(Process { child, address, stdout, stderr, folder })),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -172,6 +182,10 @@ impl Launcher for BinaryLauncher {
         }
         let (stdout, stderr) = (stdout.finish(), stderr.finish());
         code.map(|code| Exit { code, stdout, stderr })
+    }
+
+    fn wrapped(&self, wrapper: &[String]) -> Result<Box<dyn Launcher>, Failure> {
+        Ok(Box::new(Self { wrapper: [wrapper, &self.wrapper].concat(), ..self.clone() }))
     }
 }
 
@@ -245,6 +259,10 @@ impl Running for Process {
 
     fn process(&self) -> Option<u32> {
         Some(self.child.id())
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(TempDir::path)
     }
 
     fn signal(&self, signal: Signal) -> Result<(), Failure> {
@@ -337,6 +355,10 @@ impl Launcher for UrlLauncher {
     fn run_to_exit(&self, _arguments: &[&str]) -> Result<Exit, Failure> {
         Err(Failure::skipped("needs the program, not a running server"))
     }
+
+    fn wrapped(&self, _wrapper: &[String]) -> Result<Box<dyn Launcher>, Failure> {
+        Err(Failure::skipped("needs the program, not a running server"))
+    }
 }
 
 impl Running for Remote {
@@ -345,6 +367,10 @@ impl Running for Remote {
     }
 
     fn process(&self) -> Option<u32> {
+        None
+    }
+
+    fn folder(&self) -> Option<&Path> {
         None
     }
 

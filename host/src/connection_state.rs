@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::crowd::{IdleSince, Idleness};
 use crate::settings::Settings;
 
 /// How long a connection is kept open for a client that was answered before it had sent all of its body. It is told to stop by the
@@ -33,6 +34,8 @@ pub(crate) enum Lapse {
     Write,
     /// Sending what nobody reads.
     Linger,
+    /// Holding a place that another connection needs.
+    Crowd,
 }
 
 /// Why a head was not answered by the service, and the connection ends.
@@ -222,6 +225,17 @@ impl ConnectionState {
         match (phase, write) {
             (Some(phase), Some(write)) => Some(if phase.0 < write.0 { phase } else { write }),
             (phase, write) => phase.or(write),
+        }
+    }
+
+    /// What it loses when it is closed for another connection, and since when it is so; nothing if that would break off a request.
+    pub(crate) fn idle_since(&self) -> Option<IdleSince> {
+        let inner = self.lock();
+        match inner.phase {
+            Phase::Idle(since) if !inner.answering => Some((Idleness::BetweenRequests, since)),
+            Phase::Head(since) if inner.fault.is_none() && !inner.answering => Some((Idleness::InHead, since)),
+            Phase::Lingering(since) => Some((Idleness::Lingering, since)),
+            Phase::Idle(_) | Phase::Head(_) | Phase::Busy => None,
         }
     }
 

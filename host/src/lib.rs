@@ -17,10 +17,12 @@
 //!    [`Exchange`](exchange::Exchange).
 //! 4. The framework's handler calls [`Exchange::run`](exchange::Exchange::run), which asks the core what the request means and does it.
 
+pub mod admission;
 pub mod budget;
 pub mod check;
 pub mod clock;
 pub mod committer;
+pub mod descriptors;
 pub mod exchange;
 pub mod lifecycle;
 pub mod log_buffer;
@@ -43,6 +45,7 @@ pub mod wire;
 
 mod body;
 mod connection_state;
+mod crowd;
 mod pace;
 mod raw_head;
 mod service;

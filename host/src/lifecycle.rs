@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 use event_listener::{Event, EventListener, Listener as _};
 use futures_util::future::{Either, select};
 
+use crate::connection_state::ConnectionState;
+use crate::crowd::{Crowd, Membership};
+
 /// The state of one server. Begins serving; [`drain`](Self::drain) is for ever.
 #[derive(Debug)]
 pub struct Lifecycle {
-    connections_max: usize,
+    connections_max: AtomicUsize,
     drain_timeout: Duration,
     draining: AtomicBool,
     /// Why the server cannot go on, if so.
@@ -22,7 +25,9 @@ pub struct Lifecycle {
     drain_deadline: OnceLock<Instant>,
     drain_begun: Event,
     connections: AtomicUsize,
+    /// Notified when there may be room for another.
     connection_closed: Event,
+    crowd: Arc<Crowd>,
 }
 
 /// The right to hold one connection; given back when dropped.
@@ -45,7 +50,7 @@ impl Lifecycle {
     #[must_use]
     pub fn new(connections_max: usize, drain_timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
-            connections_max,
+            connections_max: connections_max.into(),
             drain_timeout,
             draining: AtomicBool::new(false),
             failure: OnceLock::new(),
@@ -53,6 +58,7 @@ impl Lifecycle {
             drain_begun: Event::new(),
             connections: AtomicUsize::new(0),
             connection_closed: Event::new(),
+            crowd: Arc::default(),
         })
     }
 
@@ -88,17 +94,40 @@ impl Lifecycle {
         wait_until(&self.drain_begun, || self.is_draining().then_some(())).await;
     }
 
-    /// Waits until there is room for one more connection. While there is none a host accepts nothing, so that clients wait in the
-    /// kernel's backlog instead of being turned away. Not fair; meant for the one accept loop.
+    /// From now on there are at most so many connections. Those that are more are not closed, until another wants a place.
+    pub fn limit_connections(&self, most: usize) {
+        self.connections_max.store(most.max(1), Ordering::Release);
+    }
+
+    /// Waits until there is room for one more connection, which was accepted already. Where there is none, the connection that has been idle
+    /// longest is closed for it. While none is idle a host accepts nothing more, so that clients wait in the kernel's backlog instead of being
+    /// turned away. Not fair; meant for the one accept loop.
     pub async fn permit(self: &Arc<Self>) -> ConnectionPermit {
-        wait_until(&self.connection_closed, || {
+        let take = || {
+            let most = self.connections_max.load(Ordering::Acquire);
             let taken = self.connections.fetch_update(Ordering::AcqRel, Ordering::Acquire, |connections| {
-                (connections < self.connections_max).then_some(connections + 1)
+                (connections < most).then_some(connections + 1)
             });
             taken.ok()
-        })
-        .await;
+        };
+        if take().is_none() {
+            // Before anybody is looked at, so that whoever falls idle behind the look says so.
+            let _wanted = self.crowd.want();
+            wait_until(&self.connection_closed, || {
+                let taken = take();
+                if taken.is_none() {
+                    self.crowd.ask();
+                }
+                taken
+            })
+            .await;
+        }
         ConnectionPermit { lifecycle: Arc::clone(self) }
+    }
+
+    /// What is notified when there may be room for another connection.
+    pub(crate) fn room(&self) -> &Event {
+        &self.connection_closed
     }
 
     /// Connections held now, counted in permits.
@@ -153,6 +182,13 @@ impl DrainWatch {
             return Pin::new(&mut self.listener).poll(cx).is_ready();
         }
         false
+    }
+}
+
+impl ConnectionPermit {
+    /// Puts its connection among those that can be asked to give way to another.
+    pub(crate) fn join(&self, state: &Arc<ConnectionState>) -> Membership {
+        self.lifecycle.crowd.join(Arc::clone(state))
     }
 }
 

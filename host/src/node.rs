@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use argus_core::api::Api;
 
+use crate::admission::Admission;
 use crate::budget::Budget;
 use crate::committer::Committer;
 use crate::lifecycle::Lifecycle;
@@ -26,6 +27,8 @@ pub struct Node {
     pub metrics: Arc<Metrics>,
     /// Serving or draining, and how many connections there are.
     pub lifecycle: Arc<Lifecycle>,
+    /// Which connections are let in.
+    pub admission: Admission,
     /// Where request ids come from.
     pub request_ids: RequestIds,
 }

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argus_core::api::Api;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
+use crate::admission::Admission;
 use crate::budget::Budget;
 use crate::committer::{Committer, QueueLimits};
+use crate::descriptors::{Descriptors, TooFew};
 use crate::lifecycle::{Drained, Lifecycle};
 use crate::log_buffer::LogBuffer;
 use crate::logging;
@@ -28,9 +29,6 @@ use crate::watch;
 
 /// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-
-/// Files that are open besides connections, at most but for very large repositories.
-const FILES: usize = 256;
 
 /// What the kernel holds of an answer that it has not sent yet, in bytes, for each connection.
 ///
@@ -56,6 +54,8 @@ enum StartError {
     Repository(#[from] OpenError),
     #[error("cannot listen on {endpoint}: {source}")]
     Listen { endpoint: String, source: io::Error },
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     #[error("the metrics could not be set up: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("the system gave no thread ({0}); it permits too few, or --threads is too large")]
@@ -103,7 +103,6 @@ pub fn run<E>(
             return ExitCode::FAILURE;
         }
     };
-    permit_files(settings.max_connections.get());
     let code = match start(program, settings, metrics, &lifecycle, &log, executor, serve) {
         Ok((node, executor)) => drain(&node, executor),
         Err(error) => {
@@ -152,15 +151,16 @@ fn start_log(
     Ok((Arc::new(metrics), log.map_err(StartError::Thread)?))
 }
 
-/// Lets the process have as many connections and files open as it may. What it may without asking is often less than there can be
-/// connections, and without a descriptor nothing is stored.
-fn permit_files(connections: usize) {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    let permitted = if raised.is_ok() { limit.maximum } else { limit.current };
-    if let Some(permitted) = permitted.filter(|&permitted| permitted < (connections + FILES) as u64) {
-        tracing::warn!(permitted, connections, "the system permits fewer open files than there may be connections");
+/// Lets there be no more connections than there are descriptors, less those that the repository needs. To be called when that is open.
+fn limit_connections(settings: &Settings, descriptors: Descriptors, lifecycle: &Lifecycle) -> Result<(), TooFew> {
+    let (most, wanted) =
+        (descriptors.connections_at_start(settings.worker_threads().get())?, settings.max_connections.get());
+    if most < wanted {
+        let text = "there are fewer connections than --max-connections permits, so that they leave the storage the open files that it needs";
+        tracing::warn!(max_connections = wanted, connections = most, "{text}; `ulimit -n` raises the limit");
+        lifecycle.limit_connections(most);
     }
+    Ok(())
 }
 
 fn start<E>(
@@ -172,6 +172,7 @@ fn start<E>(
     executor: impl FnOnce(NonZeroUsize, &Arc<Lifecycle>) -> io::Result<E>,
     serve: impl FnOnce(&E, Arc<Node>, TcpListener) -> io::Result<()>,
 ) -> Result<(Arc<Node>, E), StartError> {
+    let descriptors = Descriptors::raise_limit();
     // Signals before the endpoint: whoever sees the server listen may stop it.
     watch_signals(Arc::clone(lifecycle), log.clone()).map_err(StartError::Thread)?;
     // The port before the repository: a second server that is started by mistake leaves no folder.
@@ -185,6 +186,7 @@ fn start<E>(
     let flush_every = settings.durability.flush_every();
     let committer = Committer::start(repository, flush_every, limits, Arc::clone(&metrics), Arc::clone(lifecycle))
         .map_err(StartError::Thread)?;
+    limit_connections(&settings, descriptors, lifecycle)?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed)?;
     let listener = listen(socket).map_err(listen_error)?;
@@ -192,6 +194,7 @@ fn start<E>(
     let node = Arc::new(Node {
         api: Api::new(settings.limits()),
         budget: Budget::new(settings.max_inflight_bytes),
+        admission: Admission::new(descriptors),
         request_ids: u64::from_ne_bytes(seed).into(),
         settings,
         committer,

@@ -84,7 +84,7 @@ pub struct Settings {
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_inflight_bytes: usize,
 
-    /// Connections held at once; further ones wait in the kernel's backlog
+    /// Connections held at once; beyond it, the one idle longest is closed for a new one
     #[arg(long, env = "ARGUS_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000", help_heading = "Limits")]
     #[arg(value_parser = parse_count)]
     pub max_connections: NonZeroUsize,

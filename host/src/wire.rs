@@ -18,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
 use crate::connection_state::{ConnectionState, HEAD_BYTES_MAX, HeadFault, Lapse};
+use crate::crowd::Membership;
 use crate::exchange::Exchange;
 use crate::lifecycle::{ConnectionPermit, DrainWatch};
 use crate::metrics::Incident;
@@ -91,7 +92,7 @@ impl<R: Runtime> Wire<R> {
             // What a connection has read and nobody has taken; hyper would take several times as much.
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(io, service);
-        let outcome = self.clone().run(connection, Arc::clone(&state)).await;
+        let outcome = self.clone().run(connection, Arc::clone(&state), permit.join(&state)).await;
         match (state.fault(), outcome) {
             (Some(HeadFault::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
             (Some(HeadFault::TooLarge | HeadFault::Malformed), _) => {
@@ -99,6 +100,9 @@ impl<R: Runtime> Wire<R> {
             }
             (None, Err(Ending::Lapsed(Lapse::Write))) => {
                 self.incident(Incident::WriteTimeout, peer, "the client took nothing of its answer");
+            }
+            (None, Err(Ending::Lapsed(Lapse::Crowd))) => {
+                self.incident(Incident::IdleClosed, peer, "it was idle, and another connection needed its place");
             }
             (None, Err(Ending::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
             (None, _) if state.is_body_broken() => self.incident(Incident::Broken, peer, "a body ended early"),
@@ -112,6 +116,7 @@ impl<R: Runtime> Wire<R> {
         self,
         mut connection: http1::Connection<WireIo<I, F>, S>,
         state: Arc<ConnectionState>,
+        mut membership: Membership,
     ) -> Result<(), Ending>
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin,
@@ -122,7 +127,7 @@ impl<R: Runtime> Wire<R> {
         B::Error: Into<BoxError>,
     {
         let mut drain = DrainWatch::new(Arc::clone(&self.node.lifecycle));
-        let mut timer = Timer::new(self.runtime);
+        let mut timer = Timer::new(self.runtime.clone());
         let mut told = false;
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(ended) = connection.poll_unpin(cx) {
@@ -135,6 +140,9 @@ impl<R: Runtime> Wire<R> {
                 if let Poll::Ready(ended) = connection.poll_unpin(cx) {
                     return Poll::Ready(ended.map_err(Ending::Failed));
                 }
+            }
+            if membership.gives_way(cx, self.node.lifecycle.room()) {
+                return Poll::Ready(Err(Ending::Lapsed(Lapse::Crowd)));
             }
             poll_lapse(cx, &mut timer, &state).map(|lapse| Err(Ending::Lapsed(lapse)))
         })

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argus_host::lifecycle::{ConnectionPermit, unless_draining};
-use argus_host::metrics::Incident;
 use argus_host::node::Node;
 use argus_host::runtime::Runtime;
 use argus_host::watch;
@@ -46,21 +45,19 @@ async fn accept_all(node: Arc<Node>, listener: Async<TcpListener>, runtime: Smol
     }
 }
 
-/// The next connection, once there is room for it. An error of accepting is either of one connection, and the next may be better, or a
+/// The next connection, and room for it: where there is none, it is what an idle one is closed for. An error of accepting is either of one connection, and the next may be better, or a
 /// lack of something (file descriptors, memory) that may pass.
 async fn accept(
     node: &Node,
     runtime: &Smol,
     listener: &Async<TcpListener>,
 ) -> (Async<TcpStream>, SocketAddr, ConnectionPermit) {
-    let permit = node.lifecycle.permit().await;
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, permit),
+            Ok((stream, peer)) => return (stream, peer, node.admit().await),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                node.metrics.connection_incident(Incident::Accept);
-                tracing::error!(%error, "cannot accept connections");
+                node.accept_failed(&error);
                 runtime.sleep(ACCEPT_PAUSE).await;
             }
         }

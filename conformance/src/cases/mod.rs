@@ -5,11 +5,13 @@
     reason = "a case may fail by panicking: that is caught and reported like any failure"
 )]
 
+mod capacity;
 mod cursor;
 mod durability;
 mod encoding;
 mod fetch;
 mod filter;
+mod folder;
 mod foreign;
 mod health;
 mod http;
@@ -39,6 +41,7 @@ const GROUPS: &[&[Case]] = &[
     submit::CASES,
     submit_faults::CASES,
     durability::CASES,
+    folder::CASES,
     foreign::CASES,
     encoding::CASES,
     timestamp::CASES,
@@ -53,6 +56,7 @@ const GROUPS: &[&[Case]] = &[
     wire::CASES,
     wire_framing::CASES,
     wire_time::CASES,
+    capacity::CASES,
     limits::CASES,
     lifecycle::CASES,
     real_data::CASES,

@@ -12,7 +12,7 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["wire_time";
     "POST /events": [
         slow_head, slow_body, steady_body_has_all_the_time, trickled_body, trickle_behind_a_burst, slow_reader_is_not_cut_off, stuck_reader_is_cut_off, idle_connection_is_closed,
-        idle_connection_after_a_request_is_closed, connections_beyond_the_limit_wait,
+        idle_connection_after_a_request_is_closed,
     ],
 ];
 
@@ -156,17 +156,4 @@ fn idle_connection_after_a_request_is_closed(ctx: &Context<'_>) -> Outcome {
     connection.request(&Request::get("/health"))?.expect(200)?;
     connection.expect_close()?;
     server.expect_alive()
-}
-
-fn connections_beyond_the_limit_wait(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start(&[("--max-connections", "2")])?;
-    let mut first = server.connect()?;
-    let mut second = server.connect()?;
-    first.request(&Request::get("/health"))?.expect(200)?;
-    second.request(&Request::get("/health"))?.expect(200)?;
-    let mut third = server.connect()?;
-    third.write(&Request::get("/health").to_bytes(&server.host()))?;
-    first.request(&Request::get("/health"))?.expect(200)?;
-    drop(second);
-    third.response_to("GET")?.expect(200)
 }

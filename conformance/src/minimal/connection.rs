@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argus_core::api::{
@@ -12,6 +13,7 @@ use argus_core::api::{
 use crate::body::Body;
 use crate::budget::Pace;
 use crate::head::{Framing, HeadError, RequestHead};
+use crate::places::{Phase, Place};
 use crate::server::Server;
 use crate::stream::{Received, Stream};
 
@@ -19,22 +21,26 @@ use crate::stream::{Received, Stream};
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Serves requests until one side has had enough.
-pub(crate) fn serve(server: &Server, socket: TcpStream) -> io::Result<()> {
+pub(crate) fn serve(server: &Server, socket: Arc<TcpStream>, place: &Place) -> io::Result<()> {
     let mut stream = Stream::new(socket, server.settings.write_timeout)?;
     let mut answered = false;
-    while let Some(head) = next_head(server, &mut stream, answered)? {
+    while place.set(Phase::Idle)
+        && let Some(head) = next_head(server, &mut stream, answered, place)?
+        && place.set(Phase::Busy)
+    {
         if !answer(server, &mut stream, &head)? {
             break;
         }
         answered = true;
     }
+    place.set(Phase::Lingering);
     stream.close();
     Ok(())
 }
 
 /// Reads the next request's head; `None` if there is none to come.
-fn next_head(server: &Server, stream: &mut Stream, answered: bool) -> io::Result<Option<RequestHead>> {
-    if !wait_for_head(server, stream)? {
+fn next_head(server: &Server, stream: &mut Stream, answered: bool, place: &Place) -> io::Result<Option<RequestHead>> {
+    if !wait_for_head(server, stream)? || !place.set(Phase::Head) {
         return Ok(None);
     }
     let deadline = Instant::now() + server.settings.header_timeout;
@@ -48,7 +54,9 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool) -> io::Result
                 Received::Bytes => continue,
                 Received::TimedOut => Refusal::HeadTimeout,
                 // Whoever has had an answer and leaves within the next head has changed its mind.
-                Received::End if answered || stream.unread().trim_ascii().is_empty() => return Ok(None),
+                Received::End if answered || !place.set(Phase::Head) || stream.unread().trim_ascii().is_empty() => {
+                    return Ok(None);
+                }
                 Received::End => Refusal::HeadBroken,
             },
             Err(HeadError::TooLarge) => Refusal::HeadTooLarge,
@@ -145,7 +153,7 @@ fn decide(
         Action::Lookup(lookup) => Ok(Answer::Whole(lookup.reply(&*server.committer.snapshot()))),
         Action::Metrics(metrics) => {
             let stats = server.committer.snapshot().stats();
-            Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats))))
+            Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, server.places.closed()))))
         }
     }
 }

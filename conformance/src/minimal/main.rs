@@ -9,6 +9,7 @@ mod commit;
 mod connection;
 mod head;
 mod metrics;
+mod places;
 mod server;
 mod settings;
 mod stream;

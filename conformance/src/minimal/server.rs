@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,14 @@ use crate::budget::Budget;
 use crate::commit::Committer;
 use crate::connection;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::settings::Settings;
 
 /// How long the accept loop rests after the system refused it a connection (out of file descriptors, most likely).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Files that are open besides connections, at most.
+const FILES: usize = 24;
 
 /// What all connections share.
 pub(crate) struct Server {
@@ -34,16 +38,13 @@ pub(crate) struct Server {
     draining: AtomicBool,
     random: RandomState,
     drawn: AtomicU64,
-    connections: Mutex<usize>,
-    fewer_connections: Condvar,
+    pub(crate) places: Arc<Places>,
 }
-
-/// A connection's place among those that are open; given up when dropped, also by a panic.
-struct Place(Arc<Server>);
 
 impl Server {
     /// Opens the repository and the port.
     pub(crate) fn open(settings: Settings) -> Result<Self, String> {
+        let connections_max = settings.connections_max.min(descriptors()?);
         let random = RandomState::new();
         let seed = Seed(u128::from(draw(&random, u64::MAX)) << 64 | u128::from(draw(&random, u64::MAX - 1)));
         let repository =
@@ -61,8 +62,7 @@ impl Server {
             draining: AtomicBool::new(false),
             random,
             drawn: AtomicU64::new(0),
-            connections: Mutex::new(0),
-            fewer_connections: Condvar::new(),
+            places: Places::new(connections_max),
             settings,
         })
     }
@@ -73,20 +73,21 @@ impl Server {
         let listener = listener.ok_or("the server runs already")?;
         println!("argus: listening on http://{}", self.address);
         std::io::stdout().flush().map_err(|error| format!("standard output: {error}"))?;
-        while let Some(place) = self.place() {
-            match listener.accept() {
-                Ok((socket, _)) if !self.is_draining() => {
-                    thread::spawn(move || {
-                        // An error is the client's: it went away, or it takes nothing.
-                        let _ = connection::serve(&place.0, socket);
-                    });
-                }
-                Ok(_) => break,
-                Err(_) => thread::sleep(ACCEPT_PAUSE),
-            }
+        while !self.is_draining() {
+            let Ok((socket, _)) = listener.accept() else {
+                thread::sleep(ACCEPT_PAUSE);
+                continue;
+            };
+            let socket = Arc::new(socket);
+            let Some(place) = self.places.take(&socket, || !self.is_draining()) else { break };
+            let server = Arc::clone(self);
+            thread::spawn(move || {
+                // An error is the client's: it went away, or it takes nothing.
+                let _ = connection::serve(&server, socket, &place);
+            });
         }
         drop(listener);
-        let drained = self.wait_for_connections();
+        let drained = self.places.wait_until_free(Instant::now().checked_add(self.settings.drain_timeout));
         self.committer.close();
         Ok(drained)
     }
@@ -94,7 +95,7 @@ impl Server {
     /// Takes no more connections, and lets those that are open finish what they are at.
     pub(crate) fn begin_drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
-        self.fewer_connections.notify_all();
+        self.places.call_waiting();
         // The accept loop notices when it is given something. If this fails, it was given something else.
         drop(TcpStream::connect(self.address));
     }
@@ -107,42 +108,16 @@ impl Server {
     pub(crate) fn random(&self) -> u64 {
         draw(&self.random, self.drawn.fetch_add(1, Ordering::Relaxed))
     }
-
-    /// Waits for room for another connection; `None` once the server drains.
-    fn place(self: &Arc<Self>) -> Option<Place> {
-        let full = |open: &mut usize| *open >= self.settings.connections_max && !self.is_draining();
-        let mut open =
-            self.fewer_connections.wait_while(self.lock_connections(), full).unwrap_or_else(PoisonError::into_inner);
-        *open += 1;
-        drop(open);
-        let place = Place(Arc::clone(self));
-        if self.is_draining() { None } else { Some(place) }
-    }
-
-    fn wait_for_connections(&self) -> bool {
-        let deadline = Instant::now().checked_add(self.settings.drain_timeout);
-        let mut open = self.lock_connections();
-        while *open > 0 {
-            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                return false;
-            }
-            let waited = self.fewer_connections.wait_timeout(open, left).unwrap_or_else(PoisonError::into_inner);
-            open = waited.0;
-        }
-        true
-    }
-
-    fn lock_connections(&self) -> MutexGuard<'_, usize> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        *self.0.lock_connections() -= 1;
-        self.0.fewer_connections.notify_all();
-    }
+/// How many connections the system permits.
+fn descriptors() -> Result<usize, String> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let permitted = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    permitted
+        .checked_sub(FILES)
+        .filter(|most| *most > 0)
+        .ok_or_else(|| format!("the system permits {permitted} open files, and at least {} are needed", FILES + 1))
 }
 
 fn draw(random: &RandomState, number: u64) -> u64 {

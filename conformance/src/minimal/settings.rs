@@ -16,7 +16,7 @@ Usage: argus-minimal [OPTIONS]
       --max-body-bytes BYTES         Longest request body, after decompression
       --max-payload-bytes BYTES      Longest payload of one event
       --max-inflight-bytes BYTES     All request bodies held at once
-      --max-connections COUNT        Connections held at once
+      --max-connections COUNT        Connections held at once; then the one idle longest goes
       --commit-queue-batches COUNT   Batches waiting to be committed
       --header-timeout DURATION      For a request's head to arrive
       --body-timeout DURATION        For a request's body to go on

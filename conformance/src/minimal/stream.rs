@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Bytes asked of the socket at a time.
@@ -16,7 +17,7 @@ const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Stream {
-    socket: TcpStream,
+    socket: Arc<TcpStream>,
     unread: Vec<u8>,
 }
 
@@ -29,13 +30,13 @@ pub(crate) enum Received {
 }
 
 impl Stream {
-    pub(crate) fn new(socket: TcpStream, write_timeout: Duration) -> io::Result<Self> {
+    pub(crate) fn new(socket: Arc<TcpStream>, write_timeout: Duration) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(write_timeout))?;
         // The kernel wakes a writer when a third of what it holds for the client is gone. Unless it holds little, a client that reads
         // slowly would look as if it took nothing.
         #[cfg(target_os = "linux")]
-        socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+        socket2::SockRef::from(&*socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
         Ok(Self { socket, unread: Vec::new() })
     }
 
@@ -64,7 +65,7 @@ impl Stream {
         self.socket.set_read_timeout(Some(left))?;
         let length = self.unread.len();
         self.unread.resize(length + READ_BYTES, 0);
-        let read = self.socket.read(self.unread.get_mut(length..).unwrap_or_default());
+        let read = (&*self.socket).read(self.unread.get_mut(length..).unwrap_or_default());
         self.unread.truncate(length + read.as_ref().map_or(0, |count| *count));
         match read {
             Ok(0) => Ok(Received::End),
@@ -76,7 +77,7 @@ impl Stream {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.socket.write_all(bytes)
+        (&*self.socket).write_all(bytes)
     }
 
     /// Closes so that the last answer arrives.

@@ -15,13 +15,15 @@ pub enum Incident {
     /// The connection ended within a request: its body ended early or in the middle of its framing, or the client went away before the
     /// answer was written. How one ends between two requests does not matter.
     Broken,
+    /// It was the one idle longest when there was no room for another, and was closed for that.
+    IdleClosed,
     /// The next connection could not be accepted.
     Accept,
 }
 
 impl Incident {
-    pub(super) const ALL: [Self; 5] =
-        [Self::HeadTimeout, Self::WriteTimeout, Self::Malformed, Self::Broken, Self::Accept];
+    pub(super) const ALL: [Self; 6] =
+        [Self::HeadTimeout, Self::WriteTimeout, Self::Malformed, Self::Broken, Self::IdleClosed, Self::Accept];
 
     /// The name in logs and metrics.
     #[must_use]
@@ -31,6 +33,7 @@ impl Incident {
             Self::WriteTimeout => "write_timeout",
             Self::Malformed => "malformed",
             Self::Broken => "broken",
+            Self::IdleClosed => "idle_closed",
             Self::Accept => "accept",
         }
     }

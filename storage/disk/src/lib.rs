@@ -11,6 +11,10 @@
 //! | `log/<n>.spare` | a log file that was given up, to be the next one |
 //! | `blobs/<name>` | a blob |
 //! | `*.tmp` in each of these folders | something unfinished, removed when the folder is opened |
+//! | anything else | somebody else's; left alone, and named by [`DiskStorage::strangers`] if it lies in `log` or `blobs` |
+//!
+//! What has the number of a log file in its name and is none is damage: the end of the log shows in nothing else than in its files. Files are made
+//! with mode 0600 and folders with 0700. What a repository that exists has is left as it is.
 //!
 //! # Durability
 //!
@@ -20,6 +24,13 @@
 //! What can be read after opening is durable. A process that is killed leaves written bytes in the page cache that no sync has ever
 //! covered, and a process whose sync failed may leave bytes there that the device does not have. Therefore, before anything is read,
 //! log files and folders are synced, and the page cache of the log is dropped.
+//!
+//! # Place
+//!
+//! A file that was removed or moved takes bytes and syncs as before, and the next process does not find them. So after each append and each sync
+//! the path of the log file must still lead to the file that is open, and that of the lock to the lock; when files are made, finished or
+//! removed, so must that of their folder. Otherwise the call fails for good. A folder that was moved fails in this way, too: what it has is
+//! safe, but a server that is started on its old path would begin anew.
 //!
 //! # Order of calls
 //!

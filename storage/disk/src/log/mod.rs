@@ -92,7 +92,8 @@ impl Log {
         }
         self.end = end;
         // Where commits do not wait for a sync, nobody else would notice.
-        match self.files.back().map_or(Ok(()), LogFile::verify) {
+        let (last, _) = self.place(end.saturating_sub(1));
+        match self.files.get(last).map_or(Ok(()), LogFile::verify) {
             Ok(()) => Ok(()),
             Err(fault) => Err(self.fail(fault)),
         }
