@@ -31,6 +31,7 @@ pub use chore::{Chore, ChoreStep};
 pub use flaw::Flaw;
 pub(crate) use identity::IdentityKey;
 pub use open::{OpenError, Recovery};
+pub use reading::{HEAD_SEEN_BYTES, written_offsets};
 pub use retention::Retention;
 pub use salvage::{Loss, Salvage, SalvageError, salvage};
 pub use snapshot::EngineSnapshot;
