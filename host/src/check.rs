@@ -174,7 +174,8 @@ impl Saved<'_> {
         }
         let most = losses.iter().try_fold(0u64, |sum, loss| Some(sum.saturating_add(loss.events?)));
         let lost = match most {
-            Some(_) if is_end_missing => "it is unknown how many are lost".to_owned(),
+            Some(0) if is_end_missing => "it is unknown how many are lost".to_owned(),
+            Some(most) if is_end_missing => format!("{most} are lost, and perhaps more"),
             Some(0) => "nothing is lost".to_owned(),
             Some(most) if losses.iter().all(|loss| loss.is_exact) => format!("{most} are lost"),
             Some(most) => format!("at most {most} are lost"),
