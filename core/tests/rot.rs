@@ -291,6 +291,47 @@ fn blobs_cut_at_every_byte() {
     }
 }
 
+#[test]
+fn blobs_with_more_bytes_behind_them() {
+    let store = store();
+    for name in store.medium.list().unwrap() {
+        let bytes = content(&store.medium, &name);
+        for more in [&b"\n"[..], &[0; 600], &bytes] {
+            let place = format!("{name} with {} bytes more", more.len());
+            let medium = store.with_blob(&name, [&bytes[..], more].concat());
+            assert!(!check(&medium).is_whole(), "{place}");
+            assert_eq!(store.says_nothing_wrong(&medium, &place, (0, 4)), name.starts_with("manifest"), "{place}");
+            assert!(store.salvaged(&medium, &place).is_empty(), "{place}");
+        }
+    }
+}
+
+#[test]
+fn segments_under_each_others_names() {
+    let store = store();
+    let names = segments(&store.medium);
+    for (one, other) in [(0, 1), (1, 2), (0, 2)] {
+        let (one, other) = (&names[one], &names[other]);
+        let mut medium = store.with_blob(one, content(&store.medium, other).to_vec());
+        medium.insert(other, content(&store.medium, one));
+        let report = check(&medium);
+        let damage: Vec<&str> = report.damage().map(|finding| finding.place.as_str()).collect();
+        assert_eq!((damage, report.events), (vec![one.as_str(), other.as_str()], 30));
+        assert!(!store.says_nothing_wrong(&medium, one, (0, 4)));
+        assert!(store.salvaged(&medium, one).is_empty());
+        // One of the two is damaged besides: its blocks are found, all but one.
+        let mut bytes = content(&store.medium, one).to_vec();
+        let middle = bytes.len() / 3;
+        bytes[middle] ^= 1;
+        medium.insert(other, bytes.into());
+        let lost = store.salvaged(&medium, one);
+        assert!((1..8).contains(&lost.len()), "{lost:?}");
+        // There is a copy of one in place of the other.
+        medium.insert(other, content(&store.medium, other));
+        assert_eq!(store.salvaged(&medium, one).len(), 8);
+    }
+}
+
 /// A log that is cut cannot be told from one that was never written further: a medium must not let that happen. It still is no other log than
 /// there was once.
 #[test]

@@ -19,7 +19,7 @@ use crate::task::parse_folder;
 /// check that. Lines that begin with `note:` tell what an interrupted process has left, which is made good when a server is started.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(
-    after_help = "Exit codes: 0 nothing is damaged (with --salvage: all is saved), 1 something is, or the folder could not be read or \
+    after_help = "Exit codes: 0 nothing is damaged (with --salvage: nothing is lost), 1 something is, or the folder could not be read or \
                         written, 2 a bad argument."
 )]
 pub struct Check {
@@ -58,6 +58,8 @@ pub struct Outcome<'a> {
     /// What lies among the files and is none of the repository's.
     strangers: Vec<PathBuf>,
     report: engine::Report,
+    /// Whether the log may have gone on behind its end, where a file is not there or too short.
+    is_end_missing: bool,
     saved: Option<Saved<'a>>,
 }
 
@@ -85,7 +87,9 @@ impl Check {
         strangers.extend(others.map(|name| self.path.join("blobs").join(name)));
         let path = &self.path;
         let Some(to) = &self.salvage else {
-            return Ok(Outcome { path, faults, strangers, report: engine::check(&examined), saved: None });
+            let report = engine::check(&examined);
+            let is_end_missing = is_end_missing(&examined, &report);
+            return Ok(Outcome { path, faults, strangers, report, is_end_missing, saved: None });
         };
         let mut seed = [0; 16];
         getrandom::fill(&mut seed)?;
@@ -94,7 +98,8 @@ impl Check {
         rescue.complete().map_err(CheckError::Completion)?;
         let Salvage { source: report, copy, losses, has_other_ids } = salvaged;
         let saved = Saved { to, events: copy.events, losses, has_other_ids };
-        Ok(Outcome { path, faults, strangers, report, saved: Some(saved) })
+        let is_end_missing = is_end_missing(&examined, &report);
+        Ok(Outcome { path, faults, strangers, report, is_end_missing, saved: Some(saved) })
     }
 
     /// The same from a command line: prints what came of it.
@@ -114,19 +119,24 @@ impl Check {
     }
 }
 
+/// Whether more of the log may have been where a file is damaged as a file. Without such damage, the last file is full to its end.
+fn is_end_missing(examined: &DiskExamined, report: &engine::Report) -> bool {
+    !examined.faults().is_empty() && examined.lacks(report.log_end.clone())
+}
+
 impl Outcome<'_> {
     /// Whether nothing is damaged; or, where it was to be saved, whether all of it was.
     fn is_good(&self) -> bool {
         match &self.saved {
             None => self.faults.is_empty() && self.report.is_whole(),
-            Some(saved) => self.faults.is_empty() && saved.losses.is_empty() && !saved.has_other_ids,
+            Some(saved) => !self.is_end_missing && saved.losses.is_empty() && !saved.has_other_ids,
         }
     }
 }
 
 impl fmt::Display for Outcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, faults, strangers, report, saved } = self;
+        let Self { path, faults, strangers, report, is_end_missing, saved } = self;
         for stranger in strangers {
             writeln!(f, "note: {} is no part of the repository, and is left alone", stranger.display())?;
         }
@@ -148,21 +158,21 @@ impl fmt::Display for Outcome<'_> {
             1 => writeln!(f, "damaged in one place")?,
             places => writeln!(f, "damaged in {places} places")?,
         }
-        saved.as_ref().map_or(Ok(()), |saved| saved.write(f, !faults.is_empty(), *last_seq))
+        saved.as_ref().map_or(Ok(()), |saved| saved.write(f, *is_end_missing, *last_seq))
     }
 }
 
 impl Saved<'_> {
-    fn write(&self, f: &mut fmt::Formatter<'_>, has_faults: bool, last_seq: u64) -> fmt::Result {
+    fn write(&self, f: &mut fmt::Formatter<'_>, is_end_missing: bool, last_seq: u64) -> fmt::Result {
         let Self { to, events, losses, has_other_ids } = self;
         for loss in losses {
             writeln!(f, "{loss}")?;
         }
-        if has_faults {
+        if is_end_missing {
             writeln!(
                 f,
-                "lost: whatever files of the log had that are damaged as files: events behind seq {last_seq}, if there were any, \
-                 have left no trace"
+                "lost: whatever the log had behind seq {last_seq} where a file is missing or too short: if there were such events, nothing \
+                 is left of them, and nothing says how many they were"
             )?;
         }
         if *has_other_ids {
@@ -174,7 +184,9 @@ impl Saved<'_> {
         }
         let most = losses.iter().try_fold(0u64, |sum, loss| Some(sum.saturating_add(loss.events?)));
         let lost = match most {
-            Some(0) => "nothing that was found is lost".to_owned(),
+            Some(0) if is_end_missing => "it is unknown how many are lost".to_owned(),
+            Some(most) if is_end_missing => format!("{most} are lost, and perhaps more"),
+            Some(0) => "nothing is lost".to_owned(),
             Some(most) if losses.iter().all(|loss| loss.is_exact) => format!("{most} are lost"),
             Some(most) => format!("at most {most} are lost"),
             None => "it is unknown how many are lost".to_owned(),
@@ -203,7 +215,7 @@ mod tests {
         let report = Report { findings, segments: 2, blocks: 5, records: 1, events: 40, log_end: 0..56, last_seq: 44 };
         let saved = losses.map(|losses| Saved { to: Path::new("b"), events: 40, losses, has_other_ids });
         let faults = faults.iter().map(ToString::to_string).collect();
-        Outcome { path: Path::new("a"), faults, strangers: Vec::new(), report, saved }
+        Outcome { path: Path::new("a"), is_end_missing: false, faults, strangers: Vec::new(), report, saved }
     }
 
     fn lost(events: Option<u64>, is_exact: bool) -> Loss {
@@ -222,7 +234,7 @@ mod tests {
         let last = |outcome: Outcome<'_>| outcome.to_string().lines().last().unwrap().to_owned();
         let whole = outcome(&[], Some(vec![]), false);
         assert!(whole.is_good());
-        assert_eq!(last(whole), "argus: saved 40 events to b: nothing that was found is lost");
+        assert_eq!(last(whole), "argus: saved 40 events to b: nothing is lost");
         assert_eq!(
             last(outcome(&[], Some(vec![lost(Some(4), true)]), false)),
             "argus: saved 40 events to b: 4 are lost"
@@ -231,6 +243,21 @@ mod tests {
         assert_eq!(last(bounded), "argus: saved 40 events to b: at most 6 are lost");
         let unknown = outcome(&[], Some(vec![lost(None, false)]), false);
         assert_eq!(last(unknown), "argus: saved 40 events to b: it is unknown how many are lost");
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_costs_what_it_had() {
+        let saved = outcome(&["x"], Some(vec![]), false);
+        assert!(saved.is_good(), "all is there in spite of it");
+        assert!(saved.to_string().ends_with("argus: saved 40 events to b: nothing is lost\n"));
+        let without_end = Outcome { is_end_missing: true, ..saved };
+        assert!(!without_end.is_good());
+        let text = without_end.to_string();
+        assert!(
+            text.contains("\nlost: whatever the log had behind seq 44 where a file is missing or too short"),
+            "{text}"
+        );
+        assert!(text.ends_with("argus: saved 40 events to b: it is unknown how many are lost\n"), "{text}");
     }
 
     #[test]

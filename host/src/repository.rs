@@ -51,9 +51,30 @@ pub enum OpenError {
     /// The folder could not be opened.
     #[error(transparent)]
     Folder(#[from] argus_disk::OpenError),
-    /// What is stored could not be read, or is damaged.
+    /// What is stored could not be read.
     #[error(transparent)]
     Repository(#[from] engine::OpenError),
+    /// Something in the folder is not as it was left.
+    #[error("{reason}. Nothing was changed; `check {0}` lists all that is damaged, and `check {0} --salvage TO` saves what is whole", path.display())]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+        /// The place, what is wrong with it, and which events are concerned.
+        reason: String,
+    },
+}
+
+impl OpenError {
+    /// The same error; of damage in a folder, with what can be done about it.
+    fn in_folder(self, path: &Path) -> Self {
+        match self {
+            Self::Folder(argus_disk::OpenError::Damaged { .. })
+            | Self::Repository(engine::OpenError::Damaged { .. }) => {
+                Self::Damaged { path: path.to_owned(), reason: self.to_string() }
+            }
+            Self::Randomness(_) | Self::Folder(_) | Self::Repository(_) | Self::Damaged { .. } => self,
+        }
+    }
 }
 
 impl Location {
@@ -129,11 +150,7 @@ pub fn open(
             Ok(Box::new(engine))
         }
         Location::Disk(path) => {
-            let begun = Instant::now();
-            let storage = DiskStorage::open(path, argus_disk::Options::default())?;
-            let mut engine = Engine::open_with(storage, seed, tuning)?;
-            report(path, engine.recovery(), begun.elapsed());
-            report_folder(path, engine.storage())?;
+            let mut engine = open_folder(path, seed, tuning).map_err(|error| error.in_folder(path))?;
             engine.retain(retention);
             match durability {
                 Durability::Sync => {}
@@ -157,6 +174,15 @@ fn report_folder(path: &Path, storage: &DiskStorage) -> Result<(), OpenError> {
         tracing::warn!(%path, "other users can read the events in this folder; `chmod -R go= {path}` keeps them out");
     }
     Ok(())
+}
+
+fn open_folder(path: &Path, seed: Seed, tuning: Tuning) -> Result<Engine<DiskStorage>, OpenError> {
+    let begun = Instant::now();
+    let storage = DiskStorage::open(path, argus_disk::Options::default())?;
+    let engine = Engine::open_with(storage, seed, tuning)?;
+    report(path, engine.recovery(), begun.elapsed());
+    report_folder(path, engine.storage())?;
+    Ok(engine)
 }
 
 /// Logs what was found, and what of it an operator should know.

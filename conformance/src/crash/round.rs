@@ -33,7 +33,7 @@ pub(crate) struct Plan {
 
 /// How a round ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// SIGKILL.
     Kill,
     /// SIGKILL, and then again so many times while the next process is starting.
@@ -128,10 +128,13 @@ fn round(
     }
     drop(server);
     tally.kills += again(site, end, draw)?;
-    check(site)?;
+    check(site, end)?;
     let begun = Instant::now();
     let server = site.start()?;
     let started = begun.elapsed();
+    if end == End::Terminate {
+        closed(server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
+    }
     tally.slowest_start = tally.slowest_start.max(started);
     let all = number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT);
     let sums = site.audit(server.address(), &attempts, draw, all).map_err(|error| with_log(&error, server.as_ref()))?;
@@ -188,14 +191,26 @@ fn again(site: &Site, end: End, draw: &mut Draw) -> Result<u64, String> {
     }
 }
 
-/// However the last server ended, nothing in its folder is damaged.
-pub(crate) fn check(site: &Site) -> Result<(), String> {
+/// However the last server ended, nothing in its folder is damaged; if it was asked to, it has left a log that just ends.
+pub(crate) fn check(site: &Site, end: End) -> Result<(), String> {
     let folder = site.folder.display().to_string();
     let exit = site.launcher.run_to_exit(&["check", &folder]).map_err(|failure| failure.to_string())?;
     match exit.code {
+        Some(0) if end == End::Terminate && exit.stdout.contains("note: the log") => {
+            Err(format!("a server that was asked to end has left a log that does not just end:\n{}", exit.stdout))
+        }
         Some(0) => Ok(()),
         code => Err(format!("a check between two servers ended with {code:?}:\n{}{}", exit.stdout, exit.stderr)),
     }
+}
+
+/// A server that starts after one that was asked to end finds the log closed, and nothing to warn of.
+fn closed(server: &dyn Running) -> Result<(), String> {
+    let log = server.log();
+    if log.contains("was_closed=true") && !log.contains(" WARN ") {
+        return Ok(());
+    }
+    Err("a server was asked to end, and the next one does not find its log closed, or warns".to_owned())
 }
 
 /// Sends it a signal.

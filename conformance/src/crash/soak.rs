@@ -19,7 +19,7 @@ use crate::draw::Draw;
 use crate::faults::is_full;
 use crate::full::SmallDisk;
 use crate::ledger::{Attempt, Ledger};
-use crate::round::{check, signal, with_log};
+use crate::round::{End, check, signal, with_log};
 use crate::site::{PACED, Site, millis, wait};
 use crate::watch::{self, Seen};
 
@@ -149,7 +149,7 @@ fn spell(site: &mut Site, disk: &SmallDisk, log: Log, draw: &mut Draw, tally: &m
         return Err("lines of log were lost, and nobody has counted them".to_owned());
     }
     let _ = fs::remove_file(&logs);
-    check(site)?;
+    check(site, End::Terminate)?;
     let mut server = site.start()?;
     let all = tally.spells.is_multiple_of(SPELLS_TO_A_FULL_AUDIT);
     let sums = site.audit(server.address(), &attempts, draw, all).map_err(|error| with_log(&error, server.as_ref()))?;

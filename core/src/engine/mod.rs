@@ -32,6 +32,7 @@ pub use flaw::Flaw;
 pub(crate) use identity::IdentityKey;
 pub use manifest::is_blob_name;
 pub use open::{OpenError, Recovery};
+pub use reading::{HEAD_SEEN_BYTES, written_offsets};
 pub use retention::Retention;
 pub use salvage::{Loss, Salvage, SalvageError, salvage};
 pub use snapshot::EngineSnapshot;

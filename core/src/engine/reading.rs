@@ -1,7 +1,7 @@
 //! The log as it is read: by recovery, and by who makes a copy, and by who checks.
 
-use core::fmt;
 use core::ops::{ControlFlow, Range};
+use core::{fmt, iter};
 
 use bytes::Bytes;
 
@@ -149,7 +149,7 @@ pub(super) fn find_heads<O: Original>(
     place: Option<Place>,
     mut sink: impl FnMut(FoundHead) -> ControlFlow<()>,
 ) -> Result<(), StorageError> {
-    const LOOKED_AT: usize = HEAD_BYTES + BODY_HEAD_BYTES;
+    const LOOKED_AT: usize = HEAD_SEEN_BYTES;
     let Range { start: mut window_at, end } = range;
     while window_at < end {
         let window = log.log_at(window_at, WINDOW_BYTES)?;
@@ -183,6 +183,30 @@ pub(super) fn find_heads<O: Original>(
     Ok(())
 }
 
+/// Where bytes of a log were written, as far as heads among them tell: for each of these, its place in `bytes` and the offset in the log that it
+/// says of itself.
+///
+/// What a log file held in an earlier life tells of lower offsets than what was written later.
+pub fn written_offsets(bytes: &[u8]) -> impl Iterator<Item = (usize, u64)> {
+    let anywhere = Some(Place { offset: 0, next_seq: 1 });
+    let mut at = 0;
+    iter::from_fn(move || {
+        loop {
+            at += find_head(bytes.get(at..)?)?;
+            let place = at;
+            let found = bytes.get(at..)?;
+            at += 1;
+            let Some((head, _)) = RecordHead::decode(found) else { continue };
+            if head.is_credible(head.offset, found.get(HEAD_BYTES..)?, anywhere) {
+                return Some((place, head.offset));
+            }
+        }
+    })
+}
+
+/// So many bytes from the beginning of a head on are enough for [`written_offsets`] to see it.
+pub const HEAD_SEEN_BYTES: usize = HEAD_BYTES + BODY_HEAD_BYTES;
+
 /// What there is behind the end of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tail {
@@ -206,6 +230,11 @@ impl Tail {
         };
         let bytes = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| most.min(last as u64 + 1));
         Ok(Self { bytes, record })
+    }
+
+    /// Up to where a record reaches that may have been begun at `offset`, where the log ends, and at least its head.
+    pub(super) fn reach(self, offset: u64) -> Range<u64> {
+        offset..offset.saturating_add(self.record.unwrap_or(HEAD_BYTES as u64))
     }
 }
 
@@ -361,6 +390,16 @@ mod tests {
             let report = check(&torn);
             assert!(report.is_whole() && report.last_seq == 1, "{report:?}");
             assert_eq!(saved(&torn), (2, NOW.as_nanos() / 1_000_000));
+        }
+    }
+
+    #[test]
+    fn timestamps_do_not_say_where_a_log_was_written() {
+        for Stored { medium, second, third, .. } in stored() {
+            let offsets: Vec<(usize, u64)> = written_offsets(medium.log()).collect();
+            let records = [0, second, third, medium.log().len() as u64 - HEAD_BYTES as u64];
+            assert_eq!(offsets, records.map(|at| (at as usize, at)));
+            assert_eq!(written_offsets(&medium.log()[7..]).next(), Some((second as usize - 7, second)));
         }
     }
 

@@ -439,3 +439,56 @@ fn house_is_kept_beside_the_commits() {
     }
     assert_eq!(committer.snapshot().stats().events, 7000);
 }
+
+/// A repository that tells when it is closed, and whether anybody uses it afterwards.
+struct Closing {
+    engine: Engine<MemoryStorage>,
+    closes: Sender<()>,
+    is_closed: bool,
+}
+
+impl Repository for Closing {
+    fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+        assert!(!self.is_closed, "it is used when it is closed");
+        self.engine.commit(now, group)
+    }
+
+    fn rest(&mut self) -> Result<(), CommitError> {
+        assert!(!self.is_closed, "it is used when it is closed");
+        self.engine.rest()
+    }
+
+    fn close(&mut self) -> Result<(), CommitError> {
+        self.is_closed = true;
+        self.closes.send(()).unwrap();
+        self.engine.close()
+    }
+
+    fn chore(&mut self, now: Timestamp) -> Option<argus_core::repository::Chore> {
+        assert!(!self.is_closed, "it is used when it is closed");
+        self.engine.chore(now)
+    }
+
+    fn settle(&mut self, chore: argus_core::repository::Chore) -> Result<(), CommitError> {
+        assert!(!self.is_closed, "it is used when it is closed");
+        self.engine.settle(chore)
+    }
+
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        self.engine.snapshot()
+    }
+}
+
+#[test]
+fn a_shutdown_closes_the_repository_when_nobody_uses_it_any_more() {
+    let tuning = Tuning { seal_events: 1, ..Tuning::default() };
+    let engine = Engine::open_with(MemoryStorage::default(), Seed(1), tuning).unwrap();
+    let (closes, closed) = channel();
+    let committer = over(Box::new(Closing { engine, closes, is_closed: false }), ROOMY);
+    for _ in 0..20 {
+        drop(committer.submit(batch(3)).unwrap());
+    }
+    committer.shutdown();
+    closed.try_recv().unwrap();
+    assert_eq!((committer.snapshot().stats().events, committer.latched()), (60, None));
+}

@@ -76,6 +76,12 @@ impl DiskExamined {
         &self.strangers
     }
 
+    /// Whether some of these bytes of the log are not there, for want of a file or since it is too short. What is not there reads as zeros.
+    #[must_use]
+    pub fn lacks(&self, log: Range<u64>) -> bool {
+        self.log.lacks(log)
+    }
+
     /// Where it is, from the root on and without links.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -2,15 +2,18 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use argus_core::batch::Batch;
 use argus_core::engine::{Engine, Salvage, SalvageError, Seed, Tuning, check, salvage};
 use argus_core::event::Timestamp;
 use argus_core::query::Query;
 use argus_core::repository::{Housekeeper, Housekeeping, Repository};
+use argus_core::storage::Storage as _;
 use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate};
 use argus_disk::{DiskExamined, DiskRescue, DiskStorage, OpenError, Options};
 use tempfile::TempDir;
@@ -37,23 +40,56 @@ fn events(engine: &Engine<DiskStorage>) -> Vec<StoredEvent> {
     events
 }
 
-/// A folder with segments and a log of several files, and its events.
+/// A record of the log: where it lies, and the last sequence number in it.
+type Record = (Range<u64>, u64);
+
+/// A folder with segments and a log of several files that was closed, and its events.
 fn store() -> (TempDir, PathBuf, Vec<StoredEvent>) {
+    let (root, path, there, _) = store_and_records();
+    (root, path, there)
+}
+
+/// The same, with the records that were written.
+fn store_and_records() -> (TempDir, PathBuf, Vec<StoredEvent>, Vec<Record>) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("store");
     let mut engine = open(&path).unwrap();
     let (mut source, mut housekeeper, now) = (Source::seeded(5), Housekeeper::default(), Timestamp::from_nanos(0));
+    let mut records = Vec::new();
+    let mut commit = |engine: &mut Engine<DiskStorage>, batch: Batch| {
+        let start = engine.storage().log_range().end;
+        engine.commit(now, &[batch]).unwrap();
+        records.push((start..engine.storage().log_range().end, engine.snapshot().stats().last_seq));
+    };
     for _ in 0..6 {
         let drafts: Vec<Draft> = (0..10).map(|_| generate::draft(&mut source)).collect();
-        engine.commit(now, &[generate::batch(&drafts)]).unwrap();
+        commit(&mut engine, generate::batch(&drafts));
         while housekeeper.step(&mut engine, now, 1000).unwrap() != Housekeeping::Idle {}
     }
     for _ in 0..16 {
-        engine.commit(now, &[generate::batch(&[generate::draft(&mut source)])]).unwrap();
+        commit(&mut engine, generate::batch(&[generate::draft(&mut source)]));
     }
-    engine.rest().unwrap();
+    engine.close().unwrap();
     let events = events(&engine);
-    (root, path, events)
+    (root, path, events, records)
+}
+
+/// The sequence numbers in records that lose some of these bytes of the log, which begin at an offset; but for those in segments.
+fn lost_with(start: u64, bytes: &[u8], records: &[Record], sealed: u64) -> BTreeSet<u64> {
+    let first = |index: usize| index.checked_sub(1).map_or(1, |before| records[before].1 + 1);
+    let within = |offset: u64| bytes.len().min(offset.saturating_sub(start) as usize);
+    // Zeros are read in their place, so that of zeros nothing is lost.
+    let loses = |place: &Range<u64>| bytes[within(place.start)..within(place.end)].iter().any(|&byte| byte != 0);
+    let lost = records.iter().enumerate().filter(|(_, (place, _))| loses(place));
+    lost.flat_map(|(index, &(_, last))| first(index)..=last).filter(|&seq| seq > sealed).collect()
+}
+
+fn listed(found: &Salvage) -> BTreeSet<u64> {
+    found.losses.iter().flat_map(|loss| loss.seqs.iter().flat_map(|&(first, last)| first..=last)).collect()
+}
+
+fn start_of(file: &Path) -> u64 {
+    file.file_stem().unwrap().to_str().unwrap().parse().unwrap()
 }
 
 fn files(path: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
@@ -120,44 +156,128 @@ fn damage_of_the_log_is_named_by_its_file_the_place_in_it_and_the_events() {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_refused_and_named_and_what_it_had_is_saved() {
-    let (root, path, there) = store();
+fn a_file_of_another_length_is_refused_and_named_and_what_is_whole_is_saved() {
+    let (root, path, there, records) = store_and_records();
+    let sealed = open(&path).unwrap().recovery().sealed_events;
     let logs = logs(&path);
     assert!(logs.len() >= 2, "{logs:?}");
-    for (index, file) in logs.iter().chain([&path.join("format")]).enumerate() {
+    for file in &logs {
         let bytes = fs::read(file).unwrap();
-        let step = if index < logs.len() { 37 } else { 1 };
-        for end in (0..bytes.len()).step_by(step) {
-            let place = format!("{} cut at {end}", file.display());
-            fs::write(file, bytes.get(..end).unwrap()).unwrap();
-            match open(&path) {
-                // The last line of a text need not end.
-                Ok(engine) => {
-                    assert_eq!((end, events(&engine)), (bytes.len() - 1, there.clone()), "{place}");
-                    assert!(file.ends_with("format"), "{place}");
-                    continue;
-                }
-                Err(refusal) => assert!(refusal.contains(" is damaged: "), "{place}: {refusal}"),
-            }
+        let shorter = (0..bytes.len()).step_by(37).chain([bytes.len() - 1]);
+        let longer = [&b"\n"[..], b"ARGR", &bytes].map(|more| [&bytes[..], more].concat());
+        for changed in shorter.map(|end| bytes[..end].to_vec()).chain(longer) {
+            let place = format!("{} of {} bytes", file.display(), changed.len());
+            fs::write(file, &changed).unwrap();
+            let refusal = open(&path).unwrap_err();
+            let reason = if changed.is_empty() { "nothing is left of it" } else { " bytes long" };
+            assert!(refusal.starts_with(&format!("{} is damaged: ", file.display())), "{refusal}");
+            assert!(refusal.contains(reason), "{refusal}");
             let examined = DiskExamined::open(&path).unwrap();
-            assert!(!examined.faults().is_empty(), "{place}");
-            if end % 5 == 0 {
-                let to = root.path().join("copy");
-                let (found, events) = saved(&examined, &to);
-                assert!(events.iter().all(|event| there.contains(event)), "{place}");
-                let listed: u64 =
-                    found.losses.iter().flat_map(|loss| &loss.seqs).map(|(first, last)| last - first + 1).sum();
-                // Only the end of the log may be missing without a trace in it; that it is cut is told.
-                let is_last = logs.last() == Some(file);
-                assert!(events.len() as u64 + listed == there.len() as u64 || is_last, "{place}");
-                assert!(index < logs.len() || events == there, "{place}: a format can be guessed");
-                fs::remove_dir_all(&to).unwrap();
-            }
-            drop(examined);
+            assert_eq!(examined.faults().iter().map(ToString::to_string).collect::<Vec<_>>(), [refusal], "{place}");
+            let to = root.path().join("copy");
+            let (found, events) = saved(&examined, &to);
+            let start = start_of(file);
+            let gone = bytes.get(changed.len()..).unwrap_or_default();
+            let lost = lost_with(start + changed.len() as u64, gone, &records, sealed);
+            assert_eq!(listed(&found), lost, "{place}");
+            let left: Vec<_> = there.iter().filter(|event| !lost.contains(&event.seq)).cloned().collect();
+            assert_eq!(events, left, "{place}");
+            let is_last = logs.last() == Some(file);
+            let end = found.source.log_end.start - start_of(logs.last().unwrap());
+            assert_eq!(examined.lacks(found.source.log_end), is_last && (changed.len() as u64) < end + 56, "{place}");
+            fs::remove_dir_all(&to).unwrap();
         }
         fs::write(file, &bytes).unwrap();
     }
     assert_eq!(events(&open(&path).unwrap()), there);
+}
+
+#[test]
+fn files_of_the_log_with_each_others_names_are_named_and_nothing_is_lost() {
+    let (root, path, there) = store();
+    let logs = logs(&path);
+    let contents: Vec<Vec<u8>> = logs.iter().map(|file| fs::read(file).unwrap()).collect();
+    assert!(logs.len() >= 3, "{logs:?}");
+    let turned = (1..logs.len()).map(|by| (0..logs.len()).map(|index| (index + by) % logs.len()).collect());
+    let pairs = (0..logs.len()).flat_map(|one| (0..one).map(move |other| (one, other)));
+    let swapped = pairs.map(|(one, other)| {
+        let mut order: Vec<usize> = (0..logs.len()).collect();
+        order.swap(one, other);
+        order
+    });
+    for order in turned.chain(swapped) {
+        for (file, &index) in logs.iter().zip(&order) {
+            fs::write(file, &contents[index]).unwrap();
+        }
+        let refusal = open(&path).unwrap_err();
+        assert!(refusal.contains(": files have each other's names"), "{order:?}: {refusal}");
+        let examined = DiskExamined::open(&path).unwrap();
+        let wrong = order.iter().enumerate().filter(|&(at, &index)| at != index).count();
+        assert_eq!(examined.faults().len(), wrong, "{order:?}: {:?}", examined.faults());
+        let to = root.path().join("copy");
+        let (found, events) = saved(&examined, &to);
+        assert!(found.losses.is_empty() && !examined.lacks(found.source.log_end), "{order:?}");
+        assert_eq!(events, there, "{order:?}");
+        fs::remove_dir_all(&to).unwrap();
+    }
+}
+
+#[test]
+fn segments_with_each_others_names_and_other_lengths_are_named_and_nothing_is_lost() {
+    let (root, path, there) = store();
+    let is_segment = |file: &PathBuf| file.file_name().unwrap().to_str().unwrap().starts_with("segment-");
+    let segments: Vec<PathBuf> = files(&path.join("blobs")).into_keys().filter(is_segment).collect();
+    let [first, second, ..] = &segments[..] else { panic!("{segments:?}") };
+    let [one, other] = [first, second].map(|file| fs::read(file).unwrap());
+    let stray = path.join("blobs/segment-000000000777");
+    type Change<'a> = (&'a str, &'a dyn Fn());
+    let changes: [Change<'_>; 4] = [
+        ("swapped", &|| {
+            fs::write(first, &other).unwrap();
+            fs::write(second, &one).unwrap();
+        }),
+        ("renamed", &|| fs::rename(first, &stray).unwrap()),
+        ("longer", &|| fs::write(first, [&one[..], b"\n"].concat()).unwrap()),
+        ("shorter", &|| fs::write(first, &one[..one.len() - 1]).unwrap()),
+    ];
+    let stored = events;
+    for (what, change) in changes {
+        change();
+        let refusal = open(&path).unwrap_err();
+        assert!(refusal.contains("segment-00000000000"), "{what}: {refusal}");
+        let examined = DiskExamined::open(&path).unwrap();
+        assert!(!check(&examined).is_whole(), "{what}");
+        let to = root.path().join("copy");
+        let (found, events) = saved(&examined, &to);
+        assert!(found.losses.is_empty(), "{what}: {:?}", found.losses);
+        assert_eq!(events, there, "{what}");
+        fs::remove_dir_all(&to).unwrap();
+        let _renamed = fs::remove_file(&stray);
+        fs::write(first, &one).unwrap();
+        fs::write(second, &other).unwrap();
+    }
+    assert_eq!(stored(&open(&path).unwrap()), there);
+}
+
+#[test]
+fn a_format_cut_anywhere_is_refused_and_can_be_guessed() {
+    let (root, path, there) = store();
+    let format = path.join("format");
+    let text = fs::read(&format).unwrap();
+    for end in 0..text.len() {
+        fs::write(&format, &text[..end]).unwrap();
+        match open(&path) {
+            // The last line of a text need not end.
+            Ok(engine) => assert_eq!((end, events(&engine)), (text.len() - 1, there.clone())),
+            Err(refusal) => assert!(refusal.contains(" is damaged: "), "cut at {end}: {refusal}"),
+        }
+        let examined = DiskExamined::open(&path).unwrap();
+        assert_eq!(examined.faults().is_empty(), end == text.len() - 1, "cut at {end}");
+        let to = root.path().join("copy");
+        let (found, events) = saved(&examined, &to);
+        assert!(found.losses.is_empty() && events == there, "cut at {end}");
+        fs::remove_dir_all(&to).unwrap();
+    }
 }
 
 #[test]

@@ -1,15 +1,16 @@
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use super::super::log_end::{self, LogEnd, Noted};
 use super::super::manifest::{self, Entry, Manifest, is_segment_name};
 use super::super::reading::{Record, Tail};
 use super::log::{After, Hole, LogWalk, Piece};
 use super::report::{Concerned, Finding, Report, Severity};
-use crate::log::{HEAD_BYTES, Place};
+use crate::log::Place;
 use crate::segment::{Damage, Sealed, SealedError};
 use crate::storage::{Blob, Examined, StorageError};
 
@@ -66,6 +67,7 @@ pub(in crate::engine) fn survey<E: Examined>(medium: &E, sink: &mut dyn FnMut(Fo
     let After { known, seen, millis } = surveyor.look_at_log(manifest.as_ref(), closed_at).unwrap_or_else(|error| {
         let concerned = Concerned::Events { first: next_seq, last: u64::MAX, count: None };
         surveyor.damaged(LOG, None, &cannot_be_read(&error), concerned);
+        surveyor.report.log_end = 0..u64::MAX;
         After { known: 0, seen: 0, millis: 0 }
     });
     let Surveyor { mut report, .. } = surveyor;
@@ -154,13 +156,49 @@ impl<E: Examined> Surveyor<'_, E> {
             return names.into_iter().map(|name| self.look_at_segment(name, ANY_SEQS, false)).max().unwrap_or_default();
         };
         let listed: BTreeSet<String> = manifest.segments.iter().map(Entry::name).collect();
+        let renamed = self.renamed(manifest, &names);
         for entry in &manifest.segments {
-            self.look_at_segment(entry.name(), (entry.first, entry.last), true);
+            let name = renamed.get(&entry.number).cloned().unwrap_or_else(|| entry.name());
+            if name != entry.name() {
+                let reason = format!("it has another segment's events, or is missing; its own are in {name}");
+                self.damaged(&entry.name(), None, &reason, Concerned::Nothing);
+            }
+            self.look_at_segment(name, (entry.first, entry.last), true);
         }
-        for name in names.iter().filter(|name| !listed.contains(*name)) {
+        for name in names.iter().filter(|name| !listed.contains(*name) && !renamed.values().any(|used| used == *name)) {
             self.trace(name, None, "it belongs to nothing, and is deleted when the repository is opened");
         }
         manifest.segments.last().map_or(0, |entry| entry.last)
+    }
+
+    /// The names of the blobs that have the events of those segments whose own blobs are missing or have others, by the numbers of these segments.
+    fn renamed(&self, manifest: &Manifest, names: &[String]) -> BTreeMap<u64, String> {
+        let seqs_in = |name: &str| {
+            let blob = self.medium.blob(name).ok()??;
+            Sealed::open(name, ANY_SEQS, blob, 0, false).ok()?.index().all_seqs()
+        };
+        let fits = |entry: &Entry, seqs: (u64, u64)| entry.first <= seqs.0 && seqs.1 <= entry.last;
+        let is_elsewhere = |entry: &&Entry| match seqs_in(&entry.name()) {
+            Some(seqs) => !fits(entry, seqs),
+            None => !names.contains(&entry.name()),
+        };
+        let astray: Vec<&Entry> = manifest.segments.iter().filter(is_elsewhere).collect();
+        if astray.is_empty() {
+            return BTreeMap::new();
+        }
+        let is_free = |name: &&String| {
+            let entry = manifest.segments.iter().find(|entry| entry.name() == **name);
+            entry.is_none_or(|entry| astray.iter().any(|astray| astray.number == entry.number))
+        };
+        let mut free: Vec<(&String, (u64, u64))> =
+            names.iter().filter(is_free).filter_map(|name| Some((name, seqs_in(name)?))).collect();
+        // Segments that the manifest lists come first, and then those that were written last.
+        free.sort_by_key(|&(name, _)| (!manifest.segments.iter().any(|entry| entry.name() == *name), Reverse(name)));
+        let found = astray.into_iter().filter_map(|entry| {
+            let (name, _) = free.iter().find(|&&(_, seqs)| fits(entry, seqs))?;
+            Some((entry.number, (*name).clone()))
+        });
+        found.collect()
     }
 
     /// Gives the highest sequence number in it that can be seen.
@@ -185,7 +223,7 @@ impl<E: Examined> Surveyor<'_, E> {
             Ok(sealed) => {
                 let index = sealed.index();
                 self.report.blocks += index.blocks() as u64;
-                highest = (0..index.blocks()).map(|number| index.seqs(number).1).max().unwrap_or_default();
+                highest = index.all_seqs().map_or(0, |(_, highest)| highest);
                 let verified = sealed.verify();
                 self.report.events += verified.events;
                 for damage in &verified.damage {
@@ -222,9 +260,9 @@ impl<E: Examined> Surveyor<'_, E> {
         let Some(manifest) = manifest else {
             // What lies before the first record that begins here was given up.
             let mut walk = LogWalk::from_anywhere(self.medium, range, None, closed_at);
-            let first = walk.next()?;
-            if let Piece::Damage(_) = first {
-                self.go_through(&mut walk)?;
+            match walk.next()? {
+                Piece::Record(_) | Piece::Damage(_) => self.go_through(&mut walk)?,
+                Piece::End { offset, tail, seqs: _ } => self.report.log_end = tail.reach(offset),
             }
             return Ok(walk.after());
         };
@@ -263,8 +301,9 @@ impl<E: Examined> Surveyor<'_, E> {
                     let reason = format!("up to offset {} there is no good record, though it was durable", hole.end);
                     self.hole(hole, &reason);
                 }
-                Piece::End { offset, tail: Tail { bytes, record }, seqs } => {
-                    self.report.log_end = offset..offset.saturating_add(record.unwrap_or(HEAD_BYTES as u64));
+                Piece::End { offset, tail, seqs } => {
+                    self.report.log_end = tail.reach(offset);
+                    let Tail { bytes, record } = tail;
                     if bytes > 0 {
                         let what = if record.is_some() {
                             "are of a record that was begun, and nothing says that it was ever durable"

@@ -236,6 +236,12 @@ impl Index {
         (lowest.get(number), highest.get(number))
     }
 
+    /// The lowest and the highest sequence number of all, if there is any.
+    pub(crate) fn all_seqs(&self) -> Option<(u64, u64)> {
+        let all = || (0..self.blocks()).map(|number| self.seqs(number));
+        all().map(|(lowest, _)| lowest).min().zip(all().map(|(_, highest)| highest).max())
+    }
+
     /// Whether any row of a block has a caller's id.
     pub(crate) fn has_ids(&self, number: usize) -> bool {
         self.has_ids.get(number) != 0

@@ -137,7 +137,9 @@ impl Sealed {
         };
         let len = blob.len();
         let Some(tail_at) = len.checked_sub(TAIL_BYTES as u64).filter(|&at| at >= HEAD_BYTES as u64) else {
-            return Err(damaged(0, "it is too short for a segment"));
+            let reason =
+                if len == 0 { "it has no bytes: nothing is left of it" } else { "it is too short for a segment" };
+            return Err(damaged(0, reason));
         };
         let found = blob.read(0..HEAD_BYTES as u64)?;
         if found != head() && !is_trusted {
@@ -171,7 +173,7 @@ impl Sealed {
             Err(PartError::Storage(error)) => return Err(error.into()),
             Err(PartError::Corrupt(Corrupt(reason))) => return Err(damaged(index_at, reason)),
         };
-        if (0..index.blocks()).any(|number| index.seqs(number).0 < seqs.0 || index.seqs(number).1 > seqs.1) {
+        if index.all_seqs().is_some_and(|(first, last)| first < seqs.0 || last > seqs.1) {
             return Err(damaged(index_at, "it has other events"));
         }
         Ok(Self {

@@ -1,5 +1,5 @@
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -91,12 +91,20 @@ impl Collector {
     fn search(&mut self, bytes: &Bytes, seqs: (u64, u64)) {
         // The last row of each lane. A block goes into the first lane that it can follow.
         let mut lanes: Vec<Place> = Vec::new();
+        let mut taken = BTreeSet::new();
         let mut at = HEAD_BYTES;
         while at < bytes.len() {
             let Some((block, len)) = block_at(&bytes.slice(at..), seqs) else {
                 at += 1;
                 continue;
             };
+            // A block may be there twice, if a part of the blob is.
+            let seqs = || (0..block.len()).map(|row| block.place(row).seq);
+            if seqs().any(|seq| taken.contains(&seq)) {
+                at += len;
+                continue;
+            }
+            taken.extend(seqs());
             let (first, last) = (block.place(0), block.place(block.len().saturating_sub(1)));
             let lane = lanes.iter().position(|&before| before < first).unwrap_or(lanes.len());
             match lanes.get_mut(lane) {

@@ -4,6 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::found::file_name;
+use super::origin::Origins;
 use crate::error::Fault;
 use crate::folder::{Folder, create_file, remove, rename};
 use crate::identity::Identity;
@@ -76,6 +77,11 @@ impl LogFile {
 
     pub(super) fn len(&self) -> Result<u64, Fault> {
         Ok(self.file.metadata().map_err(Fault::of("examine", &self.path))?.len())
+    }
+
+    /// Where the file would begin whose first record says its own place, if there is a record.
+    pub(super) fn origin(&self, file_bytes: u64) -> Result<Option<u64>, Fault> {
+        Origins::first(&self.file, self.len()?, file_bytes).map_err(Fault::of("read", &self.path))
     }
 
     /// Sees to it that what is read next is what the device has; see the documentation of the crate.

@@ -81,9 +81,11 @@ impl Found {
             }
         }
         files.sort_unstable_by_key(|file| file.start);
+        let first = files.first().map_or(0, |first| first.start);
         let mut next = None;
         for file in files {
             check(&file.path, file.start, file.len()?, file_bytes, next)?;
+            check_origin(&file, file_bytes, first)?;
             next = Some(file.start + file_bytes);
             found.files.push_back(file);
         }
@@ -101,6 +103,9 @@ pub(super) fn misplaced(entry: &Entry) -> OpenError {
 /// Whether a file can be what it says; `next` is where the one before it ends, if there is one.
 pub(super) fn check(path: &Path, start: u64, len: u64, file_bytes: u64, next: Option<u64>) -> Result<(), OpenError> {
     let damaged = |reason: String| Err(OpenError::damaged(path, reason));
+    if len == 0 {
+        return damaged("it has no bytes: nothing is left of it".to_owned());
+    }
     if len != file_bytes {
         return damaged(format!("it is {len} bytes long, and every file of this log has {file_bytes}"));
     }
@@ -111,6 +116,21 @@ pub(super) fn check(path: &Path, start: u64, len: u64, file_bytes: u64, next: Op
         Some(next) if next != start => damaged(format!("the log has a gap before it: {} is missing", file_name(next))),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Whether a file has what its name says. What it held in an earlier life lay before all that there are.
+fn check_origin(file: &LogFile, file_bytes: u64, first: u64) -> Result<(), OpenError> {
+    match file.origin(file_bytes)? {
+        Some(origin) if origin != file.start && first <= origin => {
+            Err(OpenError::damaged(&file.path, other_name(origin)))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What is wrong with a file that has what belongs to another place.
+pub(super) fn other_name(place: u64) -> String {
+    format!("it has what belongs into {}: files have each other's names", file_name(place))
 }
 
 impl Kind {

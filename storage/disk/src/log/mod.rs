@@ -6,6 +6,7 @@
 
 mod file;
 mod found;
+mod origin;
 mod reader;
 mod remains;
 #[cfg(test)]
