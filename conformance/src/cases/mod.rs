@@ -15,6 +15,7 @@ mod health;
 mod http;
 mod lifecycle;
 mod limits;
+mod log;
 mod metrics;
 mod openapi;
 mod query;
@@ -55,5 +56,6 @@ const GROUPS: &[&[Case]] = &[
     wire_time::CASES,
     limits::CASES,
     lifecycle::CASES,
+    log::CASES,
     real_data::CASES,
 ];

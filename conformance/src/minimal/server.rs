@@ -3,9 +3,9 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,17 @@ use argus_core::storage::MemoryStorage;
 use crate::body::Budget;
 use crate::commit::Committer;
 use crate::connection;
+use crate::ending::Ending;
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
 /// How long the accept loop rests after the system refused it a connection (out of file descriptors, most likely).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The exit codes of a drain that cut requests off, and of a server that could not go on.
+const EXIT_CUT: u8 = 3;
+const EXIT_FAILED: u8 = 4;
 
 /// What all connections share.
 pub(crate) struct Server {
@@ -29,13 +35,12 @@ pub(crate) struct Server {
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: Metrics,
     pub(crate) committer: Committer,
+    pub(crate) log: Log,
+    pub(crate) ending: Arc<Ending>,
     listener: Mutex<Option<TcpListener>>,
-    address: SocketAddr,
-    draining: AtomicBool,
     random: RandomState,
     drawn: AtomicU64,
     connections: Mutex<usize>,
-    fewer_connections: Condvar,
 }
 
 /// A connection's place among those that are open; given up when dropped, also by a panic.
@@ -51,35 +56,43 @@ impl Server {
         let listener = TcpListener::bind(&settings.endpoint)
             .map_err(|error| format!("cannot listen on {}: {error}", settings.endpoint))?;
         let address = listener.local_addr().map_err(|error| format!("the address of the socket: {error}"))?;
+        let ending = Arc::new(Ending::new(address));
+        let no_thread = |error| format!("a thread: {error}");
+        let log = Log::start(&settings.log, &ending).map_err(no_thread)?;
+        let committer = Committer::start(Box::new(repository), settings.queue_batches_max, &ending);
         Ok(Self {
             api: Api::new(settings.limits),
             budget: Budget::new(settings.inflight_bytes_max),
             metrics: Metrics::default(),
-            committer: Committer::start(Box::new(repository), settings.queue_batches_max),
+            committer: committer.map_err(no_thread)?,
+            log,
+            ending,
             listener: Mutex::new(Some(listener)),
-            address,
-            draining: AtomicBool::new(false),
             random,
             drawn: AtomicU64::new(0),
             connections: Mutex::new(0),
-            fewer_connections: Condvar::new(),
             settings,
         })
     }
 
-    /// Serves until drained. Whether every request was answered.
-    pub(crate) fn run(self: &Arc<Self>) -> Result<bool, String> {
+    /// Serves until drained; the exit code.
+    pub(crate) fn run(self: &Arc<Self>) -> Result<u8, String> {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let listener = listener.ok_or("the server runs already")?;
-        println!("argus: listening on http://{}", self.address);
-        std::io::stdout().flush().map_err(|error| format!("standard output: {error}"))?;
+        // That nobody listens does not keep it from serving.
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "argus: listening on http://{}", self.ending.address).and_then(|()| out.flush());
         while let Some(place) = self.place() {
             match listener.accept() {
                 Ok((socket, _)) if !self.is_draining() => {
-                    thread::spawn(move || {
+                    let serve = move || {
                         // An error is the client's: it went away, or it takes nothing.
                         let _ = connection::serve(&place.0, socket);
-                    });
+                    };
+                    if thread::Builder::new().spawn(serve).is_err() {
+                        // The connection is closed, and there may be a thread for the next one.
+                        thread::sleep(ACCEPT_PAUSE);
+                    }
                 }
                 Ok(_) => break,
                 Err(_) => thread::sleep(ACCEPT_PAUSE),
@@ -88,19 +101,15 @@ impl Server {
         drop(listener);
         let drained = self.wait_for_connections();
         self.committer.close();
-        Ok(drained)
-    }
-
-    /// Takes no more connections, and lets those that are open finish what they are at.
-    pub(crate) fn begin_drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
-        self.fewer_connections.notify_all();
-        // The accept loop notices when it is given something. If this fails, it was given something else.
-        drop(TcpStream::connect(self.address));
+        Ok(match (self.ending.failure(), drained) {
+            (Some(_), _) => EXIT_FAILED,
+            (None, true) => 0,
+            (None, false) => EXIT_CUT,
+        })
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
+        self.ending.is_draining()
     }
 
     /// A number that nobody can foresee, for request ids.
@@ -112,7 +121,7 @@ impl Server {
     fn place(self: &Arc<Self>) -> Option<Place> {
         let full = |open: &mut usize| *open >= self.settings.connections_max && !self.is_draining();
         let mut open =
-            self.fewer_connections.wait_while(self.lock_connections(), full).unwrap_or_else(PoisonError::into_inner);
+            self.ending.nearer.wait_while(self.lock_connections(), full).unwrap_or_else(PoisonError::into_inner);
         *open += 1;
         drop(open);
         let place = Place(Arc::clone(self));
@@ -127,7 +136,7 @@ impl Server {
             if left.is_zero() {
                 return false;
             }
-            let waited = self.fewer_connections.wait_timeout(open, left).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.ending.nearer.wait_timeout(open, left).unwrap_or_else(PoisonError::into_inner);
             open = waited.0;
         }
         true
@@ -141,7 +150,7 @@ impl Server {
 impl Drop for Place {
     fn drop(&mut self) {
         *self.0.lock_connections() -= 1;
-        self.0.fewer_connections.notify_all();
+        self.0.ending.nearer.notify_all();
     }
 }
 
