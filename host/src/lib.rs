@@ -28,6 +28,7 @@ pub mod logging;
 pub mod metrics;
 pub mod node;
 pub mod placement;
+pub mod pool;
 pub mod process;
 pub mod reply_body;
 pub mod repository;

@@ -253,7 +253,7 @@ mod tests {
         workers.handle().spawn(async {
             let timer = pin!(tokio::time::sleep(Duration::from_millis(1)));
             let _pending = timer.poll(&mut Context::from_waker(&Arc::new(Trap).into()));
-            pending().await
+            pending::<()>().await;
         });
         assert_eq!(lifecycle.drained(), Drained::Clean);
         let reason = lifecycle.failure().unwrap();
