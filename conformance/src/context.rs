@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::check_eq;
 use crate::client::{Connection, Request, Response, Transcript};
 use crate::failure::{Failure, Outcome};
-use crate::launcher::{Demand, Exit, Launcher, Running, Signal};
+use crate::launcher::{BrokenLog, Demand, Exit, Launcher, Running, Signal};
 
 /// Bytes of a server's log that a report shows, from its end.
 const LOG_BYTES_SHOWN: usize = 2000;
@@ -64,6 +64,15 @@ impl<'a> Context<'a> {
     /// [`Failure`] if it does not start or cannot be had.
     pub fn start(&self, settings: &[(&str, &str)]) -> Result<Server, Failure> {
         self.launch(Demand::Settings(settings))
+    }
+
+    /// As [`start`](Self::start), with a standard error that takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it does not start or cannot be had.
+    pub fn start_with_broken_log(&self, broken: BrokenLog, settings: &[(&str, &str)]) -> Result<Server, Failure> {
+        self.launch(Demand::BrokenLog(broken, settings))
     }
 
     /// As [`start`](Self::start), by a program that is run first and turns into the subject.

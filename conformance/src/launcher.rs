@@ -3,7 +3,8 @@
 //! Cases know a [`Launcher`] and nothing of processes, so that a container or a machine elsewhere can be one as well.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, PipeReader, Read, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,6 +31,26 @@ pub enum Demand<'a> {
     Empty,
     /// One that holds no events, with these flags and their values.
     Settings(&'a [(&'a str, &'a str)]),
+    /// As with `Settings`, and with a standard error that takes nothing.
+    BrokenLog(BrokenLog, &'a [(&'a str, &'a str)]),
+}
+
+/// A standard error that takes nothing, or nothing for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenLog {
+    /// A file on a full disk.
+    Full,
+    /// A pipe that is full and that nobody reads.
+    Unread,
+    /// A pipe whose reader is gone.
+    Unheard,
+    /// There is none.
+    Closed,
+}
+
+impl BrokenLog {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Full, Self::Unread, Self::Unheard, Self::Closed];
 }
 
 /// Starts servers of one kind.
@@ -134,6 +155,8 @@ struct Process {
     address: SocketAddr,
     stdout: Captured,
     stderr: Captured,
+    /// The other end of its standard error, if nobody is to read there.
+    _unread: Option<PipeReader>,
     /// Where it keeps its events. Removed when it is dropped, which is after the process has ended.
     folder: Option<TempDir>,
 }
@@ -154,12 +177,21 @@ impl Launcher for BinaryLauncher {
     fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure> {
         let (repository, folder) = self.repository()?;
         let mut arguments = vec!["--endpoint", "127.0.0.1:0", "--repository", repository.as_str()];
-        if let Demand::Settings(settings) = demand {
-            arguments.extend(settings.iter().flat_map(|(flag, value)| [*flag, *value]));
-        }
-        let (mut child, stdout, stderr, lines) = self.spawn(&arguments)?;
+        let (settings, broken_log) = match demand {
+            Demand::Any | Demand::Empty => (&[][..], None),
+            Demand::Settings(settings) => (settings, None),
+            Demand::BrokenLog(broken, settings) => (settings, Some(broken)),
+        };
+        arguments.extend(settings.iter().flat_map(|(flag, value)| [*flag, *value]));
+        let (log, unread) = match broken_log {
+            None => (Stdio::piped(), None),
+            Some(broken) => {
+                broken.open().map_err(|error| Failure::unmet(format!("{broken:?} standard error: {error}")))?
+            }
+        };
+        let (mut child, stdout, stderr, lines) = self.spawn(&arguments, log, broken_log == Some(BrokenLog::Closed))?;
         match lines.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Box::new(Process { child, address, stdout, stderr, folder })),
+            Ok(address) => Ok(Box::new(Process { child, address, stdout, stderr, _unread: unread, folder })),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -174,7 +206,7 @@ impl Launcher for BinaryLauncher {
     }
 
     fn run_to_exit(&self, arguments: &[&str]) -> Result<Exit, Failure> {
-        let (mut child, stdout, stderr, _lines) = self.spawn(arguments)?;
+        let (mut child, stdout, stderr, _lines) = self.spawn(arguments, Stdio::piped(), false)?;
         let code = wait_for(&mut child);
         if code.is_err() {
             let _ = child.kill();
@@ -198,7 +230,7 @@ impl BinaryLauncher {
     pub fn run_for(&self, time: Duration) -> Result<Exit, Failure> {
         let (repository, _folder) = self.repository()?;
         let arguments = ["--endpoint", "127.0.0.1:0", "--repository", repository.as_str()];
-        let (mut child, stdout, stderr, _lines) = self.spawn(&arguments)?;
+        let (mut child, stdout, stderr, _lines) = self.spawn(&arguments, Stdio::piped(), false)?;
         let deadline = Instant::now() + time;
         while let Ok(None) = child.try_wait() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -223,8 +255,17 @@ impl BinaryLauncher {
         Ok((format!("disk:{}", folder.path().display()), Some(folder)))
     }
 
-    fn spawn(&self, arguments: &[&str]) -> Result<(Child, Captured, Captured, mpsc::Receiver<SocketAddr>), Failure> {
-        let mut command = match self.wrapper.split_first() {
+    /// Starts the program, with this as its standard error unless it is to have none.
+    fn spawn(
+        &self,
+        arguments: &[&str],
+        stderr: Stdio,
+        without_stderr: bool,
+    ) -> Result<(Child, Captured, Captured, mpsc::Receiver<SocketAddr>), Failure> {
+        let shell = ["sh", "-c", r#"exec "$0" "$@" 2>&-"#].map(str::to_owned);
+        let wrapper: Vec<String> =
+            without_stderr.then_some(shell).into_iter().flatten().chain(self.wrapper.clone()).collect();
+        let mut command = match wrapper.split_first() {
             None => Command::new(&self.binary),
             Some((program, leading)) => {
                 let mut command = Command::new(program);
@@ -232,7 +273,7 @@ impl BinaryLauncher {
                 command
             }
         };
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         // The settings of whoever runs the suite are not those of the subject.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ARGUS_")) {
             command.env_remove(name);
@@ -241,14 +282,35 @@ impl BinaryLauncher {
             command.spawn().map_err(|error| Failure::unmet(format!("{} to start: {error}", self.binary.display())))?;
         let (sender, receiver) = mpsc::channel();
         let stdout = child.stdout.take().ok_or_else(|| Failure::unmet("a pipe from standard output"))?;
-        let stderr = child.stderr.take().ok_or_else(|| Failure::unmet("a pipe from standard error"))?;
+        let stderr = child.stderr.take();
         let stdout = Captured::collect(stdout, move |line| {
             if let Some(address) = line.strip_prefix(READY_LINE).and_then(|rest| rest.trim().parse().ok()) {
                 // The receiver is gone where nobody waits for a server, as with `--help`.
                 let _ = sender.send(address);
             }
         });
-        Ok((child, stdout, Captured::collect(stderr, |_| ()), receiver))
+        let stderr = stderr.map_or_else(Captured::nothing, |stderr| Captured::collect(stderr, |_| ()));
+        Ok((child, stdout, stderr, receiver))
+    }
+}
+
+impl BrokenLog {
+    /// Opens it for a process, and gives what has to be kept open as long as that lives.
+    fn open(self) -> io::Result<(Stdio, Option<PipeReader>)> {
+        match self {
+            Self::Full => Ok((OpenOptions::new().write(true).open("/dev/full")?.into(), None)),
+            Self::Unread => {
+                let (reader, mut writer) = io::pipe()?;
+                let room = rustix::pipe::fcntl_getpipe_size(&writer)?;
+                writer.write_all(&vec![b'\n'; room])?;
+                Ok((writer.into(), Some(reader)))
+            }
+            Self::Unheard => {
+                let (_reader, writer) = io::pipe()?;
+                Ok((writer.into(), None))
+            }
+            Self::Closed => Ok((Stdio::null(), None)),
+        }
     }
 }
 
@@ -312,6 +374,11 @@ impl Captured {
         Self { text, collector: Some(collector) }
     }
 
+    /// Where there is no stream.
+    fn nothing() -> Self {
+        Self { text: Arc::default(), collector: None }
+    }
+
     fn so_far(&self) -> String {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -346,7 +413,7 @@ impl Launcher for UrlLauncher {
         match demand {
             Demand::Any => Ok(Box::new(Remote { address: self.address })),
             Demand::Empty => Err(Failure::skipped("needs an empty server of its own")),
-            Demand::Settings(settings) => {
+            Demand::Settings(settings) | Demand::BrokenLog(_, settings) => {
                 Err(Failure::skipped(format!("needs a server of its own with the settings {settings:?}")))
             }
         }

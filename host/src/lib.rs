@@ -30,6 +30,7 @@ pub mod logging;
 pub mod metrics;
 pub mod node;
 pub mod placement;
+pub mod pool;
 pub mod process;
 pub mod repeated;
 pub mod reply_body;

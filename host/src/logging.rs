@@ -62,7 +62,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(
         thread = thread.name().unwrap_or("without a name"),
         place = place.map(tracing::field::display),
-        backtrace = captured.map(tracing::field::display),
+        // As its debug form, which is one line.
+        backtrace = captured.map(tracing::field::debug),
         "panic: {}",
         panic_message(panic.payload())
     );

@@ -78,6 +78,7 @@ mod tests {
     use std::net::TcpListener;
     use std::num::NonZeroUsize;
 
+    use argus_host::runtime::Runtime as _;
     use bytes::Bytes;
     use futures_lite::stream;
     use http_body::Frame;
@@ -108,7 +109,7 @@ mod tests {
                 let (stream, _) = listener.accept().await.unwrap();
                 runtime.spawn(async move { answer(stream, chunks).await });
             }
-            blocking::unblock(move || client.join().unwrap()).await
+            runtime.unblock(move || client.join().unwrap()).await
         })
         .unwrap();
         assert_eq!(served, vec![chunks * CHUNK_BYTES; downloads]);

@@ -1,4 +1,5 @@
-//! The executor: async-executor for tasks, async-io for sockets and timers, blocking for work that takes long.
+//! The executor: async-executor for tasks, async-io for sockets and timers, and the host's own threads for work that takes long. (smol's crate
+//! `blocking` tries for ever, with a lock in its hands, to start a thread that the system does not give.)
 //!
 //! Each worker thread has an executor of its own, and a task stays with the worker that it was given to. Threads could take each other's
 //! tasks as well, but then a request is begun by one thread and ended by another, and so is the memory that it takes: the threads wait
@@ -14,15 +15,20 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use argus_host::lifecycle::Lifecycle;
+use argus_host::pool::Pool;
 use argus_host::runtime::Runtime;
 use argus_host::watch::{self, panic_message};
 use async_executor::Executor;
 use event_listener::{Event, EventListener};
 
+/// As many threads for work that takes long as Tokio has.
+const BLOCKING_THREADS_MAX: usize = 512;
+
 /// A handle to the executor.
 #[derive(Clone, Debug)]
 pub struct Smol {
     workers: Arc<[Arc<Worker>]>,
+    blocking: Arc<Pool>,
 }
 
 /// Runs `main` and what it spawns on `threads` worker threads. When `main` has finished, its result is returned and tasks that still
@@ -71,7 +77,7 @@ impl Runtime for Smol {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        blocking::unblock(task)
+        self.blocking.run(task)
     }
 }
 
@@ -155,7 +161,8 @@ impl Workers {
     pub fn start(threads: NonZeroUsize, lifecycle: &Arc<Lifecycle>) -> io::Result<Self> {
         start_reactor()?;
         let workers: Arc<[Arc<Worker>]> = (0..threads.get()).map(|_| Arc::default()).collect();
-        let smol = Smol { workers: Arc::clone(&workers) };
+        let blocking = Arc::new(Pool::start("argus-blocking", BLOCKING_THREADS_MAX)?);
+        let smol = Smol { workers: Arc::clone(&workers), blocking };
         let mut started = Self { smol, stop: Arc::default(), threads: Vec::with_capacity(threads.get()) };
         for (index, worker) in workers.iter().enumerate() {
             started.start_worker(index, Arc::clone(worker), lifecycle)?;
@@ -202,12 +209,61 @@ impl Drop for Workers {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use std::collections::HashMap;
     use std::thread;
 
+    use argus_host::lifecycle::Drained;
     use futures_lite::future;
 
     use super::*;
+
+    /// Two workers, and a task for each that ends when the server drains, and says so.
+    fn at_work() -> (Workers, Arc<Lifecycle>, mpsc::Receiver<()>) {
+        let lifecycle = Lifecycle::new(2, Duration::from_secs(3600));
+        let workers = Workers::start(NonZeroUsize::new(2).unwrap(), &lifecycle).unwrap();
+        let (report, reports) = mpsc::channel();
+        for _ in 0..2 {
+            let permit = future::block_on(lifecycle.permit());
+            let (draining, report) = (Arc::clone(&lifecycle), report.clone());
+            workers.handle().spawn(async move {
+                draining.draining().await;
+                report.send(()).unwrap();
+                drop(permit);
+            });
+        }
+        (workers, lifecycle, reports)
+    }
+
+    #[test]
+    fn a_worker_that_ends_takes_its_tasks_along_and_has_the_others_drain() {
+        let (workers, lifecycle, reports) = at_work();
+        workers.stop.event.notify(1);
+        assert_eq!(lifecycle.drained(), Drained::Clean);
+        let reason = lifecycle.failure().unwrap();
+        assert!(reason.starts_with("the thread argus-smol-") && reason.contains("has ended"), "{reason}");
+        drop(workers);
+        assert_eq!(reports.iter().count(), 1, "of the task on the other worker");
+    }
+
+    #[test]
+    fn a_task_that_panics_ends_alone() {
+        let (workers, lifecycle, reports) = at_work();
+        for _ in 0..2 {
+            workers.handle().spawn(async { panic!("as told") });
+        }
+        for _ in 0..2 {
+            let (ran, runs) = mpsc::channel();
+            workers.handle().spawn(async move { ran.send(()).unwrap() });
+            runs.recv().unwrap();
+        }
+        assert_eq!(lifecycle.failure(), None);
+        lifecycle.drain();
+        assert_eq!(lifecycle.drained(), Drained::Clean);
+        drop(workers);
+        assert_eq!(reports.iter().count(), 2);
+    }
 
     #[test]
     fn tasks_are_shared_out_evenly_and_stay_where_they_are() {

@@ -200,9 +200,85 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::collections::HashMap;
+    use std::future::pending;
+    use std::pin::pin;
+    use std::task::{Context, Wake};
     use std::thread;
 
+    use argus_host::lifecycle::Drained;
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    /// Two workers, and a task for each that ends when the server drains, and says so.
+    fn at_work() -> (Workers, Arc<Lifecycle>, mpsc::Receiver<()>) {
+        let lifecycle = Lifecycle::new(2, Duration::from_secs(3600));
+        let workers = Workers::start(NonZeroUsize::new(2).unwrap(), &lifecycle).unwrap();
+        let (report, reports) = mpsc::channel();
+        for _ in 0..2 {
+            let permit = lifecycle.permit().now_or_never().unwrap();
+            let (draining, report) = (Arc::clone(&lifecycle), report.clone());
+            workers.handle().spawn(async move {
+                draining.draining().await;
+                report.send(()).unwrap();
+                drop(permit);
+            });
+        }
+        (workers, lifecycle, reports)
+    }
+
+    #[test]
+    fn a_worker_that_ends_takes_its_tasks_along_and_has_the_others_drain() {
+        let (workers, lifecycle, reports) = at_work();
+        workers.stop.event.notify(1);
+        assert_eq!(lifecycle.drained(), Drained::Clean);
+        let reason = lifecycle.failure().unwrap();
+        assert!(reason.starts_with("the thread argus-tokio-") && reason.contains("has ended"), "{reason}");
+        drop(workers);
+        assert_eq!(reports.iter().count(), 1, "of the task on the other worker");
+    }
+
+    #[test]
+    fn so_does_one_that_panics() {
+        /// What a timer finds that it is to wake.
+        struct Trap;
+
+        impl Wake for Trap {
+            fn wake(self: Arc<Self>) {
+                panic!("as told");
+            }
+        }
+
+        let (workers, lifecycle, reports) = at_work();
+        workers.handle().spawn(async {
+            let timer = pin!(tokio::time::sleep(Duration::from_millis(1)));
+            let _pending = timer.poll(&mut Context::from_waker(&Arc::new(Trap).into()));
+            pending::<()>().await;
+        });
+        assert_eq!(lifecycle.drained(), Drained::Clean);
+        let reason = lifecycle.failure().unwrap();
+        assert!(reason.ends_with("has panicked: as told"), "{reason}");
+        drop(workers);
+        assert_eq!(reports.iter().count(), 1, "of the task on the other worker");
+    }
+
+    #[test]
+    fn a_task_that_panics_ends_alone() {
+        let (workers, lifecycle, reports) = at_work();
+        for _ in 0..2 {
+            workers.handle().spawn(async { panic!("as told") });
+        }
+        for _ in 0..2 {
+            let (ran, runs) = mpsc::channel();
+            workers.handle().spawn(async move { ran.send(()).unwrap() });
+            runs.recv().unwrap();
+        }
+        assert_eq!(lifecycle.failure(), None);
+        lifecycle.drain();
+        assert_eq!(lifecycle.drained(), Drained::Clean);
+        drop(workers);
+        assert_eq!(reports.iter().count(), 2);
+    }
 
     #[test]
     fn tasks_are_shared_out_evenly_and_stay_where_they_are() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -17,14 +17,17 @@ pub(super) const CASES: &[Case] = cases!["lifecycle";
     "Routes": [
         terminate_when_idle, interrupt_when_idle, idle_connections_do_not_hold_up_the_end, running_submission_finishes,
         running_answer_finishes, no_new_connections_while_draining, readiness_turns_red, new_requests_are_refused_while_draining, terminate_under_load,
-        second_signal_ends_at_once, drain_deadline_cuts, bad_settings, unknown_flag, help, occupied_address,
+        second_signal_ends_at_once, signals_that_come_together_are_one, drain_deadline_cuts, bad_settings, unknown_flag, help, occupied_address, occupied_address_leaves_no_folder,
     ],
 ];
 
 const EVENT: &str = r#"{"event_type":"life","timestamp":0,"payload":1}"#;
 
+/// Signals that come so soon after the first are one with it.
+pub(super) const SAME_SIGNAL: Duration = Duration::from_millis(100);
+
 /// Sends SIGTERM and waits until the subject has begun to drain: it closes a connection that lies idle.
-fn begin_drain(server: &Server) -> Outcome {
+pub(super) fn begin_drain(server: &Server) -> Outcome {
     let mut idle = server.connect()?;
     idle.request(&Request::get("/health/live"))?.expect(200)?;
     server.signal(Signal::Terminate)?;
@@ -32,7 +35,7 @@ fn begin_drain(server: &Server) -> Outcome {
 }
 
 /// A submission that is certainly being worked on: its head was answered with `100 Continue`.
-fn begin_submission(server: &Server) -> Result<Connection, Failure> {
+pub(super) fn begin_submission(server: &Server) -> Result<Connection, Failure> {
     let mut connection = server.connect()?;
     let request = Request::post("/events", "application/json", EVENT).header("expect", "100-continue");
     connection.write(&request.head_bytes(&server.host()))?;
@@ -222,12 +225,26 @@ fn second_signal_ends_at_once(ctx: &Context<'_>) -> Outcome {
             ctx.start(&[("--drain-timeout", "1h"), ("--body-timeout", "1h"), ("--request-timeout", "1h")])?;
         let mut running = begin_submission(&server)?;
         begin_drain(&server)?;
+        // The first signal was heard before; from here on, the next is a second one.
+        thread::sleep(SAME_SIGNAL);
         server.signal(signal)?;
         let exit = server.wait()?;
         check!(exit.code != Some(0), "another exit code than after a clean end, not {:?}", exit.code);
         running.expect_close()?;
     }
     Ok(())
+}
+
+fn signals_that_come_together_are_one(ctx: &Context<'_>) -> Outcome {
+    let mut server = ctx.empty()?;
+    let mut running = begin_submission(&server)?;
+    // A process that is stopped finds both when it goes on, however busy the machine is.
+    for signal in [Signal::Stop, Signal::Interrupt, Signal::Terminate, Signal::Continue] {
+        server.signal(signal)?;
+    }
+    running.write(EVENT.as_bytes())?;
+    running.response_to("POST")?.expect(201)?;
+    expect_clean_exit(&mut server)
 }
 
 fn drain_deadline_cuts(ctx: &Context<'_>) -> Outcome {
@@ -282,5 +299,17 @@ fn occupied_address(ctx: &Context<'_>) -> Outcome {
     let exit = ctx.run_to_exit(&["--repository", "memory:", "--endpoint", &server.host()])?;
     check_eq!(exit.code, Some(1), "the exit code of a second server on the same port");
     check!(exit.stderr.contains(&server.host()), "a message that names the address, not {:?}", exit.stderr);
+    server.expect_alive()
+}
+
+fn occupied_address_leaves_no_folder(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let folder = tempfile::tempdir().map_err(|error| Failure::unmet(format!("a temporary folder: {error}")))?;
+    let repository = folder.path().join("events");
+    let url = format!("disk:{}", repository.display());
+    let exit = ctx.run_to_exit(&["--repository", &url, "--endpoint", &server.host()])?;
+    // A subject that keeps nothing on disk refuses the setting.
+    check!(matches!(exit.code, Some(1 | 2)), "an exit code of 1 or 2, not {:?}", exit.code);
+    check!(!repository.exists(), "no folder where a server could not listen");
     server.expect_alive()
 }

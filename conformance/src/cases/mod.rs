@@ -17,6 +17,7 @@ mod health;
 mod http;
 mod lifecycle;
 mod limits;
+mod log;
 mod metrics;
 mod openapi;
 mod query;
@@ -59,5 +60,6 @@ const GROUPS: &[&[Case]] = &[
     capacity::CASES,
     limits::CASES,
     lifecycle::CASES,
+    log::CASES,
     real_data::CASES,
 ];

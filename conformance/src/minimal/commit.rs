@@ -2,14 +2,15 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use argus_core::api::Refusal;
 use argus_core::batch::Batch;
 use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Receipt, Repository, Snapshot};
 
-use crate::now;
+use crate::ending::Ending;
+use crate::{now, watch};
 
 /// Batches that are committed together at most.
 const GROUP_BATCHES_MAX: usize = 1024;
@@ -40,12 +41,22 @@ struct Published {
 
 impl Committer {
     /// Starts the writer.
-    pub(crate) fn start(repository: Box<dyn Repository>, queue_batches_max: usize) -> Self {
+    pub(crate) fn start(
+        repository: Box<dyn Repository>,
+        queue_batches_max: usize,
+        ending: &Arc<Ending>,
+    ) -> std::io::Result<Self> {
         let published = Arc::new(Published { snapshot: Mutex::new(repository.snapshot()), latched: Mutex::new(None) });
         let (queue, jobs) = sync_channel(queue_batches_max);
-        let shared = Arc::clone(&published);
-        let thread = thread::spawn(move || write(repository, &jobs, &shared));
-        Self { queue: Mutex::new(Some(queue)), published, thread: Mutex::new(Some(thread)) }
+        let [shared, failed] = [(); 2].map(|()| Arc::clone(&published));
+        let ending = Arc::clone(ending);
+        // It ends by itself only when nobody can submit any more. Whoever waits for one that dies is told so by the channel.
+        let on_death = move |reason: String| {
+            latch(&failed, &CommitError::Latched(reason.clone()));
+            ending.fail(reason);
+        };
+        let thread = watch::spawn("commit", move || write(repository, &jobs, &shared), || true, on_death)?;
+        Ok(Self { queue: Mutex::new(Some(queue)), published, thread: Mutex::new(Some(thread)) })
     }
 
     /// What was committed last.
@@ -80,7 +91,7 @@ impl Committer {
     pub(crate) fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A panic of the writer has been reported by the panic hook.
+        // One that has died has told so.
         let _ = thread.map(JoinHandle::join);
     }
 }

@@ -121,6 +121,9 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &RequestHead, broken: 
         Answer::Streamed(streamed) => &streamed.0,
     };
     server.metrics.answered(&head.method, reply);
+    if server.log.has_requests() {
+        server.log.line(&format!("{} {} {} {request_id}", head.method, head.target, reply.status));
+    }
     let keep = body_is_read && !reply.close && head.keeps_alive() && !server.is_draining();
     let is_head = head.method == "HEAD";
     match answer {
@@ -143,7 +146,8 @@ fn decide(
     body_is_read: &mut bool,
 ) -> Result<Answer, (Route, Refusal)> {
     let latched = server.committer.latched();
-    let condition = Condition { draining: server.is_draining(), latched: latched.as_deref(), failure: None };
+    let condition =
+        Condition { draining: server.is_draining(), latched: latched.as_deref(), failure: server.ending.failure() };
     match head.with(|head| server.api.handle_request(head, &condition)) {
         Action::Reply(reply) => Ok(Answer::Whole(reply)),
         Action::Submit(submission) => submit(server, stream, head, submission, body_is_read)
@@ -153,7 +157,8 @@ fn decide(
         Action::Lookup(lookup) => Ok(Answer::Whole(lookup.reply(&*server.committer.snapshot()))),
         Action::Metrics(metrics) => {
             let stats = server.committer.snapshot().stats();
-            Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, server.places.closed()))))
+            let (idle_closed, log_lines_lost) = (server.places.closed(), server.log.lost());
+            Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, idle_closed, log_lines_lost))))
         }
     }
 }

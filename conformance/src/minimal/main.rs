@@ -7,15 +7,20 @@ mod body;
 mod budget;
 mod commit;
 mod connection;
+mod ending;
 mod head;
+mod log;
 mod metrics;
 mod places;
 mod server;
 mod settings;
 mod stream;
+mod watch;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use argus_core::event::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -26,43 +31,59 @@ use crate::settings::Settings;
 
 /// A second signal ends the process with this and the signal's number.
 const SIGNAL_EXIT_BASE: i32 = 128;
+/// Signals that come so soon after the first are one with it.
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let settings = match Settings::read(lexopt::Parser::from_env()) {
         Ok(Some(settings)) => settings,
         Ok(None) => {
-            print!("{}", settings::HELP);
+            // Whoever asked may have read enough.
+            let _ = io::stdout().write_all(settings::HELP.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(message) => {
-            eprintln!("argus-minimal: {message}");
+            complain(&message);
             return ExitCode::from(2);
         }
     };
     match serve(settings) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(3),
+        Ok(code) => ExitCode::from(code),
         Err(message) => {
-            eprintln!("argus-minimal: {message}");
+            complain(&message);
             ExitCode::FAILURE
         }
     }
 }
 
-/// Serves until drained. Whether every request was answered.
-fn serve(settings: Settings) -> Result<bool, String> {
+/// Says what is wrong, to whoever may listen.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "argus-minimal: {message}");
+}
+
+/// Serves until drained; the exit code.
+fn serve(settings: Settings) -> Result<u8, String> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| format!("signals: {error}"))?;
     let server = Arc::new(Server::open(settings)?);
-    let watched = Arc::clone(&server);
-    std::thread::spawn(move || {
-        let mut pending = signals.forever();
-        if pending.next().is_some() {
-            watched.begin_drain();
+    // std's own hook would write to standard error, and wait for it.
+    let logging = Arc::clone(&server);
+    std::panic::set_hook(Box::new(move |panic| logging.log.line(&panic.to_string())));
+    let [watched, failing] = [(); 2].map(|()| Arc::clone(&server.ending));
+    let listen = move || {
+        let mut first: Option<Instant> = None;
+        for signal in signals.forever() {
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    watched.begin_drain();
+                }
+                Some(first) if first.elapsed() < SAME_SIGNAL => {}
+                Some(_) => std::process::exit(SIGNAL_EXIT_BASE + signal),
+            }
         }
-        if let Some(signal) = pending.next() {
-            std::process::exit(SIGNAL_EXIT_BASE + signal);
-        }
-    });
+    };
+    watch::spawn("signals", listen, || false, move |reason| failing.fail(reason))
+        .map_err(|error| format!("a thread: {error}"))?;
     server.run()
 }
 

@@ -44,7 +44,7 @@ impl Metrics {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).broken += 1;
     }
 
-    pub(crate) fn render(&self, stats: &Stats, idle_closed: u64) -> String {
+    pub(crate) fn render(&self, stats: &Stats, idle_closed: u64, log_lines_lost: u64) -> String {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
         page.family("argus_build_info", "gauge", "Always 1; the labels say what is running.");
@@ -71,6 +71,12 @@ impl Metrics {
         );
         page.sample("argus_connection_incidents_total", "{kind=\"broken\"}", counters.broken);
         page.sample("argus_connection_incidents_total", "{kind=\"idle_closed\"}", idle_closed);
+        page.single(
+            "argus_log_lines_lost_total",
+            "counter",
+            "Log lines that standard error did not take.",
+            log_lines_lost,
+        );
         page.single("argus_stored_events", "gauge", "Events in the repository.", stats.events);
         page.single("argus_stored_bytes", "gauge", "Bytes that they take, with their indexes.", stats.bytes);
         page.0

@@ -84,6 +84,8 @@ impl Places {
 
     /// Lets everybody look again who waits.
     pub(crate) fn call_waiting(&self) {
+        // Under the lock nobody is between a look and the wait.
+        let _open = self.lock();
         self.changed.notify_all();
     }
 

@@ -3,8 +3,8 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +16,8 @@ use argus_core::storage::MemoryStorage;
 use crate::budget::Budget;
 use crate::commit::Committer;
 use crate::connection;
+use crate::ending::Ending;
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::settings::Settings;
@@ -25,6 +27,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Files that are open besides connections, at most.
 const FILES: usize = 24;
+/// The exit codes of a drain that cut requests off, and of a server that could not go on.
+const EXIT_CUT: u8 = 3;
+const EXIT_FAILED: u8 = 4;
 
 /// What all connections share.
 pub(crate) struct Server {
@@ -33,9 +38,9 @@ pub(crate) struct Server {
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: Metrics,
     pub(crate) committer: Committer,
+    pub(crate) log: Log,
+    pub(crate) ending: Arc<Ending>,
     listener: Mutex<Option<TcpListener>>,
-    address: SocketAddr,
-    draining: AtomicBool,
     random: RandomState,
     drawn: AtomicU64,
     pub(crate) places: Arc<Places>,
@@ -52,27 +57,33 @@ impl Server {
         let listener = TcpListener::bind(&settings.endpoint)
             .map_err(|error| format!("cannot listen on {}: {error}", settings.endpoint))?;
         let address = listener.local_addr().map_err(|error| format!("the address of the socket: {error}"))?;
+        let places = Places::new(connections_max);
+        let ending = Arc::new(Ending::new(address, Arc::clone(&places)));
+        let no_thread = |error| format!("a thread: {error}");
+        let log = Log::start(&settings.log, &ending).map_err(no_thread)?;
+        let committer = Committer::start(Box::new(repository), settings.queue_batches_max, &ending);
         Ok(Self {
             api: Api::new(settings.limits),
             budget: Budget::new(settings.inflight_bytes_max),
             metrics: Metrics::default(),
-            committer: Committer::start(Box::new(repository), settings.queue_batches_max),
+            committer: committer.map_err(no_thread)?,
+            log,
+            ending,
             listener: Mutex::new(Some(listener)),
-            address,
-            draining: AtomicBool::new(false),
             random,
             drawn: AtomicU64::new(0),
-            places: Places::new(connections_max),
+            places,
             settings,
         })
     }
 
-    /// Serves until drained. Whether every request was answered.
-    pub(crate) fn run(self: &Arc<Self>) -> Result<bool, String> {
+    /// Serves until drained; the exit code.
+    pub(crate) fn run(self: &Arc<Self>) -> Result<u8, String> {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let listener = listener.ok_or("the server runs already")?;
-        println!("argus: listening on http://{}", self.address);
-        std::io::stdout().flush().map_err(|error| format!("standard output: {error}"))?;
+        // That nobody listens does not keep it from serving.
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "argus: listening on http://{}", self.ending.address).and_then(|()| out.flush());
         while !self.is_draining() {
             let Ok((socket, _)) = listener.accept() else {
                 thread::sleep(ACCEPT_PAUSE);
@@ -81,27 +92,27 @@ impl Server {
             let socket = Arc::new(socket);
             let Some(place) = self.places.take(&socket, || !self.is_draining()) else { break };
             let server = Arc::clone(self);
-            thread::spawn(move || {
+            let serve = move || {
                 // An error is the client's: it went away, or it takes nothing.
                 let _ = connection::serve(&server, socket, &place);
-            });
+            };
+            if thread::Builder::new().spawn(serve).is_err() {
+                // The connection is closed, and there may be a thread for the next one.
+                thread::sleep(ACCEPT_PAUSE);
+            }
         }
         drop(listener);
         let drained = self.places.wait_until_free(Instant::now().checked_add(self.settings.drain_timeout));
         self.committer.close();
-        Ok(drained)
-    }
-
-    /// Takes no more connections, and lets those that are open finish what they are at.
-    pub(crate) fn begin_drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
-        self.places.call_waiting();
-        // The accept loop notices when it is given something. If this fails, it was given something else.
-        drop(TcpStream::connect(self.address));
+        Ok(match (self.ending.failure(), drained) {
+            (Some(_), _) => EXIT_FAILED,
+            (None, true) => 0,
+            (None, false) => EXIT_CUT,
+        })
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
+        self.ending.is_draining()
     }
 
     /// A number that nobody can foresee, for request ids.

@@ -25,9 +25,11 @@ Usage: argus-minimal [OPTIONS]
       --keep-alive-timeout DURATION  For a connection to lie idle
       --write-timeout DURATION       For a client to take nothing of an answer
       --drain-timeout DURATION       For running requests to finish after a signal
+      --log FILTER                   `debug` logs a line a request on standard error [default: info]
   -h, --help                         Print this
 
-Durations take ms, s, m or h; without a unit they are seconds. Exit codes: 0 drained, 1 could not start, 2 a bad setting, 3 requests were cut off.
+Durations take ms, s, m or h; without a unit they are seconds. Exit codes: 0 drained, 1 could not start, 2 a bad setting, 3 requests were cut off,
+4 a thread has died.
 ";
 
 #[derive(Clone, Debug)]
@@ -44,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) keep_alive_timeout: Duration,
     pub(crate) write_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    pub(crate) log: String,
 }
 
 impl Default for Settings {
@@ -61,6 +64,7 @@ impl Default for Settings {
             keep_alive_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
+            log: "info".to_owned(),
         }
     }
 }
@@ -95,6 +99,7 @@ impl Settings {
                 "keep-alive-timeout" => parse_duration(&value()?).map(|read| settings.keep_alive_timeout = read),
                 "write-timeout" => parse_duration(&value()?).map(|read| settings.write_timeout = read),
                 "drain-timeout" => parse_duration(&value()?).map(|read| settings.drain_timeout = read),
+                "log" => value().map(|read| settings.log = read),
                 _ => Err("there is no such flag; --help lists them".to_owned()),
             };
             read.map_err(|message| format!("--{flag}: {message}"))?;

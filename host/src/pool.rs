@@ -1,0 +1,233 @@
+//! Threads for work that blocks or computes for long, for an executor that brings none of its own.
+//!
+//! There are more of them while more is to be done, up to a limit, and one always: where the system gives no more threads, work waits for those
+//! that there are.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, pending};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Builder};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+
+/// How long a thread waits for more work before it ends, unless it is the last.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The threads. Dropping this drops what has not begun; what has begun is not waited for.
+#[derive(Debug)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: &'static str,
+    threads_max: usize,
+    desk: Mutex<Desk>,
+    filled: Condvar,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Desk {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    /// Threads that wait for a job.
+    idle: usize,
+    closed: bool,
+}
+
+impl Pool {
+    /// Starts the first of at most so many threads of this name.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn start(name: &'static str, threads_max: usize) -> io::Result<Self> {
+        let shared = Arc::new(Shared { name, threads_max, desk: Mutex::default(), filled: Condvar::new() });
+        shared.start_thread(&mut shared.lock())?;
+        Ok(Self { shared })
+    }
+
+    /// Runs `task` on one of the threads. Dropping the future does not stop a task that has begun.
+    ///
+    /// # Panics
+    ///
+    /// The future panics with the payload of `task` if that panicked.
+    pub fn run<T, F>(&self, task: F) -> impl Future<Output = T> + Send + use<T, F>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel::<thread::Result<T>>();
+        self.shared.take(Box::new(move || {
+            // Nobody may be waiting any more.
+            drop(sender.send(catch_unwind(AssertUnwindSafe(task))));
+        }));
+        async move {
+            match receiver.await {
+                Ok(Ok(output)) => output,
+                Ok(Err(panic)) => resume_unwind(panic),
+                // Only the end of the pool drops a task, and then nobody polls this any more.
+                Err(_dropped) => pending().await,
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut desk = self.shared.lock();
+        desk.closed = true;
+        let dropped = std::mem::take(&mut desk.jobs);
+        drop(desk);
+        self.shared.filled.notify_all();
+        drop(dropped);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(self: &Arc<Self>, job: Job) {
+        let mut desk = self.lock();
+        desk.jobs.push_back(job);
+        if desk.jobs.len() > desk.idle && desk.threads < self.threads_max {
+            // Without another thread it waits for one of those that there are.
+            if let Err(error) = self.start_thread(&mut desk) {
+                tracing::debug!("no further thread: {error}");
+            }
+        }
+        drop(desk);
+        self.filled.notify_one();
+    }
+
+    fn start_thread(self: &Arc<Self>, desk: &mut Desk) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        Builder::new().name(self.name.to_owned()).spawn(move || shared.work())?;
+        desk.threads += 1;
+        Ok(())
+    }
+
+    /// A thread. What a job panics with is caught in the job.
+    fn work(&self) {
+        let mut desk = self.lock();
+        loop {
+            if let Some(job) = desk.jobs.pop_front() {
+                drop(desk);
+                job();
+                desk = self.lock();
+                continue;
+            }
+            if desk.closed {
+                return;
+            }
+            desk.idle += 1;
+            let is_idle = |desk: &mut Desk| desk.jobs.is_empty() && !desk.closed;
+            let waited = self.filled.wait_timeout_while(desk, IDLE, is_idle).unwrap_or_else(PoisonError::into_inner);
+            desk = waited.0;
+            desk.idle -= 1;
+            if waited.1.timed_out() && desk.jobs.is_empty() && desk.threads > 1 {
+                desk.threads -= 1;
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("name", &self.name)
+            .field("threads_max", &self.threads_max)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::Barrier;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn pool(threads_max: usize) -> Pool {
+        Pool::start("argus-test", threads_max).unwrap()
+    }
+
+    /// Waits for a future that needs nobody to poll it meanwhile.
+    fn wait<T>(future: impl Future<Output = T>) -> T {
+        let mut future = Box::pin(future);
+        loop {
+            match future.as_mut().now_or_never() {
+                Some(output) => return output,
+                None => thread::yield_now(),
+            }
+        }
+    }
+
+    #[test]
+    fn there_are_as_many_threads_as_are_needed() {
+        let pool = pool(4);
+        let barrier = Arc::new(Barrier::new(4));
+        let tasks: Vec<_> = (0..4)
+            .map(|number| {
+                let barrier = Arc::clone(&barrier);
+                pool.run(move || {
+                    barrier.wait();
+                    number
+                })
+            })
+            .collect();
+        assert_eq!(tasks.into_iter().map(wait).sum::<usize>(), 6);
+    }
+
+    #[test]
+    fn what_finds_no_thread_waits_for_one() {
+        let pool = pool(1);
+        let gate = Arc::new(Barrier::new(2));
+        let opened = Arc::clone(&gate);
+        let first = pool.run(move || drop(opened.wait()));
+        let others: Vec<_> = (0..10).map(|number| pool.run(move || number)).collect();
+        gate.wait();
+        wait(first);
+        assert_eq!(others.into_iter().map(wait).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_panic_is_its_callers() {
+        let pool = pool(1);
+        let caught = catch_unwind(AssertUnwindSafe(|| wait(pool.run(|| -> usize { panic!("as told") }))));
+        assert_eq!(*caught.unwrap_err().downcast_ref::<&str>().unwrap(), "as told");
+        assert_eq!(wait(pool.run(|| 7)), 7);
+    }
+
+    #[test]
+    fn the_end_drops_what_has_not_begun() {
+        let pool = pool(1);
+        let [begun, gate] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
+        let (begins, opened) = (Arc::clone(&begun), Arc::clone(&gate));
+        let first = pool.run(move || {
+            begins.wait();
+            opened.wait();
+        });
+        begun.wait();
+        let held = Arc::new(());
+        let weak = Arc::downgrade(&held);
+        let second = pool.run(move || drop(held));
+        drop(pool);
+        assert!(weak.upgrade().is_none());
+        gate.wait();
+        wait(first);
+        assert!(second.now_or_never().is_none());
+    }
+}
