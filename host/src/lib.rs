@@ -41,6 +41,7 @@ mod body;
 mod connection_state;
 mod raw_head;
 mod service;
+mod socket;
 mod wire_body;
 mod wire_io;
 

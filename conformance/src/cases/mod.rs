@@ -23,6 +23,7 @@ mod submit;
 mod submit_faults;
 mod timestamp;
 mod wire;
+mod wire_close;
 mod wire_framing;
 mod wire_time;
 
@@ -53,6 +54,7 @@ const GROUPS: &[&[Case]] = &[
     wire::CASES,
     wire_framing::CASES,
     wire_time::CASES,
+    wire_close::CASES,
     limits::CASES,
     lifecycle::CASES,
     real_data::CASES,
