@@ -138,6 +138,15 @@ impl Server {
         Connection::open(self.running.address(), self.transcript.clone())
     }
 
+    /// Opens a connection with little room for answers.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if nobody listens.
+    pub fn connect_with_small_buffer(&self) -> Result<Connection, Failure> {
+        Connection::open_with_small_buffer(self.running.address(), self.transcript.clone())
+    }
+
     /// Host and port, as a `Host` field has them.
     #[must_use]
     pub fn host(&self) -> String {

@@ -7,12 +7,20 @@ use std::time::{Duration, Instant};
 use crate::crowd::{IdleSince, Idleness};
 use crate::settings::Settings;
 
-/// How long a connection is kept open for a client that was answered before it had sent all of its body. It is told to stop by the
-/// answer and by the closed half; were the rest closed at once, the kernel's reset could overtake the answer.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a client is listened to at most that was answered before it had sent all of its body. Many clients read only when they have sent
+/// everything; were the connection closed before, the kernel's reset would overtake the answer.
+const LINGER: Duration = Duration::from_secs(120);
+
+/// How long such a client may send nothing before the connection is closed.
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
+
+/// What such a client may send beyond the longest body, in bytes: a head, and the framing of chunks.
+const LINGER_EXTRA_BYTES: usize = 1 << 20;
 
 /// Longest request line and header fields together, in bytes.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Most header fields: as many as hyper has room for, unless it is to allocate it for each request.
+pub(crate) const HEAD_FIELDS_MAX: usize = 100;
 
 /// Where one connection stands. Shared by its reader, its writer, its requests and whoever watches the time.
 #[derive(Debug)]
@@ -20,6 +28,7 @@ pub(crate) struct ConnectionState {
     head_timeout: Duration,
     keep_alive_timeout: Duration,
     write_timeout: Duration,
+    linger_bytes_max: usize,
     inner: Mutex<Inner>,
 }
 
@@ -30,7 +39,7 @@ pub(crate) enum Lapse {
     Idle,
     /// Sending a head.
     Head,
-    /// Not taking an answer.
+    /// Taking nothing of an answer.
     Write,
     /// Sending what nobody reads.
     Linger,
@@ -38,12 +47,24 @@ pub(crate) enum Lapse {
     Crowd,
 }
 
+/// What is on its way to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writing {
+    /// hyper's opinion of a head that never became a request.
+    Opinion,
+    /// An answer whose end its head tells.
+    Whole,
+    /// An answer whose end only its last byte tells, or the end of the connection. Until that has been written, the
+    /// connection must not be closed in good order.
+    Streamed,
+}
+
 /// Why a head was not answered by the service, and the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeadFault {
     /// It did not arrive in time.
     Late,
-    /// It is longer than [`HEAD_BYTES_MAX`], or has too many fields.
+    /// It is longer than [`HEAD_BYTES_MAX`], has more fields than [`HEAD_FIELDS_MAX`], or announces a body longer than hyper can count.
     TooLarge,
     /// It is not HTTP/1.1.
     Malformed,
@@ -52,7 +73,8 @@ pub(crate) enum HeadFault {
 #[derive(Debug)]
 struct Inner {
     phase: Phase,
-    write_stalled: Option<Instant>,
+    stall: Option<Stall>,
+    streaming: Streaming,
     /// A request began since everything was last written.
     answering: bool,
     /// The last request's body was not read to its end.
@@ -71,8 +93,27 @@ enum Phase {
     Head(Instant),
     /// It is being answered; the request keeps its own time.
     Busy,
-    /// The last answer is out.
-    Lingering(Instant),
+    /// The last answer is out since `begun`; the client sent something at `heard`.
+    Lingering { begun: Instant, heard: Instant },
+}
+
+/// An answer of unknown length on its way.
+#[derive(Debug)]
+enum Streaming {
+    /// There is none, or all of it is written.
+    Nothing,
+    /// More of it is to come.
+    UnderWay,
+    /// Its end was handed over, and may not be written yet.
+    Ended,
+}
+
+/// The client's socket has no room for more.
+#[derive(Debug)]
+struct Stall {
+    since: Instant,
+    /// Bytes that the client's system had acknowledged then.
+    acknowledged: Option<u64>,
 }
 
 /// What came from the first byte of a head on.
@@ -90,9 +131,11 @@ impl ConnectionState {
             head_timeout: settings.header_timeout,
             keep_alive_timeout: settings.keep_alive_timeout,
             write_timeout: settings.write_timeout,
+            linger_bytes_max: settings.max_body_bytes.saturating_add(LINGER_EXTRA_BYTES),
             inner: Mutex::new(Inner {
                 phase: Phase::Idle(Instant::now()),
-                write_stalled: None,
+                stall: None,
+                streaming: Streaming::Nothing,
                 answering: false,
                 body_unread: false,
                 body_broken: false,
@@ -153,31 +196,75 @@ impl ConnectionState {
         inner.head.fresh = false;
     }
 
+    /// An answer begins whose length nobody knows.
+    pub(crate) fn streaming_begins(&self) {
+        self.lock().streaming = Streaming::UnderWay;
+    }
+
+    /// The last of such an answer was handed over. Not to be called for one that breaks off.
+    pub(crate) fn streaming_ends(&self) {
+        self.lock().streaming = Streaming::Ended;
+    }
+
     /// Everything was written that there was to write.
     pub(crate) fn flushed(&self) {
         let mut inner = self.lock();
         if !matches!(inner.phase, Phase::Busy) {
             inner.answering = false;
         }
+        if let Streaming::Ended = inner.streaming {
+            inner.streaming = Streaming::Nothing;
+        }
     }
 
-    /// Whether what is written now belongs to the answer of a request, and not to a head that never became one.
-    pub(crate) fn is_answering(&self) -> bool {
-        self.lock().answering
+    /// What is being written, or would be.
+    pub(crate) fn writing(&self) -> Writing {
+        let inner = self.lock();
+        match inner.streaming {
+            Streaming::UnderWay | Streaming::Ended => Writing::Streamed,
+            Streaming::Nothing if inner.answering => Writing::Whole,
+            Streaming::Nothing => Writing::Opinion,
+        }
     }
 
     /// The last answer is out, and the client may still be sending.
     pub(crate) fn linger_begins(&self) {
-        self.lock().phase = Phase::Lingering(Instant::now());
+        let now = Instant::now();
+        self.lock().phase = Phase::Lingering { begun: now, heard: now };
     }
 
-    /// Whether bytes could be written.
-    pub(crate) fn write_progress(&self, progress: bool) {
+    /// The client is still sending.
+    pub(crate) fn linger_hears(&self) {
+        if let Phase::Lingering { heard, .. } = &mut self.lock().phase {
+            *heard = Instant::now();
+        }
+    }
+
+    /// How many bytes that nobody reads a client may send before it is cut off.
+    pub(crate) fn linger_bytes_max(&self) -> usize {
+        self.linger_bytes_max
+    }
+
+    /// Bytes could be written.
+    pub(crate) fn write_moves(&self) {
+        self.lock().stall = None;
+    }
+
+    /// There is no room for more bytes. `acknowledged`: [`acknowledged`](crate::socket::acknowledged), asked where this is news.
+    pub(crate) fn write_stalls(&self, acknowledged: impl FnOnce() -> Option<u64>) {
         let mut inner = self.lock();
-        if progress {
-            inner.write_stalled = None;
-        } else if inner.write_stalled.is_none() {
-            inner.write_stalled = Some(Instant::now());
+        if inner.stall.is_none() {
+            inner.stall = Some(Stall { since: Instant::now(), acknowledged: acknowledged() });
+        }
+    }
+
+    /// Gives a client more time that has taken something since the last look. The system may say for long that there is no room,
+    /// because it waits for a good part of a large buffer.
+    pub(crate) fn look_at_stall(&self, acknowledged: Option<u64>) {
+        if let Some(stall) = &mut self.lock().stall
+            && acknowledged > stall.acknowledged
+        {
+            *stall = Stall { since: Instant::now(), acknowledged };
         }
     }
 
@@ -219,9 +306,9 @@ impl ConnectionState {
             Phase::Head(_) if inner.fault.is_some() => None,
             Phase::Head(since) => Some((since + self.head_timeout, Lapse::Head)),
             Phase::Busy => None,
-            Phase::Lingering(since) => Some((since + LINGER, Lapse::Linger)),
+            Phase::Lingering { begun, heard } => Some(((begun + LINGER).min(heard + LINGER_PAUSE), Lapse::Linger)),
         };
-        let write = inner.write_stalled.map(|since| (since + self.write_timeout, Lapse::Write));
+        let write = inner.stall.as_ref().map(|stall| (stall.since + self.write_timeout, Lapse::Write));
         match (phase, write) {
             (Some(phase), Some(write)) => Some(if phase.0 < write.0 { phase } else { write }),
             (phase, write) => phase.or(write),
@@ -234,7 +321,7 @@ impl ConnectionState {
         match inner.phase {
             Phase::Idle(since) if !inner.answering => Some((Idleness::BetweenRequests, since)),
             Phase::Head(since) if inner.fault.is_none() && !inner.answering => Some((Idleness::InHead, since)),
-            Phase::Lingering(since) => Some((Idleness::Lingering, since)),
+            Phase::Lingering { begun, .. } => Some((Idleness::Lingering, begun)),
             Phase::Idle(_) | Phase::Head(_) | Phase::Busy => None,
         }
     }
@@ -266,12 +353,12 @@ mod tests {
         assert_eq!(lapse(&state), Some(Lapse::Head));
         state.request_begins();
         assert_eq!(lapse(&state), None);
-        state.write_progress(false);
+        state.write_stalls(|| None);
         assert_eq!(lapse(&state), Some(Lapse::Write));
         let stalled_since = state.deadline();
-        state.write_progress(false);
+        state.write_stalls(|| panic!("it was asked when the stall began"));
         assert_eq!(state.deadline(), stalled_since);
-        state.write_progress(true);
+        state.write_moves();
         assert_eq!(lapse(&state), None);
         state.answer_ends();
         assert_eq!(lapse(&state), Some(Lapse::Idle));
@@ -291,14 +378,73 @@ mod tests {
     #[test]
     fn an_answer_lasts_until_it_is_flushed() {
         let state = state();
-        assert!(!state.is_answering());
+        assert_eq!(state.writing(), Writing::Opinion);
         state.request_begins();
         state.flushed();
-        assert!(state.is_answering());
+        assert_eq!(state.writing(), Writing::Whole);
         state.answer_ends();
-        assert!(state.is_answering());
+        assert_eq!(state.writing(), Writing::Whole);
         state.flushed();
-        assert!(!state.is_answering());
+        assert_eq!(state.writing(), Writing::Opinion);
+    }
+
+    #[test]
+    fn a_streamed_answer_lasts_until_its_end_is_flushed() {
+        let state = state();
+        state.request_begins();
+        state.streaming_begins();
+        state.flushed();
+        assert_eq!(state.writing(), Writing::Streamed);
+        state.streaming_ends();
+        state.answer_ends();
+        assert_eq!(state.writing(), Writing::Streamed);
+        state.flushed();
+        assert_eq!(state.writing(), Writing::Opinion);
+    }
+
+    #[test]
+    fn a_streamed_answer_that_breaks_off_never_ends() {
+        let state = state();
+        state.request_begins();
+        state.streaming_begins();
+        state.answer_ends();
+        state.flushed();
+        assert_eq!(state.writing(), Writing::Streamed);
+    }
+
+    #[test]
+    fn only_who_takes_something_gets_more_time() {
+        let state = state();
+        state.request_begins();
+        state.write_stalls(|| Some(70));
+        let deadline = state.deadline();
+        state.look_at_stall(Some(70));
+        state.look_at_stall(None);
+        assert_eq!(state.deadline(), deadline);
+        state.look_at_stall(Some(71));
+        assert!(state.deadline().unwrap().0 > deadline.unwrap().0);
+        let deadline = state.deadline();
+        state.look_at_stall(Some(71));
+        assert_eq!(state.deadline(), deadline);
+    }
+
+    #[test]
+    fn a_client_is_listened_to_while_it_sends_and_not_for_ever() {
+        let state = state();
+        state.linger_begins();
+        let pause = state.deadline().unwrap().0;
+        state.linger_hears();
+        let (longer, lapse) = state.deadline().unwrap();
+        assert!(longer > pause);
+        assert_eq!(lapse, Lapse::Linger);
+        let end = match &mut state.lock().phase {
+            Phase::Lingering { begun, heard } => {
+                *heard = *begun + LINGER;
+                *heard
+            }
+            Phase::Idle(_) | Phase::Head(_) | Phase::Busy => panic!("it lingers"),
+        };
+        assert_eq!(state.deadline(), Some((end, Lapse::Linger)));
     }
 
     #[test]

@@ -50,6 +50,7 @@ mod crowd;
 mod pace;
 mod raw_head;
 mod service;
+mod socket;
 mod wire_body;
 mod wire_io;
 

@@ -8,25 +8,26 @@ pub(crate) struct RawHead {
     /// Names in lower case, values without the white space around them.
     pub(crate) fields: Vec<(String, Vec<u8>)>,
     pub(crate) http_10: bool,
+    /// How long it is, in bytes.
+    pub(crate) length: usize,
 }
 
 impl RawHead {
     /// Takes apart what begins with a head. `None` where there is no request line, a line is no field, or the end is missing.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        // RFC 9112, section 2.2: an empty line before the head is skipped, and a bare line feed may end a line.
-        let lines = bytes.split_inclusive(|&byte| byte == b'\n').map_while(|line| line.strip_suffix(b"\n"));
-        let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        let request_line = lines.find(|line| !line.is_empty())?;
-        let mut words = std::str::from_utf8(request_line).ok()?.split(' ');
+        let mut length = 0;
+        let mut lines = lines(bytes).inspect(|(_, end)| length = *end).map(|(line, _)| line);
+        let mut words = std::str::from_utf8(lines.find(|line| !line.is_empty())?).ok()?.split(' ');
         let (method, target, version) = (words.next()?, words.next()?, words.next()?);
         if !matches!(version, "HTTP/1.0" | "HTTP/1.1") || words.next().is_some() {
             return None;
         }
         let mut fields = Vec::new();
-        for line in lines {
+        for line in lines.by_ref() {
             if line.is_empty() {
                 let (method, target) = (method.to_owned(), target.to_owned());
-                return Some(Self { method, target, fields, http_10: version == "HTTP/1.0" });
+                drop(lines);
+                return Some(Self { method, target, fields, http_10: version == "HTTP/1.0", length });
             }
             let (name, value) = line.split_at(line.iter().position(|&byte| byte == b':')?);
             let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
@@ -35,10 +36,38 @@ impl RawHead {
         None
     }
 
+    /// Whether bytes begin with a request line of another version of HTTP than those that a head is taken apart of. The rest of the head
+    /// may be missing.
+    pub(crate) fn is_of_other_version(bytes: &[u8]) -> bool {
+        let request_line = lines(bytes).map(|(line, _)| line).find(|line| !line.is_empty()).unwrap_or_default();
+        let mut words = request_line.split(|&byte| byte == b' ');
+        let (Some(_method), Some(_target), Some(version), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return false;
+        };
+        // RFC 9112, section 2.3: one digit each.
+        match version {
+            b"HTTP/1.0" | b"HTTP/1.1" => false,
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] => major.is_ascii_digit() && minor.is_ascii_digit(),
+            _ => false,
+        }
+    }
+
     /// The value of the first field of this name.
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_slice())
     }
+}
+
+/// The lines that are complete, without their ends, and where the next one begins. A bare line feed may end one (RFC 9112, section 2.2;
+/// there it is also said that empty lines before a head are skipped).
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
+    bytes.split_inclusive(|&byte| byte == b'\n').scan(0, |end, line| {
+        *end += line.len();
+        let line = line.strip_suffix(b"\n")?;
+        Some((line.strip_suffix(b"\r").unwrap_or(line), *end))
+    })
 }
 
 #[cfg(test)]
@@ -50,7 +79,9 @@ mod tests {
     #[test]
     fn a_field_is_found_in_the_head_and_not_in_the_body() {
         let head = b"\r\nPOST /a?b HTTP/1.1\r\nHost: a\r\nCONTENT-LENGTH:  5 \r\n\r\nX-Body: 1\r\n\r\n";
+        let length = head.len() - b"X-Body: 1\r\n\r\n".len();
         let head = RawHead::parse(head).unwrap();
+        assert_eq!(head.length, length);
         assert_eq!((head.method.as_str(), head.target.as_str(), head.http_10), ("POST", "/a?b", false));
         assert_eq!(head.field("content-length"), Some(b"5".as_slice()));
         assert_eq!(head.field("host"), Some(b"a".as_slice()));
@@ -69,6 +100,26 @@ mod tests {
             "GET / HTTP/1.1\r\nno field\r\n\r\n",
         ] {
             assert_eq!(RawHead::parse(bytes.as_bytes()), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn other_versions_are_known_by_the_request_line() {
+        for bytes in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\r\nGET / HTTP/1.2\r\nHo", "GET / HTTP/0.9\n"] {
+            assert!(RawHead::is_of_other_version(bytes.as_bytes()), "{bytes:?}");
+        }
+        for bytes in [
+            "GET / HTTP/1.1\r\n",
+            "GET / HTTP/1.0\r\n",
+            "GET / HTTP/2.0",
+            "GET / HTTP/2\r\n",
+            "GET / HTTP/2.00\r\n",
+            "GET / http/2.0\r\n",
+            "GET / / HTTP/2.0\r\n",
+            "GET /\r\n",
+            "",
+        ] {
+            assert!(!RawHead::is_of_other_version(bytes.as_bytes()), "{bytes:?}");
         }
     }
 }

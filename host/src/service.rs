@@ -28,7 +28,7 @@ use http_body::Body;
 use crate::body::Reading;
 use crate::budget::{Reservation, Share};
 use crate::committer::SubmitError;
-use crate::connection_state::{ConnectionState, HeadFault};
+use crate::connection_state::{ConnectionState, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeadFault};
 use crate::logging;
 use crate::metrics::{Gauges, InFlight};
 use crate::node::Node;
@@ -171,8 +171,7 @@ impl<R: Runtime> Session<R> {
     pub(crate) fn refuse_head(&self, fault: HeadFault) -> Bytes {
         let response = match fault {
             HeadFault::Late => self.refuse_unread(&Refusal::HeadTimeout),
-            HeadFault::TooLarge => self.refuse_unread(&Refusal::HeadTooLarge),
-            HeadFault::Malformed => self.judge_head(),
+            HeadFault::TooLarge | HeadFault::Malformed => self.judge_head(fault),
         };
         let (parts, body) = response.into_parts();
         let body = body.into_whole().unwrap_or_default();
@@ -191,17 +190,26 @@ impl<R: Runtime> Session<R> {
     }
 
     /// Lets the core say what is wrong with a head that hyper refuses, if it finds anything.
-    fn judge_head(&self) -> Response<ReplyBody> {
-        let Some(raw_head) = self.raw_head() else { return self.refuse_unread(&Refusal::HeadBroken) };
+    fn judge_head(&self, fault: HeadFault) -> Response<ReplyBody> {
+        let bytes = self.connection.take_raw_head().unwrap_or_default();
+        let raw_head = match RawHead::parse(&bytes) {
+            Some(head) if head.length <= HEAD_BYTES_MAX && head.fields.len() <= HEAD_FIELDS_MAX => head,
+            Some(_) => return self.refuse_unread(&Refusal::HeadTooLarge),
+            None if fault == HeadFault::TooLarge => return self.refuse_unread(&Refusal::HeadTooLarge),
+            None if RawHead::is_of_other_version(&bytes) => return self.refuse_unread(&Refusal::HeadVersion),
+            None => return self.refuse_unread(&Refusal::HeadBroken),
+        };
         let headers: Vec<(&str, &[u8])> =
             raw_head.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let RawHead { method, target, http_10, .. } = &raw_head;
         let head = Head { method, target, headers: &headers, http_10: *http_10 };
         match self.service.node.api.handle_request(&head, &Condition::default()) {
             Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
-            // hyper and the core are of two minds; the one that would have to read what follows has the last word.
+            // hyper and the core are of two minds; the one that would have to read what follows has the last word. Of a head that is
+            // not too large it says so where it cannot count the body.
             Action::Reply(_) | Action::Submit(_) | Action::Search(_) | Action::Lookup(_) | Action::Metrics(_) => {
-                self.refuse_unread(&Refusal::HeadBroken)
+                let too_large = fault == HeadFault::TooLarge;
+                self.refuse_unread(if too_large { &Refusal::BodyTooLarge } else { &Refusal::HeadBroken })
             }
         }
     }

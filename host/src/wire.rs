@@ -3,9 +3,10 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -25,9 +26,10 @@ use crate::metrics::Incident;
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::service::{Service, Session};
+use crate::socket;
 use crate::timer::Timer;
 use crate::wire_body::{BoxError, Source, WireBody};
-use crate::wire_io::WireIo;
+use crate::wire_io::{WireIo, lock};
 
 /// Drives connections. Cheap to clone.
 #[derive(Debug)]
@@ -52,13 +54,13 @@ impl<R: Runtime> Wire<R> {
     }
 
     /// Serves one connection until it is closed by either side, by a timeout, or by the drain, and closes it in such a way that the
-    /// last answer arrives. `route` takes each exchange through the framework. What befalls a single connection is logged and
-    /// counted here.
+    /// last answer arrives; one that breaks off ends in a reset, so that nobody takes a part for the whole. `route` takes each exchange
+    /// through the framework. What befalls a single connection is logged and counted here.
     ///
     /// The permit is held to the end.
-    pub async fn drive<I, F, A, B>(self, io: I, peer: SocketAddr, permit: ConnectionPermit, route: F)
+    pub async fn drive<I, F, A, B>(self, socket: I, peer: SocketAddr, permit: ConnectionPermit, route: F)
     where
-        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send,
+        I: hyper::rt::Read + hyper::rt::Write + AsFd + Unpin + Send,
         F: Fn(Exchange<R>) -> A + Send + Sync,
         A: Future<Output = Response<B>> + Send,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -67,7 +69,8 @@ impl<R: Runtime> Wire<R> {
         let _open = self.node.metrics.connection_opens();
         let state = Arc::new(ConnectionState::new(&self.node.settings));
         let session = self.service.session(peer, Arc::clone(&state));
-        let io = WireIo::new(io, Arc::clone(&state), {
+        let socket = Mutex::new(socket);
+        let io = WireIo::new(&socket, Arc::clone(&state), {
             let session = Arc::clone(&session);
             move |fault| session.refuse_head(fault)
         });
@@ -92,7 +95,7 @@ impl<R: Runtime> Wire<R> {
             // What a connection has read and nobody has taken; hyper would take several times as much.
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(io, service);
-        let outcome = self.clone().run(connection, Arc::clone(&state), permit.join(&state)).await;
+        let outcome = self.clone().run(&socket, connection, Arc::clone(&state), permit.join(&state)).await;
         match (state.fault(), outcome) {
             (Some(HeadFault::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
             (Some(HeadFault::TooLarge | HeadFault::Malformed), _) => {
@@ -109,17 +112,20 @@ impl<R: Runtime> Wire<R> {
             // Nothing to report: both sides had their say. How a client goes away in between is its own affair.
             (None, Ok(()) | Err(Ending::Failed(_) | Ending::Lapsed(Lapse::Idle | Lapse::Head | Lapse::Linger))) => {}
         }
+        // In this order: the permit stands for the socket.
+        drop(socket);
         drop(permit);
     }
 
     async fn run<I, F, S, B>(
         self,
-        mut connection: http1::Connection<WireIo<I, F>, S>,
+        socket: &Mutex<I>,
+        mut connection: http1::Connection<WireIo<'_, I, F>, S>,
         state: Arc<ConnectionState>,
         mut membership: Membership,
     ) -> Result<(), Ending>
     where
-        I: hyper::rt::Read + hyper::rt::Write + Unpin,
+        I: hyper::rt::Read + hyper::rt::Write + AsFd + Unpin,
         F: Fn(HeadFault) -> Bytes + Unpin,
         S: hyper::service::HttpService<Incoming, ResBody = B>,
         S::Error: Into<BoxError>,
@@ -144,16 +150,23 @@ impl<R: Runtime> Wire<R> {
             if membership.gives_way(cx, self.node.lifecycle.room()) {
                 return Poll::Ready(Err(Ending::Lapsed(Lapse::Crowd)));
             }
-            poll_lapse(cx, &mut timer, &state).map(|lapse| Err(Ending::Lapsed(lapse)))
+            poll_lapse(cx, &mut timer, &state, socket).map(|lapse| Err(Ending::Lapsed(lapse)))
         })
         .await;
-        // hyper says nothing about a head that does not end; it hears why before the connection closes.
         match &outcome {
+            // hyper says nothing about a head that does not end, or that is one of HTTP/2; the client hears why before the connection closes.
             Err(Ending::Lapsed(Lapse::Head)) => state.set_fault(HeadFault::Late),
-            Err(Ending::Failed(error)) if error.is_incomplete_message() && state.in_head() => {
+            Err(Ending::Failed(error)) if (error.is_incomplete_message() || error.is_parse()) && state.in_head() => {
                 state.set_fault(HeadFault::Malformed);
             }
-            Ok(()) | Err(Ending::Lapsed(_) | Ending::Failed(_)) => return outcome,
+            // Not in good order, for what was written may be a part only, and is not to be kept for somebody who does not take it.
+            Err(Ending::Lapsed(Lapse::Write)) => {
+                socket::reset_on_close(&*lock(socket), true);
+                return outcome;
+            }
+            Ok(()) | Err(Ending::Lapsed(Lapse::Idle | Lapse::Linger | Lapse::Crowd) | Ending::Failed(_)) => {
+                return outcome;
+            }
         }
         let mut io = connection.into_parts().io;
         poll_fn(|cx| {
@@ -162,7 +175,7 @@ impl<R: Runtime> Wire<R> {
                 drop(closed);
                 return Poll::Ready(());
             }
-            poll_lapse(cx, &mut timer, &state).map(drop)
+            poll_lapse(cx, &mut timer, &state, socket).map(drop)
         })
         .await;
         outcome
@@ -175,10 +188,18 @@ impl<R: Runtime> Wire<R> {
 }
 
 /// Ready when the connection has done something for too long.
-fn poll_lapse<R: Runtime>(cx: &mut Context<'_>, timer: &mut Timer<R>, state: &ConnectionState) -> Poll<Lapse> {
+fn poll_lapse<R: Runtime, I: AsFd>(
+    cx: &mut Context<'_>,
+    timer: &mut Timer<R>,
+    state: &ConnectionState,
+    socket: &Mutex<I>,
+) -> Poll<Lapse> {
     while let Some((deadline, lapse)) = state.deadline() {
         if timer.poll_deadline(cx, deadline).is_pending() {
             return Poll::Pending;
+        }
+        if lapse == Lapse::Write {
+            state.look_at_stall(socket::acknowledged(&*lock(socket)));
         }
         // The client may have moved between the two looks; it is cut off only for what is still so.
         if state.deadline() == Some((deadline, lapse)) {

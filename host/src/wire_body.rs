@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -13,11 +13,25 @@ use crate::reply_body::ReplyBody;
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// An answer's body, ours or the framework's; when it is dropped the answer is complete.
+/// An answer's body, ours or the framework's; when it is dropped, nothing more of the answer is to come.
 #[derive(Debug)]
 pub(crate) struct WireBody<B> {
     source: Source<B>,
     state: Arc<ConnectionState>,
+    progress: Progress,
+}
+
+/// How far an answer's body has been taken.
+#[derive(Debug, PartialEq, Eq)]
+enum Progress {
+    /// The head of the answer says how long it is.
+    Counted,
+    /// Nobody but the body knows where it ends, and it has not.
+    Streaming,
+    /// It has ended as it should.
+    Streamed,
+    /// It has ended, and something is missing.
+    BrokenOff,
 }
 
 #[derive(Debug)]
@@ -28,14 +42,27 @@ pub(crate) enum Source<B> {
     Framework(B),
 }
 
-impl<B> WireBody<B> {
+impl<B> WireBody<B>
+where
+    Self: Body,
+{
     pub(crate) fn new(source: Source<B>, state: Arc<ConnectionState>) -> Self {
-        Self { source, state }
+        let mut body = Self { source, state, progress: Progress::Counted };
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            body.progress = Progress::Streaming;
+            body.state.streaming_begins();
+        }
+        body
     }
 }
 
 impl<B> Drop for WireBody<B> {
     fn drop(&mut self) {
+        match self.progress {
+            // Either the head tells that something is missing, or the connection must.
+            Progress::Counted | Progress::Streaming | Progress::BrokenOff => {}
+            Progress::Streamed => self.state.streaming_ends(),
+        }
         self.state.answer_ends();
     }
 }
@@ -49,10 +76,19 @@ where
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.source {
-            Source::Own(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Source::Framework(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        let frame = match &mut self.source {
+            Source::Own(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into)),
+            Source::Framework(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into)),
+        };
+        if self.progress == Progress::Streaming {
+            self.progress = match &frame {
+                None => Progress::Streamed,
+                Some(Ok(_)) if self.is_end_stream() => Progress::Streamed,
+                Some(Ok(_)) => Progress::Streaming,
+                Some(Err(_)) => Progress::BrokenOff,
+            };
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

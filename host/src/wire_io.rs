@@ -2,17 +2,16 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
-use crate::connection_state::{ConnectionState, HeadFault};
-
-/// Bytes of an unread body that are thrown away before the client is cut off.
-const LINGER_BYTES_MAX: usize = 1 << 20;
+use crate::connection_state::{ConnectionState, HeadFault, Writing};
+use crate::socket;
 
 /// Bytes of a head that are looked at on their way to hyper, at a time.
 const HEAD_READ_BYTES: usize = 4096;
@@ -21,14 +20,23 @@ const HEAD_READ_BYTES: usize = 4096;
 /// takes to copy a small answer.
 const GATHERED_BYTES_MAX: usize = 1024;
 
-/// Tells [`ConnectionState`] what goes in and out, and closes in such a way that the last answer arrives.
+/// Bytes that nobody reads are thrown away so many at a time, and
+const DISCARD_BYTES: usize = 16 * 1024;
+/// so often before others have their turn.
+const DISCARDS_MAX: usize = 16;
+
+/// Tells [`ConnectionState`] what goes in and out, and closes in such a way that the last answer arrives if it is whole, and that an
+/// answer which breaks off is not taken for a whole one.
 ///
 /// A head that is no head is answered by hyper with a bare status; it is replaced by `refuse`, which knows how errors look here.
-pub(crate) struct WireIo<I, F> {
-    io: I,
+pub(crate) struct WireIo<'s, I, F> {
+    /// Whoever watches the time asks it things as well. Never locked by two at a time: all of that is one task.
+    socket: &'s Mutex<I>,
     state: Arc<ConnectionState>,
     refuse: F,
     closing: Closing,
+    /// Whether the end of the socket would be a reset.
+    resets: bool,
 }
 
 #[derive(Debug)]
@@ -43,22 +51,38 @@ enum Closing {
     Closed,
 }
 
-impl<I, F> WireIo<I, F> {
+impl<'s, I, F> WireIo<'s, I, F> {
     /// `refuse` gives a whole answer, from the status line on.
-    pub(crate) fn new(io: I, state: Arc<ConnectionState>, refuse: F) -> Self {
-        Self { io, state, refuse, closing: Closing::Open }
+    pub(crate) fn new(socket: &'s Mutex<I>, state: Arc<ConnectionState>, refuse: F) -> Self {
+        Self { socket, state, refuse, closing: Closing::Open, resets: false }
     }
 }
 
-impl<I: Read + Unpin, F: Unpin> Read for WireIo<I, F> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+/// The socket, for a moment.
+pub(crate) fn lock<I>(socket: &Mutex<I>) -> MutexGuard<'_, I> {
+    socket.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<I: AsFd, F> WireIo<'_, I, F> {
+    /// Has the connection end in a reset for as long as an answer is under way whose end could be mistaken for its being whole. It is set
+    /// beforehand, because what ends a process asks nobody.
+    fn set_resets(&mut self, resets: bool) {
+        if self.resets != resets {
+            self.resets = resets;
+            socket::reset_on_close(&*lock(self.socket), resets);
+        }
+    }
+}
+
+impl<I: Read + Unpin, F: Unpin> Read for WireIo<'_, I, F> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         if !self.state.expects_head() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
+            return Pin::new(&mut *lock(self.socket)).poll_read(cx, buf);
         }
         let mut bytes = [const { MaybeUninit::uninit() }; HEAD_READ_BYTES];
         let room = buf.remaining().min(HEAD_READ_BYTES);
         let mut read = ReadBuf::uninit(bytes.split_at_mut(room).0);
-        ready!(Pin::new(&mut self.io).poll_read(cx, read.unfilled()))?;
+        ready!(Pin::new(&mut *lock(self.socket)).poll_read(cx, read.unfilled()))?;
         if !read.filled().is_empty() {
             self.state.head_bytes_arrived(read.filled());
             buf.put_slice(read.filled());
@@ -67,20 +91,20 @@ impl<I: Read + Unpin, F: Unpin> Read for WireIo<I, F> {
     }
 }
 
-impl<I: Read + Write + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write for WireIo<I, F> {
+impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.state.is_answering() {
-            let written = Pin::new(&mut self.io).poll_write(cx, buf);
-            self.state.write_progress(written.is_ready());
-            return written;
+        match self.state.writing() {
+            Writing::Whole => {}
+            Writing::Streamed => self.set_resets(true),
+            // Nobody was asked, so this is hyper's own opinion of a head.
+            Writing::Opinion => {
+                let too_large = buf.starts_with(b"HTTP/1.1 431") || buf.starts_with(b"HTTP/1.1 414");
+                self.state.set_fault(if too_large { HeadFault::TooLarge } else { HeadFault::Malformed });
+                return Poll::Ready(Ok(buf.len()));
+            }
         }
-        // Nobody was asked, so this is hyper's own opinion of a head.
-        self.state.set_fault(if buf.starts_with(b"HTTP/1.1 431") || buf.starts_with(b"HTTP/1.1 414") {
-            HeadFault::TooLarge
-        } else {
-            HeadFault::Malformed
-        });
-        Poll::Ready(Ok(buf.len()))
+        let written = Pin::new(&mut *lock(self.socket)).poll_write(cx, buf);
+        note_written(&self.state, self.socket, written)
     }
 
     fn poll_write_vectored(
@@ -88,26 +112,32 @@ impl<I: Read + Write + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write for WireI
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.state.is_answering() {
-            let mut room = [0; GATHERED_BYTES_MAX];
-            let written = match gather(bufs, &mut room) {
-                Some(gathered) => Pin::new(&mut self.io).poll_write(cx, gathered),
-                None => Pin::new(&mut self.io).poll_write_vectored(cx, bufs),
-            };
-            self.state.write_progress(written.is_ready());
-            return written;
+        match self.state.writing() {
+            Writing::Whole => {}
+            Writing::Streamed => self.set_resets(true),
+            Writing::Opinion => {
+                let first = bufs.iter().find(|buf| !buf.is_empty());
+                return self.poll_write(cx, first.map_or(&[], |buf| buf));
+            }
         }
-        let first = bufs.iter().find(|buf| !buf.is_empty());
-        self.poll_write(cx, first.map_or(&[], |buf| buf))
+        let mut room = [0; GATHERED_BYTES_MAX];
+        let written = match gather(bufs, &mut room) {
+            Some(gathered) => Pin::new(&mut *lock(self.socket)).poll_write(cx, gathered),
+            None => Pin::new(&mut *lock(self.socket)).poll_write_vectored(cx, bufs),
+        };
+        note_written(&self.state, self.socket, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        lock(self.socket).is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        ready!(Pin::new(&mut *lock(self.socket)).poll_flush(cx))?;
         self.state.flushed();
+        if self.resets && self.state.writing() != Writing::Streamed {
+            self.set_resets(false);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -115,6 +145,7 @@ impl<I: Read + Write + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write for WireI
     /// in it sends a reset, which makes the client's kernel throw away the answer that it may not have read yet.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        let mut discards = 0;
         loop {
             match &mut this.closing {
                 Closing::Open => {
@@ -125,17 +156,16 @@ impl<I: Read + Write + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write for WireI
                 }
                 Closing::Refusing(answer) if answer.is_empty() => this.closing = Closing::Said,
                 Closing::Refusing(answer) => {
-                    let written = Pin::new(&mut this.io).poll_write(cx, answer);
-                    this.state.write_progress(written.is_ready());
-                    let written = ready!(written)?;
+                    let written = Pin::new(&mut *lock(this.socket)).poll_write(cx, answer);
+                    let written = ready!(note_written(&this.state, this.socket, written))?;
                     if written == 0 {
                         return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                     }
                     drop(answer.split_to(written));
                 }
                 Closing::Said => {
-                    ready!(Pin::new(&mut this.io).poll_flush(cx))?;
-                    let gone = match ready!(Pin::new(&mut this.io).poll_shutdown(cx)) {
+                    ready!(Pin::new(&mut *lock(this.socket)).poll_flush(cx))?;
+                    let gone = match ready!(Pin::new(&mut *lock(this.socket)).poll_shutdown(cx)) {
                         // The client has reset the connection: there is no half left to close. Not every runtime passes this on.
                         Err(error) if error.kind() == io::ErrorKind::NotConnected => true,
                         closed => closed.map(|()| false)?,
@@ -148,18 +178,33 @@ impl<I: Read + Write + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write for WireI
                     };
                 }
                 Closing::Lingering(discarded) => {
-                    let mut bytes = [0; HEAD_READ_BYTES];
-                    let mut read = ReadBuf::new(&mut bytes);
-                    ready!(Pin::new(&mut this.io).poll_read(cx, read.unfilled()))?;
+                    let mut bytes = [const { MaybeUninit::uninit() }; DISCARD_BYTES];
+                    let mut read = ReadBuf::uninit(&mut bytes);
+                    ready!(Pin::new(&mut *lock(this.socket)).poll_read(cx, read.unfilled()))?;
                     *discarded += read.filled().len();
-                    if read.filled().is_empty() || *discarded > LINGER_BYTES_MAX {
+                    if read.filled().is_empty() || *discarded > this.state.linger_bytes_max() {
                         this.closing = Closing::Closed;
+                        continue;
+                    }
+                    this.state.linger_hears();
+                    discards += 1;
+                    if discards == DISCARDS_MAX {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
                 }
                 Closing::Closed => return Poll::Ready(Ok(())),
             }
         }
     }
+}
+
+fn note_written<I: AsFd, T>(state: &ConnectionState, socket: &Mutex<I>, written: Poll<T>) -> Poll<T> {
+    match written {
+        Poll::Ready(_) => state.write_moves(),
+        Poll::Pending => state.write_stalls(|| socket::acknowledged(&*lock(socket))),
+    }
+    written
 }
 
 /// All pieces as one, if there is room for them.

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -22,7 +23,7 @@ pub async fn serve(wire: Wire<Smol>, app: App, stream: Async<TcpStream>, peer: S
     wire.drive(Socket::from(stream), peer, permit, |exchange| app.respond(exchange)).await;
 }
 
-/// A connection's socket as hyper wants it.
+/// A connection's socket as hyper and the wire want it.
 ///
 /// It is async-io's and not async-net's: that one forgets who waits for room as soon as a later write succeeds. hyper writes a large
 /// answer in pieces, may see one piece wait and the next one pass within one poll, and relies on being woken for the first; of downloads of
@@ -33,6 +34,12 @@ pub struct Socket(FuturesIo<Async<TcpStream>>);
 impl From<Async<TcpStream>> for Socket {
     fn from(stream: Async<TcpStream>) -> Self {
         Self(FuturesIo::new(stream))
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.get_ref().as_fd()
     }
 }
 

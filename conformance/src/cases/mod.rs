@@ -26,6 +26,7 @@ mod submit;
 mod submit_faults;
 mod timestamp;
 mod wire;
+mod wire_close;
 mod wire_framing;
 mod wire_time;
 
@@ -57,6 +58,7 @@ const GROUPS: &[&[Case]] = &[
     wire::CASES,
     wire_framing::CASES,
     wire_time::CASES,
+    wire_close::CASES,
     capacity::CASES,
     limits::CASES,
     lifecycle::CASES,

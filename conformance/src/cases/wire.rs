@@ -13,7 +13,7 @@ pub(super) const CASES: &[Case] = cases!["wire";
         pipelined_requests_are_answered_in_order, pipelined_submissions_and_queries, many_pipelined_requests,
         request_in_single_bytes, empty_lines_before_a_request, no_host, two_hosts, http10_without_host, huge_request_line,
         huge_header_field, flood_of_header_fields, endless_header, connect, options_asterisk, absolute_form, authority_form, target_without_slash,
-        non_ascii_header_value, non_ascii_target, garbage, tls_greeting, http2_preface, unknown_version, no_version,
+        non_ascii_header_value, non_ascii_target, garbage, tls_greeting, http2_preface, unknown_version, malformed_version, no_version,
         upgrade_is_not_taken, many_idle_connections,
     ],
     "POST /events": [
@@ -281,14 +281,32 @@ fn tls_greeting(ctx: &Context<'_>) -> Outcome {
 
 fn http2_preface(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
-    expect_no_success(&server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    // With the frame behind it or without, and as a part.
+    for length in [preface.len(), 24, 18] {
+        expect_refused(&server, &preface[..length], &[505]).map_err(|failure| failure.within(&length))?;
+    }
+    Ok(())
 }
 
 fn unknown_version(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
-    for version in ["HTTP/2.0", "HTTP/3", "HTTP/1.2", "HTTP/0.9", "http/1.1", "HTTP/1.1x", "HTPP/1.1"] {
+    for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/3.0", "HTTP/0.9"] {
         let bytes = format!("GET /health {version}\r\nhost: x\r\n\r\n");
-        expect_no_success(&server, bytes.as_bytes()).map_err(|failure| failure.within(&version))?;
+        let mut connection = server.connect()?;
+        connection.write(bytes.as_bytes())?;
+        let response = connection.response_to("GET")?;
+        response.problem(505).map_err(|failure| failure.within(&version))?;
+        connection.expect_close()?;
+    }
+    server.expect_alive()
+}
+
+fn malformed_version(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    for version in ["HTTP/3", "http/1.1", "HTTP/1.1x", "HTPP/1.1", "HTTP/11", "HTTP/1.10", "HTTP/2.0 x"] {
+        let bytes = format!("GET /health {version}\r\nhost: x\r\n\r\n");
+        expect_refused(&server, bytes.as_bytes(), &[400]).map_err(|failure| failure.within(&version))?;
     }
     Ok(())
 }

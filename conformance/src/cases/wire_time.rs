@@ -4,14 +4,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::case::{Case, cases};
-use crate::client::Request;
-use crate::context::Context;
-use crate::failure::Outcome;
+use crate::client::{Connection, Request};
+use crate::context::{Context, Server};
+use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["wire_time";
     "POST /events": [
-        slow_head, slow_body, steady_body_has_all_the_time, trickled_body, trickle_behind_a_burst, slow_reader_is_not_cut_off, stuck_reader_is_cut_off, idle_connection_is_closed,
+        slow_head, slow_body, steady_body_has_all_the_time, trickled_body, trickle_behind_a_burst, slow_reader_is_not_cut_off,
+        slow_reader_with_a_small_buffer_is_not_cut_off, stuck_reader_is_cut_off, idle_connection_is_closed,
         idle_connection_after_a_request_is_closed,
     ],
 ];
@@ -93,35 +94,52 @@ fn expect_trickle_to_be_cut(ctx: &Context<'_>, burst: usize) -> Outcome {
     )?;
     connection.write(" ".repeat(burst).as_bytes())?;
     // Some fifty bytes a second are below the least rate of 1 KiB, and would take half a minute or more.
-    let refused = (0..1900).try_fold(false, |refused, _| {
-        if refused {
-            return Ok(true);
+    for _ in 0..1900 {
+        if connection.has_answer()? {
+            break;
         }
         thread::sleep(PACE);
-        connection.write_is_refused(b" ")
-    })?;
-    check!(refused, "a body that trickles in to be cut off");
+        connection.write(b" ")?;
+    }
+    check!(connection.has_answer()?, "a body that trickles in to be refused while it does");
+    connection.response_to("POST")?.problem(408)?;
+    connection.expect_close()?;
     server.expect_empty()?;
     server.expect_alive()
 }
 
 /// A client is cut off that takes nothing, and not one that takes its time.
 fn slow_reader_is_not_cut_off(ctx: &Context<'_>) -> Outcome {
-    const EVENTS: usize = 100_000;
     // Each pause is much shorter than the timeout. What is read during one timeout, some hundreds of kilobytes, is less than what a kernel
     // waits for before it says that there is room again, and what is read during all of the slow part is little beside the answer.
-    const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
     const PAUSE: Duration = Duration::from_millis(300);
+    expect_slow_reader_is_served(ctx, Server::connect, Connection::read_some, PAUSE)
+}
+
+/// The same for a client that takes some kilobytes during one timeout: little beside what the subject's kernel keeps for it, but not nothing.
+fn slow_reader_with_a_small_buffer_is_not_cut_off(ctx: &Context<'_>) -> Outcome {
+    const PAUSE: Duration = Duration::from_millis(100);
+    expect_slow_reader_is_served(ctx, Server::connect_with_small_buffer, Connection::read_little, PAUSE)
+}
+
+fn expect_slow_reader_is_served(
+    ctx: &Context<'_>,
+    connect: impl FnOnce(&Server) -> Result<Connection, Failure>,
+    read: impl Fn(&mut Connection) -> Result<Vec<u8>, Failure>,
+    pause: Duration,
+) -> Outcome {
+    const EVENTS: usize = 100_000;
+    const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
     let server = ctx.start(&[("--write-timeout", "2s")])?;
     server.submit_lines(format!("{EVENT}\n").repeat(EVENTS))?.expect(201)?;
-    let mut reader = server.connect()?;
+    let mut reader = connect(&server)?;
     reader.write(&Request::get("/events").to_bytes(&server.host()))?;
     let head = reader.read_head("GET")?;
     let begun = Instant::now();
     let mut taken = Vec::new();
     while begun.elapsed() < WRITE_TIMEOUT * 5 / 2 {
-        taken.extend(reader.read_some()?);
-        thread::sleep(PAUSE);
+        taken.extend(read(&mut reader)?);
+        thread::sleep(pause);
     }
     reader.unread(taken);
     let body = reader.read_body(&head)?;

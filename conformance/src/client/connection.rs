@@ -2,12 +2,19 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use socket2::{Domain, Socket, Type};
+
 use super::{Framing, Head, Request, Response, Transcript};
 use crate::check;
 use crate::failure::{Failure, Outcome};
 
 /// How long anything that must happen may take before the case gives up. It is never waited for in a case that passes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The room that a client asks the system for that wants little, in bytes.
+const SMALL_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Header fields that a response may have before the client calls it broken.
 const HEADERS_MAX: usize = 64;
@@ -21,10 +28,19 @@ pub struct Connection {
     transcript: Transcript,
 }
 
+/// How the subject's half of a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In good order: nothing more was to come.
+    Close,
+    /// By a reset: something may be missing.
+    Reset,
+}
+
 /// What a single read brought.
 enum Received {
     Bytes,
-    Closed,
+    Closed(End),
 }
 
 impl Connection {
@@ -36,6 +52,27 @@ impl Connection {
     pub fn open(address: SocketAddr, transcript: Transcript) -> Result<Self, Failure> {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)
             .map_err(|error| Failure::unmet(format!("a connection to {address}: {error}")))?;
+        Self::over(stream, address, transcript)
+    }
+
+    /// Connects with little room for what comes, so that the subject soon has to wait until it is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if nobody listens there.
+    pub fn open_with_small_buffer(address: SocketAddr, transcript: Transcript) -> Result<Self, Failure> {
+        let connect = || -> std::io::Result<TcpStream> {
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+            // Before the connection, because it decides how much the other side is allowed to send.
+            socket.set_recv_buffer_size(SMALL_BUFFER_BYTES)?;
+            socket.connect_timeout(&address.into(), PATIENCE)?;
+            Ok(socket.into())
+        };
+        let stream = connect().map_err(|error| Failure::unmet(format!("a connection to {address}: {error}")))?;
+        Self::over(stream, address, transcript)
+    }
+
+    fn over(stream: TcpStream, address: SocketAddr, transcript: Transcript) -> Result<Self, Failure> {
         stream.set_nodelay(true).map_err(|error| Failure::unmet(format!("set_nodelay: {error}")))?;
         Ok(Self { stream, host: address.to_string(), unread: Vec::new(), transcript })
     }
@@ -130,7 +167,7 @@ impl Connection {
                 self.transcript.note('<', &bytes);
                 return Ok(head);
             }
-            if let Received::Closed = self.receive(deadline)? {
+            if let Received::Closed(_) = self.receive(deadline)? {
                 let rest = self.unread.escape_ascii().to_string();
                 return Err(Failure::unmet(format!("a response, but the connection was closed after {rest:?}")));
             }
@@ -157,9 +194,41 @@ impl Connection {
     ///
     /// [`Failure`] if the subject keeps the connection open.
     pub fn read_to_end(&mut self) -> Result<Vec<u8>, Failure> {
+        self.read_until_end().map(|(bytes, _)| bytes)
+    }
+
+    /// Reads until the connection is closed and gives what came, and how it ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the subject keeps the connection open.
+    pub fn read_until_end(&mut self) -> Result<(Vec<u8>, End), Failure> {
         let deadline = Instant::now() + PATIENCE;
-        while let Received::Bytes = self.receive(deadline)? {}
-        Ok(std::mem::take(&mut self.unread))
+        loop {
+            if let Received::Closed(end) = self.receive(deadline)? {
+                return Ok((std::mem::take(&mut self.unread), end));
+            }
+        }
+    }
+
+    /// Waits until the subject has reset the connection, without reading anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the connection stays as it is, or is closed in good order.
+    pub fn wait_for_reset(&self) -> Outcome {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            check!(!left.is_zero(), "a reset of the connection within {PATIENCE:?}");
+            let left = Timespec::try_from(left).map_err(|error| Failure::unmet(format!("a time to wait: {error}")))?;
+            // Errors are told of without being asked for, and nothing else is.
+            match poll(&mut [PollFd::new(&self.stream, PollFlags::empty())], Some(&left)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(Failure::unmet(format!("a socket that can be waited for: {error}"))),
+            }
+        }
     }
 
     /// Requires the subject to close the connection without another byte.
@@ -173,6 +242,25 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether something has come that was not read yet, or the end of the connection. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the socket cannot be asked.
+    pub fn has_answer(&self) -> Result<bool, Failure> {
+        if !self.unread.is_empty() {
+            return Ok(true);
+        }
+        let set = |nonblocking| {
+            let set = self.stream.set_nonblocking(nonblocking);
+            set.map_err(|error| Failure::unmet(format!("a socket that may block or not: {error}")))
+        };
+        set(true)?;
+        let peeked = self.stream.peek(&mut [0]);
+        set(false)?;
+        Ok(!peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
+    }
+
     /// Reads whatever is next on the wire, at least one byte; empty if the connection is closed.
     ///
     /// # Errors
@@ -181,6 +269,18 @@ impl Connection {
     pub fn read_some(&mut self) -> Result<Vec<u8>, Failure> {
         if self.unread.is_empty() {
             self.receive(Instant::now() + PATIENCE)?;
+        }
+        Ok(std::mem::take(&mut self.unread))
+    }
+
+    /// Reads a little of whatever is next on the wire, at least one byte; empty if the connection is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if nothing comes.
+    pub fn read_little(&mut self) -> Result<Vec<u8>, Failure> {
+        if self.unread.is_empty() {
+            self.receive_into(&mut [0; 1024], Instant::now() + PATIENCE)?;
         }
         Ok(std::mem::take(&mut self.unread))
     }
@@ -215,7 +315,7 @@ impl Connection {
                 let line = self.unread.drain(..end + 2).take(end).collect::<Vec<u8>>();
                 return String::from_utf8(line).map_err(|_| Failure::unmet("a chunk size in ASCII"));
             }
-            if let Received::Closed = self.receive(deadline)? {
+            if let Received::Closed(_) = self.receive(deadline)? {
                 return Err(Failure::unmet("a complete response: the connection was closed between two chunks"));
             }
         }
@@ -224,7 +324,7 @@ impl Connection {
     fn take(&mut self, length: usize) -> Result<Vec<u8>, Failure> {
         let deadline = Instant::now() + PATIENCE;
         while self.unread.len() < length {
-            if let Received::Closed = self.receive(deadline)? {
+            if let Received::Closed(_) = self.receive(deadline)? {
                 let received = self.unread.len();
                 return Err(Failure::unmet(format!(
                     "a complete response: the connection was closed after {received} of {length} bytes"
@@ -235,12 +335,15 @@ impl Connection {
     }
 
     fn receive(&mut self, deadline: Instant) -> Result<Received, Failure> {
-        let mut buffer = [0; 64 * 1024];
+        self.receive_into(&mut [0; 64 * 1024], deadline)
+    }
+
+    fn receive_into(&mut self, buffer: &mut [u8], deadline: Instant) -> Result<Received, Failure> {
         let left = deadline.saturating_duration_since(Instant::now());
         check!(!left.is_zero(), "a response, or the end of the connection, within {PATIENCE:?}");
         self.set_timeouts(left)?;
-        match self.stream.read(&mut buffer) {
-            Ok(0) => Ok(Received::Closed),
+        match self.stream.read(buffer) {
+            Ok(0) => Ok(Received::Closed(End::Close)),
             Ok(count) => {
                 self.unread.extend_from_slice(buffer.get(..count).unwrap_or_default());
                 Ok(Received::Bytes)
@@ -248,7 +351,7 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Received::Bytes),
             Err(error) if is_disconnect(&error) => {
                 self.transcript.note('*', format!("closed by the subject: {error}").as_bytes());
-                Ok(Received::Closed)
+                Ok(Received::Closed(End::Reset))
             }
             Err(error) => {
                 let rest = self.unread.escape_ascii().to_string();

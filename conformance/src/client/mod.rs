@@ -7,7 +7,7 @@ mod connection;
 mod request;
 mod response;
 
-pub use connection::{Connection, PATIENCE};
+pub use connection::{Connection, End, PATIENCE};
 pub use request::Request;
 pub use response::{Framing, Head, Response};
 

@@ -34,7 +34,7 @@ pub(crate) fn serve(server: &Server, socket: Arc<TcpStream>, place: &Place) -> i
         answered = true;
     }
     place.set(Phase::Lingering);
-    stream.close();
+    stream.close(server.settings.limits.body_bytes_max);
     Ok(())
 }
 
@@ -61,6 +61,7 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, place: &Place
             },
             Err(HeadError::TooLarge) => Refusal::HeadTooLarge,
             Err(HeadError::Malformed) => Refusal::HeadBroken,
+            Err(HeadError::Version) => Refusal::HeadVersion,
         };
         let reply = server.api.refuse(Route::Other, &refusal);
         server.metrics.answered("", &reply);
@@ -218,6 +219,8 @@ fn write_streamed(
     let keep = keep && chunked;
     let mut bytes = head_bytes(reply, request_id, head.http_10, keep);
     bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
+    // Whatever ends it before its time, the process included: nobody shall take a part for the whole.
+    stream.set_reset_on_close(true)?;
     stream.write(&bytes)?;
     loop {
         match run.poll().map_err(io::Error::other)? {
@@ -233,6 +236,7 @@ fn write_streamed(
                 if chunked {
                     stream.write(b"0\r\n\r\n")?;
                 }
+                stream.set_reset_on_close(false)?;
                 return Ok(keep);
             }
             SearchStep::Whole(_) | SearchStep::Start(_) => return Err(io::Error::other("the core began twice")),

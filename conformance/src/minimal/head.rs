@@ -24,6 +24,8 @@ pub(crate) struct RequestHead {
 pub(crate) enum HeadError {
     Malformed,
     TooLarge,
+    /// It is of another version of HTTP than 1.0 and 1.1.
+    Version,
 }
 
 /// How the body is delimited.
@@ -42,6 +44,7 @@ impl RequestHead {
             Ok(httparse::Status::Complete(length)) if length <= HEAD_BYTES_MAX => length,
             Ok(httparse::Status::Partial) if bytes.len() < HEAD_BYTES_MAX => return Ok(None),
             Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
+            Err(httparse::Error::Version) if is_of_other_version(bytes) => return Err(HeadError::Version),
             Err(_) => return Err(HeadError::Malformed),
         };
         let fields =
@@ -68,7 +71,7 @@ impl RequestHead {
             return Framing::Chunked;
         }
         let length = self.values("content-length").next().and_then(|value| std::str::from_utf8(value).ok());
-        let length = length.and_then(|text| text.split(',').next()?.trim().parse().ok());
+        let length = length.and_then(|text| text.trim().parse().ok());
         Framing::Length(length.unwrap_or(0))
     }
 
@@ -92,4 +95,12 @@ impl RequestHead {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_slice())
     }
+}
+
+/// Whether bytes begin with a request line whose version is well-formed: `HTTP/`, and a digit on each side of a dot.
+fn is_of_other_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).find(|line| !line.is_empty());
+    let version =
+        line.and_then(|line| line.rsplit(|byte| *byte == b' ').next()).and_then(|word| word.strip_prefix(b"HTTP/"));
+    matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
 }

@@ -5,19 +5,22 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 /// Bytes asked of the socket at a time.
 const READ_BYTES: usize = 64 * 1024;
-/// How long a client is listened to that was answered before it had sent everything. Closing at once would make the kernel
-/// reset the connection, and the answer might be lost with it.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// Bytes of an answer that the kernel holds before it has sent them.
-#[cfg(target_os = "linux")]
-const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+/// How long a client is listened to at most that was answered before it had sent everything, and how long it may pause. Closing at once
+/// would make the kernel reset the connection, and the answer might be lost with it.
+const LINGER: Duration = Duration::from_secs(120);
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
+/// What such a client may send beyond the longest body, in bytes.
+const LINGER_EXTRA_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Arc<TcpStream>,
+    /// What the client's system had acknowledged when it last took too long.
+    acknowledged: u64,
     unread: Vec<u8>,
 }
 
@@ -33,11 +36,7 @@ impl Stream {
     pub(crate) fn new(socket: Arc<TcpStream>, write_timeout: Duration) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(write_timeout))?;
-        // The kernel wakes a writer when a third of what it holds for the client is gone. Unless it holds little, a client that reads
-        // slowly would look as if it took nothing.
-        #[cfg(target_os = "linux")]
-        socket2::SockRef::from(&*socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
-        Ok(Self { socket, unread: Vec::new() })
+        Ok(Self { socket, acknowledged: 0, unread: Vec::new() })
     }
 
     /// What has come and was not used.
@@ -76,17 +75,87 @@ impl Stream {
         }
     }
 
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        (&*self.socket).write_all(bytes)
+    /// Writes all of it. A client that takes nothing for the time of a timeout gets no more.
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match (&*self.socket).write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    // There may be no room because the kernel waits for a good part of a large buffer.
+                    let acknowledged = acknowledged(&self.socket)?;
+                    if acknowledged <= self.acknowledged {
+                        self.set_reset_on_close(true)?;
+                        return Err(error);
+                    }
+                    self.acknowledged = acknowledged;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
-    /// Closes so that the last answer arrives.
-    pub(crate) fn close(mut self) {
-        let deadline = Instant::now() + LINGER;
+    /// Sets whether the end of the socket, however it comes, is a reset.
+    pub(crate) fn set_reset_on_close(&self, reset: bool) -> io::Result<()> {
+        SockRef::from(&*self.socket).set_linger(reset.then_some(Duration::ZERO))
+    }
+
+    /// Closes so that the last answer arrives, also to a client that is still sending a body of some length.
+    pub(crate) fn close(mut self, body_bytes_max: usize) {
+        let end = Instant::now() + LINGER;
+        let mut room = body_bytes_max.saturating_add(LINGER_EXTRA_BYTES);
         if self.socket.shutdown(Shutdown::Write).is_ok() {
-            while matches!(self.receive(deadline), Ok(Received::Bytes)) {
+            self.unread.clear();
+            while matches!(self.receive(end.min(Instant::now() + LINGER_PAUSE)), Ok(Received::Bytes)) {
+                match room.checked_sub(self.unread.len()) {
+                    Some(less) => room = less,
+                    None => break,
+                }
                 self.unread.clear();
             }
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+use linux::acknowledged;
+
+/// How many bytes the peer's system has acknowledged.
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io;
+    use std::net::TcpStream;
+
+    use nix::{getsockopt_impl, sockopt_impl};
+
+    /// The beginning of `struct tcp_info`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug)]
+    #[expect(unreachable_pub, reason = "what nix makes of it is `pub`, and a type of its interface has to be")]
+    pub struct TcpInfoStart {
+        _state_to_total_retransmissions: [u64; 13],
+        _pacing_rates: [u64; 2],
+        bytes_acked: u64,
+    }
+
+    sockopt_impl!(
+        /// Counters of a connection.
+        TcpInfo,
+        GetOnly,
+        libc::IPPROTO_TCP,
+        libc::TCP_INFO,
+        TcpInfoStart
+    );
+
+    pub(super) fn acknowledged(socket: &TcpStream) -> io::Result<u64> {
+        Ok(nix::sys::socket::getsockopt(socket, TcpInfo)?.bytes_acked)
+    }
+}
+
+/// Nothing is known of it here.
+#[cfg(not(target_os = "linux"))]
+fn acknowledged(_: &TcpStream) -> io::Result<u64> {
+    Ok(0)
 }

@@ -142,6 +142,7 @@ mod tests {
                     | ProblemKind::HeadTooLarge
                     | ProblemKind::Internal
                     | ProblemKind::NotImplemented
+                    | ProblemKind::VersionNotSupported
             );
             assert!(if everywhere { described == operations.len() } else { described > 0 }, "{status}: {described}");
         }

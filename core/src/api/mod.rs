@@ -102,6 +102,8 @@ pub enum Refusal {
     HeadTooLarge,
     /// What arrived is no head of HTTP/1.1. 400, and the connection closes.
     HeadBroken,
+    /// The head is one of another version of HTTP than 1.0 and 1.1. 505, and the connection closes.
+    HeadVersion,
     /// The body is longer than [`Submission::wire_bytes_max`]. 413, and the connection closes.
     BodyTooLarge,
     /// The body did not arrive in time. 408, and the connection closes.
@@ -156,6 +158,10 @@ impl Api {
             }
             Refusal::HeadBroken => {
                 Refused::new(ProblemKind::BadRequest, "this is not the head of an HTTP/1.1 request").closing()
+            }
+            Refusal::HeadVersion => {
+                let detail = "the versions of HTTP that are spoken here are 1.1 and 1.0";
+                Refused::new(ProblemKind::VersionNotSupported, detail).closing()
             }
             Refusal::BodyTooLarge => submit::too_large(self.limits.body_bytes_max),
             Refusal::BodyTimeout => {

@@ -55,6 +55,8 @@ pub enum ProblemKind {
     Internal,
     /// 501: a transfer coding that we do not speak.
     NotImplemented,
+    /// 505: a version of HTTP that we do not speak.
+    VersionNotSupported,
     /// 503: no room for this request now.
     Overloaded,
     /// 503: stopping.
@@ -71,7 +73,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BadRequest,
         Self::InvalidJson,
         Self::InvalidParameter,
@@ -86,6 +88,7 @@ impl ProblemKind {
         Self::HeadTooLarge,
         Self::Internal,
         Self::NotImplemented,
+        Self::VersionNotSupported,
         Self::Overloaded,
         Self::Draining,
         Self::StorageFailed,
@@ -129,6 +132,7 @@ impl ProblemKind {
             Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
             Self::Internal => ("internal", 500, "Internal error"),
             Self::NotImplemented => ("not-implemented", 501, "Not implemented"),
+            Self::VersionNotSupported => ("version-not-supported", 505, "HTTP version not supported"),
             Self::Overloaded => ("overloaded", 503, "Overloaded"),
             Self::Draining => ("draining", 503, "Stopping"),
             Self::StorageFailed => ("storage-failed", 503, "Storage has failed"),
@@ -159,7 +163,8 @@ impl ProblemKind {
             | Self::InvalidEvents
             | Self::HeadTooLarge
             | Self::Internal
-            | Self::NotImplemented => None,
+            | Self::NotImplemented
+            | Self::VersionNotSupported => None,
         }
     }
 }
