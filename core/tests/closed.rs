@@ -6,7 +6,7 @@ use argus_core::batch::Batch;
 use argus_core::engine::{Concerned, Engine, OpenError, Seed, back_up, check, salvage};
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, Repository as _};
-use argus_core::storage::{MemoryStorage, Storage};
+use argus_core::storage::{MemoryStorage, Storage, StorageError};
 use argus_core::testing::{Draft, Ending, Faults, Phase, SimStorage, Strike, generate};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
@@ -136,7 +136,7 @@ fn a_mark_that_is_lost_does_not_make_later_events_missing() {
 }
 
 #[test]
-fn a_note_that_cannot_be_read_is_told_and_written_anew() {
+fn a_note_that_is_damaged_is_told_and_written_anew() {
     let (mut medium, _) = closed();
     let note = medium.open("log-end").unwrap().unwrap().read(0..36).unwrap();
     for bytes in [&b"rotten"[..], b"", note.get(..35).unwrap()] {
@@ -150,6 +150,26 @@ fn a_note_that_cannot_be_read_is_told_and_written_anew() {
         assert_eq!(engine.storage().open("log-end").unwrap().unwrap().read(0..36).unwrap(), note);
         assert!(check(engine.storage()).findings.is_empty());
     }
+}
+
+#[test]
+fn a_note_that_is_out_of_reach_is_neither_missing_nor_damaged() {
+    let medium = SimStorage::new(1, Faults::NONE);
+    let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
+    engine.commit(NOW, &[batch(2)]).unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    let mut medium = medium.restart(Ending::Process);
+    medium.truncate(10).unwrap();
+    let before = medium.contents();
+    // The manifest is looked up and read twice, and then the note once.
+    for call in [4, 5] {
+        medium.strike(Strike::ReadError, call);
+        let opened = Engine::open(medium.clone(), Seed(0));
+        assert!(matches!(opened, Err(OpenError::Storage(StorageError::Failed(_)))), "call {call}: {opened:?}");
+        assert_eq!(medium.contents(), before, "call {call}");
+    }
+    assert!(matches!(Engine::open(medium, Seed(0)), Err(OpenError::Damaged { .. })));
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn report(path: &Path, recovery: &Recovery, took: Duration) {
     if end_is_unknown {
         tracing::warn!(
             %path,
-            "the note of where the log ended when it was closed is damaged or unreadable: whether the log has lost its end since then cannot be told"
+            "the note of where the log ended when it was closed is damaged: whether the log has lost its end since then cannot be told"
         );
     }
     if cut_record {

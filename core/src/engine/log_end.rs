@@ -45,8 +45,8 @@ pub(super) enum Noted {
     /// Nothing: it was never closed, or by a version that noted nothing.
     Nowhere,
     At(LogEnd),
-    /// It was noted, and cannot be read any more, for this reason.
-    Unreadable(String),
+    /// It was noted, and the note is not as it was written, for this reason.
+    Damaged(String),
 }
 
 impl Noted {
@@ -54,25 +54,21 @@ impl Noted {
     pub(super) fn known(self) -> Option<LogEnd> {
         match self {
             Self::At(end) => Some(end),
-            Self::Nowhere | Self::Unreadable(_) => None,
+            Self::Nowhere | Self::Damaged(_) => None,
         }
     }
 }
 
 impl LogEnd {
-    /// What a medium says. That it cannot be read is an answer.
+    /// What a medium says.
     ///
     /// # Errors
     ///
-    /// A shortage, which passes and says nothing about the medium.
+    /// [`StorageError`]: that it cannot be read may pass, and says neither that it is not there nor that it is damaged.
     pub(super) fn load<O: Original>(medium: &O) -> Result<Noted, StorageError> {
-        let read = || medium.blob(NAME)?.map(|blob| blob.read(0..blob.len())).transpose();
-        match read() {
-            Ok(None) => Ok(Noted::Nowhere),
-            Ok(Some(bytes)) => Ok(Self::decode(&bytes).map_or_else(Noted::Unreadable, Noted::At)),
-            Err(StorageError::Failed(reason)) => Ok(Noted::Unreadable(format!("it cannot be read: {reason}"))),
-            Err(error @ (StorageError::Full(_) | StorageError::Unavailable(_))) => Err(error),
-        }
+        let Some(blob) = medium.blob(NAME)? else { return Ok(Noted::Nowhere) };
+        let bytes = blob.read(0..blob.len())?;
+        Ok(Self::decode(&bytes).map_or_else(Noted::Damaged, Noted::At))
     }
 
     /// Writes it down, durably, in place of an earlier one.
@@ -145,7 +141,7 @@ mod tests {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             storage.insert(NAME, changed.into());
-            assert!(matches!(LogEnd::load(&storage), Ok(Noted::Unreadable(_))), "bit {bit}");
+            assert!(matches!(LogEnd::load(&storage), Ok(Noted::Damaged(_))), "bit {bit}");
         }
         for end in 0..bytes.len() {
             assert!(LogEnd::decode(&bytes[..end]).is_err(), "cut at {end}");

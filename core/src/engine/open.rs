@@ -42,7 +42,7 @@ pub struct Recovery {
     pub replayed_events: u64,
     /// Whether the log ends where it ended when it was closed: the process before came to a good end, or stored nothing.
     pub was_closed: bool,
-    /// Whether it was noted where the log ended when it was closed, and cannot be read any more: it is unknown whether the log has lost its end.
+    /// Whether it was noted where the log ended when it was closed, and the note is damaged: it is unknown whether the log has lost its end.
     pub end_is_unknown: bool,
     /// Bytes that were cut from the log behind its last whole record…
     pub cut_bytes: u64,
@@ -103,7 +103,7 @@ impl<S: Storage> Engine<S> {
         };
         recovery.sealed_events = stats.events;
         let noted = if flaw == Some(Flaw::IgnoredEnd) { Noted::Nowhere } else { LogEnd::load(&storage)? };
-        recovery.end_is_unknown = matches!(noted, Noted::Unreadable(_));
+        recovery.end_is_unknown = matches!(noted, Noted::Damaged(_));
         // The process before may have come to its end before it had given up all of it.
         let is_log_outdated = storage.log_range().start < manifest.log_start;
         let mut engine = Self {

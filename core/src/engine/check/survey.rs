@@ -247,8 +247,8 @@ impl<E: Examined> Surveyor<'_, E> {
 
     /// Where the log ended when it was closed, if that is known.
     fn look_at_end(&mut self) -> Option<LogEnd> {
-        let noted = LogEnd::load(self.medium).unwrap_or_else(|error| Noted::Unreadable(cannot_be_read(&error)));
-        if let Noted::Unreadable(reason) = &noted {
+        let noted = LogEnd::load(self.medium).unwrap_or_else(|error| Noted::Damaged(cannot_be_read(&error)));
+        if let Noted::Damaged(reason) = &noted {
             let reason = format!("{reason}; it is unknown whether the log has lost its end since it was closed");
             self.damaged(log_end::NAME, None, &reason, Concerned::Nothing);
         }
