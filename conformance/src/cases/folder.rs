@@ -3,18 +3,22 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use tempfile::TempDir;
 
 use crate::case::{Case, cases};
-use crate::context::Context;
+use crate::client::PATIENCE;
+use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
+use crate::launcher::Signal;
 use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["folder";
     "POST /events": [
         a_folder_that_is_removed_fails_the_store, a_folder_that_is_moved_fails_the_store,
-        a_log_that_is_replaced_fails_the_store, files_are_for_their_owner_alone, a_folder_of_others_is_refused,
+        a_log_that_is_replaced_fails_the_store, a_missing_permission_passes_without_a_restart,
+        a_folder_that_cannot_be_written_is_refused_at_the_start, files_are_for_their_owner_alone, a_folder_of_others_is_refused,
     ],
 ];
 
@@ -34,7 +38,17 @@ fn fails_by(ctx: &Context<'_>, deed: impl Fn(&Path) -> std::io::Result<()>) -> O
         server.get("/health/ready")?.expect(503)?;
         server.get("/health/live")?.expect(200)?;
         check_eq!(server.find("")?.len(), 1, "events that can be read");
-        check!(server.log().contains("removed, moved or replaced"), "the reason in the log, not {}", server.log());
+        expect_logged(&server, "removed, moved or replaced")?;
+    }
+    Ok(())
+}
+
+/// What a server logs arrives beside its answers.
+fn expect_logged(server: &Server, text: &str) -> Outcome {
+    let deadline = Instant::now() + PATIENCE;
+    while !server.log().contains(text) {
+        check!(Instant::now() < deadline, "{text:?} in the log, not {}", server.log());
+        server.get("/health/live")?.expect(200)?;
     }
     Ok(())
 }
@@ -58,6 +72,69 @@ fn a_log_that_is_replaced_fails_the_store(ctx: &Context<'_>) -> Outcome {
         }
         Ok(())
     })
+}
+
+/// Turns into the subject without the right to pass over permissions, which root has.
+fn obeying() -> [String; 3] {
+    let script =
+        r#"[ "$(id -u)" = 0 ] || exec "$0" "$@"; exec setpriv --bounding-set=-dac_override,-dac_read_search "$0" "$@""#;
+    ["sh", "-c", script].map(str::to_owned)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Outcome {
+    let set = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    set.map_err(|error| Failure::unmet(format!("{} to be ours: {error}", path.display())))
+}
+
+fn a_missing_permission_passes_without_a_restart(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.start_in(&obeying(), &[])?;
+    server.submit(EVENT)?.expect(201)?;
+    let Some(folder) = server.folder() else { return Ok(()) };
+    let parts = ["log", "blobs"].map(|name| folder.join(name));
+    for part in &parts {
+        set_mode(part, 0o500)?;
+    }
+    // More than goes into one file of the log.
+    let event = format!(r#"{{"event_type":"long","timestamp":0,"payload":"{}"}}"#, "x".repeat(200_000));
+    let body = vec![event; 40].join("\n");
+    let mut stored = 1;
+    let refusal = loop {
+        let response = server.submit_lines(body.as_str())?;
+        if response.status() != 201 {
+            break response;
+        }
+        stored += 40;
+        check!(stored < 400, "a refusal where no file can be made");
+    };
+    let problem = refusal.problem(503)?;
+    check_eq!(problem["type"], "/problems/storage-unavailable", "the problem where a permission is missing");
+    check!(problem["detail"].to_string().contains("Permission denied"), "the reason in the detail, not {problem}");
+    check!(refusal.header("retry-after").is_some(), "a Retry-After");
+    server.get("/health/ready")?.expect(200)?;
+    for part in &parts {
+        set_mode(part, 0o700)?;
+    }
+    server.submit_lines(body.as_str())?.expect(201)?;
+    check_eq!(server.find("")?.len(), stored + 40, "events that are there: those that were acknowledged");
+    Ok(())
+}
+
+fn a_folder_that_cannot_be_written_is_refused_at_the_start(ctx: &Context<'_>) -> Outcome {
+    for part in ["log", "blobs"] {
+        let mut server = ctx.empty()?;
+        let Some(folder) = server.folder().map(Path::to_owned) else { return Ok(()) };
+        server.signal(Signal::Terminate)?;
+        server.wait()?;
+        set_mode(&folder.join(part), 0o500)?;
+        let repository = format!("disk:{}", folder.display());
+        let exit = ctx.run_in(&obeying(), &["--endpoint", "127.0.0.1:0", "--repository", &repository])?;
+        check_eq!(exit.code, Some(1), "the exit code where {part} cannot be written");
+        let probe = format!("cannot create {}/probe", folder.join(part).display());
+        check!(exit.stderr.contains(&probe), "a message with {probe:?}, not {}", exit.stderr);
+        check!(exit.stderr.contains("Permission denied"), "the reason, not {}", exit.stderr);
+        set_mode(&folder.join(part), 0o700)?;
+    }
+    Ok(())
 }
 
 fn files_are_for_their_owner_alone(ctx: &Context<'_>) -> Outcome {

@@ -29,8 +29,7 @@ impl Identity {
     pub(crate) fn verify(self, file: &File, path: &Path) -> Result<(), Fault> {
         match fs::metadata(path) {
             Ok(data) if Self::in_metadata(&data) == self => Ok(()),
-            // The way there is closed to us, for a while perhaps. What can be said without it is whether there is a name at all.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && has_name(file) => Ok(()),
+            Err(error) if !leads_nowhere(&error) && has_name(file) => Ok(()),
             Ok(_) | Err(_) => Err(Fault::of("go on with", path)(gone())),
         }
     }
@@ -38,6 +37,12 @@ impl Identity {
     fn in_metadata(data: &fs::Metadata) -> Self {
         Self { device: data.dev(), inode: data.ino() }
     }
+}
+
+/// Whether there is nothing at a path. Any other error is one of the way there, which may be closed to us for a while; whether the file has a
+/// name at all can be said without it.
+fn leads_nowhere(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn has_name(file: &File) -> bool {
