@@ -13,6 +13,7 @@
 //! 2. The second function gets the executor, a [`Node`](node::Node) and the endpoint, non-blocking. It starts a task that accepts
 //!    connections, one [`ConnectionPermit`](lifecycle::ConnectionPermit) each, until
 //!    [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves, and returns.
+//!    Whatever has to go on for as long as the server serves is [watched](watch).
 //! 3. Each connection is driven by [`Wire::drive`](wire::Wire::drive), which hands every request to the framework as an
 //!    [`Exchange`](exchange::Exchange).
 //! 4. The framework's handler calls [`Exchange::run`](exchange::Exchange::run), which asks the core what the request means and does it.

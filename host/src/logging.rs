@@ -1,7 +1,7 @@
 //! Logs on standard error.
 //!
 //! A line that cannot be written is dropped and counted: nobody waits for the log, and nobody fails with it
-//! ([`LogBuffer`](crate::log_buffer::LogBuffer)). Panics go there, too.
+//! ([`LogBuffer`]). Panics go there, too.
 //!
 //! What happens to the server as a whole is logged at `info` and above. One line a request is logged at `debug` with the target
 //! `argus_host::request`, so that a server which nobody watches spends nothing on it: `--log info,argus_host::request=debug` turns it on.

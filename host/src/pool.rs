@@ -196,7 +196,9 @@ mod tests {
         let pool = pool(1);
         let gate = Arc::new(Barrier::new(2));
         let opened = Arc::clone(&gate);
-        let first = pool.run(move || drop(opened.wait()));
+        let first = pool.run(move || {
+            opened.wait();
+        });
         let others: Vec<_> = (0..10).map(|number| pool.run(move || number)).collect();
         gate.wait();
         wait(first);

@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = cases!["lifecycle";
 const EVENT: &str = r#"{"event_type":"life","timestamp":0,"payload":1}"#;
 
 /// Signals that come so soon after the first are one with it.
-pub(super) const SAME_SIGNAL: Duration = Duration::from_millis(100);
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
 /// Sends SIGTERM and waits until the subject has begun to drain: it closes a connection that lies idle.
 pub(super) fn begin_drain(server: &Server) -> Outcome {
@@ -32,6 +32,13 @@ pub(super) fn begin_drain(server: &Server) -> Outcome {
     idle.request(&Request::get("/health/live"))?.expect(200)?;
     server.signal(Signal::Terminate)?;
     idle.expect_close()
+}
+
+/// Sends a signal to a subject that drains, which makes it the second.
+pub(super) fn signal_again(server: &Server, signal: Signal) -> Outcome {
+    // The first was heard before.
+    thread::sleep(SAME_SIGNAL);
+    server.signal(signal)
 }
 
 /// A submission that is certainly being worked on: its head was answered with `100 Continue`.
@@ -225,9 +232,7 @@ fn second_signal_ends_at_once(ctx: &Context<'_>) -> Outcome {
             ctx.start(&[("--drain-timeout", "1h"), ("--body-timeout", "1h"), ("--request-timeout", "1h")])?;
         let mut running = begin_submission(&server)?;
         begin_drain(&server)?;
-        // The first signal was heard before; from here on, the next is a second one.
-        thread::sleep(SAME_SIGNAL);
-        server.signal(signal)?;
+        signal_again(&server, signal)?;
         let exit = server.wait()?;
         check!(exit.code != Some(0), "another exit code than after a clean end, not {:?}", exit.code);
         running.expect_close()?;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::lifecycle::{begin_drain, begin_submission, signal_again};
 use crate::case::{Case, cases};
 use crate::client::{PATIENCE, Request};
 use crate::context::{Context, Server};
@@ -91,10 +92,9 @@ fn a_broken_log_does_not_hold_up_a_second_signal(ctx: &Context<'_>) -> Outcome {
     let settings =
         [("--log", "debug"), ("--drain-timeout", "1h"), ("--body-timeout", "1h"), ("--request-timeout", "1h")];
     let mut server = ctx.start_with_broken_log(BrokenLog::Unread, &settings)?;
-    let mut running = super::lifecycle::begin_submission(&server)?;
-    super::lifecycle::begin_drain(&server)?;
-    thread::sleep(super::lifecycle::SAME_SIGNAL);
-    server.signal(Signal::Interrupt)?;
+    let mut running = begin_submission(&server)?;
+    begin_drain(&server)?;
+    signal_again(&server, Signal::Interrupt)?;
     let exit = server.wait()?;
     check!(exit.code != Some(0), "another exit code than after a clean end, not {:?}", exit.code);
     running.expect_close()
