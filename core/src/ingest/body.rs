@@ -23,7 +23,7 @@ fn parse_document(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
         collector.read(&mut scanner, Last::Yes)
     };
     read.map_err(|error| syntax(error, 0, None))?;
-    if many { finish(collector, manner.handling) } else { finish_one(collector) }
+    finish(collector, if many { manner.handling } else { Handling::Strict })
 }
 
 fn parse_lines(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
@@ -63,16 +63,7 @@ fn finish(collector: Collector<'_>, handling: Handling) -> Result<Parsed, Ingest
     if handling == Handling::Strict && collector.fault_count > 0 {
         return Err(IngestError::Faults { count: collector.fault_count, listed: collector.listed });
     }
-    let (batch, rejected, rejected_count) = collector.finish()?;
-    Ok(Parsed::Many { batch: batch.finish(), rejected, rejected_count })
-}
-
-fn finish_one(collector: Collector<'_>) -> Result<Parsed, IngestError> {
-    if collector.fault_count > 0 {
-        return Err(IngestError::Faults { count: collector.fault_count, listed: collector.listed });
-    }
-    let (batch, _, _) = collector.finish()?;
-    Ok(Parsed::One(batch.finish()))
+    Ok(collector.finish()?)
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, SyntaxError> {
@@ -100,7 +91,7 @@ mod tests {
     const GOOD: &str = r#"{"event_type":"t","timestamp":1,"payload":{}}"#;
 
     fn native(framing: Framing, handling: Handling) -> Manner {
-        Manner { framing, dialect: Dialect::Native, handling, payload_bytes_max: 64 }
+        Manner { framing, dialect: Dialect::Native, handling, payload_bytes_max: 64, types_max: 3 }
     }
 
     fn foreign(event_type: &str, timestamp: &str, id: Option<&str>) -> Manner {
@@ -131,7 +122,7 @@ mod tests {
 
     fn many(body: &str, manner: &Manner) -> (Vec<String>, Vec<String>, usize) {
         match parse(body.as_bytes(), manner).unwrap() {
-            Parsed::Many { batch, rejected, rejected_count } => (shown(&batch), faults(&rejected), rejected_count),
+            Parsed::Many { batch, rejected, rejected_count, .. } => (shown(&batch), faults(&rejected), rejected_count),
             Parsed::One(_) => panic!("one event"),
         }
     }
@@ -300,7 +291,7 @@ mod tests {
         ]
         .join(&b'\n');
         match parse(&body, &native(Framing::Lines, Handling::Lenient)).unwrap() {
-            Parsed::Many { batch, rejected, rejected_count } => {
+            Parsed::Many { batch, rejected, rejected_count, .. } => {
                 assert_eq!((shown(&batch).len(), rejected_count), (2, 5));
                 assert_eq!(
                     faults(&rejected),

@@ -92,7 +92,7 @@ fn parameters_of_submissions() {
 #[test]
 fn one_event() {
     let receipt = |stored, duplicates: &[Duplicate], generated_id| {
-        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id, durable: true })
+        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), surplus: None, generated_id, durable: true })
     };
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
     let reply = acknowledgement.reply(&receipt(1, &[], None));
@@ -122,7 +122,14 @@ fn one_event() {
 #[test]
 fn many_events() {
     let outcome = |stored, duplicates: &[Duplicate]| {
-        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id: None, durable: true })
+        Ok(Receipt {
+            first_seq: 7,
+            stored,
+            duplicates: duplicates.into(),
+            surplus: None,
+            generated_id: None,
+            durable: true,
+        })
     };
     let array = format!("[{EVENT},{EVENT},{EVENT}]");
     let (batch, acknowledgement) = committed(submission("/events", &[JSON]), &array);
@@ -149,7 +156,14 @@ fn lenient_handling_keeps_the_good_ones() {
     let lenient = [NDJSON, ("prefer", "wait=1"), ("prefer", "Handling=\"Lenient\"")];
     let (batch, acknowledgement) = committed(submission("/events", &lenient), &format!("{EVENT}\n{{}}\n"));
     assert_eq!(batch.len(), 1);
-    let outcome = Ok(Receipt { first_seq: 1, stored: 1, duplicates: [].into(), generated_id: None, durable: true });
+    let outcome = Ok(Receipt {
+        first_seq: 1,
+        stored: 1,
+        duplicates: [].into(),
+        surplus: None,
+        generated_id: None,
+        durable: true,
+    });
     let reply = acknowledgement.reply(&outcome);
     assert_eq!((reply.status, reply.header("preference-applied")), (200, Some("handling=lenient")));
     let body_of = body(&reply);
