@@ -8,6 +8,7 @@
 mod cursor;
 mod durability;
 mod encoding;
+mod event_types;
 mod fetch;
 mod filter;
 mod foreign;
@@ -54,6 +55,7 @@ const GROUPS: &[&[Case]] = &[
     wire_framing::CASES,
     wire_time::CASES,
     limits::CASES,
+    event_types::CASES,
     lifecycle::CASES,
     real_data::CASES,
 ];
