@@ -239,6 +239,25 @@ mod tests {
     }
 
     #[test]
+    fn types_beyond_the_limit_are_faults_and_are_not_kept() {
+        let lines = |types: &[&str]| -> String {
+            let line =
+                |event_type: &&str| format!("{{\"event_type\":\"{event_type}\",\"timestamp\":0,\"payload\":0}}\n");
+            types.iter().map(line).collect()
+        };
+        let body = lines(&["a", "b", "a", "c", "d", "c", "e", "d", "a"]);
+        let expected =
+            ["4 #/4/event_type too_many_types", "6 #/6/event_type too_many_types", "7 #/7/event_type too_many_types"];
+        assert_eq!(refused(&body, &native(Framing::Lines, Handling::Strict)), expected);
+        let (kept, rejected, count) = many(&body, &native(Framing::Lines, Handling::Lenient));
+        assert_eq!((kept.len(), count), (6, 3));
+        assert_eq!(rejected, expected);
+        let records = "{\"t\":0,\"e\":{\"k\":1}}\n{\"t\":0,\"e\":{\"k\":2}}\n";
+        let manner = Manner { types_max: 1, ..foreign("/e/k", "/t", None) };
+        assert_eq!(many(records, &manner).1, ["1 #/1/e/k too_many_types"]);
+    }
+
+    #[test]
     fn a_hundred_faults_are_listed_and_all_are_counted() {
         let body = format!("[{}]", ["{}"; 1_000].join(","));
         match parse(body.as_bytes(), &native(Framing::Document, Handling::Strict)) {

@@ -304,3 +304,29 @@ impl TypeSummary {
 fn place([times, seqs]: &[Packed; 2], number: usize) -> Place {
     Place { time: (times.get(number) ^ SIGN) as i64, seq: seqs.get(number) }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn types_without_events_are_not_written() {
+        let summary = |codes: &[u32]| Summary { rows: 1, codes: codes.into(), ..Summary::default() };
+        let mut builder = IndexBuilder::new(1);
+        for (at, codes) in [&[1, 3][..], &[3], &[1]].into_iter().enumerate() {
+            builder.push(0, at as u64 * 10, 10, &summary(codes));
+        }
+        let types = [("a", 0), ("b", 2), ("c", 0), ("d", 2), ("e", 0)];
+        let types = types.map(|(name, events)| TypeSummary { name: TypeName::new(name.as_bytes()), events, bytes: 5 });
+        let mut bytes = Vec::new();
+        builder.finish(&types, &mut bytes);
+        let index = Index::decode(&mut Cursor::new(bytes.into()), 30, &mut TypeName::new).unwrap();
+        let [_, b, _, d, _] = types;
+        assert_eq!(index.types(), [b, d]);
+        let codes: Vec<Vec<u32>> = (0..3).map(|block| index.codes(block).collect()).collect();
+        assert_eq!(codes, [vec![0, 1], vec![1], vec![0]]);
+        assert_eq!((index.code(b"d"), index.code(b"a")), (Some(1), None));
+    }
+}

@@ -255,3 +255,41 @@ impl Writer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+
+    use super::*;
+
+    fn summaries(numbers: impl Iterator<Item = u32>) -> Vec<TypeSummary> {
+        let summary =
+            |number| TypeSummary { name: TypeName::new(format!("{number:04}").as_bytes()), events: 1, bytes: 10 };
+        numbers.map(summary).collect()
+    }
+
+    #[test]
+    fn types_of_parts_are_put_together_and_found() {
+        let parts = [summaries((0..900).step_by(3)), summaries((0..900).step_by(2)), Vec::new(), summaries(899..901)];
+        let plan = LanePlan::new(parts.into_iter(), 10);
+        let expected: Vec<u32> =
+            (0..=900).filter(|number| number % 3 == 0 || number % 2 == 0 || *number >= 899).collect();
+        assert!(
+            plan.types
+                .iter()
+                .map(|summary| &summary.name)
+                .eq(summaries(expected.iter().copied()).iter().map(|summary| &summary.name))
+        );
+        for stride in [1, 2, 7, 100, 1_000] {
+            let some: Vec<u32> =
+                (0..expected.len() as u32).step_by(stride).chain([expected.len() as u32 - 1]).collect();
+            let names: Vec<TypeName> = some
+                .iter()
+                .filter_map(|&code| plan.types.get(code as usize))
+                .map(|summary| summary.name.clone())
+                .collect();
+            assert_eq!(plan.codes(names.iter().map(TypeName::as_bytes)), some, "{stride}");
+        }
+        assert_eq!(plan.codes([&b"0001"[..], b"0002", b"9999"].into_iter()), [0, 1, 0]);
+    }
+}
