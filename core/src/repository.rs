@@ -20,10 +20,10 @@ use crate::query::{Position, Query};
 pub trait Repository: Send {
     /// Stores a group of batches with as few syncs as possible, and gives a receipt for each, in their order.
     ///
-    /// Events get the next sequence numbers in order of batches and of events within. An event whose client id is already
-    /// held, or came earlier in the same group, is a duplicate: acknowledged, not stored again. An event whose type would be one too many is
-    /// not stored: see [`Receipt::surplus`]. When this returns `Ok`, all else
-    /// of the group is as durable as the storage promises and every later [`snapshot`](Self::snapshot) shows it.
+    /// Events get the next sequence numbers in order of batches and of events within. An event whose client id is
+    /// already held, or came earlier in the same group, is a duplicate: acknowledged, not stored again. An event whose
+    /// type would be one too many is not stored: see [`Receipt::surplus`]. When this returns `Ok`, all else of the
+    /// group is as durable as the storage promises and every later [`snapshot`](Self::snapshot) shows it.
     ///
     /// `now` is the wall clock; it goes into generated ids and nowhere else.
     ///
@@ -94,8 +94,8 @@ pub struct Receipt {
     pub stored: u32,
     /// Events that were there already: their index in the batch and the sequence number of the first.
     pub duplicates: Box<[Duplicate]>,
-    /// Events that were refused. If the batch is [strict](crate::batch::Handling::Strict) and there are any, nothing of it was stored and no
-    /// duplicates are told.
+    /// Events that were refused. If the batch is [strict](crate::batch::Handling::Strict) and there are any, nothing of
+    /// it was stored and no duplicates are told.
     pub surplus: Option<Box<Surplus>>,
     /// The id that the first event stored anew was given, if it brought none of its own.
     pub generated_id: Option<Uuid>,

@@ -117,7 +117,8 @@ fn types_are_forgotten_with_their_last_events() {
     let mut engine = open();
     engine.retain(Retention { age: Some(10 * HOUR), bytes: None });
     let hours = |hours: i64| Timestamp::from_nanos(NOW.as_nanos() + hours * HOUR);
-    // Each day brings others, as where somebody puts the date into the type. "kept" is always there, with some that last longer.
+    // Each day brings others, as where somebody puts the date into the type. "kept" is always there, with some that
+    // last longer.
     for day in 0..8 {
         let now = hours(24 * day);
         let names: Vec<String> = (0..4).map(|number| format!("day {day}, {number}")).collect();

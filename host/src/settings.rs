@@ -99,7 +99,8 @@ pub struct Settings {
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_filter_bytes: usize,
 
-    /// Different event types stored; an event that would bring one more is refused with 422. A repository that holds more is not opened
+    /// Different event types stored; an event that would bring one more is refused with 422. A repository that holds
+    /// more is not opened
     #[arg(long, env = "ARGUS_MAX_EVENT_TYPES", value_name = "COUNT", default_value = "100000")]
     #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub max_event_types: NonZeroUsize,

@@ -12,7 +12,8 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["event_types";
     "POST /events": [
-        a_type_too_many_is_refused, known_types_go_on, all_or_nothing, the_others_are_kept_if_asked_for, places_in_foreign_records,
+        a_type_too_many_is_refused, known_types_go_on, all_or_nothing, the_others_are_kept_if_asked_for,
+        places_in_foreign_records,
         one_body_with_too_many, writers_at_once,
     ],
     "Routes": [event_types_are_counted],

@@ -237,8 +237,8 @@ impl Rejected {
     }
 }
 
-/// The faults of events whose types were too many, as far as they are listed; `place` gives an event's index in the body and the pointer to its
-/// type.
+/// The faults of events whose types were too many, as far as they are listed; `place` gives an event's index in the
+/// body and the pointer to its type.
 fn surplus_faults(surplus: &Surplus, place: impl Fn(u32) -> (usize, String)) -> Vec<Fault> {
     let listed = surplus.indexes.iter().take(FAULTS_LISTED_MAX);
     let fault = |&at: &u32| {

@@ -66,8 +66,8 @@ pub struct Tuning {
     pub segment_events_max: usize,
     /// Filters of callers' ids take up to so many bytes in memory, ten bits an id; the ids of older segments are looked up on the medium.
     pub filter_bytes_max: u64,
-    /// How many different event types there may be. Their names are in memory. An event that would bring one more is refused, and a repository
-    /// that has more is not opened.
+    /// How many different event types there may be. Their names are in memory. An event that would bring one more is
+    /// refused, and a repository that has more is not opened.
     pub types_max: usize,
 }
 

@@ -64,8 +64,8 @@ fn names(batch: &Batch) -> impl Iterator<Item = &[u8]> {
     (0..batch.rows().type_count()).map(|code| batch.rows().type_name(code))
 }
 
-/// Goes through a group event by event: whether one is stored decides whether others are its duplicates, and whether there is room for the
-/// types of others.
+/// Goes through a group event by event: whether one is stored decides whether others are its duplicates, and whether
+/// there is room for the types of others.
 struct Judge<'a> {
     types: &'a TypeRegistry,
     /// Types that the group brings.

@@ -6,8 +6,9 @@ use crate::segment::{Rows, Sealed, TypeName, TypeNames};
 
 /// The event types of all parts of a repository, each once.
 ///
-/// A type is here for as long as any part, fresh or sealed, has an event of it. The names are what memory has to be bounded for: they are
-/// callers' text. Everything else that lies in memory for a type, in each segment that has it, is of a fixed size.
+/// A type is here for as long as any part, fresh or sealed, has an event of it. The names are what memory has to be
+/// bounded for: they are callers' text. Everything else that lies in memory for a type, in each segment that has it, is
+/// of a fixed size.
 #[derive(Debug, Default)]
 pub(super) struct TypeRegistry {
     names: TypeNames,

@@ -79,8 +79,8 @@ impl FaultCode {
 /// What to say of an event whose type would be one more than there may be.
 pub(crate) fn too_many_types(types_max: u64) -> String {
     format!(
-        "at most {types_max} different event types are stored (--max-event-types), and this would be one more; what differs from event to \
-         event, such as a URL or an id, belongs in the payload"
+        "at most {types_max} different event types are stored (--max-event-types), and this would be one more; what \
+         differs from event to event, such as a URL or an id, belongs in the payload"
     )
 }
 

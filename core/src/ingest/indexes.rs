@@ -3,7 +3,8 @@ use alloc::vec::Vec;
 /// Which events of a body those of a batch are: faulty ones are counted in the body and are not in the batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Indexes {
-    /// From this place in the batch on, so many events of the body are not in it. Ascending, and only where that changes.
+    /// From this place in the batch on, so many events of the body are not in it. Ascending, and only where that
+    /// changes.
     left_out: Vec<(u32, usize)>,
 }
 

@@ -53,7 +53,8 @@ struct Head {
 }
 
 impl Rewrite {
-    /// Begins a segment of the events in `parts` that are not before `keep_from`. `intern` gives the names of types in fresh parts.
+    /// Begins a segment of the events in `parts` that are not before `keep_from`. `intern` gives the names of types in
+    /// fresh parts.
     pub(crate) fn new(
         draft: Box<dyn Draft>,
         parts: &[Part],
@@ -103,8 +104,8 @@ impl Rewrite {
         Ok(self.heads.is_empty())
     }
 
-    /// Makes the segment durable; `None` if nothing is in it. Only after [`step`](Self::step) has said that nothing is left. Also the names of
-    /// its types, and perhaps others, ascending.
+    /// Makes the segment durable; `None` if nothing is in it. Only after [`step`](Self::step) has said that nothing is
+    /// left. Also the names of its types, and perhaps others, ascending.
     pub(crate) fn finish(self) -> Result<Option<(Published, Vec<TypeName>)>, StorageError> {
         self.writer.finish()
     }

@@ -14,8 +14,8 @@ pub(crate) struct TypeName(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     bytes: Box<[u8]>,
-    /// How many parts of the repository have the type. The count lies here and not in a map, so that letting go of a segment with many types
-    /// needs no look-ups. Only the engine changes it.
+    /// How many parts of the repository have the type. The count lies here and not in a map, so that letting go of a
+    /// segment with many types needs no look-ups. Only the engine changes it.
     holders: AtomicU32,
 }
 

@@ -11,15 +11,16 @@ pub(super) struct TypesWatch {
 }
 
 impl TypesWatch {
-    /// Takes note of the figures, and warns when they reach three quarters of the limit: once, and again after they fell below.
+    /// Takes note of the figures, and warns when they reach three quarters of the limit: once, and again after they
+    /// fell below.
     pub(super) fn look(&self, stats: &Stats) {
         let Stats { event_types, event_types_max, .. } = *stats;
         if self.becomes_high(event_types, event_types_max) {
             tracing::warn!(
                 event_types,
                 limit = event_types_max,
-                "there are nearly as many event types as there may be; events of further ones will be refused (--max-event-types). What \
-                 differs from event to event, such as a URL or an id, belongs in the payload"
+                "there are nearly as many event types as there may be (--max-event-types); events of further ones will be \
+                 refused. What differs from event to event, such as a URL or an id, belongs in the payload"
             );
         }
     }

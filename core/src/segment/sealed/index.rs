@@ -97,7 +97,8 @@ impl IndexBuilder {
         self.offsets.is_empty()
     }
 
-    /// Appends the index to `out`. Types without events are left out: a type whose events have all expired must be forgotten.
+    /// Appends the index to `out`. Types without events are left out: a type whose events have all expired must be
+    /// forgotten.
     pub(super) fn finish(&self, types: &[TypeSummary], out: &mut Vec<u8>) {
         let used = || types.iter().filter(|summary| summary.events > 0);
         put_varint(used().count() as u64, out);
@@ -153,8 +154,9 @@ fn codes_among_used(types: &[TypeSummary]) -> Vec<u64> {
 }
 
 impl Index {
-    /// Takes an index off the cursor; its blocks end at or before `blocks_end`. `intern` gives the names of types that are shared with others.
-    /// What is kept does not share the cursor's buffer up to the end of the names, which may be most of it.
+    /// Takes an index off the cursor; its blocks end at or before `blocks_end`. `intern` gives the names of types that
+    /// are shared with others. What is kept does not share the cursor's buffer up to the end of the names, which may be
+    /// most of it.
     pub(super) fn decode(
         cursor: &mut Cursor,
         blocks_end: u64,

@@ -18,7 +18,8 @@ const PIECE_BYTES: u64 = 16 * 1024;
 /// Most bytes of a type in an index: three integers and the name.
 const ENTRY_BYTES_MAX: usize = 3 * 10 + EVENT_TYPE_BYTES_MAX;
 
-/// The names of a sealed segment's types, ascending, read one after the other: however many there are, little is in memory.
+/// The names of a sealed segment's types, ascending, read one after the other: however many there are, little is in
+/// memory.
 pub(crate) struct TypeList {
     blob: Arc<dyn Blob>,
     index: Range<u64>,
@@ -31,7 +32,8 @@ pub(crate) struct TypeList {
 }
 
 impl TypeList {
-    /// The types of the segment in a blob; `None` if its end is not as it was written, of which [`Sealed::open`](super::Sealed::open) says more.
+    /// The types of the segment in a blob; `None` if its end is not as it was written, of which
+    /// [`Sealed::open`](super::Sealed::open) says more.
     ///
     /// # Errors
     ///

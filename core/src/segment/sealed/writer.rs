@@ -77,7 +77,8 @@ impl LanePlan {
         self.types.binary_search_by(|summary| summary.name.as_bytes().cmp(name)).ok().map(|code| code as u32)
     }
 
-    /// The numbers of types that ascend by name; 0 for one that is not here. Where there are many, each is near the one before.
+    /// The numbers of types that ascend by name; 0 for one that is not here. Where there are many, each is near the one
+    /// before.
     pub(crate) fn codes<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Vec<u32> {
         let mut at = 0;
         let is_before =
@@ -203,8 +204,8 @@ impl Writer {
         self.write(WRITE_BYTES)
     }
 
-    /// Writes what is left, and makes the segment durable; `None`, and nothing is there, if it has no events. Also the names of its types, and
-    /// perhaps others, ascending.
+    /// Writes what is left, and makes the segment durable; `None`, and nothing is there, if it has no events. Also the
+    /// names of its types, and perhaps others, ascending.
     pub(crate) fn finish(mut self) -> Result<Option<(Published, Vec<TypeName>)>, StorageError> {
         for lane in 0..self.plan.count {
             self.finish_block(lane)?;
