@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use argus_core::engine::{Engine, Seed};
+use argus_core::engine::{Engine, Seed, TYPES_MAX_DEFAULT};
 use argus_core::event::{PAYLOAD_BYTES_DEFAULT, Timestamp};
 use argus_core::ingest::{self, Dialect, Framing, Handling, Manner, Parsed};
 use argus_core::query::{Operand, Order, PayloadFilter, PayloadPath, Query, Test};
@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         dialect: Dialect::Native,
         handling: Handling::Strict,
         payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
+        types_max: TYPES_MAX_DEFAULT,
     };
     let (Parsed::One(batch) | Parsed::Many { batch, .. }) = ingest::parse(EVENTS.as_bytes(), &manner)?;
 

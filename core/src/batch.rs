@@ -25,6 +25,17 @@ pub struct BatchBuilder {
 pub struct Batch {
     rows: Rows,
     crc: u32,
+    handling: Handling,
+}
+
+/// What the fault of one event means for the others that came with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Handling {
+    /// All or nothing.
+    #[default]
+    Strict,
+    /// The good ones are kept.
+    Lenient,
 }
 
 /// One event of a [`Batch`], before it has a position.
@@ -82,6 +93,18 @@ impl BatchBuilder {
         self.len() == 0
     }
 
+    /// Different event types so far.
+    #[must_use]
+    pub fn type_count(&self) -> usize {
+        self.rows.type_count()
+    }
+
+    /// Whether an event of this type was pushed.
+    #[must_use]
+    pub fn has_type(&self, event_type: EventType<'_>) -> bool {
+        self.rows.has_type(event_type.as_str().as_bytes())
+    }
+
     /// Encodes and indexes what was pushed.
     #[must_use]
     pub fn finish(self) -> Batch {
@@ -96,7 +119,19 @@ impl Batch {
         let mut crc = Crc32c::new();
         crc.update(rows.index());
         crc.update(rows.text());
-        Self { crc: crc.finish(), rows }
+        Self { crc: crc.finish(), rows, handling: Handling::Strict }
+    }
+
+    /// The same events, under another handling: [`Handling::Strict`] is what a batch begins with.
+    #[must_use]
+    pub fn handled(self, handling: Handling) -> Self {
+        Self { handling, ..self }
+    }
+
+    /// What the fault of one event means for the others.
+    #[must_use]
+    pub fn handling(&self) -> Handling {
+        self.handling
     }
 
     /// Number of events.

@@ -20,9 +20,10 @@ use crate::query::{Position, Query};
 pub trait Repository: Send {
     /// Stores a group of batches with as few syncs as possible, and gives a receipt for each, in their order.
     ///
-    /// Events get the next sequence numbers in order of batches and of events within. An event whose client id is already
-    /// held, or came earlier in the same group, is a duplicate: acknowledged, not stored again. When this returns `Ok`, all
-    /// of the group is as durable as the storage promises and every later [`snapshot`](Self::snapshot) shows it.
+    /// Events get the next sequence numbers in order of batches and of events within. An event whose client id is
+    /// already held, or came earlier in the same group, is a duplicate: acknowledged, not stored again. An event whose
+    /// type would be one too many is not stored: see [`Receipt::surplus`]. When this returns `Ok`, all else of the
+    /// group is as durable as the storage promises and every later [`snapshot`](Self::snapshot) shows it.
     ///
     /// `now` is the wall clock; it goes into generated ids and nowhere else.
     ///
@@ -103,10 +104,22 @@ pub struct Receipt {
     pub stored: u32,
     /// Events that were there already: their index in the batch and the sequence number of the first.
     pub duplicates: Box<[Duplicate]>,
+    /// Events that were refused. If the batch is [strict](crate::batch::Handling::Strict) and there are any, nothing of
+    /// it was stored and no duplicates are told.
+    pub surplus: Option<Box<Surplus>>,
     /// The id that the first event stored anew was given, if it brought none of its own.
     pub generated_id: Option<Uuid>,
     /// Whether the events survive the end of the process and the loss of power.
     pub durable: bool,
+}
+
+/// Events that were not stored because there are as many event types as there may be, and theirs would have been new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surplus {
+    /// Their indexes in the batch, ascending; at least one.
+    pub indexes: Box<[u32]>,
+    /// How many different types there may be.
+    pub types_max: u64,
 }
 
 /// An event that was stored before.
@@ -292,4 +305,8 @@ pub struct Stats {
     pub segments: u64,
     /// The highest sequence number, 0 while there is none.
     pub last_seq: u64,
+    /// Different event types of the events stored.
+    pub event_types: u64,
+    /// How many of them there may be at most.
+    pub event_types_max: u64,
 }

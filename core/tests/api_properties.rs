@@ -20,7 +20,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 const BODY_BYTES_MAX: usize = 10_000;
 
 fn api() -> Api {
-    Api::new(Limits { body_bytes_max: BODY_BYTES_MAX, payload_bytes_max: 1000 })
+    Api::new(Limits { body_bytes_max: BODY_BYTES_MAX, payload_bytes_max: 1000, types_max: 1000 })
 }
 
 /// Every answer keeps the promises that all answers make.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn manner(framing: Framing, handling: Handling, dialect: Dialect) -> Manner {
-    Manner { framing, dialect, handling, payload_bytes_max: 1 << 16 }
+    Manner { framing, dialect, handling, payload_bytes_max: 1 << 16, types_max: 1000 }
 }
 
 fn manners() -> Vec<Manner> {
@@ -110,7 +110,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
     for manner in manners() {
         match ingest::parse(body, &manner) {
             Ok(Parsed::One(batch)) => prop_assert_eq!(batch.events().count(), 1),
-            Ok(Parsed::Many { batch, rejected, rejected_count }) => {
+            Ok(Parsed::Many { batch, rejected, rejected_count, .. }) => {
                 prop_assert_eq!(batch.events().count(), batch.len());
                 prop_assert!(rejected.len() >= rejected_count.min(FAULTS_LISTED_MAX));
                 prop_assert!(manner.handling == Handling::Lenient || rejected_count == 0);
@@ -160,7 +160,7 @@ proptest! {
         let good: Vec<Sent> = events.iter().filter(|(_, good)| *good).map(|(event, _)| event.clone()).collect();
         let bad: Vec<usize> = events.iter().enumerate().filter(|(_, (_, good))| !good).map(|(index, _)| index).collect();
         match ingest::parse(lines.join("\n").as_bytes(), &manner(Framing::Lines, Handling::Lenient, Dialect::Native)) {
-            Ok(Parsed::Many { batch, rejected, rejected_count }) => {
+            Ok(Parsed::Many { batch, rejected, rejected_count, .. }) => {
                 prop_assert_eq!(received(&batch), good);
                 prop_assert_eq!(rejected_count, bad.len());
                 prop_assert_eq!(rejected.iter().map(|fault| fault.index).collect::<Vec<_>>(), bad);

@@ -22,6 +22,7 @@ const SMALL: Tuning = Tuning {
     segment_events_max: 99,
     fresh_segments_max: 1024,
     filter_bytes_max: 1 << 20,
+    types_max: 1000,
 };
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);

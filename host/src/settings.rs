@@ -104,6 +104,12 @@ pub struct Settings {
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_filter_bytes: usize,
 
+    /// Different event types stored; an event that would bring one more is refused with 422. A repository that holds
+    /// more is not opened
+    #[arg(long, env = "ARGUS_MAX_EVENT_TYPES", value_name = "COUNT", default_value = "100000")]
+    #[arg(value_parser = parse_count, help_heading = "Limits")]
+    pub max_event_types: NonZeroUsize,
+
     /// For a request's head to arrive, from its first byte; then 408
     #[arg(long, env = "ARGUS_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
@@ -211,13 +217,21 @@ impl Settings {
     /// The limits that the core watches.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        Limits { body_bytes_max: self.max_body_bytes, payload_bytes_max: self.max_payload_bytes }
+        Limits {
+            body_bytes_max: self.max_body_bytes,
+            payload_bytes_max: self.max_payload_bytes,
+            types_max: self.max_event_types.get(),
+        }
     }
 
     /// The sizes of the repository's parts.
     #[must_use]
     pub fn tuning(&self) -> Tuning {
-        Tuning { filter_bytes_max: self.max_filter_bytes as u64, ..Tuning::default() }
+        Tuning {
+            filter_bytes_max: self.max_filter_bytes as u64,
+            types_max: self.max_event_types.get(),
+            ..Tuning::default()
+        }
     }
 
     /// What of the events is kept.
@@ -320,6 +334,8 @@ fn parse_log_filter(text: &str) -> Result<String, tracing_subscriber::filter::Pa
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use argus_core::engine::TYPES_MAX_DEFAULT;
+
     use super::*;
 
     fn read(arguments: &[&str]) -> Result<Settings, String> {
@@ -345,6 +361,7 @@ mod tests {
         assert_eq!(settings.max_body_bytes, 64 << 20);
         assert_eq!(settings.max_payload_bytes, 256 << 10);
         assert_eq!(settings.max_inflight_bytes, 256 << 20);
+        assert_eq!(settings.max_event_types.get(), TYPES_MAX_DEFAULT);
         assert!(settings.worker_threads().get() >= 1);
     }
 

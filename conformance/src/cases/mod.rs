@@ -9,6 +9,7 @@ mod capacity;
 mod cursor;
 mod durability;
 mod encoding;
+mod event_types;
 mod fetch;
 mod filter;
 mod folder;
@@ -61,6 +62,7 @@ const GROUPS: &[&[Case]] = &[
     wire_close::CASES,
     capacity::CASES,
     limits::CASES,
+    event_types::CASES,
     lifecycle::CASES,
     log::CASES,
     real_data::CASES,

@@ -79,6 +79,8 @@ impl Metrics {
         );
         page.single("argus_stored_events", "gauge", "Events in the repository.", stats.events);
         page.single("argus_stored_bytes", "gauge", "Bytes that they take, with their indexes.", stats.bytes);
+        page.single("argus_stored_event_types", "gauge", "Different event types of these events.", stats.event_types);
+        page.single("argus_event_types_limit", "gauge", "How many of them there may be.", stats.event_types_max);
         page.0
     }
 }

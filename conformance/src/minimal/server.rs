@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_core::api::Api;
-use argus_core::engine::{Engine, Seed};
+use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::storage::MemoryStorage;
 
 use crate::budget::Budget;
@@ -52,8 +52,9 @@ impl Server {
         let connections_max = settings.connections_max.min(descriptors()?);
         let random = RandomState::new();
         let seed = Seed(u128::from(draw(&random, u64::MAX)) << 64 | u128::from(draw(&random, u64::MAX - 1)));
-        let repository =
-            Engine::open(MemoryStorage::default(), seed).map_err(|error| format!("repository: {error}"))?;
+        let tuning = Tuning { types_max: settings.limits.types_max, ..Tuning::default() };
+        let repository = Engine::open_with(MemoryStorage::default(), seed, tuning)
+            .map_err(|error| format!("repository: {error}"))?;
         let listener = TcpListener::bind(&settings.endpoint)
             .map_err(|error| format!("cannot listen on {}: {error}", settings.endpoint))?;
         let address = listener.local_addr().map_err(|error| format!("the address of the socket: {error}"))?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use argus_core::api::Limits;
+use argus_core::engine::TYPES_MAX_DEFAULT;
 use lexopt::{Arg, Parser};
 
 pub(crate) const HELP: &str = "\
@@ -15,6 +16,7 @@ Usage: argus-minimal [OPTIONS]
       --durability WHEN              When a commit counts as done: makes no difference in memory
       --max-body-bytes BYTES         Longest request body, after decompression
       --max-payload-bytes BYTES      Longest payload of one event
+      --max-event-types COUNT        Different event types stored
       --max-inflight-bytes BYTES     All request bodies held at once
       --max-connections COUNT        Connections held at once; then the one idle longest goes
       --commit-queue-batches COUNT   Batches waiting to be committed
@@ -53,7 +55,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             endpoint: "127.0.0.1:3000".to_owned(),
-            limits: Limits { body_bytes_max: 64 << 20, payload_bytes_max: 256 << 10 },
+            limits: Limits { body_bytes_max: 64 << 20, payload_bytes_max: 256 << 10, types_max: TYPES_MAX_DEFAULT },
             inflight_bytes_max: 256 << 20,
             connections_max: 1000,
             queue_batches_max: 1024,
@@ -89,6 +91,7 @@ impl Settings {
                 "durability" => value().map(drop),
                 "max-body-bytes" => parse_count(&value()?).map(|read| settings.limits.body_bytes_max = read),
                 "max-payload-bytes" => parse_count(&value()?).map(|read| settings.limits.payload_bytes_max = read),
+                "max-event-types" => parse_count(&value()?).map(|read| settings.limits.types_max = read),
                 "max-inflight-bytes" => parse_count(&value()?).map(|read| settings.inflight_bytes_max = read),
                 "max-connections" => parse_count(&value()?).map(|read| settings.connections_max = read),
                 "commit-queue-batches" => parse_count(&value()?).map(|read| settings.queue_batches_max = read),

@@ -52,6 +52,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Longest payload of an event, in bytes of compact JSON.
     pub payload_bytes_max: usize,
+    /// Most different event types in one body: as many as the repository takes.
+    pub types_max: usize,
 }
 
 /// A request's head, as it came over the wire.

@@ -19,10 +19,11 @@ use super::{Head, Limits, Problem, ProblemKind, Reply, Route};
 use crate::batch::Batch;
 use crate::event::{ClientId, EventId, EventType, Uuid};
 use crate::ingest::{
-    self, Dialect, Fault, FaultCode, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource,
+    self, Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Framing, Handling, Indexes, IngestError, Manner, Mapping,
+    Parsed, Pointer, TypeSource, too_many_types,
 };
 use crate::json;
-use crate::repository::{CommitError, Receipt};
+use crate::repository::{CommitError, Receipt, Surplus};
 
 /// The media types that are taken.
 const MEDIA_TYPES: &str = "application/json, application/x-ndjson, application/jsonl";
@@ -52,6 +53,8 @@ pub enum Submitted {
 #[derive(Debug)]
 pub struct Acknowledgement {
     shape: Shape,
+    /// The part of a pointer that leads to the type of an event.
+    type_place: Cow<'static, str>,
     decoded_bytes: usize,
 }
 
@@ -61,7 +64,7 @@ enum Shape {
     /// A single object, with the id that the caller gave it.
     One { given_id: Option<Box<str>> },
     /// An array or lines.
-    Many { rejected: Option<Rejected> },
+    Many { indexes: Indexes, rejected: Option<Rejected> },
 }
 
 /// What lenient handling left out.
@@ -90,9 +93,9 @@ impl Submission {
             // A preference that is not understood is ignored (RFC 7240, section 2).
             Some(_) | None => Handling::Strict,
         };
-        let payload_bytes_max = limits.payload_bytes_max;
+        let Limits { payload_bytes_max, types_max, .. } = *limits;
         Ok(Self {
-            manner: Manner { framing, dialect, handling, payload_bytes_max },
+            manner: Manner { framing, dialect, handling, payload_bytes_max, types_max },
             coding,
             declared_bytes: sound.content_length,
             body_bytes_max: limits.body_bytes_max,
@@ -143,9 +146,9 @@ impl Submission {
             Err(refused) => Submitted::Reply(Reply { decoded_bytes, ..refused.reply(Route::Events) }),
             Ok(Parsed::One(batch)) => {
                 let given_id = batch.first_id().map(|id| Box::from(id.as_str()));
-                Submitted::Commit(batch, Acknowledgement { shape: Shape::One { given_id }, decoded_bytes })
+                Submitted::Commit(batch, self.acknowledgement(Shape::One { given_id }, decoded_bytes))
             }
-            Ok(Parsed::Many { batch, rejected: listed, rejected_count: count }) => {
+            Ok(Parsed::Many { batch, indexes, rejected: listed, rejected_count: count }) => {
                 let rejected = match self.manner.handling {
                     Handling::Strict => None,
                     Handling::Lenient => Some(Rejected { listed, count }),
@@ -153,10 +156,22 @@ impl Submission {
                 if batch.is_empty() {
                     Submitted::Reply(Reply { decoded_bytes, ..many_reply(None, rejected.as_ref()) })
                 } else {
-                    Submitted::Commit(batch, Acknowledgement { shape: Shape::Many { rejected }, decoded_bytes })
+                    Submitted::Commit(batch, self.acknowledgement(Shape::Many { indexes, rejected }, decoded_bytes))
                 }
             }
         }
+    }
+
+    fn acknowledgement(&self, shape: Shape, decoded_bytes: usize) -> Acknowledgement {
+        let type_place = match &self.manner.dialect {
+            Dialect::Native => Cow::Borrowed("/event_type"),
+            foreign @ Dialect::Foreign(_) => {
+                let mut place = String::new();
+                foreign.write_type_place(&mut place);
+                Cow::Owned(place)
+            }
+        };
+        Acknowledgement { shape, type_place, decoded_bytes }
     }
 
     /// `of_what` says of which bytes an offset is.
@@ -173,14 +188,7 @@ impl Submission {
                 Problem { kind: ProblemKind::InvalidJson, detail, errors: [fault].into() }.into()
             }
             IngestError::TooLarge(error) => Problem::new(ProblemKind::ContentTooLarge, error.to_string()).into(),
-            IngestError::Faults { listed, count } => {
-                let detail = if count > listed.len() {
-                    format!("{count} faults, of which {} are listed; nothing was stored", listed.len())
-                } else {
-                    format!("{count} {}; nothing was stored", if count == 1 { "fault" } else { "faults" })
-                };
-                Problem { kind: ProblemKind::InvalidEvents, detail, errors: listed }.into()
-            }
+            IngestError::Faults { listed, count } => invalid_events(listed, count).into(),
         })
     }
 }
@@ -189,9 +197,22 @@ impl Acknowledgement {
     /// The answer, once the batch is committed or was not.
     #[must_use]
     pub fn reply(self, outcome: &Result<Receipt, CommitError>) -> Reply {
+        let place = self.type_place;
         let reply = match (outcome, self.shape) {
+            (Ok(Receipt { surplus: Some(surplus), .. }), Shape::One { .. }) => {
+                let faults = surplus_faults(surplus, |_| (0, format!("#{place}")));
+                Refused::from(invalid_events(faults, surplus.indexes.len())).reply(Route::Events)
+            }
             (Ok(receipt), Shape::One { given_id }) => one_reply(receipt, given_id.as_deref()),
-            (Ok(receipt), Shape::Many { rejected }) => many_reply(Some(receipt), rejected.as_ref()),
+            (Ok(receipt @ Receipt { surplus: Some(surplus), .. }), Shape::Many { indexes, rejected }) => {
+                let count = surplus.indexes.len();
+                let faults = surplus_faults(surplus, |at| (indexes.of(at), format!("#/{}{place}", indexes.of(at))));
+                match rejected {
+                    Some(rejected) => many_reply(Some(receipt), Some(&rejected.with(faults, count))),
+                    None => Refused::from(invalid_events(faults, count)).reply(Route::Events),
+                }
+            }
+            (Ok(receipt), Shape::Many { rejected, .. }) => many_reply(Some(receipt), rejected.as_ref()),
             (Err(CommitError::Full(cause)), _) => {
                 let detail = format!("nothing was stored: {cause}");
                 Refused::new(ProblemKind::StorageFull, detail).reply(Route::Events)
@@ -207,6 +228,38 @@ impl Acknowledgement {
         };
         Reply { decoded_bytes: self.decoded_bytes, ..reply }
     }
+}
+
+impl Rejected {
+    /// With some that the repository has refused.
+    fn with(mut self, faults: Vec<Fault>, count: usize) -> Self {
+        self.listed.extend(faults);
+        self.listed.sort_by_key(|fault| fault.index);
+        self.listed.truncate(FAULTS_LISTED_MAX);
+        self.count += count;
+        self
+    }
+}
+
+/// The faults of events whose types were too many, as far as they are listed; `place` gives an event's index in the
+/// body and the pointer to its type.
+fn surplus_faults(surplus: &Surplus, place: impl Fn(u32) -> (usize, String)) -> Vec<Fault> {
+    let listed = surplus.indexes.iter().take(FAULTS_LISTED_MAX);
+    let fault = |&at: &u32| {
+        let (index, pointer) = place(at);
+        Fault { index, pointer, code: FaultCode::TooManyTypes, detail: too_many_types(surplus.types_max) }
+    };
+    listed.map(fault).collect()
+}
+
+/// 422: these are among so many faults.
+fn invalid_events(listed: Vec<Fault>, count: usize) -> Problem {
+    let detail = if count > listed.len() {
+        format!("{count} faults, of which {} are listed; nothing was stored", listed.len())
+    } else {
+        format!("{count} {}; nothing was stored", if count == 1 { "fault" } else { "faults" })
+    };
+    Problem { kind: ProblemKind::InvalidEvents, detail, errors: listed }
 }
 
 /// 413. The rest of the body is not read, so that the connection cannot go on.

@@ -24,6 +24,11 @@ impl Cursor {
         if len > self.rest.len() { Err(Corrupt("too short")) } else { Ok(self.rest.split_to(len)) }
     }
 
+    /// Copies what is left, so that it does not keep alive what was taken.
+    pub(crate) fn detach(&mut self) {
+        self.rest = Bytes::copy_from_slice(&self.rest);
+    }
+
     /// The next byte.
     pub(crate) fn byte(&mut self) -> Result<u8, Corrupt> {
         self.take(1)?.first().copied().ok_or(Corrupt("too short"))

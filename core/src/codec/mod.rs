@@ -17,7 +17,7 @@ mod template;
 mod texts;
 
 pub(crate) use cursor::{Corrupt, Cursor, put_varint};
-pub(crate) use packed::{Packed, pack};
+pub(crate) use packed::{Packed, pack, pack_all};
 pub(crate) use payload_encoder::PayloadEncoder;
 pub(crate) use payloads::Payloads;
 pub(crate) use texts::{Texts, TextsEncoder, encode_texts};

@@ -25,10 +25,15 @@ pub(crate) struct Packed {
 
 /// Appends the values to `out` as [`Packed`].
 pub(crate) fn pack(values: &[u64], out: &mut Vec<u8>) {
-    let min = values.iter().copied().min().unwrap_or_default();
-    let unit = values.iter().fold(0, |unit, &value| if unit == 1 { 1 } else { gcd(unit, value - min) });
+    pack_all(values.iter().copied(), out);
+}
+
+/// As [`pack`], of values that need not lie in memory.
+pub(crate) fn pack_all(values: impl ExactSizeIterator<Item = u64> + Clone, out: &mut Vec<u8>) {
+    let min = values.clone().min().unwrap_or_default();
+    let unit = values.clone().fold(0, |unit, value| if unit == 1 { 1 } else { gcd(unit, value - min) });
     let scale = |value: u64| if unit == 1 { value - min } else { (value - min).checked_div(unit).unwrap_or_default() };
-    let max = values.iter().copied().max().map_or(0, scale);
+    let max = values.clone().max().map_or(0, scale);
     let width = u64::BITS - max.leading_zeros();
     put_varint(min, out);
     put_varint(unit, out);
@@ -38,7 +43,7 @@ pub(crate) fn pack(values: &[u64], out: &mut Vec<u8>) {
     }
     out.reserve(packed_bytes(values.len(), width));
     let (mut pending, mut bits) = (0u128, 0);
-    for &value in values {
+    for value in values {
         pending |= u128::from(scale(value)) << bits;
         bits += width;
         if bits >= u64::BITS {

@@ -7,7 +7,7 @@ use core::fmt;
 use core::ops::Range;
 
 use super::manifest::{Entry, Manifest};
-use crate::segment::{Merge, Rewrite, Sealed, Segment};
+use crate::segment::{Merge, Rewrite, Sealed, Segment, TypeName};
 use crate::storage::{Deletion, Draft, Published, StorageError};
 
 /// A piece of an engine's housekeeping, on its own: it holds what it needs and may be worked on by another thread, while commits and
@@ -177,8 +177,14 @@ impl Rewriting {
         let Self { stretch, entry, rewrite, is_trusted } = self;
         let seqs = (entry.first, entry.last);
         let finished = rewrite.finish().and_then(|published| {
-            let Some(published) = published else { return Ok(None) };
-            let sealed = Sealed::open(&published.name, seqs, Arc::clone(&published.blob), u64::MAX, is_trusted)?;
+            let Some((published, names)) = published else { return Ok(None) };
+            // Both ascend, and the segment has no other types.
+            let mut names = names.into_iter();
+            let mut intern = |bytes: &[u8]| {
+                names.by_ref().find(|name| name.as_bytes() == bytes).unwrap_or_else(|| TypeName::new(bytes))
+            };
+            let blob = Arc::clone(&published.blob);
+            let sealed = Sealed::open(&published.name, seqs, blob, u64::MAX, is_trusted, &mut intern)?;
             Ok(Some(NewSegment { entry, sealed: Arc::new(sealed), published }))
         });
         match finished {

@@ -5,20 +5,21 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::dedup::{Original, Repeat, find_repeats};
+use super::dedup::{Original, look_up};
 use super::log_end::LogEnd;
+use super::proposal::{Verdict, judge};
 use super::{Engine, Fresh};
 use crate::batch::{Batch, BatchBuilder};
 use crate::event::Timestamp;
 use crate::log::{HEAD_BYTES, RecordHead};
-use crate::repository::{CommitError, Duplicate, Receipt};
+use crate::repository::{CommitError, Duplicate, Receipt, Surplus};
 use crate::segment::{Epoch, Rows, RowsBuilder, Segment};
 use crate::storage::{Storage, StorageError};
 
 /// The batches of one group that have at most so many events become one segment at once: many callers send one event each.
 const SMALL_BATCH_EVENTS: usize = 64;
 
-/// A batch without its duplicates, at its place.
+/// What of a batch is stored, at its place.
 struct Placed<'a> {
     batch: Cow<'a, Batch>,
     first_seq: u64,
@@ -93,29 +94,30 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Decides what is new and where it goes. Nothing is stored.
+    /// Decides what is stored and where it goes. Nothing is stored yet.
     fn propose<'a>(&mut self, group: &'a [Batch], millis: i64) -> Result<(Vec<Placed<'a>>, Vec<Receipt>), CommitError> {
         // Without knowing which ids are there, no promise that an event is stored once can be kept.
-        let repeats =
-            find_repeats(|| self.held(), group).map_err(|error| self.latch(format!("look-up of ids: {error}")))?;
+        let asked = look_up(|| self.held(), group).map_err(|error| self.latch(format!("look-up of ids: {error}")))?;
+        let verdicts = judge(group, &asked, &self.types);
         let mut next_seq = self.last_seq + 1;
         let first_seqs: Vec<u64> = group
             .iter()
-            .zip(&repeats)
-            .map(|(batch, repeats)| {
+            .zip(&verdicts)
+            .map(|(batch, verdict)| {
                 let first = next_seq;
-                next_seq += (batch.len() - repeats.len()) as u64;
+                next_seq += verdict.stored(batch) as u64;
                 first
             })
             .collect();
         let seq_in_group = |index: usize, place: u32| {
-            let before = repeats.get(index).map_or(0, |list| list.partition_point(|repeat| repeat.0 < place));
+            let before = verdicts.get(index).map_or(0, |verdict| verdict.left_out_before(place));
             first_seqs.get(index).map_or(0, |first| first + u64::from(place) - before as u64)
         };
         let mut placed = Vec::with_capacity(group.len());
         let mut receipts = Vec::with_capacity(group.len());
-        for ((batch, repeats), &first_seq) in group.iter().zip(&repeats).zip(&first_seqs) {
-            let duplicates: Box<[Duplicate]> = repeats
+        for ((batch, verdict), &first_seq) in group.iter().zip(&verdicts).zip(&first_seqs) {
+            let duplicates: Box<[Duplicate]> = verdict
+                .repeats
                 .iter()
                 .map(|&(index, original)| {
                     let seq = match original {
@@ -125,16 +127,29 @@ impl<S: Storage> Engine<S> {
                     Duplicate { index, seq }
                 })
                 .collect();
-            let kept = if repeats.is_empty() { Cow::Borrowed(batch) } else { Cow::Owned(without(batch, repeats)) };
+            let stored = verdict.stored(batch);
+            let kept = if stored == batch.len() { Cow::Borrowed(batch) } else { Cow::Owned(kept(batch, verdict)) };
             let generated_id =
                 (!kept.is_empty() && kept.first_id().is_none()).then(|| self.key.generate(millis, first_seq));
-            let durable = !self.syncs_deferred && !self.storage.is_volatile();
-            receipts.push(Receipt { first_seq, stored: kept.len() as u32, duplicates, generated_id, durable });
+            receipts.push(Receipt {
+                first_seq,
+                stored: kept.len() as u32,
+                duplicates,
+                surplus: self.surplus(verdict),
+                generated_id,
+                durable: !self.syncs_deferred && !self.storage.is_volatile(),
+            });
             if !kept.is_empty() {
                 placed.push(Placed { batch: kept, first_seq });
             }
         }
         Ok((placed, receipts))
+    }
+
+    fn surplus(&self, verdict: &Verdict) -> Option<Box<Surplus>> {
+        let indexes = verdict.surplus.as_slice();
+        (!indexes.is_empty())
+            .then(|| Box::new(Surplus { indexes: indexes.into(), types_max: self.types.most() as u64 }))
     }
 
     /// Makes the records durable; gives the end of each in the log, and the checksum of its head.
@@ -173,25 +188,24 @@ impl<S: Storage> Engine<S> {
         for run in placed.chunk_by(|batch, next| batch.is_small() && next.is_small()) {
             let (Some(first), Some(&end)) = (run.first(), ends.nth(run.len() - 1)) else { return };
             let rows = if run.len() == 1 { first.batch.rows().clone() } else { joined(run, first.first_seq) };
-            let segment = self.place(rows, first.first_seq, millis);
-            self.fresh.push(Fresh::new(segment, end));
+            self.place(rows, first.first_seq, millis, end);
         }
     }
 
     /// Counts rows in at their place.
-    fn place(&mut self, rows: Rows, first_seq: u64, millis: i64) -> Arc<Segment> {
+    fn place(&mut self, rows: Rows, first_seq: u64, millis: i64, log_end: (u64, u32)) {
         let segment = Arc::new(Segment::new(first_seq, rows, [Epoch { rank: 0, millis }].into()));
         self.last_seq = segment.last_seq();
         self.last_millis = self.last_millis.max(millis);
         self.stats.events += segment.rows().len() as u64;
         self.stats.bytes += segment.rows().bytes() as u64;
-        segment
+        let types = self.types.hold_rows(segment.rows());
+        self.fresh.push(Fresh::new(segment, types, log_end));
     }
 
     /// One record from the log, as recovery finds it.
     pub(super) fn apply(&mut self, rows: Rows, first_seq: u64, millis: i64, log_end: u64) {
-        let segment = self.place(rows, first_seq, millis);
-        self.fresh.push(Fresh::new(segment, (log_end, self.chain)));
+        self.place(rows, first_seq, millis, (log_end, self.chain));
     }
 
     /// Accepts nothing more from now on, for this reason.
@@ -217,14 +231,14 @@ fn joined(run: &[Placed<'_>], base: u64) -> Rows {
     builder.finish_sorted()
 }
 
-/// The batch without its duplicates.
-fn without(batch: &Batch, repeats: &[Repeat]) -> Batch {
+/// What of the batch is stored.
+fn kept(batch: &Batch, verdict: &Verdict) -> Batch {
     let mut builder = BatchBuilder::new();
-    let mut repeats = repeats.iter().map(|repeat| repeat.0).peekable();
-    for (place, event) in (0u32..).zip(batch.events()) {
-        if repeats.next_if_eq(&place).is_none() {
-            builder.push(event).expect("a part of a batch fits into a batch");
-        }
+    if verdict.is_refused {
+        return builder.finish();
+    }
+    for (_, event) in (0u32..).zip(batch.events()).filter(|(place, _)| verdict.keeps(*place)) {
+        builder.push(event).expect("a part of a batch fits into a batch");
     }
     builder.finish()
 }

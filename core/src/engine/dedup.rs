@@ -21,23 +21,24 @@ pub(super) enum Original {
 pub(super) type Repeat = (u32, Original);
 
 /// An event with a caller's id.
-struct Asked<'a> {
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
     hash: u64,
+    /// The index of its batch.
     batch: usize,
+    /// Its place in it.
     place: u32,
     id: &'a str,
+    /// The sequence number of the event that is stored under this id.
+    stored: Option<u64>,
 }
 
-/// The duplicates of each batch of the group, ascending by place.
+/// The events of a group that have callers' ids, ascending by the hashes of these and then by their places.
 ///
 /// # Errors
 ///
 /// [`ReadError`] when ids that are stored cannot be read.
-pub(super) fn find_repeats(
-    stored: impl FnOnce() -> EngineSnapshot,
-    group: &[Batch],
-) -> Result<Vec<Vec<Repeat>>, ReadError> {
-    let mut repeats = vec![Vec::new(); group.len()];
+pub(super) fn look_up(stored: impl FnOnce() -> EngineSnapshot, group: &[Batch]) -> Result<Vec<Asked<'_>>, ReadError> {
     let mut asked: Vec<Asked<'_>> = Vec::new();
     for (index, batch) in group.iter().enumerate() {
         let rows = batch.rows();
@@ -45,21 +46,28 @@ pub(super) fn find_repeats(
             let (hash, row) = rows.id_entry(entry);
             let place = rows.rank(row);
             let id = batch.event(place as usize).id?.as_str();
-            Some(Asked { hash, batch: index, place, id })
+            Some(Asked { hash, batch: index, place, id, stored: None })
         }));
     }
     if asked.is_empty() {
-        return Ok(repeats);
+        return Ok(asked);
     }
     asked.sort_unstable_by_key(|asked| (asked.hash, asked.batch, asked.place));
     let ids: Vec<(u64, &str)> = asked.iter().map(|asked| (asked.hash, asked.id)).collect();
     debug_assert!(ids.iter().all(|(hash, id)| *hash == id_hash(id.as_bytes())));
-    let answers: Vec<(&Asked<'_>, Option<u64>)> = asked.iter().zip(stored().seqs_of_ids(&ids)?).collect();
-    for same_hash in answers.chunk_by(|(a, _), (b, _)| a.hash == b.hash) {
+    let seqs = stored().seqs_of_ids(&ids)?;
+    asked.iter_mut().zip(seqs).for_each(|(asked, seq)| asked.stored = seq);
+    Ok(asked)
+}
+
+/// The duplicates of each of so many batches, ascending by place, if all other events are stored.
+pub(super) fn repeats(asked: &[Asked<'_>], batches: usize) -> Vec<Vec<Repeat>> {
+    let mut repeats = vec![Vec::new(); batches];
+    for same_hash in asked.chunk_by(|a, b| a.hash == b.hash) {
         let mut kept: Vec<&Asked<'_>> = Vec::new();
-        for &(asked, stored) in same_hash {
+        for asked in same_hash {
             let earlier = || kept.iter().find(|kept| kept.id == asked.id);
-            let original = match stored {
+            let original = match asked.stored {
                 Some(seq) => Some(Original::Stored(seq)),
                 None => earlier().map(|kept| Original::InGroup(kept.batch, kept.place)),
             };
@@ -74,5 +82,50 @@ pub(super) fn find_repeats(
     for list in &mut repeats {
         list.sort_unstable_by_key(|&(place, _)| place);
     }
-    Ok(repeats)
+    repeats
+}
+
+/// The ids of a group, each with a number, for those who decide event by event which of them are stored.
+#[derive(Debug)]
+pub(super) struct Ids {
+    /// By number: the event that has the id, as far as that is known.
+    originals: Vec<Option<Original>>,
+    /// The events of each batch that have ids: their places, ascending, and the numbers of the ids.
+    batches: Vec<Vec<(u32, usize)>>,
+}
+
+impl Ids {
+    /// Those of so many batches, of which only the stored ones have an event yet.
+    pub(super) fn new(asked: &[Asked<'_>], batches: usize) -> Self {
+        let mut ids = Self { originals: Vec::new(), batches: vec![Vec::new(); batches] };
+        for same_hash in asked.chunk_by(|a, b| a.hash == b.hash) {
+            let mut numbered: Vec<(&str, usize)> = Vec::new();
+            for asked in same_hash {
+                let known = numbered.iter().find(|(id, _)| *id == asked.id).map(|&(_, number)| number);
+                let number = known.unwrap_or_else(|| {
+                    numbered.push((asked.id, ids.originals.len()));
+                    ids.originals.push(asked.stored.map(Original::Stored));
+                    ids.originals.len() - 1
+                });
+                ids.batches.get_mut(asked.batch).into_iter().for_each(|batch| batch.push((asked.place, number)));
+            }
+        }
+        ids.batches.iter_mut().for_each(|batch| batch.sort_unstable());
+        ids
+    }
+
+    /// The places of a batch's events that have ids, ascending, and the numbers of these.
+    pub(super) fn take_batch(&mut self, batch: usize) -> Vec<(u32, usize)> {
+        self.batches.get_mut(batch).map(core::mem::take).unwrap_or_default()
+    }
+
+    /// The event that has this id, if one does.
+    pub(super) fn original(&self, number: usize) -> Option<Original> {
+        self.originals.get(number).copied().flatten()
+    }
+
+    /// From now on this event has the id, or none.
+    pub(super) fn set_original(&mut self, number: usize, original: Option<Original>) {
+        self.originals.get_mut(number).into_iter().for_each(|slot| *slot = original);
+    }
 }

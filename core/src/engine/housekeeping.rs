@@ -155,14 +155,17 @@ impl<S: Storage> Engine<S> {
         let rest = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
         for Replacement { stretch, seqs: _, segment } in core::mem::replace(&mut self.unpublished, rest) {
             self.busy.set(stretch.subject(), false);
+            segment.iter().for_each(|segment| self.types.hold_sealed(&segment.sealed));
             let (sealed, published) = segment.map(|segment| (segment.sealed, segment.published)).unzip();
             published.into_iter().for_each(|published| self.storage.adopt(published));
             let (events, bytes) = sealed.as_ref().map_or((0, 0), |sealed| (sealed.events(), sealed.bytes()));
             let before = match stretch {
                 Stretch::Fresh(range, _) => {
                     let gone = self.fresh.drain(range);
-                    let sizes =
-                        gone.map(|fresh| (fresh.segment.rows().len() as u64, fresh.segment.rows().bytes() as u64));
+                    let sizes = gone.map(|fresh| {
+                        self.types.release(&fresh.types);
+                        (fresh.segment.rows().len() as u64, fresh.segment.rows().bytes() as u64)
+                    });
                     let before = sizes.fold((0, 0), add);
                     Arc::make_mut(&mut self.sealed).extend(sealed);
                     before
@@ -170,6 +173,7 @@ impl<S: Storage> Engine<S> {
                 Stretch::Sealed(range) => {
                     let gone: Vec<Arc<Sealed>> = Arc::make_mut(&mut self.sealed).splice(range, sealed).collect();
                     self.obsolete.extend(gone.iter().map(|sealed| sealed.name().to_string()));
+                    gone.iter().for_each(|sealed| self.types.release_sealed(sealed));
                     gone.iter().map(|sealed| (sealed.events(), sealed.bytes())).fold((0, 0), add)
                 }
             };
@@ -204,7 +208,9 @@ impl<S: Storage> Engine<S> {
         let inputs = self.fresh.get(range.clone()).into_iter().flatten();
         let before: u64 = inputs.map(|fresh| bytes(&fresh.segment)).sum();
         self.stats.bytes = self.stats.bytes + bytes(&segment) - before;
-        self.fresh.splice(range.clone(), [Fresh::new(segment, *end)]);
+        let types = self.types.hold_rows(segment.rows());
+        let merged = Fresh::new(segment, types, *end);
+        self.fresh.splice(range.clone(), [merged]).for_each(|fresh| self.types.release(&fresh.types));
     }
 
     /// Sealing what is large enough, or old enough, of the fresh segments; else merging some of them.
@@ -288,7 +294,9 @@ impl<S: Storage> Engine<S> {
         let entry = Entry { number: self.next_number, first, last };
         self.next_number += 1;
         let draft = self.storage.create(&entry.name())?;
-        let rewrite = Rewrite::new(draft, parts, self.tuning.block_bytes, self.retention.keep_from(now));
+        let keep_from = self.retention.keep_from(now);
+        let rewrite =
+            Rewrite::new(draft, parts, self.tuning.block_bytes, keep_from, &mut |name| self.types.intern(name));
         let is_trusted = self.flaw == Some(Flaw::TrustedIndex);
         Ok(Stage::Rewriting(Box::new(Rewriting { stretch, entry, rewrite, is_trusted })))
     }

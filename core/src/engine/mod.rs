@@ -15,10 +15,12 @@ mod identity;
 mod log_end;
 mod manifest;
 mod open;
+mod proposal;
 mod reading;
 mod retention;
 mod salvage;
 mod snapshot;
+mod types;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -40,17 +42,18 @@ pub use snapshot::EngineSnapshot;
 use crate::batch::Batch;
 use crate::event::Timestamp;
 use crate::repository::{CommitError, Receipt, Repository, Snapshot, Stats};
-use crate::segment::{Sealed, Segment};
+use crate::segment::{Sealed, Segment, TypeName};
 use crate::storage::Storage;
 use chore::{Busy, Replacement};
 use log_end::LogEnd;
 use manifest::Manifest;
+use types::TypeRegistry;
 
 /// Randomness for one repository: from the system's generator, or a fixed number where everything has to repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(pub u128);
 
-/// When segments are merged and sealed.
+/// When segments are merged and sealed, and how much is kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuning {
     /// Fresh segments are sealed into an immutable blob when they hold so many events…
@@ -67,6 +70,9 @@ pub struct Tuning {
     pub segment_events_max: usize,
     /// Filters of callers' ids take up to so many bytes in memory, ten bits an id; the ids of older segments are looked up on the medium.
     pub filter_bytes_max: u64,
+    /// How many different event types there may be. Their names are in memory. An event that would bring one more is
+    /// refused, and a repository that has more is not opened.
+    pub types_max: usize,
 }
 
 impl Default for Tuning {
@@ -80,9 +86,13 @@ impl Default for Tuning {
             // Two tiers above what is sealed at once, and half as much again: what is sealed for the number of its events has some more.
             segment_events_max: 6 * 1024 * 1024,
             filter_bytes_max: 64 * 1024 * 1024,
+            types_max: TYPES_MAX_DEFAULT,
         }
     }
 }
+
+/// How many different event types there may be, where nobody says otherwise.
+pub const TYPES_MAX_DEFAULT: usize = 100_000;
 
 /// With so many times what is sealed at once lying only in the log, commits had better wait for housekeeping.
 const FRESH_SEALS_MAX: usize = 4;
@@ -98,6 +108,8 @@ pub struct Engine<S: Storage> {
     sealed: Arc<Vec<Arc<Sealed>>>,
     /// What lies only in the log so far, ascending by sequence number, behind all of `sealed`.
     fresh: Vec<Fresh>,
+    /// The types of `sealed` and `fresh`.
+    types: TypeRegistry,
     /// What the storage says that the repository consists of.
     manifest: Manifest,
     /// The number of the next segment.
@@ -132,6 +144,8 @@ pub struct Engine<S: Storage> {
 #[derive(Clone, Debug)]
 struct Fresh {
     segment: Arc<Segment>,
+    /// Its types, as they are counted.
+    types: Box<[TypeName]>,
     /// Where the log goes on behind its last record…
     log_end: u64,
     /// …and the checksum of that record's head.
@@ -139,8 +153,8 @@ struct Fresh {
 }
 
 impl Fresh {
-    fn new(segment: Arc<Segment>, (log_end, chain): (u64, u32)) -> Self {
-        Self { segment, log_end, chain }
+    fn new(segment: Arc<Segment>, types: Box<[TypeName]>, (log_end, chain): (u64, u32)) -> Self {
+        Self { segment, types, log_end, chain }
     }
 }
 
@@ -187,6 +201,8 @@ impl<S: Storage> Engine<S> {
         let mut stats = self.stats;
         stats.segments = (self.sealed.len() + fresh.len()) as u64;
         stats.last_seq = self.last_seq;
+        stats.event_types = self.types.len() as u64;
+        stats.event_types_max = self.types.most() as u64;
         EngineSnapshot::new(Arc::clone(&self.sealed), fresh, self.key, stats)
     }
 }

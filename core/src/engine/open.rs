@@ -11,10 +11,11 @@ use super::chore::Busy;
 use super::log_end::{self, LogEnd, Noted};
 use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
 use super::reading::{Record, Tail, Window, look_behind, record_at};
+use super::types::TypeRegistry;
 use super::{Engine, Flaw, IdentityKey, Retention, Seed, Tuning};
 use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::repository::Stats;
-use crate::segment::{Sealed, SealedError};
+use crate::segment::{Sealed, SealedError, TypeList, count_types};
 use crate::storage::{Storage, StorageError};
 
 /// Why a storage could not be opened. What it holds was not changed.
@@ -30,6 +31,16 @@ pub enum OpenError {
         place: String,
         /// What is wrong, and which events are concerned.
         reason: String,
+    },
+    /// There are more event types than there may be: more names than memory is meant to hold.
+    #[error(
+        "it holds {found} different event types or more, and {types_max} are allowed: start with a higher --max-event-types"
+    )]
+    TooManyTypes {
+        /// So many there are in the segments, or in these and the beginning of the log.
+        found: usize,
+        /// So many there may be.
+        types_max: usize,
     },
 }
 
@@ -95,7 +106,9 @@ impl<S: Storage> Engine<S> {
             }
             None => begin(&mut storage, seed)?,
         };
-        let sealed = sealed_segments(&storage, &manifest, tuning.filter_bytes_max, flaw)?;
+        let mut types = TypeRegistry::new(tuning.types_max);
+        refuse_too_many_types(&storage, &manifest, tuning.types_max)?;
+        let sealed = sealed_segments(&storage, &manifest, tuning.filter_bytes_max, flaw, &mut types)?;
         let stats = Stats {
             events: sealed.iter().map(|sealed| sealed.events()).sum(),
             bytes: sealed.iter().map(|sealed| sealed.bytes()).sum(),
@@ -115,6 +128,7 @@ impl<S: Storage> Engine<S> {
             retention: Retention::default(),
             key: IdentityKey::new(manifest.seed),
             fresh: Vec::new(),
+            types,
             chain: manifest.chain,
             durable: manifest.log_start,
             noted: manifest.log_start,
@@ -161,6 +175,10 @@ impl<S: Storage> Engine<S> {
                 events_end = end;
                 self.recovery.replayed_events += rows.len() as u64;
                 self.apply(rows, head.first_seq, head.millis, end);
+                let (found, types_max) = (self.types.len(), self.types.most());
+                if found > types_max {
+                    return Err(OpenError::TooManyTypes { found, types_max });
+                }
             }
             offset = end;
         }
@@ -225,12 +243,34 @@ fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError>
     Ok(manifest)
 }
 
+/// Counts the types of all segments, if there may be too many of them. Their names are not in memory meanwhile.
+fn refuse_too_many_types<S: Storage>(storage: &S, manifest: &Manifest, types_max: usize) -> Result<(), OpenError> {
+    let mut lists = Vec::with_capacity(manifest.segments.len());
+    for entry in &manifest.segments {
+        // One that is missing, or damaged, is reported when it is opened.
+        let Some(blob) = storage.open(&entry.name())? else { return Ok(()) };
+        let Some(list) = TypeList::open(blob)? else { return Ok(()) };
+        lists.push(list);
+    }
+    if lists.iter().map(TypeList::len).sum::<usize>() <= types_max {
+        return Ok(());
+    }
+    for list in &lists {
+        if !list.is_whole()? {
+            return Ok(());
+        }
+    }
+    let found = count_types(lists)?;
+    if found > types_max { Err(OpenError::TooManyTypes { found, types_max }) } else { Ok(()) }
+}
+
 /// The segments that the manifest lists, ascending.
 fn sealed_segments<S: Storage>(
     storage: &S,
     manifest: &Manifest,
     filter_bytes_max: u64,
     flaw: Option<Flaw>,
+    types: &mut TypeRegistry,
 ) -> Result<Vec<Arc<Sealed>>, OpenError> {
     let mut segments = Vec::with_capacity(manifest.segments.len());
     let mut filter_bytes_left = filter_bytes_max;
@@ -242,7 +282,9 @@ fn sealed_segments<S: Storage>(
             return Err(OpenError::Damaged { place: name, reason });
         };
         let is_trusted = flaw == Some(Flaw::TrustedIndex);
-        let sealed = Sealed::open(&name, (entry.first, entry.last), blob, filter_bytes_left, is_trusted)?;
+        let seqs = (entry.first, entry.last);
+        let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, is_trusted, &mut |name| types.intern(name))?;
+        types.hold_sealed(&sealed);
         filter_bytes_left = filter_bytes_left.saturating_sub(sealed.filter_bytes());
         segments.push(Arc::new(sealed));
     }

@@ -23,7 +23,7 @@ fn parse_document(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
         collector.read(&mut scanner, Last::Yes)
     };
     read.map_err(|error| syntax(error, 0, None))?;
-    if many { finish(collector, manner.handling) } else { finish_one(collector) }
+    finish(collector, if many { manner.handling } else { Handling::Strict })
 }
 
 fn parse_lines(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
@@ -63,16 +63,7 @@ fn finish(collector: Collector<'_>, handling: Handling) -> Result<Parsed, Ingest
     if handling == Handling::Strict && collector.fault_count > 0 {
         return Err(IngestError::Faults { count: collector.fault_count, listed: collector.listed });
     }
-    let (batch, rejected, rejected_count) = collector.finish()?;
-    Ok(Parsed::Many { batch: batch.finish(), rejected, rejected_count })
-}
-
-fn finish_one(collector: Collector<'_>) -> Result<Parsed, IngestError> {
-    if collector.fault_count > 0 {
-        return Err(IngestError::Faults { count: collector.fault_count, listed: collector.listed });
-    }
-    let (batch, _, _) = collector.finish()?;
-    Ok(Parsed::One(batch.finish()))
+    Ok(collector.finish()?)
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, SyntaxError> {
@@ -100,7 +91,7 @@ mod tests {
     const GOOD: &str = r#"{"event_type":"t","timestamp":1,"payload":{}}"#;
 
     fn native(framing: Framing, handling: Handling) -> Manner {
-        Manner { framing, dialect: Dialect::Native, handling, payload_bytes_max: 64 }
+        Manner { framing, dialect: Dialect::Native, handling, payload_bytes_max: 64, types_max: 3 }
     }
 
     fn foreign(event_type: &str, timestamp: &str, id: Option<&str>) -> Manner {
@@ -131,7 +122,7 @@ mod tests {
 
     fn many(body: &str, manner: &Manner) -> (Vec<String>, Vec<String>, usize) {
         match parse(body.as_bytes(), manner).unwrap() {
-            Parsed::Many { batch, rejected, rejected_count } => (shown(&batch), faults(&rejected), rejected_count),
+            Parsed::Many { batch, rejected, rejected_count, .. } => (shown(&batch), faults(&rejected), rejected_count),
             Parsed::One(_) => panic!("one event"),
         }
     }
@@ -248,6 +239,25 @@ mod tests {
     }
 
     #[test]
+    fn types_beyond_the_limit_are_faults_and_are_not_kept() {
+        let lines = |types: &[&str]| -> String {
+            let line =
+                |event_type: &&str| format!("{{\"event_type\":\"{event_type}\",\"timestamp\":0,\"payload\":0}}\n");
+            types.iter().map(line).collect()
+        };
+        let body = lines(&["a", "b", "a", "c", "d", "c", "e", "d", "a"]);
+        let expected =
+            ["4 #/4/event_type too_many_types", "6 #/6/event_type too_many_types", "7 #/7/event_type too_many_types"];
+        assert_eq!(refused(&body, &native(Framing::Lines, Handling::Strict)), expected);
+        let (kept, rejected, count) = many(&body, &native(Framing::Lines, Handling::Lenient));
+        assert_eq!((kept.len(), count), (6, 3));
+        assert_eq!(rejected, expected);
+        let records = "{\"t\":0,\"e\":{\"k\":1}}\n{\"t\":0,\"e\":{\"k\":2}}\n";
+        let manner = Manner { types_max: 1, ..foreign("/e/k", "/t", None) };
+        assert_eq!(many(records, &manner).1, ["1 #/1/e/k too_many_types"]);
+    }
+
+    #[test]
     fn a_hundred_faults_are_listed_and_all_are_counted() {
         let body = format!("[{}]", ["{}"; 1_000].join(","));
         match parse(body.as_bytes(), &native(Framing::Document, Handling::Strict)) {
@@ -300,7 +310,7 @@ mod tests {
         ]
         .join(&b'\n');
         match parse(&body, &native(Framing::Lines, Handling::Lenient)).unwrap() {
-            Parsed::Many { batch, rejected, rejected_count } => {
+            Parsed::Many { batch, rejected, rejected_count, .. } => {
                 assert_eq!((shown(&batch).len(), rejected_count), (2, 5));
                 assert_eq!(
                     faults(&rejected),

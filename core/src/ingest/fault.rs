@@ -1,3 +1,4 @@
+use alloc::format;
 use alloc::string::String;
 
 /// What is wrong with one event of a body, and where.
@@ -36,11 +37,13 @@ pub enum FaultCode {
     InvalidId,
     /// A payload above the limit.
     PayloadTooLarge,
+    /// A type that would be one more than there may be.
+    TooManyTypes,
 }
 
 impl FaultCode {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::InvalidJson,
         Self::NotAnObject,
         Self::MissingField,
@@ -51,6 +54,7 @@ impl FaultCode {
         Self::InvalidTimestamp,
         Self::InvalidId,
         Self::PayloadTooLarge,
+        Self::TooManyTypes,
     ];
 
     /// The name on the wire and in metrics.
@@ -67,8 +71,17 @@ impl FaultCode {
             Self::InvalidTimestamp => "invalid_timestamp",
             Self::InvalidId => "invalid_id",
             Self::PayloadTooLarge => "payload_too_large",
+            Self::TooManyTypes => "too_many_types",
         }
     }
+}
+
+/// What to say of an event whose type would be one more than there may be.
+pub(crate) fn too_many_types(types_max: u64) -> String {
+    format!(
+        "at most {types_max} different event types are stored (--max-event-types), and this would be one more; what \
+         differs from event to event, such as a URL or an id, belongs in the payload"
+    )
 }
 
 #[cfg(test)]

@@ -2,17 +2,22 @@
 
 mod body;
 mod fault;
+mod indexes;
 mod pointer;
 mod record;
 
+pub(crate) use fault::too_many_types;
 pub use fault::{Fault, FaultCode};
+pub use indexes::Indexes;
 pub use pointer::{Pointer, PointerError};
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use thiserror::Error;
 
+pub use crate::batch::Handling;
 use crate::batch::{Batch, BatchFull};
 
 /// Most faults that are listed for one body.
@@ -29,6 +34,8 @@ pub struct Manner {
     pub handling: Handling,
     /// Longest payload, in bytes of compact JSON.
     pub payload_bytes_max: usize,
+    /// Most different event types in one body. An event that would bring another is a fault.
+    pub types_max: usize,
 }
 
 /// How events are told apart.
@@ -71,13 +78,23 @@ pub enum TypeSource {
     Pointer(Pointer),
 }
 
-/// What one fault means for the rest of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handling {
-    /// All or nothing.
-    Strict,
-    /// The good ones are kept.
-    Lenient,
+impl Dialect {
+    /// Appends the part of a pointer that leads to the type of an event, as a URI fragment.
+    pub(crate) fn write_type_place(&self, out: &mut String) {
+        match self {
+            Self::Native => pointer::write_token("event_type", out),
+            Self::Foreign(mapping) => mapping.event_type.write_place(out),
+        }
+    }
+}
+
+impl TypeSource {
+    fn write_place(&self, out: &mut String) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Pointer(pointer) => pointer.write_fragment(out),
+        }
+    }
 }
 
 /// What a body held.
@@ -89,6 +106,8 @@ pub enum Parsed {
     Many {
         /// The good events.
         batch: Batch,
+        /// Which events of the body they are.
+        indexes: Indexes,
         /// The bad ones; empty under [`Handling::Strict`]. At most [`FAULTS_LISTED_MAX`] are listed.
         rejected: Vec<Fault>,
         /// How many events were rejected, listed or not.

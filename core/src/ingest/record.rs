@@ -5,8 +5,9 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
+use super::fault::too_many_types;
 use super::pointer::{Pointer, Target, write_token};
-use super::{Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Manner, Mapping, TypeSource};
+use super::{Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Indexes, Manner, Mapping, Parsed, TypeSource};
 use crate::batch::{BatchBuilder, BatchFull, NewEvent};
 use crate::event::{ClientId, EventType, Payload, Timestamp};
 use crate::json::{self, LoneSurrogate, RawString, Scanner, Span, SyntaxError, Value};
@@ -18,6 +19,7 @@ pub(super) struct Collector<'m> {
     /// A single object: pointers have no index.
     alone: bool,
     batch: BatchBuilder,
+    indexes: Indexes,
     full: Option<BatchFull>,
     /// Events so far, the faulty ones included.
     pub(super) index: usize,
@@ -61,6 +63,7 @@ impl<'m> Collector<'m> {
             manner,
             alone,
             batch: BatchBuilder::new(),
+            indexes: Indexes::default(),
             full: None,
             index: 0,
             rejected: 0,
@@ -100,10 +103,16 @@ impl<'m> Collector<'m> {
         self.count_event(faults_before);
     }
 
-    pub(super) fn finish(self) -> Result<(BatchBuilder, Vec<Fault>, usize), BatchFull> {
+    pub(super) fn finish(self) -> Result<Parsed, BatchFull> {
         match self.full {
             Some(full) => Err(full),
-            None => Ok((self.batch, self.listed, self.rejected)),
+            None if self.alone => Ok(Parsed::One(self.batch.finish())),
+            None => Ok(Parsed::Many {
+                batch: self.batch.finish().handled(self.manner.handling),
+                indexes: self.indexes,
+                rejected: self.listed,
+                rejected_count: self.rejected,
+            }),
         }
     }
 
@@ -283,8 +292,15 @@ impl<'m> Collector<'m> {
         self.listed.push(Fault { index: self.index, pointer, code, detail: detail() });
     }
 
+    /// Takes an event that is in order, unless its type is one too many.
     fn push(&mut self, event: NewEvent<'_>) {
+        let Manner { types_max, dialect, .. } = self.manner;
+        if self.batch.type_count() >= *types_max && !self.batch.has_type(event.event_type) {
+            let detail = || too_many_types(*types_max as u64);
+            return self.fault(|out| dialect.write_type_place(out), FaultCode::TooManyTypes, detail);
+        }
         if self.full.is_none() {
+            self.indexes.note(self.batch.len(), self.index);
             self.full = self.batch.push(event).err();
         }
     }

@@ -50,6 +50,16 @@ impl RowsBuilder {
         HEAD_BYTES + rows * 28 + ids * 12 + types * 8 + self.types.name_bytes()
     }
 
+    /// Number of different types so far.
+    pub(crate) fn type_count(&self) -> usize {
+        self.types.len()
+    }
+
+    /// Whether this type is among them.
+    pub(crate) fn has_type(&self, name: &[u8]) -> bool {
+        self.types.contains(name)
+    }
+
     /// The provisional code of a type.
     pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
         self.types.intern(name)

@@ -7,6 +7,7 @@ mod merge;
 mod rewrite;
 mod rows;
 mod sealed;
+mod type_name;
 mod types;
 
 pub use builder::RowsBuilder;
@@ -15,7 +16,8 @@ pub(crate) use merge::Merge;
 pub(crate) use rewrite::Rewrite;
 pub(crate) use rows::HEAD_BYTES as INDEX_HEAD_BYTES;
 pub use rows::{Rows, RowsError};
-pub(crate) use sealed::{Block, Damage, Remains, Sealed, SealedError};
+pub(crate) use sealed::{Block, Damage, Remains, Sealed, SealedError, TypeList, count_types};
+pub(crate) use type_name::{TypeName, TypeNames};
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

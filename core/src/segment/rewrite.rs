@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::sealed::{LanePlan, Row, Summary, TypeSummary, Writer};
-use super::{Block, Part, Place, RowText, Sealed, Segment};
+use super::{Block, Part, Place, RowText, Sealed, Segment, TypeName};
 use crate::storage::{Draft, Published, StorageError};
 
 /// Taking a block over as it is, or opening it, is as much work as so many rows.
@@ -53,9 +53,16 @@ struct Head {
 }
 
 impl Rewrite {
-    /// Begins a segment of the events in `parts` that are not before `keep_from`.
-    pub(crate) fn new(draft: Box<dyn Draft>, parts: &[Part], block_bytes: usize, keep_from: i64) -> Self {
-        let plan = LanePlan::new(parts.iter().flat_map(types).collect(), block_bytes);
+    /// Begins a segment of the events in `parts` that are not before `keep_from`. `intern` gives the names of types in
+    /// fresh parts.
+    pub(crate) fn new(
+        draft: Box<dyn Draft>,
+        parts: &[Part],
+        block_bytes: usize,
+        keep_from: i64,
+        intern: &mut dyn FnMut(&[u8]) -> TypeName,
+    ) -> Self {
+        let plan = LanePlan::new(parts.iter().map(|part| types(part, intern)), block_bytes);
         let ids = parts.iter().map(id_count).sum();
         let sources: Vec<Source> = parts.iter().flat_map(|part| sources(part, &plan)).collect();
         let mut rewrite = Self {
@@ -97,8 +104,9 @@ impl Rewrite {
         Ok(self.heads.is_empty())
     }
 
-    /// Makes the segment durable; `None` if nothing is in it. Only after [`step`](Self::step) has said that nothing is left.
-    pub(crate) fn finish(self) -> Result<Option<Published>, StorageError> {
+    /// Makes the segment durable; `None` if nothing is in it. Only after [`step`](Self::step) has said that nothing is
+    /// left. Also the names of its types, and perhaps others, ascending.
+    pub(crate) fn finish(self) -> Result<Option<(Published, Vec<TypeName>)>, StorageError> {
         self.writer.finish()
     }
 
@@ -193,15 +201,15 @@ impl Rewrite {
     }
 }
 
-/// The types of a part that has events of them.
-fn types(part: &Part) -> Vec<TypeSummary> {
+/// The types of a part that has events of them, ascending by name.
+fn types(part: &Part, intern: &mut dyn FnMut(&[u8]) -> TypeName) -> Vec<TypeSummary> {
     match part {
         Part::Fresh(segment) => {
             let rows = segment.rows();
             let average = (rows.text().len() / rows.len().max(1)) as u64;
             let types = (0..rows.type_count()).map(|code| {
                 let events = rows.type_group(code).len() as u64;
-                TypeSummary { name: rows.type_name(code).into(), events, bytes: events * average }
+                TypeSummary { name: intern(rows.type_name(code)), events, bytes: events * average }
             });
             types.collect()
         }
@@ -229,15 +237,13 @@ fn sources(part: &Part, plan: &LanePlan) -> Vec<Source> {
     match part {
         Part::Fresh(segment) => {
             let rows = segment.rows();
-            let codes: Vec<u32> =
-                (0..rows.type_count()).map(|code| plan.code(rows.type_name(code)).unwrap_or_default()).collect();
+            let codes = plan.codes((0..rows.type_count()).map(|code| rows.type_name(code)));
             let feeds = feeds(&mut codes.iter().copied());
             alloc::vec![Source { rows: SourceRows::Fresh(Arc::clone(segment), codes), feeds, next: None }]
         }
         Part::Sealed(sealed) => {
             let index = sealed.index();
-            let codes: Vec<u32> =
-                index.types().iter().map(|summary| plan.code(&summary.name).unwrap_or_default()).collect();
+            let codes = plan.codes(index.types().iter().map(|summary| summary.name.as_bytes()));
             let lanes = index.lanes().iter().enumerate().map(|(lane, blocks)| {
                 let in_lane = blocks.iter().flat_map(|number| index.codes(number as usize));
                 let mut codes = in_lane.filter_map(|code| codes.get(code as usize).copied());

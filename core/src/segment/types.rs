@@ -21,6 +21,11 @@ impl Types {
         self.name_bytes
     }
 
+    /// Whether this type is among them.
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        self.first.as_deref() == Some(name) || self.others.contains_key(name)
+    }
+
     /// The code of this type, which is new or known.
     pub(super) fn intern(&mut self, name: &[u8]) -> u32 {
         match &self.first {

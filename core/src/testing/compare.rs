@@ -33,6 +33,7 @@ pub fn check_same(subject: &Arc<dyn Snapshot>, model: &Arc<dyn Snapshot>, querie
     let (found, expected) = (subject.stats(), model.stats());
     require("stats: events", &expected.events, &found.events)?;
     require("stats: last_seq", &expected.last_seq, &found.last_seq)?;
+    require("stats: event_types", &expected.event_types, &found.event_types)?;
 
     let everything = check_query(subject, model, &Query::default(), Pace::UNBROKEN)?;
     for query in queries {

@@ -33,7 +33,7 @@ pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
 pub use source::Source;
 pub use stored::{StoredEvent, StoredId, get};
 
-use crate::engine::Tuning;
+use crate::engine::{TYPES_MAX_DEFAULT, Tuning};
 
 /// Sizes at which a handful of events is merged, sealed and compacted, so that a short test goes through all of it.
 pub const SMALL: Tuning = Tuning {
@@ -44,4 +44,5 @@ pub const SMALL: Tuning = Tuning {
     segment_events_max: 200,
     fresh_segments_max: 1024,
     filter_bytes_max: 100,
+    types_max: TYPES_MAX_DEFAULT,
 };

@@ -1,15 +1,16 @@
 use alloc::boxed::Box;
-use alloc::string::ToString;
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::filter;
 use super::stored::{StoredEvent, StoredId};
-use crate::batch::{Batch, NewEvent};
+use crate::batch::{Batch, Handling, NewEvent};
 use crate::event::{Event, Timestamp, Uuid};
 use crate::query::{Order, Position, Query};
 use crate::repository::{
-    CommitError, Duplicate, Find, FindHead, FindStep, Flow, ReadError, Receipt, Repository, Snapshot, Stats,
+    CommitError, Duplicate, Find, FindHead, FindStep, Flow, ReadError, Receipt, Repository, Snapshot, Stats, Surplus,
 };
 
 /// A repository in the most obvious way: all events in a vector, looked at one by one, copied before a change where a snapshot
@@ -17,17 +18,31 @@ use crate::repository::{
 ///
 /// It has no storage, no index and no failure, so that little can be wrong with it; it is what the other repositories are
 /// measured against. Its generated ids are valid but not random, and depend on nothing but `now` and the sequence number.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Model {
     events: Arc<Vec<StoredEvent>>,
     last_seq: u64,
+    /// How many different event types there may be.
+    types_max: usize,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Model {
-    /// An empty repository.
+    /// An empty repository that takes any number of event types.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::with_types(usize::MAX)
+    }
+
+    /// An empty repository that takes so many event types.
+    #[must_use]
+    pub fn with_types(types_max: usize) -> Self {
+        Self { events: Arc::default(), last_seq: 0, types_max }
     }
 
     /// Everything that is stored, in order of sequence numbers.
@@ -71,9 +86,11 @@ impl Model {
     }
 
     fn commit_one(&mut self, now: Timestamp, batch: &Batch) -> Receipt {
+        let before = self.clone();
         let first_seq = self.last_seq + 1;
+        let mut types = types(&self.events);
         let mut stored = 0;
-        let mut duplicates = Vec::new();
+        let (mut duplicates, mut surplus) = (Vec::new(), Vec::new());
         let mut generated_id = None;
         for (index, new) in (0..).zip(batch.events()) {
             let held = new.id.and_then(|id| with_id(&self.events, id.as_str()));
@@ -81,6 +98,11 @@ impl Model {
                 duplicates.push(Duplicate { index, seq: held.seq });
                 continue;
             }
+            if types.len() >= self.types_max && !types.contains(new.event_type.as_str()) {
+                surplus.push(index);
+                continue;
+            }
+            types.insert(new.event_type.as_str().to_string());
             let event = self.store(now, new);
             if stored == 0
                 && let StoredId::Generated(uuid) = event.id
@@ -89,7 +111,14 @@ impl Model {
             }
             stored += 1;
         }
-        Receipt { first_seq, stored, duplicates: duplicates.into(), generated_id, durable: false }
+        if !surplus.is_empty() && batch.handling() == Handling::Strict {
+            *self = before;
+            (stored, generated_id) = (0, None);
+            duplicates.clear();
+        }
+        let surplus = (!surplus.is_empty())
+            .then(|| Box::new(Surplus { indexes: surplus.into(), types_max: count(self.types_max) }));
+        Receipt { first_seq, stored, duplicates: duplicates.into(), surplus, generated_id, durable: false }
     }
 
     fn store(&mut self, now: Timestamp, new: NewEvent<'_>) -> &StoredEvent {
@@ -114,7 +143,7 @@ impl Repository for Model {
     }
 
     fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::new(ModelSnapshot { events: Arc::clone(&self.events), last_seq: self.last_seq })
+        Arc::new(ModelSnapshot { events: Arc::clone(&self.events), last_seq: self.last_seq, types_max: self.types_max })
     }
 }
 
@@ -122,6 +151,7 @@ impl Repository for Model {
 struct ModelSnapshot {
     events: Arc<Vec<StoredEvent>>,
     last_seq: u64,
+    types_max: usize,
 }
 
 impl Snapshot for ModelSnapshot {
@@ -129,10 +159,12 @@ impl Snapshot for ModelSnapshot {
     fn stats(&self) -> Stats {
         let bytes: usize = self.events.iter().map(|event| event.event_type.len() + event.payload.len()).sum();
         Stats {
-            events: count(&self.events),
-            bytes: u64::try_from(bytes).expect("usize has at most 64 bits"),
+            events: count(self.events.len()),
+            bytes: count(bytes),
             segments: 0,
             last_seq: self.last_seq,
+            event_types: count(types(&self.events).len()),
+            event_types_max: count(self.types_max),
         }
     }
 
@@ -208,8 +240,12 @@ fn with_id<'e>(events: &'e [StoredEvent], id: &str) -> Option<&'e StoredEvent> {
     events.iter().find(|event| event.id.is(id))
 }
 
-fn count(events: &[StoredEvent]) -> u64 {
-    u64::try_from(events.len()).expect("usize has at most 64 bits")
+fn types(events: &[StoredEvent]) -> BTreeSet<String> {
+    events.iter().map(|event| event.event_type.clone()).collect()
+}
+
+fn count(figure: usize) -> u64 {
+    u64::try_from(figure).expect("usize has at most 64 bits")
 }
 
 /// A UUID version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, the version, the variant, and the sequence number where
@@ -340,6 +376,7 @@ mod tests {
                     first_seq: 7,
                     stored: 2,
                     duplicates: [Duplicate { index: 0, seq: 1 }, Duplicate { index: 3, seq: 8 }].into(),
+                    surplus: None,
                     generated_id: model.events().get(6).and_then(|event| match event.id {
                         StoredId::Generated(uuid) => Some(uuid),
                         StoredId::Given(_) => None,
@@ -350,10 +387,18 @@ mod tests {
                     first_seq: 9,
                     stored: 0,
                     duplicates: [Duplicate { index: 0, seq: 8 }, Duplicate { index: 1, seq: 6 }].into(),
+                    surplus: None,
                     generated_id: None,
                     durable: false,
                 },
-                Receipt { first_seq: 9, stored: 1, duplicates: [].into(), generated_id: None, durable: false },
+                Receipt {
+                    first_seq: 9,
+                    stored: 1,
+                    duplicates: [].into(),
+                    surplus: None,
+                    generated_id: None,
+                    durable: false
+                },
             ]
         );
         let snapshot = model.snapshot();

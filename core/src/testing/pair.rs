@@ -10,7 +10,7 @@ use super::generate::{self, Draft};
 use super::model::Model;
 use super::run::{Answer, Pace, Run, collect};
 use super::script::{Planned, Step};
-use crate::batch::Batch;
+use crate::batch::{Batch, Handling};
 use crate::event::Timestamp;
 use crate::query::{Query, decode_cursor, encode_cursor};
 use crate::repository::{CommitError, Housekeeper, Receipt, Repository, Snapshot};
@@ -47,14 +47,20 @@ struct Begun {
 }
 
 impl<R: Repository> Pair<R> {
-    /// A pair with an empty subject; `reopen` closes a subject and opens it again.
+    /// A pair with an empty subject that takes any number of event types; `reopen` closes a subject and opens it again.
     #[must_use]
     pub fn new(subject: R, reopen: fn(&mut R)) -> Self {
+        Self::with_model(subject, Model::new(), reopen)
+    }
+
+    /// A pair of an empty subject and an empty model with the same limits.
+    #[must_use]
+    pub fn with_model(subject: R, model: Model, reopen: fn(&mut R)) -> Self {
         Self {
             subject,
             reopen,
             housekeeper: Housekeeper::default(),
-            model: Model::new(),
+            model,
             // 2023-11-14T22:13:20Z, and as good as any other.
             now: Timestamp::from_nanos(1_700_000_000_000_000_000),
             ids: Vec::new(),
@@ -158,6 +164,7 @@ impl<R: Repository> Pair<R> {
             }
             let show = |receipt: &Receipt| format!("{:?}", receipt.duplicates);
             require(&question("duplicates"), &show(expected), &show(found))?;
+            require(&question("surplus"), &format!("{:?}", expected.surplus), &format!("{:?}", found.surplus))?;
             // The model says whether there is one; which one, the subject's own event says.
             let first = usize::try_from(expected.first_seq - 1).expect("a test has few events");
             let first = expected.generated_id.and_then(|_| self.ids.get(first)).map_or("none", |id| id);
@@ -238,14 +245,16 @@ impl fmt::Debug for Kept {
     }
 }
 
-/// The batches of a plan for a repository that has given these ids.
+/// The batches of a plan for a repository that has given these ids. Those of an odd number of events are lenient.
 fn batches(group: &[Vec<Planned>], ids: &[String]) -> Vec<Batch> {
     let resolve = |planned: &Planned| {
         let index = planned.id_of.and_then(|seq| usize::try_from(seq).ok()?.checked_sub(1));
         let id = index.and_then(|index| ids.get(index)).cloned().or_else(|| planned.draft.id.clone());
         Draft { id, ..planned.draft.clone() }
     };
-    group.iter().map(|batch| generate::batch(&batch.iter().map(resolve).collect::<Vec<_>>())).collect()
+    let handling = |batch: &[Planned]| if batch.len() % 2 == 1 { Handling::Lenient } else { Handling::Strict };
+    let drafts = |batch: &[Planned]| batch.iter().map(resolve).collect::<Vec<_>>();
+    group.iter().map(|batch| generate::batch(&drafts(batch)).handled(handling(batch))).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is called by map_err")]

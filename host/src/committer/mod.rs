@@ -14,6 +14,7 @@
 mod delivery;
 mod keeper;
 mod queue;
+mod types_watch;
 
 use std::fmt;
 use std::future::Future;
@@ -36,6 +37,7 @@ use delivery::{Outcome, Ticket, Waiter};
 use keeper::Keeper;
 use queue::Queue;
 pub use queue::{QueueLimits, SubmitError};
+use types_watch::TypesWatch;
 
 /// The way to the repository, and to what it published last.
 #[derive(Debug)]
@@ -79,6 +81,7 @@ struct Shared {
     snapshot: Mutex<Arc<dyn Snapshot>>,
     latched: OnceLock<String>,
     keeper: Keeper,
+    types_watch: TypesWatch,
     metrics: Arc<Metrics>,
     /// Commits that were refused for something that passes, in the log.
     refusals: Repeated,
@@ -110,9 +113,11 @@ impl Committer {
             keeper: Keeper::default(),
             refusals: Repeated::default(),
             delays: Repeated::default(),
+            types_watch: TypesWatch::default(),
             metrics,
             lifecycle,
         });
+        shared.types_watch.look(&lock(&shared.snapshot).stats());
         // What an earlier process left to do.
         shared.keeper.offer(&mut **lock(&shared.repository));
         let committer = Self { shared, committing: Mutex::default(), keeping: Mutex::default() };
@@ -350,6 +355,7 @@ impl Shared {
 
     fn publish(&self, repository: &dyn Repository) {
         let snapshot = repository.snapshot();
+        self.types_watch.look(&snapshot.stats());
         // The old one is dropped outside the lock: it may be the last reference to a good deal of memory.
         let _old = std::mem::replace(&mut *lock(&self.snapshot), snapshot);
     }

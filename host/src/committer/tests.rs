@@ -74,6 +74,7 @@ impl Puppet {
             first_seq,
             stored: u32::try_from(batch.len()).unwrap(),
             duplicates: Box::new([]),
+            surplus: None,
             generated_id: None,
             durable: false,
         }

@@ -46,6 +46,8 @@ pub struct Metrics {
     stored_bytes: IntGauge,
     segments: IntGauge,
     last_seq: IntGauge,
+    event_types: IntGauge,
+    event_types_max: IntGauge,
     errors: Box<[IntCounter]>,
     connections: IntGauge,
     connections_total: IntCounter,
@@ -153,6 +155,8 @@ impl Metrics {
             stored_bytes: gauge("argus_stored_bytes", "Bytes that they take, with their indexes.")?,
             segments: gauge("argus_stored_segments", "Immutable parts that a query may have to visit.")?,
             last_seq: gauge("argus_stored_last_seq", "Highest sequence number given.")?,
+            event_types: gauge("argus_stored_event_types", "Different event types of the events in the repository.")?,
+            event_types_max: gauge("argus_event_types_limit", "How many different event types there may be.")?,
             errors: labelled(
                 "argus_errors_total",
                 "Answers that are problems, by kind.",
@@ -256,6 +260,8 @@ impl Metrics {
         self.stored_bytes.set(saturate(gauges.stored.bytes));
         self.segments.set(saturate(gauges.stored.segments));
         self.last_seq.set(saturate(gauges.stored.last_seq));
+        self.event_types.set(saturate(gauges.stored.event_types));
+        self.event_types_max.set(saturate(gauges.stored.event_types_max));
         let mut text = Vec::with_capacity(32 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -326,9 +332,16 @@ mod tests {
         metrics.body_arrived(100);
         metrics.connection_incident(Incident::WriteTimeout);
         metrics.log_lines_lost().inc_by(4);
-        let receipt = Receipt { first_seq: 1, stored: 5, duplicates: Box::new([]), generated_id: None, durable: false };
+        let receipt = Receipt {
+            first_seq: 1,
+            stored: 5,
+            duplicates: Box::new([]),
+            surplus: None,
+            generated_id: None,
+            durable: false,
+        };
         metrics.group_committed(&[receipt.clone(), receipt], 10, Duration::from_micros(10));
-        let stored = Stats { events: 10, bytes: 1000, segments: 1, last_seq: 10 };
+        let stored = Stats { events: 10, bytes: 1000, segments: 1, last_seq: 10, event_types: 3, event_types_max: 100 };
         let text =
             metrics.render(&Gauges { stored, queue_batches: 2, queue_bytes: 50, body_bytes_reserved: 7 }).unwrap();
         for line in [
@@ -348,6 +361,8 @@ mod tests {
             "argus_body_in_flight_bytes 7",
             "argus_stored_events 10",
             "argus_stored_bytes 1000",
+            "argus_stored_event_types 3",
+            "argus_event_types_limit 100",
             "argus_connections 1",
             "argus_connections_total 1",
             "argus_connection_incidents_total{kind=\"write_timeout\"} 1",

@@ -25,6 +25,7 @@ const TUNING: Tuning = Tuning {
     segment_events_max: 1000,
     fresh_segments_max: 1024,
     filter_bytes_max: 100,
+    types_max: 1000,
 };
 const OPTIONS: Options = Options { log_file_bytes: 8192 };
 

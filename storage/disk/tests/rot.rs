@@ -26,6 +26,7 @@ const SMALL: Tuning = Tuning {
     segment_events_max: 99,
     fresh_segments_max: 1024,
     filter_bytes_max: 1 << 20,
+    types_max: 1000,
 };
 const OPTIONS: Options = Options { log_file_bytes: 1000 };
 

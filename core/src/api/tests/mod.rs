@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::*;
 
-const LIMITS: Limits = Limits { body_bytes_max: 1000, payload_bytes_max: 100 };
+const LIMITS: Limits = Limits { body_bytes_max: 1000, payload_bytes_max: 100, types_max: 3 };
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 fn act_when(condition: &Condition<'_>, method: &str, target: &str, fields: &[(&str, &str)]) -> Action {

@@ -1,15 +1,18 @@
 //! `POST /events`.
 
+use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 
 use serde_json::{Value, json};
 
 use super::{JSON, act, body, replied};
 use crate::api::{Acknowledgement, Action, ProblemKind, Reply, Submission, Submitted};
-use crate::batch::Batch;
+use crate::batch::{Batch, Handling};
 use crate::event::Uuid;
-use crate::repository::{CommitError, Duplicate, Receipt};
+use crate::ingest::FaultCode;
+use crate::repository::{CommitError, Duplicate, Receipt, Surplus};
 
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
 const EVENT: &str = r#"{"event_type":"a","timestamp":1,"payload":{},"id":"x/ü"}"#;
@@ -92,7 +95,7 @@ fn parameters_of_submissions() {
 #[test]
 fn one_event() {
     let receipt = |stored, duplicates: &[Duplicate], generated_id| {
-        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id, durable: true })
+        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), surplus: None, generated_id, durable: true })
     };
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
     let reply = acknowledgement.reply(&receipt(1, &[], None));
@@ -122,7 +125,14 @@ fn one_event() {
 #[test]
 fn many_events() {
     let outcome = |stored, duplicates: &[Duplicate]| {
-        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id: None, durable: true })
+        Ok(Receipt {
+            first_seq: 7,
+            stored,
+            duplicates: duplicates.into(),
+            surplus: None,
+            generated_id: None,
+            durable: true,
+        })
     };
     let array = format!("[{EVENT},{EVENT},{EVENT}]");
     let (batch, acknowledgement) = committed(submission("/events", &[JSON]), &array);
@@ -149,7 +159,14 @@ fn lenient_handling_keeps_the_good_ones() {
     let lenient = [NDJSON, ("prefer", "wait=1"), ("prefer", "Handling=\"Lenient\"")];
     let (batch, acknowledgement) = committed(submission("/events", &lenient), &format!("{EVENT}\n{{}}\n"));
     assert_eq!(batch.len(), 1);
-    let outcome = Ok(Receipt { first_seq: 1, stored: 1, duplicates: [].into(), generated_id: None, durable: true });
+    let outcome = Ok(Receipt {
+        first_seq: 1,
+        stored: 1,
+        duplicates: [].into(),
+        surplus: None,
+        generated_id: None,
+        durable: true,
+    });
     let reply = acknowledgement.reply(&outcome);
     assert_eq!((reply.status, reply.header("preference-applied")), (200, Some("handling=lenient")));
     let body_of = body(&reply);
@@ -163,6 +180,43 @@ fn lenient_handling_keeps_the_good_ones() {
     let strict = [NDJSON, ("prefer", "handling=strict, handling=lenient")];
     let reply = answered(submission("/events", &strict), format!("{EVENT}\n{{}}\n").as_bytes());
     assert_eq!((reply.status, reply.header("preference-applied")), (422, None));
+}
+
+#[test]
+fn events_of_a_type_too_many() {
+    let outcome = |stored, indexes: &[u32]| {
+        let surplus = Surplus { indexes: indexes.into(), types_max: 5 };
+        let surplus = Some(Box::new(surplus));
+        Ok(Receipt { first_seq: 7, stored, duplicates: [].into(), surplus, generated_id: None, durable: true })
+    };
+    let pointers = |body: &Value, list: &str| -> Vec<String> {
+        let listed = body[list].as_array().unwrap().iter();
+        listed.map(|fault| format!("{} {}", fault["pointer"].as_str().unwrap(), fault["code"])).collect()
+    };
+    let fault = |pointer: &str| format!("{pointer} \"too_many_types\"");
+
+    let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
+    let reply = acknowledgement.reply(&outcome(0, &[0]));
+    assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));
+    assert_eq!(pointers(&body(&reply), "errors"), [fault("#/event_type")]);
+    assert_eq!(reply.rejected, [(FaultCode::TooManyTypes, 1)]);
+
+    let array = format!("[{EVENT},{EVENT},{EVENT}]");
+    let (batch, acknowledgement) = committed(submission("/events", &[JSON]), &array);
+    assert_eq!(batch.handling(), Handling::Strict);
+    let reply = acknowledgement.reply(&outcome(0, &[0, 2]));
+    assert_eq!((reply.status, &body(&reply)["detail"]), (422, &json!("2 faults; nothing was stored")));
+    assert_eq!(pointers(&body(&reply), "errors"), [fault("#/0/event_type"), fault("#/2/event_type")]);
+
+    // What was at fault before is counted in pointers, and listed in its place.
+    let lenient = [JSON, ("prefer", "handling=lenient")];
+    let (batch, acknowledgement) =
+        committed(submission("/events", &lenient), &format!("[{EVENT},1,{EVENT},2,{EVENT}]"));
+    assert_eq!((batch.len(), batch.handling()), (3, Handling::Lenient));
+    let reply = acknowledgement.reply(&outcome(2, &[1]));
+    assert_eq!((reply.status, &body(&reply)["accepted"]), (200, &json!(2)));
+    let expected = ["#/1 \"not_an_object\"".to_string(), fault("#/2/event_type"), "#/3 \"not_an_object\"".to_string()];
+    assert_eq!(pointers(&body(&reply), "rejected"), expected);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::super::reading::{Record, Tail};
 use super::log::{After, Hole, LogWalk, Piece};
 use super::report::{Concerned, Finding, Report, Severity};
 use crate::log::Place;
-use crate::segment::{Damage, Sealed, SealedError};
+use crate::segment::{Damage, Sealed, SealedError, TypeNames};
 use crate::storage::{Blob, Examined, StorageError};
 
 /// What there is in a repository, told while it is looked through.
@@ -57,7 +57,7 @@ const ANY_SEQS: (u64, u64) = (1, u64::MAX);
 
 /// Looks through a repository, and hands over what there is.
 pub(in crate::engine) fn survey<E: Examined>(medium: &E, sink: &mut dyn FnMut(Found)) -> Survey {
-    let mut surveyor = Surveyor { medium, report: Report::default(), sink };
+    let mut surveyor = Surveyor { medium, report: Report::default(), names: TypeNames::default(), sink };
     let manifest = surveyor.look_at_manifests();
     let (next_seq, last_millis) =
         manifest.as_ref().map_or((1, 0), |manifest| (manifest.next_seq, manifest.last_millis));
@@ -78,6 +78,8 @@ pub(in crate::engine) fn survey<E: Examined>(medium: &E, sink: &mut dyn FnMut(Fo
 struct Surveyor<'a, E> {
     medium: &'a E,
     report: Report,
+    /// The types of all segments, so that those that somebody keeps share them.
+    names: TypeNames,
     sink: &'a mut dyn FnMut(Found),
 }
 
@@ -175,7 +177,9 @@ impl<E: Examined> Surveyor<'_, E> {
     fn renamed(&self, manifest: &Manifest, names: &[String]) -> BTreeMap<u64, String> {
         let seqs_in = |name: &str| {
             let blob = self.medium.blob(name).ok()??;
-            Sealed::open(name, ANY_SEQS, blob, 0, false).ok()?.index().all_seqs()
+            let mut types = TypeNames::default();
+            let sealed = Sealed::open(name, ANY_SEQS, blob, 0, false, &mut |name| types.intern(name));
+            sealed.ok()?.index().all_seqs()
         };
         let fits = |entry: &Entry, seqs: (u64, u64)| entry.first <= seqs.0 && seqs.1 <= entry.last;
         let is_elsewhere = |entry: &&Entry| match seqs_in(&entry.name()) {
@@ -209,7 +213,7 @@ impl<E: Examined> Surveyor<'_, E> {
         let opened = match self.medium.blob(&found.name) {
             Ok(Some(blob)) => {
                 found.blob = Some(Arc::clone(&blob));
-                Sealed::open(&found.name, seqs, blob, u64::MAX, false)
+                Sealed::open(&found.name, seqs, blob, u64::MAX, false, &mut |name| self.names.intern(name))
             }
             Ok(None) => {
                 self.damaged(&found.name, None, "it is missing", concerned);

@@ -6,7 +6,7 @@ use super::super::Tuning;
 use super::super::manifest::Entry;
 use super::super::reading::WINDOW_BYTES;
 use super::ranges::Range;
-use crate::segment::{Part, Rewrite};
+use crate::segment::{Part, Rewrite, TypeNames};
 use crate::storage::{Blob, Draft, Published, Storage, StorageError};
 
 /// Events that go into the new repository.
@@ -44,6 +44,7 @@ pub(super) fn write<S: Storage>(
 ) -> Result<Vec<Entry>, StorageError> {
     pieces.sort_by_key(|piece| piece.seqs);
     let mut entries = Vec::new();
+    let mut names = TypeNames::default();
     for (group, number) in grouped(pieces, tuning).into_iter().zip(1..) {
         let (first, last) = group.seqs;
         let entry = Entry { number, first, last };
@@ -52,9 +53,10 @@ pub(super) fn write<S: Storage>(
             [Piece { part: Part::Sealed(sealed), is_whole: true, .. }] => Some(copy(&**sealed.blob(), draft)?),
             pieces => {
                 let parts: Vec<Part> = pieces.iter().map(|piece| piece.part.clone()).collect();
-                let mut rewrite = Rewrite::new(draft, &parts, tuning.block_bytes, i64::MIN);
+                let mut rewrite =
+                    Rewrite::new(draft, &parts, tuning.block_bytes, i64::MIN, &mut |name| names.intern(name));
                 while !rewrite.step(u32::MAX)? {}
-                rewrite.finish()?
+                rewrite.finish()?.map(|(published, _)| published)
             }
         };
         if let Some(published) = published {

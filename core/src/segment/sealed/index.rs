@@ -1,10 +1,12 @@
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::block::{ROWS_MAX, Summary};
-use crate::codec::{Corrupt, Cursor, Packed, pack, put_varint};
-use crate::segment::Place;
+use crate::codec::{Corrupt, Cursor, Packed, pack, pack_all, put_varint};
+use crate::segment::{Place, TypeName};
 
 /// What there is in a sealed segment and where it lies: read when the segment is opened, and kept.
 ///
@@ -22,7 +24,7 @@ use crate::segment::Place;
 /// Timestamps have the sign bit turned over. The blocks of a *lane* follow each other in the order of time, and no type is in two lanes.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
-    types: Box<[TypeSummary]>,
+    types: Arc<[TypeSummary]>,
     offsets: Packed,
     lengths: Packed,
     rows: Packed,
@@ -39,7 +41,7 @@ pub(crate) struct Index {
 /// The events of a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TypeSummary {
-    pub(crate) name: Box<[u8]>,
+    pub(crate) name: TypeName,
     pub(crate) events: u64,
     /// Bytes of their ids and payloads.
     pub(crate) bytes: u64,
@@ -57,7 +59,7 @@ pub(super) struct IndexBuilder {
     seqs: [Vec<u64>; 2],
     has_ids: Vec<u64>,
     code_ends: Vec<u64>,
-    codes: Vec<u64>,
+    codes: Vec<u32>,
     lanes: Vec<Vec<u64>>,
 }
 
@@ -65,7 +67,7 @@ const SIGN: u64 = 1 << 63;
 
 impl IndexBuilder {
     pub(super) fn new(lanes: usize) -> Self {
-        Self { lanes: alloc::vec![Vec::new(); lanes], ..Self::default() }
+        Self { lanes: vec![Vec::new(); lanes], ..Self::default() }
     }
 
     /// Takes a block up, at the end of its lane; gives its number.
@@ -84,7 +86,7 @@ impl IndexBuilder {
         lowest.push(summary.seqs.0);
         highest.push(summary.seqs.1);
         self.has_ids.push(summary.has_ids.into());
-        self.codes.extend(summary.codes.iter().map(|&code| u64::from(code)));
+        self.codes.extend_from_slice(&summary.codes);
         self.code_ends.push(self.codes.len() as u64);
         self.lanes.get_mut(lane).into_iter().for_each(|lane| lane.push(number));
         number as u32
@@ -95,17 +97,21 @@ impl IndexBuilder {
         self.offsets.is_empty()
     }
 
-    /// Appends the index to `out`.
+    /// Appends the index to `out`. Types without events are left out: a type whose events have all expired must be
+    /// forgotten.
     pub(super) fn finish(&self, types: &[TypeSummary], out: &mut Vec<u8>) {
-        put_varint(types.len() as u64, out);
-        for TypeSummary { name, events, bytes } in types {
+        let used = || types.iter().filter(|summary| summary.events > 0);
+        put_varint(used().count() as u64, out);
+        for TypeSummary { name, events, bytes } in used() {
+            let name = name.as_bytes();
             put_varint(name.len() as u64, out);
             out.extend_from_slice(name);
             put_varint(*events, out);
             put_varint(*bytes, out);
         }
+        let codes = codes_among_used(types);
         put_varint(self.offsets.len() as u64, out);
-        let Self { offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, codes, lanes } = self;
+        let Self { offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, lanes, .. } = self;
         let [first_times, first_seqs] = first;
         let [last_times, last_seqs] = last;
         let [lowest, highest] = seqs;
@@ -125,8 +131,9 @@ impl IndexBuilder {
         ] {
             pack(column, out);
         }
-        put_varint(codes.len() as u64, out);
-        pack(codes, out);
+        put_varint(self.codes.len() as u64, out);
+        let in_blocks = self.codes.iter().map(|&code| codes.get(code as usize).copied().unwrap_or_default());
+        pack_all(in_blocks, out);
         let lanes = || lanes.iter().filter(|lane| !lane.is_empty());
         put_varint(lanes().count() as u64, out);
         for lane in lanes() {
@@ -136,11 +143,29 @@ impl IndexBuilder {
     }
 }
 
+/// Of each type, its index among those that have events.
+fn codes_among_used(types: &[TypeSummary]) -> Vec<u64> {
+    let used = types.iter().scan(0u64, |next, summary| {
+        let code = *next;
+        *next += u64::from(summary.events > 0);
+        Some(code)
+    });
+    used.collect()
+}
+
 impl Index {
-    /// Takes an index off the cursor; its blocks end at or before `blocks_end`.
-    pub(super) fn decode(cursor: &mut Cursor, blocks_end: u64) -> Result<Self, Corrupt> {
-        let types =
-            (0..cursor.length(u32::MAX as usize)?).map(|_| TypeSummary::decode(cursor)).collect::<Result<_, _>>()?;
+    /// Takes an index off the cursor; its blocks end at or before `blocks_end`. `intern` gives the names of types that
+    /// are shared with others. What is kept does not share the cursor's buffer up to the end of the names, which may be
+    /// most of it.
+    pub(super) fn decode(
+        cursor: &mut Cursor,
+        blocks_end: u64,
+        intern: &mut dyn FnMut(&[u8]) -> TypeName,
+    ) -> Result<Self, Corrupt> {
+        let types = (0..cursor.length(u32::MAX as usize)?)
+            .map(|_| TypeSummary::decode(cursor, intern))
+            .collect::<Result<_, _>>()?;
+        cursor.detach();
         let count = cursor.length(u32::MAX as usize)?;
         let mut column = || Packed::decode(cursor, count);
         let (offsets, lengths, rows, text_bytes) = (column()?, column()?, column()?, column()?);
@@ -196,7 +221,7 @@ impl Index {
 
     /// The index of a type among the types, if any event has it.
     pub(crate) fn code(&self, name: &[u8]) -> Option<u32> {
-        self.types.binary_search_by(|summary| summary.name.as_ref().cmp(name)).ok().map(|code| code as u32)
+        self.types.binary_search_by(|summary| summary.name.as_bytes().cmp(name)).ok().map(|code| code as u32)
     }
 
     /// Number of blocks.
@@ -277,13 +302,39 @@ impl Index {
 }
 
 impl TypeSummary {
-    fn decode(cursor: &mut Cursor) -> Result<Self, Corrupt> {
+    fn decode(cursor: &mut Cursor, intern: &mut dyn FnMut(&[u8]) -> TypeName) -> Result<Self, Corrupt> {
         let len = cursor.length(u32::MAX as usize)?;
-        let name = cursor.take(len)?.as_ref().into();
+        let name = intern(&cursor.take(len)?);
         Ok(Self { name, events: cursor.varint()?, bytes: cursor.varint()? })
     }
 }
 
 fn place([times, seqs]: &[Packed; 2], number: usize) -> Place {
     Place { time: (times.get(number) ^ SIGN) as i64, seq: seqs.get(number) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn types_without_events_are_not_written() {
+        let summary = |codes: &[u32]| Summary { rows: 1, codes: codes.into(), ..Summary::default() };
+        let mut builder = IndexBuilder::new(1);
+        for (at, codes) in [&[1, 3][..], &[3], &[1]].into_iter().enumerate() {
+            builder.push(0, at as u64 * 10, 10, &summary(codes));
+        }
+        let types = [("a", 0), ("b", 2), ("c", 0), ("d", 2), ("e", 0)];
+        let types = types.map(|(name, events)| TypeSummary { name: TypeName::new(name.as_bytes()), events, bytes: 5 });
+        let mut bytes = Vec::new();
+        builder.finish(&types, &mut bytes);
+        let index = Index::decode(&mut Cursor::new(bytes.into()), 30, &mut TypeName::new).unwrap();
+        let [_, b, _, d, _] = types;
+        assert_eq!(index.types(), [b, d]);
+        let codes: Vec<Vec<u32>> = (0..3).map(|block| index.codes(block).collect()).collect();
+        assert_eq!(codes, [vec![0, 1], vec![1], vec![0]]);
+        assert_eq!((index.code(b"d"), index.code(b"a")), (Some(1), None));
+    }
 }

@@ -22,6 +22,7 @@ mod ids;
 mod index;
 mod order;
 mod remains;
+mod type_list;
 mod verify;
 mod writer;
 
@@ -40,10 +41,11 @@ use ids::Ids;
 pub(crate) use index::{Index, TypeSummary};
 use order::Order;
 pub(crate) use remains::Remains;
+pub(crate) use type_list::{TypeList, count_types};
 pub(crate) use verify::Damage;
 pub(crate) use writer::{LanePlan, Writer};
 
-use super::id_hash;
+use super::{TypeName, id_hash};
 use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor};
 use crate::column::{u32_at, u64_at};
@@ -115,9 +117,22 @@ fn tail(index_at: u64, index: &[u8]) -> Vec<u8> {
     tail
 }
 
+/// Where the index of a segment lies, and its checksum; `None` if the bytes behind it are not as they were written.
+fn read_tail(blob: &dyn Blob, is_trusted: bool) -> Result<Option<(Range<u64>, u32)>, StorageError> {
+    let least = (HEAD_BYTES + TAIL_BYTES) as u64;
+    let Some(tail_at) = blob.len().checked_sub(TAIL_BYTES as u64).filter(|_| blob.len() >= least) else {
+        return Ok(None);
+    };
+    let tail = blob.read(tail_at..blob.len())?;
+    let (index_at, index_crc) = (u64_at(&tail, 0, 0), u32_at(&tail, 8, 0));
+    let is_inside = (HEAD_BYTES as u64..=tail_at).contains(&index_at);
+    let is_whole = Crc32c::of(tail.get(..12).unwrap_or_default()) == u32_at(&tail, 12, 0) || is_trusted;
+    Ok((is_inside && is_whole).then_some((index_at..tail_at, index_crc)))
+}
+
 impl Sealed {
     /// Opens the segment in a blob, which answers for these sequence numbers: reads the index, and the filter of ids if it has up to so many
-    /// bytes.
+    /// bytes. `intern` gives the names of types that are shared with other segments.
     ///
     /// # Errors
     ///
@@ -128,6 +143,7 @@ impl Sealed {
         blob: Arc<dyn Blob>,
         filter_bytes_max: u64,
         is_trusted: bool,
+        intern: &mut dyn FnMut(&[u8]) -> TypeName,
     ) -> Result<Self, SealedError> {
         let damaged = |offset: u64, reason: &str| SealedError::Damaged {
             name: name.to_string(),
@@ -149,19 +165,15 @@ impl Sealed {
             let reason = format!("version {version} is unknown");
             return Err(damaged(0, if is_other { &reason } else { "its head is wrong" }));
         }
-        let tail = blob.read(tail_at..len)?;
-        let (index_at, index_crc) = (u64_at(&tail, 0, 0), u32_at(&tail, 8, 0));
-        let is_inside = (HEAD_BYTES as u64..=tail_at).contains(&index_at);
-        let is_whole = Crc32c::of(tail.get(..12).unwrap_or_default()) == u32_at(&tail, 12, 0) || is_trusted;
-        if !is_inside || !is_whole {
+        let Some((Range { start: index_at, end }, index_crc)) = read_tail(&*blob, is_trusted)? else {
             return Err(damaged(tail_at, "its last bytes are wrong"));
-        }
-        let bytes = blob.read(index_at..tail_at)?;
+        };
+        let bytes = blob.read(index_at..end)?;
         if Crc32c::of(&bytes) != index_crc && !is_trusted {
             return Err(damaged(index_at, "the checksum of the index is wrong"));
         }
         let mut cursor = Cursor::new(bytes);
-        let decoded = Index::decode(&mut cursor, index_at).map_err(PartError::Corrupt).and_then(|index| {
+        let decoded = Index::decode(&mut cursor, index_at, intern).map_err(PartError::Corrupt).and_then(|index| {
             let order = Order::decode(&mut cursor)?;
             let most = (0..index.blocks()).map(|number| index.rows(number)).sum();
             let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), filter_bytes_max, is_trusted)?;

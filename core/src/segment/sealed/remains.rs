@@ -11,7 +11,7 @@ use super::block::Summary;
 use super::index::{IndexBuilder, TypeSummary};
 use super::{Block, HEAD_BYTES, Index, Sealed};
 use crate::codec::{Corrupt, Cursor};
-use crate::segment::Place;
+use crate::segment::{Place, TypeName};
 use crate::storage::Blob;
 
 /// The blocks of a damaged segment that are whole.
@@ -152,11 +152,13 @@ impl Collector {
         let average = text_bytes / (self.seqs.len().max(1) as u64);
         let types: Vec<TypeSummary> = core::mem::take(&mut self.types)
             .into_iter()
-            .map(|(name, (_, events))| TypeSummary { name, events, bytes: events * average })
+            .map(|(name, (_, events))| TypeSummary { name: TypeName::new(&name), events, bytes: events * average })
             .collect();
         let mut bytes = Vec::new();
         builder.finish(&types, &mut bytes);
-        Index::decode(&mut Cursor::new(bytes.into()), end)
+        let mut types = types.into_iter().map(|summary| summary.name);
+        let mut shared = |bytes: &[u8]| types.next().unwrap_or_else(|| TypeName::new(bytes));
+        Index::decode(&mut Cursor::new(bytes.into()), end, &mut shared)
     }
 }
 

@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use bytes::Bytes;
 
@@ -8,6 +9,8 @@ use super::ids::IdsBuilder;
 use super::index::{IndexBuilder, TypeSummary};
 use super::order::OrderBuilder;
 use super::{Block, head, id_hash, tail};
+use crate::column::partition;
+use crate::segment::TypeName;
 use crate::storage::{Draft, Published, StorageError};
 
 /// Written to the medium at a time.
@@ -46,17 +49,10 @@ pub(crate) struct Writer {
 }
 
 impl LanePlan {
-    /// A plan for these types, in any order and with repetitions, for blocks of about so many bytes of text.
-    pub(crate) fn new(mut types: Vec<TypeSummary>, block_bytes: usize) -> Self {
-        types.sort_by(|a, b| a.name.cmp(&b.name));
-        types.dedup_by(|next, kept| {
-            let is_same = next.name == kept.name;
-            if is_same {
-                kept.bytes += next.bytes;
-                kept.events += next.events;
-            }
-            is_same
-        });
+    /// A plan for the types of some parts, each ascending by name, for blocks of about so many bytes of text.
+    pub(crate) fn new(parts: impl Iterator<Item = Vec<TypeSummary>>, block_bytes: usize) -> Self {
+        // One part after the other, so that no more is in memory than the result and one part.
+        let mut types = parts.reduce(union).unwrap_or_default();
         let total: u64 = types.iter().map(|summary| summary.bytes).sum();
         let least = (LANE_BLOCKS_MIN * block_bytes as u64).max(total / LANES_MAX as u64 + 1);
         let mut own = 0;
@@ -78,7 +74,26 @@ impl LanePlan {
 
     /// The number of a type, by which rows name it.
     pub(crate) fn code(&self, name: &[u8]) -> Option<u32> {
-        self.types.binary_search_by(|summary| summary.name.as_ref().cmp(name)).ok().map(|code| code as u32)
+        self.types.binary_search_by(|summary| summary.name.as_bytes().cmp(name)).ok().map(|code| code as u32)
+    }
+
+    /// The numbers of types that ascend by name; 0 for one that is not here. Where there are many, each is near the one
+    /// before.
+    pub(crate) fn codes<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Vec<u32> {
+        let mut at = 0;
+        let is_before =
+            |at: usize, name: &[u8]| self.types.get(at).is_some_and(|summary| summary.name.as_bytes() < name);
+        names
+            .map(|name| {
+                let mut stride = 1;
+                while is_before(at + stride, name) {
+                    at += stride;
+                    stride *= 2;
+                }
+                at = partition(at..(at + stride + 1).min(self.types.len()), |at| is_before(at, name));
+                if self.name(at as u32) == name { at as u32 } else { 0 }
+            })
+            .collect()
     }
 
     /// The lane of a type.
@@ -92,7 +107,30 @@ impl LanePlan {
     }
 
     fn name(&self, code: u32) -> &[u8] {
-        self.types.get(code as usize).map_or(&[], |summary| &summary.name)
+        self.types.get(code as usize).map_or(&[], |summary| summary.name.as_bytes())
+    }
+}
+
+/// The types of two parts, ascending by name.
+fn union(a: Vec<TypeSummary>, b: Vec<TypeSummary>) -> Vec<TypeSummary> {
+    let mut all = Vec::with_capacity(a.len().max(b.len()));
+    let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
+    loop {
+        let order = match (a.peek(), b.peek()) {
+            (Some(a), Some(b)) => a.name.cmp(&b.name),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return all,
+        };
+        match order {
+            Ordering::Less => all.extend(a.next()),
+            Ordering::Greater => all.extend(b.next()),
+            Ordering::Equal => all.extend(a.next().zip(b.next()).map(|(a, b)| TypeSummary {
+                name: a.name,
+                events: a.events + b.events,
+                bytes: a.bytes + b.bytes,
+            })),
+        }
     }
 }
 
@@ -166,8 +204,9 @@ impl Writer {
         self.write(WRITE_BYTES)
     }
 
-    /// Writes what is left, and makes the segment durable; `None`, and nothing is there, if it has no events.
-    pub(crate) fn finish(mut self) -> Result<Option<Published>, StorageError> {
+    /// Writes what is left, and makes the segment durable; `None`, and nothing is there, if it has no events. Also the
+    /// names of its types, and perhaps others, ascending.
+    pub(crate) fn finish(mut self) -> Result<Option<(Published, Vec<TypeName>)>, StorageError> {
         for lane in 0..self.plan.count {
             self.finish_block(lane)?;
         }
@@ -180,10 +219,12 @@ impl Writer {
         let ids_at = self.end();
         self.ids.finish(ids_at, &mut self.pending, &mut index);
         let tail = tail(self.at + self.pending.len() as u64, &index);
-        self.pending.extend_from_slice(&index);
-        self.pending.extend_from_slice(&tail);
-        self.draft.write(&self.pending)?;
-        self.draft.finish().map(Some)
+        // With many types the index is large. It is not copied.
+        for bytes in [self.pending, index, tail] {
+            self.draft.write(&bytes)?;
+        }
+        let published = self.draft.finish()?;
+        Ok(Some((published, self.plan.types.into_iter().map(|summary| summary.name).collect())))
     }
 
     fn end(&self) -> u64 {
@@ -213,5 +254,43 @@ impl Writer {
             self.pending.clear();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+
+    use super::*;
+
+    fn summaries(numbers: impl Iterator<Item = u32>) -> Vec<TypeSummary> {
+        let summary =
+            |number| TypeSummary { name: TypeName::new(format!("{number:04}").as_bytes()), events: 1, bytes: 10 };
+        numbers.map(summary).collect()
+    }
+
+    #[test]
+    fn types_of_parts_are_put_together_and_found() {
+        let parts = [summaries((0..900).step_by(3)), summaries((0..900).step_by(2)), Vec::new(), summaries(899..901)];
+        let plan = LanePlan::new(parts.into_iter(), 10);
+        let expected: Vec<u32> =
+            (0..=900).filter(|number| number % 3 == 0 || number % 2 == 0 || *number >= 899).collect();
+        assert!(
+            plan.types
+                .iter()
+                .map(|summary| &summary.name)
+                .eq(summaries(expected.iter().copied()).iter().map(|summary| &summary.name))
+        );
+        for stride in [1, 2, 7, 100, 1_000] {
+            let some: Vec<u32> =
+                (0..expected.len() as u32).step_by(stride).chain([expected.len() as u32 - 1]).collect();
+            let names: Vec<TypeName> = some
+                .iter()
+                .filter_map(|&code| plan.types.get(code as usize))
+                .map(|summary| summary.name.clone())
+                .collect();
+            assert_eq!(plan.codes(names.iter().map(TypeName::as_bytes)), some, "{stride}");
+        }
+        assert_eq!(plan.codes([&b"0001"[..], b"0002", b"9999"].into_iter()), [0, 1, 0]);
     }
 }

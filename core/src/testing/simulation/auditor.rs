@@ -68,6 +68,11 @@ pub(super) enum Finding {
 }
 
 impl Auditor {
+    /// Of an empty store that takes so many event types.
+    pub(super) fn new(types_max: usize) -> Self {
+        Self { model: Model::with_types(types_max), ..Self::default() }
+    }
+
     pub(super) fn model(&self) -> &Model {
         &self.model
     }
@@ -210,6 +215,14 @@ impl Auditor {
         self.expire(&found);
         if snapshot.stats().events != found.events.len() as u64 {
             return Err(Finding::Broken(format!("{} events are said to be there", snapshot.stats().events)));
+        }
+        let types: BTreeSet<&str> = found.events.iter().map(|event| event.event_type.as_str()).collect();
+        if snapshot.stats().event_types != types.len() as u64 {
+            let said = snapshot.stats().event_types;
+            return Err(Finding::Broken(format!(
+                "{said} event types are said to be there, and there are {}",
+                types.len()
+            )));
         }
         let mut expected: Vec<&StoredEvent> = self.model.events().iter().collect();
         expected.sort_by_key(|event| event.position());

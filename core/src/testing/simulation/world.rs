@@ -13,7 +13,7 @@ use super::super::source::Source;
 use super::auditor::{Auditor, Expiry, Finding};
 use super::canary::Flawed;
 use super::{Options, Summary};
-use crate::batch::Batch;
+use crate::batch::{Batch, Handling};
 use crate::engine::{Chore, ChoreStep, Engine, Retention, Tuning};
 use crate::event::Timestamp;
 use crate::repository::{CommitError, Repository};
@@ -66,6 +66,7 @@ impl World {
             block_bytes: source.pick(&[200, 1 << 16]),
             segment_events_max: source.pick(&[1_000, 60]),
             filter_bytes_max: source.pick(&[1 << 20, 100]),
+            types_max: source.pick(&[100_000, 100_000, 4, 12]),
         };
         let expires = source.one_in(3);
         let retention = Retention {
@@ -87,7 +88,7 @@ impl World {
             second: None,
             engine: None,
             chores: Vec::new(),
-            auditor: Auditor::default(),
+            auditor: Auditor::new(tuning.types_max),
             // 2023-11-14T22:13:20Z, and as good as any other.
             now: Timestamp::from_nanos(1_700_000_000_000_000_000),
             is_latched: false,
@@ -401,7 +402,8 @@ impl World {
                     _ => 1 + self.source.below(4),
                 };
                 let drafts: Vec<Draft> = (0..events).map(|_| self.draw_event()).collect();
-                generate::batch(&drafts)
+                let handling = if self.source.one_in(3) { Handling::Lenient } else { Handling::Strict };
+                generate::batch(&drafts).handled(handling)
             })
             .collect()
     }

@@ -208,7 +208,7 @@ impl World {
                 self.summary.refused_opens += 1;
                 self.note(|_| "the bit is changed back".to_string());
             }
-            OpenError::Storage(_) | OpenError::Damaged { .. } => {
+            OpenError::Storage(_) | OpenError::Damaged { .. } | OpenError::TooManyTypes { .. } => {
                 return Err(format!("the store cannot be opened, and nothing is wrong with it: {error}"));
             }
         }
