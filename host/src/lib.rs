@@ -23,6 +23,7 @@ pub mod committer;
 pub mod exchange;
 pub mod lifecycle;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod node;
 pub mod placement;
@@ -44,5 +45,6 @@ mod raw_head;
 mod service;
 mod wire_body;
 mod wire_io;
+mod workroom;
 
 pub use wire_body::BoxError;

@@ -17,6 +17,7 @@ use crate::budget::Budget;
 use crate::committer::{Committer, QueueLimits};
 use crate::lifecycle::{Drained, Lifecycle};
 use crate::logging;
+use crate::memory::Plan;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::repository::{self, OpenError};
@@ -117,6 +118,9 @@ fn permit_files(connections: usize) {
 
 fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener), StartError> {
     let metrics = Arc::new(Metrics::new(program.trim_start_matches("argus-"), settings.repository.kind())?);
+    let plan = Plan::of(&settings);
+    metrics.memory_planned(plan.bytes());
+    tracing::info!(bytes = plan.bytes(), "memory under these settings: at most {plan}; docs/operations.md explains it");
     let repository =
         repository::open(&settings.repository, settings.tuning(), settings.durability, settings.retention())?;
     let limits =

@@ -20,6 +20,7 @@ use hyper::service::service_fn;
 use crate::connection_state::{ConnectionState, HEAD_BYTES_MAX, HeadFault, Lapse};
 use crate::exchange::Exchange;
 use crate::lifecycle::{ConnectionPermit, DrainWatch};
+use crate::memory::LARGE_CONNECTIONS;
 use crate::metrics::Incident;
 use crate::node::Node;
 use crate::runtime::Runtime;
@@ -66,7 +67,8 @@ impl<R: Runtime> Wire<R> {
         let _open = self.node.metrics.connection_opens();
         let state = Arc::new(ConnectionState::new(&self.node.settings));
         let session = self.service.session(peer, Arc::clone(&state));
-        let io = WireIo::new(io, Arc::clone(&state), {
+        let is_large = self.node.lifecycle.connections() <= LARGE_CONNECTIONS;
+        let io = WireIo::new(io, Arc::clone(&state), is_large, {
             let session = Arc::clone(&session);
             move |fault| session.refuse_head(fault)
         });

@@ -17,6 +17,9 @@ const LINGER_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a head that are looked at on their way to hyper, at a time.
 const HEAD_READ_BYTES: usize = 4096;
 
+/// Longest head on a connection that is to take little memory, in bytes; one read more may come before it is noticed.
+const SMALL_HEAD_BYTES_MAX: usize = 8 * 1024;
+
 /// Bytes that are copied together before they are written. A system call with many pieces takes longer than with one, by more than it
 /// takes to copy a small answer.
 const GATHERED_BYTES_MAX: usize = 1024;
@@ -29,6 +32,8 @@ pub(crate) struct WireIo<I, F> {
     state: Arc<ConnectionState>,
     refuse: F,
     closing: Closing,
+    /// Whether much may be read at a time. hyper's buffer grows when a read fills it, and never otherwise.
+    is_large: bool,
 }
 
 #[derive(Debug)]
@@ -44,15 +49,22 @@ enum Closing {
 }
 
 impl<I, F> WireIo<I, F> {
-    /// `refuse` gives a whole answer, from the status line on.
-    pub(crate) fn new(io: I, state: Arc<ConnectionState>, refuse: F) -> Self {
-        Self { io, state, refuse, closing: Closing::Open }
+    /// `refuse` gives a whole answer, from the status line on. Unless the connection `is_large`, it takes little memory, and heads of
+    /// [`SMALL_HEAD_BYTES_MAX`].
+    pub(crate) fn new(io: I, state: Arc<ConnectionState>, is_large: bool, refuse: F) -> Self {
+        Self { io, state, refuse, closing: Closing::Open, is_large }
     }
 }
 
 impl<I: Read + Unpin, F: Unpin> Read for WireIo<I, F> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        if !self.state.expects_head() {
+        let in_head = self.state.expects_head();
+        if in_head && !self.is_large && self.state.head_bytes() > SMALL_HEAD_BYTES_MAX {
+            self.state.set_fault(HeadFault::TooLarge);
+            // To hyper it is the end, and to the client the reason follows.
+            return Poll::Ready(Ok(()));
+        }
+        if !in_head && self.is_large {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }
         let mut bytes = [const { MaybeUninit::uninit() }; HEAD_READ_BYTES];
@@ -60,7 +72,9 @@ impl<I: Read + Unpin, F: Unpin> Read for WireIo<I, F> {
         let mut read = ReadBuf::uninit(bytes.split_at_mut(room).0);
         ready!(Pin::new(&mut self.io).poll_read(cx, read.unfilled()))?;
         if !read.filled().is_empty() {
-            self.state.head_bytes_arrived(read.filled());
+            if in_head {
+                self.state.head_bytes_arrived(read.filled());
+            }
             buf.put_slice(read.filled());
         }
         Poll::Ready(Ok(()))

@@ -6,19 +6,22 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::pointer::{Pointer, Target, write_token};
-use super::{Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Manner, Mapping, TypeSource};
-use crate::batch::{BatchBuilder, BatchFull, NewEvent};
+use super::{Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, IngestError, Manner, Mapping, TypeSource};
+use crate::batch::{BatchBuilder, NewEvent};
 use crate::event::{ClientId, EventType, Payload, Timestamp};
 use crate::json::{self, LoneSurrogate, RawString, Scanner, Span, SyntaxError, Value};
+use crate::room::Room;
 
 /// Takes events one after the other.
 #[derive(Debug)]
-pub(super) struct Collector<'m> {
+pub(super) struct Collector<'m, 'r> {
     manner: &'m Manner,
     /// A single object: pointers have no index.
     alone: bool,
     batch: BatchBuilder,
-    full: Option<BatchFull>,
+    room: Room<'r>,
+    /// Why the batch takes no more; what it had is dropped.
+    full: Option<IngestError>,
     /// Events so far, the faulty ones included.
     pub(super) index: usize,
     /// Events with a fault.
@@ -55,13 +58,19 @@ struct Field<'a> {
 /// What is wrong with a field.
 type Flaw = (FaultCode, String);
 
-impl<'m> Collector<'m> {
-    pub(super) fn new(manner: &'m Manner, alone: bool) -> Self {
+impl<'m, 'r> Collector<'m, 'r> {
+    /// For the events of a body of so many bytes.
+    pub(super) fn new(manner: &'m Manner, alone: bool, body_bytes: usize, mut room: Room<'r>) -> Self {
+        // What comes of a body is seldom longer than the body. A single event is allocated for as it is.
+        let text_bytes = if alone { 0 } else { body_bytes };
+        let full = room.need(text_bytes).err().map(IngestError::from);
+        let batch = BatchBuilder::with_text_capacity(if full.is_none() { text_bytes } else { 0 });
         Self {
             manner,
             alone,
-            batch: BatchBuilder::new(),
-            full: None,
+            batch,
+            room,
+            full,
             index: 0,
             rejected: 0,
             fault_count: 0,
@@ -100,7 +109,7 @@ impl<'m> Collector<'m> {
         self.count_event(faults_before);
     }
 
-    pub(super) fn finish(self) -> Result<(BatchBuilder, Vec<Fault>, usize), BatchFull> {
+    pub(super) fn finish(self) -> Result<(BatchBuilder, Vec<Fault>, usize), IngestError> {
         match self.full {
             Some(full) => Err(full),
             None => Ok((self.batch, self.listed, self.rejected)),
@@ -284,8 +293,14 @@ impl<'m> Collector<'m> {
     }
 
     fn push(&mut self, event: NewEvent<'_>) {
-        if self.full.is_none() {
-            self.full = self.batch.push(event).err();
+        if self.full.is_some() {
+            return;
+        }
+        let room = self.room.need(self.batch.work_bytes(&event)).map_err(IngestError::from);
+        let pushed = room.and_then(|()| self.batch.push(event).map_err(IngestError::from));
+        if let Err(error) = pushed {
+            self.full = Some(error);
+            self.batch = BatchBuilder::new();
         }
     }
 }
