@@ -63,6 +63,17 @@ impl BatchBuilder {
         Self::default()
     }
 
+    /// An empty builder with room for so many bytes of ids and payloads.
+    pub(crate) fn with_text_capacity(bytes: usize) -> Self {
+        Self { rows: RowsBuilder::with_capacity(0, bytes) }
+    }
+
+    /// The most memory that it takes to push this event and finish the batch.
+    pub(crate) fn work_bytes(&self, event: &NewEvent<'_>) -> usize {
+        let text = 1 + event.id.map_or(0, |id| id.as_str().len()) + event.payload.as_str().len();
+        self.rows.work_bytes(text, EVENT_INDEX_BYTES_MAX)
+    }
+
     /// Appends an event; the order of calls is the order of sequence numbers.
     ///
     /// # Errors

@@ -41,6 +41,7 @@ pub mod json;
 mod log;
 pub mod query;
 pub mod repository;
+pub mod room;
 pub mod segment;
 pub mod storage;
 #[cfg(feature = "testing")]

@@ -124,6 +124,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
                 prop_assert_eq!(listed.len(), count.min(FAULTS_LISTED_MAX));
                 prop_assert!(listed.iter().all(|fault| fault.pointer.starts_with('#') && fault.pointer.is_ascii()));
             }
+            Err(error @ IngestError::NoRoom(_)) => return Err(TestCaseError::fail(error.to_string())),
             Err(IngestError::TooLarge(full)) => return Err(TestCaseError::fail(full.to_string())),
         }
     }

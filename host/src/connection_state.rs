@@ -168,6 +168,12 @@ impl ConnectionState {
         }
     }
 
+    /// Bytes that have come since the head began that is under way.
+    pub(crate) fn head_bytes(&self) -> usize {
+        let inner = self.lock();
+        if matches!(inner.phase, Phase::Head(_)) { inner.head.bytes.len() } else { 0 }
+    }
+
     /// Whether somebody who went away now would leave a request half sent or half answered.
     pub(crate) fn in_request(&self) -> bool {
         let inner = self.lock();

@@ -28,6 +28,7 @@ pub mod exchange;
 pub mod lifecycle;
 pub mod log_buffer;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod node;
 pub mod placement;
@@ -54,5 +55,6 @@ mod service;
 mod socket;
 mod wire_body;
 mod wire_io;
+mod workroom;
 
 pub use wire_body::BoxError;

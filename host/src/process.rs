@@ -20,6 +20,7 @@ use crate::descriptors::{Descriptors, TooFew};
 use crate::lifecycle::{Drained, Lifecycle};
 use crate::log_buffer::LogBuffer;
 use crate::logging;
+use crate::memory::Plan;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::repository::{self, OpenError};
@@ -172,6 +173,9 @@ fn start<E>(
     executor: impl FnOnce(NonZeroUsize, &Arc<Lifecycle>) -> io::Result<E>,
     serve: impl FnOnce(&E, Arc<Node>, TcpListener) -> io::Result<()>,
 ) -> Result<(Arc<Node>, E), StartError> {
+    let plan = Plan::of(&settings);
+    metrics.memory_planned(plan.bytes());
+    tracing::info!(bytes = plan.bytes(), "memory under these settings: at most {plan}; docs/operations.md explains it");
     let descriptors = Descriptors::raise_limit();
     // Signals before the endpoint: whoever sees the server listen may stop it.
     watch_signals(Arc::clone(lifecycle), log.clone()).map_err(StartError::Thread)?;

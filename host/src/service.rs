@@ -15,6 +15,7 @@ use argus_core::api::{
     SearchStep, Submission, Submitted,
 };
 use argus_core::repository::CommitError;
+use argus_core::room::Room;
 use async_lock::Semaphore;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -26,7 +27,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
 use crate::body::Reading;
-use crate::budget::{Reservation, Share};
+use crate::budget::Reservation;
 use crate::committer::SubmitError;
 use crate::connection_state::{ConnectionState, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeadFault};
 use crate::logging;
@@ -38,9 +39,17 @@ use crate::reply_body::{Advance, Advanced, BrokenOff, ReplyBody};
 use crate::runtime::Runtime;
 use crate::timer::Timer;
 use crate::watch::panic_message;
+use crate::workroom::Workroom;
 
 /// Bodies up to this size are read where they arrive: handing one to another thread and back takes longer than parsing it.
 const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How many times a body the memory is at a guess that is taken to read it; more is asked for as it is needed. Its batch has its payloads, and
+/// most of it is payloads.
+const PLAIN_WORK_GROWTH: usize = 2;
+
+/// The same for a body that is decompressed before.
+const COMPRESSED_WORK_GROWTH: usize = 16;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -54,8 +63,8 @@ pub(crate) struct Service<R> {
     runtime: R,
     /// Bodies read at once on threads that may block: more of them than processors would only take memory.
     readers: Arc<Semaphore>,
-    /// Bodies decompressed at once: each may grow to the body limit, whatever its size on the wire.
-    inflaters: Arc<Semaphore>,
+    /// The memory that they have.
+    workroom: Arc<Workroom>,
 }
 
 /// One connection's share of the service.
@@ -81,14 +90,8 @@ struct Elapsed;
 impl<R: Runtime> Service<R> {
     pub(crate) fn new(node: Arc<Node>, runtime: R) -> Arc<Self> {
         let threads = node.settings.worker_threads().get();
-        // Half of the budget is left to bodies that arrive.
-        let inflaters = (node.settings.max_inflight_bytes / node.settings.max_body_bytes / 2).clamp(1, threads);
-        Arc::new(Self {
-            node,
-            runtime,
-            readers: Arc::new(Semaphore::new(threads)),
-            inflaters: Arc::new(Semaphore::new(inflaters)),
-        })
+        let workroom = Workroom::new(node.settings.working_bytes());
+        Arc::new(Self { node, runtime, readers: Arc::new(Semaphore::new(threads)), workroom })
     }
 
     pub(crate) fn session(self: &Arc<Self>, peer: SocketAddr, connection: Arc<ConnectionState>) -> Arc<Session<R>> {
@@ -264,7 +267,7 @@ impl<R: Runtime> Session<R> {
         node.metrics.body_arrived(bytes.len());
         // Not before: how long the body takes is up to the client.
         let deadline = Instant::now() + node.settings.request_timeout;
-        let submitted = if bytes.len() <= INLINE_BODY_BYTES_MAX && submission.decoded_bytes_max() == 0 {
+        let submitted = if bytes.len() <= INLINE_BODY_BYTES_MAX && !submission.is_compressed() {
             let submitted = submission.handle_body(&bytes);
             drop((bytes, reservation));
             submitted
@@ -323,16 +326,17 @@ impl<R: Runtime> Session<R> {
         reservation: Reservation,
     ) -> Result<Submitted, Refusal> {
         let service = &self.service;
-        let decoded_bytes_max = submission.decoded_bytes_max();
-        let slots = if decoded_bytes_max > 0 { &service.inflaters } else { &service.readers };
-        let slot = slots.acquire_arc().await;
-        let mut inflated = service.node.budget.reserve();
-        inflated.grow_to(decoded_bytes_max, Share::of(decoded_bytes_max)).map_err(|_| Refusal::Overloaded)?;
+        let slot = service.readers.acquire_arc().await;
+        let growth = if submission.is_compressed() { COMPRESSED_WORK_GROWTH } else { PLAIN_WORK_GROWTH };
+        let mut workplace = service.workroom.enter(bytes.len().saturating_mul(growth)).await;
         // What holds memory goes along: the work is not stopped when nobody waits for it any more.
-        let held = (slot, reservation, inflated);
+        let held = (slot, reservation);
         let submitted = service.runtime.unblock(move || {
-            let submitted = submission.handle_body(&bytes);
-            drop((bytes, held));
+            let submitted = {
+                let mut ask = |bytes| workplace.grow_to(bytes);
+                submission.handle_body_within(&bytes, Room::new(&mut ask))
+            };
+            drop((bytes, held, workplace));
             submitted
         });
         Ok(submitted.await)

@@ -84,6 +84,12 @@ pub struct Settings {
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_inflight_bytes: usize,
 
+    /// Memory in which bodies that have arrived are decompressed and parsed; large ones wait for it, beyond it 503. Some bodies take many
+    /// times their size [default: as much as --max-inflight-bytes]
+    #[arg(long, env = "ARGUS_MAX_WORKING_BYTES", value_name = "SIZE", help_heading = "Limits")]
+    #[arg(value_parser = parse_size)]
+    pub max_working_bytes: Option<usize>,
+
     /// Connections held at once; beyond it, the one idle longest is closed for a new one
     #[arg(long, env = "ARGUS_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000", help_heading = "Limits")]
     #[arg(value_parser = parse_count)]
@@ -214,6 +220,12 @@ impl Settings {
             .map_or(NonZeroUsize::MIN, |threads| threads.min(THREADS_MAX))
     }
 
+    /// Memory in which bodies are decompressed and parsed.
+    #[must_use]
+    pub fn working_bytes(&self) -> usize {
+        self.max_working_bytes.unwrap_or(self.max_inflight_bytes)
+    }
+
     /// The limits that the core watches.
     #[must_use]
     pub fn limits(&self) -> Limits {
@@ -257,6 +269,13 @@ impl Settings {
             }
         }
         let (needed, share) = (memory_bytes_max(self.max_body_bytes), Share::of(self.max_body_bytes));
+        if self.working_bytes() < self.max_body_bytes {
+            return Some(format!(
+                "--max-working-bytes ({}) must not be less than --max-body-bytes ({})",
+                format_size(self.working_bytes()),
+                format_size(self.max_body_bytes)
+            ));
+        }
         (needed > Budget::share_bytes(self.max_inflight_bytes, share)).then(|| {
             format!(
                 "--max-inflight-bytes ({}) has no room for a body of --max-body-bytes ({}): that takes one and three quarters of it",
@@ -389,6 +408,8 @@ mod tests {
         assert!(message.contains("--max-body-bytes (256MiB)"), "{message}");
         read(&["--max-body-bytes", "64MiB", "--max-inflight-bytes", "112MiB"]).unwrap();
         read(&["--max-body-bytes", "64MiB", "--max-inflight-bytes", "108MiB"]).unwrap_err();
+        let message = read(&["--max-working-bytes", "60MiB"]).unwrap_err();
+        assert!(message.contains("--max-working-bytes (60MiB)"), "{message}");
         // The one is about the time between bytes, the other begins when all of them are there.
         read(&["--body-timeout", "2m", "--request-timeout", "1m"]).unwrap();
     }

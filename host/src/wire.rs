@@ -22,6 +22,7 @@ use crate::connection_state::{ConnectionState, HEAD_BYTES_MAX, HeadFault, Lapse}
 use crate::crowd::Membership;
 use crate::exchange::Exchange;
 use crate::lifecycle::{ConnectionPermit, DrainWatch};
+use crate::memory::LARGE_CONNECTIONS;
 use crate::metrics::Incident;
 use crate::node::Node;
 use crate::runtime::Runtime;
@@ -70,7 +71,8 @@ impl<R: Runtime> Wire<R> {
         let state = Arc::new(ConnectionState::new(&self.node.settings));
         let session = self.service.session(peer, Arc::clone(&state));
         let socket = Mutex::new(socket);
-        let io = WireIo::new(&socket, Arc::clone(&state), {
+        let is_large = self.node.lifecycle.connections() <= LARGE_CONNECTIONS;
+        let io = WireIo::new(&socket, Arc::clone(&state), is_large, {
             let session = Arc::clone(&session);
             move |fault| session.refuse_head(fault)
         });

@@ -16,6 +16,9 @@ use crate::socket;
 /// Bytes of a head that are looked at on their way to hyper, at a time.
 const HEAD_READ_BYTES: usize = 4096;
 
+/// Longest head on a connection that is to take little memory, in bytes; one read more may come before it is noticed.
+const SMALL_HEAD_BYTES_MAX: usize = 8 * 1024;
+
 /// Bytes that are copied together before they are written. A system call with many pieces takes longer than with one, by more than it
 /// takes to copy a small answer.
 const GATHERED_BYTES_MAX: usize = 1024;
@@ -37,6 +40,8 @@ pub(crate) struct WireIo<'s, I, F> {
     closing: Closing,
     /// Whether the end of the socket would be a reset.
     resets: bool,
+    /// Whether much may be read at a time. hyper's buffer grows when a read fills it, and never otherwise.
+    is_large: bool,
 }
 
 #[derive(Debug)]
@@ -52,9 +57,10 @@ enum Closing {
 }
 
 impl<'s, I, F> WireIo<'s, I, F> {
-    /// `refuse` gives a whole answer, from the status line on.
-    pub(crate) fn new(socket: &'s Mutex<I>, state: Arc<ConnectionState>, refuse: F) -> Self {
-        Self { socket, state, refuse, closing: Closing::Open, resets: false }
+    /// `refuse` gives a whole answer, from the status line on. Unless the connection `is_large`, it takes little memory, and heads of
+    /// [`SMALL_HEAD_BYTES_MAX`].
+    pub(crate) fn new(socket: &'s Mutex<I>, state: Arc<ConnectionState>, is_large: bool, refuse: F) -> Self {
+        Self { socket, state, refuse, closing: Closing::Open, resets: false, is_large }
     }
 }
 
@@ -76,7 +82,13 @@ impl<I: AsFd, F> WireIo<'_, I, F> {
 
 impl<I: Read + Unpin, F: Unpin> Read for WireIo<'_, I, F> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        if !self.state.expects_head() {
+        let in_head = self.state.expects_head();
+        if in_head && !self.is_large && self.state.head_bytes() > SMALL_HEAD_BYTES_MAX {
+            self.state.set_fault(HeadFault::TooLarge);
+            // To hyper it is the end, and to the client the reason follows.
+            return Poll::Ready(Ok(()));
+        }
+        if !in_head && self.is_large {
             return Pin::new(&mut *lock(self.socket)).poll_read(cx, buf);
         }
         let mut bytes = [const { MaybeUninit::uninit() }; HEAD_READ_BYTES];
@@ -84,7 +96,9 @@ impl<I: Read + Unpin, F: Unpin> Read for WireIo<'_, I, F> {
         let mut read = ReadBuf::uninit(bytes.split_at_mut(room).0);
         ready!(Pin::new(&mut *lock(self.socket)).poll_read(cx, read.unfilled()))?;
         if !read.filled().is_empty() {
-            self.state.head_bytes_arrived(read.filled());
+            if in_head {
+                self.state.head_bytes_arrived(read.filled());
+            }
             buf.put_slice(read.filled());
         }
         Poll::Ready(Ok(()))

@@ -24,6 +24,7 @@ use crate::ingest::{
 };
 use crate::json;
 use crate::repository::{CommitError, Receipt, Surplus};
+use crate::room::{NoRoom, Room};
 
 /// The media types that are taken.
 const MEDIA_TYPES: &str = "application/json, application/x-ndjson, application/jsonl";
@@ -114,13 +115,12 @@ impl Submission {
         self.body_bytes_max
     }
 
-    /// Most bytes that [`handle_body`](Self::handle_body) takes besides the body as read in order to decompress it; 0 where it is not
-    /// compressed. For hosts that keep a budget.
+    /// Whether the body is compressed, and may become many times as long.
     #[must_use]
-    pub fn decoded_bytes_max(&self) -> usize {
+    pub fn is_compressed(&self) -> bool {
         match self.coding {
-            Coding::Identity => 0,
-            Coding::Gzip | Coding::Zstd => self.body_bytes_max,
+            Coding::Identity => false,
+            Coding::Gzip | Coding::Zstd => true,
         }
     }
 
@@ -128,19 +128,27 @@ impl Submission {
     /// large ones are not for an executor's worker.
     #[must_use]
     pub fn handle_body(self, body: &[u8]) -> Submitted {
+        self.handle_body_within(body, Room::unlimited())
+    }
+
+    /// As [`handle_body`](Self::handle_body), within the memory that there is for it: for what the body decompresses to, and for the batch. The
+    /// body as read is not counted. Where there is not enough, the answer is 503, or 413 if there never will be.
+    #[must_use]
+    pub fn handle_body_within(self, body: &[u8], mut room: Room<'_>) -> Submitted {
         let mut decoded_bytes = 0;
-        let parsed = match self.coding.decode(body, self.body_bytes_max) {
+        let parsed = match self.coding.decode(body, self.body_bytes_max, &mut room) {
             Ok(decoded) => {
                 decoded_bytes = decoded.len();
                 match decoded {
-                    Cow::Borrowed(plain) => self.parse(plain, ""),
-                    Cow::Owned(decoded) => self.parse(&decoded, " of the decompressed body"),
+                    Cow::Borrowed(plain) => self.parse(plain, "", room),
+                    Cow::Owned(decoded) => self.parse(&decoded, " of the decompressed body", room),
                 }
             }
             Err(error @ DecodeError::Malformed { .. }) => {
                 Err(Problem::new(ProblemKind::BadRequest, error.to_string()).into())
             }
             Err(DecodeError::TooLarge) => Err(too_large(self.body_bytes_max)),
+            Err(DecodeError::NoRoom(no_room)) => Err(without_room(no_room)),
         };
         match parsed {
             Err(refused) => Submitted::Reply(Reply { decoded_bytes, ..refused.reply(Route::Events) }),
@@ -175,8 +183,8 @@ impl Submission {
     }
 
     /// `of_what` says of which bytes an offset is.
-    fn parse(&self, decoded: &[u8], of_what: &str) -> Result<Parsed, Refused> {
-        ingest::parse(decoded, &self.manner).map_err(|error| match error {
+    fn parse(&self, decoded: &[u8], of_what: &str, room: Room<'_>) -> Result<Parsed, Refused> {
+        ingest::parse_within(decoded, &self.manner, room).map_err(|error| match error {
             IngestError::Syntax { reason, offset, index } => {
                 let detail = format!("{reason} at byte {offset}{of_what}");
                 let fault = Fault {
@@ -188,6 +196,7 @@ impl Submission {
                 Problem { kind: ProblemKind::InvalidJson, detail, errors: [fault].into() }.into()
             }
             IngestError::TooLarge(error) => Problem::new(ProblemKind::ContentTooLarge, error.to_string()).into(),
+            IngestError::NoRoom(no_room) => without_room(no_room),
             IngestError::Faults { listed, count } => invalid_events(listed, count).into(),
         })
     }
@@ -265,6 +274,17 @@ fn invalid_events(listed: Vec<Fault>, count: usize) -> Problem {
 /// 413. The rest of the body is not read, so that the connection cannot go on.
 pub(super) fn too_large(bytes_max: usize) -> Refused {
     Refused::new(ProblemKind::ContentTooLarge, format!("a body has at most {bytes_max} bytes, decompressed")).closing()
+}
+
+/// 503, or 413 where it is of no use to come back.
+fn without_room(no_room: NoRoom) -> Refused {
+    match no_room {
+        NoRoom::Now => Refused::new(ProblemKind::Overloaded, format!("{no_room}; nothing was stored")),
+        NoRoom::Ever => Refused::new(
+            ProblemKind::ContentTooLarge,
+            format!("{no_room}; send fewer events in one body. Nothing was stored"),
+        ),
+    }
 }
 
 /// The parameters say whose records these are.

@@ -5,18 +5,19 @@ use alloc::format;
 use super::record::{Collector, Last};
 use super::{Framing, Handling, IngestError, Manner, Parsed};
 use crate::json::{Scanner, SyntaxError};
+use crate::room::Room;
 
-pub(super) fn parse(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
+pub(super) fn parse(body: &[u8], manner: &Manner, room: Room<'_>) -> Result<Parsed, IngestError> {
     match manner.framing {
-        Framing::Document => parse_document(body, manner),
-        Framing::Lines => parse_lines(body, manner),
+        Framing::Document => parse_document(body, manner, room),
+        Framing::Lines => parse_lines(body, manner, room),
     }
 }
 
-fn parse_document(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
+fn parse_document(body: &[u8], manner: &Manner, room: Room<'_>) -> Result<Parsed, IngestError> {
     let mut scanner = Scanner::new(utf8(body).map_err(|error| syntax(error, 0, None))?);
     let many = scanner.peek() == Some(b'[');
-    let mut collector = Collector::new(manner, !many);
+    let mut collector = Collector::new(manner, !many, body.len(), room);
     let read = if many {
         scanner.array(|scanner| collector.read(scanner, Last::No)).and_then(|()| scanner.end())
     } else {
@@ -26,8 +27,8 @@ fn parse_document(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
     finish(collector, if many { manner.handling } else { Handling::Strict })
 }
 
-fn parse_lines(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
-    let mut collector = Collector::new(manner, false);
+fn parse_lines(body: &[u8], manner: &Manner, room: Room<'_>) -> Result<Parsed, IngestError> {
+    let mut collector = Collector::new(manner, false, body.len(), room);
     let mut start = 0;
     let mut number = 0_usize;
     while let Some(rest) = body.get(start..).filter(|rest| !rest.is_empty()) {
@@ -51,7 +52,7 @@ fn parse_lines(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
     finish(collector, manner.handling)
 }
 
-fn parse_line(line: &[u8], collector: &mut Collector<'_>) -> Result<(), SyntaxError> {
+fn parse_line(line: &[u8], collector: &mut Collector<'_, '_>) -> Result<(), SyntaxError> {
     let mut scanner = Scanner::new(utf8(line)?);
     if scanner.peek().is_none() {
         return Ok(());
@@ -59,11 +60,11 @@ fn parse_line(line: &[u8], collector: &mut Collector<'_>) -> Result<(), SyntaxEr
     collector.read(&mut scanner, Last::Yes)
 }
 
-fn finish(collector: Collector<'_>, handling: Handling) -> Result<Parsed, IngestError> {
+fn finish(collector: Collector<'_, '_>, handling: Handling) -> Result<Parsed, IngestError> {
     if handling == Handling::Strict && collector.fault_count > 0 {
         return Err(IngestError::Faults { count: collector.fault_count, listed: collector.listed });
     }
-    Ok(collector.finish()?)
+    collector.finish()
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, SyntaxError> {
@@ -85,8 +86,13 @@ mod tests {
     use std::format;
 
     use super::*;
+
+    fn parse(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
+        super::parse(body, manner, Room::unlimited())
+    }
     use crate::batch::Batch;
     use crate::ingest::{Dialect, FAULTS_LISTED_MAX, Fault, Mapping, Pointer, TypeSource};
+    use crate::room::NoRoom;
 
     const GOOD: &str = r#"{"event_type":"t","timestamp":1,"payload":{}}"#;
 
@@ -377,5 +383,43 @@ mod tests {
         assert_eq!(many(&body, &manner).0.len(), 1);
         let brackets: Box<str> = "[".repeat(100_000).into();
         assert_eq!(syntax_offset(brackets.as_bytes(), &manner), 100_000);
+    }
+
+    /// What is asked for suffices, whatever the events look like and in whatever order they come.
+    #[test]
+    fn memory_is_asked_for() {
+        let events = |line: &dyn Fn(usize) -> String| (0..20_000).map(line).collect::<String>();
+        let ordered = events(&|n| format!("{{\"t\":{n}}}\n"));
+        let unordered = events(&|n| format!("{{\"t\":{}}}\n", 20_000 - n));
+        let with_ids = events(&|n| format!("{{\"t\":{},\"id\":\"{n:0100}\"}}\n", n % 7));
+        let with_types = events(&|n| format!("{{\"t\":{},\"e\":\"{n:0200}\"}}\n", n % 7));
+        let bodies = [
+            (ordered, foreign("r", "/t", None)),
+            (unordered, foreign("r", "/t", None)),
+            (with_ids, foreign("r", "/t", Some("/id"))),
+            (with_types, foreign("/e", "/t", None)),
+        ];
+        for (body, mut manner) in bodies {
+            manner.payload_bytes_max = 1000;
+            let most = core::cell::Cell::new(0);
+            let mut ask = |bytes| {
+                most.set(bytes);
+                Ok(())
+            };
+            let Ok(Parsed::Many { batch, .. }) = super::parse(body.as_bytes(), &manner, Room::new(&mut ask)) else {
+                panic!("many events")
+            };
+            assert_eq!(batch.len(), 20_000);
+            assert!(most.get() >= batch.bytes() + 20_000 * 24, "{} for {}", most.get(), batch.bytes());
+            // With all that it asked for it succeeds, and with much less it does not.
+            for (part, fits) in [(most.get(), true), (most.get() / 3, false)] {
+                let mut ask = |bytes| if bytes <= part { Ok(()) } else { Err(NoRoom::Now) };
+                let parsed = super::parse(body.as_bytes(), &manner, Room::new(&mut ask));
+                match parsed {
+                    Ok(_) => assert!(fits),
+                    Err(error) => assert_eq!((error, fits), (IngestError::NoRoom(NoRoom::Now), false)),
+                }
+            }
+        }
     }
 }

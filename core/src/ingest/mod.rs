@@ -19,6 +19,7 @@ use thiserror::Error;
 
 pub use crate::batch::Handling;
 use crate::batch::{Batch, BatchFull};
+use crate::room::{NoRoom, Room};
 
 /// Most faults that are listed for one body.
 pub const FAULTS_LISTED_MAX: usize = 100;
@@ -139,6 +140,9 @@ pub enum IngestError {
     /// More than one batch can hold, which takes a body of some gigabytes.
     #[error(transparent)]
     TooLarge(#[from] BatchFull),
+    /// There is not the memory to read it.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 /// Reads a body.
@@ -151,5 +155,14 @@ pub enum IngestError {
 ///
 /// [`IngestError`]; nothing of the body is to be stored.
 pub fn parse(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
-    body::parse(body, manner)
+    body::parse(body, manner, Room::unlimited())
+}
+
+/// Reads a body as [`parse`] does, within the memory that there is for it; the body itself is not counted.
+///
+/// # Errors
+///
+/// As [`parse`], and [`IngestError::NoRoom`].
+pub fn parse_within(body: &[u8], manner: &Manner, room: Room<'_>) -> Result<Parsed, IngestError> {
+    body::parse(body, manner, room)
 }

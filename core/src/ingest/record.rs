@@ -7,20 +7,23 @@ use alloc::vec::Vec;
 
 use super::fault::too_many_types;
 use super::pointer::{Pointer, Target, write_token};
-use super::{Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Indexes, Manner, Mapping, Parsed, TypeSource};
-use crate::batch::{BatchBuilder, BatchFull, NewEvent};
+use super::{Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Indexes, IngestError, Manner, Mapping, Parsed, TypeSource};
+use crate::batch::{BatchBuilder, NewEvent};
 use crate::event::{ClientId, EventType, Payload, Timestamp};
 use crate::json::{self, LoneSurrogate, RawString, Scanner, Span, SyntaxError, Value};
+use crate::room::Room;
 
 /// Takes events one after the other.
 #[derive(Debug)]
-pub(super) struct Collector<'m> {
+pub(super) struct Collector<'m, 'r> {
     manner: &'m Manner,
     /// A single object: pointers have no index.
     alone: bool,
     batch: BatchBuilder,
     indexes: Indexes,
-    full: Option<BatchFull>,
+    room: Room<'r>,
+    /// Why the batch takes no more; what it had is dropped.
+    full: Option<IngestError>,
     /// Events so far, the faulty ones included.
     pub(super) index: usize,
     /// Events with a fault.
@@ -57,14 +60,20 @@ struct Field<'a> {
 /// What is wrong with a field.
 type Flaw = (FaultCode, String);
 
-impl<'m> Collector<'m> {
-    pub(super) fn new(manner: &'m Manner, alone: bool) -> Self {
+impl<'m, 'r> Collector<'m, 'r> {
+    /// For the events of a body of so many bytes.
+    pub(super) fn new(manner: &'m Manner, alone: bool, body_bytes: usize, mut room: Room<'r>) -> Self {
+        // What comes of a body is seldom longer than the body. A single event is allocated for as it is.
+        let text_bytes = if alone { 0 } else { body_bytes };
+        let full = room.need(text_bytes).err().map(IngestError::from);
+        let batch = BatchBuilder::with_text_capacity(if full.is_none() { text_bytes } else { 0 });
         Self {
             manner,
             alone,
-            batch: BatchBuilder::new(),
+            batch,
             indexes: Indexes::default(),
-            full: None,
+            room,
+            full,
             index: 0,
             rejected: 0,
             fault_count: 0,
@@ -103,7 +112,7 @@ impl<'m> Collector<'m> {
         self.count_event(faults_before);
     }
 
-    pub(super) fn finish(self) -> Result<Parsed, BatchFull> {
+    pub(super) fn finish(self) -> Result<Parsed, IngestError> {
         match self.full {
             Some(full) => Err(full),
             None if self.alone => Ok(Parsed::One(self.batch.finish())),
@@ -299,9 +308,15 @@ impl<'m> Collector<'m> {
             let detail = || too_many_types(*types_max as u64);
             return self.fault(|out| dialect.write_type_place(out), FaultCode::TooManyTypes, detail);
         }
-        if self.full.is_none() {
-            self.indexes.note(self.batch.len(), self.index);
-            self.full = self.batch.push(event).err();
+        if self.full.is_some() {
+            return;
+        }
+        let room = self.room.need(self.batch.work_bytes(&event)).map_err(IngestError::from);
+        self.indexes.note(self.batch.len(), self.index);
+        let pushed = room.and_then(|()| self.batch.push(event).map_err(IngestError::from));
+        if let Err(error) = pushed {
+            self.full = Some(error);
+            self.batch = BatchBuilder::new();
         }
     }
 }

@@ -17,7 +17,12 @@ pub struct RowsBuilder {
     ids: Vec<(u64, u32)>,
     /// With provisional codes; the final ones follow the order of the names.
     types: Types,
+    /// A row has come whose time is before that of the one before.
+    unordered: bool,
 }
+
+/// Bytes that a type takes besides its name while rows are collected: in the map, and where the map is gone through.
+const TYPE_BYTES: usize = 96;
 
 /// What an index has of a row.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +65,26 @@ impl RowsBuilder {
         self.types.contains(name)
     }
 
+    /// The most memory that is taken from here on to the end of [`finish_sorted`](Self::finish_sorted), if one more row comes, with so many
+    /// bytes of text. What it has of the index is in `row_index`.
+    pub(crate) fn work_bytes(&self, text: usize, row_index: usize) -> usize {
+        const ROW_BYTES: usize = size_of::<Row>();
+        const ID_BYTES: usize = size_of::<(u64, u32)>();
+        let (count, text) = (self.rows.len() + 1, self.text.len() + text);
+        let (rows, both_rows) = growth(self.rows.capacity(), count);
+        let (ids, both_ids) = growth(self.ids.capacity(), self.ids.len() + 1);
+        let (texts, both_texts) = growth(self.text.capacity(), text);
+        let types = self.types.len() * TYPE_BYTES + 2 * self.types.name_bytes();
+        let collecting = both_rows * ROW_BYTES + both_ids * ID_BYTES + both_texts;
+        // Two columns are put together before they are written.
+        let mut finishing =
+            rows * ROW_BYTES + ids * ID_BYTES + texts + self.index_bytes() + row_index + count * 2 * size_of::<u32>();
+        if self.unordered {
+            finishing += text + count * (ROW_BYTES + size_of::<(Row, u32)>()) + (self.ids.len() + 1) * ID_BYTES * 2;
+        }
+        collecting.max(finishing) + types
+    }
+
     /// The provisional code of a type.
     pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
         self.types.intern(name)
@@ -85,12 +110,13 @@ impl RowsBuilder {
         if !id.is_empty() {
             self.ids.push((id_hash(id), self.rows.len() as u32));
         }
+        self.unordered |= self.rows.last().is_some_and(|last| last.timestamp > timestamp);
         self.rows.push(Row { timestamp, rank, code, text_end: self.text.len() as u32 });
     }
 
     /// Whether the rows were given in the order of time and rank.
     pub(crate) fn is_sorted(&self) -> bool {
-        self.rows.is_sorted_by_key(|row| row.timestamp)
+        !self.unordered
     }
 
     /// Rows in the order of time and rank, if they were given in the order of their ranks.
@@ -172,6 +198,15 @@ impl RowsBuilder {
             row.code = final_codes.get(row.code as usize).copied().unwrap_or_default();
         }
     }
+}
+
+/// The capacity that a vector has when it holds `len`, and what it and the one before take together while it grows.
+fn growth(capacity: usize, len: usize) -> (usize, usize) {
+    if len <= capacity {
+        return (capacity, capacity);
+    }
+    let grown = (2 * capacity).max(len).max(8);
+    (grown, capacity + grown)
 }
 
 fn put_column(index: &mut Vec<u8>, column: impl IntoIterator<Item = u32>) {

@@ -42,6 +42,7 @@ pub struct Metrics {
     queue_batches: IntGauge,
     queue_bytes: IntGauge,
     body_bytes_reserved: IntGauge,
+    memory_planned: IntGauge,
     stored_events: IntGauge,
     stored_bytes: IntGauge,
     segments: IntGauge,
@@ -151,6 +152,10 @@ impl Metrics {
             queue_batches: gauge("argus_commit_queue_batches", "Batches waiting for the commit thread.")?,
             queue_bytes: gauge("argus_commit_queue_bytes", "Bytes of batches waiting for the commit thread.")?,
             body_bytes_reserved: gauge("argus_body_in_flight_bytes", "Bytes of request bodies held in memory.")?,
+            memory_planned: gauge(
+                "argus_memory_planned_bytes",
+                "Memory that the server takes at most under its settings.",
+            )?,
             stored_events: gauge("argus_stored_events", "Events in the repository.")?,
             stored_bytes: gauge("argus_stored_bytes", "Bytes that they take, with their indexes.")?,
             segments: gauge("argus_stored_segments", "Immutable parts that a query may have to visit.")?,
@@ -224,6 +229,11 @@ impl Metrics {
         self.group_batches.observe(receipts.len() as f64);
         self.group_events.observe(events as f64);
         self.commit_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Shows how much memory is planned for.
+    pub fn memory_planned(&self, bytes: usize) {
+        self.memory_planned.set(saturate(bytes as u64));
     }
 
     /// Counts a connection from here until the guard is dropped.
@@ -332,6 +342,7 @@ mod tests {
         metrics.body_arrived(100);
         metrics.connection_incident(Incident::WriteTimeout);
         metrics.log_lines_lost().inc_by(4);
+        metrics.memory_planned(1 << 30);
         let receipt = Receipt {
             first_seq: 1,
             stored: 5,
@@ -359,6 +370,7 @@ mod tests {
             "argus_commit_queue_batches 2",
             "argus_commit_queue_bytes 50",
             "argus_body_in_flight_bytes 7",
+            "argus_memory_planned_bytes 1073741824",
             "argus_stored_events 10",
             "argus_stored_bytes 1000",
             "argus_stored_event_types 3",

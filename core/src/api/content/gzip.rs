@@ -8,6 +8,7 @@ use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUT
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 use super::DecodeError;
+use crate::room::Room;
 
 /// Smallest step by which the output grows, in bytes.
 const GROWTH_BYTES_MIN: usize = 16 * 1024;
@@ -22,16 +23,17 @@ mod flag {
 }
 
 /// Decodes all members of a gzip stream. What follows the last one is an error.
-pub(super) fn decode(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, DecodeError> {
+pub(super) fn decode(body: &[u8], bytes_max: usize, room: &mut Room<'_>) -> Result<Vec<u8>, DecodeError> {
     let mut input = Input { whole: body, rest: body };
     let mut out = Vec::new();
+    room.keep(size_of::<DecompressorOxide>());
     // One for all members: it is some ten kilobytes, and a hostile body can hold millions of empty members.
     let mut inflater = Box::<DecompressorOxide>::default();
     loop {
         read_header(&mut input)?;
         let member_start = out.len();
         inflater.init();
-        inflate(&mut inflater, &mut input, &mut out, member_start, bytes_max)?;
+        inflate(&mut inflater, &mut input, &mut out, member_start, bytes_max, room)?;
         check_trailer(&mut input, out.get(member_start..).unwrap_or_default())?;
         if input.rest.is_empty() {
             return Ok(out);
@@ -120,13 +122,16 @@ fn inflate(
     out: &mut Vec<u8>,
     member_start: usize,
     bytes_max: usize,
+    room: &mut Room<'_>,
 ) -> Result<(), DecodeError> {
     // One byte above the limit tells a body that just fits from one that does not.
     let capacity_max = bytes_max.saturating_add(1);
     let mut written = 0;
     loop {
         let grown = out.len().max(input.rest.len().saturating_mul(2)).saturating_add(GROWTH_BYTES_MIN);
-        out.resize(grown.min(capacity_max), 0);
+        let grown = grown.min(capacity_max);
+        room.grow(out, grown, capacity_max)?;
+        out.resize(grown, 0);
         let window = out.get_mut(member_start..).unwrap_or_default();
         let (status, consumed, produced) =
             decompress(inflater, input.rest, window, written, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF);
@@ -172,6 +177,10 @@ mod tests {
     use miniz_oxide::deflate::compress_to_vec;
 
     use super::*;
+
+    fn decode(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, DecodeError> {
+        super::decode(body, bytes_max, &mut Room::unlimited())
+    }
 
     fn member(flags: u8, fields: &[u8], content: &[u8]) -> Vec<u8> {
         let mut member = vec![0x1f, 0x8b, 8, flags, 1, 2, 3, 4, 0, 255];

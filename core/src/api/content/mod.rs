@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::Head;
 use super::fields::members;
+use crate::room::{NoRoom, Room};
 
 /// The value of `Accept-Encoding` that tells callers what they may send.
 pub(super) const ACCEPTED: &str = "gzip, zstd";
@@ -27,6 +28,9 @@ pub(super) enum DecodeError {
     /// There is more than the limit in it.
     #[error("longer than the limit after decompression")]
     TooLarge,
+    /// There is not the memory to decode it.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// Not what the coding says it is.
     #[error("damaged {coding} body: {reason} at byte {at}")]
     Malformed {
@@ -57,16 +61,23 @@ impl Coding {
         Some(coding)
     }
 
-    /// Decodes a body of at most `bytes_max` bytes.
+    /// Decodes a body of at most `bytes_max` bytes. What is decoded is kept in the room.
     ///
     /// A compressed body must hold at least one member or frame: an empty one is a body that got lost, not an empty list.
-    pub(super) fn decode(self, body: &[u8], bytes_max: usize) -> Result<Cow<'_, [u8]>, DecodeError> {
-        match self {
-            Self::Identity if body.len() > bytes_max => Err(DecodeError::TooLarge),
-            Self::Identity => Ok(Cow::Borrowed(body)),
-            Self::Gzip => gzip::decode(body, bytes_max).map(Cow::Owned),
-            Self::Zstd => zstd::decode(body, bytes_max).map(Cow::Owned),
-        }
+    pub(super) fn decode<'a>(
+        self,
+        body: &'a [u8],
+        bytes_max: usize,
+        room: &mut Room<'_>,
+    ) -> Result<Cow<'a, [u8]>, DecodeError> {
+        let decoded = match self {
+            Self::Identity if body.len() > bytes_max => return Err(DecodeError::TooLarge),
+            Self::Identity => return Ok(Cow::Borrowed(body)),
+            Self::Gzip => gzip::decode(body, bytes_max, room)?,
+            Self::Zstd => zstd::decode(body, bytes_max, room)?,
+        };
+        room.keep(decoded.capacity());
+        Ok(Cow::Owned(decoded))
     }
 }
 
@@ -101,14 +112,18 @@ mod tests {
 
     #[test]
     fn plain_bodies_are_not_copied() {
-        assert!(matches!(Coding::Identity.decode(b"abc", 3), Ok(Cow::Borrowed(b"abc"))));
-        assert_eq!(Coding::Identity.decode(b"abc", 2), Err(DecodeError::TooLarge));
+        let room = &mut Room::unlimited();
+        assert!(matches!(Coding::Identity.decode(b"abc", 3, room), Ok(Cow::Borrowed(b"abc"))));
+        assert_eq!(Coding::Identity.decode(b"abc", 2, room), Err(DecodeError::TooLarge));
     }
 
     #[test]
     fn an_empty_compressed_body_is_damaged() {
         for coding in [Coding::Gzip, Coding::Zstd] {
-            assert!(matches!(coding.decode(b"", 100), Err(DecodeError::Malformed { at: 0, .. })), "{coding:?}");
+            assert!(
+                matches!(coding.decode(b"", 100, &mut Room::unlimited()), Err(DecodeError::Malformed { at: 0, .. })),
+                "{coding:?}"
+            );
         }
     }
 }

@@ -6,11 +6,14 @@ use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::DecodeError;
+use crate::room::Room;
 
 /// Largest window that a frame may ask for, in bytes: what RFC 9659 allows senders of the content coding.
 const WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// How much is decoded at a time, in bytes; a block more may come. Bounds what lies beyond the limit before that is noticed.
 const STEP_BYTES: usize = 256 * 1024;
+/// What the decoder takes besides its window: tables, a block, and what it gives out in one step, in bytes.
+const DECODER_BYTES: usize = 2 * 1024 * 1024;
 /// The first four bytes of a frame.
 const MAGIC: u32 = 0xfd2f_b528;
 /// The first four bytes of frames that hold no content but something for other programs.
@@ -25,12 +28,14 @@ mod descriptor {
 }
 
 /// Decodes all frames.
-pub(super) fn decode(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, DecodeError> {
+pub(super) fn decode(body: &[u8], bytes_max: usize, room: &mut Room<'_>) -> Result<Vec<u8>, DecodeError> {
     let mut decoder = FrameDecoder::new();
     decoder.set_max_window_size(WINDOW_BYTES_MAX);
     let mut out = Vec::new();
     let mut rest = body;
     let mut frames = 0_usize;
+    let mut window_max = 0;
+    room.keep(DECODER_BYTES);
     while !rest.is_empty() {
         let at = body.len() - rest.len();
         let malformed = |reason| DecodeError::Malformed { coding: "zstd", reason, at };
@@ -53,14 +58,30 @@ pub(super) fn decode(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, DecodeErr
         if bits & descriptor::DICTIONARY != 0 {
             return Err(malformed("the frame needs a dictionary"));
         }
+        let window = window_bytes(bits, behind_magic.get(1).copied().unwrap_or_default(), bytes_max);
+        if window > window_max {
+            // The decoder's buffer is at most twice as large, for the sake of powers of two, and it does not become smaller.
+            room.keep(2 * (window - window_max));
+            room.need(0)?;
+            window_max = window;
+        }
         let declares_size = bits & (descriptor::CONTENT_SIZE | descriptor::SINGLE_SEGMENT) != 0;
-        decode_frame(&mut decoder, &mut rest, declares_size, &mut out, bytes_max, at)?;
+        decode_frame(&mut decoder, &mut rest, declares_size, &mut out, bytes_max, room, at)?;
         frames += 1;
     }
     if frames == 0 {
         return Err(DecodeError::Malformed { coding: "zstd", reason: "no zstd frame", at: 0 });
     }
     Ok(out)
+}
+
+/// The window that a frame asks for (RFC 8878, section 3.1.1.1.2), in bytes. A frame of a single segment has its content as its window.
+fn window_bytes(descriptor: u8, window: u8, content_bytes_max: usize) -> usize {
+    if descriptor & descriptor::SINGLE_SEGMENT != 0 {
+        return content_bytes_max.min(WINDOW_BYTES_MAX as usize);
+    }
+    let base = 1u64 << (10 + u64::from(window >> 3));
+    (base + base / 8 * u64::from(window & 7)).min(WINDOW_BYTES_MAX) as usize
 }
 
 /// Decodes one frame from the beginning of `rest` behind what `out` holds.
@@ -70,6 +91,7 @@ fn decode_frame(
     declares_size: bool,
     out: &mut Vec<u8>,
     bytes_max: usize,
+    room: &mut Room<'_>,
     at: usize,
 ) -> Result<(), DecodeError> {
     let malformed = |reason| DecodeError::Malformed { coding: "zstd", reason, at };
@@ -87,6 +109,7 @@ fn decode_frame(
             if decoded.len() > bytes_max - out.len() {
                 return Err(DecodeError::TooLarge);
             }
+            room.grow(out, out.len() + decoded.len(), bytes_max)?;
             out.extend_from_slice(&decoded);
         }
     }
@@ -124,6 +147,10 @@ mod tests {
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     use super::*;
+
+    fn decode(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, DecodeError> {
+        super::decode(body, bytes_max, &mut Room::unlimited())
+    }
 
     fn frame(content: &[u8]) -> Vec<u8> {
         compress_to_vec(content, CompressionLevel::Fastest)

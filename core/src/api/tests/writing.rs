@@ -13,6 +13,7 @@ use crate::batch::{Batch, Handling};
 use crate::event::Uuid;
 use crate::ingest::FaultCode;
 use crate::repository::{CommitError, Duplicate, Receipt, Surplus};
+use crate::room::{NoRoom, Room};
 
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
 const EVENT: &str = r#"{"event_type":"a","timestamp":1,"payload":{},"id":"x/ü"}"#;
@@ -62,7 +63,7 @@ fn heads_of_submissions() {
     let fields = [("content-type", "Application/JSONL ; charset=\"UTF-8\""), ("content-length", "1000")];
     let submission = submission("/events", &fields);
     assert_eq!((submission.expected_bytes(), submission.wire_bytes_max()), (Some(1000), 1000));
-    assert_eq!(submission.decoded_bytes_max(), 0);
+    assert!(!submission.is_compressed());
 }
 
 #[test]
@@ -234,10 +235,28 @@ fn bodies_at_fault() {
     let reply = answered(submission("/events", &[JSON]), " ".repeat(1001).as_bytes());
     assert_eq!((reply.status, reply.close), (413, true));
     let gzip = [JSON, ("content-encoding", "gzip")];
-    assert_eq!(submission("/events", &gzip).decoded_bytes_max(), 1000);
+    assert!(submission("/events", &gzip).is_compressed());
     let reply = answered(submission("/events", &gzip), EVENT.as_bytes());
     assert_eq!((reply.status, reply.problem), (400, Some(ProblemKind::BadRequest)));
     assert_eq!(body(&reply)["detail"], "damaged gzip body: no gzip header at byte 0");
+}
+
+#[test]
+fn without_memory() {
+    let lines = format!("{EVENT}\n").repeat(10);
+    for (no_room, status, kind) in
+        [(NoRoom::Now, 503, ProblemKind::Overloaded), (NoRoom::Ever, 413, ProblemKind::ContentTooLarge)]
+    {
+        let answered = |room_bytes: usize| {
+            let mut ask = |bytes| if bytes > room_bytes { Err(no_room) } else { Ok(()) };
+            submission("/events", &[NDJSON]).handle_body_within(lines.as_bytes(), Room::new(&mut ask))
+        };
+        assert!(matches!(answered(20_000), Submitted::Commit(..)));
+        for room_bytes in [0, 100, lines.len()] {
+            let Submitted::Reply(reply) = answered(room_bytes) else { panic!("{room_bytes} bytes are too few") };
+            assert_eq!((reply.status, reply.problem), (status, Some(kind)));
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! Memory that work asks for before it takes it.
+
+use core::fmt;
+
+use thiserror::Error;
+
+/// Bytes that are asked for beyond what is needed, so that not every event has to ask.
+const STEP_BYTES: usize = 256 * 1024;
+
+/// How much memory a piece of work may take. Whoever has the work done may keep a budget behind it; the work asks before it allocates.
+pub struct Room<'a> {
+    ask: Option<&'a mut dyn FnMut(usize) -> Result<(), NoRoom>>,
+    granted: usize,
+    kept: usize,
+}
+
+/// There is not so much memory for a piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NoRoom {
+    /// Others have it at the moment.
+    #[error("there is no room for this at the moment")]
+    Now,
+    /// There is not so much in all.
+    #[error("this takes more memory than there is for it")]
+    Ever,
+}
+
+impl<'a> Room<'a> {
+    /// `ask` is told how many bytes the work needs in all, and holds them for it if there are so many; then more and more of them. They are
+    /// held until the work is done.
+    #[must_use]
+    pub fn new(ask: &'a mut dyn FnMut(usize) -> Result<(), NoRoom>) -> Self {
+        Self { ask: Some(ask), granted: 0, kept: 0 }
+    }
+
+    /// As much as there is.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self { ask: None, granted: usize::MAX, kept: 0 }
+    }
+
+    /// Asks for so many bytes besides those that are kept.
+    pub(crate) fn need(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        let needed = self.kept.saturating_add(bytes);
+        if needed <= self.granted {
+            return Ok(());
+        }
+        let Some(ask) = &mut self.ask else { return Ok(()) };
+        let ample = needed.saturating_add(STEP_BYTES);
+        self.granted = match ask(ample) {
+            Ok(()) => ample,
+            Err(_) => ask(needed).map(|()| needed)?,
+        };
+        Ok(())
+    }
+
+    /// Notes that so many bytes stay allocated beside what is asked for from now on.
+    pub(crate) fn keep(&mut self, bytes: usize) {
+        self.kept = self.kept.saturating_add(bytes);
+    }
+
+    /// Makes `buffer` hold up to `bytes` in all, if need be by one of at least twice its size, of `bytes_max` at most.
+    pub(crate) fn grow(
+        &mut self,
+        buffer: &mut alloc::vec::Vec<u8>,
+        bytes: usize,
+        bytes_max: usize,
+    ) -> Result<(), NoRoom> {
+        let before = buffer.capacity();
+        if bytes > before {
+            let after = bytes.max(before.saturating_mul(2).min(bytes_max));
+            // The old buffer lives until the new one is filled.
+            self.need(before.saturating_add(after))?;
+            buffer.reserve_exact(after - buffer.len());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Room<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room").field("granted", &self.granted).field("kept", &self.kept).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn what_is_granted_is_not_asked_for_again() {
+        let mut asked = Vec::new();
+        let mut ask = |bytes: usize| {
+            asked.push(bytes);
+            if bytes > 2 * STEP_BYTES { Err(NoRoom::Now) } else { Ok(()) }
+        };
+        let mut room = Room::new(&mut ask);
+        assert_eq!(room.need(10), Ok(()));
+        assert_eq!(room.need(STEP_BYTES), Ok(()));
+        room.keep(100);
+        assert_eq!(room.need(STEP_BYTES - 90), Ok(()));
+        assert_eq!(room.need(2 * STEP_BYTES - 100), Ok(()));
+        assert_eq!(room.need(2 * STEP_BYTES), Err(NoRoom::Now));
+        assert_eq!(room.need(5), Ok(()));
+        assert_eq!(
+            asked,
+            [STEP_BYTES + 10, 3 * STEP_BYTES, 2 * STEP_BYTES, 3 * STEP_BYTES + 100, 2 * STEP_BYTES + 100]
+        );
+        assert_eq!(Room::unlimited().need(usize::MAX), Ok(()));
+    }
+
+    #[test]
+    fn a_buffer_and_the_one_before_it_are_asked_for() {
+        let mut most = 0;
+        let mut ask = |bytes| {
+            most = bytes;
+            Ok(())
+        };
+        let mut room = Room::new(&mut ask);
+        let mut buffer = Vec::new();
+        for bytes in (0..1000).step_by(7) {
+            assert_eq!(room.grow(&mut buffer, bytes, 1000), Ok(()));
+            assert!((bytes..=1000).contains(&buffer.capacity()));
+            buffer.resize(bytes, 0);
+        }
+        assert!((1000..=2000 + STEP_BYTES).contains(&most));
+    }
+}

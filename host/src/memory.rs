@@ -1,0 +1,140 @@
+//! How much memory a server needs under its settings. `docs/operations.md` explains the terms.
+
+use std::fmt;
+
+use argus_core::engine::Tuning;
+
+use crate::settings::Settings;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The program itself, its metrics and logs, and what the allocator holds back.
+const BASE_BYTES: usize = 64 * MIB;
+
+/// A thread that serves requests: its stack, and the largest body that it parses by itself.
+const WORKER_BYTES: usize = 4 * MIB;
+
+/// A connection that is idle or at a small request: a read buffer, a write buffer, and what is known about it.
+const CONNECTION_BYTES: usize = 32 * KIB;
+
+/// A connection at its largest, with a head of 64 KiB, which is kept twice in buffers that have doubled, and a piece of an answer.
+const LARGE_CONNECTION_BYTES: usize = 320 * KIB;
+
+/// Connections that may be so large at once. Those beyond read little at a time, and take shorter heads.
+pub(crate) const LARGE_CONNECTIONS: usize = 1024;
+
+/// Fresh segments of the size at which they are sealed that there are before commits wait, and as many that are being merged or sealed.
+const FRESH_SEALS: usize = 4 + 2;
+
+/// What merging sealed segments takes for each event: its place in the new one, and its id.
+const COMPACTED_EVENT_BYTES: usize = 48;
+
+/// What an event adds to the index of a batch for each byte of memory in which it is parsed, as a fraction.
+const INDEX_PART: usize = 3;
+
+/// Memory for one purpose, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// What for, in a word.
+    pub name: &'static str,
+    /// How much.
+    pub bytes: usize,
+}
+
+/// The memory that a server with a repository on disk takes at most, but for the index of what is stored and for long answers under way. A
+/// repository in memory takes what is in it besides.
+#[derive(Clone, Debug)]
+pub struct Plan([Term; 9]);
+
+impl Plan {
+    /// The plan for these settings.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let Tuning { seal_bytes, segment_events_max, filter_bytes_max, .. } = settings.tuning();
+        let connections = settings.max_connections.get();
+        let working = settings.working_bytes();
+        // A body's texts, and the index that can be made of them in the memory that there is for parsing.
+        let batch =
+            settings.max_body_bytes.saturating_add(working.saturating_sub(settings.max_body_bytes) / INDEX_PART);
+        // A batch that is larger than the queue is taken when nothing else waits.
+        let group = settings.commit_queue_bytes.max(batch);
+        let term = |name, count: usize, bytes: usize| Term { name, bytes: count.saturating_mul(bytes) };
+        Self([
+            term("base", 1, BASE_BYTES),
+            term("workers", settings.worker_threads().get(), WORKER_BYTES),
+            Term {
+                name: "connections",
+                bytes: connections
+                    .saturating_mul(CONNECTION_BYTES)
+                    .saturating_add(connections.min(LARGE_CONNECTIONS) * LARGE_CONNECTION_BYTES),
+            },
+            term("bodies", 1, settings.max_inflight_bytes),
+            term("working", 1, working),
+            // One group waits, one is being committed, and is a fresh segment then.
+            term("commits", 2, group),
+            term("fresh", FRESH_SEALS, seal_bytes),
+            term("compaction", segment_events_max, COMPACTED_EVENT_BYTES),
+            term("filters", 1, usize::try_from(filter_bytes_max).unwrap_or(usize::MAX)),
+        ])
+    }
+
+    /// All of it, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.iter().fold(0, |sum, term| sum.saturating_add(term.bytes))
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn terms(&self) -> &[Term] {
+        &self.0
+    }
+}
+
+/// The sum and its terms, in whole MiB.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} MiB (", self.bytes().div_ceil(MIB))?;
+        for (index, Term { name, bytes }) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{name} {}", bytes.div_ceil(MIB))?;
+        }
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn plan(arguments: &[&str]) -> Plan {
+        let arguments = std::iter::once("argus-test").chain(arguments.iter().copied());
+        Plan::of(&Settings::read("argus-test", arguments).unwrap())
+    }
+
+    #[test]
+    fn the_sum_is_that_of_the_terms() {
+        let plan = plan(&["--threads", "2"]);
+        assert_eq!(plan.bytes(), plan.terms().iter().map(|term| term.bytes).sum::<usize>());
+        assert_eq!(
+            plan.to_string(),
+            "1921 MiB (base 64, workers 8, connections 633, bodies 256, working 256, commits 256, fresh 96, compaction 288, \
+             filters 64)"
+        );
+    }
+
+    #[test]
+    fn settings_decide() {
+        let large = plan(&["--threads", "2"]).bytes();
+        let fewer = |arguments: &[&str]| large - plan(&[&["--threads", "2"], arguments].concat()).bytes();
+        assert_eq!(fewer(&["--max-filter-bytes", "16MiB"]), 48 * MIB);
+        assert_eq!(fewer(&["--max-connections", "1024"]), (10_000 - 1024) * CONNECTION_BYTES);
+        // Half as much for bodies, and half as much to work with, of which batches are made.
+        assert_eq!(fewer(&["--max-inflight-bytes", "128MiB"]), 256 * MIB + 2 * (128 * MIB / 3 + 1));
+        let most = usize::MAX / 4;
+        assert!(plan(&["--max-inflight-bytes", &most.to_string()]).bytes() > most);
+    }
+}

@@ -1,0 +1,127 @@
+//! The memory in which bodies that have arrived are decompressed and parsed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use argus_core::room::NoRoom;
+use async_lock::Mutex;
+use event_listener::Event;
+
+/// A number of bytes for work that is under way. Who comes first is let in first; who is in may need more than was thought, and gets it
+/// if there is more.
+#[derive(Debug)]
+pub(crate) struct Workroom {
+    bytes_max: usize,
+    bytes: AtomicUsize,
+    turn: Mutex<()>,
+    freed: Event,
+}
+
+/// The bytes of one piece of work; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Workplace {
+    room: Arc<Workroom>,
+    bytes: usize,
+}
+
+impl Workroom {
+    /// So many bytes, all of them free.
+    #[must_use]
+    pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { bytes_max, bytes: AtomicUsize::new(0), turn: Mutex::new(()), freed: Event::new() })
+    }
+
+    /// Waits for so many bytes, or all that there are if that is less.
+    pub(crate) async fn enter(self: &Arc<Self>, bytes: usize) -> Workplace {
+        let mut place = Workplace { room: Arc::clone(self), bytes: 0 };
+        let bytes = bytes.min(self.bytes_max);
+        // Whoever holds the turn waits; the others wait behind it, so that large work is not overtaken for ever.
+        let _turn = self.turn.lock().await;
+        loop {
+            let freed = self.freed.listen();
+            if place.grow_to(bytes).is_ok() {
+                return place;
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Workplace {
+    /// Makes the place `bytes` large, if it is smaller. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoom`]; the place is as large as it was.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        if bytes > self.room.bytes_max {
+            return Err(NoRoom::Ever);
+        }
+        let more = bytes.saturating_sub(self.bytes);
+        // Relaxed suffices: the counter guards no other memory.
+        let grown = self.room.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+            held.checked_add(more).filter(|&held| held <= self.room.bytes_max)
+        });
+        grown.map_err(|_| NoRoom::Now)?;
+        self.bytes += more;
+        Ok(())
+    }
+}
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        self.room.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.room.freed.notify(usize::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn who_is_in_gets_more_if_there_is_more() {
+        let room = Workroom::new(100);
+        let mut first = room.enter(40).now_or_never().unwrap();
+        let mut second = room.enter(40).now_or_never().unwrap();
+        assert_eq!(first.grow_to(60), Ok(()));
+        assert_eq!(first.grow_to(50), Ok(()));
+        assert_eq!(second.grow_to(41), Err(NoRoom::Now));
+        assert_eq!(second.grow_to(101), Err(NoRoom::Ever));
+        drop(first);
+        assert_eq!(second.grow_to(100), Ok(()));
+    }
+
+    #[test]
+    fn who_comes_first_is_let_in_first() {
+        let room = Workroom::new(100);
+        let small = room.enter(30).now_or_never().unwrap();
+        let mut large = pin!(room.enter(1000));
+        let mut next = pin!(room.enter(10));
+        assert!(large.as_mut().now_or_never().is_none());
+        // There would be room, but it is not its turn.
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(small);
+        let whole = large.as_mut().now_or_never().unwrap();
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(whole);
+        next.as_mut().now_or_never().unwrap();
+    }
+
+    #[test]
+    fn who_gives_up_waiting_lets_others_in() {
+        let room = Workroom::new(100);
+        let _first = room.enter(60).now_or_never().unwrap();
+        {
+            let mut large = pin!(room.enter(100));
+            assert!(large.as_mut().now_or_never().is_none());
+        }
+        room.enter(40).now_or_never().unwrap();
+    }
+}

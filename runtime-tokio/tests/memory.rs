@@ -1,0 +1,11 @@
+//! The memory of `argus-tokio` against its plan.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../host/tests/shared/memory.rs"]
+mod memory;
+
+#[test]
+fn memory_stays_within_its_plan() {
+    memory::stays_within_its_plan(env!("CARGO_BIN_EXE_argus-tokio"));
+}
