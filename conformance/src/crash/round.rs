@@ -7,6 +7,7 @@ use argus_conformance::launcher::{Launcher as _, Running, Signal};
 
 use crate::copy;
 use crate::draw::Draw;
+use crate::faults::until;
 use crate::ledger::Sums;
 use crate::pause::all_answered;
 use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis, wait};
@@ -74,7 +75,9 @@ pub(crate) fn run(site: &mut Site, plan: Plan, report: impl Fn(&str)) -> Result<
     // The end of the last one is the one that everybody hopes for.
     let finish = |mut server: Box<dyn Running>| -> Result<(), String> {
         terminate(server.as_mut())?;
+        check(site, End::Terminate)?;
         let server = site.start()?;
+        closed(server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
         crate::audit::everything(server.address(), &site.ledger)
     };
     finish(server).map_err(|error| (plan.rounds, error))?;
@@ -204,13 +207,15 @@ pub(crate) fn check(site: &Site, end: End) -> Result<(), String> {
     }
 }
 
-/// A server that starts after one that was asked to end finds the log closed, and nothing to warn of.
+/// A server that starts after one that was asked to end finds the log closed, and nothing to be cut.
 fn closed(server: &dyn Running) -> Result<(), String> {
+    // It listens before all that it has said was read.
+    until("a server that says what it has opened", || Ok(server.log().contains("listening on ")))?;
     let log = server.log();
-    if log.contains("was_closed=true") && !log.contains(" WARN ") {
+    if log.contains("was_closed=true") && !log.contains("cut_bytes") {
         return Ok(());
     }
-    Err("a server was asked to end, and the next one does not find its log closed, or warns".to_owned())
+    Err("a server was asked to end, and the next one does not find its log closed, or cuts it".to_owned())
 }
 
 /// Sends it a signal.
