@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for _ in 0..ROUNDS {
         let folder = tempfile::tempdir_in(&parent)?;
         grow(&folder.path().join("file"), &mut grown)?;
-        let mut storage = DiskStorage::open(folder.path(), Options { log_file_bytes: FILE_BYTES })?;
+        let mut storage = DiskStorage::open(folder.path().join("store"), Options { log_file_bytes: FILE_BYTES })?;
         fill(&mut storage, &mut reserved)?;
         fill(&mut storage, &mut reserved)?;
         // The last file is never given up; with this one, the two before are.
