@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::num::NonZeroUsize;
 use std::process::{self, ExitCode};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_core::api::Api;
@@ -44,6 +45,9 @@ const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
 /// How long the end of the process waits at most until standard error has taken the last lines of the log.
 const LAST_LINES_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// How long a server that cannot go on waits at least for its last commits, be the drain timeout as short as it may.
+const LAST_COMMIT_WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// Exit code of a server that could not go on.
 const EXIT_FAILED: u8 = 4;
@@ -85,7 +89,7 @@ enum StartError {
 /// Signals within 100 ms of the first are one with it.
 ///
 /// Once it can be reached, it says so on standard output, in one line: `argus: listening on http://ADDRESS`.
-pub fn run<E>(
+pub fn run<E: Send + 'static>(
     program: &'static str,
     executor: impl FnOnce(NonZeroUsize, &Arc<Lifecycle>) -> io::Result<E>,
     serve: impl FnOnce(&E, Arc<Node>, TcpListener) -> io::Result<()>,
@@ -116,10 +120,20 @@ pub fn run<E>(
 }
 
 /// Waits for the end of a server that serves, and says how it was.
-fn drain<E>(node: &Node, executor: E) -> ExitCode {
+fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> ExitCode {
     let drained = node.lifecycle.drained();
-    drop(executor);
-    node.committer.shutdown();
+    let ending = Arc::clone(node);
+    let end = move || {
+        drop(executor);
+        ending.committer.shutdown();
+    };
+    if node.lifecycle.failure().is_none() {
+        end();
+    } else if !within(node.settings.drain_timeout.max(LAST_COMMIT_WAIT_MIN), end) {
+        // Nobody has asked for this end, so nobody would send the second signal that ends a process whose disk stands still.
+        tracing::error!("a worker or a commit stands still; what it was at is left to the next start");
+    }
+    // Looked for last: the last commits may have panicked.
     if let Some(reason) = node.lifecycle.failure() {
         tracing::error!(reason, "stopped; the server could not go on");
         return ExitCode::from(EXIT_FAILED);
@@ -138,6 +152,17 @@ fn drain<E>(node: &Node, executor: E) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Does something on a thread of its own; whether it was done in time. Otherwise it may still be at it.
+fn within(time: Duration, act: impl FnOnce() + Send + 'static) -> bool {
+    let (done, ended) = mpsc::channel();
+    let acting = thread::Builder::new().name("argus-end".to_owned()).spawn(move || {
+        act();
+        // Whoever waited may have lost patience.
+        let _ = done.send(());
+    });
+    acting.is_ok() && ended.recv_timeout(time).is_ok()
 }
 
 /// Starts the log before everything else that may have something to say.
@@ -249,8 +274,14 @@ pub fn listen(socket: Socket) -> io::Result<TcpListener> {
 /// Says on standard output where the server can be reached, for scripts and tests that chose port 0. That nobody listens is no error.
 pub fn announce(program: &str, address: SocketAddr) {
     tracing::info!(program, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
-    let mut out = io::stdout().lock();
-    drop(writeln!(out, "argus: listening on http://{address}").and_then(|()| out.flush()));
+    let line = move || {
+        let mut out = io::stdout().lock();
+        drop(writeln!(out, "argus: listening on http://{address}").and_then(|()| out.flush()));
+    };
+    // Whoever reads there may stand still.
+    if thread::Builder::new().name("argus-announce".to_owned()).spawn(line).is_err() {
+        line();
+    }
 }
 
 /// The first SIGINT or SIGTERM drains, the second ends the process. On a thread of its own, so that it works whatever the executor does.

@@ -48,7 +48,7 @@ where
     let workers = Workers::start(threads, &Lifecycle::new(usize::MAX, Duration::ZERO))?;
     let (sender, output) = mpsc::channel();
     let main = main(workers.handle());
-    workers.handle().spawn(async move { drop(sender.send(main.await)) });
+    workers.begin(async move { drop(sender.send(main.await)) });
     // The calling thread only waits. Were it to poll sockets too, it would be the one that hears of most events, and every request would
     // change threads.
     Ok(output.recv().unwrap_or_else(|_| panic!("the main task has panicked")))
@@ -174,6 +174,13 @@ impl Workers {
     #[must_use]
     pub fn handle(&self) -> Smol {
         self.smol.clone()
+    }
+
+    /// Starts the task that starts the others, on the first worker.
+    pub fn begin(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(first) = self.smol.workers.first() {
+            first.spawn(task);
+        }
     }
 
     fn start_worker(&mut self, index: usize, worker: Arc<Worker>, lifecycle: &Arc<Lifecycle>) -> io::Result<()> {

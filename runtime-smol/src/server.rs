@@ -26,10 +26,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// The endpoint could not be listened to; nothing is served.
 pub fn serve(workers: &Workers, node: Arc<Node>, listener: TcpListener) -> io::Result<()> {
-    let runtime = workers.handle();
     let listener = Async::new(listener)?;
-    let accepting = accept_all(Arc::clone(&node), listener, runtime.clone());
-    runtime.spawn(async move {
+    let accepting = accept_all(Arc::clone(&node), listener, workers.handle());
+    workers.begin(async move {
         let lifecycle = &node.lifecycle;
         watch::task("accepting", accepting, || lifecycle.is_draining(), |reason| lifecycle.fail(reason)).await;
     });

@@ -47,7 +47,7 @@ where
     let workers = Workers::start(threads, &Lifecycle::new(usize::MAX, Duration::ZERO))?;
     let (sender, output) = mpsc::channel();
     let main = main(workers.handle());
-    workers.handle().spawn(async move { drop(sender.send(main.await)) });
+    workers.begin(async move { drop(sender.send(main.await)) });
     // The calling thread only waits, so that every task is on a worker.
     Ok(output.recv().unwrap_or_else(|_| panic!("the main task has panicked")))
 }
@@ -152,6 +152,13 @@ impl Workers {
     #[must_use]
     pub fn handle(&self) -> Tokio {
         self.tokio.clone()
+    }
+
+    /// Starts the task that starts the others, on the first worker. It is not counted among those that are shared out.
+    pub fn begin(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(first) = self.tokio.workers.first() {
+            drop(first.handle.spawn(task));
+        }
     }
 
     /// Runs `begin` where sockets and timers belong to the first worker.

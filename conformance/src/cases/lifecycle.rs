@@ -50,13 +50,18 @@ pub(super) fn begin_submission(server: &Server) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
-/// A connection that was accepted and whose request is not complete.
+/// A server with one worker: what it has begun with one connection it has begun with all earlier ones.
+fn in_order(ctx: &Context<'_>) -> Result<Server, Failure> {
+    ctx.start(&[("--threads", "1")])
+}
+
+/// A connection that was accepted and whose request is not complete, on a server that works [in order](in_order).
 fn begin_request(server: &Server, request: &Request) -> Result<(Connection, Vec<u8>), Failure> {
     let mut bytes = request.to_bytes(&server.host());
     let rest = bytes.split_off(bytes.len() - 2);
     let mut connection = server.connect()?;
     connection.write(&bytes)?;
-    // Connections are accepted in their order, so once a later one is served this one is in the server's hands.
+    // Once a later connection is served, this one is in the server's hands.
     server.get("/health/live")?.expect(200)?;
     Ok((connection, rest))
 }
@@ -132,7 +137,7 @@ fn no_new_connections_while_draining(ctx: &Context<'_>) -> Outcome {
 }
 
 fn readiness_turns_red(ctx: &Context<'_>) -> Outcome {
-    let mut server = ctx.empty()?;
+    let mut server = in_order(ctx)?;
     let mut running = begin_submission(&server)?;
     let (mut ready, ready_rest) = begin_request(&server, &Request::get("/health/ready"))?;
     let (mut live, live_rest) = begin_request(&server, &Request::get("/health/live"))?;
@@ -149,7 +154,7 @@ fn readiness_turns_red(ctx: &Context<'_>) -> Outcome {
 }
 
 fn new_requests_are_refused_while_draining(ctx: &Context<'_>) -> Outcome {
-    let mut server = ctx.empty()?;
+    let mut server = in_order(ctx)?;
     let mut running = begin_submission(&server)?;
     let requests = [Request::get("/events"), Request::get("/events/x"), Request::get("/nowhere")];
     let half = requests.iter().map(|request| begin_request(&server, request)).collect::<Result<Vec<_>, _>>()?;

@@ -14,6 +14,7 @@ Usage: argus-minimal [OPTIONS]
       --endpoint HOST:PORT           Address to listen on [default: 127.0.0.1:3000]
       --repository URL               Where events are kept: memory: [default: memory:]
       --durability WHEN              When a commit counts as done: makes no difference in memory
+      --threads COUNT                Makes no difference: there is one for each connection
       --max-body-bytes BYTES         Longest request body, after decompression
       --max-payload-bytes BYTES      Longest payload of one event
       --max-event-types COUNT        Different event types stored
@@ -88,7 +89,7 @@ impl Settings {
             let read = match flag.as_str() {
                 "endpoint" => parse_endpoint(value()?).map(|read| settings.endpoint = read),
                 "repository" => parse_repository(&value()?),
-                "durability" => value().map(drop),
+                "durability" | "threads" => value().map(drop),
                 "max-body-bytes" => parse_count(&value()?).map(|read| settings.limits.body_bytes_max = read),
                 "max-payload-bytes" => parse_count(&value()?).map(|read| settings.limits.payload_bytes_max = read),
                 "max-event-types" => parse_count(&value()?).map(|read| settings.limits.types_max = read),
