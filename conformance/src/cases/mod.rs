@@ -16,6 +16,7 @@ mod http;
 mod lifecycle;
 mod limits;
 mod metrics;
+mod nginx;
 mod openapi;
 mod query;
 mod real_data;
@@ -55,6 +56,7 @@ const GROUPS: &[&[Case]] = &[
     wire_framing::CASES,
     wire_time::CASES,
     wire_close::CASES,
+    nginx::CASES,
     limits::CASES,
     lifecycle::CASES,
     real_data::CASES,
