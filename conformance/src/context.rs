@@ -12,6 +12,7 @@ use crate::check_eq;
 use crate::client::{Connection, Request, Response, Transcript};
 use crate::failure::{Failure, Outcome};
 use crate::launcher::{BrokenLog, Demand, Exit, Launcher, Running, Signal};
+use crate::nginx::Nginx;
 
 /// Bytes of a server's log that a report shows, from its end.
 const LOG_BYTES_SHOWN: usize = 2000;
@@ -145,6 +146,24 @@ impl Server {
     /// [`Failure`] if nobody listens.
     pub fn connect_with_small_buffer(&self) -> Result<Connection, Failure> {
         Connection::open_with_small_buffer(self.running.address(), self.transcript.clone())
+    }
+
+    /// Starts an nginx that hands every request on to this server: [`Nginx::start`].
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if there is no nginx, or it does not start.
+    pub fn behind_nginx(&self, directives: &str) -> Result<Nginx, Failure> {
+        Nginx::start(self.running.address(), directives)
+    }
+
+    /// Opens a connection to the nginx before this server.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if nobody listens.
+    pub fn connect_through(&self, nginx: &Nginx) -> Result<Connection, Failure> {
+        Connection::open(nginx.address(), self.transcript.clone())
     }
 
     /// Host and port, as a `Host` field has them.

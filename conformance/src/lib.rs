@@ -18,4 +18,5 @@ pub mod context;
 pub mod differential;
 pub mod failure;
 pub mod launcher;
+pub mod nginx;
 pub mod subjects;

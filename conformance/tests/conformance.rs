@@ -10,7 +10,7 @@ use argus_conformance::context::{Context, Server};
 use argus_conformance::differential::Party;
 use argus_conformance::failure::Failure;
 use argus_conformance::subjects::{SUBJECTS, Subject};
-use argus_conformance::{binaries, cases, differential};
+use argus_conformance::{binaries, cases, differential, nginx};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Requests that the differential trial draws.
@@ -45,13 +45,22 @@ fn trials(folder: &Path) -> Vec<Trial> {
     if data.is_none() {
         eprintln!("argus-conformance: SKIPPING the cases of real_data: the event streams are not there");
     }
+    let no_nginx = nginx::program().is_none();
+    if no_nginx {
+        eprintln!("argus-conformance: SKIPPING the cases of nginx: it is not installed (Debian: nginx-light)");
+    }
     let mut trials = Vec::new();
     for subject in SUBJECTS {
         for case in cases::all() {
             let folder = folder.to_owned();
             let name = format!("{}::{}", subject.path(), case.path());
             let trial = Trial::test(name, move || examine(subject, case, &folder));
-            trials.push(trial.with_ignored_flag(case.group == "real_data" && data.is_none()));
+            let ignored = match case.group {
+                "real_data" => data.is_none(),
+                "nginx" => no_nginx,
+                _ => false,
+            };
+            trials.push(trial.with_ignored_flag(ignored));
         }
     }
     let fixed = folder.to_owned();

@@ -105,3 +105,67 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io;
+
+    use futures_util::stream;
+    use http_body_util::{BodyExt as _, Full, StreamBody};
+
+    use super::*;
+    use crate::connection_state::Writing;
+    use crate::settings::Settings;
+
+    fn answering() -> Arc<ConnectionState> {
+        let state = ConnectionState::new(&Settings::read("test", ["test"]).unwrap());
+        state.request_begins();
+        Arc::new(state)
+    }
+
+    fn streamed(pieces: Vec<io::Result<&'static [u8]>>) -> impl Body<Data = Bytes, Error = BoxError> + Unpin {
+        let frames = pieces.into_iter().map(|piece| match piece {
+            Ok(bytes) => Ok(Frame::data(Bytes::from_static(bytes))),
+            Err(error) => Err(BoxError::from(error)),
+        });
+        StreamBody::new(stream::iter(frames))
+    }
+
+    /// What is being written once so many frames of a body were taken, the body was dropped, and everything was written.
+    fn written_after(frames: usize, body: impl Body<Data = Bytes, Error = BoxError> + Unpin) -> Writing {
+        let state = answering();
+        let mut body = WireBody::new(Source::Framework(body), Arc::clone(&state));
+        for _ in 0..frames {
+            let _ = futures_util::FutureExt::now_or_never(body.frame()).unwrap();
+        }
+        drop(body);
+        state.flushed();
+        state.writing()
+    }
+
+    #[test]
+    fn an_answer_of_unknown_length_is_over_when_its_end_was_taken() {
+        assert_eq!(written_after(2, streamed(vec![Ok(b"a")])), Writing::Opinion);
+        assert_eq!(written_after(1, streamed(vec![Ok(b"a")])), Writing::Streamed, "its task was dropped");
+    }
+
+    #[test]
+    fn an_answer_that_fails_is_never_over() {
+        let failing = || streamed(vec![Ok(b"a"), Err(io::ErrorKind::Other.into())]);
+        assert_eq!(written_after(2, failing()), Writing::Streamed);
+        assert_eq!(
+            written_after(3, failing()),
+            Writing::Streamed,
+            "nothing comes behind a failure, and that is no end"
+        );
+    }
+
+    #[test]
+    fn an_answer_of_known_length_tells_by_itself_whether_it_is_whole() {
+        let whole = || Full::new(Bytes::from_static(b"a")).map_err(BoxError::from);
+        assert_eq!(written_after(0, whole()), Writing::Opinion);
+        assert_eq!(written_after(1, whole()), Writing::Opinion);
+    }
+}

@@ -1,6 +1,9 @@
 //! `cargo xtask test`: everything that a change must pass.
 
-use std::{ffi::OsString, process::Stdio};
+use std::{
+    ffi::OsString,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, ensure};
 
@@ -13,7 +16,7 @@ use crate::{
 };
 
 /// Steps of this task that are not those of the check.
-const STEPS: usize = 8;
+const STEPS: usize = 9;
 
 /// Some seconds' worth of runs.
 const SIMULATION: [&str; 2] = ["--seeds", "10000"];
@@ -33,6 +36,7 @@ pub(crate) fn run() -> Result<bool> {
         steps.cannot_run("unit, property and integration tests", no_nextest);
     }
     steps.run_tests("doc tests", || steps::run_tests(&mut cargo(["test", "--doc", "--workspace"])));
+    steps.run("nginx is there", install_nginx);
     let built = steps.run("binaries for the conformance suite", conformance::build);
     if !nextest {
         steps.cannot_run("conformance", no_nextest);
@@ -72,4 +76,29 @@ fn install_nextest() -> Result<()> {
     let install = ["install", "cargo-nextest", "--locked", "--debug", "--no-default-features"];
     steps::run(&mut cargo(install.into_iter().chain(["--features", "default-no-update"])))
         .context("cannot install cargo-nextest; see https://nexte.st for ready-made binaries")
+}
+
+/// The conformance suite puts it before each subject, and skips those cases where it is missing. Here nothing may be skipped.
+fn install_nginx() -> Result<()> {
+    let installed = |program: &str| {
+        let version = Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    };
+    // Where Debian puts it is not in everybody's path.
+    if installed("nginx") || installed("/usr/sbin/nginx") {
+        return Ok(());
+    }
+    eprintln!("nginx, before which the servers are tested, is missing: it is installed once, as Debian's nginx-light.");
+    let user = Command::new("id").arg("-u").output().context("cannot ask who is running this")?;
+    // `-n`: a CI that may not become root is to fail and not to wait for a password.
+    let prefix: &[&str] = if user.stdout.trim_ascii() == b"0" { &["env"] } else { &["sudo", "-n", "env"] };
+    let apt = |arguments: &[&str]| {
+        let words = prefix.iter().chain(&["DEBIAN_FRONTEND=noninteractive", "apt-get"]).chain(arguments);
+        let mut words = words.copied();
+        let mut command = Command::new(words.next().context("a command has a name")?);
+        steps::run(command.args(words))
+    };
+    apt(&["update"])
+        .and_then(|()| apt(&["install", "--yes", "--no-install-recommends", "nginx-light"]))
+        .context("cannot install nginx; install it by hand (Debian: `apt-get install nginx-light`), it need not run")
 }

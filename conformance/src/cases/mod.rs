@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod log;
 mod metrics;
+mod nginx;
 mod openapi;
 mod query;
 mod real_data;
@@ -60,6 +61,7 @@ const GROUPS: &[&[Case]] = &[
     wire_framing::CASES,
     wire_time::CASES,
     wire_close::CASES,
+    nginx::CASES,
     capacity::CASES,
     limits::CASES,
     event_types::CASES,

@@ -31,6 +31,10 @@ const SLEEPERS: &[Exemption] = &[
         reason: "after a failed accept (no file descriptor left, say) nothing tells when the next one may succeed",
     },
     Exemption {
+        path: "conformance/src/nginx.rs",
+        reason: "nothing tells when another program listens; so it is asked",
+    },
+    Exemption {
         path: "xtask/src/bench/server.rs",
         reason: "an allocator gives memory back when it likes, and no event says so",
     },
