@@ -30,6 +30,12 @@ const FRESH_SEALS: usize = 4 + 2;
 /// What merging sealed segments takes for each event: its place in the new one, and its id.
 const COMPACTED_EVENT_BYTES: usize = 48;
 
+/// Different types of events that are planned for.
+const TYPES: usize = 100_000;
+
+/// A type: its name of up to 256 bytes, and where it is found, for the events that are stored and for those that are being merged.
+const TYPE_BYTES: usize = 1024;
+
 /// What an event adds to the index of a batch for each byte of memory in which it is parsed, as a fraction.
 const INDEX_PART: usize = 3;
 
@@ -45,7 +51,7 @@ pub struct Term {
 /// The memory that a server with a repository on disk takes at most, but for the index of what is stored and for long answers under way. A
 /// repository in memory takes what is in it besides.
 #[derive(Clone, Debug)]
-pub struct Plan([Term; 9]);
+pub struct Plan([Term; 10]);
 
 impl Plan {
     /// The plan for these settings.
@@ -75,6 +81,7 @@ impl Plan {
             term("commits", 2, group),
             term("fresh", FRESH_SEALS, seal_bytes),
             term("compaction", segment_events_max, COMPACTED_EVENT_BYTES),
+            term("types", TYPES, TYPE_BYTES),
             term("filters", 1, usize::try_from(filter_bytes_max).unwrap_or(usize::MAX)),
         ])
     }
@@ -121,8 +128,8 @@ mod tests {
         assert_eq!(plan.bytes(), plan.terms().iter().map(|term| term.bytes).sum::<usize>());
         assert_eq!(
             plan.to_string(),
-            "1921 MiB (base 64, workers 8, connections 633, bodies 256, working 256, commits 256, fresh 96, compaction 288, \
-             filters 64)"
+            "2019 MiB (base 64, workers 8, connections 633, bodies 256, working 256, commits 256, fresh 96, compaction 288, \
+             types 98, filters 64)"
         );
     }
 

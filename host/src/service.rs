@@ -39,7 +39,7 @@ use crate::reply_body::{Advance, Advanced, BrokenOff, ReplyBody};
 use crate::runtime::Runtime;
 use crate::timer::Timer;
 use crate::watch::panic_message;
-use crate::workroom::Workroom;
+use crate::workroom::{Workplace, Workroom};
 
 /// Bodies up to this size are read where they arrive: handing one to another thread and back takes longer than parsing it.
 const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -267,19 +267,23 @@ impl<R: Runtime> Session<R> {
         node.metrics.body_arrived(bytes.len());
         // Not before: how long the body takes is up to the client.
         let deadline = Instant::now() + node.settings.request_timeout;
-        let submitted = if bytes.len() <= INLINE_BODY_BYTES_MAX && !submission.is_compressed() {
+        let (submitted, workplace) = if bytes.len() <= INLINE_BODY_BYTES_MAX && !submission.is_compressed() {
             let submitted = submission.handle_body(&bytes);
             drop((bytes, reservation));
-            submitted
+            (submitted, None)
         } else {
             let reading = Box::pin(self.read_elsewhere(submission, bytes, reservation));
-            self.within(deadline, reading).await.unwrap_or(Err(Refusal::Timeout))?
+            let (submitted, workplace) = self.within(deadline, reading).await.map_err(|Elapsed| Refusal::Timeout)?;
+            (submitted, Some(workplace))
         };
         let (batch, acknowledgement) = match submitted {
             Submitted::Reply(reply) => return Ok(reply.into()),
             Submitted::Commit(batch, acknowledgement) => (batch, acknowledgement),
         };
-        let outcome = match node.committer.submit(batch) {
+        let pending = node.committer.submit(batch);
+        // From here on the batch is among those that wait to be committed, or gone.
+        drop(workplace);
+        let outcome = match pending {
             Ok(pending) => self.within(deadline, pending).await.map_err(|Elapsed| Refusal::Timeout)?,
             Err(SubmitError::QueueFull) => return Err(Refusal::Overloaded),
             Err(SubmitError::Stopped) => return Err(Refusal::Draining),
@@ -318,13 +322,13 @@ impl<R: Runtime> Session<R> {
         timer.poll_deadline(cx, reading.deadline()).map(|()| Err(Refusal::BodyTimeout))
     }
 
-    /// Reads a body that is large, or that may become so, on a thread that may take its time.
+    /// Reads a body that is large, or that may become so, on a thread that may take its time. Gives the memory along that was taken for it.
     async fn read_elsewhere(
         &self,
         submission: Submission,
         bytes: Bytes,
         reservation: Reservation,
-    ) -> Result<Submitted, Refusal> {
+    ) -> (Submitted, Workplace) {
         let service = &self.service;
         let slot = service.readers.acquire_arc().await;
         let growth = if submission.is_compressed() { COMPRESSED_WORK_GROWTH } else { PLAIN_WORK_GROWTH };
@@ -336,10 +340,10 @@ impl<R: Runtime> Session<R> {
                 let mut ask = |bytes| workplace.grow_to(bytes);
                 submission.handle_body_within(&bytes, Room::new(&mut ask))
             };
-            drop((bytes, held, workplace));
-            submitted
+            drop((bytes, held));
+            (submitted, workplace)
         });
-        Ok(submitted.await)
+        submitted.await
     }
 
     async fn search(&self, search: Search) -> Result<Answer, Refusal> {

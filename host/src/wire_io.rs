@@ -234,9 +234,59 @@ fn gather<'a>(bufs: &[io::IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u8]> 
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use std::io::IoSlice;
+    use std::task::Waker;
 
     use super::*;
+    use crate::settings::Settings;
+
+    /// A client that sends one letter for ever.
+    struct Chatter;
+
+    impl Read for Chatter {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+            let letters = vec![b'x'; buf.remaining()];
+            buf.put_slice(&letters);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The bytes that hyper would get with room for 64 KiB, read by read, until `reads` of them or the end.
+    fn reads<F: Unpin>(io: &mut WireIo<Chatter, F>, reads: usize) -> Vec<usize> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut room = vec![0; 64 * 1024];
+        let mut read = || {
+            let mut buf = ReadBuf::new(&mut room);
+            assert!(matches!(Pin::new(&mut *io).poll_read(&mut cx, buf.unfilled()), Poll::Ready(Ok(()))));
+            buf.filled().len()
+        };
+        (0..reads).map(|_| read()).take_while(|&bytes| bytes > 0).collect()
+    }
+
+    #[test]
+    fn a_connection_that_is_not_large_reads_little_and_takes_no_long_head() {
+        let settings = Settings::read("test", ["test"]).unwrap();
+        let begin = |is_large| {
+            let state = Arc::new(ConnectionState::new(&settings));
+            (Arc::clone(&state), WireIo::new(Chatter, state, is_large, ()))
+        };
+        let (large_state, mut large) = begin(true);
+        assert_eq!(reads(&mut large, 16), [HEAD_READ_BYTES; 16]);
+        large_state.request_begins();
+        assert_eq!(reads(&mut large, 2), [64 * 1024; 2]);
+        assert_eq!(large_state.fault(), None);
+
+        let (state, mut small) = begin(false);
+        assert_eq!(reads(&mut small, 2), [HEAD_READ_BYTES; 2]);
+        state.request_begins();
+        // No head, so it may be as long as it likes.
+        assert_eq!(reads(&mut small, 16), [HEAD_READ_BYTES; 16]);
+        state.answer_ends();
+        assert_eq!(reads(&mut small, 16), [HEAD_READ_BYTES; 3]);
+        assert_eq!(state.fault(), Some(HeadFault::TooLarge));
+    }
 
     #[test]
     fn pieces_are_gathered_if_there_is_room() {
