@@ -18,9 +18,8 @@ const DRAFTS: usize = 4;
 /// A folder that is listed, figures of the process that are read, the connection that was accepted and waits for a place, and a name that
 /// is looked up.
 const OTHERS: usize = 4;
-/// What an executor has open for each of its threads, and once.
-const EACH_THREAD: usize = 3;
-const EXECUTOR: usize = 3;
+/// What a reactor opens once it is used first.
+const REACTOR: usize = 3;
 /// Each segment is an open file. There are up to seven of a size and three sizes below the largest, and those that are compacted are open
 /// until the last reader has done with them.
 const SEGMENTS: usize = 24;
@@ -55,15 +54,14 @@ impl Descriptors {
         Self { permitted: permitted.map(|permitted| usize::try_from(permitted).unwrap_or(usize::MAX)) }
     }
 
-    /// How many connections there may be besides what is open now and is none, with an executor of so many threads that is yet to be started.
+    /// How many connections there may be besides what is open now, which is everything but connections.
     ///
     /// # Errors
     ///
     /// [`TooFew`]: not one.
-    pub fn connections_at_start(&self, threads: usize) -> Result<usize, TooFew> {
-        let executor = EXECUTOR.saturating_add(threads.saturating_mul(EACH_THREAD));
+    pub fn connections_at_start(&self) -> Result<usize, TooFew> {
         match (self.permitted, open()) {
-            (Some(permitted), Some(open)) => connections(permitted, open.saturating_add(executor)),
+            (Some(permitted), Some(open)) => connections(permitted, open.saturating_add(REACTOR)),
             // Who cannot know what is open, has nothing to go by.
             (Some(_), None) | (None, _) => Ok(usize::MAX),
         }
@@ -119,6 +117,6 @@ mod tests {
             refusal.to_string(),
             "the system permits 58 open files, and at least 59 are needed: raise the limit (`ulimit -n`, `LimitNOFILE=` of systemd)"
         );
-        assert_eq!(Descriptors { permitted: None }.connections_at_start(2), Ok(usize::MAX));
+        assert_eq!(Descriptors { permitted: None }.connections_at_start(), Ok(usize::MAX));
     }
 }

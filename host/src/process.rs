@@ -179,8 +179,7 @@ fn start_log(
 
 /// Lets there be no more connections than there are descriptors, less those that the repository needs. To be called when that is open.
 fn limit_connections(settings: &Settings, descriptors: Descriptors, lifecycle: &Lifecycle) -> Result<(), TooFew> {
-    let (most, wanted) =
-        (descriptors.connections_at_start(settings.worker_threads().get())?, settings.max_connections.get());
+    let (most, wanted) = (descriptors.connections_at_start()?, settings.max_connections.get());
     if most < wanted {
         let text = "there are fewer connections than --max-connections permits, so that they leave the storage the open files that it needs";
         tracing::warn!(max_connections = wanted, connections = most, "{text}; `ulimit -n` raises the limit");

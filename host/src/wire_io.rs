@@ -254,7 +254,7 @@ mod tests {
     }
 
     /// The bytes that hyper would get with room for 64 KiB, read by read, until `reads` of them or the end.
-    fn reads<F: Unpin>(io: &mut WireIo<Chatter, F>, reads: usize) -> Vec<usize> {
+    fn reads<F: Unpin>(io: &mut WireIo<'_, Chatter, F>, reads: usize) -> Vec<usize> {
         let mut cx = Context::from_waker(Waker::noop());
         let mut room = vec![0; 64 * 1024];
         let mut read = || {
@@ -268,9 +268,10 @@ mod tests {
     #[test]
     fn a_connection_that_is_not_large_reads_little_and_takes_no_long_head() {
         let settings = Settings::read("test", ["test"]).unwrap();
+        let chatter = Mutex::new(Chatter);
         let begin = |is_large| {
             let state = Arc::new(ConnectionState::new(&settings));
-            (Arc::clone(&state), WireIo::new(Chatter, state, is_large, ()))
+            (Arc::clone(&state), WireIo::new(&chatter, state, is_large, ()))
         };
         let (large_state, mut large) = begin(true);
         assert_eq!(reads(&mut large, 16), [HEAD_READ_BYTES; 16]);
