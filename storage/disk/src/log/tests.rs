@@ -150,7 +150,7 @@ fn damage_is_refused_by_name_and_nothing_is_changed() {
         assert_eq!(names(&root), before);
     };
 
-    for (len, reason) in [(15, "it is 15 bytes long"), (17, "it is 17 bytes long"), (0, "it is 0 bytes long")] {
+    for (len, reason) in [(15, "it is 15 bytes long"), (17, "it is 17 bytes long"), (0, "nothing is left of it")] {
         let whole = fs::read(path(16)).unwrap();
         fs::File::options().write(true).open(path(16)).unwrap().set_len(len).unwrap();
         refused("00000000000000000016.log is damaged", reason);
