@@ -11,7 +11,7 @@ use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
 use argus_core::repository::{ChoreStep, CommitError, Housekeeper, Housekeeping, Repository};
 use argus_core::storage::{Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError};
-use argus_core::testing::{Source, generate};
+use argus_core::testing::{Source, generate, steady};
 use bytes::Bytes;
 
 const NOW: Timestamp = Timestamp::from_nanos(0);
@@ -95,11 +95,11 @@ fn a_sync_that_fails_before_sealing_latches_at_once_and_is_not_tried_again() {
     let batch = generate::batch(&[generate::draft(&mut source)]);
     let receipts = engine.commit(NOW, std::slice::from_ref(&batch)).unwrap();
     assert!(receipts.iter().all(|receipt| !receipt.durable));
-    let mut sealing = engine.chore(NOW).unwrap();
+    let mut sealing = engine.chore(steady(NOW)).unwrap();
     while sealing.step(1) == ChoreStep::Pending {}
     engine.settle(sealing).unwrap();
     // A manifest must not point behind what of the log is durable.
-    let chore = engine.chore(NOW);
+    let chore = engine.chore(steady(NOW));
     // Before anybody has given the chore back.
     assert!(matches!(engine.commit(NOW, &[batch]), Err(CommitError::Latched(_))));
     assert!(matches!(engine.flush(), Err(CommitError::Latched(_))));
@@ -123,7 +123,7 @@ fn nobody_waits_for_a_manifest_that_there_is_no_room_for() {
     };
     let mut housekeeper = Housekeeper::default();
     let mut keep_house = |engine: &mut Engine<Refusing>| loop {
-        match housekeeper.step(engine, NOW, 1_000) {
+        match housekeeper.step(engine, steady(NOW), 1_000) {
             Ok(Housekeeping::Pending) => {}
             end => return end,
         }

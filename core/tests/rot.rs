@@ -10,7 +10,7 @@ use argus_core::event::Timestamp;
 use argus_core::query::{Order, Query};
 use argus_core::repository::{Housekeeper, Housekeeping, ReadError, Repository, Snapshot};
 use argus_core::storage::{Duplicate, MemoryStorage, Storage};
-use argus_core::testing::{Answer, Draft, Pace, StoredEvent, StoredId, collect, generate, get};
+use argus_core::testing::{Answer, Draft, Pace, StoredEvent, StoredId, collect, generate, get, steady};
 use bytes::Bytes;
 
 /// A segment is made of eight events, in several blocks, and none of several segments.
@@ -53,7 +53,7 @@ fn store() -> Store {
     for _ in 0..3 {
         commit(&mut engine, 5);
         commit(&mut engine, 3);
-        while housekeeper.step(&mut engine, NOW, 1000).unwrap() != Housekeeping::Idle {}
+        while housekeeper.step(&mut engine, steady(NOW), 1000).unwrap() != Housekeeping::Idle {}
     }
     for count in [2, 1, 3] {
         records.push(commit(&mut engine, count));

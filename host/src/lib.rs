@@ -35,6 +35,7 @@ pub mod snapshot;
 pub mod task;
 pub mod timer;
 pub mod units;
+pub mod warnings;
 pub mod wire;
 
 mod body;

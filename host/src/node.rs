@@ -10,6 +10,7 @@ use crate::committer::Committer;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::warnings::Warnings;
 
 /// One running server, without its executor and its framework.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Node {
     pub budget: Arc<Budget>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What an operator should know though everything goes on.
+    pub warnings: Arc<Warnings>,
     /// Serving or draining, and how many connections there are.
     pub lifecycle: Arc<Lifecycle>,
     /// Where request ids come from.

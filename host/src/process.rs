@@ -22,6 +22,7 @@ use crate::node::Node;
 use crate::repository::{self, OpenError};
 use crate::settings::Settings;
 use crate::task::Task;
+use crate::warnings::Warnings;
 
 /// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -117,16 +118,22 @@ fn permit_files(connections: usize) {
 
 fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener), StartError> {
     let metrics = Arc::new(Metrics::new(program.trim_start_matches("argus-"), settings.repository.kind())?);
-    let repository =
-        repository::open(&settings.repository, settings.tuning(), settings.durability, settings.retention())?;
+    let repository = repository::open(
+        &settings.repository,
+        settings.tuning(),
+        settings.durability,
+        settings.retention(),
+        settings.clock_trust_after,
+    )?;
     let limits =
         QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
     let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
     // Signals before the endpoint: whoever sees the server listen may stop it.
     watch_signals(Arc::clone(&lifecycle)).map_err(StartError::Thread)?;
+    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics)));
     let flush_every = settings.durability.flush_every();
-    let committer =
-        Committer::start(repository, flush_every, limits, Arc::clone(&metrics)).map_err(StartError::Thread)?;
+    let committer = Committer::start(repository, flush_every, limits, Arc::clone(&metrics), Arc::clone(&warnings))
+        .map_err(StartError::Thread)?;
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let listener = listen(&settings.endpoint).map_err(listen_error)?;
     announce(program, &listener).map_err(listen_error)?;
@@ -139,6 +146,7 @@ fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener
         settings,
         committer,
         metrics,
+        warnings,
         lifecycle,
     };
     Ok((node, listener))

@@ -118,14 +118,17 @@ pub fn open(
     tuning: Tuning,
     durability: Durability,
     retention: Retention,
+    clock_trust_after: Duration,
 ) -> Result<Box<dyn Repository>, OpenError> {
     let mut seed = [0; 16];
     getrandom::fill(&mut seed)?;
     let seed = Seed(u128::from_ne_bytes(seed));
+    let trust_after = i64::try_from(clock_trust_after.as_nanos()).unwrap_or(i64::MAX);
     match location {
         Location::Memory => {
             let mut engine = Engine::open_with(MemoryStorage::default(), seed, tuning)?;
             engine.retain(retention);
+            engine.trust_clock_after(trust_after);
             Ok(Box::new(engine))
         }
         Location::Disk(path) => {
@@ -134,6 +137,7 @@ pub fn open(
             let mut engine = Engine::open_with(storage, seed, tuning)?;
             report(path, engine.recovery(), begun.elapsed());
             engine.retain(retention);
+            engine.trust_clock_after(trust_after);
             match durability {
                 Durability::Sync => {}
                 Durability::Interval(_) | Durability::Os => engine.defer_syncs(),

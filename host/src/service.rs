@@ -150,7 +150,12 @@ impl<R: Runtime> Session<R> {
         let target = target(uri);
         let http_10 = version == Version::HTTP_10;
         let head = Head { method: method.as_str(), target: &target, headers: &headers, http_10 };
-        let condition = Condition { draining: node.lifecycle.is_draining(), latched: node.committer.latched() };
+        let warning = node.warnings.text();
+        let condition = Condition {
+            draining: node.lifecycle.is_draining(),
+            latched: node.committer.latched(),
+            warning: warning.as_deref(),
+        };
         let request_id = Api::request_id(&head, node.request_ids.next());
         (request_id, catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &condition)))))
     }

@@ -135,7 +135,9 @@ fn decide(
 ) -> Result<Answer, (Route, Refusal)> {
     let deadline = Instant::now() + server.settings.request_timeout;
     let latched = server.committer.latched();
-    let condition = Condition { draining: server.is_draining(), latched: latched.as_deref() };
+    let warning = server.committer.warning();
+    let draining = server.is_draining();
+    let condition = Condition { draining, latched: latched.as_deref(), warning: warning.as_deref() };
     match head.with(|head| server.api.handle_request(head, &condition)) {
         Action::Reply(reply) => Ok(Answer::Whole(reply)),
         Action::Submit(submission) => submit(server, stream, head, submission, body_is_read, deadline)

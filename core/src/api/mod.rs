@@ -74,6 +74,8 @@ pub struct Condition<'a> {
     pub draining: bool,
     /// Why the repository accepts nothing more, if so.
     pub latched: Option<&'a str>,
+    /// What an operator should know, though requests are answered as ever. It goes to whoever asks, and names no path.
+    pub warning: Option<&'a str>,
 }
 
 /// What a host does next.

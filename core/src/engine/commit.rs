@@ -32,7 +32,7 @@ impl Placed<'_> {
 impl<S: Storage> Engine<S> {
     pub(super) fn commit_group(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         let millis = now.as_nanos().div_euclid(1_000_000).max(self.last_millis);
-        let (placed, receipts) = self.propose(group, millis)?;
+        let (placed, receipts) = self.propose(group, millis, self.due_at(now).keep_from)?;
         if !placed.is_empty() {
             let ends = self.append(&placed, millis)?;
             self.last_millis = millis;
@@ -70,7 +70,12 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Decides what is new and where it goes. Nothing is stored.
-    fn propose<'a>(&mut self, group: &'a [Batch], millis: i64) -> Result<(Vec<Placed<'a>>, Vec<Receipt>), CommitError> {
+    fn propose<'a>(
+        &mut self,
+        group: &'a [Batch],
+        millis: i64,
+        keep_from: i64,
+    ) -> Result<(Vec<Placed<'a>>, Vec<Receipt>), CommitError> {
         // Without knowing which ids are there, no promise that an event is stored once can be kept.
         let repeats =
             find_repeats(|| self.held(), group).map_err(|error| self.latch(format!("look-up of ids: {error}")))?;
@@ -105,7 +110,8 @@ impl<S: Storage> Engine<S> {
             let generated_id =
                 (!kept.is_empty() && kept.first_id().is_none()).then(|| self.key.generate(millis, first_seq));
             let durable = !self.syncs_deferred && !self.storage.is_volatile();
-            receipts.push(Receipt { first_seq, stored: kept.len() as u32, duplicates, generated_id, durable });
+            let (stored, expired) = (kept.len() as u32, kept.rows().count_before(keep_from) as u32);
+            receipts.push(Receipt { first_seq, stored, duplicates, generated_id, expired, durable });
             if !kept.is_empty() {
                 placed.push(Placed { batch: kept, first_seq });
             }

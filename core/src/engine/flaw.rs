@@ -10,4 +10,6 @@ pub enum Flaw {
     ForgottenIds,
     /// What was not made durable in the log is sealed nevertheless, so that a manifest may point behind what is left of it.
     HastySeal,
+    /// Every wall clock is believed, so that events expire by one that was set wrong.
+    CredulousClock,
 }

@@ -11,6 +11,7 @@ use super::chore::Busy;
 use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
 use super::reading::{Record, Window, look_behind, record_at, torn_bytes};
 use super::{Engine, Flaw, IdentityKey, Retention, Seed, Tuning};
+use crate::clock::Clock;
 use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::repository::Stats;
 use crate::segment::{Sealed, SealedError};
@@ -104,6 +105,7 @@ impl<S: Storage> Engine<S> {
             storage,
             tuning,
             retention: Retention::default(),
+            clock: Clock::left(manifest.believed()),
             key: IdentityKey::new(manifest.seed),
             fresh: Vec::new(),
             chain: manifest.chain,

@@ -89,7 +89,7 @@ impl Model {
             }
             stored += 1;
         }
-        Receipt { first_seq, stored, duplicates: duplicates.into(), generated_id, durable: false }
+        Receipt { first_seq, stored, duplicates: duplicates.into(), generated_id, expired: 0, durable: false }
     }
 
     fn store(&mut self, now: Timestamp, new: NewEvent<'_>) -> &StoredEvent {
@@ -344,6 +344,7 @@ mod tests {
                         StoredId::Generated(uuid) => Some(uuid),
                         StoredId::Given(_) => None,
                     }),
+                    expired: 0,
                     durable: false,
                 },
                 Receipt {
@@ -351,9 +352,17 @@ mod tests {
                     stored: 0,
                     duplicates: [Duplicate { index: 0, seq: 8 }, Duplicate { index: 1, seq: 6 }].into(),
                     generated_id: None,
+                    expired: 0,
                     durable: false,
                 },
-                Receipt { first_seq: 9, stored: 1, duplicates: [].into(), generated_id: None, durable: false },
+                Receipt {
+                    first_seq: 9,
+                    stored: 1,
+                    duplicates: [].into(),
+                    generated_id: None,
+                    expired: 0,
+                    durable: false
+                },
             ]
         );
         let snapshot = model.snapshot();

@@ -150,7 +150,14 @@ mod tests {
     }
 
     fn outcome(seq: u64) -> Outcome {
-        Ok(Receipt { first_seq: seq, stored: 1, duplicates: Box::new([]), generated_id: None, durable: true })
+        Ok(Receipt {
+            first_seq: seq,
+            stored: 1,
+            duplicates: Box::new([]),
+            generated_id: None,
+            expired: 0,
+            durable: true,
+        })
     }
 
     fn poll(ticket: &mut Ticket, count: &Arc<Count>) -> Option<u64> {

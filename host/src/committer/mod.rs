@@ -26,6 +26,7 @@ use argus_core::repository::{CommitError, Receipt, Repository, Snapshot};
 
 use crate::clock;
 use crate::metrics::Metrics;
+use crate::warnings::Warnings;
 use delivery::{Outcome, Ticket, Waiter};
 use keeper::Keeper;
 use queue::Queue;
@@ -74,6 +75,7 @@ struct Shared {
     latched: OnceLock<String>,
     keeper: Keeper,
     metrics: Arc<Metrics>,
+    warnings: Arc<Warnings>,
 }
 
 impl Committer {
@@ -87,6 +89,7 @@ impl Committer {
         flush_every: Option<Duration>,
         limits: QueueLimits,
         metrics: Arc<Metrics>,
+        warnings: Arc<Warnings>,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             queue: Queue::new(limits),
@@ -96,9 +99,10 @@ impl Committer {
             latched: OnceLock::new(),
             keeper: Keeper::default(),
             metrics,
+            warnings,
         });
         // What an earlier process left to do.
-        shared.keeper.offer(&mut **lock(&shared.repository));
+        shared.offer_chores(&mut **lock(&shared.repository));
         let committer = Self { shared, committing: Mutex::default(), keeping: Mutex::default() };
         committer.spawn(&committer.committing, "argus-commit", Shared::commit_until_closed)?;
         committer.spawn(&committer.keeping, "argus-keeper", Shared::keep_house)?;
@@ -282,7 +286,7 @@ impl Shared {
             let receipts = repository.commit(clock::now(), batches)?;
             self.publish(repository);
             let took = begun.elapsed();
-            self.keeper.offer(repository);
+            self.offer_chores(repository);
             Ok((receipts, took))
         };
         let committed = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|panic| {

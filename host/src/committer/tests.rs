@@ -75,6 +75,7 @@ impl Puppet {
             stored: u32::try_from(batch.len()).unwrap(),
             duplicates: Box::new([]),
             generated_id: None,
+            expired: 0,
             durable: false,
         }
     }
@@ -118,7 +119,9 @@ fn start(limits: QueueLimits, immediate: bool) -> (Committer, Strings) {
 }
 
 fn over(repository: Box<dyn Repository>, limits: QueueLimits) -> Committer {
-    Committer::start(repository, None, limits, Arc::new(Metrics::new("test", "puppet").unwrap())).unwrap()
+    let metrics = Arc::new(Metrics::new("test", "puppet").unwrap());
+    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics)));
+    Committer::start(repository, None, limits, metrics, warnings).unwrap()
 }
 
 fn batch(events: usize) -> Batch {

@@ -33,6 +33,8 @@ pub struct Metrics {
     in_flight: IntGauge,
     accepted: IntCounter,
     duplicates: IntCounter,
+    expired: IntCounter,
+    clock_ahead: IntGauge,
     rejected: Box<[IntCounter]>,
     wire_bytes: IntCounter,
     decoded_bytes: IntCounter,
@@ -130,6 +132,11 @@ impl Metrics {
             in_flight: gauge("argus_http_requests_in_flight", "Requests whose answer is not yet complete.")?,
             accepted: counter("argus_events_accepted_total", "Events stored.")?,
             duplicates: counter("argus_events_duplicate_total", "Events acknowledged without storing them twice.")?,
+            expired: counter("argus_events_expired_total", "Events given up by retention.")?,
+            clock_ahead: gauge(
+                "argus_clock_ahead_seconds",
+                "How far the wall clock is ahead of the time that is believed (behind, if negative); 0 while it is believed.",
+            )?,
             rejected: labelled(
                 "argus_events_rejected_total",
                 "Faults found in events, by kind.",
@@ -215,6 +222,16 @@ impl Metrics {
         self.group_batches.observe(receipts.len() as f64);
         self.group_events.observe(events as f64);
         self.commit_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts what retention has given up.
+    pub fn events_expired(&self, events: u64) {
+        self.expired.inc_by(events);
+    }
+
+    /// Shows by how many nanoseconds the wall clock is ahead of the time that is believed.
+    pub fn clock_ahead(&self, nanos: i64) {
+        self.clock_ahead.set(nanos / 1_000_000_000);
     }
 
     /// Counts a connection from here until the guard is dropped.
@@ -314,7 +331,15 @@ mod tests {
         metrics.request_answered(&Method::from_bytes(b"BREW").unwrap(), &reply(Route::Other, 299), Duration::ZERO);
         metrics.body_arrived(100);
         metrics.connection_incident(Incident::WriteTimeout);
-        let receipt = Receipt { first_seq: 1, stored: 5, duplicates: Box::new([]), generated_id: None, durable: false };
+        metrics.events_expired(4);
+        let receipt = Receipt {
+            first_seq: 1,
+            stored: 5,
+            duplicates: Box::new([]),
+            generated_id: None,
+            expired: 0,
+            durable: false,
+        };
         metrics.group_committed(&[receipt.clone(), receipt], 10, Duration::from_micros(10));
         let stored = Stats { events: 10, bytes: 1000, segments: 1, last_seq: 10 };
         let text =
@@ -326,6 +351,7 @@ mod tests {
             "argus_http_requests_in_flight 1",
             "argus_events_accepted_total 10",
             "argus_events_duplicate_total 0",
+            "argus_events_expired_total 4",
             "argus_events_rejected_total{reason=\"missing_field\"} 6",
             "argus_body_wire_bytes_total 100",
             "argus_body_decoded_bytes_total 400",

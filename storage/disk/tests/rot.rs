@@ -11,7 +11,7 @@ use argus_core::engine::{Engine, Salvage, SalvageError, Seed, Tuning, check, sal
 use argus_core::event::Timestamp;
 use argus_core::query::Query;
 use argus_core::repository::{Housekeeper, Housekeeping, Repository};
-use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate};
+use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
 use argus_disk::{DiskExamined, DiskRescue, DiskStorage, OpenError, Options};
 use tempfile::TempDir;
 
@@ -46,7 +46,7 @@ fn store() -> (TempDir, PathBuf, Vec<StoredEvent>) {
     for _ in 0..6 {
         let drafts: Vec<Draft> = (0..10).map(|_| generate::draft(&mut source)).collect();
         engine.commit(now, &[generate::batch(&drafts)]).unwrap();
-        while housekeeper.step(&mut engine, now, 1000).unwrap() != Housekeeping::Idle {}
+        while housekeeper.step(&mut engine, steady(now), 1000).unwrap() != Housekeeping::Idle {}
     }
     for _ in 0..16 {
         engine.commit(now, &[generate::batch(&[generate::draft(&mut source)])]).unwrap();

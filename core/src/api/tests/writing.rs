@@ -92,7 +92,14 @@ fn parameters_of_submissions() {
 #[test]
 fn one_event() {
     let receipt = |stored, duplicates: &[Duplicate], generated_id| {
-        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id, durable: true })
+        Ok::<_, CommitError>(Receipt {
+            first_seq: 7,
+            stored,
+            duplicates: duplicates.into(),
+            generated_id,
+            expired: 0,
+            durable: true,
+        })
     };
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
     let reply = acknowledgement.reply(&receipt(1, &[], None));
@@ -101,6 +108,10 @@ fn one_event() {
         (201, r#"{"id":"x/ü","seq":7,"duplicate":false,"durable":true}"#.as_bytes())
     );
     assert_eq!(reply.header("location"), Some("/events/x%2F%C3%BC"));
+
+    let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
+    let reply = acknowledgement.reply(&receipt(1, &[], None).map(|receipt| Receipt { expired: 1, ..receipt }));
+    assert_eq!(body(&reply), json!({"id": "x/ü", "seq": 7, "duplicate": false, "durable": true, "expired": 1}));
 
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
     let reply = acknowledgement.reply(&receipt(0, &[Duplicate { index: 0, seq: 3 }], None));
@@ -122,7 +133,14 @@ fn one_event() {
 #[test]
 fn many_events() {
     let outcome = |stored, duplicates: &[Duplicate]| {
-        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), generated_id: None, durable: true })
+        Ok::<_, CommitError>(Receipt {
+            first_seq: 7,
+            stored,
+            duplicates: duplicates.into(),
+            generated_id: None,
+            expired: 0,
+            durable: true,
+        })
     };
     let array = format!("[{EVENT},{EVENT},{EVENT}]");
     let (batch, acknowledgement) = committed(submission("/events", &[JSON]), &array);
@@ -134,6 +152,11 @@ fn many_events() {
     let (_, acknowledgement) = committed(submission("/events", &[NDJSON]), &format!("\n{EVENT}\n\n"));
     let reply = acknowledgement.reply(&outcome(0, &[Duplicate { index: 0, seq: 3 }]));
     assert_eq!(&reply.body[..], br#"{"accepted":0,"duplicates":1,"first_seq":null,"last_seq":null,"durable":true}"#);
+
+    let (_, acknowledgement) = committed(submission("/events", &[JSON]), &array);
+    let reply = acknowledgement.reply(&outcome(3, &[]).map(|receipt| Receipt { expired: 2, ..receipt }));
+    let expected = br#"{"accepted":3,"duplicates":0,"first_seq":7,"last_seq":9,"durable":true,"expired":2}"#;
+    assert_eq!(&reply.body[..], expected);
 
     for (fields, text) in [(JSON, "[]"), (NDJSON, ""), (NDJSON, "\n\n")] {
         let reply = answered(submission("/events", &[fields]), text.as_bytes());
@@ -149,7 +172,8 @@ fn lenient_handling_keeps_the_good_ones() {
     let lenient = [NDJSON, ("prefer", "wait=1"), ("prefer", "Handling=\"Lenient\"")];
     let (batch, acknowledgement) = committed(submission("/events", &lenient), &format!("{EVENT}\n{{}}\n"));
     assert_eq!(batch.len(), 1);
-    let outcome = Ok(Receipt { first_seq: 1, stored: 1, duplicates: [].into(), generated_id: None, durable: true });
+    let outcome =
+        Ok(Receipt { first_seq: 1, stored: 1, duplicates: [].into(), generated_id: None, expired: 0, durable: true });
     let reply = acknowledgement.reply(&outcome);
     assert_eq!((reply.status, reply.header("preference-applied")), (200, Some("handling=lenient")));
     let body_of = body(&reply);

@@ -29,7 +29,7 @@ pub enum Canary {
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AcknowledgeBeforeSync,
         Self::NoDirectorySync,
         Self::RetryFailedSync,
@@ -39,6 +39,7 @@ impl Canary {
         Self::InEngine(Flaw::TrustedIndex),
         Self::InEngine(Flaw::ForgottenIds),
         Self::InEngine(Flaw::HastySeal),
+        Self::InEngine(Flaw::CredulousClock),
     ];
 
     /// The name by which it is asked for.
@@ -54,6 +55,7 @@ impl Canary {
             Self::InEngine(Flaw::TrustedIndex) => "trusted-index",
             Self::InEngine(Flaw::ForgottenIds) => "forgotten-ids",
             Self::InEngine(Flaw::HastySeal) => "hasty-seal",
+            Self::InEngine(Flaw::CredulousClock) => "credulous-clock",
         }
     }
 
