@@ -34,6 +34,7 @@ mod checksum;
 pub mod clock;
 mod codec;
 mod column;
+pub mod damage;
 pub mod engine;
 pub mod event;
 mod hex;

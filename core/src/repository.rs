@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::batch::Batch;
 use crate::clock::{ClockDoubt, Moment};
+use crate::damage::Damage;
 pub use crate::engine::{Chore, ChoreStep};
 use crate::event::{Event, Timestamp, Uuid};
 use crate::query::{Position, Query};
@@ -298,7 +299,7 @@ pub enum ReadError {
     Storage(String),
     /// What the storage gave back is not what was written.
     #[error("stored data is damaged: {0}")]
-    Damaged(String),
+    Damaged(Damage),
 }
 
 /// Figures about a [`Snapshot`].

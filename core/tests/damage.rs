@@ -69,7 +69,7 @@ fn a_changed_bit_of_the_log_is_named() {
         let opened = Engine::open(with_log(&storage, &log), Seed(0));
         if bit / 8 < events_end {
             let Err(OpenError::Damaged { place, reason }) = opened else { panic!("bit {bit} went unnoticed") };
-            assert!(place.starts_with("the log at offset ") && reason.contains("events "), "{place}: {reason}");
+            assert!(place.starts_with("the log at offset ") && reason.contains("; event"), "{place}: {reason}");
         } else {
             // The mark is not needed to be right, only to tell what is.
             let engine = opened.unwrap();

@@ -130,7 +130,7 @@ fn start(program: &'static str, settings: Settings) -> Result<(Node, TcpListener
     let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
     // Signals before the endpoint: whoever sees the server listen may stop it.
     watch_signals(Arc::clone(&lifecycle)).map_err(StartError::Thread)?;
-    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics)));
+    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), settings.repository.clone()));
     let flush_every = settings.durability.flush_every();
     let committer = Committer::start(repository, flush_every, limits, Arc::clone(&metrics), Arc::clone(&warnings))
         .map_err(StartError::Thread)?;

@@ -1,5 +1,6 @@
 //! Where events are kept, by its URL.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -63,6 +64,16 @@ impl Location {
         match self {
             Self::Memory => "memory",
             Self::Disk(_) => "disk",
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    /// The URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Disk(path) => write!(f, "disk:{}", path.display()),
         }
     }
 }

@@ -4,13 +4,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argus_core::clock::ClockDoubt;
+use argus_core::damage::Concerned;
+use argus_core::repository::ReadError;
 
 use crate::metrics::Metrics;
+use crate::repository::Location;
+
+/// Readiness names the events of so many damaged places, and says that there are more.
+const DAMAGED_MAX: usize = 8;
 
 /// The warnings that are in force.
 #[derive(Debug)]
 pub struct Warnings {
     metrics: Arc<Metrics>,
+    /// Where damage is, for the log.
+    repository: Location,
     /// Whether there is any: looked at for every request.
     any: AtomicBool,
     standing: Mutex<Standing>,
@@ -19,13 +27,16 @@ pub struct Warnings {
 #[derive(Debug, Default)]
 struct Standing {
     clock: Option<ClockDoubt>,
+    /// The events of damaged places that were met, each once, and one more than are named. Damage stays until somebody has repaired it, for which
+    /// the server has to be stopped.
+    damaged: Vec<Concerned>,
 }
 
 impl Warnings {
-    /// No warnings. What causes them is counted in `metrics`.
+    /// No warnings about what is stored in this place. What causes them is counted in `metrics`.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, any: AtomicBool::new(false), standing: Mutex::default() }
+    pub fn new(metrics: Arc<Metrics>, repository: Location) -> Self {
+        Self { metrics, repository, any: AtomicBool::new(false), standing: Mutex::default() }
     }
 
     /// Takes in whether the wall clock is believed.
@@ -46,14 +57,39 @@ impl Warnings {
         self.any.store(!standing.is_empty(), Ordering::Release);
     }
 
+    /// Something stored could not be read: logs it, and warns of it from now on if it is damaged.
+    pub fn unreadable(&self, error: &ReadError) {
+        let repository = &self.repository;
+        let damage = match error {
+            ReadError::Damaged(damage) => damage,
+            ReadError::Storage(reason) => {
+                tracing::error!(%repository, reason, "the storage could not be read");
+                return;
+            }
+        };
+        let (place, offset, reason, concerned) = (&damage.place, damage.offset, &damage.reason, damage.concerned);
+        tracing::error!(%repository, place, offset, reason, "what is stored is damaged; {concerned}; `check` looks for more");
+        self.metrics.damage_found();
+        let mut standing = self.standing();
+        if standing.damaged.len() <= DAMAGED_MAX && !standing.damaged.contains(&concerned) {
+            standing.damaged.push(concerned);
+        }
+        self.any.store(true, Ordering::Release);
+    }
+
     /// All of them, in words; `None` if there is none.
     #[must_use]
     pub fn text(&self) -> Option<String> {
         if !self.any() {
             return None;
         }
-        let Standing { clock } = &*self.standing();
-        let all: Vec<String> = clock.iter().map(ToString::to_string).collect();
+        let Standing { clock, damaged } = &*self.standing();
+        let mut all: Vec<String> = clock.iter().map(ToString::to_string).collect();
+        let named = damaged.iter().take(DAMAGED_MAX);
+        all.extend(named.map(|concerned| format!("part of what is stored is damaged, {concerned}")));
+        if damaged.len() > DAMAGED_MAX {
+            all.push("and more is damaged".to_owned());
+        }
         (!all.is_empty()).then(|| all.join("; "))
     }
 
@@ -69,14 +105,16 @@ impl Warnings {
 
 impl Standing {
     fn is_empty(&self) -> bool {
-        let Self { clock } = self;
-        clock.is_none()
+        let Self { clock, damaged } = self;
+        clock.is_none() && damaged.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use argus_core::damage::Damage;
 
     use super::*;
     use crate::metrics::Gauges;
@@ -85,7 +123,7 @@ mod tests {
 
     fn warnings() -> (Arc<Metrics>, Warnings) {
         let metrics = Arc::new(Metrics::new("test", "memory").unwrap());
-        (Arc::clone(&metrics), Warnings::new(metrics))
+        (Arc::clone(&metrics), Warnings::new(metrics, Location::Memory))
     }
 
     fn shows(metrics: &Metrics, line: &str) -> bool {
@@ -103,5 +141,26 @@ mod tests {
         warnings.clock(None);
         assert_eq!(warnings.text(), None);
         assert!(shows(&metrics, "argus_clock_ahead_seconds 0"));
+    }
+
+    #[test]
+    fn damage_is_counted_and_a_warning_for_good() {
+        let (metrics, warnings) = warnings();
+        warnings.unreadable(&ReadError::Storage("EIO".into()));
+        assert_eq!(warnings.text(), None);
+        let damage = |seq| {
+            let (place, reason) = ("segment-1".to_owned(), "its checksum is wrong".to_owned());
+            ReadError::Damaged(Damage { place, offset: Some(seq), reason, concerned: Concerned::all(seq, seq) })
+        };
+        for _ in 0..2 {
+            warnings.unreadable(&damage(3));
+        }
+        assert_eq!(warnings.text().unwrap(), "part of what is stored is damaged, event 3 is concerned");
+        assert!(shows(&metrics, "argus_damage_found_total 2"));
+        (10..100).for_each(|seq| warnings.unreadable(&damage(seq)));
+        warnings.clock(None);
+        let text = warnings.text().unwrap();
+        assert!(text.ends_with("event 16 is concerned; and more is damaged"), "{text}");
+        assert!(!text.contains("segment"));
     }
 }

@@ -144,7 +144,10 @@ fn decide(
             .map(Answer::Whole)
             .map_err(|refusal| (Route::Events, refusal)),
         Action::Search(search) => begin_search(server, search, deadline).map_err(|refusal| (Route::Events, refusal)),
-        Action::Lookup(lookup) => Ok(Answer::Whole(lookup.reply(&*server.committer.snapshot()))),
+        Action::Lookup(lookup) => match lookup.reply(&*server.committer.snapshot()) {
+            Ok(reply) => Ok(Answer::Whole(reply)),
+            Err(error) => Err((Route::Event, Refusal::Unreadable(error))),
+        },
         Action::Metrics(metrics) => {
             let stats = server.committer.snapshot().stats();
             Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats))))
@@ -182,7 +185,7 @@ fn submit(
 fn begin_search(server: &Server, search: Search, deadline: Instant) -> Result<Answer, Refusal> {
     let mut run = search.begin(server.committer.snapshot());
     loop {
-        match run.poll().map_err(|_| Refusal::Internal)? {
+        match run.poll().map_err(Refusal::Unreadable)? {
             SearchStep::Pending if Instant::now() < deadline => {}
             SearchStep::Pending => return Err(Refusal::Timeout),
             SearchStep::Whole(reply) => return Ok(Answer::Whole(reply)),

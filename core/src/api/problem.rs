@@ -53,6 +53,8 @@ pub enum ProblemKind {
     HeadTooLarge,
     /// 500
     Internal,
+    /// 500: part of what is stored is not as it was written.
+    Damaged,
     /// 501: a transfer coding that we do not speak.
     NotImplemented,
     /// 503: no room for this request now.
@@ -69,7 +71,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::InvalidJson,
         Self::InvalidParameter,
@@ -83,6 +85,7 @@ impl ProblemKind {
         Self::InvalidEvents,
         Self::HeadTooLarge,
         Self::Internal,
+        Self::Damaged,
         Self::NotImplemented,
         Self::Overloaded,
         Self::Draining,
@@ -125,6 +128,7 @@ impl ProblemKind {
             Self::InvalidEvents => ("invalid-events", 422, "Events are at fault"),
             Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
             Self::Internal => ("internal", 500, "Internal error"),
+            Self::Damaged => ("damaged", 500, "Stored events are damaged"),
             Self::NotImplemented => ("not-implemented", 501, "Not implemented"),
             Self::Overloaded => ("overloaded", 503, "Overloaded"),
             Self::Draining => ("draining", 503, "Stopping"),
@@ -155,6 +159,7 @@ impl ProblemKind {
             | Self::InvalidEvents
             | Self::HeadTooLarge
             | Self::Internal
+            | Self::Damaged
             | Self::NotImplemented => None,
         }
     }

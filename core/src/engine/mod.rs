@@ -25,7 +25,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use backup::{Backup, BackupError, back_up};
-pub use check::{Concerned, Finding, Report, Severity, check};
+pub use check::{Finding, Report, Severity, check};
 pub use chore::{Chore, ChoreStep};
 pub use flaw::Flaw;
 pub(crate) use identity::IdentityKey;

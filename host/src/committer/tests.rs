@@ -15,6 +15,7 @@ use argus_core::storage::MemoryStorage;
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::repository::Location;
 
 /// What the repository does in its next commit.
 enum Command {
@@ -120,7 +121,7 @@ fn start(limits: QueueLimits, immediate: bool) -> (Committer, Strings) {
 
 fn over(repository: Box<dyn Repository>, limits: QueueLimits) -> Committer {
     let metrics = Arc::new(Metrics::new("test", "puppet").unwrap());
-    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics)));
+    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), Location::Memory));
     Committer::start(repository, None, limits, metrics, warnings).unwrap()
 }
 

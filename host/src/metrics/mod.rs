@@ -35,6 +35,7 @@ pub struct Metrics {
     duplicates: IntCounter,
     expired: IntCounter,
     clock_ahead: IntGauge,
+    damage: IntCounter,
     rejected: Box<[IntCounter]>,
     wire_bytes: IntCounter,
     decoded_bytes: IntCounter,
@@ -137,6 +138,7 @@ impl Metrics {
                 "argus_clock_ahead_seconds",
                 "How far the wall clock is ahead of the time that is believed (behind, if negative); 0 while it is believed.",
             )?,
+            damage: counter("argus_damage_found_total", "How often damage of what is stored was met.")?,
             rejected: labelled(
                 "argus_events_rejected_total",
                 "Faults found in events, by kind.",
@@ -227,6 +229,11 @@ impl Metrics {
     /// Counts what retention has given up.
     pub fn events_expired(&self, events: u64) {
         self.expired.inc_by(events);
+    }
+
+    /// Counts that something stored was not as it was written.
+    pub fn damage_found(&self) {
+        self.damage.inc();
     }
 
     /// Shows by how many nanoseconds the wall clock is ahead of the time that is believed.
@@ -332,6 +339,7 @@ mod tests {
         metrics.body_arrived(100);
         metrics.connection_incident(Incident::WriteTimeout);
         metrics.events_expired(4);
+        metrics.damage_found();
         let receipt = Receipt {
             first_seq: 1,
             stored: 5,
@@ -352,6 +360,7 @@ mod tests {
             "argus_events_accepted_total 10",
             "argus_events_duplicate_total 0",
             "argus_events_expired_total 4",
+            "argus_damage_found_total 1",
             "argus_events_rejected_total{reason=\"missing_field\"} 6",
             "argus_body_wire_bytes_total 100",
             "argus_body_decoded_bytes_total 400",

@@ -8,6 +8,7 @@ use super::super::reading::{WINDOW_BYTES, Window, look_behind};
 use super::{BackupError, unreadable};
 use crate::checksum::Crc32c;
 use crate::column::u32_at;
+use crate::damage::Concerned;
 use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::storage::{Duplicate, Original, StorageError};
 
@@ -91,7 +92,8 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
             if self.end == before {
                 let reason = format!("the record at offset {at} says that it was durable before");
                 let place = format!("the log at offset {}", self.end);
-                return Err(damaged(place, &reason, self.next_seq..next).into());
+                let concerned = Concerned::all(self.next_seq, next.saturating_sub(1));
+                return Err(damaged(place, &reason, concerned).into());
             }
         }
     }

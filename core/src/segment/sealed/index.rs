@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use super::block::{ROWS_MAX, Summary};
 use crate::codec::{Corrupt, Cursor, Packed, pack, put_varint};
+use crate::damage::Concerned;
 use crate::segment::Place;
 
 /// What there is in a sealed segment and where it lies: read when the segment is opened, and kept.
@@ -234,6 +235,12 @@ impl Index {
     pub(crate) fn seqs(&self, number: usize) -> (u64, u64) {
         let [lowest, highest] = &self.seqs;
         (lowest.get(number), highest.get(number))
+    }
+
+    /// The events that are concerned if a block is damaged.
+    pub(crate) fn concerned(&self, number: usize) -> Concerned {
+        let (first, last) = self.seqs(number);
+        Concerned::some(first, last, self.rows(number) as u64)
     }
 
     /// Whether any row of a block has a caller's id.
