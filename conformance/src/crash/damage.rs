@@ -79,7 +79,7 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
         Ok::<_, String>((response.status(), body))
     };
     let (status, body) = readiness()?;
-    if (status, &body["status"]) != (200, &Value::from("pass")) {
+    if (status, text(&body, "status")) != (200, "pass") {
         return Err(format!("before any damage was met, readiness is {status} {body}"));
     }
     // In the midst of an answer there is nothing to say any more.
@@ -87,9 +87,9 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
         return Err("an answer without what is damaged looks whole".to_owned());
     }
     let (status, body) = readiness()?;
-    let output = body["output"].as_str().unwrap_or_default();
+    let output = text(&body, "output");
     let concerned = output.strip_prefix("part of what is stored is damaged, ").unwrap_or_default();
-    if (status, &body["status"]) != (200, &Value::from("warn")) || concerned.is_empty() {
+    if (status, text(&body, "status")) != (200, "warn") || concerned.is_empty() {
         return Err(format!("after damage was met, readiness is {status} {body}"));
     }
     let first: u64 = concerned
@@ -100,7 +100,7 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
     for target in [format!("/events/id-{first}"), format!("/events?limit=1&payload.n={first}")] {
         let response = get(address, &target)?;
         let problem = response.problem(500).map_err(|failure| failure.to_string())?;
-        if problem["type"] != "/problems/damaged" || problem["detail"] != expected.as_str() {
+        if text(&problem, "type") != "/problems/damaged" || text(&problem, "detail") != expected {
             return Err(format!("GET {target} says {problem}, and readiness {output}"));
         }
     }
@@ -117,4 +117,9 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
         3 => Ok(concerned.to_owned()),
         count => Err(format!("damage was met three times, and {count} lines of the log name its place")),
     }
+}
+
+/// A member that is a string; empty if it is none.
+fn text<'a>(body: &'a Value, name: &str) -> &'a str {
+    body.get(name).and_then(Value::as_str).unwrap_or_default()
 }
