@@ -7,8 +7,9 @@
 use std::error::Error;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed, TYPES_MAX_DEFAULT};
 use argus_core::event::{PAYLOAD_BYTES_DEFAULT, Timestamp};
 use argus_core::ingest::{self, Dialect, Framing, Handling, Manner, Parsed};
@@ -27,6 +28,7 @@ const EVENTS: &str = r#"
 
 fn main() -> Result<(), Box<dyn Error>> {
     // The core has no randomness of its own: a program that is to keep its events takes these 128 bits from the system's generator.
+    let begun = Instant::now();
     let mut engine = Engine::open(MemoryStorage::default(), Seed(0x5eed))?;
 
     // Bytes become a batch. Any thread may do this, and any number at once.
@@ -46,7 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // When there is time, the writer tidies up, a bounded amount a call.
     let mut housekeeper = Housekeeper::default();
-    while housekeeper.step(&mut engine, now()?, 1_000)? == Housekeeping::Pending {}
+    let moment = Moment { wall: now()?, uptime: begun.elapsed() };
+    while housekeeper.step(&mut engine, moment, 1_000)? == Housekeeping::Pending {}
 
     // Readers ask a snapshot. It never changes, and they may keep it while the writer goes on.
     let snapshot = engine.snapshot();

@@ -5,7 +5,7 @@
 //! ([`query`]) and what HTTP answer a caller gets ([`api`]). A host moves bytes, waits, and tells the core what time it is.
 //!
 //! The crate is `no_std`, unconditionally: a socket, a clock or a thread cannot be named in it. Time comes in as a
-//! [`Timestamp`](event::Timestamp) and randomness as a [`Seed`](engine::Seed); the same inputs give the same bytes.
+//! [`Timestamp`](event::Timestamp) or a [`Moment`](clock::Moment) and randomness as a [`Seed`](engine::Seed); the same inputs give the same bytes.
 //!
 //! # The order of calls
 //!
@@ -31,8 +31,10 @@ extern crate std;
 pub mod api;
 pub mod batch;
 mod checksum;
+pub mod clock;
 mod codec;
 mod column;
+pub mod damage;
 pub mod engine;
 pub mod event;
 mod hex;

@@ -12,6 +12,8 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use crate::batch::Batch;
+use crate::clock::{ClockDoubt, Moment};
+use crate::damage::Damage;
 pub use crate::engine::{Chore, ChoreStep};
 use crate::event::{Event, Timestamp, Uuid};
 use crate::query::{Position, Query};
@@ -68,21 +70,28 @@ pub trait Repository: Send {
     }
 
     /// The next piece of housekeeping (merging, sealing, compacting, giving up what has expired by `now`), if there is any that can
-    /// be done beside those that are under way. To be asked for until there is none, after commits, when one is settled, and now and then;
-    /// never needed for correctness. A repository that looks after itself has none.
-    fn chore(&mut self, now: Timestamp) -> Option<Chore> {
+    /// be done beside those that are under way. To be asked for until there is none, after commits, when one is settled, and now and then
+    /// (every minute at least: a wall clock that is set wrong is noticed here); never needed for correctness. A repository that looks after
+    /// itself has none.
+    fn chore(&mut self, now: Moment) -> Option<Chore> {
         let _nothing_expires = now;
         None
     }
 
-    /// Takes a chore back that is done, and puts what came of it in place. Quick: the work is in the chore.
+    /// Why the wall clock is not believed, as of the last call of [`chore`](Self::chore), if so. Nothing expires by age meanwhile.
+    fn clock_doubt(&self) -> Option<ClockDoubt> {
+        None
+    }
+
+    /// Takes a chore back that is done, and puts what came of it in place. Quick: the work is in the chore. Says which events are gone by it
+    /// because they have expired.
     ///
     /// # Errors
     ///
     /// As for [`commit`](Self::commit); what was readable stays readable.
-    fn settle(&mut self, chore: Chore) -> Result<(), CommitError> {
+    fn settle(&mut self, chore: Chore) -> Result<Vec<Expired>, CommitError> {
         let _from_elsewhere = chore;
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Whether housekeeping is so far behind that the next commit had better wait until a chore is settled. Never, as long as no
@@ -109,6 +118,9 @@ pub struct Receipt {
     pub surplus: Option<Box<Surplus>>,
     /// The id that the first event stored anew was given, if it brought none of its own.
     pub generated_id: Option<Uuid>,
+    /// How many of the events stored anew had expired already when they came. Housekeeping removes them, most often within seconds; a query
+    /// may see them until then. 0 while the wall clock is not believed.
+    pub expired: u32,
     /// Whether the events survive the end of the process and the loss of power.
     pub durable: bool,
 }
@@ -120,6 +132,28 @@ pub struct Surplus {
     pub indexes: Box<[u32]>,
     /// How many different types there may be.
     pub types_max: u64,
+}
+
+/// Events that were given up because they need not be kept any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// How many.
+    pub events: u64,
+    /// The time of the first event of the part that they were in…
+    pub first: Timestamp,
+    /// …and that of the last.
+    pub last: Timestamp,
+    /// Why they have expired.
+    pub cause: ExpiryCause,
+}
+
+/// Why events have expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpiryCause {
+    /// They are too old.
+    Age,
+    /// Everything together takes too much room.
+    Size,
 }
 
 /// An event that was stored before.
@@ -168,7 +202,7 @@ impl Housekeeper {
     pub fn step(
         &mut self,
         repository: &mut dyn Repository,
-        now: Timestamp,
+        now: Moment,
         budget: u32,
     ) -> Result<Housekeeping, CommitError> {
         while let Some(chore) = repository.chore(now) {
@@ -177,7 +211,7 @@ impl Housekeeper {
         let Some(mut chore) = self.chores.take() else { return Ok(Housekeeping::Idle) };
         match chore.step(budget) {
             ChoreStep::Pending => self.chores.push(chore),
-            ChoreStep::Done => repository.settle(chore)?,
+            ChoreStep::Done => drop(repository.settle(chore)?),
         }
         Ok(Housekeeping::Pending)
     }
@@ -291,7 +325,7 @@ pub enum ReadError {
     Storage(String),
     /// What the storage gave back is not what was written.
     #[error("stored data is damaged: {0}")]
-    Damaged(String),
+    Damaged(Damage),
 }
 
 /// Figures about a [`Snapshot`].

@@ -197,7 +197,7 @@ proptest! {
     ) {
         let mut headers: Vec<(&str, &[u8])> = vec![("host", b"localhost")];
         headers.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-        let condition = Condition { draining, latched: latched.then_some("EIO"), failure: None };
+        let condition = Condition { draining, latched: latched.then_some("EIO"), failure: None, warning: None };
         for headers in [&headers[..], &headers[1..]] {
             let head = Head { method: &method, target: &target, headers, http_10 };
             let id = Api::request_id(&head, 7);

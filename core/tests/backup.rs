@@ -14,7 +14,7 @@ use argus_core::event::{EventType, Payload, Timestamp};
 use argus_core::query::Query;
 use argus_core::repository::{Housekeeper, Repository, Snapshot};
 use argus_core::storage::{Blob, Draft, Duplicate, MemoryStorage, Original, Published, Storage, StorageError};
-use argus_core::testing::{Pace, Pair, SMALL, Source, StoredEvent, collect, generate};
+use argus_core::testing::{Pace, Pair, SMALL, Source, StoredEvent, collect, generate, steady};
 use bytes::Bytes;
 use proptest::prelude::*;
 use steps::{config, open, reopen, steps};
@@ -133,7 +133,9 @@ impl Stirred {
                     engine.commit(Timestamp::from_nanos(0), &group).unwrap();
                 }
                 4 => engine.rest().unwrap(),
-                _ => drop(self.housekeeper.borrow_mut().step(&mut *engine, Timestamp::from_nanos(0), 1000).unwrap()),
+                _ => drop(
+                    self.housekeeper.borrow_mut().step(&mut *engine, steady(Timestamp::from_nanos(0)), 1000).unwrap(),
+                ),
             }
         }
     }
@@ -304,7 +306,7 @@ fn what_is_missing_is_named() {
     engine.commit(Timestamp::from_nanos(0), &[draw(&mut source, 20)]).unwrap();
     let mut housekeeper = Housekeeper::default();
     for _ in 0..100 {
-        housekeeper.step(&mut engine, Timestamp::from_nanos(0), 1000).unwrap();
+        housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap();
     }
     let mut storage = engine.storage().clone();
     let segment = storage.list().unwrap().into_iter().find(|name| name.starts_with("segment-")).unwrap();

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use argus_core::batch::Batch;
-use argus_core::engine::{Concerned, Engine, OpenError, Seed, back_up, check, salvage};
+use argus_core::damage::Concerned;
+use argus_core::engine::{Engine, OpenError, Seed, back_up, check, salvage};
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, Repository as _};
 use argus_core::storage::{MemoryStorage, Storage, StorageError};
@@ -67,7 +68,7 @@ fn a_tail_that_is_lost_anywhere_is_missed() {
                 continue;
             }
             let concerned: Vec<Concerned> = report.damage().map(|finding| finding.concerned).collect();
-            assert_eq!(concerned, [Concerned::Events { first: left + 1, last: 6, count: Some(6 - left) }], "{place}");
+            assert_eq!(concerned, [Concerned::all(left + 1, 6)], "{place}");
             let [loss] = &salvaged.losses[..] else { panic!("{place}: {:?}", salvaged.losses) };
             assert_eq!((&loss.seqs[..], loss.is_exact), (&[(left + 1, 6)][..], true), "{place}");
             let Err(OpenError::Damaged { place: named, reason }) = Engine::open(lost.clone(), Seed(0)) else {

@@ -10,7 +10,7 @@ use argus_core::event::Timestamp;
 use argus_core::query::{Order, Query};
 use argus_core::repository::{Housekeeper, Housekeeping, Repository};
 use argus_core::testing::{
-    Draft, Model, Pace, Pair, Planned, Source, Step, StoredId, check_query, check_same, collect, generate,
+    Draft, Model, Pace, Pair, Planned, Source, Step, StoredId, check_query, check_same, collect, generate, steady,
 };
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
@@ -37,7 +37,7 @@ fn filled(seed: u64, events: usize) -> (impl Repository, Housekeeper, Model) {
         let batch = generate::batch(&(0..count).map(|_| generate::draft(&mut source)).collect::<Vec<Draft>>());
         engine.commit(Timestamp::from_nanos(0), std::slice::from_ref(&batch)).unwrap();
         model.commit(Timestamp::from_nanos(0), &[batch]).unwrap();
-        housekeeper.step(&mut engine, Timestamp::from_nanos(0), source.pick(&[0, 1, 5, 50, 500])).unwrap();
+        housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), source.pick(&[0, 1, 5, 50, 500])).unwrap();
     }
     (engine, housekeeper, model)
 }
@@ -86,7 +86,7 @@ proptest! {
     fn housekeeping_comes_to_an_end_and_changes_no_answer(seed: u64, budget in 1..300_u32, queries in prop::collection::vec(bytes(80), 4)) {
         let (mut engine, mut housekeeper, model) = filled(seed, 600);
         let mut calls = 0;
-        while housekeeper.step(&mut engine, Timestamp::from_nanos(0), budget).unwrap() == Housekeeping::Pending {
+        while housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), budget).unwrap() == Housekeeping::Pending {
             calls += 1;
             prop_assert!(calls < 100_000, "housekeeping goes on and on");
         }
@@ -146,7 +146,7 @@ fn the_bytes_that_are_counted_are_those_that_a_restart_finds() {
     for _ in 0..6 {
         let group = [(); 4].map(|()| generate::batch(&[generate::draft(&mut source)]));
         engine.commit(Timestamp::from_nanos(0), &group).unwrap();
-        while housekeeper.step(&mut engine, Timestamp::from_nanos(0), 100).unwrap() == Housekeeping::Pending {}
+        while housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), 100).unwrap() == Housekeeping::Pending {}
     }
     let counted = engine.snapshot().stats();
     reopen(&mut engine);

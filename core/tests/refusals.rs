@@ -11,7 +11,7 @@ use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
 use argus_core::repository::{ChoreStep, CommitError, Housekeeper, Housekeeping, Repository};
 use argus_core::storage::{Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError};
-use argus_core::testing::{Source, generate};
+use argus_core::testing::{Source, generate, steady};
 use bytes::Bytes;
 
 const NOW: Timestamp = Timestamp::from_nanos(0);
@@ -108,11 +108,11 @@ fn a_sync_that_fails_before_sealing_latches_at_once_and_is_not_tried_again() {
     let batch = generate::batch(&[generate::draft(&mut source)]);
     let receipts = engine.commit(NOW, std::slice::from_ref(&batch)).unwrap();
     assert!(receipts.iter().all(|receipt| !receipt.durable));
-    let mut sealing = engine.chore(NOW).unwrap();
+    let mut sealing = engine.chore(steady(NOW)).unwrap();
     while sealing.step(1) == ChoreStep::Pending {}
     engine.settle(sealing).unwrap();
     // A manifest must not point behind what of the log is durable.
-    let chore = engine.chore(NOW);
+    let chore = engine.chore(steady(NOW));
     // Before anybody has given the chore back.
     assert!(matches!(engine.commit(NOW, &[batch]), Err(CommitError::Latched(_))));
     assert!(matches!(engine.flush(), Err(CommitError::Latched(_))));
@@ -136,7 +136,7 @@ fn nobody_waits_for_a_manifest_that_there_is_no_room_for() {
     };
     let mut housekeeper = Housekeeper::default();
     let mut keep_house = |engine: &mut Engine<Refusing>| loop {
-        match housekeeper.step(engine, NOW, 1_000) {
+        match housekeeper.step(engine, steady(NOW), 1_000) {
             Ok(Housekeeping::Pending) => {}
             end => return end,
         }
@@ -168,7 +168,7 @@ fn what_lacks_a_permission_is_done_when_there_is_one() {
         }
         let mut housekeeper = Housekeeper::default();
         for _ in 0..steps {
-            housekeeper.step(&mut engine, NOW, 1).unwrap();
+            housekeeper.step(&mut engine, steady(NOW), 1).unwrap();
         }
         refusals.all_writes.store(true, Ordering::Relaxed);
         let mut refused = generate::draft(&mut source);
@@ -177,7 +177,7 @@ fn what_lacks_a_permission_is_done_when_there_is_one() {
         let commit = engine.commit(NOW, std::slice::from_ref(&refused));
         assert_eq!(commit, Err(CommitError::Unavailable("no permission".into())), "after {steps} steps");
         for _ in 0..20 {
-            match housekeeper.step(&mut engine, NOW, 1_000) {
+            match housekeeper.step(&mut engine, steady(NOW), 1_000) {
                 Ok(_) | Err(CommitError::Unavailable(_)) => {}
                 Err(error) => panic!("after {steps} steps: {error}"),
             }
@@ -185,7 +185,7 @@ fn what_lacks_a_permission_is_done_when_there_is_one() {
         assert_eq!(engine.snapshot().stats().events, stored);
 
         refusals.all_writes.store(false, Ordering::Relaxed);
-        while housekeeper.step(&mut engine, NOW, 1_000) != Ok(Housekeeping::Idle) {}
+        while housekeeper.step(&mut engine, steady(NOW), 1_000) != Ok(Housekeeping::Idle) {}
         engine.commit(NOW, &[refused]).unwrap();
         let stats = engine.snapshot().stats();
         assert_eq!(stats.events, stored + 1, "after {steps} steps");

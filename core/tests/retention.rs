@@ -1,14 +1,15 @@
 //! What is not to be kept any more goes, for good, and nothing else does.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use argus_core::batch::{Batch, BatchBuilder, NewEvent};
+use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Retention, Seed};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
 use argus_core::query::Query;
-use argus_core::repository::{Housekeeper, Housekeeping, Repository};
+use argus_core::repository::{ChoreStep, Expired, ExpiryCause, Housekeeper, Housekeeping, Repository};
 use argus_core::storage::MemoryStorage;
-use argus_core::testing::{Pace, SMALL, collect};
+use argus_core::testing::{Pace, SMALL, collect, steady};
 
 const HOUR: i64 = 3_600_000_000_000;
 
@@ -44,9 +45,31 @@ fn batch(count: u32, time: Timestamp, prefix: &str) -> Batch {
 }
 
 fn tidy_up(engine: &mut Engine<MemoryStorage>) {
-    let mut housekeeper = Housekeeper::default();
-    while housekeeper.step(engine, NOW, 1_000).unwrap() == Housekeeping::Pending {}
+    tidy_up_at(engine, steady(NOW));
 }
+
+fn tidy_up_at(engine: &mut Engine<MemoryStorage>, now: Moment) {
+    let mut housekeeper = Housekeeper::default();
+    while housekeeper.step(engine, now, 1_000).unwrap() == Housekeeping::Pending {}
+}
+
+/// So many hours after now, by a wall clock that is so many days ahead of a clock that nobody sets.
+fn moment(hours: i64, days_ahead: i64) -> Moment {
+    let true_time = hours_ago(-hours);
+    Moment { wall: Timestamp::from_nanos(true_time.as_nanos() + days_ahead * 24 * HOUR), ..steady(true_time) }
+}
+
+/// Does all housekeeping, and says what has expired by it.
+fn expired(engine: &mut Engine<MemoryStorage>, now: Moment) -> Vec<Expired> {
+    let mut expired = Vec::new();
+    while let Some(mut chore) = engine.chore(now) {
+        while chore.step(1_000) == ChoreStep::Pending {}
+        expired.extend(engine.settle(chore).unwrap());
+    }
+    expired
+}
+
+const MONTH: Retention = Retention { age: Some(30 * 24 * HOUR), bytes: None };
 
 /// The sequence numbers of all events, in the order of time.
 fn seqs(engine: &Engine<MemoryStorage>) -> Vec<u64> {
@@ -98,9 +121,7 @@ fn what_is_left_of_much_is_not_put_together_beyond_what_a_list_of_its_numbers_ma
             .unwrap();
         tidy_up(&mut engine);
     }
-    let mut housekeeper = Housekeeper::default();
-    let later = Timestamp::from_nanos(NOW.as_nanos() + 10 * HOUR);
-    while housekeeper.step(&mut engine, later, 1_000).unwrap() == Housekeeping::Pending {}
+    tidy_up_at(&mut engine, steady(hours_ago(-10)));
     let stats = engine.snapshot().stats();
     assert_eq!((stats.events, stats.last_seq), (400, numbers));
     let least = numbers / SMALL.segment_events_max as u64;
@@ -130,4 +151,102 @@ fn what_came_first_goes_when_there_is_too_much() {
     tidy_up(&mut engine);
     let stats = engine.snapshot().stats();
     assert!(stats.events > 0 && stats.segments <= 2, "{stats:?}");
+}
+
+#[test]
+fn a_clock_that_is_set_forward_deletes_nothing_before_it_has_lasted() {
+    let mut engine = open(1);
+    engine.retain(MONTH);
+    tidy_up(&mut engine);
+    engine.commit(NOW, &[batch(20, NOW, "a"), batch(4, hours_ago(-1), "b")]).unwrap();
+    for hours in 0..24 {
+        tidy_up_at(&mut engine, moment(hours, 40));
+        assert_eq!(engine.snapshot().stats().events, 24, "after {hours} hours");
+        assert_eq!(engine.clock_doubt().unwrap().ahead, 40 * 24 * HOUR);
+    }
+    // Everything else goes on, and nobody is told that what comes has expired.
+    let wall = moment(23, 40).wall;
+    assert_eq!(engine.commit(wall, &[batch(1, NOW, "c")]).unwrap()[0].expired, 0);
+    // It is right again.
+    tidy_up_at(&mut engine, moment(23, 0));
+    assert_eq!((engine.snapshot().stats().events, engine.clock_doubt()), (25, None));
+    // It is set forward again, and this is how it stays.
+    tidy_up_at(&mut engine, moment(23, 40));
+    tidy_up_at(&mut engine, moment(47, 40));
+    assert_eq!((engine.snapshot().stats().events, engine.clock_doubt()), (0, None));
+}
+
+/// Commits in doubt have the wrong time, and so has what is sealed of them. The next process must not take that for a reason to believe it.
+#[test]
+fn a_restart_is_no_reason_to_believe_a_clock() {
+    let mut engine = open(1);
+    engine.retain(MONTH);
+    tidy_up(&mut engine);
+    engine.commit(NOW, &[batch(4, NOW, "a")]).unwrap();
+    for number in 0..30 {
+        let now = moment(0, 40);
+        engine.commit(now.wall, &[batch(5, NOW, &number.to_string())]).unwrap();
+        tidy_up_at(&mut engine, now);
+        reopen(&mut engine);
+        engine.retain(MONTH);
+    }
+    tidy_up_at(&mut engine, moment(0, 40));
+    assert_eq!(engine.snapshot().stats().events, 154);
+    assert!(engine.clock_doubt().is_some());
+}
+
+#[test]
+fn who_was_away_for_long_waits_and_who_was_idle_does_not() {
+    for (is_up, doubts) in [(true, false), (false, true)] {
+        let mut engine = open(1);
+        engine.retain(MONTH);
+        tidy_up(&mut engine);
+        engine.commit(NOW, &[batch(20, NOW, "a")]).unwrap();
+        tidy_up(&mut engine);
+        for hour in 0..if is_up { 40 * 24 } else { 0 } {
+            tidy_up_at(&mut engine, moment(hour, 0));
+        }
+        reopen(&mut engine);
+        engine.retain(MONTH);
+        tidy_up_at(&mut engine, moment(40 * 24, 0));
+        assert_eq!(engine.clock_doubt().is_some(), doubts, "up: {is_up}");
+        assert_eq!(engine.snapshot().stats().events, if doubts { 20 } else { 0 });
+        tidy_up_at(&mut engine, moment(41 * 24, 0));
+        assert_eq!((engine.snapshot().stats().events, engine.clock_doubt()), (0, None));
+    }
+}
+
+#[test]
+fn who_trusts_every_clock_waits_for_nothing() {
+    let mut engine = open(1);
+    engine.retain(MONTH);
+    engine.trust_clock_after(0);
+    tidy_up(&mut engine);
+    engine.commit(NOW, &[batch(20, NOW, "a")]).unwrap();
+    tidy_up_at(&mut engine, moment(0, 40));
+    assert_eq!((engine.snapshot().stats().events, engine.clock_doubt()), (0, None));
+}
+
+#[test]
+fn what_expires_is_told() {
+    let mut engine = open(1);
+    for (time, prefix) in [(hours_ago(40 * 24), "old"), (hours_ago(1), "a"), (hours_ago(2), "b")] {
+        engine.commit(NOW, &[batch(13, time, prefix)]).unwrap();
+        assert_eq!(expired(&mut engine, steady(NOW)), []);
+    }
+    engine.retain(MONTH);
+    let found = expired(&mut engine, steady(NOW));
+    assert_eq!(found.iter().map(|expired| expired.events).sum::<u64>(), 13);
+    assert!(found.iter().all(|expired| expired.first == hours_ago(40 * 24) && expired.cause == ExpiryCause::Age));
+
+    // What comes too late is stored, and is gone after the next housekeeping; its answer says so.
+    let receipts = engine.commit(NOW, &[batch(3, hours_ago(40 * 24), "late"), batch(2, NOW, "new")]).unwrap();
+    assert_eq!(receipts.iter().map(|receipt| receipt.expired).collect::<Vec<_>>(), [3, 0]);
+    let found = expired(&mut engine, steady(NOW));
+    assert_eq!(found.iter().map(|expired| expired.events).sum::<u64>(), 3);
+    assert_eq!(engine.snapshot().stats().events, 28);
+
+    engine.retain(Retention { age: None, bytes: Some(1) });
+    let found = expired(&mut engine, steady(NOW));
+    assert!(found.iter().all(|expired| expired.cause == ExpiryCause::Size) && !found.is_empty(), "{found:?}");
 }

@@ -5,12 +5,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use argus_core::engine::{Engine, Loss, Salvage, SalvageError, Seed, Severity, Tuning, check, salvage};
+use argus_core::damage::Concerned;
+use argus_core::engine::{
+    Engine, Finding, Loss, OpenError, Salvage, SalvageError, Seed, Severity, Tuning, check, salvage,
+};
 use argus_core::event::Timestamp;
 use argus_core::query::{Order, Query};
 use argus_core::repository::{Housekeeper, Housekeeping, ReadError, Repository, Snapshot};
 use argus_core::storage::{Duplicate, MemoryStorage, Storage};
-use argus_core::testing::{Answer, Draft, Pace, StoredEvent, StoredId, collect, generate, get};
+use argus_core::testing::{Answer, Draft, Pace, StoredEvent, StoredId, collect, generate, get, steady};
 use bytes::Bytes;
 
 /// A segment is made of eight events, in several blocks, and none of several segments.
@@ -54,7 +57,7 @@ fn store() -> Store {
     for _ in 0..3 {
         commit(&mut engine, 5);
         commit(&mut engine, 3);
-        while housekeeper.step(&mut engine, NOW, 1000).unwrap() != Housekeeping::Idle {}
+        while housekeeper.step(&mut engine, steady(NOW), 1000).unwrap() != Housekeeping::Idle {}
     }
     for count in [2, 1, 3] {
         records.push(commit(&mut engine, count));
@@ -419,4 +422,69 @@ fn nothing_is_saved_to_where_something_is_and_of_nothing_nothing() {
     assert_eq!(salvage(&empty, &mut MemoryStorage::default(), Seed(0)), Err(SalvageError::Nothing));
     assert!(check(&store.medium).findings.is_empty());
     assert_eq!(store.salvaged(&store.medium, "a whole store"), BTreeSet::new());
+}
+
+/// Whoever opens or reads a damaged store is told of the same events as whoever checks it.
+#[test]
+fn who_reads_and_who_checks_are_told_of_the_same_events() {
+    let store = store();
+    let log = store.medium.log();
+    let of_log = (0..store.events_end - store.medium.log_range().start).step_by(3).map(|at| {
+        let mut changed = log.to_vec();
+        changed[at as usize] ^= 1;
+        store.with_log(&changed)
+    });
+    let of_segments = segments(&store.medium).into_iter().flat_map(|name| {
+        let bytes = content(&store.medium, &name);
+        let places = (0..bytes.len()).step_by(3);
+        let changed = |at: usize| {
+            let mut changed = bytes.to_vec();
+            changed[at] ^= 1;
+            store.with_blob(&name, changed)
+        };
+        places.map(changed).collect::<Vec<_>>()
+    });
+    let (mut opens, mut reads) = (0, 0);
+    for medium in of_log.chain(of_segments) {
+        let report = check(&medium);
+        match Engine::open_with(medium, Seed(0), SMALL) {
+            Err(OpenError::Damaged { place, reason }) => {
+                let is_same = |finding: &Finding| reason.ends_with(&finding.concerned.to_string());
+                assert!(report.damage().any(is_same), "{place}: {reason}, but {:?}", report.findings);
+                opens += 1;
+            }
+            Err(error) => panic!("{error}"),
+            Ok(engine) => {
+                let Err(error) = events(&engine.snapshot()) else { continue };
+                let ReadError::Damaged(damage) = error else { panic!("{error}") };
+                let is_same = |finding: &Finding| {
+                    (&finding.place, finding.offset, finding.concerned)
+                        == (&damage.place, damage.offset, damage.concerned)
+                };
+                assert!(report.damage().any(is_same), "{damage}, but {:?}", report.findings);
+                assert_ne!(damage.concerned, Concerned::Nothing, "{damage}");
+                reads += 1;
+            }
+        }
+    }
+    assert!(opens > 100 && reads > 100, "{opens} opens and {reads} reads");
+}
+
+/// A damaged mark lies between events and has none.
+#[test]
+fn where_no_event_was_none_is_named() {
+    let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
+    engine.commit(NOW, &[generate::batch(&[draft(1)])]).unwrap();
+    let mark = engine.storage().log().len();
+    engine.rest().unwrap();
+    engine.commit(NOW, &[generate::batch(&[draft(2)])]).unwrap();
+    engine.rest().unwrap();
+    let mut medium = engine.storage().clone();
+    let mut log = medium.log().to_vec();
+    log[mark] ^= 1;
+    Storage::truncate(&mut medium, 0).unwrap();
+    Storage::append(&mut medium, &[&log]).unwrap();
+    let Err(OpenError::Damaged { reason, .. }) = Engine::open(medium.clone(), Seed(0)) else { panic!("it is opened") };
+    assert!(reason.ends_with("; no event is concerned"), "{reason}");
+    assert!(check(&medium).damage().all(|finding| finding.concerned == Concerned::Nothing));
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use argus_core::event::Timestamp;
 use argus_core::query::Query;
 use argus_core::repository::{Housekeeper, Repository, Snapshot, Stats};
-use argus_core::testing::{Answer, Draft, Pace, Pair, Source, collect, generate, get};
+use argus_core::testing::{Answer, Draft, Pace, Pair, Source, collect, generate, get, steady};
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
 
@@ -82,7 +82,7 @@ fn readers_on_other_threads_are_not_disturbed_by_the_writer() {
         }
         for _ in 0..50 {
             engine.commit(now, &[batch(20)]).unwrap();
-            housekeeper.step(&mut engine, Timestamp::from_nanos(0), 100).unwrap();
+            housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), 100).unwrap();
         }
     });
     assert_eq!(state(&snapshot, &queries, Pace::UNBROKEN), statement);

@@ -10,7 +10,7 @@ use argus_core::event::{ClientId, EventType, Payload, Timestamp};
 use argus_core::query::Query;
 use argus_core::repository::{Duplicate, Housekeeper, Housekeeping, Receipt, Repository};
 use argus_core::storage::MemoryStorage;
-use argus_core::testing::{Model, Pair, SMALL};
+use argus_core::testing::{Model, Pair, SMALL, steady};
 use proptest::prelude::*;
 
 /// So many types may there be in these tests.
@@ -31,7 +31,7 @@ fn reopen(engine: &mut Engine<MemoryStorage>) {
 
 fn tidy_up(engine: &mut Engine<MemoryStorage>, now: Timestamp) {
     let mut housekeeper = Housekeeper::default();
-    while housekeeper.step(engine, now, 1_000).unwrap() == Housekeeping::Pending {}
+    while housekeeper.step(engine, steady(now), 1_000).unwrap() == Housekeeping::Pending {}
 }
 
 /// Events of these types, some with an id.

@@ -199,7 +199,8 @@ impl Saved<'_> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use argus_core::engine::{Concerned, Finding, Report, Severity};
+    use argus_core::damage::Concerned;
+    use argus_core::engine::{Finding, Report, Severity};
 
     use super::*;
 

@@ -1,8 +1,10 @@
-//! The one place that reads the wall clock.
+//! The one place that reads the clocks.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use argus_core::clock::Moment;
 use argus_core::event::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 
 /// The time now, UTC. A clock set outside the years 1677 to 2262 gives the nearest end of that range.
 #[must_use]
@@ -12,4 +14,17 @@ pub fn now() -> Timestamp {
         Err(error) => i64::try_from(error.duration().as_nanos()).map_or(i64::MIN, |before| -before),
     };
     Timestamp::from_nanos(nanos)
+}
+
+/// The time now, and the time that the machine is up.
+#[must_use]
+pub fn moment() -> Moment {
+    // This one goes on while the machine sleeps, and nobody sets it.
+    #[cfg(target_os = "linux")]
+    let id = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let id = ClockId::Monotonic;
+    let up = clock_gettime(id);
+    let uptime = Duration::try_from(up).unwrap_or_default();
+    Moment { wall: now(), uptime }
 }

@@ -43,6 +43,7 @@ pub mod snapshot;
 pub mod task;
 pub mod timer;
 pub mod units;
+pub mod warnings;
 pub mod watch;
 pub mod wire;
 

@@ -11,6 +11,7 @@ use crate::committer::Committer;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::warnings::Warnings;
 
 /// One running server, without its executor and its framework.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Node {
     pub budget: Arc<Budget>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What an operator should know though everything goes on.
+    pub warnings: Arc<Warnings>,
     /// Serving or draining, and how many connections there are.
     pub lifecycle: Arc<Lifecycle>,
     /// Which connections are let in.

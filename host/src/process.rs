@@ -27,6 +27,7 @@ use crate::node::Node;
 use crate::repository::{self, OpenError};
 use crate::settings::Settings;
 use crate::task::Task;
+use crate::warnings::Warnings;
 use crate::watch;
 
 /// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
@@ -207,13 +208,26 @@ fn start<E>(
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let socket = bind(&settings.endpoint).map_err(listen_error)?;
     let executor = executor(settings.worker_threads(), lifecycle).map_err(StartError::Thread)?;
-    let repository =
-        repository::open(&settings.repository, settings.tuning(), settings.durability, settings.retention())?;
+    let repository = repository::open(
+        &settings.repository,
+        settings.tuning(),
+        settings.durability,
+        settings.retention(),
+        settings.clock_trust_after,
+    )?;
     let limits =
         QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
     let flush_every = settings.durability.flush_every();
-    let committer = Committer::start(repository, flush_every, limits, Arc::clone(&metrics), Arc::clone(lifecycle))
-        .map_err(StartError::Thread)?;
+    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), settings.repository.clone()));
+    let committer = Committer::start(
+        repository,
+        flush_every,
+        limits,
+        Arc::clone(&metrics),
+        Arc::clone(lifecycle),
+        Arc::clone(&warnings),
+    )
+    .map_err(StartError::Thread)?;
     limit_connections(&settings, descriptors, lifecycle)?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed)?;
@@ -227,6 +241,7 @@ fn start<E>(
         settings,
         committer,
         metrics,
+        warnings,
         lifecycle: Arc::clone(lifecycle),
     });
     serve(&executor, Arc::clone(&node), listener).map_err(StartError::Serve)?;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use argus_core::api::{SearchRun, SearchStep};
+use argus_core::api::{Refusal, SearchRun, SearchStep};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
@@ -23,8 +23,13 @@ pub struct ReplyBody {
 
 /// Why a body broke off. The connection is cut without the final chunk, so that nobody takes a part for the whole.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the answer broke off: {0}")]
-pub struct BrokenOff(pub String);
+#[error("the answer broke off: {reason}")]
+pub struct BrokenOff {
+    /// Why, for the log.
+    pub reason: String,
+    /// What is answered if nothing was sent yet.
+    pub refusal: Refusal,
+}
 
 /// A search between two of its pieces, or what went wrong with it.
 pub(crate) type Advanced = (SearchRun, Result<SearchStep, BrokenOff>);
@@ -124,7 +129,8 @@ impl Streamed {
                         Ok(SearchStep::Pending) => self.state = State::Resting(run),
                         Ok(SearchStep::Done) => return Poll::Ready(None),
                         Ok(SearchStep::Whole(_) | SearchStep::Start(_)) => {
-                            let misstep = BrokenOff("a second head in the middle of an answer".to_owned());
+                            let reason = "a second head in the middle of an answer".to_owned();
+                            let misstep = BrokenOff { reason, refusal: Refusal::Internal };
                             return Poll::Ready(Some(Err(misstep)));
                         }
                         Err(broken) => return Poll::Ready(Some(Err(broken))),

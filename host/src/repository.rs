@@ -1,5 +1,6 @@
 //! Where events are kept, by its URL.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -88,6 +89,16 @@ impl Location {
     }
 }
 
+impl fmt::Display for Location {
+    /// The URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Disk(path) => write!(f, "disk:{}", path.display()),
+        }
+    }
+}
+
 impl FromStr for Location {
     type Err = UnknownLocation;
 
@@ -139,19 +150,23 @@ pub fn open(
     tuning: Tuning,
     durability: Durability,
     retention: Retention,
+    clock_trust_after: Duration,
 ) -> Result<Box<dyn Repository>, OpenError> {
     let mut seed = [0; 16];
     getrandom::fill(&mut seed)?;
     let seed = Seed(u128::from_ne_bytes(seed));
+    let trust_after = i64::try_from(clock_trust_after.as_nanos()).unwrap_or(i64::MAX);
     match location {
         Location::Memory => {
             let mut engine = Engine::open_with(MemoryStorage::default(), seed, tuning)?;
             engine.retain(retention);
+            engine.trust_clock_after(trust_after);
             Ok(Box::new(engine))
         }
         Location::Disk(path) => {
             let mut engine = open_folder(path, seed, tuning).map_err(|error| error.in_folder(path))?;
             engine.retain(retention);
+            engine.trust_clock_after(trust_after);
             match durability {
                 Durability::Sync => {}
                 Durability::Interval(_) | Durability::Os => engine.defer_syncs(),

@@ -38,6 +38,7 @@ use crate::raw_head::RawHead;
 use crate::reply_body::{Advance, Advanced, BrokenOff, ReplyBody};
 use crate::runtime::Runtime;
 use crate::timer::Timer;
+use crate::warnings::Warnings;
 use crate::watch::panic_message;
 use crate::workroom::{Workplace, Workroom};
 
@@ -155,10 +156,12 @@ impl<R: Runtime> Session<R> {
         let target = target(uri);
         let http_10 = version == Version::HTTP_10;
         let head = Head { method: method.as_str(), target: &target, headers: &headers, http_10 };
+        let warning = node.warnings.text();
         let condition = Condition {
             draining: node.lifecycle.is_draining(),
             latched: node.committer.latched(),
             failure: node.lifecycle.failure(),
+            warning: warning.as_deref(),
         };
         let request_id = Api::request_id(&head, node.request_ids.next());
         (request_id, catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &condition)))))
@@ -348,28 +351,32 @@ impl<R: Runtime> Session<R> {
 
     async fn search(&self, search: Search) -> Result<Answer, Refusal> {
         let snapshot = self.service.node.committer.snapshot();
-        let mut step = self.service.runtime.unblock(move || advance(search.begin(snapshot))).await;
+        let advance = self.advancer();
+        let warnings = self.warnings();
+        let begin = move || advance_slice(search.begin(snapshot), &warnings);
+        let mut step = self.service.runtime.unblock(begin).await;
         loop {
             let (run, outcome) = step;
             match outcome {
-                Ok(SearchStep::Pending) => step = self.service.runtime.unblock(move || advance(run)).await,
+                Ok(SearchStep::Pending) => step = advance(run).await,
                 Ok(SearchStep::Whole(reply)) => return Ok(reply.into()),
                 Ok(SearchStep::Start(reply)) => return Ok(Answer { reply, rest: Some(Box::new(run)) }),
                 Ok(SearchStep::Chunk(_) | SearchStep::Done) => {
                     tracing::error!("a search gave a body before its head");
                     return Err(Refusal::Internal);
                 }
-                Err(BrokenOff(reason)) => {
-                    tracing::error!(reason, "a search failed");
-                    return Err(Refusal::Internal);
-                }
+                Err(BrokenOff { refusal, .. }) => return Err(refusal),
             }
         }
     }
 
     async fn look_up(&self, lookup: Lookup) -> Result<Answer, Refusal> {
         let snapshot = self.service.node.committer.snapshot();
-        Ok(self.service.runtime.unblock(move || lookup.reply(&*snapshot)).await.into())
+        let found = self.service.runtime.unblock(move || lookup.reply(&*snapshot)).await;
+        found.map(Answer::from).map_err(|error| {
+            self.service.node.warnings.unreadable(&error);
+            Refusal::Unreadable(error)
+        })
     }
 
     fn render(&self, metrics: MetricsAction) -> Answer {
@@ -417,7 +424,15 @@ impl<R: Runtime> Session<R> {
 
     fn advancer(&self) -> Advance {
         let runtime = self.service.runtime.clone();
-        Box::new(move |run| Box::pin(runtime.unblock(move || advance(run))))
+        let warnings = self.warnings();
+        Box::new(move |run| {
+            let warnings = Arc::clone(&warnings);
+            Box::pin(runtime.unblock(move || advance_slice(run, &warnings)))
+        })
+    }
+
+    fn warnings(&self) -> Arc<Warnings> {
+        Arc::clone(&self.service.node.warnings)
     }
 
     /// Waits for `future` until `deadline`.
@@ -442,15 +457,22 @@ impl From<Reply> for Answer {
     }
 }
 
-/// Computes until there is something to send, or until the time slice is over.
-fn advance(mut run: SearchRun) -> Advanced {
+/// Computes until there is something to send, or until the time slice is over. What goes wrong is logged, whether or not anything was sent yet.
+fn advance_slice(mut run: SearchRun, warnings: &Warnings) -> Advanced {
     let begun = Instant::now();
     loop {
         let step = match catch_unwind(AssertUnwindSafe(|| run.poll())) {
             Ok(Ok(SearchStep::Pending)) if begun.elapsed() < SEARCH_SLICE => continue,
             Ok(Ok(step)) => Ok(step),
-            Ok(Err(error)) => Err(BrokenOff(error.to_string())),
-            Err(panic) => Err(BrokenOff(format!("panic: {}", panic_message(panic.as_ref())))),
+            Ok(Err(error)) => {
+                warnings.unreadable(&error);
+                Err(BrokenOff { reason: error.to_string(), refusal: Refusal::Unreadable(error) })
+            }
+            Err(panic) => {
+                let reason = format!("panic: {}", panic_message(panic.as_ref()));
+                tracing::error!(reason, "a search failed");
+                Err(BrokenOff { reason, refusal: Refusal::Internal })
+            }
         };
         return (run, step);
     }

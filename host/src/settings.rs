@@ -57,6 +57,13 @@ pub struct Settings {
     #[arg(value_parser = parse_age)]
     pub retain_age: Option<Duration>,
 
+    /// A clock that departs from what the last commits and the uptime since then give is believed after it has stayed so for this long (or for
+    /// `--retain-age`, if that is less); until then nothing expires by age, and `/health/ready` warns. It departs by an eighth of
+    /// `--retain-age`, at least 5 minutes and at most a day. After a downtime that is longer, expiry waits as well
+    #[arg(long, env = "ARGUS_CLOCK_TRUST_AFTER", value_name = "AGE", default_value = "24h", help_heading = "Service")]
+    #[arg(value_parser = parse_age)]
+    pub clock_trust_after: Duration,
+
     /// When the segments together take more, the events that came first are given up, some tens of thousands or more at a time, but
     /// for the last segment; what was not yet made a segment of is not counted [default: they are kept]
     #[arg(long, env = "ARGUS_RETAIN_BYTES", value_name = "SIZE", help_heading = "Service")]

@@ -7,6 +7,7 @@ mod audit;
 mod client;
 mod copy;
 mod crowd;
+mod damage;
 mod draw;
 mod event;
 mod faults;
@@ -162,6 +163,7 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
 
 /// What a runtime has to stand besides the rounds.
 fn faults(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
+    part(runtime, binary, folder, options, 9, ("a changed byte", damage::met))?;
     part(runtime, binary, folder, options, 8, ("SIGSTOP for a minute", pause::for_a_minute))?;
     injected(runtime, binary, folder, options)?;
     small_disk(runtime, binary, folder, options)

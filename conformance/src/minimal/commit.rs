@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use argus_core::api::Refusal;
 use argus_core::batch::Batch;
+use argus_core::clock::Moment;
 use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Receipt, Repository, Snapshot};
 
 use crate::ending::Ending;
@@ -37,6 +38,7 @@ pub(crate) struct Committer {
 struct Published {
     snapshot: Mutex<Arc<dyn Snapshot>>,
     latched: Mutex<Option<String>>,
+    warning: Mutex<Option<String>>,
 }
 
 impl Committer {
@@ -46,7 +48,11 @@ impl Committer {
         queue_batches_max: usize,
         ending: &Arc<Ending>,
     ) -> std::io::Result<Self> {
-        let published = Arc::new(Published { snapshot: Mutex::new(repository.snapshot()), latched: Mutex::new(None) });
+        let published = Arc::new(Published {
+            snapshot: Mutex::new(repository.snapshot()),
+            latched: Mutex::default(),
+            warning: Mutex::default(),
+        });
         let (queue, jobs) = sync_channel(queue_batches_max);
         let [shared, failed] = [(); 2].map(|()| Arc::clone(&published));
         let ending = Arc::clone(ending);
@@ -67,6 +73,11 @@ impl Committer {
     /// Why nothing more is accepted, if so.
     pub(crate) fn latched(&self) -> Option<String> {
         self.published.latched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is wrong with the clock, if anything.
+    pub(crate) fn warning(&self) -> Option<String> {
+        self.published.warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Commits a batch and waits for it until the deadline.
@@ -103,6 +114,7 @@ impl Published {
 }
 
 fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &Published) {
+    let begun = Instant::now();
     let mut housekeeper = Housekeeper::default();
     while let Ok(first) = jobs.recv() {
         let (batches, answers): (Vec<Batch>, Vec<SyncSender<Outcome>>) = std::iter::once(first)
@@ -121,10 +133,13 @@ fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &
             // Whoever waited may have given up.
             let _ = answer.try_send(outcome);
         }
-        match housekeeper.step(&mut *repository, now(), HOUSEKEEPING_EVENTS) {
+        let moment = Moment { wall: now(), uptime: begun.elapsed() };
+        match housekeeper.step(&mut *repository, moment, HOUSEKEEPING_EVENTS) {
             Ok(Housekeeping::Idle | Housekeeping::Pending) => {}
             Err(error) => latch(published, &error),
         }
+        let doubt = repository.clock_doubt().map(|doubt| doubt.to_string());
+        *published.warning.lock().unwrap_or_else(PoisonError::into_inner) = doubt;
         published.publish(repository.snapshot());
     }
     if published.latched.lock().unwrap_or_else(PoisonError::into_inner).is_none() {

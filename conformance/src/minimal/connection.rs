@@ -147,15 +147,23 @@ fn decide(
     body_is_read: &mut bool,
 ) -> Result<Answer, (Route, Refusal)> {
     let latched = server.committer.latched();
-    let condition =
-        Condition { draining: server.is_draining(), latched: latched.as_deref(), failure: server.ending.failure() };
+    let warning = server.committer.warning();
+    let condition = Condition {
+        draining: server.is_draining(),
+        latched: latched.as_deref(),
+        failure: server.ending.failure(),
+        warning: warning.as_deref(),
+    };
     match head.with(|head| server.api.handle_request(head, &condition)) {
         Action::Reply(reply) => Ok(Answer::Whole(reply)),
         Action::Submit(submission) => submit(server, stream, head, submission, body_is_read)
             .map(Answer::Whole)
             .map_err(|refusal| (Route::Events, refusal)),
         Action::Search(search) => begin_search(server, search).map_err(|refusal| (Route::Events, refusal)),
-        Action::Lookup(lookup) => Ok(Answer::Whole(lookup.reply(&*server.committer.snapshot()))),
+        Action::Lookup(lookup) => match lookup.reply(&*server.committer.snapshot()) {
+            Ok(reply) => Ok(Answer::Whole(reply)),
+            Err(error) => Err((Route::Event, Refusal::Unreadable(error))),
+        },
         Action::Metrics(metrics) => {
             let stats = server.committer.snapshot().stats();
             let (idle_closed, log_lines_lost) = (server.places.closed(), server.log.lost());
@@ -195,7 +203,7 @@ fn begin_search(server: &Server, search: Search) -> Result<Answer, Refusal> {
     let deadline = Instant::now() + server.settings.request_timeout;
     let mut run = search.begin(server.committer.snapshot());
     loop {
-        match run.poll().map_err(|_| Refusal::Internal)? {
+        match run.poll().map_err(Refusal::Unreadable)? {
             SearchStep::Pending if Instant::now() < deadline => {}
             SearchStep::Pending => return Err(Refusal::Timeout),
             SearchStep::Whole(reply) => return Ok(Answer::Whole(reply)),

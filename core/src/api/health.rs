@@ -26,20 +26,36 @@ impl Metrics {
     }
 }
 
+/// How it goes, and why not better.
+#[derive(Clone, Copy)]
+enum Status<'a> {
+    Pass,
+    Warn(&'a str),
+    Fail(&'a str),
+}
+
 /// Whether the process serves; that it answers is the answer.
 pub(super) fn live(route: Route) -> Reply {
-    health(route, 200, None)
+    health(route, Status::Pass)
 }
 
 /// Whether new requests are welcome.
 pub(super) fn ready(condition: &Condition<'_>) -> Reply {
-    let reason = match condition {
-        Condition { failure: Some(cause), .. } => Some(format!("stopping, for the server cannot go on: {cause}")),
-        Condition { draining: true, .. } => Some(String::from("stopping")),
-        Condition { latched: Some(cause), .. } => Some(format!("the storage has failed, only reads go on: {cause}")),
-        Condition { draining: false, latched: None, failure: None } => None,
-    };
-    health(Route::Ready, if reason.is_none() { 200 } else { 503 }, reason.as_deref())
+    match *condition {
+        Condition { failure: Some(cause), .. } => {
+            health(Route::Ready, Status::Fail(&format!("stopping, for the server cannot go on: {cause}")))
+        }
+        Condition { draining: true, .. } => health(Route::Ready, Status::Fail("stopping")),
+        Condition { latched: Some(cause), .. } => {
+            health(Route::Ready, Status::Fail(&format!("the storage has failed, only reads go on: {cause}")))
+        }
+        Condition { draining: false, latched: None, failure: None, warning: Some(warning) } => {
+            health(Route::Ready, Status::Warn(warning))
+        }
+        Condition { draining: false, latched: None, failure: None, warning: None } => {
+            health(Route::Ready, Status::Pass)
+        }
+    }
 }
 
 pub(super) fn openapi() -> Reply {
@@ -47,14 +63,19 @@ pub(super) fn openapi() -> Reply {
 }
 
 /// A health document (draft-inadarei-api-health-check-06).
-fn health(route: Route, status: u16, failure: Option<&str>) -> Reply {
-    let mut body = format!("{{\"status\":\"{}\",\"version\":\"{VERSION}\"", failure.map_or("pass", |_| "fail"));
-    if let Some(failure) = failure {
+fn health(route: Route, status: Status<'_>) -> Reply {
+    let (code, name, output) = match status {
+        Status::Pass => (200, "pass", None),
+        Status::Warn(reason) => (200, "warn", Some(reason)),
+        Status::Fail(reason) => (503, "fail", Some(reason)),
+    };
+    let mut body = format!("{{\"status\":\"{name}\",\"version\":\"{VERSION}\"");
+    if let Some(output) = output {
         body.push_str(",\"output\":");
-        push_json_string(&mut body, failure);
+        push_json_string(&mut body, output);
     }
     body.push('}');
-    Reply::new(route, status, "application/health+json", body)
+    Reply::new(route, code, "application/health+json", body)
 }
 
 #[cfg(test)]
@@ -67,11 +88,16 @@ mod tests {
 
     #[test]
     fn readiness_says_why_not() {
-        let at = |draining, latched, failure| {
-            let reply = ready(&Condition { draining, latched, failure });
+        let with = |condition: Condition<'_>| {
+            let reply = ready(&condition);
             (reply.status, serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap())
         };
-        assert_eq!(at(false, None, None), (200, serde_json::json!({"status": "pass", "version": VERSION})));
+        let at =
+            |draining, latched, failure| with(Condition { draining, latched, failure, warning: Some("the clock") });
+        let pass = serde_json::json!({"status": "pass", "version": VERSION});
+        assert_eq!(with(Condition::default()), (200, pass));
+        let warn = serde_json::json!({"status": "warn", "version": VERSION, "output": "the clock"});
+        assert_eq!(at(false, None, None), (200, warn));
         let (status, body) = at(false, Some("disk \"sda\""), None);
         assert_eq!((status, &body["status"]), (503, &"fail".into()));
         assert!(body["output"].as_str().unwrap().ends_with("disk \"sda\""));

@@ -1,7 +1,7 @@
 //! `GET /events/{id}`.
 
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::criteria::unknown;
@@ -9,7 +9,7 @@ use super::problem::Refused;
 use super::target::Target;
 use super::text::Excerpt;
 use super::{ProblemKind, Reply, Route};
-use crate::repository::Snapshot;
+use crate::repository::{ReadError, Snapshot};
 
 /// A `GET` or `HEAD` of `/events/{id}`.
 #[derive(Debug)]
@@ -26,18 +26,19 @@ impl Lookup {
         }
     }
 
-    /// The event, or 404. May read from storage; where that fails, 500.
-    #[must_use]
-    pub fn reply(self, snapshot: &dyn Snapshot) -> Reply {
+    /// The event, or 404. May read from storage.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]: the host sends [`Api::refuse`](super::Api::refuse) with [`Refusal::Unreadable`](super::Refusal::Unreadable).
+    pub fn reply(self, snapshot: &dyn Snapshot) -> Result<Reply, ReadError> {
         let mut body = Vec::new();
-        let reply = match snapshot.get(&self.id, &mut |event| event.write_json(&mut body)) {
-            Ok(true) => Reply::new(Route::Event, 200, "application/json", body),
-            Ok(false) => {
-                let detail = format!("there is no event with the id {}", Excerpt(&self.id));
-                Refused::new(ProblemKind::NotFound, detail).reply(Route::Event)
-            }
-            Err(error) => Refused::new(ProblemKind::Internal, error.to_string()).reply(Route::Event),
+        let reply = if snapshot.get(&self.id, &mut |event| event.write_json(&mut body))? {
+            Reply::new(Route::Event, 200, "application/json", body)
+        } else {
+            let detail = format!("there is no event with the id {}", Excerpt(&self.id));
+            Refused::new(ProblemKind::NotFound, detail).reply(Route::Event)
         };
-        reply.for_head(self.head_only)
+        Ok(reply.for_head(self.head_only))
     }
 }

@@ -35,6 +35,7 @@ use problem::Refused;
 use route::Resource;
 
 use crate::hex;
+use crate::repository::ReadError;
 
 /// The interface with its limits. Built once; shared by all requests.
 #[derive(Clone, Debug)]
@@ -78,6 +79,8 @@ pub struct Condition<'a> {
     pub latched: Option<&'a str>,
     /// Why the service cannot go on and stops by itself, if so.
     pub failure: Option<&'a str>,
+    /// What an operator should know, though requests are answered as ever. It goes to whoever asks, and names no path.
+    pub warning: Option<&'a str>,
 }
 
 /// What a host does next.
@@ -118,6 +121,8 @@ pub enum Refusal {
     Timeout,
     /// Stopping. 503 with Retry-After.
     Draining,
+    /// What is stored could not be read. 500. The host logs the error: the answer says which events are concerned, and names no place.
+    Unreadable(ReadError),
     /// A fault in Argus itself. 500.
     Internal,
 }
@@ -182,6 +187,13 @@ impl Api {
                 Refused::new(ProblemKind::Timeout, "the request took too long; what became of it is unknown")
             }
             Refusal::Draining => draining(),
+            Refusal::Unreadable(ReadError::Damaged(damage)) => {
+                let detail = format!("part of what is stored is damaged; {}", damage.concerned);
+                Refused::new(ProblemKind::Damaged, detail)
+            }
+            Refusal::Unreadable(ReadError::Storage(_)) => {
+                Refused::new(ProblemKind::Internal, "the storage could not be read; the log of Argus says why")
+            }
             Refusal::Internal => Refused::new(ProblemKind::Internal, "a fault in Argus, which its log describes"),
         };
         refused.reply(route)

@@ -53,6 +53,8 @@ pub enum ProblemKind {
     HeadTooLarge,
     /// 500
     Internal,
+    /// 500: part of what is stored is not as it was written.
+    Damaged,
     /// 501: a transfer coding that we do not speak.
     NotImplemented,
     /// 505: a version of HTTP that we do not speak.
@@ -73,7 +75,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::BadRequest,
         Self::InvalidJson,
         Self::InvalidParameter,
@@ -87,6 +89,7 @@ impl ProblemKind {
         Self::InvalidEvents,
         Self::HeadTooLarge,
         Self::Internal,
+        Self::Damaged,
         Self::NotImplemented,
         Self::VersionNotSupported,
         Self::Overloaded,
@@ -131,6 +134,7 @@ impl ProblemKind {
             Self::InvalidEvents => ("invalid-events", 422, "Events are at fault"),
             Self::HeadTooLarge => ("head-too-large", 431, "Request header fields too large"),
             Self::Internal => ("internal", 500, "Internal error"),
+            Self::Damaged => ("damaged", 500, "Stored events are damaged"),
             Self::NotImplemented => ("not-implemented", 501, "Not implemented"),
             Self::VersionNotSupported => ("version-not-supported", 505, "HTTP version not supported"),
             Self::Overloaded => ("overloaded", 503, "Overloaded"),
@@ -163,6 +167,7 @@ impl ProblemKind {
             | Self::InvalidEvents
             | Self::HeadTooLarge
             | Self::Internal
+            | Self::Damaged
             | Self::NotImplemented
             | Self::VersionNotSupported => None,
         }

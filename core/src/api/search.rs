@@ -130,7 +130,7 @@ impl SearchRun {
     /// # Errors
     ///
     /// [`ReadError`]: before [`SearchStep::Start`] the host sends [`Api::refuse`](super::Api::refuse) with
-    /// [`Refusal::Internal`](super::Refusal::Internal); after it, it cuts the connection, so that nobody takes a part for the
+    /// [`Refusal::Unreadable`](super::Refusal::Unreadable); after it, it cuts the connection, so that nobody takes a part for the
     /// whole. The run is of no further use.
     pub fn poll(&mut self) -> Result<SearchStep, ReadError> {
         match core::mem::replace(&mut self.phase, Phase::Done) {

@@ -370,7 +370,11 @@ fn one_reply(receipt: &Receipt, given_id: Option<&str>) -> Reply {
     body.extend_from_slice(b",\"seq\":");
     json::write_u64(seq, &mut body);
     body.extend_from_slice(if duplicate { b",\"duplicate\":true" } else { b",\"duplicate\":false" });
-    body.extend_from_slice(if receipt.durable { b",\"durable\":true}" } else { b",\"durable\":false}" });
+    body.extend_from_slice(if receipt.durable { b",\"durable\":true" } else { b",\"durable\":false" });
+    if receipt.expired > 0 {
+        body.extend_from_slice(b",\"expired\":1");
+    }
+    body.push(b'}');
     Reply::new(Route::Events, 201, "application/json", body).with_header("location", location(id))
 }
 
@@ -401,8 +405,11 @@ fn many_reply(receipt: Option<&Receipt>, rejected: Option<&Rejected>) -> Reply {
         }
         Some(_) | None => body.push_str("\"first_seq\":null,\"last_seq\":null"),
     }
-    if let Some(Receipt { durable, .. }) = receipt {
+    if let Some(Receipt { durable, expired, .. }) = receipt {
         body.push_str(if *durable { ",\"durable\":true" } else { ",\"durable\":false" });
+        if *expired > 0 {
+            body.push_str(&format!(",\"expired\":{expired}"));
+        }
     }
     let Some(Rejected { listed, count }) = rejected else {
         body.push('}');

@@ -7,6 +7,7 @@ use core::fmt;
 use core::ops::Range;
 
 use super::manifest::{Entry, Manifest};
+use crate::repository::ExpiryCause;
 use crate::segment::{Merge, Rewrite, Sealed, Segment, TypeName};
 use crate::storage::{Deletion, Draft, Published, StorageError};
 
@@ -44,6 +45,8 @@ pub(super) struct Replacement {
     pub(super) seqs: (u64, u64),
     /// `None` if nothing is retained of what was there.
     pub(super) segment: Option<NewSegment>,
+    /// Why events that are not retained have expired.
+    pub(super) cause: ExpiryCause,
 }
 
 pub(super) struct NewSegment {
@@ -166,8 +169,8 @@ impl Stretch {
 
 impl Replacement {
     /// Nothing is retained of this sealed segment, which answers for these sequence numbers.
-    pub(super) fn nothing(index: usize, seqs: (u64, u64)) -> Self {
-        Self { stretch: Stretch::Sealed(index..index + 1), seqs, segment: None }
+    pub(super) fn nothing(index: usize, seqs: (u64, u64), cause: ExpiryCause) -> Self {
+        Self { stretch: Stretch::Sealed(index..index + 1), seqs, segment: None, cause }
     }
 }
 
@@ -188,7 +191,7 @@ impl Rewriting {
             Ok(Some(NewSegment { entry, sealed: Arc::new(sealed), published }))
         });
         match finished {
-            Ok(segment) => Product::Rewritten(Replacement { stretch, seqs, segment }),
+            Ok(segment) => Product::Rewritten(Replacement { stretch, seqs, segment, cause: ExpiryCause::Age }),
             Err(error) => Product::Nothing(stretch.subject(), error),
         }
     }

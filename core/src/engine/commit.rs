@@ -34,7 +34,7 @@ impl Placed<'_> {
 impl<S: Storage> Engine<S> {
     pub(super) fn commit_group(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         let millis = now.as_nanos().div_euclid(1_000_000).max(self.last_millis);
-        let (placed, receipts) = self.propose(group, millis)?;
+        let (placed, receipts) = self.propose(group, millis, self.due_at(now).keep_from)?;
         if !placed.is_empty() {
             let ends = self.append(&placed, millis)?;
             self.last_millis = millis;
@@ -95,7 +95,12 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Decides what is stored and where it goes. Nothing is stored yet.
-    fn propose<'a>(&mut self, group: &'a [Batch], millis: i64) -> Result<(Vec<Placed<'a>>, Vec<Receipt>), CommitError> {
+    fn propose<'a>(
+        &mut self,
+        group: &'a [Batch],
+        millis: i64,
+        keep_from: i64,
+    ) -> Result<(Vec<Placed<'a>>, Vec<Receipt>), CommitError> {
         // Without knowing which ids are there, no promise that an event is stored once can be kept.
         let asked = look_up(|| self.held(), group).map_err(|error| self.latch(format!("look-up of ids: {error}")))?;
         let verdicts = judge(group, &asked, &self.types);
@@ -131,12 +136,14 @@ impl<S: Storage> Engine<S> {
             let kept = if stored == batch.len() { Cow::Borrowed(batch) } else { Cow::Owned(kept(batch, verdict)) };
             let generated_id =
                 (!kept.is_empty() && kept.first_id().is_none()).then(|| self.key.generate(millis, first_seq));
+            let (stored, expired) = (kept.len() as u32, kept.rows().count_before(keep_from) as u32);
             receipts.push(Receipt {
                 first_seq,
-                stored: kept.len() as u32,
+                stored,
                 duplicates,
                 surplus: self.surplus(verdict),
                 generated_id,
+                expired,
                 durable: !self.syncs_deferred && !self.storage.is_volatile(),
             });
             if !kept.is_empty() {

@@ -12,4 +12,6 @@ pub enum Flaw {
     HastySeal,
     /// Where the log ended when it was closed is not looked at when it is opened.
     IgnoredEnd,
+    /// Every wall clock is believed, so that events expire by one that was set wrong.
+    CredulousClock,
 }

@@ -9,9 +9,11 @@ use core::ops::Range;
 
 use super::chore::{Chore, Product, Replacement, Rewriting, Stage, Stretch, Subject};
 use super::manifest::{Entry, Manifest};
+use super::retention::Due;
 use super::{Engine, Flaw, Fresh};
+use crate::clock::Moment;
 use crate::event::Timestamp;
-use crate::repository::CommitError;
+use crate::repository::{CommitError, Expired};
 use crate::segment::{Merge, Part, Rewrite, Sealed, Segment};
 use crate::storage::{Storage, StorageError};
 
@@ -20,11 +22,12 @@ const GIVEN_UP_PARTS: u64 = 8;
 
 impl<S: Storage> Engine<S> {
     /// The next chore, if there is one whose subject nobody is working on.
-    pub(super) fn next_chore(&mut self, now: Timestamp) -> Option<Chore> {
+    pub(super) fn next_chore(&mut self, now: Moment) -> Option<Chore> {
         if self.latched.is_some() {
             return None;
         }
-        self.give_up(now);
+        let due = self.due(now);
+        self.give_up(due);
         // As long as a copy of the manifest is old, it may be the one that counts at the next opening.
         if !self.recovery.manifest_outdated && core::mem::take(&mut self.log_is_outdated) {
             return Some(Chore(Stage::Done(Product::OutdatedLog)));
@@ -35,10 +38,10 @@ impl<S: Storage> Engine<S> {
         }
         let (subject, stage) = if let Some(stage) = self.publication() {
             (Subject::Manifest, stage)
-        } else if let Some(stage) = self.fresh_chore(now) {
+        } else if let Some(stage) = self.fresh_chore(due) {
             (Subject::Fresh, stage)
         } else {
-            (Subject::Sealed, self.sealed_chore(now)?)
+            (Subject::Sealed, self.sealed_chore(due)?)
         };
         self.busy.set(subject, true);
         let stage = stage.unwrap_or_else(|error| Stage::Done(Product::Nothing(subject, error)));
@@ -46,12 +49,12 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Puts what came of a chore in place.
-    pub(super) fn settle_chore(&mut self, chore: Chore) -> Result<(), CommitError> {
+    pub(super) fn settle_chore(&mut self, chore: Chore) -> Result<Vec<Expired>, CommitError> {
         let product = match chore.0 {
             Stage::Done(product) => product,
             undone @ (Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..)) => {
                 self.take_back(undone);
-                return Ok(());
+                return Ok(Vec::new());
             }
         };
         match product {
@@ -63,7 +66,7 @@ impl<S: Storage> Engine<S> {
             Product::Published(manifest, published) => {
                 self.busy.set(Subject::Manifest, false);
                 published.into_iter().for_each(|published| self.storage.adopt(published));
-                self.put_published(manifest);
+                return Ok(self.put_published(manifest));
             }
             Product::Deleted(_, Ok(())) => {}
             Product::Deleted(name, Err(error)) => {
@@ -84,7 +87,7 @@ impl<S: Storage> Engine<S> {
                 return Err(self.refused(error, "housekeeping"));
             }
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Says why something was not done: it can be tried again, unless the storage has failed.
@@ -112,18 +115,17 @@ impl<S: Storage> Engine<S> {
         self.unpublished.iter().any(|replacement| replacement.stretch.subject() == Subject::Fresh)
     }
 
-    /// Writing a manifest with all replacements that wait for one, or because one of its copies is of no use.
+    /// Writing a manifest with all replacements that wait for one, or because one of its copies is of no use, or to note the time.
     fn publication(&mut self) -> Option<Result<Stage, StorageError>> {
-        if self.busy.manifest || (self.unpublished.is_empty() && !self.recovery.manifest_outdated) {
-            return None;
-        }
-        Some(self.begin_publication())
+        let is_due = !self.unpublished.is_empty() || self.recovery.manifest_outdated || self.clock.wants_note();
+        (is_due && !self.busy.manifest).then(|| self.begin_publication())
     }
 
     fn begin_publication(&mut self) -> Result<Stage, StorageError> {
         let mut manifest = self.manifest.clone();
         manifest.generation += 1;
         manifest.next_number = self.next_number;
+        self.clock.believed().into_iter().for_each(|believed| manifest.note_believed(believed));
         for replacement in &self.unpublished {
             let entry = replacement.segment.as_ref().map(|segment| segment.entry);
             match &replacement.stretch {
@@ -147,13 +149,15 @@ impl<S: Storage> Engine<S> {
         Ok(Stage::Publishing(manifest, copies))
     }
 
-    /// Puts the replacements in place that a manifest lists now, and gives up what nothing refers to any more.
-    fn put_published(&mut self, manifest: Manifest) {
+    /// Puts the replacements in place that a manifest lists now, and gives up what nothing refers to any more. Says what has expired by it.
+    fn put_published(&mut self, manifest: Manifest) -> Vec<Expired> {
         self.log_is_outdated |= manifest.log_start > self.manifest.log_start;
+        self.clock.set_noted();
         self.manifest = manifest;
         self.recovery.manifest_outdated = false;
         let rest = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
-        for Replacement { stretch, seqs: _, segment } in core::mem::replace(&mut self.unpublished, rest) {
+        let mut expired = Vec::new();
+        for Replacement { stretch, seqs: _, segment, cause } in core::mem::replace(&mut self.unpublished, rest) {
             self.busy.set(stretch.subject(), false);
             segment.iter().for_each(|segment| self.types.hold_sealed(&segment.sealed));
             let (sealed, published) = segment.map(|segment| (segment.sealed, segment.published)).unzip();
@@ -164,9 +168,9 @@ impl<S: Storage> Engine<S> {
                     let gone = self.fresh.drain(range);
                     let sizes = gone.map(|fresh| {
                         self.types.release(&fresh.types);
-                        (fresh.segment.rows().len() as u64, fresh.segment.rows().bytes() as u64)
+                        Size::of_fresh(&fresh.segment)
                     });
-                    let before = sizes.fold((0, 0), add);
+                    let before = sizes.reduce(Size::and);
                     Arc::make_mut(&mut self.sealed).extend(sealed);
                     before
                 }
@@ -174,13 +178,20 @@ impl<S: Storage> Engine<S> {
                     let gone: Vec<Arc<Sealed>> = Arc::make_mut(&mut self.sealed).splice(range, sealed).collect();
                     self.obsolete.extend(gone.iter().map(|sealed| sealed.name().to_string()));
                     gone.iter().for_each(|sealed| self.types.release_sealed(sealed));
-                    gone.iter().map(|sealed| (sealed.events(), sealed.bytes())).fold((0, 0), add)
+                    gone.iter().map(|sealed| Size::of_sealed(sealed)).reduce(Size::and)
                 }
             };
-            self.stats.events = (self.stats.events + events).saturating_sub(before.0);
-            self.stats.bytes = (self.stats.bytes + bytes).saturating_sub(before.1);
+            let Some(before) = before else { continue };
+            self.stats.events = (self.stats.events + events).saturating_sub(before.events);
+            self.stats.bytes = (self.stats.bytes + bytes).saturating_sub(before.bytes);
+            let gone = before.events.saturating_sub(events);
+            if gone > 0 {
+                let [first, last] = [before.times.0, before.times.1].map(Timestamp::from_nanos);
+                expired.push(Expired { events: gone, first, last, cause });
+            }
         }
         self.bound_filters();
+        expired
     }
 
     /// Lets go of the filters of the oldest segments, as long as all together take too much.
@@ -214,17 +225,17 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Sealing what is large enough, or old enough, of the fresh segments; else merging some of them.
-    fn fresh_chore(&mut self, now: Timestamp) -> Option<Result<Stage, StorageError>> {
+    fn fresh_chore(&mut self, due: Due) -> Option<Result<Stage, StorageError>> {
         if self.busy.fresh {
             return None;
         }
-        if let Some(count) = self.to_be_sealed(now) {
+        if let Some(count) = self.to_be_sealed(due) {
             let chosen = self.fresh.get(..count)?;
             let (first, last) = (chosen.first()?, chosen.last()?);
             let stretch = Stretch::Fresh(0..count, (last.log_end, last.chain));
             let seqs = (first.segment.base(), last.segment.last_seq());
             let parts: Vec<Part> = chosen.iter().map(|fresh| Part::Fresh(Arc::clone(&fresh.segment))).collect();
-            return Some(self.begin_rewriting(stretch, seqs, &parts, now));
+            return Some(self.begin_rewriting(stretch, seqs, &parts, due));
         }
         let sizes: Vec<u64> = self.fresh.iter().map(|fresh| fresh.segment.rows().len() as u64).collect();
         let range = neighbours(&sizes, self.tuning.fan_in, |_| true)?;
@@ -236,7 +247,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// So many of the fresh segments, from the oldest on.
-    fn to_be_sealed(&self, now: Timestamp) -> Option<usize> {
+    fn to_be_sealed(&self, due: Due) -> Option<usize> {
         let (mut events, mut bytes) = (0, 0);
         for (index, fresh) in self.fresh.iter().enumerate() {
             events += fresh.segment.rows().len();
@@ -246,17 +257,16 @@ impl<S: Storage> Engine<S> {
             }
         }
         // What has expired is left out when it is sealed, however little it is.
-        let overdue = self.retention.overdue(now);
-        let is_overdue = self.fresh.iter().any(|fresh| fresh.segment.place(0).time < overdue);
+        let is_overdue = self.fresh.iter().any(|fresh| fresh.segment.place(0).time < due.overdue);
         is_overdue.then_some(self.fresh.len())
     }
 
     /// Rewriting a sealed segment without what has expired; else making one of several.
-    fn sealed_chore(&mut self, now: Timestamp) -> Option<Result<Stage, StorageError>> {
+    fn sealed_chore(&mut self, due: Due) -> Option<Result<Stage, StorageError>> {
         if self.busy.sealed {
             return None;
         }
-        let range = self.to_be_trimmed(now).map(|index| index..index + 1).or_else(|| {
+        let range = self.to_be_trimmed(due).map(|index| index..index + 1).or_else(|| {
             let sizes: Vec<u64> = self.sealed.iter().map(|sealed| sealed.events()).collect();
             let most = self.compacted_events_max();
             neighbours(&sizes, self.tuning.fan_in, |range| self.sealed_span(range) <= most)
@@ -264,7 +274,7 @@ impl<S: Storage> Engine<S> {
         let chosen = self.sealed.get(range.clone())?;
         let seqs = (chosen.first()?.seqs().0, chosen.last()?.seqs().1);
         let parts: Vec<Part> = chosen.iter().map(|sealed| Part::Sealed(Arc::clone(sealed))).collect();
-        Some(self.begin_rewriting(Stretch::Sealed(range), seqs, &parts, now))
+        Some(self.begin_rewriting(Stretch::Sealed(range), seqs, &parts, due))
     }
 
     /// How many sequence numbers there are from the first to the last of these segments. Where events have expired, there are fewer of them; but
@@ -289,21 +299,45 @@ impl<S: Storage> Engine<S> {
         stretch: Stretch,
         (first, last): (u64, u64),
         parts: &[Part],
-        now: Timestamp,
+        due: Due,
     ) -> Result<Stage, StorageError> {
         let entry = Entry { number: self.next_number, first, last };
         self.next_number += 1;
         let draft = self.storage.create(&entry.name())?;
-        let keep_from = self.retention.keep_from(now);
         let rewrite =
-            Rewrite::new(draft, parts, self.tuning.block_bytes, keep_from, &mut |name| self.types.intern(name));
+            Rewrite::new(draft, parts, self.tuning.block_bytes, due.keep_from, &mut |name| self.types.intern(name));
         let is_trusted = self.flaw == Some(Flaw::TrustedIndex);
         Ok(Stage::Rewriting(Box::new(Rewriting { stretch, entry, rewrite, is_trusted })))
     }
 }
 
-fn add(sum: (u64, u64), one: (u64, u64)) -> (u64, u64) {
-    (sum.0 + one.0, sum.1 + one.1)
+/// What there is in some parts.
+#[derive(Clone, Copy)]
+struct Size {
+    events: u64,
+    bytes: u64,
+    /// The times of the first and of the last event, in nanoseconds since the Unix epoch.
+    times: (i64, i64),
+}
+
+impl Size {
+    fn of_fresh(segment: &Segment) -> Self {
+        let events = segment.rows().len();
+        let times = (segment.place(0).time, segment.place(events.saturating_sub(1)).time);
+        Self { events: events as u64, bytes: segment.rows().bytes() as u64, times }
+    }
+
+    fn of_sealed(sealed: &Sealed) -> Self {
+        Self { events: sealed.events(), bytes: sealed.bytes(), times: sealed.times() }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            bytes: self.bytes + other.bytes,
+            times: (self.times.0.min(other.times.0), self.times.1.max(other.times.1)),
+        }
+    }
 }
 
 /// Neighbours of about one size, as many as are worth being made one: the last such run. All of them together have to fit.

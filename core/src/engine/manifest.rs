@@ -9,7 +9,7 @@
 //! | 16 | seed of the repository |
 //! | 8 | offset in the log of the first record that is in no segment |
 //! | 4 | the chain of that record: CRC-32C of the head before, 0 if there was none |
-//! | 4 | zero |
+//! | 4 | the wall time that was believed, in minutes since the Unix epoch; 0 if none was |
 //! | 8 | sequence number of the first event of that record |
 //! | 8 | number of the next segment |
 //! | 8 | time of the last commit before that record, milliseconds since the Unix epoch |
@@ -39,6 +39,8 @@ const VERSION: u32 = 2;
 const HEAD_BYTES: usize = 80;
 const ENTRY_BYTES: usize = 24;
 const SEGMENT_PREFIX: &str = "segment-";
+const NANOS_PER_MILLI: i64 = 1_000_000;
+const NANOS_PER_MINUTE: i64 = 60_000 * NANOS_PER_MILLI;
 
 /// What a repository consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,9 @@ pub(super) struct Manifest {
     pub(super) next_number: u64,
     /// When the last event before `next_seq` was committed, in milliseconds since the Unix epoch.
     pub(super) last_millis: i64,
+    /// The wall time that was believed when it was written, in minutes since the Unix epoch, rounded down; 0 if none was. A commit's time
+    /// says less: it may have been made while the clock was in doubt.
+    pub(super) believed_minutes: u32,
     /// Ascending by sequence number. What lies between two of them is not retained.
     pub(super) segments: Vec<Entry>,
 }
@@ -114,8 +119,25 @@ impl Manifest {
             next_seq: 1,
             next_number: 1,
             last_millis: 0,
+            believed_minutes: 0,
             segments: Vec::new(),
         }
+    }
+
+    /// The wall time that was believed last, in nanoseconds since the Unix epoch. Manifests of earlier versions do not say it; there the time of
+    /// the last commit has to do.
+    pub(super) fn believed(&self) -> Option<i64> {
+        match (self.believed_minutes, self.last_millis) {
+            (0, 0) => None,
+            (0, millis) => Some(millis.saturating_mul(NANOS_PER_MILLI)),
+            (minutes, _) => Some(i64::from(minutes).saturating_mul(NANOS_PER_MINUTE)),
+        }
+    }
+
+    /// Notes the wall time that is believed, in nanoseconds since the Unix epoch.
+    pub(super) fn note_believed(&mut self, nanos: i64) {
+        // Before 1970 there is nothing to note: 0 says that nothing is known.
+        self.believed_minutes = u32::try_from(nanos.div_euclid(NANOS_PER_MINUTE)).unwrap_or_default();
     }
 
     /// Drafts for both copies.
@@ -181,7 +203,7 @@ impl Manifest {
         bytes.extend_from_slice(&self.seed.0.to_le_bytes());
         bytes.extend_from_slice(&self.log_start.to_le_bytes());
         bytes.extend_from_slice(&self.chain.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.believed_minutes.to_le_bytes());
         bytes.extend_from_slice(&self.next_seq.to_le_bytes());
         bytes.extend_from_slice(&self.next_number.to_le_bytes());
         bytes.extend_from_slice(&self.last_millis.to_le_bytes());
@@ -213,6 +235,7 @@ impl Manifest {
             seed: Seed(u128::from(u64_at(covered, 24, 0)) | (u128::from(u64_at(covered, 32, 0)) << 64)),
             log_start: u64_at(covered, 40, 0),
             chain: u32_at(covered, 48, 0),
+            believed_minutes: u32_at(covered, 52, 0),
             next_seq: u64_at(covered, 56, 0),
             next_number: u64_at(covered, 64, 0),
             last_millis: i64_at(covered, 72, 0),
@@ -255,6 +278,7 @@ mod tests {
             next_seq: 501,
             next_number: 8,
             last_millis: -1,
+            believed_minutes: 28_333_333,
             segments: vec![entry(3, 3, 9), entry(7, 10, 10), entry(5, 12, 500)],
         }
     }

@@ -28,7 +28,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use backup::{Backup, BackupError, back_up};
-pub use check::{Concerned, Finding, Report, Severity, check};
+pub use check::{Finding, Report, Severity, check};
 pub use chore::{Chore, ChoreStep};
 pub use flaw::Flaw;
 pub(crate) use identity::IdentityKey;
@@ -40,8 +40,9 @@ pub use salvage::{Loss, Salvage, SalvageError, salvage};
 pub use snapshot::EngineSnapshot;
 
 use crate::batch::Batch;
+use crate::clock::{Clock, ClockDoubt, Moment};
 use crate::event::Timestamp;
-use crate::repository::{CommitError, Receipt, Repository, Snapshot, Stats};
+use crate::repository::{CommitError, Expired, Receipt, Repository, Snapshot, Stats};
 use crate::segment::{Sealed, Segment, TypeName};
 use crate::storage::Storage;
 use chore::{Busy, Replacement};
@@ -104,6 +105,8 @@ pub struct Engine<S: Storage> {
     tuning: Tuning,
     key: IdentityKey,
     retention: Retention,
+    /// Whether the wall clock is to be believed.
+    clock: Clock,
     /// Immutable blobs, ascending by sequence number.
     sealed: Arc<Vec<Arc<Sealed>>>,
     /// What lies only in the log so far, ascending by sequence number, behind all of `sealed`.
@@ -174,11 +177,6 @@ impl<S: Storage> Engine<S> {
         self.syncs_deferred = true;
     }
 
-    /// From now on, events are given up that need not be kept any more. Everything is kept otherwise.
-    pub fn retain(&mut self, retention: Retention) {
-        self.retention = retention;
-    }
-
     fn refuse_if_latched(&self) -> Result<(), CommitError> {
         self.latched.as_ref().map_or(Ok(()), |reason| Err(CommitError::Latched(reason.clone())))
     }
@@ -232,11 +230,15 @@ impl<S: Storage> Repository for Engine<S> {
         self.note_end()
     }
 
-    fn chore(&mut self, now: Timestamp) -> Option<Chore> {
+    fn chore(&mut self, now: Moment) -> Option<Chore> {
         self.next_chore(now)
     }
 
-    fn settle(&mut self, chore: Chore) -> Result<(), CommitError> {
+    fn clock_doubt(&self) -> Option<ClockDoubt> {
+        self.clock.doubt()
+    }
+
+    fn settle(&mut self, chore: Chore) -> Result<Vec<Expired>, CommitError> {
         self.refuse_if_latched()?;
         self.settle_chore(chore)
     }

@@ -3,16 +3,18 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use thiserror::Error;
 
+use super::check::{LogWalk, Piece};
 use super::chore::Busy;
 use super::log_end::{self, LogEnd, Noted};
 use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
 use super::reading::{Record, Tail, Window, look_behind, record_at};
 use super::types::TypeRegistry;
 use super::{Engine, Flaw, IdentityKey, Retention, Seed, Tuning};
+use crate::clock::Clock;
+use crate::damage::{Concerned, Damage};
 use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::repository::Stats;
 use crate::segment::{Sealed, SealedError, TypeList, count_types};
@@ -126,6 +128,7 @@ impl<S: Storage> Engine<S> {
             storage,
             tuning,
             retention: Retention::default(),
+            clock: Clock::left(manifest.believed()),
             key: IdentityKey::new(manifest.seed),
             fresh: Vec::new(),
             types,
@@ -157,7 +160,11 @@ impl<S: Storage> Engine<S> {
         let start = self.manifest.log_start;
         if start < range.start || start > range.end {
             let reason = format!("the medium has {range:?} of it");
-            return Err(damaged(self.storage.log_place(start), &reason, self.last_seq + 1..u64::MAX));
+            return Err(damaged(
+                self.storage.log_place(start),
+                &reason,
+                Concerned::between(self.last_seq + 1, u64::MAX),
+            ));
         }
         let mut offset = start;
         // Where the last events end, and what a record says to be durable. A mark needs nobody to speak for it.
@@ -185,8 +192,8 @@ impl<S: Storage> Engine<S> {
         let place = Place { offset, next_seq: self.last_seq + 1 };
         let behind = look_behind(&self.storage, place, range.end, self.log_end)?;
         if let Some(claim) = behind.claim {
-            let events = self.last_seq + 1..claim.next_seq();
-            return Err(damaged(self.storage.log_place(offset), &claim.to_string(), events));
+            let concerned = self.concerned(range.end, claim.next_seq())?;
+            return Err(damaged(self.storage.log_place(offset), &claim.to_string(), concerned));
         }
         self.recovery.was_closed = self.log_end.is_some_and(|end| end.offset == offset && end.chain == self.chain);
         let tail = Tail::at(&self.storage, offset, behind.is_stale, self.recovery.was_closed)?;
@@ -195,6 +202,19 @@ impl<S: Storage> Engine<S> {
         self.durable = offset;
         self.noted = if noted < events_end { noted } else { offset };
         Ok(())
+    }
+
+    /// The events of the first damaged part of the log, as `check` names them; those before `next` if it finds none.
+    fn concerned(&self, end: u64, next: u64) -> Result<Concerned, StorageError> {
+        let Manifest { log_start, chain, next_seq, .. } = self.manifest;
+        let mut walk = LogWalk::new(&self.storage, log_start..end, chain, next_seq, self.log_end);
+        loop {
+            match walk.next()? {
+                Piece::Record(_) => {}
+                Piece::Damage(hole) => return Ok(hole.concerned()),
+                Piece::End { .. } => return Ok(Concerned::between(self.last_seq + 1, next.saturating_sub(1))),
+            }
+        }
     }
 
     /// Makes the manifest good, and deletes what belongs to nothing.
@@ -278,7 +298,7 @@ fn sealed_segments<S: Storage>(
     for entry in manifest.segments.iter().rev() {
         let name = entry.name();
         let Some(blob) = storage.open(&name)? else {
-            let reason = format!("it is missing; it had events {} to {}", entry.first, entry.last);
+            let reason = format!("it is missing; {}", Concerned::between(entry.first, entry.last));
             return Err(OpenError::Damaged { place: name, reason });
         };
         let is_trusted = flaw == Some(Flaw::TrustedIndex);
@@ -296,20 +316,15 @@ impl From<SealedError> for OpenError {
     fn from(error: SealedError) -> Self {
         match error {
             SealedError::Storage(error) => error.into(),
-            SealedError::Damaged { name, offset, reason, seqs: (first, last) } => Self::Damaged {
-                place: format!("{name} at offset {offset}"),
-                reason: format!("{reason}; it has events {first} to {last}"),
+            SealedError::Damaged(Damage { place, offset, reason, concerned }) => Self::Damaged {
+                place: offset.map_or_else(|| place.clone(), |offset| format!("{place} at offset {offset}")),
+                reason: format!("{reason}; {concerned}"),
             },
         }
     }
 }
 
 /// A place in the log that is damaged, and the events concerned.
-pub(super) fn damaged(place: String, reason: &str, events: Range<u64>) -> OpenError {
-    let concerned = match events.end {
-        _ if events.is_empty() => "no event is concerned".to_string(),
-        u64::MAX => format!("events from {} on are concerned", events.start),
-        end => format!("events {} to {} are concerned, at least", events.start, end.saturating_sub(1)),
-    };
+pub(super) fn damaged(place: String, reason: &str, concerned: Concerned) -> OpenError {
     OpenError::Damaged { place, reason: format!("{reason}; {concerned}") }
 }

@@ -250,6 +250,7 @@ mod tests {
     use super::*;
     use crate::batch::{Batch, BatchBuilder, NewEvent};
     use crate::column::i64_at;
+    use crate::damage::Concerned;
     use crate::event::{EventType, Payload, Timestamp};
     use crate::repository::Repository as _;
     use crate::storage::{MemoryStorage, Storage as _};
@@ -410,7 +411,7 @@ mod tests {
                 let mut log = medium.log().to_vec();
                 log[rotten as usize] ^= 1;
                 let rotten = with_log(&medium, &log);
-                let concerned = alloc::format!("; events {} to {} are concerned", events.start, events.end - 1);
+                let concerned = alloc::format!("; {}", Concerned::all(events.start, events.end - 1));
                 let refusal = Engine::open(rotten.clone(), Seed(0)).unwrap_err().to_string();
                 assert!(refusal.contains(&concerned), "{refusal}");
                 let mut copy = MemoryStorage::default();

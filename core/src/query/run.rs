@@ -6,6 +6,7 @@ use core::cmp::Ordering;
 use super::bounds::Bounds;
 use super::source::{Address, Next, Source};
 use super::{Order, PayloadFilter, Position, Query};
+use crate::damage::Damage;
 use crate::engine::IdentityKey;
 use crate::event::{Event, Timestamp};
 use crate::repository::{Find, FindHead, FindStep, Flow, ReadError};
@@ -251,7 +252,7 @@ impl Recent {
 }
 
 fn of_no_part() -> ReadError {
-    ReadError::Damaged("a row of no part".into())
+    ReadError::Damaged(Damage::of("a query", "it has a row of no part, which is a fault of Argus"))
 }
 
 impl Ord for Head {

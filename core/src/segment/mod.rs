@@ -23,6 +23,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::damage::{self, Concerned};
 use crate::engine::IdentityKey;
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
 use crate::repository::ReadError;
@@ -121,7 +122,7 @@ impl Segment {
     ///
     /// [`ReadError::Damaged`] if the bytes are no UTF-8.
     pub(crate) fn payload(&self, row: usize) -> Result<Payload<'_>, ReadError> {
-        Ok(Payload::from_validated(text(self.rows.id_and_payload(row).1)?))
+        Ok(Payload::from_validated(text(self.rows.id_and_payload(row).1, self.seq(row))?))
     }
 
     /// The event in a row.
@@ -136,17 +137,18 @@ impl Segment {
         let id = if id.is_empty() {
             EventId::Generated(key.generate(self.committed_millis(rank), seq))
         } else {
-            EventId::Given(ClientId::from_validated(text(id)?))
+            EventId::Given(ClientId::from_validated(text(id, seq)?))
         };
-        let event_type = EventType::from_validated(text(self.rows.type_name(self.rows.row_type(row)))?);
+        let event_type = EventType::from_validated(text(self.rows.type_name(self.rows.row_type(row)), seq)?);
         let timestamp = Timestamp::from_nanos(self.rows.timestamp(row));
-        Ok(Event { id, seq, event_type, timestamp, payload: Payload::from_validated(text(payload)?) })
+        Ok(Event { id, seq, event_type, timestamp, payload: Payload::from_validated(text(payload, seq)?) })
     }
 }
 
 /// Where the texts of a row are put together that do not lie anywhere as they are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RowText {
+    seq: u64,
     id: Vec<u8>,
     payload: Vec<u8>,
 }
@@ -154,6 +156,7 @@ pub(crate) struct RowText {
 impl RowText {
     /// Takes the texts of a block's row.
     pub(crate) fn load(&mut self, block: &Block, row: usize) {
+        self.seq = block.place(row).seq;
         self.id.clear();
         self.payload.clear();
         block.append_id(row, &mut self.id);
@@ -176,7 +179,7 @@ impl RowText {
     ///
     /// [`ReadError::Damaged`] if the bytes are no UTF-8.
     pub(crate) fn payload(&self) -> Result<Payload<'_>, ReadError> {
-        Ok(Payload::from_validated(text(&self.payload)?))
+        Ok(Payload::from_validated(text(&self.payload, self.seq)?))
     }
 
     /// The event in the row of a block whose texts were [loaded](Self::load).
@@ -189,13 +192,17 @@ impl RowText {
         let id = if self.id.is_empty() {
             EventId::Generated(key.generate(block.millis(row), seq))
         } else {
-            EventId::Given(ClientId::from_validated(text(&self.id)?))
+            EventId::Given(ClientId::from_validated(text(&self.id, seq)?))
         };
-        let event_type = EventType::from_validated(text(block.type_name(row))?);
+        let event_type = EventType::from_validated(text(block.type_name(row), seq)?);
         Ok(Event { id, seq, event_type, timestamp: Timestamp::from_nanos(time), payload: self.payload()? })
     }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, ReadError> {
-    core::str::from_utf8(bytes).map_err(|error| ReadError::Damaged(alloc::format!("text is not UTF-8: {error}")))
+/// A text of the event with this sequence number.
+fn text(bytes: &[u8], seq: u64) -> Result<&str, ReadError> {
+    core::str::from_utf8(bytes).map_err(|error| {
+        let (place, reason) = ("the text of an event".into(), alloc::format!("it is not UTF-8: {error}"));
+        ReadError::Damaged(damage::Damage { place, offset: None, reason, concerned: Concerned::all(seq, seq) })
+    })
 }

@@ -148,6 +148,11 @@ impl Rows {
         i64_at(&self.index, HEAD_BYTES, row)
     }
 
+    /// How many rows are before this time, in nanoseconds since the Unix epoch.
+    pub(crate) fn count_before(&self, nanos: i64) -> usize {
+        partition(0..self.len(), |row| self.timestamp(row) < nanos)
+    }
+
     /// A row's rank.
     pub(crate) fn rank(&self, row: usize) -> u32 {
         u32_at(&self.index, self.at.ranks, row)

@@ -33,7 +33,18 @@ pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
 pub use source::Source;
 pub use stored::{StoredEvent, StoredId, get};
 
+use core::time::Duration;
+
+use crate::clock::Moment;
 use crate::engine::{TYPES_MAX_DEFAULT, Tuning};
+use crate::event::Timestamp;
+
+/// A moment where nobody ever sets the wall clock.
+#[must_use]
+pub fn steady(now: Timestamp) -> Moment {
+    // From 1970 on.
+    Moment { wall: now, uptime: Duration::from_nanos(u64::try_from(now.as_nanos()).unwrap_or_default()) }
+}
 
 /// Sizes at which a handful of events is merged, sealed and compacted, so that a short test goes through all of it.
 pub const SMALL: Tuning = Tuning {

@@ -118,7 +118,7 @@ impl Model {
         }
         let surplus = (!surplus.is_empty())
             .then(|| Box::new(Surplus { indexes: surplus.into(), types_max: count(self.types_max) }));
-        Receipt { first_seq, stored, duplicates: duplicates.into(), surplus, generated_id, durable: false }
+        Receipt { first_seq, stored, duplicates: duplicates.into(), surplus, generated_id, expired: 0, durable: false }
     }
 
     fn store(&mut self, now: Timestamp, new: NewEvent<'_>) -> &StoredEvent {
@@ -381,6 +381,7 @@ mod tests {
                         StoredId::Generated(uuid) => Some(uuid),
                         StoredId::Given(_) => None,
                     }),
+                    expired: 0,
                     durable: false,
                 },
                 Receipt {
@@ -389,6 +390,7 @@ mod tests {
                     duplicates: [Duplicate { index: 0, seq: 8 }, Duplicate { index: 1, seq: 6 }].into(),
                     surplus: None,
                     generated_id: None,
+                    expired: 0,
                     durable: false,
                 },
                 Receipt {
@@ -397,6 +399,7 @@ mod tests {
                     duplicates: [].into(),
                     surplus: None,
                     generated_id: None,
+                    expired: 0,
                     durable: false
                 },
             ]

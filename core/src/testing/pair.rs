@@ -10,6 +10,7 @@ use super::generate::{self, Draft};
 use super::model::Model;
 use super::run::{Answer, Pace, Run, collect};
 use super::script::{Planned, Step};
+use super::steady;
 use crate::batch::{Batch, Handling};
 use crate::event::Timestamp;
 use crate::query::{Query, decode_cursor, encode_cursor};
@@ -175,7 +176,7 @@ impl<R: Repository> Pair<R> {
     }
 
     fn maintain(&mut self, budget: u32) -> Result<(), Difference> {
-        self.housekeeper.step(&mut self.subject, self.now, budget).map_err(refused)?;
+        self.housekeeper.step(&mut self.subject, steady(self.now), budget).map_err(refused)?;
         Ok(())
     }
 

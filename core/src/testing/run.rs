@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::stored::StoredEvent;
+use crate::damage::Damage;
 use crate::query::{Position, Query};
 use crate::repository::{Find, FindHead, FindStep, Flow, ReadError, Snapshot};
 
@@ -72,10 +73,10 @@ impl Run {
     /// otherwise be a loop without an end.
     pub fn step(&mut self) -> Result<bool, ReadError> {
         self.calls_left = self.calls_left.checked_sub(1).ok_or_else(|| {
-            ReadError::Damaged(format!(
-                "no end in sight after {} events in steps of {:?}",
-                self.events.len(),
-                self.pace
+            let (events, pace) = (self.events.len(), self.pace);
+            ReadError::Damaged(Damage::of(
+                "a query",
+                format!("no end in sight after {events} events in steps of {pace:?}"),
             ))
         })?;
         if self.head.is_none() {

@@ -2,6 +2,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::damage::Damage;
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
 use crate::query::Position;
 use crate::repository::{ReadError, Snapshot};
@@ -98,7 +99,8 @@ pub fn get(snapshot: &dyn Snapshot, id: &str) -> Result<Option<StoredEvent>, Rea
     let mut found = Vec::new();
     let said = snapshot.get(id, &mut |event| found.push(StoredEvent::from(event)))?;
     if found.len() != usize::from(said) {
-        return Err(ReadError::Damaged(format!("said {said}, but handed out {} events for id {id:?}", found.len())));
+        let reason = format!("said {said}, but handed out {} events for id {id:?}", found.len());
+        return Err(ReadError::Damaged(Damage::of("a look-up", reason)));
     }
     Ok(found.pop())
 }

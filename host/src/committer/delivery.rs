@@ -180,6 +180,7 @@ mod tests {
             duplicates: Box::new([]),
             surplus: None,
             generated_id: None,
+            expired: 0,
             durable: true,
         })
     }

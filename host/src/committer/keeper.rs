@@ -2,7 +2,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use argus_core::repository::{Chore, ChoreStep, Chores, CommitError, Repository};
+use argus_core::repository::{Chore, ChoreStep, Chores, CommitError, Expired, ExpiryCause, Repository};
 
 use super::{Shared, lock};
 use crate::clock;
@@ -38,8 +38,8 @@ enum Task {
 
 impl Keeper {
     /// Takes on whatever the repository wants to be done.
-    pub(super) fn offer(&self, repository: &mut dyn Repository) {
-        while let Some(chore) = repository.chore(clock::now()) {
+    fn offer(&self, repository: &mut dyn Repository) {
+        while let Some(chore) = repository.chore(clock::moment()) {
             lock(&self.desk).chores.push(chore);
             self.wake.notify_one();
         }
@@ -81,7 +81,7 @@ impl Shared {
                 Task::Work(chore) => chore,
                 Task::Ask => {
                     self.attend("housekeeping", |repository| {
-                        self.keeper.offer(repository);
+                        self.offer_chores(repository);
                         Ok(())
                     });
                     continue;
@@ -100,12 +100,33 @@ impl Shared {
         }
     }
 
+    /// Lets the thread have whatever the repository wants to be done. The repository looks at the clock when it is asked.
+    pub(super) fn offer_chores(&self, repository: &mut dyn Repository) {
+        self.keeper.offer(repository);
+        self.warnings.clock(repository.clock_doubt());
+    }
+
+    fn report_expired(&self, expired: &Expired) {
+        let Expired { events, first, last, cause } = *expired;
+        self.metrics.events_expired(events);
+        let cause = match cause {
+            ExpiryCause::Age => "age",
+            ExpiryCause::Size => "size",
+        };
+        tracing::info!(
+            events,
+            cause,
+            "events have expired; the segments that they were in had events from {first} to {last}"
+        );
+    }
+
     fn settle(&self, chore: Chore) {
         let mut repository = lock(&self.repository);
         let settle = || {
-            repository.settle(chore)?;
+            let expired = repository.settle(chore)?;
+            expired.iter().for_each(|expired| self.report_expired(expired));
             self.publish(&**repository);
-            self.keeper.offer(&mut **repository);
+            self.offer_chores(&mut **repository);
             Ok(())
         };
         match catch_unwind(AssertUnwindSafe(settle)) {

@@ -32,6 +32,7 @@ use crate::clock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::repeated::Repeated;
+use crate::warnings::Warnings;
 use crate::watch::{self, panic_message};
 use delivery::{Outcome, Ticket, Waiter};
 use keeper::Keeper;
@@ -88,6 +89,7 @@ struct Shared {
     /// The same for what nobody waits for.
     delays: Repeated,
     lifecycle: Arc<Lifecycle>,
+    warnings: Arc<Warnings>,
 }
 
 impl Committer {
@@ -103,6 +105,7 @@ impl Committer {
         limits: QueueLimits,
         metrics: Arc<Metrics>,
         lifecycle: Arc<Lifecycle>,
+        warnings: Arc<Warnings>,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             queue: Queue::new(limits),
@@ -116,10 +119,11 @@ impl Committer {
             types_watch: TypesWatch::default(),
             metrics,
             lifecycle,
+            warnings,
         });
         shared.types_watch.look(&lock(&shared.snapshot).stats());
         // What an earlier process left to do.
-        shared.keeper.offer(&mut **lock(&shared.repository));
+        shared.offer_chores(&mut **lock(&shared.repository));
         let committer = Self { shared, committing: Mutex::default(), keeping: Mutex::default() };
         committer.spawn(&committer.committing, "argus-commit", Shared::commit_until_closed, Shared::is_closed)?;
         committer.spawn(&committer.keeping, "argus-keeper", Shared::keep_house, |shared| shared.keeper.is_closed())?;
@@ -317,7 +321,7 @@ impl Shared {
             let receipts = repository.commit(clock::now(), batches)?;
             self.publish(repository);
             let took = begun.elapsed();
-            self.keeper.offer(repository);
+            self.offer_chores(repository);
             Ok((receipts, took))
         };
         let committed = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|panic| {

@@ -7,14 +7,16 @@ use std::task::Wake;
 use std::thread::{self, Thread};
 
 use argus_core::batch::{BatchBuilder, NewEvent};
+use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::{Event, EventType, Payload, Timestamp};
 use argus_core::query::Query;
-use argus_core::repository::{Find, FindHead, FindStep, Flow, ReadError, Stats};
+use argus_core::repository::{Expired, Find, FindHead, FindStep, Flow, ReadError, Stats};
 use argus_core::storage::MemoryStorage;
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::repository::Location;
 
 /// What the repository does in its next commit.
 enum Command {
@@ -76,6 +78,7 @@ impl Puppet {
             duplicates: Box::new([]),
             surplus: None,
             generated_id: None,
+            expired: 0,
             durable: false,
         }
     }
@@ -120,7 +123,8 @@ fn start(limits: QueueLimits, immediate: bool) -> (Committer, Strings) {
 
 fn over(repository: Box<dyn Repository>, limits: QueueLimits) -> Committer {
     let metrics = Arc::new(Metrics::new("test", "puppet").unwrap());
-    Committer::start(repository, None, limits, metrics, Lifecycle::new(1, Duration::ZERO)).unwrap()
+    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), Location::Memory));
+    Committer::start(repository, None, limits, metrics, Lifecycle::new(1, Duration::ZERO), warnings).unwrap()
 }
 
 fn failure(committer: &Committer) -> Option<&str> {
@@ -327,7 +331,8 @@ fn a_flush_that_panics_ends_the_process() {
     let lifecycle = Lifecycle::new(1, Duration::ZERO);
     let every = Some(Duration::from_millis(1));
     let trap = Box::new(Trap { in_flush: true });
-    let committer = Committer::start(trap, every, ROOMY, metrics, Arc::clone(&lifecycle)).unwrap();
+    let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), Location::Memory));
+    let committer = Committer::start(trap, every, ROOMY, metrics, Arc::clone(&lifecycle), warnings).unwrap();
     lifecycle.drained();
     assert_eq!(lifecycle.failure(), Some("a flush panicked: as told"));
     committer.shutdown();
@@ -465,12 +470,12 @@ impl Repository for Closing {
         self.engine.close()
     }
 
-    fn chore(&mut self, now: Timestamp) -> Option<argus_core::repository::Chore> {
+    fn chore(&mut self, now: Moment) -> Option<argus_core::repository::Chore> {
         assert!(!self.is_closed, "it is used when it is closed");
         self.engine.chore(now)
     }
 
-    fn settle(&mut self, chore: argus_core::repository::Chore) -> Result<(), CommitError> {
+    fn settle(&mut self, chore: argus_core::repository::Chore) -> Result<Vec<Expired>, CommitError> {
         assert!(!self.is_closed, "it is used when it is closed");
         self.engine.settle(chore)
     }

@@ -33,6 +33,9 @@ pub struct Metrics {
     in_flight: IntGauge,
     accepted: IntCounter,
     duplicates: IntCounter,
+    expired: IntCounter,
+    clock_ahead: IntGauge,
+    damage: IntCounter,
     rejected: Box<[IntCounter]>,
     wire_bytes: IntCounter,
     decoded_bytes: IntCounter,
@@ -134,6 +137,12 @@ impl Metrics {
             in_flight: gauge("argus_http_requests_in_flight", "Requests whose answer is not yet complete.")?,
             accepted: counter("argus_events_accepted_total", "Events stored.")?,
             duplicates: counter("argus_events_duplicate_total", "Events acknowledged without storing them twice.")?,
+            expired: counter("argus_events_expired_total", "Events given up by retention.")?,
+            clock_ahead: gauge(
+                "argus_clock_ahead_seconds",
+                "How far the wall clock is ahead of the time that is believed (behind, if negative); 0 while it is believed.",
+            )?,
+            damage: counter("argus_damage_found_total", "How often damage of what is stored was met.")?,
             rejected: labelled(
                 "argus_events_rejected_total",
                 "Faults found in events, by kind.",
@@ -234,6 +243,21 @@ impl Metrics {
     /// Shows how much memory is planned for.
     pub fn memory_planned(&self, bytes: usize) {
         self.memory_planned.set(saturate(bytes as u64));
+    }
+
+    /// Counts what retention has given up.
+    pub fn events_expired(&self, events: u64) {
+        self.expired.inc_by(events);
+    }
+
+    /// Counts that something stored was not as it was written.
+    pub fn damage_found(&self) {
+        self.damage.inc();
+    }
+
+    /// Shows by how many nanoseconds the wall clock is ahead of the time that is believed.
+    pub fn clock_ahead(&self, nanos: i64) {
+        self.clock_ahead.set(nanos / 1_000_000_000);
     }
 
     /// Counts a connection from here until the guard is dropped.
@@ -343,12 +367,15 @@ mod tests {
         metrics.connection_incident(Incident::WriteTimeout);
         metrics.log_lines_lost().inc_by(4);
         metrics.memory_planned(1 << 30);
+        metrics.events_expired(4);
+        metrics.damage_found();
         let receipt = Receipt {
             first_seq: 1,
             stored: 5,
             duplicates: Box::new([]),
             surplus: None,
             generated_id: None,
+            expired: 0,
             durable: false,
         };
         metrics.group_committed(&[receipt.clone(), receipt], 10, Duration::from_micros(10));
@@ -362,6 +389,8 @@ mod tests {
             "argus_http_requests_in_flight 1",
             "argus_events_accepted_total 10",
             "argus_events_duplicate_total 0",
+            "argus_events_expired_total 4",
+            "argus_damage_found_total 1",
             "argus_events_rejected_total{reason=\"missing_field\"} 6",
             "argus_body_wire_bytes_total 100",
             "argus_body_decoded_bytes_total 400",

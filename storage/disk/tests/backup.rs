@@ -13,7 +13,7 @@ use argus_core::engine::{Backup, BackupError, Engine, Seed, Tuning, back_up};
 use argus_core::event::Timestamp;
 use argus_core::query::Query;
 use argus_core::repository::{Housekeeper, Repository, Snapshot};
-use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate};
+use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
 use argus_disk::{DiskCopy, DiskExamined, DiskOriginal, DiskStorage, OpenError, Options};
 
 /// Sizes at which segments are sealed, and log files given up and written anew, all the time.
@@ -76,7 +76,7 @@ fn work(engine: &mut Engine<DiskStorage>, housekeeper: &mut Housekeeper, source:
     let drafts: Vec<Draft> = (0..1 + source.below(8)).map(|_| generate::draft(source)).collect();
     engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();
     for _ in 0..source.below(4) {
-        housekeeper.step(engine, Timestamp::from_nanos(0), 1000).unwrap();
+        housekeeper.step(engine, steady(Timestamp::from_nanos(0)), 1000).unwrap();
     }
     if source.one_in(5) {
         engine.rest().unwrap();

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use argus_core::batch::Batch;
+use argus_core::clock::Moment;
 use argus_core::engine::{Chore, Engine, Seed};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Receipt, Repository, Snapshot};
+use argus_core::repository::{CommitError, Expired, Receipt, Repository, Snapshot};
 use argus_core::testing::{Pair, SMALL, Source, Step, generate};
 use argus_disk::{DiskStorage, Options};
 use tempfile::TempDir;
@@ -46,11 +47,11 @@ impl Repository for Reopened {
         self.engine().commit(now, group)
     }
 
-    fn chore(&mut self, now: Timestamp) -> Option<Chore> {
+    fn chore(&mut self, now: Moment) -> Option<Chore> {
         self.engine().chore(now)
     }
 
-    fn settle(&mut self, chore: Chore) -> Result<(), CommitError> {
+    fn settle(&mut self, chore: Chore) -> Result<Vec<Expired>, CommitError> {
         self.engine().settle(chore)
     }
 

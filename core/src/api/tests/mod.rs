@@ -77,7 +77,7 @@ fn head_is_get_without_a_body() {
 
 #[test]
 fn draining_leaves_health_and_metrics() {
-    let draining = Condition { draining: true, latched: Some("disk"), failure: None };
+    let draining = Condition { draining: true, latched: Some("disk"), ..Condition::default() };
     for (method, target) in [("POST", "/events"), ("GET", "/events"), ("GET", "/openapi.json"), ("GET", "/nothing")] {
         let reply = replied(act_when(&draining, method, target, &[JSON]));
         assert_eq!((reply.status, reply.close, reply.problem), (503, true, Some(ProblemKind::Draining)));
@@ -92,7 +92,7 @@ fn draining_leaves_health_and_metrics() {
 
 #[test]
 fn a_latched_repository_still_reads() {
-    let latched = Condition { draining: false, latched: Some("fdatasync: EIO"), failure: None };
+    let latched = Condition { draining: false, latched: Some("fdatasync: EIO"), ..Condition::default() };
     let reply = replied(act_when(&latched, "POST", "/events", &[]));
     assert_eq!((reply.status, reply.problem), (503, Some(ProblemKind::StorageFailed)));
     assert!(body(&reply)["detail"].as_str().unwrap().contains("fdatasync: EIO"));

@@ -2,14 +2,15 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::ToString as _;
+use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde_json::{Value, json};
 
-use super::{act, body, replied};
-use crate::api::{Action, ProblemKind, Reply, Route, Search, SearchStep};
+use super::{LIMITS, act, body, replied};
+use crate::api::{Action, Api, ProblemKind, Refusal, Reply, Route, Search, SearchStep};
+use crate::damage::{Concerned, Damage};
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp};
 use crate::query::{Position, Query};
 use crate::repository::{Find, FindHead, FindStep, Flow, ReadError, Snapshot, Stats};
@@ -50,7 +51,7 @@ impl Snapshot for Numbers {
 
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {
         if self.broken {
-            return Err(ReadError::Damaged("block 7".into()));
+            return Err(unreadable());
         }
         let seq = id.strip_prefix('e').and_then(|digits| digits.parse().ok());
         let Some(seq) = seq.filter(|seq| *seq < self.events) else { return Ok(false) };
@@ -82,7 +83,7 @@ impl Find for NumbersFind {
 
     fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<FindStep, ReadError> {
         if self.numbers.broken {
-            return Err(ReadError::Damaged("block 7".into()));
+            return Err(unreadable());
         }
         for _ in 0..budget {
             if self.next == self.end {
@@ -100,6 +101,11 @@ impl Find for NumbersFind {
         }
         Ok(FindStep::Pending)
     }
+}
+
+fn unreadable() -> ReadError {
+    let (place, reason) = ("/srv/segment-7".into(), "its checksum is wrong".into());
+    ReadError::Damaged(Damage { place, offset: Some(4096), reason, concerned: Concerned::all(5, 9) })
 }
 
 fn numbers(events: u64) -> Numbers {
@@ -202,13 +208,30 @@ fn pages_are_linked() {
 #[test]
 fn a_search_that_fails_says_so() {
     let mut run = search("GET", "/events", None).begin(Arc::new(Numbers { broken: true, ..numbers(1) }));
-    assert_eq!(run.poll().unwrap_err(), ReadError::Damaged("block 7".into()));
+    assert_eq!(run.poll().unwrap_err(), unreadable());
+}
+
+#[test]
+fn damage_is_told_in_one_way_and_without_a_place() {
+    let broken = || Numbers { broken: true, ..numbers(1) };
+    let searched = search("GET", "/events", None).begin(Arc::new(broken())).poll().unwrap_err();
+    let Action::Lookup(lookup) = act("GET", "/events/e1", &[]) else { panic!("it is no look-up") };
+    let looked_up = lookup.reply(&broken()).unwrap_err();
+    for error in [searched, looked_up] {
+        let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::Unreadable(error));
+        assert_eq!((reply.status, reply.problem), (500, Some(ProblemKind::Damaged)));
+        assert_eq!(body(&reply)["detail"], "part of what is stored is damaged; events 5 to 9 are concerned");
+        assert!(!String::from_utf8_lossy(&reply.body).contains("segment"));
+    }
+    let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::Unreadable(ReadError::Storage("/srv: EIO".into())));
+    assert_eq!((reply.status, reply.problem), (500, Some(ProblemKind::Internal)));
+    assert!(!String::from_utf8_lossy(&reply.body).contains("srv"));
 }
 
 #[test]
 fn lookups() {
     let look_up = |method: &str, target: &str, numbers: &Numbers| match act(method, target, &[]) {
-        Action::Lookup(lookup) => lookup.reply(numbers),
+        Action::Lookup(lookup) => lookup.reply(numbers).unwrap(),
         other => panic!("{other:?}"),
     };
     let found = look_up("GET", "/events/%651", &numbers(2));
@@ -221,7 +244,6 @@ fn lookups() {
         assert_eq!((reply.status, reply.problem), (404, Some(ProblemKind::NotFound)));
         assert!(reply.body.len() < 500);
     }
-    assert_eq!(look_up("GET", "/events/e1", &Numbers { broken: true, ..numbers(2) }).status, 500);
     assert_eq!(replied(act("GET", "/events/e1?type=a", &[])).problem, Some(ProblemKind::InvalidParameter));
     assert_eq!(found.route, Route::Event);
 }

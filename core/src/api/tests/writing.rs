@@ -96,7 +96,15 @@ fn parameters_of_submissions() {
 #[test]
 fn one_event() {
     let receipt = |stored, duplicates: &[Duplicate], generated_id| {
-        Ok(Receipt { first_seq: 7, stored, duplicates: duplicates.into(), surplus: None, generated_id, durable: true })
+        Ok::<_, CommitError>(Receipt {
+            first_seq: 7,
+            stored,
+            duplicates: duplicates.into(),
+            surplus: None,
+            generated_id,
+            expired: 0,
+            durable: true,
+        })
     };
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
     let reply = acknowledgement.reply(&receipt(1, &[], None));
@@ -105,6 +113,10 @@ fn one_event() {
         (201, r#"{"id":"x/ü","seq":7,"duplicate":false,"durable":true}"#.as_bytes())
     );
     assert_eq!(reply.header("location"), Some("/events/x%2F%C3%BC"));
+
+    let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
+    let reply = acknowledgement.reply(&receipt(1, &[], None).map(|receipt| Receipt { expired: 1, ..receipt }));
+    assert_eq!(body(&reply), json!({"id": "x/ü", "seq": 7, "duplicate": false, "durable": true, "expired": 1}));
 
     let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
     let reply = acknowledgement.reply(&receipt(0, &[Duplicate { index: 0, seq: 3 }], None));
@@ -126,12 +138,13 @@ fn one_event() {
 #[test]
 fn many_events() {
     let outcome = |stored, duplicates: &[Duplicate]| {
-        Ok(Receipt {
+        Ok::<_, CommitError>(Receipt {
             first_seq: 7,
             stored,
             duplicates: duplicates.into(),
             surplus: None,
             generated_id: None,
+            expired: 0,
             durable: true,
         })
     };
@@ -145,6 +158,11 @@ fn many_events() {
     let (_, acknowledgement) = committed(submission("/events", &[NDJSON]), &format!("\n{EVENT}\n\n"));
     let reply = acknowledgement.reply(&outcome(0, &[Duplicate { index: 0, seq: 3 }]));
     assert_eq!(&reply.body[..], br#"{"accepted":0,"duplicates":1,"first_seq":null,"last_seq":null,"durable":true}"#);
+
+    let (_, acknowledgement) = committed(submission("/events", &[JSON]), &array);
+    let reply = acknowledgement.reply(&outcome(3, &[]).map(|receipt| Receipt { expired: 2, ..receipt }));
+    let expected = br#"{"accepted":3,"duplicates":0,"first_seq":7,"last_seq":9,"durable":true,"expired":2}"#;
+    assert_eq!(&reply.body[..], expected);
 
     for (fields, text) in [(JSON, "[]"), (NDJSON, ""), (NDJSON, "\n\n")] {
         let reply = answered(submission("/events", &[fields]), text.as_bytes());
@@ -166,6 +184,7 @@ fn lenient_handling_keeps_the_good_ones() {
         duplicates: [].into(),
         surplus: None,
         generated_id: None,
+        expired: 0,
         durable: true,
     });
     let reply = acknowledgement.reply(&outcome);
@@ -188,7 +207,15 @@ fn events_of_a_type_too_many() {
     let outcome = |stored, indexes: &[u32]| {
         let surplus = Surplus { indexes: indexes.into(), types_max: 5 };
         let surplus = Some(Box::new(surplus));
-        Ok(Receipt { first_seq: 7, stored, duplicates: [].into(), surplus, generated_id: None, durable: true })
+        Ok(Receipt {
+            first_seq: 7,
+            stored,
+            duplicates: [].into(),
+            surplus,
+            generated_id: None,
+            expired: 0,
+            durable: true,
+        })
     };
     let pointers = |body: &Value, list: &str| -> Vec<String> {
         let listed = body[list].as_array().unwrap().iter();

@@ -10,6 +10,7 @@ use super::super::reading::{WINDOW_BYTES, Window, look_behind};
 use super::{BackupError, unreadable};
 use crate::checksum::Crc32c;
 use crate::column::u32_at;
+use crate::damage::Concerned;
 use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::storage::{Duplicate, Original, StorageError};
 
@@ -105,7 +106,8 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
             self.copy_record()?;
             if self.end == before {
                 let place = format!("the log at offset {}", self.end);
-                return Err(damaged(place, &claim.to_string(), self.next_seq..claim.next_seq()).into());
+                let concerned = Concerned::all(self.next_seq, claim.next_seq().saturating_sub(1));
+                return Err(damaged(place, &claim.to_string(), concerned).into());
             }
         }
     }

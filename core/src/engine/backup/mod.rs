@@ -16,6 +16,7 @@ use super::log_end::{self, LogEnd};
 use super::manifest::{Entry, Manifest};
 use super::open::damaged;
 use super::reading::WINDOW_BYTES;
+use crate::damage::Concerned;
 use crate::storage::{Blob, Draft, Duplicate, Original, StorageError};
 
 /// How often the copying is begun, before it is given up. An engine would have to give up as much log as there is, each time
@@ -99,7 +100,12 @@ fn attempt<O: Original, D: Duplicate>(
     let start = manifest.log_start;
     if start < bounds.start || start > bounds.end {
         let reason = format!("the medium has {bounds:?} of it");
-        return Err(damaged(format!("the log at offset {start}"), &reason, manifest.next_seq..u64::MAX).into());
+        return Err(damaged(
+            format!("the log at offset {start}"),
+            &reason,
+            Concerned::between(manifest.next_seq, u64::MAX),
+        )
+        .into());
     }
     copy.begin(start).map_err(BackupError::Copy)?;
     let mut backup = Backup::default();

@@ -3,6 +3,7 @@ use core::ops::{ControlFlow, Range};
 
 use super::super::log_end::LogEnd;
 use super::super::reading::{FoundHead, Record, Tail, Window, find_heads, record_at};
+use crate::damage::Concerned;
 use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::storage::{Original, StorageError};
 
@@ -62,6 +63,14 @@ pub(in crate::engine) struct Hole {
     pub(in crate::engine) seqs: Option<(u64, u64)>,
     /// Whether all numbers between were in it, and not only some.
     pub(in crate::engine) is_exact: bool,
+}
+
+impl Hole {
+    /// The events that were in it.
+    pub(in crate::engine) fn concerned(&self) -> Concerned {
+        let Some((first, last)) = self.seqs else { return Concerned::Nothing };
+        if self.is_exact { Concerned::all(first, last) } else { Concerned::between(first, last) }
+    }
 }
 
 /// What is known of the events that were ever in a log.

@@ -7,8 +7,8 @@ mod log;
 mod report;
 mod survey;
 
-pub(super) use self::log::Hole;
-pub use self::report::{Concerned, Finding, Report, Severity};
+pub(super) use self::log::{Hole, LogWalk, Piece};
+pub use self::report::{Finding, Report, Severity};
 pub(super) use self::survey::{Found, FoundSegment, Survey, survey};
 use crate::storage::Examined;
 

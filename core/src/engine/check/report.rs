@@ -3,6 +3,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use crate::damage::Concerned;
+
 /// What came of looking through a repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -47,22 +49,6 @@ pub enum Severity {
     Damage,
 }
 
-/// The events that a [`Finding`] is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Concerned {
-    /// None is lost by it.
-    Nothing,
-    /// Some, with sequence numbers between these.
-    Events {
-        /// The lowest number.
-        first: u64,
-        /// The highest number; `u64::MAX` if it is unknown.
-        last: u64,
-        /// How many they are, if that is known.
-        count: Option<u64>,
-    },
-}
-
 impl Report {
     /// Whether nothing is damaged.
     #[must_use]
@@ -87,26 +73,9 @@ impl fmt::Display for Finding {
             write!(f, " at offset {offset}")?;
         }
         write!(f, ": {}", self.reason)?;
-        match self.concerned {
-            Concerned::Nothing => match self.severity {
-                Severity::Trace => Ok(()),
-                Severity::Damage => f.write_str("; no event is concerned"),
-            },
-            Concerned::Events { first, last: u64::MAX, count: _ } => {
-                write!(f, "; events from {first} on are concerned")
-            }
-            Concerned::Events { first, last, count: None } => {
-                write!(f, "; events between {first} and {last} are concerned")
-            }
-            Concerned::Events { first, last, count: Some(1) } if first == last => {
-                write!(f, "; event {first} is concerned")
-            }
-            Concerned::Events { first, last, count: Some(count) } if count == (last - first).saturating_add(1) => {
-                write!(f, "; events {first} to {last} are concerned")
-            }
-            Concerned::Events { first, last, count: Some(count) } => {
-                write!(f, "; {count} events between {first} and {last} are concerned")
-            }
+        match (self.severity, self.concerned) {
+            (Severity::Trace, Concerned::Nothing) => Ok(()),
+            (Severity::Trace | Severity::Damage, concerned) => write!(f, "; {concerned}"),
         }
     }
 }
@@ -125,12 +94,7 @@ mod tests {
         };
         assert_eq!(line(Severity::Trace, Some(7), Concerned::Nothing), "note: the log at offset 7: it ends");
         let damaged = |concerned| line(Severity::Damage, None, concerned);
-        let events = |first, last, count| damaged(Concerned::Events { first, last, count });
         assert_eq!(damaged(Concerned::Nothing), "damaged: the log: it ends; no event is concerned");
-        assert_eq!(events(3, 3, Some(1)), "damaged: the log: it ends; event 3 is concerned");
-        assert_eq!(events(3, 5, Some(3)), "damaged: the log: it ends; events 3 to 5 are concerned");
-        assert_eq!(events(3, 9, Some(3)), "damaged: the log: it ends; 3 events between 3 and 9 are concerned");
-        assert_eq!(events(3, 9, None), "damaged: the log: it ends; events between 3 and 9 are concerned");
-        assert_eq!(events(3, u64::MAX, None), "damaged: the log: it ends; events from 3 on are concerned");
+        assert_eq!(damaged(Concerned::all(3, 5)), "damaged: the log: it ends; events 3 to 5 are concerned");
     }
 }

@@ -9,9 +9,10 @@ use super::super::log_end::{self, LogEnd, Noted};
 use super::super::manifest::{self, Entry, Manifest, is_segment_name};
 use super::super::reading::{Record, Tail};
 use super::log::{After, Hole, LogWalk, Piece};
-use super::report::{Concerned, Finding, Report, Severity};
+use super::report::{Finding, Report, Severity};
+use crate::damage::{Concerned, Damage};
 use crate::log::Place;
-use crate::segment::{Damage, Sealed, SealedError, TypeNames};
+use crate::segment::{self, Sealed, SealedError, TypeNames};
 use crate::storage::{Blob, Examined, StorageError};
 
 /// What there is in a repository, told while it is looked through.
@@ -36,7 +37,7 @@ pub(in crate::engine) struct FoundSegment {
     /// Nothing if it cannot be opened.
     pub(in crate::engine) sealed: Option<Arc<Sealed>>,
     /// What is wrong in it beyond that.
-    pub(in crate::engine) damage: Vec<Damage>,
+    pub(in crate::engine) damage: Vec<segment::Damage>,
 }
 
 /// What is known of a repository as a whole, when it was looked through.
@@ -65,7 +66,7 @@ pub(in crate::engine) fn survey<E: Examined>(medium: &E, sink: &mut dyn FnMut(Fo
     let next_seq = next_seq.max(highest.saturating_add(1));
     let closed_at = surveyor.look_at_end();
     let After { known, seen, millis } = surveyor.look_at_log(manifest.as_ref(), closed_at).unwrap_or_else(|error| {
-        let concerned = Concerned::Events { first: next_seq, last: u64::MAX, count: None };
+        let concerned = Concerned::between(next_seq, u64::MAX);
         surveyor.damaged(LOG, None, &cannot_be_read(&error), concerned);
         surveyor.report.log_end = 0..u64::MAX;
         After { known: 0, seen: 0, millis: 0 }
@@ -113,7 +114,7 @@ impl<E: Examined> Surveyor<'_, E> {
                 self.trace(name, None, "it is missing; the other copy is whole");
             }
         } else if missing.len() < manifest::NAMES.len() || !self.is_empty() {
-            let everything = Concerned::Events { first: 1, last: u64::MAX, count: None };
+            let everything = Concerned::between(1, u64::MAX);
             let reason = "without a copy that is whole, it is unknown which segments belong to the repository, where its log begins, \
                           and which ids were generated";
             self.damaged(&manifest::NAMES.join(", "), None, reason, everything);
@@ -146,7 +147,7 @@ impl<E: Examined> Surveyor<'_, E> {
             Err(error) => {
                 let concerned = match manifest {
                     Some(_) => Concerned::Nothing,
-                    None => Concerned::Events { first: 1, last: u64::MAX, count: None },
+                    None => Concerned::between(1, u64::MAX),
                 };
                 self.damaged("the blobs", None, &format!("they cannot be listed: {error}"), concerned);
                 Vec::new()
@@ -208,7 +209,7 @@ impl<E: Examined> Surveyor<'_, E> {
     /// Gives the highest sequence number in it that can be seen.
     fn look_at_segment(&mut self, name: String, seqs: (u64, u64), is_listed: bool) -> u64 {
         self.report.segments += 1;
-        let concerned = Concerned::Events { first: seqs.0, last: seqs.1, count: None };
+        let concerned = Concerned::between(seqs.0, seqs.1);
         let mut found = FoundSegment { name, seqs, is_listed, blob: None, sealed: None, damage: Vec::new() };
         let opened = match self.medium.blob(&found.name) {
             Ok(Some(blob)) => {
@@ -231,18 +232,15 @@ impl<E: Examined> Surveyor<'_, E> {
                 let verified = sealed.verify();
                 self.report.events += verified.events;
                 for damage in &verified.damage {
-                    let concerned = damage.block.map_or(Concerned::Nothing, |block| {
-                        let (first, last) = index.seqs(block);
-                        Concerned::Events { first, last, count: Some(index.rows(block) as u64) }
-                    });
+                    let concerned = damage.block.map_or(Concerned::Nothing, |block| index.concerned(block));
                     self.damaged(&found.name, Some(damage.offset), &damage.reason, concerned);
                 }
                 found.damage = verified.damage;
                 found.sealed = Some(Arc::new(sealed));
             }
             Err(SealedError::Storage(error)) => self.damaged(&found.name, None, &cannot_be_read(&error), concerned),
-            Err(SealedError::Damaged { offset, reason, .. }) => {
-                self.damaged(&found.name, Some(offset), &reason, concerned);
+            Err(SealedError::Damaged(Damage { place, offset, reason, concerned })) => {
+                self.damaged(&place, offset, &reason, concerned);
             }
         }
         (self.sink)(Found::Segment(found));
@@ -317,11 +315,8 @@ impl<E: Examined> Surveyor<'_, E> {
                         let reason = format!(
                             "it ends here; {bytes} bytes or more behind it {what}; they are cut when the repository is opened"
                         );
-                        let concerned = seqs.map_or(Concerned::Nothing, |(first, last)| Concerned::Events {
-                            first,
-                            last,
-                            count: None,
-                        });
+                        let concerned =
+                            seqs.map_or(Concerned::Nothing, |(first, last)| Concerned::between(first, last));
                         self.find(LOG, Some(offset), Severity::Trace, &reason, concerned);
                     }
                     return Ok(());
@@ -331,10 +326,7 @@ impl<E: Examined> Surveyor<'_, E> {
     }
 
     fn hole(&mut self, hole: Hole, reason: &str) {
-        let concerned = hole.seqs.map_or(Concerned::Nothing, |(first, last)| {
-            let count = hole.is_exact.then(|| (last - first).saturating_add(1));
-            Concerned::Events { first, last, count }
-        });
+        let concerned = hole.concerned();
         self.damaged(LOG, Some(hole.offset), reason, concerned);
         (self.sink)(Found::Hole(hole));
     }

@@ -6,6 +6,7 @@ use core::ops::Range;
 
 use super::block::{ROWS_MAX, Summary};
 use crate::codec::{Corrupt, Cursor, Packed, pack, pack_all, put_varint};
+use crate::damage::Concerned;
 use crate::segment::{Place, TypeName};
 
 /// What there is in a sealed segment and where it lies: read when the segment is opened, and kept.
@@ -265,6 +266,12 @@ impl Index {
     pub(crate) fn all_seqs(&self) -> Option<(u64, u64)> {
         let all = || (0..self.blocks()).map(|number| self.seqs(number));
         all().map(|(lowest, _)| lowest).min().zip(all().map(|(_, highest)| highest).max())
+    }
+
+    /// The events that are concerned if a block is damaged.
+    pub(crate) fn concerned(&self, number: usize) -> Concerned {
+        let (first, last) = self.seqs(number);
+        Concerned::some(first, last, self.rows(number) as u64)
     }
 
     /// Whether any row of a block has a caller's id.

@@ -49,6 +49,7 @@ use super::{TypeName, id_hash};
 use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor};
 use crate::column::{u32_at, u64_at};
+use crate::damage::{self, Concerned};
 use crate::repository::ReadError;
 use crate::storage::{Blob, StorageError};
 
@@ -80,17 +81,8 @@ pub(crate) enum SealedError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// It is not as it was written.
-    #[error("{name} is damaged at offset {offset}: {reason}; it has events {} to {}", seqs.0, seqs.1)]
-    Damaged {
-        /// The blob.
-        name: String,
-        /// Where in the blob the damaged part begins.
-        offset: u64,
-        /// What is wrong.
-        reason: String,
-        /// The first and the last sequence number that the segment answers for.
-        seqs: (u64, u64),
-    },
+    #[error("damaged: {0}")]
+    Damaged(damage::Damage),
 }
 
 /// An error of a part of a blob, before its place is known.
@@ -145,12 +137,7 @@ impl Sealed {
         is_trusted: bool,
         intern: &mut dyn FnMut(&[u8]) -> TypeName,
     ) -> Result<Self, SealedError> {
-        let damaged = |offset: u64, reason: &str| SealedError::Damaged {
-            name: name.to_string(),
-            offset,
-            reason: reason.to_string(),
-            seqs,
-        };
+        let damaged = |offset, reason: &str| damaged(name, offset, reason, Concerned::between(seqs.0, seqs.1));
         let len = blob.len();
         let Some(tail_at) = len.checked_sub(TAIL_BYTES as u64).filter(|&at| at >= HEAD_BYTES as u64) else {
             let reason =
@@ -279,7 +266,9 @@ impl Sealed {
         let block = Block::decode(bytes, self.is_trusted).and_then(|block| {
             if block.len() == self.index.rows(number) { Ok(Arc::new(block)) } else { Err(Corrupt("number of rows")) }
         });
-        block.map_err(|Corrupt(reason)| self.damaged(self.index.range(number).start, reason))
+        block.map_err(|Corrupt(reason)| {
+            damaged(&self.name, self.index.range(number).start, reason, self.index.concerned(number))
+        })
     }
 
     /// The event with this sequence number, if it is here: its block, and its row in it.
@@ -379,9 +368,15 @@ impl Sealed {
         }
     }
 
+    /// Something is wrong with what only serves to look events up.
     fn damaged(&self, offset: u64, reason: &str) -> SealedError {
-        SealedError::Damaged { name: self.name.clone(), offset, reason: reason.to_string(), seqs: self.seqs }
+        damaged(&self.name, offset, reason, Concerned::Nothing)
     }
+}
+
+fn damaged(name: &str, offset: u64, reason: &str, concerned: Concerned) -> SealedError {
+    let (place, reason) = (name.to_string(), reason.to_string());
+    SealedError::Damaged(damage::Damage { place, offset: Some(offset), reason, concerned })
 }
 
 fn read(blob: &dyn Blob, range: Range<u64>) -> Result<Bytes, PartError> {
@@ -398,7 +393,7 @@ impl From<SealedError> for ReadError {
     fn from(error: SealedError) -> Self {
         match error {
             SealedError::Storage(error) => Self::Storage(error.to_string()),
-            damaged @ SealedError::Damaged { .. } => Self::Damaged(damaged.to_string()),
+            SealedError::Damaged(damage) => Self::Damaged(damage),
         }
     }
 }
@@ -407,7 +402,7 @@ impl From<SealedError> for StorageError {
     fn from(error: SealedError) -> Self {
         match error {
             SealedError::Storage(error) => error,
-            damaged @ SealedError::Damaged { .. } => Self::Failed(damaged.to_string()),
+            damaged @ SealedError::Damaged(_) => Self::Failed(damaged.to_string()),
         }
     }
 }

@@ -176,6 +176,6 @@ fn other_than_block(offset: u64, reason: &str) -> Damage {
 fn reason(error: SealedError) -> String {
     match error {
         SealedError::Storage(error) => format!("it cannot be read: {error}"),
-        SealedError::Damaged { reason, .. } => reason,
+        SealedError::Damaged(damage) => damage.reason,
     }
 }

@@ -88,10 +88,10 @@ impl Auditor {
         self.expiry.first |= expiry.first;
     }
 
-    /// A group was acknowledged, and said to be durable or not.
+    /// A group was acknowledged at a wall time, and said to be durable or not; events expire at an age, if at all.
     pub(super) fn acknowledged(
         &mut self,
-        now: Timestamp,
+        (now, age): (Timestamp, Option<i64>),
         group: &[Batch],
         receipts: &[Receipt],
         is_durable: bool,
@@ -109,7 +109,8 @@ impl Auditor {
             }));
         }
         let mut found = receipts.to_vec();
-        for receipt in &mut expected {
+        for (receipt, found) in expected.iter_mut().zip(&found) {
+            receipt.expired = if found.expired > 0 { self.expired(receipt, now, age) } else { 0 };
             // A model is not durable; a medium with syncs is, once they were called.
             receipt.durable = is_durable;
             let first = self.model.event(receipt.first_seq);
@@ -126,6 +127,14 @@ impl Auditor {
         } else {
             Err(Finding::Broken(format!("the receipts should be {expected:?}, but are {found:?}")))
         }
+    }
+
+    /// How many of the events of a receipt had expired by that wall time. An engine that does not believe the clock says 0.
+    fn expired(&self, receipt: &Receipt, now: Timestamp, age: Option<i64>) -> u32 {
+        let Some(age) = age else { return 0 };
+        let seqs = receipt.first_seq..receipt.first_seq + u64::from(receipt.stored);
+        let events = seqs.filter_map(|seq| self.model.event(seq));
+        events.filter(|event| event.timestamp.as_nanos() < now.as_nanos() - age).count() as u32
     }
 
     /// All that was acknowledged is durable.

@@ -31,7 +31,7 @@ pub enum Canary {
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AcknowledgeBeforeSync,
         Self::NoDirectorySync,
         Self::RetryFailedSync,
@@ -43,6 +43,7 @@ impl Canary {
         Self::InEngine(Flaw::ForgottenIds),
         Self::InEngine(Flaw::HastySeal),
         Self::InEngine(Flaw::IgnoredEnd),
+        Self::InEngine(Flaw::CredulousClock),
     ];
 
     /// The name by which it is asked for.
@@ -60,6 +61,7 @@ impl Canary {
             Self::InEngine(Flaw::ForgottenIds) => "forgotten-ids",
             Self::InEngine(Flaw::HastySeal) => "hasty-seal",
             Self::InEngine(Flaw::IgnoredEnd) => "ignored-end",
+            Self::InEngine(Flaw::CredulousClock) => "credulous-clock",
         }
     }
 

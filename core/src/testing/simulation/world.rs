@@ -1,3 +1,4 @@
+mod clocks;
 mod recovery;
 mod second;
 
@@ -17,7 +18,10 @@ use crate::batch::{Batch, Handling};
 use crate::engine::{Chore, ChoreStep, Engine, Retention, Tuning};
 use crate::event::Timestamp;
 use crate::repository::{CommitError, Repository};
+use clocks::Clocks;
 use recovery::STRUCK_OPENS_MAX;
+
+const HOUR: i64 = 3_600_000_000_000;
 
 /// Calls after which housekeeping should have come to its end.
 const CHORE_STEPS_MAX: u32 = 10_000;
@@ -41,7 +45,7 @@ pub(super) struct World {
     engine: Option<Engine<Flawed>>,
     chores: Vec<Chore>,
     auditor: Auditor,
-    now: Timestamp,
+    clocks: Clocks,
     /// Whether the engine accepts nothing more.
     is_latched: bool,
     /// The medium's failures when the engine was opened: without another, it has no reason to latch.
@@ -70,7 +74,7 @@ impl World {
         };
         let expires = source.one_in(3);
         let retention = Retention {
-            age: source.pick(&[None, Some(0), Some(6_000_000_000)]).filter(|_| expires),
+            age: source.pick(&[None, Some(0), Some(6_000_000_000), Some(HOUR), Some(HOUR)]).filter(|_| expires),
             bytes: source.pick(&[None, None, Some(4_000)]).filter(|_| expires),
         };
         let is_deferred = source.one_in(3);
@@ -89,8 +93,7 @@ impl World {
             engine: None,
             chores: Vec::new(),
             auditor: Auditor::new(tuning.types_max),
-            // 2023-11-14T22:13:20Z, and as good as any other.
-            now: Timestamp::from_nanos(1_700_000_000_000_000_000),
+            clocks: Clocks::new(),
             is_latched: false,
             failures: 0,
             sent: None,
@@ -135,7 +138,7 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        match self.source.below(21) {
+        match self.source.below(22) {
             0..=6 => self.commit(),
             7..=10 => self.keep_house(),
             12 if self.is_deferred => self.flush(),
@@ -161,6 +164,10 @@ impl World {
             17 => self.rest(),
             18 if self.source.one_in(2) => self.restart(),
             20 => self.second_process(),
+            21 => {
+                self.meddle_with_time();
+                Ok(())
+            }
             _ => self.commit(),
         }
     }
@@ -176,8 +183,9 @@ impl World {
         };
         self.sent = Some(group.clone());
         let elapsed = self.source.pick(&[1_000_000, 0, 999_999, -3_000_000, 1_000_000_000]);
-        self.now = Timestamp::from_nanos(self.now.as_nanos() + elapsed);
-        let now = self.now;
+        self.clocks.pass(elapsed);
+        self.consider_the_clock();
+        let now = self.clocks.wall();
         let outcome = self.engine_mut().commit(now, &group);
         self.note(|_| {
             let sizes: Vec<usize> = group.iter().map(Batch::len).collect();
@@ -193,14 +201,14 @@ impl World {
             Ok(receipts) => {
                 self.summary.commits += 1;
                 let snapshot = self.engine().snapshot();
-                let is_durable = !self.is_deferred;
-                self.in_quiet(|world| world.auditor.acknowledged(now, &group, &receipts, is_durable, &snapshot))
+                let (is_durable, age) = (!self.is_deferred, self.retention.age);
+                self.in_quiet(|world| world.auditor.acknowledged((now, age), &group, &receipts, is_durable, &snapshot))
             }
             Err(error) => {
                 self.summary.refusals += 1;
                 self.refused(&error)?;
                 if matches!(error, CommitError::Latched(_)) && !core::mem::replace(&mut self.is_latched, true) {
-                    self.auditor.left_in_doubt(self.now, &group);
+                    self.auditor.left_in_doubt(now, &group);
                 }
                 self.look_again()
             }
@@ -250,8 +258,9 @@ impl World {
 
     /// Takes all chores that there are.
     fn take_chores(&mut self) {
-        let (now, retention) = (self.now, self.retention);
-        let before = retention.age.map(|age| Timestamp::from_nanos(now.as_nanos() - age));
+        self.consider_the_clock();
+        let (now, retention) = (self.clocks.moment(), self.retention);
+        let before = retention.age.map(|age| Timestamp::from_nanos(self.clocks.credible(age) - age));
         self.auditor.allow(Expiry { before, first: retention.bytes.is_some() });
         while let Some(chore) = self.engine_mut().chore(now) {
             self.chores.push(chore);
@@ -268,7 +277,7 @@ impl World {
         let settled = self.engine_mut().settle(chore);
         self.note(|_| format!("{what}: {}", outcome(&settled)));
         match settled {
-            Ok(()) => self.summary.chores += 1,
+            Ok(_) => self.summary.chores += 1,
             Err(error) => {
                 self.refused(&error)?;
                 self.is_latched |= matches!(error, CommitError::Latched(_));
@@ -328,6 +337,7 @@ impl World {
                 return Err("a commit is refused, and nothing is wrong with the medium any more".to_string());
             }
         }
+        self.set_clock_right()?;
         let mut steps = 0;
         loop {
             self.take_chores();
@@ -343,7 +353,7 @@ impl World {
         }
         self.look_again()?;
         if let Some(age) = self.retention.age {
-            let overdue = Timestamp::from_nanos(self.now.as_nanos() - age - age / 8);
+            let overdue = Timestamp::from_nanos(self.clocks.wall().as_nanos() - age - age / 8);
             self.in_quiet(|world| world.auditor.check_expired(overdue))?;
         }
         self.ask()?;

@@ -7,7 +7,6 @@ use super::super::auditor::Finding;
 use super::super::canary::{Canary, Flawed, cut_after};
 use super::{World, outcome};
 use crate::engine::{Engine, OpenError, Seed};
-use crate::event::Timestamp;
 use crate::repository::{CommitError, Repository};
 use crate::storage::{Storage, StorageError};
 use crate::testing::{Ending, Fault};
@@ -178,7 +177,7 @@ impl World {
         if self.auditor.lost() > lost {
             // The id of an event that is lost is given again to whatever comes to its place in the same millisecond. A machine takes longer
             // than that to come up, and longer than clocks are set back here.
-            self.now = Timestamp::from_nanos(self.now.as_nanos() + AWAY_NANOS);
+            self.clocks.pass(AWAY_NANOS);
         }
         match finding {
             Err(Finding::Unreadable(error)) if self.medium.heal() => {

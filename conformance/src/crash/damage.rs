@@ -1,0 +1,125 @@
+//! A byte of a segment changes: whoever asks for what was in it is told so in one way, and so are the operator and whoever checks.
+
+use std::fs;
+use std::path::PathBuf;
+
+use argus_conformance::client::{Connection, Request, Transcript};
+use argus_conformance::failure::Failure;
+use argus_conformance::launcher::{Launcher as _, Running};
+use serde_json::Value;
+
+use crate::draw::Draw;
+use crate::faults::{get, kill, until};
+use crate::round::with_log;
+use crate::site::Site;
+
+/// More events than fit into the log before a segment is made of them.
+const BATCHES: u64 = 4;
+const BATCH: u64 = 20_000;
+
+/// Lets a server make a segment, changes a byte of it, and asks a server for what was there.
+pub(crate) fn met(site: &mut Site, _: &mut Draw) -> Result<String, String> {
+    let mut server = site.start()?;
+    seal(server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
+    kill(server.as_mut())?;
+    change_a_byte(site)?;
+    server = site.start()?;
+    let concerned = ask(site, server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
+    kill(server.as_mut())?;
+    let folder = site.folder.display().to_string();
+    let exit = site.launcher.run_to_exit(&["check", &folder]).map_err(|failure| failure.to_string())?;
+    if exit.code != Some(1) || !exit.stdout.contains(&format!("; {concerned}\n")) {
+        return Err(format!("the server said that {concerned}, and `check`, with {:?}:\n{}", exit.code, exit.stdout));
+    }
+    Ok(concerned)
+}
+
+/// Stores events of one time, whose ids and payloads have the place of each in the order, until they are a segment.
+fn seal(server: &dyn Running) -> Result<(), String> {
+    let failed = |failure: Failure| failure.to_string();
+    let mut connection = Connection::open(server.address(), Transcript::default()).map_err(failed)?;
+    for batch in 0..BATCHES {
+        let line = |seq: u64| {
+            format!(
+                "{{\"event_type\":\"a\",\"timestamp\":\"2024-05-01T12:00:00Z\",\"id\":\"id-{seq}\",\"payload\":{{\"n\":{seq}}}}}\n"
+            )
+        };
+        let body: String = (batch * BATCH + 1..=(batch + 1) * BATCH).map(line).collect();
+        let response = connection.request(&Request::post("/events", "application/x-ndjson", body)).map_err(failed)?;
+        response.expect(201).map_err(failed)?;
+    }
+    until("one segment of all events", || {
+        let metrics = get(server.address(), "/metrics")?;
+        Ok(metrics.text().map_err(failed)?.lines().any(|line| line == "argus_stored_segments 1"))
+    })
+}
+
+/// Changes a byte in the midst of the blocks: they come first in a segment.
+fn change_a_byte(site: &Site) -> Result<(), String> {
+    let blobs = site.folder.join("blobs");
+    let change = || {
+        let mut segments: Vec<PathBuf> =
+            fs::read_dir(&blobs)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        segments.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("segment-")));
+        let segment = segments.pop().ok_or_else(|| std::io::Error::other("no segment"))?;
+        let mut bytes = fs::read(&segment)?;
+        let middle = bytes.len() / 4;
+        bytes.get_mut(middle).into_iter().for_each(|byte| *byte ^= 1);
+        fs::write(&segment, bytes)
+    };
+    change().map_err(|error| format!("{}: {error}", blobs.display()))
+}
+
+/// Asks for what is damaged, in each way. Gives what is said of the events concerned.
+fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
+    let address = server.address();
+    let readiness = || {
+        let response = get(address, "/health/ready")?;
+        let body = response.json().map_err(|failure| failure.to_string())?;
+        Ok::<_, String>((response.status(), body))
+    };
+    let (status, body) = readiness()?;
+    if (status, text(&body, "status")) != (200, "pass") {
+        return Err(format!("before any damage was met, readiness is {status} {body}"));
+    }
+    // In the midst of an answer there is nothing to say any more.
+    if get(address, "/events").is_ok_and(|response| response.status() == 200) {
+        return Err("an answer without what is damaged looks whole".to_owned());
+    }
+    let (status, body) = readiness()?;
+    let output = text(&body, "output");
+    let concerned = output.strip_prefix("part of what is stored is damaged, ").unwrap_or_default();
+    if (status, text(&body, "status")) != (200, "warn") || concerned.is_empty() {
+        return Err(format!("after damage was met, readiness is {status} {body}"));
+    }
+    let first: u64 = concerned
+        .split_ascii_whitespace()
+        .find_map(|word| word.parse().ok())
+        .ok_or_else(|| format!("no event is named: {output}"))?;
+    let expected = format!("part of what is stored is damaged; {concerned}");
+    for target in [format!("/events/id-{first}"), format!("/events?limit=1&payload.n={first}")] {
+        let response = get(address, &target)?;
+        let problem = response.problem(500).map_err(|failure| failure.to_string())?;
+        if text(&problem, "type") != "/problems/damaged" || text(&problem, "detail") != expected {
+            return Err(format!("GET {target} says {problem}, and readiness {output}"));
+        }
+    }
+    let others = get(address, "/events/id-1")?;
+    others.expect(200).map_err(|failure| failure.to_string())?;
+    let metrics = get(address, "/metrics")?;
+    let metrics = metrics.text().map_err(|failure| failure.to_string())?;
+    if !metrics.lines().any(|line| line == "argus_damage_found_total 3") {
+        return Err(format!("damage was met three times, but\n{metrics}"));
+    }
+    let (log, folder) = (server.log(), site.folder.display().to_string());
+    let is_told = |line: &str| line.contains("ERROR") && line.contains("segment-") && line.contains(&folder);
+    match log.lines().filter(|line| is_told(line)).count() {
+        3 => Ok(concerned.to_owned()),
+        count => Err(format!("damage was met three times, and {count} lines of the log name its place")),
+    }
+}
+
+/// A member that is a string; empty if it is none.
+fn text<'a>(body: &'a Value, name: &str) -> &'a str {
+    body.get(name).and_then(Value::as_str).unwrap_or_default()
+}

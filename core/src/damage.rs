@@ -1,0 +1,155 @@
+//! What is not as it was written: where, why, and which events are concerned.
+
+use alloc::string::String;
+use core::fmt;
+
+/// Something that is stored and is not as it was written.
+///
+/// Its text is for operators. Callers are told [`concerned`](Self::concerned) only: places are none of their business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The name of a blob, or the log, or whatever else it was noticed at.
+    pub place: String,
+    /// Where in it, if it is not about all of it.
+    pub offset: Option<u64>,
+    /// What is wrong.
+    pub reason: String,
+    /// Which events are concerned.
+    pub concerned: Concerned,
+}
+
+/// The events that some damage is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concerned {
+    /// None is lost by it.
+    Nothing,
+    /// Some.
+    Events(Events),
+}
+
+/// Some events by their sequence numbers: at least one, and the last never before the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    first: u64,
+    last: u64,
+    count: Option<u64>,
+}
+
+impl Damage {
+    /// Damage that is about all of a place, and of which it is not known that it concerns any event.
+    pub fn of(place: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { place: place.into(), offset: None, reason: reason.into(), concerned: Concerned::Nothing }
+    }
+}
+
+impl Concerned {
+    /// Nobody knows how many of the events from the first to the last number. Nothing, if the last comes before the first. `u64::MAX` as the
+    /// last says that it is unknown.
+    #[must_use]
+    pub fn between(first: u64, last: u64) -> Self {
+        Self::new(first, last, None)
+    }
+
+    /// So many of the events from the first to the last number. Nothing, if these are none.
+    #[must_use]
+    pub fn some(first: u64, last: u64, count: u64) -> Self {
+        if count == 0 { Self::Nothing } else { Self::new(first, last, Some(count)) }
+    }
+
+    /// All events from the first to the last number. Nothing, if the last comes before the first.
+    #[must_use]
+    pub fn all(first: u64, last: u64) -> Self {
+        Self::new(first, last, last.checked_sub(first).map(|count| count.saturating_add(1)))
+    }
+
+    fn new(first: u64, last: u64, count: Option<u64>) -> Self {
+        // Of one number there is one event.
+        let count = if first == last { Some(1) } else { count };
+        if last < first { Self::Nothing } else { Self::Events(Events { first, last, count }) }
+    }
+}
+
+impl Events {
+    /// The lowest number.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The highest number; `None` if it is unknown.
+    #[must_use]
+    pub fn last(&self) -> Option<u64> {
+        Some(self.last).filter(|&last| last < u64::MAX)
+    }
+
+    /// How many they are, if that is known.
+    #[must_use]
+    pub fn count(&self) -> Option<u64> {
+        self.count
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, offset, reason, concerned } = self;
+        f.write_str(place)?;
+        if let Some(offset) = offset {
+            write!(f, " at offset {offset}")?;
+        }
+        write!(f, ": {reason}; {concerned}")
+    }
+}
+
+impl fmt::Display for Concerned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Events(events) = *self else { return f.write_str("no event is concerned") };
+        match events {
+            Events { first, last: u64::MAX, count: _ } => write!(f, "events from {first} on are concerned"),
+            Events { first, last, count: None } => write!(f, "events between {first} and {last} are concerned"),
+            Events { first, last, count: Some(1) } if first == last => write!(f, "event {first} is concerned"),
+            Events { first, last, count: Some(count) } if count == (last - first).saturating_add(1) => {
+                write!(f, "events {first} to {last} are concerned")
+            }
+            Events { first, last, count: Some(count) } => {
+                write!(f, "{count} events between {first} and {last} are concerned")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn no_range_runs_backwards() {
+        for concerned in [Concerned::between(180_621, 180_620), Concerned::all(2, 1), Concerned::some(3, 9, 0)] {
+            assert_eq!(concerned, Concerned::Nothing);
+        }
+        assert_eq!(Concerned::all(0, u64::MAX), Concerned::some(0, u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn events_are_named_as_exactly_as_they_are_known() {
+        for (concerned, text) in [
+            (Concerned::Nothing, "no event is concerned"),
+            (Concerned::all(3, 3), "event 3 is concerned"),
+            (Concerned::between(3, 3), "event 3 is concerned"),
+            (Concerned::all(3, 5), "events 3 to 5 are concerned"),
+            (Concerned::some(3, 9, 4), "4 events between 3 and 9 are concerned"),
+            (Concerned::between(3, 9), "events between 3 and 9 are concerned"),
+            (Concerned::between(3, u64::MAX), "events from 3 on are concerned"),
+        ] {
+            assert_eq!(concerned.to_string(), text);
+        }
+        let damage = Damage {
+            place: "segment-1".to_string(),
+            offset: Some(7),
+            reason: "it ends".to_string(),
+            concerned: Concerned::all(3, 3),
+        };
+        assert_eq!(damage.to_string(), "segment-1 at offset 7: it ends; event 3 is concerned");
+    }
+}
