@@ -30,9 +30,6 @@ const FRESH_SEALS: usize = 4 + 2;
 /// What merging sealed segments takes for each event: its place in the new one, and its id.
 const COMPACTED_EVENT_BYTES: usize = 48;
 
-/// Different types of events that are planned for.
-const TYPES: usize = 100_000;
-
 /// A type: its name of up to 256 bytes, and where it is found, for the events that are stored and for those that are being merged.
 const TYPE_BYTES: usize = 1024;
 
@@ -81,7 +78,7 @@ impl Plan {
             term("commits", 2, group),
             term("fresh", FRESH_SEALS, seal_bytes),
             term("compaction", segment_events_max, COMPACTED_EVENT_BYTES),
-            term("types", TYPES, TYPE_BYTES),
+            term("types", settings.max_event_types.get(), TYPE_BYTES),
             term("filters", 1, usize::try_from(filter_bytes_max).unwrap_or(usize::MAX)),
         ])
     }
