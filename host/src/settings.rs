@@ -276,17 +276,17 @@ impl Settings {
             }
         }
         let (needed, share) = (memory_bytes_max(self.max_body_bytes), Share::of(self.max_body_bytes));
-        if self.working_bytes() < self.max_body_bytes {
+        if needed > Budget::share_bytes(self.max_inflight_bytes, share) {
             return Some(format!(
-                "--max-working-bytes ({}) must not be less than --max-body-bytes ({})",
-                format_size(self.working_bytes()),
+                "--max-inflight-bytes ({}) has no room for a body of --max-body-bytes ({}): that takes one and three quarters of it",
+                format_size(self.max_inflight_bytes),
                 format_size(self.max_body_bytes)
             ));
         }
-        (needed > Budget::share_bytes(self.max_inflight_bytes, share)).then(|| {
+        (self.working_bytes() < self.max_body_bytes).then(|| {
             format!(
-                "--max-inflight-bytes ({}) has no room for a body of --max-body-bytes ({}): that takes one and three quarters of it",
-                format_size(self.max_inflight_bytes),
+                "--max-working-bytes ({}) must not be less than --max-body-bytes ({})",
+                format_size(self.working_bytes()),
                 format_size(self.max_body_bytes)
             )
         })
