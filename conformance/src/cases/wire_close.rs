@@ -1,5 +1,6 @@
 //! How connections end: answers that break off, and refusals for who goes on sending.
 
+use super::lifecycle::{begin_drain, signal_again};
 use crate::case::{Case, cases};
 use crate::client::{Connection, End, Request};
 use crate::context::{Context, Server};
@@ -50,14 +51,6 @@ fn expect_broken_off(mut reader: Connection, version: &str) -> Outcome {
     Ok(())
 }
 
-/// Sends SIGTERM and waits until the subject has begun to drain: it closes a connection that lies idle.
-fn begin_drain(server: &Server) -> Outcome {
-    let mut idle = server.connect()?;
-    idle.request(&Request::get("/health/live"))?.expect(200)?;
-    server.signal(Signal::Terminate)?;
-    idle.expect_close()
-}
-
 fn answer_for_a_stuck_reader_breaks_off(ctx: &Context<'_>) -> Outcome {
     let server = full(ctx, &[("--write-timeout", "300ms")])?;
     for version in VERSIONS {
@@ -82,7 +75,7 @@ fn answer_at_a_second_signal_breaks_off(ctx: &Context<'_>) -> Outcome {
     let [old, new] = VERSIONS.map(|version| stuck_reader(&server, version).map(|reader| (reader, version)));
     let readers = [old?, new?];
     begin_drain(&server)?;
-    server.signal(Signal::Terminate)?;
+    signal_again(&server, Signal::Terminate)?;
     server.wait()?;
     readers.into_iter().try_for_each(|(reader, version)| expect_broken_off(reader, version))
 }
