@@ -4,11 +4,11 @@
 
 use argus_core::batch::Batch;
 use argus_core::damage::Concerned;
-use argus_core::engine::{Engine, OpenError, Seed, back_up, check, salvage};
+use argus_core::engine::{Engine, OpenError, Seed, back_up, check, is_blob_name, salvage};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Repository as _};
+use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Repository as _};
 use argus_core::storage::{MemoryStorage, Storage, StorageError};
-use argus_core::testing::{Draft, Ending, Faults, Phase, SimStorage, Strike, generate};
+use argus_core::testing::{Draft, Ending, Faults, Phase, SMALL, SimStorage, Strike, generate, steady};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
@@ -42,6 +42,23 @@ fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
     }
     storage.append(&[log]).unwrap();
     storage
+}
+
+#[test]
+fn whatever_a_repository_writes_has_a_name_of_its_own() {
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
+    let mut housekeeper = Housekeeper::default();
+    for _ in 0..20 {
+        engine.commit(NOW, &[batch(20)]).unwrap();
+        while housekeeper.step(&mut engine, steady(NOW), 1_000).unwrap() == Housekeeping::Pending {}
+    }
+    engine.close().unwrap();
+    let names = engine.storage().list().unwrap();
+    for kind in ["manifest-a", "segment-", "log-end"] {
+        assert!(names.iter().any(|name| name.starts_with(kind)), "{kind} is not among {names:?}");
+    }
+    assert_eq!(names.iter().find(|name| !is_blob_name(name)), None);
+    assert!(!is_blob_name("notes.txt") && !is_blob_name("log-end.bak"));
 }
 
 #[test]

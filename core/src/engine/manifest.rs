@@ -26,6 +26,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::log_end;
 use super::{OpenError, Seed};
 use crate::checksum::Crc32c;
 use crate::column::{i64_at, u32_at, u64_at};
@@ -84,7 +85,7 @@ impl Entry {
 /// Whether a repository has blobs of this name. What else lies among them is somebody else's.
 #[must_use]
 pub fn is_blob_name(name: &str) -> bool {
-    NAMES.contains(&name) || is_segment_name(name)
+    NAMES.contains(&name) || name == log_end::NAME || is_segment_name(name)
 }
 
 /// Whether a blob of this name is a segment's. Only as it is written here: `segment-000000000007.bak` is somebody else's.
