@@ -12,7 +12,7 @@ use super::log::{After, Hole, LogWalk, Piece};
 use super::report::{Finding, Report, Severity};
 use crate::damage::{Concerned, Damage};
 use crate::log::Place;
-use crate::segment::{self, Sealed, SealedError, TypeNames};
+use crate::segment::{DamagedPart, Sealed, SealedError, TypeNames};
 use crate::storage::{Blob, Examined, StorageError};
 
 /// What there is in a repository, told while it is looked through.
@@ -37,7 +37,7 @@ pub(in crate::engine) struct FoundSegment {
     /// Nothing if it cannot be opened.
     pub(in crate::engine) sealed: Option<Arc<Sealed>>,
     /// What is wrong in it beyond that.
-    pub(in crate::engine) damage: Vec<segment::Damage>,
+    pub(in crate::engine) damage: Vec<DamagedPart>,
 }
 
 /// What is known of a repository as a whole, when it was looked through.

@@ -42,14 +42,14 @@ pub(crate) use index::{Index, TypeSummary};
 use order::Order;
 pub(crate) use remains::Remains;
 pub(crate) use type_list::{TypeList, count_types};
-pub(crate) use verify::Damage;
+pub(crate) use verify::DamagedPart;
 pub(crate) use writer::{LanePlan, Writer};
 
 use super::{TypeName, id_hash};
 use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor};
 use crate::column::{u32_at, u64_at};
-use crate::damage::{self, Concerned};
+use crate::damage::{Concerned, Damage};
 use crate::repository::ReadError;
 use crate::storage::{Blob, StorageError};
 
@@ -82,7 +82,7 @@ pub(crate) enum SealedError {
     Storage(#[from] StorageError),
     /// It is not as it was written.
     #[error("damaged: {0}")]
-    Damaged(damage::Damage),
+    Damaged(Damage),
 }
 
 /// An error of a part of a blob, before its place is known.
@@ -376,7 +376,7 @@ impl Sealed {
 
 fn damaged(name: &str, offset: u64, reason: &str, concerned: Concerned) -> SealedError {
     let (place, reason) = (name.to_string(), reason.to_string());
-    SealedError::Damaged(damage::Damage { place, offset: Some(offset), reason, concerned })
+    SealedError::Damaged(Damage { place, offset: Some(offset), reason, concerned })
 }
 
 fn read(blob: &dyn Blob, range: Range<u64>) -> Result<Bytes, PartError> {
