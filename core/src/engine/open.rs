@@ -305,7 +305,8 @@ fn sealed_segments<S: Storage>(
         };
         let is_trusted = flaw == Some(Flaw::TrustedIndex);
         let seqs = (entry.first, entry.last);
-        let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, is_trusted, &mut |name| types.intern(name))?;
+        let mut intern = |name: &[u8]| Ok(types.intern(name));
+        let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, is_trusted, &mut intern)?;
         types.hold_sealed(&sealed);
         refuse_beyond_most(types)?;
         filter_bytes_left = filter_bytes_left.saturating_sub(sealed.filter_bytes());

@@ -179,7 +179,7 @@ impl<E: Examined> Surveyor<'_, E> {
         let seqs_in = |name: &str| {
             let blob = self.medium.blob(name).ok()??;
             let mut types = TypeNames::default();
-            let sealed = Sealed::open(name, ANY_SEQS, blob, 0, false, &mut |name| types.intern(name));
+            let sealed = Sealed::open(name, ANY_SEQS, blob, 0, false, &mut |name| Ok(types.intern(name)));
             sealed.ok()?.index().all_seqs()
         };
         let fits = |entry: &Entry, seqs: (u64, u64)| entry.first <= seqs.0 && seqs.1 <= entry.last;
@@ -214,7 +214,7 @@ impl<E: Examined> Surveyor<'_, E> {
         let opened = match self.medium.blob(&found.name) {
             Ok(Some(blob)) => {
                 found.blob = Some(Arc::clone(&blob));
-                Sealed::open(&found.name, seqs, blob, u64::MAX, false, &mut |name| self.names.intern(name))
+                Sealed::open(&found.name, seqs, blob, u64::MAX, false, &mut |name| Ok(self.names.intern(name)))
             }
             Ok(None) => {
                 self.damaged(&found.name, None, "it is missing", concerned);

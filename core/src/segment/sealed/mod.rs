@@ -124,7 +124,7 @@ fn read_tail(blob: &dyn Blob, is_trusted: bool) -> Result<Option<(Range<u64>, u3
 
 impl Sealed {
     /// Opens the segment in a blob, which answers for these sequence numbers: reads the index, and the filter of ids if it has up to so many
-    /// bytes. `intern` gives the names of types that are shared with other segments.
+    /// bytes. `intern` gives the names of types that are shared with other segments, or says that there must not be such a type.
     ///
     /// # Errors
     ///
@@ -135,7 +135,7 @@ impl Sealed {
         blob: Arc<dyn Blob>,
         filter_bytes_max: u64,
         is_trusted: bool,
-        intern: &mut dyn FnMut(&[u8]) -> TypeName,
+        intern: &mut dyn FnMut(&[u8]) -> Result<TypeName, Corrupt>,
     ) -> Result<Self, SealedError> {
         let damaged = |offset, reason: &str| damaged(name, offset, reason, Concerned::between(seqs.0, seqs.1));
         let len = blob.len();
