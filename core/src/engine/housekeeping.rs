@@ -186,7 +186,7 @@ impl<S: Storage> Engine<S> {
             self.stats.events = (self.stats.events + events).saturating_sub(before.events);
             self.stats.bytes = (self.stats.bytes + bytes).saturating_sub(before.bytes);
             let gone = before.events.saturating_sub(events);
-            if gone > 0 {
+            if gone > 0 && self.flaw != Some(Flaw::SilentExpiry) {
                 let [first, last] = [before.times.0, before.times.1].map(Timestamp::from_nanos);
                 expired.push(Expired { events: gone, first, last, cause });
             }
