@@ -2,7 +2,8 @@
 //!
 //! Retention deletes by the wall clock, and a wall clock can be set wrong. So it is compared with two things that nobody sets: the time that
 //! was believed last, by this process or the one before, and the time that the process has been up since. A wall clock that departs from both is
-//! in doubt. It is believed when it has stayed that way for long enough; until then nothing expires.
+//! in doubt. It is believed when it has stayed that way for long enough; until then nothing expires. For how long it has is noted, and the next
+//! process goes on from there: otherwise one that is restarted every day would wait for ever.
 
 use core::fmt;
 use core::time::Duration;
@@ -24,6 +25,14 @@ const DEPARTURE_PART: i64 = 8;
 const DEPARTURE_MIN: i64 = 5 * MINUTE;
 const DEPARTURE_MAX: i64 = DAY;
 
+/// The next process goes on with a doubt if the wall clock shows at most so much more than it was seen to show. Nobody knows how much of that is
+/// the time in which no process was up.
+const AWAY_MAX: i64 = DAY;
+
+/// How long a doubt has lasted is noted after this time, and so many times at least before the wall clock is believed.
+const NOTE_DOUBT_AFTER: i64 = 10 * MINUTE;
+const DOUBT_NOTES: i64 = 16;
+
 /// What a host's clocks show at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -39,7 +48,8 @@ pub struct Moment {
 pub struct ClockDoubt {
     /// By how many nanoseconds the wall clock is ahead of the time that is believed. Negative if it is behind.
     pub ahead: i64,
-    /// After how many nanoseconds of this it is believed, counted from the moment when it was noticed.
+    /// After how many nanoseconds of this it is believed, counted from the moment when it was noticed. Time that earlier processes have seen it like
+    /// this counts; time in which no process was up does not.
     pub trust_after: i64,
 }
 
@@ -56,26 +66,48 @@ pub(crate) struct Clock {
     /// What the medium says was believed; or, if it says nothing, what this process has believed first.
     noted: Option<i64>,
     doubt: Option<Doubt>,
+    /// What the medium says of a doubt.
+    noted_doubt: Option<Observed>,
+    /// The uptime at which this process has looked at the clocks last.
+    looked_at: Option<i64>,
 }
 
-/// How far ahead the wall clock is, and the uptime at which this was noticed.
 #[derive(Clone, Copy, Debug)]
 struct Doubt {
+    /// By how much the wall clock was ahead when this process noticed it.
     ahead: i64,
-    since: i64,
+    observed: Observed,
+}
+
+/// What was seen of a wall clock in doubt, for the next process to go on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Observed {
+    /// What it showed last, in nanoseconds since the Unix epoch.
+    pub(crate) wall: i64,
+    /// For how many nanoseconds processes have seen it in doubt.
+    pub(crate) lasted: i64,
 }
 
 impl Default for Clock {
     /// Nothing is known of any time.
     fn default() -> Self {
-        Self { trust_after: TRUST_AFTER, age: None, known: None, believed: None, noted: None, doubt: None }
+        Self {
+            trust_after: TRUST_AFTER,
+            age: None,
+            known: None,
+            believed: None,
+            noted: None,
+            doubt: None,
+            noted_doubt: None,
+            looked_at: None,
+        }
     }
 }
 
 impl Clock {
-    /// What is left of the process before: the time that it has believed last, in nanoseconds since the Unix epoch.
-    pub(crate) fn left(believed: Option<i64>) -> Self {
-        Self { known: believed.map(|time| (time, None)), noted: believed, ..Self::default() }
+    /// What is left of the process before: the time that it has believed last, in nanoseconds since the Unix epoch, and its doubt.
+    pub(crate) fn left(believed: Option<i64>, doubt: Option<Observed>) -> Self {
+        Self { known: believed.map(|time| (time, None)), noted: believed, noted_doubt: doubt, ..Self::default() }
     }
 
     /// A wall clock in doubt is believed after so many nanoseconds.
@@ -108,6 +140,7 @@ impl Clock {
     /// Looks at the clocks.
     pub(crate) fn observe(&mut self, now: Moment) {
         let (wall, uptime) = (now.wall.as_nanos(), nanos(now.uptime));
+        let looked_at = self.looked_at.replace(uptime);
         let Some((known, since)) = self.known else { return self.believe(wall, uptime) };
         let expected = known.saturating_add(uptime.saturating_sub(since.unwrap_or(uptime)));
         let ahead = wall.saturating_sub(expected);
@@ -122,19 +155,36 @@ impl Clock {
         }
         // Nobody knows how long no process was up. From here on it is known how time passes.
         self.known = Some((known, since.or(Some(uptime))));
-        let is_the_same = |doubt: &Doubt| ahead.saturating_sub(doubt.ahead).unsigned_abs() <= most;
-        let doubt = self.doubt.filter(is_the_same).unwrap_or(Doubt { ahead, since: uptime });
-        if uptime.saturating_sub(doubt.since) >= self.patience() {
+        let elapsed = looked_at.map(|before| uptime.saturating_sub(before));
+        let (ahead, lasted) = self.going_on(wall, ahead, elapsed).unwrap_or((ahead, 0));
+        if lasted >= self.patience() {
             self.believe(wall, uptime);
         } else {
-            self.doubt = Some(doubt);
+            self.doubt = Some(Doubt { ahead, observed: Observed { wall, lasted } });
         }
     }
 
-    /// Whether a wall time may be taken for the true one, shortly after clocks were observed.
+    /// If this doubt was there at the last look: how far ahead the wall clock was when this process noticed it, and for how long it has lasted.
+    /// `elapsed` is the time since that look; `None` if an earlier process took it.
+    fn going_on(&self, wall: i64, ahead: i64, elapsed: Option<i64>) -> Option<(i64, i64)> {
+        let most = self.departure_max();
+        match elapsed {
+            Some(elapsed) => {
+                let Doubt { ahead: before, observed } = self.doubt?;
+                let is_the_same = ahead.saturating_sub(before).unsigned_abs() <= most.unsigned_abs();
+                is_the_same.then(|| (before, observed.lasted.saturating_add(elapsed)))
+            }
+            None => {
+                let left = self.noted_doubt?;
+                (-most..=AWAY_MAX).contains(&wall.saturating_sub(left.wall)).then_some((ahead, left.lasted))
+            }
+        }
+    }
+
+    /// Whether a wall time may be taken for the true one, shortly after clocks were observed, or before they are for the first time.
     pub(crate) fn believes(&self, wall: Timestamp) -> bool {
         let departs = |believed: i64| wall.as_nanos().saturating_sub(believed) > self.departure_max();
-        self.doubt.is_none() && !self.believed.is_some_and(departs)
+        self.doubt.is_none() && (self.patience() == 0 || !self.believed().is_some_and(departs))
     }
 
     /// Why the wall clock is not believed, if so.
@@ -147,15 +197,28 @@ impl Clock {
         self.believed.or(self.known.map(|(known, _)| known))
     }
 
-    /// Whether what is believed should be written down: what the medium says is so old that the next process would doubt the true time soon.
-    pub(crate) fn wants_note(&self) -> bool {
-        let off = self.believed.zip(self.noted).map_or(0, |(believed, noted)| believed.saturating_sub(noted));
-        off.saturating_abs() > self.departure_max() / 2
+    /// What was seen of a clock in doubt, to be written down. Nothing at the beginning of a doubt.
+    pub(crate) fn observed(&self) -> Option<Observed> {
+        self.doubt.map(|doubt| doubt.observed).filter(|observed| observed.lasted > 0)
     }
 
-    /// What is believed was written down.
-    pub(crate) fn set_noted(&mut self) {
+    /// Whether what is believed should be written down: what the medium says is so old that the next process would doubt the true time soon, or
+    /// would wait too long.
+    pub(crate) fn wants_note(&self) -> bool {
+        let off = self.believed.zip(self.noted).map_or(0, |(believed, noted)| believed.saturating_sub(noted));
+        off.saturating_abs() > self.departure_max() / 2 || self.wants_doubt_noted()
+    }
+
+    fn wants_doubt_noted(&self) -> bool {
+        let Some(seen) = self.observed() else { return self.noted_doubt.is_some() };
+        let news = seen.lasted.saturating_sub(self.noted_doubt.map_or(0, |noted| noted.lasted));
+        news < 0 || news > NOTE_DOUBT_AFTER.min(self.patience() / DOUBT_NOTES)
+    }
+
+    /// What is believed was written down, and this of a doubt.
+    pub(crate) fn set_noted(&mut self, doubt: Option<Observed>) {
         self.noted = self.believed.or(self.noted);
+        self.noted_doubt = doubt;
     }
 
     fn believe(&mut self, wall: i64, uptime: i64) {
@@ -281,7 +344,7 @@ mod tests {
     #[test]
     fn what_no_process_saw_is_doubted() {
         let left = |believed| {
-            let mut clock = Clock::left(Some(believed));
+            let mut clock = Clock::left(Some(believed), None);
             clock.set_age(Some(MONTH));
             clock
         };
@@ -299,6 +362,77 @@ mod tests {
         assert_eq!(ahead(&mut clock, moment(0, 40 * DAY)), Some(43 * DAY));
     }
 
+    /// The next process, if this one comes to its end.
+    fn next(clock: &Clock) -> Clock {
+        let mut next = Clock::left(clock.noted, clock.noted_doubt);
+        next.set_age(Some(MONTH));
+        next
+    }
+
+    /// Looks at the clocks every ten minutes from one hour to another, and notes what is to be noted.
+    fn look(clock: &mut Clock, hours: core::ops::Range<i64>, ahead: i64) {
+        for minutes in (hours.start * 60..hours.end * 60).step_by(10) {
+            clock.observe(moment(minutes * MINUTE, ahead));
+            if clock.wants_note() {
+                clock.set_noted(clock.observed());
+            }
+        }
+    }
+
+    #[test]
+    fn a_doubt_goes_on_in_the_next_process() {
+        let mut clock = clock();
+        for begin in (0..36).step_by(3) {
+            look(&mut clock, begin..begin + 2, 40 * DAY);
+            assert!(clock.doubt().is_some(), "{begin} hours after the beginning");
+            clock = next(&clock);
+        }
+        // Of the two hours of each process, 100 minutes were noted.
+        look(&mut clock, 36..40, 40 * DAY);
+        assert!(clock.doubt().is_some());
+        look(&mut clock, 40..41, 40 * DAY);
+        assert!(clock.doubt().is_none());
+    }
+
+    #[test]
+    fn another_doubt_and_one_after_a_long_time_begin_anew() {
+        let mut first = clock();
+        look(&mut first, 0..23, 40 * DAY);
+        assert!(first.noted_doubt.is_some_and(|left| left.lasted >= 20 * HOUR));
+        for (after, ahead, goes_on) in [
+            (23, 40 * DAY, true),
+            (40, 40 * DAY, true),
+            (49, 40 * DAY, false),
+            (23, 42 * DAY, false),
+            (23, 38 * DAY, false),
+        ] {
+            let mut clock = next(&first);
+            look(&mut clock, after..after + 4, ahead);
+            assert_eq!(clock.doubt().is_none(), goes_on, "after {after} hours, {ahead} ns ahead");
+        }
+
+        // One that was right meanwhile, too, whoever has seen it.
+        for is_next in [false, true] {
+            let mut clock = if is_next { next(&first) } else { first.clone() };
+            look(&mut clock, 23..24, 0);
+            assert_eq!((clock.doubt(), clock.noted_doubt), (None, None));
+            let mut clock = next(&clock);
+            look(&mut clock, 24..47, 40 * DAY);
+            assert!(clock.doubt().is_some());
+        }
+    }
+
+    #[test]
+    fn before_the_first_look_a_time_is_held_against_what_is_known() {
+        let mut clock = Clock::left(Some(BEGIN), None);
+        clock.set_age(Some(MONTH));
+        assert!(clock.believes(moment(DAY, 0).wall));
+        assert!(!clock.believes(moment(DAY + 1, 0).wall));
+        clock.trust_after(0);
+        assert!(clock.believes(moment(DAY + 1, 0).wall), "every clock is trusted");
+        assert!(Clock::default().believes(moment(0, 0).wall), "nothing is known");
+    }
+
     #[test]
     fn what_is_believed_is_noted_twice_in_what_is_tolerated() {
         let mut clock = clock();
@@ -306,7 +440,7 @@ mod tests {
         assert!(!clock.wants_note());
         clock.observe(moment(DAY / 2 + 1, 0));
         assert!(clock.wants_note());
-        clock.set_noted();
+        clock.set_noted(clock.observed());
         assert!(!clock.wants_note());
         clock.observe(moment(DAY / 2 + 1, 40 * DAY));
         assert!(!clock.wants_note(), "what is in doubt is not noted");

@@ -27,7 +27,8 @@ pub trait Repository: Send {
     /// type would be one too many is not stored: see [`Receipt::surplus`]. When this returns `Ok`, all else of the
     /// group is as durable as the storage promises and every later [`snapshot`](Self::snapshot) shows it.
     ///
-    /// `now` is the wall clock; it goes into generated ids and nowhere else.
+    /// `now` is the wall clock. It is noted as the time of the commit, generated ids are made of it, and it tells which events have expired already
+    /// ([`Receipt::expired`]).
     ///
     /// # Errors
     ///
@@ -165,7 +166,8 @@ pub struct Duplicate {
     pub seq: u64,
 }
 
-/// Keeps house where there is one thread for everything: a chore that was begun goes on at the next call.
+/// Keeps house where there is one thread for everything: a chore that was begun goes on at the next call. It does not tell what expires: who wants
+/// to know works on the [chores](Repository::chore) and [settles](Repository::settle) them.
 #[derive(Debug, Default)]
 pub struct Housekeeper {
     chores: Chores,

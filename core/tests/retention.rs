@@ -216,6 +216,65 @@ fn who_was_away_for_long_waits_and_who_was_idle_does_not() {
     }
 }
 
+/// Has housekeeping done every hour from one to another, by a process that is started anew every twelve hours. Says when nothing is left.
+fn restarted(engine: &mut Engine<MemoryStorage>, hours: core::ops::Range<i64>, days_ahead: i64) -> Option<i64> {
+    let begin = hours.start;
+    hours.into_iter().find(|hour| {
+        if (hour - begin) % 12 == 0 {
+            reopen(engine);
+            engine.retain(MONTH);
+        }
+        tidy_up_at(engine, moment(*hour, days_ahead));
+        engine.snapshot().stats().events == 0
+    })
+}
+
+#[test]
+fn restarts_do_not_make_a_doubt_last_for_ever() {
+    for days_ahead in [0, 40] {
+        let mut engine = open(1);
+        engine.retain(MONTH);
+        tidy_up(&mut engine);
+        engine.commit(NOW, &[batch(20, hours_ago(30 * 24 - 1), "a")]).unwrap();
+        tidy_up(&mut engine);
+        // No process is up for 26 hours.
+        let believed = restarted(&mut engine, 26..26 + 72, days_ahead).unwrap();
+        // The hour before each restart was not observed to its end.
+        assert!((26 + 24..26 + 27).contains(&believed), "{days_ahead} days ahead: after {believed} hours");
+    }
+}
+
+#[test]
+fn a_clock_that_was_right_meanwhile_is_doubted_anew() {
+    let mut engine = open(1);
+    engine.retain(MONTH);
+    tidy_up(&mut engine);
+    engine.commit(NOW, &[batch(20, NOW, "a")]).unwrap();
+    assert_eq!(restarted(&mut engine, 0..23, 40), None);
+    assert_eq!(restarted(&mut engine, 23..24, 0), None);
+    assert_eq!((engine.clock_doubt(), engine.snapshot().stats().events), (None, 20));
+    assert_eq!(restarted(&mut engine, 24..48, 40), None);
+    assert!(restarted(&mut engine, 48..51, 40).is_some());
+}
+
+/// A process that has just been started does not tell callers by a clock that is wrong that their events have expired.
+#[test]
+fn before_the_first_look_at_the_clock_nobody_is_told_that_events_have_expired() {
+    let mut engine = open(1);
+    engine.retain(MONTH);
+    tidy_up(&mut engine);
+    engine.commit(NOW, &[batch(1, NOW, "a")]).unwrap();
+    tidy_up_at(&mut engine, moment(13, 0));
+    for (days_ahead, expired) in [(0, 2), (40, 0)] {
+        reopen(&mut engine);
+        engine.retain(MONTH);
+        let prefix = format!("{days_ahead}");
+        let late = batch(2, hours_ago(31 * 24), &format!("late-{prefix}"));
+        let receipts = engine.commit(moment(13, days_ahead).wall, &[batch(3, NOW, &prefix), late]).unwrap();
+        assert_eq!(receipts.iter().map(|receipt| receipt.expired).collect::<Vec<_>>(), [0, expired]);
+    }
+}
+
 #[test]
 fn who_trusts_every_clock_waits_for_nothing() {
     let mut engine = open(1);

@@ -124,6 +124,11 @@ fn an_engine_that_believes_every_clock_is_found() {
 }
 
 #[test]
+fn an_engine_that_does_not_tell_what_expires_is_found() {
+    assert!(is_found(Canary::InEngine(Flaw::SilentExpiry), 10_000));
+}
+
+#[test]
 fn an_engine_that_seals_what_is_not_durable_is_found() {
     assert!(is_found(Canary::InEngine(Flaw::HastySeal), 10_000));
 }

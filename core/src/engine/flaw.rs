@@ -14,4 +14,6 @@ pub enum Flaw {
     IgnoredEnd,
     /// Every wall clock is believed, so that events expire by one that was set wrong.
     CredulousClock,
+    /// What expires is gone, and nobody is told.
+    SilentExpiry,
 }

@@ -126,6 +126,7 @@ impl<S: Storage> Engine<S> {
         manifest.generation += 1;
         manifest.next_number = self.next_number;
         self.clock.believed().into_iter().for_each(|believed| manifest.note_believed(believed));
+        manifest.doubt = self.clock.observed();
         for replacement in &self.unpublished {
             let entry = replacement.segment.as_ref().map(|segment| segment.entry);
             match &replacement.stretch {
@@ -144,7 +145,7 @@ impl<S: Storage> Engine<S> {
         if manifest.log_start > self.durable && self.flaw != Some(Flaw::HastySeal) {
             self.sync_log().map_err(|error| StorageError::Failed(error.to_string()))?;
         }
-        let copies = Manifest::drafts(&mut self.storage)?;
+        let copies = manifest.drafts(&mut self.storage)?;
         self.publishing = self.unpublished.len();
         Ok(Stage::Publishing(manifest, copies))
     }
@@ -152,7 +153,7 @@ impl<S: Storage> Engine<S> {
     /// Puts the replacements in place that a manifest lists now, and gives up what nothing refers to any more. Says what has expired by it.
     fn put_published(&mut self, manifest: Manifest) -> Vec<Expired> {
         self.log_is_outdated |= manifest.log_start > self.manifest.log_start;
-        self.clock.set_noted();
+        self.clock.set_noted(manifest.doubt);
         self.manifest = manifest;
         self.recovery.manifest_outdated = false;
         let rest = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
@@ -185,7 +186,7 @@ impl<S: Storage> Engine<S> {
             self.stats.events = (self.stats.events + events).saturating_sub(before.events);
             self.stats.bytes = (self.stats.bytes + bytes).saturating_sub(before.bytes);
             let gone = before.events.saturating_sub(events);
-            if gone > 0 {
+            if gone > 0 && self.flaw != Some(Flaw::SilentExpiry) {
                 let [first, last] = [before.times.0, before.times.1].map(Timestamp::from_nanos);
                 expired.push(Expired { events: gone, first, last, cause });
             }

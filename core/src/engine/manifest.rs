@@ -26,9 +26,9 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::log_end;
-use super::{OpenError, Seed};
+use super::{OpenError, Seed, clock_doubt, log_end};
 use crate::checksum::Crc32c;
+use crate::clock::Observed;
 use crate::column::{i64_at, u32_at, u64_at};
 use crate::storage::{Draft, Original, Published, Storage, StorageError};
 
@@ -61,6 +61,8 @@ pub(super) struct Manifest {
     /// The wall time that was believed when it was written, in minutes since the Unix epoch, rounded down; 0 if none was. A commit's time
     /// says less: it may have been made while the clock was in doubt.
     pub(super) believed_minutes: u32,
+    /// What was seen of the clock if it was in doubt then. It lies in [a blob of its own](clock_doubt), and only the engine reads that.
+    pub(super) doubt: Option<Observed>,
     /// Ascending by sequence number. What lies between two of them is not retained.
     pub(super) segments: Vec<Entry>,
 }
@@ -85,7 +87,7 @@ impl Entry {
 /// Whether a repository has blobs of this name. What else lies among them is somebody else's.
 #[must_use]
 pub fn is_blob_name(name: &str) -> bool {
-    NAMES.contains(&name) || name == log_end::NAME || is_segment_name(name)
+    NAMES.contains(&name) || [log_end::NAME, clock_doubt::NAME].contains(&name) || is_segment_name(name)
 }
 
 /// Whether a blob of this name is a segment's. Only as it is written here: `segment-000000000007.bak` is somebody else's.
@@ -121,6 +123,7 @@ impl Manifest {
             next_number: 1,
             last_millis: 0,
             believed_minutes: 0,
+            doubt: None,
             segments: Vec::new(),
         }
     }
@@ -141,17 +144,23 @@ impl Manifest {
         self.believed_minutes = u32::try_from(nanos.div_euclid(NANOS_PER_MINUTE)).unwrap_or_default();
     }
 
-    /// Drafts for both copies.
-    pub(super) fn drafts<S: Storage>(storage: &mut S) -> Result<Vec<alloc::boxed::Box<dyn Draft>>, StorageError> {
-        NAMES.into_iter().map(|name| storage.create(name)).collect()
+    /// Drafts for both copies, and for what else is to be written with them.
+    pub(super) fn drafts<S: Storage>(
+        &self,
+        storage: &mut S,
+    ) -> Result<Vec<alloc::boxed::Box<dyn Draft>>, StorageError> {
+        let noted = self.doubt.map(|_| clock_doubt::NAME);
+        noted.into_iter().chain(NAMES).map(|name| storage.create(name)).collect()
     }
 
-    /// Writes both copies, one after the other. When this returns, both are durable.
+    /// Writes these drafts, one after the other. When this returns, all are durable.
     pub(super) fn publish(&self, drafts: Vec<alloc::boxed::Box<dyn Draft>>) -> Result<Vec<Published>, StorageError> {
         let bytes = self.encode();
+        let noted = self.doubt.map(|doubt| clock_doubt::encode(doubt, self.generation).into());
         drafts
             .into_iter()
-            .map(|mut draft| {
+            .zip(noted.into_iter().chain([bytes.clone(), bytes]))
+            .map(|(mut draft, bytes)| {
                 draft.write(&bytes)?;
                 draft.finish()
             })
@@ -160,7 +169,7 @@ impl Manifest {
 
     /// Writes both copies and takes them in.
     pub(super) fn store<S: Storage>(&self, storage: &mut S) -> Result<(), StorageError> {
-        let drafts = Self::drafts(storage)?;
+        let drafts = self.drafts(storage)?;
         for published in self.publish(drafts)? {
             storage.adopt(published);
         }
@@ -240,6 +249,7 @@ impl Manifest {
             next_seq: u64_at(covered, 56, 0),
             next_number: u64_at(covered, 64, 0),
             last_millis: i64_at(covered, 72, 0),
+            doubt: None,
             segments: (0..count)
                 .map(|index| {
                     let at = |field| u64_at(covered, HEAD_BYTES + index * ENTRY_BYTES, field);
@@ -280,6 +290,7 @@ mod tests {
             next_number: 8,
             last_millis: -1,
             believed_minutes: 28_333_333,
+            doubt: None,
             segments: vec![entry(3, 3, 9), entry(7, 10, 10), entry(5, 12, 500)],
         }
     }

@@ -7,6 +7,7 @@
 mod backup;
 mod check;
 mod chore;
+mod clock_doubt;
 mod commit;
 mod dedup;
 mod flaw;

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::check::{LogWalk, Piece};
 use super::chore::Busy;
+use super::clock_doubt;
 use super::log_end::{self, LogEnd, Noted};
 use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
 use super::reading::{Record, Tail, Window, look_behind, record_at};
@@ -101,13 +102,18 @@ impl<S: Storage> Engine<S> {
 
     fn open_as(mut storage: S, seed: Seed, tuning: Tuning, flaw: Option<Flaw>) -> Result<Self, OpenError> {
         let mut recovery = Recovery::default();
-        let manifest = match Manifest::load(&storage)? {
+        let mut manifest = match Manifest::load(&storage)? {
             Some(found) => {
                 recovery.manifest_repaired = found.to_be_repaired;
                 found.manifest
             }
             None => begin(&mut storage, seed)?,
         };
+        let doubt = clock_doubt::load(&storage)?.filter(|(generation, _)| *generation >= manifest.generation);
+        if let Some((generation, observed)) = doubt {
+            // That manifest may be missing, if it could not be written any more. The next one must not be taken for it.
+            (manifest.generation, manifest.doubt) = (generation, Some(observed));
+        }
         let mut types = TypeRegistry::new(tuning.types_max);
         refuse_too_many_types(&storage, &manifest, tuning.types_max)?;
         let sealed = sealed_segments(&storage, &manifest, tuning.filter_bytes_max, flaw, &mut types)?;
@@ -128,7 +134,7 @@ impl<S: Storage> Engine<S> {
             storage,
             tuning,
             retention: Retention::default(),
-            clock: Clock::left(manifest.believed()),
+            clock: Clock::left(manifest.believed(), manifest.doubt),
             key: IdentityKey::new(manifest.seed),
             fresh: Vec::new(),
             types,

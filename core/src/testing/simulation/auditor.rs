@@ -53,6 +53,27 @@ pub(super) struct Expiry {
     pub(super) first: bool,
 }
 
+/// What an engine has to make of the wall clock when a group is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Belief {
+    /// It has said that it is in doubt.
+    Doubted,
+    /// It has not, and the wall clock shows about the same still.
+    Believed,
+    /// It has not looked at it since it was opened, or not for long.
+    Unknown,
+}
+
+/// When a group was committed, and what of it may have expired by then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Occasion {
+    /// The wall time.
+    pub(super) now: Timestamp,
+    /// The age at which events expire, if they do.
+    pub(super) age: Option<i64>,
+    pub(super) belief: Belief,
+}
+
 struct Doubtful {
     now: Timestamp,
     group: Vec<Batch>,
@@ -88,17 +109,17 @@ impl Auditor {
         self.expiry.first |= expiry.first;
     }
 
-    /// A group was acknowledged at a wall time, and said to be durable or not; events expire at an age, if at all.
+    /// A group was acknowledged on an occasion, and said to be durable or not.
     pub(super) fn acknowledged(
         &mut self,
-        (now, age): (Timestamp, Option<i64>),
+        occasion: Occasion,
         group: &[Batch],
         receipts: &[Receipt],
         is_durable: bool,
         snapshot: &Arc<dyn Snapshot>,
     ) -> Result<(), Finding> {
         let before = self.model.last_seq();
-        let mut expected = accept(&mut self.model, now, group);
+        let mut expected = accept(&mut self.model, occasion.now, group);
         self.learn(snapshot)?;
         if is_durable {
             self.flushed();
@@ -110,7 +131,11 @@ impl Auditor {
         }
         let mut found = receipts.to_vec();
         for (receipt, found) in expected.iter_mut().zip(&found) {
-            receipt.expired = if found.expired > 0 { self.expired(receipt, now, age) } else { 0 };
+            receipt.expired = match occasion.belief {
+                Belief::Doubted => 0,
+                Belief::Unknown if found.expired == 0 => 0,
+                Belief::Unknown | Belief::Believed => self.expired(receipt, occasion),
+            };
             // A model is not durable; a medium with syncs is, once they were called.
             receipt.durable = is_durable;
             let first = self.model.event(receipt.first_seq);
@@ -129,8 +154,8 @@ impl Auditor {
         }
     }
 
-    /// How many of the events of a receipt had expired by that wall time. An engine that does not believe the clock says 0.
-    fn expired(&self, receipt: &Receipt, now: Timestamp, age: Option<i64>) -> u32 {
+    /// How many of the events of a receipt had expired by the wall time of an occasion.
+    fn expired(&self, receipt: &Receipt, Occasion { now, age, belief: _ }: Occasion) -> u32 {
         let Some(age) = age else { return 0 };
         let seqs = receipt.first_seq..receipt.first_seq + u64::from(receipt.stored);
         let events = seqs.filter_map(|seq| self.model.event(seq));

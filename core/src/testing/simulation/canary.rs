@@ -31,7 +31,7 @@ pub enum Canary {
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AcknowledgeBeforeSync,
         Self::NoDirectorySync,
         Self::RetryFailedSync,
@@ -44,6 +44,7 @@ impl Canary {
         Self::InEngine(Flaw::HastySeal),
         Self::InEngine(Flaw::IgnoredEnd),
         Self::InEngine(Flaw::CredulousClock),
+        Self::InEngine(Flaw::SilentExpiry),
     ];
 
     /// The name by which it is asked for.
@@ -62,6 +63,7 @@ impl Canary {
             Self::InEngine(Flaw::HastySeal) => "hasty-seal",
             Self::InEngine(Flaw::IgnoredEnd) => "ignored-end",
             Self::InEngine(Flaw::CredulousClock) => "credulous-clock",
+            Self::InEngine(Flaw::SilentExpiry) => "silent-expiry",
         }
     }
 

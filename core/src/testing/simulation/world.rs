@@ -11,7 +11,7 @@ use super::super::generate::{self, Draft};
 use super::super::medium::{Ending, Fault, Faults, LockFile, Phase, SimStorage, Strike};
 use super::super::run::Pace;
 use super::super::source::Source;
-use super::auditor::{Auditor, Expiry, Finding};
+use super::auditor::{Auditor, Expiry, Finding, Occasion};
 use super::canary::Flawed;
 use super::{Options, Summary};
 use crate::batch::{Batch, Handling};
@@ -201,8 +201,9 @@ impl World {
             Ok(receipts) => {
                 self.summary.commits += 1;
                 let snapshot = self.engine().snapshot();
-                let (is_durable, age) = (!self.is_deferred, self.retention.age);
-                self.in_quiet(|world| world.auditor.acknowledged((now, age), &group, &receipts, is_durable, &snapshot))
+                let occasion = Occasion { now, age: self.retention.age, belief: self.belief() };
+                let is_durable = !self.is_deferred;
+                self.in_quiet(|world| world.auditor.acknowledged(occasion, &group, &receipts, is_durable, &snapshot))
             }
             Err(error) => {
                 self.summary.refusals += 1;
@@ -265,6 +266,9 @@ impl World {
         while let Some(chore) = self.engine_mut().chore(now) {
             self.chores.push(chore);
         }
+        if !self.is_latched {
+            self.clocks.seen();
+        }
     }
 
     /// Does a little of a chore.
@@ -274,16 +278,29 @@ impl World {
             return Ok(());
         }
         let what = format!("{chore:?}");
-        let settled = self.engine_mut().settle(chore);
+        let settled = self.settle(chore)?;
         self.note(|_| format!("{what}: {}", outcome(&settled)));
         match settled {
-            Ok(_) => self.summary.chores += 1,
+            Ok(()) => self.summary.chores += 1,
             Err(error) => {
                 self.refused(&error)?;
                 self.is_latched |= matches!(error, CommitError::Latched(_));
             }
         }
         self.look_again()
+    }
+
+    /// Settles a chore, and sees that what is told of it is what is gone.
+    fn settle(&mut self, chore: Chore) -> Result<Result<(), CommitError>, String> {
+        let before = self.engine().snapshot().stats().events;
+        let settled = self.engine_mut().settle(chore);
+        let told = settled.iter().flatten().map(|expired| expired.events).sum();
+        let left = self.engine().snapshot().stats().events;
+        if before.checked_sub(left) == Some(told) {
+            Ok(settled.map(drop))
+        } else {
+            Err(format!("{told} events are said to have expired, and of {before} are {left} left"))
+        }
     }
 
     /// Runs a query, to which faults may happen.
@@ -345,7 +362,7 @@ impl World {
             while chore.step(64) == ChoreStep::Pending {
                 steps += 1;
             }
-            self.engine_mut().settle(chore).map_err(|error| format!("housekeeping fails without a cause: {error}"))?;
+            self.settle(chore)?.map_err(|error| format!("housekeeping fails without a cause: {error}"))?;
             steps += 1;
             if steps > CHORE_STEPS_MAX {
                 return Err("housekeeping goes on and on".to_string());

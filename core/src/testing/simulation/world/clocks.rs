@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::super::auditor::Belief;
 use super::World;
 use crate::clock::Moment;
 use crate::event::Timestamp;
@@ -13,6 +14,9 @@ use crate::repository::Repository as _;
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 const DAY: i64 = 24 * HOUR;
+
+/// By so much the wall clock may always differ from what was believed last.
+const SMALL_STEP: i64 = 300 * SECOND;
 
 /// How far the wall clock is off when somebody sets it: not at all, a little, and too far to be believed.
 const SET_AHEAD: [i64; 6] = [0, 40 * DAY, -40 * DAY, 30 * SECOND, 400 * DAY, 3 * DAY];
@@ -28,6 +32,8 @@ pub(super) struct Clocks {
     uptime: i64,
     /// The uptime at which the wall clock was set last.
     set_at: i64,
+    /// What the engine that is up was shown last.
+    seen: Option<Timestamp>,
     /// By how much the wall clock was ahead when it may have been believed: for long, or when there was nothing to hold it against.
     lasted: Vec<i64>,
 }
@@ -35,7 +41,7 @@ pub(super) struct Clocks {
 impl Clocks {
     pub(super) fn new() -> Self {
         // 2023-11-14T22:13:20Z, and as good as any other.
-        Self { now: 1_700_000_000 * SECOND, ahead: 0, uptime: 0, set_at: 0, lasted: Vec::new() }
+        Self { now: 1_700_000_000 * SECOND, ahead: 0, uptime: 0, set_at: 0, seen: None, lasted: Vec::new() }
     }
 
     /// Lets time pass; where it is negative, the wall clock is corrected a little.
@@ -54,6 +60,16 @@ impl Clocks {
         self.lasted.push(self.ahead);
     }
 
+    /// The engine was shown the clocks.
+    pub(super) fn seen(&mut self) {
+        self.seen = Some(self.wall());
+    }
+
+    /// An engine is opened that was not shown the clocks yet.
+    pub(super) fn unseen(&mut self) {
+        self.seen = None;
+    }
+
     pub(super) fn wall(&self) -> Timestamp {
         Timestamp::from_nanos(self.now + self.ahead)
     }
@@ -68,7 +84,7 @@ impl Clocks {
         if self.uptime - self.set_at >= patience(Some(age)) {
             self.lasted.push(self.ahead);
         }
-        let is_credible = self.lasted.contains(&self.ahead) || self.ahead <= (age / 8).clamp(300 * SECOND, DAY);
+        let is_credible = self.lasted.contains(&self.ahead) || self.ahead <= (age / 8).clamp(SMALL_STEP, DAY);
         if is_credible { self.now + self.ahead.max(0) } else { self.now }
     }
 }
@@ -98,6 +114,16 @@ impl World {
     pub(super) fn consider_the_clock(&mut self) {
         if self.auditor.model().last_seq() == 0 {
             self.clocks.nothing_is_known();
+        }
+    }
+
+    /// What the engine has to make of the wall clock.
+    pub(super) fn belief(&self) -> Belief {
+        let off = |seen: Timestamp| self.clocks.wall().as_nanos().abs_diff(seen.as_nanos());
+        match self.clocks.seen {
+            Some(_) if self.engine().clock_doubt().is_some() => Belief::Doubted,
+            Some(seen) if off(seen) <= SMALL_STEP.unsigned_abs() => Belief::Believed,
+            Some(_) | None => Belief::Unknown,
         }
     }
 

@@ -159,6 +159,7 @@ impl World {
         self.take_notes();
         self.note(|_| format!("open: {}", outcome(&opened)));
         self.summary.opens += 1;
+        self.clocks.unseen();
         let mut engine = opened?;
         engine.retain(self.retention);
         if self.is_deferred {
