@@ -54,6 +54,7 @@ mod pace;
 mod raw_head;
 mod service;
 mod socket;
+mod trim;
 mod wire_body;
 mod wire_io;
 mod workroom;

@@ -99,6 +99,13 @@ impl Lifecycle {
         self.connections_max.store(most.max(1), Ordering::Release);
     }
 
+    /// Blocks for so long, or until draining begins; `true` in that case.
+    pub(crate) fn drains_within(&self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        let listener = self.drain_begun.listen();
+        self.is_draining() || listener.wait_deadline(deadline).is_some()
+    }
+
     /// Waits until there is room for one more connection, which was accepted already. Where there is none, the connection that has been idle
     /// longest is closed for it. While none is idle a host accepts nothing more, so that clients wait in the kernel's backlog instead of being
     /// turned away. Not fair; meant for the one accept loop.

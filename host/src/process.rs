@@ -27,6 +27,7 @@ use crate::node::Node;
 use crate::repository::{self, OpenError};
 use crate::settings::Settings;
 use crate::task::Task;
+use crate::trim;
 use crate::warnings::Warnings;
 use crate::watch;
 
@@ -200,7 +201,7 @@ fn start<E>(
 ) -> Result<(Arc<Node>, E), StartError> {
     let plan = Plan::of(&settings);
     metrics.memory_planned(plan.bytes());
-    tracing::info!(bytes = plan.bytes(), "memory under these settings: at most {plan}; docs/operations.md explains it");
+    tracing::info!(bytes = plan.bytes(), "memory under these settings: {plan}; docs/operations.md explains it");
     let descriptors = Descriptors::raise_limit();
     // Signals before the endpoint: whoever sees the server listen may stop it.
     watch_signals(Arc::clone(lifecycle), log.clone()).map_err(StartError::Thread)?;
@@ -228,6 +229,7 @@ fn start<E>(
         Arc::clone(&warnings),
     )
     .map_err(StartError::Thread)?;
+    trim::start(lifecycle).map_err(StartError::Thread)?;
     limit_connections(&settings, descriptors, lifecycle)?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed)?;

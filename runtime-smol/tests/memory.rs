@@ -9,3 +9,8 @@ mod memory;
 fn memory_stays_within_its_plan() {
     memory::stays_within_its_plan(env!("CARGO_BIN_EXE_argus-smol"));
 }
+
+#[test]
+fn freed_memory_goes_back_to_the_system() {
+    memory::gives_back_what_was_freed(env!("CARGO_BIN_EXE_argus-smol"));
+}

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -14,10 +15,9 @@ use flate2::write::GzEncoder;
 const MIB: usize = 1 << 20;
 const BODY_BYTES: usize = 7 * MIB / 2;
 const WRITERS: usize = 16;
+const CLIENTS: usize = 800;
 
-const SETTINGS: [&str; 12] = [
-    "--endpoint",
-    "127.0.0.1:0",
+const SETTINGS: [&str; 10] = [
     "--threads",
     "2",
     "--max-connections",
@@ -38,7 +38,7 @@ pub(crate) fn stays_within_its_plan(program: &str) {
         return;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("memory-{}", std::process::id()));
-    let server = Server::start(program, &folder);
+    let server = Server::start(program, &SETTINGS, &folder);
     let idle = server.memory("VmRSS:");
     let ordered = lines(true, 200);
     let bodies =
@@ -69,6 +69,49 @@ pub(crate) fn stays_within_its_plan(program: &str) {
     assert!(taken <= planned, "{} MiB were taken, and {} MiB planned", taken / MIB, planned / MIB);
     drop(server);
     let _ = fs::remove_dir_all(folder);
+}
+
+/// Bodies that are half there take memory, and none when their connections are gone.
+pub(crate) fn gives_back_what_was_freed(program: &str) {
+    if !Path::new("/proc/self/status").exists() {
+        eprintln!("SKIPPED: there is no /proc here to tell how much memory a process has");
+        return;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("freed-{}", std::process::id()));
+    let server = Server::start(program, &[], &folder);
+    let idle = server.memory("VmRSS:");
+    let head = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
+    let half = format!("{head}{}", " ".repeat(50_000));
+    let clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&server.address).unwrap();
+            stream.write_all(half.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let is_held = || server.memory("VmRSS:") >= idle + CLIENTS * 50_000;
+    assert!(
+        comes_true(is_held),
+        "{CLIENTS} halves of a body, and {} bytes more than idle",
+        server.memory("VmRSS:") - idle
+    );
+    drop(clients);
+    let is_given_back = || server.memory("VmRSS:") <= idle + 8 * MIB;
+    assert!(comes_true(is_given_back), "{} MiB are left of them", (server.memory("VmRSS:") - idle) / MIB);
+    drop(server);
+    let _ = fs::remove_dir_all(folder);
+}
+
+/// Whether it is so within a minute.
+fn comes_true(is_so: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::park_timeout(Duration::from_millis(20));
+    }
+    true
 }
 
 /// Events whose payloads have so many bytes besides their time.
@@ -105,9 +148,10 @@ struct Server {
 }
 
 impl Server {
-    fn start(program: &str, folder: &Path) -> Self {
+    fn start(program: &str, settings: &[&str], folder: &Path) -> Self {
         let mut child = Command::new(program)
-            .args(SETTINGS)
+            .args(["--endpoint", "127.0.0.1:0"])
+            .args(settings)
             .args(["--repository", &format!("disk:{}", folder.display())])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -164,7 +208,7 @@ impl Drop for Server {
     }
 }
 
-/// `… at most 640 MiB (base 64, workers 8, …) … bytes=671088640`
+/// `… 640 MiB (base 64, workers 8, …) … bytes=671088640`
 fn read_plan(mut log: BufReader<ChildStderr>) -> (usize, BTreeMap<String, usize>) {
     let mut line = String::new();
     while !line.contains("memory under these settings") {
