@@ -10,6 +10,7 @@ use core::ops::Range;
 use super::chore::{Chore, Product, Replacement, Rewriting, Stage, Stretch, Subject};
 use super::manifest::{Entry, Manifest};
 use super::retention::Due;
+use super::types::Miscount;
 use super::{Engine, Flaw, Fresh};
 use crate::clock::Moment;
 use crate::event::Timestamp;
@@ -60,13 +61,13 @@ impl<S: Storage> Engine<S> {
         match product {
             Product::Merged(stretch, segment) => {
                 self.busy.set(stretch.subject(), false);
-                self.put_merged(&stretch, segment);
+                self.put_merged(&stretch, segment).map_err(|miscount| self.latch(miscount.to_string()))?;
             }
             Product::Rewritten(replacement) => self.unpublished.push(replacement),
             Product::Published(manifest, published) => {
                 self.busy.set(Subject::Manifest, false);
                 published.into_iter().for_each(|published| self.storage.adopt(published));
-                return Ok(self.put_published(manifest));
+                return self.put_published(manifest);
             }
             Product::Deleted(_, Ok(())) => {}
             Product::Deleted(name, Err(error)) => {
@@ -151,34 +152,37 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Puts the replacements in place that a manifest lists now, and gives up what nothing refers to any more. Says what has expired by it.
-    fn put_published(&mut self, manifest: Manifest) -> Vec<Expired> {
+    fn put_published(&mut self, manifest: Manifest) -> Result<Vec<Expired>, CommitError> {
         self.log_is_outdated |= manifest.log_start > self.manifest.log_start;
         self.clock.set_noted(manifest.doubt);
         self.manifest = manifest;
         self.recovery.manifest_outdated = false;
         let rest = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
         let mut expired = Vec::new();
+        let mut counted = Ok(());
         for Replacement { stretch, seqs: _, segment, cause } in core::mem::replace(&mut self.unpublished, rest) {
             self.busy.set(stretch.subject(), false);
-            segment.iter().for_each(|segment| self.types.hold_sealed(&segment.sealed));
+            if let Some(segment) = &segment {
+                counted = counted.and(self.types.hold_sealed(&segment.sealed));
+            }
             let (sealed, published) = segment.map(|segment| (segment.sealed, segment.published)).unzip();
             published.into_iter().for_each(|published| self.storage.adopt(published));
             let (events, bytes) = sealed.as_ref().map_or((0, 0), |sealed| (sealed.events(), sealed.bytes()));
             let before = match stretch {
                 Stretch::Fresh(range, _) => {
-                    let gone = self.fresh.drain(range);
-                    let sizes = gone.map(|fresh| {
-                        self.types.release(&fresh.types);
-                        Size::of_fresh(&fresh.segment)
-                    });
-                    let before = sizes.reduce(Size::and);
+                    let gone: Vec<Fresh> = self.fresh.drain(range).collect();
+                    for fresh in &gone {
+                        counted = counted.and(self.types.release(&fresh.types));
+                    }
                     Arc::make_mut(&mut self.sealed).extend(sealed);
-                    before
+                    gone.iter().map(|fresh| Size::of_fresh(&fresh.segment)).reduce(Size::and)
                 }
                 Stretch::Sealed(range) => {
                     let gone: Vec<Arc<Sealed>> = Arc::make_mut(&mut self.sealed).splice(range, sealed).collect();
                     self.obsolete.extend(gone.iter().map(|sealed| sealed.name().to_string()));
-                    gone.iter().for_each(|sealed| self.types.release_sealed(sealed));
+                    for sealed in &gone {
+                        counted = counted.and(self.types.release_sealed(sealed));
+                    }
                     gone.iter().map(|sealed| Size::of_sealed(sealed)).reduce(Size::and)
                 }
             };
@@ -192,7 +196,8 @@ impl<S: Storage> Engine<S> {
             }
         }
         self.bound_filters();
-        expired
+        // Only now, so that readers find what the manifest lists.
+        counted.map(|()| expired).map_err(|miscount: Miscount| self.latch(miscount.to_string()))
     }
 
     /// Lets go of the filters of the oldest segments, as long as all together take too much.
@@ -214,15 +219,16 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    fn put_merged(&mut self, stretch: &Stretch, segment: Arc<Segment>) {
-        let Stretch::Fresh(range, end) = stretch else { return };
+    fn put_merged(&mut self, stretch: &Stretch, segment: Arc<Segment>) -> Result<(), Miscount> {
+        let Stretch::Fresh(range, end) = stretch else { return Ok(()) };
         let bytes = |segment: &Arc<Segment>| segment.rows().bytes() as u64;
         let inputs = self.fresh.get(range.clone()).into_iter().flatten();
         let before: u64 = inputs.map(|fresh| bytes(&fresh.segment)).sum();
         self.stats.bytes = self.stats.bytes + bytes(&segment) - before;
         let types = self.types.hold_rows(segment.rows());
         let merged = Fresh::new(segment, types, *end);
-        self.fresh.splice(range.clone(), [merged]).for_each(|fresh| self.types.release(&fresh.types));
+        let gone: Vec<Fresh> = self.fresh.splice(range.clone(), [merged]).collect();
+        gone.iter().try_for_each(|fresh| self.types.release(&fresh.types))
     }
 
     /// Sealing what is large enough, or old enough, of the fresh segments; else merging some of them.
@@ -306,7 +312,7 @@ impl<S: Storage> Engine<S> {
         self.next_number += 1;
         let draft = self.storage.create(&entry.name())?;
         let rewrite =
-            Rewrite::new(draft, parts, self.tuning.block_bytes, due.keep_from, &mut |name| self.types.intern(name));
+            Rewrite::new(draft, parts, self.tuning.block_bytes, due.keep_from, &mut |name| self.types.intern(name))?;
         let is_trusted = self.flaw == Some(Flaw::TrustedIndex);
         Ok(Stage::Rewriting(Box::new(Rewriting { stretch, entry, rewrite, is_trusted })))
     }

@@ -313,7 +313,7 @@ fn sealed_segments<S: Storage>(
         let seqs = (entry.first, entry.last);
         let mut intern = |name: &[u8]| Ok(types.intern(name));
         let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, is_trusted, &mut intern)?;
-        types.hold_sealed(&sealed);
+        types.hold_sealed(&sealed).map_err(|miscount| StorageError::Failed(miscount.to_string()))?;
         refuse_beyond_most(types)?;
         filter_bytes_left = filter_bytes_left.saturating_sub(sealed.filter_bytes());
         segments.push(Arc::new(sealed));

@@ -2,6 +2,8 @@
 
 use alloc::boxed::Box;
 
+use thiserror::Error;
+
 use crate::segment::{Rows, Sealed, TypeName, TypeNames};
 
 /// The event types of all parts of a repository, each once.
@@ -14,6 +16,11 @@ pub(super) struct TypeRegistry {
     names: TypeNames,
     most: usize,
 }
+
+/// A type is held by other parts than those that were counted in. What the registry says is of no use from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the event types are miscounted, which is a fault of Argus; a restart counts them anew")]
+pub(super) struct Miscount;
 
 impl TypeRegistry {
     /// No types yet, and at most so many.
@@ -48,31 +55,57 @@ impl TypeRegistry {
 
     /// Counts the types of fresh rows in; the names are to be given to [`release`](Self::release) when the rows go.
     pub(super) fn hold_rows(&mut self, rows: &Rows) -> Box<[TypeName]> {
-        let names: Box<[TypeName]> =
-            (0..rows.type_count()).map(|code| self.names.intern(rows.type_name(code))).collect();
-        names.iter().for_each(TypeName::hold);
-        names
+        let hold = |code| {
+            let name = self.names.intern(rows.type_name(code));
+            name.hold();
+            name
+        };
+        (0..rows.type_count()).map(hold).collect()
     }
 
-    /// Counts the types of a sealed segment in, whose names were given by [`intern`](Self::intern).
-    pub(super) fn hold_sealed(&self, sealed: &Sealed) {
-        names(sealed).for_each(TypeName::hold);
+    /// Counts the types of a sealed segment in.
+    ///
+    /// # Errors
+    ///
+    /// [`Miscount`] if a name was not given by [`intern`](Self::intern), or is forgotten.
+    pub(super) fn hold_sealed(&self, sealed: &Sealed) -> Result<(), Miscount> {
+        names(sealed).try_for_each(|name| self.hold_one(name))
     }
 
     /// Takes back what [`hold_rows`](Self::hold_rows) has counted. Types that no part has any more are forgotten.
-    pub(super) fn release(&mut self, names: &[TypeName]) {
-        names.iter().for_each(|name| self.release_one(name));
+    ///
+    /// # Errors
+    ///
+    /// [`Miscount`] if a type is not counted.
+    pub(super) fn release(&mut self, names: &[TypeName]) -> Result<(), Miscount> {
+        names.iter().try_for_each(|name| self.release_one(name))
     }
 
     /// Takes back what [`hold_sealed`](Self::hold_sealed) has counted. Types that no part has any more are forgotten.
-    pub(super) fn release_sealed(&mut self, sealed: &Sealed) {
-        names(sealed).for_each(|name| self.release_one(name));
+    ///
+    /// # Errors
+    ///
+    /// As for [`release`](Self::release).
+    pub(super) fn release_sealed(&mut self, sealed: &Sealed) -> Result<(), Miscount> {
+        names(sealed).try_for_each(|name| self.release_one(name))
     }
 
-    fn release_one(&mut self, name: &TypeName) {
-        if name.release() {
-            self.names.remove(name);
+    fn hold_one(&self, name: &TypeName) -> Result<(), Miscount> {
+        // One that others hold is here already: only the first needs a look-up.
+        let is_known = name.hold() > 0 || self.names.shares(name);
+        if is_known { Ok(()) } else { Err(Miscount) }
+    }
+
+    fn release_one(&mut self, name: &TypeName) -> Result<(), Miscount> {
+        let left = name.release().ok_or(Miscount)?;
+        if left > 0 {
+            return Ok(());
         }
+        if !self.names.shares(name) {
+            return Err(Miscount);
+        }
+        self.names.remove(name);
+        Ok(())
     }
 }
 
@@ -88,6 +121,7 @@ mod tests {
     use alloc::vec::Vec;
     use core::time::Duration;
 
+    use super::*;
     use crate::batch::{BatchBuilder, NewEvent};
     use crate::checksum::Crc32c;
     use crate::clock::Moment;
@@ -186,5 +220,64 @@ mod tests {
         keep_house(&mut engine).unwrap();
         assert_eq!((counted(&engine), engine.snapshot().stats().segments), ((3, 8), 1));
         assert_eq!(counted(&open(engine.storage().clone(), 3)), (3, 8));
+    }
+
+    #[test]
+    fn an_event_of_a_type_that_is_not_listed_is_not_given_another() {
+        let medium = medium_with(|types| types[6] = b'c');
+        let mut engine = open(medium.clone(), 3);
+        commit(&mut engine, &["a", "a", "c", "c"]).unwrap();
+        let Err(CommitError::Latched(reason)) = keep_house(&mut engine) else { panic!("a type was guessed") };
+        assert!(reason.contains("a type that its part does not list"), "{reason}");
+        assert!(commit(&mut engine, &["a"]).is_err());
+    }
+
+    #[test]
+    fn a_type_is_neither_released_more_often_than_held_nor_held_under_a_name_of_nobody() {
+        let mut types = TypeRegistry::new(3);
+        let name = types.intern(b"a");
+        types.hold_one(&name).unwrap();
+        types.hold_one(&name).unwrap();
+        assert_eq!(types.release(&[name.clone(), name.clone()]), Ok(()));
+        assert_eq!(types.len(), 0);
+        assert_eq!(types.release(core::slice::from_ref(&name)), Err(Miscount));
+        // It is forgotten, and another has its place.
+        let other = types.intern(b"a");
+        assert_eq!(types.hold_one(&name), Err(Miscount));
+        types.hold_one(&other).unwrap();
+        assert_eq!(types.release(&[name]), Err(Miscount));
+        assert!(types.knows(b"a"));
+    }
+
+    #[test]
+    fn a_miscount_fails_the_store() {
+        let fails = |engine: &mut Engine<MemoryStorage>, chore| {
+            let events = engine.snapshot().stats().events;
+            let Err(CommitError::Latched(reason)) = engine.settle(chore) else { panic!("it was not noticed") };
+            assert!(reason.contains("miscounted"), "{reason}");
+            assert!(matches!(commit(engine, &["a"]), Err(CommitError::Latched(_))));
+            let stats = engine.snapshot().stats();
+            assert_eq!((stats.events, stats.segments), (events, 1), "readers go on");
+            assert_eq!(counted(&open(engine.storage().clone(), 3)), (1, events), "a restart counts anew");
+        };
+
+        // Two small segments are merged.
+        let mut engine = open(MemoryStorage::default(), 3);
+        commit(&mut engine, &["a"]).unwrap();
+        commit(&mut engine, &["a"]).unwrap();
+        let merged = chore(&mut engine).unwrap();
+        let name = engine.fresh[0].types[0].clone();
+        assert_eq!((name.release(), name.release()), (Some(1), Some(0)));
+        fails(&mut engine, merged);
+
+        // A large one is sealed.
+        let mut engine = open(MemoryStorage::default(), 3);
+        commit(&mut engine, &["a"; 4]).unwrap();
+        let sealed = chore(&mut engine).unwrap();
+        engine.settle(sealed).unwrap();
+        let published = chore(&mut engine).unwrap();
+        let name = engine.fresh[0].types[0].clone();
+        engine.types.release(&[name]).unwrap();
+        fails(&mut engine, published);
     }
 }

@@ -11,6 +11,9 @@ use crate::storage::{Draft, Published, StorageError};
 /// Taking a block over as it is, or opening it, is as much work as so many rows.
 const BLOCK_ROWS: u32 = 32;
 
+/// What ends a rewrite, since an event that is written under another type's name is lost for good.
+const UNKNOWN_TYPE: &str = "an event has a type that its part does not list";
+
 /// Writes parts that follow each other in the log into one sealed segment, some rows a call, and leaves out what has expired.
 ///
 /// Blocks into whose time nothing else falls are taken over as they are, so that what comes in the order of time is compressed once.
@@ -55,16 +58,23 @@ struct Head {
 impl Rewrite {
     /// Begins a segment of the events in `parts` that are not before `keep_from`. `intern` gives the names of types in
     /// fresh parts.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Failed`] if a part has types out of order, so that one cannot be told from another.
     pub(crate) fn new(
         draft: Box<dyn Draft>,
         parts: &[Part],
         block_bytes: usize,
         keep_from: i64,
         intern: &mut dyn FnMut(&[u8]) -> TypeName,
-    ) -> Self {
+    ) -> Result<Self, StorageError> {
         let plan = LanePlan::new(parts.iter().map(|part| types(part, intern)), block_bytes);
         let ids = parts.iter().map(id_count).sum();
-        let sources: Vec<Source> = parts.iter().flat_map(|part| sources(part, &plan)).collect();
+        let mut sources = Vec::new();
+        for part in parts {
+            sources.extend(sources_in(part, &plan).ok_or_else(unknown_type)?);
+        }
         let mut rewrite = Self {
             heads: BinaryHeap::with_capacity(sources.len()),
             sources,
@@ -77,7 +87,7 @@ impl Rewrite {
             let head = rewrite.advance(source, None);
             rewrite.heads.extend(head.map(Reverse));
         }
-        rewrite
+        Ok(rewrite)
     }
 
     /// Takes about so many rows over; `true` when none is left.
@@ -118,13 +128,13 @@ impl Rewrite {
                 Some(SourceRows::Fresh(segment, codes)) => {
                     let rows = segment.rows();
                     let (id, payload) = rows.id_and_payload(row);
-                    let code = codes.get(rows.row_type(row)).copied().unwrap_or_default();
+                    let code = *codes.get(rows.row_type(row)).ok_or_else(unknown_type)?;
                     let millis = segment.committed_millis(rows.rank(row));
                     self.writer.push(&Row { place, millis, code, id, payload })?;
                 }
                 Some(SourceRows::Lane { open: Some((block, codes)), .. }) => {
                     self.text.load(block, row);
-                    let code = codes.get(block.type_index(row)).copied().unwrap_or_default();
+                    let code = *codes.get(block.type_index(row)).ok_or_else(unknown_type)?;
                     let (id, payload) = (self.text.id(), self.text.payload_bytes());
                     self.writer.push(&Row { place, millis: block.millis(row), code, id, payload })?;
                 }
@@ -144,14 +154,15 @@ impl Rewrite {
         let bytes = sealed.block_bytes(number)?;
         let block = sealed.decode_block(number, &bytes)?;
         let plan = self.writer.plan();
-        let codes: Vec<u32> = block.names().map(|name| plan.code(name).unwrap_or_default()).collect();
+        let codes = block.names().map(|name| plan.code(name)).collect::<Option<Vec<u32>>>();
+        let codes = codes.ok_or_else(|| sealed.damaged_block(number, UNKNOWN_TYPE))?;
         if summary.first.time >= self.keep_from
             && plan.is_filled(&summary)
             && self.is_alone(head.source, &summary, &codes)
         {
             summary.codes.clone_from(&codes);
             summary.codes.sort_unstable();
-            self.writer.copy(&summary, &bytes, &block)?;
+            self.writer.copy(&summary, &bytes, &block, &codes)?;
             return Ok(self.advance(head.source, None));
         }
         let place = block.place(0);
@@ -201,6 +212,10 @@ impl Rewrite {
     }
 }
 
+fn unknown_type() -> StorageError {
+    StorageError::Failed(UNKNOWN_TYPE.into())
+}
+
 /// The types of a part that has events of them, ascending by name.
 fn types(part: &Part, intern: &mut dyn FnMut(&[u8]) -> TypeName) -> Vec<TypeSummary> {
     match part {
@@ -213,7 +228,7 @@ fn types(part: &Part, intern: &mut dyn FnMut(&[u8]) -> TypeName) -> Vec<TypeSumm
             });
             types.collect()
         }
-        Part::Sealed(sealed) => sealed.index().types().iter().filter(|summary| summary.events > 0).cloned().collect(),
+        Part::Sealed(sealed) => sealed.index().types().to_vec(),
     }
 }
 
@@ -232,25 +247,26 @@ fn id_count(part: &Part) -> usize {
     }
 }
 
-fn sources(part: &Part, plan: &LanePlan) -> Vec<Source> {
+/// What there is in a part, sorted; `None` if a type of it is not in the plan.
+fn sources_in(part: &Part, plan: &LanePlan) -> Option<Vec<Source>> {
     let feeds = |codes: &mut dyn Iterator<Item = u32>| codes.fold(0u128, |feeds, code| feeds | 1 << plan.lane(code));
     match part {
         Part::Fresh(segment) => {
             let rows = segment.rows();
-            let codes = plan.codes((0..rows.type_count()).map(|code| rows.type_name(code)));
+            let codes = plan.codes((0..rows.type_count()).map(|code| rows.type_name(code)))?;
             let feeds = feeds(&mut codes.iter().copied());
-            alloc::vec![Source { rows: SourceRows::Fresh(Arc::clone(segment), codes), feeds, next: None }]
+            Some(alloc::vec![Source { rows: SourceRows::Fresh(Arc::clone(segment), codes), feeds, next: None }])
         }
         Part::Sealed(sealed) => {
             let index = sealed.index();
-            let codes = plan.codes(index.types().iter().map(|summary| summary.name.as_bytes()));
+            let codes = plan.codes(index.types().iter().map(|summary| summary.name.as_bytes()))?;
             let lanes = index.lanes().iter().enumerate().map(|(lane, blocks)| {
                 let in_lane = blocks.iter().flat_map(|number| index.codes(number as usize));
                 let mut codes = in_lane.filter_map(|code| codes.get(code as usize).copied());
                 let rows = SourceRows::Lane { sealed: Arc::clone(sealed), lane, begun: 0, open: None };
                 Source { rows, feeds: feeds(&mut codes), next: None }
             });
-            lanes.collect()
+            Some(lanes.collect())
         }
     }
 }

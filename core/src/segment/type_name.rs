@@ -42,16 +42,15 @@ impl TypeName {
         move |bytes| names.find(|name| name.as_bytes() == bytes).ok_or(Corrupt("it has a type that was not put there"))
     }
 
-    /// Counts one more part that has the type.
-    pub(crate) fn hold(&self) {
-        self.0.holders.fetch_add(1, Relaxed);
+    /// Counts one more part that has the type; gives how many there were before.
+    pub(crate) fn hold(&self) -> u32 {
+        self.0.holders.fetch_add(1, Relaxed)
     }
 
-    /// Counts one part less; `true` if it was the last.
-    pub(crate) fn release(&self) -> bool {
-        let before = self.0.holders.fetch_sub(1, Relaxed);
-        debug_assert!(before > 0, "a type is released as often as it is held");
-        before == 1
+    /// Counts one part less, and gives how many are left; `None`, and nothing is counted, if there was none.
+    pub(crate) fn release(&self) -> Option<u32> {
+        let before = self.0.holders.fetch_update(Relaxed, Relaxed, |holders| holders.checked_sub(1)).ok()?;
+        before.checked_sub(1)
     }
 }
 
@@ -74,6 +73,11 @@ impl TypeNames {
         let name = TypeName::new(bytes);
         self.0.insert(name.clone());
         name
+    }
+
+    /// Whether this very name is among them, and not one of the same bytes that is not shared.
+    pub(crate) fn shares(&self, name: &TypeName) -> bool {
+        self.0.get(name).is_some_and(|known| Arc::ptr_eq(&known.0, &name.0))
     }
 
     /// Forgets a name. Whoever has it keeps it.

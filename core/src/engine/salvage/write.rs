@@ -54,7 +54,7 @@ pub(super) fn write<S: Storage>(
             pieces => {
                 let parts: Vec<Part> = pieces.iter().map(|piece| piece.part.clone()).collect();
                 let mut rewrite =
-                    Rewrite::new(draft, &parts, tuning.block_bytes, i64::MIN, &mut |name| names.intern(name));
+                    Rewrite::new(draft, &parts, tuning.block_bytes, i64::MIN, &mut |name| names.intern(name))?;
                 while !rewrite.step(u32::MAX)? {}
                 rewrite.finish()?.map(|(published, _)| published)
             }

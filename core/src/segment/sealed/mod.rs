@@ -266,9 +266,12 @@ impl Sealed {
         let block = Block::decode(bytes, self.is_trusted).and_then(|block| {
             if block.len() == self.index.rows(number) { Ok(Arc::new(block)) } else { Err(Corrupt("number of rows")) }
         });
-        block.map_err(|Corrupt(reason)| {
-            damaged(&self.name, self.index.range(number).start, reason, self.index.concerned(number))
-        })
+        block.map_err(|Corrupt(reason)| self.damaged_block(number, reason))
+    }
+
+    /// What is wrong with a block.
+    pub(crate) fn damaged_block(&self, number: usize, reason: &str) -> SealedError {
+        damaged(&self.name, self.index.range(number).start, reason, self.index.concerned(number))
     }
 
     /// The event with this sequence number, if it is here: its block, and its row in it.

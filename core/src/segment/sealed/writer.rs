@@ -77,9 +77,9 @@ impl LanePlan {
         self.types.binary_search_by(|summary| summary.name.as_bytes().cmp(name)).ok().map(|code| code as u32)
     }
 
-    /// The numbers of types that ascend by name; 0 for one that is not here. Where there are many, each is near the one
-    /// before.
-    pub(crate) fn codes<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Vec<u32> {
+    /// The numbers of types that ascend by name; `None` if one of them is not here. Where there are many, each is near
+    /// the one before.
+    pub(crate) fn codes<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Option<Vec<u32>> {
         let mut at = 0;
         let is_before =
             |at: usize, name: &[u8]| self.types.get(at).is_some_and(|summary| summary.name.as_bytes() < name);
@@ -91,7 +91,7 @@ impl LanePlan {
                     stride *= 2;
                 }
                 at = partition(at..(at + stride + 1).min(self.types.len()), |at| is_before(at, name));
-                if self.name(at as u32) == name { at as u32 } else { 0 }
+                (self.name(at as u32) == name).then_some(at as u32)
             })
             .collect()
     }
@@ -173,14 +173,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends a block of another segment as it is. `summary` has the types by the numbers of this plan, all of which are in one lane.
-    pub(crate) fn copy(&mut self, summary: &Summary, bytes: &Bytes, block: &Block) -> Result<(), StorageError> {
+    /// Appends a block of another segment as it is. `codes` are the numbers of the block's types in this plan, all of which are in one lane;
+    /// `summary` has the same, ascending.
+    pub(crate) fn copy(
+        &mut self,
+        summary: &Summary,
+        bytes: &Bytes,
+        block: &Block,
+        codes: &[u32],
+    ) -> Result<(), StorageError> {
         let lane = summary.codes.first().map_or(self.plan.count - 1, |&code| self.plan.lane(code));
         self.finish_block(lane)?;
-        let codes: Vec<Option<u32>> = block.names().map(|name| self.plan.code(name)).collect();
         for row in 0..block.len() {
-            let code = codes.get(block.type_index(row)).copied().flatten();
-            let summarised = code.and_then(|code| self.plan.types.get_mut(code as usize));
+            let code = codes.get(block.type_index(row));
+            let summarised = code.and_then(|&code| self.plan.types.get_mut(code as usize));
             summarised.into_iter().for_each(|summarised| summarised.events += 1);
         }
         // Which of the bytes belong to which type does not matter beyond the plan of the next segment.
@@ -289,8 +295,11 @@ mod tests {
                 .filter_map(|&code| plan.types.get(code as usize))
                 .map(|summary| summary.name.clone())
                 .collect();
-            assert_eq!(plan.codes(names.iter().map(TypeName::as_bytes)), some, "{stride}");
+            assert_eq!(plan.codes(names.iter().map(TypeName::as_bytes)), Some(some), "{stride}");
         }
-        assert_eq!(plan.codes([&b"0001"[..], b"0002", b"9999"].into_iter()), [0, 1, 0]);
+        assert_eq!(plan.codes([&b"0000"[..], b"0002"].into_iter()), Some(alloc::vec![0, 1]));
+        for other in [[&b"0001"[..], b"0002"], [b"0002", b"9999"]] {
+            assert_eq!(plan.codes(other.into_iter()), None);
+        }
     }
 }
