@@ -9,7 +9,7 @@ use argus_core::engine::{Engine, OpenError, Retention, Seed, Tuning};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
 use argus_core::query::Query;
 use argus_core::repository::{Duplicate, Housekeeper, Housekeeping, Receipt, Repository};
-use argus_core::storage::MemoryStorage;
+use argus_core::storage::{MemoryStorage, Storage as _};
 use argus_core::testing::{Model, Pair, SMALL, steady};
 use proptest::prelude::*;
 
@@ -170,6 +170,39 @@ fn a_repository_with_too_many_types_is_not_opened_and_stays_as_it_is() {
             steps::reopen(&mut engine);
             assert_eq!(types(&engine), 24);
         }
+    }
+}
+
+#[test]
+fn a_repository_with_too_many_types_is_not_read_on_where_a_segment_is_damaged_or_missing() {
+    let mut engine = steps::open(1);
+    let alone = Tuning { fan_in: 100, ..SMALL };
+    engine = Engine::open_with(engine.storage().clone(), Seed(1), alone).unwrap();
+    for first in 0..4 {
+        let names: Vec<String> = (0..12).map(|number| format!("type {}", first * 12 + number)).collect();
+        engine.commit(NOW, &[batch(&names.iter().map(String::as_str).collect::<Vec<_>>())]).unwrap();
+        tidy_up(&mut engine, NOW);
+    }
+    let medium = engine.storage().clone();
+    let mut segments = medium.list().unwrap();
+    segments.retain(|name| name.starts_with("segment-"));
+    segments.sort();
+    assert_eq!(segments.len(), 4);
+    let opened =
+        |medium: MemoryStorage, types_max| Engine::open_with(medium, Seed(1), Tuning { types_max, ..alone }).err();
+    let mut missing = medium.clone();
+    missing.delete(&segments[0])().unwrap();
+    let mut damaged = medium.clone();
+    damaged.insert(&segments[0], b"ARGUSSEG".as_slice().into());
+    for medium in [missing, damaged] {
+        // The newest are read first. Nothing is read any more as soon as there are too many.
+        let refusal = opened(medium.clone(), 23);
+        assert!(matches!(refusal, Some(OpenError::TooManyTypes { found: 24, types_max: 23 })), "{refusal:?}");
+        let refusal = opened(medium, 36);
+        assert!(
+            matches!(&refusal, Some(OpenError::Damaged { place, .. }) if place.starts_with(&segments[0])),
+            "{refusal:?}"
+        );
     }
 }
 

@@ -181,12 +181,8 @@ impl Rewriting {
         let seqs = (entry.first, entry.last);
         let finished = rewrite.finish().and_then(|published| {
             let Some((published, names)) = published else { return Ok(None) };
-            // Both ascend, and the segment has no other types.
-            let mut names = names.into_iter();
-            let mut intern = |bytes: &[u8]| {
-                names.by_ref().find(|name| name.as_bytes() == bytes).unwrap_or_else(|| TypeName::new(bytes))
-            };
             let blob = Arc::clone(&published.blob);
+            let mut intern = TypeName::among(names);
             let sealed = Sealed::open(&published.name, seqs, blob, u64::MAX, is_trusted, &mut intern)?;
             Ok(Some(NewSegment { entry, sealed: Arc::new(sealed), published }))
         });
@@ -223,10 +219,55 @@ impl fmt::Debug for NewSegment {
 
 #[cfg(test)]
 mod tests {
-    use alloc::boxed::Box;
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
     use crate::repository::Chores;
+    use crate::segment::{Epoch, Part, RowsBuilder};
+    use crate::storage::{MemoryStorage, Storage as _};
+
+    /// Forgets what is written, and gives another blob.
+    struct Exchanged(Published);
+
+    impl Draft for Exchanged {
+        fn write(&mut self, _: &[u8]) -> Result<(), StorageError> {
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>) -> Result<Published, StorageError> {
+            Ok(self.0)
+        }
+    }
+
+    /// The segment of one event of this type.
+    fn rewriting(draft: Box<dyn Draft>, event_type: &str) -> Rewriting {
+        let mut rows = RowsBuilder::default();
+        let code = rows.intern(event_type.as_bytes());
+        rows.push(0, 0, code, b"", b"{}");
+        let segment = Segment::new(1, rows.finish_sorted(), [Epoch { rank: 0, millis: 0 }].into());
+        let mut rewrite = Rewrite::new(draft, &[Part::Fresh(Arc::new(segment))], 1000, i64::MIN, &mut TypeName::new);
+        assert!(rewrite.step(10).unwrap());
+        let entry = Entry { number: 1, first: 1, last: 1 };
+        Rewriting { stretch: Stretch::Fresh(0..1, (0, 0)), entry, rewrite, is_trusted: false }
+    }
+
+    #[test]
+    fn a_segment_with_types_that_were_not_put_there_is_not_put_in_place() {
+        let draft = || MemoryStorage::default().create("segment").unwrap();
+        for (there, expected) in [("b", true), ("a", false), ("c", false)] {
+            let Product::Rewritten(other) = rewriting(draft(), there).finish() else {
+                panic!("it is as it was written")
+            };
+            let other = Exchanged(other.segment.unwrap().published);
+            match rewriting(Box::new(other), "b").finish() {
+                Product::Rewritten(_) => assert!(expected),
+                Product::Nothing(_, StorageError::Failed(reason)) => {
+                    assert!(!expected && reason.contains("a type that was not put there"), "{reason}");
+                }
+                _ => panic!("neither"),
+            }
+        }
+    }
 
     fn urgent() -> Chore {
         Chore(Stage::Done(Product::OutdatedLog))

@@ -40,7 +40,7 @@ pub enum OpenError {
         "it holds {found} different event types or more, and {types_max} are allowed: start with a higher --max-event-types"
     )]
     TooManyTypes {
-        /// So many there are in the segments, or in these and the beginning of the log.
+        /// So many there are in the segments, or in those that were read and the beginning of the log.
         found: usize,
         /// So many there may be.
         types_max: usize,
@@ -188,10 +188,7 @@ impl<S: Storage> Engine<S> {
                 events_end = end;
                 self.recovery.replayed_events += rows.len() as u64;
                 self.apply(rows, head.first_seq, head.millis, end);
-                let (found, types_max) = (self.types.len(), self.types.most());
-                if found > types_max {
-                    return Err(OpenError::TooManyTypes { found, types_max });
-                }
+                refuse_beyond_most(&self.types)?;
             }
             offset = end;
         }
@@ -273,7 +270,7 @@ fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError>
 fn refuse_too_many_types<S: Storage>(storage: &S, manifest: &Manifest, types_max: usize) -> Result<(), OpenError> {
     let mut lists = Vec::with_capacity(manifest.segments.len());
     for entry in &manifest.segments {
-        // One that is missing, or damaged, is reported when it is opened.
+        // One that is missing, or damaged, is reported when it is opened. Until then, others are counted as they are opened.
         let Some(blob) = storage.open(&entry.name())? else { return Ok(()) };
         let Some(list) = TypeList::open(blob)? else { return Ok(()) };
         lists.push(list);
@@ -287,6 +284,11 @@ fn refuse_too_many_types<S: Storage>(storage: &S, manifest: &Manifest, types_max
         }
     }
     let found = count_types(lists)?;
+    if found > types_max { Err(OpenError::TooManyTypes { found, types_max }) } else { Ok(()) }
+}
+
+fn refuse_beyond_most(types: &TypeRegistry) -> Result<(), OpenError> {
+    let (found, types_max) = (types.len(), types.most());
     if found > types_max { Err(OpenError::TooManyTypes { found, types_max }) } else { Ok(()) }
 }
 
@@ -309,8 +311,10 @@ fn sealed_segments<S: Storage>(
         };
         let is_trusted = flaw == Some(Flaw::TrustedIndex);
         let seqs = (entry.first, entry.last);
-        let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, is_trusted, &mut |name| types.intern(name))?;
+        let mut intern = |name: &[u8]| Ok(types.intern(name));
+        let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, is_trusted, &mut intern)?;
         types.hold_sealed(&sealed);
+        refuse_beyond_most(types)?;
         filter_bytes_left = filter_bytes_left.saturating_sub(sealed.filter_bytes());
         segments.push(Arc::new(sealed));
     }

@@ -16,14 +16,14 @@ pub(crate) use merge::Merge;
 pub(crate) use rewrite::Rewrite;
 pub(crate) use rows::HEAD_BYTES as INDEX_HEAD_BYTES;
 pub use rows::{Rows, RowsError};
-pub(crate) use sealed::{Block, Damage, Remains, Sealed, SealedError, TypeList, count_types};
+pub(crate) use sealed::{Block, DamagedPart, Remains, Sealed, SealedError, TypeList, count_types};
 pub(crate) use type_name::{TypeName, TypeNames};
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::damage::{self, Concerned};
+use crate::damage::{Concerned, Damage};
 use crate::engine::IdentityKey;
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
 use crate::repository::ReadError;
@@ -203,6 +203,6 @@ impl RowText {
 fn text(bytes: &[u8], seq: u64) -> Result<&str, ReadError> {
     core::str::from_utf8(bytes).map_err(|error| {
         let (place, reason) = ("the text of an event".into(), alloc::format!("it is not UTF-8: {error}"));
-        ReadError::Damaged(damage::Damage { place, offset: None, reason, concerned: Concerned::all(seq, seq) })
+        ReadError::Damaged(Damage { place, offset: None, reason, concerned: Concerned::all(seq, seq) })
     })
 }

@@ -7,6 +7,8 @@ use core::borrow::Borrow;
 use core::cmp::Ordering;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use crate::codec::Corrupt;
+
 /// The name of an event type. Clones share the bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct TypeName(Arc<Shared>);
@@ -32,6 +34,12 @@ impl TypeName {
     /// The bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0.bytes
+    }
+
+    /// Gives the names of a segment that has these types and no others. Both ascend.
+    pub(crate) fn among(names: impl IntoIterator<Item = Self>) -> impl FnMut(&[u8]) -> Result<Self, Corrupt> {
+        let mut names = names.into_iter();
+        move |bytes| names.find(|name| name.as_bytes() == bytes).ok_or(Corrupt("it has a type that was not put there"))
     }
 
     /// Counts one more part that has the type.

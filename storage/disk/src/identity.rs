@@ -1,11 +1,11 @@
 //! Which file is meant by a name, and whether the name still means it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::error::Fault;
+use crate::system::{Inode, inode_at, inode_of};
 
 /// What tells an open file or folder from all others for as long as it is open.
 ///
@@ -18,7 +18,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn of(file: &File, path: &Path) -> Result<Self, Fault> {
-        file.metadata().map(|data| Self::in_metadata(&data)).map_err(Fault::of("examine", path))
+        inode_of(file).map(|inode| Self::in_inode(&inode)).map_err(Fault::of("examine", path))
     }
 
     /// Sees that this path leads to this file. One call of the system, about a microsecond.
@@ -27,15 +27,15 @@ impl Identity {
     ///
     /// It was removed, moved or replaced, or a folder above it was. Whatever was written since then may be lost.
     pub(crate) fn verify(self, file: &File, path: &Path) -> Result<(), Fault> {
-        match fs::metadata(path) {
-            Ok(data) if Self::in_metadata(&data) == self => Ok(()),
+        match inode_at(path) {
+            Ok(inode) if Self::in_inode(&inode) == self => Ok(()),
             Err(error) if !leads_nowhere(&error) && has_name(file) => Ok(()),
             Ok(_) | Err(_) => Err(Fault::of("go on with", path)(gone())),
         }
     }
 
-    fn in_metadata(data: &fs::Metadata) -> Self {
-        Self { device: data.dev(), inode: data.ino() }
+    fn in_inode(inode: &Inode) -> Self {
+        Self { device: inode.device, inode: inode.number }
     }
 }
 
@@ -46,7 +46,7 @@ fn leads_nowhere(error: &io::Error) -> bool {
 }
 
 fn has_name(file: &File) -> bool {
-    file.metadata().is_ok_and(|data| data.nlink() > 0)
+    inode_of(file).is_ok_and(|inode| inode.names > 0)
 }
 
 fn gone() -> io::Error {
@@ -58,6 +58,8 @@ fn gone() -> io::Error {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::fs;
 
     use super::*;
 

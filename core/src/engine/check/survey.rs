@@ -12,7 +12,7 @@ use super::log::{After, Hole, LogWalk, Piece};
 use super::report::{Finding, Report, Severity};
 use crate::damage::{Concerned, Damage};
 use crate::log::Place;
-use crate::segment::{self, Sealed, SealedError, TypeNames};
+use crate::segment::{DamagedPart, Sealed, SealedError, TypeNames};
 use crate::storage::{Blob, Examined, StorageError};
 
 /// What there is in a repository, told while it is looked through.
@@ -37,7 +37,7 @@ pub(in crate::engine) struct FoundSegment {
     /// Nothing if it cannot be opened.
     pub(in crate::engine) sealed: Option<Arc<Sealed>>,
     /// What is wrong in it beyond that.
-    pub(in crate::engine) damage: Vec<segment::Damage>,
+    pub(in crate::engine) damage: Vec<DamagedPart>,
 }
 
 /// What is known of a repository as a whole, when it was looked through.
@@ -179,7 +179,7 @@ impl<E: Examined> Surveyor<'_, E> {
         let seqs_in = |name: &str| {
             let blob = self.medium.blob(name).ok()??;
             let mut types = TypeNames::default();
-            let sealed = Sealed::open(name, ANY_SEQS, blob, 0, false, &mut |name| types.intern(name));
+            let sealed = Sealed::open(name, ANY_SEQS, blob, 0, false, &mut |name| Ok(types.intern(name)));
             sealed.ok()?.index().all_seqs()
         };
         let fits = |entry: &Entry, seqs: (u64, u64)| entry.first <= seqs.0 && seqs.1 <= entry.last;
@@ -214,7 +214,7 @@ impl<E: Examined> Surveyor<'_, E> {
         let opened = match self.medium.blob(&found.name) {
             Ok(Some(blob)) => {
                 found.blob = Some(Arc::clone(&blob));
-                Sealed::open(&found.name, seqs, blob, u64::MAX, false, &mut |name| self.names.intern(name))
+                Sealed::open(&found.name, seqs, blob, u64::MAX, false, &mut |name| Ok(self.names.intern(name)))
             }
             Ok(None) => {
                 self.damaged(&found.name, None, "it is missing", concerned);

@@ -8,7 +8,7 @@ use super::super::reading::Record;
 use super::Loss;
 use super::ranges::{self, Range};
 use super::write::Piece;
-use crate::segment::{Damage, Epoch, Part, Remains, Sealed, Segment};
+use crate::segment::{DamagedPart, Epoch, Part, Remains, Sealed, Segment};
 
 /// Tells what is found in a repository from what is lost of it.
 #[derive(Default)]
@@ -79,7 +79,7 @@ impl Losses {
 }
 
 /// What a segment has lost, of the numbers that are not there any more.
-fn loss(name: &str, missing: Vec<Range>, sealed: Option<&Sealed>, damage: &[Damage]) -> Option<Loss> {
+fn loss(name: &str, missing: Vec<Range>, sealed: Option<&Sealed>, damage: &[DamagedPart]) -> Option<Loss> {
     let place = name.to_string();
     let Some(index) = sealed.map(Sealed::index) else {
         let events = Some(ranges::count(&missing));

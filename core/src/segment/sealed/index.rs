@@ -23,6 +23,8 @@ use crate::segment::{Place, TypeName};
 /// | varint, packed | l times: number of blocks, at least 1, and the blocks, ascending |
 ///
 /// Timestamps have the sign bit turned over. The blocks of a *lane* follow each other in the order of time, and no type is in two lanes.
+///
+/// Earlier versions also wrote types of which no event was left. They are left out when an index is read, so that nobody counts them.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     types: Arc<[TypeSummary]>,
@@ -156,16 +158,20 @@ fn codes_among_used(types: &[TypeSummary]) -> Vec<u64> {
 
 impl Index {
     /// Takes an index off the cursor; its blocks end at or before `blocks_end`. `intern` gives the names of types that
-    /// are shared with others. What is kept does not share the cursor's buffer up to the end of the names, which may be
-    /// most of it.
+    /// are shared with others, or says that there must not be such a type. What is kept does not share the cursor's
+    /// buffer up to the end of the names, which may be most of it.
     pub(super) fn decode(
         cursor: &mut Cursor,
         blocks_end: u64,
-        intern: &mut dyn FnMut(&[u8]) -> TypeName,
+        intern: &mut dyn FnMut(&[u8]) -> Result<TypeName, Corrupt>,
     ) -> Result<Self, Corrupt> {
-        let types = (0..cursor.length(u32::MAX as usize)?)
-            .map(|_| TypeSummary::decode(cursor, intern))
-            .collect::<Result<_, _>>()?;
+        let (mut types, mut unused) = (Vec::new(), Vec::new());
+        for code in 0..cursor.length(u32::MAX as usize)? {
+            match TypeSummary::decode(cursor, intern)? {
+                Some(summary) => types.push(summary),
+                None => unused.push(code as u64),
+            }
+        }
         cursor.detach();
         let count = cursor.length(u32::MAX as usize)?;
         let mut column = || Packed::decode(cursor, count);
@@ -180,13 +186,19 @@ impl Index {
                 Packed::decode(cursor, blocks)
             })
             .collect::<Result<_, _>>()?;
-        let index =
+        let listed = types.len() + unused.len();
+        let types = types.into();
+        let mut index =
             Self { types, offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, codes, lanes };
-        index.check(blocks_end)?;
+        index.check(blocks_end, listed)?;
+        if !unused.is_empty() {
+            index.codes = codes_without(&unused, &index.codes)?;
+        }
         Ok(index)
     }
 
-    fn check(&self, blocks_end: u64) -> Result<(), Corrupt> {
+    /// Whether the columns fit each other; `listed` is how many types the codes are of.
+    fn check(&self, blocks_end: u64, listed: usize) -> Result<(), Corrupt> {
         let blocks = self.blocks();
         let is_inside =
             |number| self.range(number).end <= blocks_end && self.range(number).start < self.range(number).end;
@@ -209,7 +221,7 @@ impl Index {
         if !is_ascending || ends().last().unwrap_or_default() != self.codes.len() as u64 {
             return Err(Corrupt("ends of the types"));
         }
-        if self.codes.iter().any(|code| code >= self.types.len() as u64) {
+        if self.codes.iter().any(|code| code >= listed as u64) {
             return Err(Corrupt("a type"));
         }
         Ok(())
@@ -309,11 +321,31 @@ impl Index {
 }
 
 impl TypeSummary {
-    fn decode(cursor: &mut Cursor, intern: &mut dyn FnMut(&[u8]) -> TypeName) -> Result<Self, Corrupt> {
+    /// Takes a type off the cursor; `None` if it has no events.
+    fn decode(
+        cursor: &mut Cursor,
+        intern: &mut dyn FnMut(&[u8]) -> Result<TypeName, Corrupt>,
+    ) -> Result<Option<Self>, Corrupt> {
         let len = cursor.length(u32::MAX as usize)?;
-        let name = intern(&cursor.take(len)?);
-        Ok(Self { name, events: cursor.varint()?, bytes: cursor.varint()? })
+        let name = cursor.take(len)?;
+        let (events, bytes) = (cursor.varint()?, cursor.varint()?);
+        if events == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Self { name: intern(&name)?, events, bytes }))
     }
+}
+
+/// The types of blocks as they are numbered without the `unused` ones, which ascend.
+fn codes_without(unused: &[u64], codes: &Packed) -> Result<Packed, Corrupt> {
+    let mut left = Vec::new();
+    for code in codes.iter() {
+        let Err(before) = unused.binary_search(&code) else { return Err(Corrupt("a type has no events")) };
+        left.push(code - before as u64);
+    }
+    let mut bytes = Vec::new();
+    pack(&left, &mut bytes);
+    Packed::decode(&mut Cursor::new(bytes.into()), left.len())
 }
 
 fn place([times, seqs]: &[Packed; 2], number: usize) -> Place {
@@ -322,26 +354,81 @@ fn place([times, seqs]: &[Packed; 2], number: usize) -> Place {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
     use super::*;
 
+    /// The codes of each block.
+    fn codes(index: &Index) -> Vec<Vec<u32>> {
+        (0..index.blocks()).map(|block| index.codes(block).collect()).collect()
+    }
+
+    /// An index of one lane of blocks with rows of these types, as it is written.
+    fn written(types: &[TypeSummary], blocks: &[&[u32]]) -> Vec<u8> {
+        let mut builder = IndexBuilder::new(1);
+        for (at, &codes) in blocks.iter().enumerate() {
+            builder.push(0, at as u64 * 10, 10, &Summary { rows: 1, codes: codes.into(), ..Summary::default() });
+        }
+        let mut bytes = Vec::new();
+        builder.finish(types, &mut bytes);
+        bytes
+    }
+
+    fn decode(bytes: Vec<u8>) -> Result<Index, Corrupt> {
+        Index::decode(&mut Cursor::new(bytes.into()), 30, &mut |name| Ok(TypeName::new(name)))
+    }
+
     #[test]
     fn types_without_events_are_not_written() {
-        let summary = |codes: &[u32]| Summary { rows: 1, codes: codes.into(), ..Summary::default() };
-        let mut builder = IndexBuilder::new(1);
-        for (at, codes) in [&[1, 3][..], &[3], &[1]].into_iter().enumerate() {
-            builder.push(0, at as u64 * 10, 10, &summary(codes));
-        }
         let types = [("a", 0), ("b", 2), ("c", 0), ("d", 2), ("e", 0)];
         let types = types.map(|(name, events)| TypeSummary { name: TypeName::new(name.as_bytes()), events, bytes: 5 });
-        let mut bytes = Vec::new();
-        builder.finish(&types, &mut bytes);
-        let index = Index::decode(&mut Cursor::new(bytes.into()), 30, &mut TypeName::new).unwrap();
+        let index = decode(written(&types, &[&[1, 3], &[3], &[1]])).unwrap();
         let [_, b, _, d, _] = types;
         assert_eq!(index.types(), [b, d]);
-        let codes: Vec<Vec<u32>> = (0..3).map(|block| index.codes(block).collect()).collect();
-        assert_eq!(codes, [vec![0, 1], vec![1], vec![0]]);
+        assert_eq!(codes(&index), [vec![0, 1], vec![1], vec![0]]);
         assert_eq!((index.code(b"d"), index.code(b"a")), (Some(1), None));
+    }
+
+    #[test]
+    fn types_without_events_that_were_written_are_left_out() {
+        let names = ["a", "b", "c", "d", "e"];
+        let types = names.map(|name| TypeSummary { name: TypeName::new(name.as_bytes()), events: 2, bytes: 5 });
+        let bytes = written(&types, &[&[1, 3], &[3], &[1]]);
+        // The number of types, and of each the length of its name, the name, its events and its bytes.
+        let mut front = vec![5];
+        names.iter().for_each(|name| front.extend([1, name.as_bytes()[0], 2, 5]));
+        assert!(bytes.starts_with(&front));
+        let without_events = |codes: &[usize]| {
+            let mut bytes = bytes.clone();
+            codes.iter().for_each(|code| bytes[1 + code * 4 + 2] = 0);
+            bytes
+        };
+
+        let mut asked = Vec::new();
+        let index = Index::decode(&mut Cursor::new(without_events(&[0, 2, 4]).into()), 30, &mut |name| {
+            asked.push(name.to_vec());
+            Ok(TypeName::new(name))
+        });
+        let index = index.unwrap();
+        let [_, b, _, d, _] = types;
+        assert_eq!(index.types(), [b, d]);
+        assert_eq!(asked, [b"b", b"d"]);
+        assert_eq!(codes(&index), [vec![0, 1], vec![1], vec![0]]);
+        assert_eq!((index.code(b"d"), index.code(b"a")), (Some(1), None));
+        assert_eq!(decode(without_events(&[3])).unwrap_err(), Corrupt("a type has no events"));
+    }
+
+    #[test]
+    fn a_type_that_must_not_be_there_is_refused() {
+        let types = ["a", "b"].map(|name| TypeSummary { name: TypeName::new(name.as_bytes()), events: 1, bytes: 5 });
+        let bytes = written(&types, &[&[0], &[1]]);
+        let among = |names: &[&TypeSummary]| {
+            let names: Vec<TypeName> = names.iter().map(|summary| summary.name.clone()).collect();
+            Index::decode(&mut Cursor::new(bytes.clone().into()), 30, &mut TypeName::among(names))
+        };
+        let [a, b] = &types;
+        assert_eq!(among(&[a, b]).unwrap().types(), types);
+        assert!(among(&[a]).is_err());
+        assert!(among(&[b]).is_err());
     }
 }

@@ -42,14 +42,14 @@ pub(crate) use index::{Index, TypeSummary};
 use order::Order;
 pub(crate) use remains::Remains;
 pub(crate) use type_list::{TypeList, count_types};
-pub(crate) use verify::Damage;
+pub(crate) use verify::DamagedPart;
 pub(crate) use writer::{LanePlan, Writer};
 
 use super::{TypeName, id_hash};
 use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor};
 use crate::column::{u32_at, u64_at};
-use crate::damage::{self, Concerned};
+use crate::damage::{Concerned, Damage};
 use crate::repository::ReadError;
 use crate::storage::{Blob, StorageError};
 
@@ -82,7 +82,7 @@ pub(crate) enum SealedError {
     Storage(#[from] StorageError),
     /// It is not as it was written.
     #[error("damaged: {0}")]
-    Damaged(damage::Damage),
+    Damaged(Damage),
 }
 
 /// An error of a part of a blob, before its place is known.
@@ -124,7 +124,7 @@ fn read_tail(blob: &dyn Blob, is_trusted: bool) -> Result<Option<(Range<u64>, u3
 
 impl Sealed {
     /// Opens the segment in a blob, which answers for these sequence numbers: reads the index, and the filter of ids if it has up to so many
-    /// bytes. `intern` gives the names of types that are shared with other segments.
+    /// bytes. `intern` gives the names of types that are shared with other segments, or says that there must not be such a type.
     ///
     /// # Errors
     ///
@@ -135,7 +135,7 @@ impl Sealed {
         blob: Arc<dyn Blob>,
         filter_bytes_max: u64,
         is_trusted: bool,
-        intern: &mut dyn FnMut(&[u8]) -> TypeName,
+        intern: &mut dyn FnMut(&[u8]) -> Result<TypeName, Corrupt>,
     ) -> Result<Self, SealedError> {
         let damaged = |offset, reason: &str| damaged(name, offset, reason, Concerned::between(seqs.0, seqs.1));
         let len = blob.len();
@@ -376,7 +376,7 @@ impl Sealed {
 
 fn damaged(name: &str, offset: u64, reason: &str, concerned: Concerned) -> SealedError {
     let (place, reason) = (name.to_string(), reason.to_string());
-    SealedError::Damaged(damage::Damage { place, offset: Some(offset), reason, concerned })
+    SealedError::Damaged(Damage { place, offset: Some(offset), reason, concerned })
 }
 
 fn read(blob: &dyn Blob, range: Range<u64>) -> Result<Bytes, PartError> {

@@ -156,9 +156,8 @@ impl Collector {
             .collect();
         let mut bytes = Vec::new();
         builder.finish(&types, &mut bytes);
-        let mut types = types.into_iter().map(|summary| summary.name);
-        let mut shared = |bytes: &[u8]| types.next().unwrap_or_else(|| TypeName::new(bytes));
-        Index::decode(&mut Cursor::new(bytes.into()), end, &mut shared)
+        let names = types.into_iter().map(|summary| summary.name);
+        Index::decode(&mut Cursor::new(bytes.into()), end, &mut TypeName::among(names))
     }
 }
 

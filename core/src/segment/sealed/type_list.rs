@@ -18,8 +18,8 @@ const PIECE_BYTES: u64 = 16 * 1024;
 /// Most bytes of a type in an index: three integers and the name.
 const ENTRY_BYTES_MAX: usize = 3 * 10 + EVENT_TYPE_BYTES_MAX;
 
-/// The names of a sealed segment's types, ascending, read one after the other: however many there are, little is in
-/// memory.
+/// The names of the types that a sealed segment has events of, ascending, read one after the other: however many there
+/// are, little is in memory.
 pub(crate) struct TypeList {
     blob: Arc<dyn Blob>,
     index: Range<u64>,
@@ -27,7 +27,7 @@ pub(crate) struct TypeList {
     /// What was read and not yet taken, and where the index goes on behind it.
     cursor: Cursor,
     at: u64,
-    /// Names that are left.
+    /// Types that are left, with events or without.
     len: usize,
 }
 
@@ -62,7 +62,7 @@ impl TypeList {
         Ok(found.finish() == self.crc)
     }
 
-    /// How many names are left.
+    /// How many names may be left.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -73,19 +73,26 @@ impl TypeList {
     ///
     /// [`StorageError`] if it cannot be read.
     pub(crate) fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
-        let Some(left) = self.len.checked_sub(1) else { return Ok(None) };
-        self.len = left;
-        if self.cursor.len() < ENTRY_BYTES_MAX {
-            self.read_on()?;
+        while let Some(left) = self.len.checked_sub(1) {
+            self.len = left;
+            if self.cursor.len() < ENTRY_BYTES_MAX {
+                self.read_on()?;
+            }
+            let Ok((name, events)) = self.entry() else { return Ok(None) };
+            // Earlier versions also listed types of which no event was left.
+            if events > 0 {
+                return Ok(Some(name));
+            }
         }
-        let mut entry = || {
-            let len = self.cursor.length(EVENT_TYPE_BYTES_MAX)?;
-            let name = self.cursor.take(len)?;
-            self.cursor.varint()?;
-            self.cursor.varint()?;
-            Ok::<_, Corrupt>(name)
-        };
-        Ok(entry().ok())
+        Ok(None)
+    }
+
+    /// A name and the number of its events.
+    fn entry(&mut self) -> Result<(Bytes, u64), Corrupt> {
+        let len = self.cursor.length(EVENT_TYPE_BYTES_MAX)?;
+        let name = self.cursor.take(len)?;
+        let (events, _bytes) = (self.cursor.varint()?, self.cursor.varint()?);
+        Ok((name, events))
     }
 
     fn read_on(&mut self) -> Result<(), StorageError> {
@@ -114,4 +121,49 @@ pub(crate) fn count_types(mut lists: Vec<TypeList>) -> Result<usize, StorageErro
         last = Some(name);
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::super::{head, tail};
+    use super::*;
+    use crate::storage::{MemoryStorage, Storage as _};
+
+    /// A list of these types and the numbers of their events, at the beginning of an index.
+    fn list(types: &[(&str, u8)]) -> TypeList {
+        let mut index = alloc::vec![types.len() as u8];
+        for (name, events) in types {
+            index.push(name.len() as u8);
+            index.extend_from_slice(name.as_bytes());
+            index.extend([*events, 9]);
+        }
+        let at = head().len() as u64;
+        let mut storage = MemoryStorage::default();
+        storage.insert("blob", [head(), index.clone(), tail(at, &index)].concat().into());
+        let list = TypeList::open(storage.open("blob").unwrap().unwrap()).unwrap().unwrap();
+        assert!(list.is_whole().unwrap());
+        list
+    }
+
+    #[test]
+    fn types_without_events_are_not_counted() {
+        let lists = || {
+            alloc::vec![
+                list(&[("a", 0), ("b", 1), ("c", 0), ("d", 2), ("e", 0)]),
+                list(&[("a", 0), ("d", 1)]),
+                list(&[("b", 0), ("e", 0)]),
+                list(&[]),
+            ]
+        };
+        assert_eq!(count_types(lists()).unwrap(), 2);
+        let mut names = Vec::new();
+        for mut list in lists() {
+            while let Some(name) = list.next().unwrap() {
+                names.push(name);
+            }
+        }
+        assert_eq!(names, [&b"b"[..], b"d", b"d"]);
+    }
 }

@@ -14,12 +14,12 @@ pub(crate) struct Verified {
     /// Events of the blocks that are whole.
     pub(crate) events: u64,
     /// All that is not as it was written.
-    pub(crate) damage: Vec<Damage>,
+    pub(crate) damage: Vec<DamagedPart>,
 }
 
 /// A part that cannot be read, or is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Damage {
+pub(crate) struct DamagedPart {
     /// Where in the blob it begins.
     pub(crate) offset: u64,
     /// What is wrong.
@@ -42,7 +42,7 @@ impl Sealed {
                         (!are_found).then(|| other_than_block(offset, "the filter of ids denies an id of this block"));
                     verified.damage.extend(denied);
                 }
-                Err(reason) => verified.damage.push(Damage { offset, reason, block: Some(number) }),
+                Err(reason) => verified.damage.push(DamagedPart { offset, reason, block: Some(number) }),
             }
         }
         verified.damage.extend(self.verify_lanes().err().map(|reason| other_than_block(self.blob.len(), reason)));
@@ -106,7 +106,7 @@ impl Sealed {
         order: &Order,
         expected: &BTreeMap<u64, u32>,
         bad: &BTreeSet<usize>,
-        damage: &mut Vec<Damage>,
+        damage: &mut Vec<DamagedPart>,
     ) {
         let mut count = 0;
         let before = damage.len();
@@ -120,7 +120,7 @@ impl Sealed {
                 Ok(blocks.filter_map(|(seq, block)| Some((seq, block?))).collect::<Vec<(u64, u32)>>())
             });
             match blocks {
-                Err(reason) => damage.push(Damage { offset: at, reason, block: None }),
+                Err(reason) => damage.push(DamagedPart { offset: at, reason, block: None }),
                 Ok(blocks) => {
                     let mut known = blocks.iter().filter(|(_, block)| !bad.contains(&(*block as usize)));
                     count += known.clone().count();
@@ -136,7 +136,7 @@ impl Sealed {
     }
 
     /// Whether all callers' ids that were found in blocks can be looked up, and no others.
-    fn verify_ids(&self, table: &Ids, expected: &[Entry], bad: &BTreeSet<usize>, damage: &mut Vec<Damage>) {
+    fn verify_ids(&self, table: &Ids, expected: &[Entry], bad: &BTreeSet<usize>, damage: &mut Vec<DamagedPart>) {
         let before = damage.len();
         let mut last = None;
         let mut count = 0;
@@ -150,7 +150,7 @@ impl Sealed {
             let page = match page {
                 Ok(page) => page,
                 Err(reason) => {
-                    damage.push(Damage { offset: at, reason, block: None });
+                    damage.push(DamagedPart { offset: at, reason, block: None });
                     continue;
                 }
             };
@@ -169,8 +169,8 @@ impl Sealed {
     }
 }
 
-fn other_than_block(offset: u64, reason: &str) -> Damage {
-    Damage { offset, reason: reason.to_string(), block: None }
+fn other_than_block(offset: u64, reason: &str) -> DamagedPart {
+    DamagedPart { offset, reason: reason.to_string(), block: None }
 }
 
 fn reason(error: SealedError) -> String {

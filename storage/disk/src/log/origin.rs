@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -7,23 +7,23 @@ use argus_core::engine::{HEAD_SEEN_BYTES, written_offsets};
 /// How much is read at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Where files would begin whose heads of records stand where they say, and how many say so. A file has heads of its own place, and may have some
-/// that it held in an earlier life, at a lower place; or none, in the midst of a long record.
+/// Where files would begin whose heads of records stand where they say. A file has heads of its own place, and may have some that it held in an
+/// earlier life, at a lower place; or none, in the midst of a long record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Origins(BTreeMap<u64, u32>);
+pub(super) struct Origins(BTreeSet<u64>);
 
 impl Origins {
     /// Takes in bytes that stand at `within` in a file.
     pub(super) fn take(&mut self, within: u64, bytes: &[u8], file_bytes: u64) {
         for (at, offset) in written_offsets(bytes) {
             let start = offset.checked_sub(within + at as u64).filter(|start| start.is_multiple_of(file_bytes));
-            start.into_iter().for_each(|start| *self.0.entry(start).or_default() += 1);
+            self.0.extend(start);
         }
     }
 
     /// Whether something in the file was written at this place of the log.
     pub(super) fn has(&self, start: u64) -> bool {
-        self.0.contains_key(&start)
+        self.0.contains(&start)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -32,7 +32,7 @@ impl Origins {
 
     /// The places, the highest first.
     pub(super) fn descending(&self) -> impl Iterator<Item = u64> {
-        self.0.keys().rev().copied()
+        self.0.iter().rev().copied()
     }
 
     /// What the first head in a file says, if there is one. The first is that of the place where the file was written last, if that has any.
