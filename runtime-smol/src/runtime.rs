@@ -1,5 +1,5 @@
-//! The executor: async-executor for tasks, async-io for sockets and timers, and the host's own threads for work that takes long. (smol's crate
-//! `blocking` tries for ever, with a lock in its hands, to start a thread that the system does not give.)
+//! The executor: async-executor for tasks, async-io for sockets and timers, and the host's own threads for work that takes
+//! long.
 //!
 //! Each worker thread has an executor of its own, and a task stays with the worker that it was given to. Threads could take each other's
 //! tasks as well, but then a request is begun by one thread and ended by another, and so is the memory that it takes: the threads wait
@@ -20,9 +20,6 @@ use argus_host::runtime::Runtime;
 use argus_host::watch::{self, panic_message};
 use async_executor::Executor;
 use event_listener::Event;
-
-/// As many threads for work that takes long as Tokio has.
-const BLOCKING_THREADS_MAX: usize = 512;
 
 /// A handle to the executor.
 #[derive(Clone, Debug)]
@@ -161,7 +158,7 @@ impl Workers {
     pub fn start(threads: NonZeroUsize, lifecycle: &Arc<Lifecycle>) -> io::Result<Self> {
         start_reactor()?;
         let workers: Arc<[Arc<Worker>]> = (0..threads.get()).map(|_| Arc::default()).collect();
-        let blocking = Arc::new(Pool::start("argus-blocking", BLOCKING_THREADS_MAX)?);
+        let blocking = Arc::new(Pool::start("argus-blocking", || ())?);
         let smol = Smol { workers: Arc::clone(&workers), blocking };
         let mut started = Self { smol, stop: Arc::default(), threads: Vec::with_capacity(threads.get()) };
         for (index, worker) in workers.iter().enumerate() {
