@@ -68,16 +68,16 @@ impl Descriptors {
         let Some(permitted) = self.permitted else { return Ok(usize::MAX) };
         let open = listed(&LISTS).unwrap_or_else(|| {
             tracing::warn!(
-                "the system does not list the open files of this process (/dev/fd, /proc/self/fd), so they are counted once; if \
-                 the repository comes to need many more, connections may leave it too few"
+                "the system does not list the open files of this process (/dev/fd, /proc/self/fd), so they are counted \
+                 once; if the repository comes to need many more, connections may leave it too few"
             );
             probed(permitted)
         });
         connections(permitted, open.saturating_add(REACTOR))
     }
 
-    /// The same of a server that serves so many connections; at least one. `None` where there is no limit, or the system does
-    /// not list what is open: then it is as it was at the start, as far as is known.
+    /// The same of a server that serves so many connections; at least one. `None` where there is no limit, or the
+    /// system does not list what is open: then it is as it was at the start, as far as is known.
     pub(crate) fn connections_now(&self, connections_open: usize) -> Option<usize> {
         let permitted = self.permitted?;
         let others = listed(&LISTS)?.saturating_sub(connections_open);
@@ -101,8 +101,8 @@ fn listed(lists: &[&str]) -> Option<usize> {
     Some(entries.count().saturating_sub(1))
 }
 
-/// How many the process has open, by asking for one number after the other: the system gives the next one that is free. Of
-/// use when few are free between those that are open, as when a server starts.
+/// How many the process has open, by asking for one number after the other: the system gives the next one that is free.
+/// Of use when few are free between those that are open, as when a server starts.
 fn probed(permitted: usize) -> usize {
     let standard_error = io::stderr();
     let (mut open, mut next, mut free_in_a_row) = (0, 0, 0);

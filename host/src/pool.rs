@@ -1,8 +1,9 @@
 //! Threads for work that blocks or computes for long, which must not run on the workers of an executor.
 //!
-//! There are more of them while there is more to do, up to a limit, and at least one at all times. Where the system gives
-//! no further thread, work waits for those that there are. (The executors bring threads of their own for such work. Where
-//! the system gives none, Tokio panics in whoever asks, and smol's crate `blocking` tries for ever with a lock held.)
+//! There are more of them while there is more to do, up to a limit, and at least one at all times. Where the system
+//! gives no further thread, work waits for those that there are. (The executors bring threads of their own for such
+//! work. Where the system gives none, Tokio panics in whoever asks, and smol's crate `blocking` tries for ever with a
+//! lock held.)
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -51,7 +52,8 @@ struct Desk {
 }
 
 impl Pool {
-    /// Starts the first of up to 512 threads of this name. Each calls `prepare`, which must not panic, before its first work.
+    /// Starts the first of up to 512 threads of this name. Each calls `prepare`, which must not panic, before its first
+    /// work.
     ///
     /// # Errors
     ///
@@ -149,8 +151,8 @@ impl Shared {
         loop {
             if let Some(job) = desk.jobs.pop_front() {
                 drop(desk);
-                // The task's own panic is caught in the job. This is one of the waker of who waits, or of dropping a result
-                // that nobody waits for. It is logged by the hook, and the thread is needed for others.
+                // The task's own panic is caught in the job. This is one of the waker of who waits, or of dropping a
+                // result that nobody waits for. It is logged by the hook, and the thread is needed for others.
                 let _panicked = catch_unwind(AssertUnwindSafe(job));
                 desk = self.lock();
                 continue;
@@ -273,7 +275,14 @@ mod tests {
         }
 
         let pool = pool(1);
-        drop(pool.run(|| Trap));
+        let gate = Arc::new(Barrier::new(2));
+        let opened = Arc::clone(&gate);
+        drop(pool.run(move || {
+            opened.wait();
+            Trap
+        }));
+        // Nobody waits for the result any more, so that the thread drops it.
+        gate.wait();
         assert_eq!(wait(pool.run(|| 7)), 7);
     }
 

@@ -13,12 +13,12 @@ use crate::log_buffer::LogBuffer;
 use crate::process::LAST_LINES_WAIT_MAX;
 use crate::watch;
 
-/// Signals that come so soon after the first count as the same one: `timeout -s INT` sends one to the process and one to its
-/// group.
+/// Signals that come so soon after the first count as the same one: `timeout -s INT` sends one to the process and one
+/// to its group.
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
-/// Starts the thread that hears signals, so that they work whatever the executor does. The first one drains, the second one
-/// ends the process. If the thread dies, the server [fails](Lifecycle::fail).
+/// Starts the thread that hears signals, so that they work whatever the executor does. The first one drains, the second
+/// one ends the process. If the thread dies, the server [fails](Lifecycle::fail).
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! The executor: async-executor for tasks, async-io for sockets and timers, and the host's own threads for work that takes
-//! long.
+//! The executor: async-executor for tasks, async-io for sockets and timers, and the host's own threads for work that
+//! takes long.
 //!
 //! Each worker thread has an executor of its own, and a task stays with the worker that it was given to. Threads could take each other's
 //! tasks as well, but then a request is begun by one thread and ended by another, and so is the memory that it takes: the threads wait

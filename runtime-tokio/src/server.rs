@@ -49,9 +49,9 @@ async fn accept_all(node: Arc<Node>, listener: TcpListener, runtime: Tokio) {
     }
 }
 
-/// Accepts the next connection and waits for its permit, for which an idle connection is closed if there are as many as there
-/// may be. Never fails: an error of accepting concerns one connection, and the next is tried at once, or the system lacks
-/// something (file descriptors, memory), and the next is tried after a pause.
+/// Accepts the next connection and waits for its permit, for which an idle connection is closed if there are as many as
+/// there may be. Never fails: an error of accepting concerns one connection, and the next is tried at once, or the
+/// system lacks something (file descriptors, memory), and the next is tried after a pause.
 async fn accept(node: &Node, runtime: &Tokio, listener: &TcpListener) -> (TcpStream, SocketAddr, ConnectionPermit) {
     loop {
         // As a socket that no worker waits for yet.

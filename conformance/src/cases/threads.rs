@@ -17,8 +17,8 @@ const EVENT: &str = r#"{"event_type":"threads","timestamp":0,"payload":"01234567
 /// Enough that the body is no small one, and that the answer which lists them goes out in pieces.
 const MANY: usize = 10_000;
 
-/// Turns into a program as a user whose threads the system limits, which it does not do for root. The files that it needs may
-/// be in folders that only root can enter.
+/// Turns into a program as a user whose threads the system limits, which it does not do for root. The files that it
+/// needs may be in folders that only root can enter.
 const LIMITED: [&str; 3] = [
     "sh",
     "-c",

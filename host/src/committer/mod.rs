@@ -184,8 +184,8 @@ impl Committer {
         self.shared.queue.size()
     }
 
-    /// Takes nothing more, commits what waits, ends the threads and closes the repository. Blocks until all of that is done;
-    /// a later call does nothing but wait for the first.
+    /// Takes nothing more, commits what waits, ends the threads and closes the repository. Blocks until all of that is
+    /// done; a later call does nothing but wait for the first.
     pub fn shutdown(&self) {
         self.shut_down.call_once(|| {
             self.shared.queue.close();
