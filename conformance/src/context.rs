@@ -271,6 +271,12 @@ impl Server {
         self.running.log()
     }
 
+    /// The number of the server's process, if that is ours.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.running.process()
+    }
+
     /// Where the server keeps its events, if that is a folder.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {

@@ -53,6 +53,7 @@ mod crowd;
 mod pace;
 mod raw_head;
 mod service;
+mod signals;
 mod socket;
 mod trim;
 mod wire_body;

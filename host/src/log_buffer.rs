@@ -222,6 +222,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
+    use crate::lifecycle::Lifecycle;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -310,6 +311,34 @@ mod tests {
         drop(readings);
         log.flush(PATIENCE);
         assert_eq!(lost.get(), 5 + (WAITING_BYTES_MAX / line.len()) as u64);
+    }
+
+    /// A sink with a bug.
+    struct Trap;
+
+    impl Write for Trap {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            panic!("as told");
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_thread_that_panics_fails_the_server_and_holds_nobody_up() {
+        let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
+        let (failing, lost) = (Arc::clone(&lifecycle), counter());
+        let mut log = LogBuffer::start(Trap, lost.clone(), move |reason| failing.fail(reason)).unwrap();
+        log.write_all(b"one\n").unwrap();
+        lifecycle.drained();
+        assert_eq!(lifecycle.failure(), Some("the thread argus-log has panicked: as told"));
+        let line = [&[b'x'; 1023][..], b"\n"].concat();
+        for _ in 0..WAITING_BYTES_MAX / line.len() + 5 {
+            log.write_all(&line).unwrap();
+        }
+        assert_eq!(lost.get(), 5);
     }
 
     #[test]

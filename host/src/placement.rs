@@ -1,6 +1,5 @@
 //! Which processors the threads of a process run on.
 
-use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -32,10 +31,7 @@ impl Placement {
 
     /// Lets the calling thread run anywhere, whoever has started it: threads begin where the one before was kept.
     pub fn roam(&self) {
-        thread_local!(static ROAMS: Cell<bool> = const { Cell::new(false) });
-        if let Some(processors) = &self.processors
-            && !ROAMS.replace(true)
-        {
+        if let Some(processors) = &self.processors {
             processors.keep_on_any();
         }
     }

@@ -1,7 +1,9 @@
-//! Threads for work that blocks or computes for long, for an executor that brings none of its own.
+//! Threads for work that blocks or computes for long, which must not run on the workers of an executor.
 //!
-//! There are more of them while more is to be done, up to a limit, and one always: where the system gives no more threads, work waits for those
-//! that there are.
+//! There are more of them while there is more to do, up to a limit, and at least one at all times. Where the system
+//! gives no further thread, work waits for those that there are. (The executors bring threads of their own for such
+//! work. Where the system gives none, Tokio panics in whoever asks, and smol's crate `blocking` tries for ever with a
+//! lock held.)
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,8 +16,13 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 
+use crate::repeated::Repeated;
+
 /// How long a thread waits for more work before it ends, unless it is the last.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// Threads of one pool at most.
+const THREADS_MAX: usize = 512;
 
 /// The threads. Dropping this drops what has not begun; what has begun is not waited for.
 #[derive(Debug)]
@@ -26,8 +33,11 @@ pub struct Pool {
 struct Shared {
     name: &'static str,
     threads_max: usize,
+    prepare: Box<dyn Fn() + Send + Sync>,
     desk: Mutex<Desk>,
     filled: Condvar,
+    /// Threads that the system did not give.
+    refusals: Repeated,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -42,13 +52,29 @@ struct Desk {
 }
 
 impl Pool {
-    /// Starts the first of at most so many threads of this name.
+    /// Starts the first of up to 512 threads of this name. Each calls `prepare`, which must not panic, before its first
+    /// work.
     ///
     /// # Errors
     ///
     /// The system gives no thread.
-    pub fn start(name: &'static str, threads_max: usize) -> io::Result<Self> {
-        let shared = Arc::new(Shared { name, threads_max, desk: Mutex::default(), filled: Condvar::new() });
+    pub fn start(name: &'static str, prepare: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
+        Self::with_limit(name, THREADS_MAX, prepare)
+    }
+
+    fn with_limit(
+        name: &'static str,
+        threads_max: usize,
+        prepare: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            name,
+            threads_max,
+            prepare: Box::new(prepare),
+            desk: Mutex::default(),
+            filled: Condvar::new(),
+            refusals: Repeated::default(),
+        });
         shared.start_thread(&mut shared.lock())?;
         Ok(Self { shared })
     }
@@ -100,8 +126,11 @@ impl Shared {
         desk.jobs.push_back(job);
         if desk.jobs.len() > desk.idle && desk.threads < self.threads_max {
             // Without another thread it waits for one of those that there are.
-            if let Err(error) = self.start_thread(&mut desk) {
-                tracing::debug!("no further thread: {error}");
+            if let Err(error) = self.start_thread(&mut desk)
+                && let Some(suppressed) = self.refusals.due()
+            {
+                let (name, threads) = (self.name, desk.threads);
+                tracing::warn!(%error, name, threads, suppressed, "the system gives no further thread; work waits");
             }
         }
         drop(desk);
@@ -115,13 +144,16 @@ impl Shared {
         Ok(())
     }
 
-    /// A thread. What a job panics with is caught in the job.
+    /// A thread.
     fn work(&self) {
+        (self.prepare)();
         let mut desk = self.lock();
         loop {
             if let Some(job) = desk.jobs.pop_front() {
                 drop(desk);
-                job();
+                // The task's own panic is caught in the job. This is one of the waker of who waits, or of dropping a
+                // result that nobody waits for. It is logged by the hook, and the thread is needed for others.
+                let _panicked = catch_unwind(AssertUnwindSafe(job));
                 desk = self.lock();
                 continue;
             }
@@ -154,6 +186,7 @@ impl fmt::Debug for Shared {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::cell::Cell;
     use std::sync::Barrier;
 
     use futures_util::FutureExt as _;
@@ -161,7 +194,7 @@ mod tests {
     use super::*;
 
     fn pool(threads_max: usize) -> Pool {
-        Pool::start("argus-test", threads_max).unwrap()
+        Pool::with_limit("argus-test", threads_max, || ()).unwrap()
     }
 
     /// Waits for a future that needs nobody to poll it meanwhile.
@@ -192,6 +225,24 @@ mod tests {
     }
 
     #[test]
+    fn every_thread_is_prepared_once() {
+        thread_local!(static PREPARED: Cell<u32> = const { Cell::new(0) });
+        let prepare = || PREPARED.set(PREPARED.get() + 1);
+        let pool = Pool::with_limit("argus-test", 2, prepare).unwrap();
+        let barrier = Arc::new(Barrier::new(2));
+        for _ in 0..3 {
+            let tasks = [(); 2].map(|()| {
+                let barrier = Arc::clone(&barrier);
+                pool.run(move || {
+                    barrier.wait();
+                    PREPARED.get()
+                })
+            });
+            assert_eq!(tasks.map(wait), [1, 1]);
+        }
+    }
+
+    #[test]
     fn what_finds_no_thread_waits_for_one() {
         let pool = pool(1);
         let gate = Arc::new(Barrier::new(2));
@@ -210,6 +261,28 @@ mod tests {
         let pool = pool(1);
         let caught = catch_unwind(AssertUnwindSafe(|| wait(pool.run(|| -> usize { panic!("as told") }))));
         assert_eq!(*caught.unwrap_err().downcast_ref::<&str>().unwrap(), "as told");
+        assert_eq!(wait(pool.run(|| 7)), 7);
+    }
+
+    #[test]
+    fn a_result_that_panics_when_it_is_dropped_costs_no_thread() {
+        struct Trap;
+
+        impl Drop for Trap {
+            fn drop(&mut self) {
+                panic!("as told");
+            }
+        }
+
+        let pool = pool(1);
+        let gate = Arc::new(Barrier::new(2));
+        let opened = Arc::clone(&gate);
+        drop(pool.run(move || {
+            opened.wait();
+            Trap
+        }));
+        // Nobody waits for the result any more, so that the thread drops it.
+        gate.wait();
         assert_eq!(wait(pool.run(|| 7)), 7);
     }
 

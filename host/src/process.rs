@@ -3,14 +3,12 @@
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::num::NonZeroUsize;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argus_core::api::Api;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
@@ -26,10 +24,10 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::repository::{self, OpenError};
 use crate::settings::Settings;
+use crate::signals;
 use crate::task::Task;
 use crate::trim;
 use crate::warnings::Warnings;
-use crate::watch;
 
 /// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -42,11 +40,8 @@ const BACKLOG: i32 = 4096;
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
-/// Signals that come so soon after the first are the same wish: `timeout -s INT` sends one to the process and one to its group.
-const SAME_SIGNAL: Duration = Duration::from_millis(100);
-
 /// How long the end of the process waits at most until standard error has taken the last lines of the log.
-const LAST_LINES_WAIT_MAX: Duration = Duration::from_millis(500);
+pub(crate) const LAST_LINES_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// How long a server that cannot go on waits at least for its last commits, be the drain timeout as short as it may.
 const LAST_COMMIT_WAIT_MIN: Duration = Duration::from_secs(1);
@@ -204,7 +199,7 @@ fn start<E>(
     tracing::info!(bytes = plan.bytes(), "memory under these settings: {plan}; docs/operations.md explains it");
     let descriptors = Descriptors::raise_limit();
     // Signals before the endpoint: whoever sees the server listen may stop it.
-    watch_signals(Arc::clone(lifecycle), log.clone()).map_err(StartError::Thread)?;
+    signals::watch(Arc::clone(lifecycle), log.clone()).map_err(StartError::Thread)?;
     // The port before the repository: a second server that is started by mistake leaves no folder.
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let socket = bind(&settings.endpoint).map_err(listen_error)?;
@@ -298,30 +293,4 @@ pub fn announce(program: &str, address: SocketAddr) {
     if thread::Builder::new().name("argus-announce".to_owned()).spawn(line).is_err() {
         line();
     }
-}
-
-/// The first SIGINT or SIGTERM drains, the second ends the process. On a thread of its own, so that it works whatever the executor does.
-fn watch_signals(lifecycle: Arc<Lifecycle>, log: LogBuffer) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let failing = Arc::clone(&lifecycle);
-    let listen = move || {
-        let mut first: Option<Instant> = None;
-        for signal in signals.forever() {
-            let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
-            match first {
-                None => {
-                    first = Some(Instant::now());
-                    tracing::info!("{name}; draining");
-                    lifecycle.drain();
-                }
-                Some(first) if first.elapsed() < SAME_SIGNAL => {}
-                Some(_) => {
-                    tracing::warn!("{name} while draining; ending at once");
-                    log.flush(LAST_LINES_WAIT_MAX);
-                    process::exit(128 + signal);
-                }
-            }
-        }
-    };
-    watch::spawn("argus-signals", listen, || false, move |reason| failing.fail(reason)).map(drop)
 }

@@ -1,5 +1,5 @@
-//! The executor: async-executor for tasks, async-io for sockets and timers, and the host's own threads for work that takes long. (smol's crate
-//! `blocking` tries for ever, with a lock in its hands, to start a thread that the system does not give.)
+//! The executor: async-executor for tasks, async-io for sockets and timers, and the host's own threads for work that
+//! takes long.
 //!
 //! Each worker thread has an executor of its own, and a task stays with the worker that it was given to. Threads could take each other's
 //! tasks as well, but then a request is begun by one thread and ended by another, and so is the memory that it takes: the threads wait
@@ -19,10 +19,7 @@ use argus_host::pool::Pool;
 use argus_host::runtime::Runtime;
 use argus_host::watch::{self, panic_message};
 use async_executor::Executor;
-use event_listener::{Event, EventListener};
-
-/// As many threads for work that takes long as Tokio has.
-const BLOCKING_THREADS_MAX: usize = 512;
+use event_listener::Event;
 
 /// A handle to the executor.
 #[derive(Clone, Debug)]
@@ -115,7 +112,7 @@ impl Worker {
     }
 
     /// The thread.
-    fn run(&self, stopped: EventListener) {
+    fn run(&self, stopped: impl Future<Output = ()>) {
         /// Drops the tasks, also when the thread panics.
         struct End<'a>(&'a Worker);
 
@@ -161,11 +158,12 @@ impl Workers {
     pub fn start(threads: NonZeroUsize, lifecycle: &Arc<Lifecycle>) -> io::Result<Self> {
         start_reactor()?;
         let workers: Arc<[Arc<Worker>]> = (0..threads.get()).map(|_| Arc::default()).collect();
-        let blocking = Arc::new(Pool::start("argus-blocking", BLOCKING_THREADS_MAX)?);
+        let blocking = Arc::new(Pool::start("argus-blocking", || ())?);
         let smol = Smol { workers: Arc::clone(&workers), blocking };
         let mut started = Self { smol, stop: Arc::default(), threads: Vec::with_capacity(threads.get()) };
         for (index, worker) in workers.iter().enumerate() {
-            started.start_worker(index, Arc::clone(worker), lifecycle)?;
+            let stopped = started.stop.event.listen();
+            started.start_worker(index, Arc::clone(worker), stopped, lifecycle)?;
         }
         Ok(started)
     }
@@ -183,8 +181,14 @@ impl Workers {
         }
     }
 
-    fn start_worker(&mut self, index: usize, worker: Arc<Worker>, lifecycle: &Arc<Lifecycle>) -> io::Result<()> {
-        let stopped = self.stop.event.listen();
+    /// Starts the thread of a worker, which ends when it is `stopped`.
+    fn start_worker(
+        &mut self,
+        index: usize,
+        worker: Arc<Worker>,
+        stopped: impl Future<Output = ()> + Send + 'static,
+        lifecycle: &Arc<Lifecycle>,
+    ) -> io::Result<()> {
         let (stop, lifecycle) = (Arc::clone(&self.stop), Arc::clone(lifecycle));
         let thread = watch::spawn(
             &format!("argus-smol-{index}"),
@@ -252,6 +256,24 @@ mod tests {
         assert!(reason.starts_with("the thread argus-smol-") && reason.contains("has ended"), "{reason}");
         drop(workers);
         assert_eq!(reports.iter().count(), 1, "of the task on the other worker");
+    }
+
+    #[test]
+    fn so_does_one_that_panics() {
+        let (mut workers, lifecycle, reports) = at_work();
+        let worker = Arc::<Worker>::default();
+        // A panic of a task, or of a waker that the reactor calls, does not get as far as the thread.
+        let (held, dropped) = mpsc::channel::<()>();
+        worker.spawn(async move {
+            let _held = held;
+            future::pending::<()>().await;
+        });
+        workers.start_worker(2, worker, async { panic!("as told") }, &lifecycle).unwrap();
+        assert_eq!(lifecycle.drained(), Drained::Clean);
+        assert_eq!(lifecycle.failure(), Some("the thread argus-smol-2 has panicked: as told"));
+        assert!(dropped.recv().is_err(), "its task has gone with it");
+        drop(workers);
+        assert_eq!(reports.iter().count(), 2, "of the tasks on the other workers");
     }
 
     #[test]

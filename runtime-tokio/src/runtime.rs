@@ -1,4 +1,4 @@
-//! The executor: Tokio for tasks, sockets, timers and work that takes long.
+//! The executor: Tokio for tasks, sockets and timers, and the host's own threads for work that takes long.
 //!
 //! Each worker thread has an executor of its own with its own sockets and timers, and a task stays with the worker that it was given to.
 //! Threads could take each other's tasks as well, but then a request is begun by one thread and ended by another, and so is the memory that
@@ -7,7 +7,6 @@
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
-use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -15,6 +14,7 @@ use std::time::Duration;
 
 use argus_host::lifecycle::Lifecycle;
 use argus_host::placement::Placement;
+use argus_host::pool::Pool;
 use argus_host::runtime::Runtime;
 use argus_host::watch;
 use event_listener::Event;
@@ -25,9 +25,7 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 pub struct Tokio {
     workers: Arc<[Worker]>,
-    /// Of an executor that runs nothing: what blocks has its threads, whatever becomes of the workers.
-    blocking: Handle,
-    placement: Placement,
+    blocking: Arc<Pool>,
 }
 
 /// Runs `main` and what it spawns on `threads` worker threads. When `main` has finished, its result is returned and tasks that still
@@ -74,21 +72,7 @@ impl Runtime for Tokio {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let placement = self.placement.clone();
-        let running = self.blocking.spawn_blocking(move || {
-            placement.roam();
-            task()
-        });
-        async move {
-            match running.await {
-                Ok(output) => output,
-                Err(ended) => match ended.try_into_panic() {
-                    Ok(panic) => panic::resume_unwind(panic),
-                    // Only the end of the executor cancels a task, and then nobody polls this any more.
-                    Err(_cancelled) => std::future::pending().await,
-                },
-            }
-        }
+        self.blocking.run(task)
     }
 }
 
@@ -121,8 +105,8 @@ impl Worker {
 pub struct Workers {
     tokio: Tokio,
     stop: Arc<Stop>,
+    placement: Placement,
     threads: Vec<JoinHandle<()>>,
-    blocking: Option<tokio::runtime::Runtime>,
 }
 
 #[derive(Debug, Default)]
@@ -139,10 +123,10 @@ impl Workers {
     /// A thread could not be started; nothing has run.
     pub fn start(threads: NonZeroUsize, lifecycle: &Arc<Lifecycle>) -> io::Result<Self> {
         let placement = Placement::new(threads);
-        let blocking = Builder::new_current_thread().build()?;
-        let tokio = Tokio { workers: Arc::default(), blocking: blocking.handle().clone(), placement };
-        let mut started =
-            Self { tokio, stop: Arc::default(), threads: Vec::with_capacity(threads.get()), blocking: Some(blocking) };
+        let roaming = placement.clone();
+        let blocking = Arc::new(Pool::start("argus-blocking", move || roaming.roam())?);
+        let tokio = Tokio { workers: Arc::default(), blocking };
+        let mut started = Self { tokio, stop: Arc::default(), placement, threads: Vec::with_capacity(threads.get()) };
         let workers = (0..threads.get()).map(|index| started.start_worker(index, lifecycle));
         started.tokio.workers = workers.collect::<io::Result<_>>()?;
         Ok(started)
@@ -170,7 +154,7 @@ impl Workers {
     fn start_worker(&mut self, index: usize, lifecycle: &Arc<Lifecycle>) -> io::Result<Worker> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let worker = Worker { handle: runtime.handle().clone(), held: Arc::default() };
-        let (placement, stopped) = (self.tokio.placement.clone(), self.stop.event.listen());
+        let (placement, stopped) = (self.placement.clone(), self.stop.event.listen());
         let (stop, lifecycle) = (Arc::clone(&self.stop), Arc::clone(lifecycle));
         let run = move || {
             placement.settle(index);
@@ -196,9 +180,6 @@ impl Drop for Workers {
             // One that has died has told so.
             let _ = worker.join();
         }
-        // Last, so that nobody waits for what is cancelled by it. Work that has begun is not waited for: it may be a search that nobody
-        // wants any more.
-        self.blocking.take().into_iter().for_each(tokio::runtime::Runtime::shutdown_background);
     }
 }
 

@@ -1,11 +1,12 @@
-//! The server: accepting connections until the drain begins, and waiting until the last of them has ended.
+//! The server: accepting connections until the drain begins.
 
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use argus_host::lifecycle::{ConnectionPermit, unless_draining};
+use argus_host::lifecycle::{ConnectionPermit, Lifecycle, unless_draining};
 use argus_host::node::Node;
 use argus_host::runtime::Runtime;
 use argus_host::watch;
@@ -27,12 +28,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The endpoint could not be listened to; nothing is served.
 pub fn serve(workers: &Workers, node: Arc<Node>, listener: std::net::TcpListener) -> io::Result<()> {
     let listener = workers.enter(|| TcpListener::from_std(listener))?;
-    let accepting = accept_all(Arc::clone(&node), listener, workers.handle());
+    let lifecycle = Arc::clone(&node.lifecycle);
+    begin(workers, lifecycle, accept_all(node, listener, workers.handle()));
+    Ok(())
+}
+
+/// Starts the task that accepts. If it panics, or ends before the drain, the server [fails](Lifecycle::fail).
+fn begin(workers: &Workers, lifecycle: Arc<Lifecycle>, accepting: impl Future<Output = ()> + Send + 'static) {
     workers.begin(async move {
-        let lifecycle = &node.lifecycle;
         watch::task("accepting", accepting, || lifecycle.is_draining(), |reason| lifecycle.fail(reason)).await;
     });
-    Ok(())
 }
 
 async fn accept_all(node: Arc<Node>, listener: TcpListener, runtime: Tokio) {
@@ -44,8 +49,9 @@ async fn accept_all(node: Arc<Node>, listener: TcpListener, runtime: Tokio) {
     }
 }
 
-/// The next connection, and room for it: where there is none, it is what an idle one is closed for. An error of accepting is either of one connection, and the next may be better, or a
-/// lack of something (file descriptors, memory) that may pass.
+/// Accepts the next connection and waits for its permit, for which an idle connection is closed if there are as many as
+/// there may be. Never fails: an error of accepting concerns one connection, and the next is tried at once, or the
+/// system lacks something (file descriptors, memory), and the next is tried after a pause.
 async fn accept(node: &Node, runtime: &Tokio, listener: &TcpListener) -> (TcpStream, SocketAddr, ConnectionPermit) {
     loop {
         // As a socket that no worker waits for yet.
@@ -65,4 +71,28 @@ async fn accept(node: &Node, runtime: &Tokio, listener: &TcpListener) -> (TcpStr
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::num::NonZeroUsize;
+
+    use super::*;
+
+    /// Why the server has failed when accepting does this.
+    fn failure(accepting: impl Future<Output = ()> + Send + 'static) -> String {
+        let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
+        let workers = Workers::start(NonZeroUsize::MIN, &lifecycle).unwrap();
+        begin(&workers, Arc::clone(&lifecycle), accepting);
+        lifecycle.drained();
+        lifecycle.failure().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_server_that_accepts_no_more_fails() {
+        assert_eq!(failure(async { panic!("as told") }), "accepting has panicked: as told");
+        assert_eq!(failure(async {}), "accepting has ended, though it had to go on");
+    }
 }

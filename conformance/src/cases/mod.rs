@@ -26,6 +26,7 @@ mod query;
 mod real_data;
 mod submit;
 mod submit_faults;
+mod threads;
 mod timestamp;
 mod wire;
 mod wire_close;
@@ -63,6 +64,7 @@ const GROUPS: &[&[Case]] = &[
     wire_close::CASES,
     nginx::CASES,
     capacity::CASES,
+    threads::CASES,
     limits::CASES,
     event_types::CASES,
     lifecycle::CASES,

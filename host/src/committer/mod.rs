@@ -20,7 +20,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -46,6 +46,7 @@ pub struct Committer {
     shared: Arc<Shared>,
     committing: Mutex<Vec<JoinHandle<()>>>,
     keeping: Mutex<Vec<JoinHandle<()>>>,
+    shut_down: Once,
 }
 
 /// A submitted batch: resolves when it is committed, or will not be. To be polled or dropped soon: others may depend on it.
@@ -124,7 +125,8 @@ impl Committer {
         shared.types_watch.look(&lock(&shared.snapshot).stats());
         // What an earlier process left to do.
         shared.offer_chores(&mut **lock(&shared.repository));
-        let committer = Self { shared, committing: Mutex::default(), keeping: Mutex::default() };
+        let committer =
+            Self { shared, committing: Mutex::default(), keeping: Mutex::default(), shut_down: Once::new() };
         committer.spawn(&committer.committing, "argus-commit", Shared::commit_until_closed, Shared::is_closed)?;
         committer.spawn(&committer.keeping, "argus-keeper", Shared::keep_house, |shared| shared.keeper.is_closed())?;
         if let Some(interval) = flush_every {
@@ -182,14 +184,17 @@ impl Committer {
         self.shared.queue.size()
     }
 
-    /// Takes nothing more, commits what waits, and ends the threads. Blocks until then; later calls return at once.
+    /// Takes nothing more, commits what waits, ends the threads and closes the repository. Blocks until all of that is
+    /// done; a later call does nothing but wait for the first.
     pub fn shutdown(&self) {
-        self.shared.queue.close();
-        join(&self.committing);
-        // Only now: the last commits may have to wait for housekeeping.
-        self.shared.keeper.close();
-        join(&self.keeping);
-        self.shared.close();
+        self.shut_down.call_once(|| {
+            self.shared.queue.close();
+            join(&self.committing);
+            // Only now: the last commits may have to wait for housekeeping.
+            self.shared.keeper.close();
+            join(&self.keeping);
+            self.shared.close();
+        });
     }
 }
 

@@ -497,4 +497,7 @@ fn a_shutdown_closes_the_repository_when_nobody_uses_it_any_more() {
     committer.shutdown();
     closed.try_recv().unwrap();
     assert_eq!((committer.snapshot().stats().events, committer.latched()), (60, None));
+    committer.shutdown();
+    drop(committer);
+    assert!(closed.try_recv().is_err(), "it is closed once");
 }

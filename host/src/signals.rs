@@ -1,0 +1,82 @@
+//! SIGINT and SIGTERM.
+
+use std::ffi::c_int;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{io, process};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::lifecycle::Lifecycle;
+use crate::log_buffer::LogBuffer;
+use crate::process::LAST_LINES_WAIT_MAX;
+use crate::watch;
+
+/// Signals that come so soon after the first count as the same one: `timeout -s INT` sends one to the process and one
+/// to its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
+
+/// Starts the thread that hears signals, so that they work whatever the executor does. The first one drains, the second
+/// one ends the process. If the thread dies, the server [fails](Lifecycle::fail).
+///
+/// # Errors
+///
+/// The system gives no thread, or does not let signals be handled; they do what they do by default.
+pub(crate) fn watch(lifecycle: Arc<Lifecycle>, log: LogBuffer) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut reaction = Reaction { lifecycle: Arc::clone(&lifecycle), log, first: None };
+    spawn(move || signals.forever().for_each(|signal| reaction.hear(signal)), lifecycle)
+}
+
+fn spawn(listen: impl FnOnce() + Send + 'static, lifecycle: Arc<Lifecycle>) -> io::Result<()> {
+    watch::spawn("argus-signals", listen, || false, move |reason| lifecycle.fail(reason)).map(drop)
+}
+
+/// What signals do.
+struct Reaction {
+    lifecycle: Arc<Lifecycle>,
+    log: LogBuffer,
+    /// When the first one came.
+    first: Option<Instant>,
+}
+
+impl Reaction {
+    fn hear(&mut self, signal: c_int) {
+        let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+        match self.first {
+            None => {
+                self.first = Some(Instant::now());
+                tracing::info!("{name}; draining");
+                self.lifecycle.drain();
+            }
+            Some(first) if first.elapsed() < SAME_SIGNAL => {}
+            Some(_) => {
+                tracing::warn!("{name} while draining; ending at once");
+                self.log.flush(LAST_LINES_WAIT_MAX);
+                process::exit(128 + signal);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    /// Why the server has failed when the thread does this.
+    fn failure(listen: impl FnOnce() + Send + 'static) -> String {
+        let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
+        spawn(listen, Arc::clone(&lifecycle)).unwrap();
+        lifecycle.drained();
+        lifecycle.failure().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_server_that_hears_no_signals_any_more_fails() {
+        assert_eq!(failure(|| panic!("as told")), "the thread argus-signals has panicked: as told");
+        assert_eq!(failure(|| ()), "the thread argus-signals has ended, though it had to go on");
+    }
+}
