@@ -2,7 +2,7 @@
 
 use super::lifecycle::{begin_drain, signal_again};
 use crate::case::{Case, cases};
-use crate::client::{Connection, End, Request};
+use crate::client::{Connection, End};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
 use crate::launcher::Signal;

@@ -163,7 +163,7 @@ impl Metrics {
             body_bytes_reserved: gauge("argus_body_in_flight_bytes", "Bytes of request bodies held in memory.")?,
             memory_planned: gauge(
                 "argus_memory_planned_bytes",
-                "Memory that the server takes at most under its settings.",
+                "Memory that the server needs under its settings, without the index of what is stored and long answers.",
             )?,
             stored_events: gauge("argus_stored_events", "Events in the repository.")?,
             stored_bytes: gauge("argus_stored_bytes", "Bytes that they take, with their indexes.")?,
