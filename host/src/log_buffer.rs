@@ -18,6 +18,9 @@ use crate::watch;
 /// Lines that wait to be written, in bytes. As much again may be held by the thread that writes.
 const WAITING_BYTES_MAX: usize = 2 << 20;
 
+/// How long the end of the process waits at most until standard error has taken the last lines of the log.
+pub(crate) const LAST_LINES_WAIT_MAX: Duration = Duration::from_millis(500);
+
 /// A pipe takes so many bytes whole or not at all (`PIPE_BUF`), so that lines of several processes do not mix.
 const PIECE_BYTES_MAX: usize = 4096;
 

@@ -17,7 +17,7 @@ use crate::budget::Budget;
 use crate::committer::{Committer, QueueLimits};
 use crate::descriptors::{Descriptors, TooFew};
 use crate::lifecycle::{Drained, Lifecycle};
-use crate::log_buffer::LogBuffer;
+use crate::log_buffer::{LAST_LINES_WAIT_MAX, LogBuffer};
 use crate::logging;
 use crate::memory::Plan;
 use crate::metrics::Metrics;
@@ -39,9 +39,6 @@ const BACKLOG: i32 = 4096;
 /// says so each time that half of these bytes are gone. Less would cost large downloads their speed.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
-
-/// How long the end of the process waits at most until standard error has taken the last lines of the log.
-pub(crate) const LAST_LINES_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// How long a server that cannot go on waits at least for its last commits, be the drain timeout as short as it may.
 const LAST_COMMIT_WAIT_MIN: Duration = Duration::from_secs(1);

@@ -9,8 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::lifecycle::Lifecycle;
-use crate::log_buffer::LogBuffer;
-use crate::process::LAST_LINES_WAIT_MAX;
+use crate::log_buffer::{LAST_LINES_WAIT_MAX, LogBuffer};
 use crate::watch;
 
 /// Signals that come so soon after the first count as the same one: `timeout -s INT` sends one to the process and one
