@@ -215,8 +215,16 @@ impl ConnectionState {
     /// Everything was written that there was to write.
     pub(crate) fn flushed(&self) {
         let mut inner = self.lock();
-        if !matches!(inner.phase, Phase::Busy) {
-            inner.answering = false;
+        let inner = &mut *inner;
+        match &mut inner.phase {
+            Phase::Busy => {}
+            Phase::Idle(since) => {
+                // The client may have taken its time to read.
+                if mem::take(&mut inner.answering) {
+                    *since = Instant::now();
+                }
+            }
+            Phase::Head(_) | Phase::Lingering { .. } => inner.answering = false,
         }
         if let Streaming::Ended = inner.streaming {
             inner.streaming = Streaming::Nothing;
@@ -307,6 +315,8 @@ impl ConnectionState {
     pub(crate) fn deadline(&self) -> Option<(Instant, Lapse)> {
         let inner = self.lock();
         let phase = match inner.phase {
+            // The rest of an answer is on its way; it is given the time that any write has.
+            Phase::Idle(_) if inner.answering => None,
             Phase::Idle(since) => Some((since + self.keep_alive_timeout, Lapse::Idle)),
             // The refusal is on its way; it is given the time that any write has.
             Phase::Head(_) if inner.fault.is_some() => None,
@@ -367,9 +377,27 @@ mod tests {
         state.write_moves();
         assert_eq!(lapse(&state), None);
         state.answer_ends();
+        assert_eq!(lapse(&state), None);
+        state.flushed();
         assert_eq!(lapse(&state), Some(Lapse::Idle));
         state.linger_begins();
         assert_eq!(lapse(&state), Some(Lapse::Linger));
+    }
+
+    #[test]
+    fn a_connection_is_idle_from_the_last_byte_of_an_answer_on() {
+        let state = state();
+        state.request_begins();
+        state.answer_ends();
+        state.write_stalls(|| Some(70));
+        assert_eq!(lapse(&state), Some(Lapse::Write), "a client that takes its time to read");
+        state.write_moves();
+        let before = Instant::now();
+        state.flushed();
+        let idle = state.deadline();
+        assert!(idle.unwrap().0 >= before + state.keep_alive_timeout);
+        state.flushed();
+        assert_eq!(state.deadline(), idle, "nothing was written since");
     }
 
     #[test]
