@@ -5,7 +5,7 @@
 //! all places are taken.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Instant;
@@ -32,18 +32,22 @@ pub(crate) struct Crowd {
     members: Mutex<Members>,
     /// Somebody waits for a place.
     is_wanted: AtomicBool,
+    /// The number of the one that was asked to close and has not said no, or [`NOBODY`].
+    asked: AtomicU64,
 }
+
+/// The number of no connection.
+const NOBODY: u64 = 0;
 
 #[derive(Debug, Default)]
 struct Members {
-    next: u64,
+    last: u64,
     by_number: BTreeMap<u64, Arc<Member>>,
 }
 
 #[derive(Debug)]
 struct Member {
     state: Arc<ConnectionState>,
-    is_asked: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -62,11 +66,12 @@ pub(crate) struct Wanted<'a>(&'a Crowd);
 
 impl Crowd {
     pub(crate) fn join(self: &Arc<Self>, state: Arc<ConnectionState>) -> Membership {
-        let member = Arc::new(Member { state, is_asked: AtomicBool::new(false), waker: AtomicWaker::new() });
+        let member = Arc::new(Member { state, waker: AtomicWaker::new() });
         let mut members = self.lock();
-        let number = members.next;
-        members.next += 1;
+        members.last += 1;
+        let number = members.last;
         members.by_number.insert(number, Arc::clone(&member));
+        drop(members);
         Membership { crowd: Arc::clone(self), number, member, registered: None }
     }
 
@@ -79,14 +84,26 @@ impl Crowd {
     /// Asks the connection that is idle, and has been for longest, to close, unless one was asked already and is still there.
     pub(crate) fn ask(&self) {
         let members = self.lock();
-        if members.by_number.values().any(|member| member.is_asked.load(Ordering::SeqCst)) {
+        if self.asked.load(Ordering::SeqCst) != NOBODY {
             return;
         }
-        let idlest = members.by_number.values().filter_map(|member| Some((member.state.idle_since()?, member)));
-        if let Some((_, member)) = idlest.min_by_key(|(idle_since, _)| *idle_since) {
-            member.is_asked.store(true, Ordering::SeqCst);
-            member.waker.wake();
+        let idlest =
+            members.by_number.iter().filter_map(|(number, member)| Some((member.state.idle_since()?, number, member)));
+        let Some((_, number, member)) = idlest.min_by_key(|(idle_since, ..)| *idle_since) else { return };
+        // Under the lock, so that it is still among them.
+        self.asked.store(*number, Ordering::SeqCst);
+        let waker = member.waker.take();
+        drop(members);
+        // Without the lock: an executor may drop the connection instead of waking it.
+        if let Some(waker) = waker {
+            waker.wake();
         }
+    }
+
+    /// Lets another connection be asked, if it was this one.
+    fn release(&self, number: u64) {
+        // That it was another one is no failure.
+        let _ = self.asked.compare_exchange(number, NOBODY, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {
@@ -102,15 +119,16 @@ impl Membership {
             self.registered = Some(cx.waker().clone());
             self.member.waker.register(cx.waker());
         }
-        if !self.crowd.is_wanted.load(Ordering::SeqCst) && !self.member.is_asked.load(Ordering::SeqCst) {
+        let is_asked = || self.crowd.asked.load(Ordering::SeqCst) == self.number;
+        if !self.crowd.is_wanted.load(Ordering::SeqCst) && !is_asked() {
             return false;
         }
         let is_idle = self.member.state.idle_since().is_some();
-        let was_asked = self.member.is_asked.load(Ordering::SeqCst);
+        let was_asked = is_asked();
         if was_asked && !is_idle {
             // Asking has used the waker up.
             self.member.waker.register(cx.waker());
-            self.member.is_asked.store(false, Ordering::SeqCst);
+            self.crowd.release(self.number);
         }
         if was_asked != is_idle {
             room.notify(usize::MAX);
@@ -128,6 +146,8 @@ impl Drop for Wanted<'_> {
 impl Drop for Membership {
     fn drop(&mut self) {
         self.crowd.lock().by_number.remove(&self.number);
+        // Behind it, so that it cannot be asked again.
+        self.crowd.release(self.number);
     }
 }
 
@@ -185,6 +205,31 @@ mod tests {
         drop(connections.remove(0));
         crowd.ask();
         assert_eq!(who_gives_way(&mut connections), [0]);
+    }
+
+    #[test]
+    fn one_that_its_executor_drops_instead_of_waking_it_is_gone() {
+        /// What drops a connection when it is to wake it.
+        struct Trap(Mutex<Option<Connection>>);
+
+        impl Wake for Trap {
+            fn wake(self: Arc<Self>) {
+                drop(self.0.lock().unwrap().take());
+            }
+        }
+
+        let crowd = Arc::<Crowd>::default();
+        let _wanted = crowd.want();
+        let mut dropped = Connection::open(&crowd);
+        let mut next = [Connection::open(&crowd)];
+        let trap = Arc::new(Trap(Mutex::default()));
+        let waker = Arc::clone(&trap).into();
+        assert!(!dropped.membership.gives_way(&mut Context::from_waker(&waker), &Event::new()));
+        *trap.0.lock().unwrap() = Some(dropped);
+        crowd.ask();
+        assert!(trap.0.lock().unwrap().is_none());
+        crowd.ask();
+        assert_eq!(who_gives_way(&mut next), [0]);
     }
 
     #[test]

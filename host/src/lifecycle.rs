@@ -199,12 +199,12 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Listens before it looks, so that what happens between the two is not missed.
+/// Listens before it looks, so that what happens between the two is not missed. Looks once each time that it is woken.
 async fn wait_until<T>(event: &Event, mut look: impl FnMut() -> Option<T>) -> T {
+    if let Some(found) = look() {
+        return found;
+    }
     loop {
-        if let Some(found) = look() {
-            return found;
-        }
         let listener = event.listen();
         if let Some(found) = look() {
             return found;
