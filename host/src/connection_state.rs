@@ -17,6 +17,9 @@ const LINGER_PAUSE: Duration = Duration::from_secs(5);
 /// What such a client may send beyond the longest body, in bytes: a head, and the framing of chunks.
 const LINGER_EXTRA_BYTES: usize = 1 << 20;
 
+/// For so long a connection is not closed for another that was opened just now: its first request may be on its way.
+const NEW: Duration = Duration::from_millis(100);
+
 /// Longest request line and header fields together, in bytes.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most header fields: as many as hyper has room for, unless it is to allocate it for each request.
@@ -73,6 +76,12 @@ pub(crate) enum HeadFault {
 #[derive(Debug)]
 struct Inner {
     phase: Phase,
+    /// No request has begun on it.
+    new: bool,
+    /// Bytes of a head have come that were not read yet.
+    head_waits: bool,
+    /// When it is to end for another connection, if it is idle still.
+    eviction: Option<Instant>,
     stall: Option<Stall>,
     streaming: Streaming,
     /// A request began since everything was last written.
@@ -127,13 +136,20 @@ struct RawHead {
 
 impl ConnectionState {
     pub(crate) fn new(settings: &Settings) -> Self {
+        Self::opened(settings, Instant::now())
+    }
+
+    pub(crate) fn opened(settings: &Settings, opened: Instant) -> Self {
         Self {
             head_timeout: settings.header_timeout,
             keep_alive_timeout: settings.keep_alive_timeout,
             write_timeout: settings.write_timeout,
             linger_bytes_max: settings.max_body_bytes.saturating_add(LINGER_EXTRA_BYTES),
             inner: Mutex::new(Inner {
-                phase: Phase::Idle(Instant::now()),
+                phase: Phase::Idle(opened),
+                new: true,
+                head_waits: false,
+                eviction: None,
                 stall: None,
                 streaming: Streaming::Nothing,
                 answering: false,
@@ -163,6 +179,7 @@ impl ConnectionState {
             inner.head.bytes.clear();
             inner.head.fresh = true;
         }
+        inner.head_waits = false;
         if inner.head.bytes.len() < HEAD_BYTES_MAX {
             inner.head.bytes.extend_from_slice(bytes);
         }
@@ -184,6 +201,8 @@ impl ConnectionState {
     pub(crate) fn request_begins(&self) {
         let mut inner = self.lock();
         inner.phase = Phase::Busy;
+        inner.new = false;
+        inner.head_waits = false;
         inner.answering = true;
     }
 
@@ -317,33 +336,55 @@ impl ConnectionState {
         let phase = match inner.phase {
             // The rest of an answer is on its way; it is given the time that any write has.
             Phase::Idle(_) if inner.answering => None,
+            // So is a refusal.
+            Phase::Idle(_) | Phase::Head(_) if inner.fault.is_some() => None,
             Phase::Idle(since) => Some((since + self.keep_alive_timeout, Lapse::Idle)),
-            // The refusal is on its way; it is given the time that any write has.
-            Phase::Head(_) if inner.fault.is_some() => None,
             Phase::Head(since) => Some((since + self.head_timeout, Lapse::Head)),
             Phase::Busy => None,
             Phase::Lingering { begun, heard } => Some(((begun + LINGER).min(heard + LINGER_PAUSE), Lapse::Linger)),
         };
         let write = inner.stall.as_ref().map(|stall| (stall.since + self.write_timeout, Lapse::Write));
-        match (phase, write) {
-            (Some(phase), Some(write)) => Some(if phase.0 < write.0 { phase } else { write }),
-            (phase, write) => phase.or(write),
-        }
+        let eviction = inner.eviction.filter(|_| inner.idle_since().is_some()).map(|at| (at, Lapse::Crowd));
+        [phase, write, eviction].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What it loses when it is closed for another connection, and since when it is so; nothing if that would break off a request.
     pub(crate) fn idle_since(&self) -> Option<IdleSince> {
-        let inner = self.lock();
-        match inner.phase {
-            Phase::Idle(since) if !inner.answering => Some((Idleness::BetweenRequests, since)),
-            Phase::Head(since) if inner.fault.is_none() && !inner.answering => Some((Idleness::InHead, since)),
-            Phase::Lingering { begun, .. } => Some((Idleness::Lingering, begun)),
-            Phase::Idle(_) | Phase::Head(_) | Phase::Busy => None,
-        }
+        self.lock().idle_since()
+    }
+
+    /// Has it end for another connection, at once or when it is not new any more, unless a request comes before. Whether it is idle; if not,
+    /// it does not end.
+    pub(crate) fn evict(&self) -> bool {
+        let mut inner = self.lock();
+        inner.eviction = inner.idle_since().map(|(idleness, since)| {
+            let at = if idleness == Idleness::New { since + NEW } else { Instant::now() };
+            inner.eviction.map_or(at, |known| known.min(at))
+        });
+        inner.eviction.is_some()
+    }
+
+    /// Spares a connection on which something has come that its task has not heard of yet. Of one that lingers nobody reads it.
+    pub(crate) fn look_at_input(&self, has_input: bool) {
+        let mut inner = self.lock();
+        inner.head_waits = has_input && matches!(inner.phase, Phase::Idle(_) | Phase::Head(_));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn idle_since(&self) -> Option<IdleSince> {
+        match self.phase {
+            Phase::Idle(_) | Phase::Head(_) if self.answering || self.head_waits || self.fault.is_some() => None,
+            Phase::Idle(since) if self.new && since.elapsed() < NEW => Some((Idleness::New, since)),
+            Phase::Idle(since) => Some((Idleness::BetweenRequests, since)),
+            Phase::Head(since) => Some((Idleness::InHead, since)),
+            Phase::Lingering { begun, .. } => Some((Idleness::Lingering, begun)),
+            Phase::Busy => None,
+        }
     }
 }
 
@@ -398,6 +439,44 @@ mod tests {
         assert!(idle.unwrap().0 >= before + state.keep_alive_timeout);
         state.flushed();
         assert_eq!(state.deadline(), idle, "nothing was written since");
+    }
+
+    #[test]
+    fn a_new_connection_has_a_moment_before_it_is_closed_for_another() {
+        // It stays new for as long as this test lasts.
+        let opened = Instant::now() + Duration::from_secs(3600);
+        let state =
+            ConnectionState::opened(&Settings::read("test", ["test", "--keep-alive-timeout", "2h"]).unwrap(), opened);
+        assert!(state.evict());
+        assert_eq!(state.deadline(), Some((opened + NEW, Lapse::Crowd)));
+        state.head_bytes_arrived(b"GET / HTTP/1.1\r\n\r\n");
+        state.request_begins();
+        assert_eq!(lapse(&state), None);
+        assert!(!state.evict());
+        state.answer_ends();
+        state.flushed();
+        assert_eq!(lapse(&state), Some(Lapse::Idle), "the wish for its place is forgotten");
+        assert!(state.evict());
+        let (at, lapse) = state.deadline().unwrap();
+        assert!(lapse == Lapse::Crowd && at <= Instant::now());
+    }
+
+    #[test]
+    fn what_has_come_is_read_before_a_connection_is_closed_for_another() {
+        let state = state();
+        state.request_begins();
+        state.answer_ends();
+        state.flushed();
+        assert!(state.evict());
+        state.look_at_input(true);
+        assert_eq!(lapse(&state), Some(Lapse::Idle));
+        assert!(!state.evict());
+        state.head_bytes_arrived(b"GET");
+        assert!(state.evict(), "what came is not all of a head");
+        state.linger_begins();
+        state.look_at_input(true);
+        assert!(state.evict());
+        assert_eq!(lapse(&state), Some(Lapse::Crowd));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub(crate) enum Idleness {
     InHead,
     /// It was answered, and goes on sending what nobody reads.
     Lingering,
+    /// It was opened a moment ago, and its first request may be on its way.
+    New,
 }
 
 /// The connections that are open.
@@ -112,19 +114,19 @@ impl Crowd {
 }
 
 impl Membership {
-    /// Whether the connection shall close for another. To be asked whenever the connection was looked after, behind what has arrived: one that
-    /// has got a request meanwhile stays, and `room` is notified so that another one is asked.
-    pub(crate) fn gives_way(&mut self, cx: &mut Context<'_>, room: &Event) -> bool {
+    /// Tells the connection's state if it is to end for another. To be called whenever the connection was looked after, behind what has arrived:
+    /// one that has got a request meanwhile stays, and `room` is notified so that another one is asked.
+    pub(crate) fn look(&mut self, cx: &mut Context<'_>, room: &Event) {
         if !self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.registered = Some(cx.waker().clone());
             self.member.waker.register(cx.waker());
         }
         let is_asked = || self.crowd.asked.load(Ordering::SeqCst) == self.number;
         if !self.crowd.is_wanted.load(Ordering::SeqCst) && !is_asked() {
-            return false;
+            return;
         }
-        let is_idle = self.member.state.idle_since().is_some();
         let was_asked = is_asked();
+        let is_idle = if was_asked { self.member.state.evict() } else { self.member.state.idle_since().is_some() };
         if was_asked && !is_idle {
             // Asking has used the waker up.
             self.member.waker.register(cx.waker());
@@ -133,7 +135,6 @@ impl Membership {
         if was_asked != is_idle {
             room.notify(usize::MAX);
         }
-        was_asked && is_idle
     }
 }
 
@@ -159,8 +160,10 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::task::Wake;
+    use std::time::Duration;
 
     use super::*;
+    use crate::connection_state::Lapse;
     use crate::settings::Settings;
 
     struct Quiet;
@@ -181,9 +184,23 @@ mod tests {
             Self { membership: crowd.join(Arc::clone(&state)), state }
         }
 
+        /// Of a client that has had its first answer.
+        fn open_for_long(crowd: &Arc<Crowd>) -> Self {
+            let connection = Self::open(crowd);
+            connection.state.request_begins();
+            connection.state.answer_ends();
+            connection.state.flushed();
+            connection
+        }
+
         fn gives_way(&mut self) -> bool {
             let waker = Arc::new(Quiet).into();
-            self.membership.gives_way(&mut Context::from_waker(&waker), &Event::new())
+            self.membership.look(&mut Context::from_waker(&waker), &Event::new());
+            self.state.deadline().is_some_and(|(_, lapse)| lapse == Lapse::Crowd)
+        }
+
+        fn gives_way_now(&mut self) -> bool {
+            self.gives_way() && self.state.deadline().is_some_and(|(at, _)| at <= Instant::now())
         }
     }
 
@@ -195,7 +212,7 @@ mod tests {
     #[test]
     fn the_one_idle_longest_gives_way_and_one_at_a_time() {
         let crowd = Arc::<Crowd>::default();
-        let mut connections: Vec<Connection> = (0..3).map(|_| Connection::open(&crowd)).collect();
+        let mut connections: Vec<Connection> = (0..3).map(|_| Connection::open_for_long(&crowd)).collect();
         assert_eq!(who_gives_way(&mut connections), [0; 0]);
         let _wanted = crowd.want();
         for _ in 0..2 {
@@ -204,6 +221,27 @@ mod tests {
         }
         drop(connections.remove(0));
         crowd.ask();
+        assert_eq!(who_gives_way(&mut connections), [0]);
+    }
+
+    #[test]
+    fn a_new_one_goes_last() {
+        let crowd = Arc::<Crowd>::default();
+        let settings = Settings::read("test", ["test"]).unwrap();
+        // It stays new for as long as this test lasts.
+        let state = Arc::new(ConnectionState::opened(&settings, Instant::now() + Duration::from_secs(3600)));
+        let new = Connection { membership: crowd.join(Arc::clone(&state)), state };
+        let mut connections = vec![new, Connection::open_for_long(&crowd), Connection::open_for_long(&crowd)];
+        connections.get(1).unwrap().state.head_bytes_arrived(b"GET");
+        connections.get(2).unwrap().state.linger_begins();
+        let _wanted = crowd.want();
+        for _ in 0..2 {
+            crowd.ask();
+            assert_eq!(who_gives_way(&mut connections), [1]);
+            drop(connections.remove(1));
+        }
+        crowd.ask();
+        assert!(!connections.get_mut(0).unwrap().gives_way_now(), "it has a moment left");
         assert_eq!(who_gives_way(&mut connections), [0]);
     }
 
@@ -220,11 +258,11 @@ mod tests {
 
         let crowd = Arc::<Crowd>::default();
         let _wanted = crowd.want();
-        let mut dropped = Connection::open(&crowd);
+        let mut dropped = Connection::open_for_long(&crowd);
         let mut next = [Connection::open(&crowd)];
         let trap = Arc::new(Trap(Mutex::default()));
         let waker = Arc::clone(&trap).into();
-        assert!(!dropped.membership.gives_way(&mut Context::from_waker(&waker), &Event::new()));
+        dropped.membership.look(&mut Context::from_waker(&waker), &Event::new());
         *trap.0.lock().unwrap() = Some(dropped);
         crowd.ask();
         assert!(trap.0.lock().unwrap().is_none());
@@ -235,7 +273,7 @@ mod tests {
     #[test]
     fn half_a_head_gives_way_after_the_idle_and_a_request_never() {
         let crowd = Arc::<Crowd>::default();
-        let mut connections: Vec<Connection> = (0..4).map(|_| Connection::open(&crowd)).collect();
+        let mut connections: Vec<Connection> = (0..4).map(|_| Connection::open_for_long(&crowd)).collect();
         let state = |index: usize| Arc::clone(&connections.get(index).unwrap().state);
         let [in_head, busy, unsent, idle] = [0, 1, 2, 3].map(state);
         in_head.head_bytes_arrived(b"GET");

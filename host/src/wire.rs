@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -21,7 +21,7 @@ use hyper::service::service_fn;
 use crate::connection_state::{ConnectionState, HEAD_BYTES_MAX, HeadFault, Lapse};
 use crate::crowd::Membership;
 use crate::exchange::Exchange;
-use crate::lifecycle::{ConnectionPermit, DrainWatch};
+use crate::lifecycle::{ConnectionPermit, DrainWatch, Lifecycle};
 use crate::memory::LARGE_CONNECTIONS;
 use crate::metrics::Incident;
 use crate::node::Node;
@@ -124,7 +124,7 @@ impl<R: Runtime> Wire<R> {
         socket: &Mutex<I>,
         mut connection: http1::Connection<WireIo<'_, I, F>, S>,
         state: Arc<ConnectionState>,
-        mut membership: Membership,
+        membership: Membership,
     ) -> Result<(), Ending>
     where
         I: hyper::rt::Read + hyper::rt::Write + AsFd + Unpin,
@@ -134,8 +134,10 @@ impl<R: Runtime> Wire<R> {
         B: Body + 'static,
         B::Error: Into<BoxError>,
     {
-        let mut drain = DrainWatch::new(Arc::clone(&self.node.lifecycle));
-        let mut timer = Timer::new(self.runtime.clone());
+        let lifecycle = &self.node.lifecycle;
+        let mut drain = DrainWatch::new(Arc::clone(lifecycle));
+        let timer = Timer::new(self.runtime.clone());
+        let mut limits = Limits { timer, state: &state, socket, membership, lifecycle };
         let mut told = false;
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(ended) = connection.poll_unpin(cx) {
@@ -149,10 +151,7 @@ impl<R: Runtime> Wire<R> {
                     return Poll::Ready(ended.map_err(Ending::Failed));
                 }
             }
-            if membership.gives_way(cx, self.node.lifecycle.room()) {
-                return Poll::Ready(Err(Ending::Lapsed(Lapse::Crowd)));
-            }
-            poll_lapse(cx, &mut timer, &state, socket).map(|lapse| Err(Ending::Lapsed(lapse)))
+            limits.poll_lapse(cx).map(|lapse| Err(Ending::Lapsed(lapse)))
         })
         .await;
         match &outcome {
@@ -177,7 +176,7 @@ impl<R: Runtime> Wire<R> {
                 drop(closed);
                 return Poll::Ready(());
             }
-            poll_lapse(cx, &mut timer, &state, socket).map(drop)
+            limits.poll_lapse(cx).map(drop)
         })
         .await;
         outcome
@@ -189,26 +188,33 @@ impl<R: Runtime> Wire<R> {
     }
 }
 
-/// Ready when the connection has done something for too long.
-fn poll_lapse<R: Runtime, I: AsFd>(
-    cx: &mut Context<'_>,
-    timer: &mut Timer<R>,
-    state: &ConnectionState,
-    socket: &Mutex<I>,
-) -> Poll<Lapse> {
-    while let Some((deadline, lapse)) = state.deadline() {
-        if timer.poll_deadline(cx, deadline).is_pending() {
-            return Poll::Pending;
-        }
-        if lapse == Lapse::Write {
-            state.look_at_stall(socket::acknowledged(&*lock(socket)));
-        }
-        // The client may have moved between the two looks; it is cut off only for what is still so.
-        if state.deadline() == Some((deadline, lapse)) {
-            return Poll::Ready(lapse);
+/// What ends a connection beside its two sides.
+struct Limits<'a, R, I> {
+    timer: Timer<R>,
+    state: &'a ConnectionState,
+    socket: &'a Mutex<I>,
+    membership: Membership,
+    lifecycle: &'a Lifecycle,
+}
+
+impl<R: Runtime, I: AsFd> Limits<'_, R, I> {
+    /// Ready when the connection has done something for too long, or another one is to have its place. To be called behind what has arrived.
+    fn poll_lapse(&mut self, cx: &mut Context<'_>) -> Poll<Lapse> {
+        loop {
+            self.membership.look(cx, self.lifecycle.room());
+            let Some((deadline, lapse)) = self.state.deadline() else { return Poll::Pending };
+            ready!(self.timer.poll_deadline(cx, deadline));
+            match lapse {
+                Lapse::Write => self.state.look_at_stall(socket::acknowledged(&*lock(self.socket))),
+                Lapse::Crowd => self.state.look_at_input(socket::has_input(&*lock(self.socket))),
+                Lapse::Idle | Lapse::Head | Lapse::Linger => {}
+            }
+            // The client may have moved between the two looks; it is cut off only for what is still so.
+            if self.state.deadline() == Some((deadline, lapse)) {
+                return Poll::Ready(lapse);
+            }
         }
     }
-    Poll::Pending
 }
 
 /// How a connection ended, if not by mutual consent.

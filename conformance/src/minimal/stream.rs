@@ -55,24 +55,23 @@ impl Stream {
         self.unread.drain(..count)
     }
 
+    /// Waits until there are more bytes.
+    pub(crate) fn wait(&self, deadline: Instant) -> io::Result<Received> {
+        arrived(&self.socket, deadline, |socket| socket.peek(&mut [0]))
+    }
+
     /// Waits for more bytes.
     pub(crate) fn receive(&mut self, deadline: Instant) -> io::Result<Received> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(Received::TimedOut);
-        }
-        self.socket.set_read_timeout(Some(left))?;
         let length = self.unread.len();
         self.unread.resize(length + READ_BYTES, 0);
-        let read = (&*self.socket).read(self.unread.get_mut(length..).unwrap_or_default());
-        self.unread.truncate(length + read.as_ref().map_or(0, |count| *count));
-        match read {
-            Ok(0) => Ok(Received::End),
-            Ok(_) => Ok(Received::Bytes),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(Received::TimedOut),
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Received::Bytes),
-            Err(error) => Err(error),
-        }
+        let mut count = 0;
+        let room = self.unread.get_mut(length..).unwrap_or_default();
+        let received = arrived(&self.socket, deadline, |mut socket| {
+            count = socket.read(room)?;
+            Ok(count)
+        });
+        self.unread.truncate(length + count);
+        received
     }
 
     /// Writes all of it. A client that takes nothing for the time of a timeout gets no more.
@@ -116,6 +115,26 @@ impl Stream {
                 self.unread.clear();
             }
         }
+    }
+}
+
+/// What one way to read has brought by the deadline.
+fn arrived(
+    socket: &TcpStream,
+    deadline: Instant,
+    read: impl FnOnce(&TcpStream) -> io::Result<usize>,
+) -> io::Result<Received> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Ok(Received::TimedOut);
+    }
+    socket.set_read_timeout(Some(left))?;
+    match read(socket) {
+        Ok(0) => Ok(Received::End),
+        Ok(_) => Ok(Received::Bytes),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(Received::TimedOut),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Received::Bytes),
+        Err(error) => Err(error),
     }
 }
 
