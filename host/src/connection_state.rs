@@ -14,6 +14,9 @@ const LINGER: Duration = Duration::from_secs(120);
 /// How long such a client may send nothing before the connection is closed.
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long such a client is listened to while the server drains, which is not to wait for it.
+const LINGER_DRAINING: Duration = Duration::from_secs(5);
+
 /// What such a client may send beyond the longest body, in bytes: a head, and the framing of chunks.
 const LINGER_EXTRA_BYTES: usize = 1 << 20;
 
@@ -80,6 +83,8 @@ struct Inner {
     new: bool,
     /// Bytes of a head have come that were not read yet.
     head_waits: bool,
+    /// Since when the server drains, if it does.
+    draining: Option<Instant>,
     /// When it is to end for another connection, if it is idle still.
     eviction: Option<Instant>,
     stall: Option<Stall>,
@@ -149,6 +154,7 @@ impl ConnectionState {
                 phase: Phase::Idle(opened),
                 new: true,
                 head_waits: false,
+                draining: None,
                 eviction: None,
                 stall: None,
                 streaming: Streaming::Nothing,
@@ -273,6 +279,16 @@ impl ConnectionState {
         }
     }
 
+    /// Whether the last answer is out, and the connection only waits for the client to notice.
+    pub(crate) fn is_lingering(&self) -> bool {
+        matches!(self.lock().phase, Phase::Lingering { .. })
+    }
+
+    /// The server drains.
+    pub(crate) fn drain_begins(&self) {
+        self.lock().draining.get_or_insert_with(Instant::now);
+    }
+
     /// How many bytes that nobody reads a client may send before it is cut off.
     pub(crate) fn linger_bytes_max(&self) -> usize {
         self.linger_bytes_max
@@ -341,7 +357,11 @@ impl ConnectionState {
             Phase::Idle(since) => Some((since + self.keep_alive_timeout, Lapse::Idle)),
             Phase::Head(since) => Some((since + self.head_timeout, Lapse::Head)),
             Phase::Busy => None,
-            Phase::Lingering { begun, heard } => Some(((begun + LINGER).min(heard + LINGER_PAUSE), Lapse::Linger)),
+            Phase::Lingering { begun, heard } => {
+                let draining = inner.draining.map(|since| begun.max(since) + LINGER_DRAINING);
+                let ends = [Some(begun + LINGER), Some(heard + LINGER_PAUSE), draining];
+                ends.into_iter().flatten().min().map(|end| (end, Lapse::Linger))
+            }
         };
         let write = inner.stall.as_ref().map(|stall| (stall.since + self.write_timeout, Lapse::Write));
         let eviction = inner.eviction.filter(|_| inner.idle_since().is_some()).map(|at| (at, Lapse::Crowd));
@@ -558,6 +578,24 @@ mod tests {
             Phase::Idle(_) | Phase::Head(_) | Phase::Busy => panic!("it lingers"),
         };
         assert_eq!(state.deadline(), Some((end, Lapse::Linger)));
+    }
+
+    #[test]
+    fn a_drain_does_not_listen_for_long() {
+        let state = state();
+        state.linger_begins();
+        if let Phase::Lingering { heard, .. } = &mut state.lock().phase {
+            *heard += LINGER;
+        }
+        let (long, _) = state.deadline().unwrap();
+        state.drain_begins();
+        let (short, lapse) = state.deadline().unwrap();
+        assert!(lapse == Lapse::Linger && short < long, "{short:?} {long:?}");
+        state.drain_begins();
+        assert_eq!(state.deadline(), Some((short, lapse)), "it has begun before");
+        state.linger_begins();
+        let begun = state.deadline().unwrap().0;
+        assert!(begun > short, "one that was answered while the server drains has its time");
     }
 
     #[test]

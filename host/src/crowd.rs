@@ -102,6 +102,11 @@ impl Crowd {
         }
     }
 
+    /// How many were answered, and only wait for their clients to notice.
+    pub(crate) fn lingering(&self) -> usize {
+        self.lock().by_number.values().filter(|member| member.state.is_lingering()).count()
+    }
+
     /// Lets another connection be asked, if it was this one.
     fn release(&self, number: u64) {
         // That it was another one is no failure.

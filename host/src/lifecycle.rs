@@ -39,9 +39,9 @@ pub struct ConnectionPermit {
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Every connection was closed in its own time.
+    /// Every request was answered.
     Clean,
-    /// The deadline passed; so many connections were still open and are to be cut.
+    /// The deadline passed; so many connections are to be cut that were still at something.
     Cut(usize),
 }
 
@@ -136,7 +136,8 @@ impl Lifecycle {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// Blocks until no permit is out, or until the drain deadline has passed. Depends on no executor: its workers may have died.
+    /// Blocks until no permit is out, or until the drain deadline has passed. A connection that was answered and only goes on sending is not
+    /// cut by the end of the process. Depends on no executor: its workers may have died.
     pub fn drained(&self) -> Drained {
         while !self.is_draining() {
             let listener = self.drain_begun.listen();
@@ -151,7 +152,7 @@ impl Lifecycle {
                 break;
             }
         }
-        match self.connections() {
+        match self.connections().saturating_sub(self.crowd.lingering()) {
             0 => Drained::Clean,
             connections => Drained::Cut(connections),
         }
@@ -231,6 +232,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::settings::Settings;
 
     #[test]
     fn permits_are_limited_and_given_back() {
@@ -265,6 +267,22 @@ mod tests {
         let _permit = lifecycle.permit().now_or_never().unwrap();
         lifecycle.drain();
         assert_eq!(lifecycle.drained(), Drained::Cut(1));
+    }
+
+    #[test]
+    fn who_was_answered_and_goes_on_sending_is_not_cut() {
+        let lifecycle = Lifecycle::new(2, Duration::from_millis(1));
+        let permits = [(); 2].map(|()| lifecycle.permit().now_or_never().unwrap());
+        let settings = Settings::read("test", ["test"]).unwrap();
+        let states = [(); 2].map(|()| Arc::new(ConnectionState::new(&settings)));
+        let _memberships: Vec<_> = permits.iter().zip(&states).map(|(permit, state)| permit.join(state)).collect();
+        let [answered, busy] = states;
+        answered.linger_begins();
+        busy.request_begins();
+        lifecycle.drain();
+        assert_eq!(lifecycle.drained(), Drained::Cut(1));
+        busy.linger_begins();
+        assert_eq!(lifecycle.drained(), Drained::Clean);
     }
 
     #[test]

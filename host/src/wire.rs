@@ -135,16 +135,16 @@ impl<R: Runtime> Wire<R> {
         B::Error: Into<BoxError>,
     {
         let lifecycle = &self.node.lifecycle;
-        let mut drain = DrainWatch::new(Arc::clone(lifecycle));
+        let drain = DrainWatch::new(Arc::clone(lifecycle));
         let timer = Timer::new(self.runtime.clone());
-        let mut limits = Limits { timer, state: &state, socket, membership, lifecycle };
+        let mut limits = Limits { timer, state: &state, socket, membership, lifecycle, drain };
         let mut told = false;
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(ended) = connection.poll_unpin(cx) {
                 return Poll::Ready(ended.map_err(Ending::Failed));
             }
             // Behind the poll, so that a request which has arrived already is still read and answered.
-            if !told && drain.has_begun(cx) {
+            if !told && limits.drain_begins(cx) {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
                 if let Poll::Ready(ended) = connection.poll_unpin(cx) {
@@ -176,6 +176,7 @@ impl<R: Runtime> Wire<R> {
                 drop(closed);
                 return Poll::Ready(());
             }
+            limits.drain_begins(cx);
             limits.poll_lapse(cx).map(drop)
         })
         .await;
@@ -195,9 +196,19 @@ struct Limits<'a, R, I> {
     socket: &'a Mutex<I>,
     membership: Membership,
     lifecycle: &'a Lifecycle,
+    drain: DrainWatch,
 }
 
 impl<R: Runtime, I: AsFd> Limits<'_, R, I> {
+    /// Whether the server drains. The connection's state is told.
+    fn drain_begins(&mut self, cx: &mut Context<'_>) -> bool {
+        let begins = self.drain.has_begun(cx);
+        if begins {
+            self.state.drain_begins();
+        }
+        begins
+    }
+
     /// Ready when the connection has done something for too long, or another one is to have its place. To be called behind what has arrived.
     fn poll_lapse(&mut self, cx: &mut Context<'_>) -> Poll<Lapse> {
         loop {

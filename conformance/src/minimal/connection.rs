@@ -34,7 +34,7 @@ pub(crate) fn serve(server: &Server, socket: Arc<TcpStream>, place: &Place) -> i
         answered = true;
     }
     place.set(Phase::Lingering);
-    stream.close(server.settings.limits.body_bytes_max);
+    stream.close(server.settings.limits.body_bytes_max, || server.is_draining());
     Ok(())
 }
 

@@ -101,9 +101,11 @@ impl Stream {
         SockRef::from(&*self.socket).set_linger(reset.then_some(Duration::ZERO))
     }
 
-    /// Closes so that the last answer arrives, also to a client that is still sending a body of some length.
-    pub(crate) fn close(mut self, body_bytes_max: usize) {
-        let end = Instant::now() + LINGER;
+    /// Closes so that the last answer arrives, also to a client that is still sending a body of some length. While the server drains, it does
+    /// not wait for long.
+    pub(crate) fn close(mut self, body_bytes_max: usize, is_draining: impl Fn() -> bool) {
+        let mut end = Instant::now() + LINGER;
+        let mut draining = false;
         let mut room = body_bytes_max.saturating_add(LINGER_EXTRA_BYTES);
         if self.socket.shutdown(Shutdown::Write).is_ok() {
             self.unread.clear();
@@ -113,6 +115,10 @@ impl Stream {
                     None => break,
                 }
                 self.unread.clear();
+                if !draining && is_draining() {
+                    draining = true;
+                    end = end.min(Instant::now() + LINGER_PAUSE);
+                }
             }
         }
     }
