@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::crowd::{IdleSince, Idleness};
+use crate::eviction::{IdleSince, Idleness};
 use crate::settings::Settings;
 
 /// How long a client is listened to at most that was answered before it had sent all of its body. Many clients read only when they have sent
@@ -50,7 +50,7 @@ pub(crate) enum Lapse {
     /// Sending what nobody reads.
     Linger,
     /// Holding a place that another connection needs.
-    Crowd,
+    Evicted,
 }
 
 /// What is on its way to the client.
@@ -364,7 +364,7 @@ impl ConnectionState {
             }
         };
         let write = inner.stall.as_ref().map(|stall| (stall.since + self.write_timeout, Lapse::Write));
-        let eviction = inner.eviction.filter(|_| inner.idle_since().is_some()).map(|at| (at, Lapse::Crowd));
+        let eviction = inner.eviction.filter(|_| inner.idle_since().is_some()).map(|at| (at, Lapse::Evicted));
         [phase, write, eviction].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
@@ -468,7 +468,7 @@ mod tests {
         let state =
             ConnectionState::opened(&Settings::read("test", ["test", "--keep-alive-timeout", "2h"]).unwrap(), opened);
         assert!(state.evict());
-        assert_eq!(state.deadline(), Some((opened + NEW, Lapse::Crowd)));
+        assert_eq!(state.deadline(), Some((opened + NEW, Lapse::Evicted)));
         state.head_bytes_arrived(b"GET / HTTP/1.1\r\n\r\n");
         state.request_begins();
         assert_eq!(lapse(&state), None);
@@ -478,7 +478,7 @@ mod tests {
         assert_eq!(lapse(&state), Some(Lapse::Idle), "the wish for its place is forgotten");
         assert!(state.evict());
         let (at, lapse) = state.deadline().unwrap();
-        assert!(lapse == Lapse::Crowd && at <= Instant::now());
+        assert!(lapse == Lapse::Evicted && at <= Instant::now());
     }
 
     #[test]
@@ -496,7 +496,7 @@ mod tests {
         state.linger_begins();
         state.look_at_input(true);
         assert!(state.evict());
-        assert_eq!(lapse(&state), Some(Lapse::Crowd));
+        assert_eq!(lapse(&state), Some(Lapse::Evicted));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
 use crate::connection_state::{ConnectionState, HEAD_BYTES_MAX, HeadFault, Lapse};
-use crate::crowd::Membership;
+use crate::eviction::Registration;
 use crate::exchange::Exchange;
 use crate::lifecycle::{ConnectionPermit, DrainWatch, Lifecycle};
 use crate::memory::LARGE_CONNECTIONS;
@@ -97,7 +97,7 @@ impl<R: Runtime> Wire<R> {
             // What a connection has read and nobody has taken; hyper would take several times as much.
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(io, service);
-        let outcome = self.clone().run(&socket, connection, Arc::clone(&state), permit.join(&state)).await;
+        let outcome = self.clone().run(&socket, connection, Arc::clone(&state), permit.register(&state)).await;
         match (state.fault(), outcome) {
             (Some(HeadFault::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
             (Some(HeadFault::TooLarge | HeadFault::Malformed), _) => {
@@ -106,7 +106,7 @@ impl<R: Runtime> Wire<R> {
             (None, Err(Ending::Lapsed(Lapse::Write))) => {
                 self.incident(Incident::WriteTimeout, peer, "the client took nothing of its answer");
             }
-            (None, Err(Ending::Lapsed(Lapse::Crowd))) => {
+            (None, Err(Ending::Lapsed(Lapse::Evicted))) => {
                 self.incident(Incident::IdleClosed, peer, "it was idle, and another connection needed its place");
             }
             (None, Err(Ending::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
@@ -124,7 +124,7 @@ impl<R: Runtime> Wire<R> {
         socket: &Mutex<I>,
         mut connection: http1::Connection<WireIo<'_, I, F>, S>,
         state: Arc<ConnectionState>,
-        membership: Membership,
+        registration: Registration,
     ) -> Result<(), Ending>
     where
         I: hyper::rt::Read + hyper::rt::Write + AsFd + Unpin,
@@ -137,7 +137,7 @@ impl<R: Runtime> Wire<R> {
         let lifecycle = &self.node.lifecycle;
         let drain = DrainWatch::new(Arc::clone(lifecycle));
         let timer = Timer::new(self.runtime.clone());
-        let mut limits = Limits { timer, state: &state, socket, membership, lifecycle, drain };
+        let mut limits = Limits { timer, state: &state, socket, registration, lifecycle, drain };
         let mut told = false;
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(ended) = connection.poll_unpin(cx) {
@@ -165,7 +165,7 @@ impl<R: Runtime> Wire<R> {
                 socket::reset_on_close(&*lock(socket), true);
                 return outcome;
             }
-            Ok(()) | Err(Ending::Lapsed(Lapse::Idle | Lapse::Linger | Lapse::Crowd) | Ending::Failed(_)) => {
+            Ok(()) | Err(Ending::Lapsed(Lapse::Idle | Lapse::Linger | Lapse::Evicted) | Ending::Failed(_)) => {
                 return outcome;
             }
         }
@@ -194,7 +194,7 @@ struct Limits<'a, R, I> {
     timer: Timer<R>,
     state: &'a ConnectionState,
     socket: &'a Mutex<I>,
-    membership: Membership,
+    registration: Registration,
     lifecycle: &'a Lifecycle,
     drain: DrainWatch,
 }
@@ -212,12 +212,12 @@ impl<R: Runtime, I: AsFd> Limits<'_, R, I> {
     /// Ready when the connection has done something for too long, or another one is to have its place. To be called behind what has arrived.
     fn poll_lapse(&mut self, cx: &mut Context<'_>) -> Poll<Lapse> {
         loop {
-            self.membership.look(cx, self.lifecycle.room());
+            self.registration.check(cx, self.lifecycle.room());
             let Some((deadline, lapse)) = self.state.deadline() else { return Poll::Pending };
             ready!(self.timer.poll_deadline(cx, deadline));
             match lapse {
                 Lapse::Write => self.state.look_at_stall(socket::acknowledged(&*lock(self.socket))),
-                Lapse::Crowd => self.state.look_at_input(socket::has_input(&*lock(self.socket))),
+                Lapse::Evicted => self.state.look_at_input(socket::has_input(&*lock(self.socket))),
                 Lapse::Idle | Lapse::Head | Lapse::Linger => {}
             }
             // The client may have moved between the two looks; it is cut off only for what is still so.

@@ -134,7 +134,8 @@ impl Place {
         let mut open = self.places.lock();
         let Some(holder) = open.by_number.get_mut(&self.number) else { return false };
         holder.phase = phase;
-        // One that is idle is so since its last request: when its thread has come here may be later than the client's next step.
+        // One that is idle is so since its last request: when its thread has come here may be later than the client's
+        // next step.
         if phase != Phase::Idle {
             holder.since = Instant::now();
         }

@@ -101,8 +101,8 @@ impl Stream {
         SockRef::from(&*self.socket).set_linger(reset.then_some(Duration::ZERO))
     }
 
-    /// Closes so that the last answer arrives, also to a client that is still sending a body of some length. While the server drains, it does
-    /// not wait for long.
+    /// Closes so that the last answer arrives, also to a client that is still sending a body of some length. While the
+    /// server drains, it does not wait for long.
     pub(crate) fn close(mut self, body_bytes_max: usize, is_draining: impl Fn() -> bool) {
         let mut end = Instant::now() + LINGER;
         let mut draining = false;
