@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::crowd::{IdleSince, Idleness};
+use crate::eviction::{IdleSince, Idleness};
 use crate::settings::Settings;
 
 /// How long a client is listened to at most that was answered before it had sent all of its body. Many clients read only when they have sent
@@ -14,8 +14,14 @@ const LINGER: Duration = Duration::from_secs(120);
 /// How long such a client may send nothing before the connection is closed.
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long such a client is listened to while the server drains, which is not to wait for it.
+const LINGER_DRAINING: Duration = Duration::from_secs(5);
+
 /// What such a client may send beyond the longest body, in bytes: a head, and the framing of chunks.
 const LINGER_EXTRA_BYTES: usize = 1 << 20;
+
+/// For so long a connection is not closed for another that was opened just now: its first request may be on its way.
+const NEW: Duration = Duration::from_millis(100);
 
 /// Longest request line and header fields together, in bytes.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -44,7 +50,7 @@ pub(crate) enum Lapse {
     /// Sending what nobody reads.
     Linger,
     /// Holding a place that another connection needs.
-    Crowd,
+    Evicted,
 }
 
 /// What is on its way to the client.
@@ -73,6 +79,14 @@ pub(crate) enum HeadFault {
 #[derive(Debug)]
 struct Inner {
     phase: Phase,
+    /// No request has begun on it.
+    new: bool,
+    /// Bytes of a head have come that were not read yet.
+    head_waits: bool,
+    /// Since when the server drains, if it does.
+    draining: Option<Instant>,
+    /// When it is to end for another connection, if it is idle still.
+    eviction: Option<Instant>,
     stall: Option<Stall>,
     streaming: Streaming,
     /// A request began since everything was last written.
@@ -127,13 +141,21 @@ struct RawHead {
 
 impl ConnectionState {
     pub(crate) fn new(settings: &Settings) -> Self {
+        Self::opened(settings, Instant::now())
+    }
+
+    pub(crate) fn opened(settings: &Settings, opened: Instant) -> Self {
         Self {
             head_timeout: settings.header_timeout,
             keep_alive_timeout: settings.keep_alive_timeout,
             write_timeout: settings.write_timeout,
             linger_bytes_max: settings.max_body_bytes.saturating_add(LINGER_EXTRA_BYTES),
             inner: Mutex::new(Inner {
-                phase: Phase::Idle(Instant::now()),
+                phase: Phase::Idle(opened),
+                new: true,
+                head_waits: false,
+                draining: None,
+                eviction: None,
                 stall: None,
                 streaming: Streaming::Nothing,
                 answering: false,
@@ -163,6 +185,7 @@ impl ConnectionState {
             inner.head.bytes.clear();
             inner.head.fresh = true;
         }
+        inner.head_waits = false;
         if inner.head.bytes.len() < HEAD_BYTES_MAX {
             inner.head.bytes.extend_from_slice(bytes);
         }
@@ -184,6 +207,8 @@ impl ConnectionState {
     pub(crate) fn request_begins(&self) {
         let mut inner = self.lock();
         inner.phase = Phase::Busy;
+        inner.new = false;
+        inner.head_waits = false;
         inner.answering = true;
     }
 
@@ -215,8 +240,16 @@ impl ConnectionState {
     /// Everything was written that there was to write.
     pub(crate) fn flushed(&self) {
         let mut inner = self.lock();
-        if !matches!(inner.phase, Phase::Busy) {
-            inner.answering = false;
+        let inner = &mut *inner;
+        match &mut inner.phase {
+            Phase::Busy => {}
+            Phase::Idle(since) => {
+                // The client may have taken its time to read.
+                if mem::take(&mut inner.answering) {
+                    *since = Instant::now();
+                }
+            }
+            Phase::Head(_) | Phase::Lingering { .. } => inner.answering = false,
         }
         if let Streaming::Ended = inner.streaming {
             inner.streaming = Streaming::Nothing;
@@ -244,6 +277,16 @@ impl ConnectionState {
         if let Phase::Lingering { heard, .. } = &mut self.lock().phase {
             *heard = Instant::now();
         }
+    }
+
+    /// Whether the last answer is out, and the connection only waits for the client to notice.
+    pub(crate) fn is_lingering(&self) -> bool {
+        matches!(self.lock().phase, Phase::Lingering { .. })
+    }
+
+    /// The server drains.
+    pub(crate) fn drain_begins(&self) {
+        self.lock().draining.get_or_insert_with(Instant::now);
     }
 
     /// How many bytes that nobody reads a client may send before it is cut off.
@@ -307,33 +350,61 @@ impl ConnectionState {
     pub(crate) fn deadline(&self) -> Option<(Instant, Lapse)> {
         let inner = self.lock();
         let phase = match inner.phase {
+            // The rest of an answer is on its way; it is given the time that any write has.
+            Phase::Idle(_) if inner.answering => None,
+            // So is a refusal.
+            Phase::Idle(_) | Phase::Head(_) if inner.fault.is_some() => None,
             Phase::Idle(since) => Some((since + self.keep_alive_timeout, Lapse::Idle)),
-            // The refusal is on its way; it is given the time that any write has.
-            Phase::Head(_) if inner.fault.is_some() => None,
             Phase::Head(since) => Some((since + self.head_timeout, Lapse::Head)),
             Phase::Busy => None,
-            Phase::Lingering { begun, heard } => Some(((begun + LINGER).min(heard + LINGER_PAUSE), Lapse::Linger)),
+            Phase::Lingering { begun, heard } => {
+                let draining = inner.draining.map(|since| begun.max(since) + LINGER_DRAINING);
+                let ends = [Some(begun + LINGER), Some(heard + LINGER_PAUSE), draining];
+                ends.into_iter().flatten().min().map(|end| (end, Lapse::Linger))
+            }
         };
         let write = inner.stall.as_ref().map(|stall| (stall.since + self.write_timeout, Lapse::Write));
-        match (phase, write) {
-            (Some(phase), Some(write)) => Some(if phase.0 < write.0 { phase } else { write }),
-            (phase, write) => phase.or(write),
-        }
+        let eviction = inner.eviction.filter(|_| inner.idle_since().is_some()).map(|at| (at, Lapse::Evicted));
+        [phase, write, eviction].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What it loses when it is closed for another connection, and since when it is so; nothing if that would break off a request.
     pub(crate) fn idle_since(&self) -> Option<IdleSince> {
-        let inner = self.lock();
-        match inner.phase {
-            Phase::Idle(since) if !inner.answering => Some((Idleness::BetweenRequests, since)),
-            Phase::Head(since) if inner.fault.is_none() && !inner.answering => Some((Idleness::InHead, since)),
-            Phase::Lingering { begun, .. } => Some((Idleness::Lingering, begun)),
-            Phase::Idle(_) | Phase::Head(_) | Phase::Busy => None,
-        }
+        self.lock().idle_since()
+    }
+
+    /// Has it end for another connection, at once or when it is not new any more, unless a request comes before. Whether it is idle; if not,
+    /// it does not end.
+    pub(crate) fn evict(&self) -> bool {
+        let mut inner = self.lock();
+        inner.eviction = inner.idle_since().map(|(idleness, since)| {
+            let at = if idleness == Idleness::New { since + NEW } else { Instant::now() };
+            inner.eviction.map_or(at, |known| known.min(at))
+        });
+        inner.eviction.is_some()
+    }
+
+    /// Spares a connection on which something has come that its task has not heard of yet. Of one that lingers nobody reads it.
+    pub(crate) fn look_at_input(&self, has_input: bool) {
+        let mut inner = self.lock();
+        inner.head_waits = has_input && matches!(inner.phase, Phase::Idle(_) | Phase::Head(_));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn idle_since(&self) -> Option<IdleSince> {
+        match self.phase {
+            Phase::Idle(_) | Phase::Head(_) if self.answering || self.head_waits || self.fault.is_some() => None,
+            Phase::Idle(since) if self.new && since.elapsed() < NEW => Some((Idleness::New, since)),
+            Phase::Idle(since) => Some((Idleness::BetweenRequests, since)),
+            Phase::Head(since) => Some((Idleness::InHead, since)),
+            Phase::Lingering { begun, .. } => Some((Idleness::Lingering, begun)),
+            Phase::Busy => None,
+        }
     }
 }
 
@@ -367,9 +438,65 @@ mod tests {
         state.write_moves();
         assert_eq!(lapse(&state), None);
         state.answer_ends();
+        assert_eq!(lapse(&state), None);
+        state.flushed();
         assert_eq!(lapse(&state), Some(Lapse::Idle));
         state.linger_begins();
         assert_eq!(lapse(&state), Some(Lapse::Linger));
+    }
+
+    #[test]
+    fn a_connection_is_idle_from_the_last_byte_of_an_answer_on() {
+        let state = state();
+        state.request_begins();
+        state.answer_ends();
+        state.write_stalls(|| Some(70));
+        assert_eq!(lapse(&state), Some(Lapse::Write), "a client that takes its time to read");
+        state.write_moves();
+        let before = Instant::now();
+        state.flushed();
+        let idle = state.deadline();
+        assert!(idle.unwrap().0 >= before + state.keep_alive_timeout);
+        state.flushed();
+        assert_eq!(state.deadline(), idle, "nothing was written since");
+    }
+
+    #[test]
+    fn a_new_connection_has_a_moment_before_it_is_closed_for_another() {
+        // It stays new for as long as this test lasts.
+        let opened = Instant::now() + Duration::from_secs(3600);
+        let state =
+            ConnectionState::opened(&Settings::read("test", ["test", "--keep-alive-timeout", "2h"]).unwrap(), opened);
+        assert!(state.evict());
+        assert_eq!(state.deadline(), Some((opened + NEW, Lapse::Evicted)));
+        state.head_bytes_arrived(b"GET / HTTP/1.1\r\n\r\n");
+        state.request_begins();
+        assert_eq!(lapse(&state), None);
+        assert!(!state.evict());
+        state.answer_ends();
+        state.flushed();
+        assert_eq!(lapse(&state), Some(Lapse::Idle), "the wish for its place is forgotten");
+        assert!(state.evict());
+        let (at, lapse) = state.deadline().unwrap();
+        assert!(lapse == Lapse::Evicted && at <= Instant::now());
+    }
+
+    #[test]
+    fn what_has_come_is_read_before_a_connection_is_closed_for_another() {
+        let state = state();
+        state.request_begins();
+        state.answer_ends();
+        state.flushed();
+        assert!(state.evict());
+        state.look_at_input(true);
+        assert_eq!(lapse(&state), Some(Lapse::Idle));
+        assert!(!state.evict());
+        state.head_bytes_arrived(b"GET");
+        assert!(state.evict(), "what came is not all of a head");
+        state.linger_begins();
+        state.look_at_input(true);
+        assert!(state.evict());
+        assert_eq!(lapse(&state), Some(Lapse::Evicted));
     }
 
     #[test]
@@ -451,6 +578,24 @@ mod tests {
             Phase::Idle(_) | Phase::Head(_) | Phase::Busy => panic!("it lingers"),
         };
         assert_eq!(state.deadline(), Some((end, Lapse::Linger)));
+    }
+
+    #[test]
+    fn a_drain_does_not_listen_for_long() {
+        let state = state();
+        state.linger_begins();
+        if let Phase::Lingering { heard, .. } = &mut state.lock().phase {
+            *heard += LINGER;
+        }
+        let (long, _) = state.deadline().unwrap();
+        state.drain_begins();
+        let (short, lapse) = state.deadline().unwrap();
+        assert!(lapse == Lapse::Linger && short < long, "{short:?} {long:?}");
+        state.drain_begins();
+        assert_eq!(state.deadline(), Some((short, lapse)), "it has begun before");
+        state.linger_begins();
+        let begun = state.deadline().unwrap().0;
+        assert!(begun > short, "one that was answered while the server drains has its time");
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub mod wire;
 
 mod body;
 mod connection_state;
-mod crowd;
+mod eviction;
 mod pace;
 mod raw_head;
 mod service;

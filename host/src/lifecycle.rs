@@ -11,7 +11,7 @@ use event_listener::{Event, EventListener, Listener as _};
 use futures_util::future::{Either, select};
 
 use crate::connection_state::ConnectionState;
-use crate::crowd::{Crowd, Membership};
+use crate::eviction::{Connections, Registration};
 
 /// The state of one server. Begins serving; [`drain`](Self::drain) is for ever.
 #[derive(Debug)]
@@ -27,7 +27,8 @@ pub struct Lifecycle {
     connections: AtomicUsize,
     /// Notified when there may be room for another.
     connection_closed: Event,
-    crowd: Arc<Crowd>,
+    /// Those that can be evicted.
+    open: Arc<Connections>,
 }
 
 /// The right to hold one connection; given back when dropped.
@@ -39,9 +40,9 @@ pub struct ConnectionPermit {
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Every connection was closed in its own time.
+    /// Every request was answered.
     Clean,
-    /// The deadline passed; so many connections were still open and are to be cut.
+    /// The deadline passed; so many connections are to be cut that were still at something.
     Cut(usize),
 }
 
@@ -58,7 +59,7 @@ impl Lifecycle {
             drain_begun: Event::new(),
             connections: AtomicUsize::new(0),
             connection_closed: Event::new(),
-            crowd: Arc::default(),
+            open: Arc::default(),
         })
     }
 
@@ -119,11 +120,11 @@ impl Lifecycle {
         };
         if take().is_none() {
             // Before anybody is looked at, so that whoever falls idle behind the look says so.
-            let _wanted = self.crowd.want();
+            let _wanted = self.open.want();
             wait_until(&self.connection_closed, || {
                 let taken = take();
                 if taken.is_none() {
-                    self.crowd.ask();
+                    self.open.evict_idlest();
                 }
                 taken
             })
@@ -143,7 +144,8 @@ impl Lifecycle {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// Blocks until no permit is out, or until the drain deadline has passed. Depends on no executor: its workers may have died.
+    /// Blocks until no permit is out, or until the drain deadline has passed. A connection that was answered and only
+    /// goes on sending is not cut by the end of the process. Depends on no executor: its workers may have died.
     pub fn drained(&self) -> Drained {
         while !self.is_draining() {
             let listener = self.drain_begun.listen();
@@ -158,7 +160,7 @@ impl Lifecycle {
                 break;
             }
         }
-        match self.connections() {
+        match self.connections().saturating_sub(self.open.lingering()) {
             0 => Drained::Clean,
             connections => Drained::Cut(connections),
         }
@@ -193,9 +195,9 @@ impl DrainWatch {
 }
 
 impl ConnectionPermit {
-    /// Puts its connection among those that can be asked to give way to another.
-    pub(crate) fn join(&self, state: &Arc<ConnectionState>) -> Membership {
-        self.lifecycle.crowd.join(Arc::clone(state))
+    /// Puts its connection among those that can be evicted for another.
+    pub(crate) fn register(&self, state: &Arc<ConnectionState>) -> Registration {
+        self.lifecycle.open.register(Arc::clone(state))
     }
 }
 
@@ -206,12 +208,12 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Listens before it looks, so that what happens between the two is not missed.
+/// Listens before it looks, so that what happens between the two is not missed. Looks once each time that it is woken.
 async fn wait_until<T>(event: &Event, mut look: impl FnMut() -> Option<T>) -> T {
+    if let Some(found) = look() {
+        return found;
+    }
     loop {
-        if let Some(found) = look() {
-            return found;
-        }
         let listener = event.listen();
         if let Some(found) = look() {
             return found;
@@ -238,6 +240,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::settings::Settings;
 
     #[test]
     fn permits_are_limited_and_given_back() {
@@ -272,6 +275,23 @@ mod tests {
         let _permit = lifecycle.permit().now_or_never().unwrap();
         lifecycle.drain();
         assert_eq!(lifecycle.drained(), Drained::Cut(1));
+    }
+
+    #[test]
+    fn who_was_answered_and_goes_on_sending_is_not_cut() {
+        let lifecycle = Lifecycle::new(2, Duration::from_millis(1));
+        let permits = [(); 2].map(|()| lifecycle.permit().now_or_never().unwrap());
+        let settings = Settings::read("test", ["test"]).unwrap();
+        let states = [(); 2].map(|()| Arc::new(ConnectionState::new(&settings)));
+        let _registrations: Vec<_> =
+            permits.iter().zip(&states).map(|(permit, state)| permit.register(state)).collect();
+        let [answered, busy] = states;
+        answered.linger_begins();
+        busy.request_begins();
+        lifecycle.drain();
+        assert_eq!(lifecycle.drained(), Drained::Cut(1));
+        busy.linger_begins();
+        assert_eq!(lifecycle.drained(), Drained::Clean);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the wire asks of a connection's socket, beside reading and writing.
 
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -12,6 +13,12 @@ pub(crate) fn reset_on_close(socket: &impl AsFd, reset: bool) {
     if let Err(error) = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO)) {
         tracing::debug!(%error, "how a connection closes could not be set");
     }
+}
+
+/// Whether bytes have come that were not read. Of a socket that does not block.
+pub(crate) fn has_input(socket: &impl AsFd) -> bool {
+    // A failure is told to whoever reads.
+    SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]).is_ok_and(|bytes| bytes > 0)
 }
 
 /// How many bytes the peer's system has acknowledged since the connection began. `None` where the system does not tell.
@@ -78,6 +85,26 @@ mod tests {
         client.write_all(b"x").unwrap();
         server.read_exact(&mut [0]).unwrap();
         assert_eq!(acknowledged(&server).unwrap() - before, 1000);
+    }
+
+    #[test]
+    fn input_is_what_has_come_and_was_not_read() {
+        let (server, mut client) = pair();
+        server.set_nonblocking(true).unwrap();
+        assert!(!has_input(&server));
+        client.write_all(b"x").unwrap();
+        server.set_nonblocking(false).unwrap();
+        // Waits for it.
+        server.peek(&mut [0]).unwrap();
+        server.set_nonblocking(true).unwrap();
+        assert!(has_input(&server) && has_input(&server));
+        (&server).read_exact(&mut [0]).unwrap();
+        assert!(!has_input(&server));
+        drop(client);
+        server.set_nonblocking(false).unwrap();
+        assert_eq!(server.peek(&mut [0]).unwrap(), 0);
+        server.set_nonblocking(true).unwrap();
+        assert!(!has_input(&server), "the end is nothing that came");
     }
 
     #[test]

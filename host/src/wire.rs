@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -19,9 +19,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
 use crate::connection_state::{ConnectionState, HEAD_BYTES_MAX, HeadFault, Lapse};
-use crate::crowd::Membership;
+use crate::eviction::Registration;
 use crate::exchange::Exchange;
-use crate::lifecycle::{ConnectionPermit, DrainWatch};
+use crate::lifecycle::{ConnectionPermit, DrainWatch, Lifecycle};
 use crate::memory::LARGE_CONNECTIONS;
 use crate::metrics::Incident;
 use crate::node::Node;
@@ -97,7 +97,7 @@ impl<R: Runtime> Wire<R> {
             // What a connection has read and nobody has taken; hyper would take several times as much.
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(io, service);
-        let outcome = self.clone().run(&socket, connection, Arc::clone(&state), permit.join(&state)).await;
+        let outcome = self.clone().run(&socket, connection, Arc::clone(&state), permit.register(&state)).await;
         match (state.fault(), outcome) {
             (Some(HeadFault::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
             (Some(HeadFault::TooLarge | HeadFault::Malformed), _) => {
@@ -106,7 +106,7 @@ impl<R: Runtime> Wire<R> {
             (None, Err(Ending::Lapsed(Lapse::Write))) => {
                 self.incident(Incident::WriteTimeout, peer, "the client took nothing of its answer");
             }
-            (None, Err(Ending::Lapsed(Lapse::Crowd))) => {
+            (None, Err(Ending::Lapsed(Lapse::Evicted))) => {
                 self.incident(Incident::IdleClosed, peer, "it was idle, and another connection needed its place");
             }
             (None, Err(Ending::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
@@ -124,7 +124,7 @@ impl<R: Runtime> Wire<R> {
         socket: &Mutex<I>,
         mut connection: http1::Connection<WireIo<'_, I, F>, S>,
         state: Arc<ConnectionState>,
-        mut membership: Membership,
+        registration: Registration,
     ) -> Result<(), Ending>
     where
         I: hyper::rt::Read + hyper::rt::Write + AsFd + Unpin,
@@ -134,25 +134,24 @@ impl<R: Runtime> Wire<R> {
         B: Body + 'static,
         B::Error: Into<BoxError>,
     {
-        let mut drain = DrainWatch::new(Arc::clone(&self.node.lifecycle));
-        let mut timer = Timer::new(self.runtime.clone());
+        let lifecycle = &self.node.lifecycle;
+        let drain = DrainWatch::new(Arc::clone(lifecycle));
+        let timer = Timer::new(self.runtime.clone());
+        let mut limits = Limits { timer, state: &state, socket, registration, lifecycle, drain };
         let mut told = false;
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(ended) = connection.poll_unpin(cx) {
                 return Poll::Ready(ended.map_err(Ending::Failed));
             }
             // Behind the poll, so that a request which has arrived already is still read and answered.
-            if !told && drain.has_begun(cx) {
+            if !told && limits.drain_begins(cx) {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
                 if let Poll::Ready(ended) = connection.poll_unpin(cx) {
                     return Poll::Ready(ended.map_err(Ending::Failed));
                 }
             }
-            if membership.gives_way(cx, self.node.lifecycle.room()) {
-                return Poll::Ready(Err(Ending::Lapsed(Lapse::Crowd)));
-            }
-            poll_lapse(cx, &mut timer, &state, socket).map(|lapse| Err(Ending::Lapsed(lapse)))
+            limits.poll_lapse(cx).map(|lapse| Err(Ending::Lapsed(lapse)))
         })
         .await;
         match &outcome {
@@ -166,7 +165,7 @@ impl<R: Runtime> Wire<R> {
                 socket::reset_on_close(&*lock(socket), true);
                 return outcome;
             }
-            Ok(()) | Err(Ending::Lapsed(Lapse::Idle | Lapse::Linger | Lapse::Crowd) | Ending::Failed(_)) => {
+            Ok(()) | Err(Ending::Lapsed(Lapse::Idle | Lapse::Linger | Lapse::Evicted) | Ending::Failed(_)) => {
                 return outcome;
             }
         }
@@ -177,7 +176,8 @@ impl<R: Runtime> Wire<R> {
                 drop(closed);
                 return Poll::Ready(());
             }
-            poll_lapse(cx, &mut timer, &state, socket).map(drop)
+            limits.drain_begins(cx);
+            limits.poll_lapse(cx).map(drop)
         })
         .await;
         outcome
@@ -189,26 +189,43 @@ impl<R: Runtime> Wire<R> {
     }
 }
 
-/// Ready when the connection has done something for too long.
-fn poll_lapse<R: Runtime, I: AsFd>(
-    cx: &mut Context<'_>,
-    timer: &mut Timer<R>,
-    state: &ConnectionState,
-    socket: &Mutex<I>,
-) -> Poll<Lapse> {
-    while let Some((deadline, lapse)) = state.deadline() {
-        if timer.poll_deadline(cx, deadline).is_pending() {
-            return Poll::Pending;
+/// What ends a connection beside its two sides.
+struct Limits<'a, R, I> {
+    timer: Timer<R>,
+    state: &'a ConnectionState,
+    socket: &'a Mutex<I>,
+    registration: Registration,
+    lifecycle: &'a Lifecycle,
+    drain: DrainWatch,
+}
+
+impl<R: Runtime, I: AsFd> Limits<'_, R, I> {
+    /// Whether the server drains. The connection's state is told.
+    fn drain_begins(&mut self, cx: &mut Context<'_>) -> bool {
+        let begins = self.drain.has_begun(cx);
+        if begins {
+            self.state.drain_begins();
         }
-        if lapse == Lapse::Write {
-            state.look_at_stall(socket::acknowledged(&*lock(socket)));
-        }
-        // The client may have moved between the two looks; it is cut off only for what is still so.
-        if state.deadline() == Some((deadline, lapse)) {
-            return Poll::Ready(lapse);
+        begins
+    }
+
+    /// Ready when the connection has done something for too long, or another one is to have its place. To be called behind what has arrived.
+    fn poll_lapse(&mut self, cx: &mut Context<'_>) -> Poll<Lapse> {
+        loop {
+            self.registration.check(cx, self.lifecycle.room());
+            let Some((deadline, lapse)) = self.state.deadline() else { return Poll::Pending };
+            ready!(self.timer.poll_deadline(cx, deadline));
+            match lapse {
+                Lapse::Write => self.state.look_at_stall(socket::acknowledged(&*lock(self.socket))),
+                Lapse::Evicted => self.state.look_at_input(socket::has_input(&*lock(self.socket))),
+                Lapse::Idle | Lapse::Head | Lapse::Linger => {}
+            }
+            // The client may have moved between the two looks; it is cut off only for what is still so.
+            if self.state.deadline() == Some((deadline, lapse)) {
+                return Poll::Ready(lapse);
+            }
         }
     }
-    Poll::Pending
 }
 
 /// How a connection ended, if not by mutual consent.

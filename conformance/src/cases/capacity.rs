@@ -1,9 +1,14 @@
 //! More connections than there are places.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
 use crate::case::{Case, cases};
 use crate::client::{Connection, Request};
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
+use crate::launcher::Signal;
 use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["capacity";
@@ -11,7 +16,9 @@ pub(super) const CASES: &[Case] = cases!["capacity";
         the_connection_idle_longest_is_closed_for_a_new_one,
         one_that_never_sent_anything_is_idle,
         half_sent_heads_lock_nobody_out,
+        late_heads_that_go_on_lock_nobody_out,
         requests_under_way_are_not_closed,
+        requests_that_have_arrived_are_answered,
         connections_leave_the_storage_its_files,
         too_few_files_are_refused_at_the_start,
     ],
@@ -79,6 +86,48 @@ fn half_sent_heads_lock_nobody_out(ctx: &Context<'_>) -> Outcome {
         server.send(&health())?.expect(200)?;
     }
     Ok(())
+}
+
+/// Clients that were told that they are late, and go on sending what nobody reads, give their places to others.
+fn late_heads_that_go_on_lock_nobody_out(ctx: &Context<'_>) -> Outcome {
+    const PACE: Duration = Duration::from_millis(100);
+    let server = ctx.start(&[("--max-connections", "2"), ("--header-timeout", "300ms")])?;
+    let mut late = [server.connect()?, server.connect()?];
+    for connection in &mut late {
+        connection.write(b"GET")?;
+    }
+    for connection in &mut late {
+        connection.response_to("GET")?.expect(408)?;
+    }
+    let stops = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stops.load(Ordering::Relaxed) && late.iter_mut().all(|connection| connection.write(b"x").is_ok()) {
+                thread::sleep(PACE);
+            }
+        });
+        let probed = (0..4).try_for_each(|_| server.send(&health())?.expect(200));
+        stops.store(true, Ordering::Relaxed);
+        probed
+    })
+}
+
+/// However many wait for a place: a request that has arrived is looked at before its connection is closed for another.
+fn requests_that_have_arrived_are_answered(ctx: &Context<'_>) -> Outcome {
+    const CLIENTS: usize = 100;
+    let server = ctx.start(&[("--max-connections", "2")])?;
+    let mut busy = asked_for_its_body(&server)?;
+    // All of them are there when the server comes to look.
+    server.signal(Signal::Stop)?;
+    let mut clients: Vec<Connection> = (0..CLIENTS).map(|_| server.connect()).collect::<Result<_, _>>()?;
+    let request = health().to_bytes(&server.host());
+    clients.iter_mut().try_for_each(|client| client.write(&request))?;
+    server.signal(Signal::Continue)?;
+    for client in &mut clients {
+        client.response_to("GET")?.expect(200)?;
+    }
+    busy.write(EVENT.as_bytes())?;
+    busy.response_to("POST")?.expect(201)
 }
 
 fn requests_under_way_are_not_closed(ctx: &Context<'_>) -> Outcome {

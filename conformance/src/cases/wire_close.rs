@@ -1,5 +1,9 @@
 //! How connections end: answers that break off, and refusals for who goes on sending.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
 use super::lifecycle::{begin_drain, signal_again};
 use crate::case::{Case, cases};
 use crate::client::{Connection, End};
@@ -16,6 +20,7 @@ pub(super) const CASES: &[Case] = cases!["wire_close";
     "POST /events": [
         refusal_reaches_who_goes_on_sending, refusal_of_a_body_above_the_limit_reaches_its_sender, refusal_of_a_long_head_reaches_its_sender,
         refusal_while_draining_reaches_who_goes_on_sending, who_never_stops_sending_is_cut_off, who_stops_sending_gives_room,
+        who_goes_on_sending_does_not_hold_up_the_end,
     ],
 ];
 
@@ -207,4 +212,27 @@ fn who_stops_sending_gives_room(ctx: &Context<'_>) -> Outcome {
     silent.response_to("POST")?.expect(415)?;
     // The connection is still there, and it is the only one that there may be.
     server.get("/health/live")?.expect(200)
+}
+
+/// Who has its answer is not waited for by a subject that stops, however long its deadline.
+fn who_goes_on_sending_does_not_hold_up_the_end(ctx: &Context<'_>) -> Outcome {
+    const PACE: Duration = Duration::from_millis(100);
+    let mut server = ctx.start(&[("--drain-timeout", "1h")])?;
+    let mut connection = server.connect()?;
+    let fields = "host: x\r\ncontent-type: text/plain\r\ncontent-length: 1000000";
+    connection.write(format!("POST /events HTTP/1.1\r\n{fields}\r\n\r\n").as_bytes())?;
+    connection.response_to("POST")?.expect(415)?;
+    let stops = AtomicBool::new(false);
+    let exit = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stops.load(Ordering::Relaxed) && connection.write(b"x").is_ok() {
+                thread::sleep(PACE);
+            }
+        });
+        let exit = server.signal(Signal::Terminate).and_then(|()| server.wait());
+        stops.store(true, Ordering::Relaxed);
+        exit
+    })?;
+    check_eq!(exit.code, Some(0), "the exit code");
+    Ok(())
 }

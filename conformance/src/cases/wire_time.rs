@@ -12,8 +12,8 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["wire_time";
     "POST /events": [
         slow_head, slow_body, steady_body_has_all_the_time, trickled_body, trickle_behind_a_burst, slow_reader_is_not_cut_off,
-        slow_reader_with_a_small_buffer_is_not_cut_off, stuck_reader_is_cut_off, idle_connection_is_closed,
-        idle_connection_after_a_request_is_closed,
+        slow_reader_with_a_small_buffer_is_not_cut_off, slow_reader_is_not_idle, stuck_reader_is_cut_off,
+        idle_connection_is_closed, idle_connection_after_a_request_is_closed,
     ],
 ];
 
@@ -144,6 +144,29 @@ fn expect_slow_reader_is_served(
     reader.unread(taken);
     let body = reader.read_body(&head)?;
     check_eq!(String::from_utf8_lossy(&body).matches("\"seq\":").count(), EVENTS, "events in the answer");
+    Ok(())
+}
+
+/// The keep-alive timeout begins when the client has the answer, and not when the subject has nothing to add to it.
+fn slow_reader_is_not_idle(ctx: &Context<'_>) -> Outcome {
+    const PAYLOAD_BYTES: usize = 6 << 20;
+    const LASTS: Duration = Duration::from_secs(2);
+    let server = ctx.start(&[("--keep-alive-timeout", "300ms"), ("--max-payload-bytes", "8388608")])?;
+    let payload = "x".repeat(PAYLOAD_BYTES);
+    server
+        .submit(format!(r#"{{"id":"long","event_type":"wire","timestamp":0,"payload":"{payload}"}}"#))?
+        .expect(201)?;
+    let mut reader = server.connect_with_small_buffer()?;
+    reader.write(&Request::get("/events/long").to_bytes(&server.host()))?;
+    let head = reader.read_head("GET")?;
+    let (begun, mut taken) = (Instant::now(), Vec::new());
+    while begun.elapsed() < LASTS {
+        taken.extend(reader.read_little()?);
+        thread::sleep(Duration::from_millis(50));
+    }
+    reader.unread(taken);
+    let body = reader.read_body(&head)?;
+    check!(body.len() > PAYLOAD_BYTES, "all of the answer, not {} bytes", body.len());
     Ok(())
 }
 

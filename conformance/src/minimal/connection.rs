@@ -34,13 +34,13 @@ pub(crate) fn serve(server: &Server, socket: Arc<TcpStream>, place: &Place) -> i
         answered = true;
     }
     place.set(Phase::Lingering);
-    stream.close(server.settings.limits.body_bytes_max);
+    stream.close(server.settings.limits.body_bytes_max, || server.is_draining());
     Ok(())
 }
 
 /// Reads the next request's head; `None` if there is none to come.
 fn next_head(server: &Server, stream: &mut Stream, answered: bool, place: &Place) -> io::Result<Option<RequestHead>> {
-    if !wait_for_head(server, stream)? || !place.set(Phase::Head) {
+    if !wait_for_head(server, stream)? {
         return Ok(None);
     }
     let deadline = Instant::now() + server.settings.header_timeout;
@@ -50,15 +50,23 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, place: &Place
                 stream.consume(head.length);
                 return Ok(Some(head));
             }
-            Ok(None) => match stream.receive(deadline)? {
-                Received::Bytes => continue,
-                Received::TimedOut => Refusal::HeadTimeout,
-                // Whoever has had an answer and leaves within the next head has changed its mind.
-                Received::End if answered || !place.set(Phase::Head) || stream.unread().trim_ascii().is_empty() => {
+            Ok(None) => {
+                // It may be closed for another while it waits, and not with something in hand that may be a request.
+                let come = if place.set(Phase::Head) { stream.wait(deadline)? } else { return Ok(None) };
+                if !place.set(Phase::Busy) {
                     return Ok(None);
                 }
-                Received::End => Refusal::HeadBroken,
-            },
+                match come {
+                    Received::Bytes => {
+                        stream.receive(deadline)?;
+                        continue;
+                    }
+                    Received::TimedOut => Refusal::HeadTimeout,
+                    // Whoever has had an answer and leaves within the next head has changed its mind.
+                    Received::End if answered || stream.unread().trim_ascii().is_empty() => return Ok(None),
+                    Received::End => Refusal::HeadBroken,
+                }
+            }
             Err(HeadError::TooLarge) => Refusal::HeadTooLarge,
             Err(HeadError::Malformed) => Refusal::HeadBroken,
             Err(HeadError::Version) => Refusal::HeadVersion,
@@ -72,13 +80,13 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, place: &Place
     }
 }
 
-/// Waits for the first byte of a request. Whether there is one.
+/// Waits for the first byte of a request, and leaves it where it is. Whether there is one.
 fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
     let deadline = Instant::now() + server.settings.keep_alive_timeout;
     while stream.unread().is_empty() {
         let look = deadline.min(Instant::now() + DRAIN_LOOK_INTERVAL);
-        match stream.receive(look)? {
-            Received::Bytes => {}
+        match stream.wait(look)? {
+            Received::Bytes => return Ok(true),
             Received::End => return Ok(false),
             Received::TimedOut if server.is_draining() || Instant::now() >= deadline => return Ok(false),
             Received::TimedOut => {}

@@ -5,6 +5,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// What a connection is at. Those that lose the least come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -105,7 +107,12 @@ impl Open {
         if self.by_number.values().any(|holder| holder.is_closed) {
             return;
         }
-        let idle = self.by_number.values_mut().filter(|holder| holder.phase != Phase::Busy);
+        let idle = self.by_number.values_mut().filter(|holder| match holder.phase {
+            // What has come may be a request, and its thread is about to read it.
+            Phase::Idle | Phase::Head => !has_input(&holder.socket),
+            Phase::Lingering => true,
+            Phase::Busy => false,
+        });
         if let Some(holder) = idle.min_by_key(|holder| (holder.phase, holder.since)) {
             holder.is_closed = true;
             self.closed += 1;
@@ -115,12 +122,23 @@ impl Open {
     }
 }
 
+/// Whether the client has sent something that was not read, or its end.
+fn has_input(socket: &TcpStream) -> bool {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&at_once)).is_ok_and(|ready| ready > 0)
+}
+
 impl Place {
     /// The connection is at something else now. Whether it may go on: it may have been closed for another.
     pub(crate) fn set(&self, phase: Phase) -> bool {
         let mut open = self.places.lock();
         let Some(holder) = open.by_number.get_mut(&self.number) else { return false };
-        (holder.phase, holder.since) = (phase, Instant::now());
+        holder.phase = phase;
+        // One that is idle is so since its last request: when its thread has come here may be later than the client's
+        // next step.
+        if phase != Phase::Idle {
+            holder.since = Instant::now();
+        }
         let goes_on = !holder.is_closed;
         drop(open);
         self.places.call_waiting();

@@ -55,24 +55,23 @@ impl Stream {
         self.unread.drain(..count)
     }
 
+    /// Waits until there are more bytes.
+    pub(crate) fn wait(&self, deadline: Instant) -> io::Result<Received> {
+        arrived(&self.socket, deadline, |socket| socket.peek(&mut [0]))
+    }
+
     /// Waits for more bytes.
     pub(crate) fn receive(&mut self, deadline: Instant) -> io::Result<Received> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(Received::TimedOut);
-        }
-        self.socket.set_read_timeout(Some(left))?;
         let length = self.unread.len();
         self.unread.resize(length + READ_BYTES, 0);
-        let read = (&*self.socket).read(self.unread.get_mut(length..).unwrap_or_default());
-        self.unread.truncate(length + read.as_ref().map_or(0, |count| *count));
-        match read {
-            Ok(0) => Ok(Received::End),
-            Ok(_) => Ok(Received::Bytes),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(Received::TimedOut),
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Received::Bytes),
-            Err(error) => Err(error),
-        }
+        let mut count = 0;
+        let room = self.unread.get_mut(length..).unwrap_or_default();
+        let received = arrived(&self.socket, deadline, |mut socket| {
+            count = socket.read(room)?;
+            Ok(count)
+        });
+        self.unread.truncate(length + count);
+        received
     }
 
     /// Writes all of it. A client that takes nothing for the time of a timeout gets no more.
@@ -102,9 +101,11 @@ impl Stream {
         SockRef::from(&*self.socket).set_linger(reset.then_some(Duration::ZERO))
     }
 
-    /// Closes so that the last answer arrives, also to a client that is still sending a body of some length.
-    pub(crate) fn close(mut self, body_bytes_max: usize) {
-        let end = Instant::now() + LINGER;
+    /// Closes so that the last answer arrives, also to a client that is still sending a body of some length. While the
+    /// server drains, it does not wait for long.
+    pub(crate) fn close(mut self, body_bytes_max: usize, is_draining: impl Fn() -> bool) {
+        let mut end = Instant::now() + LINGER;
+        let mut draining = false;
         let mut room = body_bytes_max.saturating_add(LINGER_EXTRA_BYTES);
         if self.socket.shutdown(Shutdown::Write).is_ok() {
             self.unread.clear();
@@ -114,8 +115,32 @@ impl Stream {
                     None => break,
                 }
                 self.unread.clear();
+                if !draining && is_draining() {
+                    draining = true;
+                    end = end.min(Instant::now() + LINGER_PAUSE);
+                }
             }
         }
+    }
+}
+
+/// What one way to read has brought by the deadline.
+fn arrived(
+    socket: &TcpStream,
+    deadline: Instant,
+    read: impl FnOnce(&TcpStream) -> io::Result<usize>,
+) -> io::Result<Received> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Ok(Received::TimedOut);
+    }
+    socket.set_read_timeout(Some(left))?;
+    match read(socket) {
+        Ok(0) => Ok(Received::End),
+        Ok(_) => Ok(Received::Bytes),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(Received::TimedOut),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Received::Bytes),
+        Err(error) => Err(error),
     }
 }
 

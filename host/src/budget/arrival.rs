@@ -152,14 +152,19 @@ impl Arrivals {
         let slowest = arrivals.held.values().filter_map(|held| Some((stalled(&held)?, held)));
         let Some((_, slowest)) = slowest.max_by_key(|&(behind, _)| behind) else { return false };
         let mut held = lock(slowest);
+        let mut waker = None;
         // It may have gone on since.
         if held.reservation.is_some() && held.pace.behind(now) >= STALLED {
             // The memory first, and then the right to it.
             held.bytes = Vec::new();
             held.reservation = None;
-            if let Some(waker) = held.waker.take() {
-                waker.wake();
-            }
+            waker = held.waker.take();
+        }
+        drop(held);
+        drop(arrivals);
+        // Without the locks: an executor may drop the body instead of waking who reads it.
+        if let Some(waker) = waker {
+            waker.wake();
         }
         true
     }
@@ -278,6 +283,28 @@ mod tests {
         drop((one, two, three));
         let (bytes, _reservation) = last.finish().unwrap();
         assert_eq!((bytes.len(), budget.reserved()), (9_000, 10_000));
+    }
+
+    #[test]
+    fn a_body_that_its_executor_drops_when_it_is_to_wake_its_reader_is_gone() {
+        struct Trap(Mutex<Option<Arrival>>);
+
+        impl Wake for Trap {
+            fn wake(self: Arc<Self>) {
+                drop(lock(&self.0).take());
+            }
+        }
+
+        let now = Instant::now();
+        let Some(earlier) = now.checked_sub(2 * STALLED) else { return };
+        let budget = Budget::new(10_000);
+        let mut arrival = Arrival::new(10_000, pace(earlier), &budget);
+        arrival.push(&zeros(9_000), pace(earlier)).unwrap();
+        let trap = Arc::new(Trap(Mutex::default()));
+        arrival.watch(&Arc::clone(&trap).into()).unwrap();
+        *lock(&trap.0) = Some(arrival);
+        budget.reserve().grow_to(10_000, Share::Small).unwrap();
+        assert!(lock(&trap.0).is_none());
     }
 
     #[test]
