@@ -165,7 +165,7 @@ impl Original for Stirred {
             // The file is another part of the log by now.
             engine.storage().read_log(start, len)?.to_vec()
         } else {
-            return Err(StorageError::Failed(format!("there is no log at {offset}")));
+            return Err(StorageError::Failed(format!("there is no log at {offset}").into()));
         };
         if source.one_in(2) {
             let done = usize::try_from(self.written.get().saturating_sub(offset)).unwrap();
