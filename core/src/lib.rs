@@ -30,6 +30,7 @@ extern crate std;
 
 pub mod api;
 pub mod batch;
+pub mod cause;
 mod checksum;
 pub mod clock;
 mod codec;

@@ -5,13 +5,14 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use thiserror::Error;
 
 use crate::batch::Batch;
+use crate::cause::Cause;
 use crate::clock::{ClockDoubt, Moment};
 use crate::damage::Damage;
 pub use crate::engine::{Chore, ChoreStep};
@@ -246,14 +247,51 @@ impl Chores {
 pub enum CommitError {
     /// No room; nothing was stored, and a later try may succeed.
     #[error("storage is full: {0}")]
-    Full(String),
+    Full(Cause),
     /// Something that the storage needs is missing (a permission, a file descriptor); nothing was stored, and a later try may succeed.
     #[error("storage is not available: {0}")]
-    Unavailable(String),
-    /// The storage failed in a way that leaves open what is stored. The repository accepts nothing more until it is opened anew;
-    /// reads go on.
-    #[error("storage failed, outcome unknown: {0}")]
-    Latched(String),
+    Unavailable(Cause),
+    /// The repository accepts nothing more until it is opened anew; reads go on.
+    #[error("storage failed, {0}")]
+    Latched(Latch),
+}
+
+/// Why a repository accepts nothing more, and what that means for what it was asked to store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latch {
+    /// Why.
+    pub cause: Cause,
+    /// Whether some of it may be stored. Otherwise none is, and none will be.
+    pub in_doubt: bool,
+}
+
+impl Latch {
+    /// The storage failed while it was at it: some may be stored.
+    pub fn in_doubt(cause: impl Into<Cause>) -> Self {
+        Self { cause: cause.into(), in_doubt: true }
+    }
+
+    /// It was not begun: nothing is stored.
+    pub fn refusal(cause: impl Into<Cause>) -> Self {
+        Self { cause: cause.into(), in_doubt: false }
+    }
+}
+
+impl fmt::Display for Latch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cause, in_doubt } = self;
+        write!(f, "{}: {cause}", if *in_doubt { "outcome unknown" } else { "nothing was stored" })
+    }
+}
+
+impl CommitError {
+    /// The cause alone.
+    #[must_use]
+    pub fn into_cause(self) -> Cause {
+        match self {
+            Self::Full(cause) | Self::Unavailable(cause) | Self::Latched(Latch { cause, in_doubt: _ }) => cause,
+        }
+    }
 }
 
 /// The reading half: everything that was stored when it was taken, and nothing that came later.
@@ -324,10 +362,19 @@ pub enum FindStep {
 pub enum ReadError {
     /// The storage reported an error.
     #[error("storage could not be read: {0}")]
-    Storage(String),
+    Storage(Cause),
     /// What the storage gave back is not what was written.
     #[error("stored data is damaged: {0}")]
     Damaged(Damage),
+}
+
+impl From<ReadError> for Cause {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Storage(cause) => cause,
+            ReadError::Damaged(damage) => damage.into(),
+        }
+    }
 }
 
 /// Figures about a [`Snapshot`].

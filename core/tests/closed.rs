@@ -95,6 +95,7 @@ fn a_tail_that_is_lost_anywhere_is_missed() {
             assert!(reason.contains(&format!("; events {} to 6 are concerned", left + 1)), "{place}: {reason}");
             let refusal = back_up(&lost, &mut MemoryStorage::default()).unwrap_err().to_string();
             assert!(refusal.contains("when the log was closed it ended at offset "), "{place}: {refusal}");
+            assert!(refusal.contains(&format!("; events {} to 6 are concerned", left + 1)), "{place}: {refusal}");
         }
     }
 }
@@ -162,6 +163,9 @@ fn a_note_that_is_damaged_is_told_and_written_anew() {
         let report = check(&medium);
         let damage: Vec<&str> = report.damage().map(|finding| finding.place.as_str()).collect();
         assert_eq!((damage, report.events), (vec!["log-end"], 6));
+        let mut copy = MemoryStorage::default();
+        assert!(back_up(&medium, &mut copy).unwrap().end_is_unknown);
+        assert!(check(&copy).findings.is_empty() && Engine::open(copy, Seed(0)).unwrap().recovery().was_closed);
         let mut engine = Engine::open(medium.clone(), Seed(0)).unwrap();
         assert!(engine.recovery().end_is_unknown && !engine.recovery().was_closed);
         engine.close().unwrap();
@@ -211,7 +215,7 @@ fn a_copy_is_closed() {
         let mut engine = Engine::open(medium, Seed(0)).unwrap();
         engine.commit(NOW, &[batch(2)]).unwrap();
         let mut copy = MemoryStorage::default();
-        back_up(engine.storage(), &mut copy).unwrap();
+        assert!(!back_up(engine.storage(), &mut copy).unwrap().end_is_unknown);
         let restored = Engine::open(copy, Seed(0)).unwrap();
         assert!(restored.recovery().was_closed);
         assert_eq!(restored.snapshot().stats(), engine.snapshot().stats());

@@ -175,7 +175,11 @@ fn what_lacks_a_permission_is_done_when_there_is_one() {
         refused.id = Some("never stored".into());
         let refused = generate::batch(&[refused]);
         let commit = engine.commit(NOW, std::slice::from_ref(&refused));
-        assert_eq!(commit, Err(CommitError::Unavailable("no permission".into())), "after {steps} steps");
+        assert_eq!(
+            commit,
+            Err(CommitError::Unavailable("append to the log: no permission".into())),
+            "after {steps} steps"
+        );
         for _ in 0..20 {
             match housekeeper.step(&mut engine, steady(NOW), 1_000) {
                 Ok(_) | Err(CommitError::Unavailable(_)) => {}

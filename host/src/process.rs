@@ -133,8 +133,8 @@ fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> ExitCode {
         return ExitCode::from(EXIT_FAILED);
     }
     match (drained, node.committer.latched()) {
-        (Drained::Clean | Drained::Cut(_), Some(reason)) => {
-            tracing::error!(reason, "stopped; the storage had failed");
+        (Drained::Clean | Drained::Cut(_), Some(cause)) => {
+            tracing::error!(reason = %cause, "stopped; the storage had failed");
             ExitCode::FAILURE
         }
         (Drained::Cut(connections), None) => {

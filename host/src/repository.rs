@@ -242,6 +242,6 @@ fn report(path: &Path, recovery: &Recovery, took: Duration) {
         tracing::warn!(%path, "one copy of the manifest was missing, damaged, unreadable or old, and was made good from the other");
     }
     if manifest_outdated {
-        tracing::warn!(%path, "there is no room to make the second copy of the manifest good; it is done as soon as there is");
+        tracing::warn!(%path, "the storage was full or not available, and the second copy of the manifest could not be made good; it is tried again");
     }
 }

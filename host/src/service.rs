@@ -14,7 +14,8 @@ use argus_core::api::{
     Action, Api, Condition, Head, Lookup, Metrics as MetricsAction, Refusal, Reply, Route, Search, SearchRun,
     SearchStep, Submission, Submitted,
 };
-use argus_core::repository::CommitError;
+use argus_core::cause::Cause;
+use argus_core::repository::{CommitError, Latch};
 use argus_core::room::Room;
 use async_lock::Semaphore;
 use bytes::Bytes;
@@ -159,7 +160,7 @@ impl<R: Runtime> Session<R> {
         let warning = node.warnings.text();
         let condition = Condition {
             draining: node.lifecycle.is_draining(),
-            latched: node.committer.latched(),
+            latched: node.committer.latched().map(Cause::told),
             failure: node.lifecycle.failure(),
             warning: warning.as_deref(),
         };
@@ -290,7 +291,7 @@ impl<R: Runtime> Session<R> {
             Ok(pending) => self.within(deadline, pending).await.map_err(|Elapsed| Refusal::Timeout)?,
             Err(SubmitError::QueueFull) => return Err(Refusal::Overloaded),
             Err(SubmitError::Stopped) => return Err(Refusal::Draining),
-            Err(SubmitError::Latched(reason)) => Err(CommitError::Latched(reason)),
+            Err(SubmitError::Latched(cause)) => Err(CommitError::Latched(Latch::refusal(cause))),
         };
         Ok(acknowledgement.reply(&outcome).into())
     }

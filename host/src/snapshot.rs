@@ -91,12 +91,18 @@ impl Snapshot {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Backup { segments, shared, log_bytes, last_seq, attempts: _ } = self.backup;
+        let Backup { segments, shared, log_bytes, last_seq, end_is_unknown, attempts: _ } = self.backup;
         let seconds = self.took.as_secs_f64();
         write!(
             f,
             "{segments} segments ({shared} linked), {log_bytes} bytes of log, events up to seq {last_seq}, in {seconds:.3} s"
-        )
+        )?;
+        if end_is_unknown {
+            f.write_str(
+                "; the original's note of where its log ended is damaged: whether the log had lost its end before it was copied cannot be told",
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -106,8 +112,15 @@ mod tests {
 
     #[test]
     fn a_report_is_one_line() {
-        let backup = Backup { segments: 3, shared: 2, log_bytes: 4096, last_seq: 77, attempts: 1 };
-        let report = Report { backup, took: Duration::from_micros(12_345) };
-        assert_eq!(report.to_string(), "3 segments (2 linked), 4096 bytes of log, events up to seq 77, in 0.012 s");
+        let backup =
+            Backup { segments: 3, shared: 2, log_bytes: 4096, last_seq: 77, end_is_unknown: false, attempts: 1 };
+        let report = |backup| Report { backup, took: Duration::from_micros(12_345) }.to_string();
+        let line = "3 segments (2 linked), 4096 bytes of log, events up to seq 77, in 0.012 s";
+        assert_eq!(report(backup), line);
+        let doubtful = report(Backup { end_is_unknown: true, ..backup });
+        assert!(
+            doubtful.starts_with(line) && doubtful.contains("note of where its log ended is damaged"),
+            "{doubtful}"
+        );
     }
 }

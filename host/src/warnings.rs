@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argus_core::clock::ClockDoubt;
-use argus_core::damage::Concerned;
+use argus_core::damage::{Concerned, Damage};
 use argus_core::repository::ReadError;
 
 use crate::metrics::Metrics;
@@ -59,15 +59,19 @@ impl Warnings {
 
     /// Something stored could not be read: logs it, and warns of it from now on if it is damaged.
     pub fn unreadable(&self, error: &ReadError) {
-        let repository = &self.repository;
-        let damage = match error {
-            ReadError::Damaged(damage) => damage,
-            ReadError::Storage(reason) => {
-                tracing::error!(%repository, reason, "the storage could not be read");
-                return;
+        match error {
+            ReadError::Damaged(damage) => self.damaged(damage),
+            ReadError::Storage(cause) => {
+                let repository = &self.repository;
+                tracing::error!(%repository, reason = %cause, "the storage could not be read");
             }
-        };
-        let (place, offset, reason, concerned) = (&damage.place, damage.offset, &damage.reason, damage.concerned);
+        }
+    }
+
+    /// Damage was met: logs and counts it, and warns of it from now on.
+    pub fn damaged(&self, damage: &Damage) {
+        let Damage { place, offset, reason, concerned } = damage;
+        let (repository, offset, concerned) = (&self.repository, *offset, *concerned);
         tracing::error!(%repository, place, offset, reason, "what is stored is damaged; {concerned}; `check` looks for more");
         self.metrics.damage_found();
         let mut standing = self.standing();
@@ -113,8 +117,6 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use argus_core::damage::Damage;
 
     use super::*;
     use crate::metrics::Gauges;

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::case::{Case, cases};
@@ -34,12 +35,21 @@ fn fails_by(ctx: &Context<'_>, deed: impl Fn(&Path) -> std::io::Result<()>) -> O
         for _ in 0..2 {
             let problem = server.submit(EVENT)?.problem(503)?;
             check_eq!(problem["type"], "/problems/storage-failed", "the problem under --durability {durability}");
+            names_no_path(&problem, folder)?;
         }
-        server.get("/health/ready")?.expect(503)?;
+        let ready = server.get("/health/ready")?;
+        ready.expect(503)?;
+        names_no_path(&ready.json()?, folder)?;
         server.get("/health/live")?.expect(200)?;
         check_eq!(server.find("")?.len(), 1, "events that can be read");
         expect_logged(&server, "removed, moved or replaced")?;
     }
+    Ok(())
+}
+
+/// Where a server keeps its events is none of its callers' business.
+fn names_no_path(body: &Value, folder: &Path) -> Outcome {
+    check!(!body.to_string().contains(&*folder.to_string_lossy()), "an answer that names no path, not {body}");
     Ok(())
 }
 
@@ -109,6 +119,7 @@ fn a_missing_permission_passes_without_a_restart(ctx: &Context<'_>) -> Outcome {
     let problem = refusal.problem(503)?;
     check_eq!(problem["type"], "/problems/storage-unavailable", "the problem where a permission is missing");
     check!(problem["detail"].to_string().contains("Permission denied"), "the reason in the detail, not {problem}");
+    names_no_path(&problem, folder)?;
     check!(refusal.header("retry-after").is_some(), "a Retry-After");
     server.get("/health/ready")?.expect(200)?;
     for part in &parts {

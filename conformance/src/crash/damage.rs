@@ -9,7 +9,7 @@ use argus_conformance::launcher::{Launcher as _, Running};
 use serde_json::Value;
 
 use crate::draw::Draw;
-use crate::faults::{get, kill, until};
+use crate::faults::{get, kill, open, until};
 use crate::round::with_log;
 use crate::site::Site;
 
@@ -106,16 +106,31 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
     }
     let others = get(address, "/events/id-1")?;
     others.expect(200).map_err(|failure| failure.to_string())?;
+    // Whether the event is there already cannot be told, so that it is not taken.
+    let event = format!("{{\"event_type\":\"a\",\"timestamp\":1,\"id\":\"id-{first}\",\"payload\":0}}");
+    let mut connection = open(address)?;
+    let response = connection.request(&Request::post("/events", "application/json", event));
+    let problem = response.and_then(|response| response.problem(503)).map_err(|failure| failure.to_string())?;
+    let detail = text(&problem, "detail");
+    let is_right = detail.contains("nothing was stored") && detail.ends_with(&format!("; {concerned}"));
+    let (status, body) = readiness()?;
+    let output = text(&body, "output");
+    if !is_right || status != 503 || !output.ends_with(&format!("; {concerned}")) {
+        return Err(format!("a POST of id-{first} says {problem}, and readiness {status} {body}"));
+    }
+    if [detail, output].iter().any(|told| told.contains("segment-") || told.contains("offset")) {
+        return Err(format!("a place is told: {detail}, and {output}"));
+    }
     let metrics = get(address, "/metrics")?;
     let metrics = metrics.text().map_err(|failure| failure.to_string())?;
-    if !metrics.lines().any(|line| line == "argus_damage_found_total 3") {
-        return Err(format!("damage was met three times, but\n{metrics}"));
+    if !metrics.lines().any(|line| line == "argus_damage_found_total 4") {
+        return Err(format!("damage was met four times, but\n{metrics}"));
     }
     let (log, folder) = (server.log(), site.folder.display().to_string());
     let is_told = |line: &str| line.contains("ERROR") && line.contains("segment-") && line.contains(&folder);
     match log.lines().filter(|line| is_told(line)).count() {
-        3 => Ok(concerned.to_owned()),
-        count => Err(format!("damage was met three times, and {count} lines of the log name its place")),
+        4 => Ok(concerned.to_owned()),
+        count => Err(format!("damage was met four times, and {count} lines of the log name its place")),
     }
 }
 

@@ -297,7 +297,7 @@ pub(crate) fn get(address: SocketAddr, target: &str) -> Result<Response, String>
     open(address)?.request(&Request::get(target)).map_err(|failure| failure.to_string())
 }
 
-fn open(address: SocketAddr) -> Result<Connection, String> {
+pub(crate) fn open(address: SocketAddr) -> Result<Connection, String> {
     Connection::open(address, Transcript::default()).map_err(|failure| failure.to_string())
 }
 

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use argus_core::api::Refusal;
 use argus_core::batch::Batch;
+use argus_core::cause::Cause;
 use argus_core::clock::Moment;
-use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Receipt, Repository, Snapshot};
+use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Latch, Receipt, Repository, Snapshot};
 
 use crate::ending::Ending;
 use crate::{now, watch};
@@ -37,7 +38,7 @@ pub(crate) struct Committer {
 /// What readers see.
 struct Published {
     snapshot: Mutex<Arc<dyn Snapshot>>,
-    latched: Mutex<Option<String>>,
+    latched: Mutex<Option<Cause>>,
     warning: Mutex<Option<String>>,
 }
 
@@ -58,7 +59,7 @@ impl Committer {
         let ending = Arc::clone(ending);
         // It ends by itself only when nobody can submit any more. Whoever waits for one that dies is told so by the channel.
         let on_death = move |reason: String| {
-            latch(&failed, &CommitError::Latched(reason.clone()));
+            latch(&failed, reason.clone().into());
             ending.fail(reason);
         };
         let thread = watch::spawn("commit", move || write(repository, &jobs, &shared), || true, on_death)?;
@@ -71,7 +72,7 @@ impl Committer {
     }
 
     /// Why nothing more is accepted, if so.
-    pub(crate) fn latched(&self) -> Option<String> {
+    pub(crate) fn latched(&self) -> Option<Cause> {
         self.published.latched.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -124,7 +125,7 @@ fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &
         let outcomes = match repository.commit(now(), &batches) {
             Ok(receipts) => receipts.into_iter().map(Ok).collect(),
             Err(error) => {
-                latch(published, &error);
+                refused(published, &error);
                 vec![Err(error); batches.len()]
             }
         };
@@ -136,22 +137,24 @@ fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &
         let moment = Moment { wall: now(), uptime: begun.elapsed() };
         match housekeeper.step(&mut *repository, moment, HOUSEKEEPING_EVENTS) {
             Ok(Housekeeping::Idle | Housekeeping::Pending) => {}
-            Err(error) => latch(published, &error),
+            Err(error) => refused(published, &error),
         }
         let doubt = repository.clock_doubt().map(|doubt| doubt.to_string());
         *published.warning.lock().unwrap_or_else(PoisonError::into_inner) = doubt;
         published.publish(repository.snapshot());
     }
     if published.latched.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-        repository.close().unwrap_or_else(|error| latch(published, &error));
+        repository.close().unwrap_or_else(|error| refused(published, &error));
     }
 }
 
-fn latch(published: &Published, error: &CommitError) {
+fn refused(published: &Published, error: &CommitError) {
     match error {
         CommitError::Full(_) | CommitError::Unavailable(_) => {}
-        CommitError::Latched(reason) => {
-            *published.latched.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.clone());
-        }
+        CommitError::Latched(Latch { cause, in_doubt: _ }) => latch(published, cause.clone()),
     }
+}
+
+fn latch(published: &Published, cause: Cause) {
+    *published.latched.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use argus_core::api::{
     Action, Api, Condition, Refusal, Reply, Route, Search, SearchRun, SearchStep, Submission, Submitted,
 };
+use argus_core::cause::Cause;
 
 use crate::body::Body;
 use crate::budget::Pace;
@@ -158,7 +159,7 @@ fn decide(
     let warning = server.committer.warning();
     let condition = Condition {
         draining: server.is_draining(),
-        latched: latched.as_deref(),
+        latched: latched.as_ref().map(Cause::told),
         failure: server.ending.failure(),
         warning: warning.as_deref(),
     };

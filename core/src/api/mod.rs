@@ -75,7 +75,7 @@ pub struct Head<'a> {
 pub struct Condition<'a> {
     /// Asked to stop: running requests finish, new ones are refused.
     pub draining: bool,
-    /// Why the repository accepts nothing more, if so.
+    /// Why the repository accepts nothing more, if so: what a [`Cause`](crate::cause::Cause::told) tells callers.
     pub latched: Option<&'a str>,
     /// Why the service cannot go on and stops by itself, if so.
     pub failure: Option<&'a str>,
@@ -250,10 +250,7 @@ impl Api {
 
     fn submit(&self, head: &Head<'_>, sound: &Sound<'_>, condition: &Condition<'_>) -> Result<Submission, Refused> {
         match condition.latched {
-            Some(cause) => {
-                let detail = format!("nothing more is accepted until a restart; nothing was stored: {cause}");
-                Err(Refused::new(ProblemKind::StorageFailed, detail))
-            }
+            Some(cause) => Err(submit::accepts_nothing(cause)),
             None => Submission::read(&self.limits, head, sound),
         }
     }

@@ -63,7 +63,7 @@ pub enum ProblemKind {
     Overloaded,
     /// 503: stopping.
     Draining,
-    /// 503: the storage has failed; what became of the request is unknown.
+    /// 503: the storage has failed; the detail says whether something may be stored all the same.
     StorageFailed,
     /// 503: the storage is full; nothing was stored.
     StorageFull,

@@ -23,7 +23,7 @@ use crate::ingest::{
     Parsed, Pointer, TypeSource, too_many_types,
 };
 use crate::json;
-use crate::repository::{CommitError, Receipt, Surplus};
+use crate::repository::{CommitError, Latch, Receipt, Surplus};
 use crate::room::{NoRoom, Room};
 
 /// The media types that are taken.
@@ -223,16 +223,19 @@ impl Acknowledgement {
             }
             (Ok(receipt), Shape::Many { rejected, .. }) => many_reply(Some(receipt), rejected.as_ref()),
             (Err(CommitError::Full(cause)), _) => {
-                let detail = format!("nothing was stored: {cause}");
+                let detail = format!("nothing was stored: {}", cause.told());
                 Refused::new(ProblemKind::StorageFull, detail).reply(Route::Events)
             }
             (Err(CommitError::Unavailable(cause)), _) => {
-                let detail = format!("nothing was stored: {cause}");
+                let detail = format!("nothing was stored: {}", cause.told());
                 Refused::new(ProblemKind::StorageUnavailable, detail).reply(Route::Events)
             }
-            (Err(CommitError::Latched(cause)), _) => {
-                let detail = format!("whether the events were stored is unknown: {cause}");
+            (Err(CommitError::Latched(Latch { cause, in_doubt: true })), _) => {
+                let detail = format!("whether the events were stored is unknown: {}", cause.told());
                 Refused::new(ProblemKind::StorageFailed, detail).reply(Route::Events)
+            }
+            (Err(CommitError::Latched(Latch { cause, in_doubt: false })), _) => {
+                accepts_nothing(cause.told()).reply(Route::Events)
             }
         };
         Reply { decoded_bytes: self.decoded_bytes, ..reply }
@@ -269,6 +272,12 @@ fn invalid_events(listed: Vec<Fault>, count: usize) -> Problem {
         format!("{count} {}; nothing was stored", if count == 1 { "fault" } else { "faults" })
     };
     Problem { kind: ProblemKind::InvalidEvents, detail, errors: listed }
+}
+
+/// 503: the repository accepts nothing more.
+pub(super) fn accepts_nothing(cause: &str) -> Refused {
+    let detail = format!("nothing more is accepted until a restart; nothing was stored: {cause}");
+    Refused::new(ProblemKind::StorageFailed, detail)
 }
 
 /// 413. The rest of the body is not read, so that the connection cannot go on.

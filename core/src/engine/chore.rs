@@ -266,7 +266,7 @@ mod tests {
                 continue;
             }
             let Product::Nothing(_, StorageError::Failed(reason)) = product else { panic!("it was put in place") };
-            assert!(reason.contains("a type that was not put there"), "{reason}");
+            assert!(reason.told().contains("a type that was not put there"), "{reason}");
         }
     }
 

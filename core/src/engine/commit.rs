@@ -1,7 +1,5 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -10,14 +8,18 @@ use super::log_end::LogEnd;
 use super::proposal::{Verdict, judge};
 use super::{Engine, Fresh};
 use crate::batch::{Batch, BatchBuilder};
+use crate::cause::Cause;
 use crate::event::Timestamp;
 use crate::log::{HEAD_BYTES, RecordHead};
-use crate::repository::{CommitError, Duplicate, Receipt, Surplus};
+use crate::repository::{CommitError, Duplicate, Latch, Receipt, Surplus};
 use crate::segment::{Epoch, Rows, RowsBuilder, Segment};
 use crate::storage::{Storage, StorageError};
 
 /// The batches of one group that have at most so many events become one segment at once: many callers send one event each.
 const SMALL_BATCH_EVENTS: usize = 64;
+
+/// What is said to have been done when an append fails.
+const APPEND: &str = "append to the log";
 
 /// What of a batch is stored, at its place.
 struct Placed<'a> {
@@ -47,7 +49,7 @@ impl<S: Storage> Engine<S> {
     pub(super) fn sync_log(&mut self) -> Result<(), CommitError> {
         let end = self.storage.log_range().end;
         if end > self.durable {
-            self.storage.sync().map_err(|error| self.latch(format!("sync of the log: {error}")))?;
+            self.storage.sync().map_err(|error| self.latch(error.into_cause().during("sync of the log")))?;
             self.durable = end;
         }
         Ok(())
@@ -66,7 +68,7 @@ impl<S: Storage> Engine<S> {
             Ok(()) => (self.chain, self.noted) = (crc, self.durable),
             // Nothing depends on it. It is tried again.
             Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {}
-            Err(StorageError::Failed(reason)) => return Err(self.latch(format!("append to the log: {reason}"))),
+            Err(StorageError::Failed(cause)) => return Err(self.latch(cause.during(APPEND))),
         }
         Ok(())
     }
@@ -89,7 +91,7 @@ impl<S: Storage> Engine<S> {
             Ok(()) => self.log_end = Some(end),
             // An earlier note is true as well, and without one it is as after a crash.
             Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {}
-            Err(StorageError::Failed(reason)) => return Err(self.latch(format!("note of the log's end: {reason}"))),
+            Err(StorageError::Failed(cause)) => return Err(self.latch(cause.during("note of the log's end"))),
         }
         Ok(())
     }
@@ -102,7 +104,11 @@ impl<S: Storage> Engine<S> {
         keep_from: i64,
     ) -> Result<(Vec<Placed<'a>>, Vec<Receipt>), CommitError> {
         // Without knowing which ids are there, no promise that an event is stored once can be kept.
-        let asked = look_up(|| self.held(), group).map_err(|error| self.latch(format!("look-up of ids: {error}")))?;
+        let asked = look_up(|| self.held(), group).map_err(|error| {
+            let cause = Cause::from(error).during("look-up of ids");
+            self.latched = Some(cause.clone());
+            CommitError::Latched(Latch::refusal(cause))
+        })?;
         let verdicts = judge(group, &asked, &self.types);
         let mut next_seq = self.last_seq + 1;
         let first_seqs: Vec<u64> = group
@@ -178,9 +184,9 @@ impl<S: Storage> Engine<S> {
             heads.iter().zip(bodies).flat_map(|(head, rows)| [head.as_slice(), rows.index(), rows.text()]).collect();
         match self.storage.append(&parts) {
             Ok(()) => {}
-            Err(StorageError::Full(reason)) => return Err(CommitError::Full(reason)),
-            Err(StorageError::Unavailable(reason)) => return Err(CommitError::Unavailable(reason)),
-            Err(StorageError::Failed(reason)) => return Err(self.latch(format!("append to the log: {reason}"))),
+            Err(StorageError::Full(cause)) => return Err(CommitError::Full(cause.during(APPEND))),
+            Err(StorageError::Unavailable(cause)) => return Err(CommitError::Unavailable(cause.during(APPEND))),
+            Err(StorageError::Failed(cause)) => return Err(self.latch(cause.during(APPEND))),
         }
         (self.chain, self.noted) = (chain, self.durable);
         if !self.syncs_deferred {
@@ -215,10 +221,11 @@ impl<S: Storage> Engine<S> {
         self.place(rows, first_seq, millis, (log_end, self.chain));
     }
 
-    /// Accepts nothing more from now on, for this reason.
-    pub(super) fn latch(&mut self, reason: String) -> CommitError {
-        self.latched = Some(reason.clone());
-        CommitError::Latched(reason)
+    /// Accepts nothing more from now on, for this reason. Some of what was being stored may be.
+    pub(super) fn latch(&mut self, cause: impl Into<Cause>) -> CommitError {
+        let latch = Latch::in_doubt(cause);
+        self.latched = Some(latch.cause.clone());
+        CommitError::Latched(latch)
     }
 }
 

@@ -1,7 +1,6 @@
 //! What an engine wants to be done behind its commits, and what it makes of it when it is done.
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -71,7 +70,7 @@ impl<S: Storage> Engine<S> {
             }
             Product::Deleted(_, Ok(())) => {}
             Product::Deleted(name, Err(error)) => {
-                let refused = self.refused(error, &format!("giving up {name}"));
+                let refused = self.refused(error, "giving up a segment");
                 self.obsolete.push(name);
                 return Err(refused);
             }
@@ -79,7 +78,7 @@ impl<S: Storage> Engine<S> {
                 let start = self.manifest.log_start;
                 let discarded = self.storage.discard(start);
                 self.log_is_outdated = *discarded.as_ref().unwrap_or(&true);
-                discarded.map_err(|error| self.refused(error, &format!("giving up the log before {start}")))?;
+                discarded.map_err(|error| self.refused(error, "giving up log"))?;
             }
             Product::Nothing(subject, error) => {
                 self.busy.set(subject, false);
@@ -94,9 +93,9 @@ impl<S: Storage> Engine<S> {
     /// Says why something was not done: it can be tried again, unless the storage has failed.
     fn refused(&mut self, error: StorageError, what: &str) -> CommitError {
         match error {
-            StorageError::Full(reason) => CommitError::Full(reason),
-            StorageError::Unavailable(reason) => CommitError::Unavailable(reason),
-            StorageError::Failed(reason) => self.latch(format!("{what}: {reason}")),
+            StorageError::Full(cause) => CommitError::Full(cause),
+            StorageError::Unavailable(cause) => CommitError::Unavailable(cause),
+            StorageError::Failed(cause) => self.latch(cause.during(what)),
         }
     }
 
@@ -144,7 +143,7 @@ impl<S: Storage> Engine<S> {
         }
         // The manifest must not point behind what of the log survives.
         if manifest.log_start > self.durable && self.flaw != Some(Flaw::HastySeal) {
-            self.sync_log().map_err(|error| StorageError::Failed(error.to_string()))?;
+            self.sync_log().map_err(|error| StorageError::Failed(error.into_cause()))?;
         }
         let copies = manifest.drafts(&mut self.storage)?;
         self.publishing = self.unpublished.len();

@@ -41,9 +41,10 @@ pub use salvage::{Loss, Salvage, SalvageError, salvage};
 pub use snapshot::EngineSnapshot;
 
 use crate::batch::Batch;
+use crate::cause::Cause;
 use crate::clock::{Clock, ClockDoubt, Moment};
 use crate::event::Timestamp;
-use crate::repository::{CommitError, Expired, Receipt, Repository, Snapshot, Stats};
+use crate::repository::{CommitError, Expired, Latch, Receipt, Repository, Snapshot, Stats};
 use crate::segment::{Sealed, Segment, TypeName};
 use crate::storage::Storage;
 use chore::{Busy, Replacement};
@@ -140,7 +141,7 @@ pub struct Engine<S: Storage> {
     last_millis: i64,
     stats: Stats,
     recovery: Recovery,
-    latched: Option<String>,
+    latched: Option<Cause>,
     flaw: Option<Flaw>,
 }
 
@@ -179,7 +180,7 @@ impl<S: Storage> Engine<S> {
     }
 
     fn refuse_if_latched(&self) -> Result<(), CommitError> {
-        self.latched.as_ref().map_or(Ok(()), |reason| Err(CommitError::Latched(reason.clone())))
+        self.latched.as_ref().map_or(Ok(()), |cause| Err(CommitError::Latched(Latch::refusal(cause.clone()))))
     }
 
     fn fresh_bytes(&self) -> usize {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use thiserror::Error;
 
-use super::check::{LogWalk, Piece};
+use super::check::concerned_at;
 use super::chore::Busy;
 use super::clock_doubt;
 use super::log_end::{self, LogEnd, Noted};
@@ -67,7 +67,8 @@ pub struct Recovery {
     pub orphans: u32,
     /// Whether a copy of the manifest had to be made good from the other…
     pub manifest_repaired: bool,
-    /// …and whether one still has to, because there was no room: until the next chore that finds some, the repository depends on one copy.
+    /// …and whether one still has to, because the storage was full or not available: until a chore has done it, the repository depends on one
+    /// copy.
     pub manifest_outdated: bool,
 }
 
@@ -195,7 +196,7 @@ impl<S: Storage> Engine<S> {
         let place = Place { offset, next_seq: self.last_seq + 1 };
         let behind = look_behind(&self.storage, place, range.end, self.log_end)?;
         if let Some(claim) = behind.claim {
-            let concerned = self.concerned(range.end, claim.next_seq())?;
+            let concerned = concerned_at(&self.storage, place, self.chain, range.end, self.log_end, claim)?;
             return Err(damaged(self.storage.log_place(offset), &claim.to_string(), concerned));
         }
         self.recovery.was_closed = self.log_end.is_some_and(|end| end.offset == offset && end.chain == self.chain);
@@ -205,19 +206,6 @@ impl<S: Storage> Engine<S> {
         self.durable = offset;
         self.noted = if noted < events_end { noted } else { offset };
         Ok(())
-    }
-
-    /// The events of the first damaged part of the log, as `check` names them; those before `next` if it finds none.
-    fn concerned(&self, end: u64, next: u64) -> Result<Concerned, StorageError> {
-        let Manifest { log_start, chain, next_seq, .. } = self.manifest;
-        let mut walk = LogWalk::new(&self.storage, log_start..end, chain, next_seq, self.log_end);
-        loop {
-            match walk.next()? {
-                Piece::Record(_) => {}
-                Piece::Damage(hole) => return Ok(hole.concerned()),
-                Piece::End { .. } => return Ok(Concerned::between(self.last_seq + 1, next.saturating_sub(1))),
-            }
-        }
     }
 
     /// Makes the manifest good, and deletes what belongs to nothing.
@@ -305,15 +293,12 @@ fn sealed_segments<S: Storage>(
     // Newest first: their ids are the likeliest to be asked for, and get the filters that there is memory for.
     for entry in manifest.segments.iter().rev() {
         let name = entry.name();
-        let Some(blob) = storage.open(&name)? else {
-            let reason = format!("it is missing; {}", Concerned::between(entry.first, entry.last));
-            return Err(OpenError::Damaged { place: name, reason });
-        };
+        let Some(blob) = storage.open(&name)? else { return Err(missing(entry)) };
         let is_trusted = flaw == Some(Flaw::TrustedIndex);
         let seqs = (entry.first, entry.last);
         let mut intern = |name: &[u8]| Ok(types.intern(name));
         let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, is_trusted, &mut intern)?;
-        types.hold_sealed(&sealed).map_err(|miscount| StorageError::Failed(miscount.to_string()))?;
+        types.hold_sealed(&sealed).map_err(|miscount| StorageError::Failed(miscount.to_string().into()))?;
         refuse_beyond_most(types)?;
         filter_bytes_left = filter_bytes_left.saturating_sub(sealed.filter_bytes());
         segments.push(Arc::new(sealed));
@@ -334,7 +319,12 @@ impl From<SealedError> for OpenError {
     }
 }
 
-/// A place in the log that is damaged, and the events concerned.
+/// A segment that is not there, and the events concerned.
+pub(super) fn missing(entry: &Entry) -> OpenError {
+    damaged(entry.name(), "it is missing", Concerned::between(entry.first, entry.last))
+}
+
+/// A place that is damaged, and the events concerned.
 pub(super) fn damaged(place: String, reason: &str, concerned: Concerned) -> OpenError {
     OpenError::Damaged { place, reason: format!("{reason}; {concerned}") }
 }

@@ -63,7 +63,8 @@ impl Storage for MemoryStorage {
     }
 
     fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        let outside = || StorageError::Failed(format!("read of the log at {offset}, which has {:?}", self.log_range()));
+        let outside =
+            || StorageError::Failed(format!("read of the log at {offset}, which has {:?}", self.log_range()).into());
         let start = offset.checked_sub(self.log_start).and_then(|at| usize::try_from(at).ok()).ok_or_else(outside)?;
         let rest = self.log.get(start..).ok_or_else(outside)?;
         Ok(Bytes::copy_from_slice(rest.get(..len).unwrap_or(rest)))
@@ -165,7 +166,9 @@ impl Blob for MemoryBlob {
             let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
             (start <= end && end <= self.0.len()).then(|| self.0.slice(start..end))
         };
-        inside().ok_or_else(|| StorageError::Failed(format!("read of {range:?} in a blob of {} bytes", self.0.len())))
+        inside().ok_or_else(|| {
+            StorageError::Failed(format!("read of {range:?} in a blob of {} bytes", self.0.len()).into())
+        })
     }
 }
 

@@ -21,6 +21,8 @@ pub use examined::Examined;
 pub use memory::MemoryStorage;
 use thiserror::Error;
 
+use crate::cause::Cause;
+
 /// A medium, with one owner.
 ///
 /// The log is a sequence of bytes with absolute offsets that never change: it grows at its end ([`append`](Self::append)), and
@@ -167,14 +169,24 @@ pub trait Blob: Send + Sync {
 pub enum StorageError {
     /// No room. Nothing was written, and a later try may succeed.
     #[error("no room: {0}")]
-    Full(String),
+    Full(Cause),
     /// Something else is missing that may come back: a permission, a file descriptor, memory. Nothing was written, and a later try may
     /// succeed.
     #[error("not available: {0}")]
-    Unavailable(String),
-    /// Anything else; the text names the operation and the place.
+    Unavailable(Cause),
+    /// Anything else; the text for operators names the operation and the place.
     #[error("{0}")]
-    Failed(String),
+    Failed(Cause),
+}
+
+impl StorageError {
+    /// The cause alone.
+    #[must_use]
+    pub fn into_cause(self) -> Cause {
+        match self {
+            Self::Full(cause) | Self::Unavailable(cause) | Self::Failed(cause) => cause,
+        }
+    }
 }
 
 impl fmt::Debug for Published {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 
-use argus_core::repository::{CommitError, Receipt};
+use argus_core::repository::{CommitError, Latch, Receipt};
 
 use super::lock;
 
@@ -113,7 +113,7 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         // Nothing, if there is an outcome. There is always one unless a thread unwinds.
-        let waker = self.decide(Err(CommitError::Latched("a commit was left half-way".to_owned())));
+        let waker = self.decide(Err(CommitError::Latched(Latch::in_doubt("a commit was left half-way"))));
         wake_all(waker.into_iter().collect());
     }
 }

@@ -132,9 +132,9 @@ impl Shared {
         match catch_unwind(AssertUnwindSafe(settle)) {
             Ok(Ok(())) => {}
             // What was readable stays readable. It is tried again after the next commit, when there may be room.
-            Ok(Err(CommitError::Full(reason))) => self.put_off("housekeeping", &format!("no room: {reason}")),
-            Ok(Err(CommitError::Unavailable(reason))) => self.put_off("housekeeping", &reason),
-            Ok(Err(CommitError::Latched(reason))) => self.latch(reason),
+            Ok(Err(CommitError::Full(cause))) => self.put_off("housekeeping", &format!("no room: {cause}")),
+            Ok(Err(CommitError::Unavailable(cause))) => self.put_off("housekeeping", &cause.to_string()),
+            Ok(Err(CommitError::Latched(latch))) => self.latch(&latch.cause),
             Err(panic) => self.fail(format!("housekeeping panicked: {}", panic_message(panic.as_ref()))),
         }
         drop(repository);

@@ -26,7 +26,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use argus_core::batch::Batch;
-use argus_core::repository::{CommitError, Receipt, Repository, Snapshot};
+use argus_core::cause::Cause;
+use argus_core::repository::{CommitError, Latch, Receipt, Repository, Snapshot};
 
 use crate::clock;
 use crate::lifecycle::Lifecycle;
@@ -81,7 +82,7 @@ struct Shared {
     /// Held during a commit.
     repository: Mutex<Box<dyn Repository>>,
     snapshot: Mutex<Arc<dyn Snapshot>>,
-    latched: OnceLock<String>,
+    latched: OnceLock<Cause>,
     keeper: Keeper,
     types_watch: TypesWatch,
     metrics: Arc<Metrics>,
@@ -156,8 +157,8 @@ impl Committer {
     ///
     /// [`SubmitError`]: the batch was not taken.
     pub fn submit(&self, batch: Batch) -> Result<PendingCommit, SubmitError> {
-        if let Some(reason) = self.latched() {
-            return Err(SubmitError::Latched(reason.to_owned()));
+        if let Some(cause) = self.latched() {
+            return Err(SubmitError::Latched(cause.clone()));
         }
         let bytes = batch.bytes();
         let (waiter, ticket) = delivery::pair();
@@ -174,8 +175,8 @@ impl Committer {
 
     /// Why the repository accepts nothing more, if so.
     #[must_use]
-    pub fn latched(&self) -> Option<&str> {
-        self.shared.latched.get().map(String::as_str)
+    pub fn latched(&self) -> Option<&Cause> {
+        self.shared.latched.get()
     }
 
     /// Batches that wait, and their bytes.
@@ -284,9 +285,9 @@ impl Shared {
         let mut repository = lock(&self.repository);
         match catch_unwind(AssertUnwindSafe(|| act(&mut **repository))) {
             Ok(Ok(())) => {}
-            Ok(Err(CommitError::Full(reason))) => self.put_off(what, &format!("no room: {reason}")),
-            Ok(Err(CommitError::Unavailable(reason))) => self.put_off(what, &reason),
-            Ok(Err(CommitError::Latched(reason))) => self.latch(reason),
+            Ok(Err(CommitError::Full(cause))) => self.put_off(what, &format!("no room: {cause}")),
+            Ok(Err(CommitError::Unavailable(cause))) => self.put_off(what, &cause.to_string()),
+            Ok(Err(CommitError::Latched(latch))) => self.latch(&latch.cause),
             Err(panic) => self.fail(format!("{what} panicked: {}", panic_message(panic.as_ref()))),
         }
     }
@@ -318,8 +319,8 @@ impl Shared {
     }
 
     fn commit_group(&self, repository: &mut dyn Repository, batches: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        if let Some(reason) = self.latched.get() {
-            return Err(CommitError::Latched(reason.clone()));
+        if let Some(cause) = self.latched.get() {
+            return Err(CommitError::Latched(Latch::refusal(cause.clone())));
         }
         let begun = Instant::now();
         let commit = || {
@@ -332,26 +333,26 @@ impl Shared {
         let committed = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|panic| {
             let reason = format!("a commit panicked: {}", panic_message(panic.as_ref()));
             self.lifecycle.fail(reason.clone());
-            Err(CommitError::Latched(reason))
+            Err(CommitError::Latched(Latch::in_doubt(reason)))
         });
         match &committed {
             Ok((receipts, took)) => {
                 let events = batches.iter().map(Batch::len).sum();
                 self.metrics.group_committed(receipts, events, *took);
             }
-            Err(CommitError::Full(reason)) => self.refused(reason, "the storage is full; nothing was stored"),
-            Err(CommitError::Unavailable(reason)) => {
-                self.refused(reason, "the storage is not available; nothing was stored");
+            Err(CommitError::Full(cause)) => self.refused(cause, "the storage is full; nothing was stored"),
+            Err(CommitError::Unavailable(cause)) => {
+                self.refused(cause, "the storage is not available; nothing was stored");
             }
-            Err(CommitError::Latched(reason)) => self.latch(reason.clone()),
+            Err(CommitError::Latched(latch)) => self.latch(&latch.cause),
         }
         committed.map(|(receipts, _)| receipts)
     }
 
     /// Logs that a commit was refused, which may happen with each that comes.
-    fn refused(&self, reason: &str, what: &str) {
+    fn refused(&self, cause: &Cause, what: &str) {
         if let Some(suppressed) = self.refusals.due() {
-            tracing::warn!(reason, suppressed, "{what}");
+            tracing::warn!(reason = %cause, suppressed, "{what}");
         }
     }
 
@@ -370,17 +371,21 @@ impl Shared {
     }
 
     /// To be called under the lock of the repository: whoever waits for housekeeping looks for the reason there.
-    fn latch(&self, reason: String) {
-        tracing::error!(reason, "the storage has failed; nothing more is accepted, reads go on");
-        // Only the first reason is kept: later ones follow from it.
-        self.latched.get_or_init(|| reason);
+    fn latch(&self, cause: &Cause) {
+        tracing::error!(reason = %cause, "the storage has failed; nothing more is accepted, reads go on");
+        // Only the first cause is kept: later ones follow from it, and tell of the same damage.
+        if let Ok(()) = self.latched.set(cause.clone())
+            && let Some(damage) = cause.damage()
+        {
+            self.warnings.damaged(damage);
+        }
         self.keeper.call_waiting();
     }
 
     /// A panic: what the repository has in memory may be anything now. Latches, and ends the process. Under the lock of the repository as well.
     fn fail(&self, reason: String) {
         self.lifecycle.fail(reason.clone());
-        self.latch(reason);
+        self.latch(&reason.into());
     }
 
     /// The last act of a thread that dies: nothing is committed any more, and nobody is to wait for it.
@@ -388,11 +393,11 @@ impl Shared {
         // The lock may be held for long, by a commit that waits for its disk.
         self.lifecycle.fail(reason.to_owned());
         let repository = lock(&self.repository);
-        self.latch(reason.to_owned());
+        self.latch(&reason.into());
         drop(repository);
         self.queue.close();
         let waiting = self.queue.take().into_iter();
-        delivery::deliver(waiting.map(|(_, waiter)| (waiter, Err(CommitError::Latched(reason.to_owned())))));
+        delivery::deliver(waiting.map(|(_, waiter)| (waiter, Err(CommitError::Latched(Latch::refusal(reason))))));
     }
 }
 

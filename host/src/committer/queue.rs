@@ -3,6 +3,7 @@ use std::mem;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use argus_core::cause::Cause;
 use thiserror::Error;
 
 use super::lock;
@@ -24,7 +25,7 @@ pub enum SubmitError {
     QueueFull,
     /// The repository accepts nothing more.
     #[error("{0}")]
-    Latched(String),
+    Latched(Cause),
     /// The server is at its end.
     #[error("nothing more is committed")]
     Stopped,

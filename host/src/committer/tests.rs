@@ -8,6 +8,7 @@ use std::thread::{self, Thread};
 
 use argus_core::batch::{BatchBuilder, NewEvent};
 use argus_core::clock::Moment;
+use argus_core::damage::{Concerned, Damage};
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::{Event, EventType, Payload, Timestamp};
 use argus_core::query::Query;
@@ -16,6 +17,7 @@ use argus_core::storage::MemoryStorage;
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::metrics::Gauges;
 use crate::repository::Location;
 
 /// What the repository does in its next commit.
@@ -210,21 +212,40 @@ fn a_latch_answers_everybody_and_refuses_what_comes_later() {
     let (committer, strings) = start(ROOMY, false);
     let first = occupy(&committer, &strings);
     let second = committer.submit(batch(1)).unwrap();
-    let error = CommitError::Latched("the disk is on fire".to_owned());
+    let cause = Cause::new("the disk /dev/sda is on fire", "the disk is on fire");
+    let error = CommitError::Latched(Latch::in_doubt(cause.clone()));
     strings.commands.send(Command::Fail(error.clone())).unwrap();
-    assert_eq!(wait(first), Err(error.clone()));
+    assert_eq!(wait(first), Err(error));
     // The second is answered without asking the repository, which would wait for a command for ever.
-    assert_eq!(wait(second), Err(error));
-    assert_eq!(committer.latched(), Some("the disk is on fire"));
-    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Latched("the disk is on fire".to_owned()));
+    assert_eq!(wait(second), Err(CommitError::Latched(Latch::refusal(cause.clone()))));
+    assert_eq!(committer.latched(), Some(&cause));
+    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Latched(cause));
     assert_eq!(committer.snapshot().stats().last_seq, 0);
+}
+
+#[test]
+fn damage_that_latches_is_counted_once_and_a_warning_like_any_other() {
+    let (committer, strings) = start(ROOMY, false);
+    let first = occupy(&committer, &strings);
+    let (place, reason) = ("segment-1".to_owned(), "its checksum is wrong".to_owned());
+    let damage = Damage { place, offset: Some(7), reason, concerned: Concerned::all(3, 5) };
+    let latch = Latch::refusal(Cause::from(damage).during("look-up of ids"));
+    strings.commands.send(Command::Fail(CommitError::Latched(latch.clone()))).unwrap();
+    assert_eq!(wait(first), Err(CommitError::Latched(latch.clone())));
+    committer.shutdown();
+    // As if a chore were given back that can tell nothing but this again.
+    committer.shared.latch(&latch.cause);
+    let warnings = &committer.shared.warnings;
+    assert_eq!(warnings.text().unwrap(), "part of what is stored is damaged, events 3 to 5 are concerned");
+    let metrics = committer.shared.metrics.render(&Gauges::default()).unwrap();
+    assert!(metrics.lines().any(|line| line == "argus_damage_found_total 1"), "{metrics}");
 }
 
 #[test]
 fn a_full_storage_is_no_latch() {
     let (committer, strings) = start(ROOMY, false);
     let first = occupy(&committer, &strings);
-    let error = CommitError::Full("no space".to_owned());
+    let error = CommitError::Full("no space".into());
     strings.commands.send(Command::Fail(error.clone())).unwrap();
     assert_eq!(wait(first), Err(error));
     assert_eq!(committer.latched(), None);
@@ -239,8 +260,9 @@ fn a_panic_latches() {
     let first = occupy(&committer, &strings);
     let second = committer.submit(batch(1)).unwrap();
     strings.commands.send(Command::Panic).unwrap();
-    assert!(matches!(wait(first), Err(CommitError::Latched(_))));
-    assert_eq!(wait(second), Err(CommitError::Latched("a commit panicked: as told".to_owned())));
+    let cause = "a commit panicked: as told";
+    assert_eq!(wait(first), Err(CommitError::Latched(Latch::in_doubt(cause))));
+    assert_eq!(wait(second), Err(CommitError::Latched(Latch::refusal(cause))));
     assert!(matches!(committer.submit(batch(1)), Err(SubmitError::Latched(_))));
     assert_eq!(failure(&committer), Some("a commit panicked: as told"));
     committer.shutdown();
@@ -250,7 +272,7 @@ fn a_panic_latches() {
 fn an_error_of_the_storage_does_not_end_the_process() {
     let (committer, strings) = start(ROOMY, false);
     let first = occupy(&committer, &strings);
-    strings.commands.send(Command::Fail(CommitError::Latched("the disk is on fire".to_owned()))).unwrap();
+    strings.commands.send(Command::Fail(CommitError::Latched(Latch::in_doubt("the disk is on fire")))).unwrap();
     wait(first).unwrap_err();
     committer.shutdown();
     assert_eq!(failure(&committer), None);
@@ -291,7 +313,7 @@ fn a_commit_thread_that_dies_leaves_nobody_waiting() {
     // It is the last act of the thread.
     committer.shutdown();
     assert_eq!(failure(&committer), Some(told));
-    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Latched(told.to_owned()));
+    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Latched(told.into()));
     assert_eq!(committer.queued(), (0, 0));
 }
 
@@ -312,7 +334,7 @@ fn a_keeper_that_dies_leaves_nobody_waiting() {
     // Committed, if that was faster.
     let _outcome = wait(second);
     committer.shutdown();
-    assert_eq!(committer.latched(), Some("the thread argus-keeper has panicked: as told"));
+    assert_eq!(committer.latched(), Some(&"the thread argus-keeper has panicked: as told".into()));
 }
 
 #[test]
@@ -336,7 +358,7 @@ fn a_flush_that_panics_ends_the_process() {
     lifecycle.drained();
     assert_eq!(lifecycle.failure(), Some("a flush panicked: as told"));
     committer.shutdown();
-    assert_eq!(committer.latched(), Some("a flush panicked: as told"));
+    assert_eq!(committer.latched(), Some(&"a flush panicked: as told".into()));
 }
 
 #[test]

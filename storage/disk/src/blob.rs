@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use argus_core::cause::Cause;
 use argus_core::storage::{Blob, Deletion, Draft, Published, StorageError};
 use bytes::Bytes;
 
@@ -233,7 +234,8 @@ impl Blob for DiskBlob {
     fn read(&self, range: Range<u64>) -> Result<Bytes, StorageError> {
         let len = range.end.checked_sub(range.start).filter(|_| range.end <= self.len);
         let len = len.and_then(|len| usize::try_from(len).ok()).ok_or_else(|| {
-            StorageError::Failed(format!("read of {range:?} in {}, which has {} bytes", self.path.display(), self.len))
+            let told = format!("read of {range:?} in a file of {} bytes", self.len);
+            StorageError::Failed(Cause::new(format!("{}: {told}", self.path.display()), told))
         })?;
         let mut bytes = vec![0; len];
         let read = self.file.read_exact_at(&mut bytes, range.start);
@@ -248,7 +250,7 @@ fn check_name(name: &str) -> Result<(), StorageError> {
     if plain && !name.is_empty() && !name.starts_with('.') && !name.ends_with(TEMPORARY) {
         return Ok(());
     }
-    Err(StorageError::Failed(format!("{name:?} cannot be the name of a blob")))
+    Err(StorageError::Failed(Cause::new(format!("{name:?} cannot be the name of a blob"), "a blob has no proper name")))
 }
 
 /// Whether this is how a draft is called.
@@ -258,7 +260,8 @@ fn is_temporary(file_name: &str) -> bool {
 }
 
 fn of_no_use(path: &Path) -> StorageError {
-    StorageError::Failed(format!("{} is of no further use: writing it failed", path.display()))
+    let told = "it is of no further use: writing it failed";
+    StorageError::Failed(Cause::new(format!("{}: {told}", path.display()), told))
 }
 
 #[cfg(test)]
@@ -398,6 +401,7 @@ mod tests {
         draft.write(b"x").unwrap();
         fs::remove_file(root.path().join("blobs/a.0.tmp")).unwrap();
         let Err(StorageError::Failed(reason)) = draft.finish() else { panic!("there is nothing to be renamed") };
+        let reason = reason.to_string();
         assert!(reason.starts_with("cannot rename a file to ") && reason.contains("blobs/a: "), "{reason}");
         assert!(blobs.get("a").unwrap().is_none());
     }

@@ -1,6 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use argus_core::cause::Cause;
 use argus_core::storage::StorageError;
 use rustix::io::Errno;
 use thiserror::Error;
@@ -84,9 +85,9 @@ impl Fault {
     /// For a call after whose failure everything is as it was: what may pass by itself, or by what an operator does, is said to be so.
     pub(crate) fn without_effect(self) -> StorageError {
         if self.is_full() {
-            StorageError::Full(self.to_string())
+            StorageError::Full(self.cause())
         } else if self.is_unavailable() {
-            StorageError::Unavailable(self.to_string())
+            StorageError::Unavailable(self.cause())
         } else {
             self.failed()
         }
@@ -108,7 +109,13 @@ impl Fault {
 
     /// For all others.
     pub(crate) fn failed(self) -> StorageError {
-        StorageError::Failed(self.to_string())
+        StorageError::Failed(self.cause())
+    }
+
+    /// Callers are not told which file it is.
+    fn cause(&self) -> Cause {
+        let Self { operation, path: _, source } = self;
+        Cause::new(self.to_string(), format!("cannot {operation} one of its files: {source}"))
     }
 }
 
@@ -127,6 +134,13 @@ mod tests {
     #[test]
     fn a_fault_says_what_where_and_why() {
         assert_eq!(fault(Errno::IO).to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
+    }
+
+    #[test]
+    fn callers_are_told_what_and_why_but_not_where() {
+        let cause = fault(Errno::IO).failed().into_cause();
+        assert_eq!(cause.to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
+        assert_eq!(cause.told(), "cannot write one of its files: Input/output error (os error 5)");
     }
 
     #[test]

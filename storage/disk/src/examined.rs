@@ -111,7 +111,9 @@ impl Original for DiskExamined {
     fn log_at(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let Range { start, end } = self.log.range();
         if offset < start || offset > end {
-            return Err(StorageError::Failed(format!("read of the log at {offset}, which has {:?}", start..end)));
+            return Err(StorageError::Failed(
+                format!("read of the log at {offset}, which has {:?}", start..end).into(),
+            ));
         }
         Ok(self.log.read(offset, len).into())
     }

@@ -64,7 +64,9 @@ impl Original for DiskOriginal {
     fn log_at(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let Range { start, end } = self.log.bounds()?;
         if offset < start || offset > end {
-            return Err(StorageError::Failed(format!("read of the log at {offset}, which has {:?}", start..end)));
+            return Err(StorageError::Failed(
+                format!("read of the log at {offset}, which has {:?}", start..end).into(),
+            ));
         }
         self.log.read(offset, usize::try_from(end - offset).unwrap_or(usize::MAX).min(len))
     }

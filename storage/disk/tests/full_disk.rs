@@ -86,7 +86,10 @@ fn save(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
 fn is_full<T>(result: Result<T, StorageError>) -> bool {
     match result {
         Ok(_) => false,
-        Err(StorageError::Full(reason)) => reason.contains("No space left on device") && reason.contains("cannot "),
+        Err(StorageError::Full(cause)) => {
+            let reason = cause.to_string();
+            reason.contains("No space left on device") && reason.contains("cannot ")
+        }
         Err(StorageError::Unavailable(reason) | StorageError::Failed(reason)) => panic!("{reason}"),
     }
 }

@@ -93,6 +93,7 @@ fn a_permission_that_goes_and_comes_back_costs_nothing() {
 
         let unavailable = |outcome: Result<(), StorageError>| {
             let Err(StorageError::Unavailable(reason)) = outcome else { panic!("{outcome:?}") };
+            let reason = reason.to_string();
             assert!(reason.contains("Permission denied"), "{reason}");
         };
         // Neither looked into nor written, and not written only.

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::{JSON, act, body, replied};
 use crate::api::{Acknowledgement, Action, ProblemKind, Reply, Submission, Submitted};
 use crate::batch::{Batch, Handling};
+use crate::cause::Cause;
 use crate::event::Uuid;
 use crate::ingest::FaultCode;
-use crate::repository::{CommitError, Duplicate, Receipt, Surplus};
+use crate::repository::{CommitError, Duplicate, Latch, Receipt, Surplus};
 use crate::room::{NoRoom, Room};
 
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
@@ -288,14 +289,21 @@ fn without_memory() {
 
 #[test]
 fn failed_commits() {
-    for (error, kind) in [
-        (CommitError::Full("no space".into()), ProblemKind::StorageFull),
-        (CommitError::Unavailable("no permission".into()), ProblemKind::StorageUnavailable),
-        (CommitError::Latched("EIO".into()), ProblemKind::StorageFailed),
+    let cause = || Cause::new("cannot sync /srv/data: EIO", "cannot sync: EIO");
+    for (error, kind, nothing_was_stored) in [
+        (CommitError::Full(cause()), ProblemKind::StorageFull, true),
+        (CommitError::Unavailable(cause()), ProblemKind::StorageUnavailable, true),
+        (CommitError::Latched(Latch::in_doubt(cause())), ProblemKind::StorageFailed, false),
+        (CommitError::Latched(Latch::refusal(cause())), ProblemKind::StorageFailed, true),
     ] {
         let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
         let reply = acknowledgement.reply(&Err(error));
         assert_eq!((reply.status, reply.problem), (503, Some(kind)));
         assert!(reply.header("retry-after").is_some());
+        let body = body(&reply);
+        let detail = body["detail"].as_str().unwrap();
+        assert!(detail.ends_with("cannot sync: EIO") && !detail.contains("srv"), "{detail}");
+        assert_eq!(detail.contains("nothing was stored"), nothing_was_stored, "{detail}");
+        assert_eq!(detail.contains("is unknown"), !nothing_was_stored, "{detail}");
     }
 }

@@ -3,6 +3,7 @@ use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::super::check::concerned_at;
 use super::super::log_end::LogEnd;
 use super::super::manifest::Manifest;
 use super::super::open::damaged;
@@ -10,7 +11,6 @@ use super::super::reading::{WINDOW_BYTES, Window, look_behind};
 use super::{BackupError, unreadable};
 use crate::checksum::Crc32c;
 use crate::column::u32_at;
-use crate::damage::Concerned;
 use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::storage::{Duplicate, Original, StorageError};
 
@@ -105,9 +105,10 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
             self.window = Window::default();
             self.copy_record()?;
             if self.end == before {
-                let place = format!("the log at offset {}", self.end);
-                let concerned = Concerned::all(self.next_seq, claim.next_seq().saturating_sub(1));
-                return Err(damaged(place, &claim.to_string(), concerned).into());
+                let named = format!("the log at offset {}", self.end);
+                let concerned = concerned_at(self.original, place, self.chain, self.bound, self.closed_at, claim);
+                let concerned = concerned.map_err(unreadable)?;
+                return Err(damaged(named, &claim.to_string(), concerned).into());
             }
         }
     }

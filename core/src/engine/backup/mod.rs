@@ -12,9 +12,9 @@ use thiserror::Error;
 
 use self::log::{End, LogCopy};
 use super::OpenError;
-use super::log_end::{self, LogEnd};
+use super::log_end::{self, LogEnd, Noted};
 use super::manifest::{Entry, Manifest};
-use super::open::damaged;
+use super::open::{damaged, missing};
 use super::reading::WINDOW_BYTES;
 use crate::damage::Concerned;
 use crate::storage::{Blob, Draft, Duplicate, Original, StorageError};
@@ -34,6 +34,9 @@ pub struct Backup {
     pub log_bytes: u64,
     /// The last sequence number; all events up to it are in the copy. 0 if there are none.
     pub last_seq: u64,
+    /// Whether the original's note of where its log ended is damaged: it is unknown whether the log had lost its end before it was copied. The
+    /// copy has a note of its own, of where its log ends.
+    pub end_is_unknown: bool,
     /// How often the copying was begun, at least 1.
     pub attempts: u32,
 }
@@ -94,7 +97,9 @@ fn attempt<O: Original, D: Duplicate>(
     manifest: &Manifest,
 ) -> Result<Option<Backup>, BackupError> {
     // Looked at before the log, which reaches so far at least from then on.
-    let closed_at = LogEnd::load(original).map_err(unreadable)?.known();
+    let noted = LogEnd::load(original).map_err(unreadable)?;
+    let end_is_unknown = matches!(noted, Noted::Damaged(_));
+    let closed_at = noted.known();
     // Looked at after the manifest: whatever the log has lost by then, this manifest or a newer one does not need.
     let bounds = original.log_bounds().map_err(unreadable)?;
     let start = manifest.log_start;
@@ -108,7 +113,7 @@ fn attempt<O: Original, D: Duplicate>(
         .into());
     }
     copy.begin(start).map_err(BackupError::Copy)?;
-    let mut backup = Backup::default();
+    let mut backup = Backup { end_is_unknown, ..Backup::default() };
     for entry in &manifest.segments {
         backup.segments += 1;
         backup.shared += u64::from(copy_segment(original, copy, entry)?);
@@ -131,10 +136,7 @@ fn copy_segment<O: Original, D: Duplicate>(original: &O, copy: &mut D, entry: &E
     if copy.share(&name).map_err(BackupError::Copy)? {
         return Ok(true);
     }
-    let Some(blob) = original.blob(&name).map_err(unreadable)? else {
-        let reason = format!("it is missing; it had events {} to {}", entry.first, entry.last);
-        return Err(OpenError::Damaged { place: name, reason }.into());
-    };
+    let Some(blob) = original.blob(&name).map_err(unreadable)? else { return Err(missing(entry).into()) };
     let mut draft = copy.create(&name).map_err(BackupError::Copy)?;
     copy_blob(blob.as_ref(), draft.as_mut())?;
     copy.adopt(draft.finish().map_err(BackupError::Copy)?);

@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 use core::ops::{ControlFlow, Range};
 
 use super::super::log_end::LogEnd;
-use super::super::reading::{FoundHead, Record, Tail, Window, find_heads, record_at};
+use super::super::reading::{Claim, FoundHead, Record, Tail, Window, find_heads, record_at};
 use crate::damage::Concerned;
 use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::storage::{Original, StorageError};
@@ -70,6 +70,27 @@ impl Hole {
     pub(in crate::engine) fn concerned(&self) -> Concerned {
         let Some((first, last)) = self.seqs else { return Concerned::Nothing };
         if self.is_exact { Concerned::all(first, last) } else { Concerned::between(first, last) }
+    }
+}
+
+/// The events that are concerned where a log has no good record, though `claim` says that there was one. The record would have this chain, and
+/// would be found before `end`. Whoever refuses such a log names them as `check` does.
+pub(in crate::engine) fn concerned_at<O: Original>(
+    log: &O,
+    place: Place,
+    chain: u32,
+    end: u64,
+    closed_at: Option<LogEnd>,
+    claim: Claim,
+) -> Result<Concerned, StorageError> {
+    let mut walk = LogWalk::new(log, place.offset..end, chain, place.next_seq, closed_at);
+    loop {
+        match walk.next()? {
+            // It has become good since then: somebody writes to the log.
+            Piece::Record(_) => {}
+            Piece::Damage(hole) => return Ok(hole.concerned()),
+            Piece::End { .. } => return Ok(Concerned::between(place.next_seq, claim.next_seq().saturating_sub(1))),
+        }
     }
 }
 

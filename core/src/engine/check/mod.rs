@@ -7,14 +7,17 @@ mod log;
 mod report;
 mod survey;
 
-pub(super) use self::log::{Hole, LogWalk, Piece};
+pub(super) use self::log::{Hole, concerned_at};
 pub use self::report::{Finding, Report, Severity};
 pub(super) use self::survey::{Found, FoundSegment, Survey, survey};
+use crate::segment::TypeName;
 use crate::storage::Examined;
 
 /// Looks through a repository, all of it.
 ///
-/// What cannot be read is a finding, and looking goes on behind it. Memory stays within the log's last records and the callers' ids of one segment.
+/// What cannot be read is a finding, and looking goes on behind it. Memory stays within the log's last records, and the callers' ids and the types of
+/// one segment.
 pub fn check<E: Examined>(medium: &E) -> Report {
-    survey(medium, &mut |_| {}).report
+    // Nobody keeps a segment that has others of its types.
+    survey(medium, &mut TypeName::new, &mut |_| {}).report
 }

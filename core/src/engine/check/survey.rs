@@ -12,7 +12,7 @@ use super::log::{After, Hole, LogWalk, Piece};
 use super::report::{Finding, Report, Severity};
 use crate::damage::{Concerned, Damage};
 use crate::log::Place;
-use crate::segment::{DamagedPart, Sealed, SealedError, TypeNames};
+use crate::segment::{DamagedPart, Sealed, SealedError, TypeName};
 use crate::storage::{Blob, Examined, StorageError};
 
 /// What there is in a repository, told while it is looked through.
@@ -56,9 +56,13 @@ const LOG: &str = "the log";
 /// Where no manifest says what a segment answers for.
 const ANY_SEQS: (u64, u64) = (1, u64::MAX);
 
-/// Looks through a repository, and hands over what there is.
-pub(in crate::engine) fn survey<E: Examined>(medium: &E, sink: &mut dyn FnMut(Found)) -> Survey {
-    let mut surveyor = Surveyor { medium, report: Report::default(), names: TypeNames::default(), sink };
+/// Looks through a repository, and hands over what there is. `intern` gives the names of types: whoever keeps segments lets them share these.
+pub(in crate::engine) fn survey<E: Examined>(
+    medium: &E,
+    intern: &mut dyn FnMut(&[u8]) -> TypeName,
+    sink: &mut dyn FnMut(Found),
+) -> Survey {
+    let mut surveyor = Surveyor { medium, report: Report::default(), intern, sink };
     let manifest = surveyor.look_at_manifests();
     let (next_seq, last_millis) =
         manifest.as_ref().map_or((1, 0), |manifest| (manifest.next_seq, manifest.last_millis));
@@ -79,8 +83,7 @@ pub(in crate::engine) fn survey<E: Examined>(medium: &E, sink: &mut dyn FnMut(Fo
 struct Surveyor<'a, E> {
     medium: &'a E,
     report: Report,
-    /// The types of all segments, so that those that somebody keeps share them.
-    names: TypeNames,
+    intern: &'a mut dyn FnMut(&[u8]) -> TypeName,
     sink: &'a mut dyn FnMut(Found),
 }
 
@@ -178,8 +181,7 @@ impl<E: Examined> Surveyor<'_, E> {
     fn renamed(&self, manifest: &Manifest, names: &[String]) -> BTreeMap<u64, String> {
         let seqs_in = |name: &str| {
             let blob = self.medium.blob(name).ok()??;
-            let mut types = TypeNames::default();
-            let sealed = Sealed::open(name, ANY_SEQS, blob, 0, false, &mut |name| Ok(types.intern(name)));
+            let sealed = Sealed::open(name, ANY_SEQS, blob, 0, false, &mut |name| Ok(TypeName::new(name)));
             sealed.ok()?.index().all_seqs()
         };
         let fits = |entry: &Entry, seqs: (u64, u64)| entry.first <= seqs.0 && seqs.1 <= entry.last;
@@ -214,7 +216,7 @@ impl<E: Examined> Surveyor<'_, E> {
         let opened = match self.medium.blob(&found.name) {
             Ok(Some(blob)) => {
                 found.blob = Some(Arc::clone(&blob));
-                Sealed::open(&found.name, seqs, blob, u64::MAX, false, &mut |name| Ok(self.names.intern(name)))
+                Sealed::open(&found.name, seqs, blob, u64::MAX, false, &mut |name| Ok((self.intern)(name)))
             }
             Ok(None) => {
                 self.damaged(&found.name, None, "it is missing", concerned);

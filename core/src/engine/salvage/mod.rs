@@ -16,6 +16,7 @@ use self::write::{Piece, write};
 use super::check::{Found, Report, Survey, check, survey};
 use super::manifest::Manifest;
 use super::{Seed, Tuning};
+use crate::segment::TypeNames;
 use crate::storage::{Examined, Storage, StorageError};
 
 /// What came of a salvage.
@@ -79,7 +80,8 @@ pub fn salvage<E: Examined, S: Storage>(from: &E, to: &mut S, seed: Seed) -> Res
         return Err(SalvageError::NotEmpty);
     }
     let (mut pieces, mut losses) = (Vec::new(), Losses::default());
-    let survey = survey(from, &mut |found| match found {
+    let mut types = TypeNames::default();
+    let survey = survey(from, &mut |name| types.intern(name), &mut |found| match found {
         Found::Segment(segment) => pieces.extend(losses.take_segment(segment)),
         Found::Record(record) => pieces.extend(losses.take_record(record)),
         Found::Hole(hole) => losses.take_hole(&hole),

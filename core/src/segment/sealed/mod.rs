@@ -395,7 +395,7 @@ impl From<Corrupt> for PartError {
 impl From<SealedError> for ReadError {
     fn from(error: SealedError) -> Self {
         match error {
-            SealedError::Storage(error) => Self::Storage(error.to_string()),
+            SealedError::Storage(error) => Self::Storage(error.into_cause()),
             SealedError::Damaged(damage) => Self::Damaged(damage),
         }
     }
@@ -405,7 +405,7 @@ impl From<SealedError> for StorageError {
     fn from(error: SealedError) -> Self {
         match error {
             SealedError::Storage(error) => error,
-            damaged @ SealedError::Damaged(_) => Self::Failed(damaged.to_string()),
+            SealedError::Damaged(damage) => Self::Failed(damage.into()),
         }
     }
 }

@@ -75,7 +75,7 @@ impl Blob for SimBlob {
         disk.end(&call, fate)?;
         let (start, end) = (usize::try_from(range.start).ok(), usize::try_from(range.end).ok());
         let inside = start.zip(end).filter(|(start, end)| start <= end && *end <= self.content.len());
-        let (start, end) = inside.ok_or_else(|| StorageError::Failed(format!("{call} is outside")))?;
+        let (start, end) = inside.ok_or_else(|| StorageError::Failed(format!("{call} is outside").into()))?;
         Ok(self.content.slice(start..end))
     }
 }

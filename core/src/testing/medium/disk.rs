@@ -103,7 +103,7 @@ impl Disk {
     /// Begins a call: counts it, and says what is to become of it.
     pub(super) fn begin(&mut self, call: &str, kind: Kind) -> Result<Fate, StorageError> {
         if self.is_off {
-            return Err(StorageError::Failed(format!("{call}: the power is off")));
+            return Err(StorageError::Failed(format!("{call}: the power is off").into()));
         }
         self.calls += 1;
         if self.is_quiet {
@@ -153,7 +153,7 @@ impl Disk {
             Fate::Fails => {
                 self.failures += 1;
                 self.notes.push(format!("{call} fails"));
-                Err(StorageError::Failed(format!("{call}: a fault of the medium")))
+                Err(StorageError::Failed(format!("{call}: a fault of the medium").into()))
             }
             Fate::IsCutShort => Err(self.lose_power(call, "during")),
             Fate::IsLast => Err(self.lose_power(call, "after")),
@@ -164,7 +164,7 @@ impl Disk {
         self.is_off = true;
         self.failures += 1;
         self.notes.push(format!("the power fails {when} {call}"));
-        StorageError::Failed(format!("{call}: the power failed"))
+        StorageError::Failed(format!("{call}: the power failed").into())
     }
 
     /// Takes space for so many bytes.
@@ -173,7 +173,7 @@ impl Disk {
         let Some(left) = free.checked_sub(bytes) else {
             self.failures += 1;
             self.notes.push(format!("{call} finds no space"));
-            return Err(StorageError::Full(format!("{call}: {free} bytes are free, {bytes} are wanted")));
+            return Err(StorageError::Full(format!("{call}: {free} bytes are free, {bytes} are wanted").into()));
         };
         self.free = Some(left);
         Ok(())

@@ -285,7 +285,7 @@ impl Storage for SimStorage {
         let fate = disk.begin(&call, Kind::Reads)?;
         disk.end(&call, fate)?;
         let bytes = disk.log.read(offset, len).map(Bytes::copy_from_slice);
-        bytes.ok_or_else(|| StorageError::Failed(format!("{call}, which has {:?}", disk.log.range())))
+        bytes.ok_or_else(|| StorageError::Failed(format!("{call}, which has {:?}", disk.log.range()).into()))
     }
 
     fn truncate(&mut self, end: u64) -> Result<(), StorageError> {

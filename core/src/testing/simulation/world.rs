@@ -208,8 +208,11 @@ impl World {
             Err(error) => {
                 self.summary.refusals += 1;
                 self.refused(&error)?;
-                if matches!(error, CommitError::Latched(_)) && !core::mem::replace(&mut self.is_latched, true) {
-                    self.auditor.left_in_doubt(now, &group);
+                if let CommitError::Latched(latch) = &error {
+                    let is_first = !core::mem::replace(&mut self.is_latched, true);
+                    if is_first && latch.in_doubt {
+                        self.auditor.left_in_doubt(now, &group);
+                    }
                 }
                 self.look_again()
             }

@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Temporary,
     /// Somebody else's: file systems, programs for copying and people leave such things about.
     Stranger,
-    /// None of these, but it has been a file of the log once, by its name.
+    /// None of these, but its name is like that of a file of the log: it may be one that somebody has moved or copied.
     Misplaced,
 }
 
@@ -59,8 +59,8 @@ impl Found {
 
     /// Looks at everything and changes nothing.
     ///
-    /// A name like that of a log file is damage: one was moved or copied by hand; and since the end of the log shows in nothing else than in
-    /// its files, going on without the last of them would lose events in silence. What has any other name is left alone.
+    /// A name like that of a log file counts as damage: the file may be the last of the log, moved away by hand, and going on without it would
+    /// lose events in silence. What has any other name is left alone.
     pub(super) fn in_folder(folder: &Folder, file_bytes: u64) -> Result<Self, OpenError> {
         let mut found = Self { files: VecDeque::new(), spares: Vec::new(), useless: Vec::new(), strangers: Vec::new() };
         let mut files = Vec::new();

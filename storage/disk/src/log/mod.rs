@@ -17,6 +17,7 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use argus_core::cause::Cause;
 use argus_core::storage::StorageError;
 use bytes::Bytes;
 
@@ -42,7 +43,7 @@ pub(crate) struct Log {
     /// Where the next append goes: in the last file, at its end, or in a file before it, where those behind are prepared only.
     end: u64,
     /// Why nothing can be appended any more.
-    failed: Option<String>,
+    failed: Option<Cause>,
     /// What lies among the files of the log and is none of them.
     strangers: Vec<PathBuf>,
 }
@@ -83,7 +84,7 @@ impl Log {
         self.refuse_if_failed()?;
         let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
         let end = self.end.checked_add(len).filter(|end| end.checked_add(self.file_bytes).is_some());
-        let end = end.ok_or_else(|| StorageError::Failed(format!("the log cannot grow beyond {}", u64::MAX)))?;
+        let end = end.ok_or_else(|| StorageError::Failed(format!("the log cannot grow beyond {}", u64::MAX).into()))?;
         self.prepare(end)?;
         if let Err((nothing_written, fault)) = self.write(parts) {
             // Whole records may be among what was written, and a restart would find them, though their writers were told that there is no
@@ -120,7 +121,7 @@ impl Log {
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let range = self.range();
         if offset < range.start || offset > range.end {
-            return Err(StorageError::Failed(format!("read of the log at {offset}, which has {range:?}")));
+            return Err(StorageError::Failed(format!("read of the log at {offset}, which has {range:?}").into()));
         }
         let len = usize::try_from(range.end - offset).unwrap_or(usize::MAX).min(len);
         let mut bytes = vec![0; len];
@@ -142,7 +143,7 @@ impl Log {
     pub(crate) fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         let range = self.range();
         if end < range.start || end > range.end {
-            return Err(StorageError::Failed(format!("cut of the log at {end}, which has {range:?}")));
+            return Err(StorageError::Failed(format!("cut of the log at {end}, which has {range:?}").into()));
         }
         self.end = end;
         // From the last one on, so that there is no gap at any time. They are not kept to be written anew: at the same place of the log
@@ -269,17 +270,17 @@ impl Log {
     }
 
     fn refuse_if_failed(&self) -> Result<(), StorageError> {
-        self.failed.as_ref().map_or(Ok(()), |reason| Err(StorageError::Failed(reason.clone())))
+        self.failed.as_ref().map_or(Ok(()), |cause| Err(StorageError::Failed(cause.clone())))
     }
 
     /// Accepts nothing more: what the log has behind its last sync is unknown, for ever.
     fn fail(&mut self, fault: Fault) -> StorageError {
         let error = fault.failed();
-        self.failed = Some(error.to_string());
+        self.failed = Some(error.clone().into_cause());
         error
     }
 }
 
 fn lost(offset: u64) -> StorageError {
-    StorageError::Failed(format!("the log has no file for offset {offset}"))
+    StorageError::Failed(format!("the log has no file for offset {offset}").into())
 }
