@@ -20,8 +20,8 @@ const LINGER_DRAINING: Duration = Duration::from_secs(5);
 /// What such a client may send beyond the longest body, in bytes: a head, and the framing of chunks.
 const LINGER_EXTRA_BYTES: usize = 1 << 20;
 
-/// For so long a connection is not closed for another that was opened just now: its first request may be on its way.
-const NEW: Duration = Duration::from_millis(100);
+/// For so long a connection is not closed for another that was opened, or has got an answer, just now: its next request may be on its way.
+const RECENT: Duration = Duration::from_millis(100);
 
 /// Longest request line and header fields together, in bytes.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -79,8 +79,6 @@ pub(crate) enum HeadFault {
 #[derive(Debug)]
 struct Inner {
     phase: Phase,
-    /// No request has begun on it.
-    new: bool,
     /// Bytes of a head have come that were not read yet.
     head_waits: bool,
     /// Since when the server drains, if it does.
@@ -152,7 +150,6 @@ impl ConnectionState {
             linger_bytes_max: settings.max_body_bytes.saturating_add(LINGER_EXTRA_BYTES),
             inner: Mutex::new(Inner {
                 phase: Phase::Idle(opened),
-                new: true,
                 head_waits: false,
                 draining: None,
                 eviction: None,
@@ -207,7 +204,6 @@ impl ConnectionState {
     pub(crate) fn request_begins(&self) {
         let mut inner = self.lock();
         inner.phase = Phase::Busy;
-        inner.new = false;
         inner.head_waits = false;
         inner.answering = true;
     }
@@ -373,12 +369,12 @@ impl ConnectionState {
         self.lock().idle_since()
     }
 
-    /// Has it end for another connection, at once or when it is not new any more, unless a request comes before. Whether it is idle; if not,
+    /// Has it end for another connection, at once or when it has been idle for a moment, unless a request comes before. Whether it is idle; if not,
     /// it does not end.
     pub(crate) fn evict(&self) -> bool {
         let mut inner = self.lock();
         inner.eviction = inner.idle_since().map(|(idleness, since)| {
-            let at = if idleness == Idleness::New { since + NEW } else { Instant::now() };
+            let at = if idleness == Idleness::Recent { since + RECENT } else { Instant::now() };
             inner.eviction.map_or(at, |known| known.min(at))
         });
         inner.eviction.is_some()
@@ -399,7 +395,7 @@ impl Inner {
     fn idle_since(&self) -> Option<IdleSince> {
         match self.phase {
             Phase::Idle(_) | Phase::Head(_) if self.answering || self.head_waits || self.fault.is_some() => None,
-            Phase::Idle(since) if self.new && since.elapsed() < NEW => Some((Idleness::New, since)),
+            Phase::Idle(since) if since.elapsed() < RECENT => Some((Idleness::Recent, since)),
             Phase::Idle(since) => Some((Idleness::BetweenRequests, since)),
             Phase::Head(since) => Some((Idleness::InHead, since)),
             Phase::Lingering { begun, .. } => Some((Idleness::Lingering, begun)),

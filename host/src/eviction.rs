@@ -25,8 +25,8 @@ pub(crate) enum Idleness {
     InHead,
     /// It was answered, and goes on sending what nobody reads.
     Lingering,
-    /// It was opened a moment ago, and its first request may be on its way.
-    New,
+    /// It was opened, or has got an answer, a moment ago: its next request may be on its way.
+    Recent,
 }
 
 /// The registry of the connections that are open.
@@ -191,13 +191,12 @@ mod tests {
             Self { registration: registry.register(Arc::clone(&state)), state }
         }
 
-        /// Of a client that has had its first answer.
+        /// One that has been idle for more than a moment.
         fn open_for_long(registry: &Arc<Connections>) -> Self {
-            let connection = Self::open(registry);
-            connection.state.request_begins();
-            connection.state.answer_ends();
-            connection.state.flushed();
-            connection
+            let settings = Settings::read("test", ["test"]).unwrap();
+            let opened = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
+            let state = Arc::new(ConnectionState::opened(&settings, opened));
+            Self { registration: registry.register(Arc::clone(&state)), state }
         }
 
         fn is_evicted(&mut self) -> bool {
@@ -232,13 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn a_new_one_goes_last() {
+    fn one_that_was_just_opened_goes_last() {
         let registry = Arc::<Connections>::default();
         let settings = Settings::read("test", ["test"]).unwrap();
-        // It stays new for as long as this test lasts.
+        // It was opened just now for as long as this test lasts.
         let state = Arc::new(ConnectionState::opened(&settings, Instant::now() + Duration::from_secs(3600)));
-        let new = Connection { registration: registry.register(Arc::clone(&state)), state };
-        let mut connections = vec![new, Connection::open_for_long(&registry), Connection::open_for_long(&registry)];
+        let recent = Connection { registration: registry.register(Arc::clone(&state)), state };
+        let mut connections = vec![recent, Connection::open_for_long(&registry), Connection::open_for_long(&registry)];
         connections.get(1).unwrap().state.head_bytes_arrived(b"GET");
         connections.get(2).unwrap().state.linger_begins();
         let _wanted = registry.want();

@@ -95,6 +95,9 @@ pub(crate) fn run(
             .map_err(|error| format!("spell {}, {log:?}: {error}", tally.spells))?;
         report(&line);
     }
+    if tally.full == 0 {
+        return Err("the disk was full again and again, and nobody was told so".to_owned());
+    }
     let server = site.start()?;
     site.audit(server.address(), &[], &mut Draw::new(seed, 0), true)?;
     let Tally { spells, seen, full, connections, lines_lost, cut } = tally;
@@ -185,7 +188,7 @@ fn under_load(
     process: u32,
     draw: &mut Draw,
 ) -> Result<(Vec<Attempt>, Seen, u64), String> {
-    let (before, during, after) = (millis(draw, 1000, 4000), millis(draw, 500, 3000), millis(draw, 2000, 8000));
+    let (before, during, after) = (millis(draw, 1000, 4000), millis(draw, 5000, 10_000), millis(draw, 2000, 8000));
     let mut seen = Seen::default();
     let attempts = site.load(address, PACED, draw, |ledger: &Ledger| {
         let stop = AtomicBool::new(false);
