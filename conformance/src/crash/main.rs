@@ -231,7 +231,8 @@ fn small_disk(runtime: &str, binary: &Path, folder: &Path, options: &Options) ->
 fn soak(runtime: &str, binary: &Path, folder: &Path, minutes: u64, options: &Options) -> Result<(), String> {
     let disk = SmallDisk::mount(folder.join("disk"), soak::DISK_BYTES)
         .map_err(|reason| format!("a soak needs a small file system, which cannot be mounted: {reason}"))?;
-    let mut site = Site::new(binary, disk.path().join("data"), None, options.connections)?;
+    // With long files there would be room in the last one for as long as the disk is full.
+    let mut site = Site::new(binary, disk.path().join("data"), Some(full::LOG_FILE_BYTES), options.connections)?;
     let time = Duration::from_secs(60 * minutes);
     let found = soak::run(&mut site, &disk, time, options.seed, |line| println!("{runtime} {line}"));
     let found = found.map_err(|error| kept(&error, &disk, folder))?;
