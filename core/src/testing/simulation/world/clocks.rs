@@ -50,9 +50,11 @@ impl Clocks {
         self.uptime += nanos.max(0);
     }
 
-    /// Sets the wall clock.
+    /// Sets the wall clock. To what it shows already is as if nobody had.
     pub(super) fn set(&mut self, ahead: i64) {
-        (self.ahead, self.set_at) = (ahead, self.uptime);
+        if ahead != self.ahead {
+            (self.ahead, self.set_at) = (ahead, self.uptime);
+        }
     }
 
     /// Nothing is stored, so that no other time is known than that of the wall clock.
