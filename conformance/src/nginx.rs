@@ -1,7 +1,7 @@
 //! A real nginx before a subject, as operators have it.
 
 use std::env;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -85,7 +85,8 @@ impl Nginx {
             if self.child.try_wait().map_err(unmet("a process that can be waited for"))?.is_some() {
                 return Ok(false);
             }
-            if TcpStream::connect(self.address).is_ok() {
+            // Written when the port is bound. That something answers there would not do: it may be another test's server.
+            if self.folder.path().join("nginx.pid").exists() {
                 return Ok(true);
             }
             thread::sleep(LOOK_INTERVAL);

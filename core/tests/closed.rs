@@ -1,4 +1,4 @@
-//! A repository that was closed: the next one who opens it misses whatever of the log is missing, and nothing else.
+//! A repository that was closed: whoever opens it next notices what is missing of the log, and nothing else.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

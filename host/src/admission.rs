@@ -10,7 +10,7 @@ use crate::metrics::Incident;
 use crate::node::Node;
 use crate::repeated::Repeated;
 
-/// How often it is looked how many descriptors others than connections have by now. To count a thousand takes a third of a millisecond.
+/// How often the descriptors that are no connections are counted. Counting lists all that are open, so it is not done for each connection.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the accept loop goes by.

@@ -24,7 +24,6 @@ pub fn moment() -> Moment {
     let id = ClockId::Boottime;
     #[cfg(not(target_os = "linux"))]
     let id = ClockId::Monotonic;
-    let up = clock_gettime(id);
-    let uptime = Duration::try_from(up).unwrap_or_default();
+    let uptime = Duration::try_from(clock_gettime(id)).expect("a machine is never up for less than no time");
     Moment { wall: now(), uptime }
 }

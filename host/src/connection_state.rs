@@ -56,8 +56,8 @@ pub(crate) enum Lapse {
 /// What is on its way to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writing {
-    /// hyper's opinion of a head that never became a request.
-    Opinion,
+    /// What hyper answers to a head that never became a request. It is replaced by an answer of ours.
+    HyperError,
     /// An answer whose end its head tells.
     Whole,
     /// An answer whose end only its last byte tells, or the end of the connection. Until that has been written, the
@@ -258,7 +258,7 @@ impl ConnectionState {
         match inner.streaming {
             Streaming::UnderWay | Streaming::Ended => Writing::Streamed,
             Streaming::Nothing if inner.answering => Writing::Whole,
-            Streaming::Nothing => Writing::Opinion,
+            Streaming::Nothing => Writing::HyperError,
         }
     }
 

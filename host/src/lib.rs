@@ -58,6 +58,6 @@ mod socket;
 mod trim;
 mod wire_body;
 mod wire_io;
-mod workroom;
+mod working_memory;
 
 pub use wire_body::BoxError;

@@ -41,7 +41,7 @@ use crate::runtime::Runtime;
 use crate::timer::Timer;
 use crate::warnings::Warnings;
 use crate::watch::panic_message;
-use crate::workroom::{Workplace, Workroom};
+use crate::working_memory::{WorkingMemory, WorkingReservation};
 
 /// Bodies up to this size are read where they arrive: handing one to another thread and back takes longer than parsing it.
 const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -66,7 +66,7 @@ pub(crate) struct Service<R> {
     /// Bodies read at once on threads that may block: more of them than processors would only take memory.
     readers: Arc<Semaphore>,
     /// The memory that they have.
-    workroom: Arc<Workroom>,
+    working_memory: Arc<WorkingMemory>,
 }
 
 /// One connection's share of the service.
@@ -92,8 +92,8 @@ struct Elapsed;
 impl<R: Runtime> Service<R> {
     pub(crate) fn new(node: Arc<Node>, runtime: R) -> Arc<Self> {
         let threads = node.settings.worker_threads().get();
-        let workroom = Workroom::new(node.settings.working_bytes());
-        Arc::new(Self { node, runtime, readers: Arc::new(Semaphore::new(threads)), workroom })
+        let working_memory = WorkingMemory::new(node.settings.working_bytes());
+        Arc::new(Self { node, runtime, readers: Arc::new(Semaphore::new(threads)), working_memory })
     }
 
     pub(crate) fn session(self: &Arc<Self>, peer: SocketAddr, connection: Arc<ConnectionState>) -> Arc<Session<R>> {
@@ -271,14 +271,14 @@ impl<R: Runtime> Session<R> {
         node.metrics.body_arrived(bytes.len());
         // Not before: how long the body takes is up to the client.
         let deadline = Instant::now() + node.settings.request_timeout;
-        let (submitted, workplace) = if bytes.len() <= INLINE_BODY_BYTES_MAX && !submission.is_compressed() {
+        let (submitted, work) = if bytes.len() <= INLINE_BODY_BYTES_MAX && !submission.is_compressed() {
             let submitted = submission.handle_body(&bytes);
             drop((bytes, reservation));
             (submitted, None)
         } else {
             let reading = Box::pin(self.read_elsewhere(submission, bytes, reservation));
-            let (submitted, workplace) = self.within(deadline, reading).await.map_err(|Elapsed| Refusal::Timeout)?;
-            (submitted, Some(workplace))
+            let (submitted, work) = self.within(deadline, reading).await.map_err(|Elapsed| Refusal::Timeout)?;
+            (submitted, Some(work))
         };
         let (batch, acknowledgement) = match submitted {
             Submitted::Reply(reply) => return Ok(reply.into()),
@@ -286,7 +286,7 @@ impl<R: Runtime> Session<R> {
         };
         let pending = node.committer.submit(batch);
         // From here on the batch is among those that wait to be committed, or gone.
-        drop(workplace);
+        drop(work);
         let outcome = match pending {
             Ok(pending) => self.within(deadline, pending).await.map_err(|Elapsed| Refusal::Timeout)?,
             Err(SubmitError::QueueFull) => return Err(Refusal::Overloaded),
@@ -332,20 +332,20 @@ impl<R: Runtime> Session<R> {
         submission: Submission,
         bytes: Bytes,
         reservation: Reservation,
-    ) -> (Submitted, Workplace) {
+    ) -> (Submitted, WorkingReservation) {
         let service = &self.service;
         let slot = service.readers.acquire_arc().await;
         let growth = if submission.is_compressed() { COMPRESSED_WORK_GROWTH } else { PLAIN_WORK_GROWTH };
-        let mut workplace = service.workroom.enter(bytes.len().saturating_mul(growth)).await;
+        let mut work = service.working_memory.reserve(bytes.len().saturating_mul(growth)).await;
         // What holds memory goes along: the work is not stopped when nobody waits for it any more.
         let held = (slot, reservation);
         let submitted = service.runtime.unblock(move || {
             let submitted = {
-                let mut ask = |bytes| workplace.grow_to(bytes);
+                let mut ask = |bytes| work.grow_to(bytes);
                 submission.handle_body_within(&bytes, Room::new(&mut ask))
             };
             drop((bytes, held));
-            (submitted, workplace)
+            (submitted, work)
         });
         submitted.await
     }

@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_answer_of_unknown_length_is_over_when_its_end_was_taken() {
-        assert_eq!(written_after(2, streamed(vec![Ok(b"a")])), Writing::Opinion);
+        assert_eq!(written_after(2, streamed(vec![Ok(b"a")])), Writing::HyperError);
         assert_eq!(written_after(1, streamed(vec![Ok(b"a")])), Writing::Streamed, "its task was dropped");
     }
 
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn an_answer_of_known_length_tells_by_itself_whether_it_is_whole() {
         let whole = || Full::new(Bytes::from_static(b"a")).map_err(BoxError::from);
-        assert_eq!(written_after(0, whole()), Writing::Opinion);
-        assert_eq!(written_after(1, whole()), Writing::Opinion);
+        assert_eq!(written_after(0, whole()), Writing::HyperError);
+        assert_eq!(written_after(1, whole()), Writing::HyperError);
     }
 }

@@ -110,8 +110,8 @@ impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write fo
         match self.state.writing() {
             Writing::Whole => {}
             Writing::Streamed => self.set_resets(true),
-            // Nobody was asked, so this is hyper's own opinion of a head.
-            Writing::Opinion => {
+            // The service was not asked, so hyper answers a head by itself.
+            Writing::HyperError => {
                 let too_large = buf.starts_with(b"HTTP/1.1 431") || buf.starts_with(b"HTTP/1.1 414");
                 self.state.set_fault(if too_large { HeadFault::TooLarge } else { HeadFault::Malformed });
                 return Poll::Ready(Ok(buf.len()));
@@ -129,7 +129,7 @@ impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write fo
         match self.state.writing() {
             Writing::Whole => {}
             Writing::Streamed => self.set_resets(true),
-            Writing::Opinion => {
+            Writing::HyperError => {
                 let first = bufs.iter().find(|buf| !buf.is_empty());
                 return self.poll_write(cx, first.map_or(&[], |buf| buf));
             }

@@ -51,7 +51,7 @@ pub(super) fn begin_submission(server: &Server) -> Result<Connection, Failure> {
 }
 
 /// A server with one worker: what it has begun with one connection it has begun with all earlier ones.
-fn in_order(ctx: &Context<'_>) -> Result<Server, Failure> {
+pub(super) fn in_order(ctx: &Context<'_>) -> Result<Server, Failure> {
     ctx.start(&[("--threads", "1")])
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::lifecycle::{begin_drain, signal_again};
+use super::lifecycle::{begin_drain, in_order, signal_again};
 use crate::case::{Case, cases};
 use crate::client::{Connection, End};
 use crate::context::{Context, Server};
@@ -173,11 +173,11 @@ fn refusal_of_a_long_head_reaches_its_sender(ctx: &Context<'_>) -> Outcome {
 }
 
 fn refusal_while_draining_reaches_who_goes_on_sending(ctx: &Context<'_>) -> Outcome {
-    let mut server = ctx.empty()?;
+    let mut server = in_order(ctx)?;
     let mut connection = server.connect()?;
     let fields = format!("host: x\r\ncontent-type: application/json\r\ncontent-length: {LARGE_BYTES}\r\n");
     connection.write(format!("POST /events HTTP/1.1\r\n{fields}").as_bytes())?;
-    // Connections are accepted in their order, so once a later one is served this one is in the server's hands.
+    // What one worker does for a later connection comes after what it did for this one.
     server.get("/health/live")?.expect(200)?;
     begin_drain(&server)?;
     let refused = connection.write_is_refused(&[b"\r\n".as_slice(), &vec![b' '; LARGE_BYTES]].concat())?;

@@ -53,8 +53,8 @@ fn slow_body(ctx: &Context<'_>) -> Outcome {
 /// No limit is on the time that a body takes, but on the time between its bytes. The request's own time begins when the body is there.
 fn steady_body_has_all_the_time(ctx: &Context<'_>) -> Outcome {
     const PACE: Duration = Duration::from_millis(50);
-    const LASTS: Duration = Duration::from_millis(2500);
-    let server = ctx.start(&[("--body-timeout", "1s"), ("--request-timeout", "1s")])?;
+    const LASTS: Duration = Duration::from_millis(3000);
+    let server = ctx.start(&[("--body-timeout", "2s"), ("--request-timeout", "2s")])?;
     for fields in ["content-length: 300000", "transfer-encoding: chunked"] {
         let chunked = fields.contains("chunked");
         let mut connection = server.connect()?;

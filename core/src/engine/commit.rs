@@ -121,8 +121,9 @@ impl<S: Storage> Engine<S> {
             })
             .collect();
         let seq_in_group = |index: usize, place: u32| {
-            let before = verdicts.get(index).map_or(0, |verdict| verdict.left_out_before(place));
-            first_seqs.get(index).map_or(0, |first| first + u64::from(place) - before as u64)
+            let of_this_group = "an event is repeated within its own group";
+            let before = verdicts.get(index).expect(of_this_group).left_out_before(place);
+            first_seqs.get(index).expect(of_this_group) + u64::from(place) - before as u64
         };
         let mut placed = Vec::with_capacity(group.len());
         let mut receipts = Vec::with_capacity(group.len());

@@ -102,14 +102,14 @@ fn more_bytes_do_not_prolong_a_head() {
 #[test]
 fn an_answer_lasts_until_it_is_flushed() {
     let state = state();
-    assert_eq!(state.writing(), Writing::Opinion);
+    assert_eq!(state.writing(), Writing::HyperError);
     state.request_begins();
     state.flushed();
     assert_eq!(state.writing(), Writing::Whole);
     state.answer_ends();
     assert_eq!(state.writing(), Writing::Whole);
     state.flushed();
-    assert_eq!(state.writing(), Writing::Opinion);
+    assert_eq!(state.writing(), Writing::HyperError);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_streamed_answer_lasts_until_its_end_is_flushed() {
     state.answer_ends();
     assert_eq!(state.writing(), Writing::Streamed);
     state.flushed();
-    assert_eq!(state.writing(), Writing::Opinion);
+    assert_eq!(state.writing(), Writing::HyperError);
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Identity {
         inode_of(file).map(|inode| Self::in_inode(&inode)).map_err(Fault::of("examine", path))
     }
 
-    /// Sees that this path leads to this file. One call of the system, about a microsecond.
+    /// Checks that this path leads to this file, by one system call.
     ///
     /// # Errors
     ///

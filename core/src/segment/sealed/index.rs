@@ -135,7 +135,9 @@ impl IndexBuilder {
             pack(column, out);
         }
         put_varint(self.codes.len() as u64, out);
-        let in_blocks = self.codes.iter().map(|&code| codes.get(code as usize).copied().unwrap_or_default());
+        let in_blocks = self.codes.iter().map(|&code| {
+            *codes.get(code as usize).expect("a block names types of its segment, and each has a place in the index")
+        });
         pack_all(in_blocks, out);
         let lanes = || lanes.iter().filter(|lane| !lane.is_empty());
         put_varint(lanes().count() as u64, out);

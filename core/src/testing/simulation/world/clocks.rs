@@ -101,8 +101,9 @@ impl World {
     pub(super) fn meddle_with_time(&mut self) {
         if self.source.one_in(2) {
             let ahead = self.source.pick(&SET_AHEAD);
-            // Where commits do not wait for a sync, a crash may lose the last of them, and with them the time of the last id. A clock that is set
-            // back then gives an id twice: to an event that is lost, whose id a caller may have sent again since, and to another one. That is known.
+            // Generated ids follow from the time and the sequence number. Where commits do not wait for a sync, a crash may lose
+            // events and with them the time of the last id. If the clock is set back as well, an id may be given again, which a
+            // caller may have sent meanwhile. `docs/http-api.md` says so; it is not drawn.
             let ahead = if self.is_deferred { ahead.max(self.clocks.ahead) } else { ahead };
             self.note(|_| format!("the wall clock is set; it is {} s ahead", ahead / SECOND));
             self.clocks.set(ahead);
