@@ -46,8 +46,8 @@ pub fn build_command(folder: &Path) -> Vec<String> {
     command
 }
 
-/// Brings the programs in `folder` up to date, so that nothing old is examined. Does nothing where [`BIN_DIR_VARIABLE`] names a
-/// folder: what lies there is what is wanted.
+/// Brings the programs in `folder` up to date, so that nothing old is examined. Does nothing where [`BIN_DIR_VARIABLE`]
+/// names a folder: what lies there is what is wanted.
 ///
 /// # Errors
 ///

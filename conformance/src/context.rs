@@ -104,7 +104,8 @@ impl<'a> Context<'a> {
         self.launcher.run_to_exit(arguments)
     }
 
-    /// A name that no other case and no earlier run has used, for types and ids on servers that may hold events of others.
+    /// A name that no other case and no earlier run has used, for types and ids on servers that may hold events of
+    /// others.
     #[must_use]
     pub fn unique(&self, stem: &str) -> String {
         static COUNTER: AtomicU64 = AtomicU64::new(0);

@@ -1,8 +1,8 @@
 //! Odd requests, sent to all subjects: whatever one answers, the others do.
 //!
-//! Subjects with the same wire have to agree in every byte that the wire does not make itself. Where bytes are no request, wires
-//! may find different faults first: between them it is enough that all refuse what one calls a bad request. Nobody acts
-//! on what another refuses.
+//! Subjects with the same wire have to agree in every byte that the wire does not make itself. Where bytes are no
+//! request, wires may find different faults first: between them it is enough that all refuse what one calls a bad
+//! request. Nobody acts on what another refuses.
 
 use crate::client::{Connection, Response};
 use crate::context::Server;

@@ -69,7 +69,8 @@ pub trait Launcher: fmt::Debug + Send + Sync {
     /// [`Failure::Unmet`] if it goes on running, [`Failure::Skipped`] if this launcher has no program to run.
     fn run_to_exit(&self, arguments: &[&str]) -> Result<Exit, Failure>;
 
-    /// The same, but for a program that is run first, with its arguments, and turns into what it finds behind them: one that sets limits.
+    /// The same, but for a program that is run first, with its arguments, and turns into what it finds behind them: one
+    /// that sets limits.
     ///
     /// # Errors
     ///
@@ -139,7 +140,8 @@ pub struct BinaryLauncher {
     pub binary: PathBuf,
     /// The value of `--repository`. `disk:` stands for a folder that is made for each server and removed behind it.
     pub repository: String,
-    /// A program with its arguments that is run instead, and is to turn into the binary, which it finds behind them. Mostly nothing.
+    /// A program with its arguments that is run instead, and is to turn into the binary, which it finds behind them.
+    /// Mostly nothing.
     pub wrapper: Vec<String>,
 }
 

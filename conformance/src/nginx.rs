@@ -37,8 +37,8 @@ pub fn program() -> Option<PathBuf> {
 }
 
 impl Nginx {
-    /// Starts one that hands every request on to `upstream`, with these directives of its `server` block beside `proxy_pass`. All else is as
-    /// nginx has it by default, but for the length of bodies, of which it takes any.
+    /// Starts one that hands every request on to `upstream`, with these directives of its `server` block beside
+    /// `proxy_pass`. All else is as nginx has it by default, but for the length of bodies, of which it takes any.
     ///
     /// # Errors
     ///
@@ -85,7 +85,8 @@ impl Nginx {
             if self.child.try_wait().map_err(unmet("a process that can be waited for"))?.is_some() {
                 return Ok(false);
             }
-            // Written when the port is bound. That something answers there would not do: it may be another test's server.
+            // Written when the port is bound. That something answers there would not do: it may be another test's
+            // server.
             if self.folder.path().join("nginx.pid").exists() {
                 return Ok(true);
             }

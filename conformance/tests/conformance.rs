@@ -29,8 +29,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Finds the programs under test, and brings them up to date before the first trial. cargo-nextest runs each trial in a process of
-/// its own, which must not build; it asks for the list first, once, and that is the time.
+/// Finds the programs under test, and brings them up to date before the first trial. cargo-nextest runs each trial in a
+/// process of its own, which must not build; it asks for the list first, once, and that is the time.
 fn prepare(arguments: &Arguments) -> Result<PathBuf, String> {
     let folder = binaries::folder()?;
     let under_nextest = std::env::var_os("NEXTEST").is_some();

@@ -1,4 +1,5 @@
-//! A medium of one's own under the engine: here one that keeps everything in memory and writes down what it is asked to do.
+//! A medium of one's own under the engine: here one that keeps everything in memory and writes down what it is asked to
+//! do.
 //!
 //! ```sh
 //! cargo run -p argus-core --example custom_storage
@@ -77,7 +78,8 @@ impl<S: Storage> Storage for Talkative<S> {
         self.inner.open(name)
     }
 
-    // Whoever holds a draft, a blob or a deletion does not go through the writer: they are handles of their own, on any thread.
+    // Whoever holds a draft, a blob or a deletion does not go through the writer: they are handles of their own, on any
+    // thread.
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
         println!("  create   {name:?}");
         self.inner.create(name)

@@ -27,7 +27,8 @@ const EVENTS: &str = r#"
 "#;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // The core has no randomness of its own: a program that is to keep its events takes these 128 bits from the system's generator.
+    // The core has no randomness of its own: a program that is to keep its events takes these 128 bits from the
+    // system's generator.
     let begun = Instant::now();
     let mut engine = Engine::open(MemoryStorage::default(), Seed(0x5eed))?;
 
@@ -81,7 +82,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs a query. Each call does a bounded amount of work, so that a program with one thread can do something else in between.
+/// Runs a query. Each call does a bounded amount of work, so that a program with one thread can do something else in
+/// between.
 fn print_answer(snapshot: &Arc<dyn Snapshot>, query: &Query) -> Result<(), Box<dyn Error>> {
     /// Events to be examined in one call.
     const BUDGET: u32 = 1_000;

@@ -118,7 +118,8 @@ impl Plan {
     }
 
     fn base(&self) -> u64 {
-        // Keys of a fresh hash table are the only chance that the standard library gives away. 48 bits are easier to copy.
+        // Keys of a fresh hash table are the only chance that the standard library gives away. 48 bits are easier to
+        // copy.
         self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 16)
     }
 

@@ -7,7 +7,8 @@ use crate::segment::{Rows, RowsBuilder};
 /// Most bytes of text in a batch: offsets within it have 32 bits.
 const TEXT_BYTES_MAX: usize = u32::MAX as usize;
 
-/// Most bytes of a batch's index: its length has 32 bits in the log. Reached first by some hundred million events with next to nothing in them.
+/// Most bytes of a batch's index: its length has 32 bits in the log. Reached first by some hundred million events with
+/// next to nothing in them.
 const INDEX_BYTES_MAX: usize = u32::MAX as usize;
 
 /// Most bytes that one event adds to the index: a row, an id, and a type with its name.
@@ -19,8 +20,8 @@ pub struct BatchBuilder {
     rows: RowsBuilder,
 }
 
-/// A few events, encoded and indexed, ready to be committed: what [`Repository::commit`](crate::repository::Repository::commit)
-/// takes. Immutable and cheap to clone.
+/// A few events, encoded and indexed, ready to be committed: what
+/// [`Repository::commit`](crate::repository::Repository::commit) takes. Immutable and cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Batch {
     rows: Rows,

@@ -9,8 +9,8 @@ use crate::damage::Damage;
 
 /// Why the storage did not do something.
 ///
-/// There are two texts. The one for operators, which [`Display`](fmt::Display) writes, says where it happened. The one for callers,
-/// [`told`](Self::told), names no place.
+/// There are two texts. The one for operators, which [`Display`](fmt::Display) writes, says where it happened. The one
+/// for callers, [`told`](Self::told), names no place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     text: String,

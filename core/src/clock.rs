@@ -1,9 +1,10 @@
 //! What is believed of the wall clock.
 //!
-//! Retention deletes by the wall clock, and a wall clock can be set wrong. So it is compared with two things that nobody sets: the time that
-//! was believed last, by this process or the one before, and the time that the process has been up since. A wall clock that departs from both is
-//! in doubt. It is believed when it has stayed that way for long enough; until then nothing expires. For how long it has is noted, and the next
-//! process goes on from there: otherwise one that is restarted every day would wait for ever.
+//! Retention deletes by the wall clock, and a wall clock can be set wrong. So it is compared with two things that
+//! nobody sets: the time that was believed last, by this process or the one before, and the time that the process has
+//! been up since. A wall clock that departs from both is in doubt. It is believed when it has stayed that way for long
+//! enough; until then nothing expires. For how long it has is noted, and the next process goes on from there: otherwise
+//! one that is restarted every day would wait for ever.
 
 use core::fmt;
 use core::time::Duration;
@@ -18,15 +19,15 @@ const DAY: i64 = 24 * HOUR;
 /// How long a wall clock in doubt has to last where nobody says otherwise, in nanoseconds: 24 hours.
 const TRUST_AFTER: i64 = DAY;
 
-/// A departure of up to this part of the age after which events expire is believed at once: events that it expires too early would have gone
-/// soon. It is also at least [`DEPARTURE_MIN`] and at most [`DEPARTURE_MAX`].
+/// A departure of up to this part of the age after which events expire is believed at once: events that it expires too
+/// early would have gone soon. It is also at least [`DEPARTURE_MIN`] and at most [`DEPARTURE_MAX`].
 const DEPARTURE_PART: i64 = 8;
 /// Services that keep the clock right step it by less than that.
 const DEPARTURE_MIN: i64 = 5 * MINUTE;
 const DEPARTURE_MAX: i64 = DAY;
 
-/// The next process goes on with a doubt if the wall clock shows at most so much more than it was seen to show. Nobody knows how much of that is
-/// the time in which no process was up.
+/// The next process goes on with a doubt if the wall clock shows at most so much more than it was seen to show. Nobody
+/// knows how much of that is the time in which no process was up.
 const AWAY_MAX: i64 = DAY;
 
 /// How long a doubt has lasted is noted after this time, and so many times at least before the wall clock is believed.
@@ -38,8 +39,8 @@ const DOUBT_NOTES: i64 = 16;
 pub struct Moment {
     /// The wall clock, which may be set forward and back.
     pub wall: Timestamp,
-    /// Time that has passed since any fixed point before the process began, by a clock that nobody can set. It should go on while the machine
-    /// sleeps; where it does not, a sleep is taken for a step of the wall clock.
+    /// Time that has passed since any fixed point before the process began, by a clock that nobody can set. It should
+    /// go on while the machine sleeps; where it does not, a sleep is taken for a step of the wall clock.
     pub uptime: Duration,
 }
 
@@ -48,8 +49,8 @@ pub struct Moment {
 pub struct ClockDoubt {
     /// By how many nanoseconds the wall clock is ahead of the time that is believed. Negative if it is behind.
     pub ahead: i64,
-    /// After how many nanoseconds of this it is believed, counted from the moment when it was noticed. Time that earlier processes have seen it like
-    /// this counts; time in which no process was up does not.
+    /// After how many nanoseconds of this it is believed, counted from the moment when it was noticed. Time that
+    /// earlier processes have seen it like this counts; time in which no process was up does not.
     pub trust_after: i64,
 }
 
@@ -59,7 +60,8 @@ pub(crate) struct Clock {
     trust_after: i64,
     /// The age after which events expire, if they do.
     age: Option<i64>,
-    /// A time that was believed, and the uptime of this process at that time; `None` where the process before has left it.
+    /// A time that was believed, and the uptime of this process at that time; `None` where the process before has left
+    /// it.
     known: Option<(i64, Option<i64>)>,
     /// The last wall time that was believed.
     believed: Option<i64>,
@@ -105,7 +107,8 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// What is left of the process before: the time that it has believed last, in nanoseconds since the Unix epoch, and its doubt.
+    /// What is left of the process before: the time that it has believed last, in nanoseconds since the Unix epoch, and
+    /// its doubt.
     pub(crate) fn left(believed: Option<i64>, doubt: Option<Observed>) -> Self {
         Self { known: believed.map(|time| (time, None)), noted: believed, noted_doubt: doubt, ..Self::default() }
     }
@@ -126,7 +129,8 @@ impl Clock {
     }
 
     /// Takes in when the process before has stored something. To be called in the order of commits, before the first
-    /// [`observe`](Self::observe). What departs too far from the commit before is no evidence, for the process may have been in doubt.
+    /// [`observe`](Self::observe). What departs too far from the commit before is no evidence, for the process may have
+    /// been in doubt.
     pub(crate) fn recall(&mut self, committed: i64) {
         match self.known {
             None => self.known = Some((committed, None)),
@@ -164,8 +168,8 @@ impl Clock {
         }
     }
 
-    /// If this doubt was there at the last look: how far ahead the wall clock was when this process noticed it, and for how long it has lasted.
-    /// `elapsed` is the time since that look; `None` if an earlier process took it.
+    /// If this doubt was there at the last look: how far ahead the wall clock was when this process noticed it, and for
+    /// how long it has lasted. `elapsed` is the time since that look; `None` if an earlier process took it.
     fn going_on(&self, wall: i64, ahead: i64, elapsed: Option<i64>) -> Option<(i64, i64)> {
         let most = self.departure_max();
         match elapsed {
@@ -181,7 +185,8 @@ impl Clock {
         }
     }
 
-    /// Whether a wall time may be taken for the true one, shortly after clocks were observed, or before they are for the first time.
+    /// Whether a wall time may be taken for the true one, shortly after clocks were observed, or before they are for
+    /// the first time.
     pub(crate) fn believes(&self, wall: Timestamp) -> bool {
         let departs = |believed: i64| wall.as_nanos().saturating_sub(believed) > self.departure_max();
         self.doubt.is_none() && (self.patience() == 0 || !self.believed().is_some_and(departs))
@@ -202,8 +207,8 @@ impl Clock {
         self.doubt.map(|doubt| doubt.observed).filter(|observed| observed.lasted > 0)
     }
 
-    /// Whether what is believed should be written down: what the medium says is so old that the next process would doubt the true time soon, or
-    /// would wait too long.
+    /// Whether what is believed should be written down: what the medium says is so old that the next process would
+    /// doubt the true time soon, or would wait too long.
     pub(crate) fn wants_note(&self) -> bool {
         let off = self.believed.zip(self.noted).map_or(0, |(believed, noted)| believed.saturating_sub(noted));
         off.saturating_abs() > self.departure_max() / 2 || self.wants_doubt_noted()

@@ -43,8 +43,8 @@ impl Damage {
 }
 
 impl Concerned {
-    /// Nobody knows how many of the events from the first to the last number. Nothing, if the last comes before the first. `u64::MAX` as the
-    /// last says that it is unknown.
+    /// Nobody knows how many of the events from the first to the last number. Nothing, if the last comes before the
+    /// first. `u64::MAX` as the last says that it is unknown.
     #[must_use]
     pub fn between(first: u64, last: u64) -> Self {
         Self::new(first, last, None)

@@ -1,25 +1,29 @@
 //! The sans-IO core of Argus Events.
 //!
-//! Everything that Argus *decides* is decided here, by synchronous code without I/O, clock, randomness or threads: what a
-//! valid event is ([`ingest`]), how events lie in storage ([`batch`], [`segment`], [`engine`]), which events a query means
-//! ([`query`]) and what HTTP answer a caller gets ([`api`]). A host moves bytes, waits, and tells the core what time it is.
+//! Everything that Argus *decides* is decided here, by synchronous code without I/O, clock, randomness or threads: what
+//! a valid event is ([`ingest`]), how events lie in storage ([`batch`], [`segment`], [`engine`]), which events a query
+//! means ([`query`]) and what HTTP answer a caller gets ([`api`]). A host moves bytes, waits, and tells the core what
+//! time it is.
 //!
 //! The crate is `no_std`, unconditionally: a socket, a clock or a thread cannot be named in it. Time comes in as a
-//! [`Timestamp`](event::Timestamp) or a [`Moment`](clock::Moment) and randomness as a [`Seed`](engine::Seed); the same inputs give the same bytes.
+//! [`Timestamp`](event::Timestamp) or a [`Moment`](clock::Moment) and randomness as a [`Seed`](engine::Seed); the same
+//! inputs give the same bytes.
 //!
 //! # The order of calls
 //!
-//! 1. Any thread turns bytes into a [`Batch`](batch::Batch): [`ingest::parse`], or [`BatchBuilder`](batch::BatchBuilder) by hand.
-//! 2. The one writer hands what has queued up to [`Repository::commit`](repository::Repository::commit). When it returns, the
-//!    events are as durable as the storage makes them.
-//! 3. The writer publishes [`Repository::snapshot`](repository::Repository::snapshot), and only then answers its callers.
+//! 1. Any thread turns bytes into a [`Batch`](batch::Batch): [`ingest::parse`], or
+//!    [`BatchBuilder`](batch::BatchBuilder) by hand.
+//! 2. The one writer hands what has queued up to [`Repository::commit`](repository::Repository::commit). When it
+//!    returns, the events are as durable as the storage makes them.
+//! 3. The writer publishes [`Repository::snapshot`](repository::Repository::snapshot), and only then answers its
+//!    callers.
 //! 4. Any thread reads from a published [`Snapshot`](repository::Snapshot), in bounded steps, for as long as it likes.
 //! 5. Behind commits there is [housekeeping](repository::Repository::chore), which may be done by another thread.
 //!
 //! # Panics
 //!
-//! Input never panics: not a request, not a damaged file. A panic in this crate is a bug in this crate, and every `expect`
-//! says why it holds.
+//! Input never panics: not a request, not a damaged file. A panic in this crate is a bug in this crate, and every
+//! `expect` says why it holds.
 
 #![no_std]
 #![forbid(unsafe_code)]

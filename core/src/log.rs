@@ -14,10 +14,11 @@
 //!
 //! All integers are little-endian.
 //!
-//! A medium may give back what a log file held in an earlier life; such a stale record is told by its offset. That a record is the very
-//! one that was written behind its predecessor is told by the chain of checksums. What was durable once is damaged if it is wrong, and
-//! what was not may be torn: which of the two holds for a place is said by the records behind it. Not every whole head among the bytes
-//! behind it is one of a record, though: callers choose timestamps, which lie in the log as they are.
+//! A medium may give back what a log file held in an earlier life; such a stale record is told by its offset. That a
+//! record is the very one that was written behind its predecessor is told by the chain of checksums. What was durable
+//! once is damaged if it is wrong, and what was not may be torn: which of the two holds for a place is said by the
+//! records behind it. Not every whole head among the bytes behind it is one of a record, though: callers choose
+//! timestamps, which lie in the log as they are.
 
 use bytes::Bytes;
 
@@ -124,17 +125,21 @@ impl RecordHead {
         self.body_len() == 0
     }
 
-    /// Whether this is the head of a record that was written at `at`, and not one that a caller has made there. `body` is what follows it, or the
-    /// first [`BODY_HEAD_BYTES`] of that; `place` is one before it, or any that is known of the log.
+    /// Whether this is the head of a record that was written at `at`, and not one that a caller has made there. `body`
+    /// is what follows it, or the first [`BODY_HEAD_BYTES`] of that; `place` is one before it, or any that is known of
+    /// the log.
     ///
-    /// Its offset is where it stands, it says of nothing behind itself that it was durable, no more events come before it than there is room
-    /// for, and what follows begins as a body does. All of that holds for each head that an engine writes. A caller, who cannot write zeros
-    /// into texts, can make a whole head of timestamps; but a mark, and what a body begins with, have twelve zeros in a row behind bytes that are not
-    /// all zero. Timestamps ascend, so that there one would be less than one before it; in a column of ranks, two would be equal; and a hash
-    /// would have to take one given value in nearly all of its bits. There remain batches of so few events that the zeros are found in their types: then the head
-    /// says that it was durable itself, or its sequence number is 2³⁷ at least, for which a log has no room.
+    /// Its offset is where it stands, it says of nothing behind itself that it was durable, no more events come before
+    /// it than there is room for, and what follows begins as a body does. All of that holds for each head that an
+    /// engine writes. A caller, who cannot write zeros into texts, can make a whole head of timestamps; but a mark, and
+    /// what a body begins with, have twelve zeros in a row behind bytes that are not all zero. Timestamps ascend, so
+    /// that there one would be less than one before it; in a column of ranks, two would be equal; and a hash would have
+    /// to take one given value in nearly all of its bits. There remain batches of so few events that the zeros are
+    /// found in their types: then the head says that it was durable itself, or its sequence number is 2³⁷ at least, for
+    /// which a log has no room.
     ///
-    /// The price: a head that was torn off from the first bytes of its body says nothing any more about the records before it.
+    /// The price: a head that was torn off from the first bytes of its body says nothing any more about the records
+    /// before it.
     pub(crate) fn is_credible(&self, at: u64, body: &[u8], place: Option<Place>) -> bool {
         let room = |place: Place| at.saturating_sub(place.offset) / ROW_BYTES;
         let seq_max = place.map_or(u64::MAX, |place| place.next_seq.saturating_add(room(place)));

@@ -1,7 +1,7 @@
 //! What a host needs of a place that keeps events, whoever implements it.
 //!
-//! [`Engine`](crate::engine::Engine) implements these traits over any [`Storage`](crate::storage::Storage); a database with
-//! indexes of its own would implement them directly. Hosts know nothing else.
+//! [`Engine`](crate::engine::Engine) implements these traits over any [`Storage`](crate::storage::Storage); a database
+//! with indexes of its own would implement them directly. Hosts know nothing else.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -28,16 +28,16 @@ pub trait Repository: Send {
     /// type would be one too many is not stored: see [`Receipt::surplus`]. When this returns `Ok`, all else of the
     /// group is as durable as the storage promises and every later [`snapshot`](Self::snapshot) shows it.
     ///
-    /// `now` is the wall clock. It is noted as the time of the commit, generated ids are made of it, and it tells which events have expired already
-    /// ([`Receipt::expired`]).
+    /// `now` is the wall clock. It is noted as the time of the commit, generated ids are made of it, and it tells which
+    /// events have expired already ([`Receipt::expired`]).
     ///
     /// # Errors
     ///
     /// None of the group is acknowledged. The variant of [`CommitError`] says what that means for what may be stored.
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError>;
 
-    /// Whether [`commit`](Self::commit) returns at once, without waiting for a device. A host may then call it from threads that
-    /// must not wait.
+    /// Whether [`commit`](Self::commit) returns at once, without waiting for a device. A host may then call it from
+    /// threads that must not wait.
     fn is_immediate(&self) -> bool {
         false
     }
@@ -51,8 +51,8 @@ pub trait Repository: Send {
         Ok(())
     }
 
-    /// To be called when nothing waits to be committed, and at the beginning. A log notes then what is durable, so that damage to its last
-    /// record is not taken for a commit that was interrupted. Does not wait for the device.
+    /// To be called when nothing waits to be committed, and at the beginning. A log notes then what is durable, so that
+    /// damage to its last record is not taken for a commit that was interrupted. Does not wait for the device.
     ///
     /// # Errors
     ///
@@ -61,8 +61,9 @@ pub trait Repository: Send {
         Ok(())
     }
 
-    /// To be called once at the end, when nothing else uses the repository any more: makes all of it durable and notes that it was closed, so
-    /// that the next one who opens it can tell whether anything is missing. Where there is no room for the note, it is as after a crash.
+    /// To be called once at the end, when nothing else uses the repository any more: makes all of it durable and notes
+    /// that it was closed, so that the next one who opens it can tell whether anything is missing. Where there is no
+    /// room for the note, it is as after a crash.
     ///
     /// # Errors
     ///
@@ -71,22 +72,23 @@ pub trait Repository: Send {
         self.flush()
     }
 
-    /// The next piece of housekeeping (merging, sealing, compacting, giving up what has expired by `now`), if there is any that can
-    /// be done beside those that are under way. To be asked for until there is none, after commits, when one is settled, and now and then
-    /// (every minute at least: a wall clock that is set wrong is noticed here); never needed for correctness. A repository that looks after
-    /// itself has none.
+    /// The next piece of housekeeping (merging, sealing, compacting, giving up what has expired by `now`), if there is
+    /// any that can be done beside those that are under way. To be asked for until there is none, after commits, when
+    /// one is settled, and now and then (every minute at least: a wall clock that is set wrong is noticed here); never
+    /// needed for correctness. A repository that looks after itself has none.
     fn chore(&mut self, now: Moment) -> Option<Chore> {
         let _nothing_expires = now;
         None
     }
 
-    /// Why the wall clock is not believed, as of the last call of [`chore`](Self::chore), if so. Nothing expires by age meanwhile.
+    /// Why the wall clock is not believed, as of the last call of [`chore`](Self::chore), if so. Nothing expires by age
+    /// meanwhile.
     fn clock_doubt(&self) -> Option<ClockDoubt> {
         None
     }
 
-    /// Takes a chore back that is done, and puts what came of it in place. Quick: the work is in the chore. Says which events are gone by it
-    /// because they have expired.
+    /// Takes a chore back that is done, and puts what came of it in place. Quick: the work is in the chore. Says which
+    /// events are gone by it because they have expired.
     ///
     /// # Errors
     ///
@@ -96,8 +98,8 @@ pub trait Repository: Send {
         Ok(Vec::new())
     }
 
-    /// Whether housekeeping is so far behind that the next commit had better wait until a chore is settled. Never, as long as no
-    /// chore is under way or to be had.
+    /// Whether housekeeping is so far behind that the next commit had better wait until a chore is settled. Never, as
+    /// long as no chore is under way or to be had.
     fn is_behind(&self) -> bool {
         false
     }
@@ -109,7 +111,8 @@ pub trait Repository: Send {
 /// What became of one [`Batch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Sequence number of the first event that was stored anew; the others follow without gaps. Meaningless if `stored` is 0.
+    /// Sequence number of the first event that was stored anew; the others follow without gaps. Meaningless if `stored`
+    /// is 0.
     pub first_seq: u64,
     /// Events stored anew.
     pub stored: u32,
@@ -120,8 +123,8 @@ pub struct Receipt {
     pub surplus: Option<Box<Surplus>>,
     /// The id that the first event stored anew was given, if it brought none of its own.
     pub generated_id: Option<Uuid>,
-    /// How many of the events stored anew had expired already when they came. Housekeeping removes them, most often within seconds; a query
-    /// may see them until then. 0 while the wall clock is not believed.
+    /// How many of the events stored anew had expired already when they came. Housekeeping removes them, most often
+    /// within seconds; a query may see them until then. 0 while the wall clock is not believed.
     pub expired: u32,
     /// Whether the events survive the end of the process and the loss of power.
     pub durable: bool,
@@ -167,8 +170,9 @@ pub struct Duplicate {
     pub seq: u64,
 }
 
-/// Keeps house where there is one thread for everything: a chore that was begun goes on at the next call. It does not tell what expires: who wants
-/// to know works on the [chores](Repository::chore) and [settles](Repository::settle) them.
+/// Keeps house where there is one thread for everything: a chore that was begun goes on at the next call. It does not
+/// tell what expires: who wants to know works on the [chores](Repository::chore) and [settles](Repository::settle)
+/// them.
 #[derive(Debug, Default)]
 pub struct Housekeeper {
     chores: Chores,
@@ -183,8 +187,8 @@ pub struct Chores {
     urgent_taken: u32,
 }
 
-/// So often in a row are urgent chores taken, and then it is the turn of one that is not: while writers are as fast as urgent chores let
-/// them, the others would stand still otherwise, and with them compaction and retention.
+/// So often in a row are urgent chores taken, and then it is the turn of one that is not: while writers are as fast as
+/// urgent chores let them, the others would stand still otherwise, and with them compaction and retention.
 const URGENT_TAKEN_MAX: u32 = 7;
 
 /// Whether there is more to do.
@@ -248,7 +252,8 @@ pub enum CommitError {
     /// No room; nothing was stored, and a later try may succeed.
     #[error("storage is full: {0}")]
     Full(Cause),
-    /// Something that the storage needs is missing (a permission, a file descriptor); nothing was stored, and a later try may succeed.
+    /// Something that the storage needs is missing (a permission, a file descriptor); nothing was stored, and a later
+    /// try may succeed.
     #[error("storage is not available: {0}")]
     Unavailable(Cause),
     /// The repository accepts nothing more until it is opened anew; reads go on.
@@ -315,16 +320,16 @@ pub trait Snapshot: Send + Sync {
 /// Call [`poll_head`](Self::poll_head) until it gives the head, then [`poll_events`](Self::poll_events) until it says
 /// [`FindStep::Done`].
 pub trait Find: Send {
-    /// Finds out what has to be known before the first event is sent. Examines about `budget` events at most; `None` means
-    /// that it wants to be called again.
+    /// Finds out what has to be known before the first event is sent. Examines about `budget` events at most; `None`
+    /// means that it wants to be called again.
     ///
     /// # Errors
     ///
     /// [`ReadError`]; the run is of no further use.
     fn poll_head(&mut self, budget: u32) -> Result<Option<FindHead>, ReadError>;
 
-    /// Hands matching events to `sink` in the order of the query, until `sink` says [`Flow::Stop`] (it has taken the event; the
-    /// run goes on behind it), about `budget` events were examined, or none is left.
+    /// Hands matching events to `sink` in the order of the query, until `sink` says [`Flow::Stop`] (it has taken the
+    /// event; the run goes on behind it), about `budget` events were examined, or none is left.
     ///
     /// # Errors
     ///

@@ -7,7 +7,8 @@ use thiserror::Error;
 /// Bytes that are asked for beyond what is needed, so that not every event has to ask.
 const STEP_BYTES: usize = 256 * 1024;
 
-/// How much memory a piece of work may take. Whoever has the work done may keep a budget behind it; the work asks before it allocates.
+/// How much memory a piece of work may take. Whoever has the work done may keep a budget behind it; the work asks
+/// before it allocates.
 pub struct Room<'a> {
     ask: Option<&'a mut dyn FnMut(usize) -> Result<(), NoRoom>>,
     granted: usize,
@@ -26,8 +27,8 @@ pub enum NoRoom {
 }
 
 impl<'a> Room<'a> {
-    /// `ask` is told how many bytes the work needs in all, and holds them for it if there are so many; then more and more of them. They are
-    /// held until the work is done.
+    /// `ask` is told how many bytes the work needs in all, and holds them for it if there are so many; then more and
+    /// more of them. They are held until the work is done.
     #[must_use]
     pub fn new(ask: &'a mut dyn FnMut(usize) -> Result<(), NoRoom>) -> Self {
         Self { ask: Some(ask), granted: 0, kept: 0 }

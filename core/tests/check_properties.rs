@@ -1,4 +1,5 @@
-//! Whatever a repository went through: looking through it finds nothing wrong, and what is saved of it, damaged or not, is right.
+//! Whatever a repository went through: looking through it finds nothing wrong, and what is saved of it, damaged or not,
+//! is right.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -88,7 +89,8 @@ proptest! {
         prop_assert_eq!(numbers.len(), saved.len());
         let is_true = |event: &StoredEvent| there.get(event.seq as usize - 1) == Some(event);
         prop_assert!(saved.iter().all(is_true));
-        // If the last records and the mark behind them are damaged, nothing says that they were ever durable. That is told as a torn end.
+        // If the last records and the mark behind them are damaged, nothing says that they were ever durable. That is
+        // told as a torn end.
         let known = found.source.last_seq;
         let is_torn = found.source.findings.iter().any(|finding| finding.severity == Severity::Trace);
         prop_assert!(known == last_seq || is_torn);

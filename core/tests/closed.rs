@@ -184,7 +184,8 @@ fn a_note_that_is_out_of_reach_is_neither_missing_nor_damaged() {
     let mut medium = medium.restart(Ending::Process);
     medium.truncate(10).unwrap();
     let before = medium.contents();
-    // The manifest is looked up and read twice, a doubt about the clock is looked up, on which nothing depends, and then the note is read.
+    // The manifest is looked up and read twice, a doubt about the clock is looked up, on which nothing depends, and
+    // then the note is read.
     for call in [5, 6] {
         medium.strike(Strike::ReadError, call);
         let opened = Engine::open(medium.clone(), Seed(0));

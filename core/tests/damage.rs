@@ -10,8 +10,8 @@ use argus_core::storage::{MemoryStorage, Storage as _, StorageError};
 use argus_core::testing::{Ending, Faults, Phase, SimStorage, Strike, steady};
 use bytes::Bytes;
 
-/// Three commits: one event, several in disorder with ids, one more. Gives the length of the log then, and what is there after the
-/// engine was told that nothing else is coming.
+/// Three commits: one event, several in disorder with ids, one more. Gives the length of the log then, and what is
+/// there after the engine was told that nothing else is coming.
 fn stored() -> (usize, MemoryStorage) {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     for (count, id) in [(1, None), (3, Some("order-")), (1, Some("last-"))] {

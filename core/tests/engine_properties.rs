@@ -138,7 +138,8 @@ fn walks_over_many_events_meet_each_of_them_once_while_more_come_in() {
     pair.check(&[]).unwrap();
 }
 
-/// Many callers with one event each make one part of the store. What it takes is what is counted, and is still so when it has been rewritten.
+/// Many callers with one event each make one part of the store. What it takes is what is counted, and is still so when
+/// it has been rewritten.
 #[test]
 fn the_bytes_that_are_counted_are_those_that_a_restart_finds() {
     let mut source = Source::seeded(11);

@@ -1,4 +1,5 @@
-//! Why an engine accepts nothing more: told with the place to operators and without it to callers, and with what it means for what was sent.
+//! Why an engine accepts nothing more: told with the place to operators and without it to callers, and with what it
+//! means for what was sent.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

@@ -26,7 +26,8 @@ fn blob(medium: &SimStorage, name: &str) -> Option<Bytes> {
     medium.contents().blobs.get(name).cloned()
 }
 
-/// What is left of three sectors that were appended behind a durable half of one, whatever the seed: one letter for each piece.
+/// What is left of three sectors that were appended behind a durable half of one, whatever the seed: one letter for
+/// each piece.
 fn left_of_three(faults: Faults) -> BTreeSet<String> {
     let left = |seed| {
         let mut medium = SimStorage::new(seed, faults);

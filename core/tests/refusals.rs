@@ -154,7 +154,8 @@ fn nobody_waits_for_a_manifest_that_there_is_no_room_for() {
     assert!(stats.segments < 200, "{} segments", stats.segments);
 }
 
-/// At whichever call the permission goes: nothing is stored, nothing latches, and all of it is done when the permission is back.
+/// At whichever call the permission goes: nothing is stored, nothing latches, and all of it is done when the permission
+/// is back.
 #[test]
 fn what_lacks_a_permission_is_done_when_there_is_one() {
     for steps in 0..200 {

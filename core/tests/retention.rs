@@ -176,7 +176,8 @@ fn a_clock_that_is_set_forward_deletes_nothing_before_it_has_lasted() {
     assert_eq!((engine.snapshot().stats().events, engine.clock_doubt()), (0, None));
 }
 
-/// Commits in doubt have the wrong time, and so has what is sealed of them. The next process must not take that for a reason to believe it.
+/// Commits in doubt have the wrong time, and so has what is sealed of them. The next process must not take that for a
+/// reason to believe it.
 #[test]
 fn a_restart_is_no_reason_to_believe_a_clock() {
     let mut engine = open(1);
@@ -216,7 +217,8 @@ fn who_was_away_for_long_waits_and_who_was_idle_does_not() {
     }
 }
 
-/// Has housekeeping done every hour from one to another, by a process that is started anew every twelve hours. Says when nothing is left.
+/// Has housekeeping done every hour from one to another, by a process that is started anew every twelve hours. Says
+/// when nothing is left.
 fn restarted(engine: &mut Engine<MemoryStorage>, hours: core::ops::Range<i64>, days_ahead: i64) -> Option<i64> {
     let begin = hours.start;
     hours.into_iter().find(|hour| {

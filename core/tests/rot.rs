@@ -1,4 +1,5 @@
-//! Whatever bit of a small store changes, and wherever one of its parts is cut off: no answer is wrong, and nothing is lost in silence.
+//! Whatever bit of a small store changes, and wherever one of its parts is cut off: no answer is wrong, and nothing is
+//! lost in silence.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -128,8 +129,8 @@ impl Store {
         medium
     }
 
-    /// An answer may be an error, but no answer is wrong. Says whether all of them were given. One in `stride` events is asked for by its id as
-    /// well, from this one on.
+    /// An answer may be an error, but no answer is wrong. Says whether all of them were given. One in `stride` events
+    /// is asked for by its id as well, from this one on.
     fn says_nothing_wrong(&self, medium: &MemoryStorage, place: &str, (from, stride): (usize, usize)) -> bool {
         let Ok(engine) = Engine::open_with(medium.clone(), Seed(0), SMALL) else { return false };
         let snapshot = engine.snapshot();
@@ -182,7 +183,8 @@ fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
     flipped
 }
 
-/// Flips every bit of a segment. What is lost are the events of one block, whose bytes lie together; and all blocks together have all events.
+/// Flips every bit of a segment. What is lost are the events of one block, whose bytes lie together; and all blocks
+/// together have all events.
 fn every_bit_of_a_segment(index: usize) {
     let store = store();
     let name = &segments(&store.medium)[index];
@@ -336,8 +338,8 @@ fn segments_under_each_others_names() {
     }
 }
 
-/// A log that is cut cannot be told from one that was never written further: a medium must not let that happen. It still is no other log than
-/// there was once.
+/// A log that is cut cannot be told from one that was never written further: a medium must not let that happen. It
+/// still is no other log than there was once.
 #[test]
 fn a_log_cut_at_every_byte_is_what_it_was_before() {
     let store = store();

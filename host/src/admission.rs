@@ -10,7 +10,8 @@ use crate::metrics::Incident;
 use crate::node::Node;
 use crate::repeated::Repeated;
 
-/// How often the descriptors that are no connections are counted. Counting lists all that are open, so it is not done for each connection.
+/// How often the descriptors that are no connections are counted. Counting lists all that are open, so it is not done
+/// for each connection.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the accept loop goes by.
@@ -40,7 +41,8 @@ impl Admission {
 }
 
 impl Node {
-    /// Waits for the place of a connection that was accepted; see [`Lifecycle::permit`](crate::lifecycle::Lifecycle::permit).
+    /// Waits for the place of a connection that was accepted; see
+    /// [`Lifecycle::permit`](crate::lifecycle::Lifecycle::permit).
     pub async fn admit(&self) -> ConnectionPermit {
         let Self { admission, lifecycle, settings, .. } = self;
         // A repository that grows takes descriptors from connections.
@@ -52,7 +54,8 @@ impl Node {
         lifecycle.permit().await
     }
 
-    /// The system has refused to accept a connection, for a lack of something that may pass. Counted, and logged once a minute.
+    /// The system has refused to accept a connection, for a lack of something that may pass. Counted, and logged once a
+    /// minute.
     pub fn accept_failed(&self, error: &io::Error) {
         self.metrics.connection_incident(Incident::Accept);
         if let Some(suppressed) = self.admission.failures.due() {

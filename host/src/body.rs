@@ -12,8 +12,8 @@ use http_body::Body;
 use crate::budget::{Arrival, Budget, Reservation, Share};
 use crate::pace::Pace;
 
-/// Reads a body to its end, and takes what it needs from the budget as it arrives, always before the memory is allocated. Trailers are
-/// dropped.
+/// Reads a body to its end, and takes what it needs from the budget as it arrives, always before the memory is
+/// allocated. Trailers are dropped.
 #[derive(Debug)]
 pub(crate) struct Reading<'a, B> {
     body: Pin<&'a mut B>,
@@ -52,8 +52,9 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::BodyTooLarge`] beyond the length, [`Refusal::Overloaded`] where the budget is used up, or the body stood still and the budget
-    /// had no room for others, [`Refusal::BodyBroken`] where the body ends early or is malformed. Nothing is held then, once this is dropped.
+    /// [`Refusal::BodyTooLarge`] beyond the length, [`Refusal::Overloaded`] where the budget is used up, or the body
+    /// stood still and the budget had no room for others, [`Refusal::BodyBroken`] where the body ends early or is
+    /// malformed. Nothing is held then, once this is dropped.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Bytes, Reservation), Refusal>> {
         loop {
             let Poll::Ready(next) = poll_data(self.body.as_mut(), cx) else {

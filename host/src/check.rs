@@ -15,8 +15,9 @@ use crate::task::parse_folder;
 
 /// Reads all of a repository and says what is damaged, place by place
 ///
-/// Nothing is changed. No server may be at work on the folder, and none can begin meanwhile; to look at one that is served, take a snapshot and
-/// check that. Lines that begin with `note:` tell what an interrupted process has left, which is made good when a server is started.
+/// Nothing is changed. No server may be at work on the folder, and none can begin meanwhile; to look at one that is
+/// served, take a snapshot and check that. Lines that begin with `note:` tell what an interrupted process has left,
+/// which is made good when a server is started.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(
     after_help = "Exit codes: 0 nothing is damaged (with --salvage: nothing is lost), 1 something is, or the folder could not be read or \
@@ -27,7 +28,8 @@ pub struct Check {
     #[arg(value_parser = parse_folder)]
     pub path: PathBuf,
 
-    /// Also copies what is whole to this folder, which is empty or not there yet, and lists what is not. A server can be started on it
+    /// Also copies what is whole to this folder, which is empty or not there yet, and lists what is not. A server can
+    /// be started on it
     #[arg(long, value_name = "TO", value_parser = parse_folder)]
     pub salvage: Option<PathBuf>,
 }
@@ -119,7 +121,8 @@ impl Check {
     }
 }
 
-/// Whether more of the log may have been where a file is damaged as a file. Without such damage, the last file is full to its end.
+/// Whether more of the log may have been where a file is damaged as a file. Without such damage, the last file is full
+/// to its end.
 fn is_end_missing(examined: &DiskExamined, report: &engine::Report) -> bool {
     !examined.faults().is_empty() && examined.lacks(report.log_end.clone())
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crate::eviction::{IdleSince, Idleness};
 use crate::settings::Settings;
 
-/// How long a client is listened to at most that was answered before it had sent all of its body. Many clients read only when they have sent
-/// everything; were the connection closed before, the kernel's reset would overtake the answer.
+/// How long a client is listened to at most that was answered before it had sent all of its body. Many clients read
+/// only when they have sent everything; were the connection closed before, the kernel's reset would overtake the
+/// answer.
 const LINGER: Duration = Duration::from_secs(120);
 
 /// How long such a client may send nothing before the connection is closed.
@@ -20,7 +21,8 @@ const LINGER_DRAINING: Duration = Duration::from_secs(5);
 /// What such a client may send beyond the longest body, in bytes: a head, and the framing of chunks.
 const LINGER_EXTRA_BYTES: usize = 1 << 20;
 
-/// For so long a connection is not closed for another that was opened, or has got an answer, just now: its next request may be on its way.
+/// For so long a connection is not closed for another that was opened, or has got an answer, just now: its next request
+/// may be on its way.
 const RECENT: Duration = Duration::from_millis(100);
 
 /// Longest request line and header fields together, in bytes.
@@ -70,7 +72,8 @@ pub(crate) enum Writing {
 pub(crate) enum HeadFault {
     /// It did not arrive in time.
     Late,
-    /// It is longer than [`HEAD_BYTES_MAX`], has more fields than [`HEAD_FIELDS_MAX`], or announces a body longer than hyper can count.
+    /// It is longer than [`HEAD_BYTES_MAX`], has more fields than [`HEAD_FIELDS_MAX`], or announces a body longer than
+    /// hyper can count.
     TooLarge,
     /// It is not HTTP/1.1.
     Malformed,
@@ -208,8 +211,8 @@ impl ConnectionState {
         inner.answering = true;
     }
 
-    /// What came from the first byte of the head on that is under way or has just become a request, as it was sent, and perhaps what
-    /// follows it. Nothing if the head was pipelined. To be asked once a request.
+    /// What came from the first byte of the head on that is under way or has just become a request, as it was sent, and
+    /// perhaps what follows it. Nothing if the head was pipelined. To be asked once a request.
     pub(crate) fn take_raw_head(&self) -> Option<Vec<u8>> {
         let mut inner = self.lock();
         mem::take(&mut inner.head.fresh).then(|| inner.head.bytes.clone())
@@ -295,7 +298,8 @@ impl ConnectionState {
         self.lock().stall = None;
     }
 
-    /// There is no room for more bytes. `acknowledged`: [`acknowledged`](crate::socket::acknowledged), asked where this is news.
+    /// There is no room for more bytes. `acknowledged`: [`acknowledged`](crate::socket::acknowledged), asked where this
+    /// is news.
     pub(crate) fn write_stalls(&self, acknowledged: impl FnOnce() -> Option<u64>) {
         let mut inner = self.lock();
         if inner.stall.is_none() {
@@ -303,8 +307,8 @@ impl ConnectionState {
         }
     }
 
-    /// Gives a client more time that has taken something since the last look. The system may say for long that there is no room,
-    /// because it waits for a good part of a large buffer.
+    /// Gives a client more time that has taken something since the last look. The system may say for long that there is
+    /// no room, because it waits for a good part of a large buffer.
     pub(crate) fn look_at_stall(&self, acknowledged: Option<u64>) {
         if let Some(stall) = &mut self.lock().stall
             && acknowledged > stall.acknowledged
@@ -364,13 +368,14 @@ impl ConnectionState {
         [phase, write, eviction].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// What it loses when it is closed for another connection, and since when it is so; nothing if that would break off a request.
+    /// What it loses when it is closed for another connection, and since when it is so; nothing if that would break off
+    /// a request.
     pub(crate) fn idle_since(&self) -> Option<IdleSince> {
         self.lock().idle_since()
     }
 
-    /// Has it end for another connection, at once or when it has been idle for a moment, unless a request comes before. Whether it is idle; if not,
-    /// it does not end.
+    /// Has it end for another connection, at once or when it has been idle for a moment, unless a request comes before.
+    /// Whether it is idle; if not, it does not end.
     pub(crate) fn evict(&self) -> bool {
         let mut inner = self.lock();
         inner.eviction = inner.idle_since().map(|(idleness, since)| {
@@ -380,7 +385,8 @@ impl ConnectionState {
         inner.eviction.is_some()
     }
 
-    /// Spares a connection on which something has come that its task has not heard of yet. Of one that lingers nobody reads it.
+    /// Spares a connection on which something has come that its task has not heard of yet. Of one that lingers nobody
+    /// reads it.
     pub(crate) fn look_at_input(&self, has_input: bool) {
         let mut inner = self.lock();
         inner.head_waits = has_input && matches!(inner.phase, Phase::Idle(_) | Phase::Head(_));

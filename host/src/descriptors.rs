@@ -1,7 +1,8 @@
 //! File descriptors: how many connections may have, so that there are always some for the storage.
 //!
-//! Without a descriptor nothing is stored. A connection that finds none waits, and others close; a log file or a segment that finds none is an
-//! event refused. So connections get what the system permits less what is open otherwise and what the storage may open soon.
+//! Without a descriptor nothing is stored. A connection that finds none waits, and others close; a log file or a
+//! segment that finds none is an event refused. So connections get what the system permits less what is open otherwise
+//! and what the storage may open soon.
 
 use std::os::fd::AsRawFd as _;
 use std::{fs, io};
@@ -16,17 +17,18 @@ const LISTS: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
 /// Numbers of descriptors that are free in a row, after which it is taken that nothing is open behind them.
 const FREE_IN_A_ROW: usize = 256;
 
-/// Log files of 16 MiB that may be opened for what waits to be committed, and for one body of the largest size beside it.
+/// Log files of 16 MiB that may be opened for what waits to be committed, and for one body of the largest size beside
+/// it.
 const LOG_FILES: usize = 10;
 /// What is written side by side: a segment that is sealed, one that is compacted, two copies of a manifest.
 const DRAFTS: usize = 4;
-/// A folder that is listed, figures of the process that are read, the connection that was accepted and waits for a place, and a name that
-/// is looked up.
+/// A folder that is listed, figures of the process that are read, the connection that was accepted and waits for a
+/// place, and a name that is looked up.
 const OTHERS: usize = 4;
 /// What a reactor opens once it is used first.
 const REACTOR: usize = 3;
-/// Each segment is an open file. There are up to seven of a size and three sizes below the largest, and those that are compacted are open
-/// until the last reader has done with them.
+/// Each segment is an open file. There are up to seven of a size and three sizes below the largest, and those that are
+/// compacted are open until the last reader has done with them.
 const SEGMENTS: usize = 24;
 /// So many of the files that are open when a server starts are no segments; the rest may become as many again.
 const NOT_SEGMENTS: usize = 16;

@@ -14,8 +14,8 @@ use crate::service::Session;
 
 /// A request that came over the wire, to be handed through the framework to its handler.
 ///
-/// A framework routes by what it understands of a request; what a request means is for the core to say, which has to see
-/// it as it was sent. So the request travels as a whole, in a handle that fits where frameworks have room for a
+/// A framework routes by what it understands of a request; what a request means is for the core to say, which has to
+/// see it as it was sent. So the request travels as a whole, in a handle that fits where frameworks have room for a
 /// value of one's own (it is `Clone`, `Send`, `Sync` and `'static`), and the handler runs it.
 pub struct Exchange<R> {
     shared: Arc<Shared<R>>,
@@ -41,15 +41,16 @@ impl<R: Runtime> Exchange<R> {
         &self.shared.method
     }
 
-    /// The target, for the framework's routing. Always has a path: targets that frameworks stumble over (`CONNECT`, `OPTIONS *`, an authority
-    /// alone) never get here.
+    /// The target, for the framework's routing. Always has a path: targets that frameworks stumble over (`CONNECT`,
+    /// `OPTIONS *`, an authority alone) never get here.
     #[must_use]
     pub fn uri(&self) -> &Uri {
         &self.shared.uri
     }
 
-    /// Does what the request asks for and gives the complete answer: status, all header fields, body. To be called once, on any clone; a
-    /// second call is answered with 500. Never panics: a panic within is caught, logged and answered with 500.
+    /// Does what the request asks for and gives the complete answer: status, all header fields, body. To be called
+    /// once, on any clone; a second call is answered with 500. Never panics: a panic within is caught, logged and
+    /// answered with 500.
     ///
     /// Boxed, because frameworks want a future whose type they need not look into: it is large, and they move it about.
     pub fn run(&self) -> BoxFuture<'static, Response<ReplyBody>> {

@@ -76,8 +76,8 @@ impl Lifecycle {
         self.drain_begun.notify(usize::MAX);
     }
 
-    /// Begins to drain because the server cannot go on: something has ended without which it does not do what it promises. The first
-    /// reason is kept.
+    /// Begins to drain because the server cannot go on: something has ended without which it does not do what it
+    /// promises. The first reason is kept.
     pub fn fail(&self, reason: String) {
         tracing::error!(reason, "the server cannot go on; draining");
         self.failure.get_or_init(|| reason);
@@ -95,7 +95,8 @@ impl Lifecycle {
         wait_until(&self.drain_begun, || self.is_draining().then_some(())).await;
     }
 
-    /// From now on there are at most so many connections. Those that are more are not closed, until another wants a place.
+    /// From now on there are at most so many connections. Those that are more are not closed, until another wants a
+    /// place.
     pub fn limit_connections(&self, most: usize) {
         self.connections_max.store(most.max(1), Ordering::Release);
     }
@@ -107,9 +108,9 @@ impl Lifecycle {
         self.is_draining() || listener.wait_deadline(deadline).is_some()
     }
 
-    /// Waits until there is room for one more connection, which was accepted already. Where there is none, the connection that has been idle
-    /// longest is closed for it. While none is idle a host accepts nothing more, so that clients wait in the kernel's backlog instead of being
-    /// turned away. Not fair; meant for the one accept loop.
+    /// Waits until there is room for one more connection, which was accepted already. Where there is none, the
+    /// connection that has been idle longest is closed for it. While none is idle a host accepts nothing more, so that
+    /// clients wait in the kernel's backlog instead of being turned away. Not fair; meant for the one accept loop.
     pub async fn permit(self: &Arc<Self>) -> ConnectionPermit {
         let take = || {
             let most = self.connections_max.load(Ordering::Acquire);

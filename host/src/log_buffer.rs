@@ -1,8 +1,8 @@
 //! Log lines on their way to standard error.
 //!
-//! Standard error may be a full disk, a pipe whose reader has gone or stands still, or a terminal that is closed. Whoever logs must neither
-//! wait for it nor fail with it. So lines go into a buffer, and a thread that does nothing else writes them. A line that finds no room
-//! there, or cannot be written, is dropped and counted.
+//! Standard error may be a full disk, a pipe whose reader has gone or stands still, or a terminal that is closed.
+//! Whoever logs must neither wait for it nor fail with it. So lines go into a buffer, and a thread that does nothing
+//! else writes them. A line that finds no room there, or cannot be written, is dropped and counted.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -47,8 +47,8 @@ struct Desk {
 }
 
 impl LogBuffer {
-    /// Starts the thread that writes to `sink`. It goes on until the process ends; if it does not, `on_death` is called as by
-    /// [`watch::spawn`].
+    /// Starts the thread that writes to `sink`. It goes on until the process ends; if it does not, `on_death` is called
+    /// as by [`watch::spawn`].
     ///
     /// # Errors
     ///
@@ -64,8 +64,8 @@ impl LogBuffer {
         Ok(Self { shared })
     }
 
-    /// Waits until everything that was logged so far is written or lost, but not for longer than `timeout`: nothing may ever be written
-    /// again.
+    /// Waits until everything that was logged so far is written or lost, but not for longer than `timeout`: nothing may
+    /// ever be written again.
     pub fn flush(&self, timeout: Duration) {
         let is_busy = |desk: &mut Desk| desk.is_writing || !desk.waiting.is_empty();
         drop(self.shared.emptied.wait_timeout_while(self.shared.lock(), timeout, is_busy));
@@ -195,7 +195,8 @@ fn count_lines(lines: &[u8]) -> u64 {
     lines.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
-/// Standard error, without the lock that std has before it: whoever else writes there must not wait behind a pipe that nobody reads.
+/// Standard error, without the lock that std has before it: whoever else writes there must not wait behind a pipe that
+/// nobody reads.
 #[derive(Debug)]
 pub struct StandardError;
 

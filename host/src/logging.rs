@@ -3,8 +3,9 @@
 //! A line that cannot be written is dropped and counted: nobody waits for the log, and nobody fails with it
 //! ([`LogBuffer`]). Panics go there, too.
 //!
-//! What happens to the server as a whole is logged at `info` and above. One line a request is logged at `debug` with the target
-//! `argus_host::request`, so that a server which nobody watches spends nothing on it: `--log info,argus_host::request=debug` turns it on.
+//! What happens to the server as a whole is logged at `info` and above. One line a request is logged at `debug` with
+//! the target `argus_host::request`, so that a server which nobody watches spends nothing on it: `--log
+//! info,argus_host::request=debug` turns it on.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
@@ -24,8 +25,8 @@ use crate::watch::panic_message;
 /// The target of the line that each request gets.
 pub const REQUEST_TARGET: &str = "argus_host::request";
 
-/// Starts logging for the process; the first call counts. Lines that are lost are counted in `lost`. If the thread that writes them does not
-/// go on until the process ends, it calls `on_death` as by [`watch::spawn`](crate::watch::spawn).
+/// Starts logging for the process; the first call counts. Lines that are lost are counted in `lost`. If the thread that
+/// writes them does not go on until the process ends, it calls `on_death` as by [`watch::spawn`](crate::watch::spawn).
 ///
 /// # Errors
 ///
@@ -69,8 +70,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     );
 }
 
-/// Logs one request and its answer. The caller's words go in as strings, which either format quotes and escapes in its own way: a line is
-/// a line whatever a client sends.
+/// Logs one request and its answer. The caller's words go in as strings, which either format quotes and escapes in its
+/// own way: a line is a line whatever a client sends.
 pub fn log_request(method: &str, target: &str, reply: &Reply, request_id: &str, peer: SocketAddr, latency: Duration) {
     tracing::debug!(
         target: REQUEST_TARGET,

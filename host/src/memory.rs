@@ -18,19 +18,22 @@ const WORKER_BYTES: usize = 4 * MIB;
 /// A connection that is idle or at a small request: a read buffer, a write buffer, and what is known about it.
 const CONNECTION_BYTES: usize = 32 * KIB;
 
-/// A connection at its largest, with a head of 64 KiB, which is kept twice in buffers that have doubled, and a piece of an answer.
+/// A connection at its largest, with a head of 64 KiB, which is kept twice in buffers that have doubled, and a piece of
+/// an answer.
 const LARGE_CONNECTION_BYTES: usize = 320 * KIB;
 
 /// Connections that may be so large at once. Those beyond read little at a time, and take shorter heads.
 pub(crate) const LARGE_CONNECTIONS: usize = 1024;
 
-/// Fresh segments of the size at which they are sealed that there are before commits wait, and as many that are being merged or sealed.
+/// Fresh segments of the size at which they are sealed that there are before commits wait, and as many that are being
+/// merged or sealed.
 const FRESH_SEALS: usize = 4 + 2;
 
 /// What merging sealed segments takes for each event: its place in the new one, and its id.
 const COMPACTED_EVENT_BYTES: usize = 48;
 
-/// A type: its name of up to 256 bytes, and where it is found, for the events that are stored and for those that are being merged.
+/// A type: its name of up to 256 bytes, and where it is found, for the events that are stored and for those that are
+/// being merged.
 const TYPE_BYTES: usize = 1024;
 
 /// What an event adds to the index of a batch for each byte of memory in which it is parsed, as a fraction.
@@ -45,8 +48,8 @@ pub struct Term {
     pub bytes: usize,
 }
 
-/// The memory that a server with a repository on disk takes at most, but for the index of what is stored and for long answers under way. A
-/// repository in memory takes what is in it besides.
+/// The memory that a server with a repository on disk takes at most, but for the index of what is stored and for long
+/// answers under way. A repository in memory takes what is in it besides.
 #[derive(Clone, Debug)]
 pub struct Plan([Term; 10]);
 

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 /// By when a body has to have gone on.
 ///
-/// It has a while to begin with. Each byte gives it as much time as a byte takes at the least rate, but it never has more time than that
-/// while. So it may stand still for the while once, and may trickle below the rate only as long as what it has saved lasts, however
-/// fast it was before.
+/// It has a while to begin with. Each byte gives it as much time as a byte takes at the least rate, but it never has
+/// more time than that while. So it may stand still for the while once, and may trickle below the rate only as long as
+/// what it has saved lasts, however fast it was before.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     patience: Duration,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 /// Where workers run: each on a processor of its own, if there are as many of both, and anywhere otherwise.
 ///
-/// A worker hears of most events from the processor that has received them, and the kernel likes to run it there, be that processor busy or
-/// not. Workers that may run anywhere wait for each other and for the commit thread, while another processor is idle. The threads
-/// that compute for long may run anywhere and make room for workers.
+/// A worker hears of most events from the processor that has received them, and the kernel likes to run it there, be
+/// that processor busy or not. Workers that may run anywhere wait for each other and for the commit thread, while
+/// another processor is idle. The threads that compute for long may run anywhere and make room for workers.
 #[derive(Clone, Debug)]
 pub struct Placement {
     processors: Option<Arc<system::Processors>>,
@@ -17,7 +17,8 @@ impl Placement {
     /// For so many workers, on the processors that the calling thread may use.
     #[must_use]
     pub fn new(workers: NonZeroUsize) -> Self {
-        // A process that may use few of many processors is not told which: it would meet all others of its kind on the first ones.
+        // A process that may use few of many processors is not told which: it would meet all others of its kind on the
+        // first ones.
         let processors = system::Processors::allowed().filter(|processors| processors.count() == workers.get());
         Self { processors: processors.map(Arc::new) }
     }

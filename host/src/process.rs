@@ -34,9 +34,10 @@ const BACKLOG: i32 = 4096;
 
 /// What the kernel holds of an answer that it has not sent yet, in bytes, for each connection.
 ///
-/// Without this it holds as much as its buffer has room for, some megabytes, and says that there is room again when a third of that is
-/// free. A client that reads slowly, but reads, would look for minutes as if it took nothing, and be cut off by the write timeout. It
-/// says so each time that half of these bytes are gone. Less would cost large downloads their speed.
+/// Without this it holds as much as its buffer has room for, some megabytes, and says that there is room again when a
+/// third of that is free. A client that reads slowly, but reads, would look for minutes as if it took nothing, and be
+/// cut off by the write timeout. It says so each time that half of these bytes are gone. Less would cost large
+/// downloads their speed.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
@@ -65,11 +66,12 @@ enum StartError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// Runs a server from its settings to its exit code, or does what else the command line asks for; the whole of a host's `main`.
+/// Runs a server from its settings to its exit code, or does what else the command line asks for; the whole of a host's
+/// `main`.
 ///
-/// `program` is the host's name (`argus-tokio`), as `--version` and the metrics show it. `executor` starts so many worker threads; one that dies
-/// calls [`Lifecycle::fail`]. `serve` starts to accept connections on them and returns. The executor is dropped once the node is drained,
-/// which cuts what is left.
+/// `program` is the host's name (`argus-tokio`), as `--version` and the metrics show it. `executor` starts so many
+/// worker threads; one that dies calls [`Lifecycle::fail`]. `serve` starts to accept connections on them and returns.
+/// The executor is dropped once the node is drained, which cuts what is left.
 ///
 /// | exit code | meaning |
 /// |---|---|
@@ -124,7 +126,8 @@ fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> ExitCode {
     if node.lifecycle.failure().is_none() {
         end();
     } else if !within(node.settings.drain_timeout.max(LAST_COMMIT_WAIT_MIN), end) {
-        // Nobody has asked for this end, so nobody would send the second signal that ends a process whose disk stands still.
+        // Nobody has asked for this end, so nobody would send the second signal that ends a process whose disk stands
+        // still.
         tracing::error!("a worker or a commit stands still; what it was at is left to the next start");
     }
     // Looked for last: the last commits may have panicked.
@@ -171,7 +174,8 @@ fn start_log(
     Ok((Arc::new(metrics), log.map_err(StartError::Thread)?))
 }
 
-/// Lets there be no more connections than there are descriptors, less those that the repository needs. To be called when that is open.
+/// Lets there be no more connections than there are descriptors, less those that the repository needs. To be called
+/// when that is open.
 fn limit_connections(settings: &Settings, descriptors: Descriptors, lifecycle: &Lifecycle) -> Result<(), TooFew> {
     let (most, wanted) = (descriptors.connections_at_start()?, settings.max_connections.get());
     if most < wanted {
@@ -279,7 +283,8 @@ pub fn listen(socket: Socket) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Says on standard output where the server can be reached, for scripts and tests that chose port 0. That nobody listens is no error.
+/// Says on standard output where the server can be reached, for scripts and tests that chose port 0. That nobody
+/// listens is no error.
 pub fn announce(program: &str, address: SocketAddr) {
     tracing::info!(program, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
     let line = move || {

@@ -13,7 +13,8 @@ pub(crate) struct RawHead {
 }
 
 impl RawHead {
-    /// Takes apart what begins with a head. `None` where there is no request line, a line is no field, or the end is missing.
+    /// Takes apart what begins with a head. `None` where there is no request line, a line is no field, or the end is
+    /// missing.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut length = 0;
         let mut lines = lines(bytes).inspect(|(_, end)| length = *end).map(|(line, _)| line);
@@ -36,8 +37,8 @@ impl RawHead {
         None
     }
 
-    /// Whether bytes begin with a request line of another version of HTTP than those that a head is taken apart of. The rest of the head
-    /// may be missing.
+    /// Whether bytes begin with a request line of another version of HTTP than those that a head is taken apart of. The
+    /// rest of the head may be missing.
     pub(crate) fn is_of_other_version(bytes: &[u8]) -> bool {
         let request_line = lines(bytes).map(|(line, _)| line).find(|line| !line.is_empty()).unwrap_or_default();
         let mut words = request_line.split(|&byte| byte == b' ');
@@ -60,8 +61,8 @@ impl RawHead {
     }
 }
 
-/// The lines that are complete, without their ends, and where the next one begins. A bare line feed may end one (RFC 9112, section 2.2;
-/// there it is also said that empty lines before a head are skipped).
+/// The lines that are complete, without their ends, and where the next one begins. A bare line feed may end one (RFC
+/// 9112, section 2.2; there it is also said that empty lines before a head are skipped).
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     bytes.split_inclusive(|&byte| byte == b'\n').scan(0, |end, line| {
         *end += line.len();

@@ -40,7 +40,8 @@ pub(crate) type Advancing = Pin<Box<dyn Future<Output = Advanced> + Send>>;
 #[derive(Debug)]
 enum Content {
     Whole(Bytes),
-    // The mutex is never locked, only borrowed through: it makes `Sync` what frameworks want to be so and nobody shares.
+    // The mutex is never locked, only borrowed through: it makes `Sync` what frameworks want to be so and nobody
+    // shares.
     Streamed(Box<Mutex<Streamed>>),
 }
 

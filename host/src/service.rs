@@ -43,11 +43,12 @@ use crate::warnings::Warnings;
 use crate::watch::panic_message;
 use crate::working_memory::{WorkingMemory, WorkingReservation};
 
-/// Bodies up to this size are read where they arrive: handing one to another thread and back takes longer than parsing it.
+/// Bodies up to this size are read where they arrive: handing one to another thread and back takes longer than parsing
+/// it.
 const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// How many times a body the memory is at a guess that is taken to read it; more is asked for as it is needed. Its batch has its payloads, and
-/// most of it is payloads.
+/// How many times a body the memory is at a guess that is taken to read it; more is asked for as it is needed. Its
+/// batch has its payloads, and most of it is payloads.
 const PLAIN_WORK_GROWTH: usize = 2;
 
 /// The same for a body that is decompressed before.
@@ -109,8 +110,8 @@ impl<R: Runtime> Service<R> {
 impl<R: Runtime> Session<R> {
     /// Does what a request asks for. Whatever goes wrong, there is an answer.
     ///
-    /// What the future holds is held by all requests that wait at a time, and given back by whichever thread goes on with them. So the head is
-    /// done with before there is a future.
+    /// What the future holds is held by all requests that wait at a time, and given back by whichever thread goes on
+    /// with them. So the head is done with before there is a future.
     pub(crate) fn handle<B>(
         self: Arc<Self>,
         request: Request<B>,
@@ -212,8 +213,8 @@ impl<R: Runtime> Session<R> {
         let head = Head { method, target, headers: &headers, http_10: *http_10 };
         match self.service.node.api.handle_request(&head, &Condition::default()) {
             Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
-            // hyper and the core are of two minds; the one that would have to read what follows has the last word. Of a head that is
-            // not too large it says so where it cannot count the body.
+            // hyper and the core are of two minds; the one that would have to read what follows has the last word. Of a
+            // head that is not too large it says so where it cannot count the body.
             Action::Reply(_) | Action::Submit(_) | Action::Search(_) | Action::Lookup(_) | Action::Metrics(_) => {
                 let too_large = fault == HeadFault::TooLarge;
                 self.refuse_unread(if too_large { &Refusal::BodyTooLarge } else { &Refusal::HeadBroken })
@@ -326,7 +327,8 @@ impl<R: Runtime> Session<R> {
         timer.poll_deadline(cx, reading.deadline()).map(|()| Err(Refusal::BodyTimeout))
     }
 
-    /// Reads a body that is large, or that may become so, on a thread that may take its time. Gives the memory along that was taken for it.
+    /// Reads a body that is large, or that may become so, on a thread that may take its time. Gives the memory along
+    /// that was taken for it.
     async fn read_elsewhere(
         &self,
         submission: Submission,
@@ -458,7 +460,8 @@ impl From<Reply> for Answer {
     }
 }
 
-/// Computes until there is something to send, or until the time slice is over. What goes wrong is logged, whether or not anything was sent yet.
+/// Computes until there is something to send, or until the time slice is over. What goes wrong is logged, whether or
+/// not anything was sent yet.
 fn advance_slice(mut run: SearchRun, warnings: &Warnings) -> Advanced {
     let begun = Instant::now();
     loop {

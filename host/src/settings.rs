@@ -14,15 +14,16 @@ use crate::budget::{Budget, Share, memory_bytes_max};
 use crate::repository::{Durability, Location};
 use crate::units::{UnitError, format_size, parse_age, parse_duration, parse_size};
 
-/// Most threads that serve requests. More than there are processors are of no use, and each takes memory and file descriptors.
+/// Most threads that serve requests. More than there are processors are of no use, and each takes memory and file
+/// descriptors.
 const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
 
 /// Receives events over HTTP, keeps them, and answers questions about them.
 ///
-/// Every setting is a flag or an environment variable; a flag wins. Sizes take B, KiB, MiB, GiB (or KB, MB, GB), durations ms, s, m, h; a
-/// bare number is bytes or seconds. Once the server can be reached, it says so on standard output, in one line:
-/// `argus: listening on http://ADDRESS`. SIGINT or SIGTERM drains: running requests finish, new ones are refused; a second signal ends the
-/// process at once, unless it comes within 100 ms of the first.
+/// Every setting is a flag or an environment variable; a flag wins. Sizes take B, KiB, MiB, GiB (or KB, MB, GB),
+/// durations ms, s, m, h; a bare number is bytes or seconds. Once the server can be reached, it says so on standard
+/// output, in one line: `argus: listening on http://ADDRESS`. SIGINT or SIGTERM drains: running requests finish, new
+/// ones are refused; a second signal ends the process at once, unless it comes within 100 ms of the first.
 #[derive(Clone, Debug, Parser)]
 #[command(
     version,
@@ -46,31 +47,34 @@ pub struct Settings {
     )]
     pub repository: Location,
 
-    /// When an event on disk is acknowledged: `sync` (the disk has it), `interval:MS` (the operating system has it, and the disk after so
-    /// many milliseconds at most) or `os` (the operating system has it). Only with `sync` it survives a loss of power for certain
+    /// When an event on disk is acknowledged: `sync` (the disk has it), `interval:MS` (the operating system has it, and
+    /// the disk after so many milliseconds at most) or `os` (the operating system has it). Only with `sync` it survives
+    /// a loss of power for certain
     #[arg(long, env = "ARGUS_DURABILITY", value_name = "WHEN", default_value = "sync", help_heading = "Service")]
     pub durability: Durability,
 
-    /// Events expire when they are older, by their own timestamps: s, m, h, d, as in `30d`. They go when all around them have expired, or a
-    /// little later, at an age of nine eighths of it [default: they are kept]
+    /// Events expire when they are older, by their own timestamps: s, m, h, d, as in `30d`. They go when all around
+    /// them have expired, or a little later, at an age of nine eighths of it [default: they are kept]
     #[arg(long, env = "ARGUS_RETAIN_AGE", value_name = "AGE", help_heading = "Service")]
     #[arg(value_parser = parse_age)]
     pub retain_age: Option<Duration>,
 
-    /// A clock that departs from what the last commits and the uptime since then give is believed after it has stayed so for this long (or for
-    /// `--retain-age`, if that is less); until then nothing expires by age, and `/health/ready` warns. It departs by an eighth of
-    /// `--retain-age`, at least 5 minutes and at most a day. After a downtime that is longer, expiry waits as well
+    /// A clock that departs from what the last commits and the uptime since then give is believed after it has stayed
+    /// so for this long (or for `--retain-age`, if that is less); until then nothing expires by age, and
+    /// `/health/ready` warns. It departs by an eighth of `--retain-age`, at least 5 minutes and at most a day. After a
+    /// downtime that is longer, expiry waits as well
     #[arg(long, env = "ARGUS_CLOCK_TRUST_AFTER", value_name = "AGE", default_value = "24h", help_heading = "Service")]
     #[arg(value_parser = parse_age)]
     pub clock_trust_after: Duration,
 
-    /// When the segments together take more, the events that came first are given up, some tens of thousands or more at a time, but
-    /// for the last segment; what was not yet made a segment of is not counted [default: they are kept]
+    /// When the segments together take more, the events that came first are given up, some tens of thousands or more at
+    /// a time, but for the last segment; what was not yet made a segment of is not counted [default: they are kept]
     #[arg(long, env = "ARGUS_RETAIN_BYTES", value_name = "SIZE", help_heading = "Service")]
     #[arg(value_parser = parse_size)]
     pub retain_bytes: Option<usize>,
 
-    /// Threads that serve requests; in argus-tokio, if there are as many of them as CPUs, each stays on one; at most 1024 [default: one a CPU]
+    /// Threads that serve requests; in argus-tokio, if there are as many of them as CPUs, each stays on one; at most
+    /// 1024 [default: one a CPU]
     #[arg(long, env = "ARGUS_THREADS", value_name = "COUNT", help_heading = "Service")]
     #[arg(value_parser = parse_threads)]
     pub threads: Option<NonZeroUsize>,
@@ -85,14 +89,14 @@ pub struct Settings {
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_payload_bytes: usize,
 
-    /// All request bodies held at once; beyond it, 503. One eighth is kept for bodies of at most 64 KiB; one that stands still gives its bytes
-    /// back to others that arrive
+    /// All request bodies held at once; beyond it, 503. One eighth is kept for bodies of at most 64 KiB; one that
+    /// stands still gives its bytes back to others that arrive
     #[arg(long, env = "ARGUS_MAX_INFLIGHT_BYTES", value_name = "SIZE", default_value = "256MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_inflight_bytes: usize,
 
-    /// Memory in which bodies that have arrived are decompressed and parsed; large ones wait for it, beyond it 503. Some bodies take many
-    /// times their size [default: as much as --max-inflight-bytes]
+    /// Memory in which bodies that have arrived are decompressed and parsed; large ones wait for it, beyond it 503.
+    /// Some bodies take many times their size [default: as much as --max-inflight-bytes]
     #[arg(long, env = "ARGUS_MAX_WORKING_BYTES", value_name = "SIZE", help_heading = "Limits")]
     #[arg(value_parser = parse_size)]
     pub max_working_bytes: Option<usize>,
@@ -112,7 +116,8 @@ pub struct Settings {
     #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub commit_queue_batches: NonZeroUsize,
 
-    /// Filters that tell without a look at the disk which ids of callers are new; ten bits an id. Ids of older events are looked up
+    /// Filters that tell without a look at the disk which ids of callers are new; ten bits an id. Ids of older events
+    /// are looked up
     #[arg(long, env = "ARGUS_MAX_FILTER_BYTES", value_name = "SIZE", default_value = "64MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_filter_bytes: usize,
@@ -158,7 +163,8 @@ pub struct Settings {
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub drain_timeout: Duration,
 
-    /// What to log, per module: `off`, `error`, `warn`, `info`, `debug` (one line a request), `trace`; as in `info,argus_host::wire=debug`
+    /// What to log, per module: `off`, `error`, `warn`, `info`, `debug` (one line a request), `trace`; as in
+    /// `info,argus_host::wire=debug`
     #[arg(
         long,
         env = "ARGUS_LOG",
@@ -189,8 +195,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// A [`clap::Error`] that prints itself: a wrong value, two values that contradict each other, or a request for help or the version.
-    /// [`clap::Error::exit`] ends the process with 2, or 0 for the latter.
+    /// A [`clap::Error`] that prints itself: a wrong value, two values that contradict each other, or a request for
+    /// help or the version. [`clap::Error::exit`] ends the process with 2, or 0 for the latter.
     pub fn read<I, T>(name: &'static str, arguments: I) -> Result<Self, clap::Error>
     where
         I: IntoIterator<Item = T>,
@@ -458,7 +464,8 @@ mod tests {
             let given: Vec<OsString> = arguments.iter().map(Into::into).collect();
             blame_environment(error(&["argus-test", "--threads", "x"]), &Settings::command(), &given).to_string()
         };
-        // The environment belongs to the whole process, so the test says that the flag was not given instead of setting a variable.
+        // The environment belongs to the whole process, so the test says that the flag was not given instead of setting
+        // a variable.
         assert!(blamed(&["argus-test"]).contains("'--threads <COUNT> (set by ARGUS_THREADS)'"));
         for given in [&["argus-test", "--threads", "x"][..], &["argus-test", "--threads=x"]] {
             assert!(blamed(given).contains("'--threads <COUNT>'"));

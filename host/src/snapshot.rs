@@ -15,9 +15,9 @@ use crate::task::parse_folder;
 
 /// Copies a repository, also while a server is at work on it
 ///
-/// The copy has every event that was acknowledged before, and is durable when this says that it is done. A server that is started on it
-/// (--repository disk:TO) goes on from there. Segments, which never change, are hard links where both folders lie on one file system; the log
-/// is copied, and every record of it checked.
+/// The copy has every event that was acknowledged before, and is durable when this says that it is done. A server that
+/// is started on it (--repository disk:TO) goes on from there. Segments, which never change, are hard links where both
+/// folders lie on one file system; the log is copied, and every record of it checked.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(
     after_help = "Exit codes: 0 the copy is there, 1 there is none (what was made of it is of no use, and may be removed), 2 a bad \

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// Sets whether the end of the socket is a reset or an orderly close, however it comes to its end: closed by us, or by the system
-/// because the process has died. A reset drops what was written and has not arrived.
+/// Sets whether the end of the socket is a reset or an orderly close, however it comes to its end: closed by us, or by
+/// the system because the process has died. A reset drops what was written and has not arrived.
 pub(crate) fn reset_on_close(socket: &impl AsFd, reset: bool) {
-    // Refused for a socket that has no connection any more. There is nobody left then who could take a part for the whole.
+    // Refused for a socket that has no connection any more. There is nobody left then who could take a part for the
+    // whole.
     if let Err(error) = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO)) {
         tracing::debug!(%error, "how a connection closes could not be set");
     }
@@ -36,7 +37,8 @@ mod linux {
     use nix::sys::socket::getsockopt;
     use nix::{getsockopt_impl, sockopt_impl};
 
-    /// The beginning of `struct tcp_info` as Linux has had it since 4.1. Later fields are left out, so that the system knows all of these.
+    /// The beginning of `struct tcp_info` as Linux has had it since 4.1. Later fields are left out, so that the system
+    /// knows all of these.
     #[repr(C)]
     #[derive(Clone, Copy, Debug)]
     #[expect(unreachable_pub, reason = "what nix makes of it is `pub`, and a type of its interface has to be")]

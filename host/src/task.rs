@@ -24,7 +24,8 @@ pub enum Task {
 }
 
 impl Task {
-    /// Reads the task and its settings from the arguments (the first is the program's name) and, behind them, the environment.
+    /// Reads the task and its settings from the arguments (the first is the program's name) and, behind them, the
+    /// environment.
     ///
     /// # Errors
     ///

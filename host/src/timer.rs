@@ -10,9 +10,9 @@ use crate::runtime::Runtime;
 
 /// Waits for deadlines, one after the other, with as few sleeps of the executor as possible.
 ///
-/// Almost every deadline of a busy connection is replaced by a later one before it comes. Arming and disarming the executor's timer for
-/// each would cost a good part of a small request; so a sleep that was begun is left to run out, and only then it turns out
-/// that the deadline has moved.
+/// Almost every deadline of a busy connection is replaced by a later one before it comes. Arming and disarming the
+/// executor's timer for each would cost a good part of a small request; so a sleep that was begun is left to run out,
+/// and only then it turns out that the deadline has moved.
 pub struct Timer<R> {
     runtime: R,
     armed: Option<Armed>,

@@ -1,8 +1,9 @@
 //! Freed memory on its way back to the system.
 //!
-//! glibc's allocator keeps what is freed below something that is still used, for ever: 5,000 connections with half a body each
-//! leave some hundred megabytes. It gives all of that back when it is asked to, so it is asked every few seconds. An allocator that does so
-//! by itself (mimalloc) was measured beside it: it took an eighth more CPU time for each small request.
+//! glibc's allocator keeps what is freed below something that is still used, for ever: 5,000 connections with half a
+//! body each leave some hundred megabytes. It gives all of that back when it is asked to, so it is asked every few
+//! seconds. An allocator that does so by itself (mimalloc) was measured beside it: it took an eighth more CPU time for
+//! each small request.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use std::time::Duration;
 use crate::lifecycle::Lifecycle;
 use crate::watch;
 
-/// How long freed memory may stay. Giving back takes milliseconds, during which the threads of one heap at a time wait to allocate.
+/// How long freed memory may stay. Giving back takes milliseconds, during which the threads of one heap at a time wait
+/// to allocate.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Starts the thread that gives freed memory back until the drain begins.
@@ -32,7 +34,8 @@ pub(crate) fn start(lifecycle: &Arc<Lifecycle>) -> io::Result<()> {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "no maintained crate wraps this call")]
 fn give_back() {
-    // SAFETY: the call takes no pointer and is safe on any thread at any time (malloc_trim(3)); it frees nothing that is in use.
+    // SAFETY: the call takes no pointer and is safe on any thread at any time (malloc_trim(3)); it frees nothing that
+    // is in use.
     let _whether_there_was_any = unsafe { libc::malloc_trim(0) };
 }
 

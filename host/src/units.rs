@@ -78,7 +78,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     if millis > 366 * DAY_MILLIS { Err(UnitError::TooLarge) } else { Ok(Duration::from_millis(millis)) }
 }
 
-/// Reads an age: `30d`, `12h`, `5m`, `90s`. A bare number could mean anything, and is none. At most [`AGE_DAYS_MAX`] days.
+/// Reads an age: `30d`, `12h`, `5m`, `90s`. A bare number could mean anything, and is none. At most [`AGE_DAYS_MAX`]
+/// days.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! What an operator should know though everything goes on: logged when it begins, counted, and shown by readiness for as long as it lasts.
+//! What an operator should know though everything goes on: logged when it begins, counted, and shown by readiness for
+//! as long as it lasts.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,8 +28,8 @@ pub struct Warnings {
 #[derive(Debug, Default)]
 struct Standing {
     clock: Option<ClockDoubt>,
-    /// The events of damaged places that were met, each once, and one more than are named. Damage stays until somebody has repaired it, for which
-    /// the server has to be stopped.
+    /// The events of damaged places that were met, each once, and one more than are named. Damage stays until somebody
+    /// has repaired it, for which the server has to be stopped.
     damaged: Vec<Concerned>,
 }
 

@@ -1,8 +1,8 @@
 //! Threads and tasks that do not end unnoticed.
 //!
-//! Everything that the server needs for as long as it serves is started here: the threads that commit and keep house, the workers, the
-//! thread that hears signals, the one that writes the log, and the accept loop. One that panics, or ends before it may, calls
-//! whoever started it, who sees to it that nobody waits for it and that the process ends
+//! Everything that the server needs for as long as it serves is started here: the threads that commit and keep house,
+//! the workers, the thread that hears signals, the one that writes the log, and the accept loop. One that panics, or
+//! ends before it may, calls whoever started it, who sees to it that nobody waits for it and that the process ends
 //! ([`Lifecycle::fail`](crate::lifecycle::Lifecycle::fail)).
 
 use std::any::Any;
@@ -13,8 +13,8 @@ use std::thread::{Builder, JoinHandle};
 
 use futures_util::FutureExt as _;
 
-/// Starts a thread that goes on until `may_end` says that it may end. If it panics, or ends before, its last act is to call `on_death` with
-/// what has happened.
+/// Starts a thread that goes on until `may_end` says that it may end. If it panics, or ends before, its last act is to
+/// call `on_death` with what has happened.
 ///
 /// # Errors
 ///

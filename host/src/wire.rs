@@ -1,4 +1,5 @@
-//! HTTP/1.1 over any byte stream: one connection from its first byte to its last, by hyper, with our limits and timeouts.
+//! HTTP/1.1 over any byte stream: one connection from its first byte to its last, by hyper, with our limits and
+//! timeouts.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -54,9 +55,10 @@ impl<R: Runtime> Wire<R> {
         Self { node, runtime, service }
     }
 
-    /// Serves one connection until it is closed by either side, by a timeout, or by the drain, and closes it in such a way that the
-    /// last answer arrives; one that breaks off ends in a reset, so that nobody takes a part for the whole. `route` takes each exchange
-    /// through the framework. What befalls a single connection is logged and counted here.
+    /// Serves one connection until it is closed by either side, by a timeout, or by the drain, and closes it in such a
+    /// way that the last answer arrives; one that breaks off ends in a reset, so that nobody takes a part for the
+    /// whole. `route` takes each exchange through the framework. What befalls a single connection is logged and counted
+    /// here.
     ///
     /// The permit is held to the end.
     pub async fn drive<I, F, A, B>(self, socket: I, peer: SocketAddr, permit: ConnectionPermit, route: F)
@@ -155,12 +157,14 @@ impl<R: Runtime> Wire<R> {
         })
         .await;
         match &outcome {
-            // hyper says nothing about a head that does not end, or that is one of HTTP/2; the client hears why before the connection closes.
+            // hyper says nothing about a head that does not end, or that is one of HTTP/2; the client hears why before
+            // the connection closes.
             Err(Ending::Lapsed(Lapse::Head)) => state.set_fault(HeadFault::Late),
             Err(Ending::Failed(error)) if (error.is_incomplete_message() || error.is_parse()) && state.in_head() => {
                 state.set_fault(HeadFault::Malformed);
             }
-            // Not in good order, for what was written may be a part only, and is not to be kept for somebody who does not take it.
+            // Not in good order, for what was written may be a part only, and is not to be kept for somebody who does
+            // not take it.
             Err(Ending::Lapsed(Lapse::Write)) => {
                 socket::reset_on_close(&*lock(socket), true);
                 return outcome;
@@ -209,7 +213,8 @@ impl<R: Runtime, I: AsFd> Limits<'_, R, I> {
         begins
     }
 
-    /// Ready when the connection has done something for too long, or another one is to have its place. To be called behind what has arrived.
+    /// Ready when the connection has done something for too long, or another one is to have its place. To be called
+    /// behind what has arrived.
     fn poll_lapse(&mut self, cx: &mut Context<'_>) -> Poll<Lapse> {
         loop {
             self.registration.check(cx, self.lifecycle.room());

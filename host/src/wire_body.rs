@@ -133,7 +133,8 @@ mod tests {
         StreamBody::new(stream::iter(frames))
     }
 
-    /// What is being written once so many frames of a body were taken, the body was dropped, and everything was written.
+    /// What is being written once so many frames of a body were taken, the body was dropped, and everything was
+    /// written.
     fn written_after(frames: usize, body: impl Body<Data = Bytes, Error = BoxError> + Unpin) -> Writing {
         let state = answering();
         let mut body = WireBody::new(Source::Framework(body), Arc::clone(&state));

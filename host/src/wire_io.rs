@@ -19,8 +19,8 @@ const HEAD_READ_BYTES: usize = 4096;
 /// Longest head on a connection that is to take little memory, in bytes; one read more may come before it is noticed.
 const SMALL_HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// Bytes that are copied together before they are written. A system call with many pieces takes longer than with one, by more than it
-/// takes to copy a small answer.
+/// Bytes that are copied together before they are written. A system call with many pieces takes longer than with one,
+/// by more than it takes to copy a small answer.
 const GATHERED_BYTES_MAX: usize = 1024;
 
 /// Bytes that nobody reads are thrown away so many at a time, and
@@ -28,10 +28,11 @@ const DISCARD_BYTES: usize = 16 * 1024;
 /// so often before others have their turn.
 const DISCARDS_MAX: usize = 16;
 
-/// Tells [`ConnectionState`] what goes in and out, and closes in such a way that the last answer arrives if it is whole, and that an
-/// answer which breaks off is not taken for a whole one.
+/// Tells [`ConnectionState`] what goes in and out, and closes in such a way that the last answer arrives if it is
+/// whole, and that an answer which breaks off is not taken for a whole one.
 ///
-/// A head that is no head is answered by hyper with a bare status; it is replaced by `refuse`, which knows how errors look here.
+/// A head that is no head is answered by hyper with a bare status; it is replaced by `refuse`, which knows how errors
+/// look here.
 pub(crate) struct WireIo<'s, I, F> {
     /// Whoever watches the time asks it things as well. Never locked by two at a time: all of that is one task.
     socket: &'s Mutex<I>,
@@ -57,8 +58,8 @@ enum Closing {
 }
 
 impl<'s, I, F> WireIo<'s, I, F> {
-    /// `refuse` gives a whole answer, from the status line on. Unless the connection `is_large`, it takes little memory, and heads of
-    /// [`SMALL_HEAD_BYTES_MAX`].
+    /// `refuse` gives a whole answer, from the status line on. Unless the connection `is_large`, it takes little
+    /// memory, and heads of [`SMALL_HEAD_BYTES_MAX`].
     pub(crate) fn new(socket: &'s Mutex<I>, state: Arc<ConnectionState>, is_large: bool, refuse: F) -> Self {
         Self { socket, state, refuse, closing: Closing::Open, resets: false, is_large }
     }
@@ -70,8 +71,8 @@ pub(crate) fn lock<I>(socket: &Mutex<I>) -> MutexGuard<'_, I> {
 }
 
 impl<I: AsFd, F> WireIo<'_, I, F> {
-    /// Has the connection end in a reset for as long as an answer is under way whose end could be mistaken for its being whole. It is set
-    /// beforehand, because what ends a process asks nobody.
+    /// Has the connection end in a reset for as long as an answer is under way whose end could be mistaken for its
+    /// being whole. It is set beforehand, because what ends a process asks nobody.
     fn set_resets(&mut self, resets: bool) {
         if self.resets != resets {
             self.resets = resets;
@@ -155,8 +156,9 @@ impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write fo
         Poll::Ready(Ok(()))
     }
 
-    /// Closes our half; if the client may still be sending, waits until it has noticed. A socket that is closed with unread bytes
-    /// in it sends a reset, which makes the client's kernel throw away the answer that it may not have read yet.
+    /// Closes our half; if the client may still be sending, waits until it has noticed. A socket that is closed with
+    /// unread bytes in it sends a reset, which makes the client's kernel throw away the answer that it may not have
+    /// read yet.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let mut discards = 0;
@@ -180,7 +182,8 @@ impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write fo
                 Closing::Said => {
                     ready!(Pin::new(&mut *lock(this.socket)).poll_flush(cx))?;
                     let gone = match ready!(Pin::new(&mut *lock(this.socket)).poll_shutdown(cx)) {
-                        // The client has reset the connection: there is no half left to close. Not every runtime passes this on.
+                        // The client has reset the connection: there is no half left to close. Not every runtime passes
+                        // this on.
                         Err(error) if error.kind() == io::ErrorKind::NotConnected => true,
                         closed => closed.map(|()| false)?,
                     };

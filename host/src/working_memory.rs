@@ -7,8 +7,8 @@ use argus_core::room::NoRoom;
 use async_lock::Mutex;
 use event_listener::Event;
 
-/// A number of bytes for work that is under way. Reservations are granted in the order in which they are asked for. Work that
-/// needs more than was estimated gets it if it is free.
+/// A number of bytes for work that is under way. Reservations are granted in the order in which they are asked for.
+/// Work that needs more than was estimated gets it if it is free.
 #[derive(Debug)]
 pub(crate) struct WorkingMemory {
     bytes_max: usize,

@@ -1,5 +1,6 @@
-//! The floor that `argus-smol` is measured against: the same executor, wire and framework with an empty handler, which reads the body and
-//! answers 201 with a constant. Takes the settings of a host, and heeds the endpoint and the number of threads.
+//! The floor that `argus-smol` is measured against: the same executor, wire and framework with an empty handler, which
+//! reads the body and answers 201 with a constant. Takes the settings of a host, and heeds the endpoint and the number
+//! of threads.
 
 use std::convert::Infallible;
 use std::io;

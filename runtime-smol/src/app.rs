@@ -1,8 +1,8 @@
 //! The tide application.
 //!
-//! tide's own request carries a method and a path to route by, and nothing else that a caller sent: tide normalises paths,
-//! and panics on header values that are not ASCII. The request as it came travels beside it, as an [`Exchange`] among the extensions
-//! of tide's request, and the answer comes back among those of tide's response.
+//! tide's own request carries a method and a path to route by, and nothing else that a caller sent: tide normalises
+//! paths, and panics on header values that are not ASCII. The request as it came travels beside it, as an [`Exchange`]
+//! among the extensions of tide's request, and the answer comes back among those of tide's response.
 
 use std::pin::Pin;
 
@@ -45,14 +45,15 @@ impl App {
             };
             match answer {
                 Some(Answer(response)) => response,
-                // tide answered by itself, which the routes leave no room for. Running the exchange here keeps the contract even so.
+                // tide answered by itself, which the routes leave no room for. Running the exchange here keeps the
+                // contract even so.
                 None => exchange.run().await,
             }
         }
     }
 
-    /// A request for tide to route by. Setting the path of a URL cannot fail, for what URLs do not allow is escaped; and a method that tide
-    /// has never heard of is as good as any to an endpoint that takes them all.
+    /// A request for tide to route by. Setting the path of a URL cannot fail, for what URLs do not allow is escaped;
+    /// and a method that tide has never heard of is as good as any to an endpoint that takes them all.
     fn request(&self, method: &str, path: &str) -> tide::http::Request {
         let mut url = self.base.clone();
         url.set_path(path);
@@ -67,8 +68,8 @@ struct Answer(Response<ReplyBody>);
 struct RunExchange;
 
 impl Endpoint<()> for RunExchange {
-    // Written out, for an `async fn` would keep tide's request until there is an answer. Neither it nor tide's response exists while the
-    // exchange waits: many exchanges do so at a time, and the two are large and made of many pieces.
+    // Written out, for an `async fn` would keep tide's request until there is an answer. Neither it nor tide's response
+    // exists while the exchange waits: many exchanges do so at a time, and the two are large and made of many pieces.
     fn call<'a, 'b>(&'a self, request: Request<()>) -> Pin<Box<dyn Future<Output = tide::Result> + Send + 'b>>
     where
         'a: 'b,

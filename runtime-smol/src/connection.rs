@@ -17,17 +17,18 @@ use crate::runtime::Smol;
 
 /// Serves a connection from its first byte to its last.
 pub async fn serve(wire: Wire<Smol>, app: App, stream: Async<TcpStream>, peer: SocketAddr, permit: ConnectionPermit) {
-    // An answer is written at once, so there is nothing to gain from waiting for more. A socket that refuses the option is closed
-    // already, and the first read says so.
+    // An answer is written at once, so there is nothing to gain from waiting for more. A socket that refuses the option
+    // is closed already, and the first read says so.
     let _ = stream.get_ref().set_nodelay(true);
     wire.drive(Socket::from(stream), peer, permit, |exchange| app.respond(exchange)).await;
 }
 
 /// A connection's socket as hyper and the wire want it.
 ///
-/// It is async-io's and not async-net's: that one forgets who waits for room as soon as a later write succeeds. hyper writes a large
-/// answer in pieces, may see one piece wait and the next one pass within one poll, and relies on being woken for the first; of downloads of
-/// 512 MB about one in ten never ended. async-io keeps the waker until the socket is ready: none of 850 stood still.
+/// It is async-io's and not async-net's: that one forgets who waits for room as soon as a later write succeeds. hyper
+/// writes a large answer in pieces, may see one piece wait and the next one pass within one poll, and relies on being
+/// woken for the first; of downloads of 512 MB about one in ten never ended. async-io keeps the waker until the socket
+/// is ready: none of 850 stood still.
 #[derive(Debug)]
 pub struct Socket(FuturesIo<Async<TcpStream>>);
 
@@ -99,8 +100,8 @@ mod tests {
 
     const CHUNK_BYTES: usize = 65_536;
 
-    /// `ARGUS_TEST_DOWNLOADS=850 ARGUS_TEST_DOWNLOAD_CHUNKS=8192 cargo test --release -p argus-smol large` is the long version; it
-    /// found the stream of async-net wanting.
+    /// `ARGUS_TEST_DOWNLOADS=850 ARGUS_TEST_DOWNLOAD_CHUNKS=8192 cargo test --release -p argus-smol large` is the long
+    /// version; it found the stream of async-net wanting.
     #[test]
     fn large_answers_arrive_whole() {
         let downloads = setting("ARGUS_TEST_DOWNLOADS", 20);
@@ -135,7 +136,8 @@ mod tests {
         http1::Builder::new().serve_connection(Socket::from(stream), service).await.unwrap();
     }
 
-    /// The bytes of content that arrived. HTTP/1.0, so that the content is all that follows the head, and ends with the connection.
+    /// The bytes of content that arrived. HTTP/1.0, so that the content is all that follows the head, and ends with the
+    /// connection.
     fn download(address: SocketAddr) -> usize {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();

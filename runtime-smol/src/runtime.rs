@@ -1,9 +1,10 @@
 //! The executor: async-executor for tasks, async-io for sockets and timers, and the host's own threads for work that
 //! takes long.
 //!
-//! Each worker thread has an executor of its own, and a task stays with the worker that it was given to. Threads could take each other's
-//! tasks as well, but then a request is begun by one thread and ended by another, and so is the memory that it takes: the threads wait
-//! for the locks of each other's allocator, which costs more than sharing gains as long as no task computes for long.
+//! Each worker thread has an executor of its own, and a task stays with the worker that it was given to. Threads could
+//! take each other's tasks as well, but then a request is begun by one thread and ended by another, and so is the
+//! memory that it takes: the threads wait for the locks of each other's allocator, which costs more than sharing gains
+//! as long as no task computes for long.
 
 use std::future::Future;
 use std::io;
@@ -28,8 +29,8 @@ pub struct Smol {
     blocking: Arc<Pool>,
 }
 
-/// Runs `main` and what it spawns on `threads` worker threads. When `main` has finished, its result is returned and tasks that still
-/// run are dropped.
+/// Runs `main` and what it spawns on `threads` worker threads. When `main` has finished, its result is returned and
+/// tasks that still run are dropped.
 ///
 /// # Errors
 ///
@@ -46,14 +47,14 @@ where
     let (sender, output) = mpsc::channel();
     let main = main(workers.handle());
     workers.begin(async move { drop(sender.send(main.await)) });
-    // The calling thread only waits. Were it to poll sockets too, it would be the one that hears of most events, and every request would
-    // change threads.
+    // The calling thread only waits. Were it to poll sockets too, it would be the one that hears of most events, and
+    // every request would change threads.
     Ok(output.recv().unwrap_or_else(|_| panic!("the main task has panicked")))
 }
 
 impl Smol {
-    /// Starts a task that runs for as long as it likes, on the worker that has the fewest. A panic in it ends it and nothing else. When
-    /// the executor has ended, the task is dropped.
+    /// Starts a task that runs for as long as it likes, on the worker that has the fewest. A panic in it ends it and
+    /// nothing else. When the executor has ended, the task is dropped.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load()) {
             worker.spawn(task);
@@ -81,7 +82,8 @@ impl Runtime for Smol {
 /// One thread, and the tasks that were given to it.
 #[derive(Debug)]
 struct Worker {
-    /// `None` once the thread has ended: its tasks go with it. Tasks hold handles to their workers, so nobody else would drop them.
+    /// `None` once the thread has ended: its tasks go with it. Tasks hold handles to their workers, so nobody else
+    /// would drop them.
     executor: Mutex<Option<Arc<Executor<'static>>>>,
     /// Held by every task that was given to this worker and has not ended.
     held: Arc<()>,
@@ -150,7 +152,8 @@ struct Stop {
 }
 
 impl Workers {
-    /// Starts so many worker threads. One that dies takes its tasks with it, and [fails](Lifecycle::fail) the server; the others go on.
+    /// Starts so many worker threads. One that dies takes its tasks with it, and [fails](Lifecycle::fail) the server;
+    /// the others go on.
     ///
     /// # Errors
     ///

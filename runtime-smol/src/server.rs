@@ -17,8 +17,8 @@ use crate::app;
 use crate::connection;
 use crate::runtime::{Smol, Workers};
 
-/// How long accepting pauses when the system has no room for another connection. Without a pause the loop would spin, for the
-/// connection that could not be accepted is still waiting.
+/// How long accepting pauses when the system has no room for another connection. Without a pause the loop would spin,
+/// for the connection that could not be accepted is still waiting.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Begins to serve the node, which goes on until it drains.

@@ -1,7 +1,8 @@
 //! The warp application.
 //!
-//! warp gets a request with the method and the target to route by. The request as it came travels beside them, as an [`Exchange`]
-//! among the extensions of warp's request, so that nothing of it is lost or copied on the way; the answer comes back as warp's own.
+//! warp gets a request with the method and the target to route by. The request as it came travels beside them, as an
+//! [`Exchange`] among the extensions of warp's request, so that nothing of it is lost or copied on the way; the answer
+//! comes back as warp's own.
 
 use std::convert::Infallible;
 
@@ -88,7 +89,8 @@ mod tests {
 
     use super::*;
 
-    /// Without an exchange the filter rejects with 500; warp by itself would say 404 or 405, and panics where it misses a path.
+    /// Without an exchange the filter rejects with 500; warp by itself would say 404 or 405, and panics where it misses
+    /// a path.
     #[test]
     fn every_method_and_path_reaches_the_filter() {
         let app = app();

@@ -27,8 +27,8 @@ pub async fn serve<S: Routes>(
         Ok(stream) => stream,
         Err(error) => return tracing::error!(%peer, %error, "a connection cannot be waited for"),
     };
-    // An answer is written at once, so there is nothing to gain from waiting for more. A socket that refuses the option is closed
-    // already, and the first read says so.
+    // An answer is written at once, so there is nothing to gain from waiting for more. A socket that refuses the option
+    // is closed already, and the first read says so.
     let _ = stream.set_nodelay(true);
     wire.drive(Socket::from(stream), peer, permit, move |exchange| app.respond(exchange)).await;
 }

@@ -1,8 +1,9 @@
 //! The executor: Tokio for tasks, sockets and timers, and the host's own threads for work that takes long.
 //!
-//! Each worker thread has an executor of its own with its own sockets and timers, and a task stays with the worker that it was given to.
-//! Threads could take each other's tasks as well, but then a request is begun by one thread and ended by another, and so is the memory that
-//! it takes; and they wake each other to look for work, which costs more than sharing gains as long as no task computes for long.
+//! Each worker thread has an executor of its own with its own sockets and timers, and a task stays with the worker that
+//! it was given to. Threads could take each other's tasks as well, but then a request is begun by one thread and ended
+//! by another, and so is the memory that it takes; and they wake each other to look for work, which costs more than
+//! sharing gains as long as no task computes for long.
 
 use std::future::Future;
 use std::io;
@@ -28,8 +29,8 @@ pub struct Tokio {
     blocking: Arc<Pool>,
 }
 
-/// Runs `main` and what it spawns on `threads` worker threads. When `main` has finished, its result is returned and tasks that still
-/// run are dropped.
+/// Runs `main` and what it spawns on `threads` worker threads. When `main` has finished, its result is returned and
+/// tasks that still run are dropped.
 ///
 /// # Errors
 ///
@@ -51,8 +52,8 @@ where
 }
 
 impl Tokio {
-    /// Starts a task that runs for as long as it likes, on the worker that has the fewest. A panic in it ends it and nothing else. When
-    /// the executor has ended, the task is dropped.
+    /// Starts a task that runs for as long as it likes, on the worker that has the fewest. A panic in it ends it and
+    /// nothing else. When the executor has ended, the task is dropped.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load()) {
             worker.spawn(task);
@@ -116,7 +117,8 @@ struct Stop {
 }
 
 impl Workers {
-    /// Starts so many worker threads. One that dies takes its tasks with it, and [fails](Lifecycle::fail) the server; the others go on.
+    /// Starts so many worker threads. One that dies takes its tasks with it, and [fails](Lifecycle::fail) the server;
+    /// the others go on.
     ///
     /// # Errors
     ///

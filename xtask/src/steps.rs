@@ -136,7 +136,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 ///
 /// # Errors
 ///
-/// The runner could not start, or it failed although no test that it reported did: it did not build, or it found no test.
+/// The runner could not start, or it failed although no test that it reported did: it did not build, or it found no
+/// test.
 pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
     let name = display(command);
     eprintln!("$ {name}");

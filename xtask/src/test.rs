@@ -78,7 +78,8 @@ fn install_nextest() -> Result<()> {
         .context("cannot install cargo-nextest; see https://nexte.st for ready-made binaries")
 }
 
-/// The conformance suite puts it before each subject, and skips those cases where it is missing. Here nothing may be skipped.
+/// The conformance suite puts it before each subject, and skips those cases where it is missing. Here nothing may be
+/// skipped.
 fn install_nginx() -> Result<()> {
     let installed = |program: &str| {
         let version = Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -1,4 +1,5 @@
-//! The folder of a repository on disk, and what others do to it. A repository in memory has none, and keeps these promises by that.
+//! The folder of a repository on disk, and what others do to it. A repository in memory has none, and keeps these
+//! promises by that.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +26,8 @@ pub(super) const CASES: &[Case] = cases!["folder";
 
 const EVENT: &str = r#"{"event_type":"folder","timestamp":0,"payload":null}"#;
 
-/// Does something to the folder of a server, by which it has to fail: nothing is acknowledged any more, and what was can be read.
+/// Does something to the folder of a server, by which it has to fail: nothing is acknowledged any more, and what was
+/// can be read.
 fn fails_by(ctx: &Context<'_>, deed: impl Fn(&Path) -> std::io::Result<()>) -> Outcome {
     for durability in ["sync", "os"] {
         let server = ctx.start(&[("--durability", durability)])?;

@@ -125,7 +125,8 @@ fn no_new_connections_while_draining(ctx: &Context<'_>) -> Outcome {
     let mut server = ctx.empty()?;
     let mut running = begin_submission(&server)?;
     begin_drain(&server)?;
-    // A client that is refused goes elsewhere; one that is left in the backlog of a socket that nobody accepts from waits.
+    // A client that is refused goes elsewhere; one that is left in the backlog of a socket that nobody accepts from
+    // waits.
     let deadline = Instant::now() + PATIENCE / 3;
     while server.connect().is_ok() {
         check!(Instant::now() < deadline, "connections to be refused while the server drains");
@@ -195,8 +196,8 @@ fn terminate_under_load(ctx: &Context<'_>) -> Outcome {
             check!(seqs.insert(seq), "the sequence number {seq} once");
         }
     }
-    // What was answered was committed in its order: a request that got no answer may have been committed too, but there are no more
-    // of these than writers.
+    // What was answered was committed in its order: a request that got no answer may have been committed too, but there
+    // are no more of these than writers.
     let last = seqs.last().copied().unwrap_or_default();
     check!(last as usize <= seqs.len() + WRITERS, "{} answers to account for the sequence number {last}", seqs.len());
     expect_clean_exit(&mut server)
@@ -211,8 +212,8 @@ fn wait_for_events(server: &Server, count: usize) -> Outcome {
     Ok(())
 }
 
-/// Sends the same request over and over, one at a time, and collects the sequence numbers of the answers. The connection may end
-/// between two answers or with a refusal, but not within an answer.
+/// Sends the same request over and over, one at a time, and collects the sequence numbers of the answers. The
+/// connection may end between two answers or with a refusal, but not within an answer.
 fn submit_until_closed(mut connection: Connection, request: &[u8]) -> Result<Vec<u64>, Failure> {
     let mut seqs = Vec::new();
     while !connection.write_is_refused(request)? {

@@ -266,7 +266,8 @@ fn full_queue_is_answered_with_503(ctx: &Context<'_>) -> Outcome {
     let server = ctx.start(&[("--commit-queue-batches", "1")])?;
     let deadline = Instant::now() + PATIENCE;
     let (mut accepted, mut refused) = (0, 0);
-    // Some hosts are full while they commit much, and some only while many requests with little in them are ready at once.
+    // Some hosts are full while they commit much, and some only while many requests with little in them are ready at
+    // once.
     for events in [2_000, 100].into_iter().cycle() {
         if refused > 0 {
             break;

@@ -1,4 +1,5 @@
-//! What arrives through a proxy: nginx as it is by default, which speaks HTTP/1.0 to the server behind it, and as it is often set.
+//! What arrives through a proxy: nginx as it is by default, which speaks HTTP/1.0 to the server behind it, and as it is
+//! often set.
 
 use crate::case::{Case, cases};
 use crate::client::Request;

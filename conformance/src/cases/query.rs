@@ -21,7 +21,8 @@ pub(super) const CASES: &[Case] = cases!["query";
     ],
 ];
 
-/// Five events, stored out of order: `a` at 10 and 30, `b` at 20 and 30, `c` at 40. The payload is the order of storing.
+/// Five events, stored out of order: `a` at 10 and 30, `b` at 20 and 30, `c` at 40. The payload is the order of
+/// storing.
 fn stored(ctx: &Context<'_>) -> Result<Server, Failure> {
     let server = ctx.empty()?;
     server.store(&json!([

@@ -95,7 +95,8 @@ fn answer_of_a_killed_server_breaks_off(ctx: &Context<'_>) -> Outcome {
 }
 
 fn whole_answers_end_in_good_order(ctx: &Context<'_>) -> Outcome {
-    // Too many for an answer that is put together before it is sent, and few enough for the system to keep them for a client.
+    // Too many for an answer that is put together before it is sent, and few enough for the system to keep them for a
+    // client.
     const FEW: usize = 2_000;
     let server = ctx.empty()?;
     server.submit_lines(format!("{EVENT}\n").repeat(FEW))?.expect(201)?;

@@ -208,8 +208,8 @@ fn nul_in_the_target(ctx: &Context<'_>) -> Outcome {
 
 fn bare_line_feeds_hide_nothing(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    // A recipient may take a line feed alone for the end of a line (RFC 9112, section 2.2). Either way there is one request of
-    // this many bytes here, and the one in its body is none.
+    // A recipient may take a line feed alone for the end of a line (RFC 9112, section 2.2). Either way there is one
+    // request of this many bytes here, and the one in its body is none.
     let hidden = hidden();
     let bytes = format!("POST /nowhere HTTP/1.1\nhost: x\ncontent-length: {}\n\n{hidden}", hidden.len());
     let mut connection = server.connect()?;

@@ -50,7 +50,8 @@ fn slow_body(ctx: &Context<'_>) -> Outcome {
     server.expect_alive()
 }
 
-/// No limit is on the time that a body takes, but on the time between its bytes. The request's own time begins when the body is there.
+/// No limit is on the time that a body takes, but on the time between its bytes. The request's own time begins when the
+/// body is there.
 fn steady_body_has_all_the_time(ctx: &Context<'_>) -> Outcome {
     const PACE: Duration = Duration::from_millis(50);
     const LASTS: Duration = Duration::from_millis(3000);
@@ -110,13 +111,15 @@ fn expect_trickle_to_be_cut(ctx: &Context<'_>, burst: usize) -> Outcome {
 
 /// A client is cut off that takes nothing, and not one that takes its time.
 fn slow_reader_is_not_cut_off(ctx: &Context<'_>) -> Outcome {
-    // Each pause is much shorter than the timeout. What is read during one timeout, some hundreds of kilobytes, is less than what a kernel
-    // waits for before it says that there is room again, and what is read during all of the slow part is little beside the answer.
+    // Each pause is much shorter than the timeout. What is read during one timeout, some hundreds of kilobytes, is less
+    // than what a kernel waits for before it says that there is room again, and what is read during all of the slow
+    // part is little beside the answer.
     const PAUSE: Duration = Duration::from_millis(300);
     expect_slow_reader_is_served(ctx, Server::connect, Connection::read_some, PAUSE)
 }
 
-/// The same for a client that takes some kilobytes during one timeout: little beside what the subject's kernel keeps for it, but not nothing.
+/// The same for a client that takes some kilobytes during one timeout: little beside what the subject's kernel keeps
+/// for it, but not nothing.
 fn slow_reader_with_a_small_buffer_is_not_cut_off(ctx: &Context<'_>) -> Outcome {
     const PAUSE: Duration = Duration::from_millis(100);
     expect_slow_reader_is_served(ctx, Server::connect_with_small_buffer, Connection::read_little, PAUSE)

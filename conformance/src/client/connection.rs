@@ -1,3 +1,5 @@
+//! One connection, written and read byte by byte.
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -88,7 +90,8 @@ impl Connection {
         self.response_to(&request.method)
     }
 
-    /// Sends bytes as they are. A subject that has already answered may have closed the connection; that is for the next read to find out.
+    /// Sends bytes as they are. A subject that has already answered may have closed the connection; that is for the
+    /// next read to find out.
     ///
     /// # Errors
     ///
@@ -120,7 +123,8 @@ impl Connection {
         }
     }
 
-    /// Ends the sending direction and leaves the other open. A connection that is gone already is found out by the next read.
+    /// Ends the sending direction and leaves the other open. A connection that is gone already is found out by the next
+    /// read.
     pub fn finish_sending(&mut self) {
         self.transcript.note('*', b"end of sending");
         // Fails only if the other side has already reset the connection, which the next read reports.

@@ -1,7 +1,7 @@
 //! An HTTP/1.1 client that sends exactly the bytes it is told to and believes nothing about what comes back.
 //!
-//! A library would repair requests that a case wants to be broken, and would hide what a case wants to see: where a response
-//! ends, and whether the connection stays open.
+//! A library would repair requests that a case wants to be broken, and would hide what a case wants to see: where a
+//! response ends, and whether the connection stays open.
 
 mod connection;
 mod request;

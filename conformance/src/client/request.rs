@@ -1,3 +1,5 @@
+//! Requests as they go over the wire.
+
 /// A request to be written as told. Nothing is added but `Host`, and `Content-Length` where there is a body.
 #[derive(Clone, Debug)]
 pub struct Request {

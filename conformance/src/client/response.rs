@@ -1,3 +1,5 @@
+//! Responses as they came over the wire, and what cases require of them.
+
 use serde_json::Value;
 
 use crate::failure::{Failure, Outcome};
@@ -79,8 +81,8 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|error| Failure::unmet(format!("a body of JSON: {error}")))
     }
 
-    /// The body of an answer to a submission, without the member that says whether it is durable: that depends on where the events are
-    /// kept.
+    /// The body of an answer to a submission, without the member that says whether it is durable: that depends on where
+    /// the events are kept.
     ///
     /// # Errors
     ///

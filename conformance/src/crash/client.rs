@@ -114,7 +114,8 @@ impl<'a> Client<'a> {
         self.draw.pick(&self.acknowledged).copied()
     }
 
-    /// A request of an earlier round that was not answered, with the same ids. What a restart has shown to be there is a duplicate.
+    /// A request of an earlier round that was not answered, with the same ids. What a restart has shown to be there is
+    /// a duplicate.
     fn repeat_open(&mut self) -> Result<bool, String> {
         let open = self.load.open.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let Some(tokens) = open else { return Ok(false) };
@@ -190,7 +191,8 @@ impl<'a> Client<'a> {
         {
             return Err(format!("one event, sent twice at once, was acknowledged as {told:?} (seq, duplicate)"));
         }
-        // Whoever was told that it is a duplicate knows that it is stored: by the other one, who may have heard nothing.
+        // Whoever was told that it is a duplicate knows that it is stored: by the other one, who may have heard
+        // nothing.
         let rank = |answer: &Outcome| match answer {
             Outcome::One { duplicate: false, .. } => 0,
             Outcome::One { .. } | Outcome::Many { .. } => 1,

@@ -1,4 +1,5 @@
-//! A copy of the folder, made while its server is at work: what was acknowledged before is in it, and nothing that is not in the folder.
+//! A copy of the folder, made while its server is at work: what was acknowledged before is in it, and nothing that is
+//! not in the folder.
 
 use std::fs;
 use std::path::PathBuf;
@@ -49,7 +50,8 @@ impl Plan {
 }
 
 impl Copy {
-    /// Starts a server on it and looks at all of it, when everything is known that is in the folder. Says how many events there are.
+    /// Starts a server on it and looks at all of it, when everything is known that is in the folder. Says how many
+    /// events there are.
     pub(crate) fn audit(self, ledger: &Ledger) -> Result<u64, String> {
         let server = self.launcher.start(Demand::Any).map_err(|failure| failure.to_string())?;
         let outcome = audit::prefix(server.address(), ledger).and_then(|events| {

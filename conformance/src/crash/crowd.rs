@@ -50,7 +50,8 @@ pub(crate) const BURDENS: [Burden; 5] = [IDLE, KEPT_ALIVE, HALF_HEAD, HALF_BODY,
 pub(crate) const CONNECTIONS_MAX: &str = "200";
 
 impl Burden {
-    /// Holds its connections until it is told to stop, and opens another wherever the server closes one. Returns how many it opened.
+    /// Holds its connections until it is told to stop, and opens another wherever the server closes one. Returns how
+    /// many it opened.
     ///
     /// Nothing that the server does with such a client is wrong, short of what it does to others for it.
     pub(crate) fn hold(self, address: SocketAddr, stop: &AtomicBool) -> u64 {

@@ -1,4 +1,5 @@
-//! A byte of a segment changes: whoever asks for what was in it is told so in one way, and so are the operator and whoever checks.
+//! A byte of a segment changes: whoever asks for what was in it is told so in one way, and so are the operator and
+//! whoever checks.
 
 use std::fs;
 use std::path::PathBuf;

@@ -129,7 +129,8 @@ fn latched(
     draw: &mut Draw,
 ) -> Result<(), String> {
     let address = server.address();
-    // A write may be that of a mark, for which nobody waits, and nobody waits for blobs; a sync of the log is never for nobody.
+    // A write may be that of a mark, for which nobody waits, and nobody waits for blobs; a sync of the log is never for
+    // nobody.
     let is_waited_for = failure.call == "fdatasync";
     let told = |what: &str, later: bool| {
         attempts.iter().any(|attempt| match &attempt.outcome {
@@ -164,7 +165,8 @@ fn latched(
     if exit.code == Some(1) { Ok(()) } else { Err(format!("SIGTERM after a fault ended with {:?}", exit.code)) }
 }
 
-/// A device that has no room for some time: an error to the caller, reads go on, and so does writing when there is room.
+/// A device that has no room for some time: an error to the caller, reads go on, and so does writing when there is
+/// room.
 pub(crate) fn no_room(site: &mut Site, draw: &mut Draw) -> Result<String, String> {
     let mut server = site.start()?;
     let address = server.address();

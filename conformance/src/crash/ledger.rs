@@ -61,7 +61,8 @@ pub(crate) struct Ledger {
     places: Vec<Place>,
     /// For each number of a token the place of its event; 0 where there is none.
     seqs: Vec<u64>,
-    /// Requests of named events that were not answered: they may be repeated, and what is there already is then a duplicate.
+    /// Requests of named events that were not answered: they may be repeated, and what is there already is then a
+    /// duplicate.
     open: Vec<Vec<Token>>,
     /// Sums over all rounds.
     pub(crate) sums: Sums,
@@ -154,8 +155,8 @@ impl Ledger {
         }
     }
 
-    /// Takes in what a restart has brought to light behind what was known (ascending, without a gap), and holds it against the attempts
-    /// of the round before.
+    /// Takes in what a restart has brought to light behind what was known (ascending, without a gap), and holds it
+    /// against the attempts of the round before.
     pub(crate) fn settle(&mut self, tail: Vec<Found>, attempts: &[Attempt]) -> Result<Sums, String> {
         let mut owners: HashMap<Token, &Attempt> = HashMap::new();
         for attempt in attempts {

@@ -1,7 +1,9 @@
-//! `argus-crash`: kills real servers under load, many times, and holds what is there afterwards against what was acknowledged.
+//! `argus-crash`: kills real servers under load, many times, and holds what is there afterwards against what was
+//! acknowledged.
 //!
-//! Clients write down what they are told. After each restart everything that was acknowledged must be there, once, where it was said to
-//! be, as it was sent; a request without an answer must be there as a whole or not at all; nothing that was refused may be there.
+//! Clients write down what they are told. After each restart everything that was acknowledged must be there, once,
+//! where it was said to be, as it was sent; a request without an answer must be there as a whole or not at all; nothing
+//! that was refused may be there.
 
 mod audit;
 mod client;

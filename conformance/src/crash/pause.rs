@@ -17,8 +17,8 @@ const _: () = assert!(PAUSE.as_secs() > 2 * PATIENCE.as_secs());
 /// How long there is load before and after.
 const LOAD: Duration = Duration::from_millis(500);
 
-/// SIGSTOP for a minute under load, and SIGCONT: nothing that was acknowledged before is lost, requests that nobody waits for any more are
-/// there as a whole or not at all, and whoever comes later is served as if nothing had been.
+/// SIGSTOP for a minute under load, and SIGCONT: nothing that was acknowledged before is lost, requests that nobody
+/// waits for any more are there as a whole or not at all, and whoever comes later is served as if nothing had been.
 pub(crate) fn for_a_minute(site: &mut Site, draw: &mut Draw) -> Result<String, String> {
     let mut server = site.start()?;
     let address = server.address();

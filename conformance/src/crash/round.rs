@@ -194,7 +194,8 @@ fn again(site: &Site, end: End, draw: &mut Draw) -> Result<u64, String> {
     }
 }
 
-/// However the last server ended, nothing in its folder is damaged; if it was asked to, it has left a log that just ends.
+/// However the last server ended, nothing in its folder is damaged; if it was asked to, it has left a log that just
+/// ends.
 pub(crate) fn check(site: &Site, end: End) -> Result<(), String> {
     let folder = site.folder.display().to_string();
     let exit = site.launcher.run_to_exit(&["check", &folder]).map_err(|failure| failure.to_string())?;
@@ -207,7 +208,8 @@ pub(crate) fn check(site: &Site, end: End) -> Result<(), String> {
     }
 }
 
-/// A server that starts after one that was asked to end finds the log closed, nothing to be cut, and nothing to warn of.
+/// A server that starts after one that was asked to end finds the log closed, nothing to be cut, and nothing to warn
+/// of.
 fn closed(server: &dyn Running) -> Result<(), String> {
     // It listens before all that it has said was read.
     until("a server that says what it has opened", || Ok(server.log().contains("listening on ")))?;

@@ -73,8 +73,8 @@ pub(crate) fn millis(draw: &mut Draw, from: u64, to: u64) -> Duration {
 }
 
 impl Site {
-    /// A new folder. With `log_file_bytes` the files of its log are not as long as the service would make them, so that there are many; the
-    /// documentation of `argus-disk` has the layout.
+    /// A new folder. With `log_file_bytes` the files of its log are not as long as the service would make them, so that
+    /// there are many; the documentation of `argus-disk` has the layout.
     pub(crate) fn new(
         binary: &Path,
         folder: PathBuf,

@@ -1,8 +1,8 @@
-//! A soak: writers, readers fast and slow, idle and half-open connections, a disk that is full and has room again, and a log that nobody
-//! takes, all at once, for as long as somebody asks for.
+//! A soak: writers, readers fast and slow, idle and half-open connections, a disk that is full and has room again, and
+//! a log that nobody takes, all at once, for as long as somebody asks for.
 //!
-//! It goes in spells. At the end of each the server is asked to end and started anew, and what is there is held against what was
-//! acknowledged.
+//! It goes in spells. At the end of each the server is asked to end and started anew, and what is there is held against
+//! what was acknowledged.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -180,7 +180,8 @@ fn spell(site: &mut Site, disk: &SmallDisk, log: Log, draw: &mut Draw, tally: &m
     ))
 }
 
-/// Submits, reads and probes, while the disk is full for a time; gives what was tried, what was seen, and how many lines of log were lost.
+/// Submits, reads and probes, while the disk is full for a time; gives what was tried, what was seen, and how many
+/// lines of log were lost.
 fn under_load(
     site: &mut Site,
     disk: &SmallDisk,

@@ -52,7 +52,8 @@ impl Drop for Tracer {
 
 /// A launcher whose servers are traced from their first call on, with these options.
 pub(crate) fn traced(launcher: &BinaryLauncher, options: &[&str]) -> BinaryLauncher {
-    // With -D the child is the server, and the tracer is its grandchild, so that signals and exit codes are those of the server.
+    // With -D the child is the server, and the tracer is its grandchild, so that signals and exit codes are those of
+    // the server.
     let words = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"];
     let wrapper = words.iter().chain(options).map(|&word| word.to_owned()).collect();
     BinaryLauncher { wrapper, ..launcher.clone() }

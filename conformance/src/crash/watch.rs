@@ -1,4 +1,5 @@
-//! Somebody who watches a server: whether it can be reached, says how it is, and stays within the memory that it has announced.
+//! Somebody who watches a server: whether it can be reached, says how it is, and stays within the memory that it has
+//! announced.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -41,8 +42,8 @@ impl Seen {
     }
 }
 
-/// Asks again and again whether the server is ready, over a new connection each time, until it is told to stop. A full disk is no reason not
-/// to be.
+/// Asks again and again whether the server is ready, over a new connection each time, until it is told to stop. A full
+/// disk is no reason not to be.
 ///
 /// # Errors
 ///

@@ -57,7 +57,8 @@ impl Committer {
         let (queue, jobs) = sync_channel(queue_batches_max);
         let [shared, failed] = [(); 2].map(|()| Arc::clone(&published));
         let ending = Arc::clone(ending);
-        // It ends by itself only when nobody can submit any more. Whoever waits for one that dies is told so by the channel.
+        // It ends by itself only when nobody can submit any more. Whoever waits for one that dies is told so by the
+        // channel.
         let on_death = move |reason: String| {
             latch(&failed, reason.clone().into());
             ending.fail(reason);

@@ -1,7 +1,8 @@
-//! `argus-minimal`: the smallest host that can carry the core. Threads, blocking sockets and httparse; no executor, no framework,
-//! nothing shared with the other hosts. It exists to pass the conformance suite, and is not shipped.
+//! `argus-minimal`: the smallest host that can carry the core. Threads, blocking sockets and httparse; no executor, no
+//! framework, nothing shared with the other hosts. It exists to pass the conformance suite, and is not shipped.
 //!
-//! Where to begin reading: [`connection`] turns bytes into calls of `argus_core::api` and back, which is all that a host does.
+//! Where to begin reading: [`connection`] turns bytes into calls of `argus_core::api` and back, which is all that a
+//! host does.
 
 mod body;
 mod budget;

@@ -56,7 +56,8 @@ impl Places {
         Arc::new(Self { most, open: Mutex::default(), changed: Condvar::new() })
     }
 
-    /// Waits for a place, and closes for it the connection that has been idle longest. `None` if it is not wanted any more.
+    /// Waits for a place, and closes for it the connection that has been idle longest. `None` if it is not wanted any
+    /// more.
     pub(crate) fn take(self: &Arc<Self>, socket: &Arc<TcpStream>, is_wanted: impl Fn() -> bool) -> Option<Place> {
         let mut open = self.lock();
         while is_wanted() && open.by_number.len() >= self.most {

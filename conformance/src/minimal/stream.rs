@@ -9,8 +9,8 @@ use socket2::SockRef;
 
 /// Bytes asked of the socket at a time.
 const READ_BYTES: usize = 64 * 1024;
-/// How long a client is listened to at most that was answered before it had sent everything, and how long it may pause. Closing at once
-/// would make the kernel reset the connection, and the answer might be lost with it.
+/// How long a client is listened to at most that was answered before it had sent everything, and how long it may pause.
+/// Closing at once would make the kernel reset the connection, and the answer might be lost with it.
 const LINGER: Duration = Duration::from_secs(120);
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 /// What such a client may send beyond the longest body, in bytes.

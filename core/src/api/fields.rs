@@ -13,8 +13,8 @@ pub(super) fn values<'a>(head: &Head<'a>, name: &'static str) -> impl Iterator<I
     head.headers.iter().filter(move |(other, _)| *other == name).map(|(_, value)| *value)
 }
 
-/// The members of a comma-separated list (RFC 9110, section 5.6.1) over all fields of this name. Empty members are skipped; commas in
-/// quoted strings separate nothing. Bytes beyond ASCII become U+FFFD, which no grammar here knows.
+/// The members of a comma-separated list (RFC 9110, section 5.6.1) over all fields of this name. Empty members are
+/// skipped; commas in quoted strings separate nothing. Bytes beyond ASCII become U+FFFD, which no grammar here knows.
 pub(super) fn members<'a>(head: &Head<'a>, name: &'static str) -> impl Iterator<Item = Cow<'a, str>> {
     values(head, name).flat_map(|value| split_unquoted(value, b',')).filter(|member| !member.is_empty())
 }
@@ -51,8 +51,9 @@ impl MediaType {
     }
 }
 
-/// How welcome `offered` (type and subtype in lower case) is by the `Accept` fields, in thousandths: the most specific range decides (RFC 9110,
-/// section 12.5.1). Ranges that are none are skipped; without any range, everything is welcome.
+/// How welcome `offered` (type and subtype in lower case) is by the `Accept` fields, in thousandths: the most specific
+/// range decides (RFC 9110, section 12.5.1). Ranges that are none are skipped; without any range, everything is
+/// welcome.
 pub(super) fn quality(head: &Head<'_>, offered: &str) -> u16 {
     let mut any = false;
     let mut best = (0_u8, 0_u16);
@@ -113,7 +114,8 @@ fn parse_quality(text: &str) -> Option<u16> {
     (thousandths <= QUALITY_FULL).then_some(thousandths)
 }
 
-/// The value of a preference (RFC 7240, section 2) in lower case: the first one of this name counts, in whichever field.
+/// The value of a preference (RFC 7240, section 2) in lower case: the first one of this name counts, in whichever
+/// field.
 pub(super) fn preference(head: &Head<'_>, name: &str) -> Option<String> {
     members(head, "prefer").find_map(|member| {
         // Parameters behind a semicolon belong to extensions of the preference.

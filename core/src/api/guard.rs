@@ -1,7 +1,7 @@
 //! What makes a request unsafe to act on, whatever it asks for: faults that HTTP libraries let pass.
 //!
-//! Where a fault leaves it open where the next request on the connection begins, the connection closes with the answer, so that
-//! nothing can hide in the body of another request (RFC 9112, section 11.2).
+//! Where a fault leaves it open where the next request on the connection begins, the connection closes with the answer,
+//! so that nothing can hide in the body of another request (RFC 9112, section 11.2).
 
 use super::fields::{is_token, members, trim, values};
 use super::problem::Refused;
@@ -73,8 +73,8 @@ fn check_framing(head: &Head<'_>) -> Result<Option<u64>, Refused> {
     }
 }
 
-/// Digits alone. A list of equal numbers in one field is refused, which RFC 9110, section 8.6, leaves open: not every reader between a
-/// client and us understands one, and where a body ends must not be a matter of opinion.
+/// Digits alone. A list of equal numbers in one field is refused, which RFC 9110, section 8.6, leaves open: not every
+/// reader between a client and us understands one, and where a body ends must not be a matter of opinion.
 fn parse_length(digits: &[u8]) -> Result<u64, Refused> {
     let malformed = || bad("Content-Length is not a number of bytes").closing();
     // `str::parse` would take a sign.
@@ -86,7 +86,8 @@ fn parse_length(digits: &[u8]) -> Result<u64, Refused> {
     text.parse().map_err(|_| Refused::new(ProblemKind::ContentTooLarge, "no body is that long").closing())
 }
 
-/// RFC 9112, section 3.2. An empty value is in the grammar, and RFC 9112 asks clients for it where a target has no authority.
+/// RFC 9112, section 3.2. An empty value is in the grammar, and RFC 9112 asks clients for it where a target has no
+/// authority.
 fn check_host(head: &Head<'_>) -> Result<(), Refused> {
     let mut hosts = values(head, "host");
     match (hosts.next(), hosts.next()) {
@@ -119,7 +120,8 @@ fn is_host(value: &[u8]) -> bool {
     host.bytes().all(is_name) && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Method names are case-sensitive (RFC 9110, section 9.1): `get` is not `GET` but an unknown method, most likely by mistake.
+/// Method names are case-sensitive (RFC 9110, section 9.1): `get` is not `GET` but an unknown method, most likely by
+/// mistake.
 fn check_method(head: &Head<'_>) -> Result<Method, Refused> {
     match head.method {
         "GET" => Ok(Method::Get),
@@ -151,8 +153,8 @@ fn check_target<'a>(head: &Head<'a>) -> Result<Target<'a>, Refused> {
     Err(Refused::new(ProblemKind::MethodNotAllowed, refused).with_header("allow", "GET, HEAD, POST"))
 }
 
-/// RFC 9110, section 10.1.1. The client waits for an answer before it sends the body, or does not wait: nobody can tell whether it
-/// comes, hence the close.
+/// RFC 9110, section 10.1.1. The client waits for an answer before it sends the body, or does not wait: nobody can tell
+/// whether it comes, hence the close.
 fn check_expect(head: &Head<'_>) -> Result<(), Refused> {
     match members(head, "expect").find(|member| !member.eq_ignore_ascii_case("100-continue")) {
         // HTTP/1.0 has no expectations; whatever is there is to be ignored.

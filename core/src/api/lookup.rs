@@ -30,7 +30,8 @@ impl Lookup {
     ///
     /// # Errors
     ///
-    /// [`ReadError`]: the host sends [`Api::refuse`](super::Api::refuse) with [`Refusal::Unreadable`](super::Refusal::Unreadable).
+    /// [`ReadError`]: the host sends [`Api::refuse`](super::Api::refuse) with
+    /// [`Refusal::Unreadable`](super::Refusal::Unreadable).
     pub fn reply(self, snapshot: &dyn Snapshot) -> Result<Reply, ReadError> {
         let mut body = Vec::new();
         let reply = if snapshot.get(&self.id, &mut |event| event.write_json(&mut body))? {

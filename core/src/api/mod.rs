@@ -1,8 +1,8 @@
 //! The meaning of the HTTP interface, without HTTP.
 //!
-//! A host reads a request's head and asks [`Api::handle_request`] what to do; the [`Action`] says so, and each of its variants
-//! leads by plain function calls to a [`Reply`]. The whole of the wire contract is here; a host adds bytes, waiting and
-//! the clock.
+//! A host reads a request's head and asks [`Api::handle_request`] what to do; the [`Action`] says so, and each of its
+//! variants leads by plain function calls to a [`Reply`]. The whole of the wire contract is here; a host adds bytes,
+//! waiting and the clock.
 
 mod content;
 mod criteria;
@@ -121,7 +121,8 @@ pub enum Refusal {
     Timeout,
     /// Stopping. 503 with Retry-After.
     Draining,
-    /// What is stored could not be read. 500. The host logs the error: the answer says which events are concerned, and names no place.
+    /// What is stored could not be read. 500. The host logs the error: the answer says which events are concerned, and
+    /// names no place.
     Unreadable(ReadError),
     /// A fault in Argus itself. 500.
     Internal,
@@ -199,7 +200,8 @@ impl Api {
         refused.reply(route)
     }
 
-    /// The value for `X-Request-Id`: the caller's if it is sane (1 to 128 visible ASCII characters, once), else one made of `random`.
+    /// The value for `X-Request-Id`: the caller's if it is sane (1 to 128 visible ASCII characters, once), else one
+    /// made of `random`.
     #[must_use]
     pub fn request_id(head: &Head<'_>, random: u64) -> String {
         let mut given = values(head, "x-request-id");

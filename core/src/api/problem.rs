@@ -24,7 +24,8 @@ pub struct Problem {
     pub errors: Vec<Fault>,
 }
 
-/// The kinds of problem: a closed list, so that it may label metrics. `type` is `/problems/` and the name in kebab case.
+/// The kinds of problem: a closed list, so that it may label metrics. `type` is `/problems/` and the name in kebab
+/// case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProblemKind {
     /// 400: the request is malformed as HTTP.
@@ -146,8 +147,8 @@ impl ProblemKind {
         }
     }
 
-    /// Seconds after which another try makes sense: `Retry-After` (RFC 9110, section 10.2.3). Overload passes quickly, a restart
-    /// takes a moment, and a failed or full disk waits for a person.
+    /// Seconds after which another try makes sense: `Retry-After` (RFC 9110, section 10.2.3). Overload passes quickly,
+    /// a restart takes a moment, and a failed or full disk waits for a person.
     fn retry_after_seconds(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::Timeout => Some(1),
@@ -253,7 +254,8 @@ impl Refused {
     /// The answer.
     pub(super) fn reply(self, route: Route) -> Reply {
         let Self { problem, headers: further, close } = self;
-        // A cached error would outlive its cause: 404, 405, 414 and 501 may be cached unless told (RFC 9110, section 15.1).
+        // A cached error would outlive its cause: 404, 405, 414 and 501 may be cached unless told (RFC 9110, section
+        // 15.1).
         let mut headers: Vec<(_, Cow<'static, str>)> =
             vec![("content-type", "application/problem+json".into()), ("cache-control", "no-store".into())];
         if let Some(seconds) = problem.kind.retry_after_seconds() {

@@ -10,11 +10,12 @@ use super::{ProblemKind, Route};
 use crate::ingest::FaultCode;
 
 /// A complete answer. The host adds `X-Request-Id`, `Content-Length` (or chunks) unless it is among the
-/// [`headers`](Self::headers), `Date`, and `Connection: close` where [`close`](Self::close) says so, or where it has not read
-/// the request's body to its end.
+/// [`headers`](Self::headers), `Date`, and `Connection: close` where [`close`](Self::close) says so, or where it has
+/// not read the request's body to its end.
 ///
-/// To `HEAD` the body is empty. Where the length of the body that `GET` would have had is known, `content-length` is among the
-/// headers; where it is not, the host sends none (RFC 9110, section 8.6: a `Content-Length` of 0 would be untrue).
+/// To `HEAD` the body is empty. Where the length of the body that `GET` would have had is known, `content-length` is
+/// among the headers; where it is not, the host sends none (RFC 9110, section 8.6: a `Content-Length` of 0 would be
+/// untrue).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Which route answered, for logs and metrics.

@@ -103,13 +103,14 @@ impl Search {
         reply
     }
 
-    /// The link to the next page (RFC 8288): the same parameters with another cursor. Relative, because only the caller knows by which name
-    /// it reached us.
+    /// The link to the next page (RFC 8288): the same parameters with another cursor. Relative, because only the caller
+    /// knows by which name it reached us.
     fn next_link(&self, next: Position) -> String {
         let mut link = String::from("</events?");
         for character in self.link_query.chars() {
             match character {
-                // Clients send these as they are; in a link they would end the reference, or offend its grammar (RFC 3986).
+                // Clients send these as they are; in a link they would end the reference, or offend its grammar (RFC
+                // 3986).
                 '<' | '>' | '"' | '\\' | '^' | '`' | '{' | '|' | '}' | '[' | ']' => {
                     link.push_str(&format!("%{:02X}", u32::from(character)));
                 }
@@ -130,8 +131,8 @@ impl SearchRun {
     /// # Errors
     ///
     /// [`ReadError`]: before [`SearchStep::Start`] the host sends [`Api::refuse`](super::Api::refuse) with
-    /// [`Refusal::Unreadable`](super::Refusal::Unreadable); after it, it cuts the connection, so that nobody takes a part for the
-    /// whole. The run is of no further use.
+    /// [`Refusal::Unreadable`](super::Refusal::Unreadable); after it, it cuts the connection, so that nobody takes a
+    /// part for the whole. The run is of no further use.
     pub fn poll(&mut self) -> Result<SearchStep, ReadError> {
         match core::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Head => {
@@ -177,7 +178,8 @@ impl SearchRun {
         Ok(if self.is_full() { SearchStep::Chunk(self.take()) } else { SearchStep::Pending })
     }
 
-    /// Takes events from the query until the chunk is full, the step's work is done or the query ends; then the body ends as well.
+    /// Takes events from the query until the chunk is full, the step's work is done or the query ends; then the body
+    /// ends as well.
     fn fill(&mut self) -> Result<FindStep, ReadError> {
         let Self { search, find, buffer, any, .. } = self;
         let format = search.format;

@@ -103,13 +103,15 @@ impl Submission {
         })
     }
 
-    /// The body's declared length on the wire, in bytes: at most [`wire_bytes_max`](Self::wire_bytes_max). `None` for a chunked body.
+    /// The body's declared length on the wire, in bytes: at most [`wire_bytes_max`](Self::wire_bytes_max). `None` for a
+    /// chunked body.
     #[must_use]
     pub fn expected_bytes(&self) -> Option<u64> {
         self.declared_bytes
     }
 
-    /// Longest body to read from the wire, in bytes before decompression. A declared Content-Length above it was refused already.
+    /// Longest body to read from the wire, in bytes before decompression. A declared Content-Length above it was
+    /// refused already.
     #[must_use]
     pub fn wire_bytes_max(&self) -> usize {
         self.body_bytes_max
@@ -124,15 +126,16 @@ impl Submission {
         }
     }
 
-    /// What the body (as it came over the wire, perhaps compressed) asks for. Takes time in proportion to the body after decompression:
-    /// large ones are not for an executor's worker.
+    /// What the body (as it came over the wire, perhaps compressed) asks for. Takes time in proportion to the body
+    /// after decompression: large ones are not for an executor's worker.
     #[must_use]
     pub fn handle_body(self, body: &[u8]) -> Submitted {
         self.handle_body_within(body, Room::unlimited())
     }
 
-    /// As [`handle_body`](Self::handle_body), within the memory that there is for it: for what the body decompresses to, and for the batch. The
-    /// body as read is not counted. Where there is not enough, the answer is 503, or 413 if there never will be.
+    /// As [`handle_body`](Self::handle_body), within the memory that there is for it: for what the body decompresses
+    /// to, and for the batch. The body as read is not counted. Where there is not enough, the answer is 503, or 413 if
+    /// there never will be.
     #[must_use]
     pub fn handle_body_within(self, body: &[u8], mut room: Room<'_>) -> Submitted {
         let mut decoded_bytes = 0;
@@ -333,7 +336,8 @@ fn parse_pointer(name: &str, value: &str) -> Result<Pointer, Refused> {
 /// The media type says how events are told apart.
 fn read_framing(head: &Head<'_>) -> Result<Framing, Refused> {
     let unsupported = |detail: String| {
-        // `Accept` in an answer is about the next request (RFC 9110, section 12.5.1); `Accept-Post` is for those who know it.
+        // `Accept` in an answer is about the next request (RFC 9110, section 12.5.1); `Accept-Post` is for those who
+        // know it.
         Err(Refused::new(ProblemKind::UnsupportedMediaType, detail)
             .with_header("accept", MEDIA_TYPES)
             .with_header("accept-post", MEDIA_TYPES))

@@ -47,7 +47,8 @@ impl<'a> Target<'a> {
         if let Some(at) = target.bytes().position(|byte| !is_tolerated(byte)) {
             return Err(TargetError::Character { at });
         }
-        // A fragment is not for servers (RFC 9110, section 4.2.5), but some clients send it; common HTTP libraries drop it too.
+        // A fragment is not for servers (RFC 9110, section 4.2.5), but some clients send it; common HTTP libraries drop
+        // it too.
         let target = target.split_once('#').map_or(target, |(target, _)| target);
         let origin = origin_form(target)?;
         let (path, raw_query) = origin.split_once('?').unwrap_or((origin, ""));
@@ -78,9 +79,9 @@ impl<'a> Target<'a> {
     }
 }
 
-/// RFC 3986 has no quotation mark, angle bracket, backslash, caret, backtick, brace or bar in a URI, and square brackets only in a
-/// host. Clients send brackets, braces, bars, carets and backslashes all
-/// the same, and they mean no harm; the others are refused by some HTTP libraries, and no answer may depend on the library.
+/// RFC 3986 has no quotation mark, angle bracket, backslash, caret, backtick, brace or bar in a URI, and square
+/// brackets only in a host. Clients send brackets, braces, bars, carets and backslashes all the same, and they mean no
+/// harm; the others are refused by some HTTP libraries, and no answer may depend on the library.
 const fn is_tolerated(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
@@ -96,7 +97,8 @@ fn origin_form(target: &str) -> Result<&str, TargetError> {
     }
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, origin) = rest.split_at_checked(end).ok_or(TargetError::Form)?;
-    // An http URI without a host is invalid, and a user in it is a trap for readers of logs (RFC 9110, sections 4.2.1 and 4.2.4).
+    // An http URI without a host is invalid, and a user in it is a trap for readers of logs (RFC 9110, sections 4.2.1
+    // and 4.2.4).
     if authority.is_empty() || authority.starts_with(':') || authority.contains('@') {
         return Err(TargetError::Authority);
     }

@@ -1,3 +1,5 @@
+//! Reads encoded bytes from their beginning, and refuses those that no encoder writes.
+
 use alloc::vec::Vec;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! The dictionary encoding: a column with few different texts.
+
 use alloc::vec::Vec;
 
 use super::cursor::{Corrupt, Cursor, put_varint};
@@ -23,7 +25,8 @@ const TEXTS_MAX: usize = 256;
 
 const SLOTS: usize = 4 * TEXTS_MAX;
 
-/// So many slots are looked at for one text. Texts that were chosen to meet in few slots thus make no dictionary, and no delay.
+/// So many slots are looked at for one text. Texts that were chosen to meet in few slots thus make no dictionary, and
+/// no delay.
 const PROBES_MAX: usize = 8;
 
 /// A dictionary in the making.
@@ -43,7 +46,8 @@ impl Default for DictionaryBuilder {
 }
 
 impl DictionaryBuilder {
-    /// Looks for equal texts. Returns about how many bytes a dictionary takes, none if there are too many different texts.
+    /// Looks for equal texts. Returns about how many bytes a dictionary takes, none if there are too many different
+    /// texts.
     pub(super) fn build(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
         self.slots.fill(0);
         self.texts.clear();

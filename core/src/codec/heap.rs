@@ -1,4 +1,5 @@
-//! The bytes that several columns have no better form for, compressed as one: what is said in one column is often said in another.
+//! The bytes that several columns have no better form for, compressed as one: what is said in one column is often said
+//! in another.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -23,7 +24,8 @@ const HEAP_MAX: usize = 1 << 30;
 /// A byte of an LZ4 block stands for no more bytes than this, but for a constant few.
 const LZ4_RATIO_MAX: usize = 255;
 
-/// Up to this length positions fit into the small table. The compressor swaps it for a large one otherwise, and never back.
+/// Up to this length positions fit into the small table. The compressor swaps it for a large one otherwise, and never
+/// back.
 const SMALL_TABLE_MAX: usize = u16::MAX as usize - 1;
 
 /// Buffers for the compression of heaps.

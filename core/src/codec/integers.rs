@@ -1,3 +1,5 @@
+//! Texts that are decimal integers, stored as integers.
+
 use alloc::vec::Vec;
 
 use super::cursor::{Corrupt, Cursor};
@@ -7,8 +9,8 @@ use crate::json::write_u64;
 
 /// Texts that are integers in their shortest decimal form.
 ///
-/// Where one is negative, all are of 64 bits with a sign, whose highest bit is flipped so that their order stays; [`Packed`] in
-/// either case.
+/// Where one is negative, all are of 64 bits with a sign, whose highest bit is flipped so that their order stays;
+/// [`Packed`] in either case.
 #[derive(Clone, Debug)]
 pub(super) struct Integers {
     values: Packed,

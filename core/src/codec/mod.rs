@@ -1,7 +1,9 @@
-//! How columns lie in the blocks of a sealed segment: as few bytes as can be had without giving up access to a single row.
+//! How columns lie in the blocks of a sealed segment: as few bytes as can be had without giving up access to a single
+//! row.
 //!
-//! Encoding is chosen column by column from what the values look like (Kuschewski et al., "`BtrBlocks`", SIGMOD 2023). Whoever decodes has
-//! checked the bytes against a checksum before; even so no bytes make a decoder panic or read outside.
+//! Encoding is chosen column by column from what the values look like (Kuschewski et al., "`BtrBlocks`", SIGMOD 2023).
+//! Whoever decodes has checked the bytes against a checksum before; even so no bytes make a decoder panic or read
+//! outside.
 
 mod cursor;
 mod dictionary;

@@ -1,3 +1,5 @@
+//! Bit-packed integers.
+
 use alloc::vec::Vec;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! Encodes a column of payloads, grouped by their shapes.
+
 use alloc::vec::Vec;
 
 use super::cursor::put_varint;
@@ -39,7 +41,8 @@ struct Row {
 }
 
 impl PayloadEncoder {
-    /// Appends texts to `out`. They follow each other in `text`, which has at most 1 GiB, and each ends where `ends` says.
+    /// Appends texts to `out`. They follow each other in `text`, which has at most 1 GiB, and each ends where `ends`
+    /// says.
     pub(crate) fn encode(&mut self, text: &[u8], ends: &[u32], out: &mut Vec<u8>) {
         self.take_apart(text, ends);
         self.heap.clear();

@@ -1,3 +1,5 @@
+//! Decodes a column of payloads, any row by itself.
+
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -8,9 +10,10 @@ use super::packed::Packed;
 use super::shape::{LEAVES_MAX, SHAPES_MAX};
 use super::texts::Texts;
 
-/// A column of JSON texts without white space between tokens, taken apart by *shape*: what is left of a text without its leaves, which are
-/// the strings (with their quotation marks, but for names of members), numbers, `true`, `false` and `null`. Texts of a shape have
-/// their leaves in columns, one for each place. Any bytes survive: texts without a shape lie as a whole in a column of their own.
+/// A column of JSON texts without white space between tokens, taken apart by *shape*: what is left of a text without
+/// its leaves, which are the strings (with their quotation marks, but for names of members), numbers, `true`, `false`
+/// and `null`. Texts of a shape have their leaves in columns, one for each place. Any bytes survive: texts without a
+/// shape lie as a whole in a column of their own.
 ///
 /// | bytes | what |
 /// |---|---|

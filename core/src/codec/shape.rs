@@ -7,9 +7,9 @@ use crate::json::ordinary_len;
 
 /// The shapes of the texts of a block, and the leaves of those texts.
 ///
-/// Shapes are what remains of texts once the leaves are taken out: the pieces before, between and behind them. They are paths in a
-/// tree of pieces, so that a text is compared with all shapes while it is read once. Whatever is taken apart can be put together
-/// again, be it JSON or not; only what is JSON is taken apart in a way that helps.
+/// Shapes are what remains of texts once the leaves are taken out: the pieces before, between and behind them. They are
+/// paths in a tree of pieces, so that a text is compared with all shapes while it is read once. Whatever is taken apart
+/// can be put together again, be it JSON or not; only what is JSON is taken apart in a way that helps.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
     pieces: Vec<Piece>,
@@ -50,7 +50,8 @@ const PIECE_BYTES_MAX: usize = 1024;
 /// Pieces of all shapes, and of texts that came to nothing.
 const PIECES_MAX: usize = 4096;
 
-/// A text is compared with no more pieces than this. Texts that were chosen to differ in many places thus make no delay.
+/// A text is compared with no more pieces than this. Texts that were chosen to differ in many places thus make no
+/// delay.
 const COMPARED_MAX: usize = 512;
 
 impl Shapes {

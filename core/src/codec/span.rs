@@ -1,3 +1,5 @@
+//! A range within a buffer of texts.
+
 use alloc::vec::Vec;
 
 /// Where a text lies in a buffer that holds many.

@@ -1,3 +1,5 @@
+//! The plain encoding: texts one after the other.
+
 use alloc::vec::Vec;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! The template encoding: texts of one length that differ in few places.
+
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -18,9 +20,9 @@ use super::span::Span;
 /// | a | these bytes, ascending |
 /// | … | for each group of places a number a row, [`Packed`] |
 ///
-/// The first text lies in the heap, and the places that do not vary are read there. The other places are grouped from the left, 19 of
-/// them if they are digits, which make a decimal number; else ⌊64 / w⌋ of them, w being the bits that count a bytes, and a number has w bits a
-/// place, the leftmost highest.
+/// The first text lies in the heap, and the places that do not vary are read there. The other places are grouped from
+/// the left, 19 of them if they are digits, which make a decimal number; else ⌊64 / w⌋ of them, w being the bits that
+/// count a bytes, and a number has w bits a place, the leftmost highest.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     first: Bytes,
@@ -82,8 +84,8 @@ impl Default for TemplateBuilder {
 }
 
 impl TemplateBuilder {
-    /// Looks where the texts differ, all of which have the length of the first. Returns about how many bytes a template takes, none if the
-    /// texts are all equal or too long.
+    /// Looks where the texts differ, all of which have the length of the first. Returns about how many bytes a template
+    /// takes, none if the texts are all equal or too long.
     pub(super) fn build(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
         let first = spans.first()?.of(text);
         let differences = self.differences.get_mut(..first.len())?;

@@ -1,3 +1,5 @@
+//! A column of texts, in whichever encoding takes the fewest bytes.
+
 use alloc::vec::Vec;
 
 use super::cursor::{Corrupt, Cursor};
@@ -23,8 +25,8 @@ use super::template::{TEMPLATE_BYTES_MAX, Template, TemplateBuilder};
 /// | 2, 3 | [`Integers`]; 3 if one is negative |
 /// | 4 | [`Template`] |
 ///
-/// A column among others that share a heap begins with its form. The number of texts is for whoever reads to know. Any text is read
-/// without the ones before it.
+/// A column among others that share a heap begins with its form. The number of texts is for whoever reads to know. Any
+/// text is read without the ones before it.
 #[derive(Clone, Debug)]
 pub(crate) struct Texts {
     quoted: bool,
@@ -65,7 +67,8 @@ pub(crate) struct TextsEncoder {
     body: Vec<u8>,
 }
 
-/// Appends texts to `out` as [`Texts`]. They follow each other in `text`, which has at most 1 GiB, and each ends where `ends` says.
+/// Appends texts to `out` as [`Texts`]. They follow each other in `text`, which has at most 1 GiB, and each ends where
+/// `ends` says.
 pub(crate) fn encode_texts(text: &[u8], ends: &[u32], scratch: &mut TextsEncoder, out: &mut Vec<u8>) {
     let TextsEncoder { column, compressor, spans, heap, body } = scratch;
     heap.clear();

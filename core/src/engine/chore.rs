@@ -1,3 +1,5 @@
+//! Chores: pieces of housekeeping that other threads do.
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -11,11 +13,11 @@ use crate::repository::ExpiryCause;
 use crate::segment::{Merge, Rewrite, Sealed, Segment, TypeName};
 use crate::storage::{Deletion, Draft, Published, StorageError};
 
-/// A piece of an engine's housekeeping, on its own: it holds what it needs and may be worked on by another thread, while commits and
-/// queries go on.
+/// A piece of an engine's housekeeping, on its own: it holds what it needs and may be worked on by another thread,
+/// while commits and queries go on.
 ///
-/// Taken from [`Repository::chore`](crate::repository::Repository::chore), and given back when it is done. A dropped chore is taken
-/// up again when the repository is opened anew.
+/// Taken from [`Repository::chore`](crate::repository::Repository::chore), and given back when it is done. A dropped
+/// chore is taken up again when the repository is opened anew.
 pub struct Chore(pub(super) Stage);
 
 /// Where a [`Chore`] stands.
@@ -30,8 +32,8 @@ pub enum ChoreStep {
 /// The parts of an engine that a chore is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stretch {
-    /// Neighbours among the fresh segments, and where the log goes on behind the last of them, with the checksum of the head before. Commits
-    /// go on behind them.
+    /// Neighbours among the fresh segments, and where the log goes on behind the last of them, with the checksum of the
+    /// head before. Commits go on behind them.
     Fresh(Range<usize>, (u64, u32)),
     /// Neighbours among the sealed segments. Others may be sealed behind them meanwhile.
     Sealed(Range<usize>),
@@ -114,7 +116,8 @@ impl Busy {
 }
 
 impl Chore {
-    /// Does about `budget` events' worth of work, or some finishing touches that are worth more. May wait for the storage.
+    /// Does about `budget` events' worth of work, or some finishing touches that are worth more. May wait for the
+    /// storage.
     pub fn step(&mut self, budget: u32) -> ChoreStep {
         let budget = budget.max(1);
         let beyond = || StorageError::Failed("a chore was worked on beyond its end".into());

@@ -10,8 +10,9 @@
 //! | 8 | for how long it was seen in doubt, in nanoseconds, signed |
 //! | 4 | CRC-32C of the 40 bytes before |
 //!
-//! All integers are little-endian. The blob is written right before a manifest if the clock is in doubt then; a manifest of a higher generation says
-//! that it is not. Without the blob nothing is wrong, but the wait until the clock is believed begins anew.
+//! All integers are little-endian. The blob is written right before a manifest if the clock is in doubt then; a
+//! manifest of a higher generation says that it is not. Without the blob nothing is wrong, but the wait until the clock
+//! is believed begins anew.
 
 use alloc::vec::Vec;
 
@@ -27,8 +28,8 @@ const MAGIC: &[u8; 8] = b"ARGUSCLK";
 const VERSION: u32 = 1;
 const BYTES: usize = 44;
 
-/// What a medium says, and the generation of the manifest with which it was written. It is of no account if there is a newer manifest. A blob that
-/// is damaged, or cannot be read, says nothing.
+/// What a medium says, and the generation of the manifest with which it was written. It is of no account if there is a
+/// newer manifest. A blob that is damaged, or cannot be read, says nothing.
 ///
 /// # Errors
 ///

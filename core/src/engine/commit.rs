@@ -1,3 +1,5 @@
+//! Commits: from a group of batches to durable records and fresh segments.
+
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,7 +17,8 @@ use crate::repository::{CommitError, Duplicate, Latch, Receipt, Surplus};
 use crate::segment::{Epoch, Rows, RowsBuilder, Segment};
 use crate::storage::{Storage, StorageError};
 
-/// The batches of one group that have at most so many events become one segment at once: many callers send one event each.
+/// The batches of one group that have at most so many events become one segment at once: many callers send one event
+/// each.
 const SMALL_BATCH_EVENTS: usize = 64;
 
 /// What is said to have been done when an append fails.
@@ -55,8 +58,8 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Writes down what is durable, so that a record at the end of the log that turns out to be wrong one day is known to be damaged and
-    /// not torn.
+    /// Writes down what is durable, so that a record at the end of the log that turns out to be wrong one day is known
+    /// to be damaged and not torn.
     pub(super) fn note_durable(&mut self) -> Result<(), CommitError> {
         if self.noted == self.durable {
             return Ok(());
@@ -73,7 +76,8 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Makes the log durable, and notes down where it ends: whoever opens the repository next can tell then whether all of it is there.
+    /// Makes the log durable, and notes down where it ends: whoever opens the repository next can tell then whether all
+    /// of it is there.
     pub(super) fn note_end(&mut self) -> Result<(), CommitError> {
         self.sync_log()?;
         self.note_durable()?;

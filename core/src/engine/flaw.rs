@@ -1,5 +1,7 @@
-/// A bug built into an engine on purpose, so that the simulation can be seen to find it. Only `Engine::open_flawed`, which there is for tests
-/// alone, opens an engine with one.
+//! Bugs that are built in on purpose, for tests of the simulator.
+
+/// A bug built into an engine on purpose, so that the simulation can be seen to find it. Only `Engine::open_flawed`,
+/// which there is for tests alone, opens an engine with one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// Records are taken from the log whose events do not have the checksum that they should have.
@@ -8,7 +10,8 @@ pub enum Flaw {
     TrustedIndex,
     /// Ids in sealed segments are not remembered when duplicates are looked for.
     ForgottenIds,
-    /// What was not made durable in the log is sealed nevertheless, so that a manifest may point behind what is left of it.
+    /// What was not made durable in the log is sealed nevertheless, so that a manifest may point behind what is left of
+    /// it.
     HastySeal,
     /// Where the log ended when it was closed is not looked at when it is opened.
     IgnoredEnd,

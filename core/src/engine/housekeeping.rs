@@ -115,7 +115,8 @@ impl<S: Storage> Engine<S> {
         self.unpublished.iter().any(|replacement| replacement.stretch.subject() == Subject::Fresh)
     }
 
-    /// Writing a manifest with all replacements that wait for one, or because one of its copies is of no use, or to note the time.
+    /// Writing a manifest with all replacements that wait for one, or because one of its copies is of no use, or to
+    /// note the time.
     fn publication(&mut self) -> Option<Result<Stage, StorageError>> {
         let is_due = !self.unpublished.is_empty() || self.recovery.manifest_outdated || self.clock.wants_note();
         (is_due && !self.busy.manifest).then(|| self.begin_publication())
@@ -150,7 +151,8 @@ impl<S: Storage> Engine<S> {
         Ok(Stage::Publishing(manifest, copies))
     }
 
-    /// Puts the replacements in place that a manifest lists now, and gives up what nothing refers to any more. Says what has expired by it.
+    /// Puts the replacements in place that a manifest lists now, and gives up what nothing refers to any more. Says
+    /// what has expired by it.
     fn put_published(&mut self, manifest: Manifest) -> Result<Vec<Expired>, CommitError> {
         self.log_is_outdated |= manifest.log_start > self.manifest.log_start;
         self.clock.set_noted(manifest.doubt);
@@ -283,15 +285,15 @@ impl<S: Storage> Engine<S> {
         Some(self.begin_rewriting(Stretch::Sealed(range), seqs, &parts, due))
     }
 
-    /// How many sequence numbers there are from the first to the last of these segments. Where events have expired, there are fewer of them; but
-    /// a segment has a list of its numbers, with or without an event.
+    /// How many sequence numbers there are from the first to the last of these segments. Where events have expired,
+    /// there are fewer of them; but a segment has a list of its numbers, with or without an event.
     fn sealed_span(&self, range: Range<usize>) -> u64 {
         let chosen = self.sealed.get(range).unwrap_or_default();
         chosen.first().zip(chosen.last()).map_or(0, |(first, last)| last.seqs().1 - first.seqs().0 + 1)
     }
 
-    /// Most sequence numbers of a segment that is made of several. Where segments are given up by what they take, one must be a small part of
-    /// all.
+    /// Most sequence numbers of a segment that is made of several. Where segments are given up by what they take, one
+    /// must be a small part of all.
     fn compacted_events_max(&self) -> u64 {
         let most = self.tuning.segment_events_max as u64;
         let bytes: u64 = self.sealed.iter().map(|sealed| sealed.bytes()).sum();
@@ -346,7 +348,8 @@ impl Size {
     }
 }
 
-/// Neighbours of about one size, as many as are worth being made one: the last such run. All of them together have to fit.
+/// Neighbours of about one size, as many as are worth being made one: the last such run. All of them together have to
+/// fit.
 fn neighbours(sizes: &[u64], fan_in: usize, fit: impl Fn(Range<usize>) -> bool) -> Option<Range<usize>> {
     let fan_in = fan_in.max(2);
     let tier = |size: u64| size.max(1).ilog(fan_in as u64);

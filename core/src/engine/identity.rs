@@ -1,3 +1,5 @@
+//! Generated ids: computed from the time and the sequence number of an event.
+
 use core::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
@@ -5,11 +7,11 @@ use siphasher::sip::SipHasher13;
 use super::Seed;
 use crate::event::Uuid;
 
-/// Gives events without a caller's id theirs: UUIDs of version 7 (RFC 9562, section 5.7), computed from the time of the commit and
-/// the sequence number.
+/// Gives events without a caller's id theirs: UUIDs of version 7 (RFC 9562, section 5.7), computed from the time of the
+/// commit and the sequence number.
 ///
-/// Being computed they are neither stored nor indexed: 62 of the bits are the sequence number under a keyed permutation (a
-/// Feistel network, Luby and Rackoff 1988), which is undone to find the event, and 12 more are a keyed hash of it.
+/// Being computed they are neither stored nor indexed: 62 of the bits are the sequence number under a keyed permutation
+/// (a Feistel network, Luby and Rackoff 1988), which is undone to find the event, and 12 more are a keyed hash of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IdentityKey {
     keys: (u64, u64),
@@ -32,7 +34,8 @@ impl IdentityKey {
         Uuid(((u128::from(high) << 64) | u128::from(low)).to_be_bytes())
     }
 
-    /// The sequence number of the event that would have this id, if any event has: the caller generates it anew and compares.
+    /// The sequence number of the event that would have this id, if any event has: the caller generates it anew and
+    /// compares.
     pub(crate) fn seq(&self, id: Uuid) -> u64 {
         let bits = u128::from_be_bytes(id.0) as u64;
         let (mut left, mut right) = ((bits >> HALF_BITS) & HALF_MASK, bits & HALF_MASK);

@@ -9,9 +9,9 @@
 //! | 8 | sequence number of the first event behind it |
 //! | 4 | CRC-32C of the 32 bytes before |
 //!
-//! All integers are little-endian. The blob is written when all of the log is durable. A log only grows, so what it says stays true, whatever
-//! comes later: the log reaches at least so far, or was given up beyond. Without it nothing else is wrong; a log that has lost its
-//! last records then looks like one that never had them.
+//! All integers are little-endian. The blob is written when all of the log is durable. A log only grows, so what it
+//! says stays true, whatever comes later: the log reaches at least so far, or was given up beyond. Without it nothing
+//! else is wrong; a log that has lost its last records then looks like one that never had them.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};

@@ -16,9 +16,9 @@
 //! | 24 s | segments: number, first and last sequence number that it answers for, ascending |
 //! | 4 | CRC-32C of all bytes before |
 //!
-//! All integers are little-endian. The copies, `manifest-a` and `manifest-b`, are written one after the other, each replacing its
-//! predecessor as a whole, and nothing that the old manifest needs is given up before both are durable. So either copy alone
-//! is enough, and one that is damaged, or cannot be read, is made good from the other.
+//! All integers are little-endian. The copies, `manifest-a` and `manifest-b`, are written one after the other, each
+//! replacing its predecessor as a whole, and nothing that the old manifest needs is given up before both are durable.
+//! So either copy alone is enough, and one that is damaged, or cannot be read, is made good from the other.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -58,10 +58,11 @@ pub(super) struct Manifest {
     pub(super) next_number: u64,
     /// When the last event before `next_seq` was committed, in milliseconds since the Unix epoch.
     pub(super) last_millis: i64,
-    /// The wall time that was believed when it was written, in minutes since the Unix epoch, rounded down; 0 if none was. A commit's time
-    /// says less: it may have been made while the clock was in doubt.
+    /// The wall time that was believed when it was written, in minutes since the Unix epoch, rounded down; 0 if none
+    /// was. A commit's time says less: it may have been made while the clock was in doubt.
     pub(super) believed_minutes: u32,
-    /// What was seen of the clock if it was in doubt then. It lies in [a blob of its own](clock_doubt), and only the engine reads that.
+    /// What was seen of the clock if it was in doubt then. It lies in [a blob of its own](clock_doubt), and only the
+    /// engine reads that.
     pub(super) doubt: Option<Observed>,
     /// Ascending by sequence number. What lies between two of them is not retained.
     pub(super) segments: Vec<Entry>,
@@ -72,7 +73,8 @@ pub(super) struct Manifest {
 pub(super) struct Entry {
     /// Its number, in the order of making. It is part of its name, and no two segments ever have the same.
     pub(super) number: u64,
-    /// The sequence numbers that it answers for: its events have numbers between them, and nowhere else is an event that has.
+    /// The sequence numbers that it answers for: its events have numbers between them, and nowhere else is an event
+    /// that has.
     pub(super) first: u64,
     pub(super) last: u64,
 }
@@ -90,7 +92,8 @@ pub fn is_blob_name(name: &str) -> bool {
     NAMES.contains(&name) || [log_end::NAME, clock_doubt::NAME].contains(&name) || is_segment_name(name)
 }
 
-/// Whether a blob of this name is a segment's. Only as it is written here: `segment-000000000007.bak` is somebody else's.
+/// Whether a blob of this name is a segment's. Only as it is written here: `segment-000000000007.bak` is somebody
+/// else's.
 pub(super) fn is_segment_name(name: &str) -> bool {
     segment_number(name).is_some_and(|number| segment_name(number) == name)
 }
@@ -128,8 +131,8 @@ impl Manifest {
         }
     }
 
-    /// The wall time that was believed last, in nanoseconds since the Unix epoch. Manifests of earlier versions do not say it; there the time of
-    /// the last commit has to do.
+    /// The wall time that was believed last, in nanoseconds since the Unix epoch. Manifests of earlier versions do not
+    /// say it; there the time of the last commit has to do.
     pub(super) fn believed(&self) -> Option<i64> {
         match (self.believed_minutes, self.last_millis) {
             (0, 0) => None,
@@ -176,12 +179,13 @@ impl Manifest {
         Ok(())
     }
 
-    /// The newest copy that is whole, if there is any copy at all. One that cannot be read is there, and as good as damaged.
+    /// The newest copy that is whole, if there is any copy at all. One that cannot be read is there, and as good as
+    /// damaged.
     ///
     /// # Errors
     ///
-    /// What is wrong with the copies if none is whole: that one cannot be read, which may pass, or else that one is damaged. Also a shortage,
-    /// which says nothing about either.
+    /// What is wrong with the copies if none is whole: that one cannot be read, which may pass, or else that one is
+    /// damaged. Also a shortage, which says nothing about either.
     pub(super) fn load<O: Original>(medium: &O) -> Result<Option<Found>, OpenError> {
         let mut copies = Vec::new();
         let (mut damaged, mut unreadable) = (None, None);

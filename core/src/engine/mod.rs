@@ -1,8 +1,8 @@
 //! The single writer over a [`Storage`], and the snapshots that it hands out.
 //!
-//! A commit goes through three steps that know nothing of each other: *propose* (which events are new, which sequence numbers they
-//! get), *append* (records to the log, one sync) and *apply* (a record at its place becomes a segment in memory). Recovery
-//! runs the last of them over the log.
+//! A commit goes through three steps that know nothing of each other: *propose* (which events are new, which sequence
+//! numbers they get), *append* (records to the log, one sync) and *apply* (a record at its place becomes a segment in
+//! memory). Recovery runs the last of them over the log.
 
 mod backup;
 mod check;
@@ -71,7 +71,8 @@ pub struct Tuning {
     pub block_bytes: usize,
     /// Sealed segments are not merged beyond so many events.
     pub segment_events_max: usize,
-    /// Filters of callers' ids take up to so many bytes in memory, ten bits an id; the ids of older segments are looked up on the medium.
+    /// Filters of callers' ids take up to so many bytes in memory, ten bits an id; the ids of older segments are looked
+    /// up on the medium.
     pub filter_bytes_max: u64,
     /// How many different event types there may be. Their names are in memory. An event that would bring one more is
     /// refused, and a repository that has more is not opened.
@@ -86,7 +87,8 @@ impl Default for Tuning {
             fresh_segments_max: 1024,
             fan_in: 8,
             block_bytes: 64 * 1024,
-            // Two tiers above what is sealed at once, and half as much again: what is sealed for the number of its events has some more.
+            // Two tiers above what is sealed at once, and half as much again: what is sealed for the number of its
+            // events has some more.
             segment_events_max: 6 * 1024 * 1024,
             filter_bytes_max: 64 * 1024 * 1024,
             types_max: TYPES_MAX_DEFAULT,

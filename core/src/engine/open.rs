@@ -1,3 +1,5 @@
+//! Opens a repository: reads the manifest and the segments, and replays the log.
+
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -54,21 +56,23 @@ pub struct Recovery {
     pub sealed_events: u64,
     /// Events that were read from the log.
     pub replayed_events: u64,
-    /// Whether the log ends where it ended when it was closed: the process before came to a good end, or stored nothing.
+    /// Whether the log ends where it ended when it was closed: the process before came to a good end, or stored
+    /// nothing.
     pub was_closed: bool,
-    /// Whether it was noted where the log ended when it was closed, and the note is damaged: it is unknown whether the log has lost its end.
+    /// Whether it was noted where the log ended when it was closed, and the note is damaged: it is unknown whether the
+    /// log has lost its end.
     pub end_is_unknown: bool,
     /// Bytes that were cut from the log behind its last whole record…
     pub cut_bytes: u64,
-    /// …and whether they are known to be of one that was begun, and never said to be durable. Otherwise they may as well be what the medium held
-    /// there before.
+    /// …and whether they are known to be of one that was begun, and never said to be durable. Otherwise they may as
+    /// well be what the medium held there before.
     pub cut_record: bool,
     /// Blobs that belonged to nothing, left by a chore that was interrupted, and were deleted.
     pub orphans: u32,
     /// Whether a copy of the manifest had to be made good from the other…
     pub manifest_repaired: bool,
-    /// …and whether one still has to, because the storage was full or not available: until a chore has done it, the repository depends on one
-    /// copy.
+    /// …and whether one still has to, because the storage was full or not available: until a chore has done it, the
+    /// repository depends on one copy.
     pub manifest_outdated: bool,
 }
 
@@ -215,8 +219,9 @@ impl<S: Storage> Engine<S> {
                 Ok(()) => {}
                 Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {
                     (self.recovery.manifest_repaired, self.recovery.manifest_outdated) = (false, true);
-                    // What the other copy lists stays, too, until the next opening, and its name is not given to anything else: if that
-                    // copy is whole and merely could not be read, it may be the newer one, and count again.
+                    // What the other copy lists stays, too, until the next opening, and its name is not given to
+                    // anything else: if that copy is whole and merely could not be read, it may be the newer one, and
+                    // count again.
                     let names = self.storage.list()?;
                     let highest = names.iter().filter_map(|name| segment_number(name)).max();
                     self.next_number = self.next_number.max(highest.map_or(0, |highest| highest.saturating_add(1)));
@@ -258,7 +263,8 @@ fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError>
 fn refuse_too_many_types<S: Storage>(storage: &S, manifest: &Manifest, types_max: usize) -> Result<(), OpenError> {
     let mut lists = Vec::with_capacity(manifest.segments.len());
     for entry in &manifest.segments {
-        // One that is missing, or damaged, is reported when it is opened. Until then, others are counted as they are opened.
+        // One that is missing, or damaged, is reported when it is opened. Until then, others are counted as they are
+        // opened.
         let Some(blob) = storage.open(&entry.name())? else { return Ok(()) };
         let Some(list) = TypeList::open(blob)? else { return Ok(()) };
         lists.push(list);

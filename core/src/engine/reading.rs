@@ -44,8 +44,8 @@ pub(super) struct Record {
     pub(super) rows: Option<Rows>,
 }
 
-/// The record at this offset, if there is a whole one that was written there. `is_trusted` takes its events whatever their checksum says,
-/// which is a bug for tests to find.
+/// The record at this offset, if there is a whole one that was written there. `is_trusted` takes its events whatever
+/// their checksum says, which is a bug for tests to find.
 pub(super) fn record_at<O: Original>(
     log: &O,
     window: &mut Window,
@@ -106,8 +106,8 @@ impl fmt::Display for Claim {
     }
 }
 
-/// Looks for heads behind `place`, where there is no record, and before `end`: whole ones, whose offset is where they stand, or is not. `closed_at`
-/// is where the log ended when it was closed, if that is known.
+/// Looks for heads behind `place`, where there is no record, and before `end`: whole ones, whose offset is where they
+/// stand, or is not. `closed_at` is where the log ended when it was closed, if that is known.
 ///
 /// This tells damage from the end of the log.
 pub(super) fn look_behind<O: Original>(
@@ -141,8 +141,8 @@ pub(super) enum FoundHead {
     Stale(u64),
 }
 
-/// Hands over every whole head in a part of the log, of which a place is known or not, until it is told to stop. What stands where it says, and
-/// was not written there as a head, is none.
+/// Hands over every whole head in a part of the log, of which a place is known or not, until it is told to stop. What
+/// stands where it says, and was not written there as a head, is none.
 pub(super) fn find_heads<O: Original>(
     log: &O,
     range: Range<u64>,
@@ -183,8 +183,8 @@ pub(super) fn find_heads<O: Original>(
     Ok(())
 }
 
-/// Where bytes of a log were written, as far as heads among them tell: for each of these, its place in `bytes` and the offset in the log that it
-/// says of itself.
+/// Where bytes of a log were written, as far as heads among them tell: for each of these, its place in `bytes` and the
+/// offset in the log that it says of itself.
 ///
 /// What a log file held in an earlier life tells of lower offsets than what was written later.
 pub fn written_offsets(bytes: &[u8]) -> impl Iterator<Item = (usize, u64)> {
@@ -217,8 +217,8 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// What there is at the end of a log. Where another part of the log has lain (`is_stale`), or where the log was closed (`is_closed`), nothing
-    /// else than the head of such a record tells it from what was left there.
+    /// What there is at the end of a log. Where another part of the log has lain (`is_stale`), or where the log was
+    /// closed (`is_closed`), nothing else than the head of such a record tells it from what was left there.
     pub(super) fn at<O: Original>(log: &O, offset: u64, is_stale: bool, is_closed: bool) -> Result<Self, StorageError> {
         let bytes = log.log_at(offset, WINDOW_BYTES)?;
         let begun = RecordHead::decode(&bytes).filter(|(head, _)| head.offset == offset);
@@ -257,7 +257,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
-    /// Timestamps in which a head lies: how many other ones come before, the head, and its place among the bytes of its timestamps.
+    /// Timestamps in which a head lies: how many other ones come before, the head, and its place among the bytes of its
+    /// timestamps.
     struct Planted {
         fillers: usize,
         head: RecordHead,
@@ -293,7 +294,8 @@ mod tests {
             Self { fillers: 100, head, shift: 0 }
         }
 
-        /// All but a byte off the words, so that only the lowest bytes of its fields have to ascend. It says nothing that could not be.
+        /// All but a byte off the words, so that only the lowest bytes of its fields have to ascend. It says nothing
+        /// that could not be.
         fn askew(offset: u64) -> Self {
             let is_low = |&fillers: &usize| (0x43..0x70).contains(&(Self::place(offset, fillers, 7) & 0xff));
             let fillers = (500..).find(is_low).unwrap();

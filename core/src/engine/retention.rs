@@ -1,3 +1,5 @@
+//! Retention: which events are given up, by age or by size.
+
 use alloc::vec::Vec;
 
 use super::chore::Replacement;
@@ -7,18 +9,19 @@ use crate::event::Timestamp;
 use crate::repository::ExpiryCause;
 use crate::storage::Storage;
 
-/// For how long, and how much, events are kept. What neither asks to be given up stays; what is to be given up may be there a little longer.
+/// For how long, and how much, events are kept. What neither asks to be given up stays; what is to be given up may be
+/// there a little longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Events older than so many nanoseconds expire: by their own timestamps, whenever they came.
     pub age: Option<i64>,
-    /// When all segments together take more bytes on the medium, the ones that came first are given up, but for the last one. The log is
-    /// not counted.
+    /// When all segments together take more bytes on the medium, the ones that came first are given up, but for the
+    /// last one. The log is not counted.
     pub bytes: Option<u64>,
 }
 
-/// An event that has expired is given up with all of its segment, or after this part of the age: so often is a segment rewritten at most while
-/// its events expire.
+/// An event that has expired is given up with all of its segment, or after this part of the age: so often is a segment
+/// rewritten at most while its events expire.
 const REWRITES_MAX: i64 = 8;
 
 /// What has expired at some moment, in nanoseconds since the Unix epoch.
@@ -51,9 +54,9 @@ impl<S: Storage> Engine<S> {
         self.clock.set_age(retention.age);
     }
 
-    /// A wall clock that departs from what the last commits and the uptime since then give is believed when it has stayed so for this many
-    /// nanoseconds, or for the age at which events expire if that is less. Nothing expires by age until then. 24 hours if not set; 0 believes
-    /// every clock.
+    /// A wall clock that departs from what the last commits and the uptime since then give is believed when it has
+    /// stayed so for this many nanoseconds, or for the age at which events expire if that is less. Nothing expires by
+    /// age until then. 24 hours if not set; 0 believes every clock.
     pub fn trust_clock_after(&mut self, nanos: i64) {
         self.clock.trust_after(nanos);
     }

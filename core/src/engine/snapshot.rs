@@ -1,3 +1,5 @@
+//! Snapshots: an immutable view of what is stored.
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;

@@ -178,8 +178,8 @@ mod tests {
         (stats.event_types, stats.events)
     }
 
-    /// A medium with one segment, of a type "a" and a type "b", whose index was changed: what is changed are the bytes from the number of types
-    /// up to the end of the types.
+    /// A medium with one segment, of a type "a" and a type "b", whose index was changed: what is changed are the bytes
+    /// from the number of types up to the end of the types.
     fn medium_with(change: impl FnOnce(&mut Vec<u8>)) -> MemoryStorage {
         let mut engine = open(MemoryStorage::default(), 10);
         commit(&mut engine, &["a", "a", "b", "b"]).unwrap();

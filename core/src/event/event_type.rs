@@ -1,3 +1,5 @@
+//! Event types.
+
 use core::fmt;
 
 use thiserror::Error;
@@ -32,7 +34,8 @@ pub enum EventTypeError {
 }
 
 impl<'a> EventType<'a> {
-    /// The type of this name. Control characters are those of [`char::is_control`]: U+0000 to U+001F and U+007F to U+009F.
+    /// The type of this name. Control characters are those of [`char::is_control`]: U+0000 to U+001F and U+007F to
+    /// U+009F.
     ///
     /// # Errors
     ///

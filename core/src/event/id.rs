@@ -1,3 +1,5 @@
+//! Event ids: those of callers, and generated ones.
+
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -6,8 +8,8 @@ use thiserror::Error;
 use super::CLIENT_ID_BYTES_MAX;
 use crate::{hex, json};
 
-/// An id that the caller chose: its idempotency key. 1 to [`CLIENT_ID_BYTES_MAX`](super::CLIENT_ID_BYTES_MAX) bytes of UTF-8
-/// without control characters.
+/// An id that the caller chose: its idempotency key. 1 to [`CLIENT_ID_BYTES_MAX`](super::CLIENT_ID_BYTES_MAX) bytes of
+/// UTF-8 without control characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId<'a>(&'a str);
 
@@ -52,7 +54,8 @@ pub enum EventId<'a> {
 }
 
 impl<'a> ClientId<'a> {
-    /// The id of this text. Control characters are those of [`char::is_control`]: U+0000 to U+001F and U+007F to U+009F.
+    /// The id of this text. Control characters are those of [`char::is_control`]: U+0000 to U+001F and U+007F to
+    /// U+009F.
     ///
     /// # Errors
     ///
@@ -92,8 +95,8 @@ impl Uuid {
     /// Length of the text form, in bytes.
     pub const TEXT_BYTES: usize = 36;
 
-    /// Reads the text form of RFC 9562, section 4, in which digits of either case are allowed. Nothing else is: no braces, no
-    /// `urn:uuid:`, no missing hyphens.
+    /// Reads the text form of RFC 9562, section 4, in which digits of either case are allowed. Nothing else is: no
+    /// braces, no `urn:uuid:`, no missing hyphens.
     ///
     /// # Errors
     ///

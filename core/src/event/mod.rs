@@ -59,7 +59,8 @@ impl Event<'_> {
 
 /// The first control character and its offset in bytes.
 fn find_control(text: &str) -> Option<(usize, char)> {
-    // U+0080 to U+009F are the bytes C2 80 to C2 9F; a text without C2 and without ASCII controls, which is nearly every one, has none.
+    // U+0080 to U+009F are the bytes C2 80 to C2 9F; a text without C2 and without ASCII controls, which is nearly
+    // every one, has none.
     let suspicious = text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == 0x7f) | (byte == 0xc2));
     if suspicious { text.char_indices().find(|(_, character)| character.is_control()) } else { None }
 }

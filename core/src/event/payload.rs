@@ -1,6 +1,9 @@
+//! Payloads: one JSON value each.
+
 use crate::json::{Scanner, SyntaxError};
 
-/// One JSON value (RFC 8259), valid and without insignificant white space; every token is byte for byte what the caller sent.
+/// One JSON value (RFC 8259), valid and without insignificant white space; every token is byte for byte what the caller
+/// sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload<'a>(&'a str);
 

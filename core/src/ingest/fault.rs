@@ -1,3 +1,5 @@
+//! What is wrong with the events of a body.
+
 use alloc::format;
 use alloc::string::String;
 

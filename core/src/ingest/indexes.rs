@@ -1,3 +1,5 @@
+//! Maps the events of a batch to their places in the body.
+
 use alloc::vec::Vec;
 
 /// Which events of a body those of a batch are: faulty ones are counted in the body and are not in the batch.

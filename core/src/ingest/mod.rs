@@ -53,9 +53,9 @@ pub enum Framing {
 pub enum Dialect {
     /// `{"event_type", "timestamp", "payload", "id"?}`. Other members and members given twice are faults.
     Native,
-    /// Somebody else's record, an object: as a whole it is the payload, and pointers say where the rest is. A type or id may be a
-    /// string or a number, of which the token is taken; a pointer that leads to nothing, or to one of two members with the same
-    /// name, is a fault.
+    /// Somebody else's record, an object: as a whole it is the payload, and pointers say where the rest is. A type or
+    /// id may be a string or a number, of which the token is taken; a pointer that leads to nothing, or to one of two
+    /// members with the same name, is a fault.
     Foreign(Mapping),
 }
 
@@ -147,9 +147,9 @@ pub enum IngestError {
 
 /// Reads a body.
 ///
-/// Events are numbered from 0 in their order, the faulty ones included and blank lines not. Under [`Framing::Lines`] and
-/// [`Handling::Lenient`] a line that is not JSON is one fault among others; everywhere else it refuses the body. A body without any
-/// event is an empty batch if its framing has a form for that: an empty array, or no lines.
+/// Events are numbered from 0 in their order, the faulty ones included and blank lines not. Under [`Framing::Lines`]
+/// and [`Handling::Lenient`] a line that is not JSON is one fault among others; everywhere else it refuses the body. A
+/// body without any event is an empty batch if its framing has a form for that: an empty array, or no lines.
 ///
 /// # Errors
 ///

@@ -1,3 +1,5 @@
+//! JSON pointers (RFC 6901).
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;

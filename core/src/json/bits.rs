@@ -1,3 +1,5 @@
+//! A stack of bits, for the nesting of JSON containers.
+
 use alloc::vec::Vec;
 
 /// A stack of bits: what kinds of container are open. The innermost 64 need no allocation.

@@ -1,7 +1,9 @@
+//! Removes insignificant white space from a JSON text.
+
 use alloc::string::String;
 
-/// Appends a valid JSON text without its insignificant white space; every token is copied as it is. What comes of a text that is
-/// not JSON is unspecified.
+/// Appends a valid JSON text without its insignificant white space; every token is copied as it is. What comes of a
+/// text that is not JSON is unspecified.
 pub fn compact(json: &str, out: &mut String) {
     out.reserve(json.len());
     let mut rest = json;

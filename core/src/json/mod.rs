@@ -1,7 +1,7 @@
 //! JSON texts (RFC 8259) as bytes: validated without building a tree, tokens never changed.
 //!
-//! Nothing here recurses, so that depth costs a bit a level and no stack. Lone surrogates (`"\ud800"`) are of the grammar and pass;
-//! only where a text is needed in UTF-8 are they an error.
+//! Nothing here recurses, so that depth costs a bit a level and no stack. Lone surrogates (`"\ud800"`) are of the
+//! grammar and pass; only where a text is needed in UTF-8 are they an error.
 
 mod bits;
 mod compact;

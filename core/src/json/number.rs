@@ -1,12 +1,15 @@
+//! JSON numbers, compared by value at any precision.
+
 use core::cmp::Ordering;
 
 use super::Scanner;
 
-/// Exponents are kept within this distance of zero: 10 to this power is beyond what any program means, and sums of two do not overflow.
+/// Exponents are kept within this distance of zero: 10 to this power is beyond what any program means, and sums of two
+/// do not overflow.
 const SCALE_MAX: i64 = i64::MAX / 4;
 
-/// The exact value of a number token, borrowed from it, however long it is. Ordered by value: `1`, `1.0` and `10e-1` are equal, and so
-/// are `0` and `-0`.
+/// The exact value of a number token, borrowed from it, however long it is. Ordered by value: `1`, `1.0` and `10e-1`
+/// are equal, and so are `0` and `-0`.
 ///
 /// Numbers whose exponent has nineteen digits and more are all taken to have the same, largest exponent.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +63,8 @@ impl<'a> Decimal<'a> {
         self.negative
     }
 
-    /// The digits that count, from the first to the last that is not zero; a decimal point may be among them. Empty for zero.
+    /// The digits that count, from the first to the last that is not zero; a decimal point may be among them. Empty for
+    /// zero.
     #[must_use]
     pub const fn digits(&self) -> &'a str {
         self.digits

@@ -1,3 +1,5 @@
+//! The JSON scanner: validates a text and gives its tokens.
+
 use thiserror::Error;
 
 use super::bits::BitStack;
@@ -344,8 +346,8 @@ impl<'a> Scanner<'a> {
 
 /// How many bytes at the beginning may stand in a string as they are: not a quote, a backslash or a control character.
 ///
-/// Eight at a time, by the trick that `(word - LOW) & !word & HIGH` marks zero bytes; a mark may be wrong only above a right one, so
-/// the lowest is always right (Henry S. Warren, "Hacker's Delight", section 6-1).
+/// Eight at a time, by the trick that `(word - LOW) & !word & HIGH` marks zero bytes; a mark may be wrong only above a
+/// right one, so the lowest is always right (Henry S. Warren, "Hacker's Delight", section 6-1).
 pub(crate) fn ordinary_len(bytes: &[u8]) -> usize {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;

@@ -1,3 +1,5 @@
+//! JSON strings, unescaped and compared.
+
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -46,7 +48,8 @@ impl<'a> RawString<'a> {
         core::str::from_utf8(scratch).map_err(|_| LoneSurrogate)
     }
 
-    /// The string's bytes: UTF-8, but a lone surrogate is three bytes as if it were a character, so that no text equals it.
+    /// The string's bytes: UTF-8, but a lone surrogate is three bytes as if it were a character, so that no text equals
+    /// it.
     #[must_use]
     pub fn bytes(&self) -> Cow<'a, [u8]> {
         if !self.escaped {
@@ -69,7 +72,8 @@ impl<'a> RawString<'a> {
     }
 }
 
-/// Appends `text` as a JSON string, quotes included. Quotes, backslashes and control characters are escaped, nothing else.
+/// Appends `text` as a JSON string, quotes included. Quotes, backslashes and control characters are escaped, nothing
+/// else.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
@@ -126,7 +130,8 @@ fn unescape(raw: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(rest.as_bytes());
 }
 
-/// Appends the character whose four digits `text` begins with, and that of a second escape if the two are a pair. Gives what follows.
+/// Appends the character whose four digits `text` begins with, and that of a second escape if the two are a pair. Gives
+/// what follows.
 fn unescape_unit<'a>(text: &'a str, out: &mut Vec<u8>) -> &'a str {
     let (unit, rest) = read_unit(text);
     if (0xd800..0xdc00).contains(&unit)

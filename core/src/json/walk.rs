@@ -1,3 +1,5 @@
+//! Walks through a valid JSON text without building a tree.
+
 use super::bits::BitStack;
 use super::string::RawString;
 
@@ -20,10 +22,11 @@ pub enum Value<'a> {
 
 /// All values that lie at a path in a compact JSON text, in their order.
 ///
-/// A path is a list of member names. Arrays are looked through, on the way and at its end: an array there is given itself, and then
-/// its elements, however deep arrays are nested. Of members with the same name all are followed.
+/// A path is a list of member names. Arrays are looked through, on the way and at its end: an array there is given
+/// itself, and then its elements, however deep arrays are nested. Of members with the same name all are followed.
 ///
-/// The text has to be valid JSON without insignificant white space. Of another text something is given; nothing panics, and it ends.
+/// The text has to be valid JSON without insignificant white space. Of another text something is given; nothing panics,
+/// and it ends.
 #[derive(Clone, Debug)]
 pub struct Values<'a, 'p, P> {
     text: &'a str,
@@ -106,8 +109,8 @@ impl<'a, 'p, P: AsRef<str>> Values<'a, 'p, P> {
         Some(())
     }
 
-    /// At a member's name or at the end of an object: goes on to the value of the next member that has the name sought, or else
-    /// to the end of the object.
+    /// At a member's name or at the end of an object: goes on to the value of the next member that has the name sought,
+    /// or else to the end of the object.
     fn find_member(&mut self) {
         let Some(sought) = self.path.get(self.objects.saturating_sub(1)).map(AsRef::as_ref) else { return };
         while self.byte() == Some(b'"') {

@@ -1,3 +1,5 @@
+//! The range of positions that a query covers.
+
 use super::{Order, Query};
 use crate::event::Timestamp;
 use crate::segment::Place;

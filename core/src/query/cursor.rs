@@ -11,9 +11,9 @@
 //! | 8 | fingerprint of the query's conditions |
 //! | 4 | CRC-32 of what comes before, big-endian |
 //!
-//! A position is a place in the total order of all events, whether or not an event is there (still), so that a cursor outlives
-//! restarts, compaction and deletion. Neither fingerprint nor checksum is a secret: whoever forges a cursor gets a place that
-//! `start` and `after_seq` could have named as well.
+//! A position is a place in the total order of all events, whether or not an event is there (still), so that a cursor
+//! outlives restarts, compaction and deletion. Neither fingerprint nor checksum is a secret: whoever forges a cursor
+//! gets a place that `start` and `after_seq` could have named as well.
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -45,8 +45,8 @@ pub enum CursorError {
     OtherQuery,
 }
 
-/// The cursor for what comes behind `position` in `query`. The query's `limit` and `from` do not matter: pages of one walk may
-/// differ in size. ASCII, safe in a query string as it is.
+/// The cursor for what comes behind `position` in `query`. The query's `limit` and `from` do not matter: pages of one
+/// walk may differ in size. ASCII, safe in a query string as it is.
 #[must_use]
 pub fn encode_cursor(position: Position, query: &Query) -> String {
     let mut bytes = Vec::with_capacity(CURSOR_BYTES);
@@ -96,8 +96,9 @@ fn order_byte(order: Order) -> u8 {
     }
 }
 
-/// A hash of the conditions that does not depend on their order of appearance, nor on repetition. Its key is fixed: cursors outlive the
-/// process, and a collision gives nobody more than the right to ask for a position that they could name anyway.
+/// A hash of the conditions that does not depend on their order of appearance, nor on repetition. Its key is fixed:
+/// cursors outlive the process, and a collision gives nobody more than the right to ask for a position that they could
+/// name anyway.
 fn fingerprint(query: &Query) -> u64 {
     let Query { types, start, end, payload, after_seq, order: _, limit: _, from: _ } = query;
     let mut conditions: Vec<Vec<u8>> = Vec::new();

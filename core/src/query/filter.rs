@@ -14,8 +14,8 @@ use crate::json::{Decimal, RawString, Value, Values};
 
 /// One condition: a test on whatever lies at a path.
 ///
-/// Arrays are looked through, on the way and at the end of the path, however deep they are nested: a test holds of an array if it
-/// holds of any element. Of members that have the same name, any may fulfil it.
+/// Arrays are looked through, on the way and at the end of the path, however deep they are nested: a test holds of an
+/// array if it holds of any element. Of members that have the same name, any may fulfil it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayloadFilter {
     /// Where to look.
@@ -42,12 +42,13 @@ pub enum PathError {
 /// What must hold of at least one value at the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Test {
-    /// Equal to the operand: a string of the same bytes; a number of the same value, if the operand is written as one; the literal
-    /// `true`, `false` or `null`, if the operand is that word.
+    /// Equal to the operand: a string of the same bytes; a number of the same value, if the operand is written as one;
+    /// the literal `true`, `false` or `null`, if the operand is that word.
     Eq(Operand),
     /// The exact opposite of [`Test::Eq`]: also true where there is nothing at the path.
     Ne(Operand),
-    /// Greater. An operand that is a number is compared with numbers only, by value; any other with strings only, by bytes.
+    /// Greater. An operand that is a number is compared with numbers only, by value; any other with strings only, by
+    /// bytes.
     Gt(Operand),
     /// Greater or equal, compared as for [`Test::Gt`].
     Gte(Operand),

@@ -1,3 +1,5 @@
+//! Runs a query: merges what the segments give, in bounded steps.
+
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -29,7 +31,8 @@ pub(crate) struct Run {
     order: Order,
     after_seq: u64,
     payload: Vec<PayloadFilter>,
-    /// With a limit, the page is chosen before its first event is sent, since the answer's head says whether there is more.
+    /// With a limit, the page is chosen before its first event is sent, since the answer's head says whether there is
+    /// more.
     page: Option<Page>,
     is_paged: bool,
     recent: Recent,
@@ -256,8 +259,8 @@ fn of_no_part() -> ReadError {
 }
 
 impl Ord for Head {
-    /// Where a block may begin with a row of the same place, the block comes first: its row may be the very one. Places of rows are never
-    /// the same.
+    /// Where a block may begin with a row of the same place, the block comes first: its row may be the very one. Places
+    /// of rows are never the same.
     fn cmp(&self, other: &Self) -> Ordering {
         let by_place = match self.order {
             Order::Ascending => other.place.cmp(&self.place),

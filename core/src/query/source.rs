@@ -1,3 +1,5 @@
+//! The matching rows of one segment, in the order of the query.
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

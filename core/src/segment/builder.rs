@@ -1,3 +1,5 @@
+//! Builds the columns of a segment in memory.
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::iter;
@@ -65,8 +67,8 @@ impl RowsBuilder {
         self.types.contains(name)
     }
 
-    /// The most memory that is taken from here on to the end of [`finish_sorted`](Self::finish_sorted), if one more row comes, with so many
-    /// bytes of text. What it has of the index is in `row_index`.
+    /// The most memory that is taken from here on to the end of [`finish_sorted`](Self::finish_sorted), if one more row
+    /// comes, with so many bytes of text. What it has of the index is in `row_index`.
     pub(crate) fn work_bytes(&self, text: usize, row_index: usize) -> usize {
         const ROW_BYTES: usize = size_of::<Row>();
         const ID_BYTES: usize = size_of::<(u64, u32)>();
@@ -213,8 +215,8 @@ fn put_column(index: &mut Vec<u8>, column: impl IntoIterator<Item = u32>) {
     index.extend(column.into_iter().flat_map(u32::to_le_bytes));
 }
 
-/// The rows in the order of their ranks. Ranks are nearly dense in practice, and then no comparison is needed; but only their order
-/// counts.
+/// The rows in the order of their ranks. Ranks are nearly dense in practice, and then no comparison is needed; but only
+/// their order counts.
 fn order_by_rank(rows: &[Row]) -> Vec<u32> {
     let slots = rows.iter().map(|row| row.rank).max().map_or(0, |last| last as usize + 1);
     if slots / 2 <= rows.len() {

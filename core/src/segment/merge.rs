@@ -1,3 +1,5 @@
+//! Merges fresh segments into one.
+
 use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

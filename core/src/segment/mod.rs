@@ -1,5 +1,5 @@
-//! Immutable, sorted parts in which events lie: as plain columns in memory while they are few and fresh ([`Segment`]), and as compressed
-//! blocks of a blob when they are many.
+//! Immutable, sorted parts in which events lie: as plain columns in memory while they are few and fresh ([`Segment`]),
+//! and as compressed blocks of a blob when they are many.
 
 mod builder;
 mod id_hash;
@@ -34,8 +34,8 @@ pub struct Segment {
     /// The sequence number of rank 0.
     base: u64,
     rows: Rows,
-    /// When the events were committed: from which rank on, and the time in milliseconds since the epoch. Ascending by rank, the
-    /// first rank is 0. Generated ids are computed from it.
+    /// When the events were committed: from which rank on, and the time in milliseconds since the epoch. Ascending by
+    /// rank, the first rank is 0. Generated ids are computed from it.
     epochs: Box<[Epoch]>,
 }
 

@@ -1,3 +1,5 @@
+//! Writes segments anew as one sealed segment, without the events that have expired.
+
 use alloc::boxed::Box;
 use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
@@ -14,9 +16,11 @@ const BLOCK_ROWS: u32 = 32;
 /// What ends a rewrite, since an event that is written under another type's name is lost for good.
 const UNKNOWN_TYPE: &str = "an event has a type that its part does not list";
 
-/// Writes parts that follow each other in the log into one sealed segment, some rows a call, and leaves out what has expired.
+/// Writes parts that follow each other in the log into one sealed segment, some rows a call, and leaves out what has
+/// expired.
 ///
-/// Blocks into whose time nothing else falls are taken over as they are, so that what comes in the order of time is compressed once.
+/// Blocks into whose time nothing else falls are taken over as they are, so that what comes in the order of time is
+/// compressed once.
 pub(crate) struct Rewrite {
     sources: Vec<Source>,
     /// The next row or block of every source that has one left.

@@ -1,3 +1,5 @@
+//! The columns of a segment in memory.
+
 use alloc::string::String;
 
 use bytes::Bytes;
@@ -11,10 +13,10 @@ pub(crate) const HEAD_BYTES: usize = 32;
 
 /// Events as immutable columns, sorted by time and then by rank.
 ///
-/// A *row* is an index in that order. A *rank* is an event's place in the order of arrival: its sequence number less that
-/// of the segment. Two buffers hold everything. The `text` has, row after row, one byte with the length of the caller's
-/// id (0 if there is none), the id, and the payload. The `index` has, all integers little-endian, n being the number of
-/// rows, t of types and k of caller's ids:
+/// A *row* is an index in that order. A *rank* is an event's place in the order of arrival: its sequence number less
+/// that of the segment. Two buffers hold everything. The `text` has, row after row, one byte with the length of the
+/// caller's id (0 if there is none), the id, and the payload. The `index` has, all integers little-endian, n being the
+/// number of rows, t of types and k of caller's ids:
 ///
 /// | bytes | what |
 /// |---|---|
@@ -64,7 +66,8 @@ struct Offsets {
 pub struct RowsError(pub(crate) String);
 
 impl Rows {
-    /// Takes the two buffers for what they claim to be, after checking every offset, so that no reader ever steps outside.
+    /// Takes the two buffers for what they claim to be, after checking every offset, so that no reader ever steps
+    /// outside.
     ///
     /// # Errors
     ///
@@ -88,7 +91,8 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Whether an index of this length begins with these bytes, and has rows, with a text of this length. Says nothing of what follows.
+    /// Whether an index of this length begins with these bytes, and has rows, with a text of this length. Says nothing
+    /// of what follows.
     pub(crate) fn may_begin_with(bytes: &[u8], index_len: u32, text_len: u32) -> bool {
         let Some((lengths, zeros)) = bytes.get(..HEAD_BYTES).and_then(|head| head.split_at_checked(20)) else {
             return false;
@@ -246,8 +250,8 @@ impl Rows {
         u64_at(&self.index, self.at.id_hashes, place)
     }
 
-    /// Hashes are spread evenly, so that the place of one can be guessed; the guess is then widened until it encloses the
-    /// place. On hashes that somebody has chosen this is still no worse than twice a binary search.
+    /// Hashes are spread evenly, so that the place of one can be guessed; the guess is then widened until it encloses
+    /// the place. On hashes that somebody has chosen this is still no worse than twice a binary search.
     fn first_id_not_below(&self, hash: u64) -> usize {
         let guess = ((u128::from(hash) * self.ids as u128) >> 64) as usize;
         let (mut low, mut high) = (guess, guess);

@@ -1,3 +1,5 @@
+//! The types of a segment in the making.
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 

@@ -1,3 +1,5 @@
+//! Storage traits for copying a medium while its owner uses it.
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -6,8 +8,8 @@ use bytes::Bytes;
 
 use super::{Blob, Draft, Published, Storage, StorageError};
 
-/// A medium to be copied, for reading only. Its owner may be at work on it meanwhile: each call sees what there is at that moment, and
-/// what it gives may be what the owner is just writing. Every [`Storage`] is one.
+/// A medium to be copied, for reading only. Its owner may be at work on it meanwhile: each call sees what there is at
+/// that moment, and what it gives may be what the owner is just writing. Every [`Storage`] is one.
 pub trait Original {
     /// The blob of this name; as [`Storage::open`].
     ///
@@ -16,16 +18,16 @@ pub trait Original {
     /// Those of [`Storage::open`].
     fn blob(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError>;
 
-    /// The offsets between which the log can be read, as [`Storage::log_range`]. The owner gives it up at the one end and takes new
-    /// room at the other.
+    /// The offsets between which the log can be read, as [`Storage::log_range`]. The owner gives it up at the one end
+    /// and takes new room at the other.
     ///
     /// # Errors
     ///
     /// [`StorageError::Failed`].
     fn log_bounds(&self) -> Result<Range<u64>, StorageError>;
 
-    /// Reads up to `len` bytes of the log from `offset`; fewer only at its end. What was given up meanwhile may be an error, or have
-    /// become another part of the log.
+    /// Reads up to `len` bytes of the log from `offset`; fewer only at its end. What was given up meanwhile may be an
+    /// error, or have become another part of the log.
     ///
     /// # Errors
     ///
@@ -58,8 +60,8 @@ pub trait Duplicate {
     /// [`StorageError`].
     fn begin(&mut self, log_start: u64) -> Result<(), StorageError>;
 
-    /// Takes a blob of the original over without copying its bytes, if both media can do that. Otherwise, or if there is none of this
-    /// name, `false`.
+    /// Takes a blob of the original over without copying its bytes, if both media can do that. Otherwise, or if there
+    /// is none of this name, `false`.
     ///
     /// # Errors
     ///
@@ -83,7 +85,8 @@ pub trait Duplicate {
     /// [`StorageError`].
     fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
 
-    /// Cuts the log's end back to `end`; as [`Storage::truncate`], but any number of times, and more may be appended afterwards.
+    /// Cuts the log's end back to `end`; as [`Storage::truncate`], but any number of times, and more may be appended
+    /// afterwards.
     ///
     /// # Errors
     ///

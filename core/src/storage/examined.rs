@@ -1,3 +1,5 @@
+//! The storage trait for reading a medium that may be damaged.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 

@@ -1,3 +1,5 @@
+//! A storage in memory.
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;

@@ -1,3 +1,5 @@
+//! Compares the answers of a subject with those of the model.
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -23,8 +25,9 @@ pub struct Difference {
     pub found: String,
 }
 
-/// Compares everything that two snapshots say: how many events there are, each event under its id, no event under an id that
-/// there is not, and the queries. Given ids must be equal; generated ones must be valid UUIDs of version 7 on both sides.
+/// Compares everything that two snapshots say: how many events there are, each event under its id, no event under an id
+/// that there is not, and the queries. Given ids must be equal; generated ones must be valid UUIDs of version 7 on both
+/// sides.
 ///
 /// # Errors
 ///
@@ -47,8 +50,8 @@ pub fn check_same(subject: &Arc<dyn Snapshot>, model: &Arc<dyn Snapshot>, querie
     check_id(subject.as_ref(), "00000000-0000-7000-8000-000000000000", None)
 }
 
-/// Compares the answers to one query: the events, their order and where the next page begins. The subject works at the given
-/// pace, which must not change its answer. Gives back what the subject answered.
+/// Compares the answers to one query: the events, their order and where the next page begins. The subject works at the
+/// given pace, which must not change its answer. Gives back what the subject answered.
 ///
 /// # Errors
 ///
@@ -66,7 +69,8 @@ pub fn check_query(
     Ok(found)
 }
 
-/// Compares two answers; `question` says to what. Given ids must be equal, generated ones must be valid on the found side.
+/// Compares two answers; `question` says to what. Given ids must be equal, generated ones must be valid on the found
+/// side.
 ///
 /// # Errors
 ///

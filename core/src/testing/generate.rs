@@ -1,4 +1,5 @@
-//! Events and queries drawn from a [`Source`]: mostly plain, often equal to each other, sometimes as nasty as the contracts allow.
+//! Events and queries drawn from a [`Source`]: mostly plain, often equal to each other, sometimes as nasty as the
+//! contracts allow.
 
 mod json;
 
@@ -94,7 +95,8 @@ pub fn client_id(source: &mut Source<'_>) -> String {
     }
 }
 
-/// A time: mostly within a few seconds of each other and often equal, sometimes far away, before 1970 or at the ends of the range.
+/// A time: mostly within a few seconds of each other and often equal, sometimes far away, before 1970 or at the ends of
+/// the range.
 #[must_use]
 pub fn timestamp(source: &mut Source<'_>) -> Timestamp {
     /// 2023-11-14T22:13:20Z.

@@ -1,10 +1,13 @@
 //! Tools for tests of whatever implements [`Repository`](crate::repository::Repository).
 //!
-//! - [`Model`] is a repository so naive that it is obviously right. Whatever another repository answers, the model answers too.
+//! - [`Model`] is a repository so naive that it is obviously right. Whatever another repository answers, the model
+//!   answers too.
 //! - [`generate`] draws events and queries from a [`Source`] of decisions: a seed, a fuzzer's bytes, or proptest's.
 //! - [`check_same`] compares what two snapshots answer and says where they differ.
-//! - [`SimStorage`] is a medium that behaves as badly as a disk may, and [`simulate`] a run over it that one number draws.
-//! - A [`Step`] is something that happens to a repository; a [`Pair`] lets it happen to a subject and to a model, side by side.
+//! - [`SimStorage`] is a medium that behaves as badly as a disk may, and [`simulate`] a run over it that one number
+//!   draws.
+//! - A [`Step`] is something that happens to a repository; a [`Pair`] lets it happen to a subject and to a model, side
+//!   by side.
 //!
 //! Nothing here is meant for production; the feature `testing` switches it on.
 

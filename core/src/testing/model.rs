@@ -1,3 +1,5 @@
+//! The naive model of a repository, which every other one is compared with.
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
@@ -13,11 +15,12 @@ use crate::repository::{
     CommitError, Duplicate, Find, FindHead, FindStep, Flow, ReadError, Receipt, Repository, Snapshot, Stats, Surplus,
 };
 
-/// A repository in the most obvious way: all events in a vector, looked at one by one, copied before a change where a snapshot
-/// shares it.
+/// A repository in the most obvious way: all events in a vector, looked at one by one, copied before a change where a
+/// snapshot shares it.
 ///
-/// It has no storage, no index and no failure, so that little can be wrong with it; it is what the other repositories are
-/// measured against. Its generated ids are valid but not random, and depend on nothing but `now` and the sequence number.
+/// It has no storage, no index and no failure, so that little can be wrong with it; it is what the other repositories
+/// are measured against. Its generated ids are valid but not random, and depend on nothing but `now` and the sequence
+/// number.
 #[derive(Clone, Debug)]
 pub struct Model {
     events: Arc<Vec<StoredEvent>>,
@@ -69,8 +72,8 @@ impl Model {
         Arc::make_mut(&mut self.events).retain(is_kept);
     }
 
-    /// Takes over the id that another repository has generated for this event, so that callers' ids can be compared with it from
-    /// now on.
+    /// Takes over the id that another repository has generated for this event, so that callers' ids can be compared
+    /// with it from now on.
     pub fn take_id(&mut self, seq: u64, id: Uuid) {
         let Ok(index) = self.events.binary_search_by_key(&seq, |event| event.seq) else { return };
         let event = Arc::make_mut(&mut self.events).get_mut(index);
@@ -248,8 +251,8 @@ fn count(figure: usize) -> u64 {
     u64::try_from(figure).expect("usize has at most 64 bits")
 }
 
-/// A UUID version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, the version, the variant, and the sequence number where
-/// random bits would be.
+/// A UUID version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, the version, the variant, and the sequence number
+/// where random bits would be.
 fn uuid(now: Timestamp, seq: u64) -> Uuid {
     let milliseconds = u128::try_from(now.as_nanos() / 1_000_000).unwrap_or(0);
     Uuid((milliseconds << 80 | 7 << 76 | 0b10 << 62 | u128::from(seq)).to_be_bytes())

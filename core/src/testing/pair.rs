@@ -1,3 +1,5 @@
+//! A subject beside the model, under the same steps.
+
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -16,8 +18,8 @@ use crate::event::Timestamp;
 use crate::query::{Query, decode_cursor, encode_cursor};
 use crate::repository::{CommitError, Housekeeper, Receipt, Repository, Snapshot};
 
-/// A subject and the model of it, to which the same things happen. Whatever the subject says is compared at once; what it must go
-/// on saying (kept snapshots, queries left half-way) is compared again by [`check`](Self::check).
+/// A subject and the model of it, to which the same things happen. Whatever the subject says is compared at once; what
+/// it must go on saying (kept snapshots, queries left half-way) is compared again by [`check`](Self::check).
 #[derive(Debug)]
 pub struct Pair<R> {
     subject: R,
@@ -200,8 +202,8 @@ impl<R: Repository> Pair<R> {
         Ok(())
     }
 
-    /// Walks from page to page, by cursors. Each page is what the model says at that moment; and all pages together have each event
-    /// at most once, and each that was there at the beginning.
+    /// Walks from page to page, by cursors. Each page is what the model says at that moment; and all pages together
+    /// have each event at most once, and each that was there at the beginning.
     fn walk(&mut self, query: &Query, batches: &[Vec<Planned>]) -> Result<(), Difference> {
         let at_first = collect(&self.model.snapshot(), &Query { limit: None, ..query.clone() }, Pace::UNBROKEN)
             .map_err(|error| broken("the model", &error))?;

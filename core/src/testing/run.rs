@@ -1,3 +1,5 @@
+//! Runs a query to its end, at any pace.
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
@@ -60,7 +62,8 @@ impl Run {
             pace,
             head: None,
             events: Vec::new(),
-            // Each call is to make progress: a segment is opened, or an event examined. Thirty-two calls for each are generous.
+            // Each call is to make progress: a segment is opened, or an event examined. Thirty-two calls for each are
+            // generous.
             calls_left: 1_000 + 32 * (stats.events + stats.segments),
         }
     }
@@ -69,8 +72,8 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// What the run reported; and [`ReadError::Damaged`] where it was called far more often than its work explains, which would
-    /// otherwise be a loop without an end.
+    /// What the run reported; and [`ReadError::Damaged`] where it was called far more often than its work explains,
+    /// which would otherwise be a loop without an end.
     pub fn step(&mut self) -> Result<bool, ReadError> {
         self.calls_left = self.calls_left.checked_sub(1).ok_or_else(|| {
             let (events, pace) = (self.events.len(), self.pace);

@@ -1,3 +1,5 @@
+//! Scripts: the steps of a property test.
+
 use alloc::vec::Vec;
 
 use super::generate::{self, Draft};

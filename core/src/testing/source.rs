@@ -1,9 +1,11 @@
+//! The random numbers of generators.
+
 use core::slice;
 
 /// Where generators take their decisions from: one stream of numbers, of which 0 always means the simplest choice.
 ///
-/// A seed gives an endless stream, for simulations. Bytes give as much as they hold and then zeros for ever, for fuzzers and for
-/// proptest: whoever cuts the bytes short or makes them smaller makes what is generated simpler.
+/// A seed gives an endless stream, for simulations. Bytes give as much as they hold and then zeros for ever, for
+/// fuzzers and for proptest: whoever cuts the bytes short or makes them smaller makes what is generated simpler.
 #[derive(Clone, Debug)]
 pub struct Source<'a>(Stream<'a>);
 
@@ -13,8 +15,8 @@ enum Stream<'a> {
     Bytes(slice::Iter<'a, u8>),
 }
 
-/// The generator `SplitMix64`: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (OOPSLA 2014), with the
-/// constants of Vigna's `splitmix64.c` (<https://prng.di.unimi.it/splitmix64.c>).
+/// The generator `SplitMix64`: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (OOPSLA 2014),
+/// with the constants of Vigna's `splitmix64.c` (<https://prng.di.unimi.it/splitmix64.c>).
 ///
 /// Small, fast, equally distributed, and good enough to draw tests; nothing else should rely on it.
 #[derive(Clone, Debug)]

@@ -1,3 +1,5 @@
+//! Stored events as tests compare them.
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -41,8 +43,8 @@ impl StoredId {
         }
     }
 
-    /// Whether callers see this text. Texts are not made where they cannot be equal, since the model asks this of every event
-    /// for every id.
+    /// Whether callers see this text. Texts are not made where they cannot be equal, since the model asks this of every
+    /// event for every id.
     #[must_use]
     pub fn is(&self, id: &str) -> bool {
         match self {

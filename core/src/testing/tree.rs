@@ -1,4 +1,5 @@
-//! A JSON text as a tree, in the most obvious way. Recursive, so the depth of what it is given must be bounded by the generators.
+//! A JSON text as a tree, in the most obvious way. Recursive, so the depth of what it is given must be bounded by the
+//! generators.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,8 +17,8 @@ pub(super) enum Tree {
     Object(Vec<(Text, Self)>),
 }
 
-/// A JSON string without its escapes: code points, among which surrogates that are not part of a pair stand for themselves.
-/// Their order is that of the bytes of UTF-8.
+/// A JSON string without its escapes: code points, among which surrogates that are not part of a pair stand for
+/// themselves. Their order is that of the bytes of UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Text(pub(super) Vec<u32>);
 

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use super::{Budget, Reservation, Share};
 use crate::pace::Pace;
 
-/// A body that has stood still for so long may lose what it holds to one that arrives. Long enough for a segment that was lost on the way to
-/// be sent again.
+/// A body that has stood still for so long may lose what it holds to one that arrives. Long enough for a segment that
+/// was lost on the way to be sent again.
 const STALLED: Duration = Duration::from_millis(500);
 
 /// Least room for the beginning of a body, in bytes.
@@ -66,7 +66,8 @@ impl Arrival {
     ///
     /// # Errors
     ///
-    /// [`Refusal::BodyTooLarge`] beyond the length, [`Refusal::Overloaded`] where there is no room for it, or what there was had to be given up.
+    /// [`Refusal::BodyTooLarge`] beyond the length, [`Refusal::Overloaded`] where there is no room for it, or what
+    /// there was had to be given up.
     pub(crate) fn push(&mut self, data: &Bytes, pace: Pace) -> Result<(), Refusal> {
         let mut held = lock(&self.held);
         held.pace = pace;
@@ -95,8 +96,9 @@ impl Arrival {
         Ok(())
     }
 
-    /// Room for so many bytes and what may follow, in few steps: about four times what is there at most, and never more than the length. The
-    /// buffer before the last has at most half of the length, so that both together stay within [`memory_bytes_max`].
+    /// Room for so many bytes and what may follow, in few steps: about four times what is there at most, and never more
+    /// than the length. The buffer before the last has at most half of the length, so that both together stay within
+    /// [`memory_bytes_max`].
     fn capacity_for(&self, bytes: usize) -> usize {
         let quarter = self.length_max / 4;
         if bytes >= quarter || FIRST_BYTES >= quarter { self.length_max } else { (2 * bytes).max(FIRST_BYTES) }
@@ -140,7 +142,8 @@ impl Drop for Arrival {
 }
 
 impl Arrivals {
-    /// Takes away what the body holds that has stood still for the longest time, if for long enough; says whether there was one.
+    /// Takes away what the body holds that has stood still for the longest time, if for long enough; says whether there
+    /// was one.
     pub(crate) fn give_up_slowest(&self, now: Instant) -> bool {
         let arrivals = lock(&self.0);
         let stalled = |held: &&Arc<Mutex<Held>>| {

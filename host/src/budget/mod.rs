@@ -17,8 +17,8 @@ const SMALL_SHARE: usize = 8;
 
 /// A number of bytes that reservations are taken from, never more than there are.
 ///
-/// Bytes are reserved as they arrive. Where there is no room for more, bodies that have stopped arriving lose what they hold, the slowest
-/// first.
+/// Bytes are reserved as they arrive. Where there is no room for more, bodies that have stopped arriving lose what they
+/// hold, the slowest first.
 #[derive(Debug)]
 pub struct Budget {
     bytes_max: usize,
@@ -85,8 +85,8 @@ impl Budget {
 }
 
 impl Reservation {
-    /// Makes the reservation `bytes` large, if it is smaller; takes them from bodies that have stopped arriving, if there is no other way.
-    /// Not to be called under the lock of an arrival.
+    /// Makes the reservation `bytes` large, if it is smaller; takes them from bodies that have stopped arriving, if
+    /// there is no other way. Not to be called under the lock of an arrival.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! How the outcomes of a group get to the tasks that wait for them.
 //!
-//! To wake a task takes a few instructions on its own thread, and locks and perhaps system calls on any other. So of all tasks that wait on
-//! one thread the commit thread wakes one, and that one wakes the others.
+//! To wake a task takes a few instructions on its own thread, and locks and perhaps system calls on any other. So of
+//! all tasks that wait on one thread the commit thread wakes one, and that one wakes the others.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,7 +75,8 @@ pub(super) fn deliver(outcomes: impl IntoIterator<Item = (Waiter, Outcome)>) {
     }
 }
 
-/// Wakes a task; whether that went well. A task whose waker panics is lost, but neither the thread that wakes it nor any other task.
+/// Wakes a task; whether that went well. A task whose waker panics is lost, but neither the thread that wakes it nor
+/// any other task.
 fn wake(waker: Waker) -> bool {
     catch_unwind(AssertUnwindSafe(|| waker.wake())).is_ok()
 }

@@ -1,3 +1,5 @@
+//! The thread that does the housekeeping.
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +10,8 @@ use super::{Shared, lock};
 use crate::clock;
 use crate::watch::panic_message;
 
-/// Housekeeping between two looks at whether something more urgent has come in, or it is time to stop, in events' worth.
+/// Housekeeping between two looks at whether something more urgent has come in, or it is time to stop, in events'
+/// worth.
 const STEP: u32 = 4_096;
 
 /// How often the repository is asked for housekeeping when nothing is committed: events expire all the same.
@@ -100,7 +103,8 @@ impl Shared {
         }
     }
 
-    /// Lets the thread have whatever the repository wants to be done. The repository looks at the clock when it is asked.
+    /// Lets the thread have whatever the repository wants to be done. The repository looks at the clock when it is
+    /// asked.
     pub(super) fn offer_chores(&self, repository: &mut dyn Repository) {
         self.keeper.offer(repository);
         self.warnings.clock(repository.clock_doubt());

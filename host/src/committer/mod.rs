@@ -1,15 +1,15 @@
 //! The one writer of the repository, and the threads around it.
 //!
-//! Any thread [submits](Committer::submit) a batch and waits for its receipt without blocking. Everything that has queued up is committed as
-//! one group, the new snapshot is published, and only then there are answers, so that whoever has one sees what it counts.
-//! What was submitted is committed whether or not anybody still waits for it.
+//! Any thread [submits](Committer::submit) a batch and waits for its receipt without blocking. Everything that has
+//! queued up is committed as one group, the new snapshot is published, and only then there are answers, so that whoever
+//! has one sees what it counts. What was submitted is committed whether or not anybody still waits for it.
 //!
-//! Commits may wait for a disk, so they are made by a thread of their own. A repository that never waits is committed to by whoever
-//! submitted first: two switches of threads take longer than such a commit. Housekeeping has a thread as well
-//! (`keeper`).
+//! Commits may wait for a disk, so they are made by a thread of their own. A repository that never waits is committed
+//! to by whoever submitted first: two switches of threads take longer than such a commit. Housekeeping has a thread as
+//! well (`keeper`).
 //!
-//! A thread of these that dies, or a panic in a commit or a chore, fails the store and ends the process: whoever waits is told so, nothing
-//! more is accepted, and what is not known to be sound is not worked on.
+//! A thread of these that dies, or a panic in a commit or a chore, fails the store and ends the process: whoever waits
+//! is told so, nothing more is accepted, and what is not known to be sound is not worked on.
 
 mod delivery;
 mod keeper;
@@ -50,24 +50,26 @@ pub struct Committer {
     shut_down: Once,
 }
 
-/// A submitted batch: resolves when it is committed, or will not be. To be polled or dropped soon: others may depend on it.
+/// A submitted batch: resolves when it is committed, or will not be. To be polled or dropped soon: others may depend on
+/// it.
 #[derive(Debug)]
 pub struct PendingCommit {
     ticket: Ticket,
     lead: Option<Lead>,
 }
 
-/// How long the commit thread waits at most for a group to gather behind the one before: about as long as a disk takes to sync.
+/// How long the commit thread waits at most for a group to gather behind the one before: about as long as a disk takes
+/// to sync.
 const GATHERING: Duration = Duration::from_micros(200);
 
 /// A batch on its way, and who waits for it.
 type Job = (Batch, Waiter);
 
-/// Whoever submits to a queue that nobody attends to has the lead: it sees to it that the queue is committed. When it is dropped, the
-/// commit thread does.
+/// Whoever submits to a queue that nobody attends to has the lead: it sees to it that the queue is committed. When it
+/// is dropped, the commit thread does.
 ///
-/// The one in the lead is seldom alone: other requests are ready to run on the same executor. They are let pass once, so that all of
-/// their batches become one group.
+/// The one in the lead is seldom alone: other requests are ready to run on the same executor. They are let pass once,
+/// so that all of their batches become one group.
 #[derive(Debug)]
 struct Lead {
     shared: Arc<Shared>,
@@ -95,8 +97,8 @@ struct Shared {
 }
 
 impl Committer {
-    /// Starts the threads. With `flush_every`, what was committed is made durable at such intervals. `lifecycle` is told if something here
-    /// cannot go on.
+    /// Starts the threads. With `flush_every`, what was committed is made durable at such intervals. `lifecycle` is
+    /// told if something here cannot go on.
     ///
     /// # Errors
     ///
@@ -382,7 +384,8 @@ impl Shared {
         self.keeper.call_waiting();
     }
 
-    /// A panic: what the repository has in memory may be anything now. Latches, and ends the process. Under the lock of the repository as well.
+    /// A panic: what the repository has in memory may be anything now. Latches, and ends the process. Under the lock of
+    /// the repository as well.
     fn fail(&self, reason: String) {
         self.lifecycle.fail(reason.clone());
         self.latch(&reason.into());

@@ -1,3 +1,5 @@
+//! The bounded queue of batches that wait to be committed.
+
 use std::fmt;
 use std::mem;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -88,10 +90,11 @@ impl<T> Queue<T> {
         mem::replace(&mut state.items, Vec::with_capacity(room))
     }
 
-    /// Sleeps until there is half of what was taken last, for as long as `patience` at most; whether there is anything to take then.
+    /// Sleeps until there is half of what was taken last, for as long as `patience` at most; whether there is anything
+    /// to take then.
     ///
-    /// Those whose items were taken last are likely to be back soon. Whoever takes the first of them alone makes all others wait for a
-    /// whole round.
+    /// Those whose items were taken last are likely to be back soon. Whoever takes the first of them alone makes all
+    /// others wait for a whole round.
     pub(super) fn gather(&self, patience: Duration) -> bool {
         let mut state = lock(&self.state);
         state.wanted = (state.taken_last / 2).max(1);

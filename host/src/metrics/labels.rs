@@ -12,8 +12,8 @@ pub enum Incident {
     WriteTimeout,
     /// What the client sent is not HTTP/1.1.
     Malformed,
-    /// The connection ended within a request: its body ended early or in the middle of its framing, or the client went away before the
-    /// answer was written. How one ends between two requests does not matter.
+    /// The connection ended within a request: its body ended early or in the middle of its framing, or the client went
+    /// away before the answer was written. How one ends between two requests does not matter.
     Broken,
     /// It was the one idle longest when there was no room for another, and was closed for that.
     IdleClosed,

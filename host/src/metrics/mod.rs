@@ -1,7 +1,7 @@
 //! What is counted, and its Prometheus text.
 //!
-//! Every handle is resolved when the registry is built, or once on its first use: the path of a request updates atomics and looks
-//! nothing up. Every label has a closed set of values, so that no caller can make the registry grow.
+//! Every handle is resolved when the registry is built, or once on its first use: the path of a request updates atomics
+//! and looks nothing up. Every label has a closed set of values, so that no caller can make the registry grow.
 
 mod labels;
 

@@ -30,8 +30,8 @@ const SETTINGS: [&str; 10] = [
     "4MiB",
 ];
 
-/// More bodies than there is room for, plain and compressed, with events in order and out of it, many and very many: the server refuses some,
-/// stores the others, and takes no more memory for it than it said.
+/// More bodies than there is room for, plain and compressed, with events in order and out of it, many and very many:
+/// the server refuses some, stores the others, and takes no more memory for it than it said.
 pub(crate) fn stays_within_its_plan(program: &str) {
     if !Path::new("/proc/self/status").exists() {
         eprintln!("SKIPPED: there is no /proc here to tell how much memory a process has had");

@@ -1,12 +1,12 @@
-//! How many appends become durable here in a second, one after the other and each synced: at the end of a file that grows, in files
-//! whose blocks were reserved, and in files that were written before.
+//! How many appends become durable here in a second, one after the other and each synced: at the end of a file that
+//! grows, in files whose blocks were reserved, and in files that were written before.
 //!
 //! ```sh
 //! cargo run --release -p argus-disk --example append -- /var/tmp
 //! ```
 //!
-//! What is measured lies in a temporary folder in the one that is named (the current one, if none is); the device below it is what
-//! counts.
+//! What is measured lies in a temporary folder in the one that is named (the current one, if none is); the device below
+//! it is what counts.
 
 use std::error::Error;
 use std::fs::File;

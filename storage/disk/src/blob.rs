@@ -19,8 +19,8 @@ use crate::lock::Lock;
 /// Writes that are smaller than this are put together.
 const BUFFER_BYTES: usize = 1 << 16;
 
-/// So much of a blob is written before it is made durable. One sync at the end of a long one would keep whoever writes it from what is more
-/// urgent, and the device from syncs of the log, for as long as all of it takes.
+/// So much of a blob is written before it is made durable. One sync at the end of a long one would keep whoever writes
+/// it from what is more urgent, and the device from syncs of the log, for as long as all of it takes.
 const UNSYNCED_BYTES_MAX: usize = 8 << 20;
 
 /// How the names of files end that are no blobs yet.
@@ -66,15 +66,16 @@ impl Blobs {
         open(&self.folder, name)
     }
 
-    /// Gives a file that is a blob elsewhere a name here as well; `false` if that cannot be, and its bytes have to be copied. Durable
-    /// after the next [`sync`](Self::sync).
+    /// Gives a file that is a blob elsewhere a name here as well; `false` if that cannot be, and its bytes have to be
+    /// copied. Durable after the next [`sync`](Self::sync).
     pub(crate) fn link(&self, from: &Path, name: &str) -> Result<bool, StorageError> {
         check_name(name)?;
         let path = self.folder.join(name);
         match fs::hard_link(from, &path).map_err(Fault::of("link a file to", &path)) {
             Ok(()) => Ok(true),
             Err(fault) if fault.is_full() => Err(fault.without_effect()),
-            // Another file system, one without links, somebody else's file, no such file: whoever copies it learns what is wrong, if anything.
+            // Another file system, one without links, somebody else's file, no such file: whoever copies it learns what
+            // is wrong, if anything.
             Err(_) => Ok(false),
         }
     }
@@ -105,8 +106,8 @@ impl Blobs {
         }))
     }
 
-    /// See [`Storage::delete`](argus_core::storage::Storage::delete). With the name, the file system gives up every page of the file that it
-    /// holds in memory: 250 MB take 50 to 80 ms.
+    /// See [`Storage::delete`](argus_core::storage::Storage::delete). With the name, the file system gives up every
+    /// page of the file that it holds in memory: 250 MB take 50 to 80 ms.
     pub(crate) fn delete(&self, name: &str) -> Deletion {
         let (folder, lock, name) = (Arc::clone(&self.folder), Arc::clone(&self.lock), name.to_owned());
         Box::new(move || {
@@ -244,7 +245,8 @@ impl Blob for DiskBlob {
     }
 }
 
-/// ASCII letters, digits, `-` and `.`, not in front, and no temporary file's name: nothing that leaves the folder or hides in it.
+/// ASCII letters, digits, `-` and `.`, not in front, and no temporary file's name: nothing that leaves the folder or
+/// hides in it.
 fn check_name(name: &str) -> Result<(), StorageError> {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
     if plain && !name.is_empty() && !name.starts_with('.') && !name.ends_with(TEMPORARY) {

@@ -1,3 +1,5 @@
+//! The folder that becomes a copy of another.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,8 +15,8 @@ use crate::original::DiskOriginal;
 
 /// A folder that is to become a copy of another.
 ///
-/// It gets its `format` last. Before anything else it gets a file that says so: as long as that is there, and not `format`, the folder is
-/// refused by [`DiskStorage::open`](crate::DiskStorage::open), whatever else is there.
+/// It gets its `format` last. Before anything else it gets a file that says so: as long as that is there, and not
+/// `format`, the folder is refused by [`DiskStorage::open`](crate::DiskStorage::open), whatever else is there.
 #[derive(Debug)]
 pub struct DiskCopy<'a> {
     original: &'a DiskOriginal,
@@ -28,8 +30,8 @@ impl<'a> DiskCopy<'a> {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: the folder has something in it, lies in the original, or was refused by the system. What was begun there is refused
-    /// as a copy that was not finished.
+    /// [`OpenError`]: the folder has something in it, lies in the original, or was refused by the system. What was
+    /// begun there is refused as a copy that was not finished.
     pub fn create(path: impl AsRef<Path>, original: &'a DiskOriginal) -> Result<Self, OpenError> {
         let folder = begin(path.as_ref(), original.path(), original.format())?;
         let lock = Arc::new(Lock::take(&folder)?);
@@ -84,7 +86,8 @@ impl Duplicate for DiskCopy<'_> {
     }
 }
 
-/// Begins a copy in a folder that is empty or not there yet, and does not lie in this one. It has this format when it is complete.
+/// Begins a copy in a folder that is empty or not there yet, and does not lie in this one. It has this format when it
+/// is complete.
 pub(crate) fn begin(path: &Path, original: &Path, format: Format) -> Result<Folder, OpenError> {
     if real_path(path)?.starts_with(original) {
         return Err(OpenError::InItself { path: path.to_owned() });

@@ -1,3 +1,5 @@
+//! Errors of files: what failed, where and why.
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -6,8 +8,8 @@ use argus_core::storage::StorageError;
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// Why a folder could not be opened. Nothing that it holds was changed; a new one may have been made in part, which the next attempt
-/// completes, and files that were never finished may have been removed.
+/// Why a folder could not be opened. Nothing that it holds was changed; a new one may have been made in part, which the
+/// next attempt completes, and files that were never finished may have been removed.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Somebody else uses the folder.
@@ -82,7 +84,8 @@ impl Fault {
         move |source| Self { operation, path: path.to_owned(), source }
     }
 
-    /// For a call after whose failure everything is as it was: what may pass by itself, or by what an operator does, is said to be so.
+    /// For a call after whose failure everything is as it was: what may pass by itself, or by what an operator does, is
+    /// said to be so.
     pub(crate) fn without_effect(self) -> StorageError {
         if self.is_full() {
             StorageError::Full(self.cause())

@@ -1,3 +1,5 @@
+//! A folder that is checked, whatever is wrong with it.
+
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,10 +16,11 @@ use crate::lock::Lock;
 use crate::log::LogRemains;
 use crate::system::drop_cached;
 
-/// A folder that is looked through, whatever is wrong with it. Nothing in it is changed; as long as this lives, nobody else can use it.
+/// A folder that is looked through, whatever is wrong with it. Nothing in it is changed; as long as this lives, nobody
+/// else can use it.
 ///
-/// What the files of the log lack reads as zeros. What is read is what the device has, as far as the system lets it be told from what it keeps
-/// in memory.
+/// What the files of the log lack reads as zeros. What is read is what the device has, as far as the system lets it be
+/// told from what it keeps in memory.
 #[derive(Debug)]
 pub struct DiskExamined {
     path: PathBuf,
@@ -33,7 +36,8 @@ impl DiskExamined {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: somebody else uses it, there is no repository in it, or the system refuses to let it be looked at. Nothing was changed.
+    /// [`OpenError`]: somebody else uses it, there is no repository in it, or the system refuses to let it be looked
+    /// at. Nothing was changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let folder = Folder::open(path)?;
@@ -63,8 +67,9 @@ impl DiskExamined {
         Ok(Self { path, log, blobs, faults, strangers, _lock: lock })
     }
 
-    /// What is wrong with the folder and with files of the log as files. Opening it as a repository would be refused. Which events are
-    /// concerned shows in the log, unless it is the log's end that is missing: that can be seen nowhere else.
+    /// What is wrong with the folder and with files of the log as files. Opening it as a repository would be refused.
+    /// Which events are concerned shows in the log, unless it is the log's end that is missing: that can be seen
+    /// nowhere else.
     #[must_use]
     pub fn faults(&self) -> &[OpenError] {
         &self.faults
@@ -76,7 +81,8 @@ impl DiskExamined {
         &self.strangers
     }
 
-    /// Whether some of these bytes of the log are not there, for want of a file or since it is too short. What is not there reads as zeros.
+    /// Whether some of these bytes of the log are not there, for want of a file or since it is too short. What is not
+    /// there reads as zeros.
     #[must_use]
     pub fn lacks(&self, log: Range<u64>) -> bool {
         self.log.lacks(log)

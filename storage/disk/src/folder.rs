@@ -1,3 +1,5 @@
+//! Folders: made, listed and synced.
+
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -16,7 +18,8 @@ const OTHERS: u32 = 0o077;
 /// What a file system puts into its topmost folder when it is made.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// What is written and removed to see whether a folder can be written. One that was left is removed with all that is unfinished.
+/// What is written and removed to see whether a folder can be written. One that was left is removed with all that is
+/// unfinished.
 pub(crate) const PROBE: &str = "probe.0.tmp";
 
 /// A folder whose entries are made durable by [`sync`](Self::sync).
@@ -42,8 +45,8 @@ impl Folder {
         Ok(Self { path: path.to_owned(), file, identity })
     }
 
-    /// A folder that is made if there is none, for its owner alone, and those above it. Those that were made are durable when this returns;
-    /// of the others, [`sync_names`] makes sure.
+    /// A folder that is made if there is none, for its owner alone, and those above it. Those that were made are
+    /// durable when this returns; of the others, [`sync_names`] makes sure.
     pub(crate) fn create(path: &Path) -> Result<Self, Fault> {
         make(path)?;
         Self::open(path)
@@ -57,14 +60,15 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Makes durable which entries there are, and what their names mean. A folder that was removed, moved or replaced meanwhile is a fault:
-    /// who comes next looks for them in its place.
+    /// Makes durable which entries there are, and what their names mean. A folder that was removed, moved or replaced
+    /// meanwhile is a fault: who comes next looks for them in its place.
     pub(crate) fn sync(&self) -> Result<(), Fault> {
         self.file.sync_all().map_err(Fault::of("sync", &self.path))?;
         self.identity.verify(&self.file, &self.path)
     }
 
-    /// Sees whether files can be made here, durably, and removed. That there is no room for one passes, and is no fault.
+    /// Sees whether files can be made here, durably, and removed. That there is no room for one passes, and is no
+    /// fault.
     pub(crate) fn probe(&self) -> Result<(), Fault> {
         let path = self.join(PROBE);
         let written = || {
@@ -139,7 +143,8 @@ pub(crate) fn sync_names(path: &Path) -> Result<(), Fault> {
     for holder in holders(path)? {
         match File::open(&holder) {
             Ok(file) => file.sync_all().map_err(Fault::of("sync", &holder))?,
-            // Only who may read a folder can sync it. The others have been given what is in this one by somebody, some time ago.
+            // Only who may read a folder can sync it. The others have been given what is in this one by somebody, some
+            // time ago.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
             Err(error) => return Err(Fault::of("open", &holder)(error)),
         }
@@ -147,8 +152,9 @@ pub(crate) fn sync_names(path: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The folders that have the name of a folder and of those above it, from the nearest on. Where a file system is mounted they end: that
-/// name was there before, and not every other file system can sync a folder. So they do where the way up is closed to us.
+/// The folders that have the name of a folder and of those above it, from the nearest on. Where a file system is
+/// mounted they end: that name was there before, and not every other file system can sync a folder. So they do where
+/// the way up is closed to us.
 fn holders(path: &Path) -> Result<Vec<PathBuf>, Fault> {
     let device = |path: &Path| fs::metadata(path).map(|data| data.dev());
     let whole = match path.canonicalize() {

@@ -1,3 +1,5 @@
+//! The file that says which layout a folder has.
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 
@@ -5,8 +7,8 @@ use crate::error::{Fault, OpenError};
 use crate::folder::{Folder, create_file, remove, rename};
 
 const NAME: &str = "format";
-/// What it is called in a copy that is being made. Nothing else of a copy is there before this is durable, and this becomes the format
-/// by a rename, so that there is no moment between the two.
+/// What it is called in a copy that is being made. Nothing else of a copy is there before this is durable, and this
+/// becomes the format by a rename, so that there is no moment between the two.
 pub(crate) const UNFINISHED: &str = "format.unfinished";
 const VERSION: u32 = 1;
 
@@ -17,7 +19,8 @@ const VERSION: u32 = 1;
 /// log-file-bytes 67108864
 /// ```
 ///
-/// A log file says nothing about how long it should be; this does, whatever later versions of the program would have chosen.
+/// A log file says nothing about how long it should be; this does, whatever later versions of the program would have
+/// chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
     /// Length of every log file; not 0.
@@ -25,7 +28,8 @@ pub(crate) struct Format {
 }
 
 impl Format {
-    /// That of a folder, if it has one: it is the last thing that a new folder gets. A copy that was not finished is refused.
+    /// That of a folder, if it has one: it is the last thing that a new folder gets. A copy that was not finished is
+    /// refused.
     pub(crate) fn load(folder: &Folder) -> Result<Option<Self>, OpenError> {
         let path = folder.join(NAME);
         match fs::read_to_string(&path) {
@@ -53,10 +57,11 @@ impl Format {
         folder.sync()
     }
 
-    /// Makes durable that an empty folder is to become a copy: nobody takes it for a repository, or for a new one, before it is
-    /// [complete](Self::complete).
+    /// Makes durable that an empty folder is to become a copy: nobody takes it for a repository, or for a new one,
+    /// before it is [complete](Self::complete).
     ///
-    /// After an error the folder may be marked as well, perhaps by a file without its text; that is right, since there is no copy.
+    /// After an error the folder may be marked as well, perhaps by a file without its text; that is right, since there
+    /// is no copy.
     pub(crate) fn begin(self, folder: &Folder) -> Result<(), Fault> {
         let path = folder.join(UNFINISHED);
         // Two of us may have found it empty.
@@ -72,7 +77,8 @@ impl Format {
         folder.sync()
     }
 
-    /// Makes a repository of a folder in which all that belongs to it is durable. Takes no room, which there may be none of by now.
+    /// Makes a repository of a folder in which all that belongs to it is durable. Takes no room, which there may be
+    /// none of by now.
     pub(crate) fn complete(folder: &Folder) -> Result<(), Fault> {
         rename(&folder.join(UNFINISHED), &folder.join(NAME))?;
         folder.sync()

@@ -9,7 +9,8 @@ use crate::system::{Inode, inode_at, inode_of};
 
 /// What tells an open file or folder from all others for as long as it is open.
 ///
-/// A file that was removed or moved away takes bytes and syncs as before. What it holds is nowhere where the next process looks.
+/// A file that was removed or moved away takes bytes and syncs as before. What it holds is nowhere where the next
+/// process looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
@@ -39,8 +40,8 @@ impl Identity {
     }
 }
 
-/// Whether there is nothing at a path. Any other error is one of the way there, which may be closed to us for a while; whether the file has a
-/// name at all can be said without it.
+/// Whether there is nothing at a path. Any other error is one of the way there, which may be closed to us for a while;
+/// whether the file has a name at all can be said without it.
 fn leads_nowhere(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

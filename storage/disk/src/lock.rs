@@ -1,3 +1,5 @@
+//! The lock that keeps other processes out of a folder.
+
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,8 +13,8 @@ const NAME: &str = "lock";
 
 /// The right to use a folder, until it is dropped or the process ends, however it ends.
 ///
-/// The file stays where it is for ever. If it were removed, one process could hold the lock of a file that has no name any more, and
-/// another one that of a new file.
+/// The file stays where it is for ever. If it were removed, one process could hold the lock of a file that has no name
+/// any more, and another one that of a new file.
 #[derive(Debug)]
 pub(crate) struct Lock {
     held: File,

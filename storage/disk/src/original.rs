@@ -1,3 +1,5 @@
+//! A folder that is copied.
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +13,8 @@ use crate::folder::Folder;
 use crate::format::Format;
 use crate::log::LogReader;
 
-/// A folder that is read only, whether or not another process uses it: nothing in it is changed, not even its lock taken.
+/// A folder that is read only, whether or not another process uses it: nothing in it is changed, not even its lock
+/// taken.
 #[derive(Debug)]
 pub struct DiskOriginal {
     path: PathBuf,

@@ -1,3 +1,5 @@
+//! The new folder of a salvage.
+
 use std::path::Path;
 
 use crate::copy::begin;
@@ -21,8 +23,8 @@ impl DiskRescue {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: the folder has something in it, lies in the other, or was refused by the system. What was begun there is refused
-    /// as a copy that was not finished.
+    /// [`OpenError`]: the folder has something in it, lies in the other, or was refused by the system. What was begun
+    /// there is refused as a copy that was not finished.
     pub fn create(path: impl AsRef<Path>, from: &DiskExamined) -> Result<Self, OpenError> {
         let Options { log_file_bytes } = Options::default();
         let format = Format { log_file_bytes: from.log_file_bytes().unwrap_or(log_file_bytes) };

@@ -1,3 +1,5 @@
+//! The storage trait on files.
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,10 +14,11 @@ use crate::format::Format;
 use crate::lock::Lock;
 use crate::log::Log;
 
-/// A medium on files in one folder, which no other process can use meanwhile. The documentation of the [crate] tells how it is laid
-/// out.
+/// A medium on files in one folder, which no other process can use meanwhile. The documentation of the [crate] tells
+/// how it is laid out.
 ///
-/// The folder is free again when the storage, and with it all drafts and deletions that it made, are dropped, or the process has ended.
+/// The folder is free again when the storage, and with it all drafts and deletions that it made, are dropped, or the
+/// process has ended.
 #[derive(Debug)]
 pub struct DiskStorage {
     log: Log,
@@ -27,7 +30,8 @@ pub struct DiskStorage {
 /// The folders in the folder.
 const PARTS: [&str; 2] = ["log", "blobs"];
 
-/// What may be in a folder without a format: what was made before somebody was interrupted, or makes one at this moment.
+/// What may be in a folder without a format: what was made before somebody was interrupted, or makes one at this
+/// moment.
 const OF_A_NEW_ONE: [&str; 5] = ["lock", "log", "blobs", "format.tmp", "format"];
 
 /// What can be chosen when a folder is new.
@@ -46,10 +50,11 @@ impl Default for Options {
 }
 
 impl DiskStorage {
-    /// Opens a folder, or makes it, and those above it, durably. What is made is for its owner alone. A folder that is there, and has no
-    /// repository, must have nothing else either, but for `lost+found`.
+    /// Opens a folder, or makes it, and those above it, durably. What is made is for its owner alone. A folder that is
+    /// there, and has no repository, must have nothing else either, but for `lost+found`.
     ///
-    /// Whether files can be made is tried: a folder that cannot be written is refused here, and not by the first commit that needs a new one.
+    /// Whether files can be made is tried: a folder that cannot be written is refused here, and not by the first commit
+    /// that needs a new one.
     ///
     /// May take as long as it takes to write to the device what the process before has left to the system.
     ///
@@ -78,14 +83,16 @@ impl DiskStorage {
 
     /// What lies among the files of the log or the blobs and is neither. It is left alone.
     ///
-    /// What has a name that a blob could have is among the [names of blobs](Storage::list): which of them are in use, this does not know.
+    /// What has a name that a blob could have is among the [names of blobs](Storage::list): which of them are in use,
+    /// this does not know.
     #[must_use]
     pub fn strangers(&self) -> &[PathBuf] {
         &self.strangers
     }
 
-    /// The folders with files of the repository that others than their owner can look into. What is made is not so; a folder that was made by
-    /// somebody else, or by an earlier version, is left as it is: they may have been let in on purpose.
+    /// The folders with files of the repository that others than their owner can look into. What is made is not so; a
+    /// folder that was made by somebody else, or by an earlier version, is left as it is: they may have been let in on
+    /// purpose.
     #[must_use]
     pub fn exposed(&self) -> &[PathBuf] {
         &self.exposed
@@ -104,7 +111,8 @@ impl DiskStorage {
         Ok(Self { log, blobs, strangers, exposed })
     }
 
-    /// Begins in a folder that has nothing yet, but is to have this format when all is durable that belongs to it; the caller sees to that.
+    /// Begins in a folder that has nothing yet, but is to have this format when all is durable that belongs to it; the
+    /// caller sees to that.
     pub(crate) fn begin(folder: &Folder, format: Format) -> Result<Self, OpenError> {
         let lock = Arc::new(Lock::take(folder)?);
         for name in PARTS {

@@ -9,7 +9,8 @@ use std::path::Path;
 /// Zeros are written so many at a time.
 const ZEROS_BYTES: usize = 1 << 16;
 
-/// Gives an empty file its length and all of its blocks, so that writing in it neither runs out of space nor moves its end.
+/// Gives an empty file its length and all of its blocks, so that writing in it neither runs out of space nor moves its
+/// end.
 pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     if reserve(file, len)? { Ok(()) } else { write_zeros(file, 0..len) }
 }
@@ -26,8 +27,8 @@ pub(crate) fn write_zeros(file: &File, place: Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes all that is in `parts` at `offset`, however many and however long they are. Also says how many bytes were written before
-/// an error.
+/// Writes all that is in `parts` at `offset`, however many and however long they are. Also says how many bytes were
+/// written before an error.
 pub(crate) fn write_at(file: &File, offset: u64, mut parts: &mut [IoSlice<'_>]) -> Result<(), (u64, io::Error)> {
     let mut writer = file;
     let mut written = 0;
@@ -56,8 +57,9 @@ pub(crate) struct Inode {
     pub(crate) names: u64,
 }
 
-/// That of what a path leads to. It is not asked for its times: on Linux, the next write to a file whose times somebody has seen has to give it
-/// new ones (multigrain timestamps, since 6.13), which makes each sync of a log that is looked at after each write a third slower.
+/// That of what a path leads to. It is not asked for its times: on Linux, the next write to a file whose times somebody
+/// has seen has to give it new ones (multigrain timestamps, since 6.13), which makes each sync of a log that is looked
+/// at after each write a third slower.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn inode_at(path: &Path) -> io::Result<Inode> {
     use rustix::fs::{AtFlags, CWD, statx};
@@ -120,7 +122,8 @@ fn reserve(_: &File, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Drops what the page cache has of a file and the device has as well, so that the next reader gets what the device has.
+/// Drops what the page cache has of a file and the device has as well, so that the next reader gets what the device
+/// has.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 pub(crate) fn drop_cached(file: &File) {
     // It is advice, and so is the answer: a file system that has no use for it keeps no copy of its own.

@@ -1,5 +1,5 @@
-//! A disk without room, played by a small file system in memory. To mount one takes rights that not everybody has; without them the
-//! tests say that they were left out.
+//! A disk without room, played by a small file system in memory. To mount one takes rights that not everybody has;
+//! without them the tests say that they were left out.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

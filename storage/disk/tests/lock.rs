@@ -14,7 +14,8 @@ const FOLDER: &str = "ARGUS_DISK_TEST_FOLDER";
 
 const OPTIONS: Options = Options { log_file_bytes: 4096 };
 
-/// What the other process does: holds the folder until it is killed. In the run of the tests there is nothing to be held.
+/// What the other process does: holds the folder until it is killed. In the run of the tests there is nothing to be
+/// held.
 #[test]
 fn other_process() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };

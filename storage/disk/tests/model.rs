@@ -135,7 +135,8 @@ impl Both {
         let (found, expected) = (disk.log_range(), memory.log_range());
         prop_assert_eq!(found.end, expected.end);
         prop_assert!(found.start <= expected.start && found.start.is_multiple_of(file_bytes), "{found:?} {expected:?}");
-        // The file is kept in which the log begins, and the one before it, if it was the last when it was to be given up.
+        // The file is kept in which the log begins, and the one before it, if it was the last when it was to be given
+        // up.
         prop_assert!(expected.start - found.start <= file_bytes, "{found:?} {expected:?}");
         let len = usize::try_from(expected.end - expected.start).unwrap();
         prop_assert_eq!(disk.read_log(expected.start, len + 1).unwrap(), memory.log());

@@ -1,5 +1,5 @@
-//! Folders that cannot be written, and for whom files are. The system lets root do everything, so that there the tests are run by a process of
-//! another user.
+//! Folders that cannot be written, and for whom files are. The system lets root do everything, so that there the tests
+//! are run by a process of another user.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

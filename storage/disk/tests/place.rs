@@ -1,4 +1,5 @@
-//! Files that are removed, moved or replaced under a process that has them open: nothing is acknowledged that the next process would not find.
+//! Files that are removed, moved or replaced under a process that has them open: nothing is acknowledged that the next
+//! process would not find.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,5 @@
-//! Events that are on disk when they are acknowledged: what that costs, how much room they take, and how soon a server is back.
+//! Events that are on disk when they are acknowledged: what that costs, how much room they take, and how soon a server
+//! is back.
 
 use std::{
     fs,
@@ -180,7 +181,8 @@ fn measure_batches(subject: &Subject, scale: &Scale, report: &mut Report) -> Res
     Ok(())
 }
 
-/// Asks for little, for much, and for what is nowhere to be found, so that what queries take is in the memory that is measured.
+/// Asks for little, for much, and for what is nowhere to be found, so that what queries take is in the memory that is
+/// measured.
 fn ask(server: &Server, scale: &Scale, events: u64) -> Result<()> {
     let mut client = Client::connect(server.address)?;
     for target in [

@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: the speed of the whole, from a socket to a socket, beside floors measured in the same run.
 //!
-//! A floor is the same host with an empty handler, or, for events on disk, with a repository in memory; single events on disk are held
-//! against `PostgreSQL` besides. Floor and subject take turns, run by run, on fresh processes, so that whatever else the machine does falls on
-//! both; figures are medians. Every answer is checked, and afterwards the server is
-//! asked how many events it holds: a figure from a server that lost or refused something does not come into being.
+//! A floor is the same host with an empty handler, or, for events on disk, with a repository in memory; single events
+//! on disk are held against `PostgreSQL` besides. Floor and subject take turns, run by run, on fresh processes, so that
+//! whatever else the machine does falls on both; figures are medians. Every answer is checked, and afterwards the
+//! server is asked how many events it holds: a figure from a server that lost or refused something does not come into
+//! being.
 
 mod batches;
 mod client;

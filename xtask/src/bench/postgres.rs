@@ -1,7 +1,8 @@
-//! What `PostgreSQL` makes of the same events: one row an event, each durable when it is acknowledged, as pgbench measures it.
+//! What `PostgreSQL` makes of the same events: one row an event, each durable when it is acknowledged, as pgbench
+//! measures it.
 //!
-//! It is asked twice, over TCP, with a statement that is prepared once: for what Argus does for an event, and for as little as a table for
-//! events can do. See [`Table`].
+//! It is asked twice, over TCP, with a statement that is prepared once: for what Argus does for an event, and for as
+//! little as a table for events can do. See [`Table`].
 
 use std::{
     fs,
@@ -43,10 +44,11 @@ const READY: &str = "ready to accept connections";
 /// What a row has, and what is told of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Table {
-    /// As an event in Argus: a row gets its place in the order of arrival and an id that no other row has, is found by either of them and by type
-    /// and time, and keeps its payload as it came. Place and id are told.
+    /// As an event in Argus: a row gets its place in the order of arrival and an id that no other row has, is found by
+    /// either of them and by type and time, and keeps its payload as it came. Place and id are told.
     Full,
-    /// A key, by which it is found, as it is by type and time. Nothing is told. A request that is sent twice is stored twice.
+    /// A key, by which it is found, as it is by type and time. Nothing is told. A request that is sent twice is stored
+    /// twice.
     Lean,
 }
 
@@ -72,7 +74,8 @@ impl Table {
     }
 }
 
-/// A server with an empty table. Its processes run only while something is measured, so that they are in nobody's way otherwise.
+/// A server with an empty table. Its processes run only while something is measured, so that they are in nobody's way
+/// otherwise.
 #[derive(Debug)]
 pub(super) struct Postgres {
     /// Data and script; removed when this goes.
@@ -122,8 +125,8 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Inserts rows with this payload over so many connections, for so long in whole seconds; gives the rows a second. Every row that was
-    /// acknowledged is counted afterwards.
+    /// Inserts rows with this payload over so many connections, for so long in whole seconds; gives the rows a second.
+    /// Every row that was acknowledged is counted afterwards.
     pub(super) fn measure(&self, payload: &str, connections: usize, time: Duration) -> Result<f64> {
         let running = self.start()?;
         running.query("truncate events")?;

@@ -115,7 +115,8 @@ pub(super) fn median(values: &[f64]) -> f64 {
     lower.map_or(upper, |lower| f64::midpoint(*lower, upper))
 }
 
-/// The smallest of the sorted latencies that at least `percent` of them do not exceed, in milliseconds. Zero of nothing.
+/// The smallest of the sorted latencies that at least `percent` of them do not exceed, in milliseconds. Zero of
+/// nothing.
 pub(super) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)

@@ -85,8 +85,8 @@ impl Subject {
         Server::start(&self.floor, "memory:", self.threads)
     }
 
-    /// An empty folder, removed when it is dropped. On the disk of the build: folders for temporary files may lie in memory, where a
-    /// sync costs nothing.
+    /// An empty folder, removed when it is dropped. On the disk of the build: folders for temporary files may lie in
+    /// memory, where a sync costs nothing.
     pub(super) fn folder(&self) -> Result<TempDir> {
         let beside = self.server.parent().context("a program in no folder")?;
         TempDir::with_prefix_in("data-", beside).with_context(|| format!("no folder in {}", beside.display()))
@@ -198,7 +198,8 @@ impl Server {
     pub(super) fn processor_time(&self) -> Result<Duration> {
         let path = format!("/proc/{}/stat", self.child.id());
         let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        // The name of the program stands in parentheses and may hold anything; fields 14 and 15 are user and system time.
+        // The name of the program stands in parentheses and may hold anything; fields 14 and 15 are user and system
+        // time.
         let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
         let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
         let ticks: u64 = ticks.sum::<Result<_, _>>().context("processor times that are no numbers")?;

@@ -88,7 +88,8 @@ pub(super) fn load(
 
 pub(super) fn created(response: &Response) -> Result<u64> {
     response.expect(201)?;
-    // Its members are few and their order is fixed, so a search is as good as a parser and leaves more time for the server.
+    // Its members are few and their order is fixed, so a search is as good as a parser and leaves more time for the
+    // server.
     ensure!(
         response.body.windows(17).any(|part| part == b"\"duplicate\":false"),
         "a new event is said to be a duplicate"

@@ -156,7 +156,8 @@ pub(super) fn batch_requests(stamps: &[Stamp], batch: usize) -> (Vec<Vec<u8>>, u
 pub(super) fn rfc3339(time_ms: u64) -> String {
     let (seconds, millisecond) = (time_ms / 1000, time_ms % 1000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Years that start in March put the leap day last; 719,468 days lie between 0000-03-01 and 1970-01-01 (Hinnant, "days").
+    // Years that start in March put the leap day last; 719,468 days lie between 0000-03-01 and 1970-01-01 (Hinnant,
+    // "days").
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -81,7 +81,8 @@ impl Places {
         path.is_empty() || self.paths.contains(path)
     }
 
-    /// Why a piece of code names something that is not there; nothing if it does, or if it is no name of a file or crate.
+    /// Why a piece of code names something that is not there; nothing if it does, or if it is no name of a file or
+    /// crate.
     fn missing(&self, code: &str) -> Option<String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
         if code.is_empty() || code.starts_with('/') || !code.chars().all(plain) {

@@ -1,7 +1,7 @@
 //! Tidy: the rules of this repository that no other tool knows, as code.
 //!
-//! A rule is a pure function from texts to [`Violation`]s, so that each has a test with an input that breaks it. The rules
-//! as a whole also run as a unit test of xtask.
+//! A rule is a pure function from texts to [`Violation`]s, so that each has a test with an input that breaks it. The
+//! rules as a whole also run as a unit test of xtask.
 
 mod documents;
 mod layering;

@@ -5,6 +5,9 @@ use super::{Exemption, Source, Violation};
 /// A file of code says one thing; beyond this it says several.
 const LINES_MAX: usize = 600;
 
+/// Columns of a comment, as `rustfmt.toml` has it for code.
+const COLUMNS_MAX: usize = 120;
+
 /// Files of code that may be longer.
 const LONG_FILES: &[Exemption] = &[];
 
@@ -68,6 +71,8 @@ pub(super) fn violations(source: &Source) -> Vec<Violation> {
         found.extend(unfinished(source));
         found.extend(ignored_tests(source));
         found.extend(sleeps(source, SLEEPERS));
+        found.extend(without_heading(source));
+        found.extend(long_comments(source));
     }
     found
 }
@@ -86,6 +91,22 @@ fn length(source: &Source, exemptions: &[Exemption]) -> Option<Violation> {
     }
     let reason = format!("{lines} lines, more than {LINES_MAX}: split the file by what its parts are about");
     Some(Violation::new(&source.path, LINES_MAX + 1, reason))
+}
+
+/// A file says in its first line what it is.
+fn without_heading(source: &Source) -> Option<Violation> {
+    // An attribute of the whole file may come first.
+    let has_heading = source.text.lines().take(3).any(|line| line.starts_with("//!"));
+    (!has_heading).then(|| Violation::new(&source.path, 1, "no `//!` line that says what the file is"))
+}
+
+/// rustfmt wraps code and leaves comments alone. A row of a table cannot be wrapped.
+fn long_comments(source: &Source) -> Vec<Violation> {
+    let is_long = |line: &str| line.chars().count() > COLUMNS_MAX;
+    let is_row = |line: &str| line.trim_start().trim_start_matches(['/', '!']).trim_start().starts_with('|');
+    let long = source.lines().filter(|(_, line)| line.trim_start().starts_with("//") && is_long(line) && !is_row(line));
+    let reason = format!("a comment of more than {COLUMNS_MAX} columns: wrap it");
+    long.map(|(number, _)| Violation::new(&source.path, number, reason.clone())).collect()
 }
 
 fn unfinished(source: &Source) -> Vec<Violation> {
@@ -178,6 +199,20 @@ mod tests {
         assert_eq!(length(&long, &[]).map(|violation| violation.line), Some(LINES_MAX + 1));
         let exemption = [Exemption { path: "core/src/some.rs", reason: "a table of cases" }];
         assert_eq!(length(&long, &exemption), None);
+    }
+
+    #[test]
+    fn a_file_says_what_it_is() {
+        assert!(without_heading(&rust("//! Files.\n\nfn f() {}\n")).is_none());
+        assert!(without_heading(&rust("#![no_std]\n\n//! Files.\n")).is_none());
+        assert!(without_heading(&rust("/// A function.\nfn f() {}\n")).is_some());
+    }
+
+    #[test]
+    fn comments_are_wrapped_but_for_tables() {
+        let long = "x".repeat(COLUMNS_MAX);
+        let text = format!("// {long}\nlet s = \"{long}\";\n    /// {long}\n/// | {long} |\n//! ok\n");
+        assert_eq!(lines(&long_comments(&rust(&text))), [1, 3]);
     }
 
     #[test]

@@ -42,8 +42,9 @@ pub(super) enum DecodeError {
 }
 
 impl Coding {
-    /// The coding of a request's body; `None` for one that we do not know, or for several on top of each other. `identity` is no coding
-    /// (RFC 9110, section 12.5.3), however often it is said, and neither is an empty element of the list (section 5.6.1).
+    /// The coding of a request's body; `None` for one that we do not know, or for several on top of each other.
+    /// `identity` is no coding (RFC 9110, section 12.5.3), however often it is said, and neither is an empty element of
+    /// the list (section 5.6.1).
     pub(super) fn of(head: &Head<'_>) -> Option<Self> {
         let mut coding = Self::Identity;
         for member in members(head, "content-encoding") {
@@ -63,7 +64,8 @@ impl Coding {
 
     /// Decodes a body of at most `bytes_max` bytes. What is decoded is kept in the room.
     ///
-    /// A compressed body must hold at least one member or frame: an empty one is a body that got lost, not an empty list.
+    /// A compressed body must hold at least one member or frame: an empty one is a body that got lost, not an empty
+    /// list.
     pub(super) fn decode<'a>(
         self,
         body: &'a [u8],

@@ -10,7 +10,8 @@ use crate::room::Room;
 
 /// Largest window that a frame may ask for, in bytes: what RFC 9659 allows senders of the content coding.
 const WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// How much is decoded at a time, in bytes; a block more may come. Bounds what lies beyond the limit before that is noticed.
+/// How much is decoded at a time, in bytes; a block more may come. Bounds what lies beyond the limit before that is
+/// noticed.
 const STEP_BYTES: usize = 256 * 1024;
 /// What the decoder takes besides its window: tables, a block, and what it gives out in one step, in bytes.
 const DECODER_BYTES: usize = 2 * 1024 * 1024;
@@ -60,7 +61,8 @@ pub(super) fn decode(body: &[u8], bytes_max: usize, room: &mut Room<'_>) -> Resu
         }
         let window = window_bytes(bits, behind_magic.get(1).copied().unwrap_or_default(), bytes_max);
         if window > window_max {
-            // The decoder's buffer is at most twice as large, for the sake of powers of two, and it does not become smaller.
+            // The decoder's buffer is at most twice as large, for the sake of powers of two, and it does not become
+            // smaller.
             room.keep(2 * (window - window_max));
             room.need(0)?;
             window_max = window;
@@ -75,7 +77,8 @@ pub(super) fn decode(body: &[u8], bytes_max: usize, room: &mut Room<'_>) -> Resu
     Ok(out)
 }
 
-/// The window that a frame asks for (RFC 8878, section 3.1.1.1.2), in bytes. A frame of a single segment has its content as its window.
+/// The window that a frame asks for (RFC 8878, section 3.1.1.1.2), in bytes. A frame of a single segment has its
+/// content as its window.
 fn window_bytes(descriptor: u8, window: u8, content_bytes_max: usize) -> usize {
     if descriptor & descriptor::SINGLE_SEGMENT != 0 {
         return content_bytes_max.min(WINDOW_BYTES_MAX as usize);
@@ -104,7 +107,8 @@ fn decode_frame(
     }
     while !decoder.is_finished() {
         decoder.decode_blocks(&mut *rest, BlockDecodingStrategy::UptoBytes(STEP_BYTES)).map_err(failed)?;
-        // The decoder keeps a window's worth back until the frame ends; what it gives out counts, and so does what it keeps.
+        // The decoder keeps a window's worth back until the frame ends; what it gives out counts, and so does what it
+        // keeps.
         if let Some(decoded) = decoder.collect() {
             if decoded.len() > bytes_max - out.len() {
                 return Err(DecodeError::TooLarge);

@@ -1,3 +1,5 @@
+//! Unit tests of the HTTP semantics: helpers, and cases about every route.
+
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

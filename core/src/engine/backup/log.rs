@@ -1,3 +1,5 @@
+//! Copies the log of a repository, record by record.
+
 use alloc::format;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
@@ -85,8 +87,8 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
     ///
     /// # Errors
     ///
-    /// Also if a place has no good record though it was durable, and though it was looked at again after a record behind it
-    /// had said so.
+    /// Also if a place has no good record though it was durable, and though it was looked at again after a record
+    /// behind it had said so.
     pub(super) fn run(&mut self) -> Result<End, BackupError> {
         loop {
             let end = self.copy_records()?;
@@ -113,8 +115,8 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
         }
     }
 
-    /// Makes the copy durable, and lets a mark say so behind it: without one, damage to the last record would be taken for a commit
-    /// that was interrupted. Gives the end of the copy.
+    /// Makes the copy durable, and lets a mark say so behind it: without one, damage to the last record would be taken
+    /// for a commit that was interrupted. Gives the end of the copy.
     pub(super) fn finish(mut self) -> Result<LogEnd, StorageError> {
         self.flush()?;
         self.copy.sync()?;

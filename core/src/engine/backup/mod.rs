@@ -1,8 +1,9 @@
 //! A copy of a repository, made beside the engine that is at work on it.
 //!
-//! The manifest says what there is to be copied: segments, which never change, and the log behind them. Meanwhile the engine appends
-//! to the log, seals, and gives up what it has sealed; none of this makes wrong what was copied already. It only can take away what was
-//! about to be: then the newest manifest no longer needs it, and the copying begins anew with that one.
+//! The manifest says what there is to be copied: segments, which never change, and the log behind them. Meanwhile the
+//! engine appends to the log, seals, and gives up what it has sealed; none of this makes wrong what was copied already.
+//! It only can take away what was about to be: then the newest manifest no longer needs it, and the copying begins anew
+//! with that one.
 
 mod log;
 
@@ -19,8 +20,8 @@ use super::reading::WINDOW_BYTES;
 use crate::damage::Concerned;
 use crate::storage::{Blob, Draft, Duplicate, Original, StorageError};
 
-/// How often the copying is begun, before it is given up. An engine would have to give up as much log as there is, each time
-/// within the time in which that is read.
+/// How often the copying is begun, before it is given up. An engine would have to give up as much log as there is, each
+/// time within the time in which that is read.
 const ATTEMPTS_MAX: u32 = 10;
 
 /// What was copied.
@@ -34,8 +35,8 @@ pub struct Backup {
     pub log_bytes: u64,
     /// The last sequence number; all events up to it are in the copy. 0 if there are none.
     pub last_seq: u64,
-    /// Whether the original's note of where its log ended is damaged: it is unknown whether the log had lost its end before it was copied. The
-    /// copy has a note of its own, of where its log ends.
+    /// Whether the original's note of where its log ended is damaged: it is unknown whether the log had lost its end
+    /// before it was copied. The copy has a note of its own, of where its log ends.
     pub end_is_unknown: bool,
     /// How often the copying was begun, at least 1.
     pub attempts: u32,
@@ -60,14 +61,15 @@ pub enum BackupError {
 
 /// Copies a repository, which an engine may be writing to meanwhile.
 ///
-/// The copy has every event that was acknowledged before this was called, and of those that come during the call a part: the first ones, in
-/// whole batches, acknowledged or about to be. When this returns, it is durable, and [opening](super::Engine::open) it is all there is to
-/// restoring it. Its manifest is written last, when all else is durable. Memory stays within some MiB.
+/// The copy has every event that was acknowledged before this was called, and of those that come during the call a
+/// part: the first ones, in whole batches, acknowledged or about to be. When this returns, it is durable, and
+/// [opening](super::Engine::open) it is all there is to restoring it. Its manifest is written last, when all else is
+/// durable. Memory stays within some MiB.
 ///
 /// # Errors
 ///
-/// [`BackupError`]. Damage in the log is one, also where an engine would only notice it when it is opened the next time; segments are taken
-/// as they are.
+/// [`BackupError`]. Damage in the log is one, also where an engine would only notice it when it is opened the next
+/// time; segments are taken as they are.
 pub fn back_up<O: Original, D: Duplicate>(original: &O, copy: &mut D) -> Result<Backup, BackupError> {
     let mut before = None;
     for attempts in 1..=ATTEMPTS_MAX {

@@ -1,3 +1,5 @@
+//! Reads a log from end to end, damaged parts included.
+
 use alloc::vec::Vec;
 use core::ops::{ControlFlow, Range};
 
@@ -9,9 +11,9 @@ use crate::storage::{Original, StorageError};
 
 /// Goes through a log as recovery does, and on behind what is damaged.
 ///
-/// Behind a place without a good record, records are found by their heads. One of them is taken if another says that all before it was
-/// durable; from there on each has to follow the one before again. What lies behind a place that nobody says was durable is the torn end of the
-/// log, whole or not: nobody was told that it is there.
+/// Behind a place without a good record, records are found by their heads. One of them is taken if another says that
+/// all before it was durable; from there on each has to follow the one before again. What lies behind a place that
+/// nobody says was durable is the torn end of the log, whole or not: nobody was told that it is there.
 pub(in crate::engine) struct LogWalk<'a, O> {
     log: &'a O,
     window: Window,
@@ -32,7 +34,8 @@ pub(in crate::engine) struct LogWalk<'a, O> {
     good: Option<u64>,
     /// The sequence number behind the events that are known to have been…
     known: u64,
-    /// …and behind those that may have been, and when the last of them was committed, in milliseconds since the Unix epoch.
+    /// …and behind those that may have been, and when the last of them was committed, in milliseconds since the Unix
+    /// epoch.
     seen: u64,
     millis: i64,
 }
@@ -59,7 +62,8 @@ pub(in crate::engine) enum Piece {
 pub(in crate::engine) struct Hole {
     pub(in crate::engine) offset: u64,
     pub(in crate::engine) end: u64,
-    /// The first and the last sequence number that were in it, if there were any. The last is `u64::MAX` if it is unknown.
+    /// The first and the last sequence number that were in it, if there were any. The last is `u64::MAX` if it is
+    /// unknown.
     pub(in crate::engine) seqs: Option<(u64, u64)>,
     /// Whether all numbers between were in it, and not only some.
     pub(in crate::engine) is_exact: bool,
@@ -73,8 +77,8 @@ impl Hole {
     }
 }
 
-/// The events that are concerned where a log has no good record, though `claim` says that there was one. The record would have this chain, and
-/// would be found before `end`. Whoever refuses such a log names them as `check` does.
+/// The events that are concerned where a log has no good record, though `claim` says that there was one. The record
+/// would have this chain, and would be found before `end`. Whoever refuses such a log names them as `check` does.
 pub(in crate::engine) fn concerned_at<O: Original>(
     log: &O,
     place: Place,
@@ -114,8 +118,9 @@ struct Heads {
 }
 
 impl<'a, O: Original> LogWalk<'a, O> {
-    /// Through a part of the log. The first record has this chain, and its first sequence number is `next_seq`. `closed_at` is where the log ended
-    /// when it was closed, if that is known: as good as a record there, which says that all before it was durable.
+    /// Through a part of the log. The first record has this chain, and its first sequence number is `next_seq`.
+    /// `closed_at` is where the log ended when it was closed, if that is known: as good as a record there, which says
+    /// that all before it was durable.
     pub(in crate::engine) fn new(
         log: &'a O,
         range: Range<u64>,
@@ -127,7 +132,8 @@ impl<'a, O: Original> LogWalk<'a, O> {
         Self { chain: Some(chain), is_begun: true, ..Self::from_anywhere(log, range, Some(origin), closed_at) }
     }
 
-    /// From the first record on, wherever it is and whatever came before. `origin` may be a place that is not there any more.
+    /// From the first record on, wherever it is and whatever came before. `origin` may be a place that is not there any
+    /// more.
     pub(in crate::engine) fn from_anywhere(
         log: &'a O,
         range: Range<u64>,

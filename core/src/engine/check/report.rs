@@ -1,3 +1,5 @@
+//! The result of a check: findings and figures.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -18,8 +20,8 @@ pub struct Report {
     pub records: u64,
     /// Events that can be read whole: in blocks, if the index of their segment is whole, and in records.
     pub events: u64,
-    /// Where the log ends, up to where a record reaches that may have been begun there, and at least its head. What lies there and cannot be read
-    /// may have been more of the log.
+    /// Where the log ends, up to where a record reaches that may have been begun there, and at least its head. What
+    /// lies there and cannot be read may have been more of the log.
     pub log_end: Range<u64>,
     /// The last sequence number that is known to have been given; 0 if there is none.
     pub last_seq: u64,

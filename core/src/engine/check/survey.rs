@@ -1,3 +1,5 @@
+//! Reads all of a repository for `check` and salvage.
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -56,7 +58,8 @@ const LOG: &str = "the log";
 /// Where no manifest says what a segment answers for.
 const ANY_SEQS: (u64, u64) = (1, u64::MAX);
 
-/// Looks through a repository, and hands over what there is. `intern` gives the names of types: whoever keeps segments lets them share these.
+/// Looks through a repository, and hands over what there is. `intern` gives the names of types: whoever keeps segments
+/// lets them share these.
 pub(in crate::engine) fn survey<E: Examined>(
     medium: &E,
     intern: &mut dyn FnMut(&[u8]) -> TypeName,
@@ -177,7 +180,8 @@ impl<E: Examined> Surveyor<'_, E> {
         manifest.segments.last().map_or(0, |entry| entry.last)
     }
 
-    /// The names of the blobs that have the events of those segments whose own blobs are missing or have others, by the numbers of these segments.
+    /// The names of the blobs that have the events of those segments whose own blobs are missing or have others, by the
+    /// numbers of these segments.
     fn renamed(&self, manifest: &Manifest, names: &[String]) -> BTreeMap<u64, String> {
         let seqs_in = |name: &str| {
             let blob = self.medium.blob(name).ok()??;

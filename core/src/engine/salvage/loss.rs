@@ -1,3 +1,5 @@
+//! Computes which events a salvage has lost.
+
 use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec;

@@ -28,8 +28,9 @@ pub struct Salvage {
     pub copy: Report,
     /// What of the first is not in the second.
     pub losses: Vec<Loss>,
-    /// Whether no copy of the manifest was whole, and with it the seed is lost: events without an id of the caller's have other ids now. Nobody
-    /// knows either what retention had given up before: events that had expired may be there again, and what is given as lost may have expired.
+    /// Whether no copy of the manifest was whole, and with it the seed is lost: events without an id of the caller's
+    /// have other ids now. Nobody knows either what retention had given up before: events that had expired may be there
+    /// again, and what is given as lost may have expired.
     pub has_other_ids: bool,
 }
 
@@ -42,8 +43,8 @@ pub struct Loss {
     pub seqs: Vec<(u64, u64)>,
     /// At most so many events had these numbers; nothing if that is unknown.
     pub events: Option<u64>,
-    /// Whether each of these numbers was that of an event. Otherwise some may have been saved elsewhere, given up by retention, or never
-    /// been given.
+    /// Whether each of these numbers was that of an event. Otherwise some may have been saved elsewhere, given up by
+    /// retention, or never been given.
     pub is_exact: bool,
 }
 
@@ -66,9 +67,10 @@ pub enum SalvageError {
 
 /// Copies what is whole in a repository that nobody works on to an empty medium, and lists what is not.
 ///
-/// What is copied are the events of whole blocks and of whole records, each under its sequence number, with its time and its id. Records are
-/// saved behind damaged ones as well, as far as the log says that all before them was durable. The new repository goes on behind all sequence
-/// numbers that were ever seen. `seed` is that of the new repository if the manifest is lost, and not used otherwise.
+/// What is copied are the events of whole blocks and of whole records, each under its sequence number, with its time
+/// and its id. Records are saved behind damaged ones as well, as far as the log says that all before them was durable.
+/// The new repository goes on behind all sequence numbers that were ever seen. `seed` is that of the new repository if
+/// the manifest is lost, and not used otherwise.
 ///
 /// The manifest is written last, when all else is durable; then everything is read once more.
 ///

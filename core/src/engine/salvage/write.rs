@@ -1,3 +1,5 @@
+//! Writes the salvaged events to a new repository.
+
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -67,7 +69,8 @@ pub(super) fn write<S: Storage>(
     Ok(entries)
 }
 
-/// Puts together what lies in each other's way, which it does only where it is unknown what belongs to the repository; and short records.
+/// Puts together what lies in each other's way, which it does only where it is unknown what belongs to the repository;
+/// and short records.
 fn grouped(pieces: Vec<Piece>, tuning: Tuning) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for piece in pieces {

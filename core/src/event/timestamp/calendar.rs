@@ -1,6 +1,6 @@
 //! The proleptic Gregorian calendar, by the algorithms of Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"
-//! (<https://howardhinnant.github.io/date_algorithms.html>), `days_from_civil` and `civil_from_days`: years begin in March, so that the
-//! leap day is the last one, and days are counted within eras of 400 years.
+//! (<https://howardhinnant.github.io/date_algorithms.html>), `days_from_civil` and `civil_from_days`: years begin in
+//! March, so that the leap day is the last one, and days are counted within eras of 400 years.
 
 const DAYS_PER_ERA: i64 = 146_097;
 /// Days from 0000-03-01 to the Unix epoch.

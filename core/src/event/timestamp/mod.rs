@@ -1,3 +1,5 @@
+//! Timestamps.
+
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -58,26 +60,28 @@ impl Timestamp {
         self.0
     }
 
-    /// Reads `date-time` of RFC 3339, section 5.6, and nothing wider: an offset is required, `T` and `Z` may be in lower case, a
-    /// space does not stand for `T`. `-00:00` means UTC.
+    /// Reads `date-time` of RFC 3339, section 5.6, and nothing wider: an offset is required, `T` and `Z` may be in
+    /// lower case, a space does not stand for `T`. `-00:00` means UTC.
     ///
-    /// Second 60 is taken as a leap second, and so only where it is 23:59:60 in UTC; it counts as the first second of the next
-    /// day, as in Unix time. Digits beyond the ninth of the fraction must be zeros.
+    /// Second 60 is taken as a leap second, and so only where it is 23:59:60 in UTC; it counts as the first second of
+    /// the next day, as in Unix time. Digits beyond the ninth of the fraction must be zeros.
     ///
     /// # Errors
     ///
-    /// [`TimestampError::Grammar`], [`TimestampError::Field`], [`TimestampError::OutOfRange`], [`TimestampError::TooFine`].
+    /// [`TimestampError::Grammar`], [`TimestampError::Field`], [`TimestampError::OutOfRange`],
+    /// [`TimestampError::TooFine`].
     pub fn parse_rfc3339(text: &str) -> Result<Self, TimestampError> {
         rfc3339::parse(text)
     }
 
-    /// Reads a number token of JSON as Unix time. The unit follows from the absolute value: seconds below 1e11, milliseconds
-    /// below 1e14, microseconds below 1e17, nanoseconds from there on. The arithmetic is decimal and exact.
+    /// Reads a number token of JSON as Unix time. The unit follows from the absolute value: seconds below 1e11,
+    /// milliseconds below 1e14, microseconds below 1e17, nanoseconds from there on. The arithmetic is decimal and
+    /// exact.
     ///
     /// # Errors
     ///
-    /// [`TimestampError::NotANumber`] where `token` is not of the grammar of RFC 8259, section 6; [`TimestampError::TooFine`];
-    /// [`TimestampError::OutOfRange`].
+    /// [`TimestampError::NotANumber`] where `token` is not of the grammar of RFC 8259, section 6;
+    /// [`TimestampError::TooFine`]; [`TimestampError::OutOfRange`].
     pub fn parse_number(token: &str) -> Result<Self, TimestampError> {
         let number = Decimal::parse(token).ok_or(TimestampError::NotANumber)?;
         let shift = match number.scale() {

@@ -38,7 +38,8 @@ pub(super) fn parse(text: &str) -> Result<Timestamp, TimestampError> {
     }
     // Fractions beyond the ninth digit were refused only after the grammar was found to hold.
     let nanos = nanos.ok_or(TimestampError::TooFine)?;
-    // In 128 bits, since the seconds before the earliest time already overflow when the fraction brings them back into range.
+    // In 128 bits, since the seconds before the earliest time already overflow when the fraction brings them back into
+    // range.
     let total = i128::from(seconds) * i128::from(NANOS_PER_SECOND) + i128::from(nanos);
     i64::try_from(total).map(Timestamp).map_err(|_| TimestampError::OutOfRange)
 }

@@ -1,3 +1,5 @@
+//! Blocks: some hundred events, compressed, with a checksum.
+
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -11,8 +13,9 @@ use crate::segment::{Place, RowText};
 /// Most rows of a block: that a row's index fits into 16 bits.
 pub(super) const ROWS_MAX: usize = 4096;
 
-/// Some rows of a sealed segment, sorted by time and then by sequence number; they are read, checked and decoded together. A block says
-/// everything about its rows by itself, so that a segment can be made of another's blocks as they are.
+/// Some rows of a sealed segment, sorted by time and then by sequence number; they are read, checked and decoded
+/// together. A block says everything about its rows by itself, so that a segment can be made of another's blocks as
+/// they are.
 ///
 /// | bytes | what |
 /// |---|---|
@@ -242,7 +245,8 @@ impl Block {
         Ok((block, bytes.len() - cursor.len()))
     }
 
-    /// What an index has to say of it, after a look at every row. `code` gives the number of a type; `ids` is told every row's caller's id.
+    /// What an index has to say of it, after a look at every row. `code` gives the number of a type; `ids` is told
+    /// every row's caller's id.
     pub(super) fn summarize(
         &self,
         code: impl FnMut(&[u8]) -> Option<u32>,

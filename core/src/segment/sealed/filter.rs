@@ -1,11 +1,14 @@
+//! A Bloom filter of callers' ids.
+
 use alloc::vec;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 /// Which hashes are certainly not in a set: a split block Bloom filter (Putze, Sanders and Singler, "Cache-, Hash- and
-/// Space-Efficient Bloom Filters", 2007; the form of Apache Parquet). A hash chooses a group of 32 bytes by its upper half, and one bit in each
-/// of the group's eight words by its lower half. With about ten bits a hash, one in a hundred others is taken for a member.
+/// Space-Efficient Bloom Filters", 2007; the form of Apache Parquet). A hash chooses a group of 32 bytes by its upper
+/// half, and one bit in each of the group's eight words by its lower half. With about ten bits a hash, one in a hundred
+/// others is taken for a member.
 #[derive(Clone, Debug)]
 pub(super) struct Filter(Bytes);
 

@@ -1,3 +1,5 @@
+//! The index of callers' ids in a sealed segment.
+
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -11,8 +13,8 @@ use super::filter::{Filter, FilterBuilder};
 
 /// Where the events with callers' ids lie in a sealed segment, by the hashes of the ids.
 ///
-/// Entries of ten bytes, ascending by hash, lie in pages; in front of them stands a [`Filter`], so that an id that is not there is nearly
-/// always known to be so without looking at a page. In the segment's index:
+/// Entries of ten bytes, ascending by hash, lie in pages; in front of them stands a [`Filter`], so that an id that is
+/// not there is nearly always known to be so without looking at a page. In the segment's index:
 ///
 /// | bytes | what |
 /// |---|---|
@@ -21,8 +23,8 @@ use super::filter::{Filter, FilterBuilder};
 /// | packed | for each page, the hash of its first entry |
 /// | varint, varint, 4 | offset, length and CRC-32C of the filter |
 ///
-/// A page has 4 bytes with the CRC-32C of the rest, and up to 409 entries: the upper half of the hash (4), the number of the block (4)
-/// and the row in it (2), all little-endian.
+/// A page has 4 bytes with the CRC-32C of the rest, and up to 409 entries: the upper half of the hash (4), the number
+/// of the block (4) and the row in it (2), all little-endian.
 #[derive(Clone, Debug)]
 pub(super) struct Ids {
     count: usize,
@@ -78,7 +80,8 @@ impl IdsBuilder {
         self.entries.push(Entry::new(hash, block, row));
     }
 
-    /// Appends pages and filter to `out`, which begins at offset `at` of the blob, and what the index says of them to `index`.
+    /// Appends pages and filter to `out`, which begins at offset `at` of the blob, and what the index says of them to
+    /// `index`.
     pub(super) fn finish(mut self, at: u64, out: &mut Vec<u8>, index: &mut Vec<u8>) {
         put_varint(self.entries.len() as u64, index);
         if self.entries.is_empty() {
@@ -109,7 +112,8 @@ impl IdsBuilder {
 }
 
 impl Ids {
-    /// Reads what the index says, and the filter by `read` if it has up to so many bytes. `None` if the segment has no callers' ids.
+    /// Reads what the index says, and the filter by `read` if it has up to so many bytes. `None` if the segment has no
+    /// callers' ids.
     pub(super) fn decode<E: From<Corrupt>>(
         cursor: &mut Cursor,
         most: usize,
@@ -173,7 +177,8 @@ impl Ids {
         start..start + page_bytes(entries) as u64
     }
 
-    /// The rows whose ids may have one of these hashes, which ascend: each with the index of its hash. `read` gives the bytes of a page.
+    /// The rows whose ids may have one of these hashes, which ascend: each with the index of its hash. `read` gives the
+    /// bytes of a page.
     pub(super) fn candidates<E: From<Corrupt>>(
         &self,
         hashes: impl Iterator<Item = u64>,

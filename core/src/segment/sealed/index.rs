@@ -1,3 +1,5 @@
+//! The index of a sealed segment: its types, blocks and lanes.
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -22,9 +24,11 @@ use crate::segment::{Place, TypeName};
 /// | varint | number of lanes l |
 /// | varint, packed | l times: number of blocks, at least 1, and the blocks, ascending |
 ///
-/// Timestamps have the sign bit turned over. The blocks of a *lane* follow each other in the order of time, and no type is in two lanes.
+/// Timestamps have the sign bit turned over. The blocks of a *lane* follow each other in the order of time, and no type
+/// is in two lanes.
 ///
-/// Earlier versions also wrote types of which no event was left. They are left out when an index is read, so that nobody counts them.
+/// Earlier versions also wrote types of which no event was left. They are left out when an index is read, so that
+/// nobody counts them.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     types: Arc<[TypeSummary]>,

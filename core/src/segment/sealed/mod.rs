@@ -13,8 +13,9 @@
 //! | 4 | CRC-32C of the index |
 //! | 4 | CRC-32C of the 12 bytes before |
 //!
-//! Types with many events have blocks of their own, a *lane*, so that a query for a type reads events of that type only. All others share
-//! one more lane. Only the index is kept in memory, with the filter of ids; blocks are read when somebody asks for what is in them.
+//! Types with many events have blocks of their own, a *lane*, so that a query for a type reads events of that type
+//! only. All others share one more lane. Only the index is kept in memory, with the filter of ids; blocks are read when
+//! somebody asks for what is in them.
 
 mod block;
 mod filter;
@@ -123,8 +124,9 @@ fn read_tail(blob: &dyn Blob, is_trusted: bool) -> Result<Option<(Range<u64>, u3
 }
 
 impl Sealed {
-    /// Opens the segment in a blob, which answers for these sequence numbers: reads the index, and the filter of ids if it has up to so many
-    /// bytes. `intern` gives the names of types that are shared with other segments, or says that there must not be such a type.
+    /// Opens the segment in a blob, which answers for these sequence numbers: reads the index, and the filter of ids if
+    /// it has up to so many bytes. `intern` gives the names of types that are shared with other segments, or says that
+    /// there must not be such a type.
     ///
     /// # Errors
     ///
@@ -309,8 +311,8 @@ impl Sealed {
         }
     }
 
-    /// Hands over the events with these callers' ids that are here: the index of each in `ids`, its block, and its row in it. The ids ascend by
-    /// their hashes.
+    /// Hands over the events with these callers' ids that are here: the index of each in `ids`, its block, and its row
+    /// in it. The ids ascend by their hashes.
     ///
     /// # Errors
     ///

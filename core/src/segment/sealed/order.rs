@@ -1,3 +1,5 @@
+//! Finds the block of an event by its sequence number.
+
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -15,8 +17,8 @@ use crate::codec::{Corrupt, Cursor, Packed, pack, put_varint};
 /// | varint | offset of the first page |
 /// | packed | for each page, where it ends behind that offset |
 ///
-/// A page is for 1024 sequence numbers, the last one for what is left: the CRC-32C of the rest (4), and for each the number of its block and one,
-/// or 0 if there is no such event, packed.
+/// A page is for 1024 sequence numbers, the last one for what is left: the CRC-32C of the rest (4), and for each the
+/// number of its block and one, or 0 if there is no such event, packed.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     first: u64,

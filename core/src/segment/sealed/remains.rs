@@ -1,3 +1,5 @@
+//! The blocks of a damaged segment that are whole.
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString as _;
@@ -43,8 +45,9 @@ struct Collector {
 impl Remains {
     /// What is left of the segment of this name in a blob that answers for these sequence numbers.
     ///
-    /// `found` is what [`open`](Sealed::open) has made of it, if it could: then the index says where blocks are. Otherwise they are looked
-    /// for by their checksums, one behind the other, in all of the blob, which is in memory meanwhile.
+    /// `found` is what [`open`](Sealed::open) has made of it, if it could: then the index says where blocks are.
+    /// Otherwise they are looked for by their checksums, one behind the other, in all of the blob, which is in memory
+    /// meanwhile.
     ///
     /// # Errors
     ///

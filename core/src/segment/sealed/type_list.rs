@@ -1,3 +1,5 @@
+//! The types of a sealed segment, read from the medium one after the other.
+
 use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -1,3 +1,5 @@
+//! Checks every byte of a sealed segment.
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -60,7 +62,8 @@ impl Sealed {
         verified
     }
 
-    /// Holds a block against what the index says, and takes in its callers' ids and sequence numbers; the answer says whether the filter lets them be found.
+    /// Holds a block against what the index says, and takes in its callers' ids and sequence numbers; the answer says
+    /// whether the filter lets them be found.
     fn verify_block(&self, number: usize, ids: &mut Vec<Entry>, seqs: &mut BTreeMap<u64, u32>) -> Result<bool, String> {
         let before = ids.len();
         let block = self.block(number).map_err(reason)?;

@@ -1,3 +1,5 @@
+//! Writes a sealed segment.
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -173,8 +175,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends a block of another segment as it is. `codes` are the numbers of the block's types in this plan, all of which are in one lane;
-    /// `summary` has the same, ascending.
+    /// Appends a block of another segment as it is. `codes` are the numbers of the block's types in this plan, all of
+    /// which are in one lane; `summary` has the same, ascending.
     pub(crate) fn copy(
         &mut self,
         summary: &Summary,

@@ -1,3 +1,5 @@
+//! Generates JSON values.
+
 use alloc::format;
 use alloc::string::{String, ToString};
 

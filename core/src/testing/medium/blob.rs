@@ -1,3 +1,5 @@
+//! Blobs of the simulated medium.
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;

@@ -1,3 +1,5 @@
+//! The state of the simulated medium: what is durable, what is not, and which faults are due.
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -36,7 +38,8 @@ pub(super) struct Disk {
     pub(super) seen: BTreeMap<String, Bytes>,
     /// What a crash would leave, but for `doubtful`.
     pub(super) durable: BTreeMap<String, Bytes>,
-    /// Names that may be on the medium with this content, or not; none is a deletion. In the order in which they were changed.
+    /// Names that may be on the medium with this content, or not; none is a deletion. In the order in which they were
+    /// changed.
     pub(super) doubtful: Vec<(String, Option<Bytes>)>,
     /// What will happen, and how many calls that it could happen to come before.
     pub(super) armed: Vec<(Strike, u32)>,

@@ -1,3 +1,5 @@
+//! The faults of the simulated medium.
+
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
@@ -10,8 +12,8 @@ pub enum Fault {
     /// The power fails: before, during or after a call, or between two. What is not durable is in doubt. Without
     /// [`Subset`](Self::Subset), a prefix of what was appended since the last sync survives.
     Crash,
-    /// The process dies and the machine stays: what was appended and not synced can still be read by the next process, and is no
-    /// more durable than before.
+    /// The process dies and the machine stays: what was appended and not synced can still be read by the next process,
+    /// and is no more durable than before.
     Kill,
     /// Sectors that were not synced survive a crash in any subset, each as it was after any of the writes to it.
     Subset,
@@ -25,15 +27,18 @@ pub enum Fault {
     Loose,
     /// Calls that write fail, with part of their effect.
     WriteError,
-    /// A sync fails. What it should have made durable reads well, and is on the medium or not; the next sync does not care.
+    /// A sync fails. What it should have made durable reads well, and is on the medium or not; the next sync does not
+    /// care.
     SyncError,
     /// Calls that read fail.
     ReadError,
     /// Space runs out, and returns.
     Full,
-    /// A bit that was durable is another one after a restart: in a blob, or in the log where a later record says that it was durable.
+    /// A bit that was durable is another one after a restart: in a blob, or in the log where a later record says that
+    /// it was durable.
     Rot,
-    /// Somebody moves the file of the log away while a process has it open, and puts back what was in it then before the next one looks.
+    /// Somebody moves the file of the log away while a process has it open, and puts back what was in it then before
+    /// the next one looks.
     Unlinked,
     /// The end of a log is lost that was closed: it is zeros or not there, from any place on.
     LostTail,

@@ -1,9 +1,12 @@
+//! The lock of the simulated medium.
+
 use alloc::vec::Vec;
 
-/// The lock file of a medium, as operating systems have it: a name, what the name refers to, and what of that is locked.
+/// The lock file of a medium, as operating systems have it: a name, what the name refers to, and what of that is
+/// locked.
 ///
-/// Whoever has opened the file has what the name referred to at that moment, whatever becomes of the name. Whether the name survives a loss
-/// of power is not asked: nobody who has opened it does.
+/// Whoever has opened the file has what the name referred to at that moment, whatever becomes of the name. Whether the
+/// name survives a loss of power is not asked: nobody who has opened it does.
 #[derive(Debug, Default)]
 pub(super) struct SimLock {
     /// What the name refers to, if it is there.

@@ -1,3 +1,5 @@
+//! The log of the simulated medium.
+
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,7 +16,8 @@ const EXTENT_BYTES: usize = 8 * SECTOR_BYTES;
 
 type Sector = [u8; SECTOR_BYTES];
 
-/// The log of a simulated medium: what the medium has, what can be read, and what of the difference may come through a crash.
+/// The log of a simulated medium: what the medium has, what can be read, and what of the difference may come through a
+/// crash.
 ///
 /// Nothing is ever dropped in front, since runs are short.
 #[derive(Debug, Default)]
@@ -33,7 +36,8 @@ pub(super) struct SimLog {
     limbo: BTreeMap<usize, Vec<Sector>>,
     /// Everything before is on the medium.
     durable_end: usize,
-    /// The log reaches at least so far after a crash. Further than `durable_end` where a sync has failed and the next has not.
+    /// The log reaches at least so far after a crash. Further than `durable_end` where a sync has failed and the next
+    /// has not.
     durable_size: usize,
     /// Where appends began.
     appends: Vec<usize>,

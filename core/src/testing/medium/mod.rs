@@ -1,3 +1,5 @@
+//! A simulated medium, with the faults of a real one.
+
 mod blob;
 mod disk;
 mod fault;
@@ -26,18 +28,22 @@ use crate::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
 
 /// A medium that behaves as badly as a disk may: the promises of [`Storage`] and not a bit more.
 ///
-/// - **The log lies in sectors** of 512 bytes. What was written and not synced is, after the power has failed, in each sector as it was
-///   before or after any of the writes to it. A log is preallocated, and the next process may see more of it than was written.
-/// - **Syncs fail once.** What a failed sync has left goes on looking well for as long as this process lives, is on the medium or not,
-///   and no later sync changes that.
-/// - **A log without a name** ([`Strike::Unlink`]) takes bytes as before, and no sync succeeds: the next process finds what was there
-///   before, and what came since or not.
-/// - **Names are durable** when [`Draft::finish`] or [`Storage::delete`] has returned, and in doubt before. Drafts vanish with the process.
-/// - **What was cut off stays away:** [`Storage::truncate`] makes durable that the log ends there, and all that is left of it.
-/// - **Calls fail** when they were told to ([`strike`](Self::strike)), and so does every call after the power has failed, until
-///   [`restart`](Self::restart) gives the medium as the next process finds it.
+/// - **The log lies in sectors** of 512 bytes. What was written and not synced is, after the power has failed, in each
+///   sector as it was before or after any of the writes to it. A log is preallocated, and the next process may see more
+///   of it than was written.
+/// - **Syncs fail once.** What a failed sync has left goes on looking well for as long as this process lives, is on the
+///   medium or not, and no later sync changes that.
+/// - **A log without a name** ([`Strike::Unlink`]) takes bytes as before, and no sync succeeds: the next process finds
+///   what was there before, and what came since or not.
+/// - **Names are durable** when [`Draft::finish`] or [`Storage::delete`] has returned, and in doubt before. Drafts
+///   vanish with the process.
+/// - **What was cut off stays away:** [`Storage::truncate`] makes durable that the log ends there, and all that is left
+///   of it.
+/// - **Calls fail** when they were told to ([`strike`](Self::strike)), and so does every call after the power has
+///   failed, until [`restart`](Self::restart) gives the medium as the next process finds it.
 ///
-/// Which of this happens is drawn from a seed, within the classes that are permitted. Clones are handles of the same medium.
+/// Which of this happens is drawn from a seed, within the classes that are permitted. Clones are handles of the same
+/// medium.
 #[derive(Clone)]
 pub struct SimStorage(Arc<Mutex<Disk>>);
 
@@ -73,13 +79,14 @@ impl SimStorage {
         self.0.lock().armed.push((strike, after));
     }
 
-    /// Lets the power fail at this call, counted from the first of all, unless it comes while all is [quiet](Self::set_quiet); or,
-    /// if there is none, not any more.
+    /// Lets the power fail at this call, counted from the first of all, unless it comes while all is
+    /// [quiet](Self::set_quiet); or, if there is none, not any more.
     pub fn crash_at(&self, call: Option<(u64, Phase)>) {
         self.0.lock().crash_at = call;
     }
 
-    /// Takes back all that was to happen by a [`strike`](Self::strike); space returns, and the log is back in its place.
+    /// Takes back all that was to happen by a [`strike`](Self::strike); space returns, and the log is back in its
+    /// place.
     pub fn calm(&self) {
         let mut disk = self.0.lock();
         disk.armed.clear();
@@ -154,7 +161,8 @@ impl SimStorage {
         Self::from(disk)
     }
 
-    /// Changes one bit that a reader can know to have been durable, if there is one and none is changed already. Says where.
+    /// Changes one bit that a reader can know to have been durable, if there is one and none is changed already. Says
+    /// where.
     pub fn rot(&self) -> Option<String> {
         let disk = &mut *self.0.lock();
         if disk.flip.is_some() {
@@ -176,8 +184,8 @@ impl SimStorage {
         Some(place)
     }
 
-    /// Loses the end of the log, from any place on: what was there reads as zeros, or the log ends. Says where, if there is anything to lose and
-    /// nothing is lost already.
+    /// Loses the end of the log, from any place on: what was there reads as zeros, or the log ends. Says where, if
+    /// there is anything to lose and nothing is lost already.
     pub fn lose_tail(&self) -> Option<u64> {
         let disk = &mut *self.0.lock();
         let range = disk.log.range();
@@ -191,7 +199,8 @@ impl SimStorage {
         Some(from as u64)
     }
 
-    /// Changes the bit back, if what it was in is still there, and puts back the end of the log that was lost. Says whether there was any of that.
+    /// Changes the bit back, if what it was in is still there, and puts back the end of the log that was lost. Says
+    /// whether there was any of that.
     pub fn heal(&self) -> bool {
         let disk = &mut *self.0.lock();
         let (flip, lost) = (disk.flip.take(), disk.lost.take());

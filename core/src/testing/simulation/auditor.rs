@@ -1,3 +1,5 @@
+//! Holds a subject to what it has promised.
+
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -16,10 +18,11 @@ use crate::repository::{ReadError, Receipt, Repository, Snapshot};
 
 /// Knows what was promised, and nothing of how it is kept.
 ///
-/// What was acknowledged as durable is there, in order, byte for byte and once. What was acknowledged and not said to be durable is there
-/// until the process ends; afterwards too if the machine goes on, and from the first flush on in any case. Of what is lost, nothing is there
-/// that came later, and no part of a batch. What was not acknowledged is there by whole batches or not at all, and that is decided when the
-/// store is opened the next time, for good. Ids that were given out stay.
+/// What was acknowledged as durable is there, in order, byte for byte and once. What was acknowledged and not said to
+/// be durable is there until the process ends; afterwards too if the machine goes on, and from the first flush on in
+/// any case. Of what is lost, nothing is there that came later, and no part of a batch. What was not acknowledged is
+/// there by whole batches or not at all, and that is decided when the store is opened the next time, for good. Ids that
+/// were given out stay.
 #[derive(Default)]
 pub(super) struct Auditor {
     /// What is stored.
@@ -168,7 +171,8 @@ impl Auditor {
         self.ends.clear();
     }
 
-    /// A process has ended, perhaps in opening what the one before has left. The machine goes on and has all that was written, or not.
+    /// A process has ended, perhaps in opening what the one before has left. The machine goes on and has all that was
+    /// written, or not.
     pub(super) fn process_ended(&mut self, all_stays: bool) {
         self.all_stays = all_stays && (self.all_stays || !self.is_down);
         self.is_down = true;

@@ -1,3 +1,5 @@
+//! Bugs that the simulation has to find.
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -94,7 +96,8 @@ pub(super) struct Flawed {
     pub(super) canary: Option<Canary>,
 }
 
-/// What to cut after recovery has refused, if a canary says so: the offset at the end of the place that the error names.
+/// What to cut after recovery has refused, if a canary says so: the offset at the end of the place that the error
+/// names.
 pub(super) fn cut_after(canary: Option<Canary>, error: &OpenError) -> Option<u64> {
     match (canary, error) {
         (Some(Canary::CutAtDamage), OpenError::Damaged { place, .. }) if place.contains("log") => {

@@ -1,3 +1,5 @@
+//! The simulation: an engine over a medium with faults, driven by a seed.
+
 mod auditor;
 mod canary;
 mod world;
@@ -73,7 +75,8 @@ pub struct Failure {
 }
 
 impl Options {
-    /// Classes of faults that are drawn where nobody asks for others: those under which the engine keeps its promises, which are all.
+    /// Classes of faults that are drawn where nobody asks for others: those under which the engine keeps its promises,
+    /// which are all.
     pub const KEPT: Faults = Faults::ALL;
 }
 
@@ -83,9 +86,9 @@ impl Default for Options {
     }
 }
 
-/// Lets an engine over a [simulated medium](super::SimStorage) live through what the seed draws: batches, queries, housekeeping, faults and
-/// restarts, and now and then a second process; then lets the faults end, and sees whether everything works again. An auditor looks on, who
-/// knows only what was promised.
+/// Lets an engine over a [simulated medium](super::SimStorage) live through what the seed draws: batches, queries,
+/// housekeeping, faults and restarts, and now and then a second process; then lets the faults end, and sees whether
+/// everything works again. An auditor looks on, who knows only what was promised.
 ///
 /// The same seed and options give the same run, on every machine.
 ///

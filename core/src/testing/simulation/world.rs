@@ -1,3 +1,5 @@
+//! One run of the simulation: the engine, its medium and its callers.
+
 mod clocks;
 mod recovery;
 mod second;

@@ -1,3 +1,5 @@
+//! One file of the log.
+
 use std::fs::File;
 use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
@@ -13,8 +15,8 @@ use crate::system::{allocate, drop_cached, write_at, write_zeros};
 /// How much is looked at, and perhaps written, at a time when a file is wiped.
 const WIPED_AT_ONCE: usize = 64 * 1024;
 
-/// So many bytes behind what is written are written with zeros before their turn comes. Of syncs of a few kilobytes each, one in some dozens
-/// waits for them.
+/// So many bytes behind what is written are written with zeros before their turn comes. Of syncs of a few kilobytes
+/// each, one in some dozens waits for them.
 const ZEROED_AHEAD: u64 = 256 * 1024;
 
 /// A file of the log.
@@ -27,8 +29,8 @@ pub(super) struct LogFile {
     identity: Identity,
     /// Whether something was written since the last sync.
     is_unsynced: bool,
-    /// From here on there may be blocks that are reserved and were never written. A file system notes down when one is, and a sync waits
-    /// for that as well.
+    /// From here on there may be blocks that are reserved and were never written. A file system notes down when one is,
+    /// and a sync waits for that as well.
     unwritten_from: u64,
 }
 
@@ -59,14 +61,16 @@ impl LogFile {
         match make() {
             Ok(file) => Self::opened(path, start, file),
             Err(fault) => {
-                // It takes space that is wanted elsewhere. If it cannot be removed now, it is when the folder is opened again.
+                // It takes space that is wanted elsewhere. If it cannot be removed now, it is when the folder is opened
+                // again.
                 let _kept = remove(&temporary);
                 Err(fault)
             }
         }
     }
 
-    /// A file that was given up, under a new name. Durable when the folder is synced; after an error it is still a spare.
+    /// A file that was given up, under a new name. Durable when the folder is synced; after an error it is still a
+    /// spare.
     pub(super) fn recycle(folder: &Folder, spare: &str, start: u64) -> Result<Self, Fault> {
         let spare = Self::open(folder.join(spare), start)?;
         let path = folder.join(&file_name(start));

@@ -1,3 +1,5 @@
+//! The files of the log that a folder has.
+
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -59,8 +61,8 @@ impl Found {
 
     /// Looks at everything and changes nothing.
     ///
-    /// A name like that of a log file counts as damage: the file may be the last of the log, moved away by hand, and going on without it would
-    /// lose events in silence. What has any other name is left alone.
+    /// A name like that of a log file counts as damage: the file may be the last of the log, moved away by hand, and
+    /// going on without it would lose events in silence. What has any other name is left alone.
     pub(super) fn in_folder(folder: &Folder, file_bytes: u64) -> Result<Self, OpenError> {
         let mut found = Self { files: VecDeque::new(), spares: Vec::new(), useless: Vec::new(), strangers: Vec::new() };
         let mut files = Vec::new();
@@ -148,7 +150,8 @@ impl Kind {
         }
         let Some((number, extension)) = name.split_once('.') else { return Self::of_other(name) };
         match (extension, number.parse::<u64>()) {
-            // Only as it is written here: other ways to write the same number would be a second file with the same place.
+            // Only as it is written here: other ways to write the same number would be a second file with the same
+            // place.
             ("log", Ok(start)) if file_name(start) == name => Self::File(start),
             ("spare", Ok(spare)) => match u8::try_from(spare) {
                 Ok(spare) if spare_name(spare) == name => Self::Spare(spare),
@@ -158,7 +161,8 @@ impl Kind {
         }
     }
 
-    /// Of a name that we do not give. Whoever moves a log file away leaves its number in the name, mostly, or at least its extension.
+    /// Of a name that we do not give. Whoever moves a log file away leaves its number in the name, mostly, or at least
+    /// its extension.
     fn of_other(name: &str) -> Self {
         let has_number = name.split(|character: char| !character.is_ascii_digit()).any(|digits| digits.len() == DIGITS);
         let is_like_ours = has_number || name.strip_suffix(".log").is_some_and(|stem| stem.parse::<u64>().is_ok());

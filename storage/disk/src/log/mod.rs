@@ -1,8 +1,9 @@
 //! The log: files of one length, each of which has the bytes from some offset on.
 //!
-//! A file has all of its length, blocks included, before a byte is written to it. So the end of the log moves without the end of any file
-//! moving, and a full disk is noticed before the log is touched. Blocks are written with zeros some way ahead of the end, and files that are
-//! given up become the next ones: so what is written was written before, and a sync has no metadata to wait for.
+//! A file has all of its length, blocks included, before a byte is written to it. So the end of the log moves without
+//! the end of any file moving, and a full disk is noticed before the log is touched. Blocks are written with zeros some
+//! way ahead of the end, and files that are given up become the next ones: so what is written was written before, and a
+//! sync has no metadata to wait for.
 
 mod file;
 mod found;
@@ -36,11 +37,13 @@ pub(crate) struct Log {
     folder: Folder,
     /// Length of each file.
     file_bytes: u64,
-    /// Ascending, without a gap. Once there is one there is always one, so that the place of the log is never forgotten.
+    /// Ascending, without a gap. Once there is one there is always one, so that the place of the log is never
+    /// forgotten.
     files: VecDeque<LogFile>,
     /// Numbers of files to be written anew.
     spares: Vec<u8>,
-    /// Where the next append goes: in the last file, at its end, or in a file before it, where those behind are prepared only.
+    /// Where the next append goes: in the last file, at its end, or in a file before it, where those behind are
+    /// prepared only.
     end: u64,
     /// Why nothing can be appended any more.
     failed: Option<Cause>,
@@ -49,7 +52,8 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens what there is. Files are looked at first and all of them; only if there is nothing wrong is anything changed.
+    /// Opens what there is. Files are looked at first and all of them; only if there is nothing wrong is anything
+    /// changed.
     pub(crate) fn open(path: &Path, file_bytes: u64) -> Result<Self, OpenError> {
         let folder = Folder::open(path)?;
         let found = Found::in_folder(&folder, file_bytes)?;
@@ -87,8 +91,8 @@ impl Log {
         let end = end.ok_or_else(|| StorageError::Failed(format!("the log cannot grow beyond {}", u64::MAX).into()))?;
         self.prepare(end)?;
         if let Err((nothing_written, fault)) = self.write(parts) {
-            // Whole records may be among what was written, and a restart would find them, though their writers were told that there is no
-            // room. Only if nothing was written, it is as if nobody had tried.
+            // Whole records may be among what was written, and a restart would find them, though their writers were
+            // told that there is no room. Only if nothing was written, it is as if nobody had tried.
             let is_as_it_was = nothing_written && (fault.is_full() || fault.is_unavailable());
             return Err(if is_as_it_was { fault.without_effect() } else { self.fail(fault) });
         }
@@ -139,15 +143,16 @@ impl Log {
         Ok(bytes.into())
     }
 
-    /// See [`Storage::truncate`](argus_core::storage::Storage::truncate). Bytes behind the end are wiped, and files behind it removed.
+    /// See [`Storage::truncate`](argus_core::storage::Storage::truncate). Bytes behind the end are wiped, and files
+    /// behind it removed.
     pub(crate) fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         let range = self.range();
         if end < range.start || end > range.end {
             return Err(StorageError::Failed(format!("cut of the log at {end}, which has {range:?}").into()));
         }
         self.end = end;
-        // From the last one on, so that there is no gap at any time. They are not kept to be written anew: at the same place of the log
-        // they would bring back what is cut.
+        // From the last one on, so that there is no gap at any time. They are not kept to be written anew: at the same
+        // place of the log they would bring back what is cut.
         while self.files.len() > 1
             && let Some(last) = self.files.pop_back_if(|last| last.start >= end)
         {
@@ -157,8 +162,8 @@ impl Log {
         self.files.get_mut(index).map_or(Ok(()), |file| file.wipe(within)).map_err(Fault::failed)
     }
 
-    /// See [`Storage::discard`](argus_core::storage::Storage::discard). Only whole files are given up, one in a call. They go one by one, so
-    /// that there is no gap at any time.
+    /// See [`Storage::discard`](argus_core::storage::Storage::discard). Only whole files are given up, one in a call.
+    /// They go one by one, so that there is no gap at any time.
     pub(crate) fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
         if self.has_whole_file_before(offset) {
             self.give_up(0)?;

@@ -1,3 +1,5 @@
+//! Tells from its records where in the log a file belongs.
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -7,8 +9,8 @@ use argus_core::engine::{HEAD_SEEN_BYTES, written_offsets};
 /// How much is read at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Where files would begin whose heads of records stand where they say. A file has heads of its own place, and may have some that it held in an
-/// earlier life, at a lower place; or none, in the midst of a long record.
+/// Where files would begin whose heads of records stand where they say. A file has heads of its own place, and may have
+/// some that it held in an earlier life, at a lower place; or none, in the midst of a long record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Origins(BTreeSet<u64>);
 
@@ -35,7 +37,8 @@ impl Origins {
         self.0.iter().rev().copied()
     }
 
-    /// What the first head in a file says, if there is one. The first is that of the place where the file was written last, if that has any.
+    /// What the first head in a file says, if there is one. The first is that of the place where the file was written
+    /// last, if that has any.
     pub(super) fn first(file: &File, len: u64, file_bytes: u64) -> std::io::Result<Option<u64>> {
         let mut piece = vec![0; PIECE_BYTES + HEAD_SEEN_BYTES];
         let mut at = 0;

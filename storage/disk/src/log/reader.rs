@@ -1,3 +1,5 @@
+//! Reads the log of a folder that another process uses.
+
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -11,8 +13,8 @@ use super::found::{Found, file_name};
 use crate::error::Fault;
 use crate::folder::Folder;
 
-/// The log of a folder that somebody else may be writing to. Nothing is kept between two calls: by then a file may have been given up, or
-/// have become another part of the log.
+/// The log of a folder that somebody else may be writing to. Nothing is kept between two calls: by then a file may have
+/// been given up, or have become another part of the log.
 #[derive(Debug)]
 pub(crate) struct LogReader {
     folder: Folder,

@@ -1,3 +1,5 @@
+//! The log of a folder that may be damaged.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Range;
@@ -18,7 +20,8 @@ const SECTOR_BYTES: usize = 512;
 /// How much is read at once of a file that is looked through.
 const READ_AT_ONCE: usize = 1 << 20;
 
-/// A log of which files may be missing, too short, too long, under each other's names or unreadable: zeros stand for what is not there.
+/// A log of which files may be missing, too short, too long, under each other's names or unreadable: zeros stand for
+/// what is not there.
 #[derive(Debug)]
 pub(crate) struct LogRemains {
     /// By the offset at which they begin.
@@ -37,8 +40,8 @@ struct Part {
 }
 
 impl LogRemains {
-    /// What there is in a folder, and all that is wrong with it. Where nothing says how long files are, or what says so fits none of them, it is
-    /// what most of them are.
+    /// What there is in a folder, and all that is wrong with it. Where nothing says how long files are, or what says so
+    /// fits none of them, it is what most of them are.
     pub(crate) fn open(path: &Path, file_bytes: Option<u64>) -> (Self, Vec<OpenError>) {
         let mut strangers = Vec::new();
         let (mut named, mut wrong) = files(path, &mut strangers);
@@ -206,8 +209,9 @@ fn usual(files: &BTreeMap<u64, Part>) -> Option<u64> {
 
 /// The files by what is in them, where that says that they have other names than they should; and which these are.
 ///
-/// What a file held in an earlier life lay before all files that there are now. So a file without a record of its own place, but with one of another
-/// that is not before all of them, has lost its name; and so has the file whose name it should have.
+/// What a file held in an earlier life lay before all files that there are now. So a file without a record of its own
+/// place, but with one of another that is not before all of them, has lost its name; and so has the file whose name it
+/// should have.
 fn placed(mut named: BTreeMap<u64, Part>, file_bytes: u64) -> (BTreeMap<u64, Part>, Vec<OpenError>) {
     let first = named.first_key_value().map_or(0, |(first, _)| *first);
     let end = named.last_key_value().map_or(0, |(last, _)| last.saturating_add(file_bytes));

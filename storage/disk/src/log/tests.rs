@@ -1,3 +1,5 @@
+//! Unit tests of the log.
+
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -34,7 +34,8 @@ pub(super) struct Clocks {
     set_at: i64,
     /// What the engine that is up was shown last.
     seen: Option<Timestamp>,
-    /// By how much the wall clock was ahead when it may have been believed: for long, or when there was nothing to hold it against.
+    /// By how much the wall clock was ahead when it may have been believed: for long, or when there was nothing to hold
+    /// it against.
     lasted: Vec<i64>,
 }
 
@@ -80,8 +81,8 @@ impl Clocks {
         Moment { wall: self.wall(), uptime: Duration::from_nanos(self.uptime.unsigned_abs()) }
     }
 
-    /// The latest time that events may expire by: the true one, or that of a wall clock which is off by little, or was for long. An
-    /// engine that has seen less may believe less.
+    /// The latest time that events may expire by: the true one, or that of a wall clock which is off by little, or was
+    /// for long. An engine that has seen less may believe less.
     pub(super) fn credible(&mut self, age: i64) -> i64 {
         if self.uptime - self.set_at >= patience(Some(age)) {
             self.lasted.push(self.ahead);
@@ -101,13 +102,14 @@ impl World {
     pub(super) fn meddle_with_time(&mut self) {
         if self.source.one_in(2) {
             let ahead = self.source.pick(&SET_AHEAD);
-            // Generated ids follow from the time and the sequence number. Where commits do not wait for a sync, a crash may lose
-            // events and with them the time of the last id. If the clock is set back as well, an id may be given again, which a
-            // caller may have sent meanwhile. `docs/http-api.md` says so; it is not drawn.
+            // Generated ids follow from the time and the sequence number. Where commits do not wait for a sync, a crash
+            // may lose events and with them the time of the last id. If the clock is set back as well, an id may be
+            // given again, which a caller may have sent meanwhile. `docs/http-api.md` says so; it is not drawn.
             let ahead = if self.is_deferred { ahead.max(self.clocks.ahead) } else { ahead };
             self.note(|_| format!("the wall clock is set; it is {} s ahead", ahead / SECOND));
             self.clocks.set(ahead);
-            // A host asks for chores every few seconds. Otherwise a clock that is set twice meanwhile would look as if it had stayed.
+            // A host asks for chores every few seconds. Otherwise a clock that is set twice meanwhile would look as if
+            // it had stayed.
             self.take_chores();
         } else {
             let hours = self.source.pick(&[1, 25]);

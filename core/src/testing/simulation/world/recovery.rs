@@ -17,7 +17,8 @@ pub(super) const STRUCK_OPENS_MAX: u32 = 3;
 /// How long a machine is away that has lost something.
 const AWAY_NANOS: i64 = 1_000_000_000;
 
-/// Openings in a row after which there is no hope. Each may find a canary's damage, a fault, or a bit that is healed then.
+/// Openings in a row after which there is no hope. Each may find a canary's damage, a fault, or a bit that is healed
+/// then.
 const OPENS_MAX: u32 = 40;
 
 impl World {
@@ -176,8 +177,8 @@ impl World {
         let finding = self.auditor.recovered(&snapshot);
         self.medium.set_quiet(false);
         if self.auditor.lost() > lost {
-            // The id of an event that is lost is given again to whatever comes to its place in the same millisecond. A machine takes longer
-            // than that to come up, and longer than clocks are set back here.
+            // The id of an event that is lost is given again to whatever comes to its place in the same millisecond. A
+            // machine takes longer than that to come up, and longer than clocks are set back here.
             self.clocks.pass(AWAY_NANOS);
         }
         match finding {

@@ -1,7 +1,8 @@
 //! A second process that wants to have the store: who is in, and who is kept out.
 //!
-//! A process opens the lock file, tries to lock what it has opened, and ends if somebody else has. Between the first two, anything may happen
-//! to others; that is where a second process waits. Nothing here says that two may not be in at once: that is for the auditor to find.
+//! A process opens the lock file, tries to lock what it has opened, and ends if somebody else has. Between the first
+//! two, anything may happen to others; that is where a second process waits. Nothing here says that two may not be in
+//! at once: that is for the auditor to find.
 
 use alloc::string::{String, ToString};
 
@@ -24,8 +25,8 @@ impl World {
         }
     }
 
-    /// A second process goes on, now that the first has ended and before that is started again. It works for a while, and the first is kept
-    /// out; then it ends.
+    /// A second process goes on, now that the first has ended and before that is started again. It works for a while,
+    /// and the first is kept out; then it ends.
     pub(super) fn overtake(&mut self, second: LockFile) -> Result<(), String> {
         self.note(|_| "the second process goes on".to_string());
         self.lock(second)?;
@@ -39,7 +40,8 @@ impl World {
         Ok(())
     }
 
-    /// Opens and locks the file, as a process does before it touches the store, if the one that is up has not done so yet.
+    /// Opens and locks the file, as a process does before it touches the store, if the one that is up has not done so
+    /// yet.
     pub(super) fn enter(&mut self) -> Result<(), String> {
         if self.held.is_some() {
             return Ok(());
@@ -48,7 +50,8 @@ impl World {
         self.lock(file)
     }
 
-    /// The process that is up ends, and by the power also one that waits. The medium frees what was locked when it is restarted.
+    /// The process that is up ends, and by the power also one that waits. The medium frees what was locked when it is
+    /// restarted.
     pub(super) fn let_go(&mut self, ending: Ending) {
         // Whoever is killed in a call removes nothing.
         let is_stopped = ending == Ending::Process && !self.medium.is_off();
@@ -70,7 +73,8 @@ impl World {
         Ok(())
     }
 
-    /// A process tries to lock what it has opened, and another is up. Says whether it got in nevertheless; then both have ended.
+    /// A process tries to lock what it has opened, and another is up. Says whether it got in nevertheless; then both
+    /// have ended.
     fn meet(&mut self, file: LockFile) -> Result<bool, String> {
         if !self.medium.try_lock(file) {
             self.note(|_| "another process finds the lock held, and ends".to_string());
@@ -83,10 +87,11 @@ impl World {
         Ok(true)
     }
 
-    /// Another process opens the store beside the one that is up, and each commits something, unless a fault comes between.
+    /// Another process opens the store beside the one that is up, and each commits something, unless a fault comes
+    /// between.
     ///
-    /// What the two append lies one behind the other on the medium. Processes that each keep the end of a file in mind would write over
-    /// each other's records, which is worse.
+    /// What the two append lies one behind the other on the medium. Processes that each keep the end of a file in mind
+    /// would write over each other's records, which is worse.
     fn share(&mut self) -> Result<(), String> {
         let Ok(other) = self.open_engine() else { return Ok(()) };
         let before = self.engine.replace(other);
