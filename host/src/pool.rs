@@ -34,7 +34,7 @@ struct Shared {
     name: &'static str,
     threads_max: usize,
     prepare: Box<dyn Fn() + Send + Sync>,
-    desk: Mutex<Desk>,
+    state: Mutex<State>,
     filled: Condvar,
     /// Threads that the system did not give.
     refusals: Repeated,
@@ -43,7 +43,7 @@ struct Shared {
 type Job = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
-struct Desk {
+struct State {
     jobs: VecDeque<Job>,
     threads: usize,
     /// Threads that wait for a job.
@@ -71,7 +71,7 @@ impl Pool {
             name,
             threads_max,
             prepare: Box::new(prepare),
-            desk: Mutex::default(),
+            state: Mutex::default(),
             filled: Condvar::new(),
             refusals: Repeated::default(),
         });
@@ -107,66 +107,66 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        let mut desk = self.shared.lock();
-        desk.closed = true;
-        let dropped = std::mem::take(&mut desk.jobs);
-        drop(desk);
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let dropped = std::mem::take(&mut state.jobs);
+        drop(state);
         self.shared.filled.notify_all();
         drop(dropped);
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(self: &Arc<Self>, job: Job) {
-        let mut desk = self.lock();
-        desk.jobs.push_back(job);
-        if desk.jobs.len() > desk.idle && desk.threads < self.threads_max {
+        let mut state = self.lock();
+        state.jobs.push_back(job);
+        if state.jobs.len() > state.idle && state.threads < self.threads_max {
             // Without another thread it waits for one of those that there are.
-            if let Err(error) = self.start_thread(&mut desk)
+            if let Err(error) = self.start_thread(&mut state)
                 && let Some(suppressed) = self.refusals.due()
             {
-                let (name, threads) = (self.name, desk.threads);
+                let (name, threads) = (self.name, state.threads);
                 tracing::warn!(%error, name, threads, suppressed, "the system gives no further thread; work waits");
             }
         }
-        drop(desk);
+        drop(state);
         self.filled.notify_one();
     }
 
-    fn start_thread(self: &Arc<Self>, desk: &mut Desk) -> io::Result<()> {
+    fn start_thread(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
         let shared = Arc::clone(self);
         Builder::new().name(self.name.to_owned()).spawn(move || shared.work())?;
-        desk.threads += 1;
+        state.threads += 1;
         Ok(())
     }
 
     /// A thread.
     fn work(&self) {
         (self.prepare)();
-        let mut desk = self.lock();
+        let mut state = self.lock();
         loop {
-            if let Some(job) = desk.jobs.pop_front() {
-                drop(desk);
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
                 // The task's own panic is caught in the job. This is one of the waker of who waits, or of dropping a
                 // result that nobody waits for. It is logged by the hook, and the thread is needed for others.
                 let _panicked = catch_unwind(AssertUnwindSafe(job));
-                desk = self.lock();
+                state = self.lock();
                 continue;
             }
-            if desk.closed {
+            if state.closed {
                 return;
             }
-            desk.idle += 1;
-            let is_idle = |desk: &mut Desk| desk.jobs.is_empty() && !desk.closed;
-            let waited = self.filled.wait_timeout_while(desk, IDLE, is_idle).unwrap_or_else(PoisonError::into_inner);
-            desk = waited.0;
-            desk.idle -= 1;
-            if waited.1.timed_out() && desk.jobs.is_empty() && desk.threads > 1 {
-                desk.threads -= 1;
+            state.idle += 1;
+            let is_idle = |state: &mut State| state.jobs.is_empty() && !state.closed;
+            let waited = self.filled.wait_timeout_while(state, IDLE, is_idle).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+            state.idle -= 1;
+            if waited.1.timed_out() && state.jobs.is_empty() && state.threads > 1 {
+                state.threads -= 1;
                 return;
             }
         }
