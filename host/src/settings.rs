@@ -29,7 +29,8 @@ const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero
     version,
     max_term_width = 120,
     after_help = "Exit codes: 0 drained cleanly, 1 could not start or the storage failed, 2 a bad setting, 3 the drain deadline passed and \
-                  connections were cut, 4 a thread died or a commit panicked and the server drained by itself, 130 or 143 a second signal (SIGINT or SIGTERM) ended the process."
+                  connections were cut, 4 a thread died or a commit panicked and the server drained by itself, 130 or 143 a \
+                  second signal (SIGINT or SIGTERM) ended the process."
 )]
 pub struct Settings {
     /// Address to listen on, as host:port; port 0 lets the system choose
