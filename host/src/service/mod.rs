@@ -1,0 +1,253 @@
+//! What a request asks for, done: the core is asked, the body read, the batch committed, the query run.
+
+mod read;
+mod refused_head;
+mod submit;
+
+use std::borrow::Cow;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use argus_core::api::{Action, Api, Condition, Head, Refusal, Reply, Route, SearchRun};
+use argus_core::cause::Cause;
+use async_lock::Semaphore;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING,
+};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
+
+use crate::connection_state::ConnectionState;
+use crate::logging;
+use crate::metrics::InFlight;
+use crate::node::Node;
+use crate::reply_body::ReplyBody;
+use crate::runtime::Runtime;
+use crate::timer::Timer;
+use crate::watch::panic_message;
+use crate::working_memory::WorkingMemory;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Answers requests. Shared by all connections of a server.
+#[derive(Debug)]
+pub(crate) struct Service<R> {
+    node: Arc<Node>,
+    runtime: R,
+    /// Bodies read at once on threads that may block: more of them than processors would only take memory.
+    readers: Arc<Semaphore>,
+    /// The memory that they have.
+    working_memory: Arc<WorkingMemory>,
+}
+
+/// One connection's share of the service.
+#[derive(Debug)]
+pub(crate) struct Session<R> {
+    service: Arc<Service<R>>,
+    peer: SocketAddr,
+    /// Locked only to be polled; HTTP/1.1 has one request at a time on a connection.
+    timer: Mutex<Timer<R>>,
+    connection: Arc<ConnectionState>,
+}
+
+/// An answer on its way out.
+struct Answer {
+    reply: Reply,
+    /// What follows the head, if it is not whole.
+    rest: Option<Box<SearchRun>>,
+}
+
+/// The time was up.
+struct Elapsed;
+
+impl<R: Runtime> Service<R> {
+    pub(crate) fn new(node: Arc<Node>, runtime: R) -> Arc<Self> {
+        let threads = node.settings.worker_threads().get();
+        let working_memory = WorkingMemory::new(node.settings.working_bytes());
+        Arc::new(Self { node, runtime, readers: Arc::new(Semaphore::new(threads)), working_memory })
+    }
+
+    pub(crate) fn session(self: &Arc<Self>, peer: SocketAddr, connection: Arc<ConnectionState>) -> Arc<Session<R>> {
+        Arc::new(Session {
+            service: Arc::clone(self),
+            peer,
+            timer: Mutex::new(Timer::new(self.runtime.clone())),
+            connection,
+        })
+    }
+}
+
+impl<R: Runtime> Session<R> {
+    /// Does what a request asks for. Whatever goes wrong, there is an answer.
+    ///
+    /// What the future holds is held by all requests that wait at a time, and given back by whichever thread goes on
+    /// with them. So the head is done with before there is a future.
+    pub(crate) fn handle<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<ReplyBody>> + Send + use<R, B>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let begun = Instant::now();
+        let in_flight = self.service.node.metrics.request_begins();
+        let (Parts { method, uri, version, headers, .. }, body) = request.into_parts();
+        let (request_id, action) = self.judge(&method, &uri, version, &headers);
+        async move {
+            let answer = match action {
+                Ok(action) => AssertUnwindSafe(pin!(self.answer(action, body, begun))).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            let answer = answer.unwrap_or_else(|panic| {
+                tracing::error!(request_id, "a request panicked: {}", panic_message(panic.as_ref()));
+                self.refusal(Route::Other, &Refusal::Internal)
+            });
+            let line = Head { method: method.as_str(), target: &target(&uri), ..Head::default() };
+            self.report(&method, &line, &answer, &request_id, begun.elapsed());
+            self.respond(answer, request_id, in_flight)
+        }
+    }
+
+    /// A request's id, and what is to be done about it; boxed, because it is large and goes from hand to hand.
+    fn judge(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        version: Version,
+        fields: &HeaderMap,
+    ) -> (String, thread::Result<Box<Action>>) {
+        let node = &*self.service.node;
+        // hyper takes `Content-Length` away where there is `Transfer-Encoding` too. The core wants to see both.
+        let raw_head = fields.contains_key(TRANSFER_ENCODING).then(|| self.raw_head()).flatten();
+        let removed = raw_head.as_ref().and_then(|head| head.field(CONTENT_LENGTH.as_str()));
+        let headers: Vec<(&str, &[u8])> = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .chain(removed.map(|value| (CONTENT_LENGTH.as_str(), value)))
+            .collect();
+        let target = target(uri);
+        let http_10 = version == Version::HTTP_10;
+        let head = Head { method: method.as_str(), target: &target, headers: &headers, http_10 };
+        let warning = node.warnings.text();
+        let condition = Condition {
+            draining: node.lifecycle.is_draining(),
+            latched: node.committer.latched().map(Cause::told),
+            failure: node.lifecycle.failure(),
+            warning: warning.as_deref(),
+        };
+        let request_id = Api::request_id(&head, node.request_ids.next());
+        (request_id, catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &condition)))))
+    }
+
+    async fn answer<B>(&self, action: Box<Action>, body: B, begun: Instant) -> Answer
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        self.connection.set_body_unread(!body.is_end_stream());
+        let deadline = begun + self.service.node.settings.request_timeout;
+        let (route, done) = match *action {
+            Action::Reply(reply) => return reply.into(),
+            Action::Metrics(metrics) => return self.render(metrics),
+            Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
+            // Boxed, so that the many requests that only store something hold no room for these.
+            Action::Search(search) => (
+                Route::Events,
+                self.within(deadline, Box::pin(self.search(search))).await.unwrap_or(Err(Refusal::Timeout)),
+            ),
+            Action::Lookup(lookup) => (
+                Route::Event,
+                self.within(deadline, Box::pin(self.look_up(lookup))).await.unwrap_or(Err(Refusal::Timeout)),
+            ),
+        };
+        done.unwrap_or_else(|refusal| self.refusal(route, &refusal))
+    }
+
+    fn report(&self, method: &Method, line: &Head<'_>, answer: &Answer, request_id: &str, latency: Duration) {
+        self.service.node.metrics.request_answered(method, &answer.reply, latency);
+        logging::log_request(line.method, line.target, &answer.reply, request_id, self.peer, latency);
+    }
+
+    fn refusal(&self, route: Route, refusal: &Refusal) -> Answer {
+        self.service.node.api.refuse(route, refusal).into()
+    }
+
+    fn respond(&self, answer: Answer, request_id: String, in_flight: InFlight) -> Response<ReplyBody> {
+        let Answer { reply, rest } = answer;
+        let mut headers = HeaderMap::with_capacity(reply.headers.len() + 2);
+        for (name, value) in reply.headers {
+            append(&mut headers, field_name(name), value);
+        }
+        append(&mut headers, X_REQUEST_ID, request_id.into());
+        if reply.close || self.connection.unread() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let body = match rest {
+            None => ReplyBody::whole(reply.body, Some(in_flight)),
+            Some(run) => ReplyBody::streamed(*run, self.advancer(), in_flight),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// Waits for `future` until `deadline`.
+    fn within<F: Future + Unpin>(
+        &self,
+        deadline: Instant,
+        mut future: F,
+    ) -> impl Future<Output = Result<F::Output, Elapsed>> {
+        poll_fn(move |cx| {
+            if let Poll::Ready(output) = future.poll_unpin(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
+            timer.poll_deadline(cx, deadline).map(|()| Err(Elapsed))
+        })
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, rest: None }
+    }
+}
+
+/// The target as it was sent.
+fn target(uri: &Uri) -> Cow<'_, str> {
+    match (uri.scheme(), uri.authority(), uri.path_and_query()) {
+        (None, None, Some(path_and_query)) => Cow::Borrowed(path_and_query.as_str()),
+        (_, _, _) => Cow::Owned(uri.to_string()),
+    }
+}
+
+/// The name of a field; those of most answers need not be looked up.
+fn field_name(name: &'static str) -> HeaderName {
+    match name {
+        "content-type" => CONTENT_TYPE,
+        "cache-control" => CACHE_CONTROL,
+        "location" => LOCATION,
+        other => HeaderName::from_static(other),
+    }
+}
+
+/// The core gives nothing that is no header value; were it so, the answer would be sent without it.
+fn append(headers: &mut HeaderMap, name: HeaderName, value: Cow<'static, str>) {
+    let value = match value {
+        Cow::Borrowed(value) => Bytes::from_static(value.as_bytes()),
+        Cow::Owned(value) => Bytes::from(value),
+    };
+    match HeaderValue::from_maybe_shared(value) {
+        Ok(value) => drop(headers.append(name, value)),
+        Err(error) => tracing::error!(%name, "not a header value: {error}"),
+    }
+}

@@ -1,0 +1,86 @@
+//! Heads that never became a request, and their answers.
+
+use std::time::{Duration, SystemTime};
+
+use argus_core::api::{Action, Api, Condition, Head, Refusal, Route};
+use bytes::Bytes;
+use http::{Method, Response};
+
+use super::{Answer, Session};
+use crate::connection_state::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeadFault};
+use crate::raw_head::RawHead;
+use crate::reply_body::ReplyBody;
+use crate::runtime::Runtime;
+
+impl<R: Runtime> Session<R> {
+    /// The answer to what hyper takes for no request, as it goes over the wire, from the status line on.
+    pub(crate) fn refuse_head(&self, fault: HeadFault) -> Bytes {
+        let response = match fault {
+            HeadFault::Late => self.refuse_unread(&Refusal::HeadTimeout),
+            HeadFault::TooLarge | HeadFault::Malformed => self.judge_head(fault),
+        };
+        let (parts, body) = response.into_parts();
+        let body = body.into_whole().unwrap_or_default();
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        let mut wire =
+            format!("HTTP/1.1 {}\r\ncontent-length: {}\r\ndate: {date}\r\n", parts.status, body.len()).into_bytes();
+        for (name, value) in &parts.headers {
+            wire.extend_from_slice(name.as_str().as_bytes());
+            wire.extend_from_slice(b": ");
+            wire.extend_from_slice(value.as_bytes());
+            wire.extend_from_slice(b"\r\n");
+        }
+        wire.extend_from_slice(b"\r\n");
+        wire.extend_from_slice(&body);
+        wire.into()
+    }
+
+    /// Lets the core say what is wrong with a head that hyper refuses, if it finds anything.
+    fn judge_head(&self, fault: HeadFault) -> Response<ReplyBody> {
+        let bytes = self.connection.take_raw_head().unwrap_or_default();
+        let raw_head = match RawHead::parse(&bytes) {
+            Some(head) if head.length <= HEAD_BYTES_MAX && head.fields.len() <= HEAD_FIELDS_MAX => head,
+            Some(_) => return self.refuse_unread(&Refusal::HeadTooLarge),
+            None if fault == HeadFault::TooLarge => return self.refuse_unread(&Refusal::HeadTooLarge),
+            None if RawHead::is_of_other_version(&bytes) => return self.refuse_unread(&Refusal::HeadVersion),
+            None => return self.refuse_unread(&Refusal::HeadBroken),
+        };
+        let headers: Vec<(&str, &[u8])> =
+            raw_head.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let RawHead { method, target, http_10, .. } = &raw_head;
+        let head = Head { method, target, headers: &headers, http_10: *http_10 };
+        match self.service.node.api.handle_request(&head, &Condition::default()) {
+            Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
+            // hyper and the core are of two minds; the one that would have to read what follows has the last word. Of a
+            // head that is not too large it says so where it cannot count the body.
+            Action::Reply(_) | Action::Submit(_) | Action::Search(_) | Action::Lookup(_) | Action::Metrics(_) => {
+                let too_large = fault == HeadFault::TooLarge;
+                self.refuse_unread(if too_large { &Refusal::BodyTooLarge } else { &Refusal::HeadBroken })
+            }
+        }
+    }
+
+    pub(super) fn raw_head(&self) -> Option<RawHead> {
+        RawHead::parse(&self.connection.take_raw_head()?)
+    }
+
+    fn refuse_unread(&self, refusal: &Refusal) -> Response<ReplyBody> {
+        self.answer_unread(self.refusal(Route::Other, refusal), &Head::default())
+    }
+
+    /// Answers, counts and logs what never became a request.
+    fn answer_unread(&self, answer: Answer, head: &Head<'_>) -> Response<ReplyBody> {
+        let node = &*self.service.node;
+        let request_id = Api::request_id(head, node.request_ids.next());
+        let in_flight = node.metrics.request_begins();
+        let method = Method::from_bytes(head.method.as_bytes()).unwrap_or_default();
+        self.report(&method, head, &answer, &request_id, Duration::ZERO);
+        self.respond(answer, request_id, in_flight)
+    }
+
+    /// The answer to a fault in this house, found outside of a request's own course.
+    pub(crate) fn broken(&self, what: &str) -> Response<ReplyBody> {
+        tracing::error!("{what}");
+        self.refuse_unread(&Refusal::Internal)
+    }
+}

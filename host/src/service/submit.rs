@@ -1,0 +1,123 @@
+//! Requests that store events: the body is read, parsed and committed.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::PoisonError;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use argus_core::api::{Refusal, Submission, Submitted};
+use argus_core::repository::{CommitError, Latch};
+use argus_core::room::Room;
+use bytes::Bytes;
+use http_body::Body;
+
+use super::{Answer, Elapsed, Session};
+use crate::body::Reading;
+use crate::budget::Reservation;
+use crate::committer::SubmitError;
+use crate::pace::Pace;
+use crate::runtime::Runtime;
+use crate::working_memory::WorkingReservation;
+
+/// Bodies up to this size are read where they arrive: handing one to another thread and back takes longer than parsing
+/// it.
+const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How many times a body the memory is at a guess that is taken to read it; more is asked for as it is needed. Its
+/// batch has its payloads, and most of it is payloads.
+const PLAIN_WORK_GROWTH: usize = 2;
+
+/// The same for a body that is decompressed before.
+const COMPRESSED_WORK_GROWTH: usize = 16;
+
+impl<R: Runtime> Session<R> {
+    pub(super) async fn submit<B>(&self, submission: Submission, body: B, begun: Instant) -> Result<Answer, Refusal>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let node = &*self.service.node;
+        let (bytes, reservation) = self.read(&submission, body, begun).await?;
+        node.metrics.body_arrived(bytes.len());
+        // Not before: how long the body takes is up to the client.
+        let deadline = Instant::now() + node.settings.request_timeout;
+        let (submitted, work) = if bytes.len() <= INLINE_BODY_BYTES_MAX && !submission.is_compressed() {
+            let submitted = submission.handle_body(&bytes);
+            drop((bytes, reservation));
+            (submitted, None)
+        } else {
+            let reading = Box::pin(self.read_elsewhere(submission, bytes, reservation));
+            let (submitted, work) = self.within(deadline, reading).await.map_err(|Elapsed| Refusal::Timeout)?;
+            (submitted, Some(work))
+        };
+        let (batch, acknowledgement) = match submitted {
+            Submitted::Reply(reply) => return Ok(reply.into()),
+            Submitted::Commit(batch, acknowledgement) => (batch, acknowledgement),
+        };
+        let pending = node.committer.submit(batch);
+        // From here on the batch is among those that wait to be committed, or gone.
+        drop(work);
+        let outcome = match pending {
+            Ok(pending) => self.within(deadline, pending).await.map_err(|Elapsed| Refusal::Timeout)?,
+            Err(SubmitError::QueueFull) => return Err(Refusal::Overloaded),
+            Err(SubmitError::Stopped) => return Err(Refusal::Draining),
+            Err(SubmitError::Latched(cause)) => Err(CommitError::Latched(Latch::refusal(cause))),
+        };
+        Ok(acknowledgement.reply(&outcome).into())
+    }
+
+    /// Reads a submission's body to its end, as long as it goes on.
+    async fn read<B>(&self, submission: &Submission, body: B, begun: Instant) -> Result<(Bytes, Reservation), Refusal>
+    where
+        B: Body<Data = Bytes> + Send,
+    {
+        let node = &*self.service.node;
+        let pace = Pace::new(node.settings.body_timeout, node.settings.min_body_rate, begun);
+        let mut body = pin!(body);
+        let mut reading = Reading::new(body.as_mut(), submission.wire_bytes_max(), pace, &node.budget)?;
+        let read = poll_fn(|cx| self.poll_reading(cx, &mut reading)).await;
+        // A chunked body does not know that it has ended until it is asked once more; that it was read is proof enough.
+        self.connection.set_body_unread(read.is_err());
+        if let Err(Refusal::BodyBroken) = read {
+            self.connection.body_breaks();
+        }
+        read
+    }
+
+    fn poll_reading<B: Body<Data = Bytes>>(
+        &self,
+        cx: &mut Context<'_>,
+        reading: &mut Reading<'_, B>,
+    ) -> Poll<Result<(Bytes, Reservation), Refusal>> {
+        if let Poll::Ready(read) = reading.poll(cx) {
+            return Poll::Ready(read);
+        }
+        let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
+        timer.poll_deadline(cx, reading.deadline()).map(|()| Err(Refusal::BodyTimeout))
+    }
+
+    /// Reads a body that is large, or that may become so, on a thread that may take its time. Gives the memory along
+    /// that was taken for it.
+    async fn read_elsewhere(
+        &self,
+        submission: Submission,
+        bytes: Bytes,
+        reservation: Reservation,
+    ) -> (Submitted, WorkingReservation) {
+        let service = &self.service;
+        let slot = service.readers.acquire_arc().await;
+        let growth = if submission.is_compressed() { COMPRESSED_WORK_GROWTH } else { PLAIN_WORK_GROWTH };
+        let mut work = service.working_memory.reserve(bytes.len().saturating_mul(growth)).await;
+        // What holds memory goes along: the work is not stopped when nobody waits for it any more.
+        let held = (slot, reservation);
+        let submitted = service.runtime.unblock(move || {
+            let submitted = {
+                let mut ask = |bytes| work.grow_to(bytes);
+                submission.handle_body_within(&bytes, Room::new(&mut ask))
+            };
+            drop((bytes, held));
+            (submitted, work)
+        });
+        submitted.await
+    }
+}
