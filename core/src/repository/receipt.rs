@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use crate::event::{Timestamp, Uuid};
 
-/// What became of one [`Batch`].
+/// What became of one [`Batch`](crate::batch::Batch).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Sequence number of the first event that was stored anew; the others follow without gaps. Meaningless if `stored`
