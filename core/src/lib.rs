@@ -51,5 +51,3 @@ pub mod repository;
 pub mod room;
 pub mod segment;
 pub mod storage;
-#[cfg(feature = "testing")]
-pub mod testing;

@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 
 use crate::workspace::cargo;
 
-/// Builds the simulator, which is an example of the core, and runs it. Says whether all promises were kept.
+/// Builds the simulator, the program of `argus-testing`, and runs it. Says whether all promises were kept.
 pub(crate) fn run(arguments: &[OsString]) -> Result<bool> {
-    let mut simulator = cargo(["run", "--quiet", "--release", "--package", "argus-core", "--features", "testing"]);
-    simulator.args(["--example", "simulate", "--"]).args(arguments);
+    let mut simulator = cargo(["run", "--quiet", "--release", "--package", "argus-testing", "--"]);
+    simulator.args(arguments);
     let status = simulator.status().context("cannot start cargo")?;
     Ok(status.success())
 }

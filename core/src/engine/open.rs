@@ -100,7 +100,6 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// As for [`open`](Self::open), less those that the bug keeps silent about.
-    #[cfg(feature = "testing")]
     pub fn open_flawed(storage: S, seed: Seed, tuning: Tuning, flaw: Flaw) -> Result<Self, OpenError> {
         Self::open_as(storage, seed, tuning, Some(flaw))
     }

@@ -54,6 +54,9 @@ const IMPURE_PREFIXES: &[&str] = &["async-", "hyper-", "tokio", "windows"];
 const MINIMAL_HOST: &[&str] =
     &["conformance/src/minimal/", "conformance/src/minimal.rs", "conformance/src/bin/minimal"];
 
+/// What tests compare with, and nothing else uses.
+const FOR_TESTS: &str = "argus-testing";
+
 /// Folders of the two runtimes, which mirror each other.
 const RUNTIMES: [&str; 2] = ["runtime-tokio/src/", "runtime-smol/src/"];
 
@@ -140,14 +143,18 @@ pub(super) fn package_violations(packages: &Packages) -> Vec<Violation> {
             found.push(Violation::new(&manifest, 1, reason));
             continue;
         };
-        // A crate may name itself, to switch on its own features for its tests.
-        for dependency in member.dependencies.iter().filter(|dependency| *dependency != name) {
+        for dependency in &member.dependencies {
             let Some(other) = packages.members.get(dependency) else { continue };
             if !below.iter().any(|folder| other.folder == *folder || other.folder.starts_with(&format!("{folder}/"))) {
                 let reason = format!("{name} may not depend on {dependency}: dependencies run downwards only");
                 found.push(Violation::new(&manifest, 1, reason));
             }
         }
+    }
+    for (name, _) in packages.normal.iter().filter(|(_, normal)| normal.contains(FOR_TESTS)) {
+        let folder = packages.members.get(name).map_or(name, |member| &member.folder);
+        let manifest = format!("{folder}/Cargo.toml");
+        found.push(Violation::new(&manifest, 1, format!("{FOR_TESTS} is for tests: name it in [dev-dependencies]")));
     }
     for (dependency, way) in packages.closure("argus-core") {
         let family = IMPURE_PREFIXES.iter().any(|prefix| dependency.starts_with(prefix));
@@ -197,6 +204,7 @@ pub(super) fn mirror_violations(sources: &[Source]) -> Vec<Violation> {
 fn below(folder: &str) -> Option<&'static [&'static str]> {
     match folder {
         "core" | "xtask" => Some(&[]),
+        "core/testing" => Some(&["core"]),
         "host" => Some(&["storage", "core"]),
         "runtime-tokio" | "runtime-smol" => Some(&["host", "storage", "core"]),
         // Only for its minimal host; see MINIMAL_HOST.
@@ -297,8 +305,9 @@ mod tests {
     fn dependencies_run_downwards() {
         let downwards = packages(
             &[
-                ("argus-core", "core", &[("argus-core", Some("dev"))]),
-                ("argus-disk", "storage/disk", &[("argus-core", None)]),
+                ("argus-core", "core", &[]),
+                ("argus-testing", "core/testing", &[("argus-core", None)]),
+                ("argus-disk", "storage/disk", &[("argus-core", None), ("argus-testing", Some("dev"))]),
                 ("argus-host", "host", &[("argus-core", None), ("argus-disk", None)]),
                 ("argus-tokio", "runtime-tokio", &[("argus-host", None), ("argus-core", None)]),
                 ("argus-conformance", "conformance", &[("argus-core", None)]),
@@ -309,7 +318,9 @@ mod tests {
         assert_eq!(package_violations(&downwards), []);
         let upwards = packages(
             &[
-                ("argus-core", "core", &[("argus-host", Some("dev"))]),
+                ("argus-core", "core", &[("argus-host", Some("dev")), ("argus-testing", Some("dev"))]),
+                ("argus-testing", "core/testing", &[("argus-core", None)]),
+                ("argus-disk", "storage/disk", &[("argus-testing", None)]),
                 ("argus-host", "host", &[("argus-core", None)]),
                 ("argus-conformance", "conformance", &[("argus-host", None)]),
             ],
@@ -318,7 +329,9 @@ mod tests {
         assert_eq!(
             reasons(&package_violations(&upwards)),
             "conformance/Cargo.toml:1: argus-conformance may not depend on argus-host: dependencies run downwards only\n\
-             core/Cargo.toml:1: argus-core may not depend on argus-host: dependencies run downwards only\n",
+             core/Cargo.toml:1: argus-core may not depend on argus-host: dependencies run downwards only\n\
+             core/Cargo.toml:1: argus-core may not depend on argus-testing: dependencies run downwards only\n\
+             storage/disk/Cargo.toml:1: argus-testing is for tests: name it in [dev-dependencies]\n",
         );
     }
 
