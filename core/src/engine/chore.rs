@@ -73,7 +73,6 @@ pub(super) struct Rewriting {
     pub(super) stretch: Stretch,
     pub(super) entry: Entry,
     pub(super) rewrite: Rewrite,
-    pub(super) is_trusted: bool,
 }
 
 /// What came of a chore.
@@ -180,13 +179,13 @@ impl Replacement {
 impl Rewriting {
     /// Makes the segment durable, and opens it: what is served from then on is what is stored.
     fn finish(self) -> Product {
-        let Self { stretch, entry, rewrite, is_trusted } = self;
+        let Self { stretch, entry, rewrite } = self;
         let seqs = (entry.first, entry.last);
         let finished = rewrite.finish().and_then(|published| {
             let Some((published, names)) = published else { return Ok(None) };
             let blob = Arc::clone(&published.blob);
             let mut intern = TypeName::among(names);
-            let sealed = Sealed::open(&published.name, seqs, blob, u64::MAX, is_trusted, &mut intern)?;
+            let sealed = Sealed::open(&published.name, seqs, blob, u64::MAX, &mut intern)?;
             Ok(Some(NewSegment { entry, sealed: Arc::new(sealed), published }))
         });
         match finished {
@@ -252,7 +251,7 @@ mod tests {
             Rewrite::new(draft, &[Part::Fresh(Arc::new(segment))], 1000, i64::MIN, &mut TypeName::new).unwrap();
         assert!(rewrite.step(10).unwrap());
         let entry = Entry { number: 1, first: 1, last: 1 };
-        Rewriting { stretch: Stretch::Fresh(0..1, (0, 0)), entry, rewrite, is_trusted: false }
+        Rewriting { stretch: Stretch::Fresh(0..1, (0, 0)), entry, rewrite }
     }
 
     #[test]

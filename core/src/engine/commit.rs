@@ -108,7 +108,7 @@ impl<S: Storage> Engine<S> {
         keep_from: i64,
     ) -> Result<(Vec<Placed<'a>>, Vec<Receipt>), CommitError> {
         // Without knowing which ids are there, no promise that an event is stored once can be kept.
-        let asked = look_up(|| self.held(), group).map_err(|error| {
+        let asked = look_up(|| self.view(), group).map_err(|error| {
             let cause = Cause::from(error).during("look-up of ids");
             self.latched = Some(cause.clone());
             CommitError::Latched(Latch::refusal(cause))

@@ -10,7 +10,7 @@ use super::chore::{Chore, Product, Replacement, Rewriting, Stage, Stretch, Subje
 use super::manifest::{Entry, Manifest};
 use super::retention::Due;
 use super::types::Miscount;
-use super::{Engine, Flaw, Fresh};
+use super::{Engine, Fresh};
 use crate::clock::Moment;
 use crate::event::Timestamp;
 use crate::repository::{CommitError, Expired};
@@ -143,7 +143,7 @@ impl<S: Storage> Engine<S> {
             }
         }
         // The manifest must not point behind what of the log survives.
-        if manifest.log_start > self.durable && self.flaw != Some(Flaw::HastySeal) {
+        if manifest.log_start > self.durable {
             self.sync_log().map_err(|error| StorageError::Failed(error.into_cause()))?;
         }
         let copies = manifest.drafts(&mut self.storage)?;
@@ -191,7 +191,7 @@ impl<S: Storage> Engine<S> {
             self.stats.events = (self.stats.events + events).saturating_sub(before.events);
             self.stats.bytes = (self.stats.bytes + bytes).saturating_sub(before.bytes);
             let gone = before.events.saturating_sub(events);
-            if gone > 0 && self.flaw != Some(Flaw::SilentExpiry) {
+            if gone > 0 {
                 let [first, last] = [before.times.0, before.times.1].map(Timestamp::from_nanos);
                 expired.push(Expired { events: gone, first, last, cause });
             }
@@ -314,8 +314,7 @@ impl<S: Storage> Engine<S> {
         let draft = self.storage.create(&entry.name())?;
         let rewrite =
             Rewrite::new(draft, parts, self.tuning.block_bytes, due.keep_from, &mut |name| self.types.intern(name))?;
-        let is_trusted = self.flaw == Some(Flaw::TrustedIndex);
-        Ok(Stage::Rewriting(Box::new(Rewriting { stretch, entry, rewrite, is_trusted })))
+        Ok(Stage::Rewriting(Box::new(Rewriting { stretch, entry, rewrite })))
     }
 }
 

@@ -10,7 +10,6 @@ mod chore;
 mod clock_doubt;
 mod commit;
 mod dedup;
-mod flaw;
 mod housekeeping;
 mod identity;
 mod log_end;
@@ -31,7 +30,6 @@ use alloc::vec::Vec;
 pub use backup::{Backup, BackupError, back_up};
 pub use check::{Finding, Report, Severity, check};
 pub use chore::{Chore, ChoreStep};
-pub use flaw::Flaw;
 pub(crate) use identity::IdentityKey;
 pub use manifest::is_blob_name;
 pub use open::{OpenError, Recovery};
@@ -144,7 +142,6 @@ pub struct Engine<S: Storage> {
     stats: Stats,
     recovery: Recovery,
     latched: Option<Cause>,
-    flaw: Option<Flaw>,
 }
 
 /// A segment that lies only in the log.
@@ -187,15 +184,6 @@ impl<S: Storage> Engine<S> {
 
     fn fresh_bytes(&self) -> usize {
         self.fresh.iter().map(|fresh| fresh.segment.rows().bytes()).sum()
-    }
-
-    /// Where duplicates are looked for.
-    fn held(&self) -> EngineSnapshot {
-        let mut view = self.view();
-        if self.flaw == Some(Flaw::ForgottenIds) {
-            view.forget_sealed();
-        }
-        view
     }
 
     fn view(&self) -> EngineSnapshot {

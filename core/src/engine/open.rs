@@ -15,7 +15,7 @@ use super::log_end::{self, LogEnd, Noted};
 use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
 use super::reading::{Record, Tail, Window, look_behind, record_at};
 use super::types::TypeRegistry;
-use super::{Engine, Flaw, IdentityKey, Retention, Seed, Tuning};
+use super::{Engine, IdentityKey, Retention, Seed, Tuning};
 use crate::clock::Clock;
 use crate::damage::{Concerned, Damage};
 use crate::log::{HEAD_BYTES, Place, RecordHead};
@@ -91,20 +91,7 @@ impl<S: Storage> Engine<S> {
     /// # Errors
     ///
     /// As for [`open`](Self::open).
-    pub fn open_with(storage: S, seed: Seed, tuning: Tuning) -> Result<Self, OpenError> {
-        Self::open_as(storage, seed, tuning, None)
-    }
-
-    /// As [`open_with`](Self::open_with), with a bug, for those who look for it.
-    ///
-    /// # Errors
-    ///
-    /// As for [`open`](Self::open), less those that the bug keeps silent about.
-    pub fn open_flawed(storage: S, seed: Seed, tuning: Tuning, flaw: Flaw) -> Result<Self, OpenError> {
-        Self::open_as(storage, seed, tuning, Some(flaw))
-    }
-
-    fn open_as(mut storage: S, seed: Seed, tuning: Tuning, flaw: Option<Flaw>) -> Result<Self, OpenError> {
+    pub fn open_with(mut storage: S, seed: Seed, tuning: Tuning) -> Result<Self, OpenError> {
         let mut recovery = Recovery::default();
         let mut manifest = match Manifest::load(&storage)? {
             Some(found) => {
@@ -120,14 +107,14 @@ impl<S: Storage> Engine<S> {
         }
         let mut types = TypeRegistry::new(tuning.types_max);
         refuse_too_many_types(&storage, &manifest, tuning.types_max)?;
-        let sealed = sealed_segments(&storage, &manifest, tuning.filter_bytes_max, flaw, &mut types)?;
+        let sealed = sealed_segments(&storage, &manifest, tuning.filter_bytes_max, &mut types)?;
         let stats = Stats {
             events: sealed.iter().map(|sealed| sealed.events()).sum(),
             bytes: sealed.iter().map(|sealed| sealed.bytes()).sum(),
             ..Stats::default()
         };
         recovery.sealed_events = stats.events;
-        let noted = if flaw == Some(Flaw::IgnoredEnd) { Noted::Nowhere } else { LogEnd::load(&storage)? };
+        let noted = LogEnd::load(&storage)?;
         recovery.end_is_unknown = matches!(noted, Noted::Damaged(_));
         // The process before may have come to its end before it had given up all of it.
         let is_log_outdated = storage.log_range().start < manifest.log_start;
@@ -156,7 +143,6 @@ impl<S: Storage> Engine<S> {
             stats,
             recovery,
             latched: None,
-            flaw,
             manifest,
         };
         engine.replay()?;
@@ -180,8 +166,7 @@ impl<S: Storage> Engine<S> {
         // Where the last events end, and what a record says to be durable. A mark needs nobody to speak for it.
         let (mut events_end, mut noted) = (start, start);
         let mut window = Window::default();
-        let is_trusted = self.flaw == Some(Flaw::NoPayloadChecksum);
-        while let Some(Record { head, crc, rows }) = record_at(&self.storage, &mut window, offset, is_trusted)? {
+        while let Some(Record { head, crc, rows }) = record_at(&self.storage, &mut window, offset)? {
             if head.chain != self.chain || head.first_seq != self.last_seq + 1 {
                 break;
             }
@@ -290,7 +275,6 @@ fn sealed_segments<S: Storage>(
     storage: &S,
     manifest: &Manifest,
     filter_bytes_max: u64,
-    flaw: Option<Flaw>,
     types: &mut TypeRegistry,
 ) -> Result<Vec<Arc<Sealed>>, OpenError> {
     let mut segments = Vec::with_capacity(manifest.segments.len());
@@ -299,10 +283,9 @@ fn sealed_segments<S: Storage>(
     for entry in manifest.segments.iter().rev() {
         let name = entry.name();
         let Some(blob) = storage.open(&name)? else { return Err(missing(entry)) };
-        let is_trusted = flaw == Some(Flaw::TrustedIndex);
         let seqs = (entry.first, entry.last);
         let mut intern = |name: &[u8]| Ok(types.intern(name));
-        let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, is_trusted, &mut intern)?;
+        let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, &mut intern)?;
         types.hold_sealed(&sealed).map_err(|miscount| StorageError::Failed(miscount.to_string().into()))?;
         refuse_beyond_most(types)?;
         filter_bytes_left = filter_bytes_left.saturating_sub(sealed.filter_bytes());

@@ -44,13 +44,11 @@ pub(super) struct Record {
     pub(super) rows: Option<Rows>,
 }
 
-/// The record at this offset, if there is a whole one that was written there. `is_trusted` takes its events whatever
-/// their checksum says, which is a bug for tests to find.
+/// The record at this offset, if there is a whole one that was written there.
 pub(super) fn record_at<O: Original>(
     log: &O,
     window: &mut Window,
     offset: u64,
-    is_trusted: bool,
 ) -> Result<Option<Record>, StorageError> {
     let Some((head, crc)) = RecordHead::decode(&window.read(log, offset, HEAD_BYTES)?) else { return Ok(None) };
     if head.offset != offset {
@@ -61,7 +59,7 @@ pub(super) fn record_at<O: Original>(
     }
     let Ok(body_len) = usize::try_from(head.body_len()) else { return Ok(None) };
     let body = window.read(log, offset + HEAD_BYTES as u64, body_len)?;
-    if !head.vouches_for(&body) && !is_trusted {
+    if !head.vouches_for(&body) {
         return Ok(None);
     }
     Ok(head.decode_body(&body).map(|rows| Record { head, crc, rows: Some(rows) }))

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
+use super::Engine;
 use super::chore::Replacement;
-use super::{Engine, Flaw};
 use crate::clock::Moment;
 use crate::event::Timestamp;
 use crate::repository::ExpiryCause;
@@ -74,8 +74,7 @@ impl<S: Storage> Engine<S> {
 
     /// What has expired at a wall time shortly after the clock was observed.
     pub(super) fn due_at(&self, wall: Timestamp) -> Due {
-        let is_believed = self.clock.believes(wall) || self.flaw == Some(Flaw::CredulousClock);
-        if is_believed { self.retention.due(wall) } else { Due::NOTHING }
+        if self.clock.believes(wall) { self.retention.due(wall) } else { Due::NOTHING }
     }
 
     /// Gives up the next sealed segment of which nothing is to be kept, from the next manifest on.

@@ -45,11 +45,6 @@ impl EngineSnapshot {
         Self { sealed, fresh, key, stats }
     }
 
-    /// Gives up what is sealed.
-    pub(super) fn forget_sealed(&mut self) {
-        self.sealed = Arc::default();
-    }
-
     /// The sequence number of the event with each of these ids, if there is one. The ids ascend by their hashes.
     ///
     /// # Errors

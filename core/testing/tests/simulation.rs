@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use argus_core::engine::Flaw;
 use argus_testing::{Canary, Faults, Options, Phase, Summary, simulate};
 
 /// Runs seeds from a number on; fails with the arguments that repeat the run.
@@ -63,72 +62,72 @@ fn the_same_seed_gives_the_same_run() {
     }
 }
 
-/// Whether so many runs find a bug that was built in.
-fn is_found(canary: Canary, seeds: u64) -> bool {
-    (0..seeds).any(|seed| simulate(seed, Options { canary: Some(canary), ..Options::default() }).is_err())
+/// Whether some runs find a bug that was built in.
+fn is_found(canary: Canary) -> bool {
+    (0..2_000).any(|seed| simulate(seed, Options { canary: Some(canary), ..Options::default() }).is_err())
 }
 
 #[test]
 fn a_commit_that_is_acknowledged_before_the_sync_is_found() {
-    assert!(is_found(Canary::AcknowledgeBeforeSync, 10_000));
+    assert!(is_found(Canary::AcknowledgeBeforeSync));
 }
 
 #[test]
 fn a_name_that_was_not_made_durable_is_found() {
-    assert!(is_found(Canary::NoDirectorySync, 10_000));
+    assert!(is_found(Canary::NoDirectorySync));
 }
 
 #[test]
 fn a_failed_sync_that_is_tried_again_is_found() {
-    assert!(is_found(Canary::RetryFailedSync, 10_000));
+    assert!(is_found(Canary::RetryFailedSync));
 }
 
 #[test]
 fn a_log_that_is_cut_where_it_is_damaged_is_found() {
-    assert!(is_found(Canary::CutAtDamage, 10_000));
+    assert!(is_found(Canary::CutAtDamage));
 }
 
 #[test]
 fn a_lock_file_that_is_removed_is_found() {
-    assert!(is_found(Canary::UnlinkedLock, 10_000));
+    assert!(is_found(Canary::UnlinkedLock));
 }
 
 #[test]
 fn a_log_that_is_written_without_a_name_is_found() {
-    assert!(is_found(Canary::UnlinkedLog, 10_000));
+    assert!(is_found(Canary::UnlinkedLog));
 }
 
 #[test]
 fn an_engine_that_does_not_check_payloads_is_found() {
-    assert!(is_found(Canary::InEngine(Flaw::NoPayloadChecksum), 10_000));
+    assert!(is_found(Canary::UncheckedRecord));
 }
 
 #[test]
 fn an_engine_that_trusts_its_segments_is_found() {
-    assert!(is_found(Canary::InEngine(Flaw::TrustedIndex), 10_000));
+    assert!(is_found(Canary::UncheckedSegment));
 }
 
 #[test]
 fn an_engine_that_forgets_ids_is_found() {
-    assert!(is_found(Canary::InEngine(Flaw::ForgottenIds), 10_000));
+    assert!(is_found(Canary::ForgottenIds));
 }
 
 #[test]
 fn an_engine_that_does_not_miss_the_end_of_its_log_is_found() {
-    assert!(is_found(Canary::InEngine(Flaw::IgnoredEnd), 10_000));
+    assert!(is_found(Canary::IgnoredEnd));
 }
 
 #[test]
 fn an_engine_that_believes_every_clock_is_found() {
-    assert!(is_found(Canary::InEngine(Flaw::CredulousClock), 10_000));
+    assert!(is_found(Canary::CredulousClock));
 }
 
 #[test]
 fn an_engine_that_does_not_tell_what_expires_is_found() {
-    assert!(is_found(Canary::InEngine(Flaw::SilentExpiry), 10_000));
+    assert!(is_found(Canary::SilentExpiry));
 }
 
 #[test]
 fn an_engine_that_seals_what_is_not_durable_is_found() {
-    assert!(is_found(Canary::InEngine(Flaw::HastySeal), 10_000));
+    assert!(is_found(Canary::HastySeal));
 }

@@ -227,7 +227,7 @@ impl<'a, O: Original> LogWalk<'a, O> {
         if self.at >= self.end {
             return Ok(None);
         }
-        let Some(record) = record_at(self.log, &mut self.window, self.at, false)? else { return Ok(None) };
+        let Some(record) = record_at(self.log, &mut self.window, self.at)? else { return Ok(None) };
         let Record { head, crc, rows } = &record;
         if self.chain.is_some_and(|chain| chain != head.chain) || head.first_seq != self.next_seq {
             return Ok(None);

@@ -185,7 +185,7 @@ impl<E: Examined> Surveyor<'_, E> {
     fn renamed(&self, manifest: &Manifest, names: &[String]) -> BTreeMap<u64, String> {
         let seqs_in = |name: &str| {
             let blob = self.medium.blob(name).ok()??;
-            let sealed = Sealed::open(name, ANY_SEQS, blob, 0, false, &mut |name| Ok(TypeName::new(name)));
+            let sealed = Sealed::open(name, ANY_SEQS, blob, 0, &mut |name| Ok(TypeName::new(name)));
             sealed.ok()?.index().all_seqs()
         };
         let fits = |entry: &Entry, seqs: (u64, u64)| entry.first <= seqs.0 && seqs.1 <= entry.last;
@@ -220,7 +220,7 @@ impl<E: Examined> Surveyor<'_, E> {
         let opened = match self.medium.blob(&found.name) {
             Ok(Some(blob)) => {
                 found.blob = Some(Arc::clone(&blob));
-                Sealed::open(&found.name, seqs, blob, u64::MAX, false, &mut |name| Ok((self.intern)(name)))
+                Sealed::open(&found.name, seqs, blob, u64::MAX, &mut |name| Ok((self.intern)(name)))
             }
             Ok(None) => {
                 self.damaged(&found.name, None, "it is missing", concerned);

@@ -119,7 +119,6 @@ impl Ids {
         most: usize,
         read: impl FnOnce(Range<u64>) -> Result<Bytes, E>,
         filter_bytes_max: u64,
-        is_trusted: bool,
     ) -> Result<Option<Self>, E> {
         let count = cursor.length(most)?;
         if count == 0 {
@@ -134,7 +133,7 @@ impl Ids {
             return Ok(Some(Self { count, at, firsts, filter: None }));
         }
         let filter = read(filter_at..end)?;
-        if Crc32c::of(&filter) != crc && !is_trusted {
+        if Crc32c::of(&filter) != crc {
             return Err(Corrupt("the checksum of the filter of ids is wrong").into());
         }
         let filter = Filter::new(filter).ok_or(Corrupt("length of the filter of ids"))?;
@@ -183,7 +182,6 @@ impl Ids {
         &self,
         hashes: impl Iterator<Item = u64>,
         mut read: impl FnMut(Range<u64>) -> Result<Bytes, E>,
-        is_trusted: bool,
     ) -> Result<Vec<(Entry, usize)>, E> {
         let mut found = Vec::new();
         // The page that was read last: the next hash is often in the same.
@@ -202,7 +200,7 @@ impl Ids {
                 if open != Some(page) {
                     let bytes = read(self.page(page))?;
                     entries.clear();
-                    entries.extend(page_entries(&bytes, is_trusted)?);
+                    entries.extend(page_entries(&bytes)?);
                     open = Some(page);
                 }
                 let start = partition(0..entries.len(), |at| entries.get(at).is_some_and(|entry| entry.hash < hash));
@@ -215,9 +213,9 @@ impl Ids {
 }
 
 /// The entries of a page.
-pub(super) fn page_entries(page: &Bytes, is_trusted: bool) -> Result<impl Iterator<Item = Entry>, Corrupt> {
+pub(super) fn page_entries(page: &Bytes) -> Result<impl Iterator<Item = Entry>, Corrupt> {
     let (crc, content) = page.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("too short"))?;
-    if Crc32c::of(content) != u32::from_le_bytes(*crc) && !is_trusted {
+    if Crc32c::of(content) != u32::from_le_bytes(*crc) {
         return Err(Corrupt("the checksum of a page of ids is wrong"));
     }
     let (chunks, _) = content.as_chunks::<ENTRY_BYTES>();

@@ -71,8 +71,6 @@ pub(crate) struct Sealed {
     /// `None` in what was found of a segment whose index is lost.
     order: Option<Order>,
     ids: Option<Ids>,
-    /// Whether checksums are ignored, which is a bug for tests to find.
-    is_trusted: bool,
 }
 
 /// What can be wrong with a sealed segment.
@@ -111,7 +109,7 @@ fn tail(index_at: u64, index: &[u8]) -> Vec<u8> {
 }
 
 /// Where the index of a segment lies, and its checksum; `None` if the bytes behind it are not as they were written.
-fn read_tail(blob: &dyn Blob, is_trusted: bool) -> Result<Option<(Range<u64>, u32)>, StorageError> {
+fn read_tail(blob: &dyn Blob) -> Result<Option<(Range<u64>, u32)>, StorageError> {
     let least = (HEAD_BYTES + TAIL_BYTES) as u64;
     let Some(tail_at) = blob.len().checked_sub(TAIL_BYTES as u64).filter(|_| blob.len() >= least) else {
         return Ok(None);
@@ -119,7 +117,7 @@ fn read_tail(blob: &dyn Blob, is_trusted: bool) -> Result<Option<(Range<u64>, u3
     let tail = blob.read(tail_at..blob.len())?;
     let (index_at, index_crc) = (u64_at(&tail, 0, 0), u32_at(&tail, 8, 0));
     let is_inside = (HEAD_BYTES as u64..=tail_at).contains(&index_at);
-    let is_whole = Crc32c::of(tail.get(..12).unwrap_or_default()) == u32_at(&tail, 12, 0) || is_trusted;
+    let is_whole = Crc32c::of(tail.get(..12).unwrap_or_default()) == u32_at(&tail, 12, 0);
     Ok((is_inside && is_whole).then_some((index_at..tail_at, index_crc)))
 }
 
@@ -136,7 +134,6 @@ impl Sealed {
         seqs: (u64, u64),
         blob: Arc<dyn Blob>,
         filter_bytes_max: u64,
-        is_trusted: bool,
         intern: &mut dyn FnMut(&[u8]) -> Result<TypeName, Corrupt>,
     ) -> Result<Self, SealedError> {
         let damaged = |offset, reason: &str| damaged(name, offset, reason, Concerned::between(seqs.0, seqs.1));
@@ -147,25 +144,25 @@ impl Sealed {
             return Err(damaged(0, reason));
         };
         let found = blob.read(0..HEAD_BYTES as u64)?;
-        if found != head() && !is_trusted {
+        if found != head() {
             let is_other =
                 found.starts_with(MAGIC) && Crc32c::of(found.get(..12).unwrap_or_default()) == u32_at(&found, 12, 0);
             let version = u32_at(&found, 8, 0);
             let reason = format!("version {version} is unknown");
             return Err(damaged(0, if is_other { &reason } else { "its head is wrong" }));
         }
-        let Some((Range { start: index_at, end }, index_crc)) = read_tail(&*blob, is_trusted)? else {
+        let Some((Range { start: index_at, end }, index_crc)) = read_tail(&*blob)? else {
             return Err(damaged(tail_at, "its last bytes are wrong"));
         };
         let bytes = blob.read(index_at..end)?;
-        if Crc32c::of(&bytes) != index_crc && !is_trusted {
+        if Crc32c::of(&bytes) != index_crc {
             return Err(damaged(index_at, "the checksum of the index is wrong"));
         }
         let mut cursor = Cursor::new(bytes);
         let decoded = Index::decode(&mut cursor, index_at, intern).map_err(PartError::Corrupt).and_then(|index| {
             let order = Order::decode(&mut cursor)?;
             let most = (0..index.blocks()).map(|number| index.rows(number)).sum();
-            let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), filter_bytes_max, is_trusted)?;
+            let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), filter_bytes_max)?;
             Ok((index, order, ids))
         });
         let (index, order, ids) = match decoded {
@@ -177,16 +174,7 @@ impl Sealed {
         if index.all_seqs().is_some_and(|(first, last)| first < seqs.0 || last > seqs.1) {
             return Err(damaged(index_at, "it has other events"));
         }
-        Ok(Self {
-            name: name.to_string(),
-            seqs,
-            blob,
-            times: index.times(),
-            index,
-            order: Some(order),
-            ids,
-            is_trusted,
-        })
+        Ok(Self { name: name.to_string(), seqs, blob, times: index.times(), index, order: Some(order), ids })
     }
 
     /// The name of its blob.
@@ -265,7 +253,7 @@ impl Sealed {
     ///
     /// [`SealedError`] if they are not as they were written.
     pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Arc<Block>, SealedError> {
-        let block = Block::decode(bytes, self.is_trusted).and_then(|block| {
+        let block = Block::decode(bytes).and_then(|block| {
             if block.len() == self.index.rows(number) { Ok(Arc::new(block)) } else { Err(Corrupt("number of rows")) }
         });
         block.map_err(|Corrupt(reason)| self.damaged_block(number, reason))
@@ -301,7 +289,7 @@ impl Sealed {
         let range = order.page(page);
         let offset = range.start;
         let bytes = self.blob.read(range)?;
-        let blocks = order.blocks(page, &bytes, self.is_trusted);
+        let blocks = order.blocks(page, &bytes);
         let mut blocks = blocks.map_err(|Corrupt(reason)| self.damaged(offset, reason))?;
         match blocks.nth(at).and_then(|(_, block)| block) {
             Some(block) if block as usize >= self.index.blocks() => {
@@ -329,7 +317,7 @@ impl Sealed {
             read(&*self.blob, range)
         };
         let hashes = ids.iter().map(|&(hash, _)| hash);
-        let candidates = stored.candidates(hashes, read, self.is_trusted);
+        let candidates = stored.candidates(hashes, read);
         let mut candidates = candidates.map_err(|error| self.at(page_at, error))?;
         // Events that came together lie together, and a block is read once for all of them.
         candidates.sort_unstable_by_key(|(entry, _)| (entry.block, entry.row));

@@ -67,8 +67,7 @@ impl Remains {
         let Collector { seqs: mut numbers, millis, .. } = collector;
         numbers.sort_unstable();
         let times = index.times();
-        let sealed =
-            Sealed { name: name.to_string(), seqs, blob, index, times, order: None, ids: None, is_trusted: false };
+        let sealed = Sealed { name: name.to_string(), seqs, blob, index, times, order: None, ids: None };
         Ok(Self { sealed, seqs: numbers, millis })
     }
 }

@@ -41,7 +41,7 @@ impl TypeList {
     ///
     /// [`StorageError`] if it cannot be read.
     pub(crate) fn open(blob: Arc<dyn Blob>) -> Result<Option<Self>, StorageError> {
-        let Some((index, crc)) = read_tail(&*blob, false)? else { return Ok(None) };
+        let Some((index, crc)) = read_tail(&*blob)? else { return Ok(None) };
         let mut list = Self { blob, at: index.start, index, crc, cursor: Cursor::new(Bytes::new()), len: 0 };
         list.read_on()?;
         let len = list.cursor.length(u32::MAX as usize);

@@ -118,8 +118,7 @@ impl Sealed {
             let at = range.start;
             let read = self.blob.read(range).map_err(|error| error.to_string());
             let blocks = read.and_then(|bytes| {
-                let blocks =
-                    order.blocks(page, &bytes, self.is_trusted).map_err(|Corrupt(reason)| reason.to_string())?;
+                let blocks = order.blocks(page, &bytes).map_err(|Corrupt(reason)| reason.to_string())?;
                 Ok(blocks.filter_map(|(seq, block)| Some((seq, block?))).collect::<Vec<(u64, u32)>>())
             });
             match blocks {
@@ -147,7 +146,7 @@ impl Sealed {
             let at = range.start;
             let read = self.blob.read(range).map_err(|error| error.to_string());
             let page = read.and_then(|page| {
-                let entries = page_entries(&page, self.is_trusted).map_err(|Corrupt(reason)| reason.to_string())?;
+                let entries = page_entries(&page).map_err(|Corrupt(reason)| reason.to_string())?;
                 Ok(entries.collect::<Vec<Entry>>())
             });
             let page = match page {

@@ -10,12 +10,13 @@ use super::fault::{Faults, Phase, Strike};
 use super::lock::SimLock;
 use super::log::SimLog;
 
-/// A bit that changed, and where: in a blob, or else in the log.
+/// Bits that changed, and where: in a blob, or else in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flip {
     pub(super) blob: Option<String>,
     pub(super) at: usize,
-    pub(super) bit: u8,
+    /// What changed: a byte of this for each byte from there on.
+    pub(super) mask: Vec<u8>,
 }
 
 /// What the end of the log had before it was lost.
@@ -50,6 +51,8 @@ pub(super) struct Disk {
     pub(super) lost: Option<LostTail>,
     pub(super) is_off: bool,
     pub(super) is_quiet: bool,
+    /// Whether syncs do nothing, and say that they have succeeded.
+    pub(super) is_lying: bool,
     pub(super) calls: u64,
     /// How many calls failed, but for those after the power had failed.
     pub(super) failures: u64,
@@ -94,6 +97,7 @@ impl Disk {
             lost: None,
             is_off: false,
             is_quiet: false,
+            is_lying: false,
             calls: 0,
             failures: 0,
             notes: Vec::new(),
@@ -180,11 +184,11 @@ impl Disk {
     }
 
     pub(super) fn apply(&mut self, flip: &Flip) {
-        let Some(name) = &flip.blob else { return self.log.flip(flip.at, flip.bit) };
+        let Some(name) = &flip.blob else { return self.log.flip(flip.at, &flip.mask) };
         for blobs in [&mut self.durable, &mut self.seen] {
             let Some(content) = blobs.get_mut(name) else { continue };
             let mut bytes = content.to_vec();
-            bytes.get_mut(flip.at).into_iter().for_each(|byte| *byte ^= 1 << flip.bit);
+            bytes.iter_mut().skip(flip.at).zip(&flip.mask).for_each(|(byte, mask)| *byte ^= mask);
             *content = bytes.into();
         }
     }

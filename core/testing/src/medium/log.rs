@@ -232,12 +232,10 @@ impl SimLog {
         self.start..end.max(self.start)
     }
 
-    /// Changes a bit of the medium.
-    pub(super) fn flip(&mut self, at: usize, bit: u8) {
+    /// Changes bits of the medium.
+    pub(super) fn flip(&mut self, at: usize, mask: &[u8]) {
         for bytes in [&mut self.medium, &mut self.cache] {
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << bit;
-            }
+            bytes.iter_mut().skip(at).zip(mask).for_each(|(byte, mask)| *byte ^= mask);
         }
     }
 

@@ -166,14 +166,39 @@ impl SimStorage {
         let log = disk.log.known_durable();
         let blobs: Vec<(String, usize)> = disk.durable.iter().map(|(name, blob)| (name.clone(), blob.len())).collect();
         let bit = u8::try_from(disk.source.below(8)).expect("below 8");
+        let mask = vec![1 << bit];
         let which = disk.source.index(blobs.len() + usize::from(!log.is_empty()));
         let flip = match blobs.get(which) {
             Some((_, 0)) => return None,
-            Some((name, len)) => Flip { blob: Some(name.clone()), at: disk.source.index(*len), bit },
+            Some((name, len)) => Flip { blob: Some(name.clone()), at: disk.source.index(*len), mask },
             None if log.is_empty() => return None,
-            None => Flip { blob: None, at: log.start + disk.source.index(log.len()), bit },
+            None => Flip { blob: None, at: log.start + disk.source.index(log.len()), mask },
         };
         let place = format!("bit {bit} of byte {} of {}", flip.at, flip.blob.as_deref().unwrap_or("the log"));
+        disk.apply(&flip);
+        disk.flip = Some(flip);
+        Some(place)
+    }
+
+    /// As [`rot`](Self::rot), in the log or else in a segment, but changes several bits, so that every checksum over all
+    /// of them stays right.
+    pub(super) fn forge(&self, in_log: bool) -> Option<String> {
+        let disk = &mut *self.disk();
+        if disk.flip.is_some() {
+            return None;
+        }
+        let mask = unnoticed(1 << disk.source.below(8)).to_vec();
+        let log = disk.log.known_durable();
+        let blobs = disk.durable.iter().filter(|(name, _)| name.starts_with("segment-"));
+        let segments: Vec<(String, usize)> = blobs.map(|(name, blob)| (name.clone(), blob.len())).collect();
+        let (blob, start, len) = match segments.get(disk.source.index(segments.len())) {
+            _ if in_log => (None, log.start, log.len()),
+            Some((name, len)) => (Some(name.clone()), 0, *len),
+            None => return None,
+        };
+        let places = (len + 1).checked_sub(mask.len()).filter(|places| *places > 0)?;
+        let flip = Flip { blob, at: start + disk.source.index(places), mask };
+        let place = format!("bytes from {} on of {}", flip.at, flip.blob.as_deref().unwrap_or("the log"));
         disk.apply(&flip);
         disk.flip = Some(flip);
         Some(place)
@@ -214,6 +239,11 @@ impl SimStorage {
     /// Lets nothing happen to calls for a while, or no longer.
     pub fn set_quiet(&self, is_quiet: bool) {
         self.disk().is_quiet = is_quiet;
+    }
+
+    /// Lets syncs do nothing from now on, and say that they have succeeded; or no longer.
+    pub(super) fn set_lying(&self, is_lying: bool) {
+        self.disk().is_lying = is_lying;
     }
 
     /// Everything that can be read.
@@ -272,6 +302,9 @@ impl Storage for SimStorage {
     fn sync(&mut self) -> Result<(), StorageError> {
         let disk = &mut *self.disk();
         let mut fate = disk.begin("sync", Kind::Syncs)?;
+        if disk.is_lying {
+            return Ok(());
+        }
         if fate == Fate::Succeeds && disk.log_is_unlinked {
             fate = Fate::Fails;
         }
@@ -302,7 +335,12 @@ impl Storage for SimStorage {
         let call = format!("truncate to {end}");
         let fate = disk.begin(&call, Kind::Writes)?;
         if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
-            disk.flip.take_if(|flip| flip.blob.is_none() && flip.at as u64 >= end);
+            disk.flip.take_if(|flip| {
+                if flip.blob.is_none() {
+                    flip.mask.truncate(usize::try_from(end).unwrap_or(usize::MAX).saturating_sub(flip.at));
+                }
+                flip.mask.is_empty()
+            });
             // Whoever cuts it there has decided what the log has.
             disk.lost = None;
             disk.log.truncate(end, &mut disk.source, disk.faults);
@@ -411,5 +449,38 @@ impl fmt::Debug for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blobs: BTreeMap<&str, usize> = self.blobs.iter().map(|(name, content)| (&**name, content.len())).collect();
         f.debug_struct("Contents").field("range", &self.range).field("blobs", &blobs).finish_non_exhaustive()
+    }
+}
+
+/// A mask of changes in one bit of each of 33 bytes, which no CRC-32C over all of them notices.
+///
+/// A change goes unnoticed if its polynomial is a multiple of the generator's, G(x). In the mask, the coefficients of G
+/// stand 8 bits apart: it is G(x⁸), and over the field of two elements that is G(x)⁸.
+fn unnoticed(bit: u8) -> [u8; 33] {
+    const GENERATOR: u64 = 0x1_1EDC_6F41;
+    std::array::from_fn(|index| if GENERATOR >> (32 - index) & 1 == 1 { bit } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CRC-32C bit by bit, as its definition says.
+    fn crc32c(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 })
+        })
+    }
+
+    #[test]
+    fn a_checksum_does_not_notice_what_is_forged() {
+        assert_eq!(crc32c(b"123456789"), 0xE306_9283);
+        let text: Vec<u8> = (0..100).collect();
+        for (at, bit) in (0..=text.len() - 33).zip((0..8).map(|bit| 1 << bit).cycle()) {
+            let mut forged = text.clone();
+            forged.iter_mut().skip(at).zip(unnoticed(bit)).for_each(|(byte, mask)| *byte ^= mask);
+            assert_ne!(forged, text);
+            assert_eq!(crc32c(&forged), crc32c(&text));
+        }
     }
 }

@@ -1,15 +1,17 @@
-//! Bugs that the simulation has to find.
+//! Bugs that the simulation has to find. None of them is in the engine.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use argus_core::engine::{Flaw, OpenError};
+use argus_core::batch::{Batch, BatchBuilder, NewEvent};
+use argus_core::engine::OpenError;
 use argus_core::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
 use bytes::Bytes;
 
 use super::super::medium::{SimDraft, SimStorage};
 
-/// A bug that is there on purpose, to see that the simulation finds it.
+/// A bug that is there on purpose, to see that the simulation finds it. The engine is the one of production: the bug
+/// lies in the medium, or in the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Canary {
     /// A commit is acknowledged before the log was synced.
@@ -24,8 +26,21 @@ pub enum Canary {
     UnlinkedLock,
     /// A sync of a log that has no name any more is taken for success, as the system calls it.
     UnlinkedLog,
-    /// The engine itself has a bug.
-    InEngine(Flaw),
+    /// Records are read that are not as they were written, as if nobody compared their checksums: these are right.
+    UncheckedRecord,
+    /// The same for sealed segments.
+    UncheckedSegment,
+    /// Events are stored again whose ids were stored before the process started: these ids are hidden from the engine.
+    ForgottenIds,
+    /// What was not made durable in the log is sealed nevertheless, so that a manifest may point behind what is left of
+    /// it: the sync before a manifest does nothing.
+    HastySeal,
+    /// Where the log ended when it was closed is not looked at when it is opened: the note is hidden.
+    IgnoredEnd,
+    /// Every wall clock is believed, so that events expire by one that was set wrong: the uptime follows it.
+    CredulousClock,
+    /// What expires is gone, and nobody is told.
+    SilentExpiry,
 }
 
 impl Canary {
@@ -37,13 +52,13 @@ impl Canary {
         Self::CutAtDamage,
         Self::UnlinkedLock,
         Self::UnlinkedLog,
-        Self::InEngine(Flaw::NoPayloadChecksum),
-        Self::InEngine(Flaw::TrustedIndex),
-        Self::InEngine(Flaw::ForgottenIds),
-        Self::InEngine(Flaw::HastySeal),
-        Self::InEngine(Flaw::IgnoredEnd),
-        Self::InEngine(Flaw::CredulousClock),
-        Self::InEngine(Flaw::SilentExpiry),
+        Self::UncheckedRecord,
+        Self::UncheckedSegment,
+        Self::ForgottenIds,
+        Self::HastySeal,
+        Self::IgnoredEnd,
+        Self::CredulousClock,
+        Self::SilentExpiry,
     ];
 
     /// The name by which it is asked for.
@@ -56,26 +71,13 @@ impl Canary {
             Self::CutAtDamage => "cut-at-damage",
             Self::UnlinkedLock => "unlinked-lock",
             Self::UnlinkedLog => "unlinked-log",
-            Self::InEngine(Flaw::NoPayloadChecksum) => "no-payload-checksum",
-            Self::InEngine(Flaw::TrustedIndex) => "trusted-index",
-            Self::InEngine(Flaw::ForgottenIds) => "forgotten-ids",
-            Self::InEngine(Flaw::HastySeal) => "hasty-seal",
-            Self::InEngine(Flaw::IgnoredEnd) => "ignored-end",
-            Self::InEngine(Flaw::CredulousClock) => "credulous-clock",
-            Self::InEngine(Flaw::SilentExpiry) => "silent-expiry",
-        }
-    }
-
-    /// The bug of the engine, if it is one.
-    pub(super) const fn flaw(self) -> Option<Flaw> {
-        match self {
-            Self::InEngine(flaw) => Some(flaw),
-            Self::AcknowledgeBeforeSync
-            | Self::NoDirectorySync
-            | Self::RetryFailedSync
-            | Self::CutAtDamage
-            | Self::UnlinkedLock
-            | Self::UnlinkedLog => None,
+            Self::UncheckedRecord => "unchecked-record",
+            Self::UncheckedSegment => "unchecked-segment",
+            Self::ForgottenIds => "forgotten-ids",
+            Self::HastySeal => "hasty-seal",
+            Self::IgnoredEnd => "ignored-end",
+            Self::CredulousClock => "credulous-clock",
+            Self::SilentExpiry => "silent-expiry",
         }
     }
 
@@ -85,6 +87,9 @@ impl Canary {
         Self::ALL.into_iter().find(|canary| canary.name() == name)
     }
 }
+
+/// The blob that says where the log ended when it was closed; `docs/format.md` has its name.
+const LOG_END: &str = "log-end";
 
 /// The simulated medium, with a canary's bug between it and the engine.
 #[derive(Debug)]
@@ -104,6 +109,19 @@ pub(super) fn cut_after(canary: Option<Canary>, error: &OpenError) -> Option<u64
     }
 }
 
+/// A group without the ids of callers for which `is_hidden` holds.
+pub(super) fn without_ids(group: &[Batch], is_hidden: impl Fn(&str) -> bool) -> Vec<Batch> {
+    let without = |batch: &Batch| {
+        let mut builder = BatchBuilder::new();
+        for event in batch.events() {
+            let id = event.id.filter(|id| !is_hidden(id.as_str()));
+            builder.push(NewEvent { id, ..event }).expect("a batch takes as many events as it had");
+        }
+        builder.finish().handled(batch.handling())
+    };
+    group.iter().map(without).collect()
+}
+
 impl Storage for Flawed {
     fn is_volatile(&self) -> bool {
         self.inner.is_volatile()
@@ -121,9 +139,7 @@ impl Storage for Flawed {
                 Err(_) if self.inner.is_unlinked() => Ok(()),
                 synced => synced,
             },
-            Some(Canary::NoDirectorySync | Canary::CutAtDamage | Canary::UnlinkedLock | Canary::InEngine(_)) | None => {
-                self.inner.sync()
-            }
+            Some(_) | None => self.inner.sync(),
         }
     }
 
@@ -148,7 +164,8 @@ impl Storage for Flawed {
     }
 
     fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
-        self.inner.open(name)
+        let opened = self.inner.open(name);
+        if self.canary == Some(Canary::IgnoredEnd) && name == LOG_END { opened.map(|_| None) } else { opened }
     }
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {

@@ -18,7 +18,7 @@ use super::super::medium::{Ending, Fault, Faults, LockFile, Phase, SimStorage, S
 use super::super::run::Pace;
 use super::super::source::Source;
 use super::auditor::{Auditor, Expiry, Finding, Occasion};
-use super::canary::Flawed;
+use super::canary::{Canary, Flawed, without_ids};
 use super::{Options, Summary};
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -46,6 +46,8 @@ pub(super) struct World {
     chores: Vec<Chore>,
     auditor: Auditor,
     clocks: Clocks,
+    /// The last event that there was when the engine was opened.
+    found: u64,
     /// Whether the engine accepts nothing more.
     is_latched: bool,
     /// The medium's failures when the engine was opened: without another, it has no reason to latch.
@@ -94,6 +96,7 @@ impl World {
             chores: Vec::new(),
             auditor: Auditor::new(tuning.types_max),
             clocks: Clocks::new(),
+            found: 0,
             is_latched: false,
             failures: 0,
             sent: None,
@@ -186,7 +189,14 @@ impl World {
         self.clocks.pass(elapsed);
         self.consider_the_clock();
         let now = self.clocks.wall();
-        let outcome = self.engine_mut().commit(now, &group);
+        let outcome = match self.options.canary {
+            Some(Canary::ForgottenIds) => {
+                let found = self.auditor.model().events().iter().take_while(|event| event.seq <= self.found);
+                let group = without_ids(&group, |id| found.clone().any(|event| event.id.is(id)));
+                self.engine_mut().commit(now, &group)
+            }
+            Some(_) | None => self.engine_mut().commit(now, &group),
+        };
         self.note(|_| {
             let sizes: Vec<usize> = group.iter().map(Batch::len).collect();
             match &outcome {
@@ -263,12 +273,14 @@ impl World {
     /// Takes all chores that there are.
     fn take_chores(&mut self) {
         self.consider_the_clock();
-        let (now, retention) = (self.clocks.moment(), self.retention);
+        let (now, retention) = (self.clocks.moment(self.options.canary), self.retention);
         let before = retention.age.map(|age| Timestamp::from_nanos(self.clocks.credible(age) - age));
         self.auditor.allow(Expiry { before, first: retention.bytes.is_some() });
+        self.medium.set_lying(self.options.canary == Some(Canary::HastySeal));
         while let Some(chore) = self.engine_mut().chore(now) {
             self.chores.push(chore);
         }
+        self.medium.set_lying(false);
         if !self.is_latched {
             self.clocks.seen();
         }
@@ -297,7 +309,8 @@ impl World {
     fn settle(&mut self, chore: Chore) -> Result<Result<(), CommitError>, String> {
         let before = self.engine().snapshot().stats().events;
         let settled = self.engine_mut().settle(chore);
-        let told = settled.iter().flatten().map(|expired| expired.events).sum();
+        let told = settled.iter().flatten().filter(|_| self.options.canary != Some(Canary::SilentExpiry));
+        let told = told.map(|expired| expired.events).sum();
         let left = self.engine().snapshot().stats().events;
         if before.checked_sub(left) == Some(told) {
             Ok(settled.map(drop))

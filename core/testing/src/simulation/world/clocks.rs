@@ -7,6 +7,7 @@ use argus_core::event::Timestamp;
 use argus_core::repository::Repository as _;
 
 use super::super::auditor::Belief;
+use super::super::canary::Canary;
 use super::World;
 
 const SECOND: i64 = 1_000_000_000;
@@ -30,6 +31,8 @@ pub(super) struct Clocks {
     uptime: i64,
     /// The uptime at which the wall clock was set last.
     set_at: i64,
+    /// By how much the wall clock was set ahead, all times together.
+    skipped: i64,
     /// What the engine that is up was shown last.
     seen: Option<Timestamp>,
     /// By how much the wall clock was ahead when it may have been believed: for long, or when there was nothing to hold
@@ -40,7 +43,7 @@ pub(super) struct Clocks {
 impl Clocks {
     pub(super) fn new() -> Self {
         // 2023-11-14T22:13:20Z, and as good as any other.
-        Self { now: 1_700_000_000 * SECOND, ahead: 0, uptime: 0, set_at: 0, seen: None, lasted: Vec::new() }
+        Self { now: 1_700_000_000 * SECOND, ahead: 0, uptime: 0, set_at: 0, skipped: 0, seen: None, lasted: Vec::new() }
     }
 
     /// Lets time pass; where it is negative, the wall clock is corrected a little.
@@ -51,6 +54,7 @@ impl Clocks {
 
     /// Sets the wall clock. To what it shows already is as if nobody had.
     pub(super) fn set(&mut self, ahead: i64) {
+        self.skipped += (ahead - self.ahead).max(0);
         if ahead != self.ahead {
             (self.ahead, self.set_at) = (ahead, self.uptime);
         }
@@ -75,8 +79,10 @@ impl Clocks {
         Timestamp::from_nanos(self.now + self.ahead)
     }
 
-    pub(super) fn moment(&self) -> Moment {
-        Moment { wall: self.wall(), uptime: Duration::from_nanos(self.uptime.unsigned_abs()) }
+    /// What the engine is shown. The canary's uptime goes ahead with the wall clock, so that nothing speaks against it.
+    pub(super) fn moment(&self, canary: Option<Canary>) -> Moment {
+        let skipped = if canary == Some(Canary::CredulousClock) { self.skipped } else { 0 };
+        Moment { wall: self.wall(), uptime: Duration::from_nanos((self.uptime + skipped).unsigned_abs()) }
     }
 
     /// The latest time that events may expire by: the true one, or that of a wall clock which is off by little, or was

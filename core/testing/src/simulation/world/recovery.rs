@@ -38,10 +38,19 @@ impl World {
             let place = self.medium.lose_tail();
             self.note(|_| format!("the end of the log is lost: {place:?}"));
         } else if self.faults.has(Fault::Rot) && !is_outdated && self.source.one_in(3) {
-            let place = self.medium.rot();
-            self.note(|_| format!("a bit changes: {place:?}"));
+            let place = self.rot();
+            self.note(|_| format!("the medium changes: {place:?}"));
         }
         self.open()
+    }
+
+    /// Changes what the medium has, in a way that checksums notice, or with one that they do not.
+    fn rot(&self) -> Option<String> {
+        match self.options.canary {
+            Some(Canary::UncheckedRecord) => self.medium.forge(true),
+            Some(Canary::UncheckedSegment) => self.medium.forge(false),
+            Some(_) | None => self.medium.rot(),
+        }
     }
 
     /// Closes the store; says whether it was.
@@ -137,6 +146,7 @@ impl World {
                 _ if self.medium.is_off() => self.after_power_failure(),
                 Ok(engine) => {
                     self.failures = self.medium.failures();
+                    self.found = self.auditor.model().last_seq();
                     self.engine = Some(engine);
                     if self.recovered()? {
                         return Ok(());
@@ -151,10 +161,7 @@ impl World {
     pub(super) fn open_engine(&mut self) -> Result<Engine<Flawed>, OpenError> {
         let seed = Seed(self.source.number().into());
         let storage = Flawed { inner: self.medium.clone(), canary: self.options.canary };
-        let opened = match self.options.canary.and_then(Canary::flaw) {
-            Some(flaw) => Engine::open_flawed(storage, seed, self.tuning, flaw),
-            None => Engine::open_with(storage, seed, self.tuning),
-        };
+        let opened = Engine::open_with(storage, seed, self.tuning);
         self.take_notes();
         self.note(|_| format!("open: {}", outcome(&opened)));
         self.summary.opens += 1;
