@@ -1,6 +1,9 @@
 //! The command line of xtask, and the help that describes it.
 
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -23,6 +26,8 @@ pub(crate) enum Command {
     Bench(BenchOptions),
     /// The engine over a medium with faults. The simulator reads its options itself.
     Simulate(Vec<OsString>),
+    /// A stream of events to try things on.
+    Sample(SampleOptions),
 }
 
 /// Which subjects and which cases the conformance suite runs.
@@ -72,6 +77,25 @@ pub(crate) struct BenchOptions {
     pub(crate) smoke: bool,
 }
 
+/// Which stream is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SampleOptions {
+    /// Lines of the stream.
+    pub(crate) events: u64,
+    /// What everything is drawn from.
+    pub(crate) seed: u64,
+    /// When the week begins; the Unix epoch or later.
+    pub(crate) start: SystemTime,
+}
+
+impl Default for SampleOptions {
+    fn default() -> Self {
+        // 2026-03-02T00:00:00Z, a Monday.
+        let start = UNIX_EPOCH + Duration::from_secs(1_772_409_600);
+        Self { events: 100_000, seed: 1, start }
+    }
+}
+
 const HELP: &str = "\
 Development tasks of Argus Events
 
@@ -88,6 +112,7 @@ Commands:
   simulate     The engine over a medium with faults that a seed draws; `simulate --help` lists its options
   crash        Real servers, killed under load: nothing acknowledged is lost, nothing is doubled
   bench        The speed of the servers beside floors measured in the same run, in one table
+  sample       A week of a web shop as a stream of events, to try things on
 
 Options:
   -h, --help   This text; after a command, the options of that command
@@ -197,6 +222,22 @@ afterwards are counted. The load generator is one thread of this process. Nothin
 load of the machine is printed with the figures. Goals that are not met are in the table and are no failure.
 ";
 
+const SAMPLE_HELP: &str = "\
+A week of a web shop as a stream of events, to try things on
+
+Usage: cargo xtask sample [OPTIONS]
+
+Options:
+      --events <N>      Events to write [default: 100000]
+      --seed <S>        What everything is drawn from; the same seed gives the same bytes [default: 1]
+      --start <TIME>    When the week begins, as in 2026-03-02T00:00:00Z [default: that]
+  -h, --help            This text
+
+Writes NDJSON to standard output, in the order in which a server would receive it: page views, searches, product
+views, carts, checkouts, purchases and refunds, on desktops, phones and in an app. Purchases and refunds have an `id`,
+and some purchases are sent twice. Some events of the app come hours late, and some of its clocks are wrong.
+";
+
 impl Command {
     /// Reads the command line of this process.
     pub(crate) fn from_env() -> Result<Self, lexopt::Error> {
@@ -217,6 +258,7 @@ impl Command {
             "conformance" => conformance(&mut parser),
             "crash" => crash(&mut parser),
             "bench" => bench(&mut parser),
+            "sample" => sample(&mut parser),
             "simulate" => Ok(Self::Simulate(parser.raw_args()?.collect())),
             unknown => Err(format!("there is no command '{unknown}'").into()),
         }
@@ -283,6 +325,20 @@ fn bench(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     Ok(Command::Bench(options))
 }
 
+fn sample(parser: &mut Parser) -> Result<Command, lexopt::Error> {
+    let mut options = SampleOptions::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(SAMPLE_HELP)),
+            Arg::Long("events") => options.events = parser.value()?.parse()?,
+            Arg::Long("seed") => options.seed = parser.value()?.parse()?,
+            Arg::Long("start") => options.start = parser.value()?.parse_with(humantime::parse_rfc3339)?,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Sample(options))
+}
+
 fn text(value: OsString) -> Result<String, lexopt::Error> {
     let value = value.string()?;
     if value.is_empty() { Err("an option has an empty value".into()) } else { Ok(value) }
@@ -305,6 +361,7 @@ mod tests {
             ("conformance", CONFORMANCE_HELP),
             ("crash", CRASH_HELP),
             ("bench", BENCH_HELP),
+            ("sample", SAMPLE_HELP),
         ] {
             assert!(HELP.contains(&format!("\n  {name} ")), "{name} is not in the general help");
             assert_eq!(parse(&[name, "--help"]), Ok(Command::Help(help)));
@@ -332,6 +389,18 @@ mod tests {
         let options = ["--seeds", "5", "--help"];
         let expected = Command::Simulate(options.map(OsString::from).to_vec());
         assert_eq!(parse(&["simulate", "--seeds", "5", "--help"]), Ok(expected));
+    }
+
+    #[test]
+    fn options_reach_the_sample() {
+        let default = SampleOptions::default();
+        assert_eq!(parse(&["sample"]), Ok(Command::Sample(default)));
+        assert_eq!(humantime::format_rfc3339(default.start).to_string(), "2026-03-02T00:00:00Z");
+        assert!(SAMPLE_HELP.contains("2026-03-02T00:00:00Z [default: that]"));
+        let start = UNIX_EPOCH + Duration::from_secs(86_400);
+        let arguments = ["sample", "--events", "5", "--seed=9", "--start", "1970-01-02T00:00:00Z"];
+        assert_eq!(parse(&arguments), Ok(Command::Sample(SampleOptions { events: 5, seed: 9, start })));
+        assert!(parse(&["sample", "--start", "today"]).is_err_and(|error| error.contains("today")));
     }
 
     #[test]
