@@ -102,15 +102,14 @@ Development tasks of Argus Events
 Usage: cargo xtask <COMMAND> [OPTIONS]
 
 Commands:
-  test         Everything that a change must pass: unit and property tests (cargo-nextest, installed
-               if it is missing), doc tests, the conformance suite on every runtime, a simulation from
-               a fresh seed, and `check`.
+  test         Everything that a change must pass: unit and property tests, doc tests, the conformance
+               suite on every runtime, a simulation, killed servers, a small bench, and `check`.
                All steps run even if one fails; the exit code and the last line say how it went
   check        rustfmt, clippy, rustdoc (all with warnings denied) and tidy
-  tidy         Only tidy: file sizes, layering, documents that name things that exist
+  tidy         Only tidy: the house rules, such as file sizes, layers, and documents that name what exists
   conformance  The black-box suite against the real binaries, as a matrix of case and subject
-  simulate     The engine over a medium with faults that a seed draws; `simulate --help` lists its options
-  crash        Real servers, killed under load: nothing acknowledged is lost, nothing is doubled
+  simulate     The engine on a simulated medium with faults, drawn from seeds
+  crash        Kills real servers under load: no acknowledged event is lost, none is stored twice
   bench        The speed of the servers beside floors measured in the same run, in one table
   sample       A week of a web shop as a stream of events, to try things on
 
@@ -125,15 +124,17 @@ Everything that a change must pass
 
 Usage: cargo xtask test
 
-Runs, in this order, and goes on after a failure:
-  1. cargo-nextest: installed by `cargo install cargo-nextest --locked` if it is missing
-  2. unit, property and integration tests of the workspace, under nextest
-  3. doc tests
-  4. the binaries that the conformance suite starts
-  5. the conformance suite, one test for each subject and case, under nextest
-  6. servers that are killed under load, some rounds of it, from a fresh seed
-  7. the bench, small: its answers are checked, its figures mean nothing
-  8. what `cargo xtask check` runs
+Runs these steps in this order, and goes on after a failure:
+  1. cargo-nextest is there: installed by `cargo install cargo-nextest --locked` if it is missing
+  2. unit, property and integration tests: of the workspace, under nextest
+  3. doc tests: under cargo
+  4. nginx is there: installed by `apt-get install nginx-light`, as root or with sudo, if it is missing
+  5. binaries for the conformance suite: the servers, the minimal host and xtask itself
+  6. conformance: one test for each subject and case, under nextest
+  7. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
+  8. crash, as a smoke test: some rounds of servers that are killed under load
+  9. bench, as a smoke test: its answers are checked, its figures mean nothing
+ 10. rustfmt, 11. clippy, 12. rustdoc, 13. tidy: as `cargo xtask check` runs them
 
 For one crate, `cargo nextest run -p argus-core` is quicker.
 ";
@@ -144,10 +145,10 @@ Formatting, lints, documentation and tidiness
 Usage: cargo xtask check
 
 Runs, in this order, and goes on after a failure:
-  1. cargo fmt --check
-  2. cargo clippy --workspace --all-targets -- -D warnings
-  3. cargo doc --no-deps --workspace, with RUSTDOCFLAGS='-D warnings'
-  4. tidy
+  1. rustfmt: cargo fmt --all --check
+  2. clippy: cargo clippy --workspace --all-targets -- -D warnings
+  3. rustdoc: cargo doc --no-deps --workspace, with RUSTDOCFLAGS='-D warnings'
+  4. tidy: as `cargo xtask tidy` runs it
 ";
 
 const TIDY_HELP: &str = "\
@@ -155,8 +156,8 @@ The rules of this repository that no other tool knows
 
 Usage: cargo xtask tidy
 
-Every violation is printed as `path:line: reason`. The rules and their exemptions, each with its reason, are in
-xtask/src/tidy/; they also run as a unit test of xtask.
+Prints every violation as `path:line: reason`. The rules are in xtask/src/tidy/, with their exemptions and the reason
+of each. They also run as a unit test of xtask.
 ";
 
 const CONFORMANCE_HELP: &str = "\
@@ -176,7 +177,7 @@ Options:
 ";
 
 const CRASH_HELP: &str = "\
-Real servers, killed under load: nothing acknowledged is lost, nothing is doubled
+Kills real servers under load: no acknowledged event is lost, none is stored twice
 
 Usage: cargo xtask crash [OPTIONS]
 
@@ -186,13 +187,13 @@ Options:
       --connections <N>    Clients that submit at once [default: 16]
       --seed <S>           What everything is drawn from [default: a fresh one, which is printed]
       --soak <MINUTES>     Instead of rounds: writers, fast and slow readers, idle and half-open connections, a disk
-                           that is full and has room again, and a log that nobody takes, all at once, for each runtime
+                           that fills up and is emptied, and a log that nobody reads, all at once, for each runtime
   -h, --help               This text
 
-Each round submits, kills the server (by SIGKILL under load, also while it starts; sometimes by SIGTERM), starts it
-anew, and holds what is there against what the clients were told. Behind the rounds there are faults: system calls
-that fail or are the last of their process, by strace, and a full disk, by a small tmpfs. What a machine lacks for
-these is skipped, and said so. At the first violation the report names seed, round and the folder, which is kept.
+Each round submits events, kills the server (by SIGKILL, under load or while it starts; sometimes by SIGTERM), starts
+it again, and compares what is stored with what the clients were told. After the rounds come faults: system calls
+that fail or end the process (by strace), and a full disk (by a small tmpfs). What the machine lacks for these is
+skipped, and reported. The first violation is reported with seed, round and folder, which is kept.
 ";
 
 const BENCH_HELP: &str = "\
@@ -217,9 +218,9 @@ Options:
       --smoke            Small, unoptimised, one run: shows in seconds that the bench works, and nothing else
   -h, --help             This text
 
-Floor and subject take turns on fresh processes. Every answer is checked, and the events that a server holds
-afterwards are counted. The load generator is one thread of this process. Nothing else should run meanwhile: the
-load of the machine is printed with the figures. Goals that are not met are in the table and are no failure.
+Floor and subject take turns, on fresh processes. Every answer is checked, and so is the number of events stored in
+the end. The load generator is one thread of this process. Run nothing else meanwhile: the load of the machine is
+printed with the figures. The table shows which goals are missed; that is no failure.
 ";
 
 const SAMPLE_HELP: &str = "\
@@ -347,6 +348,7 @@ fn text(value: OsString) -> Result<String, lexopt::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{check, test};
 
     fn parse(arguments: &[&str]) -> Result<Command, String> {
         Command::parse(Parser::from_args(arguments)).map_err(|error| error.to_string())
@@ -368,6 +370,20 @@ mod tests {
             assert!(parse(&[name]).is_ok());
         }
         assert_eq!(parse(&[]), Ok(Command::Help(HELP)));
+    }
+
+    #[test]
+    fn the_help_lists_the_steps_that_run() {
+        let listed = |help: &str, steps: &[&str]| {
+            let mut rest = help;
+            for (number, step) in (1..).zip(steps) {
+                let item = format!(" {number}. {step}");
+                rest = rest.split_once(&item).unwrap_or_else(|| panic!("{item} is not in its place")).1;
+            }
+            assert!(!rest.contains(&format!(" {}. ", steps.len() + 1)), "the help lists a step that does not run");
+        };
+        listed(CHECK_HELP, &check::STEPS);
+        listed(TEST_HELP, &[&test::STEPS[..], &check::STEPS].concat());
     }
 
     #[test]
