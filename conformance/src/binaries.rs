@@ -9,6 +9,9 @@ use crate::subjects::SUBJECTS;
 /// Names the folder of programs that are to be examined, whoever built them.
 pub const BIN_DIR_VARIABLE: &str = "ARGUS_BIN_DIR";
 
+/// The program that writes the sample stream.
+pub(crate) const XTASK: &str = "xtask";
+
 /// The folder of the programs under test: [`BIN_DIR_VARIABLE`], or where cargo has put the program that is running now.
 ///
 /// # Errors
@@ -25,13 +28,14 @@ pub fn folder() -> Result<PathBuf, String> {
     folder.map(Path::to_owned).ok_or_else(|| "this program lies in no folder of a profile".to_owned())
 }
 
-/// The command that builds all programs under test into `folder`.
+/// The command that builds all programs under test, and the one that writes their sample stream, into `folder`.
 #[must_use]
 pub fn build_command(folder: &Path) -> Vec<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = vec![cargo, "build".to_owned(), "--bins".to_owned()];
     let mut packages: Vec<&str> = SUBJECTS.iter().map(|subject| subject.package).collect();
     packages.dedup();
+    packages.push(XTASK);
     for package in packages {
         command.extend(["-p".to_owned(), package.to_owned()]);
     }

@@ -13,23 +13,23 @@ use thiserror::Error;
 
 use crate::task::parse_folder;
 
-/// Reads all of a repository and says what is damaged, place by place
+/// Reads all of a repository and names every damaged place
 ///
-/// Nothing is changed. No server may be at work on the folder, and none can begin meanwhile; to look at one that is
-/// served, take a snapshot and check that. Lines that begin with `note:` tell what an interrupted process has left,
-/// which is made good when a server is started.
+/// Nothing is changed. No server may use the folder meanwhile; to check a repository that is being served, check a
+/// snapshot of it. Lines that begin with `note:` are about what an interrupted process left; the next start of a server
+/// cleans it up.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(
-    after_help = "Exit codes: 0 nothing is damaged (with --salvage: nothing is lost), 1 something is, or the folder could not be read or \
-                        written, 2 a bad argument."
+    after_help = "Exit codes: 0 nothing is damaged (with --salvage: nothing is lost), 1 something is, or the folder cannot be \
+                  read or written, 2 a bad argument."
 )]
 pub struct Check {
     /// Folder of the repository, with or without `disk:` before it
     #[arg(value_parser = parse_folder)]
     pub path: PathBuf,
 
-    /// Also copies what is whole to this folder, which is empty or not there yet, and lists what is not. A server can
-    /// be started on it
+    /// Also copy all undamaged events to this folder, which must be empty or not exist, and list the others. A server
+    /// can be started on it
     #[arg(long, value_name = "TO", value_parser = parse_folder)]
     pub salvage: Option<PathBuf>,
 }

@@ -18,19 +18,19 @@ use crate::units::{UnitError, format_size, parse_age, parse_duration, parse_size
 /// descriptors.
 const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
 
-/// Receives events over HTTP, keeps them, and answers questions about them.
+/// Stores events that come over HTTP, and finds them again.
 ///
 /// Every setting is a flag or an environment variable; a flag wins. Sizes take B, KiB, MiB, GiB (or KB, MB, GB),
-/// durations ms, s, m, h; a bare number is bytes or seconds. Once the server can be reached, it says so on standard
-/// output, in one line: `argus: listening on http://ADDRESS`. SIGINT or SIGTERM drains: running requests finish, new
-/// ones are refused; a second signal ends the process at once, unless it comes within 100 ms of the first.
+/// durations ms, s, m, h; a bare number is bytes or seconds. When the server is ready for requests, it prints one line
+/// on standard output: `argus: listening on http://ADDRESS`. SIGINT or SIGTERM stops it in good order: running requests
+/// finish, new ones are refused. A second signal, 100 ms or more after the first, ends the process at once.
 #[derive(Clone, Debug, Parser)]
 #[command(
     version,
     max_term_width = 120,
-    after_help = "Exit codes: 0 drained cleanly, 1 could not start or the storage failed, 2 a bad setting, 3 the drain deadline passed and \
-                  connections were cut, 4 a thread died or a commit panicked and the server drained by itself, 130 or 143 a \
-                  second signal (SIGINT or SIGTERM) ended the process."
+    after_help = "Exit codes: 0 stopped in good order, 1 could not start or the storage failed, 2 a wrong setting, 3 the drain timeout \
+                  passed and connections were cut off, 4 a thread died or a commit panicked and the server stopped by itself, \
+                  130 or 143 a second signal (SIGINT or SIGTERM) ended the process."
 )]
 pub struct Settings {
     /// Address to listen on, as host:port; port 0 lets the system choose
@@ -38,7 +38,7 @@ pub struct Settings {
     #[arg(value_parser = parse_endpoint, help_heading = "Service")]
     pub endpoint: String,
 
-    /// Where events are kept: `disk:PATH` (a folder, made if it is not there) or `memory:` (gone with the process)
+    /// Where to keep events: `disk:PATH` (a folder, made if it does not exist) or `memory:` (until the process ends)
     #[arg(
         long,
         env = "ARGUS_REPOSITORY",
@@ -48,34 +48,34 @@ pub struct Settings {
     )]
     pub repository: Location,
 
-    /// When an event on disk is acknowledged: `sync` (the disk has it), `interval:MS` (the operating system has it, and
-    /// the disk after so many milliseconds at most) or `os` (the operating system has it). Only with `sync` it survives
-    /// a loss of power for certain
+    /// When to acknowledge an event: `sync` (when the disk has it), `interval:MS` (when the operating system has it;
+    /// the disk has it at most that many milliseconds later) or `os` (when the operating system has it). Only with
+    /// `sync` every acknowledged event survives a loss of power
     #[arg(long, env = "ARGUS_DURABILITY", value_name = "WHEN", default_value = "sync", help_heading = "Service")]
     pub durability: Durability,
 
-    /// Events expire when they are older, by their own timestamps: s, m, h, d, as in `30d`. They go when all around
-    /// them have expired, or a little later, at an age of nine eighths of it [default: they are kept]
+    /// Remove events older than this, by their own timestamps: s, m, h, d, as in `30d`. They are removed a segment at a
+    /// time, so some stay longer, up to nine eighths of this age [default: keep all]
     #[arg(long, env = "ARGUS_RETAIN_AGE", value_name = "AGE", help_heading = "Service")]
     #[arg(value_parser = parse_age)]
     pub retain_age: Option<Duration>,
 
-    /// A clock that departs from what the last commits and the uptime since then give is believed after it has stayed
-    /// so for this long (or for `--retain-age`, if that is less); until then nothing expires by age, and
-    /// `/health/ready` warns. It departs by an eighth of `--retain-age`, at least 5 minutes and at most a day. After a
-    /// downtime that is longer, expiry waits as well
+    /// Nothing expires by age while the wall clock is in doubt, and `/health/ready` warns. It is in doubt when it
+    /// differs from the time of the last commits plus the uptime since then by more than an eighth of `--retain-age`
+    /// (at least 5 minutes, at most a day); so it is after a longer downtime. It is believed again when it agrees, or
+    /// has stayed as it is for this long (or for `--retain-age`, if that is less)
     #[arg(long, env = "ARGUS_CLOCK_TRUST_AFTER", value_name = "AGE", default_value = "24h", help_heading = "Service")]
     #[arg(value_parser = parse_age)]
     pub clock_trust_after: Duration,
 
-    /// When the segments together take more, the events that came first are given up, some tens of thousands or more at
-    /// a time, but for the last segment; what was not yet made a segment of is not counted [default: they are kept]
+    /// Remove the events that arrived first, a segment at a time, when the segments on disk take more than this. The
+    /// last segment always stays, and the log is not counted [default: keep all]
     #[arg(long, env = "ARGUS_RETAIN_BYTES", value_name = "SIZE", help_heading = "Service")]
     #[arg(value_parser = parse_size)]
     pub retain_bytes: Option<usize>,
 
-    /// Threads that serve requests; in argus-tokio, if there are as many of them as CPUs, each stays on one; at most
-    /// 1024 [default: one a CPU]
+    /// Threads that serve requests, at most 1024. In argus-tokio, if there are as many as CPUs, each is bound to one
+    /// [default: one per CPU]
     #[arg(long, env = "ARGUS_THREADS", value_name = "COUNT", help_heading = "Service")]
     #[arg(value_parser = parse_threads)]
     pub threads: Option<NonZeroUsize>,
@@ -90,19 +90,19 @@ pub struct Settings {
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_payload_bytes: usize,
 
-    /// All request bodies held at once; beyond it, 503. One eighth is kept for bodies of at most 64 KiB; one that
-    /// stands still gives its bytes back to others that arrive
+    /// Memory for all request bodies together; beyond it, 503. One eighth is reserved for bodies of at most 64 KiB. If
+    /// memory is short, a body that has stalled is refused in favour of one that arrives
     #[arg(long, env = "ARGUS_MAX_INFLIGHT_BYTES", value_name = "SIZE", default_value = "256MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_inflight_bytes: usize,
 
-    /// Memory in which bodies that have arrived are decompressed and parsed; large ones wait for it, beyond it 503.
-    /// Some bodies take many times their size [default: as much as --max-inflight-bytes]
+    /// Memory for decompressing and parsing bodies. Large bodies wait for it, up to `--request-timeout`; then 503. Some
+    /// bodies need many times their size [default: as much as --max-inflight-bytes]
     #[arg(long, env = "ARGUS_MAX_WORKING_BYTES", value_name = "SIZE", help_heading = "Limits")]
     #[arg(value_parser = parse_size)]
     pub max_working_bytes: Option<usize>,
 
-    /// Connections held at once; beyond it, the one idle longest is closed for a new one
+    /// Open connections; beyond it, the one that has been idle longest is closed for a new one
     #[arg(long, env = "ARGUS_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000", help_heading = "Limits")]
     #[arg(value_parser = parse_count)]
     pub max_connections: NonZeroUsize,
@@ -117,54 +117,54 @@ pub struct Settings {
     #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub commit_queue_batches: NonZeroUsize,
 
-    /// Filters that tell without a look at the disk which ids of callers are new; ten bits an id. Ids of older events
-    /// are looked up
+    /// Memory for the filters that recognise new event ids without reading the disk, ten bits per id. When it is full,
+    /// ids are compared with those of older events on disk
     #[arg(long, env = "ARGUS_MAX_FILTER_BYTES", value_name = "SIZE", default_value = "64MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_filter_bytes: usize,
 
-    /// Different event types stored; an event that would bring one more is refused with 422. A repository that holds
-    /// more is not opened
+    /// Different event types in the repository; an event with one more is refused with 422. A repository with more
+    /// types is not opened
     #[arg(long, env = "ARGUS_MAX_EVENT_TYPES", value_name = "COUNT", default_value = "100000")]
     #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub max_event_types: NonZeroUsize,
 
-    /// For a request's head to arrive, from its first byte; then 408
+    /// Time for a request's head to arrive, from its first byte; then 408
     #[arg(long, env = "ARGUS_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub header_timeout: Duration,
 
-    /// For a request's body to go on; then 408. A body may take as long as it likes, as long as bytes come
+    /// Time that a request's body may stall; then 408. It may take any time as long as bytes come
     #[arg(long, env = "ARGUS_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub body_timeout: Duration,
 
-    /// Bytes of a body each second, at least. A body that is slower uses up its `--body-timeout`; then 408
+    /// Least bytes of a body per second. A slower body uses up its `--body-timeout`; then 408
     #[arg(long, env = "ARGUS_MIN_BODY_RATE", value_name = "SIZE", default_value = "1KiB")]
     #[arg(value_parser = parse_rate, help_heading = "Timeouts")]
     pub min_body_rate: NonZeroUsize,
 
-    /// From the end of a request to the head of its answer; then 503
+    /// Time from the end of a request to the head of its answer; then 503
     #[arg(long, env = "ARGUS_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub request_timeout: Duration,
 
-    /// For a connection to lie idle before, between and after requests; then it is closed
+    /// Time that a connection may be idle, before, between and after requests; then it is closed
     #[arg(long, env = "ARGUS_KEEP_ALIVE_TIMEOUT", value_name = "DURATION", default_value = "75s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub keep_alive_timeout: Duration,
 
-    /// For a client to take nothing of an answer that is ready; then it is cut off
+    /// Time that a client may take nothing of its answer; then it is cut off
     #[arg(long, env = "ARGUS_WRITE_TIMEOUT", value_name = "DURATION", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub write_timeout: Duration,
 
-    /// For running requests to finish once a signal has come; then they are cut off
+    /// Time for running requests to finish after a signal; then they are cut off
     #[arg(long, env = "ARGUS_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub drain_timeout: Duration,
 
-    /// What to log, per module: `off`, `error`, `warn`, `info`, `debug` (one line a request), `trace`; as in
+    /// What to log: `off`, `error`, `warn`, `info`, `debug` (one line per request) or `trace`; also per module, as in
     /// `info,argus_host::wire=debug`
     #[arg(
         long,
@@ -176,7 +176,7 @@ pub struct Settings {
     #[arg(value_parser = parse_log_filter)]
     pub log: String,
 
-    /// How to write it
+    /// Form of log lines
     #[arg(long, env = "ARGUS_LOG_FORMAT", value_name = "FORMAT", default_value = "text", value_enum)]
     #[arg(help_heading = "Logs (on standard error)")]
     pub log_format: LogFormat,

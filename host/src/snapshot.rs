@@ -13,22 +13,21 @@ use thiserror::Error;
 
 use crate::task::parse_folder;
 
-/// Copies a repository, also while a server is at work on it
+/// Copies a repository, also while a server uses it
 ///
-/// The copy has every event that was acknowledged before, and is durable when this says that it is done. A server that
-/// is started on it (--repository disk:TO) goes on from there. Segments, which never change, are hard links where both
-/// folders lie on one file system; the log is copied, and every record of it checked.
+/// The copy has every event that was acknowledged before this began, and is on disk when this ends. To use it, start a
+/// server with --repository disk:TO. On the same file system segments are hard links, since they never change. The log
+/// is copied, and every record of it is checked.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(
-    after_help = "Exit codes: 0 the copy is there, 1 there is none (what was made of it is of no use, and may be removed), 2 a bad \
-                        argument."
+    after_help = "Exit codes: 0 the copy is complete, 1 there is no copy (remove what is left in the folder), 2 a bad argument."
 )]
 pub struct Snapshot {
     /// Folder of the repository, with or without `disk:` before it
     #[arg(value_parser = parse_folder)]
     pub from: PathBuf,
 
-    /// Folder of the copy: empty, or not there yet
+    /// Folder of the copy: must be empty or not exist
     #[arg(value_parser = parse_folder)]
     pub to: PathBuf,
 }

@@ -10,12 +10,12 @@ use crate::{
     workspace::cargo,
 };
 
-/// How many steps [`add_to`] runs.
-pub(crate) const STEPS: usize = 4;
+/// The steps that [`add_to`] runs.
+pub(crate) const STEPS: [&str; 4] = ["rustfmt", "clippy", "rustdoc", "tidy"];
 
 /// Runs the whole check and says whether it passed.
 pub(crate) fn run() -> Result<bool> {
-    let mut steps = Steps::new("check", STEPS);
+    let mut steps = Steps::new("check", STEPS.to_vec());
     add_to(&mut steps);
     Ok(steps.finish())
 }

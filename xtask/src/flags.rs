@@ -1,6 +1,9 @@
 //! The command line of xtask, and the help that describes it.
 
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -23,6 +26,8 @@ pub(crate) enum Command {
     Bench(BenchOptions),
     /// The engine over a medium with faults. The simulator reads its options itself.
     Simulate(Vec<OsString>),
+    /// A stream of events to try things on.
+    Sample(SampleOptions),
 }
 
 /// Which subjects and which cases the conformance suite runs.
@@ -72,22 +77,41 @@ pub(crate) struct BenchOptions {
     pub(crate) smoke: bool,
 }
 
+/// Which stream is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SampleOptions {
+    /// Lines of the stream.
+    pub(crate) events: u64,
+    /// What everything is drawn from.
+    pub(crate) seed: u64,
+    /// When the week begins; the Unix epoch or later.
+    pub(crate) start: SystemTime,
+}
+
+impl Default for SampleOptions {
+    fn default() -> Self {
+        // 2026-03-02T00:00:00Z, a Monday.
+        let start = UNIX_EPOCH + Duration::from_secs(1_772_409_600);
+        Self { events: 100_000, seed: 1, start }
+    }
+}
+
 const HELP: &str = "\
 Development tasks of Argus Events
 
 Usage: cargo xtask <COMMAND> [OPTIONS]
 
 Commands:
-  test         Everything that a change must pass: unit and property tests (cargo-nextest, installed
-               if it is missing), doc tests, the conformance suite on every runtime, a simulation from
-               a fresh seed, and `check`.
+  test         Everything that a change must pass: unit and property tests, doc tests, the conformance
+               suite on every runtime, a simulation, killed servers, a small bench, and `check`.
                All steps run even if one fails; the exit code and the last line say how it went
   check        rustfmt, clippy, rustdoc (all with warnings denied) and tidy
-  tidy         Only tidy: file sizes, layering, documents that name things that exist
+  tidy         Only tidy: the house rules, such as file sizes, layers, and documents that name what exists
   conformance  The black-box suite against the real binaries, as a matrix of case and subject
-  simulate     The engine over a medium with faults that a seed draws; `simulate --help` lists its options
-  crash        Real servers, killed under load: nothing acknowledged is lost, nothing is doubled
+  simulate     The engine on a simulated medium with faults, drawn from seeds
+  crash        Kills real servers under load: no acknowledged event is lost, none is stored twice
   bench        The speed of the servers beside floors measured in the same run, in one table
+  sample       A week of a web shop as a stream of events, to try things on
 
 Options:
   -h, --help   This text; after a command, the options of that command
@@ -100,15 +124,17 @@ Everything that a change must pass
 
 Usage: cargo xtask test
 
-Runs, in this order, and goes on after a failure:
-  1. cargo-nextest: installed by `cargo install cargo-nextest --locked` if it is missing
-  2. unit, property and integration tests of the workspace, under nextest
-  3. doc tests
-  4. the binaries that the conformance suite starts
-  5. the conformance suite, one test for each subject and case, under nextest
-  6. servers that are killed under load, some rounds of it, from a fresh seed
-  7. the bench, small: its answers are checked, its figures mean nothing
-  8. what `cargo xtask check` runs
+Runs these steps in this order, and goes on after a failure:
+  1. cargo-nextest is there: installed by `cargo install cargo-nextest --locked` if it is missing
+  2. unit, property and integration tests: of the workspace, under nextest
+  3. doc tests: under cargo
+  4. nginx is there: installed by `apt-get install nginx-light`, as root or with sudo, if it is missing
+  5. binaries for the conformance suite: the servers, the minimal host and xtask itself
+  6. conformance: one test for each subject and case, under nextest
+  7. simulation, from a fresh seed: 10,000 runs of the engine on a medium with faults
+  8. crash, as a smoke test: some rounds of servers that are killed under load
+  9. bench, as a smoke test: its answers are checked, its figures mean nothing
+ 10. rustfmt, 11. clippy, 12. rustdoc, 13. tidy: as `cargo xtask check` runs them
 
 For one crate, `cargo nextest run -p argus-core` is quicker.
 ";
@@ -119,10 +145,10 @@ Formatting, lints, documentation and tidiness
 Usage: cargo xtask check
 
 Runs, in this order, and goes on after a failure:
-  1. cargo fmt --check
-  2. cargo clippy --workspace --all-targets -- -D warnings
-  3. cargo doc --no-deps --workspace, with RUSTDOCFLAGS='-D warnings'
-  4. tidy
+  1. rustfmt: cargo fmt --all --check
+  2. clippy: cargo clippy --workspace --all-targets -- -D warnings
+  3. rustdoc: cargo doc --no-deps --workspace, with RUSTDOCFLAGS='-D warnings'
+  4. tidy: as `cargo xtask tidy` runs it
 ";
 
 const TIDY_HELP: &str = "\
@@ -130,8 +156,8 @@ The rules of this repository that no other tool knows
 
 Usage: cargo xtask tidy
 
-Every violation is printed as `path:line: reason`. The rules and their exemptions, each with its reason, are in
-xtask/src/tidy/; they also run as a unit test of xtask.
+Prints every violation as `path:line: reason`. The rules are in xtask/src/tidy/, with their exemptions and the reason
+of each. They also run as a unit test of xtask.
 ";
 
 const CONFORMANCE_HELP: &str = "\
@@ -151,7 +177,7 @@ Options:
 ";
 
 const CRASH_HELP: &str = "\
-Real servers, killed under load: nothing acknowledged is lost, nothing is doubled
+Kills real servers under load: no acknowledged event is lost, none is stored twice
 
 Usage: cargo xtask crash [OPTIONS]
 
@@ -161,13 +187,13 @@ Options:
       --connections <N>    Clients that submit at once [default: 16]
       --seed <S>           What everything is drawn from [default: a fresh one, which is printed]
       --soak <MINUTES>     Instead of rounds: writers, fast and slow readers, idle and half-open connections, a disk
-                           that is full and has room again, and a log that nobody takes, all at once, for each runtime
+                           that fills up and is emptied, and a log that nobody reads, all at once, for each runtime
   -h, --help               This text
 
-Each round submits, kills the server (by SIGKILL under load, also while it starts; sometimes by SIGTERM), starts it
-anew, and holds what is there against what the clients were told. Behind the rounds there are faults: system calls
-that fail or are the last of their process, by strace, and a full disk, by a small tmpfs. What a machine lacks for
-these is skipped, and said so. At the first violation the report names seed, round and the folder, which is kept.
+Each round submits events, kills the server (by SIGKILL, under load or while it starts; sometimes by SIGTERM), starts
+it again, and compares what is stored with what the clients were told. After the rounds come faults: system calls
+that fail or end the process (by strace), and a full disk (by a small tmpfs). What the machine lacks for these is
+skipped, and reported. The first violation is reported with seed, round and folder, which is kept.
 ";
 
 const BENCH_HELP: &str = "\
@@ -192,9 +218,25 @@ Options:
       --smoke            Small, unoptimised, one run: shows in seconds that the bench works, and nothing else
   -h, --help             This text
 
-Floor and subject take turns on fresh processes. Every answer is checked, and the events that a server holds
-afterwards are counted. The load generator is one thread of this process. Nothing else should run meanwhile: the
-load of the machine is printed with the figures. Goals that are not met are in the table and are no failure.
+Floor and subject take turns, on fresh processes. Every answer is checked, and so is the number of events stored in
+the end. The load generator is one thread of this process. Run nothing else meanwhile: the load of the machine is
+printed with the figures. The table shows which goals are missed; that is no failure.
+";
+
+const SAMPLE_HELP: &str = "\
+A week of a web shop as a stream of events, to try things on
+
+Usage: cargo xtask sample [OPTIONS]
+
+Options:
+      --events <N>      Events to write [default: 100000]
+      --seed <S>        What everything is drawn from; the same seed gives the same bytes [default: 1]
+      --start <TIME>    When the week begins, as in 2026-03-02T00:00:00Z [default: that]
+  -h, --help            This text
+
+Writes NDJSON to standard output, in the order in which a server would receive it: page views, searches, product
+views, carts, checkouts, purchases and refunds, on desktops, phones and in an app. Purchases and refunds have an `id`,
+and some purchases are sent twice. Some events of the app come hours late, and some of its clocks are wrong.
 ";
 
 impl Command {
@@ -217,6 +259,7 @@ impl Command {
             "conformance" => conformance(&mut parser),
             "crash" => crash(&mut parser),
             "bench" => bench(&mut parser),
+            "sample" => sample(&mut parser),
             "simulate" => Ok(Self::Simulate(parser.raw_args()?.collect())),
             unknown => Err(format!("there is no command '{unknown}'").into()),
         }
@@ -283,6 +326,20 @@ fn bench(parser: &mut Parser) -> Result<Command, lexopt::Error> {
     Ok(Command::Bench(options))
 }
 
+fn sample(parser: &mut Parser) -> Result<Command, lexopt::Error> {
+    let mut options = SampleOptions::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(SAMPLE_HELP)),
+            Arg::Long("events") => options.events = parser.value()?.parse()?,
+            Arg::Long("seed") => options.seed = parser.value()?.parse()?,
+            Arg::Long("start") => options.start = parser.value()?.parse_with(humantime::parse_rfc3339)?,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Sample(options))
+}
+
 fn text(value: OsString) -> Result<String, lexopt::Error> {
     let value = value.string()?;
     if value.is_empty() { Err("an option has an empty value".into()) } else { Ok(value) }
@@ -291,6 +348,7 @@ fn text(value: OsString) -> Result<String, lexopt::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{check, test};
 
     fn parse(arguments: &[&str]) -> Result<Command, String> {
         Command::parse(Parser::from_args(arguments)).map_err(|error| error.to_string())
@@ -305,12 +363,27 @@ mod tests {
             ("conformance", CONFORMANCE_HELP),
             ("crash", CRASH_HELP),
             ("bench", BENCH_HELP),
+            ("sample", SAMPLE_HELP),
         ] {
             assert!(HELP.contains(&format!("\n  {name} ")), "{name} is not in the general help");
             assert_eq!(parse(&[name, "--help"]), Ok(Command::Help(help)));
             assert!(parse(&[name]).is_ok());
         }
         assert_eq!(parse(&[]), Ok(Command::Help(HELP)));
+    }
+
+    #[test]
+    fn the_help_lists_the_steps_that_run() {
+        let listed = |help: &str, steps: &[&str]| {
+            let mut rest = help;
+            for (number, step) in (1..).zip(steps) {
+                let item = format!(" {number}. {step}");
+                rest = rest.split_once(&item).unwrap_or_else(|| panic!("{item} is not in its place")).1;
+            }
+            assert!(!rest.contains(&format!(" {}. ", steps.len() + 1)), "the help lists a step that does not run");
+        };
+        listed(CHECK_HELP, &check::STEPS);
+        listed(TEST_HELP, &[&test::STEPS[..], &check::STEPS].concat());
     }
 
     #[test]
@@ -332,6 +405,18 @@ mod tests {
         let options = ["--seeds", "5", "--help"];
         let expected = Command::Simulate(options.map(OsString::from).to_vec());
         assert_eq!(parse(&["simulate", "--seeds", "5", "--help"]), Ok(expected));
+    }
+
+    #[test]
+    fn options_reach_the_sample() {
+        let default = SampleOptions::default();
+        assert_eq!(parse(&["sample"]), Ok(Command::Sample(default)));
+        assert_eq!(humantime::format_rfc3339(default.start).to_string(), "2026-03-02T00:00:00Z");
+        assert!(SAMPLE_HELP.contains("2026-03-02T00:00:00Z [default: that]"));
+        let start = UNIX_EPOCH + Duration::from_secs(86_400);
+        let arguments = ["sample", "--events", "5", "--seed=9", "--start", "1970-01-02T00:00:00Z"];
+        assert_eq!(parse(&arguments), Ok(Command::Sample(SampleOptions { events: 5, seed: 9, start })));
+        assert!(parse(&["sample", "--start", "today"]).is_err_and(|error| error.contains("today")));
     }
 
     #[test]

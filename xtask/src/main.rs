@@ -8,6 +8,7 @@ mod check;
 mod conformance;
 mod crash;
 mod flags;
+mod sample;
 mod simulate;
 mod steps;
 mod test;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Conformance(options) => conformance::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Sample(options) => sample::run(&options),
         Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match outcome {

@@ -13,7 +13,8 @@ use anyhow::{Context, Result, anyhow, bail};
 #[derive(Debug)]
 pub(crate) struct Steps {
     task: &'static str,
-    planned: usize,
+    /// The names of all steps, in the order in which they run.
+    planned: Vec<&'static str>,
     started: Instant,
     done: Vec<Step>,
     tally: Tally,
@@ -35,8 +36,8 @@ pub(crate) struct Tally {
 }
 
 impl Steps {
-    /// A task of `planned` steps.
-    pub(crate) fn new(task: &'static str, planned: usize) -> Self {
+    /// A task that runs the `planned` steps, in this order.
+    pub(crate) fn new(task: &'static str, planned: Vec<&'static str>) -> Self {
         Self { task, planned, started: Instant::now(), done: Vec::new(), tally: Tally::default() }
     }
 
@@ -47,7 +48,9 @@ impl Steps {
 
     /// The same for a step that runs tests, whose numbers go into the summary even if some of them failed.
     pub(crate) fn run_tests(&mut self, name: &'static str, step: impl FnOnce() -> Result<Tally>) -> bool {
-        eprintln!("\nxtask {}: [{}/{}] {name}", self.task, self.done.len() + 1, self.planned);
+        let index = self.done.len();
+        assert_eq!(self.planned.get(index), Some(&name), "a task runs what it has announced, and its help lists");
+        eprintln!("\nxtask {}: [{}/{}] {name}", self.task, index + 1, self.planned.len());
         let started = Instant::now();
         let outcome = step();
         let took = started.elapsed();
@@ -244,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_failed_step_fails_the_task_but_does_not_end_it() {
-        let mut steps = Steps::new("test", 3);
+        let mut steps = Steps::new("test", vec!["first", "second", "third"]);
         assert!(steps.run("first", || Ok(())));
         assert!(!steps.run("second", || bail!("it broke")));
         assert!(steps.run("third", || Ok(())));
@@ -253,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_failed_test_fails_its_step() {
-        let mut steps = Steps::new("test", 1);
+        let mut steps = Steps::new("test", vec!["tests"]);
         assert!(!steps.run_tests("tests", || Ok(Tally { run: 2, passed: 1, skipped: 0 })));
         assert!(!steps.finish());
     }

@@ -15,15 +15,25 @@ use crate::{
     workspace::cargo,
 };
 
-/// Steps of this task that are not those of the check.
-const STEPS: usize = 9;
+/// The steps of this task before those of the check.
+pub(crate) const STEPS: [&str; 9] = [
+    "cargo-nextest is there",
+    "unit, property and integration tests",
+    "doc tests",
+    "nginx is there",
+    "binaries for the conformance suite",
+    "conformance",
+    "simulation, from a fresh seed",
+    "crash, as a smoke test",
+    "bench, as a smoke test",
+];
 
 /// Some seconds' worth of runs.
 const SIMULATION: [&str; 2] = ["--seeds", "10000"];
 
 /// Runs all steps and says whether every one passed.
 pub(crate) fn run() -> Result<bool> {
-    let mut steps = Steps::new("test", STEPS + check::STEPS);
+    let mut steps = Steps::new("test", [&STEPS[..], &check::STEPS].concat());
     let nextest = steps.run("cargo-nextest is there", install_nextest);
     let no_nextest = "cargo-nextest is missing";
     if nextest {

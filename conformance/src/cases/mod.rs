@@ -23,6 +23,7 @@ mod metrics;
 mod nginx;
 mod openapi;
 mod query;
+mod readme;
 mod real_data;
 mod submit;
 mod submit_faults;
@@ -70,4 +71,5 @@ const GROUPS: &[&[Case]] = &[
     lifecycle::CASES,
     log::CASES,
     real_data::CASES,
+    readme::CASES,
 ];

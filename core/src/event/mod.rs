@@ -1,4 +1,5 @@
-//! What an event is: validated newtypes, each of which can only be made by parsing.
+//! What an event is. Its parts are types that cannot hold anything invalid: they are made by parsing, or from numbers
+//! all of which are valid.
 
 mod event_type;
 mod id;

@@ -137,7 +137,7 @@ impl Metrics {
             in_flight: gauge("argus_http_requests_in_flight", "Requests whose answer is not yet complete.")?,
             accepted: counter("argus_events_accepted_total", "Events stored.")?,
             duplicates: counter("argus_events_duplicate_total", "Events acknowledged without storing them twice.")?,
-            expired: counter("argus_events_expired_total", "Events given up by retention.")?,
+            expired: counter("argus_events_expired_total", "Events removed by retention.")?,
             clock_ahead: gauge(
                 "argus_clock_ahead_seconds",
                 "How far the wall clock is ahead of the time that is believed (behind, if negative); 0 while it is believed.",

@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 ///
 /// ```text
 /// argus-disk 1
-/// log-file-bytes 67108864
+/// log-file-bytes 16777216
 /// ```
 ///
 /// A log file says nothing about how long it should be; this does, whatever later versions of the program would have

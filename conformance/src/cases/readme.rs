@@ -1,0 +1,100 @@
+//! The README's examples: its first event, its sample stream, and its answers to questions on that.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::binaries;
+use crate::case::{Case, cases};
+use crate::check_eq;
+use crate::client::Request;
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+
+pub(super) const CASES: &[Case] = cases!["readme";
+    "GET /events": [answers_are_true],
+];
+
+/// Where the README's server listens.
+const BASE: &str = "'http://127.0.0.1:3000";
+
+/// What the README has a reader do, and what it says will come of it.
+struct Readme {
+    first_event: String,
+    sample_arguments: Vec<String>,
+    acknowledgement: Value,
+    /// Targets of `GET`, with how many events they find.
+    questions: Vec<(String, usize)>,
+}
+
+fn answers_are_true(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.empty()?;
+    let readme = Readme::read()?;
+    let sample = sample(&readme.sample_arguments)?;
+
+    let response = server.send(&Request::post("/events", "application/json", readme.first_event))?;
+    response.expect(201)?;
+    let response = server.send(&Request::post("/events", "application/x-ndjson", sample))?;
+    response.expect(201)?;
+    check_eq!(response.acknowledgement()?, readme.acknowledgement, "the acknowledgement in the README");
+    for (target, expected) in readme.questions {
+        let response = server.send(&Request::get(&target).header("accept", "application/x-ndjson"))?;
+        response.expect(200)?;
+        let found = response.body.iter().filter(|byte| **byte == b'\n').count();
+        check_eq!(found, expected, "the README's answer to {target}");
+    }
+    Ok(())
+}
+
+impl Readme {
+    fn read() -> Result<Self, Failure> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("README.md");
+        let text = std::fs::read_to_string(&path).map_err(|e| Failure::skipped(format!("{}: {e}", path.display())))?;
+        let missing = |what: &str| Failure::unmet(format!("{what} in README.md"));
+        let first = text.lines().find_map(|line| between(line, "--data '", "'"));
+        let arguments = text.lines().find_map(|line| between(line, "cargo xtask sample ", " |"));
+        let acknowledgement = text.lines().find(|line| line.starts_with(r#"{"accepted":"#));
+        let mut acknowledgement: Value =
+            serde_json::from_str(acknowledgement.ok_or_else(|| missing("an acknowledgement"))?)
+                .map_err(|error| Failure::unmet(format!("the acknowledgement in README.md: {error}")))?;
+        // That is a matter of the repository, and has cases of its own.
+        acknowledgement.as_object_mut().map(|members| members.remove("durable"));
+        let questions: Vec<_> = text.lines().filter_map(question).collect();
+        check_eq!(questions.len(), 3, "questions in README.md that say how many events they find");
+        Ok(Self {
+            first_event: first.ok_or_else(|| missing("a first event"))?.to_owned(),
+            sample_arguments: arguments
+                .ok_or_else(|| missing("a call of `cargo xtask sample`"))?
+                .split(' ')
+                .map(str::to_owned)
+                .collect(),
+            acknowledgement,
+            questions,
+        })
+    }
+}
+
+/// The target and the answer of a line such as `curl 'http://127.0.0.1:3000/events?type=a' | wc -l  # 3`.
+fn question(line: &str) -> Option<(String, usize)> {
+    let target = between(line, BASE, "'")?;
+    let (_, answer) = line.split_once("| wc -l")?;
+    Some((target.to_owned(), answer.trim().strip_prefix('#')?.trim().parse().ok()?))
+}
+
+fn between<'a>(line: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = line.split_once(before)?;
+    rest.split_once(after).map(|(found, _)| found)
+}
+
+/// The stream that `cargo xtask sample` writes.
+fn sample(arguments: &[String]) -> Result<Vec<u8>, Failure> {
+    let program = binaries::folder().map_err(Failure::unmet)?.join(binaries::XTASK);
+    let output = Command::new(&program).arg("sample").args(arguments).output();
+    let output = output.map_err(|error| {
+        Failure::unmet(format!("{} to start ({error}); `cargo build -p xtask` builds it", program.display()))
+    })?;
+    let message = String::from_utf8_lossy(&output.stderr);
+    check_eq!(output.status.code(), Some(0), "the exit code of the sample, which said {message:?}");
+    Ok(output.stdout)
+}
