@@ -1,6 +1,7 @@
 //! Which events a caller means.
 
 mod bounds;
+mod conditions;
 mod cursor;
 mod filter;
 mod run;
@@ -10,6 +11,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
+pub use conditions::{Conditions, Examined};
 pub use cursor::{CursorError, decode_cursor, encode_cursor};
 pub use filter::{Operand, PathError, PayloadFilter, PayloadPath, Test};
 
