@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = cases!["filter";
         greater_and_less_of_strings, not_equal_is_the_opposite, exists, prefix, contains, same_filter_twice_means_both,
         range_of_a_number, encoded_brackets, unknown_operator, malformed_operator, empty_name_in_path, exists_needs_a_truth_value,
         names_with_unicode, escapes_do_not_hide_a_value, objects_equal_nothing, payload_that_is_no_object, filter_with_type_and_time,
+        many_conditions, too_many_conditions, long_path_and_value, too_long_path_or_value, needle_longer_than_the_value,
     ],
 ];
 
@@ -291,4 +292,60 @@ fn filter_with_type_and_time(ctx: &Context<'_>) -> Outcome {
     server.store(&Value::Array(events))?;
     expect(&server, "type=t1&start=10&end=30&payload.m=0", &[15, 21, 27])?;
     expect(&server, "type=t1&start=10&end=30&payload.m=0&order=desc&limit=2", &[27, 21])
+}
+
+fn many_conditions(ctx: &Context<'_>) -> Outcome {
+    let members = |missing: Option<usize>| {
+        let present = (0..256).filter(|member| Some(*member) != missing);
+        let members: Vec<String> = present.map(|member| format!("\"m{member}\":[{member},\"x\"]")).collect();
+        format!("{{\"a\":{{{}}}}}", members.join(","))
+    };
+    let (whole, first, last) = (members(None), members(Some(0)), members(Some(255)));
+    let server = with(ctx, &[&whole, &first, &last])?;
+    let each = |condition: fn(usize) -> String| (0..256).map(condition).collect::<Vec<_>>().join("&");
+    expect(&server, &each(|member| format!("payload.a.m{member}={member}.0")), &[0])?;
+    expect(&server, &each(|member| format!("payload.a.m{member}[exists]=true")), &[0])?;
+    expect(&server, &each(|member| format!("payload.a.m{member}[ne]=y")), &[0, 1, 2])?;
+    expect(&server, &each(|_| "payload.a.m7[contains]=x".to_owned()), &[0, 1, 2])
+}
+
+fn too_many_conditions(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    let conditions = |count: usize| vec!["payload.some.name=1"; count].join("&");
+    server.get(&format!("/events?{}", conditions(256)))?.expect(200)?;
+    server.get(&format!("/events?{}", conditions(257)))?.problem_naming(400, "payload.some.name")?;
+    server
+        .get(&format!("/events?{}&payload.other[gt]=1", conditions(256)))?
+        .problem_naming(400, "payload.other[gt]")?;
+    Ok(())
+}
+
+fn long_path_and_value(ctx: &Context<'_>) -> Outcome {
+    let (name, value) = ("n".repeat(1_024), "v".repeat(4_096));
+    let server = with(ctx, &[&format!(r#"{{"{name}":"{value}"}}"#), &format!(r#"{{"{name}":"{value}v"}}"#)])?;
+    expect(&server, &format!("payload.{name}={value}"), &[0])?;
+    expect(&server, &format!("payload.{name}[prefix]={value}"), &[0, 1])?;
+    // Each byte is sent as three.
+    expect(&server, &format!("payload.{name}[gt]={}", "%76".repeat(4_096)), &[1])
+}
+
+fn too_long_path_or_value(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.server()?;
+    let name = "n".repeat(1_025);
+    server.get(&format!("/events?payload.{name}=1"))?.problem_naming(400, "payload.nnn")?;
+    for operator in ["", "[ne]", "[lt]", "[prefix]", "[contains]"] {
+        let response = server.get(&format!("/events?payload.a{operator}={}", "v".repeat(4_097)))?;
+        let named = response.problem_naming(400, &format!("payload.a{operator}"));
+        named.map_err(|failure| failure.within(&operator))?;
+    }
+    Ok(())
+}
+
+fn needle_longer_than_the_value(ctx: &Context<'_>) -> Outcome {
+    let needle = "abc".repeat(1_000);
+    let server = with(
+        ctx,
+        &[r#"{"a":"abc"}"#, &format!(r#"{{"a":["ab","x{needle}y"]}}"#), &format!(r#"{{"a":"{}"}}"#, &needle[1..])],
+    )?;
+    expect(&server, &format!("payload.a[contains]={needle}"), &[1])
 }

@@ -11,7 +11,10 @@ use super::problem::Refused;
 use super::target::Param;
 use super::text::Excerpt;
 use crate::event::Timestamp;
-use crate::query::{LIMIT_MAX, Operand, Order, PayloadFilter, PayloadPath, Query, Test, decode_cursor};
+use crate::query::{
+    LIMIT_MAX, OPERAND_BYTES_MAX, Operand, Order, PAYLOAD_FILTERS_MAX, PAYLOAD_PATH_BYTES_MAX, PayloadFilter,
+    PayloadPath, Query, Test, decode_cursor,
+};
 
 /// Reads the parameters. Every one of them must be known and sensible: nothing is dropped in silence.
 pub(super) fn read_query(params: &[Param<'_>]) -> Result<Query, Refused> {
@@ -27,6 +30,10 @@ pub(super) fn read_query(params: &[Param<'_>]) -> Result<Query, Refused> {
             "order" => once(&mut order, name, parse_order(name, value)?)?,
             "cursor" => once(&mut cursor, name, value.as_ref())?,
             other => match other.strip_prefix("payload.") {
+                Some(_) if query.payload.len() == PAYLOAD_FILTERS_MAX => {
+                    let detail = format!("more than {PAYLOAD_FILTERS_MAX} conditions on the payload");
+                    return Err(refused(format!("{}: {detail}", Excerpt(name))));
+                }
                 Some(rest) => query.payload.push(parse_payload_filter(name, rest, value)?),
                 None => return Err(unknown(name)),
             },
@@ -100,6 +107,12 @@ fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFi
         Some((path, operator)) => (path, Some(operator)),
         None => (rest, None),
     };
+    for (what, text, bytes_max) in [("path", path, PAYLOAD_PATH_BYTES_MAX), ("value", value, OPERAND_BYTES_MAX)] {
+        if text.len() > bytes_max {
+            let length = text.len();
+            return Err(refused(format!("{}: a {what} of {length} bytes, at most {bytes_max}", Excerpt(name))));
+        }
+    }
     let path = PayloadPath::parse(path).map_err(|error| refused(format!("{}: {error}", Excerpt(name))))?;
     let operand = || Operand::new(value);
     let test = match operator {
@@ -222,6 +235,26 @@ mod tests {
         }
         assert!(read("end=2026-01-01T00:00:00+01:00").unwrap_err().contains("%2B"));
         assert!(read(&"x".repeat(10_000)).unwrap_err().len() < 200);
+    }
+
+    #[test]
+    fn conditions_are_bounded() {
+        let conditions = |count: usize| vec!["payload.a=1"; count].join("&");
+        assert_eq!(read(&conditions(PAYLOAD_FILTERS_MAX)).unwrap().payload.len(), PAYLOAD_FILTERS_MAX);
+        let detail = read(&conditions(PAYLOAD_FILTERS_MAX + 1)).unwrap_err();
+        assert_eq!(detail, "'payload.a': more than 256 conditions on the payload");
+
+        let path = |bytes: usize| format!("payload.{}[exists]=true", "a".repeat(bytes));
+        assert!(read(&path(PAYLOAD_PATH_BYTES_MAX)).is_ok());
+        let detail = read(&path(PAYLOAD_PATH_BYTES_MAX + 1)).unwrap_err();
+        assert!(detail.starts_with("'payload.aaa") && detail.ends_with("': a path of 1025 bytes, at most 1024"));
+
+        for operator in ["", "[contains]"] {
+            let operand = |bytes: usize| format!("payload.a{operator}={}", "x".repeat(bytes));
+            assert!(read(&operand(OPERAND_BYTES_MAX)).is_ok());
+            let detail = read(&operand(OPERAND_BYTES_MAX + 1)).unwrap_err();
+            assert_eq!(detail, format!("'payload.a{operator}': a value of 4097 bytes, at most 4096"));
+        }
     }
 
     #[test]

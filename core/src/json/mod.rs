@@ -15,4 +15,4 @@ pub use number::Decimal;
 pub(crate) use scan::ordinary_len;
 pub use scan::{Scanner, Span, SyntaxError};
 pub use string::{LoneSurrogate, RawString, write_string, write_u64};
-pub use walk::{Value, Values};
+pub use walk::{Paths, Value};

@@ -43,9 +43,7 @@ impl<'a> RawString<'a> {
         if !self.escaped {
             return Ok(self.raw);
         }
-        scratch.clear();
-        unescape(self.raw, scratch);
-        core::str::from_utf8(scratch).map_err(|_| LoneSurrogate)
+        core::str::from_utf8(self.bytes_in(scratch)).map_err(|_| LoneSurrogate)
     }
 
     /// The string's bytes: UTF-8, but a lone surrogate is three bytes as if it were a character, so that no text equals
@@ -58,6 +56,21 @@ impl<'a> RawString<'a> {
         let mut bytes = Vec::with_capacity(self.raw.len());
         unescape(self.raw, &mut bytes);
         Cow::Owned(bytes)
+    }
+
+    /// As [`bytes`](Self::bytes), taken from the text if there are no escapes, made in `scratch` (whose content is lost)
+    /// if there are.
+    #[must_use]
+    pub fn bytes_in<'s>(&self, scratch: &'s mut Vec<u8>) -> &'s [u8]
+    where
+        'a: 's,
+    {
+        if !self.escaped {
+            return self.raw.as_bytes();
+        }
+        scratch.clear();
+        unescape(self.raw, scratch);
+        scratch
     }
 
     /// Whether the string is this text.

@@ -1,6 +1,7 @@
 //! Which events a caller means.
 
 mod bounds;
+mod conditions;
 mod cursor;
 mod filter;
 mod run;
@@ -10,6 +11,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
+pub use conditions::{Conditions, Examined};
 pub use cursor::{CursorError, decode_cursor, encode_cursor};
 pub use filter::{Operand, PathError, PayloadFilter, PayloadPath, Test};
 
@@ -19,6 +21,12 @@ use crate::event::Timestamp;
 
 /// Largest `limit` of a page.
 pub const LIMIT_MAX: u32 = 10_000;
+/// Most conditions on the payload in a query.
+pub const PAYLOAD_FILTERS_MAX: usize = 256;
+/// Longest path of a condition, in bytes, as [`PayloadPath::parse`] reads it.
+pub const PAYLOAD_PATH_BYTES_MAX: usize = 1024;
+/// Longest text that a condition compares values with, in bytes.
+pub const OPERAND_BYTES_MAX: usize = 4096;
 
 /// A question: all conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use core::cmp::Ordering;
 
 use super::bounds::Bounds;
 use super::source::{Address, Next, Source};
-use super::{Order, PayloadFilter, Position, Query};
+use super::{Conditions, Examined, Order, Position, Query};
 use crate::damage::Damage;
 use crate::engine::IdentityKey;
 use crate::event::{Event, Timestamp};
@@ -16,6 +16,9 @@ use crate::segment::{Block, Part, Place, RowText};
 
 /// Opening a block is as much work as examining so many rows.
 const BLOCK_ROWS: u32 = 32;
+
+/// Putting together so many bytes of a payload that lies in a block is as much work as examining a row.
+const PAYLOAD_BYTES: usize = 32;
 
 /// So many blocks of a page are kept between choosing its events and sending them; the others are read twice.
 const RECENT_BLOCKS_MAX: usize = 64;
@@ -30,7 +33,7 @@ pub(crate) struct Run {
     bounds: Bounds,
     order: Order,
     after_seq: u64,
-    payload: Vec<PayloadFilter>,
+    conditions: Conditions,
     /// With a limit, the page is chosen before its first event is sent, since the answer's head says whether there is
     /// more.
     page: Option<Page>,
@@ -65,7 +68,7 @@ struct Recent(VecDeque<((usize, usize), Arc<Block>)>);
 /// What one step of the merge has found.
 enum Found {
     /// An event that matches, and its block if it lies in one.
-    Match(Place, Address, Option<Arc<Block>>),
+    Match { place: Place, row: Address, block: Option<Arc<Block>>, cost: u32 },
     /// A row that does not match, or a block that is open now.
     Nothing { cost: u32 },
 }
@@ -96,7 +99,7 @@ impl Run {
             bounds: Bounds::of(query),
             order: query.order,
             after_seq: query.after_seq.unwrap_or(0),
-            payload: query.payload.clone(),
+            conditions: Conditions::compile(&query.payload),
             page,
             is_paged: query.limit.is_some(),
             recent: Recent::default(),
@@ -127,10 +130,11 @@ impl Run {
         };
         let block = self.sources.get(source).and_then(Source::block).cloned();
         self.advance(source);
-        if place.seq <= self.after_seq || !self.matches(&row, block.as_deref())? {
+        if place.seq <= self.after_seq {
             return Ok(Some(Found::Nothing { cost: 1 }));
         }
-        Ok(Some(Found::Match(place, row, block)))
+        let Examined { matches, cost } = self.examine(&row, block.as_deref())?;
+        Ok(Some(if matches { Found::Match { place, row, block, cost } } else { Found::Nothing { cost } }))
     }
 
     fn open(&mut self, source: usize) -> Result<(), ReadError> {
@@ -145,19 +149,22 @@ impl Run {
     }
 
     /// Whether what a payload has in it is asked for.
-    fn matches(&mut self, row: &Address, block: Option<&Block>) -> Result<bool, ReadError> {
-        if self.payload.is_empty() {
-            return Ok(true);
+    fn examine(&mut self, row: &Address, block: Option<&Block>) -> Result<Examined, ReadError> {
+        if self.conditions.is_empty() {
+            return Ok(Examined { matches: true, cost: 1 });
         }
-        let payload = match (self.parts.get(row.part), block) {
+        let (payload, loaded) = match (self.parts.get(row.part), block) {
             (_, Some(block)) => {
                 self.text.load(block, row.row);
-                self.text.payload()?
+                let payload = self.text.payload()?;
+                (payload, payload.as_str().len())
             }
-            (Some(Part::Fresh(segment)), None) => segment.payload(row.row)?,
+            (Some(Part::Fresh(segment)), None) => (segment.payload(row.row)?, 0),
             (Some(Part::Sealed(_)) | None, None) => return Err(of_no_part()),
         };
-        Ok(self.payload.iter().all(|filter| filter.matches(payload)))
+        let Examined { matches, cost } = self.conditions.examine(payload);
+        let loading = u32::try_from(loaded / PAYLOAD_BYTES).unwrap_or(u32::MAX);
+        Ok(Examined { matches, cost: 1_u32.saturating_add(cost).saturating_add(loading) })
     }
 
     /// Hands an event over.
@@ -195,7 +202,7 @@ impl Find for Run {
             match self.next()? {
                 None => page.complete = true,
                 Some(Found::Nothing { cost }) => left = left.saturating_sub(cost),
-                Some(Found::Match(..)) if page.chosen.len() == page.limit => {
+                Some(Found::Match { .. }) if page.chosen.len() == page.limit => {
                     // One more than asked for: there is a next page, behind the last event of this one.
                     page.complete = true;
                     page.next = page
@@ -203,8 +210,8 @@ impl Find for Run {
                         .last()
                         .map(|(place, _)| Position { timestamp: Timestamp::from_nanos(place.time), seq: place.seq });
                 }
-                Some(Found::Match(place, row, _)) => {
-                    left -= 1;
+                Some(Found::Match { place, row, cost, .. }) => {
+                    left = left.saturating_sub(cost);
                     page.chosen.push((place, row));
                 }
             }
@@ -217,11 +224,11 @@ impl Find for Run {
     fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<FindStep, ReadError> {
         let mut left = budget.max(1);
         while left > 0 {
-            let (row, block) = match &mut self.page {
+            let (row, block, cost) = match &mut self.page {
                 Some(page) => {
                     let Some((_, row)) = page.chosen.get(page.sent) else { return Ok(FindStep::Done) };
                     page.sent += 1;
-                    (row.clone(), None)
+                    (row.clone(), None, 1)
                 }
                 None => match self.next()? {
                     None => return Ok(FindStep::Done),
@@ -229,10 +236,10 @@ impl Find for Run {
                         left = left.saturating_sub(cost);
                         continue;
                     }
-                    Some(Found::Match(_, row, block)) => (row, block),
+                    Some(Found::Match { row, block, cost, .. }) => (row, block, cost),
                 },
             };
-            left -= 1;
+            left = left.saturating_sub(cost);
             if self.send(&row, block, sink)? == Flow::Stop {
                 return Ok(FindStep::Pending);
             }
