@@ -4,30 +4,46 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use hyper::rt::{Read, Write};
 use socket2::SockRef;
 
-/// Sets whether the end of the socket is a reset or an orderly close, however it comes to its end: closed by us, or by
-/// the system because the process has died. A reset drops what was written and has not arrived.
-pub(crate) fn reset_on_close(socket: &impl AsFd, reset: bool) {
-    // Refused for a socket that has no connection any more. There is nobody left then who could take a part for the
-    // whole.
-    if let Err(error) = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO)) {
-        tracing::debug!(%error, "how a connection closes could not be set");
+/// A connection's byte stream, and what the system knows of it. Whatever has a file descriptor of a TCP socket is one.
+pub trait Socket: Read + Write + Unpin {
+    /// Sets whether the end of the socket is a reset or an orderly close, however it comes to its end: closed by us, or
+    /// by the system because the process has died. A reset drops what was written and has not arrived.
+    fn reset_on_close(&self, reset: bool);
+
+    /// Whether bytes have come that were not read. Of a socket that does not block.
+    fn has_input(&self) -> bool;
+
+    /// How many bytes the peer's system has acknowledged since the connection began. `None` where the system does not
+    /// tell.
+    fn acknowledged(&self) -> Option<u64>;
+}
+
+impl<S: Read + Write + AsFd + Unpin> Socket for S {
+    fn reset_on_close(&self, reset: bool) {
+        // Refused for a socket that has no connection any more. There is nobody left then who could take a part for the
+        // whole.
+        if let Err(error) = SockRef::from(self).set_linger(reset.then_some(Duration::ZERO)) {
+            tracing::debug!(%error, "how a connection closes could not be set");
+        }
     }
-}
 
-/// Whether bytes have come that were not read. Of a socket that does not block.
-pub(crate) fn has_input(socket: &impl AsFd) -> bool {
-    // A failure is told to whoever reads.
-    SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]).is_ok_and(|bytes| bytes > 0)
-}
+    fn has_input(&self) -> bool {
+        // A failure is told to whoever reads.
+        SockRef::from(self).peek(&mut [MaybeUninit::uninit()]).is_ok_and(|bytes| bytes > 0)
+    }
 
-/// How many bytes the peer's system has acknowledged since the connection began. `None` where the system does not tell.
-pub(crate) fn acknowledged(socket: &impl AsFd) -> Option<u64> {
     #[cfg(target_os = "linux")]
-    return linux::acknowledged(socket);
+    fn acknowledged(&self) -> Option<u64> {
+        linux::acknowledged(self)
+    }
+
     #[cfg(not(target_os = "linux"))]
-    return None;
+    fn acknowledged(&self) -> Option<u64> {
+        None
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -66,58 +82,92 @@ mod linux {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::io::{ErrorKind, Read as _, Write as _};
+    use std::io::{self, ErrorKind, Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::BorrowedFd;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use hyper::rt::ReadBufCursor;
 
     use super::*;
 
-    fn pair() -> (TcpStream, TcpStream) {
+    /// A socket that is only asked what the system knows of it.
+    struct Asked(TcpStream);
+
+    impl AsFd for Asked {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    impl Read for Asked {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Write for Asked {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    fn pair() -> (Asked, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (listener.accept().unwrap().0, client)
+        (Asked(listener.accept().unwrap().0), client)
     }
 
     #[test]
     fn what_has_arrived_is_acknowledged() {
-        let (mut server, mut client) = pair();
-        let before = acknowledged(&server).unwrap();
-        server.write_all(&[7; 1000]).unwrap();
+        let (server, mut client) = pair();
+        let before = server.acknowledged().unwrap();
+        (&server.0).write_all(&[7; 1000]).unwrap();
         client.read_exact(&mut [0; 1000]).unwrap();
         // The client's answer to it can only be read behind the acknowledgement of what it answers.
         client.write_all(b"x").unwrap();
-        server.read_exact(&mut [0]).unwrap();
-        assert_eq!(acknowledged(&server).unwrap() - before, 1000);
+        (&server.0).read_exact(&mut [0]).unwrap();
+        assert_eq!(server.acknowledged().unwrap() - before, 1000);
     }
 
     #[test]
     fn input_is_what_has_come_and_was_not_read() {
         let (server, mut client) = pair();
-        server.set_nonblocking(true).unwrap();
-        assert!(!has_input(&server));
+        server.0.set_nonblocking(true).unwrap();
+        assert!(!server.has_input());
         client.write_all(b"x").unwrap();
-        server.set_nonblocking(false).unwrap();
+        server.0.set_nonblocking(false).unwrap();
         // Waits for it.
-        server.peek(&mut [0]).unwrap();
-        server.set_nonblocking(true).unwrap();
-        assert!(has_input(&server) && has_input(&server));
-        (&server).read_exact(&mut [0]).unwrap();
-        assert!(!has_input(&server));
+        server.0.peek(&mut [0]).unwrap();
+        server.0.set_nonblocking(true).unwrap();
+        assert!(server.has_input() && server.has_input());
+        (&server.0).read_exact(&mut [0]).unwrap();
+        assert!(!server.has_input());
         drop(client);
-        server.set_nonblocking(false).unwrap();
-        assert_eq!(server.peek(&mut [0]).unwrap(), 0);
-        server.set_nonblocking(true).unwrap();
-        assert!(!has_input(&server), "the end is nothing that came");
+        server.0.set_nonblocking(false).unwrap();
+        assert_eq!(server.0.peek(&mut [0]).unwrap(), 0);
+        server.0.set_nonblocking(true).unwrap();
+        assert!(!server.has_input(), "the end is nothing that came");
     }
 
     #[test]
     fn a_socket_closes_as_it_was_told_last() {
         let (server, mut client) = pair();
-        reset_on_close(&server, true);
+        server.reset_on_close(true);
         drop(server);
         assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
         let (server, mut client) = pair();
-        reset_on_close(&server, true);
-        reset_on_close(&server, false);
+        server.reset_on_close(true);
+        server.reset_on_close(false);
         drop(server);
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
     }
