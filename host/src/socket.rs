@@ -19,6 +19,20 @@ pub trait Socket: Read + Write + Unpin {
     /// How many bytes the peer's system has acknowledged since the connection began. `None` where the system does not
     /// tell.
     fn acknowledged(&self) -> Option<u64>;
+
+    /// Whether the peer may send more, and whether there still is a connection. `None` where the system does not tell.
+    fn tcp_state(&self) -> Option<TcpState>;
+}
+
+/// What the system says about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpState {
+    /// The client may send more.
+    Open,
+    /// The client sends no more. It may still read, or be gone.
+    HalfClosed,
+    /// There is no connection any more.
+    Closed,
 }
 
 impl<S: Read + Write + AsFd + Unpin> Socket for S {
@@ -44,6 +58,16 @@ impl<S: Read + Write + AsFd + Unpin> Socket for S {
     fn acknowledged(&self) -> Option<u64> {
         None
     }
+
+    #[cfg(target_os = "linux")]
+    fn tcp_state(&self) -> Option<TcpState> {
+        linux::tcp_state(self)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn tcp_state(&self) -> Option<TcpState> {
+        None
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -53,13 +77,20 @@ mod linux {
     use nix::sys::socket::getsockopt;
     use nix::{getsockopt_impl, sockopt_impl};
 
+    use super::TcpState;
+
+    // `<net/tcp_states.h>`
+    const TCP_CLOSE: u8 = 7;
+    const TCP_CLOSE_WAIT: u8 = 8;
+
     /// The beginning of `struct tcp_info` as Linux has had it since 4.1. Later fields are left out, so that the system
     /// knows all of these.
     #[repr(C)]
     #[derive(Clone, Copy, Debug)]
     #[expect(unreachable_pub, reason = "what nix makes of it is `pub`, and a type of its interface has to be")]
     pub struct TcpInfoStart {
-        _state_to_total_retransmissions: [u64; 13],
+        state: u8,
+        _ca_state_to_total_retransmissions: [u8; 103],
         _pacing_rates: [u64; 2],
         bytes_acked: u64,
     }
@@ -76,6 +107,14 @@ mod linux {
     pub(super) fn acknowledged(socket: &impl AsFd) -> Option<u64> {
         Some(getsockopt(socket, TcpInfo).ok()?.bytes_acked)
     }
+
+    pub(super) fn tcp_state(socket: &impl AsFd) -> Option<TcpState> {
+        Some(match getsockopt(socket, TcpInfo).ok()?.state {
+            TCP_CLOSE => TcpState::Closed,
+            TCP_CLOSE_WAIT => TcpState::HalfClosed,
+            _ => TcpState::Open,
+        })
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -83,7 +122,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::io::{self, ErrorKind, Read as _, Write as _};
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{Shutdown, TcpListener, TcpStream};
     use std::os::fd::BorrowedFd;
     use std::pin::Pin;
     use std::task::{Context, Poll};
@@ -157,6 +196,37 @@ mod tests {
         assert_eq!(server.0.peek(&mut [0]).unwrap(), 0);
         server.0.set_nonblocking(true).unwrap();
         assert!(!server.has_input(), "the end is nothing that came");
+    }
+
+    /// Waits until the system says so, which it may do a moment after the peer has.
+    fn wait_for(server: &Asked, state: TcpState) {
+        while server.tcp_state() != Some(state) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn who_is_gone_shows_when_it_is_sent_something() {
+        for is_gone in [false, true] {
+            let (server, client) = pair();
+            assert_eq!(server.tcp_state(), Some(TcpState::Open));
+            let reader = if is_gone {
+                drop(client);
+                None
+            } else {
+                client.shutdown(Shutdown::Write).unwrap();
+                Some(client)
+            };
+            wait_for(&server, TcpState::HalfClosed);
+            (&server.0).write_all(b"H").unwrap();
+            match reader {
+                Some(mut reader) => {
+                    reader.read_exact(&mut [0]).unwrap();
+                    assert_eq!(server.tcp_state(), Some(TcpState::HalfClosed));
+                }
+                None => wait_for(&server, TcpState::Closed),
+            }
+        }
     }
 
     #[test]

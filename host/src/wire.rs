@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::rt::Write as _;
@@ -80,12 +80,13 @@ impl<R: Runtime> Wire<R> {
         let route = Arc::new(route);
         let service = service_fn({
             let connection = Arc::clone(&connection);
-            move |request| {
+            move |request: Request<Incoming>| {
                 connection.state().request_begins();
+                let chunked = request.version() == Version::HTTP_11;
                 let (connection, session, route) = (Arc::clone(&connection), Arc::clone(&session), Arc::clone(&route));
                 async move {
                     let answered = answer(session, request, route).await;
-                    Ok::<_, Infallible>(answered.map(|source| WireBody::new(source, connection)))
+                    Ok::<_, Infallible>(answered.map(|source| WireBody::new(source, connection, chunked)))
                 }
             }
         });
@@ -111,6 +112,9 @@ impl<R: Runtime> Wire<R> {
             }
             (None, Err(Ending::Closed(CloseReason::Evicted))) => {
                 self.incident(Incident::IdleClosed, peer, "it was idle, and another connection needed its place");
+            }
+            (None, Err(Ending::Closed(CloseReason::ClientGone))) => {
+                self.incident(Incident::Broken, peer, "the client went away before its answer was complete");
             }
             (None, Err(Ending::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
             (None, _) if state.is_body_broken() => self.incident(Incident::Broken, peer, "a body ended early"),
@@ -184,7 +188,10 @@ impl<R: Runtime> Wire<R> {
             }
             Ok(())
             | Err(
-                Ending::Closed(CloseReason::Idle | CloseReason::Lingered | CloseReason::Evicted) | Ending::Failed(_),
+                Ending::Closed(
+                    CloseReason::Idle | CloseReason::Lingered | CloseReason::Evicted | CloseReason::ClientGone,
+                )
+                | Ending::Failed(_),
             ) => {
                 return outcome;
             }
@@ -236,11 +243,20 @@ impl<R: Runtime, I: Socket> Limits<'_, R, I> {
             self.registration.check(cx, self.lifecycle.room());
             let Some((deadline, reason)) = self.connection.state().deadline() else { return Poll::Pending };
             ready!(self.timer.poll_deadline(cx, deadline));
-            let (socket, now) = (lock(self.socket), self.connection.now());
+            let (mut socket, now) = (lock(self.socket), self.connection.now());
             let mut state = self.connection.state();
             match reason {
                 CloseReason::WriteStalled => state.look_at_stall(now, socket.acknowledged()),
                 CloseReason::Evicted => state.look_at_input(socket.has_input()),
+                CloseReason::ClientGone => {
+                    if let Some(byte) = state.look_at_client(now, socket.tcp_state()) {
+                        match Pin::new(&mut *socket).poll_write(cx, &[byte]) {
+                            Poll::Ready(Ok(1..)) => state.probe_sent(now),
+                            Poll::Ready(Err(_)) => return Poll::Ready(reason),
+                            Poll::Ready(Ok(0)) | Poll::Pending => {}
+                        }
+                    }
+                }
                 CloseReason::Idle | CloseReason::SlowHead | CloseReason::Lingered => {}
             }
             // The client may have moved between the two looks; it is cut off only for what is still so.

@@ -46,11 +46,12 @@ impl<B> WireBody<B>
 where
     Self: Body,
 {
-    pub(crate) fn new(source: Source<B>, connection: Arc<Connection>) -> Self {
+    /// `chunked`: how it is sent if its length is not known, in chunks or up to the end of the connection.
+    pub(crate) fn new(source: Source<B>, connection: Arc<Connection>, chunked: bool) -> Self {
         let mut body = Self { source, connection, progress: Progress::Counted };
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             body.progress = Progress::Streaming;
-            body.connection.state().streaming_begins();
+            body.connection.state().streaming_begins(chunked);
         }
         body
     }
@@ -139,7 +140,7 @@ mod tests {
     /// written.
     fn written_after(frames: usize, body: impl Body<Data = Bytes, Error = BoxError> + Unpin) -> Writing {
         let connection = answering();
-        let mut body = WireBody::new(Source::Framework(body), Arc::clone(&connection));
+        let mut body = WireBody::new(Source::Framework(body), Arc::clone(&connection), true);
         for _ in 0..frames {
             let _ = futures_util::FutureExt::now_or_never(body.frame()).unwrap();
         }

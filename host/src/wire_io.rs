@@ -122,8 +122,12 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
                 return Poll::Ready(Ok(buf.len()));
             }
         }
-        let written = Pin::new(&mut *lock(self.socket)).poll_write(cx, buf);
-        note_written(&self.connection, self.socket, written)
+        let ahead = self.connection.state().sent_ahead();
+        let Some(rest) = buf.strip_prefix(ahead) else {
+            return Poll::Ready(Err(io::Error::other("an answer does not begin as every answer does")));
+        };
+        let written = Pin::new(&mut *lock(self.socket)).poll_write(cx, rest);
+        note_written(&self.connection, self.socket, written).map_ok(|bytes| bytes + ahead.len())
     }
 
     fn poll_write_vectored(
@@ -135,10 +139,10 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
         match writing {
             Writing::Whole => {}
             Writing::Streamed => self.set_resets(true),
-            Writing::HyperError => {
-                let first = bufs.iter().find(|buf| !buf.is_empty());
-                return self.poll_write(cx, first.map_or(&[], |buf| buf));
-            }
+            Writing::HyperError => return self.poll_write(cx, first(bufs)),
+        }
+        if !self.connection.state().sent_ahead().is_empty() {
+            return self.poll_write(cx, first(bufs));
         }
         let mut room = [0; GATHERED_BYTES_MAX];
         let written = match gather(bufs, &mut room) {
@@ -237,6 +241,11 @@ fn note_written<I: Socket, T>(connection: &Connection, socket: &Mutex<I>, writte
     written
 }
 
+/// The first piece that is not empty.
+fn first<'a>(bufs: &'a [io::IoSlice<'_>]) -> &'a [u8] {
+    bufs.iter().find(|buf| !buf.is_empty()).map_or(&[], |buf| buf)
+}
+
 /// All pieces as one, if there is room for them.
 fn gather<'a>(bufs: &[io::IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u8]> {
     let mut end = 0;
@@ -258,6 +267,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::settings::Settings;
+    use crate::socket::TcpState;
 
     /// A client that sends one letter for ever, and takes nothing.
     struct Chatter;
@@ -292,6 +302,10 @@ mod tests {
         }
 
         fn acknowledged(&self) -> Option<u64> {
+            None
+        }
+
+        fn tcp_state(&self) -> Option<TcpState> {
             None
         }
     }

@@ -4,8 +4,11 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::head_bytes::HeadBytes;
+use super::presence::{ANSWER_START, Next, Presence};
+use super::{CloseReason, HeadError, Writing};
 use crate::eviction::{IdleSince, Idleness};
 use crate::settings::Settings;
+use crate::socket::TcpState;
 
 /// How long a client is listened to at most that was answered before it had sent all of its body. Many clients read
 /// only when they have sent everything; were the connection closed before, the kernel's reset would overtake the
@@ -41,6 +44,8 @@ pub(crate) struct ConnectionState {
     /// When it is to end for another connection, if it is idle still.
     eviction: Option<Instant>,
     stall: Option<WriteStall>,
+    presence: Presence,
+    output: Output,
     streaming: Streaming,
     /// A request began since everything was last written.
     answering: bool,
@@ -50,45 +55,6 @@ pub(crate) struct ConnectionState {
     body_broken: bool,
     head_error: Option<HeadError>,
     head: HeadBytes,
-}
-
-/// Why a connection is closed when its deadline passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CloseReason {
-    /// No request came within the keep-alive timeout.
-    Idle,
-    /// A head did not arrive within its timeout.
-    SlowHead,
-    /// The client took nothing of an answer within the write timeout.
-    WriteStalled,
-    /// The client has been answered, and sent what nobody reads for long enough.
-    Lingered,
-    /// Another connection needs its place.
-    Evicted,
-}
-
-/// What is on its way to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Writing {
-    /// What hyper answers to a head that never became a request. It is replaced by an answer of ours.
-    HyperError,
-    /// An answer whose end its head tells.
-    Whole,
-    /// An answer whose end only its last byte tells, or the end of the connection. Until that has been written, the
-    /// connection must not be closed in good order.
-    Streamed,
-}
-
-/// Why a head was not answered by the service, and the connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HeadError {
-    /// It did not arrive in time.
-    Late,
-    /// It is longer than [`HEAD_BYTES_MAX`](super::HEAD_BYTES_MAX), has more fields than
-    /// [`HEAD_FIELDS_MAX`](super::HEAD_FIELDS_MAX), or announces a body longer than hyper can count.
-    TooLarge,
-    /// It is not HTTP/1.1.
-    Malformed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -108,10 +74,21 @@ enum Phase {
 enum Streaming {
     /// There is none, or all of it is written.
     Nothing,
-    /// More of it is to come.
-    UnderWay,
+    /// More of it is to come, in chunks or up to the end of the connection.
+    UnderWay { chunked: bool },
     /// Its end was handed over, and may not be written yet.
     Ended,
+}
+
+/// How far what was written has come since the last request began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    /// Nothing was written.
+    Nothing,
+    /// What was written may not be all that there is to write.
+    Partial,
+    /// Everything was written that there was.
+    Complete,
 }
 
 /// The client's socket has no room for more.
@@ -135,6 +112,8 @@ impl ConnectionState {
             draining: None,
             eviction: None,
             stall: None,
+            presence: Presence::default(),
+            output: Output::Nothing,
             streaming: Streaming::Nothing,
             answering: false,
             body_unread: false,
@@ -179,6 +158,13 @@ impl ConnectionState {
         self.phase = Phase::Busy;
         self.head_waits = false;
         self.answering = true;
+        self.output = Output::Nothing;
+    }
+
+    /// The request is worth doing only for somebody who takes the answer: from now on it is looked whether the client
+    /// is still there, until the answer is complete.
+    pub(crate) fn watch_client(&mut self, now: Instant) {
+        self.presence.watch(now);
     }
 
     /// What came from the first byte of the head on that is under way or has just become a request, as it was sent, and
@@ -190,12 +176,13 @@ impl ConnectionState {
     /// An answer is complete.
     pub(crate) fn answer_ends(&mut self, now: Instant) {
         self.phase = Phase::Idle(now);
+        self.presence.end();
         self.head.end();
     }
 
-    /// An answer begins whose length nobody knows.
-    pub(crate) fn streaming_begins(&mut self) {
-        self.streaming = Streaming::UnderWay;
+    /// An answer begins whose length nobody knows: in chunks, or up to the end of the connection.
+    pub(crate) fn streaming_begins(&mut self, chunked: bool) {
+        self.streaming = Streaming::UnderWay { chunked };
     }
 
     /// The last of such an answer was handed over. Not to be called for one that breaks off.
@@ -211,6 +198,9 @@ impl ConnectionState {
 
     /// Everything was written that there was to write.
     pub(crate) fn flushed(&mut self, now: Instant) {
+        if let Output::Partial = self.output {
+            self.output = Output::Complete;
+        }
         match &mut self.phase {
             Phase::Busy => {}
             Phase::Idle(since) => {
@@ -229,7 +219,7 @@ impl ConnectionState {
     /// What is being written, or would be.
     pub(crate) fn writing(&self) -> Writing {
         match self.streaming {
-            Streaming::UnderWay | Streaming::Ended => Writing::Streamed,
+            Streaming::UnderWay { .. } | Streaming::Ended => Writing::Streamed,
             Streaming::Nothing if self.answering => Writing::Whole,
             Streaming::Nothing => Writing::HyperError,
         }
@@ -262,9 +252,11 @@ impl ConnectionState {
         self.linger_bytes_max
     }
 
-    /// Bytes could be written.
+    /// Bytes could be written, or an error was met.
     pub(crate) fn write_moves(&mut self) {
         self.stall = None;
+        self.output = Output::Partial;
+        self.presence.written();
     }
 
     /// There is no room for more bytes. `acknowledged` is asked only where this is news:
@@ -281,6 +273,34 @@ impl ConnectionState {
         {
             *stall = WriteStall { since: now, acknowledged };
         }
+    }
+
+    /// What the client was sent already of the answer that is about to be written. It is to be left out.
+    pub(crate) fn sent_ahead(&self) -> &'static [u8] {
+        match self.output {
+            Output::Nothing => ANSWER_START.get(..self.presence.sent()).unwrap_or_default(),
+            // Zeros, which do not change the size that follows them.
+            Output::Partial | Output::Complete => &[],
+        }
+    }
+
+    /// Looks whether the client is still there, by what the system tells: [`Socket::tcp_state`]. Gives a byte that is
+    /// to be sent to find out more; [`probe_sent`](Self::probe_sent) follows if that could be done.
+    ///
+    /// [`Socket::tcp_state`]: crate::socket::Socket::tcp_state
+    pub(crate) fn look_at_client(&mut self, now: Instant, tcp: Option<TcpState>) -> Option<u8> {
+        let next = match (self.output, &self.streaming) {
+            _ if self.stall.is_some() => Next::Other,
+            (Output::Nothing, _) => Next::Answer,
+            (Output::Complete, Streaming::UnderWay { chunked: true }) => Next::ChunkSize,
+            (Output::Partial | Output::Complete, _) => Next::Other,
+        };
+        self.presence.look(now, tcp, next)
+    }
+
+    /// The byte that [`look_at_client`](Self::look_at_client) gave was sent.
+    pub(crate) fn probe_sent(&mut self, now: Instant) {
+        self.presence.sent_one(now);
     }
 
     /// Whether the client may be sending what nobody reads.
@@ -311,12 +331,14 @@ impl ConnectionState {
         self.head_error
     }
 
-    /// When the connection is to be closed, and why. Before it is closed for [`CloseReason::WriteStalled`] or
-    /// [`CloseReason::Evicted`], the socket has to be looked at, which may put the deadline off.
+    /// When the connection is to be closed, and why. Before it is closed for [`CloseReason::WriteStalled`],
+    /// [`CloseReason::Evicted`] or [`CloseReason::ClientGone`], the socket has to be looked at, which may put the
+    /// deadline off.
     pub(crate) fn deadline(&self) -> Option<(Instant, CloseReason)> {
         let write = self.stall.as_ref().map(|stall| (stall.since + self.write_timeout, CloseReason::WriteStalled));
         let eviction = self.eviction.filter(|_| self.idle_since().is_some()).map(|at| (at, CloseReason::Evicted));
-        [self.phase_deadline(), write, eviction].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let look = self.presence.next_look().map(|at| (at, CloseReason::ClientGone));
+        [self.phase_deadline(), write, eviction, look].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     fn phase_deadline(&self) -> Option<(Instant, CloseReason)> {

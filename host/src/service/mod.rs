@@ -153,6 +153,12 @@ impl<R: Runtime> Session<R> {
         B: Body<Data = Bytes> + Send,
     {
         self.connection.state().set_body_unread(!body.is_end_stream());
+        match &*action {
+            // Work for nobody is not worth doing.
+            Action::Search(_) | Action::Lookup(_) => self.connection.state().watch_client(begun),
+            // What was sent is stored, whether or not its sender waits to hear of it.
+            Action::Submit(_) | Action::Reply(_) | Action::Metrics(_) => {}
+        }
         let deadline = begun + self.service.node.settings.request_timeout;
         let (route, done) = match *action {
             Action::Reply(reply) => return reply.into(),

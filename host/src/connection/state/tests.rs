@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use super::super::presence::LOOK_INTERVAL;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -190,7 +191,7 @@ fn an_answer_lasts_until_it_is_flushed() {
 fn a_streamed_answer_lasts_until_its_end_is_flushed() {
     let (mut state, now) = open();
     state.request_begins();
-    state.streaming_begins();
+    state.streaming_begins(true);
     state.flushed(now);
     assert_eq!(state.writing(), Writing::Streamed);
     state.streaming_ends();
@@ -204,7 +205,7 @@ fn a_streamed_answer_lasts_until_its_end_is_flushed() {
 fn a_streamed_answer_that_breaks_off_never_ends() {
     let (mut state, now) = open();
     state.request_begins();
-    state.streaming_begins();
+    state.streaming_begins(true);
     state.answer_ends(now);
     state.flushed(now);
     assert_eq!(state.writing(), Writing::Streamed);
@@ -245,4 +246,104 @@ fn an_answered_head_is_not_looked_up_again() {
     assert_eq!(state.take_raw_head(), None);
     state.head_bytes_arrived(now, b"GET");
     assert_eq!(state.take_raw_head().unwrap(), b"GET");
+}
+
+/// A connection with a request that began at the moment given, and whose client is watched.
+fn watched() -> (ConnectionState, Instant) {
+    let (mut state, now) = open();
+    state.request_begins();
+    state.watch_client(now);
+    (state, now)
+}
+
+#[test]
+fn a_client_that_waits_is_looked_for_again_and_again() {
+    let (mut state, begun) = watched();
+    let mut look = begun;
+    for _ in 0..3 {
+        look += LOOK_INTERVAL;
+        assert_eq!(state.deadline(), Some((look, CloseReason::ClientGone)));
+        assert_eq!(state.look_at_client(look, Some(TcpState::Open)), None);
+    }
+    state.answer_ends(look);
+    assert_eq!(state.deadline(), None, "the answer is complete");
+}
+
+#[test]
+fn a_connection_that_is_gone_is_closed() {
+    let (mut state, begun) = watched();
+    let look = begun + LOOK_INTERVAL;
+    assert_eq!(state.look_at_client(look, Some(TcpState::Closed)), None);
+    assert_eq!(state.deadline(), Some((look, CloseReason::ClientGone)), "which a look did not put off");
+    state.look_at_client(look, None);
+    assert_eq!(state.deadline(), None, "where nothing is told nobody is looked for");
+}
+
+#[test]
+fn who_has_closed_its_half_is_sent_the_answer_a_byte_at_a_time() {
+    let (mut state, begun) = watched();
+    let mut probes = Vec::new();
+    let (mut sent, mut now) = (Vec::new(), begun);
+    while now < begun + 200 * SECOND {
+        now += LOOK_INTERVAL;
+        if let Some(byte) = state.look_at_client(now, Some(TcpState::HalfClosed)) {
+            state.probe_sent(now);
+            sent.push(byte);
+            probes.push((now - begun).as_millis());
+        }
+    }
+    assert_eq!(sent, b"HTTP/1.");
+    assert_eq!(probes, [500, 1500, 3500, 7500, 15_500, 31_500, 63_500]);
+    assert_eq!(state.sent_ahead(), b"HTTP/1.");
+    state.write_moves();
+    assert_eq!(state.sent_ahead(), b"");
+}
+
+#[test]
+fn a_byte_that_could_not_be_sent_is_sent_later() {
+    let (mut state, begun) = watched();
+    for look in 1..3 {
+        assert_eq!(state.look_at_client(begun + look * LOOK_INTERVAL, Some(TcpState::HalfClosed)), Some(b'H'));
+        assert_eq!(state.sent_ahead(), b"");
+    }
+}
+
+#[test]
+fn between_two_chunks_zeros_are_sent_ahead() {
+    let (mut state, begun) = watched();
+    let mut now = begun;
+    let mut probe = |state: &mut ConnectionState| {
+        now += 60 * SECOND;
+        let byte = state.look_at_client(now, Some(TcpState::HalfClosed));
+        if byte.is_some() {
+            state.probe_sent(now);
+        }
+        byte
+    };
+    assert_eq!(probe(&mut state), Some(b'H'));
+    state.streaming_begins(true);
+    assert_eq!(state.sent_ahead(), b"H");
+    state.write_moves();
+    assert_eq!(probe(&mut state), None, "the head may not be out");
+    state.flushed(begun);
+    let zeros: Vec<u8> = (0..20).filter_map(|_| probe(&mut state)).collect();
+    assert_eq!(zeros, b"0000000");
+    assert_eq!(state.sent_ahead(), b"", "a chunk's size may follow them");
+    state.write_moves();
+    state.flushed(begun);
+    assert_eq!(probe(&mut state), Some(b'0'));
+    state.write_stalls(begun, || None);
+    assert_eq!(probe(&mut state), None);
+}
+
+#[test]
+fn nothing_can_be_sent_ahead_where_the_end_of_the_connection_is_that_of_the_answer() {
+    let (mut state, begun) = watched();
+    state.streaming_begins(false);
+    state.write_moves();
+    state.flushed(begun);
+    let look = begun + LOOK_INTERVAL;
+    assert_eq!(state.look_at_client(look, Some(TcpState::HalfClosed)), None);
+    assert_eq!(state.look_at_client(look, Some(TcpState::Closed)), None);
+    assert_eq!(state.deadline(), Some((look + LOOK_INTERVAL, CloseReason::ClientGone)));
 }
