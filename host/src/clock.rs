@@ -1,6 +1,6 @@
 //! The one place that reads the clocks.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use argus_core::clock::Moment;
 use argus_core::event::Timestamp;
@@ -26,4 +26,31 @@ pub fn moment() -> Moment {
     let id = ClockId::Monotonic;
     let uptime = Duration::try_from(clock_gettime(id)).expect("a machine is never up for less than no time");
     Moment { wall: now(), uptime }
+}
+
+/// The time now, for the `Date` field of an answer.
+pub(crate) fn http_date() -> String {
+    httpdate::fmt_http_date(SystemTime::now())
+}
+
+/// The clock that timeouts are measured by.
+///
+/// There is one in each [`Node`](crate::node::Node). It is the system's monotonic clock, except in tests of this
+/// crate, which set the time by hand.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    #[cfg(test)]
+    pub(crate) manual: Option<std::sync::Arc<crate::testing::ManualTime>>,
+}
+
+impl Clock {
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        #[cfg(test)]
+        if let Some(manual) = &self.manual {
+            return manual.now();
+        }
+        Instant::now()
+    }
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 use event_listener::Event;
 use futures_util::task::AtomicWaker;
 
-use crate::connection_state::ConnectionState;
+use crate::connection::Connection;
 
 /// How little is lost with a connection that is closed. The least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +50,7 @@ struct Open {
 
 #[derive(Debug)]
 struct Entry {
-    state: Arc<ConnectionState>,
+    connection: Arc<Connection>,
     waker: AtomicWaker,
 }
 
@@ -68,8 +68,8 @@ pub(crate) struct Registration {
 pub(crate) struct Wanted<'a>(&'a Connections);
 
 impl Connections {
-    pub(crate) fn register(self: &Arc<Self>, state: Arc<ConnectionState>) -> Registration {
-        let entry = Arc::new(Entry { state, waker: AtomicWaker::new() });
+    pub(crate) fn register(self: &Arc<Self>, connection: Arc<Connection>) -> Registration {
+        let entry = Arc::new(Entry { connection, waker: AtomicWaker::new() });
         let mut open = self.lock();
         open.last += 1;
         let number = open.last;
@@ -90,8 +90,7 @@ impl Connections {
         if self.evicting.load(Ordering::SeqCst) != NOBODY {
             return;
         }
-        let idlest =
-            open.by_number.iter().filter_map(|(number, entry)| Some((entry.state.idle_since()?, number, entry)));
+        let idlest = open.by_number.iter().filter_map(|(number, entry)| Some((entry.idleness()?, number, entry)));
         let Some((_, number, entry)) = idlest.min_by_key(|(idle_since, ..)| *idle_since) else { return };
         // Under the lock, so that it is still among them.
         self.evicting.store(*number, Ordering::SeqCst);
@@ -105,7 +104,7 @@ impl Connections {
 
     /// How many were answered, and only wait for their clients to notice.
     pub(crate) fn lingering(&self) -> usize {
-        self.lock().by_number.values().filter(|entry| entry.state.is_lingering()).count()
+        self.lock().by_number.values().filter(|entry| entry.connection.state().is_lingering()).count()
     }
 
     /// Lets another connection be evicted, if it was this one.
@@ -116,6 +115,16 @@ impl Connections {
 
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn idleness(&self) -> Option<IdleSince> {
+        self.connection.state().idleness(self.connection.now())
+    }
+
+    fn evict(&self) -> bool {
+        self.connection.state().evict(self.connection.now())
     }
 }
 
@@ -133,7 +142,7 @@ impl Registration {
             return;
         }
         let is_evicting = is_evicting();
-        let is_idle = if is_evicting { self.entry.state.evict() } else { self.entry.state.idle_since().is_some() };
+        let is_idle = if is_evicting { self.entry.evict() } else { self.entry.idleness().is_some() };
         if is_evicting && !is_idle {
             // It was used up to tell this task.
             self.entry.waker.register(cx.waker());
@@ -170,8 +179,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::connection_state::Lapse;
+    use crate::connection::CloseReason;
     use crate::settings::Settings;
+    use crate::testing::ManualTime;
 
     struct Quiet;
 
@@ -180,45 +190,50 @@ mod tests {
     }
 
     /// A connection, and what looks after it.
-    struct Connection {
-        state: Arc<ConnectionState>,
+    struct Guarded {
+        connection: Arc<Connection>,
         registration: Registration,
     }
 
-    impl Connection {
-        fn open(registry: &Arc<Connections>) -> Self {
-            let state = Arc::new(ConnectionState::new(&Settings::read("test", ["test"]).unwrap()));
-            Self { registration: registry.register(Arc::clone(&state)), state }
-        }
-
-        /// One that has been idle for more than a moment.
-        fn open_for_long(registry: &Arc<Connections>) -> Self {
+    impl Guarded {
+        fn open(registry: &Arc<Connections>, time: &Arc<ManualTime>) -> Self {
             let settings = Settings::read("test", ["test"]).unwrap();
-            let opened = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
-            let state = Arc::new(ConnectionState::opened(&settings, opened));
-            Self { registration: registry.register(Arc::clone(&state)), state }
+            let connection = Arc::new(Connection::open(&settings, time.clock()));
+            Self { registration: registry.register(Arc::clone(&connection)), connection }
         }
 
         fn is_evicted(&mut self) -> bool {
-            let waker = Arc::new(Quiet).into();
-            self.registration.check(&mut Context::from_waker(&waker), &Event::new());
-            self.state.deadline().is_some_and(|(_, lapse)| lapse == Lapse::Evicted)
+            self.eviction().is_some()
         }
 
-        fn is_evicted_now(&mut self) -> bool {
-            self.is_evicted() && self.state.deadline().is_some_and(|(at, _)| at <= Instant::now())
+        /// When it ends for another, if it does.
+        fn eviction(&mut self) -> Option<Instant> {
+            let waker = Arc::new(Quiet).into();
+            self.registration.check(&mut Context::from_waker(&waker), &Event::new());
+            let deadline = self.connection.state().deadline();
+            deadline.filter(|(_, reason)| *reason == CloseReason::Evicted).map(|(at, _)| at)
         }
     }
 
-    fn evicted(connections: &mut [Connection]) -> Vec<usize> {
+    /// So many connections, the first one idle longest and all of them for more than a moment.
+    fn idle<const N: usize>(registry: &Arc<Connections>, time: &Arc<ManualTime>) -> Vec<Guarded> {
+        let open = |_| {
+            let guarded = Guarded::open(registry, time);
+            time.advance(Duration::from_secs(1));
+            guarded
+        };
+        (0..N).map(open).collect()
+    }
+
+    fn evicted(connections: &mut [Guarded]) -> Vec<usize> {
         let evicted = connections.iter_mut().enumerate().filter_map(|(index, one)| one.is_evicted().then_some(index));
         evicted.collect()
     }
 
     #[test]
     fn the_one_idle_longest_is_evicted_and_one_at_a_time() {
-        let registry = Arc::<Connections>::default();
-        let mut connections: Vec<Connection> = (0..3).map(|_| Connection::open_for_long(&registry)).collect();
+        let (registry, time) = (Arc::<Connections>::default(), ManualTime::new());
+        let mut connections = idle::<3>(&registry, &time);
         assert_eq!(evicted(&mut connections), [0; 0]);
         let _wanted = registry.want();
         for _ in 0..2 {
@@ -232,14 +247,12 @@ mod tests {
 
     #[test]
     fn one_that_was_just_opened_goes_last() {
-        let registry = Arc::<Connections>::default();
-        let settings = Settings::read("test", ["test"]).unwrap();
-        // It was opened just now for as long as this test lasts.
-        let state = Arc::new(ConnectionState::opened(&settings, Instant::now() + Duration::from_secs(3600)));
-        let recent = Connection { registration: registry.register(Arc::clone(&state)), state };
-        let mut connections = vec![recent, Connection::open_for_long(&registry), Connection::open_for_long(&registry)];
-        connections.get(1).unwrap().state.head_bytes_arrived(b"GET");
-        connections.get(2).unwrap().state.linger_begins();
+        let (registry, time) = (Arc::<Connections>::default(), ManualTime::new());
+        let mut connections = idle::<2>(&registry, &time);
+        connections.insert(0, Guarded::open(&registry, &time));
+        let opened = time.now();
+        connections.get(1).unwrap().connection.state().head_bytes_arrived(opened, b"GET");
+        connections.get(2).unwrap().connection.state().linger_begins(opened);
         let _wanted = registry.want();
         for _ in 0..2 {
             registry.evict_idlest();
@@ -247,14 +260,14 @@ mod tests {
             drop(connections.remove(1));
         }
         registry.evict_idlest();
-        assert!(!connections.get_mut(0).unwrap().is_evicted_now(), "it has a moment left");
-        assert_eq!(evicted(&mut connections), [0]);
+        let eviction = connections.get_mut(0).unwrap().eviction();
+        assert_eq!(eviction, Some(opened + Duration::from_millis(100)), "it has a moment left");
     }
 
     #[test]
     fn one_that_its_executor_drops_instead_of_waking_it_is_gone() {
         /// What drops a connection when it is to wake it.
-        struct Trap(Mutex<Option<Connection>>);
+        struct Trap(Mutex<Option<Guarded>>);
 
         impl Wake for Trap {
             fn wake(self: Arc<Self>) {
@@ -262,10 +275,10 @@ mod tests {
             }
         }
 
-        let registry = Arc::<Connections>::default();
+        let (registry, time) = (Arc::<Connections>::default(), ManualTime::new());
         let _wanted = registry.want();
-        let mut dropped = Connection::open_for_long(&registry);
-        let mut next = [Connection::open(&registry)];
+        let mut dropped = idle::<1>(&registry, &time).remove(0);
+        let mut next = [Guarded::open(&registry, &time)];
         let trap = Arc::new(Trap(Mutex::default()));
         let waker = Arc::clone(&trap).into();
         dropped.registration.check(&mut Context::from_waker(&waker), &Event::new());
@@ -278,27 +291,28 @@ mod tests {
 
     #[test]
     fn half_a_head_is_evicted_after_the_idle_and_a_request_never() {
-        let registry = Arc::<Connections>::default();
-        let mut connections: Vec<Connection> = (0..4).map(|_| Connection::open_for_long(&registry)).collect();
-        let state = |index: usize| Arc::clone(&connections.get(index).unwrap().state);
-        let [in_head, busy, unsent, idle] = [0, 1, 2, 3].map(state);
-        in_head.head_bytes_arrived(b"GET");
-        busy.request_begins();
-        unsent.request_begins();
-        unsent.answer_ends();
+        let (registry, time) = (Arc::<Connections>::default(), ManualTime::new());
+        let mut connections = idle::<4>(&registry, &time);
+        let now = time.now();
+        let connection = |index: usize| Arc::clone(&connections.get(index).unwrap().connection);
+        let [in_head, busy, unsent, idle] = [0, 1, 2, 3].map(connection);
+        in_head.state().head_bytes_arrived(now, b"GET");
+        busy.state().request_begins();
+        unsent.state().request_begins();
+        unsent.state().answer_ends(now);
         let _wanted = registry.want();
         registry.evict_idlest();
         assert_eq!(evicted(&mut connections), [3]);
         // It has got a request before it has heard of that.
-        idle.request_begins();
+        idle.state().request_begins();
         assert_eq!(evicted(&mut connections), [0; 0]);
         registry.evict_idlest();
         assert_eq!(evicted(&mut connections), [0]);
-        in_head.request_begins();
+        in_head.state().request_begins();
         assert_eq!(evicted(&mut connections), [0; 0]);
         registry.evict_idlest();
         assert_eq!(evicted(&mut connections), [0; 0], "answers that are not out are not idle");
-        unsent.flushed();
+        unsent.state().flushed(now);
         registry.evict_idlest();
         assert_eq!(evicted(&mut connections), [2]);
     }

@@ -41,6 +41,7 @@ pub mod repository;
 pub mod runtime;
 pub mod settings;
 pub mod snapshot;
+pub mod socket;
 pub mod task;
 pub mod timer;
 pub mod units;
@@ -49,13 +50,15 @@ pub mod watch;
 pub mod wire;
 
 mod body;
-mod connection_state;
+mod connection;
 mod eviction;
 mod pace;
 mod raw_head;
 mod service;
 mod signals;
-mod socket;
+
+#[cfg(test)]
+mod testing;
 mod trim;
 mod wire_body;
 mod wire_io;

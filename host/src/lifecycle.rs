@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use event_listener::{Event, EventListener, Listener as _};
 use futures_util::future::{Either, select};
 
-use crate::connection_state::ConnectionState;
+use crate::connection::Connection;
 use crate::eviction::{Connections, Registration};
 
 /// The state of one server. Begins serving; [`drain`](Self::drain) is for ever.
@@ -197,8 +197,8 @@ impl DrainWatch {
 
 impl ConnectionPermit {
     /// Puts its connection among those that can be evicted for another.
-    pub(crate) fn register(&self, state: &Arc<ConnectionState>) -> Registration {
-        self.lifecycle.open.register(Arc::clone(state))
+    pub(crate) fn register(&self, connection: &Arc<Connection>) -> Registration {
+        self.lifecycle.open.register(Arc::clone(connection))
     }
 }
 
@@ -241,6 +241,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::settings::Settings;
 
     #[test]
@@ -283,15 +284,15 @@ mod tests {
         let lifecycle = Lifecycle::new(2, Duration::from_millis(1));
         let permits = [(); 2].map(|()| lifecycle.permit().now_or_never().unwrap());
         let settings = Settings::read("test", ["test"]).unwrap();
-        let states = [(); 2].map(|()| Arc::new(ConnectionState::new(&settings)));
+        let connections = [(); 2].map(|()| Arc::new(Connection::open(&settings, Clock::default())));
         let _registrations: Vec<_> =
-            permits.iter().zip(&states).map(|(permit, state)| permit.register(state)).collect();
-        let [answered, busy] = states;
-        answered.linger_begins();
-        busy.request_begins();
+            permits.iter().zip(&connections).map(|(permit, connection)| permit.register(connection)).collect();
+        let [answered, busy] = connections;
+        answered.state().linger_begins(answered.now());
+        busy.state().request_begins();
         lifecycle.drain();
         assert_eq!(lifecycle.drained(), Drained::Cut(1));
-        busy.linger_begins();
+        busy.state().linger_begins(busy.now());
         assert_eq!(lifecycle.drained(), Drained::Clean);
     }
 

@@ -7,6 +7,7 @@ use argus_core::api::Api;
 
 use crate::admission::Admission;
 use crate::budget::Budget;
+use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -24,6 +25,8 @@ pub struct Node {
     pub committer: Committer,
     /// Bytes of request bodies that may be held at once.
     pub budget: Arc<Budget>,
+    /// What timeouts are measured by.
+    pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What an operator should know though everything goes on.

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::admission::Admission;
 use crate::budget::Budget;
+use crate::clock::Clock;
 use crate::committer::{Committer, QueueLimits};
 use crate::descriptors::{Descriptors, TooFew};
 use crate::lifecycle::{Drained, Lifecycle};
@@ -238,6 +239,7 @@ fn start<E>(
         request_ids: u64::from_ne_bytes(seed).into(),
         settings,
         committer,
+        clock: Clock::default(),
         metrics,
         warnings,
         lifecycle: Arc::clone(lifecycle),

@@ -4,30 +4,70 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use hyper::rt::{Read, Write};
 use socket2::SockRef;
 
-/// Sets whether the end of the socket is a reset or an orderly close, however it comes to its end: closed by us, or by
-/// the system because the process has died. A reset drops what was written and has not arrived.
-pub(crate) fn reset_on_close(socket: &impl AsFd, reset: bool) {
-    // Refused for a socket that has no connection any more. There is nobody left then who could take a part for the
-    // whole.
-    if let Err(error) = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO)) {
-        tracing::debug!(%error, "how a connection closes could not be set");
+/// A connection's byte stream, and what the system knows of it. Whatever has a file descriptor of a TCP socket is one.
+pub trait Socket: Read + Write + Unpin {
+    /// Sets whether the end of the socket is a reset or an orderly close, however it comes to its end: closed by us, or
+    /// by the system because the process has died. A reset drops what was written and has not arrived.
+    fn reset_on_close(&self, reset: bool);
+
+    /// Whether bytes have come that were not read. Of a socket that does not block.
+    fn has_input(&self) -> bool;
+
+    /// How many bytes the peer's system has acknowledged since the connection began. `None` where the system does not
+    /// tell.
+    fn acknowledged(&self) -> Option<u64>;
+
+    /// Whether the peer may send more, and whether there still is a connection. `None` where the system does not tell.
+    fn tcp_state(&self) -> Option<TcpState>;
+}
+
+/// What the system says about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpState {
+    /// The client may send more.
+    Open,
+    /// The client sends no more. It may still read, or be gone.
+    HalfClosed,
+    /// There is no connection any more.
+    Closed,
+}
+
+impl<S: Read + Write + AsFd + Unpin> Socket for S {
+    fn reset_on_close(&self, reset: bool) {
+        // Refused for a socket that has no connection any more. There is nobody left then who could take a part for the
+        // whole.
+        if let Err(error) = SockRef::from(self).set_linger(reset.then_some(Duration::ZERO)) {
+            tracing::debug!(%error, "how a connection closes could not be set");
+        }
     }
-}
 
-/// Whether bytes have come that were not read. Of a socket that does not block.
-pub(crate) fn has_input(socket: &impl AsFd) -> bool {
-    // A failure is told to whoever reads.
-    SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]).is_ok_and(|bytes| bytes > 0)
-}
+    fn has_input(&self) -> bool {
+        // A failure is told to whoever reads.
+        SockRef::from(self).peek(&mut [MaybeUninit::uninit()]).is_ok_and(|bytes| bytes > 0)
+    }
 
-/// How many bytes the peer's system has acknowledged since the connection began. `None` where the system does not tell.
-pub(crate) fn acknowledged(socket: &impl AsFd) -> Option<u64> {
     #[cfg(target_os = "linux")]
-    return linux::acknowledged(socket);
+    fn acknowledged(&self) -> Option<u64> {
+        linux::acknowledged(self)
+    }
+
     #[cfg(not(target_os = "linux"))]
-    return None;
+    fn acknowledged(&self) -> Option<u64> {
+        None
+    }
+
+    #[cfg(target_os = "linux")]
+    fn tcp_state(&self) -> Option<TcpState> {
+        linux::tcp_state(self)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn tcp_state(&self) -> Option<TcpState> {
+        None
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -37,13 +77,20 @@ mod linux {
     use nix::sys::socket::getsockopt;
     use nix::{getsockopt_impl, sockopt_impl};
 
+    use super::TcpState;
+
+    // `<net/tcp_states.h>`
+    const TCP_CLOSE: u8 = 7;
+    const TCP_CLOSE_WAIT: u8 = 8;
+
     /// The beginning of `struct tcp_info` as Linux has had it since 4.1. Later fields are left out, so that the system
     /// knows all of these.
     #[repr(C)]
     #[derive(Clone, Copy, Debug)]
     #[expect(unreachable_pub, reason = "what nix makes of it is `pub`, and a type of its interface has to be")]
     pub struct TcpInfoStart {
-        _state_to_total_retransmissions: [u64; 13],
+        state: u8,
+        _ca_state_to_total_retransmissions: [u8; 103],
         _pacing_rates: [u64; 2],
         bytes_acked: u64,
     }
@@ -60,64 +107,137 @@ mod linux {
     pub(super) fn acknowledged(socket: &impl AsFd) -> Option<u64> {
         Some(getsockopt(socket, TcpInfo).ok()?.bytes_acked)
     }
+
+    pub(super) fn tcp_state(socket: &impl AsFd) -> Option<TcpState> {
+        Some(match getsockopt(socket, TcpInfo).ok()?.state {
+            TCP_CLOSE => TcpState::Closed,
+            TCP_CLOSE_WAIT => TcpState::HalfClosed,
+            _ => TcpState::Open,
+        })
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::io::{ErrorKind, Read as _, Write as _};
-    use std::net::{TcpListener, TcpStream};
+    use std::io::{self, ErrorKind, Read as _, Write as _};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::os::fd::BorrowedFd;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use hyper::rt::ReadBufCursor;
 
     use super::*;
 
-    fn pair() -> (TcpStream, TcpStream) {
+    /// A socket that is only asked what the system knows of it.
+    struct Asked(TcpStream);
+
+    impl AsFd for Asked {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    impl Read for Asked {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Write for Asked {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    fn pair() -> (Asked, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (listener.accept().unwrap().0, client)
+        (Asked(listener.accept().unwrap().0), client)
     }
 
     #[test]
     fn what_has_arrived_is_acknowledged() {
-        let (mut server, mut client) = pair();
-        let before = acknowledged(&server).unwrap();
-        server.write_all(&[7; 1000]).unwrap();
+        let (server, mut client) = pair();
+        let before = server.acknowledged().unwrap();
+        (&server.0).write_all(&[7; 1000]).unwrap();
         client.read_exact(&mut [0; 1000]).unwrap();
         // The client's answer to it can only be read behind the acknowledgement of what it answers.
         client.write_all(b"x").unwrap();
-        server.read_exact(&mut [0]).unwrap();
-        assert_eq!(acknowledged(&server).unwrap() - before, 1000);
+        (&server.0).read_exact(&mut [0]).unwrap();
+        assert_eq!(server.acknowledged().unwrap() - before, 1000);
     }
 
     #[test]
     fn input_is_what_has_come_and_was_not_read() {
         let (server, mut client) = pair();
-        server.set_nonblocking(true).unwrap();
-        assert!(!has_input(&server));
+        server.0.set_nonblocking(true).unwrap();
+        assert!(!server.has_input());
         client.write_all(b"x").unwrap();
-        server.set_nonblocking(false).unwrap();
+        server.0.set_nonblocking(false).unwrap();
         // Waits for it.
-        server.peek(&mut [0]).unwrap();
-        server.set_nonblocking(true).unwrap();
-        assert!(has_input(&server) && has_input(&server));
-        (&server).read_exact(&mut [0]).unwrap();
-        assert!(!has_input(&server));
+        server.0.peek(&mut [0]).unwrap();
+        server.0.set_nonblocking(true).unwrap();
+        assert!(server.has_input() && server.has_input());
+        (&server.0).read_exact(&mut [0]).unwrap();
+        assert!(!server.has_input());
         drop(client);
-        server.set_nonblocking(false).unwrap();
-        assert_eq!(server.peek(&mut [0]).unwrap(), 0);
-        server.set_nonblocking(true).unwrap();
-        assert!(!has_input(&server), "the end is nothing that came");
+        server.0.set_nonblocking(false).unwrap();
+        assert_eq!(server.0.peek(&mut [0]).unwrap(), 0);
+        server.0.set_nonblocking(true).unwrap();
+        assert!(!server.has_input(), "the end is nothing that came");
+    }
+
+    /// Waits until the system says so, which it may do a moment after the peer has.
+    fn wait_for(server: &Asked, state: TcpState) {
+        while server.tcp_state() != Some(state) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn who_is_gone_shows_when_it_is_sent_something() {
+        for is_gone in [false, true] {
+            let (server, client) = pair();
+            assert_eq!(server.tcp_state(), Some(TcpState::Open));
+            let reader = if is_gone {
+                drop(client);
+                None
+            } else {
+                client.shutdown(Shutdown::Write).unwrap();
+                Some(client)
+            };
+            wait_for(&server, TcpState::HalfClosed);
+            (&server.0).write_all(b"H").unwrap();
+            match reader {
+                Some(mut reader) => {
+                    reader.read_exact(&mut [0]).unwrap();
+                    assert_eq!(server.tcp_state(), Some(TcpState::HalfClosed));
+                }
+                None => wait_for(&server, TcpState::Closed),
+            }
+        }
     }
 
     #[test]
     fn a_socket_closes_as_it_was_told_last() {
         let (server, mut client) = pair();
-        reset_on_close(&server, true);
+        server.reset_on_close(true);
         drop(server);
         assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
         let (server, mut client) = pair();
-        reset_on_close(&server, true);
-        reset_on_close(&server, false);
+        server.reset_on_close(true);
+        server.reset_on_close(false);
         drop(server);
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
     }

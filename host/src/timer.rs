@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use crate::clock::Clock;
 use crate::runtime::Runtime;
 
 /// Waits for deadlines, one after the other, with as few sleeps of the executor as possible.
@@ -15,6 +16,7 @@ use crate::runtime::Runtime;
 /// and only then it turns out that the deadline has moved.
 pub struct Timer<R> {
     runtime: R,
+    clock: Clock,
     armed: Option<Armed>,
 }
 
@@ -25,8 +27,8 @@ struct Armed {
 
 impl<R: Runtime> Timer<R> {
     /// A timer that waits for nothing yet.
-    pub fn new(runtime: R) -> Self {
-        Self { runtime, armed: None }
+    pub fn new(runtime: R, clock: Clock) -> Self {
+        Self { runtime, clock, armed: None }
     }
 
     /// Ready once `deadline` has passed. While pending, the task is woken at the deadline, or earlier for nothing.
@@ -40,7 +42,7 @@ impl<R: Runtime> Timer<R> {
                     self.armed = None;
                 }
                 Some(_) | None => {
-                    let now = Instant::now();
+                    let now = self.clock.now();
                     if now >= deadline {
                         return Poll::Ready(());
                     }
@@ -55,5 +57,49 @@ impl<R: Runtime> Timer<R> {
 impl<R> fmt::Debug for Timer<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timer").field("fires", &self.armed.as_ref().map(|armed| armed.fires)).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::{ManualRuntime, ManualTime};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_ready_at_its_moment_and_not_before() {
+        let time = ManualTime::new();
+        let mut timer = Timer::new(ManualRuntime(Arc::clone(&time)), time.clock());
+        let wakes = Arc::<Wakes>::default();
+        let waker = Arc::clone(&wakes).into();
+        let mut cx = Context::from_waker(&waker);
+        let begun = time.now();
+        let mut is_ready = |seconds| timer.poll_deadline(&mut cx, begun + seconds * SECOND).is_ready();
+        assert!(is_ready(0));
+        assert!(!is_ready(10));
+        time.advance(4 * SECOND);
+        // A later deadline leaves the sleep that was begun as it is, and an earlier one does not.
+        assert!(!is_ready(20));
+        assert!(!is_ready(5));
+        time.advance(SECOND);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert!(is_ready(5) && !is_ready(20));
+        time.advance(15 * SECOND);
+        assert!(is_ready(20));
     }
 }

@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -12,14 +11,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::rt::Write as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
-use crate::connection_state::{ConnectionState, HEAD_BYTES_MAX, HeadFault, Lapse};
+use crate::connection::{CloseReason, Connection, HEAD_BYTES_MAX, HeadError};
 use crate::eviction::Registration;
 use crate::exchange::Exchange;
 use crate::lifecycle::{ConnectionPermit, DrainWatch, Lifecycle};
@@ -28,7 +27,7 @@ use crate::metrics::Incident;
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::service::{Service, Session};
-use crate::socket;
+use crate::socket::Socket;
 use crate::timer::Timer;
 use crate::wire_body::{BoxError, Source, WireBody};
 use crate::wire_io::{WireIo, lock};
@@ -63,59 +62,73 @@ impl<R: Runtime> Wire<R> {
     /// The permit is held to the end.
     pub async fn drive<I, F, A, B>(self, socket: I, peer: SocketAddr, permit: ConnectionPermit, route: F)
     where
-        I: hyper::rt::Read + hyper::rt::Write + AsFd + Unpin + Send,
+        I: Socket + Send,
         F: Fn(Exchange<R>) -> A + Send + Sync,
         A: Future<Output = Response<B>> + Send,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         let _open = self.node.metrics.connection_opens();
-        let state = Arc::new(ConnectionState::new(&self.node.settings));
-        let session = self.service.session(peer, Arc::clone(&state));
+        let connection = Arc::new(Connection::open(&self.node.settings, self.node.clock.clone()));
+        let session = self.service.session(peer, Arc::clone(&connection));
         let socket = Mutex::new(socket);
         let is_large = self.node.lifecycle.connections() <= LARGE_CONNECTIONS;
-        let io = WireIo::new(&socket, Arc::clone(&state), is_large, {
+        let io = WireIo::new(&socket, Arc::clone(&connection), is_large, {
             let session = Arc::clone(&session);
-            move |fault| session.refuse_head(fault)
+            move |error| session.refuse_head(error)
         });
         let route = Arc::new(route);
         let service = service_fn({
-            let state = Arc::clone(&state);
-            move |request| {
-                state.request_begins();
-                let (state, session, route) = (Arc::clone(&state), Arc::clone(&session), Arc::clone(&route));
+            let connection = Arc::clone(&connection);
+            move |request: Request<Incoming>| {
+                connection.state().request_begins();
+                let chunked = request.version() == Version::HTTP_11;
+                let (connection, session, route) = (Arc::clone(&connection), Arc::clone(&session), Arc::clone(&route));
                 async move {
                     let answered = answer(session, request, route).await;
-                    Ok::<_, Infallible>(answered.map(|source| WireBody::new(source, state)))
+                    Ok::<_, Infallible>(answered.map(|source| WireBody::new(source, connection, chunked)))
                 }
             }
         });
-        let connection = http1::Builder::new()
+        let http = http1::Builder::new()
             // A client that has sent all it had to say and closed its half still gets its answer.
             .half_close(true)
-            // Timeouts are kept by `ConnectionState`, in one timer for all of them.
+            // Timeouts are kept by the connection's state, in one timer for all of them.
             .header_read_timeout(None)
             .max_header_size(HEAD_BYTES_MAX)
             // What a connection has read and nobody has taken; hyper would take several times as much.
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(io, service);
-        let outcome = self.clone().run(&socket, connection, Arc::clone(&state), permit.register(&state)).await;
-        match (state.fault(), outcome) {
-            (Some(HeadFault::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
-            (Some(HeadFault::TooLarge | HeadFault::Malformed), _) => {
+        let registration = permit.register(&connection);
+        let outcome = self.clone().run(&socket, http, Arc::clone(&connection), registration).await;
+        let state = connection.state();
+        match (state.head_error(), outcome) {
+            (Some(HeadError::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
+            (Some(HeadError::TooLarge | HeadError::Malformed), _) => {
                 self.incident(Incident::Malformed, peer, "what came is no head of HTTP/1.1");
             }
-            (None, Err(Ending::Lapsed(Lapse::Write))) => {
+            (None, Err(Ending::Closed(CloseReason::WriteStalled))) => {
                 self.incident(Incident::WriteTimeout, peer, "the client took nothing of its answer");
             }
-            (None, Err(Ending::Lapsed(Lapse::Evicted))) => {
+            (None, Err(Ending::Closed(CloseReason::Evicted))) => {
                 self.incident(Incident::IdleClosed, peer, "it was idle, and another connection needed its place");
+            }
+            (None, Err(Ending::Closed(CloseReason::ClientGone))) => {
+                self.incident(Incident::Broken, peer, "the client went away before its answer was complete");
             }
             (None, Err(Ending::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
             (None, _) if state.is_body_broken() => self.incident(Incident::Broken, peer, "a body ended early"),
             // Nothing to report: both sides had their say. How a client goes away in between is its own affair.
-            (None, Ok(()) | Err(Ending::Failed(_) | Ending::Lapsed(Lapse::Idle | Lapse::Head | Lapse::Linger))) => {}
+            (
+                None,
+                Ok(())
+                | Err(
+                    Ending::Failed(_)
+                    | Ending::Closed(CloseReason::Idle | CloseReason::SlowHead | CloseReason::Lingered),
+                ),
+            ) => {}
         }
+        drop(state);
         // In this order: the permit stands for the socket.
         drop(socket);
         drop(permit);
@@ -124,13 +137,13 @@ impl<R: Runtime> Wire<R> {
     async fn run<I, F, S, B>(
         self,
         socket: &Mutex<I>,
-        mut connection: http1::Connection<WireIo<'_, I, F>, S>,
-        state: Arc<ConnectionState>,
+        mut http: http1::Connection<WireIo<'_, I, F>, S>,
+        connection: Arc<Connection>,
         registration: Registration,
     ) -> Result<(), Ending>
     where
-        I: hyper::rt::Read + hyper::rt::Write + AsFd + Unpin,
-        F: Fn(HeadFault) -> Bytes + Unpin,
+        I: Socket,
+        F: Fn(HeadError) -> Bytes + Unpin,
         S: hyper::service::HttpService<Incoming, ResBody = B>,
         S::Error: Into<BoxError>,
         B: Body + 'static,
@@ -138,42 +151,52 @@ impl<R: Runtime> Wire<R> {
     {
         let lifecycle = &self.node.lifecycle;
         let drain = DrainWatch::new(Arc::clone(lifecycle));
-        let timer = Timer::new(self.runtime.clone());
-        let mut limits = Limits { timer, state: &state, socket, registration, lifecycle, drain };
+        let timer = Timer::new(self.runtime.clone(), self.node.clock.clone());
+        let mut limits = Limits { timer, connection: &connection, socket, registration, lifecycle, drain };
         let mut told = false;
         let outcome = poll_fn(|cx| {
-            if let Poll::Ready(ended) = connection.poll_unpin(cx) {
+            if let Poll::Ready(ended) = http.poll_unpin(cx) {
                 return Poll::Ready(ended.map_err(Ending::Failed));
             }
             // Behind the poll, so that a request which has arrived already is still read and answered.
             if !told && limits.drain_begins(cx) {
                 told = true;
-                Pin::new(&mut connection).graceful_shutdown();
-                if let Poll::Ready(ended) = connection.poll_unpin(cx) {
+                Pin::new(&mut http).graceful_shutdown();
+                if let Poll::Ready(ended) = http.poll_unpin(cx) {
                     return Poll::Ready(ended.map_err(Ending::Failed));
                 }
             }
-            limits.poll_lapse(cx).map(|lapse| Err(Ending::Lapsed(lapse)))
+            limits.poll_close(cx).map(|reason| Err(Ending::Closed(reason)))
         })
         .await;
         match &outcome {
             // hyper says nothing about a head that does not end, or that is one of HTTP/2; the client hears why before
             // the connection closes.
-            Err(Ending::Lapsed(Lapse::Head)) => state.set_fault(HeadFault::Late),
-            Err(Ending::Failed(error)) if (error.is_incomplete_message() || error.is_parse()) && state.in_head() => {
-                state.set_fault(HeadFault::Malformed);
+            Err(Ending::Closed(CloseReason::SlowHead)) => {
+                connection.state().set_head_error(HeadError::Late);
+            }
+            Err(Ending::Failed(error))
+                if (error.is_incomplete_message() || error.is_parse()) && connection.state().in_head() =>
+            {
+                connection.state().set_head_error(HeadError::Malformed);
             }
             // Not in good order, for what was written may be a part only, and is not to be kept for somebody who does
             // not take it.
-            Err(Ending::Lapsed(Lapse::Write)) => {
-                socket::reset_on_close(&*lock(socket), true);
+            Err(Ending::Closed(CloseReason::WriteStalled)) => {
+                lock(socket).reset_on_close(true);
                 return outcome;
             }
-            Ok(()) | Err(Ending::Lapsed(Lapse::Idle | Lapse::Linger | Lapse::Evicted) | Ending::Failed(_)) => {
+            Ok(())
+            | Err(
+                Ending::Closed(
+                    CloseReason::Idle | CloseReason::Lingered | CloseReason::Evicted | CloseReason::ClientGone,
+                )
+                | Ending::Failed(_),
+            ) => {
                 return outcome;
             }
         }
-        let mut io = connection.into_parts().io;
+        let mut io = http.into_parts().io;
         poll_fn(|cx| {
             if let Poll::Ready(closed) = Pin::new(&mut io).poll_shutdown(cx) {
                 // The client may have gone away; it was told what there was to tell.
@@ -181,7 +204,7 @@ impl<R: Runtime> Wire<R> {
                 return Poll::Ready(());
             }
             limits.drain_begins(cx);
-            limits.poll_lapse(cx).map(drop)
+            limits.poll_close(cx).map(drop)
         })
         .await;
         outcome
@@ -196,38 +219,49 @@ impl<R: Runtime> Wire<R> {
 /// What ends a connection beside its two sides.
 struct Limits<'a, R, I> {
     timer: Timer<R>,
-    state: &'a ConnectionState,
+    connection: &'a Connection,
     socket: &'a Mutex<I>,
     registration: Registration,
     lifecycle: &'a Lifecycle,
     drain: DrainWatch,
 }
 
-impl<R: Runtime, I: AsFd> Limits<'_, R, I> {
+impl<R: Runtime, I: Socket> Limits<'_, R, I> {
     /// Whether the server drains. The connection's state is told.
     fn drain_begins(&mut self, cx: &mut Context<'_>) -> bool {
         let begins = self.drain.has_begun(cx);
         if begins {
-            self.state.drain_begins();
+            self.connection.state().drain_begins(self.connection.now());
         }
         begins
     }
 
-    /// Ready when the connection has done something for too long, or another one is to have its place. To be called
-    /// behind what has arrived.
-    fn poll_lapse(&mut self, cx: &mut Context<'_>) -> Poll<Lapse> {
+    /// Ready when the connection is to be closed for what it has done for too long, or for another that needs its
+    /// place. To be called behind what has arrived.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         loop {
             self.registration.check(cx, self.lifecycle.room());
-            let Some((deadline, lapse)) = self.state.deadline() else { return Poll::Pending };
+            let Some((deadline, reason)) = self.connection.state().deadline() else { return Poll::Pending };
             ready!(self.timer.poll_deadline(cx, deadline));
-            match lapse {
-                Lapse::Write => self.state.look_at_stall(socket::acknowledged(&*lock(self.socket))),
-                Lapse::Evicted => self.state.look_at_input(socket::has_input(&*lock(self.socket))),
-                Lapse::Idle | Lapse::Head | Lapse::Linger => {}
+            let (mut socket, now) = (lock(self.socket), self.connection.now());
+            let mut state = self.connection.state();
+            match reason {
+                CloseReason::WriteStalled => state.look_at_stall(now, socket.acknowledged()),
+                CloseReason::Evicted => state.look_at_input(socket.has_input()),
+                CloseReason::ClientGone => {
+                    if let Some(byte) = state.look_at_client(now, socket.tcp_state()) {
+                        match Pin::new(&mut *socket).poll_write(cx, &[byte]) {
+                            Poll::Ready(Ok(1..)) => state.probe_sent(now),
+                            Poll::Ready(Err(_)) => return Poll::Ready(reason),
+                            Poll::Ready(Ok(0)) | Poll::Pending => {}
+                        }
+                    }
+                }
+                CloseReason::Idle | CloseReason::SlowHead | CloseReason::Lingered => {}
             }
             // The client may have moved between the two looks; it is cut off only for what is still so.
-            if self.state.deadline() == Some((deadline, lapse)) {
-                return Poll::Ready(lapse);
+            if state.deadline() == Some((deadline, reason)) {
+                return Poll::Ready(reason);
             }
         }
     }
@@ -235,7 +269,7 @@ impl<R: Runtime, I: AsFd> Limits<'_, R, I> {
 
 /// How a connection ended, if not by mutual consent.
 enum Ending {
-    Lapsed(Lapse),
+    Closed(CloseReason),
     Failed(hyper::Error),
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::connection_state::ConnectionState;
+use crate::connection::Connection;
 use crate::reply_body::ReplyBody;
 
 /// Any error.
@@ -17,7 +17,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct WireBody<B> {
     source: Source<B>,
-    state: Arc<ConnectionState>,
+    connection: Arc<Connection>,
     progress: Progress,
 }
 
@@ -46,11 +46,12 @@ impl<B> WireBody<B>
 where
     Self: Body,
 {
-    pub(crate) fn new(source: Source<B>, state: Arc<ConnectionState>) -> Self {
-        let mut body = Self { source, state, progress: Progress::Counted };
+    /// `chunked`: how it is sent if its length is not known, in chunks or up to the end of the connection.
+    pub(crate) fn new(source: Source<B>, connection: Arc<Connection>, chunked: bool) -> Self {
+        let mut body = Self { source, connection, progress: Progress::Counted };
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             body.progress = Progress::Streaming;
-            body.state.streaming_begins();
+            body.connection.state().streaming_begins(chunked);
         }
         body
     }
@@ -58,12 +59,13 @@ where
 
 impl<B> Drop for WireBody<B> {
     fn drop(&mut self) {
+        let mut state = self.connection.state();
         match self.progress {
             // Either the head tells that something is missing, or the connection must.
             Progress::Counted | Progress::Streaming | Progress::BrokenOff => {}
-            Progress::Streamed => self.state.streaming_ends(),
+            Progress::Streamed => state.streaming_ends(),
         }
-        self.state.answer_ends();
+        state.answer_ends(self.connection.now());
     }
 }
 
@@ -116,13 +118,14 @@ mod tests {
     use http_body_util::{BodyExt as _, Full, StreamBody};
 
     use super::*;
-    use crate::connection_state::Writing;
+    use crate::clock::Clock;
+    use crate::connection::Writing;
     use crate::settings::Settings;
 
-    fn answering() -> Arc<ConnectionState> {
-        let state = ConnectionState::new(&Settings::read("test", ["test"]).unwrap());
-        state.request_begins();
-        Arc::new(state)
+    fn answering() -> Arc<Connection> {
+        let connection = Connection::open(&Settings::read("test", ["test"]).unwrap(), Clock::default());
+        connection.state().request_begins();
+        Arc::new(connection)
     }
 
     fn streamed(pieces: Vec<io::Result<&'static [u8]>>) -> impl Body<Data = Bytes, Error = BoxError> + Unpin {
@@ -136,13 +139,14 @@ mod tests {
     /// What is being written once so many frames of a body were taken, the body was dropped, and everything was
     /// written.
     fn written_after(frames: usize, body: impl Body<Data = Bytes, Error = BoxError> + Unpin) -> Writing {
-        let state = answering();
-        let mut body = WireBody::new(Source::Framework(body), Arc::clone(&state));
+        let connection = answering();
+        let mut body = WireBody::new(Source::Framework(body), Arc::clone(&connection), true);
         for _ in 0..frames {
             let _ = futures_util::FutureExt::now_or_never(body.frame()).unwrap();
         }
         drop(body);
-        state.flushed();
+        let mut state = connection.state();
+        state.flushed(connection.now());
         state.writing()
     }
 

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -10,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
-use crate::connection_state::{ConnectionState, HeadFault, Writing};
-use crate::socket;
+use crate::connection::{Connection, HeadError, Writing};
+use crate::socket::Socket;
 
 /// Bytes of a head that are looked at on their way to hyper, at a time.
 const HEAD_READ_BYTES: usize = 4096;
@@ -28,7 +27,7 @@ const DISCARD_BYTES: usize = 16 * 1024;
 /// so often before others have their turn.
 const DISCARDS_MAX: usize = 16;
 
-/// Tells [`ConnectionState`] what goes in and out, and closes in such a way that the last answer arrives if it is
+/// Tells the [`Connection`] what goes in and out, and closes in such a way that the last answer arrives if it is
 /// whole, and that an answer which breaks off is not taken for a whole one.
 ///
 /// A head that is no head is answered by hyper with a bare status; it is replaced by `refuse`, which knows how errors
@@ -36,7 +35,7 @@ const DISCARDS_MAX: usize = 16;
 pub(crate) struct WireIo<'s, I, F> {
     /// Whoever watches the time asks it things as well. Never locked by two at a time: all of that is one task.
     socket: &'s Mutex<I>,
-    state: Arc<ConnectionState>,
+    connection: Arc<Connection>,
     refuse: F,
     closing: Closing,
     /// Whether the end of the socket would be a reset.
@@ -60,8 +59,8 @@ enum Closing {
 impl<'s, I, F> WireIo<'s, I, F> {
     /// `refuse` gives a whole answer, from the status line on. Unless the connection `is_large`, it takes little
     /// memory, and heads of [`SMALL_HEAD_BYTES_MAX`].
-    pub(crate) fn new(socket: &'s Mutex<I>, state: Arc<ConnectionState>, is_large: bool, refuse: F) -> Self {
-        Self { socket, state, refuse, closing: Closing::Open, resets: false, is_large }
+    pub(crate) fn new(socket: &'s Mutex<I>, connection: Arc<Connection>, is_large: bool, refuse: F) -> Self {
+        Self { socket, connection, refuse, closing: Closing::Open, resets: false, is_large }
     }
 }
 
@@ -70,25 +69,27 @@ pub(crate) fn lock<I>(socket: &Mutex<I>) -> MutexGuard<'_, I> {
     socket.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<I: AsFd, F> WireIo<'_, I, F> {
+impl<I: Socket, F> WireIo<'_, I, F> {
     /// Has the connection end in a reset for as long as an answer is under way whose end could be mistaken for its
     /// being whole. It is set beforehand, because what ends a process asks nobody.
     fn set_resets(&mut self, resets: bool) {
         if self.resets != resets {
             self.resets = resets;
-            socket::reset_on_close(&*lock(self.socket), resets);
+            lock(self.socket).reset_on_close(resets);
         }
     }
 }
 
-impl<I: Read + Unpin, F: Unpin> Read for WireIo<'_, I, F> {
+impl<I: Socket, F: Unpin> Read for WireIo<'_, I, F> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let in_head = self.state.expects_head();
-        if in_head && !self.is_large && self.state.head_bytes() > SMALL_HEAD_BYTES_MAX {
-            self.state.set_fault(HeadFault::TooLarge);
+        let mut state = self.connection.state();
+        let in_head = state.expects_head();
+        if in_head && !self.is_large && state.head_bytes() > SMALL_HEAD_BYTES_MAX {
+            state.set_head_error(HeadError::TooLarge);
             // To hyper it is the end, and to the client the reason follows.
             return Poll::Ready(Ok(()));
         }
+        drop(state);
         if !in_head && self.is_large {
             return Pin::new(&mut *lock(self.socket)).poll_read(cx, buf);
         }
@@ -98,7 +99,8 @@ impl<I: Read + Unpin, F: Unpin> Read for WireIo<'_, I, F> {
         ready!(Pin::new(&mut *lock(self.socket)).poll_read(cx, read.unfilled()))?;
         if !read.filled().is_empty() {
             if in_head {
-                self.state.head_bytes_arrived(read.filled());
+                let now = self.connection.now();
+                self.connection.state().head_bytes_arrived(now, read.filled());
             }
             buf.put_slice(read.filled());
         }
@@ -106,20 +108,26 @@ impl<I: Read + Unpin, F: Unpin> Read for WireIo<'_, I, F> {
     }
 }
 
-impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
+impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.state.writing() {
+        let writing = self.connection.state().writing();
+        match writing {
             Writing::Whole => {}
             Writing::Streamed => self.set_resets(true),
             // The service was not asked, so hyper answers a head by itself.
             Writing::HyperError => {
                 let too_large = buf.starts_with(b"HTTP/1.1 431") || buf.starts_with(b"HTTP/1.1 414");
-                self.state.set_fault(if too_large { HeadFault::TooLarge } else { HeadFault::Malformed });
+                let error = if too_large { HeadError::TooLarge } else { HeadError::Malformed };
+                self.connection.state().set_head_error(error);
                 return Poll::Ready(Ok(buf.len()));
             }
         }
-        let written = Pin::new(&mut *lock(self.socket)).poll_write(cx, buf);
-        note_written(&self.state, self.socket, written)
+        let ahead = self.connection.state().sent_ahead();
+        let Some(rest) = buf.strip_prefix(ahead) else {
+            return Poll::Ready(Err(io::Error::other("an answer does not begin as every answer does")));
+        };
+        let written = Pin::new(&mut *lock(self.socket)).poll_write(cx, rest);
+        note_written(&self.connection, self.socket, written).map_ok(|bytes| bytes + ahead.len())
     }
 
     fn poll_write_vectored(
@@ -127,20 +135,21 @@ impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write fo
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.state.writing() {
+        let writing = self.connection.state().writing();
+        match writing {
             Writing::Whole => {}
             Writing::Streamed => self.set_resets(true),
-            Writing::HyperError => {
-                let first = bufs.iter().find(|buf| !buf.is_empty());
-                return self.poll_write(cx, first.map_or(&[], |buf| buf));
-            }
+            Writing::HyperError => return self.poll_write(cx, first(bufs)),
+        }
+        if !self.connection.state().sent_ahead().is_empty() {
+            return self.poll_write(cx, first(bufs));
         }
         let mut room = [0; GATHERED_BYTES_MAX];
         let written = match gather(bufs, &mut room) {
             Some(gathered) => Pin::new(&mut *lock(self.socket)).poll_write(cx, gathered),
             None => Pin::new(&mut *lock(self.socket)).poll_write_vectored(cx, bufs),
         };
-        note_written(&self.state, self.socket, written)
+        note_written(&self.connection, self.socket, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -149,8 +158,13 @@ impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write fo
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut *lock(self.socket)).poll_flush(cx))?;
-        self.state.flushed();
-        if self.resets && self.state.writing() != Writing::Streamed {
+        let mut state = self.connection.state();
+        if state.awaits_flush() {
+            state.flushed(self.connection.now());
+        }
+        let writing = state.writing();
+        drop(state);
+        if writing != Writing::Streamed {
             self.set_resets(false);
         }
         Poll::Ready(Ok(()))
@@ -165,15 +179,16 @@ impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write fo
         loop {
             match &mut this.closing {
                 Closing::Open => {
-                    this.closing = match this.state.fault() {
-                        Some(fault) => Closing::Refusing((this.refuse)(fault)),
+                    let head_error = this.connection.state().head_error();
+                    this.closing = match head_error {
+                        Some(error) => Closing::Refusing((this.refuse)(error)),
                         None => Closing::Said,
                     };
                 }
                 Closing::Refusing(answer) if answer.is_empty() => this.closing = Closing::Said,
                 Closing::Refusing(answer) => {
                     let written = Pin::new(&mut *lock(this.socket)).poll_write(cx, answer);
-                    let written = ready!(note_written(&this.state, this.socket, written))?;
+                    let written = ready!(note_written(&this.connection, this.socket, written))?;
                     if written == 0 {
                         return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                     }
@@ -187,8 +202,9 @@ impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write fo
                         Err(error) if error.kind() == io::ErrorKind::NotConnected => true,
                         closed => closed.map(|()| false)?,
                     };
-                    this.closing = if this.state.unread() && !gone {
-                        this.state.linger_begins();
+                    let mut state = this.connection.state();
+                    this.closing = if state.is_unread() && !gone {
+                        state.linger_begins(this.connection.now());
                         Closing::Lingering(0)
                     } else {
                         Closing::Closed
@@ -199,11 +215,12 @@ impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write fo
                     let mut read = ReadBuf::uninit(&mut bytes);
                     ready!(Pin::new(&mut *lock(this.socket)).poll_read(cx, read.unfilled()))?;
                     *discarded += read.filled().len();
-                    if read.filled().is_empty() || *discarded > this.state.linger_bytes_max() {
+                    let mut state = this.connection.state();
+                    if read.filled().is_empty() || *discarded > state.linger_bytes_max() {
                         this.closing = Closing::Closed;
                         continue;
                     }
-                    this.state.linger_hears();
+                    state.linger_hears(this.connection.now());
                     discards += 1;
                     if discards == DISCARDS_MAX {
                         cx.waker().wake_by_ref();
@@ -216,12 +233,17 @@ impl<I: Read + Write + AsFd + Unpin, F: Fn(HeadFault) -> Bytes + Unpin> Write fo
     }
 }
 
-fn note_written<I: AsFd, T>(state: &ConnectionState, socket: &Mutex<I>, written: Poll<T>) -> Poll<T> {
+fn note_written<I: Socket, T>(connection: &Connection, socket: &Mutex<I>, written: Poll<T>) -> Poll<T> {
     match written {
-        Poll::Ready(_) => state.write_moves(),
-        Poll::Pending => state.write_stalls(|| socket::acknowledged(&*lock(socket))),
+        Poll::Ready(_) => connection.state().write_moves(),
+        Poll::Pending => connection.state().write_stalls(connection.now(), || lock(socket).acknowledged()),
     }
     written
+}
+
+/// The first piece that is not empty.
+fn first<'a>(bufs: &'a [io::IoSlice<'_>]) -> &'a [u8] {
+    bufs.iter().find(|buf| !buf.is_empty()).map_or(&[], |buf| buf)
 }
 
 /// All pieces as one, if there is room for them.
@@ -243,9 +265,11 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::settings::Settings;
+    use crate::socket::TcpState;
 
-    /// A client that sends one letter for ever.
+    /// A client that sends one letter for ever, and takes nothing.
     struct Chatter;
 
     impl Read for Chatter {
@@ -253,6 +277,36 @@ mod tests {
             let letters = vec![b'x'; buf.remaining()];
             buf.put_slice(&letters);
             Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Write for Chatter {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Socket for Chatter {
+        fn reset_on_close(&self, _: bool) {}
+
+        fn has_input(&self) -> bool {
+            true
+        }
+
+        fn acknowledged(&self) -> Option<u64> {
+            None
+        }
+
+        fn tcp_state(&self) -> Option<TcpState> {
+            None
         }
     }
 
@@ -273,23 +327,23 @@ mod tests {
         let settings = Settings::read("test", ["test"]).unwrap();
         let chatter = Mutex::new(Chatter);
         let begin = |is_large| {
-            let state = Arc::new(ConnectionState::new(&settings));
-            (Arc::clone(&state), WireIo::new(&chatter, state, is_large, ()))
+            let connection = Arc::new(Connection::open(&settings, Clock::default()));
+            (Arc::clone(&connection), WireIo::new(&chatter, connection, is_large, ()))
         };
-        let (large_state, mut large) = begin(true);
+        let (large_connection, mut large) = begin(true);
         assert_eq!(reads(&mut large, 16), [HEAD_READ_BYTES; 16]);
-        large_state.request_begins();
+        large_connection.state().request_begins();
         assert_eq!(reads(&mut large, 2), [64 * 1024; 2]);
-        assert_eq!(large_state.fault(), None);
+        assert_eq!(large_connection.state().head_error(), None);
 
-        let (state, mut small) = begin(false);
+        let (connection, mut small) = begin(false);
         assert_eq!(reads(&mut small, 2), [HEAD_READ_BYTES; 2]);
-        state.request_begins();
+        connection.state().request_begins();
         // No head, so it may be as long as it likes.
         assert_eq!(reads(&mut small, 16), [HEAD_READ_BYTES; 16]);
-        state.answer_ends();
+        connection.state().answer_ends(connection.now());
         assert_eq!(reads(&mut small, 16), [HEAD_READ_BYTES; 3]);
-        assert_eq!(state.fault(), Some(HeadFault::TooLarge));
+        assert_eq!(connection.state().head_error(), Some(HeadError::TooLarge));
     }
 
     #[test]

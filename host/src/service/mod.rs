@@ -26,7 +26,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
-use crate::connection_state::ConnectionState;
+use crate::connection::Connection;
 use crate::logging;
 use crate::metrics::InFlight;
 use crate::node::Node;
@@ -56,7 +56,7 @@ pub(crate) struct Session<R> {
     peer: SocketAddr,
     /// Locked only to be polled; HTTP/1.1 has one request at a time on a connection.
     timer: Mutex<Timer<R>>,
-    connection: Arc<ConnectionState>,
+    connection: Arc<Connection>,
 }
 
 /// An answer on its way out.
@@ -76,11 +76,11 @@ impl<R: Runtime> Service<R> {
         Arc::new(Self { node, runtime, readers: Arc::new(Semaphore::new(threads)), working_memory })
     }
 
-    pub(crate) fn session(self: &Arc<Self>, peer: SocketAddr, connection: Arc<ConnectionState>) -> Arc<Session<R>> {
+    pub(crate) fn session(self: &Arc<Self>, peer: SocketAddr, connection: Arc<Connection>) -> Arc<Session<R>> {
         Arc::new(Session {
             service: Arc::clone(self),
             peer,
-            timer: Mutex::new(Timer::new(self.runtime.clone())),
+            timer: Mutex::new(Timer::new(self.runtime.clone(), self.node.clock.clone())),
             connection,
         })
     }
@@ -98,7 +98,7 @@ impl<R: Runtime> Session<R> {
     where
         B: Body<Data = Bytes> + Send,
     {
-        let begun = Instant::now();
+        let begun = self.connection.now();
         let in_flight = self.service.node.metrics.request_begins();
         let (Parts { method, uri, version, headers, .. }, body) = request.into_parts();
         let (request_id, action) = self.judge(&method, &uri, version, &headers);
@@ -112,7 +112,7 @@ impl<R: Runtime> Session<R> {
                 self.refusal(Route::Other, &Refusal::Internal)
             });
             let line = Head { method: method.as_str(), target: &target(&uri), ..Head::default() };
-            self.report(&method, &line, &answer, &request_id, begun.elapsed());
+            self.report(&method, &line, &answer, &request_id, self.connection.now() - begun);
             self.respond(answer, request_id, in_flight)
         }
     }
@@ -152,7 +152,13 @@ impl<R: Runtime> Session<R> {
     where
         B: Body<Data = Bytes> + Send,
     {
-        self.connection.set_body_unread(!body.is_end_stream());
+        self.connection.state().set_body_unread(!body.is_end_stream());
+        match &*action {
+            // Work for nobody is not worth doing.
+            Action::Search(_) | Action::Lookup(_) => self.connection.state().watch_client(begun),
+            // What was sent is stored, whether or not its sender waits to hear of it.
+            Action::Submit(_) | Action::Reply(_) | Action::Metrics(_) => {}
+        }
         let deadline = begun + self.service.node.settings.request_timeout;
         let (route, done) = match *action {
             Action::Reply(reply) => return reply.into(),
@@ -187,7 +193,7 @@ impl<R: Runtime> Session<R> {
             append(&mut headers, field_name(name), value);
         }
         append(&mut headers, X_REQUEST_ID, request_id.into());
-        if reply.close || self.connection.unread() {
+        if reply.close || self.connection.state().is_unread() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let body = match rest {

@@ -1,27 +1,28 @@
 //! Heads that never became a request, and their answers.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use argus_core::api::{Action, Api, Condition, Head, Refusal, Route};
 use bytes::Bytes;
 use http::{Method, Response};
 
 use super::{Answer, Session};
-use crate::connection_state::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeadFault};
+use crate::clock;
+use crate::connection::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HeadError};
 use crate::raw_head::RawHead;
 use crate::reply_body::ReplyBody;
 use crate::runtime::Runtime;
 
 impl<R: Runtime> Session<R> {
     /// The answer to what hyper takes for no request, as it goes over the wire, from the status line on.
-    pub(crate) fn refuse_head(&self, fault: HeadFault) -> Bytes {
-        let response = match fault {
-            HeadFault::Late => self.refuse_unread(&Refusal::HeadTimeout),
-            HeadFault::TooLarge | HeadFault::Malformed => self.judge_head(fault),
+    pub(crate) fn refuse_head(&self, error: HeadError) -> Bytes {
+        let response = match error {
+            HeadError::Late => self.refuse_unread(&Refusal::HeadTimeout),
+            HeadError::TooLarge | HeadError::Malformed => self.judge_head(error),
         };
         let (parts, body) = response.into_parts();
         let body = body.into_whole().unwrap_or_default();
-        let date = httpdate::fmt_http_date(SystemTime::now());
+        let date = clock::http_date();
         let mut wire =
             format!("HTTP/1.1 {}\r\ncontent-length: {}\r\ndate: {date}\r\n", parts.status, body.len()).into_bytes();
         for (name, value) in &parts.headers {
@@ -36,12 +37,12 @@ impl<R: Runtime> Session<R> {
     }
 
     /// Lets the core say what is wrong with a head that hyper refuses, if it finds anything.
-    fn judge_head(&self, fault: HeadFault) -> Response<ReplyBody> {
-        let bytes = self.connection.take_raw_head().unwrap_or_default();
+    fn judge_head(&self, error: HeadError) -> Response<ReplyBody> {
+        let bytes = self.connection.state().take_raw_head().unwrap_or_default();
         let raw_head = match RawHead::parse(&bytes) {
             Some(head) if head.length <= HEAD_BYTES_MAX && head.fields.len() <= HEAD_FIELDS_MAX => head,
             Some(_) => return self.refuse_unread(&Refusal::HeadTooLarge),
-            None if fault == HeadFault::TooLarge => return self.refuse_unread(&Refusal::HeadTooLarge),
+            None if error == HeadError::TooLarge => return self.refuse_unread(&Refusal::HeadTooLarge),
             None if RawHead::is_of_other_version(&bytes) => return self.refuse_unread(&Refusal::HeadVersion),
             None => return self.refuse_unread(&Refusal::HeadBroken),
         };
@@ -54,14 +55,14 @@ impl<R: Runtime> Session<R> {
             // hyper and the core are of two minds; the one that would have to read what follows has the last word. Of a
             // head that is not too large it says so where it cannot count the body.
             Action::Reply(_) | Action::Submit(_) | Action::Search(_) | Action::Lookup(_) | Action::Metrics(_) => {
-                let too_large = fault == HeadFault::TooLarge;
+                let too_large = error == HeadError::TooLarge;
                 self.refuse_unread(if too_large { &Refusal::BodyTooLarge } else { &Refusal::HeadBroken })
             }
         }
     }
 
     pub(super) fn raw_head(&self) -> Option<RawHead> {
-        RawHead::parse(&self.connection.take_raw_head()?)
+        RawHead::parse(&self.connection.state().take_raw_head()?)
     }
 
     fn refuse_unread(&self, refusal: &Refusal) -> Response<ReplyBody> {

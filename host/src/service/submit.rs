@@ -40,7 +40,7 @@ impl<R: Runtime> Session<R> {
         let (bytes, reservation) = self.read(&submission, body, begun).await?;
         node.metrics.body_arrived(bytes.len());
         // Not before: how long the body takes is up to the client.
-        let deadline = Instant::now() + node.settings.request_timeout;
+        let deadline = self.connection.now() + node.settings.request_timeout;
         let (submitted, work) = if bytes.len() <= INLINE_BODY_BYTES_MAX && !submission.is_compressed() {
             let submitted = submission.handle_body(&bytes);
             drop((bytes, reservation));
@@ -77,9 +77,10 @@ impl<R: Runtime> Session<R> {
         let mut reading = Reading::new(body.as_mut(), submission.wire_bytes_max(), pace, &node.budget)?;
         let read = poll_fn(|cx| self.poll_reading(cx, &mut reading)).await;
         // A chunked body does not know that it has ended until it is asked once more; that it was read is proof enough.
-        self.connection.set_body_unread(read.is_err());
+        let mut connection = self.connection.state();
+        connection.set_body_unread(read.is_err());
         if let Err(Refusal::BodyBroken) = read {
-            self.connection.body_breaks();
+            connection.body_breaks();
         }
         read
     }

@@ -1,0 +1,349 @@
+//! What a connection may do for how long, to the exact moment.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use super::super::presence::LOOK_INTERVAL;
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Different for each, so that they cannot be taken for one another.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection that was opened at the moment given.
+fn open() -> (ConnectionState, Instant) {
+    let settings = "test --header-timeout 10s --keep-alive-timeout 60s --write-timeout 30s --max-body-bytes 1MiB";
+    let settings = Settings::read("test", settings.split(' ')).unwrap();
+    let now = Instant::now();
+    (ConnectionState::new(&settings, now), now)
+}
+
+#[test]
+fn each_phase_has_its_own_deadline() {
+    let (mut state, opened) = open();
+    assert_eq!(state.deadline(), Some((opened + KEEP_ALIVE_TIMEOUT, CloseReason::Idle)));
+    let head = opened + 7 * SECOND;
+    state.head_bytes_arrived(head, b"GET");
+    assert_eq!(state.deadline(), Some((head + HEAD_TIMEOUT, CloseReason::SlowHead)));
+    state.request_begins();
+    assert_eq!(state.deadline(), None, "the request keeps its own time");
+    let answered = opened + 500 * SECOND;
+    state.answer_ends(answered);
+    assert_eq!(state.deadline(), None, "the answer is still on its way");
+    state.flushed(answered + SECOND);
+    assert_eq!(state.deadline(), Some((answered + SECOND + KEEP_ALIVE_TIMEOUT, CloseReason::Idle)));
+    let lingers = opened + 600 * SECOND;
+    state.linger_begins(lingers);
+    assert_eq!(state.deadline(), Some((lingers + LINGER_PAUSE, CloseReason::Lingered)));
+}
+
+#[test]
+fn more_bytes_do_not_prolong_a_head() {
+    let (mut state, opened) = open();
+    state.head_bytes_arrived(opened, b"G");
+    state.head_bytes_arrived(opened + 9 * SECOND, b"E");
+    assert_eq!(state.deadline(), Some((opened + HEAD_TIMEOUT, CloseReason::SlowHead)));
+}
+
+#[test]
+fn a_write_that_stalls_has_its_time_from_the_first_stall_on() {
+    let (mut state, opened) = open();
+    state.request_begins();
+    state.write_stalls(opened + SECOND, || None);
+    state.write_stalls(opened + 5 * SECOND, || panic!("it was asked when the stall began"));
+    assert_eq!(state.deadline(), Some((opened + SECOND + WRITE_TIMEOUT, CloseReason::WriteStalled)));
+    state.write_moves();
+    assert_eq!(state.deadline(), None);
+    state.write_stalls(opened + 9 * SECOND, || None);
+    assert_eq!(state.deadline(), Some((opened + 9 * SECOND + WRITE_TIMEOUT, CloseReason::WriteStalled)));
+}
+
+#[test]
+fn only_who_takes_something_gets_more_time() {
+    let (mut state, opened) = open();
+    state.request_begins();
+    state.write_stalls(opened, || Some(70));
+    let stalled = Some((opened + WRITE_TIMEOUT, CloseReason::WriteStalled));
+    let look = opened + WRITE_TIMEOUT;
+    for acknowledged in [Some(70), None] {
+        state.look_at_stall(look, acknowledged);
+        assert_eq!(state.deadline(), stalled);
+    }
+    state.look_at_stall(look, Some(71));
+    assert_eq!(state.deadline(), Some((look + WRITE_TIMEOUT, CloseReason::WriteStalled)));
+    state.look_at_stall(look + SECOND, Some(71));
+    assert_eq!(state.deadline(), Some((look + WRITE_TIMEOUT, CloseReason::WriteStalled)));
+}
+
+#[test]
+fn a_connection_is_idle_from_the_last_byte_of_an_answer_on() {
+    let (mut state, opened) = open();
+    state.request_begins();
+    state.answer_ends(opened + SECOND);
+    state.write_stalls(opened + SECOND, || Some(70));
+    assert_eq!(state.deadline(), Some((opened + SECOND + WRITE_TIMEOUT, CloseReason::WriteStalled)));
+    state.write_moves();
+    assert!(state.awaits_flush());
+    state.flushed(opened + 20 * SECOND);
+    let idle = Some((opened + 20 * SECOND + KEEP_ALIVE_TIMEOUT, CloseReason::Idle));
+    assert_eq!(state.deadline(), idle);
+    assert!(!state.awaits_flush());
+    state.flushed(opened + 25 * SECOND);
+    assert_eq!(state.deadline(), idle, "nothing was written since");
+}
+
+#[test]
+fn a_refused_head_has_the_time_that_a_write_has() {
+    let (mut state, opened) = open();
+    state.head_bytes_arrived(opened, b"GET");
+    state.set_head_error(HeadError::Malformed);
+    state.set_head_error(HeadError::Late);
+    assert_eq!(state.head_error(), Some(HeadError::Malformed), "the first reason counts");
+    assert_eq!(state.deadline(), None);
+    state.write_stalls(opened, || None);
+    assert_eq!(state.deadline(), Some((opened + WRITE_TIMEOUT, CloseReason::WriteStalled)));
+}
+
+#[test]
+fn a_connection_has_a_moment_before_it_is_closed_for_another() {
+    let (mut state, opened) = open();
+    let soon = opened + RECENT / 2;
+    assert_eq!(state.idleness(soon), Some((Idleness::Recent, opened)));
+    assert!(state.evict(soon));
+    assert_eq!(state.deadline(), Some((opened + RECENT, CloseReason::Evicted)));
+    assert!(state.evict(opened + 2 * RECENT));
+    assert_eq!(state.deadline(), Some((opened + RECENT, CloseReason::Evicted)), "it was told before");
+    state.head_bytes_arrived(soon, b"GET / HTTP/1.1\r\n\r\n");
+    state.request_begins();
+    assert_eq!(state.deadline(), None);
+    assert!(!state.evict(soon));
+    let answered = opened + 10 * SECOND;
+    state.answer_ends(answered);
+    state.flushed(answered);
+    assert_eq!(state.deadline(), Some((answered + KEEP_ALIVE_TIMEOUT, CloseReason::Idle)), "the wish is forgotten");
+    let later = answered + RECENT;
+    assert_eq!(state.idleness(later), Some((Idleness::BetweenRequests, answered)));
+    assert!(state.evict(later));
+    assert_eq!(state.deadline(), Some((later, CloseReason::Evicted)));
+}
+
+#[test]
+fn what_has_come_is_read_before_a_connection_is_closed_for_another() {
+    let (mut state, opened) = open();
+    let now = opened + SECOND;
+    assert!(state.evict(now));
+    state.look_at_input(true);
+    assert_eq!(state.deadline(), Some((opened + KEEP_ALIVE_TIMEOUT, CloseReason::Idle)));
+    assert!(!state.evict(now));
+    state.head_bytes_arrived(now, b"GET");
+    assert!(state.evict(now), "what came is not all of a head");
+    assert_eq!(state.idleness(now), Some((Idleness::InHead, now)));
+    state.linger_begins(now);
+    state.look_at_input(true);
+    assert!(state.evict(now));
+    assert_eq!(state.deadline(), Some((now, CloseReason::Evicted)));
+}
+
+#[test]
+fn who_goes_on_sending_is_listened_to_and_not_for_ever() {
+    let (mut state, opened) = open();
+    assert_eq!(state.linger_bytes_max(), (1 << 20) + LINGER_EXTRA_BYTES);
+    state.linger_begins(opened);
+    let mut now = opened;
+    while now < opened + LINGER - LINGER_PAUSE {
+        now += 4 * SECOND;
+        state.linger_hears(now);
+        let pause = (now + LINGER_PAUSE).min(opened + LINGER);
+        assert_eq!(state.deadline(), Some((pause, CloseReason::Lingered)));
+    }
+}
+
+#[test]
+fn a_drain_does_not_listen_for_long() {
+    let (mut state, opened) = open();
+    state.linger_begins(opened);
+    let drains = opened + 3 * SECOND;
+    state.drain_begins(drains);
+    state.drain_begins(drains + SECOND);
+    state.linger_hears(opened + 6 * SECOND);
+    assert_eq!(state.deadline(), Some((drains + LINGER_DRAINING, CloseReason::Lingered)), "it began before");
+    let later = drains + 60 * SECOND;
+    state.linger_begins(later);
+    assert_eq!(state.deadline(), Some((later + LINGER_DRAINING, CloseReason::Lingered)));
+}
+
+#[test]
+fn an_answer_lasts_until_it_is_flushed() {
+    let (mut state, now) = open();
+    assert_eq!(state.writing(), Writing::HyperError);
+    state.request_begins();
+    state.flushed(now);
+    assert_eq!(state.writing(), Writing::Whole);
+    state.answer_ends(now);
+    assert_eq!(state.writing(), Writing::Whole);
+    state.flushed(now);
+    assert_eq!(state.writing(), Writing::HyperError);
+}
+
+#[test]
+fn a_streamed_answer_lasts_until_its_end_is_flushed() {
+    let (mut state, now) = open();
+    state.request_begins();
+    state.streaming_begins(true);
+    state.flushed(now);
+    assert_eq!(state.writing(), Writing::Streamed);
+    state.streaming_ends();
+    state.answer_ends(now);
+    assert_eq!(state.writing(), Writing::Streamed);
+    state.flushed(now);
+    assert_eq!(state.writing(), Writing::HyperError);
+}
+
+#[test]
+fn a_streamed_answer_that_breaks_off_never_ends() {
+    let (mut state, now) = open();
+    state.request_begins();
+    state.streaming_begins(true);
+    state.answer_ends(now);
+    state.flushed(now);
+    assert_eq!(state.writing(), Writing::Streamed);
+}
+
+#[test]
+fn a_request_lasts_from_its_first_byte_to_the_last_of_its_answer() {
+    let (mut state, now) = open();
+    assert!(!state.in_request());
+    state.head_bytes_arrived(now, b"G");
+    assert!(state.in_request());
+    state.request_begins();
+    assert!(state.in_request());
+    state.answer_ends(now);
+    assert!(state.in_request());
+    state.flushed(now);
+    assert!(!state.in_request());
+}
+
+#[test]
+fn only_the_request_that_the_bytes_begin_with_is_looked_up() {
+    let (mut state, now) = open();
+    state.head_bytes_arrived(now, b"POST / HTTP/1.1\r\nHo");
+    state.head_bytes_arrived(now, b"st: a\r\n\r\nPOST / HTTP/1.1\r\nHost: b\r\n\r\n");
+    state.request_begins();
+    assert_eq!(state.take_raw_head().unwrap()[..23], *b"POST / HTTP/1.1\r\nHost: ");
+    state.answer_ends(now);
+    state.request_begins();
+    assert_eq!(state.take_raw_head(), None);
+}
+
+#[test]
+fn an_answered_head_is_not_looked_up_again() {
+    let (mut state, now) = open();
+    state.head_bytes_arrived(now, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n{}");
+    state.request_begins();
+    state.answer_ends(now);
+    assert_eq!(state.take_raw_head(), None);
+    state.head_bytes_arrived(now, b"GET");
+    assert_eq!(state.take_raw_head().unwrap(), b"GET");
+}
+
+/// A connection with a request that began at the moment given, and whose client is watched.
+fn watched() -> (ConnectionState, Instant) {
+    let (mut state, now) = open();
+    state.request_begins();
+    state.watch_client(now);
+    (state, now)
+}
+
+#[test]
+fn a_client_that_waits_is_looked_for_again_and_again() {
+    let (mut state, begun) = watched();
+    let mut look = begun;
+    for _ in 0..3 {
+        look += LOOK_INTERVAL;
+        assert_eq!(state.deadline(), Some((look, CloseReason::ClientGone)));
+        assert_eq!(state.look_at_client(look, Some(TcpState::Open)), None);
+    }
+    state.answer_ends(look);
+    assert_eq!(state.deadline(), None, "the answer is complete");
+}
+
+#[test]
+fn a_connection_that_is_gone_is_closed() {
+    let (mut state, begun) = watched();
+    let look = begun + LOOK_INTERVAL;
+    assert_eq!(state.look_at_client(look, Some(TcpState::Closed)), None);
+    assert_eq!(state.deadline(), Some((look, CloseReason::ClientGone)), "which a look did not put off");
+    state.look_at_client(look, None);
+    assert_eq!(state.deadline(), None, "where nothing is told nobody is looked for");
+}
+
+#[test]
+fn who_has_closed_its_half_is_sent_the_answer_a_byte_at_a_time() {
+    let (mut state, begun) = watched();
+    let mut probes = Vec::new();
+    let (mut sent, mut now) = (Vec::new(), begun);
+    while now < begun + 200 * SECOND {
+        now += LOOK_INTERVAL;
+        if let Some(byte) = state.look_at_client(now, Some(TcpState::HalfClosed)) {
+            state.probe_sent(now);
+            sent.push(byte);
+            probes.push((now - begun).as_millis());
+        }
+    }
+    assert_eq!(sent, b"HTTP/1.");
+    assert_eq!(probes, [500, 1500, 3500, 7500, 15_500, 31_500, 63_500]);
+    assert_eq!(state.sent_ahead(), b"HTTP/1.");
+    state.write_moves();
+    assert_eq!(state.sent_ahead(), b"");
+}
+
+#[test]
+fn a_byte_that_could_not_be_sent_is_sent_later() {
+    let (mut state, begun) = watched();
+    for look in 1..3 {
+        assert_eq!(state.look_at_client(begun + look * LOOK_INTERVAL, Some(TcpState::HalfClosed)), Some(b'H'));
+        assert_eq!(state.sent_ahead(), b"");
+    }
+}
+
+#[test]
+fn between_two_chunks_zeros_are_sent_ahead() {
+    let (mut state, begun) = watched();
+    let mut now = begun;
+    let mut probe = |state: &mut ConnectionState| {
+        now += 60 * SECOND;
+        let byte = state.look_at_client(now, Some(TcpState::HalfClosed));
+        if byte.is_some() {
+            state.probe_sent(now);
+        }
+        byte
+    };
+    assert_eq!(probe(&mut state), Some(b'H'));
+    state.streaming_begins(true);
+    assert_eq!(state.sent_ahead(), b"H");
+    state.write_moves();
+    assert_eq!(probe(&mut state), None, "the head may not be out");
+    state.flushed(begun);
+    let zeros: Vec<u8> = (0..20).filter_map(|_| probe(&mut state)).collect();
+    assert_eq!(zeros, b"0000000");
+    assert_eq!(state.sent_ahead(), b"", "a chunk's size may follow them");
+    state.write_moves();
+    state.flushed(begun);
+    assert_eq!(probe(&mut state), Some(b'0'));
+    state.write_stalls(begun, || None);
+    assert_eq!(probe(&mut state), None);
+}
+
+#[test]
+fn nothing_can_be_sent_ahead_where_the_end_of_the_connection_is_that_of_the_answer() {
+    let (mut state, begun) = watched();
+    state.streaming_begins(false);
+    state.write_moves();
+    state.flushed(begun);
+    let look = begun + LOOK_INTERVAL;
+    assert_eq!(state.look_at_client(look, Some(TcpState::HalfClosed)), None);
+    assert_eq!(state.look_at_client(look, Some(TcpState::Closed)), None);
+    assert_eq!(state.deadline(), Some((look + LOOK_INTERVAL, CloseReason::ClientGone)));
+}
