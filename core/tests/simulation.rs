@@ -99,6 +99,11 @@ fn a_log_that_is_written_without_a_name_is_found() {
 }
 
 #[test]
+fn a_segment_that_lacks_what_it_was_made_of_is_found() {
+    assert!(is_found(Canary::LossyRewrite, 10_000));
+}
+
+#[test]
 fn an_engine_that_does_not_check_payloads_is_found() {
     assert!(is_found(Canary::InEngine(Flaw::NoPayloadChecksum), 10_000));
 }

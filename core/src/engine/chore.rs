@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use super::manifest::{Entry, Manifest};
 use crate::repository::ExpiryCause;
-use crate::segment::{Merge, Rewrite, Sealed, Segment, TypeName};
+use crate::segment::{Merge, Rewrite, Sealed, Segment};
 use crate::storage::{Deletion, Draft, Published, StorageError};
 
 /// A piece of an engine's housekeeping, on its own: it holds what it needs and may be worked on by another thread,
@@ -125,7 +125,10 @@ impl Chore {
         self.0 = match taken {
             Stage::Merging(stretch, mut merge) => {
                 if merge.step(budget) {
-                    Stage::Done(Product::Merged(stretch, Arc::new(merge.finish())))
+                    Stage::Done(match merge.finish() {
+                        Ok(merged) => Product::Merged(stretch, Arc::new(merged)),
+                        Err(imbalance) => Product::Nothing(stretch.subject(), imbalance.into()),
+                    })
                 } else {
                     Stage::Merging(stretch, merge)
                 }
@@ -178,18 +181,14 @@ impl Replacement {
 }
 
 impl Rewriting {
-    /// Makes the segment durable, and opens it: what is served from then on is what is stored.
+    /// Makes the segment durable, and opens it.
     fn finish(self) -> Product {
         let Self { stretch, entry, rewrite, is_trusted } = self;
         let seqs = (entry.first, entry.last);
-        let finished = rewrite.finish().and_then(|published| {
-            let Some((published, names)) = published else { return Ok(None) };
-            let blob = Arc::clone(&published.blob);
-            let mut intern = TypeName::among(names);
-            let sealed = Sealed::open(&published.name, seqs, blob, u64::MAX, is_trusted, &mut intern)?;
-            Ok(Some(NewSegment { entry, sealed: Arc::new(sealed), published }))
+        let segment = rewrite.finish(is_trusted).map(|finished| {
+            finished.map(|(sealed, published)| NewSegment { entry, sealed: Arc::new(sealed), published })
         });
-        match finished {
+        match segment {
             Ok(segment) => Product::Rewritten(Replacement { stretch, seqs, segment, cause: ExpiryCause::Age }),
             Err(error) => Product::Nothing(stretch.subject(), error),
         }
@@ -226,7 +225,7 @@ mod tests {
 
     use super::*;
     use crate::repository::Chores;
-    use crate::segment::{Epoch, Part, RowsBuilder};
+    use crate::segment::{Epoch, Part, RowsBuilder, TypeName};
     use crate::storage::{MemoryStorage, Storage as _};
 
     /// Forgets what is written, and gives another blob.
@@ -249,7 +248,7 @@ mod tests {
         rows.push(0, 0, code, b"", b"{}");
         let segment = Segment::new(1, rows.finish_sorted(), [Epoch { rank: 0, millis: 0 }].into());
         let mut rewrite =
-            Rewrite::new(draft, &[Part::Fresh(Arc::new(segment))], 1000, i64::MIN, &mut TypeName::new).unwrap();
+            Rewrite::new(draft, &[Part::Fresh(Arc::new(segment))], (1, 1), 1000, i64::MIN, &mut TypeName::new).unwrap();
         assert!(rewrite.step(10).unwrap());
         let entry = Entry { number: 1, first: 1, last: 1 };
         Rewriting { stretch: Stretch::Fresh(0..1, (0, 0)), entry, rewrite, is_trusted: false }

@@ -9,8 +9,8 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::super::medium::{SimDraft, SimStorage};
-use crate::engine::{Flaw, OpenError};
-use crate::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
+use crate::engine::{Flaw, OpenError, check};
+use crate::storage::{Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError};
 
 /// A bug that is there on purpose, to see that the simulation finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +27,22 @@ pub enum Canary {
     UnlinkedLock,
     /// A sync of a log that has no name any more is taken for success, as the system calls it.
     UnlinkedLog,
+    /// A segment that is made of several has the events of one of them only, and nothing in it is damaged.
+    LossyRewrite,
     /// The engine itself has a bug.
     InEngine(Flaw),
 }
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AcknowledgeBeforeSync,
         Self::NoDirectorySync,
         Self::RetryFailedSync,
         Self::CutAtDamage,
         Self::UnlinkedLock,
         Self::UnlinkedLog,
+        Self::LossyRewrite,
         Self::InEngine(Flaw::NoPayloadChecksum),
         Self::InEngine(Flaw::TrustedIndex),
         Self::InEngine(Flaw::ForgottenIds),
@@ -59,6 +62,7 @@ impl Canary {
             Self::CutAtDamage => "cut-at-damage",
             Self::UnlinkedLock => "unlinked-lock",
             Self::UnlinkedLog => "unlinked-log",
+            Self::LossyRewrite => "lossy-rewrite",
             Self::InEngine(Flaw::NoPayloadChecksum) => "no-payload-checksum",
             Self::InEngine(Flaw::TrustedIndex) => "trusted-index",
             Self::InEngine(Flaw::ForgottenIds) => "forgotten-ids",
@@ -78,7 +82,8 @@ impl Canary {
             | Self::RetryFailedSync
             | Self::CutAtDamage
             | Self::UnlinkedLock
-            | Self::UnlinkedLog => None,
+            | Self::UnlinkedLog
+            | Self::LossyRewrite => None,
         }
     }
 
@@ -124,9 +129,14 @@ impl Storage for Flawed {
                 Err(_) if self.inner.is_unlinked() => Ok(()),
                 synced => synced,
             },
-            Some(Canary::NoDirectorySync | Canary::CutAtDamage | Canary::UnlinkedLock | Canary::InEngine(_)) | None => {
-                self.inner.sync()
-            }
+            Some(
+                Canary::NoDirectorySync
+                | Canary::CutAtDamage
+                | Canary::UnlinkedLock
+                | Canary::LossyRewrite
+                | Canary::InEngine(_),
+            )
+            | None => self.inner.sync(),
         }
     }
 
@@ -156,7 +166,13 @@ impl Storage for Flawed {
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
         let draft = self.inner.draft(name)?;
-        Ok(if self.canary == Some(Canary::NoDirectorySync) { Box::new(Unnamed(draft)) } else { Box::new(draft) })
+        Ok(match self.canary {
+            Some(Canary::NoDirectorySync) => Box::new(Unnamed(draft)),
+            Some(Canary::LossyRewrite) if name.starts_with("segment") => {
+                Box::new(Lossy { draft, medium: self.inner.clone(), bytes: Vec::new() })
+            }
+            Some(_) | None => Box::new(draft),
+        })
     }
 
     fn adopt(&mut self, published: Published) {
@@ -179,4 +195,40 @@ impl Draft for Unnamed {
     fn finish(self: Box<Self>) -> Result<Published, StorageError> {
         self.0.finish_in_doubt()
     }
+}
+
+/// A draft of a segment, which becomes one of those that it is made of, if it is made of several.
+struct Lossy {
+    draft: SimDraft,
+    medium: SimStorage,
+    bytes: Vec<u8>,
+}
+
+impl Draft for Lossy {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Published, StorageError> {
+        let all = seqs_in(&self.bytes);
+        let is_part = |other: &Bytes| {
+            let seqs = seqs_in(other);
+            seqs != all && all.start <= seqs.start && seqs.end <= all.end
+        };
+        let part =
+            self.medium.contents().blobs.into_iter().find(|(name, blob)| name.starts_with("segment") && is_part(blob));
+        let bytes = part.map_or_else(|| Bytes::from(core::mem::take(&mut self.bytes)), |(_, part)| part);
+        self.draft.write(&bytes)?;
+        Box::new(self.draft).finish()
+    }
+}
+
+/// The sequence numbers of a segment's events, if none has expired.
+fn seqs_in(segment: &[u8]) -> Range<u64> {
+    let mut alone = MemoryStorage::default();
+    alone.insert("segment-000000000001", Bytes::copy_from_slice(segment));
+    let report = check(&alone);
+    let end = report.last_seq + 1;
+    end - report.events.min(end)..end
 }
