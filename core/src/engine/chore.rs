@@ -223,8 +223,14 @@ impl fmt::Debug for NewSegment {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use core::time::Duration;
+
     use super::*;
-    use crate::repository::Chores;
+    use crate::batch::{BatchBuilder, NewEvent};
+    use crate::clock::Moment;
+    use crate::engine::{Engine, Seed, Tuning};
+    use crate::event::{EventType, Payload, Timestamp};
+    use crate::repository::{Chores, CommitError, Repository as _};
     use crate::segment::{Epoch, Part, RowsBuilder, TypeName};
     use crate::storage::{MemoryStorage, Storage as _};
 
@@ -270,6 +276,52 @@ mod tests {
             let Product::Nothing(_, StorageError::Failed(reason)) = product else { panic!("it was put in place") };
             assert!(reason.told().contains("a type that was not put there"), "{reason}");
         }
+    }
+
+    /// A compaction of two segments whose blob has the events of the first one only, and in which nothing is damaged.
+    #[test]
+    fn a_segment_that_lacks_events_fails_the_store_and_its_sources_stay() {
+        let now = Timestamp::from_nanos(1_700_000_000_000_000_000);
+        let moment = Moment { wall: now, uptime: Duration::ZERO };
+        let tuning = Tuning { seal_events: 2, fan_in: 2, ..Tuning::default() };
+        let mut engine = Engine::open_with(MemoryStorage::default(), Seed(1), tuning).unwrap();
+        let mut compaction = None;
+        while compaction.is_none() {
+            let mut builder = BatchBuilder::new();
+            for _ in 0..2 {
+                let (event_type, payload) = (EventType::parse("a").unwrap(), Payload::parse("{}").unwrap());
+                builder.push(NewEvent { event_type, timestamp: now, payload, id: None }).unwrap();
+            }
+            engine.commit(now, &[builder.finish()]).unwrap();
+            while let Some(mut chore) = engine.chore(moment) {
+                if !chore.is_urgent() && matches!(&chore.0, Stage::Rewriting(_)) {
+                    compaction = Some(chore);
+                    break;
+                }
+                while chore.step(100) == ChoreStep::Pending {}
+                engine.settle(chore).unwrap();
+            }
+        }
+        let names = engine.storage().list().unwrap();
+        let stats = engine.snapshot().stats();
+        let Some(Chore(Stage::Rewriting(mut rewriting))) = compaction else { panic!("there is one") };
+        let parts: Vec<Part> = engine.sealed.iter().map(|sealed| Part::Sealed(Arc::clone(sealed))).collect();
+        let name = engine.sealed.first().unwrap().name();
+        let blob = engine.storage().open(name).unwrap().unwrap();
+        let draft = Box::new(Exchanged(Published { name: rewriting.entry.name(), blob }));
+        let seqs = (rewriting.entry.first, rewriting.entry.last);
+        rewriting.rewrite = Rewrite::new(draft, &parts, seqs, 1000, i64::MIN, &mut TypeName::new).unwrap();
+
+        let mut chore = Chore(Stage::Rewriting(rewriting));
+        while chore.step(100) == ChoreStep::Pending {}
+        let Err(CommitError::Latched(latch)) = engine.settle(chore) else { panic!("nobody has noticed") };
+        let told = format!("{latch}");
+        assert!(told.contains("a new segment has 2 events (4 bytes), 0 were left out (0 bytes)"), "{told}");
+        assert!(told.contains("its sources have 4 (8 bytes)"), "{told}");
+        assert!(engine.chore(moment).is_none() && engine.commit(now, &[]).is_err(), "it goes on");
+        assert_eq!((engine.storage().list().unwrap(), engine.snapshot().stats()), (names, stats));
+        let opened = Engine::open_with(engine.storage().clone(), Seed(2), tuning).unwrap();
+        assert_eq!(opened.snapshot().stats().events, stats.events);
     }
 
     fn urgent() -> Chore {
