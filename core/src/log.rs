@@ -156,13 +156,13 @@ impl RecordHead {
         body.len() as u64 == self.body_len() && Crc32c::of(body) == self.body_crc
     }
 
-    /// The rows in what follows the head, if they are any.
+    /// The rows in what follows the head, if it is any; a record without rows is none.
     pub(crate) fn decode_body(&self, body: &Bytes) -> Option<Rows> {
         if body.len() as u64 != self.body_len() {
             return None;
         }
         let index_len = self.index_len as usize;
-        Rows::open(body.slice(..index_len), body.slice(index_len..)).ok()
+        Rows::open(body.slice(..index_len), body.slice(index_len..)).ok().filter(|rows| !rows.is_empty())
     }
 }
 
@@ -173,10 +173,9 @@ pub(crate) fn find_head(bytes: &[u8]) -> Option<usize> {
 
 /// Writes a field, and moves behind it.
 fn put(rest: &mut &mut [u8], field: &[u8]) {
-    if let Some((place, behind)) = core::mem::take(rest).split_at_mut_checked(field.len()) {
-        place.copy_from_slice(field);
-        *rest = behind;
-    }
+    let (place, behind) = core::mem::take(rest).split_at_mut(field.len());
+    place.copy_from_slice(field);
+    *rest = behind;
 }
 
 #[cfg(test)]

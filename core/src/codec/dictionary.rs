@@ -101,12 +101,13 @@ impl DictionaryBuilder {
 
 impl Dictionary {
     pub(super) fn decode(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
-        let texts = cursor.length(TEXTS_MAX)?;
-        Ok(Self { texts: Strings::decode(cursor, heap, texts)?, codes: Packed::decode(cursor, count)? })
+        let len = cursor.length(TEXTS_MAX)?;
+        let (texts, codes) = (Strings::decode(cursor, heap, len)?, Packed::decode(cursor, count)?);
+        if codes.exceeds(len as u64) { Err(Corrupt("place of a text")) } else { Ok(Self { texts, codes }) }
     }
 
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.texts.get(usize::try_from(self.codes.get(index)).unwrap_or(usize::MAX)));
+        out.extend_from_slice(self.texts.get(self.codes.get(index) as usize));
     }
 }
 

@@ -92,6 +92,13 @@ impl Packed {
         self.min.wrapping_add(scaled.wrapping_mul(self.unit))
     }
 
+    /// Whether a value is `bound` or more. Most columns need no look at the values for that.
+    pub(crate) fn exceeds(&self, bound: u64) -> bool {
+        let scaled_max = u64::MAX.checked_shr(u64::BITS - self.width).unwrap_or(0);
+        let max = u128::from(self.min) + u128::from(scaled_max) * u128::from(self.unit);
+        self.count > 0 && max >= u128::from(bound) && self.iter().any(|value| value >= bound)
+    }
+
     /// All values in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         (0..self.count).map(|index| self.get(index))
@@ -126,6 +133,9 @@ mod tests {
         assert!(cursor.is_empty());
         assert_eq!(packed.iter().collect::<Vec<_>>(), values);
         assert_eq!(packed.get(values.len()), 0);
+        for bound in values.iter().flat_map(|&value| [value, value.saturating_add(1)]).chain([0, u64::MAX]) {
+            assert_eq!(packed.exceeds(bound), values.iter().any(|&value| value >= bound), "{bound}");
+        }
         len
     }
 

@@ -90,7 +90,9 @@ impl PayloadEncoder {
         }
         put_varint(count, out);
         self.numbers.clear();
-        let number = |row: &Row| row.shape.and_then(|shape| numbers.get(shape)).copied().unwrap_or_default();
+        let number = |row: &Row| {
+            row.shape.map_or(0, |shape| *numbers.get(shape).expect("there are no more shapes than are told apart"))
+        };
         self.numbers.extend(self.rows.iter().map(number));
         pack(&self.numbers, out);
     }
@@ -110,7 +112,9 @@ impl PayloadEncoder {
         leaves.extend(rows.iter().filter(|row| row.shape == Some(index)).map(|row| row.leaves));
         for leaf in 0..pieces.len().saturating_sub(1) {
             spans.clear();
-            let nth = |&first: &u32| shapes.leaves().get(first as usize + leaf).copied().unwrap_or_default();
+            let nth = |&first: &u32| {
+                *shapes.leaves().get(first as usize + leaf).expect("a text has as many leaves as its shape")
+            };
             spans.extend(leaves.iter().map(nth));
             column.encode(text, spans, heap, body);
         }

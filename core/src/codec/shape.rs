@@ -74,10 +74,11 @@ impl Shapes {
     /// Replaces `pieces` by those of the shape.
     pub(super) fn pieces(&self, shape: usize, pieces: &mut Vec<Span>) {
         pieces.clear();
-        let mut at = self.ends.get(shape).map(|end| end.piece);
-        while let Some(piece) = at.and_then(|at| self.pieces.get(at)) {
+        let mut next = Some(self.ends.get(shape).expect("it was given by `add`").piece);
+        while let Some(at) = next {
+            let piece = self.pieces.get(at).expect("pieces are linked to pieces only");
             pieces.push(piece.span);
-            at = piece.before;
+            next = piece.before;
         }
         pieces.reverse();
     }

@@ -10,9 +10,9 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// The text; empty where the span does not lie in the buffer.
+    /// The text. The span lies in the buffer.
     pub(super) fn of(self, buffer: &[u8]) -> &[u8] {
-        buffer.get(self.start as usize..self.end as usize).unwrap_or_default()
+        buffer.get(self.start as usize..self.end as usize).expect("a span is made for the buffer that it is used with")
     }
 
     pub(super) fn len(self) -> usize {

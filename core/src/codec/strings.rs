@@ -47,8 +47,8 @@ impl Strings {
 
     /// The text at `index`; empty behind the last.
     pub(super) fn get(&self, index: usize) -> &[u8] {
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
-        let end = self.ends.get(index).copied().unwrap_or_default();
+        let Some(&end) = self.ends.get(index) else { return &[] };
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         Span { start, end }.of(&self.bytes)
     }
 }

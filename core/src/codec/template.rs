@@ -144,10 +144,10 @@ impl TemplateBuilder {
     }
 
     pub(super) fn encode(&mut self, text: &[u8], spans: &[Span], heap: &mut Vec<u8>, out: &mut Vec<u8>) {
-        let first = spans.first().map(|span| span.of(text)).unwrap_or_default();
+        let first = spans.first().expect("a template was built of them").of(text);
         heap.extend_from_slice(first);
         put_varint(first.len() as u64, out);
-        let differences = self.differences.get(..first.len()).unwrap_or_default();
+        let differences = self.differences.get(..first.len()).expect("longer texts make no template");
         out.extend(differences.chunks(8).map(|chunk| {
             chunk.iter().enumerate().fold(0u8, |bits, (place, &difference)| bits | u8::from(difference != 0) << place)
         }));
@@ -159,7 +159,8 @@ impl TemplateBuilder {
         for start in (0..*width).step_by(group_max) {
             let end = (start + group_max).min(*width);
             numbers.clear();
-            let groups = varying.chunks_exact(*width).map(|row| row.get(start..end).unwrap_or_default());
+            let groups = varying.chunks_exact(*width);
+            let groups = groups.map(|row| row.get(start..end).expect("a group ends where the row does, or before"));
             if *digits {
                 numbers.extend(groups.map(|group| group.iter().fold(0, |n, &byte| n * 10 + u64::from(byte - b'0'))));
             } else {

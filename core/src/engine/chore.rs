@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use super::manifest::{Entry, Manifest};
 use crate::repository::ExpiryCause;
-use crate::segment::{Merge, Rewrite, Sealed, Segment, TypeName};
+use crate::segment::{Merge, Rewrite, Sealed, Segment};
 use crate::storage::{Deletion, Draft, Published, StorageError};
 
 /// A piece of an engine's housekeeping, on its own: it holds what it needs and may be worked on by another thread,
@@ -124,7 +124,10 @@ impl Chore {
         self.0 = match taken {
             Stage::Merging(stretch, mut merge) => {
                 if merge.step(budget) {
-                    Stage::Done(Product::Merged(stretch, Arc::new(merge.finish())))
+                    Stage::Done(match merge.finish() {
+                        Ok(merged) => Product::Merged(stretch, Arc::new(merged)),
+                        Err(imbalance) => Product::Nothing(stretch.subject(), imbalance.into()),
+                    })
                 } else {
                     Stage::Merging(stretch, merge)
                 }
@@ -177,18 +180,14 @@ impl Replacement {
 }
 
 impl Rewriting {
-    /// Makes the segment durable, and opens it: what is served from then on is what is stored.
+    /// Makes the segment durable, and opens it.
     fn finish(self) -> Product {
         let Self { stretch, entry, rewrite } = self;
         let seqs = (entry.first, entry.last);
-        let finished = rewrite.finish().and_then(|published| {
-            let Some((published, names)) = published else { return Ok(None) };
-            let blob = Arc::clone(&published.blob);
-            let mut intern = TypeName::among(names);
-            let sealed = Sealed::open(&published.name, seqs, blob, u64::MAX, &mut intern)?;
-            Ok(Some(NewSegment { entry, sealed: Arc::new(sealed), published }))
+        let segment = rewrite.finish().map(|finished| {
+            finished.map(|(sealed, published)| NewSegment { entry, sealed: Arc::new(sealed), published })
         });
-        match finished {
+        match segment {
             Ok(segment) => Product::Rewritten(Replacement { stretch, seqs, segment, cause: ExpiryCause::Age }),
             Err(error) => Product::Nothing(stretch.subject(), error),
         }
@@ -223,9 +222,15 @@ impl fmt::Debug for NewSegment {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use core::time::Duration;
+
     use super::*;
-    use crate::repository::Chores;
-    use crate::segment::{Epoch, Part, RowsBuilder};
+    use crate::batch::{BatchBuilder, NewEvent};
+    use crate::clock::Moment;
+    use crate::engine::{Engine, Seed, Tuning};
+    use crate::event::{EventType, Payload, Timestamp};
+    use crate::repository::{Chores, CommitError, Repository as _};
+    use crate::segment::{Epoch, Part, RowsBuilder, TypeName};
     use crate::storage::{MemoryStorage, Storage as _};
 
     /// Forgets what is written, and gives another blob.
@@ -248,7 +253,7 @@ mod tests {
         rows.push(0, 0, code, b"", b"{}");
         let segment = Segment::new(1, rows.finish_sorted(), [Epoch { rank: 0, millis: 0 }].into());
         let mut rewrite =
-            Rewrite::new(draft, &[Part::Fresh(Arc::new(segment))], 1000, i64::MIN, &mut TypeName::new).unwrap();
+            Rewrite::new(draft, &[Part::Fresh(Arc::new(segment))], (1, 1), 1000, i64::MIN, &mut TypeName::new).unwrap();
         assert!(rewrite.step(10).unwrap());
         let entry = Entry { number: 1, first: 1, last: 1 };
         Rewriting { stretch: Stretch::Fresh(0..1, (0, 0)), entry, rewrite }
@@ -270,6 +275,52 @@ mod tests {
             let Product::Nothing(_, StorageError::Failed(reason)) = product else { panic!("it was put in place") };
             assert!(reason.told().contains("a type that was not put there"), "{reason}");
         }
+    }
+
+    /// A compaction of two segments whose blob has the events of the first one only, and in which nothing is damaged.
+    #[test]
+    fn a_segment_that_lacks_events_fails_the_store_and_its_sources_stay() {
+        let now = Timestamp::from_nanos(1_700_000_000_000_000_000);
+        let moment = Moment { wall: now, uptime: Duration::ZERO };
+        let tuning = Tuning { seal_events: 2, fan_in: 2, ..Tuning::default() };
+        let mut engine = Engine::open_with(MemoryStorage::default(), Seed(1), tuning).unwrap();
+        let mut compaction = None;
+        while compaction.is_none() {
+            let mut builder = BatchBuilder::new();
+            for _ in 0..2 {
+                let (event_type, payload) = (EventType::parse("a").unwrap(), Payload::parse("{}").unwrap());
+                builder.push(NewEvent { event_type, timestamp: now, payload, id: None }).unwrap();
+            }
+            engine.commit(now, &[builder.finish()]).unwrap();
+            while let Some(mut chore) = engine.chore(moment) {
+                if !chore.is_urgent() && matches!(&chore.0, Stage::Rewriting(_)) {
+                    compaction = Some(chore);
+                    break;
+                }
+                while chore.step(100) == ChoreStep::Pending {}
+                engine.settle(chore).unwrap();
+            }
+        }
+        let names = engine.storage().list().unwrap();
+        let stats = engine.snapshot().stats();
+        let Some(Chore(Stage::Rewriting(mut rewriting))) = compaction else { panic!("there is one") };
+        let parts: Vec<Part> = engine.sealed.iter().map(|sealed| Part::Sealed(Arc::clone(sealed))).collect();
+        let name = engine.sealed.first().unwrap().name();
+        let blob = engine.storage().open(name).unwrap().unwrap();
+        let draft = Box::new(Exchanged(Published { name: rewriting.entry.name(), blob }));
+        let seqs = (rewriting.entry.first, rewriting.entry.last);
+        rewriting.rewrite = Rewrite::new(draft, &parts, seqs, 1000, i64::MIN, &mut TypeName::new).unwrap();
+
+        let mut chore = Chore(Stage::Rewriting(rewriting));
+        while chore.step(100) == ChoreStep::Pending {}
+        let Err(CommitError::Latched(latch)) = engine.settle(chore) else { panic!("nobody has noticed") };
+        let told = format!("{latch}");
+        assert!(told.contains("a new segment has 2 events (4 bytes), 0 were left out (0 bytes)"), "{told}");
+        assert!(told.contains("its sources have 4 (8 bytes)"), "{told}");
+        assert!(engine.chore(moment).is_none() && engine.commit(now, &[]).is_err(), "it goes on");
+        assert_eq!((engine.storage().list().unwrap(), engine.snapshot().stats()), (names, stats));
+        let opened = Engine::open_with(engine.storage().clone(), Seed(2), tuning).unwrap();
+        assert_eq!(opened.snapshot().stats().events, stats.events);
     }
 
     fn urgent() -> Chore {

@@ -114,6 +114,7 @@ impl<S: Storage> Engine<S> {
             CommitError::Latched(Latch::refusal(cause))
         })?;
         let verdicts = judge(group, &asked, &self.types);
+        assert_eq!(verdicts.len(), group.len(), "each batch has a verdict");
         let mut next_seq = self.last_seq + 1;
         let first_seqs: Vec<u64> = group
             .iter()
@@ -204,7 +205,8 @@ impl<S: Storage> Engine<S> {
     fn apply_group(&mut self, placed: &[Placed<'_>], ends: &[(u64, u32)], millis: i64) {
         let mut ends = ends.iter();
         for run in placed.chunk_by(|batch, next| batch.is_small() && next.is_small()) {
-            let (Some(first), Some(&end)) = (run.first(), ends.nth(run.len() - 1)) else { return };
+            let first = run.first().expect("no run is empty");
+            let end = *ends.nth(run.len() - 1).expect("each batch has an end in the log");
             let rows = if run.len() == 1 { first.batch.rows().clone() } else { joined(run, first.first_seq) };
             self.place(rows, first.first_seq, millis, end);
         }

@@ -42,11 +42,11 @@ pub(super) fn look_up(stored: impl FnOnce() -> EngineSnapshot, group: &[Batch]) 
     let mut asked: Vec<Asked<'_>> = Vec::new();
     for (index, batch) in group.iter().enumerate() {
         let rows = batch.rows();
-        asked.extend((0..rows.id_count()).filter_map(|entry| {
+        asked.extend((0..rows.id_count()).map(|entry| {
             let (hash, row) = rows.id_entry(entry);
             let place = rows.rank(row);
-            let id = batch.event(place as usize).id?.as_str();
-            Some(Asked { hash, batch: index, place, id, stored: None })
+            let id = batch.event(place as usize).id.expect("only rows with an id have an entry among the hashes");
+            Asked { hash, batch: index, place, id: id.as_str(), stored: None }
         }));
     }
     if asked.is_empty() {
@@ -56,6 +56,7 @@ pub(super) fn look_up(stored: impl FnOnce() -> EngineSnapshot, group: &[Batch]) 
     let ids: Vec<(u64, &str)> = asked.iter().map(|asked| (asked.hash, asked.id)).collect();
     debug_assert!(ids.iter().all(|(hash, id)| *hash == id_hash(id.as_bytes())));
     let seqs = stored().seqs_of_ids(&ids)?;
+    assert_eq!(seqs.len(), asked.len(), "each id that is asked for has an answer");
     asked.iter_mut().zip(seqs).for_each(|(asked, seq)| asked.stored = seq);
     Ok(asked)
 }
@@ -73,7 +74,7 @@ pub(super) fn repeats(asked: &[Asked<'_>], batches: usize) -> Vec<Vec<Repeat>> {
             };
             match original {
                 Some(original) => {
-                    repeats.get_mut(asked.batch).into_iter().for_each(|list| list.push((asked.place, original)));
+                    repeats.get_mut(asked.batch).expect(BATCH).push((asked.place, original));
                 }
                 None => kept.push(asked),
             }
@@ -84,6 +85,12 @@ pub(super) fn repeats(asked: &[Asked<'_>], batches: usize) -> Vec<Vec<Repeat>> {
     }
     repeats
 }
+
+/// Why there is a list for each batch.
+const BATCH: &str = "ids are asked for by batches of the group";
+
+/// Why each id can be found.
+const NUMBER: &str = "numbers of ids are given by `Ids::new`";
 
 /// The ids of a group, each with a number, for those who decide event by event which of them are stored.
 #[derive(Debug)]
@@ -107,7 +114,7 @@ impl Ids {
                     ids.originals.push(asked.stored.map(Original::Stored));
                     ids.originals.len() - 1
                 });
-                ids.batches.get_mut(asked.batch).into_iter().for_each(|batch| batch.push((asked.place, number)));
+                ids.batches.get_mut(asked.batch).expect(BATCH).push((asked.place, number));
             }
         }
         ids.batches.iter_mut().for_each(|batch| batch.sort_unstable());
@@ -116,16 +123,16 @@ impl Ids {
 
     /// The places of a batch's events that have ids, ascending, and the numbers of these.
     pub(super) fn take_batch(&mut self, batch: usize) -> Vec<(u32, usize)> {
-        self.batches.get_mut(batch).map(core::mem::take).unwrap_or_default()
+        core::mem::take(self.batches.get_mut(batch).expect(BATCH))
     }
 
     /// The event that has this id, if one does.
     pub(super) fn original(&self, number: usize) -> Option<Original> {
-        self.originals.get(number).copied().flatten()
+        *self.originals.get(number).expect(NUMBER)
     }
 
     /// From now on this event has the id, or none.
     pub(super) fn set_original(&mut self, number: usize, original: Option<Original>) {
-        self.originals.get_mut(number).into_iter().for_each(|slot| *slot = original);
+        *self.originals.get_mut(number).expect(NUMBER) = original;
     }
 }

@@ -132,9 +132,9 @@ impl<S: Storage> Engine<S> {
             let entry = replacement.segment.as_ref().map(|segment| segment.entry);
             match &replacement.stretch {
                 Stretch::Fresh(range, end) => {
-                    let last = range.end.checked_sub(1).and_then(|last| self.fresh.get(last));
-                    let epoch = last.and_then(|fresh| fresh.segment.epochs().last());
-                    manifest.last_millis = epoch.map_or(manifest.last_millis, |epoch| epoch.millis);
+                    let sealed = self.fresh.get(range.clone()).and_then(<[Fresh]>::last);
+                    let last = sealed.and_then(|fresh| fresh.segment.epochs().last());
+                    manifest.last_millis = last.expect("what is sealed was committed at some time").millis;
                     manifest.segments.extend(entry);
                     manifest.next_seq = replacement.seqs.1 + 1;
                     (manifest.log_start, manifest.chain) = *end;
@@ -223,8 +223,8 @@ impl<S: Storage> Engine<S> {
     fn put_merged(&mut self, stretch: &Stretch, segment: Arc<Segment>) -> Result<(), Miscount> {
         let Stretch::Fresh(range, end) = stretch else { return Ok(()) };
         let bytes = |segment: &Arc<Segment>| segment.rows().bytes() as u64;
-        let inputs = self.fresh.get(range.clone()).into_iter().flatten();
-        let before: u64 = inputs.map(|fresh| bytes(&fresh.segment)).sum();
+        let inputs = self.fresh.get(range.clone()).expect("what is merged stays in its place until then");
+        let before: u64 = inputs.iter().map(|fresh| bytes(&fresh.segment)).sum();
         self.stats.bytes = self.stats.bytes + bytes(&segment) - before;
         let types = self.types.hold_rows(segment.rows());
         let merged = Fresh::new(segment, types, *end);
@@ -312,8 +312,9 @@ impl<S: Storage> Engine<S> {
         let entry = Entry { number: self.next_number, first, last };
         self.next_number += 1;
         let draft = self.storage.create(&entry.name())?;
-        let rewrite =
-            Rewrite::new(draft, parts, self.tuning.block_bytes, due.keep_from, &mut |name| self.types.intern(name))?;
+        let rewrite = Rewrite::new(draft, parts, (first, last), self.tuning.block_bytes, due.keep_from, &mut |name| {
+            self.types.intern(name)
+        })?;
         Ok(Stage::Rewriting(Box::new(Rewriting { stretch, entry, rewrite })))
     }
 }

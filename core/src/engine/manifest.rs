@@ -160,9 +160,11 @@ impl Manifest {
     pub(super) fn publish(&self, drafts: Vec<alloc::boxed::Box<dyn Draft>>) -> Result<Vec<Published>, StorageError> {
         let bytes = self.encode();
         let noted = self.doubt.map(|doubt| clock_doubt::encode(doubt, self.generation).into());
+        let contents: Vec<Bytes> = noted.into_iter().chain([bytes.clone(), bytes]).collect();
+        assert_eq!(drafts.len(), contents.len(), "there is a draft for each blob that is written with a manifest");
         drafts
             .into_iter()
-            .zip(noted.into_iter().chain([bytes.clone(), bytes]))
+            .zip(contents)
             .map(|(mut draft, bytes)| {
                 draft.write(&bytes)?;
                 draft.finish()

@@ -89,7 +89,8 @@ impl<'a> Judge<'a> {
                 continue;
             }
             let code = rows.row_type(rows.row_by_rank(place as usize));
-            if let Some(fits) = fits.get_mut(code).filter(|fits| !**fits) {
+            let fits = fits.get_mut(code).expect("it is said of each type of the batch whether it fits");
+            if !*fits {
                 if new_types.len() == room {
                     verdict.surplus.push(place);
                     continue;

@@ -91,7 +91,7 @@ impl<S: Storage> Engine<S> {
         let Some((index, cause)) = expired.or_else(|| is_too_much().map(|index| (index, ExpiryCause::Size))) else {
             return;
         };
-        let seqs = self.sealed.get(index).map_or((0, 0), |sealed| sealed.seqs());
+        let seqs = self.sealed.get(index).expect("it was found among them").seqs();
         self.unpublished.push(Replacement::nothing(index, seqs, cause));
         self.busy.sealed = true;
     }

@@ -23,7 +23,7 @@ impl BitStack {
         self.top >>= 1;
         self.depth = self.depth.saturating_sub(1);
         if self.depth != 0 && self.depth.is_multiple_of(64) {
-            self.top = self.below.pop().unwrap_or_default();
+            self.top = self.below.pop().expect("64 levels lie there for each 64 that were opened");
         }
     }
 

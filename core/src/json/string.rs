@@ -112,14 +112,14 @@ pub fn write_u64(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     for place in digits.iter_mut().rev() {
-        *place = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        *place = b'0' + (number % 10) as u8;
         number /= 10;
         start -= 1;
         if number == 0 {
             break;
         }
     }
-    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+    out.extend_from_slice(digits.get(start..).expect("no number of 64 bits has more than 20 digits"));
 }
 
 fn unescape(raw: &str, out: &mut Vec<u8>) {

@@ -131,10 +131,10 @@ impl RowsBuilder {
         order.sort_by_key(|(row, _)| row.timestamp);
         let mut sorted = Self { types: self.types, ..Self::with_capacity(self.rows.len(), self.text.len()) };
         for (Row { timestamp, rank, code, text_end }, start) in order {
-            let text = self.text.get(start as usize..text_end as usize).unwrap_or_default();
-            let id_len = text.first().map_or(0, |&len| usize::from(len));
+            let text = self.text.get(start as usize..text_end as usize).expect(TEXT);
+            let id_len = usize::from(*text.first().expect(TEXT));
             sorted.text.extend_from_slice(text);
-            sorted.finish_row(timestamp, rank, code, text.get(1..=id_len).unwrap_or_default());
+            sorted.finish_row(timestamp, rank, code, text.get(1..=id_len).expect(TEXT));
         }
         sorted.finish()
     }
@@ -192,15 +192,19 @@ impl RowsBuilder {
         }
         let mut final_codes = vec![0u32; self.types.len()];
         for (code, (_, provisional)) in (0..).zip(self.types.by_name()) {
-            if let Some(entry) = final_codes.get_mut(provisional as usize) {
-                *entry = code;
-            }
+            *final_codes.get_mut(provisional as usize).expect(CODE) = code;
         }
         for row in &mut self.rows {
-            row.code = final_codes.get(row.code as usize).copied().unwrap_or_default();
+            row.code = *final_codes.get(row.code as usize).expect(CODE);
         }
     }
 }
+
+/// Why each text is there.
+const TEXT: &str = "each row has a text, which begins with the length of its id";
+
+/// Why each code of a row is that of a type.
+const CODE: &str = "rows have codes that `intern` has given";
 
 /// The capacity that a vector has when it holds `len`, and what it and the one before take together while it grows.
 fn growth(capacity: usize, len: usize) -> (usize, usize) {
@@ -222,9 +226,7 @@ fn order_by_rank(rows: &[Row]) -> Vec<u32> {
     if slots / 2 <= rows.len() {
         let mut order = vec![u32::MAX; slots];
         for (place, row) in (0..).zip(rows) {
-            if let Some(slot) = order.get_mut(row.rank as usize) {
-                *slot = place;
-            }
+            *order.get_mut(row.rank as usize).expect("no rank is above the highest") = place;
         }
         order.retain(|&place| place != u32::MAX);
         return order;
@@ -238,9 +240,7 @@ fn order_by_rank(rows: &[Row]) -> Vec<u32> {
 fn group_by_type(rows: &[Row], types: usize) -> (Vec<u32>, Vec<u32>) {
     let mut ends = vec![0u32; types];
     for row in rows {
-        if let Some(size) = ends.get_mut(row.code as usize) {
-            *size += 1;
-        }
+        *ends.get_mut(row.code as usize).expect(CODE) += 1;
     }
     let mut next = vec![0u32; types];
     let mut total = 0;
@@ -251,10 +251,8 @@ fn group_by_type(rows: &[Row], types: usize) -> (Vec<u32>, Vec<u32>) {
     }
     let mut grouped = vec![0u32; rows.len()];
     for (place, row) in (0..).zip(rows) {
-        let Some(next) = next.get_mut(row.code as usize) else { continue };
-        if let Some(slot) = grouped.get_mut(*next as usize) {
-            *slot = place;
-        }
+        let next = next.get_mut(row.code as usize).expect(CODE);
+        *grouped.get_mut(*next as usize).expect("all groups together have all rows") = place;
         *next += 1;
     }
     (grouped, ends)

@@ -4,7 +4,9 @@ use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::ops::Add as _;
 
+use super::tally::{Imbalance, Tally};
 use super::{Epoch, Place, RowsBuilder, Segment};
 
 /// Merges segments that follow each other in the log into one, some rows a call.
@@ -15,6 +17,8 @@ pub(crate) struct Merge {
     codes: Vec<Vec<u32>>,
     /// The next row of every input that has one left.
     heads: BinaryHeap<Reverse<Head>>,
+    /// The sequence number of rank 0.
+    base: u64,
     builder: RowsBuilder,
 }
 
@@ -26,7 +30,7 @@ struct Head {
 }
 
 impl Merge {
-    /// Begins to merge. `inputs` ascend by sequence number and none is empty.
+    /// Begins to merge. `inputs` ascend by sequence number; there is at least one, and none is empty.
     pub(crate) fn new(inputs: Vec<Arc<Segment>>) -> Self {
         let rows = inputs.iter().map(|input| input.rows().len()).sum();
         let text = inputs.iter().map(|input| input.rows().text().len()).sum();
@@ -43,18 +47,19 @@ impl Merge {
             .enumerate()
             .map(|(input, segment)| Reverse(Head { place: segment.place(0), input, row: 0 }))
             .collect();
-        Self { inputs, codes, heads, builder }
+        let base = inputs.first().expect("there is something to merge").base();
+        Self { inputs, codes, heads, base, builder }
     }
 
     /// Takes up to `budget` rows over; `true` when none is left.
     pub(crate) fn step(&mut self, budget: u32) -> bool {
-        let base = self.inputs.first().map_or(0, |first| first.base());
+        let input_of = "each head is of an input";
         for _ in 0..budget {
             let Some(mut top) = self.heads.peek_mut() else { return true };
             let Head { place, input, row } = top.0;
-            let (Some(segment), Some(codes)) = (self.inputs.get(input), self.codes.get(input)) else { return true };
-            let code = codes.get(segment.rows().row_type(row)).copied().unwrap_or_default();
-            self.builder.push_row(segment.rows(), row, (place.seq - base) as u32, code);
+            let (segment, codes) = (self.inputs.get(input).expect(input_of), self.codes.get(input).expect(input_of));
+            let code = codes.get(segment.rows().row_type(row)).expect("each type of an input has a code");
+            self.builder.push_row(segment.rows(), row, (place.seq - self.base) as u32, *code);
             let next = row + 1;
             if next < segment.rows().len() {
                 *top = Reverse(Head { place: segment.place(next), input, row: next });
@@ -66,17 +71,23 @@ impl Merge {
     }
 
     /// The merged segment. Only after [`step`](Self::step) has said that nothing is left.
-    pub(crate) fn finish(self) -> Segment {
-        let base = self.inputs.first().map_or(0, |first| first.base());
+    ///
+    /// # Errors
+    ///
+    /// [`Imbalance`] if it does not have all events of the inputs, which must be kept then.
+    pub(crate) fn finish(self) -> Result<Segment, Imbalance> {
         let mut epochs: Vec<Epoch> = Vec::new();
         for input in &self.inputs {
-            let shift = (input.base() - base) as u32;
+            let shift = (input.base() - self.base) as u32;
             for epoch in input.epochs() {
                 if epochs.last().is_none_or(|last| last.millis != epoch.millis) {
                     epochs.push(Epoch { rank: epoch.rank + shift, millis: epoch.millis });
                 }
             }
         }
-        Segment::new(base, self.builder.finish(), epochs.into())
+        let read = self.inputs.iter().map(|input| Tally::of_fresh(input)).fold(Tally::default(), Tally::add);
+        let merged = Segment::new(self.base, self.builder.finish(), epochs.into());
+        let written = Tally::of_fresh(&merged);
+        if read == written { Ok(merged) } else { Err(Imbalance::Count { read, written, left_out: Tally::default() }) }
     }
 }

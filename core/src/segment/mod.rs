@@ -7,6 +7,7 @@ mod merge;
 mod rewrite;
 mod rows;
 mod sealed;
+mod tally;
 mod type_name;
 mod types;
 
@@ -61,6 +62,16 @@ pub(crate) struct Epoch {
     pub(crate) millis: i64,
 }
 
+impl Part {
+    /// The first and the last sequence number that it answers for.
+    pub(crate) fn seqs(&self) -> (u64, u64) {
+        match self {
+            Self::Fresh(segment) => (segment.base(), segment.last_seq()),
+            Self::Sealed(sealed) => sealed.seqs(),
+        }
+    }
+}
+
 impl Segment {
     /// Rows at their place. `rows` is not empty and the first epoch begins at rank 0.
     pub(crate) fn new(base: u64, rows: Rows, epochs: Box<[Epoch]>) -> Self {
@@ -75,7 +86,7 @@ impl Segment {
 
     /// The highest sequence number.
     pub(crate) fn last_seq(&self) -> u64 {
-        self.base + u64::from(self.rows.last_rank().unwrap_or_default())
+        self.base + u64::from(self.rows.last_rank().expect("a segment has rows"))
     }
 
     /// The columns.
@@ -106,7 +117,8 @@ impl Segment {
     /// When the event of this rank was committed, in milliseconds since the epoch.
     pub(crate) fn committed_millis(&self, rank: u32) -> i64 {
         let after = self.epochs.partition_point(|epoch| epoch.rank <= rank);
-        after.checked_sub(1).and_then(|index| self.epochs.get(index)).map_or(0, |epoch| epoch.millis)
+        let epoch = after.checked_sub(1).and_then(|index| self.epochs.get(index));
+        epoch.expect("the first epoch begins at rank 0").millis
     }
 
     /// Whether the event in a row was given this very id.

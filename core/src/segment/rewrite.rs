@@ -5,9 +5,12 @@ use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::ops::Add as _;
 
 use super::sealed::{LanePlan, Row, Summary, TypeSummary, Writer};
+use super::tally::{Imbalance, Tally};
 use super::{Block, Part, Place, RowText, Sealed, Segment, TypeName};
+use crate::codec::Packed;
 use crate::storage::{Draft, Published, StorageError};
 
 /// Taking a block over as it is, or opening it, is as much work as so many rows.
@@ -21,6 +24,9 @@ const UNKNOWN_TYPE: &str = "an event has a type that its part does not list";
 ///
 /// Blocks into whose time nothing else falls are taken over as they are, so that what comes in the order of time is
 /// compressed once.
+///
+/// The sources are deleted when the segment is in their place. So [`finish`](Self::finish) proves that it has all of
+/// their events and all bytes of them, but for what was left out.
 pub(crate) struct Rewrite {
     sources: Vec<Source>,
     /// The next row or block of every source that has one left.
@@ -30,7 +36,12 @@ pub(crate) struct Rewrite {
     keep_from: i64,
     /// The row that was taken last. What lies in several parts is written once.
     last: Option<Place>,
+    /// Whether parts may have the same events. Only a salvage has such parts.
+    overlaps: bool,
     text: RowText,
+    /// What the parts have, and what of it was left out.
+    read: Tally,
+    left_out: Tally,
 }
 
 /// Something sorted that goes into the segment.
@@ -47,8 +58,18 @@ struct Source {
 enum SourceRows {
     /// A segment in memory, and the new codes of its types.
     Fresh(Arc<Segment>, Vec<u32>),
-    /// A lane of a sealed segment; how many of its blocks were begun; the last of them, and the new codes of its types.
-    Lane { sealed: Arc<Sealed>, lane: usize, begun: usize, open: Option<(Arc<Block>, Vec<u32>)> },
+    Lane(Lane),
+}
+
+/// A lane of a sealed segment.
+#[derive(Debug)]
+struct Lane {
+    sealed: Arc<Sealed>,
+    /// Its blocks, in the order of time, and how many of them were begun.
+    blocks: Packed,
+    begun: usize,
+    /// The last of these, if it is read row by row, and the new codes of its types.
+    open: Option<(Arc<Block>, Vec<u32>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,9 +80,12 @@ struct Head {
     row: Option<usize>,
 }
 
+/// Why a source can be found.
+const HEAD: &str = "each head is of a source";
+
 impl Rewrite {
-    /// Begins a segment of the events in `parts` that are not before `keep_from`. `intern` gives the names of types in
-    /// fresh parts.
+    /// Begins a segment of the events in `parts`, of which there is at least one, that are not before `keep_from`. All
+    /// their sequence numbers are in `seqs`. `intern` gives the names of types in fresh parts.
     ///
     /// # Errors
     ///
@@ -69,12 +93,14 @@ impl Rewrite {
     pub(crate) fn new(
         draft: Box<dyn Draft>,
         parts: &[Part],
+        seqs: (u64, u64),
         block_bytes: usize,
         keep_from: i64,
         intern: &mut dyn FnMut(&[u8]) -> TypeName,
     ) -> Result<Self, StorageError> {
         let plan = LanePlan::new(parts.iter().map(|part| types(part, intern)), block_bytes);
         let ids = parts.iter().map(id_count).sum();
+        let overlaps = !parts.is_sorted_by(|part, next| part.seqs().1 < next.seqs().0);
         let mut sources = Vec::new();
         for part in parts {
             sources.extend(sources_in(part, &plan).ok_or_else(unknown_type)?);
@@ -82,10 +108,13 @@ impl Rewrite {
         let mut rewrite = Self {
             heads: BinaryHeap::with_capacity(sources.len()),
             sources,
-            writer: Writer::new(draft, plan, parts.first().map_or(0, first_seq), ids),
+            writer: Writer::new(draft, plan, seqs, ids, overlaps),
             keep_from,
             last: None,
+            overlaps,
             text: RowText::default(),
+            read: parts.iter().map(Tally::of).fold(Tally::default(), Tally::add),
+            left_out: Tally::default(),
         };
         for source in 0..rewrite.sources.len() {
             let head = rewrite.advance(source, None);
@@ -118,41 +147,69 @@ impl Rewrite {
         Ok(self.heads.is_empty())
     }
 
-    /// Makes the segment durable; `None` if nothing is in it. Only after [`step`](Self::step) has said that nothing is
-    /// left. Also the names of its types, and perhaps others, ascending.
-    pub(crate) fn finish(self) -> Result<Option<(Published, Vec<TypeName>)>, StorageError> {
-        self.writer.finish()
+    /// Makes the segment durable, and opens it: what is served from then on is what is stored. `None`, and nothing is
+    /// there, if no event is left. Only after [`step`](Self::step) has said that nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] when the segment could not be written or read. [`StorageError::Failed`] with an [`Imbalance`]
+    /// if it has other events than were to be put there. In each case the sources must be kept.
+    pub(crate) fn finish(self) -> Result<Option<(Sealed, Published)>, StorageError> {
+        let Self { writer, read, left_out, .. } = self;
+        let seqs = writer.seqs();
+        let segment = match writer.finish()? {
+            Some((published, names)) => {
+                let blob = Arc::clone(&published.blob);
+                let mut intern = TypeName::among(names);
+                Some((Sealed::open(&published.name, seqs, blob, u64::MAX, &mut intern)?, published))
+            }
+            None => None,
+        };
+        let written = segment.as_ref().map_or(Tally::default(), |(sealed, _)| Tally::of_sealed(sealed));
+        let listed = segment.as_ref().map_or(0, |(sealed, _)| sealed.events());
+        if read != written + left_out || listed != written.events {
+            return Err(Imbalance::Count { read, written, left_out }.into());
+        }
+        Ok(segment)
     }
 
     /// Writes a row, and gives what follows it.
     fn take_row(&mut self, head: Head, row: usize) -> Result<Option<Head>, StorageError> {
         let Head { place, source, .. } = head;
-        if place.time >= self.keep_from && self.last.replace(place) != Some(place) {
-            match self.sources.get(source).map(|source| &source.rows) {
-                Some(SourceRows::Fresh(segment, codes)) => {
-                    let rows = segment.rows();
-                    let (id, payload) = rows.id_and_payload(row);
-                    let code = *codes.get(rows.row_type(row)).ok_or_else(unknown_type)?;
-                    let millis = segment.committed_millis(rows.rank(row));
-                    self.writer.push(&Row { place, millis, code, id, payload })?;
-                }
-                Some(SourceRows::Lane { open: Some((block, codes)), .. }) => {
-                    self.text.load(block, row);
-                    let code = *codes.get(block.type_index(row)).ok_or_else(unknown_type)?;
-                    let (id, payload) = (self.text.id(), self.text.payload_bytes());
-                    self.writer.push(&Row { place, millis: block.millis(row), code, id, payload })?;
-                }
-                Some(SourceRows::Lane { open: None, .. }) | None => {}
+        let event = match &self.sources.get(source).expect(HEAD).rows {
+            SourceRows::Fresh(segment, codes) => {
+                let rows = segment.rows();
+                let (id, payload) = rows.id_and_payload(row);
+                let code = *codes.get(rows.row_type(row)).ok_or_else(unknown_type)?;
+                Row { place, millis: segment.committed_millis(rows.rank(row)), code, id, payload }
             }
+            SourceRows::Lane(lane) => {
+                let (block, codes) = lane.open.as_ref().expect("a row is of the block that is read row by row");
+                self.text.load(block, row);
+                let code = *codes.get(block.type_index(row)).ok_or_else(unknown_type)?;
+                Row { place, millis: block.millis(row), code, id: self.text.id(), payload: self.text.payload_bytes() }
+            }
+        };
+        let is_repeated = self.last.replace(place) == Some(place);
+        if is_repeated && !self.overlaps {
+            return Err(Imbalance::Seq(place.seq).into());
+        }
+        if is_repeated || place.time < self.keep_from {
+            self.left_out += Tally::one(event.id, event.payload);
+        } else {
+            self.writer.push(&event)?;
         }
         Ok(self.advance(source, Some(row)))
     }
 
     /// Takes a block over, or opens it, and gives what follows.
     fn take_block(&mut self, head: Head) -> Result<Option<Head>, StorageError> {
-        let Some((sealed, number)) = self.begin_block(head.source) else { return Ok(None) };
+        let lane = self.lane(head.source);
+        let (sealed, number) = (Arc::clone(&lane.sealed), lane.blocks.get(lane.begun) as usize);
+        lane.begun += 1;
         let mut summary = sealed.index().summary(number);
         if summary.last.time < self.keep_from {
+            self.left_out += summary.tally();
             return Ok(self.advance(head.source, None));
         }
         let bytes = sealed.block_bytes(number)?;
@@ -170,10 +227,8 @@ impl Rewrite {
             return Ok(self.advance(head.source, None));
         }
         let place = block.place(0);
-        if let Some(Source { rows: SourceRows::Lane { open, .. }, next, .. }) = self.sources.get_mut(head.source) {
-            *open = Some((block, codes));
-            *next = Some(place);
-        }
+        self.lane(head.source).open = Some((block, codes));
+        self.sources.get_mut(head.source).expect(HEAD).next = Some(place);
         Ok(Some(Head { place, source: head.source, row: Some(0) }))
     }
 
@@ -185,29 +240,27 @@ impl Rewrite {
         lanes.is_power_of_two() && rivals.filter_map(|(_, rival)| rival.next).all(|next| next > block.last)
     }
 
-    /// The next block of a source that was not begun.
-    fn begin_block(&mut self, source: usize) -> Option<(Arc<Sealed>, usize)> {
-        let SourceRows::Lane { sealed, lane, begun, .. } = &mut self.sources.get_mut(source)?.rows else { return None };
-        let blocks = sealed.index().lanes().get(*lane)?;
-        let number = (*begun < blocks.len()).then(|| blocks.get(*begun) as usize)?;
-        *begun += 1;
-        Some((Arc::clone(sealed), number))
+    fn lane(&mut self, source: usize) -> &mut Lane {
+        let lane = match &mut self.sources.get_mut(source).expect(HEAD).rows {
+            SourceRows::Lane(lane) => Some(lane),
+            SourceRows::Fresh(..) => None,
+        };
+        lane.expect("only a lane has blocks")
     }
 
     /// What follows a row of a source, or its beginning.
     fn advance(&mut self, index: usize, row: Option<usize>) -> Option<Head> {
-        let source = self.sources.get_mut(index)?;
+        let source = self.sources.get_mut(index).expect(HEAD);
         let next_row = row.map_or(0, |row| row + 1);
         let found = match &mut source.rows {
             SourceRows::Fresh(segment, _) => {
                 (next_row < segment.rows().len()).then(|| (segment.place(next_row), Some(next_row)))
             }
-            SourceRows::Lane { open: Some((block, _)), .. } if row.is_some() && next_row < block.len() => {
+            SourceRows::Lane(Lane { open: Some((block, _)), .. }) if row.is_some() && next_row < block.len() => {
                 Some((block.place(next_row), Some(next_row)))
             }
-            SourceRows::Lane { sealed, lane, begun, open } => {
+            SourceRows::Lane(Lane { sealed, blocks, begun, open }) => {
                 *open = None;
-                let blocks = sealed.index().lanes().get(*lane)?;
                 (*begun < blocks.len()).then(|| (sealed.index().first(blocks.get(*begun) as usize), None))
             }
         };
@@ -236,14 +289,6 @@ fn types(part: &Part, intern: &mut dyn FnMut(&[u8]) -> TypeName) -> Vec<TypeSumm
     }
 }
 
-/// The lowest sequence number that a part can have.
-fn first_seq(part: &Part) -> u64 {
-    match part {
-        Part::Fresh(segment) => segment.base(),
-        Part::Sealed(sealed) => sealed.seqs().0,
-    }
-}
-
 fn id_count(part: &Part) -> usize {
     match part {
         Part::Fresh(segment) => segment.rows().id_count(),
@@ -264,11 +309,11 @@ fn sources_in(part: &Part, plan: &LanePlan) -> Option<Vec<Source>> {
         Part::Sealed(sealed) => {
             let index = sealed.index();
             let codes = plan.codes(index.types().iter().map(|summary| summary.name.as_bytes()))?;
-            let lanes = index.lanes().iter().enumerate().map(|(lane, blocks)| {
-                let in_lane = blocks.iter().flat_map(|number| index.codes(number as usize));
-                let mut codes = in_lane.filter_map(|code| codes.get(code as usize).copied());
-                let rows = SourceRows::Lane { sealed: Arc::clone(sealed), lane, begun: 0, open: None };
-                Source { rows, feeds: feeds(&mut codes), next: None }
+            let code = |code: u32| *codes.get(code as usize).expect("an index names only types that it lists");
+            let lanes = index.lanes().iter().map(|blocks| {
+                let mut codes = blocks.iter().flat_map(|number| index.codes(number as usize)).map(code);
+                let lane = Lane { sealed: Arc::clone(sealed), blocks: blocks.clone(), begun: 0, open: None };
+                Source { rows: SourceRows::Lane(lane), feeds: feeds(&mut codes), next: None }
             });
             Some(lanes.collect())
         }

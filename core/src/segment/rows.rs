@@ -111,7 +111,7 @@ impl Rows {
         let head = |field: usize| u32_at(&index, 0, field) as usize;
         let (rows, types, ids) = (head(0), head(1), head(2));
         let at = Offsets::new(rows, types, ids, head(3)).expect("the builder has allocated all of it");
-        debug_assert_eq!(at.end, index.len());
+        assert_eq!(at.end, index.len(), "each column has as many entries as its head says");
         let rows = Self { index, text, rows, types, ids, at };
         debug_assert_eq!(rows.check(), Ok(()));
         rows
@@ -193,7 +193,7 @@ impl Rows {
     pub(crate) fn type_name(&self, code: usize) -> &[u8] {
         let start = code.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.name_ends, before) as usize);
         let end = u32_at(&self.index, self.at.name_ends, code) as usize;
-        self.index.get(self.at.names + start..self.at.names + end).unwrap_or_default()
+        self.index.get(self.at.names + start..self.at.names + end).expect(CHECKED)
     }
 
     /// The index of a name among the types, if any row has it.
@@ -215,16 +215,13 @@ impl Rows {
 
     /// The caller's id of a row (empty if there is none) and its payload.
     pub(crate) fn id_and_payload(&self, row: usize) -> (&[u8], &[u8]) {
-        let start = row.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.text_ends, before) as usize);
-        let end = u32_at(&self.index, self.at.text_ends, row) as usize;
-        let record = self.text.get(start..end).unwrap_or_default();
-        record.split_first().and_then(|(&id_len, rest)| rest.split_at_checked(usize::from(id_len))).unwrap_or_default()
+        id_and_payload(self.row_text(row)).expect(CHECKED)
     }
 
     /// The whole of a row's text: length of the id, id, payload.
     pub(crate) fn row_text(&self, row: usize) -> &[u8] {
         let start = row.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.text_ends, before) as usize);
-        self.text.get(start..u32_at(&self.index, self.at.text_ends, row) as usize).unwrap_or_default()
+        self.text.get(start..u32_at(&self.index, self.at.text_ends, row) as usize).expect(CHECKED)
     }
 
     /// Number of rows with a caller's id.
@@ -291,6 +288,10 @@ impl Rows {
         if !increasing(self.at.text_ends, self.rows, self.text.len()) {
             return Err("ends of the rows");
         }
+        let has_id = |row: usize| id_and_payload(self.row_text(row)).map(|(id, _)| !id.is_empty());
+        if (0..self.rows).try_fold(0, |ids, row| Some(ids + usize::from(has_id(row)?))) != Some(self.ids) {
+            return Err("texts of the rows");
+        }
         if !below(self.at.row_types, self.rows, self.types)
             || !below(self.at.by_type, self.rows, self.rows)
             || !below(self.at.by_rank, self.rows, self.rows)
@@ -317,6 +318,15 @@ impl Rows {
         }
         Ok(())
     }
+}
+
+/// Why each part of a row is where the index says.
+const CHECKED: &str = "Rows::open refuses what leads outside, and the builder writes nothing that does";
+
+/// The id and the payload in a row's text, if it is as long as it says.
+fn id_and_payload(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&id_len, rest) = text.split_first()?;
+    rest.split_at_checked(usize::from(id_len))
 }
 
 impl Offsets {

@@ -117,6 +117,31 @@ fn damage_that_a_chore_meets_is_told_as_damage() {
     assert!(met > 100, "{met}");
 }
 
+/// Blocks that have changed places are each as they were written, and are not where they were put.
+#[test]
+fn a_block_in_the_place_of_another_is_damage_and_not_taken_over() {
+    let medium = sealed();
+    let mut names = medium.list().unwrap();
+    names.sort_unstable();
+    let name = names.into_iter().find(|name| name.starts_with("segment-")).unwrap();
+    let blob = medium.open(&name).unwrap().unwrap();
+    let bytes = blob.read(0..blob.len()).unwrap();
+    let mut met = 0;
+    // The first block begins behind the head. How long it is shows in that both are whole.
+    for len in 20..100 {
+        let mut changed = bytes.to_vec();
+        let (first, second) = changed[16..16 + 2 * len].split_at_mut(len);
+        first.swap_with_slice(second);
+        let mut medium = medium.clone();
+        medium.insert(&name, changed.into());
+        let mut engine = Engine::open_with(medium, Seed(0), TOGETHER).unwrap();
+        let Err(CommitError::Latched(latch)) = keep_house(&mut engine) else { panic!("{len}: it was taken over") };
+        is_told(&latch, "housekeeping", &name);
+        met += u32::from(latch.to_string().contains("it has other events than the index says"));
+    }
+    assert_eq!(met, 1);
+}
+
 #[test]
 fn what_was_not_begun_is_not_in_doubt_and_a_sync_that_fails_leaves_it_so() {
     let in_doubt = |strike: Strike, id: Option<&str>| {

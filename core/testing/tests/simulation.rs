@@ -64,7 +64,7 @@ fn the_same_seed_gives_the_same_run() {
 
 /// Whether some runs find a bug that was built in.
 fn is_found(canary: Canary) -> bool {
-    (0..2_000).any(|seed| simulate(seed, Options { canary: Some(canary), ..Options::default() }).is_err())
+    (0..10_000).any(|seed| simulate(seed, Options { canary: Some(canary), ..Options::default() }).is_err())
 }
 
 #[test]
@@ -95,6 +95,11 @@ fn a_lock_file_that_is_removed_is_found() {
 #[test]
 fn a_log_that_is_written_without_a_name_is_found() {
     assert!(is_found(Canary::UnlinkedLog));
+}
+
+#[test]
+fn a_segment_that_lacks_what_it_was_made_of_is_found() {
+    assert!(is_found(Canary::LossyRewrite));
 }
 
 #[test]

@@ -174,9 +174,12 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
             if piece.len() < len {
                 return Ok(None);
             }
-            // An index begins with the number of its rows.
-            if at == range.start && len >= 4 {
-                events = u64::from(u32_at(&piece, 0, 0));
+            // An index begins with the number of its rows, and no record with a body has none.
+            if at == range.start {
+                let Some(rows) = piece.get(..4).map(|rows| u32_at(rows, 0, 0)).filter(|&rows| rows > 0) else {
+                    return Ok(None);
+                };
+                events = u64::from(rows);
             }
             crc.update(&piece);
             self.put(&piece)?;

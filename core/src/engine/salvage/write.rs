@@ -55,10 +55,11 @@ pub(super) fn write<S: Storage>(
             [Piece { part: Part::Sealed(sealed), is_whole: true, .. }] => Some(copy(&**sealed.blob(), draft)?),
             pieces => {
                 let parts: Vec<Part> = pieces.iter().map(|piece| piece.part.clone()).collect();
-                let mut rewrite =
-                    Rewrite::new(draft, &parts, tuning.block_bytes, i64::MIN, &mut |name| names.intern(name))?;
+                let mut rewrite = Rewrite::new(draft, &parts, group.seqs, tuning.block_bytes, i64::MIN, &mut |name| {
+                    names.intern(name)
+                })?;
                 while !rewrite.step(u32::MAX)? {}
-                rewrite.finish()?.map(|(published, _)| published)
+                rewrite.finish()?.map(|(_, published)| published)
             }
         };
         if let Some(published) = published {

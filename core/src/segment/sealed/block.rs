@@ -8,7 +8,10 @@ use crate::checksum::Crc32c;
 use crate::codec::{
     Corrupt, Cursor, Packed, PayloadEncoder, Payloads, Texts, TextsEncoder, encode_texts, pack, put_varint,
 };
+use crate::segment::tally::Tally;
 use crate::segment::{Place, RowText};
+
+use super::put_crc;
 
 /// Most rows of a block: that a row's index fits into 16 bits.
 pub(super) const ROWS_MAX: usize = 4096;
@@ -96,6 +99,13 @@ pub(crate) struct Summary {
 /// The order of timestamps in the order of unsigned integers.
 const SIGN: u64 = 1 << 63;
 
+impl Summary {
+    /// How many rows there are, and the bytes of their ids and payloads.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally { events: self.rows as u64, bytes: self.text_bytes }
+    }
+}
+
 impl BlockBuilder {
     pub(super) fn len(&self) -> usize {
         self.times.len()
@@ -114,7 +124,7 @@ impl BlockBuilder {
     pub(super) fn push(&mut self, row: &Row<'_>) {
         self.times.push(row.place.time as u64 ^ SIGN);
         self.seqs.push(row.place.seq);
-        self.millis.push(row.millis.max(0) as u64);
+        self.millis.push(u64::try_from(row.millis).expect("no event is committed before 1970"));
         let known = self.codes.iter().rposition(|&code| code == row.code);
         let local = known.unwrap_or_else(|| {
             self.codes.push(row.code);
@@ -135,10 +145,11 @@ impl BlockBuilder {
     /// The callers' ids and their rows.
     pub(super) fn ids(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let mut start = 0;
-        self.id_ends.iter().enumerate().filter_map(move |(row, &end)| {
-            let id = self.ids.get(core::mem::replace(&mut start, end as usize)..end as usize)?;
-            (!id.is_empty()).then_some((row, id))
-        })
+        let ids = self.id_ends.iter().map(move |&end| {
+            let range = core::mem::replace(&mut start, end as usize)..end as usize;
+            self.ids.get(range).expect("each id ends in the buffer, behind the one before")
+        });
+        ids.enumerate().filter(|(_, id)| !id.is_empty())
     }
 
     /// Appends the block to `out`, and begins the next one. `name` gives the name of a type.
@@ -168,17 +179,17 @@ impl BlockBuilder {
             encode_texts(&self.ids, &self.id_ends, &mut encoders.ids, out);
         }
         encoders.payloads.encode(&self.payloads, &self.payload_ends, out);
-        let crc = Crc32c::of(out.get(start + 4..).unwrap_or_default());
-        out.iter_mut().skip(start).zip(crc.to_le_bytes()).for_each(|(place, byte)| *place = byte);
+        put_crc(out, start);
         let summary = self.summary();
         self.clear();
         summary
     }
 
     fn summary(&self) -> Summary {
+        let rows = "a block has rows";
         let place = |time: Option<&u64>, seq: Option<&u64>| Place {
-            time: (time.copied().unwrap_or_default() ^ SIGN) as i64,
-            seq: seq.copied().unwrap_or_default(),
+            time: (time.expect(rows) ^ SIGN) as i64,
+            seq: *seq.expect(rows),
         };
         let seqs = || self.seqs.iter().copied();
         let mut codes = self.codes.clone();
@@ -188,7 +199,7 @@ impl BlockBuilder {
             text_bytes: self.text_bytes() as u64,
             first: place(self.times.first(), self.seqs.first()),
             last: place(self.times.last(), self.seqs.last()),
-            seqs: (seqs().min().unwrap_or_default(), seqs().max().unwrap_or_default()),
+            seqs: (seqs().min().expect(rows), seqs().max().expect(rows)),
             codes,
             has_ids: !self.ids.is_empty(),
         }
@@ -242,6 +253,12 @@ impl Block {
             ids: if cursor.byte()? > 0 { Some(Texts::decode(&mut cursor, rows)?) } else { None },
             payloads: Payloads::decode(&mut cursor, rows)?,
         };
+        if block.types.as_ref().is_some_and(|types| types.exceeds(block.names.len() as u64)) {
+            return Err(Corrupt("a type"));
+        }
+        if block.millis.exceeds(1 << 63) {
+            return Err(Corrupt("time of a commit"));
+        }
         Ok((block, bytes.len() - cursor.len()))
     }
 
@@ -316,7 +333,7 @@ impl Block {
 
     /// The name of a row's type.
     pub(crate) fn type_name(&self, row: usize) -> &[u8] {
-        self.names.get(self.type_index(row)).map_or(&[], AsRef::as_ref)
+        self.names.get(self.type_index(row)).expect("a block is refused whose rows have types that it does not name")
     }
 
     /// The row with this sequence number, if there is one.

@@ -91,7 +91,7 @@ impl IdsBuilder {
         let begin = out.len();
         put_varint(at, index);
         let firsts: Vec<u64> =
-            self.entries.chunks(PAGE_ENTRIES).filter_map(|page| page.first()).map(|entry| entry.hash.into()).collect();
+            self.entries.chunks(PAGE_ENTRIES).flat_map(<[Entry]>::first).map(|entry| entry.hash.into()).collect();
         pack(&firsts, index);
         for page in self.entries.chunks(PAGE_ENTRIES) {
             let mut bytes = Vec::with_capacity(page.len() * ENTRY_BYTES);

@@ -9,6 +9,7 @@ use core::ops::Range;
 use super::block::{ROWS_MAX, Summary};
 use crate::codec::{Corrupt, Cursor, Packed, pack, pack_all, put_varint};
 use crate::damage::Concerned;
+use crate::segment::tally::Tally;
 use crate::segment::{Place, TypeName};
 
 /// What there is in a sealed segment and where it lies: read when the segment is opened, and kept.
@@ -95,7 +96,7 @@ impl IndexBuilder {
         self.has_ids.push(summary.has_ids.into());
         self.codes.extend_from_slice(&summary.codes);
         self.code_ends.push(self.codes.len() as u64);
-        self.lanes.get_mut(lane).into_iter().for_each(|lane| lane.push(number));
+        self.lanes.get_mut(lane).expect("there are as many lanes as the plan has").push(number);
         number as u32
     }
 
@@ -262,6 +263,11 @@ impl Index {
     /// Number of rows of a block.
     pub(crate) fn rows(&self, number: usize) -> usize {
         self.rows.get(number) as usize
+    }
+
+    /// How many rows a block has, and the bytes of their ids and payloads.
+    pub(crate) fn tally(&self, number: usize) -> Tally {
+        Tally { events: self.rows.get(number), bytes: self.text_bytes.get(number) }
     }
 
     /// The place of a block's first row.

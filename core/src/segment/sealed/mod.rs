@@ -108,6 +108,13 @@ fn tail(index_at: u64, index: &[u8]) -> Vec<u8> {
     tail
 }
 
+/// Puts the checksum of all that follows it in its place, the four bytes at `at`.
+fn put_crc(bytes: &mut [u8], at: usize) {
+    let place = bytes.get_mut(at..).and_then(<[u8]>::split_first_chunk_mut::<4>);
+    let (crc, covered) = place.expect("room was left for the checksum");
+    *crc = Crc32c::of(covered).to_le_bytes();
+}
+
 /// Where the index of a segment lies, and its checksum; `None` if the bytes behind it are not as they were written.
 fn read_tail(blob: &dyn Blob) -> Result<Option<(Range<u64>, u32)>, StorageError> {
     let least = (HEAD_BYTES + TAIL_BYTES) as u64;
@@ -254,7 +261,11 @@ impl Sealed {
     /// [`SealedError`] if they are not as they were written.
     pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Arc<Block>, SealedError> {
         let block = Block::decode(bytes).and_then(|block| {
-            if block.len() == self.index.rows(number) { Ok(Arc::new(block)) } else { Err(Corrupt("number of rows")) }
+            // A medium may give a block that is whole, and another one.
+            let ends = (block.place(0), block.place(block.len().saturating_sub(1)));
+            let is_right =
+                block.len() == self.index.rows(number) && ends == (self.index.first(number), self.index.last(number));
+            if is_right { Ok(Arc::new(block)) } else { Err(Corrupt("it has other events than the index says")) }
         });
         block.map_err(|Corrupt(reason)| self.damaged_block(number, reason))
     }
@@ -335,7 +346,8 @@ impl Sealed {
                 if row < block.len() {
                     block.append_id(row, &mut found);
                 }
-                if ids.get(index).is_some_and(|(_, id)| found == *id) {
+                let (_, id) = ids.get(index).expect("each candidate is one for an id that was asked for");
+                if found == *id {
                     sink(index, &block, row);
                 }
             }

@@ -7,6 +7,9 @@ use bytes::Bytes;
 
 use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor, Packed, pack, put_varint};
+use crate::segment::tally::Imbalance;
+
+use super::put_crc;
 
 /// In which block the event of each sequence number lies, in pages. In the segment's index:
 ///
@@ -31,6 +34,7 @@ pub(super) struct Order {
 #[derive(Debug)]
 pub(super) struct OrderBuilder {
     first: u64,
+    last: u64,
     /// By sequence number: the number of the block and one.
     blocks: Vec<u64>,
 }
@@ -39,17 +43,24 @@ const PAGE_SEQS: usize = 1024;
 const CRC_BYTES: usize = 4;
 
 impl OrderBuilder {
-    /// For sequence numbers from this one on.
-    pub(super) fn new(first: u64) -> Self {
-        Self { first, blocks: Vec::new() }
+    /// For sequence numbers from the first to the last of these.
+    pub(super) fn new((first, last): (u64, u64)) -> Self {
+        Self { first, last, blocks: Vec::new() }
     }
 
-    pub(super) fn insert(&mut self, seq: u64, block: u32) {
-        let Some(at) = seq.checked_sub(self.first).and_then(|at| usize::try_from(at).ok()) else { return };
+    /// Notes in which block an event lies; says whether none had this sequence number before.
+    ///
+    /// # Errors
+    ///
+    /// [`Imbalance::Seq`] if the number is none of the segment's. Nothing is noted then.
+    pub(super) fn insert(&mut self, seq: u64, block: u32) -> Result<bool, Imbalance> {
+        let at = seq.checked_sub(self.first).filter(|_| seq <= self.last).and_then(|at| usize::try_from(at).ok());
+        let at = at.ok_or(Imbalance::Seq(seq))?;
         if at >= self.blocks.len() {
             self.blocks.resize(at + 1, 0);
         }
-        self.blocks.get_mut(at).into_iter().for_each(|place| *place = u64::from(block) + 1);
+        let place = self.blocks.get_mut(at).expect("there was made room for it");
+        Ok(core::mem::replace(place, u64::from(block) + 1) == 0)
     }
 
     /// Appends the pages to `out`, which begins at offset `at` of the blob, and what the index says of them to `index`.
@@ -60,8 +71,7 @@ impl OrderBuilder {
             let crc_at = out.len();
             out.extend_from_slice(&[0; CRC_BYTES]);
             pack(page, out);
-            let crc = Crc32c::of(out.get(crc_at + CRC_BYTES..).unwrap_or_default());
-            out.iter_mut().skip(crc_at).zip(crc.to_le_bytes()).for_each(|(place, byte)| *place = byte);
+            put_crc(out, crc_at);
             ends.push((out.len() - begin) as u64);
         }
         put_varint(self.first, index);
@@ -113,7 +123,8 @@ impl Order {
         let packed = Packed::decode(&mut Cursor::new(bytes.slice(CRC_BYTES..)), count)?;
         let first = self.first + start as u64;
         Ok((0..count).map(move |at| {
-            let block = packed.get(at).checked_sub(1).and_then(|block| u32::try_from(block).ok());
+            // What is beyond 32 bits is in no block, and neither is this number: whoever looks for the block says so.
+            let block = packed.get(at).checked_sub(1).map(|block| u32::try_from(block).unwrap_or(u32::MAX));
             (first + at as u64, block)
         }))
     }
@@ -127,12 +138,16 @@ mod tests {
 
     #[test]
     fn every_event_is_found_in_its_block_and_what_is_missing_in_none() {
-        let mut builder = OrderBuilder::new(100);
+        let mut builder = OrderBuilder::new((100, 2599));
         let block = |seq: u64| (seq % 7 != 3).then_some((seq / 50) as u32);
         (100..2600)
             .rev()
             .filter_map(|seq| Some((seq, block(seq)?)))
-            .for_each(|(seq, block)| builder.insert(seq, block));
+            .for_each(|(seq, block)| assert_eq!(builder.insert(seq, block), Ok(true)));
+        assert_eq!(builder.insert(100, 2), Ok(false), "it has a place already");
+        for outside in [0, 99, 2600, u64::MAX] {
+            assert_eq!(builder.insert(outside, 2), Err(Imbalance::Seq(outside)));
+        }
         let (mut out, mut index) = (std::vec![9; 5], Vec::new());
         builder.finish(5, &mut out, &mut index);
         let order = Order::decode(&mut Cursor::new(index.into())).unwrap();

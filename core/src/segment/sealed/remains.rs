@@ -123,13 +123,14 @@ impl Collector {
         let mut next = next..;
         for name in block.names() {
             if !self.types.contains_key(name) {
-                self.types.insert(name.into(), (next.next().unwrap_or_default(), 0));
+                self.types.insert(name.into(), (next.next().expect("a blob has no 2³² types"), 0));
             }
         }
         let summary = block.summarize(|name| self.types.get(name).map(|&(code, _)| code), |_, _| {});
-        let Ok(summary) = summary else { return };
+        let summary = summary.expect("blocks are looked through before they are taken");
         for row in 0..block.len() {
-            self.types.get_mut(block.type_name(row)).into_iter().for_each(|(_, events)| *events += 1);
+            let (_, events) = self.types.get_mut(block.type_name(row)).expect("all types of the block are here");
+            *events += 1;
             self.seqs.push(block.place(row).seq);
             self.millis = self.millis.max(block.millis(row));
         }
@@ -145,7 +146,7 @@ impl Collector {
         let lanes = self.blocks.iter().map(|&(lane, ..)| lane + 1).max().unwrap_or_default();
         let mut builder = IndexBuilder::new(lanes);
         for (lane, range, summary) in &mut self.blocks {
-            let code = |number: &u32| codes.get(*number as usize).map_or(0, |&(_, code)| code);
+            let code = |number: &u32| codes.get(*number as usize).expect("each type has a place among the names").1;
             summary.codes = summary.codes.iter().map(code).collect();
             summary.codes.sort_unstable();
             builder.push(*lane, range.start, (range.end - range.start) as usize, summary);

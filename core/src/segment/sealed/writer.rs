@@ -13,6 +13,7 @@ use super::order::OrderBuilder;
 use super::{Block, head, id_hash, tail};
 use crate::column::partition;
 use crate::segment::TypeName;
+use crate::segment::tally::Imbalance;
 use crate::storage::{Draft, Published, StorageError};
 
 /// Written to the medium at a time.
@@ -39,6 +40,10 @@ pub(crate) struct LanePlan {
 pub(crate) struct Writer {
     draft: Box<dyn Draft>,
     plan: LanePlan,
+    /// The first and the last sequence number that the segment answers for.
+    seqs: (u64, u64),
+    /// Whether several rows may have the same sequence number.
+    may_repeat: bool,
     /// The block of each lane that is being filled.
     filling: Vec<BlockBuilder>,
     index: IndexBuilder,
@@ -93,14 +98,14 @@ impl LanePlan {
                     stride *= 2;
                 }
                 at = partition(at..(at + stride + 1).min(self.types.len()), |at| is_before(at, name));
-                (self.name(at as u32) == name).then_some(at as u32)
+                self.types.get(at).is_some_and(|summary| summary.name.as_bytes() == name).then_some(at as u32)
             })
             .collect()
     }
 
     /// The lane of a type.
     pub(crate) fn lane(&self, code: u32) -> usize {
-        self.lanes.get(code as usize).copied().unwrap_or(self.count - 1)
+        *self.lanes.get(code as usize).expect(CODE)
     }
 
     /// Whether a block is worth being taken over as it is: one that is much too small had better be filled up.
@@ -109,9 +114,18 @@ impl LanePlan {
     }
 
     fn name(&self, code: u32) -> &[u8] {
-        self.types.get(code as usize).map_or(&[], |summary| summary.name.as_bytes())
+        self.types.get(code as usize).expect(CODE).name.as_bytes()
+    }
+
+    fn count(&mut self, code: u32, events: u64, bytes: u64) {
+        let summary = self.types.get_mut(code as usize).expect(CODE);
+        summary.events += events;
+        summary.bytes += bytes;
     }
 }
+
+/// Why there is such a type.
+const CODE: &str = "each number of a type was given by the plan";
 
 /// The types of two parts, ascending by name.
 fn union(a: Vec<TypeSummary>, b: Vec<TypeSummary>) -> Vec<TypeSummary> {
@@ -136,16 +150,28 @@ fn union(a: Vec<TypeSummary>, b: Vec<TypeSummary>) -> Vec<TypeSummary> {
     }
 }
 
+/// Why there is such a lane.
+const LANE: &str = "each type has a lane of the plan";
+
 impl Writer {
-    /// Begins a segment of events from this sequence number on, with up to so many callers' ids.
-    pub(crate) fn new(draft: Box<dyn Draft>, plan: LanePlan, first_seq: u64, ids_most: usize) -> Self {
+    /// Begins a segment of events between these sequence numbers, with up to so many callers' ids. Where no number
+    /// `may_repeat`, an event whose number another has is an error.
+    pub(crate) fn new(
+        draft: Box<dyn Draft>,
+        plan: LanePlan,
+        seqs: (u64, u64),
+        ids_most: usize,
+        may_repeat: bool,
+    ) -> Self {
         let (lanes, pending) = (plan.count, head());
         Self {
             draft,
             plan,
+            seqs,
+            may_repeat,
             filling: (0..lanes).map(|_| BlockBuilder::default()).collect(),
             index: IndexBuilder::new(lanes),
-            order: OrderBuilder::new(first_seq),
+            order: OrderBuilder::new(seqs),
             ids: IdsBuilder::new(ids_most),
             encoders: Encoders::default(),
             pending,
@@ -158,20 +184,22 @@ impl Writer {
         &self.plan
     }
 
+    /// The first and the last sequence number that the segment answers for.
+    pub(crate) fn seqs(&self) -> (u64, u64) {
+        self.seqs
+    }
+
     /// Appends an event to its lane.
     pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), StorageError> {
         let lane = self.plan.lane(row.code);
         let bytes = row.id.len() + row.payload.len();
-        if let Some(summary) = self.plan.types.get_mut(row.code as usize) {
-            summary.events += 1;
-            summary.bytes += bytes as u64;
-        }
-        let Some(block) = self.filling.get_mut(lane) else { return Ok(()) };
+        self.plan.count(row.code, 1, bytes as u64);
+        let block = self.filling.get(lane).expect(LANE);
         let is_full = block.text_bytes() + bytes > self.plan.block_bytes || block.len() == ROWS_MAX;
         if is_full && !block.is_empty() {
             self.finish_block(lane)?;
         }
-        self.filling.get_mut(lane).into_iter().for_each(|block| block.push(row));
+        self.filling.get_mut(lane).expect(LANE).push(row);
         Ok(())
     }
 
@@ -184,20 +212,21 @@ impl Writer {
         block: &Block,
         codes: &[u32],
     ) -> Result<(), StorageError> {
-        let lane = summary.codes.first().map_or(self.plan.count - 1, |&code| self.plan.lane(code));
+        let lane = self.plan.lane(*summary.codes.first().expect("a block has types"));
         self.finish_block(lane)?;
         for row in 0..block.len() {
-            let code = codes.get(block.type_index(row));
-            let summarised = code.and_then(|&code| self.plan.types.get_mut(code as usize));
-            summarised.into_iter().for_each(|summarised| summarised.events += 1);
+            let code = codes.get(block.type_index(row)).expect("there is a number for each type of the block");
+            self.plan.count(*code, 1, 0);
         }
         // Which of the bytes belong to which type does not matter beyond the plan of the next segment.
         let share = summary.text_bytes / summary.codes.len().max(1) as u64;
         for &code in &summary.codes {
-            self.plan.types.get_mut(code as usize).into_iter().for_each(|summarised| summarised.bytes += share);
+            self.plan.count(code, 0, share);
         }
         let number = self.index.push(lane, self.end(), bytes.len(), summary);
-        (0..block.len()).for_each(|row| self.order.insert(block.place(row).seq, number));
+        for row in 0..block.len() {
+            self.order(block.place(row).seq, number)?;
+        }
         if summary.has_ids {
             let mut id = Vec::new();
             for row in 0..block.len() {
@@ -240,18 +269,29 @@ impl Writer {
     }
 
     fn finish_block(&mut self, lane: usize) -> Result<(), StorageError> {
-        let Some(block) = self.filling.get_mut(lane).filter(|block| !block.is_empty()) else { return Ok(()) };
+        let block = self.filling.get_mut(lane).expect(LANE);
+        if block.is_empty() {
+            return Ok(());
+        }
         let at = self.at + self.pending.len() as u64;
         let before = self.pending.len();
         let ids: Vec<(u64, usize)> = block.ids().map(|(row, id)| (id_hash(id), row)).collect();
         let seqs = block.seqs().to_vec();
         let summary = block.encode(|code| self.plan.name(code), &mut self.encoders, &mut self.pending);
         let number = self.index.push(lane, at, self.pending.len() - before, &summary);
-        seqs.into_iter().for_each(|seq| self.order.insert(seq, number));
+        for seq in seqs {
+            self.order(seq, number)?;
+        }
         for (hash, row) in ids {
             self.ids.insert(hash, number, row as u16);
         }
         self.write(WRITE_BYTES)
+    }
+
+    /// Notes in which block an event lies.
+    fn order(&mut self, seq: u64, block: u32) -> Result<(), Imbalance> {
+        let is_new = self.order.insert(seq, block)?;
+        if is_new || self.may_repeat { Ok(()) } else { Err(Imbalance::Seq(seq)) }
     }
 
     /// Writes what is pending, if there is so much of it.

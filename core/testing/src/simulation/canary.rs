@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use argus_core::batch::{Batch, BatchBuilder, NewEvent};
-use argus_core::engine::OpenError;
-use argus_core::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
+use argus_core::engine::{OpenError, check};
+use argus_core::storage::{Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError};
 use bytes::Bytes;
 
 use super::super::medium::{SimDraft, SimStorage};
@@ -41,11 +41,13 @@ pub enum Canary {
     CredulousClock,
     /// What expires is gone, and nobody is told.
     SilentExpiry,
+    /// A segment that is made of several has the events of one of them only, and nothing in it is damaged.
+    LossyRewrite,
 }
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AcknowledgeBeforeSync,
         Self::NoDirectorySync,
         Self::RetryFailedSync,
@@ -59,6 +61,7 @@ impl Canary {
         Self::IgnoredEnd,
         Self::CredulousClock,
         Self::SilentExpiry,
+        Self::LossyRewrite,
     ];
 
     /// The name by which it is asked for.
@@ -78,6 +81,7 @@ impl Canary {
             Self::IgnoredEnd => "ignored-end",
             Self::CredulousClock => "credulous-clock",
             Self::SilentExpiry => "silent-expiry",
+            Self::LossyRewrite => "lossy-rewrite",
         }
     }
 
@@ -170,7 +174,13 @@ impl Storage for Flawed {
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
         let draft = self.inner.draft(name)?;
-        Ok(if self.canary == Some(Canary::NoDirectorySync) { Box::new(Unnamed(draft)) } else { Box::new(draft) })
+        Ok(match self.canary {
+            Some(Canary::NoDirectorySync) => Box::new(Unnamed(draft)),
+            Some(Canary::LossyRewrite) if name.starts_with("segment") => {
+                Box::new(Lossy { draft, medium: self.inner.clone(), bytes: Vec::new() })
+            }
+            Some(_) | None => Box::new(draft),
+        })
     }
 
     fn adopt(&mut self, published: Published) {
@@ -193,4 +203,40 @@ impl Draft for Unnamed {
     fn finish(self: Box<Self>) -> Result<Published, StorageError> {
         self.0.finish_in_doubt()
     }
+}
+
+/// A draft of a segment, which becomes one of those that it is made of, if it is made of several.
+struct Lossy {
+    draft: SimDraft,
+    medium: SimStorage,
+    bytes: Vec<u8>,
+}
+
+impl Draft for Lossy {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Published, StorageError> {
+        let all = seqs_in(&self.bytes);
+        let is_part = |other: &Bytes| {
+            let seqs = seqs_in(other);
+            seqs != all && all.start <= seqs.start && seqs.end <= all.end
+        };
+        let part =
+            self.medium.contents().blobs.into_iter().find(|(name, blob)| name.starts_with("segment") && is_part(blob));
+        let bytes = part.map_or_else(|| Bytes::from(std::mem::take(&mut self.bytes)), |(_, part)| part);
+        self.draft.write(&bytes)?;
+        Box::new(self.draft).finish()
+    }
+}
+
+/// The sequence numbers of a segment's events, if none has expired.
+fn seqs_in(segment: &[u8]) -> Range<u64> {
+    let mut alone = MemoryStorage::default();
+    alone.insert("segment-000000000001", Bytes::copy_from_slice(segment));
+    let report = check(&alone);
+    let end = report.last_seq + 1;
+    end - report.events.min(end)..end
 }
