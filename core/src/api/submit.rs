@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
 
+use super::acknowledged::{Acknowledged, Summary};
 use super::content::{ACCEPTED, Coding, DecodeError};
 use super::criteria::{once, refused, unknown};
 use super::fields::{MediaType, preference, values};
@@ -24,7 +24,6 @@ use crate::ingest::{
     self, Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Framing, Handling, Indexes, IngestError, Manner, Mapping,
     Parsed, Pointer, TypeSource, too_many_types,
 };
-use crate::json;
 use crate::repository::{CommitError, Latch, Receipt, Surplus};
 use crate::room::{NoRoom, Room};
 
@@ -68,29 +67,6 @@ enum Shape {
     One { given_id: Option<Box<str>> },
     /// An array or lines.
     Many { indexes: Indexes, rejected: Option<Rejected> },
-}
-
-/// The body of an answer to an array or to lines.
-#[derive(Serialize)]
-struct Summary<'a> {
-    /// Events stored anew.
-    accepted: u64,
-    /// Events stored before.
-    duplicates: usize,
-    /// Of the events stored anew; `null` if there are none.
-    first_seq: Option<u64>,
-    last_seq: Option<u64>,
-    /// Absent if there was nothing to store.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    durable: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expired: Option<NonZeroU32>,
-    /// Under lenient handling.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rejected: Option<&'a [Fault]>,
-    /// How many there are, if more than are listed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rejected_count: Option<usize>,
 }
 
 /// What lenient handling left out.
@@ -401,18 +377,10 @@ fn one_reply(receipt: &Receipt, given_id: Option<&str>) -> Reply {
             return Refused::new(ProblemKind::Internal, detail).reply(Route::Events);
         }
     };
-    // Enough for a generated id and any number.
-    let mut body = Vec::with_capacity(128);
-    body.extend_from_slice(b"{\"id\":");
-    id.write_json(&mut body);
-    body.extend_from_slice(b",\"seq\":");
-    json::write_u64(seq, &mut body);
-    body.extend_from_slice(if duplicate { b",\"duplicate\":true" } else { b",\"duplicate\":false" });
-    body.extend_from_slice(if receipt.durable { b",\"durable\":true" } else { b",\"durable\":false" });
-    if receipt.expired > 0 {
-        body.extend_from_slice(b",\"expired\":1");
-    }
-    body.push(b'}');
+    let acknowledged =
+        Acknowledged { id, seq, duplicate, durable: receipt.durable, expired: NonZeroU32::new(receipt.expired) };
+    let mut body = Vec::with_capacity(Acknowledged::BYTES_USUAL);
+    acknowledged.write_json(&mut body);
     Reply::new(Route::Events, 201, "application/json", body).with_header("location", location(id))
 }
 
