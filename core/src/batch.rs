@@ -1,5 +1,7 @@
 //! Events on their way into storage: encoded and indexed once, by whichever thread parsed them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::checksum::Crc32c;
 use crate::event::{ClientId, EVENT_TYPE_BYTES_MAX, EventType, Payload, Timestamp};
 use crate::segment::{Rows, RowsBuilder};
@@ -39,16 +41,21 @@ pub enum Handling {
     Lenient,
 }
 
-/// One event of a [`Batch`], before it has a position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One event of a [`Batch`], before it has a position. Serialized and deserialized with the members that the wire has;
+/// its parts say what they take. [`ingest`](crate::ingest) reads what they do not: escapes, white space, Unix times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewEvent<'a> {
     /// What happened.
+    #[serde(borrow)]
     pub event_type: EventType<'a>,
     /// When it happened.
     pub timestamp: Timestamp,
     /// The free-form part.
+    #[serde(borrow)]
     pub payload: Payload<'a>,
     /// The caller's idempotency key, if it sent one.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub id: Option<ClientId<'a>>,
 }
 
@@ -234,5 +241,32 @@ mod tests {
         let (index, text) = (builder.rows.index_bytes(), builder.rows.text_bytes());
         let batch = builder.finish();
         assert_eq!((batch.rows.index().len(), batch.rows.text().len()), (index, text));
+    }
+
+    #[test]
+    fn events_are_data_that_is_validated() {
+        let text = |id: &str, event_type: &str, timestamp: &str, payload: &str| {
+            format!(r#"{{"event_type":"{event_type}","timestamp":"{timestamp}","payload":{payload}{id}}}"#)
+        };
+        let second = "1970-01-01T00:00:01Z";
+        for (id, payload) in [("", "null"), (r#","id":"a ü""#, r#"{"n":1.0,"n":1e400,"s":"\ud800"}"#)] {
+            let json = text(id, "ü", second, payload);
+            let event: NewEvent<'_> = serde_json::from_str(&json).unwrap();
+            assert_eq!((event.event_type.as_str(), event.timestamp.as_nanos()), ("ü", 1_000_000_000));
+            assert_eq!((event.payload.as_str(), event.id.is_some()), (payload, !id.is_empty()));
+            assert_eq!(serde_json::to_string(&event).unwrap(), json);
+        }
+        for (json, reason) in [
+            (text(r#","id":"""#, "a", second, "0"), "id is empty"),
+            (text(r#","seq":1"#, "a", second, "0"), "unknown field `seq`"),
+            (text("", "", second, "0"), "event_type is empty"),
+            (text("", "\u{7f}", second, "0"), "event_type has the control character U+007F at byte 0"),
+            (text("", r"\u0041", second, "0"), "expected a borrowed string"),
+            (text("", "a", "1", "0"), "not RFC 3339"),
+            (text("", "a", second, "[1, 2]"), "insignificant white space"),
+        ] {
+            let error = serde_json::from_str::<NewEvent<'_>>(&json).unwrap_err();
+            assert!(format!("{error}").contains(reason), "{error}, not {reason}");
+        }
     }
 }

@@ -4,12 +4,13 @@ use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{
     Action, Api, Condition, Refusal, Reply, Route, Search, SearchRun, SearchStep, Submission, Submitted,
 };
 use argus_core::cause::Cause;
+use httpdate::HttpDate;
 
 use crate::body::Body;
 use crate::budget::Pace;
@@ -282,7 +283,11 @@ fn write_head(
 /// Status line and header fields, without the end.
 fn head_bytes(reply: &Reply, request_id: &str, http_10: bool, keep: bool) -> Vec<u8> {
     let version = if http_10 { "1.0" } else { "1.1" };
-    let mut head = format!("HTTP/{version} {} \r\nx-request-id: {request_id}\r\ndate: {}\r\n", reply.status, date());
+    let mut head = format!(
+        "HTTP/{version} {} \r\nx-request-id: {request_id}\r\ndate: {}\r\n",
+        reply.status,
+        HttpDate::from(SystemTime::now())
+    );
     match (http_10, keep) {
         (true, true) => head.push_str("connection: keep-alive\r\n"),
         (_, false) => head.push_str("connection: close\r\n"),
@@ -292,19 +297,4 @@ fn head_bytes(reply: &Reply, request_id: &str, http_10: bool, keep: bool) -> Vec
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.into_bytes()
-}
-
-/// The time as `Date` has it (RFC 9110, section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn date() -> String {
-    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    // The core writes times as RFC 3339, of which this is a rearrangement.
-    let mut text = Vec::new();
-    crate::now().write(&mut text);
-    let text = String::from_utf8(text).unwrap_or_default();
-    let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
-    let month = part(5..7).parse::<usize>().ok().and_then(|month| MONTHS.get(month.wrapping_sub(1))).unwrap_or(&"Jan");
-    let days = crate::now().as_nanos().div_euclid(86_400_000_000_000).rem_euclid(7);
-    let weekday = usize::try_from(days).ok().and_then(|day| WEEKDAYS.get(day)).unwrap_or(&"Thu");
-    format!("{weekday}, {} {month} {} {} GMT", part(8..10), part(0..4), part(11..19))
 }

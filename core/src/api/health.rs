@@ -3,7 +3,9 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::text::push_json_string;
+use serde::Serialize;
+
+use super::text::to_json;
 use super::{Condition, Reply, Route};
 
 /// The description of this interface (`OpenAPI` 3.1).
@@ -26,56 +28,66 @@ impl Metrics {
     }
 }
 
-/// How it goes, and why not better.
-#[derive(Clone, Copy)]
-enum Status<'a> {
+/// A health document (draft-inadarei-api-health-check-06).
+#[derive(Serialize)]
+struct Health<'a> {
+    status: Status,
+    version: &'static str,
+    /// Why it is not better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<&'a str>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
     Pass,
-    Warn(&'a str),
-    Fail(&'a str),
+    Warn,
+    Fail,
 }
 
 /// Whether the process serves; that it answers is the answer.
 pub(super) fn live(route: Route) -> Reply {
-    health(route, Status::Pass)
+    Health::new(Status::Pass, None).reply(route)
 }
 
 /// Whether new requests are welcome.
 pub(super) fn ready(condition: &Condition<'_>) -> Reply {
-    match *condition {
+    let failing;
+    let health = match *condition {
         Condition { failure: Some(cause), .. } => {
-            health(Route::Ready, Status::Fail(&format!("stopping, for the server cannot go on: {cause}")))
+            failing = format!("stopping, for the server cannot go on: {cause}");
+            Health::new(Status::Fail, Some(&failing))
         }
-        Condition { draining: true, .. } => health(Route::Ready, Status::Fail("stopping")),
+        Condition { draining: true, .. } => Health::new(Status::Fail, Some("stopping")),
         Condition { latched: Some(cause), .. } => {
-            health(Route::Ready, Status::Fail(&format!("the storage has failed, only reads go on: {cause}")))
+            failing = format!("the storage has failed, only reads go on: {cause}");
+            Health::new(Status::Fail, Some(&failing))
         }
         Condition { draining: false, latched: None, failure: None, warning: Some(warning) } => {
-            health(Route::Ready, Status::Warn(warning))
+            Health::new(Status::Warn, Some(warning))
         }
-        Condition { draining: false, latched: None, failure: None, warning: None } => {
-            health(Route::Ready, Status::Pass)
-        }
-    }
+        Condition { draining: false, latched: None, failure: None, warning: None } => Health::new(Status::Pass, None),
+    };
+    health.reply(Route::Ready)
 }
 
 pub(super) fn openapi() -> Reply {
     Reply::new(Route::OpenApi, 200, "application/json", OPENAPI)
 }
 
-/// A health document (draft-inadarei-api-health-check-06).
-fn health(route: Route, status: Status<'_>) -> Reply {
-    let (code, name, output) = match status {
-        Status::Pass => (200, "pass", None),
-        Status::Warn(reason) => (200, "warn", Some(reason)),
-        Status::Fail(reason) => (503, "fail", Some(reason)),
-    };
-    let mut body = format!("{{\"status\":\"{name}\",\"version\":\"{VERSION}\"");
-    if let Some(output) = output {
-        body.push_str(",\"output\":");
-        push_json_string(&mut body, output);
+impl<'a> Health<'a> {
+    fn new(status: Status, output: Option<&'a str>) -> Self {
+        Self { status, version: VERSION, output }
     }
-    body.push('}');
-    Reply::new(route, code, "application/health+json", body)
+
+    fn reply(&self, route: Route) -> Reply {
+        let code = match self.status {
+            Status::Pass | Status::Warn => 200,
+            Status::Fail => 503,
+        };
+        Reply::new(route, code, "application/health+json", to_json(self))
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +119,15 @@ mod tests {
             assert_eq!((status, &body["status"]), (503, &"fail".into()));
             assert!(body["output"].as_str().unwrap().ends_with("a thread has died"));
         }
+    }
+
+    #[test]
+    fn documents_keep_their_bytes() {
+        let pass = alloc::format!(r#"{{"status":"pass","version":"{VERSION}"}}"#);
+        assert_eq!(live(Route::Health).body, pass);
+        let warn = alloc::format!(r#"{{"status":"warn","version":"{VERSION}","output":"a \"clock\""}}"#);
+        let condition = Condition { warning: Some("a \"clock\""), ..Condition::default() };
+        assert_eq!(ready(&condition).body, warn);
     }
 
     #[test]

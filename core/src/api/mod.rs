@@ -4,6 +4,7 @@
 //! variants leads by plain function calls to a [`Reply`]. The whole of the wire contract is here; a host adds bytes,
 //! waiting and the clock.
 
+mod acknowledged;
 mod content;
 mod criteria;
 mod fields;
@@ -18,6 +19,7 @@ mod submit;
 mod target;
 mod text;
 
+pub use acknowledged::Acknowledged;
 pub use health::Metrics;
 pub use lookup::Lookup;
 pub use problem::{Problem, ProblemKind};

@@ -1,19 +1,19 @@
 //! Problem details (RFC 9457).
 
 use alloc::borrow::Cow;
-use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt;
 
-use super::text::{push_json_string, truncated};
+use serde::{Serialize, Serializer};
+
+use super::text::to_json;
 use super::{Reply, Route};
-use crate::ingest::{Fault, FaultCode};
+use crate::ingest::{Fault, FaultCode, serialize_truncated};
 
-/// Longest `detail` or `pointer` that is sent, in bytes. Parts of them are callers' words.
-const TEXT_BYTES_MAX: usize = 1024;
-
-/// An error as callers see it: `application/problem+json`.
+/// An error as callers see it: `application/problem+json`, which is what it serializes to. Texts are cut to 1,024 bytes
+/// there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// What kind; fixes `type`, `title` and `status`.
@@ -181,36 +181,38 @@ impl Problem {
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), errors: Vec::new() }
     }
+}
 
-    /// The document as sent.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let mut out = format!("{{\"type\":\"/problems/{}\",\"title\":", self.kind.as_str());
-        push_json_string(&mut out, self.kind.title());
-        out.push_str(&format!(",\"status\":{},\"detail\":", self.kind.status()));
-        push_json_string(&mut out, truncated(&self.detail, TEXT_BYTES_MAX));
-        if !self.errors.is_empty() {
-            out.push_str(",\"errors\":");
-            push_faults(&mut out, &self.errors);
-        }
-        out.push('}');
-        out
+impl Serialize for ProblemKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
-/// Appends faults as a JSON array of `{"pointer","code","detail"}`.
-pub(super) fn push_faults(out: &mut String, faults: &[Fault]) {
-    out.push('[');
-    for (index, fault) in faults.iter().enumerate() {
-        out.push_str(if index == 0 { "{\"pointer\":" } else { ",{\"pointer\":" });
-        push_json_string(out, truncated(&fault.pointer, TEXT_BYTES_MAX));
-        out.push_str(",\"code\":");
-        push_json_string(out, fault.code.as_str());
-        out.push_str(",\"detail\":");
-        push_json_string(out, truncated(&fault.detail, TEXT_BYTES_MAX));
-        out.push('}');
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename = "Problem")]
+        struct Document<'a> {
+            r#type: fmt::Arguments<'a>,
+            title: &'static str,
+            status: u16,
+            #[serde(serialize_with = "serialize_truncated")]
+            detail: &'a str,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            errors: &'a [Fault],
+        }
+
+        let Self { kind, detail, errors } = self;
+        Document {
+            r#type: format_args!("/problems/{}", kind.as_str()),
+            title: kind.title(),
+            status: kind.status(),
+            detail,
+            errors,
+        }
+        .serialize(serializer)
     }
-    out.push(']');
 }
 
 /// How many of the faults are of each kind, in the order in which the kinds first appear.
@@ -266,7 +268,7 @@ impl Refused {
             route,
             status: problem.kind.status(),
             headers,
-            body: problem.to_json().into(),
+            body: to_json(&problem).into(),
             close,
             problem: Some(problem.kind),
             rejected: tally(&problem.errors),
@@ -299,6 +301,29 @@ mod tests {
     }
 
     #[test]
+    fn documents_keep_their_bytes() {
+        let fault = Fault {
+            index: 7,
+            pointer: "#/7/id".into(),
+            code: FaultCode::InvalidId,
+            detail: "a \"b\"\n\u{1}\u{7f}\u{85}é".into(),
+        };
+        let kind = ProblemKind::InvalidEvents;
+        let problem = Problem { kind, detail: "1 fault".into(), errors: vec![fault.clone(), fault] };
+        let fault = r##"{"pointer":"#/7/id","code":"invalid_id","detail":"a \"b\"\n\u0001\u007f\u0085é"}"##;
+        assert_eq!(
+            to_json(&problem),
+            alloc::format!(
+                r#"{{"type":"/problems/invalid-events","title":"Events are at fault","status":422,"detail":"1 fault","errors":[{fault},{fault}]}}"#
+            )
+        );
+        assert_eq!(
+            to_json(&Problem::new(ProblemKind::NotFound, "nothing")),
+            r#"{"type":"/problems/not-found","title":"Not found","status":404,"detail":"nothing"}"#
+        );
+    }
+
+    #[test]
     fn the_document_is_json_whatever_the_caller_wrote() {
         let fault = Fault {
             index: 3,
@@ -311,13 +336,13 @@ mod tests {
             detail: "\"\\\n".repeat(5000),
             errors: vec![fault.clone(), fault.clone()],
         };
-        let json: serde_json::Value = serde_json::from_str(&problem.to_json()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&to_json(&problem)).unwrap();
         assert_eq!(json["type"], "/problems/invalid-events");
         assert_eq!(json["status"], 422);
         assert_eq!(json["errors"][1]["pointer"], "#/3/time\"stamp");
         assert_eq!(json["errors"][1]["code"], fault.code.as_str());
         assert_eq!(json["errors"][1]["detail"], "\u{0}\u{1b}[31m");
-        assert!(json["detail"].as_str().unwrap().len() <= TEXT_BYTES_MAX);
+        assert_eq!(json["detail"].as_str().unwrap().len(), 1024);
         let reply = Refused::from(problem).reply(Route::Events);
         assert_eq!(reply.rejected, [(FaultCode::InvalidTimestamp, 2)]);
         assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));

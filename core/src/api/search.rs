@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::criteria::read_query;
 use super::fields::quality;
@@ -20,6 +21,20 @@ use crate::repository::{Find, FindHead, FindStep, Flow, ReadError, Snapshot};
 const EVENTS_PER_STEP: u32 = 4096;
 /// A chunk is sent when it has this many bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Clients send these as they are; in a link they would end the reference, or offend its grammar (RFC 3986).
+const ENCODED_IN_LINK: &AsciiSet = &CONTROLS
+    .add(b'<')
+    .add(b'>')
+    .add(b'"')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}')
+    .add(b'[')
+    .add(b']');
 
 /// A `GET` or `HEAD` of `/events` whose parameters are in order.
 #[derive(Debug)]
@@ -107,16 +122,7 @@ impl Search {
     /// knows by which name it reached us.
     fn next_link(&self, next: Position) -> String {
         let mut link = String::from("</events?");
-        for character in self.link_query.chars() {
-            match character {
-                // Clients send these as they are; in a link they would end the reference, or offend its grammar (RFC
-                // 3986).
-                '<' | '>' | '"' | '\\' | '^' | '`' | '{' | '|' | '}' | '[' | ']' => {
-                    link.push_str(&format!("%{:02X}", u32::from(character)));
-                }
-                other => link.push(other),
-            }
-        }
+        link.extend(utf8_percent_encode(&self.link_query, ENCODED_IN_LINK));
         if !self.link_query.is_empty() {
             link.push('&');
         }

@@ -5,16 +5,18 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::acknowledged::{Acknowledged, Summary};
 use super::content::{ACCEPTED, Coding, DecodeError};
 use super::criteria::{once, refused, unknown};
 use super::fields::{MediaType, preference, values};
 use super::guard::Sound;
-use super::problem::{Refused, push_faults, tally};
+use super::problem::{Refused, tally};
 use super::target::Param;
-use super::text::Excerpt;
+use super::text::{Excerpt, to_json};
 use super::{Head, Limits, Problem, ProblemKind, Reply, Route};
 use crate::batch::Batch;
 use crate::event::{ClientId, EventId, EventType, Uuid};
@@ -22,7 +24,6 @@ use crate::ingest::{
     self, Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Framing, Handling, Indexes, IngestError, Manner, Mapping,
     Parsed, Pointer, TypeSource, too_many_types,
 };
-use crate::json;
 use crate::repository::{CommitError, Latch, Receipt, Surplus};
 use crate::room::{NoRoom, Room};
 
@@ -376,18 +377,10 @@ fn one_reply(receipt: &Receipt, given_id: Option<&str>) -> Reply {
             return Refused::new(ProblemKind::Internal, detail).reply(Route::Events);
         }
     };
-    // Enough for a generated id and any number.
-    let mut body = Vec::with_capacity(128);
-    body.extend_from_slice(b"{\"id\":");
-    id.write_json(&mut body);
-    body.extend_from_slice(b",\"seq\":");
-    json::write_u64(seq, &mut body);
-    body.extend_from_slice(if duplicate { b",\"duplicate\":true" } else { b",\"duplicate\":false" });
-    body.extend_from_slice(if receipt.durable { b",\"durable\":true" } else { b",\"durable\":false" });
-    if receipt.expired > 0 {
-        body.extend_from_slice(b",\"expired\":1");
-    }
-    body.push(b'}');
+    let acknowledged =
+        Acknowledged { id, seq, duplicate, durable: receipt.durable, expired: NonZeroU32::new(receipt.expired) };
+    let mut body = Vec::with_capacity(Acknowledged::BYTES_USUAL);
+    acknowledged.write_json(&mut body);
     Reply::new(Route::Events, 201, "application/json", body).with_header("location", location(id))
 }
 
@@ -409,31 +402,21 @@ fn location(id: EventId<'_>) -> String {
 /// 201 for many events, or 200 where some may have been left out.
 fn many_reply(receipt: Option<&Receipt>, rejected: Option<&Rejected>) -> Reply {
     let stored = receipt.map_or(0, |receipt| u64::from(receipt.stored));
-    let duplicates = receipt.map_or(0, |receipt| receipt.duplicates.len());
-    let mut body = format!("{{\"accepted\":{stored},\"duplicates\":{duplicates},");
-    match receipt {
-        Some(Receipt { first_seq, .. }) if stored > 0 => {
-            let last_seq = first_seq.saturating_add(stored - 1);
-            body.push_str(&format!("\"first_seq\":{first_seq},\"last_seq\":{last_seq}"));
-        }
-        Some(_) | None => body.push_str("\"first_seq\":null,\"last_seq\":null"),
-    }
-    if let Some(Receipt { durable, expired, .. }) = receipt {
-        body.push_str(if *durable { ",\"durable\":true" } else { ",\"durable\":false" });
-        if *expired > 0 {
-            body.push_str(&format!(",\"expired\":{expired}"));
-        }
-    }
-    let Some(Rejected { listed, count }) = rejected else {
-        body.push('}');
+    let first_seq = receipt.filter(|_| stored > 0).map(|receipt| receipt.first_seq);
+    let summary = Summary {
+        accepted: stored,
+        duplicates: receipt.map_or(0, |receipt| receipt.duplicates.len()),
+        first_seq,
+        last_seq: first_seq.map(|first_seq| first_seq.saturating_add(stored - 1)),
+        durable: receipt.map(|receipt| receipt.durable),
+        expired: receipt.and_then(|receipt| NonZeroU32::new(receipt.expired)),
+        rejected: rejected.map(|rejected| rejected.listed.as_slice()),
+        rejected_count: rejected.and_then(|Rejected { listed, count }| (*count > listed.len()).then_some(*count)),
+    };
+    let body = to_json(&summary);
+    let Some(Rejected { listed, .. }) = rejected else {
         return Reply::new(Route::Events, 201, "application/json", body);
     };
-    body.push_str(",\"rejected\":");
-    push_faults(&mut body, listed);
-    if *count > listed.len() {
-        body.push_str(&format!(",\"rejected_count\":{count}"));
-    }
-    body.push('}');
     let mut reply =
         Reply::new(Route::Events, 200, "application/json", body).with_header("preference-applied", "handling=lenient");
     reply.rejected = tally(listed);

@@ -2,12 +2,17 @@
 
 use core::fmt;
 
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::EVENT_TYPE_BYTES_MAX;
 
 /// The kind of an event: 1 to [`EVENT_TYPE_BYTES_MAX`](super::EVENT_TYPE_BYTES_MAX) bytes of UTF-8 without control
 /// characters. Case-sensitive; compared by bytes.
+///
+/// Serialized as a string. Deserialized from one that is borrowed from the input: JSON with an escape in it gives an
+/// error, as for `&str`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventType<'a>(&'a str);
 
@@ -68,6 +73,18 @@ impl<'a> EventType<'a> {
 impl fmt::Display for EventType<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
+    }
+}
+
+impl Serialize for EventType<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for EventType<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(Deserialize::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

@@ -1,8 +1,11 @@
 //! Event ids: those of callers, and generated ones.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::CLIENT_ID_BYTES_MAX;
@@ -10,6 +13,9 @@ use crate::{hex, json};
 
 /// An id that the caller chose: its idempotency key. 1 to [`CLIENT_ID_BYTES_MAX`](super::CLIENT_ID_BYTES_MAX) bytes of
 /// UTF-8 without control characters.
+///
+/// Serialized as a string. Deserialized from one that is borrowed from the input: JSON with an escape in it gives an
+/// error, as for `&str`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId<'a>(&'a str);
 
@@ -35,7 +41,7 @@ pub enum ClientIdError {
     },
 }
 
-/// A UUID (RFC 9562), most significant byte first.
+/// A UUID (RFC 9562), most significant byte first. Serialized and deserialized as its text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 16]);
 
@@ -44,7 +50,7 @@ pub struct Uuid(pub [u8; 16]);
 #[error("not a UUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12")]
 pub struct UuidError;
 
-/// The id of a stored event.
+/// The id of a stored event. Serialized as a string. It cannot be deserialized: the text does not say whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventId<'a> {
     /// The caller's.
@@ -88,6 +94,18 @@ impl<'a> ClientId<'a> {
 impl fmt::Display for ClientId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
+    }
+}
+
+impl Serialize for ClientId<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ClientId<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(Deserialize::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -142,6 +160,18 @@ impl fmt::Debug for Uuid {
     }
 }
 
+impl Serialize for Uuid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(core::str::from_utf8(&self.to_text()).expect("digits and hyphens are ASCII"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Uuid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
 impl EventId<'_> {
     /// Appends the id as a JSON string, quotes included.
     pub fn write_json(&self, out: &mut Vec<u8>) {
@@ -152,6 +182,15 @@ impl EventId<'_> {
                 out.extend_from_slice(&uuid.to_text());
                 out.push(b'"');
             }
+        }
+    }
+}
+
+impl Serialize for EventId<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Given(id) => id.serialize(serializer),
+            Self::Generated(uuid) => uuid.serialize(serializer),
         }
     }
 }
@@ -196,6 +235,8 @@ mod tests {
         assert_eq!(uuid.to_string(), text);
         assert_eq!(Uuid::parse(&text.to_uppercase()), Ok(uuid));
         assert_eq!(EventId::Generated(uuid).to_string(), text);
+        assert_eq!(serde_json::to_value(uuid).unwrap(), text);
+        assert_eq!(serde_json::from_value::<Uuid>(text.into()).unwrap(), uuid);
         assert_eq!(EventId::Given(ClientId::parse("mine").unwrap()).to_string(), "mine");
     }
 
@@ -213,6 +254,7 @@ mod tests {
             "0192f0c1-7e3a-7abc-8def-0123456789é",
         ] {
             assert_eq!(Uuid::parse(text), Err(UuidError), "{text}");
+            assert!(serde_json::from_value::<Uuid>(text.into()).is_err(), "{text}");
         }
     }
 }

@@ -13,6 +13,8 @@ pub use timestamp::{Timestamp, TimestampError};
 
 use alloc::vec::Vec;
 
+use serde::Serialize;
+
 use crate::json;
 
 /// Longest `event_type`, in bytes of UTF-8.
@@ -23,7 +25,10 @@ pub const CLIENT_ID_BYTES_MAX: usize = 128;
 pub const PAYLOAD_BYTES_DEFAULT: usize = 256 * 1024;
 
 /// A stored event, borrowed from where it lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Serialized as the wire has it (see [`Payload`] for formats other than JSON). It cannot be deserialized: events get
+/// their sequence numbers from a repository, and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Event<'a> {
     /// The caller's id, or the one that Argus gave.
     pub id: EventId<'a>,
@@ -75,6 +80,7 @@ mod tests {
     fn written(event: &Event<'_>) -> std::string::String {
         let mut out = Vec::new();
         event.write_json(&mut out);
+        assert_eq!(serde_json::to_vec(event).unwrap(), out, "serde_json writes the same");
         std::string::String::from_utf8(out).unwrap()
     }
 

@@ -1,9 +1,17 @@
 //! Payloads: one JSON value each.
 
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
 use crate::json::{Scanner, SyntaxError};
 
 /// One JSON value (RFC 8259), valid and without insignificant white space; every token is byte for byte what the caller
 /// sent.
+///
+/// `serde_json` writes it as it is, and reads one from a text that outlives it and is compact already. It does both by its
+/// [`RawValue`], which no other format understands: they see a structure with one field that holds the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload<'a>(&'a str);
 
@@ -33,6 +41,20 @@ impl<'a> Payload<'a> {
     #[must_use]
     pub const fn as_str(self) -> &'a str {
         self.0
+    }
+}
+
+impl Serialize for Payload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Every payload is JSON; `RawValue` wants to see that for itself.
+        serde_json::from_str::<&RawValue>(self.0).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Payload<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Self::parse(raw.get()).map_err(D::Error::custom)
     }
 }
 

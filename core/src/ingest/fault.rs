@@ -3,16 +3,25 @@
 use alloc::format;
 use alloc::string::String;
 
-/// What is wrong with one event of a body, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use serde::{Serialize, Serializer};
+
+/// Longest `pointer` or `detail` that is serialized, in bytes. Parts of them are callers' words.
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// What is wrong with one event of a body, and where. Serialized as the wire has it: `{"pointer","code","detail"}`, with
+/// texts of at most 1,024 bytes each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// Index of the event in the body; 0 for a single object.
+    #[serde(skip)]
     pub index: usize,
     /// JSON pointer as a URI fragment (RFC 6901, section 6): `#/3/timestamp`, or `#/timestamp` for a single object.
+    #[serde(serialize_with = "serialize_truncated")]
     pub pointer: String,
     /// The kind of fault, for machines.
     pub code: FaultCode,
     /// What is wrong, for people.
+    #[serde(serialize_with = "serialize_truncated")]
     pub detail: String,
 }
 
@@ -78,6 +87,23 @@ impl FaultCode {
     }
 }
 
+impl Serialize for FaultCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// Serializes a text that has callers' words in it, cut to a bearable length.
+pub(crate) fn serialize_truncated<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(truncated(text, TEXT_BYTES_MAX))
+}
+
+/// `text`, cut at a character boundary so that it has at most `bytes_max` bytes.
+fn truncated(text: &str, bytes_max: usize) -> &str {
+    let (kept, _) = text.split_at(text.floor_char_boundary(bytes_max));
+    kept
+}
+
 /// What to say of an event whose type would be one more than there may be.
 pub(crate) fn too_many_types(types_max: u64) -> String {
     format!(
@@ -88,7 +114,14 @@ pub(crate) fn too_many_types(types_max: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::FaultCode;
+    use super::*;
+
+    #[test]
+    fn truncation_keeps_characters_whole() {
+        assert_eq!(truncated("aé", 2), "a");
+        assert_eq!(truncated("aé", 3), "aé");
+        assert_eq!(truncated("aé", 99), "aé");
+    }
 
     #[test]
     fn every_code_is_listed_once_and_named_after_itself() {

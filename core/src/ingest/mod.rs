@@ -6,8 +6,8 @@ mod indexes;
 mod pointer;
 mod record;
 
-pub(crate) use fault::too_many_types;
 pub use fault::{Fault, FaultCode};
+pub(crate) use fault::{serialize_truncated, too_many_types};
 pub use indexes::Indexes;
 pub use pointer::{Pointer, PointerError};
 

@@ -3,11 +3,33 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 
 use crate::json::{RawString, Scanner, Span};
+
+/// What a fragment does not have as it is (RFC 3986, section 3.5), and the slash, which parts tokens.
+const ENCODED_IN_FRAGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'?');
 
 /// A JSON pointer (RFC 6901), unescaped into its reference tokens. Empty for the whole document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,14 +92,7 @@ impl fmt::Display for Pointer {
     /// The text that [`Pointer::parse`] reads as this pointer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for token in &self.0 {
-            f.write_char('/')?;
-            for character in token.chars() {
-                match character {
-                    '~' => f.write_str("~0")?,
-                    '/' => f.write_str("~1")?,
-                    other => f.write_char(other)?,
-                }
-            }
+            write!(f, "/{}", escape(token))?;
         }
         Ok(())
     }
@@ -86,18 +101,11 @@ impl fmt::Display for Pointer {
 /// Appends a slash and a reference token, escaped as in RFC 6901 and then percent-encoded as in a fragment of RFC 3986.
 pub(super) fn write_token(token: &str, out: &mut String) {
     out.push('/');
-    for byte in token.bytes() {
-        match byte {
-            b'~' => out.push_str("~0"),
-            b'/' => out.push_str("~1"),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
-            b'-' | b'.' | b'_' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':'
-            | b'@' | b'?' => {
-                out.push(char::from(byte));
-            }
-            _ => write!(out, "%{byte:02X}").expect("a String takes whatever is written to it"),
-        }
-    }
+    out.extend(utf8_percent_encode(&escape(token), ENCODED_IN_FRAGMENT));
+}
+
+fn escape(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
 }
 
 fn unescape(token: &str) -> Result<Box<str>, PointerError> {

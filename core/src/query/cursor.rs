@@ -19,6 +19,8 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::hash::Hasher as _;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use siphasher::sip::SipHasher24;
 use thiserror::Error;
 
@@ -28,8 +30,6 @@ use crate::event::Timestamp;
 const VERSION: u8 = 1;
 const CURSOR_BYTES: usize = 30;
 const CURSOR_CHARS: usize = 40;
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 // Whole groups of three bytes leave no unused bits, so that every cursor has one spelling only.
 const _: () = assert!(CURSOR_BYTES.is_multiple_of(3) && CURSOR_BYTES / 3 * 4 == CURSOR_CHARS);
@@ -55,7 +55,7 @@ pub fn encode_cursor(position: Position, query: &Query) -> String {
     bytes.extend(position.seq.to_be_bytes());
     bytes.extend(fingerprint(query).to_be_bytes());
     bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
-    to_base64url(&bytes)
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The position in a cursor.
@@ -64,7 +64,10 @@ pub fn encode_cursor(position: Position, query: &Query) -> String {
 ///
 /// [`CursorError`] where `text` is no cursor, or one of another query.
 pub fn decode_cursor(text: &str, query: &Query) -> Result<Position, CursorError> {
-    let bytes = from_base64url(text).ok_or(CursorError::Malformed)?;
+    if text.len() != CURSOR_CHARS {
+        return Err(CursorError::Malformed);
+    }
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
     let (content, checksum) = bytes.split_last_chunk::<4>().ok_or(CursorError::Malformed)?;
     if crc32fast::hash(content) != u32::from_be_bytes(*checksum) {
         return Err(CursorError::Malformed);
@@ -153,35 +156,6 @@ fn payload_condition(filter: &PayloadFilter) -> Vec<u8> {
     condition(b'p', &[filter.path.to_string().as_bytes(), test, operand])
 }
 
-fn to_base64url(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(CURSOR_CHARS);
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte));
-        for shift in [18_u32, 12, 6, 0] {
-            let digit = (bits >> shift) & 0x3f;
-            text.extend(ALPHABET.get(digit as usize).map(|&byte| char::from(byte)));
-        }
-    }
-    text
-}
-
-fn from_base64url(text: &str) -> Option<Vec<u8>> {
-    if text.len() != CURSOR_CHARS {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(CURSOR_BYTES);
-    for group in text.as_bytes().chunks(4) {
-        let mut bits = 0_u32;
-        for digit in group {
-            let value = ALPHABET.iter().position(|other| other == digit)?;
-            bits = bits << 6 | u32::try_from(value).ok()?;
-        }
-        let [_, high, middle, low] = bits.to_be_bytes();
-        bytes.extend([high, middle, low]);
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -190,6 +164,8 @@ mod tests {
 
     use super::*;
     use crate::query::{Operand, PayloadPath};
+
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
     fn position() -> Position {
         Position { timestamp: Timestamp::from_nanos(-1), seq: u64::MAX }

@@ -194,6 +194,18 @@ fn lenient_handling_keeps_the_good_ones() {
     assert_eq!(body_of["accepted"], 1);
     assert_eq!(body_of["rejected"][0]["code"], "missing_field");
     assert!(!reply.rejected.is_empty());
+    let rejected =
+        |field: &str| format!(r##"{{"pointer":"#/1/{field}","code":"missing_field","detail":"{field} is required"}}"##);
+    let expected = ["event_type", "timestamp", "payload"].map(rejected).join(",");
+    let expected =
+        format!(r#"{{"accepted":1,"duplicates":0,"first_seq":1,"last_seq":1,"durable":true,"rejected":[{expected}]}}"#);
+    assert_eq!(reply.body, expected);
+
+    // Nothing is to be stored, and more is rejected than is listed.
+    let reply = answered(submission("/events", &lenient), "1\n".repeat(101).as_bytes());
+    let start = br##"{"accepted":0,"duplicates":0,"first_seq":null,"last_seq":null,"rejected":[{"pointer":"#/0","##;
+    assert!(reply.body.starts_with(start), "{:?}", reply.body);
+    assert!(reply.body.ends_with(br#"}],"rejected_count":101}"#), "{:?}", reply.body);
 
     let reply = answered(submission("/events", &lenient), b"{}\n");
     assert_eq!((reply.status, &body(&reply)["first_seq"]), (200, &Value::Null));

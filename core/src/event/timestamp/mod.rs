@@ -1,8 +1,11 @@
 //! Timestamps.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use crate::json::Decimal;
@@ -15,7 +18,8 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// A point in time: nanoseconds since the Unix epoch, UTC, without leap seconds.
 ///
-/// The range is that of `i64`: 1677-09-21T00:12:43.145224192Z to 2262-04-11T23:47:16.854775807Z.
+/// The range is that of `i64`: 1677-09-21T00:12:43.145224192Z to 2262-04-11T23:47:16.854775807Z. Serialized and deserialized as
+/// a string in RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -115,16 +119,26 @@ impl Timestamp {
 
     /// Appends the text that [`Display`](fmt::Display) gives.
     pub fn write(self, out: &mut Vec<u8>) {
-        let (text, len) = rfc3339::format(self);
-        out.extend_from_slice(text.get(..len).unwrap_or_default());
+        out.extend_from_slice(rfc3339::format(self).as_bytes());
     }
 }
 
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with `Z`, and with as many fraction digits as the value needs: 0, 3, 6 or 9.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (text, len) = rfc3339::format(*self);
-        f.write_str(core::str::from_utf8(text.get(..len).unwrap_or_default()).map_err(|_| fmt::Error)?)
+        f.write_str(rfc3339::format(*self).as_str())
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(rfc3339::format(*self).as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse_rfc3339(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

@@ -44,8 +44,24 @@ pub(super) fn parse(text: &str) -> Result<Timestamp, TimestampError> {
     i64::try_from(total).map(Timestamp).map_err(|_| TimestampError::OutOfRange)
 }
 
-/// The text, and how many of its bytes count.
-pub(super) fn format(timestamp: Timestamp) -> ([u8; TEXT_BYTES_MAX], usize) {
+/// The text of a timestamp.
+pub(super) struct Text {
+    bytes: [u8; TEXT_BYTES_MAX],
+    len: usize,
+}
+
+impl Text {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        let (text, _) = self.bytes.split_at(self.len);
+        text
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        core::str::from_utf8(self.as_bytes()).expect("digits and punctuation are ASCII")
+    }
+}
+
+pub(super) fn format(timestamp: Timestamp) -> Text {
     let seconds = timestamp.0.div_euclid(NANOS_PER_SECOND);
     let nanos = timestamp.0.rem_euclid(NANOS_PER_SECOND);
     let Date { year, month, day } = Date::from_days(seconds.div_euclid(SECONDS_PER_DAY));
@@ -61,7 +77,7 @@ pub(super) fn format(timestamp: Timestamp) -> ([u8; TEXT_BYTES_MAX], usize) {
     [text[17], text[18]] = two_digits(second_of_day % 60);
     if nanos == 0 {
         text[19] = b'Z';
-        return (text, 20);
+        return Text { bytes: text, len: 20 };
     }
     [text[20], text[21]] = two_digits(nanos / 10_000_000);
     [text[22], text[23]] = two_digits(nanos / 100_000 % 100);
@@ -70,12 +86,12 @@ pub(super) fn format(timestamp: Timestamp) -> ([u8; TEXT_BYTES_MAX], usize) {
     [_, text[28]] = two_digits(nanos % 10);
     if nanos % 1_000_000 == 0 {
         text[23] = b'Z';
-        (text, 24)
+        Text { bytes: text, len: 24 }
     } else if nanos % 1_000 == 0 {
         text[26] = b'Z';
-        (text, 27)
+        Text { bytes: text, len: 27 }
     } else {
-        (text, TEXT_BYTES_MAX)
+        Text { bytes: text, len: TEXT_BYTES_MAX }
     }
 }
 
