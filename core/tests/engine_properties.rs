@@ -5,17 +5,21 @@
 mod steps;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use argus_core::engine::Engine;
 use argus_core::event::Timestamp;
-use argus_core::query::{Filter, Order, Scan};
+use argus_core::query::{Filter, Order, Position, Scan};
 use argus_core::repository::{Housekeeper, Housekeeping, Repository};
 use argus_core::storage::MemoryStorage;
 use argus_core::testing::{
-    Draft, Model, Pace, Pair, Planned, Source, Step, StoredId, check_query, check_same, collect, generate, steady,
+    Draft, Model, Pace, Pair, Planned, Run, Source, Step, StoredEvent, StoredId, check_answer, check_query, check_same,
+    collect, generate, steady,
 };
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
+
+const ORDERS: [Order; 3] = [Order::TimeAscending, Order::TimeDescending, Order::Sequence];
 
 /// Lets everything happen to an engine and to the model, and compares them.
 fn compare(seed: u128, steps: &[Step], queries: &[Scan]) -> Result<(), TestCaseError> {
@@ -42,6 +46,44 @@ fn filled(seed: u64, events: usize) -> (Engine<MemoryStorage>, Housekeeper, Mode
         housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), source.pick(&[0, 1, 5, 50, 500])).unwrap();
     }
     (engine, housekeeper, model)
+}
+
+/// Walks from page to page, each of which is ended after so many calls of a budget.
+fn hasty_walk(engine: &Engine<MemoryStorage>, scan: &Scan, budget: u32, calls: u32) -> Vec<StoredEvent> {
+    let snapshot = engine.snapshot();
+    let mut scan = scan.clone();
+    let mut events = Vec::new();
+    loop {
+        let mut run = Run::begin(&snapshot, &scan, Pace { budget, stop_every: 0 }).unwrap();
+        let mut ended: Option<Position> = None;
+        for call in 0.. {
+            assert!(!run.step().unwrap(), "a page has a head before it ends");
+            if call >= calls {
+                ended = run.end_page();
+            }
+            if ended.is_some() || run.has_head() {
+                break;
+            }
+        }
+        let page = run.finish().unwrap();
+        assert!(page.events.len() <= usize::try_from(scan.limit.unwrap().get()).unwrap());
+        if ended.is_some() {
+            assert_eq!(page.next, ended);
+        }
+        events.extend(page.events);
+        match page.next {
+            None => return events,
+            Some(next) => {
+                let moved = scan.from.is_none_or(|from| match scan.order {
+                    Order::TimeAscending => next > from,
+                    Order::TimeDescending => next < from,
+                    Order::Sequence => next.seq > from.seq,
+                });
+                assert!(moved, "{next:?} lies behind {:?}", scan.from);
+                scan.from = Some(next);
+            }
+        }
+    }
 }
 
 proptest! {
@@ -80,6 +122,41 @@ proptest! {
                 Pace { budget: u32::MAX, stop_every: 1 },
             ] {
                 same(check_query(&engine, &model, &query, pace).map(drop))?;
+            }
+        }
+    }
+
+    #[test]
+    fn pages_that_end_early_make_up_the_whole(seed: u64, query in bytes(80), budget in 1..60_u32, calls in 0..4_u32, limit in 1..40_u32) {
+        let (engine, ..) = filled(seed, 300);
+        for order in ORDERS {
+            let scan = Scan { order, limit: None, from: None, ..generate::scan(&mut Source::bytes(&query)) };
+            let whole = collect(&engine.snapshot(), &scan, Pace::UNBROKEN).unwrap().events;
+            let scan = Scan { limit: NonZeroU32::new(limit), ..scan };
+            prop_assert_eq!(hasty_walk(&engine, &scan, budget, calls), whole);
+        }
+    }
+
+    #[test]
+    fn events_are_found_by_their_ids_in_every_order(seed: u64, picked in prop::collection::vec(0..200_usize, 0..30), limit in 0..40_u32) {
+        let (engine, _, mut model) = filled(seed, 200);
+        let everything = collect(&engine.snapshot(), &Scan::default(), Pace::UNBROKEN).unwrap().events;
+        // The model takes the ids that the engine has given.
+        for event in &everything {
+            if let StoredId::Generated(id) = event.id {
+                model.take_id(event.seq, id);
+            }
+        }
+        let mut ids: Vec<Box<str>> =
+            picked.iter().filter_map(|at| everything.get(*at)).map(|event| event.id.text().into()).collect();
+        ids.push("nobody".into());
+        for order in ORDERS {
+            let filter = Filter { ids: Some(ids.clone()), ..Filter::default() };
+            let scan = Scan { filter, order, limit: NonZeroU32::new(limit), ..Scan::default() };
+            let expected = collect(&model.snapshot(), &scan, Pace::UNBROKEN).unwrap();
+            for pace in [Pace::UNBROKEN, Pace { budget: 1, stop_every: 1 }] {
+                let found = collect(&engine.snapshot(), &scan, pace).unwrap();
+                same(check_answer("by id", &expected, &found))?;
             }
         }
     }
@@ -130,12 +207,12 @@ fn walks_over_many_events_meet_each_of_them_once_while_more_come_in() {
         pair.run(&Step::Commit { elapsed: 1, group: vec![drafts(40), drafts(1)] }).unwrap();
         pair.run(&Step::Maintain { budget: 25, calls: 1 }).unwrap();
     }
-    for order in [Order::TimeAscending, Order::TimeDescending, Order::Sequence] {
+    for order in ORDERS {
         for types in [None, Some(vec!["view".into()])] {
             let query = Scan {
                 filter: Filter { types, ..Filter::default() },
                 order,
-                limit: std::num::NonZeroU32::new(13),
+                limit: NonZeroU32::new(13),
                 ..Scan::default()
             };
             let batches = (0..25).map(|_| drafts(3)).collect();

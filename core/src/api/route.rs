@@ -123,7 +123,7 @@ mod tests {
                 | Route::Metrics
                 | Route::OpenApi
                 | Route::Other => {
-                    assert_eq!(of(&format!("/{}", route.as_str().trim_start_matches('/'))), Resource::Fixed(route))
+                    assert_eq!(of(&format!("/{}", route.as_str().trim_start_matches('/'))), Resource::Fixed(route));
                 }
                 Route::Event => assert_eq!(of("/events/x").route(), route),
             }

@@ -104,6 +104,12 @@ impl Run {
         Ok(step.is_ready())
     }
 
+    /// Whether the head is known.
+    #[must_use]
+    pub fn has_head(&self) -> bool {
+        self.head.is_some()
+    }
+
     /// Ends the page where the run stands, if that is possible; where the next page begins then.
     pub fn end_page(&mut self) -> Option<Position> {
         if self.head.is_none() { self.run.end_page() } else { None }
