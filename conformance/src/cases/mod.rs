@@ -24,6 +24,7 @@ mod nginx;
 mod openapi;
 mod query;
 mod real_data;
+mod sequence;
 mod submit;
 mod submit_faults;
 mod threads;
@@ -53,6 +54,7 @@ const GROUPS: &[&[Case]] = &[
     query::CASES,
     filter::CASES,
     cursor::CASES,
+    sequence::CASES,
     fetch::CASES,
     health::CASES,
     metrics::CASES,

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
 use argus_core::batch::Batch;
 use argus_core::clock::Moment;
 use argus_core::engine::{Chore, Engine, Seed};
