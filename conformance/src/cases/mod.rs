@@ -25,6 +25,7 @@ mod openapi;
 mod query;
 mod readme;
 mod real_data;
+mod sequence;
 mod submit;
 mod submit_faults;
 mod threads;
@@ -54,6 +55,7 @@ const GROUPS: &[&[Case]] = &[
     query::CASES,
     filter::CASES,
     cursor::CASES,
+    sequence::CASES,
     fetch::CASES,
     health::CASES,
     metrics::CASES,

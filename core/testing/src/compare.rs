@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use argus_core::event::Uuid;
-use argus_core::query::{Position, Query};
+use argus_core::query::{Position, Scan};
 use argus_core::repository::{ReadError, Snapshot};
 use thiserror::Error;
 
@@ -30,13 +30,15 @@ pub struct Difference {
 /// # Errors
 ///
 /// The first [`Difference`]; a subject that reports an error differs.
-pub fn check_same(subject: &Arc<dyn Snapshot>, model: &Arc<dyn Snapshot>, queries: &[Query]) -> Result<(), Difference> {
-    let (found, expected) = (subject.stats(), model.stats());
+pub fn check_same(subject: &Arc<dyn Snapshot>, model: &Arc<dyn Snapshot>, queries: &[Scan]) -> Result<(), Difference> {
+    let found = subject.stats().map_err(|error| broken("stats", &error))?;
+    let expected = model.stats().map_err(|error| broken("the model", &error))?;
     require("stats: events", &expected.events, &found.events)?;
     require("stats: last_seq", &expected.last_seq, &found.last_seq)?;
+    require("last_seq", &model.last_seq(), &subject.last_seq())?;
     require("stats: event_types", &expected.event_types, &found.event_types)?;
 
-    let everything = check_query(subject, model, &Query::default(), Pace::UNBROKEN)?;
+    let everything = check_query(subject, model, &Scan::default(), Pace::UNBROKEN)?;
     for query in queries {
         check_query(subject, model, query, Pace::UNBROKEN)?;
     }
@@ -57,7 +59,7 @@ pub fn check_same(subject: &Arc<dyn Snapshot>, model: &Arc<dyn Snapshot>, querie
 pub fn check_query(
     subject: &Arc<dyn Snapshot>,
     model: &Arc<dyn Snapshot>,
-    query: &Query,
+    query: &Scan,
     pace: Pace,
 ) -> Result<Answer, Difference> {
     let question = format!("{query:?} at {pace:?}");
