@@ -125,7 +125,7 @@ impl Committer {
             lifecycle,
             warnings,
         });
-        shared.look_at_types();
+        shared.look_at_types(&lock(&shared.reader));
         // What an earlier process left to do.
         shared.offer_chores(&mut **lock(&shared.repository));
         let committer =
@@ -367,14 +367,14 @@ impl Shared {
 
     fn publish(&self, repository: &dyn Repository) {
         let reader = repository.reader();
+        self.look_at_types(&reader);
         // The old one is dropped outside the lock: it may be the last reference to a good deal of memory.
         let _old = std::mem::replace(&mut *lock(&self.reader), reader);
-        self.look_at_types();
     }
 
     /// Warns if there are nearly too many event types. A snapshot that has to be asked for is not worth it here.
-    fn look_at_types(&self) {
-        if let Reader::Current(snapshot) = lock(&self.reader).clone()
+    fn look_at_types(&self, reader: &Reader) {
+        if let Reader::Current(snapshot) = reader
             && let Ok(stats) = snapshot.stats()
         {
             self.types_watch.look(&stats);
