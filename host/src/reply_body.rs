@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use argus_core::api::{Refusal, SearchRun, SearchStep};
+use argus_core::api::{ReadRun, ReadStep, Refusal};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
@@ -31,10 +31,10 @@ pub struct BrokenOff {
     pub refusal: Refusal,
 }
 
-/// A search between two of its pieces, or what went wrong with it.
-pub(crate) type Advanced = (SearchRun, Result<SearchStep, BrokenOff>);
-/// Computes the next piece of a search where that may take its time.
-pub(crate) type Advance = Box<dyn Fn(SearchRun) -> Advancing + Send>;
+/// A read between two of its pieces, or what went wrong with it.
+pub(crate) type Advanced = (ReadRun, Result<Poll<ReadStep>, BrokenOff>);
+/// Computes the next piece of a read where that may take its time.
+pub(crate) type Advance = Box<dyn Fn(ReadRun) -> Advancing + Send>;
 pub(crate) type Advancing = Pin<Box<dyn Future<Output = Advanced> + Send>>;
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ struct Streamed {
 
 #[expect(clippy::large_enum_variant, reason = "lies in a box as a whole, and is most often the large variant")]
 enum State {
-    Resting(SearchRun),
+    Resting(ReadRun),
     Advancing(Advancing),
     Over,
 }
@@ -62,7 +62,7 @@ impl ReplyBody {
         Self { content: Content::Whole(bytes), _in_flight: in_flight }
     }
 
-    pub(crate) fn streamed(run: SearchRun, advance: Advance, in_flight: InFlight) -> Self {
+    pub(crate) fn streamed(run: ReadRun, advance: Advance, in_flight: InFlight) -> Self {
         let streamed = Streamed { advance, state: State::Resting(run) };
         Self { content: Content::Streamed(Box::new(Mutex::new(streamed))), _in_flight: Some(in_flight) }
     }
@@ -122,14 +122,13 @@ impl Streamed {
                         return Poll::Pending;
                     };
                     match step {
-                        Ok(SearchStep::Chunk(chunk)) if chunk.is_empty() => self.state = State::Resting(run),
-                        Ok(SearchStep::Chunk(chunk)) => {
+                        Ok(Poll::Ready(ReadStep::Chunk(chunk))) if !chunk.is_empty() => {
                             self.state = State::Resting(run);
                             return Poll::Ready(Some(Ok(chunk)));
                         }
-                        Ok(SearchStep::Pending) => self.state = State::Resting(run),
-                        Ok(SearchStep::Done) => return Poll::Ready(None),
-                        Ok(SearchStep::Whole(_) | SearchStep::Start(_)) => {
+                        Ok(Poll::Ready(ReadStep::Chunk(_)) | Poll::Pending) => self.state = State::Resting(run),
+                        Ok(Poll::Ready(ReadStep::Done)) => return Poll::Ready(None),
+                        Ok(Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_))) => {
                             let reason = "a second head in the middle of an answer".to_owned();
                             let misstep = BrokenOff { reason, refusal: Refusal::Internal };
                             return Poll::Ready(Some(Err(misstep)));

@@ -4,10 +4,11 @@ use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{
-    Action, Api, Condition, Refusal, Reply, Route, Search, SearchRun, SearchStep, Submission, Submitted,
+    Action, Api, Condition, READ_BUDGET, Read, ReadRun, ReadStep, Refusal, Reply, Route, Submission, Submitted,
 };
 use argus_core::cause::Cause;
 use httpdate::HttpDate;
@@ -15,6 +16,7 @@ use httpdate::HttpDate;
 use crate::body::Body;
 use crate::budget::Pace;
 use crate::head::{Framing, HeadError, RequestHead};
+use crate::moment;
 use crate::places::{Phase, Place};
 use crate::server::Server;
 use crate::stream::{Received, Stream};
@@ -100,7 +102,7 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
 /// What the core makes of a request.
 enum Answer {
     Whole(Reply),
-    Streamed(Box<(Reply, SearchRun)>),
+    Streamed(Box<(Reply, ReadRun)>),
 }
 
 /// Answers a request. Whether the connection can be used again.
@@ -169,13 +171,13 @@ fn decide(
         Action::Submit(submission) => submit(server, stream, head, submission, body_is_read)
             .map(Answer::Whole)
             .map_err(|refusal| (Route::Events, refusal)),
-        Action::Search(search) => begin_search(server, search).map_err(|refusal| (Route::Events, refusal)),
-        Action::Lookup(lookup) => match lookup.reply(&*server.committer.snapshot()) {
-            Ok(reply) => Ok(Answer::Whole(reply)),
-            Err(error) => Err((Route::Event, Refusal::Unreadable(error))),
-        },
+        Action::Read(read) => {
+            let route = read.route();
+            begin_read(server, read).map_err(|refusal| (route, refusal))
+        }
         Action::Metrics(metrics) => {
-            let stats = server.committer.snapshot().stats();
+            let stats = server.committer.reader().take().and_then(|snapshot| snapshot.stats());
+            let stats = stats.map_err(|error| (Route::Metrics, Refusal::Unreadable(error)))?;
             let (idle_closed, log_lines_lost) = (server.places.closed(), server.log.lost());
             Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, idle_closed, log_lines_lost))))
         }
@@ -208,18 +210,18 @@ fn submit(
     }
 }
 
-/// Runs a search until it is known whether its answer is small.
-fn begin_search(server: &Server, search: Search) -> Result<Answer, Refusal> {
+/// Runs a read until it is known whether its answer is small.
+fn begin_read(server: &Server, read: Read) -> Result<Answer, Refusal> {
     let deadline = Instant::now() + server.settings.request_timeout;
-    let mut run = search.begin(server.committer.snapshot());
+    let mut run = read.begin(server.committer.reader(), moment());
     loop {
-        match run.poll().map_err(Refusal::Unreadable)? {
-            SearchStep::Pending if Instant::now() < deadline => {}
-            SearchStep::Pending => return Err(Refusal::Timeout),
-            SearchStep::Whole(reply) => return Ok(Answer::Whole(reply)),
-            SearchStep::Start(reply) => return Ok(Answer::Streamed(Box::new((reply, run)))),
+        match run.poll(moment(), READ_BUDGET).map_err(Refusal::Unreadable)? {
+            Poll::Pending if Instant::now() < deadline => {}
+            Poll::Pending => return Err(Refusal::ReadTimeout),
+            Poll::Ready(ReadStep::Whole(reply)) => return Ok(Answer::Whole(reply)),
+            Poll::Ready(ReadStep::Start(reply)) => return Ok(Answer::Streamed(Box::new((reply, run)))),
             // The core says these only behind `Start`.
-            SearchStep::Chunk(_) | SearchStep::Done => return Err(Refusal::Internal),
+            Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done) => return Err(Refusal::Internal),
         }
     }
 }
@@ -228,7 +230,7 @@ fn begin_search(server: &Server, search: Search) -> Result<Answer, Refusal> {
 fn write_streamed(
     stream: &mut Stream,
     reply: &Reply,
-    mut run: SearchRun,
+    mut run: ReadRun,
     request_id: &str,
     head: &RequestHead,
     keep: bool,
@@ -241,23 +243,25 @@ fn write_streamed(
     stream.set_reset_on_close(true)?;
     stream.write(&bytes)?;
     loop {
-        match run.poll().map_err(io::Error::other)? {
-            SearchStep::Pending => {}
-            SearchStep::Chunk(chunk) if chunked => {
+        match run.poll(moment(), READ_BUDGET).map_err(io::Error::other)? {
+            Poll::Pending => {}
+            Poll::Ready(ReadStep::Chunk(chunk)) if chunked => {
                 let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
                 framed.extend_from_slice(&chunk);
                 framed.extend_from_slice(b"\r\n");
                 stream.write(&framed)?;
             }
-            SearchStep::Chunk(chunk) => stream.write(&chunk)?,
-            SearchStep::Done => {
+            Poll::Ready(ReadStep::Chunk(chunk)) => stream.write(&chunk)?,
+            Poll::Ready(ReadStep::Done) => {
                 if chunked {
                     stream.write(b"0\r\n\r\n")?;
                 }
                 stream.set_reset_on_close(false)?;
                 return Ok(keep);
             }
-            SearchStep::Whole(_) | SearchStep::Start(_) => return Err(io::Error::other("the core began twice")),
+            Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_)) => {
+                return Err(io::Error::other("the core began twice"));
+            }
         }
     }
 }
