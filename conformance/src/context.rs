@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::check_eq;
 use crate::client::{Connection, Request, Response, Transcript};
+use crate::described;
+use crate::description::Description;
 use crate::failure::{Failure, Outcome};
 use crate::launcher::{BrokenLog, Demand, Exit, Launcher, Running, Signal};
 use crate::nginx::Nginx;
@@ -29,6 +31,7 @@ pub struct Context<'a> {
 #[derive(Debug)]
 pub struct Server {
     running: Box<dyn Running>,
+    description: Arc<Description>,
     transcript: Transcript,
     logs: Arc<Mutex<Vec<String>>>,
 }
@@ -83,7 +86,7 @@ impl<'a> Context<'a> {
     /// [`Failure`] if it does not start or cannot be had.
     pub fn start_in(&self, wrapper: &[String], settings: &[(&str, &str)]) -> Result<Server, Failure> {
         let running = self.launcher.wrapped(wrapper)?.start(Demand::Settings(settings))?;
-        Ok(Server { running, transcript: self.transcript.clone(), logs: Arc::clone(&self.logs) })
+        self.server_at(running)
     }
 
     /// As [`run_to_exit`](Self::run_to_exit), by a program that is run first and turns into the subject.
@@ -126,18 +129,24 @@ impl<'a> Context<'a> {
 
     fn launch(&self, demand: Demand<'_>) -> Result<Server, Failure> {
         let running = self.launcher.start(demand)?;
-        Ok(Server { running, transcript: self.transcript.clone(), logs: Arc::clone(&self.logs) })
+        self.server_at(running)
+    }
+
+    fn server_at(&self, running: Box<dyn Running>) -> Result<Server, Failure> {
+        let description = described::of(self.launcher)?;
+        Ok(Server { running, description, transcript: self.transcript.clone(), logs: Arc::clone(&self.logs) })
     }
 }
 
 impl Server {
-    /// Opens a connection.
+    /// Opens a connection, on which every answer has to be as the subject's description says.
     ///
     /// # Errors
     ///
     /// [`Failure`] if nobody listens.
     pub fn connect(&self) -> Result<Connection, Failure> {
-        Connection::open(self.running.address(), self.transcript.clone())
+        let connection = Connection::open(self.running.address(), self.transcript.clone())?;
+        Ok(connection.described_by(&self.description))
     }
 
     /// Opens a connection with little room for answers.
@@ -146,7 +155,8 @@ impl Server {
     ///
     /// [`Failure`] if nobody listens.
     pub fn connect_with_small_buffer(&self) -> Result<Connection, Failure> {
-        Connection::open_with_small_buffer(self.running.address(), self.transcript.clone())
+        let connection = Connection::open_with_small_buffer(self.running.address(), self.transcript.clone())?;
+        Ok(connection.described_by(&self.description))
     }
 
     /// Starts an nginx that hands every request on to this server: [`Nginx::start`].

@@ -55,6 +55,9 @@ impl BrokenLog {
 
 /// Starts servers of one kind.
 pub trait Launcher: fmt::Debug + Send + Sync {
+    /// Whose servers it starts.
+    fn identity(&self) -> Identity;
+
     /// Starts a server and waits until it takes requests.
     ///
     /// # Errors
@@ -76,6 +79,15 @@ pub trait Launcher: fmt::Debug + Send + Sync {
     ///
     /// [`Failure::Skipped`] if this launcher starts no program.
     fn wrapped(&self, wrapper: &[String]) -> Result<Box<dyn Launcher>, Failure>;
+}
+
+/// Whose servers a launcher starts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Identity {
+    /// Those of a program.
+    Program(PathBuf),
+    /// The one that listens there.
+    Address(SocketAddr),
 }
 
 /// A server that takes requests. Dropping it ends it, by force if need be.
@@ -176,6 +188,10 @@ struct Captured {
 }
 
 impl Launcher for BinaryLauncher {
+    fn identity(&self) -> Identity {
+        Identity::Program(self.binary.clone())
+    }
+
     fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure> {
         let (repository, folder) = self.repository()?;
         let mut arguments = vec!["--endpoint", "127.0.0.1:0", "--repository", repository.as_str()];
@@ -411,6 +427,10 @@ impl UrlLauncher {
 }
 
 impl Launcher for UrlLauncher {
+    fn identity(&self) -> Identity {
+        Identity::Address(self.address)
+    }
+
     fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure> {
         match demand {
             Demand::Any => Ok(Box::new(Remote { address: self.address })),

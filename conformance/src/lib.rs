@@ -16,6 +16,8 @@ pub mod cases;
 pub mod client;
 pub mod compress;
 pub mod context;
+mod described;
+pub mod description;
 pub mod differential;
 pub mod failure;
 pub mod launcher;

@@ -11,13 +11,13 @@ use argus_host::process::{announce, bind, listen};
 use argus_host::settings::Settings;
 use argus_smol::connection::Socket;
 use argus_smol::runtime;
-use async_io::Async;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
+use smol::Async;
 use tide::Endpoint;
 use tide::http::{Method, Url};
 

@@ -91,7 +91,7 @@ impl Endpoint<()> for RunExchange {
 
 #[cfg(test)]
 mod tests {
-    use futures_lite::future;
+    use smol::future;
     use tide::StatusCode;
 
     use super::*;

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use argus_host::lifecycle::ConnectionPermit;
 use argus_host::wire::Wire;
-use async_io::Async;
 use hyper::rt::{Read, ReadBufCursor, Write};
+use smol::Async;
 use smol_hyper::rt::FuturesIo;
 
 use crate::app::App;
@@ -88,12 +88,12 @@ mod tests {
 
     use argus_host::runtime::Runtime as _;
     use bytes::Bytes;
-    use futures_lite::stream;
     use http_body::Frame;
     use http_body_util::StreamBody;
     use hyper::server::conn::http1;
     use hyper::service::service_fn;
     use hyper::{Request, Response};
+    use smol::stream;
 
     use super::*;
     use crate::runtime;

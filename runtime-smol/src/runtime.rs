@@ -64,7 +64,7 @@ impl Smol {
 
 impl Runtime for Smol {
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
-        let timer = async_io::Timer::after(duration);
+        let timer = smol::Timer::after(duration);
         async move {
             timer.await;
         }
@@ -128,7 +128,7 @@ impl Worker {
         let _end = End(self);
         let executor = self.executor().clone();
         if let Some(executor) = executor {
-            async_io::block_on(executor.run(stopped));
+            smol::block_on(executor.run(stopped));
         }
     }
 
@@ -206,7 +206,7 @@ impl Workers {
 
 /// async-io starts a thread of its own with its first use, and panics if it gets none.
 fn start_reactor() -> io::Result<()> {
-    let started = panic::catch_unwind(|| async_io::block_on(async {}));
+    let started = panic::catch_unwind(|| smol::block_on(async {}));
     started.map_err(|panic| io::Error::other(panic_message(panic.as_ref()).to_owned()))
 }
 
@@ -229,7 +229,7 @@ mod tests {
     use std::thread;
 
     use argus_host::lifecycle::Drained;
-    use futures_lite::future;
+    use smol::future;
 
     use super::*;
 

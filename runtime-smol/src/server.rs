@@ -11,7 +11,7 @@ use argus_host::node::Node;
 use argus_host::runtime::Runtime;
 use argus_host::watch;
 use argus_host::wire::Wire;
-use async_io::Async;
+use smol::Async;
 
 use crate::app;
 use crate::connection;

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -10,6 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{Framing, Head, Request, Response, Transcript};
 use crate::check;
+use crate::description::{Answer, Description};
 use crate::failure::{Failure, Outcome};
 
 /// How long anything that must happen may take before the case gives up. It is never waited for in a case that passes.
@@ -28,6 +30,10 @@ pub struct Connection {
     host: String,
     unread: Vec<u8>,
     transcript: Transcript,
+    /// What every answer has to be like, if that is known.
+    description: Option<Arc<Description>>,
+    /// Method and target of the request that was written last, if it was written as a whole.
+    asked: Option<(String, String)>,
 }
 
 /// How the subject's half of a connection ended.
@@ -76,7 +82,13 @@ impl Connection {
 
     fn over(stream: TcpStream, address: SocketAddr, transcript: Transcript) -> Result<Self, Failure> {
         stream.set_nodelay(true).map_err(|error| Failure::unmet(format!("set_nodelay: {error}")))?;
-        Ok(Self { stream, host: address.to_string(), unread: Vec::new(), transcript })
+        Ok(Self { stream, host: address.to_string(), unread: Vec::new(), transcript, description: None, asked: None })
+    }
+
+    /// Requires every answer from now on to be as this says.
+    #[must_use]
+    pub fn described_by(self, description: &Arc<Description>) -> Self {
+        Self { description: Some(Arc::clone(description)), ..self }
     }
 
     /// Sends a request and reads its response, passing over `100 Continue`.
@@ -87,6 +99,7 @@ impl Connection {
     pub fn request(&mut self, request: &Request) -> Result<Response, Failure> {
         let host = self.host.clone();
         self.write(&request.to_bytes(&host))?;
+        self.asked = Some((request.method.clone(), request.target.clone()));
         self.response_to(&request.method)
     }
 
@@ -98,6 +111,7 @@ impl Connection {
     /// [`Failure`] if the subject neither takes the bytes nor closes the connection.
     pub fn write(&mut self, bytes: &[u8]) -> Outcome {
         self.transcript.note('>', bytes);
+        self.asked = None;
         self.set_timeouts(PATIENCE)?;
         match self.stream.write_all(bytes) {
             Ok(()) => Ok(()),
@@ -182,14 +196,20 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Failure`] if it ends early or is malformed.
+    /// [`Failure`] if it ends early or is malformed, or not as the description says.
     pub fn read_body(&mut self, head: &Head) -> Result<Vec<u8>, Failure> {
-        match head.framing {
-            Framing::None => Ok(Vec::new()),
-            Framing::Length(length) => self.take(length),
-            Framing::Chunked => self.read_chunks(),
-            Framing::Close => self.read_to_end(),
+        let (body, has_body) = match head.framing {
+            Framing::None => (Vec::new(), false),
+            Framing::Length(length) => (self.take(length)?, true),
+            Framing::Chunked => (self.read_chunks()?, true),
+            Framing::Close => (self.read_to_end()?, true),
+        };
+        if let Some(description) = &self.description {
+            let asked = self.asked.as_ref().map(|(method, target)| (method.as_str(), target.as_str()));
+            let (status, content_type) = (head.status, head.header("content-type"));
+            description.check(asked, Answer { status, content_type, body: has_body.then_some(&body) })?;
         }
+        Ok(body)
     }
 
     /// Reads until the connection is closed and gives what came. A reset counts as closed.

@@ -13,7 +13,8 @@ use crate::json::Decimal;
 ///
 /// Arrays are looked through, on the way and at the end of the path, however deep they are nested: a test holds of an
 /// array if it holds of any element. Of members that have the same name, any may fulfil it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PayloadFilter {
     /// Where to look.
     pub path: PayloadPath,
@@ -37,7 +38,8 @@ pub enum PathError {
 }
 
 /// What must hold of at least one value at the path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Test {
     /// Equal to the operand: a string of the same bytes; a number of the same value, if the operand is written as one;
     /// the literal `true`, `false` or `null`, if the operand is that word.

@@ -4,6 +4,7 @@
 
 mod conditions;
 mod cursor;
+mod data;
 mod filter;
 
 use alloc::boxed::Box;
@@ -13,6 +14,8 @@ use core::num::NonZeroU32;
 pub use conditions::{Conditions, Examined};
 pub use cursor::{CursorError, decode_cursor, encode_cursor};
 pub use filter::{Operand, PathError, PayloadFilter, PayloadPath, Test};
+
+use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
 
@@ -29,7 +32,10 @@ pub const OPERAND_BYTES_MAX: usize = 4096;
 pub const IDS_MAX: usize = 1_000;
 
 /// Which events are meant. All conditions must hold. Every read route takes one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Deserialized with any of its members left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// Any of these types; `None` for every type. An empty list, or a text that cannot be a type, matches nothing.
     pub types: Option<Vec<Box<str>>>,
@@ -46,7 +52,8 @@ pub struct Filter {
 }
 
 /// In which order events come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Order {
     /// By time and then by sequence number, oldest first.
     #[default]
@@ -58,7 +65,10 @@ pub enum Order {
 }
 
 /// A list of events: those that a filter means, in an order, from a position on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Deserialized with any of its members left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Scan {
     /// Which events.
     pub filter: Filter,
@@ -80,7 +90,8 @@ impl From<Filter> for Scan {
 /// A place among all events. There need not be an event.
 ///
 /// It is compared as the order says: by time and then by sequence number, or by sequence number alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Position {
     /// The event's time. Means nothing in [`Order::Sequence`].
     pub timestamp: Timestamp,

@@ -2,10 +2,12 @@
 
 use alloc::boxed::Box;
 
+use serde::Serialize;
+
 use crate::event::{Timestamp, Uuid};
 
 /// What became of one [`Batch`](crate::batch::Batch).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Receipt {
     /// Sequence number of the first event that was stored anew; the others follow without gaps. Meaningless if `stored`
     /// is 0.
@@ -27,7 +29,7 @@ pub struct Receipt {
 }
 
 /// Events that were not stored because there are as many event types as there may be, and theirs would have been new.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Surplus {
     /// Their indexes in the batch, ascending; at least one.
     pub indexes: Box<[u32]>,
@@ -36,7 +38,7 @@ pub struct Surplus {
 }
 
 /// An event that was stored before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Duplicate {
     /// Its index in the batch.
     pub index: u32,
@@ -45,7 +47,7 @@ pub struct Duplicate {
 }
 
 /// Events that were given up because they need not be kept any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Expired {
     /// How many.
     pub events: u64,
@@ -58,7 +60,8 @@ pub struct Expired {
 }
 
 /// Why events have expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ExpiryCause {
     /// They are too old.
     Age,

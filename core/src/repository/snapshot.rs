@@ -105,7 +105,7 @@ pub enum Flow {
 }
 
 /// Figures about a [`Snapshot`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Stats {
     /// Events stored.
     pub events: u64,

@@ -1,0 +1,215 @@
+//! The description of the interface that a subject gives, and whether its answers are as that says.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jsonschema::{Draft, Validator};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Outcome};
+
+/// Longest body that is held against its schema, in bytes. Longer ones are many events, each like the other.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// The media type of every error.
+const PROBLEM: &str = "application/problem+json";
+
+/// An `OpenAPI` 3.1 document, whose schemas are JSON Schema 2020-12.
+#[derive(Debug)]
+pub struct Description {
+    document: Value,
+    /// By the text of the schema; compiled when an answer needs it.
+    validators: Mutex<HashMap<String, Arc<Validator>>>,
+}
+
+/// What of an answer has a description.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The status code.
+    pub status: u16,
+    /// The value of `Content-Type`, if there is one.
+    pub content_type: Option<&'a str>,
+    /// The body; `None` where an answer has none, as to `HEAD`.
+    pub body: Option<&'a [u8]>,
+}
+
+impl Description {
+    /// The description in a document as it came over the wire.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if it is not JSON.
+    pub fn parse(document: &[u8]) -> Result<Self, Failure> {
+        let document = serde_json::from_slice(document)
+            .map_err(|error| Failure::unmet(format!("a description of the interface in JSON: {error}")))?;
+        Ok(Self { document, validators: Mutex::default() })
+    }
+
+    /// Requires the answer to be as described: its status and media type among those of what was asked, its body of the
+    /// schema. `asked` is method and target; where it is unknown, or is nothing that the document has, the answer has to
+    /// be that of any operation, or an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] that says what of it has no description.
+    pub fn check(&self, asked: Option<(&str, &str)>, answer: Answer<'_>) -> Outcome {
+        let Answer { status, content_type, body } = answer;
+        let asked_for = asked.map_or_else(
+            || "an unknown request".to_owned(),
+            |(method, target)| format!("{method} {}", target.get(..80).unwrap_or(target)),
+        );
+        let unmet =
+            |what: String| Failure::unmet(format!("{what} in /openapi.json, for the answer {status} to {asked_for}"));
+        let operation = asked.and_then(|(method, target)| self.operation(method, target));
+        let responses = match operation {
+            Some(operation) => {
+                vec![self.response(operation, status).ok_or_else(|| unmet(format!("the status {status}")))?]
+            }
+            None => self.operations().filter_map(|operation| self.response(operation, status)).collect(),
+        };
+        let Some(body) = body else { return Ok(()) };
+        let media_type = content_type.unwrap_or_default();
+        let media_type = media_type.split_once(';').map_or(media_type, |(essence, _)| essence).trim();
+        let mut schemas: Vec<&Value> =
+            responses.iter().filter_map(|response| response.get("content")?.get(media_type)?.get("schema")).collect();
+        let problem = json!({"$ref": "#/components/schemas/Problem"});
+        if schemas.is_empty() && operation.is_none() && media_type == PROBLEM {
+            schemas.push(&problem);
+        }
+        if schemas.is_empty() {
+            return Err(unmet(format!("the media type {media_type:?}")));
+        }
+        if !(media_type == "application/json" || media_type.ends_with("+json")) || body.len() > BODY_BYTES_MAX {
+            return Ok(());
+        }
+        let body = match serde_json::from_slice::<Value>(body) {
+            Ok(body) => body,
+            // Payloads may hold what a `Value` cannot: 1e400, half of a surrogate pair, 128 arrays in each other.
+            Err(_) if serde_json::from_slice::<&RawValue>(body).is_ok() => return Ok(()),
+            Err(error) => return Err(unmet(format!("JSON ({error})"))),
+        };
+        let mut faults = String::new();
+        for schema in schemas {
+            match self.validator(schema)?.validate(&body) {
+                Ok(()) => return Ok(()),
+                Err(error) => faults = format!("{error} at {:?}", error.instance_path().to_string()),
+            }
+        }
+        Err(unmet(format!("the schema of this body ({faults})")))
+    }
+
+    fn operations(&self) -> impl Iterator<Item = &Value> {
+        let paths = self.document.get("paths").and_then(Value::as_object).into_iter().flatten();
+        paths.filter_map(|(_, item)| item.as_object()).flat_map(|item| item.values())
+    }
+
+    /// The operation of a method and a target whose path is spelled as the document spells it.
+    fn operation(&self, method: &str, target: &str) -> Option<&Value> {
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        let paths = self.document.get("paths")?;
+        let item = paths.get(path).or_else(|| {
+            let id = path.strip_prefix("/events/")?;
+            let is_one = !id.is_empty() && !id.contains('/');
+            is_one.then(|| paths.get("/events/{id}")).flatten()
+        })?;
+        item.get(method.to_ascii_lowercase())
+    }
+
+    /// What an operation answers with this status.
+    fn response<'a>(&'a self, operation: &'a Value, status: u16) -> Option<&'a Value> {
+        let response = operation.get("responses")?.get(status.to_string())?;
+        match response.get("$ref").and_then(Value::as_str) {
+            Some(reference) => self.document.pointer(reference.strip_prefix('#')?),
+            None => Some(response),
+        }
+    }
+
+    /// What a body has to be like.
+    fn validator(&self, schema: &Value) -> Result<Arc<Validator>, Failure> {
+        let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = schema.to_string();
+        if let Some(known) = validators.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        // References in schemas lead to the document's components.
+        let root = json!({"allOf": [schema], "components": self.document.get("components")});
+        let validator = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .should_validate_formats(true)
+            .build(&root)
+            .map_err(|error| Failure::unmet(format!("a schema in /openapi.json: {error}")))?;
+        let validator = Arc::new(validator);
+        validators.insert(key, Arc::clone(&validator));
+        Ok(validator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn description() -> Description {
+        let document = json!({
+            "paths": {
+                "/events": {"get": {"responses": {
+                    "200": {"content": {
+                        "application/json": {"schema": {"$ref": "#/components/schemas/List"}},
+                        "text/plain": {"schema": {"type": "string"}},
+                    }},
+                    "400": {"$ref": "#/components/responses/BadRequest"},
+                }}},
+                "/events/{id}": {"head": {"responses": {"200": {}}}},
+            },
+            "components": {
+                "schemas": {
+                    "List": {"type": "array", "items": {"type": "string", "format": "date-time"}},
+                    "Problem": {"type": "object", "required": ["title"]},
+                },
+                "responses": {"BadRequest": {"content": {
+                    "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}},
+                }}},
+            },
+        });
+        Description::parse(document.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn answers_are_held_against_the_operation_or_any() {
+        let description = description();
+        let check = |asked, status, content_type, body: &str| {
+            let answer = Answer { status, content_type: Some(content_type), body: Some(body.as_bytes()) };
+            description.check(asked, answer)
+        };
+        let (json, problem) = ("application/json", "application/problem+json");
+        let find = Some(("GET", "/events?type=a"));
+        for asked in [find, None] {
+            assert_eq!(check(asked, 200, json, r#"["2026-07-26T09:00:00Z"]"#), Ok(()));
+            assert_eq!(check(asked, 200, "text/plain; charset=utf-8", "not JSON"), Ok(()));
+            assert_eq!(check(asked, 400, problem, r#"{"title":"x"}"#), Ok(()));
+            for (status, content_type, body) in [
+                (200, json, r#"["yesterday"]"#),
+                (200, json, r#"[1]"#),
+                (200, json, r#"["#),
+                (200, "text/html", "x"),
+                (400, problem, "{}"),
+            ] {
+                let outcome = check(asked, status, content_type, body);
+                assert!(outcome.is_err(), "{asked:?} {status} {content_type} {body}");
+            }
+        }
+        // A status that only an operation which was not asked has, or none has.
+        assert!(check(find, 405, problem, r#"{"title":"x"}"#).is_err());
+        for asked in [None, Some(("PUT", "/events")), Some(("GET", "/nowhere"))] {
+            assert_eq!(check(asked, 405, problem, r#"{"title":"x"}"#), Ok(()));
+            assert!(check(asked, 405, problem, "{}").is_err());
+            assert!(check(asked, 405, json, "{}").is_err());
+        }
+        let to_head =
+            |status| description.check(Some(("HEAD", "/events/a")), Answer { status, content_type: None, body: None });
+        assert_eq!(to_head(200), Ok(()));
+        assert!(to_head(404).is_err());
+    }
+}
