@@ -155,14 +155,13 @@ impl<R: Runtime> Session<R> {
         self.connection.state().set_body_unread(!body.is_end_stream());
         match &*action {
             // Work for nobody is not worth doing.
-            Action::Search(_) | Action::Lookup(_) => self.connection.state().watch_client(begun),
+            Action::Search(_) | Action::Lookup(_) | Action::Metrics(_) => self.connection.state().watch_client(begun),
             // What was sent is stored, whether or not its sender waits to hear of it.
-            Action::Submit(_) | Action::Reply(_) | Action::Metrics(_) => {}
+            Action::Submit(_) | Action::Reply(_) => {}
         }
         let deadline = begun + self.service.node.settings.request_timeout;
         let (route, done) = match *action {
             Action::Reply(reply) => return reply.into(),
-            Action::Metrics(metrics) => return self.render(metrics),
             Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
             // Boxed, so that the many requests that only store something hold no room for these.
             Action::Search(search) => (
@@ -172,6 +171,10 @@ impl<R: Runtime> Session<R> {
             Action::Lookup(lookup) => (
                 Route::Event,
                 self.within(deadline, Box::pin(self.look_up(lookup))).await.unwrap_or(Err(Refusal::Timeout)),
+            ),
+            Action::Metrics(metrics) => (
+                Route::Metrics,
+                self.within(deadline, Box::pin(self.render(metrics))).await.unwrap_or(Err(Refusal::Timeout)),
             ),
         };
         done.unwrap_or_else(|refusal| self.refusal(route, &refusal))

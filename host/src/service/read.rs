@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Lookup, Metrics as MetricsAction, Refusal, Route, Search, SearchRun, SearchStep};
+use argus_core::api::{Lookup, Metrics as MetricsAction, Refusal, Search, SearchRun, SearchStep};
 
 use super::{Answer, Session};
 use crate::metrics::Gauges;
@@ -47,16 +47,21 @@ impl<R: Runtime> Session<R> {
         })
     }
 
-    pub(super) fn render(&self, metrics: MetricsAction) -> Answer {
-        let node = &*self.service.node;
-        let (queue_batches, queue_bytes) = node.committer.queued();
-        let stored = node.committer.snapshot().stats();
-        let gauges = Gauges { stored, queue_batches, queue_bytes, body_bytes_reserved: node.budget.reserved() };
-        match node.metrics.render(&gauges) {
-            Ok(text) => metrics.reply(text).into(),
+    /// Puts the metrics together where that may wait: figures of the process are read from files, and what is stored
+    /// may have to be asked for.
+    pub(super) async fn render(&self, metrics: MetricsAction) -> Result<Answer, Refusal> {
+        let node = Arc::clone(&self.service.node);
+        let render = move || {
+            let (queue_batches, queue_bytes) = node.committer.queued();
+            let stored = node.committer.snapshot().stats();
+            let gauges = Gauges { stored, queue_batches, queue_bytes, body_bytes_reserved: node.budget.reserved() };
+            node.metrics.render(&gauges)
+        };
+        match self.service.runtime.unblock(render).await {
+            Ok(text) => Ok(metrics.reply(text).into()),
             Err(error) => {
                 tracing::error!("the metrics could not be rendered: {error}");
-                self.refusal(Route::Metrics, &Refusal::Internal)
+                Err(Refusal::Internal)
             }
         }
     }

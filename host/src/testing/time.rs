@@ -1,11 +1,9 @@
 //! Time that passes when a test says so.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
-
-use futures_util::future::lazy;
 
 use crate::clock::Clock;
 use crate::runtime::Runtime;
@@ -50,7 +48,7 @@ impl ManualTime {
 }
 
 /// An executor's time and threads, for tests: sleeps end when the time is moved, and work that may block is done at
-/// once, by whoever waits for it.
+/// once, by whoever asks for it.
 #[derive(Clone, Debug)]
 pub(crate) struct ManualRuntime(pub(crate) Arc<ManualTime>);
 
@@ -73,6 +71,6 @@ impl Runtime for ManualRuntime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        lazy(move |_| task())
+        ready(task())
     }
 }
