@@ -1,7 +1,7 @@
 //! Letting connections in: as many as there may be, and what is said when none can be accepted.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::descriptors::Descriptors;
@@ -9,6 +9,7 @@ use crate::lifecycle::ConnectionPermit;
 use crate::metrics::Incident;
 use crate::node::Node;
 use crate::repeated::Repeated;
+use crate::runtime::Runtime;
 
 /// How often the descriptors that are no connections are counted. Counting lists all that are open, so it is not done
 /// for each connection.
@@ -43,13 +44,18 @@ impl Admission {
 impl Node {
     /// Waits for the place of a connection that was accepted; see
     /// [`Lifecycle::permit`](crate::lifecycle::Lifecycle::permit).
-    pub async fn admit(&self) -> ConnectionPermit {
+    pub async fn admit<R: Runtime>(&self, runtime: &R) -> ConnectionPermit {
         let Self { admission, lifecycle, settings, .. } = self;
         // A repository that grows takes descriptors from connections.
-        if admission.is_look_due()
-            && let Some(most) = admission.descriptors.connections_now(lifecycle.connections().saturating_add(1))
-        {
-            lifecycle.limit_connections(most.min(settings.max_connections.get()));
+        if admission.is_look_due() {
+            let (descriptors, wanted) = (admission.descriptors, settings.max_connections.get());
+            let (lifecycle, connections) = (Arc::clone(lifecycle), lifecycle.connections().saturating_add(1));
+            // It reads a long list from the file system, and this connection need not wait for it.
+            drop(runtime.unblock(move || {
+                if let Some(most) = descriptors.connections_now(connections) {
+                    lifecycle.limit_connections(most.min(wanted));
+                }
+            }));
         }
         lifecycle.permit().await
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::Body;
 
 use crate::budget::{Arrival, Budget, Reservation, Share};
+use crate::clock::Clock;
 use crate::pace::Pace;
 
 /// Reads a body to its end, and takes what it needs from the budget as it arrives, always before the memory is
@@ -20,6 +21,7 @@ pub(crate) struct Reading<'a, B> {
     /// The declared length, or the most that it may have, in bytes.
     length_max: usize,
     pace: Pace,
+    clock: &'a Clock,
     budget: &'a Arc<Budget>,
     /// Where the pieces go, once it is clear that there is more than one.
     arrival: Option<Arrival>,
@@ -33,6 +35,7 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
         body: Pin<&'a mut B>,
         bytes_max: usize,
         pace: Pace,
+        clock: &'a Clock,
         budget: &'a Arc<Budget>,
     ) -> Result<Self, Refusal> {
         let length_max = match body.size_hint().exact() {
@@ -40,7 +43,7 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
             None => Some(bytes_max),
         };
         let length_max = length_max.ok_or(Refusal::BodyTooLarge)?;
-        Ok(Self { body, length_max, pace, budget, arrival: None })
+        Ok(Self { body, length_max, pace, clock, budget, arrival: None })
     }
 
     /// When patience with the body ends.
@@ -86,7 +89,7 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
             None if is_last => return self.only(data).map(Some),
             none => none.insert(Arrival::new(self.length_max, self.pace, self.budget)),
         };
-        self.pace.advance(data.len(), Instant::now());
+        self.pace.advance(data.len(), self.clock.now());
         arrival.push(&data, self.pace)?;
         Ok(None)
     }
@@ -145,9 +148,10 @@ mod tests {
         bytes_max: usize,
         budget: &Arc<Budget>,
     ) -> Result<(Bytes, Reservation), Refusal> {
-        let pace = Pace::new(Duration::from_secs(1), NonZeroUsize::MIN, Instant::now());
+        let clock = Clock::default();
+        let pace = Pace::new(Duration::from_secs(1), NonZeroUsize::MIN, clock.now());
         let mut body = pin!(body);
-        let mut reading = Reading::new(body.as_mut(), bytes_max, pace, budget)?;
+        let mut reading = Reading::new(body.as_mut(), bytes_max, pace, &clock, budget)?;
         poll_fn(|cx| reading.poll(cx)).now_or_never().unwrap()
     }
 

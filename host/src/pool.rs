@@ -79,7 +79,7 @@ impl Pool {
         Ok(Self { shared })
     }
 
-    /// Runs `task` on one of the threads. Dropping the future does not stop a task that has begun.
+    /// Runs `task` on one of the threads, whether or not anybody waits for the future.
     ///
     /// # Panics
     ///

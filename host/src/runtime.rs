@@ -8,8 +8,8 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// A future that resolves once `duration` has passed, and not before. Dropping it gives up the wait.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static;
 
-    /// Runs `task` on a thread that may block or compute for long, never on a worker of the executor. Dropping the
-    /// future does not stop a task that has begun.
+    /// Runs `task` on a thread that may block or compute for long, never on a worker of the executor. The task is begun
+    /// whether or not anybody waits for the future, and dropping that does not stop it.
     ///
     /// # Panics
     ///

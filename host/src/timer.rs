@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_deadline_is_ready_at_its_moment_and_not_before() {
         let time = ManualTime::new();
-        let mut timer = Timer::new(ManualRuntime(Arc::clone(&time)), time.clock());
+        let mut timer = Timer::new(ManualRuntime::new(&time), time.clock());
         let wakes = Arc::<Wakes>::default();
         let waker = Arc::clone(&wakes).into();
         let mut cx = Context::from_waker(&waker);

@@ -292,3 +292,6 @@ where
         Err(panic) => session.broken(crate::watch::panic_message(panic.as_ref())).map(Source::Own),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,7 +59,7 @@ async fn accept(
 ) -> (Async<TcpStream>, SocketAddr, ConnectionPermit) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, node.admit().await),
+            Ok((stream, peer)) => return (stream, peer, node.admit(runtime).await),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 node.accept_failed(&error);

@@ -57,7 +57,7 @@ async fn accept(node: &Node, runtime: &Tokio, listener: &TcpListener) -> (TcpStr
         // As a socket that no worker waits for yet.
         let accepted = listener.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
         match accepted {
-            Ok((stream, peer)) => return (stream, peer, node.admit().await),
+            Ok((stream, peer)) => return (stream, peer, node.admit(runtime).await),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 node.accept_failed(&error);

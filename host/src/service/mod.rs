@@ -155,20 +155,23 @@ impl<R: Runtime> Session<R> {
         self.connection.state().set_body_unread(!body.is_end_stream());
         match &*action {
             // Work for nobody is not worth doing.
-            Action::Read(_) => self.connection.state().watch_client(begun),
+            Action::Read(_) | Action::Metrics(_) => self.connection.state().watch_client(begun),
             // What was sent is stored, whether or not its sender waits to hear of it.
-            Action::Submit(_) | Action::Reply(_) | Action::Metrics(_) => {}
+            Action::Submit(_) | Action::Reply(_) => {}
         }
         let deadline = begun + self.service.node.settings.request_timeout;
         let (route, done) = match *action {
             Action::Reply(reply) => return reply.into(),
-            Action::Metrics(metrics) => return self.render(metrics),
             Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
             Action::Read(read) => {
                 let route = read.route();
                 // Boxed, so that the many requests that only store something hold no room for it.
                 let done = self.within(deadline, Box::pin(self.run_read(read))).await;
                 (route, done.unwrap_or(Err(Refusal::ReadTimeout)))
+            }
+            Action::Metrics(metrics) => {
+                let done = self.within(deadline, Box::pin(self.render(metrics))).await;
+                (Route::Metrics, done.unwrap_or(Err(Refusal::ReadTimeout)))
             }
         };
         done.unwrap_or_else(|refusal| self.refusal(route, &refusal))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Metrics as MetricsAction, READ_BUDGET, Read, ReadRun, ReadStep, Refusal, Route};
+use argus_core::api::{Metrics as MetricsAction, READ_BUDGET, Read, ReadRun, ReadStep, Refusal};
 
 use super::{Answer, Session};
 use crate::clock;
@@ -37,17 +37,22 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    pub(super) fn render(&self, metrics: MetricsAction) -> Answer {
-        let node = &*self.service.node;
-        let (queue_batches, queue_bytes) = node.committer.queued();
-        let stored = node.committer.reader().take().and_then(|snapshot| snapshot.stats());
-        let stored = stored.map_err(|error| node.warnings.unreadable(&error)).ok();
-        let gauges = Gauges { stored, queue_batches, queue_bytes, body_bytes_reserved: node.budget.reserved() };
-        match node.metrics.render(&gauges) {
-            Ok(text) => metrics.reply(text).into(),
+    /// Puts the metrics together where that may wait: figures of the process are read from files, and what is stored
+    /// may have to be asked for.
+    pub(super) async fn render(&self, metrics: MetricsAction) -> Result<Answer, Refusal> {
+        let node = Arc::clone(&self.service.node);
+        let render = move || {
+            let (queue_batches, queue_bytes) = node.committer.queued();
+            let stored = node.committer.reader().take().and_then(|snapshot| snapshot.stats());
+            let stored = stored.map_err(|error| node.warnings.unreadable(&error)).ok();
+            let gauges = Gauges { stored, queue_batches, queue_bytes, body_bytes_reserved: node.budget.reserved() };
+            node.metrics.render(&gauges)
+        };
+        match self.service.runtime.unblock(render).await {
+            Ok(text) => Ok(metrics.reply(text).into()),
             Err(error) => {
                 tracing::error!("the metrics could not be rendered: {error}");
-                self.refusal(Route::Metrics, &Refusal::Internal)
+                Err(Refusal::Internal)
             }
         }
     }

@@ -74,7 +74,7 @@ impl<R: Runtime> Session<R> {
         let node = &*self.service.node;
         let pace = Pace::new(node.settings.body_timeout, node.settings.min_body_rate, begun);
         let mut body = pin!(body);
-        let mut reading = Reading::new(body.as_mut(), submission.wire_bytes_max(), pace, &node.budget)?;
+        let mut reading = Reading::new(body.as_mut(), submission.wire_bytes_max(), pace, &node.clock, &node.budget)?;
         let read = poll_fn(|cx| self.poll_reading(cx, &mut reading)).await;
         // A chunked body does not know that it has ended until it is asked once more; that it was read is proof enough.
         let mut connection = self.connection.state();

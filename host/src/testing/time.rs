@@ -1,11 +1,12 @@
 //! Time that passes when a test says so.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use futures_util::future::lazy;
+use futures_channel::oneshot;
 
 use crate::clock::Clock;
 use crate::runtime::Runtime;
@@ -50,13 +51,53 @@ impl ManualTime {
 }
 
 /// An executor's time and threads, for tests: sleeps end when the time is moved, and work that may block is done at
-/// once, by whoever waits for it.
-#[derive(Clone, Debug)]
-pub(crate) struct ManualRuntime(pub(crate) Arc<ManualTime>);
+/// once, by whoever asks for it, unless it is held back.
+#[derive(Clone)]
+pub(crate) struct ManualRuntime {
+    time: Arc<ManualTime>,
+    work: Arc<Mutex<Work>>,
+}
+
+#[derive(Default)]
+struct Work {
+    /// How often there was any.
+    count: usize,
+    is_held: bool,
+    held: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl ManualRuntime {
+    pub(crate) fn new(time: &Arc<ManualTime>) -> Self {
+        Self { time: Arc::clone(time), work: Arc::default() }
+    }
+
+    /// How often work was to be done where it may block.
+    pub(crate) fn unblocked(&self) -> usize {
+        self.work().count
+    }
+
+    /// From now on work that may block waits for [`release`](Self::release), as if all threads were at something.
+    pub(crate) fn hold(&self) {
+        self.work().is_held = true;
+    }
+
+    /// Does what was held back.
+    pub(crate) fn release(&self) {
+        let mut work = self.work();
+        work.is_held = false;
+        let held = std::mem::take(&mut work.held);
+        drop(work);
+        held.into_iter().for_each(|task| task());
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Runtime for ManualRuntime {
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
-        let time = Arc::clone(&self.0);
+        let time = Arc::clone(&self.time);
         let until = time.now() + duration;
         poll_fn(move |cx| {
             let mut inner = time.lock();
@@ -73,6 +114,23 @@ impl Runtime for ManualRuntime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        lazy(move |_| task())
+        let (sender, receiver) = oneshot::channel();
+        // Nobody may be waiting any more.
+        let task = move || drop(sender.send(task()));
+        let mut work = self.work();
+        work.count += 1;
+        if work.is_held {
+            work.held.push(Box::new(task));
+        } else {
+            drop(work);
+            task();
+        }
+        async move { receiver.await.expect("held work is released before its runtime is dropped") }
+    }
+}
+
+impl fmt::Debug for ManualRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManualRuntime").field("time", &self.time).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,215 @@
+//! A server without an executor: a node on a repository in memory, and connections to it that a test drives.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use argus_core::api::Api;
+use futures_util::FutureExt as _;
+use http::Response;
+
+use super::stream::{Client, End, connection};
+use super::{ManualRuntime, ManualTime};
+use crate::admission::Admission;
+use crate::budget::Budget;
+use crate::committer::{Committer, QueueLimits};
+use crate::descriptors::Descriptors;
+use crate::exchange::Exchange;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::reply_body::ReplyBody;
+use crate::repository;
+use crate::settings::Settings;
+use crate::warnings::Warnings;
+use crate::wire::Wire;
+
+/// How long a test waits for another thread before it fails. Never waited for by one that passes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes that a client's system takes before the client reads.
+const ROOM: usize = 16 << 20;
+
+/// A server whose time stands still until it is moved.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) node: Arc<Node>,
+    pub(crate) time: Arc<ManualTime>,
+    pub(crate) runtime: ManualRuntime,
+}
+
+/// A client, and the server's side of its connection.
+pub(crate) struct Connected {
+    pub(crate) client: Client,
+    driving: Pin<Box<dyn Future<Output = ()> + Send>>,
+    is_over: bool,
+    bell: Arc<Bell>,
+    rung: mpsc::Receiver<()>,
+}
+
+/// Rung when the connection is to be looked after again.
+struct Bell {
+    is_rung: AtomicBool,
+    sender: mpsc::Sender<()>,
+}
+
+impl Server {
+    /// A server with these flags, as on a command line.
+    pub(crate) fn start(flags: &str) -> Self {
+        let arguments = ["test", "--repository", "memory:"].into_iter().chain(flags.split_whitespace());
+        let settings = Settings::read("test", arguments).expect("flags that are right");
+        let time = ManualTime::new();
+        let runtime = ManualRuntime::new(&time);
+        let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
+        let metrics = Arc::new(Metrics::new("test", "memory").expect("metrics are registered once"));
+        let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), settings.repository.clone()));
+        let repository = repository::open(
+            &settings.repository,
+            settings.tuning(),
+            settings.durability,
+            settings.retention(),
+            settings.clock_trust_after,
+        );
+        let limits =
+            QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
+        let committer = Committer::start(
+            repository.expect("a repository in memory opens"),
+            settings.durability.flush_every(),
+            limits,
+            Arc::clone(&metrics),
+            Arc::clone(&lifecycle),
+            Arc::clone(&warnings),
+        );
+        let node = Arc::new(Node {
+            api: Api::new(settings.limits()),
+            budget: Budget::new(settings.max_inflight_bytes),
+            admission: Admission::new(Descriptors::raise_limit()),
+            request_ids: 7.into(),
+            settings,
+            committer: committer.expect("the system gives a thread"),
+            clock: time.clock(),
+            metrics,
+            warnings,
+            lifecycle,
+        });
+        Self { node, time, runtime }
+    }
+
+    /// A connection of a client that has room for all that it is sent.
+    pub(crate) fn connect(&self) -> Connected {
+        self.connect_with_room(ROOM)
+    }
+
+    /// A connection of a client whose system takes so many bytes before it reads.
+    pub(crate) fn connect_with_room(&self, room: usize) -> Connected {
+        self.connect_through(room, |exchange| exchange.run())
+    }
+
+    /// A connection whose requests go through this instead of a framework.
+    pub(crate) fn connect_through<F, A>(&self, room: usize, route: F) -> Connected
+    where
+        F: Fn(Exchange<ManualRuntime>) -> A + Send + Sync + 'static,
+        A: Future<Output = Response<ReplyBody>> + Send + 'static,
+    {
+        let (stream, client) = connection(room);
+        let permit = self.node.lifecycle.permit().now_or_never().expect("there is room for a connection");
+        let wire = Wire::new(Arc::clone(&self.node), self.runtime.clone());
+        let peer = ([127, 0, 0, 1], 1).into();
+        let driving = Box::pin(wire.drive(stream, peer, permit, route));
+        let (sender, rung) = mpsc::channel();
+        let bell = Arc::new(Bell { is_rung: AtomicBool::new(true), sender });
+        Connected { client, driving, is_over: false, bell, rung }
+    }
+
+    /// The metrics, as a client of their own gets them.
+    pub(crate) fn metrics(&self) -> String {
+        let mut connected = self.connect();
+        connected.send(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        assert!(connected.is_over());
+        connected.client.take()
+    }
+}
+
+impl Connected {
+    /// The client sends this, and the server takes it.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.client.send(bytes);
+        self.settle();
+    }
+
+    /// Looks after the connection until there is nothing to do but wait.
+    pub(crate) fn settle(&mut self) {
+        let waker = Waker::from(Arc::clone(&self.bell));
+        while !self.is_over && self.bell.is_rung.swap(false, Ordering::SeqCst) {
+            self.is_over = self.driving.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        }
+    }
+
+    /// Looks after the connection until the client has got something that fulfils this: threads may have to do their
+    /// part. Gives what has come.
+    pub(crate) fn wait_for(&mut self, is_enough: impl Fn(&str) -> bool) -> String {
+        let mut received = String::new();
+        loop {
+            self.settle();
+            received += &self.client.take();
+            if is_enough(&received) {
+                return received;
+            }
+            assert!(!self.is_over, "the connection ended with {received:?}");
+            self.wait();
+        }
+    }
+
+    /// Looks after the connection to its end; threads may have to do their part.
+    pub(crate) fn wait_for_end(&mut self) {
+        loop {
+            self.settle();
+            if self.is_over {
+                return;
+            }
+            self.wait();
+        }
+    }
+
+    fn wait(&self) {
+        if !self.bell.is_rung.load(Ordering::SeqCst) {
+            self.rung.recv_timeout(PATIENCE).expect("something happens on the connection");
+        }
+    }
+
+    /// Sends a request and gives the answer, which ends with these bytes.
+    pub(crate) fn ask(&mut self, request: &str, end: &str) -> String {
+        self.send(request.as_bytes());
+        self.wait_for(|received| received.ends_with(end))
+    }
+
+    /// Requires that the server has nothing more to say, and gives what it has said since the last look.
+    pub(crate) fn expect_end(&mut self, end: End) -> String {
+        self.settle();
+        assert!(self.is_over, "the connection goes on");
+        assert_eq!(self.client.end(), Some(end));
+        self.client.take()
+    }
+
+    /// Looks after the connection, and gives what the client has got.
+    pub(crate) fn look(&mut self) -> String {
+        self.settle();
+        self.client.take()
+    }
+
+    /// Whether the server has done with the connection.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.is_rung.store(true, Ordering::SeqCst);
+        // The test may be over.
+        let _ = self.sender.send(());
+    }
+}

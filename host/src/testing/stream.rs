@@ -1,0 +1,179 @@
+//! A connection in memory: what a client sends and takes, and what its system would tell of it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use crate::socket::{Socket, TcpState};
+
+/// The server's end.
+#[derive(Debug)]
+pub(crate) struct MemoryStream(Arc<Mutex<Pipe>>);
+
+/// The client's end.
+#[derive(Clone, Debug)]
+pub(crate) struct Client(Arc<Mutex<Pipe>>);
+
+/// How the server's half ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// In good order: nothing more was to come.
+    Close,
+    /// By a reset: something may be missing.
+    Reset,
+}
+
+#[derive(Debug, Default)]
+struct Pipe {
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+    /// Bytes that the client's system takes before the client has read any.
+    room: usize,
+    /// Bytes that it has taken since the beginning.
+    taken: u64,
+    /// The client sends no more.
+    is_finished: bool,
+    /// There is nobody to read any more.
+    is_gone: bool,
+    /// There is no connection any more.
+    is_reset: bool,
+    resets_on_close: bool,
+    end: Option<End>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// Two ends of a connection, with room for `room` bytes that the client has not read.
+pub(crate) fn connection(room: usize) -> (MemoryStream, Client) {
+    let pipe = Arc::new(Mutex::new(Pipe { room, ..Pipe::default() }));
+    (MemoryStream(Arc::clone(&pipe)), Client(pipe))
+}
+
+impl Client {
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        let mut pipe = lock(&self.0);
+        pipe.to_server.extend_from_slice(bytes);
+        wake(pipe);
+    }
+
+    /// Closes the half in which it sends.
+    pub(crate) fn finish(&self) {
+        let mut pipe = lock(&self.0);
+        pipe.is_finished = true;
+        wake(pipe);
+    }
+
+    /// Closes both halves. The server hears of the first, and of the second when it sends something.
+    pub(crate) fn leave(&self) {
+        lock(&self.0).is_gone = true;
+        self.finish();
+    }
+
+    /// Takes what has come.
+    pub(crate) fn take(&self) -> String {
+        let mut pipe = lock(&self.0);
+        let bytes = std::mem::take(&mut pipe.to_client);
+        wake(pipe);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// How the server's half ended, if it has.
+    pub(crate) fn end(&self) -> Option<End> {
+        lock(&self.0).end
+    }
+}
+
+impl Drop for MemoryStream {
+    fn drop(&mut self) {
+        let mut pipe = lock(&self.0);
+        if pipe.resets_on_close {
+            pipe.end = Some(End::Reset);
+        }
+        pipe.end.get_or_insert(End::Close);
+    }
+}
+
+impl Read for MemoryStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let mut pipe = lock(&self.0);
+        if pipe.is_reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if pipe.to_server.is_empty() && !pipe.is_finished {
+            pipe.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let bytes = buf.remaining().min(pipe.to_server.len());
+        let read: Vec<u8> = pipe.to_server.drain(..bytes).collect();
+        buf.put_slice(&read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for MemoryStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let mut pipe = lock(&self.0);
+        if pipe.is_reset || pipe.end.is_some() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if pipe.is_gone {
+            // The system takes it, and hears a moment later that nobody does.
+            pipe.is_reset = true;
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let bytes = pipe.room.saturating_sub(pipe.to_client.len()).min(buf.len());
+        if bytes == 0 && !buf.is_empty() {
+            pipe.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        pipe.to_client.extend(buf.iter().take(bytes));
+        pipe.taken += bytes as u64;
+        Poll::Ready(Ok(bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        lock(&self.0).end.get_or_insert(End::Close);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Socket for MemoryStream {
+    fn reset_on_close(&self, reset: bool) {
+        lock(&self.0).resets_on_close = reset;
+    }
+
+    fn has_input(&self) -> bool {
+        !lock(&self.0).to_server.is_empty()
+    }
+
+    fn acknowledged(&self) -> Option<u64> {
+        Some(lock(&self.0).taken)
+    }
+
+    fn tcp_state(&self) -> Option<TcpState> {
+        let pipe = lock(&self.0);
+        Some(match (pipe.is_reset, pipe.is_finished) {
+            (true, _) => TcpState::Closed,
+            (false, true) => TcpState::HalfClosed,
+            (false, false) => TcpState::Open,
+        })
+    }
+}
+
+fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
+    pipe.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Wakes whoever waits, without the lock.
+fn wake(mut pipe: MutexGuard<'_, Pipe>) {
+    let waiting = [pipe.reader.take(), pipe.writer.take()];
+    drop(pipe);
+    waiting.into_iter().flatten().for_each(Waker::wake);
+}

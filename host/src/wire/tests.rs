@@ -1,0 +1,361 @@
+//! Connections over bytes in memory, by a clock that the test moves.
+
+use std::time::Duration;
+
+use http::Response;
+
+use crate::lifecycle::Drained;
+use crate::reply_body::ReplyBody;
+use crate::testing::{Connected, End, Server};
+
+const SECOND: Duration = Duration::from_secs(1);
+const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+const EVENTS: &str = "GET /events HTTP/1.1\r\nhost: x\r\n\r\n";
+const EVENT: &str = r#"{"event_type":"a","timestamp":0,"payload":1}"#;
+/// Room for a client that reads whatever comes.
+const ROOM: usize = 64 << 20;
+
+fn post(content_type: &str, body: &str) -> String {
+    let fields = format!("host: x\r\ncontent-type: {content_type}\r\ncontent-length: {}", body.len());
+    format!("POST /events HTTP/1.1\r\n{fields}\r\n\r\n{body}")
+}
+
+/// How many events, in an answer that is streamed.
+fn store(server: &Server, events: usize) {
+    let lines = format!("{EVENT}\n").repeat(events);
+    let answer = server.connect().ask(&post("application/x-ndjson", &lines), "}");
+    expect_status(&answer, 201);
+}
+
+fn expect_status(answer: &str, status: u16) {
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status} is not that of {answer}");
+}
+
+/// The metrics have this line.
+fn expect_metric(server: &Server, line: &str) {
+    let metrics = server.metrics();
+    assert!(metrics.contains(&format!("{line}\n")), "{line} is not in {metrics}");
+}
+
+#[test]
+fn a_connection_serves_one_request_after_the_other() {
+    let server = Server::start("--keep-alive-timeout 60s");
+    let mut connected = server.connect();
+    expect_status(&connected.ask(&post("application/json", EVENT), "}"), 201);
+    let answer = connected.ask(EVENTS, "]");
+    assert!(answer.contains("\"event_type\":\"a\""), "{answer}");
+    server.time.advance(59 * SECOND);
+    expect_status(&connected.ask(LIVE, "}"), 200);
+    server.time.advance(59 * SECOND);
+    assert_eq!(connected.look(), "");
+    assert!(!connected.is_over());
+    server.time.advance(SECOND);
+    assert_eq!(connected.expect_end(End::Close), "");
+}
+
+#[test]
+fn requests_that_come_together_are_answered_in_order() {
+    let server = Server::start("");
+    let mut connected = server.connect();
+    let nowhere = "GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n";
+    connected.send(format!("{LIVE}{nowhere}{LIVE}").as_bytes());
+    let answers = connected.look();
+    let statuses: Vec<_> =
+        answers.match_indices("HTTP/1.1 ").filter_map(|(at, _)| answers.get(at + 9..at + 12)).collect();
+    assert_eq!(statuses, ["200", "404", "200"]);
+}
+
+#[test]
+fn a_head_that_does_not_end_is_refused() {
+    let server = Server::start("--header-timeout 10s");
+    let mut connected = server.connect();
+    connected.send(b"GET /events HTTP/1.1\r\nho");
+    server.time.advance(9 * SECOND);
+    connected.send(b"st: x\r\n");
+    assert_eq!(connected.look(), "");
+    server.time.advance(SECOND);
+    expect_status(&connected.look(), 408);
+    // The client may still be sending; it is listened to until it pauses.
+    connected.send(b"x: y\r\n\r\n");
+    server.time.advance(4 * SECOND);
+    assert_eq!(connected.look(), "");
+    assert!(!connected.is_over());
+    server.time.advance(SECOND);
+    connected.expect_end(End::Close);
+    expect_metric(&server, "argus_connection_incidents_total{kind=\"head_timeout\"} 1");
+}
+
+#[test]
+fn what_is_no_head_is_refused_for_what_is_wrong_with_it() {
+    let server = Server::start("");
+    let long = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(100_000));
+    let fields = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "x: y\r\n".repeat(150));
+    let uncountable = format!("POST /events HTTP/1.1\r\nhost: x\r\ncontent-length: {}9\r\n\r\n", u64::MAX);
+    for (bytes, status) in [
+        ("nonsense\r\n\r\n", 400),
+        ("GET /events HTTP/1.1\r\nno field\r\n\r\n", 400),
+        ("PRI * HTTP/2.0\r\n\r\n", 505),
+        ("GET /events HTTP/1.2\r\nhost: x\r\n\r\n", 505),
+        (&long, 431),
+        (&fields, 431),
+        (&uncountable, 413),
+    ] {
+        let mut connected = server.connect();
+        connected.send(bytes.as_bytes());
+        let answer = connected.look();
+        expect_status(&answer, status);
+        assert!(answer.contains("\r\nconnection: close\r\n") && answer.contains("\r\ndate: "), "{answer}");
+        connected.client.finish();
+        connected.expect_end(End::Close);
+    }
+    expect_metric(&server, "argus_connection_incidents_total{kind=\"malformed\"} 7");
+}
+
+#[test]
+fn targets_without_a_path_do_not_reach_the_framework() {
+    let server = Server::start("");
+    for request in ["CONNECT host:443 HTTP/1.1\r\nhost: host:443\r\n\r\n", "OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n"] {
+        let mut connected = server.connect_through(ROOM, |_| async { panic!("the framework was asked") });
+        connected.send(request.as_bytes());
+        let answer = connected.look();
+        assert!(answer.starts_with("HTTP/1.1 40"), "{answer}");
+    }
+}
+
+#[test]
+fn a_body_that_stands_still_is_refused() {
+    let server = Server::start("--body-timeout 30s");
+    let mut connected = server.connect();
+    let request = post("application/json", EVENT);
+    let (most, last) = request.split_at(request.len() - 1);
+    connected.send(most.as_bytes());
+    server.time.advance(29 * SECOND);
+    assert_eq!(connected.look(), "");
+    server.time.advance(SECOND);
+    let answer = connected.look();
+    expect_status(&answer, 408);
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    connected.send(last.as_bytes());
+    connected.client.finish();
+    connected.expect_end(End::Close);
+    assert!(server.connect().ask(EVENTS, "]").ends_with("[]"));
+}
+
+#[test]
+fn a_body_that_breaks_off_is_not_stored_and_counted() {
+    let server = Server::start("");
+    let chunked =
+        "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let counted = post("application/json", EVENT);
+    let (counted, _) = counted.split_at(counted.len() - 1);
+    for request in [format!("{chunked}2c\r\n{EVENT}\r\n"), counted.to_owned()] {
+        let mut connected = server.connect();
+        connected.send(request.as_bytes());
+        assert_eq!(connected.look(), "");
+        connected.client.finish();
+        expect_status(&connected.expect_end(End::Close), 400);
+    }
+    expect_metric(&server, "argus_connection_incidents_total{kind=\"broken\"} 2");
+    assert!(server.connect().ask(EVENTS, "]").ends_with("[]"));
+}
+
+#[test]
+fn a_request_has_its_time() {
+    let server = Server::start("--request-timeout 20s");
+    server.runtime.hold();
+    for target in ["/events", "/events/none", "/metrics"] {
+        let mut connected = server.connect();
+        connected.send(format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());
+        server.time.advance(19 * SECOND);
+        assert_eq!(connected.look(), "");
+        server.time.advance(SECOND);
+        expect_status(&connected.look(), 503);
+    }
+    server.runtime.release();
+}
+
+#[test]
+fn metrics_are_put_together_where_that_may_wait() {
+    let server = Server::start("");
+    let before = server.runtime.unblocked();
+    server.metrics();
+    assert_eq!(server.runtime.unblocked(), before + 1);
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_off() {
+    let server = Server::start("--write-timeout 30s");
+    store(&server, 20_000);
+    let mut connected = server.connect_with_room(1000);
+    connected.send(EVENTS.as_bytes());
+    server.time.advance(29 * SECOND);
+    connected.settle();
+    assert_eq!(connected.client.take().len(), 1000);
+    connected.settle();
+    // It has taken something, and so have its next thirty seconds begun.
+    server.time.advance(29 * SECOND);
+    connected.settle();
+    assert!(!connected.is_over());
+    server.time.advance(SECOND);
+    connected.expect_end(End::Reset);
+    expect_metric(&server, "argus_connection_incidents_total{kind=\"write_timeout\"} 1");
+}
+
+#[test]
+fn a_drain_ends_what_is_idle_at_once_and_the_others_with_their_answers() {
+    let server = Server::start("");
+    let [mut idle, mut in_body, mut in_head] = [(); 3].map(|()| server.connect());
+    let request = post("application/json", EVENT);
+    let (most, last) = request.split_at(request.len() - 1);
+    in_body.send(most.as_bytes());
+    in_head.send(b"GET /health/live HT");
+    idle.settle();
+    server.node.lifecycle.drain();
+    idle.expect_end(End::Close);
+    in_body.send(last.as_bytes());
+    let answer = in_body.wait_for(|received| received.ends_with('}'));
+    expect_status(&answer, 201);
+    in_body.expect_end(End::Close);
+    in_head.settle();
+    in_head.send(b"TP/1.1\r\nhost: x\r\n\r\n");
+    let answer = in_head.expect_end(End::Close);
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer:?}");
+    assert_eq!(server.node.lifecycle.drained(), Drained::Clean);
+}
+
+#[test]
+fn a_framework_that_panics_costs_its_request_and_no_more() {
+    let server = Server::start("");
+    let mut connected = server.connect_through(ROOM, |exchange| {
+        assert_eq!(exchange.method(), "GET");
+        async move {
+            if exchange.uri().path() == "/health/live" {
+                return exchange.run().await;
+            }
+            panic!("as told")
+        }
+    });
+    expect_status(&connected.ask("GET /x HTTP/1.1\r\nhost: x\r\n\r\n", "}"), 500);
+    expect_status(&connected.ask(LIVE, "}"), 200);
+}
+
+#[test]
+fn an_exchange_is_run_once() {
+    let server = Server::start("");
+    let mut connected = server.connect_through(ROOM, |exchange| async move {
+        let first: Response<ReplyBody> = exchange.clone().run().await;
+        assert_eq!(first.status(), 200);
+        exchange.run().await
+    });
+    expect_status(&connected.ask(LIVE, "}"), 500);
+}
+
+/// A connection whose question is being worked on.
+fn asking(server: &Server, request: &str) -> Connected {
+    server.runtime.hold();
+    let mut connected = server.connect();
+    connected.send(request.as_bytes());
+    connected
+}
+
+#[test]
+fn work_for_a_client_that_is_gone_stops() {
+    let server = Server::start("");
+    for request in [EVENTS, "GET /events?limit=1 HTTP/1.0\r\n\r\n", "GET /events/a HTTP/1.1\r\nhost: x\r\n\r\n"] {
+        let mut connected = asking(&server, request);
+        server.time.advance(SECOND);
+        connected.settle();
+        connected.client.leave();
+        for _ in 0..2 {
+            assert!(!connected.is_over());
+            server.time.advance(SECOND / 2);
+            connected.settle();
+        }
+        assert!(connected.is_over());
+    }
+    server.runtime.release();
+    expect_metric(&server, "argus_connection_incidents_total{kind=\"broken\"} 3");
+    // Of the request for the metrics itself.
+    expect_metric(&server, "argus_http_requests_in_flight 1");
+}
+
+#[test]
+fn what_was_submitted_is_stored_though_its_sender_is_gone() {
+    let server = Server::start("");
+    // Long enough to be read on another thread.
+    let mut connected = asking(&server, &post("application/json", &format!("{EVENT}{}", " ".repeat(100_000))));
+    connected.client.leave();
+    server.time.advance(10 * SECOND);
+    connected.settle();
+    assert!(!connected.is_over());
+    server.runtime.release();
+    connected.wait_for_end();
+    assert!(server.connect().ask(EVENTS, "]").contains("\"seq\":1"));
+}
+
+#[test]
+fn who_has_closed_its_half_gets_the_same_answer() {
+    let server = Server::start("");
+    store(&server, 1);
+    for request in [EVENTS, "GET /events?limit=1 HTTP/1.0\r\n\r\n"] {
+        let mut connected = asking(&server, request);
+        connected.client.finish();
+        let mut received = String::new();
+        for (seconds, sent) in [(1, "H"), (1, "T"), (2, "T"), (4, "P"), (8, "/")] {
+            server.time.advance(seconds * SECOND);
+            let probe = connected.look();
+            assert_eq!(probe, sent);
+            received += &probe;
+        }
+        server.runtime.release();
+        received += &connected.expect_end(End::Close);
+        let version = if request.contains("HTTP/1.1") { "HTTP/1.1" } else { "HTTP/1.0" };
+        assert!(received.starts_with(&format!("{version} 200 OK\r\n")) && received.ends_with(']'), "{received}");
+    }
+    expect_metric(&server, "argus_connection_incidents_total{kind=\"broken\"} 0");
+}
+
+#[test]
+fn who_has_closed_its_half_gets_the_rest_of_an_answer() {
+    let server = Server::start("");
+    store(&server, 5_000);
+    let runtime = server.runtime.clone();
+    let mut connected = server.connect_through(ROOM, move |exchange| {
+        let runtime = runtime.clone();
+        async move {
+            let response = exchange.run().await;
+            runtime.hold();
+            response
+        }
+    });
+    connected.send(EVENTS.as_bytes());
+    connected.client.finish();
+    let mut received = connected.look();
+    expect_status(&received, 200);
+    for seconds in [1, 1, 2] {
+        server.time.advance(seconds * SECOND);
+        let probe = connected.look();
+        assert_eq!(probe, "0");
+        received += &probe;
+    }
+    server.runtime.release();
+    received += &connected.expect_end(End::Close);
+    let (_, body) = received.split_once("\r\n\r\n").unwrap_or_default();
+    assert!(body.starts_with("000"), "zeros before the size of a chunk");
+    assert_eq!(dechunked(body).matches("\"seq\":").count(), 5_000);
+}
+
+/// What chunks have in them, to the last one.
+fn dechunked(mut body: &str) -> String {
+    let mut content = String::new();
+    loop {
+        let (size, rest) = body.split_once("\r\n").unwrap_or_default();
+        let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("{size:?} is no size of a chunk"));
+        let (chunk, rest) = rest.split_at(size);
+        content += chunk;
+        body = rest.strip_prefix("\r\n").unwrap_or_else(|| panic!("a chunk of {size} does not end"));
+        if size == 0 {
+            return content;
+        }
+    }
+}
