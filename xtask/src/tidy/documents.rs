@@ -108,7 +108,7 @@ impl Places {
 }
 
 /// What stands between single backticks, outside of fenced blocks, with its line.
-fn code_spans(text: &str) -> Vec<(usize, String)> {
+pub(super) fn code_spans(text: &str) -> Vec<(usize, String)> {
     let mut spans = Vec::new();
     for (number, line) in prose(text) {
         let parts: Vec<&str> = line.split('`').collect();
