@@ -70,6 +70,17 @@ impl Lifecycle {
     }
 
     /// Begins to drain; later calls change nothing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use argus_host::lifecycle::Lifecycle;
+    ///
+    /// let lifecycle = Lifecycle::new(100, Duration::from_secs(30));
+    /// assert!(!lifecycle.is_draining());
+    /// lifecycle.drain();
+    /// assert!(lifecycle.is_draining());
+    /// ```
     pub fn drain(&self) {
         self.drain_deadline.get_or_init(|| Instant::now() + self.drain_timeout);
         self.draining.store(true, Ordering::Release);

@@ -105,6 +105,14 @@ impl PayloadFilter {
 impl PayloadPath {
     /// Reads names separated by dots. `\.` is a dot within a name, `\\` a backslash.
     ///
+    /// ```
+    /// use argus_core::query::{PathError, PayloadPath};
+    ///
+    /// let path = PayloadPath::parse(r"user.first\.name")?;
+    /// assert_eq!(path.names().collect::<Vec<_>>(), ["user", "first.name"]);
+    /// # Ok::<(), PathError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`PathError`].

@@ -88,6 +88,21 @@ impl Reservation {
     /// Makes the reservation `bytes` large, if it is smaller; takes them from bodies that have stopped arriving, if
     /// there is no other way. Not to be called under the lock of an arrival.
     ///
+    /// ```
+    /// use argus_host::budget::{Budget, Exhausted, Share};
+    ///
+    /// let budget = Budget::new(800);
+    /// let mut large = budget.reserve();
+    /// large.grow_to(700, Share::Large)?;
+    /// // One eighth is for small bodies.
+    /// assert!(large.grow_to(701, Share::Large).is_err());
+    /// let mut small = budget.reserve();
+    /// small.grow_to(100, Share::Small)?;
+    /// drop(large);
+    /// assert_eq!(budget.reserved(), 100);
+    /// # Ok::<(), Exhausted>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Exhausted`]; the reservation is as large as it was.
