@@ -39,7 +39,7 @@ fn check(sources: &[Source], exemptions: &[Exemption]) -> Vec<Violation> {
 /// Where a host names what lies below the trait. Tests may: they have to make a repository.
 fn named(source: &Source) -> Vec<(&str, usize, &'static str)> {
     let is_host = source.is_rust() && HOSTS.iter().any(|folder| source.path.starts_with(folder));
-    if !is_host || source.path.ends_with("/tests.rs") {
+    if !is_host || source.path.ends_with("tests.rs") {
         return Vec::new();
     }
     let code = source.lines().take_while(|(_, line)| line.trim() != "#[cfg(test)]");
