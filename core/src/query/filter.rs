@@ -164,6 +164,12 @@ impl fmt::Display for PayloadPath {
 
 impl Operand {
     /// The operand that is written so.
+    ///
+    /// ```
+    /// use argus_core::query::Operand;
+    ///
+    /// assert_eq!(Operand::new("1e3").as_str(), "1e3");
+    /// ```
     #[must_use]
     pub fn new(text: &str) -> Self {
         let number = Decimal::parse(text).map(|decimal| Number {

@@ -49,6 +49,13 @@ pub enum Share {
 
 impl Share {
     /// The share of a body of so many bytes.
+    ///
+    /// ```
+    /// use argus_host::budget::{SMALL_BODY_BYTES_MAX, Share};
+    ///
+    /// assert_eq!(Share::of(SMALL_BODY_BYTES_MAX), Share::Small);
+    /// assert_eq!(Share::of(SMALL_BODY_BYTES_MAX + 1), Share::Large);
+    /// ```
     #[must_use]
     pub fn of(body_bytes: usize) -> Self {
         if body_bytes <= SMALL_BODY_BYTES_MAX { Self::Small } else { Self::Large }
@@ -75,6 +82,13 @@ impl Budget {
     }
 
     /// What of a budget of `bytes_max` a share can have, in bytes.
+    ///
+    /// ```
+    /// use argus_host::budget::{Budget, Share};
+    ///
+    /// assert_eq!(Budget::share_bytes(800, Share::Small), 800);
+    /// assert_eq!(Budget::share_bytes(800, Share::Large), 700);
+    /// ```
     #[must_use]
     pub fn share_bytes(bytes_max: usize, share: Share) -> usize {
         match share {
