@@ -63,9 +63,9 @@ fn violations(root: &Path) -> Result<Vec<Violation>> {
     found.extend(text::stale_exemptions(&sources));
     found.extend(layering::package_violations(&packages));
     found.extend(layering::mirror_violations(&sources));
-    found.extend(hosts::violations(&sources));
     found.extend(documents::violations(&sources, &packages));
     found.extend(interface::violations(&sources, &packages));
+    found.extend(hosts::violations(&sources));
     found.sort();
     Ok(found)
 }
