@@ -23,7 +23,7 @@ Usage: argus-conformance [OPTIONS]
       --repository NAME   Only this repository: memory or disk
       --url URL           A server that is running already (http://HOST:PORT), instead of all others
       --filter TEXT       Only cases whose group::name contains this
-      --jobs COUNT        Cases that run at the same time [default: two a CPU]
+      --jobs COUNT        Cases that run at the same time [default: two per CPU]
       --list              List the cases and end
   -h, --help              Print this
 

@@ -37,6 +37,13 @@ pub struct Events {
 
 impl Damage {
     /// Damage that is about all of a place, and of which it is not known that it concerns any event.
+    ///
+    /// ```
+    /// use argus_core::damage::Damage;
+    ///
+    /// let damage = Damage::of("segments/12", "its checksum is wrong");
+    /// assert!(damage.to_string().contains("its checksum is wrong"));
+    /// ```
     pub fn of(place: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { place: place.into(), offset: None, reason: reason.into(), concerned: Concerned::Nothing }
     }
@@ -45,18 +52,41 @@ impl Damage {
 impl Concerned {
     /// Nobody knows how many of the events from the first to the last number. Nothing, if the last comes before the
     /// first. `u64::MAX` as the last says that it is unknown.
+    ///
+    /// ```
+    /// use argus_core::damage::Concerned;
+    ///
+    /// let Concerned::Events(events) = Concerned::between(7, 20) else { panic!("some are concerned") };
+    /// assert_eq!((events.first(), events.last(), events.count()), (7, Some(20), None));
+    /// assert_eq!(Concerned::between(8, 7), Concerned::Nothing);
+    /// ```
     #[must_use]
     pub fn between(first: u64, last: u64) -> Self {
         Self::new(first, last, None)
     }
 
     /// So many of the events from the first to the last number. Nothing, if these are none.
+    ///
+    /// ```
+    /// use argus_core::damage::Concerned;
+    ///
+    /// let Concerned::Events(events) = Concerned::some(7, 20, 3) else { panic!("some are concerned") };
+    /// assert_eq!(events.count(), Some(3));
+    /// assert_eq!(Concerned::some(7, 20, 0), Concerned::Nothing);
+    /// ```
     #[must_use]
     pub fn some(first: u64, last: u64, count: u64) -> Self {
         if count == 0 { Self::Nothing } else { Self::new(first, last, Some(count)) }
     }
 
     /// All events from the first to the last number. Nothing, if the last comes before the first.
+    ///
+    /// ```
+    /// use argus_core::damage::Concerned;
+    ///
+    /// let Concerned::Events(events) = Concerned::all(7, 20) else { panic!("some are concerned") };
+    /// assert_eq!(events.count(), Some(14));
+    /// ```
     #[must_use]
     pub fn all(first: u64, last: u64) -> Self {
         Self::new(first, last, last.checked_sub(first).map(|count| count.saturating_add(1)))

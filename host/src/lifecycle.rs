@@ -70,6 +70,17 @@ impl Lifecycle {
     }
 
     /// Begins to drain; later calls change nothing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use argus_host::lifecycle::Lifecycle;
+    ///
+    /// let lifecycle = Lifecycle::new(100, Duration::from_secs(30));
+    /// assert!(!lifecycle.is_draining());
+    /// lifecycle.drain();
+    /// assert!(lifecycle.is_draining());
+    /// ```
     pub fn drain(&self) {
         self.drain_deadline.get_or_init(|| Instant::now() + self.drain_timeout);
         self.draining.store(true, Ordering::Release);
@@ -78,6 +89,18 @@ impl Lifecycle {
 
     /// Begins to drain because the server cannot go on: something has ended without which it does not do what it
     /// promises. The first reason is kept.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use argus_host::lifecycle::Lifecycle;
+    ///
+    /// let lifecycle = Lifecycle::new(100, Duration::from_secs(30));
+    /// lifecycle.fail("the commit thread has died".to_owned());
+    /// lifecycle.fail("and so has another".to_owned());
+    /// assert_eq!(lifecycle.failure(), Some("the commit thread has died"));
+    /// assert!(lifecycle.is_draining());
+    /// ```
     pub fn fail(&self, reason: String) {
         tracing::error!(reason, "the server cannot go on; draining");
         self.failure.get_or_init(|| reason);

@@ -18,6 +18,14 @@ struct State {
 
 impl Repeated {
     /// To be asked each time it happens. If a line is due: how often it has happened without one since the last.
+    ///
+    /// ```
+    /// use argus_host::repeated::Repeated;
+    ///
+    /// let refused = Repeated::default();
+    /// assert_eq!(refused.due(), Some(0), "the first is logged");
+    /// assert_eq!(refused.due(), None, "and no other for a minute");
+    /// ```
     pub fn due(&self) -> Option<u64> {
         self.due_at(Instant::now())
     }

@@ -194,6 +194,15 @@ pub enum LogFormat {
 impl Settings {
     /// Reads the settings from the arguments (the first is the program's name) and, behind them, the environment.
     ///
+    /// ```
+    /// use argus_host::settings::Settings;
+    ///
+    /// let settings = Settings::read("argus-tokio", ["argus-tokio", "--endpoint", "[::1]:0", "--threads", "2"])?;
+    /// assert_eq!(settings.endpoint, "[::1]:0");
+    /// assert_eq!(settings.worker_threads().get(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// A [`clap::Error`] that prints itself: a wrong value, two values that contradict each other, or a request for

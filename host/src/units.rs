@@ -39,6 +39,14 @@ pub const AGE_DAYS_MAX: u64 = 36_525;
 
 /// Reads a size in bytes: `1048576`, `64MiB`, `1 GB`. A bare number is bytes.
 ///
+/// ```
+/// use argus_host::units::{UnitError, parse_size};
+///
+/// assert_eq!(parse_size("64MiB")?, 64 << 20);
+/// assert_eq!(parse_size("1 GB")?, 1_000_000_000);
+/// # Ok::<(), UnitError>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`UnitError`] where it is none, or zero.
@@ -61,6 +69,16 @@ pub fn parse_size(text: &str) -> Result<usize, UnitError> {
 
 /// Reads a duration: `250ms`, `30s`, `5m`, `1h`. A bare number is seconds.
 ///
+/// ```
+/// use std::time::Duration;
+///
+/// use argus_host::units::{UnitError, parse_duration};
+///
+/// assert_eq!(parse_duration("5m")?, Duration::from_secs(300));
+/// assert_eq!(parse_duration("30")?, Duration::from_secs(30));
+/// # Ok::<(), UnitError>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`UnitError`] where it is none, or zero.
@@ -81,6 +99,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 /// Reads an age: `30d`, `12h`, `5m`, `90s`. A bare number could mean anything, and is none. At most [`AGE_DAYS_MAX`]
 /// days.
 ///
+/// ```
+/// use std::time::Duration;
+///
+/// use argus_host::units::{UnitError, parse_age};
+///
+/// assert_eq!(parse_age("30d")?, Duration::from_secs(30 * 86_400));
+/// assert!(parse_age("30").is_err(), "days or seconds?");
+/// # Ok::<(), UnitError>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`UnitError`] where it is none, or zero.
@@ -98,6 +126,11 @@ pub fn parse_age(text: &str) -> Result<Duration, UnitError> {
 }
 
 /// A size as people read it: in the largest unit that divides it.
+///
+/// ```
+/// assert_eq!(argus_host::units::format_size(64 << 20), "64MiB");
+/// assert_eq!(argus_host::units::format_size(1000), "1000B");
+/// ```
 #[must_use]
 pub fn format_size(bytes: usize) -> String {
     for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {

@@ -40,12 +40,12 @@ Kills servers under load and shows that nothing acknowledged is lost and nothing
 
 Usage: argus-crash [OPTIONS]
 
-      --rounds N         Rounds of load, kill, restart and audit, for each runtime [default: 20]
+      --rounds N         Rounds of load, kill, restart and audit for each runtime [default: 20]
       --runtime NAME     Only this runtime: tokio or smol; or all [default: all]
       --connections N    Clients that submit at once [default: 16]
       --seed S           What everything is drawn from [default: the time]
       --smoke            Short rounds, and no faults after them
-      --soak MINUTES     Instead of rounds: everything that is hard at once, for so long, for each runtime
+      --soak MINUTES     Instead of rounds: slow and idle clients, a full disk and a blocked log at once
   -h, --help             Print this
 
 Programs are taken from ARGUS_BIN_DIR, or from beside this one.

@@ -13,26 +13,26 @@ Usage: argus-minimal [OPTIONS]
 
       --endpoint HOST:PORT           Address to listen on [default: 127.0.0.1:3000]
       --repository URL               Where events are kept: memory: [default: memory:]
-      --durability WHEN              When a commit counts as done: makes no difference in memory
-      --threads COUNT                Makes no difference: there is one for each connection
+      --durability WHEN              No effect: there is no disk
+      --threads COUNT                No effect: there is one for each connection
       --max-body-bytes BYTES         Longest request body, after decompression
       --max-payload-bytes BYTES      Longest payload of one event
       --max-event-types COUNT        Different event types stored
-      --max-inflight-bytes BYTES     All request bodies held at once
-      --max-connections COUNT        Connections held at once; then the one idle longest goes
+      --max-inflight-bytes BYTES     Memory for all request bodies together
+      --max-connections COUNT        Open connections; then the one idle longest is closed
       --commit-queue-batches COUNT   Batches waiting to be committed
-      --header-timeout DURATION      For a request's head to arrive
-      --body-timeout DURATION        For a request's body to go on
-      --min-body-rate BYTES          Of a body each second, at least; a slower one uses up its time
-      --request-timeout DURATION     From the end of a request to the head of its answer
-      --keep-alive-timeout DURATION  For a connection to lie idle
-      --write-timeout DURATION       For a client to take nothing of an answer
-      --drain-timeout DURATION       For running requests to finish after a signal
-      --log FILTER                   `debug` logs a line a request on standard error [default: info]
+      --header-timeout DURATION      Time for a request's head to arrive
+      --body-timeout DURATION        Time that a body may stall
+      --min-body-rate BYTES          Least bytes of a body per second
+      --request-timeout DURATION     Time to the head of an answer
+      --keep-alive-timeout DURATION  Time that a connection may be idle
+      --write-timeout DURATION       Time that a client may take nothing
+      --drain-timeout DURATION       Time for running requests after a signal
+      --log FILTER                   `debug` logs one line per request on standard error [default: info]
   -h, --help                         Print this
 
-Durations take ms, s, m or h; without a unit they are seconds. Exit codes: 0 drained, 1 could not start, 2 a bad setting, 3 requests were cut off,
-4 a thread has died.
+Durations take ms, s, m or h; without a unit they are seconds. Exit codes: 0 stopped in good order, 1 could not start,
+2 a wrong setting, 3 requests were cut off, 4 a thread died.
 ";
 
 #[derive(Clone, Debug)]

@@ -42,6 +42,14 @@ impl<'a> EventType<'a> {
     /// The type of this name. Control characters are those of [`char::is_control`]: U+0000 to U+001F and U+007F to
     /// U+009F.
     ///
+    /// ```
+    /// use argus_core::event::{EventType, EventTypeError};
+    ///
+    /// assert_eq!(EventType::parse("page_view")?.as_str(), "page_view");
+    /// assert_eq!(EventType::parse(""), Err(EventTypeError::Empty));
+    /// # Ok::<(), EventTypeError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`EventTypeError`] says which rule the text breaks.

@@ -63,6 +63,14 @@ impl<'a> ClientId<'a> {
     /// The id of this text. Control characters are those of [`char::is_control`]: U+0000 to U+001F and U+007F to
     /// U+009F.
     ///
+    /// ```
+    /// use argus_core::event::{ClientId, ClientIdError};
+    ///
+    /// assert_eq!(ClientId::parse("order-1042")?.as_str(), "order-1042");
+    /// assert!(ClientId::parse("two\nlines").is_err());
+    /// # Ok::<(), ClientIdError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ClientIdError`] says which rule the text breaks.
@@ -115,6 +123,15 @@ impl Uuid {
 
     /// Reads the text form of RFC 9562, section 4, in which digits of either case are allowed. Nothing else is: no
     /// braces, no `urn:uuid:`, no missing hyphens.
+    ///
+    /// ```
+    /// use argus_core::event::{Uuid, UuidError};
+    ///
+    /// let id = Uuid::parse("01A22312-803E-7d89-b964-bdd0f144ce72")?;
+    /// assert_eq!(&id.to_text(), b"01a22312-803e-7d89-b964-bdd0f144ce72");
+    /// assert_eq!(Uuid::parse("{01a22312-803e-7d89-b964-bdd0f144ce72}"), Err(UuidError));
+    /// # Ok::<(), UuidError>(())
+    /// ```
     ///
     /// # Errors
     ///

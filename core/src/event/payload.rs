@@ -19,6 +19,16 @@ impl<'a> Payload<'a> {
     /// The payload that `text` is, if it is compact JSON. To bring other JSON into that form, see
     /// [`json::compact`](crate::json::compact).
     ///
+    /// ```
+    /// use argus_core::event::Payload;
+    /// use argus_core::json::SyntaxError;
+    ///
+    /// // Tokens stay as they are: no number is read.
+    /// assert_eq!(Payload::parse(r#"{"total":1.0}"#)?.as_str(), r#"{"total":1.0}"#);
+    /// assert!(Payload::parse(r#"{"total": 1.0}"#).is_err(), "there is white space");
+    /// # Ok::<(), SyntaxError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`SyntaxError`] where the text is not JSON or contains white space outside strings.

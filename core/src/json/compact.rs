@@ -4,6 +4,12 @@ use alloc::string::String;
 
 /// Appends a valid JSON text without its insignificant white space; every token is copied as it is. What comes of a
 /// text that is not JSON is unspecified.
+///
+/// ```
+/// let mut out = String::new();
+/// argus_core::json::compact("{ \"a\" : [1.0, \"b c\"] }", &mut out);
+/// assert_eq!(out, r#"{"a":[1.0,"b c"]}"#);
+/// ```
 pub fn compact(json: &str, out: &mut String) {
     out.reserve(json.len());
     let mut rest = json;

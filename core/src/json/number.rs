@@ -23,6 +23,14 @@ pub struct Decimal<'a> {
 
 impl<'a> Decimal<'a> {
     /// The value of a token of the grammar of RFC 8259, section 6; `None` for anything else.
+    ///
+    /// ```
+    /// use argus_core::json::Decimal;
+    ///
+    /// assert_eq!(Decimal::parse("1.0"), Decimal::parse("10e-1"));
+    /// assert!(Decimal::parse("1e400") > Decimal::parse("9e399"), "no number is too large");
+    /// assert_eq!(Decimal::parse("one"), None);
+    /// ```
     #[must_use]
     pub fn parse(token: &'a str) -> Option<Self> {
         Scanner::is_number(token).then(|| Self::from_token(token))

@@ -76,6 +76,16 @@ impl<'a> Scanner<'a> {
 
     /// Reads one value, whatever it is.
     ///
+    /// ```
+    /// use argus_core::json::{Scanner, SyntaxError};
+    ///
+    /// let mut scanner = Scanner::new(r#"{"a":[1,2]}"#);
+    /// scanner.value()?;
+    /// scanner.end()?;
+    /// assert!(Scanner::new("[1,").value().is_err());
+    /// # Ok::<(), SyntaxError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`SyntaxError`]; the scanner is of no further use.

@@ -87,6 +87,12 @@ impl<'a> RawString<'a> {
 
 /// Appends `text` as a JSON string, quotes included. Quotes, backslashes and control characters are escaped, nothing
 /// else.
+///
+/// ```
+/// let mut out = Vec::new();
+/// argus_core::json::write_string("say \"hi\"\n", &mut out);
+/// assert_eq!(out, br#""say \"hi\"\n""#);
+/// ```
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
@@ -108,6 +114,12 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends a number in decimal.
+///
+/// ```
+/// let mut out = Vec::new();
+/// argus_core::json::write_u64(1042, &mut out);
+/// assert_eq!(out, b"1042");
+/// ```
 pub fn write_u64(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut start = digits.len();

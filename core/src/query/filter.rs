@@ -81,6 +81,14 @@ struct Number {
 impl PayloadPath {
     /// Reads names separated by dots. `\.` is a dot within a name, `\\` a backslash.
     ///
+    /// ```
+    /// use argus_core::query::{PathError, PayloadPath};
+    ///
+    /// let path = PayloadPath::parse(r"user.first\.name")?;
+    /// assert_eq!(path.names().collect::<Vec<_>>(), ["user", "first.name"]);
+    /// # Ok::<(), PathError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`PathError`].
@@ -132,6 +140,12 @@ impl fmt::Display for PayloadPath {
 
 impl Operand {
     /// The operand that is written so.
+    ///
+    /// ```
+    /// use argus_core::query::Operand;
+    ///
+    /// assert_eq!(Operand::new("1e3").as_str(), "1e3");
+    /// ```
     #[must_use]
     pub fn new(text: &str) -> Self {
         let number = Decimal::parse(text).map(|decimal| Number {

@@ -49,6 +49,13 @@ pub enum Share {
 
 impl Share {
     /// The share of a body of so many bytes.
+    ///
+    /// ```
+    /// use argus_host::budget::{SMALL_BODY_BYTES_MAX, Share};
+    ///
+    /// assert_eq!(Share::of(SMALL_BODY_BYTES_MAX), Share::Small);
+    /// assert_eq!(Share::of(SMALL_BODY_BYTES_MAX + 1), Share::Large);
+    /// ```
     #[must_use]
     pub fn of(body_bytes: usize) -> Self {
         if body_bytes <= SMALL_BODY_BYTES_MAX { Self::Small } else { Self::Large }
@@ -75,6 +82,13 @@ impl Budget {
     }
 
     /// What of a budget of `bytes_max` a share can have, in bytes.
+    ///
+    /// ```
+    /// use argus_host::budget::{Budget, Share};
+    ///
+    /// assert_eq!(Budget::share_bytes(800, Share::Small), 800);
+    /// assert_eq!(Budget::share_bytes(800, Share::Large), 700);
+    /// ```
     #[must_use]
     pub fn share_bytes(bytes_max: usize, share: Share) -> usize {
         match share {
@@ -87,6 +101,21 @@ impl Budget {
 impl Reservation {
     /// Makes the reservation `bytes` large, if it is smaller; takes them from bodies that have stopped arriving, if
     /// there is no other way. Not to be called under the lock of an arrival.
+    ///
+    /// ```
+    /// use argus_host::budget::{Budget, Exhausted, Share};
+    ///
+    /// let budget = Budget::new(800);
+    /// let mut large = budget.reserve();
+    /// large.grow_to(700, Share::Large)?;
+    /// // One eighth is for small bodies.
+    /// assert!(large.grow_to(701, Share::Large).is_err());
+    /// let mut small = budget.reserve();
+    /// small.grow_to(100, Share::Small)?;
+    /// drop(large);
+    /// assert_eq!(budget.reserved(), 100);
+    /// # Ok::<(), Exhausted>(())
+    /// ```
     ///
     /// # Errors
     ///

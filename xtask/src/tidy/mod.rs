@@ -4,6 +4,7 @@
 //! rules as a whole also run as a unit test of xtask.
 
 mod documents;
+mod hosts;
 mod interface;
 mod layering;
 mod sources;
@@ -64,6 +65,7 @@ fn violations(root: &Path) -> Result<Vec<Violation>> {
     found.extend(layering::mirror_violations(&sources));
     found.extend(documents::violations(&sources, &packages));
     found.extend(interface::violations(&sources, &packages));
+    found.extend(hosts::violations(&sources));
     found.sort();
     Ok(found)
 }

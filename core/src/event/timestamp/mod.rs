@@ -53,6 +53,12 @@ pub enum TimestampError {
 
 impl Timestamp {
     /// The point in time so many nanoseconds after the Unix epoch (before it, if negative).
+    ///
+    /// ```
+    /// use argus_core::event::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::from_nanos(1_500_000_000).to_string(), "1970-01-01T00:00:01.500Z");
+    /// ```
     #[must_use]
     pub const fn from_nanos(nanos: i64) -> Self {
         Self(nanos)
@@ -70,6 +76,15 @@ impl Timestamp {
     /// Second 60 is taken as a leap second, and so only where it is 23:59:60 in UTC; it counts as the first second of
     /// the next day, as in Unix time. Digits beyond the ninth of the fraction must be zeros.
     ///
+    /// ```
+    /// use argus_core::event::{Timestamp, TimestampError};
+    ///
+    /// let noon = Timestamp::parse_rfc3339("2026-03-07T12:00:00+01:00")?;
+    /// assert_eq!(noon.to_string(), "2026-03-07T11:00:00Z");
+    /// assert!(Timestamp::parse_rfc3339("2026-03-07T12:00:00").is_err(), "there is no offset");
+    /// # Ok::<(), TimestampError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`TimestampError::Grammar`], [`TimestampError::Field`], [`TimestampError::OutOfRange`],
@@ -81,6 +96,15 @@ impl Timestamp {
     /// Reads a number token of JSON as Unix time. The unit follows from the absolute value: seconds below 1e11,
     /// milliseconds below 1e14, microseconds below 1e17, nanoseconds from there on. The arithmetic is decimal and
     /// exact.
+    ///
+    /// ```
+    /// use argus_core::event::{Timestamp, TimestampError};
+    ///
+    /// let second = Timestamp::parse_number("1772884800")?;
+    /// assert_eq!(second, Timestamp::parse_number("1772884800000")?, "the same in milliseconds");
+    /// assert_eq!(second.to_string(), "2026-03-07T12:00:00Z");
+    /// # Ok::<(), TimestampError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -106,6 +130,13 @@ impl Timestamp {
 
     /// Reads a time as a query string has it: a number as in [`parse_number`](Self::parse_number), anything else as in
     /// [`parse_rfc3339`](Self::parse_rfc3339).
+    ///
+    /// ```
+    /// use argus_core::event::{Timestamp, TimestampError};
+    ///
+    /// assert_eq!(Timestamp::parse_param("1772884800")?, Timestamp::parse_param("2026-03-07T12:00:00Z")?);
+    /// # Ok::<(), TimestampError>(())
+    /// ```
     ///
     /// # Errors
     ///

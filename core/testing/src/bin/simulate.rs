@@ -24,20 +24,20 @@ const CANARY_RUNS: u64 = 10_000;
 const TRACE_LINES: usize = 40;
 
 const HELP: &str = "\
-Lets the engine live through faults that a seed draws, and sees whether it keeps its promises
+Runs the engine on a simulated medium with faults, drawn from seeds, and checks that it keeps its promises
 
 Usage: simulate [OPTIONS]
 
 Options:
-      --seeds <N>        So many runs [default: 1000, or 1 with --seed]
-      --seed <S>         The seed of the first run; the others have the numbers behind it [default: a random one]
-      --threads <T>      Threads [default: one a CPU]
-      --faults <LIST>    Classes of faults that may be drawn: names with commas between them, `all` or `none`
-      --crash-at <C:P>   Let the power fail at call C of the medium besides; P is before, during or after
-      --canary <NAME>    Build this bug in, and fail if 10,000 runs do not find it; --seeds gives another number
-      --canaries         The same for each bug, one after the other
-      --trace            Print all that happens in the first run, and make no other
-      --list             Print the names of all classes of faults and of all canaries
+      --seeds <N>        Number of runs [default: 1000, or 1 with --seed]
+      --seed <S>         Seed of the first run; the others use the numbers after it [default: a random one]
+      --threads <T>      Threads [default: one per CPU]
+      --faults <LIST>    Classes of faults to draw from: names separated by commas, `all` or `none`
+      --crash-at <C:P>   Also cut the power at call C of the medium; P is before, during or after
+      --canary <NAME>    Plant this bug, and fail if 10,000 runs do not find it; --seeds sets another number
+      --canaries         The same for each bug in turn
+      --trace            Print all that happens in the first run, and run no other
+      --list             Print the names of all classes of faults and all canaries
   -h, --help             This text
 
 The exit code is 0 if all promises were kept (or each canary was found), 1 if not, and 2 for a wrong command line.
