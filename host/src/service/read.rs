@@ -61,12 +61,13 @@ impl<R: Runtime> Session<R> {
         }
     }
 
+    /// Goes on with a search. What was not found in its first slice may take long, and gives way to all that does not.
     pub(super) fn advancer(&self) -> Advance {
         let runtime = self.service.runtime.clone();
         let warnings = self.warnings();
         Box::new(move |run| {
             let warnings = Arc::clone(&warnings);
-            Box::pin(runtime.unblock(move || advance_slice(run, &warnings)))
+            Box::pin(runtime.run_in_background(move || advance_slice(run, &warnings)))
         })
     }
 
