@@ -13,7 +13,10 @@ use crate::runtime::Runtime;
 use crate::warnings::Warnings;
 use crate::watch::panic_message;
 
-/// How long a search computes on a thread that may block before it lets others have it.
+/// How long a search computes on a thread with the priority of all others. Most are done by then.
+const FIRST_SLICE: Duration = Duration::from_millis(2);
+
+/// How long a search computes at a time in the background.
 const SEARCH_SLICE: Duration = Duration::from_millis(10);
 
 impl<R: Runtime> Session<R> {
@@ -21,7 +24,7 @@ impl<R: Runtime> Session<R> {
         let snapshot = self.service.node.committer.snapshot();
         let advance = self.advancer();
         let warnings = self.warnings();
-        let begin = move || advance_slice(search.begin(snapshot), &warnings);
+        let begin = move || advance_slice(search.begin(snapshot), FIRST_SLICE, &warnings);
         let mut step = self.service.runtime.unblock(begin).await;
         loop {
             let (run, outcome) = step;
@@ -67,7 +70,7 @@ impl<R: Runtime> Session<R> {
         let warnings = self.warnings();
         Box::new(move |run| {
             let warnings = Arc::clone(&warnings);
-            Box::pin(runtime.run_in_background(move || advance_slice(run, &warnings)))
+            Box::pin(runtime.run_in_background(move || advance_slice(run, SEARCH_SLICE, &warnings)))
         })
     }
 
@@ -78,11 +81,11 @@ impl<R: Runtime> Session<R> {
 
 /// Computes until there is something to send, or until the time slice is over. What goes wrong is logged, whether or
 /// not anything was sent yet.
-fn advance_slice(mut run: SearchRun, warnings: &Warnings) -> Advanced {
+fn advance_slice(mut run: SearchRun, slice: Duration, warnings: &Warnings) -> Advanced {
     let begun = Instant::now();
     loop {
         let step = match catch_unwind(AssertUnwindSafe(|| run.poll())) {
-            Ok(Ok(SearchStep::Pending)) if begun.elapsed() < SEARCH_SLICE => continue,
+            Ok(Ok(SearchStep::Pending)) if begun.elapsed() < slice => continue,
             Ok(Ok(step)) => Ok(step),
             Ok(Err(error)) => {
                 warnings.unreadable(&error);
