@@ -8,6 +8,7 @@
 )]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use argus_core::event::Payload;
 use argus_core::query::{Conditions, Operand, PayloadFilter, PayloadPath, Test};
@@ -52,6 +53,7 @@ fn conditions(criterion: &mut Criterion) {
         payloads.iter().map(|text| Payload::parse(text).expect("it is compact JSON")).collect();
     let mut group = criterion.benchmark_group("conditions");
     group.throughput(Throughput::Elements(ROWS));
+    group.sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
     for (name, filters) in questions() {
         let mut together = Conditions::compile(&filters);
         group.bench_function(BenchmarkId::new("together", name), |bencher| {
