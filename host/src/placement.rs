@@ -1,7 +1,12 @@
-//! Which processors the threads of a process run on.
+//! Which processors the threads of a process run on, and which threads give way to others.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+
+/// How much nicer (nice(2)) background threads are than the other threads of the server. The scheduler gives such a
+/// thread a sixth of the time that it gives another, and lets a thread that wakes run before it at once. Processors that
+/// are idle are theirs as before.
+const BACKGROUND_NICENESS: i32 = 8;
 
 /// Where workers run: each on a processor of its own, if there are as many of both, and anywhere otherwise.
 ///
@@ -38,9 +43,24 @@ impl Placement {
     }
 }
 
+/// Has the calling thread give way to the other threads of the process, from now on and for good.
+///
+/// Without that, a worker that wakes waits until each thread that computes on its processor has had a turn of some
+/// milliseconds.
+pub fn give_way() {
+    system::renice(BACKGROUND_NICENESS);
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod system {
+    use rustix::process::nice;
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    /// On Linux a thread has a niceness of its own (setpriority(2), "C library/kernel differences").
+    pub(super) fn renice(increment: i32) {
+        // Anybody may be nicer. Where that is forbidden all the same, the thread works as any other.
+        let _refused = nice(increment);
+    }
 
     /// The processors that a thread may use.
     #[derive(Debug)]
@@ -79,6 +99,9 @@ mod system {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod system {
+    /// Elsewhere niceness is the process's.
+    pub(super) fn renice(_increment: i32) {}
+
     /// Nothing is known of them.
     #[derive(Debug)]
     pub(super) struct Processors;
@@ -140,6 +163,20 @@ mod tests {
         processors.sort_unstable();
         processors.dedup();
         assert_eq!(processors.len(), count.get());
+    }
+
+    #[test]
+    fn a_thread_gives_way_alone() {
+        let niceness = || rustix::process::getpriority_process(None).expect("every thread may ask");
+        let before = niceness();
+        let nicer = thread::scope(|scope| {
+            let background = scope.spawn(|| {
+                give_way();
+                niceness()
+            });
+            background.join().expect("it does not panic")
+        });
+        assert_eq!((nicer, niceness()), ((before + BACKGROUND_NICENESS).min(19), before));
     }
 
     #[test]

@@ -18,4 +18,18 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static;
+
+    /// The same for a piece of work that goes on for long, such as a scan of all events: the thread
+    /// [gives way](crate::placement::give_way) to all others of the server, where the runtime has such threads.
+    ///
+    /// # Panics
+    ///
+    /// As for [`unblock`](Self::unblock).
+    fn run_in_background<T, F>(&self, task: F) -> impl Future<Output = T> + Send + 'static
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.unblock(task)
+    }
 }

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use argus_host::lifecycle::Lifecycle;
+use argus_host::placement::give_way;
 use argus_host::pool::Pool;
 use argus_host::runtime::Runtime;
 use argus_host::watch::{self, panic_message};
@@ -27,6 +28,7 @@ use event_listener::Event;
 pub struct Smol {
     workers: Arc<[Arc<Worker>]>,
     blocking: Arc<Pool>,
+    background: Arc<Pool>,
 }
 
 /// Runs `main` and what it spawns on `threads` worker threads. When `main` has finished, its result is returned and
@@ -76,6 +78,14 @@ impl Runtime for Smol {
         T: Send + 'static,
     {
         self.blocking.run(task)
+    }
+
+    fn run_in_background<T, F>(&self, task: F) -> impl Future<Output = T> + Send + 'static
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.background.run(task)
     }
 }
 
@@ -162,7 +172,8 @@ impl Workers {
         start_reactor()?;
         let workers: Arc<[Arc<Worker>]> = (0..threads.get()).map(|_| Arc::default()).collect();
         let blocking = Arc::new(Pool::start("argus-blocking", || ())?);
-        let smol = Smol { workers: Arc::clone(&workers), blocking };
+        let background = Arc::new(Pool::start("argus-scan", give_way)?);
+        let smol = Smol { workers: Arc::clone(&workers), blocking, background };
         let mut started = Self { smol, stop: Arc::default(), threads: Vec::with_capacity(threads.get()) };
         for (index, worker) in workers.iter().enumerate() {
             let stopped = started.stop.event.listen();

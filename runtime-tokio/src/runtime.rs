@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use argus_host::lifecycle::Lifecycle;
-use argus_host::placement::Placement;
+use argus_host::placement::{Placement, give_way};
 use argus_host::pool::Pool;
 use argus_host::runtime::Runtime;
 use argus_host::watch;
@@ -27,6 +27,7 @@ use tokio::time::Instant;
 pub struct Tokio {
     workers: Arc<[Worker]>,
     blocking: Arc<Pool>,
+    background: Arc<Pool>,
 }
 
 /// Runs `main` and what it spawns on `threads` worker threads. When `main` has finished, its result is returned and
@@ -74,6 +75,14 @@ impl Runtime for Tokio {
         T: Send + 'static,
     {
         self.blocking.run(task)
+    }
+
+    fn run_in_background<T, F>(&self, task: F) -> impl Future<Output = T> + Send + 'static
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.background.run(task)
     }
 }
 
@@ -127,7 +136,13 @@ impl Workers {
         let placement = Placement::new(threads);
         let roaming = placement.clone();
         let blocking = Arc::new(Pool::start("argus-blocking", move || roaming.roam())?);
-        let tokio = Tokio { workers: Arc::default(), blocking };
+        let roaming = placement.clone();
+        let prepare = move || {
+            roaming.roam();
+            give_way();
+        };
+        let background = Arc::new(Pool::start("argus-scan", prepare)?);
+        let tokio = Tokio { workers: Arc::default(), blocking, background };
         let mut started = Self { tokio, stop: Arc::default(), placement, threads: Vec::with_capacity(threads.get()) };
         let workers = (0..threads.get()).map(|index| started.start_worker(index, lifecycle));
         started.tokio.workers = workers.collect::<io::Result<_>>()?;

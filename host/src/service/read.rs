@@ -15,13 +15,18 @@ use crate::runtime::Runtime;
 use crate::warnings::Warnings;
 use crate::watch::panic_message;
 
-/// How long a read computes on a thread that may block before it lets others have it.
+/// How long a read computes on a thread with the priority of all others. Most are done by then.
+const FIRST_SLICE: Duration = Duration::from_millis(2);
+
+/// How long a read computes at a time in the background.
 const READ_SLICE: Duration = Duration::from_millis(10);
 
 impl<R: Runtime> Session<R> {
     pub(super) async fn run_read(&self, read: Read) -> Result<Answer, Refusal> {
         let advance = self.advancer();
-        let mut step = advance(read.begin(self.service.node.committer.reader(), clock::moment())).await;
+        let warnings = self.warnings();
+        let run = read.begin(self.service.node.committer.reader(), clock::moment());
+        let mut step = self.service.runtime.unblock(move || advance_slice(run, FIRST_SLICE, &warnings)).await;
         loop {
             let (run, outcome) = step;
             match outcome {
@@ -57,12 +62,13 @@ impl<R: Runtime> Session<R> {
         }
     }
 
+    /// Goes on with a read. What was not found in its first slice may take long, and gives way to all that does not.
     pub(super) fn advancer(&self) -> Advance {
         let runtime = self.service.runtime.clone();
         let warnings = self.warnings();
         Box::new(move |run| {
             let warnings = Arc::clone(&warnings);
-            Box::pin(runtime.unblock(move || advance_slice(run, &warnings)))
+            Box::pin(runtime.run_in_background(move || advance_slice(run, READ_SLICE, &warnings)))
         })
     }
 
@@ -73,11 +79,11 @@ impl<R: Runtime> Session<R> {
 
 /// Computes until there is something to send, or until the time slice is over. What goes wrong is logged, whether or
 /// not anything was sent yet.
-fn advance_slice(mut run: ReadRun, warnings: &Warnings) -> Advanced {
+fn advance_slice(mut run: ReadRun, slice: Duration, warnings: &Warnings) -> Advanced {
     let begun = Instant::now();
     loop {
         let step = match catch_unwind(AssertUnwindSafe(|| run.poll(clock::moment(), READ_BUDGET))) {
-            Ok(Ok(Poll::Pending)) if begun.elapsed() < READ_SLICE => continue,
+            Ok(Ok(Poll::Pending)) if begun.elapsed() < slice => continue,
             Ok(Ok(step)) => Ok(step),
             Ok(Err(error)) => {
                 warnings.unreadable(&error);

@@ -55,12 +55,12 @@ fn measure_single(subject: &Subject, scale: &Scale, report: &mut Report) -> Resu
     let (mut floors, mut figures, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for run in 1..=scale.runs {
         let memory = subject.start()?;
-        let (floor, outcome) = single::load(&memory, scale, &requests, single::created)?;
+        let (floor, outcome) = single::load(&memory, single::CONNECTIONS, scale, &requests, single::created)?;
         memory.expect_stored(outcome.acknowledged)?;
         drop(memory);
         let folder = subject.folder()?;
         let server = subject.start_on(folder.path())?;
-        let (figure, outcome) = single::load(&server, scale, &requests, single::created)?;
+        let (figure, outcome) = single::load(&server, single::CONNECTIONS, scale, &requests, single::created)?;
         server.expect_stored(outcome.acknowledged)?;
         drop(server);
         let ratio = figure.rate / floor.rate;

@@ -9,6 +9,7 @@
 mod batches;
 mod client;
 mod durable;
+mod fair;
 mod load;
 mod machine;
 mod postgres;
@@ -70,10 +71,11 @@ const SMOKE: Scale = Scale {
 type Part = fn(&Subject, &Scale, &mut Report) -> Result<()>;
 
 /// The parts of the bench, by the names that `--filter` looks at.
-const PARTS: [(&str, Part); 4] = [
+const PARTS: [(&str, Part); 5] = [
     ("single", single::measure),
     ("batches and memory", batches::measure),
     ("queries", queries::measure),
+    ("fair", fair::measure),
     ("durable", durable::measure),
 ];
 

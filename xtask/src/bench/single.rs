@@ -31,13 +31,20 @@ pub(super) struct Figures {
     processor_us: f64,
 }
 
+/// With many connections a commit takes what several have sent; with one, each request is a commit, and what is spent on
+/// the way to it and back shows in full.
 pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
+    [CONNECTIONS, 1].into_iter().try_for_each(|connections| measure_with(connections, subject, scale, report))
+}
+
+fn measure_with(connections: usize, subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
     let requests = requests();
     let (mut floors, mut figures, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for run in 1..=scale.runs {
-        let (floor, _) = load(&subject.start_floor()?, scale, &requests, accepted).context("the empty handler")?;
+        let floor = subject.start_floor()?;
+        let (floor, _) = load(&floor, connections, scale, &requests, accepted).context("the empty handler")?;
         let server = subject.start()?;
-        let (figure, outcome) = load(&server, scale, &requests, created)?;
+        let (figure, outcome) = load(&server, connections, scale, &requests, created)?;
         server.expect_stored(outcome.acknowledged)?;
         eprintln!(
             "  run {run} of {}: {}/s of {}/s, or {:.2}",
@@ -52,7 +59,7 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
     }
     let ratio = median(&ratios);
     report.add(Row {
-        measure: format!("POST one event of {EVENT_BYTES} B, {CONNECTIONS} connections"),
+        measure: format!("POST one event of {EVENT_BYTES} B, {connections} connections"),
         subject: subject.name,
         figure: format!("{}; {ratio:.2} of the empty handler", Figures::medians(&figures)),
         floor: Figures::medians(&floors).to_string(),
@@ -68,13 +75,14 @@ pub(super) fn requests() -> Vec<Vec<u8>> {
 
 pub(super) fn load(
     server: &Server,
+    connections: usize,
     scale: &Scale,
     requests: &[Vec<u8>],
     check: fn(&Response) -> Result<u64>,
 ) -> Result<(Figures, Outcome)> {
     let extent = Extent::For { warm_up: scale.warm_up, window: scale.window };
     let before = server.processor_time()?;
-    let outcome = Load { address: server.address, connections: CONNECTIONS, requests, extent, check }.run()?;
+    let outcome = Load { address: server.address, connections, requests, extent, check }.run()?;
     let processor: Duration = server.processor_time()?.saturating_sub(before);
     ensure!(!outcome.latencies.is_empty(), "not one answer within the measured window");
     let figures = Figures {

@@ -1,0 +1,73 @@
+//! Conditions on payloads of about 250 bytes: compiled together, against each one for itself.
+//!
+//! `cargo bench -p argus-core --bench conditions`
+#![expect(
+    missing_docs,
+    clippy::expect_used,
+    reason = "macros of criterion make a function; a bench fails by panicking"
+)]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use argus_core::event::Payload;
+use argus_core::query::{Conditions, Operand, PayloadFilter, PayloadPath, Test};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+/// Payloads that are examined in one iteration.
+const ROWS: u64 = 1_000;
+
+/// Payloads such as a shop's events have, with `number` somewhere in them.
+fn payload(number: u64) -> String {
+    format!(
+        r#"{{"user":{{"id":"u-{number}","plan":"pro","country":"DE"}},"page":"/pricing/{number}","amount":{number}.50,"currency":"EUR","items":[{{"sku":"sku-{number}","quantity":2}},{{"sku":"sku-7","quantity":1}}],"referrer":"https://example.org/search?q=events","is_new":false}}"#
+    )
+}
+
+fn filter(path: &str, test: Test) -> PayloadFilter {
+    PayloadFilter { path: PayloadPath::parse(path).expect("a good path"), test }
+}
+
+/// The questions, by name. No payload matches, but for the first three it takes the whole text to know.
+fn questions() -> Vec<(&'static str, Vec<PayloadFilter>)> {
+    let many = |test: fn(usize) -> Test, path: fn(usize) -> String| -> Vec<PayloadFilter> {
+        (0..256).map(|number| filter(&path(number), test(number))).collect()
+    };
+    let ten =
+        ["user.id", "user.plan", "user.country", "page", "amount", "currency", "items.sku", "items", "is_new", "no"];
+    vec![
+        ("1 equal", vec![filter("is_new", Test::Eq(Operand::new("true")))]),
+        ("10 of different paths", ten.map(|path| filter(path, Test::Exists(true))).into()),
+        ("256 exist", many(|_| Test::Exists(true), |number| format!("user.m{number}"))),
+        ("256 exist not", many(|_| Test::Exists(false), |number| format!("user.m{number}"))),
+        ("256 not equal", many(|number| Test::Ne(Operand::new(&format!("{number}x"))), |_| "user.id".into())),
+        ("256 ranges of a number", many(|number| Test::Gte(Operand::new(&format!("{number}"))), |_| "amount".into())),
+        ("contains", vec![filter("referrer", Test::Contains("events!".into()))]),
+        ("contains a long needle", vec![filter("referrer", Test::Contains("needle ".repeat(500).into()))]),
+    ]
+}
+
+fn conditions(criterion: &mut Criterion) {
+    let payloads: Vec<String> = (0..ROWS).map(payload).collect();
+    let rows: Vec<Payload<'_>> =
+        payloads.iter().map(|text| Payload::parse(text).expect("it is compact JSON")).collect();
+    let mut group = criterion.benchmark_group("conditions");
+    group.throughput(Throughput::Elements(ROWS));
+    group.sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
+    for (name, filters) in questions() {
+        let mut together = Conditions::compile(&filters);
+        group.bench_function(BenchmarkId::new("together", name), |bencher| {
+            bencher.iter(|| rows.iter().filter(|row| together.examine(black_box(**row)).matches).count());
+        });
+        let mut apart: Vec<Conditions> =
+            filters.iter().map(|filter| Conditions::compile(core::slice::from_ref(filter))).collect();
+        group.bench_function(BenchmarkId::new("one by one", name), |bencher| {
+            let mut matches = |row: Payload<'_>| apart.iter_mut().all(|one| one.examine(row).matches);
+            bencher.iter(|| rows.iter().filter(|row| matches(black_box(**row))).count());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, conditions);
+criterion_main!(benches);
