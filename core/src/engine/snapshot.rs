@@ -5,11 +5,11 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::IdentityKey;
 use crate::event::{Event, Uuid};
+use crate::identity::IdentityKey;
 use crate::query::{Query, Run};
 use crate::repository::{Find, ReadError, Snapshot, Stats};
-use crate::segment::{Block, Part, RowText, Sealed, Segment, id_hash};
+use crate::segment::{Block, Part, RowText, Sealed, SealedError, Segment, id_hash};
 
 /// What an [`Engine`](super::Engine) held when it was taken.
 #[derive(Clone, Debug)]
@@ -145,5 +145,14 @@ impl Snapshot for EngineSnapshot {
         let sealed = self.sealed.iter().map(|sealed| Part::Sealed(Arc::clone(sealed)));
         let fresh = self.fresh.iter().map(|segment| Part::Fresh(Arc::clone(segment)));
         Box::new(Run::new(sealed.chain(fresh).collect(), self.key, query))
+    }
+}
+
+impl From<SealedError> for ReadError {
+    fn from(error: SealedError) -> Self {
+        match error {
+            SealedError::Storage(error) => Self::Storage(error.into_cause()),
+            SealedError::Damaged(damage) => Self::Damaged(damage),
+        }
     }
 }

@@ -9,8 +9,8 @@ use super::bounds::Bounds;
 use super::source::{Address, Next, Source};
 use super::{Order, PayloadFilter, Position, Query};
 use crate::damage::Damage;
-use crate::engine::IdentityKey;
 use crate::event::{Event, Timestamp};
+use crate::identity::IdentityKey;
 use crate::repository::{Find, FindHead, FindStep, Flow, ReadError};
 use crate::segment::{Block, Part, Place, RowText};
 
