@@ -1,13 +1,11 @@
 //! Letting connections in: as many as there may be, and what is said when none can be accepted.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::descriptors::Descriptors;
-use crate::lifecycle::ConnectionPermit;
-use crate::metrics::Incident;
-use crate::node::Node;
+use crate::lifecycle::{ConnectionPermit, Lifecycle};
 use crate::repeated::Repeated;
 
 /// How often the descriptors that are no connections are counted. Counting lists all that are open, so it is not done
@@ -38,27 +36,21 @@ impl Admission {
         }
         is_due
     }
-}
 
-impl Node {
-    /// Waits for the place of a connection that was accepted; see
-    /// [`Lifecycle::permit`](crate::lifecycle::Lifecycle::permit).
-    pub async fn admit(&self) -> ConnectionPermit {
-        let Self { admission, lifecycle, settings, .. } = self;
+    /// Waits for the place of a connection that was accepted; see [`Lifecycle::permit`]. There are at most so many.
+    pub(crate) async fn admit(&self, lifecycle: &Arc<Lifecycle>, max_connections: usize) -> ConnectionPermit {
         // A repository that grows takes descriptors from connections.
-        if admission.is_look_due()
-            && let Some(most) = admission.descriptors.connections_now(lifecycle.connections().saturating_add(1))
+        if self.is_look_due()
+            && let Some(most) = self.descriptors.connections_now(lifecycle.connections().saturating_add(1))
         {
-            lifecycle.limit_connections(most.min(settings.max_connections.get()));
+            lifecycle.limit_connections(most.min(max_connections));
         }
         lifecycle.permit().await
     }
 
-    /// The system has refused to accept a connection, for a lack of something that may pass. Counted, and logged once a
-    /// minute.
-    pub fn accept_failed(&self, error: &io::Error) {
-        self.metrics.connection_incident(Incident::Accept);
-        if let Some(suppressed) = self.admission.failures.due() {
+    /// The system has refused to accept a connection, for a lack of something that may pass. Logged once a minute.
+    pub(crate) fn accept_failed(&self, error: &io::Error) {
+        if let Some(suppressed) = self.failures.due() {
             tracing::error!(%error, suppressed, "cannot accept connections; it is tried again and again");
         }
     }

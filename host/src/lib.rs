@@ -51,6 +51,7 @@ pub mod wire;
 mod body;
 mod connection_state;
 mod eviction;
+mod folder;
 mod pace;
 mod raw_head;
 mod service;
