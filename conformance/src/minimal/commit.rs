@@ -11,8 +11,9 @@ use argus_core::cause::Cause;
 use argus_core::clock::Moment;
 use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Latch, Receipt, Repository, Snapshot};
 
+use crate::clock::now;
 use crate::ending::Ending;
-use crate::{now, watch};
+use crate::watch;
 
 /// Batches that are committed together at most.
 const GROUP_BATCHES_MAX: usize = 1024;

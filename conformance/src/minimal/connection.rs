@@ -13,6 +13,7 @@ use argus_core::cause::Cause;
 
 use crate::body::Body;
 use crate::budget::Pace;
+use crate::clock;
 use crate::head::{Framing, HeadError, RequestHead};
 use crate::places::{Phase, Place};
 use crate::server::Server;
@@ -300,11 +301,11 @@ fn date() -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     // The core writes times as RFC 3339, of which this is a rearrangement.
     let mut text = Vec::new();
-    crate::now().write(&mut text);
+    clock::now().write(&mut text);
     let text = String::from_utf8(text).unwrap_or_default();
     let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
     let month = part(5..7).parse::<usize>().ok().and_then(|month| MONTHS.get(month.wrapping_sub(1))).unwrap_or(&"Jan");
-    let days = crate::now().as_nanos().div_euclid(86_400_000_000_000).rem_euclid(7);
+    let days = clock::now().as_nanos().div_euclid(86_400_000_000_000).rem_euclid(7);
     let weekday = usize::try_from(days).ok().and_then(|day| WEEKDAYS.get(day)).unwrap_or(&"Thu");
     format!("{weekday}, {} {month} {} {} GMT", part(8..10), part(0..4), part(11..19))
 }
