@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::subjects::SUBJECTS;
+use crate::failure::Failure;
+use crate::launcher::BinaryLauncher;
+use crate::subjects::{SUBJECTS, Subject};
 
 /// Names the folder of programs that are to be examined, whoever built them.
 pub const BIN_DIR_VARIABLE: &str = "ARGUS_BIN_DIR";
@@ -69,4 +71,19 @@ pub fn build(folder: &Path) -> Result<(), String> {
         .status()
         .map_err(|error| format!("{program}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", command.join(" "))) }
+}
+
+/// A launcher for a subject's program in `folder`.
+///
+/// # Errors
+///
+/// [`Failure::Unmet`] with the command that builds it, if it is not there.
+pub fn launcher(subject: &Subject, folder: &Path) -> Result<BinaryLauncher, Failure> {
+    let binary = folder.join(subject.binary);
+    if binary.is_file() {
+        let repository = subject.repository_url.to_owned();
+        return Ok(BinaryLauncher { binary, repository, wrapper: Vec::new() });
+    }
+    let command = build_command(folder).join(" ");
+    Err(Failure::unmet(format!("the program {}; `{command}` builds it", binary.display())))
 }

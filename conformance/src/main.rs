@@ -118,7 +118,7 @@ fn columns(options: &Options) -> Result<Vec<Column>, String> {
         .filter(|subject| wanted(&options.runtime, subject.runtime) && wanted(&options.repository, subject.repository))
         .map(|subject| Column {
             name: format!("{}×{}", subject.runtime, subject.repository),
-            launcher: subject.launcher(&folder).map(|launcher| Box::new(launcher) as Box<dyn Launcher>),
+            launcher: binaries::launcher(subject, &folder).map(|launcher| Box::new(launcher) as Box<dyn Launcher>),
         })
         .collect())
 }

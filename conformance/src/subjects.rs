@@ -1,11 +1,5 @@
 //! Who is examined. Every case runs on every subject of this table; leaving one out is not possible.
 
-use std::path::Path;
-
-use crate::binaries;
-use crate::failure::Failure;
-use crate::launcher::BinaryLauncher;
-
 /// A runtime with a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subject {
@@ -72,23 +66,5 @@ impl Subject {
     #[must_use]
     pub fn path(&self) -> String {
         format!("{}::{}", self.runtime, self.repository)
-    }
-
-    /// A launcher for the program in `folder`.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure::Unmet`] with the command that builds it, if it is not there.
-    pub fn launcher(&self, folder: &Path) -> Result<BinaryLauncher, Failure> {
-        let binary = folder.join(self.binary);
-        if binary.is_file() {
-            let repository = self.repository_url.to_owned();
-            return Ok(BinaryLauncher { binary, repository, wrapper: Vec::new() });
-        }
-        Err(Failure::unmet(format!(
-            "the program {}; `{}` builds it",
-            binary.display(),
-            binaries::build_command(folder).join(" ")
-        )))
     }
 }

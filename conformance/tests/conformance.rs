@@ -75,12 +75,13 @@ fn trials(folder: &Path) -> Vec<Trial> {
 }
 
 fn examine(subject: &Subject, case: &Case, folder: &Path) -> Result<(), Failed> {
-    let launcher = subject.launcher(folder)?;
+    let launcher = binaries::launcher(subject, folder)?;
     Ok(case.check(&launcher)?)
 }
 
 fn compare(folder: &Path, requests: &[Vec<u8>]) -> Result<(), Failed> {
-    let launchers = SUBJECTS.iter().map(|subject| subject.launcher(folder)).collect::<Result<Vec<_>, _>>()?;
+    let launchers =
+        SUBJECTS.iter().map(|subject| binaries::launcher(subject, folder)).collect::<Result<Vec<_>, _>>()?;
     let contexts: Vec<Context<'_>> = launchers.iter().map(|launcher| Context::new(launcher)).collect();
     let servers = contexts.iter().map(Context::empty).collect::<Result<Vec<Server>, Failure>>()?;
     let names: Vec<String> = SUBJECTS.iter().map(Subject::path).collect();

@@ -1,7 +1,7 @@
 //! The sans-IO core of Argus Events.
 //!
 //! Everything that Argus *decides* is decided here, by synchronous code without I/O, clock, randomness or threads: what
-//! a valid event is ([`ingest`]), how events lie in storage ([`batch`], [`segment`], [`engine`]), which events a query
+//! a valid event is ([`ingest`]), how events lie in storage ([`batch`], [`engine`]), which events a query
 //! means ([`query`]) and what HTTP answer a caller gets ([`api`]). A host moves bytes, waits, and tells the core what
 //! time it is.
 //!
@@ -43,6 +43,7 @@ pub mod damage;
 pub mod engine;
 pub mod event;
 mod hex;
+mod identity;
 pub mod ingest;
 pub mod json;
 mod listed;
@@ -50,5 +51,5 @@ mod log;
 pub mod query;
 pub mod repository;
 pub mod room;
-pub mod segment;
+mod segment;
 pub mod storage;

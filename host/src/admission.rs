@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::descriptors::Descriptors;
-use crate::lifecycle::ConnectionPermit;
-use crate::metrics::Incident;
-use crate::node::Node;
+use crate::lifecycle::{ConnectionPermit, Lifecycle};
 use crate::repeated::Repeated;
 use crate::runtime::Runtime;
 
@@ -39,32 +37,31 @@ impl Admission {
         }
         is_due
     }
-}
 
-impl Node {
-    /// Waits for the place of a connection that was accepted; see
-    /// [`Lifecycle::permit`](crate::lifecycle::Lifecycle::permit).
-    pub async fn admit<R: Runtime>(&self, runtime: &R) -> ConnectionPermit {
-        let Self { admission, lifecycle, settings, .. } = self;
+    /// Waits for the place of a connection that was accepted; see [`Lifecycle::permit`]. There are at most so many.
+    pub(crate) async fn admit<R: Runtime>(
+        &self,
+        runtime: &R,
+        lifecycle: &Arc<Lifecycle>,
+        max_connections: usize,
+    ) -> ConnectionPermit {
         // A repository that grows takes descriptors from connections.
-        if admission.is_look_due() {
-            let (descriptors, wanted) = (admission.descriptors, settings.max_connections.get());
-            let (lifecycle, connections) = (Arc::clone(lifecycle), lifecycle.connections().saturating_add(1));
+        if self.is_look_due() {
+            let descriptors = self.descriptors;
+            let (limited, connections) = (Arc::clone(lifecycle), lifecycle.connections().saturating_add(1));
             // It reads a long list from the file system, and this connection need not wait for it.
             drop(runtime.unblock(move || {
                 if let Some(most) = descriptors.connections_now(connections) {
-                    lifecycle.limit_connections(most.min(wanted));
+                    limited.limit_connections(most.min(max_connections));
                 }
             }));
         }
         lifecycle.permit().await
     }
 
-    /// The system has refused to accept a connection, for a lack of something that may pass. Counted, and logged once a
-    /// minute.
-    pub fn accept_failed(&self, error: &io::Error) {
-        self.metrics.connection_incident(Incident::Accept);
-        if let Some(suppressed) = self.admission.failures.due() {
+    /// The system has refused to accept a connection, for a lack of something that may pass. Logged once a minute.
+    pub(crate) fn accept_failed(&self, error: &io::Error) {
+        if let Some(suppressed) = self.failures.due() {
             tracing::error!(%error, suppressed, "cannot accept connections; it is tried again and again");
         }
     }

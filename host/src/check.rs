@@ -11,7 +11,7 @@ use argus_disk::{DiskExamined, DiskRescue, Fault};
 use clap::Args;
 use thiserror::Error;
 
-use crate::task::parse_folder;
+use crate::folder::parse_folder;
 
 /// Reads all of a repository and names every damaged place
 ///

@@ -52,6 +52,7 @@ pub mod wire;
 mod body;
 mod connection;
 mod eviction;
+mod folder;
 mod pace;
 mod raw_head;
 mod service;

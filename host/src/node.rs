@@ -1,5 +1,6 @@
 //! The parts of one running server, put together once and shared by everything in it.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,8 +10,8 @@ use crate::admission::Admission;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::committer::Committer;
-use crate::lifecycle::Lifecycle;
-use crate::metrics::Metrics;
+use crate::lifecycle::{ConnectionPermit, Lifecycle};
+use crate::metrics::{Incident, Metrics};
 use crate::settings::Settings;
 use crate::warnings::Warnings;
 
@@ -37,6 +38,20 @@ pub struct Node {
     pub admission: Admission,
     /// Where request ids come from.
     pub request_ids: RequestIds,
+}
+
+impl Node {
+    /// Waits for the place of a connection that was accepted; see [`Lifecycle::permit`].
+    pub async fn admit<R: Runtime>(&self, runtime: &R) -> ConnectionPermit {
+        self.admission.admit(runtime, &self.lifecycle, self.settings.max_connections.get()).await
+    }
+
+    /// The system has refused to accept a connection, for a lack of something that may pass. Counted, and logged once a
+    /// minute.
+    pub fn accept_failed(&self, error: &io::Error) {
+        self.metrics.connection_incident(Incident::Accept);
+        self.admission.accept_failed(error);
+    }
 }
 
 /// Numbers that look random and do not repeat within a process.

@@ -11,7 +11,7 @@ use argus_disk::{DiskCopy, DiskOriginal, Fault};
 use clap::Args;
 use thiserror::Error;
 
-use crate::task::parse_folder;
+use crate::folder::parse_folder;
 
 /// Copies a repository, also while a server uses it
 ///

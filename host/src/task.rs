@@ -1,7 +1,6 @@
 //! What a process was started to do, from its command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::{Args as _, Command, FromArgMatches as _};
 
@@ -53,15 +52,6 @@ fn command_of(name: &'static str) -> Command {
         .disable_help_subcommand(true)
 }
 
-/// Reads a folder as settings name it, or bare.
-pub(crate) fn parse_folder(text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("disk:").unwrap_or(text) {
-        "" => Err("expected a folder".to_owned()),
-        "memory:" => Err("what is in memory is gone with its process".to_owned()),
-        path => Ok(path.into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -89,16 +79,6 @@ mod tests {
             panic!("it is to check")
         };
         assert_eq!(check, Check { path: "a".into(), salvage: Some("b".into()) });
-    }
-
-    #[test]
-    fn folders_are_read_as_settings_name_them_or_bare() {
-        assert_eq!(parse_folder("disk:/a"), Ok("/a".into()));
-        assert_eq!(parse_folder("b c"), Ok("b c".into()));
-        assert_eq!(parse_folder("./memory:"), Ok("./memory:".into()));
-        for text in ["", "disk:", "memory:"] {
-            parse_folder(text).unwrap_err();
-        }
     }
 
     #[test]

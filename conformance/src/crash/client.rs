@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::draw::Draw;
 use crate::event::Token;
 use crate::ledger::{Attempt, Ledger, Outcome};
-use crate::site::wait;
+use crate::wait::wait;
 
 /// Acknowledged events of a client that it may send once more, at most.
 const REMEMBERED: usize = 256;

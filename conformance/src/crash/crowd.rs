@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::site::wait;
+use crate::wait::wait;
 
 /// How often each client looks at its connections.
 const TICK: Duration = Duration::from_millis(100);

@@ -10,9 +10,9 @@ use argus_conformance::launcher::{Launcher as _, Running};
 use serde_json::Value;
 
 use crate::draw::Draw;
-use crate::faults::{get, kill, open, until};
-use crate::round::with_log;
+use crate::server::{get, kill, open, with_log};
 use crate::site::Site;
+use crate::wait::until;
 
 /// More events than fit into the log before a segment is made of them.
 const BATCHES: u64 = 4;

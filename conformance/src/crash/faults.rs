@@ -3,16 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use argus_conformance::client::{Connection, Request, Response, Transcript};
 use argus_conformance::launcher::{Running, Signal};
 
 use crate::audit;
 use crate::client;
 use crate::draw::Draw;
 use crate::ledger::{Attempt, Outcome};
-use crate::round::with_log;
-use crate::site::{BROAD, LIGHT, MIXED, Site, wait};
+use crate::server::{get, kill, open, with_log};
+use crate::site::{BROAD, LIGHT, MIXED, Site};
 use crate::tracer::{Tracer, traced};
+use crate::wait::{STEP, until, wait};
 
 /// Calls in which a server under load is killed, and the highest number of the call in question.
 const KILLED_IN: &[(&str, u64)] = &[
@@ -40,12 +40,8 @@ const KILLED_IN_START: &[(&str, u64)] = &[
     ("flock", 1),
 ];
 
-/// How long a fault is waited for, in steps of [`STEP`].
-const STEPS: u32 = 300;
 /// How long a call is waited for in which a server is killed; then it is killed outside of one.
 const KILL_STEPS: u32 = 100;
-/// Between two looks at whether it is there.
-const STEP: Duration = Duration::from_millis(10);
 
 /// A system call that fails, and after which nothing more is accepted.
 #[derive(Clone, Copy, Debug)]
@@ -275,32 +271,6 @@ pub(crate) fn stores(site: &mut Site, address: SocketAddr, draw: &mut Draw) -> R
         Ok(stored)
     })?;
     audit::tail(address, &mut site.ledger, &attempts, draw).map(drop)
-}
-
-/// Waits until it is so.
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
-    for _ in 0..STEPS {
-        if is_so()? {
-            return Ok(());
-        }
-        wait(STEP);
-    }
-    Err(format!("{what} was waited for in vain, for {:?}", STEP * STEPS))
-}
-
-/// Ends a server at once.
-pub(crate) fn kill(server: &mut dyn Running) -> Result<(), String> {
-    let killed = server.signal(Signal::Kill).and_then(|()| server.wait().map(drop));
-    killed.map_err(|failure| failure.to_string())
-}
-
-/// The answer to a `GET` over a connection of its own.
-pub(crate) fn get(address: SocketAddr, target: &str) -> Result<Response, String> {
-    open(address)?.request(&Request::get(target)).map_err(|failure| failure.to_string())
-}
-
-pub(crate) fn open(address: SocketAddr) -> Result<Connection, String> {
-    Connection::open(address, Transcript::default()).map_err(|failure| failure.to_string())
 }
 
 /// The first file of the log. There is none before the first event.

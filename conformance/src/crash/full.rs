@@ -6,9 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::draw::Draw;
-use crate::faults::{get, is_full, kill, stores};
-use crate::round::with_log;
-use crate::site::{BROAD, Site, wait};
+use crate::faults::{is_full, stores};
+use crate::server::{get, kill, with_log};
+use crate::site::{BROAD, Site};
+use crate::wait::wait;
 
 /// Bytes of the file system.
 pub(crate) const DISK_BYTES: usize = 24 << 20;

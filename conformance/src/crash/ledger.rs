@@ -43,6 +43,15 @@ pub(crate) enum Outcome {
     Refused(String),
 }
 
+/// Whether no request was left unanswered, as it should be where a server had no time for a while.
+pub(crate) fn all_answered(attempts: &[Attempt]) -> Result<(), String> {
+    let unanswered = attempts.iter().find_map(|attempt| match &attempt.outcome {
+        Outcome::Unknown(why) => Some(why),
+        Outcome::One { .. } | Outcome::Many { .. } | Outcome::Refused(_) => None,
+    });
+    unanswered.map_or(Ok(()), |why| Err(format!("a request was not answered after SIGSTOP and SIGCONT: {why}")))
+}
+
 /// A place in the order of arrival.
 #[derive(Clone, Debug)]
 struct Place {

@@ -17,9 +17,11 @@ mod full;
 mod ledger;
 mod pause;
 mod round;
+mod server;
 mod site;
 mod soak;
 mod tracer;
+mod wait;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -85,7 +87,7 @@ fn main() -> ExitCode {
     println!("argus-crash: seed {}", options.seed);
     for subject in subjects {
         let outcome = binaries::folder().and_then(|folder| {
-            let launcher = subject.launcher(&folder).map_err(|failure| failure.to_string())?;
+            let launcher = binaries::launcher(subject, &folder).map_err(|failure| failure.to_string())?;
             examine(subject.runtime, &launcher.binary, &options)
         });
         if let Err(report) = outcome {

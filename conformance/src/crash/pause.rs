@@ -7,9 +7,10 @@ use argus_conformance::launcher::Signal;
 
 use crate::draw::Draw;
 use crate::faults::stores;
-use crate::ledger::{Attempt, Outcome};
-use crate::round::{signal, terminate, with_log};
-use crate::site::{MIXED, Site, wait};
+use crate::ledger::{Outcome, all_answered};
+use crate::server::{signal, terminate, with_log};
+use crate::site::{MIXED, Site};
+use crate::wait::wait;
 
 /// How long it stands still: longer than a client waits, and than it waits once more over another connection.
 const PAUSE: Duration = Duration::from_secs(65);
@@ -55,13 +56,4 @@ pub(crate) fn for_a_minute(site: &mut Site, draw: &mut Draw) -> Result<String, S
         sums.acknowledged,
         site.ledger.len()
     ))
-}
-
-/// A server that had no time for a while answers when it has.
-pub(crate) fn all_answered(attempts: &[Attempt]) -> Result<(), String> {
-    let unanswered = attempts.iter().find_map(|attempt| match &attempt.outcome {
-        Outcome::Unknown(why) => Some(why),
-        Outcome::One { .. } | Outcome::Many { .. } | Outcome::Refused(_) => None,
-    });
-    unanswered.map_or(Ok(()), |why| Err(format!("a request was not answered after SIGSTOP and SIGCONT: {why}")))
 }

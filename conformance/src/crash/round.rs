@@ -7,10 +7,10 @@ use argus_conformance::launcher::{Launcher as _, Running, Signal};
 
 use crate::copy;
 use crate::draw::Draw;
-use crate::faults::until;
-use crate::ledger::Sums;
-use crate::pause::all_answered;
-use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis, wait};
+use crate::ledger::{Sums, all_answered};
+use crate::server::{signal, terminate, with_log};
+use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis};
+use crate::wait::{until, wait};
 
 /// A round in so many looks at everything.
 const ROUNDS_TO_A_FULL_AUDIT: u64 = 10;
@@ -220,21 +220,6 @@ fn closed(server: &dyn Running) -> Result<(), String> {
     Err("a server was asked to end, and the next one does not find its log closed, cuts it, or warns".to_owned())
 }
 
-/// Sends it a signal.
-pub(crate) fn signal(server: &dyn Running, signal: Signal) -> Result<(), String> {
-    server.signal(signal).map_err(|failure| failure.to_string())
-}
-
-/// Asks a server to end, which it has to do as one does to whom nothing has happened.
-pub(crate) fn terminate(server: &mut dyn Running) -> Result<(), String> {
-    signal(server, Signal::Terminate)?;
-    let exit = server.wait().map_err(|failure| failure.to_string())?;
-    if exit.code == Some(0) {
-        return Ok(());
-    }
-    Err(format!("after SIGTERM the exit code was {:?}:\n{}", exit.code, exit.stderr))
-}
-
 /// A second process on the folder has to say who holds it.
 fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
     let repository = site.launcher.repository.as_str();
@@ -245,11 +230,6 @@ fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("a second process on the folder of {holder} ended with {:?}:\n{}", exit.code, exit.stderr))
-}
-
-/// A violation, and what the server had to say.
-pub(crate) fn with_log(error: &str, server: &dyn Running) -> String {
-    format!("{error}\nThe log of the server:\n{}", server.log())
 }
 
 fn line(number: u64, rounds: u64, load: &str, sums: Sums, events: u64, started: Duration, audited: Duration) -> String {

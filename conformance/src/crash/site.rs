@@ -62,11 +62,6 @@ pub(crate) const BROAD: Shape =
 pub(crate) const PACED: Shape =
     Shape { name: "paced", budget: 60_000, batch: (1, 2000), batches: 5, long: true, pause: Duration::from_millis(3) };
 
-/// Lets time pass, where nothing but the clock says when it is enough.
-pub(crate) fn wait(time: Duration) {
-    thread::sleep(time);
-}
-
 /// A time of so many milliseconds.
 pub(crate) fn millis(draw: &mut Draw, from: u64, to: u64) -> Duration {
     Duration::from_millis(draw.from(from..=to))

@@ -19,8 +19,10 @@ use crate::draw::Draw;
 use crate::faults::is_full;
 use crate::full::SmallDisk;
 use crate::ledger::{Attempt, Ledger};
-use crate::round::{End, check, signal, with_log};
-use crate::site::{PACED, Site, millis, wait};
+use crate::round::{End, check};
+use crate::server::{signal, with_log};
+use crate::site::{PACED, Site, millis};
+use crate::wait::wait;
 use crate::watch::{self, Seen};
 
 /// Bytes of the disk.
@@ -156,7 +158,7 @@ fn spell(site: &mut Site, disk: &SmallDisk, log: Log, draw: &mut Draw, tally: &m
     let mut server = site.start()?;
     let all = tally.spells.is_multiple_of(SPELLS_TO_A_FULL_AUDIT);
     let sums = site.audit(server.address(), &attempts, draw, all).map_err(|error| with_log(&error, server.as_ref()))?;
-    crate::round::terminate(server.as_mut())?;
+    crate::server::terminate(server.as_mut())?;
     tally.seen.merge(seen);
     let full = attempts.iter().filter(|attempt| is_full(attempt)).count();
     tally.full += full;

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::audit;
-use crate::faults::get;
 use crate::ledger::Ledger;
-use crate::site::wait;
+use crate::server::get;
+use crate::wait::wait;
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_millis(250);

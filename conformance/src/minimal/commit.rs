@@ -10,8 +10,9 @@ use argus_core::batch::Batch;
 use argus_core::cause::Cause;
 use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Latch, Reader, Receipt, Repository};
 
+use crate::clock::{moment, now};
 use crate::ending::Ending;
-use crate::{moment, now, watch};
+use crate::watch;
 
 /// Batches that are committed together at most.
 const GROUP_BATCHES_MAX: usize = 1024;

@@ -15,8 +15,8 @@ use httpdate::HttpDate;
 
 use crate::body::Body;
 use crate::budget::Pace;
+use crate::clock;
 use crate::head::{Framing, HeadError, RequestHead};
-use crate::moment;
 use crate::places::{Phase, Place};
 use crate::server::Server;
 use crate::stream::{Received, Stream};

@@ -4,8 +4,10 @@
 //! Where to begin reading: [`connection`] turns bytes into calls of `argus_core::api` and back, which is all that a
 //! host does.
 
+mod accept;
 mod body;
 mod budget;
+mod clock;
 mod commit;
 mod connection;
 mod ending;
@@ -20,11 +22,9 @@ mod watch;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use argus_core::clock::Moment;
-use argus_core::event::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -86,17 +86,5 @@ fn serve(settings: Settings) -> Result<u8, String> {
     };
     watch::spawn("signals", listen, || false, move |reason| failing.fail(reason))
         .map_err(|error| format!("a thread: {error}"))?;
-    server.run()
-}
-
-/// What the clocks show. The uptime is that since the first call.
-fn moment() -> Moment {
-    static BEGUN: OnceLock<Instant> = OnceLock::new();
-    Moment { wall: now(), uptime: BEGUN.get_or_init(Instant::now).elapsed() }
-}
-
-/// The wall clock: the only place where this host reads it.
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    accept::run(&server)
 }

@@ -1,13 +1,10 @@
-//! Accepting connections, one thread each, until told to stop.
+//! What all connections share.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::io::Write;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use argus_core::api::Api;
 use argus_core::engine::{Engine, Seed, Tuning};
@@ -15,21 +12,14 @@ use argus_core::storage::MemoryStorage;
 
 use crate::budget::Budget;
 use crate::commit::Committer;
-use crate::connection;
 use crate::ending::Ending;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::settings::Settings;
 
-/// How long the accept loop rests after the system refused it a connection (out of file descriptors, most likely).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Files that are open besides connections, at most.
 const FILES: usize = 24;
-/// The exit codes of a drain that cut requests off, and of a server that could not go on.
-const EXIT_CUT: u8 = 3;
-const EXIT_FAILED: u8 = 4;
 
 /// What all connections share.
 pub(crate) struct Server {
@@ -78,38 +68,9 @@ impl Server {
         })
     }
 
-    /// Serves until drained; the exit code.
-    pub(crate) fn run(self: &Arc<Self>) -> Result<u8, String> {
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let listener = listener.ok_or("the server runs already")?;
-        // That nobody listens does not keep it from serving.
-        let mut out = std::io::stdout();
-        let _ = writeln!(out, "argus: listening on http://{}", self.ending.address).and_then(|()| out.flush());
-        while !self.is_draining() {
-            let Ok((socket, _)) = listener.accept() else {
-                thread::sleep(ACCEPT_PAUSE);
-                continue;
-            };
-            let socket = Arc::new(socket);
-            let Some(place) = self.places.take(&socket, || !self.is_draining()) else { break };
-            let server = Arc::clone(self);
-            let serve = move || {
-                // An error is the client's: it went away, or it takes nothing.
-                let _ = connection::serve(&server, socket, &place);
-            };
-            if thread::Builder::new().spawn(serve).is_err() {
-                // The connection is closed, and there may be a thread for the next one.
-                thread::sleep(ACCEPT_PAUSE);
-            }
-        }
-        drop(listener);
-        let drained = self.places.wait_until_free(Instant::now().checked_add(self.settings.drain_timeout));
-        self.committer.close();
-        Ok(match (self.ending.failure(), drained) {
-            (Some(_), _) => EXIT_FAILED,
-            (None, true) => 0,
-            (None, false) => EXIT_CUT,
-        })
+    /// The socket that connections come from, once.
+    pub(crate) fn take_listener(&self) -> Option<TcpListener> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

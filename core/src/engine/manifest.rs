@@ -26,10 +26,12 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::open_error::damaged;
 use super::{OpenError, Seed, clock_doubt, log_end};
 use crate::checksum::Crc32c;
 use crate::clock::Observed;
 use crate::column::{i64_at, u32_at, u64_at};
+use crate::damage::Concerned;
 use crate::storage::{Draft, Original, Published, Storage, StorageError};
 
 /// Names of the copies, in the order of writing.
@@ -83,6 +85,11 @@ impl Entry {
     /// The name of its blob.
     pub(super) fn name(&self) -> String {
         segment_name(self.number)
+    }
+
+    /// It is not there.
+    pub(super) fn missing(&self) -> OpenError {
+        damaged(self.name(), "it is missing", Concerned::between(self.first, self.last))
     }
 }
 

@@ -11,10 +11,10 @@ mod clock_doubt;
 mod commit;
 mod dedup;
 mod housekeeping;
-mod identity;
 mod log_end;
 mod manifest;
 mod open;
+mod open_error;
 mod parts;
 mod proposal;
 mod reading;
@@ -32,9 +32,9 @@ use alloc::vec::Vec;
 pub use backup::{Backup, BackupError, back_up};
 pub use check::{Finding, Report, Severity, check};
 pub use chore::{Chore, ChoreStep};
-pub(crate) use identity::IdentityKey;
 pub use manifest::is_blob_name;
-pub use open::{OpenError, Recovery};
+pub use open::Recovery;
+pub use open_error::OpenError;
 pub use reading::{HEAD_SEEN_BYTES, written_offsets};
 pub use retention::Retention;
 pub use salvage::{Loss, Salvage, SalvageError, salvage};
@@ -44,6 +44,8 @@ use crate::batch::Batch;
 use crate::cause::Cause;
 use crate::clock::{Clock, ClockDoubt, Moment};
 use crate::event::Timestamp;
+use crate::identity::IdentityKey;
+pub use crate::identity::Seed;
 use crate::repository::{CommitError, Expired, Latch, Reader, Receipt, Repository, Snapshot, Stats};
 use crate::segment::{Sealed, Segment, TypeName};
 use crate::storage::Storage;
@@ -51,10 +53,6 @@ use chore::{Busy, Replacement};
 use log_end::LogEnd;
 use manifest::Manifest;
 use types::TypeRegistry;
-
-/// Randomness for one repository: from the system's generator, or a fixed number where everything has to repeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seed(pub u128);
 
 /// When segments are merged and sealed, and how much is kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

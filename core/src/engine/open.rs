@@ -6,48 +6,22 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use thiserror::Error;
-
 use super::check::concerned_at;
 use super::chore::Busy;
 use super::clock_doubt;
 use super::log_end::{self, LogEnd, Noted};
 use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
+use super::open_error::damaged;
 use super::reading::{Record, Tail, Window, look_behind, record_at};
 use super::types::TypeRegistry;
-use super::{Engine, IdentityKey, Retention, Seed, Tuning};
+use super::{Engine, OpenError, Retention, Seed, Tuning};
 use crate::clock::Clock;
-use crate::damage::{Concerned, Damage};
+use crate::damage::Concerned;
+use crate::identity::IdentityKey;
 use crate::log::{HEAD_BYTES, Place, RecordHead};
 use crate::repository::Stats;
-use crate::segment::{Sealed, SealedError, TypeList, count_types};
+use crate::segment::{Sealed, TypeList, count_types};
 use crate::storage::{Storage, StorageError};
-
-/// Why a storage could not be opened. What it holds was not changed.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum OpenError {
-    /// The medium failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// Something is not as it was written, and it is no torn tail.
-    #[error("{place} is damaged: {reason}")]
-    Damaged {
-        /// The blob, or the log and the offset in it.
-        place: String,
-        /// What is wrong, and which events are concerned.
-        reason: String,
-    },
-    /// There are more event types than there may be: more names than memory is meant to hold.
-    #[error(
-        "it holds {found} different event types or more, and {types_max} are allowed: start with a higher --max-event-types"
-    )]
-    TooManyTypes {
-        /// So many there are in the segments, or in those that were read and the beginning of the log.
-        found: usize,
-        /// So many there may be.
-        types_max: usize,
-    },
-}
 
 /// What opening a repository found and did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -282,7 +256,7 @@ fn sealed_segments<S: Storage>(
     // Newest first: their ids are the likeliest to be asked for, and get the filters that there is memory for.
     for entry in manifest.segments.iter().rev() {
         let name = entry.name();
-        let Some(blob) = storage.open(&name)? else { return Err(missing(entry)) };
+        let Some(blob) = storage.open(&name)? else { return Err(entry.missing()) };
         let seqs = (entry.first, entry.last);
         let mut intern = |name: &[u8]| Ok(types.intern(name));
         let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, &mut intern)?;
@@ -293,26 +267,4 @@ fn sealed_segments<S: Storage>(
     }
     segments.reverse();
     Ok(segments)
-}
-
-impl From<SealedError> for OpenError {
-    fn from(error: SealedError) -> Self {
-        match error {
-            SealedError::Storage(error) => error.into(),
-            SealedError::Damaged(Damage { place, offset, reason, concerned }) => Self::Damaged {
-                place: offset.map_or_else(|| place.clone(), |offset| format!("{place} at offset {offset}")),
-                reason: format!("{reason}; {concerned}"),
-            },
-        }
-    }
-}
-
-/// A segment that is not there, and the events concerned.
-pub(super) fn missing(entry: &Entry) -> OpenError {
-    damaged(entry.name(), "it is missing", Concerned::between(entry.first, entry.last))
-}
-
-/// A place that is damaged, and the events concerned.
-pub(super) fn damaged(place: String, reason: &str, concerned: Concerned) -> OpenError {
-    OpenError::Damaged { place, reason: format!("{reason}; {concerned}") }
 }

@@ -5,8 +5,8 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::IdentityKey;
 use crate::event::Uuid;
+use crate::identity::IdentityKey;
 use crate::repository::ReadError;
 use crate::segment::{Block, Part, Place, Sealed, Segment, id_hash};
 

@@ -4,13 +4,14 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::IdentityKey;
 use super::parts::{Located, Parts};
 use super::scan::Run;
 use crate::event::Event;
+use crate::identity::IdentityKey;
 use crate::query::Scan;
 use crate::repository::{ReadError, ScanRun, Snapshot, Stats};
-use crate::segment::{RowText, Sealed, Segment};
+use crate::segment::{RowText, Sealed, SealedError, Segment};
+use crate::storage::StorageError;
 
 /// What an [`Engine`](super::Engine) held when it was taken.
 #[derive(Clone, Debug)]
@@ -60,5 +61,15 @@ impl Snapshot for EngineSnapshot {
 
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
         Ok(Box::new(Run::new(&self.parts, scan)))
+    }
+}
+
+impl From<SealedError> for ReadError {
+    fn from(error: SealedError) -> Self {
+        match error {
+            SealedError::Storage(StorageError::Unavailable(cause)) => Self::Unavailable(cause),
+            SealedError::Storage(StorageError::Full(cause) | StorageError::Failed(cause)) => Self::Failed(cause),
+            SealedError::Damaged(damage) => Self::Damaged(damage),
+        }
     }
 }

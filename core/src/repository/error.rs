@@ -74,6 +74,12 @@ pub enum ReadError {
     Damaged(Damage),
 }
 
+impl From<Damage> for ReadError {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
 impl From<ReadError> for Cause {
     fn from(error: ReadError) -> Self {
         match error {

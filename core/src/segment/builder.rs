@@ -13,7 +13,7 @@ use crate::column::u32_at;
 
 /// Writes [`Rows`], given one by one in the order of rows.
 #[derive(Debug, Default)]
-pub struct RowsBuilder {
+pub(crate) struct RowsBuilder {
     rows: Vec<Row>,
     text: Vec<u8>,
     ids: Vec<(u64, u32)>,

@@ -11,12 +11,12 @@ mod tally;
 mod type_name;
 mod types;
 
-pub use builder::RowsBuilder;
+pub(crate) use builder::RowsBuilder;
 pub(crate) use id_hash::id_hash;
 pub(crate) use merge::Merge;
 pub(crate) use rewrite::Rewrite;
 pub(crate) use rows::HEAD_BYTES as INDEX_HEAD_BYTES;
-pub use rows::{Rows, RowsError};
+pub(crate) use rows::Rows;
 pub(crate) use sealed::{Block, DamagedPart, Remains, Sealed, SealedError, TypeList, count_types};
 pub(crate) use type_name::{TypeName, TypeNames};
 
@@ -25,13 +25,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::damage::{Concerned, Damage};
-use crate::engine::IdentityKey;
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
-use crate::repository::ReadError;
+use crate::identity::IdentityKey;
 
 /// Rows that have their place in the log: a contiguous range of sequence numbers.
 #[derive(Clone, Debug)]
-pub struct Segment {
+pub(crate) struct Segment {
     /// The sequence number of rank 0.
     base: u64,
     rows: Rows,
@@ -132,8 +131,8 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Damaged`] if the bytes are no UTF-8.
-    pub(crate) fn payload(&self, row: usize) -> Result<Payload<'_>, ReadError> {
+    /// [`Damage`] if the bytes are no UTF-8.
+    pub(crate) fn payload(&self, row: usize) -> Result<Payload<'_>, Damage> {
         Ok(Payload::from_validated(text(self.rows.id_and_payload(row).1, self.seq(row))?))
     }
 
@@ -141,8 +140,8 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Damaged`] if the bytes are no UTF-8.
-    pub(crate) fn event(&self, row: usize, key: &IdentityKey) -> Result<Event<'_>, ReadError> {
+    /// [`Damage`] if the bytes are no UTF-8.
+    pub(crate) fn event(&self, row: usize, key: &IdentityKey) -> Result<Event<'_>, Damage> {
         let (id, payload) = self.rows.id_and_payload(row);
         let rank = self.rows.rank(row);
         let seq = self.base + u64::from(rank);
@@ -189,8 +188,8 @@ impl RowText {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Damaged`] if the bytes are no UTF-8.
-    pub(crate) fn payload(&self) -> Result<Payload<'_>, ReadError> {
+    /// [`Damage`] if the bytes are no UTF-8.
+    pub(crate) fn payload(&self) -> Result<Payload<'_>, Damage> {
         Ok(Payload::from_validated(text(&self.payload, self.seq)?))
     }
 
@@ -198,8 +197,8 @@ impl RowText {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Damaged`] if the bytes are no UTF-8.
-    pub(crate) fn event<'a>(&'a self, block: &'a Block, row: usize, key: &IdentityKey) -> Result<Event<'a>, ReadError> {
+    /// [`Damage`] if the bytes are no UTF-8.
+    pub(crate) fn event<'a>(&'a self, block: &'a Block, row: usize, key: &IdentityKey) -> Result<Event<'a>, Damage> {
         let Place { time, seq } = block.place(row);
         let id = if self.id.is_empty() {
             EventId::Generated(key.generate(block.millis(row), seq))
@@ -212,9 +211,9 @@ impl RowText {
 }
 
 /// A text of the event with this sequence number.
-fn text(bytes: &[u8], seq: u64) -> Result<&str, ReadError> {
+fn text(bytes: &[u8], seq: u64) -> Result<&str, Damage> {
     core::str::from_utf8(bytes).map_err(|error| {
         let (place, reason) = ("the text of an event".into(), alloc::format!("it is not UTF-8: {error}"));
-        ReadError::Damaged(Damage { place, offset: None, reason, concerned: Concerned::all(seq, seq) })
+        Damage { place, offset: None, reason, concerned: Concerned::all(seq, seq) }
     })
 }

@@ -35,7 +35,7 @@ pub(crate) const HEAD_BYTES: usize = 32;
 /// | 4 t | end of each type's name |
 /// | … | names of the types, ascending by bytes, one after the other |
 #[derive(Clone, Debug)]
-pub struct Rows {
+pub(crate) struct Rows {
     index: Bytes,
     text: Bytes,
     rows: usize,
@@ -63,7 +63,7 @@ struct Offsets {
 /// Bytes that cannot be the columns of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("not the columns of a segment: {0}")]
-pub struct RowsError(pub(crate) String);
+pub(crate) struct RowsError(pub(crate) String);
 
 impl Rows {
     /// Takes the two buffers for what they claim to be, after checking every offset, so that no reader ever steps
@@ -72,7 +72,7 @@ impl Rows {
     /// # Errors
     ///
     /// [`RowsError`] names the column that is out of bounds or out of order.
-    pub fn open(index: Bytes, text: Bytes) -> Result<Self, RowsError> {
+    pub(crate) fn open(index: Bytes, text: Bytes) -> Result<Self, RowsError> {
         let damaged = |what: &str| RowsError(what.into());
         if index.len() < HEAD_BYTES {
             return Err(damaged("shorter than its head"));
@@ -119,31 +119,31 @@ impl Rows {
 
     /// Number of events.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows
     }
 
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
     /// The index, as it is written to a medium.
     #[must_use]
-    pub fn index(&self) -> &Bytes {
+    pub(crate) fn index(&self) -> &Bytes {
         &self.index
     }
 
     /// The text, as it is written to a medium.
     #[must_use]
-    pub fn text(&self) -> &Bytes {
+    pub(crate) fn text(&self) -> &Bytes {
         &self.text
     }
 
     /// Bytes of index and text.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.index.len() + self.text.len()
     }
 

@@ -18,6 +18,7 @@ mod filter;
 pub mod generate;
 mod medium;
 mod model;
+mod moment;
 mod pair;
 mod run;
 mod script;
@@ -30,6 +31,7 @@ pub use compare::{Difference, check_answer, check_id, check_query, check_same};
 pub use generate::Draft;
 pub use medium::{Contents, Ending, Fault, Faults, Phase, SimStorage, Strike};
 pub use model::Model;
+pub use moment::steady;
 pub use pair::Pair;
 pub use run::{Answer, Pace, Run, collect};
 pub use script::{Planned, Step};
@@ -37,18 +39,7 @@ pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
 pub use source::Source;
 pub use stored::{StoredEvent, StoredId, get};
 
-use std::time::Duration;
-
-use argus_core::clock::Moment;
 use argus_core::engine::{TYPES_MAX_DEFAULT, Tuning};
-use argus_core::event::Timestamp;
-
-/// A moment where nobody ever sets the wall clock.
-#[must_use]
-pub fn steady(now: Timestamp) -> Moment {
-    // From 1970 on.
-    Moment { wall: now, uptime: Duration::from_nanos(u64::try_from(now.as_nanos()).unwrap_or_default()) }
-}
 
 /// Sizes at which a handful of events is merged, sealed and compacted, so that a short test goes through all of it.
 pub const SMALL: Tuning = Tuning {

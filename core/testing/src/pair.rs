@@ -12,9 +12,9 @@ use argus_core::repository::{CommitError, Housekeeper, Receipt, Repository, Snap
 use super::compare::{Difference, broken, check_answer, check_id, check_query, check_same, require};
 use super::generate::{self, Draft};
 use super::model::Model;
+use super::moment::steady;
 use super::run::{Answer, Pace, Run, collect};
 use super::script::{Planned, Step};
-use super::steady;
 
 /// A subject and the model of it, to which the same things happen. Whatever the subject says is compared at once; what
 /// it must go on saying (kept snapshots, queries left half-way) is compared again by [`check`](Self::check).

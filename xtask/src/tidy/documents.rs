@@ -171,7 +171,8 @@ mod tests {
         ];
         let mut packages = Packages::default();
         let targets = BTreeSet::from(["argus-try".to_owned()]);
-        let member = Member { folder: "core".to_owned(), dependencies: BTreeSet::new(), targets };
+        let member =
+            Member { folder: "core".to_owned(), dependencies: BTreeSet::new(), targets, roots: BTreeSet::new() };
         packages.members.insert("argus-core".to_owned(), member);
         let found = violations(&sources, &packages);
         found.into_iter().map(|violation| (violation.line, violation.reason)).collect()

@@ -190,7 +190,12 @@ fn f() { counter(\"argus_errors_total\"); histogram(\"argus_commit_seconds\"); }
             Source::new("docs/a.md", text),
         ];
         let mut packages = Packages::default();
-        let member = Member { folder: "core".to_owned(), dependencies: BTreeSet::new(), targets: BTreeSet::new() };
+        let member = Member {
+            folder: "core".to_owned(),
+            dependencies: BTreeSet::new(),
+            targets: BTreeSet::new(),
+            roots: BTreeSet::new(),
+        };
         packages.members.insert("argus-core".to_owned(), member);
         let found = violations(&sources, &packages);
         found.into_iter().map(|violation| (violation.line, violation.reason)).collect()

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::modules::ModuleTree;
 use super::{Source, Violation};
 
 /// Crates that do I/O, schedule tasks, read clocks or draw random numbers. The core decides and does none of this.
@@ -60,6 +61,38 @@ const FOR_TESTS: &str = "argus-testing";
 /// Folders of the two runtimes, which mirror each other.
 const RUNTIMES: [&str; 2] = ["runtime-tokio/src/", "runtime-smol/src/"];
 
+/// Where the core begins.
+pub(super) const CORE: &str = "core/src/lib.rs";
+
+/// The modules of the core from the lowest up. Each names only those before it.
+const CORE_LAYERS: &[&str] = &[
+    // Bytes and numbers.
+    "hex",
+    "room",
+    "column",
+    "checksum",
+    "json",
+    "codec",
+    // What is spoken of everywhere.
+    "event",
+    "damage",
+    "cause",
+    "clock",
+    "identity",
+    // The medium, and how events lie on it.
+    "storage",
+    "segment",
+    "batch",
+    "log",
+    "ingest",
+    // What is asked, what a repository does, and the one that there is.
+    "query",
+    "repository",
+    "engine",
+    // HTTP.
+    "api",
+];
+
 /// The packages of the workspace, and what `cargo metadata` says about their dependencies.
 #[derive(Debug, Default)]
 pub(super) struct Packages {
@@ -78,6 +111,8 @@ pub(super) struct Member {
     pub(super) dependencies: BTreeSet<String>,
     /// Its libraries, programs, tests and examples.
     pub(super) targets: BTreeSet<String>,
+    /// The files that they begin with, relative to the root of the workspace.
+    pub(super) roots: BTreeSet<String>,
 }
 
 impl Packages {
@@ -100,6 +135,7 @@ impl Packages {
                 folder: folder.trim_start_matches('/').to_owned(),
                 dependencies: names_in(package, "dependencies")?,
                 targets: names_in(package, "targets")?,
+                roots: roots(package, root)?,
             };
             packages.members.insert(name.to_owned(), member);
         }
@@ -169,7 +205,7 @@ pub(super) fn package_violations(packages: &Packages) -> Vec<Violation> {
 /// Files that reach for what is not theirs.
 pub(super) fn source_violations(source: &Source) -> Vec<Violation> {
     let mut found = Vec::new();
-    if source.path == "core/src/lib.rs" {
+    if source.path == CORE {
         found.extend(core_attributes(source));
     }
     let black_box = source.path.starts_with("conformance/") && source.is_rust();
@@ -179,6 +215,32 @@ pub(super) fn source_violations(source: &Source) -> Vec<Violation> {
                 let reason = "the suite is a black box: it speaks HTTP and knows no crate of ours";
                 found.push(Violation::new(&source.path, number, reason));
             }
+        }
+    }
+    found
+}
+
+/// Modules of the core that name something above them, and those that have no layer.
+pub(super) fn core_violations(modules: &ModuleTree) -> Vec<Violation> {
+    let layer = |module: &str| CORE_LAYERS.iter().position(|other| *other == module);
+    let mut found = Vec::new();
+    for module in modules.top().filter(|module| layer(module).is_none()) {
+        let reason = format!("`{module}` has no layer: give it one in xtask/src/tidy/layering.rs");
+        found.push(Violation::new(CORE, 1, reason));
+    }
+    let top: BTreeSet<&str> = modules.top().collect();
+    for module in CORE_LAYERS.iter().filter(|module| !top.contains(*module)) {
+        found.push(Violation::new(
+            CORE,
+            1,
+            format!("xtask/src/tidy/layering.rs has a layer for `{module}`, which is gone"),
+        ));
+    }
+    for place in modules.uses() {
+        let [Some(from), Some(to)] = [&place.from, &place.to].map(|path| path.first()) else { continue };
+        if layer(from) < layer(to) {
+            let reason = format!("`{from}` lies below `{to}`, and may not name anything of it");
+            found.push(Violation::new(&place.file, place.line, reason));
         }
     }
     found
@@ -239,6 +301,12 @@ fn text<'a>(value: &'a Value, member: &str) -> Result<&'a str> {
 /// The names of the members of a list.
 fn names_in(package: &Value, member: &str) -> Result<BTreeSet<String>> {
     list(package, member)?.iter().map(|item| text(item, "name").map(str::to_owned)).collect()
+}
+
+/// The files that the targets of a package begin with.
+fn roots(package: &Value, workspace: &str) -> Result<BTreeSet<String>> {
+    let paths = list(package, "targets")?.iter().map(|target| text(target, "src_path"));
+    paths.map(|path| Ok(path?.trim_start_matches(workspace).trim_start_matches('/').to_owned())).collect()
 }
 
 fn list<'a>(value: &'a Value, member: &str) -> Result<&'a Vec<Value>> {
@@ -359,6 +427,31 @@ mod tests {
         assert_eq!(source_violations(&Source::new("conformance/src/bin/minimal.rs", text)), []);
         let found = source_violations(&Source::new("conformance/src/cases/post.rs", text));
         assert_eq!(found.iter().map(|violation| violation.line).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn the_core_has_layers() {
+        let declared: String = CORE_LAYERS.iter().map(|module| format!("mod {module};\n")).collect();
+        let found = |root: &str, files: &[(&str, &str)]| {
+            let mut sources = vec![Source::new(CORE, root)];
+            sources.extend(CORE_LAYERS.iter().map(|module| {
+                let path = format!("core/src/{module}.rs");
+                let text = files.iter().find(|(name, _)| name == module).map_or("", |(_, text)| text);
+                Source::new(&path, text)
+            }));
+            let modules = ModuleTree::read(CORE, &sources).expect("the core can be read");
+            reasons(&core_violations(&modules))
+        };
+        assert_eq!(found(&declared, &[("engine", "use crate::repository::Repository;\n")]), "");
+        assert_eq!(
+            found(&declared, &[("repository", "\nuse crate::engine::Engine;\n")]),
+            "core/src/repository.rs:2: `repository` lies below `engine`, and may not name anything of it\n",
+        );
+        assert_eq!(
+            found(&declared.replace("mod hex;", "mod octal;"), &[]),
+            "core/src/lib.rs:1: `octal` has no layer: give it one in xtask/src/tidy/layering.rs\n\
+             core/src/lib.rs:1: xtask/src/tidy/layering.rs has a layer for `hex`, which is gone\n",
+        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ const SLEEPERS: &[Exemption] = &[
         reason: "callers who send a byte now and then are played, and nothing but time makes them slow",
     },
     Exemption {
-        path: "conformance/src/crash/site.rs",
+        path: "conformance/src/crash/wait.rs",
         reason: "when a process is killed is a matter of chance, and so of time",
     },
     Exemption {
@@ -38,7 +38,7 @@ const SLEEPERS: &[Exemption] = &[
         reason: "the standard library waits for a process without a limit, or asks whether it has ended; so it is asked",
     },
     Exemption {
-        path: "conformance/src/minimal/server.rs",
+        path: "conformance/src/minimal/accept.rs",
         reason: "after a failed accept (no file descriptor left, say) nothing tells when the next one may succeed",
     },
     Exemption {

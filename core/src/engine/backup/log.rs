@@ -8,7 +8,7 @@ use core::ops::Range;
 use super::super::check::concerned_at;
 use super::super::log_end::LogEnd;
 use super::super::manifest::Manifest;
-use super::super::open::damaged;
+use super::super::open_error::damaged;
 use super::super::reading::{WINDOW_BYTES, Window, look_behind};
 use super::{BackupError, unreadable};
 use crate::checksum::Crc32c;

@@ -15,7 +15,7 @@ use self::log::{End, LogCopy};
 use super::OpenError;
 use super::log_end::{self, LogEnd, Noted};
 use super::manifest::{Entry, Manifest};
-use super::open::{damaged, missing};
+use super::open_error::damaged;
 use super::reading::WINDOW_BYTES;
 use crate::damage::Concerned;
 use crate::storage::{Blob, Draft, Duplicate, Original, StorageError};
@@ -138,7 +138,7 @@ fn copy_segment<O: Original, D: Duplicate>(original: &O, copy: &mut D, entry: &E
     if copy.share(&name).map_err(BackupError::Copy)? {
         return Ok(true);
     }
-    let Some(blob) = original.blob(&name).map_err(unreadable)? else { return Err(missing(entry).into()) };
+    let Some(blob) = original.blob(&name).map_err(unreadable)? else { return Err(entry.missing().into()) };
     let mut draft = copy.create(&name).map_err(BackupError::Copy)?;
     copy_blob(blob.as_ref(), draft.as_mut())?;
     copy.adopt(draft.finish().map_err(BackupError::Copy)?);

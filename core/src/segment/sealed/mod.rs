@@ -51,7 +51,6 @@ use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor};
 use crate::column::{u32_at, u64_at};
 use crate::damage::{Concerned, Damage};
-use crate::repository::ReadError;
 use crate::storage::{Blob, StorageError};
 
 const MAGIC: &[u8; 8] = b"ARGUSSEG";
@@ -428,16 +427,6 @@ fn read(blob: &dyn Blob, range: Range<u64>) -> Result<Bytes, PartError> {
 impl From<Corrupt> for PartError {
     fn from(error: Corrupt) -> Self {
         Self::Corrupt(error)
-    }
-}
-
-impl From<SealedError> for ReadError {
-    fn from(error: SealedError) -> Self {
-        match error {
-            SealedError::Storage(StorageError::Unavailable(cause)) => Self::Unavailable(cause),
-            SealedError::Storage(StorageError::Full(cause) | StorageError::Failed(cause)) => Self::Failed(cause),
-            SealedError::Damaged(damage) => Self::Damaged(damage),
-        }
     }
 }
 

@@ -180,8 +180,8 @@ impl SimStorage {
         Some(place)
     }
 
-    /// As [`rot`](Self::rot), in the log or else in a segment, but changes several bits, so that every checksum over all
-    /// of them stays right.
+    /// As [`rot`](Self::rot), in the log or else in a segment, but changes several bits, so that every checksum over
+    /// all of them stays right.
     pub(super) fn forge(&self, in_log: bool) -> Option<String> {
         let disk = &mut *self.disk();
         if disk.flip.is_some() {

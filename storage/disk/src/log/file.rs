@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use super::found::file_name;
+use super::name::file_name;
 use super::origin::Origins;
 use crate::error::Fault;
 use crate::folder::{Folder, create_file, remove, rename};

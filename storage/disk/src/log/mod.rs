@@ -7,6 +7,7 @@
 
 mod file;
 mod found;
+mod name;
 mod origin;
 mod reader;
 mod remains;
@@ -197,7 +198,7 @@ impl Log {
             }
             let file = match self.spares.last() {
                 Some(&number) => {
-                    let file = LogFile::recycle(&self.folder, &found::spare_name(number), next);
+                    let file = LogFile::recycle(&self.folder, &name::spare_name(number), next);
                     let file = file.map_err(Fault::without_effect)?;
                     self.spares.pop();
                     file
@@ -242,7 +243,7 @@ impl Log {
             return Ok(());
         }
         let Some(file) = self.files.get_mut(index) else {
-            let path = self.folder.join(&found::file_name(self.end));
+            let path = self.folder.join(&name::file_name(self.end));
             return Err((false, Fault::of("write", &path)(io::ErrorKind::NotFound.into())));
         };
         file.write(within, pieces).map_err(|(written, fault)| (written == 0, fault))
@@ -253,7 +254,7 @@ impl Log {
         let Some(file) = self.files.get(index) else { return Ok(()) };
         match (0..SPARES_MAX).find(|number| !self.spares.contains(number)) {
             Some(number) => {
-                rename(&file.path, &self.folder.join(&found::spare_name(number))).map_err(Fault::without_effect)?;
+                rename(&file.path, &self.folder.join(&name::spare_name(number))).map_err(Fault::without_effect)?;
                 self.spares.push(number);
             }
             None => remove(&file.path).map_err(Fault::without_effect)?,

@@ -9,7 +9,8 @@ use argus_core::cause::Cause;
 use argus_core::storage::StorageError;
 use bytes::Bytes;
 
-use super::found::{Found, file_name};
+use super::found::Found;
+use super::name::file_name;
 use crate::error::Fault;
 use crate::folder::Folder;
 

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use argus_core::engine::HEAD_SEEN_BYTES;
 
-use super::found::{Kind, check, misplaced, other_name};
+use super::found::{check, misplaced, other_name};
+use super::name::Kind;
 use super::origin::Origins;
 use crate::error::{Fault, OpenError};
 use crate::folder::Folder;

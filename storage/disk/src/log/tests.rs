@@ -34,7 +34,7 @@ fn names(root: &TempDir) -> Vec<String> {
 }
 
 fn log_names(starts: &[u64]) -> Vec<String> {
-    starts.iter().map(|start| found::file_name(*start)).collect()
+    starts.iter().map(|start| name::file_name(*start)).collect()
 }
 
 /// So many bytes, from a number that counts up.
@@ -128,7 +128,7 @@ fn spares_are_used_after_reopening_and_unfit_ones_are_removed() {
     drop(log);
     fs::write(root.path().join("1.spare"), "short").unwrap();
     fs::write(root.path().join("7.spare"), count_up(0, 16)).unwrap();
-    fs::write(root.path().join(found::file_name(80) + ".tmp"), "unfinished").unwrap();
+    fs::write(root.path().join(name::file_name(80) + ".tmp"), "unfinished").unwrap();
     fs::write(root.path().join(".hidden"), "not ours").unwrap();
     let mut log = open(&root);
     assert_eq!(names(&root), [vec![".hidden".into()], log_names(&[64]), vec!["0.spare".into()]].concat());
@@ -142,8 +142,8 @@ fn damage_is_refused_by_name_and_nothing_is_changed() {
     let (root, mut log) = new();
     log.append(&[&count_up(0, 80)]).unwrap();
     drop(log);
-    let path = |start| root.path().join(found::file_name(start));
-    let leftover = root.path().join(found::file_name(80) + ".tmp");
+    let path = |start| root.path().join(name::file_name(start));
+    let leftover = root.path().join(name::file_name(80) + ".tmp");
     fs::write(&leftover, "unfinished").unwrap();
     let refused = |place: &str, reason: &str| {
         let before = names(&root);
@@ -173,7 +173,7 @@ fn an_append_that_fails_before_it_writes_leaves_the_log_as_it_was() {
     let (root, mut log) = new();
     log.append(&[&count_up(0, 8)]).unwrap();
     // A folder in the way of the next file.
-    let path = root.path().join(found::file_name(16));
+    let path = root.path().join(name::file_name(16));
     fs::create_dir(&path).unwrap();
     assert!(matches!(log.append(&[&count_up(8, 20)]), Err(StorageError::Failed(_))));
     assert_eq!((log.range(), log.read(0, 99).unwrap()), (0..8, count_up(0, 8).into()));
@@ -258,13 +258,13 @@ fn a_reader_sees_what_there_is_and_changes_nothing() {
     assert_eq!(reader.read(10, 30).unwrap(), count_up(10, 30));
     while log.discard(40).unwrap() {}
     fs::write(root.path().join(".hidden"), "").unwrap();
-    fs::write(root.path().join(format!("{}.tmp", found::file_name(64))), "").unwrap();
+    fs::write(root.path().join(format!("{}.tmp", name::file_name(64))), "").unwrap();
     let before = names(&root);
     assert_eq!(reader.bounds(), Ok(32..64));
     assert_eq!(reader.read(32, 18).unwrap(), count_up(32, 18));
     let Err(StorageError::Failed(error)) = reader.read(10, 30) else { panic!("it was given up") };
     let error = error.to_string();
-    assert!(error.starts_with("cannot open ") && error.contains(&found::file_name(0)), "{error}");
+    assert!(error.starts_with("cannot open ") && error.contains(&name::file_name(0)), "{error}");
     assert_eq!(names(&root), before);
     fs::write(root.path().join("notes"), "").unwrap();
     assert_eq!(reader.bounds(), Ok(32..64));

@@ -4,8 +4,11 @@ use core::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use super::Seed;
 use crate::event::Uuid;
+
+/// Randomness for one repository: from the system's generator, or a fixed number where everything has to repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(pub u128);
 
 /// Gives events without a caller's id theirs: UUIDs of version 7 (RFC 9562, section 5.7), computed from the time of the
 /// commit and the sequence number.

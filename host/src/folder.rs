@@ -1,0 +1,29 @@
+//! A folder on a command line.
+
+use std::path::PathBuf;
+
+/// Reads a folder as settings name it, or bare.
+pub(crate) fn parse_folder(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("disk:").unwrap_or(text) {
+        "" => Err("expected a folder".to_owned()),
+        "memory:" => Err("what is in memory is gone with its process".to_owned()),
+        path => Ok(path.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn folders_are_read_as_settings_name_them_or_bare() {
+        assert_eq!(parse_folder("disk:/a"), Ok("/a".into()));
+        assert_eq!(parse_folder("b c"), Ok("b c".into()));
+        assert_eq!(parse_folder("./memory:"), Ok("./memory:".into()));
+        for text in ["", "disk:", "memory:"] {
+            parse_folder(text).unwrap_err();
+        }
+    }
+}
