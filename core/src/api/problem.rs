@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 use super::text::{push_json_string, truncated};
 use super::{Reply, Route};
 use crate::ingest::{Fault, FaultCode};
-use crate::listed::listed;
 
 /// Longest `detail` or `pointer` that is sent, in bytes. Parts of them are callers' words.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -25,7 +24,7 @@ pub struct Problem {
     pub errors: Vec<Fault>,
 }
 
-listed! {
+crate::listed::listed! {
     /// The kinds of problem: a closed list, so that it may label metrics. `type` is `/problems/` and the name in kebab
     /// case.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,9 +3,8 @@
 use alloc::string::String;
 
 use super::target::Target;
-use crate::listed::listed;
 
-listed! {
+crate::listed::listed! {
     /// The routes: a closed list, so that it may label metrics.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum Route {

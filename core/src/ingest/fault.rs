@@ -3,8 +3,6 @@
 use alloc::format;
 use alloc::string::String;
 
-use crate::listed::listed;
-
 /// What is wrong with one event of a body, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -18,7 +16,7 @@ pub struct Fault {
     pub detail: String,
 }
 
-listed! {
+crate::listed::listed! {
     /// The kinds of fault. A closed list: it labels metrics.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum FaultCode {
