@@ -17,7 +17,8 @@
 //!    returns, the events are as durable as the storage makes them.
 //! 3. The writer publishes [`Repository::reader`](repository::Repository::reader), and only then answers its
 //!    callers.
-//! 4. Any thread takes a [`Snapshot`](repository::Snapshot) from it and reads, in bounded steps, for as long as it likes.
+//! 4. Any thread takes a [`Snapshot`](repository::Snapshot) from it and reads, in bounded steps, for as long as it
+//!    likes.
 //! 5. Behind commits there is [housekeeping](repository::Repository::chore), which may be done by another thread.
 //!
 //! # Panics

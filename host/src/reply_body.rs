@@ -50,7 +50,6 @@ struct Streamed {
     state: State,
 }
 
-#[expect(clippy::large_enum_variant, reason = "lies in a box as a whole, and is most often the large variant")]
 enum State {
     Resting(ReadRun),
     Advancing(Advancing),

@@ -130,8 +130,8 @@ pub enum Refusal {
     ReadTimeout,
     /// Stopping. 503 with Retry-After.
     Draining,
-    /// What is stored could not be read. 503 with Retry-After where a later try may succeed, else 500. The host logs the
-    /// error: the answer says which events are concerned, and names no place.
+    /// What is stored could not be read. 503 with Retry-After where a later try may succeed, else 500. The host logs
+    /// the error: the answer says which events are concerned, and names no place.
     Unreadable(ReadError),
     /// A fault in Argus itself. 500.
     Internal,

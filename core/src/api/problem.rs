@@ -24,83 +24,59 @@ pub struct Problem {
     pub errors: Vec<Fault>,
 }
 
-/// The kinds of problem: a closed list, so that it may label metrics. `type` is `/problems/` and the name in kebab
-/// case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ProblemKind {
-    /// 400: the request is malformed as HTTP.
-    BadRequest,
-    /// 400: the body is not JSON.
-    InvalidJson,
-    /// 400: a query parameter is unknown, repeated or has a bad value.
-    InvalidParameter,
-    /// 404
-    NotFound,
-    /// 405
-    MethodNotAllowed,
-    /// 406: none of the media types that we have.
-    NotAcceptable,
-    /// 408
-    RequestTimeout,
-    /// 413
-    ContentTooLarge,
-    /// 415
-    UnsupportedMediaType,
-    /// 417
-    ExpectationFailed,
-    /// 422: events are at fault.
-    InvalidEvents,
-    /// 431: the request line and header fields are too long or too many.
-    HeadTooLarge,
-    /// 500
-    Internal,
-    /// 500: part of what is stored is not as it was written.
-    Damaged,
-    /// 501: a transfer coding that we do not speak.
-    NotImplemented,
-    /// 505: a version of HTTP that we do not speak.
-    VersionNotSupported,
-    /// 503: no room for this request now.
-    Overloaded,
-    /// 503: stopping.
-    Draining,
-    /// 503: the storage has failed; the detail says whether something may be stored all the same.
-    StorageFailed,
-    /// 503: the storage is full; nothing was stored.
-    StorageFull,
-    /// 503: the storage lacks something that may come back, such as a permission; nothing was stored.
-    StorageUnavailable,
-    /// 503: the request took too long.
-    Timeout,
+crate::listed::listed! {
+    /// The kinds of problem: a closed list, so that it may label metrics. `type` is `/problems/` and the name in kebab
+    /// case.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum ProblemKind {
+        /// 400: the request is malformed as HTTP.
+        BadRequest,
+        /// 400: the body is not JSON.
+        InvalidJson,
+        /// 400: a query parameter is unknown, repeated or has a bad value.
+        InvalidParameter,
+        /// 404
+        NotFound,
+        /// 405
+        MethodNotAllowed,
+        /// 406: none of the media types that we have.
+        NotAcceptable,
+        /// 408
+        RequestTimeout,
+        /// 413
+        ContentTooLarge,
+        /// 415
+        UnsupportedMediaType,
+        /// 417
+        ExpectationFailed,
+        /// 422: events are at fault.
+        InvalidEvents,
+        /// 431: the request line and header fields are too long or too many.
+        HeadTooLarge,
+        /// 500
+        Internal,
+        /// 500: part of what is stored is not as it was written.
+        Damaged,
+        /// 501: a transfer coding that we do not speak.
+        NotImplemented,
+        /// 505: a version of HTTP that we do not speak.
+        VersionNotSupported,
+        /// 503: no room for this request now.
+        Overloaded,
+        /// 503: stopping.
+        Draining,
+        /// 503: the storage has failed; the detail says whether something may be stored all the same.
+        StorageFailed,
+        /// 503: the storage is full; nothing was stored.
+        StorageFull,
+        /// 503: the storage lacks something that may come back, such as a permission; nothing was stored.
+        StorageUnavailable,
+        /// 503: the request took too long.
+        Timeout,
+    }
 }
 
 impl ProblemKind {
-    /// Every kind.
-    pub const ALL: [Self; 22] = [
-        Self::BadRequest,
-        Self::InvalidJson,
-        Self::InvalidParameter,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::NotAcceptable,
-        Self::RequestTimeout,
-        Self::ContentTooLarge,
-        Self::UnsupportedMediaType,
-        Self::ExpectationFailed,
-        Self::InvalidEvents,
-        Self::HeadTooLarge,
-        Self::Internal,
-        Self::Damaged,
-        Self::NotImplemented,
-        Self::VersionNotSupported,
-        Self::Overloaded,
-        Self::Draining,
-        Self::StorageFailed,
-        Self::StorageFull,
-        Self::StorageUnavailable,
-        Self::Timeout,
-    ];
-
     /// The name in kebab case: the last part of `type`, and a label for metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -3,29 +3,28 @@
 use alloc::string::String;
 
 use super::target::Target;
-use crate::listed::listed;
 
-listed! {
-/// The routes: a closed list, so that it may label metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Route {
-    /// `/events`
-    Events,
-    /// `/events/{id}`
-    Event,
-    /// `/health`
-    Health,
-    /// `/health/live`
-    Live,
-    /// `/health/ready`
-    Ready,
-    /// `/metrics`
-    Metrics,
-    /// `/openapi.json`
-    OpenApi,
-    /// Anything else, and what is refused before there is a route.
-    Other,
-}
+crate::listed::listed! {
+    /// The routes: a closed list, so that it may label metrics.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Route {
+        /// `/events`
+        Events,
+        /// `/events/{id}`
+        Event,
+        /// `/health`
+        Health,
+        /// `/health/live`
+        Live,
+        /// `/health/ready`
+        Ready,
+        /// `/metrics`
+        Metrics,
+        /// `/openapi.json`
+        OpenApi,
+        /// Anything else, and what is refused before there is a route.
+        Other,
+    }
 }
 
 impl Route {

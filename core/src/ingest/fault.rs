@@ -25,49 +25,36 @@ pub struct Fault {
     pub detail: String,
 }
 
-/// The kinds of fault. A closed list: it labels metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FaultCode {
-    /// Not JSON: a line, or the body as a whole.
-    InvalidJson,
-    /// Not a JSON object.
-    NotAnObject,
-    /// A required field is not there.
-    MissingField,
-    /// A field that events do not have.
-    UnknownField,
-    /// A field that is there twice.
-    DuplicateField,
-    /// A field of the wrong JSON type.
-    WrongType,
-    /// An `event_type` beyond its rules.
-    InvalidEventType,
-    /// A `timestamp` that is none.
-    InvalidTimestamp,
-    /// An `id` beyond its rules.
-    InvalidId,
-    /// A payload above the limit.
-    PayloadTooLarge,
-    /// A type that would be one more than there may be.
-    TooManyTypes,
+crate::listed::listed! {
+    /// The kinds of fault. A closed list: it labels metrics.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum FaultCode {
+        /// Not JSON: a line, or the body as a whole.
+        InvalidJson,
+        /// Not a JSON object.
+        NotAnObject,
+        /// A required field is not there.
+        MissingField,
+        /// A field that events do not have.
+        UnknownField,
+        /// A field that is there twice.
+        DuplicateField,
+        /// A field of the wrong JSON type.
+        WrongType,
+        /// An `event_type` beyond its rules.
+        InvalidEventType,
+        /// A `timestamp` that is none.
+        InvalidTimestamp,
+        /// An `id` beyond its rules.
+        InvalidId,
+        /// A payload above the limit.
+        PayloadTooLarge,
+        /// A type that would be one more than there may be.
+        TooManyTypes,
+    }
 }
 
 impl FaultCode {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::InvalidJson,
-        Self::NotAnObject,
-        Self::MissingField,
-        Self::UnknownField,
-        Self::DuplicateField,
-        Self::WrongType,
-        Self::InvalidEventType,
-        Self::InvalidTimestamp,
-        Self::InvalidId,
-        Self::PayloadTooLarge,
-        Self::TooManyTypes,
-    ];
-
     /// The name on the wire and in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

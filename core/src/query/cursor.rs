@@ -45,8 +45,8 @@ pub enum CursorError {
     OtherQuery,
 }
 
-/// The cursor for what comes behind `position` in `scan`. The scan's `limit` and `from` do not matter: pages of one walk
-/// may differ in size. ASCII, safe in a query string as it is.
+/// The cursor for what comes behind `position` in `scan`. The scan's `limit` and `from` do not matter: pages of one
+/// walk may differ in size. ASCII, safe in a query string as it is.
 #[must_use]
 pub fn encode_cursor(position: Position, scan: &Scan) -> String {
     let mut bytes = Vec::with_capacity(CURSOR_BYTES);

@@ -40,7 +40,8 @@ pub trait Snapshot: Send + Sync {
     /// [`ReadError`] when the storage does not tell.
     fn stats(&self) -> Result<Stats, ReadError>;
 
-    /// The highest sequence number, 0 while there is none. Whoever asks for the events behind it later on has lost none.
+    /// The highest sequence number, 0 while there is none. Whoever asks for the events behind it later on has lost
+    /// none.
     fn last_seq(&self) -> u64;
 
     /// Hands the event with this id to `sink`, if there is one; the answer says whether there was. May wait.

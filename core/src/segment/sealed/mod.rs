@@ -346,8 +346,8 @@ impl Sealed {
         }
     }
 
-    /// Hands over the events with these callers' ids that are here: the index of each in `ids`, the number of its block,
-    /// the block, and its row in it. The ids ascend by their hashes.
+    /// Hands over the events with these callers' ids that are here: the index of each in `ids`, the number of its
+    /// block, the block, and its row in it. The ids ascend by their hashes.
     ///
     /// # Errors
     ///
