@@ -113,7 +113,9 @@ impl Description {
             let is_one = !id.is_empty() && !id.contains('/');
             is_one.then(|| paths.get("/events/{id}")).flatten()
         })?;
-        item.get(method.to_ascii_lowercase())
+        // Methods are told apart by case: `get` is none that anything is declared for.
+        let is_method = method.bytes().all(|byte| byte.is_ascii_uppercase());
+        is_method.then(|| item.get(method.to_ascii_lowercase())).flatten()
     }
 
     /// What an operation answers with this status.
@@ -202,7 +204,7 @@ mod tests {
         }
         // A status that only an operation which was not asked has, or none has.
         assert!(check(find, 405, problem, r#"{"title":"x"}"#).is_err());
-        for asked in [None, Some(("PUT", "/events")), Some(("GET", "/nowhere"))] {
+        for asked in [None, Some(("PUT", "/events")), Some(("get", "/events")), Some(("GET", "/nowhere"))] {
             assert_eq!(check(asked, 405, problem, r#"{"title":"x"}"#), Ok(()));
             assert!(check(asked, 405, problem, "{}").is_err());
             assert!(check(asked, 405, json, "{}").is_err());

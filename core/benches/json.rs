@@ -1,7 +1,7 @@
 //! What JSON by hand saves over `serde_json`: `cargo bench -p argus-core`.
 //!
-//! Each place that does without `serde_json` says in its documentation what is measured here. Where the two are within
-//! a fifth of each other, the code by hand is to go.
+//! Each place that does without `serde_json` says in its documentation what is measured here. Code by hand that saves
+//! nothing is to go.
 
 use std::hint::black_box;
 

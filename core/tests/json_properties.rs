@@ -103,6 +103,14 @@ proptest! {
     }
 
     #[test]
+    fn serde_json_writes_and_reads_every_payload_byte_for_byte(text in nearly_json()) {
+        if let Ok(payload) = Payload::parse(&text) {
+            prop_assert_eq!(&serde_json::to_string(&payload).unwrap(), &text);
+            prop_assert_eq!(serde_json::from_str::<Payload<'_>>(&text).unwrap(), payload);
+        }
+    }
+
+    #[test]
     fn any_text_is_scanned_without_a_panic(text in ".{0,60}") {
         if let Err(error) = scan(&text) {
             prop_assert!(error.offset <= text.len());

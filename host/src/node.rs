@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::lifecycle::{ConnectionPermit, Lifecycle};
 use crate::metrics::{Incident, Metrics};
+use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::warnings::Warnings;
 

@@ -15,7 +15,7 @@ use httpdate::HttpDate;
 
 use crate::body::Body;
 use crate::budget::Pace;
-use crate::clock;
+use crate::clock::moment;
 use crate::head::{Framing, HeadError, RequestHead};
 use crate::places::{Phase, Place};
 use crate::server::Server;

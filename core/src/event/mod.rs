@@ -45,6 +45,9 @@ pub struct Event<'a> {
 impl Event<'_> {
     /// Appends the event as the wire has it: one JSON object without a line end, members in the order
     /// `id`, `seq`, `event_type`, `timestamp`, `payload`.
+    ///
+    /// By hand, because large answers are made of nothing else: an ordinary event takes 0.3 µs. `serde_json` writes the
+    /// same bytes in 0.8 µs, since it validates the payload once more (bench `event out` in `core/benches/json.rs`).
     pub fn write_json(&self, out: &mut Vec<u8>) {
         let payload = self.payload.as_str().as_bytes();
         // Names, punctuation, number and time take at most 120 bytes, a generated id 36; escapes are rare.
