@@ -15,6 +15,7 @@ use crate::body::Body;
 use crate::budget::Pace;
 use crate::head::{Framing, HeadError, RequestHead};
 use crate::places::{Phase, Place};
+use crate::presence::{Next, Presence};
 use crate::server::Server;
 use crate::stream::{Received, Stream};
 
@@ -102,6 +103,13 @@ enum Answer {
     Streamed(Box<(Reply, SearchRun)>),
 }
 
+/// Why there is no answer that was asked for.
+enum Stop {
+    Refused(Route, Refusal),
+    /// There is nobody to give it to.
+    Gone(io::Error),
+}
+
 /// Answers a request. Whether the connection can be used again.
 fn answer(server: &Server, stream: &mut Stream, head: &RequestHead) -> io::Result<bool> {
     let mut broken = false;
@@ -120,7 +128,8 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &RequestHead, broken: 
     let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut body_is_read)));
     let answer = match decided {
         Ok(Ok(answer)) => answer,
-        Ok(Err((route, refusal))) => {
+        Ok(Err(Stop::Gone(error))) => return Err(error),
+        Ok(Err(Stop::Refused(route, refusal))) => {
             *broken = refusal == Refusal::BodyBroken;
             Answer::Whole(server.api.refuse(route, &refusal))
         }
@@ -149,12 +158,7 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &RequestHead, broken: 
     }
 }
 
-fn decide(
-    server: &Server,
-    stream: &mut Stream,
-    head: &RequestHead,
-    body_is_read: &mut bool,
-) -> Result<Answer, (Route, Refusal)> {
+fn decide(server: &Server, stream: &mut Stream, head: &RequestHead, body_is_read: &mut bool) -> Result<Answer, Stop> {
     let latched = server.committer.latched();
     let warning = server.committer.warning();
     let condition = Condition {
@@ -167,11 +171,11 @@ fn decide(
         Action::Reply(reply) => Ok(Answer::Whole(reply)),
         Action::Submit(submission) => submit(server, stream, head, submission, body_is_read)
             .map(Answer::Whole)
-            .map_err(|refusal| (Route::Events, refusal)),
-        Action::Search(search) => begin_search(server, search).map_err(|refusal| (Route::Events, refusal)),
+            .map_err(|refusal| Stop::Refused(Route::Events, refusal)),
+        Action::Search(search) => begin_search(server, stream, search),
         Action::Lookup(lookup) => match lookup.reply(&*server.committer.snapshot()) {
             Ok(reply) => Ok(Answer::Whole(reply)),
-            Err(error) => Err((Route::Event, Refusal::Unreadable(error))),
+            Err(error) => Err(Stop::Refused(Route::Event, Refusal::Unreadable(error))),
         },
         Action::Metrics(metrics) => {
             let stats = server.committer.snapshot().stats();
@@ -208,17 +212,21 @@ fn submit(
 }
 
 /// Runs a search until it is known whether its answer is small.
-fn begin_search(server: &Server, search: Search) -> Result<Answer, Refusal> {
+fn begin_search(server: &Server, stream: &mut Stream, search: Search) -> Result<Answer, Stop> {
+    let refused = |refusal| Stop::Refused(Route::Events, refusal);
     let deadline = Instant::now() + server.settings.request_timeout;
     let mut run = search.begin(server.committer.snapshot());
+    let mut presence = Presence::new();
     loop {
-        match run.poll().map_err(Refusal::Unreadable)? {
-            SearchStep::Pending if Instant::now() < deadline => {}
-            SearchStep::Pending => return Err(Refusal::Timeout),
+        match run.poll().map_err(|error| refused(Refusal::Unreadable(error)))? {
+            SearchStep::Pending if Instant::now() < deadline => {
+                presence.look(stream, Next::Answer).map_err(Stop::Gone)?;
+            }
+            SearchStep::Pending => return Err(refused(Refusal::Timeout)),
             SearchStep::Whole(reply) => return Ok(Answer::Whole(reply)),
             SearchStep::Start(reply) => return Ok(Answer::Streamed(Box::new((reply, run)))),
             // The core says these only behind `Start`.
-            SearchStep::Chunk(_) | SearchStep::Done => return Err(Refusal::Internal),
+            SearchStep::Chunk(_) | SearchStep::Done => return Err(refused(Refusal::Internal)),
         }
     }
 }
@@ -239,10 +247,13 @@ fn write_streamed(
     // Whatever ends it before its time, the process included: nobody shall take a part for the whole.
     stream.set_reset_on_close(true)?;
     stream.write(&bytes)?;
+    let next = if chunked { Next::ChunkSize } else { Next::Content };
+    let mut presence = Presence::new();
     loop {
         match run.poll().map_err(io::Error::other)? {
-            SearchStep::Pending => {}
+            SearchStep::Pending => presence.look(stream, next)?,
             SearchStep::Chunk(chunk) if chunked => {
+                presence = Presence::new();
                 let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
                 framed.extend_from_slice(&chunk);
                 framed.extend_from_slice(b"\r\n");

@@ -13,6 +13,7 @@ mod head;
 mod log;
 mod metrics;
 mod places;
+mod presence;
 mod server;
 mod settings;
 mod stream;
