@@ -51,6 +51,7 @@ pub mod wire;
 
 mod body;
 mod connection;
+mod ending;
 mod eviction;
 mod folder;
 mod pace;

@@ -17,7 +17,8 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::committer::{Committer, QueueLimits};
 use crate::descriptors::{Descriptors, TooFew};
-use crate::lifecycle::{Drained, Lifecycle};
+use crate::ending::Ending;
+use crate::lifecycle::Lifecycle;
 use crate::log_buffer::{LAST_LINES_WAIT_MAX, LogBuffer};
 use crate::logging;
 use crate::memory::Plan;
@@ -44,9 +45,6 @@ const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// How long a server that cannot go on waits at least for its last commits, be the drain timeout as short as it may.
 const LAST_COMMIT_WAIT_MIN: Duration = Duration::from_secs(1);
-
-/// Exit code of a server that could not go on.
-const EXIT_FAILED: u8 = 4;
 
 /// Why a server could not start.
 #[derive(Debug, Error)]
@@ -106,7 +104,11 @@ pub fn run<E: Send + 'static>(
         }
     };
     let code = match start(program, settings, metrics, &lifecycle, &log, executor, serve) {
-        Ok((node, executor)) => drain(&node, executor),
+        Ok((node, executor)) => {
+            let ending = drain(&node, executor);
+            ending.log();
+            ending.exit_code().into()
+        }
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
@@ -117,7 +119,7 @@ pub fn run<E: Send + 'static>(
 }
 
 /// Waits for the end of a server that serves, and says how it was.
-fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> ExitCode {
+fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> Ending {
     let drained = node.lifecycle.drained();
     let ending = Arc::clone(node);
     let end = move || {
@@ -132,24 +134,8 @@ fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> ExitCode {
         tracing::error!("a worker or a commit stands still; what it was at is left to the next start");
     }
     // Looked for last: the last commits may have panicked.
-    if let Some(reason) = node.lifecycle.failure() {
-        tracing::error!(reason, "stopped; the server could not go on");
-        return ExitCode::from(EXIT_FAILED);
-    }
-    match (drained, node.committer.latched()) {
-        (Drained::Clean | Drained::Cut(_), Some(cause)) => {
-            tracing::error!(reason = %cause, "stopped; the storage had failed");
-            ExitCode::FAILURE
-        }
-        (Drained::Cut(connections), None) => {
-            tracing::warn!(connections, "stopped at the drain deadline; connections were cut");
-            ExitCode::from(3)
-        }
-        (Drained::Clean, None) => {
-            tracing::info!("stopped");
-            ExitCode::SUCCESS
-        }
-    }
+    let storage_failure = node.committer.latched().map(ToString::to_string);
+    Ending::new(drained, node.lifecycle.failure(), storage_failure)
 }
 
 /// Does something on a thread of its own; whether it was done in time. Otherwise it may still be at it.
@@ -296,5 +282,68 @@ pub fn announce(program: &str, address: SocketAddr) {
     // Whoever reads there may stand still.
     if thread::Builder::new().name("argus-announce".to_owned()).spawn(line).is_err() {
         line();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::testing::Server;
+
+    /// An executor that knows whether it was ended.
+    struct Executor(Arc<AtomicBool>);
+
+    impl Drop for Executor {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn ending(server: &Server) -> Ending {
+        let is_ended = Arc::<AtomicBool>::default();
+        let ending = drain(&server.node, Executor(Arc::clone(&is_ended)));
+        assert!(is_ended.load(Ordering::SeqCst), "what still ran was cut");
+        ending
+    }
+
+    #[test]
+    fn a_server_that_was_told_to_stop_ends_clean() {
+        let server = Server::start("");
+        server.node.lifecycle.drain();
+        assert_eq!(ending(&server), Ending::Clean);
+    }
+
+    #[test]
+    fn a_connection_that_does_not_end_is_cut_at_the_deadline() {
+        let server = Server::start("--drain-timeout 1ms");
+        let _permit = server.node.lifecycle.permit().now_or_never().unwrap();
+        server.node.lifecycle.drain();
+        assert_eq!(ending(&server), Ending::Cut(1));
+    }
+
+    #[test]
+    fn a_server_that_cannot_go_on_says_why_and_waits_for_nobody_who_stands_still() {
+        let server = Server::start("--drain-timeout 1ms");
+        server.node.lifecycle.fail("as told".to_owned());
+        assert_eq!(ending(&server), Ending::ServerFailed("as told".to_owned()));
+        assert!(!within(Duration::from_millis(1), thread::park), "it stands still");
+    }
+
+    #[test]
+    fn an_endpoint_is_bound_and_listened_to_in_two_steps() {
+        let socket = bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens yet");
+        let listener = listen(socket).unwrap();
+        std::net::TcpStream::connect(address).unwrap();
+        assert_eq!(listener.local_addr().unwrap(), address);
+        assert!(bind("no port").is_err());
+        assert!(bind(&address.to_string()).is_err(), "the port is taken");
     }
 }

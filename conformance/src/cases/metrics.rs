@@ -169,7 +169,7 @@ fn broken_connections_are_counted(ctx: &Context<'_>) -> Outcome {
 }
 
 /// Waits until this many connections have been counted as broken.
-fn expect_broken(server: &Server, count: f64, what: &str) -> Outcome {
+pub(super) fn expect_broken(server: &Server, count: f64, what: &str) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let counted = sum(&samples(server)?, "argus_connection_incidents_total", &[r#"kind="broken""#]);

@@ -33,6 +33,7 @@ mod timestamp;
 mod wire;
 mod wire_close;
 mod wire_framing;
+mod wire_gone;
 mod wire_time;
 
 pub use real_data::folder as real_data_folder;
@@ -65,6 +66,7 @@ const GROUPS: &[&[Case]] = &[
     wire_framing::CASES,
     wire_time::CASES,
     wire_close::CASES,
+    wire_gone::CASES,
     nginx::CASES,
     capacity::CASES,
     threads::CASES,

@@ -18,6 +18,7 @@ use crate::budget::Pace;
 use crate::clock::moment;
 use crate::head::{Framing, HeadError, RequestHead};
 use crate::places::{Phase, Place};
+use crate::presence::{Next, Presence};
 use crate::server::Server;
 use crate::stream::{Received, Stream};
 
@@ -105,6 +106,13 @@ enum Answer {
     Streamed(Box<(Reply, ReadRun)>),
 }
 
+/// Why there is no answer that was asked for.
+enum Stop {
+    Refused(Route, Refusal),
+    /// There is nobody to give it to.
+    Gone(io::Error),
+}
+
 /// Answers a request. Whether the connection can be used again.
 fn answer(server: &Server, stream: &mut Stream, head: &RequestHead) -> io::Result<bool> {
     let mut broken = false;
@@ -123,7 +131,8 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &RequestHead, broken: 
     let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut body_is_read)));
     let answer = match decided {
         Ok(Ok(answer)) => answer,
-        Ok(Err((route, refusal))) => {
+        Ok(Err(Stop::Gone(error))) => return Err(error),
+        Ok(Err(Stop::Refused(route, refusal))) => {
             *broken = refusal == Refusal::BodyBroken;
             Answer::Whole(server.api.refuse(route, &refusal))
         }
@@ -152,12 +161,7 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &RequestHead, broken: 
     }
 }
 
-fn decide(
-    server: &Server,
-    stream: &mut Stream,
-    head: &RequestHead,
-    body_is_read: &mut bool,
-) -> Result<Answer, (Route, Refusal)> {
+fn decide(server: &Server, stream: &mut Stream, head: &RequestHead, body_is_read: &mut bool) -> Result<Answer, Stop> {
     let latched = server.committer.latched();
     let warning = server.committer.warning();
     let condition = Condition {
@@ -170,14 +174,11 @@ fn decide(
         Action::Reply(reply) => Ok(Answer::Whole(reply)),
         Action::Submit(submission) => submit(server, stream, head, submission, body_is_read)
             .map(Answer::Whole)
-            .map_err(|refusal| (Route::Events, refusal)),
-        Action::Read(read) => {
-            let route = read.route();
-            begin_read(server, read).map_err(|refusal| (route, refusal))
-        }
+            .map_err(|refusal| Stop::Refused(Route::Events, refusal)),
+        Action::Read(read) => begin_read(server, stream, read),
         Action::Metrics(metrics) => {
             let stats = server.committer.reader().take().and_then(|snapshot| snapshot.stats());
-            let stats = stats.map_err(|error| (Route::Metrics, Refusal::Unreadable(error)))?;
+            let stats = stats.map_err(|error| Stop::Refused(Route::Metrics, Refusal::Unreadable(error)))?;
             let (idle_closed, log_lines_lost) = (server.places.closed(), server.log.lost());
             Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, idle_closed, log_lines_lost))))
         }
@@ -211,17 +212,20 @@ fn submit(
 }
 
 /// Runs a read until it is known whether its answer is small.
-fn begin_read(server: &Server, read: Read) -> Result<Answer, Refusal> {
+fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer, Stop> {
+    let route = read.route();
+    let refused = |refusal| Stop::Refused(route, refusal);
     let deadline = Instant::now() + server.settings.request_timeout;
     let mut run = read.begin(server.committer.reader(), moment());
+    let mut presence = Presence::new();
     loop {
-        match run.poll(moment(), READ_BUDGET).map_err(Refusal::Unreadable)? {
-            Poll::Pending if Instant::now() < deadline => {}
-            Poll::Pending => return Err(Refusal::ReadTimeout),
+        match run.poll(moment(), READ_BUDGET).map_err(|error| refused(Refusal::Unreadable(error)))? {
+            Poll::Pending if Instant::now() < deadline => presence.look(stream, Next::Answer).map_err(Stop::Gone)?,
+            Poll::Pending => return Err(refused(Refusal::ReadTimeout)),
             Poll::Ready(ReadStep::Whole(reply)) => return Ok(Answer::Whole(reply)),
             Poll::Ready(ReadStep::Start(reply)) => return Ok(Answer::Streamed(Box::new((reply, run)))),
             // The core says these only behind `Start`.
-            Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done) => return Err(Refusal::Internal),
+            Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done) => return Err(refused(Refusal::Internal)),
         }
     }
 }
@@ -242,10 +246,13 @@ fn write_streamed(
     // Whatever ends it before its time, the process included: nobody shall take a part for the whole.
     stream.set_reset_on_close(true)?;
     stream.write(&bytes)?;
+    let next = if chunked { Next::ChunkSize } else { Next::Content };
+    let mut presence = Presence::new();
     loop {
         match run.poll(moment(), READ_BUDGET).map_err(io::Error::other)? {
-            Poll::Pending => {}
+            Poll::Pending => presence.look(stream, next)?,
             Poll::Ready(ReadStep::Chunk(chunk)) if chunked => {
+                presence = Presence::new();
                 let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
                 framed.extend_from_slice(&chunk);
                 framed.extend_from_slice(b"\r\n");

@@ -15,6 +15,7 @@ mod head;
 mod log;
 mod metrics;
 mod places;
+mod presence;
 mod server;
 mod settings;
 mod stream;

@@ -16,12 +16,26 @@ const LINGER_PAUSE: Duration = Duration::from_secs(5);
 /// What such a client may send beyond the longest body, in bytes.
 const LINGER_EXTRA_BYTES: usize = 1 << 20;
 
+/// What every answer begins with.
+const ANSWER_START: &[u8] = b"HTTP/1.";
+
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Arc<TcpStream>,
     /// What the client's system had acknowledged when it last took too long.
     acknowledged: u64,
+    /// Bytes of the next answer that were sent already.
+    ahead: usize,
     unread: Vec<u8>,
+}
+
+/// What the system says about a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TcpState {
+    Open,
+    /// The client sends no more. It may still read, or be gone.
+    HalfClosed,
+    Closed,
 }
 
 /// What reading brought.
@@ -36,7 +50,7 @@ impl Stream {
     pub(crate) fn new(socket: Arc<TcpStream>, write_timeout: Duration) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(write_timeout))?;
-        Ok(Self { socket, acknowledged: 0, unread: Vec::new() })
+        Ok(Self { socket, acknowledged: 0, ahead: 0, unread: Vec::new() })
     }
 
     /// What has come and was not used.
@@ -75,7 +89,27 @@ impl Stream {
     }
 
     /// Writes all of it. A client that takes nothing for the time of a timeout gets no more.
-    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let ahead = ANSWER_START.get(..std::mem::take(&mut self.ahead)).unwrap_or_default();
+        let rest = bytes.strip_prefix(ahead);
+        self.write_all(rest.ok_or_else(|| io::Error::other("an answer does not begin as every answer does"))?)
+    }
+
+    /// Writes the first byte of the next answer, or the one behind those that were written so.
+    pub(crate) fn write_answer_ahead(&mut self) -> io::Result<()> {
+        if let Some(byte) = ANSWER_START.get(self.ahead) {
+            self.write_all(&[*byte])?;
+            self.ahead += 1;
+        }
+        Ok(())
+    }
+
+    /// What the system says about the connection.
+    pub(crate) fn tcp_state(&self) -> io::Result<TcpState> {
+        tcp_state(&self.socket)
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match (&*self.socket).write(bytes) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -145,9 +179,9 @@ fn arrived(
 }
 
 #[cfg(target_os = "linux")]
-use linux::acknowledged;
+use linux::{acknowledged, tcp_state};
 
-/// How many bytes the peer's system has acknowledged.
+/// What the system tells of a connection.
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;
@@ -155,12 +189,19 @@ mod linux {
 
     use nix::{getsockopt_impl, sockopt_impl};
 
+    use super::TcpState;
+
+    // `<net/tcp_states.h>`
+    const TCP_CLOSE: u8 = 7;
+    const TCP_CLOSE_WAIT: u8 = 8;
+
     /// The beginning of `struct tcp_info`.
     #[repr(C)]
     #[derive(Clone, Copy, Debug)]
     #[expect(unreachable_pub, reason = "what nix makes of it is `pub`, and a type of its interface has to be")]
     pub struct TcpInfoStart {
-        _state_to_total_retransmissions: [u64; 13],
+        state: u8,
+        _ca_state_to_total_retransmissions: [u8; 103],
         _pacing_rates: [u64; 2],
         bytes_acked: u64,
     }
@@ -174,6 +215,15 @@ mod linux {
         TcpInfoStart
     );
 
+    pub(super) fn tcp_state(socket: &TcpStream) -> io::Result<TcpState> {
+        Ok(match nix::sys::socket::getsockopt(socket, TcpInfo)?.state {
+            TCP_CLOSE => TcpState::Closed,
+            TCP_CLOSE_WAIT => TcpState::HalfClosed,
+            _ => TcpState::Open,
+        })
+    }
+
+    /// How many bytes the peer's system has acknowledged.
     pub(super) fn acknowledged(socket: &TcpStream) -> io::Result<u64> {
         Ok(nix::sys::socket::getsockopt(socket, TcpInfo)?.bytes_acked)
     }
@@ -183,4 +233,10 @@ mod linux {
 #[cfg(not(target_os = "linux"))]
 fn acknowledged(_: &TcpStream) -> io::Result<u64> {
     Ok(0)
+}
+
+/// Nor this.
+#[cfg(not(target_os = "linux"))]
+fn tcp_state(_: &TcpStream) -> io::Result<TcpState> {
+    Ok(TcpState::Open)
 }
