@@ -24,7 +24,7 @@ pub(super) use self::blob::SimDraft;
 use self::disk::{Disk, Fate, Flip, Kind, LostTail};
 pub(super) use self::lock::LockFile;
 use super::source::Source;
-use crate::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
+use crate::storage::{Blob, Deletion, Draft, Published, Storage, StorageError, StorageReader, StorageWriter};
 
 /// A medium that behaves as badly as a disk may: the promises of [`Storage`] and not a bit more.
 ///
@@ -250,11 +250,39 @@ impl From<Disk> for SimStorage {
     }
 }
 
-impl Storage for SimStorage {
-    fn is_volatile(&self) -> bool {
-        false
+impl StorageReader for SimStorage {
+    fn log_range(&self) -> Result<Range<u64>, StorageError> {
+        Ok(self.0.lock().log.range())
     }
 
+    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        let disk = &mut *self.0.lock();
+        let call = format!("read of {len} bytes of the log at {offset}");
+        let fate = disk.begin(&call, Kind::Reads)?;
+        disk.end(&call, fate)?;
+        let bytes = disk.log.read(offset, len).map(Bytes::copy_from_slice);
+        bytes.ok_or_else(|| StorageError::Failed(format!("{call}, which has {:?}", disk.log.range()).into()))
+    }
+
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        let disk = &mut *self.0.lock();
+        let fate = disk.begin("list", Kind::Reads)?;
+        disk.end("list", fate)?;
+        Ok(disk.seen.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        let disk = &mut *self.0.lock();
+        let call = format!("open of {name}");
+        let fate = disk.begin(&call, Kind::Reads)?;
+        disk.end(&call, fate)?;
+        let blob =
+            |content: &Bytes| Arc::new(SimBlob { medium: self.clone(), content: content.clone() }) as Arc<dyn Blob>;
+        Ok(disk.seen.get(name).map(blob))
+    }
+}
+
+impl StorageWriter for SimStorage {
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
         let disk = &mut *self.0.lock();
         let mut bytes = parts.concat();
@@ -284,19 +312,6 @@ impl Storage for SimStorage {
         disk.end("sync", fate)
     }
 
-    fn log_range(&self) -> Range<u64> {
-        self.0.lock().log.range()
-    }
-
-    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        let disk = &mut *self.0.lock();
-        let call = format!("read of {len} bytes of the log at {offset}");
-        let fate = disk.begin(&call, Kind::Reads)?;
-        disk.end(&call, fate)?;
-        let bytes = disk.log.read(offset, len).map(Bytes::copy_from_slice);
-        bytes.ok_or_else(|| StorageError::Failed(format!("{call}, which has {:?}", disk.log.range()).into()))
-    }
-
     fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         let disk = &mut *self.0.lock();
         let call = format!("truncate to {end}");
@@ -308,35 +323,6 @@ impl Storage for SimStorage {
             disk.log.truncate(end, &mut disk.source, disk.faults);
         }
         disk.end(&call, fate)
-    }
-
-    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
-        let disk = &mut *self.0.lock();
-        let call = format!("discard before {offset}");
-        let fate = disk.begin(&call, Kind::Writes)?;
-        let mut more = false;
-        if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
-            more = disk.log.discard(offset, &mut disk.source, disk.faults);
-        }
-        disk.end(&call, fate)?;
-        Ok(more)
-    }
-
-    fn list(&self) -> Result<Vec<String>, StorageError> {
-        let disk = &mut *self.0.lock();
-        let fate = disk.begin("list", Kind::Reads)?;
-        disk.end("list", fate)?;
-        Ok(disk.seen.keys().cloned().collect())
-    }
-
-    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
-        let disk = &mut *self.0.lock();
-        let call = format!("open of {name}");
-        let fate = disk.begin(&call, Kind::Reads)?;
-        disk.end(&call, fate)?;
-        let blob =
-            |content: &Bytes| Arc::new(SimBlob { medium: self.clone(), content: content.clone() }) as Arc<dyn Blob>;
-        Ok(disk.seen.get(name).map(blob))
     }
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
@@ -351,6 +337,28 @@ impl Storage for SimStorage {
         if let Some(content) = content.cloned() {
             disk.seen.insert(published.name, content);
         }
+    }
+}
+
+impl Storage for SimStorage {
+    fn is_volatile(&self) -> bool {
+        false
+    }
+
+    fn log_end(&self) -> u64 {
+        self.0.lock().log.range().end
+    }
+
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
+        let disk = &mut *self.0.lock();
+        let call = format!("discard before {offset}");
+        let fate = disk.begin(&call, Kind::Writes)?;
+        let mut more = false;
+        if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
+            more = disk.log.discard(offset, &mut disk.source, disk.faults);
+        }
+        disk.end(&call, fate)?;
+        Ok(more)
     }
 
     fn delete(&mut self, name: &str) -> Deletion {

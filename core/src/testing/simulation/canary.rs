@@ -10,7 +10,9 @@ use bytes::Bytes;
 
 use super::super::medium::{SimDraft, SimStorage};
 use crate::engine::{Flaw, OpenError, check};
-use crate::storage::{Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError};
+use crate::storage::{
+    Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
+};
 
 /// A bug that is there on purpose, to see that the simulation finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,11 +114,25 @@ pub(super) fn cut_after(canary: Option<Canary>, error: &OpenError) -> Option<u64
     }
 }
 
-impl Storage for Flawed {
-    fn is_volatile(&self) -> bool {
-        self.inner.is_volatile()
+impl StorageReader for Flawed {
+    fn log_range(&self) -> Result<Range<u64>, StorageError> {
+        self.inner.log_range()
     }
 
+    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        self.inner.read_log(offset, len)
+    }
+
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        self.inner.list()
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        self.inner.open(name)
+    }
+}
+
+impl StorageWriter for Flawed {
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
         self.inner.append(parts)
     }
@@ -140,28 +156,8 @@ impl Storage for Flawed {
         }
     }
 
-    fn log_range(&self) -> Range<u64> {
-        self.inner.log_range()
-    }
-
-    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        self.inner.read_log(offset, len)
-    }
-
     fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         self.inner.truncate(end)
-    }
-
-    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
-        self.inner.discard(offset)
-    }
-
-    fn list(&self) -> Result<Vec<String>, StorageError> {
-        self.inner.list()
-    }
-
-    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
-        self.inner.open(name)
     }
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
@@ -177,6 +173,20 @@ impl Storage for Flawed {
 
     fn adopt(&mut self, published: Published) {
         self.inner.adopt(published);
+    }
+}
+
+impl Storage for Flawed {
+    fn is_volatile(&self) -> bool {
+        self.inner.is_volatile()
+    }
+
+    fn log_end(&self) -> u64 {
+        self.inner.log_end()
+    }
+
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
+        self.inner.discard(offset)
     }
 
     fn delete(&mut self, name: &str) -> Deletion {

@@ -8,7 +8,7 @@ use super::super::canary::{Canary, Flawed, cut_after};
 use super::{World, outcome};
 use crate::engine::{Engine, OpenError, Seed};
 use crate::repository::{CommitError, Repository};
-use crate::storage::{Storage, StorageError};
+use crate::storage::{StorageError, StorageWriter as _};
 use crate::testing::{Ending, Fault};
 
 /// Openings that may fail by faults before faults are taken away from them.
