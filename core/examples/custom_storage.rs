@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The engine decides what the bytes mean; a medium has only to keep the promises of
-//! [`Storage`](argus_core::storage::Storage) and its two halves: what is durable when a method returns, and what is left after an error.
+//! [`Storage`](argus_core::storage::Storage) and its two halves: what is durable when a method returns, and what is left
+//! after an error.
 
 use std::error::Error;
 use std::ops::Range;
