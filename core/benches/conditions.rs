@@ -1,11 +1,7 @@
 //! Conditions on payloads of about 250 bytes: compiled together, against each one for itself.
 //!
 //! `cargo bench -p argus-core --bench conditions`
-#![expect(
-    missing_docs,
-    clippy::expect_used,
-    reason = "macros of criterion make a function; a bench fails by panicking"
-)]
+#![expect(clippy::expect_used, reason = "a bench fails by panicking")]
 
 use std::hint::black_box;
 use std::time::Duration;

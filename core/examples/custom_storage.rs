@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The engine decides what the bytes mean; a medium has only to keep the promises of
-//! [`Storage`](argus_core::storage::Storage): what is durable when a method returns, and what is left after an error.
+//! [`Storage`](argus_core::storage::Storage) and its two halves: what is durable when a method returns, and what is left
+//! after an error.
 
 use std::error::Error;
 use std::ops::Range;
@@ -18,7 +19,9 @@ use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::{EventType, Payload, Timestamp};
 use argus_core::repository::{Housekeeper, Housekeeping, Repository};
-use argus_core::storage::{Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError};
+use argus_core::storage::{
+    Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
+};
 use bytes::Bytes;
 
 /// Passes everything on, and tells about it.
@@ -29,27 +32,8 @@ struct Talkative<S> {
     syncs: usize,
 }
 
-impl<S: Storage> Storage for Talkative<S> {
-    fn is_volatile(&self) -> bool {
-        self.inner.is_volatile()
-    }
-
-    fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
-        let bytes: usize = parts.iter().map(|part| part.len()).sum();
-        println!("  append   {bytes} bytes to the log");
-        self.inner.append(parts)?;
-        self.appended_bytes += bytes;
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), StorageError> {
-        println!("  sync     the log, now durable up to byte {}", self.inner.log_range().end);
-        self.inner.sync()?;
-        self.syncs += 1;
-        Ok(())
-    }
-
-    fn log_range(&self) -> Range<u64> {
+impl<S: Storage> StorageReader for Talkative<S> {
+    fn log_range(&self) -> Result<Range<u64>, StorageError> {
         self.inner.log_range()
     }
 
@@ -59,16 +43,6 @@ impl<S: Storage> Storage for Talkative<S> {
         Ok(bytes)
     }
 
-    fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
-        println!("  truncate the log to {end}");
-        self.inner.truncate(end)
-    }
-
-    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
-        println!("  discard  the log before {offset}");
-        self.inner.discard(offset)
-    }
-
     fn list(&self) -> Result<Vec<String>, StorageError> {
         self.inner.list()
     }
@@ -76,6 +50,28 @@ impl<S: Storage> Storage for Talkative<S> {
     fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
         println!("  open     {name:?}");
         self.inner.open(name)
+    }
+}
+
+impl<S: Storage> StorageWriter for Talkative<S> {
+    fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        println!("  append   {bytes} bytes to the log");
+        self.inner.append(parts)?;
+        self.appended_bytes += bytes;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        println!("  sync     the log, now durable up to byte {}", self.inner.log_end());
+        self.inner.sync()?;
+        self.syncs += 1;
+        Ok(())
+    }
+
+    fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
+        println!("  truncate the log to {end}");
+        self.inner.truncate(end)
     }
 
     // Whoever holds a draft, a blob or a deletion does not go through the writer: they are handles of their own, on any
@@ -88,6 +84,21 @@ impl<S: Storage> Storage for Talkative<S> {
     fn adopt(&mut self, published: Published) {
         println!("  adopt    {:?}, {} bytes", published.name, published.blob.len());
         self.inner.adopt(published);
+    }
+}
+
+impl<S: Storage> Storage for Talkative<S> {
+    fn is_volatile(&self) -> bool {
+        self.inner.is_volatile()
+    }
+
+    fn log_end(&self) -> u64 {
+        self.inner.log_end()
+    }
+
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
+        println!("  discard  the log before {offset}");
+        self.inner.discard(offset)
     }
 
     fn delete(&mut self, name: &str) -> Deletion {

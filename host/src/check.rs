@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use argus_core::engine::{self, Loss, Salvage, SalvageError, Seed};
-use argus_core::storage::Examined as _;
-use argus_disk::{DiskExamined, DiskRescue, Fault};
+use argus_core::storage::{BackupTarget as _, StorageReader as _};
+use argus_disk::{DiskReader, DiskTarget, Fault};
 use clap::Args;
 use thiserror::Error;
 
@@ -81,26 +81,26 @@ impl Check {
     ///
     /// [`CheckError`]; the repository is as it was, and what there is of a copy will not be taken for one.
     pub fn look(&self) -> Result<Outcome<'_>, CheckError> {
-        let examined = DiskExamined::open(&self.path)?;
-        let faults = examined.faults().iter().map(ToString::to_string).collect();
-        let mut strangers = examined.strangers().to_vec();
+        let reader = DiskReader::open(&self.path)?;
+        let faults = reader.faults().iter().map(ToString::to_string).collect();
+        let mut strangers = reader.strangers().to_vec();
         // That the names cannot be read is a finding of the check itself.
-        let others = examined.names().unwrap_or_default().into_iter().filter(|name| !engine::is_blob_name(name));
+        let others = reader.list().unwrap_or_default().into_iter().filter(|name| !engine::is_blob_name(name));
         strangers.extend(others.map(|name| self.path.join("blobs").join(name)));
         let path = &self.path;
         let Some(to) = &self.salvage else {
-            let report = engine::check(&examined);
-            let is_end_missing = is_end_missing(&examined, &report);
+            let report = engine::check(&reader);
+            let is_end_missing = is_end_missing(&reader, &report);
             return Ok(Outcome { path, faults, strangers, report, is_end_missing, saved: None });
         };
         let mut seed = [0; 16];
         getrandom::fill(&mut seed)?;
-        let mut rescue = DiskRescue::create(to, &examined)?;
-        let salvaged = engine::salvage(&examined, rescue.storage(), Seed(u128::from_ne_bytes(seed)))?;
-        rescue.complete().map_err(CheckError::Completion)?;
+        let mut target = DiskTarget::for_salvage(to, &reader)?;
+        let salvaged = engine::salvage(&reader, target.medium(), Seed(u128::from_ne_bytes(seed)))?;
+        target.complete().map_err(CheckError::Completion)?;
         let Salvage { source: report, copy, losses, has_other_ids } = salvaged;
         let saved = Saved { to, events: copy.events, losses, has_other_ids };
-        let is_end_missing = is_end_missing(&examined, &report);
+        let is_end_missing = is_end_missing(&reader, &report);
         Ok(Outcome { path, faults, strangers, report, is_end_missing, saved: Some(saved) })
     }
 
@@ -123,8 +123,8 @@ impl Check {
 
 /// Whether more of the log may have been where a file is damaged as a file. Without such damage, the last file is full
 /// to its end.
-fn is_end_missing(examined: &DiskExamined, report: &engine::Report) -> bool {
-    !examined.faults().is_empty() && examined.lacks(report.log_end.clone())
+fn is_end_missing(reader: &DiskReader, report: &engine::Report) -> bool {
+    !reader.faults().is_empty() && reader.lacks(report.log_end.clone())
 }
 
 impl Outcome<'_> {

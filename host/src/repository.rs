@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use argus_core::engine::{self, Engine, Recovery, Retention, Seed, Tuning};
 use argus_core::repository::Repository;
-use argus_core::storage::{MemoryStorage, Storage as _};
+use argus_core::storage::{MemoryStorage, StorageReader as _};
 use argus_disk::DiskStorage;
 use thiserror::Error;
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use argus_core::engine::{Backup, BackupError, back_up};
-use argus_disk::{DiskCopy, DiskOriginal, Fault};
+use argus_disk::{DiskSource, DiskTarget, Fault};
 use clap::Args;
 use thiserror::Error;
 
@@ -63,10 +63,10 @@ impl Snapshot {
     /// [`SnapshotError`]; the original is as it was, and what there is of the copy will not be taken for one.
     pub fn take(&self) -> Result<Report, SnapshotError> {
         let begun = Instant::now();
-        let original = DiskOriginal::open(&self.from)?;
-        let mut copy = DiskCopy::create(&self.to, &original)?;
-        let backup = back_up(&original, &mut copy)?;
-        copy.complete().map_err(SnapshotError::Completion)?;
+        let source = DiskSource::open(&self.from)?;
+        let mut target = DiskTarget::for_backup(&self.to, &source)?;
+        let backup = back_up(&source, &mut target)?;
+        target.complete().map_err(SnapshotError::Completion)?;
         Ok(Report { backup, took: begun.elapsed() })
     }
 

@@ -7,7 +7,8 @@ use super::packed::{Packed, pack};
 use super::span::Span;
 use super::strings::{Strings, encode_strings};
 
-/// Few texts, and which of them each row has.
+/// Few texts, and which of them each row has. Saves 0.7 to 7.8 bytes an event on the streams of the
+/// [module](super).
 ///
 /// | bytes | what |
 /// |---|---|

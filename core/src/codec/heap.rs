@@ -1,5 +1,5 @@
 //! The bytes that several columns have no better form for, compressed as one: what is said in one column is often said
-//! in another.
+//! in another. LZ4 saves 8.0 to 25.2 bytes an event on the streams of the [module](super).
 //!
 //! | bytes | what |
 //! |---|---|

@@ -7,7 +7,8 @@ use super::packed::{Packed, pack};
 use super::span::Span;
 use crate::json::write_u64;
 
-/// Texts that are integers in their shortest decimal form.
+/// Texts that are integers in their shortest decimal form. Saves 0.1 to 0.2 bytes an event on the streams of the
+/// [module](super), which have few numbers; on those, LZ4 does nearly as well.
 ///
 /// Where one is negative, all are of 64 bits with a sign, whose highest bit is flipped so that their order stays;
 /// [`Packed`] in either case.

@@ -4,6 +4,23 @@
 //! Encoding is chosen column by column from what the values look like (Kuschewski et al., "`BtrBlocks`", SIGMOD 2023).
 //! Whoever decodes has checked the bytes against a checksum before; even so no bytes make a decoder panic or read
 //! outside.
+//!
+//! What each form brings, measured on two real streams: 127,000 events of GitHub with ids (14 types, payloads of about
+//! 130 bytes) and 39,000 edits of Wikipedia without ids (51 types, payloads of about 430 bytes), in segments of 16,384
+//! events and blocks of 64 KiB. The figures are bytes an event on the medium, indexes and ids included.
+//!
+//! | without | GitHub | Wikipedia |
+//! |---|---|---|
+//! | nothing: all forms | 43.40 | 67.91 |
+//! | [`Dictionary`](dictionary::Dictionary) | +0.66 | +7.84 |
+//! | [`Integers`](integers::Integers) | +0.06 | +0.18 |
+//! | [`Template`](template::Template) | +2.15 | +6.21 |
+//! | these three: all texts are [`Strings`](strings::Strings) | +9.08 | +13.08 |
+//! | quotation marks left out of [`Texts`] | +1.75 | +1.99 |
+//! | shapes: [`Payloads`] as whole texts | +11.68 | +20.57 |
+//! | LZ4 of the [heap] | +7.95 | +25.16 |
+//! | the unit of [`Packed`] | +3.74 | +2.52 |
+//! | the smallest value of [`Packed`], and with it most of the unit | +11.82 | +10.48 |
 
 mod cursor;
 mod dictionary;

@@ -13,7 +13,8 @@ use super::texts::Texts;
 /// A column of JSON texts without white space between tokens, taken apart by *shape*: what is left of a text without
 /// its leaves, which are the strings (with their quotation marks, but for names of members), numbers, `true`, `false`
 /// and `null`. Texts of a shape have their leaves in columns, one for each place. Any bytes survive: texts without a
-/// shape lie as a whole in a column of their own.
+/// shape lie as a whole in a column of their own. Shapes save 11.7 to 20.6 bytes an event on the streams of the
+/// [module](super).
 ///
 /// | bytes | what |
 /// |---|---|

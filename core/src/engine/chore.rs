@@ -231,7 +231,7 @@ mod tests {
     use crate::event::{EventType, Payload, Timestamp};
     use crate::repository::{Chores, CommitError, Repository as _};
     use crate::segment::{Epoch, Part, RowsBuilder, TypeName};
-    use crate::storage::{MemoryStorage, Storage as _};
+    use crate::storage::{MemoryStorage, StorageReader as _, StorageWriter as _};
 
     /// Forgets what is written, and gives another blob.
     struct Exchanged(Published);

@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use crate::checksum::Crc32c;
 use crate::clock::Observed;
 use crate::column::{i64_at, u32_at, u64_at};
-use crate::storage::{Original, StorageError};
+use crate::storage::{StorageError, StorageReader};
 
 /// The name of the blob.
 pub(super) const NAME: &str = "clock-doubt";
@@ -34,8 +34,8 @@ const BYTES: usize = 44;
 /// # Errors
 ///
 /// A shortage, which says nothing about the blob.
-pub(super) fn load<O: Original>(medium: &O) -> Result<Option<(u64, Observed)>, StorageError> {
-    let read = || medium.blob(NAME)?.map(|blob| blob.read(0..blob.len())).transpose();
+pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Option<(u64, Observed)>, StorageError> {
+    let read = || medium.open(NAME)?.map(|blob| blob.read(0..blob.len())).transpose();
     match read() {
         Ok(bytes) => Ok(bytes.and_then(|bytes| decode(&bytes))),
         Err(StorageError::Failed(_)) => Ok(None),

@@ -50,7 +50,7 @@ impl<S: Storage> Engine<S> {
 
     /// Makes the log durable.
     pub(super) fn sync_log(&mut self) -> Result<(), CommitError> {
-        let end = self.storage.log_range().end;
+        let end = self.storage.log_end();
         if end > self.durable {
             self.storage.sync().map_err(|error| self.latch(error.into_cause().during("sync of the log")))?;
             self.durable = end;
@@ -64,7 +64,7 @@ impl<S: Storage> Engine<S> {
         if self.noted == self.durable {
             return Ok(());
         }
-        let offset = self.storage.log_range().end;
+        let offset = self.storage.log_end();
         let (head, crc) =
             RecordHead::mark(offset, self.durable, self.last_seq + 1, self.last_millis, self.chain).encode();
         match self.storage.append(&[&head]) {
@@ -173,7 +173,7 @@ impl<S: Storage> Engine<S> {
 
     /// Makes the records durable; gives the end of each in the log, and the checksum of its head.
     fn append(&mut self, placed: &[Placed<'_>], millis: i64) -> Result<Vec<(u64, u32)>, CommitError> {
-        let mut offset = self.storage.log_range().end;
+        let mut offset = self.storage.log_end();
         let mut chain = self.chain;
         let mut heads = Vec::with_capacity(placed.len());
         let mut ends = Vec::with_capacity(placed.len());

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use crate::checksum::Crc32c;
 use crate::column::{u32_at, u64_at};
 use crate::log::RecordHead;
-use crate::storage::{Draft, Original, Storage, StorageError};
+use crate::storage::{StorageError, StorageReader, StorageWriter};
 
 /// The name of the blob.
 pub(super) const NAME: &str = "log-end";
@@ -65,8 +65,8 @@ impl LogEnd {
     /// # Errors
     ///
     /// [`StorageError`]: that it cannot be read may pass, and says neither that it is not there nor that it is damaged.
-    pub(super) fn load<O: Original>(medium: &O) -> Result<Noted, StorageError> {
-        let Some(blob) = medium.blob(NAME)? else { return Ok(Noted::Nowhere) };
+    pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Noted, StorageError> {
+        let Some(blob) = medium.open(NAME)? else { return Ok(Noted::Nowhere) };
         let bytes = blob.read(0..blob.len())?;
         Ok(Self::decode(&bytes).map_or_else(Noted::Damaged, Noted::At))
     }
@@ -76,17 +76,12 @@ impl LogEnd {
     /// # Errors
     ///
     /// [`StorageError`]: the earlier one is there or this one, and both are true.
-    pub(super) fn store<S: Storage>(self, storage: &mut S) -> Result<(), StorageError> {
+    pub(super) fn store<S: StorageWriter>(self, storage: &mut S) -> Result<(), StorageError> {
         let mut draft = storage.create(NAME)?;
-        self.write(&mut *draft)?;
+        draft.write(&self.encode())?;
         let published = draft.finish()?;
         storage.adopt(published);
         Ok(())
-    }
-
-    /// Writes it to a draft of the blob.
-    pub(super) fn write(self, draft: &mut dyn Draft) -> Result<(), StorageError> {
-        draft.write(&self.encode())
     }
 
     /// As a record at this place would say it: all before it was durable.

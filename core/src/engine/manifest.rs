@@ -32,7 +32,7 @@ use crate::checksum::Crc32c;
 use crate::clock::Observed;
 use crate::column::{i64_at, u32_at, u64_at};
 use crate::damage::Concerned;
-use crate::storage::{Draft, Original, Published, Storage, StorageError};
+use crate::storage::{Draft, Published, StorageError, StorageReader, StorageWriter};
 
 /// Names of the copies, in the order of writing.
 pub(super) const NAMES: [&str; 2] = ["manifest-a", "manifest-b"];
@@ -155,7 +155,7 @@ impl Manifest {
     }
 
     /// Drafts for both copies, and for what else is to be written with them.
-    pub(super) fn drafts<S: Storage>(
+    pub(super) fn drafts<S: StorageWriter>(
         &self,
         storage: &mut S,
     ) -> Result<Vec<alloc::boxed::Box<dyn Draft>>, StorageError> {
@@ -180,7 +180,7 @@ impl Manifest {
     }
 
     /// Writes both copies and takes them in.
-    pub(super) fn store<S: Storage>(&self, storage: &mut S) -> Result<(), StorageError> {
+    pub(super) fn store<S: StorageWriter>(&self, storage: &mut S) -> Result<(), StorageError> {
         let drafts = self.drafts(storage)?;
         for published in self.publish(drafts)? {
             storage.adopt(published);
@@ -195,11 +195,11 @@ impl Manifest {
     ///
     /// What is wrong with the copies if none is whole: that one cannot be read, which may pass, or else that one is
     /// damaged. Also a shortage, which says nothing about either.
-    pub(super) fn load<O: Original>(medium: &O) -> Result<Option<Found>, OpenError> {
+    pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Option<Found>, OpenError> {
         let mut copies = Vec::new();
         let (mut damaged, mut unreadable) = (None, None);
         for name in NAMES {
-            let read = || medium.blob(name)?.map(|blob| blob.read(0..blob.len())).transpose();
+            let read = || medium.open(name)?.map(|blob| blob.read(0..blob.len())).transpose();
             match read() {
                 Ok(None) => {}
                 Ok(Some(bytes)) => match Self::decode(&bytes) {

@@ -91,7 +91,7 @@ impl<S: Storage> Engine<S> {
         let noted = LogEnd::load(&storage)?;
         recovery.end_is_unknown = matches!(noted, Noted::Damaged(_));
         // The process before may have come to its end before it had given up all of it.
-        let is_log_outdated = storage.log_range().start < manifest.log_start;
+        let is_log_outdated = storage.log_range()?.start < manifest.log_start;
         let mut engine = Self {
             last_seq: manifest.next_seq.saturating_sub(1),
             last_millis: manifest.last_millis,
@@ -126,7 +126,7 @@ impl<S: Storage> Engine<S> {
 
     /// Applies the log, and cuts what follows the last whole record.
     fn replay(&mut self) -> Result<(), OpenError> {
-        let range = self.storage.log_range();
+        let range = self.storage.log_range()?;
         let start = self.manifest.log_start;
         if start < range.start || start > range.end {
             let reason = format!("the medium has {range:?} of it");
@@ -206,7 +206,7 @@ fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError>
         let reason = format!("it is missing, though there is {name}");
         return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), reason });
     }
-    let range = storage.log_range();
+    let range = storage.log_range()?;
     let was_closed = storage.open(log_end::NAME)?.is_some();
     if was_closed || range.start != 0 || RecordHead::decode(&storage.read_log(0, HEAD_BYTES)?).is_some() {
         let reason = "it is missing, though there is a log".to_string();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::log_end::LogEnd;
 use crate::log::{BODY_HEAD_BYTES, HEAD_BYTES, Place, RecordHead, find_head};
 use crate::segment::Rows;
-use crate::storage::{Original, StorageError};
+use crate::storage::{StorageError, StorageReader};
 
 /// How much of the log is read at a time.
 pub(super) const WINDOW_BYTES: usize = 1 << 20;
@@ -22,14 +22,14 @@ pub(super) struct Window {
 
 impl Window {
     /// Up to `len` bytes of the log from `offset`; fewer only at its end.
-    pub(super) fn read<O: Original>(&mut self, log: &O, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+    pub(super) fn read<O: StorageReader>(&mut self, log: &O, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let inside = offset.checked_sub(self.start).and_then(|behind| usize::try_from(behind).ok());
         if let Some(from) = inside
             && let Some(end) = from.checked_add(len).filter(|&end| end <= self.bytes.len())
         {
             return Ok(self.bytes.slice(from..end));
         }
-        self.bytes = log.log_at(offset, len.max(WINDOW_BYTES))?;
+        self.bytes = log.read_log(offset, len.max(WINDOW_BYTES))?;
         self.start = offset;
         Ok(self.bytes.slice(..len.min(self.bytes.len())))
     }
@@ -45,7 +45,7 @@ pub(super) struct Record {
 }
 
 /// The record at this offset, if there is a whole one that was written there.
-pub(super) fn record_at<O: Original>(
+pub(super) fn record_at<O: StorageReader>(
     log: &O,
     window: &mut Window,
     offset: u64,
@@ -108,7 +108,7 @@ impl fmt::Display for Claim {
 /// stand, or is not. `closed_at` is where the log ended when it was closed, if that is known.
 ///
 /// This tells damage from the end of the log.
-pub(super) fn look_behind<O: Original>(
+pub(super) fn look_behind<O: StorageReader>(
     log: &O,
     place: Place,
     end: u64,
@@ -141,7 +141,7 @@ pub(super) enum FoundHead {
 
 /// Hands over every whole head in a part of the log, of which a place is known or not, until it is told to stop. What
 /// stands where it says, and was not written there as a head, is none.
-pub(super) fn find_heads<O: Original>(
+pub(super) fn find_heads<O: StorageReader>(
     log: &O,
     range: Range<u64>,
     place: Option<Place>,
@@ -150,7 +150,7 @@ pub(super) fn find_heads<O: Original>(
     const LOOKED_AT: usize = HEAD_SEEN_BYTES;
     let Range { start: mut window_at, end } = range;
     while window_at < end {
-        let window = log.log_at(window_at, WINDOW_BYTES)?;
+        let window = log.read_log(window_at, WINDOW_BYTES)?;
         let is_last = window.len() < WINDOW_BYTES;
         let mut rest = window.as_ref();
         while let Some(found) = find_head(rest) {
@@ -217,8 +217,13 @@ pub(super) struct Tail {
 impl Tail {
     /// What there is at the end of a log. Where another part of the log has lain (`is_stale`), or where the log was
     /// closed (`is_closed`), nothing else than the head of such a record tells it from what was left there.
-    pub(super) fn at<O: Original>(log: &O, offset: u64, is_stale: bool, is_closed: bool) -> Result<Self, StorageError> {
-        let bytes = log.log_at(offset, WINDOW_BYTES)?;
+    pub(super) fn at<O: StorageReader>(
+        log: &O,
+        offset: u64,
+        is_stale: bool,
+        is_closed: bool,
+    ) -> Result<Self, StorageError> {
+        let bytes = log.read_log(offset, WINDOW_BYTES)?;
         let begun = RecordHead::decode(&bytes).filter(|(head, _)| head.offset == offset);
         let record = begun.map(|(head, _)| HEAD_BYTES as u64 + head.body_len());
         let most = match record {
@@ -251,7 +256,7 @@ mod tests {
     use crate::damage::Concerned;
     use crate::event::{EventType, Payload, Timestamp};
     use crate::repository::Repository as _;
-    use crate::storage::{MemoryStorage, Storage as _};
+    use crate::storage::{MemoryStorage, Storage as _, StorageWriter as _};
 
     const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
@@ -342,13 +347,13 @@ mod tests {
         let stored = ways.into_iter().map(|plant| {
             let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
             engine.commit(NOW, &[batch([0])]).unwrap();
-            let second = engine.storage().log_range().end;
+            let second = engine.storage().log_end();
             let planted = plant(second);
             let at = planted.head.offset;
             let batch_with_head = planted.batch();
             let count = batch_with_head.len() as u64;
             engine.commit(NOW, &[batch_with_head]).unwrap();
-            let third = engine.storage().log_range().end;
+            let third = engine.storage().log_end();
             engine.commit(NOW, &[batch([0])]).unwrap();
             engine.rest().unwrap();
             let bytes = &engine.storage().log()[at as usize..];

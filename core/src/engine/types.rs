@@ -129,7 +129,7 @@ mod tests {
     use crate::engine::{Chore, ChoreStep, Engine, Seed, Tuning};
     use crate::event::{EventType, Payload, Timestamp};
     use crate::repository::{CommitError, Repository as _};
-    use crate::storage::{MemoryStorage, Storage as _};
+    use crate::storage::{MemoryStorage, StorageReader as _};
 
     const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 

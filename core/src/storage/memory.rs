@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Blob, Deletion, Draft, Duplicate, Published, Storage, StorageError};
+use super::{BackupTarget, Blob, Deletion, Draft, Published, Storage, StorageError, StorageReader, StorageWriter};
 
 /// A medium in memory: gone with the process. A clone is a copy that goes its own way.
 #[derive(Clone, Default)]
@@ -44,11 +44,31 @@ impl MemoryStorage {
     }
 }
 
-impl Storage for MemoryStorage {
-    fn is_volatile(&self) -> bool {
-        true
+impl StorageReader for MemoryStorage {
+    fn log_range(&self) -> Result<Range<u64>, StorageError> {
+        Ok(self.log_start..self.log_end())
     }
 
+    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        let outside = || {
+            let range = self.log_start..self.log_end();
+            StorageError::Failed(format!("read of the log at {offset}, which has {range:?}").into())
+        };
+        let start = offset.checked_sub(self.log_start).and_then(|at| usize::try_from(at).ok()).ok_or_else(outside)?;
+        let rest = self.log.get(start..).ok_or_else(outside)?;
+        Ok(Bytes::copy_from_slice(rest.get(..len).unwrap_or(rest)))
+    }
+
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        Ok(self.blobs.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        Ok(self.blobs.get(name).cloned())
+    }
+}
+
+impl StorageWriter for MemoryStorage {
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
         for part in parts {
             self.log.extend_from_slice(part);
@@ -60,39 +80,10 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn log_range(&self) -> Range<u64> {
-        self.log_start..self.log_start + self.log.len() as u64
-    }
-
-    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        let outside =
-            || StorageError::Failed(format!("read of the log at {offset}, which has {:?}", self.log_range()).into());
-        let start = offset.checked_sub(self.log_start).and_then(|at| usize::try_from(at).ok()).ok_or_else(outside)?;
-        let rest = self.log.get(start..).ok_or_else(outside)?;
-        Ok(Bytes::copy_from_slice(rest.get(..len).unwrap_or(rest)))
-    }
-
     fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         let keep = end.saturating_sub(self.log_start);
         self.log.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
         Ok(())
-    }
-
-    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
-        let range = self.log_range();
-        let offset = offset.clamp(range.start, range.end);
-        // A new buffer, so that the memory of a log that has grown large is given back.
-        self.log = self.log.split_off((offset - range.start) as usize);
-        self.log_start = offset;
-        Ok(false)
-    }
-
-    fn list(&self) -> Result<Vec<String>, StorageError> {
-        Ok(self.blobs.keys().cloned().collect())
-    }
-
-    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
-        Ok(self.blobs.get(name).cloned())
     }
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
@@ -101,6 +92,24 @@ impl Storage for MemoryStorage {
 
     fn adopt(&mut self, published: Published) {
         self.blobs.insert(published.name, published.blob);
+    }
+}
+
+impl Storage for MemoryStorage {
+    fn is_volatile(&self) -> bool {
+        true
+    }
+
+    fn log_end(&self) -> u64 {
+        self.log_start + self.log.len() as u64
+    }
+
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
+        let offset = offset.clamp(self.log_start, self.log_end());
+        // A new buffer, so that the memory of a log that has grown large is given back.
+        self.log = self.log.split_off((offset - self.log_start) as usize);
+        self.log_start = offset;
+        Ok(false)
     }
 
     fn delete(&mut self, name: &str) -> Deletion {
@@ -113,34 +122,16 @@ impl Storage for MemoryStorage {
     }
 }
 
-impl Duplicate for MemoryStorage {
+impl BackupTarget for MemoryStorage {
+    type Medium = Self;
+
+    fn medium(&mut self) -> &mut Self {
+        self
+    }
+
     fn begin(&mut self, log_start: u64) -> Result<(), StorageError> {
         *self = Self { log_start, ..Self::default() };
         Ok(())
-    }
-
-    fn share(&mut self, _: &str) -> Result<bool, StorageError> {
-        Ok(false)
-    }
-
-    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
-        Storage::create(self, name)
-    }
-
-    fn adopt(&mut self, published: Published) {
-        Storage::adopt(self, published);
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        Storage::append(self, &[bytes])
-    }
-
-    fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
-        Storage::truncate(self, end)
-    }
-
-    fn sync(&mut self) -> Result<(), StorageError> {
-        Storage::sync(self)
     }
 }
 
@@ -177,7 +168,7 @@ impl Blob for MemoryBlob {
 impl core::fmt::Debug for MemoryStorage {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("MemoryStorage")
-            .field("log", &self.log_range())
+            .field("log", &(self.log_start..self.log_end()))
             .field("blobs", &self.blobs.keys())
             .finish_non_exhaustive()
     }

@@ -1,118 +1,61 @@
 //! What the engine needs of a medium: one log and a set of immutable blobs.
 //!
+//! A medium has a half for reading ([`StorageReader`]) and one for writing ([`StorageWriter`]). The engine needs both
+//! and some more ([`Storage`]). A backup or a salvage reads from the one and writes to the other; a check only reads.
+//!
 //! Everything that decides what the bytes mean lies above these traits, in [`engine`](crate::engine), so that every
 //! medium, the simulated one included, runs the same recovery.
 
-mod duplicate;
-mod examined;
+mod backup_target;
 mod memory;
+mod reader;
+mod writer;
 
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+pub use backup_target::BackupTarget;
 use bytes::Bytes;
-pub use duplicate::{Duplicate, Original};
-pub use examined::Examined;
 pub use memory::MemoryStorage;
+pub use reader::StorageReader;
 use thiserror::Error;
+pub use writer::StorageWriter;
 
 use crate::cause::Cause;
 
 /// A medium, with one owner.
 ///
 /// The log is a sequence of bytes with absolute offsets that never change: it grows at its end
-/// ([`append`](Self::append)), and is given up from its beginning ([`discard`](Self::discard)). Blobs are written once,
-/// whole, and never change; they are written ([`create`](Self::create)), read ([`open`](Self::open)) and deleted
-/// ([`delete`](Self::delete)) through handles that may go to other threads, so that nothing of that holds up the log.
-pub trait Storage: Send {
+/// ([`append`](StorageWriter::append)), and is trimmed from its beginning ([`discard`](Self::discard)). Blobs are
+/// written once, whole, and never change; they are written ([`create`](StorageWriter::create)), read
+/// ([`open`](StorageReader::open)) and deleted ([`delete`](Self::delete)) through handles that may go to other threads,
+/// so that nothing of that holds up the log.
+pub trait Storage: StorageReader + StorageWriter + Send {
     /// Whether everything is gone with the process. Then no method waits for a device, and a host may call them from
     /// threads that must not wait.
     fn is_volatile(&self) -> bool;
 
-    /// Appends `parts`, one after the other, to the log. They are readable at once and durable after the next
-    /// [`sync`](Self::sync); a crash before that may leave any part of them, in any mixture.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Full`], [`StorageError::Unavailable`]: the log is as it was. [`StorageError::Failed`]: its end
-    /// is undefined, and the engine appends nothing more.
-    fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError>;
-
-    /// Makes everything appended so far durable before it returns, in a place where the next process finds it: a file
-    /// that somebody has removed or moved away takes bytes and syncs all the same, and that must be an error here.
-    ///
-    /// # Errors
-    ///
-    /// Whatever was appended since the last successful sync may or may not be durable, for ever: the engine never calls
-    /// this again on the same data.
-    fn sync(&mut self) -> Result<(), StorageError>;
-
-    /// The offsets between which the log can be read. Before [`truncate`](Self::truncate) was called on a medium that
-    /// was just opened, the end may lie behind what was ever written (a medium may take its room in advance): there are
-    /// then zeros, what was written by appends that were never synced, or what another part of the log once held.
-    fn log_range(&self) -> Range<u64>;
+    /// The offset at which the next append begins; the end of the [range](StorageReader::log_range) that can be read.
+    fn log_end(&self) -> u64;
 
     /// What an operator calls this place in the log, where the log is more than one thing to them.
     fn log_place(&self, offset: u64) -> String {
         format!("the log at offset {offset}")
     }
 
-    /// Reads up to `len` bytes of the log from `offset`; fewer only at its end.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Failed`]; nothing has changed.
-    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError>;
-
-    /// Cuts the log's end back to `end`, durably: what was appended behind it and never acknowledged is gone for ever,
-    /// and must not show up again behind a later append. Called once, when recovery has found the end, and not while
-    /// serving.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Failed`]; the log is as it was or cut.
-    fn truncate(&mut self, end: u64) -> Result<(), StorageError>;
-
-    /// Gives up a piece of the log before `offset`, whose content is durable elsewhere, and says whether there is more:
-    /// commits wait during a call, so that one should be short. May keep more than it was told to give up, so that the
-    /// log may begin within a record.
+    /// Trims a piece of the log before `offset`, whose content is durable elsewhere, and says whether there is more:
+    /// commits wait during a call, so that one should be short. May keep more than it was told to trim, so that the log
+    /// may begin within a record.
     ///
     /// # Errors
     ///
     /// [`StorageError::Unavailable`]: the log begins where it did. [`StorageError::Failed`]: it begins at or before
     /// `offset`.
     fn discard(&mut self, offset: u64) -> Result<bool, StorageError>;
-
-    /// The names of all blobs, in any order. Not those of drafts.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Failed`].
-    fn list(&self) -> Result<Vec<String>, StorageError>;
-
-    /// The blob of this name, or `None` if there is none. The handle goes on reading the same bytes after the blob was
-    /// deleted or replaced.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Unavailable`]: it cannot be opened for the time being. [`StorageError::Failed`].
-    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError>;
-
-    /// Begins a blob. Names consist of ASCII letters, digits, `-` and `.`.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]; nothing has changed.
-    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError>;
-
-    /// Takes a finished blob in: from now on it is listed and can be opened, in place of one of the same name, if there
-    /// was one.
-    fn adopt(&mut self, published: Published);
 
     /// Gives what deletes a blob when it is called. Before that has returned, and after an error, the blob may be there
     /// or not; afterwards it is gone durably. Deleting what is not there is no error. No blob of this name is begun any
@@ -143,7 +86,7 @@ pub trait Draft: Send {
     fn finish(self: Box<Self>) -> Result<Published, StorageError>;
 }
 
-/// A blob that is durable under its name, to be [adopted](Storage::adopt).
+/// A blob that is durable under its name, to be [adopted](StorageWriter::adopt).
 pub struct Published {
     /// Its name.
     pub name: String,

@@ -13,7 +13,9 @@ use argus_core::engine::{Backup, BackupError, Engine, OpenError, Seed, back_up};
 use argus_core::event::{EventType, Payload, Timestamp};
 use argus_core::query::Scan;
 use argus_core::repository::{Housekeeper, Repository, Snapshot};
-use argus_core::storage::{Blob, Draft, Duplicate, MemoryStorage, Original, Published, Storage, StorageError};
+use argus_core::storage::{
+    BackupTarget, Blob, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
+};
 use argus_testing::{Pace, Pair, SMALL, Source, StoredEvent, collect, generate, steady};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -27,7 +29,7 @@ fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {
 }
 
 /// A copy, and what was said about it.
-fn copied(original: &impl Original) -> Result<(MemoryStorage, Backup), BackupError> {
+fn copied(original: &impl StorageReader) -> Result<(MemoryStorage, Backup), BackupError> {
     let mut copy = MemoryStorage::default();
     let backup = back_up(original, &mut copy)?;
     Ok((copy, backup))
@@ -117,7 +119,7 @@ impl Stirred {
     /// Commits, keeps house, or both, or rests.
     fn stir(&self) {
         let (mut engine, mut source) = (self.engine.borrow_mut(), self.source.borrow_mut());
-        self.written.set(engine.storage().log_range().end);
+        self.written.set(engine.storage().log_end());
         if !source.one_in(self.rest) {
             return;
         }
@@ -141,24 +143,29 @@ impl Stirred {
     }
 }
 
-impl Original for Stirred {
-    fn blob(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+impl StorageReader for Stirred {
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        self.stir();
+        self.engine.borrow().storage().list()
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
         self.stir();
         self.engine.borrow().storage().open(name)
     }
 
-    fn log_bounds(&self) -> Result<Range<u64>, StorageError> {
+    fn log_range(&self) -> Result<Range<u64>, StorageError> {
         self.stir();
-        let range = self.engine.borrow().storage().log_range();
+        let range = self.engine.borrow().storage().log_range().unwrap();
         // As files have it, whose room is taken in advance.
         Ok(range.start..range.end + self.source.borrow_mut().pick(&[0, 1, 50, 1000]))
     }
 
-    fn log_at(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         self.stir();
         let engine = self.engine.borrow();
         let mut source = self.source.borrow_mut();
-        let Range { start, end } = engine.storage().log_range();
+        let Range { start, end } = engine.storage().log_range().unwrap();
         let mut bytes = if offset >= start && offset <= end {
             engine.storage().read_log(offset, len)?.to_vec()
         } else if source.one_in(2) {
@@ -214,7 +221,7 @@ fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
         let blob = from.open(&name).unwrap().unwrap();
         storage.insert(&name, blob.read(0..blob.len()).unwrap());
     }
-    Storage::append(&mut storage, &[log]).unwrap();
+    storage.append(&[log]).unwrap();
     storage
 }
 
@@ -336,27 +343,35 @@ impl Full {
     }
 }
 
-impl Duplicate for Full {
+impl StorageWriter for Full {
+    fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
+        self.call()?.append(parts)
+    }
+    fn sync(&mut self) -> Result<(), StorageError> {
+        self.call()?.sync()
+    }
+    fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
+        self.call()?.truncate(end)
+    }
+    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
+        self.call()?.create(name)
+    }
+    fn adopt(&mut self, published: Published) {
+        self.0.adopt(published);
+    }
+}
+
+impl BackupTarget for Full {
+    type Medium = Self;
+
+    fn medium(&mut self) -> &mut Self {
+        self
+    }
     fn begin(&mut self, log_start: u64) -> Result<(), StorageError> {
         self.call()?.begin(log_start)
     }
     fn share(&mut self, name: &str) -> Result<bool, StorageError> {
         self.call()?.share(name)
-    }
-    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
-        Duplicate::create(self.call()?, name)
-    }
-    fn adopt(&mut self, published: Published) {
-        Duplicate::adopt(&mut self.0, published);
-    }
-    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        Duplicate::append(self.call()?, bytes)
-    }
-    fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
-        Duplicate::truncate(self.call()?, end)
-    }
-    fn sync(&mut self) -> Result<(), StorageError> {
-        Duplicate::sync(self.call()?)
     }
 }
 

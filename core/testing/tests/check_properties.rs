@@ -12,7 +12,7 @@ use argus_core::engine::{Engine, Seed, Severity, check, salvage};
 use argus_core::event::Timestamp;
 use argus_core::query::Scan;
 use argus_core::repository::{Repository, Snapshot};
-use argus_core::storage::{Duplicate, MemoryStorage, Storage};
+use argus_core::storage::{BackupTarget, MemoryStorage, StorageReader, StorageWriter};
 use argus_testing::{Pace, Pair, Source, StoredEvent, collect, generate};
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
@@ -31,7 +31,7 @@ fn rotten(medium: &MemoryStorage, source: &mut Source<'_>, flips: u64) -> Memory
     names.retain(|name| name != "manifest-b");
     let mut log = medium.log().to_vec();
     let mut rotten = MemoryStorage::default();
-    rotten.begin(medium.log_range().start).unwrap();
+    rotten.begin(medium.log_range().unwrap().start).unwrap();
     let flip = |source: &mut Source<'_>, bytes: &mut Vec<u8>| {
         if !bytes.is_empty() {
             let at = source.below(bytes.len() as u64) as usize;
@@ -50,7 +50,7 @@ fn rotten(medium: &MemoryStorage, source: &mut Source<'_>, flips: u64) -> Memory
     for _ in places.iter().filter(|&&place| place == names.len() as u64) {
         flip(source, &mut log);
     }
-    Storage::append(&mut rotten, &[&log]).unwrap();
+    rotten.append(&[&log]).unwrap();
     rotten
 }
 

@@ -7,7 +7,7 @@ use argus_core::damage::Concerned;
 use argus_core::engine::{Engine, OpenError, Seed, back_up, check, is_blob_name, salvage};
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Repository as _};
-use argus_core::storage::{MemoryStorage, Storage, StorageError};
+use argus_core::storage::{MemoryStorage, Storage, StorageError, StorageReader as _, StorageWriter as _};
 use argus_testing::{Draft, Ending, Faults, Phase, SMALL, SimStorage, Strike, generate, steady};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
@@ -27,7 +27,7 @@ fn closed() -> (MemoryStorage, [u64; 3]) {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     let ends = [0; 3].map(|_| {
         engine.commit(NOW, &[batch(2)]).unwrap();
-        engine.storage().log_range().end
+        engine.storage().log_end()
     });
     engine.close().unwrap();
     (engine.storage().clone(), ends)

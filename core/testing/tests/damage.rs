@@ -6,7 +6,7 @@ use argus_core::batch::{Batch, BatchBuilder, NewEvent};
 use argus_core::engine::{Engine, OpenError, Seed, Tuning};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
 use argus_core::repository::{ChoreStep, Housekeeper, Housekeeping, Repository as _};
-use argus_core::storage::{MemoryStorage, Storage as _, StorageError};
+use argus_core::storage::{MemoryStorage, Storage as _, StorageError, StorageReader as _, StorageWriter as _};
 use argus_testing::{Ending, Faults, Phase, SimStorage, Strike, steady};
 use bytes::Bytes;
 

@@ -7,7 +7,7 @@ use argus_core::batch::Batch;
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Latch, Repository as _};
-use argus_core::storage::{MemoryStorage, Storage as _};
+use argus_core::storage::{MemoryStorage, StorageReader as _};
 use argus_testing::{Draft, Faults, SimStorage, Strike, generate, steady};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);

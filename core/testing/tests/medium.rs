@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use argus_core::storage::{Storage, StorageError};
+use argus_core::storage::{StorageError, StorageReader as _, StorageWriter as _};
 use argus_testing::{Ending, Fault, Faults, Phase, SimStorage, Strike};
 use bytes::Bytes;
 

@@ -10,7 +10,9 @@ use argus_core::batch::Batch;
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
 use argus_core::repository::{ChoreStep, CommitError, Housekeeper, Housekeeping, Repository};
-use argus_core::storage::{Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError};
+use argus_core::storage::{
+    Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
+};
 use argus_testing::{Source, generate, steady};
 use bytes::Bytes;
 
@@ -42,10 +44,22 @@ impl Refusals {
     }
 }
 
-impl Storage for Refusing {
-    fn is_volatile(&self) -> bool {
-        false
+impl StorageReader for Refusing {
+    fn log_range(&self) -> Result<Range<u64>, StorageError> {
+        self.inner.log_range()
     }
+    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        self.inner.read_log(offset, len)
+    }
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        self.inner.list()
+    }
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        self.inner.open(name)
+    }
+}
+
+impl StorageWriter for Refusing {
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
         self.refusals.permit()?;
         self.inner.append(parts)
@@ -57,34 +71,31 @@ impl Storage for Refusing {
         }
         self.inner.sync()
     }
-    fn log_range(&self) -> Range<u64> {
-        self.inner.log_range()
-    }
-    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        self.inner.read_log(offset, len)
-    }
     fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         self.inner.truncate(end)
-    }
-    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
-        self.refusals.permit()?;
-        self.inner.discard(offset)
-    }
-    fn list(&self) -> Result<Vec<String>, StorageError> {
-        self.inner.list()
-    }
-    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
-        self.inner.open(name)
     }
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
         if name.starts_with("manifest") && self.refusals.manifests.load(Ordering::Relaxed) {
             return Err(StorageError::Full("as always".into()));
         }
         self.refusals.permit()?;
-        Storage::create(&mut self.inner, name)
+        self.inner.create(name)
     }
     fn adopt(&mut self, published: Published) {
-        Storage::adopt(&mut self.inner, published);
+        self.inner.adopt(published);
+    }
+}
+
+impl Storage for Refusing {
+    fn is_volatile(&self) -> bool {
+        false
+    }
+    fn log_end(&self) -> u64 {
+        self.inner.log_end()
+    }
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
+        self.refusals.permit()?;
+        self.inner.discard(offset)
     }
     fn delete(&mut self, name: &str) -> Deletion {
         let (deletion, refusals) = (self.inner.delete(name), Arc::clone(&self.refusals));

@@ -11,7 +11,7 @@ use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
 use argus_core::query::Scan;
 use argus_core::repository::Repository;
-use argus_core::storage::{MemoryStorage, Storage};
+use argus_core::storage::{MemoryStorage, StorageReader as _};
 use argus_testing::{Answer, Pace, Pair, Source, collect, generate};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ struct Contents {
 
 impl Contents {
     fn of(storage: &MemoryStorage) -> Self {
-        let range = storage.log_range();
+        let range = storage.log_range().unwrap();
         let log = storage.read_log(range.start, usize::try_from(range.end - range.start).unwrap()).unwrap();
         let read = |name: String| {
             let blob = storage.open(&name).unwrap().unwrap();

@@ -13,7 +13,7 @@ use argus_core::engine::{
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Order, Scan};
 use argus_core::repository::{Housekeeper, Housekeeping, ReadError, Repository, Snapshot};
-use argus_core::storage::{Duplicate, MemoryStorage, Storage};
+use argus_core::storage::{BackupTarget, MemoryStorage, Storage, StorageReader, StorageWriter};
 use argus_testing::{Answer, Draft, Pace, StoredEvent, StoredId, collect, generate, get, steady};
 use bytes::Bytes;
 
@@ -53,7 +53,7 @@ fn store() -> Store {
         let drafts: Vec<Draft> = (number..number + count).map(draft).collect();
         number += count;
         engine.commit(NOW, &[generate::batch(&drafts)]).unwrap();
-        (engine.storage().log_range().end, engine.snapshot().stats().unwrap().last_seq)
+        (engine.storage().log_end(), engine.snapshot().stats().unwrap().last_seq)
     };
     for _ in 0..3 {
         commit(&mut engine, 5);
@@ -63,7 +63,7 @@ fn store() -> Store {
     for count in [2, 1, 3] {
         records.push(commit(&mut engine, count));
     }
-    let events_end = engine.storage().log_range().end;
+    let events_end = engine.storage().log_end();
     engine.rest().unwrap();
     let medium = engine.storage().clone();
     assert_eq!(segments(&medium).len(), 3);
@@ -121,11 +121,11 @@ impl Store {
 
     fn with_log(&self, bytes: &[u8]) -> MemoryStorage {
         let mut medium = MemoryStorage::default();
-        medium.begin(self.medium.log_range().start).unwrap();
+        medium.begin(self.medium.log_range().unwrap().start).unwrap();
         for name in self.medium.list().unwrap() {
             medium.insert(&name, content(&self.medium, &name));
         }
-        Storage::append(&mut medium, &[bytes]).unwrap();
+        medium.append(&[bytes]).unwrap();
         medium
     }
 
@@ -248,7 +248,7 @@ fn every_bit_of_the_manifest() {
 #[test]
 fn every_bit_of_the_log() {
     let store = store();
-    let start = store.medium.log_range().start;
+    let start = store.medium.log_range().unwrap().start;
     for bit in 0..store.medium.log().len() * 8 {
         let at = start + bit as u64 / 8;
         let place = format!("bit {bit} of the log");
@@ -343,7 +343,7 @@ fn segments_under_each_others_names() {
 #[test]
 fn a_log_cut_at_every_byte_is_what_it_was_before() {
     let store = store();
-    let (start, log) = (store.medium.log_range().start, store.medium.log());
+    let (start, log) = (store.medium.log_range().unwrap().start, store.medium.log());
     for cut in 0..log.len() {
         let end = start + cut as u64;
         let medium = store.with_log(&log[..cut]);
@@ -431,7 +431,7 @@ fn nothing_is_saved_to_where_something_is_and_of_nothing_nothing() {
 fn who_reads_and_who_checks_are_told_of_the_same_events() {
     let store = store();
     let log = store.medium.log();
-    let of_log = (0..store.events_end - store.medium.log_range().start).step_by(3).map(|at| {
+    let of_log = (0..store.events_end - store.medium.log_range().unwrap().start).step_by(3).map(|at| {
         let mut changed = log.to_vec();
         changed[at as usize] ^= 1;
         store.with_log(&changed)
@@ -484,8 +484,8 @@ fn where_no_event_was_none_is_named() {
     let mut medium = engine.storage().clone();
     let mut log = medium.log().to_vec();
     log[mark] ^= 1;
-    Storage::truncate(&mut medium, 0).unwrap();
-    Storage::append(&mut medium, &[&log]).unwrap();
+    medium.truncate(0).unwrap();
+    medium.append(&[&log]).unwrap();
     let Err(OpenError::Damaged { reason, .. }) = Engine::open(medium.clone(), Seed(0)) else { panic!("it is opened") };
     assert!(reason.ends_with("; no event is concerned"), "{reason}");
     assert!(check(&medium).damage().all(|finding| finding.concerned == Concerned::Nothing));

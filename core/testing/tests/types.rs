@@ -9,7 +9,7 @@ use argus_core::engine::{Engine, OpenError, Retention, Seed, Tuning};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
 use argus_core::query::Scan;
 use argus_core::repository::{Duplicate, Housekeeper, Housekeeping, Receipt, Repository};
-use argus_core::storage::{MemoryStorage, Storage as _};
+use argus_core::storage::{MemoryStorage, Storage as _, StorageReader as _};
 use argus_testing::{Model, Pair, SMALL, steady};
 use proptest::prelude::*;
 

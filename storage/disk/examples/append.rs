@@ -14,7 +14,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use argus_core::storage::Storage;
+use argus_core::storage::{Storage, StorageWriter as _};
 use argus_disk::{DiskStorage, Options};
 
 const RECORD_BYTES: usize = 16 << 10;
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         fill(&mut storage, &mut reserved)?;
         // The last file is never given up; with this one, the two before are.
         fill(&mut storage, &mut Times::new())?;
-        while storage.discard(storage.log_range().end)? {}
+        while storage.discard(storage.log_end())? {}
         fill(&mut storage, &mut recycled)?;
         fill(&mut storage, &mut recycled)?;
     }

@@ -67,12 +67,12 @@ impl Blobs {
     }
 
     /// Gives a file that is a blob elsewhere a name here as well; `false` if that cannot be, and its bytes have to be
-    /// copied. Durable after the next [`sync`](Self::sync).
+    /// copied.
     pub(crate) fn link(&self, from: &Path, name: &str) -> Result<bool, StorageError> {
         check_name(name)?;
         let path = self.folder.join(name);
         match fs::hard_link(from, &path).map_err(Fault::of("link a file to", &path)) {
-            Ok(()) => Ok(true),
+            Ok(()) => self.sync().map(|()| true),
             Err(fault) if fault.is_full() => Err(fault.without_effect()),
             // Another file system, one without links, somebody else's file, no such file: whoever copies it learns what
             // is wrong, if anything.
@@ -80,13 +80,14 @@ impl Blobs {
         }
     }
 
-    /// Removes all blobs; durable after the next [`sync`](Self::sync).
+    /// Removes all blobs, durably.
     pub(crate) fn clear(&self) -> Result<(), StorageError> {
-        self.list()?.iter().try_for_each(|name| remove(&self.folder.join(name))).map_err(Fault::failed)
+        self.list()?.iter().try_for_each(|name| remove(&self.folder.join(name))).map_err(Fault::failed)?;
+        self.sync()
     }
 
     /// Makes durable which blobs there are.
-    pub(crate) fn sync(&self) -> Result<(), StorageError> {
+    fn sync(&self) -> Result<(), StorageError> {
         self.folder.sync().map_err(Fault::failed)
     }
 
@@ -376,7 +377,6 @@ mod tests {
         put(&mut blobs, "a", &[b"shared"]);
         let from = |name: &str| root.path().join("blobs").join(name);
         assert!(blobs.link(&from("a"), "b").unwrap());
-        blobs.sync().unwrap();
         blobs.delete("a")().unwrap();
         assert_eq!(all(&*blobs.get("b").unwrap().unwrap()), "shared");
         assert!(!blobs.link(&from("a"), "c").unwrap());

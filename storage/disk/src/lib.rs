@@ -36,17 +36,17 @@
 //!
 //! # Order of calls
 //!
-//! 1. [`DiskStorage::open`]. Now [`log_range`](argus_core::storage::Storage::log_range) reaches to the end of the last
+//! 1. [`DiskStorage::open`]. Now [`log_range`](argus_core::storage::StorageReader::log_range) reaches to the end of the last
 //!    log file: where the writing stopped is not known here. Behind that place there are zeros, or whatever a recycled
 //!    file held before.
-//! 2. The log is read, and [`truncate`](argus_core::storage::Storage::truncate) says where it ends. What is behind the
+//! 2. The log is read, and [`truncate`](argus_core::storage::StorageWriter::truncate) says where it ends. What is behind the
 //!    end is wiped, so that it cannot come up again behind a later append.
 //! 3. From now on the range ends where the last append did.
 //!
 //! # Copies
 //!
-//! A folder can be read by others while its one process is at work: [`DiskOriginal`] neither takes the lock nor changes
-//! anything. [`DiskCopy`] makes a folder of its own of that. Blobs, which never change, are linked and not copied where
+//! A folder can be read by others while its one process is at work: [`DiskSource`] neither takes the lock nor changes
+//! anything. [`DiskTarget`] makes a folder of its own of that. Blobs, which never change, are linked and not copied where
 //! both folders lie on one file system; log files are the copy's own. Before any of it is there, `format.unfinished`
 //! is, durably: without that, a copy of which there is little more than empty folders could not be told from a new
 //! repository that was made in part. When all else is durable it is renamed to `format`. So a copy that was never
@@ -54,31 +54,28 @@
 //!
 //! # Damage
 //!
-//! [`DiskExamined`] is a folder whatever is wrong with it, for reading only. It holds the lock, without a write, so
-//! that nobody changes anything meanwhile. [`DiskRescue`] is a new folder for what is saved from it, which gets its
-//! `format` in the same way.
+//! [`DiskReader`] is a folder whatever is wrong with it, for reading only. It holds the lock, without a write, so that
+//! nobody changes anything meanwhile. What is saved from it goes to a [`DiskTarget`] as well.
 //!
 //! Errors name the operation, the path and the reason that the system gave.
 
 #![forbid(unsafe_code)]
 
 mod blob;
-mod copy;
 mod error;
-mod examined;
 mod folder;
 mod format;
 mod identity;
 mod lock;
 mod log;
-mod original;
-mod rescue;
+mod reader;
+mod source;
 mod storage;
 mod system;
+mod target;
 
-pub use copy::DiskCopy;
 pub use error::{Fault, OpenError};
-pub use examined::DiskExamined;
-pub use original::DiskOriginal;
-pub use rescue::DiskRescue;
+pub use reader::DiskReader;
+pub use source::DiskSource;
 pub use storage::{DiskStorage, Options};
+pub use target::DiskTarget;

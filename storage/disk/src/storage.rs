@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use argus_core::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
+use argus_core::storage::{Blob, Deletion, Draft, Published, Storage, StorageError, StorageReader, StorageWriter};
 use bytes::Bytes;
 
 use crate::blob::{self, Blobs};
@@ -83,7 +83,7 @@ impl DiskStorage {
 
     /// What lies among the files of the log or the blobs and is neither. It is left alone.
     ///
-    /// What has a name that a blob could have is among the [names of blobs](Storage::list): which of them are in use,
+    /// What has a name that a blob could have is among the [names of blobs](StorageReader::list): which of them are in use,
     /// this does not know.
     #[must_use]
     pub fn strangers(&self) -> &[PathBuf] {
@@ -109,6 +109,17 @@ impl DiskStorage {
             }
         }
         Ok(Self { log, blobs, strangers, exposed })
+    }
+
+    /// Throws everything away, and lets the log begin at this offset.
+    pub(crate) fn restart(&mut self, log_start: u64) -> Result<(), StorageError> {
+        self.log.restart(log_start)?;
+        self.blobs.clear()
+    }
+
+    /// Gives a file that is a blob elsewhere a name here as well, durably; `false` if that cannot be.
+    pub(crate) fn link(&self, from: &Path, name: &str) -> Result<bool, StorageError> {
+        self.blobs.link(from, name)
     }
 
     /// Begins in a folder that has nothing yet, but is to have this format when all is durable that belongs to it; the
@@ -137,38 +148,13 @@ fn create(path: &Path, folder: &Folder, options: Options) -> Result<Format, Open
     Ok(format)
 }
 
-impl Storage for DiskStorage {
-    fn is_volatile(&self) -> bool {
-        false
-    }
-
-    fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
-        self.log.append(parts)
-    }
-
-    fn sync(&mut self) -> Result<(), StorageError> {
-        self.log.sync()?;
-        self.blobs.verify_lock()
-    }
-
-    fn log_range(&self) -> Range<u64> {
-        self.log.range()
-    }
-
-    fn log_place(&self, offset: u64) -> String {
-        self.log.describe(offset)
+impl StorageReader for DiskStorage {
+    fn log_range(&self) -> Result<Range<u64>, StorageError> {
+        Ok(self.log.range())
     }
 
     fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         self.log.read(offset, len)
-    }
-
-    fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
-        self.log.truncate(end)
-    }
-
-    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
-        self.log.discard(offset)
     }
 
     fn list(&self) -> Result<Vec<String>, StorageError> {
@@ -178,6 +164,21 @@ impl Storage for DiskStorage {
     fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
         self.blobs.get(name)
     }
+}
+
+impl StorageWriter for DiskStorage {
+    fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
+        self.log.append(parts)
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        self.log.sync()?;
+        self.blobs.verify_lock()
+    }
+
+    fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
+        self.log.truncate(end)
+    }
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
         self.blobs.create(name)
@@ -186,6 +187,24 @@ impl Storage for DiskStorage {
     fn adopt(&mut self, published: Published) {
         // It is in its place since it was finished.
         drop(published);
+    }
+}
+
+impl Storage for DiskStorage {
+    fn is_volatile(&self) -> bool {
+        false
+    }
+
+    fn log_end(&self) -> u64 {
+        self.log.range().end
+    }
+
+    fn log_place(&self, offset: u64) -> String {
+        self.log.describe(offset)
+    }
+
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
+        self.log.discard(offset)
     }
 
     fn delete(&mut self, name: &str) -> Deletion {
@@ -223,7 +242,7 @@ mod tests {
         storage.append(&[b"bytes"]).unwrap();
         drop(storage);
         let storage = DiskStorage::open(&path, Options { log_file_bytes: 1000 }).unwrap();
-        assert_eq!(storage.log_range(), 0..64);
+        assert_eq!(storage.log_range().unwrap(), 0..64);
         assert_eq!(storage.read_log(0, 5).unwrap(), "bytes");
     }
 

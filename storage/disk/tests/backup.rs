@@ -13,8 +13,8 @@ use argus_core::engine::{Backup, BackupError, Engine, Seed, Tuning, back_up};
 use argus_core::event::Timestamp;
 use argus_core::query::Scan;
 use argus_core::repository::{Housekeeper, Repository, Snapshot};
-use argus_disk::{DiskCopy, DiskExamined, DiskOriginal, DiskStorage, OpenError, Options};
 use argus_testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
+use argus_disk::{DiskReader, DiskSource, DiskStorage, DiskTarget, OpenError, Options};
 
 /// Sizes at which segments are sealed, and log files given up and written anew, all the time.
 const TUNING: Tuning = Tuning {
@@ -41,8 +41,8 @@ fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<Backup, BackupError> {
-    let original = DiskOriginal::open(from).unwrap();
-    let mut copy = DiskCopy::create(to, &original).unwrap();
+    let original = DiskSource::open(from).unwrap();
+    let mut copy = DiskTarget::for_backup(to, &original).unwrap();
     let backup = back_up(&original, &mut copy)?;
     copy.complete().unwrap();
     Ok(backup)
@@ -59,9 +59,9 @@ fn restored(path: &Path) -> Vec<StoredEvent> {
 /// Holds that nobody takes a folder for a repository, and that all say what it is.
 fn assert_unfinished(path: &Path) {
     let refused =
-        [DiskStorage::open(path, OPTIONS).map(drop).unwrap_err(), DiskOriginal::open(path).map(drop).unwrap_err()]
+        [DiskStorage::open(path, OPTIONS).map(drop).unwrap_err(), DiskSource::open(path).map(drop).unwrap_err()]
             .map(|error| error.to_string());
-    let looked_at = match DiskExamined::open(path) {
+    let looked_at = match DiskReader::open(path) {
         Ok(examined) => examined.faults()[0].to_string(),
         Err(error) => error.to_string(),
     };
@@ -160,19 +160,19 @@ fn a_copy_of_a_stopped_repository_goes_on_by_itself() {
 fn only_an_empty_folder_elsewhere_is_taken_and_an_unfinished_copy_is_no_repository() {
     let root = tempfile::tempdir().unwrap();
     let [from, to] = ["original", "copy"].map(|name| root.path().join(name));
-    assert!(matches!(DiskOriginal::open(&from), Err(OpenError::System(_))));
+    assert!(matches!(DiskSource::open(&from), Err(OpenError::System(_))));
     fs::create_dir(&from).unwrap();
-    assert!(matches!(DiskOriginal::open(&from), Err(OpenError::NoRepository { .. })));
+    assert!(matches!(DiskSource::open(&from), Err(OpenError::NoRepository { .. })));
     drop(open(&from));
-    let original = DiskOriginal::open(&from).unwrap();
+    let original = DiskSource::open(&from).unwrap();
     for inside in [from.clone(), from.join("log"), from.join("a/b"), root.path().join("original/../original/x")] {
-        assert!(matches!(DiskCopy::create(&inside, &original), Err(OpenError::InItself { .. })), "{inside:?}");
+        assert!(matches!(DiskTarget::for_backup(&inside, &original), Err(OpenError::InItself { .. })), "{inside:?}");
     }
-    let mut unfinished = DiskCopy::create(&to, &original).unwrap();
+    let mut unfinished = DiskTarget::for_backup(&to, &original).unwrap();
     back_up(&original, &mut unfinished).unwrap();
     drop(unfinished);
     assert_unfinished(&to);
-    let refusal = DiskCopy::create(&to, &original).unwrap_err().to_string();
+    let refusal = DiskTarget::for_backup(&to, &original).unwrap_err().to_string();
     assert!(refusal.contains("is not empty"), "{refusal}");
     fs::remove_dir_all(&to).unwrap();
     fs::create_dir(&to).unwrap();
@@ -185,12 +185,12 @@ fn a_copy_that_ended_before_its_first_byte_is_no_repository() {
     let root = tempfile::tempdir().unwrap();
     let from = root.path().join("original");
     drop(open(&from));
-    let original = DiskOriginal::open(&from).unwrap();
+    let original = DiskSource::open(&from).unwrap();
     // Killed, or without what it needs, as soon as there is a folder.
     let begun = root.path().join("begun");
-    drop(DiskCopy::create(&begun, &original).unwrap());
+    drop(DiskTarget::for_backup(&begun, &original).unwrap());
     assert_unfinished(&begun);
-    assert!(matches!(DiskCopy::create(&begun, &original), Err(OpenError::NotEmpty { .. })));
+    assert!(matches!(DiskTarget::for_backup(&begun, &original), Err(OpenError::NotEmpty { .. })));
     // Killed earlier still: each of these was made before the next.
     let parts: [fn(&Path) -> std::io::Result<()>; 4] = [
         |path| fs::create_dir(path).and_then(|()| fs::write(path.join("format.unfinished"), "argus-d")),
@@ -202,7 +202,7 @@ fn a_copy_that_ended_before_its_first_byte_is_no_repository() {
         let killed = root.path().join(format!("killed-{count}"));
         parts[..count].iter().for_each(|make| make(&killed).unwrap());
         assert_unfinished(&killed);
-        assert!(matches!(DiskCopy::create(&killed, &original), Err(OpenError::NotEmpty { .. })));
+        assert!(matches!(DiskTarget::for_backup(&killed, &original), Err(OpenError::NotEmpty { .. })));
     }
     // With nothing to begin with.
     for name in ["manifest-a", "manifest-b"] {

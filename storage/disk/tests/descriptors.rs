@@ -4,7 +4,7 @@
 
 use std::fs::File;
 
-use argus_core::storage::{Storage as _, StorageError};
+use argus_core::storage::{Storage as _, StorageError, StorageReader as _, StorageWriter as _};
 use argus_disk::{DiskStorage, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -11,9 +11,9 @@ use std::process::Command;
 use argus_core::engine::{Engine, Seed, Tuning, back_up, salvage};
 use argus_core::event::Timestamp;
 use argus_core::repository::Repository;
-use argus_core::storage::{Storage, StorageError};
-use argus_disk::{DiskCopy, DiskExamined, DiskOriginal, DiskRescue, DiskStorage, OpenError, Options};
+use argus_core::storage::{BackupTarget as _, Storage, StorageError, StorageReader as _, StorageWriter as _};
 use argus_testing::{Source, generate};
+use argus_disk::{DiskReader, DiskSource, DiskStorage, DiskTarget, OpenError, Options};
 use tempfile::TempDir;
 
 const FILE_BYTES: u64 = 256 << 10;
@@ -69,17 +69,17 @@ impl Drop for SmallDisk {
 
 /// Copies a folder.
 fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
-    let original = DiskOriginal::open(from)?;
-    let mut copy = DiskCopy::create(to, &original)?;
+    let original = DiskSource::open(from)?;
+    let mut copy = DiskTarget::for_backup(to, &original)?;
     back_up(&original, &mut copy)?;
     Ok(copy.complete()?)
 }
 
 /// Saves what is in a folder.
 fn save(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
-    let examined = DiskExamined::open(from)?;
-    let mut rescue = DiskRescue::create(to, &examined)?;
-    salvage(&examined, rescue.storage(), Seed(2))?;
+    let examined = DiskReader::open(from)?;
+    let mut rescue = DiskTarget::for_salvage(to, &examined)?;
+    salvage(&examined, rescue.medium(), Seed(2))?;
     Ok(rescue.complete()?)
 }
 
@@ -107,7 +107,7 @@ fn a_full_disk_leaves_the_log_as_it_was_and_writing_goes_on_when_there_is_room()
     disk.fill(FILE_BYTES + (64 << 10));
     for _ in 0..3 {
         assert!(is_full(storage.append(&[&more, &some])));
-        assert_eq!(storage.log_range(), 0..some.len() as u64);
+        assert_eq!(storage.log_range().unwrap(), 0..some.len() as u64);
         assert_eq!(storage.read_log(0, usize::MAX).unwrap(), some);
     }
     let unfinished = fs::read_dir(folder.join("log"))

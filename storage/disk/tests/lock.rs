@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use argus_core::storage::Storage;
+use argus_core::storage::{StorageReader as _, StorageWriter as _};
 use argus_disk::{DiskStorage, OpenError, Options};
 
 /// Tells the program that it is the other process, and which folder it shall hold.
@@ -58,7 +58,7 @@ fn one_process_at_a_time_and_a_killed_one_leaves_no_lock() {
     other.wait().unwrap();
 
     let storage = DiskStorage::open(root.path(), OPTIONS).unwrap();
-    assert_eq!(storage.log_range(), 0..4096);
+    assert_eq!(storage.log_range().unwrap(), 0..4096);
     assert_eq!(storage.read_log(0, 12).unwrap(), "never synced");
     let (mut other, said) = start(root.path());
     assert_eq!(said, format!("refused: {} is locked by process {}", lock.display(), std::process::id()));

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use argus_core::storage::{Draft, MemoryStorage, Storage};
+use argus_core::storage::{Draft, MemoryStorage, Storage, StorageReader as _, StorageWriter as _};
 use argus_disk::{DiskStorage, Options};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -53,7 +53,7 @@ impl Both {
 
     /// The place in the log of memory, which is the one that begins later.
     fn place(&self, fraction: u8) -> u64 {
-        let range = self.memory.log_range();
+        let range = self.memory.log_range().unwrap();
         range.start + (range.end - range.start) * u64::from(fraction) / 255
     }
 
@@ -112,17 +112,17 @@ impl Both {
     }
 
     fn reopen(&mut self) -> Result<(), TestCaseError> {
-        let end = self.memory.log_range().end;
+        let end = self.memory.log_end();
         self.drafts.clear();
         self.disk = None;
         let mut disk = DiskStorage::open(self.root.path(), self.options).unwrap();
-        let range = disk.log_range();
+        let range = disk.log_range().unwrap();
         prop_assert!(range.end >= end && range.end.is_multiple_of(self.options.log_file_bytes), "{range:?}");
         disk.truncate(end).unwrap();
         // Nothing of what was cut, or was never written, is there to come up behind later appends.
         drop(disk);
         let mut disk = DiskStorage::open(self.root.path(), self.options).unwrap();
-        let behind = usize::try_from(disk.log_range().end - end).unwrap();
+        let behind = usize::try_from(disk.log_range().unwrap().end - end).unwrap();
         prop_assert!(disk.read_log(end, behind).unwrap().iter().all(|&byte| byte == 0));
         disk.truncate(end).unwrap();
         self.disk = Some(disk);
@@ -132,7 +132,7 @@ impl Both {
     fn check(&mut self) -> Result<(), TestCaseError> {
         let (memory, file_bytes) = (self.memory.clone(), self.options.log_file_bytes);
         let disk = self.disk();
-        let (found, expected) = (disk.log_range(), memory.log_range());
+        let (found, expected) = (disk.log_range().unwrap(), memory.log_range().unwrap());
         prop_assert_eq!(found.end, expected.end);
         prop_assert!(found.start <= expected.start && found.start.is_multiple_of(file_bytes), "{found:?} {expected:?}");
         // The file is kept in which the log begins, and the one before it, if it was the last when it was to be given

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use argus_core::engine::{Engine, Seed, Tuning, back_up, salvage};
-use argus_core::storage::{Storage, StorageError};
-use argus_disk::{DiskCopy, DiskExamined, DiskOriginal, DiskRescue, DiskStorage, OpenError, Options};
+use argus_core::storage::{BackupTarget as _, Storage, StorageError, StorageReader as _, StorageWriter as _};
+use argus_disk::{DiskReader, DiskSource, DiskStorage, DiskTarget, OpenError, Options};
 
 /// Where the process of the other user works.
 const FOLDER: &str = "ARGUS_DISK_TEST_UNPRIVILEGED";
@@ -120,7 +120,7 @@ fn a_permission_that_goes_and_comes_back_costs_nothing() {
         let expected = [vec![1; 150], vec![2; 120]].concat();
         assert_eq!(storage.read_log(0, 270).unwrap(), expected);
         while storage.discard(128).unwrap() {}
-        assert_eq!(storage.log_range(), 128..270);
+        assert_eq!(storage.log_range().unwrap(), 128..270);
     });
 }
 
@@ -139,13 +139,13 @@ fn what_is_made_is_for_its_owner_alone_whatever_the_process_would_permit() {
             fs::remove_dir_all(&data).unwrap();
             drop(Engine::open_with(DiskStorage::open(&data, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap());
 
-            let original = DiskOriginal::open(&data).unwrap();
-            let mut duplicate = DiskCopy::create(&copy, &original).unwrap();
+            let original = DiskSource::open(&data).unwrap();
+            let mut duplicate = DiskTarget::for_backup(&copy, &original).unwrap();
             back_up(&original, &mut duplicate).unwrap();
             duplicate.complete().unwrap();
-            let examined = DiskExamined::open(&data).unwrap();
-            let mut rescue = DiskRescue::create(&saved, &examined).unwrap();
-            salvage(&examined, rescue.storage(), Seed(2)).unwrap();
+            let examined = DiskReader::open(&data).unwrap();
+            let mut rescue = DiskTarget::for_salvage(&saved, &examined).unwrap();
+            salvage(&examined, rescue.medium(), Seed(2)).unwrap();
             rescue.complete().unwrap();
             drop(examined);
             for path in [data, copy, saved].iter().flat_map(|folder| all_below(folder)) {
@@ -193,15 +193,15 @@ fn strangers_are_named_and_left_alone() {
     assert_eq!(found, expected);
     drop(engine);
 
-    let examined = DiskExamined::open(&data).unwrap();
+    let examined = DiskReader::open(&data).unwrap();
     assert!(examined.faults().is_empty(), "{:?}", examined.faults());
     let mut found = examined.strangers().to_vec();
     found.sort();
     assert_eq!(found, expected);
     drop(examined);
-    let original = DiskOriginal::open(&data).unwrap();
+    let original = DiskSource::open(&data).unwrap();
     let copy = root.path().join("copy");
-    let mut duplicate = DiskCopy::create(&copy, &original).unwrap();
+    let mut duplicate = DiskTarget::for_backup(&copy, &original).unwrap();
     back_up(&original, &mut duplicate).unwrap();
     duplicate.complete().unwrap();
     assert!(DiskStorage::open(&copy, OPTIONS).unwrap().strangers().is_empty());
@@ -232,6 +232,6 @@ fn a_new_repository_needs_a_folder_of_its_own() {
     // So may the target of a copy have what a file system puts there.
     let copy = root.path().join("copy");
     fs::create_dir_all(copy.join("lost+found")).unwrap();
-    let original = DiskOriginal::open(&data).unwrap();
-    drop(DiskCopy::create(&copy, &original).unwrap());
+    let original = DiskSource::open(&data).unwrap();
+    drop(DiskTarget::for_backup(&copy, &original).unwrap());
 }

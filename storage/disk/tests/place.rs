@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use argus_core::storage::{Storage, StorageError};
+use argus_core::storage::{StorageError, StorageReader as _, StorageWriter as _};
 use argus_disk::{DiskStorage, Options};
 
 const OPTIONS: Options = Options { log_file_bytes: 4096 };

@@ -13,9 +13,9 @@ use argus_core::engine::{Engine, Salvage, SalvageError, Seed, Tuning, check, sal
 use argus_core::event::Timestamp;
 use argus_core::query::Scan;
 use argus_core::repository::{Housekeeper, Housekeeping, Repository};
-use argus_core::storage::Storage as _;
-use argus_disk::{DiskExamined, DiskRescue, DiskStorage, OpenError, Options};
+use argus_core::storage::{BackupTarget as _, Storage as _};
 use argus_testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
+use argus_disk::{DiskReader, DiskStorage, DiskTarget, OpenError, Options};
 use tempfile::TempDir;
 
 const SMALL: Tuning = Tuning {
@@ -58,9 +58,9 @@ fn store_and_records() -> (TempDir, PathBuf, Vec<StoredEvent>, Vec<Record>) {
     let (mut source, mut housekeeper, now) = (Source::seeded(5), Housekeeper::default(), Timestamp::from_nanos(0));
     let mut records = Vec::new();
     let mut commit = |engine: &mut Engine<DiskStorage>, batch: Batch| {
-        let start = engine.storage().log_range().end;
+        let start = engine.storage().log_end();
         engine.commit(now, &[batch]).unwrap();
-        records.push((start..engine.storage().log_range().end, engine.snapshot().stats().unwrap().last_seq));
+        records.push((start..engine.storage().log_end(), engine.snapshot().stats().unwrap().last_seq));
     };
     for _ in 0..6 {
         let drafts: Vec<Draft> = (0..10).map(|_| generate::draft(&mut source)).collect();
@@ -112,9 +112,9 @@ fn logs(path: &Path) -> Vec<PathBuf> {
     files(&path.join("log")).into_keys().filter(is_log).collect()
 }
 
-fn saved(from: &DiskExamined, to: &Path) -> (Salvage, Vec<StoredEvent>) {
-    let mut rescue = DiskRescue::create(to, from).unwrap();
-    let found = salvage(from, rescue.storage(), Seed(9)).unwrap();
+fn saved(from: &DiskReader, to: &Path) -> (Salvage, Vec<StoredEvent>) {
+    let mut rescue = DiskTarget::for_salvage(to, from).unwrap();
+    let found = salvage(from, rescue.medium(), Seed(9)).unwrap();
     rescue.complete().unwrap();
     let engine = open(to).unwrap();
     let recovery = engine.recovery();
@@ -126,7 +126,7 @@ fn saved(from: &DiskExamined, to: &Path) -> (Salvage, Vec<StoredEvent>) {
 fn looking_through_changes_nothing_and_keeps_others_out() {
     let (root, path, there) = store();
     let before = files(&path);
-    let examined = DiskExamined::open(&path).unwrap();
+    let examined = DiskReader::open(&path).unwrap();
     let report = check(&examined);
     assert!(report.findings.is_empty() && examined.faults().is_empty(), "{report:?}");
     assert_eq!((report.events, report.last_seq), (there.len() as u64, there.len() as u64));
@@ -138,7 +138,7 @@ fn looking_through_changes_nothing_and_keeps_others_out() {
     assert_eq!(files(&path), before);
     drop(examined);
     let engine = open(&path).unwrap();
-    assert!(matches!(DiskExamined::open(&path), Err(OpenError::InUse { .. })));
+    assert!(matches!(DiskReader::open(&path), Err(OpenError::InUse { .. })));
     drop(engine);
 }
 
@@ -174,7 +174,7 @@ fn a_file_of_another_length_is_refused_and_named_and_what_is_whole_is_saved() {
             let reason = if changed.is_empty() { "nothing is left of it" } else { " bytes long" };
             assert!(refusal.starts_with(&format!("{} is damaged: ", file.display())), "{refusal}");
             assert!(refusal.contains(reason), "{refusal}");
-            let examined = DiskExamined::open(&path).unwrap();
+            let examined = DiskReader::open(&path).unwrap();
             assert_eq!(examined.faults().iter().map(ToString::to_string).collect::<Vec<_>>(), [refusal], "{place}");
             let to = root.path().join("copy");
             let (found, events) = saved(&examined, &to);
@@ -213,7 +213,7 @@ fn files_of_the_log_with_each_others_names_are_named_and_nothing_is_lost() {
         }
         let refusal = open(&path).unwrap_err();
         assert!(refusal.contains(": files have each other's names"), "{order:?}: {refusal}");
-        let examined = DiskExamined::open(&path).unwrap();
+        let examined = DiskReader::open(&path).unwrap();
         let wrong = order.iter().enumerate().filter(|&(at, &index)| at != index).count();
         assert_eq!(examined.faults().len(), wrong, "{order:?}: {:?}", examined.faults());
         let to = root.path().join("copy");
@@ -247,7 +247,7 @@ fn segments_with_each_others_names_and_other_lengths_are_named_and_nothing_is_lo
         change();
         let refusal = open(&path).unwrap_err();
         assert!(refusal.contains("segment-00000000000"), "{what}: {refusal}");
-        let examined = DiskExamined::open(&path).unwrap();
+        let examined = DiskReader::open(&path).unwrap();
         assert!(!check(&examined).is_whole(), "{what}");
         let to = root.path().join("copy");
         let (found, events) = saved(&examined, &to);
@@ -273,7 +273,7 @@ fn a_format_cut_anywhere_is_refused_and_can_be_guessed() {
             Ok(engine) => assert_eq!((end, events(&engine)), (text.len() - 1, there.clone())),
             Err(refusal) => assert!(refusal.contains(" is damaged: "), "cut at {end}: {refusal}"),
         }
-        let examined = DiskExamined::open(&path).unwrap();
+        let examined = DiskReader::open(&path).unwrap();
         assert_eq!(examined.faults().is_empty(), end == text.len() - 1, "cut at {end}");
         let to = root.path().join("copy");
         let (found, events) = saved(&examined, &to);
@@ -289,7 +289,7 @@ fn a_missing_file_is_named_and_the_rest_is_saved() {
     let middle = logs.get(logs.len() / 2).unwrap();
     fs::remove_file(middle).unwrap();
     fs::write(path.join("log/1.log"), "").unwrap();
-    let examined = DiskExamined::open(&path).unwrap();
+    let examined = DiskReader::open(&path).unwrap();
     let faults: Vec<String> = examined.faults().iter().map(ToString::to_string).collect();
     assert!(faults.iter().any(|fault| fault.contains("1.log is damaged: this is not a file of the log")), "{faults:?}");
     let (found, events) = saved(&examined, &root.path().join("copy"));
@@ -301,18 +301,18 @@ fn a_missing_file_is_named_and_the_rest_is_saved() {
 fn what_was_saved_in_part_is_no_repository() {
     let (root, path, _) = store();
     let to = root.path().join("copy");
-    let examined = DiskExamined::open(&path).unwrap();
-    assert!(matches!(DiskRescue::create(path.join("blobs/x"), &examined), Err(OpenError::InItself { .. })));
-    let mut rescue = DiskRescue::create(&to, &examined).unwrap();
-    salvage(&examined, rescue.storage(), Seed(9)).unwrap();
+    let examined = DiskReader::open(&path).unwrap();
+    assert!(matches!(DiskTarget::for_salvage(path.join("blobs/x"), &examined), Err(OpenError::InItself { .. })));
+    let mut rescue = DiskTarget::for_salvage(&to, &examined).unwrap();
+    salvage(&examined, rescue.medium(), Seed(9)).unwrap();
     drop(rescue);
     let refusal = open(&to).unwrap_err();
     assert!(refusal.contains(" is no repository, but a copy that was not finished"), "{refusal}");
-    assert!(matches!(DiskRescue::create(&to, &examined), Err(OpenError::NotEmpty { .. })));
+    assert!(matches!(DiskTarget::for_salvage(&to, &examined), Err(OpenError::NotEmpty { .. })));
     fs::remove_dir_all(path.join("log")).unwrap();
     drop(examined);
     fs::remove_file(path.join("format")).unwrap();
-    assert!(matches!(DiskExamined::open(&path), Err(OpenError::NoRepository { .. })));
+    assert!(matches!(DiskReader::open(&path), Err(OpenError::NoRepository { .. })));
 }
 
 #[test]
@@ -320,11 +320,11 @@ fn where_nothing_could_be_saved_there_is_no_repository() {
     let root = tempfile::tempdir().unwrap();
     let [path, to] = ["store", "copy"].map(|name| root.path().join(name));
     drop(DiskStorage::open(&path, OPTIONS).unwrap());
-    let examined = DiskExamined::open(&path).unwrap();
-    let mut rescue = DiskRescue::create(&to, &examined).unwrap();
-    assert_eq!(salvage(&examined, rescue.storage(), Seed(9)), Err(SalvageError::Nothing));
+    let examined = DiskReader::open(&path).unwrap();
+    let mut rescue = DiskTarget::for_salvage(&to, &examined).unwrap();
+    assert_eq!(salvage(&examined, rescue.medium(), Seed(9)), Err(SalvageError::Nothing));
     drop(rescue);
     let refusal = open(&to).map(drop).unwrap_err();
     assert!(refusal.contains(" is no repository, but a copy that was not finished"), "{refusal}");
-    assert!(matches!(DiskRescue::create(&to, &examined), Err(OpenError::NotEmpty { .. })));
+    assert!(matches!(DiskTarget::for_salvage(&to, &examined), Err(OpenError::NotEmpty { .. })));
 }

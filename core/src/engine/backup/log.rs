@@ -14,12 +14,12 @@ use super::{BackupError, unreadable};
 use crate::checksum::Crc32c;
 use crate::column::u32_at;
 use crate::log::{HEAD_BYTES, Place, RecordHead};
-use crate::storage::{Duplicate, Original, StorageError};
+use crate::storage::{StorageError, StorageReader, StorageWriter};
 
 /// Copies whole good records, each of which is checked on its way.
-pub(super) struct LogCopy<'a, O, D> {
-    original: &'a O,
-    copy: &'a mut D,
+pub(super) struct LogCopy<'a, O, T> {
+    source: &'a O,
+    target: &'a mut T,
     window: Window,
     /// What lies behind was no part of the log when the copying began.
     bound: u64,
@@ -50,18 +50,18 @@ pub(super) enum End {
     NoRecord,
 }
 
-impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
+impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
     /// From where the manifest says that the log begins to `bound`, at most.
     pub(super) fn new(
-        original: &'a O,
-        copy: &'a mut D,
+        source: &'a O,
+        target: &'a mut T,
         manifest: &Manifest,
         bound: u64,
         closed_at: Option<LogEnd>,
     ) -> Self {
         Self {
-            original,
-            copy,
+            source,
+            target,
             window: Window::default(),
             bound,
             closed_at,
@@ -98,7 +98,7 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
             let claim = match end {
                 End::Bound if !is_missing => None,
                 End::Bound | End::NoRecord => {
-                    look_behind(self.original, place, self.bound, self.closed_at).map_err(unreadable)?.claim
+                    look_behind(self.source, place, self.bound, self.closed_at).map_err(unreadable)?.claim
                 }
             };
             let Some(claim) = claim else { return Ok(end) };
@@ -108,7 +108,7 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
             self.copy_record()?;
             if self.end == before {
                 let named = format!("the log at offset {}", self.end);
-                let concerned = concerned_at(self.original, place, self.chain, self.bound, self.closed_at, claim);
+                let concerned = concerned_at(self.source, place, self.chain, self.bound, self.closed_at, claim);
                 let concerned = concerned.map_err(unreadable)?;
                 return Err(damaged(named, &claim.to_string(), concerned).into());
             }
@@ -119,11 +119,11 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
     /// for a commit that was interrupted. Gives the end of the copy.
     pub(super) fn finish(mut self) -> Result<LogEnd, StorageError> {
         self.flush()?;
-        self.copy.sync()?;
+        self.target.sync()?;
         if !self.is_mark {
             let (mark, crc) = RecordHead::mark(self.end, self.end, self.next_seq, self.millis, self.chain).encode();
-            self.copy.append(&mark)?;
-            self.copy.sync()?;
+            self.target.append(&[&mark])?;
+            self.target.sync()?;
             (self.end, self.chain) = (self.end + mark.len() as u64, crc);
         }
         Ok(LogEnd { offset: self.end, chain: self.chain, next_seq: self.next_seq })
@@ -144,7 +144,7 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
         if body_at > self.bound {
             return Ok(Some(End::Bound));
         }
-        let bytes = self.window.read(self.original, start, HEAD_BYTES).map_err(unreadable)?;
+        let bytes = self.window.read(self.source, start, HEAD_BYTES).map_err(unreadable)?;
         let Some((head, crc)) = RecordHead::decode(&bytes) else { return Ok(Some(End::NoRecord)) };
         if head.offset != start || head.chain != self.chain || head.first_seq != self.next_seq {
             return Ok(Some(End::NoRecord));
@@ -170,7 +170,7 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
         let mut at = range.start;
         while at < range.end {
             let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(WINDOW_BYTES);
-            let piece = self.window.read(self.original, at, len).map_err(unreadable)?;
+            let piece = self.window.read(self.source, at, len).map_err(unreadable)?;
             if piece.len() < len {
                 return Ok(None);
             }
@@ -194,7 +194,7 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
     }
 
     fn flush(&mut self) -> Result<(), StorageError> {
-        self.copy.append(&self.buffer)?;
+        self.target.append(&[&self.buffer])?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -205,7 +205,7 @@ impl<'a, O: Original, D: Duplicate> LogCopy<'a, O, D> {
         match end.checked_sub(self.written).and_then(|kept| usize::try_from(kept).ok()) {
             Some(kept) => self.buffer.truncate(kept),
             None => {
-                self.copy.truncate(end).map_err(BackupError::Copy)?;
+                self.target.truncate(end).map_err(BackupError::Copy)?;
                 self.written = end;
                 self.buffer.clear();
             }

@@ -13,12 +13,12 @@ use thiserror::Error;
 
 use self::log::{End, LogCopy};
 use super::OpenError;
-use super::log_end::{self, LogEnd, Noted};
+use super::log_end::{LogEnd, Noted};
 use super::manifest::{Entry, Manifest};
 use super::open_error::damaged;
 use super::reading::WINDOW_BYTES;
 use crate::damage::Concerned;
-use crate::storage::{Blob, Draft, Duplicate, Original, StorageError};
+use crate::storage::{BackupTarget, Blob, Draft, StorageError, StorageReader, StorageWriter};
 
 /// How often the copying is begun, before it is given up. An engine would have to give up as much log as there is, each
 /// time within the time in which that is read.
@@ -70,16 +70,16 @@ pub enum BackupError {
 ///
 /// [`BackupError`]. Damage in the log is one, also where an engine would only notice it when it is opened the next
 /// time; segments are taken as they are.
-pub fn back_up<O: Original, D: Duplicate>(original: &O, copy: &mut D) -> Result<Backup, BackupError> {
+pub fn back_up<O: StorageReader, T: BackupTarget>(source: &O, target: &mut T) -> Result<Backup, BackupError> {
     let mut before = None;
     for attempts in 1..=ATTEMPTS_MAX {
-        let manifest = newest(original)?;
-        before = match attempt(original, copy, &manifest) {
+        let manifest = newest(source)?;
+        before = match attempt(source, target, &manifest) {
             Ok(Some(backup)) => return Ok(Backup { attempts, ..backup }),
             Ok(None) => None,
             Err(error @ BackupError::Copy(_)) => return Err(error),
             // What an older manifest needs may be gone, or be something else by now.
-            Err(_) if newest(original)?.generation != manifest.generation => None,
+            Err(_) if newest(source)?.generation != manifest.generation => None,
             // An engine that is just being opened cuts the log's end and makes other things good; not twice.
             Err(error) if before.as_ref() == Some(&error) => return Err(error),
             Err(error) => Some(error),
@@ -88,22 +88,22 @@ pub fn back_up<O: Original, D: Duplicate>(original: &O, copy: &mut D) -> Result<
     Err(before.unwrap_or(BackupError::Overtaken(ATTEMPTS_MAX)))
 }
 
-fn newest<O: Original>(original: &O) -> Result<Manifest, BackupError> {
-    Manifest::load(original)?.map(|found| found.manifest).ok_or(BackupError::NoRepository)
+fn newest<O: StorageReader>(source: &O) -> Result<Manifest, BackupError> {
+    Manifest::load(source)?.map(|found| found.manifest).ok_or(BackupError::NoRepository)
 }
 
 /// Copies what a manifest lists, and the log behind; nothing if the original has given that up before it was read.
-fn attempt<O: Original, D: Duplicate>(
-    original: &O,
-    copy: &mut D,
+fn attempt<O: StorageReader, T: BackupTarget>(
+    source: &O,
+    target: &mut T,
     manifest: &Manifest,
 ) -> Result<Option<Backup>, BackupError> {
     // Looked at before the log, which reaches so far at least from then on.
-    let noted = LogEnd::load(original).map_err(unreadable)?;
+    let noted = LogEnd::load(source).map_err(unreadable)?;
     let end_is_unknown = matches!(noted, Noted::Damaged(_));
     let closed_at = noted.known();
     // Looked at after the manifest: whatever the log has lost by then, this manifest or a newer one does not need.
-    let bounds = original.log_bounds().map_err(unreadable)?;
+    let bounds = source.log_range().map_err(unreadable)?;
     let start = manifest.log_start;
     if start < bounds.start || start > bounds.end {
         let reason = format!("the medium has {bounds:?} of it");
@@ -114,34 +114,38 @@ fn attempt<O: Original, D: Duplicate>(
         )
         .into());
     }
-    copy.begin(start).map_err(BackupError::Copy)?;
+    target.begin(start).map_err(BackupError::Copy)?;
     let mut backup = Backup { end_is_unknown, ..Backup::default() };
     for entry in &manifest.segments {
         backup.segments += 1;
-        backup.shared += u64::from(copy_segment(original, copy, entry)?);
+        backup.shared += u64::from(copy_segment(source, target, entry)?);
     }
-    let mut log = LogCopy::new(original, copy, manifest, bounds.end, closed_at);
+    let mut log = LogCopy::new(source, target.medium(), manifest, bounds.end, closed_at);
     // A place without a record is the end of the log only if the log still had that place when it was read.
-    if log.run()? == End::NoRecord && newest(original)?.log_start > log.end() {
+    if log.run()? == End::NoRecord && newest(source)?.log_start > log.end() {
         return Ok(None);
     }
     backup.log_bytes = log.end() - start;
     backup.last_seq = log.next_seq() - 1;
     let end = log.finish().map_err(BackupError::Copy)?;
-    publish(copy, manifest, end).map_err(BackupError::Copy)?;
+    publish(target.medium(), manifest, end).map_err(BackupError::Copy)?;
     Ok(Some(backup))
 }
 
 /// Copies a segment; says whether its bytes are shared.
-fn copy_segment<O: Original, D: Duplicate>(original: &O, copy: &mut D, entry: &Entry) -> Result<bool, BackupError> {
+fn copy_segment<O: StorageReader, T: BackupTarget>(
+    source: &O,
+    target: &mut T,
+    entry: &Entry,
+) -> Result<bool, BackupError> {
     let name = entry.name();
-    if copy.share(&name).map_err(BackupError::Copy)? {
+    if target.share(&name).map_err(BackupError::Copy)? {
         return Ok(true);
     }
-    let Some(blob) = original.blob(&name).map_err(unreadable)? else { return Err(entry.missing().into()) };
-    let mut draft = copy.create(&name).map_err(BackupError::Copy)?;
+    let Some(blob) = source.open(&name).map_err(unreadable)? else { return Err(entry.missing().into()) };
+    let mut draft = target.medium().create(&name).map_err(BackupError::Copy)?;
     copy_blob(blob.as_ref(), draft.as_mut())?;
-    copy.adopt(draft.finish().map_err(BackupError::Copy)?);
+    target.medium().adopt(draft.finish().map_err(BackupError::Copy)?);
     Ok(false)
 }
 
@@ -155,14 +159,12 @@ fn copy_blob(blob: &dyn Blob, draft: &mut dyn Draft) -> Result<(), BackupError> 
     Ok(())
 }
 
-/// Makes a repository of the copy.
-fn publish<D: Duplicate>(copy: &mut D, manifest: &Manifest, end: LogEnd) -> Result<(), StorageError> {
-    let mut note = copy.create(log_end::NAME)?;
-    let drafts = super::manifest::NAMES.into_iter().map(|name| copy.create(name)).collect::<Result<_, _>>()?;
-    end.write(&mut *note)?;
-    copy.adopt(note.finish()?);
+/// Makes a repository of the copy. Where there is no room for all of it, none of it is there.
+fn publish<W: StorageWriter>(medium: &mut W, manifest: &Manifest, end: LogEnd) -> Result<(), StorageError> {
+    let drafts = manifest.drafts(medium)?;
+    end.store(medium)?;
     for published in manifest.publish(drafts)? {
-        copy.adopt(published);
+        medium.adopt(published);
     }
     Ok(())
 }

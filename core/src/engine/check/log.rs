@@ -7,7 +7,7 @@ use super::super::log_end::LogEnd;
 use super::super::reading::{Claim, FoundHead, Record, Tail, Window, find_heads, record_at};
 use crate::damage::Concerned;
 use crate::log::{HEAD_BYTES, Place, RecordHead};
-use crate::storage::{Original, StorageError};
+use crate::storage::{StorageError, StorageReader};
 
 /// Goes through a log as recovery does, and on behind what is damaged.
 ///
@@ -79,7 +79,7 @@ impl Hole {
 
 /// The events that are concerned where a log has no good record, though `claim` says that there was one. The record
 /// would have this chain, and would be found before `end`. Whoever refuses such a log names them as `check` does.
-pub(in crate::engine) fn concerned_at<O: Original>(
+pub(in crate::engine) fn concerned_at<O: StorageReader>(
     log: &O,
     place: Place,
     chain: u32,
@@ -117,7 +117,7 @@ struct Heads {
     stale: Option<u64>,
 }
 
-impl<'a, O: Original> LogWalk<'a, O> {
+impl<'a, O: StorageReader> LogWalk<'a, O> {
     /// Through a part of the log. The first record has this chain, and its first sequence number is `next_seq`.
     /// `closed_at` is where the log ended when it was closed, if that is known: as good as a record there, which says
     /// that all before it was durable.

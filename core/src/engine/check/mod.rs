@@ -11,13 +11,13 @@ pub(super) use self::log::{Hole, concerned_at};
 pub use self::report::{Finding, Report, Severity};
 pub(super) use self::survey::{Found, FoundSegment, Survey, survey};
 use crate::segment::TypeName;
-use crate::storage::Examined;
+use crate::storage::StorageReader;
 
 /// Looks through a repository, all of it.
 ///
 /// What cannot be read is a finding, and looking goes on behind it. Memory stays within the log's last records, and the
 /// callers' ids and the types of one segment.
-pub fn check<E: Examined>(medium: &E) -> Report {
+pub fn check<E: StorageReader>(medium: &E) -> Report {
     // Nobody keeps a segment that has others of its types.
     survey(medium, &mut TypeName::new, &mut |_| {}).report
 }

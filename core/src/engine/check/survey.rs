@@ -15,7 +15,7 @@ use super::report::{Finding, Report, Severity};
 use crate::damage::{Concerned, Damage};
 use crate::log::Place;
 use crate::segment::{DamagedPart, Sealed, SealedError, TypeName};
-use crate::storage::{Blob, Examined, StorageError};
+use crate::storage::{Blob, StorageError, StorageReader};
 
 /// What there is in a repository, told while it is looked through.
 pub(in crate::engine) enum Found {
@@ -60,7 +60,7 @@ const ANY_SEQS: (u64, u64) = (1, u64::MAX);
 
 /// Looks through a repository, and hands over what there is. `intern` gives the names of types: whoever keeps segments
 /// lets them share these.
-pub(in crate::engine) fn survey<E: Examined>(
+pub(in crate::engine) fn survey<E: StorageReader>(
     medium: &E,
     intern: &mut dyn FnMut(&[u8]) -> TypeName,
     sink: &mut dyn FnMut(Found),
@@ -90,13 +90,13 @@ struct Surveyor<'a, E> {
     sink: &'a mut dyn FnMut(Found),
 }
 
-impl<E: Examined> Surveyor<'_, E> {
+impl<E: StorageReader> Surveyor<'_, E> {
     /// The newest copy that is whole.
     fn look_at_manifests(&mut self) -> Option<Manifest> {
         let mut copies = Vec::new();
         let mut missing = Vec::new();
         for name in manifest::NAMES {
-            let read = || match self.medium.blob(name)? {
+            let read = || match self.medium.open(name)? {
                 Some(blob) => blob.read(0..blob.len()).map(Some),
                 None => Ok(None),
             };
@@ -132,8 +132,8 @@ impl<E: Examined> Surveyor<'_, E> {
 
     /// Whether nothing was ever stored.
     fn is_empty(&self) -> bool {
-        let has_segments = self.medium.names().is_ok_and(|names| !names.iter().any(|name| is_segment_name(name)));
-        has_segments && self.medium.log_bounds().is_ok_and(|range| self.has_no_records(range.start, range.end))
+        let has_segments = self.medium.list().is_ok_and(|names| !names.iter().any(|name| is_segment_name(name)));
+        has_segments && self.medium.log_range().is_ok_and(|range| self.has_no_records(range.start, range.end))
     }
 
     fn has_no_records(&self, start: u64, end: u64) -> bool {
@@ -148,7 +148,7 @@ impl<E: Examined> Surveyor<'_, E> {
 
     /// Those that the manifest lists; or all, if there is none. Gives the highest sequence number that one of them has.
     fn look_at_segments(&mut self, manifest: Option<&Manifest>) -> u64 {
-        let names = match self.medium.names() {
+        let names = match self.medium.list() {
             Ok(names) => names,
             Err(error) => {
                 let concerned = match manifest {
@@ -184,7 +184,7 @@ impl<E: Examined> Surveyor<'_, E> {
     /// numbers of these segments.
     fn renamed(&self, manifest: &Manifest, names: &[String]) -> BTreeMap<u64, String> {
         let seqs_in = |name: &str| {
-            let blob = self.medium.blob(name).ok()??;
+            let blob = self.medium.open(name).ok()??;
             let sealed = Sealed::open(name, ANY_SEQS, blob, 0, &mut |name| Ok(TypeName::new(name)));
             sealed.ok()?.index().all_seqs()
         };
@@ -217,7 +217,7 @@ impl<E: Examined> Surveyor<'_, E> {
         self.report.segments += 1;
         let concerned = Concerned::between(seqs.0, seqs.1);
         let mut found = FoundSegment { name, seqs, is_listed, blob: None, sealed: None, damage: Vec::new() };
-        let opened = match self.medium.blob(&found.name) {
+        let opened = match self.medium.open(&found.name) {
             Ok(Some(blob)) => {
                 found.blob = Some(Arc::clone(&blob));
                 Sealed::open(&found.name, seqs, blob, u64::MAX, &mut |name| Ok((self.intern)(name)))
@@ -264,7 +264,7 @@ impl<E: Examined> Surveyor<'_, E> {
     }
 
     fn look_at_log(&mut self, manifest: Option<&Manifest>, closed_at: Option<LogEnd>) -> Result<After, StorageError> {
-        let range = self.medium.log_bounds()?;
+        let range = self.medium.log_range()?;
         let Some(manifest) = manifest else {
             // What lies before the first record that begins here was given up.
             let mut walk = LogWalk::from_anywhere(self.medium, range, None, closed_at);

@@ -17,7 +17,7 @@ use super::check::{Found, Report, Survey, check, survey};
 use super::manifest::Manifest;
 use super::{Seed, Tuning};
 use crate::segment::TypeNames;
-use crate::storage::{Examined, Storage, StorageError};
+use crate::storage::{StorageError, StorageReader, StorageWriter};
 
 /// What came of a salvage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +77,12 @@ pub enum SalvageError {
 /// # Errors
 ///
 /// [`SalvageError`].
-pub fn salvage<E: Examined, S: Storage>(from: &E, to: &mut S, seed: Seed) -> Result<Salvage, SalvageError> {
-    if !to.list()?.is_empty() || !to.log_range().is_empty() {
+pub fn salvage<E: StorageReader, T: StorageReader + StorageWriter>(
+    from: &E,
+    to: &mut T,
+    seed: Seed,
+) -> Result<Salvage, SalvageError> {
+    if !to.list()?.is_empty() || !to.log_range()?.is_empty() {
         return Err(SalvageError::NotEmpty);
     }
     let (mut pieces, mut losses) = (Vec::new(), Losses::default());

@@ -9,7 +9,7 @@ use super::super::manifest::Entry;
 use super::super::reading::WINDOW_BYTES;
 use super::ranges::Range;
 use crate::segment::{Part, Rewrite, TypeNames};
-use crate::storage::{Blob, Draft, Published, Storage, StorageError};
+use crate::storage::{Blob, Draft, Published, StorageError, StorageWriter};
 
 /// Events that go into the new repository.
 pub(super) struct Piece {
@@ -39,9 +39,9 @@ struct Group {
 }
 
 /// Writes the pieces as segments; gives the entries of a manifest that lists them.
-pub(super) fn write<S: Storage>(
+pub(super) fn write<T: StorageWriter>(
     mut pieces: Vec<Piece>,
-    to: &mut S,
+    to: &mut T,
     tuning: Tuning,
 ) -> Result<Vec<Entry>, StorageError> {
     pieces.sort_by_key(|piece| piece.seqs);

@@ -131,7 +131,7 @@ mod tests {
 
     use super::super::{head, tail};
     use super::*;
-    use crate::storage::{MemoryStorage, Storage as _};
+    use crate::storage::{MemoryStorage, StorageReader as _};
 
     /// A list of these types and the numbers of their events, at the beginning of an index.
     fn list(types: &[(&str, u8)]) -> TypeList {

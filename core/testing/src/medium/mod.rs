@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use argus_core::storage::{Blob, Deletion, Draft, Published, Storage, StorageError};
+use argus_core::storage::{Blob, Deletion, Draft, Published, Storage, StorageError, StorageReader, StorageWriter};
 use bytes::Bytes;
 pub use fault::{Fault, Faults, Phase, Strike};
 
@@ -280,11 +280,39 @@ impl From<Disk> for SimStorage {
     }
 }
 
-impl Storage for SimStorage {
-    fn is_volatile(&self) -> bool {
-        false
+impl StorageReader for SimStorage {
+    fn log_range(&self) -> Result<Range<u64>, StorageError> {
+        Ok(self.disk().log.range())
     }
 
+    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        let disk = &mut *self.disk();
+        let call = format!("read of {len} bytes of the log at {offset}");
+        let fate = disk.begin(&call, Kind::Reads)?;
+        disk.end(&call, fate)?;
+        let bytes = disk.log.read(offset, len).map(Bytes::copy_from_slice);
+        bytes.ok_or_else(|| StorageError::Failed(format!("{call}, which has {:?}", disk.log.range()).into()))
+    }
+
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        let disk = &mut *self.disk();
+        let fate = disk.begin("list", Kind::Reads)?;
+        disk.end("list", fate)?;
+        Ok(disk.seen.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        let disk = &mut *self.disk();
+        let call = format!("open of {name}");
+        let fate = disk.begin(&call, Kind::Reads)?;
+        disk.end(&call, fate)?;
+        let blob =
+            |content: &Bytes| Arc::new(SimBlob { medium: self.clone(), content: content.clone() }) as Arc<dyn Blob>;
+        Ok(disk.seen.get(name).map(blob))
+    }
+}
+
+impl StorageWriter for SimStorage {
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
         let disk = &mut *self.disk();
         let mut bytes = parts.concat();
@@ -317,19 +345,6 @@ impl Storage for SimStorage {
         disk.end("sync", fate)
     }
 
-    fn log_range(&self) -> Range<u64> {
-        self.disk().log.range()
-    }
-
-    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        let disk = &mut *self.disk();
-        let call = format!("read of {len} bytes of the log at {offset}");
-        let fate = disk.begin(&call, Kind::Reads)?;
-        disk.end(&call, fate)?;
-        let bytes = disk.log.read(offset, len).map(Bytes::copy_from_slice);
-        bytes.ok_or_else(|| StorageError::Failed(format!("{call}, which has {:?}", disk.log.range()).into()))
-    }
-
     fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         let disk = &mut *self.disk();
         let call = format!("truncate to {end}");
@@ -348,35 +363,6 @@ impl Storage for SimStorage {
         disk.end(&call, fate)
     }
 
-    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
-        let disk = &mut *self.disk();
-        let call = format!("discard before {offset}");
-        let fate = disk.begin(&call, Kind::Writes)?;
-        let mut more = false;
-        if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
-            more = disk.log.discard(offset, &mut disk.source, disk.faults);
-        }
-        disk.end(&call, fate)?;
-        Ok(more)
-    }
-
-    fn list(&self) -> Result<Vec<String>, StorageError> {
-        let disk = &mut *self.disk();
-        let fate = disk.begin("list", Kind::Reads)?;
-        disk.end("list", fate)?;
-        Ok(disk.seen.keys().cloned().collect())
-    }
-
-    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
-        let disk = &mut *self.disk();
-        let call = format!("open of {name}");
-        let fate = disk.begin(&call, Kind::Reads)?;
-        disk.end(&call, fate)?;
-        let blob =
-            |content: &Bytes| Arc::new(SimBlob { medium: self.clone(), content: content.clone() }) as Arc<dyn Blob>;
-        Ok(disk.seen.get(name).map(blob))
-    }
-
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
         Ok(Box::new(self.draft(name)?))
     }
@@ -389,6 +375,28 @@ impl Storage for SimStorage {
         if let Some(content) = content.cloned() {
             disk.seen.insert(published.name, content);
         }
+    }
+}
+
+impl Storage for SimStorage {
+    fn is_volatile(&self) -> bool {
+        false
+    }
+
+    fn log_end(&self) -> u64 {
+        self.disk().log.range().end
+    }
+
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
+        let disk = &mut *self.disk();
+        let call = format!("discard before {offset}");
+        let fate = disk.begin(&call, Kind::Writes)?;
+        let mut more = false;
+        if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
+            more = disk.log.discard(offset, &mut disk.source, disk.faults);
+        }
+        disk.end(&call, fate)?;
+        Ok(more)
     }
 
     fn delete(&mut self, name: &str) -> Deletion {

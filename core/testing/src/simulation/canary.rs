@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use argus_core::batch::{Batch, BatchBuilder, NewEvent};
 use argus_core::engine::{OpenError, check};
-use argus_core::storage::{Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError};
+use argus_core::storage::{
+    Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
+};
 use bytes::Bytes;
 
 use super::super::medium::{SimDraft, SimStorage};
@@ -126,11 +128,26 @@ pub(super) fn without_ids(group: &[Batch], is_hidden: impl Fn(&str) -> bool) -> 
     group.iter().map(without).collect()
 }
 
-impl Storage for Flawed {
-    fn is_volatile(&self) -> bool {
-        self.inner.is_volatile()
+impl StorageReader for Flawed {
+    fn log_range(&self) -> Result<Range<u64>, StorageError> {
+        self.inner.log_range()
     }
 
+    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        self.inner.read_log(offset, len)
+    }
+
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        self.inner.list()
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+        let opened = self.inner.open(name);
+        if self.canary == Some(Canary::IgnoredEnd) && name == LOG_END { opened.map(|_| None) } else { opened }
+    }
+}
+
+impl StorageWriter for Flawed {
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
         self.inner.append(parts)
     }
@@ -147,29 +164,8 @@ impl Storage for Flawed {
         }
     }
 
-    fn log_range(&self) -> Range<u64> {
-        self.inner.log_range()
-    }
-
-    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        self.inner.read_log(offset, len)
-    }
-
     fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         self.inner.truncate(end)
-    }
-
-    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
-        self.inner.discard(offset)
-    }
-
-    fn list(&self) -> Result<Vec<String>, StorageError> {
-        self.inner.list()
-    }
-
-    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
-        let opened = self.inner.open(name);
-        if self.canary == Some(Canary::IgnoredEnd) && name == LOG_END { opened.map(|_| None) } else { opened }
     }
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
@@ -185,6 +181,20 @@ impl Storage for Flawed {
 
     fn adopt(&mut self, published: Published) {
         self.inner.adopt(published);
+    }
+}
+
+impl Storage for Flawed {
+    fn is_volatile(&self) -> bool {
+        self.inner.is_volatile()
+    }
+
+    fn log_end(&self) -> u64 {
+        self.inner.log_end()
+    }
+
+    fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
+        self.inner.discard(offset)
     }
 
     fn delete(&mut self, name: &str) -> Deletion {

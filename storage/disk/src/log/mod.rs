@@ -84,7 +84,7 @@ impl Log {
         self.files.front().map_or(self.end, |first| first.start)..self.end
     }
 
-    /// See [`Storage::append`](argus_core::storage::Storage::append).
+    /// See [`Storage::append`](argus_core::storage::StorageWriter::append).
     pub(crate) fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
         self.refuse_if_failed()?;
         let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
@@ -100,13 +100,14 @@ impl Log {
         self.end = end;
         // Where commits do not wait for a sync, nobody else would notice.
         let (last, _) = self.place(end.saturating_sub(1));
+        // Before the first append of no bytes there is no file.
         match self.files.get(last).map_or(Ok(()), LogFile::verify) {
             Ok(()) => Ok(()),
             Err(fault) => Err(self.fail(fault)),
         }
     }
 
-    /// See [`Storage::sync`](argus_core::storage::Storage::sync).
+    /// See [`Storage::sync`](argus_core::storage::StorageWriter::sync).
     pub(crate) fn sync(&mut self) -> Result<(), StorageError> {
         self.refuse_if_failed()?;
         match self.files.iter_mut().try_for_each(LogFile::sync) {
@@ -122,14 +123,9 @@ impl Log {
         format!("the log at offset {offset}{}", file.unwrap_or_default())
     }
 
-    /// See [`Storage::read_log`](argus_core::storage::Storage::read_log).
+    /// See [`Storage::read_log`](argus_core::storage::StorageReader::read_log).
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        let range = self.range();
-        if offset < range.start || offset > range.end {
-            return Err(StorageError::Failed(format!("read of the log at {offset}, which has {range:?}").into()));
-        }
-        let len = usize::try_from(range.end - offset).unwrap_or(usize::MAX).min(len);
-        let mut bytes = vec![0; len];
+        let mut bytes = vec![0; readable(&self.range(), offset, len)?];
         let mut rest = bytes.as_mut_slice();
         let mut at = offset;
         while !rest.is_empty() {
@@ -144,7 +140,7 @@ impl Log {
         Ok(bytes.into())
     }
 
-    /// See [`Storage::truncate`](argus_core::storage::Storage::truncate). Bytes behind the end are wiped, and files
+    /// See [`Storage::truncate`](argus_core::storage::StorageWriter::truncate). Bytes behind the end are wiped, and files
     /// behind it removed.
     pub(crate) fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         let range = self.range();
@@ -285,6 +281,14 @@ impl Log {
         self.failed = Some(error.clone().into_cause());
         error
     }
+}
+
+/// How many of so many bytes there are from an offset on, in a log of this range.
+fn readable(range: &Range<u64>, offset: u64, len: usize) -> Result<usize, StorageError> {
+    let left = range.end.checked_sub(offset).filter(|_| range.start <= offset);
+    let left =
+        left.ok_or_else(|| StorageError::Failed(format!("read of the log at {offset}, which has {range:?}").into()))?;
+    Ok(usize::try_from(left).unwrap_or(usize::MAX).min(len))
 }
 
 fn lost(offset: u64) -> StorageError {

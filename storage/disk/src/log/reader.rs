@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::found::Found;
 use super::name::file_name;
+use super::readable;
 use crate::error::Fault;
 use crate::folder::Folder;
 
@@ -28,7 +29,7 @@ impl LogReader {
     }
 
     /// From the beginning of the first file to the end of the last one.
-    pub(crate) fn bounds(&self) -> Result<Range<u64>, StorageError> {
+    pub(crate) fn range(&self) -> Result<Range<u64>, StorageError> {
         let starts = Found::starts(&self.folder);
         let starts = starts
             .map_err(|error| StorageError::Failed(Cause::new(error.to_string(), "its files cannot be listed")))?;
@@ -36,9 +37,9 @@ impl LogReader {
         Ok(starts.into_iter().min().unwrap_or(end)..end)
     }
 
-    /// Bytes of the log from `offset`, all of which must be there.
+    /// Up to so many bytes of the log from `offset`; fewer only at its end.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        let mut bytes = vec![0; len];
+        let mut bytes = vec![0; readable(&self.range()?, offset, len)?];
         let mut rest = bytes.as_mut_slice();
         let mut at = offset;
         while !rest.is_empty() {

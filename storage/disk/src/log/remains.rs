@@ -7,10 +7,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use argus_core::engine::HEAD_SEEN_BYTES;
+use argus_core::storage::StorageError;
+use bytes::Bytes;
 
 use super::found::{check, misplaced, other_name};
 use super::name::Kind;
 use super::origin::Origins;
+use super::readable;
 use crate::error::{Fault, OpenError};
 use crate::folder::Folder;
 use crate::system::drop_cached;
@@ -100,10 +103,9 @@ impl LogRemains {
         false
     }
 
-    /// Bytes of the log from `offset`; fewer only at its end.
-    pub(crate) fn read(&self, offset: u64, len: usize) -> Vec<u8> {
-        let end = self.range().end.min(offset.saturating_add(len as u64));
-        let mut bytes = vec![0; usize::try_from(end.saturating_sub(offset)).unwrap_or_default()];
+    /// Up to so many bytes of the log from `offset`; fewer only at its end.
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        let mut bytes = vec![0; readable(&self.range(), offset, len)?];
         let mut rest = bytes.as_mut_slice();
         let mut at = offset;
         while !rest.is_empty() {
@@ -116,7 +118,7 @@ impl LogRemains {
             at += piece.len() as u64;
             rest = behind;
         }
-        bytes
+        Ok(bytes.into())
     }
 }
 

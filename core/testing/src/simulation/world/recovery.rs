@@ -2,7 +2,7 @@
 
 use argus_core::engine::{Engine, OpenError, Seed};
 use argus_core::repository::{CommitError, Repository};
-use argus_core::storage::{Storage, StorageError};
+use argus_core::storage::{StorageError, StorageWriter as _};
 
 use super::super::auditor::Finding;
 use super::super::canary::{Canary, Flawed, cut_after};

@@ -1,10 +1,10 @@
-//! A folder that is copied.
+//! A folder that is backed up.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use argus_core::storage::{Blob, Original, StorageError};
+use argus_core::storage::{Blob, StorageError, StorageReader};
 use bytes::Bytes;
 
 use crate::blob;
@@ -13,17 +13,17 @@ use crate::folder::Folder;
 use crate::format::Format;
 use crate::log::LogReader;
 
-/// A folder that is read only, whether or not another process uses it: nothing in it is changed, not even its lock
+/// A folder to make a backup of: it is only read, whether or not another process uses it, and not even its lock is
 /// taken.
 #[derive(Debug)]
-pub struct DiskOriginal {
+pub struct DiskSource {
     path: PathBuf,
     format: Format,
     log: LogReader,
     blobs: Folder,
 }
 
-impl DiskOriginal {
+impl DiskSource {
     /// Opens a folder that exists.
     ///
     /// # Errors
@@ -55,22 +55,20 @@ impl DiskOriginal {
     }
 }
 
-impl Original for DiskOriginal {
-    fn blob(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+impl StorageReader for DiskSource {
+    fn log_range(&self) -> Result<Range<u64>, StorageError> {
+        self.log.range()
+    }
+
+    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        self.log.read(offset, len)
+    }
+
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        blob::list(&self.blobs)
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
         blob::open(&self.blobs, name)
-    }
-
-    fn log_bounds(&self) -> Result<Range<u64>, StorageError> {
-        self.log.bounds()
-    }
-
-    fn log_at(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        let Range { start, end } = self.log.bounds()?;
-        if offset < start || offset > end {
-            return Err(StorageError::Failed(
-                format!("read of the log at {offset}, which has {:?}", start..end).into(),
-            ));
-        }
-        self.log.read(offset, usize::try_from(end - offset).unwrap_or(usize::MAX).min(len))
     }
 }

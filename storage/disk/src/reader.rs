@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use argus_core::storage::{Blob, Examined, Original, StorageError};
+use argus_core::storage::{Blob, StorageError, StorageReader};
 use bytes::Bytes;
 
 use crate::blob;
@@ -22,7 +22,7 @@ use crate::system::drop_cached;
 /// What the files of the log lack reads as zeros. What is read is what the device has, as far as the system lets it be
 /// told from what it keeps in memory.
 #[derive(Debug)]
-pub struct DiskExamined {
+pub struct DiskReader {
     path: PathBuf,
     log: LogRemains,
     blobs: Folder,
@@ -31,7 +31,7 @@ pub struct DiskExamined {
     _lock: Option<Lock>,
 }
 
-impl DiskExamined {
+impl DiskReader {
     /// Opens a folder that exists.
     ///
     /// # Errors
@@ -99,8 +99,20 @@ impl DiskExamined {
     }
 }
 
-impl Original for DiskExamined {
-    fn blob(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
+impl StorageReader for DiskReader {
+    fn log_range(&self) -> Result<Range<u64>, StorageError> {
+        Ok(self.log.range())
+    }
+
+    fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
+        self.log.read(offset, len)
+    }
+
+    fn list(&self) -> Result<Vec<String>, StorageError> {
+        blob::list(&self.blobs)
+    }
+
+    fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
         let blob = blob::open(&self.blobs, name)?;
         if blob.is_some()
             && let Ok(file) = File::open(self.blobs.join(name))
@@ -108,25 +120,5 @@ impl Original for DiskExamined {
             drop_cached(&file);
         }
         Ok(blob)
-    }
-
-    fn log_bounds(&self) -> Result<Range<u64>, StorageError> {
-        Ok(self.log.range())
-    }
-
-    fn log_at(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        let Range { start, end } = self.log.range();
-        if offset < start || offset > end {
-            return Err(StorageError::Failed(
-                format!("read of the log at {offset}, which has {:?}", start..end).into(),
-            ));
-        }
-        Ok(self.log.read(offset, len).into())
-    }
-}
-
-impl Examined for DiskExamined {
-    fn names(&self) -> Result<Vec<String>, StorageError> {
-        blob::list(&self.blobs)
     }
 }
