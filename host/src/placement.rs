@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// How much nicer (nice(2)) background threads are than the other threads of the server. The scheduler gives such a
-/// thread a sixth of the time that it gives another, and lets a thread that wakes run before it at once. Processors that
-/// are idle are theirs as before.
+/// thread a sixth of the time that it gives another, and lets a thread that wakes run before it at once. Processors
+/// that are idle are theirs as before.
 const BACKGROUND_NICENESS: i32 = 8;
 
 /// Where workers run: each on a processor of its own, if there are as many of both, and anywhere otherwise.

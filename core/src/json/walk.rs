@@ -228,8 +228,8 @@ impl<'a> Walk<'a, '_> {
         })
     }
 
-    /// At a member's name or at the end of an object: goes on to the value of the next member that has a name sought, or
-    /// else behind the object.
+    /// At a member's name or at the end of an object: goes on to the value of the next member that has a name sought,
+    /// or else behind the object.
     fn find_member(&mut self) -> Next {
         let members = self.nodes.get(self.node).map_or(&[][..], |node| &node.members);
         while self.byte() == Some(b'"') {

@@ -18,8 +18,8 @@ const BYTES_PER_UNIT: usize = 32;
 /// To compare a value with an operand takes about as long as to go over so many bytes.
 const COMPARISON_BYTES: usize = 8;
 
-/// Conditions of which all must hold, compiled: a payload's text is walked once, however many there are, and what can be
-/// computed from the operands alone is computed once.
+/// Conditions of which all must hold, compiled: a payload's text is walked once, however many there are, and what can
+/// be computed from the operands alone is computed once.
 ///
 /// The memory that an examination needs is kept for the next one.
 #[derive(Clone, Debug)]
