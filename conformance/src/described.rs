@@ -16,8 +16,8 @@ static KNOWN: Mutex<Option<HashMap<Identity, Arc<Description>>>> = Mutex::new(No
 
 /// The description that the launcher's servers give.
 ///
-/// cargo-nextest runs each case in a process of its own, and a server started in each only to be asked would take longer
-/// than many a case. So the answer is kept in a file beside the program, for as long as that is the same.
+/// cargo-nextest runs each case in a process of its own, and a server started in each only to be asked would take
+/// longer than many a case. So the answer is kept in a file beside the program, for as long as that is the same.
 ///
 /// # Errors
 ///

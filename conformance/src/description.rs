@@ -47,8 +47,8 @@ impl Description {
     }
 
     /// Requires the answer to be as described: its status and media type among those of what was asked, its body of the
-    /// schema. `asked` is method and target; where it is unknown, or is nothing that the document has, the answer has to
-    /// be that of any operation, or an error.
+    /// schema. `asked` is method and target; where it is unknown, or is nothing that the document has, the answer has
+    /// to be that of any operation, or an error.
     ///
     /// # Errors
     ///

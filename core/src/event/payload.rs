@@ -10,8 +10,8 @@ use crate::json::{Scanner, SyntaxError};
 /// One JSON value (RFC 8259), valid and without insignificant white space; every token is byte for byte what the caller
 /// sent.
 ///
-/// `serde_json` writes it as it is, and reads one from a text that outlives it and is compact already. It does both by its
-/// [`RawValue`], which no other format understands: they see a structure with one field that holds the text.
+/// `serde_json` writes it as it is, and reads one from a text that outlives it and is compact already. It does both by
+/// its [`RawValue`], which no other format understands: they see a structure with one field that holds the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload<'a>(&'a str);
 

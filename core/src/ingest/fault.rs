@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 /// Longest `pointer` or `detail` that is serialized, in bytes. Parts of them are callers' words.
 const TEXT_BYTES_MAX: usize = 1024;
 
-/// What is wrong with one event of a body, and where. Serialized as the wire has it: `{"pointer","code","detail"}`, with
-/// texts of at most 1,024 bytes each.
+/// What is wrong with one event of a body, and where. Serialized as the wire has it: `{"pointer","code","detail"}`,
+/// with texts of at most 1,024 bytes each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// Index of the event in the body; 0 for a single object.

@@ -18,8 +18,10 @@ const SECONDS_PER_DAY: i64 = 86_400;
 
 /// A point in time: nanoseconds since the Unix epoch, UTC, without leap seconds.
 ///
-/// The range is that of `i64`: 1677-09-21T00:12:43.145224192Z to 2262-04-11T23:47:16.854775807Z. Serialized and deserialized as
-/// a string in RFC 3339.
+/// The range is that of `i64`: 1677-09-21T00:12:43.145224192Z to 2262-04-11T23:47:16.854775807Z.
+///
+/// Serialized as the string that [`Display`](fmt::Display) gives, deserialized as by
+/// [`parse_rfc3339`](Self::parse_rfc3339).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
