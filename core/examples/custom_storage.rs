@@ -120,7 +120,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::open(engine.storage().clone(), Seed(0))?;
 
     let Talkative { appended_bytes, syncs, .. } = engine.storage();
-    let events = engine.snapshot().stats().events;
+    let events = engine.snapshot().stats()?.events;
     println!("{events} events are there; it took {appended_bytes} bytes of log and {syncs} syncs");
     Ok(())
 }

@@ -7,14 +7,15 @@
 use std::error::Error;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed, TYPES_MAX_DEFAULT};
 use argus_core::event::{PAYLOAD_BYTES_DEFAULT, Timestamp};
 use argus_core::ingest::{self, Dialect, Framing, Handling, Manner, Parsed};
-use argus_core::query::{Operand, Order, PayloadFilter, PayloadPath, Query, Test};
-use argus_core::repository::{FindStep, Flow, Housekeeper, Housekeeping, Repository, Snapshot};
+use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Scan, Test};
+use argus_core::repository::{Flow, Housekeeper, Housekeeping, Repository, Snapshot};
 use argus_core::storage::MemoryStorage;
 
 /// What a program might have seen: one event a line. The second `order-7` is the same event sent again.
@@ -53,26 +54,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     while housekeeper.step(&mut engine, moment, 1_000)? == Housekeeping::Pending {}
 
     // Readers ask a snapshot. It never changes, and they may keep it while the writer goes on.
-    let snapshot = engine.snapshot();
-    println!("{} events in all", snapshot.stats().events);
+    let snapshot = engine.reader().take()?;
+    println!("{} events in all", snapshot.stats()?.events);
 
     println!("\nthe latest two page views:");
-    let latest = Query {
-        types: Some(vec!["page_view".into()]),
-        order: Order::Descending,
+    let latest = Scan {
+        filter: Filter { types: Some(vec!["page_view".into()]), ..Filter::default() },
+        order: Order::TimeDescending,
         limit: NonZeroU32::new(2),
-        ..Query::default()
+        ..Scan::default()
     };
     print_answer(&snapshot, &latest)?;
 
     println!("\neverything that ada did from 12:00:05 on:");
     let by_ada = PayloadFilter { path: PayloadPath::parse("user")?, test: Test::Eq(Operand::new("ada")) };
-    let later = Query {
+    let later = Filter {
         start: Some(Timestamp::parse_rfc3339("2024-05-01T12:00:05Z")?),
         payload: vec![by_ada],
-        ..Query::default()
+        ..Filter::default()
     };
-    print_answer(&snapshot, &later)?;
+    print_answer(&snapshot, &later.into())?;
 
     println!("\nthe order by its id:");
     let mut json = Vec::new();
@@ -82,15 +83,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs a query. Each call does a bounded amount of work, so that a program with one thread can do something else in
+/// Runs a scan. Each call does a bounded amount of work, so that a program with one thread can do something else in
 /// between.
-fn print_answer(snapshot: &Arc<dyn Snapshot>, query: &Query) -> Result<(), Box<dyn Error>> {
+fn print_answer(snapshot: &Arc<dyn Snapshot>, scan: &Scan) -> Result<(), Box<dyn Error>> {
     /// Events to be examined in one call.
     const BUDGET: u32 = 1_000;
 
-    let mut run = Arc::clone(snapshot).find(query);
+    let mut run = Arc::clone(snapshot).scan(scan)?;
     let head = loop {
-        if let Some(head) = run.poll_head(BUDGET)? {
+        if let Poll::Ready(head) = run.poll_head(BUDGET)? {
             break head;
         }
     };
@@ -100,7 +101,7 @@ fn print_answer(snapshot: &Arc<dyn Snapshot>, query: &Query) -> Result<(), Box<d
         lines.push(b'\n');
         Flow::More
     };
-    while run.poll_events(BUDGET, &mut write)? == FindStep::Pending {}
+    while run.poll_events(BUDGET, &mut write)?.is_pending() {}
     print!("{}", String::from_utf8(lines)?);
     if head.next.is_some() {
         println!("… and more: ask again with `from` set to the head's `next`");

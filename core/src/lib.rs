@@ -15,9 +15,9 @@
 //!    [`BatchBuilder`](batch::BatchBuilder) by hand.
 //! 2. The one writer hands what has queued up to [`Repository::commit`](repository::Repository::commit). When it
 //!    returns, the events are as durable as the storage makes them.
-//! 3. The writer publishes [`Repository::snapshot`](repository::Repository::snapshot), and only then answers its
+//! 3. The writer publishes [`Repository::reader`](repository::Repository::reader), and only then answers its
 //!    callers.
-//! 4. Any thread reads from a published [`Snapshot`](repository::Snapshot), in bounded steps, for as long as it likes.
+//! 4. Any thread takes a [`Snapshot`](repository::Snapshot) from it and reads, in bounded steps, for as long as it likes.
 //! 5. Behind commits there is [housekeeping](repository::Repository::chore), which may be done by another thread.
 //!
 //! # Panics
@@ -45,6 +45,7 @@ pub mod event;
 mod hex;
 pub mod ingest;
 pub mod json;
+mod listed;
 mod log;
 pub mod query;
 pub mod repository;

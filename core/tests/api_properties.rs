@@ -7,10 +7,12 @@
     reason = "a test fails by panicking"
 )]
 
+use std::time::Duration;
+
 use argus_core::api::{Action, Api, Condition, Head, Limits, ProblemKind, Reply, Submission, Submitted};
 use argus_core::event::Timestamp;
 use argus_core::query::{
-    CursorError, Operand, Order, PayloadFilter, PayloadPath, Position, Query, Test, decode_cursor, encode_cursor,
+    CursorError, Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test, decode_cursor, encode_cursor,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -20,7 +22,12 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 const BODY_BYTES_MAX: usize = 10_000;
 
 fn api() -> Api {
-    Api::new(Limits { body_bytes_max: BODY_BYTES_MAX, payload_bytes_max: 1000, types_max: 1000 })
+    Api::new(Limits {
+        body_bytes_max: BODY_BYTES_MAX,
+        payload_bytes_max: 1000,
+        types_max: 1000,
+        read_time: Duration::from_secs(60),
+    })
 }
 
 /// Every answer keeps the promises that all answers make.
@@ -101,6 +108,8 @@ fn targets() -> impl Strategy<Value = String> {
         Just("limit=7".to_owned()),
         Just("start=1".to_owned()),
         Just("order=desc".to_owned()),
+        Just("order=seq".to_owned()),
+        Just("id=a".to_owned()),
         "cursor=[A-Za-z0-9_-]{40}",
         "[%+&=a-f0-9]{0,9}",
     ];
@@ -147,7 +156,7 @@ fn positions() -> impl Strategy<Value = Position> {
     (any::<i64>(), any::<u64>()).prop_map(|(nanos, seq)| Position { timestamp: Timestamp::from_nanos(nanos), seq })
 }
 
-fn queries() -> impl Strategy<Value = Query> {
+fn scans() -> impl Strategy<Value = Scan> {
     let tests = (0..9_u8, "[a-c]{0,2}").prop_map(|(kind, text)| match kind {
         0 => Test::Eq(Operand::new(&text)),
         1 => Test::Ne(Operand::new(&text)),
@@ -163,25 +172,32 @@ fn queries() -> impl Strategy<Value = Query> {
         .prop_map(|(path, test)| PayloadFilter { path: PayloadPath::parse(&path).unwrap(), test });
     let times = || option::of((-3..3_i64).prop_map(Timestamp::from_nanos));
     let types = option::of(vec("[ab]{0,2}".prop_map(Into::into), 0..3));
-    (types, times(), times(), vec(filters, 0..3), option::of(0..3_u64), any::<bool>()).prop_map(
-        |(types, start, end, payload, after_seq, descending)| {
-            let order = if descending { Order::Descending } else { Order::Ascending };
-            Query { types, start, end, payload, after_seq, order, limit: None, from: None }
+    let ids = option::of(vec("[ab]{0,2}".prop_map(Into::into), 0..3));
+    let orders = prop::sample::select(vec![Order::TimeAscending, Order::TimeDescending, Order::Sequence]);
+    (types, ids, times(), times(), vec(filters, 0..3), option::of(0..3_u64), orders).prop_map(
+        |(types, ids, start, end, payload, after_seq, order)| {
+            let filter = Filter { types, ids, start, end, payload, after_seq };
+            Scan { filter, order, limit: None, from: None }
         },
     )
 }
 
-/// The same conditions in one order, so that queries can be compared by what they mean.
-fn meaning(query: &Query) -> String {
-    let mut types = query.types.clone();
-    if let Some(types) = &mut types {
-        types.sort();
-        types.dedup();
-    }
-    let mut payload: Vec<_> = query.payload.iter().map(|filter| format!("{filter:?}")).collect();
+/// The same conditions in one order, so that scans can be compared by what they mean.
+fn meaning(scan: &Scan) -> String {
+    let Scan { filter, order, limit: _, from: _ } = scan;
+    let Filter { types, ids, start, end, payload, after_seq } = filter;
+    let [types, ids] = [types, ids].map(|texts| {
+        let mut texts = texts.clone();
+        if let Some(texts) = &mut texts {
+            texts.sort();
+            texts.dedup();
+        }
+        texts
+    });
+    let mut payload: Vec<_> = payload.iter().map(|filter| format!("{filter:?}")).collect();
     payload.sort();
     payload.dedup();
-    format!("{types:?} {:?} {:?} {payload:?} {:?} {:?}", query.start, query.end, query.after_seq, query.order)
+    format!("{types:?} {ids:?} {start:?} {end:?} {payload:?} {after_seq:?} {order:?}")
 }
 
 proptest! {
@@ -213,7 +229,7 @@ proptest! {
                         check_reply(&reply);
                     }
                 }
-                Action::Search(_) | Action::Lookup(_) => {
+                Action::Read(_) => {
                     prop_assert!(!draining && (method == "GET" || method == "HEAD"));
                 }
                 Action::Metrics(metrics) => check_reply(&metrics.reply(String::new())),
@@ -274,22 +290,22 @@ proptest! {
     }
 
     #[test]
-    fn cursors_come_back_as_they_were(position in positions(), query in queries(), limit in 1..100_u32) {
-        let cursor = encode_cursor(position, &query);
-        let paged = Query { limit: std::num::NonZeroU32::new(limit), from: Some(position), ..query.clone() };
-        prop_assert_eq!(decode_cursor(&cursor, &query), Ok(position));
+    fn cursors_come_back_as_they_were(position in positions(), scan in scans(), limit in 1..100_u32) {
+        let cursor = encode_cursor(position, &scan);
+        let paged = Scan { limit: std::num::NonZeroU32::new(limit), from: Some(position), ..scan.clone() };
+        prop_assert_eq!(decode_cursor(&cursor, &scan), Ok(position));
         prop_assert_eq!(decode_cursor(&cursor, &paged), Ok(position));
     }
 
     #[test]
-    fn a_cursor_of_another_query_is_refused(position in positions(), one in queries(), other in queries()) {
+    fn a_cursor_of_another_query_is_refused(position in positions(), one in scans(), other in scans()) {
         let found = decode_cursor(&encode_cursor(position, &one), &other);
         let same = meaning(&one) == meaning(&other);
         prop_assert_eq!(found, if same { Ok(position) } else { Err(CursorError::OtherQuery) });
     }
 
     #[test]
-    fn no_other_text_is_a_cursor(text in "[A-Za-z0-9_-]{40}|.{0,60}", query in queries()) {
-        prop_assert_eq!(decode_cursor(&text, &query), Err(CursorError::Malformed));
+    fn no_other_text_is_a_cursor(text in "[A-Za-z0-9_-]{40}|.{0,60}", scan in scans()) {
+        prop_assert_eq!(decode_cursor(&text, &scan), Err(CursorError::Malformed));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use argus_core::batch::{Batch, BatchBuilder, NewEvent};
 use argus_core::engine::{Backup, BackupError, Engine, OpenError, Seed, back_up};
 use argus_core::event::{EventType, Payload, Timestamp};
-use argus_core::query::Query;
+use argus_core::query::Scan;
 use argus_core::repository::{Housekeeper, Repository, Snapshot};
 use argus_core::storage::{Blob, Draft, Duplicate, MemoryStorage, Original, Published, Storage, StorageError};
 use argus_core::testing::{Pace, Pair, SMALL, Source, StoredEvent, collect, generate, steady};
@@ -21,7 +21,7 @@ use steps::{config, open, reopen, steps};
 
 /// All events in the order of their arrival, ids included.
 fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {
-    let mut events = collect(snapshot, &Query::default(), Pace::UNBROKEN).unwrap().events;
+    let mut events = collect(snapshot, &Scan::default(), Pace::UNBROKEN).unwrap().events;
     events.sort_by_key(|event| event.seq);
     events
 }
@@ -72,10 +72,10 @@ proptest! {
         let (copy, backup) = copied(original.storage()).unwrap();
         let mut engine = restored(copy);
         prop_assert_eq!(events(&engine.snapshot()), events(&original.snapshot()));
-        let stats = original.snapshot().stats();
+        let stats = original.snapshot().stats().unwrap();
         prop_assert_eq!((backup.last_seq, backup.attempts, backup.shared), (stats.last_seq, 1, 0));
         engine.commit(Timestamp::from_nanos(0), &[long(3)]).unwrap();
-        prop_assert_eq!(engine.snapshot().stats().last_seq, stats.last_seq + 1);
+        prop_assert_eq!(engine.snapshot().stats().unwrap().last_seq, stats.last_seq + 1);
     }
 }
 
@@ -183,7 +183,7 @@ fn a_copy_made_beside_a_writer_has_all_that_was_acknowledged_before_and_whole_ba
     let (mut done, mut again, mut of_the_rest) = (0, 0, 0);
     for seed in 0..600 {
         let original = Stirred::new(seed);
-        let before = original.engine.borrow().snapshot().stats().last_seq;
+        let before = original.engine.borrow().snapshot().stats().unwrap().last_seq;
         let (copy, backup) = match copied(&original) {
             Ok(copied) => copied,
             // Some writers are too fast for anybody, who then says so.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use argus_core::engine::{Engine, Seed, Severity, check, salvage};
 use argus_core::event::Timestamp;
-use argus_core::query::Query;
+use argus_core::query::Scan;
 use argus_core::repository::{Repository, Snapshot};
 use argus_core::storage::{Duplicate, MemoryStorage, Storage};
 use argus_core::testing::{Pace, Pair, Source, StoredEvent, collect, generate};
@@ -19,7 +19,7 @@ use steps::{bytes, config, open, reopen, steps};
 
 /// All events by sequence number, ids included.
 fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {
-    let mut events = collect(snapshot, &Query::default(), Pace::UNBROKEN).unwrap().events;
+    let mut events = collect(snapshot, &Scan::default(), Pace::UNBROKEN).unwrap().events;
     events.sort_by_key(|event| event.seq);
     events
 }
@@ -76,7 +76,7 @@ proptest! {
         let there = events(&engine.snapshot());
         let medium = engine.storage();
         let report = check(medium);
-        let last_seq = engine.snapshot().stats().last_seq;
+        let last_seq = engine.snapshot().stats().unwrap().last_seq;
         prop_assert!(report.findings.is_empty(), "{:?}", report);
         prop_assert_eq!((report.events, report.last_seq), (there.len() as u64, last_seq));
 

@@ -73,7 +73,7 @@ fn a_changed_bit_of_the_log_is_named() {
         } else {
             // The mark is not needed to be right, only to tell what is.
             let engine = opened.unwrap();
-            assert_eq!(engine.snapshot().stats().events, 5, "bit {bit}");
+            assert_eq!(engine.snapshot().stats().unwrap().events, 5, "bit {bit}");
             assert!(engine.recovery().cut_bytes > 0);
         }
     }
@@ -99,13 +99,13 @@ fn a_torn_tail_costs_the_last_record_and_nothing_before() {
     let mut most = 0;
     for end in 0..=events_end {
         let engine = Engine::open(with_log(&storage, storage.log().get(..end).unwrap()), Seed(0)).unwrap();
-        let events = engine.snapshot().stats().events;
+        let events = engine.snapshot().stats().unwrap().events;
         assert!([0, 1, 4, 5].contains(&events), "whole records only, not {events} events of {end} bytes");
         assert!(events >= most, "more of the log never means fewer events");
         most = events;
         // What is kept can be opened again, and is the same.
         let again = Engine::open(engine.storage().clone(), Seed(0)).unwrap();
-        assert_eq!(again.snapshot().stats(), engine.snapshot().stats());
+        assert_eq!(again.snapshot().stats().unwrap(), engine.snapshot().stats().unwrap());
         assert_eq!(again.recovery().cut_bytes, 0);
         assert_eq!(again.storage().log(), engine.storage().log());
     }
@@ -123,13 +123,13 @@ fn what_was_cut_never_comes_back() {
     let storage = engine.storage().clone();
     for torn_at in 0..storage.log().len() {
         let mut engine = Engine::open(with_log(&storage, storage.log().get(..torn_at).unwrap()), Seed(0)).unwrap();
-        let kept = engine.snapshot().stats().events;
+        let kept = engine.snapshot().stats().unwrap().events;
         engine.commit(Timestamp::from_nanos(1_000_000), &[batch(1, None)]).unwrap();
         // All records are of one length, so that the old ones go on exactly where the new one ends.
         let mut log = engine.storage().log().to_vec();
         log.extend_from_slice(storage.log().get(log.len()..).unwrap_or_default());
         let engine = Engine::open(with_log(engine.storage(), &log), Seed(0)).unwrap();
-        assert_eq!(engine.snapshot().stats().events, kept + 1, "torn at {torn_at}");
+        assert_eq!(engine.snapshot().stats().unwrap().events, kept + 1, "torn at {torn_at}");
     }
 }
 
@@ -145,7 +145,7 @@ fn one_copy_of_the_manifest_is_enough_and_none_is_an_error() {
         let engine = Engine::open(damaged.clone(), Seed(0)).unwrap();
         assert!(engine.recovery().manifest_repaired);
         assert_eq!(content(engine.storage(), "manifest-a"), bytes);
-        assert_eq!(engine.snapshot().stats().events, 5);
+        assert_eq!(engine.snapshot().stats().unwrap().events, 5);
         damaged.insert("manifest-b", Bytes::from(changed));
         assert!(matches!(Engine::open(damaged, Seed(0)), Err(OpenError::Damaged { .. })), "byte {at}");
     }
@@ -168,7 +168,11 @@ fn a_copy_of_the_manifest_that_cannot_be_read_is_made_good_from_the_other() {
         put(&mut medium, name, b"out of reach");
         medium.strike(Strike::ReadError, call as u32);
         let engine = Engine::open(medium.clone(), Seed(0)).unwrap();
-        assert_eq!((engine.snapshot().stats().events, engine.recovery().manifest_repaired), (3, true), "call {call}");
+        assert_eq!(
+            (engine.snapshot().stats().unwrap().events, engine.recovery().manifest_repaired),
+            (3, true),
+            "call {call}"
+        );
         assert_eq!((medium.failures(), medium.contents().blobs), (1, blobs), "call {call}");
     }
 }
@@ -276,7 +280,7 @@ fn a_full_medium_can_be_opened_though_a_copy_of_the_manifest_is_old() {
     medium.set_free(Some(0));
     let mut blobs = medium.contents().blobs;
     let engine = Engine::open(medium.clone(), Seed(0)).unwrap();
-    assert_eq!((engine.snapshot().stats().events, engine.recovery().orphans), (3, 0));
+    assert_eq!((engine.snapshot().stats().unwrap().events, engine.recovery().orphans), (3, 0));
     assert!(!engine.recovery().manifest_repaired && engine.recovery().manifest_outdated);
     assert_eq!(medium.contents().blobs, blobs);
     drop(engine);
@@ -317,12 +321,12 @@ fn what_another_part_of_the_log_has_left_is_no_torn_tail() {
     let mut log = storage.log().to_vec();
     log.extend_from_slice(storage.log());
     let engine = Engine::open(with_log(&storage, &log), Seed(0)).unwrap();
-    assert_eq!((engine.snapshot().stats().events, engine.recovery().cut_bytes), (5, 0));
+    assert_eq!((engine.snapshot().stats().unwrap().events, engine.recovery().cut_bytes), (5, 0));
     // A record that was begun there is another matter.
     let mut log = storage.log().to_vec();
     log.extend_from_slice(next.get(..next.len() - 1).unwrap());
     log.extend_from_slice(storage.log());
     let engine = Engine::open(with_log(&storage, &log), Seed(0)).unwrap();
-    assert_eq!(engine.snapshot().stats().events, 5);
+    assert_eq!(engine.snapshot().stats().unwrap().events, 5);
     assert_eq!(engine.recovery().cut_bytes, next.len() as u64);
 }

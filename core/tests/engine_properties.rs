@@ -5,18 +5,24 @@
 mod steps;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
+use argus_core::engine::Engine;
 use argus_core::event::Timestamp;
-use argus_core::query::{Order, Query};
+use argus_core::query::{Filter, Order, Position, Scan};
 use argus_core::repository::{Housekeeper, Housekeeping, Repository};
+use argus_core::storage::MemoryStorage;
 use argus_core::testing::{
-    Draft, Model, Pace, Pair, Planned, Source, Step, StoredId, check_query, check_same, collect, generate, steady,
+    Draft, Model, Pace, Pair, Planned, Run, Source, Step, StoredEvent, StoredId, check_answer, check_query, check_same,
+    collect, generate, steady,
 };
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
 
+const ORDERS: [Order; 3] = [Order::TimeAscending, Order::TimeDescending, Order::Sequence];
+
 /// Lets everything happen to an engine and to the model, and compares them.
-fn compare(seed: u128, steps: &[Step], queries: &[Query]) -> Result<(), TestCaseError> {
+fn compare(seed: u128, steps: &[Step], queries: &[Scan]) -> Result<(), TestCaseError> {
     let mut pair = Pair::new(open(seed), reopen);
     let compared = steps.iter().try_for_each(|step| pair.run(step)).and_then(|()| pair.check(queries));
     compared.map_err(|difference| TestCaseError::fail(difference.to_string()))
@@ -27,7 +33,7 @@ fn same(compared: Result<(), argus_core::testing::Difference>) -> Result<(), Tes
 }
 
 /// An engine and a model with the same events, committed in batches of varying size with housekeeping in between.
-fn filled(seed: u64, events: usize) -> (impl Repository, Housekeeper, Model) {
+fn filled(seed: u64, events: usize) -> (Engine<MemoryStorage>, Housekeeper, Model) {
     let mut source = Source::seeded(seed);
     let (mut engine, mut housekeeper, mut model) = (open(seed.into()), Housekeeper::default(), Model::new());
     let mut left = events;
@@ -42,6 +48,44 @@ fn filled(seed: u64, events: usize) -> (impl Repository, Housekeeper, Model) {
     (engine, housekeeper, model)
 }
 
+/// Walks from page to page, each of which is ended after so many calls of a budget.
+fn hasty_walk(engine: &Engine<MemoryStorage>, scan: &Scan, budget: u32, calls: u32) -> Vec<StoredEvent> {
+    let snapshot = engine.snapshot();
+    let mut scan = scan.clone();
+    let mut events = Vec::new();
+    loop {
+        let mut run = Run::begin(&snapshot, &scan, Pace { budget, stop_every: 0 }).unwrap();
+        let mut ended: Option<Position> = None;
+        for call in 0.. {
+            assert!(!run.step().unwrap(), "a page has a head before it ends");
+            if call >= calls {
+                ended = run.end_page();
+            }
+            if ended.is_some() || run.has_head() {
+                break;
+            }
+        }
+        let page = run.finish().unwrap();
+        assert!(page.events.len() <= usize::try_from(scan.limit.unwrap().get()).unwrap());
+        if ended.is_some() {
+            assert_eq!(page.next, ended);
+        }
+        events.extend(page.events);
+        match page.next {
+            None => return events,
+            Some(next) => {
+                let moved = scan.from.is_none_or(|from| match scan.order {
+                    Order::TimeAscending => next > from,
+                    Order::TimeDescending => next < from,
+                    Order::Sequence => next.seq > from.seq,
+                });
+                assert!(moved, "{next:?} lies behind {:?}", scan.from);
+                scan.from = Some(next);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(config(128))]
 
@@ -49,7 +93,7 @@ proptest! {
     fn whatever_happens_the_engine_answers_as_the_model_does(
         seed: u128,
         steps in steps(24),
-        query in bytes(80).prop_map(|bytes| generate::query(&mut Source::bytes(&bytes))),
+        query in bytes(80).prop_map(|bytes| generate::scan(&mut Source::bytes(&bytes))),
     ) {
         compare(seed, &steps, &[query])?;
     }
@@ -69,7 +113,7 @@ proptest! {
         let (engine, _, model) = filled(seed, 400);
         let (engine, model) = (engine.snapshot(), model.snapshot());
         for bytes in queries {
-            let query = generate::query(&mut Source::bytes(&bytes));
+            let query = generate::scan(&mut Source::bytes(&bytes));
             for pace in [
                 Pace::UNBROKEN,
                 Pace { budget: 1, stop_every: 0 },
@@ -83,6 +127,41 @@ proptest! {
     }
 
     #[test]
+    fn pages_that_end_early_make_up_the_whole(seed: u64, query in bytes(80), budget in 1..60_u32, calls in 0..4_u32, limit in 1..40_u32) {
+        let (engine, ..) = filled(seed, 300);
+        for order in ORDERS {
+            let scan = Scan { order, limit: None, from: None, ..generate::scan(&mut Source::bytes(&query)) };
+            let whole = collect(&engine.snapshot(), &scan, Pace::UNBROKEN).unwrap().events;
+            let scan = Scan { limit: NonZeroU32::new(limit), ..scan };
+            prop_assert_eq!(hasty_walk(&engine, &scan, budget, calls), whole);
+        }
+    }
+
+    #[test]
+    fn events_are_found_by_their_ids_in_every_order(seed: u64, picked in prop::collection::vec(0..200_usize, 0..30), limit in 0..40_u32) {
+        let (engine, _, mut model) = filled(seed, 200);
+        let everything = collect(&engine.snapshot(), &Scan::default(), Pace::UNBROKEN).unwrap().events;
+        // The model takes the ids that the engine has given.
+        for event in &everything {
+            if let StoredId::Generated(id) = event.id {
+                model.take_id(event.seq, id);
+            }
+        }
+        let mut ids: Vec<Box<str>> =
+            picked.iter().filter_map(|at| everything.get(*at)).map(|event| event.id.text().into()).collect();
+        ids.push("nobody".into());
+        for order in ORDERS {
+            let filter = Filter { ids: Some(ids.clone()), ..Filter::default() };
+            let scan = Scan { filter, order, limit: NonZeroU32::new(limit), ..Scan::default() };
+            let expected = collect(&model.snapshot(), &scan, Pace::UNBROKEN).unwrap();
+            for pace in [Pace::UNBROKEN, Pace { budget: 1, stop_every: 1 }] {
+                let found = collect(&engine.snapshot(), &scan, pace).unwrap();
+                same(check_answer("by id", &expected, &found))?;
+            }
+        }
+    }
+
+    #[test]
     fn housekeeping_comes_to_an_end_and_changes_no_answer(seed: u64, budget in 1..300_u32, queries in prop::collection::vec(bytes(80), 4)) {
         let (mut engine, mut housekeeper, model) = filled(seed, 600);
         let mut calls = 0;
@@ -90,7 +169,7 @@ proptest! {
             calls += 1;
             prop_assert!(calls < 100_000, "housekeeping goes on and on");
         }
-        let queries: Vec<Query> = queries.iter().map(|bytes| generate::query(&mut Source::bytes(bytes))).collect();
+        let queries: Vec<Scan> = queries.iter().map(|bytes| generate::scan(&mut Source::bytes(bytes))).collect();
         same(check_same(&engine.snapshot(), &model.snapshot(), &queries))?;
     }
 
@@ -103,7 +182,7 @@ proptest! {
             milliseconds += i64::try_from(index % 3).unwrap();
             let drafts = vec![generate::draft(&mut Source::bytes(&[])); count];
             let receipts = engine.commit(Timestamp::from_nanos(milliseconds * 1_000_000), &[generate::batch(&drafts)]).unwrap();
-            let news = Query { after_seq: Some(receipts[0].first_seq - 1), ..Query::default() };
+            let news = Scan::from(Filter { after_seq: Some(receipts[0].first_seq - 1), ..Filter::default() });
             for event in collect(&engine.snapshot(), &news, Pace::UNBROKEN).unwrap().events {
                 let StoredId::Generated(uuid) = event.id else { panic!("{event:?}") };
                 let number = u128::from_be_bytes(uuid.0);
@@ -117,7 +196,7 @@ proptest! {
     }
 }
 
-/// All pages of both orders, over so many events that they lie in several parts of the store.
+/// All pages of each order, over so many events that they lie in several parts of the store.
 #[test]
 fn walks_over_many_events_meet_each_of_them_once_while_more_come_in() {
     let mut source = Source::seeded(7);
@@ -128,9 +207,14 @@ fn walks_over_many_events_meet_each_of_them_once_while_more_come_in() {
         pair.run(&Step::Commit { elapsed: 1, group: vec![drafts(40), drafts(1)] }).unwrap();
         pair.run(&Step::Maintain { budget: 25, calls: 1 }).unwrap();
     }
-    for order in [Order::Ascending, Order::Descending] {
+    for order in ORDERS {
         for types in [None, Some(vec!["view".into()])] {
-            let query = Query { order, types, limit: std::num::NonZeroU32::new(13), ..Query::default() };
+            let query = Scan {
+                filter: Filter { types, ..Filter::default() },
+                order,
+                limit: NonZeroU32::new(13),
+                ..Scan::default()
+            };
             let batches = (0..25).map(|_| drafts(3)).collect();
             pair.run(&Step::Walk { query, batches }).unwrap();
         }
@@ -149,8 +233,8 @@ fn the_bytes_that_are_counted_are_those_that_a_restart_finds() {
         engine.commit(Timestamp::from_nanos(0), &group).unwrap();
         while housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), 100).unwrap() == Housekeeping::Pending {}
     }
-    let counted = engine.snapshot().stats();
+    let counted = engine.snapshot().stats().unwrap();
     reopen(&mut engine);
-    assert_eq!(engine.snapshot().stats(), counted);
+    assert_eq!(engine.snapshot().stats().unwrap(), counted);
     assert_eq!(counted.segments, 1);
 }

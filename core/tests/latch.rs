@@ -51,7 +51,7 @@ fn sealed() -> MemoryStorage {
         engine.commit(NOW, &[batch(number)]).unwrap();
         keep_house(&mut engine).unwrap();
     }
-    assert_eq!(engine.snapshot().stats().segments, 2);
+    assert_eq!(engine.snapshot().stats().unwrap().segments, 2);
     engine.storage().clone()
 }
 

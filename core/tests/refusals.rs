@@ -118,7 +118,7 @@ fn a_sync_that_fails_before_sealing_latches_at_once_and_is_not_tried_again() {
     assert!(matches!(engine.flush(), Err(CommitError::Latched(_))));
     assert!(matches!(engine.settle(chore.unwrap()), Err(CommitError::Latched(_))));
     assert_eq!(refusals.syncs_asked.load(Ordering::Relaxed), 1);
-    assert_eq!(engine.snapshot().stats().events, 1);
+    assert_eq!(engine.snapshot().stats().unwrap().events, 1);
 }
 
 /// Commits wait for housekeeping if it is behind. They would wait for ever if nobody could do anything about it.
@@ -144,12 +144,12 @@ fn nobody_waits_for_a_manifest_that_there_is_no_room_for() {
     commit(&mut engine, &first);
     for batch in batches {
         assert!(matches!(keep_house(&mut engine), Err(CommitError::Full(_))), "what is sealed waits for a manifest");
-        assert!(!engine.is_behind(), "after {} events", engine.snapshot().stats().events);
+        assert!(!engine.is_behind(), "after {} events", engine.snapshot().stats().unwrap().events);
         commit(&mut engine, &[batch]);
     }
     refusals.manifests.store(false, Ordering::Relaxed);
     assert_eq!(keep_house(&mut engine), Ok(Housekeeping::Idle));
-    let stats = engine.snapshot().stats();
+    let stats = engine.snapshot().stats().unwrap();
     assert_eq!(stats.events, stored);
     assert!(stats.segments < 200, "{} segments", stats.segments);
 }
@@ -187,12 +187,12 @@ fn what_lacks_a_permission_is_done_when_there_is_one() {
                 Err(error) => panic!("after {steps} steps: {error}"),
             }
         }
-        assert_eq!(engine.snapshot().stats().events, stored);
+        assert_eq!(engine.snapshot().stats().unwrap().events, stored);
 
         refusals.all_writes.store(false, Ordering::Relaxed);
         while housekeeper.step(&mut engine, steady(NOW), 1_000) != Ok(Housekeeping::Idle) {}
         engine.commit(NOW, &[refused]).unwrap();
-        let stats = engine.snapshot().stats();
+        let stats = engine.snapshot().stats().unwrap();
         assert_eq!(stats.events, stored + 1, "after {steps} steps");
         // The blobs that are listed are those in use: what was to be deleted is.
         let blobs = engine.storage().list().unwrap().into_iter().filter(|name| !name.starts_with("manifest"));

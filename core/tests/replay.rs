@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
-use argus_core::query::Query;
+use argus_core::query::Scan;
 use argus_core::repository::Repository;
 use argus_core::storage::{MemoryStorage, Storage};
 use argus_core::testing::{Answer, Pace, Pair, Source, collect, generate};
@@ -39,9 +39,9 @@ impl Contents {
 }
 
 /// Everything that an engine answers: all events with their ids, and the query.
-fn answers(engine: &Engine<MemoryStorage>, query: &Query) -> [Answer; 2] {
+fn answers(engine: &Engine<MemoryStorage>, query: &Scan) -> [Answer; 2] {
     let snapshot = engine.snapshot();
-    [&Query::default(), query].map(|query| collect(&snapshot, query, Pace { budget: 5, stop_every: 0 }).unwrap())
+    [&Scan::default(), query].map(|query| collect(&snapshot, query, Pace { budget: 5, stop_every: 0 }).unwrap())
 }
 
 proptest! {
@@ -51,7 +51,7 @@ proptest! {
     fn the_same_steps_give_the_same_bytes_and_the_same_answers(
         seed: u128,
         steps in steps(16),
-        query in bytes(80).prop_map(|bytes| generate::query(&mut Source::bytes(&bytes))),
+        query in bytes(80).prop_map(|bytes| generate::scan(&mut Source::bytes(&bytes))),
     ) {
         let (mut one, mut other) = (Pair::new(open(seed), reopen), Pair::new(open(seed), reopen));
         for step in &steps {
@@ -60,7 +60,7 @@ proptest! {
             }
             let (one, other) = (one.subject(), other.subject());
             prop_assert_eq!(Contents::of(one.storage()), Contents::of(other.storage()));
-            prop_assert_eq!(one.snapshot().stats(), other.snapshot().stats());
+            prop_assert_eq!(one.snapshot().stats().unwrap(), other.snapshot().stats().unwrap());
             prop_assert_eq!(answers(one, &query), answers(other, &query));
         }
     }
@@ -71,13 +71,13 @@ proptest! {
         for step in &steps {
             pair.run(step).map_err(|difference| TestCaseError::fail(difference.to_string()))?;
         }
-        let before = answers(pair.subject(), &Query::default());
+        let before = answers(pair.subject(), &Scan::default());
         let once = Engine::open(pair.subject().storage().clone(), Seed(1)).unwrap();
         let contents = Contents::of(once.storage());
-        prop_assert_eq!(&answers(&once, &Query::default()), &before);
+        prop_assert_eq!(&answers(&once, &Scan::default()), &before);
         let twice = Engine::open(once.storage().clone(), Seed(2)).unwrap();
         prop_assert_eq!(&Contents::of(twice.storage()), &contents);
-        prop_assert_eq!(&answers(&twice, &Query::default()), &before);
+        prop_assert_eq!(&answers(&twice, &Scan::default()), &before);
     }
 }
 
@@ -88,7 +88,7 @@ fn another_seed_gives_other_ids_and_nothing_else() {
     let stored = |seed| {
         let mut engine = open(seed);
         engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();
-        collect(&engine.snapshot(), &Query::default(), Pace::UNBROKEN).unwrap().events
+        collect(&engine.snapshot(), &Scan::default(), Pace::UNBROKEN).unwrap().events
     };
     let (one, other) = (stored(1), stored(2));
     assert_ne!(one, other);

@@ -11,7 +11,7 @@ use argus_core::engine::{
     Engine, Finding, Loss, OpenError, Salvage, SalvageError, Seed, Severity, Tuning, check, salvage,
 };
 use argus_core::event::Timestamp;
-use argus_core::query::{Order, Query};
+use argus_core::query::{Filter, Order, Scan};
 use argus_core::repository::{Housekeeper, Housekeeping, ReadError, Repository, Snapshot};
 use argus_core::storage::{Duplicate, MemoryStorage, Storage};
 use argus_core::testing::{Answer, Draft, Pace, StoredEvent, StoredId, collect, generate, get, steady};
@@ -53,7 +53,7 @@ fn store() -> Store {
         let drafts: Vec<Draft> = (number..number + count).map(draft).collect();
         number += count;
         engine.commit(NOW, &[generate::batch(&drafts)]).unwrap();
-        (engine.storage().log_range().end, engine.snapshot().stats().last_seq)
+        (engine.storage().log_range().end, engine.snapshot().stats().unwrap().last_seq)
     };
     for _ in 0..3 {
         commit(&mut engine, 5);
@@ -95,7 +95,7 @@ fn content(medium: &MemoryStorage, name: &str) -> Bytes {
 
 /// All events by sequence number, ids included.
 fn events(snapshot: &Arc<dyn Snapshot>) -> Result<Vec<StoredEvent>, ReadError> {
-    let mut events = collect(snapshot, &Query::default(), Pace::UNBROKEN)?.events;
+    let mut events = collect(snapshot, &Scan::default(), Pace::UNBROKEN)?.events;
     events.sort_by_key(|event| event.seq);
     Ok(events)
 }
@@ -104,10 +104,10 @@ fn events(snapshot: &Arc<dyn Snapshot>) -> Result<Vec<StoredEvent>, ReadError> {
 fn answers(snapshot: &Arc<dyn Snapshot>) -> Result<Vec<Answer>, ReadError> {
     let time = |seconds: i64| Some(Timestamp::from_nanos(NOW.as_nanos() + seconds * 1_000_000_000));
     let queries = [
-        Query::default(),
-        Query { order: Order::Descending, ..Query::default() },
-        Query { types: Some(["buy".into()].into()), ..Query::default() },
-        Query { start: time(2), end: time(4), ..Query::default() },
+        Scan::default(),
+        Scan { order: Order::TimeDescending, ..Scan::default() },
+        Scan::from(Filter { types: Some(["buy".into()].into()), ..Filter::default() }),
+        Scan::from(Filter { start: time(2), end: time(4), ..Filter::default() }),
     ];
     queries.iter().map(|query| collect(snapshot, query, Pace::UNBROKEN)).collect()
 }
@@ -167,7 +167,7 @@ impl Store {
         // The list says just what is missing.
         let lost: BTreeSet<u64> = (1..=self.events.len() as u64).filter(|seq| !numbers.contains(seq)).collect();
         assert_eq!(listed(&losses), lost, "{place}");
-        assert!(engine.snapshot().stats().last_seq >= self.events.len() as u64, "{place}");
+        assert!(engine.snapshot().stats().unwrap().last_seq >= self.events.len() as u64, "{place}");
         lost
     }
 }

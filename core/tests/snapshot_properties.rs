@@ -7,7 +7,7 @@ mod steps;
 use std::sync::Arc;
 
 use argus_core::event::Timestamp;
-use argus_core::query::Query;
+use argus_core::query::Scan;
 use argus_core::repository::{Housekeeper, Repository, Snapshot, Stats};
 use argus_core::testing::{Answer, Draft, Pace, Pair, Source, collect, generate, get, steady};
 use proptest::prelude::*;
@@ -21,13 +21,13 @@ struct Statement {
     answers: Vec<Answer>,
 }
 
-fn state(snapshot: &Arc<dyn Snapshot>, queries: &[Query], pace: Pace) -> Statement {
-    let everything = collect(snapshot, &Query::default(), pace).unwrap();
+fn state(snapshot: &Arc<dyn Snapshot>, queries: &[Scan], pace: Pace) -> Statement {
+    let everything = collect(snapshot, &Scan::default(), pace).unwrap();
     for event in &everything.events {
         assert_eq!(get(snapshot.as_ref(), &event.id.text()).unwrap().as_ref(), Some(event));
     }
     let answers = queries.iter().map(|query| collect(snapshot, query, pace).unwrap()).collect();
-    Statement { stats: snapshot.stats(), everything, answers }
+    Statement { stats: snapshot.stats().unwrap(), everything, answers }
 }
 
 proptest! {
@@ -37,7 +37,7 @@ proptest! {
     fn a_snapshot_says_the_same_after_every_later_step(
         seed: u128,
         steps in steps(16),
-        queries in prop::collection::vec(bytes(80).prop_map(|bytes| generate::query(&mut Source::bytes(&bytes))), 3),
+        queries in prop::collection::vec(bytes(80).prop_map(|bytes| generate::scan(&mut Source::bytes(&bytes))), 3),
     ) {
         let mut pair = Pair::new(open(seed), reopen);
         let mut taken = Vec::new();
@@ -68,7 +68,7 @@ fn readers_on_other_threads_are_not_disturbed_by_the_writer() {
     }
 
     let mut source = Source::seeded(12);
-    let queries: Vec<Query> = (0..10).map(|_| generate::query(&mut source)).collect();
+    let queries: Vec<Scan> = (0..10).map(|_| generate::scan(&mut source)).collect();
     let snapshot = engine.snapshot();
     let statement = state(&snapshot, &queries, Pace::UNBROKEN);
     std::thread::scope(|threads| {

@@ -7,7 +7,7 @@ mod steps;
 use argus_core::batch::{Batch, BatchBuilder, Handling, NewEvent};
 use argus_core::engine::{Engine, OpenError, Retention, Seed, Tuning};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
-use argus_core::query::Query;
+use argus_core::query::Scan;
 use argus_core::repository::{Duplicate, Housekeeper, Housekeeping, Receipt, Repository};
 use argus_core::storage::{MemoryStorage, Storage as _};
 use argus_core::testing::{Model, Pair, SMALL, steady};
@@ -59,7 +59,7 @@ fn outcome(receipt: &Receipt) -> (u32, &[u32]) {
 }
 
 fn types(engine: &Engine<MemoryStorage>) -> u64 {
-    engine.snapshot().stats().event_types
+    engine.snapshot().stats().unwrap().event_types
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn what_brings_a_type_too_many_is_refused_and_nothing_else_of_its_group() {
     let receipts = engine.commit(NOW, &group).unwrap();
     let outcomes: Vec<_> = receipts.iter().map(outcome).collect();
     assert_eq!(outcomes, [(4, &[][..]), (0, &[3, 5]), (2, &[]), (3, &[1, 3]), (0, &[0]), (2, &[])]);
-    assert_eq!((types(&engine), engine.snapshot().stats().events), (6, 11));
+    assert_eq!((types(&engine), engine.snapshot().stats().unwrap().events), (6, 11));
     let first_seqs: Vec<u64> =
         receipts.iter().filter(|receipt| receipt.stored > 0).map(|receipt| receipt.first_seq).collect();
     assert_eq!(first_seqs, [1, 5, 7, 10]);
@@ -166,7 +166,7 @@ fn a_repository_with_too_many_types_is_not_opened_and_stays_as_it_is() {
         let message = opened(2).err().unwrap().to_string();
         assert!(message.contains(" 2 are allowed") && message.contains("--max-event-types"), "{message}");
         for mut engine in [opened(24).unwrap(), opened(25).unwrap()] {
-            assert_eq!((types(&engine), engine.snapshot().stats().events), (24, 40));
+            assert_eq!((types(&engine), engine.snapshot().stats().unwrap().events), (24, 40));
             steps::reopen(&mut engine);
             assert_eq!(types(&engine), 24);
         }
@@ -214,7 +214,7 @@ proptest! {
     fn the_engine_takes_the_types_that_the_model_takes(steps in steps::steps(24)) {
         let mut pair = Pair::with_model(open(), Model::with_types(FEW.types_max), reopen);
         let compared = steps.iter().try_for_each(|step| pair.run(step));
-        let compared = compared.and_then(|()| pair.check(&[Query::default()]));
+        let compared = compared.and_then(|()| pair.check(&[Scan::default()]));
         compared.map_err(|difference| TestCaseError::fail(difference.to_string()))?;
     }
 }

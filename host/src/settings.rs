@@ -247,6 +247,7 @@ impl Settings {
             body_bytes_max: self.max_body_bytes,
             payload_bytes_max: self.max_payload_bytes,
             types_max: self.max_event_types.get(),
+            read_time: self.request_timeout,
         }
     }
 

@@ -62,7 +62,11 @@ impl Warnings {
     pub fn unreadable(&self, error: &ReadError) {
         match error {
             ReadError::Damaged(damage) => self.damaged(damage),
-            ReadError::Storage(cause) => {
+            ReadError::Unavailable(cause) => {
+                let repository = &self.repository;
+                tracing::warn!(%repository, reason = %cause, "the storage cannot be read at the moment");
+            }
+            ReadError::Failed(cause) => {
                 let repository = &self.repository;
                 tracing::error!(%repository, reason = %cause, "the storage could not be read");
             }
@@ -149,7 +153,7 @@ mod tests {
     #[test]
     fn damage_is_counted_and_a_warning_for_good() {
         let (metrics, warnings) = warnings();
-        warnings.unreadable(&ReadError::Storage("EIO".into()));
+        warnings.unreadable(&ReadError::Failed("EIO".into()));
         assert_eq!(warnings.text(), None);
         let damage = |seq| {
             let (place, reason) = ("segment-1".to_owned(), "its checksum is wrong".to_owned());

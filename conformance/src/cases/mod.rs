@@ -24,6 +24,7 @@ mod nginx;
 mod openapi;
 mod query;
 mod real_data;
+mod sequence;
 mod submit;
 mod submit_faults;
 mod threads;
@@ -54,6 +55,7 @@ const GROUPS: &[&[Case]] = &[
     query::CASES,
     filter::CASES,
     cursor::CASES,
+    sequence::CASES,
     fetch::CASES,
     health::CASES,
     metrics::CASES,

@@ -127,7 +127,7 @@ fn answers_are_declared(ctx: &Context<'_>) -> Outcome {
 fn parameters_are_declared(ctx: &Context<'_>) -> Outcome {
     let document = document(&ctx.server()?)?;
     for (method, names) in [
-        ("get", &["type", "start", "end", "after_seq", "limit", "order", "cursor"][..]),
+        ("get", &["type", "id", "start", "end", "after_seq", "limit", "order", "cursor"][..]),
         ("post", &["type", "type_from", "time_from", "id_from"]),
     ] {
         let parameters = document["paths"]["/events"][method]["parameters"].as_array().cloned().unwrap_or_default();

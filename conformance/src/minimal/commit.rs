@@ -8,11 +8,10 @@ use std::time::Instant;
 use argus_core::api::Refusal;
 use argus_core::batch::Batch;
 use argus_core::cause::Cause;
-use argus_core::clock::Moment;
-use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Latch, Receipt, Repository, Snapshot};
+use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Latch, Reader, Receipt, Repository};
 
 use crate::ending::Ending;
-use crate::{now, watch};
+use crate::{moment, now, watch};
 
 /// Batches that are committed together at most.
 const GROUP_BATCHES_MAX: usize = 1024;
@@ -37,7 +36,7 @@ pub(crate) struct Committer {
 
 /// What readers see.
 struct Published {
-    snapshot: Mutex<Arc<dyn Snapshot>>,
+    reader: Mutex<Reader>,
     latched: Mutex<Option<Cause>>,
     warning: Mutex<Option<String>>,
 }
@@ -50,7 +49,7 @@ impl Committer {
         ending: &Arc<Ending>,
     ) -> std::io::Result<Self> {
         let published = Arc::new(Published {
-            snapshot: Mutex::new(repository.snapshot()),
+            reader: Mutex::new(repository.reader()),
             latched: Mutex::default(),
             warning: Mutex::default(),
         });
@@ -67,9 +66,9 @@ impl Committer {
         Ok(Self { queue: Mutex::new(Some(queue)), published, thread: Mutex::new(Some(thread)) })
     }
 
-    /// What was committed last.
-    pub(crate) fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::clone(&self.published.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
+    /// How to read what was committed last.
+    pub(crate) fn reader(&self) -> Reader {
+        self.published.reader.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Why nothing more is accepted, if so.
@@ -110,13 +109,12 @@ impl Committer {
 }
 
 impl Published {
-    fn publish(&self, snapshot: Arc<dyn Snapshot>) {
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    fn publish(&self, reader: Reader) {
+        *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = reader;
     }
 }
 
 fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &Published) {
-    let begun = Instant::now();
     let mut housekeeper = Housekeeper::default();
     while let Ok(first) = jobs.recv() {
         let (batches, answers): (Vec<Batch>, Vec<SyncSender<Outcome>>) = std::iter::once(first)
@@ -130,19 +128,18 @@ fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &
                 vec![Err(error); batches.len()]
             }
         };
-        published.publish(repository.snapshot());
+        published.publish(repository.reader());
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // Whoever waited may have given up.
             let _ = answer.try_send(outcome);
         }
-        let moment = Moment { wall: now(), uptime: begun.elapsed() };
-        match housekeeper.step(&mut *repository, moment, HOUSEKEEPING_EVENTS) {
+        match housekeeper.step(&mut *repository, moment(), HOUSEKEEPING_EVENTS) {
             Ok(Housekeeping::Idle | Housekeeping::Pending) => {}
             Err(error) => refused(published, &error),
         }
         let doubt = repository.clock_doubt().map(|doubt| doubt.to_string());
         *published.warning.lock().unwrap_or_else(PoisonError::into_inner) = doubt;
-        published.publish(repository.snapshot());
+        published.publish(repository.reader());
     }
     if published.latched.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
         repository.close().unwrap_or_else(|error| refused(published, &error));

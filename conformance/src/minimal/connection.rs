@@ -4,16 +4,16 @@ use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{
-    Action, Api, Condition, Refusal, Reply, Route, Search, SearchRun, SearchStep, Submission, Submitted,
-};
+use argus_core::api::{Action, Api, Condition, Read, ReadRun, ReadStep, Refusal, Reply, Route, Submission, Submitted};
 use argus_core::cause::Cause;
 
 use crate::body::Body;
 use crate::budget::Pace;
 use crate::head::{Framing, HeadError, RequestHead};
+use crate::moment;
 use crate::places::{Phase, Place};
 use crate::presence::{Next, Presence};
 use crate::server::Server;
@@ -21,6 +21,9 @@ use crate::stream::{Received, Stream};
 
 /// How often a connection that waits for a request looks whether the server drains.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Events that are looked at before it is looked whether somebody still waits. Few, for each may take long.
+const BUDGET: u32 = 8;
 
 /// Serves requests until one side has had enough.
 pub(crate) fn serve(server: &Server, socket: Arc<TcpStream>, place: &Place) -> io::Result<()> {
@@ -100,7 +103,7 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
 /// What the core makes of a request.
 enum Answer {
     Whole(Reply),
-    Streamed(Box<(Reply, SearchRun)>),
+    Streamed(Box<(Reply, ReadRun)>),
 }
 
 /// Why there is no answer that was asked for.
@@ -172,13 +175,10 @@ fn decide(server: &Server, stream: &mut Stream, head: &RequestHead, body_is_read
         Action::Submit(submission) => submit(server, stream, head, submission, body_is_read)
             .map(Answer::Whole)
             .map_err(|refusal| Stop::Refused(Route::Events, refusal)),
-        Action::Search(search) => begin_search(server, stream, search),
-        Action::Lookup(lookup) => match lookup.reply(&*server.committer.snapshot()) {
-            Ok(reply) => Ok(Answer::Whole(reply)),
-            Err(error) => Err(Stop::Refused(Route::Event, Refusal::Unreadable(error))),
-        },
+        Action::Read(read) => begin_read(server, stream, read),
         Action::Metrics(metrics) => {
-            let stats = server.committer.snapshot().stats();
+            let stats = server.committer.reader().take().and_then(|snapshot| snapshot.stats());
+            let stats = stats.map_err(|error| Stop::Refused(Route::Metrics, Refusal::Unreadable(error)))?;
             let (idle_closed, log_lines_lost) = (server.places.closed(), server.log.lost());
             Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, idle_closed, log_lines_lost))))
         }
@@ -211,22 +211,21 @@ fn submit(
     }
 }
 
-/// Runs a search until it is known whether its answer is small.
-fn begin_search(server: &Server, stream: &mut Stream, search: Search) -> Result<Answer, Stop> {
-    let refused = |refusal| Stop::Refused(Route::Events, refusal);
+/// Runs a read until it is known whether its answer is small.
+fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer, Stop> {
     let deadline = Instant::now() + server.settings.request_timeout;
-    let mut run = search.begin(server.committer.snapshot());
+    let route = read.route();
+    let refused = |refusal| Stop::Refused(route, refusal);
+    let mut run = read.begin(server.committer.reader(), moment());
     let mut presence = Presence::new();
     loop {
-        match run.poll().map_err(|error| refused(Refusal::Unreadable(error)))? {
-            SearchStep::Pending if Instant::now() < deadline => {
-                presence.look(stream, Next::Answer).map_err(Stop::Gone)?;
-            }
-            SearchStep::Pending => return Err(refused(Refusal::Timeout)),
-            SearchStep::Whole(reply) => return Ok(Answer::Whole(reply)),
-            SearchStep::Start(reply) => return Ok(Answer::Streamed(Box::new((reply, run)))),
+        match run.poll(moment(), BUDGET).map_err(|error| refused(Refusal::Unreadable(error)))? {
+            Poll::Pending if Instant::now() < deadline => presence.look(stream, Next::Answer).map_err(Stop::Gone)?,
+            Poll::Pending => return Err(refused(Refusal::ReadTimeout)),
+            Poll::Ready(ReadStep::Whole(reply)) => return Ok(Answer::Whole(reply)),
+            Poll::Ready(ReadStep::Start(reply)) => return Ok(Answer::Streamed(Box::new((reply, run)))),
             // The core says these only behind `Start`.
-            SearchStep::Chunk(_) | SearchStep::Done => return Err(refused(Refusal::Internal)),
+            Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done) => return Err(refused(Refusal::Internal)),
         }
     }
 }
@@ -235,7 +234,7 @@ fn begin_search(server: &Server, stream: &mut Stream, search: Search) -> Result<
 fn write_streamed(
     stream: &mut Stream,
     reply: &Reply,
-    mut run: SearchRun,
+    mut run: ReadRun,
     request_id: &str,
     head: &RequestHead,
     keep: bool,
@@ -250,24 +249,26 @@ fn write_streamed(
     let next = if chunked { Next::ChunkSize } else { Next::Content };
     let mut presence = Presence::new();
     loop {
-        match run.poll().map_err(io::Error::other)? {
-            SearchStep::Pending => presence.look(stream, next)?,
-            SearchStep::Chunk(chunk) if chunked => {
+        match run.poll(moment(), BUDGET).map_err(io::Error::other)? {
+            Poll::Pending => presence.look(stream, next)?,
+            Poll::Ready(ReadStep::Chunk(chunk)) if chunked => {
                 presence = Presence::new();
                 let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
                 framed.extend_from_slice(&chunk);
                 framed.extend_from_slice(b"\r\n");
                 stream.write(&framed)?;
             }
-            SearchStep::Chunk(chunk) => stream.write(&chunk)?,
-            SearchStep::Done => {
+            Poll::Ready(ReadStep::Chunk(chunk)) => stream.write(&chunk)?,
+            Poll::Ready(ReadStep::Done) => {
                 if chunked {
                     stream.write(b"0\r\n\r\n")?;
                 }
                 stream.set_reset_on_close(false)?;
                 return Ok(keep);
             }
-            SearchStep::Whole(_) | SearchStep::Start(_) => return Err(io::Error::other("the core began twice")),
+            Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_)) => {
+                return Err(io::Error::other("the core began twice"));
+            }
         }
     }
 }

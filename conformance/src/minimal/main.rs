@@ -21,9 +21,10 @@ mod watch;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use argus_core::clock::Moment;
 use argus_core::event::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -87,6 +88,12 @@ fn serve(settings: Settings) -> Result<u8, String> {
     watch::spawn("signals", listen, || false, move |reason| failing.fail(reason))
         .map_err(|error| format!("a thread: {error}"))?;
     server.run()
+}
+
+/// What the clocks show. The uptime is that since the first call.
+fn moment() -> Moment {
+    static BEGUN: OnceLock<Instant> = OnceLock::new();
+    Moment { wall: now(), uptime: BEGUN.get_or_init(Instant::now).elapsed() }
 }
 
 /// The wall clock: the only place where this host reads it.

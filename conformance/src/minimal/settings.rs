@@ -52,18 +52,26 @@ pub(crate) struct Settings {
     pub(crate) log: String,
 }
 
+/// How long a request may take where nobody says otherwise.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             endpoint: "127.0.0.1:3000".to_owned(),
-            limits: Limits { body_bytes_max: 64 << 20, payload_bytes_max: 256 << 10, types_max: TYPES_MAX_DEFAULT },
+            limits: Limits {
+                body_bytes_max: 64 << 20,
+                payload_bytes_max: 256 << 10,
+                types_max: TYPES_MAX_DEFAULT,
+                read_time: REQUEST_TIMEOUT,
+            },
             inflight_bytes_max: 256 << 20,
             connections_max: 1000,
             queue_batches_max: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             body_bytes_per_second: 1024,
-            request_timeout: Duration::from_secs(60),
+            request_timeout: REQUEST_TIMEOUT,
             keep_alive_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
@@ -99,7 +107,10 @@ impl Settings {
                 "header-timeout" => parse_duration(&value()?).map(|read| settings.header_timeout = read),
                 "body-timeout" => parse_duration(&value()?).map(|read| settings.body_timeout = read),
                 "min-body-rate" => parse_count(&value()?).map(|read| settings.body_bytes_per_second = read),
-                "request-timeout" => parse_duration(&value()?).map(|read| settings.request_timeout = read),
+                "request-timeout" => parse_duration(&value()?).map(|read| {
+                    settings.request_timeout = read;
+                    settings.limits.read_time = read;
+                }),
                 "keep-alive-timeout" => parse_duration(&value()?).map(|read| settings.keep_alive_timeout = read),
                 "write-timeout" => parse_duration(&value()?).map(|read| settings.write_timeout = read),
                 "drain-timeout" => parse_duration(&value()?).map(|read| settings.drain_timeout = read),

@@ -1,4 +1,4 @@
-//! The query parameters of `GET /events` become a [`Query`].
+//! Query parameters become a [`Filter`], which every read route takes, or a [`Scan`].
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -11,38 +11,56 @@ use super::problem::Refused;
 use super::target::Param;
 use super::text::Excerpt;
 use crate::event::Timestamp;
-use crate::query::{LIMIT_MAX, Operand, Order, PayloadFilter, PayloadPath, Query, Test, decode_cursor};
+use crate::query::{Filter, IDS_MAX, LIMIT_MAX, Operand, Order, PayloadFilter, PayloadPath, Scan, Test, decode_cursor};
 
-/// Reads the parameters. Every one of them must be known and sensible: nothing is dropped in silence.
-pub(super) fn read_query(params: &[Param<'_>]) -> Result<Query, Refused> {
-    let mut query = Query::default();
+/// Reads the parameters of `GET /events`. Every one of them must be known and sensible: nothing is dropped in silence.
+pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, Refused> {
+    let mut scan = Scan::default();
     let (mut order, mut cursor) = (None, None);
     for Param { name, value } in params {
         match name.as_ref() {
-            "type" => query.types.get_or_insert_with(Vec::new).push(value.as_ref().into()),
-            "start" => once(&mut query.start, name, parse_time(name, value)?)?,
-            "end" => once(&mut query.end, name, parse_time(name, value)?)?,
-            "after_seq" => once(&mut query.after_seq, name, parse_seq(name, value)?)?,
-            "limit" => once(&mut query.limit, name, parse_limit(name, value)?)?,
+            "limit" => once(&mut scan.limit, name, parse_limit(name, value)?)?,
             "order" => once(&mut order, name, parse_order(name, value)?)?,
             "cursor" => once(&mut cursor, name, value.as_ref())?,
-            other => match other.strip_prefix("payload.") {
-                Some(rest) => query.payload.push(parse_payload_filter(name, rest, value)?),
-                None => return Err(unknown(name)),
-            },
+            _ => read_condition(&mut scan.filter, name, value)?,
         }
     }
-    query.order = order.unwrap_or_default();
-    if let (Some(start), Some(end)) = (query.start, query.end)
+    check_filter(&scan.filter)?;
+    scan.order = order.unwrap_or_default();
+    if let Some(cursor) = cursor {
+        let position = decode_cursor(cursor, &scan).map_err(|error| refused(format!("cursor: {error}")))?;
+        scan.from = Some(position);
+    }
+    Ok(scan)
+}
+
+/// Reads one parameter that is a condition on events.
+fn read_condition(filter: &mut Filter, name: &str, value: &str) -> Result<(), Refused> {
+    match name {
+        "type" => filter.types.get_or_insert_with(Vec::new).push(value.into()),
+        "id" => filter.ids.get_or_insert_with(Vec::new).push(value.into()),
+        "start" => once(&mut filter.start, name, parse_time(name, value)?)?,
+        "end" => once(&mut filter.end, name, parse_time(name, value)?)?,
+        "after_seq" => once(&mut filter.after_seq, name, parse_seq(name, value)?)?,
+        other => match other.strip_prefix("payload.") {
+            Some(rest) => filter.payload.push(parse_payload_filter(name, rest, value)?),
+            None => return Err(unknown(name)),
+        },
+    }
+    Ok(())
+}
+
+/// What conditions have to be to make sense together.
+fn check_filter(filter: &Filter) -> Result<(), Refused> {
+    if let (Some(start), Some(end)) = (filter.start, filter.end)
         && start >= end
     {
         return Err(refused("start: not before end"));
     }
-    if let Some(cursor) = cursor {
-        let position = decode_cursor(cursor, &query).map_err(|error| refused(format!("cursor: {error}")))?;
-        query.from = Some(position);
+    if filter.ids.as_ref().is_some_and(|ids| ids.len() > IDS_MAX) {
+        return Err(refused(format!("id: given more than {IDS_MAX} times")));
     }
-    Ok(query)
+    Ok(())
 }
 
 /// Sets what may be given only once.
@@ -88,9 +106,10 @@ fn parse_limit(name: &str, value: &str) -> Result<NonZeroU32, Refused> {
 
 fn parse_order(name: &str, value: &str) -> Result<Order, Refused> {
     match value {
-        "asc" => Ok(Order::Ascending),
-        "desc" => Ok(Order::Descending),
-        _ => Err(refused(format!("{name}: neither asc nor desc: {}", Excerpt(value)))),
+        "asc" => Ok(Order::TimeAscending),
+        "desc" => Ok(Order::TimeDescending),
+        "seq" => Ok(Order::Sequence),
+        _ => Err(refused(format!("{name}: none of asc, desc and seq: {}", Excerpt(value)))),
     }
 }
 
@@ -134,9 +153,9 @@ mod tests {
     use crate::api::target::Target;
     use crate::query::{Position, encode_cursor};
 
-    fn read(query: &str) -> Result<Query, String> {
+    fn read(query: &str) -> Result<Scan, String> {
         let target = format!("/events?{query}");
-        read_query(&Target::parse(&target).unwrap().params).map_err(|refused| {
+        read_scan(&Target::parse(&target).unwrap().params).map_err(|refused| {
             assert_eq!(refused.problem.kind, ProblemKind::InvalidParameter);
             refused.problem.detail
         })
@@ -144,26 +163,26 @@ mod tests {
 
     #[test]
     fn everything_at_once() {
-        let query = "type=a+b&type=&start=1&end=2026-01-01T00%3A00%3A00Z&after_seq=7&limit=10000&order=desc\
+        let query = "type=a+b&type=&id=1&id=a%26b&start=1&end=2026-01-01T00%3A00%3A00Z&after_seq=7&limit=10000&order=desc\
             &payload.a.b=1&payload.a.b%5Bgte%5D=2&payload.a[exists]=false&payload.a[prefix]=x";
-        let filter = |path: &str, test| PayloadFilter { path: PayloadPath::parse(path).unwrap(), test };
-        let expected = Query {
+        let condition = |path: &str, test| PayloadFilter { path: PayloadPath::parse(path).unwrap(), test };
+        let filter = Filter {
             types: Some(vec!["a b".into(), "".into()]),
+            ids: Some(vec!["1".into(), "a&b".into()]),
             start: Some(Timestamp::from_nanos(1_000_000_000)),
             end: Some(Timestamp::parse_param("2026-01-01T00:00:00Z").unwrap()),
             payload: vec![
-                filter("a.b", Test::Eq(Operand::new("1"))),
-                filter("a.b", Test::Gte(Operand::new("2"))),
-                filter("a", Test::Exists(false)),
-                filter("a", Test::Prefix("x".into())),
+                condition("a.b", Test::Eq(Operand::new("1"))),
+                condition("a.b", Test::Gte(Operand::new("2"))),
+                condition("a", Test::Exists(false)),
+                condition("a", Test::Prefix("x".into())),
             ],
             after_seq: Some(7),
-            order: Order::Descending,
-            limit: NonZeroU32::new(10_000),
-            from: None,
         };
-        assert_eq!(read(query), Ok(expected));
-        assert_eq!(read(""), Ok(Query::default()));
+        let limit = NonZeroU32::new(10_000);
+        assert_eq!(read(query), Ok(Scan { filter, order: Order::TimeDescending, from: None, limit }));
+        assert_eq!(read(""), Ok(Scan::default()));
+        assert_eq!(read("order=seq"), Ok(Scan { order: Order::Sequence, ..Scan::default() }));
     }
 
     #[test]
@@ -178,7 +197,7 @@ mod tests {
             ("[prefix]", Test::Prefix("v".into())),
             ("[contains]", Test::Contains("v".into())),
         ] {
-            assert_eq!(read(&format!("payload.x{operator}=v")).unwrap().payload.first().unwrap().test, test);
+            assert_eq!(read(&format!("payload.x{operator}=v")).unwrap().filter.payload.first().unwrap().test, test);
         }
     }
 
@@ -222,6 +241,8 @@ mod tests {
         }
         assert!(read("end=2026-01-01T00:00:00+01:00").unwrap_err().contains("%2B"));
         assert!(read(&"x".repeat(10_000)).unwrap_err().len() < 200);
+        assert!(read(&"id=a&".repeat(IDS_MAX)).is_ok());
+        assert!(read(&"id=a&".repeat(IDS_MAX + 1)).unwrap_err().starts_with("id: "));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::repository::{ReadError, Snapshot};
 
 /// A `GET` or `HEAD` of `/events/{id}`.
 #[derive(Debug)]
-pub struct Lookup {
+pub(super) struct Lookup {
     id: String,
     head_only: bool,
 }
@@ -27,12 +27,7 @@ impl Lookup {
     }
 
     /// The event, or 404. May read from storage.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`]: the host sends [`Api::refuse`](super::Api::refuse) with
-    /// [`Refusal::Unreadable`](super::Refusal::Unreadable).
-    pub fn reply(self, snapshot: &dyn Snapshot) -> Result<Reply, ReadError> {
+    pub(super) fn reply(self, snapshot: &dyn Snapshot) -> Result<Reply, ReadError> {
         let mut body = Vec::new();
         let reply = if snapshot.get(&self.id, &mut |event| event.write_json(&mut body))? {
             Reply::new(Route::Event, 200, "application/json", body)

@@ -11,6 +11,7 @@ mod guard;
 mod health;
 mod lookup;
 mod problem;
+mod read;
 mod reply;
 mod route;
 mod search;
@@ -19,20 +20,24 @@ mod target;
 mod text;
 
 pub use health::Metrics;
-pub use lookup::Lookup;
 pub use problem::{Problem, ProblemKind};
+pub use read::{READ_BUDGET, Read, ReadRun, ReadStep};
 pub use reply::Reply;
 pub use route::Route;
-pub use search::{Search, SearchRun, SearchStep};
 pub use submit::{Acknowledgement, Submission, Submitted};
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use core::time::Duration;
 
 use fields::values;
 use guard::{Method, Sound};
+use lookup::Lookup;
 use problem::Refused;
+use read::Question;
 use route::Resource;
+use search::Search;
 
 use crate::hex;
 use crate::repository::ReadError;
@@ -55,6 +60,8 @@ pub struct Limits {
     pub payload_bytes_max: usize,
     /// Most different event types in one body: as many as the repository takes.
     pub types_max: usize,
+    /// How long a request may take. A page that is not full when half of it has passed ends where it is.
+    pub read_time: Duration,
 }
 
 /// A request's head, as it came over the wire.
@@ -90,10 +97,8 @@ pub enum Action {
     Reply(Reply),
     /// Read the body, then ask [`Submission::handle_body`].
     Submit(Submission),
-    /// Run this query on a snapshot: [`Search::begin`].
-    Search(Search),
-    /// Look this event up: [`Lookup::reply`].
-    Lookup(Lookup),
+    /// Run this where it may block: [`Read::begin`].
+    Read(Read),
     /// Render the metrics and send them with [`Metrics::reply`].
     Metrics(Metrics),
 }
@@ -117,12 +122,14 @@ pub enum Refusal {
     BodyBroken,
     /// Bodies in flight use up the byte budget, or the commit queue is full. 503 with Retry-After.
     Overloaded,
-    /// The request took longer than the host allows; what became of it is unknown. 503 with Retry-After.
+    /// A commit took longer than the host allows; what became of it is unknown. 503 with Retry-After.
     Timeout,
+    /// A read took longer than the host allows. 503 with Retry-After.
+    ReadTimeout,
     /// Stopping. 503 with Retry-After.
     Draining,
-    /// What is stored could not be read. 500. The host logs the error: the answer says which events are concerned, and
-    /// names no place.
+    /// What is stored could not be read. 503 with Retry-After where a later try may succeed, else 500. The host logs the
+    /// error: the answer says which events are concerned, and names no place.
     Unreadable(ReadError),
     /// A fault in Argus itself. 500.
     Internal,
@@ -187,12 +194,21 @@ impl Api {
             Refusal::Timeout => {
                 Refused::new(ProblemKind::Timeout, "the request took too long; what became of it is unknown")
             }
+            Refusal::ReadTimeout => {
+                let detail =
+                    "the request took too long; with more conditions, or a shorter range of time, it takes less";
+                Refused::new(ProblemKind::Timeout, detail)
+            }
             Refusal::Draining => draining(),
             Refusal::Unreadable(ReadError::Damaged(damage)) => {
                 let detail = format!("part of what is stored is damaged; {}", damage.concerned);
                 Refused::new(ProblemKind::Damaged, detail)
             }
-            Refusal::Unreadable(ReadError::Storage(_)) => {
+            Refusal::Unreadable(ReadError::Unavailable(cause)) => {
+                let detail = format!("the storage cannot be read at the moment: {}", cause.told());
+                Refused::new(ProblemKind::StorageUnavailable, detail)
+            }
+            Refusal::Unreadable(ReadError::Failed(_)) => {
                 Refused::new(ProblemKind::Internal, "the storage could not be read; the log of Argus says why")
             }
             Refusal::Internal => Refused::new(ProblemKind::Internal, "a fault in Argus, which its log describes"),
@@ -239,8 +255,10 @@ impl Api {
         };
         let target = &sound.target;
         match resource {
-            Resource::Event(id) => Lookup::read(id, target, head_only).map(Action::Lookup),
-            Resource::Fixed(Route::Events) => Search::read(head, target, head_only).map(Action::Search),
+            Resource::Event(id) => Ok(self.read(Question::Lookup(Lookup::read(id, target, head_only)?))),
+            Resource::Fixed(Route::Events) => {
+                Ok(self.read(Question::Search(Box::new(Search::read(head, target, head_only)?))))
+            }
             Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { head_only })),
             Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(condition))),
             Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(health::openapi())),
@@ -248,6 +266,10 @@ impl Api {
                 Ok(Action::Reply(health::live(route)))
             }
         }
+    }
+
+    fn read(&self, question: Question) -> Action {
+        Action::Read(Read::new(question, self.limits.read_time))
     }
 
     fn submit(&self, head: &Head<'_>, sound: &Sound<'_>, condition: &Condition<'_>) -> Result<Submission, Refused> {

@@ -3,7 +3,9 @@
 use alloc::string::String;
 
 use super::target::Target;
+use crate::listed::listed;
 
+listed! {
 /// The routes: a closed list, so that it may label metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route {
@@ -23,6 +25,7 @@ pub enum Route {
     OpenApi,
     /// Anything else, and what is refused before there is a route.
     Other,
+}
 }
 
 impl Route {
@@ -101,6 +104,8 @@ impl Resource {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use alloc::format;
+
     use super::*;
 
     fn of(target: &str) -> Resource {
@@ -109,8 +114,19 @@ mod tests {
 
     #[test]
     fn fixed_paths() {
-        for route in [Route::Events, Route::Health, Route::Live, Route::Ready, Route::Metrics, Route::OpenApi] {
-            assert_eq!(of(route.as_str()), Resource::Fixed(route));
+        for route in Route::ALL {
+            match route {
+                Route::Events
+                | Route::Health
+                | Route::Live
+                | Route::Ready
+                | Route::Metrics
+                | Route::OpenApi
+                | Route::Other => {
+                    assert_eq!(of(&format!("/{}", route.as_str().trim_start_matches('/'))), Resource::Fixed(route));
+                }
+                Route::Event => assert_eq!(of("/events/x").route(), route),
+            }
         }
         assert_eq!(of("/%65vents?type=a"), Resource::Fixed(Route::Events));
         for other in

@@ -1,30 +1,35 @@
-//! `GET /events`: a query, answered piece by piece.
+//! `GET /events`: a scan, answered piece by piece.
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use core::task::Poll;
+use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::criteria::read_query;
+use super::criteria::read_scan;
 use super::fields::quality;
 use super::problem::Refused;
+use super::read::ReadStep;
 use super::target::Target;
 use super::{Head, ProblemKind, Reply, Route};
-use crate::query::{Position, Query, encode_cursor};
-use crate::repository::{Find, FindHead, FindStep, Flow, ReadError, Snapshot};
+use crate::query::{Order, Position, Scan, encode_cursor};
+use crate::repository::{Flow, ReadError, ScanHead, ScanRun, Snapshot};
 
-/// Events examined in one step: some 100 microseconds where they lie in memory.
-const EVENTS_PER_STEP: u32 = 4096;
 /// A chunk is sent when it has this many bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// What there is of an answer of unknown length is sent if nothing was sent for this long.
+const SEND_AFTER: Duration = Duration::from_millis(20);
 
 /// A `GET` or `HEAD` of `/events` whose parameters are in order.
 #[derive(Debug)]
-pub struct Search {
-    query: Query,
+pub(super) struct Search {
+    scan: Scan,
     format: Format,
     /// The query string as sent, but for a cursor: what a link to the next page begins with.
     link_query: String,
@@ -32,30 +37,22 @@ pub struct Search {
 }
 
 /// A search under way.
-#[expect(missing_debug_implementations, reason = "holds a running query, which has no useful picture")]
-pub struct SearchRun {
+pub(super) struct SearchRun {
     search: Search,
-    find: Box<dyn Find>,
+    run: Box<dyn ScanRun>,
+    /// Of the snapshot.
+    last_seq: u64,
+    /// The uptime at which a page that is not full yet ends.
+    page_due: Duration,
+    /// How far a page was scanned that has ended before it was full.
+    scanned_to: Option<Position>,
     phase: Phase,
     /// Part of the body that was not handed out yet.
     buffer: Vec<u8>,
     /// Whether an event has been written.
     any: bool,
-}
-
-/// What a step of a search gave.
-#[derive(Debug)]
-pub enum SearchStep {
-    /// Nothing yet; call again.
-    Pending,
-    /// The whole answer: it is small. The run is over.
-    Whole(Reply),
-    /// The head of a streamed answer (its body is empty); chunks follow.
-    Start(Reply),
-    /// The next piece of the body, at most about 64 KiB plus one event.
-    Chunk(Bytes),
-    /// The body is complete.
-    Done,
+    /// The uptime at which something was sent last, or the search began.
+    sent_at: Duration,
 }
 
 /// Where a run stands.
@@ -80,27 +77,32 @@ enum Format {
 
 impl Search {
     pub(super) fn read(head: &Head<'_>, target: &Target<'_>, head_only: bool) -> Result<Self, Refused> {
-        let query = read_query(&target.params)?;
+        let scan = read_scan(&target.params)?;
         let format = Format::negotiate(head)?;
-        Ok(Self { query, format, link_query: target.raw_query_without("cursor"), head_only })
+        Ok(Self { scan, format, link_query: target.raw_query_without("cursor"), head_only })
     }
 
-    /// Begins the query on a snapshot.
-    #[must_use]
-    pub fn begin(self, snapshot: Arc<dyn Snapshot>) -> SearchRun {
-        let find = snapshot.find(&self.query);
-        let mut buffer = Vec::new();
-        buffer.extend_from_slice(self.format.opening());
-        SearchRun { search: self, find, phase: Phase::Head, buffer, any: false }
-    }
-
-    fn reply(&self, head: FindHead) -> Reply {
-        let mut reply =
-            Reply::new(Route::Events, 200, self.format.media_type(), Bytes::new()).with_header("vary", "accept");
-        if let Some(next) = head.next {
-            reply = reply.with_header("link", self.next_link(next));
-        }
-        reply
+    /// Begins the scan on a snapshot. May wait.
+    pub(super) fn begin(
+        self,
+        snapshot: Arc<dyn Snapshot>,
+        page_due: Duration,
+        uptime: Duration,
+    ) -> Result<SearchRun, ReadError> {
+        let last_seq = snapshot.last_seq();
+        let run = snapshot.scan(&self.scan)?;
+        let buffer = self.format.opening().to_vec();
+        Ok(SearchRun {
+            search: self,
+            run,
+            last_seq,
+            page_due,
+            scanned_to: None,
+            phase: Phase::Head,
+            buffer,
+            any: false,
+            sent_at: uptime,
+        })
     }
 
     /// The link to the next page (RFC 8288): the same parameters with another cursor. Relative, because only the caller
@@ -120,77 +122,99 @@ impl Search {
         if !self.link_query.is_empty() {
             link.push('&');
         }
-        link.push_str(&format!("cursor={}>; rel=\"next\"", encode_cursor(next, &self.query)));
+        link.push_str(&format!("cursor={}>; rel=\"next\"", encode_cursor(next, &self.scan)));
         link
+    }
+
+    /// A position as callers are told it: the time, or the sequence number where that is the order.
+    fn tell(&self, position: Position) -> String {
+        match self.scan.order {
+            Order::TimeAscending | Order::TimeDescending => position.timestamp.to_string(),
+            Order::Sequence => position.seq.to_string(),
+        }
     }
 }
 
 impl SearchRun {
-    /// Does a bounded amount of work (some 100 microseconds).
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`]: before [`SearchStep::Start`] the host sends [`Api::refuse`](super::Api::refuse) with
-    /// [`Refusal::Unreadable`](super::Refusal::Unreadable); after it, it cuts the connection, so that nobody takes a
-    /// part for the whole. The run is of no further use.
-    pub fn poll(&mut self) -> Result<SearchStep, ReadError> {
-        match core::mem::replace(&mut self.phase, Phase::Done) {
+    /// As [`ReadRun::poll`](super::ReadRun::poll).
+    pub(super) fn poll(&mut self, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
+        match mem::replace(&mut self.phase, Phase::Done) {
             Phase::Head => {
-                let Some(head) = self.find.poll_head(EVENTS_PER_STEP)? else {
+                let Poll::Ready(head) = self.run.poll_head(budget)? else {
+                    if uptime >= self.page_due {
+                        self.scanned_to = self.run.end_page();
+                    }
                     self.phase = Phase::Head;
-                    return Ok(SearchStep::Pending);
+                    return Ok(Poll::Pending);
                 };
-                let reply = self.search.reply(head);
+                let reply = self.reply(head);
                 if self.search.head_only {
-                    return Ok(SearchStep::Whole(reply));
+                    return Ok(Poll::Ready(ReadStep::Whole(reply)));
                 }
-                self.first(reply)
+                self.first(reply, uptime, budget)
             }
-            Phase::First(reply) => self.first(reply),
-            Phase::Streaming => self.stream(),
-            Phase::Done => Ok(SearchStep::Done),
+            Phase::First(reply) => self.first(reply, uptime, budget),
+            Phase::Streaming => self.stream(uptime, budget),
+            Phase::Done => Ok(Poll::Ready(ReadStep::Done)),
         }
     }
 
-    fn first(&mut self, mut reply: Reply) -> Result<SearchStep, ReadError> {
-        match self.fill()? {
-            FindStep::Done => {
-                reply.body = self.take();
-                Ok(SearchStep::Whole(reply))
-            }
-            FindStep::Pending if self.is_full() => {
-                self.phase = Phase::Streaming;
-                Ok(SearchStep::Start(reply))
-            }
-            FindStep::Pending => {
-                self.phase = Phase::First(reply);
-                Ok(SearchStep::Pending)
-            }
+    fn reply(&self, head: ScanHead) -> Reply {
+        let mut reply = Reply::new(Route::Events, 200, self.search.format.media_type(), Bytes::new())
+            .with_header("vary", "accept")
+            .with_header("argus-last-seq", self.last_seq.to_string());
+        if let Some(next) = head.next {
+            reply = reply.with_header("link", self.search.next_link(next));
         }
+        if let Some(position) = self.scanned_to {
+            reply = reply.with_header("argus-scanned-to", self.search.tell(position));
+        }
+        reply
     }
 
-    fn stream(&mut self) -> Result<SearchStep, ReadError> {
-        // The step that gave the head left a chunk behind.
-        if !self.is_full() && self.fill()? == FindStep::Done {
-            return Ok(if self.buffer.is_empty() { SearchStep::Done } else { SearchStep::Chunk(self.take()) });
+    fn first(&mut self, mut reply: Reply, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
+        if self.fill(budget)?.is_ready() {
+            reply.body = self.take();
+            return Ok(Poll::Ready(ReadStep::Whole(reply)));
+        }
+        // A page is small, and its length is known when it is complete.
+        let is_due = self.search.scan.limit.is_none() && self.is_due(uptime);
+        if self.is_full() || is_due {
+            self.sent_at = uptime;
+            self.phase = Phase::Streaming;
+            return Ok(Poll::Ready(ReadStep::Start(reply)));
+        }
+        self.phase = Phase::First(reply);
+        Ok(Poll::Pending)
+    }
+
+    fn stream(&mut self, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
+        // The step that gave the head may have left a chunk behind.
+        if !self.is_full() && self.fill(budget)?.is_ready() {
+            let rest = self.take();
+            return Ok(Poll::Ready(if rest.is_empty() { ReadStep::Done } else { ReadStep::Chunk(rest) }));
         }
         self.phase = Phase::Streaming;
-        Ok(if self.is_full() { SearchStep::Chunk(self.take()) } else { SearchStep::Pending })
+        if self.is_full() || (self.is_due(uptime) && !self.buffer.is_empty()) {
+            self.sent_at = uptime;
+            return Ok(Poll::Ready(ReadStep::Chunk(self.take())));
+        }
+        Ok(Poll::Pending)
     }
 
-    /// Takes events from the query until the chunk is full, the step's work is done or the query ends; then the body
-    /// ends as well.
-    fn fill(&mut self) -> Result<FindStep, ReadError> {
-        let Self { search, find, buffer, any, .. } = self;
+    /// Takes events from the scan until the chunk is full, the step's work is done or the scan ends; then the body ends
+    /// as well.
+    fn fill(&mut self, budget: u32) -> Result<Poll<()>, ReadError> {
+        let Self { search, run, buffer, any, .. } = self;
         let format = search.format;
-        let step = find.poll_events(EVENTS_PER_STEP, &mut |event| {
+        let step = run.poll_events(budget, &mut |event| {
             buffer.extend_from_slice(format.before(*any));
             event.write_json(buffer);
             buffer.extend_from_slice(format.after());
             *any = true;
             if buffer.len() < CHUNK_BYTES { Flow::More } else { Flow::Stop }
         })?;
-        if step == FindStep::Done {
+        if step.is_ready() {
             buffer.extend_from_slice(format.closing());
         }
         Ok(step)
@@ -200,8 +224,18 @@ impl SearchRun {
         self.buffer.len() >= CHUNK_BYTES
     }
 
+    fn is_due(&self, uptime: Duration) -> bool {
+        uptime.saturating_sub(self.sent_at) >= SEND_AFTER
+    }
+
     fn take(&mut self) -> Bytes {
-        core::mem::take(&mut self.buffer).into()
+        mem::take(&mut self.buffer).into()
+    }
+}
+
+impl fmt::Debug for SearchRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SearchRun").field("search", &self.search).finish_non_exhaustive()
     }
 }
 

@@ -16,10 +16,12 @@ mod identity;
 mod log_end;
 mod manifest;
 mod open;
+mod parts;
 mod proposal;
 mod reading;
 mod retention;
 mod salvage;
+mod scan;
 mod snapshot;
 mod types;
 
@@ -44,7 +46,7 @@ use crate::batch::Batch;
 use crate::cause::Cause;
 use crate::clock::{Clock, ClockDoubt, Moment};
 use crate::event::Timestamp;
-use crate::repository::{CommitError, Expired, Latch, Receipt, Repository, Snapshot, Stats};
+use crate::repository::{CommitError, Expired, Latch, Reader, Receipt, Repository, Snapshot, Stats};
 use crate::segment::{Sealed, Segment, TypeName};
 use crate::storage::Storage;
 use chore::{Busy, Replacement};
@@ -181,6 +183,11 @@ impl<S: Storage> Engine<S> {
         self.syncs_deferred = true;
     }
 
+    /// What is stored at this moment, for readers to keep as long as they like. Cheap.
+    pub fn snapshot(&self) -> Arc<dyn Snapshot> {
+        Arc::new(self.view())
+    }
+
     fn refuse_if_latched(&self) -> Result<(), CommitError> {
         self.latched.as_ref().map_or(Ok(()), |cause| Err(CommitError::Latched(Latch::refusal(cause.clone()))))
     }
@@ -255,7 +262,7 @@ impl<S: Storage> Repository for Engine<S> {
                 || self.fresh_bytes() / FRESH_SEALS_MAX >= self.tuning.seal_bytes)
     }
 
-    fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::new(self.view())
+    fn reader(&self) -> Reader {
+        Reader::Current(self.snapshot())
     }
 }

@@ -386,7 +386,7 @@ mod tests {
             log[second as usize..at as usize - 8].fill(0);
             let torn = with_log(&medium, &log);
             let engine = Engine::open(torn.clone(), Seed(0)).unwrap();
-            assert_eq!(engine.snapshot().stats().last_seq, 1);
+            assert_eq!(engine.snapshot().stats().unwrap().last_seq, 1);
             assert_eq!(engine.recovery().cut_bytes, third - second);
             let mut copy = MemoryStorage::default();
             assert_eq!(back_up(&torn, &mut copy).unwrap().last_seq, 1);

@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn counted(engine: &Engine<MemoryStorage>) -> (u64, u64) {
-        let stats = engine.snapshot().stats();
+        let stats = engine.snapshot().stats().unwrap();
         (stats.event_types, stats.events)
     }
 
@@ -218,7 +218,7 @@ mod tests {
             assert_eq!(commit(&mut engine, &[event_type]).unwrap(), taken, "{event_type}");
         }
         keep_house(&mut engine).unwrap();
-        assert_eq!((counted(&engine), engine.snapshot().stats().segments), ((3, 8), 1));
+        assert_eq!((counted(&engine), engine.snapshot().stats().unwrap().segments), ((3, 8), 1));
         assert_eq!(counted(&open(engine.storage().clone(), 3)), (3, 8));
     }
 
@@ -252,11 +252,11 @@ mod tests {
     #[test]
     fn a_miscount_fails_the_store() {
         let fails = |engine: &mut Engine<MemoryStorage>, chore| {
-            let events = engine.snapshot().stats().events;
+            let events = engine.snapshot().stats().unwrap().events;
             let Err(CommitError::Latched(reason)) = engine.settle(chore) else { panic!("it was not noticed") };
             assert!(alloc::format!("{reason}").contains("miscounted"), "{reason}");
             assert!(matches!(commit(engine, &["a"]), Err(CommitError::Latched(_))));
-            let stats = engine.snapshot().stats();
+            let stats = engine.snapshot().stats().unwrap();
             assert_eq!((stats.events, stats.segments), (events, 1), "readers go on");
             assert_eq!(counted(&open(engine.storage().clone(), 3)), (1, events), "a restart counts anew");
         };

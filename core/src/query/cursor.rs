@@ -5,10 +5,10 @@
 //! | bytes | content |
 //! |---|---|
 //! | 1 | version, 1 |
-//! | 1 | order: 0 ascending, 1 descending |
+//! | 1 | order: 0 by time, ascending; 1 by time, descending; 2 by sequence number |
 //! | 8 | timestamp of the position in nanoseconds, signed, big-endian |
 //! | 8 | sequence number of the position, big-endian |
-//! | 8 | fingerprint of the query's conditions |
+//! | 8 | fingerprint of the filter |
 //! | 4 | CRC-32 of what comes before, big-endian |
 //!
 //! A position is a place in the total order of all events, whether or not an event is there (still), so that a cursor
@@ -22,7 +22,7 @@ use core::hash::Hasher as _;
 use siphasher::sip::SipHasher24;
 use thiserror::Error;
 
-use super::{Order, PayloadFilter, Position, Query, Test};
+use super::{Filter, Order, PayloadFilter, Position, Scan, Test};
 use crate::event::Timestamp;
 
 const VERSION: u8 = 1;
@@ -45,15 +45,15 @@ pub enum CursorError {
     OtherQuery,
 }
 
-/// The cursor for what comes behind `position` in `query`. The query's `limit` and `from` do not matter: pages of one
-/// walk may differ in size. ASCII, safe in a query string as it is.
+/// The cursor for what comes behind `position` in `scan`. The scan's `limit` and `from` do not matter: pages of one walk
+/// may differ in size. ASCII, safe in a query string as it is.
 #[must_use]
-pub fn encode_cursor(position: Position, query: &Query) -> String {
+pub fn encode_cursor(position: Position, scan: &Scan) -> String {
     let mut bytes = Vec::with_capacity(CURSOR_BYTES);
-    bytes.extend([VERSION, order_byte(query.order)]);
+    bytes.extend([VERSION, order_byte(scan.order)]);
     bytes.extend(position.timestamp.as_nanos().to_be_bytes());
     bytes.extend(position.seq.to_be_bytes());
-    bytes.extend(fingerprint(query).to_be_bytes());
+    bytes.extend(fingerprint(&scan.filter).to_be_bytes());
     bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
     to_base64url(&bytes)
 }
@@ -63,7 +63,7 @@ pub fn encode_cursor(position: Position, query: &Query) -> String {
 /// # Errors
 ///
 /// [`CursorError`] where `text` is no cursor, or one of another query.
-pub fn decode_cursor(text: &str, query: &Query) -> Result<Position, CursorError> {
+pub fn decode_cursor(text: &str, scan: &Scan) -> Result<Position, CursorError> {
     let bytes = from_base64url(text).ok_or(CursorError::Malformed)?;
     let (content, checksum) = bytes.split_last_chunk::<4>().ok_or(CursorError::Malformed)?;
     if crc32fast::hash(content) != u32::from_be_bytes(*checksum) {
@@ -74,10 +74,10 @@ pub fn decode_cursor(text: &str, query: &Query) -> Result<Position, CursorError>
     let timestamp = i64::from_be_bytes(take(&mut rest)?);
     let seq = u64::from_be_bytes(take(&mut rest)?);
     let made_for = u64::from_be_bytes(take(&mut rest)?);
-    if version != VERSION || order > order_byte(Order::Descending) {
+    if version != VERSION || order > order_byte(Order::Sequence) {
         return Err(CursorError::Malformed);
     }
-    if order != order_byte(query.order) || made_for != fingerprint(query) {
+    if order != order_byte(scan.order) || made_for != fingerprint(&scan.filter) {
         return Err(CursorError::OtherQuery);
     }
     Ok(Position { timestamp: Timestamp::from_nanos(timestamp), seq })
@@ -91,21 +91,26 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], CursorError> {
 
 fn order_byte(order: Order) -> u8 {
     match order {
-        Order::Ascending => 0,
-        Order::Descending => 1,
+        Order::TimeAscending => 0,
+        Order::TimeDescending => 1,
+        Order::Sequence => 2,
     }
 }
 
 /// A hash of the conditions that does not depend on their order of appearance, nor on repetition. Its key is fixed:
 /// cursors outlive the process, and a collision gives nobody more than the right to ask for a position that they could
 /// name anyway.
-fn fingerprint(query: &Query) -> u64 {
-    let Query { types, start, end, payload, after_seq, order: _, limit: _, from: _ } = query;
+fn fingerprint(filter: &Filter) -> u64 {
+    let Filter { types, ids, start, end, payload, after_seq } = filter;
     let mut conditions: Vec<Vec<u8>> = Vec::new();
     if let Some(types) = types {
         // An empty list is a condition too, and matches nothing.
         conditions.push(condition(b'T', &[]));
         conditions.extend(types.iter().map(|name| condition(b't', &[name.as_bytes()])));
+    }
+    if let Some(ids) = ids {
+        conditions.push(condition(b'I', &[]));
+        conditions.extend(ids.iter().map(|id| condition(b'i', &[id.as_bytes()])));
     }
     let bounds = [(b's', start), (b'e', end)].into_iter();
     conditions.extend(
@@ -199,18 +204,20 @@ mod tests {
         PayloadFilter { path: PayloadPath::parse(path).unwrap(), test }
     }
 
-    fn queries() -> Vec<Query> {
+    fn scans() -> Vec<Scan> {
         let at = Some(Timestamp::from_nanos(5));
-        let mut queries = vec![
-            Query::default(),
-            Query { order: Order::Descending, ..Query::default() },
-            Query { types: Some(vec![]), ..Query::default() },
-            Query { types: Some(vec!["".into()]), ..Query::default() },
-            Query { types: Some(vec!["a".into(), "b".into()]), ..Query::default() },
-            Query { types: Some(vec!["ab".into()]), ..Query::default() },
-            Query { start: at, ..Query::default() },
-            Query { end: at, ..Query::default() },
-            Query { after_seq: Some(5), ..Query::default() },
+        let mut filters = vec![
+            Filter::default(),
+            Filter { types: Some(vec![]), ..Filter::default() },
+            Filter { types: Some(vec!["".into()]), ..Filter::default() },
+            Filter { types: Some(vec!["a".into(), "b".into()]), ..Filter::default() },
+            Filter { types: Some(vec!["ab".into()]), ..Filter::default() },
+            Filter { ids: Some(vec![]), ..Filter::default() },
+            Filter { ids: Some(vec!["a".into(), "b".into()]), ..Filter::default() },
+            Filter { ids: Some(vec!["ab".into()]), ..Filter::default() },
+            Filter { start: at, ..Filter::default() },
+            Filter { end: at, ..Filter::default() },
+            Filter { after_seq: Some(5), ..Filter::default() },
         ];
         for (path, test) in [
             ("a.b", Test::Eq(Operand::new("1"))),
@@ -225,38 +232,43 @@ mod tests {
             ("a", Test::Exists(true)),
             ("a", Test::Exists(false)),
         ] {
-            queries.push(Query { payload: vec![filter(path, test)], ..Query::default() });
+            filters.push(Filter { payload: vec![filter(path, test)], ..Filter::default() });
         }
-        queries
+        let mut scans: Vec<Scan> = filters.into_iter().map(Scan::from).collect();
+        scans.push(Scan { order: Order::TimeDescending, ..Scan::default() });
+        scans.push(Scan { order: Order::Sequence, ..Scan::default() });
+        scans
     }
 
     #[test]
-    fn a_cursor_fits_its_own_query_only() {
-        let queries = queries();
-        for (made_by, query) in queries.iter().enumerate() {
-            let cursor = encode_cursor(position(), query);
+    fn a_cursor_fits_its_own_scan_only() {
+        let scans = scans();
+        for (made_by, scan) in scans.iter().enumerate() {
+            let cursor = encode_cursor(position(), scan);
             assert_eq!(cursor.len(), CURSOR_CHARS);
-            for (used_by, other) in queries.iter().enumerate() {
+            for (used_by, other) in scans.iter().enumerate() {
                 let expected = if made_by == used_by { Ok(position()) } else { Err(CursorError::OtherQuery) };
-                assert_eq!(decode_cursor(&cursor, other), expected, "{query:?} and {other:?}");
+                assert_eq!(decode_cursor(&cursor, other), expected, "{scan:?} and {other:?}");
             }
         }
     }
 
     #[test]
     fn order_repetition_limit_and_place_do_not_matter() {
-        let one = Query {
+        let one = Scan::from(Filter {
             types: Some(vec!["a".into(), "b".into()]),
+            ids: Some(vec!["1".into(), "2".into()]),
             payload: vec![filter("x", Test::Exists(true)), filter("y", Test::Exists(true))],
-            ..Query::default()
-        };
-        let other = Query {
+            ..Filter::default()
+        });
+        let filter = Filter {
             types: Some(vec!["b".into(), "a".into(), "b".into()]),
+            ids: Some(vec!["2".into(), "1".into()]),
             payload: vec![filter("y", Test::Exists(true)), filter("x", Test::Exists(true))],
-            limit: core::num::NonZeroU32::new(7),
-            from: Some(position()),
-            ..Query::default()
+            ..Filter::default()
         };
+        let limit = core::num::NonZeroU32::new(7);
+        let other = Scan { filter, limit, from: Some(position()), ..Scan::default() };
         assert_eq!(decode_cursor(&encode_cursor(position(), &one), &other), Ok(position()));
     }
 
@@ -264,14 +276,14 @@ mod tests {
     fn a_cursor_stays_what_it_is() {
         // The fingerprint of no condition is SipHash-2-4 of nothing under the key 0, 1e924b9d737700d7.
         // A cursor in a caller's hands outlives releases: whoever changes these bytes needs a new version.
-        let cursor = encode_cursor(position(), &Query::default());
+        let cursor = encode_cursor(position(), &Scan::default());
         assert_eq!(cursor, "AQD_____________________HpJLnXN3ANceZ6_g");
     }
 
     #[test]
     fn any_change_is_noticed() {
-        let query = Query::default();
-        let cursor = encode_cursor(position(), &query);
+        let scan = Scan::default();
+        let cursor = encode_cursor(position(), &scan);
         for at in 0..cursor.len() {
             for &digit in ALPHABET {
                 let mut changed = cursor.clone().into_bytes();
@@ -280,7 +292,7 @@ mod tests {
                 }
                 *changed.get_mut(at).unwrap() = digit;
                 let changed = String::from_utf8(changed).unwrap();
-                assert_eq!(decode_cursor(&changed, &query), Err(CursorError::Malformed));
+                assert_eq!(decode_cursor(&changed, &scan), Err(CursorError::Malformed));
             }
         }
         for text in [
@@ -291,7 +303,7 @@ mod tests {
             &alloc::format!("{cursor}AAAA"),
             "éééééééééééééééééééé",
         ] {
-            assert_eq!(decode_cursor(text, &query), Err(CursorError::Malformed), "{text}");
+            assert_eq!(decode_cursor(text, &scan), Err(CursorError::Malformed), "{text}");
         }
     }
 }

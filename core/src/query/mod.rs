@@ -1,10 +1,9 @@
-//! Which events a caller means.
+//! What a caller asks for: which events, in which order, from where on.
+//!
+//! This is only the question. What answers it is behind [`Snapshot`](crate::repository::Snapshot).
 
-mod bounds;
 mod cursor;
 mod filter;
-mod run;
-mod source;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,18 +12,21 @@ use core::num::NonZeroU32;
 pub use cursor::{CursorError, decode_cursor, encode_cursor};
 pub use filter::{Operand, PathError, PayloadFilter, PayloadPath, Test};
 
-pub(crate) use run::Run;
-
 use crate::event::Timestamp;
 
 /// Largest `limit` of a page.
 pub const LIMIT_MAX: u32 = 10_000;
 
-/// A question: all conditions must hold.
+/// Most ids in a [`Filter`]: each one is a look-up of its own.
+pub const IDS_MAX: usize = 1_000;
+
+/// Which events are meant. All conditions must hold. Every read route takes one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
+pub struct Filter {
     /// Any of these types; `None` for every type. An empty list, or a text that cannot be a type, matches nothing.
     pub types: Option<Vec<Box<str>>>,
+    /// Any of these ids; `None` for every id. An empty list, or a text that cannot be an id, matches nothing.
+    pub ids: Option<Vec<Box<str>>>,
     /// Not before this time.
     pub start: Option<Timestamp>,
     /// Not after this time.
@@ -33,28 +35,46 @@ pub struct Query {
     pub payload: Vec<PayloadFilter>,
     /// Only events with a higher sequence number.
     pub after_seq: Option<u64>,
-    /// In which direction.
-    pub order: Order,
-    /// At most so many.
-    pub limit: Option<NonZeroU32>,
-    /// Only what lies behind this position, in the direction of `order`.
-    pub from: Option<Position>,
 }
 
-/// Direction of a result.
+/// In which order events come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// Oldest first.
+    /// By time and then by sequence number, oldest first.
     #[default]
-    Ascending,
-    /// Newest first.
-    Descending,
+    TimeAscending,
+    /// The reverse of [`TimeAscending`](Self::TimeAscending).
+    TimeDescending,
+    /// By sequence number, lowest first: the order in which events were stored.
+    Sequence,
 }
 
-/// A place in the total order of all events: by time, then by sequence number.
+/// A list of events: those that a filter means, in an order, from a position on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// Which events.
+    pub filter: Filter,
+    /// In which order.
+    pub order: Order,
+    /// Only what lies behind this position, in the direction of `order`.
+    pub from: Option<Position>,
+    /// At most so many events: a page.
+    pub limit: Option<NonZeroU32>,
+}
+
+impl From<Filter> for Scan {
+    /// All events that the filter means, oldest first.
+    fn from(filter: Filter) -> Self {
+        Self { filter, ..Self::default() }
+    }
+}
+
+/// A place among all events. There need not be an event.
+///
+/// It is compared as the order says: by time and then by sequence number, or by sequence number alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The event's time.
+    /// The event's time. Means nothing in [`Order::Sequence`].
     pub timestamp: Timestamp,
     /// The event's sequence number.
     pub seq: u64,

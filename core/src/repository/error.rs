@@ -63,9 +63,12 @@ impl CommitError {
 /// Why stored events could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReadError {
+    /// The storage cannot be asked at the moment; a later try may succeed.
+    #[error("storage is not available: {0}")]
+    Unavailable(Cause),
     /// The storage reported an error.
     #[error("storage could not be read: {0}")]
-    Storage(Cause),
+    Failed(Cause),
     /// What the storage gave back is not what was written.
     #[error("stored data is damaged: {0}")]
     Damaged(Damage),
@@ -74,7 +77,7 @@ pub enum ReadError {
 impl From<ReadError> for Cause {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Storage(cause) => cause,
+            ReadError::Unavailable(cause) | ReadError::Failed(cause) => cause,
             ReadError::Damaged(damage) => damage.into(),
         }
     }

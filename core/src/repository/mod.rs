@@ -8,13 +8,12 @@ mod housekeeper;
 mod receipt;
 mod snapshot;
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use error::{CommitError, Latch, ReadError};
 pub use housekeeper::{Chores, Housekeeper, Housekeeping};
 pub use receipt::{Duplicate, Expired, ExpiryCause, Receipt, Surplus};
-pub use snapshot::{Find, FindHead, FindStep, Flow, Snapshot, Stats};
+pub use snapshot::{Flow, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapshot};
 
 use crate::batch::Batch;
 use crate::clock::{ClockDoubt, Moment};
@@ -28,7 +27,7 @@ pub trait Repository: Send {
     /// Events get the next sequence numbers in order of batches and of events within. An event whose client id is
     /// already held, or came earlier in the same group, is a duplicate: acknowledged, not stored again. An event whose
     /// type would be one too many is not stored: see [`Receipt::surplus`]. When this returns `Ok`, all else of the
-    /// group is as durable as the storage promises and every later [`snapshot`](Self::snapshot) shows it.
+    /// group is as durable as the storage promises and every later [`reader`](Self::reader) shows it.
     ///
     /// `now` is the wall clock. It is noted as the time of the commit, generated ids are made of it, and it tells which
     /// events have expired already ([`Receipt::expired`]).
@@ -106,6 +105,7 @@ pub trait Repository: Send {
         false
     }
 
-    /// What is stored at this moment, for readers to keep as long as they like. Cheap.
-    fn snapshot(&self) -> Arc<dyn Snapshot>;
+    /// How readers get at what is stored. Cheap. To be asked for anew after each commit and each time housekeeping is
+    /// settled: a [`Reader::Current`] stays at what was stored when it was asked for.
+    fn reader(&self) -> Reader;
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::run::{Answer, Pace, collect};
 use super::stored::{StoredEvent, StoredId, get};
 use crate::event::Uuid;
-use crate::query::{Position, Query};
+use crate::query::{Position, Scan};
 use crate::repository::{ReadError, Snapshot};
 
 /// Where what a subject answers departs from what the model answers.
@@ -32,13 +32,15 @@ pub struct Difference {
 /// # Errors
 ///
 /// The first [`Difference`]; a subject that reports an error differs.
-pub fn check_same(subject: &Arc<dyn Snapshot>, model: &Arc<dyn Snapshot>, queries: &[Query]) -> Result<(), Difference> {
-    let (found, expected) = (subject.stats(), model.stats());
+pub fn check_same(subject: &Arc<dyn Snapshot>, model: &Arc<dyn Snapshot>, queries: &[Scan]) -> Result<(), Difference> {
+    let found = subject.stats().map_err(|error| broken("stats", &error))?;
+    let expected = model.stats().map_err(|error| broken("the model", &error))?;
     require("stats: events", &expected.events, &found.events)?;
     require("stats: last_seq", &expected.last_seq, &found.last_seq)?;
+    require("last_seq", &model.last_seq(), &subject.last_seq())?;
     require("stats: event_types", &expected.event_types, &found.event_types)?;
 
-    let everything = check_query(subject, model, &Query::default(), Pace::UNBROKEN)?;
+    let everything = check_query(subject, model, &Scan::default(), Pace::UNBROKEN)?;
     for query in queries {
         check_query(subject, model, query, Pace::UNBROKEN)?;
     }
@@ -59,7 +61,7 @@ pub fn check_same(subject: &Arc<dyn Snapshot>, model: &Arc<dyn Snapshot>, querie
 pub fn check_query(
     subject: &Arc<dyn Snapshot>,
     model: &Arc<dyn Snapshot>,
-    query: &Query,
+    query: &Scan,
     pace: Pace,
 ) -> Result<Answer, Difference> {
     let question = format!("{query:?} at {pace:?}");

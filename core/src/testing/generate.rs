@@ -1,4 +1,4 @@
-//! Events and queries drawn from a [`Source`]: mostly plain, often equal to each other, sometimes as nasty as the
+//! Events and scans drawn from a [`Source`]: mostly plain, often equal to each other, sometimes as nasty as the
 //! contracts allow.
 
 mod json;
@@ -14,7 +14,7 @@ pub use json::payload;
 use super::source::Source;
 use crate::batch::{Batch, BatchBuilder, NewEvent};
 use crate::event::{CLIENT_ID_BYTES_MAX, ClientId, EVENT_TYPE_BYTES_MAX, EventType, Payload, Timestamp};
-use crate::query::{Operand, Order, PayloadFilter, PayloadPath, Position, Query, Test};
+use crate::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test};
 
 /// An event to be stored, with parts of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,11 +112,23 @@ pub fn timestamp(source: &mut Source<'_>) -> Timestamp {
     })
 }
 
-/// A query: each of its parts is there or not, and made of what [`draft`] makes events of. May contradict itself.
+/// A scan: each of its parts is there or not.
 #[must_use]
-pub fn query(source: &mut Source<'_>) -> Query {
-    Query {
+pub fn scan(source: &mut Source<'_>) -> Scan {
+    Scan {
+        filter: filter(source),
+        order: source.pick(&[Order::TimeAscending, Order::TimeDescending, Order::Sequence]),
+        limit: source.one_in(2).then(|| limit(source)),
+        from: source.one_in(6).then(|| Position { timestamp: timestamp(source), seq: seq(source) }),
+    }
+}
+
+/// A filter: each of its conditions is there or not, and made of what [`draft`] makes events of. May contradict itself.
+#[must_use]
+pub fn filter(source: &mut Source<'_>) -> Filter {
+    Filter {
         types: source.one_in(3).then(|| (0..source.below(5)).map(|_| queried_type(source)).collect()),
+        ids: source.one_in(6).then(|| (0..source.below(8)).map(|_| queried_id(source)).collect()),
         start: source.one_in(4).then(|| timestamp(source)),
         end: source.one_in(4).then(|| timestamp(source)),
         payload: match source.below(8) {
@@ -125,9 +137,6 @@ pub fn query(source: &mut Source<'_>) -> Query {
             _ => Vec::from([payload_filter(source), payload_filter(source)]),
         },
         after_seq: source.one_in(6).then(|| seq(source)),
-        order: source.pick(&[Order::Ascending, Order::Descending]),
-        limit: source.one_in(2).then(|| limit(source)),
-        from: source.one_in(6).then(|| Position { timestamp: timestamp(source), seq: seq(source) }),
     }
 }
 
@@ -173,6 +182,14 @@ fn queried_type(source: &mut Source<'_>) -> Box<str> {
     }
 }
 
+/// Usually an id that events may have, sometimes a text that is no id at all.
+fn queried_id(source: &mut Source<'_>) -> Box<str> {
+    match source.below(10) {
+        0..=8 => client_id(source).into(),
+        _ => source.pick(&["", "\n", "nobody"]).into(),
+    }
+}
+
 /// A sequence number: mostly of an event that there may be.
 fn seq(source: &mut Source<'_>) -> u64 {
     match source.below(8) {
@@ -215,12 +232,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_that_ran_dry_gives_the_simplest_event_and_the_simplest_query() {
+    fn a_source_that_ran_dry_gives_the_simplest_event_and_the_simplest_scan() {
         let simplest = draft(&mut Source::bytes(&[]));
         assert_eq!(simplest.event_type, "view");
         assert_eq!(simplest.payload, "null");
         assert_eq!(simplest.id, None);
-        assert_eq!(query(&mut Source::bytes(&[])), Query::default());
+        assert_eq!(scan(&mut Source::bytes(&[])), Scan::default());
     }
 
     #[test]

@@ -5,14 +5,16 @@ use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::task::Poll;
 
 use super::filter;
 use super::stored::{StoredEvent, StoredId};
 use crate::batch::{Batch, Handling, NewEvent};
 use crate::event::{Event, Timestamp, Uuid};
-use crate::query::{Order, Position, Query};
+use crate::query::{Filter, Order, Position, Scan};
 use crate::repository::{
-    CommitError, Duplicate, Find, FindHead, FindStep, Flow, ReadError, Receipt, Repository, Snapshot, Stats, Surplus,
+    CommitError, Duplicate, Flow, ReadError, Reader, Receipt, Repository, ScanHead, ScanRun, Snapshot, Stats, Surplus,
 };
 
 /// A repository in the most obvious way: all events in a vector, looked at one by one, copied before a change where a
@@ -88,6 +90,12 @@ impl Model {
         self.last_seq = self.last_seq.min(last_seq);
     }
 
+    /// Everything as it is.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<dyn Snapshot> {
+        Arc::new(ModelSnapshot { events: Arc::clone(&self.events), last_seq: self.last_seq, types_max: self.types_max })
+    }
+
     fn commit_one(&mut self, now: Timestamp, batch: &Batch) -> Receipt {
         let before = self.clone();
         let first_seq = self.last_seq + 1;
@@ -145,8 +153,8 @@ impl Repository for Model {
         Ok(group.iter().map(|batch| self.commit_one(now, batch)).collect())
     }
 
-    fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::new(ModelSnapshot { events: Arc::clone(&self.events), last_seq: self.last_seq, types_max: self.types_max })
+    fn reader(&self) -> Reader {
+        Reader::Current(self.snapshot())
     }
 }
 
@@ -159,16 +167,20 @@ struct ModelSnapshot {
 
 impl Snapshot for ModelSnapshot {
     /// The bytes are those of types and payloads; a model has no segments.
-    fn stats(&self) -> Stats {
+    fn stats(&self) -> Result<Stats, ReadError> {
         let bytes: usize = self.events.iter().map(|event| event.event_type.len() + event.payload.len()).sum();
-        Stats {
+        Ok(Stats {
             events: count(self.events.len()),
             bytes: count(bytes),
             segments: 0,
             last_seq: self.last_seq,
             event_types: count(types(&self.events).len()),
             event_types_max: count(self.types_max),
-        }
+        })
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.last_seq
     }
 
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {
@@ -179,64 +191,67 @@ impl Snapshot for ModelSnapshot {
         Ok(found.is_some())
     }
 
-    fn find(self: Arc<Self>, query: &Query) -> Box<dyn Find> {
-        let mut events: Vec<StoredEvent> = self.events.iter().filter(|event| matches(query, event)).cloned().collect();
-        events.sort_by_key(StoredEvent::position);
-        match query.order {
-            Order::Ascending => {}
-            Order::Descending => events.reverse(),
+    fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
+        let matching = self.events.iter().filter(|event| matches(&scan.filter, event) && is_behind(scan, event));
+        let mut events: Vec<StoredEvent> = matching.cloned().collect();
+        match scan.order {
+            Order::TimeAscending => events.sort_by_key(StoredEvent::position),
+            Order::TimeDescending => events.sort_by_key(|event| Reverse(event.position())),
+            Order::Sequence => events.sort_by_key(|event| event.seq),
         }
-        let limit = query.limit.map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
+        let limit = scan.limit.map_or(usize::MAX, |limit| usize::try_from(limit.get()).unwrap_or(usize::MAX));
         let more = events.len() > limit;
         events.truncate(limit);
         let next = events.last().filter(|_| more).map(StoredEvent::position);
-        Box::new(ModelFind { next, events: events.into_iter() })
+        Ok(Box::new(ModelRun { next, events: events.into_iter() }))
     }
 }
 
 /// The answer, found already.
-struct ModelFind {
+struct ModelRun {
     next: Option<Position>,
     events: alloc::vec::IntoIter<StoredEvent>,
 }
 
-impl Find for ModelFind {
-    fn poll_head(&mut self, _budget: u32) -> Result<Option<FindHead>, ReadError> {
-        Ok(Some(FindHead { next: self.next }))
+impl ScanRun for ModelRun {
+    fn poll_head(&mut self, _budget: u32) -> Result<Poll<ScanHead>, ReadError> {
+        Ok(Poll::Ready(ScanHead { next: self.next }))
     }
 
-    fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<FindStep, ReadError> {
+    fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Poll<()>, ReadError> {
         // A budget of nothing would never come to an end.
         for _ in 0..budget.max(1) {
             let Some(event) = self.events.next() else {
-                return Ok(FindStep::Done);
+                return Ok(Poll::Ready(()));
             };
             match sink(event.as_event()) {
                 Flow::More => {}
                 Flow::Stop => break,
             }
         }
-        Ok(FindStep::Pending)
+        Ok(Poll::Pending)
     }
 }
 
-/// Whether all conditions of the query but its limit hold.
-fn matches(query: &Query, event: &StoredEvent) -> bool {
-    let type_matches = match &query.types {
-        None => true,
-        Some(types) => types.iter().any(|any| **any == *event.event_type),
-    };
-    let from_matches = match (query.from, query.order) {
-        (None, _) => true,
-        (Some(from), Order::Ascending) => event.position() > from,
-        (Some(from), Order::Descending) => event.position() < from,
-    };
-    type_matches
-        && from_matches
-        && query.start.is_none_or(|start| event.timestamp >= start)
-        && query.end.is_none_or(|end| event.timestamp <= end)
-        && query.after_seq.is_none_or(|seq| event.seq > seq)
-        && query.payload.iter().all(|condition| filter::matches(condition, &event.payload))
+/// Whether all conditions hold.
+fn matches(filter: &Filter, event: &StoredEvent) -> bool {
+    let Filter { types, ids, start, end, payload, after_seq } = filter;
+    types.as_ref().is_none_or(|types| types.iter().any(|any| **any == *event.event_type))
+        && ids.as_ref().is_none_or(|ids| ids.iter().any(|id| event.id.is(id)))
+        && start.is_none_or(|start| event.timestamp >= start)
+        && end.is_none_or(|end| event.timestamp <= end)
+        && after_seq.is_none_or(|seq| event.seq > seq)
+        && payload.iter().all(|condition| filter::matches(condition, &event.payload))
+}
+
+/// Whether an event lies behind where the scan begins.
+fn is_behind(scan: &Scan, event: &StoredEvent) -> bool {
+    let Some(from) = scan.from else { return true };
+    match scan.order {
+        Order::TimeAscending => event.position() > from,
+        Order::TimeDescending => event.position() < from,
+        Order::Sequence => event.seq > from.seq,
+    }
 }
 
 fn with_id<'e>(events: &'e [StoredEvent], id: &str) -> Option<&'e StoredEvent> {
@@ -264,7 +279,7 @@ mod tests {
 
     use super::super::{Answer, Draft, Pace, check_same, collect, generate, get};
     use super::*;
-    use crate::query::{Operand, PayloadFilter, PayloadPath, Test};
+    use crate::query::{Filter, Operand, PayloadFilter, PayloadPath, Test};
 
     const NONE: [u64; 0] = [];
 
@@ -293,7 +308,7 @@ mod tests {
         model
     }
 
-    fn answer(model: &Model, query: &Query) -> (Vec<u64>, Option<(i64, u64)>) {
+    fn answer(model: &Model, query: &Scan) -> (Vec<u64>, Option<(i64, u64)>) {
         let Answer { next, events } =
             collect(&model.snapshot(), query, Pace { budget: 1, stop_every: 0 }).expect("a model does not fail");
         (
@@ -302,7 +317,7 @@ mod tests {
         )
     }
 
-    fn seqs(query: &Query) -> Vec<u64> {
+    fn seqs(query: &Scan) -> Vec<u64> {
         let (seqs, next) = answer(&six(), query);
         assert_eq!(next, None);
         seqs
@@ -310,48 +325,57 @@ mod tests {
 
     #[test]
     fn events_come_in_order_of_time_and_then_of_sequence() {
-        assert_eq!(seqs(&Query::default()), [4, 1, 3, 6, 2, 5]);
-        assert_eq!(seqs(&Query { order: Order::Descending, ..Query::default() }), [5, 2, 6, 3, 1, 4]);
+        assert_eq!(seqs(&Scan::default()), [4, 1, 3, 6, 2, 5]);
+        assert_eq!(seqs(&Scan { order: Order::TimeDescending, ..Scan::default() }), [5, 2, 6, 3, 1, 4]);
+        assert_eq!(seqs(&Scan { order: Order::Sequence, ..Scan::default() }), [1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
     fn each_condition_means_what_it_says() {
-        let types =
-            |types: &[&str]| Query { types: Some(types.iter().map(|&text| text.into()).collect()), ..Query::default() };
+        let types = |types: &[&str]| {
+            Scan::from(Filter { types: Some(types.iter().map(|&text| text.into()).collect()), ..Filter::default() })
+        };
         assert_eq!(seqs(&types(&["view"])), [1, 3, 5]);
         assert_eq!(seqs(&types(&["größe", "buy", "nobody", "buy"])), [6, 2]);
         assert_eq!(seqs(&types(&[""])), NONE);
         assert_eq!(seqs(&types(&[])), NONE);
 
-        assert_eq!(seqs(&Query { start: Some(at(20)), ..Query::default() }), [3, 6, 2, 5]);
-        assert_eq!(seqs(&Query { end: Some(at(20)), ..Query::default() }), [4, 1, 3, 6]);
-        assert_eq!(seqs(&Query { start: Some(at(20)), end: Some(at(20)), ..Query::default() }), [3, 6]);
-        assert_eq!(seqs(&Query { start: Some(at(21)), end: Some(at(20)), ..Query::default() }), NONE);
-        assert_eq!(seqs(&Query { after_seq: Some(4), ..Query::default() }), [6, 5]);
-        assert_eq!(seqs(&Query { after_seq: Some(0), ..Query::default() }), [4, 1, 3, 6, 2, 5]);
+        assert_eq!(seqs(&Scan::from(Filter { start: Some(at(20)), ..Filter::default() })), [3, 6, 2, 5]);
+        assert_eq!(seqs(&Scan::from(Filter { end: Some(at(20)), ..Filter::default() })), [4, 1, 3, 6]);
+        assert_eq!(seqs(&Scan::from(Filter { start: Some(at(20)), end: Some(at(20)), ..Filter::default() })), [3, 6]);
+        assert_eq!(seqs(&Scan::from(Filter { start: Some(at(21)), end: Some(at(20)), ..Filter::default() })), NONE);
+        assert_eq!(seqs(&Scan::from(Filter { after_seq: Some(4), ..Filter::default() })), [6, 5]);
+        assert_eq!(seqs(&Scan::from(Filter { after_seq: Some(0), ..Filter::default() })), [4, 1, 3, 6, 2, 5]);
+
+        let ids = |ids: &[&str]| Filter { ids: Some(ids.iter().map(|&id| id.into()).collect()), ..Filter::default() };
+        assert_eq!(seqs(&ids(&["one", "nobody", "four", "one"]).into()), [4, 1]);
+        assert_eq!(seqs(&Filter { after_seq: Some(1), ..ids(&["one", "four"]) }.into()), [4]);
+        assert_eq!(seqs(&ids(&[]).into()), NONE);
 
         let path = PayloadPath::parse("n").expect("a good path");
         let three = PayloadFilter { path, test: Test::Eq(Operand::new("3")) };
-        assert_eq!(seqs(&Query { payload: vec![three.clone()], ..Query::default() }), [3, 6]);
-        assert_eq!(seqs(&Query { payload: vec![three], after_seq: Some(3), ..Query::default() }), [6]);
+        assert_eq!(seqs(&Scan::from(Filter { payload: vec![three.clone()], ..Filter::default() })), [3, 6]);
+        assert_eq!(seqs(&Scan::from(Filter { payload: vec![three], after_seq: Some(3), ..Filter::default() })), [6]);
     }
 
     #[test]
     fn pages_begin_behind_their_position_and_say_where_the_next_one_does() {
         let page = |order, limit, from: Option<(i64, u64)>| {
             let from = from.map(|(nanos, seq)| Position { timestamp: at(nanos), seq });
-            answer(&six(), &Query { order, limit: core::num::NonZeroU32::new(limit), from, ..Query::default() })
+            answer(&six(), &Scan { order, limit: core::num::NonZeroU32::new(limit), from, ..Scan::default() })
         };
-        assert_eq!(page(Order::Ascending, 2, None), (vec![4, 1], Some((10, 1))));
-        assert_eq!(page(Order::Ascending, 2, Some((10, 1))), (vec![3, 6], Some((20, 6))));
-        assert_eq!(page(Order::Ascending, 2, Some((20, 6))), (vec![2, 5], None));
-        assert_eq!(page(Order::Ascending, 1, Some((20, 3))), (vec![6], Some((20, 6))));
-        assert_eq!(page(Order::Ascending, 6, None), (vec![4, 1, 3, 6, 2, 5], None));
-        assert_eq!(page(Order::Descending, 5, None), (vec![5, 2, 6, 3, 1], Some((10, 1))));
-        assert_eq!(page(Order::Descending, 5, Some((10, 1))), (vec![4], None));
+        assert_eq!(page(Order::TimeAscending, 2, None), (vec![4, 1], Some((10, 1))));
+        assert_eq!(page(Order::TimeAscending, 2, Some((10, 1))), (vec![3, 6], Some((20, 6))));
+        assert_eq!(page(Order::TimeAscending, 2, Some((20, 6))), (vec![2, 5], None));
+        assert_eq!(page(Order::TimeAscending, 1, Some((20, 3))), (vec![6], Some((20, 6))));
+        assert_eq!(page(Order::TimeAscending, 6, None), (vec![4, 1, 3, 6, 2, 5], None));
+        assert_eq!(page(Order::TimeDescending, 5, None), (vec![5, 2, 6, 3, 1], Some((10, 1))));
+        assert_eq!(page(Order::TimeDescending, 5, Some((10, 1))), (vec![4], None));
+        assert_eq!(page(Order::Sequence, 2, Some((0, 3))), (vec![4, 5], Some((30, 5))));
+        assert_eq!(page(Order::Sequence, 2, Some((0, 5))), (vec![6], None));
         // A position need not be that of an event.
-        assert_eq!(page(Order::Ascending, 9, Some((20, 4))), (vec![6, 2, 5], None));
-        assert_eq!(page(Order::Descending, 9, Some((20, 4))), (vec![3, 1, 4], None));
+        assert_eq!(page(Order::TimeAscending, 9, Some((20, 4))), (vec![6, 2, 5], None));
+        assert_eq!(page(Order::TimeDescending, 9, Some((20, 4))), (vec![3, 1, 4], None));
     }
 
     #[test]
@@ -359,7 +383,8 @@ mod tests {
         let mut model = six();
         let generated = model.snapshot();
         let generated =
-            collect(&generated, &Query { after_seq: Some(5), ..Query::default() }, Pace::UNBROKEN).expect("it has 6");
+            collect(&generated, &Scan::from(Filter { after_seq: Some(5), ..Filter::default() }), Pace::UNBROKEN)
+                .expect("it has 6");
         let generated = generated.events.first().expect("the sixth").id.text();
         let first = generate::batch(&[
             draft("x", 1, "1", Some("one")),
@@ -412,7 +437,7 @@ mod tests {
         assert_eq!(found("new"), Some(8));
         assert_eq!(found(uuid), Some(7));
         assert_eq!(found("nobody"), None);
-        assert_eq!((snapshot.stats().events, snapshot.stats().last_seq), (9, 9));
+        assert_eq!((snapshot.stats().expect("a model does not fail").events, snapshot.last_seq()), (9, 9));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::script::{Planned, Step};
 use super::steady;
 use crate::batch::{Batch, Handling};
 use crate::event::Timestamp;
-use crate::query::{Query, decode_cursor, encode_cursor};
+use crate::query::{Filter, Scan, decode_cursor, encode_cursor};
 use crate::repository::{CommitError, Housekeeper, Receipt, Repository, Snapshot};
 
 /// A subject and the model of it, to which the same things happen. Whatever the subject says is compared at once; what
@@ -122,7 +122,7 @@ impl<R: Repository> Pair<R> {
     /// # Errors
     ///
     /// The first [`Difference`].
-    pub fn check(mut self, queries: &[Query]) -> Result<(), Difference> {
+    pub fn check(mut self, queries: &[Scan]) -> Result<(), Difference> {
         for begun in self.begun.drain(..) {
             let found = begun.run.finish().map_err(|error| broken(&begun.question, &error))?;
             check_answer(&begun.question, &begun.expected, &found)?;
@@ -142,8 +142,8 @@ impl<R: Repository> Pair<R> {
 
     /// Reads the ids of what is new in the subject, and checks that each leads to its event.
     fn learn_ids(&mut self) -> Result<(), Difference> {
-        let snapshot = self.subject.snapshot();
-        let news = Query { after_seq: Some(count(&self.ids)), ..Query::default() };
+        let snapshot = self.subject_snapshot();
+        let news = Scan::from(Filter { after_seq: Some(count(&self.ids)), ..Filter::default() });
         let mut news =
             collect(&snapshot, &news, Pace::UNBROKEN).map_err(|error| broken("the new events", &error))?.events;
         news.sort_by_key(|event| event.seq);
@@ -182,14 +182,18 @@ impl<R: Repository> Pair<R> {
         Ok(())
     }
 
-    fn keep(&self) -> Kept {
-        Kept { subject: self.subject.snapshot(), model: self.model.snapshot() }
+    fn subject_snapshot(&self) -> Arc<dyn Snapshot> {
+        self.subject.reader().take().expect("subjects here are in this process, and need not be asked")
     }
 
-    fn begin(&mut self, query: &Query, pace: Pace, calls: u32, dropped: bool) -> Result<(), Difference> {
+    fn keep(&self) -> Kept {
+        Kept { subject: self.subject_snapshot(), model: self.model.snapshot() }
+    }
+
+    fn begin(&mut self, query: &Scan, pace: Pace, calls: u32, dropped: bool) -> Result<(), Difference> {
         let now = self.keep();
         let question = format!("{query:?} at {pace:?}, begun at {} events", self.ids.len());
-        let mut run = Run::begin(&now.subject, query, pace);
+        let mut run = Run::begin(&now.subject, query, pace).map_err(|error| broken(&question, &error))?;
         for _ in 0..calls {
             if run.step().map_err(|error| broken(&question, &error))? {
                 return Ok(());
@@ -204,8 +208,8 @@ impl<R: Repository> Pair<R> {
 
     /// Walks from page to page, by cursors. Each page is what the model says at that moment; and all pages together
     /// have each event at most once, and each that was there at the beginning.
-    fn walk(&mut self, query: &Query, batches: &[Vec<Planned>]) -> Result<(), Difference> {
-        let at_first = collect(&self.model.snapshot(), &Query { limit: None, ..query.clone() }, Pace::UNBROKEN)
+    fn walk(&mut self, query: &Scan, batches: &[Vec<Planned>]) -> Result<(), Difference> {
+        let at_first = collect(&self.model.snapshot(), &Scan { limit: None, ..query.clone() }, Pace::UNBROKEN)
             .map_err(|error| broken("the model", &error))?;
         let mut batches = batches.iter();
         let mut met = BTreeSet::new();
@@ -237,14 +241,14 @@ impl<R: Repository> Pair<R> {
 }
 
 impl Kept {
-    fn check(&self, queries: &[Query]) -> Result<(), Difference> {
+    fn check(&self, queries: &[Scan]) -> Result<(), Difference> {
         check_same(&self.subject, &self.model, queries)
     }
 }
 
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Kept").field(&self.model.stats()).finish()
+        f.debug_tuple("Kept").field(&self.model.last_seq()).finish()
     }
 }
 
@@ -273,6 +277,7 @@ fn count(ids: &[String]) -> u64 {
 mod tests {
     use super::super::Source;
     use super::*;
+    use crate::repository::Reader;
 
     fn run<R: Repository>(subject: R, seed: u64) -> Result<(), Difference> {
         let mut source = Source::seeded(seed);
@@ -280,7 +285,7 @@ mod tests {
         for _ in 0..20 {
             pair.run(&Step::draw(&mut source))?;
         }
-        pair.check(&[generate::query(&mut source)])
+        pair.check(&[generate::scan(&mut source)])
     }
 
     #[test]
@@ -297,8 +302,8 @@ mod tests {
         fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
             self.0.commit(now, group.split_last().map_or(group, |(_, others)| others))
         }
-        fn snapshot(&self) -> Arc<dyn Snapshot> {
-            self.0.snapshot()
+        fn reader(&self) -> Reader {
+            self.0.reader()
         }
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::generate::{self, Draft};
 use super::run::Pace;
 use super::source::Source;
-use crate::query::Query;
+use crate::query::Scan;
 
 /// Something that happens to a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,14 +31,14 @@ pub enum Step {
     /// A query is run on a fresh snapshot.
     Ask {
         /// The query.
-        query: Query,
+        query: Scan,
         /// Its pace.
         pace: Pace,
     },
     /// A query is begun on a fresh snapshot, and left half-way.
     Begin {
         /// The query.
-        query: Query,
+        query: Scan,
         /// Its pace.
         pace: Pace,
         /// After so many calls.
@@ -49,7 +49,7 @@ pub enum Step {
     /// A query is walked page by page to its end, while more events come in.
     Walk {
         /// The query; its limit is the size of each page.
-        query: Query,
+        query: Scan,
         /// Batches to be committed, one after each page as long as there are any.
         batches: Vec<Vec<Planned>>,
     },
@@ -79,18 +79,18 @@ impl Step {
             6..=8 => Self::Maintain { budget: source.pick(&[1, 0, 2, 7, 64, 1_000]), calls: 1 + draw_u32(source, 5) },
             9 => Self::Keep,
             10 => Self::Reopen,
-            11 | 12 => Self::Ask { query: generate::query(source), pace: pace(source) },
+            11 | 12 => Self::Ask { query: generate::scan(source), pace: pace(source) },
             13 => Self::Begin {
-                query: generate::query(source),
+                query: generate::scan(source),
                 pace: pace(source),
                 calls: draw_u32(source, 6),
                 dropped: source.one_in(2),
             },
             _ => {
-                let query = generate::query(source);
+                let query = generate::scan(source);
                 let limit = query.limit.unwrap_or_else(|| generate::limit(source));
                 let batches = (0..source.below(4)).map(|_| planned(source)).collect();
-                Self::Walk { query: Query { limit: Some(limit), ..query }, batches }
+                Self::Walk { query: Scan { limit: Some(limit), ..query }, batches }
             }
         }
     }

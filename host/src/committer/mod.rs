@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use argus_core::batch::Batch;
 use argus_core::cause::Cause;
-use argus_core::repository::{CommitError, Latch, Receipt, Repository, Snapshot};
+use argus_core::repository::{CommitError, Latch, Reader, Receipt, Repository};
 
 use crate::clock;
 use crate::lifecycle::Lifecycle;
@@ -83,7 +83,7 @@ struct Shared {
     immediate: bool,
     /// Held during a commit.
     repository: Mutex<Box<dyn Repository>>,
-    snapshot: Mutex<Arc<dyn Snapshot>>,
+    reader: Mutex<Reader>,
     latched: OnceLock<Cause>,
     keeper: Keeper,
     types_watch: TypesWatch,
@@ -114,7 +114,7 @@ impl Committer {
         let shared = Arc::new(Shared {
             queue: Queue::new(limits),
             immediate: repository.is_immediate(),
-            snapshot: Mutex::new(repository.snapshot()),
+            reader: Mutex::new(repository.reader()),
             repository: Mutex::new(repository),
             latched: OnceLock::new(),
             keeper: Keeper::default(),
@@ -125,7 +125,7 @@ impl Committer {
             lifecycle,
             warnings,
         });
-        shared.types_watch.look(&lock(&shared.snapshot).stats());
+        shared.look_at_types(&lock(&shared.reader));
         // What an earlier process left to do.
         shared.offer_chores(&mut **lock(&shared.repository));
         let committer =
@@ -169,10 +169,10 @@ impl Committer {
         Ok(PendingCommit { ticket, lead })
     }
 
-    /// The last published snapshot: everything that was acknowledged before this call, and perhaps more.
+    /// What was published last: it shows everything that was acknowledged before this call, and perhaps more.
     #[must_use]
-    pub fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::clone(&lock(&self.shared.snapshot))
+    pub fn reader(&self) -> Reader {
+        lock(&self.shared.reader).clone()
     }
 
     /// Why the repository accepts nothing more, if so.
@@ -366,10 +366,19 @@ impl Shared {
     }
 
     fn publish(&self, repository: &dyn Repository) {
-        let snapshot = repository.snapshot();
-        self.types_watch.look(&snapshot.stats());
+        let reader = repository.reader();
+        self.look_at_types(&reader);
         // The old one is dropped outside the lock: it may be the last reference to a good deal of memory.
-        let _old = std::mem::replace(&mut *lock(&self.snapshot), snapshot);
+        let _old = std::mem::replace(&mut *lock(&self.reader), reader);
+    }
+
+    /// Warns if there are nearly too many event types. A snapshot that has to be asked for is not worth it here.
+    fn look_at_types(&self, reader: &Reader) {
+        if let Reader::Current(snapshot) = reader
+            && let Ok(stats) = snapshot.stats()
+        {
+            self.types_watch.look(&stats);
+        }
     }
 
     /// To be called under the lock of the repository: whoever waits for housekeeping looks for the reason there.

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::task::Wake;
+use std::task::{Poll, Wake};
 use std::thread::{self, Thread};
 
 use argus_core::batch::{BatchBuilder, NewEvent};
@@ -11,8 +11,8 @@ use argus_core::clock::Moment;
 use argus_core::damage::{Concerned, Damage};
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::{Event, EventType, Payload, Timestamp};
-use argus_core::query::Query;
-use argus_core::repository::{Expired, Find, FindHead, FindStep, Flow, ReadError, Stats};
+use argus_core::query::Scan;
+use argus_core::repository::{Expired, Flow, ReadError, ScanHead, ScanRun, Snapshot, Stats};
 use argus_core::storage::MemoryStorage;
 use futures_util::FutureExt as _;
 
@@ -65,8 +65,8 @@ impl Repository for Puppet {
         self.immediate
     }
 
-    fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::new(Picture(Stats { events: self.last_seq, last_seq: self.last_seq, ..Stats::default() }))
+    fn reader(&self) -> Reader {
+        Reader::Current(Arc::new(Picture(Stats { events: self.last_seq, last_seq: self.last_seq, ..Stats::default() })))
     }
 }
 
@@ -87,29 +87,37 @@ impl Puppet {
 }
 
 impl Snapshot for Picture {
-    fn stats(&self) -> Stats {
-        self.0
+    fn stats(&self) -> Result<Stats, ReadError> {
+        Ok(self.0)
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.0.last_seq
     }
 
     fn get(&self, _id: &str, _sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {
         Ok(false)
     }
 
-    fn find(self: Arc<Self>, _query: &Query) -> Box<dyn Find> {
-        Box::new(Nothing)
+    fn scan(self: Arc<Self>, _scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
+        Ok(Box::new(Nothing))
     }
 }
 
 struct Nothing;
 
-impl Find for Nothing {
-    fn poll_head(&mut self, _budget: u32) -> Result<Option<FindHead>, ReadError> {
-        Ok(Some(FindHead { next: None }))
+impl ScanRun for Nothing {
+    fn poll_head(&mut self, _budget: u32) -> Result<Poll<ScanHead>, ReadError> {
+        Ok(Poll::Ready(ScanHead { next: None }))
     }
 
-    fn poll_events(&mut self, _budget: u32, _sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<FindStep, ReadError> {
-        Ok(FindStep::Done)
+    fn poll_events(&mut self, _budget: u32, _sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Poll<()>, ReadError> {
+        Ok(Poll::Ready(()))
     }
+}
+
+fn stats(committer: &Committer) -> Stats {
+    committer.reader().take().unwrap().stats().unwrap()
 }
 
 const ROOMY: QueueLimits = QueueLimits { batches_max: 100, bytes_max: usize::MAX };
@@ -192,10 +200,10 @@ fn what_queues_up_is_committed_together_and_published_before_it_is_answered() {
     let first = occupy(&committer, &strings);
     let others: Vec<_> = [2, 3, 4].map(|events| committer.submit(batch(events)).unwrap()).into();
     assert_eq!(committer.queued().0, 3);
-    assert_eq!(committer.snapshot().stats().last_seq, 0);
+    assert_eq!(stats(&committer).last_seq, 0);
     strings.commands.send(Command::Succeed).unwrap();
     assert_eq!(wait(first).unwrap().first_seq, 1);
-    assert_eq!(committer.snapshot().stats().last_seq, 1);
+    assert_eq!(stats(&committer).last_seq, 1);
     assert_eq!(strings.groups.recv().unwrap().0, 3);
     strings.commands.send(Command::Succeed).unwrap();
     let receipts: Vec<_> = others.into_iter().map(|pending| wait(pending).unwrap()).collect();
@@ -203,7 +211,7 @@ fn what_queues_up_is_committed_together_and_published_before_it_is_answered() {
         receipts.iter().map(|receipt| (receipt.first_seq, receipt.stored)).collect::<Vec<_>>(),
         [(2, 2), (4, 3), (7, 4)]
     );
-    assert_eq!(committer.snapshot().stats().last_seq, 10);
+    assert_eq!(stats(&committer).last_seq, 10);
     assert_eq!(committer.queued(), (0, 0));
 }
 
@@ -220,7 +228,7 @@ fn a_latch_answers_everybody_and_refuses_what_comes_later() {
     assert_eq!(wait(second), Err(CommitError::Latched(Latch::refusal(cause.clone()))));
     assert_eq!(committer.latched(), Some(&cause));
     assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Latched(cause));
-    assert_eq!(committer.snapshot().stats().last_seq, 0);
+    assert_eq!(stats(&committer).last_seq, 0);
 }
 
 #[test]
@@ -296,8 +304,8 @@ impl Repository for Trap {
         if self.in_flush { panic!("as told") } else { Ok(()) }
     }
 
-    fn snapshot(&self) -> Arc<dyn Snapshot> {
-        Arc::new(Picture(Stats::default()))
+    fn reader(&self) -> Reader {
+        Reader::Current(Arc::new(Picture(Stats::default())))
     }
 }
 
@@ -398,7 +406,7 @@ fn a_shutdown_commits_what_waits_and_takes_nothing_more() {
     assert_eq!(wait(first).unwrap().first_seq, 1);
     assert_eq!(wait(second).unwrap().first_seq, 2);
     assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Stopped);
-    assert_eq!(committer.snapshot().stats().last_seq, 6);
+    assert_eq!(stats(&committer).last_seq, 6);
     committer.shutdown();
 }
 
@@ -408,7 +416,7 @@ fn what_nobody_waits_for_is_committed_all_the_same() {
     drop(occupy(&committer, &strings));
     strings.commands.send(Command::Succeed).unwrap();
     committer.shutdown();
-    assert_eq!(committer.snapshot().stats().last_seq, 1);
+    assert_eq!(stats(&committer).last_seq, 1);
 }
 
 #[test]
@@ -462,10 +470,10 @@ fn house_is_kept_beside_the_commits() {
         wait(committer.submit(batch(70)).unwrap()).unwrap();
     }
     // Two batches make a sealed segment. However long the keeper takes, it gets there.
-    while committer.snapshot().stats().segments > 50 {
+    while stats(&committer).segments > 50 {
         thread::yield_now();
     }
-    assert_eq!(committer.snapshot().stats().events, 7000);
+    assert_eq!(stats(&committer).events, 7000);
 }
 
 /// A repository that tells when it is closed, and whether anybody uses it afterwards.
@@ -502,8 +510,8 @@ impl Repository for Closing {
         self.engine.settle(chore)
     }
 
-    fn snapshot(&self) -> Arc<dyn Snapshot> {
-        self.engine.snapshot()
+    fn reader(&self) -> Reader {
+        self.engine.reader()
     }
 }
 
@@ -518,7 +526,7 @@ fn a_shutdown_closes_the_repository_when_nobody_uses_it_any_more() {
     }
     committer.shutdown();
     closed.try_recv().unwrap();
-    assert_eq!((committer.snapshot().stats().events, committer.latched()), (60, None));
+    assert_eq!((stats(&committer).events, committer.latched()), (60, None));
     committer.shutdown();
     drop(committer);
     assert!(closed.try_recv().is_err(), "it is closed once");

@@ -1,6 +1,5 @@
 //! The closed sets of label values, in the order of their indexes.
 
-use argus_core::api::Route;
 use http::Method;
 
 /// What can befall a connection.
@@ -58,18 +57,6 @@ pub(super) fn status_label(index: usize) -> String {
     STATUSES.get(index).map_or_else(|| "other".to_owned(), u16::to_string)
 }
 
-/// The routes, each at the index of its discriminant.
-pub(super) const ROUTES: [Route; 8] = [
-    Route::Events,
-    Route::Event,
-    Route::Health,
-    Route::Live,
-    Route::Ready,
-    Route::Metrics,
-    Route::OpenApi,
-    Route::Other,
-];
-
 #[cfg(test)]
 mod tests {
     use argus_core::api::ProblemKind;
@@ -79,7 +66,6 @@ mod tests {
 
     #[test]
     fn every_value_lies_at_its_index() {
-        assert!(ROUTES.iter().enumerate().all(|(index, route)| *route as usize == index));
         assert!(ProblemKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
         assert!(FaultCode::ALL.iter().enumerate().all(|(index, code)| *code as usize == index));
         assert!(Incident::ALL.iter().enumerate().all(|(index, incident)| *incident as usize == index));

@@ -8,7 +8,7 @@ mod labels;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use argus_core::api::{ProblemKind, Reply};
+use argus_core::api::{ProblemKind, Reply, Route};
 use argus_core::ingest::FaultCode;
 use argus_core::repository::{Receipt, Stats};
 use http::Method;
@@ -19,7 +19,7 @@ use prometheus::{
     TextEncoder,
 };
 
-use labels::{METHODS, ROUTES, STATUSES, method_index, status_index, status_label};
+use labels::{METHODS, STATUSES, method_index, status_index, status_label};
 
 pub use labels::Incident;
 
@@ -62,8 +62,8 @@ pub struct Metrics {
 /// Figures that are not counted but read when the text is rendered.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
-    /// What the repository holds.
-    pub stored: Stats,
+    /// What the repository holds; `None` where it does not tell, so that the figures before stay.
+    pub stored: Option<Stats>,
     /// Batches waiting for the commit thread.
     pub queue_batches: usize,
     /// Bytes of them.
@@ -123,14 +123,14 @@ impl Metrics {
                 &["route"],
             )?,
         )?;
-        let durations = ROUTES
+        let durations = Route::ALL
             .iter()
             .map(|route| durations.get_metric_with_label_values(&[route.as_str()]))
             .collect::<Result<Box<[_]>, _>>()?;
 
         Ok(Self {
             requests,
-            requests_resolved: (0..ROUTES.len() * METHODS.len() * (STATUSES.len() + 1))
+            requests_resolved: (0..Route::ALL.len() * METHODS.len() * (STATUSES.len() + 1))
                 .map(|_| OnceLock::new())
                 .collect(),
             durations,
@@ -290,12 +290,14 @@ impl Metrics {
         self.queue_batches.set(saturate(gauges.queue_batches as u64));
         self.queue_bytes.set(saturate(gauges.queue_bytes as u64));
         self.body_bytes_reserved.set(saturate(gauges.body_bytes_reserved as u64));
-        self.stored_events.set(saturate(gauges.stored.events));
-        self.stored_bytes.set(saturate(gauges.stored.bytes));
-        self.segments.set(saturate(gauges.stored.segments));
-        self.last_seq.set(saturate(gauges.stored.last_seq));
-        self.event_types.set(saturate(gauges.stored.event_types));
-        self.event_types_max.set(saturate(gauges.stored.event_types_max));
+        if let Some(stored) = &gauges.stored {
+            self.stored_events.set(saturate(stored.events));
+            self.stored_bytes.set(saturate(stored.bytes));
+            self.segments.set(saturate(stored.segments));
+            self.last_seq.set(saturate(stored.last_seq));
+            self.event_types.set(saturate(stored.event_types));
+            self.event_types_max.set(saturate(stored.event_types_max));
+        }
         let mut text = Vec::with_capacity(32 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -333,7 +335,6 @@ fn saturate(figure: u64) -> i64 {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use argus_core::api::Route;
     use bytes::Bytes;
 
     use super::*;
@@ -379,7 +380,8 @@ mod tests {
             durable: false,
         };
         metrics.group_committed(&[receipt.clone(), receipt], 10, Duration::from_micros(10));
-        let stored = Stats { events: 10, bytes: 1000, segments: 1, last_seq: 10, event_types: 3, event_types_max: 100 };
+        let stored =
+            Some(Stats { events: 10, bytes: 1000, segments: 1, last_seq: 10, event_types: 3, event_types_max: 100 });
         let text =
             metrics.render(&Gauges { stored, queue_batches: 2, queue_bytes: 50, body_bytes_reserved: 7 }).unwrap();
         for line in [

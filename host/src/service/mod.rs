@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Action, Api, Condition, Head, Refusal, Reply, Route, SearchRun};
+use argus_core::api::{Action, Api, Condition, Head, ReadRun, Refusal, Reply, Route};
 use argus_core::cause::Cause;
 use async_lock::Semaphore;
 use bytes::Bytes;
@@ -63,7 +63,7 @@ pub(crate) struct Session<R> {
 struct Answer {
     reply: Reply,
     /// What follows the head, if it is not whole.
-    rest: Option<Box<SearchRun>>,
+    rest: Option<Box<ReadRun>>,
 }
 
 /// The time was up.
@@ -155,7 +155,7 @@ impl<R: Runtime> Session<R> {
         self.connection.state().set_body_unread(!body.is_end_stream());
         match &*action {
             // Work for nobody is not worth doing.
-            Action::Search(_) | Action::Lookup(_) | Action::Metrics(_) => self.connection.state().watch_client(begun),
+            Action::Read(_) | Action::Metrics(_) => self.connection.state().watch_client(begun),
             // What was sent is stored, whether or not its sender waits to hear of it.
             Action::Submit(_) | Action::Reply(_) => {}
         }
@@ -164,18 +164,15 @@ impl<R: Runtime> Session<R> {
             Action::Reply(reply) => return reply.into(),
             Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
             // Boxed, so that the many requests that only store something hold no room for these.
-            Action::Search(search) => (
-                Route::Events,
-                self.within(deadline, Box::pin(self.search(search))).await.unwrap_or(Err(Refusal::Timeout)),
-            ),
-            Action::Lookup(lookup) => (
-                Route::Event,
-                self.within(deadline, Box::pin(self.look_up(lookup))).await.unwrap_or(Err(Refusal::Timeout)),
-            ),
-            Action::Metrics(metrics) => (
-                Route::Metrics,
-                self.within(deadline, Box::pin(self.render(metrics))).await.unwrap_or(Err(Refusal::Timeout)),
-            ),
+            Action::Read(read) => {
+                let route = read.route();
+                let done = self.within(deadline, Box::pin(self.run_read(read))).await;
+                (route, done.unwrap_or(Err(Refusal::ReadTimeout)))
+            }
+            Action::Metrics(metrics) => {
+                let done = self.within(deadline, Box::pin(self.render(metrics))).await;
+                (Route::Metrics, done.unwrap_or(Err(Refusal::ReadTimeout)))
+            }
         };
         done.unwrap_or_else(|refusal| self.refusal(route, &refusal))
     }

@@ -2,49 +2,39 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Lookup, Metrics as MetricsAction, Refusal, Search, SearchRun, SearchStep};
+use argus_core::api::{Metrics as MetricsAction, READ_BUDGET, Read, ReadRun, ReadStep, Refusal};
 
 use super::{Answer, Session};
+use crate::clock;
 use crate::metrics::Gauges;
 use crate::reply_body::{Advance, Advanced, BrokenOff};
 use crate::runtime::Runtime;
 use crate::warnings::Warnings;
 use crate::watch::panic_message;
 
-/// How long a search computes on a thread that may block before it lets others have it.
-const SEARCH_SLICE: Duration = Duration::from_millis(10);
+/// How long a read computes on a thread that may block before it lets others have it.
+const READ_SLICE: Duration = Duration::from_millis(10);
 
 impl<R: Runtime> Session<R> {
-    pub(super) async fn search(&self, search: Search) -> Result<Answer, Refusal> {
-        let snapshot = self.service.node.committer.snapshot();
+    pub(super) async fn run_read(&self, read: Read) -> Result<Answer, Refusal> {
         let advance = self.advancer();
-        let warnings = self.warnings();
-        let begin = move || advance_slice(search.begin(snapshot), &warnings);
-        let mut step = self.service.runtime.unblock(begin).await;
+        let mut step = advance(read.begin(self.service.node.committer.reader(), clock::moment())).await;
         loop {
             let (run, outcome) = step;
             match outcome {
-                Ok(SearchStep::Pending) => step = advance(run).await,
-                Ok(SearchStep::Whole(reply)) => return Ok(reply.into()),
-                Ok(SearchStep::Start(reply)) => return Ok(Answer { reply, rest: Some(Box::new(run)) }),
-                Ok(SearchStep::Chunk(_) | SearchStep::Done) => {
-                    tracing::error!("a search gave a body before its head");
+                Ok(Poll::Pending) => step = advance(run).await,
+                Ok(Poll::Ready(ReadStep::Whole(reply))) => return Ok(reply.into()),
+                Ok(Poll::Ready(ReadStep::Start(reply))) => return Ok(Answer { reply, rest: Some(Box::new(run)) }),
+                Ok(Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done)) => {
+                    tracing::error!("a read gave a body before its head");
                     return Err(Refusal::Internal);
                 }
                 Err(BrokenOff { refusal, .. }) => return Err(refusal),
             }
         }
-    }
-
-    pub(super) async fn look_up(&self, lookup: Lookup) -> Result<Answer, Refusal> {
-        let snapshot = self.service.node.committer.snapshot();
-        let found = self.service.runtime.unblock(move || lookup.reply(&*snapshot)).await;
-        found.map(Answer::from).map_err(|error| {
-            self.service.node.warnings.unreadable(&error);
-            Refusal::Unreadable(error)
-        })
     }
 
     /// Puts the metrics together where that may wait: figures of the process are read from files, and what is stored
@@ -53,7 +43,8 @@ impl<R: Runtime> Session<R> {
         let node = Arc::clone(&self.service.node);
         let render = move || {
             let (queue_batches, queue_bytes) = node.committer.queued();
-            let stored = node.committer.snapshot().stats();
+            let stored = node.committer.reader().take().and_then(|snapshot| snapshot.stats());
+            let stored = stored.map_err(|error| node.warnings.unreadable(&error)).ok();
             let gauges = Gauges { stored, queue_batches, queue_bytes, body_bytes_reserved: node.budget.reserved() };
             node.metrics.render(&gauges)
         };
@@ -82,11 +73,11 @@ impl<R: Runtime> Session<R> {
 
 /// Computes until there is something to send, or until the time slice is over. What goes wrong is logged, whether or
 /// not anything was sent yet.
-fn advance_slice(mut run: SearchRun, warnings: &Warnings) -> Advanced {
+fn advance_slice(mut run: ReadRun, warnings: &Warnings) -> Advanced {
     let begun = Instant::now();
     loop {
-        let step = match catch_unwind(AssertUnwindSafe(|| run.poll())) {
-            Ok(Ok(SearchStep::Pending)) if begun.elapsed() < SEARCH_SLICE => continue,
+        let step = match catch_unwind(AssertUnwindSafe(|| run.poll(clock::moment(), READ_BUDGET))) {
+            Ok(Ok(Poll::Pending)) if begun.elapsed() < READ_SLICE => continue,
             Ok(Ok(step)) => Ok(step),
             Ok(Err(error)) => {
                 warnings.unreadable(&error);
@@ -94,7 +85,7 @@ fn advance_slice(mut run: SearchRun, warnings: &Warnings) -> Advanced {
             }
             Err(panic) => {
                 let reason = format!("panic: {}", panic_message(panic.as_ref()));
-                tracing::error!(reason, "a search failed");
+                tracing::error!(reason, "a read failed");
                 Err(BrokenOff { reason, refusal: Refusal::Internal })
             }
         };

@@ -54,7 +54,7 @@ impl<R: Runtime> Session<R> {
             Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
             // hyper and the core are of two minds; the one that would have to read what follows has the last word. Of a
             // head that is not too large it says so where it cannot count the body.
-            Action::Reply(_) | Action::Submit(_) | Action::Search(_) | Action::Lookup(_) | Action::Metrics(_) => {
+            Action::Reply(_) | Action::Submit(_) | Action::Read(_) | Action::Metrics(_) => {
                 let too_large = error == HeadError::TooLarge;
                 self.refuse_unread(if too_large { &Refusal::BodyTooLarge } else { &Refusal::HeadBroken })
             }

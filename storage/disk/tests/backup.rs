@@ -11,7 +11,7 @@ use std::thread;
 
 use argus_core::engine::{Backup, BackupError, Engine, Seed, Tuning, back_up};
 use argus_core::event::Timestamp;
-use argus_core::query::Query;
+use argus_core::query::Scan;
 use argus_core::repository::{Housekeeper, Repository, Snapshot};
 use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
 use argus_disk::{DiskCopy, DiskExamined, DiskOriginal, DiskStorage, OpenError, Options};
@@ -35,7 +35,7 @@ fn open(path: &Path) -> Engine<DiskStorage> {
 
 /// All events in the order of their arrival, ids included.
 fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {
-    let mut events = collect(snapshot, &Query::default(), Pace::UNBROKEN).unwrap().events;
+    let mut events = collect(snapshot, &Scan::default(), Pace::UNBROKEN).unwrap().events;
     events.sort_by_key(|event| event.seq);
     events
 }
@@ -95,7 +95,7 @@ fn copies_made_while_an_engine_writes_have_all_that_was_acknowledged_before() {
             let (mut source, mut housekeeper) = (Source::seeded(5), Housekeeper::default());
             while !stop.load(Ordering::Acquire) {
                 work(&mut engine, &mut housekeeper, &mut source);
-                acknowledged.store(engine.snapshot().stats().last_seq, Ordering::Release);
+                acknowledged.store(engine.snapshot().stats().unwrap().last_seq, Ordering::Release);
             }
             events(&engine.snapshot())
         });

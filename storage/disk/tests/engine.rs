@@ -2,13 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
-
 use argus_core::batch::Batch;
 use argus_core::clock::Moment;
 use argus_core::engine::{Chore, Engine, Seed};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Expired, Receipt, Repository, Snapshot};
+use argus_core::repository::{CommitError, Expired, Reader, Receipt, Repository};
 use argus_core::testing::{Pair, SMALL, Source, Step, generate};
 use argus_disk::{DiskStorage, Options};
 use tempfile::TempDir;
@@ -55,8 +53,8 @@ impl Repository for Reopened {
         self.engine().settle(chore)
     }
 
-    fn snapshot(&self) -> Arc<dyn Snapshot> {
-        self.engine.as_ref().unwrap().snapshot()
+    fn reader(&self) -> Reader {
+        self.engine.as_ref().unwrap().reader()
     }
 }
 
@@ -70,7 +68,7 @@ fn an_engine_over_files_answers_as_the_model_does_whenever_it_is_reopened() {
             let drawn = if reopened { Step::Reopen } else { Step::draw(&mut source) };
             pair.run(&drawn).unwrap_or_else(|difference| panic!("seed {seed}, step {step}: {difference}"));
         }
-        let queries = [generate::query(&mut source)];
+        let queries = [generate::scan(&mut source)];
         pair.check(&queries).unwrap_or_else(|difference| panic!("seed {seed}: {difference}"));
     }
 }

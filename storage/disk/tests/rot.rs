@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use argus_core::batch::Batch;
 use argus_core::engine::{Engine, Salvage, SalvageError, Seed, Tuning, check, salvage};
 use argus_core::event::Timestamp;
-use argus_core::query::Query;
+use argus_core::query::Scan;
 use argus_core::repository::{Housekeeper, Housekeeping, Repository};
 use argus_core::storage::Storage as _;
 use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
@@ -36,7 +36,7 @@ fn open(path: &Path) -> Result<Engine<DiskStorage>, String> {
 }
 
 fn events(engine: &Engine<DiskStorage>) -> Vec<StoredEvent> {
-    let mut events = collect(&engine.snapshot(), &Query::default(), Pace::UNBROKEN).unwrap().events;
+    let mut events = collect(&engine.snapshot(), &Scan::default(), Pace::UNBROKEN).unwrap().events;
     events.sort_by_key(|event| event.seq);
     events
 }
@@ -60,7 +60,7 @@ fn store_and_records() -> (TempDir, PathBuf, Vec<StoredEvent>, Vec<Record>) {
     let mut commit = |engine: &mut Engine<DiskStorage>, batch: Batch| {
         let start = engine.storage().log_range().end;
         engine.commit(now, &[batch]).unwrap();
-        records.push((start..engine.storage().log_range().end, engine.snapshot().stats().last_seq));
+        records.push((start..engine.storage().log_range().end, engine.snapshot().stats().unwrap().last_seq));
     };
     for _ in 0..6 {
         let drafts: Vec<Draft> = (0..10).map(|_| generate::draft(&mut source)).collect();

@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use super::*;
 
-const LIMITS: Limits = Limits { body_bytes_max: 1000, payload_bytes_max: 100, types_max: 3 };
+const LIMITS: Limits =
+    Limits { body_bytes_max: 1000, payload_bytes_max: 100, types_max: 3, read_time: Duration::from_secs(10) };
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 fn act_when(condition: &Condition<'_>, method: &str, target: &str, fields: &[(&str, &str)]) -> Action {
@@ -98,8 +99,8 @@ fn a_latched_repository_still_reads() {
     let reply = replied(act_when(&latched, "POST", "/events", &[]));
     assert_eq!((reply.status, reply.problem), (503, Some(ProblemKind::StorageFailed)));
     assert!(body(&reply)["detail"].as_str().unwrap().contains("fdatasync: EIO"));
-    assert!(matches!(act_when(&latched, "GET", "/events", &[]), Action::Search(_)));
-    assert!(matches!(act_when(&latched, "GET", "/events/x", &[]), Action::Lookup(_)));
+    assert!(matches!(act_when(&latched, "GET", "/events", &[]), Action::Read(_)));
+    assert!(matches!(act_when(&latched, "GET", "/events/x", &[]), Action::Read(_)));
     assert_eq!(replied(act_when(&latched, "PUT", "/events", &[])).status, 405);
 }
 

@@ -5,17 +5,22 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
+use core::task::Poll;
+use core::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{LIMITS, act, body, replied};
-use crate::api::{Action, Api, ProblemKind, Refusal, Reply, Route, Search, SearchStep};
+use crate::api::{Action, Api, ProblemKind, READ_BUDGET, Read, ReadRun, ReadStep, Refusal, Reply, Route};
+use crate::clock::Moment;
 use crate::damage::{Concerned, Damage};
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp};
-use crate::query::{Position, Query};
-use crate::repository::{Find, FindHead, FindStep, Flow, ReadError, Snapshot, Stats};
+use crate::query::{Position, Scan};
+use crate::repository::{Flow, ReadError, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapshot};
 
 /// Numbered events of one size: just enough of a snapshot to have something to say.
+#[derive(Clone)]
 struct Numbers {
     events: u64,
     payload: &'static str,
@@ -24,10 +29,13 @@ struct Numbers {
     broken: bool,
 }
 
-struct NumbersFind {
+struct NumbersRun {
     numbers: Arc<Numbers>,
     next: u64,
-    end: u64,
+    limit: Option<NonZeroU32>,
+    /// The events of the page that were found, and whether that is all.
+    found: u64,
+    complete: bool,
     idle: u32,
 }
 
@@ -45,8 +53,12 @@ impl Numbers {
 }
 
 impl Snapshot for Numbers {
-    fn stats(&self) -> Stats {
-        Stats::default()
+    fn stats(&self) -> Result<Stats, ReadError> {
+        Ok(Stats::default())
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.events
     }
 
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError> {
@@ -62,44 +74,63 @@ impl Snapshot for Numbers {
         Ok(true)
     }
 
-    fn find(self: Arc<Self>, query: &Query) -> Box<dyn Find> {
-        let end = query.limit.map_or(self.events, |limit| self.events.min(u64::from(limit.get())));
-        let idle = self.idle;
-        Box::new(NumbersFind { numbers: self, next: 0, end, idle })
+    fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
+        let (limit, idle) = (scan.limit, self.idle);
+        Ok(Box::new(NumbersRun { numbers: self, next: 0, limit, found: 0, complete: limit.is_none(), idle }))
     }
 }
 
-impl Find for NumbersFind {
-    fn poll_head(&mut self, _: u32) -> Result<Option<FindHead>, ReadError> {
-        if self.idle > 0 {
-            self.idle -= 1;
-            return Ok(None);
-        }
-        self.idle = self.numbers.idle;
-        let more = self.end < self.numbers.events;
-        let next = more.then(|| Position { timestamp: Timestamp::from_nanos(0), seq: self.end });
-        Ok(Some(FindHead { next }))
+impl TakeSnapshot for Numbers {
+    fn take_snapshot(&self) -> Result<Arc<dyn Snapshot>, ReadError> {
+        if self.broken { Err(ReadError::Unavailable("no answer".into())) } else { Ok(Arc::new(self.clone())) }
     }
+}
 
-    fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<FindStep, ReadError> {
-        if self.numbers.broken {
-            return Err(unreadable());
-        }
+impl ScanRun for NumbersRun {
+    fn poll_head(&mut self, budget: u32) -> Result<Poll<ScanHead>, ReadError> {
+        let end = self.limit.map_or(0, |limit| self.numbers.events.min(limit.get().into()));
         for _ in 0..budget {
-            if self.next == self.end {
-                return Ok(FindStep::Done);
+            if self.complete || self.found == end {
+                self.complete = true;
+                let more = self.limit.is_some() && self.found < self.numbers.events;
+                let next = more.then(|| Position { timestamp: Timestamp::from_nanos(0), seq: self.found });
+                return Ok(Poll::Ready(ScanHead { next }));
             }
             if self.idle > 0 {
                 self.idle -= 1;
-                return Ok(FindStep::Pending);
+                return Ok(Poll::Pending);
+            }
+            self.idle = self.numbers.idle;
+            self.found += 1;
+        }
+        Ok(Poll::Pending)
+    }
+
+    fn end_page(&mut self) -> Option<Position> {
+        self.complete = true;
+        Some(Position { timestamp: Timestamp::from_nanos(0), seq: self.found })
+    }
+
+    fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Poll<()>, ReadError> {
+        if self.numbers.broken {
+            return Err(unreadable());
+        }
+        let end = if self.limit.is_some() { self.found } else { self.numbers.events };
+        for _ in 0..budget {
+            if self.next == end {
+                return Ok(Poll::Ready(()));
+            }
+            if self.limit.is_none() && self.idle > 0 {
+                self.idle -= 1;
+                return Ok(Poll::Pending);
             }
             self.idle = self.numbers.idle;
             self.next += 1;
             if self.numbers.with_event(self.next - 1, sink) == Flow::Stop {
-                return Ok(FindStep::Pending);
+                return Ok(Poll::Pending);
             }
         }
-        Ok(FindStep::Pending)
+        Ok(Poll::Pending)
     }
 }
 
@@ -112,47 +143,56 @@ fn numbers(events: u64) -> Numbers {
     Numbers { events, payload: "null", idle: 0, broken: false }
 }
 
-fn search(method: &str, target: &str, accept: Option<&str>) -> Search {
+fn at(millis: u64) -> Moment {
+    Moment { wall: Timestamp::from_nanos(0), uptime: Duration::from_millis(millis) }
+}
+
+fn read(method: &str, target: &str, accept: Option<&str>) -> Read {
     let fields: Vec<_> = accept.map(|accept| ("accept", accept)).into_iter().collect();
     match act(method, target, &fields) {
-        Action::Search(search) => search,
+        Action::Read(read) => read,
         other => panic!("{other:?}"),
     }
 }
 
-/// The head, the body and the chunks' lengths.
-fn run(search: Search, numbers: Numbers) -> (Reply, Vec<u8>, Vec<usize>) {
-    let mut run = search.begin(Arc::new(numbers));
+fn begin(target: &str, numbers: Numbers) -> ReadRun {
+    read("GET", target, None).begin(Reader::Current(Arc::new(numbers)), at(0))
+}
+
+/// Begins at no time and stays there. The head, the body and the chunks' lengths.
+fn run(read: Read, numbers: Numbers) -> (Reply, Vec<u8>, Vec<usize>) {
+    let mut run = read.begin(Reader::Current(Arc::new(numbers)), at(0));
     let mut head = None;
     let (mut body, mut chunks) = (Vec::new(), Vec::new());
     loop {
-        match run.poll().unwrap() {
-            SearchStep::Pending => {}
-            SearchStep::Whole(reply) => {
-                assert!(head.is_none() && matches!(run.poll().unwrap(), SearchStep::Done));
+        match run.poll(at(0), READ_BUDGET).unwrap() {
+            Poll::Pending => {}
+            Poll::Ready(ReadStep::Whole(reply)) => {
+                assert!(head.is_none());
+                assert!(matches!(run.poll(at(0), READ_BUDGET), Ok(Poll::Ready(ReadStep::Done))));
                 let body = reply.body.to_vec();
                 return (reply, body, chunks);
             }
-            SearchStep::Start(reply) => assert!(reply.body.is_empty() && head.replace(reply).is_none()),
-            SearchStep::Chunk(chunk) => {
+            Poll::Ready(ReadStep::Start(reply)) => assert!(reply.body.is_empty() && head.replace(reply).is_none()),
+            Poll::Ready(ReadStep::Chunk(chunk)) => {
                 assert!(head.is_some());
                 chunks.push(chunk.len());
                 body.extend_from_slice(&chunk);
             }
-            SearchStep::Done => return (head.unwrap(), body, chunks),
+            Poll::Ready(ReadStep::Done) => return (head.unwrap(), body, chunks),
         }
     }
 }
 
 #[test]
 fn small_answers_are_whole() {
-    let (reply, text, _) = run(search("GET", "/events", None), numbers(0));
+    let (reply, text, _) = run(read("GET", "/events", None), numbers(0));
     assert_eq!((reply.status, text.as_slice()), (200, &b"[]"[..]));
     assert_eq!((reply.header("content-type"), reply.header("vary")), (Some("application/json"), Some("accept")));
     assert_eq!(reply.header("link"), None);
-    let (reply, text, _) = run(search("GET", "/events", Some("application/x-ndjson")), numbers(0));
+    let (reply, text, _) = run(read("GET", "/events", Some("application/x-ndjson")), numbers(0));
     assert_eq!((reply.header("content-type"), text.len()), (Some("application/x-ndjson"), 0));
-    let (_, text, _) = run(search("GET", "/events", None), Numbers { idle: 3, ..numbers(2) });
+    let (_, text, _) = run(read("GET", "/events", None), Numbers { idle: 3, ..numbers(2) });
     let events: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!((events[0]["id"].as_str(), events[1]["seq"].as_u64()), (Some("e0"), Some(1)));
 }
@@ -160,7 +200,7 @@ fn small_answers_are_whole() {
 #[test]
 fn long_answers_come_in_bounded_chunks() {
     for (accept, idle) in [("*/*", 0), ("application/jsonl", 0), ("*/*", 2)] {
-        let (reply, text, chunks) = run(search("GET", "/events", Some(accept)), Numbers { idle, ..numbers(5000) });
+        let (reply, text, chunks) = run(read("GET", "/events", Some(accept)), Numbers { idle, ..numbers(5000) });
         assert!(chunks.len() > 3 && chunks.iter().all(|len| *len <= 64 * 1024 + 100), "{chunks:?}");
         let events: Vec<Value> = match reply.header("content-type") {
             Some("application/json") => serde_json::from_slice(&text).unwrap(),
@@ -174,6 +214,72 @@ fn long_answers_come_in_bounded_chunks() {
 }
 
 #[test]
+fn every_answer_has_the_last_number_of_its_snapshot() {
+    for target in ["/events", "/events?limit=1", "/events?limit=9"] {
+        for method in ["GET", "HEAD"] {
+            for events in [0, 3] {
+                let (reply, ..) = run(read(method, target, None), numbers(events));
+                assert_eq!(reply.header("argus-last-seq"), Some(events.to_string().as_str()), "{method} {target}");
+            }
+        }
+    }
+    assert_eq!(run(read("GET", "/events", None), numbers(5000)).0.header("argus-last-seq"), Some("5000"));
+}
+
+#[test]
+fn an_answer_without_a_limit_begins_when_it_takes_its_time() {
+    let mut run = begin("/events", Numbers { idle: 6, ..numbers(2) });
+    assert!(run.poll(at(0), 1).unwrap().is_pending());
+    assert!(run.poll(at(19), 1).unwrap().is_pending());
+    let Poll::Ready(ReadStep::Start(head)) = run.poll(at(20), 1).unwrap() else { panic!("the head is due") };
+    assert_eq!((head.status, head.header("argus-last-seq")), (200, Some("2")));
+    assert!(run.poll(at(39), 1).unwrap().is_pending());
+    let Poll::Ready(ReadStep::Chunk(chunk)) = run.poll(at(40), 1).unwrap() else { panic!("what there is, is due") };
+    assert_eq!(chunk, "[");
+    // Nothing was found since.
+    assert!(run.poll(at(1_000), 1).unwrap().is_pending());
+    let mut rest = String::new();
+    loop {
+        match run.poll(at(2_000), READ_BUDGET).unwrap() {
+            Poll::Pending => {}
+            Poll::Ready(ReadStep::Chunk(chunk)) => rest.push_str(core::str::from_utf8(&chunk).unwrap()),
+            Poll::Ready(ReadStep::Done) => break,
+            Poll::Ready(other) => panic!("{other:?}"),
+        }
+    }
+    let events: Value = serde_json::from_str(&format!("[{rest}")).unwrap();
+    assert_eq!(events.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_page_that_is_not_full_when_half_of_the_time_is_up_ends_where_it_is() {
+    for (target, idle, events, scanned_to) in [
+        ("/events?limit=5", u32::MAX, 0, "1970-01-01T00:00:00Z"),
+        ("/events?limit=5&order=seq", u32::MAX, 0, "0"),
+        ("/events?limit=5&order=seq", 1, 2, "2"),
+    ] {
+        let mut run = begin(target, Numbers { idle, ..numbers(3) });
+        for _ in 0..3 {
+            assert!(run.poll(at(4_999), 1).unwrap().is_pending());
+        }
+        assert!(run.poll(at(5_000), 1).unwrap().is_pending());
+        let reply = loop {
+            match run.poll(at(5_000), READ_BUDGET).unwrap() {
+                Poll::Pending => {}
+                Poll::Ready(ReadStep::Whole(reply)) => break reply,
+                Poll::Ready(other) => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((reply.status, body(&reply).as_array().unwrap().len()), (200, events), "{target}");
+        assert_eq!(reply.header("argus-scanned-to"), Some(scanned_to), "{target}");
+        let link = reply.header("link").unwrap();
+        assert!(link.starts_with(&format!("<{target}&cursor=")) && link.ends_with(">; rel=\"next\""), "{link}");
+    }
+    let (full, ..) = run(read("GET", "/events?limit=1", None), numbers(3));
+    assert_eq!(full.header("argus-scanned-to"), None);
+}
+
+#[test]
 fn formats_are_negotiated() {
     for (accept, expected) in [
         ("text/html, */*", "application/json"),
@@ -182,7 +288,7 @@ fn formats_are_negotiated() {
         ("application/x-ndjson;q=0.1, application/jsonl;q=0.2", "application/jsonl"),
         ("application/json;q=0, application/*", "application/x-ndjson"),
     ] {
-        let (reply, ..) = run(search("GET", "/events", Some(accept)), numbers(1));
+        let (reply, ..) = run(read("GET", "/events", Some(accept)), numbers(1));
         assert_eq!(reply.header("content-type"), Some(expected), "{accept}");
     }
     for accept in ["text/html", "text/event-stream", "*/*;q=0"] {
@@ -193,57 +299,81 @@ fn formats_are_negotiated() {
 
 #[test]
 fn pages_are_linked() {
-    let (reply, ..) = run(search("GET", "/events?type=a%20b&limit=2&payload.%22%3Cx%3E[ne]=|", None), numbers(3));
+    let (reply, ..) = run(read("GET", "/events?type=a%20b&limit=2&payload.%22%3Cx%3E[ne]=|", None), numbers(3));
     let link = reply.header("link").unwrap();
     assert!(link.starts_with("</events?type=a%20b&limit=2&payload.%22%3Cx%3E%5Bne%5D=%7C&cursor="), "{link}");
     let next = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_string();
-    let (reply, ..) = run(search("HEAD", &next, None), numbers(3));
+    let (reply, ..) = run(read("HEAD", &next, None), numbers(3));
     assert_eq!((reply.header("link"), reply.body.len()), (Some(link), 0));
     assert_eq!(reply.header("content-length"), None);
-    assert_eq!(run(search("GET", "/events?limit=3", None), numbers(3)).0.header("link"), None);
-    let (reply, ..) = run(search("GET", "/events?limit=1", None), numbers(3));
+    assert_eq!(run(read("GET", "/events?limit=3", None), numbers(3)).0.header("link"), None);
+    let (reply, ..) = run(read("GET", "/events?limit=1", None), numbers(3));
     assert!(reply.header("link").unwrap().starts_with("</events?limit=1&cursor="));
 }
 
-#[test]
-fn a_search_that_fails_says_so() {
-    let mut run = search("GET", "/events", None).begin(Arc::new(Numbers { broken: true, ..numbers(1) }));
-    assert_eq!(run.poll().unwrap_err(), unreadable());
+/// What the host answers to a read that fails before its head.
+fn refused(route: Route, mut run: ReadRun) -> Reply {
+    let error = loop {
+        match run.poll(at(0), READ_BUDGET) {
+            Ok(Poll::Pending) => {}
+            Ok(Poll::Ready(step)) => panic!("{step:?}"),
+            Err(error) => break error,
+        }
+    };
+    Api::new(LIMITS).refuse(route, &Refusal::Unreadable(error))
 }
 
 #[test]
 fn damage_is_told_in_one_way_and_without_a_place() {
-    let broken = || Numbers { broken: true, ..numbers(1) };
-    let searched = search("GET", "/events", None).begin(Arc::new(broken())).poll().unwrap_err();
-    let Action::Lookup(lookup) = act("GET", "/events/e1", &[]) else { panic!("it is no look-up") };
-    let looked_up = lookup.reply(&broken()).unwrap_err();
-    for error in [searched, looked_up] {
-        let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::Unreadable(error));
+    for target in ["/events", "/events/e1"] {
+        let reply = refused(Route::Events, begin(target, Numbers { broken: true, ..numbers(1) }));
         assert_eq!((reply.status, reply.problem), (500, Some(ProblemKind::Damaged)));
         assert_eq!(body(&reply)["detail"], "part of what is stored is damaged; events 5 to 9 are concerned");
         assert!(!String::from_utf8_lossy(&reply.body).contains("segment"));
     }
-    let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::Unreadable(ReadError::Storage("/srv: EIO".into())));
+    let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::Unreadable(ReadError::Failed("/srv: EIO".into())));
     assert_eq!((reply.status, reply.problem), (500, Some(ProblemKind::Internal)));
     assert!(!String::from_utf8_lossy(&reply.body).contains("srv"));
 }
 
 #[test]
+fn a_snapshot_is_taken_when_the_read_may_wait_and_that_may_fail() {
+    let shared = |broken| Reader::Shared(Arc::new(Numbers { broken, ..numbers(1) }));
+    for target in ["/events", "/events/e0"] {
+        let reply = refused(Route::Events, read("GET", target, None).begin(shared(true), at(0)));
+        assert_eq!((reply.status, reply.problem), (503, Some(ProblemKind::StorageUnavailable)));
+        assert!(reply.header("retry-after").is_some());
+        let mut run = read("GET", target, None).begin(shared(false), at(0));
+        let Poll::Ready(ReadStep::Whole(reply)) = run.poll(at(0), READ_BUDGET).unwrap() else { panic!("{target}") };
+        assert_eq!(reply.status, 200);
+    }
+}
+
+#[test]
+fn a_read_that_takes_too_long_is_not_in_doubt() {
+    let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::ReadTimeout);
+    assert_eq!(
+        (reply.status, reply.problem, reply.header("retry-after")),
+        (503, Some(ProblemKind::Timeout), Some("1"))
+    );
+    assert!(!body(&reply)["detail"].as_str().unwrap().contains("unknown"));
+}
+
+#[test]
 fn lookups() {
-    let look_up = |method: &str, target: &str, numbers: &Numbers| match act(method, target, &[]) {
-        Action::Lookup(lookup) => lookup.reply(numbers).unwrap(),
-        other => panic!("{other:?}"),
-    };
-    let found = look_up("GET", "/events/%651", &numbers(2));
+    let look_up = |method: &str, target: &str| run(read(method, target, None), numbers(2)).0;
+    let found = look_up("GET", "/events/%651");
     assert_eq!((found.status, &body(&found)["id"]), (200, &json!("e1")));
-    let head = look_up("HEAD", "/events/e1", &numbers(2));
+    let head = look_up("HEAD", "/events/e1");
     assert_eq!(head.header("content-length"), Some(found.body.len().to_string().as_str()));
     assert!(head.body.is_empty());
     for id in ["e2", "x%00y", "a%2Fb", &"x".repeat(5000)] {
-        let reply = look_up("GET", &format!("/events/{id}"), &numbers(2));
+        let reply = look_up("GET", &format!("/events/{id}"));
         assert_eq!((reply.status, reply.problem), (404, Some(ProblemKind::NotFound)));
         assert!(reply.body.len() < 500);
     }
     assert_eq!(replied(act("GET", "/events/e1?type=a", &[])).problem, Some(ProblemKind::InvalidParameter));
     assert_eq!(found.route, Route::Event);
+    assert_eq!(read("GET", "/events/e1", None).route(), Route::Event);
+    assert_eq!(read("GET", "/events", None).route(), Route::Events);
 }

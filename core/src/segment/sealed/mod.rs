@@ -75,6 +75,15 @@ pub(crate) struct Sealed {
     is_trusted: bool,
 }
 
+/// What a page of the order says.
+#[derive(Debug)]
+pub(crate) struct OrderPage {
+    /// Sequence numbers of events, ascending, and the numbers of their blocks.
+    pub(crate) blocks: Vec<(u64, usize)>,
+    /// The sequence number with which the next page begins.
+    pub(crate) next: u64,
+}
+
 /// What can be wrong with a sealed segment.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum SealedError {
@@ -276,12 +285,12 @@ impl Sealed {
         damaged(&self.name, self.index.range(number).start, reason, self.index.concerned(number))
     }
 
-    /// The event with this sequence number, if it is here: its block, and its row in it.
+    /// The event with this sequence number, if it is here: its block and that one's number, and its row in it.
     ///
     /// # Errors
     ///
     /// [`SealedError`] if a block cannot be read, or is not as it was written.
-    pub(crate) fn find_seq(&self, seq: u64) -> Result<Option<(Arc<Block>, usize)>, SealedError> {
+    pub(crate) fn find_seq(&self, seq: u64) -> Result<Option<(usize, Arc<Block>, usize)>, SealedError> {
         let is_inside = |number: usize| (self.index.seqs(number).0..=self.index.seqs(number).1).contains(&seq);
         let blocks = match &self.order {
             Some(order) => self.block_of_seq(order, seq)?.into_iter().collect(),
@@ -290,10 +299,38 @@ impl Sealed {
         for number in blocks {
             let block = self.block(number)?;
             if let Some(row) = block.row_of_seq(seq) {
-                return Ok(Some((block, row)));
+                return Ok(Some((number, block, row)));
             }
         }
         Ok(None)
+    }
+
+    /// The blocks of the events from a sequence number on, up to the end of a page of the order; `None` if there are no
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// [`SealedError`] if the page cannot be read, or is not as it was written.
+    pub(crate) fn order_from(&self, seq: u64) -> Result<Option<OrderPage>, SealedError> {
+        let Some(order) = &self.order else {
+            return Err(self.damaged(self.bytes(), "its order of sequence numbers is lost"));
+        };
+        let Some((page, _)) = order.place(seq.max(order.first())) else { return Ok(None) };
+        let range = order.page(page);
+        let offset = range.start;
+        let bytes = self.blob.read(range)?;
+        let blocks = order.blocks(page, &bytes, self.is_trusted);
+        let blocks = blocks.map_err(|Corrupt(reason)| self.damaged(offset, reason))?;
+        let (mut found, mut next) = (Vec::new(), seq);
+        for (other, block) in blocks {
+            next = other.saturating_add(1);
+            let Some(block) = block.filter(|_| other >= seq) else { continue };
+            if block as usize >= self.index.blocks() {
+                return Err(self.damaged(offset, "an event is in no block"));
+            }
+            found.push((other, block as usize));
+        }
+        Ok(Some(OrderPage { blocks: found, next }))
     }
 
     fn block_of_seq(&self, order: &Order, seq: u64) -> Result<Option<usize>, SealedError> {
@@ -311,8 +348,8 @@ impl Sealed {
         }
     }
 
-    /// Hands over the events with these callers' ids that are here: the index of each in `ids`, its block, and its row
-    /// in it. The ids ascend by their hashes.
+    /// Hands over the events with these callers' ids that are here: the index of each in `ids`, the number of its block,
+    /// the block, and its row in it. The ids ascend by their hashes.
     ///
     /// # Errors
     ///
@@ -320,7 +357,7 @@ impl Sealed {
     pub(crate) fn find_ids(
         &self,
         ids: &[(u64, &[u8])],
-        mut sink: impl FnMut(usize, &Arc<Block>, usize),
+        mut sink: impl FnMut(usize, usize, &Arc<Block>, usize),
     ) -> Result<(), SealedError> {
         let Some(stored) = &self.ids else { return Ok(()) };
         let mut page_at = 0;
@@ -348,21 +385,21 @@ impl Sealed {
                     block.append_id(row, &mut found);
                 }
                 if ids.get(index).is_some_and(|(_, id)| found == *id) {
-                    sink(index, &block, row);
+                    sink(index, number, &block, row);
                 }
             }
         }
         Ok(())
     }
 
-    /// The event with this caller's id, if it is here: its block, and its row in it.
+    /// The event with this caller's id, if it is here: its block and that one's number, and its row in it.
     ///
     /// # Errors
     ///
     /// As for [`find_ids`](Self::find_ids).
-    pub(crate) fn find_id(&self, id: &[u8], hash: u64) -> Result<Option<(Arc<Block>, usize)>, SealedError> {
+    pub(crate) fn find_id(&self, id: &[u8], hash: u64) -> Result<Option<(usize, Arc<Block>, usize)>, SealedError> {
         let mut found = None;
-        self.find_ids(&[(hash, id)], |_, block, row| found = Some((Arc::clone(block), row)))?;
+        self.find_ids(&[(hash, id)], |_, number, block, row| found = Some((number, Arc::clone(block), row)))?;
         Ok(found)
     }
 
@@ -397,7 +434,8 @@ impl From<Corrupt> for PartError {
 impl From<SealedError> for ReadError {
     fn from(error: SealedError) -> Self {
         match error {
-            SealedError::Storage(error) => Self::Storage(error.into_cause()),
+            SealedError::Storage(StorageError::Unavailable(cause)) => Self::Unavailable(cause),
+            SealedError::Storage(StorageError::Full(cause) | StorageError::Failed(cause)) => Self::Failed(cause),
             SealedError::Damaged(damage) => Self::Damaged(damage),
         }
     }

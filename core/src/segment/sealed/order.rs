@@ -81,6 +81,11 @@ impl Order {
         Ok(Self { first, count, at, ends })
     }
 
+    /// The lowest sequence number.
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
     /// Number of pages.
     pub(super) fn pages(&self) -> usize {
         self.ends.len()

@@ -13,7 +13,7 @@ use super::super::run::{Answer, Pace, collect};
 use super::super::stored::{StoredEvent, StoredId, get};
 use crate::batch::Batch;
 use crate::event::Timestamp;
-use crate::query::Query;
+use crate::query::{Filter, Scan};
 use crate::repository::{ReadError, Receipt, Repository, Snapshot};
 
 /// Knows what was promised, and nothing of how it is kept.
@@ -204,7 +204,7 @@ impl Auditor {
 
     fn decide(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
         let before = self.model.last_seq();
-        let last_seq = snapshot.stats().last_seq;
+        let last_seq = snapshot.last_seq();
         if last_seq < before {
             return self.lose(last_seq);
         }
@@ -249,14 +249,15 @@ impl Auditor {
 
     /// Compares all events, and some of the look-ups.
     pub(super) fn audit(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
-        let found = collect(snapshot, &Query::default(), Pace::UNBROKEN)?;
+        let found = collect(snapshot, &Scan::default(), Pace::UNBROKEN)?;
         self.expire(&found);
-        if snapshot.stats().events != found.events.len() as u64 {
-            return Err(Finding::Broken(format!("{} events are said to be there", snapshot.stats().events)));
+        let stats = snapshot.stats()?;
+        if stats.events != found.events.len() as u64 {
+            return Err(Finding::Broken(format!("{} events are said to be there", stats.events)));
         }
         let types: BTreeSet<&str> = found.events.iter().map(|event| event.event_type.as_str()).collect();
-        if snapshot.stats().event_types != types.len() as u64 {
-            let said = snapshot.stats().event_types;
+        if stats.event_types != types.len() as u64 {
+            let said = stats.event_types;
             return Err(Finding::Broken(format!(
                 "{said} event types are said to be there, and there are {}",
                 types.len()
@@ -306,7 +307,7 @@ impl Auditor {
     }
 
     /// Compares the answers to a query.
-    pub(super) fn ask(&self, snapshot: &Arc<dyn Snapshot>, query: &Query, pace: Pace) -> Result<(), Finding> {
+    pub(super) fn ask(&self, snapshot: &Arc<dyn Snapshot>, query: &Scan, pace: Pace) -> Result<(), Finding> {
         let found = collect(snapshot, query, pace)?;
         let expected = collect(&self.model.snapshot(), query, Pace::UNBROKEN)?;
         Ok(check_answer(&format!("{query:?} at {pace:?}"), &expected, &found)?)
@@ -320,19 +321,15 @@ impl Auditor {
     /// Compares the snapshots that were kept, and lets go of them.
     pub(super) fn check_kept(&mut self) -> Result<(), Finding> {
         for [subject, model] in core::mem::take(&mut self.kept) {
-            let expected = collect(&model, &Query::default(), Pace::UNBROKEN)?;
-            check_answer(
-                "a snapshot that was kept",
-                &expected,
-                &collect(&subject, &Query::default(), Pace::UNBROKEN)?,
-            )?;
+            let expected = collect(&model, &Scan::default(), Pace::UNBROKEN)?;
+            check_answer("a snapshot that was kept", &expected, &collect(&subject, &Scan::default(), Pace::UNBROKEN)?)?;
         }
         Ok(())
     }
 
     /// Takes over the ids of what is new.
     fn learn(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
-        let news = Query { after_seq: Some(self.learned), ..Query::default() };
+        let news = Scan::from(Filter { after_seq: Some(self.learned), ..Filter::default() });
         let found = collect(snapshot, &news, Pace::UNBROKEN)?;
         let expected = collect(&self.model.snapshot(), &news, Pace::UNBROKEN)?;
         check_answer("the new events", &expected, &found)?;

@@ -297,10 +297,13 @@ impl World {
 
     /// Settles a chore, and sees that what is told of it is what is gone.
     fn settle(&mut self, chore: Chore) -> Result<Result<(), CommitError>, String> {
-        let before = self.engine().snapshot().stats().events;
+        let stored = |world: &Self| {
+            world.engine().snapshot().stats().map(|stats| stats.events).map_err(|error| error.to_string())
+        };
+        let before = stored(self)?;
         let settled = self.engine_mut().settle(chore);
         let told = settled.iter().flatten().map(|expired| expired.events).sum();
-        let left = self.engine().snapshot().stats().events;
+        let left = stored(self)?;
         if before.checked_sub(left) == Some(told) {
             Ok(settled.map(drop))
         } else {
@@ -310,7 +313,7 @@ impl World {
 
     /// Runs a query, to which faults may happen.
     fn ask(&mut self) -> Result<(), String> {
-        let query = generate::query(&mut self.source);
+        let query = generate::scan(&mut self.source);
         let pace = Pace { budget: self.source.pick(&[u32::MAX, 1, 5]), stop_every: self.source.pick(&[0, 1, 3]) };
         let failures = self.medium.failures();
         let answer = self.auditor.ask(&self.engine().snapshot(), &query, pace);

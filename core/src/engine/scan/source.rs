@@ -1,4 +1,4 @@
-//! The matching rows of one segment, in the order of the query.
+//! The rows of one part that may match, in the order of time.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -6,18 +6,20 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::bounds::Bounds;
-use super::{Order, Query};
+use super::step::Address;
+use super::wanted::{Wanted, is_wanted};
 use crate::codec::Packed;
 use crate::column::partition;
+use crate::query::{Filter, Order};
 use crate::segment::{Block, Part, Place, Sealed, SealedError, Segment};
 
-/// The rows of one part that may match, in the order of the query.
+/// The rows of one part that may match, in the order of time, forwards or backwards.
 #[derive(Debug)]
 pub(super) struct Source {
     /// The part, as an index into those of the run.
     pub(super) part: usize,
     rows: SourceRows,
-    order: Order,
+    backwards: bool,
 }
 
 #[derive(Debug)]
@@ -38,8 +40,9 @@ struct Lane {
     /// The numbers of its blocks, and which of them are left.
     numbers: Packed,
     blocks: Range<usize>,
-    /// The types that are asked for, ascending, by the numbers of the segment; `None` for all.
-    codes: Option<Box<[u32]>>,
+    wanted: Wanted,
+    /// Blocks without a higher sequence number are passed by.
+    after_seq: u64,
     open: Option<Open>,
 }
 
@@ -63,38 +66,28 @@ pub(super) enum Next {
     Block(Place),
 }
 
-/// Where an event lies.
-#[derive(Clone, Debug)]
-pub(super) struct Address {
-    /// The part, as an index into those of the run.
-    pub(super) part: usize,
-    /// The number of the block, where the part has blocks.
-    pub(super) block: Option<usize>,
-    pub(super) row: usize,
-}
-
 impl Source {
-    /// What of a part can match a query.
-    pub(super) fn of(part: usize, content: &Part, query: &Query) -> Vec<Self> {
-        let bounds = Bounds::of(query);
+    /// What of a part can match.
+    pub(super) fn of(part: usize, content: &Part, filter: &Filter, bounds: &Bounds) -> Vec<Self> {
         let rows = match content {
-            Part::Fresh(segment) => fresh_rows(segment, query, &bounds),
-            Part::Sealed(sealed) => lanes(sealed, query, &bounds),
+            Part::Fresh(segment) => fresh_rows(segment, filter, bounds),
+            Part::Sealed(sealed) => lanes(sealed, filter, bounds),
         };
         let some = rows.into_iter().filter(|rows| !rows.is_empty());
-        some.map(|rows| Self { part, rows, order: query.order }).collect()
+        let backwards = bounds.order() == Order::TimeDescending;
+        some.map(|rows| Self { part, rows, backwards }).collect()
     }
 
     /// The next row or block, which is taken out.
     pub(super) fn next(&mut self) -> Option<Next> {
-        let (part, order) = (self.part, self.order);
+        let (part, backwards) = (self.part, self.backwards);
         match &mut self.rows {
             SourceRows::Fresh { segment, places, grouped } => {
-                let place = take(places, order)?;
+                let place = take(places, backwards)?;
                 let row = if *grouped { segment.rows().grouped_row(place) } else { place };
                 Some(Next::Row(segment.place(row), Address { part, block: None, row }))
             }
-            SourceRows::Lane(lane) => lane.next(part, order),
+            SourceRows::Lane(lane) => lane.next(part, backwards),
         }
     }
 
@@ -103,10 +96,10 @@ impl Source {
     /// # Errors
     ///
     /// [`SealedError`] if it cannot be read or is damaged.
-    pub(super) fn open(&mut self, bounds: &Bounds) -> Result<Option<(usize, Arc<Block>)>, SealedError> {
+    pub(super) fn open(&mut self, bounds: &Bounds) -> Result<(), SealedError> {
         match &mut self.rows {
-            SourceRows::Fresh { .. } => Ok(None),
-            SourceRows::Lane(lane) => lane.open(self.order, bounds),
+            SourceRows::Fresh { .. } => Ok(()),
+            SourceRows::Lane(lane) => lane.open(self.backwards, bounds),
         }
     }
 
@@ -129,63 +122,48 @@ impl SourceRows {
 }
 
 impl Lane {
-    fn next(&mut self, part: usize, order: Order) -> Option<Next> {
+    fn next(&mut self, part: usize, backwards: bool) -> Option<Next> {
         if let Some(open) = &mut self.open {
-            while let Some(row) = take(&mut open.rows, order) {
-                let wanted = open.wanted.as_ref();
-                if wanted.is_none_or(|wanted| wanted.get(open.block.type_index(row)).copied().unwrap_or_default()) {
+            while let Some(row) = take(&mut open.rows, backwards) {
+                if is_wanted(open.wanted.as_deref(), &open.block, row) {
                     return Some(Next::Row(open.block.place(row), Address { part, block: Some(open.number), row }));
                 }
             }
         }
         self.open = None;
-        // Blocks without a type that is asked for are passed by, from what the index says.
+        // Blocks that cannot have an answer are passed by, from what the index says.
         loop {
-            let at = match order {
-                Order::Ascending => self.blocks.start,
-                Order::Descending => self.blocks.end.checked_sub(1)?,
-            };
             if self.blocks.is_empty() {
                 return None;
             }
+            let at = if backwards { self.blocks.end - 1 } else { self.blocks.start };
             let number = self.numbers.get(at) as usize;
-            if self.has_wanted(number) {
-                let index = self.sealed.index();
-                return Some(Next::Block(match order {
-                    Order::Ascending => index.first(number),
-                    Order::Descending => index.last(number),
-                }));
+            let index = self.sealed.index();
+            if index.seqs(number).1 > self.after_seq && self.wanted.has_any(&self.sealed, number) {
+                return Some(Next::Block(if backwards { index.last(number) } else { index.first(number) }));
             }
-            take(&mut self.blocks, order);
+            take(&mut self.blocks, backwards);
         }
     }
 
-    fn has_wanted(&self, number: usize) -> bool {
-        let codes = self.codes.as_ref();
-        codes.is_none_or(|codes| self.sealed.index().codes(number).any(|code| codes.binary_search(&code).is_ok()))
-    }
-
-    fn open(&mut self, order: Order, bounds: &Bounds) -> Result<Option<(usize, Arc<Block>)>, SealedError> {
-        let Some(at) = take(&mut self.blocks, order) else { return Ok(None) };
+    fn open(&mut self, backwards: bool, bounds: &Bounds) -> Result<(), SealedError> {
+        let Some(at) = take(&mut self.blocks, backwards) else { return Ok(()) };
         let number = self.numbers.get(at) as usize;
         let block = self.sealed.block(number)?;
         let rows = clip(0..block.len(), bounds, |row| block.place(row));
-        let wanted = self.codes.as_ref().map(|codes| {
-            let types = self.sealed.index();
-            block.names().map(|name| types.code(name).is_some_and(|code| codes.binary_search(&code).is_ok())).collect()
-        });
-        self.open = Some(Open { number, block: Arc::clone(&block), rows, wanted });
-        Ok(Some((number, block)))
+        let wanted = self.wanted.in_block(&self.sealed, &block);
+        self.open = Some(Open { number, block, rows, wanted });
+        Ok(())
     }
 }
 
-fn fresh_rows(segment: &Arc<Segment>, query: &Query, bounds: &Bounds) -> Vec<SourceRows> {
+fn fresh_rows(segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Vec<SourceRows> {
     let rows = segment.rows();
-    if query.after_seq.is_some_and(|after| segment.last_seq() <= after) {
+    if segment.last_seq() <= bounds.after_seq() {
         return Vec::new();
     }
     let source = |places, grouped| SourceRows::Fresh { segment: Arc::clone(segment), places, grouped };
-    let Some(types) = &query.types else {
+    let Some(types) = &filter.types else {
         let places = clip(0..rows.len(), bounds, |row| segment.place(row));
         return alloc::vec![source(places, false)];
     };
@@ -199,20 +177,12 @@ fn fresh_rows(segment: &Arc<Segment>, query: &Query, bounds: &Bounds) -> Vec<Sou
     groups.collect()
 }
 
-fn lanes(sealed: &Arc<Sealed>, query: &Query, bounds: &Bounds) -> Vec<SourceRows> {
+fn lanes(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<SourceRows> {
     let index = sealed.index();
-    if query.after_seq.is_some_and(|after| sealed.seqs().1 <= after) {
+    if sealed.seqs().1 <= bounds.after_seq() {
         return Vec::new();
     }
-    let codes: Option<Box<[u32]>> = query.types.as_ref().map(|types| {
-        let mut codes: Vec<u32> = types.iter().filter_map(|name| index.code(name.as_bytes())).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        codes.into()
-    });
-    if codes.as_ref().is_some_and(|codes| codes.is_empty()) {
-        return Vec::new();
-    }
+    let Some(wanted) = Wanted::of(filter, sealed) else { return Vec::new() };
     let lane = |numbers: &Packed| {
         let number = |at| numbers.get(at) as usize;
         let start = partition(0..numbers.len(), |at| bounds.is_before(index.last(number(at))));
@@ -221,7 +191,8 @@ fn lanes(sealed: &Arc<Sealed>, query: &Query, bounds: &Bounds) -> Vec<SourceRows
             sealed: Arc::clone(sealed),
             numbers: numbers.clone(),
             blocks: start..end,
-            codes: codes.clone(),
+            wanted: wanted.clone(),
+            after_seq: bounds.after_seq(),
             open: None,
         };
         (start < end).then(|| SourceRows::Lane(Box::new(lane)))
@@ -235,9 +206,6 @@ fn clip(range: Range<usize>, bounds: &Bounds, place: impl Fn(usize) -> Place) ->
     start..partition(start..range.end, |at| !bounds.is_behind(place(at)))
 }
 
-fn take(range: &mut Range<usize>, order: Order) -> Option<usize> {
-    match order {
-        Order::Ascending => range.next(),
-        Order::Descending => range.next_back(),
-    }
+fn take(range: &mut Range<usize>, backwards: bool) -> Option<usize> {
+    if backwards { range.next_back() } else { range.next() }
 }

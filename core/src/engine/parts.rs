@@ -1,0 +1,166 @@
+//! The parts that a snapshot consists of, and where in them an event lies.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::IdentityKey;
+use crate::event::Uuid;
+use crate::repository::ReadError;
+use crate::segment::{Block, Part, Place, Sealed, Segment, id_hash};
+
+/// Sealed segments, and fresh ones behind them: ascending by sequence number, without an overlap.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    sealed: Arc<Vec<Arc<Sealed>>>,
+    fresh: Box<[Arc<Segment>]>,
+    key: IdentityKey,
+}
+
+/// Where an event lies. A part is an index into [`Parts::iter`].
+pub(super) enum Located<'a> {
+    Fresh { part: usize, segment: &'a Segment, row: usize },
+    Sealed { part: usize, number: usize, block: Arc<Block>, row: usize },
+}
+
+impl Located<'_> {
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Fresh { segment, row, .. } => segment.place(*row),
+            Self::Sealed { block, row, .. } => block.place(*row),
+        }
+    }
+
+    pub(super) fn part(&self) -> usize {
+        match self {
+            Self::Fresh { part, .. } | Self::Sealed { part, .. } => *part,
+        }
+    }
+
+    pub(super) fn block_number(&self) -> Option<usize> {
+        match self {
+            Self::Fresh { .. } => None,
+            Self::Sealed { number, .. } => Some(*number),
+        }
+    }
+
+    pub(super) fn row(&self) -> usize {
+        match self {
+            Self::Fresh { row, .. } | Self::Sealed { row, .. } => *row,
+        }
+    }
+
+    pub(super) fn type_name(&self) -> &[u8] {
+        match self {
+            Self::Fresh { segment, row, .. } => segment.rows().type_name(segment.rows().row_type(*row)),
+            Self::Sealed { block, row, .. } => block.type_name(*row),
+        }
+    }
+}
+
+impl Parts {
+    pub(super) fn new(sealed: Arc<Vec<Arc<Sealed>>>, fresh: Box<[Arc<Segment>]>, key: IdentityKey) -> Self {
+        Self { sealed, fresh, key }
+    }
+
+    /// What generated ids are computed with.
+    pub(super) fn key(&self) -> &IdentityKey {
+        &self.key
+    }
+
+    /// All parts.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Part> {
+        let sealed = self.sealed.iter().map(|sealed| Part::Sealed(Arc::clone(sealed)));
+        sealed.chain(self.fresh.iter().map(|segment| Part::Fresh(Arc::clone(segment))))
+    }
+
+    /// Lets go of what is sealed.
+    pub(super) fn forget_sealed(&mut self) {
+        self.sealed = Arc::default();
+    }
+
+    /// The sequence number of the event with each of these ids, if there is one. The ids ascend by their hashes.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when what is sealed cannot be read.
+    pub(super) fn seqs_of_ids(&self, ids: &[(u64, &str)]) -> Result<Vec<Option<u64>>, ReadError> {
+        let mut seqs = vec![None; ids.len()];
+        for (&(hash, id), seq) in ids.iter().zip(&mut seqs) {
+            *seq = match self.locate_generated(id)? {
+                Some(located) => Some(located.place().seq),
+                None => self.locate_fresh(id, hash).map(|located| located.place().seq),
+            };
+        }
+        let missing = seqs.iter().enumerate().filter(|(_, seq)| seq.is_none());
+        let mut indexes: Vec<usize> = missing.map(|(index, _)| index).collect();
+        for sealed in self.sealed.iter().rev().filter(|sealed| sealed.id_count() > 0) {
+            let wanted = indexes.iter().filter_map(|&index| ids.get(index));
+            let wanted: Vec<(u64, &[u8])> = wanted.map(|&(hash, id)| (hash, id.as_bytes())).collect();
+            let mut any = false;
+            sealed.find_ids(&wanted, |at, _, block, row| {
+                let seq = indexes.get(at).and_then(|&index| seqs.get_mut(index));
+                seq.into_iter().for_each(|seq| *seq = Some(block.place(row).seq));
+                any = true;
+            })?;
+            if any {
+                indexes.retain(|&index| seqs.get(index).is_some_and(Option::is_none));
+            }
+        }
+        Ok(seqs)
+    }
+
+    /// The event with this id, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when what is sealed cannot be read.
+    pub(super) fn locate(&self, id: &str) -> Result<Option<Located<'_>>, ReadError> {
+        let hash = id_hash(id.as_bytes());
+        if let Some(located) = self.locate_generated(id)? {
+            return Ok(Some(located));
+        }
+        if let Some(located) = self.locate_fresh(id, hash) {
+            return Ok(Some(located));
+        }
+        for (part, sealed) in self.sealed.iter().enumerate().rev() {
+            if let Some((number, block, row)) = sealed.find_id(id.as_bytes(), hash)? {
+                return Ok(Some(Located::Sealed { part, number, block, row }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Newest first: an id is repeated soon, if ever.
+    fn locate_fresh(&self, id: &str, hash: u64) -> Option<Located<'_>> {
+        self.fresh.iter().enumerate().rev().find_map(|(at, segment)| {
+            let row = segment.rows().row_of_id(id.as_bytes(), hash)?;
+            Some(Located::Fresh { part: self.sealed.len() + at, segment, row })
+        })
+    }
+
+    fn locate_generated(&self, id: &str) -> Result<Option<Located<'_>>, ReadError> {
+        // Only the canonical form is an id that was given out.
+        let canonical = Uuid::parse(id).ok().filter(|_| !id.bytes().any(|byte| byte.is_ascii_uppercase()));
+        let Some(uuid) = canonical else { return Ok(None) };
+        let seq = self.key.seq(uuid);
+        if let Some((at, segment)) = find_by_seq(&self.fresh, seq, |segment| (segment.base(), segment.last_seq())) {
+            let row = segment.row_of_seq(seq).filter(|&row| segment.is_generated(row, &self.key, uuid));
+            return Ok(row.map(|row| Located::Fresh { part: self.sealed.len() + at, segment, row }));
+        }
+        let Some((part, sealed)) = find_by_seq(&self.sealed, seq, Sealed::seqs) else { return Ok(None) };
+        let Some((number, block, row)) = sealed.find_seq(seq)? else { return Ok(None) };
+        let mut given = Vec::new();
+        block.append_id(row, &mut given);
+        let is_generated = given.is_empty() && self.key.generate(block.millis(row), seq) == uuid;
+        Ok(is_generated.then_some(Located::Sealed { part, number, block, row }))
+    }
+}
+
+/// The part that answers for a sequence number, if one does, and its index.
+fn find_by_seq<T>(parts: &[Arc<T>], seq: u64, seqs: impl Fn(&T) -> (u64, u64)) -> Option<(usize, &Arc<T>)> {
+    let after = parts.partition_point(|part| seqs(part).0 <= seq);
+    let index = after.checked_sub(1)?;
+    parts.get(index).filter(|part| seq <= seqs(part).1).map(|part| (index, part))
+}

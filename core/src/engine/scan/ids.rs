@@ -1,0 +1,72 @@
+//! The walk over events with certain ids.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::bounds::{Bounds, position};
+use super::step::{Address, Row, Step};
+use crate::engine::parts::{Located, Parts};
+use crate::query::{Filter, Order, Position};
+use crate::repository::ReadError;
+use crate::segment::Place;
+
+/// Looking up an id is as much work as examining so many rows.
+const LOOKUP_ROWS: u32 = 64;
+
+/// Looks ids up, one a step, and then gives what was found in the order of the scan.
+#[derive(Debug)]
+pub(super) struct Ids {
+    parts: Parts,
+    ids: vec::IntoIter<Box<str>>,
+    types: Option<Vec<Box<str>>>,
+    bounds: Bounds,
+    is_sorted: bool,
+    found: Vec<(Place, Address)>,
+    given: usize,
+}
+
+impl Ids {
+    /// The walk over the events with these ids. The parts of the run are those of `parts`, in their order.
+    pub(super) fn among(parts: Parts, ids: &[Box<str>], filter: &Filter, bounds: Bounds) -> Self {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let (ids, types) = (ids.into_iter(), filter.types.clone());
+        Self { parts, ids, types, bounds, is_sorted: false, found: Vec::new(), given: 0 }
+    }
+
+    pub(super) fn step(&mut self) -> Result<Step, ReadError> {
+        if let Some(id) = self.ids.next() {
+            if let Some(located) = self.parts.locate(&id)?
+                && self.bounds.contains(located.place())
+                && has_type(self.types.as_deref(), &located)
+            {
+                let address = Address { part: located.part(), block: located.block_number(), row: located.row() };
+                self.found.push((located.place(), address));
+            }
+            return Ok(Step::Work(LOOKUP_ROWS));
+        }
+        if !self.is_sorted {
+            match self.bounds.order() {
+                Order::TimeAscending => self.found.sort_unstable_by_key(|&(place, _)| place),
+                Order::TimeDescending => self.found.sort_unstable_by_key(|&(place, _)| core::cmp::Reverse(place)),
+                Order::Sequence => self.found.sort_unstable_by_key(|&(place, _)| place.seq),
+            }
+            self.is_sorted = true;
+        }
+        let Some((place, address)) = self.found.get(self.given) else { return Ok(Step::End) };
+        self.given += 1;
+        Ok(Step::Row(Row { place: *place, address: address.clone(), block: None }))
+    }
+
+    /// The place up to which everything was examined, if that is more than nothing.
+    pub(super) fn reached(&self) -> Option<Position> {
+        let last = self.given.checked_sub(1).and_then(|last| self.found.get(last));
+        last.map(|&(place, _)| position(place))
+    }
+}
+
+fn has_type(types: Option<&[Box<str>]>, located: &Located<'_>) -> bool {
+    types.is_none_or(|types| types.iter().any(|name| name.as_bytes() == located.type_name()))
+}

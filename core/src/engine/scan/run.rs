@@ -1,0 +1,212 @@
+//! A scan under way.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::task::Poll;
+
+use super::bounds::position;
+use super::step::{Address, Row, Step};
+use super::walk::Walk;
+use crate::damage::Damage;
+use crate::engine::IdentityKey;
+use crate::engine::parts::Parts;
+use crate::event::Event;
+use crate::query::{PayloadFilter, Position, Scan};
+use crate::repository::{Flow, ReadError, ScanHead, ScanRun};
+use crate::segment::{Block, Part, Place, RowText};
+
+/// So many blocks are kept between choosing the events of a page and sending them; the others are read twice.
+const RECENT_BLOCKS_MAX: usize = 64;
+
+/// A scan over the parts of a snapshot.
+#[derive(Debug)]
+pub(in crate::engine) struct Run {
+    parts: Vec<Part>,
+    key: IdentityKey,
+    walk: Walk,
+    payload: Vec<PayloadFilter>,
+    /// With a limit, the page is chosen before its first event is sent, since the answer's head says whether there is
+    /// more.
+    page: Option<Page>,
+    recent: Recent,
+    text: RowText,
+}
+
+#[derive(Debug)]
+struct Page {
+    limit: usize,
+    chosen: Vec<(Place, Address)>,
+    complete: bool,
+    next: Option<Position>,
+    sent: usize,
+}
+
+/// The blocks that were used last, by part and number.
+#[derive(Debug, Default)]
+struct Recent(VecDeque<((usize, usize), Arc<Block>)>);
+
+impl Run {
+    pub(in crate::engine) fn new(parts: &Parts, scan: &Scan) -> Self {
+        let (walk, held) = Walk::of(parts, scan);
+        let page = scan.limit.map(|limit| Page {
+            limit: limit.get() as usize,
+            chosen: Vec::new(),
+            complete: false,
+            next: None,
+            sent: 0,
+        });
+        Self {
+            parts: held,
+            key: *parts.key(),
+            walk,
+            payload: scan.filter.payload.clone(),
+            page,
+            recent: Recent::default(),
+            text: RowText::default(),
+        }
+    }
+
+    /// Takes one step of the walk, and looks at the payload if that gives a row.
+    fn step(&mut self) -> Result<Step, ReadError> {
+        match self.walk.step()? {
+            Step::Row(row) if !self.matches(&row)? => Ok(Step::Work(1)),
+            step @ (Step::Row(_) | Step::Work(_) | Step::End) => Ok(step),
+        }
+    }
+
+    /// Whether what a payload has in it is asked for.
+    fn matches(&mut self, row: &Row) -> Result<bool, ReadError> {
+        if self.payload.is_empty() {
+            return Ok(true);
+        }
+        let block = self.block(&row.address, row.block.as_ref())?;
+        let payload = match (self.parts.get(row.address.part), block) {
+            (Some(Part::Sealed(_)), Some(block)) => {
+                self.text.load(&block, row.address.row);
+                self.text.payload()?
+            }
+            (Some(Part::Fresh(segment)), None) => segment.payload(row.address.row)?,
+            (Some(Part::Fresh(_)), Some(_)) | (Some(Part::Sealed(_)), None) | (None, _) => return Err(of_no_part()),
+        };
+        Ok(self.payload.iter().all(|filter| filter.matches(payload)))
+    }
+
+    /// Hands an event over.
+    fn send(
+        &mut self,
+        address: &Address,
+        block: Option<&Arc<Block>>,
+        sink: &mut dyn FnMut(Event<'_>) -> Flow,
+    ) -> Result<Flow, ReadError> {
+        let block = self.block(address, block)?;
+        match (self.parts.get(address.part), block) {
+            (Some(Part::Fresh(segment)), None) => Ok(sink(segment.event(address.row, &self.key)?)),
+            (Some(Part::Sealed(_)), Some(block)) => {
+                self.text.load(&block, address.row);
+                Ok(sink(self.text.event(&block, address.row, &self.key)?))
+            }
+            (Some(Part::Fresh(_)), Some(_)) | (Some(Part::Sealed(_)), None) | (None, _) => Err(of_no_part()),
+        }
+    }
+
+    /// The block that a row lies in, if it lies in one: the one that is open, one used recently, or read anew.
+    fn block(&mut self, address: &Address, open: Option<&Arc<Block>>) -> Result<Option<Arc<Block>>, ReadError> {
+        let Address { part, block: Some(number), .. } = *address else { return Ok(None) };
+        if let Some(block) = open {
+            return Ok(Some(Arc::clone(block)));
+        }
+        if let Some(block) = self.recent.get((part, number)) {
+            return Ok(Some(block));
+        }
+        let Some(Part::Sealed(sealed)) = self.parts.get(part) else { return Err(of_no_part()) };
+        let block = sealed.block(number)?;
+        self.recent.keep((part, number), &block);
+        Ok(Some(block))
+    }
+}
+
+impl ScanRun for Run {
+    fn poll_head(&mut self, budget: u32) -> Result<Poll<ScanHead>, ReadError> {
+        let Some(mut page) = self.page.take() else { return Ok(Poll::Ready(ScanHead { next: None })) };
+        let mut left = budget.max(1);
+        while !page.complete && left > 0 {
+            match self.step()? {
+                Step::End => page.complete = true,
+                Step::Work(rows) => left = left.saturating_sub(rows),
+                Step::Row(_) if page.chosen.len() == page.limit => {
+                    // One more than asked for: there is a next page, behind the last event of this one.
+                    page.complete = true;
+                    page.next = page.chosen.last().map(|&(place, _)| position(place));
+                }
+                Step::Row(Row { place, address, block }) => {
+                    left -= 1;
+                    if let (Some(number), Some(block)) = (address.block, &block) {
+                        self.recent.keep((address.part, number), block);
+                    }
+                    page.chosen.push((place, address));
+                }
+            }
+        }
+        let head = if page.complete { Poll::Ready(ScanHead { next: page.next }) } else { Poll::Pending };
+        self.page = Some(page);
+        Ok(head)
+    }
+
+    fn end_page(&mut self) -> Option<Position> {
+        let page = self.page.as_mut().filter(|page| !page.complete)?;
+        let reached = self.walk.reached()?;
+        page.complete = true;
+        page.next = Some(reached);
+        Some(reached)
+    }
+
+    fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Poll<()>, ReadError> {
+        let mut left = budget.max(1);
+        while left > 0 {
+            let (address, block) = match &mut self.page {
+                Some(page) => {
+                    let Some((_, address)) = page.chosen.get(page.sent) else { return Ok(Poll::Ready(())) };
+                    page.sent += 1;
+                    (address.clone(), None)
+                }
+                None => match self.step()? {
+                    Step::End => return Ok(Poll::Ready(())),
+                    Step::Work(rows) => {
+                        left = left.saturating_sub(rows);
+                        continue;
+                    }
+                    Step::Row(Row { address, block, .. }) => (address, block),
+                },
+            };
+            left -= 1;
+            if self.send(&address, block.as_ref(), sink)? == Flow::Stop {
+                return Ok(Poll::Pending);
+            }
+        }
+        Ok(Poll::Pending)
+    }
+}
+
+impl Recent {
+    fn get(&self, key: (usize, usize)) -> Option<Arc<Block>> {
+        self.0.iter().rev().find(|(other, _)| *other == key).map(|(_, block)| Arc::clone(block))
+    }
+
+    fn keep(&mut self, key: (usize, usize), block: &Arc<Block>) {
+        if self.0.iter().rev().any(|(other, _)| *other == key) {
+            return;
+        }
+        if self.0.len() == RECENT_BLOCKS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((key, Arc::clone(block)));
+    }
+}
+
+fn of_no_part() -> ReadError {
+    ReadError::Damaged(Damage::of("a scan", "it has a row of no part, which is a fault of Argus"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! The walk in the order of sequence numbers.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::bounds::Bounds;
+use super::step::{Address, BLOCK_ROWS, Row, Step};
+use super::wanted::{Wanted, is_wanted};
+use crate::column::partition;
+use crate::event::Timestamp;
+use crate::query::{Filter, Position};
+use crate::repository::ReadError;
+use crate::segment::{Block, Part, Place, Sealed, Segment};
+
+/// So many blocks are kept open: about as many as there are lanes. Rows that follow each other lie in different lanes.
+const OPEN_BLOCKS_MAX: usize = 64;
+
+/// A walk over parts that ascend by sequence number and do not overlap: one after the other. It begins at the first row
+/// behind where it is to begin and reads nothing of what lies before.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    parts: vec::IntoIter<PartRows>,
+    current: Option<PartRows>,
+    bounds: Bounds,
+    /// All up to this sequence number was examined.
+    reached: Option<u64>,
+}
+
+/// The rows of a part that are left.
+#[derive(Debug)]
+enum PartRows {
+    Fresh(FreshRows),
+    Sealed(Box<SealedRows>),
+}
+
+#[derive(Debug)]
+struct FreshRows {
+    part: usize,
+    segment: Arc<Segment>,
+    /// Places in the order of ranks.
+    places: Range<usize>,
+    /// The types that are asked for, ascending; `None` for all.
+    codes: Option<Box<[usize]>>,
+}
+
+#[derive(Debug)]
+struct SealedRows {
+    part: usize,
+    sealed: Arc<Sealed>,
+    wanted: Wanted,
+    /// Where the next page of the order begins.
+    next_page: u64,
+    /// The sequence numbers of this page that are left, and their blocks.
+    page: vec::IntoIter<(u64, usize)>,
+    /// The one that used a block last comes last.
+    open: Vec<OpenBlock>,
+}
+
+#[derive(Debug)]
+struct OpenBlock {
+    number: usize,
+    block: Arc<Block>,
+    /// Its rows by sequence number.
+    rows: Box<[(u64, u16)]>,
+    /// For each type of the block, whether it is asked for; `None` for all.
+    wanted: Option<Box<[bool]>>,
+}
+
+impl Sequence {
+    /// The walk, and the parts that it goes over.
+    pub(super) fn over(parts: impl Iterator<Item = Part>, filter: &Filter, bounds: Bounds) -> (Self, Vec<Part>) {
+        let (mut held, mut rows) = (Vec::new(), Vec::new());
+        for part in parts {
+            if let Some(some) = PartRows::of(held.len(), &part, filter, &bounds) {
+                rows.push(some);
+                held.push(part);
+            }
+        }
+        (Self { parts: rows.into_iter(), current: None, bounds, reached: None }, held)
+    }
+
+    pub(super) fn step(&mut self) -> Result<Step, ReadError> {
+        let Some(rows) = &mut self.current else {
+            self.current = self.parts.next();
+            return Ok(if self.current.is_some() { Step::Work(1) } else { Step::End });
+        };
+        let step = match rows {
+            PartRows::Fresh(rows) => rows.step(&self.bounds, &mut self.reached),
+            PartRows::Sealed(rows) => rows.step(&self.bounds, &mut self.reached)?,
+        };
+        if matches!(step, Step::End) {
+            self.current = None;
+            return Ok(Step::Work(1));
+        }
+        Ok(step)
+    }
+
+    /// The place up to which everything was examined, if that is more than nothing.
+    pub(super) fn reached(&self) -> Option<Position> {
+        self.reached.map(|seq| Position { timestamp: Timestamp::from_nanos(0), seq })
+    }
+}
+
+impl PartRows {
+    /// `None` if no row of the part can match.
+    fn of(part: usize, content: &Part, filter: &Filter, bounds: &Bounds) -> Option<Self> {
+        match content {
+            Part::Fresh(segment) => FreshRows::of(part, segment, filter, bounds).map(Self::Fresh),
+            Part::Sealed(sealed) => {
+                SealedRows::of(part, sealed, filter, bounds).map(|rows| Self::Sealed(Box::new(rows)))
+            }
+        }
+    }
+}
+
+impl FreshRows {
+    fn of(part: usize, segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Option<Self> {
+        let rows = segment.rows();
+        let codes = filter.types.as_ref().map(|types| {
+            let mut codes: Vec<usize> = types.iter().filter_map(|name| rows.type_code(name.as_bytes())).collect();
+            codes.sort_unstable();
+            codes.into_boxed_slice()
+        });
+        if codes.as_ref().is_some_and(|codes| codes.is_empty()) {
+            return None;
+        }
+        let first = partition(0..rows.len(), |place| segment.seq(rows.row_by_rank(place)) <= bounds.after_seq());
+        let places = first..rows.len();
+        (!places.is_empty()).then(|| Self { part, segment: Arc::clone(segment), places, codes })
+    }
+
+    fn step(&mut self, bounds: &Bounds, reached: &mut Option<u64>) -> Step {
+        let Some(place) = self.places.next() else { return Step::End };
+        let rows = self.segment.rows();
+        let row = rows.row_by_rank(place);
+        let place = self.segment.place(row);
+        *reached = Some(place.seq);
+        let has_type = |codes: &[usize]| codes.binary_search(&rows.row_type(row)).is_ok();
+        if !bounds.contains(place) || !self.codes.as_deref().is_none_or(has_type) {
+            return Step::Work(1);
+        }
+        Step::Row(Row { place, address: Address { part: self.part, block: None, row }, block: None })
+    }
+}
+
+impl SealedRows {
+    fn of(part: usize, sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Option<Self> {
+        if sealed.seqs().1 <= bounds.after_seq() {
+            return None;
+        }
+        let wanted = Wanted::of(filter, sealed)?;
+        let next_page = bounds.after_seq().saturating_add(1);
+        Some(Self {
+            part,
+            sealed: Arc::clone(sealed),
+            wanted,
+            next_page,
+            page: Vec::new().into_iter(),
+            open: Vec::new(),
+        })
+    }
+
+    fn step(&mut self, bounds: &Bounds, reached: &mut Option<u64>) -> Result<Step, ReadError> {
+        let Some(&(seq, number)) = self.page.as_slice().first() else {
+            let Some(page) = self.sealed.order_from(self.next_page)? else { return Ok(Step::End) };
+            self.next_page = page.next;
+            self.page = page.blocks.into_iter();
+            return Ok(Step::Work(BLOCK_ROWS));
+        };
+        let can_match = self.wanted.has_any(&self.sealed, number)
+            && !bounds.is_before(self.sealed.index().last(number))
+            && !bounds.is_behind(self.sealed.index().first(number));
+        if can_match && !self.use_block(number) {
+            self.open(number)?;
+            return Ok(Step::Work(BLOCK_ROWS));
+        }
+        self.page.next();
+        *reached = Some(seq);
+        let Some(open) = self.open.last().filter(|_| can_match) else { return Ok(Step::Work(1)) };
+        let found = open.rows.binary_search_by_key(&seq, |&(other, _)| other).ok();
+        let Some(&(_, row)) = found.and_then(|at| open.rows.get(at)) else {
+            return Err(self.sealed.damaged_block(number, "it does not have an event that the order has in it").into());
+        };
+        let row = usize::from(row);
+        let place = open.block.place(row);
+        if !bounds.contains(place) || !is_wanted(open.wanted.as_deref(), &open.block, row) {
+            return Ok(Step::Work(1));
+        }
+        let address = Address { part: self.part, block: Some(number), row };
+        Ok(Step::Row(Row { place, address, block: Some(Arc::clone(&open.block)) }))
+    }
+
+    /// Puts an open block last. Whether it is open.
+    fn use_block(&mut self, number: usize) -> bool {
+        let Some(at) = self.open.iter().rposition(|open| open.number == number) else { return false };
+        if at + 1 < self.open.len() {
+            let open = self.open.remove(at);
+            self.open.push(open);
+        }
+        true
+    }
+
+    fn open(&mut self, number: usize) -> Result<(), ReadError> {
+        let block = self.sealed.block(number)?;
+        let seqs = (0..block.len()).map(|row| block.place(row)).map(|Place { seq, .. }| seq);
+        let mut rows: Vec<(u64, u16)> = seqs.zip(0..).collect();
+        rows.sort_unstable();
+        let wanted = self.wanted.in_block(&self.sealed, &block);
+        if self.open.len() == OPEN_BLOCKS_MAX {
+            self.open.remove(0);
+        }
+        self.open.push(OpenBlock { number, block, rows: rows.into(), wanted });
+        Ok(())
+    }
+}

@@ -1,0 +1,40 @@
+//! The types that a scan asks for, in a sealed segment.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::query::Filter;
+use crate::segment::{Block, Sealed};
+
+/// The types that are asked for, ascending, by the numbers of a sealed segment; `None` for all.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted(Option<Box<[u32]>>);
+
+impl Wanted {
+    /// `None` if the segment has none of the types that the filter names.
+    pub(super) fn of(filter: &Filter, sealed: &Sealed) -> Option<Self> {
+        let Some(types) = &filter.types else { return Some(Self(None)) };
+        let mut codes: Vec<u32> = types.iter().filter_map(|name| sealed.index().code(name.as_bytes())).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        (!codes.is_empty()).then(|| Self(Some(codes.into())))
+    }
+
+    /// Whether a block has any of them, from what the index says.
+    pub(super) fn has_any(&self, sealed: &Sealed, number: usize) -> bool {
+        let has = |codes: &[u32]| sealed.index().codes(number).any(|code| codes.binary_search(&code).is_ok());
+        self.0.as_deref().is_none_or(has)
+    }
+
+    /// For each type of a block, whether it is one of them; `None` for all.
+    pub(super) fn in_block(&self, sealed: &Sealed, block: &Block) -> Option<Box<[bool]>> {
+        let codes = self.0.as_ref()?;
+        let is_wanted = |name: &[u8]| sealed.index().code(name).is_some_and(|code| codes.binary_search(&code).is_ok());
+        Some(block.names().map(is_wanted).collect())
+    }
+}
+
+/// Whether the type of a row is asked for, by what [`Wanted::in_block`] said of its block.
+pub(super) fn is_wanted(wanted: Option<&[bool]>, block: &Block, row: usize) -> bool {
+    wanted.is_none_or(|wanted| wanted.get(block.type_index(row)).copied().unwrap_or_default())
+}
