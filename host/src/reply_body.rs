@@ -151,3 +151,91 @@ impl fmt::Debug for Streamed {
         f.debug_struct("Streamed").field("state", &state).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::collections::VecDeque;
+    use std::future::ready;
+
+    use argus_core::api::{Action, Condition, Head, Reply};
+    use futures_util::FutureExt as _;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::clock;
+    use crate::testing::Server;
+
+    type Step = Result<Poll<ReadStep>, BrokenOff>;
+
+    fn chunk(bytes: &'static str) -> Step {
+        Ok(Poll::Ready(ReadStep::Chunk(Bytes::from_static(bytes.as_bytes()))))
+    }
+
+    fn broken() -> BrokenOff {
+        BrokenOff { reason: "as told".to_owned(), refusal: Refusal::Internal }
+    }
+
+    /// A body whose run takes these steps.
+    fn streamed(server: &Server, steps: Vec<Step>) -> ReplyBody {
+        let headers = [("host", b"x".as_slice())];
+        let head = Head { method: "GET", target: "/events", headers: &headers, http_10: false };
+        let Action::Read(read) = server.node.api.handle_request(&head, &Condition::default()) else {
+            panic!("GET /events reads")
+        };
+        let run = read.begin(server.node.committer.reader(), clock::moment());
+        let steps = Mutex::new(VecDeque::from(steps));
+        let advance: Advance = Box::new(move |run| Box::pin(ready((run, steps.lock().unwrap().pop_front().unwrap()))));
+        ReplyBody::streamed(run, advance, server.node.metrics.request_begins())
+    }
+
+    /// The next piece, which is there already.
+    fn next(body: &mut ReplyBody) -> Option<Result<Bytes, BrokenOff>> {
+        let frame = body.frame().now_or_never().unwrap();
+        frame.map(|frame| frame.map(|frame| frame.into_data().unwrap()))
+    }
+
+    #[test]
+    fn a_whole_body_is_one_piece_of_known_length() {
+        let mut body = ReplyBody::whole(Bytes::from_static(b"[]"), None);
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(2), false));
+        assert_eq!(next(&mut body), Some(Ok(Bytes::from_static(b"[]"))));
+        assert!(body.is_end_stream());
+        assert_eq!(next(&mut body), None);
+        assert_eq!(ReplyBody::whole(Bytes::from_static(b"[]"), None).into_whole().unwrap(), "[]");
+    }
+
+    #[test]
+    fn a_streamed_body_passes_over_what_is_no_piece() {
+        let server = Server::start("");
+        let steps = vec![Ok(Poll::Pending), chunk("a"), chunk(""), chunk("b"), Ok(Poll::Ready(ReadStep::Done))];
+        let body = streamed(&server, steps);
+        assert_eq!(body.size_hint().exact(), None);
+        let mut body = body.into_whole().unwrap_err();
+        assert_eq!(next(&mut body), Some(Ok(Bytes::from_static(b"a"))));
+        assert_eq!(next(&mut body), Some(Ok(Bytes::from_static(b"b"))));
+        assert_eq!(next(&mut body), None);
+        assert_eq!(next(&mut body), None, "an end is for good");
+    }
+
+    #[test]
+    fn a_body_that_breaks_off_says_so_once() {
+        let server = Server::start("");
+        let mut body = streamed(&server, vec![chunk("a"), Err(broken())]);
+        assert_eq!(next(&mut body), Some(Ok(Bytes::from_static(b"a"))));
+        assert_eq!(next(&mut body), Some(Err(broken())));
+        assert_eq!(next(&mut body), None);
+    }
+
+    #[test]
+    fn a_second_head_breaks_a_body_off() {
+        let server = Server::start("");
+        let second = |reply: Reply| [ReadStep::Whole(reply.clone()), ReadStep::Start(reply)];
+        for step in second(server.node.api.refuse(argus_core::api::Route::Other, &Refusal::Internal)) {
+            let mut body = streamed(&server, vec![chunk("a"), Ok(Poll::Ready(step))]);
+            assert_eq!(next(&mut body), Some(Ok(Bytes::from_static(b"a"))));
+            assert!(next(&mut body).unwrap().is_err());
+        }
+    }
+}

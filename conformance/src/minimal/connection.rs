@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
-use argus_core::api::{
-    Action, Api, Condition, READ_BUDGET, Read, ReadRun, ReadStep, Refusal, Reply, Route, Submission, Submitted,
-};
+use argus_core::api::{Action, Api, Condition, Read, ReadRun, ReadStep, Refusal, Reply, Route, Submission, Submitted};
 use argus_core::cause::Cause;
 use httpdate::HttpDate;
 
@@ -24,6 +22,9 @@ use crate::stream::{Received, Stream};
 
 /// How often a connection that waits for a request looks whether the server drains.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Events that are looked at before it is looked whether somebody still waits. Few, for each may take long.
+const BUDGET: u32 = 8;
 
 /// Serves requests until one side has had enough.
 pub(crate) fn serve(server: &Server, socket: Arc<TcpStream>, place: &Place) -> io::Result<()> {
@@ -213,13 +214,13 @@ fn submit(
 
 /// Runs a read until it is known whether its answer is small.
 fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer, Stop> {
+    let deadline = Instant::now() + server.settings.request_timeout;
     let route = read.route();
     let refused = |refusal| Stop::Refused(route, refusal);
-    let deadline = Instant::now() + server.settings.request_timeout;
     let mut run = read.begin(server.committer.reader(), moment());
     let mut presence = Presence::new();
     loop {
-        match run.poll(moment(), READ_BUDGET).map_err(|error| refused(Refusal::Unreadable(error)))? {
+        match run.poll(moment(), BUDGET).map_err(|error| refused(Refusal::Unreadable(error)))? {
             Poll::Pending if Instant::now() < deadline => presence.look(stream, Next::Answer).map_err(Stop::Gone)?,
             Poll::Pending => return Err(refused(Refusal::ReadTimeout)),
             Poll::Ready(ReadStep::Whole(reply)) => return Ok(Answer::Whole(reply)),
@@ -249,7 +250,7 @@ fn write_streamed(
     let next = if chunked { Next::ChunkSize } else { Next::Content };
     let mut presence = Presence::new();
     loop {
-        match run.poll(moment(), READ_BUDGET).map_err(io::Error::other)? {
+        match run.poll(moment(), BUDGET).map_err(io::Error::other)? {
             Poll::Pending => presence.look(stream, next)?,
             Poll::Ready(ReadStep::Chunk(chunk)) if chunked => {
                 presence = Presence::new();

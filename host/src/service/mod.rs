@@ -163,9 +163,9 @@ impl<R: Runtime> Session<R> {
         let (route, done) = match *action {
             Action::Reply(reply) => return reply.into(),
             Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
+            // Boxed, so that the many requests that only store something hold no room for these.
             Action::Read(read) => {
                 let route = read.route();
-                // Boxed, so that the many requests that only store something hold no room for it.
                 let done = self.within(deadline, Box::pin(self.run_read(read))).await;
                 (route, done.unwrap_or(Err(Refusal::ReadTimeout)))
             }
