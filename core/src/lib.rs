@@ -18,7 +18,7 @@
 //! 3. The writer publishes [`Repository::snapshot`](repository::Repository::snapshot), and only then answers its
 //!    callers.
 //! 4. Any thread reads from a published [`Snapshot`](repository::Snapshot), in bounded steps, for as long as it likes.
-//! 5. Behind commits there is [housekeeping](repository::Repository::chore), which may be done by another thread.
+//! 5. Behind commits there is [maintenance](repository::Maintenance), which another thread may do.
 //!
 //! # Panics
 //!

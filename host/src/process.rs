@@ -76,10 +76,10 @@ enum StartError {
 /// | exit code | meaning |
 /// |---|---|
 /// | 0 | drained: every request was answered, every queued batch committed |
-/// | 1 | the server could not start, or the storage had failed while it served |
+/// | 1 | the server could not start, or the storage had failed when it stopped |
 /// | 2 | a setting is wrong |
 /// | 3 | the drain deadline passed and connections were cut, with whatever they were at; what had been queued is committed all the same |
-/// | 4 | a thread of the server's has died, or a commit or a chore has panicked; the server has drained by itself |
+/// | 4 | a thread of the server's has died, or a commit or a maintenance task has panicked; the server has drained by itself |
 /// | 130, 143 | a second signal, SIGINT or SIGTERM, ended the process at once |
 ///
 /// Signals within 100 ms of the first are one with it.
@@ -135,9 +135,9 @@ fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> ExitCode {
         tracing::error!(reason, "stopped; the server could not go on");
         return ExitCode::from(EXIT_FAILED);
     }
-    match (drained, node.committer.latched()) {
-        (Drained::Clean | Drained::Cut(_), Some(cause)) => {
-            tracing::error!(reason = %cause, "stopped; the storage had failed");
+    match (drained, node.committer.failure().as_deref()) {
+        (Drained::Clean | Drained::Cut(_), Some(failure)) => {
+            tracing::error!(reason = %failure, "stopped; the storage accepted nothing");
             ExitCode::FAILURE
         }
         (Drained::Cut(connections), None) => {

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use argus_core::cause::Cause;
 use argus_core::clock::ClockDoubt;
 use argus_core::damage::{Concerned, Damage};
 use argus_core::repository::ReadError;
@@ -28,6 +29,8 @@ pub struct Warnings {
 #[derive(Debug, Default)]
 struct Standing {
     clock: Option<ClockDoubt>,
+    /// Why the last commit was refused, if the storage was not available.
+    unavailable: Option<Cause>,
     /// The events of damaged places that were met, each once, and one more than are named. Damage stays until somebody
     /// has repaired it, for which the server has to be stopped.
     damaged: Vec<Concerned>,
@@ -58,11 +61,22 @@ impl Warnings {
         self.any.store(!standing.is_empty(), Ordering::Release);
     }
 
+    /// Takes in why the last commit was refused, if the storage was not available, though the next one may succeed. The
+    /// log has it already.
+    pub fn unavailable(&self, cause: Option<&Cause>) {
+        if cause.is_none() && !self.any() {
+            return;
+        }
+        let mut standing = self.standing();
+        standing.unavailable = cause.cloned();
+        self.any.store(!standing.is_empty(), Ordering::Release);
+    }
+
     /// Something stored could not be read: logs it, and warns of it from now on if it is damaged.
     pub fn unreadable(&self, error: &ReadError) {
         match error {
             ReadError::Damaged(damage) => self.damaged(damage),
-            ReadError::Storage(cause) => {
+            ReadError::Unavailable(cause) | ReadError::Failed(cause) => {
                 let repository = &self.repository;
                 tracing::error!(%repository, reason = %cause, "the storage could not be read");
             }
@@ -88,8 +102,11 @@ impl Warnings {
         if !self.any() {
             return None;
         }
-        let Standing { clock, damaged } = &*self.standing();
+        let Standing { clock, unavailable, damaged } = &*self.standing();
         let mut all: Vec<String> = clock.iter().map(ToString::to_string).collect();
+        all.extend(unavailable.iter().map(|cause| {
+            format!("the last commit was refused, because the storage is not available: {}", cause.told())
+        }));
         let named = damaged.iter().take(DAMAGED_MAX);
         all.extend(named.map(|concerned| format!("part of what is stored is damaged, {concerned}")));
         if damaged.len() > DAMAGED_MAX {
@@ -110,14 +127,16 @@ impl Warnings {
 
 impl Standing {
     fn is_empty(&self) -> bool {
-        let Self { clock, damaged } = self;
-        clock.is_none() && damaged.is_empty()
+        let Self { clock, unavailable, damaged } = self;
+        clock.is_none() && unavailable.is_none() && damaged.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use argus_core::cause::Place;
 
     use super::*;
     use crate::metrics::Gauges;
@@ -147,9 +166,20 @@ mod tests {
     }
 
     #[test]
+    fn a_storage_that_is_not_available_is_a_warning_until_a_commit_succeeds() {
+        let (_, warnings) = warnings();
+        let cause = Cause::call("open", Place::new("/data/log", "one of its files"), std::io::Error::other("EMFILE"));
+        warnings.unavailable(Some(&cause));
+        let text = warnings.text().unwrap();
+        assert!(text.contains("cannot open one of its files: EMFILE"), "{text}");
+        warnings.unavailable(None);
+        assert_eq!(warnings.text(), None);
+    }
+
+    #[test]
     fn damage_is_counted_and_a_warning_for_good() {
         let (metrics, warnings) = warnings();
-        warnings.unreadable(&ReadError::Storage("EIO".into()));
+        warnings.unreadable(&ReadError::Failed("EIO".into()));
         assert_eq!(warnings.text(), None);
         let damage = |seq| {
             let (place, reason) = ("segment-1".to_owned(), "its checksum is wrong".to_owned());

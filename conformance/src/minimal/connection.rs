@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use argus_core::api::{
     Action, Api, Condition, Refusal, Reply, Route, Search, SearchRun, SearchStep, Submission, Submitted,
 };
-use argus_core::cause::Cause;
 
 use crate::body::Body;
 use crate::budget::Pace;
@@ -155,11 +154,11 @@ fn decide(
     head: &RequestHead,
     body_is_read: &mut bool,
 ) -> Result<Answer, (Route, Refusal)> {
-    let latched = server.committer.latched();
+    let repository = server.committer.failure();
     let warning = server.committer.warning();
     let condition = Condition {
         draining: server.is_draining(),
-        latched: latched.as_ref().map(Cause::told),
+        repository: repository.as_ref(),
         failure: server.ending.failure(),
         warning: warning.as_deref(),
     };

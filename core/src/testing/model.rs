@@ -12,7 +12,8 @@ use crate::batch::{Batch, Handling, NewEvent};
 use crate::event::{Event, Timestamp, Uuid};
 use crate::query::{Order, Position, Query};
 use crate::repository::{
-    CommitError, Duplicate, Find, FindHead, FindStep, Flow, ReadError, Receipt, Repository, Snapshot, Stats, Surplus,
+    CommitError, Duplicate, Failure, Find, FindHead, FindStep, Flow, ReadError, Receipt, Repository, Snapshot, Stats,
+    Surplus,
 };
 
 /// A repository in the most obvious way: all events in a vector, looked at one by one, copied before a change where a
@@ -143,6 +144,10 @@ impl Model {
 impl Repository for Model {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         Ok(group.iter().map(|batch| self.commit_one(now, batch)).collect())
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        None
     }
 
     fn snapshot(&self) -> Arc<dyn Snapshot> {

@@ -16,7 +16,7 @@ use super::steady;
 use crate::batch::{Batch, Handling};
 use crate::event::Timestamp;
 use crate::query::{Query, decode_cursor, encode_cursor};
-use crate::repository::{CommitError, Housekeeper, Receipt, Repository, Snapshot};
+use crate::repository::{CommitError, MaintenanceQueue, Receipt, Repository, Snapshot};
 
 /// A subject and the model of it, to which the same things happen. Whatever the subject says is compared at once; what
 /// it must go on saying (kept snapshots, queries left half-way) is compared again by [`check`](Self::check).
@@ -24,7 +24,7 @@ use crate::repository::{CommitError, Housekeeper, Receipt, Repository, Snapshot}
 pub struct Pair<R> {
     subject: R,
     reopen: fn(&mut R),
-    housekeeper: Housekeeper,
+    maintenance: MaintenanceQueue,
     model: Model,
     now: Timestamp,
     /// The subject's ids in order of sequence numbers.
@@ -62,7 +62,7 @@ impl<R: Repository> Pair<R> {
         Self {
             subject,
             reopen,
-            housekeeper: Housekeeper::default(),
+            maintenance: MaintenanceQueue::default(),
             model,
             // 2023-11-14T22:13:20Z, and as good as any other.
             now: Timestamp::from_nanos(1_700_000_000_000_000_000),
@@ -103,7 +103,7 @@ impl<R: Repository> Pair<R> {
                 Ok(())
             }
             Step::Reopen => {
-                self.housekeeper = Housekeeper::default();
+                self.maintenance = MaintenanceQueue::default();
                 (self.reopen)(&mut self.subject);
                 self.keep().check(&[])
             }
@@ -178,8 +178,7 @@ impl<R: Repository> Pair<R> {
     }
 
     fn maintain(&mut self, budget: u32) -> Result<(), Difference> {
-        self.housekeeper.step(&mut self.subject, steady(self.now), budget).map_err(refused)?;
-        Ok(())
+        self.maintenance.step(&mut self.subject, steady(self.now), budget).map_err(refused).map(|_| ())
     }
 
     fn keep(&self) -> Kept {
@@ -273,6 +272,7 @@ fn count(ids: &[String]) -> u64 {
 mod tests {
     use super::super::Source;
     use super::*;
+    use crate::repository::Failure;
 
     fn run<R: Repository>(subject: R, seed: u64) -> Result<(), Difference> {
         let mut source = Source::seeded(seed);
@@ -296,6 +296,9 @@ mod tests {
     impl Repository for Forgetful {
         fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
             self.0.commit(now, group.split_last().map_or(group, |(_, others)| others))
+        }
+        fn failure(&self) -> Option<&Failure> {
+            self.0.failure()
         }
         fn snapshot(&self) -> Arc<dyn Snapshot> {
             self.0.snapshot()

@@ -5,10 +5,9 @@
 use std::sync::Arc;
 
 use argus_core::batch::Batch;
-use argus_core::clock::Moment;
-use argus_core::engine::{Chore, Engine, Seed};
+use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Expired, Receipt, Repository, Snapshot};
+use argus_core::repository::{CommitError, Failure, Maintenance, Receipt, Repository, Snapshot};
 use argus_core::testing::{Pair, SMALL, Source, Step, generate};
 use argus_disk::{DiskStorage, Options};
 use tempfile::TempDir;
@@ -47,12 +46,12 @@ impl Repository for Reopened {
         self.engine().commit(now, group)
     }
 
-    fn chore(&mut self, now: Moment) -> Option<Chore> {
-        self.engine().chore(now)
+    fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
+        self.engine().maintenance()
     }
 
-    fn settle(&mut self, chore: Chore) -> Result<Vec<Expired>, CommitError> {
-        self.engine().settle(chore)
+    fn failure(&self) -> Option<&Failure> {
+        self.engine.as_ref().unwrap().failure()
     }
 
     fn snapshot(&self) -> Arc<dyn Snapshot> {

@@ -223,7 +223,7 @@ fn damage_is_told_in_one_way_and_without_a_place() {
         assert_eq!(body(&reply)["detail"], "part of what is stored is damaged; events 5 to 9 are concerned");
         assert!(!String::from_utf8_lossy(&reply.body).contains("segment"));
     }
-    let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::Unreadable(ReadError::Storage("/srv: EIO".into())));
+    let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::Unreadable(ReadError::Failed("/srv: EIO".into())));
     assert_eq!((reply.status, reply.problem), (500, Some(ProblemKind::Internal)));
     assert!(!String::from_utf8_lossy(&reply.body).contains("srv"));
 }

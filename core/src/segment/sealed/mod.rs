@@ -397,7 +397,8 @@ impl From<Corrupt> for PartError {
 impl From<SealedError> for ReadError {
     fn from(error: SealedError) -> Self {
         match error {
-            SealedError::Storage(error) => Self::Storage(error.into_cause()),
+            SealedError::Storage(StorageError::Unavailable(cause)) => Self::Unavailable(cause),
+            SealedError::Storage(StorageError::Full(cause) | StorageError::Failed(cause)) => Self::Failed(cause),
             SealedError::Damaged(damage) => Self::Damaged(damage),
         }
     }

@@ -9,7 +9,7 @@ use super::super::auditor::Belief;
 use super::World;
 use crate::clock::Moment;
 use crate::event::Timestamp;
-use crate::repository::Repository as _;
+use crate::repository::Maintenance as _;
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -108,9 +108,9 @@ impl World {
             let ahead = if self.is_deferred { ahead.max(self.clocks.ahead) } else { ahead };
             self.note(|_| format!("the wall clock is set; it is {} s ahead", ahead / SECOND));
             self.clocks.set(ahead);
-            // A host asks for chores every few seconds. Otherwise a clock that is set twice meanwhile would look as if
+            // A host asks for tasks every few seconds. Otherwise a clock that is set twice meanwhile would look as if
             // it had stayed.
-            self.take_chores();
+            self.take_tasks();
         } else {
             let hours = self.source.pick(&[1, 25]);
             self.note(|_| format!("{hours} hours pass"));
@@ -138,9 +138,9 @@ impl World {
     /// The wall clock is right from now on, and everybody had time to notice.
     pub(super) fn set_clock_right(&mut self) -> Result<(), String> {
         self.clocks.set(0);
-        self.take_chores();
+        self.take_tasks();
         self.clocks.pass(patience(self.retention.age));
-        self.take_chores();
+        self.take_tasks();
         match self.engine().clock_doubt() {
             Some(doubt) => Err(format!("the clock is right, and still in doubt: {doubt}")),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! Chores: pieces of housekeeping that other threads do.
+//! A piece of an engine's maintenance, on its own: it holds what it needs, so that other threads can do it.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -7,29 +7,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
+use core::task::Poll;
 
 use super::manifest::{Entry, Manifest};
-use crate::repository::ExpiryCause;
+use crate::repository::{ExpiryCause, MaintenanceTask};
 use crate::segment::{Merge, Rewrite, Sealed, Segment, TypeName};
 use crate::storage::{Deletion, Draft, Published, StorageError};
 
-/// A piece of an engine's housekeeping, on its own: it holds what it needs and may be worked on by another thread,
-/// while commits and queries go on.
-///
-/// Taken from [`Repository::chore`](crate::repository::Repository::chore), and given back when it is done. A dropped
-/// chore is taken up again when the repository is opened anew.
-pub struct Chore(pub(super) Stage);
+/// A piece of an engine's maintenance.
+pub(super) struct Task(pub(super) Stage);
 
-/// Where a [`Chore`] stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChoreStep {
-    /// There is more to do.
-    Pending,
-    /// Everything is done, or has failed: to be given back.
-    Done,
-}
-
-/// The parts of an engine that a chore is about.
+/// The parts of an engine that a task is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stretch {
     /// Neighbours among the fresh segments, and where the log goes on behind the last of them, with the checksum of the
@@ -76,20 +64,20 @@ pub(super) struct Rewriting {
     pub(super) is_trusted: bool,
 }
 
-/// What came of a chore.
+/// What came of a task.
 pub(super) enum Product {
     Merged(Stretch, Arc<Segment>),
     Rewritten(Replacement),
     Published(Manifest, Vec<Published>),
     /// The segment is gone, or could not be deleted.
     Deleted(String, Result<(), StorageError>),
-    /// A piece of the log is to be given up, which is quick, but only the engine can do it.
+    /// A piece of the log is to be dropped, which is quick, but only the engine can do it.
     OutdatedLog,
     /// It failed; what it was about is as it was.
     Nothing(Subject, StorageError),
 }
 
-/// What a chore keeps others from touching.
+/// What a task keeps others from touching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Fresh,
@@ -97,7 +85,7 @@ pub(super) enum Subject {
     Manifest,
 }
 
-/// What chores are about that were handed out, or whose product waits for a manifest.
+/// What tasks are about that were handed out, or whose product waits for a manifest.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Busy {
     pub(super) fresh: bool,
@@ -115,12 +103,10 @@ impl Busy {
     }
 }
 
-impl Chore {
-    /// Does about `budget` events' worth of work, or some finishing touches that are worth more. May wait for the
-    /// storage.
-    pub fn step(&mut self, budget: u32) -> ChoreStep {
+impl MaintenanceTask for Task {
+    fn step(&mut self, budget: u32) -> Poll<()> {
         let budget = budget.max(1);
-        let beyond = || StorageError::Failed("a chore was worked on beyond its end".into());
+        let beyond = || StorageError::Failed("a maintenance task was worked on beyond its end".into());
         let taken = core::mem::replace(&mut self.0, Stage::Done(Product::Nothing(Subject::Manifest, beyond())));
         self.0 = match taken {
             Stage::Merging(stretch, mut merge) => {
@@ -143,16 +129,12 @@ impl Chore {
             done @ Stage::Done(_) => done,
         };
         match self.0 {
-            Stage::Done(_) => ChoreStep::Done,
-            Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..) => {
-                ChoreStep::Pending
-            }
+            Stage::Done(_) => Poll::Ready(()),
+            Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..) => Poll::Pending,
         }
     }
 
-    /// Whether commits may have to wait for it. Others can be left for a while.
-    #[must_use]
-    pub fn is_urgent(&self) -> bool {
+    fn is_urgent(&self) -> bool {
         match &self.0 {
             Stage::Merging(..) | Stage::Publishing(..) | Stage::Done(_) => true,
             Stage::Rewriting(rewriting) => rewriting.stretch.subject() == Subject::Fresh,
@@ -196,7 +178,7 @@ impl Rewriting {
     }
 }
 
-impl fmt::Debug for Chore {
+impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.0 {
             Stage::Merging(stretch, _) => format!("merging {stretch:?}"),
@@ -207,10 +189,10 @@ impl fmt::Debug for Chore {
             Stage::Done(Product::Rewritten(replacement)) => format!("rewritten {:?}", replacement.stretch),
             Stage::Done(Product::Published(manifest, _)) => format!("published {}", manifest.generation),
             Stage::Done(Product::Deleted(name, _)) => format!("deleted {name}"),
-            Stage::Done(Product::OutdatedLog) => "giving up log".into(),
+            Stage::Done(Product::OutdatedLog) => "dropping log".into(),
             Stage::Done(Product::Nothing(subject, error)) => format!("failed on {subject:?}: {error}"),
         };
-        f.debug_tuple("Chore").field(&stage).finish()
+        f.debug_tuple("Task").field(&stage).finish()
     }
 }
 
@@ -225,7 +207,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::repository::Chores;
     use crate::segment::{Epoch, Part, RowsBuilder};
     use crate::storage::{MemoryStorage, Storage as _};
 
@@ -271,43 +252,5 @@ mod tests {
             let Product::Nothing(_, StorageError::Failed(reason)) = product else { panic!("it was put in place") };
             assert!(reason.told().contains("a type that was not put there"), "{reason}");
         }
-    }
-
-    fn urgent() -> Chore {
-        Chore(Stage::Done(Product::OutdatedLog))
-    }
-
-    fn deletion(name: &str) -> Chore {
-        Chore(Stage::Deleting(name.into(), Box::new(|| Ok(()))))
-    }
-
-    #[test]
-    fn urgent_chores_go_first_and_the_others_are_not_left_for_ever() {
-        let mut chores = Chores::default();
-        assert!(chores.is_empty() && chores.take().is_none());
-        for name in ["a", "b"] {
-            chores.push(deletion(name));
-        }
-        let mut others = Vec::new();
-        for turn in 1..=32 {
-            // There is always another one.
-            chores.push(urgent());
-            let chore = chores.take().expect("there is one");
-            if let Stage::Deleting(name, _) = &chore.0 {
-                others.push((turn, name.clone()));
-                chores.push(chore);
-            }
-        }
-        assert_eq!(others, [(8, "a".into()), (16, "b".into()), (24, "a".into()), (32, "b".into())]);
-    }
-
-    #[test]
-    fn where_there_is_nothing_urgent_nothing_waits() {
-        let mut chores = Chores::default();
-        for name in ["a", "b", "c"] {
-            chores.push(deletion(name));
-        }
-        let order: Vec<_> = core::iter::from_fn(|| chores.take()).map(|chore| format!("{chore:?}")).collect();
-        assert_eq!(order, ["Chore(\"deleting a\")", "Chore(\"deleting b\")", "Chore(\"deleting c\")"]);
     }
 }
