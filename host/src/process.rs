@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
 use crate::admission::Admission;
+use crate::backend::{OpenError, Opened};
 use crate::budget::Budget;
 use crate::committer::{Committer, QueueLimits};
 use crate::descriptors::{Descriptors, TooFew};
@@ -22,7 +23,6 @@ use crate::logging;
 use crate::memory::Plan;
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::repository::{self, OpenError};
 use crate::settings::Settings;
 use crate::signals;
 use crate::task::Task;
@@ -205,16 +205,9 @@ fn start<E>(
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let socket = bind(&settings.endpoint).map_err(listen_error)?;
     let executor = executor(settings.worker_threads(), lifecycle).map_err(StartError::Thread)?;
-    let repository = repository::open(
-        &settings.repository,
-        settings.tuning(),
-        settings.durability,
-        settings.retention(),
-        settings.clock_trust_after,
-    )?;
+    let Opened { repository, flush_every } = settings.backend.open(&settings.repository)?;
     let limits =
         QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
-    let flush_every = settings.durability.flush_every();
     let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), settings.repository.clone()));
     let committer = Committer::start(
         repository,

@@ -9,8 +9,8 @@ use argus_core::clock::ClockDoubt;
 use argus_core::damage::{Concerned, Damage};
 use argus_core::repository::ReadError;
 
+use crate::backend::Location;
 use crate::metrics::Metrics;
-use crate::repository::Location;
 
 /// Readiness names the events of so many damaged places, and says that there are more.
 const DAMAGED_MAX: usize = 8;

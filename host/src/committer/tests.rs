@@ -2,23 +2,27 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::any::Any;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Wake;
 use std::thread::{self, Thread};
 
 use argus_core::batch::{BatchBuilder, NewEvent};
 use argus_core::cause::{Cause, Place};
+use argus_core::clock::Moment;
 use argus_core::damage::{Concerned, Damage};
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::{Event, EventType, Payload, Timestamp};
 use argus_core::query::Query;
-use argus_core::repository::{Find, FindHead, FindStep, Flow, Maintenance, ReadError, Stats};
+use argus_core::repository::{Expired, Find, FindHead, FindStep, Flow, Maintenance, MaintenanceTask, ReadError, Stats};
 use argus_core::storage::MemoryStorage;
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::backend::Location;
 use crate::metrics::Gauges;
-use crate::repository::Location;
 
 /// What the repository does in its next commit.
 enum Command {
@@ -169,7 +173,7 @@ fn batch(events: usize) -> Batch {
     builder.finish()
 }
 
-fn wait<F: Future>(future: F) -> F::Output {
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -552,4 +556,83 @@ fn a_shutdown_closes_the_repository_when_nobody_uses_it_any_more() {
     committer.shutdown();
     drop(committer);
     assert!(closed.try_recv().is_err(), "it is closed once");
+}
+
+/// A task that no engine has made.
+#[derive(Debug)]
+struct Vacuum {
+    steps_left: u32,
+}
+
+impl MaintenanceTask for Vacuum {
+    fn step(&mut self, _budget: u32) -> Poll<()> {
+        self.steps_left -= 1;
+        if self.steps_left == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn is_urgent(&self) -> bool {
+        false
+    }
+}
+
+/// A repository outside of the engine, with a task of its own that cannot be installed while it is out of reach.
+struct Remote {
+    is_due: bool,
+    is_away: Arc<AtomicBool>,
+    failure: Option<Failure>,
+    installs: Sender<u32>,
+}
+
+impl Repository for Remote {
+    fn commit(&mut self, _now: Timestamp, _group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+        unreachable!("nobody commits")
+    }
+
+    fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
+        Some(self)
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    fn recover(&mut self) -> Result<(), CommitError> {
+        self.failure = self.failure.take().filter(|_| self.is_away.load(Ordering::SeqCst));
+        self.failure.clone().map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        Arc::new(Picture(Stats::default()))
+    }
+}
+
+impl Maintenance for Remote {
+    fn next_task(&mut self, _now: Moment) -> Option<Box<dyn MaintenanceTask>> {
+        mem::take(&mut self.is_due).then(|| Box::new(Vacuum { steps_left: 3 }) as Box<dyn MaintenanceTask>)
+    }
+
+    fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError> {
+        let Ok(task) = (task as Box<dyn Any>).downcast::<Vacuum>() else { unreachable!("there are no others") };
+        if self.is_away.load(Ordering::SeqCst) {
+            (self.is_due, self.failure) = (true, Some(Failure::Unavailable("away".into())));
+            return Err(CommitError::unavailable("away"));
+        }
+        self.installs.send(task.steps_left).unwrap();
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_repository_that_fails_in_its_maintenance_is_asked_to_recover_though_nobody_commits() {
+    let (is_away, (installs, installed)) = (Arc::new(AtomicBool::new(true)), channel());
+    let remote = Remote { is_due: true, is_away: Arc::clone(&is_away), failure: None, installs };
+    let committer = over(Box::new(remote), ROOMY);
+    while failure(&committer).is_none() {
+        thread::yield_now();
+    }
+    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Failure(Failure::Unavailable("away".into())));
+    is_away.store(false, Ordering::SeqCst);
+    assert_eq!(installed.recv().unwrap(), 0);
+    committer.shutdown();
+    assert_eq!((failure(&committer), end_of_process(&committer)), (None, None));
 }
