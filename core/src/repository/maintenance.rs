@@ -19,11 +19,12 @@ pub trait Maintenance {
 
     /// Takes a task back that is ready, and puts its result in place. Quick: the work is in the task. Says which events
     /// are gone by it because they have expired. The result of a task that is not ready is lost, and nothing else.
+    /// Called for every task that was handed out, also while there is a [`failure`](Repository::failure).
     ///
     /// # Errors
     ///
-    /// As for [`Repository::commit`]; what was readable stays readable. A task of another repository is a
-    /// [`CommitError::Failed`].
+    /// As for [`Repository::commit`]; what was readable stays readable, and the work is due again when commits are
+    /// accepted. A task of another repository is a [`CommitError::Failed`].
     fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError>;
 
     /// Whether maintenance is so far behind that the next commit had better wait until a task is installed. Never, as

@@ -125,20 +125,18 @@ impl Shared {
 
     fn install(&self, task: Box<dyn MaintenanceTask>) {
         let mut repository = lock(&self.repository);
-        let install = || {
+        // Also while there is a failure: the repository has to know that nobody works on the task any more.
+        let outcome = self.ask(&mut **repository, "maintenance", |repository| {
             let Some(maintenance) = repository.maintenance() else { return Ok(()) };
             let expired = maintenance.install(task)?;
             expired.iter().for_each(|expired| self.report_expired(expired));
-            self.publish(&**repository);
-            self.offer_tasks(&mut **repository);
+            self.publish(repository);
+            self.offer_tasks(repository);
             Ok(())
-        };
-        match catch_unwind(AssertUnwindSafe(install)) {
-            // What was readable stays readable. It is tried again after the next commit, when there may be room.
-            Ok(outcome) => self.attended(&**repository, "maintenance", outcome),
-            Err(panic) => self.fail(format!("maintenance panicked: {}", panic_message(panic.as_ref()))),
-        }
+        });
         drop(repository);
+        // What was readable stays readable. It is tried again after the next commit, when there may be room.
+        self.put_off("maintenance", outcome);
         self.maintenance.call_waiting();
     }
 

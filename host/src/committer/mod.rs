@@ -300,17 +300,14 @@ impl Shared {
         if !self.availability.may_recover() {
             return;
         }
-        let mut repository = lock(&self.repository);
-        let recover = || {
-            let recovered = repository.recover();
-            self.follow(&**repository);
-            if recovered.is_ok() {
-                self.publish(&**repository);
-                self.offer_tasks(&mut **repository);
-            }
-        };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(recover)) {
-            self.fail(format!("a recovery panicked: {}", panic_message(panic.as_ref())));
+        let recovered = self.ask(&mut **lock(&self.repository), "a recovery", |repository| {
+            repository.recover()?;
+            self.publish(repository);
+            self.offer_tasks(repository);
+            Ok(())
+        });
+        if let Err(error) = recovered {
+            tracing::debug!(reason = %error, "the storage has not recovered");
         }
     }
 
@@ -325,21 +322,38 @@ impl Shared {
         if self.availability.failure().is_some() {
             return;
         }
-        match catch_unwind(AssertUnwindSafe(|| act(&mut **repository))) {
-            Ok(outcome) => self.attended(&**repository, what, outcome),
-            Err(panic) => self.fail(format!("{what} panicked: {}", panic_message(panic.as_ref()))),
-        }
+        let outcome = self.ask(&mut **repository, what, act);
+        self.put_off(what, outcome);
     }
 
-    /// Takes in how something went that nobody waits for. It is tried again later.
-    fn attended(&self, repository: &dyn Repository, what: &str, outcome: Result<(), CommitError>) {
-        self.follow(repository);
+    /// Logs that something nobody waits for is tried again later, if it was not done. A failure was logged already.
+    fn put_off(&self, what: &str, outcome: Result<(), CommitError>) {
         if let Err(error) = outcome
             && self.availability.failure().is_none()
             && let Some(suppressed) = self.delays.due()
         {
             tracing::warn!(reason = %error, suppressed, "{what} is put off");
         }
+    }
+
+    /// Has the repository do something, and takes in whether it accepts commits then. A panic is the end: what the
+    /// repository has in memory may be anything now. To be called under its lock.
+    fn ask<T>(
+        &self,
+        repository: &mut dyn Repository,
+        what: &str,
+        act: impl FnOnce(&mut dyn Repository) -> Result<T, CommitError>,
+    ) -> Result<T, CommitError> {
+        let asked = || {
+            let outcome = act(repository);
+            self.follow(repository);
+            outcome
+        };
+        catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|panic| {
+            let reason = format!("{what} panicked: {}", panic_message(panic.as_ref()));
+            self.fail(reason.clone());
+            Err(CommitError::in_doubt(reason))
+        })
     }
 
     /// Takes in whether the repository accepts commits. To be called under its lock, after whatever may fail: whoever
@@ -404,19 +418,13 @@ impl Shared {
             return Err((*failure).clone().into());
         }
         let begun = Instant::now();
-        let commit = || {
+        let committed = self.ask(repository, "a commit", |repository| {
             let receipts = repository.commit(clock::now(), batches)?;
             self.publish(repository);
             let took = begun.elapsed();
             self.offer_tasks(repository);
             Ok((receipts, took))
-        };
-        let committed = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|panic| {
-            let reason = format!("a commit panicked: {}", panic_message(panic.as_ref()));
-            self.fail(reason.clone());
-            Err(CommitError::in_doubt(reason))
         });
-        self.follow(repository);
         let goes_on = self.availability.failure().is_none();
         match &committed {
             Ok((receipts, took)) => {
@@ -446,8 +454,8 @@ impl Shared {
         let _old = std::mem::replace(&mut *lock(&self.snapshot), snapshot);
     }
 
-    /// A panic: what the repository has in memory may be anything now. Nothing more is accepted, and the process ends.
-    /// To be called under the lock of the repository.
+    /// Something here is broken: nothing more is accepted, and the process ends. To be called under the lock of the
+    /// repository.
     fn fail(&self, reason: String) {
         self.lifecycle.fail(reason.clone());
         self.tell(self.availability.end(reason.into()));
