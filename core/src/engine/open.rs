@@ -73,8 +73,8 @@ pub struct Recovery {
     pub orphans: u32,
     /// Whether a copy of the manifest had to be made good from the other…
     pub manifest_repaired: bool,
-    /// …and whether one still has to, because the storage was full or not available: until a maintenance task has done it, the
-    /// repository depends on one copy.
+    /// …and whether one still has to, because the storage was full or not available: until a maintenance task has done
+    /// it, the repository depends on one copy.
     pub manifest_outdated: bool,
 }
 

@@ -1,13 +1,15 @@
-//! Whether commits are accepted, and why not.
+//! Whether commits are accepted, and why not: as the repository says whenever it was asked to do something.
 
 use std::mem::discriminant;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use argus_core::cause::Cause;
-use argus_core::repository::Failure;
+use argus_core::repository::{CommitError, Failure, Repository};
 
-use super::lock;
+use super::{Shared, lock};
+use crate::watch::panic_message;
 
 /// Whether commits are accepted: what the repository says, until the process itself is at its end.
 #[derive(Debug, Default)]
@@ -81,6 +83,84 @@ impl Availability {
         *standing = Standing { failure: Some(Arc::clone(&failure)), is_final: true };
         self.fails.store(true, Ordering::Release);
         Change::Failed(failure)
+    }
+}
+
+impl Shared {
+    /// Lets the repository try to accept commits again.
+    pub(super) fn recover(&self) {
+        if !self.availability.may_recover() {
+            return;
+        }
+        let recovered = self.ask(&mut **lock(&self.repository), "a recovery", |repository| {
+            repository.recover()?;
+            self.publish(repository);
+            self.offer_tasks(repository);
+            Ok(())
+        });
+        if let Err(error) = recovered {
+            tracing::debug!(reason = %error, "the storage has not recovered");
+        }
+    }
+
+    /// Has the repository do something, and takes in whether it accepts commits then. A panic is the end: what the
+    /// repository has in memory may be anything now. To be called under its lock.
+    pub(super) fn ask<T>(
+        &self,
+        repository: &mut dyn Repository,
+        what: &str,
+        act: impl FnOnce(&mut dyn Repository) -> Result<T, CommitError>,
+    ) -> Result<T, CommitError> {
+        let asked = || {
+            let outcome = act(repository);
+            self.follow(repository);
+            outcome
+        };
+        catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|panic| {
+            let reason = format!("{what} panicked: {}", panic_message(panic.as_ref()));
+            self.fail(reason.clone());
+            Err(CommitError::in_doubt(reason))
+        })
+    }
+
+    /// Something here is broken: nothing more is accepted, and the process ends. To be called under the lock of the
+    /// repository.
+    pub(super) fn fail(&self, reason: String) {
+        self.lifecycle.fail(reason.clone());
+        self.end(reason.into());
+    }
+
+    /// Accepts nothing any more. To be called under the lock of the repository.
+    pub(super) fn end(&self, cause: Cause) {
+        self.tell(self.availability.end(cause));
+    }
+
+    /// Takes in whether the repository accepts commits. To be called under its lock, after whatever may fail: whoever
+    /// waits for maintenance looks for the reason there.
+    pub(super) fn follow(&self, repository: &dyn Repository) {
+        self.tell(self.availability.follow(repository.failure()));
+    }
+
+    fn tell(&self, change: Change) {
+        let failure = match change {
+            Change::None => return,
+            Change::Recovered => return tracing::info!("the storage has recovered; commits are accepted again"),
+            Change::Failed(failure) => failure,
+        };
+        match &*failure {
+            Failure::Unavailable(cause) => {
+                tracing::warn!(reason = %cause, "the storage is not available; nothing is accepted until it is");
+            }
+            Failure::Failed(cause) => {
+                tracing::error!(reason = %cause, "the storage has failed; nothing more is accepted, reads go on");
+            }
+        }
+        if let Some(damage) = failure.cause().damage() {
+            self.warnings.damaged(damage);
+        }
+        self.maintenance.call_waiting();
+        // For the commit thread to see to the recovery.
+        self.queue.alert();
     }
 }
 

@@ -22,7 +22,6 @@ mod types_watch;
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::task::{Context, Poll};
@@ -37,8 +36,8 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::repeated::Repeated;
 use crate::warnings::Warnings;
-use crate::watch::{self, panic_message};
-use availability::{Availability, Change};
+use crate::watch;
+use availability::Availability;
 use delivery::{Outcome, Ticket, Waiter};
 use maintenance::MaintenanceThread;
 use queue::{Queue, Waited};
@@ -295,22 +294,6 @@ impl Shared {
         }
     }
 
-    /// Lets the repository try to accept commits again.
-    fn recover(&self) {
-        if !self.availability.may_recover() {
-            return;
-        }
-        let recovered = self.ask(&mut **lock(&self.repository), "a recovery", |repository| {
-            repository.recover()?;
-            self.publish(repository);
-            self.offer_tasks(repository);
-            Ok(())
-        });
-        if let Err(error) = recovered {
-            tracing::debug!(reason = %error, "the storage has not recovered");
-        }
-    }
-
     /// To be called when nothing else uses the repository any more.
     fn close(&self) {
         self.attend("the close", |repository| repository.close());
@@ -334,54 +317,6 @@ impl Shared {
         {
             tracing::warn!(reason = %error, suppressed, "{what} is put off");
         }
-    }
-
-    /// Has the repository do something, and takes in whether it accepts commits then. A panic is the end: what the
-    /// repository has in memory may be anything now. To be called under its lock.
-    fn ask<T>(
-        &self,
-        repository: &mut dyn Repository,
-        what: &str,
-        act: impl FnOnce(&mut dyn Repository) -> Result<T, CommitError>,
-    ) -> Result<T, CommitError> {
-        let asked = || {
-            let outcome = act(repository);
-            self.follow(repository);
-            outcome
-        };
-        catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|panic| {
-            let reason = format!("{what} panicked: {}", panic_message(panic.as_ref()));
-            self.fail(reason.clone());
-            Err(CommitError::in_doubt(reason))
-        })
-    }
-
-    /// Takes in whether the repository accepts commits. To be called under its lock, after whatever may fail: whoever
-    /// waits for maintenance looks for the reason there.
-    fn follow(&self, repository: &dyn Repository) {
-        self.tell(self.availability.follow(repository.failure()));
-    }
-
-    fn tell(&self, change: Change) {
-        let failure = match change {
-            Change::None => return,
-            Change::Recovered => return tracing::info!("the storage has recovered; commits are accepted again"),
-            Change::Failed(failure) => failure,
-        };
-        match &*failure {
-            Failure::Unavailable(cause) => {
-                tracing::warn!(reason = %cause, "the storage is not available; nothing is accepted until it is");
-            }
-            Failure::Failed(cause) => {
-                tracing::error!(reason = %cause, "the storage has failed; nothing more is accepted, reads go on");
-            }
-        }
-        if let Some(damage) = failure.cause().damage() {
-            self.warnings.damaged(damage);
-        }
-        self.maintenance.call_waiting();
-        // For the commit thread to see to the recovery.
-        self.queue.alert();
     }
 
     /// Commits what waits, if that can be done without waiting; says whether it was.
@@ -454,19 +389,12 @@ impl Shared {
         let _old = std::mem::replace(&mut *lock(&self.snapshot), snapshot);
     }
 
-    /// Something here is broken: nothing more is accepted, and the process ends. To be called under the lock of the
-    /// repository.
-    fn fail(&self, reason: String) {
-        self.lifecycle.fail(reason.clone());
-        self.tell(self.availability.end(reason.into()));
-    }
-
     /// The last act of a thread that dies: nothing is committed any more, and nobody is to wait for it.
     fn abandon(&self, reason: &str) {
         // The lock may be held for long, by a commit that waits for its disk.
         self.lifecycle.fail(reason.to_owned());
         let repository = lock(&self.repository);
-        self.tell(self.availability.end(reason.into()));
+        self.end(reason.into());
         drop(repository);
         self.queue.close();
         let waiting = self.queue.take().into_iter();
