@@ -13,8 +13,8 @@ use argus_core::engine::{Backup, BackupError, Engine, Seed, Tuning, back_up};
 use argus_core::event::Timestamp;
 use argus_core::query::Query;
 use argus_core::repository::{MaintenanceQueue, Repository, Snapshot};
-use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
 use argus_disk::{DiskCopy, DiskExamined, DiskOriginal, DiskStorage, OpenError, Options};
+use argus_testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
 
 /// Sizes at which segments are sealed, and log files given up and written anew, all the time.
 const TUNING: Tuning = Tuning {

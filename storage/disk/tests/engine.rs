@@ -8,8 +8,8 @@ use argus_core::batch::Batch;
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, Failure, Maintenance, Receipt, Repository, Snapshot};
-use argus_core::testing::{Pair, SMALL, Source, Step, generate};
 use argus_disk::{DiskStorage, Options};
+use argus_testing::{Pair, SMALL, Source, Step, generate};
 use tempfile::TempDir;
 
 /// So short that records cross files and that sealing gives some up.

@@ -12,8 +12,8 @@ use argus_core::engine::{Engine, Seed, Tuning, back_up, salvage};
 use argus_core::event::Timestamp;
 use argus_core::repository::Repository;
 use argus_core::storage::{Storage, StorageError};
-use argus_core::testing::{Source, generate};
 use argus_disk::{DiskCopy, DiskExamined, DiskOriginal, DiskRescue, DiskStorage, OpenError, Options};
+use argus_testing::{Source, generate};
 use tempfile::TempDir;
 
 const FILE_BYTES: u64 = 256 << 10;

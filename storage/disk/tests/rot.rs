@@ -15,8 +15,8 @@ use argus_core::event::Timestamp;
 use argus_core::query::Query;
 use argus_core::repository::{MaintenanceQueue, Repository};
 use argus_core::storage::Storage as _;
-use argus_core::testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
 use argus_disk::{DiskExamined, DiskRescue, DiskStorage, OpenError, Options};
+use argus_testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
 use tempfile::TempDir;
 
 const SMALL: Tuning = Tuning {

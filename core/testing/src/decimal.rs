@@ -1,0 +1,102 @@
+//! The order of numbers as JSON writes them, by value and with any number of digits, in the most obvious way.
+
+use std::cmp::Ordering;
+
+/// Compares two JSON numbers by value. Exponents beyond what `i128` holds count as the largest that it does.
+pub(super) fn compare(left: &str, right: &str) -> Ordering {
+    let (left, right) = (Decimal::of(left), Decimal::of(right));
+    match (left.sign, right.sign) {
+        (-1, -1) => right.magnitude().cmp(&left.magnitude()),
+        (1, 1) => left.magnitude().cmp(&right.magnitude()),
+        (left, right) => left.cmp(&right),
+    }
+}
+
+/// A number as sign × 0.digits × 10^exponent, where the digits neither begin nor end with a zero.
+struct Decimal {
+    /// -1, 0 or 1.
+    sign: i8,
+    digits: String,
+    exponent: i128,
+}
+
+impl Decimal {
+    fn of(number: &str) -> Self {
+        let (negative, unsigned) = match number.strip_prefix('-') {
+            Some(unsigned) => (true, unsigned),
+            None => (false, number),
+        };
+        let lower = unsigned.to_ascii_lowercase();
+        let (mantissa, exponent) = lower.split_once('e').unwrap_or((&lower, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+
+        let all = String::from(whole) + fraction;
+        let behind_zeros = all.trim_start_matches('0');
+        let zeros = all.len() - behind_zeros.len();
+        let point = as_i128(whole.len()) - as_i128(zeros);
+        let digits = behind_zeros.trim_end_matches('0').to_string();
+        let sign = match (digits.is_empty(), negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        };
+        Self { sign, digits, exponent: parse_exponent(exponent).saturating_add(point) }
+    }
+
+    /// Without the sign, what is greater is greater: digits without leading zeros compare like fractions.
+    fn magnitude(&self) -> (i128, &str) {
+        (self.exponent, &self.digits)
+    }
+}
+
+fn parse_exponent(exponent: &str) -> i128 {
+    let furthest = if exponent.starts_with('-') { i128::MIN } else { i128::MAX };
+    exponent.parse().unwrap_or(furthest)
+}
+
+fn as_i128(length: usize) -> i128 {
+    i128::try_from(length).expect("a length has at most 64 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_ordered_by_value() {
+        // Each line is one value in several forms; the lines go upward.
+        let ascending: &[&[&str]] = &[
+            &["-1e99999999999999999999", "-10e99999999999999999998"],
+            &["-1e400", "-0.1e401"],
+            &["-123456789012345678901234567890"],
+            &["-2", "-2.0", "-20e-1", "-0.2E+1"],
+            &["-1.5"],
+            &["-1e-400"],
+            &["0", "-0", "0.000", "0e999999999999999999999", "-0.0e-5"],
+            &["1e-99999999999999999999"],
+            &["1e-400", "0.1e-399", "10e-401"],
+            &["0.1", "0.10", "1e-1", "0.01E1"],
+            &["0.100000000000000000000000000001"],
+            &["0.2"],
+            &["1", "1.0", "1e0", "1E-0", "1e+0", "100e-2", "0.001e3"],
+            &["1.000000000000000000000000000000000000001"],
+            &["9", "9.0"],
+            &["10", "1e1", "1E1"],
+            &["99"],
+            &["100", "1e2"],
+            &["9007199254740992", "9007199254740992.0"],
+            &["9007199254740993", "9.007199254740993e15"],
+            &["123456789012345678901234567890"],
+            &["123456789012345678901234567891"],
+            &["1e400"],
+            &["1e99999999999999999999"],
+        ];
+        for (low, lows) in ascending.iter().enumerate() {
+            for (high, highs) in ascending.iter().enumerate() {
+                for (left, right) in lows.iter().flat_map(|left| highs.iter().map(move |right| (left, right))) {
+                    assert_eq!(compare(left, right), low.cmp(&high), "{left} and {right}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! A subject beside the model, under the same steps.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use argus_core::batch::{Batch, Handling};
+use argus_core::event::Timestamp;
+use argus_core::query::{Query, decode_cursor, encode_cursor};
+use argus_core::repository::{CommitError, MaintenanceQueue, Receipt, Repository, Snapshot};
+
+use super::compare::{Difference, broken, check_answer, check_id, check_query, check_same, require};
+use super::generate::{self, Draft};
+use super::model::Model;
+use super::run::{Answer, Pace, Run, collect};
+use super::script::{Planned, Step};
+use super::steady;
+
+/// A subject and the model of it, to which the same things happen. Whatever the subject says is compared at once; what
+/// it must go on saying (kept snapshots, queries left half-way) is compared again by [`check`](Self::check).
+#[derive(Debug)]
+pub struct Pair<R> {
+    subject: R,
+    reopen: fn(&mut R),
+    maintenance: MaintenanceQueue,
+    model: Model,
+    now: Timestamp,
+    /// The subject's ids in order of sequence numbers.
+    ids: Vec<String>,
+    /// The same, to see that none comes twice.
+    known: BTreeSet<String>,
+    kept: Vec<Kept>,
+    begun: Vec<Begun>,
+}
+
+/// A snapshot of both, taken at the same moment.
+struct Kept {
+    subject: Arc<dyn Snapshot>,
+    model: Arc<dyn Snapshot>,
+}
+
+/// A query left half-way, and what its answer has to be.
+#[derive(Debug)]
+struct Begun {
+    question: String,
+    run: Run,
+    expected: Answer,
+}
+
+impl<R: Repository> Pair<R> {
+    /// A pair with an empty subject that takes any number of event types; `reopen` closes a subject and opens it again.
+    #[must_use]
+    pub fn new(subject: R, reopen: fn(&mut R)) -> Self {
+        Self::with_model(subject, Model::new(), reopen)
+    }
+
+    /// A pair of an empty subject and an empty model with the same limits.
+    #[must_use]
+    pub fn with_model(subject: R, model: Model, reopen: fn(&mut R)) -> Self {
+        Self {
+            subject,
+            reopen,
+            maintenance: MaintenanceQueue::default(),
+            model,
+            // 2023-11-14T22:13:20Z, and as good as any other.
+            now: Timestamp::from_nanos(1_700_000_000_000_000_000),
+            ids: Vec::new(),
+            known: BTreeSet::new(),
+            kept: Vec::new(),
+            begun: Vec::new(),
+        }
+    }
+
+    /// The subject.
+    #[must_use]
+    pub fn subject(&self) -> &R {
+        &self.subject
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Lets a step happen.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Difference`] that came to light. The pair is then of no further use.
+    pub fn run(&mut self, step: &Step) -> Result<(), Difference> {
+        match step {
+            Step::Commit { elapsed, group } => {
+                self.now = Timestamp::from_nanos(self.now.as_nanos().saturating_add(*elapsed));
+                self.commit(group)
+            }
+            Step::Maintain { budget, calls } => (0..*calls).try_for_each(|_| self.maintain(*budget)),
+            Step::Keep => {
+                let kept = self.keep();
+                self.kept.push(kept);
+                Ok(())
+            }
+            Step::Reopen => {
+                self.maintenance = MaintenanceQueue::default();
+                (self.reopen)(&mut self.subject);
+                self.keep().check(&[])
+            }
+            Step::Ask { query, pace } => {
+                let now = self.keep();
+                check_query(&now.subject, &now.model, query, *pace)?;
+                Ok(())
+            }
+            Step::Begin { query, pace, calls, dropped } => self.begin(query, *pace, *calls, *dropped),
+            Step::Walk { query, batches } => self.walk(query, batches),
+        }
+    }
+
+    /// Compares all that was kept, and then everything as it stands now, `queries` included.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Difference`].
+    pub fn check(mut self, queries: &[Query]) -> Result<(), Difference> {
+        for begun in self.begun.drain(..) {
+            let found = begun.run.finish().map_err(|error| broken(&begun.question, &error))?;
+            check_answer(&begun.question, &begun.expected, &found)?;
+        }
+        self.kept.iter().chain([&self.keep()]).try_for_each(|kept| kept.check(queries))
+    }
+
+    fn commit(&mut self, group: &[Vec<Planned>]) -> Result<(), Difference> {
+        let model_ids: Vec<String> = self.model.events().iter().map(|event| event.id.text()).collect();
+        let expected = self.model.commit(self.now, &batches(group, &model_ids));
+        let found = self.subject.commit(self.now, &batches(group, &self.ids));
+        let (expected, found) = (expected.map_err(refused)?, found.map_err(refused)?);
+        let seen = self.ids.len();
+        self.learn_ids()?;
+        self.check_receipts(&expected, &found, seen)
+    }
+
+    /// Reads the ids of what is new in the subject, and checks that each leads to its event.
+    fn learn_ids(&mut self) -> Result<(), Difference> {
+        let snapshot = self.subject.snapshot();
+        let news = Query { after_seq: Some(count(&self.ids)), ..Query::default() };
+        let mut news =
+            collect(&snapshot, &news, Pace::UNBROKEN).map_err(|error| broken("the new events", &error))?.events;
+        news.sort_by_key(|event| event.seq);
+        for event in &news {
+            let id = event.id.text();
+            require("sequence numbers without a gap", &(count(&self.ids) + 1), &event.seq)?;
+            require(&format!("id {id:?} is new"), &true, &self.known.insert(id.clone()))?;
+            check_id(snapshot.as_ref(), &id, Some(event))?;
+            self.ids.push(id);
+        }
+        Ok(())
+    }
+
+    fn check_receipts(&self, expected: &[Receipt], found: &[Receipt], seen: usize) -> Result<(), Difference> {
+        require("receipts", &expected.len(), &found.len())?;
+        for (index, (expected, found)) in expected.iter().zip(found).enumerate() {
+            let question = |what: &str| format!("receipt {index} behind event {seen}: {what}");
+            require(&question("stored"), &expected.stored, &found.stored)?;
+            if expected.stored > 0 {
+                require(&question("first_seq"), &expected.first_seq, &found.first_seq)?;
+            }
+            let show = |receipt: &Receipt| format!("{:?}", receipt.duplicates);
+            require(&question("duplicates"), &show(expected), &show(found))?;
+            require(&question("surplus"), &format!("{:?}", expected.surplus), &format!("{:?}", found.surplus))?;
+            // The model says whether there is one; which one, the subject's own event says.
+            let first = usize::try_from(expected.first_seq - 1).expect("a test has few events");
+            let first = expected.generated_id.and_then(|_| self.ids.get(first)).map_or("none", |id| id);
+            let given = found.generated_id.map_or_else(|| "none".to_string(), |uuid| uuid.to_string());
+            require(&question("generated_id"), &first, &given.as_str())?;
+        }
+        Ok(())
+    }
+
+    fn maintain(&mut self, budget: u32) -> Result<(), Difference> {
+        self.maintenance.step(&mut self.subject, steady(self.now), budget).map_err(refused).map(|_| ())
+    }
+
+    fn keep(&self) -> Kept {
+        Kept { subject: self.subject.snapshot(), model: self.model.snapshot() }
+    }
+
+    fn begin(&mut self, query: &Query, pace: Pace, calls: u32, dropped: bool) -> Result<(), Difference> {
+        let now = self.keep();
+        let question = format!("{query:?} at {pace:?}, begun at {} events", self.ids.len());
+        let mut run = Run::begin(&now.subject, query, pace);
+        for _ in 0..calls {
+            if run.step().map_err(|error| broken(&question, &error))? {
+                return Ok(());
+            }
+        }
+        if !dropped {
+            let expected = collect(&now.model, query, Pace::UNBROKEN).map_err(|error| broken("the model", &error))?;
+            self.begun.push(Begun { question, run, expected });
+        }
+        Ok(())
+    }
+
+    /// Walks from page to page, by cursors. Each page is what the model says at that moment; and all pages together
+    /// have each event at most once, and each that was there at the beginning.
+    fn walk(&mut self, query: &Query, batches: &[Vec<Planned>]) -> Result<(), Difference> {
+        let at_first = collect(&self.model.snapshot(), &Query { limit: None, ..query.clone() }, Pace::UNBROKEN)
+            .map_err(|error| broken("the model", &error))?;
+        let mut batches = batches.iter();
+        let mut met = BTreeSet::new();
+        let mut query = query.clone();
+        loop {
+            let now = self.keep();
+            let page = check_query(&now.subject, &now.model, &query, Pace::UNBROKEN)?;
+            for event in &page.events {
+                require(
+                    &format!("event {} is new to the walk of {query:?}", event.seq),
+                    &true,
+                    &met.insert(event.seq),
+                )?;
+            }
+            let Some(next) = page.next else { break };
+            let cursor = decode_cursor(&encode_cursor(next, &query), &query);
+            require("the cursor gives its position back", &true, &(cursor == Ok(next)))?;
+            query.from = Some(next);
+            if let Some(batch) = batches.next() {
+                self.commit(std::slice::from_ref(batch))?;
+                self.maintain(3)?;
+            }
+        }
+        for event in &at_first.events {
+            require(&format!("event {} is met by the walk of {query:?}", event.seq), &true, &met.contains(&event.seq))?;
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn check(&self, queries: &[Query]) -> Result<(), Difference> {
+        check_same(&self.subject, &self.model, queries)
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kept").field(&self.model.stats()).finish()
+    }
+}
+
+/// The batches of a plan for a repository that has given these ids. Those of an odd number of events are lenient.
+fn batches(group: &[Vec<Planned>], ids: &[String]) -> Vec<Batch> {
+    let resolve = |planned: &Planned| {
+        let index = planned.id_of.and_then(|seq| usize::try_from(seq).ok()?.checked_sub(1));
+        let id = index.and_then(|index| ids.get(index)).cloned().or_else(|| planned.draft.id.clone());
+        Draft { id, ..planned.draft.clone() }
+    };
+    let handling = |batch: &[Planned]| if batch.len() % 2 == 1 { Handling::Lenient } else { Handling::Strict };
+    let drafts = |batch: &[Planned]| batch.iter().map(resolve).collect::<Vec<_>>();
+    group.iter().map(|batch| generate::batch(&drafts(batch)).handled(handling(batch))).collect()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is called by map_err")]
+fn refused(error: CommitError) -> Difference {
+    Difference { question: "to write".to_string(), expected: "done".to_string(), found: error.to_string() }
+}
+
+fn count(ids: &[String]) -> u64 {
+    u64::try_from(ids.len()).expect("usize has at most 64 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use argus_core::repository::Failure;
+
+    use super::super::Source;
+    use super::*;
+
+    fn run<R: Repository>(subject: R, seed: u64) -> Result<(), Difference> {
+        let mut source = Source::seeded(seed);
+        let mut pair = Pair::new(subject, |_| {});
+        for _ in 0..20 {
+            pair.run(&Step::draw(&mut source))?;
+        }
+        pair.check(&[generate::query(&mut source)])
+    }
+
+    #[test]
+    fn a_model_does_not_differ_from_a_model() {
+        for seed in 0..20 {
+            assert_eq!(run(Model::new(), seed), Ok(()), "seed {seed}");
+        }
+    }
+
+    /// Loses the last batch of each group, and says nothing.
+    struct Forgetful(Model);
+
+    impl Repository for Forgetful {
+        fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+            self.0.commit(now, group.split_last().map_or(group, |(_, others)| others))
+        }
+        fn failure(&self) -> Option<&Failure> {
+            self.0.failure()
+        }
+        fn snapshot(&self) -> Arc<dyn Snapshot> {
+            self.0.snapshot()
+        }
+    }
+
+    #[test]
+    fn a_subject_that_loses_events_is_found_out() {
+        for seed in 0..20 {
+            run(Forgetful(Model::new()), seed).expect_err("it lost events");
+        }
+    }
+}

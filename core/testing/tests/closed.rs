@@ -1,0 +1,289 @@
+//! A repository that was closed: whoever opens it next notices what is missing of the log, and nothing else.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::task::Poll;
+
+use argus_core::batch::Batch;
+use argus_core::damage::Concerned;
+use argus_core::engine::{Engine, OpenError, Seed, back_up, check, is_blob_name, salvage};
+use argus_core::event::Timestamp;
+use argus_core::repository::{CommitError, MaintenanceQueue, Repository as _};
+use argus_core::storage::{MemoryStorage, Storage, StorageError};
+use argus_testing::{Draft, Ending, Faults, Phase, SMALL, SimStorage, Strike, generate, steady};
+
+const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
+
+fn batch(count: i64) -> Batch {
+    let draft = |number| Draft {
+        event_type: "click".into(),
+        timestamp: Timestamp::from_nanos(number),
+        payload: format!("{{\"n\":{number}}}"),
+        id: None,
+    };
+    generate::batch(&(0..count).map(draft).collect::<Vec<_>>())
+}
+
+/// Three commits of two events each on a medium that was closed; and where each of them ended in the log.
+fn closed() -> (MemoryStorage, [u64; 3]) {
+    let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
+    let ends = [0; 3].map(|_| {
+        engine.commit(NOW, &[batch(2)]).unwrap();
+        engine.storage().log_range().end
+    });
+    engine.close().unwrap();
+    (engine.storage().clone(), ends)
+}
+
+/// The same medium with another log.
+fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
+    let mut storage = MemoryStorage::default();
+    for name in from.list().unwrap() {
+        let blob = from.open(&name).unwrap().unwrap();
+        storage.insert(&name, blob.read(0..blob.len()).unwrap());
+    }
+    storage.append(&[log]).unwrap();
+    storage
+}
+
+#[test]
+fn whatever_a_repository_writes_has_a_name_of_its_own() {
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
+    let mut maintenance = MaintenanceQueue::default();
+    for _ in 0..20 {
+        engine.commit(NOW, &[batch(20)]).unwrap();
+        while maintenance.step(&mut engine, steady(NOW), 1_000).unwrap() == Poll::Pending {}
+    }
+    engine.close().unwrap();
+    let names = engine.storage().list().unwrap();
+    for kind in ["manifest-a", "segment-", "log-end"] {
+        assert!(names.iter().any(|name| name.starts_with(kind)), "{kind} is not among {names:?}");
+    }
+    assert_eq!(names.iter().find(|name| !is_blob_name(name)), None);
+    assert!(!is_blob_name("notes.txt") && !is_blob_name("log-end.bak"));
+}
+
+#[test]
+fn a_tail_that_is_lost_anywhere_is_missed() {
+    let (medium, ends) = closed();
+    for from in 0..medium.log().len() {
+        for is_cut in [false, true] {
+            let mut log = medium.log().to_vec();
+            log.get_mut(from..).unwrap().fill(0);
+            log.truncate(if is_cut { from } else { log.len() });
+            let place = format!("from {from}, {}", if is_cut { "cut" } else { "zeros" });
+            let lost = with_log(&medium, &log);
+            // Zeros in place of zeros are no change.
+            let is_whole = |&&end: &&u64| log.get(..end as usize) == medium.log().get(..end as usize);
+            let left = 2 * ends.iter().filter(is_whole).count() as u64;
+            let report = check(&lost);
+            assert_eq!((report.events, report.last_seq), (left, 6), "{place}");
+            let mut copy = MemoryStorage::default();
+            let salvaged = salvage(&lost, &mut copy, Seed(9)).unwrap();
+            assert_eq!((salvaged.copy.events, salvaged.source), (left, report.clone()), "{place}");
+            if left == 6 {
+                assert!(report.is_whole() && salvaged.losses.is_empty(), "{place}: only the mark behind them is gone");
+                assert_eq!(Engine::open(lost, Seed(0)).unwrap().snapshot().stats().events, 6, "{place}");
+                continue;
+            }
+            let concerned: Vec<Concerned> = report.damage().map(|finding| finding.concerned).collect();
+            assert_eq!(concerned, [Concerned::all(left + 1, 6)], "{place}");
+            let [loss] = &salvaged.losses[..] else { panic!("{place}: {:?}", salvaged.losses) };
+            assert_eq!((&loss.seqs[..], loss.is_exact), (&[(left + 1, 6)][..], true), "{place}");
+            let Err(OpenError::Damaged { place: named, reason, .. }) = Engine::open(lost.clone(), Seed(0)) else {
+                panic!("{place}: it is opened");
+            };
+            assert!(named.starts_with("the log at offset "), "{named}");
+            assert!(reason.contains(&format!("; events {} to 6 are concerned", left + 1)), "{place}: {reason}");
+            let refusal = back_up(&lost, &mut MemoryStorage::default()).unwrap_err().to_string();
+            assert!(refusal.contains("when the log was closed it ended at offset "), "{place}: {refusal}");
+            assert!(refusal.contains(&format!("; events {} to 6 are concerned", left + 1)), "{place}: {refusal}");
+        }
+    }
+}
+
+#[test]
+fn what_lies_behind_the_end_is_nothing() {
+    let (medium, ends) = closed();
+    // Zeros, what a file held before without a head in it, and a head of another part of the log.
+    let middle = medium.log().get(60..ends[0] as usize).unwrap();
+    for behind in [&[0; 600][..], middle, medium.log()] {
+        let room = with_log(&medium, &[medium.log(), behind].concat());
+        assert!(check(&room).findings.is_empty());
+        let engine = Engine::open(room, Seed(0)).unwrap();
+        let recovery = engine.recovery();
+        assert_eq!((recovery.was_closed, recovery.cut_bytes, recovery.cut_record), (true, 0, false));
+        assert_eq!(engine.storage().log(), medium.log());
+    }
+    // A record that was begun there is another matter: the next process has written it.
+    let mut engine = Engine::open(medium.clone(), Seed(0)).unwrap();
+    engine.commit(NOW, &[batch(1)]).unwrap();
+    let (torn, _) = engine.storage().log().split_at(engine.storage().log().len() - 1);
+    let engine = Engine::open(with_log(&medium, torn), Seed(0)).unwrap();
+    let torn = (torn.len() - medium.log().len()) as u64;
+    assert_eq!((engine.recovery().cut_bytes, engine.recovery().cut_record), (torn, true));
+    // Without the note, nobody can say what it is.
+    let mut medium = medium.clone();
+    medium.delete("log-end")().unwrap();
+    let engine = Engine::open(with_log(&medium, &[medium.log(), middle].concat()), Seed(0)).unwrap();
+    let recovery = engine.recovery();
+    assert_eq!((recovery.was_closed, recovery.cut_bytes, recovery.cut_record), (false, middle.len() as u64, false));
+}
+
+#[test]
+fn the_log_goes_on_behind_its_end_and_what_was_there_is_missed_still() {
+    let (medium, ends) = closed();
+    let mut engine = Engine::open(medium.clone(), Seed(0)).unwrap();
+    engine.commit(NOW, &[batch(3)]).unwrap();
+    let medium = engine.storage().clone();
+    let engine = Engine::open(medium.clone(), Seed(0)).unwrap();
+    assert_eq!((engine.snapshot().stats().events, engine.recovery().was_closed), (9, false));
+    // Nobody can know what came behind.
+    let log = medium.log().get(..medium.log().len() - 1).unwrap();
+    assert_eq!(Engine::open(with_log(&medium, log), Seed(0)).unwrap().snapshot().stats().events, 6);
+    let log = medium.log().get(..ends[1] as usize).unwrap();
+    assert!(Engine::open(with_log(&medium, log), Seed(0)).is_err());
+}
+
+#[test]
+fn a_mark_that_is_lost_does_not_make_later_events_missing() {
+    let (medium, ends) = closed();
+    let log = medium.log().get(..ends[2] as usize).unwrap();
+    let mut engine = Engine::open(with_log(&medium, log), Seed(0)).unwrap();
+    engine.commit(NOW, &[batch(1)]).unwrap();
+    let engine = Engine::open(engine.storage().clone(), Seed(0)).unwrap();
+    assert_eq!(engine.snapshot().stats().events, 7);
+    assert!(check(engine.storage()).is_whole());
+}
+
+#[test]
+fn a_note_that_is_damaged_is_told_and_written_anew() {
+    let (mut medium, _) = closed();
+    let note = medium.open("log-end").unwrap().unwrap().read(0..36).unwrap();
+    for bytes in [&b"rotten"[..], b"", note.get(..35).unwrap()] {
+        medium.insert("log-end", bytes.to_vec().into());
+        let report = check(&medium);
+        let damage: Vec<&str> = report.damage().map(|finding| finding.place.as_str()).collect();
+        assert_eq!((damage, report.events), (vec!["log-end"], 6));
+        let mut copy = MemoryStorage::default();
+        assert!(back_up(&medium, &mut copy).unwrap().end_is_unknown);
+        assert!(check(&copy).findings.is_empty() && Engine::open(copy, Seed(0)).unwrap().recovery().was_closed);
+        let mut engine = Engine::open(medium.clone(), Seed(0)).unwrap();
+        assert!(engine.recovery().end_is_unknown && !engine.recovery().was_closed);
+        engine.close().unwrap();
+        assert_eq!(engine.storage().open("log-end").unwrap().unwrap().read(0..36).unwrap(), note);
+        assert!(check(engine.storage()).findings.is_empty());
+    }
+}
+
+#[test]
+fn a_note_that_is_out_of_reach_is_neither_missing_nor_damaged() {
+    let medium = SimStorage::new(1, Faults::NONE);
+    let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
+    engine.commit(NOW, &[batch(2)]).unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    let mut medium = medium.restart(Ending::Process);
+    medium.truncate(10).unwrap();
+    let before = medium.contents();
+    // The manifest is looked up and read twice, a doubt about the clock is looked up, on which nothing depends, and
+    // then the note is read.
+    for call in [5, 6] {
+        medium.strike(Strike::ReadError, call);
+        let opened = Engine::open(medium.clone(), Seed(0));
+        assert!(matches!(opened, Err(OpenError::Storage(StorageError::Failed(_)))), "call {call}: {opened:?}");
+        assert_eq!(medium.contents(), before, "call {call}");
+    }
+    medium.strike(Strike::ReadError, 4);
+    for _ in 0..2 {
+        assert!(matches!(Engine::open(medium.clone(), Seed(0)), Err(OpenError::Damaged { .. })));
+    }
+}
+
+#[test]
+fn an_end_without_a_manifest_is_no_new_repository() {
+    let (mut medium, _) = closed();
+    for name in ["manifest-a", "manifest-b"] {
+        medium.delete(name)().unwrap();
+    }
+    let refusal = Engine::open(with_log(&medium, b""), Seed(0)).unwrap_err().to_string();
+    assert!(refusal.contains("it is missing, though there is a log"), "{refusal}");
+}
+
+#[test]
+fn a_copy_is_closed() {
+    let (medium, _) = closed();
+    let engine = Engine::open(medium, Seed(0)).unwrap();
+    for medium in [engine.storage().clone(), MemoryStorage::default()] {
+        let mut engine = Engine::open(medium, Seed(0)).unwrap();
+        engine.commit(NOW, &[batch(2)]).unwrap();
+        let mut copy = MemoryStorage::default();
+        assert!(!back_up(engine.storage(), &mut copy).unwrap().end_is_unknown);
+        let restored = Engine::open(copy, Seed(0)).unwrap();
+        assert!(restored.recovery().was_closed);
+        assert_eq!(restored.snapshot().stats(), engine.snapshot().stats());
+    }
+}
+
+#[test]
+fn without_room_there_is_no_note_and_nothing_fails() {
+    let medium = SimStorage::new(1, Faults::NONE);
+    let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
+    engine.commit(NOW, &[batch(2)]).unwrap();
+    medium.set_free(Some(0));
+    engine.close().unwrap();
+    assert!(!medium.contents().blobs.contains_key("log-end"));
+    // There is room again, before the end or when it is opened the next time.
+    medium.set_free(None);
+    engine.close().unwrap();
+    let engine = Engine::open(medium.restart(Ending::Power), Seed(0)).unwrap();
+    assert_eq!((engine.recovery().was_closed, engine.snapshot().stats().events), (true, 2));
+}
+
+#[test]
+fn a_storage_that_has_failed_is_not_closed() {
+    let medium = SimStorage::new(1, Faults::NONE);
+    let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
+    engine.commit(NOW, &[batch(2)]).unwrap();
+    medium.strike(Strike::SyncError, 0);
+    engine.commit(NOW, &[batch(1)]).unwrap_err();
+    assert!(matches!(engine.close(), Err(CommitError::Failed { .. })));
+    assert!(!medium.contents().blobs.contains_key("log-end"));
+    let engine = Engine::open(medium.restart(Ending::Process), Seed(0)).unwrap();
+    assert!(!engine.recovery().was_closed);
+}
+
+#[test]
+fn the_power_may_fail_at_every_call_of_closing() {
+    for is_deferred in [false, true] {
+        let run = |crash: Option<(u64, Phase)>| {
+            let medium = SimStorage::new(3, Faults::ALL);
+            let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
+            if is_deferred {
+                engine.defer_syncs();
+            }
+            engine.commit(NOW, &[batch(2)]).unwrap();
+            engine.close().unwrap();
+            engine.commit(NOW, &[batch(3)]).unwrap();
+            medium.crash_at(crash.map(|(call, phase)| (medium.calls() + call, phase)));
+            let before = medium.calls();
+            let closed = engine.close();
+            drop(engine);
+            (medium.calls() - before, closed, medium.restart(Ending::Power))
+        };
+        let (calls, ..) = run(None);
+        assert!(calls > 3, "{calls}");
+        for (call, phase) in (0..calls).flat_map(|call| Phase::ALL.map(|phase| (call, phase))) {
+            let place = format!("{phase:?} call {call}");
+            let (_, closed, medium) = run(Some((call, phase)));
+            assert!(closed.is_err(), "{place}");
+            let engine = Engine::open(medium.clone(), Seed(0)).unwrap_or_else(|error| panic!("{place}: {error}"));
+            let events = engine.snapshot().stats().events;
+            assert!(events == 5 || (is_deferred && events == 2), "{place}: {events} events");
+        }
+        let (_, closed, medium) = run(None);
+        closed.unwrap();
+        let engine = Engine::open(medium, Seed(0)).unwrap();
+        assert_eq!((engine.snapshot().stats().events, engine.recovery().was_closed), (5, true));
+    }
+}

@@ -1,0 +1,329 @@
+//! What the medium gives back changed is noticed: no bit of the log may lie.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::task::Poll;
+
+use argus_core::batch::{Batch, BatchBuilder, NewEvent};
+use argus_core::engine::{Engine, OpenError, Seed, Tuning};
+use argus_core::event::{ClientId, EventType, Payload, Timestamp};
+use argus_core::repository::{Maintenance, MaintenanceQueue, Repository as _};
+use argus_core::storage::{MemoryStorage, Storage as _, StorageError};
+use argus_testing::{Ending, Faults, Phase, SimStorage, Strike, steady};
+use bytes::Bytes;
+
+/// Three commits: one event, several in disorder with ids, one more. Gives the length of the log then, and what is
+/// there after the engine was told that nothing else is coming.
+fn stored() -> (usize, MemoryStorage) {
+    let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
+    for (count, id) in [(1, None), (3, Some("order-")), (1, Some("last-"))] {
+        engine.commit(Timestamp::from_nanos(1_700_000_000_000_000_000), &[batch(count, id)]).unwrap();
+    }
+    let events_end = engine.storage().log().len();
+    engine.on_idle().unwrap();
+    (events_end, engine.storage().clone())
+}
+
+fn batch(count: u8, id: Option<&str>) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for index in 0..count {
+        let id = id.map(|prefix| format!("{prefix}{index}"));
+        let event = NewEvent {
+            event_type: EventType::parse("click").unwrap(),
+            timestamp: Timestamp::from_nanos(1_000 - i64::from(index)),
+            payload: Payload::parse(r#"{"page":"/"}"#).unwrap(),
+            id: id.as_deref().map(|id| ClientId::parse(id).unwrap()),
+        };
+        builder.push(event).unwrap();
+    }
+    builder.finish()
+}
+
+fn content(storage: &MemoryStorage, name: &str) -> Bytes {
+    let blob = storage.open(name).unwrap().unwrap();
+    blob.read(0..blob.len()).unwrap()
+}
+
+/// Puts a blob there, durably.
+fn put(medium: &mut SimStorage, name: &str, bytes: &[u8]) {
+    let mut draft = medium.create(name).unwrap();
+    draft.write(bytes).unwrap();
+    let published = draft.finish().unwrap();
+    medium.adopt(published);
+}
+
+/// The same medium with another log.
+fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
+    let mut storage = MemoryStorage::default();
+    for name in from.list().unwrap() {
+        storage.insert(&name, content(from, &name));
+    }
+    storage.append(&[log]).unwrap();
+    storage
+}
+
+#[test]
+fn a_changed_bit_of_the_log_is_named() {
+    let (events_end, storage) = stored();
+    for bit in 0..storage.log().len() * 8 {
+        let mut log = storage.log().to_vec();
+        log[bit / 8] ^= 1 << (bit % 8);
+        let opened = Engine::open(with_log(&storage, &log), Seed(0));
+        if bit / 8 < events_end {
+            let Err(OpenError::Damaged { place, reason, .. }) = opened else { panic!("bit {bit} went unnoticed") };
+            assert!(place.starts_with("the log at offset ") && reason.contains("; event"), "{place}: {reason}");
+        } else {
+            // The mark is not needed to be right, only to tell what is.
+            let engine = opened.unwrap();
+            assert_eq!(engine.snapshot().stats().events, 5, "bit {bit}");
+            assert!(engine.recovery().cut_bytes > 0);
+        }
+    }
+}
+
+#[test]
+fn whoever_recovers_the_last_record_speaks_for_it() {
+    let (events_end, storage) = stored();
+    let torn = [&storage.log()[..events_end], b"torn"].concat();
+    let mut engine = Engine::open(with_log(&storage, &torn), Seed(0)).unwrap();
+    assert_eq!(engine.recovery().cut_bytes, 4);
+    engine.on_idle().unwrap();
+    assert!(engine.storage().log() == storage.log());
+    // Once is enough, however often it is recovered.
+    let mut engine = Engine::open(engine.storage().clone(), Seed(0)).unwrap();
+    engine.on_idle().unwrap();
+    assert!(engine.storage().log() == storage.log());
+}
+
+#[test]
+fn a_torn_tail_costs_the_last_record_and_nothing_before() {
+    let (events_end, storage) = stored();
+    let mut most = 0;
+    for end in 0..=events_end {
+        let engine = Engine::open(with_log(&storage, storage.log().get(..end).unwrap()), Seed(0)).unwrap();
+        let events = engine.snapshot().stats().events;
+        assert!([0, 1, 4, 5].contains(&events), "whole records only, not {events} events of {end} bytes");
+        assert!(events >= most, "more of the log never means fewer events");
+        most = events;
+        // What is kept can be opened again, and is the same.
+        let again = Engine::open(engine.storage().clone(), Seed(0)).unwrap();
+        assert_eq!(again.snapshot().stats(), engine.snapshot().stats());
+        assert_eq!(again.recovery().cut_bytes, 0);
+        assert_eq!(again.storage().log(), engine.storage().log());
+    }
+    assert_eq!(most, 5);
+}
+
+#[test]
+fn what_was_cut_never_comes_back() {
+    // Nothing was synced, so that a crash may have torn any of it.
+    let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
+    engine.defer_syncs();
+    for _ in 0..4 {
+        engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
+    }
+    let storage = engine.storage().clone();
+    for torn_at in 0..storage.log().len() {
+        let mut engine = Engine::open(with_log(&storage, storage.log().get(..torn_at).unwrap()), Seed(0)).unwrap();
+        let kept = engine.snapshot().stats().events;
+        engine.commit(Timestamp::from_nanos(1_000_000), &[batch(1, None)]).unwrap();
+        // All records are of one length, so that the old ones go on exactly where the new one ends.
+        let mut log = engine.storage().log().to_vec();
+        log.extend_from_slice(storage.log().get(log.len()..).unwrap_or_default());
+        let engine = Engine::open(with_log(engine.storage(), &log), Seed(0)).unwrap();
+        assert_eq!(engine.snapshot().stats().events, kept + 1, "torn at {torn_at}");
+    }
+}
+
+#[test]
+fn one_copy_of_the_manifest_is_enough_and_none_is_an_error() {
+    let (_, storage) = stored();
+    let bytes = content(&storage, "manifest-a");
+    for at in 0..bytes.len() {
+        let mut changed = bytes.to_vec();
+        changed[at] ^= 1;
+        let mut damaged = with_log(&storage, storage.log());
+        damaged.insert("manifest-a", Bytes::from(changed.clone()));
+        let engine = Engine::open(damaged.clone(), Seed(0)).unwrap();
+        assert!(engine.recovery().manifest_repaired);
+        assert_eq!(content(engine.storage(), "manifest-a"), bytes);
+        assert_eq!(engine.snapshot().stats().events, 5);
+        damaged.insert("manifest-b", Bytes::from(changed));
+        assert!(matches!(Engine::open(damaged, Seed(0)), Err(OpenError::Damaged { .. })), "byte {at}");
+    }
+    let mut missing = with_log(&storage, storage.log());
+    missing.delete("manifest-a")().unwrap();
+    missing.delete("manifest-b")().unwrap();
+    assert!(matches!(Engine::open(missing, Seed(0)), Err(OpenError::Damaged { .. })));
+}
+
+#[test]
+fn a_copy_of_the_manifest_that_cannot_be_read_is_made_good_from_the_other() {
+    // Looked up and read, the one and then the other.
+    for (call, name) in ["manifest-a", "manifest-a", "manifest-b", "manifest-b"].into_iter().enumerate() {
+        let medium = SimStorage::new(1, Faults::NONE);
+        let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
+        engine.commit(Timestamp::from_nanos(0), &[batch(3, None)]).unwrap();
+        drop(engine);
+        let mut medium = medium.restart(Ending::Process);
+        let blobs = medium.contents().blobs;
+        put(&mut medium, name, b"out of reach");
+        medium.strike(Strike::ReadError, call as u32);
+        let engine = Engine::open(medium.clone(), Seed(0)).unwrap();
+        assert_eq!((engine.snapshot().stats().events, engine.recovery().manifest_repaired), (3, true), "call {call}");
+        assert_eq!((medium.failures(), medium.contents().blobs), (1, blobs), "call {call}");
+    }
+}
+
+#[test]
+fn a_manifest_that_cannot_be_read_is_not_one_that_is_missing() {
+    for other in [None, Some(&b"rotten"[..])] {
+        let medium = SimStorage::new(1, Faults::NONE);
+        drop(Engine::open(medium.clone(), Seed(7)).unwrap());
+        let mut medium = medium.restart(Ending::Process);
+        medium.delete("manifest-a")().unwrap();
+        other.into_iter().for_each(|bytes| put(&mut medium, "manifest-a", bytes));
+        let blobs = medium.contents().blobs;
+        // The last look at either copy.
+        medium.strike(Strike::ReadError, if other.is_some() { 3 } else { 2 });
+        let opened = Engine::open(medium.clone(), Seed(0));
+        assert!(matches!(opened, Err(OpenError::Storage(StorageError::Failed(_)))), "{opened:?}");
+        assert_eq!(medium.contents().blobs, blobs);
+    }
+}
+
+/// A medium whose power has failed between the two copies of a manifest that lists the first segment, of three events.
+fn between_two_copies() -> SimStorage {
+    let tuning = Tuning { seal_events: 1, ..Tuning::default() };
+    let media = (0..100).map(|call| {
+        let medium = SimStorage::new(1, Faults::NONE);
+        medium.crash_at(Some((call, Phase::Before)));
+        if let Ok(mut engine) = Engine::open_with(medium.clone(), Seed(7), tuning)
+            && engine.commit(Timestamp::from_nanos(0), &[batch(3, None)]).is_ok()
+        {
+            let mut maintenance = MaintenanceQueue::default();
+            while let Ok(Poll::Pending) = maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000) {}
+        }
+        medium.restart(Ending::Power)
+    });
+    let differ = |medium: &SimStorage| {
+        let blobs = medium.contents().blobs;
+        blobs.contains_key("segment-000000000001") && blobs["manifest-a"] != blobs["manifest-b"]
+    };
+    media.into_iter().find(differ).unwrap()
+}
+
+#[test]
+fn a_copy_of_the_manifest_that_could_not_be_read_may_be_the_newer_one() {
+    let tuning = Tuning { seal_events: 4, ..Tuning::default() };
+    let medium = between_two_copies();
+    medium.strike(Strike::ReadError, 0);
+    medium.set_free(Some(0));
+    let mut engine = Engine::open_with(medium.clone(), Seed(0), tuning).unwrap();
+    let recovery = engine.recovery();
+    assert!((recovery.sealed_events, recovery.replayed_events) == (0, 3) && recovery.manifest_outdated);
+    medium.set_free(None);
+    engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
+    // Before the copies are written anew, four events are sealed.
+    let _publication = engine.next_task(steady(Timestamp::from_nanos(0))).unwrap();
+    let mut sealing = engine.next_task(steady(Timestamp::from_nanos(0))).unwrap();
+    while sealing.step(1000) == Poll::Pending {}
+    drop(engine);
+    let engine = Engine::open_with(medium.restart(Ending::Power), Seed(0), tuning).unwrap();
+    let recovery = engine.recovery();
+    assert_eq!((recovery.sealed_events, recovery.replayed_events, recovery.orphans), (3, 1, 1));
+}
+
+#[test]
+fn log_stays_as_long_as_a_copy_of_the_manifest_needs_it() {
+    let tuning = Tuning { seal_events: 4, ..Tuning::default() };
+    let medium = between_two_copies();
+    let start = medium.contents().range.start;
+    medium.set_free(Some(0));
+    let mut engine = Engine::open_with(medium.clone(), Seed(0), tuning).unwrap();
+    assert!((engine.recovery().sealed_events, engine.recovery().manifest_outdated) == (3, true));
+    let mut maintenance = MaintenanceQueue::default();
+    while let Ok(Poll::Pending) = maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000) {}
+    assert_eq!(medium.contents().range.start, start);
+    // The newer copy rots, and the other one counts.
+    drop(engine);
+    let mut medium = medium.restart(Ending::Power);
+    medium.set_free(None);
+    put(&mut medium, "manifest-a", b"rotten");
+    let mut engine = Engine::open_with(medium.clone(), Seed(0), tuning).unwrap();
+    assert_eq!(engine.recovery().replayed_events, 3);
+    engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
+    let mut maintenance = MaintenanceQueue::default();
+    while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap() == Poll::Pending {}
+    assert!(medium.contents().range.start > start, "both copies are new");
+}
+
+#[test]
+fn a_full_medium_can_be_opened_though_a_copy_of_the_manifest_is_old() {
+    let medium = SimStorage::new(1, Faults::NONE);
+    let mut engine =
+        Engine::open_with(medium.clone(), Seed(7), Tuning { seal_events: 1, ..Tuning::default() }).unwrap();
+    let before = medium.contents().blobs["manifest-b"].clone();
+    engine.commit(Timestamp::from_nanos(0), &[batch(3, None)]).unwrap();
+    let mut maintenance = MaintenanceQueue::default();
+    while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap() == Poll::Pending {}
+    drop(engine);
+    // As if the process had ended between the two, and what the older one lists were there as well.
+    let mut medium = medium.restart(Ending::Process);
+    for (name, bytes) in [("manifest-b", &before), ("segment-000000000900", &before)] {
+        put(&mut medium, name, bytes);
+    }
+    medium.set_free(Some(0));
+    let mut blobs = medium.contents().blobs;
+    let engine = Engine::open(medium.clone(), Seed(0)).unwrap();
+    assert_eq!((engine.snapshot().stats().events, engine.recovery().orphans), (3, 0));
+    assert!(!engine.recovery().manifest_repaired && engine.recovery().manifest_outdated);
+    assert_eq!(medium.contents().blobs, blobs);
+    drop(engine);
+    let medium = medium.restart(Ending::Process);
+    medium.set_free(None);
+    let engine = Engine::open(medium.clone(), Seed(0)).unwrap();
+    assert_eq!((engine.recovery().manifest_repaired, engine.recovery().orphans), (true, 1));
+    blobs.remove("segment-000000000900");
+    blobs.insert("manifest-b".into(), blobs["manifest-a"].clone());
+    assert_eq!(medium.contents().blobs, blobs);
+}
+
+#[test]
+fn an_old_copy_of_the_manifest_is_made_good_as_soon_as_there_is_room() {
+    let mut medium = SimStorage::new(1, Faults::NONE);
+    drop(Engine::open(medium.clone(), Seed(7)).unwrap());
+    medium = medium.restart(Ending::Process);
+    medium.delete("manifest-a")().unwrap();
+    medium.set_free(Some(0));
+    let mut engine = Engine::open(medium.clone(), Seed(0)).unwrap();
+    let tidy_up = |engine: &mut Engine<SimStorage>| {
+        MaintenanceQueue::default().step(engine, steady(Timestamp::from_nanos(0)), 1000)
+    };
+    assert!(tidy_up(&mut engine).is_err() && engine.recovery().manifest_outdated);
+    medium.set_free(None);
+    while tidy_up(&mut engine).unwrap() == Poll::Pending {}
+    assert!(!engine.recovery().manifest_outdated);
+    let blobs = medium.contents().blobs;
+    assert!(blobs.contains_key("manifest-a") && blobs["manifest-a"] == blobs["manifest-b"]);
+}
+
+#[test]
+fn what_another_part_of_the_log_has_left_is_no_torn_tail() {
+    let (_, storage) = stored();
+    let mut engine = Engine::open(storage.clone(), Seed(0)).unwrap();
+    engine.commit(Timestamp::from_nanos(0), &[batch(2, None)]).unwrap();
+    let next = engine.storage().log().get(storage.log().len()..).unwrap();
+    // As in a file that is written anew: the log goes on, and behind its end stands what stood there before.
+    let mut log = storage.log().to_vec();
+    log.extend_from_slice(storage.log());
+    let engine = Engine::open(with_log(&storage, &log), Seed(0)).unwrap();
+    assert_eq!((engine.snapshot().stats().events, engine.recovery().cut_bytes), (5, 0));
+    // A record that was begun there is another matter.
+    let mut log = storage.log().to_vec();
+    log.extend_from_slice(next.get(..next.len() - 1).unwrap());
+    log.extend_from_slice(storage.log());
+    let engine = Engine::open(with_log(&storage, &log), Seed(0)).unwrap();
+    assert_eq!(engine.snapshot().stats().events, 5);
+    assert_eq!(engine.recovery().cut_bytes, next.len() as u64);
+}

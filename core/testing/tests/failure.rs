@@ -1,0 +1,167 @@
+//! Why an engine accepts nothing more: told with the place to operators and without it to callers, and with what it
+//! means for what was sent.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::task::Poll;
+
+use argus_core::batch::Batch;
+use argus_core::cause::Cause;
+use argus_core::engine::{Engine, Seed, Tuning};
+use argus_core::event::Timestamp;
+use argus_core::repository::{
+    CommitError, Failure, Maintenance as _, MaintenanceQueue, MaintenanceTask, Repository as _,
+};
+use argus_core::storage::{MemoryStorage, Storage as _};
+use argus_testing::{Draft, Faults, SimStorage, Strike, generate, steady};
+
+const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
+
+/// A segment is made of eight events, in several blocks, and none of several segments.
+const APART: Tuning = Tuning {
+    seal_events: 8,
+    seal_bytes: 1 << 20,
+    fan_in: 99,
+    block_bytes: 26,
+    segment_events_max: 99,
+    fresh_segments_max: 1024,
+    filter_bytes_max: 1 << 20,
+    types_max: 1000,
+};
+
+/// The same, but one segment is made of any two.
+const TOGETHER: Tuning = Tuning { fan_in: 2, ..APART };
+
+/// Eight events with ids, which are the same for the same number.
+fn batch(number: i64) -> Batch {
+    let draft = |event: i64| Draft {
+        event_type: "click".into(),
+        timestamp: Timestamp::from_nanos(event),
+        payload: format!("{{\"n\":{event}}}"),
+        id: Some(format!("id-{event}")),
+    };
+    generate::batch(&(8 * number..8 * number + 8).map(draft).collect::<Vec<_>>())
+}
+
+fn maintain(engine: &mut Engine<MemoryStorage>) -> Result<(), CommitError> {
+    let mut maintenance = MaintenanceQueue::default();
+    while maintenance.step(engine, steady(NOW), 1000)? == Poll::Pending {}
+    Ok(())
+}
+
+/// Two segments of eight events.
+fn sealed() -> MemoryStorage {
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), APART).unwrap();
+    for number in 0..2 {
+        engine.commit(NOW, &[batch(number)]).unwrap();
+        maintain(&mut engine).unwrap();
+    }
+    assert_eq!(engine.snapshot().stats().segments, 2);
+    engine.storage().clone()
+}
+
+/// That one with a changed byte in the first segment, wherever that is noticed only later than at the opening.
+fn damaged() -> Vec<(String, MemoryStorage)> {
+    let medium = sealed();
+    let mut names = medium.list().unwrap();
+    names.sort_unstable();
+    let name = names.into_iter().find(|name| name.starts_with("segment-")).unwrap();
+    let blob = medium.open(&name).unwrap().unwrap();
+    let bytes = blob.read(0..blob.len()).unwrap();
+    let changed = (0..bytes.len()).filter_map(|at| {
+        let mut changed = bytes.to_vec();
+        changed[at] ^= 1;
+        let mut medium = medium.clone();
+        medium.insert(&name, changed.into());
+        Engine::open_with(medium.clone(), Seed(0), APART).ok().map(|_| (format!("byte {at} of {name}"), medium))
+    });
+    changed.collect()
+}
+
+/// Holds what is told of damage in a segment against what it may say.
+fn is_told(cause: &Cause, what: &str, place: &str) {
+    let damage = cause.damage().unwrap_or_else(|| panic!("{place}: {cause}"));
+    assert!(damage.place.starts_with("segment-") && damage.offset.is_some(), "{place}: {damage}");
+    assert_eq!(cause.to_string(), format!("{what}: {damage}"), "{place}");
+    let told = cause.told();
+    assert!(told.starts_with(&format!("{what}: part of what is stored is damaged: ")), "{place}: {told}");
+    assert!(told.ends_with(&format!("; {}", damage.concerned)), "{place}: {told}");
+    assert!(!told.contains("segment-") && !told.contains("offset"), "{place}: {told}");
+}
+
+#[test]
+fn damage_that_a_commit_meets_is_told_as_damage_and_nothing_was_stored() {
+    let mut met = 0;
+    for (place, medium) in damaged() {
+        let mut engine = Engine::open_with(medium, Seed(0), APART).unwrap();
+        let before = engine.storage().log().len();
+        let Err(error) = engine.commit(NOW, &[batch(0)]) else { continue };
+        let CommitError::Failed { cause, in_doubt: false } = &error else { panic!("{place}: {error}") };
+        is_told(cause, "look-up of ids", &place);
+        assert_eq!(engine.failure(), Some(&Failure::Failed(cause.clone())), "{place}");
+        assert_eq!(engine.storage().log().len(), before, "{place}");
+        // Whoever comes later is told the same, and there is no way back.
+        assert_eq!(engine.recover(), Err(error.clone()), "{place}");
+        assert_eq!(engine.commit(NOW, &[batch(9)]), Err(error), "{place}");
+        met += 1;
+    }
+    assert!(met > 100, "{met}");
+}
+
+#[test]
+fn damage_that_a_task_meets_is_told_as_damage() {
+    let mut met = 0;
+    for (place, medium) in damaged() {
+        let mut engine = Engine::open_with(medium, Seed(0), TOGETHER).unwrap();
+        let Err(error) = maintain(&mut engine) else { continue };
+        let CommitError::Failed { cause, .. } = error else { panic!("{place}: {error}") };
+        is_told(&cause, "maintenance", &place);
+        assert_eq!(engine.commit(NOW, &[batch(9)]), Err(CommitError::failed(cause)), "{place}");
+        met += 1;
+    }
+    assert!(met > 100, "{met}");
+}
+
+#[test]
+fn what_was_not_begun_is_not_in_doubt_and_a_sync_that_fails_leaves_it_so() {
+    let in_doubt = |strike: Strike, id: Option<&str>| {
+        let medium = SimStorage::new(1, Faults::NONE);
+        let mut engine = Engine::open_with(medium.clone(), Seed(7), APART).unwrap();
+        for number in 0..2 {
+            engine.commit(NOW, &[batch(number)]).unwrap();
+        }
+        let mut maintenance = MaintenanceQueue::default();
+        while maintenance.step(&mut engine, steady(NOW), 1000).unwrap() == Poll::Pending {}
+        medium.strike(strike, 0);
+        let draft = Draft { event_type: "click".into(), timestamp: NOW, payload: "1".into(), id: id.map(Into::into) };
+        match engine.commit(NOW, &[generate::batch(&[draft])]) {
+            Err(CommitError::Failed { in_doubt, .. }) => in_doubt,
+            outcome => panic!("{outcome:?}"),
+        }
+    };
+    assert!(!in_doubt(Strike::ReadError, Some("id-3")), "a look-up");
+    assert!(in_doubt(Strike::WriteError, None), "an append");
+    assert!(in_doubt(Strike::SyncError, None), "a sync");
+}
+
+/// A task that no engine has made.
+#[derive(Debug)]
+struct Foreign;
+
+impl MaintenanceTask for Foreign {
+    fn step(&mut self, _: u32) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn is_urgent(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_task_of_another_repository_fails_the_engine() {
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), APART).unwrap();
+    let Err(CommitError::Failed { cause, .. }) = engine.install(Box::new(Foreign)) else { panic!("it was taken") };
+    assert!(cause.told().contains("a maintenance task of another repository"), "{cause}");
+    assert_eq!(engine.commit(NOW, &[batch(0)]), Err(CommitError::failed(cause)));
+}

@@ -1,0 +1,99 @@
+//! The same inputs give the same bytes: there is no clock, no chance and no order of threads in the core.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod steps;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use argus_core::engine::{Engine, Seed};
+use argus_core::event::Timestamp;
+use argus_core::query::Query;
+use argus_core::repository::Repository;
+use argus_core::storage::{MemoryStorage, Storage};
+use argus_testing::{Answer, Pace, Pair, Source, collect, generate};
+use bytes::Bytes;
+use proptest::prelude::*;
+use steps::{bytes, config, open, reopen, steps};
+
+/// Everything that a medium holds.
+#[derive(Debug, PartialEq)]
+struct Contents {
+    range: Range<u64>,
+    log: Bytes,
+    blobs: BTreeMap<String, Bytes>,
+}
+
+impl Contents {
+    fn of(storage: &MemoryStorage) -> Self {
+        let range = storage.log_range();
+        let log = storage.read_log(range.start, usize::try_from(range.end - range.start).unwrap()).unwrap();
+        let read = |name: String| {
+            let blob = storage.open(&name).unwrap().unwrap();
+            let bytes = blob.read(0..blob.len()).unwrap();
+            (name, bytes)
+        };
+        Self { range, log, blobs: storage.list().unwrap().into_iter().map(read).collect() }
+    }
+}
+
+/// Everything that an engine answers: all events with their ids, and the query.
+fn answers(engine: &Engine<MemoryStorage>, query: &Query) -> [Answer; 2] {
+    let snapshot = engine.snapshot();
+    [&Query::default(), query].map(|query| collect(&snapshot, query, Pace { budget: 5, stop_every: 0 }).unwrap())
+}
+
+proptest! {
+    #![proptest_config(config(64))]
+
+    #[test]
+    fn the_same_steps_give_the_same_bytes_and_the_same_answers(
+        seed: u128,
+        steps in steps(16),
+        query in bytes(80).prop_map(|bytes| generate::query(&mut Source::bytes(&bytes))),
+    ) {
+        let (mut one, mut other) = (Pair::new(open(seed), reopen), Pair::new(open(seed), reopen));
+        for step in &steps {
+            for pair in [&mut one, &mut other] {
+                pair.run(step).map_err(|difference| TestCaseError::fail(difference.to_string()))?;
+            }
+            let (one, other) = (one.subject(), other.subject());
+            prop_assert_eq!(Contents::of(one.storage()), Contents::of(other.storage()));
+            prop_assert_eq!(one.snapshot().stats(), other.snapshot().stats());
+            prop_assert_eq!(answers(one, &query), answers(other, &query));
+        }
+    }
+
+    #[test]
+    fn opening_again_and_again_gives_the_same_bytes_and_the_same_answers(seed: u128, steps in steps(16)) {
+        let mut pair = Pair::new(open(seed), reopen);
+        for step in &steps {
+            pair.run(step).map_err(|difference| TestCaseError::fail(difference.to_string()))?;
+        }
+        let before = answers(pair.subject(), &Query::default());
+        let once = Engine::open(pair.subject().storage().clone(), Seed(1)).unwrap();
+        let contents = Contents::of(once.storage());
+        prop_assert_eq!(&answers(&once, &Query::default()), &before);
+        let twice = Engine::open(once.storage().clone(), Seed(2)).unwrap();
+        prop_assert_eq!(&Contents::of(twice.storage()), &contents);
+        prop_assert_eq!(&answers(&twice, &Query::default()), &before);
+    }
+}
+
+#[test]
+fn another_seed_gives_other_ids_and_nothing_else() {
+    let mut source = Source::seeded(3);
+    let drafts: Vec<_> = (0..50).map(|_| generate::draft(&mut source)).collect();
+    let stored = |seed| {
+        let mut engine = open(seed);
+        engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();
+        collect(&engine.snapshot(), &Query::default(), Pace::UNBROKEN).unwrap().events
+    };
+    let (one, other) = (stored(1), stored(2));
+    assert_ne!(one, other);
+    assert_eq!(one.len(), other.len());
+    for (one, other) in one.iter().zip(&other) {
+        assert_eq!((one.seq, one.timestamp, &one.payload), (other.seq, other.timestamp, &other.payload));
+    }
+}

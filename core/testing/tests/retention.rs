@@ -1,0 +1,315 @@
+//! What is not to be kept any more goes, for good, and nothing else does.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::task::Poll;
+
+use argus_core::batch::{Batch, BatchBuilder, NewEvent};
+use argus_core::clock::Moment;
+use argus_core::engine::{Engine, Retention, Seed};
+use argus_core::event::{ClientId, EventType, Payload, Timestamp};
+use argus_core::query::Query;
+use argus_core::repository::{Expired, ExpiryCause, Maintenance, MaintenanceQueue, Repository};
+use argus_core::storage::MemoryStorage;
+use argus_testing::{Pace, SMALL, collect, steady};
+
+const HOUR: i64 = 3_600_000_000_000;
+
+/// 2023-11-14T22:13:20Z, and as good as any other.
+const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
+
+fn open(seed: u128) -> Engine<MemoryStorage> {
+    Engine::open_with(MemoryStorage::default(), Seed(seed), SMALL).unwrap()
+}
+
+fn reopen(engine: &mut Engine<MemoryStorage>) {
+    *engine = Engine::open_with(engine.storage().clone(), Seed(0xbad), SMALL).unwrap();
+}
+
+fn hours_ago(hours: i64) -> Timestamp {
+    Timestamp::from_nanos(NOW.as_nanos() - hours * HOUR)
+}
+
+/// Events of one time, each with an id: the prefix and a number.
+fn batch(count: u32, time: Timestamp, prefix: &str) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for number in 0..count {
+        let id = format!("{prefix}-{number}");
+        let event = NewEvent {
+            event_type: EventType::parse("click").unwrap(),
+            timestamp: time,
+            payload: Payload::parse(r#"{"page":"/"}"#).unwrap(),
+            id: Some(ClientId::parse(&id).unwrap()),
+        };
+        builder.push(event).unwrap();
+    }
+    builder.finish()
+}
+
+fn tidy_up(engine: &mut Engine<MemoryStorage>) {
+    tidy_up_at(engine, steady(NOW));
+}
+
+fn tidy_up_at(engine: &mut Engine<MemoryStorage>, now: Moment) {
+    let mut maintenance = MaintenanceQueue::default();
+    while maintenance.step(engine, now, 1_000).unwrap() == Poll::Pending {}
+}
+
+/// So many hours after now, by a wall clock that is so many days ahead of a clock that nobody sets.
+fn moment(hours: i64, days_ahead: i64) -> Moment {
+    let true_time = hours_ago(-hours);
+    Moment { wall: Timestamp::from_nanos(true_time.as_nanos() + days_ahead * 24 * HOUR), ..steady(true_time) }
+}
+
+/// Does all maintenance, and says what has expired by it.
+fn expired(engine: &mut Engine<MemoryStorage>, now: Moment) -> Vec<Expired> {
+    let mut expired = Vec::new();
+    while let Some(mut task) = engine.next_task(now) {
+        while task.step(1_000) == Poll::Pending {}
+        expired.extend(engine.install(task).unwrap());
+    }
+    expired
+}
+
+const MONTH: Retention = Retention { age: Some(30 * 24 * HOUR), bytes: None };
+
+/// The sequence numbers of all events, in the order of time.
+fn seqs(engine: &Engine<MemoryStorage>) -> Vec<u64> {
+    let events = collect(&engine.snapshot(), &Query::default(), Pace::UNBROKEN).unwrap().events;
+    events.iter().map(|event| event.seq).collect()
+}
+
+#[test]
+fn what_has_expired_goes_and_its_ids_are_new_again() {
+    let mut engine = open(1);
+    // Two old events among 30 new ones, in segments that are sealed, and one that lies only in the log.
+    for (time, prefix) in [(hours_ago(1), "a"), (hours_ago(50), "old"), (hours_ago(2), "b"), (hours_ago(3), "c")] {
+        let count = if prefix == "old" { 2 } else { 10 };
+        engine.commit(NOW, &[batch(count, time, prefix)]).unwrap();
+    }
+    tidy_up(&mut engine);
+    engine.commit(NOW, &[batch(1, hours_ago(60), "late")]).unwrap();
+    assert_eq!(engine.snapshot().stats().events, 33);
+
+    engine.retain(Retention { age: Some(24 * HOUR), bytes: None });
+    tidy_up(&mut engine);
+    let kept: Vec<u64> = (23..=32).chain(13..=22).chain(1..=10).collect();
+    for _ in 0..2 {
+        assert_eq!(seqs(&engine), kept);
+        assert_eq!((engine.snapshot().stats().events, engine.snapshot().stats().last_seq), (30, 33));
+        reopen(&mut engine);
+    }
+
+    // What is kept is a duplicate still, and what has gone is not; numbers are never given twice.
+    let receipts = engine.commit(NOW, &[batch(2, hours_ago(1), "a"), batch(2, hours_ago(1), "old")]).unwrap();
+    let stored: Vec<(u32, usize)> = receipts.iter().map(|receipt| (receipt.stored, receipt.duplicates.len())).collect();
+    assert_eq!(stored, [(0, 2), (2, 0)]);
+    assert_eq!(receipts.last().unwrap().first_seq, 34);
+}
+
+#[test]
+fn what_is_left_of_much_is_not_put_together_beyond_what_a_list_of_its_numbers_may_take() {
+    let mut engine = open(1);
+    engine.retain(Retention { age: Some(24 * HOUR), bytes: None });
+    let numbers = 400 * SMALL.seal_events as u64;
+    for number in 0..400 {
+        // All but one of a segment are going to expire.
+        let few = SMALL.seal_events as u32 - 1;
+        engine
+            .commit(
+                NOW,
+                &[batch(1, NOW, &format!("kept{number}")), batch(few, hours_ago(23), &format!("gone{number}"))],
+            )
+            .unwrap();
+        tidy_up(&mut engine);
+    }
+    tidy_up_at(&mut engine, steady(hours_ago(-10)));
+    let stats = engine.snapshot().stats();
+    assert_eq!((stats.events, stats.last_seq), (400, numbers));
+    let least = numbers / SMALL.segment_events_max as u64;
+    assert!(stats.segments >= least, "{} segments of at least {least}", stats.segments);
+}
+
+#[test]
+fn what_came_first_goes_when_there_is_too_much() {
+    const MOST: u64 = 4_000;
+    let mut engine = open(1);
+    engine.retain(Retention { age: None, bytes: Some(MOST) });
+    for number in 0..60 {
+        engine.commit(NOW, &[batch(5, hours_ago(number), &number.to_string())]).unwrap();
+        tidy_up(&mut engine);
+    }
+    let stats = engine.snapshot().stats();
+    assert!(stats.events < 300 && stats.events > 50, "{stats:?}");
+    // The last ones are there, without a gap.
+    let mut kept = seqs(&engine);
+    kept.sort_unstable();
+    assert_eq!(kept, (300 - stats.events + 1..=300).collect::<Vec<_>>());
+    reopen(&mut engine);
+    assert_eq!(engine.snapshot().stats().events, stats.events);
+
+    // However little may be kept, the last segment is.
+    engine.retain(Retention { age: None, bytes: Some(1) });
+    tidy_up(&mut engine);
+    let stats = engine.snapshot().stats();
+    assert!(stats.events > 0 && stats.segments <= 2, "{stats:?}");
+}
+
+#[test]
+fn a_clock_that_is_set_forward_deletes_nothing_before_it_has_lasted() {
+    let mut engine = open(1);
+    engine.retain(MONTH);
+    tidy_up(&mut engine);
+    engine.commit(NOW, &[batch(20, NOW, "a"), batch(4, hours_ago(-1), "b")]).unwrap();
+    for hours in 0..24 {
+        tidy_up_at(&mut engine, moment(hours, 40));
+        assert_eq!(engine.snapshot().stats().events, 24, "after {hours} hours");
+        assert_eq!(engine.clock_doubt().unwrap().ahead, 40 * 24 * HOUR);
+    }
+    // Everything else goes on, and nobody is told that what comes has expired.
+    let wall = moment(23, 40).wall;
+    assert_eq!(engine.commit(wall, &[batch(1, NOW, "c")]).unwrap()[0].expired, 0);
+    // It is right again.
+    tidy_up_at(&mut engine, moment(23, 0));
+    assert_eq!((engine.snapshot().stats().events, engine.clock_doubt()), (25, None));
+    // It is set forward again, and this is how it stays.
+    tidy_up_at(&mut engine, moment(23, 40));
+    tidy_up_at(&mut engine, moment(47, 40));
+    assert_eq!((engine.snapshot().stats().events, engine.clock_doubt()), (0, None));
+}
+
+/// Commits in doubt have the wrong time, and so has what is sealed of them. The next process must not take that for a
+/// reason to believe it.
+#[test]
+fn a_restart_is_no_reason_to_believe_a_clock() {
+    let mut engine = open(1);
+    engine.retain(MONTH);
+    tidy_up(&mut engine);
+    engine.commit(NOW, &[batch(4, NOW, "a")]).unwrap();
+    for number in 0..30 {
+        let now = moment(0, 40);
+        engine.commit(now.wall, &[batch(5, NOW, &number.to_string())]).unwrap();
+        tidy_up_at(&mut engine, now);
+        reopen(&mut engine);
+        engine.retain(MONTH);
+    }
+    tidy_up_at(&mut engine, moment(0, 40));
+    assert_eq!(engine.snapshot().stats().events, 154);
+    assert!(engine.clock_doubt().is_some());
+}
+
+#[test]
+fn who_was_away_for_long_waits_and_who_was_idle_does_not() {
+    for (is_up, doubts) in [(true, false), (false, true)] {
+        let mut engine = open(1);
+        engine.retain(MONTH);
+        tidy_up(&mut engine);
+        engine.commit(NOW, &[batch(20, NOW, "a")]).unwrap();
+        tidy_up(&mut engine);
+        for hour in 0..if is_up { 40 * 24 } else { 0 } {
+            tidy_up_at(&mut engine, moment(hour, 0));
+        }
+        reopen(&mut engine);
+        engine.retain(MONTH);
+        tidy_up_at(&mut engine, moment(40 * 24, 0));
+        assert_eq!(engine.clock_doubt().is_some(), doubts, "up: {is_up}");
+        assert_eq!(engine.snapshot().stats().events, if doubts { 20 } else { 0 });
+        tidy_up_at(&mut engine, moment(41 * 24, 0));
+        assert_eq!((engine.snapshot().stats().events, engine.clock_doubt()), (0, None));
+    }
+}
+
+/// Has maintenance done every hour from one to another, by a process that is started anew every twelve hours. Says
+/// when nothing is left.
+fn restarted(engine: &mut Engine<MemoryStorage>, hours: core::ops::Range<i64>, days_ahead: i64) -> Option<i64> {
+    let begin = hours.start;
+    hours.into_iter().find(|hour| {
+        if (hour - begin) % 12 == 0 {
+            reopen(engine);
+            engine.retain(MONTH);
+        }
+        tidy_up_at(engine, moment(*hour, days_ahead));
+        engine.snapshot().stats().events == 0
+    })
+}
+
+#[test]
+fn restarts_do_not_make_a_doubt_last_for_ever() {
+    for days_ahead in [0, 40] {
+        let mut engine = open(1);
+        engine.retain(MONTH);
+        tidy_up(&mut engine);
+        engine.commit(NOW, &[batch(20, hours_ago(30 * 24 - 1), "a")]).unwrap();
+        tidy_up(&mut engine);
+        // No process is up for 26 hours.
+        let believed = restarted(&mut engine, 26..26 + 72, days_ahead).unwrap();
+        // The hour before each restart was not observed to its end.
+        assert!((26 + 24..26 + 27).contains(&believed), "{days_ahead} days ahead: after {believed} hours");
+    }
+}
+
+#[test]
+fn a_clock_that_was_right_meanwhile_is_doubted_anew() {
+    let mut engine = open(1);
+    engine.retain(MONTH);
+    tidy_up(&mut engine);
+    engine.commit(NOW, &[batch(20, NOW, "a")]).unwrap();
+    assert_eq!(restarted(&mut engine, 0..23, 40), None);
+    assert_eq!(restarted(&mut engine, 23..24, 0), None);
+    assert_eq!((engine.clock_doubt(), engine.snapshot().stats().events), (None, 20));
+    assert_eq!(restarted(&mut engine, 24..48, 40), None);
+    assert!(restarted(&mut engine, 48..51, 40).is_some());
+}
+
+/// A process that has just been started does not tell callers by a clock that is wrong that their events have expired.
+#[test]
+fn before_the_first_look_at_the_clock_nobody_is_told_that_events_have_expired() {
+    let mut engine = open(1);
+    engine.retain(MONTH);
+    tidy_up(&mut engine);
+    engine.commit(NOW, &[batch(1, NOW, "a")]).unwrap();
+    tidy_up_at(&mut engine, moment(13, 0));
+    for (days_ahead, expired) in [(0, 2), (40, 0)] {
+        reopen(&mut engine);
+        engine.retain(MONTH);
+        let prefix = format!("{days_ahead}");
+        let late = batch(2, hours_ago(31 * 24), &format!("late-{prefix}"));
+        let receipts = engine.commit(moment(13, days_ahead).wall, &[batch(3, NOW, &prefix), late]).unwrap();
+        assert_eq!(receipts.iter().map(|receipt| receipt.expired).collect::<Vec<_>>(), [0, expired]);
+    }
+}
+
+#[test]
+fn who_trusts_every_clock_waits_for_nothing() {
+    let mut engine = open(1);
+    engine.retain(MONTH);
+    engine.trust_clock_after(0);
+    tidy_up(&mut engine);
+    engine.commit(NOW, &[batch(20, NOW, "a")]).unwrap();
+    tidy_up_at(&mut engine, moment(0, 40));
+    assert_eq!((engine.snapshot().stats().events, engine.clock_doubt()), (0, None));
+}
+
+#[test]
+fn what_expires_is_told() {
+    let mut engine = open(1);
+    for (time, prefix) in [(hours_ago(40 * 24), "old"), (hours_ago(1), "a"), (hours_ago(2), "b")] {
+        engine.commit(NOW, &[batch(13, time, prefix)]).unwrap();
+        assert_eq!(expired(&mut engine, steady(NOW)), []);
+    }
+    engine.retain(MONTH);
+    let found = expired(&mut engine, steady(NOW));
+    assert_eq!(found.iter().map(|expired| expired.events).sum::<u64>(), 13);
+    assert!(found.iter().all(|expired| expired.first == hours_ago(40 * 24) && expired.cause == ExpiryCause::Age));
+
+    // What comes too late is stored, and is gone after the next maintenance; its answer says so.
+    let receipts = engine.commit(NOW, &[batch(3, hours_ago(40 * 24), "late"), batch(2, NOW, "new")]).unwrap();
+    assert_eq!(receipts.iter().map(|receipt| receipt.expired).collect::<Vec<_>>(), [3, 0]);
+    let found = expired(&mut engine, steady(NOW));
+    assert_eq!(found.iter().map(|expired| expired.events).sum::<u64>(), 3);
+    assert_eq!(engine.snapshot().stats().events, 28);
+
+    engine.retain(Retention { age: None, bytes: Some(1) });
+    let found = expired(&mut engine, steady(NOW));
+    assert!(found.iter().all(|expired| expired.cause == ExpiryCause::Size) && !found.is_empty(), "{found:?}");
+}

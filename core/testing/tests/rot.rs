@@ -1,0 +1,493 @@
+//! Whatever bit of a small store changes, and wherever one of its parts is cut off: no answer is wrong, and nothing is
+//! lost in silence.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::Poll;
+
+use argus_core::damage::Concerned;
+use argus_core::engine::{
+    Engine, Finding, Loss, OpenError, Salvage, SalvageError, Seed, Severity, Tuning, check, salvage,
+};
+use argus_core::event::Timestamp;
+use argus_core::query::{Order, Query};
+use argus_core::repository::{MaintenanceQueue, ReadError, Repository, Snapshot};
+use argus_core::storage::{Duplicate, MemoryStorage, Storage};
+use argus_testing::{Answer, Draft, Pace, StoredEvent, StoredId, collect, generate, get, steady};
+use bytes::Bytes;
+
+/// A segment is made of eight events, in several blocks, and none of several segments.
+const SMALL: Tuning = Tuning {
+    seal_events: 8,
+    seal_bytes: 1 << 20,
+    fan_in: 99,
+    block_bytes: 26,
+    segment_events_max: 99,
+    fresh_segments_max: 1024,
+    filter_bytes_max: 1 << 20,
+    types_max: 1000,
+};
+
+const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
+
+/// A store, and all that it says.
+struct Store {
+    medium: MemoryStorage,
+    /// By sequence number.
+    events: Vec<StoredEvent>,
+    answers: Vec<Answer>,
+    /// Where each record of the log that is left ends, and the last sequence number in it.
+    records: Vec<(u64, u64)>,
+    /// Where the last record with events ends; behind it is a mark.
+    events_end: u64,
+}
+
+/// Three segments and some records behind them.
+fn store() -> Store {
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
+    let mut maintenance = MaintenanceQueue::default();
+    let mut number = 0;
+    let mut records = Vec::new();
+    let mut commit = |engine: &mut Engine<MemoryStorage>, count: i64| {
+        let drafts: Vec<Draft> = (number..number + count).map(draft).collect();
+        number += count;
+        engine.commit(NOW, &[generate::batch(&drafts)]).unwrap();
+        (engine.storage().log_range().end, engine.snapshot().stats().last_seq)
+    };
+    for _ in 0..3 {
+        commit(&mut engine, 5);
+        commit(&mut engine, 3);
+        while maintenance.step(&mut engine, steady(NOW), 1000).unwrap() != Poll::Ready(()) {}
+    }
+    for count in [2, 1, 3] {
+        records.push(commit(&mut engine, count));
+    }
+    let events_end = engine.storage().log_range().end;
+    engine.on_idle().unwrap();
+    let medium = engine.storage().clone();
+    assert_eq!(segments(&medium).len(), 3);
+    let snapshot = engine.snapshot();
+    let events = events(&snapshot).unwrap();
+    assert_eq!(events.len(), 30);
+    let answers = answers(&snapshot).unwrap();
+    Store { medium, events, answers, records, events_end }
+}
+
+/// One of three types, a time that is not in the order of arrival, and for some an id.
+fn draft(number: i64) -> Draft {
+    Draft {
+        event_type: ["view", "click", "buy"][number as usize * 7 % 3].into(),
+        timestamp: Timestamp::from_nanos(NOW.as_nanos() + number * 5 % 7 * 1_000_000_000),
+        payload: format!("{{\"n\":{number}}}"),
+        id: (number % 3 == 0).then(|| format!("id-{number}")),
+    }
+}
+
+fn segments(medium: &MemoryStorage) -> Vec<String> {
+    medium.list().unwrap().into_iter().filter(|name| name.starts_with("segment-")).collect()
+}
+
+fn content(medium: &MemoryStorage, name: &str) -> Bytes {
+    let blob = medium.open(name).unwrap().unwrap();
+    blob.read(0..blob.len()).unwrap()
+}
+
+/// All events by sequence number, ids included.
+fn events(snapshot: &Arc<dyn Snapshot>) -> Result<Vec<StoredEvent>, ReadError> {
+    let mut events = collect(snapshot, &Query::default(), Pace::UNBROKEN)?.events;
+    events.sort_by_key(|event| event.seq);
+    Ok(events)
+}
+
+/// What a store says to queries of all kinds; and each event by its id.
+fn answers(snapshot: &Arc<dyn Snapshot>) -> Result<Vec<Answer>, ReadError> {
+    let time = |seconds: i64| Some(Timestamp::from_nanos(NOW.as_nanos() + seconds * 1_000_000_000));
+    let queries = [
+        Query::default(),
+        Query { order: Order::Descending, ..Query::default() },
+        Query { types: Some(["buy".into()].into()), ..Query::default() },
+        Query { start: time(2), end: time(4), ..Query::default() },
+    ];
+    queries.iter().map(|query| collect(snapshot, query, Pace::UNBROKEN)).collect()
+}
+
+impl Store {
+    fn with_blob(&self, name: &str, bytes: Vec<u8>) -> MemoryStorage {
+        let mut medium = self.medium.clone();
+        medium.insert(name, bytes.into());
+        medium
+    }
+
+    fn with_log(&self, bytes: &[u8]) -> MemoryStorage {
+        let mut medium = MemoryStorage::default();
+        medium.begin(self.medium.log_range().start).unwrap();
+        for name in self.medium.list().unwrap() {
+            medium.insert(&name, content(&self.medium, &name));
+        }
+        Storage::append(&mut medium, &[bytes]).unwrap();
+        medium
+    }
+
+    /// An answer may be an error, but no answer is wrong. Says whether all of them were given. One in `stride` events
+    /// is asked for by its id as well, from this one on.
+    fn says_nothing_wrong(&self, medium: &MemoryStorage, place: &str, (from, stride): (usize, usize)) -> bool {
+        let Ok(engine) = Engine::open_with(medium.clone(), Seed(0), SMALL) else { return false };
+        let snapshot = engine.snapshot();
+        let mut all = true;
+        match answers(&snapshot) {
+            Ok(answers) => assert_eq!(answers, self.answers, "{place}"),
+            Err(_) => all = false,
+        }
+        for event in self.events.iter().skip(from % stride).step_by(stride) {
+            match get(snapshot.as_ref(), &event.id.text()) {
+                Ok(found) => assert_eq!(found.as_ref(), Some(event), "{place}"),
+                Err(_) => all = false,
+            }
+        }
+        assert!(matches!(get(snapshot.as_ref(), "id-1"), Ok(None) | Err(_)), "{place}: an id that nobody has given");
+        all
+    }
+
+    /// Saves what is whole; gives the sequence numbers that are lost.
+    fn salvaged(&self, medium: &MemoryStorage, place: &str) -> BTreeSet<u64> {
+        let mut copy = MemoryStorage::default();
+        let Salvage { source, copy: report, losses, has_other_ids } = salvage(medium, &mut copy, Seed(0)).unwrap();
+        assert!(!has_other_ids && report.is_whole() && source == check(medium), "{place}");
+        let engine = Engine::open_with(copy, Seed(0), SMALL).unwrap();
+        let recovery = engine.recovery();
+        assert_eq!((recovery.cut_bytes, recovery.orphans, recovery.manifest_repaired), (0, 0, false), "{place}");
+        let saved = events(&engine.snapshot()).unwrap();
+        let numbers: BTreeSet<u64> = saved.iter().map(|event| event.seq).collect();
+        assert_eq!(saved.len(), numbers.len(), "{place}");
+        for event in &saved {
+            assert_eq!(self.events.get(event.seq as usize - 1), Some(event), "{place}");
+            assert_eq!(get(engine.snapshot().as_ref(), &event.id.text()).unwrap().as_ref(), Some(event), "{place}");
+        }
+        // The list says just what is missing.
+        let lost: BTreeSet<u64> = (1..=self.events.len() as u64).filter(|seq| !numbers.contains(seq)).collect();
+        assert_eq!(listed(&losses), lost, "{place}");
+        assert!(engine.snapshot().stats().last_seq >= self.events.len() as u64, "{place}");
+        lost
+    }
+}
+
+fn listed(losses: &[Loss]) -> BTreeSet<u64> {
+    losses.iter().flat_map(|loss| loss.seqs.iter().flat_map(|&(first, last)| first..=last)).collect()
+}
+
+/// The same bytes but for one bit.
+fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
+    let mut flipped = bytes.to_vec();
+    flipped[bit / 8] ^= 1 << (bit % 8);
+    flipped
+}
+
+/// Flips every bit of a segment. What is lost are the events of one block, whose bytes lie together; and all blocks
+/// together have all events.
+fn every_bit_of_a_segment(index: usize) {
+    let store = store();
+    let name = &segments(&store.medium)[index];
+    let bytes = content(&store.medium, name);
+    let mut blocks: Vec<BTreeSet<u64>> = Vec::new();
+    let mut before = BTreeSet::new();
+    for bit in 0..bytes.len() * 8 {
+        let place = format!("bit {bit} of {name}");
+        let medium = store.with_blob(name, flipped(&bytes, bit));
+        assert!(!check(&medium).is_whole(), "{place}");
+        store.says_nothing_wrong(&medium, &place, (bit, 4));
+        // Which bit of a byte it is makes no difference to what can be saved, as a rule; and saving takes longer.
+        if bit % 8 != (bit / 8) % 8 {
+            continue;
+        }
+        let lost = store.salvaged(&medium, &place);
+        if lost != before && !lost.is_empty() {
+            assert!(blocks.iter().all(|block| block.is_disjoint(&lost)), "{place}");
+            blocks.push(lost.clone());
+        }
+        before = lost;
+    }
+    let events: BTreeSet<u64> = blocks.iter().flatten().copied().collect();
+    let first = 1 + 8 * index as u64;
+    assert_eq!(events, (first..first + 8).collect());
+    assert!(blocks.len() >= 3, "{blocks:?}");
+}
+
+#[test]
+fn every_bit_of_the_first_segment() {
+    every_bit_of_a_segment(0);
+}
+
+#[test]
+fn every_bit_of_the_second_segment() {
+    every_bit_of_a_segment(1);
+}
+
+#[test]
+fn every_bit_of_the_third_segment() {
+    every_bit_of_a_segment(2);
+}
+
+#[test]
+fn every_bit_of_the_manifest() {
+    let store = store();
+    for name in ["manifest-a", "manifest-b"] {
+        let bytes = content(&store.medium, name);
+        for bit in 0..bytes.len() * 8 {
+            let place = format!("bit {bit} of {name}");
+            let medium = store.with_blob(name, flipped(&bytes, bit));
+            assert!(!check(&medium).is_whole(), "{place}");
+            assert!(store.says_nothing_wrong(&medium, &place, (bit, 8)), "{place}: the other copy is enough");
+            if bit % 8 == bit / 8 % 8 {
+                assert!(store.salvaged(&medium, &place).is_empty(), "{place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_bit_of_the_log() {
+    let store = store();
+    let start = store.medium.log_range().start;
+    for bit in 0..store.medium.log().len() * 8 {
+        let at = start + bit as u64 / 8;
+        let place = format!("bit {bit} of the log");
+        let medium = store.with_log(&flipped(store.medium.log(), bit));
+        let report = check(&medium);
+        let is_all_there = store.says_nothing_wrong(&medium, &place, (bit, 4));
+        assert_eq!(report.is_whole(), at >= store.events_end, "{place}");
+        assert_eq!(is_all_there, at >= store.events_end, "{place}: behind the events there is a mark");
+        assert!(!report.findings.is_empty(), "{place}");
+        if bit % 8 != (bit / 8) % 8 {
+            continue;
+        }
+        // One record is lost, and no other.
+        let record = store.records.iter().position(|&(end, _)| at < end);
+        let lost = record.map_or(1..1, |record| {
+            let first = record.checked_sub(1).map_or(25, |before| store.records[before].1 + 1);
+            first..store.records[record].1 + 1
+        });
+        assert_eq!(store.salvaged(&medium, &place), lost.collect(), "{place}");
+    }
+}
+
+#[test]
+fn blobs_cut_at_every_byte() {
+    let store = store();
+    for name in store.medium.list().unwrap() {
+        let bytes = content(&store.medium, &name);
+        let mut before = BTreeSet::from_iter(1..=30);
+        for end in 0..bytes.len() {
+            let place = format!("{name} cut at {end}");
+            let medium = store.with_blob(&name, bytes[..end].to_vec());
+            assert!(!check(&medium).is_whole(), "{place}");
+            let is_all_there = store.says_nothing_wrong(&medium, &place, (end, 4));
+            let lost = store.salvaged(&medium, &place);
+            assert_eq!(is_all_there, name.starts_with("manifest"), "{place}");
+            assert!(lost.is_subset(&before), "{place}: more is left, and less was saved");
+            before = lost;
+        }
+        // All blocks lie before the index.
+        assert!(before.is_empty(), "{name}");
+        let mut missing = store.medium.clone();
+        missing.delete(&name)().unwrap();
+        assert_eq!(check(&missing).is_whole(), name.starts_with("manifest"));
+        assert_eq!(store.says_nothing_wrong(&missing, &name, (0, 1)), name.starts_with("manifest"));
+        assert_eq!(store.salvaged(&missing, &name).len(), if name.starts_with("manifest") { 0 } else { 8 });
+    }
+}
+
+#[test]
+fn blobs_with_more_bytes_behind_them() {
+    let store = store();
+    for name in store.medium.list().unwrap() {
+        let bytes = content(&store.medium, &name);
+        for more in [&b"\n"[..], &[0; 600], &bytes] {
+            let place = format!("{name} with {} bytes more", more.len());
+            let medium = store.with_blob(&name, [&bytes[..], more].concat());
+            assert!(!check(&medium).is_whole(), "{place}");
+            assert_eq!(store.says_nothing_wrong(&medium, &place, (0, 4)), name.starts_with("manifest"), "{place}");
+            assert!(store.salvaged(&medium, &place).is_empty(), "{place}");
+        }
+    }
+}
+
+#[test]
+fn segments_under_each_others_names() {
+    let store = store();
+    let names = segments(&store.medium);
+    for (one, other) in [(0, 1), (1, 2), (0, 2)] {
+        let (one, other) = (&names[one], &names[other]);
+        let mut medium = store.with_blob(one, content(&store.medium, other).to_vec());
+        medium.insert(other, content(&store.medium, one));
+        let report = check(&medium);
+        let damage: Vec<&str> = report.damage().map(|finding| finding.place.as_str()).collect();
+        assert_eq!((damage, report.events), (vec![one.as_str(), other.as_str()], 30));
+        assert!(!store.says_nothing_wrong(&medium, one, (0, 4)));
+        assert!(store.salvaged(&medium, one).is_empty());
+        // One of the two is damaged besides: its blocks are found, all but one.
+        let mut bytes = content(&store.medium, one).to_vec();
+        let middle = bytes.len() / 3;
+        bytes[middle] ^= 1;
+        medium.insert(other, bytes.into());
+        let lost = store.salvaged(&medium, one);
+        assert!((1..8).contains(&lost.len()), "{lost:?}");
+        // There is a copy of one in place of the other.
+        medium.insert(other, content(&store.medium, other));
+        assert_eq!(store.salvaged(&medium, one).len(), 8);
+    }
+}
+
+/// A log that is cut cannot be told from one that was never written further: a medium must not let that happen. It
+/// still is no other log than there was once.
+#[test]
+fn a_log_cut_at_every_byte_is_what_it_was_before() {
+    let store = store();
+    let (start, log) = (store.medium.log_range().start, store.medium.log());
+    for cut in 0..log.len() {
+        let end = start + cut as u64;
+        let medium = store.with_log(&log[..cut]);
+        let last = store.records.iter().rfind(|&&(record_end, _)| record_end <= end).map_or(24, |&(_, last)| last);
+        let engine = Engine::open_with(medium.clone(), Seed(0), SMALL).unwrap();
+        assert_eq!(events(&engine.snapshot()).unwrap(), store.events[..last as usize], "cut at {cut}");
+        let report = check(&medium);
+        assert!(report.is_whole() && report.events == last, "cut at {cut}");
+        let is_torn = end != start && store.records.iter().all(|&(record_end, _)| record_end != end);
+        assert_eq!(report.findings.iter().any(|finding| finding.severity == Severity::Trace), is_torn, "cut at {cut}");
+        assert_eq!(engine.recovery().cut_bytes > 0, is_torn);
+    }
+}
+
+#[test]
+fn without_a_manifest_events_are_saved_under_other_ids() {
+    let store = store();
+    for damaged in [Some(&b"rotten"[..]), None] {
+        let mut medium = store.medium.clone();
+        for name in ["manifest-a", "manifest-b"] {
+            match damaged {
+                Some(bytes) => medium.insert(name, Bytes::from_static(bytes)),
+                None => medium.delete(name)().unwrap(),
+            }
+        }
+        let report = check(&medium);
+        assert!(!report.is_whole() && report.events == 30, "{report:?}");
+        let mut copy = MemoryStorage::default();
+        let found = salvage(&medium, &mut copy, Seed(9)).unwrap();
+        assert!(found.has_other_ids && found.losses.is_empty(), "{found:?}");
+        let engine = Engine::open_with(copy, Seed(0), SMALL).unwrap();
+        let saved = events(&engine.snapshot()).unwrap();
+        let given = |events: &[StoredEvent]| -> Vec<StoredEvent> {
+            events.iter().filter(|event| matches!(event.id, StoredId::Given(_))).cloned().collect()
+        };
+        assert_eq!(given(&saved), given(&store.events));
+        for (saved, event) in saved.iter().zip(&store.events) {
+            let without_id = StoredEvent { id: event.id.clone(), ..saved.clone() };
+            assert_eq!(&without_id, event);
+            assert_eq!(get(engine.snapshot().as_ref(), &saved.id.text()).unwrap().as_ref(), Some(saved));
+        }
+        assert_eq!(saved.len(), store.events.len());
+        // What is gone with a segment as well is known by its number alone.
+        medium.delete(&segments(&medium)[1])().unwrap();
+        let found = salvage(&medium, &mut MemoryStorage::default(), Seed(9)).unwrap();
+        assert_eq!(listed(&found.losses), (9..=16).collect());
+        assert!(!found.losses[0].is_exact);
+    }
+}
+
+#[test]
+fn several_places_are_damaged_and_each_is_told() {
+    let store = store();
+    let names = segments(&store.medium);
+    let middle = |name: &str| content(&store.medium, name).len() * 8 / 3;
+    let mut medium = store.with_log(&flipped(store.medium.log(), 100 * 8));
+    for name in &names[..2] {
+        medium.insert(name, flipped(&content(&store.medium, name), middle(name)).into());
+    }
+    medium.insert("segment-000000000099", Bytes::from_static(b"unfinished"));
+    let report = check(&medium);
+    let damage: Vec<&str> = report.damage().map(|finding| finding.place.as_str()).collect();
+    assert_eq!(damage, [names[0].as_str(), names[1].as_str(), "the log"]);
+    assert_eq!(report.findings.len(), 4, "{report:?}");
+    let lost = store.salvaged(&medium, "several places");
+    assert_eq!(report.events + lost.len() as u64, 30);
+    assert_eq!(report.last_seq, 30);
+}
+
+#[test]
+fn nothing_is_saved_to_where_something_is_and_of_nothing_nothing() {
+    let store = store();
+    let mut copy = store.medium.clone();
+    assert_eq!(salvage(&store.medium, &mut copy, Seed(0)), Err(SalvageError::NotEmpty));
+    let empty = MemoryStorage::default();
+    let report = check(&empty);
+    assert!(report.is_whole() && report.last_seq == 0, "{report:?}");
+    assert_eq!(salvage(&empty, &mut MemoryStorage::default(), Seed(0)), Err(SalvageError::Nothing));
+    assert!(check(&store.medium).findings.is_empty());
+    assert_eq!(store.salvaged(&store.medium, "a whole store"), BTreeSet::new());
+}
+
+/// Whoever opens or reads a damaged store is told of the same events as whoever checks it.
+#[test]
+fn who_reads_and_who_checks_are_told_of_the_same_events() {
+    let store = store();
+    let log = store.medium.log();
+    let of_log = (0..store.events_end - store.medium.log_range().start).step_by(3).map(|at| {
+        let mut changed = log.to_vec();
+        changed[at as usize] ^= 1;
+        store.with_log(&changed)
+    });
+    let of_segments = segments(&store.medium).into_iter().flat_map(|name| {
+        let bytes = content(&store.medium, &name);
+        let places = (0..bytes.len()).step_by(3);
+        let changed = |at: usize| {
+            let mut changed = bytes.to_vec();
+            changed[at] ^= 1;
+            store.with_blob(&name, changed)
+        };
+        places.map(changed).collect::<Vec<_>>()
+    });
+    let (mut opens, mut reads) = (0, 0);
+    for medium in of_log.chain(of_segments) {
+        let report = check(&medium);
+        match Engine::open_with(medium, Seed(0), SMALL) {
+            Err(OpenError::Damaged { place, reason, .. }) => {
+                let is_same = |finding: &Finding| reason.ends_with(&finding.concerned.to_string());
+                assert!(report.damage().any(is_same), "{place}: {reason}, but {:?}", report.findings);
+                opens += 1;
+            }
+            Err(error) => panic!("{error}"),
+            Ok(engine) => {
+                let Err(error) = events(&engine.snapshot()) else { continue };
+                let ReadError::Damaged(damage) = error else { panic!("{error}") };
+                let is_same = |finding: &Finding| {
+                    (&finding.place, finding.offset, finding.concerned)
+                        == (&damage.place, damage.offset, damage.concerned)
+                };
+                assert!(report.damage().any(is_same), "{damage}, but {:?}", report.findings);
+                assert_ne!(damage.concerned, Concerned::Nothing, "{damage}");
+                reads += 1;
+            }
+        }
+    }
+    assert!(opens > 100 && reads > 100, "{opens} opens and {reads} reads");
+}
+
+/// A damaged mark lies between events and has none.
+#[test]
+fn where_no_event_was_none_is_named() {
+    let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
+    engine.commit(NOW, &[generate::batch(&[draft(1)])]).unwrap();
+    let mark = engine.storage().log().len();
+    engine.on_idle().unwrap();
+    engine.commit(NOW, &[generate::batch(&[draft(2)])]).unwrap();
+    engine.on_idle().unwrap();
+    let mut medium = engine.storage().clone();
+    let mut log = medium.log().to_vec();
+    log[mark] ^= 1;
+    Storage::truncate(&mut medium, 0).unwrap();
+    Storage::append(&mut medium, &[&log]).unwrap();
+    let Err(OpenError::Damaged { reason, .. }) = Engine::open(medium.clone(), Seed(0)) else { panic!("it is opened") };
+    assert!(reason.ends_with("; no event is concerned"), "{reason}");
+    assert!(check(&medium).damage().all(|finding| finding.concerned == Concerned::Nothing));
+}
