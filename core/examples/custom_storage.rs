@@ -12,13 +12,14 @@
 use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use argus_core::batch::{BatchBuilder, NewEvent};
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::{EventType, Payload, Timestamp};
-use argus_core::repository::{Housekeeper, Housekeeping, Repository};
+use argus_core::repository::{MaintenanceQueue, Repository};
 use argus_core::storage::{
     Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
 };
@@ -124,8 +125,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("tidy up:");
     // Here nobody sets the wall clock; a host takes the uptime from a clock that cannot be set.
     let moment = Moment { wall: clock, uptime: Duration::from_secs(3) };
-    let mut housekeeper = Housekeeper::default();
-    while housekeeper.step(&mut engine, moment, 10)? == Housekeeping::Pending {}
+    let mut maintenance = MaintenanceQueue::default();
+    while maintenance.step(&mut engine, moment, 10)? == Poll::Pending {}
 
     println!("open what it has stored:");
     let engine = Engine::open(engine.storage().clone(), Seed(0))?;

@@ -15,7 +15,7 @@ use argus_core::engine::{Engine, Seed, TYPES_MAX_DEFAULT};
 use argus_core::event::{PAYLOAD_BYTES_DEFAULT, Timestamp};
 use argus_core::ingest::{self, Dialect, Framing, Handling, Manner, Parsed};
 use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Scan, Test};
-use argus_core::repository::{Flow, Housekeeper, Housekeeping, Repository, Snapshot};
+use argus_core::repository::{Flow, MaintenanceQueue, Repository, Snapshot};
 use argus_core::storage::MemoryStorage;
 
 /// What a program might have seen: one event a line. The second `order-7` is the same event sent again.
@@ -49,9 +49,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     // When there is time, the writer tidies up, a bounded amount a call.
-    let mut housekeeper = Housekeeper::default();
+    let mut maintenance = MaintenanceQueue::default();
     let moment = Moment { wall: now()?, uptime: begun.elapsed() };
-    while housekeeper.step(&mut engine, moment, 1_000)? == Housekeeping::Pending {}
+    while maintenance.step(&mut engine, moment, 1_000)? == Poll::Pending {}
 
     // Readers ask a snapshot. It never changes, and they may keep it while the writer goes on.
     let snapshot = engine.reader().take()?;

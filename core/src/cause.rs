@@ -1,59 +1,171 @@
-//! Why the storage did not do something, for operators and for callers.
+//! Why a repository or a medium did not do something, for operators and for callers.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::error::Error;
 use core::fmt;
 
 use crate::damage::Damage;
 
-/// Why the storage did not do something.
+/// Why a repository or a medium did not do something: what was being done, where, and the error that stopped it.
 ///
-/// There are two texts. The one for operators, which [`Display`](fmt::Display) writes, says where it happened. The one
-/// for callers, [`told`](Self::told), names no place.
+/// There are two texts. The one for operators, which [`Display`](fmt::Display) writes, names the exact place. The one
+/// for callers, [`told`](Self::told), does not. Code that has to know more asks for the
+/// [`source`](Error::source) or the [`damage`](Self::damage) and never parses a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    text: String,
-    told: String,
-    damage: Option<Box<Damage>>,
+    /// What was being done, the innermost last.
+    during: Vec<&'static str>,
+    reason: Reason,
+}
+
+/// A place as operators and as callers know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The path, address or name.
+    exact: String,
+    /// What kind of thing it is.
+    general: &'static str,
+}
+
+#[derive(Clone, Debug)]
+enum Reason {
+    /// In our own words.
+    Message { place: Option<Place>, text: Cow<'static, str> },
+    /// A call that returned an error.
+    Call { operation: &'static str, place: Place, source: Arc<dyn Error + Send + Sync> },
+    /// What is stored is not as it was written.
+    Damage(Box<Damage>),
+}
+
+/// Who reads a text.
+#[derive(Clone, Copy)]
+enum Reader {
+    Operator,
+    Caller,
 }
 
 impl Cause {
-    /// A cause with a text for operators, and one for callers that names no path, file or offset.
-    pub fn new(text: impl Into<String>, told: impl Into<String>) -> Self {
-        Self { text: text.into(), told: told.into(), damage: None }
+    /// An operation on a place failed with this error: "cannot `operation` `place`: `source`". Callers are shown the
+    /// text of `source`, so that it must not name the place.
+    pub fn call(operation: &'static str, place: Place, source: impl Error + Send + Sync + 'static) -> Self {
+        Self::of(Reason::Call { operation, place, source: Arc::new(source) })
+    }
+
+    /// Something is wrong at a place.
+    pub fn at(place: Place, text: impl Into<Cow<'static, str>>) -> Self {
+        Self::of(Reason::Message { place: Some(place), text: text.into() })
+    }
+
+    fn of(reason: Reason) -> Self {
+        Self { during: Vec::new(), reason }
     }
 
     /// The same cause, and what was being done when it was met.
     #[must_use]
-    pub fn during(self, what: &str) -> Self {
-        let Self { text, told, damage } = self;
-        Self { text: format!("{what}: {text}"), told: format!("{what}: {told}"), damage }
+    pub fn during(mut self, what: &'static str) -> Self {
+        self.during.insert(0, what);
+        self
     }
 
-    /// The text for callers.
+    /// The text for callers, which names no place.
     #[must_use]
-    pub fn told(&self) -> &str {
-        &self.told
+    pub fn told(&self) -> String {
+        Text { cause: self, reader: Reader::Caller }.to_string()
     }
 
     /// What is damaged, if that is the cause.
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {
-        self.damage.as_deref()
+        match &self.reason {
+            Reason::Damage(damage) => Some(damage),
+            Reason::Message { .. } | Reason::Call { .. } => None,
+        }
+    }
+}
+
+impl Place {
+    /// A place by its exact name, for operators, and by the kind of thing that it is, for callers.
+    pub fn new(exact: impl Into<String>, general: &'static str) -> Self {
+        Self { exact: exact.into(), general }
+    }
+
+    fn name(&self, reader: Reader) -> &str {
+        match reader {
+            Reader::Operator => &self.exact,
+            Reader::Caller => self.general,
+        }
+    }
+}
+
+/// The text of a cause.
+struct Text<'a> {
+    cause: &'a Cause,
+    reader: Reader,
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cause: Cause { during, reason }, reader } = *self;
+        during.iter().try_for_each(|what| write!(f, "{what}: "))?;
+        match (reason, reader) {
+            (Reason::Message { place: None, text }, _) => f.write_str(text),
+            (Reason::Message { place: Some(place), text }, _) => write!(f, "{}: {text}", place.name(reader)),
+            (Reason::Call { operation, place, source }, _) => {
+                write!(f, "cannot {operation} {}: {source}", place.name(reader))
+            }
+            (Reason::Damage(damage), Reader::Operator) => damage.fmt(f),
+            (Reason::Damage(damage), Reader::Caller) => {
+                let Damage { reason, concerned, .. } = &**damage;
+                write!(f, "part of what is stored is damaged: {reason}; {concerned}")
+            }
+        }
     }
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        Text { cause: self, reader: Reader::Operator }.fmt(f)
     }
 }
+
+impl Error for Cause {
+    /// The error of the call that failed, or the [`Damage`].
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.reason {
+            Reason::Message { .. } => None,
+            Reason::Call { source, .. } => Some(&**source),
+            Reason::Damage(damage) => Some(&**damage),
+        }
+    }
+}
+
+/// Errors of calls are equal if they say the same.
+impl PartialEq for Reason {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Message { place, text }, Self::Message { place: other_place, text: other_text }) => {
+                place == other_place && text == other_text
+            }
+            (
+                Self::Call { operation, place, source },
+                Self::Call { operation: other_operation, place: other_place, source: other_source },
+            ) => operation == other_operation && place == other_place && source.to_string() == other_source.to_string(),
+            (Self::Damage(damage), Self::Damage(other)) => damage == other,
+            (Self::Message { .. } | Self::Call { .. } | Self::Damage(_), _) => false,
+        }
+    }
+}
+
+impl Eq for Reason {}
 
 /// A text that names no place: callers are told the same as operators.
 impl From<String> for Cause {
     fn from(text: String) -> Self {
-        Self { told: text.clone(), text, damage: None }
+        Self::of(Reason::Message { place: None, text: text.into() })
     }
 }
 
@@ -66,27 +178,38 @@ impl From<&str> for Cause {
 
 impl From<Damage> for Cause {
     fn from(damage: Damage) -> Self {
-        let Damage { reason, concerned, .. } = &damage;
-        let told = format!("part of what is stored is damaged: {reason}; {concerned}");
-        Self { text: damage.to_string(), told, damage: Some(Box::new(damage)) }
+        Self::of(Reason::Damage(Box::new(damage)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
     use crate::damage::Concerned;
 
+    #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+    #[error("EIO")]
+    struct Eio(u8);
+
+    fn sync(path: &str) -> Cause {
+        Cause::call("sync", Place::new(path, "one of its files"), Eio(5)).during("sync of the log")
+    }
+
     #[test]
     fn callers_are_told_what_operators_are_but_for_the_place() {
-        let cause = Cause::new("cannot sync /data/log/7: EIO", "cannot sync: EIO").during("sync of the log");
+        let cause = sync("/data/log/7");
         assert_eq!(cause.to_string(), "sync of the log: cannot sync /data/log/7: EIO");
-        assert_eq!((cause.told(), cause.damage()), ("sync of the log: cannot sync: EIO", None));
+        assert_eq!(cause.told(), "sync of the log: cannot sync one of its files: EIO");
+
+        let cause = Cause::at(Place::new("/data/x", "one of its files"), "it is empty").during("read").during("start");
+        assert_eq!(cause.to_string(), "start: read: /data/x: it is empty");
+        assert_eq!(cause.told(), "start: read: one of its files: it is empty");
 
         let (place, reason) = ("segment-1".to_string(), "its checksum is wrong".to_string());
         let damage = Damage { place, offset: Some(7), reason, concerned: Concerned::all(3, 5) };
-        let cause = Cause::from(damage.clone()).during("look-up of ids");
-        assert_eq!(cause.damage(), Some(&damage));
+        let cause = Cause::from(damage).during("look-up of ids");
         assert_eq!(
             cause.to_string(),
             "look-up of ids: segment-1 at offset 7: its checksum is wrong; events 3 to 5 are concerned"
@@ -95,5 +218,27 @@ mod tests {
             cause.told(),
             "look-up of ids: part of what is stored is damaged: its checksum is wrong; events 3 to 5 are concerned"
         );
+    }
+
+    #[test]
+    fn the_source_is_the_error_itself() {
+        let cause = sync("/data/log/7");
+        assert_eq!(cause.source().unwrap().downcast_ref(), Some(&Eio(5)));
+        assert_eq!(cause.damage(), None);
+
+        let damage = Damage::of("segment-1", "it is missing");
+        let cause = Cause::from(damage.clone());
+        assert_eq!(cause.source().unwrap().downcast_ref(), Some(&damage));
+        assert_eq!(cause.damage(), Some(&damage));
+
+        assert!(Cause::from("as told").source().is_none());
+    }
+
+    #[test]
+    fn causes_are_equal_that_say_the_same_of_the_same_place() {
+        assert_eq!(sync("/data/log/7"), sync("/data/log/7"));
+        assert_ne!(sync("/data/log/7"), sync("/data/log/8"));
+        assert_ne!(sync("/data/log/7"), sync("/data/log/7").during("a flush"));
+        assert_ne!(sync("/data/log/7"), sync("/data/log/7").to_string().into());
     }
 }

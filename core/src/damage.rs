@@ -1,6 +1,7 @@
 //! What is not as it was written: where, why, and which events are concerned.
 
 use alloc::string::String;
+use core::error::Error;
 use core::fmt;
 
 /// Something that is stored and is not as it was written.
@@ -129,6 +130,8 @@ impl fmt::Display for Damage {
         write!(f, ": {reason}; {concerned}")
     }
 }
+
+impl Error for Damage {}
 
 impl fmt::Display for Concerned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

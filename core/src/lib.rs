@@ -19,7 +19,7 @@
 //!    callers.
 //! 4. Any thread takes a [`Snapshot`](repository::Snapshot) from it and reads, in bounded steps, for as long as it
 //!    likes.
-//! 5. Behind commits there is [housekeeping](repository::Repository::chore), which may be done by another thread.
+//! 5. Behind commits there is [maintenance](repository::Maintenance), which another thread may do.
 //!
 //! # Panics
 //!

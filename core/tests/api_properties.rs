@@ -14,6 +14,7 @@ use argus_core::event::Timestamp;
 use argus_core::query::{
     CursorError, Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test, decode_cursor, encode_cursor,
 };
+use argus_core::repository::Failure;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -208,12 +209,13 @@ proptest! {
         fields in fields(),
         http_10: bool,
         draining in prop::bool::weighted(0.1),
-        latched in prop::bool::weighted(0.1),
+        failed in prop::bool::weighted(0.1),
         body in vec(any::<u8>(), 0..100),
     ) {
         let mut headers: Vec<(&str, &[u8])> = vec![("host", b"localhost")];
         headers.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-        let condition = Condition { draining, latched: latched.then_some("EIO"), failure: None, warning: None };
+        let failure = Failure::Failed("EIO".into());
+        let condition = Condition { draining, repository: failed.then_some(&failure), failure: None, warning: None };
         for headers in [&headers[..], &headers[1..]] {
             let head = Head { method: &method, target: &target, headers, http_10 };
             let id = Api::request_id(&head, 7);
@@ -224,7 +226,7 @@ proptest! {
                     prop_assert_eq!(reply.body.is_empty(), method == "HEAD");
                 }
                 Action::Submit(submission) => {
-                    prop_assert!(!draining && !latched && method == "POST");
+                    prop_assert!(!draining && !failed && method == "POST");
                     if let Submitted::Reply(reply) = submission.handle_body(&body) {
                         check_reply(&reply);
                     }

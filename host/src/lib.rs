@@ -20,6 +20,7 @@
 //!    means and does it.
 
 pub mod admission;
+pub mod backend;
 pub mod budget;
 pub mod check;
 pub mod clock;
@@ -37,7 +38,6 @@ pub mod pool;
 pub mod process;
 pub mod repeated;
 pub mod reply_body;
-pub mod repository;
 pub mod runtime;
 pub mod settings;
 pub mod snapshot;
@@ -65,5 +65,8 @@ mod trim;
 mod wire_body;
 mod wire_io;
 mod working_memory;
+
+#[cfg(test)]
+mod recovery_tests;
 
 pub use wire_body::BoxError;

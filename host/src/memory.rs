@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use argus_core::engine::Tuning;
-
 use crate::settings::Settings;
 
 const KIB: usize = 1024;
@@ -25,17 +23,6 @@ const LARGE_CONNECTION_BYTES: usize = 320 * KIB;
 /// Connections that may be so large at once. Those beyond read little at a time, and take shorter heads.
 pub(crate) const LARGE_CONNECTIONS: usize = 1024;
 
-/// Fresh segments of the size at which they are sealed that there are before commits wait, and as many that are being
-/// merged or sealed.
-const FRESH_SEALS: usize = 4 + 2;
-
-/// What merging sealed segments takes for each event: its place in the new one, and its id.
-const COMPACTED_EVENT_BYTES: usize = 48;
-
-/// A type: its name of up to 256 bytes, and where it is found, for the events that are stored and for those that are
-/// being merged.
-const TYPE_BYTES: usize = 1024;
-
 /// What an event adds to the index of a batch for each byte of memory in which it is parsed, as a fraction.
 const INDEX_PART: usize = 3;
 
@@ -51,13 +38,12 @@ pub struct Term {
 /// The memory that a server with a repository on disk takes at most, but for the index of what is stored and for long
 /// answers under way. A repository in memory takes what is in it besides.
 #[derive(Clone, Debug)]
-pub struct Plan([Term; 10]);
+pub struct Plan(Vec<Term>);
 
 impl Plan {
     /// The plan for these settings.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
-        let Tuning { seal_bytes, segment_events_max, filter_bytes_max, .. } = settings.tuning();
         let connections = settings.max_connections.get();
         let working = settings.working_bytes();
         // A body's texts, and the index that can be made of them in the memory that there is for parsing.
@@ -66,7 +52,8 @@ impl Plan {
         // A batch that is larger than the queue is taken when nothing else waits.
         let group = settings.commit_queue_bytes.max(batch);
         let term = |name, count: usize, bytes: usize| Term { name, bytes: count.saturating_mul(bytes) };
-        Self([
+        let repository = settings.backend.engine.memory().map(|(name, bytes)| Term { name, bytes });
+        let server = [
             term("base", 1, BASE_BYTES),
             term("workers", settings.worker_threads().get(), WORKER_BYTES),
             Term {
@@ -79,11 +66,8 @@ impl Plan {
             term("working", 1, working),
             // One group waits, one is being committed, and is a fresh segment then.
             term("commits", 2, group),
-            term("fresh", FRESH_SEALS, seal_bytes),
-            term("compaction", segment_events_max, COMPACTED_EVENT_BYTES),
-            term("types", settings.max_event_types.get(), TYPE_BYTES),
-            term("filters", 1, usize::try_from(filter_bytes_max).unwrap_or(usize::MAX)),
-        ])
+        ];
+        Self([server.as_slice(), &repository].concat())
     }
 
     /// All of it, in bytes.

@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
 use crate::admission::Admission;
+use crate::backend::{OpenError, Opened};
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::committer::{Committer, QueueLimits};
@@ -24,7 +25,6 @@ use crate::logging;
 use crate::memory::Plan;
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::repository::{self, OpenError};
 use crate::settings::Settings;
 use crate::signals;
 use crate::task::Task;
@@ -75,10 +75,10 @@ enum StartError {
 /// | exit code | meaning |
 /// |---|---|
 /// | 0 | drained: every request was answered, every queued batch committed |
-/// | 1 | the server could not start, or the storage had failed while it served |
+/// | 1 | the server could not start, or the storage had failed when it stopped |
 /// | 2 | a setting is wrong |
 /// | 3 | the drain deadline passed and connections were cut, with whatever they were at; what had been queued is committed all the same |
-/// | 4 | a thread of the server's has died, or a commit or a chore has panicked; the server has drained by itself |
+/// | 4 | a thread of the server's has died, or a commit or a maintenance task has panicked; the server has drained by itself |
 /// | 130, 143 | a second signal, SIGINT or SIGTERM, ended the process at once |
 ///
 /// Signals within 100 ms of the first are one with it.
@@ -134,7 +134,7 @@ fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> Ending {
         tracing::error!("a worker or a commit stands still; what it was at is left to the next start");
     }
     // Looked for last: the last commits may have panicked.
-    let storage_failure = node.committer.latched().map(ToString::to_string);
+    let storage_failure = node.committer.failure().map(|failure| failure.to_string());
     Ending::new(drained, node.lifecycle.failure(), storage_failure)
 }
 
@@ -192,16 +192,9 @@ fn start<E>(
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let socket = bind(&settings.endpoint).map_err(listen_error)?;
     let executor = executor(settings.worker_threads(), lifecycle).map_err(StartError::Thread)?;
-    let repository = repository::open(
-        &settings.repository,
-        settings.tuning(),
-        settings.durability,
-        settings.retention(),
-        settings.clock_trust_after,
-    )?;
+    let Opened { repository, flush_every } = settings.backend.open(&settings.repository)?;
     let limits =
         QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
-    let flush_every = settings.durability.flush_every();
     let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), settings.repository.clone()));
     let committer = Committer::start(
         repository,

@@ -1,18 +1,17 @@
 //! What an operator may set: flags, each with an environment variable behind it.
 
 use std::ffi::OsString;
-use std::num::{IntErrorKind, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use argus_core::api::Limits;
-use argus_core::engine::{Retention, Tuning};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use crate::backend::{BackendOptions, Location};
 use crate::budget::{Budget, Share, memory_bytes_max};
-use crate::repository::{Durability, Location};
-use crate::units::{UnitError, format_size, parse_age, parse_duration, parse_size};
+use crate::units::{UnitError, format_size, parse_count, parse_duration, parse_size};
 
 /// Most threads that serve requests. More than there are processors are of no use, and each takes memory and file
 /// descriptors.
@@ -47,38 +46,6 @@ pub struct Settings {
         help_heading = "Service"
     )]
     pub repository: Location,
-
-    /// When to acknowledge an event: `sync` (when the disk has it), `interval:MS` (when the operating system has it;
-    /// the disk has it at most that many milliseconds later) or `os` (when the operating system has it). Only with
-    /// `sync` every acknowledged event survives a loss of power
-    #[arg(long, env = "ARGUS_DURABILITY", value_name = "WHEN", default_value = "sync", help_heading = "Service")]
-    pub durability: Durability,
-
-    /// Remove events older than this, by their own timestamps: s, m, h, d, as in `30d`. They are removed a segment at a
-    /// time, so some stay longer, up to nine eighths of this age [default: keep all]
-    #[arg(long, env = "ARGUS_RETAIN_AGE", value_name = "AGE", help_heading = "Service")]
-    #[arg(value_parser = parse_age)]
-    pub retain_age: Option<Duration>,
-
-    /// Nothing expires by age while the wall clock is in doubt, and `/health/ready` warns. It is in doubt when it
-    /// differs from the time of the last commits plus the uptime since then by more than an eighth of `--retain-age`
-    /// (at least 5 minutes, at most a day); so it is after a longer downtime. It is believed again when it agrees, or
-    /// has stayed as it is for this long (or for `--retain-age`, if that is less)
-    #[arg(long, env = "ARGUS_CLOCK_TRUST_AFTER", value_name = "AGE", default_value = "24h", help_heading = "Service")]
-    #[arg(value_parser = parse_age)]
-    pub clock_trust_after: Duration,
-
-    /// Remove the events that arrived first, a segment at a time, when the segments on disk take more than this. The
-    /// last segment always stays, and the log is not counted [default: keep all]
-    #[arg(long, env = "ARGUS_RETAIN_BYTES", value_name = "SIZE", help_heading = "Service")]
-    #[arg(value_parser = parse_size)]
-    pub retain_bytes: Option<usize>,
-
-    /// Threads that serve requests, at most 1024. In argus-tokio, if there are as many as CPUs, each is bound to one
-    /// [default: one per CPU]
-    #[arg(long, env = "ARGUS_THREADS", value_name = "COUNT", help_heading = "Service")]
-    #[arg(value_parser = parse_threads)]
-    pub threads: Option<NonZeroUsize>,
 
     /// Longest request body, after decompression
     #[arg(long, env = "ARGUS_MAX_BODY_BYTES", value_name = "SIZE", default_value = "64MiB")]
@@ -117,17 +84,16 @@ pub struct Settings {
     #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub commit_queue_batches: NonZeroUsize,
 
-    /// Memory for the filters that recognise new event ids without reading the disk, ten bits per id. When it is full,
-    /// ids are compared with those of older events on disk
-    #[arg(long, env = "ARGUS_MAX_FILTER_BYTES", value_name = "SIZE", default_value = "64MiB")]
-    #[arg(value_parser = parse_size, help_heading = "Limits")]
-    pub max_filter_bytes: usize,
+    // Here, so that `--help` lists the options of the repository before `--threads` and after the other limits.
+    /// What each kind of repository may be told.
+    #[command(flatten)]
+    pub backend: BackendOptions,
 
-    /// Different event types in the repository; an event with one more is refused with 422. A repository with more
-    /// types is not opened
-    #[arg(long, env = "ARGUS_MAX_EVENT_TYPES", value_name = "COUNT", default_value = "100000")]
-    #[arg(value_parser = parse_count, help_heading = "Limits")]
-    pub max_event_types: NonZeroUsize,
+    /// Threads that serve requests, at most 1024. In argus-tokio, if there are as many as CPUs, each is bound to one
+    /// [default: one per CPU]
+    #[arg(long, env = "ARGUS_THREADS", value_name = "COUNT", help_heading = "Service")]
+    #[arg(value_parser = parse_threads)]
+    pub threads: Option<NonZeroUsize>,
 
     /// Time for a request's head to arrive, from its first byte; then 408
     #[arg(long, env = "ARGUS_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s")]
@@ -255,28 +221,8 @@ impl Settings {
         Limits {
             body_bytes_max: self.max_body_bytes,
             payload_bytes_max: self.max_payload_bytes,
-            types_max: self.max_event_types.get(),
+            types_max: self.backend.engine.max_event_types.get(),
             read_time: self.request_timeout,
-        }
-    }
-
-    /// The sizes of the repository's parts.
-    #[must_use]
-    pub fn tuning(&self) -> Tuning {
-        Tuning {
-            filter_bytes_max: self.max_filter_bytes as u64,
-            types_max: self.max_event_types.get(),
-            ..Tuning::default()
-        }
-    }
-
-    /// What of the events is kept.
-    #[must_use]
-    pub fn retention(&self) -> Retention {
-        Retention {
-            // An age has fewer nanoseconds than there are in 292 years.
-            age: self.retain_age.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
-            bytes: self.retain_bytes.map(|bytes| bytes as u64),
         }
     }
 
@@ -337,14 +283,6 @@ fn blame_environment(mut error: clap::Error, command: &Command, arguments: &[OsS
     error
 }
 
-fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
-    match text.parse::<usize>() {
-        Ok(count) => NonZeroUsize::new(count).ok_or_else(|| "must be at least 1".to_owned()),
-        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Err("too large".to_owned()),
-        Err(_) => Err("expected a whole number of at least 1".to_owned()),
-    }
-}
-
 fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
     match parse_count(text)? {
         threads if threads > THREADS_MAX => Err(format!("must be at most {THREADS_MAX}")),
@@ -377,9 +315,10 @@ fn parse_log_filter(text: &str) -> Result<String, tracing_subscriber::filter::Pa
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use argus_core::engine::TYPES_MAX_DEFAULT;
+    use argus_core::engine::{Retention, TYPES_MAX_DEFAULT};
 
     use super::*;
+    use crate::backend::Durability;
 
     fn read(arguments: &[&str]) -> Result<Settings, String> {
         let arguments = std::iter::once("argus-test").chain(arguments.iter().copied());
@@ -399,12 +338,12 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.endpoint, "127.0.0.1:3000");
         assert_eq!(settings.repository, Location::Disk("argus-data".into()));
-        assert_eq!(settings.durability, Durability::Sync);
-        assert_eq!(settings.retention(), Retention::default());
+        assert_eq!(settings.backend.disk.durability, Durability::Sync);
+        assert_eq!(settings.backend.engine.retention(), Retention::default());
         assert_eq!(settings.max_body_bytes, 64 << 20);
         assert_eq!(settings.max_payload_bytes, 256 << 10);
         assert_eq!(settings.max_inflight_bytes, 256 << 20);
-        assert_eq!(settings.max_event_types.get(), TYPES_MAX_DEFAULT);
+        assert_eq!(settings.backend.engine.max_event_types.get(), TYPES_MAX_DEFAULT);
         assert!(settings.worker_threads().get() >= 1);
     }
 
@@ -416,7 +355,7 @@ mod tests {
         assert_eq!(settings.worker_threads().get(), 3);
         let settings = read(&["--retain-age", "2d", "--retain-bytes", "10GiB"]).unwrap();
         let retention = Retention { age: Some(2 * 86_400 * 1_000_000_000), bytes: Some(10 << 30) };
-        assert_eq!(settings.retention(), retention);
+        assert_eq!(settings.backend.engine.retention(), retention);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Sizes and durations as people write them.
 
+use std::num::{IntErrorKind, NonZeroUsize};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -150,6 +151,15 @@ fn split<'a>(text: &'a str, units: &'static str) -> Result<(u64, &'a str), UnitE
     }
     let number: u64 = number.parse().map_err(|_| UnitError::TooLarge)?;
     if number == 0 { Err(UnitError::Zero) } else { Ok((number, unit.trim_start())) }
+}
+
+/// Reads how many there are to be of something.
+pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<usize>() {
+        Ok(count) => NonZeroUsize::new(count).ok_or_else(|| "must be at least 1".to_owned()),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Err("too large".to_owned()),
+        Err(_) => Err("expected a whole number of at least 1".to_owned()),
+    }
 }
 
 #[cfg(test)]

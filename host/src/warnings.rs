@@ -4,12 +4,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use argus_core::cause::Cause;
 use argus_core::clock::ClockDoubt;
 use argus_core::damage::{Concerned, Damage};
 use argus_core::repository::ReadError;
 
+use crate::backend::Location;
 use crate::metrics::Metrics;
-use crate::repository::Location;
 
 /// Readiness names the events of so many damaged places, and says that there are more.
 const DAMAGED_MAX: usize = 8;
@@ -28,6 +29,8 @@ pub struct Warnings {
 #[derive(Debug, Default)]
 struct Standing {
     clock: Option<ClockDoubt>,
+    /// Why the last commit was refused, if the storage was not available.
+    unavailable: Option<Cause>,
     /// The events of damaged places that were met, each once, and one more than are named. Damage stays until somebody
     /// has repaired it, for which the server has to be stopped.
     damaged: Vec<Concerned>,
@@ -55,6 +58,17 @@ impl Warnings {
         }
         standing.clock = doubt;
         self.metrics.clock_ahead(doubt.map_or(0, |doubt| doubt.ahead));
+        self.any.store(!standing.is_empty(), Ordering::Release);
+    }
+
+    /// Takes in why the last commit was refused, if the storage was not available, though the next one may succeed. The
+    /// log has it already.
+    pub fn unavailable(&self, cause: Option<&Cause>) {
+        if cause.is_none() && !self.any() {
+            return;
+        }
+        let mut standing = self.standing();
+        standing.unavailable = cause.cloned();
         self.any.store(!standing.is_empty(), Ordering::Release);
     }
 
@@ -92,8 +106,11 @@ impl Warnings {
         if !self.any() {
             return None;
         }
-        let Standing { clock, damaged } = &*self.standing();
+        let Standing { clock, unavailable, damaged } = &*self.standing();
         let mut all: Vec<String> = clock.iter().map(ToString::to_string).collect();
+        all.extend(unavailable.iter().map(|cause| {
+            format!("the last commit was refused, because the storage is not available: {}", cause.told())
+        }));
         let named = damaged.iter().take(DAMAGED_MAX);
         all.extend(named.map(|concerned| format!("part of what is stored is damaged, {concerned}")));
         if damaged.len() > DAMAGED_MAX {
@@ -114,14 +131,16 @@ impl Warnings {
 
 impl Standing {
     fn is_empty(&self) -> bool {
-        let Self { clock, damaged } = self;
-        clock.is_none() && damaged.is_empty()
+        let Self { clock, unavailable, damaged } = self;
+        clock.is_none() && unavailable.is_none() && damaged.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use argus_core::cause::Place;
 
     use super::*;
     use crate::metrics::Gauges;
@@ -148,6 +167,17 @@ mod tests {
         warnings.clock(None);
         assert_eq!(warnings.text(), None);
         assert!(shows(&metrics, "argus_clock_ahead_seconds 0"));
+    }
+
+    #[test]
+    fn a_storage_that_is_not_available_is_a_warning_until_a_commit_succeeds() {
+        let (_, warnings) = warnings();
+        let cause = Cause::call("open", Place::new("/data/log", "one of its files"), std::io::Error::other("EMFILE"));
+        warnings.unavailable(Some(&cause));
+        let text = warnings.text().unwrap();
+        assert!(text.contains("cannot open one of its files: EMFILE"), "{text}");
+        warnings.unavailable(None);
+        assert_eq!(warnings.text(), None);
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub(crate) fn failing(site: &mut Site, failure: Failure, draw: &mut Draw) -> Res
         Ok(())
     });
     let attempts = attempts.map_err(|error| with_log(&error, server.as_ref()))?;
-    latched(site, server.as_mut(), &attempts, failure, draw).map_err(|error| with_log(&error, server.as_ref()))?;
+    failed(site, server.as_mut(), &attempts, failure, draw).map_err(|error| with_log(&error, server.as_ref()))?;
     drop((server, tracer));
     let server = site.start()?;
     let sums = site.audit(server.address(), &attempts, draw, true).map_err(|e| with_log(&e, server.as_ref()))?;
@@ -117,7 +117,7 @@ pub(crate) fn failing(site: &mut Site, failure: Failure, draw: &mut Draw) -> Res
 }
 
 /// What holds for a server whose storage has failed, up to its end.
-fn latched(
+fn failed(
     site: &Site,
     server: &mut dyn Running,
     attempts: &[Attempt],

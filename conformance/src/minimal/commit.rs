@@ -3,12 +3,11 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use argus_core::api::Refusal;
 use argus_core::batch::Batch;
-use argus_core::cause::Cause;
-use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Latch, Reader, Receipt, Repository};
+use argus_core::repository::{CommitError, Failure, MaintenanceQueue, Reader, Receipt, Repository};
 
 use crate::clock::{moment, now};
 use crate::ending::Ending;
@@ -16,8 +15,10 @@ use crate::watch;
 
 /// Batches that are committed together at most.
 const GROUP_BATCHES_MAX: usize = 1024;
-/// Housekeeping between two commits, in events' worth.
-const HOUSEKEEPING_EVENTS: u32 = 16_384;
+/// Maintenance between two commits, in events' worth.
+const MAINTENANCE_EVENTS: u32 = 16_384;
+/// How often a repository that accepts nothing is asked to recover.
+const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 
 type Outcome = Result<Receipt, CommitError>;
 
@@ -38,7 +39,7 @@ pub(crate) struct Committer {
 /// What readers see.
 struct Published {
     reader: Mutex<Reader>,
-    latched: Mutex<Option<Cause>>,
+    failure: Mutex<Option<Failure>>,
     warning: Mutex<Option<String>>,
 }
 
@@ -51,7 +52,7 @@ impl Committer {
     ) -> std::io::Result<Self> {
         let published = Arc::new(Published {
             reader: Mutex::new(repository.reader()),
-            latched: Mutex::default(),
+            failure: Mutex::new(repository.failure().cloned()),
             warning: Mutex::default(),
         });
         let (queue, jobs) = sync_channel(queue_batches_max);
@@ -60,7 +61,7 @@ impl Committer {
         // It ends by itself only when nobody can submit any more. Whoever waits for one that dies is told so by the
         // channel.
         let on_death = move |reason: String| {
-            latch(&failed, reason.clone().into());
+            failed.fail(Some(Failure::Failed(reason.clone().into())));
             ending.fail(reason);
         };
         let thread = watch::spawn("commit", move || write(repository, &jobs, &shared), || true, on_death)?;
@@ -72,9 +73,9 @@ impl Committer {
         self.published.reader.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Why nothing more is accepted, if so.
-    pub(crate) fn latched(&self) -> Option<Cause> {
-        self.published.latched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Why nothing is accepted at present, if so.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.published.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is wrong with the clock, if anything.
@@ -110,50 +111,62 @@ impl Committer {
 }
 
 impl Published {
-    fn publish(&self, reader: Reader) {
-        *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = reader;
+    /// Shows how the repository stands now.
+    fn show(&self, repository: &mut dyn Repository) {
+        *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = repository.reader();
+        self.fail(repository.failure().cloned());
+        let doubt = repository.maintenance().and_then(|maintenance| maintenance.clock_doubt());
+        *self.warning.lock().unwrap_or_else(PoisonError::into_inner) = doubt.map(|doubt| doubt.to_string());
+    }
+
+    fn fail(&self, failure: Option<Failure>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 }
 
+/// The next batches to be committed: one at least, unless the repository is to recover first. `None` at the end.
+fn next_group(jobs: &Receiver<Job>, accepts: bool) -> Option<Vec<Job>> {
+    let first = if accepts {
+        Some(jobs.recv().ok()?)
+    } else {
+        match jobs.recv_timeout(RECOVERY_INTERVAL) {
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    };
+    Some(first.into_iter().chain(jobs.try_iter().take(GROUP_BATCHES_MAX - 1)).collect())
+}
+
 fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &Published) {
-    let mut housekeeper = Housekeeper::default();
-    while let Ok(first) = jobs.recv() {
-        let (batches, answers): (Vec<Batch>, Vec<SyncSender<Outcome>>) = std::iter::once(first)
-            .chain(jobs.try_iter().take(GROUP_BATCHES_MAX - 1))
-            .map(|job| (job.batch, job.answer))
-            .unzip();
-        let outcomes = match repository.commit(now(), &batches) {
-            Ok(receipts) => receipts.into_iter().map(Ok).collect(),
-            Err(error) => {
-                refused(published, &error);
-                vec![Err(error); batches.len()]
-            }
+    let mut queue = MaintenanceQueue::default();
+    while let Some(group) = next_group(jobs, repository.failure().is_none()) {
+        let (batches, answers): (Vec<Batch>, Vec<SyncSender<Outcome>>) =
+            group.into_iter().map(|job| (job.batch, job.answer)).unzip();
+        let committed = match repository.failure().cloned() {
+            Some(failure) => Err(failure.into()),
+            None => repository.commit(now(), &batches),
         };
-        published.publish(repository.reader());
+        let outcomes = match committed {
+            Ok(receipts) => receipts.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error); batches.len()],
+        };
+        published.show(&mut *repository);
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // Whoever waited may have given up.
             let _ = answer.try_send(outcome);
         }
-        match housekeeper.step(&mut *repository, moment(), HOUSEKEEPING_EVENTS) {
-            Ok(Housekeeping::Idle | Housekeeping::Pending) => {}
-            Err(error) => refused(published, &error),
+        // What either of them cannot do is in the failure, or is tried again next time.
+        if repository.failure().is_some() {
+            let _ = repository.recover();
+        } else {
+            let _ = queue.step(&mut *repository, moment(), MAINTENANCE_EVENTS);
         }
-        let doubt = repository.clock_doubt().map(|doubt| doubt.to_string());
-        *published.warning.lock().unwrap_or_else(PoisonError::into_inner) = doubt;
-        published.publish(repository.reader());
+        published.show(&mut *repository);
     }
-    if published.latched.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-        repository.close().unwrap_or_else(|error| refused(published, &error));
+    if repository.failure().is_none() {
+        // A repository that is not closed is opened as after a crash.
+        let _ = repository.close();
+        published.show(&mut *repository);
     }
-}
-
-fn refused(published: &Published, error: &CommitError) {
-    match error {
-        CommitError::Full(_) | CommitError::Unavailable(_) => {}
-        CommitError::Latched(Latch { cause, in_doubt: _ }) => latch(published, cause.clone()),
-    }
-}
-
-fn latch(published: &Published, cause: Cause) {
-    *published.latched.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
 }

@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use argus_core::api::{Action, Api, Condition, Read, ReadRun, ReadStep, Refusal, Reply, Route, Submission, Submitted};
-use argus_core::cause::Cause;
 use httpdate::HttpDate;
 
 use crate::body::Body;
@@ -163,11 +162,11 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &RequestHead, broken: 
 }
 
 fn decide(server: &Server, stream: &mut Stream, head: &RequestHead, body_is_read: &mut bool) -> Result<Answer, Stop> {
-    let latched = server.committer.latched();
+    let repository = server.committer.failure();
     let warning = server.committer.warning();
     let condition = Condition {
         draining: server.is_draining(),
-        latched: latched.as_ref().map(Cause::told),
+        repository: repository.as_ref(),
         failure: server.ending.failure(),
         warning: warning.as_deref(),
     };

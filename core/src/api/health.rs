@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::text::to_json;
 use super::{Condition, Reply, Route};
+use crate::repository::Failure;
 
 /// The description of this interface (`OpenAPI` 3.1).
 const OPENAPI: &str = include_str!("openapi.json");
@@ -60,14 +61,20 @@ pub(super) fn ready(condition: &Condition<'_>) -> Reply {
             Health::new(Status::Fail, Some(&failing))
         }
         Condition { draining: true, .. } => Health::new(Status::Fail, Some("stopping")),
-        Condition { latched: Some(cause), .. } => {
-            failing = format!("the storage has failed, only reads go on: {cause}");
+        Condition { repository: Some(Failure::Failed(cause)), .. } => {
+            failing = format!("the storage has failed, only reads go on: {}", cause.told());
             Health::new(Status::Fail, Some(&failing))
         }
-        Condition { draining: false, latched: None, failure: None, warning: Some(warning) } => {
+        Condition { repository: Some(Failure::Unavailable(cause)), .. } => {
+            failing = format!("the storage is not available, nothing is stored: {}", cause.told());
+            Health::new(Status::Fail, Some(&failing))
+        }
+        Condition { draining: false, repository: None, failure: None, warning: Some(warning) } => {
             Health::new(Status::Warn, Some(warning))
         }
-        Condition { draining: false, latched: None, failure: None, warning: None } => Health::new(Status::Pass, None),
+        Condition { draining: false, repository: None, failure: None, warning: None } => {
+            Health::new(Status::Pass, None)
+        }
     };
     health.reply(Route::Ready)
 }
@@ -104,18 +111,22 @@ mod tests {
             let reply = ready(&condition);
             (reply.status, serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap())
         };
-        let at =
-            |draining, latched, failure| with(Condition { draining, latched, failure, warning: Some("the clock") });
+        let at = |draining, repository: Option<Failure>, failure| {
+            with(Condition { draining, repository: repository.as_ref(), failure, warning: Some("the clock") })
+        };
         let pass = serde_json::json!({"status": "pass", "version": VERSION});
         assert_eq!(with(Condition::default()), (200, pass));
         let warn = serde_json::json!({"status": "warn", "version": VERSION, "output": "the clock"});
         assert_eq!(at(false, None, None), (200, warn));
-        let (status, body) = at(false, Some("disk \"sda\""), None);
-        assert_eq!((status, &body["status"]), (503, &"fail".into()));
-        assert!(body["output"].as_str().unwrap().ends_with("disk \"sda\""));
-        assert_eq!(at(true, Some("disk"), None).1["output"], "stopping");
-        for (draining, latched) in [(false, None), (true, Some("disk"))] {
-            let (status, body) = at(draining, latched, Some("a thread has died"));
+        let failed = || Some(Failure::Failed("disk \"sda\"".into()));
+        for failure in [failed(), Some(Failure::Unavailable("disk \"sda\"".into()))] {
+            let (status, body) = at(false, failure, None);
+            assert_eq!((status, &body["status"]), (503, &"fail".into()));
+            assert!(body["output"].as_str().unwrap().ends_with("disk \"sda\""));
+        }
+        assert_eq!(at(true, failed(), None).1["output"], "stopping");
+        for (draining, repository) in [(false, None), (true, failed())] {
+            let (status, body) = at(draining, repository, Some("a thread has died"));
             assert_eq!((status, &body["status"]), (503, &"fail".into()));
             assert!(body["output"].as_str().unwrap().ends_with("a thread has died"));
         }

@@ -42,7 +42,7 @@ use route::Resource;
 use search::Search;
 
 use crate::hex;
-use crate::repository::ReadError;
+use crate::repository::{Failure, ReadError};
 
 /// The interface with its limits. Built once; shared by all requests.
 #[derive(Clone, Debug)]
@@ -84,8 +84,8 @@ pub struct Head<'a> {
 pub struct Condition<'a> {
     /// Asked to stop: running requests finish, new ones are refused.
     pub draining: bool,
-    /// Why the repository accepts nothing more, if so: what a [`Cause`](crate::cause::Cause::told) tells callers.
-    pub latched: Option<&'a str>,
+    /// Why the repository accepts nothing at present, if so.
+    pub repository: Option<&'a Failure>,
     /// Why the service cannot go on and stops by itself, if so.
     pub failure: Option<&'a str>,
     /// What an operator should know, though requests are answered as ever. It goes to whoever asks, and names no path.
@@ -130,8 +130,8 @@ pub enum Refusal {
     ReadTimeout,
     /// Stopping. 503 with Retry-After.
     Draining,
-    /// What is stored could not be read. 503 with Retry-After where a later try may succeed, else 500. The host logs
-    /// the error: the answer says which events are concerned, and names no place.
+    /// What is stored could not be read: 500, or 503 with Retry-After if it may be readable later. The host logs the
+    /// error: the answer says which events are concerned, and names no place.
     Unreadable(ReadError),
     /// A fault in Argus itself. 500.
     Internal,
@@ -275,8 +275,8 @@ impl Api {
     }
 
     fn submit(&self, head: &Head<'_>, sound: &Sound<'_>, condition: &Condition<'_>) -> Result<Submission, Refused> {
-        match condition.latched {
-            Some(cause) => Err(submit::accepts_nothing(cause)),
+        match condition.repository {
+            Some(failure) => Err(submit::accepts_nothing(failure)),
             None => Submission::read(&self.limits, head, sound),
         }
     }

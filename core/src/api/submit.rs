@@ -19,12 +19,13 @@ use super::target::Param;
 use super::text::{Excerpt, to_json};
 use super::{Head, Limits, Problem, ProblemKind, Reply, Route};
 use crate::batch::Batch;
+use crate::cause::Cause;
 use crate::event::{ClientId, EventId, EventType, Uuid};
 use crate::ingest::{
     self, Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Framing, Handling, Indexes, IngestError, Manner, Mapping,
     Parsed, Pointer, TypeSource, too_many_types,
 };
-use crate::repository::{CommitError, Latch, Receipt, Surplus};
+use crate::repository::{CommitError, Failure, Receipt, Surplus};
 use crate::room::{NoRoom, Room};
 
 /// The media types that are taken.
@@ -230,16 +231,11 @@ impl Acknowledgement {
                 let detail = format!("nothing was stored: {}", cause.told());
                 Refused::new(ProblemKind::StorageFull, detail).reply(Route::Events)
             }
-            (Err(CommitError::Unavailable(cause)), _) => {
-                let detail = format!("nothing was stored: {}", cause.told());
-                Refused::new(ProblemKind::StorageUnavailable, detail).reply(Route::Events)
+            (Err(CommitError::Unavailable { cause, in_doubt }), _) => {
+                not_stored(ProblemKind::StorageUnavailable, cause, *in_doubt).reply(Route::Events)
             }
-            (Err(CommitError::Latched(Latch { cause, in_doubt: true })), _) => {
-                let detail = format!("whether the events were stored is unknown: {}", cause.told());
-                Refused::new(ProblemKind::StorageFailed, detail).reply(Route::Events)
-            }
-            (Err(CommitError::Latched(Latch { cause, in_doubt: false })), _) => {
-                accepts_nothing(cause.told()).reply(Route::Events)
+            (Err(CommitError::Failed { cause, in_doubt }), _) => {
+                not_stored(ProblemKind::StorageFailed, cause, *in_doubt).reply(Route::Events)
             }
         };
         Reply { decoded_bytes: self.decoded_bytes, ..reply }
@@ -278,10 +274,18 @@ fn invalid_events(listed: Vec<Fault>, count: usize) -> Problem {
     Problem { kind: ProblemKind::InvalidEvents, detail, errors: listed }
 }
 
-/// 503: the repository accepts nothing more.
-pub(super) fn accepts_nothing(cause: &str) -> Refused {
-    let detail = format!("nothing more is accepted until a restart; nothing was stored: {cause}");
-    Refused::new(ProblemKind::StorageFailed, detail)
+/// 503: the repository accepts nothing at present.
+pub(super) fn accepts_nothing(failure: &Failure) -> Refused {
+    match failure {
+        Failure::Unavailable(cause) => not_stored(ProblemKind::StorageUnavailable, cause, false),
+        Failure::Failed(cause) => not_stored(ProblemKind::StorageFailed, cause, false),
+    }
+}
+
+/// 503: the repository has not acknowledged the events.
+fn not_stored(kind: ProblemKind, cause: &Cause, in_doubt: bool) -> Refused {
+    let outcome = if in_doubt { "whether the events were stored is unknown" } else { "nothing was stored" };
+    Refused::new(kind, format!("{outcome}: {}", cause.told()))
 }
 
 /// 413. The rest of the body is not read, so that the connection cannot go on.

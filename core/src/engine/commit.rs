@@ -13,7 +13,7 @@ use crate::batch::{Batch, BatchBuilder};
 use crate::cause::Cause;
 use crate::event::Timestamp;
 use crate::log::{HEAD_BYTES, RecordHead};
-use crate::repository::{CommitError, Duplicate, Latch, Receipt, Surplus};
+use crate::repository::{CommitError, Duplicate, Failure, Receipt, Surplus};
 use crate::segment::{Epoch, Rows, RowsBuilder, Segment};
 use crate::storage::{Storage, StorageError};
 
@@ -52,7 +52,7 @@ impl<S: Storage> Engine<S> {
     pub(super) fn sync_log(&mut self) -> Result<(), CommitError> {
         let end = self.storage.log_end();
         if end > self.durable {
-            self.storage.sync().map_err(|error| self.latch(error.into_cause().during("sync of the log")))?;
+            self.storage.sync().map_err(|error| self.fail(error.into_cause().during("sync of the log")))?;
             self.durable = end;
         }
         Ok(())
@@ -71,7 +71,7 @@ impl<S: Storage> Engine<S> {
             Ok(()) => (self.chain, self.noted) = (crc, self.durable),
             // Nothing depends on it. It is tried again.
             Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {}
-            Err(StorageError::Failed(cause)) => return Err(self.latch(cause.during(APPEND))),
+            Err(StorageError::Failed(cause)) => return Err(self.fail(cause.during(APPEND))),
         }
         Ok(())
     }
@@ -95,7 +95,7 @@ impl<S: Storage> Engine<S> {
             Ok(()) => self.log_end = Some(end),
             // An earlier note is true as well, and without one it is as after a crash.
             Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {}
-            Err(StorageError::Failed(cause)) => return Err(self.latch(cause.during("note of the log's end"))),
+            Err(StorageError::Failed(cause)) => return Err(self.fail(cause.during("note of the log's end"))),
         }
         Ok(())
     }
@@ -110,8 +110,8 @@ impl<S: Storage> Engine<S> {
         // Without knowing which ids are there, no promise that an event is stored once can be kept.
         let asked = look_up(|| self.view(), group).map_err(|error| {
             let cause = Cause::from(error).during("look-up of ids");
-            self.latched = Some(cause.clone());
-            CommitError::Latched(Latch::refusal(cause))
+            self.failure = Some(Failure::Failed(cause.clone()));
+            CommitError::failed(cause)
         })?;
         let verdicts = judge(group, &asked, &self.types);
         assert_eq!(verdicts.len(), group.len(), "each batch has a verdict");
@@ -191,8 +191,8 @@ impl<S: Storage> Engine<S> {
         match self.storage.append(&parts) {
             Ok(()) => {}
             Err(StorageError::Full(cause)) => return Err(CommitError::Full(cause.during(APPEND))),
-            Err(StorageError::Unavailable(cause)) => return Err(CommitError::Unavailable(cause.during(APPEND))),
-            Err(StorageError::Failed(cause)) => return Err(self.latch(cause.during(APPEND))),
+            Err(StorageError::Unavailable(cause)) => return Err(CommitError::unavailable(cause.during(APPEND))),
+            Err(StorageError::Failed(cause)) => return Err(self.fail(cause.during(APPEND))),
         }
         (self.chain, self.noted) = (chain, self.durable);
         if !self.syncs_deferred {
@@ -229,10 +229,10 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Accepts nothing more from now on, for this reason. Some of what was being stored may be.
-    pub(super) fn latch(&mut self, cause: impl Into<Cause>) -> CommitError {
-        let latch = Latch::in_doubt(cause);
-        self.latched = Some(latch.cause.clone());
-        CommitError::Latched(latch)
+    pub(super) fn fail(&mut self, cause: impl Into<Cause>) -> CommitError {
+        let cause = cause.into();
+        self.failure = Some(Failure::Failed(cause.clone()));
+        CommitError::in_doubt(cause)
     }
 }
 

@@ -204,7 +204,9 @@ impl Manifest {
                 Ok(None) => {}
                 Ok(Some(bytes)) => match Self::decode(&bytes) {
                     Ok(manifest) => copies.push(manifest),
-                    Err(reason) => damaged = Some(OpenError::Damaged { place: name.to_string(), reason }),
+                    Err(reason) => {
+                        damaged = Some(OpenError::Damaged { place: name.to_string(), log_offset: None, reason });
+                    }
                 },
                 Err(error @ StorageError::Failed(_)) => unreadable = Some(error.into()),
                 Err(error @ (StorageError::Full(_) | StorageError::Unavailable(_))) => return Err(error.into()),

@@ -6,12 +6,11 @@
 
 mod backup;
 mod check;
-mod chore;
 mod clock_doubt;
 mod commit;
 mod dedup;
-mod housekeeping;
 mod log_end;
+mod maintenance;
 mod manifest;
 mod open;
 mod open_error;
@@ -22,16 +21,17 @@ mod retention;
 mod salvage;
 mod scan;
 mod snapshot;
+mod task;
 mod types;
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::any::Any;
 
 pub use backup::{Backup, BackupError, back_up};
 pub use check::{Finding, Report, Severity, check};
-pub use chore::{Chore, ChoreStep};
 pub use manifest::is_blob_name;
 pub use open::Recovery;
 pub use open_error::OpenError;
@@ -41,17 +41,18 @@ pub use salvage::{Loss, Salvage, SalvageError, salvage};
 pub use snapshot::EngineSnapshot;
 
 use crate::batch::Batch;
-use crate::cause::Cause;
 use crate::clock::{Clock, ClockDoubt, Moment};
 use crate::event::Timestamp;
 use crate::identity::IdentityKey;
 pub use crate::identity::Seed;
-use crate::repository::{CommitError, Expired, Latch, Reader, Receipt, Repository, Snapshot, Stats};
+use crate::repository::{
+    CommitError, Expired, Failure, Maintenance, MaintenanceTask, Reader, Receipt, Repository, Snapshot, Stats,
+};
 use crate::segment::{Sealed, Segment, TypeName};
 use crate::storage::Storage;
-use chore::{Busy, Replacement};
 use log_end::LogEnd;
 use manifest::Manifest;
+use task::{Busy, Replacement, Task};
 use types::TypeRegistry;
 
 /// When segments are merged and sealed, and how much is kept in memory.
@@ -61,7 +62,7 @@ pub struct Tuning {
     pub seal_events: usize,
     /// …or so many bytes.
     pub seal_bytes: usize,
-    /// With so many fresh segments, or several times what is sealed at once, commits had better wait for housekeeping.
+    /// With so many fresh segments, or several times what is sealed at once, commits wait for maintenance.
     pub fresh_segments_max: usize,
     /// How many segments of about one size are merged into one of the next; at least 2.
     pub fan_in: usize,
@@ -97,7 +98,7 @@ impl Default for Tuning {
 /// How many different event types there may be, where nobody says otherwise.
 pub const TYPES_MAX_DEFAULT: usize = 100_000;
 
-/// With so many times what is sealed at once lying only in the log, commits had better wait for housekeeping.
+/// Back-pressure starts when the unsealed tail exceeds this many seal sizes.
 const FRESH_SEALS_MAX: usize = 4;
 
 /// Keeps events in a [`Storage`].
@@ -124,7 +125,7 @@ pub struct Engine<S: Storage> {
     publishing: usize,
     /// Segments that no manifest lists any more, to be deleted.
     obsolete: Vec<String>,
-    /// Whether there is log before what the manifest refers to, to be given up.
+    /// Whether there is log before what the manifest refers to, to be dropped.
     log_is_outdated: bool,
     busy: Busy,
     /// The checksum of the last head in the log.
@@ -141,7 +142,8 @@ pub struct Engine<S: Storage> {
     last_millis: i64,
     stats: Stats,
     recovery: Recovery,
-    latched: Option<Cause>,
+    /// Why nothing more is accepted, until it is opened anew: a sync is never tried again on the same data.
+    failure: Option<Failure>,
 }
 
 /// A segment that lies only in the log.
@@ -183,8 +185,8 @@ impl<S: Storage> Engine<S> {
         Arc::new(self.view())
     }
 
-    fn refuse_if_latched(&self) -> Result<(), CommitError> {
-        self.latched.as_ref().map_or(Ok(()), |cause| Err(CommitError::Latched(Latch::refusal(cause.clone()))))
+    fn refuse_if_failed(&self) -> Result<(), CommitError> {
+        self.failure.as_ref().map_or(Ok(()), |failure| Err(failure.clone().into()))
     }
 
     fn fresh_bytes(&self) -> usize {
@@ -204,7 +206,7 @@ impl<S: Storage> Engine<S> {
 
 impl<S: Storage> Repository for Engine<S> {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        self.refuse_if_latched()?;
+        self.refuse_if_failed()?;
         self.commit_group(now, group)
     }
 
@@ -213,31 +215,44 @@ impl<S: Storage> Repository for Engine<S> {
     }
 
     fn flush(&mut self) -> Result<(), CommitError> {
-        self.refuse_if_latched()?;
+        self.refuse_if_failed()?;
         self.sync_log()
     }
 
-    fn rest(&mut self) -> Result<(), CommitError> {
-        self.refuse_if_latched()?;
+    fn on_idle(&mut self) -> Result<(), CommitError> {
+        self.refuse_if_failed()?;
         self.note_durable()
     }
 
     fn close(&mut self) -> Result<(), CommitError> {
-        self.refuse_if_latched()?;
+        self.refuse_if_failed()?;
         self.note_end()
     }
 
-    fn chore(&mut self, now: Moment) -> Option<Chore> {
-        self.next_chore(now)
+    fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
+        Some(self)
     }
 
-    fn clock_doubt(&self) -> Option<ClockDoubt> {
-        self.clock.doubt()
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
     }
 
-    fn settle(&mut self, chore: Chore) -> Result<Vec<Expired>, CommitError> {
-        self.refuse_if_latched()?;
-        self.settle_chore(chore)
+    fn reader(&self) -> Reader {
+        Reader::Current(self.snapshot())
+    }
+}
+
+impl<S: Storage> Maintenance for Engine<S> {
+    fn next_task(&mut self, now: Moment) -> Option<Box<dyn MaintenanceTask>> {
+        self.next_due(now).map(|task| Box::new(task) as Box<dyn MaintenanceTask>)
+    }
+
+    fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError> {
+        self.refuse_if_failed()?;
+        match (task as Box<dyn Any>).downcast::<Task>() {
+            Ok(task) => self.put_in_place(*task),
+            Err(_) => Err(self.fail("a maintenance task of another repository was to be installed")),
+        }
     }
 
     fn is_behind(&self) -> bool {
@@ -248,7 +263,7 @@ impl<S: Storage> Repository for Engine<S> {
                 || self.fresh_bytes() / FRESH_SEALS_MAX >= self.tuning.seal_bytes)
     }
 
-    fn reader(&self) -> Reader {
-        Reader::Current(self.snapshot())
+    fn clock_doubt(&self) -> Option<ClockDoubt> {
+        self.clock.doubt()
     }
 }

@@ -7,12 +7,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::check::concerned_at;
-use super::chore::Busy;
 use super::clock_doubt;
 use super::log_end::{self, LogEnd, Noted};
 use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
-use super::open_error::damaged;
+use super::open_error::log_damaged;
 use super::reading::{Record, Tail, Window, look_behind, record_at};
+use super::task::Busy;
 use super::types::TypeRegistry;
 use super::{Engine, OpenError, Retention, Seed, Tuning};
 use crate::clock::Clock;
@@ -41,12 +41,12 @@ pub struct Recovery {
     /// …and whether they are known to be of one that was begun, and never said to be durable. Otherwise they may as
     /// well be what the medium held there before.
     pub cut_record: bool,
-    /// Blobs that belonged to nothing, left by a chore that was interrupted, and were deleted.
+    /// Blobs that belonged to nothing, left by a task that was interrupted, and were deleted.
     pub orphans: u32,
     /// Whether a copy of the manifest had to be made good from the other…
     pub manifest_repaired: bool,
-    /// …and whether one still has to, because the storage was full or not available: until a chore has done it, the
-    /// repository depends on one copy.
+    /// …and whether one still has to, because the storage was full or not available: until a maintenance task has done
+    /// it, the repository depends on one copy.
     pub manifest_outdated: bool,
 }
 
@@ -116,7 +116,7 @@ impl<S: Storage> Engine<S> {
             busy: Busy::default(),
             stats,
             recovery,
-            latched: None,
+            failure: None,
             manifest,
         };
         engine.replay()?;
@@ -130,11 +130,8 @@ impl<S: Storage> Engine<S> {
         let start = self.manifest.log_start;
         if start < range.start || start > range.end {
             let reason = format!("the medium has {range:?} of it");
-            return Err(damaged(
-                self.storage.log_place(start),
-                &reason,
-                Concerned::between(self.last_seq + 1, u64::MAX),
-            ));
+            let concerned = Concerned::between(self.last_seq + 1, u64::MAX);
+            return Err(log_damaged(self.storage.log_place(start), start, &reason, concerned));
         }
         let mut offset = start;
         // Where the last events end, and what a record says to be durable. A mark needs nobody to speak for it.
@@ -159,7 +156,7 @@ impl<S: Storage> Engine<S> {
         let behind = look_behind(&self.storage, place, range.end, self.log_end)?;
         if let Some(claim) = behind.claim {
             let concerned = concerned_at(&self.storage, place, self.chain, range.end, self.log_end, claim)?;
-            return Err(damaged(self.storage.log_place(offset), &claim.to_string(), concerned));
+            return Err(log_damaged(self.storage.log_place(offset), offset, &claim.to_string(), concerned));
         }
         self.recovery.was_closed = self.log_end.is_some_and(|end| end.offset == offset && end.chain == self.chain);
         let tail = Tail::at(&self.storage, offset, behind.is_stale, self.recovery.was_closed)?;
@@ -204,13 +201,13 @@ fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError>
     let orphaned = storage.list()?.into_iter().find(|name| is_segment_name(name));
     if let Some(name) = orphaned {
         let reason = format!("it is missing, though there is {name}");
-        return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), reason });
+        return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), log_offset: None, reason });
     }
     let range = storage.log_range()?;
     let was_closed = storage.open(log_end::NAME)?.is_some();
     if was_closed || range.start != 0 || RecordHead::decode(&storage.read_log(0, HEAD_BYTES)?).is_some() {
         let reason = "it is missing, though there is a log".to_string();
-        return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), reason });
+        return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), log_offset: None, reason });
     }
     let manifest = Manifest::new(seed);
     manifest.store(storage)?;

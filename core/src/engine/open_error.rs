@@ -20,6 +20,8 @@ pub enum OpenError {
     Damaged {
         /// The blob, or the log and the offset in it.
         place: String,
+        /// The offset in the log, if that is what is damaged.
+        log_offset: Option<u64>,
         /// What is wrong, and which events are concerned.
         reason: String,
     },
@@ -41,13 +43,19 @@ impl From<SealedError> for OpenError {
             SealedError::Storage(error) => error.into(),
             SealedError::Damaged(Damage { place, offset, reason, concerned }) => Self::Damaged {
                 place: offset.map_or_else(|| place.clone(), |offset| format!("{place} at offset {offset}")),
+                log_offset: None,
                 reason: format!("{reason}; {concerned}"),
             },
         }
     }
 }
 
+/// The log is damaged at an offset, which operators know by a name.
+pub(super) fn log_damaged(place: String, offset: u64, reason: &str, concerned: Concerned) -> OpenError {
+    OpenError::Damaged { place, log_offset: Some(offset), reason: format!("{reason}; {concerned}") }
+}
+
 /// A place that is damaged, and the events concerned.
 pub(super) fn damaged(place: String, reason: &str, concerned: Concerned) -> OpenError {
-    OpenError::Damaged { place, reason: format!("{reason}; {concerned}") }
+    OpenError::Damaged { place, log_offset: None, reason: format!("{reason}; {concerned}") }
 }

@@ -355,7 +355,7 @@ mod tests {
             engine.commit(NOW, &[batch_with_head]).unwrap();
             let third = engine.storage().log_end();
             engine.commit(NOW, &[batch([0])]).unwrap();
-            engine.rest().unwrap();
+            engine.on_idle().unwrap();
             let bytes = &engine.storage().log()[at as usize..];
             assert!(RecordHead::decode(bytes).is_some_and(|(head, _)| head.offset == at && head.durable >= at));
             Stored { medium: engine.storage().clone(), second, at, third, count }

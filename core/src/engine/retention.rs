@@ -1,26 +1,26 @@
-//! Retention: which events are given up, by age or by size.
+//! Retention: which events are dropped, by age or by size.
 
 use alloc::vec::Vec;
 
 use super::Engine;
-use super::chore::Replacement;
+use super::task::Replacement;
 use crate::clock::Moment;
 use crate::event::Timestamp;
 use crate::repository::ExpiryCause;
 use crate::storage::Storage;
 
-/// For how long, and how much, events are kept. What neither asks to be given up stays; what is to be given up may be
-/// there a little longer.
+/// For how long, and how much, events are kept. Without a limit they stay. What has expired may be there a little
+/// longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Events older than so many nanoseconds expire: by their own timestamps, whenever they came.
     pub age: Option<i64>,
-    /// When all segments together take more bytes on the medium, the ones that came first are given up, but for the
-    /// last one. The log is not counted.
+    /// When all segments together take more bytes on the medium, the ones that came first are dropped, but for the last
+    /// one. The log is not counted.
     pub bytes: Option<u64>,
 }
 
-/// An event that has expired is given up with all of its segment, or after this part of the age: so often is a segment
+/// An event that has expired is dropped with all of its segment, or after this part of the age: so often is a segment
 /// rewritten at most while its events expire.
 const REWRITES_MAX: i64 = 8;
 
@@ -48,7 +48,7 @@ impl Retention {
 }
 
 impl<S: Storage> Engine<S> {
-    /// From now on, events are given up that need not be kept any more. Everything is kept otherwise.
+    /// From now on, events are dropped that need not be kept any more. Everything is kept otherwise.
     pub fn retain(&mut self, retention: Retention) {
         self.retention = retention;
         self.clock.set_age(retention.age);
@@ -77,8 +77,8 @@ impl<S: Storage> Engine<S> {
         if self.clock.believes(wall) { self.retention.due(wall) } else { Due::NOTHING }
     }
 
-    /// Gives up the next sealed segment of which nothing is to be kept, from the next manifest on.
-    pub(super) fn give_up(&mut self, due: Due) {
+    /// Drops the next sealed segment of which nothing is to be kept, from the next manifest on.
+    pub(super) fn drop_expired(&mut self, due: Due) {
         if self.busy.sealed {
             return;
         }

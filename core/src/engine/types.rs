@@ -119,6 +119,7 @@ mod tests {
 
     use alloc::string::String;
     use alloc::vec::Vec;
+    use core::task::Poll;
     use core::time::Duration;
 
     use super::*;
@@ -126,9 +127,9 @@ mod tests {
     use crate::checksum::Crc32c;
     use crate::clock::Moment;
     use crate::engine::manifest::is_segment_name;
-    use crate::engine::{Chore, ChoreStep, Engine, Seed, Tuning};
+    use crate::engine::{Engine, Seed, Tuning};
     use crate::event::{EventType, Payload, Timestamp};
-    use crate::repository::{CommitError, Repository as _};
+    use crate::repository::{CommitError, Maintenance as _, MaintenanceTask, Repository as _};
     use crate::storage::{MemoryStorage, StorageReader as _};
 
     const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
@@ -159,16 +160,16 @@ mod tests {
         Ok(engine.commit(NOW, &[builder.finish()])?[0].stored)
     }
 
-    /// Takes the next chore, and does it.
-    fn chore(engine: &mut Engine<MemoryStorage>) -> Option<Chore> {
-        let mut chore = engine.chore(Moment { wall: NOW, uptime: Duration::ZERO })?;
-        while chore.step(100) == ChoreStep::Pending {}
-        Some(chore)
+    /// Takes the next task, and does it.
+    fn task(engine: &mut Engine<MemoryStorage>) -> Option<Box<dyn MaintenanceTask>> {
+        let mut task = engine.next_task(Moment { wall: NOW, uptime: Duration::ZERO })?;
+        while task.step(100) == Poll::Pending {}
+        Some(task)
     }
 
-    fn keep_house(engine: &mut Engine<MemoryStorage>) -> Result<(), CommitError> {
-        while let Some(chore) = chore(engine) {
-            engine.settle(chore)?;
+    fn maintain(engine: &mut Engine<MemoryStorage>) -> Result<(), CommitError> {
+        while let Some(task) = task(engine) {
+            engine.install(task)?;
         }
         Ok(())
     }
@@ -183,7 +184,7 @@ mod tests {
     fn medium_with(change: impl FnOnce(&mut Vec<u8>)) -> MemoryStorage {
         let mut engine = open(MemoryStorage::default(), 10);
         commit(&mut engine, &["a", "a", "b", "b"]).unwrap();
-        keep_house(&mut engine).unwrap();
+        maintain(&mut engine).unwrap();
         let mut medium = engine.storage().clone();
         let names: Vec<String> = medium.list().unwrap().into_iter().filter(|name| is_segment_name(name)).collect();
         assert_eq!(names.len(), 1);
@@ -217,7 +218,7 @@ mod tests {
         for (event_type, taken) in [("c", 1), ("d", 0), ("c", 1), ("c", 1), ("c", 1)] {
             assert_eq!(commit(&mut engine, &[event_type]).unwrap(), taken, "{event_type}");
         }
-        keep_house(&mut engine).unwrap();
+        maintain(&mut engine).unwrap();
         assert_eq!((counted(&engine), engine.snapshot().stats().unwrap().segments), ((3, 8), 1));
         assert_eq!(counted(&open(engine.storage().clone(), 3)), (3, 8));
     }
@@ -227,7 +228,9 @@ mod tests {
         let medium = medium_with(|types| types[6] = b'c');
         let mut engine = open(medium.clone(), 3);
         commit(&mut engine, &["a", "a", "c", "c"]).unwrap();
-        let Err(CommitError::Latched(reason)) = keep_house(&mut engine) else { panic!("a type was guessed") };
+        let Err(CommitError::Failed { cause: reason, .. }) = maintain(&mut engine) else {
+            panic!("a type was guessed")
+        };
         assert!(alloc::format!("{reason}").contains("a type that its part does not list"), "{reason}");
         assert!(commit(&mut engine, &["a"]).is_err());
     }
@@ -251,11 +254,13 @@ mod tests {
 
     #[test]
     fn a_miscount_fails_the_store() {
-        let fails = |engine: &mut Engine<MemoryStorage>, chore| {
+        let fails = |engine: &mut Engine<MemoryStorage>, task| {
             let events = engine.snapshot().stats().unwrap().events;
-            let Err(CommitError::Latched(reason)) = engine.settle(chore) else { panic!("it was not noticed") };
+            let Err(CommitError::Failed { cause: reason, .. }) = engine.install(task) else {
+                panic!("it was not noticed")
+            };
             assert!(alloc::format!("{reason}").contains("miscounted"), "{reason}");
-            assert!(matches!(commit(engine, &["a"]), Err(CommitError::Latched(_))));
+            assert!(matches!(commit(engine, &["a"]), Err(CommitError::Failed { .. })));
             let stats = engine.snapshot().stats().unwrap();
             assert_eq!((stats.events, stats.segments), (events, 1), "readers go on");
             assert_eq!(counted(&open(engine.storage().clone(), 3)), (1, events), "a restart counts anew");
@@ -265,7 +270,7 @@ mod tests {
         let mut engine = open(MemoryStorage::default(), 3);
         commit(&mut engine, &["a"]).unwrap();
         commit(&mut engine, &["a"]).unwrap();
-        let merged = chore(&mut engine).unwrap();
+        let merged = task(&mut engine).unwrap();
         let name = engine.fresh[0].types[0].clone();
         assert_eq!((name.release(), name.release()), (Some(1), Some(0)));
         fails(&mut engine, merged);
@@ -273,9 +278,9 @@ mod tests {
         // A large one is sealed.
         let mut engine = open(MemoryStorage::default(), 3);
         commit(&mut engine, &["a"; 4]).unwrap();
-        let sealed = chore(&mut engine).unwrap();
-        engine.settle(sealed).unwrap();
-        let published = chore(&mut engine).unwrap();
+        let sealed = task(&mut engine).unwrap();
+        engine.install(sealed).unwrap();
+        let published = task(&mut engine).unwrap();
         let name = engine.fresh[0].types[0].clone();
         engine.types.release(&[name]).unwrap();
         fails(&mut engine, published);

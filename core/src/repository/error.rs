@@ -1,77 +1,110 @@
 //! Why a repository did not do what it was asked to.
 
-use core::fmt;
-
 use thiserror::Error;
 
 use crate::cause::Cause;
 use crate::damage::Damage;
 
-/// Why a commit failed.
+/// Why a commit was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CommitError {
     /// No room; nothing was stored, and a later try may succeed.
     #[error("storage is full: {0}")]
-    Full(Cause),
-    /// Something that the storage needs is missing (a permission, a file descriptor); nothing was stored, and a later
-    /// try may succeed.
+    Full(#[source] Cause),
+    /// Something that the storage needs is missing for the time being: a permission, a file descriptor, a server at the
+    /// other end of a network. A later try may succeed.
+    #[error("storage is not available, {}: {cause}", outcome(*in_doubt))]
+    Unavailable {
+        /// Why.
+        #[source]
+        cause: Cause,
+        /// Whether some of the group may be stored. Otherwise none is, and none will be.
+        in_doubt: bool,
+    },
+    /// The storage has failed. The repository accepts nothing more until it has recovered or is opened anew; reads go
+    /// on. It tells the cause in [`Repository::failure`](super::Repository::failure), too.
+    #[error("storage failed, {}: {cause}", outcome(*in_doubt))]
+    Failed {
+        /// Why.
+        #[source]
+        cause: Cause,
+        /// Whether some of the group may be stored. Otherwise none is, and none will be.
+        in_doubt: bool,
+    },
+}
+
+/// Why a repository accepts nothing at present. Reads may go on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Failure {
+    /// It is out of reach, and expected back.
     #[error("storage is not available: {0}")]
-    Unavailable(Cause),
-    /// The repository accepts nothing more until it is opened anew; reads go on.
-    #[error("storage failed, {0}")]
-    Latched(Latch),
-}
-
-/// Why a repository accepts nothing more, and what that means for what it was asked to store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Latch {
-    /// Why.
-    pub cause: Cause,
-    /// Whether some of it may be stored. Otherwise none is, and none will be.
-    pub in_doubt: bool,
-}
-
-impl Latch {
-    /// The storage failed while it was at it: some may be stored.
-    pub fn in_doubt(cause: impl Into<Cause>) -> Self {
-        Self { cause: cause.into(), in_doubt: true }
-    }
-
-    /// It was not begun: nothing is stored.
-    pub fn refusal(cause: impl Into<Cause>) -> Self {
-        Self { cause: cause.into(), in_doubt: false }
-    }
-}
-
-impl fmt::Display for Latch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cause, in_doubt } = self;
-        write!(f, "{}: {cause}", if *in_doubt { "outcome unknown" } else { "nothing was stored" })
-    }
-}
-
-impl CommitError {
-    /// The cause alone.
-    #[must_use]
-    pub fn into_cause(self) -> Cause {
-        match self {
-            Self::Full(cause) | Self::Unavailable(cause) | Self::Latched(Latch { cause, in_doubt: _ }) => cause,
-        }
-    }
+    Unavailable(#[source] Cause),
+    /// It has failed. It may never recover by itself.
+    #[error("storage failed: {0}")]
+    Failed(#[source] Cause),
 }
 
 /// Why stored events could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReadError {
-    /// The storage cannot be asked at the moment; a later try may succeed.
+    /// Something that the storage needs is missing for the time being. A later try may succeed.
     #[error("storage is not available: {0}")]
-    Unavailable(Cause),
+    Unavailable(#[source] Cause),
     /// The storage reported an error.
     #[error("storage could not be read: {0}")]
-    Failed(Cause),
+    Failed(#[source] Cause),
     /// What the storage gave back is not what was written.
     #[error("stored data is damaged: {0}")]
-    Damaged(Damage),
+    Damaged(#[source] Damage),
+}
+
+fn outcome(in_doubt: bool) -> &'static str {
+    if in_doubt { "outcome unknown" } else { "nothing was stored" }
+}
+
+impl CommitError {
+    /// The storage is out of reach; nothing was stored.
+    pub fn unavailable(cause: impl Into<Cause>) -> Self {
+        Self::Unavailable { cause: cause.into(), in_doubt: false }
+    }
+
+    /// The storage failed before anything was stored.
+    pub fn failed(cause: impl Into<Cause>) -> Self {
+        Self::Failed { cause: cause.into(), in_doubt: false }
+    }
+
+    /// The storage failed while it stored the group: some of it may be stored.
+    pub fn in_doubt(cause: impl Into<Cause>) -> Self {
+        Self::Failed { cause: cause.into(), in_doubt: true }
+    }
+
+    /// The cause alone.
+    #[must_use]
+    pub fn into_cause(self) -> Cause {
+        match self {
+            Self::Full(cause) | Self::Unavailable { cause, .. } | Self::Failed { cause, .. } => cause,
+        }
+    }
+}
+
+impl Failure {
+    /// The cause alone.
+    #[must_use]
+    pub fn cause(&self) -> &Cause {
+        match self {
+            Self::Unavailable(cause) | Self::Failed(cause) => cause,
+        }
+    }
+}
+
+/// What is not even tried while there is a failure.
+impl From<Failure> for CommitError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unavailable(cause) => Self::unavailable(cause),
+            Failure::Failed(cause) => Self::failed(cause),
+        }
+    }
 }
 
 impl From<Damage> for ReadError {
@@ -86,5 +119,39 @@ impl From<ReadError> for Cause {
             ReadError::Unavailable(cause) | ReadError::Failed(cause) => cause,
             ReadError::Damaged(damage) => damage.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+    use core::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_it_means_for_the_group_and_leads_to_its_cause() {
+        let cause = || Cause::from("EIO");
+        for (error, text) in [
+            (CommitError::Full(cause()), "storage is full: EIO"),
+            (CommitError::unavailable("EIO"), "storage is not available, nothing was stored: EIO"),
+            (
+                CommitError::Unavailable { cause: cause(), in_doubt: true },
+                "storage is not available, outcome unknown: EIO",
+            ),
+            (CommitError::failed("EIO"), "storage failed, nothing was stored: EIO"),
+            (CommitError::in_doubt("EIO"), "storage failed, outcome unknown: EIO"),
+        ] {
+            assert_eq!(error.to_string(), text);
+            assert_eq!(error.source().and_then(|source| source.downcast_ref()), Some(&cause()), "{text}");
+            assert_eq!(error.into_cause(), cause());
+        }
+    }
+
+    #[test]
+    fn what_is_refused_because_of_a_failure_is_not_in_doubt() {
+        let cause = || Cause::from("EIO");
+        assert_eq!(CommitError::from(Failure::Failed(cause())), CommitError::failed("EIO"));
+        assert_eq!(CommitError::from(Failure::Unavailable(cause())), CommitError::unavailable("EIO"));
     }
 }

@@ -1,23 +1,21 @@
 //! What a host needs of a place that keeps events, whoever implements it.
 //!
 //! [`Engine`](crate::engine::Engine) implements these traits over any [`Storage`](crate::storage::Storage); a database
-//! with indexes of its own would implement them directly. Hosts know nothing else.
+//! with indexes of its own would implement them directly. Hosts know nothing else, once they have opened one.
 
 mod error;
-mod housekeeper;
+mod maintenance;
 mod receipt;
 mod snapshot;
 
 use alloc::vec::Vec;
 
-pub use error::{CommitError, Latch, ReadError};
-pub use housekeeper::{Chores, Housekeeper, Housekeeping};
+pub use error::{CommitError, Failure, ReadError};
+pub use maintenance::{Maintenance, MaintenanceQueue, MaintenanceTask};
 pub use receipt::{Duplicate, Expired, ExpiryCause, Receipt, Surplus};
 pub use snapshot::{Flow, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapshot};
 
 use crate::batch::Batch;
-use crate::clock::{ClockDoubt, Moment};
-pub use crate::engine::{Chore, ChoreStep};
 use crate::event::Timestamp;
 
 /// The writing half: one owner, one thread.
@@ -52,13 +50,13 @@ pub trait Repository: Send {
         Ok(())
     }
 
-    /// To be called when nothing waits to be committed, and at the beginning. A log notes then what is durable, so that
-    /// damage to its last record is not taken for a commit that was interrupted. Does not wait for the device.
+    /// To be called when nothing waits to be committed, and at the beginning. A log appends a durability mark then, so
+    /// that recovery can tell corruption of its last record from a torn tail. Does not wait for the device.
     ///
     /// # Errors
     ///
     /// As for [`commit`](Self::commit).
-    fn rest(&mut self) -> Result<(), CommitError> {
+    fn on_idle(&mut self) -> Result<(), CommitError> {
         Ok(())
     }
 
@@ -73,36 +71,24 @@ pub trait Repository: Send {
         self.flush()
     }
 
-    /// The next piece of housekeeping (merging, sealing, compacting, giving up what has expired by `now`), if there is
-    /// any that can be done beside those that are under way. To be asked for until there is none, after commits, when
-    /// one is settled, and now and then (every minute at least: a wall clock that is set wrong is noticed here); never
-    /// needed for correctness. A repository that looks after itself has none.
-    fn chore(&mut self, now: Moment) -> Option<Chore> {
-        let _nothing_expires = now;
+    /// The upkeep behind the commits, if the repository has any that a host has to see to.
+    fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
         None
     }
 
-    /// Why the wall clock is not believed, as of the last call of [`chore`](Self::chore), if so. Nothing expires by age
-    /// meanwhile.
-    fn clock_doubt(&self) -> Option<ClockDoubt> {
-        None
-    }
+    /// Why a commit would be refused at this moment without being tried, if so. It stands until [`recover`](Self::recover)
+    /// succeeds, and for ever where nothing can be done but to open the repository anew. A commit that was refused for
+    /// once, and could succeed next time, leaves none.
+    fn failure(&self) -> Option<&Failure>;
 
-    /// Takes a chore back that is done, and puts what came of it in place. Quick: the work is in the chore. Says which
-    /// events are gone by it because they have expired.
+    /// Tries to accept commits again. To be called now and then while there is a [`failure`](Self::failure). May wait, for
+    /// a server that does not answer as an example. Does nothing where there is no failure.
     ///
     /// # Errors
     ///
-    /// As for [`commit`](Self::commit); what was readable stays readable.
-    fn settle(&mut self, chore: Chore) -> Result<Vec<Expired>, CommitError> {
-        let _from_elsewhere = chore;
-        Ok(Vec::new())
-    }
-
-    /// Whether housekeeping is so far behind that the next commit had better wait until a chore is settled. Never, as
-    /// long as no chore is under way or to be had.
-    fn is_behind(&self) -> bool {
-        false
+    /// Why it still accepts nothing.
+    fn recover(&mut self) -> Result<(), CommitError> {
+        self.failure().map_or(Ok(()), |failure| Err(failure.clone().into()))
     }
 
     /// How readers get at what is stored. Cheap. To be asked for anew after each commit and each time housekeeping is

@@ -21,7 +21,7 @@ pub struct Receipt {
     pub surplus: Option<Box<Surplus>>,
     /// The id that the first event stored anew was given, if it brought none of its own.
     pub generated_id: Option<Uuid>,
-    /// How many of the events stored anew had expired already when they came. Housekeeping removes them, most often
+    /// How many of the events stored anew had expired already when they came. Maintenance removes them, most often
     /// within seconds; a query may see them until then. 0 while the wall clock is not believed.
     pub expired: u32,
     /// Whether the events survive the end of the process and the loss of power.
@@ -46,7 +46,7 @@ pub struct Duplicate {
     pub seq: u64,
 }
 
-/// Events that were given up because they need not be kept any more.
+/// Events that were dropped because they need not be kept any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Expired {
     /// How many.

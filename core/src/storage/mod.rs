@@ -117,14 +117,14 @@ pub trait Blob: Send + Sync {
 pub enum StorageError {
     /// No room. Nothing was written, and a later try may succeed.
     #[error("no room: {0}")]
-    Full(Cause),
+    Full(#[source] Cause),
     /// Something else is missing that may come back: a permission, a file descriptor, memory. Nothing was written, and
     /// a later try may succeed.
     #[error("not available: {0}")]
-    Unavailable(Cause),
+    Unavailable(#[source] Cause),
     /// Anything else; the text for operators names the operation and the place.
     #[error("{0}")]
-    Failed(Cause),
+    Failed(#[source] Cause),
 }
 
 impl StorageError {

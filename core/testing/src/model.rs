@@ -9,7 +9,8 @@ use argus_core::batch::{Batch, Handling, NewEvent};
 use argus_core::event::{Event, Timestamp, Uuid};
 use argus_core::query::{Filter, Order, Position, Scan};
 use argus_core::repository::{
-    CommitError, Duplicate, Flow, ReadError, Reader, Receipt, Repository, ScanHead, ScanRun, Snapshot, Stats, Surplus,
+    CommitError, Duplicate, Failure, Flow, ReadError, Reader, Receipt, Repository, ScanHead, ScanRun, Snapshot, Stats,
+    Surplus,
 };
 
 use super::filter;
@@ -149,6 +150,10 @@ impl Model {
 impl Repository for Model {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         Ok(group.iter().map(|batch| self.commit_one(now, batch)).collect())
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        None
     }
 
     fn reader(&self) -> Reader {

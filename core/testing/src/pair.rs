@@ -7,7 +7,7 @@ use std::sync::Arc;
 use argus_core::batch::{Batch, Handling};
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Scan, decode_cursor, encode_cursor};
-use argus_core::repository::{CommitError, Housekeeper, Receipt, Repository, Snapshot};
+use argus_core::repository::{CommitError, MaintenanceQueue, Receipt, Repository, Snapshot};
 
 use super::compare::{Difference, broken, check_answer, check_id, check_query, check_same, require};
 use super::generate::{self, Draft};
@@ -22,7 +22,7 @@ use super::script::{Planned, Step};
 pub struct Pair<R> {
     subject: R,
     reopen: fn(&mut R),
-    housekeeper: Housekeeper,
+    maintenance: MaintenanceQueue,
     model: Model,
     now: Timestamp,
     /// The subject's ids in order of sequence numbers.
@@ -60,7 +60,7 @@ impl<R: Repository> Pair<R> {
         Self {
             subject,
             reopen,
-            housekeeper: Housekeeper::default(),
+            maintenance: MaintenanceQueue::default(),
             model,
             // 2023-11-14T22:13:20Z, and as good as any other.
             now: Timestamp::from_nanos(1_700_000_000_000_000_000),
@@ -101,7 +101,7 @@ impl<R: Repository> Pair<R> {
                 Ok(())
             }
             Step::Reopen => {
-                self.housekeeper = Housekeeper::default();
+                self.maintenance = MaintenanceQueue::default();
                 (self.reopen)(&mut self.subject);
                 self.keep().check(&[])
             }
@@ -176,8 +176,7 @@ impl<R: Repository> Pair<R> {
     }
 
     fn maintain(&mut self, budget: u32) -> Result<(), Difference> {
-        self.housekeeper.step(&mut self.subject, steady(self.now), budget).map_err(refused)?;
-        Ok(())
+        self.maintenance.step(&mut self.subject, steady(self.now), budget).map_err(refused).map(|_| ())
     }
 
     fn subject_snapshot(&self) -> Arc<dyn Snapshot> {
@@ -273,6 +272,8 @@ fn count(ids: &[String]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use argus_core::repository::Failure;
+
     use super::super::Source;
     use super::*;
     use argus_core::repository::Reader;
@@ -300,6 +301,10 @@ mod tests {
         fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
             self.0.commit(now, group.split_last().map_or(group, |(_, others)| others))
         }
+        fn failure(&self) -> Option<&Failure> {
+            self.0.failure()
+        }
+
         fn reader(&self) -> Reader {
             self.0.reader()
         }

@@ -16,7 +16,7 @@ pub enum Step {
         /// The batches.
         group: Vec<Vec<Planned>>,
     },
-    /// Housekeeping is called a few times, whether or not it wants to be.
+    /// Maintenance is called a few times, whether or not it wants to be.
     Maintain {
         /// Events' worth of work in one call.
         budget: u32,

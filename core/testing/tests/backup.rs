@@ -12,7 +12,7 @@ use argus_core::batch::{Batch, BatchBuilder, NewEvent};
 use argus_core::engine::{Backup, BackupError, Engine, OpenError, Seed, back_up};
 use argus_core::event::{EventType, Payload, Timestamp};
 use argus_core::query::Scan;
-use argus_core::repository::{Housekeeper, Repository, Snapshot};
+use argus_core::repository::{MaintenanceQueue, Repository, Snapshot};
 use argus_core::storage::{
     BackupTarget, Blob, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
 };
@@ -84,7 +84,7 @@ proptest! {
 /// A medium whose engine goes on working between any two looks at it.
 struct Stirred {
     engine: RefCell<Engine<MemoryStorage>>,
-    housekeeper: RefCell<Housekeeper>,
+    maintenance: RefCell<MaintenanceQueue>,
     source: RefCell<Source<'static>>,
     /// All of the log before this offset was written when the last call began; what is behind is being written.
     written: Cell<u64>,
@@ -104,7 +104,7 @@ impl Stirred {
         }
         let stirred = Self {
             engine: RefCell::new(engine),
-            housekeeper: RefCell::default(),
+            maintenance: RefCell::default(),
             source: RefCell::new(source),
             written: Cell::new(0),
             pace,
@@ -134,9 +134,9 @@ impl Stirred {
                         .collect();
                     engine.commit(Timestamp::from_nanos(0), &group).unwrap();
                 }
-                4 => engine.rest().unwrap(),
+                4 => engine.on_idle().unwrap(),
                 _ => drop(
-                    self.housekeeper.borrow_mut().step(&mut *engine, steady(Timestamp::from_nanos(0)), 1000).unwrap(),
+                    self.maintenance.borrow_mut().step(&mut *engine, steady(Timestamp::from_nanos(0)), 1000).unwrap(),
                 ),
             }
         }
@@ -235,7 +235,7 @@ fn damage_is_an_error_and_a_torn_tail_is_not_just_as_for_an_engine() {
             let group: Vec<Batch> = counts.iter().map(|&count| draw(&mut source, count)).collect();
             engine.commit(Timestamp::from_nanos(0), &group).unwrap();
         }
-        engine.rest().unwrap();
+        engine.on_idle().unwrap();
         damaged_and_torn(engine.storage());
     }
 }
@@ -318,9 +318,9 @@ fn what_is_missing_is_named() {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
     let mut source = Source::seeded(7);
     engine.commit(Timestamp::from_nanos(0), &[draw(&mut source, 20)]).unwrap();
-    let mut housekeeper = Housekeeper::default();
+    let mut maintenance = MaintenanceQueue::default();
     for _ in 0..100 {
-        housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap();
+        let _progress = maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap();
     }
     let mut storage = engine.storage().clone();
     let segment = storage.list().unwrap().into_iter().find(|name| name.starts_with("segment-")).unwrap();

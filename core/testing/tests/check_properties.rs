@@ -72,7 +72,7 @@ proptest! {
         let mut engine = Engine::open(pair.subject().storage().clone(), Seed(0)).unwrap();
         let mut source = Source::bytes(&damage);
         engine.commit(Timestamp::from_nanos(0), &[generate::batch(&[generate::draft(&mut source)])]).unwrap();
-        engine.rest().unwrap();
+        engine.on_idle().unwrap();
         let there = events(&engine.snapshot());
         let medium = engine.storage();
         let report = check(medium);

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::task::Poll;
+
 use argus_core::batch::Batch;
 use argus_core::damage::Concerned;
 use argus_core::engine::{Engine, OpenError, Seed, back_up, check, is_blob_name, salvage};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Repository as _};
+use argus_core::repository::{CommitError, MaintenanceQueue, Repository as _};
 use argus_core::storage::{MemoryStorage, Storage, StorageError, StorageReader as _, StorageWriter as _};
 use argus_testing::{Draft, Ending, Faults, Phase, SMALL, SimStorage, Strike, generate, steady};
 
@@ -47,10 +49,10 @@ fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
 #[test]
 fn whatever_a_repository_writes_has_a_name_of_its_own() {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
-    let mut housekeeper = Housekeeper::default();
+    let mut maintenance = MaintenanceQueue::default();
     for _ in 0..20 {
         engine.commit(NOW, &[batch(20)]).unwrap();
-        while housekeeper.step(&mut engine, steady(NOW), 1_000).unwrap() == Housekeeping::Pending {}
+        while maintenance.step(&mut engine, steady(NOW), 1_000).unwrap() == Poll::Pending {}
     }
     engine.close().unwrap();
     let names = engine.storage().list().unwrap();
@@ -88,7 +90,7 @@ fn a_tail_that_is_lost_anywhere_is_missed() {
             assert_eq!(concerned, [Concerned::all(left + 1, 6)], "{place}");
             let [loss] = &salvaged.losses[..] else { panic!("{place}: {:?}", salvaged.losses) };
             assert_eq!((&loss.seqs[..], loss.is_exact), (&[(left + 1, 6)][..], true), "{place}");
-            let Err(OpenError::Damaged { place: named, reason }) = Engine::open(lost.clone(), Seed(0)) else {
+            let Err(OpenError::Damaged { place: named, reason, .. }) = Engine::open(lost.clone(), Seed(0)) else {
                 panic!("{place}: it is opened");
             };
             assert!(named.starts_with("the log at offset "), "{named}");
@@ -245,7 +247,7 @@ fn a_storage_that_has_failed_is_not_closed() {
     engine.commit(NOW, &[batch(2)]).unwrap();
     medium.strike(Strike::SyncError, 0);
     engine.commit(NOW, &[batch(1)]).unwrap_err();
-    assert!(matches!(engine.close(), Err(CommitError::Latched(_))));
+    assert!(matches!(engine.close(), Err(CommitError::Failed { .. })));
     assert!(!medium.contents().blobs.contains_key("log-end"));
     let engine = Engine::open(medium.restart(Ending::Process), Seed(0)).unwrap();
     assert!(!engine.recovery().was_closed);

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::task::Poll;
+
 use argus_core::batch::{Batch, BatchBuilder, NewEvent};
 use argus_core::engine::{Engine, OpenError, Seed, Tuning};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
-use argus_core::repository::{ChoreStep, Housekeeper, Housekeeping, Repository as _};
+use argus_core::repository::{Maintenance, MaintenanceQueue, Repository as _};
 use argus_core::storage::{MemoryStorage, Storage as _, StorageError, StorageReader as _, StorageWriter as _};
 use argus_testing::{Ending, Faults, Phase, SimStorage, Strike, steady};
 use bytes::Bytes;
@@ -18,7 +20,7 @@ fn stored() -> (usize, MemoryStorage) {
         engine.commit(Timestamp::from_nanos(1_700_000_000_000_000_000), &[batch(count, id)]).unwrap();
     }
     let events_end = engine.storage().log().len();
-    engine.rest().unwrap();
+    engine.on_idle().unwrap();
     (events_end, engine.storage().clone())
 }
 
@@ -68,7 +70,7 @@ fn a_changed_bit_of_the_log_is_named() {
         log[bit / 8] ^= 1 << (bit % 8);
         let opened = Engine::open(with_log(&storage, &log), Seed(0));
         if bit / 8 < events_end {
-            let Err(OpenError::Damaged { place, reason }) = opened else { panic!("bit {bit} went unnoticed") };
+            let Err(OpenError::Damaged { place, reason, .. }) = opened else { panic!("bit {bit} went unnoticed") };
             assert!(place.starts_with("the log at offset ") && reason.contains("; event"), "{place}: {reason}");
         } else {
             // The mark is not needed to be right, only to tell what is.
@@ -85,11 +87,11 @@ fn whoever_recovers_the_last_record_speaks_for_it() {
     let torn = [&storage.log()[..events_end], b"torn"].concat();
     let mut engine = Engine::open(with_log(&storage, &torn), Seed(0)).unwrap();
     assert_eq!(engine.recovery().cut_bytes, 4);
-    engine.rest().unwrap();
+    engine.on_idle().unwrap();
     assert!(engine.storage().log() == storage.log());
     // Once is enough, however often it is recovered.
     let mut engine = Engine::open(engine.storage().clone(), Seed(0)).unwrap();
-    engine.rest().unwrap();
+    engine.on_idle().unwrap();
     assert!(engine.storage().log() == storage.log());
 }
 
@@ -203,10 +205,8 @@ fn between_two_copies() -> SimStorage {
         if let Ok(mut engine) = Engine::open_with(medium.clone(), Seed(7), tuning)
             && engine.commit(Timestamp::from_nanos(0), &[batch(3, None)]).is_ok()
         {
-            let mut housekeeper = Housekeeper::default();
-            while let Ok(Housekeeping::Pending) = housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000)
-            {
-            }
+            let mut maintenance = MaintenanceQueue::default();
+            while let Ok(Poll::Pending) = maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000) {}
         }
         medium.restart(Ending::Power)
     });
@@ -229,9 +229,9 @@ fn a_copy_of_the_manifest_that_could_not_be_read_may_be_the_newer_one() {
     medium.set_free(None);
     engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
     // Before the copies are written anew, four events are sealed.
-    let _publication = engine.chore(steady(Timestamp::from_nanos(0))).unwrap();
-    let mut sealing = engine.chore(steady(Timestamp::from_nanos(0))).unwrap();
-    while sealing.step(1000) == ChoreStep::Pending {}
+    let _publication = engine.next_task(steady(Timestamp::from_nanos(0))).unwrap();
+    let mut sealing = engine.next_task(steady(Timestamp::from_nanos(0))).unwrap();
+    while sealing.step(1000) == Poll::Pending {}
     drop(engine);
     let engine = Engine::open_with(medium.restart(Ending::Power), Seed(0), tuning).unwrap();
     let recovery = engine.recovery();
@@ -246,8 +246,8 @@ fn log_stays_as_long_as_a_copy_of_the_manifest_needs_it() {
     medium.set_free(Some(0));
     let mut engine = Engine::open_with(medium.clone(), Seed(0), tuning).unwrap();
     assert!((engine.recovery().sealed_events, engine.recovery().manifest_outdated) == (3, true));
-    let mut housekeeper = Housekeeper::default();
-    while let Ok(Housekeeping::Pending) = housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000) {}
+    let mut maintenance = MaintenanceQueue::default();
+    while let Ok(Poll::Pending) = maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000) {}
     assert_eq!(medium.contents().range.start, start);
     // The newer copy rots, and the other one counts.
     drop(engine);
@@ -257,8 +257,8 @@ fn log_stays_as_long_as_a_copy_of_the_manifest_needs_it() {
     let mut engine = Engine::open_with(medium.clone(), Seed(0), tuning).unwrap();
     assert_eq!(engine.recovery().replayed_events, 3);
     engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
-    let mut housekeeper = Housekeeper::default();
-    while housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap() == Housekeeping::Pending {}
+    let mut maintenance = MaintenanceQueue::default();
+    while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap() == Poll::Pending {}
     assert!(medium.contents().range.start > start, "both copies are new");
 }
 
@@ -269,8 +269,8 @@ fn a_full_medium_can_be_opened_though_a_copy_of_the_manifest_is_old() {
         Engine::open_with(medium.clone(), Seed(7), Tuning { seal_events: 1, ..Tuning::default() }).unwrap();
     let before = medium.contents().blobs["manifest-b"].clone();
     engine.commit(Timestamp::from_nanos(0), &[batch(3, None)]).unwrap();
-    let mut housekeeper = Housekeeper::default();
-    while housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap() == Housekeeping::Pending {}
+    let mut maintenance = MaintenanceQueue::default();
+    while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap() == Poll::Pending {}
     drop(engine);
     // As if the process had ended between the two, and what the older one lists were there as well.
     let mut medium = medium.restart(Ending::Process);
@@ -301,11 +301,12 @@ fn an_old_copy_of_the_manifest_is_made_good_as_soon_as_there_is_room() {
     medium.delete("manifest-a")().unwrap();
     medium.set_free(Some(0));
     let mut engine = Engine::open(medium.clone(), Seed(0)).unwrap();
-    let tidy_up =
-        |engine: &mut Engine<SimStorage>| Housekeeper::default().step(engine, steady(Timestamp::from_nanos(0)), 1000);
+    let tidy_up = |engine: &mut Engine<SimStorage>| {
+        MaintenanceQueue::default().step(engine, steady(Timestamp::from_nanos(0)), 1000)
+    };
     assert!(tidy_up(&mut engine).is_err() && engine.recovery().manifest_outdated);
     medium.set_free(None);
-    while tidy_up(&mut engine).unwrap() == Housekeeping::Pending {}
+    while tidy_up(&mut engine).unwrap() == Poll::Pending {}
     assert!(!engine.recovery().manifest_outdated);
     let blobs = medium.contents().blobs;
     assert!(blobs.contains_key("manifest-a") && blobs["manifest-a"] == blobs["manifest-b"]);

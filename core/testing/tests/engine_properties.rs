@@ -6,11 +6,12 @@ mod steps;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::task::Poll;
 
 use argus_core::engine::Engine;
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Order, Position, Scan};
-use argus_core::repository::{Housekeeper, Housekeeping, Repository};
+use argus_core::repository::{MaintenanceQueue, Repository};
 use argus_core::storage::MemoryStorage;
 use argus_testing::{
     Draft, Model, Pace, Pair, Planned, Run, Source, Step, StoredEvent, StoredId, check_answer, check_query, check_same,
@@ -32,10 +33,10 @@ fn same(compared: Result<(), argus_testing::Difference>) -> Result<(), TestCaseE
     compared.map_err(|difference| TestCaseError::fail(difference.to_string()))
 }
 
-/// An engine and a model with the same events, committed in batches of varying size with housekeeping in between.
-fn filled(seed: u64, events: usize) -> (Engine<MemoryStorage>, Housekeeper, Model) {
+/// An engine and a model with the same events, committed in batches of varying size with maintenance in between.
+fn filled(seed: u64, events: usize) -> (Engine<MemoryStorage>, MaintenanceQueue, Model) {
     let mut source = Source::seeded(seed);
-    let (mut engine, mut housekeeper, mut model) = (open(seed.into()), Housekeeper::default(), Model::new());
+    let (mut engine, mut maintenance, mut model) = (open(seed.into()), MaintenanceQueue::default(), Model::new());
     let mut left = events;
     while left > 0 {
         let count = left.min(1 + source.index(90));
@@ -43,9 +44,10 @@ fn filled(seed: u64, events: usize) -> (Engine<MemoryStorage>, Housekeeper, Mode
         let batch = generate::batch(&(0..count).map(|_| generate::draft(&mut source)).collect::<Vec<Draft>>());
         engine.commit(Timestamp::from_nanos(0), std::slice::from_ref(&batch)).unwrap();
         model.commit(Timestamp::from_nanos(0), &[batch]).unwrap();
-        housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), source.pick(&[0, 1, 5, 50, 500])).unwrap();
+        let _progress =
+            maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), source.pick(&[0, 1, 5, 50, 500])).unwrap();
     }
-    (engine, housekeeper, model)
+    (engine, maintenance, model)
 }
 
 /// Walks from page to page, each of which is ended after so many calls of a budget.
@@ -162,12 +164,12 @@ proptest! {
     }
 
     #[test]
-    fn housekeeping_comes_to_an_end_and_changes_no_answer(seed: u64, budget in 1..300_u32, queries in prop::collection::vec(bytes(80), 4)) {
-        let (mut engine, mut housekeeper, model) = filled(seed, 600);
+    fn maintenance_comes_to_an_end_and_changes_no_answer(seed: u64, budget in 1..300_u32, queries in prop::collection::vec(bytes(80), 4)) {
+        let (mut engine, mut maintenance, model) = filled(seed, 600);
         let mut calls = 0;
-        while housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), budget).unwrap() == Housekeeping::Pending {
+        while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), budget).unwrap() == Poll::Pending {
             calls += 1;
-            prop_assert!(calls < 100_000, "housekeeping goes on and on");
+            prop_assert!(calls < 100_000, "maintenance goes on and on");
         }
         let queries: Vec<Scan> = queries.iter().map(|bytes| generate::scan(&mut Source::bytes(bytes))).collect();
         same(check_same(&engine.snapshot(), &model.snapshot(), &queries))?;
@@ -227,11 +229,11 @@ fn walks_over_many_events_meet_each_of_them_once_while_more_come_in() {
 #[test]
 fn the_bytes_that_are_counted_are_those_that_a_restart_finds() {
     let mut source = Source::seeded(11);
-    let (mut engine, mut housekeeper) = (open(11), Housekeeper::default());
+    let (mut engine, mut maintenance) = (open(11), MaintenanceQueue::default());
     for _ in 0..6 {
         let group = [(); 4].map(|()| generate::batch(&[generate::draft(&mut source)]));
         engine.commit(Timestamp::from_nanos(0), &group).unwrap();
-        while housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), 100).unwrap() == Housekeeping::Pending {}
+        while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 100).unwrap() == Poll::Pending {}
     }
     let counted = engine.snapshot().stats().unwrap();
     reopen(&mut engine);

@@ -5,11 +5,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::Poll;
 
 use argus_core::batch::Batch;
+use argus_core::cause::Cause;
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
-use argus_core::repository::{ChoreStep, CommitError, Housekeeper, Housekeeping, Repository};
+use argus_core::repository::{CommitError, Maintenance, MaintenanceQueue, Repository};
 use argus_core::storage::{
     Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
 };
@@ -111,7 +113,7 @@ fn open(tuning: Tuning) -> (Engine<Refusing>, Arc<Refusals>) {
 }
 
 #[test]
-fn a_sync_that_fails_before_sealing_latches_at_once_and_is_not_tried_again() {
+fn a_sync_that_fails_before_sealing_fails_the_engine_at_once_and_is_not_tried_again() {
     let (mut engine, refusals) = open(Tuning { seal_events: 1, fan_in: 2, ..Tuning::default() });
     refusals.syncs.store(true, Ordering::Relaxed);
     engine.defer_syncs();
@@ -119,20 +121,20 @@ fn a_sync_that_fails_before_sealing_latches_at_once_and_is_not_tried_again() {
     let batch = generate::batch(&[generate::draft(&mut source)]);
     let receipts = engine.commit(NOW, std::slice::from_ref(&batch)).unwrap();
     assert!(receipts.iter().all(|receipt| !receipt.durable));
-    let mut sealing = engine.chore(steady(NOW)).unwrap();
-    while sealing.step(1) == ChoreStep::Pending {}
-    engine.settle(sealing).unwrap();
+    let mut sealing = engine.next_task(steady(NOW)).unwrap();
+    while sealing.step(1) == Poll::Pending {}
+    engine.install(sealing).unwrap();
     // A manifest must not point behind what of the log is durable.
-    let chore = engine.chore(steady(NOW));
-    // Before anybody has given the chore back.
-    assert!(matches!(engine.commit(NOW, &[batch]), Err(CommitError::Latched(_))));
-    assert!(matches!(engine.flush(), Err(CommitError::Latched(_))));
-    assert!(matches!(engine.settle(chore.unwrap()), Err(CommitError::Latched(_))));
+    let task = engine.next_task(steady(NOW));
+    // Before anybody has given the task back.
+    assert!(matches!(engine.commit(NOW, &[batch]), Err(CommitError::Failed { .. })));
+    assert!(matches!(engine.flush(), Err(CommitError::Failed { .. })));
+    assert!(matches!(engine.install(task.unwrap()), Err(CommitError::Failed { .. })));
     assert_eq!(refusals.syncs_asked.load(Ordering::Relaxed), 1);
     assert_eq!(engine.snapshot().stats().unwrap().events, 1);
 }
 
-/// Commits wait for housekeeping if it is behind. They would wait for ever if nobody could do anything about it.
+/// Commits wait for maintenance if it is behind. They would wait for ever if nobody could do anything about it.
 #[test]
 fn nobody_waits_for_a_manifest_that_there_is_no_room_for() {
     let (mut engine, refusals) = open(Tuning { seal_events: 10, fan_in: 100_000, ..Tuning::default() });
@@ -145,27 +147,27 @@ fn nobody_waits_for_a_manifest_that_there_is_no_room_for() {
     let mut commit = |engine: &mut Engine<Refusing>, group: &[Batch]| {
         stored += engine.commit(NOW, group).unwrap().iter().map(|receipt| u64::from(receipt.stored)).sum::<u64>();
     };
-    let mut housekeeper = Housekeeper::default();
-    let mut keep_house = |engine: &mut Engine<Refusing>| loop {
-        match housekeeper.step(engine, steady(NOW), 1_000) {
-            Ok(Housekeeping::Pending) => {}
+    let mut maintenance = MaintenanceQueue::default();
+    let mut maintain = |engine: &mut Engine<Refusing>| loop {
+        match maintenance.step(engine, steady(NOW), 1_000) {
+            Ok(Poll::Pending) => {}
             end => return end,
         }
     };
     commit(&mut engine, &first);
     for batch in batches {
-        assert!(matches!(keep_house(&mut engine), Err(CommitError::Full(_))), "what is sealed waits for a manifest");
+        assert!(matches!(maintain(&mut engine), Err(CommitError::Full(_))), "what is sealed waits for a manifest");
         assert!(!engine.is_behind(), "after {} events", engine.snapshot().stats().unwrap().events);
         commit(&mut engine, &[batch]);
     }
     refusals.manifests.store(false, Ordering::Relaxed);
-    assert_eq!(keep_house(&mut engine), Ok(Housekeeping::Idle));
+    assert_eq!(maintain(&mut engine), Ok(Poll::Ready(())));
     let stats = engine.snapshot().stats().unwrap();
     assert_eq!(stats.events, stored);
     assert!(stats.segments < 200, "{} segments", stats.segments);
 }
 
-/// At whichever call the permission goes: nothing is stored, nothing latches, and all of it is done when the permission
+/// At whichever call the permission goes: nothing is stored, nothing fails for good, and all of it is done when the permission
 /// is back.
 #[test]
 fn what_lacks_a_permission_is_done_when_there_is_one() {
@@ -178,9 +180,9 @@ fn what_lacks_a_permission_is_done_when_there_is_one() {
             stored +=
                 engine.commit(NOW, &[batch]).unwrap().iter().map(|receipt| u64::from(receipt.stored)).sum::<u64>();
         }
-        let mut housekeeper = Housekeeper::default();
+        let mut maintenance = MaintenanceQueue::default();
         for _ in 0..steps {
-            housekeeper.step(&mut engine, steady(NOW), 1).unwrap();
+            let _progress = maintenance.step(&mut engine, steady(NOW), 1).unwrap();
         }
         refusals.all_writes.store(true, Ordering::Relaxed);
         let mut refused = generate::draft(&mut source);
@@ -189,19 +191,19 @@ fn what_lacks_a_permission_is_done_when_there_is_one() {
         let commit = engine.commit(NOW, std::slice::from_ref(&refused));
         assert_eq!(
             commit,
-            Err(CommitError::Unavailable("append to the log: no permission".into())),
+            Err(CommitError::unavailable(Cause::from("no permission").during("append to the log"))),
             "after {steps} steps"
         );
         for _ in 0..20 {
-            match housekeeper.step(&mut engine, steady(NOW), 1_000) {
-                Ok(_) | Err(CommitError::Unavailable(_)) => {}
+            match maintenance.step(&mut engine, steady(NOW), 1_000) {
+                Ok(_) | Err(CommitError::Unavailable { .. }) => {}
                 Err(error) => panic!("after {steps} steps: {error}"),
             }
         }
         assert_eq!(engine.snapshot().stats().unwrap().events, stored);
 
         refusals.all_writes.store(false, Ordering::Relaxed);
-        while housekeeper.step(&mut engine, steady(NOW), 1_000) != Ok(Housekeeping::Idle) {}
+        while maintenance.step(&mut engine, steady(NOW), 1_000) != Ok(Poll::Ready(())) {}
         engine.commit(NOW, &[refused]).unwrap();
         let stats = engine.snapshot().stats().unwrap();
         assert_eq!(stats.events, stored + 1, "after {steps} steps");

@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::task::Poll;
+
 use argus_core::batch::{Batch, BatchBuilder, NewEvent};
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Retention, Seed};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
 use argus_core::query::Scan;
-use argus_core::repository::{ChoreStep, Expired, ExpiryCause, Housekeeper, Housekeeping, Repository};
+use argus_core::repository::{Expired, ExpiryCause, Maintenance, MaintenanceQueue, Repository};
 use argus_core::storage::MemoryStorage;
 use argus_testing::{Pace, SMALL, collect, steady};
 
@@ -49,8 +51,8 @@ fn tidy_up(engine: &mut Engine<MemoryStorage>) {
 }
 
 fn tidy_up_at(engine: &mut Engine<MemoryStorage>, now: Moment) {
-    let mut housekeeper = Housekeeper::default();
-    while housekeeper.step(engine, now, 1_000).unwrap() == Housekeeping::Pending {}
+    let mut maintenance = MaintenanceQueue::default();
+    while maintenance.step(engine, now, 1_000).unwrap() == Poll::Pending {}
 }
 
 /// So many hours after now, by a wall clock that is so many days ahead of a clock that nobody sets.
@@ -59,12 +61,12 @@ fn moment(hours: i64, days_ahead: i64) -> Moment {
     Moment { wall: Timestamp::from_nanos(true_time.as_nanos() + days_ahead * 24 * HOUR), ..steady(true_time) }
 }
 
-/// Does all housekeeping, and says what has expired by it.
+/// Does all maintenance, and says what has expired by it.
 fn expired(engine: &mut Engine<MemoryStorage>, now: Moment) -> Vec<Expired> {
     let mut expired = Vec::new();
-    while let Some(mut chore) = engine.chore(now) {
-        while chore.step(1_000) == ChoreStep::Pending {}
-        expired.extend(engine.settle(chore).unwrap());
+    while let Some(mut task) = engine.next_task(now) {
+        while task.step(1_000) == Poll::Pending {}
+        expired.extend(engine.install(task).unwrap());
     }
     expired
 }
@@ -217,7 +219,7 @@ fn who_was_away_for_long_waits_and_who_was_idle_does_not() {
     }
 }
 
-/// Has housekeeping done every hour from one to another, by a process that is started anew every twelve hours. Says
+/// Has maintenance done every hour from one to another, by a process that is started anew every twelve hours. Says
 /// when nothing is left.
 fn restarted(engine: &mut Engine<MemoryStorage>, hours: core::ops::Range<i64>, days_ahead: i64) -> Option<i64> {
     let begin = hours.start;
@@ -300,7 +302,7 @@ fn what_expires_is_told() {
     assert_eq!(found.iter().map(|expired| expired.events).sum::<u64>(), 13);
     assert!(found.iter().all(|expired| expired.first == hours_ago(40 * 24) && expired.cause == ExpiryCause::Age));
 
-    // What comes too late is stored, and is gone after the next housekeeping; its answer says so.
+    // What comes too late is stored, and is gone after the next maintenance; its answer says so.
     let receipts = engine.commit(NOW, &[batch(3, hours_ago(40 * 24), "late"), batch(2, NOW, "new")]).unwrap();
     assert_eq!(receipts.iter().map(|receipt| receipt.expired).collect::<Vec<_>>(), [3, 0]);
     let found = expired(&mut engine, steady(NOW));

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::task::Poll;
 
 use argus_core::damage::Concerned;
 use argus_core::engine::{
@@ -12,7 +13,7 @@ use argus_core::engine::{
 };
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Order, Scan};
-use argus_core::repository::{Housekeeper, Housekeeping, ReadError, Repository, Snapshot};
+use argus_core::repository::{MaintenanceQueue, ReadError, Repository, Snapshot};
 use argus_core::storage::{BackupTarget, MemoryStorage, Storage, StorageReader, StorageWriter};
 use argus_testing::{Answer, Draft, Pace, StoredEvent, StoredId, collect, generate, get, steady};
 use bytes::Bytes;
@@ -46,7 +47,7 @@ struct Store {
 /// Three segments and some records behind them.
 fn store() -> Store {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
-    let mut housekeeper = Housekeeper::default();
+    let mut maintenance = MaintenanceQueue::default();
     let mut number = 0;
     let mut records = Vec::new();
     let mut commit = |engine: &mut Engine<MemoryStorage>, count: i64| {
@@ -58,13 +59,13 @@ fn store() -> Store {
     for _ in 0..3 {
         commit(&mut engine, 5);
         commit(&mut engine, 3);
-        while housekeeper.step(&mut engine, steady(NOW), 1000).unwrap() != Housekeeping::Idle {}
+        while maintenance.step(&mut engine, steady(NOW), 1000).unwrap() != Poll::Ready(()) {}
     }
     for count in [2, 1, 3] {
         records.push(commit(&mut engine, count));
     }
     let events_end = engine.storage().log_end();
-    engine.rest().unwrap();
+    engine.on_idle().unwrap();
     let medium = engine.storage().clone();
     assert_eq!(segments(&medium).len(), 3);
     let snapshot = engine.snapshot();
@@ -450,7 +451,7 @@ fn who_reads_and_who_checks_are_told_of_the_same_events() {
     for medium in of_log.chain(of_segments) {
         let report = check(&medium);
         match Engine::open_with(medium, Seed(0), SMALL) {
-            Err(OpenError::Damaged { place, reason }) => {
+            Err(OpenError::Damaged { place, reason, .. }) => {
                 let is_same = |finding: &Finding| reason.ends_with(&finding.concerned.to_string());
                 assert!(report.damage().any(is_same), "{place}: {reason}, but {:?}", report.findings);
                 opens += 1;
@@ -478,9 +479,9 @@ fn where_no_event_was_none_is_named() {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     engine.commit(NOW, &[generate::batch(&[draft(1)])]).unwrap();
     let mark = engine.storage().log().len();
-    engine.rest().unwrap();
+    engine.on_idle().unwrap();
     engine.commit(NOW, &[generate::batch(&[draft(2)])]).unwrap();
-    engine.rest().unwrap();
+    engine.on_idle().unwrap();
     let mut medium = engine.storage().clone();
     let mut log = medium.log().to_vec();
     log[mark] ^= 1;

@@ -3,11 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::num::NonZeroU32;
+use std::task::Poll;
 
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Order, Scan};
-use argus_core::repository::{Housekeeper, Housekeeping, Repository};
+use argus_core::repository::{MaintenanceQueue, Repository};
 use argus_testing::{Draft, Faults, Pace, SMALL, SimStorage, collect, generate, steady};
 
 const NOW: Timestamp = Timestamp::from_nanos(0);
@@ -16,10 +17,10 @@ const ORDERS: [Order; 3] = [Order::TimeAscending, Order::TimeDescending, Order::
 /// Stores the drafts in batches of 10, and tidies up.
 fn stored(storage: SimStorage, drafts: &[Draft]) -> Engine<SimStorage> {
     let mut engine = Engine::open_with(storage, Seed(1), SMALL).unwrap();
-    let mut housekeeper = Housekeeper::default();
+    let mut maintenance = MaintenanceQueue::default();
     for drafts in drafts.chunks(10) {
         engine.commit(NOW, &[generate::batch(drafts)]).unwrap();
-        while housekeeper.step(&mut engine, steady(NOW), 1_000).unwrap() == Housekeeping::Pending {}
+        while maintenance.step(&mut engine, steady(NOW), 1_000).unwrap() == Poll::Pending {}
     }
     engine
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use argus_core::event::Timestamp;
 use argus_core::query::Scan;
-use argus_core::repository::{Housekeeper, Repository, Snapshot, Stats};
+use argus_core::repository::{MaintenanceQueue, Repository, Snapshot, Stats};
 use argus_testing::{Answer, Draft, Pace, Pair, Source, collect, generate, get, steady};
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
@@ -62,7 +62,7 @@ fn readers_on_other_threads_are_not_disturbed_by_the_writer() {
         move |count: usize| generate::batch(&(0..count).map(|_| generate::draft(&mut source)).collect::<Vec<Draft>>());
     let now = Timestamp::from_nanos(0);
     let mut engine = open(11);
-    let mut housekeeper = Housekeeper::default();
+    let mut maintenance = MaintenanceQueue::default();
     for _ in 0..10 {
         engine.commit(now, &[batch(20)]).unwrap();
     }
@@ -82,7 +82,7 @@ fn readers_on_other_threads_are_not_disturbed_by_the_writer() {
         }
         for _ in 0..50 {
             engine.commit(now, &[batch(20)]).unwrap();
-            housekeeper.step(&mut engine, steady(Timestamp::from_nanos(0)), 100).unwrap();
+            let _progress = maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 100).unwrap();
         }
     });
     assert_eq!(state(&snapshot, &queries, Pace::UNBROKEN), statement);

@@ -4,11 +4,13 @@
 
 mod steps;
 
+use std::task::Poll;
+
 use argus_core::batch::{Batch, BatchBuilder, Handling, NewEvent};
 use argus_core::engine::{Engine, OpenError, Retention, Seed, Tuning};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
 use argus_core::query::Scan;
-use argus_core::repository::{Duplicate, Housekeeper, Housekeeping, Receipt, Repository};
+use argus_core::repository::{Duplicate, MaintenanceQueue, Receipt, Repository};
 use argus_core::storage::{MemoryStorage, Storage as _, StorageReader as _};
 use argus_testing::{Model, Pair, SMALL, steady};
 use proptest::prelude::*;
@@ -30,8 +32,8 @@ fn reopen(engine: &mut Engine<MemoryStorage>) {
 }
 
 fn tidy_up(engine: &mut Engine<MemoryStorage>, now: Timestamp) {
-    let mut housekeeper = Housekeeper::default();
-    while housekeeper.step(engine, steady(now), 1_000).unwrap() == Housekeeping::Pending {}
+    let mut maintenance = MaintenanceQueue::default();
+    while maintenance.step(engine, steady(now), 1_000).unwrap() == Poll::Pending {}
 }
 
 /// Events of these types, some with an id.

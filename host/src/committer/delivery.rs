@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 
-use argus_core::repository::{CommitError, Latch, Receipt};
+use argus_core::repository::{CommitError, Receipt};
 
 use super::lock;
 
@@ -114,7 +114,7 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         // Nothing, if there is an outcome. There is always one unless a thread unwinds.
-        let waker = self.decide(Err(CommitError::Latched(Latch::in_doubt("a commit was left half-way"))));
+        let waker = self.decide(Err(CommitError::in_doubt("a commit was left half-way")));
         wake_all(waker.into_iter().collect());
     }
 }
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(woken(&tasks), 3);
         for (ticket, count) in &mut tasks {
             let outcome = ticket.poll(&Context::from_waker(&Arc::clone(count).into()));
-            assert!(matches!(outcome, Poll::Ready(Err(CommitError::Latched(_)))));
+            assert!(matches!(outcome, Poll::Ready(Err(CommitError::Failed { in_doubt: true, .. }))));
         }
     }
 }

@@ -5,39 +5,42 @@
 //! has one sees what it counts. What was submitted is committed whether or not anybody still waits for it.
 //!
 //! Commits may wait for a disk, so they are made by a thread of their own. A repository that never waits is committed
-//! to by whoever submitted first: two switches of threads take longer than such a commit. Housekeeping has a thread as
-//! well (`keeper`).
+//! to by whoever submitted first, the leader: two switches of threads take longer than such a commit. Maintenance has a
+//! thread of its own.
 //!
-//! A thread of these that dies, or a panic in a commit or a chore, fails the store and ends the process: whoever waits
-//! is told so, nothing more is accepted, and what is not known to be sound is not worked on.
+//! A repository that is out of reach or has failed says so. Until it has recovered, nothing is accepted; the commit
+//! thread asks it now and then to try.
+//!
+//! A thread of these that dies, or a panic in a commit or a maintenance task, ends the process: whoever waits is told
+//! so, nothing more is accepted, and what is not known to be sound is not worked on.
 
+mod availability;
 mod delivery;
-mod keeper;
+mod maintenance;
 mod queue;
 mod types_watch;
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use argus_core::batch::Batch;
-use argus_core::cause::Cause;
-use argus_core::repository::{CommitError, Latch, Reader, Receipt, Repository};
+use argus_core::repository::{CommitError, Failure, Reader, Receipt, Repository};
 
 use crate::clock;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::repeated::Repeated;
 use crate::warnings::Warnings;
-use crate::watch::{self, panic_message};
+use crate::watch;
+use availability::Availability;
 use delivery::{Outcome, Ticket, Waiter};
-use keeper::Keeper;
-use queue::Queue;
+use maintenance::MaintenanceThread;
+use queue::{Queue, Waited};
 pub use queue::{QueueLimits, SubmitError};
 use types_watch::TypesWatch;
 
@@ -46,7 +49,7 @@ use types_watch::TypesWatch;
 pub struct Committer {
     shared: Arc<Shared>,
     committing: Mutex<Vec<JoinHandle<()>>>,
-    keeping: Mutex<Vec<JoinHandle<()>>>,
+    maintaining: Mutex<Vec<JoinHandle<()>>>,
     shut_down: Once,
 }
 
@@ -55,23 +58,26 @@ pub struct Committer {
 #[derive(Debug)]
 pub struct PendingCommit {
     ticket: Ticket,
-    lead: Option<Lead>,
+    leader: Option<Leader>,
 }
 
 /// How long the commit thread waits at most for a group to gather behind the one before: about as long as a disk takes
 /// to sync.
 const GATHERING: Duration = Duration::from_micros(200);
 
+/// How often a repository that accepts nothing is asked to recover.
+const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
+
 /// A batch on its way, and who waits for it.
 type Job = (Batch, Waiter);
 
-/// Whoever submits to a queue that nobody attends to has the lead: it sees to it that the queue is committed. When it
+/// Whoever submits to a queue that nobody attends to is the leader: it sees to it that the queue is committed. When it
 /// is dropped, the commit thread does.
 ///
-/// The one in the lead is seldom alone: other requests are ready to run on the same executor. They are let pass once,
-/// so that all of their batches become one group.
+/// The leader is seldom alone: other requests are ready to run on the same executor. They are let pass once, so that
+/// all of their batches become one group.
 #[derive(Debug)]
-struct Lead {
+struct Leader {
     shared: Arc<Shared>,
     others_passed: bool,
     done: bool,
@@ -84,8 +90,8 @@ struct Shared {
     /// Held during a commit.
     repository: Mutex<Box<dyn Repository>>,
     reader: Mutex<Reader>,
-    latched: OnceLock<Cause>,
-    keeper: Keeper,
+    availability: Availability,
+    maintenance: MaintenanceThread,
     types_watch: TypesWatch,
     metrics: Arc<Metrics>,
     /// Commits that were refused for something that passes, in the log.
@@ -116,8 +122,8 @@ impl Committer {
             immediate: repository.is_immediate(),
             reader: Mutex::new(repository.reader()),
             repository: Mutex::new(repository),
-            latched: OnceLock::new(),
-            keeper: Keeper::default(),
+            availability: Availability::default(),
+            maintenance: MaintenanceThread::default(),
             refusals: Repeated::default(),
             delays: Repeated::default(),
             types_watch: TypesWatch::default(),
@@ -127,11 +133,16 @@ impl Committer {
         });
         shared.look_at_types(&lock(&shared.reader));
         // What an earlier process left to do.
-        shared.offer_chores(&mut **lock(&shared.repository));
+        {
+            let mut repository = lock(&shared.repository);
+            shared.follow(&**repository);
+            shared.offer_tasks(&mut **repository);
+        }
         let committer =
-            Self { shared, committing: Mutex::default(), keeping: Mutex::default(), shut_down: Once::new() };
+            Self { shared, committing: Mutex::default(), maintaining: Mutex::default(), shut_down: Once::new() };
         committer.spawn(&committer.committing, "argus-commit", Shared::commit_until_closed, Shared::is_closed)?;
-        committer.spawn(&committer.keeping, "argus-keeper", Shared::keep_house, |shared| shared.keeper.is_closed())?;
+        let may_end = |shared: &Shared| shared.maintenance.is_closed();
+        committer.spawn(&committer.maintaining, "argus-maintain", Shared::maintain, may_end)?;
         if let Some(interval) = flush_every {
             let flush = move |shared: &Shared| shared.flush_every(interval);
             committer.spawn(&committer.committing, "argus-flush", flush, Shared::is_closed)?;
@@ -159,14 +170,14 @@ impl Committer {
     ///
     /// [`SubmitError`]: the batch was not taken.
     pub fn submit(&self, batch: Batch) -> Result<PendingCommit, SubmitError> {
-        if let Some(cause) = self.latched() {
-            return Err(SubmitError::Latched(cause.clone()));
+        if let Some(failure) = self.failure() {
+            return Err(SubmitError::Failure((*failure).clone()));
         }
         let bytes = batch.bytes();
         let (waiter, ticket) = delivery::pair();
         let leads = self.shared.queue.push((batch, waiter), bytes)?;
-        let lead = leads.then(|| Lead { shared: Arc::clone(&self.shared), others_passed: false, done: false });
-        Ok(PendingCommit { ticket, lead })
+        let leader = leads.then(|| Leader { shared: Arc::clone(&self.shared), others_passed: false, done: false });
+        Ok(PendingCommit { ticket, leader })
     }
 
     /// What was published last: it shows everything that was acknowledged before this call, and perhaps more.
@@ -175,10 +186,10 @@ impl Committer {
         lock(&self.shared.reader).clone()
     }
 
-    /// Why the repository accepts nothing more, if so.
+    /// Why nothing is accepted at present, if so.
     #[must_use]
-    pub fn latched(&self) -> Option<&Cause> {
-        self.shared.latched.get()
+    pub fn failure(&self) -> Option<Arc<Failure>> {
+        self.shared.availability.failure()
     }
 
     /// Batches that wait, and their bytes.
@@ -193,9 +204,9 @@ impl Committer {
         self.shut_down.call_once(|| {
             self.shared.queue.close();
             join(&self.committing);
-            // Only now: the last commits may have to wait for housekeeping.
-            self.shared.keeper.close();
-            join(&self.keeping);
+            // Only now: the last commits may have to wait for maintenance.
+            self.shared.maintenance.close();
+            join(&self.maintaining);
             self.shared.close();
         });
     }
@@ -218,20 +229,20 @@ impl Future for PendingCommit {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        if let Some(lead) = &mut self.lead {
-            if !lead.others_passed {
-                lead.others_passed = true;
+        if let Some(leader) = &mut self.leader {
+            if !leader.others_passed {
+                leader.others_passed = true;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            lead.done = lead.shared.commit_at_once();
-            self.lead = None;
+            leader.done = leader.shared.commit_at_once();
+            self.leader = None;
         }
         self.ticket.poll(cx)
     }
 }
 
-impl Drop for Lead {
+impl Drop for Leader {
     fn drop(&mut self) {
         if !self.done {
             self.shared.queue.call();
@@ -247,15 +258,15 @@ impl Shared {
         loop {
             if !self.queue.gather(patience) {
                 // Also what an earlier process has committed last.
-                self.rest();
-                if !self.queue.wait() {
+                self.attend("the durability mark", |repository| repository.on_idle());
+                if !self.wait() {
                     break;
                 }
             }
             self.commit(self.until_caught_up(lock(&self.repository)));
         }
         // Whatever was committed without waiting for it is durable when the process ends.
-        self.attend("the last flush", |repository| repository.flush().and_then(|()| repository.rest()));
+        self.attend("the last flush", |repository| repository.flush().and_then(|()| repository.on_idle()));
     }
 
     /// The thread that makes durable now and then what commits did not wait for.
@@ -270,8 +281,17 @@ impl Shared {
         self.queue.is_closed()
     }
 
-    fn rest(&self) {
-        self.attend("a rest", |repository| repository.rest());
+    /// Sleeps until there is something to commit, and has the repository recover meanwhile, if need be. `false` when
+    /// there never will be anything.
+    fn wait(&self) -> bool {
+        loop {
+            let patience = self.availability.may_recover().then_some(RECOVERY_INTERVAL);
+            match self.queue.wait(patience) {
+                Waited::Filled => return true,
+                Waited::Closed => return false,
+                Waited::Called => self.recover(),
+            }
+        }
     }
 
     /// To be called when nothing else uses the repository any more.
@@ -281,26 +301,34 @@ impl Shared {
 
     /// Does something with the repository that nobody waits for.
     fn attend(&self, what: &str, act: impl FnOnce(&mut dyn Repository) -> Result<(), CommitError>) {
-        if self.latched.get().is_some() {
+        let mut repository = lock(&self.repository);
+        if self.availability.failure().is_some() {
             return;
         }
-        let mut repository = lock(&self.repository);
-        match catch_unwind(AssertUnwindSafe(|| act(&mut **repository))) {
-            Ok(Ok(())) => {}
-            Ok(Err(CommitError::Full(cause))) => self.put_off(what, &format!("no room: {cause}")),
-            Ok(Err(CommitError::Unavailable(cause))) => self.put_off(what, &cause.to_string()),
-            Ok(Err(CommitError::Latched(latch))) => self.latch(&latch.cause),
-            Err(panic) => self.fail(format!("{what} panicked: {}", panic_message(panic.as_ref()))),
+        let outcome = self.ask(&mut **repository, what, act);
+        self.put_off(what, outcome);
+    }
+
+    /// Logs that something nobody waits for is tried again later, if it was not done. A failure was logged already.
+    fn put_off(&self, what: &str, outcome: Result<(), CommitError>) {
+        if let Err(error) = outcome
+            && self.availability.failure().is_none()
+            && let Some(suppressed) = self.delays.due()
+        {
+            tracing::warn!(reason = %error, suppressed, "{what} is put off");
         }
     }
 
     /// Commits what waits, if that can be done without waiting; says whether it was.
     fn commit_at_once(&self) -> bool {
-        let repository = match self.repository.try_lock() {
-            Ok(repository) if self.immediate && !repository.is_behind() => repository,
+        let mut repository = match self.repository.try_lock() {
+            Ok(repository) if self.immediate => repository,
             // The lock is held, poisoned, or not enough.
             Ok(_) | Err(_) => return false,
         };
+        if is_behind(&mut **repository) {
+            return false;
+        }
         self.commit(repository);
         true
     }
@@ -321,48 +349,37 @@ impl Shared {
     }
 
     fn commit_group(&self, repository: &mut dyn Repository, batches: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        if let Some(cause) = self.latched.get() {
-            return Err(CommitError::Latched(Latch::refusal(cause.clone())));
+        if let Some(failure) = self.availability.failure() {
+            return Err((*failure).clone().into());
         }
         let begun = Instant::now();
-        let commit = || {
+        let committed = self.ask(repository, "a commit", |repository| {
             let receipts = repository.commit(clock::now(), batches)?;
             self.publish(repository);
             let took = begun.elapsed();
-            self.offer_chores(repository);
+            self.offer_tasks(repository);
             Ok((receipts, took))
-        };
-        let committed = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|panic| {
-            let reason = format!("a commit panicked: {}", panic_message(panic.as_ref()));
-            self.lifecycle.fail(reason.clone());
-            Err(CommitError::Latched(Latch::in_doubt(reason)))
         });
+        let goes_on = self.availability.failure().is_none();
         match &committed {
             Ok((receipts, took)) => {
                 let events = batches.iter().map(Batch::len).sum();
                 self.metrics.group_committed(receipts, events, *took);
             }
-            Err(CommitError::Full(cause)) => self.refused(cause, "the storage is full; nothing was stored"),
-            Err(CommitError::Unavailable(cause)) => {
-                self.refused(cause, "the storage is not available; nothing was stored");
+            // This may happen with each that comes.
+            Err(error) if goes_on => {
+                if let Some(suppressed) = self.refusals.due() {
+                    tracing::warn!(reason = %error, suppressed, "a commit was refused");
+                }
             }
-            Err(CommitError::Latched(latch)) => self.latch(&latch.cause),
+            Err(_) => {}
         }
+        // Where commits go on being tried, the last one tells how it stands.
+        self.warnings.unavailable(match &committed {
+            Err(CommitError::Unavailable { cause, .. }) if goes_on => Some(cause),
+            Err(CommitError::Unavailable { .. } | CommitError::Full(_) | CommitError::Failed { .. }) | Ok(_) => None,
+        });
         committed.map(|(receipts, _)| receipts)
-    }
-
-    /// Logs that a commit was refused, which may happen with each that comes.
-    fn refused(&self, cause: &Cause, what: &str) {
-        if let Some(suppressed) = self.refusals.due() {
-            tracing::warn!(reason = %cause, suppressed, "{what}");
-        }
-    }
-
-    /// Logs that something nobody waits for is tried again later.
-    fn put_off(&self, what: &str, reason: &str) {
-        if let Some(suppressed) = self.delays.due() {
-            tracing::warn!(reason, suppressed, "{what} is put off");
-        }
     }
 
     fn publish(&self, repository: &dyn Repository) {
@@ -381,42 +398,31 @@ impl Shared {
         }
     }
 
-    /// To be called under the lock of the repository: whoever waits for housekeeping looks for the reason there.
-    fn latch(&self, cause: &Cause) {
-        tracing::error!(reason = %cause, "the storage has failed; nothing more is accepted, reads go on");
-        // Only the first cause is kept: later ones follow from it, and tell of the same damage.
-        if let Ok(()) = self.latched.set(cause.clone())
-            && let Some(damage) = cause.damage()
-        {
-            self.warnings.damaged(damage);
-        }
-        self.keeper.call_waiting();
-    }
-
-    /// A panic: what the repository has in memory may be anything now. Latches, and ends the process. Under the lock of
-    /// the repository as well.
-    fn fail(&self, reason: String) {
-        self.lifecycle.fail(reason.clone());
-        self.latch(&reason.into());
-    }
-
     /// The last act of a thread that dies: nothing is committed any more, and nobody is to wait for it.
     fn abandon(&self, reason: &str) {
         // The lock may be held for long, by a commit that waits for its disk.
         self.lifecycle.fail(reason.to_owned());
         let repository = lock(&self.repository);
-        self.latch(&reason.into());
+        self.end(reason.into());
         drop(repository);
         self.queue.close();
         let waiting = self.queue.take().into_iter();
-        delivery::deliver(waiting.map(|(_, waiter)| (waiter, Err(CommitError::Latched(Latch::refusal(reason))))));
+        delivery::deliver(waiting.map(|(_, waiter)| (waiter, Err(CommitError::failed(reason)))));
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("queue", &self.queue).field("latched", &self.latched).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("queue", &self.queue)
+            .field("availability", &self.availability)
+            .finish_non_exhaustive()
     }
+}
+
+/// Whether commits had better wait for maintenance.
+fn is_behind(repository: &mut dyn Repository) -> bool {
+    repository.maintenance().is_some_and(|maintenance| maintenance.is_behind())
 }
 
 /// No invariant of ours spans a panic under a lock, so a poisoned one is as good as any.
@@ -425,4 +431,4 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use argus_core::cause::Cause;
+use argus_core::repository::Failure;
 use thiserror::Error;
 
 use super::lock;
@@ -25,12 +25,23 @@ pub enum SubmitError {
     /// Too much waits already.
     #[error("the commit queue is full")]
     QueueFull,
-    /// The repository accepts nothing more.
-    #[error("{0}")]
-    Latched(Cause),
+    /// The repository accepts nothing at present.
+    #[error(transparent)]
+    Failure(Failure),
     /// The server is at its end.
     #[error("nothing more is committed")]
     Stopped,
+}
+
+/// Why the thread that takes the queue does not sleep any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// There is something to take.
+    Filled,
+    /// There never will be anything.
+    Closed,
+    /// The time is up, or somebody has [alerted](Queue::alert) it.
+    Called,
 }
 
 /// A bounded queue that is taken all at once, by a thread that sleeps meanwhile or by anybody else.
@@ -51,12 +62,22 @@ struct State<T> {
     taken_last: usize,
     /// How many the thread in [`gather`](Queue::gather) wants to be woken for; 0 if there is none.
     wanted: usize,
+    /// Somebody wants the thread that waits to look at something else.
+    alerted: bool,
     closed: bool,
 }
 
 impl<T> Queue<T> {
     pub(super) fn new(limits: QueueLimits) -> Self {
-        let state = State { items: Vec::new(), bytes: 0, attended: false, taken_last: 0, wanted: 0, closed: false };
+        let state = State {
+            items: Vec::new(),
+            bytes: 0,
+            attended: false,
+            taken_last: 0,
+            wanted: 0,
+            alerted: false,
+            closed: false,
+        };
         Self { limits, state: Mutex::new(state), wake: Condvar::new(), closing: Condvar::new() }
     }
 
@@ -105,11 +126,28 @@ impl<T> Queue<T> {
         !state.items.is_empty()
     }
 
-    /// Sleeps until there is something to take; `false` when there never will be anything.
-    pub(super) fn wait(&self) -> bool {
-        let is_idle = |state: &mut State<T>| state.items.is_empty() && !state.closed;
-        let waited = self.wake.wait_while(lock(&self.state), is_idle);
-        !waited.unwrap_or_else(PoisonError::into_inner).items.is_empty()
+    /// Sleeps until there is something to take, or for as long as `patience` at most.
+    pub(super) fn wait(&self, patience: Option<Duration>) -> Waited {
+        let is_idle = |state: &mut State<T>| state.items.is_empty() && !state.alerted && !state.closed;
+        let state = lock(&self.state);
+        let mut state = match patience {
+            None => self.wake.wait_while(state, is_idle).unwrap_or_else(PoisonError::into_inner),
+            Some(patience) => {
+                let waited = self.wake.wait_timeout_while(state, patience, is_idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        if !state.items.is_empty() {
+            return Waited::Filled;
+        }
+        state.alerted = false;
+        if state.closed { Waited::Closed } else { Waited::Called }
+    }
+
+    /// Wakes the thread that [waits](Self::wait), or will, though there may be nothing to take.
+    pub(super) fn alert(&self) {
+        lock(&self.state).alerted = true;
+        self.wake.notify_one();
     }
 
     /// Sleeps for as long, or until nothing more is taken; `true` in that case.
@@ -200,22 +238,40 @@ mod tests {
     fn the_first_item_after_a_time_is_enough_once_somebody_calls() {
         let queue = after(6);
         thread::scope(|threads| {
-            let waiting = threads.spawn(|| (queue.wait(), queue.take()));
+            let waiting = threads.spawn(|| (queue.wait(None), queue.take()));
             assert_eq!(queue.push(1, 1), Ok(true));
             queue.call();
-            assert_eq!(waiting.join().expect("it does not panic"), (true, vec![1]));
+            assert_eq!(waiting.join().expect("it does not panic"), (Waited::Filled, vec![1]));
         });
+    }
+
+    #[test]
+    fn an_alert_wakes_once_and_is_not_missed_by_whoever_comes_late() {
+        let queue = after(1);
+        queue.alert();
+        assert_eq!(queue.wait(None), Waited::Called);
+        assert_eq!(queue.wait(Some(Duration::ZERO)), Waited::Called, "the time is up");
+        thread::scope(|threads| {
+            let waiting = threads.spawn(|| queue.wait(None));
+            queue.alert();
+            assert_eq!(waiting.join().expect("it does not panic"), Waited::Called);
+        });
+        // What is to be taken comes first.
+        queue.alert();
+        assert_eq!(queue.push(1, 1), Ok(true));
+        assert_eq!(queue.wait(None), Waited::Filled);
     }
 
     #[test]
     fn nobody_is_waited_for_at_the_end() {
         let queue = after(6);
         thread::scope(|threads| {
-            let waiting = threads.spawn(|| (queue.gather(FOREVER), queue.take(), queue.gather(FOREVER), queue.wait()));
+            let waiting =
+                threads.spawn(|| (queue.gather(FOREVER), queue.take(), queue.gather(FOREVER), queue.wait(None)));
             assert_eq!(queue.push(1, 1), Ok(true));
             queue.call();
             queue.close();
-            assert_eq!(waiting.join().expect("it does not panic"), (true, vec![1], false, false));
+            assert_eq!(waiting.join().expect("it does not panic"), (true, vec![1], false, Waited::Closed));
         });
         assert_eq!(queue.push(2, 1), Err(SubmitError::Stopped));
     }

@@ -15,7 +15,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_core::api::{Action, Api, Condition, Head, ReadRun, Refusal, Reply, Route};
-use argus_core::cause::Cause;
 use async_lock::Semaphore;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -138,9 +137,10 @@ impl<R: Runtime> Session<R> {
         let http_10 = version == Version::HTTP_10;
         let head = Head { method: method.as_str(), target: &target, headers: &headers, http_10 };
         let warning = node.warnings.text();
+        let repository = node.committer.failure();
         let condition = Condition {
             draining: node.lifecycle.is_draining(),
-            latched: node.committer.latched().map(Cause::told),
+            repository: repository.as_deref(),
             failure: node.lifecycle.failure(),
             warning: warning.as_deref(),
         };

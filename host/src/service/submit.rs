@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use argus_core::api::{Refusal, Submission, Submitted};
-use argus_core::repository::{CommitError, Latch};
 use argus_core::room::Room;
 use bytes::Bytes;
 use http_body::Body;
@@ -61,7 +60,7 @@ impl<R: Runtime> Session<R> {
             Ok(pending) => self.within(deadline, pending).await.map_err(|Elapsed| Refusal::Timeout)?,
             Err(SubmitError::QueueFull) => return Err(Refusal::Overloaded),
             Err(SubmitError::Stopped) => return Err(Refusal::Draining),
-            Err(SubmitError::Latched(cause)) => Err(CommitError::Latched(Latch::refusal(cause))),
+            Err(SubmitError::Failure(failure)) => Err(failure.into()),
         };
         Ok(acknowledgement.reply(&outcome).into())
     }

@@ -4,6 +4,6 @@ mod server;
 mod stream;
 mod time;
 
-pub(crate) use server::{Connected, Server};
+pub(crate) use server::{Connected, Server, settings};
 pub(crate) use stream::End;
 pub(crate) use time::{ManualRuntime, ManualTime};

@@ -14,6 +14,7 @@ use http::Response;
 use super::stream::{Client, End, connection};
 use super::{ManualRuntime, ManualTime};
 use crate::admission::Admission;
+use crate::backend::Opened;
 use crate::budget::Budget;
 use crate::committer::{Committer, QueueLimits};
 use crate::descriptors::Descriptors;
@@ -22,7 +23,6 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::reply_body::ReplyBody;
-use crate::repository;
 use crate::settings::Settings;
 use crate::warnings::Warnings;
 use crate::wire::Wire;
@@ -56,28 +56,32 @@ struct Bell {
     sender: mpsc::Sender<()>,
 }
 
+/// The settings of a server in memory with these flags.
+pub(crate) fn settings(flags: &str) -> Settings {
+    let arguments = ["test", "--repository", "memory:"].into_iter().chain(flags.split_whitespace());
+    Settings::read("test", arguments).expect("flags that are right")
+}
+
 impl Server {
-    /// A server with these flags, as on a command line.
+    /// A server with these flags, as on a command line, over a repository in memory.
     pub(crate) fn start(flags: &str) -> Self {
-        let arguments = ["test", "--repository", "memory:"].into_iter().chain(flags.split_whitespace());
-        let settings = Settings::read("test", arguments).expect("flags that are right");
+        let settings = settings(flags);
+        let opened = settings.backend.open(&settings.repository).expect("a repository in memory opens");
+        Self::over(opened, settings)
+    }
+
+    /// A server over this repository.
+    pub(crate) fn over(opened: Opened, settings: Settings) -> Self {
         let time = ManualTime::new();
         let runtime = ManualRuntime::new(&time);
         let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
         let metrics = Arc::new(Metrics::new("test", "memory").expect("metrics are registered once"));
         let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), settings.repository.clone()));
-        let repository = repository::open(
-            &settings.repository,
-            settings.tuning(),
-            settings.durability,
-            settings.retention(),
-            settings.clock_trust_after,
-        );
         let limits =
             QueueLimits { batches_max: settings.commit_queue_batches.get(), bytes_max: settings.commit_queue_bytes };
         let committer = Committer::start(
-            repository.expect("a repository in memory opens"),
-            settings.durability.flush_every(),
+            opened.repository,
+            opened.flush_every,
             limits,
             Arc::clone(&metrics),
             Arc::clone(&lifecycle),

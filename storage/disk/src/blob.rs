@@ -7,11 +7,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use argus_core::cause::Cause;
+use argus_core::cause::{Cause, Place};
 use argus_core::storage::{Blob, Deletion, Draft, Published, StorageError};
 use bytes::Bytes;
 
-use crate::error::Fault;
+use crate::error::{Fault, place};
 use crate::folder::{Entry, Folder, create_file, remove, rename};
 use crate::identity::Identity;
 use crate::lock::Lock;
@@ -236,8 +236,8 @@ impl Blob for DiskBlob {
     fn read(&self, range: Range<u64>) -> Result<Bytes, StorageError> {
         let len = range.end.checked_sub(range.start).filter(|_| range.end <= self.len);
         let len = len.and_then(|len| usize::try_from(len).ok()).ok_or_else(|| {
-            let told = format!("read of {range:?} in a file of {} bytes", self.len);
-            StorageError::Failed(Cause::new(format!("{}: {told}", self.path.display()), told))
+            let text = format!("read of {range:?} in a file of {} bytes", self.len);
+            StorageError::Failed(Cause::at(place(&self.path), text))
         })?;
         let mut bytes = vec![0; len];
         let read = self.file.read_exact_at(&mut bytes, range.start);
@@ -253,7 +253,7 @@ fn check_name(name: &str) -> Result<(), StorageError> {
     if plain && !name.is_empty() && !name.starts_with('.') && !name.ends_with(TEMPORARY) {
         return Ok(());
     }
-    Err(StorageError::Failed(Cause::new(format!("{name:?} cannot be the name of a blob"), "a blob has no proper name")))
+    Err(StorageError::Failed(Cause::at(Place::new(format!("{name:?}"), "a blob"), "a name that no blob can have")))
 }
 
 /// Whether this is how a draft is called.
@@ -263,8 +263,7 @@ fn is_temporary(file_name: &str) -> bool {
 }
 
 fn of_no_use(path: &Path) -> StorageError {
-    let told = "it is of no further use: writing it failed";
-    StorageError::Failed(Cause::new(format!("{}: {told}", path.display()), told))
+    StorageError::Failed(Cause::at(place(path), "it is of no further use: writing it failed"))
 }
 
 #[cfg(test)]

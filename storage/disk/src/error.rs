@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use argus_core::cause::Cause;
+use argus_core::cause::{Cause, Place};
 use argus_core::storage::StorageError;
 use rustix::io::Errno;
 use thiserror::Error;
@@ -115,11 +115,15 @@ impl Fault {
         StorageError::Failed(self.cause())
     }
 
-    /// Callers are not told which file it is.
-    fn cause(&self) -> Cause {
-        let Self { operation, path: _, source } = self;
-        Cause::new(self.to_string(), format!("cannot {operation} one of its files: {source}"))
+    fn cause(self) -> Cause {
+        let Self { operation, path, source } = self;
+        Cause::call(operation, place(&path), source)
     }
+}
+
+/// A path. Callers are not told which one it is.
+pub(crate) fn place(path: &Path) -> Place {
+    Place::new(path.display().to_string(), "one of its files")
 }
 
 fn holder(pid: Option<u32>) -> String {
@@ -128,6 +132,8 @@ fn holder(pid: Option<u32>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::*;
 
     fn fault(errno: Errno) -> Fault {
@@ -144,6 +150,13 @@ mod tests {
         let cause = fault(Errno::IO).failed().into_cause();
         assert_eq!(cause.to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
         assert_eq!(cause.told(), "cannot write one of its files: Input/output error (os error 5)");
+    }
+
+    #[test]
+    fn the_error_of_the_system_is_the_source() {
+        let cause = fault(Errno::IO).failed().into_cause();
+        let source = cause.source().and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.and_then(Errno::from_io_error), Some(Errno::IO));
     }
 
     #[test]

@@ -12,9 +12,9 @@ use std::thread;
 use argus_core::engine::{Backup, BackupError, Engine, Seed, Tuning, back_up};
 use argus_core::event::Timestamp;
 use argus_core::query::Scan;
-use argus_core::repository::{Housekeeper, Repository, Snapshot};
-use argus_testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
+use argus_core::repository::{MaintenanceQueue, Repository, Snapshot};
 use argus_disk::{DiskReader, DiskSource, DiskStorage, DiskTarget, OpenError, Options};
+use argus_testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
 
 /// Sizes at which segments are sealed, and log files given up and written anew, all the time.
 const TUNING: Tuning = Tuning {
@@ -72,14 +72,14 @@ fn assert_unfinished(path: &Path) {
 }
 
 /// Commits a batch of some events, and does a little of what has to be done besides.
-fn work(engine: &mut Engine<DiskStorage>, housekeeper: &mut Housekeeper, source: &mut Source<'_>) {
+fn work(engine: &mut Engine<DiskStorage>, maintenance: &mut MaintenanceQueue, source: &mut Source<'_>) {
     let drafts: Vec<Draft> = (0..1 + source.below(8)).map(|_| generate::draft(source)).collect();
     engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();
     for _ in 0..source.below(4) {
-        housekeeper.step(engine, steady(Timestamp::from_nanos(0)), 1000).unwrap();
+        let _progress = maintenance.step(engine, steady(Timestamp::from_nanos(0)), 1000).unwrap();
     }
     if source.one_in(5) {
-        engine.rest().unwrap();
+        engine.on_idle().unwrap();
     }
 }
 
@@ -92,9 +92,9 @@ fn copies_made_while_an_engine_writes_have_all_that_was_acknowledged_before() {
     let mut copies = Vec::new();
     let there = thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let (mut source, mut housekeeper) = (Source::seeded(5), Housekeeper::default());
+            let (mut source, mut maintenance) = (Source::seeded(5), MaintenanceQueue::default());
             while !stop.load(Ordering::Acquire) {
-                work(&mut engine, &mut housekeeper, &mut source);
+                work(&mut engine, &mut maintenance, &mut source);
                 acknowledged.store(engine.snapshot().stats().unwrap().last_seq, Ordering::Release);
             }
             events(&engine.snapshot())
@@ -135,9 +135,9 @@ fn a_copy_of_a_stopped_repository_goes_on_by_itself() {
     let root = tempfile::tempdir().unwrap();
     let [from, to] = ["original", "not/yet/there"].map(|name| root.path().join(name));
     let mut engine = open(&from);
-    let (mut source, mut housekeeper) = (Source::seeded(6), Housekeeper::default());
+    let (mut source, mut maintenance) = (Source::seeded(6), MaintenanceQueue::default());
     for _ in 0..100 {
-        work(&mut engine, &mut housekeeper, &mut source);
+        work(&mut engine, &mut maintenance, &mut source);
     }
     let there = events(&engine.snapshot());
     drop(engine);
@@ -147,9 +147,9 @@ fn a_copy_of_a_stopped_repository_goes_on_by_itself() {
     let linked = segment.filter(|entry| entry.metadata().unwrap().nlink() == 2).count();
     assert_eq!(linked as u64, backup.segments);
     assert_eq!(restored(&to), there);
-    let (mut second, mut housekeeper) = (open(&to), Housekeeper::default());
+    let (mut second, mut maintenance) = (open(&to), MaintenanceQueue::default());
     for _ in 0..100 {
-        work(&mut second, &mut housekeeper, &mut source);
+        work(&mut second, &mut maintenance, &mut source);
     }
     // Neither knows of the other.
     assert_eq!(events(&open(&from).snapshot()), there);
@@ -218,11 +218,11 @@ fn what_is_damaged_in_the_original_is_named() {
     let root = tempfile::tempdir().unwrap();
     let [from, to] = ["original", "copy"].map(|name| root.path().join(name));
     let mut engine = open(&from);
-    let (mut source, mut housekeeper) = (Source::seeded(6), Housekeeper::default());
+    let (mut source, mut maintenance) = (Source::seeded(6), MaintenanceQueue::default());
     for _ in 0..4 {
-        work(&mut engine, &mut housekeeper, &mut source);
+        work(&mut engine, &mut maintenance, &mut source);
     }
-    engine.rest().unwrap();
+    engine.on_idle().unwrap();
     let log = from.join("log/00000000000000000000.log");
     let mut bytes = fs::read(&log).unwrap();
     bytes[60] ^= 1;
@@ -233,7 +233,7 @@ fn what_is_damaged_in_the_original_is_named() {
     fs::write(&log, &bytes).unwrap();
     fs::remove_dir_all(&to).unwrap();
     for _ in 0..100 {
-        work(&mut engine, &mut housekeeper, &mut source);
+        work(&mut engine, &mut maintenance, &mut source);
     }
     drop(engine);
     for entry in fs::read_dir(from.join("log")).unwrap() {

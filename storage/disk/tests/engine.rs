@@ -3,10 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use argus_core::batch::Batch;
-use argus_core::clock::Moment;
-use argus_core::engine::{Chore, Engine, Seed};
+use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Expired, Reader, Receipt, Repository};
+use argus_core::repository::{CommitError, Failure, Maintenance, Reader, Receipt, Repository};
 use argus_disk::{DiskStorage, Options};
 use argus_testing::{Pair, SMALL, Source, Step, generate};
 use tempfile::TempDir;
@@ -45,12 +44,12 @@ impl Repository for Reopened {
         self.engine().commit(now, group)
     }
 
-    fn chore(&mut self, now: Moment) -> Option<Chore> {
-        self.engine().chore(now)
+    fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
+        self.engine().maintenance()
     }
 
-    fn settle(&mut self, chore: Chore) -> Result<Vec<Expired>, CommitError> {
-        self.engine().settle(chore)
+    fn failure(&self) -> Option<&Failure> {
+        self.engine.as_ref().unwrap().failure()
     }
 
     fn reader(&self) -> Reader {

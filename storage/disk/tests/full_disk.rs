@@ -12,8 +12,8 @@ use argus_core::engine::{Engine, Seed, Tuning, back_up, salvage};
 use argus_core::event::Timestamp;
 use argus_core::repository::Repository;
 use argus_core::storage::{BackupTarget as _, Storage, StorageError, StorageReader as _, StorageWriter as _};
-use argus_testing::{Source, generate};
 use argus_disk::{DiskReader, DiskSource, DiskStorage, DiskTarget, OpenError, Options};
+use argus_testing::{Source, generate};
 use tempfile::TempDir;
 
 const FILE_BYTES: u64 = 256 << 10;

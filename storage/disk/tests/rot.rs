@@ -6,16 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 use std::time::SystemTime;
 
 use argus_core::batch::Batch;
 use argus_core::engine::{Engine, Salvage, SalvageError, Seed, Tuning, check, salvage};
 use argus_core::event::Timestamp;
 use argus_core::query::Scan;
-use argus_core::repository::{Housekeeper, Housekeeping, Repository};
+use argus_core::repository::{MaintenanceQueue, Repository};
 use argus_core::storage::{BackupTarget as _, Storage as _};
-use argus_testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
 use argus_disk::{DiskReader, DiskStorage, DiskTarget, OpenError, Options};
+use argus_testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
 use tempfile::TempDir;
 
 const SMALL: Tuning = Tuning {
@@ -55,7 +56,7 @@ fn store_and_records() -> (TempDir, PathBuf, Vec<StoredEvent>, Vec<Record>) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("store");
     let mut engine = open(&path).unwrap();
-    let (mut source, mut housekeeper, now) = (Source::seeded(5), Housekeeper::default(), Timestamp::from_nanos(0));
+    let (mut source, mut maintenance, now) = (Source::seeded(5), MaintenanceQueue::default(), Timestamp::from_nanos(0));
     let mut records = Vec::new();
     let mut commit = |engine: &mut Engine<DiskStorage>, batch: Batch| {
         let start = engine.storage().log_end();
@@ -65,7 +66,7 @@ fn store_and_records() -> (TempDir, PathBuf, Vec<StoredEvent>, Vec<Record>) {
     for _ in 0..6 {
         let drafts: Vec<Draft> = (0..10).map(|_| generate::draft(&mut source)).collect();
         commit(&mut engine, generate::batch(&drafts));
-        while housekeeper.step(&mut engine, steady(now), 1000).unwrap() != Housekeeping::Idle {}
+        while maintenance.step(&mut engine, steady(now), 1000).unwrap() != Poll::Ready(()) {}
     }
     for _ in 0..16 {
         commit(&mut engine, generate::batch(&[generate::draft(&mut source)]));

@@ -80,7 +80,8 @@ fn head_is_get_without_a_body() {
 
 #[test]
 fn draining_leaves_health_and_metrics() {
-    let draining = Condition { draining: true, latched: Some("disk"), ..Condition::default() };
+    let failure = Failure::Failed("disk".into());
+    let draining = Condition { draining: true, repository: Some(&failure), ..Condition::default() };
     for (method, target) in [("POST", "/events"), ("GET", "/events"), ("GET", "/openapi.json"), ("GET", "/nothing")] {
         let reply = replied(act_when(&draining, method, target, &[JSON]));
         assert_eq!((reply.status, reply.close, reply.problem), (503, true, Some(ProblemKind::Draining)));
@@ -94,14 +95,20 @@ fn draining_leaves_health_and_metrics() {
 }
 
 #[test]
-fn a_latched_repository_still_reads() {
-    let latched = Condition { draining: false, latched: Some("fdatasync: EIO"), ..Condition::default() };
-    let reply = replied(act_when(&latched, "POST", "/events", &[]));
+fn a_repository_that_accepts_nothing_still_reads() {
+    let failure = Failure::Unavailable("connect: timeout".into());
+    let away = Condition { repository: Some(&failure), ..Condition::default() };
+    let reply = replied(act_when(&away, "POST", "/events", &[]));
+    assert_eq!((reply.status, reply.problem), (503, Some(ProblemKind::StorageUnavailable)));
+    assert!(reply.header("retry-after").is_some());
+    let failure = Failure::Failed("fdatasync: EIO".into());
+    let failed = Condition { repository: Some(&failure), ..Condition::default() };
+    let reply = replied(act_when(&failed, "POST", "/events", &[]));
     assert_eq!((reply.status, reply.problem), (503, Some(ProblemKind::StorageFailed)));
     assert!(body(&reply)["detail"].as_str().unwrap().contains("fdatasync: EIO"));
-    assert!(matches!(act_when(&latched, "GET", "/events", &[]), Action::Read(_)));
-    assert!(matches!(act_when(&latched, "GET", "/events/x", &[]), Action::Read(_)));
-    assert_eq!(replied(act_when(&latched, "PUT", "/events", &[])).status, 405);
+    assert!(matches!(act_when(&failed, "GET", "/events", &[]), Action::Read(_)));
+    assert!(matches!(act_when(&failed, "GET", "/events/x", &[]), Action::Read(_)));
+    assert_eq!(replied(act_when(&failed, "PUT", "/events", &[])).status, 405);
 }
 
 #[test]

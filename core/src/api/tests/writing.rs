@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{JSON, act, body, replied};
 use crate::api::{Acknowledgement, Action, ProblemKind, Reply, Submission, Submitted};
 use crate::batch::{Batch, Handling};
-use crate::cause::Cause;
+use crate::cause::{Cause, Place};
 use crate::event::Uuid;
 use crate::ingest::FaultCode;
-use crate::repository::{CommitError, Duplicate, Latch, Receipt, Surplus};
+use crate::repository::{CommitError, Duplicate, Receipt, Surplus};
 use crate::room::{NoRoom, Room};
 
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
@@ -301,12 +301,13 @@ fn without_memory() {
 
 #[test]
 fn failed_commits() {
-    let cause = || Cause::new("cannot sync /srv/data: EIO", "cannot sync: EIO");
+    let cause = || Cause::at(Place::new("/srv/data", "one of its files"), "EIO");
     for (error, kind, nothing_was_stored) in [
         (CommitError::Full(cause()), ProblemKind::StorageFull, true),
-        (CommitError::Unavailable(cause()), ProblemKind::StorageUnavailable, true),
-        (CommitError::Latched(Latch::in_doubt(cause())), ProblemKind::StorageFailed, false),
-        (CommitError::Latched(Latch::refusal(cause())), ProblemKind::StorageFailed, true),
+        (CommitError::unavailable(cause()), ProblemKind::StorageUnavailable, true),
+        (CommitError::Unavailable { cause: cause(), in_doubt: true }, ProblemKind::StorageUnavailable, false),
+        (CommitError::in_doubt(cause()), ProblemKind::StorageFailed, false),
+        (CommitError::failed(cause()), ProblemKind::StorageFailed, true),
     ] {
         let (_, acknowledgement) = committed(submission("/events", &[JSON]), EVENT);
         let reply = acknowledgement.reply(&Err(error));
@@ -314,7 +315,7 @@ fn failed_commits() {
         assert!(reply.header("retry-after").is_some());
         let body = body(&reply);
         let detail = body["detail"].as_str().unwrap();
-        assert!(detail.ends_with("cannot sync: EIO") && !detail.contains("srv"), "{detail}");
+        assert!(detail.ends_with("one of its files: EIO") && !detail.contains("srv"), "{detail}");
         assert_eq!(detail.contains("nothing was stored"), nothing_was_stored, "{detail}");
         assert_eq!(detail.contains("is unknown"), !nothing_was_stored, "{detail}");
     }

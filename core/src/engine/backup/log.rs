@@ -8,7 +8,7 @@ use core::ops::Range;
 use super::super::check::concerned_at;
 use super::super::log_end::LogEnd;
 use super::super::manifest::Manifest;
-use super::super::open_error::damaged;
+use super::super::open_error::log_damaged;
 use super::super::reading::{WINDOW_BYTES, Window, look_behind};
 use super::{BackupError, unreadable};
 use crate::checksum::Crc32c;
@@ -110,7 +110,7 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
                 let named = format!("the log at offset {}", self.end);
                 let concerned = concerned_at(self.source, place, self.chain, self.bound, self.closed_at, claim);
                 let concerned = concerned.map_err(unreadable)?;
-                return Err(damaged(named, &claim.to_string(), concerned).into());
+                return Err(log_damaged(named, self.end, &claim.to_string(), concerned).into());
             }
         }
     }

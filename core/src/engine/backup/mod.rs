@@ -15,7 +15,7 @@ use self::log::{End, LogCopy};
 use super::OpenError;
 use super::log_end::{LogEnd, Noted};
 use super::manifest::{Entry, Manifest};
-use super::open_error::damaged;
+use super::open_error::log_damaged;
 use super::reading::WINDOW_BYTES;
 use crate::damage::Concerned;
 use crate::storage::{BackupTarget, Blob, Draft, StorageError, StorageReader, StorageWriter};
@@ -107,8 +107,9 @@ fn attempt<O: StorageReader, T: BackupTarget>(
     let start = manifest.log_start;
     if start < bounds.start || start > bounds.end {
         let reason = format!("the medium has {bounds:?} of it");
-        return Err(damaged(
+        return Err(log_damaged(
             format!("the log at offset {start}"),
+            start,
             &reason,
             Concerned::between(manifest.next_seq, u64::MAX),
         )

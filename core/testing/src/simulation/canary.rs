@@ -104,13 +104,10 @@ pub(super) struct Flawed {
     pub(super) canary: Option<Canary>,
 }
 
-/// What to cut after recovery has refused, if a canary says so: the offset at the end of the place that the error
-/// names.
+/// What to cut after recovery has refused, if a canary says so: the log from where it is damaged.
 pub(super) fn cut_after(canary: Option<Canary>, error: &OpenError) -> Option<u64> {
     match (canary, error) {
-        (Some(Canary::CutAtDamage), OpenError::Damaged { place, .. }) if place.contains("log") => {
-            place.rsplit(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
-        }
+        (Some(Canary::CutAtDamage), OpenError::Damaged { log_offset, .. }) => *log_offset,
         _ => None,
     }
 }

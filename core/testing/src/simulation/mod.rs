@@ -43,8 +43,8 @@ pub struct Summary {
     pub lost: u64,
     /// Events that were there at the end.
     pub events: u64,
-    /// Chores that were settled.
-    pub chores: u64,
+    /// Maintenance tasks that were installed.
+    pub tasks: u64,
     /// How often the store was opened.
     pub opens: u64,
     /// How often an opening was refused because a bit had changed or the end of the log was lost.
@@ -84,7 +84,7 @@ impl Default for Options {
 }
 
 /// Lets an engine over a [simulated medium](super::SimStorage) live through what the seed draws: batches, queries,
-/// housekeeping, faults and restarts, and now and then a second process; then lets the faults end, and sees whether
+/// maintenance, faults and restarts, and now and then a second process; then lets the faults end, and sees whether
 /// everything works again. An auditor looks on, who knows only what was promised.
 ///
 /// The same seed and options give the same run, on every machine.
@@ -135,7 +135,7 @@ impl AddAssign for Summary {
         self.closes += other.closes;
         self.lost += other.lost;
         self.events += other.events;
-        self.chores += other.chores;
+        self.tasks += other.tasks;
         self.opens += other.opens;
         self.refused_opens += other.refused_opens;
         self.kept_out += other.kept_out;
@@ -155,7 +155,7 @@ impl fmt::Display for Summary {
             closes,
             lost,
             events,
-            chores,
+            tasks,
             opens,
             refused_opens,
             kept_out,
@@ -165,7 +165,7 @@ impl fmt::Display for Summary {
         write!(
             f,
             "{runs} runs of {steps} steps: {commits} commits acknowledged and {refusals} not, {flushes} flushes, {closes} closes, {events} events \
-             and {lost} lost that were not durable, {chores} chores, \
+             and {lost} lost that were not durable, {tasks} tasks, \
              {opens} opens and {refused_opens} refused for damage, {kept_out} processes kept out, {failures} of {calls} calls of the medium failed"
         )
     }

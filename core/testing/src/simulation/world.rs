@@ -5,11 +5,12 @@ mod recovery;
 mod second;
 
 use std::fmt::Display;
+use std::task::Poll;
 
 use argus_core::batch::{Batch, Handling};
-use argus_core::engine::{Chore, ChoreStep, Engine, Retention, Tuning};
+use argus_core::engine::{Engine, Retention, Tuning};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Repository};
+use argus_core::repository::{CommitError, Maintenance, MaintenanceTask, Repository};
 use clocks::Clocks;
 use recovery::STRUCK_OPENS_MAX;
 
@@ -23,8 +24,8 @@ use super::{Options, Summary};
 
 const HOUR: i64 = 3_600_000_000_000;
 
-/// Calls after which housekeeping should have come to its end.
-const CHORE_STEPS_MAX: u32 = 10_000;
+/// Calls after which maintenance should have come to its end.
+const TASK_STEPS_MAX: u32 = 10_000;
 
 /// One run: a store, its medium, its callers, and what befalls them.
 #[derive(Debug)]
@@ -43,14 +44,14 @@ pub(super) struct World {
     /// What a second process has opened, and not tried to lock yet.
     second: Option<LockFile>,
     engine: Option<Engine<Flawed>>,
-    chores: Vec<Chore>,
+    tasks: Vec<Box<dyn MaintenanceTask>>,
     auditor: Auditor,
     clocks: Clocks,
     /// The last event that there was when the engine was opened.
     found: u64,
     /// Whether the engine accepts nothing more.
-    is_latched: bool,
-    /// The medium's failures when the engine was opened: without another, it has no reason to latch.
+    has_failed: bool,
+    /// The medium's failures when the engine was opened: without another, it has no reason to fail.
     failures: u64,
     /// The group that was sent last. It may be sent again, as by callers who have heard of no success, or not listened.
     sent: Option<Vec<Batch>>,
@@ -93,11 +94,11 @@ impl World {
             held: None,
             second: None,
             engine: None,
-            chores: Vec::new(),
+            tasks: Vec::new(),
             auditor: Auditor::new(tuning.types_max),
             clocks: Clocks::new(),
             found: 0,
-            is_latched: false,
+            has_failed: false,
             failures: 0,
             sent: None,
             summary: Summary { runs: 1, ..Summary::default() },
@@ -143,7 +144,7 @@ impl World {
     fn step(&mut self) -> Result<(), String> {
         match self.source.below(22) {
             0..=6 => self.commit(),
-            7..=10 => self.keep_house(),
+            7..=10 => self.maintain(),
             12 if self.is_deferred => self.flush(),
             11 | 12 => self.ask(),
             13 => {
@@ -162,9 +163,9 @@ impl World {
                 self.medium.set_free(free);
                 Ok(())
             }
-            // A host whose engine has latched goes on answering for a while.
-            17.. if self.is_latched => self.restart(),
-            17 => self.rest(),
+            // A host whose engine has failed goes on answering for a while.
+            17.. if self.has_failed => self.restart(),
+            17 => self.on_idle(),
             18 if self.source.one_in(2) => self.restart(),
             20 => self.second_process(),
             21 => {
@@ -177,8 +178,8 @@ impl World {
 
     /// Sends a group of batches: new ones, or those that were sent last.
     fn commit(&mut self) -> Result<(), String> {
-        if self.engine().is_behind() && !self.chores.iter().any(Chore::is_urgent) && !self.is_latched {
-            return Err("commits wait for housekeeping, and nobody was asked for what is urgent".to_string());
+        if self.engine().is_behind() && !self.tasks.iter().any(|task| task.is_urgent()) && !self.has_failed {
+            return Err("commits wait for maintenance, and nobody was asked for what is urgent".to_string());
         }
         let group = match &self.sent {
             Some(last) if self.source.one_in(3) => last.clone(),
@@ -207,7 +208,7 @@ impl World {
             }
         });
         match outcome {
-            Ok(_) if self.is_latched => Err("a latched engine has accepted a commit".to_string()),
+            Ok(_) if self.has_failed => Err("a failed engine has accepted a commit".to_string()),
             Ok(receipts) => {
                 self.summary.commits += 1;
                 let snapshot = self.engine().snapshot();
@@ -218,9 +219,9 @@ impl World {
             Err(error) => {
                 self.summary.refusals += 1;
                 self.refused(&error)?;
-                if let CommitError::Latched(latch) = &error {
-                    let is_first = !std::mem::replace(&mut self.is_latched, true);
-                    if is_first && latch.in_doubt {
+                if let CommitError::Failed { in_doubt, .. } = error {
+                    let is_first = !std::mem::replace(&mut self.has_failed, true);
+                    if is_first && in_doubt {
                         self.auditor.left_in_doubt(now, &group);
                     }
                 }
@@ -230,12 +231,12 @@ impl World {
     }
 
     /// Nothing waits to be committed.
-    fn rest(&mut self) -> Result<(), String> {
-        let rested = self.engine_mut().rest();
-        self.note(|_| format!("rest: {}", outcome(&rested)));
-        if let Err(error) = rested {
+    fn on_idle(&mut self) -> Result<(), String> {
+        let noted = self.engine_mut().on_idle();
+        self.note(|_| format!("on_idle: {}", outcome(&noted)));
+        if let Err(error) = noted {
             self.refused(&error)?;
-            self.is_latched |= matches!(error, CommitError::Latched(_));
+            self.has_failed |= matches!(error, CommitError::Failed { .. });
         }
         self.look_again()
     }
@@ -245,78 +246,78 @@ impl World {
         let flushed = self.engine_mut().flush();
         self.note(|_| format!("flush: {}", outcome(&flushed)));
         match flushed {
-            Ok(()) if self.is_latched => return Err("a latched engine has flushed".to_string()),
+            Ok(()) if self.has_failed => return Err("a failed engine has flushed".to_string()),
             Ok(()) => {
                 self.summary.flushes += 1;
                 self.auditor.flushed();
             }
             Err(error) => {
                 self.refused(&error)?;
-                self.is_latched |= matches!(error, CommitError::Latched(_));
+                self.has_failed |= matches!(error, CommitError::Failed { .. });
             }
         }
         self.look_again()
     }
 
-    /// Does a little housekeeping.
-    fn keep_house(&mut self) -> Result<(), String> {
-        self.take_chores();
-        if self.chores.is_empty() {
+    /// Does a little maintenance.
+    fn maintain(&mut self) -> Result<(), String> {
+        self.take_tasks();
+        if self.tasks.is_empty() {
             return Ok(());
         }
-        let chosen = self.source.index(self.chores.len());
-        let chore = self.chores.swap_remove(chosen);
+        let chosen = self.source.index(self.tasks.len());
+        let task = self.tasks.swap_remove(chosen);
         let budget = self.source.pick(&[1_000, 1, 3, 10]);
-        self.work(chore, budget)
+        self.work(task, budget)
     }
 
-    /// Takes all chores that there are.
-    fn take_chores(&mut self) {
+    /// Takes all tasks that there are.
+    fn take_tasks(&mut self) {
         self.consider_the_clock();
         let (now, retention) = (self.clocks.moment(self.options.canary), self.retention);
         let before = retention.age.map(|age| Timestamp::from_nanos(self.clocks.credible(age) - age));
         self.auditor.allow(Expiry { before, first: retention.bytes.is_some() });
         self.medium.set_lying(self.options.canary == Some(Canary::HastySeal));
-        while let Some(chore) = self.engine_mut().chore(now) {
-            self.chores.push(chore);
+        while let Some(task) = self.engine_mut().next_task(now) {
+            self.tasks.push(task);
         }
         self.medium.set_lying(false);
-        if !self.is_latched {
+        if !self.has_failed {
             self.clocks.seen();
         }
     }
 
-    /// Does a little of a chore.
-    fn work(&mut self, mut chore: Chore, budget: u32) -> Result<(), String> {
-        if chore.step(budget) == ChoreStep::Pending {
-            self.chores.push(chore);
+    /// Does a little of a task.
+    fn work(&mut self, mut task: Box<dyn MaintenanceTask>, budget: u32) -> Result<(), String> {
+        if task.step(budget) == Poll::Pending {
+            self.tasks.push(task);
             return Ok(());
         }
-        let what = format!("{chore:?}");
-        let settled = self.settle(chore)?;
-        self.note(|_| format!("{what}: {}", outcome(&settled)));
-        match settled {
-            Ok(()) => self.summary.chores += 1,
+        let what = format!("{task:?}");
+        let installed = self.install(task)?;
+        self.note(|_| format!("{what}: {}", outcome(&installed)));
+        match installed {
+            Ok(()) => self.summary.tasks += 1,
             Err(error) => {
                 self.refused(&error)?;
-                self.is_latched |= matches!(error, CommitError::Latched(_));
+                self.has_failed |= matches!(error, CommitError::Failed { .. });
             }
         }
         self.look_again()
     }
 
-    /// Settles a chore, and sees that what is told of it is what is gone.
-    fn settle(&mut self, chore: Chore) -> Result<Result<(), CommitError>, String> {
+    /// Installs a task, and sees that what is told of it is what is gone.
+    fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Result<(), CommitError>, String> {
         let stored = |world: &Self| {
             world.engine().snapshot().stats().map(|stats| stats.events).map_err(|error| error.to_string())
         };
         let before = stored(self)?;
-        let settled = self.engine_mut().settle(chore);
-        let told = settled.iter().flatten().filter(|_| self.options.canary != Some(Canary::SilentExpiry));
+        let installed = self.engine_mut().install(task);
+        let told = installed.iter().flatten().filter(|_| self.options.canary != Some(Canary::SilentExpiry));
         let told = told.map(|expired| expired.events).sum();
         let left = stored(self)?;
         if before.checked_sub(left) == Some(told) {
-            Ok(settled.map(drop))
+            Ok(installed.map(drop))
         } else {
             Err(format!("{told} events are said to have expired, and of {before} are {left} left"))
         }
@@ -357,11 +358,11 @@ impl World {
         self.medium.calm();
         self.medium.crash_at(None);
         // What was begun while there were faults may fail by them.
-        while let Some(chore) = self.chores.pop() {
-            self.work(chore, u32::MAX)?;
+        while let Some(task) = self.tasks.pop() {
+            self.work(task, u32::MAX)?;
         }
         let healed = self.medium.heal();
-        if healed || self.is_latched {
+        if healed || self.has_failed {
             self.go_down(Ending::Process);
             let mut opens = STRUCK_OPENS_MAX;
             self.open_once(&mut opens)?;
@@ -376,15 +377,15 @@ impl World {
         self.set_clock_right()?;
         let mut steps = 0;
         loop {
-            self.take_chores();
-            let Some(mut chore) = self.chores.pop() else { break };
-            while chore.step(64) == ChoreStep::Pending {
+            self.take_tasks();
+            let Some(mut task) = self.tasks.pop() else { break };
+            while task.step(64) == Poll::Pending {
                 steps += 1;
             }
-            self.settle(chore)?.map_err(|error| format!("housekeeping fails without a cause: {error}"))?;
+            self.install(task)?.map_err(|error| format!("maintenance fails without a cause: {error}"))?;
             steps += 1;
-            if steps > CHORE_STEPS_MAX {
-                return Err("housekeeping goes on and on".to_string());
+            if steps > TASK_STEPS_MAX {
+                return Err("maintenance goes on and on".to_string());
             }
         }
         self.look_again()?;
@@ -416,7 +417,7 @@ impl World {
 
     /// Sees whether a refusal had a reason.
     fn refused(&self, error: &CommitError) -> Result<(), String> {
-        let has_reason = self.is_latched || self.medium.is_rotten() || self.medium.failures() > self.failures;
+        let has_reason = self.has_failed || self.medium.is_rotten() || self.medium.failures() > self.failures;
         if has_reason { Ok(()) } else { Err(format!("refused without a reason: {error}")) }
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use argus_core::cause::Cause;
+use argus_core::cause::{Cause, Place};
 use argus_core::storage::StorageError;
 use bytes::Bytes;
 
@@ -31,8 +31,10 @@ impl LogReader {
     /// From the beginning of the first file to the end of the last one.
     pub(crate) fn range(&self) -> Result<Range<u64>, StorageError> {
         let starts = Found::starts(&self.folder);
-        let starts = starts
-            .map_err(|error| StorageError::Failed(Cause::new(error.to_string(), "its files cannot be listed")))?;
+        let starts = starts.map_err(|error| {
+            let place = Place::new(error.to_string(), "one of its files");
+            StorageError::Failed(Cause::at(place, "the log's files cannot be listed"))
+        })?;
         let end = starts.iter().max().map_or(0, |last| last.saturating_add(self.file_bytes));
         Ok(starts.into_iter().min().unwrap_or(end)..end)
     }

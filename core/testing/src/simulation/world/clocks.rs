@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use argus_core::clock::Moment;
 use argus_core::event::Timestamp;
-use argus_core::repository::Repository as _;
+use argus_core::repository::Maintenance as _;
 
 use super::super::auditor::Belief;
 use super::super::canary::Canary;
@@ -112,9 +112,9 @@ impl World {
             let ahead = if self.is_deferred { ahead.max(self.clocks.ahead) } else { ahead };
             self.note(|_| format!("the wall clock is set; it is {} s ahead", ahead / SECOND));
             self.clocks.set(ahead);
-            // A host asks for chores every few seconds. Otherwise a clock that is set twice meanwhile would look as if
+            // A host asks for tasks every few seconds. Otherwise a clock that is set twice meanwhile would look as if
             // it had stayed.
-            self.take_chores();
+            self.take_tasks();
         } else {
             let hours = self.source.pick(&[1, 25]);
             self.note(|_| format!("{hours} hours pass"));
@@ -142,9 +142,9 @@ impl World {
     /// The wall clock is right from now on, and everybody had time to notice.
     pub(super) fn set_clock_right(&mut self) -> Result<(), String> {
         self.clocks.set(0);
-        self.take_chores();
+        self.take_tasks();
         self.clocks.pass(patience(self.retention.age));
-        self.take_chores();
+        self.take_tasks();
         match self.engine().clock_doubt() {
             Some(doubt) => Err(format!("the clock is right, and still in doubt: {doubt}")),
             None => Ok(()),

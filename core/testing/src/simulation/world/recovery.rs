@@ -27,7 +27,7 @@ impl World {
         let is_outdated = self.engine().recovery().manifest_outdated;
         // Without room there may be no note of it.
         let is_noted = self.medium.is_roomy();
-        let is_closed = !self.is_latched && self.source.one_in(2) && self.close()? && is_noted;
+        let is_closed = !self.has_failed && self.source.one_in(2) && self.close()? && is_noted;
         if self.medium.is_off() {
             // Whoever has called this goes down with it.
             return Ok(());
@@ -66,7 +66,7 @@ impl World {
             }
             Err(error) => {
                 self.refused(&error)?;
-                self.is_latched |= matches!(error, CommitError::Latched(_));
+                self.has_failed |= matches!(error, CommitError::Failed { .. });
                 Ok(false)
             }
         }
@@ -88,8 +88,8 @@ impl World {
         let is_intact = ending == Ending::Process && self.medium.failures() == self.failures;
         self.auditor.process_ended(is_intact);
         self.let_go(ending);
-        (self.engine, self.is_latched) = (None, false);
-        self.chores.clear();
+        (self.engine, self.has_failed) = (None, false);
+        self.tasks.clear();
         self.medium = self.medium.restart(ending);
     }
 

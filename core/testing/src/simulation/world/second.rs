@@ -94,7 +94,7 @@ impl World {
         let Ok(other) = self.open_engine() else { return Ok(()) };
         let before = self.engine.replace(other);
         self.commit()?;
-        if self.is_latched || self.medium.is_off() {
+        if self.has_failed || self.medium.is_off() {
             return Ok(());
         }
         self.note(|_| "the process that was up before goes on".to_string());

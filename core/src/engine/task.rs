@@ -1,4 +1,4 @@
-//! Chores: pieces of housekeeping that other threads do.
+//! A piece of an engine's maintenance, on its own: it holds what it needs, so that other threads can do it.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -7,29 +7,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
+use core::task::Poll;
 
 use super::manifest::{Entry, Manifest};
-use crate::repository::ExpiryCause;
+use crate::repository::{ExpiryCause, MaintenanceTask};
 use crate::segment::{Merge, Rewrite, Sealed, Segment};
 use crate::storage::{Deletion, Draft, Published, StorageError};
 
-/// A piece of an engine's housekeeping, on its own: it holds what it needs and may be worked on by another thread,
-/// while commits and queries go on.
-///
-/// Taken from [`Repository::chore`](crate::repository::Repository::chore), and given back when it is done. A dropped
-/// chore is taken up again when the repository is opened anew.
-pub struct Chore(pub(super) Stage);
+/// A piece of an engine's maintenance.
+pub(super) struct Task(pub(super) Stage);
 
-/// Where a [`Chore`] stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChoreStep {
-    /// There is more to do.
-    Pending,
-    /// Everything is done, or has failed: to be given back.
-    Done,
-}
-
-/// The parts of an engine that a chore is about.
+/// The parts of an engine that a task is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stretch {
     /// Neighbours among the fresh segments, and where the log goes on behind the last of them, with the checksum of the
@@ -75,20 +63,20 @@ pub(super) struct Rewriting {
     pub(super) rewrite: Rewrite,
 }
 
-/// What came of a chore.
+/// What came of a task.
 pub(super) enum Product {
     Merged(Stretch, Arc<Segment>),
     Rewritten(Replacement),
     Published(Manifest, Vec<Published>),
     /// The segment is gone, or could not be deleted.
     Deleted(String, Result<(), StorageError>),
-    /// A piece of the log is to be given up, which is quick, but only the engine can do it.
+    /// A piece of the log is to be dropped, which is quick, but only the engine can do it.
     OutdatedLog,
     /// It failed; what it was about is as it was.
     Nothing(Subject, StorageError),
 }
 
-/// What a chore keeps others from touching.
+/// What a task keeps others from touching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Fresh,
@@ -96,7 +84,7 @@ pub(super) enum Subject {
     Manifest,
 }
 
-/// What chores are about that were handed out, or whose product waits for a manifest.
+/// What tasks are about that were handed out, or whose product waits for a manifest.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Busy {
     pub(super) fresh: bool,
@@ -114,12 +102,10 @@ impl Busy {
     }
 }
 
-impl Chore {
-    /// Does about `budget` events' worth of work, or some finishing touches that are worth more. May wait for the
-    /// storage.
-    pub fn step(&mut self, budget: u32) -> ChoreStep {
+impl MaintenanceTask for Task {
+    fn step(&mut self, budget: u32) -> Poll<()> {
         let budget = budget.max(1);
-        let beyond = || StorageError::Failed("a chore was worked on beyond its end".into());
+        let beyond = || StorageError::Failed("a maintenance task was worked on beyond its end".into());
         let taken = core::mem::replace(&mut self.0, Stage::Done(Product::Nothing(Subject::Manifest, beyond())));
         self.0 = match taken {
             Stage::Merging(stretch, mut merge) => {
@@ -145,16 +131,12 @@ impl Chore {
             done @ Stage::Done(_) => done,
         };
         match self.0 {
-            Stage::Done(_) => ChoreStep::Done,
-            Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..) => {
-                ChoreStep::Pending
-            }
+            Stage::Done(_) => Poll::Ready(()),
+            Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..) => Poll::Pending,
         }
     }
 
-    /// Whether commits may have to wait for it. Others can be left for a while.
-    #[must_use]
-    pub fn is_urgent(&self) -> bool {
+    fn is_urgent(&self) -> bool {
         match &self.0 {
             Stage::Merging(..) | Stage::Publishing(..) | Stage::Done(_) => true,
             Stage::Rewriting(rewriting) => rewriting.stretch.subject() == Subject::Fresh,
@@ -194,7 +176,7 @@ impl Rewriting {
     }
 }
 
-impl fmt::Debug for Chore {
+impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.0 {
             Stage::Merging(stretch, _) => format!("merging {stretch:?}"),
@@ -205,10 +187,10 @@ impl fmt::Debug for Chore {
             Stage::Done(Product::Rewritten(replacement)) => format!("rewritten {:?}", replacement.stretch),
             Stage::Done(Product::Published(manifest, _)) => format!("published {}", manifest.generation),
             Stage::Done(Product::Deleted(name, _)) => format!("deleted {name}"),
-            Stage::Done(Product::OutdatedLog) => "giving up log".into(),
+            Stage::Done(Product::OutdatedLog) => "dropping log".into(),
             Stage::Done(Product::Nothing(subject, error)) => format!("failed on {subject:?}: {error}"),
         };
-        f.debug_tuple("Chore").field(&stage).finish()
+        f.debug_tuple("Task").field(&stage).finish()
     }
 }
 
@@ -229,7 +211,7 @@ mod tests {
     use crate::clock::Moment;
     use crate::engine::{Engine, Seed, Tuning};
     use crate::event::{EventType, Payload, Timestamp};
-    use crate::repository::{Chores, CommitError, Repository as _};
+    use crate::repository::{CommitError, Repository as _};
     use crate::segment::{Epoch, Part, RowsBuilder, TypeName};
     use crate::storage::{MemoryStorage, StorageReader as _, StorageWriter as _};
 
@@ -292,18 +274,18 @@ mod tests {
                 builder.push(NewEvent { event_type, timestamp: now, payload, id: None }).unwrap();
             }
             engine.commit(now, &[builder.finish()]).unwrap();
-            while let Some(mut chore) = engine.chore(moment) {
-                if !chore.is_urgent() && matches!(&chore.0, Stage::Rewriting(_)) {
-                    compaction = Some(chore);
+            while let Some(mut task) = engine.next_due(moment) {
+                if !task.is_urgent() && matches!(&task.0, Stage::Rewriting(_)) {
+                    compaction = Some(task);
                     break;
                 }
-                while chore.step(100) == ChoreStep::Pending {}
-                engine.settle(chore).unwrap();
+                while task.step(100) == Poll::Pending {}
+                engine.put_in_place(task).unwrap();
             }
         }
         let names = engine.storage().list().unwrap();
         let stats = engine.snapshot().stats().unwrap();
-        let Some(Chore(Stage::Rewriting(mut rewriting))) = compaction else { panic!("there is one") };
+        let Some(Task(Stage::Rewriting(mut rewriting))) = compaction else { panic!("there is one") };
         let parts: Vec<Part> = engine.sealed.iter().map(|sealed| Part::Sealed(Arc::clone(sealed))).collect();
         let name = engine.sealed.first().unwrap().name();
         let blob = engine.storage().open(name).unwrap().unwrap();
@@ -311,53 +293,15 @@ mod tests {
         let seqs = (rewriting.entry.first, rewriting.entry.last);
         rewriting.rewrite = Rewrite::new(draft, &parts, seqs, 1000, i64::MIN, &mut TypeName::new).unwrap();
 
-        let mut chore = Chore(Stage::Rewriting(rewriting));
-        while chore.step(100) == ChoreStep::Pending {}
-        let Err(CommitError::Latched(latch)) = engine.settle(chore) else { panic!("nobody has noticed") };
-        let told = format!("{latch}");
+        let mut task = Task(Stage::Rewriting(rewriting));
+        while task.step(100) == Poll::Pending {}
+        let Err(CommitError::Failed { cause, .. }) = engine.put_in_place(task) else { panic!("nobody has noticed") };
+        let told = format!("{cause}");
         assert!(told.contains("a new segment has 2 events (4 bytes), 0 were left out (0 bytes)"), "{told}");
         assert!(told.contains("its sources have 4 (8 bytes)"), "{told}");
-        assert!(engine.chore(moment).is_none() && engine.commit(now, &[]).is_err(), "it goes on");
+        assert!(engine.next_due(moment).is_none() && engine.commit(now, &[]).is_err(), "it goes on");
         assert_eq!((engine.storage().list().unwrap(), engine.snapshot().stats().unwrap()), (names, stats));
         let opened = Engine::open_with(engine.storage().clone(), Seed(2), tuning).unwrap();
         assert_eq!(opened.snapshot().stats().unwrap().events, stats.events);
-    }
-
-    fn urgent() -> Chore {
-        Chore(Stage::Done(Product::OutdatedLog))
-    }
-
-    fn deletion(name: &str) -> Chore {
-        Chore(Stage::Deleting(name.into(), Box::new(|| Ok(()))))
-    }
-
-    #[test]
-    fn urgent_chores_go_first_and_the_others_are_not_left_for_ever() {
-        let mut chores = Chores::default();
-        assert!(chores.is_empty() && chores.take().is_none());
-        for name in ["a", "b"] {
-            chores.push(deletion(name));
-        }
-        let mut others = Vec::new();
-        for turn in 1..=32 {
-            // There is always another one.
-            chores.push(urgent());
-            let chore = chores.take().expect("there is one");
-            if let Stage::Deleting(name, _) = &chore.0 {
-                others.push((turn, name.clone()));
-                chores.push(chore);
-            }
-        }
-        assert_eq!(others, [(8, "a".into()), (16, "b".into()), (24, "a".into()), (32, "b".into())]);
-    }
-
-    #[test]
-    fn where_there_is_nothing_urgent_nothing_waits() {
-        let mut chores = Chores::default();
-        for name in ["a", "b", "c"] {
-            chores.push(deletion(name));
-        }
-        let order: Vec<_> = core::iter::from_fn(|| chores.take()).map(|chore| format!("{chore:?}")).collect();
-        assert_eq!(order, ["Chore(\"deleting a\")", "Chore(\"deleting b\")", "Chore(\"deleting c\")"]);
     }
 }

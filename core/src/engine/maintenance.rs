@@ -6,9 +6,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::chore::{Chore, Product, Replacement, Rewriting, Stage, Stretch, Subject};
 use super::manifest::{Entry, Manifest};
 use super::retention::Due;
+use super::task::{Product, Replacement, Rewriting, Stage, Stretch, Subject, Task};
 use super::types::Miscount;
 use super::{Engine, Fresh};
 use crate::clock::Moment;
@@ -17,40 +17,40 @@ use crate::repository::{CommitError, Expired};
 use crate::segment::{Merge, Part, Rewrite, Sealed, Segment};
 use crate::storage::{Storage, StorageError};
 
-/// A segment that is given up is at most about such a part of what may be kept.
-const GIVEN_UP_PARTS: u64 = 8;
+/// A segment that is dropped is at most about such a part of what may be kept.
+const DROPPED_PARTS: u64 = 8;
 
 impl<S: Storage> Engine<S> {
-    /// The next chore, if there is one whose subject nobody is working on.
-    pub(super) fn next_chore(&mut self, now: Moment) -> Option<Chore> {
-        if self.latched.is_some() {
+    /// The next task, if there is one whose subject nobody is working on.
+    pub(super) fn next_due(&mut self, now: Moment) -> Option<Task> {
+        if self.failure.is_some() {
             return None;
         }
         let due = self.due(now);
-        self.give_up(due);
+        self.drop_expired(due);
         // As long as a copy of the manifest is old, it may be the one that counts at the next opening.
         if !self.recovery.manifest_outdated && core::mem::take(&mut self.log_is_outdated) {
-            return Some(Chore(Stage::Done(Product::OutdatedLog)));
+            return Some(Task(Stage::Done(Product::OutdatedLog)));
         }
         if let Some(name) = self.obsolete.pop() {
             let deletion = self.storage.delete(&name);
-            return Some(Chore(Stage::Deleting(name, deletion)));
+            return Some(Task(Stage::Deleting(name, deletion)));
         }
         let (subject, stage) = if let Some(stage) = self.publication() {
             (Subject::Manifest, stage)
-        } else if let Some(stage) = self.fresh_chore(due) {
+        } else if let Some(stage) = self.fresh_task(due) {
             (Subject::Fresh, stage)
         } else {
-            (Subject::Sealed, self.sealed_chore(due)?)
+            (Subject::Sealed, self.sealed_task(due)?)
         };
         self.busy.set(subject, true);
         let stage = stage.unwrap_or_else(|error| Stage::Done(Product::Nothing(subject, error)));
-        Some(Chore(stage))
+        Some(Task(stage))
     }
 
-    /// Puts what came of a chore in place.
-    pub(super) fn settle_chore(&mut self, chore: Chore) -> Result<Vec<Expired>, CommitError> {
-        let product = match chore.0 {
+    /// Puts what came of a task in place.
+    pub(super) fn put_in_place(&mut self, task: Task) -> Result<Vec<Expired>, CommitError> {
+        let product = match task.0 {
             Stage::Done(product) => product,
             undone @ (Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..)) => {
                 self.take_back(undone);
@@ -60,7 +60,7 @@ impl<S: Storage> Engine<S> {
         match product {
             Product::Merged(stretch, segment) => {
                 self.busy.set(stretch.subject(), false);
-                self.put_merged(&stretch, segment).map_err(|miscount| self.latch(miscount.to_string()))?;
+                self.put_merged(&stretch, segment).map_err(|miscount| self.fail(miscount.to_string()))?;
             }
             Product::Rewritten(replacement) => self.unpublished.push(replacement),
             Product::Published(manifest, published) => {
@@ -70,7 +70,7 @@ impl<S: Storage> Engine<S> {
             }
             Product::Deleted(_, Ok(())) => {}
             Product::Deleted(name, Err(error)) => {
-                let refused = self.refused(error, "giving up a segment");
+                let refused = self.refused(error, "deletion of a segment");
                 self.obsolete.push(name);
                 return Err(refused);
             }
@@ -78,24 +78,24 @@ impl<S: Storage> Engine<S> {
                 let start = self.manifest.log_start;
                 let discarded = self.storage.discard(start);
                 self.log_is_outdated = *discarded.as_ref().unwrap_or(&true);
-                discarded.map_err(|error| self.refused(error, "giving up log"))?;
+                discarded.map_err(|error| self.refused(error, "dropping log"))?;
             }
             Product::Nothing(subject, error) => {
                 self.busy.set(subject, false);
                 // One copy of the manifest may have been written. The next must not be taken for the same.
                 self.manifest.generation += 1;
-                return Err(self.refused(error, "housekeeping"));
+                return Err(self.refused(error, "maintenance"));
             }
         }
         Ok(Vec::new())
     }
 
     /// Says why something was not done: it can be tried again, unless the storage has failed.
-    fn refused(&mut self, error: StorageError, what: &str) -> CommitError {
+    fn refused(&mut self, error: StorageError, what: &'static str) -> CommitError {
         match error {
             StorageError::Full(cause) => CommitError::Full(cause),
-            StorageError::Unavailable(cause) => CommitError::Unavailable(cause),
-            StorageError::Failed(cause) => self.latch(cause.during(what)),
+            StorageError::Unavailable(cause) => CommitError::unavailable(cause),
+            StorageError::Failed(cause) => self.fail(cause.during(what)),
         }
     }
 
@@ -151,7 +151,7 @@ impl<S: Storage> Engine<S> {
         Ok(Stage::Publishing(manifest, copies))
     }
 
-    /// Puts the replacements in place that a manifest lists now, and gives up what nothing refers to any more. Says
+    /// Puts the replacements in place that a manifest lists now, and drops what nothing refers to any more. Says
     /// what has expired by it.
     fn put_published(&mut self, manifest: Manifest) -> Result<Vec<Expired>, CommitError> {
         self.log_is_outdated |= manifest.log_start > self.manifest.log_start;
@@ -198,7 +198,7 @@ impl<S: Storage> Engine<S> {
         }
         self.bound_filters();
         // Only now, so that readers find what the manifest lists.
-        counted.map(|()| expired).map_err(|miscount: Miscount| self.latch(miscount.to_string()))
+        counted.map(|()| expired).map_err(|miscount: Miscount| self.fail(miscount.to_string()))
     }
 
     /// Lets go of the filters of the oldest segments, as long as all together take too much.
@@ -233,7 +233,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Sealing what is large enough, or old enough, of the fresh segments; else merging some of them.
-    fn fresh_chore(&mut self, due: Due) -> Option<Result<Stage, StorageError>> {
+    fn fresh_task(&mut self, due: Due) -> Option<Result<Stage, StorageError>> {
         if self.busy.fresh {
             return None;
         }
@@ -270,7 +270,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Rewriting a sealed segment without what has expired; else making one of several.
-    fn sealed_chore(&mut self, due: Due) -> Option<Result<Stage, StorageError>> {
+    fn sealed_task(&mut self, due: Due) -> Option<Result<Stage, StorageError>> {
         if self.busy.sealed {
             return None;
         }
@@ -292,14 +292,14 @@ impl<S: Storage> Engine<S> {
         chosen.first().zip(chosen.last()).map_or(0, |(first, last)| last.seqs().1 - first.seqs().0 + 1)
     }
 
-    /// Most sequence numbers of a segment that is made of several. Where segments are given up by what they take, one
+    /// Most sequence numbers of a segment that is made of several. Where segments are dropped by what they take, one
     /// must be a small part of all.
     fn compacted_events_max(&self) -> u64 {
         let most = self.tuning.segment_events_max as u64;
         let bytes: u64 = self.sealed.iter().map(|sealed| sealed.bytes()).sum();
         let events: u64 = self.sealed.iter().map(|sealed| sealed.events()).sum();
         let an_event = (bytes / events.max(1)).max(1);
-        self.retention.bytes.map_or(most, |bytes| most.min(bytes / GIVEN_UP_PARTS / an_event))
+        self.retention.bytes.map_or(most, |bytes| most.min(bytes / DROPPED_PARTS / an_event))
     }
 
     fn begin_rewriting(

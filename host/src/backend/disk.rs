@@ -1,23 +1,27 @@
-//! Where events are kept, by its URL.
+//! Events in a folder: the engine over files.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use argus_core::engine::{self, Engine, Recovery, Retention, Seed, Tuning};
+use argus_core::engine::{self, Engine, Recovery, Seed, Tuning};
 use argus_core::repository::Repository;
-use argus_core::storage::{MemoryStorage, StorageReader as _};
+use argus_core::storage::StorageReader as _;
 use argus_disk::DiskStorage;
+use clap::Args;
 use thiserror::Error;
 
-/// A place that keeps events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// `memory:` — this process, and gone with it.
-    Memory,
-    /// `disk:PATH` — a folder, made if it is not there.
-    Disk(PathBuf),
+use super::engine_options::EngineOptions;
+use super::error::OpenError;
+
+/// What an operator may set about a repository on disk, besides the [engine](EngineOptions).
+#[derive(Args, Clone, Debug)]
+pub struct DiskOptions {
+    /// When to acknowledge an event: `sync` (when the disk has it), `interval:MS` (when the operating system has it;
+    /// the disk has it at most that many milliseconds later) or `os` (when the operating system has it). Only with
+    /// `sync` every acknowledged event survives a loss of power
+    #[arg(long, env = "ARGUS_DURABILITY", value_name = "WHEN", default_value = "sync", help_heading = "Service")]
+    pub durability: Durability,
 }
 
 /// When a commit to a disk counts as done.
@@ -31,85 +35,30 @@ pub enum Durability {
     Os,
 }
 
-/// A URL of a place that does not exist.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "no such kind of repository; there are `disk:PATH` (a folder) and `memory:` (events are kept in this process and gone with it)"
-)]
-pub struct UnknownLocation;
-
 /// A text that names no [`Durability`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("expected `sync`, `interval:MS` with a number of milliseconds above 0, or `os`")]
 pub struct UnknownDurability;
 
-/// Why a repository could not be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// The system gave no randomness for its hash seeds.
-    #[error("the system's random generator failed: {0}")]
-    Randomness(#[from] getrandom::Error),
-    /// The folder could not be opened.
-    #[error(transparent)]
-    Folder(#[from] argus_disk::OpenError),
-    /// What is stored could not be read.
-    #[error(transparent)]
-    Repository(#[from] engine::OpenError),
-    /// Something in the folder is not as it was left.
-    #[error("{reason}. Nothing was changed; `check {0}` lists all that is damaged, and `check {0} --salvage TO` saves what is whole", path.display())]
-    Damaged {
-        /// The folder.
-        path: PathBuf,
-        /// The place, what is wrong with it, and which events are concerned.
-        reason: String,
-    },
-}
-
-impl OpenError {
-    /// The same error; of damage in a folder, with what can be done about it.
-    fn in_folder(self, path: &Path) -> Self {
-        match self {
-            Self::Folder(argus_disk::OpenError::Damaged { .. })
-            | Self::Repository(engine::OpenError::Damaged { .. }) => {
-                Self::Damaged { path: path.to_owned(), reason: self.to_string() }
-            }
-            Self::Randomness(_) | Self::Folder(_) | Self::Repository(_) | Self::Damaged { .. } => self,
+impl DiskOptions {
+    /// Opens a folder, and logs what was found there.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; no event was changed.
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        seed: Seed,
+        options: &EngineOptions,
+    ) -> Result<Box<dyn Repository>, OpenError> {
+        let opened = open_folder(path, seed, options.tuning());
+        let mut engine = options.apply(opened.map_err(|error| error.in_folder(path))?);
+        match self.durability {
+            Durability::Sync => {}
+            Durability::Interval(_) | Durability::Os => engine.defer_syncs(),
         }
-    }
-}
-
-impl Location {
-    /// The kind of repository, as metrics show it.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Disk(_) => "disk",
-        }
-    }
-}
-
-impl fmt::Display for Location {
-    /// The URL.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory:"),
-            Self::Disk(path) => write!(f, "disk:{}", path.display()),
-        }
-    }
-}
-
-impl FromStr for Location {
-    type Err = UnknownLocation;
-
-    fn from_str(url: &str) -> Result<Self, UnknownLocation> {
-        match url {
-            "memory:" => Ok(Self::Memory),
-            _ => match url.strip_prefix("disk:") {
-                Some(path) if !path.is_empty() => Ok(Self::Disk(path.into())),
-                Some(_) | None => Err(UnknownLocation),
-            },
-        }
+        Ok(Box::new(engine))
     }
 }
 
@@ -136,42 +85,6 @@ impl FromStr for Durability {
                 let interval = millis.filter(|&millis| millis > 0).ok_or(UnknownDurability)?;
                 Ok(Self::Interval(Duration::from_millis(interval.into())))
             }
-        }
-    }
-}
-
-/// Opens the repository at a location, and logs what was found there.
-///
-/// # Errors
-///
-/// [`OpenError`]; no event was changed.
-pub fn open(
-    location: &Location,
-    tuning: Tuning,
-    durability: Durability,
-    retention: Retention,
-    clock_trust_after: Duration,
-) -> Result<Box<dyn Repository>, OpenError> {
-    let mut seed = [0; 16];
-    getrandom::fill(&mut seed)?;
-    let seed = Seed(u128::from_ne_bytes(seed));
-    let trust_after = i64::try_from(clock_trust_after.as_nanos()).unwrap_or(i64::MAX);
-    match location {
-        Location::Memory => {
-            let mut engine = Engine::open_with(MemoryStorage::default(), seed, tuning)?;
-            engine.retain(retention);
-            engine.trust_clock_after(trust_after);
-            Ok(Box::new(engine))
-        }
-        Location::Disk(path) => {
-            let mut engine = open_folder(path, seed, tuning).map_err(|error| error.in_folder(path))?;
-            engine.retain(retention);
-            engine.trust_clock_after(trust_after);
-            match durability {
-                Durability::Sync => {}
-                Durability::Interval(_) | Durability::Os => engine.defer_syncs(),
-            }
-            Ok(Box::new(engine))
         }
     }
 }

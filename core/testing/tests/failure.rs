@@ -3,10 +3,15 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::task::Poll;
+
 use argus_core::batch::Batch;
+use argus_core::cause::Cause;
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Housekeeper, Housekeeping, Latch, Repository as _};
+use argus_core::repository::{
+    CommitError, Failure, Maintenance as _, MaintenanceQueue, MaintenanceTask, Repository as _,
+};
 use argus_core::storage::{MemoryStorage, StorageReader as _};
 use argus_testing::{Draft, Faults, SimStorage, Strike, generate, steady};
 
@@ -38,9 +43,9 @@ fn batch(number: i64) -> Batch {
     generate::batch(&(8 * number..8 * number + 8).map(draft).collect::<Vec<_>>())
 }
 
-fn keep_house(engine: &mut Engine<MemoryStorage>) -> Result<(), CommitError> {
-    let mut housekeeper = Housekeeper::default();
-    while housekeeper.step(engine, steady(NOW), 1000)? == Housekeeping::Pending {}
+fn maintain(engine: &mut Engine<MemoryStorage>) -> Result<(), CommitError> {
+    let mut maintenance = MaintenanceQueue::default();
+    while maintenance.step(engine, steady(NOW), 1000)? == Poll::Pending {}
     Ok(())
 }
 
@@ -49,7 +54,7 @@ fn sealed() -> MemoryStorage {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), APART).unwrap();
     for number in 0..2 {
         engine.commit(NOW, &[batch(number)]).unwrap();
-        keep_house(&mut engine).unwrap();
+        maintain(&mut engine).unwrap();
     }
     assert_eq!(engine.snapshot().stats().unwrap().segments, 2);
     engine.storage().clone()
@@ -74,11 +79,11 @@ fn damaged() -> Vec<(String, MemoryStorage)> {
 }
 
 /// Holds what is told of damage in a segment against what it may say.
-fn is_told(latch: &Latch, what: &str, place: &str) {
-    let damage = latch.cause.damage().unwrap_or_else(|| panic!("{place}: {latch}"));
+fn is_told(cause: &Cause, what: &str, place: &str) {
+    let damage = cause.damage().unwrap_or_else(|| panic!("{place}: {cause}"));
     assert!(damage.place.starts_with("segment-") && damage.offset.is_some(), "{place}: {damage}");
-    assert_eq!(latch.cause.to_string(), format!("{what}: {damage}"), "{place}");
-    let told = latch.cause.told();
+    assert_eq!(cause.to_string(), format!("{what}: {damage}"), "{place}");
+    let told = cause.told();
     assert!(told.starts_with(&format!("{what}: part of what is stored is damaged: ")), "{place}: {told}");
     assert!(told.ends_with(&format!("; {}", damage.concerned)), "{place}: {told}");
     assert!(!told.contains("segment-") && !told.contains("offset"), "{place}: {told}");
@@ -91,11 +96,12 @@ fn damage_that_a_commit_meets_is_told_as_damage_and_nothing_was_stored() {
         let mut engine = Engine::open_with(medium, Seed(0), APART).unwrap();
         let before = engine.storage().log().len();
         let Err(error) = engine.commit(NOW, &[batch(0)]) else { continue };
-        let CommitError::Latched(latch) = &error else { panic!("{place}: {error}") };
-        assert!(!latch.in_doubt, "{place}: {error}");
-        is_told(latch, "look-up of ids", &place);
+        let CommitError::Failed { cause, in_doubt: false } = &error else { panic!("{place}: {error}") };
+        is_told(cause, "look-up of ids", &place);
+        assert_eq!(engine.failure(), Some(&Failure::Failed(cause.clone())), "{place}");
         assert_eq!(engine.storage().log().len(), before, "{place}");
-        // Whoever comes later is told the same.
+        // Whoever comes later is told the same, and there is no way back.
+        assert_eq!(engine.recover(), Err(error.clone()), "{place}");
         assert_eq!(engine.commit(NOW, &[batch(9)]), Err(error), "{place}");
         met += 1;
     }
@@ -103,15 +109,14 @@ fn damage_that_a_commit_meets_is_told_as_damage_and_nothing_was_stored() {
 }
 
 #[test]
-fn damage_that_a_chore_meets_is_told_as_damage() {
+fn damage_that_a_task_meets_is_told_as_damage() {
     let mut met = 0;
     for (place, medium) in damaged() {
         let mut engine = Engine::open_with(medium, Seed(0), TOGETHER).unwrap();
-        let Err(error) = keep_house(&mut engine) else { continue };
-        let CommitError::Latched(latch) = &error else { panic!("{place}: {error}") };
-        is_told(latch, "housekeeping", &place);
-        let Err(CommitError::Latched(later)) = engine.commit(NOW, &[batch(9)]) else { panic!("{place}: it goes on") };
-        assert_eq!((later.cause, later.in_doubt), (latch.cause.clone(), false), "{place}");
+        let Err(error) = maintain(&mut engine) else { continue };
+        let CommitError::Failed { cause, .. } = error else { panic!("{place}: {error}") };
+        is_told(&cause, "maintenance", &place);
+        assert_eq!(engine.commit(NOW, &[batch(9)]), Err(CommitError::failed(cause)), "{place}");
         met += 1;
     }
     assert!(met > 100, "{met}");
@@ -135,9 +140,9 @@ fn a_block_in_the_place_of_another_is_damage_and_not_taken_over() {
         let mut medium = medium.clone();
         medium.insert(&name, changed.into());
         let mut engine = Engine::open_with(medium, Seed(0), TOGETHER).unwrap();
-        let Err(CommitError::Latched(latch)) = keep_house(&mut engine) else { panic!("{len}: it was taken over") };
-        is_told(&latch, "housekeeping", &name);
-        met += u32::from(latch.to_string().contains("it has other events than the index says"));
+        let Err(CommitError::Failed { cause, .. }) = maintain(&mut engine) else { panic!("{len}: it was taken over") };
+        is_told(&cause, "maintenance", &name);
+        met += u32::from(cause.to_string().contains("it has other events than the index says"));
     }
     assert_eq!(met, 1);
 }
@@ -150,16 +155,38 @@ fn what_was_not_begun_is_not_in_doubt_and_a_sync_that_fails_leaves_it_so() {
         for number in 0..2 {
             engine.commit(NOW, &[batch(number)]).unwrap();
         }
-        let mut housekeeper = Housekeeper::default();
-        while housekeeper.step(&mut engine, steady(NOW), 1000).unwrap() == Housekeeping::Pending {}
+        let mut maintenance = MaintenanceQueue::default();
+        while maintenance.step(&mut engine, steady(NOW), 1000).unwrap() == Poll::Pending {}
         medium.strike(strike, 0);
         let draft = Draft { event_type: "click".into(), timestamp: NOW, payload: "1".into(), id: id.map(Into::into) };
         match engine.commit(NOW, &[generate::batch(&[draft])]) {
-            Err(CommitError::Latched(latch)) => latch.in_doubt,
+            Err(CommitError::Failed { in_doubt, .. }) => in_doubt,
             outcome => panic!("{outcome:?}"),
         }
     };
     assert!(!in_doubt(Strike::ReadError, Some("id-3")), "a look-up");
     assert!(in_doubt(Strike::WriteError, None), "an append");
     assert!(in_doubt(Strike::SyncError, None), "a sync");
+}
+
+/// A task that no engine has made.
+#[derive(Debug)]
+struct Foreign;
+
+impl MaintenanceTask for Foreign {
+    fn step(&mut self, _: u32) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn is_urgent(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_task_of_another_repository_fails_the_engine() {
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), APART).unwrap();
+    let Err(CommitError::Failed { cause, .. }) = engine.install(Box::new(Foreign)) else { panic!("it was taken") };
+    assert!(cause.told().contains("a maintenance task of another repository"), "{cause}");
+    assert_eq!(engine.commit(NOW, &[batch(0)]), Err(CommitError::failed(cause)));
 }

@@ -1,0 +1,240 @@
+//! Maintenance: the upkeep behind the commits, as pieces of work that other threads may do.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::fmt;
+use core::task::Poll;
+
+use super::{CommitError, Expired, Repository};
+use crate::clock::{ClockDoubt, Moment};
+
+/// The upkeep of a [`Repository`]: merging, compacting, removing what has expired. Correctness never depends on it.
+pub trait Maintenance {
+    /// The next task that is due at `now` and can run beside those under way, if there is one. To be asked until there
+    /// is none: after commits, after each [`install`](Self::install), and every minute at least, because events expire
+    /// and a wall clock that is set wrong is noticed here.
+    fn next_task(&mut self, now: Moment) -> Option<Box<dyn MaintenanceTask>>;
+
+    /// Takes a task back that is ready, and puts its result in place. Quick: the work is in the task. Says which events
+    /// are gone by it because they have expired. The result of a task that is not ready is lost, and nothing else.
+    /// Called for every task that was handed out, also while there is a [`failure`](Repository::failure).
+    ///
+    /// # Errors
+    ///
+    /// As for [`Repository::commit`]; what was readable stays readable, and the work is due again when commits are
+    /// accepted. A task of another repository is a [`CommitError::Failed`].
+    fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError>;
+
+    /// Whether maintenance is so far behind that the next commit had better wait until a task is installed. Never, as
+    /// long as no task is under way or to be had.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    /// Why the wall clock is not believed, as of the last call of [`next_task`](Self::next_task), if so. Nothing
+    /// expires by age meanwhile.
+    fn clock_doubt(&self) -> Option<ClockDoubt> {
+        None
+    }
+}
+
+/// A piece of maintenance: it holds what it needs, and any thread may work on it while commits and queries go on. One
+/// that is dropped is taken up again when the repository is opened anew.
+pub trait MaintenanceTask: Any + fmt::Debug + Send {
+    /// Does about `budget` events' worth of work, or some finishing touches that are worth more. May wait for the
+    /// storage. Once it is ready, or has failed, it is to be [installed](Maintenance::install).
+    fn step(&mut self, budget: u32) -> Poll<()>;
+
+    /// Whether commits may have to wait for it. Others can be left for a while.
+    fn is_urgent(&self) -> bool;
+}
+
+/// Tasks that wait for somebody to work on them.
+#[derive(Debug, Default)]
+pub struct MaintenanceQueue {
+    /// Those that were worked on last are behind the others.
+    waiting: VecDeque<Box<dyn MaintenanceTask>>,
+    /// How often in a row an urgent one was taken.
+    urgent_taken: u32,
+}
+
+/// So often in a row are urgent tasks taken, and then it is the turn of one that is not: while writers are as fast as
+/// urgent tasks let them, the others would stand still otherwise, and with them compaction and retention.
+const URGENT_TAKEN_MAX: u32 = 7;
+
+impl MaintenanceQueue {
+    /// Adds one that is new, or goes on.
+    pub fn push(&mut self, task: Box<dyn MaintenanceTask>) {
+        self.waiting.push_back(task);
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Takes out what is to be worked on next, if there is anything.
+    pub fn take(&mut self) -> Option<Box<dyn MaintenanceTask>> {
+        let is_turn_of_urgent = self.urgent_taken < URGENT_TAKEN_MAX;
+        let preferred = self.waiting.iter().position(|task| task.is_urgent() == is_turn_of_urgent);
+        let task = match preferred {
+            Some(index) => self.waiting.remove(index),
+            None => self.waiting.pop_front(),
+        }?;
+        self.urgent_taken = if task.is_urgent() { self.urgent_taken.saturating_add(1) } else { 0 };
+        Some(task)
+    }
+
+    /// Does about `budget` events' worth of maintenance of what is due at `now`, where one thread does everything.
+    /// Ready when there is nothing to do until the next commit. It does not tell what expires: who wants to know works
+    /// on the tasks and installs them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Maintenance::install`].
+    pub fn step(&mut self, repository: &mut dyn Repository, now: Moment, budget: u32) -> Result<Poll<()>, CommitError> {
+        let Some(maintenance) = repository.maintenance() else { return Ok(Poll::Ready(())) };
+        while let Some(task) = maintenance.next_task(now) {
+            self.push(task);
+        }
+        let Some(mut task) = self.take() else { return Ok(Poll::Ready(())) };
+        match task.step(budget) {
+            Poll::Pending => self.push(task),
+            Poll::Ready(()) => drop(maintenance.install(task)?),
+        }
+        Ok(Poll::Pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+    use core::time::Duration;
+
+    use super::*;
+    use crate::batch::Batch;
+    use crate::event::Timestamp;
+    use crate::repository::{Failure, Reader, Receipt};
+
+    /// A task that takes so many steps.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Counted {
+        name: &'static str,
+        left: u32,
+        is_urgent: bool,
+    }
+
+    impl MaintenanceTask for Counted {
+        fn step(&mut self, budget: u32) -> Poll<()> {
+            self.left = self.left.saturating_sub(budget);
+            if self.left == 0 { Poll::Ready(()) } else { Poll::Pending }
+        }
+
+        fn is_urgent(&self) -> bool {
+            self.is_urgent
+        }
+    }
+
+    fn task(name: &'static str, is_urgent: bool) -> Box<dyn MaintenanceTask> {
+        Box::new(Counted { name, left: 3, is_urgent })
+    }
+
+    fn name(task: Box<dyn MaintenanceTask>) -> &'static str {
+        (task as Box<dyn Any>).downcast::<Counted>().expect("there are no others").name
+    }
+
+    #[test]
+    fn urgent_tasks_go_first_and_the_others_are_not_left_for_ever() {
+        let mut queue = MaintenanceQueue::default();
+        assert!(queue.is_empty() && queue.take().is_none());
+        for name in ["a", "b"] {
+            queue.push(task(name, false));
+        }
+        let mut others = Vec::new();
+        for turn in 1..=32 {
+            // There is always another one.
+            queue.push(task("urgent", true));
+            let taken = queue.take().expect("there is one");
+            if !taken.is_urgent() {
+                let name = name(taken);
+                others.push((turn, name));
+                queue.push(task(name, false));
+            }
+        }
+        assert_eq!(others, [(8, "a"), (16, "b"), (24, "a"), (32, "b")]);
+    }
+
+    #[test]
+    fn where_there_is_nothing_urgent_nothing_waits() {
+        let mut queue = MaintenanceQueue::default();
+        for name in ["a", "b", "c"] {
+            queue.push(task(name, false));
+        }
+        let order: Vec<_> = core::iter::from_fn(|| queue.take()).map(name).collect();
+        assert_eq!(order, ["a", "b", "c"]);
+    }
+
+    /// A repository that is no engine and has tasks of its own.
+    struct Vacuumed {
+        due: Vec<&'static str>,
+        installed: Vec<&'static str>,
+    }
+
+    impl Repository for Vacuumed {
+        fn commit(&mut self, _: Timestamp, _: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
+            Ok(Vec::new())
+        }
+
+        fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
+            Some(self)
+        }
+
+        fn failure(&self) -> Option<&Failure> {
+            None
+        }
+
+        fn reader(&self) -> Reader {
+            unreachable!("nobody reads")
+        }
+    }
+
+    impl Maintenance for Vacuumed {
+        fn next_task(&mut self, _: Moment) -> Option<Box<dyn MaintenanceTask>> {
+            self.due.pop().map(|name| task(name, name == "b"))
+        }
+
+        fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError> {
+            match (task as Box<dyn Any>).downcast::<Counted>() {
+                Ok(task) if task.name == "bad" => Err(CommitError::failed("it is bad")),
+                Ok(task) => {
+                    self.installed.push(task.name);
+                    Ok(Vec::new())
+                }
+                Err(_) => Err(CommitError::failed("it is another's")),
+            }
+        }
+    }
+
+    #[test]
+    fn a_repository_outside_of_the_engine_is_maintained() {
+        let mut repository = Vacuumed { due: ["a", "b", "c"].into(), installed: Vec::new() };
+        let mut queue = MaintenanceQueue::default();
+        let now = Moment { wall: Timestamp::from_nanos(0), uptime: Duration::ZERO };
+        let mut steps = 0;
+        while queue.step(&mut repository, now, 2) == Ok(Poll::Pending) {
+            steps += 1;
+        }
+        // The urgent one first, and of the others each in turn.
+        assert_eq!((repository.installed.as_slice(), steps), (["b", "c", "a"].as_slice(), 6));
+
+        repository.due.push("bad");
+        let outcome = core::iter::repeat_with(|| queue.step(&mut repository, now, 2)).find(Result::is_err);
+        assert_eq!(
+            outcome.expect("it is bad").map_err(|error| error.to_string()),
+            Err(CommitError::failed("it is bad").to_string())
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! What an operator may set about an engine, wherever its bytes are.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use argus_core::engine::{Engine, Retention, Tuning};
+use argus_core::storage::Storage;
+use clap::Args;
+
+use crate::units::{parse_age, parse_count, parse_size};
+
+/// Fresh segments of the size at which they are sealed that there are before commits wait, and as many that are being
+/// merged or sealed.
+const FRESH_SEALS: usize = 4 + 2;
+
+/// What merging sealed segments takes for each event: its place in the new one, and its id.
+const COMPACTED_EVENT_BYTES: usize = 48;
+
+/// A type: its name of up to 256 bytes, and where it is found, for the events that are stored and for those that are
+/// being merged.
+const TYPE_BYTES: usize = 1024;
+
+/// What an operator may set about an engine.
+#[derive(Args, Clone, Debug)]
+pub struct EngineOptions {
+    /// Remove events older than this, by their own timestamps: s, m, h, d, as in `30d`. They are removed a segment at a
+    /// time, so some stay longer, up to nine eighths of this age [default: keep all]
+    #[arg(long, env = "ARGUS_RETAIN_AGE", value_name = "AGE", help_heading = "Service")]
+    #[arg(value_parser = parse_age)]
+    pub retain_age: Option<Duration>,
+
+    /// Nothing expires by age while the wall clock is in doubt, and `/health/ready` warns. It is in doubt when it
+    /// differs from the time of the last commits plus the uptime since then by more than an eighth of `--retain-age`
+    /// (at least 5 minutes, at most a day); so it is after a longer downtime. It is believed again when it agrees, or
+    /// has stayed as it is for this long (or for `--retain-age`, if that is less)
+    #[arg(long, env = "ARGUS_CLOCK_TRUST_AFTER", value_name = "AGE", default_value = "24h", help_heading = "Service")]
+    #[arg(value_parser = parse_age)]
+    pub clock_trust_after: Duration,
+
+    /// Remove the events that arrived first, a segment at a time, when the segments on disk take more than this. The
+    /// last segment always stays, and the log is not counted [default: keep all]
+    #[arg(long, env = "ARGUS_RETAIN_BYTES", value_name = "SIZE", help_heading = "Service")]
+    #[arg(value_parser = parse_size)]
+    pub retain_bytes: Option<usize>,
+
+    /// Memory for the filters that recognise new event ids without reading the disk, ten bits per id. When it is full,
+    /// ids are compared with those of older events on disk
+    #[arg(long, env = "ARGUS_MAX_FILTER_BYTES", value_name = "SIZE", default_value = "64MiB")]
+    #[arg(value_parser = parse_size, help_heading = "Limits")]
+    pub max_filter_bytes: usize,
+
+    /// Different event types in the repository; an event with one more is refused with 422. A repository with more
+    /// types is not opened
+    #[arg(long, env = "ARGUS_MAX_EVENT_TYPES", value_name = "COUNT", default_value = "100000")]
+    #[arg(value_parser = parse_count, help_heading = "Limits")]
+    pub max_event_types: NonZeroUsize,
+}
+
+impl EngineOptions {
+    /// The sizes of the repository's parts.
+    #[must_use]
+    pub fn tuning(&self) -> Tuning {
+        Tuning {
+            filter_bytes_max: self.max_filter_bytes as u64,
+            types_max: self.max_event_types.get(),
+            ..Tuning::default()
+        }
+    }
+
+    /// What of the events is kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        Retention {
+            // An age has fewer nanoseconds than there are in 292 years.
+            age: self.retain_age.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
+            bytes: self.retain_bytes.map(|bytes| bytes as u64),
+        }
+    }
+
+    /// The memory that an engine takes at most, but for the index of what is stored: what for, and how many bytes.
+    #[must_use]
+    pub fn memory(&self) -> [(&'static str, usize); 4] {
+        let Tuning { seal_bytes, segment_events_max, filter_bytes_max, types_max, .. } = self.tuning();
+        [
+            ("fresh", FRESH_SEALS.saturating_mul(seal_bytes)),
+            ("compaction", segment_events_max.saturating_mul(COMPACTED_EVENT_BYTES)),
+            ("types", types_max.saturating_mul(TYPE_BYTES)),
+            ("filters", usize::try_from(filter_bytes_max).unwrap_or(usize::MAX)),
+        ]
+    }
+
+    /// An engine that keeps what is to be kept.
+    pub(super) fn apply<S: Storage>(&self, mut engine: Engine<S>) -> Engine<S> {
+        engine.retain(self.retention());
+        engine.trust_clock_after(i64::try_from(self.clock_trust_after.as_nanos()).unwrap_or(i64::MAX));
+        engine
+    }
+}

@@ -1,0 +1,41 @@
+//! Why a repository could not be opened.
+
+use std::path::{Path, PathBuf};
+
+use argus_core::engine;
+use thiserror::Error;
+
+/// Why a repository could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The system gave no randomness for its hash seeds.
+    #[error("the system's random generator failed: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The folder could not be opened.
+    #[error(transparent)]
+    Folder(#[from] argus_disk::OpenError),
+    /// What is stored could not be read.
+    #[error(transparent)]
+    Repository(#[from] engine::OpenError),
+    /// Something in the folder is not as it was left.
+    #[error("{reason}. Nothing was changed; `check {0}` lists all that is damaged, and `check {0} --salvage TO` saves what is whole", path.display())]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+        /// The place, what is wrong with it, and which events are concerned.
+        reason: String,
+    },
+}
+
+impl OpenError {
+    /// The same error; of damage in a folder, with what can be done about it.
+    pub(super) fn in_folder(self, path: &Path) -> Self {
+        match self {
+            Self::Folder(argus_disk::OpenError::Damaged { .. })
+            | Self::Repository(engine::OpenError::Damaged { .. }) => {
+                Self::Damaged { path: path.to_owned(), reason: self.to_string() }
+            }
+            Self::Randomness(_) | Self::Folder(_) | Self::Repository(_) | Self::Damaged { .. } => self,
+        }
+    }
+}

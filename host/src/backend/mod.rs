@@ -1,0 +1,67 @@
+//! The backends: what can keep events, with the options of each.
+//!
+//! This is the one place of a server that knows what a repository is made of. Everything else knows the
+//! [`Repository`] only.
+
+mod disk;
+mod engine_options;
+mod error;
+mod location;
+mod memory;
+
+use std::fmt;
+use std::time::Duration;
+
+use argus_core::engine::Seed;
+use argus_core::repository::Repository;
+use clap::Args;
+
+pub use disk::{DiskOptions, Durability, UnknownDurability};
+pub use engine_options::EngineOptions;
+pub use error::OpenError;
+pub use location::{Location, UnknownLocation};
+
+/// The options of all backends.
+#[derive(Args, Clone, Debug)]
+pub struct BackendOptions {
+    /// Of a repository on disk.
+    #[command(flatten)]
+    pub disk: DiskOptions,
+    /// Of the engine, on disk and in memory.
+    #[command(flatten)]
+    pub engine: EngineOptions,
+}
+
+/// A repository that was opened, and what its owner has to do about it.
+pub struct Opened {
+    /// The repository.
+    pub repository: Box<dyn Repository>,
+    /// How often it has to be flushed, apart from the commits, if at all.
+    pub flush_every: Option<Duration>,
+}
+
+impl BackendOptions {
+    /// Opens the repository at a location, and logs what was found there.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; no event was changed.
+    pub fn open(&self, location: &Location) -> Result<Opened, OpenError> {
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed)?;
+        let seed = Seed(u128::from_ne_bytes(seed));
+        Ok(match location {
+            Location::Memory => Opened { repository: memory::open(seed, &self.engine)?, flush_every: None },
+            Location::Disk(path) => Opened {
+                repository: self.disk.open(path, seed, &self.engine)?,
+                flush_every: self.disk.durability.flush_every(),
+            },
+        })
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("flush_every", &self.flush_every).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,153 @@
+//! The thread that does the maintenance.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use argus_core::repository::{Expired, ExpiryCause, MaintenanceQueue, MaintenanceTask, Repository};
+
+use super::{Shared, is_behind, lock};
+use crate::clock;
+use crate::watch::panic_message;
+
+/// Work between two looks at whether something more urgent has come in, or it is time to stop, in events' worth.
+const STEP: u32 = 4_096;
+
+/// How often the repository is asked for tasks when nothing is committed: events expire all the same.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Hands tasks to the thread that does them, so that neither commits nor queries wait for it.
+#[derive(Debug, Default)]
+pub(super) struct MaintenanceThread {
+    inbox: Mutex<Inbox>,
+    wake: Condvar,
+    /// A task was installed. Goes with the mutex of the repository.
+    installed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    tasks: MaintenanceQueue,
+    closed: bool,
+}
+
+/// What the thread does next.
+enum Next {
+    Work(Box<dyn MaintenanceTask>),
+    Ask,
+    Stop,
+}
+
+impl MaintenanceThread {
+    fn push(&self, task: Box<dyn MaintenanceTask>) {
+        lock(&self.inbox).tasks.push(task);
+        self.wake.notify_one();
+    }
+
+    /// Ends the thread; tasks under way are dropped.
+    pub(super) fn close(&self) {
+        lock(&self.inbox).closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Whether the thread may end.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.inbox).closed
+    }
+
+    /// Lets everybody look again who waits until the repository has caught up.
+    pub(super) fn call_waiting(&self) {
+        self.installed.notify_all();
+    }
+
+    fn next(&self) -> Next {
+        let is_idle = |inbox: &mut Inbox| inbox.tasks.is_empty() && !inbox.closed;
+        let waited = self.wake.wait_timeout_while(lock(&self.inbox), IDLE, is_idle);
+        let (mut inbox, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match inbox.tasks.take() {
+            _ if inbox.closed => Next::Stop,
+            Some(task) => Next::Work(task),
+            None => Next::Ask,
+        }
+    }
+}
+
+impl Shared {
+    /// The maintenance thread.
+    pub(super) fn maintain(&self) {
+        loop {
+            let mut task = match self.maintenance.next() {
+                Next::Work(task) => task,
+                Next::Ask => {
+                    self.attend("maintenance", |repository| {
+                        self.offer_tasks(repository);
+                        Ok(())
+                    });
+                    continue;
+                }
+                Next::Stop => return,
+            };
+            match catch_unwind(AssertUnwindSafe(|| task.step(STEP))) {
+                Ok(Poll::Pending) => self.maintenance.push(task),
+                Ok(Poll::Ready(())) => self.install(task),
+                Err(panic) => {
+                    // Whoever is about to wait for this task holds the lock until they do.
+                    let _repository = lock(&self.repository);
+                    self.fail(format!("maintenance panicked: {}", panic_message(panic.as_ref())));
+                }
+            }
+        }
+    }
+
+    /// Lets the thread have all tasks that are due. The repository looks at the clock when it is asked.
+    pub(super) fn offer_tasks(&self, repository: &mut dyn Repository) {
+        let Some(maintenance) = repository.maintenance() else { return };
+        while let Some(task) = maintenance.next_task(clock::moment()) {
+            self.maintenance.push(task);
+        }
+        self.warnings.clock(maintenance.clock_doubt());
+    }
+
+    fn report_expired(&self, expired: &Expired) {
+        let Expired { events, first, last, cause } = *expired;
+        self.metrics.events_expired(events);
+        let cause = match cause {
+            ExpiryCause::Age => "age",
+            ExpiryCause::Size => "size",
+        };
+        tracing::info!(
+            events,
+            cause,
+            "events have expired; the segments that they were in had events from {first} to {last}"
+        );
+    }
+
+    fn install(&self, task: Box<dyn MaintenanceTask>) {
+        let mut repository = lock(&self.repository);
+        // Also while there is a failure: the repository has to know that nobody works on the task any more.
+        let outcome = self.ask(&mut **repository, "maintenance", |repository| {
+            let Some(maintenance) = repository.maintenance() else { return Ok(()) };
+            let expired = maintenance.install(task)?;
+            expired.iter().for_each(|expired| self.report_expired(expired));
+            self.publish(repository);
+            self.offer_tasks(repository);
+            Ok(())
+        });
+        drop(repository);
+        // What was readable stays readable. It is tried again after the next commit, when there may be room.
+        self.put_off("maintenance", outcome);
+        self.maintenance.call_waiting();
+    }
+
+    /// Waits until maintenance has caught up as far as it has to.
+    pub(super) fn until_caught_up<'a>(
+        &self,
+        repository: MutexGuard<'a, Box<dyn Repository>>,
+    ) -> MutexGuard<'a, Box<dyn Repository>> {
+        let behind = |repository: &mut Box<dyn Repository>| {
+            is_behind(&mut **repository) && self.availability.failure().is_none()
+        };
+        self.maintenance.installed.wait_while(repository, behind).unwrap_or_else(PoisonError::into_inner)
+    }
+}
