@@ -85,9 +85,9 @@ impl Merge {
                 }
             }
         }
-        let read = self.inputs.iter().map(|input| Tally::of_fresh(input)).fold(Tally::default(), Tally::add);
+        let read = self.inputs.iter().map(|input| input.tally()).fold(Tally::default(), Tally::add);
         let merged = Segment::new(self.base, self.builder.finish(), epochs.into());
-        let written = Tally::of_fresh(&merged);
+        let written = merged.tally();
         if read == written { Ok(merged) } else { Err(Imbalance::Count { read, written, left_out: Tally::default() }) }
     }
 }

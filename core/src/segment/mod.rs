@@ -24,6 +24,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use tally::Tally;
+
 use crate::damage::{Concerned, Damage};
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
 use crate::identity::IdentityKey;
@@ -69,6 +71,14 @@ impl Part {
             Self::Sealed(sealed) => sealed.seqs(),
         }
     }
+
+    /// What it says that it has.
+    pub(crate) fn tally(&self) -> Tally {
+        match self {
+            Self::Fresh(segment) => segment.tally(),
+            Self::Sealed(sealed) => sealed.tally(),
+        }
+    }
 }
 
 impl Segment {
@@ -76,6 +86,12 @@ impl Segment {
     pub(crate) fn new(base: u64, rows: Rows, epochs: Box<[Epoch]>) -> Self {
         debug_assert!(epochs.first().is_some_and(|epoch| epoch.rank == 0));
         Self { base, rows, epochs }
+    }
+
+    /// What it has.
+    pub(crate) fn tally(&self) -> Tally {
+        // Each text has one byte with the length of the id.
+        Tally { events: self.rows.len() as u64, bytes: (self.rows.text().len() - self.rows.len()) as u64 }
     }
 
     /// The sequence number of rank 0.

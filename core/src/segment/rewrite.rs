@@ -113,7 +113,7 @@ impl Rewrite {
             last: None,
             overlaps,
             text: RowText::default(),
-            read: parts.iter().map(Tally::of).fold(Tally::default(), Tally::add),
+            read: parts.iter().map(Part::tally).fold(Tally::default(), Tally::add),
             left_out: Tally::default(),
         };
         for source in 0..rewrite.sources.len() {
@@ -165,7 +165,7 @@ impl Rewrite {
             }
             None => None,
         };
-        let written = segment.as_ref().map_or(Tally::default(), |(sealed, _)| Tally::of_sealed(sealed));
+        let written = segment.as_ref().map_or(Tally::default(), |(sealed, _)| sealed.tally());
         let listed = segment.as_ref().map_or(0, |(sealed, _)| sealed.events());
         if read != written + left_out || listed != written.events {
             return Err(Imbalance::Count { read, written, left_out }.into());

@@ -5,7 +5,6 @@ use core::ops::{Add, AddAssign};
 
 use thiserror::Error;
 
-use super::{Part, Sealed, Segment};
 use crate::storage::StorageError;
 
 /// Events, counted, and the bytes of their ids and payloads.
@@ -45,28 +44,6 @@ impl Tally {
     /// One event.
     pub(crate) fn one(id: &[u8], payload: &[u8]) -> Self {
         Self { events: 1, bytes: (id.len() + payload.len()) as u64 }
-    }
-
-    /// What a part says that it has.
-    pub(crate) fn of(part: &Part) -> Self {
-        match part {
-            Part::Fresh(segment) => Self::of_fresh(segment),
-            Part::Sealed(sealed) => Self::of_sealed(sealed),
-        }
-    }
-
-    /// What a segment in memory has.
-    pub(crate) fn of_fresh(segment: &Segment) -> Self {
-        let rows = segment.rows();
-        // Each text has one byte with the length of the id.
-        Self { events: rows.len() as u64, bytes: (rows.text().len() - rows.len()) as u64 }
-    }
-
-    /// What the index of a segment says that there is in its blocks.
-    pub(crate) fn of_sealed(sealed: &Sealed) -> Self {
-        let index = sealed.index();
-        let blocks = (0..index.blocks()).map(|number| index.tally(number));
-        blocks.fold(Self::default(), Self::add)
     }
 }
 

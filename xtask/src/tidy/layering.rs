@@ -67,6 +67,7 @@ pub(super) const CORE: &str = "core/src/lib.rs";
 /// The modules of the core from the lowest up. Each names only those before it.
 const CORE_LAYERS: &[&str] = &[
     // Bytes and numbers.
+    "listed",
     "hex",
     "room",
     "column",

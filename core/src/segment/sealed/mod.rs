@@ -32,7 +32,7 @@ use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
+use core::ops::{Add as _, Range};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -46,6 +46,7 @@ pub(crate) use type_list::{TypeList, count_types};
 pub(crate) use verify::DamagedPart;
 pub(crate) use writer::{LanePlan, Writer};
 
+use super::tally::Tally;
 use super::{TypeName, id_hash};
 use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor};
@@ -137,6 +138,12 @@ fn read_tail(blob: &dyn Blob) -> Result<Option<(Range<u64>, u32)>, StorageError>
 }
 
 impl Sealed {
+    /// What the index says that there is in the blocks.
+    pub(crate) fn tally(&self) -> Tally {
+        let blocks = (0..self.index.blocks()).map(|number| self.index.tally(number));
+        blocks.fold(Tally::default(), Tally::add)
+    }
+
     /// Opens the segment in a blob, which answers for these sequence numbers: reads the index, and the filter of ids if
     /// it has up to so many bytes. `intern` gives the names of types that are shared with other segments, or says that
     /// there must not be such a type.
