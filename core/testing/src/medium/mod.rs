@@ -32,8 +32,8 @@ use super::source::Source;
 ///   what was there before, and what came since or not.
 /// - **Names are durable** when [`Draft::finish`] or [`Storage::delete`] has returned, and in doubt before. Drafts
 ///   vanish with the process.
-/// - **What was cut off stays away:** [`StorageWriter::truncate`] makes durable that the log ends there, and all that is left
-///   of it.
+/// - **What was cut off stays away:** [`StorageWriter::truncate`] makes durable that the log ends there, and all that is
+///   left of it.
 /// - **Calls fail** when they were told to ([`strike`](Self::strike)), and so does every call after the power has
 ///   failed, until [`restart`](Self::restart) gives the medium as the next process finds it.
 ///
