@@ -1,7 +1,8 @@
 //! A folder of events, the program that serves it, and what is known of what is in it.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -77,8 +78,13 @@ impl Site {
         connections: u64,
     ) -> Result<Self, String> {
         if let Some(bytes) = log_file_bytes {
-            let made = fs::create_dir_all(folder.join("log"))
-                .and_then(|()| fs::create_dir_all(folder.join("blobs")))
+            // For the owner alone, as the service makes them: it warns of folders that other users can read, and no
+            // warning is expected. A umask of 022 would let others read.
+            let mut folders = DirBuilder::new();
+            folders.recursive(true).mode(0o700);
+            let made = folders
+                .create(folder.join("log"))
+                .and_then(|()| folders.create(folder.join("blobs")))
                 .and_then(|()| fs::write(folder.join("format"), format!("argus-disk 1\nlog-file-bytes {bytes}\n")));
             made.map_err(|error| format!("{}: {error}", folder.display()))?;
         }
