@@ -138,7 +138,7 @@ impl<'a> Context<'a> {
 }
 
 impl Server {
-    /// Opens a connection. Every answer on it is checked against the subject's OpenAPI document.
+    /// Opens a connection. Every answer on it is checked against the subject's API description.
     ///
     /// # Errors
     ///

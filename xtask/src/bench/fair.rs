@@ -1,4 +1,4 @@
-//! Single events while others scan all events for something that is not there.
+//! Latency of single events while others scan all events without a match.
 
 use std::{
     fmt,
@@ -21,14 +21,14 @@ use super::{
     workload::{Random, batch_requests, stream},
 };
 
-/// Scans that run all the time, each on a connection of its own.
+/// The number of scans that run at a time, each on a connection of its own.
 const SCANS: usize = 8;
-/// Few, so that latencies are the server's and not those of requests that wait for each other.
+/// Few, so that requests do not wait for each other at the client.
 const CONNECTIONS: usize = 4;
-/// Two conditions that no event meets, in a member at the end of each payload.
+/// Two conditions that no event matches, on a member at the end of each payload.
 const SCAN: &str = "/events?payload.country=nowhere&payload.country[contains]=where";
 
-/// The 99th percentile that is to be undercut while scans run.
+/// The 99th percentile to stay below while scans run.
 const GOAL_MS: f64 = 10.0;
 
 /// Figures of one run.
@@ -37,7 +37,7 @@ struct Figures {
     posts: f64,
     p50_ms: f64,
     p99_ms: f64,
-    /// Events that scans have gone over in a second.
+    /// Events scanned per second.
     scanned: f64,
 }
 

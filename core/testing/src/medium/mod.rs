@@ -27,8 +27,8 @@ use super::random::Random;
 ///   after any of its writes. A log is preallocated, and the next process may see more of it than was written.
 /// - **Syncs fail once.** Data of a failed sync reads well while this process lives, may or may not be on the medium,
 ///   and later syncs do not change that.
-/// - **An unlinked log** ([`InjectedFault::Unlink`]) accepts appends, but no sync succeeds. The next process finds what was
-///   there before, and perhaps what came since.
+/// - **An unlinked log** ([`InjectedFault::Unlink`]) accepts appends, but no sync succeeds. The next process finds what
+///   was there before, and perhaps what came since.
 /// - **Names are durable** when [`Draft::finish`] or [`Storage::delete`] has returned, and in doubt before. Unfinished
 ///   drafts vanish with the process.
 /// - **Truncation is durable:** after [`Storage::truncate`], the new end and everything before it are durable.
@@ -71,8 +71,8 @@ impl SimStorage {
         self.disk().injected.push((fault, after));
     }
 
-    /// Makes the power fail at this call, counted over the whole run, unless faults are [paused](Self::pause_faults) then.
-    /// `None` cancels that.
+    /// Makes the power fail at this call, counted over the whole run, unless faults are [paused](Self::pause_faults)
+    /// then. `None` cancels that.
     pub fn crash_at(&self, call: Option<(u64, Phase)>) {
         self.disk().crash_at = call;
     }
