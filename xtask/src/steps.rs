@@ -49,7 +49,11 @@ impl Steps {
     /// As [`run`](Self::run) for a step that runs tests. Their numbers go into the summary even if some failed.
     pub(crate) fn run_tests(&mut self, name: &'static str, step: impl FnOnce() -> Result<Tally>) -> bool {
         let index = self.done.len();
-        assert_eq!(self.planned.get(index), Some(&name), "a task runs the steps that it has announced and its help lists");
+        assert_eq!(
+            self.planned.get(index),
+            Some(&name),
+            "a task runs the steps that it has announced and its help lists"
+        );
         eprintln!("\nxtask {}: [{}/{}] {name}", self.task, index + 1, self.planned.len());
         let started = Instant::now();
         let outcome = step();

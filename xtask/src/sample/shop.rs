@@ -146,7 +146,8 @@ impl Shop {
                 }
                 (72..78, _) if !session.cart.is_empty() => self.remove(&mut session),
                 (..) => {
-                    let page = *self.rng.choice(&["/", "/sale", "/shoes", "/bags", "/help"]).expect("the list is not empty");
+                    let page =
+                        *self.rng.choice(&["/", "/sale", "/shoes", "/bags", "/help"]).expect("the list is not empty");
                     self.send(&session, "page_view", None, format_args!("\"page\":\"{page}\""));
                 }
             }

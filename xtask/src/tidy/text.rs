@@ -29,10 +29,7 @@ const SLEEPERS: &[Exemption] = &[
         path: "conformance/src/cases/wire_time.rs",
         reason: "simulated clients send slowly, and only time makes them slow",
     },
-    Exemption {
-        path: "conformance/src/crash/wait.rs",
-        reason: "a process is killed at a random time",
-    },
+    Exemption { path: "conformance/src/crash/wait.rs", reason: "a process is killed at a random time" },
     Exemption {
         path: "conformance/src/launcher.rs",
         reason: "the standard library cannot wait for a process with a timeout, so it is polled",
@@ -45,10 +42,7 @@ const SLEEPERS: &[Exemption] = &[
         path: "conformance/src/nginx.rs",
         reason: "no event tells when another program listens, so it is polled",
     },
-    Exemption {
-        path: "xtask/src/bench/server.rs",
-        reason: "no event tells when an allocator has returned memory",
-    },
+    Exemption { path: "xtask/src/bench/server.rs", reason: "no event tells when an allocator has returned memory" },
 ];
 
 // The words are concatenated, so that this file does not break its own rules.
@@ -134,8 +128,7 @@ fn sleeps(source: &Source, exemptions: &[Exemption]) -> Vec<Violation> {
         return Vec::new();
     }
     let lines = source.lines().filter(|(_, line)| line.contains(SLEEP));
-    let reason =
-        format!("`{SLEEP}`: wait for an event, not for time to pass; or exempt the file with a reason");
+    let reason = format!("`{SLEEP}`: wait for an event, not for time to pass; or exempt the file with a reason");
     lines.map(|(number, _)| Violation::new(&source.path, number, reason.clone())).collect()
 }
 
