@@ -1,4 +1,4 @@
-//! Where the programs under test are, and how they get there.
+//! Where the programs under test are, and how they are built.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,26 +8,26 @@ use crate::failure::Failure;
 use crate::launcher::BinaryLauncher;
 use crate::subjects::{SUBJECTS, Subject};
 
-/// Names the folder of programs that are to be examined, whoever built them.
+/// Names the folder of the programs to test, whoever built them.
 pub const BIN_DIR_VARIABLE: &str = "ARGUS_BIN_DIR";
 
 /// The program that writes the sample stream.
 pub(crate) const XTASK: &str = "xtask";
 
-/// The folder of the programs under test: [`BIN_DIR_VARIABLE`], or where cargo has put the program that is running now.
+/// The folder of the programs under test: [`BIN_DIR_VARIABLE`], or where cargo has put the running program.
 ///
 /// # Errors
 ///
-/// A message if this program's own place cannot be found out.
+/// A message if this program's own path is unknown.
 pub fn folder() -> Result<PathBuf, String> {
     if let Some(folder) = std::env::var_os(BIN_DIR_VARIABLE) {
         return Ok(PathBuf::from(folder));
     }
-    let program = std::env::current_exe().map_err(|error| format!("where this program is: {error}"))?;
-    let folder = program.parent().ok_or("this program lies in no folder")?;
-    // cargo puts programs into the profile's folder and tests into `deps` below it.
+    let program = std::env::current_exe().map_err(|error| format!("cannot find the path of this program: {error}"))?;
+    let folder = program.parent().ok_or("this program is in no folder")?;
+    // cargo puts programs into the profile's folder, and tests into `deps` below it.
     let folder = if folder.file_name() == Some(OsStr::new("deps")) { folder.parent() } else { Some(folder) };
-    folder.map(Path::to_owned).ok_or_else(|| "this program lies in no folder of a profile".to_owned())
+    folder.map(Path::to_owned).ok_or_else(|| "this program is in no folder of a cargo profile".to_owned())
 }
 
 /// The command that builds all programs under test, and the one that writes their sample stream, into `folder`.
@@ -41,7 +41,7 @@ pub fn build_command(folder: &Path) -> Vec<String> {
     for package in packages {
         command.extend(["-p".to_owned(), package.to_owned()]);
     }
-    // The profile `dev` is the one whose folder has another name.
+    // Only the folder of the profile `dev` has another name.
     match folder.file_name().and_then(OsStr::to_str) {
         None | Some("debug") => {}
         Some(profile) => command.extend(["--profile".to_owned(), profile.to_owned()]),
@@ -52,8 +52,8 @@ pub fn build_command(folder: &Path) -> Vec<String> {
     command
 }
 
-/// Brings the programs in `folder` up to date, so that nothing old is examined. Does nothing where [`BIN_DIR_VARIABLE`]
-/// names a folder: what lies there is what is wanted.
+/// Builds the programs in `folder`, so that nothing old is tested. Does nothing if [`BIN_DIR_VARIABLE`] is set: that
+/// folder is used as it is.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ pub fn build(folder: &Path) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// [`Failure::Unmet`] with the command that builds it, if it is not there.
+/// [`Failure::Unmet`] if it does not exist, with the command that builds it.
 pub fn launcher(subject: &Subject, folder: &Path) -> Result<BinaryLauncher, Failure> {
     let binary = folder.join(subject.binary);
     if binary.is_file() {

@@ -1,4 +1,4 @@
-//! Compressed bodies, good ones and hostile ones.
+//! Compressed bodies, valid and hostile.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, FlushCompress};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
-/// Largest block of a zstd frame, in bytes (RFC 8878, section 3.1.1.2).
+/// The largest block of a zstd frame, in bytes (RFC 8878, section 3.1.1.2).
 const ZSTD_BLOCK_BYTES_MAX: usize = 128 * 1024;
 
 /// One gzip member.
@@ -22,16 +22,16 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     compress_to_vec(bytes, CompressionLevel::Fastest)
 }
 
-/// A gzip member that expands to about `bytes` spaces and breaks off there.
+/// A gzip member that expands to about `bytes` spaces and then breaks off.
 #[must_use]
 pub fn gzip_bomb(bytes: usize) -> Vec<u8> {
-    // After a full flush nothing refers to what came before, so that the same compressed piece can follow itself.
+    // After a full flush nothing refers to earlier data, so the same compressed piece can be repeated.
     let spaces = vec![b' '; 1 << 20];
     let mut piece = Vec::with_capacity(1 << 16);
     Compress::new(Compression::best(), false)
         .compress_vec(&spaces, &mut piece, FlushCompress::Full)
-        .expect("the capacity is beyond what a mebibyte of spaces takes");
-    // Magic number, deflate, no flags, no time, and an unknown system (RFC 1952, section 2.3).
+        .expect("the capacity exceeds the size of a compressed mebibyte of spaces");
+    // Magic number, deflate, no flags, no time, unknown system (RFC 1952, section 2.3).
     let mut member = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     for _ in 0..bytes.div_ceil(spaces.len()) {
         member.extend_from_slice(&piece);
@@ -39,7 +39,7 @@ pub fn gzip_bomb(bytes: usize) -> Vec<u8> {
     member
 }
 
-/// A zstd frame that expands to about `bytes` spaces: four bytes for each 128 KiB of them.
+/// A zstd frame that expands to about `bytes` spaces, with four bytes for each 128 KiB.
 #[must_use]
 pub fn zstd_bomb(bytes: usize) -> Vec<u8> {
     // Magic number, a frame header without size or checksum, and a window of 128 KiB (RFC 8878, section 3.1.1.1).

@@ -1,4 +1,4 @@
-//! What a case has in its hands: servers to start, and requests to send to them.
+//! The tools of a case: servers to start, and requests to send to them.
 
 use std::fmt;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::failure::{Failure, Outcome};
 use crate::launcher::{BrokenLog, Demand, Exit, Launcher, Running, Signal};
 use crate::nginx::Nginx;
 
-/// Bytes of a server's log that a report shows, from its end.
+/// How much of the end of a server's log a report shows, in bytes.
 const LOG_BYTES_SHOWN: usize = 2000;
 
 /// One run of one case against one subject.
@@ -27,7 +27,7 @@ pub struct Context<'a> {
     logs: Arc<Mutex<Vec<String>>>,
 }
 
-/// A server under test, and a client of it.
+/// A server under test and a client.
 #[derive(Debug)]
 pub struct Server {
     running: Box<dyn Running>,
@@ -43,7 +43,7 @@ impl<'a> Context<'a> {
         Self { launcher, transcript: Transcript::default(), logs: Arc::default() }
     }
 
-    /// A server that may hold events of others: the case uses types and ids of its own.
+    /// A server that may hold other events: the case must use types and ids of its own.
     ///
     /// # Errors
     ///
@@ -52,44 +52,44 @@ impl<'a> Context<'a> {
         self.launch(Demand::Any)
     }
 
-    /// A server that holds nothing.
+    /// A server without events.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if it does not start or cannot be had.
+    /// [`Failure`] if it does not start or is not available.
     pub fn empty(&self) -> Result<Server, Failure> {
         self.launch(Demand::Empty)
     }
 
-    /// A server that holds nothing, with these flags and their values.
+    /// A server without events, with these flags and values.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if it does not start or cannot be had.
+    /// [`Failure`] if it does not start or is not available.
     pub fn start(&self, settings: &[(&str, &str)]) -> Result<Server, Failure> {
         self.launch(Demand::Settings(settings))
     }
 
-    /// As [`start`](Self::start), with a standard error that takes nothing.
+    /// As [`start`](Self::start), with a standard error that cannot be written to.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if it does not start or cannot be had.
+    /// [`Failure`] if it does not start or is not available.
     pub fn start_with_broken_log(&self, broken: BrokenLog, settings: &[(&str, &str)]) -> Result<Server, Failure> {
         self.launch(Demand::BrokenLog(broken, settings))
     }
 
-    /// As [`start`](Self::start), by a program that is run first and turns into the subject.
+    /// As [`start`](Self::start), through a program that is started first and turns into the subject.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if it does not start or cannot be had.
+    /// [`Failure`] if it does not start or is not available.
     pub fn start_in(&self, wrapper: &[String], settings: &[(&str, &str)]) -> Result<Server, Failure> {
         let running = self.launcher.wrapped(wrapper)?.start(Demand::Settings(settings))?;
         self.server_at(running)
     }
 
-    /// As [`run_to_exit`](Self::run_to_exit), by a program that is run first and turns into the subject.
+    /// As [`run_to_exit`](Self::run_to_exit), through a program that is started first and turns into the subject.
     ///
     /// # Errors
     ///
@@ -107,8 +107,7 @@ impl<'a> Context<'a> {
         self.launcher.run_to_exit(arguments)
     }
 
-    /// A name that no other case and no earlier run has used, for types and ids on servers that may hold events of
-    /// others.
+    /// A name not used by any other case or earlier run, for types and ids on servers that may hold other events.
     #[must_use]
     pub fn unique(&self, stem: &str) -> String {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -116,7 +115,7 @@ impl<'a> Context<'a> {
         format!("{stem}-{nanos:x}-{:x}-{:x}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Everything that helps to understand a failure: the last messages and the ends of the servers' logs.
+    /// Details about a failure: the last messages and the ends of the servers' logs.
     #[must_use]
     pub fn report(&self) -> String {
         let mut report = format!("  last messages (> sent, < received):\n{}", self.transcript.recent());
@@ -139,27 +138,27 @@ impl<'a> Context<'a> {
 }
 
 impl Server {
-    /// Opens a connection, on which every answer has to be as the subject's description says.
+    /// Opens a connection. Every answer on it is checked against the subject's API description.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if nobody listens.
+    /// [`Failure`] if the server does not accept it.
     pub fn connect(&self) -> Result<Connection, Failure> {
         let connection = Connection::open(self.running.address(), self.transcript.clone())?;
         Ok(connection.described_by(&self.description))
     }
 
-    /// Opens a connection with little room for answers.
+    /// Opens a connection with a small receive buffer.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if nobody listens.
+    /// [`Failure`] if the server does not accept it.
     pub fn connect_with_small_buffer(&self) -> Result<Connection, Failure> {
         let connection = Connection::open_with_small_buffer(self.running.address(), self.transcript.clone())?;
         Ok(connection.described_by(&self.description))
     }
 
-    /// Starts an nginx that hands every request on to this server: [`Nginx::start`].
+    /// Starts an nginx that passes every request to this server: [`Nginx::start`].
     ///
     /// # Errors
     ///
@@ -168,16 +167,16 @@ impl Server {
         Nginx::start(self.running.address(), directives)
     }
 
-    /// Opens a connection to the nginx before this server.
+    /// Opens a connection to the nginx in front of this server.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if nobody listens.
+    /// [`Failure`] if the server does not accept it.
     pub fn connect_through(&self, nginx: &Nginx) -> Result<Connection, Failure> {
         Connection::open(nginx.address(), self.transcript.clone())
     }
 
-    /// Host and port, as a `Host` field has them.
+    /// Host and port, as in a `Host` field.
     #[must_use]
     pub fn host(&self) -> String {
         self.running.address().to_string()
@@ -210,7 +209,7 @@ impl Server {
         self.send(&Request::post("/events", "application/json", body))
     }
 
-    /// `POST /events` of events one a line.
+    /// `POST /events` of events, one a line.
     ///
     /// # Errors
     ///
@@ -219,7 +218,7 @@ impl Server {
         self.send(&Request::post("/events", "application/x-ndjson", body))
     }
 
-    /// Stores events that are beyond doubt and gives back the acknowledgement.
+    /// Stores valid events; returns the acknowledgement.
     ///
     /// # Errors
     ///
@@ -230,7 +229,7 @@ impl Server {
         response.acknowledgement()
     }
 
-    /// The events that `GET /events` gives for this query string, which may be empty.
+    /// The events that `GET /events` returns for this query string, which may be empty.
     ///
     /// # Errors
     ///
@@ -240,7 +239,7 @@ impl Server {
         self.get(&format!("/events{separator}{query}"))?.events()
     }
 
-    /// The payloads that `GET /events` gives for this query string.
+    /// The payloads that `GET /events` returns for this query string.
     ///
     /// # Errors
     ///
@@ -255,7 +254,7 @@ impl Server {
             .collect()
     }
 
-    /// Requires that nothing is stored, and thereby that the server still answers.
+    /// Checks that nothing is stored, and thereby that the server still answers.
     ///
     /// # Errors
     ///
@@ -265,7 +264,7 @@ impl Server {
         Ok(())
     }
 
-    /// Requires the server to be up and taking events.
+    /// Checks that the server is up and accepts events.
     ///
     /// # Errors
     ///
@@ -282,13 +281,13 @@ impl Server {
         self.running.log()
     }
 
-    /// The number of the server's process, if that is ours.
+    /// The server's process id, if the process is ours.
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         self.running.process()
     }
 
-    /// Where the server keeps its events, if that is a folder.
+    /// The server's data folder, if it has one.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         self.running.folder()

@@ -1,4 +1,4 @@
-//! How a case ends when it does not end well.
+//! How a case fails.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Failure {
     /// What was expected, and what came instead.
     Unmet(String),
-    /// The subject cannot be asked this: it was started by somebody else, or a file is missing.
+    /// The case does not apply to this subject: it was started by somebody else, or a file is missing.
     Skipped(String),
 }
 
@@ -25,7 +25,7 @@ impl Failure {
         Self::Skipped(text.into())
     }
 
-    /// Says where it happened, for failures within a table or a loop.
+    /// Adds where it happened, for failures in a table or a loop.
     #[must_use]
     pub fn within(self, place: &dyn fmt::Display) -> Self {
         match self {
@@ -46,7 +46,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Ends the case unless the condition holds; the rest of the arguments says what was expected.
+/// Fails the case unless the condition holds; the other arguments say what was expected.
 #[macro_export]
 macro_rules! check {
     ($condition:expr, $($text:tt)+) => {
@@ -56,7 +56,7 @@ macro_rules! check {
     };
 }
 
-/// Ends the case unless both are equal; the rest of the arguments says what is compared.
+/// Fails the case unless both are equal; the other arguments say what is compared.
 #[macro_export]
 macro_rules! check_eq {
     ($actual:expr, $expected:expr, $($text:tt)+) => {

@@ -1,6 +1,6 @@
-//! How a subject comes to life.
+//! How a subject is started.
 //!
-//! Cases know a [`Launcher`] and nothing of processes, so that a container or a machine elsewhere can be one as well.
+//! Cases know only a [`Launcher`], so that a container or a remote machine can be one as well.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -17,52 +17,52 @@ use tempfile::TempDir;
 use crate::client::PATIENCE;
 use crate::failure::Failure;
 
-/// What the line on standard output begins with that says a server is ready, before its address.
+/// The start of the line on standard output that announces a ready server; its address follows.
 const READY_LINE: &str = "argus: listening on http://";
-/// How often an exit is looked for.
+/// How often to check whether a process has ended.
 const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What a case wants of the server that it is given.
+/// What a case needs from its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand<'a> {
-    /// Any server under default settings; it may hold events of others.
+    /// Any server with default settings; it may hold other events.
     Any,
-    /// One that holds no events, under default settings, all of it for this case.
+    /// A server without events, with default settings, for this case alone.
     Empty,
-    /// One that holds no events, with these flags and their values.
+    /// A server without events, with these flags and values.
     Settings(&'a [(&'a str, &'a str)]),
-    /// As with `Settings`, and with a standard error that takes nothing.
+    /// As `Settings`, with a standard error that cannot be written to.
     BrokenLog(BrokenLog, &'a [(&'a str, &'a str)]),
 }
 
-/// A standard error that takes nothing, or nothing for long.
+/// A standard error that accepts nothing, or not much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BrokenLog {
     /// A file on a full disk.
     Full,
-    /// A pipe that is full and that nobody reads.
+    /// A full pipe that nobody reads.
     Unread,
-    /// A pipe whose reader is gone.
+    /// A pipe without a reader.
     Unheard,
-    /// There is none.
+    /// No standard error.
     Closed,
 }
 
 impl BrokenLog {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Full, Self::Unread, Self::Unheard, Self::Closed];
 }
 
 /// Starts servers of one kind.
 pub trait Launcher: fmt::Debug + Send + Sync {
-    /// Whose servers it starts.
+    /// What it starts.
     fn identity(&self) -> Identity;
 
-    /// Starts a server and waits until it takes requests.
+    /// Starts a server and waits until it accepts requests.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unmet`] if it does not start, [`Failure::Skipped`] if this launcher cannot fulfil the demand.
+    /// [`Failure::Unmet`] if it does not start, [`Failure::Skipped`] if this launcher cannot meet the demand.
     fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure>;
 
     /// Runs the program with exactly these arguments until it ends by itself.
@@ -72,8 +72,8 @@ pub trait Launcher: fmt::Debug + Send + Sync {
     /// [`Failure::Unmet`] if it goes on running, [`Failure::Skipped`] if this launcher has no program to run.
     fn run_to_exit(&self, arguments: &[&str]) -> Result<Exit, Failure>;
 
-    /// The same, but for a program that is run first, with its arguments, and turns into what it finds behind them: one
-    /// that sets limits.
+    /// The same launcher, but it starts `wrapper`, a program with arguments, which sets limits and then turns into the
+    /// server's program.
     ///
     /// # Errors
     ///
@@ -81,24 +81,24 @@ pub trait Launcher: fmt::Debug + Send + Sync {
     fn wrapped(&self, wrapper: &[String]) -> Result<Box<dyn Launcher>, Failure>;
 }
 
-/// Whose servers a launcher starts.
+/// What a launcher starts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {
-    /// Those of a program.
+    /// Servers of this program.
     Program(PathBuf),
-    /// The one that listens there.
+    /// The server that listens at this address.
     Address(SocketAddr),
 }
 
-/// A server that takes requests. Dropping it ends it, by force if need be.
+/// A running server. Dropping it ends it, by force if necessary.
 pub trait Running: fmt::Debug + Send + Sync {
-    /// Where it listens.
+    /// Its address.
     fn address(&self) -> SocketAddr;
 
-    /// The number of its process; `None` if the process is not ours.
+    /// Its process id; `None` if the process is not ours.
     fn process(&self) -> Option<u32>;
 
-    /// Where it keeps its events; `None` if it is no folder, or not one that was made for this server.
+    /// Its data folder; `None` if it has none, or one that was not created for it.
     fn folder(&self) -> Option<&Path>;
 
     /// Sends a signal to its process.
@@ -119,18 +119,18 @@ pub trait Running: fmt::Debug + Send + Sync {
     fn log(&self) -> String;
 }
 
-/// The signals that a server is sent: two that it has to know, and three that it never hears of.
+/// The signals for a server: two that it handles, and three that it cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Ctrl-C.
     Interrupt,
     /// What service managers send.
     Terminate,
-    /// The end, at once.
+    /// Ends it at once.
     Kill,
-    /// No more time on any CPU until [`Continue`](Self::Continue).
+    /// Stops it until [`Continue`](Self::Continue).
     Stop,
-    /// The end of [`Stop`](Self::Stop).
+    /// Ends [`Stop`](Self::Stop).
     Continue,
 }
 
@@ -145,19 +145,18 @@ pub struct Exit {
     pub stderr: String,
 }
 
-/// Starts a program that takes Argus's flags.
+/// Starts a program with Argus's flags.
 #[derive(Clone, Debug)]
 pub struct BinaryLauncher {
     /// The program.
     pub binary: PathBuf,
-    /// The value of `--repository`. `disk:` stands for a folder that is made for each server and removed behind it.
+    /// The value of `--repository`. `disk:` alone is a temporary folder for each server.
     pub repository: String,
-    /// A program with its arguments that is run instead, and is to turn into the binary, which it finds behind them.
-    /// Mostly nothing.
+    /// A program with arguments to start instead, which turns into `binary`. Mostly empty.
     pub wrapper: Vec<String>,
 }
 
-/// Hands out a server that somebody else has started.
+/// Uses a server that is already running.
 #[derive(Clone, Debug)]
 pub struct UrlLauncher {
     address: SocketAddr,
@@ -169,9 +168,9 @@ struct Process {
     address: SocketAddr,
     stdout: Captured,
     stderr: Captured,
-    /// The other end of its standard error, if nobody is to read there.
+    /// The reading end of its standard error, if nobody is to read it.
     _unread: Option<PipeReader>,
-    /// Where it keeps its events. Removed when it is dropped, which is after the process has ended.
+    /// Its data folder, removed when dropped, which is after the process has ended.
     folder: Option<TempDir>,
 }
 
@@ -180,7 +179,7 @@ struct Remote {
     address: SocketAddr,
 }
 
-/// What a stream of a process has brought so far, and the thread that collects it.
+/// The output of a process so far, and the thread that collects it.
 #[derive(Debug)]
 struct Captured {
     text: Arc<Mutex<String>>,
@@ -240,7 +239,7 @@ impl Launcher for BinaryLauncher {
 }
 
 impl BinaryLauncher {
-    /// Starts a server and kills it after so long, whatever it has come to by then. It may have ended before.
+    /// Starts a server and kills it after this time, whatever it is doing. It may have ended before.
     ///
     /// # Errors
     ///
@@ -257,23 +256,23 @@ impl BinaryLauncher {
             }
             thread::sleep(left.min(EXIT_POLL_INTERVAL));
         }
-        // It fails only for a process that has ended and been waited for.
+        // Fails only if the process has ended.
         let _ = child.kill();
         let code = wait_for(&mut child)?;
         Ok(Exit { code, stdout: stdout.finish(), stderr: stderr.finish() })
     }
 
-    /// Where a server keeps its events: a URL, and the folder behind it, if that is ours to remove.
+    /// The repository's URL, and its folder if that is temporary.
     fn repository(&self) -> Result<(String, Option<TempDir>), Failure> {
         if self.repository != "disk:" {
             return Ok((self.repository.clone(), None));
         }
         let folder = TempDir::with_prefix("argus-conformance-")
-            .map_err(|error| Failure::unmet(format!("a temporary folder for a server: {error}")))?;
+            .map_err(|error| Failure::unmet(format!("a temporary folder for the server: {error}")))?;
         Ok((format!("disk:{}", folder.path().display()), Some(folder)))
     }
 
-    /// Starts the program, with this as its standard error unless it is to have none.
+    /// Starts the program with this standard error, if any.
     fn spawn(
         &self,
         arguments: &[&str],
@@ -292,7 +291,7 @@ impl BinaryLauncher {
             }
         };
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
-        // The settings of whoever runs the suite are not those of the subject.
+        // Settings in the environment of the suite are not for the subject.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ARGUS_")) {
             command.env_remove(name);
         }
@@ -303,7 +302,7 @@ impl BinaryLauncher {
         let stderr = child.stderr.take();
         let stdout = Captured::collect(stdout, move |line| {
             if let Some(address) = line.strip_prefix(READY_LINE).and_then(|rest| rest.trim().parse().ok()) {
-                // The receiver is gone where nobody waits for a server, as with `--help`.
+                // The receiver is gone if nobody waits for a server, as with `--help`.
                 let _ = sender.send(address);
             }
         });
@@ -313,7 +312,7 @@ impl BinaryLauncher {
 }
 
 impl BrokenLog {
-    /// Opens it for a process, and gives what has to be kept open as long as that lives.
+    /// Opens it for a process; returns what must stay open as long as the process lives.
     fn open(self) -> io::Result<(Stdio, Option<PipeReader>)> {
         match self {
             Self::Full => Ok((OpenOptions::new().write(true).open("/dev/full")?.into(), None)),
@@ -369,7 +368,7 @@ impl Running for Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only for a process that has ended and been waited for.
+        // Both fail only if the process has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -392,7 +391,7 @@ impl Captured {
         Self { text, collector: Some(collector) }
     }
 
-    /// Where there is no stream.
+    /// For a process without this stream.
     fn nothing() -> Self {
         Self { text: Arc::default(), collector: None }
     }
@@ -401,7 +400,7 @@ impl Captured {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Everything up to the end of the stream, which the end of its process brings.
+    /// Waits for the end of the stream, which comes with the end of the process; returns everything.
     fn finish(&self) -> String {
         let deadline = Instant::now() + PATIENCE;
         while self.collector.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! A real nginx before a subject, as operators have it.
+//! A real nginx in front of a subject, as in production.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -12,11 +12,11 @@ use tempfile::TempDir;
 use crate::client::PATIENCE;
 use crate::failure::Failure;
 
-/// Where packages put it that is not in everybody's `PATH`.
+/// Where packages install it outside of everybody's `PATH`.
 const FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/local/nginx/sbin"];
-/// How often it is tried to start one: its port is free when it is chosen, and may be taken a moment later.
+/// How often to try to start one: its port is free when chosen, but may be taken a moment later.
 const STARTS_MAX: usize = 10;
-/// How often it is looked whether it listens.
+/// How often to check whether it listens.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A running nginx. Dropping it ends it.
@@ -28,7 +28,7 @@ pub struct Nginx {
     folder: TempDir,
 }
 
-/// Where nginx is, if it is there.
+/// The path of nginx, if installed.
 #[must_use]
 pub fn program() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -37,8 +37,8 @@ pub fn program() -> Option<PathBuf> {
 }
 
 impl Nginx {
-    /// Starts one that hands every request on to `upstream`, with these directives of its `server` block beside
-    /// `proxy_pass`. All else is as nginx has it by default, but for the length of bodies, of which it takes any.
+    /// Starts one that passes every request to `upstream`, with these directives in its `server` block beside
+    /// `proxy_pass`. Everything else is nginx's default, except that bodies may have any length.
     ///
     /// # Errors
     ///
@@ -72,21 +72,21 @@ impl Nginx {
         Err(Failure::unmet("a port for nginx"))
     }
 
-    /// Where it listens.
+    /// Its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Waits until it listens; false if it has ended instead.
+    /// Waits until it listens; returns false if it has ended instead.
     fn listens(&mut self) -> Result<bool, Failure> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if self.child.try_wait().map_err(unmet("a process that can be waited for"))?.is_some() {
                 return Ok(false);
             }
-            // Written when the port is bound. That something answers there would not do: it may be another test's
-            // server.
+            // nginx writes this file when the port is bound. An answer from the port would prove nothing: another
+            // test's server may listen there.
             if self.folder.path().join("nginx.pid").exists() {
                 return Ok(true);
             }
@@ -98,7 +98,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Both fail only for a process that has ended and been waited for.
+        // Both fail only if the process has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -113,7 +113,7 @@ fn free_address() -> Result<SocketAddr, Failure> {
     any.and_then(|listener| listener.local_addr()).map_err(unmet("a free port"))
 }
 
-/// One process, which is easily ended, and everything it writes within the folder.
+/// A single process, which is easy to end, with all its files within the folder.
 fn configuration(folder: &Path, address: SocketAddr, upstream: SocketAddr, directives: &str) -> String {
     let folder = folder.display();
     format!(

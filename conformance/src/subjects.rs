@@ -1,4 +1,4 @@
-//! Who is examined. Every case runs on every subject of this table; leaving one out is not possible.
+//! The subjects of the suite. Every case runs on every subject of this table; none can be left out.
 
 /// A runtime with a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct Subject {
     pub binary: &'static str,
     /// The package that builds the program.
     pub package: &'static str,
-    /// What reads and writes its HTTP.
+    /// Its HTTP implementation.
     pub wire: &'static str,
     /// The repository's name.
     pub repository: &'static str,
@@ -62,7 +62,7 @@ pub const SUBJECTS: &[Subject] = &[
 ];
 
 impl Subject {
-    /// Runtime and repository, as reports name them.
+    /// The runtime and the repository, as in reports.
     #[must_use]
     pub fn path(&self) -> String {
         format!("{}::{}", self.runtime, self.repository)

@@ -1,6 +1,6 @@
-//! The floor that `argus-smol` is measured against: the same executor, wire and framework with an empty handler, which
-//! reads the body and answers 201 with a constant. Takes the settings of a host, and heeds the endpoint and the number
-//! of threads.
+//! The floor for measuring `argus-smol`: the same executor, wire and framework with an empty handler, which reads the
+//! body and answers 201 with a constant. It takes a host's settings, but uses only the endpoint and the number of
+//! threads.
 
 use std::convert::Infallible;
 use std::io;
@@ -54,19 +54,19 @@ fn serve(settings: &Settings) -> io::Result<()> {
                     .half_close(true)
                     .pipeline_flush(true)
                     .serve_connection(Socket::from(stream), service);
-                // A client that goes away is no concern of the floor.
+                // An error here is a client that left.
                 let _ = connection.await;
             });
         }
     })?
 }
 
-/// As the application of `argus-smol`, with another endpoint.
+/// The application of `argus-smol` with another endpoint.
 fn app() -> App {
     let mut server = tide::new();
     server.at("/").all(Floor);
     server.at("/*").all(Floor);
-    App { server, base: Url::parse("http://argus/").expect("a constant that is a URL") }
+    App { server, base: Url::parse("http://argus/").expect("the constant is a URL") }
 }
 
 #[derive(Clone)]

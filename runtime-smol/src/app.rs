@@ -1,8 +1,8 @@
 //! The tide application.
 //!
-//! tide's own request carries a method and a path to route by, and nothing else that a caller sent: tide normalises
-//! paths, and panics on header values that are not ASCII. The request as it came travels beside it, as an [`Exchange`]
-//! among the extensions of tide's request, and the answer comes back among those of tide's response.
+//! tide's request carries only a method and a path, to route by: tide normalises paths, and panics on header values
+//! that are not ASCII. The original request travels as an [`Exchange`] in the extensions of tide's request, and the
+//! answer comes back in those of tide's response.
 
 use std::pin::Pin;
 
@@ -21,19 +21,19 @@ pub struct App {
     base: Url,
 }
 
-/// The application, with one endpoint for everything: which paths and methods there are is for the core to say.
+/// The application, with one endpoint for everything: the core decides which paths and methods exist.
 #[must_use]
 pub fn app() -> App {
     let mut server = tide::new();
-    // tide's wildcard asks for one character at least.
+    // tide's wildcard needs at least one character.
     server.at("/").all(RunExchange);
     server.at("/*").all(RunExchange);
-    let base = Url::parse("http://argus/").expect("a constant that is a URL");
+    let base = Url::parse("http://argus/").expect("the constant is a URL");
     App { server, base }
 }
 
 impl App {
-    /// Takes an exchange through the application.
+    /// Passes an exchange through the application.
     pub fn respond(&self, exchange: Exchange<Smol>) -> impl Future<Output = Response<ReplyBody>> + Send + use<> {
         let mut request = self.request(exchange.method().as_str(), exchange.uri().path());
         request.ext_mut().insert(exchange.clone());
@@ -45,15 +45,15 @@ impl App {
             };
             match answer {
                 Some(Answer(response)) => response,
-                // tide answered by itself, which the routes leave no room for. Running the exchange here keeps the
-                // contract even so.
+                // tide answered by itself, which the routes should not allow. Running the exchange here keeps the
+                // contract even then.
                 None => exchange.run().await,
             }
         }
     }
 
-    /// A request for tide to route by. Setting the path of a URL cannot fail, for what URLs do not allow is escaped;
-    /// and a method that tide has never heard of is as good as any to an endpoint that takes them all.
+    /// A request for tide to route by. Setting the path of a URL cannot fail, since invalid characters are escaped. A
+    /// method unknown to tide may be replaced: the endpoint accepts all.
     fn request(&self, method: &str, path: &str) -> tide::http::Request {
         let mut url = self.base.clone();
         url.set_path(path);
@@ -64,12 +64,12 @@ impl App {
 /// The answer on its way back through tide.
 struct Answer(Response<ReplyBody>);
 
-/// The endpoint. A type of its own rather than a closure, which tide would box once more.
+/// The endpoint. tide would box a closure once more.
 struct RunExchange;
 
 impl Endpoint<()> for RunExchange {
-    // Written out, for an `async fn` would keep tide's request until there is an answer. Neither it nor tide's response
-    // exists while the exchange waits: many exchanges do so at a time, and the two are large and made of many pieces.
+    // Not an `async fn`, which would keep tide's request until there is an answer. Neither it nor tide's response
+    // exists while the exchange waits: many exchanges wait at a time, and both are large and have many parts.
     fn call<'a, 'b>(&'a self, request: Request<()>) -> Pin<Box<dyn Future<Output = tide::Result> + Send + 'b>>
     where
         'a: 'b,
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// The endpoint answers 200 to a request without an exchange; tide by itself answers 404 or 405.
+    /// The endpoint answers 200 to a request without an exchange; tide itself would answer 404 or 405.
     #[test]
     fn every_method_and_path_reaches_the_endpoint() {
         let app = app();

@@ -17,18 +17,18 @@ use crate::runtime::Smol;
 
 /// Serves a connection from its first byte to its last.
 pub async fn serve(wire: Wire<Smol>, app: App, stream: Async<TcpStream>, peer: SocketAddr, permit: ConnectionPermit) {
-    // An answer is written at once, so there is nothing to gain from waiting for more. A socket that refuses the option
-    // is closed already, and the first read says so.
+    // Answers are written at once, so delaying packets gains nothing. A socket that refuses the option is closed
+    // already, and the first read reports that.
     let _ = stream.get_ref().set_nodelay(true);
     wire.drive(Socket::from(stream), peer, permit, |exchange| app.respond(exchange)).await;
 }
 
-/// A connection's socket as hyper and the wire want it.
+/// A connection's socket in the form that hyper and the wire need.
 ///
-/// It is async-io's and not async-net's: that one forgets who waits for room as soon as a later write succeeds. hyper
-/// writes a large answer in pieces, may see one piece wait and the next one pass within one poll, and relies on being
-/// woken for the first; of downloads of 512 MB about one in ten never ended. async-io keeps the waker until the socket
-/// is ready: none of 850 stood still.
+/// It uses async-io's socket, not async-net's: async-net forgets the waiting task as soon as a later write succeeds.
+/// hyper writes a large answer in pieces; within one poll one piece may have to wait and the next may succeed, and
+/// hyper relies on being woken for the first. About one in ten downloads of 512 MB never ended. async-io keeps the
+/// waker until the socket is ready: none of 850 stalled.
 #[derive(Debug)]
 pub struct Socket(FuturesIo<Async<TcpStream>>);
 
@@ -63,7 +63,7 @@ impl Write for Socket {
         Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
     }
 
-    /// True, which smol-hyper does not say: without it hyper would copy what it writes into one piece.
+    /// True, which smol-hyper does not report. Without it hyper would copy its output into one piece.
     fn is_write_vectored(&self) -> bool {
         true
     }
@@ -72,7 +72,7 @@ impl Write for Socket {
         Pin::new(&mut self.0).poll_flush(cx)
     }
 
-    /// Closes the half that we write, which async-io leaves to the end of the socket.
+    /// Closes our half of the connection. async-io would do so only when the socket is dropped.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.0.get_ref().get_ref().shutdown(Shutdown::Write))
     }
@@ -101,9 +101,9 @@ mod tests {
     const CHUNK_BYTES: usize = 65_536;
 
     /// `ARGUS_TEST_DOWNLOADS=850 ARGUS_TEST_DOWNLOAD_CHUNKS=8192 cargo test --release -p argus-smol large` is the long
-    /// version; it found the stream of async-net wanting.
+    /// version, which finds the fault of async-net's stream.
     #[test]
-    fn large_answers_arrive_whole() {
+    fn large_answers_arrive_complete() {
         let downloads = setting("ARGUS_TEST_DOWNLOADS", 20);
         let chunks = setting("ARGUS_TEST_DOWNLOAD_CHUNKS", 256);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -136,8 +136,8 @@ mod tests {
         http1::Builder::new().serve_connection(Socket::from(stream), service).await.unwrap();
     }
 
-    /// The bytes of content that arrived. HTTP/1.0, so that the content is all that follows the head, and ends with the
-    /// connection.
+    /// The number of content bytes that arrived. With HTTP/1.0 the content is everything after the head, up to the end
+    /// of the connection.
     fn download(address: SocketAddr) -> usize {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();

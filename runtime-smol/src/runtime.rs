@@ -1,10 +1,8 @@
-//! The executor: async-executor for tasks, async-io for sockets and timers, and the host's own threads for work that
-//! takes long.
+//! The executor: async-executor for tasks, async-io for sockets and timers, and the host's own threads for long work.
 //!
-//! Each worker thread has an executor of its own, and a task stays with the worker that it was given to. Threads could
-//! take each other's tasks as well, but then a request is begun by one thread and ended by another, and so is the
-//! memory that it takes: the threads wait for the locks of each other's allocator, which costs more than sharing gains
-//! as long as no task computes for long.
+//! Each worker thread has an executor of its own, and a task stays on its worker. Work stealing would let one thread
+//! start a request and another finish it and free its memory; threads would wait for the locks of each other's
+//! allocator. That costs more than it gains, since no task computes for long.
 
 use std::future::Future;
 use std::io;
@@ -31,12 +29,12 @@ pub struct Smol {
     background: Arc<Pool>,
 }
 
-/// Runs `main` and what it spawns on `threads` worker threads. When `main` has finished, its result is returned and
-/// tasks that still run are dropped.
+/// Runs `main` and the tasks that it spawns on `threads` worker threads. When `main` has finished, its result is
+/// returned and the other tasks are dropped.
 ///
 /// # Errors
 ///
-/// A thread could not be started; nothing has run.
+/// A thread could not be started; nothing was run.
 ///
 /// # Panics
 ///
@@ -49,14 +47,14 @@ where
     let (sender, output) = mpsc::channel();
     let main = main(workers.handle());
     workers.begin(async move { drop(sender.send(main.await)) });
-    // The calling thread only waits. Were it to poll sockets too, it would be the one that hears of most events, and
-    // every request would change threads.
-    Ok(output.recv().unwrap_or_else(|_| panic!("the main task has panicked")))
+    // The calling thread only waits. If it polled sockets, it would receive most events, and every request would change
+    // threads.
+    Ok(output.recv().unwrap_or_else(|_| panic!("the main task panicked")))
 }
 
 impl Smol {
-    /// Starts a task that runs for as long as it likes, on the worker that has the fewest. A panic in it ends it and
-    /// nothing else. When the executor has ended, the task is dropped.
+    /// Starts a task of any length on the worker with the fewest tasks. A panic ends only the task. When the executor
+    /// ends, the task is dropped.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load()) {
             worker.spawn(task);
@@ -89,13 +87,13 @@ impl Runtime for Smol {
     }
 }
 
-/// One thread, and the tasks that were given to it.
+/// A thread and its tasks.
 #[derive(Debug)]
 struct Worker {
-    /// `None` once the thread has ended: its tasks go with it. Tasks hold handles to their workers, so nobody else
-    /// would drop them.
+    /// `None` once the thread has ended, so that its tasks are dropped. Tasks hold handles to their workers, so nobody
+    /// else would drop them.
     executor: Mutex<Option<Arc<Executor<'static>>>>,
-    /// Held by every task that was given to this worker and has not ended.
+    /// Cloned into every running task of this worker, to count them.
     held: Arc<()>,
 }
 
@@ -107,7 +105,7 @@ impl Default for Worker {
 
 impl Worker {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        // An async block has room for what it captures and, once more, for what it awaits; a connection is large.
+        // An async block reserves space for what it captures and again for what it awaits, and a connection is large.
         let (task, held) = (Box::pin(task), Arc::clone(&self.held));
         if let Some(executor) = &*self.executor() {
             let spawned = executor.spawn(async move {
@@ -118,7 +116,7 @@ impl Worker {
         }
     }
 
-    /// How many tasks there are, more or less: others may come and go at this moment.
+    /// The approximate number of tasks: others may start or end meanwhile.
     fn load(&self) -> usize {
         Arc::strong_count(&self.held)
     }
@@ -147,7 +145,7 @@ impl Worker {
     }
 }
 
-/// The executor itself. Dropping it ends the workers, and with them whatever still runs on them.
+/// The executor. Dropping it ends the workers and drops their tasks.
 #[derive(Debug)]
 pub struct Workers {
     smol: Smol,
@@ -162,12 +160,12 @@ struct Stop {
 }
 
 impl Workers {
-    /// Starts so many worker threads. One that dies takes its tasks with it, and [fails](Lifecycle::fail) the server;
-    /// the others go on.
+    /// Starts the worker threads. One that dies takes its tasks with it and [fails](Lifecycle::fail) the server; the
+    /// others go on.
     ///
     /// # Errors
     ///
-    /// A thread could not be started; nothing has run.
+    /// A thread could not be started; nothing was run.
     pub fn start(threads: NonZeroUsize, lifecycle: &Arc<Lifecycle>) -> io::Result<Self> {
         start_reactor()?;
         let workers: Arc<[Arc<Worker>]> = (0..threads.get()).map(|_| Arc::default()).collect();
@@ -188,14 +186,14 @@ impl Workers {
         self.smol.clone()
     }
 
-    /// Starts the task that starts the others, on the first worker.
+    /// Starts the first task, on the first worker.
     pub fn begin(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(first) = self.smol.workers.first() {
             first.spawn(task);
         }
     }
 
-    /// Starts the thread of a worker, which ends when it is `stopped`.
+    /// Starts the thread of a worker. It ends when `stopped` does.
     fn start_worker(
         &mut self,
         index: usize,
@@ -215,7 +213,7 @@ impl Workers {
     }
 }
 
-/// async-io starts a thread of its own with its first use, and panics if it gets none.
+/// async-io starts a thread of its own on first use, and panics if it cannot. Starting it here makes that an error.
 fn start_reactor() -> io::Result<()> {
     let started = panic::catch_unwind(|| smol::block_on(async {}));
     started.map_err(|panic| io::Error::other(panic_message(panic.as_ref()).to_owned()))
@@ -226,7 +224,7 @@ impl Drop for Workers {
         self.stop.is_wanted.store(true, Ordering::Release);
         self.stop.event.notify(usize::MAX);
         for worker in self.threads.drain(..) {
-            // One that has died has told so.
+            // If it died, that was reported already.
             let _ = worker.join();
         }
     }
@@ -244,7 +242,7 @@ mod tests {
 
     use super::*;
 
-    /// Two workers, and a task for each that ends when the server drains, and says so.
+    /// Two workers, each with a task that ends when the server drains, and reports that.
     fn at_work() -> (Workers, Arc<Lifecycle>, mpsc::Receiver<()>) {
         let lifecycle = Lifecycle::new(2, Duration::from_secs(3600));
         let workers = Workers::start(NonZeroUsize::new(2).unwrap(), &lifecycle).unwrap();
@@ -262,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_ends_takes_its_tasks_along_and_has_the_others_drain() {
+    fn a_worker_that_ends_drops_its_tasks_and_makes_the_others_drain() {
         let (workers, lifecycle, reports) = at_work();
         workers.stop.event.notify(1);
         assert_eq!(lifecycle.drained(), Drained::Clean);
@@ -276,7 +274,7 @@ mod tests {
     fn so_does_one_that_panics() {
         let (mut workers, lifecycle, reports) = at_work();
         let worker = Arc::<Worker>::default();
-        // A panic of a task, or of a waker that the reactor calls, does not get as far as the thread.
+        // A panic of a task, or of a waker called by the reactor, does not reach the thread.
         let (held, dropped) = mpsc::channel::<()>();
         worker.spawn(async move {
             let _held = held;
@@ -309,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_are_shared_out_evenly_and_stay_where_they_are() {
+    fn tasks_are_distributed_evenly_and_stay_on_their_worker() {
         const TASKS: usize = 29;
         let (report, reports) = mpsc::channel();
         let mut places = HashMap::new();
@@ -342,7 +340,7 @@ mod tests {
         });
         let mut shares: Vec<i32> = places.unwrap().into_values().collect();
         shares.sort_unstable();
-        // One of the workers has the main task as well.
+        // The main task counts on its worker.
         assert_eq!(shares, [9, 10, 10]);
     }
 }

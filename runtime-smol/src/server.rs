@@ -1,4 +1,4 @@
-//! The server: accepting connections until the drain begins.
+//! The server: accepts connections until the drain starts.
 
 use std::future::Future;
 use std::io;
@@ -17,15 +17,15 @@ use crate::app;
 use crate::connection;
 use crate::runtime::{Smol, Workers};
 
-/// How long accepting pauses when the system has no room for another connection. Without a pause the loop would spin,
-/// for the connection that could not be accepted is still waiting.
+/// The pause after the system had no room for another connection. Without it the loop would spin, since the connection
+/// is still waiting.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Begins to serve the node, which goes on until it drains.
+/// Starts to serve the node, until it drains.
 ///
 /// # Errors
 ///
-/// The endpoint could not be listened to; nothing is served.
+/// The socket could not be registered with the executor; nothing is served.
 pub fn serve(workers: &Workers, node: Arc<Node>, listener: TcpListener) -> io::Result<()> {
     let listener = Async::new(listener)?;
     let lifecycle = Arc::clone(&node.lifecycle);
@@ -33,7 +33,7 @@ pub fn serve(workers: &Workers, node: Arc<Node>, listener: TcpListener) -> io::R
     Ok(())
 }
 
-/// Starts the task that accepts. If it panics, or ends before the drain, the server [fails](Lifecycle::fail).
+/// Starts the accepting task. If it panics or ends before the drain, the server [fails](Lifecycle::fail).
 fn begin(workers: &Workers, lifecycle: Arc<Lifecycle>, accepting: impl Future<Output = ()> + Send + 'static) {
     workers.begin(async move {
         watch::task("accepting", accepting, || lifecycle.is_draining(), |reason| lifecycle.fail(reason)).await;
@@ -49,9 +49,9 @@ async fn accept_all(node: Arc<Node>, listener: Async<TcpListener>, runtime: Smol
     }
 }
 
-/// Accepts the next connection and waits for its permit, for which an idle connection is closed if there are as many as
-/// there may be. Never fails: an error of accepting concerns one connection, and the next is tried at once, or the
-/// system lacks something (file descriptors, memory), and the next is tried after a pause.
+/// Accepts the next connection and waits for its permit; at the limit of connections an idle one is closed for it.
+/// Never fails: after an error of a single connection it tries the next at once, and after a lack of file descriptors
+/// or memory it tries after a pause.
 async fn accept(
     node: &Node,
     runtime: &Smol,
@@ -69,7 +69,7 @@ async fn accept(
     }
 }
 
-/// Whether an error of accepting concerns the connection that was to be accepted, and not the ability to accept.
+/// Whether an error concerns only the connection to accept, and not the ability to accept.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// Why the server has failed when accepting does this.
+    /// The reason of the server's failure if the accepting task does this.
     fn failure(accepting: impl Future<Output = ()> + Send + 'static) -> String {
         let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
         let workers = Workers::start(NonZeroUsize::MIN, &lifecycle).unwrap();
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_accepts_no_more_fails() {
+    fn the_server_fails_if_accepting_ends() {
         assert_eq!(failure(async { panic!("as told") }), "accepting has panicked: as told");
         assert_eq!(failure(async {}), "accepting has ended, though it had to go on");
     }

@@ -1,6 +1,6 @@
-//! The floor that `argus-tokio` is measured against: the same executor, wire and framework with an empty handler, which
-//! reads the body and answers 201 with a constant. Takes the settings of a host, and heeds the endpoint and the number
-//! of threads.
+//! The floor for measuring `argus-tokio`: the same executor, wire and framework with an empty handler, which reads the
+//! body and answers 201 with a constant. It takes a host's settings, but uses only the endpoint and the number of
+//! threads.
 
 use std::convert::Infallible;
 use std::io;
@@ -53,14 +53,14 @@ fn serve(settings: &Settings) -> io::Result<()> {
                 let Ok(stream) = TcpStream::from_std(stream) else { return };
                 let service = service_fn(|request| respond(app.clone(), request));
                 let connection = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(stream), service);
-                // A client that goes away is no concern of the floor.
+                // An error here is a client that left.
                 let _ = connection.await;
             });
         }
     })?
 }
 
-/// As the application of `argus-tokio`, with another handler.
+/// The application of `argus-tokio` with another handler.
 fn app() -> impl Routes {
     let everything = warp::ext::get::<Stash>().then(|stash: Stash| async move {
         let request = stash.0.lock().unwrap_or_else(PoisonError::into_inner).take();

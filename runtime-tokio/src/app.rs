@@ -1,8 +1,8 @@
 //! The warp application.
 //!
-//! warp gets a request with the method and the target to route by. The request as it came travels beside them, as an
-//! [`Exchange`] among the extensions of warp's request, so that nothing of it is lost or copied on the way; the answer
-//! comes back as warp's own.
+//! warp gets a request with only the method and the target, to route by. The original request travels as an
+//! [`Exchange`] in the extensions of warp's request, so that nothing is lost or copied. The answer comes back as warp's
+//! own.
 
 use std::convert::Infallible;
 
@@ -23,7 +23,7 @@ pub struct App<S> {
     service: S,
 }
 
-/// What warp makes of a filter: something that takes requests without a body and answers them.
+/// The service that warp makes of a filter: it takes requests without a body and answers them.
 pub trait Routes:
     Service<Request<Empty<Bytes>>, Response = warp::reply::Response, Error = Infallible, Future: Send>
     + Clone
@@ -42,7 +42,7 @@ impl<S> Routes for S where
 {
 }
 
-/// The application, with one filter for everything: which paths and methods there are is for the core to say.
+/// The application, with one filter for everything: the core decides which paths and methods exist.
 #[must_use]
 pub fn app() -> App<impl Routes> {
     let everything = warp::ext::get::<Exchange<Tokio>>()
@@ -51,7 +51,7 @@ pub fn app() -> App<impl Routes> {
 }
 
 impl<S: Routes> App<S> {
-    /// Takes an exchange through the application.
+    /// Passes an exchange through the application.
     pub fn respond(&self, exchange: Exchange<Tokio>) -> impl Future<Output = warp::reply::Response> + Send + use<S> {
         let mut request = Request::new(Empty::new());
         *request.method_mut() = exchange.method().clone();
@@ -59,14 +59,14 @@ impl<S: Routes> App<S> {
         request.extensions_mut().insert(exchange);
         let responding = self.service.clone().call(request);
         async move {
-            // A filter never fails: what it rejects is an answer too.
+            // A filter never fails: a rejection is an answer too.
             let Ok(response) = responding.await;
             response
         }
     }
 }
 
-/// The answer as warp's own. A streamed body is still pulled by whoever writes it to the wire.
+/// The answer as a warp reply. The connection still pulls a streamed body.
 fn into_warp(response: Response<ReplyBody>) -> warp::reply::Response {
     let (parts, body) = response.into_parts();
     match body.into_whole() {
@@ -89,8 +89,8 @@ mod tests {
 
     use super::*;
 
-    /// Without an exchange the filter rejects with 500; warp by itself would say 404 or 405, and panics where it misses
-    /// a path.
+    /// Without an exchange the filter rejects with 500. warp itself would answer 404 or 405, and panics on a missing
+    /// path.
     #[test]
     fn every_method_and_path_reaches_the_filter() {
         let app = app();

@@ -22,18 +22,18 @@ pub async fn serve<S: Routes>(
     peer: SocketAddr,
     permit: ConnectionPermit,
 ) {
-    // Here and not where it was accepted, so that it is this worker who hears of what comes in.
+    // Registered here and not where it was accepted, so that this worker receives its events.
     let stream = match tokio::net::TcpStream::from_std(stream) {
         Ok(stream) => stream,
-        Err(error) => return tracing::error!(%peer, %error, "a connection cannot be waited for"),
+        Err(error) => return tracing::error!(%peer, %error, "a connection cannot be registered for events"),
     };
-    // An answer is written at once, so there is nothing to gain from waiting for more. A socket that refuses the option
-    // is closed already, and the first read says so.
+    // Answers are written at once, so delaying packets gains nothing. A socket that refuses the option is closed
+    // already, and the first read reports that.
     let _ = stream.set_nodelay(true);
     wire.drive(Socket::from(stream), peer, permit, move |exchange| app.respond(exchange)).await;
 }
 
-/// A connection's socket as hyper and the wire want it.
+/// A connection's socket in the form that hyper and the wire need.
 #[derive(Debug)]
 pub struct Socket(TokioIo<tokio::net::TcpStream>);
 

@@ -1,7 +1,7 @@
 //! Argus Events on Tokio and warp: the executor, the sockets and the framework, and nothing else.
 //!
-//! What a request means is said by `argus-core`, and everything that two hosts can share is in `argus-host`. The files
-//! here have the same names and the same order as those of `argus-smol`; a diff of the two shows the frameworks.
+//! `argus-core` decides what a request means, and `argus-host` has everything that two hosts can share. The files here
+//! have the same names and order as those of `argus-smol`, so that they can be read side by side.
 
 pub mod app;
 pub mod connection;

@@ -1,9 +1,8 @@
-//! The executor: Tokio for tasks, sockets and timers, and the host's own threads for work that takes long.
+//! The executor: Tokio for tasks, sockets and timers, and the host's own threads for long work.
 //!
-//! Each worker thread has an executor of its own with its own sockets and timers, and a task stays with the worker that
-//! it was given to. Threads could take each other's tasks as well, but then a request is begun by one thread and ended
-//! by another, and so is the memory that it takes; and they wake each other to look for work, which costs more than
-//! sharing gains as long as no task computes for long.
+//! Each worker thread has an executor, sockets and timers of its own, and a task stays on its worker. Work stealing
+//! would let one thread start a request and another finish it and free its memory, and threads would wake each other to
+//! look for work. That costs more than it gains, since no task computes for long.
 
 use std::future::Future;
 use std::io;
@@ -30,12 +29,12 @@ pub struct Tokio {
     background: Arc<Pool>,
 }
 
-/// Runs `main` and what it spawns on `threads` worker threads. When `main` has finished, its result is returned and
-/// tasks that still run are dropped.
+/// Runs `main` and the tasks that it spawns on `threads` worker threads. When `main` has finished, its result is
+/// returned and the other tasks are dropped.
 ///
 /// # Errors
 ///
-/// A thread could not be started; nothing has run.
+/// A thread could not be started; nothing was run.
 ///
 /// # Panics
 ///
@@ -48,13 +47,13 @@ where
     let (sender, output) = mpsc::channel();
     let main = main(workers.handle());
     workers.begin(async move { drop(sender.send(main.await)) });
-    // The calling thread only waits, so that every task is on a worker.
-    Ok(output.recv().unwrap_or_else(|_| panic!("the main task has panicked")))
+    // The calling thread only waits, so every task is on a worker.
+    Ok(output.recv().unwrap_or_else(|_| panic!("the main task panicked")))
 }
 
 impl Tokio {
-    /// Starts a task that runs for as long as it likes, on the worker that has the fewest. A panic in it ends it and
-    /// nothing else. When the executor has ended, the task is dropped.
+    /// Starts a task of any length on the worker with the fewest tasks. A panic ends only the task. When the executor
+    /// ends, the task is dropped.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load()) {
             worker.spawn(task);
@@ -65,7 +64,7 @@ impl Tokio {
 impl Runtime for Tokio {
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
         let deadline = Instant::now() + duration;
-        // Begun by its first poll, so that it belongs to the worker that waits for it.
+        // Started by its first poll, so that it belongs to the worker that waits for it.
         async move { tokio::time::sleep_until(deadline).await }
     }
 
@@ -86,17 +85,17 @@ impl Runtime for Tokio {
     }
 }
 
-/// One thread, and the tasks that were given to it.
+/// A thread and its tasks.
 #[derive(Debug)]
 struct Worker {
     handle: Handle,
-    /// Held by every task that was given to this worker and has not ended.
+    /// Cloned into every running task of this worker, to count them.
     held: Arc<()>,
 }
 
 impl Worker {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        // An async block has room for what it captures and, once more, for what it awaits; a connection is large.
+        // An async block reserves space for what it captures and again for what it awaits, and a connection is large.
         let (task, held) = (Box::pin(task), Arc::clone(&self.held));
         drop(self.handle.spawn(async move {
             task.await;
@@ -104,13 +103,13 @@ impl Worker {
         }));
     }
 
-    /// How many tasks there are, more or less: others may come and go at this moment.
+    /// The approximate number of tasks: others may start or end meanwhile.
     fn load(&self) -> usize {
         Arc::strong_count(&self.held)
     }
 }
 
-/// The executor itself. Dropping it ends the workers, and with them whatever still runs on them.
+/// The executor. Dropping it ends the workers and drops their tasks.
 #[derive(Debug)]
 pub struct Workers {
     tokio: Tokio,
@@ -126,12 +125,12 @@ struct Stop {
 }
 
 impl Workers {
-    /// Starts so many worker threads. One that dies takes its tasks with it, and [fails](Lifecycle::fail) the server;
-    /// the others go on.
+    /// Starts the worker threads. One that dies takes its tasks with it and [fails](Lifecycle::fail) the server; the
+    /// others go on.
     ///
     /// # Errors
     ///
-    /// A thread could not be started; nothing has run.
+    /// A thread could not be started; nothing was run.
     pub fn start(threads: NonZeroUsize, lifecycle: &Arc<Lifecycle>) -> io::Result<Self> {
         let placement = Placement::new(threads);
         let roaming = placement.clone();
@@ -155,14 +154,14 @@ impl Workers {
         self.tokio.clone()
     }
 
-    /// Starts the task that starts the others, on the first worker. It is not counted among those that are shared out.
+    /// Starts the first task, on the first worker. It does not count as load.
     pub fn begin(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(first) = self.tokio.workers.first() {
             drop(first.handle.spawn(task));
         }
     }
 
-    /// Runs `begin` where sockets and timers belong to the first worker.
+    /// Runs `begin` with sockets and timers belonging to the first worker.
     pub fn enter<T>(&self, begin: impl FnOnce() -> T) -> T {
         let _entered = self.tokio.workers.first().map(|first| first.handle.enter());
         begin()
@@ -175,7 +174,7 @@ impl Workers {
         let (stop, lifecycle) = (Arc::clone(&self.stop), Arc::clone(lifecycle));
         let run = move || {
             placement.settle(index);
-            // Its end, also by a panic, drops its tasks.
+            // When it ends, also by a panic, its tasks are dropped.
             runtime.block_on(stopped);
         };
         let thread = watch::spawn(
@@ -194,7 +193,7 @@ impl Drop for Workers {
         self.stop.is_wanted.store(true, Ordering::Release);
         self.stop.event.notify(usize::MAX);
         for worker in self.threads.drain(..) {
-            // One that has died has told so.
+            // If it died, that was reported already.
             let _ = worker.join();
         }
     }
@@ -215,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    /// Two workers, and a task for each that ends when the server drains, and says so.
+    /// Two workers, each with a task that ends when the server drains, and reports that.
     fn at_work() -> (Workers, Arc<Lifecycle>, mpsc::Receiver<()>) {
         let lifecycle = Lifecycle::new(2, Duration::from_secs(3600));
         let workers = Workers::start(NonZeroUsize::new(2).unwrap(), &lifecycle).unwrap();
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_ends_takes_its_tasks_along_and_has_the_others_drain() {
+    fn a_worker_that_ends_drops_its_tasks_and_makes_the_others_drain() {
         let (workers, lifecycle, reports) = at_work();
         workers.stop.event.notify(1);
         assert_eq!(lifecycle.drained(), Drained::Clean);
@@ -245,7 +244,7 @@ mod tests {
 
     #[test]
     fn so_does_one_that_panics() {
-        /// What a timer finds that it is to wake.
+        /// A waker that panics, for a timer.
         struct Trap;
 
         impl Wake for Trap {
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_are_shared_out_evenly_and_stay_where_they_are() {
+    fn tasks_are_distributed_evenly_and_stay_on_their_worker() {
         const TASKS: usize = 29;
         let (report, reports) = mpsc::channel();
         let mut places = HashMap::new();
@@ -319,7 +318,7 @@ mod tests {
         });
         let mut shares: Vec<i32> = places.unwrap().into_values().collect();
         shares.sort_unstable();
-        // The main task is not shared out.
+        // The main task does not count.
         assert_eq!(shares, [9, 10, 10]);
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<bool> {
 pub(crate) fn add_to(steps: &mut Steps) {
     steps.run("rustfmt", || {
         require("fmt", "rustfmt")?;
-        steps::run(&mut cargo(["fmt", "--all", "--check"])).context("`cargo fmt` puts it right")
+        steps::run(&mut cargo(["fmt", "--all", "--check"])).context("`cargo fmt` fixes this")
     });
     steps.run("clippy", || {
         require("clippy", "clippy")?;
@@ -37,7 +37,7 @@ pub(crate) fn add_to(steps: &mut Steps) {
     });
 }
 
-/// Fails with the way to install a rustup component if it is not there.
+/// Fails if a rustup component is missing, and says how to install it.
 fn require(subcommand: &str, component: &str) -> Result<()> {
     let mut command: Command = cargo([subcommand, "--version"]);
     let there = command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());

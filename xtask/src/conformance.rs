@@ -10,13 +10,13 @@ use crate::{
     workspace::{cargo, metadata, root, target_directory},
 };
 
-/// Tells the suite where the binaries are that it starts.
+/// The environment variable that tells the suite where the binaries are.
 pub(crate) const BINARIES_VARIABLE: &str = "ARGUS_BIN_DIR";
 
-/// What nextest calls the target that has one test for each subject and case.
+/// nextest's id of the test target that has one test for each subject and case.
 pub(crate) const TEST_BINARY_ID: &str = "argus-conformance::conformance";
 
-/// Builds what is needed, runs the suite, and says whether it passed. The suite prints the matrix.
+/// Builds what is needed and runs the suite, which prints the matrix. Returns whether it passed.
 pub(crate) fn run(options: &ConformanceOptions) -> Result<bool> {
     build()?;
     let directory = binaries_directory()?;
@@ -41,12 +41,12 @@ pub(crate) fn run(options: &ConformanceOptions) -> Result<bool> {
 
 /// Builds the runtimes, the minimal test host and the suite.
 pub(crate) fn build() -> Result<()> {
-    // The whole workspace, not only the three packages: so the features of shared crates are those of the tests, and
-    // nothing is built twice.
+    // Build the whole workspace, so that shared crates have the same features as in the tests, and nothing is built
+    // twice.
     steps::run(&mut cargo(["build", "--workspace", "--bins"]))
 }
 
-/// Where [`build`] puts the binaries.
+/// The folder into which [`build`] puts the binaries.
 pub(crate) fn binaries_directory() -> Result<PathBuf> {
     Ok(target_directory(&metadata()?)?.join("debug"))
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask crash`: real servers, killed under load, with the binaries of this tree.
+//! `cargo xtask crash`: kills real servers of this tree under load.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,10 +12,10 @@ use crate::{
     workspace::{cargo, metadata, root, target_directory},
 };
 
-/// Rounds of the smoke test, for each runtime.
+/// Rounds of the smoke test for each runtime.
 const SMOKE_ROUNDS: u64 = 3;
 
-/// Builds what is needed, runs the rounds, and says whether nothing was lost or doubled.
+/// Builds what is needed and runs the rounds. Returns whether nothing was lost or stored twice.
 pub(crate) fn run(options: &CrashOptions) -> Result<bool> {
     let packages = ["-p", "argus-tokio", "-p", "argus-smol", "-p", "argus-conformance"];
     steps::run(&mut cargo(["build", "--release", "--bins"].into_iter().chain(packages)))?;
@@ -37,7 +37,7 @@ pub(crate) fn run(options: &CrashOptions) -> Result<bool> {
     Ok(status.success())
 }
 
-/// Some short rounds with binaries that are there, from a seed that is printed.
+/// Some short rounds with existing binaries, from a seed that is printed.
 pub(crate) fn smoke(directory: &Path) -> Result<()> {
     let mut program = program(directory);
     let status = program.args(["--smoke", "--rounds", &SMOKE_ROUNDS.to_string()]).status();

@@ -20,24 +20,24 @@ pub(crate) enum Command {
     Tidy,
     /// The black-box suite.
     Conformance(ConformanceOptions),
-    /// Servers that are killed under load.
+    /// Kills servers under load.
     Crash(CrashOptions),
-    /// The speed of the whole.
+    /// The speed of the servers.
     Bench(BenchOptions),
-    /// The engine over a medium with faults. The simulator reads its options itself.
+    /// The engine on a medium with faults. The simulator parses its options itself.
     Simulate(Vec<OsString>),
-    /// A stream of events to try things on.
+    /// A sample stream of events.
     Sample(SampleOptions),
 }
 
 /// Which subjects and which cases the conformance suite runs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConformanceOptions {
-    /// Runtimes to start; all of them when empty.
+    /// Runtimes to start; all if `None`.
     pub(crate) runtime: Option<String>,
-    /// Repositories to start them with; all of them when empty.
+    /// Repositories to start them with; all if `None`.
     pub(crate) repository: Option<String>,
-    /// A server that runs already, instead of starting any.
+    /// A running server to use, instead of starting any.
     pub(crate) url: Option<String>,
     /// Only the cases whose name contains this.
     pub(crate) filter: Option<String>,
@@ -54,7 +54,7 @@ pub(crate) struct CrashOptions {
     pub(crate) runtime: Option<String>,
     /// Clients that submit at once.
     pub(crate) connections: Option<u64>,
-    /// What everything is drawn from.
+    /// The seed of the random numbers.
     pub(crate) seed: Option<u64>,
     /// Minutes of a soak, instead of rounds.
     pub(crate) soak: Option<u64>,
@@ -69,22 +69,22 @@ pub(crate) struct BenchOptions {
     pub(crate) filter: Option<String>,
     /// Runs of each measure.
     pub(crate) runs: Option<usize>,
-    /// Events that the larger measures store.
+    /// Events that the larger measurements store.
     pub(crate) events: Option<usize>,
-    /// Threads of the servers and of the floors; as many as they choose if nothing.
+    /// Threads of the servers and of the floors; their default if `None`.
     pub(crate) threads: Option<usize>,
-    /// Exercise everything quickly and prove nothing.
+    /// Run everything quickly, without meaningful figures.
     pub(crate) smoke: bool,
 }
 
-/// Which stream is written.
+/// The sample stream to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SampleOptions {
-    /// Lines of the stream.
+    /// The number of events.
     pub(crate) events: u64,
-    /// What everything is drawn from.
+    /// The seed of the random numbers.
     pub(crate) seed: u64,
-    /// When the week begins; the Unix epoch or later.
+    /// The start of the week, not before the Unix epoch.
     pub(crate) start: SystemTime,
 }
 
@@ -185,7 +185,7 @@ Options:
       --rounds <N>         Rounds for each runtime, all on one folder [default: 20]
       --runtime <NAME>     Only this runtime: tokio or smol; or all [default: all]
       --connections <N>    Clients that submit at once [default: 16]
-      --seed <S>           What everything is drawn from [default: a fresh one, which is printed]
+      --seed <S>           Seed of the random numbers [default: a random one, which is printed]
       --soak <MINUTES>     Instead of rounds: writers, fast and slow readers, idle and half-open connections, a disk
                            that fills up and is emptied, and a log that nobody reads, all at once, for each runtime
   -h, --help               This text
@@ -230,7 +230,7 @@ Usage: cargo xtask sample [OPTIONS]
 
 Options:
       --events <N>      Events to write [default: 100000]
-      --seed <S>        What everything is drawn from; the same seed gives the same bytes [default: 1]
+      --seed <S>        Seed of the random numbers; the same seed gives the same bytes [default: 1]
       --start <TIME>    When the week begins, as in 2026-03-02T00:00:00Z [default: that]
   -h, --help            This text
 
@@ -240,7 +240,7 @@ and some purchases are sent twice. Some events of the app come hours late, and s
 ";
 
 impl Command {
-    /// Reads the command line of this process.
+    /// Parses the command line of this process.
     pub(crate) fn from_env() -> Result<Self, lexopt::Error> {
         Self::parse(Parser::from_env())
     }
@@ -261,7 +261,7 @@ impl Command {
             "bench" => bench(&mut parser),
             "sample" => sample(&mut parser),
             "simulate" => Ok(Self::Simulate(parser.raw_args()?.collect())),
-            unknown => Err(format!("there is no command '{unknown}'").into()),
+            unknown => Err(format!("unknown command '{unknown}'").into()),
         }
     }
 }
@@ -288,7 +288,7 @@ fn conformance(parser: &mut Parser) -> Result<Command, lexopt::Error> {
         }
     }
     if options.url.is_some() && (options.runtime.is_some() || options.repository.is_some()) {
-        return Err("--url names a server that runs already: leave --runtime and --repository out".into());
+        return Err("--url names a running server: leave --runtime and --repository out".into());
     }
     Ok(Command::Conformance(options))
 }
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_is_in_the_help_and_has_one_of_its_own() {
+    fn every_command_is_in_the_help_and_has_its_own_help() {
         for (name, help) in [
             ("test", TEST_HELP),
             ("check", CHECK_HELP),
@@ -378,7 +378,7 @@ mod tests {
             let mut rest = help;
             for (number, step) in (1..).zip(steps) {
                 let item = format!(" {number}. {step}");
-                rest = rest.split_once(&item).unwrap_or_else(|| panic!("{item} is not in its place")).1;
+                rest = rest.split_once(&item).unwrap_or_else(|| panic!("{item} is missing or out of order")).1;
             }
             assert!(!rest.contains(&format!(" {}. ", steps.len() + 1)), "the help lists a step that does not run");
         };
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn the_simulator_gets_its_options_as_they_are() {
+    fn the_simulator_gets_its_options_unchanged() {
         assert!(HELP.contains("\n  simulate "));
         let options = ["--seeds", "5", "--help"];
         let expected = Command::Simulate(options.map(OsString::from).to_vec());

@@ -1,7 +1,7 @@
-//! The one door for development tasks: `cargo xtask <command>`, by the alias in `.cargo/config.toml`.
+//! The entry point for development tasks: `cargo xtask <command>`, by the alias in `.cargo/config.toml`.
 //!
-//! Whatever a person or a CI has to run on this repository is a command here, so that nothing lives in a shell script
-//! that only one machine can run. `cargo xtask --help` lists the commands.
+//! Everything that a person or a CI runs on this repository is a command here, so that nothing depends on shell
+//! scripts. `cargo xtask --help` lists the commands.
 
 mod bench;
 mod check;

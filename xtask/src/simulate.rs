@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: the engine over a medium with faults, for as many seeds as asked for.
+//! `cargo xtask simulate`: the engine on a medium with faults, for any number of seeds.
 
 use std::ffi::OsString;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::workspace::cargo;
 
-/// Builds the simulator, the program of `argus-testing`, and runs it. Says whether all promises were kept.
+/// Builds and runs the simulator, the program of `argus-testing`. Returns whether all promises were kept.
 pub(crate) fn run(arguments: &[OsString]) -> Result<bool> {
     let mut simulator = cargo(["run", "--quiet", "--release", "--package", "argus-testing", "--"]);
     simulator.args(arguments);

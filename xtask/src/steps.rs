@@ -1,4 +1,4 @@
-//! Running a task step by step: what runs, how long it took, and a summary that a CI can read.
+//! Runs a task step by step, with times and a summary that a CI can read.
 
 use std::{
     io::{self, BufRead, BufReader, IsTerminal, Read, Write},
@@ -27,7 +27,7 @@ struct Step {
     failure: Option<String>,
 }
 
-/// How many tests ran, as test runners report it.
+/// The number of tests, as test runners report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     run: u64,
@@ -41,15 +41,19 @@ impl Steps {
         Self { task, planned, started: Instant::now(), done: Vec::new(), tally: Tally::default() }
     }
 
-    /// Runs a step and says whether it went well. A failure is printed and kept; the task goes on.
+    /// Runs a step; returns whether it succeeded. A failure is printed and recorded; the task goes on.
     pub(crate) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> bool {
         self.run_tests(name, || step().map(|()| Tally::default()))
     }
 
-    /// The same for a step that runs tests, whose numbers go into the summary even if some of them failed.
+    /// As [`run`](Self::run) for a step that runs tests. Their numbers go into the summary even if some failed.
     pub(crate) fn run_tests(&mut self, name: &'static str, step: impl FnOnce() -> Result<Tally>) -> bool {
         let index = self.done.len();
-        assert_eq!(self.planned.get(index), Some(&name), "a task runs what it has announced, and its help lists");
+        assert_eq!(
+            self.planned.get(index),
+            Some(&name),
+            "a task runs the steps that it has announced and its help lists"
+        );
         eprintln!("\nxtask {}: [{}/{}] {name}", self.task, index + 1, self.planned.len());
         let started = Instant::now();
         let outcome = step();
@@ -75,7 +79,7 @@ impl Steps {
         self.run(name, || Err(anyhow!("not run: {reason}")));
     }
 
-    /// Prints the summary and says whether every step went well. The last line has the form of nextest's own summary.
+    /// Prints the summary; returns whether every step succeeded. The last line has the form of nextest's summary.
     pub(crate) fn finish(self) -> bool {
         let failed = self.done.iter().filter(|step| step.failure.is_some()).count();
         eprintln!("\nxtask {}: summary", self.task);
@@ -99,7 +103,7 @@ impl Tally {
         self.skipped += other.skipped;
     }
 
-    /// Reads a summary line of nextest or of libtest; nothing for any other line.
+    /// Parses a summary line of nextest or libtest; `None` for any other line.
     fn parse(line: &str) -> Option<Self> {
         let line = without_colours(line);
         if let Some(counts) = line.trim_start().strip_prefix("test result: ") {
@@ -124,7 +128,7 @@ impl std::fmt::Display for Tally {
     }
 }
 
-/// Runs a command to its end, with its output where it is.
+/// Runs a command to its end; its output is not captured.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let name = display(command);
     eprintln!("$ {name}");
@@ -135,17 +139,16 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a test runner to its end, passes its output on line by line, and adds up the summaries in it.
+/// Runs a test runner to its end, prints its output line by line, and adds up the summaries in it.
 ///
 /// # Errors
 ///
-/// The runner could not start, or it failed although no test that it reported did: it did not build, or it found no
-/// test.
+/// The runner could not start, or failed without reporting a failed test: it did not build, or found no test.
 pub(crate) fn run_tests(command: &mut Command) -> Result<Tally> {
     let name = display(command);
     eprintln!("$ {name}");
     if io::stderr().is_terminal() {
-        // The runner sees a pipe and would leave its colours out.
+        // The runner sees a pipe and would omit colours.
         command.env("CARGO_TERM_COLOR", "always");
     }
     let mut child = command
@@ -213,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn summaries_of_both_runners_are_read() {
+    fn summaries_of_both_runners_are_parsed() {
         for (line, expected) in [
             ("     Summary [   0.005s] 3 tests run: 3 passed, 0 skipped\n", Some((3, 3, 0))),
             (
@@ -239,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_reads_as_that_of_nextest() {
+    fn the_summary_has_the_form_of_nextests() {
         let tally = Tally { run: 9, passed: 6, skipped: 4 };
         assert_eq!(tally.to_string(), "9 tests run: 6 passed, 3 failed, 4 skipped");
         assert_eq!(Tally::parse(&format!("Summary [   1.000s] {tally}")), Some(tally));

@@ -28,17 +28,17 @@ pub(crate) const STEPS: [&str; 9] = [
     "bench, as a smoke test",
 ];
 
-/// Some seconds' worth of runs.
+/// Runs of some seconds.
 const SIMULATION: [&str; 2] = ["--seeds", "10000"];
 
-/// Runs all steps and says whether every one passed.
+/// Runs all steps; returns whether every one passed.
 pub(crate) fn run() -> Result<bool> {
     let mut steps = Steps::new("test", [&STEPS[..], &check::STEPS].concat());
     let nextest = steps.run("cargo-nextest is there", install_nextest);
     let no_nextest = "cargo-nextest is missing";
     if nextest {
         steps.run_tests("unit, property and integration tests", || {
-            // The conformance suite needs the binaries of this very tree, so it has a step of its own below.
+            // The conformance suite needs binaries of this tree, so it is a step of its own.
             let filter = format!("not binary_id({})", conformance::TEST_BINARY_ID);
             steps::run_tests(&mut cargo(["nextest", "run", "--workspace", "--filterset", &filter]))
         });
@@ -69,7 +69,7 @@ pub(crate) fn run() -> Result<bool> {
         steps.cannot_run("crash, as a smoke test", "its binaries did not build");
     }
     steps.run("bench, as a smoke test", || {
-        // Its figures mean nothing; but its answers are checked, and a bench that nobody runs stops working.
+        // The figures mean nothing, but the answers are checked, and a bench that nobody runs breaks.
         bench::run(&BenchOptions { smoke: true, ..BenchOptions::default() }).map(drop)
     });
     check::add_to(&mut steps);
@@ -81,27 +81,27 @@ fn install_nextest() -> Result<()> {
     if version.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
         return Ok(());
     }
-    eprintln!("cargo-nextest, which runs the tests, is missing: it is built and installed once, in some minutes.");
-    // Without its self-update nextest needs no TLS library; its speed is not what the tests wait for.
+    eprintln!("cargo-nextest, which runs the tests, is missing: building and installing it, once, takes some minutes.");
+    // Without self-update nextest needs no TLS library. A debug build is fast enough: the tests take the time.
     let install = ["install", "cargo-nextest", "--locked", "--debug", "--no-default-features"];
     steps::run(&mut cargo(install.into_iter().chain(["--features", "default-no-update"])))
         .context("cannot install cargo-nextest; see https://nexte.st for ready-made binaries")
 }
 
-/// The conformance suite puts it before each subject, and skips those cases where it is missing. Here nothing may be
-/// skipped.
+/// The conformance suite puts nginx in front of each subject and skips those cases if it is missing. Here nothing may
+/// be skipped.
 fn install_nginx() -> Result<()> {
     let installed = |program: &str| {
         let version = Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
         version.is_ok_and(|status| status.success())
     };
-    // Where Debian puts it is not in everybody's path.
+    // Debian installs it outside of everybody's `PATH`.
     if installed("nginx") || installed("/usr/sbin/nginx") {
         return Ok(());
     }
-    eprintln!("nginx, before which the servers are tested, is missing: it is installed once, as Debian's nginx-light.");
-    let user = Command::new("id").arg("-u").output().context("cannot ask who is running this")?;
-    // `-n`: a CI that may not become root is to fail and not to wait for a password.
+    eprintln!("nginx, behind which the servers are tested, is missing: installing Debian's nginx-light, once.");
+    let user = Command::new("id").arg("-u").output().context("cannot find out the user id")?;
+    // `-n`: without the right to become root, fail instead of waiting for a password.
     let prefix: &[&str] = if user.stdout.trim_ascii() == b"0" { &["env"] } else { &["sudo", "-n", "env"] };
     let apt = |arguments: &[&str]| {
         let words = prefix.iter().chain(&["DEBIAN_FRONTEND=noninteractive", "apt-get"]).chain(arguments);
@@ -111,5 +111,5 @@ fn install_nginx() -> Result<()> {
     };
     apt(&["update"])
         .and_then(|()| apt(&["install", "--yes", "--no-install-recommends", "nginx-light"]))
-        .context("cannot install nginx; install it by hand (Debian: `apt-get install nginx-light`), it need not run")
+        .context("cannot install nginx; install it by hand (Debian: `apt-get install nginx-light`); it need not run")
 }

@@ -1,4 +1,4 @@
-//! Where the workspace is, and what cargo says about it.
+//! The workspace: its root, and what cargo knows about it.
 
 use std::{
     env,
@@ -10,12 +10,12 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// The root of the workspace, from where xtask was built.
+/// The root of the workspace that xtask was built from.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the manifest of xtask lies in a folder of the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder of xtask is in the root of the workspace")
 }
 
-/// A call of the cargo that runs xtask, in the root of the workspace, without standard input.
+/// A command of the cargo that runs xtask, in the root of the workspace, without standard input.
 pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
@@ -23,7 +23,7 @@ pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command
     command
 }
 
-/// What `cargo metadata` says, dependencies included.
+/// The output of `cargo metadata`, dependencies included.
 pub(crate) fn metadata() -> Result<Value> {
     let output = cargo(["metadata", "--format-version", "1"])
         .stderr(Stdio::inherit())
@@ -33,7 +33,7 @@ pub(crate) fn metadata() -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")
 }
 
-/// Where cargo puts what it builds.
+/// The folder for cargo's build output.
 pub(crate) fn target_directory(metadata: &Value) -> Result<PathBuf> {
     let path = metadata.get("target_directory").and_then(Value::as_str);
     Ok(PathBuf::from(path.context("cargo metadata names no target directory")?))

@@ -1,28 +1,28 @@
-//! What is there, as the service itself tells it.
+//! Reads what is stored, through the service's own queries.
 
 use std::net::SocketAddr;
 
 use argus_conformance::client::{Connection, Request, Response, Transcript};
 
-use crate::draw::Draw;
 use crate::event::{Found, TYPES};
 use crate::ledger::{Attempt, Ledger, Sums};
+use crate::random::Random;
 
-/// Events before the tail that are looked at with it, in every round.
+/// Known events that every round reads again before the new ones.
 const OVERLAP: u64 = 500;
-/// Events that are asked for by their id, in every round.
+/// Events that every round looks up by id.
 const SAMPLE: u64 = 20;
 
-/// Looks at what the last round has left, and at a little more.
+/// Checks the events of the last round and some before them.
 ///
 /// # Errors
 ///
-/// What must not be.
+/// What is wrong.
 pub(crate) fn tail(
     address: SocketAddr,
     ledger: &mut Ledger,
     attempts: &[Attempt],
-    draw: &mut Draw,
+    random: &mut Random,
 ) -> Result<Sums, String> {
     let known = ledger.len();
     let after = known.saturating_sub(OVERLAP);
@@ -35,22 +35,22 @@ pub(crate) fn tail(
     }
     if (found.len() as u64) < known - after {
         let last = after + found.len() as u64;
-        return Err(format!("{known} events were there, and the last one now is {last}"));
+        return Err(format!("{known} events were stored, but now the last one is {last}"));
     }
     let fresh = found.split_off(usize::try_from(known - after).unwrap_or(usize::MAX));
     for event in &found {
         ledger.recognise(event)?;
     }
-    let sums = ledger.settle(fresh, attempts)?;
-    sample(address, ledger, draw)?;
+    let sums = ledger.reconcile(fresh, attempts)?;
+    sample(address, ledger, random)?;
     Ok(sums)
 }
 
-/// Looks at everything, type by type.
+/// Checks all events, type by type.
 ///
 /// # Errors
 ///
-/// What must not be.
+/// What is wrong.
 pub(crate) fn everything(address: SocketAddr, ledger: &Ledger) -> Result<(), String> {
     let mut seen = vec![false; usize::try_from(ledger.len()).unwrap_or(usize::MAX)];
     for event_type in TYPES {
@@ -59,21 +59,23 @@ pub(crate) fn everything(address: SocketAddr, ledger: &Ledger) -> Result<(), Str
             ledger.recognise(&event)?;
             match usize::try_from(event.seq - 1).ok().and_then(|index| seen.get_mut(index)) {
                 Some(seen @ false) => *seen = true,
-                _ => return Err(format!("seq {} was given twice", event.seq)),
+                _ => return Err(format!("seq {} is returned twice", event.seq)),
             }
         }
     }
     match seen.iter().position(|seen| !seen) {
         None => Ok(()),
-        Some(index) => Err(format!("seq {} is in no list of its type: {:?}", index + 1, ledger.at(index as u64 + 1))),
+        Some(index) => {
+            Err(format!("seq {} is missing from the events of its type: {:?}", index + 1, ledger.at(index as u64 + 1)))
+        }
     }
 }
 
-/// Requires that all that is there is what is known, from the first event on; gives the number of events.
+/// Checks that the stored events are the first ones that the ledger knows; returns their number.
 ///
 /// # Errors
 ///
-/// What must not be.
+/// What is wrong.
 pub(crate) fn prefix(address: SocketAddr, ledger: &Ledger) -> Result<u64, String> {
     let mut found = list(address, "/events")?;
     found.sort_by_key(|event| event.seq);
@@ -86,11 +88,11 @@ pub(crate) fn prefix(address: SocketAddr, ledger: &Ledger) -> Result<u64, String
     Ok(found.len() as u64)
 }
 
-/// The sequence numbers of the events behind this one, ascending.
+/// The sequence numbers of the events after this one, ascending.
 ///
 /// # Errors
 ///
-/// What must not be.
+/// What is wrong.
 pub(crate) fn seqs_after(address: SocketAddr, seq: u64) -> Result<Vec<u64>, String> {
     let mut seqs: Vec<u64> =
         list(address, &format!("/events?after_seq={seq}"))?.iter().map(|event| event.seq).collect();
@@ -98,14 +100,14 @@ pub(crate) fn seqs_after(address: SocketAddr, seq: u64) -> Result<Vec<u64>, Stri
     Ok(seqs)
 }
 
-/// Asks for some events by their ids.
-fn sample(address: SocketAddr, ledger: &Ledger, draw: &mut Draw) -> Result<(), String> {
+/// Looks some events up by id.
+fn sample(address: SocketAddr, ledger: &Ledger, random: &mut Random) -> Result<(), String> {
     if ledger.len() == 0 {
         return Ok(());
     }
     let mut connection = open(address)?;
     for _ in 0..SAMPLE {
-        let seq = draw.from(1..=ledger.len());
+        let seq = random.from(1..=ledger.len());
         let Some((_, id)) = ledger.at(seq) else { return Err(format!("no event is known at seq {seq}")) };
         let encoded = id.replace('/', "%2F");
         let response = request(&mut connection, &Request::get(&format!("/events/{encoded}")))?;
@@ -117,7 +119,7 @@ fn sample(address: SocketAddr, ledger: &Ledger, draw: &mut Draw) -> Result<(), S
     Ok(())
 }
 
-/// The events of a query, which must be in the order of their times and then of their places.
+/// The events of a query, which must be ordered by time and then by sequence number.
 fn list(address: SocketAddr, target: &str) -> Result<Vec<Found>, String> {
     let get = Request::get(target).header("accept", "application/x-ndjson");
     let response = request(&mut open(address)?, &get)?;

@@ -1,4 +1,4 @@
-//! A client: submits what it draws over a connection that stays open, and writes down what it is told.
+//! A client that submits random events over a connection that stays open, and records the answers.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -10,36 +10,36 @@ use argus_conformance::client::{Connection, Request, Response, Transcript};
 use argus_conformance::failure::Failure;
 use serde_json::Value;
 
-use crate::draw::Draw;
 use crate::event::Token;
 use crate::ledger::{Attempt, Ledger, Outcome};
+use crate::random::Random;
 use crate::wait::wait;
 
-/// Acknowledged events of a client that it may send once more, at most.
+/// The most acknowledged events that a client remembers, to send them again.
 const REMEMBERED: usize = 256;
-/// Acknowledged events that a batch repeats, at most.
+/// The most acknowledged events that a batch repeats.
 const REPEATED_MAX: u64 = 5;
 
-/// What the clients of a round do. They share it.
+/// The load of a round, shared by its clients.
 #[derive(Debug)]
 pub(crate) struct Load<'a> {
-    /// Where the server is.
+    /// The server's address.
     pub(crate) address: SocketAddr,
-    /// Who gives out tokens, and knows what earlier rounds have stored.
+    /// Assigns tokens, and knows what earlier rounds stored.
     pub(crate) ledger: &'a Ledger,
-    /// Events that may still be sent in batches.
+    /// The number of events that may still be sent in batches.
     pub(crate) budget: AtomicI64,
-    /// Events in a batch.
+    /// The least and the most events in a batch.
     pub(crate) batch: (u64, u64),
-    /// Requests in a hundred that are batches.
+    /// The percentage of requests that are batches.
     pub(crate) batches: u64,
-    /// Whether events have much payload.
+    /// Whether events have long payloads.
     pub(crate) long: bool,
-    /// Time between two requests of a client.
+    /// The pause between two requests of a client.
     pub(crate) pause: Duration,
-    /// Unanswered requests of earlier rounds, to be sent once more.
-    pub(crate) open: Mutex<Vec<Vec<Token>>>,
-    /// Set when there is to be no further request.
+    /// Unanswered requests of earlier rounds, to be repeated.
+    pub(crate) unanswered: Mutex<Vec<Vec<Token>>>,
+    /// Set to end the load.
     pub(crate) stop: AtomicBool,
 }
 
@@ -47,23 +47,23 @@ pub(crate) struct Load<'a> {
 #[derive(Debug)]
 pub(crate) struct Client<'a> {
     load: &'a Load<'a>,
-    draw: Draw,
+    random: Random,
     connection: Option<Connection>,
     acknowledged: Vec<(Token, u64)>,
     attempts: Vec<Attempt>,
 }
 
 impl<'a> Client<'a> {
-    /// A client that draws from this.
-    pub(crate) fn new(load: &'a Load<'a>, draw: Draw) -> Self {
-        Self { load, draw, connection: None, acknowledged: Vec::new(), attempts: Vec::new() }
+    /// A client with its own random numbers.
+    pub(crate) fn new(load: &'a Load<'a>, random: Random) -> Self {
+        Self { load, random, connection: None, acknowledged: Vec::new(), attempts: Vec::new() }
     }
 
-    /// Submits until it is told to stop or nobody listens any more.
+    /// Submits until `stop` is set or the server is gone.
     ///
     /// # Errors
     ///
-    /// An answer that must not be.
+    /// An answer that breaks a promise.
     pub(crate) fn run(mut self) -> Result<Vec<Attempt>, String> {
         while !self.load.stop.load(Ordering::Relaxed) {
             if !self.is_connected() {
@@ -83,42 +83,42 @@ impl<'a> Client<'a> {
     }
 
     fn submit(&mut self) -> Result<(), String> {
-        if self.draw.percent(5) && self.repeat_open()? {
+        if self.random.percent(5) && self.repeat_unanswered()? {
             return Ok(());
         }
-        if self.draw.percent(self.load.batches) {
-            let size = self.draw.from(self.load.batch.0..=self.load.batch.1);
+        if self.random.percent(self.load.batches) {
+            let size = self.random.from(self.load.batch.0..=self.load.batch.1);
             let signed = i64::try_from(size).unwrap_or(i64::MAX);
             if self.load.budget.fetch_sub(signed, Ordering::Relaxed) >= signed {
                 return self.batch(size);
             }
         }
-        let named = self.draw.percent(50);
-        match self.draw.from(0..=99) {
+        let named = self.random.percent(50);
+        match self.random.from(0..=99) {
             0..=9 => match self.known() {
                 Some(known) => self.single(Vec::new(), vec![known]),
                 None => Ok(()),
             },
-            10..=13 => self.twins(),
+            10..=13 => self.send_twice_at_once(),
             _ => self.single(vec![self.load.ledger.token(named, self.load.long)], Vec::new()),
         }
     }
 
-    /// An event with an id of ours that was acknowledged.
+    /// An acknowledged event with an id from the client.
     fn known(&mut self) -> Option<(Token, u64)> {
-        if self.draw.percent(50) {
-            let drawn = self.draw.from(1..=self.load.ledger.len().max(1));
+        if self.random.percent(50) {
+            let drawn = self.random.from(1..=self.load.ledger.len().max(1));
             let earlier = self.load.ledger.at(drawn).map(|(token, _)| (token, drawn));
             return earlier.filter(|(token, _)| token.is_named());
         }
-        self.draw.pick(&self.acknowledged).copied()
+        self.random.pick(&self.acknowledged).copied()
     }
 
-    /// A request of an earlier round that was not answered, with the same ids. What a restart has shown to be there is
-    /// a duplicate.
-    fn repeat_open(&mut self) -> Result<bool, String> {
-        let open = self.load.open.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let Some(tokens) = open else { return Ok(false) };
+    /// Repeats an unanswered request of an earlier round, with the same ids. Events that the restart showed to be
+    /// stored must be duplicates.
+    fn repeat_unanswered(&mut self) -> Result<bool, String> {
+        let unanswered = self.load.unanswered.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(tokens) = unanswered else { return Ok(false) };
         let (mut fresh, mut repeats) = (Vec::new(), Vec::new());
         for &token in &tokens {
             match self.load.ledger.seq(token) {
@@ -137,46 +137,47 @@ impl<'a> Client<'a> {
     }
 
     fn batch(&mut self, size: u64) -> Result<(), String> {
-        let named = self.draw.percent(50);
+        let named = self.random.percent(50);
         let fresh: Vec<Token> = (0..size).map(|_| self.load.ledger.token(named, self.load.long)).collect();
         let mut tokens = fresh.clone();
         let mut repeats: Vec<(Token, u64)> = Vec::new();
-        if self.draw.percent(20) {
-            for _ in 0..self.draw.from(1..=REPEATED_MAX) {
+        if self.random.percent(20) {
+            for _ in 0..self.random.from(1..=REPEATED_MAX) {
                 let Some(known) = self.known() else { continue };
                 if !repeats.contains(&known) {
                     repeats.push(known);
-                    let place = self.draw.from(0..=tokens.len() as u64);
+                    let place = self.random.from(0..=tokens.len() as u64);
                     tokens.insert(usize::try_from(place).unwrap_or_default().min(tokens.len()), known.0);
                 }
             }
         }
-        let faulty = self.draw.percent(4);
+        let faulty = self.random.percent(4);
         let request = self.many(&tokens, faulty);
         self.attempt(&request, fresh, repeats)
     }
 
-    /// An array or lines; perhaps with an event at the end that is none, for which all of them are refused.
+    /// A batch as an array or as lines. With `faulty`, an invalid event at the end causes all to be refused.
     fn many(&mut self, tokens: &[Token], faulty: bool) -> Request {
         let mut events: Vec<String> = tokens.iter().map(|token| token.event().to_json()).collect();
         if faulty {
             events.push(r#"{"event_type":"without a time","payload":null}"#.to_owned());
         }
-        if self.draw.percent(50) {
+        if self.random.percent(50) {
             Request::post("/events", "application/json", format!("[{}]", events.join(",")))
         } else {
             Request::post("/events", "application/x-ndjson", events.join("\n"))
         }
     }
 
-    /// The same new event over two connections at once: it is stored once, and both are told where.
-    fn twins(&mut self) -> Result<(), String> {
+    /// Sends the same new event over two connections at once: it must be stored once, and both answers must name the
+    /// same place.
+    fn send_twice_at_once(&mut self) -> Result<(), String> {
         let token = self.load.ledger.token(true, self.load.long);
         let request = one(&[token]);
         let Some(mut first) = self.connection.take() else { return Ok(()) };
         let Ok(mut second) = Connection::open(self.load.address, Transcript::default()) else { return Ok(()) };
         let bytes = request.to_bytes(&self.load.address.to_string());
-        // What becomes of the bytes, the answers tell.
+        // The answers show whether the bytes arrived.
         let _ = (first.write(&bytes), second.write(&bytes));
         let answers = [outcome(first.response_to("POST"))?, outcome(second.response_to("POST"))?];
         let told: Vec<_> = answers
@@ -189,18 +190,19 @@ impl<'a> Client<'a> {
         if let [(here, is_repeat), (there, is_other)] = told.as_slice()
             && (here != there || is_repeat == is_other)
         {
-            return Err(format!("one event, sent twice at once, was acknowledged as {told:?} (seq, duplicate)"));
+            return Err(format!(
+                "one event, sent twice at the same time, was acknowledged as {told:?} (seq, duplicate)"
+            ));
         }
-        // Whoever was told that it is a duplicate knows that it is stored: by the other one, who may have heard
-        // nothing.
-        let rank = |answer: &Outcome| match answer {
+        // A duplicate proves that the event is stored: by the other request, whose answer may be lost.
+        let doubt = |answer: &Outcome| match answer {
             Outcome::One { duplicate: false, .. } => 0,
             Outcome::One { .. } | Outcome::Many { .. } => 1,
             Outcome::Unknown(_) => 2,
             Outcome::Refused(_) => 3,
         };
         let [one, other] = answers;
-        let mut outcome = if rank(&one) <= rank(&other) { one } else { other };
+        let mut outcome = if doubt(&one) <= doubt(&other) { one } else { other };
         if let Outcome::One { duplicate, .. } = &mut outcome {
             *duplicate = false;
         }
@@ -238,17 +240,17 @@ impl<'a> Client<'a> {
     }
 }
 
-/// A request of one event.
+/// The request for one event.
 pub(crate) fn one(tokens: &[Token]) -> Request {
     let body: Vec<String> = tokens.iter().map(|token| token.event().to_json()).collect();
     Request::post("/events", "application/json", body.concat())
 }
 
-/// What an answer tells.
+/// Interprets an answer.
 ///
 /// # Errors
 ///
-/// It is none that a client of ours can get, or it promises less than the default settings do.
+/// No request of these clients can have this answer, or it promises less than the default settings do.
 pub(crate) fn outcome(response: Result<Response, Failure>) -> Result<Outcome, String> {
     let response = match response {
         Ok(response) => response,
@@ -259,7 +261,7 @@ pub(crate) fn outcome(response: Result<Response, Failure>) -> Result<Outcome, St
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     if response.status() == 201 {
         if body.get("durable") != Some(&Value::Bool(true)) {
-            return Err(format!("an acknowledgement that is not durable: {body}"));
+            return Err(format!("an acknowledgement without durability: {body}"));
         }
         let duplicate = body.get("duplicate").and_then(Value::as_bool);
         return match (number("seq"), duplicate, number("accepted"), number("duplicates")) {
@@ -267,7 +269,7 @@ pub(crate) fn outcome(response: Result<Response, Failure>) -> Result<Outcome, St
             (None, None, Some(accepted), Some(duplicates)) => {
                 Ok(Outcome::Many { accepted, duplicates, first_seq: number("first_seq") })
             }
-            _ => Err(format!("an acknowledgement of another form: {body}")),
+            _ => Err(format!("an unknown form of acknowledgement: {body}")),
         };
     }
     let what = format!("{} {}", text("type"), text("detail"));
@@ -281,6 +283,6 @@ pub(crate) fn outcome(response: Result<Response, Failure>) -> Result<Outcome, St
             Ok(Outcome::Refused(what))
         }
         (503, "/problems/storage-failed" | "/problems/timeout") => Ok(Outcome::Unknown(what)),
-        (status, _) => Err(format!("an answer that no request of ours can have: {status} {body}")),
+        (status, _) => Err(format!("an unexpected answer: {status} {body}")),
     }
 }

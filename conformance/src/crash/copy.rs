@@ -1,5 +1,5 @@
-//! A copy of the folder, made while its server is at work: what was acknowledged before is in it, and nothing that is
-//! not in the folder.
+//! A copy of the folder made while its server works: it must have everything acknowledged before it was started, and
+//! nothing that the folder does not have.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::audit;
 use crate::ledger::Ledger;
 use crate::site::Site;
 
-/// A copy that is to be made.
+/// A copy to make.
 #[derive(Debug)]
 pub(crate) struct Plan {
     launcher: BinaryLauncher,
@@ -18,24 +18,24 @@ pub(crate) struct Plan {
     to: PathBuf,
 }
 
-/// A copy that was made.
+/// A finished copy.
 #[derive(Debug)]
 pub(crate) struct Copy {
     launcher: BinaryLauncher,
     folder: PathBuf,
-    /// The highest place that a client had been told when the copying began.
+    /// The highest sequence number acknowledged when copying started.
     acknowledged: u64,
-    /// What the program said about it.
+    /// The output of the program.
     said: String,
 }
 
 impl Plan {
-    /// A copy beside the folder.
+    /// A copy next to the folder.
     pub(crate) fn new(site: &Site) -> Self {
         Self { launcher: site.launcher.clone(), from: site.folder.clone(), to: site.folder.with_extension("copy") }
     }
 
-    /// Makes it, by the program that serves.
+    /// Makes the copy with the server's own program.
     pub(crate) fn carry_out(self, ledger: &Ledger) -> Result<Copy, String> {
         let acknowledged = ledger.acknowledged();
         let [from, to] = [&self.from, &self.to].map(|path| path.display().to_string());
@@ -50,8 +50,8 @@ impl Plan {
 }
 
 impl Copy {
-    /// Starts a server on it and looks at all of it, when everything is known that is in the folder. Says how many
-    /// events there are.
+    /// Starts a server on the copy and checks all of it, once the ledger knows the folder's events. Returns the number
+    /// of events.
     pub(crate) fn audit(self, ledger: &Ledger) -> Result<u64, String> {
         let server = self.launcher.start(Demand::Any).map_err(|failure| failure.to_string())?;
         let outcome = audit::prefix(server.address(), ledger).and_then(|events| {
@@ -59,7 +59,7 @@ impl Copy {
             if events >= acknowledged {
                 return Ok(events);
             }
-            Err(format!("it has {events} events, and {acknowledged} had been acknowledged before"))
+            Err(format!("the copy has {events} events, but {acknowledged} were acknowledged before it"))
         });
         let events = outcome.map_err(|error| format!("the copy: {error}\n{}{}", self.said, server.log()))?;
         drop(server);

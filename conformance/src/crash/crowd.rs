@@ -1,4 +1,4 @@
-//! Clients that are a burden to a server: they lie idle, never finish what they begin, or read slowly.
+//! Clients that burden a server: they stay idle, never finish a request, or read slowly.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,29 +9,29 @@ use socket2::{Domain, Socket, Type};
 
 use crate::wait::wait;
 
-/// How often each client looks at its connections.
+/// How often each client visits its connections.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a connection may take before the client tries again.
+/// How long to wait for a connection before the next attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// What a slow reader's kernel keeps for it. The smallest that Linux permits is less.
+/// The receive buffer of a slow reader. Linux permits smaller ones.
 const RECEIVE_BUFFER_BYTES: usize = 4096;
 
-/// One kind of burdensome client.
+/// A kind of burdensome client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Burden {
-    /// Connections that it holds at once.
+    /// The number of connections that it holds.
     connections: usize,
-    /// What it sends on each.
+    /// The bytes that it sends on each.
     sends: &'static str,
-    /// Bytes that it reads of the answer at each [`TICK`].
+    /// The bytes that it reads at each [`TICK`].
     reads: usize,
 }
 
-/// Lies idle before its first request.
+/// Stays idle before its first request.
 const IDLE: Burden = Burden { connections: 150, sends: "", reads: 64 };
-/// Lies idle after a request.
+/// Stays idle after a request.
 const KEPT_ALIVE: Burden = Burden { connections: 50, sends: "GET /health HTTP/1.1\r\nhost: a\r\n\r\n", reads: 4096 };
-/// Never finishes the head of its request.
+/// Never finishes the head of a request.
 const HALF_HEAD: Burden =
     Burden { connections: 50, sends: "POST /events HTTP/1.1\r\nhost: a\r\ncontent-", reads: 4096 };
 /// Declares a long body and sends one byte of it.
@@ -40,20 +40,20 @@ const HALF_BODY: Burden = Burden {
     sends: "POST /events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 8388608\r\n\r\n[",
     reads: 4096,
 };
-/// Asks for everything and reads a little at a time.
+/// Requests everything and reads slowly.
 const SLOW_READER: Burden = Burden { connections: 10, sends: "GET /events HTTP/1.0\r\n\r\n", reads: 512 };
 
-/// All kinds. Together they hold more connections than [the server may](CONNECTIONS_MAX).
+/// All kinds. Together they want more connections than [the server allows](CONNECTIONS_MAX).
 pub(crate) const BURDENS: [Burden; 5] = [IDLE, KEPT_ALIVE, HALF_HEAD, HALF_BODY, SLOW_READER];
 
-/// Connections that a server may have under a soak, for `--max-connections`.
+/// The most connections of a server in a soak, for `--max-connections`.
 pub(crate) const CONNECTIONS_MAX: &str = "200";
 
 impl Burden {
-    /// Holds its connections until it is told to stop, and opens another wherever the server closes one. Returns how
-    /// many it opened.
+    /// Holds its connections until `stop` is set, and reconnects where the server closes one. Returns the number of
+    /// connections opened.
     ///
-    /// Nothing that the server does with such a client is wrong, short of what it does to others for it.
+    /// The server may treat these clients as it likes; only other clients must not suffer.
     pub(crate) fn hold(self, address: SocketAddr, stop: &AtomicBool) -> u64 {
         let mut held: Vec<Option<TcpStream>> = (0..self.connections).map(|_| None).collect();
         let mut opened = 0;
@@ -82,7 +82,7 @@ impl Burden {
         Ok(stream)
     }
 
-    /// Reads its share; whether the server has left the connection open.
+    /// Reads its share; returns whether the connection is still open.
     fn is_open(self, stream: &mut TcpStream) -> bool {
         let mut buffer = vec![0; self.reads];
         match stream.read(&mut buffer) {

@@ -1,5 +1,4 @@
-//! A byte of a segment changes: whoever asks for what was in it is told so in one way, and so are the operator and
-//! whoever checks.
+//! A byte of a segment changes: readers, the operator and `check` must all be told of the same events.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,17 +8,17 @@ use argus_conformance::failure::Failure;
 use argus_conformance::launcher::{Launcher as _, Running};
 use serde_json::Value;
 
-use crate::draw::Draw;
+use crate::random::Random;
 use crate::server::{get, kill, open, with_log};
 use crate::site::Site;
 use crate::wait::until;
 
-/// More events than fit into the log before a segment is made of them.
+/// Batches with more events in all than the log holds before it is sealed.
 const BATCHES: u64 = 4;
 const BATCH: u64 = 20_000;
 
-/// Lets a server make a segment, changes a byte of it, and asks a server for what was there.
-pub(crate) fn met(site: &mut Site, _: &mut Draw) -> Result<String, String> {
+/// Has a server make a segment, changes a byte of it, and queries its events.
+pub(crate) fn is_reported(site: &mut Site, _: &mut Random) -> Result<String, String> {
     let mut server = site.start()?;
     seal(server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
     kill(server.as_mut())?;
@@ -30,12 +29,15 @@ pub(crate) fn met(site: &mut Site, _: &mut Draw) -> Result<String, String> {
     let folder = site.folder.display().to_string();
     let exit = site.launcher.run_to_exit(&["check", &folder]).map_err(|failure| failure.to_string())?;
     if exit.code != Some(1) || !exit.stdout.contains(&format!("; {concerned}\n")) {
-        return Err(format!("the server said that {concerned}, and `check`, with {:?}:\n{}", exit.code, exit.stdout));
+        return Err(format!(
+            "the server reports {concerned}; `check` ends with {:?} and reports:\n{}",
+            exit.code, exit.stdout
+        ));
     }
     Ok(concerned)
 }
 
-/// Stores events of one time, whose ids and payloads have the place of each in the order, until they are a segment.
+/// Stores events with the same time, whose ids and payloads contain their sequence number, until they are sealed.
 fn seal(server: &dyn Running) -> Result<(), String> {
     let failed = |failure: Failure| failure.to_string();
     let mut connection = Connection::open(server.address(), Transcript::default()).map_err(failed)?;
@@ -55,7 +57,7 @@ fn seal(server: &dyn Running) -> Result<(), String> {
     })
 }
 
-/// Changes a byte in the midst of the blocks: they come first in a segment.
+/// Changes a byte in the middle of the blocks, which come first in a segment.
 fn change_a_byte(site: &Site) -> Result<(), String> {
     let blobs = site.folder.join("blobs");
     let change = || {
@@ -71,7 +73,7 @@ fn change_a_byte(site: &Site) -> Result<(), String> {
     change().map_err(|error| format!("{}: {error}", blobs.display()))
 }
 
-/// Asks for what is damaged, in each way. Gives what is said of the events concerned.
+/// Queries the damaged events in every way. Returns the description of the events concerned.
 fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
     let address = server.address();
     let readiness = || {
@@ -81,17 +83,17 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
     };
     let (status, body) = readiness()?;
     if (status, text(&body, "status")) != (200, "pass") {
-        return Err(format!("before any damage was met, readiness is {status} {body}"));
+        return Err(format!("before any damage was found, readiness is {status} {body}"));
     }
-    // In the midst of an answer there is nothing to say any more.
+    // A streamed answer cannot report an error any more; it must break off.
     if get(address, "/events").is_ok_and(|response| response.status() == 200) {
-        return Err("an answer without what is damaged looks whole".to_owned());
+        return Err("an answer without the damaged events looks complete".to_owned());
     }
     let (status, body) = readiness()?;
     let output = text(&body, "output");
     let concerned = output.strip_prefix("part of what is stored is damaged, ").unwrap_or_default();
     if (status, text(&body, "status")) != (200, "warn") || concerned.is_empty() {
-        return Err(format!("after damage was met, readiness is {status} {body}"));
+        return Err(format!("after damage was found, readiness is {status} {body}"));
     }
     let first: u64 = concerned
         .split_ascii_whitespace()
@@ -107,7 +109,7 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
     }
     let others = get(address, "/events/id-1")?;
     others.expect(200).map_err(|failure| failure.to_string())?;
-    // Whether the event is there already cannot be told, so that it is not taken.
+    // Whether the id is stored cannot be read, so the event must be refused.
     let event = format!("{{\"event_type\":\"a\",\"timestamp\":1,\"id\":\"id-{first}\",\"payload\":0}}");
     let mut connection = open(address)?;
     let response = connection.request(&Request::post("/events", "application/json", event));
@@ -120,22 +122,22 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
         return Err(format!("a POST of id-{first} says {problem}, and readiness {status} {body}"));
     }
     if [detail, output].iter().any(|told| told.contains("segment-") || told.contains("offset")) {
-        return Err(format!("a place is told: {detail}, and {output}"));
+        return Err(format!("callers are told the place: {detail}, and {output}"));
     }
     let metrics = get(address, "/metrics")?;
     let metrics = metrics.text().map_err(|failure| failure.to_string())?;
     if !metrics.lines().any(|line| line == "argus_damage_found_total 4") {
-        return Err(format!("damage was met four times, but\n{metrics}"));
+        return Err(format!("damage was found four times, but\n{metrics}"));
     }
     let (log, folder) = (server.log(), site.folder.display().to_string());
     let is_told = |line: &str| line.contains("ERROR") && line.contains("segment-") && line.contains(&folder);
     match log.lines().filter(|line| is_told(line)).count() {
         4 => Ok(concerned.to_owned()),
-        count => Err(format!("damage was met four times, and {count} lines of the log name its place")),
+        count => Err(format!("damage was found four times, but {count} log lines name its place")),
     }
 }
 
-/// A member that is a string; empty if it is none.
+/// A string member; empty if it is missing or no string.
 fn text<'a>(body: &'a Value, name: &str) -> &'a str {
     body.get(name).and_then(Value::as_str).unwrap_or_default()
 }

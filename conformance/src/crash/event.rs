@@ -1,36 +1,36 @@
-//! The events of a run. All that an event is follows from its token, so that nobody has to remember what was sent.
+//! The events of a run. A token determines all of an event, so nobody has to remember what was sent.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::draw::mixed;
+use crate::random::mixed;
 
-/// Types that events have. An audit of everything asks for one after the other.
+/// The event types. An audit of everything queries one after the other.
 pub(crate) const TYPES: [&str; 5] = ["page_view", "order.placed", "#channel", "größe", "t"];
 
-/// A payload up to its token.
+/// The start of every payload, before the token.
 const TOKEN_BEGINS: &str = r#"{"token":"#;
 
-/// What stands in the payload of one event and of no other.
+/// A number that identifies an event. It is in its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Token(u64);
 
-/// An event as it is sent and has to come back.
+/// An event as it is sent and must be returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     /// Its type.
     pub(crate) event_type: &'static str,
-    /// Its time, as the service writes times.
+    /// Its time in the service's format.
     pub(crate) timestamp: String,
     /// Its payload, without white space.
     pub(crate) payload: String,
-    /// Its id, if it is ours.
+    /// Its id, if the client sets it.
     pub(crate) id: Option<String>,
 }
 
-/// The members of an event that is given.
+/// The members of a returned event.
 #[derive(Debug, Deserialize)]
 struct Given<'a> {
     #[serde(borrow)]
@@ -40,34 +40,34 @@ struct Given<'a> {
     event_type: Cow<'a, str>,
     #[serde(borrow)]
     timestamp: Cow<'a, str>,
-    /// As its bytes are: a reader of numbers and escapes would let changed ones pass.
+    /// Compared byte for byte: parsing numbers and escapes would hide changes.
     #[serde(borrow)]
     payload: &'a RawValue,
 }
 
-/// An event as it came back.
+/// A returned event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// Its place.
+    /// Its sequence number.
     pub(crate) seq: u64,
-    /// Which one it is.
+    /// Its token.
     pub(crate) token: Token,
     /// Its id.
     pub(crate) id: String,
 }
 
 impl Token {
-    /// The token of the event of this number: with an id of ours or without, with much payload or with little.
+    /// The token of this number: with an id of the client's or without, with a long payload or a short one.
     pub(crate) fn new(number: u64, named: bool, long: bool) -> Self {
         Self(number << 2 | u64::from(long) << 1 | u64::from(named))
     }
 
-    /// The number that it was made of.
+    /// The number that it was made from.
     pub(crate) fn number(self) -> usize {
         usize::try_from(self.0 >> 2).unwrap_or(usize::MAX)
     }
 
-    /// Whether its event has an id of ours.
+    /// Whether its event has an id of the client's.
     pub(crate) fn is_named(self) -> bool {
         self.0 & 1 == 1
     }
@@ -77,13 +77,13 @@ impl Token {
         let Self(token) = self;
         let chance = mixed(token ^ 0x6a09_e667_f3bc_c908);
         let event_type = TYPES.get((chance % TYPES.len() as u64) as usize).copied().unwrap_or_default();
-        // A second of a day, and never a whole one: so there are always three digits behind the point.
+        // A time of day that is never a whole second, so the service always writes three decimals.
         let (second, millis) = (chance / 7 % 86_400, 1 + chance / 13 % 999);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         let timestamp = format!("2024-05-01T{hour:02}:{minute:02}:{second:02}.{millis:03}Z");
         let pad = if token & 2 == 2 { 20 + chance / 17 % 100 } else { chance / 17 % 6 };
         let pad = format!("{chance:016x}").repeat(pad as usize);
-        // Numbers and escapes that a parser would write otherwise.
+        // Numbers and escapes that a parser would write differently.
         let payload = format!(r#"{TOKEN_BEGINS}{token},"amount":1.50,"far":-2E+3,"text":"\u00e9é\/","pad":"{pad}"}}"#);
         let id = self.is_named().then(|| format!("ours/{token}"));
         Event { event_type, timestamp, payload, id }
@@ -91,7 +91,7 @@ impl Token {
 }
 
 impl Event {
-    /// As it is submitted.
+    /// The event as it is submitted.
     pub(crate) fn to_json(&self) -> String {
         let Self { event_type, timestamp, payload, id } = self;
         let id = id.as_ref().map(|id| format!(r#","id":"{id}""#)).unwrap_or_default();
@@ -100,14 +100,13 @@ impl Event {
 }
 
 impl Found {
-    /// Reads an event that the service has given, and holds it against the one that its token stands for.
+    /// Parses an event returned by the service, and compares it with the one that its token determines.
     ///
     /// # Errors
     ///
-    /// What is not as it was sent.
+    /// How it differs from what was sent.
     pub(crate) fn read(line: &str) -> Result<(Self, String), String> {
-        let given: Given<'_> =
-            serde_json::from_str(line).map_err(|error| format!("no event in JSON ({error}): {line}"))?;
+        let given: Given<'_> = serde_json::from_str(line).map_err(|error| format!("not an event ({error}): {line}"))?;
         let payload = given.payload.get();
         let digits = payload.strip_prefix(TOKEN_BEGINS).and_then(|rest| rest.split(',').next());
         let Some(token) = digits.and_then(|digits| digits.parse().ok()).map(Token) else {
@@ -119,7 +118,7 @@ impl Found {
             && payload == event.payload
             && event.id.as_deref().is_none_or(|sent| sent == given.id);
         if !as_sent {
-            return Err(format!("an event that is not what was sent:\n  sent:  {}\n  found: {line}", event.to_json()));
+            return Err(format!("an event differs from what was sent:\n  sent:  {}\n  found: {line}", event.to_json()));
         }
         Ok((Self { seq: given.seq, token, id: given.id.into_owned() }, event.timestamp))
     }
@@ -132,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_known_again_and_a_changed_one_is_not() {
+    fn an_event_is_recognised_and_a_changed_one_is_not() {
         for (named, long) in [(false, false), (false, true), (true, false), (true, true)] {
             let token = Token::new(12, named, long);
             let sent = token.event();

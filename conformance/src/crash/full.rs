@@ -1,21 +1,21 @@
-//! A disk that really has no room: a small file system in memory.
+//! A disk that is really full: a small file system in memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::draw::Draw;
 use crate::faults::{is_full, stores};
+use crate::random::Random;
 use crate::server::{get, kill, with_log};
 use crate::site::{BROAD, Site};
 use crate::wait::wait;
 
-/// Bytes of the file system.
+/// The size of the file system, in bytes.
 pub(crate) const DISK_BYTES: usize = 24 << 20;
-/// Bytes of it that a file takes which is not ours.
+/// The size of a file of ours that takes space on it, in bytes.
 const BALLAST_BYTES: usize = 12 << 20;
-/// Bytes of a file of the log, of which many have to fit in.
+/// The size of a log file, in bytes; many must fit.
 pub(crate) const LOG_FILE_BYTES: u64 = 1 << 20;
 
 /// A file system in memory, until it is dropped.
@@ -23,7 +23,7 @@ pub(crate) const LOG_FILE_BYTES: u64 = 1 << 20;
 pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts one of so many bytes on a new folder. An error says why that cannot be done here.
+    /// Mounts one of this size on a new folder. The error says why that is impossible here.
     pub(crate) fn mount(folder: PathBuf, bytes: usize) -> Result<Self, String> {
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let size = format!("size={bytes}");
@@ -35,7 +35,7 @@ impl SmallDisk {
         }
     }
 
-    /// Where it is.
+    /// Where it is mounted.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -43,44 +43,44 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // What is left then is a mount that nobody uses, and the system says so itself.
+        // If this fails, an unused mount is left, and `umount` itself says so.
         let _ = Command::new("umount").arg(&self.0).status();
     }
 }
 
-/// Fills the disk: callers are told, reads go on, a restart is no worse, and writing goes on when there is room.
-pub(crate) fn fill(site: &mut Site, disk: &SmallDisk, draw: &mut Draw) -> Result<String, String> {
+/// Fills the disk: callers are told, reads go on, a restart works, and writing resumes when there is room.
+pub(crate) fn fill(site: &mut Site, disk: &SmallDisk, random: &mut Random) -> Result<String, String> {
     let ballast = disk.path().join("ballast");
     fs::write(&ballast, vec![7; BALLAST_BYTES]).map_err(|error| format!("{}: {error}", ballast.display()))?;
     let mut server = site.start()?;
     let mut refused = 0;
     for _ in 0..20 {
         let address = server.address();
-        let attempts = site.load(address, BROAD, draw, |_| {
+        let attempts = site.load(address, BROAD, random, |_| {
             wait(Duration::from_millis(300));
             Ok(())
         });
         let attempts = attempts.map_err(|error| with_log(&error, server.as_ref()))?;
         refused = attempts.iter().filter(|attempt| is_full(attempt)).count();
-        site.audit(address, &attempts, draw, true).map_err(|error| with_log(&error, server.as_ref()))?;
+        site.audit(address, &attempts, random, true).map_err(|error| with_log(&error, server.as_ref()))?;
         let ready = get(address, "/health/ready")?.status();
         if ready != 200 {
-            return Err(with_log(&format!("on a full disk /health/ready is {ready}"), server.as_ref()));
+            return Err(with_log(&format!("on a full disk, /health/ready is {ready}"), server.as_ref()));
         }
         if refused > 0 {
             break;
         }
     }
     if refused == 0 {
-        return Err(with_log("a disk that should be full is not", server.as_ref()));
+        return Err(with_log("no request found the disk full", server.as_ref()));
     }
     kill(server.as_mut())?;
-    server = site.start().map_err(|error| format!("a start on a full disk: {error}"))?;
-    site.audit(server.address(), &[], draw, true).map_err(|error| with_log(&error, server.as_ref()))?;
+    server = site.start().map_err(|error| format!("starting on a full disk: {error}"))?;
+    site.audit(server.address(), &[], random, true).map_err(|error| with_log(&error, server.as_ref()))?;
     fs::remove_file(&ballast).map_err(|error| format!("{}: {error}", ballast.display()))?;
-    stores(site, server.address(), draw).map_err(|error| with_log(&error, server.as_ref()))?;
+    stores(site, server.address(), random).map_err(|error| with_log(&error, server.as_ref()))?;
     kill(server.as_mut())?;
     server = site.start()?;
-    site.audit(server.address(), &[], draw, true).map_err(|error| with_log(&error, server.as_ref()))?;
-    Ok(format!("{refused} requests were told so, {} events there", site.ledger.len()))
+    site.audit(server.address(), &[], random, true).map_err(|error| with_log(&error, server.as_ref()))?;
+    Ok(format!("{refused} requests were told so, {} events stored", site.ledger.len()))
 }

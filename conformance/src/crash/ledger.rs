@@ -1,49 +1,49 @@
-//! What was sent, what was said about it, and what is there.
+//! What was sent, what was acknowledged, and what is stored.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::event::{Found, Token};
 
-/// A request, and what became of it as far as its client knows.
+/// A request and its outcome, as far as the client knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
-    /// Events that were not there before, in the order of the request.
+    /// New events, in the order of the request.
     pub(crate) fresh: Vec<Token>,
-    /// Events that had been acknowledged already or found there, and their places.
+    /// Known events, and their sequence numbers.
     pub(crate) repeats: Vec<(Token, u64)>,
-    /// What the client was told.
+    /// The answer.
     pub(crate) outcome: Outcome,
 }
 
-/// What a client was told.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The event is stored.
     One {
-        /// Where.
+        /// Its sequence number.
         seq: u64,
-        /// Whether it had been before.
+        /// Whether it had been stored before.
         duplicate: bool,
-        /// Under which id.
+        /// Its id.
         id: String,
     },
     /// The events are stored.
     Many {
-        /// So many of them anew.
+        /// The number of new ones.
         accepted: u64,
-        /// So many were there.
+        /// The number of duplicates.
         duplicates: u64,
-        /// Where the new ones begin.
+        /// The sequence number of the first new one.
         first_seq: Option<u64>,
     },
-    /// Nothing, or that nobody knows: all of it may be there, or nothing of it. Why.
+    /// No answer, or "outcome unknown": the request may be stored whole or not at all. The reason.
     Unknown(String),
-    /// Nothing is stored. Why.
+    /// Nothing is stored. The reason.
     Refused(String),
 }
 
-/// Whether no request was left unanswered, as it should be where a server had no time for a while.
+/// Checks that every request was answered, as it must be after a pause of the server.
 pub(crate) fn all_answered(attempts: &[Attempt]) -> Result<(), String> {
     let unanswered = attempts.iter().find_map(|attempt| match &attempt.outcome {
         Outcome::Unknown(why) => Some(why),
@@ -52,50 +52,49 @@ pub(crate) fn all_answered(attempts: &[Attempt]) -> Result<(), String> {
     unanswered.map_or(Ok(()), |why| Err(format!("a request was not answered after SIGSTOP and SIGCONT: {why}")))
 }
 
-/// A place in the order of arrival.
+/// A stored event.
 #[derive(Clone, Debug)]
-struct Place {
+struct Entry {
     token: Token,
-    /// The id, where it is not ours but generated.
+    /// The id, if it was generated.
     generated: Option<Box<str>>,
 }
 
-/// All that is known of a folder.
+/// Everything known about a folder.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     numbers: AtomicU64,
-    /// The highest place that a client was told.
+    /// The highest sequence number that a client was told.
     acknowledged: AtomicU64,
-    /// What is there, from the first sequence number on.
-    places: Vec<Place>,
-    /// For each number of a token the place of its event; 0 where there is none.
+    /// The stored events, from the first sequence number on.
+    entries: Vec<Entry>,
+    /// For each token's number the sequence number of its event; 0 if it is not stored.
     seqs: Vec<u64>,
-    /// Requests of named events that were not answered: they may be repeated, and what is there already is then a
-    /// duplicate.
-    open: Vec<Vec<Token>>,
+    /// Unanswered requests of events with ids of the client's. They may be repeated; stored events are then duplicates.
+    unanswered: Vec<Vec<Token>>,
     /// Sums over all rounds.
     pub(crate) sums: Sums,
 }
 
-/// What came of the attempts.
+/// Counters of outcomes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sums {
-    /// Requests that were acknowledged.
+    /// Acknowledged requests.
     pub(crate) acknowledged: u64,
-    /// Events in them that were new.
+    /// New events in them.
     pub(crate) acknowledged_events: u64,
-    /// Events in them that were there already.
+    /// Duplicates in them.
     pub(crate) duplicates: u64,
-    /// Requests without an answer.
+    /// Unanswered requests.
     pub(crate) unknown: u64,
-    /// Those among them that are there.
+    /// Unanswered requests that were stored.
     pub(crate) unknown_there: u64,
-    /// Requests that were refused.
+    /// Refused requests.
     pub(crate) refused: u64,
 }
 
 impl Sums {
-    /// Adds those of a round.
+    /// Adds the counters of a round.
     pub(crate) fn add(&mut self, other: Self) {
         self.acknowledged += other.acknowledged;
         self.acknowledged_events += other.acknowledged_events;
@@ -107,12 +106,12 @@ impl Sums {
 }
 
 impl Ledger {
-    /// A token that nobody has had.
+    /// A new token.
     pub(crate) fn token(&self, named: bool, long: bool) -> Token {
         Token::new(self.numbers.fetch_add(1, Ordering::Relaxed), named, long)
     }
 
-    /// A client was told that its events are there.
+    /// Records an acknowledgement.
     pub(crate) fn acknowledge(&self, outcome: &Outcome) {
         let last = match outcome {
             Outcome::One { seq, .. } => *seq,
@@ -124,39 +123,39 @@ impl Ledger {
         self.acknowledged.fetch_max(last, Ordering::AcqRel);
     }
 
-    /// The highest place that a client was told by now.
+    /// The highest sequence number acknowledged so far.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Acquire)
     }
 
-    /// How many events are there.
+    /// The number of stored events.
     pub(crate) fn len(&self) -> u64 {
-        self.places.len() as u64
+        self.entries.len() as u64
     }
 
-    /// The event at this place, and its id.
+    /// The event with this sequence number, and its id.
     pub(crate) fn at(&self, seq: u64) -> Option<(Token, String)> {
-        let place = self.places.get(usize::try_from(seq.checked_sub(1)?).ok()?)?;
-        let id = place.generated.as_deref().map(str::to_owned).or_else(|| place.token.event().id);
-        Some((place.token, id.unwrap_or_default()))
+        let entry = self.entries.get(usize::try_from(seq.checked_sub(1)?).ok()?)?;
+        let id = entry.generated.as_deref().map(str::to_owned).or_else(|| entry.token.event().id);
+        Some((entry.token, id.unwrap_or_default()))
     }
 
-    /// The place of an event.
+    /// The sequence number of an event, if it is stored.
     pub(crate) fn seq(&self, token: Token) -> Option<u64> {
         self.seqs.get(token.number()).copied().filter(|&seq| seq > 0)
     }
 
-    /// Requests that may be repeated, to be shared out.
-    pub(crate) fn take_open(&mut self) -> Vec<Vec<Token>> {
-        std::mem::take(&mut self.open)
+    /// Takes the requests to repeat.
+    pub(crate) fn take_unanswered(&mut self) -> Vec<Vec<Token>> {
+        std::mem::take(&mut self.unanswered)
     }
 
-    /// Gives back what nobody repeated.
-    pub(crate) fn put_open(&mut self, open: Vec<Vec<Token>>) {
-        self.open.extend(open);
+    /// Returns those that were not repeated.
+    pub(crate) fn return_unanswered(&mut self, unanswered: Vec<Vec<Token>>) {
+        self.unanswered.extend(unanswered);
     }
 
-    /// Requires that an event of an earlier round is where it was, under the id that it had.
+    /// Checks that an event of an earlier round still has its sequence number and id.
     pub(crate) fn recognise(&self, found: &Found) -> Result<(), String> {
         match self.at(found.seq) {
             Some((token, id)) if token == found.token && id == found.id => Ok(()),
@@ -164,9 +163,9 @@ impl Ledger {
         }
     }
 
-    /// Takes in what a restart has brought to light behind what was known (ascending, without a gap), and holds it
-    /// against the attempts of the round before.
-    pub(crate) fn settle(&mut self, tail: Vec<Found>, attempts: &[Attempt]) -> Result<Sums, String> {
+    /// Reconciles the events found after a restart (ascending, without a gap, after the known ones) with the requests
+    /// of the round before.
+    pub(crate) fn reconcile(&mut self, tail: Vec<Found>, attempts: &[Attempt]) -> Result<Sums, String> {
         let mut owners: HashMap<Token, &Attempt> = HashMap::new();
         for attempt in attempts {
             owners.extend(attempt.fresh.iter().map(|&token| (token, attempt)));
@@ -174,15 +173,15 @@ impl Ledger {
         self.seqs.resize(usize::try_from(self.numbers.load(Ordering::Relaxed)).unwrap_or(usize::MAX), 0);
         for Found { seq, token, id } in tail {
             match owners.get(&token).map(|attempt| &attempt.outcome) {
-                None => return Err(format!("seq {seq} is {token:?}, which nobody has sent since the last restart")),
+                None => return Err(format!("seq {seq} is {token:?}, which was not sent since the last restart")),
                 Some(Outcome::Refused(why)) => return Err(format!("seq {seq} is {token:?}, which was refused: {why}")),
                 Some(Outcome::One { .. } | Outcome::Many { .. } | Outcome::Unknown(_)) => {}
             }
             match self.seqs.get_mut(token.number()) {
                 Some(slot @ 0) => *slot = seq,
-                before => return Err(format!("{token:?} is there twice, at {before:?} and {seq}")),
+                before => return Err(format!("{token:?} is stored twice, at {before:?} and {seq}")),
             }
-            self.places.push(Place { token, generated: (!token.is_named()).then(|| id.into()) });
+            self.entries.push(Entry { token, generated: (!token.is_named()).then(|| id.into()) });
         }
         let mut sums = Sums::default();
         for attempt in attempts {
@@ -201,22 +200,22 @@ impl Ledger {
             Outcome::Refused(_) => sums.refused += 1,
             Outcome::Unknown(_) => {
                 if !whole && !there.is_empty() {
-                    return Err(format!("a request that was not answered is there in part: {there:?}"));
+                    return Err(format!("an unanswered request is stored in part: {there:?}"));
                 }
                 sums.unknown += 1;
                 sums.unknown_there += u64::from(whole && !there.is_empty());
                 if !fresh.is_empty() && fresh.iter().all(|token| token.is_named()) {
-                    self.open.push(fresh.clone());
+                    self.unanswered.push(fresh.clone());
                 }
             }
             Outcome::One { seq, duplicate, id } => {
                 let expected = fresh.first().map(|&token| (self.seq(token), false));
                 let expected = expected.or_else(|| repeats.first().map(|&(_, seq)| (Some(seq), true)));
                 if expected != Some((Some(*seq), *duplicate)) {
-                    return Err(format!("seq {seq} was acknowledged, and there is {expected:?} (seq, duplicate)"));
+                    return Err(format!("seq {seq} was acknowledged, but {expected:?} is right (seq, duplicate)"));
                 }
                 if self.at(*seq).is_none_or(|(_, found)| found != *id) {
-                    return Err(format!("it was acknowledged as {id}, and there is {:?}", self.at(*seq)));
+                    return Err(format!("id {id} was acknowledged, but {:?} is stored", self.at(*seq)));
                 }
                 sums.acknowledged += 1;
                 sums.acknowledged_events += u64::from(!duplicate);
@@ -224,10 +223,14 @@ impl Ledger {
             }
             Outcome::Many { accepted, duplicates, first_seq } => {
                 if (*accepted, *duplicates) != (fresh.len() as u64, repeats.len() as u64) {
-                    return Err(format!("{} new and {} known events were sent", fresh.len(), repeats.len()));
+                    return Err(format!(
+                        "wrong counts: {} new and {} known events were sent",
+                        fresh.len(),
+                        repeats.len()
+                    ));
                 }
                 if !whole || there.first() != first_seq.as_ref() {
-                    return Err(format!("what was acknowledged is there at {there:?}"));
+                    return Err(format!("the acknowledged events are stored at {there:?}"));
                 }
                 sums.acknowledged += 1;
                 sums.acknowledged_events += accepted;
@@ -239,7 +242,7 @@ impl Ledger {
 }
 
 impl Attempt {
-    /// The attempt for a report: of many events, the first.
+    /// The attempt for a report, with the first few of its events.
     fn excerpt(&self) -> String {
         let first: Vec<_> = self.fresh.iter().take(3).collect();
         let known: Vec<_> = self.repeats.iter().take(3).collect();
@@ -258,12 +261,12 @@ mod tests {
         Found { seq, token, id: token.event().id.unwrap_or_else(|| format!("generated-{seq}")) }
     }
 
-    /// What the auditor says if three events are sent with this outcome and these of them are there, in this order.
+    /// The result if three events are sent with this outcome and these of them are stored, in this order.
     fn verdict(outcome: Outcome, there: &[usize]) -> Result<Sums, String> {
         let mut ledger = Ledger::default();
         let fresh: Vec<Token> = (0..3).map(|_| ledger.token(false, false)).collect();
         let tail = (1..).zip(there).map(|(seq, &index)| found(seq, fresh[index])).collect();
-        ledger.settle(tail, &[Attempt { fresh, repeats: Vec::new(), outcome }])
+        ledger.reconcile(tail, &[Attempt { fresh, repeats: Vec::new(), outcome }])
     }
 
     fn acknowledged() -> Outcome {
@@ -271,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_acknowledged_is_there_once_in_its_order() {
+    fn acknowledged_events_are_stored_once_in_order() {
         assert_eq!(verdict(acknowledged(), &[0, 1, 2]).unwrap().acknowledged_events, 3);
         for wrong in [&[][..], &[0, 1], &[0, 2, 1], &[1, 2, 0], &[0, 1, 2, 2]] {
             assert!(verdict(acknowledged(), wrong).is_err(), "{wrong:?}");
@@ -282,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_answered_is_there_whole_or_not_at_all() {
+    fn unanswered_requests_are_stored_whole_or_not_at_all() {
         let unknown = || Outcome::Unknown("the connection was closed".to_owned());
         assert_eq!(verdict(unknown(), &[]).unwrap().unknown_there, 0);
         assert_eq!(verdict(unknown(), &[0, 1, 2]).unwrap().unknown_there, 1);
@@ -292,38 +295,38 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_or_never_sent_is_not_there() {
+    fn refused_or_unsent_events_are_not_stored() {
         let refused = || Outcome::Refused("full".to_owned());
         assert_eq!(verdict(refused(), &[]).unwrap().refused, 1);
         assert!(verdict(refused(), &[0, 1, 2]).unwrap_err().contains("refused"));
         let mut ledger = Ledger::default();
         let stray = ledger.token(true, true);
-        assert!(ledger.settle(vec![found(1, stray)], &[]).unwrap_err().contains("nobody has sent"));
+        assert!(ledger.reconcile(vec![found(1, stray)], &[]).unwrap_err().contains("was not sent"));
     }
 
     #[test]
-    fn what_was_there_stays_where_it_was_under_its_id() {
+    fn stored_events_keep_their_sequence_number_and_id() {
         let mut ledger = Ledger::default();
         let token = ledger.token(false, false);
         let outcome = Outcome::One { seq: 1, duplicate: false, id: "generated-1".to_owned() };
         let attempt = Attempt { fresh: vec![token], repeats: Vec::new(), outcome };
-        ledger.settle(vec![found(1, token)], std::slice::from_ref(&attempt)).unwrap();
+        ledger.reconcile(vec![found(1, token)], std::slice::from_ref(&attempt)).unwrap();
         assert_eq!(ledger.recognise(&found(1, token)), Ok(()));
         let renamed = Found { id: "another".to_owned(), ..found(1, token) };
         assert!(ledger.recognise(&renamed).is_err() && ledger.recognise(&found(2, token)).is_err());
-        assert!(ledger.settle(vec![found(2, token)], &[attempt]).unwrap_err().contains("there twice"));
+        assert!(ledger.reconcile(vec![found(2, token)], &[attempt]).unwrap_err().contains("stored twice"));
     }
 
     #[test]
-    fn a_duplicate_is_one_where_the_first_is() {
+    fn a_duplicate_has_the_sequence_number_of_the_first() {
         let mut ledger = Ledger::default();
         let token = ledger.token(true, false);
         let answer = |seq, duplicate| Outcome::One { seq, duplicate, id: token.event().id.unwrap() };
         let first = Attempt { fresh: vec![token], repeats: Vec::new(), outcome: answer(1, false) };
-        ledger.settle(vec![found(1, token)], &[first]).unwrap();
+        ledger.reconcile(vec![found(1, token)], &[first]).unwrap();
         for (outcome, right) in [(answer(1, true), true), (answer(1, false), false), (answer(2, true), false)] {
             let again = Attempt { fresh: Vec::new(), repeats: vec![(token, 1)], outcome };
-            assert_eq!(ledger.settle(Vec::new(), &[again]).is_ok(), right);
+            assert_eq!(ledger.reconcile(Vec::new(), &[again]).is_ok(), right);
         }
     }
 }

@@ -1,21 +1,20 @@
-//! `argus-crash`: kills real servers under load, many times, and holds what is there afterwards against what was
+//! `argus-crash`: kills real servers under load, many times, and compares what is stored afterwards with what was
 //! acknowledged.
 //!
-//! Clients write down what they are told. After each restart everything that was acknowledged must be there, once,
-//! where it was said to be, as it was sent; a request without an answer must be there as a whole or not at all; nothing
-//! that was refused may be there.
+//! After each restart, every acknowledged event must be stored once, with the acknowledged sequence number and content.
+//! A request without an answer must be stored whole or not at all, and a refused one not at all.
 
 mod audit;
 mod client;
 mod copy;
 mod crowd;
 mod damage;
-mod draw;
 mod event;
 mod faults;
 mod full;
 mod ledger;
 mod pause;
+mod random;
 mod round;
 mod server;
 mod site;
@@ -30,9 +29,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use argus_conformance::binaries;
 use argus_conformance::subjects::SUBJECTS;
-use draw::Draw;
 use full::SmallDisk;
 use lexopt::{Arg, ValueExt};
+use random::Random;
 use round::Plan;
 use site::Site;
 use tempfile::TempDir;
@@ -45,13 +44,13 @@ Usage: argus-crash [OPTIONS]
       --rounds N         Rounds of load, kill, restart and audit for each runtime [default: 20]
       --runtime NAME     Only this runtime: tokio or smol; or all [default: all]
       --connections N    Clients that submit at once [default: 16]
-      --seed S           What everything is drawn from [default: the time]
+      --seed S           Seed of the random numbers [default: the time]
       --smoke            Short rounds, and no faults after them
       --soak MINUTES     Instead of rounds: slow and idle clients, a full disk and a blocked log at once
   -h, --help             Print this
 
 Programs are taken from ARGUS_BIN_DIR, or from beside this one.
-Exit codes: 0 nothing lost and nothing doubled, 1 a violation, whose folder is kept, 2 a bad argument.
+Exit codes: 0 nothing lost and nothing stored twice, 1 a violation, whose folder is kept, 2 a bad argument.
 ";
 
 #[derive(Debug)]
@@ -81,22 +80,22 @@ fn main() -> ExitCode {
     let subjects: Vec<_> =
         SUBJECTS.iter().filter(|subject| subject.repository == "disk" && chosen(subject.runtime)).collect();
     if subjects.is_empty() {
-        eprintln!("argus-crash: no runtime of this name keeps events on disk");
+        eprintln!("argus-crash: no runtime with this name stores events on disk; there are tokio and smol");
         return ExitCode::from(2);
     }
     println!("argus-crash: seed {}", options.seed);
     for subject in subjects {
         let outcome = binaries::folder().and_then(|folder| {
             let launcher = binaries::launcher(subject, &folder).map_err(|failure| failure.to_string())?;
-            examine(subject.runtime, &launcher.binary, &options)
+            test_runtime(subject.runtime, &launcher.binary, &options)
         });
         if let Err(report) = outcome {
             println!("\nVIOLATION on {}: {report}", subject.runtime);
-            println!("To repeat it, as far as chance lets: --runtime {} --seed {}", subject.runtime, options.seed);
+            println!("To repeat it, as far as timing allows: --runtime {} --seed {}", subject.runtime, options.seed);
             return ExitCode::FAILURE;
         }
     }
-    println!("argus-crash: nothing acknowledged was lost, and nothing was doubled");
+    println!("argus-crash: nothing acknowledged was lost, and nothing was stored twice");
     ExitCode::SUCCESS
 }
 
@@ -120,10 +119,10 @@ fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error> {
     Ok(options)
 }
 
-/// All that one runtime has to stand.
-fn examine(runtime: &str, binary: &Path, options: &Options) -> Result<(), String> {
+/// Runs all tests of one runtime.
+fn test_runtime(runtime: &str, binary: &Path, options: &Options) -> Result<(), String> {
     let folder = TempDir::with_prefix(format!("argus-crash-{runtime}-"))
-        .map_err(|error| format!("no temporary folder: {error}"))?;
+        .map_err(|error| format!("cannot create a temporary folder: {error}"))?;
     let outcome = match options.soak {
         Some(minutes) => soak(runtime, binary, folder.path(), minutes, options),
         None => rounds(runtime, binary, folder.path().join("rounds"), options)
@@ -134,20 +133,20 @@ fn examine(runtime: &str, binary: &Path, options: &Options) -> Result<(), String
 
 fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> Result<(), String> {
     let begun = Instant::now();
-    // Short log files are given up and written anew more often; the long ones are those that everybody has.
-    let log_file_bytes = Draw::new(options.seed, 0).pick(&[None, Some(1 << 20), Some(8 << 20)]).copied().flatten();
+    // Short log files are reused more often; long ones are the default.
+    let log_file_bytes = Random::new(options.seed, 0).pick(&[None, Some(1 << 20), Some(8 << 20)]).copied().flatten();
     let mut site = Site::new(binary, folder, log_file_bytes, options.connections)?;
     let plan = Plan { rounds: options.rounds, smoke: options.smoke, seed: options.seed };
     println!(
         "{runtime}: log files of {} bytes",
-        log_file_bytes.map_or("the usual".to_owned(), |bytes| bytes.to_string())
+        log_file_bytes.map_or("the default number of".to_owned(), |bytes| bytes.to_string())
     );
     let outcome = round::run(&mut site, plan, |line| println!("{runtime} {line}"));
     let tally = outcome.map_err(|(round, error)| format!("round {round}: {error}"))?;
     let sums = site.ledger.sums;
     println!(
-        "{runtime}: {} rounds, {} kills, {} SIGTERMs and {} copies in {:.1} s; {} events acknowledged in {} requests, {} duplicates known \
-         again, {} of {} unanswered requests were there, {} refused; {} events there, slowest start {} ms",
+        "{runtime}: {} rounds, {} kills, {} SIGTERMs and {} copies in {:.1} s; {} events acknowledged in {} requests, {} duplicates \
+         recognised, {} of {} unanswered requests were stored, {} refused; {} events stored, slowest start {} ms",
         options.rounds,
         tally.kills,
         tally.terminations,
@@ -165,16 +164,16 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
     Ok(())
 }
 
-/// What a runtime has to stand besides the rounds.
+/// The tests besides the rounds.
 fn faults(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
-    part(runtime, binary, folder, options, 9, ("a changed byte", damage::met))?;
+    part(runtime, binary, folder, options, 9, ("a changed byte", damage::is_reported))?;
     part(runtime, binary, folder, options, 8, ("SIGSTOP for a minute", pause::for_a_minute))?;
     injected(runtime, binary, folder, options)?;
     small_disk(runtime, binary, folder, options)
 }
 
-/// A part of a run with faults: its name, and what it does to a folder of its own.
-type Part = (&'static str, fn(&mut Site, &mut Draw) -> Result<String, String>);
+/// A test with faults: its name, and what it does to a folder of its own.
+type Part = (&'static str, fn(&mut Site, &mut Random) -> Result<String, String>);
 
 fn part(
     runtime: &str,
@@ -186,23 +185,23 @@ fn part(
 ) -> Result<(), String> {
     let log_file_bytes = if name.starts_with("SIGKILL") { Some(1 << 20) } else { None };
     let mut site = Site::new(binary, folder.join(name.replace(' ', "-")), log_file_bytes, options.connections)?;
-    let mut draw = Draw::new(options.seed, u64::MAX - number);
-    let found = run(&mut site, &mut draw).map_err(|error| format!("{name}: {error}"))?;
+    let mut random = Random::new(options.seed, u64::MAX - number);
+    let found = run(&mut site, &mut random).map_err(|error| format!("{name}: {error}"))?;
     println!("{runtime} {name}: {found}");
     Ok(())
 }
 
-/// System calls that fail, and ends in one.
+/// System calls that fail, and kills in one.
 fn injected(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
     if let Some(reason) = tracer::missing() {
-        println!("{runtime}: SKIPPED faults of system calls: {reason}");
+        println!("{runtime}: SKIPPED failing system calls: {reason}");
         return Ok(());
     }
     let parts: [Part; 7] = [
-        ("EIO on fdatasync", |site, draw| faults::failing(site, faults::SYNC_OF_LOG, draw)),
-        ("ENOSPC on fdatasync", |site, draw| faults::failing(site, faults::SYNC_WITHOUT_ROOM, draw)),
-        ("EIO on writev", |site, draw| faults::failing(site, faults::WRITE_TO_LOG, draw)),
-        ("EIO on fsync of blobs", |site, draw| faults::failing(site, faults::SYNC_OF_BLOBS, draw)),
+        ("EIO on fdatasync", |site, random| faults::failing(site, faults::SYNC_OF_LOG, random)),
+        ("ENOSPC on fdatasync", |site, random| faults::failing(site, faults::SYNC_WITHOUT_ROOM, random)),
+        ("EIO on writev", |site, random| faults::failing(site, faults::WRITE_TO_LOG, random)),
+        ("EIO on fsync of blobs", |site, random| faults::failing(site, faults::SYNC_OF_BLOBS, random)),
         ("ENOSPC on writev", faults::no_room),
         ("SIGKILL in a call", faults::killed_in_calls),
         ("SIGKILL in a call of a start", faults::killed_in_start),
@@ -213,29 +212,29 @@ fn injected(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> R
     Ok(())
 }
 
-/// A disk without room.
+/// A full disk.
 fn small_disk(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
     let disk = match SmallDisk::mount(folder.join("small"), full::DISK_BYTES) {
         Ok(disk) => disk,
         Err(reason) => {
-            println!("{runtime}: SKIPPED the full disk: no small file system can be mounted: {reason}");
+            println!("{runtime}: SKIPPED the full disk: cannot mount a small file system: {reason}");
             return Ok(());
         }
     };
     let data = disk.path().join("data");
     let mut site = Site::new(binary, data, Some(full::LOG_FILE_BYTES), options.connections)?;
-    let mut draw = Draw::new(options.seed, u64::MAX);
-    let found = full::fill(&mut site, &disk, &mut draw)
+    let mut random = Random::new(options.seed, u64::MAX);
+    let found = full::fill(&mut site, &disk, &mut random)
         .map_err(|error| kept(&format!("a full disk: {error}"), &disk, folder))?;
     println!("{runtime} full disk: {found}");
     Ok(())
 }
 
-/// Everything that is hard at once, for some minutes.
+/// All kinds of stress at once, for some minutes.
 fn soak(runtime: &str, binary: &Path, folder: &Path, minutes: u64, options: &Options) -> Result<(), String> {
     let disk = SmallDisk::mount(folder.join("disk"), soak::DISK_BYTES)
-        .map_err(|reason| format!("a soak needs a small file system, which cannot be mounted: {reason}"))?;
-    // With long files there would be room in the last one for as long as the disk is full.
+        .map_err(|reason| format!("a soak needs a small file system, but cannot mount one: {reason}"))?;
+    // A long log file would still have room when the disk is full.
     let mut site = Site::new(binary, disk.path().join("data"), Some(full::LOG_FILE_BYTES), options.connections)?;
     let time = Duration::from_secs(60 * minutes);
     let found = soak::run(&mut site, &disk, time, options.seed, |line| println!("{runtime} {line}"));
@@ -244,10 +243,10 @@ fn soak(runtime: &str, binary: &Path, folder: &Path, minutes: u64, options: &Opt
     Ok(())
 }
 
-/// What was found wrong on a small disk, which goes with this process, and where a copy of it stays.
+/// An error on a small disk, which goes with this process, and where a copy of the disk is kept.
 fn kept(error: &str, disk: &SmallDisk, folder: &Path) -> String {
     let kept = folder.join("disk-kept");
     let copied = Command::new("cp").arg("-a").arg(disk.path()).arg(&kept).status();
     let copied = copied.map_or_else(|error| error.to_string(), |status| status.to_string());
-    format!("{error}\nIts copy is {} ({copied})", kept.display())
+    format!("{error}\nA copy of the disk is {} ({copied})", kept.display())
 }

@@ -1,4 +1,4 @@
-//! Rounds: load, an end that nobody asked for, a restart, and a look at what is there.
+//! Rounds: load, the end of the server, a restart, and an audit.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -6,73 +6,74 @@ use std::time::{Duration, Instant};
 use argus_conformance::launcher::{Launcher as _, Running, Signal};
 
 use crate::copy;
-use crate::draw::Draw;
 use crate::ledger::{Sums, all_answered};
+use crate::random::Random;
 use crate::server::{signal, terminate, with_log};
 use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis};
 use crate::wait::{until, wait};
 
-/// A round in so many looks at everything.
+/// One round in this many audits everything.
 const ROUNDS_TO_A_FULL_AUDIT: u64 = 10;
-/// Rounds at the beginning with little load, where a folder is new.
+/// The first rounds have a light load, while the folder is new.
 const GENTLE_ROUNDS: u64 = 2;
-/// In this round the folder is copied under load…
+/// The folder is copied under load in this round…
 const FIRST_COPY: u64 = 2;
-/// …and in so many of a hundred others.
+/// …and in this percentage of the others.
 const COPIES_PERCENT: u64 = 30;
 
-/// How the rounds of a run are.
+/// The plan of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// How many there are.
+    /// The number of rounds.
     pub(crate) rounds: u64,
     /// Whether they are short.
     pub(crate) smoke: bool,
-    /// What everything is drawn from.
+    /// The seed of the random numbers.
     pub(crate) seed: u64,
 }
 
-/// How a round ends.
+/// How the server of a round ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// SIGKILL.
     Kill,
-    /// SIGKILL, and then again so many times while the next process is starting.
+    /// SIGKILL, and then this many more times while the next process starts.
     KillInStart(u64),
-    /// SIGKILL, and again as soon as the next process serves.
+    /// SIGKILL, and again as soon as the next process is up.
     KillTwice,
     /// SIGTERM.
     Terminate,
-    /// SIGSTOP for some time and SIGCONT; all requests are answered then. SIGKILL when there are no more.
+    /// SIGSTOP for some time, then SIGCONT. All requests must be answered; then SIGKILL.
     Pause(Duration),
 }
 
-/// What the rounds came to.
+/// Counters of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
-    /// Processes that were killed.
+    /// Killed processes.
     pub(crate) kills: u64,
-    /// Processes that were asked to end.
+    /// Processes ended by SIGTERM.
     pub(crate) terminations: u64,
-    /// Copies that were made under load.
+    /// Copies made under load.
     pub(crate) copies: u64,
-    /// The longest time from the start of a process to its first line.
+    /// The longest time from the start of a process to its first line of output.
     pub(crate) slowest_start: Duration,
 }
 
-/// Runs all rounds; `report` is given a line for each.
+/// Runs all rounds; calls `report` with a line for each.
 ///
 /// # Errors
 ///
-/// The first violation, and the round in which it was found.
+/// The first violation and its round.
 pub(crate) fn run(site: &mut Site, plan: Plan, report: impl Fn(&str)) -> Result<Tally, (u64, String)> {
     let mut tally = Tally::default();
     let mut server = site.start().map_err(|error| (0, error))?;
     for number in 1..=plan.rounds {
-        let mut draw = Draw::new(plan.seed, number);
-        server = round(site, server, plan, number, &mut draw, &mut tally, &report).map_err(|error| (number, error))?;
+        let mut random = Random::new(plan.seed, number);
+        server =
+            round(site, server, plan, number, &mut random, &mut tally, &report).map_err(|error| (number, error))?;
     }
-    // The end of the last one is the one that everybody hopes for.
+    // After the last round the server is stopped properly.
     let finish = |mut server: Box<dyn Running>| -> Result<(), String> {
         terminate(server.as_mut())?;
         check(site, End::Terminate)?;
@@ -90,19 +91,19 @@ fn round(
     mut server: Box<dyn Running>,
     plan: Plan,
     number: u64,
-    draw: &mut Draw,
+    random: &mut Random,
     tally: &mut Tally,
     report: &impl Fn(&str),
 ) -> Result<Box<dyn Running>, String> {
-    let shape = shape(draw, number, plan.smoke);
-    let end = if number == plan.rounds / 2 + 1 { pause(plan.smoke) } else { end(draw) };
-    let time = if plan.smoke { millis(draw, 50, 400) } else { millis(draw, 50, 1500) };
+    let shape = shape(random, number, plan.smoke);
+    let end = if number == plan.rounds / 2 + 1 { pause(plan.smoke) } else { end(random) };
+    let time = if plan.smoke { millis(random, 50, 400) } else { millis(random, 50, 1500) };
     if number == 1 {
         refuse_second(site, server.as_ref())?;
     }
-    let mut planned = (number == FIRST_COPY || draw.percent(COPIES_PERCENT)).then(|| copy::Plan::new(site));
+    let mut planned = (number == FIRST_COPY || random.percent(COPIES_PERCENT)).then(|| copy::Plan::new(site));
     let mut copied = None;
-    let attempts = site.load(server.address(), shape, draw, |ledger| {
+    let attempts = site.load(server.address(), shape, random, |ledger| {
         wait(time);
         copied = planned.take().map(|plan| plan.carry_out(ledger)).transpose()?;
         match end {
@@ -130,7 +131,7 @@ fn round(
         server.wait().map_err(|failure| failure.to_string())?;
     }
     drop(server);
-    tally.kills += again(site, end, draw)?;
+    tally.kills += again(site, end, random)?;
     check(site, end)?;
     let begun = Instant::now();
     let server = site.start()?;
@@ -140,7 +141,8 @@ fn round(
     }
     tally.slowest_start = tally.slowest_start.max(started);
     let all = number.is_multiple_of(ROUNDS_TO_A_FULL_AUDIT);
-    let sums = site.audit(server.address(), &attempts, draw, all).map_err(|error| with_log(&error, server.as_ref()))?;
+    let sums =
+        site.audit(server.address(), &attempts, random, all).map_err(|error| with_log(&error, server.as_ref()))?;
     tally.copies += u64::from(copied.is_some());
     let copied = copied.map(|copy| copy.audit(&site.ledger)).transpose()?;
     let audited = begun.elapsed().saturating_sub(started);
@@ -150,8 +152,8 @@ fn round(
     Ok(server)
 }
 
-fn shape(draw: &mut Draw, number: u64, smoke: bool) -> Shape {
-    let drawn = draw.from(0..=9);
+fn shape(random: &mut Random, number: u64, smoke: bool) -> Shape {
+    let drawn = random.from(0..=9);
     match drawn {
         _ if number <= GENTLE_ROUNDS && !smoke => LIGHT,
         0..=1 => LIGHT,
@@ -161,10 +163,10 @@ fn shape(draw: &mut Draw, number: u64, smoke: bool) -> Shape {
     }
 }
 
-fn end(draw: &mut Draw) -> End {
-    match draw.from(0..=19) {
+fn end(random: &mut Random) -> End {
+    match random.from(0..=19) {
         0..=11 => End::Kill,
-        12..=15 => End::KillInStart(draw.from(1..=4)),
+        12..=15 => End::KillInStart(random.from(1..=4)),
         16..=17 => End::KillTwice,
         _ => End::Terminate,
     }
@@ -174,19 +176,19 @@ fn pause(smoke: bool) -> End {
     End::Pause(if smoke { Duration::from_millis(500) } else { Duration::from_secs(4) })
 }
 
-/// The kills behind the first one.
-fn again(site: &Site, end: End, draw: &mut Draw) -> Result<u64, String> {
+/// The kills after the first one; returns their number.
+fn again(site: &Site, end: End, random: &mut Random) -> Result<u64, String> {
     match end {
         End::Kill | End::Terminate | End::Pause(_) => Ok(0),
         End::KillInStart(times) => {
             for _ in 0..times {
-                site.launcher.run_for(millis(draw, 0, 60)).map_err(|failure| failure.to_string())?;
+                site.launcher.run_for(millis(random, 0, 60)).map_err(|failure| failure.to_string())?;
             }
             Ok(times)
         }
         End::KillTwice => {
             let mut server = site.start()?;
-            wait(millis(draw, 0, 10));
+            wait(millis(random, 0, 10));
             signal(server.as_ref(), Signal::Kill)?;
             server.wait().map_err(|failure| failure.to_string())?;
             Ok(1)
@@ -194,33 +196,31 @@ fn again(site: &Site, end: End, draw: &mut Draw) -> Result<u64, String> {
     }
 }
 
-/// However the last server ended, nothing in its folder is damaged; if it was asked to, it has left a log that just
-/// ends.
+/// `check` must find no damage, however the last server ended. After SIGTERM it must not find an unfinished log either.
 pub(crate) fn check(site: &Site, end: End) -> Result<(), String> {
     let folder = site.folder.display().to_string();
     let exit = site.launcher.run_to_exit(&["check", &folder]).map_err(|failure| failure.to_string())?;
     match exit.code {
         Some(0) if end == End::Terminate && exit.stdout.contains("note: the log") => {
-            Err(format!("a server that was asked to end has left a log that does not just end:\n{}", exit.stdout))
+            Err(format!("after SIGTERM, `check` finds something odd in the log:\n{}", exit.stdout))
         }
         Some(0) => Ok(()),
-        code => Err(format!("a check between two servers ended with {code:?}:\n{}{}", exit.stdout, exit.stderr)),
+        code => Err(format!("`check` between two servers ended with {code:?}:\n{}{}", exit.stdout, exit.stderr)),
     }
 }
 
-/// A server that starts after one that was asked to end finds the log closed, nothing to be cut, and nothing to warn
-/// of.
+/// A server that starts after a SIGTERM must find the log closed, cut nothing, and log no warning.
 fn closed(server: &dyn Running) -> Result<(), String> {
-    // It listens before all that it has said was read.
-    until("a server that says what it has opened", || Ok(server.log().contains("listening on ")))?;
+    // The server listens before its log has been read.
+    until("a server that logs what it has opened", || Ok(server.log().contains("listening on ")))?;
     let log = server.log();
     if log.contains("was_closed=true") && !log.contains("cut_bytes") && !log.contains(" WARN ") {
         return Ok(());
     }
-    Err("a server was asked to end, and the next one does not find its log closed, cuts it, or warns".to_owned())
+    Err("after SIGTERM, the next server does not find the log closed, cuts it, or warns".to_owned())
 }
 
-/// A second process on the folder has to say who holds it.
+/// A second process on the folder must name the one that holds it.
 fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
     let repository = site.launcher.repository.as_str();
     let exit = site.launcher.run_to_exit(&["--endpoint", "127.0.0.1:0", "--repository", repository]);
@@ -236,7 +236,7 @@ fn line(number: u64, rounds: u64, load: &str, sums: Sums, events: u64, started: 
     let Sums { acknowledged, acknowledged_events, duplicates, unknown, unknown_there, refused } = sums;
     format!(
         "{number:>3}/{rounds} {load}: {acknowledged} requests acknowledged with {acknowledged_events} events and {duplicates} \
-         duplicates, {unknown_there} of {unknown} unanswered are there, {refused} refused; {events} events, start {} ms, audit {} ms",
+         duplicates, {unknown_there} of {unknown} unanswered were stored, {refused} refused; {events} events, start {} ms, audit {} ms",
         started.as_millis(),
         audited.as_millis()
     )
@@ -246,7 +246,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kill => write!(f, "kill"),
-            Self::KillInStart(times) => write!(f, "kill, and {times} more in start"),
+            Self::KillInStart(times) => write!(f, "kill, and {times} more during start"),
             Self::KillTwice => write!(f, "kill twice"),
             Self::Terminate => write!(f, "SIGTERM"),
             Self::Pause(time) => write!(f, "SIGSTOP for {} ms, kill", time.as_millis()),

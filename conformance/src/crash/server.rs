@@ -1,4 +1,4 @@
-//! What is done to a server that runs, and what it is asked.
+//! Signals and requests to a running server.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ pub(crate) fn signal(server: &dyn Running, signal: Signal) -> Result<(), String>
     server.signal(signal).map_err(|failure| failure.to_string())
 }
 
-/// Asks a server to end, which it has to do as one does to whom nothing has happened.
+/// Ends a server by SIGTERM; its exit code must be 0.
 pub(crate) fn terminate(server: &mut dyn Running) -> Result<(), String> {
     signal(server, Signal::Terminate)?;
     let exit = server.wait().map_err(|failure| failure.to_string())?;
@@ -20,13 +20,13 @@ pub(crate) fn terminate(server: &mut dyn Running) -> Result<(), String> {
     Err(format!("after SIGTERM the exit code was {:?}:\n{}", exit.code, exit.stderr))
 }
 
-/// Ends a server at once.
+/// Ends a server by SIGKILL.
 pub(crate) fn kill(server: &mut dyn Running) -> Result<(), String> {
     let killed = server.signal(Signal::Kill).and_then(|()| server.wait().map(drop));
     killed.map_err(|failure| failure.to_string())
 }
 
-/// The answer to a `GET` over a connection of its own.
+/// The answer to a `GET` on a connection of its own.
 pub(crate) fn get(address: SocketAddr, target: &str) -> Result<Response, String> {
     open(address)?.request(&Request::get(target)).map_err(|failure| failure.to_string())
 }
@@ -35,7 +35,7 @@ pub(crate) fn open(address: SocketAddr) -> Result<Connection, String> {
     Connection::open(address, Transcript::default()).map_err(|failure| failure.to_string())
 }
 
-/// A violation, and what the server had to say.
+/// A violation with the log of the server.
 pub(crate) fn with_log(error: &str, server: &dyn Running) -> String {
     format!("{error}\nThe log of the server:\n{}", server.log())
 }

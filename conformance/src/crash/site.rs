@@ -1,7 +1,8 @@
-//! A folder of events, the program that serves it, and what is known of what is in it.
+//! A folder of events, the program that serves it, and what is known of its contents.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -13,8 +14,8 @@ use argus_conformance::launcher::{BinaryLauncher, Demand, Running};
 
 use crate::audit;
 use crate::client::{Client, Load};
-use crate::draw::Draw;
 use crate::ledger::{Attempt, Ledger, Sums};
+use crate::random::Random;
 
 /// A folder under test.
 #[derive(Debug)]
@@ -23,25 +24,25 @@ pub(crate) struct Site {
     pub(crate) launcher: BinaryLauncher,
     /// The folder.
     pub(crate) folder: PathBuf,
-    /// What was sent there, and what of it is there.
+    /// What was sent, and what of it is stored.
     pub(crate) ledger: Ledger,
     connections: u64,
 }
 
-/// How much the clients submit.
+/// The shape of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// Its name, for reports.
+    /// Its name in reports.
     pub(crate) name: &'static str,
-    /// Events in batches, at most.
+    /// The most events in batches.
     budget: i64,
-    /// Events in one batch, at least and at most.
+    /// The least and the most events in one batch.
     batch: (u64, u64),
-    /// Requests in a hundred that are batches, while the budget lasts.
+    /// The percentage of requests that are batches, until the budget is used up.
     batches: u64,
-    /// Whether events have much payload.
+    /// Whether events have long payloads.
     long: bool,
-    /// Time that a client lets pass between two requests.
+    /// The pause of a client between two requests.
     pause: Duration,
 }
 
@@ -51,25 +52,25 @@ pub(crate) const LIGHT: Shape =
 /// Single events and small batches.
 pub(crate) const MIXED: Shape =
     Shape { name: "mixed", budget: 8000, batch: (1, 200), batches: 30, long: true, pause: Duration::ZERO };
-/// Batches that soon are enough for a segment to be sealed.
+/// Batches that soon fill a segment.
 pub(crate) const HEAVY: Shape =
     Shape { name: "heavy", budget: 35_000, batch: (1000, 5000), batches: 50, long: false, pause: Duration::ZERO };
-/// The same with so many bytes that the log moves on from file to file.
+/// The same with enough bytes for several log files.
 pub(crate) const BROAD: Shape =
     Shape { name: "broad", budget: 15_000, batch: (1000, 3000), batches: 50, long: true, pause: Duration::ZERO };
 
-/// Single events and batches at a pace that can be kept up for long: what is there has to be remembered and looked at.
+/// Single events and batches at a rate that can be sustained: everything must be remembered and audited.
 pub(crate) const PACED: Shape =
     Shape { name: "paced", budget: 60_000, batch: (1, 2000), batches: 5, long: true, pause: Duration::from_millis(3) };
 
-/// A time of so many milliseconds.
-pub(crate) fn millis(draw: &mut Draw, from: u64, to: u64) -> Duration {
-    Duration::from_millis(draw.from(from..=to))
+/// A random time within these milliseconds.
+pub(crate) fn millis(random: &mut Random, from: u64, to: u64) -> Duration {
+    Duration::from_millis(random.from(from..=to))
 }
 
 impl Site {
-    /// A new folder. With `log_file_bytes` the files of its log are not as long as the service would make them, so that
-    /// there are many; the documentation of `argus-disk` has the layout.
+    /// A new folder. `log_file_bytes` sets a smaller size of log files than the default, so that there are many; the
+    /// documentation of `argus-disk` describes the layout.
     pub(crate) fn new(
         binary: &Path,
         folder: PathBuf,
@@ -77,8 +78,13 @@ impl Site {
         connections: u64,
     ) -> Result<Self, String> {
         if let Some(bytes) = log_file_bytes {
-            let made = fs::create_dir_all(folder.join("log"))
-                .and_then(|()| fs::create_dir_all(folder.join("blobs")))
+            // For the owner alone, as the service makes them: it warns of folders that other users can read, and no
+            // warning is expected. A umask of 022 would let others read.
+            let mut folders = DirBuilder::new();
+            folders.recursive(true).mode(0o700);
+            let made = folders
+                .create(folder.join("log"))
+                .and_then(|()| folders.create(folder.join("blobs")))
                 .and_then(|()| fs::write(folder.join("format"), format!("argus-disk 1\nlog-file-bytes {bytes}\n")));
             made.map_err(|error| format!("{}: {error}", folder.display()))?;
         }
@@ -87,21 +93,21 @@ impl Site {
         Ok(Self { launcher, folder, ledger: Ledger::default(), connections })
     }
 
-    /// Starts a server, which has to come up.
+    /// Starts a server, which must come up.
     pub(crate) fn start(&self) -> Result<Box<dyn Running>, String> {
         use argus_conformance::launcher::Launcher as _;
         self.launcher.start(Demand::Any).map_err(|failure| failure.to_string())
     }
 
-    /// Submits until `meanwhile`, which runs beside and may look at what is known so far, is done.
+    /// Submits until `meanwhile` returns. It runs in parallel and may read the ledger.
     pub(crate) fn load(
         &mut self,
         address: SocketAddr,
         shape: Shape,
-        draw: &mut Draw,
+        random: &mut Random,
         meanwhile: impl FnOnce(&Ledger) -> Result<(), String>,
     ) -> Result<Vec<Attempt>, String> {
-        let open = self.ledger.take_open();
+        let unanswered = self.ledger.take_unanswered();
         let load = Load {
             address,
             ledger: &self.ledger,
@@ -110,16 +116,16 @@ impl Site {
             batches: shape.batches,
             long: shape.long,
             pause: shape.pause,
-            open: Mutex::new(open),
+            unanswered: Mutex::new(unanswered),
             stop: AtomicBool::new(false),
         };
         let mut attempts = Vec::new();
         let mut done = Ok(());
-        let seed = draw.any();
+        let seed = random.any();
         thread::scope(|scope| {
             let load = &load;
             let clients: Vec<_> = (0..self.connections)
-                .map(|number| scope.spawn(move || Client::new(load, Draw::new(seed, number)).run()))
+                .map(|number| scope.spawn(move || Client::new(load, Random::new(seed, number)).run()))
                 .collect();
             done = meanwhile(load.ledger);
             load.stop.store(true, Ordering::Relaxed);
@@ -131,20 +137,20 @@ impl Site {
                 }
             }
         });
-        let open = load.open.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.ledger.put_open(open);
+        let unanswered = load.unanswered.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.ledger.return_unanswered(unanswered);
         done.map(|()| attempts)
     }
 
-    /// Holds what is there against what was said, and what is known from before.
+    /// Compares what is stored with what was acknowledged and what was stored before.
     pub(crate) fn audit(
         &mut self,
         address: SocketAddr,
         attempts: &[Attempt],
-        draw: &mut Draw,
+        random: &mut Random,
         all: bool,
     ) -> Result<Sums, String> {
-        let sums = audit::tail(address, &mut self.ledger, attempts, draw)?;
+        let sums = audit::tail(address, &mut self.ledger, attempts, random)?;
         if all {
             audit::everything(address, &self.ledger)?;
         }

@@ -1,7 +1,7 @@
-//! A soak: writers, readers fast and slow, idle and half-open connections, a disk that is full and has room again, and
-//! a log that nobody takes, all at once, for as long as somebody asks for.
+//! A soak: writers, fast and slow readers, idle and half-open connections, a disk that fills up and is freed, and a log
+//! that nobody reads, all at once, for as long as requested.
 //!
-//! It goes in spells. At the end of each the server is asked to end and started anew, and what is there is held against
+//! It runs in spells. At the end of each, the server gets SIGTERM and is restarted, and what is stored is compared with
 //! what was acknowledged.
 
 use std::fs::{self, File};
@@ -15,21 +15,21 @@ use std::time::{Duration, Instant};
 use argus_conformance::launcher::{Demand, Launcher as _, Running, Signal};
 
 use crate::crowd::{BURDENS, CONNECTIONS_MAX};
-use crate::draw::Draw;
 use crate::faults::is_full;
 use crate::full::SmallDisk;
 use crate::ledger::{Attempt, Ledger};
+use crate::random::Random;
 use crate::round::{End, check};
 use crate::server::{signal, with_log};
 use crate::site::{PACED, Site, millis};
 use crate::wait::wait;
 use crate::watch::{self, Seen};
 
-/// Bytes of the disk.
+/// The size of the disk, in bytes.
 pub(crate) const DISK_BYTES: usize = 1 << 30;
-/// Spells between two looks at everything.
+/// Spells between two audits of everything.
 const SPELLS_TO_A_FULL_AUDIT: u64 = 5;
-/// What every server of a soak is started with. The limits are low enough that the crowd comes up against them.
+/// The settings of the servers in a soak. The limits are low enough for the crowd to reach them.
 const SETTINGS: [(&str, &str); 9] = [
     ("--log", "debug"),
     ("--max-connections", CONNECTIONS_MAX),
@@ -45,7 +45,7 @@ const SETTINGS: [(&str, &str); 9] = [
 /// Where the server's log goes during a spell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Log {
-    /// To a file on the disk that is full now and then.
+    /// To a file on the disk that fills up.
     SameDisk,
     /// To a pipe whose reader has gone.
     NoReader,
@@ -64,7 +64,7 @@ impl Log {
     }
 }
 
-/// What a soak came to.
+/// Counters of a soak.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     spells: u64,
@@ -75,7 +75,7 @@ struct Tally {
     cut: u64,
 }
 
-/// Soaks for so long, and says what was seen.
+/// Soaks for this time; returns a summary.
 ///
 /// # Errors
 ///
@@ -91,23 +91,23 @@ pub(crate) fn run(
     let mut tally = Tally::default();
     while begun.elapsed() < time {
         tally.spells += 1;
-        let mut draw = Draw::new(seed, tally.spells);
+        let mut random = Random::new(seed, tally.spells);
         let log = Log::of_spell(tally.spells);
-        let line = spell(site, disk, log, &mut draw, &mut tally)
+        let line = spell(site, disk, log, &mut random, &mut tally)
             .map_err(|error| format!("spell {}, {log:?}: {error}", tally.spells))?;
         report(&line);
     }
     if tally.full == 0 {
-        return Err("the disk was full again and again, and nobody was told so".to_owned());
+        return Err("the disk was full several times, but no request was told so".to_owned());
     }
     let server = site.start()?;
-    site.audit(server.address(), &[], &mut Draw::new(seed, 0), true)?;
+    site.audit(server.address(), &[], &mut Random::new(seed, 0), true)?;
     let Tally { spells, seen, full, connections, lines_lost, cut } = tally;
     let sums = site.ledger.sums;
     Ok(format!(
         "{spells} spells, {} events acknowledged and there, {} of {} unanswered requests there, {} refused ({full} for want of room); {} \
-         probes, slowest {} ms; {} reads of what was acknowledged; {connections} connections of the crowd; {lines_lost} lines of log \
-         lost; memory at most {} of {} MiB announced; {cut} drains came to their deadline",
+         probes, slowest {} ms; {} reads of acknowledged events; {connections} connections of the crowd; {lines_lost} log lines \
+         lost; memory at most {} of {} MiB announced; {cut} drains reached their deadline",
         site.ledger.len(),
         sums.unknown_there,
         sums.unknown,
@@ -120,20 +120,26 @@ pub(crate) fn run(
     ))
 }
 
-fn spell(site: &mut Site, disk: &SmallDisk, log: Log, draw: &mut Draw, tally: &mut Tally) -> Result<String, String> {
+fn spell(
+    site: &mut Site,
+    disk: &SmallDisk,
+    log: Log,
+    random: &mut Random,
+    tally: &mut Tally,
+) -> Result<String, String> {
     let logs = disk.path().join(format!("log-{}", tally.spells));
     let mut server = start(site, log, &logs)?;
     let address = server.address();
-    let process = server.process().ok_or("a server without a process")?;
+    let process = server.process().ok_or("the server has no process of ours")?;
     let crowd_stops = AtomicBool::new(false);
     let mut found = (Vec::new(), Seen::default(), 0);
     let mut ended = Ok(());
     let (mut connections, mut cut) = (0, false);
     thread::scope(|scope| {
         let crowd: Vec<_> = BURDENS.iter().map(|burden| scope.spawn(|| burden.hold(address, &crowd_stops))).collect();
-        ended = under_load(site, disk, address, process, draw).and_then(|seen| {
+        ended = under_load(site, disk, address, process, random).and_then(|seen| {
             found = seen;
-            // The crowd is still there, and must not hold up the end for longer than it may.
+            // The crowd is still connected, and must not delay the end beyond its deadline.
             signal(server.as_ref(), Signal::Terminate)?;
             let exit = server.wait().map_err(|failure| failure.to_string())?;
             cut = exit.code == Some(3);
@@ -148,16 +154,17 @@ fn spell(site: &mut Site, disk: &SmallDisk, log: Log, draw: &mut Draw, tally: &m
             connections += burden.join().unwrap_or_default();
         }
     });
-    ended.map_err(|error| format!("{error}\nThe end of its log, as far as it was written:\n{}", tail(&logs)))?;
+    ended.map_err(|error| format!("{error}\nThe end of its log, as far as written:\n{}", tail(&logs)))?;
     let (attempts, seen, lines_lost) = found;
     if lines_lost == 0 && log != Log::SameDisk {
-        return Err("lines of log were lost, and nobody has counted them".to_owned());
+        return Err("log lines were lost, but not counted".to_owned());
     }
     let _ = fs::remove_file(&logs);
     check(site, End::Terminate)?;
     let mut server = site.start()?;
     let all = tally.spells.is_multiple_of(SPELLS_TO_A_FULL_AUDIT);
-    let sums = site.audit(server.address(), &attempts, draw, all).map_err(|error| with_log(&error, server.as_ref()))?;
+    let sums =
+        site.audit(server.address(), &attempts, random, all).map_err(|error| with_log(&error, server.as_ref()))?;
     crate::server::terminate(server.as_mut())?;
     tally.seen.merge(seen);
     let full = attempts.iter().filter(|attempt| is_full(attempt)).count();
@@ -167,7 +174,7 @@ fn spell(site: &mut Site, disk: &SmallDisk, log: Log, draw: &mut Draw, tally: &m
     tally.cut += u64::from(cut);
     Ok(format!(
         "{} {log:?}: {} requests acknowledged, {} of {} unanswered there, {} refused ({full} for want of room), {} probes, slowest {} ms, {} \
-         reads, {connections} connections of the crowd, {lines_lost} lines lost, memory {} of {} MiB{}",
+         reads, {connections} connections of the crowd, {lines_lost} log lines lost, memory {} of {} MiB{}",
         tally.spells,
         sums.acknowledged,
         sums.unknown_there,
@@ -182,18 +189,19 @@ fn spell(site: &mut Site, disk: &SmallDisk, log: Log, draw: &mut Draw, tally: &m
     ))
 }
 
-/// Submits, reads and probes, while the disk is full for a time; gives what was tried, what was seen, and how many
-/// lines of log were lost.
+/// Submits, reads and probes, while the disk is full for some time. Returns the attempts, what was seen, and the number
+/// of lost log lines.
 fn under_load(
     site: &mut Site,
     disk: &SmallDisk,
     address: std::net::SocketAddr,
     process: u32,
-    draw: &mut Draw,
+    random: &mut Random,
 ) -> Result<(Vec<Attempt>, Seen, u64), String> {
-    let (before, during, after) = (millis(draw, 1000, 4000), millis(draw, 5000, 10_000), millis(draw, 2000, 8000));
+    let (before, during, after) =
+        (millis(random, 1000, 4000), millis(random, 5000, 10_000), millis(random, 2000, 8000));
     let mut seen = Seen::default();
-    let attempts = site.load(address, PACED, draw, |ledger: &Ledger| {
+    let attempts = site.load(address, PACED, random, |ledger: &Ledger| {
         let stop = AtomicBool::new(false);
         let mut outcome = Ok(());
         thread::scope(|scope| {
@@ -216,40 +224,38 @@ fn under_load(
     Ok((attempts, seen, lines_lost))
 }
 
-/// Fills the disk to its last byte, and makes room again afterwards.
+/// Fills the disk to the last byte, and frees it afterwards.
 fn while_full(disk: &SmallDisk, meanwhile: impl FnOnce()) -> Result<(), String> {
     let ballast = disk.path().join("ballast");
     let mut file = File::create(&ballast).map_err(|error| format!("{}: {error}", ballast.display()))?;
     let block = vec![7; 1 << 20];
-    // Until there is no room; the server frees and takes some at the same time.
+    // Until it is full; the server takes and frees space meanwhile.
     while file.write_all(&block).is_ok() {}
     meanwhile();
     drop(file);
     fs::remove_file(&ballast).map_err(|error| format!("{}: {error}", ballast.display()))
 }
 
-/// Starts a server whose standard error is of no use.
+/// Starts a server whose standard error does not accept everything.
 fn start(site: &Site, log: Log, path: &Path) -> Result<Box<dyn Running>, String> {
     let path = path.display().to_string();
     let script = match log {
         Log::SameDisk => r#"path=$0; exec "$@" 2>"$path""#,
-        // The reader opens the pipe, so that there is one to write to, and goes away.
+        // A reader opens the pipe, so that it can be opened for writing, and leaves.
         Log::NoReader => r#"path=$0; (: <"$path") & exec "$@" 2>"$path""#,
-        // Open for reading as well, so that it never breaks.
+        // Also open for reading, so that it never breaks.
         Log::FullPipe => r#"path=$0; exec "$@" 2<>"$path""#,
     };
     if log != Log::SameDisk {
         let made = Command::new("mkfifo").arg(&path).status();
-        made.ok()
-            .filter(std::process::ExitStatus::success)
-            .ok_or_else(|| format!("no pipe could be made at {path}"))?;
+        made.ok().filter(std::process::ExitStatus::success).ok_or_else(|| format!("cannot create a pipe at {path}"))?;
     }
     let mut launcher = site.launcher.clone();
     launcher.wrapper = vec!["sh".to_owned(), "-c".to_owned(), script.to_owned(), path];
     launcher.start(Demand::Settings(&SETTINGS)).map_err(|failure| failure.to_string())
 }
 
-/// The end of a log, where there is one that can be read without waiting.
+/// The end of a log, if it can be read without waiting.
 fn tail(path: &Path) -> String {
     let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
     let text = if is_file { fs::read(path).unwrap_or_default() } else { Vec::new() };

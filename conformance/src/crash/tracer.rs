@@ -1,32 +1,32 @@
-//! `strace`, which makes the system calls of a server fail, or kills it in one of them.
+//! `strace`, which makes system calls of a server fail or kills the server in one.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use argus_conformance::launcher::BinaryLauncher;
 
-/// A tracer of a running server. It ends with it, or when it is dropped.
+/// A tracer of a running server. It ends with the server, or when dropped.
 #[derive(Debug)]
 pub(crate) struct Tracer {
     child: Child,
-    /// Kept open, so that what the tracer has to say about threads that come and go does not end it.
+    /// Kept open, so that the tracer does not fail on writing its messages about threads.
     _messages: BufReader<ChildStderr>,
 }
 
-/// Why nothing can be traced here, if so.
+/// Why tracing is impossible here, if so.
 pub(crate) fn missing() -> Option<String> {
     let version = Command::new("strace").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     match version {
         Ok(status) if status.success() => None,
         Ok(status) => Some(format!("`strace --version` ended with {status}")),
-        Err(error) => Some(format!("there is no `strace` ({error}); Debian's package has that name")),
+        Err(error) => Some(format!("`strace` does not run ({error}); `apt-get install strace` installs it")),
     }
 }
 
 impl Tracer {
-    /// Traces a process from now on, with these options. Returns when all of its threads are held.
+    /// Traces a process from now on with these options. Returns when all its threads are traced.
     pub(crate) fn attach(process: Option<u32>, options: &[&str]) -> Result<Self, String> {
-        let process = process.ok_or("a server without a process")?.to_string();
+        let process = process.ok_or("the server has no process of ours")?.to_string();
         let mut command = Command::new("strace");
         command.args(["-f", "-o", "/dev/null", "-p", &process]).args(options).stdin(Stdio::null());
         let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| format!("strace: {error}"))?;
@@ -36,7 +36,7 @@ impl Tracer {
         if read.is_ok() && line.contains("attached") {
             return Ok(Self { child, _messages: messages });
         }
-        // It has ended already, for the reason that it gave.
+        // It has ended already, for the reason in `line`.
         let _ = child.wait();
         Err(format!("strace cannot trace a process of ours: {}", line.trim()))
     }
@@ -44,16 +44,15 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // The system lets go of what was traced. Both fail only if it has ended.
+        // The system releases the traced process. Both calls fail only if the tracer has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A launcher whose servers are traced from their first call on, with these options.
+/// A launcher whose servers are traced from their first system call on, with these options.
 pub(crate) fn traced(launcher: &BinaryLauncher, options: &[&str]) -> BinaryLauncher {
-    // With -D the child is the server, and the tracer is its grandchild, so that signals and exit codes are those of
-    // the server.
+    // With -D the child is the server and the tracer its grandchild, so signals and exit codes are the server's.
     let words = ["strace", "-D", "-f", "-qq", "-o", "/dev/null"];
     let wrapper = words.iter().chain(options).map(|&word| word.to_owned()).collect();
     BinaryLauncher { wrapper, ..launcher.clone() }

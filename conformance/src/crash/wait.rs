@@ -1,19 +1,19 @@
-//! Waiting for time to pass, or for something to become so.
+//! Waiting for a time or for a condition.
 
 use std::thread;
 use std::time::Duration;
 
-/// How long a fault is waited for, in steps of [`STEP`].
+/// How long to wait for a condition, in steps of [`STEP`].
 const STEPS: u32 = 300;
-/// Between two looks at whether it is there.
+/// The time between two checks.
 pub(crate) const STEP: Duration = Duration::from_millis(10);
 
-/// Lets time pass, where nothing but the clock says when it is enough.
+/// Waits where only the time decides.
 pub(crate) fn wait(time: Duration) {
     thread::sleep(time);
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds. `what` names what is waited for.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> Result<bool, String>) -> Result<(), String> {
     for _ in 0..STEPS {
         if is_so()? {
@@ -21,5 +21,5 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> Result<bool, String>)
         }
         wait(STEP);
     }
-    Err(format!("{what} was waited for in vain, for {:?}", STEP * STEPS))
+    Err(format!("waited for {what} in vain, for {:?}", STEP * STEPS))
 }

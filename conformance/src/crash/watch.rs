@@ -1,5 +1,4 @@
-//! Somebody who watches a server: whether it can be reached, says how it is, and stays within the memory that it has
-//! announced.
+//! Monitors a server: that it answers, reports its state truly, and stays within the memory that it announced.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,28 +10,28 @@ use crate::ledger::Ledger;
 use crate::server::get;
 use crate::wait::wait;
 
-/// Time between two looks.
+/// The time between two probes.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// Events before the last acknowledged one that a reader asks for.
+/// How many events before the last acknowledged one a read starts.
 const READ_BACK: u64 = 2_000;
 
 /// What was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// Probes that were answered.
+    /// Answered probes.
     pub(crate) probes: u64,
-    /// The longest time that one took.
+    /// The longest time of one.
     pub(crate) slowest_probe: Duration,
-    /// Reads that had everything in them that was acknowledged before.
+    /// Reads that contained everything acknowledged before.
     pub(crate) reads: u64,
-    /// The most memory that the process had resident, in bytes.
+    /// The peak of resident memory, in bytes.
     pub(crate) memory_peak: u64,
-    /// The most that it should need, by its own account, in bytes.
+    /// The most memory that it announced, in bytes.
     pub(crate) memory_planned: u64,
 }
 
 impl Seen {
-    /// The worst of both.
+    /// Merges the counters, keeping the worst values.
     pub(crate) fn merge(&mut self, other: Self) {
         self.probes += other.probes;
         self.slowest_probe = self.slowest_probe.max(other.slowest_probe);
@@ -42,12 +41,12 @@ impl Seen {
     }
 }
 
-/// Asks again and again whether the server is ready, over a new connection each time, until it is told to stop. A full
-/// disk is no reason not to be.
+/// Asks repeatedly for readiness, over a new connection each time, until `stop` is set. The server must stay ready on a
+/// full disk.
 ///
 /// # Errors
 ///
-/// A probe without an answer, an answer that is not true, or more memory than was announced.
+/// An unanswered probe, a wrong answer, or more memory than announced.
 pub(crate) fn probe(address: SocketAddr, process: u32, stop: &AtomicBool) -> Result<Seen, String> {
     let mut seen = Seen { memory_planned: metric(address, "argus_memory_planned_bytes")?, ..Seen::default() };
     while !stop.load(Ordering::Relaxed) {
@@ -56,20 +55,22 @@ pub(crate) fn probe(address: SocketAddr, process: u32, stop: &AtomicBool) -> Res
         seen.slowest_probe = seen.slowest_probe.max(begun.elapsed());
         if ready.status() != 200 {
             let text = ready.text().unwrap_or_default();
-            return Err(format!("a server whose storage works says that it is not ready: {} {text}", ready.status()));
+            return Err(format!("the storage works, but the server is not ready: {} {text}", ready.status()));
         }
         seen.probes += 1;
         seen.memory_peak = memory_peak(process)?;
         if seen.memory_peak > seen.memory_planned {
             let Seen { memory_peak, memory_planned, .. } = seen;
-            return Err(format!("it announced at most {memory_planned} bytes of memory and had {memory_peak}"));
+            return Err(format!(
+                "the server announced at most {memory_planned} bytes of memory, but used {memory_peak}"
+            ));
         }
         wait(INTERVAL);
     }
     Ok(seen)
 }
 
-/// Reads what was acknowledged last, until it is told to stop: all of it has to be there, in its place, without a gap.
+/// Reads the last acknowledged events until `stop` is set: all must be returned, without a gap.
 ///
 /// # Errors
 ///
@@ -83,7 +84,7 @@ pub(crate) fn read(address: SocketAddr, ledger: &Ledger, stop: &AtomicBool) -> R
         let whole = (after + 1..=acknowledged).zip(&seqs).all(|(expected, seq)| expected == *seq);
         if !whole || (seqs.len() as u64) < acknowledged - after {
             return Err(format!(
-                "seq {acknowledged} was acknowledged, and a query behind {after} gave {} events",
+                "seq {acknowledged} was acknowledged, but a query after {after} returned {} events",
                 seqs.len()
             ));
         }
@@ -105,7 +106,7 @@ pub(crate) fn metric(address: SocketAddr, name: &str) -> Result<u64, String> {
     value.map(|value| value as u64).ok_or_else(|| format!("no metric {name} in\n{text}"))
 }
 
-/// The most memory that a process has had resident, as Linux tells it.
+/// The peak of a process's resident memory, as Linux reports it.
 fn memory_peak(process: u32) -> Result<u64, String> {
     let path = format!("/proc/{process}/status");
     let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;

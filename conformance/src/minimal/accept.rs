@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use crate::connection;
 use crate::server::Server;
 
-/// How long the accept loop rests after the system refused it a connection (out of file descriptors, most likely).
+/// The pause after the system refused a connection, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The exit codes of a drain that cut requests off, and of a server that could not go on.
+/// The exit codes of a drain that cut requests off, and of a server that failed.
 const EXIT_CUT: u8 = 3;
 const EXIT_FAILED: u8 = 4;
 
-/// Serves until drained; the exit code.
+/// Serves until drained; returns the exit code.
 pub(crate) fn run(server: &Arc<Server>) -> Result<u8, String> {
     let listener = server.take_listener().ok_or("the server runs already")?;
-    // That nobody listens does not keep it from serving.
+    // The server works without a reader of its standard output.
     let mut out = std::io::stdout();
     let _ = writeln!(out, "argus: listening on http://{}", server.ending.address).and_then(|()| out.flush());
     while !server.is_draining() {
@@ -27,19 +27,19 @@ pub(crate) fn run(server: &Arc<Server>) -> Result<u8, String> {
             continue;
         };
         let socket = Arc::new(socket);
-        let Some(place) = server.places.take(&socket, || !server.is_draining()) else { break };
+        let Some(slot) = server.slots.take(&socket, || !server.is_draining()) else { break };
         let serving = Arc::clone(server);
         let serve = move || {
-            // An error is the client's: it went away, or it takes nothing.
-            let _ = connection::serve(&serving, socket, &place);
+            // An error here is the client's: it left, or it does not read.
+            let _ = connection::serve(&serving, socket, &slot);
         };
         if thread::Builder::new().spawn(serve).is_err() {
-            // The connection is closed, and there may be a thread for the next one.
+            // The connection is closed; a thread may be free for the next one.
             thread::sleep(ACCEPT_PAUSE);
         }
     }
     drop(listener);
-    let drained = server.places.wait_until_free(Instant::now().checked_add(server.settings.drain_timeout));
+    let drained = server.slots.wait_until_free(Instant::now().checked_add(server.settings.drain_timeout));
     server.committer.close();
     Ok(match (server.ending.failure(), drained) {
         (Some(_), _) => EXIT_FAILED,

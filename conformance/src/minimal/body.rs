@@ -1,4 +1,4 @@
-//! The body of a request: counted, or in chunks (RFC 9112, section 7.1).
+//! The body of a request: with a length, or chunked (RFC 9112, section 7.1).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use crate::budget::{Budget, Pace, Share};
 use crate::head::Framing;
 use crate::stream::{Received, Stream};
 
-/// Longest line with a chunk's size or a trailer field.
+/// The longest line with a chunk's size or a trailer field.
 const LINE_BYTES_MAX: usize = 4096;
-/// Longest trailer section.
+/// The longest trailer section.
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
-/// How often a body that waits looks whether others need its memory.
+/// How often a waiting body checks whether others need its memory.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A body and its share of the budget.
@@ -25,7 +25,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Reads a whole body. After a refusal it is unknown where the next request begins.
+    /// Reads a whole body. After a refusal the connection cannot be reused: the end of the body is unknown.
     pub(crate) fn read(
         stream: &mut Stream,
         framing: Framing,
@@ -82,7 +82,7 @@ impl Body {
         Ok(())
     }
 
-    /// A line that ends in CR LF, without them.
+    /// Reads a line; returns it without CR LF.
     fn read_line(&mut self, stream: &mut Stream) -> Result<Vec<u8>, Refusal> {
         loop {
             let end = stream.unread().iter().position(|byte| *byte == b'\n');
@@ -99,7 +99,7 @@ impl Body {
         }
     }
 
-    /// Waits for more bytes, as long as the body goes on and nobody else needs its memory.
+    /// Waits for more bytes, while the body keeps its pace and nobody else needs its memory.
     fn receive(&mut self, stream: &mut Stream) -> Result<(), Refusal> {
         loop {
             let before = stream.unread().len();
@@ -110,7 +110,7 @@ impl Body {
                     return Ok(());
                 }
                 Ok(Received::TimedOut) if Instant::now() >= deadline => return Err(Refusal::BodyTimeout),
-                Ok(Received::TimedOut) if self.share.is_given_up() => return Err(Refusal::Overloaded),
+                Ok(Received::TimedOut) if self.share.is_reclaimed() => return Err(Refusal::Overloaded),
                 Ok(Received::TimedOut) => {}
                 Ok(Received::End) | Err(_) => return Err(Refusal::BodyBroken),
             }

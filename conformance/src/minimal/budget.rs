@@ -1,20 +1,20 @@
-//! The memory of bodies that arrive, and how fast they have to.
+//! The memory budget of arriving bodies, and the pace at which they must arrive.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use argus_core::api::Refusal;
 
-/// Bodies up to this size have a share of the budget that larger ones cannot take.
+/// Bodies up to this size have a part of the budget that larger ones cannot use.
 const SMALL_BODY_BYTES_MAX: usize = 64 * 1024;
-/// One part in so many of the budget is kept for small bodies.
+/// This fraction of the budget is reserved for small bodies.
 const SMALL_SHARE: usize = 8;
-/// A body that has stood still for so long gives its bytes back when others need them.
+/// A body that has stalled this long gives its memory to others that need it.
 const STALLED: Duration = Duration::from_millis(500);
-/// How long to wait until it has; its thread looks often.
-const GIVING_BACK: Duration = Duration::from_secs(2);
+/// How long to wait for that memory. The stalled body's thread checks often.
+const RECLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The memory that all bodies may take together.
+/// The memory that all bodies may use together.
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes_max: usize,
@@ -33,10 +33,10 @@ struct State {
 struct Arriving {
     number: u64,
     pace: Pace,
-    given_up: bool,
+    reclaimed: bool,
 }
 
-/// A body's share of a [`Budget`], given back when dropped.
+/// A body's share of a [`Budget`], returned when dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Arc<Budget>,
@@ -44,7 +44,7 @@ pub(crate) struct Share {
     bytes: usize,
 }
 
-/// By when a body has to go on: each byte gives it as much time as it takes at the least rate, up to a limit.
+/// The deadline of a body: each byte extends it by the time that it takes at the minimum rate, up to a limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     patience: Duration,
@@ -76,12 +76,12 @@ impl Budget {
         Arc::new(Self { bytes_max, state: Mutex::default(), given_back: Condvar::new() })
     }
 
-    /// A share of no bytes, to be grown, for a body that begins to arrive.
+    /// An empty share for a body that starts to arrive.
     pub(crate) fn share(self: &Arc<Self>, pace: Pace) -> Share {
         let mut state = self.lock();
         let number = state.next;
         state.next += 1;
-        state.bodies.push(Arriving { number, pace, given_up: false });
+        state.bodies.push(Arriving { number, pace, reclaimed: false });
         drop(state);
         Share { budget: Arc::clone(self), number, bytes: 0 }
     }
@@ -92,7 +92,7 @@ impl Budget {
 }
 
 impl Share {
-    /// Takes more bytes, if need be from a body that stands still.
+    /// Takes more bytes, if necessary from a stalled body.
     pub(crate) fn grow(&mut self, more: usize, pace: Pace) -> Result<(), Refusal> {
         let bytes = self.bytes + more;
         let budget = &self.budget;
@@ -103,11 +103,11 @@ impl Share {
             own.pace = pace;
         }
         while state.bytes + more > limit {
-            let stalled = state.bodies.iter_mut().filter(|body| body.given_up || body.pace.behind() >= STALLED);
-            let slowest = stalled.max_by_key(|body| (body.given_up, body.pace.behind()));
-            slowest.ok_or(Refusal::Overloaded)?.given_up = true;
+            let stalled = state.bodies.iter_mut().filter(|body| body.reclaimed || body.pace.behind() >= STALLED);
+            let slowest = stalled.max_by_key(|body| (body.reclaimed, body.pace.behind()));
+            slowest.ok_or(Refusal::Overloaded)?.reclaimed = true;
             let (next, waited) =
-                budget.given_back.wait_timeout(state, GIVING_BACK).unwrap_or_else(PoisonError::into_inner);
+                budget.given_back.wait_timeout(state, RECLAIM_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
             state = next;
             if waited.timed_out() {
                 return Err(Refusal::Overloaded);
@@ -118,12 +118,12 @@ impl Share {
         Ok(())
     }
 
-    /// Whether others need the bytes, and are to have them.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.budget.lock().bodies.iter().any(|body| body.number == self.number && body.given_up)
+    /// Whether this body must return its bytes to others.
+    pub(crate) fn is_reclaimed(&self) -> bool {
+        self.budget.lock().bodies.iter().any(|body| body.number == self.number && body.reclaimed)
     }
 
-    /// The body is there, and nobody takes its bytes away any more.
+    /// The body is complete, and keeps its bytes.
     pub(crate) fn keep(&self) {
         self.budget.lock().bodies.retain(|body| body.number != self.number);
     }

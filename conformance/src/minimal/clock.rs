@@ -1,4 +1,4 @@
-//! What this host's clocks show.
+//! This host's clocks.
 
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -6,13 +6,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use argus_core::clock::Moment;
 use argus_core::event::Timestamp;
 
-/// What the clocks show. The uptime is that since the first call.
+/// The current moment. The uptime counts from the first call.
 pub(crate) fn moment() -> Moment {
     static BEGUN: OnceLock<Instant> = OnceLock::new();
     Moment { wall: now(), uptime: BEGUN.get_or_init(Instant::now).elapsed() }
 }
 
-/// The wall clock: the only place where this host reads it.
+/// The wall clock. This host reads it only here.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))

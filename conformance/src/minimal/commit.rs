@@ -1,4 +1,4 @@
-//! The one writer: a thread that commits whatever has queued up, publishes, and then answers.
+//! The commit thread: commits what is queued, publishes the reader, then answers.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,11 +13,11 @@ use crate::clock::{moment, now};
 use crate::ending::Ending;
 use crate::watch;
 
-/// Batches that are committed together at most.
+/// The most batches in one commit.
 const GROUP_BATCHES_MAX: usize = 1024;
-/// Maintenance between two commits, in events' worth.
+/// The budget of maintenance between two commits, in events.
 const MAINTENANCE_EVENTS: u32 = 16_384;
-/// How often a repository that accepts nothing is asked to recover.
+/// How often a repository that accepts no commits is asked to recover.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 
 type Outcome = Result<Receipt, CommitError>;
@@ -28,7 +28,7 @@ struct Job {
     answer: SyncSender<Outcome>,
 }
 
-/// The way to the writer, and to what it has published.
+/// The queue to the commit thread, and what it has published.
 pub(crate) struct Committer {
     /// `None` once closed.
     queue: Mutex<Option<SyncSender<Job>>>,
@@ -36,7 +36,7 @@ pub(crate) struct Committer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What readers see.
+/// What other threads see of the repository.
 struct Published {
     reader: Mutex<Reader>,
     failure: Mutex<Option<Failure>>,
@@ -44,7 +44,7 @@ struct Published {
 }
 
 impl Committer {
-    /// Starts the writer.
+    /// Starts the commit thread.
     pub(crate) fn start(
         repository: Box<dyn Repository>,
         queue_batches_max: usize,
@@ -58,8 +58,7 @@ impl Committer {
         let (queue, jobs) = sync_channel(queue_batches_max);
         let [shared, failed] = [(); 2].map(|()| Arc::clone(&published));
         let ending = Arc::clone(ending);
-        // It ends by itself only when nobody can submit any more. Whoever waits for one that dies is told so by the
-        // channel.
+        // It ends by itself only when nobody can submit any more. If it dies, the channel tells those who wait.
         let on_death = move |reason: String| {
             failed.fail(Some(Failure::Failed(reason.clone().into())));
             ending.fail(reason);
@@ -68,12 +67,12 @@ impl Committer {
         Ok(Self { queue: Mutex::new(Some(queue)), published, thread: Mutex::new(Some(thread)) })
     }
 
-    /// How to read what was committed last.
+    /// The reader that was published last.
     pub(crate) fn reader(&self) -> Reader {
         self.published.reader.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Why nothing is accepted at present, if so.
+    /// Why commits are refused at present, if so.
     pub(crate) fn failure(&self) -> Option<Failure> {
         self.published.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -83,7 +82,7 @@ impl Committer {
         self.published.warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Commits a batch and waits for it until the deadline.
+    /// Commits a batch; waits for the outcome until the deadline.
     pub(crate) fn commit(&self, batch: Batch, deadline: Instant) -> Result<Outcome, Refusal> {
         let (answer, outcome) = sync_channel(1);
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -101,17 +100,17 @@ impl Committer {
 }
 
 impl Committer {
-    /// Takes nothing more and waits until what was taken is committed.
+    /// Accepts nothing more, and waits until everything queued is committed.
     pub(crate) fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // One that has died has told so.
+        // If it died, that was reported already.
         let _ = thread.map(JoinHandle::join);
     }
 }
 
 impl Published {
-    /// Shows how the repository stands now.
+    /// Publishes the state of the repository.
     fn show(&self, repository: &mut dyn Repository) {
         *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = repository.reader();
         self.fail(repository.failure().cloned());
@@ -124,7 +123,7 @@ impl Published {
     }
 }
 
-/// The next batches to be committed: one at least, unless the repository is to recover first. `None` at the end.
+/// The next batches to commit: at least one, unless the repository must recover first. `None` at the end.
 fn next_group(jobs: &Receiver<Job>, accepts: bool) -> Option<Vec<Job>> {
     let first = if accepts {
         Some(jobs.recv().ok()?)
@@ -153,10 +152,10 @@ fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &
         };
         published.show(&mut *repository);
         for (answer, outcome) in answers.into_iter().zip(outcomes) {
-            // Whoever waited may have given up.
+            // The client may have timed out.
             let _ = answer.try_send(outcome);
         }
-        // What either of them cannot do is in the failure, or is tried again next time.
+        // Errors show in `failure()`, or the next call tries again.
         if repository.failure().is_some() {
             let _ = repository.recover();
         } else {
@@ -165,7 +164,7 @@ fn write(mut repository: Box<dyn Repository>, jobs: &Receiver<Job>, published: &
         published.show(&mut *repository);
     }
     if repository.failure().is_none() {
-        // A repository that is not closed is opened as after a crash.
+        // If closing fails, the next opening recovers as after a crash.
         let _ = repository.close();
         published.show(&mut *repository);
     }

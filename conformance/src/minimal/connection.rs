@@ -14,37 +14,37 @@ use crate::body::Body;
 use crate::budget::Pace;
 use crate::clock::moment;
 use crate::head::{Framing, HeadError, RequestHead};
-use crate::places::{Phase, Place};
 use crate::presence::{Next, Presence};
 use crate::server::Server;
+use crate::slots::{Phase, Slot};
 use crate::stream::{Received, Stream};
 
-/// How often a connection that waits for a request looks whether the server drains.
+/// How often a connection that waits for a request checks for a drain.
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Events that are looked at before it is looked whether somebody still waits. Few, for each may take long.
+/// Events to examine between two checks whether the client is still there. Few, since each may take long.
 const BUDGET: u32 = 8;
 
-/// Serves requests until one side has had enough.
-pub(crate) fn serve(server: &Server, socket: Arc<TcpStream>, place: &Place) -> io::Result<()> {
+/// Serves requests until one side closes.
+pub(crate) fn serve(server: &Server, socket: Arc<TcpStream>, slot: &Slot) -> io::Result<()> {
     let mut stream = Stream::new(socket, server.settings.write_timeout)?;
     let mut answered = false;
-    while place.set(Phase::Idle)
-        && let Some(head) = next_head(server, &mut stream, answered, place)?
-        && place.set(Phase::Busy)
+    while slot.set(Phase::Idle)
+        && let Some(head) = next_head(server, &mut stream, answered, slot)?
+        && slot.set(Phase::Busy)
     {
         if !answer(server, &mut stream, &head)? {
             break;
         }
         answered = true;
     }
-    place.set(Phase::Lingering);
+    slot.set(Phase::Lingering);
     stream.close(server.settings.limits.body_bytes_max, || server.is_draining());
     Ok(())
 }
 
-/// Reads the next request's head; `None` if there is none to come.
-fn next_head(server: &Server, stream: &mut Stream, answered: bool, place: &Place) -> io::Result<Option<RequestHead>> {
+/// Reads the head of the next request; `None` if there is none.
+fn next_head(server: &Server, stream: &mut Stream, answered: bool, slot: &Slot) -> io::Result<Option<RequestHead>> {
     if !wait_for_head(server, stream)? {
         return Ok(None);
     }
@@ -56,9 +56,9 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, place: &Place
                 return Ok(Some(head));
             }
             Ok(None) => {
-                // It may be closed for another while it waits, and not with something in hand that may be a request.
-                let come = if place.set(Phase::Head) { stream.wait(deadline)? } else { return Ok(None) };
-                if !place.set(Phase::Busy) {
+                // The connection may be evicted while it waits, but not with bytes in hand that may be a request.
+                let come = if slot.set(Phase::Head) { stream.wait(deadline)? } else { return Ok(None) };
+                if !slot.set(Phase::Busy) {
                     return Ok(None);
                 }
                 match come {
@@ -67,7 +67,7 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, place: &Place
                         continue;
                     }
                     Received::TimedOut => Refusal::HeadTimeout,
-                    // Whoever has had an answer and leaves within the next head has changed its mind.
+                    // A client that leaves within a head after an answer has changed its mind.
                     Received::End if answered || stream.unread().trim_ascii().is_empty() => return Ok(None),
                     Received::End => Refusal::HeadBroken,
                 }
@@ -85,7 +85,7 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, place: &Place
     }
 }
 
-/// Waits for the first byte of a request, and leaves it where it is. Whether there is one.
+/// Waits for the first byte of a request without consuming it. Returns whether there is one.
 fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
     let deadline = Instant::now() + server.settings.keep_alive_timeout;
     while stream.unread().is_empty() {
@@ -100,20 +100,20 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
     Ok(true)
 }
 
-/// What the core makes of a request.
+/// The core's answer to a request.
 enum Answer {
     Whole(Reply),
     Streamed(Box<(Reply, ReadRun)>),
 }
 
-/// Why there is no answer that was asked for.
+/// Why an answer was abandoned.
 enum Stop {
     Refused(Route, Refusal),
-    /// There is nobody to give it to.
+    /// The client is gone.
     Gone(io::Error),
 }
 
-/// Answers a request. Whether the connection can be used again.
+/// Answers a request; returns whether the connection can be reused.
 fn answer(server: &Server, stream: &mut Stream, head: &RequestHead) -> io::Result<bool> {
     let mut broken = false;
     let answered = try_answer(server, stream, head, &mut broken);
@@ -124,7 +124,7 @@ fn answer(server: &Server, stream: &mut Stream, head: &RequestHead) -> io::Resul
     answered
 }
 
-/// Sets `broken` where the body ends early or in the middle of its framing.
+/// As [`answer`]. Sets `broken` if the body ends early or its framing is wrong.
 fn try_answer(server: &Server, stream: &mut Stream, head: &RequestHead, broken: &mut bool) -> io::Result<bool> {
     let request_id = head.with(|head| Api::request_id(head, server.random()));
     let mut body_is_read = head.framing() == Framing::Length(0);
@@ -179,7 +179,7 @@ fn decide(server: &Server, stream: &mut Stream, head: &RequestHead, body_is_read
         Action::Metrics(metrics) => {
             let stats = server.committer.reader().take().and_then(|snapshot| snapshot.stats());
             let stats = stats.map_err(|error| Stop::Refused(Route::Metrics, Refusal::Unreadable(error)))?;
-            let (idle_closed, log_lines_lost) = (server.places.closed(), server.log.lost());
+            let (idle_closed, log_lines_lost) = (server.slots.closed(), server.log.lost());
             Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, idle_closed, log_lines_lost))))
         }
     }
@@ -211,7 +211,7 @@ fn submit(
     }
 }
 
-/// Runs a read until it is known whether its answer is small.
+/// Runs a read until its answer is known to be small or streamed.
 fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer, Stop> {
     let deadline = Instant::now() + server.settings.request_timeout;
     let route = read.route();
@@ -224,13 +224,13 @@ fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer
             Poll::Pending => return Err(refused(Refusal::ReadTimeout)),
             Poll::Ready(ReadStep::Whole(reply)) => return Ok(Answer::Whole(reply)),
             Poll::Ready(ReadStep::Start(reply)) => return Ok(Answer::Streamed(Box::new((reply, run)))),
-            // The core says these only behind `Start`.
+            // The core returns these only after `Start`.
             Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done) => return Err(refused(Refusal::Internal)),
         }
     }
 }
 
-/// Writes an answer whose length is not known: in chunks, or to HTTP/1.0 up to the end of the connection.
+/// Writes an answer of unknown length: in chunks, or to HTTP/1.0 up to the end of the connection.
 fn write_streamed(
     stream: &mut Stream,
     reply: &Reply,
@@ -243,7 +243,7 @@ fn write_streamed(
     let keep = keep && chunked;
     let mut bytes = head_bytes(reply, request_id, head.http_10, keep);
     bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
-    // Whatever ends it before its time, the process included: nobody shall take a part for the whole.
+    // Whatever ends it early, the end of the process included, must not make a part look complete.
     stream.set_reset_on_close(true)?;
     stream.write(&bytes)?;
     let next = if chunked { Next::ChunkSize } else { Next::Content };
@@ -267,13 +267,13 @@ fn write_streamed(
                 return Ok(keep);
             }
             Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_)) => {
-                return Err(io::Error::other("the core began twice"));
+                return Err(io::Error::other("the core started one answer twice"));
             }
         }
     }
 }
 
-/// Writes the head of an answer whose length is known.
+/// Writes the head of an answer of known length.
 fn write_head(
     stream: &mut Stream,
     reply: &Reply,
@@ -283,7 +283,7 @@ fn write_head(
     is_head: bool,
 ) -> io::Result<()> {
     let mut bytes = head_bytes(reply, request_id, http_10, keep);
-    // The core gives the length to HEAD where it knows it; 0 would be untrue.
+    // The core sets the length for HEAD if it knows it; 0 would be wrong.
     if !is_head && reply.header("content-length").is_none() {
         bytes.extend_from_slice(format!("content-length: {}\r\n", reply.body.len()).as_bytes());
     }
@@ -291,7 +291,7 @@ fn write_head(
     stream.write(&bytes)
 }
 
-/// Status line and header fields, without the end.
+/// The status line and header fields, without the empty line.
 fn head_bytes(reply: &Reply, request_id: &str, http_10: bool, keep: bool) -> Vec<u8> {
     let version = if http_10 { "1.0" } else { "1.1" };
     let mut head = format!(

@@ -1,35 +1,35 @@
-//! Whether the server is about to end, and why.
+//! Whether the server is draining, and why.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::places::Places;
+use crate::slots::Slots;
 
-/// What ends the server; known to whatever may have it end.
+/// Ends the server. Shared by everything that can end it.
 pub(crate) struct Ending {
-    /// Where the server listens.
+    /// The address that the server listens on.
     pub(crate) address: SocketAddr,
     draining: AtomicBool,
     failure: OnceLock<String>,
-    /// Where the accept loop may be waiting.
-    places: Arc<Places>,
+    /// The accept loop may be waiting for a slot.
+    slots: Arc<Slots>,
 }
 
 impl Ending {
-    pub(crate) fn new(address: SocketAddr, places: Arc<Places>) -> Self {
-        Self { address, draining: AtomicBool::new(false), failure: OnceLock::new(), places }
+    pub(crate) fn new(address: SocketAddr, slots: Arc<Slots>) -> Self {
+        Self { address, draining: AtomicBool::new(false), failure: OnceLock::new(), slots }
     }
 
-    /// Takes no more connections, and lets those that are open finish what they are at.
+    /// Accepts no more connections; open ones finish their current request.
     pub(crate) fn begin_drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
-        self.places.call_waiting();
-        // The accept loop notices when it is given something. If this fails, it was given something else.
+        self.slots.call_waiting();
+        // A connection wakes the accept loop. If this fails, another one has woken it.
         drop(TcpStream::connect(self.address));
     }
 
-    /// Drains, because something has ended without which the server does not do what it promises.
+    /// Drains because a thread has ended that the server needs.
     pub(crate) fn fail(&self, reason: String) {
         self.failure.get_or_init(|| reason);
         self.begin_drain();
@@ -39,7 +39,7 @@ impl Ending {
         self.draining.load(Ordering::SeqCst)
     }
 
-    /// Why the server cannot go on, if so.
+    /// Why the server has failed, if so.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
     }

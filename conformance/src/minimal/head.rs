@@ -2,29 +2,29 @@
 
 use argus_core::api::Head;
 
-/// Longest request line and header fields together, in bytes.
+/// The most bytes of request line and header fields together.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Most header fields.
+/// The most header fields.
 const FIELDS_MAX: usize = 100;
 
-/// A request's head, kept while the bytes after it are read.
+/// A request's head, kept while its body is read.
 #[derive(Debug)]
 pub(crate) struct RequestHead {
     pub(crate) method: String,
     pub(crate) target: String,
-    /// Names in lower case.
+    /// Names are in lower case.
     fields: Vec<(String, Vec<u8>)>,
     pub(crate) http_10: bool,
-    /// Bytes that the head took.
+    /// The length of the head in bytes.
     pub(crate) length: usize,
 }
 
-/// Why bytes are no head.
+/// Why bytes are not a valid head.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum HeadError {
     Malformed,
     TooLarge,
-    /// It is of another version of HTTP than 1.0 and 1.1.
+    /// Another version of HTTP than 1.0 and 1.1.
     Version,
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum Framing {
 }
 
 impl RequestHead {
-    /// Reads a head from the beginning of `bytes`; `None` if it is not complete.
+    /// Parses a head at the start of `bytes`; `None` if it is incomplete.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>, HeadError> {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let mut request = httparse::Request::new(&mut fields);
@@ -58,14 +58,14 @@ impl RequestHead {
         }))
     }
 
-    /// Calls `f` with the head as the core takes it.
+    /// Calls `f` with the head in the core's form.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&Head<'_>) -> R) -> R {
         let headers: Vec<(&str, &[u8])> =
             self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         f(&Head { method: &self.method, target: &self.target, headers: &headers, http_10: self.http_10 })
     }
 
-    /// How the body is delimited. What is contradictory here the core refuses.
+    /// How the body is delimited. The core refuses contradictions.
     pub(crate) fn framing(&self) -> Framing {
         if self.values("transfer-encoding").next().is_some() {
             return Framing::Chunked;
@@ -75,12 +75,12 @@ impl RequestHead {
         Framing::Length(length.unwrap_or(0))
     }
 
-    /// Whether the client waits for leave to send its body.
+    /// Whether the client waits for `100 Continue`.
     pub(crate) fn expects_continue(&self) -> bool {
         !self.http_10 && self.values("expect").next().is_some()
     }
 
-    /// Whether the client wants to use the connection again.
+    /// Whether the client wants to reuse the connection.
     pub(crate) fn keeps_alive(&self) -> bool {
         let has = |wanted: &str| {
             self.values("connection").any(|value| {
@@ -97,7 +97,7 @@ impl RequestHead {
     }
 }
 
-/// Whether bytes begin with a request line whose version is well-formed: `HTTP/`, and a digit on each side of a dot.
+/// Whether bytes start with a request line with a well-formed version: `HTTP/`, and a digit on each side of a dot.
 fn is_of_other_version(bytes: &[u8]) -> bool {
     let line = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).find(|line| !line.is_empty());
     let version =

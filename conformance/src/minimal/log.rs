@@ -1,4 +1,4 @@
-//! Lines on standard error, for which nobody waits: a thread writes them, or they are lost and counted.
+//! Lines on standard error. A thread writes them; nobody waits for it, and lines that do not fit are counted as lost.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use crate::ending::Ending;
 use crate::watch;
 
-/// Lines that may wait.
+/// The most lines that may be queued.
 const LINES_MAX: usize = 1024;
-/// The longest line, in bytes; what is beyond is left out.
+/// The longest line in bytes; the rest is cut off.
 const LINE_BYTES_MAX: usize = 1024;
 
 pub(crate) struct Log {
@@ -35,7 +35,7 @@ impl Log {
         self.requests
     }
 
-    /// Takes a line, or counts it as lost.
+    /// Queues a line, or counts it as lost.
     pub(crate) fn line(&self, text: &str) {
         let (shown, _) = text.split_at(text.floor_char_boundary(LINE_BYTES_MAX));
         if self.lines.try_send(format!("{}\n", shown.escape_debug())).is_err() {

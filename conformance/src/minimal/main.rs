@@ -1,8 +1,8 @@
 //! `argus-minimal`: the smallest host that can carry the core. Threads, blocking sockets and httparse; no executor, no
 //! framework, nothing shared with the other hosts. It exists to pass the conformance suite, and is not shipped.
 //!
-//! Where to begin reading: [`connection`] turns bytes into calls of `argus_core::api` and back, which is all that a
-//! host does.
+//! Start reading at [`connection`], which turns bytes into calls of `argus_core::api` and back: that is all a host
+//! does.
 
 mod accept;
 mod body;
@@ -14,10 +14,10 @@ mod ending;
 mod head;
 mod log;
 mod metrics;
-mod places;
 mod presence;
 mod server;
 mod settings;
+mod slots;
 mod stream;
 mod watch;
 
@@ -32,16 +32,16 @@ use signal_hook::iterator::Signals;
 use crate::server::Server;
 use crate::settings::Settings;
 
-/// A second signal ends the process with this and the signal's number.
+/// A second signal ends the process with this plus the number of the signal.
 const SIGNAL_EXIT_BASE: i32 = 128;
-/// Signals that come so soon after the first are one with it.
+/// Signals this soon after the first count as the same.
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let settings = match Settings::read(lexopt::Parser::from_env()) {
         Ok(Some(settings)) => settings,
         Ok(None) => {
-            // Whoever asked may have read enough.
+            // The reader may have closed the pipe.
             let _ = io::stdout().write_all(settings::HELP.as_bytes());
             return ExitCode::SUCCESS;
         }
@@ -59,16 +59,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong, to whoever may listen.
+/// Writes an error message to standard error.
 fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "argus-minimal: {message}");
 }
 
-/// Serves until drained; the exit code.
+/// Serves until drained; returns the exit code.
 fn serve(settings: Settings) -> Result<u8, String> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| format!("signals: {error}"))?;
     let server = Arc::new(Server::open(settings)?);
-    // std's own hook would write to standard error, and wait for it.
+    // The standard hook would block on standard error.
     let logging = Arc::clone(&server);
     std::panic::set_hook(Box::new(move |panic| logging.log.line(&panic.to_string())));
     let [watched, failing] = [(); 2].map(|()| Arc::clone(&server.ending));

@@ -1,4 +1,4 @@
-//! A few metrics, rendered by hand. Every label comes from a closed set.
+//! A few metrics, rendered by hand. All labels come from closed sets.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,7 +20,7 @@ struct Counters {
     broken: u64,
 }
 
-/// Methods that are a label of their own.
+/// Methods with a label of their own.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 impl Metrics {
@@ -39,7 +39,7 @@ impl Metrics {
         counters.duplicates += receipt.duplicates.len() as u64;
     }
 
-    /// A connection ended within a request.
+    /// A connection broke within a request.
     pub(crate) fn connection_broke(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).broken += 1;
     }

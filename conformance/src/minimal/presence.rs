@@ -1,26 +1,26 @@
-//! Whether a client that waits for an answer is still there.
+//! Whether a client that waits for an answer is still connected.
 //!
-//! One that has closed its half of the connection may be reading, or be gone. It is sent what comes next in any case, a
-//! byte at a time; the system of one that is gone answers with a reset.
+//! A client that has closed its half may still read, or be gone. It is sent the first bytes of the answer one at a
+//! time; the system of a client that is gone answers with a reset.
 
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use crate::stream::{Stream, TcpState};
 
-/// How often it is looked.
+/// How often to check.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Bytes that are sent ahead at most. The time between two of them doubles, so they last for a minute.
+/// The most bytes sent ahead. The time between them doubles, so they last for a minute.
 const PROBES_MAX: u32 = 7;
 
-/// What comes next on the way to the client.
+/// What is sent to the client next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Next {
-    /// The first byte of an answer.
+    /// The start of an answer.
     Answer,
-    /// The size of a chunk, which zeros may precede (RFC 9112, section 7.1).
+    /// The size of a chunk, which may have leading zeros (RFC 9112, section 7.1).
     ChunkSize,
-    /// Bytes of which nobody knows yet what they will be.
+    /// Content that is not known yet.
     Content,
 }
 
@@ -32,16 +32,16 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    /// Of a client that is about to wait.
+    /// For a client that starts to wait.
     pub(crate) fn new() -> Self {
         Self { next_look: Instant::now() + LOOK_INTERVAL, next_probe: None, probes: 0 }
     }
 
-    /// To be called now and then while the client waits.
+    /// Call this regularly while the client waits.
     ///
     /// # Errors
     ///
-    /// It is gone.
+    /// The client is gone.
     pub(crate) fn look(&mut self, stream: &mut Stream, next: Next) -> io::Result<()> {
         let now = Instant::now();
         if now < self.next_look {

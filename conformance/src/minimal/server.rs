@@ -15,10 +15,10 @@ use crate::commit::Committer;
 use crate::ending::Ending;
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::places::Places;
 use crate::settings::Settings;
+use crate::slots::Slots;
 
-/// Files that are open besides connections, at most.
+/// The most open files besides connections.
 const FILES: usize = 24;
 
 /// What all connections share.
@@ -33,7 +33,7 @@ pub(crate) struct Server {
     listener: Mutex<Option<TcpListener>>,
     random: RandomState,
     drawn: AtomicU64,
-    pub(crate) places: Arc<Places>,
+    pub(crate) slots: Arc<Slots>,
 }
 
 impl Server {
@@ -47,9 +47,10 @@ impl Server {
             .map_err(|error| format!("repository: {error}"))?;
         let listener = TcpListener::bind(&settings.endpoint)
             .map_err(|error| format!("cannot listen on {}: {error}", settings.endpoint))?;
-        let address = listener.local_addr().map_err(|error| format!("the address of the socket: {error}"))?;
-        let places = Places::new(connections_max);
-        let ending = Arc::new(Ending::new(address, Arc::clone(&places)));
+        let address =
+            listener.local_addr().map_err(|error| format!("cannot read the address of the socket: {error}"))?;
+        let slots = Slots::new(connections_max);
+        let ending = Arc::new(Ending::new(address, Arc::clone(&slots)));
         let no_thread = |error| format!("a thread: {error}");
         let log = Log::start(&settings.log, &ending).map_err(no_thread)?;
         let committer = Committer::start(Box::new(repository), settings.queue_batches_max, &ending);
@@ -63,12 +64,12 @@ impl Server {
             listener: Mutex::new(Some(listener)),
             random,
             drawn: AtomicU64::new(0),
-            places,
+            slots,
             settings,
         })
     }
 
-    /// The socket that connections come from, once.
+    /// The listening socket. It can be taken once.
     pub(crate) fn take_listener(&self) -> Option<TcpListener> {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -77,13 +78,13 @@ impl Server {
         self.ending.is_draining()
     }
 
-    /// A number that nobody can foresee, for request ids.
+    /// An unpredictable number, for request ids.
     pub(crate) fn random(&self) -> u64 {
         draw(&self.random, self.drawn.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// How many connections the system permits.
+/// The number of connections that the limit of open files permits.
 fn descriptors() -> Result<usize, String> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let permitted = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));

@@ -1,4 +1,4 @@
-//! The flags that the suite uses. The other hosts have more of them, and environment variables.
+//! The flags that the suite uses. The other hosts have more, and environment variables.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub(crate) struct Settings {
     pub(crate) log: String,
 }
 
-/// How long a request may take where nobody says otherwise.
+/// The default of the request timeout.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Default for Settings {
@@ -81,7 +81,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the flags; `None` if all that was asked for is help.
+    /// Parses the flags; `None` for `--help`.
     pub(crate) fn read(mut parser: Parser) -> Result<Option<Self>, String> {
         let mut settings = Self::default();
         while let Some(argument) = parser.next().map_err(|error| error.to_string())? {

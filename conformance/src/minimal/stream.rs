@@ -1,4 +1,4 @@
-//! A socket with deadlines, and the bytes that have come but were not used.
+//! A socket with deadlines, and the received bytes that were not used yet.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,38 +7,38 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-/// Bytes asked of the socket at a time.
+/// Bytes to read from the socket at a time.
 const READ_BYTES: usize = 64 * 1024;
-/// How long a client is listened to at most that was answered before it had sent everything, and how long it may pause.
-/// Closing at once would make the kernel reset the connection, and the answer might be lost with it.
+/// After an early answer, how long at most a client's remaining bytes are read, and how long it may pause. Closing at
+/// once would cause a reset, which could destroy the answer.
 const LINGER: Duration = Duration::from_secs(120);
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
-/// What such a client may send beyond the longest body, in bytes.
+/// The most bytes that such a client may send beyond the longest body.
 const LINGER_EXTRA_BYTES: usize = 1 << 20;
 
-/// What every answer begins with.
+/// The start of every answer.
 const ANSWER_START: &[u8] = b"HTTP/1.";
 
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Arc<TcpStream>,
-    /// What the client's system had acknowledged when it last took too long.
+    /// The bytes that the client's system had acknowledged at the last write timeout.
     acknowledged: u64,
-    /// Bytes of the next answer that were sent already.
+    /// Bytes of the next answer that were already sent.
     ahead: usize,
     unread: Vec<u8>,
 }
 
-/// What the system says about a connection.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TcpState {
     Open,
-    /// The client sends no more. It may still read, or be gone.
+    /// The client has closed its half. It may still read, or be gone.
     HalfClosed,
     Closed,
 }
 
-/// What reading brought.
+/// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     Bytes,
@@ -53,28 +53,28 @@ impl Stream {
         Ok(Self { socket, acknowledged: 0, ahead: 0, unread: Vec::new() })
     }
 
-    /// What has come and was not used.
+    /// The received bytes that were not used yet.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.unread
     }
 
-    /// Takes bytes away that were used.
+    /// Removes used bytes.
     pub(crate) fn consume(&mut self, count: usize) {
         self.unread.drain(..count.min(self.unread.len()));
     }
 
-    /// Takes up to `count` of the bytes that have come.
+    /// Removes and returns up to `count` of the received bytes.
     pub(crate) fn take(&mut self, count: usize) -> impl Iterator<Item = u8> + '_ {
         let count = count.min(self.unread.len());
         self.unread.drain(..count)
     }
 
-    /// Waits until there are more bytes.
+    /// Waits until bytes can be read.
     pub(crate) fn wait(&self, deadline: Instant) -> io::Result<Received> {
         arrived(&self.socket, deadline, |socket| socket.peek(&mut [0]))
     }
 
-    /// Waits for more bytes.
+    /// Reads more bytes.
     pub(crate) fn receive(&mut self, deadline: Instant) -> io::Result<Received> {
         let length = self.unread.len();
         self.unread.resize(length + READ_BYTES, 0);
@@ -88,14 +88,14 @@ impl Stream {
         received
     }
 
-    /// Writes all of it. A client that takes nothing for the time of a timeout gets no more.
+    /// Writes all bytes. Fails if the client takes none for the time of a timeout.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let ahead = ANSWER_START.get(..std::mem::take(&mut self.ahead)).unwrap_or_default();
         let rest = bytes.strip_prefix(ahead);
-        self.write_all(rest.ok_or_else(|| io::Error::other("an answer does not begin as every answer does"))?)
+        self.write_all(rest.ok_or_else(|| io::Error::other("an answer does not start like every answer"))?)
     }
 
-    /// Writes the first byte of the next answer, or the one behind those that were written so.
+    /// Sends the first byte of the next answer, or the one after those already sent.
     pub(crate) fn write_answer_ahead(&mut self) -> io::Result<()> {
         if let Some(byte) = ANSWER_START.get(self.ahead) {
             self.write_all(&[*byte])?;
@@ -104,7 +104,7 @@ impl Stream {
         Ok(())
     }
 
-    /// What the system says about the connection.
+    /// Reads the state of the connection from the system.
     pub(crate) fn tcp_state(&self) -> io::Result<TcpState> {
         tcp_state(&self.socket)
     }
@@ -116,7 +116,7 @@ impl Stream {
                 Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    // There may be no room because the kernel waits for a good part of a large buffer.
+                    // A full buffer alone proves nothing: the kernel waits until a good part of a large buffer is free.
                     let acknowledged = acknowledged(&self.socket)?;
                     if acknowledged <= self.acknowledged {
                         self.set_reset_on_close(true)?;
@@ -130,13 +130,13 @@ impl Stream {
         Ok(())
     }
 
-    /// Sets whether the end of the socket, however it comes, is a reset.
+    /// Sets whether closing the socket, in whatever way, is a reset.
     pub(crate) fn set_reset_on_close(&self, reset: bool) -> io::Result<()> {
         SockRef::from(&*self.socket).set_linger(reset.then_some(Duration::ZERO))
     }
 
-    /// Closes so that the last answer arrives, also to a client that is still sending a body of some length. While the
-    /// server drains, it does not wait for long.
+    /// Closes so that the last answer arrives, even at a client that is still sending a body of limited length. During
+    /// a drain it does not wait long.
     pub(crate) fn close(mut self, body_bytes_max: usize, is_draining: impl Fn() -> bool) {
         let mut end = Instant::now() + LINGER;
         let mut draining = false;
@@ -158,7 +158,7 @@ impl Stream {
     }
 }
 
-/// What one way to read has brought by the deadline.
+/// The result of a read by the deadline.
 fn arrived(
     socket: &TcpStream,
     deadline: Instant,
@@ -181,7 +181,7 @@ fn arrived(
 #[cfg(target_os = "linux")]
 use linux::{acknowledged, tcp_state};
 
-/// What the system tells of a connection.
+/// What Linux tells of a connection.
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;
@@ -195,10 +195,13 @@ mod linux {
     const TCP_CLOSE: u8 = 7;
     const TCP_CLOSE_WAIT: u8 = 8;
 
-    /// The beginning of `struct tcp_info`.
+    /// The start of `struct tcp_info`.
     #[repr(C)]
     #[derive(Clone, Copy, Debug)]
-    #[expect(unreachable_pub, reason = "what nix makes of it is `pub`, and a type of its interface has to be")]
+    #[expect(
+        unreachable_pub,
+        reason = "the function that nix generates is `pub`, so the types of its signature must be"
+    )]
     pub struct TcpInfoStart {
         state: u8,
         _ca_state_to_total_retransmissions: [u8; 103],
@@ -223,19 +226,19 @@ mod linux {
         })
     }
 
-    /// How many bytes the peer's system has acknowledged.
+    /// The number of bytes that the peer's system has acknowledged.
     pub(super) fn acknowledged(socket: &TcpStream) -> io::Result<u64> {
         Ok(nix::sys::socket::getsockopt(socket, TcpInfo)?.bytes_acked)
     }
 }
 
-/// Nothing is known of it here.
+/// Not available on this system.
 #[cfg(not(target_os = "linux"))]
 fn acknowledged(_: &TcpStream) -> io::Result<u64> {
     Ok(0)
 }
 
-/// Nor this.
+/// Not available on this system.
 #[cfg(not(target_os = "linux"))]
 fn tcp_state(_: &TcpStream) -> io::Result<TcpState> {
     Ok(TcpState::Open)

@@ -1,10 +1,10 @@
-//! Threads that do not end unnoticed.
+//! Threads whose end does not go unnoticed.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Builder, JoinHandle};
 
-/// Starts a thread. If it panics, or ends before it may, it calls `on_death` with what has happened.
+/// Starts a thread. If it panics or ends early, it calls `on_death` with the reason.
 pub(crate) fn spawn(
     name: &'static str,
     body: impl FnOnce() + Send + 'static,

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::run::{Answer, Pace, collect};
 use super::stored::{StoredEvent, StoredId, get};
 
-/// Where what a subject answers departs from what the model answers.
+/// A difference between the answers of a subject and of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{question}\n  should: {expected}\n  did:    {found}")]
 pub struct Difference {
@@ -23,13 +23,12 @@ pub struct Difference {
     pub found: String,
 }
 
-/// Compares everything that two snapshots say: how many events there are, each event under its id, no event under an id
-/// that there is not, and the queries. Given ids must be equal; generated ones must be valid UUIDs of version 7 on both
-/// sides.
+/// Compares everything that two snapshots can tell: the statistics, each event under its id, an unknown id, and the
+/// queries. Callers' ids must be equal; generated ids must be valid UUIDs of version 7 on both sides.
 ///
 /// # Errors
 ///
-/// The first [`Difference`]; a subject that reports an error differs.
+/// The first [`Difference`]. An error of the subject is one.
 pub fn check_same(subject: &Arc<dyn Snapshot>, model: &Arc<dyn Snapshot>, queries: &[Scan]) -> Result<(), Difference> {
     let found = subject.stats().map_err(|error| broken("stats", &error))?;
     let expected = model.stats().map_err(|error| broken("the model", &error))?;
@@ -50,8 +49,8 @@ pub fn check_same(subject: &Arc<dyn Snapshot>, model: &Arc<dyn Snapshot>, querie
     check_id(subject.as_ref(), "00000000-0000-7000-8000-000000000000", None)
 }
 
-/// Compares the answers to one query: the events, their order and where the next page begins. The subject works at the
-/// given pace, which must not change its answer. Gives back what the subject answered.
+/// Compares the answers to one query: the events, their order and where the next page starts. The subject runs at the
+/// given pace, which must not change its answer. Returns the subject's answer.
 ///
 /// # Errors
 ///
@@ -69,8 +68,8 @@ pub fn check_query(
     Ok(found)
 }
 
-/// Compares two answers; `question` says to what. Given ids must be equal, generated ones must be valid on the found
-/// side.
+/// Compares two answers; `question` names the query in the error. Callers' ids must be equal; generated ones must be
+/// valid in `found`.
 ///
 /// # Errors
 ///
@@ -84,7 +83,7 @@ pub fn check_answer(question: &str, expected: &Answer, found: &Answer) -> Result
     let both = expected.events.len().min(found.events.len());
     if expected.events.len() != found.events.len() {
         let question = format!(
-            "{question}: {} events are wanted, {} came; the first too few or too many",
+            "{question}: {} events expected, {} found; the first extra or missing one",
             expected.events.len(),
             found.events.len()
         );
@@ -93,7 +92,7 @@ pub fn check_answer(question: &str, expected: &Answer, found: &Answer) -> Result
     require(&format!("{question}: next"), &Shown(expected.next), &Shown(found.next))
 }
 
-/// Compares what lies under an id with what should, ids included.
+/// Compares the event with this id with the expected one, ids included.
 ///
 /// # Errors
 ///
@@ -104,7 +103,7 @@ pub fn check_id(subject: &dyn Snapshot, id: &str, expected: Option<&StoredEvent>
     if found.as_ref() == expected { Ok(()) } else { Err(differ(question, expected, found.as_ref())) }
 }
 
-/// Equal, but for the generated id, which needs only be one.
+/// Whether two events are equal, except that a generated id only has to be valid.
 fn same(expected: &StoredEvent, found: &StoredEvent) -> bool {
     let same_id = match (&expected.id, &found.id) {
         (StoredId::Generated(_), StoredId::Generated(found)) => is_version_7(*found),
@@ -136,15 +135,15 @@ pub(super) fn broken(question: &str, error: &ReadError) -> Difference {
     Difference { question: question.to_string(), expected: "an answer".to_string(), found: error.to_string() }
 }
 
-/// A position as a sentence has it.
+/// Displays where the next page starts.
 #[derive(PartialEq, Eq)]
 struct Shown(Option<Position>);
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            None => f.write_str("no further page"),
-            Some(Position { timestamp, seq }) => write!(f, "a page behind {} ns, number {seq}", timestamp.as_nanos()),
+            None => f.write_str("no next page"),
+            Some(Position { timestamp, seq }) => write!(f, "a next page after {} ns, seq {seq}", timestamp.as_nanos()),
         }
     }
 }

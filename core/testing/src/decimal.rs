@@ -1,8 +1,8 @@
-//! The order of numbers as JSON writes them, by value and with any number of digits, in the most obvious way.
+//! Compares JSON numbers by value, with any number of digits, in the simplest way.
 
 use std::cmp::Ordering;
 
-/// Compares two JSON numbers by value. Exponents beyond what `i128` holds count as the largest that it does.
+/// Compares two JSON numbers by value. Exponents outside of `i128` count as its limits.
 pub(super) fn compare(left: &str, right: &str) -> Ordering {
     let (left, right) = (Decimal::of(left), Decimal::of(right));
     match (left.sign, right.sign) {
@@ -12,7 +12,7 @@ pub(super) fn compare(left: &str, right: &str) -> Ordering {
     }
 }
 
-/// A number as sign × 0.digits × 10^exponent, where the digits neither begin nor end with a zero.
+/// A number as sign × 0.digits × 10^exponent, where the digits neither start nor end with a zero.
 struct Decimal {
     /// -1, 0 or 1.
     sign: i8,
@@ -43,7 +43,7 @@ impl Decimal {
         Self { sign, digits, exponent: parse_exponent(exponent).saturating_add(point) }
     }
 
-    /// Without the sign, what is greater is greater: digits without leading zeros compare like fractions.
+    /// A key that orders numbers without their sign: the exponent, then the digits, which compare as fractions do.
     fn magnitude(&self) -> (i128, &str) {
         (self.exponent, &self.digits)
     }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn numbers_are_ordered_by_value() {
-        // Each line is one value in several forms; the lines go upward.
+        // Each line has one value in several forms. The lines ascend.
         let ascending: &[&[&str]] = &[
             &["-1e99999999999999999999", "-10e99999999999999999998"],
             &["-1e400", "-0.1e401"],

@@ -1,4 +1,4 @@
-//! What payload filters mean, in the most obvious way and without a line of the matcher that the engine uses.
+//! The meaning of payload filters, implemented in the simplest way and without the engine's matcher.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use argus_core::query::{PayloadFilter, Test};
 use super::decimal;
 use super::tree::{self, Text, Tree};
 
-/// Whether a payload fulfils the condition.
+/// Whether a payload matches the filter.
 pub(super) fn matches(filter: &PayloadFilter, payload: &str) -> bool {
     let root = tree::parse(payload).expect("payloads are valid JSON without white space");
     let names: Vec<Text> = filter.path.names().map(Text::from).collect();
@@ -31,7 +31,7 @@ pub(super) fn matches(filter: &PayloadFilter, payload: &str) -> bool {
     }
 }
 
-/// All values that a path leads to: through every member of its name, and through every element of an array on the way.
+/// All values at a path. A path follows every member of a name and every element of an array on the way.
 fn values_at<'t>(value: &'t Tree, names: &[Text]) -> Vec<&'t Tree> {
     let Some((first, others)) = names.split_first() else {
         return vec![value];
@@ -45,7 +45,7 @@ fn values_at<'t>(value: &'t Tree, names: &[Text]) -> Vec<&'t Tree> {
     }
 }
 
-/// A value itself and, of an array, all that it holds at any depth.
+/// The value itself and, if it is an array, everything in it at any depth.
 fn with_elements(value: &Tree) -> Box<dyn Iterator<Item = &Tree> + '_> {
     match value {
         Tree::Array(elements) => Box::new(std::iter::once(value).chain(elements.iter().flat_map(with_elements))),
@@ -65,7 +65,7 @@ fn equal(value: &Tree, operand: &str) -> bool {
     }
 }
 
-/// How a value compares with the operand, if at all: numbers with a number, strings with anything else.
+/// How a value compares with the operand: numbers with a number, strings with any other operand. `None` for all others.
 fn order(value: &Tree, operand: &str) -> Option<Ordering> {
     match value {
         Tree::Number(number) if tree::is_number(operand) => Some(decimal::compare(number, operand)),
@@ -90,7 +90,7 @@ mod tests {
     use argus_core::event::Payload;
     use argus_core::query::{Conditions, Operand, PayloadPath};
 
-    use super::super::{Source, generate};
+    use super::super::{Random, generate};
     use super::*;
 
     fn holds(payload: &str, path: &str, test: Test) -> bool {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn equality_takes_the_operand_as_string_and_as_what_else_it_may_be() {
+    fn equality_compares_the_operand_as_a_string_and_as_any_other_scalar() {
         assert!(eq(r#"{"a":1.0}"#, "a", "1"));
         assert!(eq(r#"{"a":1}"#, "a", "10e-1"));
         assert!(eq(r#"{"a":"1"}"#, "a", "1"));
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(orders(r#"{"a":"2"}"#, "b"), [false, false, true, true]);
         assert_eq!(orders(r#"{"a":"b"}"#, "b"), [false, true, false, true]);
         assert_eq!(orders(r#"{"a":"ba"}"#, "b"), [true, true, false, false]);
-        // U+FF5E is before U+1F980 in UTF-8, and behind it in UTF-16.
+        // U+FF5E sorts before U+1F980 in UTF-8, but after it in UTF-16.
         assert_eq!(orders(r#"{"a":"～"}"#, "🦀"), [false, false, true, true]);
         assert_eq!(orders(r#"{"a":null}"#, "null"), [false; 4]);
         assert_eq!(orders(r#"{"a":true}"#, "true"), [false; 4]);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_exists_even_null_and_nothing() {
+    fn null_and_empty_values_exist() {
         for payload in [r#"{"a":null}"#, r#"{"a":[]}"#, r#"{"a":{}}"#, r#"[[],{"a":0}]"#] {
             assert!(holds(payload, "a", Test::Exists(true)));
             assert!(!holds(payload, "a", Test::Exists(false)));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_looked_for_in_strings_only() {
+    fn prefix_and_contains_match_strings_only() {
         let prefix = |payload, part: &str| holds(payload, "a", Test::Prefix(part.into()));
         let contains = |payload, part: &str| holds(payload, "a", Test::Contains(part.into()));
         assert!(prefix(r#"{"a":"abc"}"#, "ab"));
@@ -193,20 +193,20 @@ mod tests {
         assert!(!contains("{}", ""));
     }
 
-    /// The one place where the two meet outside an engine, so that what one gets wrong is told as briefly as can be.
+    /// Compares the two matchers without an engine, so that a failure is easy to read.
     #[test]
-    fn the_matcher_of_the_core_says_the_same() {
-        let mut source = Source::seeded(4);
+    fn the_matcher_of_the_core_agrees() {
+        let mut random = Random::seeded(4);
         let (mut held, mut failed) = (0, 0);
         for round in 0..10_000 {
-            let payload = generate::payload(&mut source);
+            let payload = generate::payload(&mut random);
             let parsed = Payload::parse(&payload).expect("it was generated");
-            let count = if round % 2 == 0 { 1 } else { 2 + source.pick(&[0, 1, 2, 3, 4, 5]) };
-            let filters: Vec<PayloadFilter> = (0..count).map(|_| generate::payload_filter(&mut source)).collect();
+            let count = if round % 2 == 0 { 1 } else { 2 + random.pick(&[0, 1, 2, 3, 4, 5]) };
+            let filters: Vec<PayloadFilter> = (0..count).map(|_| generate::payload_filter(&mut random)).collect();
             let each: Vec<bool> = filters.iter().map(|filter| matches(filter, &payload)).collect();
             let all = |filters: &[PayloadFilter]| Conditions::compile(filters).examine(parsed).matches;
             assert_eq!(all(&filters), !each.contains(&false), "{filters:?} of {payload}");
-            // Those that hold, together: with many conditions one that fails would hide whatever else is wrong.
+            // Check the matching filters together: if one filter failed, it would hide errors in the others.
             let holding: Vec<PayloadFilter> =
                 filters.iter().zip(&each).filter(|(_, holds)| **holds).map(|(filter, _)| filter.clone()).collect();
             assert!(all(&holding), "{holding:?} of {payload}");

@@ -1,5 +1,5 @@
-//! Events and scans drawn from a [`Source`]: mostly plain, often equal to each other, sometimes as nasty as the
-//! contracts allow.
+//! Generates events and scans from a [`Random`]: mostly plain, often equal to each other, sometimes at the limits of
+//! what is allowed.
 
 mod json;
 
@@ -10,27 +10,27 @@ use argus_core::event::{CLIENT_ID_BYTES_MAX, ClientId, EVENT_TYPE_BYTES_MAX, Eve
 use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test};
 
 pub use self::json::payload;
-use super::source::Source;
+use super::random::Random;
 
-/// An event to be stored, with parts of its own.
+/// An event to store, which owns its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// What happened.
+    /// The event's type.
     pub event_type: String,
-    /// When it happened.
+    /// The event's time.
     pub timestamp: Timestamp,
-    /// The free-form part, as JSON.
+    /// The payload, as JSON.
     pub payload: String,
     /// The caller's id.
     pub id: Option<String>,
 }
 
 impl Draft {
-    /// The draft as batches take it.
+    /// The draft in the form that a batch accepts.
     ///
     /// # Panics
     ///
-    /// Where a part of the draft was changed to something that events cannot have.
+    /// If a field of the draft was changed to an invalid value.
     #[must_use]
     pub fn as_new_event(&self) -> NewEvent<'_> {
         NewEvent {
@@ -46,7 +46,7 @@ impl Draft {
 ///
 /// # Panics
 ///
-/// As [`Draft::as_new_event`], and beyond what a batch can hold.
+/// As [`Draft::as_new_event`]; also if the events do not fit into a batch.
 #[must_use]
 pub fn batch<'d>(drafts: impl IntoIterator<Item = &'d Draft>) -> Batch {
     let mut builder = BatchBuilder::new();
@@ -56,105 +56,105 @@ pub fn batch<'d>(drafts: impl IntoIterator<Item = &'d Draft>) -> Batch {
     builder.finish()
 }
 
-/// An event; in one of four cases with an id of its own.
+/// An event. One in four has an id from the caller.
 #[must_use]
-pub fn draft(source: &mut Source<'_>) -> Draft {
+pub fn draft(random: &mut Random<'_>) -> Draft {
     Draft {
-        event_type: event_type(source),
-        timestamp: timestamp(source),
-        payload: payload(source),
-        id: source.one_in(4).then(|| client_id(source)),
+        event_type: event_type(random),
+        timestamp: timestamp(random),
+        payload: payload(random),
+        id: random.one_in(4).then(|| client_id(random)),
     }
 }
 
-/// A type: few hot ones, many rare ones, and some at the edges of what is allowed.
+/// An event type: a few frequent ones, many rare ones, and some at the limits of what is allowed.
 #[must_use]
-pub fn event_type(source: &mut Source<'_>) -> String {
-    match source.below(12) {
-        0..=7 => source.pick(&["view", "click", "buy"]).to_string(),
-        8 | 9 => format!("rare.{}", source.below(300)),
-        10 => source
+pub fn event_type(random: &mut Random<'_>) -> String {
+    match random.below(12) {
+        0..=7 => random.pick(&["view", "click", "buy"]).to_string(),
+        8 | 9 => format!("rare.{}", random.below(300)),
+        10 => random
             .pick(&["vie", "views", "View", " ", "größe", "gro\u{308}ße", "日本語", "🦀", "\"quoted\\", "%20"])
             .into(),
-        _ => source.pick(&["x", "é", "🦀"]).chars().cycle().scan(0, shorter_than(EVENT_TYPE_BYTES_MAX)).collect(),
+        _ => random.pick(&["x", "é", "🦀"]).chars().cycle().scan(0, shorter_than(EVENT_TYPE_BYTES_MAX)).collect(),
     }
 }
 
-/// An id: of so few that they repeat, sometimes one that looks like a generated one, sometimes a very long one.
+/// An id from a small set, so that ids repeat; sometimes one that looks generated, sometimes a very long one.
 #[must_use]
-pub fn client_id(source: &mut Source<'_>) -> String {
-    match source.below(12) {
-        0..=8 => format!("id-{}", source.below(60)),
-        9 => source.pick(&["0", "ID-0", "日本", "🦀", " ", "\"\\", "a/b?c#d"]).to_string(),
-        10 => format!("00000000-0001-7000-8000-{:012x}", source.below(4)),
-        _ => source.pick(&["x", "é", "🦀"]).chars().cycle().scan(0, shorter_than(CLIENT_ID_BYTES_MAX)).collect(),
+pub fn client_id(random: &mut Random<'_>) -> String {
+    match random.below(12) {
+        0..=8 => format!("id-{}", random.below(60)),
+        9 => random.pick(&["0", "ID-0", "日本", "🦀", " ", "\"\\", "a/b?c#d"]).to_string(),
+        10 => format!("00000000-0001-7000-8000-{:012x}", random.below(4)),
+        _ => random.pick(&["x", "é", "🦀"]).chars().cycle().scan(0, shorter_than(CLIENT_ID_BYTES_MAX)).collect(),
     }
 }
 
-/// A time: mostly within a few seconds of each other and often equal, sometimes far away, before 1970 or at the ends of
-/// the range.
+/// A time: mostly within a few seconds of the others and often equal; sometimes far away, before 1970, or at the limits
+/// of the range.
 #[must_use]
-pub fn timestamp(source: &mut Source<'_>) -> Timestamp {
+pub fn timestamp(random: &mut Random<'_>) -> Timestamp {
     /// 2023-11-14T22:13:20Z.
     const CLUSTER: i64 = 1_700_000_000_000_000_000;
-    let small = |source: &mut Source<'_>, bound| i64::try_from(source.below(bound)).expect("bounds here are small");
-    Timestamp::from_nanos(match source.below(16) {
-        0..=8 => CLUSTER + small(source, 20) * 1_000_000_000,
-        9..=11 => CLUSTER + small(source, 4),
-        12 => CLUSTER + small(source, 86_400_000) * 1_000_000,
-        13 => -small(source, 4) * 1_000_000_000,
-        14 => source.pick(&[0, 1, -1, i64::MAX, i64::MAX - 1, i64::MIN, i64::MIN + 1]),
-        _ => i64::from_ne_bytes(source.number().to_ne_bytes()),
+    let small = |random: &mut Random<'_>, bound| i64::try_from(random.below(bound)).expect("bounds here are small");
+    Timestamp::from_nanos(match random.below(16) {
+        0..=8 => CLUSTER + small(random, 20) * 1_000_000_000,
+        9..=11 => CLUSTER + small(random, 4),
+        12 => CLUSTER + small(random, 86_400_000) * 1_000_000,
+        13 => -small(random, 4) * 1_000_000_000,
+        14 => random.pick(&[0, 1, -1, i64::MAX, i64::MAX - 1, i64::MIN, i64::MIN + 1]),
+        _ => i64::from_ne_bytes(random.number().to_ne_bytes()),
     })
 }
 
-/// A scan: each of its parts is there or not.
+/// A scan; each of its parts is optional.
 #[must_use]
-pub fn scan(source: &mut Source<'_>) -> Scan {
+pub fn scan(random: &mut Random<'_>) -> Scan {
     Scan {
-        filter: filter(source),
-        order: source.pick(&[Order::TimeAscending, Order::TimeDescending, Order::Sequence]),
-        limit: source.one_in(2).then(|| limit(source)),
-        from: source.one_in(6).then(|| Position { timestamp: timestamp(source), seq: seq(source) }),
+        filter: filter(random),
+        order: random.pick(&[Order::TimeAscending, Order::TimeDescending, Order::Sequence]),
+        limit: random.one_in(2).then(|| limit(random)),
+        from: random.one_in(6).then(|| Position { timestamp: timestamp(random), seq: seq(random) }),
     }
 }
 
-/// A filter: each of its conditions is there or not, and made of what [`draft`] makes events of. May contradict itself.
+/// A filter; each condition is optional and uses values that [`draft`] generates. It may contradict itself.
 #[must_use]
-pub fn filter(source: &mut Source<'_>) -> Filter {
+pub fn filter(random: &mut Random<'_>) -> Filter {
     Filter {
-        types: source.one_in(3).then(|| (0..source.below(5)).map(|_| queried_type(source)).collect()),
-        ids: source.one_in(6).then(|| (0..source.below(8)).map(|_| queried_id(source)).collect()),
-        start: source.one_in(4).then(|| timestamp(source)),
-        end: source.one_in(4).then(|| timestamp(source)),
-        payload: match source.below(8) {
+        types: random.one_in(3).then(|| (0..random.below(5)).map(|_| queried_type(random)).collect()),
+        ids: random.one_in(6).then(|| (0..random.below(8)).map(|_| queried_id(random)).collect()),
+        start: random.one_in(4).then(|| timestamp(random)),
+        end: random.one_in(4).then(|| timestamp(random)),
+        payload: match random.below(8) {
             0..=4 => Vec::new(),
-            5 | 6 => Vec::from([payload_filter(source)]),
-            _ => Vec::from([payload_filter(source), payload_filter(source)]),
+            5 | 6 => Vec::from([payload_filter(random)]),
+            _ => Vec::from([payload_filter(random), payload_filter(random)]),
         },
-        after_seq: source.one_in(6).then(|| seq(source)),
+        after_seq: random.one_in(6).then(|| seq(random)),
     }
 }
 
-/// A limit: mostly small enough to cut an answer off.
+/// A limit, mostly small enough to end a page early.
 #[must_use]
-pub fn limit(source: &mut Source<'_>) -> NonZeroU32 {
-    let limit = match source.below(8) {
-        0..=5 => u32::try_from(source.below(12)).expect("the bound is small"),
+pub fn limit(random: &mut Random<'_>) -> NonZeroU32 {
+    let limit = match random.below(8) {
+        0..=5 => u32::try_from(random.below(12)).expect("the bound is small"),
         6 => 100,
-        _ => source.pick(&[9_999, u32::MAX - 1]),
+        _ => random.pick(&[9_999, u32::MAX - 1]),
     };
     NonZeroU32::MIN.saturating_add(limit)
 }
 
-/// A condition on the payload, made of the names and values of [`payload`].
+/// A payload filter with names and values that [`payload`] generates.
 #[must_use]
-pub fn payload_filter(source: &mut Source<'_>) -> PayloadFilter {
+pub fn payload_filter(random: &mut Random<'_>) -> PayloadFilter {
     let escaped = |name: &str| name.replace('\\', "\\\\").replace('.', "\\.");
-    let names: Vec<String> = (0..=source.pick(&[0, 0, 1, 2])).map(|_| escaped(source.pick(&json::NAMES))).collect();
+    let names: Vec<String> = (0..=random.pick(&[0, 0, 1, 2])).map(|_| escaped(random.pick(&json::NAMES))).collect();
     let path = PayloadPath::parse(&names.join(".")).expect("no name is empty, and dots and backslashes are escaped");
-    let operand = Operand::new(&operand(source));
-    let test = match source.below(12) {
+    let operand = Operand::new(&operand(random));
+    let test = match random.below(12) {
         0..=2 => Test::Eq(operand),
         3 => Test::Ne(operand),
         4 => Test::Gt(operand),
@@ -163,57 +163,57 @@ pub fn payload_filter(source: &mut Source<'_>) -> PayloadFilter {
         7 => Test::Lte(operand),
         8 => Test::Exists(true),
         9 => Test::Exists(false),
-        10 => Test::Prefix(part(source)),
-        _ => Test::Contains(part(source)),
+        10 => Test::Prefix(part(random)),
+        _ => Test::Contains(part(random)),
     };
     PayloadFilter { path, test }
 }
 
-/// Usually a type that events may have, sometimes a text that is no type at all.
-fn queried_type(source: &mut Source<'_>) -> Box<str> {
-    match source.below(10) {
-        0..=7 => event_type(source).into(),
-        8 => source.pick(&["", "\n", "nobody"]).into(),
+/// Usually a type that events can have, sometimes an invalid one.
+fn queried_type(random: &mut Random<'_>) -> Box<str> {
+    match random.below(10) {
+        0..=7 => event_type(random).into(),
+        8 => random.pick(&["", "\n", "nobody"]).into(),
         _ => "x".repeat(EVENT_TYPE_BYTES_MAX + 1).into(),
     }
 }
 
-/// Usually an id that events may have, sometimes a text that is no id at all.
-fn queried_id(source: &mut Source<'_>) -> Box<str> {
-    match source.below(10) {
-        0..=8 => client_id(source).into(),
-        _ => source.pick(&["", "\n", "nobody"]).into(),
+/// Usually an id that events can have, sometimes an invalid one.
+fn queried_id(random: &mut Random<'_>) -> Box<str> {
+    match random.below(10) {
+        0..=8 => client_id(random).into(),
+        _ => random.pick(&["", "\n", "nobody"]).into(),
     }
 }
 
-/// A sequence number: mostly of an event that there may be.
-fn seq(source: &mut Source<'_>) -> u64 {
-    match source.below(8) {
-        0..=5 => source.below(100),
-        6 => source.pick(&[0, u64::MAX, u64::MAX - 1]),
-        _ => source.below(2_000),
+/// A sequence number, mostly of an event that may exist.
+fn seq(random: &mut Random<'_>) -> u64 {
+    match random.below(8) {
+        0..=5 => random.below(100),
+        6 => random.pick(&[0, u64::MAX, u64::MAX - 1]),
+        _ => random.below(2_000),
     }
 }
 
 /// A text to compare payload values with.
-fn operand(source: &mut Source<'_>) -> String {
-    match source.below(4) {
-        0 => json::number(source),
+fn operand(random: &mut Random<'_>) -> String {
+    match random.below(4) {
+        0 => json::number(random),
         1 => {
-            source.pick(&["true", "false", "null", "", "01", "+1", "1.", " 1", "-", "NaN", "[]", "{}", "\"a\""]).into()
+            random.pick(&["true", "false", "null", "", "01", "+1", "1.", " 1", "-", "NaN", "[]", "{}", "\"a\""]).into()
         }
-        _ => source.pick(&json::TEXTS).to_string(),
+        _ => random.pick(&json::TEXTS).to_string(),
     }
 }
 
-/// The beginning, the middle or the whole of a text that payloads have.
-fn part(source: &mut Source<'_>) -> Box<str> {
-    let text = source.pick(&json::TEXTS);
-    let (from, count) = (source.pick(&[0, 0, 1, 2]), source.pick(&[1, 0, 2, 1_000]));
+/// A prefix, an inner part or the whole of a text that payloads contain.
+fn part(random: &mut Random<'_>) -> Box<str> {
+    let text = random.pick(&json::TEXTS);
+    let (from, count) = (random.pick(&[0, 0, 1, 2]), random.pick(&[1, 0, 2, 1_000]));
     text.chars().skip(from).take(count).collect()
 }
 
-/// Lets characters pass as long as all of them together have at most so many bytes.
+/// Passes characters on until they exceed this number of bytes in UTF-8.
 fn shorter_than(bytes_max: usize) -> impl FnMut(&mut usize, char) -> Option<char> {
     move |bytes, character| {
         *bytes += character.len_utf8();
@@ -228,24 +228,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_that_ran_dry_gives_the_simplest_event_and_the_simplest_scan() {
-        let simplest = draft(&mut Source::bytes(&[]));
+    fn a_random_without_bytes_gives_the_simplest_event_and_the_simplest_scan() {
+        let simplest = draft(&mut Random::bytes(&[]));
         assert_eq!(simplest.event_type, "view");
         assert_eq!(simplest.payload, "null");
         assert_eq!(simplest.id, None);
-        assert_eq!(scan(&mut Source::bytes(&[])), Scan::default());
+        assert_eq!(scan(&mut Random::bytes(&[])), Scan::default());
     }
 
     #[test]
-    fn events_are_valid_repeat_themselves_and_reach_the_edges() {
-        let mut source = Source::seeded(1);
-        let drafts: Vec<Draft> = (0..5_000).map(|_| draft(&mut source)).collect();
-        // Making the batch checks that each part is valid.
+    fn events_are_valid_repeat_and_reach_the_limits() {
+        let mut random = Random::seeded(1);
+        let drafts: Vec<Draft> = (0..5_000).map(|_| draft(&mut random)).collect();
+        // Building the batch validates each event.
         assert_eq!(batch(&drafts).len(), drafts.len());
 
         let hot = drafts.iter().filter(|draft| draft.event_type == "view").count();
         let types: BTreeSet<&str> = drafts.iter().map(|draft| &*draft.event_type).collect();
-        assert!(hot > 500 && types.len() > 100, "{hot} of the hottest, {} types", types.len());
+        assert!(hot > 500 && types.len() > 100, "{hot} of the most frequent, {} types", types.len());
         assert!(types.iter().any(|event_type| event_type.len() == EVENT_TYPE_BYTES_MAX));
 
         let ids: Vec<&str> = drafts.iter().filter_map(|draft| draft.id.as_deref()).collect();

@@ -1,16 +1,14 @@
 //! Tools for tests of whatever implements [`Repository`](argus_core::repository::Repository).
 //!
-//! - [`Model`] is a repository so naive that it is obviously right. Whatever another repository answers, the model
-//!   answers too.
-//! - [`generate`] draws events and queries from a [`Source`] of decisions: a seed, a fuzzer's bytes, or proptest's.
-//! - [`check_same`] compares what two snapshots answer and says where they differ.
-//! - [`SimStorage`] is a medium that behaves as badly as a disk may, and [`simulate`] a run over it that one number
-//!   draws.
-//! - A [`Step`] is something that happens to a repository; a [`Pair`] lets it happen to a subject and to a model, side
-//!   by side.
+//! - [`Model`] is a repository so naive that it is obviously right. Every other repository must answer as it does.
+//! - [`generate`] generates events and queries from a [`Random`]: a seed, a fuzzer's bytes, or proptest's.
+//! - [`check_same`] compares the answers of two snapshots and reports the first difference.
+//! - [`SimStorage`] is a simulated medium with the faults of a real disk. [`simulate`] runs the engine on it; the seed
+//!   determines everything.
+//! - A [`Step`] is one operation on a repository. A [`Pair`] applies it to a subject and to a model and compares them.
 //!
-//! Only tests depend on this crate. The core depends on no other crate of ours, not even in its tests, so the tests of
-//! the engine that need this crate lie in its own `tests`.
+//! Only tests depend on this crate. The core depends on no other crate of ours, not even in its tests, so the engine's
+//! tests that need this crate are in its own `tests`.
 
 mod compare;
 mod decimal;
@@ -20,28 +18,28 @@ mod medium;
 mod model;
 mod moment;
 mod pair;
+mod random;
 mod run;
 mod script;
 mod simulation;
-mod source;
 mod stored;
 mod tree;
 
 pub use compare::{Difference, check_answer, check_id, check_query, check_same};
 pub use generate::Draft;
-pub use medium::{Contents, Ending, Fault, Faults, Phase, SimStorage, Strike};
+pub use medium::{Contents, Ending, FaultClass, Faults, InjectedFault, Phase, SimStorage};
 pub use model::Model;
 pub use moment::steady;
 pub use pair::Pair;
+pub use random::Random;
 pub use run::{Answer, Pace, Run, collect};
 pub use script::{Planned, Step};
 pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
-pub use source::Source;
 pub use stored::{StoredEvent, StoredId, get};
 
 use argus_core::engine::{TYPES_MAX_DEFAULT, Tuning};
 
-/// Sizes at which a handful of events is merged, sealed and compacted, so that a short test goes through all of it.
+/// Limits so small that a handful of events is merged, sealed and compacted. A short test then covers all of it.
 pub const SMALL: Tuning = Tuning {
     seal_events: 12,
     seal_bytes: 4096,

@@ -1,4 +1,4 @@
-//! The naive model of a repository, which every other one is compared with.
+//! The naive model of a repository. Tests compare every other repository with it.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -16,17 +16,15 @@ use argus_core::repository::{
 use super::filter;
 use super::stored::{StoredEvent, StoredId};
 
-/// A repository in the most obvious way: all events in a vector, looked at one by one, copied before a change where a
-/// snapshot shares it.
+/// The simplest repository: a vector of events that every query scans. A commit copies it if a snapshot shares it.
 ///
-/// It has no storage, no index and no failure, so that little can be wrong with it; it is what the other repositories
-/// are measured against. Its generated ids are valid but not random, and depend on nothing but `now` and the sequence
-/// number.
+/// It has no storage, no index and no failures, so little can be wrong with it. Its generated ids are valid but not
+/// random: they depend only on `now` and the sequence number.
 #[derive(Clone, Debug)]
 pub struct Model {
     events: Arc<Vec<StoredEvent>>,
     last_seq: u64,
-    /// How many different event types there may be.
+    /// The most different event types.
     types_max: usize,
 }
 
@@ -43,7 +41,7 @@ impl Model {
         Self::with_types(usize::MAX)
     }
 
-    /// An empty repository that takes so many event types.
+    /// An empty repository that accepts at most `types_max` different event types.
     #[must_use]
     pub fn with_types(types_max: usize) -> Self {
         Self { events: Arc::default(), last_seq: 0, types_max }
@@ -62,19 +60,19 @@ impl Model {
         self.events.get(index)
     }
 
-    /// The highest sequence number that was given.
+    /// The highest sequence number assigned so far.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.last_seq
     }
 
-    /// Gives up the events that are not to be kept, and what is known of their ids.
+    /// Drops the events for which `is_kept` is false. Their ids are then unknown.
     pub fn retain(&mut self, is_kept: impl FnMut(&StoredEvent) -> bool) {
         Arc::make_mut(&mut self.events).retain(is_kept);
     }
 
-    /// Takes over the id that another repository has generated for this event, so that callers' ids can be compared
-    /// with it from now on.
+    /// Replaces a generated id by the one that another repository generated, so that later batches can use that id with
+    /// both.
     pub fn take_id(&mut self, seq: u64, id: Uuid) {
         let Ok(index) = self.events.binary_search_by_key(&seq, |event| event.seq) else { return };
         let event = Arc::make_mut(&mut self.events).get_mut(index);
@@ -83,13 +81,13 @@ impl Model {
         }
     }
 
-    /// Forgets all events behind this one, as a crash does: their sequence numbers are given again.
+    /// Drops all events after this sequence number, as a crash does. Their numbers are assigned again.
     pub fn truncate(&mut self, last_seq: u64) {
         self.retain(|event| event.seq <= last_seq);
         self.last_seq = self.last_seq.min(last_seq);
     }
 
-    /// Everything as it is.
+    /// A snapshot of the current state.
     #[must_use]
     pub fn snapshot(&self) -> Arc<dyn Snapshot> {
         Arc::new(ModelSnapshot { events: Arc::clone(&self.events), last_seq: self.last_seq, types_max: self.types_max })
@@ -161,7 +159,7 @@ impl Repository for Model {
     }
 }
 
-/// Everything as it was.
+/// The state when the snapshot was taken.
 struct ModelSnapshot {
     events: Arc<Vec<StoredEvent>>,
     last_seq: u64,
@@ -169,7 +167,7 @@ struct ModelSnapshot {
 }
 
 impl Snapshot for ModelSnapshot {
-    /// The bytes are those of types and payloads; a model has no segments.
+    /// Bytes are those of types and payloads. A model has no segments.
     fn stats(&self) -> Result<Stats, ReadError> {
         let bytes: usize = self.events.iter().map(|event| event.event_type.len() + event.payload.len()).sum();
         Ok(Stats {
@@ -210,7 +208,7 @@ impl Snapshot for ModelSnapshot {
     }
 }
 
-/// The answer, found already.
+/// A scan whose answer is already complete.
 struct ModelRun {
     next: Option<Position>,
     events: std::vec::IntoIter<StoredEvent>,
@@ -222,7 +220,7 @@ impl ScanRun for ModelRun {
     }
 
     fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Poll<()>, ReadError> {
-        // A budget of nothing would never come to an end.
+        // A budget of 0 would never finish.
         for _ in 0..budget.max(1) {
             let Some(event) = self.events.next() else {
                 return Ok(Poll::Ready(()));
@@ -247,7 +245,7 @@ fn matches(filter: &Filter, event: &StoredEvent) -> bool {
         && payload.iter().all(|condition| filter::matches(condition, &event.payload))
 }
 
-/// Whether an event lies behind where the scan begins.
+/// Whether an event comes after the position where the scan starts.
 fn is_behind(scan: &Scan, event: &StoredEvent) -> bool {
     let Some(from) = scan.from else { return true };
     match scan.order {
@@ -294,7 +292,7 @@ mod tests {
         Draft { event_type: event_type.into(), timestamp: at(nanos), payload: payload.into(), id: id.map(Into::into) }
     }
 
-    /// Six events whose order of time is 4, 1, 3, 6, 2, 5.
+    /// Six events; ordered by time, their sequence numbers are 4, 1, 3, 6, 2, 5.
     fn six() -> Model {
         let mut model = Model::new();
         let drafts = [
@@ -334,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn each_condition_means_what_it_says() {
+    fn each_condition_filters_events() {
         let types = |types: &[&str]| {
             Scan::from(Filter { types: Some(types.iter().map(|&text| text.into()).collect()), ..Filter::default() })
         };
@@ -362,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_begin_behind_their_position_and_say_where_the_next_one_does() {
+    fn pages_start_after_their_position_and_return_the_next_position() {
         let page = |order, limit, from: Option<(i64, u64)>| {
             let from = from.map(|(nanos, seq)| Position { timestamp: at(nanos), seq });
             answer(&six(), &Scan { order, limit: std::num::NonZeroU32::new(limit), from, ..Scan::default() })
@@ -382,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_held_makes_a_duplicate_wherever_it_came_before() {
+    fn a_known_id_is_a_duplicate_whichever_batch_it_came_in() {
         let mut model = six();
         let generated = model.snapshot();
         let generated =

@@ -1,4 +1,4 @@
-//! A subject beside the model, under the same steps.
+//! A subject and the model, under the same steps.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,8 +16,8 @@ use super::moment::steady;
 use super::run::{Answer, Pace, Run, collect};
 use super::script::{Planned, Step};
 
-/// A subject and the model of it, to which the same things happen. Whatever the subject says is compared at once; what
-/// it must go on saying (kept snapshots, queries left half-way) is compared again by [`check`](Self::check).
+/// Applies the same steps to a subject and to a model. Compares every answer at once. [`check`](Self::check) compares
+/// again what must not change: kept snapshots and unfinished queries.
 #[derive(Debug)]
 pub struct Pair<R> {
     subject: R,
@@ -27,19 +27,19 @@ pub struct Pair<R> {
     now: Timestamp,
     /// The subject's ids in order of sequence numbers.
     ids: Vec<String>,
-    /// The same, to see that none comes twice.
+    /// The same ids as a set, to find repeated ones.
     known: BTreeSet<String>,
     kept: Vec<Kept>,
     begun: Vec<Begun>,
 }
 
-/// A snapshot of both, taken at the same moment.
+/// Snapshots of both, taken after the same step.
 struct Kept {
     subject: Arc<dyn Snapshot>,
     model: Arc<dyn Snapshot>,
 }
 
-/// A query left half-way, and what its answer has to be.
+/// An unfinished query and its expected answer.
 #[derive(Debug)]
 struct Begun {
     question: String,
@@ -48,7 +48,8 @@ struct Begun {
 }
 
 impl<R: Repository> Pair<R> {
-    /// A pair with an empty subject that takes any number of event types; `reopen` closes a subject and opens it again.
+    /// A pair of an empty subject and a model without a limit of event types. `reopen` closes a subject and opens it
+    /// again.
     #[must_use]
     pub fn new(subject: R, reopen: fn(&mut R)) -> Self {
         Self::with_model(subject, Model::new(), reopen)
@@ -62,7 +63,7 @@ impl<R: Repository> Pair<R> {
             reopen,
             maintenance: MaintenanceQueue::default(),
             model,
-            // 2023-11-14T22:13:20Z, and as good as any other.
+            // 2023-11-14T22:13:20Z; any time would do.
             now: Timestamp::from_nanos(1_700_000_000_000_000_000),
             ids: Vec::new(),
             known: BTreeSet::new(),
@@ -83,11 +84,11 @@ impl<R: Repository> Pair<R> {
         &self.model
     }
 
-    /// Lets a step happen.
+    /// Applies a step to both.
     ///
     /// # Errors
     ///
-    /// The first [`Difference`] that came to light. The pair is then of no further use.
+    /// The first [`Difference`] found. The pair must not be used afterwards.
     pub fn run(&mut self, step: &Step) -> Result<(), Difference> {
         match step {
             Step::Commit { elapsed, group } => {
@@ -115,7 +116,7 @@ impl<R: Repository> Pair<R> {
         }
     }
 
-    /// Compares all that was kept, and then everything as it stands now, `queries` included.
+    /// Compares the kept snapshots and unfinished queries, and then the current state, with these queries.
     ///
     /// # Errors
     ///
@@ -138,7 +139,7 @@ impl<R: Repository> Pair<R> {
         self.check_receipts(&expected, &found, seen)
     }
 
-    /// Reads the ids of what is new in the subject, and checks that each leads to its event.
+    /// Learns the subject's ids of new events, and checks that each id leads to its event.
     fn learn_ids(&mut self) -> Result<(), Difference> {
         let snapshot = self.subject_snapshot();
         let news = Scan::from(Filter { after_seq: Some(count(&self.ids)), ..Filter::default() });
@@ -147,7 +148,7 @@ impl<R: Repository> Pair<R> {
         news.sort_by_key(|event| event.seq);
         for event in &news {
             let id = event.id.text();
-            require("sequence numbers without a gap", &(count(&self.ids) + 1), &event.seq)?;
+            require("the next sequence number", &(count(&self.ids) + 1), &event.seq)?;
             require(&format!("id {id:?} is new"), &true, &self.known.insert(id.clone()))?;
             check_id(snapshot.as_ref(), &id, Some(event))?;
             self.ids.push(id);
@@ -158,7 +159,7 @@ impl<R: Repository> Pair<R> {
     fn check_receipts(&self, expected: &[Receipt], found: &[Receipt], seen: usize) -> Result<(), Difference> {
         require("receipts", &expected.len(), &found.len())?;
         for (index, (expected, found)) in expected.iter().zip(found).enumerate() {
-            let question = |what: &str| format!("receipt {index} behind event {seen}: {what}");
+            let question = |what: &str| format!("receipt {index} after event {seen}: {what}");
             require(&question("stored"), &expected.stored, &found.stored)?;
             if expected.stored > 0 {
                 require(&question("first_seq"), &expected.first_seq, &found.first_seq)?;
@@ -166,7 +167,7 @@ impl<R: Repository> Pair<R> {
             let show = |receipt: &Receipt| format!("{:?}", receipt.duplicates);
             require(&question("duplicates"), &show(expected), &show(found))?;
             require(&question("surplus"), &format!("{:?}", expected.surplus), &format!("{:?}", found.surplus))?;
-            // The model says whether there is one; which one, the subject's own event says.
+            // The model tells whether there is a generated id; the subject's own event tells which.
             let first = usize::try_from(expected.first_seq - 1).expect("a test has few events");
             let first = expected.generated_id.and_then(|_| self.ids.get(first)).map_or("none", |id| id);
             let given = found.generated_id.map_or_else(|| "none".to_string(), |uuid| uuid.to_string());
@@ -180,7 +181,7 @@ impl<R: Repository> Pair<R> {
     }
 
     fn subject_snapshot(&self) -> Arc<dyn Snapshot> {
-        self.subject.reader().take().expect("subjects here are in this process, and need not be asked")
+        self.subject.reader().take().expect("a subject in this process always has a snapshot")
     }
 
     fn keep(&self) -> Kept {
@@ -189,7 +190,7 @@ impl<R: Repository> Pair<R> {
 
     fn begin(&mut self, query: &Scan, pace: Pace, calls: u32, dropped: bool) -> Result<(), Difference> {
         let now = self.keep();
-        let question = format!("{query:?} at {pace:?}, begun at {} events", self.ids.len());
+        let question = format!("{query:?} at {pace:?}, started at {} events", self.ids.len());
         let mut run = Run::begin(&now.subject, query, pace).map_err(|error| broken(&question, &error))?;
         for _ in 0..calls {
             if run.step().map_err(|error| broken(&question, &error))? {
@@ -203,8 +204,8 @@ impl<R: Repository> Pair<R> {
         Ok(())
     }
 
-    /// Walks from page to page, by cursors. Each page is what the model says at that moment; and all pages together
-    /// have each event at most once, and each that was there at the beginning.
+    /// Reads page by page, by cursors. Each page must equal the model's at that moment. All pages together must hold
+    /// each event at most once, and every event that existed at the start.
     fn walk(&mut self, query: &Scan, batches: &[Vec<Planned>]) -> Result<(), Difference> {
         let at_first = collect(&self.model.snapshot(), &Scan { limit: None, ..query.clone() }, Pace::UNBROKEN)
             .map_err(|error| broken("the model", &error))?;
@@ -216,14 +217,14 @@ impl<R: Repository> Pair<R> {
             let page = check_query(&now.subject, &now.model, &query, Pace::UNBROKEN)?;
             for event in &page.events {
                 require(
-                    &format!("event {} is new to the walk of {query:?}", event.seq),
+                    &format!("event {} is on one page only of {query:?}", event.seq),
                     &true,
                     &met.insert(event.seq),
                 )?;
             }
             let Some(next) = page.next else { break };
             let cursor = decode_cursor(&encode_cursor(next, &query), &query);
-            require("the cursor gives its position back", &true, &(cursor == Ok(next)))?;
+            require("a cursor decodes to its position", &true, &(cursor == Ok(next)))?;
             query.from = Some(next);
             if let Some(batch) = batches.next() {
                 self.commit(std::slice::from_ref(batch))?;
@@ -231,7 +232,7 @@ impl<R: Repository> Pair<R> {
             }
         }
         for event in &at_first.events {
-            require(&format!("event {} is met by the walk of {query:?}", event.seq), &true, &met.contains(&event.seq))?;
+            require(&format!("event {} is on a page of {query:?}", event.seq), &true, &met.contains(&event.seq))?;
         }
         Ok(())
     }
@@ -249,7 +250,7 @@ impl fmt::Debug for Kept {
     }
 }
 
-/// The batches of a plan for a repository that has given these ids. Those of an odd number of events are lenient.
+/// The batches of a plan for a repository with these ids. Batches of an odd number of events are lenient.
 fn batches(group: &[Vec<Planned>], ids: &[String]) -> Vec<Batch> {
     let resolve = |planned: &Planned| {
         let index = planned.id_of.and_then(|seq| usize::try_from(seq).ok()?.checked_sub(1));
@@ -261,9 +262,9 @@ fn batches(group: &[Vec<Planned>], ids: &[String]) -> Vec<Batch> {
     group.iter().map(|batch| generate::batch(&drafts(batch)).handled(handling(batch))).collect()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is called by map_err")]
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
 fn refused(error: CommitError) -> Difference {
-    Difference { question: "to write".to_string(), expected: "done".to_string(), found: error.to_string() }
+    Difference { question: "a commit".to_string(), expected: "success".to_string(), found: error.to_string() }
 }
 
 fn count(ids: &[String]) -> u64 {
@@ -274,27 +275,27 @@ fn count(ids: &[String]) -> u64 {
 mod tests {
     use argus_core::repository::Failure;
 
-    use super::super::Source;
+    use super::super::Random;
     use super::*;
     use argus_core::repository::Reader;
 
     fn run<R: Repository>(subject: R, seed: u64) -> Result<(), Difference> {
-        let mut source = Source::seeded(seed);
+        let mut random = Random::seeded(seed);
         let mut pair = Pair::new(subject, |_| {});
         for _ in 0..20 {
-            pair.run(&Step::draw(&mut source))?;
+            pair.run(&Step::draw(&mut random))?;
         }
-        pair.check(&[generate::scan(&mut source)])
+        pair.check(&[generate::scan(&mut random)])
     }
 
     #[test]
-    fn a_model_does_not_differ_from_a_model() {
+    fn a_model_equals_itself() {
         for seed in 0..20 {
             assert_eq!(run(Model::new(), seed), Ok(()), "seed {seed}");
         }
     }
 
-    /// Loses the last batch of each group, and says nothing.
+    /// Drops the last batch of each group silently.
     struct Forgetful(Model);
 
     impl Repository for Forgetful {
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_that_loses_events_is_found_out() {
+    fn a_subject_that_loses_events_is_found() {
         for seed in 0..20 {
             run(Forgetful(Model::new()), seed).expect_err("it lost events");
         }

@@ -1,4 +1,4 @@
-//! Runs a scan to its end, at any pace.
+//! Runs a scan to its end in steps of any size.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,30 +10,30 @@ use argus_core::repository::{Flow, ReadError, ScanHead, ScanRun, Snapshot};
 
 use super::stored::StoredEvent;
 
-/// Everything that a scan gave.
+/// The whole result of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Where the next page begins, as the head said.
+    /// Where the next page starts, from the head of the answer.
     pub next: Option<Position>,
-    /// The events, in the order in which they came.
+    /// The events in the order of the scan.
     pub events: Vec<StoredEvent>,
 }
 
-/// In which steps a scan is to be run. Nothing of this may change its answer.
+/// The size of the steps in which a scan is run. It must not change the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Events to be examined in one call.
+    /// The most events to examine in one call.
     pub budget: u32,
-    /// The sink asks the run to stop and be continued at each so-many-th event; never, if this is 0.
+    /// The sink pauses the run at every `stop_every`th event; never, if 0.
     pub stop_every: usize,
 }
 
 impl Pace {
-    /// All in one go, as far as the run is able to.
+    /// As few calls as possible.
     pub const UNBROKEN: Self = Self { budget: u32::MAX, stop_every: 0 };
 }
 
-/// A scan under way together with what it has given so far.
+/// A running scan and its result so far.
 pub struct Run {
     run: Box<dyn ScanRun>,
     pace: Pace,
@@ -52,11 +52,11 @@ pub fn collect(snapshot: &Arc<dyn Snapshot>, scan: &Scan, pace: Pace) -> Result<
 }
 
 impl Run {
-    /// Begins a scan without asking for anything yet.
+    /// Starts a scan without polling it.
     ///
     /// # Errors
     ///
-    /// What the snapshot reported.
+    /// The snapshot's error.
     pub fn begin(snapshot: &Arc<dyn Snapshot>, scan: &Scan, pace: Pace) -> Result<Self, ReadError> {
         let stats = snapshot.stats()?;
         let ids = scan.filter.ids.as_ref().map_or(0, Vec::len) as u64;
@@ -65,25 +65,22 @@ impl Run {
             pace,
             head: None,
             events: Vec::new(),
-            // Each call is to make progress: a segment is opened, an event examined, or an id looked up. Thirty-two
-            // calls for each are generous.
+            // Each call must make progress: open a segment, examine an event or look up an id. 32 calls for each are
+            // generous.
             calls_left: 1_000 + 32 * (stats.events + stats.segments + ids),
         })
     }
 
-    /// Makes one call and says whether the run has come to its end.
+    /// Polls once; returns true when the run has finished.
     ///
     /// # Errors
     ///
-    /// What the run reported; and [`ReadError::Damaged`] where it was called far more often than its work explains,
-    /// which would otherwise be a loop without an end.
+    /// The run's error; [`ReadError::Damaged`] after far more calls than the work explains, which would otherwise loop
+    /// for ever.
     pub fn step(&mut self) -> Result<bool, ReadError> {
         self.calls_left = self.calls_left.checked_sub(1).ok_or_else(|| {
             let (events, pace) = (self.events.len(), self.pace);
-            ReadError::Damaged(Damage::of(
-                "a scan",
-                format!("no end in sight after {events} events in steps of {pace:?}"),
-            ))
+            ReadError::Damaged(Damage::of("a scan", format!("not finished after {events} events in steps of {pace:?}")))
         })?;
         if self.head.is_none() {
             if let Poll::Ready(head) = self.run.poll_head(self.pace.budget)? {
@@ -102,18 +99,18 @@ impl Run {
         Ok(step.is_ready())
     }
 
-    /// Whether the head is known.
+    /// Whether the run has returned its head.
     #[must_use]
     pub fn has_head(&self) -> bool {
         self.head.is_some()
     }
 
-    /// Ends the page where the run stands, if that is possible; where the next page begins then.
+    /// Ends the page at the current position, if possible. Returns where the next page starts.
     pub fn end_page(&mut self) -> Option<Position> {
         if self.head.is_none() { self.run.end_page() } else { None }
     }
 
-    /// Runs what is left.
+    /// Runs the scan to its end.
     ///
     /// # Errors
     ///

@@ -1,10 +1,9 @@
-//! A JSON text as a tree, in the most obvious way. Recursive, so the depth of what it is given must be bounded by the
-//! generators.
+//! A JSON text as a tree, parsed in the simplest way. The parser is recursive, so the generators must limit the depth.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// A JSON value. Numbers keep their text and objects all their members, duplicate names included.
+/// A JSON value. Numbers keep their text; objects keep all members, including those with the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tree {
     Null,
@@ -15,8 +14,8 @@ pub(super) enum Tree {
     Object(Vec<(Text, Self)>),
 }
 
-/// A JSON string without its escapes: code points, among which surrogates that are not part of a pair stand for
-/// themselves. Their order is that of the bytes of UTF-8.
+/// A JSON string without escapes, as code points. Unpaired surrogates are kept. The order is that of the bytes of
+/// UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Text(pub(super) Vec<u32>);
 
@@ -26,14 +25,14 @@ impl From<&str> for Text {
     }
 }
 
-/// The tree of a JSON text; `None` where it is none, white space around tokens included, since payloads have none.
+/// Parses a JSON text; `None` if it is invalid. White space between tokens is invalid, since payloads have none.
 pub(super) fn parse(json: &str) -> Option<Tree> {
     let mut rest = json.chars().peekable();
     let tree = value(&mut rest)?;
     rest.next().is_none().then_some(tree)
 }
 
-/// Whether a text is a number as JSON writes it, and nothing else.
+/// Whether the whole text is a JSON number.
 pub(super) fn is_number(text: &str) -> bool {
     matches!(parse(text), Some(Tree::Number(_)))
 }
@@ -132,7 +131,7 @@ fn text(rest: &mut Rest<'_>) -> Option<Text> {
     }
 }
 
-/// What stands behind a backslash.
+/// The character after a backslash.
 fn escape(rest: &mut Rest<'_>) -> Option<u32> {
     match rest.next()? {
         'b' => Some(0x08),
@@ -146,7 +145,7 @@ fn escape(rest: &mut Rest<'_>) -> Option<u32> {
     }
 }
 
-/// Makes one code point of each high surrogate that a low one follows (RFC 8259, section 7).
+/// Joins each high surrogate with the low surrogate that follows it (RFC 8259, section 7).
 fn join_surrogates(units: &[u32]) -> Vec<u32> {
     let mut joined: Vec<u32> = Vec::new();
     for &unit in units {
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_value_has_its_tree() {
+    fn every_kind_of_value_is_parsed() {
         let json = r#"{"a":[null,true,false,-1.50e+07,"x"],"a":{},"b":[]}"#;
         let first = vec![Tree::Null, Tree::Bool(true), Tree::Bool(false), Tree::Number("-1.50e+07".into()), text("x")];
         let members = vec![
@@ -182,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn escapes_stand_for_their_characters() {
+    fn escapes_are_decoded() {
         assert_eq!(parse(r#""\"\\\/\b\f\n\r\t\u0041\u00E9\u00e9""#), Some(text("\"\\/\u{8}\u{c}\n\r\tAéé")));
         assert_eq!(parse(r#""\ud83e\udd80""#), Some(text("🦀")));
         assert_eq!(parse(r#""\udd80\ud83ex""#), Some(Tree::Text(Text(vec![0xdd80, 0xd83e, u32::from('x')]))));
     }
 
     #[test]
-    fn texts_that_are_not_json_have_no_tree() {
+    fn invalid_json_is_refused() {
         let wrong = [
             "",
             " 1",
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_from_texts_that_only_look_like_them() {
+    fn numbers_differ_from_texts_that_look_like_numbers() {
         for number in ["0", "-0", "10", "0.5", "1E5", "1e-05", "123456789012345678901234567890"] {
             assert!(is_number(number), "{number:?}");
         }

@@ -1,4 +1,4 @@
-//! Copies of a repository: whole, and made while an engine is at work on it.
+//! Backups: complete, and made while an engine works on the source.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -16,26 +16,26 @@ use argus_core::repository::{MaintenanceQueue, Repository, Snapshot};
 use argus_core::storage::{
     BackupTarget, Blob, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
 };
-use argus_testing::{Pace, Pair, SMALL, Source, StoredEvent, collect, generate, steady};
+use argus_testing::{Pace, Pair, Random, SMALL, StoredEvent, collect, generate, steady};
 use bytes::Bytes;
 use proptest::prelude::*;
 use steps::{config, open, reopen, steps};
 
-/// All events in the order of their arrival, ids included.
+/// All events in order of sequence numbers, ids included.
 fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {
     let mut events = collect(snapshot, &Scan::default(), Pace::UNBROKEN).unwrap().events;
     events.sort_by_key(|event| event.seq);
     events
 }
 
-/// A copy, and what was said about it.
-fn copied(original: &impl StorageReader) -> Result<(MemoryStorage, Backup), BackupError> {
+/// A backup and its report.
+fn copied(source: &impl StorageReader) -> Result<(MemoryStorage, Backup), BackupError> {
     let mut copy = MemoryStorage::default();
-    let backup = back_up(original, &mut copy)?;
+    let backup = back_up(source, &mut copy)?;
     Ok((copy, backup))
 }
 
-/// An engine over a copy, in which nothing had to be cut or made good.
+/// An engine on a copy whose recovery had nothing to cut or repair.
 fn restored(copy: MemoryStorage) -> Engine<MemoryStorage> {
     let engine = Engine::open_with(copy, Seed(0xbad), SMALL).unwrap();
     let recovery = engine.recovery();
@@ -43,11 +43,11 @@ fn restored(copy: MemoryStorage) -> Engine<MemoryStorage> {
     engine
 }
 
-fn draw(source: &mut Source<'_>, count: u64) -> Batch {
-    generate::batch(&(0..count).map(|_| generate::draft(source)).collect::<Vec<_>>())
+fn draw(random: &mut Random<'_>, count: u64) -> Batch {
+    generate::batch(&(0..count).map(|_| generate::draft(random)).collect::<Vec<_>>())
 }
 
-/// A batch of one event with so many bytes of payload.
+/// A batch of one event with `bytes` bytes of payload.
 fn long(bytes: usize) -> Batch {
     let payload = format!("\"{}\"", "x".repeat(bytes));
     let mut builder = BatchBuilder::new();
@@ -65,71 +65,71 @@ proptest! {
     #![proptest_config(config(64))]
 
     #[test]
-    fn a_copy_says_what_the_original_says_and_goes_on_from_there(seed: u128, steps in steps(16)) {
+    fn a_copy_has_the_events_of_its_source_and_accepts_commits(seed: u128, steps in steps(16)) {
         let mut pair = Pair::new(open(seed), reopen);
         for step in &steps {
             pair.run(step).map_err(|difference| TestCaseError::fail(difference.to_string()))?;
         }
-        let original = pair.subject();
-        let (copy, backup) = copied(original.storage()).unwrap();
+        let source = pair.subject();
+        let (copy, backup) = copied(source.storage()).unwrap();
         let mut engine = restored(copy);
-        prop_assert_eq!(events(&engine.snapshot()), events(&original.snapshot()));
-        let stats = original.snapshot().stats().unwrap();
+        prop_assert_eq!(events(&engine.snapshot()), events(&source.snapshot()));
+        let stats = source.snapshot().stats().unwrap();
         prop_assert_eq!((backup.last_seq, backup.attempts, backup.shared), (stats.last_seq, 1, 0));
         engine.commit(Timestamp::from_nanos(0), &[long(3)]).unwrap();
         prop_assert_eq!(engine.snapshot().stats().unwrap().last_seq, stats.last_seq + 1);
     }
 }
 
-/// A medium whose engine goes on working between any two looks at it.
-struct Stirred {
+/// A storage whose engine works between any two calls of the backup.
+struct BusyStorage {
     engine: RefCell<Engine<MemoryStorage>>,
     maintenance: RefCell<MaintenanceQueue>,
-    source: RefCell<Source<'static>>,
-    /// All of the log before this offset was written when the last call began; what is behind is being written.
+    random: RefCell<Random<'static>>,
+    /// The log before this offset was complete when the current call started; what follows is being written.
     written: Cell<u64>,
-    /// How much is done at most between two looks…
+    /// The most steps between two calls…
     pace: u64,
-    /// …and how often anything at all.
-    rest: u64,
+    /// …and one in this many calls has any.
+    idle: u64,
 }
 
-impl Stirred {
+impl BusyStorage {
     fn new(seed: u64) -> Self {
-        let mut source = Source::seeded(seed);
-        let (pace, rest) = (source.pick(&[1, 3, 12]), source.pick(&[1, 3, 9]));
+        let mut random = Random::seeded(seed);
+        let (pace, idle) = (random.pick(&[1, 3, 12]), random.pick(&[1, 3, 9]));
         let mut engine = Engine::open_with(MemoryStorage::default(), Seed(seed.into()), SMALL).unwrap();
-        if source.one_in(4) {
+        if random.one_in(4) {
             engine.defer_syncs();
         }
-        let stirred = Self {
+        let busy = Self {
             engine: RefCell::new(engine),
             maintenance: RefCell::default(),
-            source: RefCell::new(source),
+            random: RefCell::new(random),
             written: Cell::new(0),
             pace,
-            rest,
+            idle,
         };
         for _ in 0..30 {
-            stirred.stir();
+            busy.work();
         }
-        stirred
+        busy
     }
 
-    /// Commits, keeps house, or both, or rests.
-    fn stir(&self) {
-        let (mut engine, mut source) = (self.engine.borrow_mut(), self.source.borrow_mut());
+    /// Commits, does maintenance, both, or nothing.
+    fn work(&self) {
+        let (mut engine, mut random) = (self.engine.borrow_mut(), self.random.borrow_mut());
         self.written.set(engine.storage().log_end());
-        if !source.one_in(self.rest) {
+        if !random.one_in(self.idle) {
             return;
         }
-        for _ in 0..source.below(self.pace + 1) {
-            match source.below(8) {
+        for _ in 0..random.below(self.pace + 1) {
+            match random.below(8) {
                 0..=3 => {
-                    let group: Vec<Batch> = (0..1 + source.below(3))
+                    let group: Vec<Batch> = (0..1 + random.below(3))
                         .map(|_| {
-                            let count = source.below(6);
-                            draw(&mut source, count)
+                            let count = random.below(6);
+                            draw(&mut random, count)
                         })
                         .collect();
                     engine.commit(Timestamp::from_nanos(0), &group).unwrap();
@@ -143,62 +143,62 @@ impl Stirred {
     }
 }
 
-impl StorageReader for Stirred {
+impl StorageReader for BusyStorage {
     fn list(&self) -> Result<Vec<String>, StorageError> {
-        self.stir();
+        self.work();
         self.engine.borrow().storage().list()
     }
 
     fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
-        self.stir();
+        self.work();
         self.engine.borrow().storage().open(name)
     }
 
     fn log_range(&self) -> Result<Range<u64>, StorageError> {
-        self.stir();
+        self.work();
         let range = self.engine.borrow().storage().log_range().unwrap();
-        // As files have it, whose room is taken in advance.
-        Ok(range.start..range.end + self.source.borrow_mut().pick(&[0, 1, 50, 1000]))
+        // Files are preallocated, so the range may extend beyond the log.
+        Ok(range.start..range.end + self.random.borrow_mut().pick(&[0, 1, 50, 1000]))
     }
 
     fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        self.stir();
+        self.work();
         let engine = self.engine.borrow();
-        let mut source = self.source.borrow_mut();
+        let mut random = self.random.borrow_mut();
         let Range { start, end } = engine.storage().log_range().unwrap();
         let mut bytes = if offset >= start && offset <= end {
             engine.storage().read_log(offset, len)?.to_vec()
-        } else if source.one_in(2) {
-            // The file is another part of the log by now.
+        } else if random.one_in(2) {
+            // The file has been reused for another part of the log.
             engine.storage().read_log(start, len)?.to_vec()
         } else {
             return Err(StorageError::Failed(format!("there is no log at {offset}").into()));
         };
-        if source.one_in(2) {
+        if random.one_in(2) {
             let done = usize::try_from(self.written.get().saturating_sub(offset)).unwrap();
-            let torn = done + source.index(bytes.len().saturating_sub(done) + 1);
-            bytes.iter_mut().skip(torn).step_by(1 + source.index(3)).for_each(|byte| *byte = 0);
+            let torn = done + random.index(bytes.len().saturating_sub(done) + 1);
+            bytes.iter_mut().skip(torn).step_by(1 + random.index(3)).for_each(|byte| *byte = 0);
         }
-        // Room that nobody has written to yet.
+        // Preallocated space.
         bytes.resize(len.min(bytes.len() + 100), 0);
         Ok(bytes.into())
     }
 }
 
 #[test]
-fn a_copy_made_beside_a_writer_has_all_that_was_acknowledged_before_and_whole_batches_of_the_rest() {
+fn a_copy_made_beside_a_writer_has_all_earlier_commits_and_no_partial_batch() {
     let (mut done, mut again, mut of_the_rest) = (0, 0, 0);
     for seed in 0..600 {
-        let original = Stirred::new(seed);
-        let before = original.engine.borrow().snapshot().stats().unwrap().last_seq;
-        let (copy, backup) = match copied(&original) {
+        let source = BusyStorage::new(seed);
+        let before = source.engine.borrow().snapshot().stats().unwrap().last_seq;
+        let (copy, backup) = match copied(&source) {
             Ok(copied) => copied,
-            // Some writers are too fast for anybody, who then says so.
+            // Some writers are too fast, which is reported.
             Err(BackupError::Overtaken(10)) => continue,
             Err(error) => panic!("seed {seed}: {error}"),
         };
         let found = events(&restored(copy).snapshot());
-        let there = events(&original.engine.borrow().snapshot());
+        let there = events(&source.engine.borrow().snapshot());
         assert!(found.len() as u64 >= before, "seed {seed}: {} of {before} events", found.len());
         assert_eq!(found, there[..found.len()], "seed {seed}");
         assert_eq!(backup.last_seq, found.len() as u64, "seed {seed}");
@@ -206,15 +206,15 @@ fn a_copy_made_beside_a_writer_has_all_that_was_acknowledged_before_and_whole_ba
         again += u64::from(backup.attempts > 1);
         of_the_rest += u64::from(found.len() as u64 > before);
     }
-    // A writer that is never in the way proves nothing.
+    // A writer that never interferes proves nothing.
     assert!(
         done > 500 && again > 30 && of_the_rest > 70,
-        "{done} copies, {again} begun again, {of_the_rest} with more than there was"
+        "{done} copies, {again} restarted, {of_the_rest} with events committed meanwhile"
     );
-    println!("{done} copies, {again} begun again, {of_the_rest} with more than there was");
+    println!("{done} copies, {again} restarted, {of_the_rest} with events committed meanwhile");
 }
 
-/// A storage as it was left, its log in other bytes.
+/// The same storage with another log.
 fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
     let mut storage = MemoryStorage::default();
     for name in from.list().unwrap() {
@@ -226,13 +226,13 @@ fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
 }
 
 #[test]
-fn damage_is_an_error_and_a_torn_tail_is_not_just_as_for_an_engine() {
-    // One by one, and all at once: none of a group says that another one of it was durable.
+fn damage_is_an_error_and_a_torn_tail_is_not_as_for_an_engine() {
+    // Separate commits, and one group: records of a group do not confirm each other as durable.
     for groups in [&[&[1][..], &[3], &[1]][..], &[&[1, 3, 1]]] {
         let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
-        let mut source = Source::seeded(7);
+        let mut random = Random::seeded(7);
         for counts in groups {
-            let group: Vec<Batch> = counts.iter().map(|&count| draw(&mut source, count)).collect();
+            let group: Vec<Batch> = counts.iter().map(|&count| draw(&mut random, count)).collect();
             engine.commit(Timestamp::from_nanos(0), &group).unwrap();
         }
         engine.on_idle().unwrap();
@@ -248,8 +248,8 @@ fn damaged_and_torn(storage: &MemoryStorage) {
     });
     let torn = (0..storage.log().len()).map(|end| storage.log()[..end].to_vec());
     for log in damaged.chain(torn) {
-        let original = with_log(storage, &log);
-        match (Engine::open(original.clone(), Seed(0)), copied(&original)) {
+        let source = with_log(storage, &log);
+        match (Engine::open(source.clone(), Seed(0)), copied(&source)) {
             (Ok(engine), Ok((copy, _))) => {
                 assert_eq!(events(&restored(copy).snapshot()), events(&engine.snapshot()));
             }
@@ -260,7 +260,7 @@ fn damaged_and_torn(storage: &MemoryStorage) {
 }
 
 #[test]
-fn records_of_another_life_are_not_taken_for_what_follows() {
+fn records_of_an_earlier_log_are_not_read_as_the_next_ones() {
     let deferred = |storage| {
         let mut engine = Engine::open(storage, Seed(7)).unwrap();
         engine.defer_syncs();
@@ -272,7 +272,7 @@ fn records_of_another_life_are_not_taken_for_what_follows() {
     }
     let first = engine.storage().clone();
     let length = first.log().len() / 3;
-    // The second record again, a little later; the third one goes on where it ends, as if it belonged there.
+    // The second record again with another time. The third continues where it ends, as if it belonged there.
     let mut engine = deferred(with_log(&first, &first.log()[..length]));
     engine.commit(Timestamp::from_nanos(1_000_000), &[long(10)]).unwrap();
     let log = [engine.storage().log(), &first.log()[2 * length..]].concat();
@@ -282,7 +282,7 @@ fn records_of_another_life_are_not_taken_for_what_follows() {
 }
 
 #[test]
-fn damage_to_the_last_record_of_a_copy_is_known_to_be_damage() {
+fn damage_to_the_last_record_of_a_copy_is_not_taken_for_a_torn_tail() {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     engine.commit(Timestamp::from_nanos(0), &[long(10)]).unwrap();
     let events_end = engine.storage().log().len();
@@ -291,13 +291,13 @@ fn damage_to_the_last_record_of_a_copy_is_known_to_be_damage() {
     let mut log = copy.log().to_vec();
     log[events_end - 1] ^= 1;
     assert!(matches!(Engine::open(with_log(&copy, &log), Seed(0)), Err(OpenError::Damaged { .. })));
-    // A copy of the copy needs no second mark.
+    // A copy of the copy needs no second durability mark.
     let (second, _) = copied(&copy).unwrap();
     assert_eq!(second.log(), copy.log());
 }
 
 #[test]
-fn a_long_record_is_copied_whole_or_taken_back_whole() {
+fn a_long_record_is_copied_whole_or_not_at_all() {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     engine.commit(Timestamp::from_nanos(0), &[long(10)]).unwrap();
     let short = engine.storage().log().len();
@@ -316,8 +316,8 @@ fn a_long_record_is_copied_whole_or_taken_back_whole() {
 fn what_is_missing_is_named() {
     assert_eq!(copied(&MemoryStorage::default()).unwrap_err(), BackupError::NoRepository);
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
-    let mut source = Source::seeded(7);
-    engine.commit(Timestamp::from_nanos(0), &[draw(&mut source, 20)]).unwrap();
+    let mut random = Random::seeded(7);
+    engine.commit(Timestamp::from_nanos(0), &[draw(&mut random, 20)]).unwrap();
     let mut maintenance = MaintenanceQueue::default();
     for _ in 0..100 {
         let _progress = maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap();
@@ -333,7 +333,7 @@ fn what_is_missing_is_named() {
     assert_eq!(copied(&storage).unwrap_err(), BackupError::Original(expected));
 }
 
-/// A copy without room for more than so many calls.
+/// A target that is full after this number of calls.
 struct Full(MemoryStorage, u32);
 
 impl Full {
@@ -376,7 +376,7 @@ impl BackupTarget for Full {
 }
 
 #[test]
-fn a_copy_that_could_not_be_finished_has_no_manifest() {
+fn an_unfinished_copy_has_no_manifest() {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
     engine.commit(Timestamp::from_nanos(0), &[long(10)]).unwrap();
     for calls in 0.. {

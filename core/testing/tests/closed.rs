@@ -1,4 +1,4 @@
-//! A repository that was closed: whoever opens it next notices what is missing of the log, and nothing else.
+//! A closed repository: the next opening notices a lost end of the log, and nothing else.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use argus_core::engine::{Engine, OpenError, Seed, back_up, check, is_blob_name, 
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, MaintenanceQueue, Repository as _};
 use argus_core::storage::{MemoryStorage, Storage, StorageError, StorageReader as _, StorageWriter as _};
-use argus_testing::{Draft, Ending, Faults, Phase, SMALL, SimStorage, Strike, generate, steady};
+use argus_testing::{Draft, Ending, Faults, InjectedFault, Phase, SMALL, SimStorage, generate, steady};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
@@ -24,7 +24,7 @@ fn batch(count: i64) -> Batch {
     generate::batch(&(0..count).map(draft).collect::<Vec<_>>())
 }
 
-/// Three commits of two events each on a medium that was closed; and where each of them ended in the log.
+/// Three commits of two events each on a medium that was closed, and the end of each in the log.
 fn closed() -> (MemoryStorage, [u64; 3]) {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     let ends = [0; 3].map(|_| {
@@ -47,7 +47,7 @@ fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
 }
 
 #[test]
-fn whatever_a_repository_writes_has_a_name_of_its_own() {
+fn every_blob_of_a_repository_has_a_known_kind_of_name() {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
     let mut maintenance = MaintenanceQueue::default();
     for _ in 0..20 {
@@ -64,7 +64,7 @@ fn whatever_a_repository_writes_has_a_name_of_its_own() {
 }
 
 #[test]
-fn a_tail_that_is_lost_anywhere_is_missed() {
+fn a_lost_tail_is_noticed_wherever_it_starts() {
     let (medium, ends) = closed();
     for from in 0..medium.log().len() {
         for is_cut in [false, true] {
@@ -73,7 +73,7 @@ fn a_tail_that_is_lost_anywhere_is_missed() {
             log.truncate(if is_cut { from } else { log.len() });
             let place = format!("from {from}, {}", if is_cut { "cut" } else { "zeros" });
             let lost = with_log(&medium, &log);
-            // Zeros in place of zeros are no change.
+            // Zeros replaced by zeros change nothing.
             let is_whole = |&&end: &&u64| log.get(..end as usize) == medium.log().get(..end as usize);
             let left = 2 * ends.iter().filter(is_whole).count() as u64;
             let report = check(&lost);
@@ -82,7 +82,7 @@ fn a_tail_that_is_lost_anywhere_is_missed() {
             let salvaged = salvage(&lost, &mut copy, Seed(9)).unwrap();
             assert_eq!((salvaged.copy.events, salvaged.source), (left, report.clone()), "{place}");
             if left == 6 {
-                assert!(report.is_whole() && salvaged.losses.is_empty(), "{place}: only the mark behind them is gone");
+                assert!(report.is_whole() && salvaged.losses.is_empty(), "{place}: only the durability mark is lost");
                 assert_eq!(Engine::open(lost, Seed(0)).unwrap().snapshot().stats().unwrap().events, 6, "{place}");
                 continue;
             }
@@ -91,7 +91,7 @@ fn a_tail_that_is_lost_anywhere_is_missed() {
             let [loss] = &salvaged.losses[..] else { panic!("{place}: {:?}", salvaged.losses) };
             assert_eq!((&loss.seqs[..], loss.is_exact), (&[(left + 1, 6)][..], true), "{place}");
             let Err(OpenError::Damaged { place: named, reason, .. }) = Engine::open(lost.clone(), Seed(0)) else {
-                panic!("{place}: it is opened");
+                panic!("{place}: it was opened");
             };
             assert!(named.starts_with("the log at offset "), "{named}");
             assert!(reason.contains(&format!("; events {} to 6 are concerned", left + 1)), "{place}: {reason}");
@@ -103,9 +103,9 @@ fn a_tail_that_is_lost_anywhere_is_missed() {
 }
 
 #[test]
-fn what_lies_behind_the_end_is_nothing() {
+fn bytes_after_the_end_of_a_closed_log_are_ignored() {
     let (medium, ends) = closed();
-    // Zeros, what a file held before without a head in it, and a head of another part of the log.
+    // Zeros, old contents of a file without a record head, and the head of another part of the log.
     let middle = medium.log().get(60..ends[0] as usize).unwrap();
     for behind in [&[0; 600][..], middle, medium.log()] {
         let room = with_log(&medium, &[medium.log(), behind].concat());
@@ -115,14 +115,14 @@ fn what_lies_behind_the_end_is_nothing() {
         assert_eq!((recovery.was_closed, recovery.cut_bytes, recovery.cut_record), (true, 0, false));
         assert_eq!(engine.storage().log(), medium.log());
     }
-    // A record that was begun there is another matter: the next process has written it.
+    // A record that starts there is different: the next process wrote it.
     let mut engine = Engine::open(medium.clone(), Seed(0)).unwrap();
     engine.commit(NOW, &[batch(1)]).unwrap();
     let (torn, _) = engine.storage().log().split_at(engine.storage().log().len() - 1);
     let engine = Engine::open(with_log(&medium, torn), Seed(0)).unwrap();
     let torn = (torn.len() - medium.log().len()) as u64;
     assert_eq!((engine.recovery().cut_bytes, engine.recovery().cut_record), (torn, true));
-    // Without the note, nobody can say what it is.
+    // Without the recorded end, this cannot be told.
     let mut medium = medium.clone();
     medium.delete("log-end")().unwrap();
     let engine = Engine::open(with_log(&medium, &[medium.log(), middle].concat()), Seed(0)).unwrap();
@@ -131,14 +131,14 @@ fn what_lies_behind_the_end_is_nothing() {
 }
 
 #[test]
-fn the_log_goes_on_behind_its_end_and_what_was_there_is_missed_still() {
+fn after_more_commits_a_lost_part_before_the_recorded_end_is_still_noticed() {
     let (medium, ends) = closed();
     let mut engine = Engine::open(medium.clone(), Seed(0)).unwrap();
     engine.commit(NOW, &[batch(3)]).unwrap();
     let medium = engine.storage().clone();
     let engine = Engine::open(medium.clone(), Seed(0)).unwrap();
     assert_eq!((engine.snapshot().stats().unwrap().events, engine.recovery().was_closed), (9, false));
-    // Nobody can know what came behind.
+    // What came after the recorded end cannot be known.
     let log = medium.log().get(..medium.log().len() - 1).unwrap();
     assert_eq!(Engine::open(with_log(&medium, log), Seed(0)).unwrap().snapshot().stats().unwrap().events, 6);
     let log = medium.log().get(..ends[1] as usize).unwrap();
@@ -146,7 +146,7 @@ fn the_log_goes_on_behind_its_end_and_what_was_there_is_missed_still() {
 }
 
 #[test]
-fn a_mark_that_is_lost_does_not_make_later_events_missing() {
+fn a_lost_durability_mark_does_not_make_later_events_missing() {
     let (medium, ends) = closed();
     let log = medium.log().get(..ends[2] as usize).unwrap();
     let mut engine = Engine::open(with_log(&medium, log), Seed(0)).unwrap();
@@ -157,7 +157,7 @@ fn a_mark_that_is_lost_does_not_make_later_events_missing() {
 }
 
 #[test]
-fn a_note_that_is_damaged_is_told_and_written_anew() {
+fn a_damaged_end_note_is_reported_and_rewritten() {
     let (mut medium, _) = closed();
     let note = medium.open("log-end").unwrap().unwrap().read(0..36).unwrap();
     for bytes in [&b"rotten"[..], b"", note.get(..35).unwrap()] {
@@ -177,7 +177,7 @@ fn a_note_that_is_damaged_is_told_and_written_anew() {
 }
 
 #[test]
-fn a_note_that_is_out_of_reach_is_neither_missing_nor_damaged() {
+fn an_unreadable_end_note_is_neither_missing_nor_damaged() {
     let medium = SimStorage::new(1, Faults::NONE);
     let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
     engine.commit(NOW, &[batch(2)]).unwrap();
@@ -186,22 +186,22 @@ fn a_note_that_is_out_of_reach_is_neither_missing_nor_damaged() {
     let mut medium = medium.restart(Ending::Process);
     medium.truncate(10).unwrap();
     let before = medium.contents();
-    // The manifest is looked up and read twice, a doubt about the clock is looked up, on which nothing depends, and
-    // then the note is read.
+    // The manifest is looked up and read twice, the clock's doubt is looked up, on which nothing depends, and then the
+    // note is read.
     for call in [5, 6] {
-        medium.strike(Strike::ReadError, call);
+        medium.inject(InjectedFault::ReadError, call);
         let opened = Engine::open(medium.clone(), Seed(0));
         assert!(matches!(opened, Err(OpenError::Storage(StorageError::Failed(_)))), "call {call}: {opened:?}");
         assert_eq!(medium.contents(), before, "call {call}");
     }
-    medium.strike(Strike::ReadError, 4);
+    medium.inject(InjectedFault::ReadError, 4);
     for _ in 0..2 {
         assert!(matches!(Engine::open(medium.clone(), Seed(0)), Err(OpenError::Damaged { .. })));
     }
 }
 
 #[test]
-fn an_end_without_a_manifest_is_no_new_repository() {
+fn an_end_note_without_a_manifest_is_not_an_empty_repository() {
     let (mut medium, _) = closed();
     for name in ["manifest-a", "manifest-b"] {
         medium.delete(name)().unwrap();
@@ -226,14 +226,14 @@ fn a_copy_is_closed() {
 }
 
 #[test]
-fn without_room_there_is_no_note_and_nothing_fails() {
+fn closing_without_room_writes_no_end_note_and_does_not_fail() {
     let medium = SimStorage::new(1, Faults::NONE);
     let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
     engine.commit(NOW, &[batch(2)]).unwrap();
     medium.set_free(Some(0));
     engine.close().unwrap();
     assert!(!medium.contents().blobs.contains_key("log-end"));
-    // There is room again, before the end or when it is opened the next time.
+    // Room is freed, before the end or before the next opening.
     medium.set_free(None);
     engine.close().unwrap();
     let engine = Engine::open(medium.restart(Ending::Power), Seed(0)).unwrap();
@@ -241,11 +241,11 @@ fn without_room_there_is_no_note_and_nothing_fails() {
 }
 
 #[test]
-fn a_storage_that_has_failed_is_not_closed() {
+fn a_failed_storage_is_not_closed() {
     let medium = SimStorage::new(1, Faults::NONE);
     let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
     engine.commit(NOW, &[batch(2)]).unwrap();
-    medium.strike(Strike::SyncError, 0);
+    medium.inject(InjectedFault::SyncError, 0);
     engine.commit(NOW, &[batch(1)]).unwrap_err();
     assert!(matches!(engine.close(), Err(CommitError::Failed { .. })));
     assert!(!medium.contents().blobs.contains_key("log-end"));
@@ -254,7 +254,7 @@ fn a_storage_that_has_failed_is_not_closed() {
 }
 
 #[test]
-fn the_power_may_fail_at_every_call_of_closing() {
+fn closing_survives_a_power_failure_at_every_call() {
     for is_deferred in [false, true] {
         let run = |crash: Option<(u64, Phase)>| {
             let medium = SimStorage::new(3, Faults::ALL);

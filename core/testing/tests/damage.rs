@@ -1,4 +1,4 @@
-//! What the medium gives back changed is noticed: no bit of the log may lie.
+//! Altered data from the medium is noticed: no flipped bit of the log gives a wrong answer.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -9,11 +9,11 @@ use argus_core::engine::{Engine, OpenError, Seed, Tuning};
 use argus_core::event::{ClientId, EventType, Payload, Timestamp};
 use argus_core::repository::{Maintenance, MaintenanceQueue, Repository as _};
 use argus_core::storage::{MemoryStorage, Storage as _, StorageError, StorageReader as _, StorageWriter as _};
-use argus_testing::{Ending, Faults, Phase, SimStorage, Strike, steady};
+use argus_testing::{Ending, Faults, InjectedFault, Phase, SimStorage, steady};
 use bytes::Bytes;
 
-/// Three commits: one event, several in disorder with ids, one more. Gives the length of the log then, and what is
-/// there after the engine was told that nothing else is coming.
+/// Three commits: one event, several out of order with ids, one more. Returns the length of the log then, and the
+/// medium after `on_idle`.
 fn stored() -> (usize, MemoryStorage) {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     for (count, id) in [(1, None), (3, Some("order-")), (1, Some("last-"))] {
@@ -44,7 +44,7 @@ fn content(storage: &MemoryStorage, name: &str) -> Bytes {
     blob.read(0..blob.len()).unwrap()
 }
 
-/// Puts a blob there, durably.
+/// Writes a durable blob.
 fn put(medium: &mut SimStorage, name: &str, bytes: &[u8]) {
     let mut draft = medium.create(name).unwrap();
     draft.write(bytes).unwrap();
@@ -63,7 +63,7 @@ fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
 }
 
 #[test]
-fn a_changed_bit_of_the_log_is_named() {
+fn a_flipped_bit_of_the_log_is_located() {
     let (events_end, storage) = stored();
     for bit in 0..storage.log().len() * 8 {
         let mut log = storage.log().to_vec();
@@ -73,7 +73,7 @@ fn a_changed_bit_of_the_log_is_named() {
             let Err(OpenError::Damaged { place, reason, .. }) = opened else { panic!("bit {bit} went unnoticed") };
             assert!(place.starts_with("the log at offset ") && reason.contains("; event"), "{place}: {reason}");
         } else {
-            // The mark is not needed to be right, only to tell what is.
+            // The durability mark may be damaged: it only tells corruption from a torn tail.
             let engine = opened.unwrap();
             assert_eq!(engine.snapshot().stats().unwrap().events, 5, "bit {bit}");
             assert!(engine.recovery().cut_bytes > 0);
@@ -82,14 +82,14 @@ fn a_changed_bit_of_the_log_is_named() {
 }
 
 #[test]
-fn whoever_recovers_the_last_record_speaks_for_it() {
+fn recovery_confirms_the_last_record_as_durable() {
     let (events_end, storage) = stored();
     let torn = [&storage.log()[..events_end], b"torn"].concat();
     let mut engine = Engine::open(with_log(&storage, &torn), Seed(0)).unwrap();
     assert_eq!(engine.recovery().cut_bytes, 4);
     engine.on_idle().unwrap();
     assert!(engine.storage().log() == storage.log());
-    // Once is enough, however often it is recovered.
+    // Once is enough for all later recoveries.
     let mut engine = Engine::open(engine.storage().clone(), Seed(0)).unwrap();
     engine.on_idle().unwrap();
     assert!(engine.storage().log() == storage.log());
@@ -102,10 +102,10 @@ fn a_torn_tail_costs_the_last_record_and_nothing_before() {
     for end in 0..=events_end {
         let engine = Engine::open(with_log(&storage, storage.log().get(..end).unwrap()), Seed(0)).unwrap();
         let events = engine.snapshot().stats().unwrap().events;
-        assert!([0, 1, 4, 5].contains(&events), "whole records only, not {events} events of {end} bytes");
-        assert!(events >= most, "more of the log never means fewer events");
+        assert!([0, 1, 4, 5].contains(&events), "{events} events of {end} bytes are no whole records");
+        assert!(events >= most, "a longer log must not give fewer events");
         most = events;
-        // What is kept can be opened again, and is the same.
+        // The result can be opened again and stays the same.
         let again = Engine::open(engine.storage().clone(), Seed(0)).unwrap();
         assert_eq!(again.snapshot().stats().unwrap(), engine.snapshot().stats().unwrap());
         assert_eq!(again.recovery().cut_bytes, 0);
@@ -115,8 +115,8 @@ fn a_torn_tail_costs_the_last_record_and_nothing_before() {
 }
 
 #[test]
-fn what_was_cut_never_comes_back() {
-    // Nothing was synced, so that a crash may have torn any of it.
+fn a_cut_tail_never_comes_back() {
+    // Nothing was synced, so a crash may tear any of it.
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     engine.defer_syncs();
     for _ in 0..4 {
@@ -127,7 +127,7 @@ fn what_was_cut_never_comes_back() {
         let mut engine = Engine::open(with_log(&storage, storage.log().get(..torn_at).unwrap()), Seed(0)).unwrap();
         let kept = engine.snapshot().stats().unwrap().events;
         engine.commit(Timestamp::from_nanos(1_000_000), &[batch(1, None)]).unwrap();
-        // All records are of one length, so that the old ones go on exactly where the new one ends.
+        // All records have the same length, so that old records continue exactly where the new one ends.
         let mut log = engine.storage().log().to_vec();
         log.extend_from_slice(storage.log().get(log.len()..).unwrap_or_default());
         let engine = Engine::open(with_log(engine.storage(), &log), Seed(0)).unwrap();
@@ -158,8 +158,8 @@ fn one_copy_of_the_manifest_is_enough_and_none_is_an_error() {
 }
 
 #[test]
-fn a_copy_of_the_manifest_that_cannot_be_read_is_made_good_from_the_other() {
-    // Looked up and read, the one and then the other.
+fn an_unreadable_copy_of_the_manifest_is_repaired_from_the_other() {
+    // Each copy is looked up and read, one after the other.
     for (call, name) in ["manifest-a", "manifest-a", "manifest-b", "manifest-b"].into_iter().enumerate() {
         let medium = SimStorage::new(1, Faults::NONE);
         let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
@@ -167,8 +167,8 @@ fn a_copy_of_the_manifest_that_cannot_be_read_is_made_good_from_the_other() {
         drop(engine);
         let mut medium = medium.restart(Ending::Process);
         let blobs = medium.contents().blobs;
-        put(&mut medium, name, b"out of reach");
-        medium.strike(Strike::ReadError, call as u32);
+        put(&mut medium, name, b"unreadable");
+        medium.inject(InjectedFault::ReadError, call as u32);
         let engine = Engine::open(medium.clone(), Seed(0)).unwrap();
         assert_eq!(
             (engine.snapshot().stats().unwrap().events, engine.recovery().manifest_repaired),
@@ -180,7 +180,7 @@ fn a_copy_of_the_manifest_that_cannot_be_read_is_made_good_from_the_other() {
 }
 
 #[test]
-fn a_manifest_that_cannot_be_read_is_not_one_that_is_missing() {
+fn an_unreadable_manifest_is_not_a_missing_one() {
     for other in [None, Some(&b"rotten"[..])] {
         let medium = SimStorage::new(1, Faults::NONE);
         drop(Engine::open(medium.clone(), Seed(7)).unwrap());
@@ -188,15 +188,15 @@ fn a_manifest_that_cannot_be_read_is_not_one_that_is_missing() {
         medium.delete("manifest-a")().unwrap();
         other.into_iter().for_each(|bytes| put(&mut medium, "manifest-a", bytes));
         let blobs = medium.contents().blobs;
-        // The last look at either copy.
-        medium.strike(Strike::ReadError, if other.is_some() { 3 } else { 2 });
+        // The last read of either copy.
+        medium.inject(InjectedFault::ReadError, if other.is_some() { 3 } else { 2 });
         let opened = Engine::open(medium.clone(), Seed(0));
         assert!(matches!(opened, Err(OpenError::Storage(StorageError::Failed(_)))), "{opened:?}");
         assert_eq!(medium.contents().blobs, blobs);
     }
 }
 
-/// A medium whose power has failed between the two copies of a manifest that lists the first segment, of three events.
+/// A medium after a power failure between the two copies of a manifest that lists the first segment, of three events.
 fn between_two_copies() -> SimStorage {
     let tuning = Tuning { seal_events: 1, ..Tuning::default() };
     let media = (0..100).map(|call| {
@@ -218,17 +218,17 @@ fn between_two_copies() -> SimStorage {
 }
 
 #[test]
-fn a_copy_of_the_manifest_that_could_not_be_read_may_be_the_newer_one() {
+fn an_unreadable_copy_of_the_manifest_may_be_the_newer_one() {
     let tuning = Tuning { seal_events: 4, ..Tuning::default() };
     let medium = between_two_copies();
-    medium.strike(Strike::ReadError, 0);
+    medium.inject(InjectedFault::ReadError, 0);
     medium.set_free(Some(0));
     let mut engine = Engine::open_with(medium.clone(), Seed(0), tuning).unwrap();
     let recovery = engine.recovery();
     assert!((recovery.sealed_events, recovery.replayed_events) == (0, 3) && recovery.manifest_outdated);
     medium.set_free(None);
     engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
-    // Before the copies are written anew, four events are sealed.
+    // Before the copies are rewritten, four events are sealed.
     let _publication = engine.next_task(steady(Timestamp::from_nanos(0))).unwrap();
     let mut sealing = engine.next_task(steady(Timestamp::from_nanos(0))).unwrap();
     while sealing.step(1000) == Poll::Pending {}
@@ -239,7 +239,7 @@ fn a_copy_of_the_manifest_that_could_not_be_read_may_be_the_newer_one() {
 }
 
 #[test]
-fn log_stays_as_long_as_a_copy_of_the_manifest_needs_it() {
+fn the_log_is_kept_while_a_copy_of_the_manifest_needs_it() {
     let tuning = Tuning { seal_events: 4, ..Tuning::default() };
     let medium = between_two_copies();
     let start = medium.contents().range.start;
@@ -249,7 +249,7 @@ fn log_stays_as_long_as_a_copy_of_the_manifest_needs_it() {
     let mut maintenance = MaintenanceQueue::default();
     while let Ok(Poll::Pending) = maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000) {}
     assert_eq!(medium.contents().range.start, start);
-    // The newer copy rots, and the other one counts.
+    // The newer copy is damaged, so the older one is used.
     drop(engine);
     let mut medium = medium.restart(Ending::Power);
     medium.set_free(None);
@@ -263,7 +263,7 @@ fn log_stays_as_long_as_a_copy_of_the_manifest_needs_it() {
 }
 
 #[test]
-fn a_full_medium_can_be_opened_though_a_copy_of_the_manifest_is_old() {
+fn a_full_medium_can_be_opened_with_an_old_copy_of_the_manifest() {
     let medium = SimStorage::new(1, Faults::NONE);
     let mut engine =
         Engine::open_with(medium.clone(), Seed(7), Tuning { seal_events: 1, ..Tuning::default() }).unwrap();
@@ -272,7 +272,7 @@ fn a_full_medium_can_be_opened_though_a_copy_of_the_manifest_is_old() {
     let mut maintenance = MaintenanceQueue::default();
     while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap() == Poll::Pending {}
     drop(engine);
-    // As if the process had ended between the two, and what the older one lists were there as well.
+    // As if the process had ended between the two copies, and the blobs that the older one lists still existed.
     let mut medium = medium.restart(Ending::Process);
     for (name, bytes) in [("manifest-b", &before), ("segment-000000000900", &before)] {
         put(&mut medium, name, bytes);
@@ -294,7 +294,7 @@ fn a_full_medium_can_be_opened_though_a_copy_of_the_manifest_is_old() {
 }
 
 #[test]
-fn an_old_copy_of_the_manifest_is_made_good_as_soon_as_there_is_room() {
+fn an_old_copy_of_the_manifest_is_repaired_when_there_is_room() {
     let mut medium = SimStorage::new(1, Faults::NONE);
     drop(Engine::open(medium.clone(), Seed(7)).unwrap());
     medium = medium.restart(Ending::Process);
@@ -313,17 +313,17 @@ fn an_old_copy_of_the_manifest_is_made_good_as_soon_as_there_is_room() {
 }
 
 #[test]
-fn what_another_part_of_the_log_has_left_is_no_torn_tail() {
+fn leftovers_of_an_earlier_part_of_the_log_are_no_torn_tail() {
     let (_, storage) = stored();
     let mut engine = Engine::open(storage.clone(), Seed(0)).unwrap();
     engine.commit(Timestamp::from_nanos(0), &[batch(2, None)]).unwrap();
     let next = engine.storage().log().get(storage.log().len()..).unwrap();
-    // As in a file that is written anew: the log goes on, and behind its end stands what stood there before.
+    // As in a reused file: after the end of the log comes what stood there before.
     let mut log = storage.log().to_vec();
     log.extend_from_slice(storage.log());
     let engine = Engine::open(with_log(&storage, &log), Seed(0)).unwrap();
     assert_eq!((engine.snapshot().stats().unwrap().events, engine.recovery().cut_bytes), (5, 0));
-    // A record that was begun there is another matter.
+    // A record that starts there is different.
     let mut log = storage.log().to_vec();
     log.extend_from_slice(next.get(..next.len() - 1).unwrap());
     log.extend_from_slice(storage.log());

@@ -1,4 +1,4 @@
-//! The engine against the naive model: whatever happens to both, they answer the same.
+//! The engine against the naive model: both give the same answers after any steps.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use argus_core::query::{Filter, Order, Position, Scan};
 use argus_core::repository::{MaintenanceQueue, Repository};
 use argus_core::storage::MemoryStorage;
 use argus_testing::{
-    Draft, Model, Pace, Pair, Planned, Run, Source, Step, StoredEvent, StoredId, check_answer, check_query, check_same,
+    Draft, Model, Pace, Pair, Planned, Random, Run, Step, StoredEvent, StoredId, check_answer, check_query, check_same,
     collect, generate, steady,
 };
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ use steps::{bytes, config, open, reopen, steps};
 
 const ORDERS: [Order; 3] = [Order::TimeAscending, Order::TimeDescending, Order::Sequence];
 
-/// Lets everything happen to an engine and to the model, and compares them.
+/// Applies the steps to an engine and to the model, and compares them.
 fn compare(seed: u128, steps: &[Step], queries: &[Scan]) -> Result<(), TestCaseError> {
     let mut pair = Pair::new(open(seed), reopen);
     let compared = steps.iter().try_for_each(|step| pair.run(step)).and_then(|()| pair.check(queries));
@@ -35,22 +35,22 @@ fn same(compared: Result<(), argus_testing::Difference>) -> Result<(), TestCaseE
 
 /// An engine and a model with the same events, committed in batches of varying size with maintenance in between.
 fn filled(seed: u64, events: usize) -> (Engine<MemoryStorage>, MaintenanceQueue, Model) {
-    let mut source = Source::seeded(seed);
+    let mut random = Random::seeded(seed);
     let (mut engine, mut maintenance, mut model) = (open(seed.into()), MaintenanceQueue::default(), Model::new());
     let mut left = events;
     while left > 0 {
-        let count = left.min(1 + source.index(90));
+        let count = left.min(1 + random.index(90));
         left -= count;
-        let batch = generate::batch(&(0..count).map(|_| generate::draft(&mut source)).collect::<Vec<Draft>>());
+        let batch = generate::batch(&(0..count).map(|_| generate::draft(&mut random)).collect::<Vec<Draft>>());
         engine.commit(Timestamp::from_nanos(0), std::slice::from_ref(&batch)).unwrap();
         model.commit(Timestamp::from_nanos(0), &[batch]).unwrap();
         let _progress =
-            maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), source.pick(&[0, 1, 5, 50, 500])).unwrap();
+            maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), random.pick(&[0, 1, 5, 50, 500])).unwrap();
     }
     (engine, maintenance, model)
 }
 
-/// Walks from page to page, each of which is ended after so many calls of a budget.
+/// Reads page by page; each page is ended after `calls` calls of this budget.
 fn hasty_walk(engine: &Engine<MemoryStorage>, scan: &Scan, budget: u32, calls: u32) -> Vec<StoredEvent> {
     let snapshot = engine.snapshot();
     let mut scan = scan.clone();
@@ -59,7 +59,7 @@ fn hasty_walk(engine: &Engine<MemoryStorage>, scan: &Scan, budget: u32, calls: u
         let mut run = Run::begin(&snapshot, &scan, Pace { budget, stop_every: 0 }).unwrap();
         let mut ended: Option<Position> = None;
         for call in 0.. {
-            assert!(!run.step().unwrap(), "a page has a head before it ends");
+            assert!(!run.step().unwrap(), "a page cannot end before its head");
             if call >= calls {
                 ended = run.end_page();
             }
@@ -81,7 +81,7 @@ fn hasty_walk(engine: &Engine<MemoryStorage>, scan: &Scan, budget: u32, calls: u
                     Order::TimeDescending => next < from,
                     Order::Sequence => next.seq > from.seq,
                 });
-                assert!(moved, "{next:?} lies behind {:?}", scan.from);
+                assert!(moved, "{next:?} is after {:?}", scan.from);
                 scan.from = Some(next);
             }
         }
@@ -92,10 +92,10 @@ proptest! {
     #![proptest_config(config(128))]
 
     #[test]
-    fn whatever_happens_the_engine_answers_as_the_model_does(
+    fn the_engine_answers_as_the_model_does_after_any_steps(
         seed: u128,
         steps in steps(24),
-        query in bytes(80).prop_map(|bytes| generate::scan(&mut Source::bytes(&bytes))),
+        query in bytes(80).prop_map(|bytes| generate::scan(&mut Random::bytes(&bytes))),
     ) {
         compare(seed, &steps, &[query])?;
     }
@@ -115,7 +115,7 @@ proptest! {
         let (engine, _, model) = filled(seed, 400);
         let (engine, model) = (engine.snapshot(), model.snapshot());
         for bytes in queries {
-            let query = generate::scan(&mut Source::bytes(&bytes));
+            let query = generate::scan(&mut Random::bytes(&bytes));
             for pace in [
                 Pace::UNBROKEN,
                 Pace { budget: 1, stop_every: 0 },
@@ -129,10 +129,10 @@ proptest! {
     }
 
     #[test]
-    fn pages_that_end_early_make_up_the_whole(seed: u64, query in bytes(80), budget in 1..60_u32, calls in 0..4_u32, limit in 1..40_u32) {
+    fn pages_that_end_early_make_up_the_whole_answer(seed: u64, query in bytes(80), budget in 1..60_u32, calls in 0..4_u32, limit in 1..40_u32) {
         let (engine, ..) = filled(seed, 300);
         for order in ORDERS {
-            let scan = Scan { order, limit: None, from: None, ..generate::scan(&mut Source::bytes(&query)) };
+            let scan = Scan { order, limit: None, from: None, ..generate::scan(&mut Random::bytes(&query)) };
             let whole = collect(&engine.snapshot(), &scan, Pace::UNBROKEN).unwrap().events;
             let scan = Scan { limit: NonZeroU32::new(limit), ..scan };
             prop_assert_eq!(hasty_walk(&engine, &scan, budget, calls), whole);
@@ -143,7 +143,7 @@ proptest! {
     fn events_are_found_by_their_ids_in_every_order(seed: u64, picked in prop::collection::vec(0..200_usize, 0..30), limit in 0..40_u32) {
         let (engine, _, mut model) = filled(seed, 200);
         let everything = collect(&engine.snapshot(), &Scan::default(), Pace::UNBROKEN).unwrap().events;
-        // The model takes the ids that the engine has given.
+        // The model takes over the engine's ids.
         for event in &everything {
             if let StoredId::Generated(id) = event.id {
                 model.take_id(event.seq, id);
@@ -164,14 +164,14 @@ proptest! {
     }
 
     #[test]
-    fn maintenance_comes_to_an_end_and_changes_no_answer(seed: u64, budget in 1..300_u32, queries in prop::collection::vec(bytes(80), 4)) {
+    fn maintenance_finishes_and_changes_no_answer(seed: u64, budget in 1..300_u32, queries in prop::collection::vec(bytes(80), 4)) {
         let (mut engine, mut maintenance, model) = filled(seed, 600);
         let mut calls = 0;
         while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), budget).unwrap() == Poll::Pending {
             calls += 1;
-            prop_assert!(calls < 100_000, "maintenance goes on and on");
+            prop_assert!(calls < 100_000, "maintenance does not finish");
         }
-        let queries: Vec<Scan> = queries.iter().map(|bytes| generate::scan(&mut Source::bytes(bytes))).collect();
+        let queries: Vec<Scan> = queries.iter().map(|bytes| generate::scan(&mut Random::bytes(bytes))).collect();
         same(check_same(&engine.snapshot(), &model.snapshot(), &queries))?;
     }
 
@@ -182,7 +182,7 @@ proptest! {
         let mut met = BTreeSet::new();
         for (index, count) in counts.into_iter().enumerate() {
             milliseconds += i64::try_from(index % 3).unwrap();
-            let drafts = vec![generate::draft(&mut Source::bytes(&[])); count];
+            let drafts = vec![generate::draft(&mut Random::bytes(&[])); count];
             let receipts = engine.commit(Timestamp::from_nanos(milliseconds * 1_000_000), &[generate::batch(&drafts)]).unwrap();
             let news = Scan::from(Filter { after_seq: Some(receipts[0].first_seq - 1), ..Filter::default() });
             for event in collect(&engine.snapshot(), &news, Pace::UNBROKEN).unwrap().events {
@@ -198,13 +198,13 @@ proptest! {
     }
 }
 
-/// All pages of each order, over so many events that they lie in several parts of the store.
+/// All pages in each order, over enough events for several segments.
 #[test]
-fn walks_over_many_events_meet_each_of_them_once_while_more_come_in() {
-    let mut source = Source::seeded(7);
+fn pages_hold_each_of_many_events_once_while_more_are_committed() {
+    let mut random = Random::seeded(7);
     let mut pair = Pair::new(open(7), reopen);
     let mut drafts =
-        |count: usize| -> Vec<Planned> { (0..count).map(|_| Planned::from(generate::draft(&mut source))).collect() };
+        |count: usize| -> Vec<Planned> { (0..count).map(|_| Planned::from(generate::draft(&mut random))).collect() };
     for _ in 0..20 {
         pair.run(&Step::Commit { elapsed: 1, group: vec![drafts(40), drafts(1)] }).unwrap();
         pair.run(&Step::Maintain { budget: 25, calls: 1 }).unwrap();
@@ -224,14 +224,14 @@ fn walks_over_many_events_meet_each_of_them_once_while_more_come_in() {
     pair.check(&[]).unwrap();
 }
 
-/// Many callers with one event each make one part of the store. What it takes is what is counted, and is still so when
-/// it has been rewritten.
+/// Many callers with one event each make one segment. The reported bytes are those in use, also after the segment was
+/// rewritten.
 #[test]
-fn the_bytes_that_are_counted_are_those_that_a_restart_finds() {
-    let mut source = Source::seeded(11);
+fn the_reported_bytes_are_those_that_a_restart_finds() {
+    let mut random = Random::seeded(11);
     let (mut engine, mut maintenance) = (open(11), MaintenanceQueue::default());
     for _ in 0..6 {
-        let group = [(); 4].map(|()| generate::batch(&[generate::draft(&mut source)]));
+        let group = [(); 4].map(|()| generate::batch(&[generate::draft(&mut random)]));
         engine.commit(Timestamp::from_nanos(0), &group).unwrap();
         while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 100).unwrap() == Poll::Pending {}
     }

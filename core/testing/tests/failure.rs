@@ -1,5 +1,5 @@
-//! Why an engine accepts nothing more: told with the place to operators and without it to callers, and with what it
-//! means for what was sent.
+//! How a failed engine reports its reason: to operators with the place, to callers without it but with what became of
+//! their events.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -13,11 +13,11 @@ use argus_core::repository::{
     CommitError, Failure, Maintenance as _, MaintenanceQueue, MaintenanceTask, Repository as _,
 };
 use argus_core::storage::{MemoryStorage, StorageReader as _};
-use argus_testing::{Draft, Faults, SimStorage, Strike, generate, steady};
+use argus_testing::{Draft, Faults, InjectedFault, SimStorage, generate, steady};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
-/// A segment is made of eight events, in several blocks, and none of several segments.
+/// A segment has eight events in several blocks, and segments are not compacted.
 const APART: Tuning = Tuning {
     seal_events: 8,
     seal_bytes: 1 << 20,
@@ -29,10 +29,10 @@ const APART: Tuning = Tuning {
     types_max: 1000,
 };
 
-/// The same, but one segment is made of any two.
+/// The same, but any two segments are compacted.
 const TOGETHER: Tuning = Tuning { fan_in: 2, ..APART };
 
-/// Eight events with ids, which are the same for the same number.
+/// Eight events with ids. Equal numbers give equal batches.
 fn batch(number: i64) -> Batch {
     let draft = |event: i64| Draft {
         event_type: "click".into(),
@@ -60,7 +60,7 @@ fn sealed() -> MemoryStorage {
     engine.storage().clone()
 }
 
-/// That one with a changed byte in the first segment, wherever that is noticed only later than at the opening.
+/// The same with a changed byte in the first segment, at each place where opening does not notice it.
 fn damaged() -> Vec<(String, MemoryStorage)> {
     let medium = sealed();
     let mut names = medium.list().unwrap();
@@ -78,7 +78,7 @@ fn damaged() -> Vec<(String, MemoryStorage)> {
     changed.collect()
 }
 
-/// Holds what is told of damage in a segment against what it may say.
+/// Checks how damage in a segment is reported.
 fn is_told(cause: &Cause, what: &str, place: &str) {
     let damage = cause.damage().unwrap_or_else(|| panic!("{place}: {cause}"));
     assert!(damage.place.starts_with("segment-") && damage.offset.is_some(), "{place}: {damage}");
@@ -90,7 +90,7 @@ fn is_told(cause: &Cause, what: &str, place: &str) {
 }
 
 #[test]
-fn damage_that_a_commit_meets_is_told_as_damage_and_nothing_was_stored() {
+fn damage_found_by_a_commit_is_reported_and_nothing_is_stored() {
     let mut met = 0;
     for (place, medium) in damaged() {
         let mut engine = Engine::open_with(medium, Seed(0), APART).unwrap();
@@ -100,7 +100,7 @@ fn damage_that_a_commit_meets_is_told_as_damage_and_nothing_was_stored() {
         is_told(cause, "look-up of ids", &place);
         assert_eq!(engine.failure(), Some(&Failure::Failed(cause.clone())), "{place}");
         assert_eq!(engine.storage().log().len(), before, "{place}");
-        // Whoever comes later is told the same, and there is no way back.
+        // Later callers get the same error, and recovery fails.
         assert_eq!(engine.recover(), Err(error.clone()), "{place}");
         assert_eq!(engine.commit(NOW, &[batch(9)]), Err(error), "{place}");
         met += 1;
@@ -109,7 +109,7 @@ fn damage_that_a_commit_meets_is_told_as_damage_and_nothing_was_stored() {
 }
 
 #[test]
-fn damage_that_a_task_meets_is_told_as_damage() {
+fn damage_found_by_a_task_is_reported() {
     let mut met = 0;
     for (place, medium) in damaged() {
         let mut engine = Engine::open_with(medium, Seed(0), TOGETHER).unwrap();
@@ -122,9 +122,9 @@ fn damage_that_a_task_meets_is_told_as_damage() {
     assert!(met > 100, "{met}");
 }
 
-/// Blocks that have changed places are each as they were written, and are not where they were put.
+/// Swapped blocks are each undamaged, but in the wrong place.
 #[test]
-fn a_block_in_the_place_of_another_is_damage_and_not_taken_over() {
+fn a_misplaced_block_is_damage_and_is_not_copied() {
     let medium = sealed();
     let mut names = medium.list().unwrap();
     names.sort_unstable();
@@ -132,7 +132,7 @@ fn a_block_in_the_place_of_another_is_damage_and_not_taken_over() {
     let blob = medium.open(&name).unwrap().unwrap();
     let bytes = blob.read(0..blob.len()).unwrap();
     let mut met = 0;
-    // The first block begins behind the head. How long it is shows in that both are whole.
+    // The first block follows the head. Its length is found by trying: both blocks are undamaged then.
     for len in 20..100 {
         let mut changed = bytes.to_vec();
         let (first, second) = changed[16..16 + 2 * len].split_at_mut(len);
@@ -140,7 +140,7 @@ fn a_block_in_the_place_of_another_is_damage_and_not_taken_over() {
         let mut medium = medium.clone();
         medium.insert(&name, changed.into());
         let mut engine = Engine::open_with(medium, Seed(0), TOGETHER).unwrap();
-        let Err(CommitError::Failed { cause, .. }) = maintain(&mut engine) else { panic!("{len}: it was taken over") };
+        let Err(CommitError::Failed { cause, .. }) = maintain(&mut engine) else { panic!("{len}: it was copied") };
         is_told(&cause, "maintenance", &name);
         met += u32::from(cause.to_string().contains("it has other events than the index says"));
     }
@@ -148,8 +148,8 @@ fn a_block_in_the_place_of_another_is_damage_and_not_taken_over() {
 }
 
 #[test]
-fn what_was_not_begun_is_not_in_doubt_and_a_sync_that_fails_leaves_it_so() {
-    let in_doubt = |strike: Strike, id: Option<&str>| {
+fn a_commit_is_in_doubt_only_if_its_append_was_started() {
+    let in_doubt = |fault: InjectedFault, id: Option<&str>| {
         let medium = SimStorage::new(1, Faults::NONE);
         let mut engine = Engine::open_with(medium.clone(), Seed(7), APART).unwrap();
         for number in 0..2 {
@@ -157,19 +157,19 @@ fn what_was_not_begun_is_not_in_doubt_and_a_sync_that_fails_leaves_it_so() {
         }
         let mut maintenance = MaintenanceQueue::default();
         while maintenance.step(&mut engine, steady(NOW), 1000).unwrap() == Poll::Pending {}
-        medium.strike(strike, 0);
+        medium.inject(fault, 0);
         let draft = Draft { event_type: "click".into(), timestamp: NOW, payload: "1".into(), id: id.map(Into::into) };
         match engine.commit(NOW, &[generate::batch(&[draft])]) {
             Err(CommitError::Failed { in_doubt, .. }) => in_doubt,
             outcome => panic!("{outcome:?}"),
         }
     };
-    assert!(!in_doubt(Strike::ReadError, Some("id-3")), "a look-up");
-    assert!(in_doubt(Strike::WriteError, None), "an append");
-    assert!(in_doubt(Strike::SyncError, None), "a sync");
+    assert!(!in_doubt(InjectedFault::ReadError, Some("id-3")), "a look-up");
+    assert!(in_doubt(InjectedFault::WriteError, None), "an append");
+    assert!(in_doubt(InjectedFault::SyncError, None), "a sync");
 }
 
-/// A task that no engine has made.
+/// A task that no engine created.
 #[derive(Debug)]
 struct Foreign;
 
@@ -184,9 +184,9 @@ impl MaintenanceTask for Foreign {
 }
 
 #[test]
-fn a_task_of_another_repository_fails_the_engine() {
+fn a_foreign_task_fails_the_engine() {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), APART).unwrap();
-    let Err(CommitError::Failed { cause, .. }) = engine.install(Box::new(Foreign)) else { panic!("it was taken") };
+    let Err(CommitError::Failed { cause, .. }) = engine.install(Box::new(Foreign)) else { panic!("it was installed") };
     assert!(cause.told().contains("a maintenance task of another repository"), "{cause}");
     assert_eq!(engine.commit(NOW, &[batch(0)]), Err(CommitError::failed(cause)));
 }

@@ -1,4 +1,4 @@
-//! A medium that refuses some of what is asked of it, and keeps the rest.
+//! A medium that refuses some calls.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ use argus_core::repository::{CommitError, Maintenance, MaintenanceQueue, Reposit
 use argus_core::storage::{
     Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
 };
-use argus_testing::{Source, generate, steady};
+use argus_testing::{Random, generate, steady};
 use bytes::Bytes;
 
 const NOW: Timestamp = Timestamp::from_nanos(0);
@@ -26,16 +26,16 @@ struct Refusing {
     refusals: Arc<Refusals>,
 }
 
-/// What is refused at the moment.
+/// What is refused at present.
 #[derive(Default)]
 struct Refusals {
     /// Each sync fails.
     syncs: AtomicBool,
     /// There is no room for a manifest.
     manifests: AtomicBool,
-    /// Nothing can be written: a permission is missing.
+    /// All writes fail for lack of a permission.
     all_writes: AtomicBool,
-    /// How often a sync was asked for.
+    /// The number of calls of sync.
     syncs_asked: AtomicU32,
 }
 
@@ -105,7 +105,7 @@ impl Storage for Refusing {
     }
 }
 
-/// An engine over a medium that refuses nothing yet, and what it is to refuse.
+/// An engine on a medium that refuses nothing yet, and the switches of that medium.
 fn open(tuning: Tuning) -> (Engine<Refusing>, Arc<Refusals>) {
     let storage = Refusing::default();
     let refusals = Arc::clone(&storage.refusals);
@@ -113,20 +113,20 @@ fn open(tuning: Tuning) -> (Engine<Refusing>, Arc<Refusals>) {
 }
 
 #[test]
-fn a_sync_that_fails_before_sealing_fails_the_engine_at_once_and_is_not_tried_again() {
+fn a_failed_sync_before_sealing_fails_the_engine_at_once_and_is_not_repeated() {
     let (mut engine, refusals) = open(Tuning { seal_events: 1, fan_in: 2, ..Tuning::default() });
     refusals.syncs.store(true, Ordering::Relaxed);
     engine.defer_syncs();
-    let mut source = Source::seeded(1);
-    let batch = generate::batch(&[generate::draft(&mut source)]);
+    let mut random = Random::seeded(1);
+    let batch = generate::batch(&[generate::draft(&mut random)]);
     let receipts = engine.commit(NOW, std::slice::from_ref(&batch)).unwrap();
     assert!(receipts.iter().all(|receipt| !receipt.durable));
     let mut sealing = engine.next_task(steady(NOW)).unwrap();
     while sealing.step(1) == Poll::Pending {}
     engine.install(sealing).unwrap();
-    // A manifest must not point behind what of the log is durable.
+    // A manifest must not point beyond the durable end of the log.
     let task = engine.next_task(steady(NOW));
-    // Before anybody has given the task back.
+    // Even before the task is returned.
     assert!(matches!(engine.commit(NOW, &[batch]), Err(CommitError::Failed { .. })));
     assert!(matches!(engine.flush(), Err(CommitError::Failed { .. })));
     assert!(matches!(engine.install(task.unwrap()), Err(CommitError::Failed { .. })));
@@ -134,15 +134,15 @@ fn a_sync_that_fails_before_sealing_fails_the_engine_at_once_and_is_not_tried_ag
     assert_eq!(engine.snapshot().stats().unwrap().events, 1);
 }
 
-/// Commits wait for maintenance if it is behind. They would wait for ever if nobody could do anything about it.
+/// Commits wait for maintenance that is behind. They would wait for ever if it cannot proceed.
 #[test]
-fn nobody_waits_for_a_manifest_that_there_is_no_room_for() {
+fn commits_do_not_wait_for_a_manifest_without_room() {
     let (mut engine, refusals) = open(Tuning { seal_events: 10, fan_in: 100_000, ..Tuning::default() });
     refusals.manifests.store(true, Ordering::Relaxed);
-    let mut source = Source::seeded(1);
-    let mut batches = (0..1_500).map(|_| generate::batch(&[generate::draft(&mut source)]));
+    let mut random = Random::seeded(1);
+    let mut batches = (0..1_500).map(|_| generate::batch(&[generate::draft(&mut random)]));
     let first: Vec<Batch> = batches.by_ref().take(10).collect();
-    // Some of them have an id that is there already.
+    // Some have the id of a stored event.
     let mut stored = 0;
     let mut commit = |engine: &mut Engine<Refusing>, group: &[Batch]| {
         stored += engine.commit(NOW, group).unwrap().iter().map(|receipt| u64::from(receipt.stored)).sum::<u64>();
@@ -156,7 +156,7 @@ fn nobody_waits_for_a_manifest_that_there_is_no_room_for() {
     };
     commit(&mut engine, &first);
     for batch in batches {
-        assert!(matches!(maintain(&mut engine), Err(CommitError::Full(_))), "what is sealed waits for a manifest");
+        assert!(matches!(maintain(&mut engine), Err(CommitError::Full(_))), "a sealed segment waits for a manifest");
         assert!(!engine.is_behind(), "after {} events", engine.snapshot().stats().unwrap().events);
         commit(&mut engine, &[batch]);
     }
@@ -167,16 +167,16 @@ fn nobody_waits_for_a_manifest_that_there_is_no_room_for() {
     assert!(stats.segments < 200, "{} segments", stats.segments);
 }
 
-/// At whichever call the permission goes: nothing is stored, nothing fails for good, and all of it is done when the permission
-/// is back.
+/// Whichever call lacks the permission: nothing is stored, nothing fails permanently, and everything proceeds once the
+/// permission is back.
 #[test]
-fn what_lacks_a_permission_is_done_when_there_is_one() {
+fn refused_work_is_done_when_the_permission_is_back() {
     for steps in 0..200 {
         let (mut engine, refusals) = open(Tuning { seal_events: 2, fan_in: 2, ..Tuning::default() });
-        let mut source = Source::seeded(1);
+        let mut random = Random::seeded(1);
         let mut stored = 0;
         for _ in 0..12 {
-            let batch = generate::batch(&[generate::draft(&mut source)]);
+            let batch = generate::batch(&[generate::draft(&mut random)]);
             stored +=
                 engine.commit(NOW, &[batch]).unwrap().iter().map(|receipt| u64::from(receipt.stored)).sum::<u64>();
         }
@@ -185,7 +185,7 @@ fn what_lacks_a_permission_is_done_when_there_is_one() {
             let _progress = maintenance.step(&mut engine, steady(NOW), 1).unwrap();
         }
         refusals.all_writes.store(true, Ordering::Relaxed);
-        let mut refused = generate::draft(&mut source);
+        let mut refused = generate::draft(&mut random);
         refused.id = Some("never stored".into());
         let refused = generate::batch(&[refused]);
         let commit = engine.commit(NOW, std::slice::from_ref(&refused));
@@ -207,7 +207,7 @@ fn what_lacks_a_permission_is_done_when_there_is_one() {
         engine.commit(NOW, &[refused]).unwrap();
         let stats = engine.snapshot().stats().unwrap();
         assert_eq!(stats.events, stored + 1, "after {steps} steps");
-        // The blobs that are listed are those in use: what was to be deleted is.
+        // Only the blobs in use are left: deletions were done.
         let blobs = engine.storage().list().unwrap().into_iter().filter(|name| !name.starts_with("manifest"));
         assert!(blobs.count() as u64 <= stats.segments, "after {steps} steps");
     }

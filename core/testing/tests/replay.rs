@@ -1,4 +1,4 @@
-//! The same inputs give the same bytes: there is no clock, no chance and no order of threads in the core.
+//! The same inputs give the same bytes: the core uses no clock, randomness or threads of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,12 +12,12 @@ use argus_core::event::Timestamp;
 use argus_core::query::Scan;
 use argus_core::repository::Repository;
 use argus_core::storage::{MemoryStorage, StorageReader as _};
-use argus_testing::{Answer, Pace, Pair, Source, collect, generate};
+use argus_testing::{Answer, Pace, Pair, Random, collect, generate};
 use bytes::Bytes;
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
 
-/// Everything that a medium holds.
+/// The contents of a medium.
 #[derive(Debug, PartialEq)]
 struct Contents {
     range: Range<u64>,
@@ -38,7 +38,7 @@ impl Contents {
     }
 }
 
-/// Everything that an engine answers: all events with their ids, and the query.
+/// An engine's answers: all events with their ids, and the query.
 fn answers(engine: &Engine<MemoryStorage>, query: &Scan) -> [Answer; 2] {
     let snapshot = engine.snapshot();
     [&Scan::default(), query].map(|query| collect(&snapshot, query, Pace { budget: 5, stop_every: 0 }).unwrap())
@@ -51,7 +51,7 @@ proptest! {
     fn the_same_steps_give_the_same_bytes_and_the_same_answers(
         seed: u128,
         steps in steps(16),
-        query in bytes(80).prop_map(|bytes| generate::scan(&mut Source::bytes(&bytes))),
+        query in bytes(80).prop_map(|bytes| generate::scan(&mut Random::bytes(&bytes))),
     ) {
         let (mut one, mut other) = (Pair::new(open(seed), reopen), Pair::new(open(seed), reopen));
         for step in &steps {
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn opening_again_and_again_gives_the_same_bytes_and_the_same_answers(seed: u128, steps in steps(16)) {
+    fn repeated_opening_gives_the_same_bytes_and_answers(seed: u128, steps in steps(16)) {
         let mut pair = Pair::new(open(seed), reopen);
         for step in &steps {
             pair.run(step).map_err(|difference| TestCaseError::fail(difference.to_string()))?;
@@ -82,9 +82,9 @@ proptest! {
 }
 
 #[test]
-fn another_seed_gives_other_ids_and_nothing_else() {
-    let mut source = Source::seeded(3);
-    let drafts: Vec<_> = (0..50).map(|_| generate::draft(&mut source)).collect();
+fn another_seed_changes_only_the_ids() {
+    let mut random = Random::seeded(3);
+    let drafts: Vec<_> = (0..50).map(|_| generate::draft(&mut random)).collect();
     let stored = |seed| {
         let mut engine = open(seed);
         engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();

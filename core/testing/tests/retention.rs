@@ -1,4 +1,4 @@
-//! What is not to be kept any more goes, for good, and nothing else does.
+//! Retention deletes what has expired, for good, and nothing else.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ use argus_testing::{Pace, SMALL, collect, steady};
 
 const HOUR: i64 = 3_600_000_000_000;
 
-/// 2023-11-14T22:13:20Z, and as good as any other.
+/// 2023-11-14T22:13:20Z; any time would do.
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
 fn open(seed: u128) -> Engine<MemoryStorage> {
@@ -30,7 +30,7 @@ fn hours_ago(hours: i64) -> Timestamp {
     Timestamp::from_nanos(NOW.as_nanos() - hours * HOUR)
 }
 
-/// Events of one time, each with an id: the prefix and a number.
+/// Events of the same time, each with an id: the prefix and a number.
 fn batch(count: u32, time: Timestamp, prefix: &str) -> Batch {
     let mut builder = BatchBuilder::new();
     for number in 0..count {
@@ -55,13 +55,13 @@ fn tidy_up_at(engine: &mut Engine<MemoryStorage>, now: Moment) {
     while maintenance.step(engine, now, 1_000).unwrap() == Poll::Pending {}
 }
 
-/// So many hours after now, by a wall clock that is so many days ahead of a clock that nobody sets.
+/// The moment `hours` after now, with a wall clock that is `days_ahead` ahead of the uptime.
 fn moment(hours: i64, days_ahead: i64) -> Moment {
     let true_time = hours_ago(-hours);
     Moment { wall: Timestamp::from_nanos(true_time.as_nanos() + days_ahead * 24 * HOUR), ..steady(true_time) }
 }
 
-/// Does all maintenance, and says what has expired by it.
+/// Does all maintenance; returns what has expired.
 fn expired(engine: &mut Engine<MemoryStorage>, now: Moment) -> Vec<Expired> {
     let mut expired = Vec::new();
     while let Some(mut task) = engine.next_task(now) {
@@ -73,16 +73,16 @@ fn expired(engine: &mut Engine<MemoryStorage>, now: Moment) -> Vec<Expired> {
 
 const MONTH: Retention = Retention { age: Some(30 * 24 * HOUR), bytes: None };
 
-/// The sequence numbers of all events, in the order of time.
+/// The sequence numbers of all events in order of time.
 fn seqs(engine: &Engine<MemoryStorage>) -> Vec<u64> {
     let events = collect(&engine.snapshot(), &Scan::default(), Pace::UNBROKEN).unwrap().events;
     events.iter().map(|event| event.seq).collect()
 }
 
 #[test]
-fn what_has_expired_goes_and_its_ids_are_new_again() {
+fn expired_events_are_deleted_and_their_ids_are_free_again() {
     let mut engine = open(1);
-    // Two old events among 30 new ones, in segments that are sealed, and one that lies only in the log.
+    // Two old events among 30 new ones in sealed segments, and one that is only in the log.
     for (time, prefix) in [(hours_ago(1), "a"), (hours_ago(50), "old"), (hours_ago(2), "b"), (hours_ago(3), "c")] {
         let count = if prefix == "old" { 2 } else { 10 };
         engine.commit(NOW, &[batch(count, time, prefix)]).unwrap();
@@ -100,7 +100,7 @@ fn what_has_expired_goes_and_its_ids_are_new_again() {
         reopen(&mut engine);
     }
 
-    // What is kept is a duplicate still, and what has gone is not; numbers are never given twice.
+    // Kept ids are still duplicates, expired ones are not, and no sequence number is used twice.
     let receipts = engine.commit(NOW, &[batch(2, hours_ago(1), "a"), batch(2, hours_ago(1), "old")]).unwrap();
     let stored: Vec<(u32, usize)> = receipts.iter().map(|receipt| (receipt.stored, receipt.duplicates.len())).collect();
     assert_eq!(stored, [(0, 2), (2, 0)]);
@@ -108,12 +108,12 @@ fn what_has_expired_goes_and_its_ids_are_new_again() {
 }
 
 #[test]
-fn what_is_left_of_much_is_not_put_together_beyond_what_a_list_of_its_numbers_may_take() {
+fn remainders_are_not_merged_beyond_the_limit_of_a_list_of_sequence_numbers() {
     let mut engine = open(1);
     engine.retain(Retention { age: Some(24 * HOUR), bytes: None });
     let numbers = 400 * SMALL.seal_events as u64;
     for number in 0..400 {
-        // All but one of a segment are going to expire.
+        // All but one event of a segment will expire.
         let few = SMALL.seal_events as u32 - 1;
         engine
             .commit(
@@ -127,11 +127,11 @@ fn what_is_left_of_much_is_not_put_together_beyond_what_a_list_of_its_numbers_ma
     let stats = engine.snapshot().stats().unwrap();
     assert_eq!((stats.events, stats.last_seq), (400, numbers));
     let least = numbers / SMALL.segment_events_max as u64;
-    assert!(stats.segments >= least, "{} segments of at least {least}", stats.segments);
+    assert!(stats.segments >= least, "{} segments, at least {least} expected", stats.segments);
 }
 
 #[test]
-fn what_came_first_goes_when_there_is_too_much() {
+fn the_first_events_are_deleted_when_there_are_too_many_bytes() {
     const MOST: u64 = 4_000;
     let mut engine = open(1);
     engine.retain(Retention { age: None, bytes: Some(MOST) });
@@ -141,14 +141,14 @@ fn what_came_first_goes_when_there_is_too_much() {
     }
     let stats = engine.snapshot().stats().unwrap();
     assert!(stats.events < 300 && stats.events > 50, "{stats:?}");
-    // The last ones are there, without a gap.
+    // The last ones are left, without a gap.
     let mut kept = seqs(&engine);
     kept.sort_unstable();
     assert_eq!(kept, (300 - stats.events + 1..=300).collect::<Vec<_>>());
     reopen(&mut engine);
     assert_eq!(engine.snapshot().stats().unwrap().events, stats.events);
 
-    // However little may be kept, the last segment is.
+    // The last segment is kept whatever the limit.
     engine.retain(Retention { age: None, bytes: Some(1) });
     tidy_up(&mut engine);
     let stats = engine.snapshot().stats().unwrap();
@@ -156,7 +156,7 @@ fn what_came_first_goes_when_there_is_too_much() {
 }
 
 #[test]
-fn a_clock_that_is_set_forward_deletes_nothing_before_it_has_lasted() {
+fn a_clock_set_forward_deletes_nothing_until_it_has_lasted() {
     let mut engine = open(1);
     engine.retain(MONTH);
     tidy_up(&mut engine);
@@ -166,20 +166,20 @@ fn a_clock_that_is_set_forward_deletes_nothing_before_it_has_lasted() {
         assert_eq!(engine.snapshot().stats().unwrap().events, 24, "after {hours} hours");
         assert_eq!(engine.clock_doubt().unwrap().ahead, 40 * 24 * HOUR);
     }
-    // Everything else goes on, and nobody is told that what comes has expired.
+    // Everything else works, and new events are not reported as expired.
     let wall = moment(23, 40).wall;
     assert_eq!(engine.commit(wall, &[batch(1, NOW, "c")]).unwrap()[0].expired, 0);
-    // It is right again.
+    // The clock is right again.
     tidy_up_at(&mut engine, moment(23, 0));
     assert_eq!((engine.snapshot().stats().unwrap().events, engine.clock_doubt()), (25, None));
-    // It is set forward again, and this is how it stays.
+    // It is set forward again and stays so.
     tidy_up_at(&mut engine, moment(23, 40));
     tidy_up_at(&mut engine, moment(47, 40));
     assert_eq!((engine.snapshot().stats().unwrap().events, engine.clock_doubt()), (0, None));
 }
 
-/// Commits in doubt have the wrong time, and so has what is sealed of them. The next process must not take that for a
-/// reason to believe it.
+/// Commits made while the clock is in doubt carry the wrong time, and so do segments of them. The next process must not
+/// believe the clock because of them.
 #[test]
 fn a_restart_is_no_reason_to_believe_a_clock() {
     let mut engine = open(1);
@@ -199,7 +199,7 @@ fn a_restart_is_no_reason_to_believe_a_clock() {
 }
 
 #[test]
-fn who_was_away_for_long_waits_and_who_was_idle_does_not() {
+fn a_process_waits_after_a_long_downtime_but_not_after_idling() {
     for (is_up, doubts) in [(true, false), (false, true)] {
         let mut engine = open(1);
         engine.retain(MONTH);
@@ -219,8 +219,8 @@ fn who_was_away_for_long_waits_and_who_was_idle_does_not() {
     }
 }
 
-/// Has maintenance done every hour from one to another, by a process that is started anew every twelve hours. Says
-/// when nothing is left.
+/// Does maintenance every hour of a range, in a process that restarts every twelve hours. Returns the hour when nothing
+/// is left.
 fn restarted(engine: &mut Engine<MemoryStorage>, hours: core::ops::Range<i64>, days_ahead: i64) -> Option<i64> {
     let begin = hours.start;
     hours.into_iter().find(|hour| {
@@ -234,22 +234,22 @@ fn restarted(engine: &mut Engine<MemoryStorage>, hours: core::ops::Range<i64>, d
 }
 
 #[test]
-fn restarts_do_not_make_a_doubt_last_for_ever() {
+fn restarts_do_not_prolong_a_doubt_for_ever() {
     for days_ahead in [0, 40] {
         let mut engine = open(1);
         engine.retain(MONTH);
         tidy_up(&mut engine);
         engine.commit(NOW, &[batch(20, hours_ago(30 * 24 - 1), "a")]).unwrap();
         tidy_up(&mut engine);
-        // No process is up for 26 hours.
+        // No process runs for 26 hours.
         let believed = restarted(&mut engine, 26..26 + 72, days_ahead).unwrap();
-        // The hour before each restart was not observed to its end.
+        // The hour before each restart does not count, since it was not observed to its end.
         assert!((26 + 24..26 + 27).contains(&believed), "{days_ahead} days ahead: after {believed} hours");
     }
 }
 
 #[test]
-fn a_clock_that_was_right_meanwhile_is_doubted_anew() {
+fn a_clock_that_was_right_in_between_is_doubted_again() {
     let mut engine = open(1);
     engine.retain(MONTH);
     tidy_up(&mut engine);
@@ -261,9 +261,9 @@ fn a_clock_that_was_right_meanwhile_is_doubted_anew() {
     assert!(restarted(&mut engine, 48..51, 40).is_some());
 }
 
-/// A process that has just been started does not tell callers by a clock that is wrong that their events have expired.
+/// A new process does not report events as expired by a wrong clock.
 #[test]
-fn before_the_first_look_at_the_clock_nobody_is_told_that_events_have_expired() {
+fn no_event_is_reported_as_expired_before_the_clock_was_checked() {
     let mut engine = open(1);
     engine.retain(MONTH);
     tidy_up(&mut engine);
@@ -280,7 +280,7 @@ fn before_the_first_look_at_the_clock_nobody_is_told_that_events_have_expired() 
 }
 
 #[test]
-fn who_trusts_every_clock_waits_for_nothing() {
+fn with_every_clock_trusted_events_expire_at_once() {
     let mut engine = open(1);
     engine.retain(MONTH);
     engine.trust_clock_after(0);
@@ -302,7 +302,7 @@ fn what_expires_is_told() {
     assert_eq!(found.iter().map(|expired| expired.events).sum::<u64>(), 13);
     assert!(found.iter().all(|expired| expired.first == hours_ago(40 * 24) && expired.cause == ExpiryCause::Age));
 
-    // What comes too late is stored, and is gone after the next maintenance; its answer says so.
+    // Events that come too late are stored, deleted by the next maintenance, and reported as expired in the answer.
     let receipts = engine.commit(NOW, &[batch(3, hours_ago(40 * 24), "late"), batch(2, NOW, "new")]).unwrap();
     assert_eq!(receipts.iter().map(|receipt| receipt.expired).collect::<Vec<_>>(), [3, 0]);
     let found = expired(&mut engine, steady(NOW));

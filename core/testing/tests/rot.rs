@@ -1,5 +1,5 @@
-//! Whatever bit of a small store changes, and wherever one of its parts is cut off: no answer is wrong, and nothing is
-//! lost in silence.
+//! Flips every bit of a small store and cuts each of its parts at every byte: no answer is wrong, and no loss goes
+//! unreported.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -18,7 +18,7 @@ use argus_core::storage::{BackupTarget, MemoryStorage, Storage, StorageReader, S
 use argus_testing::{Answer, Draft, Pace, StoredEvent, StoredId, collect, generate, get, steady};
 use bytes::Bytes;
 
-/// A segment is made of eight events, in several blocks, and none of several segments.
+/// A segment has eight events in several blocks, and segments are not compacted.
 const SMALL: Tuning = Tuning {
     seal_events: 8,
     seal_bytes: 1 << 20,
@@ -32,19 +32,19 @@ const SMALL: Tuning = Tuning {
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
-/// A store, and all that it says.
+/// A store and its right answers.
 struct Store {
     medium: MemoryStorage,
-    /// By sequence number.
+    /// In order of sequence numbers.
     events: Vec<StoredEvent>,
     answers: Vec<Answer>,
-    /// Where each record of the log that is left ends, and the last sequence number in it.
+    /// The end of each record left in the log, and the last sequence number in it.
     records: Vec<(u64, u64)>,
-    /// Where the last record with events ends; behind it is a mark.
+    /// The end of the last record with events; a durability mark follows.
     events_end: u64,
 }
 
-/// Three segments and some records behind them.
+/// Three segments, and some records after them in the log.
 fn store() -> Store {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
     let mut maintenance = MaintenanceQueue::default();
@@ -75,7 +75,7 @@ fn store() -> Store {
     Store { medium, events, answers, records, events_end }
 }
 
-/// One of three types, a time that is not in the order of arrival, and for some an id.
+/// One of three types, a time out of order, and an id for some.
 fn draft(number: i64) -> Draft {
     Draft {
         event_type: ["view", "click", "buy"][number as usize * 7 % 3].into(),
@@ -94,14 +94,14 @@ fn content(medium: &MemoryStorage, name: &str) -> Bytes {
     blob.read(0..blob.len()).unwrap()
 }
 
-/// All events by sequence number, ids included.
+/// All events in order of sequence numbers, ids included.
 fn events(snapshot: &Arc<dyn Snapshot>) -> Result<Vec<StoredEvent>, ReadError> {
     let mut events = collect(snapshot, &Scan::default(), Pace::UNBROKEN)?.events;
     events.sort_by_key(|event| event.seq);
     Ok(events)
 }
 
-/// What a store says to queries of all kinds; and each event by its id.
+/// The answers to all kinds of queries, and to a look-up of each event by id.
 fn answers(snapshot: &Arc<dyn Snapshot>) -> Result<Vec<Answer>, ReadError> {
     let time = |seconds: i64| Some(Timestamp::from_nanos(NOW.as_nanos() + seconds * 1_000_000_000));
     let queries = [
@@ -130,8 +130,8 @@ impl Store {
         medium
     }
 
-    /// An answer may be an error, but no answer is wrong. Says whether all of them were given. One in `stride` events
-    /// is asked for by its id as well, from this one on.
+    /// Checks that answers are right or errors; returns whether none was an error. From event `from` on, one in
+    /// `stride` is also looked up by its id.
     fn says_nothing_wrong(&self, medium: &MemoryStorage, place: &str, (from, stride): (usize, usize)) -> bool {
         let Ok(engine) = Engine::open_with(medium.clone(), Seed(0), SMALL) else { return false };
         let snapshot = engine.snapshot();
@@ -146,11 +146,11 @@ impl Store {
                 Err(_) => all = false,
             }
         }
-        assert!(matches!(get(snapshot.as_ref(), "id-1"), Ok(None) | Err(_)), "{place}: an id that nobody has given");
+        assert!(matches!(get(snapshot.as_ref(), "id-1"), Ok(None) | Err(_)), "{place}: an unknown id");
         all
     }
 
-    /// Saves what is whole; gives the sequence numbers that are lost.
+    /// Salvages the store; returns the sequence numbers that are lost.
     fn salvaged(&self, medium: &MemoryStorage, place: &str) -> BTreeSet<u64> {
         let mut copy = MemoryStorage::default();
         let Salvage { source, copy: report, losses, has_other_ids } = salvage(medium, &mut copy, Seed(0)).unwrap();
@@ -165,7 +165,7 @@ impl Store {
             assert_eq!(self.events.get(event.seq as usize - 1), Some(event), "{place}");
             assert_eq!(get(engine.snapshot().as_ref(), &event.id.text()).unwrap().as_ref(), Some(event), "{place}");
         }
-        // The list says just what is missing.
+        // The report lists exactly the missing events.
         let lost: BTreeSet<u64> = (1..=self.events.len() as u64).filter(|seq| !numbers.contains(seq)).collect();
         assert_eq!(listed(&losses), lost, "{place}");
         assert!(engine.snapshot().stats().unwrap().last_seq >= self.events.len() as u64, "{place}");
@@ -177,15 +177,15 @@ fn listed(losses: &[Loss]) -> BTreeSet<u64> {
     losses.iter().flat_map(|loss| loss.seqs.iter().flat_map(|&(first, last)| first..=last)).collect()
 }
 
-/// The same bytes but for one bit.
+/// The same bytes with one bit flipped.
 fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
     let mut flipped = bytes.to_vec();
     flipped[bit / 8] ^= 1 << (bit % 8);
     flipped
 }
 
-/// Flips every bit of a segment. What is lost are the events of one block, whose bytes lie together; and all blocks
-/// together have all events.
+/// Flips every bit of a segment. The events of one block are lost each time; the bytes of a block are contiguous, and
+/// all blocks together have all events.
 fn every_bit_of_a_segment(index: usize) {
     let store = store();
     let name = &segments(&store.medium)[index];
@@ -197,7 +197,7 @@ fn every_bit_of_a_segment(index: usize) {
         let medium = store.with_blob(name, flipped(&bytes, bit));
         assert!(!check(&medium).is_whole(), "{place}");
         store.says_nothing_wrong(&medium, &place, (bit, 4));
-        // Which bit of a byte it is makes no difference to what can be saved, as a rule; and saving takes longer.
+        // Which bit of a byte is flipped rarely makes a difference to a salvage, which takes longer.
         if bit % 8 != (bit / 8) % 8 {
             continue;
         }
@@ -238,7 +238,7 @@ fn every_bit_of_the_manifest() {
             let place = format!("bit {bit} of {name}");
             let medium = store.with_blob(name, flipped(&bytes, bit));
             assert!(!check(&medium).is_whole(), "{place}");
-            assert!(store.says_nothing_wrong(&medium, &place, (bit, 8)), "{place}: the other copy is enough");
+            assert!(store.says_nothing_wrong(&medium, &place, (bit, 8)), "{place}: the other copy suffices");
             if bit % 8 == bit / 8 % 8 {
                 assert!(store.salvaged(&medium, &place).is_empty(), "{place}");
             }
@@ -257,12 +257,12 @@ fn every_bit_of_the_log() {
         let report = check(&medium);
         let is_all_there = store.says_nothing_wrong(&medium, &place, (bit, 4));
         assert_eq!(report.is_whole(), at >= store.events_end, "{place}");
-        assert_eq!(is_all_there, at >= store.events_end, "{place}: behind the events there is a mark");
+        assert_eq!(is_all_there, at >= store.events_end, "{place}: a durability mark follows the events");
         assert!(!report.findings.is_empty(), "{place}");
         if bit % 8 != (bit / 8) % 8 {
             continue;
         }
-        // One record is lost, and no other.
+        // Exactly one record is lost.
         let record = store.records.iter().position(|&(end, _)| at < end);
         let lost = record.map_or(1..1, |record| {
             let first = record.checked_sub(1).map_or(25, |before| store.records[before].1 + 1);
@@ -285,10 +285,10 @@ fn blobs_cut_at_every_byte() {
             let is_all_there = store.says_nothing_wrong(&medium, &place, (end, 4));
             let lost = store.salvaged(&medium, &place);
             assert_eq!(is_all_there, name.starts_with("manifest"), "{place}");
-            assert!(lost.is_subset(&before), "{place}: more is left, and less was saved");
+            assert!(lost.is_subset(&before), "{place}: a longer part salvaged fewer events");
             before = lost;
         }
-        // All blocks lie before the index.
+        // All blocks come before the index.
         assert!(before.is_empty(), "{name}");
         let mut missing = store.medium.clone();
         missing.delete(&name)().unwrap();
@@ -299,7 +299,7 @@ fn blobs_cut_at_every_byte() {
 }
 
 #[test]
-fn blobs_with_more_bytes_behind_them() {
+fn blobs_with_extra_bytes_at_the_end() {
     let store = store();
     for name in store.medium.list().unwrap() {
         let bytes = content(&store.medium, &name);
@@ -314,7 +314,7 @@ fn blobs_with_more_bytes_behind_them() {
 }
 
 #[test]
-fn segments_under_each_others_names() {
+fn segments_with_swapped_names() {
     let store = store();
     let names = segments(&store.medium);
     for (one, other) in [(0, 1), (1, 2), (0, 2)] {
@@ -326,23 +326,22 @@ fn segments_under_each_others_names() {
         assert_eq!((damage, report.events), (vec![one.as_str(), other.as_str()], 30));
         assert!(!store.says_nothing_wrong(&medium, one, (0, 4)));
         assert!(store.salvaged(&medium, one).is_empty());
-        // One of the two is damaged besides: its blocks are found, all but one.
+        // One of the two is damaged as well: all but one of its blocks are found.
         let mut bytes = content(&store.medium, one).to_vec();
         let middle = bytes.len() / 3;
         bytes[middle] ^= 1;
         medium.insert(other, bytes.into());
         let lost = store.salvaged(&medium, one);
         assert!((1..8).contains(&lost.len()), "{lost:?}");
-        // There is a copy of one in place of the other.
+        // A copy of one replaces the other.
         medium.insert(other, content(&store.medium, other));
         assert_eq!(store.salvaged(&medium, one).len(), 8);
     }
 }
 
-/// A log that is cut cannot be told from one that was never written further: a medium must not let that happen. It
-/// still is no other log than there was once.
+/// A cut log looks like a shorter one, so a medium must not lose its end. It still equals an earlier state of the log.
 #[test]
-fn a_log_cut_at_every_byte_is_what_it_was_before() {
+fn a_log_cut_at_any_byte_equals_an_earlier_one() {
     let store = store();
     let (start, log) = (store.medium.log_range().unwrap().start, store.medium.log());
     for cut in 0..log.len() {
@@ -360,7 +359,7 @@ fn a_log_cut_at_every_byte_is_what_it_was_before() {
 }
 
 #[test]
-fn without_a_manifest_events_are_saved_under_other_ids() {
+fn without_a_manifest_events_are_salvaged_with_other_ids() {
     let store = store();
     for damaged in [Some(&b"rotten"[..]), None] {
         let mut medium = store.medium.clone();
@@ -387,7 +386,7 @@ fn without_a_manifest_events_are_saved_under_other_ids() {
             assert_eq!(get(engine.snapshot().as_ref(), &saved.id.text()).unwrap().as_ref(), Some(saved));
         }
         assert_eq!(saved.len(), store.events.len());
-        // What is gone with a segment as well is known by its number alone.
+        // Of the events of a missing segment, only the numbers are known.
         medium.delete(&segments(&medium)[1])().unwrap();
         let found = salvage(&medium, &mut MemoryStorage::default(), Seed(9)).unwrap();
         assert_eq!(listed(&found.losses), (9..=16).collect());
@@ -396,7 +395,7 @@ fn without_a_manifest_events_are_saved_under_other_ids() {
 }
 
 #[test]
-fn several_places_are_damaged_and_each_is_told() {
+fn each_of_several_damaged_places_is_reported() {
     let store = store();
     let names = segments(&store.medium);
     let middle = |name: &str| content(&store.medium, name).len() * 8 / 3;
@@ -415,7 +414,7 @@ fn several_places_are_damaged_and_each_is_told() {
 }
 
 #[test]
-fn nothing_is_saved_to_where_something_is_and_of_nothing_nothing() {
+fn a_salvage_needs_an_empty_target_and_a_source_with_events() {
     let store = store();
     let mut copy = store.medium.clone();
     assert_eq!(salvage(&store.medium, &mut copy, Seed(0)), Err(SalvageError::NotEmpty));
@@ -427,9 +426,9 @@ fn nothing_is_saved_to_where_something_is_and_of_nothing_nothing() {
     assert_eq!(store.salvaged(&store.medium, "a whole store"), BTreeSet::new());
 }
 
-/// Whoever opens or reads a damaged store is told of the same events as whoever checks it.
+/// Opening, reading and checking a damaged store report the same events.
 #[test]
-fn who_reads_and_who_checks_are_told_of_the_same_events() {
+fn reading_and_checking_report_the_same_events() {
     let store = store();
     let log = store.medium.log();
     let of_log = (0..store.events_end - store.medium.log_range().unwrap().start).step_by(3).map(|at| {
@@ -473,9 +472,9 @@ fn who_reads_and_who_checks_are_told_of_the_same_events() {
     assert!(opens > 100 && reads > 100, "{opens} opens and {reads} reads");
 }
 
-/// A damaged mark lies between events and has none.
+/// A damaged durability mark lies between events and holds none.
 #[test]
-fn where_no_event_was_none_is_named() {
+fn a_damaged_mark_concerns_no_event() {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     engine.commit(NOW, &[generate::batch(&[draft(1)])]).unwrap();
     let mark = engine.storage().log().len();
@@ -487,7 +486,7 @@ fn where_no_event_was_none_is_named() {
     log[mark] ^= 1;
     medium.truncate(0).unwrap();
     medium.append(&[&log]).unwrap();
-    let Err(OpenError::Damaged { reason, .. }) = Engine::open(medium.clone(), Seed(0)) else { panic!("it is opened") };
+    let Err(OpenError::Damaged { reason, .. }) = Engine::open(medium.clone(), Seed(0)) else { panic!("it was opened") };
     assert!(reason.ends_with("; no event is concerned"), "{reason}");
     assert!(check(&medium).damage().all(|finding| finding.concerned == Concerned::Nothing));
 }

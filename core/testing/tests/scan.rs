@@ -1,4 +1,4 @@
-//! What a scan reads of the medium.
+//! How much of the medium a scan reads.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use argus_testing::{Draft, Faults, Pace, SMALL, SimStorage, collect, generate, s
 const NOW: Timestamp = Timestamp::from_nanos(0);
 const ORDERS: [Order; 3] = [Order::TimeAscending, Order::TimeDescending, Order::Sequence];
 
-/// Stores the drafts in batches of 10, and tidies up.
+/// Stores the drafts in batches of 10 and does all maintenance.
 fn stored(storage: SimStorage, drafts: &[Draft]) -> Engine<SimStorage> {
     let mut engine = Engine::open_with(storage, Seed(1), SMALL).unwrap();
     let mut maintenance = MaintenanceQueue::default();
@@ -25,7 +25,7 @@ fn stored(storage: SimStorage, drafts: &[Draft]) -> Engine<SimStorage> {
     engine
 }
 
-/// An event of one of some types, whose time is that of its number.
+/// An event of one of several types, with its number as its time.
 fn draft(number: u64) -> Draft {
     Draft {
         event_type: format!("type-{}", number % 3),
@@ -36,12 +36,12 @@ fn draft(number: u64) -> Draft {
 }
 
 #[test]
-fn a_scan_behind_a_number_reads_nothing_of_what_lies_before() {
+fn a_scan_after_a_sequence_number_reads_nothing_before_it() {
     let drafts: Vec<Draft> = (1..=600).map(draft).collect();
     let medium = SimStorage::new(1, Faults::NONE);
     let engine = stored(medium.clone(), &drafts);
     let snapshot = engine.snapshot();
-    assert!(snapshot.stats().unwrap().segments > 3, "there is more than one segment to pass by");
+    assert!(snapshot.stats().unwrap().segments > 3, "there are several segments to skip");
     let reads = |order, after_seq, limit| {
         let filter = Filter { after_seq: Some(after_seq), ..Filter::default() };
         let before = medium.calls();
@@ -54,10 +54,10 @@ fn a_scan_behind_a_number_reads_nothing_of_what_lies_before() {
         assert_eq!(events, 600);
         let (some, events) = reads(order, 590, 0);
         assert_eq!(events, 10);
-        // A page of the order, and a block or two of each type.
-        assert!(some <= 8 && all > 100, "{order:?}: {some} reads behind 590, {all} in all");
+        // An order page, and a block or two of each type.
+        assert!(some <= 8 && all > 100, "{order:?}: {some} reads after 590, {all} in all");
     }
-    // A page in the middle is read without what follows either.
+    // A page in the middle does not read what follows it either.
     let (some, events) = reads(Order::Sequence, 300, 10);
     assert_eq!(events, 10);
     assert!(some <= 10, "{some} reads");

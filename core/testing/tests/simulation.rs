@@ -1,10 +1,10 @@
-//! The simulation in small: what `cargo xtask simulate` does in large.
+//! A small simulation; `cargo xtask simulate` runs large ones.
 
 use std::hash::{BuildHasher, Hasher};
 
 use argus_testing::{Canary, Faults, Options, Phase, Summary, simulate};
 
-/// Runs seeds from a number on; fails with the arguments that repeat the run.
+/// Runs seeds from `base` on; fails with the arguments that repeat the run.
 fn run(base: u64, seeds: u64, options: Options) -> Summary {
     let mut summary = Summary::default();
     for seed in base..base + seeds {
@@ -18,16 +18,16 @@ fn run(base: u64, seeds: u64, options: Options) -> Summary {
 #[test]
 fn promises_are_kept() {
     let summary = run(0, 250, Options::default());
-    // A simulation in which nothing happens proves nothing.
+    // A simulation without events proves nothing.
     let Summary { commits, refusals, flushes, closes, lost, tasks, refused_opens, kept_out, failures, .. } = summary;
     assert!(commits > 1_000 && refusals > 100 && tasks > 100 && refused_opens > 5 && failures > 100, "{summary}");
     assert!(flushes > 100 && closes > 50 && lost > 100 && kept_out > 100, "{summary}");
 }
 
 #[test]
-fn promises_are_kept_for_seeds_that_nobody_has_chosen() {
+fn promises_are_kept_for_random_seeds() {
     let base = std::collections::hash_map::RandomState::new().build_hasher().finish() >> 16;
-    println!("seeds from {base} on");
+    println!("seeds from {base}");
     run(base, 200, Options::default());
 }
 
@@ -39,7 +39,7 @@ fn without_faults_nothing_fails() {
 }
 
 #[test]
-fn the_power_may_fail_at_every_call() {
+fn promises_survive_a_power_failure_at_every_call() {
     let quiet = Options { faults: Faults::NONE, ..Options::default() };
     let mut struck = 0;
     let mut calls = 0;
@@ -51,7 +51,7 @@ fn the_power_may_fail_at_every_call() {
         }
         calls += of_this;
     }
-    // Many calls of a run come when the faults have ended.
+    // Many calls of a run come after the faults have ended.
     assert!(struck * 2 > calls, "{struck} of three times {calls} calls");
 }
 
@@ -62,77 +62,77 @@ fn the_same_seed_gives_the_same_run() {
     }
 }
 
-/// Whether some runs find a bug that was built in.
+/// Whether some runs find a deliberate bug.
 fn is_found(canary: Canary) -> bool {
     (0..10_000).any(|seed| simulate(seed, Options { canary: Some(canary), ..Options::default() }).is_err())
 }
 
 #[test]
-fn a_commit_that_is_acknowledged_before_the_sync_is_found() {
+fn acknowledging_before_the_sync_is_found() {
     assert!(is_found(Canary::AcknowledgeBeforeSync));
 }
 
 #[test]
-fn a_name_that_was_not_made_durable_is_found() {
+fn a_missing_directory_sync_is_found() {
     assert!(is_found(Canary::NoDirectorySync));
 }
 
 #[test]
-fn a_failed_sync_that_is_tried_again_is_found() {
+fn repeating_a_failed_sync_is_found() {
     assert!(is_found(Canary::RetryFailedSync));
 }
 
 #[test]
-fn a_log_that_is_cut_where_it_is_damaged_is_found() {
+fn cutting_the_log_at_damage_is_found() {
     assert!(is_found(Canary::CutAtDamage));
 }
 
 #[test]
-fn a_lock_file_that_is_removed_is_found() {
+fn removing_the_lock_file_is_found() {
     assert!(is_found(Canary::UnlinkedLock));
 }
 
 #[test]
-fn a_log_that_is_written_without_a_name_is_found() {
+fn writing_to_an_unlinked_log_is_found() {
     assert!(is_found(Canary::UnlinkedLog));
 }
 
 #[test]
-fn a_segment_that_lacks_what_it_was_made_of_is_found() {
+fn a_rewrite_that_loses_events_is_found() {
     assert!(is_found(Canary::LossyRewrite));
 }
 
 #[test]
-fn an_engine_that_does_not_check_payloads_is_found() {
+fn unchecked_log_records_are_found() {
     assert!(is_found(Canary::UncheckedRecord));
 }
 
 #[test]
-fn an_engine_that_trusts_its_segments_is_found() {
+fn unchecked_segments_are_found() {
     assert!(is_found(Canary::UncheckedSegment));
 }
 
 #[test]
-fn an_engine_that_forgets_ids_is_found() {
+fn forgotten_ids_are_found() {
     assert!(is_found(Canary::ForgottenIds));
 }
 
 #[test]
-fn an_engine_that_does_not_miss_the_end_of_its_log_is_found() {
+fn ignoring_the_recorded_end_of_the_log_is_found() {
     assert!(is_found(Canary::IgnoredEnd));
 }
 
 #[test]
-fn an_engine_that_believes_every_clock_is_found() {
+fn believing_every_clock_is_found() {
     assert!(is_found(Canary::CredulousClock));
 }
 
 #[test]
-fn an_engine_that_does_not_tell_what_expires_is_found() {
+fn silent_expiry_is_found() {
     assert!(is_found(Canary::SilentExpiry));
 }
 
 #[test]
-fn an_engine_that_seals_what_is_not_durable_is_found() {
+fn sealing_before_the_log_is_durable_is_found() {
     assert!(is_found(Canary::HastySeal));
 }

@@ -1,4 +1,4 @@
-//! A snapshot answers for ever as it did when it was taken, whatever the writer does.
+//! A snapshot never changes its answers, whatever the writer does.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,11 +9,11 @@ use std::sync::Arc;
 use argus_core::event::Timestamp;
 use argus_core::query::Scan;
 use argus_core::repository::{MaintenanceQueue, Repository, Snapshot, Stats};
-use argus_testing::{Answer, Draft, Pace, Pair, Source, collect, generate, get, steady};
+use argus_testing::{Answer, Draft, Pace, Pair, Random, collect, generate, get, steady};
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
 
-/// All that a snapshot says to some queries, to the byte.
+/// A snapshot's answers to some queries, to the byte.
 #[derive(Debug, PartialEq)]
 struct Statement {
     stats: Stats,
@@ -34,10 +34,10 @@ proptest! {
     #![proptest_config(config(48))]
 
     #[test]
-    fn a_snapshot_says_the_same_after_every_later_step(
+    fn a_snapshot_answers_the_same_after_every_later_step(
         seed: u128,
         steps in steps(16),
-        queries in prop::collection::vec(bytes(80).prop_map(|bytes| generate::scan(&mut Source::bytes(&bytes))), 3),
+        queries in prop::collection::vec(bytes(80).prop_map(|bytes| generate::scan(&mut Random::bytes(&bytes))), 3),
     ) {
         let mut pair = Pair::new(open(seed), reopen);
         let mut taken = Vec::new();
@@ -47,7 +47,7 @@ proptest! {
             taken.push((snapshot, statement));
             pair.run(step).map_err(|difference| TestCaseError::fail(difference.to_string()))?;
         }
-        // The writer may go away altogether.
+        // The writer may even be dropped.
         drop(pair);
         for (snapshot, statement) in &taken {
             prop_assert_eq!(&state(snapshot, &queries, Pace { budget: 3, stop_every: 2 }), statement);
@@ -57,9 +57,9 @@ proptest! {
 
 #[test]
 fn readers_on_other_threads_are_not_disturbed_by_the_writer() {
-    let mut source = Source::seeded(11);
+    let mut random = Random::seeded(11);
     let mut batch =
-        move |count: usize| generate::batch(&(0..count).map(|_| generate::draft(&mut source)).collect::<Vec<Draft>>());
+        move |count: usize| generate::batch(&(0..count).map(|_| generate::draft(&mut random)).collect::<Vec<Draft>>());
     let now = Timestamp::from_nanos(0);
     let mut engine = open(11);
     let mut maintenance = MaintenanceQueue::default();
@@ -67,8 +67,8 @@ fn readers_on_other_threads_are_not_disturbed_by_the_writer() {
         engine.commit(now, &[batch(20)]).unwrap();
     }
 
-    let mut source = Source::seeded(12);
-    let queries: Vec<Scan> = (0..10).map(|_| generate::scan(&mut source)).collect();
+    let mut random = Random::seeded(12);
+    let queries: Vec<Scan> = (0..10).map(|_| generate::scan(&mut random)).collect();
     let snapshot = engine.snapshot();
     let statement = state(&snapshot, &queries, Pace::UNBROKEN);
     std::thread::scope(|threads| {

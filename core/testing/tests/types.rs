@@ -1,4 +1,4 @@
-//! No more event types than there may be: at ingestion, while segments come and go, and at start.
+//! The limit of event types: at ingestion, while segments come and go, and at start.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,12 +15,12 @@ use argus_core::storage::{MemoryStorage, Storage as _, StorageReader as _};
 use argus_testing::{Model, Pair, SMALL, steady};
 use proptest::prelude::*;
 
-/// So many types may there be in these tests.
+/// The limit of event types in these tests.
 const FEW: Tuning = Tuning { types_max: 6, ..SMALL };
 
 const HOUR: i64 = 3_600_000_000_000;
 
-/// 2023-11-14T22:13:20Z, and as good as any other.
+/// 2023-11-14T22:13:20Z; any time would do.
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
 fn open() -> Engine<MemoryStorage> {
@@ -55,7 +55,7 @@ fn batch(types: &[&str]) -> Batch {
     batch_at(NOW, &types.iter().map(|&event_type| (event_type, None)).collect::<Vec<_>>())
 }
 
-/// How many events were stored, and which of the others were of a type too many.
+/// How many events were stored, and which others had a type beyond the limit.
 fn outcome(receipt: &Receipt) -> (u32, &[u32]) {
     (receipt.stored, receipt.surplus.as_ref().map_or(&[], |surplus| &surplus.indexes))
 }
@@ -65,11 +65,11 @@ fn types(engine: &Engine<MemoryStorage>) -> u64 {
 }
 
 #[test]
-fn what_brings_a_type_too_many_is_refused_and_nothing_else_of_its_group() {
+fn a_batch_beyond_the_limit_of_types_is_refused_and_the_rest_of_its_group_is_not() {
     let mut engine = open();
     let group = [
         batch(&["a", "b", "c", "d"]),
-        // Two more would do, three do not, and none of them is taken.
+        // There is room for two more types, so a batch with three is refused whole.
         batch(&["a", "e", "f", "g", "f", "g"]),
         batch(&["e", "f"]),
         batch(&["a", "h", "b", "i", "f"]).handled(Handling::Lenient),
@@ -83,7 +83,7 @@ fn what_brings_a_type_too_many_is_refused_and_nothing_else_of_its_group() {
     let first_seqs: Vec<u64> =
         receipts.iter().filter(|receipt| receipt.stored > 0).map(|receipt| receipt.first_seq).collect();
     assert_eq!(first_seqs, [1, 5, 7, 10]);
-    // The same after a restart, from the log and from segments.
+    // The same after a restart, with the types from the log and from segments.
     for _ in 0..2 {
         let receipts = engine.commit(NOW, &[batch(&["g"]), batch(&["a", "f", "c"])]).unwrap();
         assert_eq!(receipts.iter().map(outcome).collect::<Vec<_>>(), [(0, &[0][..]), (3, &[])]);
@@ -94,16 +94,16 @@ fn what_brings_a_type_too_many_is_refused_and_nothing_else_of_its_group() {
 }
 
 #[test]
-fn an_id_is_taken_only_by_an_event_that_is_stored() {
+fn only_stored_events_take_their_ids() {
     let mut engine = open();
     engine
         .commit(NOW, &[batch_at(NOW, &[("a", Some("held")), ("b", None), ("c", None), ("d", None), ("e", None)])])
         .unwrap();
     let group = [
-        // Nothing of it is stored, so that "one" is still free for the next.
+        // Nothing of it is stored, so "one" is free for the next.
         batch_at(NOW, &[("f", Some("one")), ("g", None)]),
         batch_at(NOW, &[("f", Some("one")), ("new", Some("held"))]),
-        // The first is left out, so that the second has the id.
+        // The first is left out, so the second gets the id.
         batch_at(NOW, &[("g", Some("two")), ("f", Some("two")), ("g", Some("two")), ("g", Some("one"))])
             .handled(Handling::Lenient),
     ];
@@ -119,8 +119,7 @@ fn types_are_forgotten_with_their_last_events() {
     let mut engine = open();
     engine.retain(Retention { age: Some(10 * HOUR), bytes: None });
     let hours = |hours: i64| Timestamp::from_nanos(NOW.as_nanos() + hours * HOUR);
-    // Each day brings others, as where somebody puts the date into the type. "kept" is always there, with some that
-    // last longer.
+    // Each day has new types, as if dates were part of them. "kept" always exists, with some that last longer.
     for day in 0..8 {
         let now = hours(24 * day);
         let names: Vec<String> = (0..4).map(|number| format!("day {day}, {number}")).collect();
@@ -137,10 +136,10 @@ fn types_are_forgotten_with_their_last_events() {
         if day % 2 == 0 {
             reopen(&mut engine);
             engine.retain(Retention { age: Some(10 * HOUR), bytes: None });
-            // The clock is right when it is opened, and nothing sets it from then on.
+            // The clock is right at opening, and never changed afterwards.
             tidy_up(&mut engine, now);
         }
-        // Only a part of the segment has expired: it is rewritten, and forgets what is not in it any more.
+        // Only a part of the segment has expired: it is rewritten, and loses its other types.
         tidy_up(&mut engine, hours(24 * day + 15));
         assert_eq!(types(&engine), 1);
         reopen(&mut engine);
@@ -150,7 +149,7 @@ fn types_are_forgotten_with_their_last_events() {
 }
 
 #[test]
-fn a_repository_with_too_many_types_is_not_opened_and_stays_as_it_is() {
+fn a_repository_with_too_many_types_is_not_opened_and_not_changed() {
     for is_sealed in [false, true] {
         let mut engine = steps::open(1);
         for first in 0..5 {
@@ -163,7 +162,7 @@ fn a_repository_with_too_many_types_is_not_opened_and_stays_as_it_is() {
         let medium = engine.storage().clone();
         assert_eq!(types(&engine), 24);
         let opened = |types_max| Engine::open_with(medium.clone(), Seed(1), Tuning { types_max, ..SMALL });
-        let Err(OpenError::TooManyTypes { found, types_max: 23 }) = opened(23) else { panic!("there are 24") };
+        let Err(OpenError::TooManyTypes { found, types_max: 23 }) = opened(23) else { panic!("it has 24 types") };
         assert_eq!(found, 24);
         let message = opened(2).err().unwrap().to_string();
         assert!(message.contains(" 2 are allowed") && message.contains("--max-event-types"), "{message}");
@@ -176,7 +175,7 @@ fn a_repository_with_too_many_types_is_not_opened_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_repository_with_too_many_types_is_not_read_on_where_a_segment_is_damaged_or_missing() {
+fn counting_types_stops_at_the_limit_before_a_damaged_or_missing_segment() {
     let mut engine = steps::open(1);
     let alone = Tuning { fan_in: 100, ..SMALL };
     engine = Engine::open_with(engine.storage().clone(), Seed(1), alone).unwrap();
@@ -197,7 +196,7 @@ fn a_repository_with_too_many_types_is_not_read_on_where_a_segment_is_damaged_or
     let mut damaged = medium.clone();
     damaged.insert(oldest, b"ARGUSSEG".as_slice().into());
     for medium in [missing, damaged] {
-        // The newest are read first. Nothing is read any more as soon as there are too many.
+        // The newest are read first, and reading stops as soon as there are too many.
         let refusal = opened(medium.clone(), 23);
         assert!(matches!(refusal, Some(OpenError::TooManyTypes { found: 24, types_max: 23 })), "{refusal:?}");
         let refusal = opened(medium, 36);
@@ -213,7 +212,7 @@ proptest! {
 
     /// Groups, duplicates, both ways of handling, merging, sealing, compaction and restarts.
     #[test]
-    fn the_engine_takes_the_types_that_the_model_takes(steps in steps::steps(24)) {
+    fn the_engine_accepts_the_same_types_as_the_model(steps in steps::steps(24)) {
         let mut pair = Pair::with_model(open(), Model::with_types(FEW.types_max), reopen);
         let compared = steps.iter().try_for_each(|step| pair.run(step));
         let compared = compared.and_then(|()| pair.check(&[Scan::default()]));

@@ -14,7 +14,7 @@ use argus_core::event::Timestamp;
 use argus_core::query::Scan;
 use argus_core::repository::{MaintenanceQueue, Repository, Snapshot};
 use argus_disk::{DiskReader, DiskSource, DiskStorage, DiskTarget, OpenError, Options};
-use argus_testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
+use argus_testing::{Draft, Pace, Random, StoredEvent, collect, generate, steady};
 
 /// Sizes at which segments are sealed, and log files given up and written anew, all the time.
 const TUNING: Tuning = Tuning {
@@ -72,13 +72,13 @@ fn assert_unfinished(path: &Path) {
 }
 
 /// Commits a batch of some events, and does a little of what has to be done besides.
-fn work(engine: &mut Engine<DiskStorage>, maintenance: &mut MaintenanceQueue, source: &mut Source<'_>) {
-    let drafts: Vec<Draft> = (0..1 + source.below(8)).map(|_| generate::draft(source)).collect();
+fn work(engine: &mut Engine<DiskStorage>, maintenance: &mut MaintenanceQueue, random: &mut Random<'_>) {
+    let drafts: Vec<Draft> = (0..1 + random.below(8)).map(|_| generate::draft(random)).collect();
     engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();
-    for _ in 0..source.below(4) {
+    for _ in 0..random.below(4) {
         let _progress = maintenance.step(engine, steady(Timestamp::from_nanos(0)), 1000).unwrap();
     }
-    if source.one_in(5) {
+    if random.one_in(5) {
         engine.on_idle().unwrap();
     }
 }
@@ -92,9 +92,9 @@ fn copies_made_while_an_engine_writes_have_all_that_was_acknowledged_before() {
     let mut copies = Vec::new();
     let there = thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let (mut source, mut maintenance) = (Source::seeded(5), MaintenanceQueue::default());
+            let (mut random, mut maintenance) = (Random::seeded(5), MaintenanceQueue::default());
             while !stop.load(Ordering::Acquire) {
-                work(&mut engine, &mut maintenance, &mut source);
+                work(&mut engine, &mut maintenance, &mut random);
                 acknowledged.store(engine.snapshot().stats().unwrap().last_seq, Ordering::Release);
             }
             events(&engine.snapshot())
@@ -135,9 +135,9 @@ fn a_copy_of_a_stopped_repository_goes_on_by_itself() {
     let root = tempfile::tempdir().unwrap();
     let [from, to] = ["original", "not/yet/there"].map(|name| root.path().join(name));
     let mut engine = open(&from);
-    let (mut source, mut maintenance) = (Source::seeded(6), MaintenanceQueue::default());
+    let (mut random, mut maintenance) = (Random::seeded(6), MaintenanceQueue::default());
     for _ in 0..100 {
-        work(&mut engine, &mut maintenance, &mut source);
+        work(&mut engine, &mut maintenance, &mut random);
     }
     let there = events(&engine.snapshot());
     drop(engine);
@@ -149,7 +149,7 @@ fn a_copy_of_a_stopped_repository_goes_on_by_itself() {
     assert_eq!(restored(&to), there);
     let (mut second, mut maintenance) = (open(&to), MaintenanceQueue::default());
     for _ in 0..100 {
-        work(&mut second, &mut maintenance, &mut source);
+        work(&mut second, &mut maintenance, &mut random);
     }
     // Neither knows of the other.
     assert_eq!(events(&open(&from).snapshot()), there);
@@ -218,9 +218,9 @@ fn what_is_damaged_in_the_original_is_named() {
     let root = tempfile::tempdir().unwrap();
     let [from, to] = ["original", "copy"].map(|name| root.path().join(name));
     let mut engine = open(&from);
-    let (mut source, mut maintenance) = (Source::seeded(6), MaintenanceQueue::default());
+    let (mut random, mut maintenance) = (Random::seeded(6), MaintenanceQueue::default());
     for _ in 0..4 {
-        work(&mut engine, &mut maintenance, &mut source);
+        work(&mut engine, &mut maintenance, &mut random);
     }
     engine.on_idle().unwrap();
     let log = from.join("log/00000000000000000000.log");
@@ -233,7 +233,7 @@ fn what_is_damaged_in_the_original_is_named() {
     fs::write(&log, &bytes).unwrap();
     fs::remove_dir_all(&to).unwrap();
     for _ in 0..100 {
-        work(&mut engine, &mut maintenance, &mut source);
+        work(&mut engine, &mut maintenance, &mut random);
     }
     drop(engine);
     for entry in fs::read_dir(from.join("log")).unwrap() {

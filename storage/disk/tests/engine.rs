@@ -7,7 +7,7 @@ use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, Failure, Maintenance, Reader, Receipt, Repository};
 use argus_disk::{DiskStorage, Options};
-use argus_testing::{Pair, SMALL, Source, Step, generate};
+use argus_testing::{Pair, Random, SMALL, Step, generate};
 use tempfile::TempDir;
 
 /// So short that records cross files and that sealing gives some up.
@@ -60,14 +60,14 @@ impl Repository for Reopened {
 #[test]
 fn an_engine_over_files_answers_as_the_model_does_whenever_it_is_reopened() {
     for seed in 0..16_u64 {
-        let mut source = Source::seeded(seed);
+        let mut random = Random::seeded(seed);
         let mut pair = Pair::new(Reopened::new(seed.into()), Reopened::reopen);
         for step in 0..25 {
             let reopened = step % 4 == 3;
-            let drawn = if reopened { Step::Reopen } else { Step::draw(&mut source) };
+            let drawn = if reopened { Step::Reopen } else { Step::draw(&mut random) };
             pair.run(&drawn).unwrap_or_else(|difference| panic!("seed {seed}, step {step}: {difference}"));
         }
-        let queries = [generate::scan(&mut source)];
+        let queries = [generate::scan(&mut random)];
         pair.check(&queries).unwrap_or_else(|difference| panic!("seed {seed}: {difference}"));
     }
 }

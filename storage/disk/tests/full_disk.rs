@@ -13,7 +13,7 @@ use argus_core::event::Timestamp;
 use argus_core::repository::Repository;
 use argus_core::storage::{BackupTarget as _, Storage, StorageError, StorageReader as _, StorageWriter as _};
 use argus_disk::{DiskReader, DiskSource, DiskStorage, DiskTarget, OpenError, Options};
-use argus_testing::{Source, generate};
+use argus_testing::{Random, generate};
 use tempfile::TempDir;
 
 const FILE_BYTES: u64 = 256 << 10;
@@ -179,7 +179,7 @@ fn a_copy_that_finds_no_room_is_no_repository_when_there_is_some() {
     let root = tempfile::tempdir().unwrap();
     let from = root.path().join("original");
     let mut engine = Engine::open_with(DiskStorage::open(&from, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap();
-    let drafts = [generate::draft(&mut Source::seeded(1))];
+    let drafts = [generate::draft(&mut Random::seeded(1))];
     engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();
     drop(engine);
     for make in [copy, save] {

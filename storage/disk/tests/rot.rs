@@ -16,7 +16,7 @@ use argus_core::query::Scan;
 use argus_core::repository::{MaintenanceQueue, Repository};
 use argus_core::storage::{BackupTarget as _, Storage as _};
 use argus_disk::{DiskReader, DiskStorage, DiskTarget, OpenError, Options};
-use argus_testing::{Draft, Pace, Source, StoredEvent, collect, generate, steady};
+use argus_testing::{Draft, Pace, Random, StoredEvent, collect, generate, steady};
 use tempfile::TempDir;
 
 const SMALL: Tuning = Tuning {
@@ -56,7 +56,7 @@ fn store_and_records() -> (TempDir, PathBuf, Vec<StoredEvent>, Vec<Record>) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("store");
     let mut engine = open(&path).unwrap();
-    let (mut source, mut maintenance, now) = (Source::seeded(5), MaintenanceQueue::default(), Timestamp::from_nanos(0));
+    let (mut random, mut maintenance, now) = (Random::seeded(5), MaintenanceQueue::default(), Timestamp::from_nanos(0));
     let mut records = Vec::new();
     let mut commit = |engine: &mut Engine<DiskStorage>, batch: Batch| {
         let start = engine.storage().log_end();
@@ -64,12 +64,12 @@ fn store_and_records() -> (TempDir, PathBuf, Vec<StoredEvent>, Vec<Record>) {
         records.push((start..engine.storage().log_end(), engine.snapshot().stats().unwrap().last_seq));
     };
     for _ in 0..6 {
-        let drafts: Vec<Draft> = (0..10).map(|_| generate::draft(&mut source)).collect();
+        let drafts: Vec<Draft> = (0..10).map(|_| generate::draft(&mut random)).collect();
         commit(&mut engine, generate::batch(&drafts));
         while maintenance.step(&mut engine, steady(now), 1000).unwrap() != Poll::Ready(()) {}
     }
     for _ in 0..16 {
-        commit(&mut engine, generate::batch(&[generate::draft(&mut source)]));
+        commit(&mut engine, generate::batch(&[generate::draft(&mut random)]));
     }
     engine.close().unwrap();
     let events = events(&engine);

@@ -1,4 +1,4 @@
-//! Many events a request, and the memory that they take afterwards.
+//! Many events in each request, and the memory that they take afterwards.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -14,10 +14,10 @@ use super::{
 
 const CONNECTIONS: usize = 4;
 
-/// Events a second, client included, on two cores.
+/// Events per second on two cores, with the client on one of them.
 const RATE_GOAL: f64 = 600_000.0;
 
-/// Bytes of memory for a byte of JSON.
+/// Bytes of memory per byte of JSON.
 const MEMORY_GOAL: f64 = 2.0;
 
 pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
@@ -75,13 +75,13 @@ pub(super) fn load(server: &Server, requests: &[Vec<u8>], check: fn(&Response) -
     Load { address: server.address, connections: CONNECTIONS, requests, extent: Extent::Once, check }.run()
 }
 
-/// Checks the answer to a batch of new events and returns how many were stored.
+/// Checks the answer to a batch of new events; returns how many were stored.
 pub(super) fn stored(response: &Response) -> Result<u64> {
     response.expect(201)?;
     let answer = response.json()?;
     let number =
         |member: &str| answer.get(member).and_then(Value::as_u64).with_context(|| format!("no number '{member}'"));
-    ensure!(number("duplicates")? == 0, "new events are said to be duplicates");
+    ensure!(number("duplicates")? == 0, "new events are reported as duplicates");
     number("accepted")
 }
 

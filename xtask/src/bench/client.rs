@@ -1,4 +1,4 @@
-//! One connection, one request at a time: for latencies and for looking at a server.
+//! One connection, one request at a time: for latencies, and to inspect a server.
 
 use std::{
     io::{Read, Write},
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::response::{Incoming, Response};
 
-/// An answer that takes longer is a server that hangs.
+/// A server that takes longer to answer hangs.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection that waits for its answers.
@@ -28,7 +28,7 @@ impl Client {
         Ok(Self { stream, incoming: Incoming::default() })
     }
 
-    /// Sends a request, waits for the whole response, and says how long that took.
+    /// Sends a request and waits for the whole response; returns the time that took.
     pub(super) fn exchange(&mut self, request: &[u8]) -> Result<(Response, Duration)> {
         let started = Instant::now();
         self.stream.write_all(request).context("cannot send a request")?;

@@ -1,5 +1,4 @@
-//! Events that are on disk when they are acknowledged: what that costs, how much room they take, and how soon a server
-//! is back.
+//! Events that are on disk when they are acknowledged: the cost, the disk space, and the time of a restart.
 
 use std::{
     fs,
@@ -21,20 +20,20 @@ use super::{
     workload::{QUERIED, Random, batch_requests, stream},
 };
 
-/// How often the events are sent, so that segments are sealed and log is given up many times.
+/// How often the events are sent. Segments are sealed and the log is trimmed many times.
 const ROUNDS: usize = 5;
 
-/// The part of the rate over memory that is to be reached.
+/// The fraction of the rate in memory to reach.
 const SINGLE_GOAL: f64 = 0.5;
-/// Times the rate of `PostgreSQL`.
+/// The multiple of the rate of `PostgreSQL` to reach.
 const POSTGRES_GOAL: f64 = 4.0;
-/// What it does for a row.
+/// What `PostgreSQL` does for each row.
 const RIVALS: [(Table, &str); 2] = [(Table::Full, "as much as Argus does"), (Table::Lean, "a key and no id")];
-/// Events a second, client included, on two cores.
+/// Events per second on two cores, with the client on one of them.
 const RATE_GOAL: f64 = 600_000.0;
-/// The slowest percent of the batches, in medians.
+/// The 99th percentile of batches, in multiples of the median.
 const TAIL_GOAL: f64 = 10.0;
-/// Bytes of disk for an event.
+/// Bytes of disk per event.
 const DISK_GOAL: f64 = 60.0;
 /// MiB of memory, however many events there are.
 const MEMORY_GOAL: f64 = 256.0;
@@ -110,7 +109,7 @@ fn measure_single(subject: &Subject, scale: &Scale, report: &mut Report) -> Resu
     Ok(())
 }
 
-/// The payload of one of these events, as all of them have it, but for the values.
+/// The payload of one of these events. The others differ only in its values.
 fn payload(requests: &[Vec<u8>]) -> Result<&str> {
     let request = std::str::from_utf8(requests.first().context("no requests")?)?;
     let (_, payload) = request.split_once(r#""payload":"#).context("a request without a payload")?;
@@ -181,8 +180,7 @@ fn measure_batches(subject: &Subject, scale: &Scale, report: &mut Report) -> Res
     Ok(())
 }
 
-/// Asks for little, for much, and for what is nowhere to be found, so that what queries take is in the memory that is
-/// measured.
+/// Runs small, large and fruitless queries, so that the measured memory includes theirs.
 fn ask(server: &Server, scale: &Scale, events: u64) -> Result<()> {
     let mut client = Client::connect(server.address)?;
     for target in [
@@ -194,17 +192,17 @@ fn ask(server: &Server, scale: &Scale, events: u64) -> Result<()> {
         for _ in 0..scale.queries / 50 {
             let (response, _) = client.get(&target)?;
             response.expect(200)?;
-            ensure!(response.body.starts_with(b"[{"), "no events under {target}");
+            ensure!(response.body.starts_with(b"[{"), "no events for {target}");
         }
     }
     let (response, latency) = client.get("/events?payload.country=none&limit=1")?;
     response.expect(200)?;
-    ensure!(response.body == b"[]", "an event of no country");
-    eprintln!("  a payload that is nowhere: {} events/s looked at", rounded(rate(events, latency)));
+    ensure!(response.body == b"[]", "an event that cannot exist was found");
+    eprintln!("  a payload without a match: {} events/s examined", rounded(rate(events, latency)));
     Ok(())
 }
 
-/// What a folder takes on the disk.
+/// The disk space of a folder.
 fn disk_bytes(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {

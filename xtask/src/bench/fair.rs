@@ -1,9 +1,10 @@
-//! Single events while others scan all events for something that is not there.
+//! Latency of single events while others scan all events without a match.
 
 use std::{
     fmt,
     net::SocketAddr,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::mpsc::{Receiver, Sender, channel},
     thread,
     time::Instant,
 };
@@ -20,14 +21,14 @@ use super::{
     workload::{Random, batch_requests, stream},
 };
 
-/// Scans that run all the time, each on a connection of its own.
+/// The number of scans that run at a time, each on a connection of its own.
 const SCANS: usize = 8;
-/// Few, so that latencies are the server's and not those of requests that wait for each other.
+/// Few, so that requests do not wait for each other at the client.
 const CONNECTIONS: usize = 4;
-/// Two conditions that no event meets, in a member at the end of each payload.
+/// Two conditions that no event matches, on a member at the end of each payload.
 const SCAN: &str = "/events?payload.country=nowhere&payload.country[contains]=where";
 
-/// The 99th percentile that is to be undercut while scans run.
+/// The 99th percentile to stay below while scans run.
 const GOAL_MS: f64 = 10.0;
 
 /// Figures of one run.
@@ -36,7 +37,7 @@ struct Figures {
     posts: f64,
     p50_ms: f64,
     p99_ms: f64,
-    /// Events that scans have gone over in a second.
+    /// Events scanned per second.
     scanned: f64,
 }
 
@@ -48,13 +49,16 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
         let server = subject.start()?;
         batches::load(&server, &stored, batches::stored).context("while events were stored")?;
         let events = u64::try_from(scale.events)?;
-        let (_, scanned_alone) = beside_scans(server.address, events, || {
-            thread::sleep(scale.window);
+        let (_, scanned_alone) = beside_scans(server.address, events, |finished| {
+            let started = Instant::now();
+            while started.elapsed() < scale.window {
+                finished.recv().context("every scan has failed")?;
+            }
             Ok(())
         })?;
         let posts_alone = post(&server, scale, &requests)?;
         alone.push(Figures::of(&posts_alone, scanned_alone));
-        let (posts, scanned) = beside_scans(server.address, events, || post(&server, scale, &requests))?;
+        let (posts, scanned) = beside_scans(server.address, events, |_| post(&server, scale, &requests))?;
         server.expect_stored(events + posts_alone.acknowledged + posts.acknowledged)?;
         let figures = Figures::of(&posts, scanned);
         eprintln!("  run {run} of {}: {figures}", scale.runs);
@@ -79,23 +83,32 @@ fn post(server: &Server, scale: &Scale, requests: &[Vec<u8>]) -> Result<Outcome>
     Load { address: server.address, connections: CONNECTIONS, requests, extent, check: single::created }.run()
 }
 
-/// Does something while scans run over `events` events, and says over how many events they have gone in a second.
-fn beside_scans<T>(address: SocketAddr, events: u64, act: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+/// Calls `act` while scans run over `events` events, and returns how many events they read per second. `act` can
+/// receive a message for each scan that has finished.
+fn beside_scans<T>(address: SocketAddr, events: u64, act: impl FnOnce(&Receiver<()>) -> Result<T>) -> Result<(T, f64)> {
     let (is_over, scans) = (AtomicBool::new(false), AtomicU64::new(0));
-    let scan = || -> Result<()> {
+    let scan = |finish: Sender<()>| -> Result<()> {
         let mut client = Client::connect(address)?;
         while !is_over.load(Ordering::Relaxed) {
             let (response, _) = client.get(SCAN)?;
             response.expect(200)?;
             ensure!(response.body == b"[]", "an event that cannot be there was found");
             scans.fetch_add(1, Ordering::Relaxed);
+            finish.send(()).context("nobody waits for scans")?;
         }
         Ok(())
     };
+    let (finish, finished) = channel();
     thread::scope(|scope| {
-        let scanning: Vec<_> = (0..SCANS).map(|_| scope.spawn(scan)).collect();
+        let scanning: Vec<_> = (0..SCANS)
+            .map(|_| {
+                let (scan, finish) = (&scan, finish.clone());
+                scope.spawn(move || scan(finish))
+            })
+            .collect();
+        drop(finish);
         let started = Instant::now();
-        let done = act();
+        let done = act(&finished);
         let scanned = scans.load(Ordering::Relaxed) * events;
         let elapsed = started.elapsed();
         is_over.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The load generator: many connections driven by one thread, so that a second core is left to the server.
+//! The load generator: one thread drives many connections, so that the server has the second core.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -14,7 +14,7 @@ use super::{
     response::{Incoming, Response},
 };
 
-/// Requests for a server, each of them sent as soon as a connection has its answer to the one before.
+/// Requests for a server. A connection sends the next one as soon as it has its answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load<'a> {
     pub(super) address: SocketAddr,
@@ -22,29 +22,29 @@ pub(super) struct Load<'a> {
     /// Whole requests, heads included.
     pub(super) requests: &'a [Vec<u8>],
     pub(super) extent: Extent,
-    /// Checks an answer and says how many events it acknowledges.
+    /// Checks an answer; returns how many events it acknowledges.
     pub(super) check: fn(&Response) -> Result<u64>,
 }
 
-/// How long a load goes on.
+/// The length of a load.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Extent {
     /// Every request once.
     Once,
-    /// The requests round and round: for `warm_up` unmeasured, and then for `window` measured.
+    /// The requests in a loop: for `warm_up` without and then for `window` with measurement.
     For { warm_up: Duration, window: Duration },
 }
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// What was measured: the window, or from the first request to the last answer.
+    /// The measured time: the window, or from the first request to the last answer.
     pub(super) elapsed: Duration,
-    /// From the first byte sent to the last byte received, for every answer within `elapsed`.
+    /// The time from the first byte sent to the last byte received, for every answer within `elapsed`.
     pub(super) latencies: Vec<Duration>,
-    /// Answers in all, the unmeasured ones too.
+    /// All answers, unmeasured ones included.
     pub(super) answers: u64,
-    /// Events that all of these acknowledged.
+    /// Events that all these answers acknowledged.
     pub(super) acknowledged: u64,
 }
 
@@ -85,11 +85,11 @@ impl Load<'_> {
     }
 }
 
-/// A load under way.
+/// A running load.
 struct Run<'a> {
     load: Load<'a>,
     started: Instant,
-    /// The next request, counted on over all rounds.
+    /// The number of the next request, counted over all loops.
     next: usize,
     last_answer: Instant,
     outcome: Outcome,
@@ -147,7 +147,7 @@ struct Connection<'a> {
     buffer: Box<[u8]>,
 }
 
-/// A request whose answer has not come.
+/// A request without an answer yet.
 struct Pending<'a> {
     unsent: &'a [u8],
     sent: Instant,
@@ -155,7 +155,7 @@ struct Pending<'a> {
 
 impl<'a> Connection<'a> {
     fn open(address: SocketAddr) -> Result<Self> {
-        // Connecting is not what is measured, so it may block.
+        // Connecting is not measured, so it may block.
         let stream = std::net::TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
@@ -163,7 +163,7 @@ impl<'a> Connection<'a> {
         Ok(Self { stream: TcpStream::from_std(stream), incoming: Incoming::default(), pending: None, buffer })
     }
 
-    /// Goes on until the socket would block, and says whether an answer is still to come.
+    /// Sends and receives until the socket would block; returns whether an answer is missing.
     fn drive(&mut self, run: &mut Run<'a>) -> Result<bool> {
         if self.pending.is_none() && !self.begin(run, Instant::now())? {
             return Ok(false);
@@ -188,7 +188,7 @@ impl<'a> Connection<'a> {
                 }
             }
             if length < self.buffer.len() {
-                // A short read has emptied the socket: whatever comes later raises a new event (epoll(7), question 9).
+                // A short read has emptied the socket: later data raises a new event (epoll(7), question 9).
                 return Ok(true);
             }
         }
@@ -261,17 +261,17 @@ mod tests {
         let large = [vec![b'x'; 3 << 20], b"end".to_vec()].concat();
         let requests = [post("text/plain", b"end"), post("text/plain", &large), post("text/plain", b"the end")];
         let load = Load { address, connections: 3, requests: &requests, extent: Extent::Once, check: created };
-        let outcome = load.run().expect("all is well");
+        let outcome = load.run().expect("the load succeeds");
         assert_eq!((outcome.answers, outcome.acknowledged, outcome.latencies.len()), (3, 3, 3));
     }
 
     #[test]
-    fn a_load_for_a_time_goes_round_and_round() {
+    fn a_load_for_a_time_repeats_its_requests() {
         let address = serve(2, b"refused").expect("a port is free");
         let extent = Extent::For { warm_up: Duration::ZERO, window: Duration::from_millis(50) };
         let requests = [post("text/plain", b"end")];
         let load = Load { address, connections: 2, requests: &requests, extent, check: created };
-        let outcome = load.run().expect("all is well");
+        let outcome = load.run().expect("the load succeeds");
         assert!(outcome.answers >= 2, "both connections have sent something");
         assert_eq!(outcome.answers, outcome.acknowledged);
         assert!(outcome.latencies.is_sorted());

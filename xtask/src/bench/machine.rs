@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine that the figures were measured on.
 
 use std::{fs, process::Command, thread::available_parallelism};
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{Scale, report::thousands};
 use crate::{flags::BenchOptions, workspace::root};
 
-/// Facts about machine, toolchain, tree and scale, one a line.
+/// Facts about the machine, toolchain, tree and scale, one a line.
 pub(super) fn facts(scale: &Scale, options: &BenchOptions) -> Result<Vec<(&'static str, String)>> {
     let cores = available_parallelism()?;
     let processor = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned());

@@ -1,10 +1,9 @@
-//! `cargo xtask bench`: the speed of the whole, from a socket to a socket, beside floors measured in the same run.
+//! `cargo xtask bench`: the speed from socket to socket, compared with floors measured in the same run.
 //!
-//! A floor is the same host with an empty handler, or, for events on disk, with a repository in memory; single events
-//! on disk are held against `PostgreSQL` besides. Floor and subject take turns, run by run, on fresh processes, so that
-//! whatever else the machine does falls on both; figures are medians. Every answer is checked, and afterwards the
-//! server is asked how many events it holds: a figure from a server that lost or refused something does not come into
-//! being.
+//! A floor is the same host with an empty handler or, for events on disk, with a repository in memory. Single events on
+//! disk are also compared with `PostgreSQL`. Floor and subject take turns, run by run, on fresh processes, so that
+//! other load on the machine affects both; figures are medians. Every answer is checked, and at the end the server is
+//! asked how many events it holds, so a server that lost or refused something gets no figure.
 
 mod batches;
 mod client;
@@ -28,21 +27,21 @@ use crate::{flags::BenchOptions, workspace::cargo};
 use report::Report;
 use server::Subject;
 
-/// How much is measured.
+/// The amount of measurement.
 #[derive(Debug)]
 struct Scale {
-    /// Runs of each measure; the median counts.
+    /// Runs of each measurement, of which the median counts.
     runs: usize,
-    /// For measures that run for a time: not measured, and measured.
+    /// For measurements over a time: the time without and with measurement.
     warm_up: Duration,
     window: Duration,
-    /// Events that the larger measures store.
+    /// Events that the larger measurements store.
     events: usize,
     /// Events in one NDJSON body.
     batch: usize,
-    /// Queries whose latency is measured, in each run.
+    /// Measured queries in each run.
     queries: usize,
-    /// How long a server may take to give memory back before it is looked at again.
+    /// How long a server may take to return memory before it is measured again.
     settling: Duration,
 }
 
@@ -56,7 +55,7 @@ const FULL: Scale = Scale {
     settling: Duration::from_secs(3),
 };
 
-/// Everything is exercised and nothing is proved.
+/// Runs everything, without meaningful figures.
 const SMOKE: Scale = Scale {
     runs: 1,
     warm_up: Duration::from_millis(50),
@@ -67,7 +66,7 @@ const SMOKE: Scale = Scale {
     settling: Duration::from_millis(100),
 };
 
-/// Measures one subject and adds what came of it to the report.
+/// Measures one subject and adds the result to the report.
 type Part = fn(&Subject, &Scale, &mut Report) -> Result<()>;
 
 /// The parts of the bench, by the names that `--filter` looks at.
@@ -79,10 +78,10 @@ const PARTS: [(&str, Part); 5] = [
     ("durable", durable::measure),
 ];
 
-/// Builds the subjects, measures, and prints one table. Unmet goals are in the table; they are no failure.
+/// Builds the subjects, measures, and prints one table. Missed goals are shown in the table and are no failure.
 pub(crate) fn run(options: &BenchOptions) -> Result<bool> {
     if cfg!(debug_assertions) && !options.smoke {
-        // The load generator shares the machine with the server, so it has to be optimised as well.
+        // The load generator shares the machine with the server, so it must be optimised as well.
         let again = ["run", "--quiet", "--release", "--package", "xtask", "--"];
         let status = cargo(again).args(env::args_os().skip(1)).status().context("cannot start the optimised xtask")?;
         return Ok(status.success());

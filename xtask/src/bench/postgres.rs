@@ -1,8 +1,7 @@
-//! What `PostgreSQL` makes of the same events: one row an event, each durable when it is acknowledged, as pgbench
-//! measures it.
+//! `PostgreSQL` with the same events: one row an event, each durable when acknowledged, measured by pgbench.
 //!
-//! It is asked twice, over TCP, with a statement that is prepared once: for what Argus does for an event, and for as
-//! little as a table for events can do. See [`Table`].
+//! It is measured over TCP with a prepared statement, once doing as much per event as Argus, and once as little as
+//! possible. See [`Table`].
 
 use std::{
     fs,
@@ -23,31 +22,31 @@ use super::{client::PATIENCE, workload::TYPES};
 /// The version to compare with.
 const VERSION: u32 = 15;
 
-/// Where packages of Debian and its kin put programs that are not for everybody's path.
+/// Where Debian and its derivatives install the server's programs, outside of `PATH`.
 const BINARIES: &str = "/usr/lib/postgresql/15/bin";
 
-/// Who runs it where we are root, as which it refuses to run.
+/// The user to run it as if we are root, which it refuses.
 const USER: &str = "postgres";
 
-/// Rows that each connection inserts before anything is measured.
+/// Rows that each connection inserts before the measurement.
 const WARM_UP_ROWS: u64 = 20;
 
-/// How long a measured time may become on a machine that does not get a single row done in less.
+/// The longest measured time, for a machine that inserts no row in less.
 const SECONDS_MAX: u64 = 60;
 
-/// Where it listens.
+/// Its address.
 const HOST: &str = "127.0.0.1";
 
-/// It says with this in its log that it takes connections.
+/// The text in its log when it accepts connections.
 const READY: &str = "ready to accept connections";
 
-/// What a row has, and what is told of it.
+/// The columns of a row, and what the insert returns.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Table {
-    /// As an event in Argus: a row gets its place in the order of arrival and an id that no other row has, is found by
-    /// either of them and by type and time, and keeps its payload as it came. Place and id are told.
+    /// As an event in Argus: a row gets a sequence number and a unique id, is found by either and by type and time, and
+    /// keeps its payload text. Number and id are returned.
     Full,
-    /// A key, by which it is found, as it is by type and time. Nothing is told. A request that is sent twice is stored
+    /// A key, by which the row is found, as it is by type and time. Nothing is returned. A repeated request is stored
     /// twice.
     Lean,
 }
@@ -74,18 +73,17 @@ impl Table {
     }
 }
 
-/// A server with an empty table. Its processes run only while something is measured, so that they are in nobody's way
-/// otherwise.
+/// A server with an empty table. Its processes run only during a measurement, so that they disturb nothing else.
 #[derive(Debug)]
 pub(super) struct Postgres {
-    /// Data and script; removed when this goes.
+    /// Data and script; removed when dropped.
     folder: TempDir,
     is_root: bool,
     port: u16,
 }
 
 impl Postgres {
-    /// A new server with this table in a folder of its own; or, in words, why there is none.
+    /// A new server with this table in a folder of its own; the error says why that is impossible.
     pub(super) fn new(folder: TempDir, table: Table) -> Result<Self, String> {
         let programs = ["initdb", "postgres", "pg_ctl", "psql", "pgbench"];
         if let Some(missing) = programs.iter().find(|program| !Path::new(BINARIES).join(program).is_file()) {
@@ -99,11 +97,11 @@ impl Postgres {
         if is_root {
             output(Command::new("chown").arg(USER).arg(folder.path()))?;
         }
-        // Free now, and in all likelihood still so when it is listened to: the system gives out others first.
+        // Free now, and very likely still free when the server listens: the system assigns other ports first.
         let port = TcpListener::bind((HOST, 0))?.local_addr()?.port();
         let postgres = Self { folder, is_root, port };
         let types: Vec<String> = TYPES.iter().map(|name| format!("'{name}'")).collect();
-        // A statement that is prepared once, with parameters, as a service would send it.
+        // A prepared statement with parameters, as a service would send it.
         let script = format!(
             "\\set n random(1, {})\ninsert into events (event_type, ts, payload) values ((array[{}])[:n], now(), :payload){};\n",
             TYPES.len(),
@@ -111,7 +109,7 @@ impl Postgres {
             table.told()
         );
         fs::write(postgres.path("insert.sql"), script)?;
-        // What it writes here is not measured, and need not be durable.
+        // The setup is not measured and need not be durable.
         let mut initdb = postgres.program("initdb");
         initdb.args(["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"]);
         output(initdb.arg("--pgdata").arg(postgres.path("data")))?;
@@ -125,12 +123,12 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Inserts rows with this payload over so many connections, for so long in whole seconds; gives the rows a second.
-    /// Every row that was acknowledged is counted afterwards.
+    /// Inserts rows with this payload over several connections for a time in whole seconds; returns the rows per
+    /// second. Every acknowledged row is counted afterwards.
     pub(super) fn measure(&self, payload: &str, connections: usize, time: Duration) -> Result<f64> {
         let running = self.start()?;
         running.query("truncate events")?;
-        // The first rows find an empty cache and are not measured.
+        // The first rows meet an empty cache and are not measured.
         let warm_up = running.pgbench(payload, connections, ["--transactions", &WARM_UP_ROWS.to_string()])?;
         let mut seconds = (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1);
         let measured = loop {
@@ -150,22 +148,22 @@ impl Postgres {
     fn start(&self) -> Result<Running<'_>> {
         let mut server = self.program("postgres");
         server.arg("-D").arg(self.path("data")).args(["-h", HOST, "-p", &self.port.to_string(), "-k", ""]);
-        // Not as a daemon: whoever interrupts the bench interrupts it as well.
+        // Not as a daemon, so that an interrupt of the bench reaches it as well.
         server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut running = Running { postgres: self, server: server.spawn().context("postgres")? };
         let log = running.server.stderr.take().context("standard error is not there")?;
         let (sender, receiver) = mpsc::channel();
-        // It reads to the end, so that the server never writes into a closed pipe.
+        // Reads to the end, so that the server never writes into a closed pipe.
         thread::spawn(move || {
             for line in BufReader::new(log).lines().map_while(Result::ok) {
-                // A receiver that is gone has heard enough.
+                // The receiver may be gone: it has read enough.
                 drop(sender.send(line));
             }
         });
         let mut said = String::new();
         while !said.contains(READY) {
             let line = receiver.recv_timeout(PATIENCE);
-            said += &line.map_err(|_| anyhow!("it did not say `{READY}`:\n{said}"))?;
+            said += &line.map_err(|_| anyhow!("it did not print `{READY}`:\n{said}"))?;
             said.push('\n');
         }
         Ok(running)
@@ -180,7 +178,7 @@ impl Postgres {
         } else {
             Command::new(program)
         };
-        // Where we are it may not be allowed to be.
+        // The other user may have no access to the current folder.
         command.current_dir("/");
         command
     }
@@ -190,13 +188,13 @@ impl Postgres {
     }
 }
 
-/// While its processes run.
+/// A running server.
 struct Running<'a> {
     postgres: &'a Postgres,
     server: Child,
 }
 
-/// What pgbench says.
+/// The figures of pgbench.
 #[derive(Debug, PartialEq)]
 struct Figures {
     rows: u64,
@@ -241,19 +239,19 @@ fn figures(report: &str) -> Result<Figures> {
     let value = |name: &str| {
         let line = report.lines().find_map(|line| line.strip_prefix(name));
         let value = line.and_then(|rest| rest.split_whitespace().next());
-        value.with_context(|| format!("pgbench does not say `{name}`:\n{report}"))
+        value.with_context(|| format!("pgbench does not print `{name}`:\n{report}"))
     };
     let failed: u64 = value("number of failed transactions: ")?.parse()?;
     ensure!(failed == 0, "{failed} rows were refused");
-    // Of how many, it says as well where the number is given.
+    // If the number of rows is given, it is printed after a slash.
     let rows: u64 =
         value("number of transactions actually processed: ")?.split('/').next().unwrap_or_default().parse()?;
-    // Without a row there is no rate that could be read.
+    // Without a row no rate is printed.
     let rate = if rows == 0 { 0.0 } else { value("tps = ")?.parse()? };
     Ok(Figures { rows, rate })
 }
 
-/// Runs a program to its end; gives what it says.
+/// Runs a program to its end; returns its output.
 fn output(command: &mut Command) -> Result<String> {
     let name = format!("{command:?}");
     let output = command.output().with_context(|| name.clone())?;

@@ -1,4 +1,5 @@
-//! One type in one hour, the first hundred: among few other events, among many hours, and among many other types.
+//! The first hundred events of one type in one hour: among few other events, among many hours, and among many other
+//! types.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::{
     workload::{HOUR_MS, Hours, QUERIED, Random, batch_requests, rfc3339, shuffle},
 };
 
-/// `--events` is a multiple of this, so that every hour below has whole numbers of events.
+/// `--events` must be a multiple of this, so that every hour has a whole number of events.
 pub(super) const EVENTS_MIN: usize = 10_000;
 
 const EVENTS_PER_HOUR: u64 = 1000;
@@ -27,7 +28,7 @@ const LIMIT: usize = 100;
 const GROWTH: u64 = 10;
 const LOADING_CONNECTIONS: usize = 4;
 
-/// The median that is to be undercut.
+/// The median to stay below.
 const GOAL_MS: f64 = 1.0;
 
 #[derive(Debug, Default)]
@@ -63,7 +64,7 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
     Ok(())
 }
 
-/// The latency of a request to the empty handler.
+/// The latency of the empty handler.
 fn floor(subject: &Subject, scale: &Scale) -> Result<String> {
     let server = subject.start_floor()?;
     let mut client = Client::connect(server.address)?;
@@ -95,7 +96,7 @@ fn fill(server: &Server, hours: Hours, shuffled: bool, scale: &Scale) -> Result<
     server.expect_stored(outcome.acknowledged)
 }
 
-/// The runs, after one that is not measured.
+/// The measured runs, after one that is not measured.
 fn query_runs(server: &Server, hours: Hours, scale: &Scale) -> Result<Latencies> {
     let mut client = Client::connect(server.address)?;
     let mut latencies = Latencies::default();
@@ -114,13 +115,13 @@ fn query_runs(server: &Server, hours: Hours, scale: &Scale) -> Result<Latencies>
     Ok(latencies)
 }
 
-/// The queried type within the hour that starts then.
+/// The query for the type in the hour that starts at this time.
 fn target(start_ms: u64) -> String {
     let (start, end) = (rfc3339(start_ms), rfc3339(start_ms + HOUR_MS - 1));
     format!("/events?type={QUERIED}&start={start}&end={end}&limit={LIMIT}")
 }
 
-/// Fails unless the answer holds the first events of the hour, in their order, and nothing else.
+/// Fails unless the answer holds exactly the first events of the hour, in order.
 fn check(response: &Response, hours: Hours, hour: u64) -> Result<()> {
     response.expect(200)?;
     let answer = response.json()?;

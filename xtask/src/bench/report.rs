@@ -1,8 +1,8 @@
-//! The table that the bench ends with, and the arithmetic behind its figures.
+//! The final table of the bench, and the arithmetic of its figures.
 
 use std::{fmt, time::Duration};
 
-/// Facts and figures so far.
+/// The facts and figures so far.
 #[derive(Debug)]
 pub(super) struct Report {
     facts: Vec<(&'static str, String)>,
@@ -10,18 +10,18 @@ pub(super) struct Report {
     skipped: Vec<String>,
 }
 
-/// One figure beside its floor and its goal.
+/// A figure with its floor and its goal.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) measure: String,
     pub(super) subject: &'static str,
     pub(super) figure: String,
-    /// The same of an empty handler, in memory, or by somebody else; empty if that makes no sense.
+    /// The same figure for an empty handler, in memory, or for another program; empty if that makes no sense.
     pub(super) floor: String,
     pub(super) goal: Goal,
 }
 
-/// What a figure should be.
+/// The goal for a figure.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Goal {
     AtLeast { goal: f64, is: f64, unit: &'static str },
@@ -33,13 +33,13 @@ impl Report {
         Self { facts, rows: Vec::new(), skipped: Vec::new() }
     }
 
-    /// Adds a row, and shows it at once: the whole table is a while away.
+    /// Adds a row and prints it at once, since the whole table comes much later.
     pub(super) fn add(&mut self, row: Row) {
         eprintln!("  {}, {}: {} {}", row.measure, row.subject, row.figure, row.goal.verdict());
         self.rows.push(row);
     }
 
-    /// Says, at once and below the table, that a row is not there, and why.
+    /// Reports, at once and below the table, why a row is missing.
     pub(super) fn skip(&mut self, measure: &str, reason: &str) {
         let skipped = format!("SKIPPED: {measure}: {reason}");
         eprintln!("  {skipped}");
@@ -105,7 +105,7 @@ impl fmt::Display for Goal {
     }
 }
 
-/// The middle one; between the two middle ones if there is an even number. Zero of nothing.
+/// The median; the mean of the two middle values for an even number. 0 for no values.
 pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -115,25 +115,24 @@ pub(super) fn median(values: &[f64]) -> f64 {
     lower.map_or(upper, |lower| f64::midpoint(*lower, upper))
 }
 
-/// The smallest of the sorted latencies that at least `percent` of them do not exceed, in milliseconds. Zero of
-/// nothing.
+/// The smallest of the sorted latencies that at least `percent` of them do not exceed, in milliseconds. 0 for none.
 pub(super) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
 }
 
-/// A count a second.
+/// A count per second.
 pub(super) fn rate(count: u64, elapsed: Duration) -> f64 {
     as_f64(count) / elapsed.as_secs_f64()
 }
 
-/// Exact below 2^53, which no count here comes near.
+/// Exact below 2^53, which no count here reaches.
 #[expect(clippy::cast_precision_loss, reason = "counts and bytes of a bench stay below 2^53")]
 pub(super) fn as_f64(count: u64) -> f64 {
     count as f64
 }
 
-/// A number with its thousands apart: 1,234,567.
+/// A number with separated thousands: 1,234,567.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -146,7 +145,7 @@ pub(super) fn thousands(number: u64) -> String {
     text
 }
 
-/// The same for a figure, which is rounded.
+/// A rounded figure with separated thousands.
 pub(super) fn rounded(figure: f64) -> String {
     thousands(format!("{figure:.0}").parse().unwrap_or_default())
 }

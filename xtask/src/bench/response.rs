@@ -1,8 +1,8 @@
-//! Responses of HTTP/1.1, as far as the bench meets them.
+//! Parses HTTP/1.1 responses, as far as the bench needs it.
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// What one connection has received and not yet taken.
+/// The received bytes of a connection that were not parsed yet.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     bytes: Vec<u8>,
@@ -20,20 +20,20 @@ enum Framing {
     Chunked,
 }
 
-/// More fields than any server here sends.
+/// More header fields than any of the servers sends.
 const FIELDS_MAX: usize = 32;
 
 impl Incoming {
-    /// Adds what the socket gave.
+    /// Adds received bytes.
     pub(super) fn extend(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Takes the next response, if all of it is there.
+    /// Takes the next response, if it is complete.
     ///
     /// # Errors
     ///
-    /// What was received is no response, or announces that the connection closes: nothing more can be measured on it.
+    /// The bytes are no response, or the response closes the connection, which ends the measurement.
     pub(super) fn take(&mut self) -> Result<Option<Response>> {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let mut head = httparse::Response::new(&mut fields);
@@ -90,7 +90,7 @@ fn framing(status: u16, fields: &[httparse::Header<'_>]) -> Result<Framing> {
     }
 }
 
-/// The body and how many bytes it took, or nothing if it is not complete.
+/// The body and its encoded length; `None` if it is incomplete.
 fn body(bytes: &[u8], framing: &Framing) -> Result<Option<(Vec<u8>, usize)>> {
     match framing {
         Framing::Length(length) => Ok(bytes.get(..*length).map(|body| (body.to_vec(), *length))),
@@ -118,7 +118,7 @@ fn body(bytes: &[u8], framing: &Framing) -> Result<Option<(Vec<u8>, usize)>> {
 mod tests {
     use super::*;
 
-    /// Feeds a text byte by byte and returns what comes out.
+    /// Feeds a text byte by byte; returns the responses.
     fn receive(text: &str) -> Result<Vec<(u16, String)>> {
         let mut incoming = Incoming::default();
         let mut responses = Vec::new();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn responses_arrive_in_pieces_and_in_rows() {
+    fn responses_may_arrive_in_pieces_and_one_after_the_other() {
         let text = "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 204 No Content\r\n\r\n\
                     HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n";
         let expected = [(201, "{}"), (204, ""), (200, "abc0123456789")];
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_measured_is_refused() {
+    fn invalid_or_closing_responses_are_refused() {
         for text in [
             "no response at all\r\n\r\n",
             "HTTP/1.1 200 OK\r\n\r\n",

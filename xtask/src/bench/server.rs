@@ -1,4 +1,4 @@
-//! The servers that are measured: building them, starting them, looking at them from outside.
+//! The measured servers: building, starting and inspecting them.
 
 use std::{
     env, fs,
@@ -33,13 +33,13 @@ pub(super) struct Subject {
 /// The runtimes by the names that `--runtime` takes, with their packages.
 const RUNTIMES: [(&str, &str); 2] = [("tokio", "argus-tokio"), ("smol", "argus-smol")];
 
-/// A server says with this on its standard output that it can be reached.
+/// The text on standard output when a server accepts requests.
 const READY: &str = "listening on http://";
 
-/// The kernel counts processor time in these units (`getconf CLK_TCK`, the same on every Linux of today).
+/// The kernel's unit of processor time (`getconf CLK_TCK`, the same on every Linux of today).
 const TICKS_PER_SECOND: u64 = 100;
 
-/// Builds the servers of one runtime or, for nothing or `all`, of every one.
+/// Builds the servers of one runtime; of all for `None` or `all`.
 pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
     let BenchOptions { runtime, smoke, threads, .. } = options;
     let (runtime, smoke, threads) = (runtime.as_deref(), *smoke, *threads);
@@ -55,7 +55,7 @@ pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
         }
         let floor = format!("{name}_floor");
         steps::run(&mut cargo(["build", "--profile", profile, "-p", package, "--bins", "--example", &floor]))?;
-        // Copies, so that a build beside a running bench does not change what is measured.
+        // Copies, so that a build during a bench does not change what is measured.
         let keep = |from: PathBuf, name: String| -> Result<PathBuf> {
             let to = kept.join(name);
             fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
@@ -65,17 +65,17 @@ pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
         let floor = keep(built.join("examples").join(&floor), floor)?;
         subjects.push(Subject { name, server, floor, threads });
     }
-    ensure!(!subjects.is_empty(), "there is no runtime '{}'; there are tokio and smol", runtime.unwrap_or_default());
+    ensure!(!subjects.is_empty(), "unknown runtime '{}'; there are tokio and smol", runtime.unwrap_or_default());
     Ok(subjects)
 }
 
 impl Subject {
-    /// A fresh server with an empty repository in memory.
+    /// A new server with an empty repository in memory.
     pub(super) fn start(&self) -> Result<Server> {
         Server::start(&self.server, "memory:", self.threads)
     }
 
-    /// A server that keeps its events in this folder.
+    /// A server that stores its events in this folder.
     pub(super) fn start_on(&self, folder: &Path) -> Result<Server> {
         Server::start(&self.server, &format!("disk:{}", folder.display()), self.threads)
     }
@@ -85,15 +85,15 @@ impl Subject {
         Server::start(&self.floor, "memory:", self.threads)
     }
 
-    /// An empty folder, removed when it is dropped. On the disk of the build: folders for temporary files may lie in
-    /// memory, where a sync costs nothing.
+    /// An empty folder, removed when dropped. It is on the disk of the build: temporary folders may be in memory, where
+    /// a sync costs nothing.
     pub(super) fn folder(&self) -> Result<TempDir> {
-        let beside = self.server.parent().context("a program in no folder")?;
+        let beside = self.server.parent().context("the program has no folder")?;
         TempDir::with_prefix_in("data-", beside).with_context(|| format!("no folder in {}", beside.display()))
     }
 }
 
-/// A server that runs, and is killed when this goes.
+/// A running server, killed when dropped.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
@@ -103,9 +103,9 @@ pub(super) struct Server {
 /// Resident memory of a process, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Memory {
-    /// Now.
+    /// The present value.
     pub(super) resident: u64,
-    /// The most there ever was.
+    /// The peak.
     pub(super) peak: u64,
 }
 
@@ -116,7 +116,7 @@ impl Server {
             .args(["--endpoint", "127.0.0.1:0", "--repository", repository])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        // Settings that somebody has in the environment are not the ones to measure.
+        // Settings in the environment are not to be measured.
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ARGUS_")) {
             command.env_remove(name);
         }
@@ -133,22 +133,22 @@ impl Server {
     fn await_address(&mut self) -> Result<SocketAddr> {
         let stdout = self.child.stdout.take().context("standard output is not there")?;
         let (sender, receiver) = mpsc::channel();
-        // It reads to the end, so that the server never writes into a closed pipe.
+        // Reads to the end, so that the server never writes into a closed pipe.
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if let Some((_, address)) = line.split_once(READY) {
-                    // A receiver that is gone has lost its patience already.
+                    // The receiver may be gone: it has timed out.
                     drop(sender.send(address.trim().to_owned()));
                 }
             }
         });
         match receiver.recv_timeout(PATIENCE) {
             Ok(address) => address.parse().with_context(|| format!("no address: {address}")),
-            Err(_) => bail!("it did not say `{READY}…`"),
+            Err(_) => bail!("it did not print `{READY}…`"),
         }
     }
 
-    /// How many events the server says it holds.
+    /// The number of events that the server reports.
     pub(super) fn stored_events(&self) -> Result<u64> {
         let (response, _) = Client::connect(self.address)?.get("/metrics")?;
         response.expect(200)?;
@@ -160,14 +160,14 @@ impl Server {
         format!("{number:.0}").parse().with_context(|| format!("argus_stored_events is {value}"))
     }
 
-    /// Fails unless the server holds exactly the events that it acknowledged.
+    /// Fails unless the server holds exactly the acknowledged number of events.
     pub(super) fn expect_stored(&self, acknowledged: u64) -> Result<()> {
         let stored = self.stored_events()?;
         ensure!(stored == acknowledged, "{acknowledged} events were acknowledged, and {stored} are stored");
         Ok(())
     }
 
-    /// What the process takes now, and has taken at most.
+    /// The memory of the process: present and peak.
     pub(super) fn memory(&self) -> Result<Memory> {
         let path = format!("/proc/{}/status", self.child.id());
         let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
@@ -179,7 +179,7 @@ impl Server {
         Ok(Memory { resident: field("VmRSS:")?, peak: field("VmHWM:")? })
     }
 
-    /// Waits until the resident memory has not changed for a moment, at most for `limit`, and returns it.
+    /// Waits until the resident memory has stopped changing, at most for `limit`; returns it.
     pub(super) fn settled_memory(&self, limit: Duration) -> Result<Memory> {
         let started = Instant::now();
         let mut memory = self.memory()?;
@@ -194,13 +194,12 @@ impl Server {
         Ok(memory)
     }
 
-    /// Processor time that the process has used, on all cores.
+    /// The processor time that the process has used on all cores.
     pub(super) fn processor_time(&self) -> Result<Duration> {
         let path = format!("/proc/{}/stat", self.child.id());
         let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        // The name of the program stands in parentheses and may hold anything; fields 14 and 15 are user and system
-        // time.
-        let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
+        // The program's name is in parentheses and may contain anything; fields 14 and 15 are user and system time.
+        let (_, fields) = stat.rsplit_once(')').context("no process name in /proc")?;
         let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
         let ticks: u64 = ticks.sum::<Result<_, _>>().context("processor times that are no numbers")?;
         Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
@@ -209,7 +208,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A server that has ended by itself cannot be killed, which is as well.
+        // Fails only if the server has ended by itself.
         drop(self.child.kill());
         drop(self.child.wait());
     }

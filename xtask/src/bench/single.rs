@@ -1,4 +1,4 @@
-//! One event a request: what the service costs on top of its own wire.
+//! One event in each request: what the service costs beyond its HTTP implementation.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::{
 
 const EVENT_BYTES: usize = 250;
 pub(super) const CONNECTIONS: usize = 64;
-/// Enough that no server profits from seeing the same bytes again and again.
+/// Enough that no server benefits from repeated bytes.
 const DISTINCT_EVENTS: usize = 20_000;
 
-/// The part of the empty handler's rate that is to be reached.
+/// The fraction of the empty handler's rate to reach.
 const GOAL: f64 = 0.7;
 
 /// Figures of one run, or medians of several.
@@ -31,8 +31,8 @@ pub(super) struct Figures {
     processor_us: f64,
 }
 
-/// With many connections a commit takes what several have sent; with one, each request is a commit, and what is spent on
-/// the way to it and back shows in full.
+/// With many connections one commit takes the events of several. With one, each request is a commit, so its whole path
+/// counts.
 pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> Result<()> {
     [CONNECTIONS, 1].into_iter().try_for_each(|connections| measure_with(connections, subject, scale, report))
 }
@@ -68,7 +68,7 @@ fn measure_with(connections: usize, subject: &Subject, scale: &Scale, report: &m
     Ok(())
 }
 
-/// Whole requests, each with an event of its own.
+/// Whole requests, each with another event.
 pub(super) fn requests() -> Vec<Vec<u8>> {
     single_requests(DISTINCT_EVENTS, EVENT_BYTES)
 }
@@ -96,11 +96,10 @@ pub(super) fn load(
 
 pub(super) fn created(response: &Response) -> Result<u64> {
     response.expect(201)?;
-    // Its members are few and their order is fixed, so a search is as good as a parser and leaves more time for the
-    // server.
+    // It has few members in a fixed order, so a search is as good as a parser and leaves more time for the server.
     ensure!(
         response.body.windows(17).any(|part| part == b"\"duplicate\":false"),
-        "a new event is said to be a duplicate"
+        "a new event is reported as a duplicate"
     );
     Ok(1)
 }

@@ -1,4 +1,4 @@
-//! Events such as a shop on the web would send, the same ones in every run.
+//! Events of a web shop, the same ones in every run.
 
 use super::client::post;
 
@@ -41,7 +41,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which is small beside 2^64, so that the modulo hardly favours any.
+    /// A number below `bound`, which is so small beside 2^64 that the bias of the modulo does not matter.
     fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound).expect("a usize fits into 64 bits");
         usize::try_from(self.next() % bound).expect("the number is below a usize")
@@ -52,7 +52,7 @@ impl Random {
     }
 }
 
-/// Events by type and time: what of them a query can see.
+/// The type and time of an event, which queries select by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     event_type: &'static str,
@@ -66,7 +66,7 @@ pub(super) fn stream(count: usize, random: &mut Random) -> Vec<Stamp> {
     times.take(count).map(|time_ms| Stamp { event_type: random.pick(&TYPES), time_ms }).collect()
 }
 
-/// Hours with the same number of events each, of which the same number is of the queried type.
+/// Hours with the same number of events each, of which a fixed number has the queried type.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hours {
     pub(super) hours: u64,
@@ -95,24 +95,24 @@ impl Hours {
         EPOCH_MS + hour * HOUR_MS
     }
 
-    /// The times of the queried events of an hour, in their order.
+    /// The times of the queried events of an hour, in order.
     pub(super) fn queried(self, hour: u64) -> impl Iterator<Item = u64> {
         let stride = self.events_per_hour / self.queried_per_hour;
         (0..self.queried_per_hour).map(move |index| self.start(hour) + index * stride * HOUR_MS / self.events_per_hour)
     }
 }
 
-/// Puts the items into an order without order (Fisher and Yates).
+/// Shuffles the items (Fisher and Yates).
 pub(super) fn shuffle<T>(items: &mut [T], random: &mut Random) {
     for last in (1..items.len()).rev() {
         items.swap(last, random.below(last + 1));
     }
 }
 
-/// Digits of the search in an event's referrer.
+/// The number of digits of the search in an event's referrer.
 const SEARCH_DIGITS: usize = 6;
 
-/// An event as JSON, 230 to 250 bytes of it.
+/// An event as JSON, 230 to 250 bytes long.
 pub(super) fn event(stamp: Stamp, random: &mut Random) -> String {
     event_with_search(stamp, random, SEARCH_DIGITS)
 }
@@ -132,14 +132,14 @@ fn event_with_search(stamp: Stamp, random: &mut Random, digits: usize) -> String
 pub(super) fn single_requests(count: usize, bytes: usize) -> Vec<Vec<u8>> {
     let mut random = Random::new(1);
     let bodies = stream(count, &mut random).into_iter().map(|stamp| {
-        // The search is as long as it takes; the rest of the event is the same for the same state of the generator.
+        // The search fills up the length. The rest of the event depends only on the state of the generator.
         let usual = event_with_search(stamp, &mut random.clone(), SEARCH_DIGITS).len();
         event_with_search(stamp, &mut random, SEARCH_DIGITS + bytes.saturating_sub(usual))
     });
     bodies.map(|body| post("application/json", body.as_bytes())).collect::<Vec<_>>()
 }
 
-/// POST requests of `batch` events each as NDJSON, and how many bytes of JSON there are in all.
+/// POST requests of `batch` events each as NDJSON, and the total bytes of JSON.
 pub(super) fn batch_requests(stamps: &[Stamp], batch: usize) -> (Vec<Vec<u8>>, u64) {
     let mut random = Random::new(2);
     let mut bytes = 0;
@@ -152,11 +152,11 @@ pub(super) fn batch_requests(stamps: &[Stamp], batch: usize) -> (Vec<Vec<u8>>, u
     (requests, bytes)
 }
 
-/// A time as the wire contract writes it: UTC, and a fraction only if there is one.
+/// A time in the format of the wire contract: UTC, with a fraction only if it is not zero.
 pub(super) fn rfc3339(time_ms: u64) -> String {
     let (seconds, millisecond) = (time_ms / 1000, time_ms % 1000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Years that start in March put the leap day last; 719,468 days lie between 0000-03-01 and 1970-01-01 (Hinnant,
+    // Years that start in March have the leap day last; 719,468 days lie between 0000-03-01 and 1970-01-01 (Hinnant,
     // "days").
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_have_what_they_promise() {
+    fn hours_have_the_promised_events() {
         let hours = Hours { hours: 3, events_per_hour: 1000, queried_per_hour: 200 };
         let mut stamps = hours.stamps();
         assert_eq!(stamps.len(), 3000);

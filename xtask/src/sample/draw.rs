@@ -1,14 +1,14 @@
-//! Draws that give the same on every machine: whole numbers only, since `ln` and `pow` differ in their last bit.
+//! Random choices that are the same on every machine: integers only, since `ln` and `pow` differ in the last bit.
 
-/// A choice among as many things as there are weights, each as likely as its weight says.
+/// A weighted choice of an index.
 #[derive(Debug)]
 pub(super) struct Weighted {
-    /// The sum of all weights up to and with each.
+    /// For each index, the sum of the weights up to and including it.
     sums: Vec<u64>,
 }
 
 impl Weighted {
-    /// At least one weight must not be 0.
+    /// At least one weight must be above 0.
     pub(super) fn new(weights: impl IntoIterator<Item = u64>) -> Self {
         let sums = weights.into_iter().scan(0, |sum, weight| {
             *sum += weight;
@@ -17,30 +17,30 @@ impl Weighted {
         Self { sums: sums.collect() }
     }
 
-    /// A few are drawn often and most of them seldom, as Zipf's law has it for users and products: the weight of the
-    /// `n`th is 1 / (n + `flattening`). The larger that is, the less the first ones stand out.
+    /// Few indexes are frequent and most are rare, as in Zipf's law for users and products: the weight of the `n`th is
+    /// 1 / (n + `flattening`). A larger `flattening` makes the first ones stand out less.
     pub(super) fn zipf(count: u64, flattening: u64) -> Self {
         Self::new((1..=count).map(|rank| 1_000_000_000 / (rank + flattening)))
     }
 
-    /// The index of one of them.
+    /// A random index.
     pub(super) fn draw(&self, rng: &mut fastrand::Rng) -> usize {
         let drawn = rng.u64(0..self.total());
         self.sums.partition_point(|sum| *sum <= drawn)
     }
 
-    /// The weights of the first `count` of them together.
+    /// The sum of the first `count` weights.
     pub(super) fn sum(&self, count: usize) -> u64 {
         count.checked_sub(1).and_then(|last| self.sums.get(last)).copied().unwrap_or(0)
     }
 
-    /// All weights together.
+    /// The sum of all weights.
     pub(super) fn total(&self) -> u64 {
         self.sum(self.sums.len())
     }
 }
 
-/// Whether something happens that does so `per_mille` times in a thousand.
+/// True with this probability per mille.
 pub(super) fn happens(rng: &mut fastrand::Rng, per_mille: u32) -> bool {
     rng.u32(0..1000) < per_mille
 }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_weighs_nothing_is_never_drawn() {
+    fn an_index_without_weight_is_never_drawn() {
         let mut rng = fastrand::Rng::with_seed(1);
         let weighted = Weighted::new([0, 3, 0, 1, 0]);
         let mut drawn = [0; 5];

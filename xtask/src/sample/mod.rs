@@ -1,4 +1,4 @@
-//! `cargo xtask sample`: a believable stream of events, for a first try, for tests and for documents.
+//! `cargo xtask sample`: a realistic stream of events, to try things on, for tests and documents.
 
 mod catalogue;
 mod draw;
@@ -13,7 +13,7 @@ use shop::Shop;
 
 /// Writes the stream to standard output, one event a line.
 ///
-/// Whoever reads may stop early (`… | head`); that is no error.
+/// The reader may stop early (`… | head`); that is no error.
 pub(crate) fn run(options: &SampleOptions) -> Result<bool> {
     match write(options, BufWriter::new(io::stdout().lock())) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
@@ -48,7 +48,7 @@ mod tests {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// FNV-1a, to compare a long text with one number.
+    /// FNV-1a, to compare a long text by one number.
     fn digest(text: &str) -> u64 {
         text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
     }
@@ -57,7 +57,7 @@ mod tests {
     fn a_seed_gives_the_same_bytes_everywhere() {
         assert_eq!(sample(3000, 1), sample(3000, 1));
         assert_ne!(sample(3000, 1), sample(3000, 2));
-        // The README has answers to questions on the stream. Where this fails on purpose, ask them again.
+        // The README contains results of queries on the stream. After an intended change, update them.
         assert_eq!(digest(&sample(3000, 1)), 13_025_073_463_743_866_782);
     }
 
@@ -118,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn some_events_come_late_some_twice_and_some_clocks_are_wrong() {
+    fn some_events_are_late_or_sent_twice_and_some_clocks_are_wrong() {
         let events = parsed(&sample(20_000, 1));
         let hour = 3_600_000;
-        // By the clocks of browsers, which are right here.
+        // In order of the clocks of browsers, which are right.
         let mut now = 0;
         let (mut in_app, mut late, mut ahead) = (0, 0, 0);
         for event in &events {
@@ -138,7 +138,7 @@ mod tests {
             }
         }
         assert!(late > in_app / 100 && late < in_app / 10, "{late} of {in_app} come late");
-        assert!(ahead > 0 && ahead < in_app / 50, "{ahead} of {in_app} come from the future");
+        assert!(ahead > 0 && ahead < in_app / 50, "{ahead} of {in_app} have a time in the future");
         let ids: Vec<&str> = events.iter().filter_map(|event| event["id"].as_str()).collect();
         let distinct: BTreeSet<&str> = ids.iter().copied().collect();
         assert!(distinct.len() < ids.len() && distinct.len() > ids.len() * 9 / 10, "{} {}", ids.len(), distinct.len());

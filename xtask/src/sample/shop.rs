@@ -1,4 +1,4 @@
-//! A week of a web shop: visitors come, look, fill carts, buy, and send some of it back.
+//! A week of a web shop: visitors come, browse, fill carts, buy, and return some of it.
 
 use std::{
     cmp::Reverse,
@@ -20,40 +20,40 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// Sessions begin in some minute of the week.
+/// Minutes of the week in which sessions start.
 const MINUTES: u64 = 7 * 24 * 60;
 
-// How often something happens, in thousand.
-/// A visitor does one thing more.
+// Probabilities, per mille.
+/// A visitor continues with one more action.
 const STAYS: u32 = 780;
-/// A visitor is signed in from the start; in the app, everybody is.
+/// A visitor is signed in from the start; in the app everybody is.
 const SIGNED_IN: u32 = 350;
-/// A full cart gets as far as the checkout.
+/// A filled cart reaches the checkout.
 const CHECKS_OUT: u32 = 450;
-/// What is checked out is paid for.
+/// A checkout is paid.
 const PAYS: u32 = 720;
-/// The answer to a purchase is lost, so that the client sends it again.
+/// The answer to a purchase is lost, so the client sends it again.
 const SENT_TWICE: u32 = 15;
-/// A purchase is sent back.
+/// A purchase is returned.
 const REFUNDED: u32 = 90;
 /// A session in the app has no connection.
 const OFFLINE: u32 = 25;
 
 /// The stream, line by line, in the order in which the events reach the server.
 ///
-/// Only events that are under way are in memory, so that a stream may be of any length.
+/// Only events that have not arrived are in memory, so a stream can have any length.
 #[derive(Debug)]
 pub(super) struct Shop {
     rng: Rng,
     /// Milliseconds since the Unix epoch.
     start: u64,
-    /// How many events there are to be.
+    /// The number of events in the stream.
     events: u64,
-    /// How many are made, sent or not.
+    /// The number of events created so far.
     made: u64,
-    /// The minute in which sessions begin now.
+    /// The minute in which sessions start now.
     minute: u64,
-    /// How busy the minutes of the week are.
+    /// How busy each minute of the week is.
     rhythm: Weighted,
     customers: Weighted,
     products: Weighted,
@@ -63,7 +63,7 @@ pub(super) struct Shop {
     under_way: BinaryHeap<Reverse<Arrival>>,
 }
 
-/// An event on its way. The number makes the order of those that arrive at once a fixed one.
+/// An event on its way. Its number orders events that arrive at the same time.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Arrival {
     at: u64,
@@ -71,16 +71,16 @@ struct Arrival {
     line: String,
 }
 
-/// Somebody who looks around in the shop.
+/// A visit to the shop.
 #[derive(Debug)]
 struct Session {
     number: u64,
-    /// Nobody, if the visitor has not signed in.
+    /// `None` if the visitor is not signed in.
     customer: Option<usize>,
     device: Device,
     country: &'static str,
     referrer: &'static str,
-    /// What the clock of the device is ahead, in milliseconds.
+    /// By how much the device's clock is ahead, in milliseconds.
     clock_ahead: i64,
     /// How long its events wait for a connection, in milliseconds.
     delay: u64,
@@ -92,7 +92,7 @@ struct Session {
 enum Device {
     Desktop,
     Phone,
-    /// The shop's own app, which has its own form of time: Unix milliseconds.
+    /// The shop's own app, which sends times as Unix milliseconds.
     App,
 }
 
@@ -108,7 +108,7 @@ impl Shop {
             made: 0,
             minute: 0,
             rhythm: Weighted::new(rhythm),
-            // Who comes most often comes some times a day.
+            // The most frequent customer comes several times a day.
             customers: Weighted::zipf(customers, customers / 10),
             products: Weighted::zipf(PRODUCTS, 10),
             sessions: 0,
@@ -117,7 +117,7 @@ impl Shop {
         }
     }
 
-    /// Lets sessions begin in this minute, until there are as many events as the week has on average by then.
+    /// Starts sessions in this minute, until the stream has the week's average number of events for this time.
     fn next_minute(&mut self) {
         let begin = self.start + self.minute * MINUTE;
         self.minute += 1;
@@ -132,7 +132,7 @@ impl Shop {
     /// One session from its first page to its end.
     fn visit(&mut self, begin: u64) {
         let mut session = self.arrive(begin);
-        let page = *self.rng.choice(&["/", "/", "/sale", "/new", "/shoes", "/jackets"]).expect("there are pages");
+        let page = *self.rng.choice(&["/", "/", "/sale", "/new", "/shoes", "/jackets"]).expect("the list is not empty");
         self.send(&session, "page_view", None, format_args!("\"page\":\"{page}\""));
         let mut looked_at = None;
         while happens(&mut self.rng, STAYS) {
@@ -146,7 +146,8 @@ impl Shop {
                 }
                 (72..78, _) if !session.cart.is_empty() => self.remove(&mut session),
                 (..) => {
-                    let page = *self.rng.choice(&["/", "/sale", "/shoes", "/bags", "/help"]).expect("there are pages");
+                    let page =
+                        *self.rng.choice(&["/", "/sale", "/shoes", "/bags", "/help"]).expect("the list is not empty");
                     self.send(&session, "page_view", None, format_args!("\"page\":\"{page}\""));
                 }
             }
@@ -165,9 +166,9 @@ impl Shop {
             _ => Device::App,
         };
         let app = device == Device::App;
-        // Who uses the app is signed in.
+        // Users of the app are signed in.
         let customer = (app || happens(rng, SIGNED_IN)).then(|| self.customers.draw(rng));
-        // Clocks are wrong by some minutes here and there, and by hours now and then: an owner has set them by hand.
+        // Some clocks are wrong by minutes, and a few, set by hand, by hours.
         let clock_ahead = match rng.u32(0..1000) {
             0..25 if app => rng.i64(-10 * 60_000..=10 * 60_000),
             25..28 if app => rng.i64(-12..=12) * 3_600_000,
@@ -195,7 +196,7 @@ impl Shop {
     }
 
     fn search(&mut self, session: &Session) {
-        let query = *self.rng.choice(QUERIES).expect("the table of queries has rows");
+        let query = *self.rng.choice(QUERIES).expect("the table of queries is not empty");
         let results = if happens(&mut self.rng, 60) { 0 } else { self.rng.u64(1..=48) };
         self.send(session, "search", None, format_args!("\"query\":\"{query}\",\"results\":{results}"));
     }
@@ -216,7 +217,7 @@ impl Shop {
         let total: u64 = session.cart.iter().map(|(product, quantity)| product.price * quantity).sum();
         let items = session.cart.len();
         let total = Cents(total);
-        // Nobody checks out without an account.
+        // A checkout needs an account.
         session.customer.get_or_insert_with(|| self.customers.draw(&mut self.rng));
         session.now += self.rng.u64(5 * SECOND..60 * SECOND);
         self.send(session, "checkout", None, format_args!("\"items\":{items},\"total\":{total}"));
@@ -240,9 +241,9 @@ impl Shop {
             self.send(&again, "purchase", Some(&id), format_args!("{paid}"));
         }
         if happens(&mut self.rng, REFUNDED) {
-            // It comes from the shop's own system, days later, and so neither late nor by a wrong clock.
+            // Refunds come from the shop's own system, days later, so neither late nor with a wrong clock.
             let now = session.now + self.rng.u64(8 * HOUR..4 * DAY);
-            let reason = *self.rng.choice(REASONS).expect("the table of reasons has rows");
+            let reason = *self.rng.choice(REASONS).expect("the table of reasons is not empty");
             if now < self.start + MINUTES * MINUTE {
                 let desk = Session { now, delay: 0, clock_ahead: 0, device: Device::Desktop, ..session.again() };
                 let refund = format_args!("\"order\":\"o-{order}\",\"total\":{total},\"reason\":\"{reason}\"");
@@ -251,7 +252,7 @@ impl Shop {
         }
     }
 
-    /// Puts an event on its way, unless there are enough.
+    /// Sends an event, unless there are enough.
     fn send(&mut self, session: &Session, event_type: &str, id: Option<&str>, details: fmt::Arguments<'_>) {
         if self.made == self.events {
             return;
@@ -271,7 +272,7 @@ impl Iterator for Shop {
 
     fn next(&mut self) -> Option<String> {
         loop {
-            // No session that has yet to begin sends anything before the minute in which it begins.
+            // Later sessions send nothing before the minute in which they start.
             let reached = self.start + self.minute * MINUTE;
             let has_arrived = self.under_way.peek().is_some_and(|Reverse(first)| first.at < reached);
             if has_arrived || self.minute == MINUTES {
@@ -314,14 +315,14 @@ fn time(millis: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis)
 }
 
-/// A name, as often as its share says.
+/// A random name with the probability of its share.
 fn pick(rng: &mut Rng, shares: &[(&'static str, u64)]) -> &'static str {
     let index = Weighted::new(shares.iter().map(|(_, share)| *share)).draw(rng);
     shares.get(index).map(|(name, _)| *name).expect("the draw is an index of the table")
 }
 
 impl Session {
-    /// The same session, for an event beside it; the cart stays where it is.
+    /// The same session for a repeated event; the cart stays where it is.
     fn again(&self) -> Self {
         Self { cart: Vec::new(), ..*self }
     }
@@ -337,7 +338,7 @@ impl Device {
     }
 }
 
-/// A price as JSON has it.
+/// A price as JSON.
 #[derive(Clone, Copy, Debug)]
 struct Cents(u64);
 
@@ -347,7 +348,7 @@ impl Display for Cents {
     }
 }
 
-/// The members that every payload has about a product.
+/// The members about a product in every payload.
 impl Display for Product {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, category, price } = self;

@@ -1,28 +1,29 @@
-//! No circle of modules.
+//! No import cycles among modules.
 //!
-//! Modules that one file declares are compared with each other, each together with all modules below it. If one names
-//! something of another, in `use` or by a path, the other may not lead back to it: so they have an order in which they
-//! can be read and tested. The file that a crate begins with lies above all modules, and none names what it declares.
+//! Modules declared by the same file are compared with each other, each together with all modules below it. If one
+//! names something of another, in `use` or by a path, the other must not lead back to it. So they have an order in
+//! which they can be read and tested. The root file of a crate is above all modules, and none may name what it
+//! declares.
 //!
-//! Elsewhere, a file and the modules that it declares are one unit and may name each other: a type in the file, for
-//! instance, and what implements it below. What a file re-exports counts as a name of the module that declares it.
-//! Tests may name anything.
+//! Elsewhere, a file and the modules that it declares are one unit and may name each other, such as a type in the file
+//! and its implementations below. A re-exported name counts as one of the module that declares it. Tests may name
+//! anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Violation;
 use super::modules::{ModulePath, ModuleTree, Use};
 
-/// Which modules of one file name which, and the first place where they do.
+/// Which sibling modules name which, and the first place where they do.
 type Neighbours = BTreeMap<String, BTreeMap<String, Use>>;
 
-/// Modules beside each other that lead back to themselves, and modules that name what the root declares.
+/// Cycles among sibling modules, and modules that name what the root declares.
 pub(super) fn violations(modules: &ModuleTree) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut families: BTreeMap<ModulePath, Neighbours> = BTreeMap::new();
     for found in modules.uses() {
         if found.to.is_empty() {
-            let reason = "this leads back to the file that the crate begins with: move what is named to a module";
+            let reason = "this leads back to the root file of the crate: move what is named to a module";
             violations.push(Violation::new(&found.file, found.line, reason));
         }
         let shared = found.from.iter().zip(&found.to).take_while(|(from, to)| from == to).count();
@@ -34,7 +35,7 @@ pub(super) fn violations(modules: &ModuleTree) -> Vec<Violation> {
         for (from, named) in neighbours {
             for (to, place) in named {
                 let Some(back) = way(neighbours, to, from) else { continue };
-                let reason = format!("a circle of modules: {from} -> {}", back.join(" -> "));
+                let reason = format!("a cycle of modules: {from} -> {}", back.join(" -> "));
                 violations.push(Violation::new(&place.file, place.line, reason));
             }
         }
@@ -42,7 +43,7 @@ pub(super) fn violations(modules: &ModuleTree) -> Vec<Violation> {
     violations
 }
 
-/// The shortest way from one module to another along what they name, if there is one.
+/// The shortest path from one module to another along what they name, if any.
 fn way<'n>(neighbours: &'n Neighbours, from: &'n str, to: &str) -> Option<Vec<&'n str>> {
     let mut ways = vec![vec![from]];
     let mut seen = BTreeSet::from([from]);
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
     use crate::tidy::Source;
 
-    /// What is wrong with a crate of these files.
+    /// The violations of a crate of these files.
     fn found(files: &[(&str, &str)]) -> Vec<String> {
         let sources: Vec<Source> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
         let modules = ModuleTree::read("src/lib.rs", &sources).expect("the crate can be read");
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_beside_each_other_name_each_other_one_way() {
+    fn sibling_modules_name_each_other_in_one_direction() {
         let root = ("src/lib.rs", "mod a;\nmod b;\nmod c;\n");
         let one_way = [
             root,
@@ -93,9 +94,9 @@ mod tests {
             ("src/c.rs", "use std::fmt;\npub use super::{a::{self, A as Other}};\n"),
         ];
         let expected = [
-            "src/a.rs:1: a circle of modules: a -> b -> c -> a",
-            "src/b.rs:2: a circle of modules: b -> c -> a -> b",
-            "src/c.rs:2: a circle of modules: c -> a -> b -> c",
+            "src/a.rs:1: a cycle of modules: a -> b -> c -> a",
+            "src/b.rs:2: a cycle of modules: b -> c -> a -> b",
+            "src/c.rs:2: a cycle of modules: c -> a -> b -> c",
         ];
         assert_eq!(found(&circle), expected);
     }
@@ -110,13 +111,13 @@ mod tests {
             ("src/b/inner.rs", "\nuse super::super::a::A;\n"),
         ];
         let expected =
-            ["src/a/deep.rs:1: a circle of modules: a -> b -> a", "src/b/inner.rs:2: a circle of modules: b -> a -> b"];
+            ["src/a/deep.rs:1: a cycle of modules: a -> b -> a", "src/b/inner.rs:2: a cycle of modules: b -> a -> b"];
         assert_eq!(found(&files), expected);
     }
 
     #[test]
     fn a_re_export_is_what_it_stands_for() {
-        // `b` names `a` by way of their parent.
+        // `b` names `a` through their parent.
         let files = [
             ("src/lib.rs", "mod p;\n"),
             ("src/p/mod.rs", "mod a;\nmod b;\npub use a::A;\n"),
@@ -135,7 +136,7 @@ mod tests {
         ];
         assert_eq!(found(&unit), [""; 0]);
         let root = [("src/lib.rs", "mod a;\npub fn f() {}\n"), ("src/a.rs", "\nuse crate::f;\n")];
-        let expected = "this leads back to the file that the crate begins with: move what is named to a module";
+        let expected = "this leads back to the root file of the crate: move what is named to a module";
         assert_eq!(found(&root), [format!("src/a.rs:2: {expected}")]);
         // A macro has its name at the root, wherever it is declared.
         let with_macro = [
@@ -158,7 +159,7 @@ mod tests {
             ("src/b/more.rs", "use crate::a::A;\n"),
         ];
         assert_eq!(found(&files), [""; 0]);
-        // Only what is under the attribute.
+        // Only the item after the attribute.
         let behind =
             "#[cfg(test)]\nuse std::{fmt, mem};\n#[cfg(test)]\n#[derive(Debug)]\nstruct S;\nuse crate::a::A;\n";
         let files = [files[0], files[1], ("src/b.rs", behind)];

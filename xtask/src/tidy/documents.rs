@@ -1,24 +1,24 @@
-//! Rules about documents: what they name exists, and what exists they name.
+//! Rules about documents: what they name exists, and every crate is named.
 
 use std::collections::BTreeSet;
 
 use super::{Source, Violation, layering::Packages};
 
-/// The document that explains the code, and that therefore names every crate.
+/// The document that explains the code and must therefore name every crate.
 const MAP: &str = "ARCHITECTURE.md";
 
-/// Endings of the files that a document can mean without saying where they are.
+/// Endings of files that a document may name without their folder.
 const EXTENSIONS: &[&str] = &[".rs", ".md", ".toml"];
 
-/// Names that look like crates of ours and are not.
+/// Names that look like our crates but are not.
 const NOT_CRATES: &[&str] = &[
-    // The folder in which a server keeps its events.
+    // The default data folder of a server.
     "argus-data",
 ];
 
-/// Documents that name what is not there, and a map that leaves a crate out.
+/// Names in documents that do not exist, and crates that [`MAP`] does not name.
 ///
-/// The change log is left out: it names what has been.
+/// The change log is exempt: it names what existed once.
 pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violation> {
     let mut found = Vec::new();
     let places = Places::new(sources, packages);
@@ -37,7 +37,7 @@ pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violati
         }
     }
     match sources.iter().find(|source| source.path == MAP) {
-        None => found.push(Violation::new(MAP, 1, "the map of the code is missing")),
+        None => found.push(Violation::new(MAP, 1, "the document that explains the code is missing")),
         Some(map) => {
             let named: BTreeSet<String> = code_spans(&map.text).into_iter().map(|(_, code)| code).collect();
             for name in packages.members.keys().filter(|name| !named.contains(*name)) {
@@ -48,7 +48,7 @@ pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violati
     found
 }
 
-/// All that a document can mean.
+/// Everything that a document can name.
 struct Places {
     /// Files and folders, relative to the root.
     paths: BTreeSet<String>,
@@ -81,8 +81,7 @@ impl Places {
         path.is_empty() || self.paths.contains(path)
     }
 
-    /// Why a piece of code names something that is not there; nothing if it does, or if it is no name of a file or
-    /// crate.
+    /// The reason if a code span names a file or crate that does not exist.
     fn missing(&self, code: &str) -> Option<String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
         if code.is_empty() || code.starts_with('/') || !code.chars().all(plain) {
@@ -99,7 +98,8 @@ impl Places {
             let folder = code.ends_with('/');
             return ((file || folder) && !self.paths.iter().any(named)).then(|| format!("there is no `{code}`"));
         }
-        // A media type has a slash too; a path starts with a folder that exists, or ends as a file of ours does.
+        // A media type contains a slash too. A path starts with an existing folder or has the ending of one of our
+        // files.
         let first = path.split('/').next().unwrap_or_default();
         let path_like = file || code.ends_with('/') || self.exists(first);
         let there = self.starts.iter().any(|start| self.exists(&join(start, path)));
@@ -107,12 +107,12 @@ impl Places {
     }
 }
 
-/// What stands between single backticks, outside of fenced blocks, with its line.
+/// Code spans in single backticks outside of fenced blocks, with their line.
 pub(super) fn code_spans(text: &str) -> Vec<(usize, String)> {
     let mut spans = Vec::new();
     for (number, line) in prose(text) {
         let parts: Vec<&str> = line.split('`').collect();
-        // An odd number of parts means that every backtick has its partner in this line.
+        // With an odd number of parts, every backtick is paired in this line.
         let pairs = if parts.len() % 2 == 1 { parts.len() } else { parts.len() - 1 };
         let inside = parts.iter().take(pairs).skip(1).step_by(2);
         spans.extend(inside.map(|code| (number, code.trim().to_owned())));
@@ -120,7 +120,7 @@ pub(super) fn code_spans(text: &str) -> Vec<(usize, String)> {
     spans
 }
 
-/// The targets of links to files of this repository, without their anchors.
+/// The targets of links to files of this repository, without anchors.
 fn links(text: &str) -> Vec<(usize, String)> {
     let mut targets = Vec::new();
     for (number, line) in prose(text) {
@@ -179,14 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn what_exists_may_be_named_in_any_usual_way() {
+    fn existing_files_and_crates_may_be_named_in_any_usual_form() {
         let text = "`argus-core` is in `core/`, with the program `argus-try`; its engine in `core/src/engine/mod.rs`, `src/engine/`, `engine/mod.rs` or \
                     `mod.rs`.\n[Contract](docs/http-api.md#routes), [`x`](./README.md), [site](https://example.org/a.md)\n";
         assert_eq!(check(text), []);
     }
 
     #[test]
-    fn what_is_not_there_may_not_be_named() {
+    fn missing_files_and_crates_are_found() {
         for wrong in ["core/src/gone.rs", "core/gone", "gone.rs", "gone/", "argus-gone", "nowhere/lib.rs"] {
             let found = check(&format!("`argus-core`\nand `{wrong}`\n"));
             assert_eq!(found.len(), 1, "{wrong}: {found:?}");
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_left_alone() {
+    fn other_code_is_ignored() {
         let text = "`argus-core` `application/json` `/events` `GET /events` `read/write` `a*b.rs` `argus-data` `x = y`\n\
                     ```\n`core/src/gone.rs`\n```\n";
         assert_eq!(check(text), []);
@@ -206,6 +206,6 @@ mod tests {
     fn the_map_names_every_crate() {
         assert_eq!(check("Nothing.\n"), [(1, "the crate `argus-core` is not named".to_owned())]);
         let found = violations(&[], &Packages::default());
-        assert_eq!(found, [Violation::new(MAP, 1, "the map of the code is missing")]);
+        assert_eq!(found, [Violation::new(MAP, 1, "the document that explains the code is missing")]);
     }
 }

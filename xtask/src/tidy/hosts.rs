@@ -1,21 +1,22 @@
-//! A rule about hosts: they know a repository by its trait. Only what opens, copies or repairs one knows the engine.
+//! A rule about hosts: they use a repository through its trait. Only code that opens, copies or repairs one may name
+//! the engine.
 
 use super::{Exemption, Source, Violation};
 
 /// Folders of code that serves requests.
 const HOSTS: &[&str] = &["host/src/", "runtime-tokio/src/", "runtime-smol/src/"];
 
-/// What lies below the trait.
+/// What is below the trait.
 const BELOW: &[&str] = &["argus_core::engine", "argus_core::segment", "argus_core::storage", "argus_disk"];
 
-/// Files that know what lies below it.
+/// Files that may name what is below it.
 const KNOWING: &[Exemption] = &[
     Exemption { path: "host/src/backend/", reason: "it opens a repository" },
     Exemption { path: "host/src/check.rs", reason: "it reads a repository that is not open" },
     Exemption { path: "host/src/snapshot.rs", reason: "it copies a repository that is not open" },
 ];
 
-/// Hosts that know more than the trait, and exemptions that nothing needs any more.
+/// Hosts that name more than the trait, and unneeded exemptions.
 pub(super) fn violations(sources: &[Source]) -> Vec<Violation> {
     check(sources, KNOWING)
 }
@@ -28,13 +29,13 @@ fn check(sources: &[Source], exemptions: &[Exemption]) -> Vec<Violation> {
         .map(|(path, line, name)| Violation::new(path, *line, format!("a host knows `Repository`, not `{name}`")))
         .collect();
     for exemption in exemptions.iter().filter(|exemption| !named.iter().any(|(path, ..)| exemption.covers(path))) {
-        let reason = format!("an exemption of tidy that nothing needs any more ({})", exemption.reason);
+        let reason = format!("an exemption of tidy that is not needed any more ({})", exemption.reason);
         found.push(Violation::new(exemption.path, 1, reason));
     }
     found
 }
 
-/// Where a host names what lies below the trait. Tests may: they have to make a repository.
+/// Where a host names what is below the trait. Tests may: they must create a repository.
 fn named(source: &Source) -> Vec<(&str, usize, &'static str)> {
     let is_host = source.is_rust() && HOSTS.iter().any(|folder| source.path.starts_with(folder));
     if !is_host || source.path.ends_with("tests.rs") {

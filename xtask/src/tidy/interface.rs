@@ -23,21 +23,21 @@ const FOREIGN_FLAGS: &[&str] = &[
 const CI_SCRIPT: &str = ".ci/run";
 const README: &str = "README.md";
 
-/// What a histogram has in place of its own name.
+/// Endings of the series of a histogram, which replace its own name.
 const HISTOGRAM_ENDINGS: &[&str] = &["_bucket", "_sum", "_count"];
 
-/// What people use of the programs, by name.
+/// The names through which people use the programs.
 #[derive(Debug)]
 struct Interface {
     flags: BTreeSet<String>,
     variables: BTreeSet<String>,
     metrics: BTreeSet<String>,
     tasks: BTreeSet<String>,
-    /// Crates as Rust writes them, which look like metrics.
+    /// Crate names in Rust, which look like metrics.
     crates: BTreeSet<String>,
 }
 
-/// Documents that name something that no program has. The change log is left out: it names what has been.
+/// Names in documents that no program has. The change log is exempt: it names what existed once.
 pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violation> {
     let interface = Interface::of(sources, packages);
     let mut found = Vec::new();
@@ -52,7 +52,7 @@ pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violati
     found
 }
 
-/// The CI runs the test command of the README.
+/// The CI must run the test command of the README.
 fn ci_violation(sources: &[Source]) -> Option<Violation> {
     let text = |path: &str| sources.iter().find(|source| source.path == path).map(|source| source.text.as_str());
     let command = text(CI_SCRIPT)?.lines().find_map(|line| line.strip_prefix("exec "))?;
@@ -78,7 +78,7 @@ impl Interface {
         }
     }
 
-    /// A reason for each name in a piece of code that stands for nothing.
+    /// A reason for each unknown name in a piece of code.
     fn missing(&self, code: &str) -> Vec<String> {
         let mut reasons = Vec::new();
         for word in words(code) {
@@ -105,7 +105,7 @@ impl Interface {
     }
 }
 
-/// Pieces of code in a document: between backticks, and every line of a fenced block.
+/// Pieces of code in a document: code spans, and every line of a fenced block.
 fn code(text: &str) -> Vec<(usize, String)> {
     let mut fenced = false;
     let mut found = code_spans(text);
@@ -119,7 +119,7 @@ fn code(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Whatever could be a name.
+/// Words that may be names.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))).filter(|word| !word.is_empty())
 }
@@ -136,7 +136,7 @@ fn is_metric(word: &str) -> bool {
     word.strip_prefix("argus_").is_some_and(|name| !name.is_empty())
 }
 
-/// The flags that clap makes of fields: those after an attribute with `long`.
+/// The flags that clap derives from fields: those after an attribute with `long`.
 fn derived_flags(source: &Source) -> Vec<String> {
     let mut flags = Vec::new();
     let mut is_long = false;
@@ -155,7 +155,7 @@ fn derived_flags(source: &Source) -> Vec<String> {
     flags
 }
 
-/// The texts that the arms of a `match` begin with.
+/// The string patterns of `match` arms.
 fn arms(source: &Source) -> Vec<String> {
     let arms = source.text.lines().filter_map(|line| line.trim().strip_prefix('"')?.split_once("\" =>"));
     arms.map(|(text, _)| text.to_owned()).collect()
@@ -220,7 +220,7 @@ fn f() { counter(\"argus_errors_total\"); histogram(\"argus_commit_seconds\"); }
     }
 
     #[test]
-    fn the_ci_runs_what_the_readme_says() {
+    fn the_ci_must_run_the_command_of_the_readme() {
         let found = |script: &str, readme: &str| {
             ci_violation(&[Source::new(CI_SCRIPT, script), Source::new(README, readme)]).is_some()
         };

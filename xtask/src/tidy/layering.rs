@@ -1,4 +1,4 @@
-//! Rules about who may depend on whom.
+//! Rules about dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::modules::ModuleTree;
 use super::{Source, Violation};
 
-/// Crates that do I/O, schedule tasks, read clocks or draw random numbers. The core decides and does none of this.
+/// Crates that do I/O, schedule tasks, read clocks or draw random numbers. The core does none of this.
 const IMPURE: &[&str] = &[
     "chrono",
     "crossbeam-channel",
@@ -48,23 +48,23 @@ const IMPURE: &[&str] = &[
     "winapi",
 ];
 
-/// The same for whole families of crates.
+/// The same for families of crates.
 const IMPURE_PREFIXES: &[&str] = &["async-", "hyper-", "tokio", "windows"];
 
-/// The black-box suite may name the core only where its minimal host is.
+/// Only in its minimal host may the black-box suite name the core.
 const MINIMAL_HOST: &[&str] =
     &["conformance/src/minimal/", "conformance/src/minimal.rs", "conformance/src/bin/minimal"];
 
-/// What tests compare with, and nothing else uses.
+/// The crate for tests only.
 const FOR_TESTS: &str = "argus-testing";
 
-/// Folders of the two runtimes, which mirror each other.
+/// The two runtimes, which mirror each other.
 const RUNTIMES: [&str; 2] = ["runtime-tokio/src/", "runtime-smol/src/"];
 
-/// Where the core begins.
+/// The root file of the core.
 pub(super) const CORE: &str = "core/src/lib.rs";
 
-/// The modules of the core from the lowest up. Each names only those before it.
+/// The modules of the core from the lowest up. Each may name only those before it.
 const CORE_LAYERS: &[&str] = &[
     // Bytes and numbers.
     "listed",
@@ -74,19 +74,19 @@ const CORE_LAYERS: &[&str] = &[
     "checksum",
     "json",
     "codec",
-    // What is spoken of everywhere.
+    // Basic types, used everywhere.
     "event",
     "damage",
     "cause",
     "clock",
     "identity",
-    // The medium, and how events lie on it.
+    // The medium, and the formats of events on it.
     "storage",
     "segment",
     "batch",
     "log",
     "ingest",
-    // What is asked, what a repository does, and the one that there is.
+    // Queries, the repository trait, and its implementation.
     "query",
     "repository",
     "engine",
@@ -94,12 +94,12 @@ const CORE_LAYERS: &[&str] = &[
     "api",
 ];
 
-/// The packages of the workspace, and what `cargo metadata` says about their dependencies.
+/// The packages of the workspace and their dependencies, from `cargo metadata`.
 #[derive(Debug, Default)]
 pub(super) struct Packages {
     /// Packages of the workspace by name.
     pub(super) members: BTreeMap<String, Member>,
-    /// For every package in the tree, those that it depends on at run time.
+    /// For every package in the tree, its dependencies at run time.
     normal: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -108,16 +108,16 @@ pub(super) struct Packages {
 pub(super) struct Member {
     /// Its folder, relative to the root of the workspace.
     pub(super) folder: String,
-    /// The packages that its manifest names, whatever for.
+    /// All packages that its manifest names, of any kind of dependency.
     pub(super) dependencies: BTreeSet<String>,
     /// Its libraries, programs, tests and examples.
     pub(super) targets: BTreeSet<String>,
-    /// The files that they begin with, relative to the root of the workspace.
+    /// The root files of its targets, relative to the root of the workspace.
     pub(super) roots: BTreeSet<String>,
 }
 
 impl Packages {
-    /// Reads the answer of `cargo metadata`.
+    /// Parses the output of `cargo metadata`.
     pub(super) fn from_metadata(metadata: &Value) -> Result<Self> {
         let root = text(metadata, "workspace_root")?;
         let members = list(metadata, "workspace_members")?;
@@ -153,7 +153,7 @@ impl Packages {
         Ok(packages)
     }
 
-    /// Everything that a package needs at run time, each with the way there.
+    /// All run-time dependencies of a package, each with the chain to it.
     fn closure(&self, package: &str) -> BTreeMap<String, String> {
         let mut ways = BTreeMap::from([(package.to_owned(), package.to_owned())]);
         let mut pending = vec![package.to_owned()];
@@ -170,7 +170,7 @@ impl Packages {
     }
 }
 
-/// Crates that depend upwards, and a core that depends on the world.
+/// Crates that depend upwards, and a core that depends on I/O.
 pub(super) fn package_violations(packages: &Packages) -> Vec<Violation> {
     let mut found = Vec::new();
     for (name, member) in &packages.members {
@@ -203,7 +203,7 @@ pub(super) fn package_violations(packages: &Packages) -> Vec<Violation> {
     found
 }
 
-/// Files that reach for what is not theirs.
+/// Source files that name crates that they may not use.
 pub(super) fn source_violations(source: &Source) -> Vec<Violation> {
     let mut found = Vec::new();
     if source.path == CORE {
@@ -213,7 +213,7 @@ pub(super) fn source_violations(source: &Source) -> Vec<Violation> {
     if black_box && !MINIMAL_HOST.iter().any(|path| source.path.starts_with(path)) {
         for (number, line) in source.lines() {
             if ["argus_core", "argus_host"].iter().any(|name| line.contains(name)) && !line.trim().starts_with("//") {
-                let reason = "the suite is a black box: it speaks HTTP and knows no crate of ours";
+                let reason = "the suite is a black box: it speaks HTTP and must not use our crates";
                 found.push(Violation::new(&source.path, number, reason));
             }
         }
@@ -221,7 +221,7 @@ pub(super) fn source_violations(source: &Source) -> Vec<Violation> {
     found
 }
 
-/// Modules of the core that name something above them, and those that have no layer.
+/// Modules of the core that name a higher one, and modules without a layer.
 pub(super) fn core_violations(modules: &ModuleTree) -> Vec<Violation> {
     let layer = |module: &str| CORE_LAYERS.iter().position(|other| *other == module);
     let mut found = Vec::new();
@@ -234,20 +234,20 @@ pub(super) fn core_violations(modules: &ModuleTree) -> Vec<Violation> {
         found.push(Violation::new(
             CORE,
             1,
-            format!("xtask/src/tidy/layering.rs has a layer for `{module}`, which is gone"),
+            format!("xtask/src/tidy/layering.rs has a layer for `{module}`, which does not exist"),
         ));
     }
     for place in modules.uses() {
         let [Some(from), Some(to)] = [&place.from, &place.to].map(|path| path.first()) else { continue };
         if layer(from) < layer(to) {
-            let reason = format!("`{from}` lies below `{to}`, and may not name anything of it");
+            let reason = format!("`{from}` is below `{to}` and must not name anything of it");
             found.push(Violation::new(&place.file, place.line, reason));
         }
     }
     found
 }
 
-/// Files of one runtime that the other does not have.
+/// Files of one runtime that the other lacks.
 pub(super) fn mirror_violations(sources: &[Source]) -> Vec<Violation> {
     let names = |runtime: &'static str| -> BTreeSet<&str> {
         sources.iter().filter_map(|source| source.path.strip_prefix(runtime)).collect()
@@ -263,7 +263,7 @@ pub(super) fn mirror_violations(sources: &[Source]) -> Vec<Violation> {
     found
 }
 
-/// The folders that a crate in this one may depend on.
+/// The folders that a crate in this folder may depend on.
 fn below(folder: &str) -> Option<&'static [&'static str]> {
     match folder {
         "core" | "xtask" => Some(&[]),
@@ -277,7 +277,7 @@ fn below(folder: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// `no_std` is the proof of purity, so it may not be conditional, and `std` may not come back by another door.
+/// `no_std` proves purity, so it must be unconditional, and `std` must not come back in another way.
 fn core_attributes(source: &Source) -> Vec<Violation> {
     let mut found = Vec::new();
     for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
@@ -299,12 +299,12 @@ fn text<'a>(value: &'a Value, member: &str) -> Result<&'a str> {
     value.get(member).and_then(Value::as_str).with_context(|| format!("cargo metadata has no text `{member}`"))
 }
 
-/// The names of the members of a list.
+/// The names of the items of a list.
 fn names_in(package: &Value, member: &str) -> Result<BTreeSet<String>> {
     list(package, member)?.iter().map(|item| text(item, "name").map(str::to_owned)).collect()
 }
 
-/// The files that the targets of a package begin with.
+/// The root files of a package's targets.
 fn roots(package: &Value, workspace: &str) -> Result<BTreeSet<String>> {
     let paths = list(package, "targets")?.iter().map(|target| text(target, "src_path"));
     paths.map(|path| Ok(path?.trim_start_matches(workspace).trim_start_matches('/').to_owned())).collect()
@@ -320,10 +320,10 @@ mod tests {
 
     use super::*;
 
-    /// Name, folder, and the names of dependencies with their kind.
+    /// Name, folder, and dependencies with their kind.
     type TestMember<'a> = (&'a str, &'a str, &'a [(&'a str, Option<&'a str>)]);
 
-    /// Packages of a workspace in `/w`: name, folder and what they depend on, each with its kind.
+    /// A workspace in `/w` of these packages.
     fn packages(members: &[TestMember<'_>], others: &[(&str, &[&str])]) -> Packages {
         let mut list = Vec::new();
         let mut nodes = Vec::new();
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn the_core_depends_on_no_runtime_however_far_away() {
+    fn the_core_must_not_depend_on_a_runtime_however_indirectly() {
         let pure = packages(
             &[("argus-core", "core", &[("bytes", None), ("tokio", Some("dev"))])],
             &[("bytes", &[]), ("tokio", &["mio"]), ("mio", &[])],
@@ -405,12 +405,12 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_in_a_new_place_has_to_say_what_it_may_do() {
+    fn a_crate_in_a_new_folder_needs_a_rule() {
         assert_eq!(package_violations(&packages(&[("argus-new", "new", &[])], &[])).len(), 1);
     }
 
     #[test]
-    fn purity_of_the_core_is_unconditional() {
+    fn purity_of_the_core_must_be_unconditional() {
         let source = |text: &str| Source::new("core/src/lib.rs", text);
         let good = "#![no_std]\n#![forbid(unsafe_code)]\n#[cfg(test)]\nextern crate std;\n";
         assert_eq!(source_violations(&source(good)), []);
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_minimal_host_of_the_suite_knows_the_core() {
+    fn only_the_minimal_host_of_the_suite_may_name_the_core() {
         let text = "//! Not even argus_core.\nuse argus_core::event::Event;\n";
         assert_eq!(source_violations(&Source::new("conformance/src/minimal/main.rs", text)), []);
         assert_eq!(source_violations(&Source::new("conformance/src/bin/minimal.rs", text)), []);
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn the_runtimes_have_the_same_files() {
+    fn the_runtimes_must_have_the_same_files() {
         let source = |path| Source::new(path, "");
         let same = [source("runtime-tokio/src/main.rs"), source("runtime-smol/src/main.rs"), source("host/src/lib.rs")];
         assert_eq!(mirror_violations(&same), []);

@@ -1,7 +1,7 @@
 //! Tidy: the rules of this repository that no other tool knows, as code.
 //!
-//! A rule is a pure function from texts to [`Violation`]s, so that each has a test with an input that breaks it. The
-//! rules as a whole also run as a unit test of xtask.
+//! A rule is a pure function from texts to [`Violation`]s, and has a test with input that breaks it. All rules together
+//! also run as a unit test of xtask.
 
 mod circles;
 mod documents;
@@ -25,7 +25,7 @@ use sources::Source;
 const OPEN: &[&str] =
     &["core/src/api/problem.rs", "core/src/api/reply.rs", "host/src/connection/state.rs", "host/src/eviction.rs"];
 
-/// A rule that is broken at some place.
+/// A broken rule and its place.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Violation {
     /// Relative to the root of the workspace, with `/`.
@@ -35,7 +35,7 @@ struct Violation {
     reason: String,
 }
 
-/// A file that a rule does not hold for, and why.
+/// A file that a rule does not apply to, and why.
 #[derive(Debug)]
 struct Exemption {
     /// A file, or a folder if it ends with `/`.
@@ -43,14 +43,14 @@ struct Exemption {
     reason: &'static str,
 }
 
-/// Prints the violations and says whether there are none.
+/// Prints the violations; returns whether there are none.
 pub(crate) fn run() -> Result<bool> {
     let violations = report()?;
     eprintln!("tidy: {violations} violations");
     Ok(violations == 0)
 }
 
-/// Prints the violations and returns how many there are.
+/// Prints the violations; returns their number.
 pub(crate) fn report() -> Result<usize> {
     let violations = violations(root())?;
     for violation in &violations {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_violation_reads_as_a_place_and_a_reason() {
+    fn a_violation_is_shown_as_place_and_reason() {
         assert_eq!(Violation::new("core/src/lib.rs", 3, "too long").to_string(), "core/src/lib.rs:3: too long");
     }
 }

@@ -1,4 +1,4 @@
-//! The modules of a crate, and what each names of the others.
+//! The modules of a crate, and which names of each other they use.
 
 use std::collections::BTreeMap;
 
@@ -7,32 +7,32 @@ use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 
 use super::Source;
 
-/// The names from the root of a crate to a module, or to an item.
+/// The names on the path from the root of a crate to a module or item.
 pub(super) type ModulePath = Vec<String>;
 
 /// The modules of one crate.
 #[derive(Debug, Default)]
 pub(super) struct ModuleTree {
     modules: BTreeMap<ModulePath, Module>,
-    /// Where macros are declared, which have their names at the root.
+    /// The modules that declare macros. Macros have their names at the root.
     macros: BTreeMap<String, ModulePath>,
 }
 
-/// A module with a file of its own. Modules inside of a file count as the file.
+/// A module with its own file. Inline modules count as part of their file.
 #[derive(Debug, Default)]
 struct Module {
     file: String,
-    /// Modules that it declares.
+    /// The modules that it declares.
     children: Vec<String>,
-    /// Macros that it declares.
+    /// The macros that it declares.
     macros: Vec<String>,
-    /// Names that it imports or re-exports, and what they stand for.
+    /// Imported and re-exported names, and what they refer to.
     imports: BTreeMap<String, ModulePath>,
-    /// Paths that it names, and the lines.
+    /// Paths that it uses, and their lines.
     named: Vec<(ModulePath, usize)>,
 }
 
-/// One module names something that another declares.
+/// A use of one module's name in another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Use {
     pub(super) from: ModulePath,
@@ -43,7 +43,7 @@ pub(super) struct Use {
 }
 
 impl ModuleTree {
-    /// Reads the crate that begins with this file, without its tests: what is under `#[cfg(test)]`.
+    /// Reads the crate with this root file, without its tests: without what is under `#[cfg(test)]`.
     pub(super) fn read(root: &str, sources: &[Source]) -> Result<Self> {
         let files: BTreeMap<&str, &str> = sources.iter().map(|source| (source.path.as_str(), &*source.text)).collect();
         let mut tree = Self::default();
@@ -56,7 +56,7 @@ impl ModuleTree {
             let folder = folder_of(&file, path.is_empty());
             for child in &module.children {
                 let places = [format!("{folder}/{child}.rs"), format!("{folder}/{child}/mod.rs")];
-                // One that lies elsewhere has an attribute that says where; only tests have that.
+                // Only test modules have a `path` attribute.
                 let Some(place) = places.into_iter().find(|place| files.contains_key(place.as_str())) else { continue };
                 pending.push((joined(&path, [child.clone()]), place));
             }
@@ -71,7 +71,7 @@ impl ModuleTree {
         self.modules.get(&[][..]).into_iter().flat_map(|root| &root.children).map(String::as_str)
     }
 
-    /// Everything that a module names of another one.
+    /// All uses of other modules.
     pub(super) fn uses(&self) -> Vec<Use> {
         let mut uses = Vec::new();
         for (from, module) in &self.modules {
@@ -85,14 +85,14 @@ impl ModuleTree {
         uses
     }
 
-    /// The module that declares what a path leads to: behind re-exports, if need be.
+    /// The module that declares the item at a path, resolving re-exports.
     fn declaring(&self, path: &[String]) -> ModulePath {
         let mut path = path.to_vec();
-        // As many steps as a chain of re-exports may have; a longer one does not compile.
+        // The longest chain of re-exports that is followed.
         for _ in 0..16 {
             let prefixes = (0..=path.len()).rev().map(|depth| path.split_at(depth));
             let known = prefixes.into_iter().find(|(module, _)| self.modules.contains_key(*module));
-            let (found, rest) = known.expect("the root of the crate is a module, and begins every path");
+            let (found, rest) = known.expect("every path starts at the root, which is a module");
             let import = rest.first().and_then(|name| self.modules.get(found)?.imports.get(name));
             let declared = rest.first().and_then(|name| self.macros.get(name)).filter(|_| found.is_empty());
             match (import, declared) {
@@ -105,11 +105,11 @@ impl ModuleTree {
     }
 }
 
-/// Goes through the tokens of a file.
+/// Scans the tokens of a file.
 struct Scan<'m> {
     module: &'m mut Module,
     path: &'m ModulePath,
-    /// The modules inside of the file that the tokens lie in.
+    /// The inline modules around the current tokens.
     inside: &'m mut Vec<String>,
 }
 
@@ -130,7 +130,7 @@ impl Scan<'_> {
                     self.module.macros.extend(rest.get(1).map(ToString::to_string));
                     3
                 }
-                // What may see an item is not what it needs.
+                // `pub(in path)` restricts who may use an item; it is not a use.
                 TokenTree::Ident(word) if word == "pub" && is_group(rest.first(), Delimiter::Parenthesis) => 2,
                 TokenTree::Ident(first) => self.path(first, rest),
                 TokenTree::Group(group) => {
@@ -142,7 +142,7 @@ impl Scan<'_> {
         }
     }
 
-    /// A module that is declared, or lies inside of the file. Says how many tokens it has.
+    /// A declared or an inline module. Returns the number of its tokens.
     fn module(&mut self, name: Option<&TokenTree>, body: Option<&TokenTree>) -> usize {
         let Some(name) = name.map(ToString::to_string) else { return 1 };
         match body {
@@ -160,7 +160,7 @@ impl Scan<'_> {
         }
     }
 
-    /// What behind `use` begins with these names.
+    /// An import, below these names.
     fn import(&mut self, tree: &[TokenTree], begin: &[String]) {
         let mut names = begin.to_vec();
         for (index, token) in tree.iter().enumerate() {
@@ -198,7 +198,7 @@ impl Scan<'_> {
         self.module.named.push((path, token.span().start().line));
     }
 
-    /// A path in an expression or a type. Says how many tokens it has.
+    /// A path in an expression or a type. Returns the number of its tokens.
     fn path(&mut self, first: &Ident, mut rest: &[TokenTree]) -> usize {
         let mut names = vec![first.to_string()];
         while let [colon, second, TokenTree::Ident(name), others @ ..] = rest
@@ -215,8 +215,8 @@ impl Scan<'_> {
         3 * names.len() - 2
     }
 
-    /// From the root of the crate; nothing if it leads to another crate, or begins with what was imported, which counts
-    /// where it was.
+    /// The path from the root of the crate. `None` if it leads to another crate, or starts with an imported name, which
+    /// was counted at its import.
     fn absolute(&self, names: &[String]) -> Option<ModulePath> {
         let mut inside = self.inside.len();
         let mut base = self.path.as_slice();
@@ -235,7 +235,7 @@ impl Scan<'_> {
                 None => base = base.split_last()?.1,
             }
         }
-        // What lies in a module inside of the file lies in the file.
+        // Items of an inline module belong to the file.
         Some(if inside > 0 { base.to_vec() } else { joined(base, rest.iter().cloned()) })
     }
 }
@@ -258,13 +258,13 @@ fn is_group(token: Option<&TokenTree>, delimiter: Delimiter) -> bool {
     matches!(token, Some(TokenTree::Group(group)) if group.delimiter() == delimiter)
 }
 
-/// Whether what stands behind a `#` is `[cfg(test)]`.
+/// Whether the tokens after a `#` are `[cfg(test)]`.
 fn is_test(attribute: Option<&TokenTree>) -> bool {
     attribute.is_some_and(|attribute| attribute.to_string().replace(' ', "") == "[cfg(test)]")
 }
 
-/// How many tokens there are to the end of the item that begins with this attribute: a semicolon or, unless it is an
-/// import, a body in braces.
+/// The number of tokens up to the end of the item with this attribute: a semicolon or, except for an import, a body in
+/// braces.
 fn item_len(tokens: &[TokenTree]) -> usize {
     let is_word = |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(ident) if ident == word);
     let mut words = tokens.iter().filter(|token| matches!(token, TokenTree::Ident(word) if word != "pub"));

@@ -1,4 +1,4 @@
-//! The files that tidy reads.
+//! The files that tidy checks.
 
 use std::{fs, path::Path};
 
@@ -12,20 +12,19 @@ pub(super) struct Source {
     pub(super) text: String,
 }
 
-/// Folders that hold no source: what a server that was tried out left behind, and what git keeps.
+/// Folders without sources: the data of a server that was tried out, and git's own.
 const SKIPPED: &[&str] = &["argus-data", ".git"];
 
-/// A folder with this file holds what can be made again, whatever its name; cargo marks what it builds so
-/// (<https://bford.info/cachedir/>).
+/// A folder with this file holds generated data; cargo marks its output so (<https://bford.info/cachedir/>).
 const CACHE_MARK: &str = "CACHEDIR.TAG";
 
-/// Files of text that people write.
+/// Extensions of text files that people write.
 const EXTENSIONS: &[&str] = &["rs", "toml", "md", "sh", "yml", "yaml", "json"];
 
-/// Files of text without an extension.
+/// Text files without an extension.
 const NAMES: &[&str] = &[".ci/run", ".gitignore", "LICENSE"];
 
-/// Reads every source below the root, ordered by path.
+/// Reads every source below the root, in order of paths.
 pub(super) fn read(root: &Path) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     let mut folders = vec![root.to_path_buf()];
@@ -43,7 +42,7 @@ pub(super) fn read(root: &Path) -> Result<Vec<Source>> {
                 }
                 continue;
             }
-            let relative = path.strip_prefix(root).context("a file lies outside of its own folder")?;
+            let relative = path.strip_prefix(root).context("a file is outside of its own folder")?;
             let relative = relative.to_string_lossy().replace('\\', "/");
             let extension = path.extension().unwrap_or_default().to_string_lossy();
             if EXTENSIONS.contains(&extension.as_ref()) || NAMES.contains(&relative.as_str()) {

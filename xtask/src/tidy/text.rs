@@ -1,11 +1,11 @@
-//! Rules that one file can break by itself.
+//! Rules about single files.
 
 use super::{Exemption, Source, Violation};
 
-/// A file of code says one thing; beyond this it says several.
+/// The most lines of a file of code; a longer one has several subjects.
 const LINES_MAX: usize = 600;
 
-/// Columns of a comment, as `rustfmt.toml` has it for code.
+/// The most columns of a comment, as `rustfmt.toml` sets it for code.
 const COLUMNS_MAX: usize = 120;
 
 /// Files of code that may be longer.
@@ -15,55 +15,49 @@ const LONG_FILES: &[Exemption] = &[];
 const SLEEPERS: &[Exemption] = &[
     Exemption {
         path: "conformance/src/cases/capacity.rs",
-        reason: "clients who send a byte now and then are played, and nothing but time makes them slow",
+        reason: "simulated clients send slowly, and only time makes them slow",
     },
     Exemption {
         path: "conformance/src/cases/lifecycle.rs",
-        reason: "signals that come soon after the first are one with it, and only time makes the next a second one",
+        reason: "signals soon after the first count as one with it, so the second must come later",
     },
     Exemption {
         path: "conformance/src/cases/wire_close.rs",
-        reason: "clients who send a byte now and then are played, and nothing but time makes them slow",
+        reason: "simulated clients send slowly, and only time makes them slow",
     },
     Exemption {
         path: "conformance/src/cases/wire_time.rs",
-        reason: "callers who send a byte now and then are played, and nothing but time makes them slow",
+        reason: "simulated clients send slowly, and only time makes them slow",
     },
-    Exemption {
-        path: "conformance/src/crash/wait.rs",
-        reason: "when a process is killed is a matter of chance, and so of time",
-    },
+    Exemption { path: "conformance/src/crash/wait.rs", reason: "a process is killed at a random time" },
     Exemption {
         path: "conformance/src/launcher.rs",
-        reason: "the standard library waits for a process without a limit, or asks whether it has ended; so it is asked",
+        reason: "the standard library cannot wait for a process with a timeout, so it is polled",
     },
     Exemption {
         path: "conformance/src/minimal/accept.rs",
-        reason: "after a failed accept (no file descriptor left, say) nothing tells when the next one may succeed",
+        reason: "after a failed accept (such as no free file descriptor), no event tells when the next may succeed",
     },
     Exemption {
         path: "conformance/src/nginx.rs",
-        reason: "nothing tells when another program listens; so it is asked",
+        reason: "no event tells when another program listens, so it is polled",
     },
-    Exemption {
-        path: "xtask/src/bench/server.rs",
-        reason: "an allocator gives memory back when it likes, and no event says so",
-    },
+    Exemption { path: "xtask/src/bench/server.rs", reason: "no event tells when an allocator has returned memory" },
 ];
 
-// The words are put together from halves so that this file does not break its own rules.
+// The words are concatenated, so that this file does not break its own rules.
 const SLEEP: &str = concat!("thread::", "sleep");
 
 /// Words that mark unfinished work, and what to do about them.
 const UNFINISHED: &[(&str, &str)] = &[
     (concat!("todo", "!("), "unfinished code panics: write it, or leave it out"),
     (concat!("unimplemented", "!("), "unfinished code panics: write it, or leave it out"),
-    (concat!("dbg", "!("), "a trace that somebody forgot"),
-    (concat!("FIX", "ME"), "put it right, or open an issue"),
-    (concat!("XX", "X"), "put it right, or open an issue"),
+    (concat!("dbg", "!("), "debug output: remove it"),
+    (concat!("FIX", "ME"), "fix it, or open an issue"),
+    (concat!("XX", "X"), "fix it, or open an issue"),
 ];
 
-/// All that is wrong with one file.
+/// All violations in one file.
 pub(super) fn violations(source: &Source) -> Vec<Violation> {
     let mut found = white_space(source);
     if source.is_rust() {
@@ -77,7 +71,7 @@ pub(super) fn violations(source: &Source) -> Vec<Violation> {
     found
 }
 
-/// Exemptions that nothing needs any more.
+/// Exemptions that are not needed any more.
 pub(super) fn stale_exemptions(sources: &[Source]) -> Vec<Violation> {
     let long = stale(sources, LONG_FILES, |source| length(source, &[]).is_some());
     let sleepers = stale(sources, SLEEPERS, |source| !sleeps(source, &[]).is_empty());
@@ -89,18 +83,18 @@ fn length(source: &Source, exemptions: &[Exemption]) -> Option<Violation> {
     if lines <= LINES_MAX || exempt(source, exemptions) {
         return None;
     }
-    let reason = format!("{lines} lines, more than {LINES_MAX}: split the file by what its parts are about");
+    let reason = format!("{lines} lines, more than {LINES_MAX}: split the file by subject");
     Some(Violation::new(&source.path, LINES_MAX + 1, reason))
 }
 
-/// A file says in its first line what it is.
+/// A file must say in its first line what it is.
 fn without_heading(source: &Source) -> Option<Violation> {
-    // An attribute of the whole file may come first.
+    // An attribute of the whole file may precede it.
     let has_heading = source.text.lines().take(3).any(|line| line.starts_with("//!"));
     (!has_heading).then(|| Violation::new(&source.path, 1, "no `//!` line that says what the file is"))
 }
 
-/// rustfmt wraps code and leaves comments alone. A row of a table cannot be wrapped.
+/// rustfmt wraps code, but not comments. Rows of tables cannot be wrapped.
 fn long_comments(source: &Source) -> Vec<Violation> {
     let is_long = |line: &str| line.chars().count() > COLUMNS_MAX;
     let is_row = |line: &str| line.trim_start().trim_start_matches(['/', '!']).trim_start().starts_with('|');
@@ -125,7 +119,7 @@ fn ignored_tests(source: &Source) -> Vec<Violation> {
     let attribute = concat!("#[", "ignore]");
     let lines = source.lines().filter(|(_, line)| line.contains(attribute));
     lines
-        .map(|(number, _)| Violation::new(&source.path, number, "an ignored test says why: #[ignore = \"…\"]"))
+        .map(|(number, _)| Violation::new(&source.path, number, "an ignored test must say why: #[ignore = \"…\"]"))
         .collect()
 }
 
@@ -134,8 +128,7 @@ fn sleeps(source: &Source, exemptions: &[Exemption]) -> Vec<Violation> {
         return Vec::new();
     }
     let lines = source.lines().filter(|(_, line)| line.contains(SLEEP));
-    let reason =
-        format!("`{SLEEP}`: wait for what you need, not for time to pass; or exempt the file, with the reason");
+    let reason = format!("`{SLEEP}`: wait for an event, not for time to pass; or exempt the file with a reason");
     lines.map(|(number, _)| Violation::new(&source.path, number, reason.clone())).collect()
 }
 
@@ -160,7 +153,7 @@ fn stale(sources: &[Source], exemptions: &[Exemption], needed: impl Fn(&Source) 
     });
     unneeded
         .map(|exemption| {
-            let reason = format!("an exemption of tidy that nothing needs any more ({})", exemption.reason);
+            let reason = format!("an exemption of tidy that is not needed any more ({})", exemption.reason);
             Violation::new(exemption.path, 1, reason)
         })
         .collect()
@@ -170,7 +163,7 @@ fn exempt(source: &Source, exemptions: &[Exemption]) -> bool {
     exemptions.iter().any(|exemption| exemption.covers(&source.path))
 }
 
-/// Whether the word stands in the line, and not as a part of a longer one.
+/// Whether the line contains the word, and not only as part of a longer one.
 fn contains_word(line: &str, word: &str) -> bool {
     let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {
@@ -193,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_code_is_no_longer_than_the_limit() {
+    fn long_files_of_code_are_found() {
         assert_eq!(length(&rust(&"\n".repeat(LINES_MAX)), &[]), None);
         let long = rust(&"\n".repeat(LINES_MAX + 1));
         assert_eq!(length(&long, &[]).map(|violation| violation.line), Some(LINES_MAX + 1));
@@ -209,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_wrapped_but_for_tables() {
+    fn long_comments_are_found_except_in_tables() {
         let long = "x".repeat(COLUMNS_MAX);
         let text = format!("// {long}\nlet s = \"{long}\";\n    /// {long}\n/// | {long} |\n//! ok\n");
         assert_eq!(lines(&long_comments(&rust(&text))), [1, 3]);
@@ -237,10 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_sleeps_without_an_exemption() {
+    fn sleeping_without_an_exemption_is_found() {
         let sleeper = rust(concat!("fn f() {\n    std::thread::", "sleep(SECOND);\n}\n"));
         assert_eq!(lines(&sleeps(&sleeper, &[])), [2]);
-        let exemption = [Exemption { path: "core/src/", reason: "a slow caller is played" }];
+        let exemption = [Exemption { path: "core/src/", reason: "a slow client is simulated" }];
         assert_eq!(sleeps(&sleeper, &exemption), []);
     }
 
@@ -255,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exemption_that_nothing_needs_is_found() {
+    fn an_unneeded_exemption_is_found() {
         let exemption = [Exemption { path: "core/src/some.rs", reason: "a table of cases" }];
         let needed = |source: &Source| source.text.contains("long");
         assert_eq!(stale(&[rust("long\n")], &exemption, needed), []);

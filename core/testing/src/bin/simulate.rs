@@ -1,4 +1,4 @@
-//! Runs simulations on all CPUs until one finds a broken promise: what `cargo xtask simulate` starts.
+//! Runs simulations on all CPUs until one finds a broken promise. `cargo xtask simulate` starts it.
 //!
 //! ```sh
 //! cargo run --release -p argus-testing -- --seeds 10000
@@ -15,12 +15,12 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argus_testing::{Canary, Failure, Fault, Faults, Options, Phase, Summary, simulate, trace};
+use argus_testing::{Canary, Failure, FaultClass, Faults, Options, Phase, Summary, simulate, trace};
 
-/// A canary that is alive after so many runs will not be found.
+/// A canary that survives this number of runs counts as not found.
 const CANARY_RUNS: u64 = 10_000;
 
-/// So many lines of a trace are shown, unless all of it is wanted.
+/// The number of lines of a trace that are printed without `--trace`.
 const TRACE_LINES: usize = 40;
 
 const HELP: &str = "\
@@ -34,16 +34,16 @@ Options:
       --threads <T>      Threads [default: one per CPU]
       --faults <LIST>    Classes of faults to draw from: names separated by commas, `all` or `none`
       --crash-at <C:P>   Also cut the power at call C of the medium; P is before, during or after
-      --canary <NAME>    Plant this bug, and fail if 10,000 runs do not find it; --seeds sets another number
+      --canary <NAME>    Build in this bug, and fail if 10,000 runs do not find it; --seeds sets another number
       --canaries         The same for each bug in turn
-      --trace            Print all that happens in the first run, and run no other
+      --trace            Print all steps of the first run, and run no other
       --list             Print the names of all classes of faults and all canaries
   -h, --help             This text
 
 The exit code is 0 if all promises were kept (or each canary was found), 1 if not, and 2 for a wrong command line.
 ";
 
-/// What the command line asks for.
+/// The parsed command line.
 struct Plan {
     seeds: Option<u64>,
     seed: Option<u64>,
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         }
     };
     let passed = if plan.canaries {
-        // All of them, also behind one that was not found.
+        // Hunt all of them, even after one was not found.
         Canary::ALL.into_iter().filter(|canary| !plan.hunt(*canary)).count() == 0
     } else if let Some(canary) = plan.options.canary.filter(|_| plan.seeds.is_some() || plan.seed.is_none()) {
         plan.hunt(canary)
@@ -87,14 +87,14 @@ impl Plan {
             trace: false,
         };
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{argument} wants a value"));
+            let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
             match argument.as_str() {
                 "-h" | "--help" => {
                     print!("{HELP}");
                     return Ok(None);
                 }
                 "--list" => {
-                    println!("faults:     {}", Fault::ALL.map(Fault::name).join(" "));
+                    println!("faults:     {}", FaultClass::ALL.map(FaultClass::name).join(" "));
                     println!("by default: {}", Options::default().faults);
                     println!("canaries:   {}", Canary::ALL.map(Canary::name).join(" "));
                     return Ok(None);
@@ -106,39 +106,39 @@ impl Plan {
                 "--crash-at" => plan.options.crash_at = Some(call(&value()?)?),
                 "--canary" => {
                     let name = value()?;
-                    let canary = Canary::parse(&name).ok_or_else(|| format!("there is no canary {name:?}"))?;
+                    let canary =
+                        Canary::parse(&name).ok_or_else(|| format!("unknown canary {name:?}; `--list` prints all"))?;
                     plan.options.canary = Some(canary);
                 }
                 "--canaries" => plan.canaries = true,
                 "--trace" => plan.trace = true,
-                unknown => return Err(format!("there is no option {unknown:?}")),
+                unknown => return Err(format!("unknown option {unknown:?}")),
             }
         }
         Ok(Some(plan))
     }
 
     fn base(&self) -> u64 {
-        // Keys of a fresh hash table are the only chance that the standard library gives away. 48 bits are easier to
-        // copy.
+        // The keys of a fresh hash table are the only randomness in the standard library. 48 bits are easier to copy.
         self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 16)
     }
 
-    /// Runs seeds, and says whether every promise was kept.
+    /// Runs seeds; returns whether all promises were kept.
     fn prove(&self) -> bool {
         let (base, options) = (self.base(), self.options);
         let seeds = self.seeds.unwrap_or(if self.seed.is_some() { 1 } else { 1_000 });
-        println!("simulate: {seeds} seeds from {base} on, {} threads, faults: {}", self.threads, options.faults);
+        println!("simulate: {seeds} seeds from {base}, {} threads, faults: {}", self.threads, options.faults);
         let (summary, failure, took) = run(base, seeds, self.threads, options);
         let rate = summary.runs as f64 / took.as_secs_f64();
         println!("{summary}");
         println!("{:.1} s, {rate:.0} seeds a second", took.as_secs_f64());
         let Some(failure) = failure else {
-            println!("every promise was kept");
+            println!("all promises were kept");
             return true;
         };
         println!("\na promise was broken: {}", failure.what);
         let shown = failure.trace.len().saturating_sub(TRACE_LINES);
-        println!("the last steps ({shown} lines before them: --trace):");
+        println!("the last steps (--trace prints {shown} lines before them):");
         for line in failure.trace.iter().skip(shown) {
             println!("  {line}");
         }
@@ -146,7 +146,7 @@ impl Plan {
         false
     }
 
-    /// Runs seeds with a bug, and says whether it was found.
+    /// Runs seeds with a deliberate bug; returns whether it was found.
     fn hunt(&self, canary: Canary) -> bool {
         let (base, options) = (self.base(), Options { canary: Some(canary), ..self.options });
         let (summary, failure, took) = run(base, self.seeds.unwrap_or(CANARY_RUNS), self.threads, options);
@@ -158,7 +158,7 @@ impl Plan {
                 true
             }
             None => {
-                println!("{name}: ALIVE after {} runs from seed {base} on", summary.runs);
+                println!("{name}: NOT FOUND in {} runs from seed {base}", summary.runs);
                 false
             }
         }
@@ -173,7 +173,7 @@ impl Plan {
     }
 }
 
-/// Runs seeds on some threads until one fails.
+/// Runs seeds on several threads until one fails.
 fn run(base: u64, seeds: u64, threads: usize, options: Options) -> (Summary, Option<Failure>, Duration) {
     let started = Instant::now();
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -190,7 +190,7 @@ fn run(base: u64, seeds: u64, threads: usize, options: Options) -> (Summary, Opt
                 Ok(summary) => found.0 += summary,
                 Err(failure) => {
                     found.0 += Summary { runs: 1, ..Summary::default() };
-                    // Of several at once the first by number, so that one thread and many report the same.
+                    // Report the failure with the lowest seed, so that the number of threads does not matter.
                     if found.1.as_ref().is_none_or(|other| failure.seed < other.seed) {
                         found.1 = Some(failure);
                     }
@@ -199,7 +199,7 @@ fn run(base: u64, seeds: u64, threads: usize, options: Options) -> (Summary, Opt
             }
         }
     };
-    // Panics are caught, and told with the seed; the default message would come without it, and twice.
+    // Panics are caught and reported with their seed. The default hook would print them without it as well.
     std::panic::set_hook(Box::new(|_| {}));
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
@@ -222,7 +222,7 @@ fn run(base: u64, seeds: u64, threads: usize, options: Options) -> (Summary, Opt
     (summary, failure, started.elapsed())
 }
 
-/// One run. A panic is a failure like any other.
+/// Runs one seed. A panic counts as a failure.
 fn one(seed: u64, options: Options) -> Result<Summary, Failure> {
     catch_unwind(AssertUnwindSafe(|| simulate(seed, options))).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().map(String::as_str);
@@ -231,14 +231,14 @@ fn one(seed: u64, options: Options) -> Result<Summary, Failure> {
     })
 }
 
-/// A call of the medium and when in it.
+/// Parses a call of the medium and the phase in it.
 fn call(text: &str) -> Result<(u64, Phase), String> {
     let parsed = text.split_once(':').and_then(|(call, name)| {
         Some((call.parse().ok()?, Phase::ALL.into_iter().find(|phase| phase.name() == name)?))
     });
-    parsed.ok_or_else(|| format!("--crash-at wants a call and when in it, such as 12:during, not {text:?}"))
+    parsed.ok_or_else(|| format!("--crash-at needs a call and a phase, such as 12:during, not {text:?}"))
 }
 
 fn number<T: std::str::FromStr>(option: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{option} wants a number, not {text:?}"))
+    text.parse().map_err(|_| format!("{option} needs a number, not {text:?}"))
 }

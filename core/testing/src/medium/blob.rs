@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::SimStorage;
 use super::disk::{Fate, Kind};
 
-/// A blob in the making.
+/// A blob being written.
 #[derive(Debug)]
 pub(in super::super) struct SimDraft {
     pub(super) medium: SimStorage,
@@ -18,7 +18,7 @@ pub(in super::super) struct SimDraft {
 }
 
 impl SimDraft {
-    /// As [`Draft::finish`], but that nobody has made the name durable.
+    /// As [`Draft::finish`], but does not make the name durable.
     pub(in super::super) fn finish_in_doubt(self) -> Result<Published, StorageError> {
         self.publish(true)
     }
@@ -31,7 +31,7 @@ impl SimDraft {
         disk.take_space(&call, 1)?;
         let content = Bytes::from(bytes);
         disk.rename(&name, Some(content.clone()), if in_doubt { Fate::Fails } else { fate });
-        if fate == Fate::Fails && disk.source.one_in(2) {
+        if fate == Fate::Fails && disk.random.one_in(2) {
             disk.seen.insert(name.clone(), content.clone());
         }
         disk.end(&call, fate)?;

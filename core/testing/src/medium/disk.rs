@@ -1,25 +1,25 @@
-//! The state of the simulated medium: what is durable, what is not, and which faults are due.
+//! The state of the simulated medium: durable and other data, and the faults to come.
 
 use std::collections::BTreeMap;
 
 use argus_core::storage::StorageError;
 use bytes::Bytes;
 
-use super::super::source::Source;
-use super::fault::{Faults, Phase, Strike};
+use super::super::random::Random;
+use super::fault::{Faults, InjectedFault, Phase};
 use super::lock::SimLock;
 use super::log::SimLog;
 
-/// Bits that changed, and where: in a blob, or else in the log.
+/// Flipped bits in a blob, or in the log if `blob` is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flip {
     pub(super) blob: Option<String>,
     pub(super) at: usize,
-    /// What changed: a byte of this for each byte from there on.
+    /// XORed with the bytes from `at` on.
     pub(super) mask: Vec<u8>,
 }
 
-/// What the end of the log had before it was lost.
+/// The lost end of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LostTail {
     pub(super) from: usize,
@@ -28,38 +28,37 @@ pub(super) struct LostTail {
 
 #[derive(Debug)]
 pub(super) struct Disk {
-    pub(super) source: Source<'static>,
+    pub(super) random: Random<'static>,
     pub(super) faults: Faults,
     pub(super) log: SimLog,
     pub(super) lock: SimLock,
-    /// What this process sees.
+    /// The blobs that this process sees.
     pub(super) seen: BTreeMap<String, Bytes>,
-    /// What a crash would leave, but for `doubtful`.
+    /// The blobs after a crash, apart from `doubtful`.
     pub(super) durable: BTreeMap<String, Bytes>,
-    /// Names that may be on the medium with this content, or not; none is a deletion. In the order in which they were
-    /// changed.
+    /// Changes of names that a crash may or may not preserve, in order. `None` is a deletion.
     pub(super) doubtful: Vec<(String, Option<Bytes>)>,
-    /// What will happen, and how many calls that it could happen to come before.
-    pub(super) armed: Vec<(Strike, u32)>,
-    /// The call, counted from the first of all, at which the power fails.
+    /// Injected faults, each with the number of matching calls to let pass first.
+    pub(super) injected: Vec<(InjectedFault, u32)>,
+    /// The call, counted over the whole run, at which the power fails.
     pub(super) crash_at: Option<(u64, Phase)>,
-    /// Bytes that are left; as many as one likes if nothing.
+    /// Bytes of free space; `None` if unlimited.
     pub(super) free: Option<usize>,
-    /// Whether the log that this process has open is not the one that the next process will find.
+    /// Whether the log file was moved away while this process has it open.
     pub(super) log_is_unlinked: bool,
     pub(super) flip: Option<Flip>,
     pub(super) lost: Option<LostTail>,
     pub(super) is_off: bool,
-    pub(super) is_quiet: bool,
-    /// Whether syncs do nothing, and say that they have succeeded.
-    pub(super) is_lying: bool,
+    pub(super) faults_paused: bool,
+    /// Whether syncs do nothing but report success.
+    pub(super) ignores_syncs: bool,
     pub(super) calls: u64,
-    /// How many calls failed, but for those after the power had failed.
+    /// Failed calls, except those after a power failure.
     pub(super) failures: u64,
     pub(super) notes: Vec<String>,
 }
 
-/// What kind of fault can hit a call.
+/// The kind of a call, which decides the faults that can hit it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Reads,
@@ -67,82 +66,82 @@ pub(super) enum Kind {
     Syncs,
 }
 
-/// What is to become of a call.
+/// The outcome of a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Succeeds,
-    /// Fails with a part of its effect.
+    /// It fails after part of its effect.
     Fails,
-    /// The power fails in the midst of it.
+    /// The power fails during the call.
     IsCutShort,
-    /// The power fails behind it.
+    /// The power fails after the call.
     IsLast,
 }
 
 impl Disk {
     pub(super) fn empty() -> Self {
         Self {
-            source: Source::seeded(0),
+            random: Random::seeded(0),
             faults: Faults::NONE,
             log: SimLog::default(),
             lock: SimLock::default(),
             seen: BTreeMap::new(),
             durable: BTreeMap::new(),
             doubtful: Vec::new(),
-            armed: Vec::new(),
+            injected: Vec::new(),
             crash_at: None,
             free: None,
             log_is_unlinked: false,
             flip: None,
             lost: None,
             is_off: false,
-            is_quiet: false,
-            is_lying: false,
+            faults_paused: false,
+            ignores_syncs: false,
             calls: 0,
             failures: 0,
             notes: Vec::new(),
         }
     }
 
-    /// Begins a call: counts it, and says what is to become of it.
+    /// Starts a call: counts it and decides its outcome.
     pub(super) fn begin(&mut self, call: &str, kind: Kind) -> Result<Fate, StorageError> {
         if self.is_off {
             return Err(StorageError::Failed(format!("{call}: the power is off").into()));
         }
         self.calls += 1;
-        if self.is_quiet {
+        if self.faults_paused {
             return Ok(Fate::Succeeds);
         }
         let mut fate = Fate::Succeeds;
-        let mut strikes = Vec::new();
-        self.armed.retain_mut(|(strike, after)| {
-            let concerned = match strike {
-                Strike::Crash(_) => true,
-                Strike::WriteError => kind == Kind::Writes,
-                Strike::SyncError => kind == Kind::Syncs,
-                Strike::ReadError => kind == Kind::Reads,
-                Strike::Unlink => kind != Kind::Reads,
+        let mut faults = Vec::new();
+        self.injected.retain_mut(|(fault, after)| {
+            let concerned = match fault {
+                InjectedFault::Crash(_) => true,
+                InjectedFault::WriteError => kind == Kind::Writes,
+                InjectedFault::SyncError => kind == Kind::Syncs,
+                InjectedFault::ReadError => kind == Kind::Reads,
+                InjectedFault::Unlink => kind != Kind::Reads,
             };
-            let strikes_now = concerned && *after == 0;
-            if strikes_now {
-                strikes.push(*strike);
+            let hits_now = concerned && *after == 0;
+            if hits_now {
+                faults.push(*fault);
             } else if concerned {
                 *after -= 1;
             }
-            !strikes_now
+            !hits_now
         });
         if let Some((_, phase)) = self.crash_at.take_if(|(call, _)| *call < self.calls) {
-            strikes.push(Strike::Crash(phase));
+            faults.push(InjectedFault::Crash(phase));
         }
-        for strike in strikes {
-            fate = match strike {
-                Strike::Crash(Phase::Before) => return Err(self.lose_power(call, "before")),
-                Strike::Crash(Phase::During) => Fate::IsCutShort,
-                Strike::Crash(Phase::After) => Fate::IsLast,
-                Strike::WriteError | Strike::SyncError | Strike::ReadError => Fate::Fails,
-                Strike::Unlink => {
+        for fault in faults {
+            fate = match fault {
+                InjectedFault::Crash(Phase::Before) => return Err(self.lose_power(call, "before")),
+                InjectedFault::Crash(Phase::During) => Fate::IsCutShort,
+                InjectedFault::Crash(Phase::After) => Fate::IsLast,
+                InjectedFault::WriteError | InjectedFault::SyncError | InjectedFault::ReadError => Fate::Fails,
+                InjectedFault::Unlink => {
                     self.log_is_unlinked = true;
-                    self.notes.push(format!("the log has no name any more from {call} on"));
+                    self.notes.push(format!("the log is unlinked before {call}"));
                     fate
                 }
             };
@@ -150,14 +149,14 @@ impl Disk {
         Ok(fate)
     }
 
-    /// Ends a call whose effect was taken care of.
+    /// Ends a call after its effect was applied.
     pub(super) fn end(&mut self, call: &str, fate: Fate) -> Result<(), StorageError> {
         match fate {
             Fate::Succeeds => Ok(()),
             Fate::Fails => {
                 self.failures += 1;
                 self.notes.push(format!("{call} fails"));
-                Err(StorageError::Failed(format!("{call}: a fault of the medium").into()))
+                Err(StorageError::Failed(format!("{call}: injected fault").into()))
             }
             Fate::IsCutShort => Err(self.lose_power(call, "during")),
             Fate::IsLast => Err(self.lose_power(call, "after")),
@@ -171,13 +170,13 @@ impl Disk {
         StorageError::Failed(format!("{call}: the power failed").into())
     }
 
-    /// Takes space for so many bytes.
+    /// Allocates space.
     pub(super) fn take_space(&mut self, call: &str, bytes: usize) -> Result<(), StorageError> {
         let Some(free) = self.free else { return Ok(()) };
         let Some(left) = free.checked_sub(bytes) else {
             self.failures += 1;
-            self.notes.push(format!("{call} finds no space"));
-            return Err(StorageError::Full(format!("{call}: {free} bytes are free, {bytes} are wanted").into()));
+            self.notes.push(format!("{call}: no space"));
+            return Err(StorageError::Full(format!("{call}: {free} bytes are free, {bytes} are needed").into()));
         };
         self.free = Some(left);
         Ok(())
@@ -193,7 +192,7 @@ impl Disk {
         }
     }
 
-    /// A change of a name, of which a part happens if its fate is bad.
+    /// Changes a name. If the call fails, the change stays in doubt.
     pub(super) fn rename(&mut self, name: &str, content: Option<Bytes>, fate: Fate) {
         match fate {
             Fate::Succeeds | Fate::IsLast => {

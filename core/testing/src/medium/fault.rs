@@ -2,56 +2,55 @@
 
 use std::fmt;
 
-/// A class of faults that a simulated medium may show.
+/// A class of faults of a simulated medium.
 ///
-/// Each can be permitted by its [`name`](Self::name); what is permitted and not drawn does not happen.
+/// Command lines permit classes by [`name`](Self::name). A run draws some of the permitted ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The power fails: before, during or after a call, or between two. What is not durable is in doubt. Without
-    /// [`Subset`](Self::Subset), a prefix of what was appended since the last sync survives.
+pub enum FaultClass {
+    /// The power fails before, during, after or between calls. Data that is not durable is in doubt. Without
+    /// [`Subset`](Self::Subset), a prefix of the appends since the last sync survives.
     Crash,
-    /// The process dies and the machine stays: what was appended and not synced can still be read by the next process,
-    /// and is no more durable than before.
+    /// The process dies and the machine keeps running: the next process can read appends that were not synced, but they
+    /// are not durable.
     Kill,
-    /// Sectors that were not synced survive a crash in any subset, each as it was after any of the writes to it.
+    /// After a crash, each unsynced sector has the state after any of its writes, independently of the others.
     Subset,
-    /// A sector that was not synced may be old in front and new behind, or the other way round.
+    /// An unsynced sector may be part old, part new.
     Torn,
-    /// After a crash the log reaches further than what was written.
+    /// After a crash the log is longer than what was written.
     Ahead,
-    /// Where nothing was written yet there are pieces of older log, instead of zeros.
+    /// Unwritten space contains pieces of older log instead of zeros.
     Stale,
-    /// Less is given up of the log than was asked for, and a crash may bring back what was given up last.
+    /// Less of the log is discarded than requested, and a crash may bring back the last part discarded.
     Loose,
-    /// Calls that write fail, with part of their effect.
+    /// Writes fail after part of their effect.
     WriteError,
-    /// A sync fails. What it should have made durable reads well, and is on the medium or not; the next sync does not
-    /// care.
+    /// A sync fails. The data reads well, may or may not be on the medium, and later syncs do not change that.
     SyncError,
-    /// Calls that read fail.
+    /// Reads fail.
     ReadError,
-    /// Space runs out, and returns.
+    /// Space runs out and becomes free again.
     Full,
-    /// A bit that was durable is another one after a restart: in a blob, or in the log where a later record says that
-    /// it was durable.
+    /// A durable bit flips during a restart: in a blob, or in a part of the log that a later record confirms as
+    /// durable.
     Rot,
-    /// Somebody moves the file of the log away while a process has it open, and puts back what was in it then before
-    /// the next one looks.
+    /// The log file is moved away while a process has it open, and moved back before the next process starts, with its
+    /// earlier contents.
     Unlinked,
-    /// The end of a log is lost that was closed: it is zeros or not there, from any place on.
+    /// The end of a closed log is lost: from some place on it is zeros or missing.
     LostTail,
-    /// Everything else may happen during recovery as well.
+    /// The other faults may also happen during recovery.
     Recovery,
 }
 
-/// A set of [`Fault`] classes.
+/// A set of fault classes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Faults(u16);
 
-/// Something that happens to a call of the medium.
+/// A fault injected into one call of the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strike {
-    /// The power fails at the next call, whatever it is.
+pub enum InjectedFault {
+    /// The power fails at the next call of any kind.
     Crash(Phase),
     /// The next call that writes fails.
     WriteError,
@@ -59,22 +58,22 @@ pub enum Strike {
     SyncError,
     /// The next call that reads fails.
     ReadError,
-    /// The log loses its name before the next call that writes or syncs.
+    /// The log is unlinked before the next call that writes or syncs.
     Unlink,
 }
 
-/// When in a call the power fails.
+/// At which point of a call the power fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Nothing of it has happened.
+    /// Before its effect.
     Before,
-    /// Any part of it has happened.
+    /// After any part of its effect.
     During,
-    /// All of it has happened, but nobody will hear of it.
+    /// After its effect, but before it returns.
     After,
 }
 
-impl Fault {
+impl FaultClass {
     /// All classes.
     pub const ALL: [Self; 15] = [
         Self::Crash,
@@ -94,7 +93,7 @@ impl Fault {
         Self::Recovery,
     ];
 
-    /// The name by which it is permitted.
+    /// Its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -118,7 +117,7 @@ impl Fault {
 }
 
 impl Phase {
-    /// All of them.
+    /// All phases.
     pub const ALL: [Self; 3] = [Self::Before, Self::During, Self::After];
 
     /// Its name on a command line.
@@ -133,14 +132,14 @@ impl Phase {
 }
 
 impl Faults {
-    /// No fault at all.
+    /// No class.
     pub const NONE: Self = Self(0);
     /// Every class.
-    pub const ALL: Self = Self::of(&Fault::ALL);
+    pub const ALL: Self = Self::of(&FaultClass::ALL);
 
-    /// The set of these.
+    /// The set of these classes.
     #[must_use]
-    pub const fn of(mut faults: &[Fault]) -> Self {
+    pub const fn of(mut faults: &[FaultClass]) -> Self {
         let mut set = Self::NONE;
         while let [first, others @ ..] = faults {
             set = set.with(*first);
@@ -149,47 +148,49 @@ impl Faults {
         set
     }
 
-    /// This set and one more.
+    /// This set with one more class.
     #[must_use]
-    pub const fn with(self, fault: Fault) -> Self {
+    pub const fn with(self, fault: FaultClass) -> Self {
         Self(self.0 | 1 << fault as u16)
     }
 
-    /// This set but for one.
+    /// This set without one class.
     #[must_use]
-    pub const fn without(self, fault: Fault) -> Self {
+    pub const fn without(self, fault: FaultClass) -> Self {
         Self(self.0 & !(1 << fault as u16))
     }
 
-    /// Whether a class is in the set.
+    /// Whether the set contains a class.
     #[must_use]
-    pub const fn has(self, fault: Fault) -> bool {
+    pub const fn has(self, fault: FaultClass) -> bool {
         self.0 & 1 << fault as u16 != 0
     }
 
     /// The classes in the set.
-    pub fn iter(self) -> impl Iterator<Item = Fault> {
-        Fault::ALL.into_iter().filter(move |fault| self.has(*fault))
+    pub fn iter(self) -> impl Iterator<Item = FaultClass> {
+        FaultClass::ALL.into_iter().filter(move |fault| self.has(*fault))
     }
 
-    /// The set that a text names: `all`, `none`, or names with commas between them.
+    /// Parses `all`, `none`, or names separated by commas.
     ///
     /// # Errors
     ///
-    /// Names what is no class of faults.
+    /// Names the unknown class.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "all" => Ok(Self::ALL),
             "none" => Ok(Self::NONE),
             names => names.split(',').try_fold(Self::NONE, |set, name| {
-                let fault = Fault::ALL.into_iter().find(|fault| fault.name() == name);
-                fault.map(|fault| set.with(fault)).ok_or_else(|| format!("there is no class of faults {name:?}"))
+                let fault = FaultClass::ALL.into_iter().find(|fault| fault.name() == name);
+                fault
+                    .map(|fault| set.with(fault))
+                    .ok_or_else(|| format!("unknown class of faults {name:?}; `--list` prints all"))
             }),
         }
     }
 }
 
-/// As [`Faults::parse`] reads it.
+/// In the form that [`Faults::parse`] reads.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -216,11 +217,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_reads_as_it_is_written() {
-        for set in [Faults::ALL, Faults::NONE, Faults::of(&[Fault::Crash, Fault::Rot])] {
+    fn a_set_is_parsed_as_it_is_displayed() {
+        for set in [Faults::ALL, Faults::NONE, Faults::of(&[FaultClass::Crash, FaultClass::Rot])] {
             assert_eq!(Faults::parse(&set.to_string()), Ok(set));
         }
-        for fault in Fault::ALL {
+        for fault in FaultClass::ALL {
             assert_eq!(Faults::parse(fault.name()), Ok(Faults::NONE.with(fault)));
             assert!(!Faults::ALL.without(fault).has(fault));
         }

@@ -1,26 +1,25 @@
 //! The lock of the simulated medium.
 
-/// The lock file of a medium, as operating systems have it: a name, what the name refers to, and what of that is
-/// locked.
+/// The lock file, as operating systems treat it: a name, the file it refers to, and locks on files.
 ///
-/// Whoever has opened the file has what the name referred to at that moment, whatever becomes of the name. Whether the
-/// name survives a loss of power is not asked: nobody who has opened it does.
+/// A process that opened the file keeps the file that the name referred to then. Whether the name survives a power
+/// failure does not matter: no process that opened it does.
 #[derive(Debug, Default)]
 pub(super) struct SimLock {
-    /// What the name refers to, if it is there.
+    /// The file that the name refers to, if it exists.
     named: Option<LockFile>,
-    /// What is locked, by that name, an earlier one, or none any more.
+    /// The locked files, whether or not the name still refers to them.
     held: Vec<LockFile>,
-    /// Files that were created.
+    /// The number of files created.
     created: u32,
 }
 
-/// The lock file as a process has opened it: an inode.
+/// The lock file as a process opened it: an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct LockFile(u32);
 
 impl SimLock {
-    /// Opens the file, and creates it where there is none.
+    /// Opens the file; creates it if it does not exist.
     pub(super) fn open(&mut self) -> LockFile {
         *self.named.get_or_insert_with(|| {
             self.created += 1;
@@ -28,7 +27,7 @@ impl SimLock {
         })
     }
 
-    /// Locks a file that was opened, unless somebody has. Never waits.
+    /// Locks an opened file, unless it is locked. Never waits.
     pub(super) fn try_lock(&mut self, file: LockFile) -> bool {
         let is_free = !self.held.contains(&file);
         if is_free {
@@ -37,13 +36,13 @@ impl SimLock {
         is_free
     }
 
-    /// Removes the name. Those who have opened the file do not notice.
+    /// Removes the name. Processes that have the file open do not notice.
     pub(super) fn unlink(&mut self) {
         self.named = None;
     }
 
-    /// Whoever has locked anything has ended.
-    pub(super) fn let_go(&mut self) {
+    /// Drops all locks: their processes have ended.
+    pub(super) fn release_lock(&mut self) {
         self.held.clear();
     }
 }
@@ -53,19 +52,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_one_holder_at_a_time() {
+    fn one_process_holds_the_lock_at_a_time() {
         let mut lock = SimLock::default();
         let (first, second) = (lock.open(), lock.open());
         assert!(lock.try_lock(first));
         assert!(!lock.try_lock(second));
-        lock.let_go();
+        lock.release_lock();
         assert!(lock.try_lock(second));
         let third = lock.open();
         assert!(!lock.try_lock(third));
     }
 
     #[test]
-    fn there_are_two_if_the_name_is_removed() {
+    fn two_processes_hold_a_lock_if_the_name_is_removed() {
         let mut lock = SimLock::default();
         let early = lock.open();
         lock.unlink();

@@ -1,4 +1,4 @@
-//! A simulated medium, with the faults of a real one.
+//! A simulated medium with the faults of a real one.
 
 mod blob;
 mod disk;
@@ -13,48 +13,45 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argus_core::storage::{Blob, Deletion, Draft, Published, Storage, StorageError, StorageReader, StorageWriter};
 use bytes::Bytes;
-pub use fault::{Fault, Faults, Phase, Strike};
+pub use fault::{FaultClass, Faults, InjectedFault, Phase};
 
 use self::blob::SimBlob;
 pub(super) use self::blob::SimDraft;
 use self::disk::{Disk, Fate, Flip, Kind, LostTail};
 pub(super) use self::lock::LockFile;
-use super::source::Source;
+use super::random::Random;
 
-/// A medium that behaves as badly as a disk may: the promises of [`Storage`] and not a bit more.
+/// A medium that keeps the promises of [`Storage`] and nothing beyond them.
 ///
-/// - **The log lies in sectors** of 512 bytes. What was written and not synced is, after the power has failed, in each
-///   sector as it was before or after any of the writes to it. A log is preallocated, and the next process may see more
-///   of it than was written.
-/// - **Syncs fail once.** What a failed sync has left goes on looking well for as long as this process lives, is on the
-///   medium or not, and no later sync changes that.
-/// - **A log without a name** ([`Strike::Unlink`]) takes bytes as before, and no sync succeeds: the next process finds
-///   what was there before, and what came since or not.
-/// - **Names are durable** when [`Draft::finish`] or [`Storage::delete`] has returned, and in doubt before. Drafts
-///   vanish with the process.
-/// - **What was cut off stays away:** [`StorageWriter::truncate`] makes durable that the log ends there, and all that is
-///   left of it.
-/// - **Calls fail** when they were told to ([`strike`](Self::strike)), and so does every call after the power has
-///   failed, until [`restart`](Self::restart) gives the medium as the next process finds it.
+/// - **The log consists of sectors** of 512 bytes. After a power failure each unsynced sector has its state before or
+///   after any of its writes. A log is preallocated, and the next process may see more of it than was written.
+/// - **Syncs fail once.** Data of a failed sync reads well while this process lives, may or may not be on the medium,
+///   and later syncs do not change that.
+/// - **An unlinked log** ([`InjectedFault::Unlink`]) accepts appends, but no sync succeeds. The next process finds what
+///   was there before, and perhaps what came since.
+/// - **Names are durable** when [`Draft::finish`] or [`Storage::delete`] has returned, and in doubt before. Unfinished
+///   drafts vanish with the process.
+/// - **Truncation is durable:** after [`StorageWriter::truncate`], the new end and everything before it are durable.
+/// - **Calls fail** when a fault is injected ([`inject`](Self::inject)), and all calls after a power failure do, until
+///   [`restart`](Self::restart) returns the medium for the next process.
 ///
-/// Which of this happens is drawn from a seed, within the classes that are permitted. Clones are handles of the same
-/// medium.
+/// A seed decides which of this happens, within the permitted classes. Clones are handles to the same medium.
 #[derive(Clone)]
 pub struct SimStorage(Arc<Mutex<Disk>>);
 
-/// How a process came to its end.
+/// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It was stopped or killed, and the machine went on.
+    /// It was stopped or killed, and the machine kept running.
     Process,
-    /// The power was cut.
+    /// The power failed.
     Power,
 }
 
-/// Everything that can be read of a medium.
+/// Everything that can be read from a medium.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Contents {
-    /// Between which offsets the log can be read.
+    /// The range of offsets of the log.
     pub range: Range<u64>,
     /// The log.
     pub log: Bytes,
@@ -66,41 +63,40 @@ impl SimStorage {
     /// An empty medium.
     #[must_use]
     pub fn new(seed: u64, faults: Faults) -> Self {
-        Self::from(Disk { source: Source::seeded(seed), faults, ..Disk::empty() })
+        Self::from(Disk { random: Random::seeded(seed), faults, ..Disk::empty() })
     }
 
-    /// Lets something happen to a call, after so many others to which it could have happened.
-    pub fn strike(&self, strike: Strike, after: u32) {
-        self.disk().armed.push((strike, after));
+    /// Injects a fault into a call, after this number of other calls that it could have hit.
+    pub fn inject(&self, fault: InjectedFault, after: u32) {
+        self.disk().injected.push((fault, after));
     }
 
-    /// Lets the power fail at this call, counted from the first of all, unless it comes while all is
-    /// [quiet](Self::set_quiet); or, if there is none, not any more.
+    /// Makes the power fail at this call, counted over the whole run, unless faults are [paused](Self::pause_faults)
+    /// then. `None` cancels that.
     pub fn crash_at(&self, call: Option<(u64, Phase)>) {
         self.disk().crash_at = call;
     }
 
-    /// Takes back all that was to happen by a [`strike`](Self::strike); space returns, and the log is back in its
-    /// place.
-    pub fn calm(&self) {
+    /// Cancels all injected faults, frees space, and puts an unlinked log back in its place.
+    pub fn clear_faults(&self) {
         let mut disk = self.disk();
-        disk.armed.clear();
+        disk.injected.clear();
         disk.free = None;
         disk.log_is_unlinked = false;
     }
 
-    /// Leaves so many bytes of space, or as many as one likes.
+    /// Sets the free space in bytes; `None` for unlimited.
     pub fn set_free(&self, bytes: Option<usize>) {
         self.disk().free = bytes;
     }
 
-    /// Whether there is as much space as one likes.
+    /// Whether the free space is unlimited.
     #[must_use]
-    pub fn is_roomy(&self) -> bool {
+    pub fn has_unlimited_space(&self) -> bool {
         self.disk().free.is_none()
     }
 
-    /// Whether the log has no name any more.
+    /// Whether the log is unlinked.
     #[must_use]
     pub fn is_unlinked(&self) -> bool {
         self.disk().log_is_unlinked
@@ -112,36 +108,36 @@ impl SimStorage {
         self.disk().is_off
     }
 
-    /// Calls so far, of this process and those before.
+    /// The number of calls so far, over all processes.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.disk().calls
     }
 
-    /// How many of them failed by a fault.
+    /// The number of calls that failed by a fault.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.disk().failures
     }
 
-    /// What happened to calls since this was last asked, in words.
+    /// A description of the faults since the last call of this function.
     #[must_use]
     pub fn take_notes(&self) -> Vec<String> {
         std::mem::take(&mut self.disk().notes)
     }
 
-    /// The medium as the next process finds it. For those before, there is no medium any more, and no lock.
+    /// The medium for the next process. Handles of earlier processes fail from now on, and their locks are gone.
     #[must_use]
     pub fn restart(&self, ending: Ending) -> Self {
         let off = Disk { is_off: true, ..Disk::empty() };
         let mut disk = std::mem::replace(&mut *self.disk(), off);
         let faults = disk.faults;
         match ending {
-            Ending::Process => disk.log.lose_process(&mut disk.source, faults),
-            Ending::Power => disk.log.lose_power(&mut disk.source, faults),
+            Ending::Process => disk.log.lose_process(&mut disk.random, faults),
+            Ending::Power => disk.log.lose_power(&mut disk.random, faults),
         }
         for (name, content) in std::mem::take(&mut disk.doubtful) {
-            if disk.source.one_in(2) {
+            if disk.random.one_in(2) {
                 disk.flip.take_if(|flip| flip.blob.as_ref() == Some(&name));
                 match content {
                     Some(content) => drop(disk.durable.insert(name, content)),
@@ -150,13 +146,13 @@ impl SimStorage {
             }
         }
         disk.seen.clone_from(&disk.durable);
-        disk.lock.let_go();
+        disk.lock.release_lock();
         disk.is_off = false;
         disk.log_is_unlinked = false;
         Self::from(disk)
     }
 
-    /// Changes one bit that a reader can know to have been durable, if there is one and none is changed already. Says
+    /// Flips a bit that a reader can know to have been durable, unless one is flipped already or there is none. Returns
     /// where.
     pub fn rot(&self) -> Option<String> {
         let disk = &mut *self.disk();
@@ -165,14 +161,14 @@ impl SimStorage {
         }
         let log = disk.log.known_durable();
         let blobs: Vec<(String, usize)> = disk.durable.iter().map(|(name, blob)| (name.clone(), blob.len())).collect();
-        let bit = u8::try_from(disk.source.below(8)).expect("below 8");
+        let bit = u8::try_from(disk.random.below(8)).expect("below 8");
         let mask = vec![1 << bit];
-        let which = disk.source.index(blobs.len() + usize::from(!log.is_empty()));
+        let which = disk.random.index(blobs.len() + usize::from(!log.is_empty()));
         let flip = match blobs.get(which) {
             Some((_, 0)) => return None,
-            Some((name, len)) => Flip { blob: Some(name.clone()), at: disk.source.index(*len), mask },
+            Some((name, len)) => Flip { blob: Some(name.clone()), at: disk.random.index(*len), mask },
             None if log.is_empty() => return None,
-            None => Flip { blob: None, at: log.start + disk.source.index(log.len()), mask },
+            None => Flip { blob: None, at: log.start + disk.random.index(log.len()), mask },
         };
         let place = format!("bit {bit} of byte {} of {}", flip.at, flip.blob.as_deref().unwrap_or("the log"));
         disk.apply(&flip);
@@ -180,32 +176,32 @@ impl SimStorage {
         Some(place)
     }
 
-    /// As [`rot`](Self::rot), in the log or else in a segment, but changes several bits, so that every checksum over
-    /// all of them stays right.
+    /// As [`rot`](Self::rot), in the log or in a segment, but flips several bits such that checksums over all of them
+    /// stay right.
     pub(super) fn forge(&self, in_log: bool) -> Option<String> {
         let disk = &mut *self.disk();
         if disk.flip.is_some() {
             return None;
         }
-        let mask = unnoticed(1 << disk.source.below(8)).to_vec();
+        let mask = unnoticed(1 << disk.random.below(8)).to_vec();
         let log = disk.log.known_durable();
         let blobs = disk.durable.iter().filter(|(name, _)| name.starts_with("segment-"));
         let segments: Vec<(String, usize)> = blobs.map(|(name, blob)| (name.clone(), blob.len())).collect();
-        let (blob, start, len) = match segments.get(disk.source.index(segments.len())) {
+        let (blob, start, len) = match segments.get(disk.random.index(segments.len())) {
             _ if in_log => (None, log.start, log.len()),
             Some((name, len)) => (Some(name.clone()), 0, *len),
             None => return None,
         };
         let places = (len + 1).checked_sub(mask.len()).filter(|places| *places > 0)?;
-        let flip = Flip { blob, at: start + disk.source.index(places), mask };
+        let flip = Flip { blob, at: start + disk.random.index(places), mask };
         let place = format!("bytes from {} on of {}", flip.at, flip.blob.as_deref().unwrap_or("the log"));
         disk.apply(&flip);
         disk.flip = Some(flip);
         Some(place)
     }
 
-    /// Loses the end of the log, from any place on: what was there reads as zeros, or the log ends. Says where, if
-    /// there is anything to lose and nothing is lost already.
+    /// Loses the end of the log from some place on: it reads as zeros, or the log ends there. Returns where, unless the
+    /// log is empty or its end is lost already.
     pub fn lose_tail(&self) -> Option<u64> {
         let disk = &mut *self.disk();
         let range = disk.log.range();
@@ -213,15 +209,15 @@ impl SimStorage {
             return None;
         }
         let (start, end) = (range.start as usize, range.end as usize);
-        let from = start + disk.source.index(end - start);
-        let is_cut = disk.source.one_in(2);
+        let from = start + disk.random.index(end - start);
+        let is_cut = disk.random.one_in(2);
         disk.lost = Some(LostTail { from, bytes: disk.log.lose(from, is_cut) });
         Some(from as u64)
     }
 
-    /// Changes the bit back, if what it was in is still there, and puts back the end of the log that was lost. Says
-    /// whether there was any of that.
-    pub fn heal(&self) -> bool {
+    /// Repairs flipped bits, if their blob or log still exists, and restores a lost end of the log. Returns whether
+    /// there was any damage.
+    pub fn repair(&self) -> bool {
         let disk = &mut *self.disk();
         let (flip, lost) = (disk.flip.take(), disk.lost.take());
         flip.iter().for_each(|flip| disk.apply(flip));
@@ -229,21 +225,21 @@ impl SimStorage {
         flip.is_some() || lost.is_some()
     }
 
-    /// Whether a bit is changed, or the end of the log is lost.
+    /// Whether a bit is flipped or the end of the log is lost.
     #[must_use]
-    pub fn is_rotten(&self) -> bool {
+    pub fn is_damaged(&self) -> bool {
         let disk = self.disk();
         disk.flip.is_some() || disk.lost.is_some()
     }
 
-    /// Lets nothing happen to calls for a while, or no longer.
-    pub fn set_quiet(&self, is_quiet: bool) {
-        self.disk().is_quiet = is_quiet;
+    /// Pauses all faults, or resumes them.
+    pub fn pause_faults(&self, is_paused: bool) {
+        self.disk().faults_paused = is_paused;
     }
 
-    /// Lets syncs do nothing from now on, and say that they have succeeded; or no longer.
-    pub(super) fn set_lying(&self, is_lying: bool) {
-        self.disk().is_lying = is_lying;
+    /// Makes syncs do nothing but report success, or ends that.
+    pub(super) fn ignore_syncs(&self, is_ignoring: bool) {
+        self.disk().ignores_syncs = is_ignoring;
     }
 
     /// Everything that can be read.
@@ -255,14 +251,14 @@ impl SimStorage {
         Contents { log: Bytes::copy_from_slice(log), range, blobs: disk.seen.clone() }
     }
 
-    /// The state that all handles share. One thread uses a medium; if it panicked, the run is over.
+    /// The shared state. One thread uses a medium; if it panicked, the run is over anyway.
     fn disk(&self) -> MutexGuard<'_, Disk> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Contents {
-    /// Whether both are the same, but that one may have more of what was given up of the log.
+    /// Whether both are the same, except that one may still have some discarded log.
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {
         let start = self.range.start.max(other.range.start);
@@ -291,7 +287,7 @@ impl StorageReader for SimStorage {
         let fate = disk.begin(&call, Kind::Reads)?;
         disk.end(&call, fate)?;
         let bytes = disk.log.read(offset, len).map(Bytes::copy_from_slice);
-        bytes.ok_or_else(|| StorageError::Failed(format!("{call}, which has {:?}", disk.log.range()).into()))
+        bytes.ok_or_else(|| StorageError::Failed(format!("{call}, which spans {:?}", disk.log.range()).into()))
     }
 
     fn list(&self) -> Result<Vec<String>, StorageError> {
@@ -321,16 +317,16 @@ impl StorageWriter for SimStorage {
         disk.take_space(&call, bytes.len())?;
         match fate {
             Fate::Succeeds | Fate::IsLast => {}
-            Fate::Fails | Fate::IsCutShort => bytes.truncate(disk.source.index(bytes.len() + 1)),
+            Fate::Fails | Fate::IsCutShort => bytes.truncate(disk.random.index(bytes.len() + 1)),
         }
-        disk.log.append(&bytes, &mut disk.source, disk.faults);
+        disk.log.append(&bytes, &mut disk.random, disk.faults);
         disk.end(&call, fate)
     }
 
     fn sync(&mut self) -> Result<(), StorageError> {
         let disk = &mut *self.disk();
         let mut fate = disk.begin("sync", Kind::Syncs)?;
-        if disk.is_lying {
+        if disk.ignores_syncs {
             return Ok(());
         }
         if fate == Fate::Succeeds && disk.log_is_unlinked {
@@ -339,7 +335,7 @@ impl StorageWriter for SimStorage {
         match fate {
             Fate::Succeeds | Fate::IsLast => disk.log.sync(),
             Fate::Fails => disk.log.fail_sync(),
-            // What was not synced is in doubt already.
+            // Unsynced data is in doubt already.
             Fate::IsCutShort => {}
         }
         disk.end("sync", fate)
@@ -349,16 +345,16 @@ impl StorageWriter for SimStorage {
         let disk = &mut *self.disk();
         let call = format!("truncate to {end}");
         let fate = disk.begin(&call, Kind::Writes)?;
-        if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
+        if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.random.one_in(2) {
             disk.flip.take_if(|flip| {
                 if flip.blob.is_none() {
                     flip.mask.truncate(usize::try_from(end).unwrap_or(usize::MAX).saturating_sub(flip.at));
                 }
                 flip.mask.is_empty()
             });
-            // Whoever cuts it there has decided what the log has.
+            // Truncation decides the contents of the log, so nothing is lost any more.
             disk.lost = None;
-            disk.log.truncate(end, &mut disk.source, disk.faults);
+            disk.log.truncate(end, &mut disk.random, disk.faults);
         }
         disk.end(&call, fate)
     }
@@ -369,7 +365,7 @@ impl StorageWriter for SimStorage {
 
     fn adopt(&mut self, published: Published) {
         let disk = &mut *self.disk();
-        // What was published is durable, or was meant to be; its content is what was kept of it then.
+        // The published content is durable, or in doubt.
         let last = disk.doubtful.iter().rev().find(|(name, _)| *name == published.name);
         let content = last.and_then(|(_, content)| content.as_ref()).or_else(|| disk.durable.get(&published.name));
         if let Some(content) = content.cloned() {
@@ -392,8 +388,8 @@ impl Storage for SimStorage {
         let call = format!("discard before {offset}");
         let fate = disk.begin(&call, Kind::Writes)?;
         let mut more = false;
-        if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
-            more = disk.log.discard(offset, &mut disk.source, disk.faults);
+        if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.random.one_in(2) {
+            more = disk.log.discard(offset, &mut disk.random, disk.faults);
         }
         disk.end(&call, fate)?;
         Ok(more)
@@ -406,7 +402,7 @@ impl Storage for SimStorage {
             let call = format!("delete of {name}");
             let fate = disk.begin(&call, Kind::Writes)?;
             disk.rename(&name, None, fate);
-            if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.source.one_in(2) {
+            if matches!(fate, Fate::Succeeds | Fate::IsLast) || disk.random.one_in(2) {
                 disk.seen.remove(&name);
             }
             disk.end(&call, fate)
@@ -415,12 +411,12 @@ impl Storage for SimStorage {
 }
 
 impl SimStorage {
-    /// Opens the lock file, and creates it where there is none.
+    /// Opens the lock file; creates it if it does not exist.
     pub(super) fn open_lock(&self) -> LockFile {
         self.disk().lock.open()
     }
 
-    /// Locks a file that was opened, until the [restart](Self::restart). Says whether nobody else has.
+    /// Locks an opened file until the [restart](Self::restart). Returns false if another process has locked it.
     pub(super) fn try_lock(&self, file: LockFile) -> bool {
         self.disk().lock.try_lock(file)
     }
@@ -443,7 +439,7 @@ impl SimStorage {
 
 impl fmt::Debug for SimStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Blobs hold handles of their medium: a derived text would have no end.
+        // Blobs hold handles of their medium, so a derived implementation would recurse without end.
         let disk = self.disk();
         f.debug_struct("SimStorage")
             .field("log", &disk.log.range())
@@ -460,10 +456,10 @@ impl fmt::Debug for Contents {
     }
 }
 
-/// A mask of changes in one bit of each of 33 bytes, which no CRC-32C over all of them notices.
+/// A mask that flips one bit in each of some of 33 bytes, which no CRC-32C over all of them notices.
 ///
-/// A change goes unnoticed if its polynomial is a multiple of the generator's, G(x). In the mask, the coefficients of G
-/// stand 8 bits apart: it is G(x⁸), and over the field of two elements that is G(x)⁸.
+/// A change goes unnoticed if its polynomial is a multiple of the generator G(x). Here the coefficients of G are 8 bits
+/// apart, which is G(x⁸); over the field of two elements that equals G(x)⁸.
 fn unnoticed(bit: u8) -> [u8; 33] {
     const GENERATOR: u64 = 0x1_1EDC_6F41;
     std::array::from_fn(|index| if GENERATOR >> (32 - index) & 1 == 1 { bit } else { 0 })
@@ -473,7 +469,7 @@ fn unnoticed(bit: u8) -> [u8; 33] {
 mod tests {
     use super::*;
 
-    /// CRC-32C bit by bit, as its definition says.
+    /// CRC-32C bit by bit, straight from the definition.
     fn crc32c(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0, |crc, byte| {
             (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 })
@@ -481,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checksum_does_not_notice_what_is_forged() {
+    fn forged_bytes_have_the_same_checksum() {
         assert_eq!(crc32c(b"123456789"), 0xE306_9283);
         let text: Vec<u8> = (0..100).collect();
         for (at, bit) in (0..=text.len() - 33).zip((0..8).map(|bit| 1 << bit).cycle()) {

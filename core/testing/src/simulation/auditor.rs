@@ -1,4 +1,4 @@
-//! Holds a subject to what it has promised.
+//! Checks that a subject keeps its promises.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,63 +14,64 @@ use super::super::model::Model;
 use super::super::run::{Answer, Pace, collect};
 use super::super::stored::{StoredEvent, StoredId, get};
 
-/// Knows what was promised, and nothing of how it is kept.
+/// Knows what was promised, but not how the engine works.
 ///
-/// What was acknowledged as durable is there, in order, byte for byte and once. What was acknowledged and not said to
-/// be durable is there until the process ends; afterwards too if the machine goes on, and from the first flush on in
-/// any case. Of what is lost, nothing is there that came later, and no part of a batch. What was not acknowledged is
-/// there by whole batches or not at all, and that is decided when the store is opened the next time, for good. Ids that
-/// were given out stay.
+/// Events acknowledged as durable exist once, in order, byte for byte. Events acknowledged without durability exist
+/// until the process ends. They survive the end of the process if the machine keeps running, and every crash after the
+/// first flush. If some are lost, everything after them is lost too, and no batch is lost in part. A batch that was not
+/// acknowledged is stored whole or not at all; the next opening decides which, for good. Ids that were handed out do
+/// not change.
 #[derive(Default)]
 pub(super) struct Auditor {
-    /// What is stored.
+    /// The expected contents.
     model: Model,
-    /// The events of the model up to this one are durable.
+    /// Events up to this sequence number are durable.
     durable: u64,
-    /// The last events of the batches behind them: a crash leaves the model up to one of these.
+    /// The last sequence numbers of the batches that are not durable yet. After a crash the store ends at `durable` or
+    /// at one of these.
     ends: Vec<u64>,
-    /// Whether the process that had acknowledged all this has ended, and no other has shown yet what it finds.
+    /// Whether the process that acknowledged all this has ended, and no later process has opened the store yet.
     is_down: bool,
-    /// Whether that process left everything to a machine that has gone on since.
+    /// Whether nothing may be lost: the process ended without a fault and the machine kept running.
     all_stays: bool,
-    /// The events of the model up to this one have the ids that the subject has given them.
+    /// Events up to this sequence number have the subject's ids.
     learned: u64,
-    /// What the subject may give up.
+    /// Which events may have expired.
     expiry: Expiry,
-    /// Events that were acknowledged, and never said to be durable, and were lost.
+    /// Events that were acknowledged, but not as durable, and were lost.
     lost: u64,
-    /// What may be stored as well, in the order in which it was to be.
+    /// Batches that may be stored as well, in this order.
     doubtful: Option<Doubtful>,
-    /// Snapshots of the subject and of the model, taken at the same moments.
+    /// Snapshots of the subject and of the model, taken together.
     kept: Vec<[Arc<dyn Snapshot>; 2]>,
 }
 
-/// What a subject may give up, for good.
+/// Which events may have expired.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Expiry {
-    /// Events before this time.
+    /// Events older than this.
     pub(super) before: Option<Timestamp>,
-    /// Events that came first, as many as it likes.
+    /// Any number of events from the first one on.
     pub(super) first: bool,
 }
 
-/// What an engine has to make of the wall clock when a group is committed.
+/// What the engine must think of the wall clock when it commits a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Belief {
-    /// It has said that it is in doubt.
+    /// It reports a doubt.
     Doubted,
-    /// It has not, and the wall clock shows about the same still.
+    /// It reports no doubt, and the wall clock has not been changed much since it looked.
     Believed,
-    /// It has not looked at it since it was opened, or not for long.
+    /// It has not looked since it was opened, or the clock was changed since it looked.
     Unknown,
 }
 
-/// When a group was committed, and what of it may have expired by then.
+/// When a group was committed, and which of its events may have expired by then.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Occasion {
     /// The wall time.
     pub(super) now: Timestamp,
-    /// The age at which events expire, if they do.
+    /// The age at which events expire, if any.
     pub(super) age: Option<i64>,
     pub(super) belief: Belief,
 }
@@ -80,17 +81,17 @@ struct Doubtful {
     group: Vec<Batch>,
 }
 
-/// What an auditor finds.
+/// What an auditor found wrong.
 #[derive(Debug)]
 pub(super) enum Finding {
-    /// A promise is broken.
+    /// A broken promise.
     Broken(String),
-    /// The store says that it cannot read what it holds.
+    /// An error of the store on reading.
     Unreadable(ReadError),
 }
 
 impl Auditor {
-    /// Of an empty store that takes so many event types.
+    /// The auditor of an empty store with this limit of event types.
     pub(super) fn new(types_max: usize) -> Self {
         Self { model: Model::with_types(types_max), ..Self::default() }
     }
@@ -99,18 +100,18 @@ impl Auditor {
         &self.model
     }
 
-    /// Events that were acknowledged and lost, as far as that may be.
+    /// Events that were acknowledged, but not as durable, and lost.
     pub(super) fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// From now on the subject may give up so much.
+    /// From now on these events may have expired as well.
     pub(super) fn allow(&mut self, expiry: Expiry) {
         self.expiry.before = self.expiry.before.max(expiry.before);
         self.expiry.first |= expiry.first;
     }
 
-    /// A group was acknowledged on an occasion, and said to be durable or not.
+    /// A group was acknowledged, as durable or not. Checks its receipts.
     pub(super) fn acknowledged(
         &mut self,
         occasion: Occasion,
@@ -137,7 +138,7 @@ impl Auditor {
                 Belief::Unknown if found.expired == 0 => 0,
                 Belief::Unknown | Belief::Believed => self.expired(receipt, occasion),
             };
-            // A model is not durable; a medium with syncs is, once they were called.
+            // The model's receipts never say durable.
             receipt.durable = is_durable;
             let first = self.model.event(receipt.first_seq);
             receipt.generated_id = first.filter(|_| receipt.stored > 0).and_then(|event| match event.id {
@@ -151,11 +152,11 @@ impl Auditor {
         if expected == found {
             Ok(())
         } else {
-            Err(Finding::Broken(format!("the receipts should be {expected:?}, but are {found:?}")))
+            Err(Finding::Broken(format!("wrong receipts: expected {expected:?}, found {found:?}")))
         }
     }
 
-    /// How many of the events of a receipt had expired by the wall time of an occasion.
+    /// How many events of a receipt were older than the limit at the wall time of the commit.
     fn expired(&self, receipt: &Receipt, Occasion { now, age, belief: _ }: Occasion) -> u32 {
         let Some(age) = age else { return 0 };
         let seqs = receipt.first_seq..receipt.first_seq + u64::from(receipt.stored);
@@ -163,27 +164,27 @@ impl Auditor {
         events.filter(|event| event.timestamp.as_nanos() < now.as_nanos() - age).count() as u32
     }
 
-    /// All that was acknowledged is durable.
+    /// Everything acknowledged is durable now.
     pub(super) fn flushed(&mut self) {
         self.durable = self.model.last_seq();
         self.ends.clear();
     }
 
-    /// A process has ended, perhaps in opening what the one before has left. The machine goes on and has all that was
-    /// written, or not.
+    /// A process has ended, perhaps while it opened the store. With `all_stays` the machine keeps running and has
+    /// everything that was written.
     pub(super) fn process_ended(&mut self, all_stays: bool) {
         self.all_stays = all_stays && (self.all_stays || !self.is_down);
         self.is_down = true;
-        // Nobody holds what it held.
+        // Its snapshots have gone with it.
         self.kept.clear();
     }
 
-    /// Nobody knows whether a group was stored.
+    /// A group's outcome is unknown.
     pub(super) fn left_in_doubt(&mut self, now: Timestamp, group: &[Batch]) {
         self.doubtful = Some(Doubtful { now, group: group.to_vec() });
     }
 
-    /// The store was opened: decides what became of what was in doubt, and looks at everything.
+    /// The store was opened. Finds out which batches in doubt were stored, and compares everything.
     pub(super) fn recovered(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
         let before = (self.model.clone(), self.learned, self.lost);
         let decided = self.decide(snapshot).and_then(|()| self.audit(snapshot));
@@ -191,10 +192,10 @@ impl Auditor {
             Ok(()) => {
                 self.doubtful = None;
                 self.is_down = false;
-                // What a store shows when it is opened was made durable before.
+                // An opened store makes everything it shows durable first.
                 self.flushed();
             }
-            // A store that cannot be read has decided nothing.
+            // A store that cannot be read decides nothing.
             Err(_) => (self.model, self.learned, self.lost) = before,
         }
         decided
@@ -219,25 +220,28 @@ impl Auditor {
         }
         if self.model.last_seq() != last_seq {
             return Err(Finding::Broken(format!(
-                "there are {last_seq} events, where {before} were known and {} would be with the batches in doubt \
-                 ({in_doubt}) that are whole",
+                "{last_seq} events found; {before} were known, and {} with the batches in doubt \
+                 ({in_doubt}) that fit whole",
                 self.model.last_seq()
             )));
         }
         self.learn(snapshot)
     }
 
-    /// Takes back what was acknowledged and is not there, if that may be.
+    /// Removes acknowledged events that are gone, if they may be.
     fn lose(&mut self, left: u64) -> Result<(), Finding> {
         let before = self.model.last_seq();
         if self.all_stays || left < self.durable {
             let durable = if self.all_stays { before } else { self.durable };
             return Err(Finding::Broken(format!(
-                "there are {left} events, where {before} were known and {durable} safe"
+                "{left} events found; {before} were known, and {durable} of them must not be lost"
             )));
         }
         if left != self.durable && !self.ends.contains(&left) {
-            return Err(Finding::Broken(format!("a batch is there in part: {left} events, where {:?} end", self.ends)));
+            return Err(Finding::Broken(format!(
+                "part of a batch is stored: {left} events found, batches end at {:?}",
+                self.ends
+            )));
         }
         self.model.truncate(left);
         self.learned = left;
@@ -245,43 +249,41 @@ impl Auditor {
         Ok(())
     }
 
-    /// Compares all events, and some of the look-ups.
+    /// Compares all events, and looks some up by id.
     pub(super) fn audit(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
         let found = collect(snapshot, &Scan::default(), Pace::UNBROKEN)?;
         self.expire(&found);
         let stats = snapshot.stats()?;
         if stats.events != found.events.len() as u64 {
-            return Err(Finding::Broken(format!("{} events are said to be there", stats.events)));
+            return Err(Finding::Broken(format!("stats report {} events, a scan finds another number", stats.events)));
         }
         let types: BTreeSet<&str> = found.events.iter().map(|event| event.event_type.as_str()).collect();
         if stats.event_types != types.len() as u64 {
             let said = stats.event_types;
-            return Err(Finding::Broken(format!(
-                "{said} event types are said to be there, and there are {}",
-                types.len()
-            )));
+            return Err(Finding::Broken(format!("stats report {said} event types, a scan finds {}", types.len())));
         }
         let mut expected: Vec<&StoredEvent> = self.model.events().iter().collect();
         expected.sort_by_key(|event| event.position());
         if !expected.iter().copied().eq(&found.events) {
             let events = expected.into_iter().cloned().collect();
             check_answer("all events", &Answer { next: None, events }, &found)?;
-            return Err(Finding::Broken("an event has another id than it was given".to_string()));
+            return Err(Finding::Broken("the id of an event has changed".to_string()));
         }
         let count = self.model.events().len();
         let some = self.model.events().iter().step_by(1 + count / 8).chain(self.model.events().last());
-        let ids =
-            some.map(|event| (event.id.text(), Some(event))).chain([("an id that nothing has".to_string(), None)]);
+        let ids = some.map(|event| (event.id.text(), Some(event))).chain([("an unknown id".to_string(), None)]);
         for (id, expected) in ids {
             let found = get(snapshot.as_ref(), &id)?;
             if found.as_ref() != expected {
-                return Err(Finding::Broken(format!("under the id {id:?} should be {expected:?}, but is {found:?}")));
+                return Err(Finding::Broken(format!(
+                    "wrong event under the id {id:?}: expected {expected:?}, found {found:?}"
+                )));
             }
         }
         Ok(())
     }
 
-    /// Lets go of what the subject has given up, as far as it may.
+    /// Removes from the model what the subject has expired, if it may.
     fn expire(&mut self, found: &Answer) {
         let Expiry { before, first } = self.expiry;
         if before.is_none() && !first {
@@ -296,7 +298,7 @@ impl Auditor {
         });
     }
 
-    /// Sees that nothing is there that is older than it may be when all is tidy.
+    /// Checks that no event older than `overdue` is left after all maintenance.
     pub(super) fn check_expired(&self, overdue: Timestamp) -> Result<(), Finding> {
         match self.model.events().iter().find(|event| event.timestamp < overdue) {
             Some(event) => Err(Finding::Broken(format!("event {} should have expired: {event:?}", event.seq))),
@@ -311,21 +313,21 @@ impl Auditor {
         Ok(check_answer(&format!("{query:?} at {pace:?}"), &expected, &found)?)
     }
 
-    /// Keeps a snapshot, to be looked at again when more has happened.
+    /// Keeps a snapshot, to compare it again later.
     pub(super) fn keep(&mut self, snapshot: Arc<dyn Snapshot>) {
         self.kept.push([snapshot, self.model.snapshot()]);
     }
 
-    /// Compares the snapshots that were kept, and lets go of them.
+    /// Compares the kept snapshots and drops them.
     pub(super) fn check_kept(&mut self) -> Result<(), Finding> {
         for [subject, model] in std::mem::take(&mut self.kept) {
             let expected = collect(&model, &Scan::default(), Pace::UNBROKEN)?;
-            check_answer("a snapshot that was kept", &expected, &collect(&subject, &Scan::default(), Pace::UNBROKEN)?)?;
+            check_answer("a kept snapshot", &expected, &collect(&subject, &Scan::default(), Pace::UNBROKEN)?)?;
         }
         Ok(())
     }
 
-    /// Takes over the ids of what is new.
+    /// Copies the subject's ids of new events into the model.
     fn learn(&mut self, snapshot: &Arc<dyn Snapshot>) -> Result<(), Finding> {
         let news = Scan::from(Filter { after_seq: Some(self.learned), ..Filter::default() });
         let found = collect(snapshot, &news, Pace::UNBROKEN)?;

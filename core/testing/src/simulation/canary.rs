@@ -12,43 +12,43 @@ use bytes::Bytes;
 
 use super::super::medium::{SimDraft, SimStorage};
 
-/// A bug that is there on purpose, to see that the simulation finds it. The engine is the one of production: the bug
-/// lies in the medium, or in the caller.
+/// A deliberate bug that the simulation must find. The engine is the one of production: the bug is in the medium or in
+/// the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Canary {
-    /// A commit is acknowledged before the log was synced.
+    /// Commits are acknowledged before the log is synced.
     AcknowledgeBeforeSync,
-    /// A blob is written and named, but nobody makes the name durable.
+    /// The name of a blob is never made durable.
     NoDirectorySync,
-    /// A sync that failed is tried again, and the second answer believed.
+    /// A failed sync is repeated, and its second result is trusted.
     RetryFailedSync,
-    /// Wherever the log is damaged, it is cut there.
+    /// A damaged log is cut at the damage.
     CutAtDamage,
-    /// A process that is stopped removes the file by whose lock it has kept others out.
+    /// A process that is stopped removes its lock file.
     UnlinkedLock,
-    /// A sync of a log that has no name any more is taken for success, as the system calls it.
+    /// A sync of an unlinked log counts as success, as the system call reports it.
     UnlinkedLog,
-    /// Records are read that are not as they were written, as if nobody compared their checksums: these are right.
+    /// Altered log records are accepted, as if their checksums were not compared. (The checksums are forged.)
     UncheckedRecord,
-    /// The same for sealed segments.
+    /// The same for segments.
     UncheckedSegment,
-    /// Events are stored again whose ids were stored before the process started: these ids are hidden from the engine.
+    /// Ids stored before the process started are forgotten: the engine does not see them in new batches.
     ForgottenIds,
-    /// What was not made durable in the log is sealed nevertheless, so that a manifest may point behind what is left of
-    /// it: the sync before a manifest does nothing.
+    /// Events are sealed before they are durable in the log, so a manifest can point beyond the end of the log: the
+    /// sync before a manifest does nothing.
     HastySeal,
-    /// Where the log ended when it was closed is not looked at when it is opened: the note is hidden.
+    /// The recorded end of a closed log is not checked on opening: the note is hidden.
     IgnoredEnd,
-    /// Every wall clock is believed, so that events expire by one that was set wrong: the uptime follows it.
+    /// Every wall clock is trusted, so that events expire by a wrong one: the uptime moves along with it.
     CredulousClock,
-    /// What expires is gone, and nobody is told.
+    /// Expired events are not reported.
     SilentExpiry,
-    /// A segment that is made of several has the events of one of them only, and nothing in it is damaged.
+    /// A segment made of several contains the events of only one of them; its checksums are right.
     LossyRewrite,
 }
 
 impl Canary {
-    /// All of them.
+    /// All canaries.
     pub const ALL: [Self; 14] = [
         Self::AcknowledgeBeforeSync,
         Self::NoDirectorySync,
@@ -66,7 +66,7 @@ impl Canary {
         Self::LossyRewrite,
     ];
 
-    /// The name by which it is asked for.
+    /// Its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -87,24 +87,24 @@ impl Canary {
         }
     }
 
-    /// The canary of this name.
+    /// The canary with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|canary| canary.name() == name)
     }
 }
 
-/// The blob that says where the log ended when it was closed; `docs/format.md` has its name.
+/// The blob that records where the log ended when it was closed; see `docs/format.md`.
 const LOG_END: &str = "log-end";
 
-/// The simulated medium, with a canary's bug between it and the engine.
+/// The simulated medium with a canary's bug.
 #[derive(Debug)]
 pub(super) struct Flawed {
     pub(super) inner: SimStorage,
     pub(super) canary: Option<Canary>,
 }
 
-/// What to cut after recovery has refused, if a canary says so: the log from where it is damaged.
+/// Where to cut the log after recovery has refused it, if the canary does so.
 pub(super) fn cut_after(canary: Option<Canary>, error: &OpenError) -> Option<u64> {
     match (canary, error) {
         (Some(Canary::CutAtDamage), OpenError::Damaged { log_offset, .. }) => *log_offset,
@@ -112,13 +112,13 @@ pub(super) fn cut_after(canary: Option<Canary>, error: &OpenError) -> Option<u64
     }
 }
 
-/// A group without the ids of callers for which `is_hidden` holds.
+/// A group without those ids from callers for which `is_hidden` is true.
 pub(super) fn without_ids(group: &[Batch], is_hidden: impl Fn(&str) -> bool) -> Vec<Batch> {
     let without = |batch: &Batch| {
         let mut builder = BatchBuilder::new();
         for event in batch.events() {
             let id = event.id.filter(|id| !is_hidden(id.as_str()));
-            builder.push(NewEvent { id, ..event }).expect("a batch takes as many events as it had");
+            builder.push(NewEvent { id, ..event }).expect("the events fitted into a batch before");
         }
         builder.finish().handled(batch.handling())
     };
@@ -199,7 +199,7 @@ impl Storage for Flawed {
     }
 }
 
-/// A draft whose name stays in doubt.
+/// A draft whose name is never made durable.
 struct Unnamed(SimDraft);
 
 impl Draft for Unnamed {
@@ -212,7 +212,7 @@ impl Draft for Unnamed {
     }
 }
 
-/// A draft of a segment, which becomes one of those that it is made of, if it is made of several.
+/// A draft of a segment. If it is made of several segments, it is replaced by one of them.
 struct Lossy {
     draft: SimDraft,
     medium: SimStorage,
@@ -239,7 +239,7 @@ impl Draft for Lossy {
     }
 }
 
-/// The sequence numbers of a segment's events, if none has expired.
+/// The range of sequence numbers in a segment from which nothing has expired.
 fn seqs_in(segment: &[u8]) -> Range<u64> {
     let mut alone = MemoryStorage::default();
     alone.insert("segment-000000000001", Bytes::copy_from_slice(segment));

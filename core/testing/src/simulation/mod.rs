@@ -1,4 +1,4 @@
-//! The simulation: an engine over a medium with faults, driven by a seed.
+//! The simulation: an engine on a medium with faults, driven by a seed.
 
 mod auditor;
 mod canary;
@@ -13,18 +13,18 @@ use world::World;
 
 use super::medium::{Faults, Phase};
 
-/// What a simulation may do. Together with a seed this says everything about a run.
+/// The options of a simulation. Together with a seed they determine a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Classes of faults that may be drawn. Each run draws some of them.
+    /// The permitted classes of faults. Each run draws some of them.
     pub faults: Faults,
-    /// A call of the medium, counted from 0, at which the power fails besides.
+    /// A call of the medium, counted from 0, at which the power also fails.
     pub crash_at: Option<(u64, Phase)>,
-    /// A bug to be found.
+    /// A deliberate bug to find.
     pub canary: Option<Canary>,
 }
 
-/// How much happened.
+/// Counters over one or more runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Runs.
@@ -35,29 +35,29 @@ pub struct Summary {
     pub commits: u64,
     /// Groups that were not.
     pub refusals: u64,
-    /// How often acknowledged events were made durable behind their commits.
+    /// Explicit flushes.
     pub flushes: u64,
-    /// How often the store was closed.
+    /// How often the store was closed properly.
     pub closes: u64,
-    /// Events that were acknowledged before they were durable, and lost with the power.
+    /// Events that were acknowledged, but not as durable, and lost in a crash.
     pub lost: u64,
-    /// Events that were there at the end.
+    /// Events stored at the end.
     pub events: u64,
     /// Maintenance tasks that were installed.
     pub tasks: u64,
     /// How often the store was opened.
     pub opens: u64,
-    /// How often an opening was refused because a bit had changed or the end of the log was lost.
+    /// How often opening was refused because of a flipped bit or a lost end of the log.
     pub refused_opens: u64,
-    /// Processes that found another one up, and ended.
+    /// Processes that found the store locked, and ended.
     pub kept_out: u64,
     /// Calls of the medium.
     pub calls: u64,
-    /// How many of them failed, the power failures included.
+    /// Calls of the medium that failed, power failures included.
     pub failures: u64,
 }
 
-/// A promise that was broken.
+/// A broken promise.
 #[derive(Clone, Debug, Error)]
 #[error("seed {seed}: {what}")]
 pub struct Failure {
@@ -67,13 +67,12 @@ pub struct Failure {
     pub options: Options,
     /// Which promise, and how.
     pub what: String,
-    /// What happened before, a line each.
+    /// The steps before it, one a line.
     pub trace: Vec<String>,
 }
 
 impl Options {
-    /// Classes of faults that are drawn where nobody asks for others: those under which the engine keeps its promises,
-    /// which are all.
+    /// The default classes of faults: all, since the engine keeps its promises under all of them.
     pub const KEPT: Faults = Faults::ALL;
 }
 
@@ -83,11 +82,11 @@ impl Default for Options {
     }
 }
 
-/// Lets an engine over a [simulated medium](super::SimStorage) live through what the seed draws: batches, queries,
-/// maintenance, faults and restarts, and now and then a second process; then lets the faults end, and sees whether
-/// everything works again. An auditor looks on, who knows only what was promised.
+/// Runs an engine on a [simulated medium](super::SimStorage) through what the seed draws: batches, queries,
+/// maintenance, faults, restarts and sometimes a second process. Then the faults end, and everything must work again.
+/// An auditor that knows only the promises checks every step.
 ///
-/// The same seed and options give the same run, on every machine.
+/// The same seed and options give the same run on every machine.
 ///
 /// # Errors
 ///
@@ -97,25 +96,25 @@ pub fn simulate(seed: u64, options: Options) -> Result<Summary, Failure> {
     match world.run() {
         Ok(()) => Ok(world.summary()),
         Err(what) => {
-            // A trace costs more than the run, so that it is written only when somebody is going to read it.
+            // Tracing costs more than the run, so only a failed run is repeated with it.
             let trace = trace(seed, options);
             Err(Failure { seed, options, what, trace })
         }
     }
 }
 
-/// What happens in a run, a line each.
+/// The steps of a run, one a line.
 #[must_use]
 pub fn trace(seed: u64, options: Options) -> Vec<String> {
     let mut world = World::new(seed, options, true);
     let outcome = world.run();
     let mut trace = world.into_trace();
-    trace.push(outcome.err().unwrap_or_else(|| "all is well".to_string()));
+    trace.push(outcome.err().unwrap_or_else(|| "no promise was broken".to_string()));
     trace
 }
 
 impl Failure {
-    /// The arguments that repeat the run.
+    /// The command-line arguments that repeat the run.
     #[must_use]
     pub fn arguments(&self) -> String {
         let Options { faults, crash_at, canary } = self.options;

@@ -12,25 +12,25 @@ use argus_core::engine::{Engine, Retention, Tuning};
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, Maintenance, MaintenanceTask, Repository};
 use clocks::Clocks;
-use recovery::STRUCK_OPENS_MAX;
+use recovery::FAULTY_OPENS_MAX;
 
 use super::super::generate::{self, Draft};
-use super::super::medium::{Ending, Fault, Faults, LockFile, Phase, SimStorage, Strike};
+use super::super::medium::{Ending, FaultClass, Faults, InjectedFault, LockFile, Phase, SimStorage};
+use super::super::random::Random;
 use super::super::run::Pace;
-use super::super::source::Source;
 use super::auditor::{Auditor, Expiry, Finding, Occasion};
 use super::canary::{Canary, Flawed, without_ids};
 use super::{Options, Summary};
 
 const HOUR: i64 = 3_600_000_000_000;
 
-/// Calls after which maintenance should have come to its end.
+/// Maintenance must finish within this number of steps.
 const TASK_STEPS_MAX: u32 = 10_000;
 
-/// One run: a store, its medium, its callers, and what befalls them.
+/// One run: a store, its medium and its callers.
 #[derive(Debug)]
 pub(super) struct World {
-    source: Source<'static>,
+    random: Random<'static>,
     options: Options,
     /// The classes of faults that this run has drawn.
     faults: Faults,
@@ -39,21 +39,22 @@ pub(super) struct World {
     /// Whether commits do not wait for the medium.
     is_deferred: bool,
     medium: SimStorage,
-    /// What the process that is up has locked; nothing if none is up.
+    /// The lock of the running process, if one runs.
     held: Option<LockFile>,
-    /// What a second process has opened, and not tried to lock yet.
+    /// The lock file as a second process has opened it, before it tries to lock it.
     second: Option<LockFile>,
     engine: Option<Engine<Flawed>>,
     tasks: Vec<Box<dyn MaintenanceTask>>,
     auditor: Auditor,
     clocks: Clocks,
-    /// The last event that there was when the engine was opened.
+    /// The last sequence number when the engine was opened.
     found: u64,
-    /// Whether the engine accepts nothing more.
+    /// Whether the engine has failed.
     has_failed: bool,
-    /// The medium's failures when the engine was opened: without another, it has no reason to fail.
+    /// The number of the medium's failures when the engine was opened. Without a further one, the engine has no reason
+    /// to fail.
     failures: u64,
-    /// The group that was sent last. It may be sent again, as by callers who have heard of no success, or not listened.
+    /// The group sent last. It may be sent again, as by callers who saw no success or did not wait for it.
     sent: Option<Vec<Batch>>,
     summary: Summary,
     trace: Option<Vec<String>>,
@@ -61,31 +62,31 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64, options: Options, is_traced: bool) -> Self {
-        let mut source = Source::seeded(seed);
-        // Faults hide each other: many runs have few classes of them.
-        let few = source.pick(&[1, 2, 3]);
-        let drawn = options.faults.iter().filter(|_| !source.one_in(few)).fold(Faults::NONE, Faults::with);
+        let mut random = Random::seeded(seed);
+        // Faults hide each other, so many runs have few classes.
+        let few = random.pick(&[1, 2, 3]);
+        let drawn = options.faults.iter().filter(|_| !random.one_in(few)).fold(Faults::NONE, Faults::with);
         let tuning = Tuning {
-            seal_events: source.pick(&[12, 5, 40, 1_000]),
-            seal_bytes: source.pick(&[1 << 20, 4_096]),
-            fresh_segments_max: source.pick(&[4, 20]),
-            fan_in: source.pick(&[2, 3]),
-            block_bytes: source.pick(&[200, 1 << 16]),
-            segment_events_max: source.pick(&[1_000, 60]),
-            filter_bytes_max: source.pick(&[1 << 20, 100]),
-            types_max: source.pick(&[100_000, 100_000, 4, 12]),
+            seal_events: random.pick(&[12, 5, 40, 1_000]),
+            seal_bytes: random.pick(&[1 << 20, 4_096]),
+            fresh_segments_max: random.pick(&[4, 20]),
+            fan_in: random.pick(&[2, 3]),
+            block_bytes: random.pick(&[200, 1 << 16]),
+            segment_events_max: random.pick(&[1_000, 60]),
+            filter_bytes_max: random.pick(&[1 << 20, 100]),
+            types_max: random.pick(&[100_000, 100_000, 4, 12]),
         };
-        let expires = source.one_in(3);
+        let expires = random.one_in(3);
         let retention = Retention {
-            age: source.pick(&[None, Some(0), Some(6_000_000_000), Some(HOUR), Some(HOUR)]).filter(|_| expires),
-            bytes: source.pick(&[None, None, Some(4_000)]).filter(|_| expires),
+            age: random.pick(&[None, Some(0), Some(6_000_000_000), Some(HOUR), Some(HOUR)]).filter(|_| expires),
+            bytes: random.pick(&[None, None, Some(4_000)]).filter(|_| expires),
         };
-        let is_deferred = source.one_in(3);
-        let medium = SimStorage::new(source.number(), drawn);
+        let is_deferred = random.one_in(3);
+        let medium = SimStorage::new(random.number(), drawn);
         medium.crash_at(options.crash_at);
         Self {
             medium,
-            source,
+            random,
             options,
             faults: drawn,
             tuning,
@@ -120,9 +121,9 @@ impl World {
         self.trace.unwrap_or_default()
     }
 
-    /// Lets everything happen, and says which promise was broken.
+    /// Runs all steps. An error says which promise was broken.
     pub(super) fn run(&mut self) -> Result<(), String> {
-        let steps = 10 + self.source.below(51);
+        let steps = 10 + self.random.below(51);
         self.note(|world| {
             let syncs = if world.is_deferred { "deferred" } else { "in each commit" };
             let World { faults, tuning, retention, .. } = world;
@@ -138,57 +139,57 @@ impl World {
                 self.open()?;
             }
         }
-        self.end_well()
+        self.finish()
     }
 
     fn step(&mut self) -> Result<(), String> {
-        match self.source.below(22) {
+        match self.random.below(22) {
             0..=6 => self.commit(),
             7..=10 => self.maintain(),
             12 if self.is_deferred => self.flush(),
             11 | 12 => self.ask(),
             13 => {
-                self.note(|_| "a snapshot is kept".to_string());
+                self.note(|_| "keep a snapshot".to_string());
                 let snapshot = self.engine().snapshot();
                 self.auditor.keep(snapshot);
                 Ok(())
             }
             14 | 15 => {
-                self.prepare_a_fault();
+                self.inject_fault();
                 Ok(())
             }
-            16 if self.faults.has(Fault::Full) => {
-                let free = self.source.one_in(2).then(|| self.source.index(3_000));
+            16 if self.faults.has(FaultClass::Full) => {
+                let free = self.random.one_in(2).then(|| self.random.index(3_000));
                 self.note(|_| format!("space that is left: {free:?}"));
                 self.medium.set_free(free);
                 Ok(())
             }
-            // A host whose engine has failed goes on answering for a while.
+            // A host goes on answering for a while after its engine has failed.
             17.. if self.has_failed => self.restart(),
             17 => self.on_idle(),
-            18 if self.source.one_in(2) => self.restart(),
+            18 if self.random.one_in(2) => self.restart(),
             20 => self.second_process(),
             21 => {
-                self.meddle_with_time();
+                self.change_clocks();
                 Ok(())
             }
             _ => self.commit(),
         }
     }
 
-    /// Sends a group of batches: new ones, or those that were sent last.
+    /// Commits a group of batches: a new one, or the one sent last.
     fn commit(&mut self) -> Result<(), String> {
         if self.engine().is_behind() && !self.tasks.iter().any(|task| task.is_urgent()) && !self.has_failed {
-            return Err("commits wait for maintenance, and nobody was asked for what is urgent".to_string());
+            return Err("commits wait for maintenance, but no urgent task was given out".to_string());
         }
         let group = match &self.sent {
-            Some(last) if self.source.one_in(3) => last.clone(),
+            Some(last) if self.random.one_in(3) => last.clone(),
             Some(_) | None => self.draw_group(),
         };
         self.sent = Some(group.clone());
-        let elapsed = self.source.pick(&[1_000_000, 0, 999_999, -3_000_000, 1_000_000_000]);
+        let elapsed = self.random.pick(&[1_000_000, 0, 999_999, -3_000_000, 1_000_000_000]);
         self.clocks.pass(elapsed);
-        self.consider_the_clock();
+        self.trust_first_clock();
         let now = self.clocks.wall();
         let outcome = match self.options.canary {
             Some(Canary::ForgottenIds) => {
@@ -208,13 +209,15 @@ impl World {
             }
         });
         match outcome {
-            Ok(_) if self.has_failed => Err("a failed engine has accepted a commit".to_string()),
+            Ok(_) if self.has_failed => Err("a failed engine accepted a commit".to_string()),
             Ok(receipts) => {
                 self.summary.commits += 1;
                 let snapshot = self.engine().snapshot();
                 let occasion = Occasion { now, age: self.retention.age, belief: self.belief() };
                 let is_durable = !self.is_deferred;
-                self.in_quiet(|world| world.auditor.acknowledged(occasion, &group, &receipts, is_durable, &snapshot))
+                self.without_faults(|world| {
+                    world.auditor.acknowledged(occasion, &group, &receipts, is_durable, &snapshot)
+                })
             }
             Err(error) => {
                 self.summary.refusals += 1;
@@ -225,12 +228,12 @@ impl World {
                         self.auditor.left_in_doubt(now, &group);
                     }
                 }
-                self.look_again()
+                self.audit_all()
             }
         }
     }
 
-    /// Nothing waits to be committed.
+    /// No commit is waiting.
     fn on_idle(&mut self) -> Result<(), String> {
         let noted = self.engine_mut().on_idle();
         self.note(|_| format!("on_idle: {}", outcome(&noted)));
@@ -238,15 +241,15 @@ impl World {
             self.refused(&error)?;
             self.has_failed |= matches!(error, CommitError::Failed { .. });
         }
-        self.look_again()
+        self.audit_all()
     }
 
-    /// Makes durable what was committed.
+    /// Makes everything committed durable.
     fn flush(&mut self) -> Result<(), String> {
         let flushed = self.engine_mut().flush();
         self.note(|_| format!("flush: {}", outcome(&flushed)));
         match flushed {
-            Ok(()) if self.has_failed => return Err("a failed engine has flushed".to_string()),
+            Ok(()) if self.has_failed => return Err("a failed engine flushed".to_string()),
             Ok(()) => {
                 self.summary.flushes += 1;
                 self.auditor.flushed();
@@ -256,38 +259,38 @@ impl World {
                 self.has_failed |= matches!(error, CommitError::Failed { .. });
             }
         }
-        self.look_again()
+        self.audit_all()
     }
 
-    /// Does a little maintenance.
+    /// Takes or continues a maintenance task.
     fn maintain(&mut self) -> Result<(), String> {
         self.take_tasks();
         if self.tasks.is_empty() {
             return Ok(());
         }
-        let chosen = self.source.index(self.tasks.len());
+        let chosen = self.random.index(self.tasks.len());
         let task = self.tasks.swap_remove(chosen);
-        let budget = self.source.pick(&[1_000, 1, 3, 10]);
+        let budget = self.random.pick(&[1_000, 1, 3, 10]);
         self.work(task, budget)
     }
 
-    /// Takes all tasks that there are.
+    /// Takes all tasks that the engine has.
     fn take_tasks(&mut self) {
-        self.consider_the_clock();
+        self.trust_first_clock();
         let (now, retention) = (self.clocks.moment(self.options.canary), self.retention);
         let before = retention.age.map(|age| Timestamp::from_nanos(self.clocks.credible(age) - age));
         self.auditor.allow(Expiry { before, first: retention.bytes.is_some() });
-        self.medium.set_lying(self.options.canary == Some(Canary::HastySeal));
+        self.medium.ignore_syncs(self.options.canary == Some(Canary::HastySeal));
         while let Some(task) = self.engine_mut().next_task(now) {
             self.tasks.push(task);
         }
-        self.medium.set_lying(false);
+        self.medium.ignore_syncs(false);
         if !self.has_failed {
             self.clocks.seen();
         }
     }
 
-    /// Does a little of a task.
+    /// Continues a task; installs it when it is finished.
     fn work(&mut self, mut task: Box<dyn MaintenanceTask>, budget: u32) -> Result<(), String> {
         if task.step(budget) == Poll::Pending {
             self.tasks.push(task);
@@ -303,10 +306,10 @@ impl World {
                 self.has_failed |= matches!(error, CommitError::Failed { .. });
             }
         }
-        self.look_again()
+        self.audit_all()
     }
 
-    /// Installs a task, and sees that what is told of it is what is gone.
+    /// Installs a task. Checks that it reports exactly the events that have gone.
     fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Result<(), CommitError>, String> {
         let stored = |world: &Self| {
             world.engine().snapshot().stats().map(|stats| stats.events).map_err(|error| error.to_string())
@@ -319,14 +322,14 @@ impl World {
         if before.checked_sub(left) == Some(told) {
             Ok(installed.map(drop))
         } else {
-            Err(format!("{told} events are said to have expired, and of {before} are {left} left"))
+            Err(format!("a task reports {told} expired events, but {left} of {before} are left"))
         }
     }
 
-    /// Runs a query, to which faults may happen.
+    /// Runs a query, which faults may hit.
     fn ask(&mut self) -> Result<(), String> {
-        let query = generate::scan(&mut self.source);
-        let pace = Pace { budget: self.source.pick(&[u32::MAX, 1, 5]), stop_every: self.source.pick(&[0, 1, 3]) };
+        let query = generate::scan(&mut self.random);
+        let pace = Pace { budget: self.random.pick(&[u32::MAX, 1, 5]), stop_every: self.random.pick(&[0, 1, 3]) };
         let failures = self.medium.failures();
         let answer = self.auditor.ask(&self.engine().snapshot(), &query, pace);
         self.note(|_| format!("a query: {}", outcome(&answer)));
@@ -336,42 +339,46 @@ impl World {
         }
     }
 
-    fn prepare_a_fault(&mut self) {
-        let strikes = [
-            (Fault::Crash, Strike::Crash(self.source.pick(&[Phase::During, Phase::Before, Phase::After])), 12),
-            (Fault::SyncError, Strike::SyncError, 2),
-            (Fault::WriteError, Strike::WriteError, 4),
-            (Fault::ReadError, Strike::ReadError, 6),
-            (Fault::Unlinked, Strike::Unlink, 4),
+    fn inject_fault(&mut self) {
+        let faults = [
+            (
+                FaultClass::Crash,
+                InjectedFault::Crash(self.random.pick(&[Phase::During, Phase::Before, Phase::After])),
+                12,
+            ),
+            (FaultClass::SyncError, InjectedFault::SyncError, 2),
+            (FaultClass::WriteError, InjectedFault::WriteError, 4),
+            (FaultClass::ReadError, InjectedFault::ReadError, 6),
+            (FaultClass::Unlinked, InjectedFault::Unlink, 4),
         ];
-        let mut strikes = strikes.into_iter().filter(|(fault, ..)| self.faults.has(*fault));
-        let skipped = self.source.index(strikes.clone().count());
-        let Some((_, strike, within)) = strikes.nth(skipped) else { return };
-        let after = self.source.pick(&[0, 0, 1, 2, 5, 9]) % within;
-        self.note(|_| format!("after {after} calls: {strike:?}"));
-        self.medium.strike(strike, after);
+        let mut faults = faults.into_iter().filter(|(class, ..)| self.faults.has(*class));
+        let skipped = self.random.index(faults.clone().count());
+        let Some((_, fault, within)) = faults.nth(skipped) else { return };
+        let after = self.random.pick(&[0, 0, 1, 2, 5, 9]) % within;
+        self.note(|_| format!("after {after} calls: {fault:?}"));
+        self.medium.inject(fault, after);
     }
 
-    /// The faults end: after a restart, if need be, everything works again and everything is there.
-    fn end_well(&mut self) -> Result<(), String> {
-        self.note(|_| "the faults end".to_string());
-        self.medium.calm();
+    /// Ends the faults. After a restart, if necessary, everything must work and all events must exist.
+    fn finish(&mut self) -> Result<(), String> {
+        self.note(|_| "no more faults".to_string());
+        self.medium.clear_faults();
         self.medium.crash_at(None);
-        // What was begun while there were faults may fail by them.
+        // A task started before may still fail because of a fault.
         while let Some(task) = self.tasks.pop() {
             self.work(task, u32::MAX)?;
         }
-        let healed = self.medium.heal();
+        let healed = self.medium.repair();
         if healed || self.has_failed {
-            self.go_down(Ending::Process);
-            let mut opens = STRUCK_OPENS_MAX;
+            self.stop(Ending::Process);
+            let mut opens = FAULTY_OPENS_MAX;
             self.open_once(&mut opens)?;
         }
         for _ in 0..2 {
             let commits = self.summary.commits;
             self.commit()?;
             if self.summary.commits == commits {
-                return Err("a commit is refused, and nothing is wrong with the medium any more".to_string());
+                return Err("a commit is refused although the medium has no faults any more".to_string());
             }
         }
         self.set_clock_right()?;
@@ -382,96 +389,97 @@ impl World {
             while task.step(64) == Poll::Pending {
                 steps += 1;
             }
-            self.install(task)?.map_err(|error| format!("maintenance fails without a cause: {error}"))?;
+            self.install(task)?
+                .map_err(|error| format!("maintenance fails although the medium has no faults any more: {error}"))?;
             steps += 1;
             if steps > TASK_STEPS_MAX {
-                return Err("maintenance goes on and on".to_string());
+                return Err("maintenance does not finish".to_string());
             }
         }
-        self.look_again()?;
+        self.audit_all()?;
         if let Some(age) = self.retention.age {
             let overdue = Timestamp::from_nanos(self.clocks.wall().as_nanos() - age - age / 8);
-            self.in_quiet(|world| world.auditor.check_expired(overdue))?;
+            self.without_faults(|world| world.auditor.check_expired(overdue))?;
         }
         self.ask()?;
         let flushes = self.summary.flushes;
         self.flush()?;
         if self.summary.flushes == flushes {
-            return Err("a flush fails, and nothing is wrong with the medium any more".to_string());
+            return Err("a flush fails although the medium has no faults any more".to_string());
         }
-        self.in_quiet(|world| world.auditor.check_kept())?;
-        self.go_down(self.worst_ending());
-        let mut opens = STRUCK_OPENS_MAX;
+        self.without_faults(|world| world.auditor.check_kept())?;
+        self.stop(self.worst_ending());
+        let mut opens = FAULTY_OPENS_MAX;
         self.open_once(&mut opens)?;
         self.open_twice(&mut opens)
     }
 
-    /// After whatever was refused: what is acknowledged can be read, and nothing else.
-    fn look_again(&mut self) -> Result<(), String> {
+    /// Compares everything that can be read, unless the power is off.
+    fn audit_all(&mut self) -> Result<(), String> {
         if self.medium.is_off() {
             return Ok(());
         }
         let snapshot = self.engine().snapshot();
-        self.in_quiet(|world| world.auditor.audit(&snapshot))
+        self.without_faults(|world| world.auditor.audit(&snapshot))
     }
 
-    /// Sees whether a refusal had a reason.
+    /// Checks that the medium gave a reason to refuse.
     fn refused(&self, error: &CommitError) -> Result<(), String> {
-        let has_reason = self.has_failed || self.medium.is_rotten() || self.medium.failures() > self.failures;
+        let has_reason = self.has_failed || self.medium.is_damaged() || self.medium.failures() > self.failures;
         if has_reason { Ok(()) } else { Err(format!("refused without a reason: {error}")) }
     }
 
-    /// Asks the auditor, without faults in between.
-    fn in_quiet(&mut self, audit: impl FnOnce(&mut Self) -> Result<(), Finding>) -> Result<(), String> {
-        self.medium.set_quiet(true);
+    /// Asks the auditor while no fault can happen.
+    fn without_faults(&mut self, audit: impl FnOnce(&mut Self) -> Result<(), Finding>) -> Result<(), String> {
+        self.medium.pause_faults(true);
         let finding = audit(self);
-        self.medium.set_quiet(false);
+        self.medium.pause_faults(false);
         self.judge(finding)
     }
 
     fn judge(&self, finding: Result<(), Finding>) -> Result<(), String> {
         match finding {
             Ok(()) => Ok(()),
-            // With a changed bit, an error is an answer; a wrong event is none.
-            Err(Finding::Unreadable(_)) if self.medium.is_rotten() => Ok(()),
-            Err(Finding::Unreadable(error)) => Err(format!("nothing is wrong with the medium, but: {error}")),
+            // After bit rot, an error is a correct answer; a wrong event is not.
+            Err(Finding::Unreadable(_)) if self.medium.is_damaged() => Ok(()),
+            Err(Finding::Unreadable(error)) => Err(format!("a read fails although the medium has no fault: {error}")),
             Err(Finding::Broken(what)) => Err(what),
         }
     }
 
     fn draw_group(&mut self) -> Vec<Batch> {
-        let batches = self.source.pick(&[1, 1, 2, 3]);
+        let batches = self.random.pick(&[1, 1, 2, 3]);
         (0..batches)
             .map(|_| {
-                let events = match self.source.below(16) {
+                let events = match self.random.below(16) {
                     0 => 20,
                     1 => 0,
-                    _ => 1 + self.source.below(4),
+                    _ => 1 + self.random.below(4),
                 };
                 let drafts: Vec<Draft> = (0..events).map(|_| self.draw_event()).collect();
-                let handling = if self.source.one_in(3) { Handling::Lenient } else { Handling::Strict };
+                let handling = if self.random.one_in(3) { Handling::Lenient } else { Handling::Strict };
                 generate::batch(&drafts).handled(handling)
             })
             .collect()
     }
 
-    /// An event, sometimes with the id of one that is there: also where that id was generated.
+    /// An event, sometimes with the id of a stored one, generated ids included.
     fn draw_event(&mut self) -> Draft {
-        let mut draft = generate::draft(&mut self.source);
-        if self.source.one_in(10) {
+        let mut draft = generate::draft(&mut self.random);
+        if self.random.one_in(10) {
             let events = self.auditor.model().events();
-            let known = events.get(self.source.index(events.len()));
+            let known = events.get(self.random.index(events.len()));
             draft.id = known.map(|event| event.id.text()).or(draft.id);
         }
         draft
     }
 
     fn engine(&self) -> &Engine<Flawed> {
-        self.engine.as_ref().expect("the store is open between two restarts")
+        self.engine.as_ref().expect("the store is open between restarts")
     }
 
     fn engine_mut(&mut self) -> &mut Engine<Flawed> {
-        self.engine.as_mut().expect("the store is open between two restarts")
+        self.engine.as_mut().expect("the store is open between restarts")
     }
 
     fn take_notes(&mut self) {
@@ -489,7 +497,7 @@ impl World {
     }
 }
 
-/// How something went, in words.
+/// The outcome as text.
 fn outcome<T, E: Display>(result: &Result<T, E>) -> String {
     result.as_ref().map_or_else(ToString::to_string, |_| "done".to_string())
 }

@@ -1,4 +1,4 @@
-//! The clocks, and who sets them.
+//! The clocks, and changes to them.
 
 use std::time::Duration;
 
@@ -14,45 +14,53 @@ const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 const DAY: i64 = 24 * HOUR;
 
-/// By so much the wall clock may always differ from what was believed last.
+/// The engine always accepts a change of the wall clock by this much.
 const SMALL_STEP: i64 = 300 * SECOND;
 
-/// How far the wall clock is off when somebody sets it: not at all, a little, and too far to be believed.
+/// By how much a changed wall clock is ahead: not at all, a little, and too much to be believed.
 const SET_AHEAD: [i64; 6] = [0, 40 * DAY, -40 * DAY, 30 * SECOND, 400 * DAY, 3 * DAY];
 
-/// The true time, and the clocks that the engine is shown.
+/// The true time, and the clocks shown to the engine.
 #[derive(Debug)]
 pub(super) struct Clocks {
-    /// The true time, in nanoseconds since the Unix epoch. It may go back a little, as a clock does that is kept right.
+    /// The true time, in nanoseconds since the Unix epoch. It may go back a little, like a clock under NTP.
     now: i64,
-    /// By how much the wall clock is ahead of it.
+    /// By how much the wall clock is ahead of the true time.
     ahead: i64,
-    /// The uptime; that of all processes together, since nobody knows how long none is up.
+    /// The uptime of all processes together. The time between two processes counts, since its length is unknown.
     uptime: i64,
-    /// The uptime at which the wall clock was set last.
+    /// The uptime when the wall clock was last changed.
     set_at: i64,
-    /// By how much the wall clock was set ahead, all times together.
+    /// The sum of all changes ahead.
     skipped: i64,
-    /// What the engine that is up was shown last.
+    /// The wall time that the running engine saw last.
     seen: Option<Timestamp>,
-    /// By how much the wall clock was ahead when it may have been believed: for long, or when there was nothing to hold
-    /// it against.
-    lasted: Vec<i64>,
+    /// How far ahead the wall clock was whenever the engine may have believed it: after it had lasted, or while the
+    /// store was empty.
+    believed: Vec<i64>,
 }
 
 impl Clocks {
     pub(super) fn new() -> Self {
-        // 2023-11-14T22:13:20Z, and as good as any other.
-        Self { now: 1_700_000_000 * SECOND, ahead: 0, uptime: 0, set_at: 0, skipped: 0, seen: None, lasted: Vec::new() }
+        // 2023-11-14T22:13:20Z; any time would do.
+        Self {
+            now: 1_700_000_000 * SECOND,
+            ahead: 0,
+            uptime: 0,
+            set_at: 0,
+            skipped: 0,
+            seen: None,
+            believed: Vec::new(),
+        }
     }
 
-    /// Lets time pass; where it is negative, the wall clock is corrected a little.
+    /// Lets time pass. A negative time is a small correction of the clock.
     pub(super) fn pass(&mut self, nanos: i64) {
         self.now += nanos;
         self.uptime += nanos.max(0);
     }
 
-    /// Sets the wall clock. To what it shows already is as if nobody had.
+    /// Sets the wall clock. Setting it to the same value changes nothing.
     pub(super) fn set(&mut self, ahead: i64) {
         self.skipped += (ahead - self.ahead).max(0);
         if ahead != self.ahead {
@@ -60,18 +68,18 @@ impl Clocks {
         }
     }
 
-    /// Nothing is stored, so that no other time is known than that of the wall clock.
-    pub(super) fn nothing_is_known(&mut self) {
-        self.lasted.push(self.ahead);
+    /// The store is empty: the engine can compare the wall clock with nothing.
+    pub(super) fn store_is_empty(&mut self) {
+        self.believed.push(self.ahead);
     }
 
-    /// The engine was shown the clocks.
+    /// The engine has seen the clocks.
     pub(super) fn seen(&mut self) {
         self.seen = Some(self.wall());
     }
 
-    /// An engine is opened that was not shown the clocks yet.
-    pub(super) fn unseen(&mut self) {
+    /// An engine was opened and has not seen the clocks.
+    pub(super) fn reset_seen(&mut self) {
         self.seen = None;
     }
 
@@ -79,57 +87,57 @@ impl Clocks {
         Timestamp::from_nanos(self.now + self.ahead)
     }
 
-    /// What the engine is shown. The canary's uptime goes ahead with the wall clock, so that nothing speaks against it.
+    /// The moment shown to the engine. With the canary, the uptime moves along with the wall clock, so that the engine
+    /// cannot notice a change.
     pub(super) fn moment(&self, canary: Option<Canary>) -> Moment {
         let skipped = if canary == Some(Canary::CredulousClock) { self.skipped } else { 0 };
         Moment { wall: self.wall(), uptime: Duration::from_nanos((self.uptime + skipped).unsigned_abs()) }
     }
 
-    /// The latest time that events may expire by: the true one, or that of a wall clock which is off by little, or was
-    /// for long. An engine that has seen less may believe less.
+    /// The latest time by which events may expire: the true time, or that of a wall clock which is off by little or has
+    /// lasted long. An engine that has seen less may use an earlier time.
     pub(super) fn credible(&mut self, age: i64) -> i64 {
         if self.uptime - self.set_at >= patience(Some(age)) {
-            self.lasted.push(self.ahead);
+            self.believed.push(self.ahead);
         }
-        let is_credible = self.lasted.contains(&self.ahead) || self.ahead <= (age / 8).clamp(SMALL_STEP, DAY);
+        let is_credible = self.believed.contains(&self.ahead) || self.ahead <= (age / 8).clamp(SMALL_STEP, DAY);
         if is_credible { self.now + self.ahead.max(0) } else { self.now }
     }
 }
 
-/// After how long any clock is believed.
+/// After this time any clock is believed.
 fn patience(age: Option<i64>) -> i64 {
     age.map_or(DAY, |age| age.min(DAY))
 }
 
 impl World {
-    /// Somebody sets the wall clock, or it is long before anything else happens.
-    pub(super) fn meddle_with_time(&mut self) {
-        if self.source.one_in(2) {
-            let ahead = self.source.pick(&SET_AHEAD);
-            // Generated ids follow from the time and the sequence number. Where commits do not wait for a sync, a crash
-            // may lose events and with them the time of the last id. If the clock is set back as well, an id may be
-            // given again, which a caller may have sent meanwhile. `docs/http-api.md` says so; it is not drawn.
+    /// Changes the wall clock, or lets a long time pass.
+    pub(super) fn change_clocks(&mut self) {
+        if self.random.one_in(2) {
+            let ahead = self.random.pick(&SET_AHEAD);
+            // Generated ids depend on the time and the sequence number. With deferred syncs a crash may lose events,
+            // and with them the time of the last id. If the clock is then set back, an id may be generated twice.
+            // `docs/http-api.md` says so; this is not simulated.
             let ahead = if self.is_deferred { ahead.max(self.clocks.ahead) } else { ahead };
-            self.note(|_| format!("the wall clock is set; it is {} s ahead", ahead / SECOND));
+            self.note(|_| format!("the wall clock is set to {} s ahead", ahead / SECOND));
             self.clocks.set(ahead);
-            // A host asks for tasks every few seconds. Otherwise a clock that is set twice meanwhile would look as if
-            // it had stayed.
+            // A host asks for tasks every few seconds. Otherwise two changes in between would look like none.
             self.take_tasks();
         } else {
-            let hours = self.source.pick(&[1, 25]);
+            let hours = self.random.pick(&[1, 25]);
             self.note(|_| format!("{hours} hours pass"));
             self.clocks.pass(hours * HOUR);
         }
     }
 
-    /// A repository without an event believes the clock, whatever it shows.
-    pub(super) fn consider_the_clock(&mut self) {
+    /// An empty repository believes any clock.
+    pub(super) fn trust_first_clock(&mut self) {
         if self.auditor.model().last_seq() == 0 {
-            self.clocks.nothing_is_known();
+            self.clocks.store_is_empty();
         }
     }
 
-    /// What the engine has to make of the wall clock.
+    /// What the engine must think of the wall clock.
     pub(super) fn belief(&self) -> Belief {
         let off = |seen: Timestamp| self.clocks.wall().as_nanos().abs_diff(seen.as_nanos());
         match self.clocks.seen {
@@ -139,14 +147,14 @@ impl World {
         }
     }
 
-    /// The wall clock is right from now on, and everybody had time to notice.
+    /// Sets the wall clock right, and lets enough time pass for the engine to believe it.
     pub(super) fn set_clock_right(&mut self) -> Result<(), String> {
         self.clocks.set(0);
         self.take_tasks();
         self.clocks.pass(patience(self.retention.age));
         self.take_tasks();
         match self.engine().clock_doubt() {
-            Some(doubt) => Err(format!("the clock is right, and still in doubt: {doubt}")),
+            Some(doubt) => Err(format!("the clock is right, but the engine still doubts it: {doubt}")),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! Going down and coming up again, with faults in between.
+//! Stopping and opening the store, with faults in between.
 
 use argus_core::engine::{Engine, OpenError, Seed};
 use argus_core::repository::{CommitError, Repository};
@@ -7,44 +7,44 @@ use argus_core::storage::{StorageError, StorageWriter as _};
 use super::super::auditor::Finding;
 use super::super::canary::{Canary, Flawed, cut_after};
 use super::{World, outcome};
-use crate::{Ending, Fault};
+use crate::{Ending, FaultClass};
 
-/// Openings that may fail by faults before faults are taken away from them.
-pub(super) const STRUCK_OPENS_MAX: u32 = 3;
+/// Faults are injected into this number of attempts to open at most.
+pub(super) const FAULTY_OPENS_MAX: u32 = 3;
 
-/// How long a machine is away that has lost something.
+/// How long the machine takes to restart after events were lost.
 const AWAY_NANOS: i64 = 1_000_000_000;
 
-/// Openings in a row after which there is no hope. Each may find a canary's damage, a fault, or a bit that is healed
-/// then.
+/// Attempts to open after which the run fails. Each may meet a canary's damage, a fault, or bit rot, which is then
+/// repaired.
 const OPENS_MAX: u32 = 40;
 
 impl World {
-    /// Ends the process, or the machine, between two calls.
+    /// Stops the process or the machine between two calls.
     pub(super) fn restart(&mut self) -> Result<(), String> {
-        self.in_quiet(|world| world.auditor.check_kept())?;
-        // Rot of the only copy of a manifest is more than can be stood.
+        self.without_faults(|world| world.auditor.check_kept())?;
+        // While only one copy of the manifest is current, damage to it cannot be repaired.
         let is_outdated = self.engine().recovery().manifest_outdated;
-        // Without room there may be no note of it.
-        let is_noted = self.medium.is_roomy();
-        let is_closed = !self.has_failed && self.source.one_in(2) && self.close()? && is_noted;
+        // Without room, closing may not record the end of the log.
+        let is_noted = self.medium.has_unlimited_space();
+        let is_closed = !self.has_failed && self.random.one_in(2) && self.close()? && is_noted;
         if self.medium.is_off() {
-            // Whoever has called this goes down with it.
+            // The caller handles the power failure.
             return Ok(());
         }
-        let ending = if self.source.one_in(2) { self.worst_ending() } else { Ending::Process };
-        self.go_down(ending);
-        if is_closed && self.faults.has(Fault::LostTail) && !self.medium.is_rotten() && self.source.one_in(2) {
+        let ending = if self.random.one_in(2) { self.worst_ending() } else { Ending::Process };
+        self.stop(ending);
+        if is_closed && self.faults.has(FaultClass::LostTail) && !self.medium.is_damaged() && self.random.one_in(2) {
             let place = self.medium.lose_tail();
-            self.note(|_| format!("the end of the log is lost: {place:?}"));
-        } else if self.faults.has(Fault::Rot) && !is_outdated && self.source.one_in(3) {
+            self.note(|_| format!("the end of the log is lost at {place:?}"));
+        } else if self.faults.has(FaultClass::Rot) && !is_outdated && self.random.one_in(3) {
             let place = self.rot();
-            self.note(|_| format!("the medium changes: {place:?}"));
+            self.note(|_| format!("bit rot: {place:?}"));
         }
         self.open()
     }
 
-    /// Changes what the medium has, in a way that checksums notice, or with one that they do not.
+    /// Changes data on the medium: so that checksums notice it, or, for a canary, so that they do not.
     fn rot(&self) -> Option<String> {
         match self.options.canary {
             Some(Canary::UncheckedRecord) => self.medium.forge(true),
@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    /// Closes the store; says whether it was.
+    /// Closes the store; returns whether that succeeded.
     fn close(&mut self) -> Result<bool, String> {
         let closed = self.engine_mut().close();
         self.note(|_| format!("close: {}", outcome(&closed)));
@@ -61,7 +61,7 @@ impl World {
             Ok(()) => {
                 self.summary.closes += 1;
                 self.auditor.flushed();
-                self.look_again()?;
+                self.audit_all()?;
                 Ok(true)
             }
             Err(error) => {
@@ -72,72 +72,72 @@ impl World {
         }
     }
 
-    /// Goes down with the power failure that happened in a call.
+    /// Stops after a power failure in a call.
     pub(super) fn after_power_failure(&mut self) {
-        // Whoever kills a process at a call leaves the machine as it is.
-        let killed = self.faults.has(Fault::Kill) && self.source.one_in(2);
-        self.go_down(if killed { Ending::Process } else { Ending::Power });
+        // With `Kill`, only the process died at that call.
+        let killed = self.faults.has(FaultClass::Kill) && self.random.one_in(2);
+        self.stop(if killed { Ending::Process } else { Ending::Power });
     }
 
     pub(super) fn worst_ending(&self) -> Ending {
-        if self.faults.has(Fault::Crash) { Ending::Power } else { Ending::Process }
+        if self.faults.has(FaultClass::Crash) { Ending::Power } else { Ending::Process }
     }
 
-    pub(super) fn go_down(&mut self, ending: Ending) {
+    pub(super) fn stop(&mut self, ending: Ending) {
         self.note(|_| format!("restart: the end of the {ending:?}"));
         let is_intact = ending == Ending::Process && self.medium.failures() == self.failures;
         self.auditor.process_ended(is_intact);
-        self.let_go(ending);
+        self.release_lock(ending);
         (self.engine, self.has_failed) = (None, false);
         self.tasks.clear();
         self.medium = self.medium.restart(ending);
     }
 
-    /// Opens the store, through all that may happen to that, and looks at what is there.
+    /// Opens the store despite faults, and compares everything.
     pub(super) fn open(&mut self) -> Result<(), String> {
-        if let Some(second) = self.second.take_if(|_| self.source.one_in(2)) {
-            self.overtake(second)?;
+        if let Some(second) = self.second.take_if(|_| self.random.one_in(2)) {
+            self.run_second(second)?;
         }
         let mut opens = 0;
         self.open_once(&mut opens)?;
-        // What an opening had no room for is done by the next one.
-        if self.medium.is_roomy() && self.source.one_in(4) {
+        // Without room, an opening leaves work to the next one, which then changes bytes.
+        if self.medium.has_unlimited_space() && self.random.one_in(4) {
             self.open_twice(&mut opens)?;
         }
         Ok(())
     }
 
-    /// Opens what has just been opened: not a byte is different.
+    /// Opens the store again. No byte may change.
     pub(super) fn open_twice(&mut self, opens: &mut u32) -> Result<(), String> {
         let before = self.medium.contents();
-        self.go_down(self.worst_ending());
-        *opens = STRUCK_OPENS_MAX;
+        self.stop(self.worst_ending());
+        *opens = FAULTY_OPENS_MAX;
         self.open_once(opens)?;
         let after = self.medium.contents();
         if before.agrees_with(&after) {
             return Ok(());
         }
-        Err(format!("recovering twice gives other bytes: {before:?} and then {after:?}"))
+        Err(format!("a second recovery changes the bytes: {before:?} and then {after:?}"))
     }
 
     pub(super) fn open_once(&mut self, opens: &mut u32) -> Result<(), String> {
         loop {
             *opens += 1;
             if *opens > OPENS_MAX {
-                return Err("the store cannot be opened, whatever is done".to_string());
+                return Err("the store cannot be opened after many attempts".to_string());
             }
             self.enter()?;
-            // What was to happen to the process before does not happen to this one.
-            self.medium.calm();
-            if self.faults.has(Fault::Recovery) && *opens <= STRUCK_OPENS_MAX && self.source.one_in(2) {
-                self.prepare_a_fault();
+            // Faults injected into the last process do not hit this one.
+            self.medium.clear_faults();
+            if self.faults.has(FaultClass::Recovery) && *opens <= FAULTY_OPENS_MAX && self.random.one_in(2) {
+                self.inject_fault();
             }
-            if self.faults.has(Fault::Full)
-                && *opens <= STRUCK_OPENS_MAX
+            if self.faults.has(FaultClass::Full)
+                && *opens <= FAULTY_OPENS_MAX
                 && self.sent.is_some()
-                && self.source.one_in(8)
+                && self.random.one_in(8)
             {
-                let free = self.source.index(500);
+                let free = self.random.index(500);
                 self.note(|_| format!("space that is left: {free}"));
                 self.medium.set_free(Some(free));
             }
@@ -152,20 +152,20 @@ impl World {
                         return Ok(());
                     }
                 }
-                Err(error) => self.not_opened(&error, failures)?,
+                Err(error) => self.open_failed(&error, failures)?,
             }
         }
     }
 
-    /// One process opens the store, as all of a run do.
+    /// Opens the store with the options of this run.
     pub(super) fn open_engine(&mut self) -> Result<Engine<Flawed>, OpenError> {
-        let seed = Seed(self.source.number().into());
+        let seed = Seed(self.random.number().into());
         let storage = Flawed { inner: self.medium.clone(), canary: self.options.canary };
         let opened = Engine::open_with(storage, seed, self.tuning);
         self.take_notes();
         self.note(|_| format!("open: {}", outcome(&opened)));
         self.summary.opens += 1;
-        self.clocks.unseen();
+        self.clocks.reset_seen();
         let mut engine = opened?;
         engine.retain(self.retention);
         if self.is_deferred {
@@ -174,48 +174,48 @@ impl World {
         Ok(engine)
     }
 
-    /// Looks at what an opening has found. Says whether it can be read.
+    /// Compares everything after an opening. Returns whether the store can be read.
     fn recovered(&mut self) -> Result<bool, String> {
         let snapshot = self.engine().snapshot();
         let lost = self.auditor.lost();
-        self.medium.set_quiet(true);
+        self.medium.pause_faults(true);
         let finding = self.auditor.recovered(&snapshot);
-        self.medium.set_quiet(false);
+        self.medium.pause_faults(false);
         if self.auditor.lost() > lost {
-            // The id of an event that is lost is given again to whatever comes to its place in the same millisecond. A
-            // machine takes longer than that to come up, and longer than clocks are set back here.
+            // An event that replaces a lost one in the same millisecond gets the same generated id. Restarting a
+            // machine takes longer than that, and longer than clocks are set back here.
             self.clocks.pass(AWAY_NANOS);
         }
         match finding {
-            Err(Finding::Unreadable(error)) if self.medium.heal() => {
-                self.note(|_| format!("the bit is changed back after {error}"));
-                self.go_down(Ending::Process);
+            Err(Finding::Unreadable(error)) if self.medium.repair() => {
+                self.note(|_| format!("the damage is repaired after {error}"));
+                self.stop(Ending::Process);
                 Ok(false)
             }
             finding => self.judge(finding).map(|()| true),
         }
     }
 
-    /// Sees whether an opening had a reason to fail, and takes it away.
-    fn not_opened(&mut self, error: &OpenError, failures: u64) -> Result<(), String> {
+    /// Checks that an opening had a reason to fail, and removes the reason.
+    fn open_failed(&mut self, error: &OpenError, failures: u64) -> Result<(), String> {
         if let Some(offset) = cut_after(self.options.canary, error) {
-            self.medium.calm();
+            self.medium.clear_faults();
             return self.medium.truncate(offset).map_err(|error| error.to_string());
         }
         match error {
-            // It was made before anything was sent, and needs no room to be opened.
+            // The store was created before anything was sent, and needs no room to open.
             OpenError::Storage(StorageError::Full(reason) | StorageError::Unavailable(reason))
                 if self.sent.is_some() =>
             {
                 return Err(format!("the store cannot be opened without room: {reason}"));
             }
-            _ if self.medium.failures() > failures => self.go_down(Ending::Process),
-            OpenError::Damaged { place, .. } if !place.is_empty() && self.medium.heal() => {
+            _ if self.medium.failures() > failures => self.stop(Ending::Process),
+            OpenError::Damaged { place, .. } if !place.is_empty() && self.medium.repair() => {
                 self.summary.refused_opens += 1;
-                self.note(|_| "the bit is changed back".to_string());
+                self.note(|_| "the damage is repaired".to_string());
             }
             OpenError::Storage(_) | OpenError::Damaged { .. } | OpenError::TooManyTypes { .. } => {
-                return Err(format!("the store cannot be opened, and nothing is wrong with it: {error}"));
+                return Err(format!("the store cannot be opened although it is undamaged: {error}"));
             }
         }
         Ok(())

@@ -1,13 +1,13 @@
-//! The random numbers of generators.
+//! Random numbers for the generators.
 
 use std::slice;
 
-/// Where generators take their decisions from: one stream of numbers, of which 0 always means the simplest choice.
+/// The decisions of the generators: a stream of numbers in which 0 always stands for the simplest choice.
 ///
-/// A seed gives an endless stream, for simulations. Bytes give as much as they hold and then zeros for ever, for
-/// fuzzers and for proptest: whoever cuts the bytes short or makes them smaller makes what is generated simpler.
+/// A seed gives an endless stream, for simulations. Bytes give a finite stream followed by zeros, for fuzzers and
+/// proptest: shorter or smaller bytes generate simpler values, so that they can be shrunk.
 #[derive(Clone, Debug)]
-pub struct Source<'a>(Stream<'a>);
+pub struct Random<'a>(Stream<'a>);
 
 #[derive(Clone, Debug)]
 enum Stream<'a> {
@@ -18,18 +18,18 @@ enum Stream<'a> {
 /// The generator `SplitMix64`: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (OOPSLA 2014),
 /// with the constants of Vigna's `splitmix64.c` (<https://prng.di.unimi.it/splitmix64.c>).
 ///
-/// Small, fast, equally distributed, and good enough to draw tests; nothing else should rely on it.
+/// Small, fast and uniform enough for tests. Nothing else should use it.
 #[derive(Clone, Debug)]
 struct SplitMix64(u64);
 
-impl<'a> Source<'a> {
+impl<'a> Random<'a> {
     /// An endless stream. Equal seeds give equal streams, on every machine and in every version.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self(Stream::Seeded(SplitMix64(seed)))
     }
 
-    /// What the bytes say, and then zeros.
+    /// The bytes, followed by zeros.
     #[must_use]
     pub fn bytes(bytes: &'a [u8]) -> Self {
         Self(Stream::Bytes(bytes.iter()))
@@ -60,14 +60,14 @@ impl<'a> Source<'a> {
         usize::try_from(self.below(bound)).expect("not above a usize")
     }
 
-    /// True in one of `n` cases on average, where `n` is 2 or more; false where the source has run dry.
+    /// True with probability 1/`n`, where `n` is at least 2. False when the bytes are used up.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == n.saturating_sub(1) && n > 1
     }
 
     /// One of `choices`; the first is the simplest.
     pub fn pick<T: Copy, const N: usize>(&mut self, choices: &[T; N]) -> T {
-        const { assert!(N > 0, "there is nothing to choose from") };
+        const { assert!(N > 0, "a choice needs at least one element") };
         let index = self.index(N);
         *choices.get(index).expect("the index is below the length")
     }
@@ -83,7 +83,7 @@ impl SplitMix64 {
     }
 }
 
-/// The next `count` bytes, least significant first, as far as there are any.
+/// The next `count` bytes in little-endian order; missing ones are 0.
 fn take(bytes: &mut slice::Iter<'_, u8>, count: usize) -> u64 {
     bytes.by_ref().take(count).enumerate().map(|(index, byte)| u64::from(*byte) << (8 * index)).sum()
 }
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn seeded_numbers_are_those_of_the_reference() {
-        let mut source = Source::seeded(1_234_567);
-        let drawn: [u64; 5] = std::array::from_fn(|_| source.number());
+        let mut random = Random::seeded(1_234_567);
+        let drawn: [u64; 5] = std::array::from_fn(|_| random.number());
         assert_eq!(
             drawn,
             [
@@ -106,19 +106,19 @@ mod tests {
                 16_408_922_859_458_223_821,
             ]
         );
-        assert_eq!(Source::seeded(0).number(), 0xE220_A839_7B1D_CDAF);
+        assert_eq!(Random::seeded(0).number(), 0xE220_A839_7B1D_CDAF);
     }
 
     #[test]
-    fn bytes_are_spent_by_the_size_of_the_bound_and_then_read_as_zero() {
+    fn a_larger_bound_takes_more_bytes_and_missing_bytes_are_zero() {
         let bytes = [7, 0x34, 0x12, 255];
-        let mut source = Source::bytes(&bytes);
-        assert_eq!(source.below(10), 7);
-        assert_eq!(source.below(0x1_0000), 0x1234);
-        assert_eq!(source.number(), 255);
-        assert_eq!(source.number(), 0);
-        assert_eq!(source.pick(&["simple", "other"]), "simple");
-        assert!(!source.one_in(2));
-        assert_eq!(source.below(0), 0);
+        let mut random = Random::bytes(&bytes);
+        assert_eq!(random.below(10), 7);
+        assert_eq!(random.below(0x1_0000), 0x1234);
+        assert_eq!(random.number(), 255);
+        assert_eq!(random.number(), 0);
+        assert_eq!(random.pick(&["simple", "other"]), "simple");
+        assert!(!random.one_in(2));
+        assert_eq!(random.below(0), 0);
     }
 }

@@ -1,13 +1,13 @@
-//! Chance that can be repeated: everything that a run draws comes from its seed.
+//! Random numbers of a run, all from its seed, so that it can be repeated.
 
 use std::ops::RangeInclusive;
 
-/// A generator of numbers (`SplitMix64`). What it gives depends on nothing but its seed.
+/// A `SplitMix64` generator. Its numbers depend only on the seed.
 #[derive(Clone, Debug)]
-pub(crate) struct Draw(u64);
+pub(crate) struct Random(u64);
 
-impl Draw {
-    /// The generator of a part of a run, such as a round or a client of a round.
+impl Random {
+    /// The generator for a part of a run, such as a round or a client of a round.
     pub(crate) fn new(seed: u64, part: u64) -> Self {
         Self(mixed(seed ^ mixed(part)))
     }
@@ -23,18 +23,18 @@ impl Draw {
         range.start() + self.any() % (range.end() - range.start() + 1)
     }
 
-    /// True so many times in a hundred.
+    /// True with this probability in percent.
     pub(crate) fn percent(&mut self, share: u64) -> bool {
         self.from(0..=99) < share
     }
 
-    /// One of these, if there is any.
+    /// An element of the list, if it has any.
     pub(crate) fn pick<'a, T>(&mut self, list: &'a [T]) -> Option<&'a T> {
         list.get(usize::try_from(self.any() % (list.len().max(1) as u64)).unwrap_or_default())
     }
 }
 
-/// A number that looks as if it had nothing to do with this one.
+/// Mixes the bits of a number, so that the result looks unrelated.
 pub(crate) fn mixed(number: u64) -> u64 {
     let mut mixed = number;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -49,18 +49,18 @@ mod tests {
     #[test]
     fn parts_of_a_run_differ_and_repeat() {
         let numbers = |part| {
-            let mut draw = Draw::new(7, part);
-            [draw.any(), draw.from(1..=6), draw.any()]
+            let mut random = Random::new(7, part);
+            [random.any(), random.from(1..=6), random.any()]
         };
         assert_eq!(numbers(1), numbers(1));
         assert_ne!(numbers(1), numbers(2));
     }
 
     #[test]
-    fn a_range_is_drawn_from_its_first_to_its_last() {
-        let mut draw = Draw::new(1, 1);
-        let drawn: std::collections::BTreeSet<u64> = (0..200).map(|_| draw.from(3..=5)).collect();
+    fn a_range_includes_both_its_ends() {
+        let mut random = Random::new(1, 1);
+        let drawn: std::collections::BTreeSet<u64> = (0..200).map(|_| random.from(3..=5)).collect();
         assert_eq!(drawn, [3, 4, 5].into());
-        assert_eq!(draw.pick::<u8>(&[]), None);
+        assert_eq!(random.pick::<u8>(&[]), None);
     }
 }
