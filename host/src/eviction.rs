@@ -9,25 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
-use std::time::Instant;
 
 use event_listener::Event;
 use futures_util::task::AtomicWaker;
 
-use crate::connection::Connection;
-
-/// How little is lost with a connection that is closed. The least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Idleness {
-    /// It has no request under way, and every answer is out.
-    BetweenRequests,
-    /// Some of a head has come.
-    InHead,
-    /// It was answered, and goes on sending what nobody reads.
-    Lingering,
-    /// It was opened, or has got an answer, a moment ago: its next request may be on its way.
-    Recent,
-}
+use crate::connection::{Connection, IdleSince};
 
 /// The registry of the connections that are open.
 #[derive(Debug, Default)]
@@ -168,15 +154,12 @@ impl Drop for Registration {
     }
 }
 
-/// What a connection is at, since when. The earliest and idlest is the least.
-pub(crate) type IdleSince = (Idleness, Instant);
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::task::Wake;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::connection::CloseReason;

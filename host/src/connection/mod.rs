@@ -1,6 +1,7 @@
 //! One connection, as its reader, its writer, its requests and whoever watches the time share it.
 
 mod head_bytes;
+mod idleness;
 mod presence;
 mod state;
 
@@ -10,6 +11,7 @@ use std::time::Instant;
 use crate::clock::Clock;
 use crate::settings::Settings;
 
+pub(crate) use idleness::IdleSince;
 pub(crate) use state::ConnectionState;
 
 /// Longest request line and header fields together, in bytes.

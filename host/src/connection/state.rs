@@ -4,9 +4,9 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::head_bytes::HeadBytes;
+use super::idleness::{IdleSince, Idleness};
 use super::presence::{ANSWER_START, Next, Presence};
 use super::{CloseReason, HeadError, Writing};
-use crate::eviction::{IdleSince, Idleness};
 use crate::settings::Settings;
 use crate::socket::TcpState;
 

@@ -31,8 +31,6 @@ const OPEN: &[&str] = &[
     "core/src/repository/housekeeper.rs",
     "core/src/repository/mod.rs",
     "core/src/repository/snapshot.rs",
-    "host/src/connection_state.rs",
-    "host/src/eviction.rs",
 ];
 
 /// A rule that is broken at some place.
