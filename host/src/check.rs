@@ -1,4 +1,4 @@
-//! Looking through a repository on disk, and saving what is whole of it.
+//! Checks a repository on disk, and salvages what is undamaged.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -34,38 +34,38 @@ pub struct Check {
     pub salvage: Option<PathBuf>,
 }
 
-/// Why a folder could not be checked, or nothing be saved from it.
+/// Why a folder could not be checked or salvaged.
 #[derive(Debug, Error)]
 pub enum CheckError {
     /// One of the folders could not be opened.
     #[error(transparent)]
     Folder(#[from] argus_disk::OpenError),
-    /// Saving failed.
+    /// Salvage failed.
     #[error("nothing was saved: {0}")]
     Salvage(#[from] SalvageError),
-    /// The last step of it failed.
+    /// The last step of salvage failed.
     #[error("what was saved could not be completed: {0}")]
     Completion(#[source] Fault),
-    /// The system gave no randomness for a seed.
+    /// The system's random generator failed, which is needed for a seed.
     #[error("the system's random generator failed: {0}")]
     Randomness(#[from] getrandom::Error),
 }
 
-/// What came of it.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Outcome<'a> {
     path: &'a Path,
-    /// What is wrong with files as files, each in a line.
+    /// Damage to files as such, one line each.
     faults: Vec<String>,
-    /// What lies among the files and is none of the repository's.
+    /// Foreign files in the repository's folder.
     strangers: Vec<PathBuf>,
     report: engine::Report,
-    /// Whether the log may have gone on behind its end, where a file is not there or too short.
+    /// Whether a missing or short file may have held more of the log.
     is_end_missing: bool,
     saved: Option<Saved<'a>>,
 }
 
-/// What was saved, and where to.
+/// What was saved, and where.
 #[derive(Debug)]
 struct Saved<'a> {
     to: &'a Path,
@@ -75,16 +75,16 @@ struct Saved<'a> {
 }
 
 impl Check {
-    /// Looks through the repository, and saves what is whole if it is to. When this returns, that is durable.
+    /// Checks the repository, and salvages it if asked to. What was salvaged is durable on return.
     ///
     /// # Errors
     ///
-    /// [`CheckError`]; the repository is as it was, and what there is of a copy will not be taken for one.
+    /// [`CheckError`]; the repository is unchanged, and a partial copy cannot be opened as a repository.
     pub fn look(&self) -> Result<Outcome<'_>, CheckError> {
         let reader = DiskReader::open(&self.path)?;
         let faults = reader.faults().iter().map(ToString::to_string).collect();
         let mut strangers = reader.strangers().to_vec();
-        // That the names cannot be read is a finding of the check itself.
+        // If the names cannot be read, the check itself reports it.
         let others = reader.list().unwrap_or_default().into_iter().filter(|name| !engine::is_blob_name(name));
         strangers.extend(others.map(|name| self.path.join("blobs").join(name)));
         let path = &self.path;
@@ -104,12 +104,12 @@ impl Check {
         Ok(Outcome { path, faults, strangers, report, is_end_missing, saved: Some(saved) })
     }
 
-    /// The same from a command line: prints what came of it.
+    /// Runs the check from a command line, and prints the result.
     #[must_use]
     pub fn run(&self) -> ExitCode {
         match self.look() {
             Ok(outcome) => {
-                // That nobody listens changes nothing; the exit code says it as well.
+                // A closed standard output changes nothing; the exit code carries the result too.
                 drop(write!(io::stdout(), "{outcome}"));
                 if outcome.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
             }
@@ -121,14 +121,13 @@ impl Check {
     }
 }
 
-/// Whether more of the log may have been where a file is damaged as a file. Without such damage, the last file is full
-/// to its end.
+/// Whether a damaged file may have held more of the log. If no file is damaged, the last one is complete.
 fn is_end_missing(reader: &DiskReader, report: &engine::Report) -> bool {
     !reader.faults().is_empty() && reader.lacks(report.log_end.clone())
 }
 
 impl Outcome<'_> {
-    /// Whether nothing is damaged; or, where it was to be saved, whether all of it was.
+    /// Whether nothing is damaged, or, with salvage, whether all events were saved.
     fn is_good(&self) -> bool {
         match &self.saved {
             None => self.faults.is_empty() && self.report.is_whole(),
@@ -141,7 +140,7 @@ impl fmt::Display for Outcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, faults, strangers, report, is_end_missing, saved } = self;
         for stranger in strangers {
-            writeln!(f, "note: {} is no part of the repository, and is left alone", stranger.display())?;
+            writeln!(f, "note: {} does not belong to the repository, and is left alone", stranger.display())?;
         }
         for fault in faults {
             writeln!(f, "damaged: {fault}")?;

@@ -1,8 +1,8 @@
-//! Log lines on their way to standard error.
+//! A buffer between log lines and standard error.
 //!
-//! Standard error may be a full disk, a pipe whose reader has gone or stands still, or a terminal that is closed.
-//! Whoever logs must neither wait for it nor fail with it. So lines go into a buffer, and a thread that does nothing
-//! else writes them. A line that finds no room there, or cannot be written, is dropped and counted.
+//! Standard error may be a full disk, a pipe whose reader is gone or stalled, or a closed terminal. Logging must
+//! neither wait for it nor fail with it. So lines go into a buffer, and a thread of their own writes them. A line that
+//! finds the buffer full, or cannot be written, is dropped and counted.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -15,16 +15,16 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::watch;
 
-/// Lines that wait to be written, in bytes. As much again may be held by the thread that writes.
+/// Most lines that wait to be written, in bytes. The thread that writes may hold as much again.
 const WAITING_BYTES_MAX: usize = 2 << 20;
 
-/// How long the end of the process waits at most until standard error has taken the last lines of the log.
+/// How long the process waits at its end for standard error to take the last log lines.
 pub(crate) const LAST_LINES_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// A pipe takes so many bytes whole or not at all (`PIPE_BUF`), so that lines of several processes do not mix.
+/// A pipe takes up to this many bytes in one piece (`PIPE_BUF`), so that lines of several processes do not mix.
 const PIECE_BYTES_MAX: usize = 4096;
 
-/// Takes lines and never waits. Cheap to clone.
+/// Takes lines without ever waiting. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogBuffer {
     shared: Arc<Shared>,
@@ -34,7 +34,7 @@ struct Shared {
     desk: Mutex<Desk>,
     /// There is something to write.
     filled: Condvar,
-    /// Everything is written, or lost.
+    /// Everything is written or lost.
     emptied: Condvar,
     lost: IntCounter,
 }
@@ -47,12 +47,12 @@ struct Desk {
 }
 
 impl LogBuffer {
-    /// Starts the thread that writes to `sink`. It goes on until the process ends; if it does not, `on_death` is called
-    /// as by [`watch::spawn`].
+    /// Starts the thread that writes to `sink` until the process ends. If it ends earlier, it calls `on_death` as by
+    /// [`watch::spawn`].
     ///
     /// # Errors
     ///
-    /// The system gives no thread.
+    /// When the system refuses to start a thread.
     pub fn start(
         sink: impl Write + Send + 'static,
         lost: IntCounter,
@@ -72,7 +72,7 @@ impl LogBuffer {
     }
 }
 
-/// Takes one whole line a call, which always succeeds.
+/// Takes one whole line per call. Always succeeds.
 impl Write for LogBuffer {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut desk = self.shared.lock();
@@ -115,7 +115,7 @@ impl Shared {
         }
     }
 
-    /// Waits for lines, and takes all of them in exchange for an empty buffer.
+    /// Waits for lines, and swaps them all for an empty buffer.
     fn take(&self, taken: &mut Vec<u8>) {
         let mut desk = self.lock();
         desk.is_writing = false;
@@ -135,15 +135,15 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Writes whole lines, as far as that is for us to say.
+/// Writes whole lines as far as the sink allows.
 struct Lines<W> {
     sink: W,
-    /// Only a part of the last line could be written, as on a disk that has become full.
+    /// Only part of the last line was written, as when a disk becomes full.
     is_broken: bool,
 }
 
 impl<W: Write> Lines<W> {
-    /// Writes lines, each with its end; how many of them were lost.
+    /// Writes complete lines. Returns how many of them were lost.
     fn write(&mut self, lines: &[u8]) -> u64 {
         let mut lost = 0;
         let mut rest = lines;
@@ -156,7 +156,7 @@ impl<W: Write> Lines<W> {
     }
 
     fn write_piece(&mut self, piece: &[u8]) -> u64 {
-        // What is left of a broken line is not to be taken for the beginning of this one.
+        // Ends a partly written line, so that it does not run into this one.
         if self.is_broken && !self.try_write(b"\n").is_empty() {
             return count_lines(piece);
         }
@@ -168,14 +168,14 @@ impl<W: Write> Lines<W> {
         count_lines(left)
     }
 
-    /// Writes what can be written, and gives the rest.
+    /// Writes what the sink takes, and returns the rest.
     fn try_write<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
         while !bytes.is_empty() {
             match self.sink.write(bytes) {
                 Ok(0) => return bytes,
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // There is nobody to be told of the reason, for this is where it would be written.
+                // The error cannot be reported: this is where it would be written.
                 Err(_) => return bytes,
             }
         }
@@ -195,8 +195,7 @@ fn count_lines(lines: &[u8]) -> u64 {
     lines.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
-/// Standard error, without the lock that std has before it: whoever else writes there must not wait behind a pipe that
-/// nobody reads.
+/// Standard error without std's lock, so that other writers do not wait behind a pipe that nobody reads.
 #[derive(Debug)]
 pub struct StandardError;
 
@@ -205,7 +204,7 @@ impl Write for StandardError {
         let stderr = io::stderr();
         loop {
             match rustix::io::write(&stderr, bytes) {
-                // Whoever gave it to us does not want to be waited for; the thread that writes has the time.
+                // Whoever opened standard error made it non-blocking. This thread may wait.
                 Err(rustix::io::Errno::AGAIN) => {
                     poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)?;
                 }
@@ -239,7 +238,7 @@ mod tests {
         (LogBuffer::start(sink, lost.clone(), |reason| panic!("{reason}")).unwrap(), lost)
     }
 
-    /// A disk with so much room.
+    /// A disk with this much free space.
     struct Disk {
         written: Arc<Mutex<Vec<u8>>>,
         room: Arc<Mutex<usize>>,
@@ -262,7 +261,7 @@ mod tests {
         }
     }
 
-    /// A pipe whose reader reads when it is told to.
+    /// A pipe whose reader reads when the test says so.
     struct Pipe {
         entered: Sender<usize>,
         read: Receiver<()>,
@@ -303,14 +302,14 @@ mod tests {
         log.write_all(b"first\n").unwrap();
         assert_eq!(entries.recv().unwrap(), 6);
         log.flush(Duration::ZERO);
-        // The thread hangs in its write. What finds room waits, and what does not is lost.
+        // The thread blocks in its write. Lines wait while there is room, and are lost after that.
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         for _ in 0..WAITING_BYTES_MAX / line.len() + 5 {
             log.write_all(&line).unwrap();
         }
         assert_eq!(lost.get(), 5);
         readings.send(()).unwrap();
-        // Then four lines at a time, which a pipe takes whole.
+        // Then four lines at a time, which a pipe takes in one piece.
         assert_eq!(entries.recv().unwrap(), PIECE_BYTES_MAX);
         drop(readings);
         log.flush(PATIENCE);
