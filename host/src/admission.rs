@@ -11,7 +11,7 @@ use crate::runtime::Runtime;
 
 /// How often descriptors that are not connections are counted. Counting lists all open descriptors, which is too slow
 /// to do for each connection.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Decides which connections the accept loop lets in.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Admission {
 
     fn is_look_due(&self) -> bool {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = looked.elapsed() >= LOOK_INTERVAL;
+        let is_due = looked.elapsed() >= CHECK_INTERVAL;
         if is_due {
             *looked = Instant::now();
         }

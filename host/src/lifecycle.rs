@@ -143,7 +143,7 @@ impl Lifecycle {
         };
         if take().is_none() {
             // Set before looking for an idle connection, so that one that falls idle later announces itself.
-            let _wanted = self.open.want();
+            let _wanted = self.open.want_room();
             wait_until(&self.connection_closed, || {
                 let taken = take();
                 if taken.is_none() {

@@ -64,8 +64,8 @@ impl LogBuffer {
         Ok(Self { shared })
     }
 
-    /// Waits until everything that was logged so far is written or lost, but not for longer than `timeout`: nothing may
-    /// ever be written again.
+    /// Waits until everything logged so far is written or lost, but for at most `timeout`, since standard error may be
+    /// stalled for good.
     pub fn flush(&self, timeout: Duration) {
         let is_busy = |desk: &mut Desk| desk.is_writing || !desk.waiting.is_empty();
         drop(self.shared.emptied.wait_timeout_while(self.shared.lock(), timeout, is_busy));

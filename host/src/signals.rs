@@ -76,6 +76,6 @@ mod tests {
     #[test]
     fn a_server_that_hears_no_signals_any_more_fails() {
         assert_eq!(failure(|| panic!("as told")), "the thread argus-signals has panicked: as told");
-        assert_eq!(failure(|| ()), "the thread argus-signals has ended, though it had to go on");
+        assert_eq!(failure(|| ()), "the thread argus-signals has ended unexpectedly");
     }
 }

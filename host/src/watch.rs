@@ -29,7 +29,7 @@ pub fn spawn(
     // What the body shares with others is behind locks that recover from a panic.
     let watched = move || match catch_unwind(AssertUnwindSafe(body)) {
         Ok(()) if may_end() => {}
-        Ok(()) => on_death(format!("the thread {title} has ended, though it had to go on")),
+        Ok(()) => on_death(format!("the thread {title} has ended unexpectedly")),
         Err(panic) => on_death(format!("the thread {title} has panicked: {}", panic_message(panic.as_ref()))),
     };
     Builder::new().name(name.to_owned()).spawn(watched)
@@ -46,7 +46,7 @@ pub async fn task(
 ) {
     match AssertUnwindSafe(body).catch_unwind().await {
         Ok(()) if may_end() => {}
-        Ok(()) => on_death(format!("{name} has ended, though it had to go on")),
+        Ok(()) => on_death(format!("{name} has ended unexpectedly")),
         Err(panic) => on_death(format!("{name} has panicked: {}", panic_message(panic.as_ref()))),
     }
 }
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_thread_is_missed_unless_it_may_end() {
         assert_eq!(told(|| (), true), None);
-        assert_eq!(told(|| (), false).unwrap(), "the thread argus-test has ended, though it had to go on");
+        assert_eq!(told(|| (), false).unwrap(), "the thread argus-test has ended unexpectedly");
         for may_end in [false, true] {
             let told = told(|| panic!("as told"), may_end);
             assert_eq!(told.unwrap(), "the thread argus-test has panicked: as told");
@@ -96,7 +96,7 @@ mod tests {
         };
         assert_eq!(told(&mut ready(()), true), (true, None));
         assert_eq!(told(&mut pending(), true), (false, None));
-        assert_eq!(told(&mut ready(()), false).1.unwrap(), "the loop has ended, though it had to go on");
+        assert_eq!(told(&mut ready(()), false).1.unwrap(), "the loop has ended unexpectedly");
         let mut panicking = Box::pin(async { panic!("as told") });
         assert_eq!(told(&mut panicking, true).1.unwrap(), "the loop has panicked: as told");
     }

@@ -246,10 +246,10 @@ impl<R: Runtime, I: Socket> Limits<'_, R, I> {
             let (mut socket, now) = (lock(self.socket), self.connection.now());
             let mut state = self.connection.state();
             match reason {
-                CloseReason::WriteStalled => state.look_at_stall(now, socket.acknowledged()),
-                CloseReason::Evicted => state.look_at_input(socket.has_input()),
+                CloseReason::WriteStalled => state.check_stall(now, socket.acknowledged()),
+                CloseReason::Evicted => state.check_input(socket.has_input()),
                 CloseReason::ClientGone => {
-                    if let Some(byte) = state.look_at_client(now, socket.tcp_state()) {
+                    if let Some(byte) = state.check_client(now, socket.tcp_state()) {
                         match Pin::new(&mut *socket).poll_write(cx, &[byte]) {
                             Poll::Ready(Ok(1..)) => state.probe_sent(now),
                             Poll::Ready(Err(_)) => return Poll::Ready(reason),

@@ -220,7 +220,7 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
                         this.closing = Closing::Closed;
                         continue;
                     }
-                    state.linger_hears(this.connection.now());
+                    state.linger_receives(this.connection.now());
                     discards += 1;
                     if discards == DISCARDS_MAX {
                         cx.waker().wake_by_ref();
@@ -235,7 +235,7 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
 
 fn note_written<I: Socket, T>(connection: &Connection, socket: &Mutex<I>, written: Poll<T>) -> Poll<T> {
     match written {
-        Poll::Ready(_) => connection.state().write_moves(),
+        Poll::Ready(_) => connection.state().write_progresses(),
         Poll::Pending => connection.state().write_stalls(connection.now(), || lock(socket).acknowledged()),
     }
     written

@@ -95,6 +95,6 @@ mod tests {
     #[test]
     fn a_server_that_accepts_no_more_fails() {
         assert_eq!(failure(async { panic!("as told") }), "accepting has panicked: as told");
-        assert_eq!(failure(async {}), "accepting has ended, though it had to go on");
+        assert_eq!(failure(async {}), "accepting has ended unexpectedly");
     }
 }

@@ -5,8 +5,8 @@
 mod commits;
 mod failures;
 mod leader;
-mod puppet;
+mod manual;
 mod shutdown;
 mod tasks;
 
-pub(crate) use puppet::wait;
+pub(crate) use manual::wait;

@@ -8,15 +8,15 @@ use argus_core::repository::Maintenance;
 use argus_core::storage::MemoryStorage;
 
 use super::super::*;
-use super::puppet::{Command, ROOMY, batch, failure, occupy, over, start, stats, wait};
+use super::manual::{Command, ROOMY, batch, failure, occupy, over, start, stats, wait};
 
 #[test]
-fn a_shutdown_commits_what_waits_and_takes_nothing_more() {
-    let (committer, strings) = start(ROOMY, false);
-    let first = occupy(&committer, &strings);
+fn a_shutdown_commits_the_queue_and_refuses_new_batches() {
+    let (committer, control) = start(ROOMY, false);
+    let first = occupy(&committer, &control);
     let second = committer.submit(batch(5)).unwrap();
-    strings.commands.send(Command::Succeed).unwrap();
-    strings.commands.send(Command::Succeed).unwrap();
+    control.commands.send(Command::Succeed).unwrap();
+    control.commands.send(Command::Succeed).unwrap();
     committer.shutdown();
     assert_eq!(wait(first).unwrap().first_seq, 1);
     assert_eq!(wait(second).unwrap().first_seq, 2);
@@ -25,7 +25,7 @@ fn a_shutdown_commits_what_waits_and_takes_nothing_more() {
     committer.shutdown();
 }
 
-/// A repository that tells when it is closed, and whether anybody uses it afterwards.
+/// A repository that reports when it is closed, and panics if it is used afterwards.
 struct Closing {
     engine: Engine<MemoryStorage>,
     closes: Sender<()>,
@@ -64,7 +64,7 @@ impl Repository for Closing {
 }
 
 #[test]
-fn a_shutdown_closes_the_repository_when_nobody_uses_it_any_more() {
+fn a_shutdown_closes_the_repository_last() {
     let tuning = Tuning { seal_events: 1, ..Tuning::default() };
     let engine = Engine::open_with(MemoryStorage::default(), Seed(1), tuning).unwrap();
     let (closes, closed) = channel();

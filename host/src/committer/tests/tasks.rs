@@ -13,7 +13,7 @@ use argus_core::repository::{Expired, Maintenance, MaintenanceTask, Stats};
 use argus_core::storage::MemoryStorage;
 
 use super::super::*;
-use super::puppet::{Picture, ROOMY, batch, end_of_process, failure, over, stats, wait};
+use super::manual::{FixedSnapshot, ROOMY, batch, end_of_process, failure, over, stats, wait};
 
 #[test]
 fn maintenance_is_done_beside_the_commits() {
@@ -23,14 +23,14 @@ fn maintenance_is_done_beside_the_commits() {
     for _ in 0..100 {
         wait(committer.submit(batch(70)).unwrap()).unwrap();
     }
-    // Two batches make a sealed segment. However long maintenance takes, it gets there.
+    // Two batches fill a segment. Maintenance gets there, however long it takes.
     while stats(&committer).segments > 50 {
         thread::yield_now();
     }
     assert_eq!(stats(&committer).events, 7000);
 }
 
-/// A task that no engine has made.
+/// A maintenance task that is not the engine's.
 #[derive(Debug)]
 struct Vacuum {
     steps_left: u32,
@@ -47,7 +47,7 @@ impl MaintenanceTask for Vacuum {
     }
 }
 
-/// A repository outside of the engine, with a task of its own that cannot be installed while it is out of reach.
+/// A repository that is not the engine, whose task cannot be installed while the repository is unavailable.
 struct Remote {
     is_due: bool,
     is_away: Arc<AtomicBool>,
@@ -74,7 +74,7 @@ impl Repository for Remote {
     }
 
     fn reader(&self) -> Reader {
-        Reader::Current(Arc::new(Picture(Stats::default())))
+        Reader::Current(Arc::new(FixedSnapshot(Stats::default())))
     }
 }
 
@@ -95,7 +95,7 @@ impl Maintenance for Remote {
 }
 
 #[test]
-fn a_repository_that_fails_in_its_maintenance_is_asked_to_recover_though_nobody_commits() {
+fn a_repository_that_fails_in_maintenance_is_asked_to_recover() {
     let (is_away, (installs, installed)) = (Arc::new(AtomicBool::new(true)), channel());
     let remote = Remote { is_due: true, is_away: Arc::clone(&is_away), failure: None, installs };
     let committer = over(Box::new(remote), ROOMY);

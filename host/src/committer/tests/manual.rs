@@ -1,4 +1,4 @@
-//! A repository that does as a test tells it, and a committer over it.
+//! A repository that does what a test tells it to, and a committer over it.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Poll, Wake};
@@ -20,27 +20,27 @@ pub(super) enum Command {
     Panic,
 }
 
-/// Reports the size of each group and the thread that commits it, and then waits to be told what to do about it.
-pub(super) struct Puppet {
+/// Reports the size of each group and the thread that commits it, and then waits for a command.
+pub(super) struct ManualRepository {
     groups: Sender<(usize, Option<String>)>,
     idles: Sender<()>,
     commands: Receiver<Command>,
     last_seq: u64,
     immediate: bool,
-    /// That of the last commit, which stays.
+    /// The failure of the last commit, which stays.
     failure: Option<Failure>,
 }
 
-/// The other end of the puppet's strings.
-pub(super) struct Strings {
+/// The test's side of a [`ManualRepository`].
+pub(super) struct Control {
     pub(super) groups: Receiver<(usize, Option<String>)>,
     pub(super) idles: Receiver<()>,
     pub(super) commands: Sender<Command>,
 }
 
-pub(super) struct Picture(pub(super) Stats);
+pub(super) struct FixedSnapshot(pub(super) Stats);
 
-impl Repository for Puppet {
+impl Repository for ManualRepository {
     fn commit(&mut self, _now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         self.groups.send((group.len(), thread::current().name().map(str::to_owned))).unwrap();
         match self.commands.recv().unwrap() {
@@ -70,11 +70,15 @@ impl Repository for Puppet {
     }
 
     fn reader(&self) -> Reader {
-        Reader::Current(Arc::new(Picture(Stats { events: self.last_seq, last_seq: self.last_seq, ..Stats::default() })))
+        Reader::Current(Arc::new(FixedSnapshot(Stats {
+            events: self.last_seq,
+            last_seq: self.last_seq,
+            ..Stats::default()
+        })))
     }
 }
 
-impl Puppet {
+impl ManualRepository {
     fn store(&mut self, batch: &Batch) -> Receipt {
         let first_seq = self.last_seq + 1;
         self.last_seq += batch.len() as u64;
@@ -90,7 +94,7 @@ impl Puppet {
     }
 }
 
-impl Snapshot for Picture {
+impl Snapshot for FixedSnapshot {
     fn stats(&self) -> Result<Stats, ReadError> {
         Ok(self.0)
     }
@@ -126,11 +130,11 @@ pub(super) fn stats(committer: &Committer) -> Stats {
 
 pub(super) const ROOMY: QueueLimits = QueueLimits { batches_max: 100, bytes_max: usize::MAX };
 
-pub(super) fn start(limits: QueueLimits, immediate: bool) -> (Committer, Strings) {
+pub(super) fn start(limits: QueueLimits, immediate: bool) -> (Committer, Control) {
     let (group_sender, groups) = channel();
     let (idle_sender, idles) = channel();
     let (commands, command_receiver) = channel();
-    let puppet = Puppet {
+    let repository = ManualRepository {
         groups: group_sender,
         idles: idle_sender,
         commands: command_receiver,
@@ -138,11 +142,11 @@ pub(super) fn start(limits: QueueLimits, immediate: bool) -> (Committer, Strings
         immediate,
         failure: None,
     };
-    (over(Box::new(puppet), limits), Strings { groups, idles, commands })
+    (over(Box::new(repository), limits), Control { groups, idles, commands })
 }
 
 pub(super) fn over(repository: Box<dyn Repository>, limits: QueueLimits) -> Committer {
-    let metrics = Arc::new(Metrics::new("test", "puppet").unwrap());
+    let metrics = Arc::new(Metrics::new("test", "manual").unwrap());
     let warnings = Arc::new(Warnings::new(Arc::clone(&metrics), Location::Memory));
     Committer::start(repository, None, limits, metrics, Lifecycle::new(1, Duration::ZERO), warnings).unwrap()
 }
@@ -151,7 +155,7 @@ pub(super) fn end_of_process(committer: &Committer) -> Option<&str> {
     committer.shared.lifecycle.failure()
 }
 
-/// What the committer says about the repository.
+/// The failure that the committer reports.
 pub(super) fn failure(committer: &Committer) -> Option<Failure> {
     committer.failure().map(|failure| (*failure).clone())
 }
@@ -188,12 +192,12 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Submits a batch and waits until the commit thread is inside of its commit, where it stays until told.
-pub(super) fn occupy(committer: &Committer, strings: &Strings) -> PendingCommit {
+/// Submits a batch and waits until the commit thread commits it, which lasts until the test sends a command.
+pub(super) fn occupy(committer: &Committer, control: &Control) -> PendingCommit {
     let mut pending = committer.submit(batch(1)).unwrap();
-    // Others are let pass, and then the thread is called.
+    // The leader yields once, and then wakes the thread.
     assert!((&mut pending).now_or_never().is_none());
     assert!((&mut pending).now_or_never().is_none());
-    assert_eq!(strings.groups.recv().unwrap(), (1, Some("argus-commit".to_owned())));
+    assert_eq!(control.groups.recv().unwrap(), (1, Some("argus-commit".to_owned())));
     pending
 }
