@@ -23,7 +23,7 @@ use crate::folder::parse_folder;
     after_help = "Exit codes: 0 nothing is damaged (with --salvage: nothing is lost), 1 something is, or the folder cannot be \
                   read or written, 2 a bad argument."
 )]
-pub struct Check {
+pub struct CheckCommand {
     /// Folder of the repository, with or without `disk:` before it
     #[arg(value_parser = parse_folder)]
     pub path: PathBuf,
@@ -74,7 +74,7 @@ struct Saved<'a> {
     has_other_ids: bool,
 }
 
-impl Check {
+impl CheckCommand {
     /// Checks the repository, and salvages it if asked to. What was salvaged is durable on return.
     ///
     /// # Errors

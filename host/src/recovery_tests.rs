@@ -1,4 +1,4 @@
-//! A server over a repository that fails and recovers: what its callers and its readiness see.
+//! A server whose repository fails and recovers, as its clients and readiness see it.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -25,17 +25,17 @@ use crate::reply_body::ReplyBody;
 use crate::service::Service;
 use crate::testing::{self, ManualRuntime};
 
-/// What the next commits meet.
+/// What the next commits do.
 #[derive(Clone, Debug)]
 enum Weather {
     Fair,
-    /// A commit is refused, and the next one may succeed.
+    /// The next commit is refused, later ones succeed.
     Gusty(CommitError),
-    /// Nothing is accepted, and what was under way is in doubt.
+    /// All commits fail, and the outcome of the current one is unknown.
     Storm(Failure),
 }
 
-/// An engine behind a connection that the test breaks and mends.
+/// An engine behind a connection that the test can break and repair.
 struct Remote {
     engine: Engine<MemoryStorage>,
     weather: Arc<Mutex<Weather>>,
@@ -129,7 +129,7 @@ impl Server {
     }
 }
 
-/// A cause with a place, which nobody is told.
+/// A cause with a location that clients must not see.
 fn cause() -> Cause {
     Cause::call("reach", Place::new("db.internal:5432", "the database"), std::io::Error::other("refused"))
 }
@@ -159,7 +159,7 @@ fn readiness_and_answers_follow_a_repository_that_fails_and_recovers() {
         says(&server.is_ready("fail"), "the storage");
         assert_eq!(server.stored(), 1);
 
-        // Nobody sends anything. The commit thread asks by itself.
+        // Without any request, the commit thread asks by itself.
         server.set(Weather::Fair);
         while server.node.committer.failure().is_some() {
             thread::yield_now();

@@ -134,11 +134,11 @@ impl Workers {
     /// A thread could not be started; nothing has run.
     pub fn start(threads: NonZeroUsize, lifecycle: &Arc<Lifecycle>) -> io::Result<Self> {
         let placement = Placement::new(threads);
-        let roaming = placement.clone();
-        let blocking = Arc::new(Pool::start("argus-blocking", move || roaming.roam())?);
-        let roaming = placement.clone();
+        let unpinned = placement.clone();
+        let blocking = Arc::new(Pool::start("argus-blocking", move || unpinned.unpin())?);
+        let unpinned = placement.clone();
         let prepare = move || {
-            roaming.roam();
+            unpinned.unpin();
             give_way();
         };
         let background = Arc::new(Pool::start("argus-scan", prepare)?);
@@ -174,7 +174,7 @@ impl Workers {
         let (placement, stopped) = (self.placement.clone(), self.stop.event.listen());
         let (stop, lifecycle) = (Arc::clone(&self.stop), Arc::clone(lifecycle));
         let run = move || {
-            placement.settle(index);
+            placement.pin(index);
             // Its end, also by a panic, drops its tasks.
             runtime.block_on(stopped);
         };

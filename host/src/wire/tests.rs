@@ -1,4 +1,4 @@
-//! Connections over bytes in memory, by a clock that the test moves.
+//! Connections in memory, with manual time.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
 const EVENTS: &str = "GET /events HTTP/1.1\r\nhost: x\r\n\r\n";
 const EVENT: &str = r#"{"event_type":"a","timestamp":0,"payload":1}"#;
-/// Room for a client that reads whatever comes.
+/// Room for everything a client may be sent.
 const ROOM: usize = 64 << 20;
 
 fn post(content_type: &str, body: &str) -> String {
@@ -20,7 +20,7 @@ fn post(content_type: &str, body: &str) -> String {
     format!("POST /events HTTP/1.1\r\n{fields}\r\n\r\n{body}")
 }
 
-/// How many events, in an answer that is streamed.
+/// Enough events for an answer that is streamed.
 fn store(server: &Server, events: usize) {
     let lines = format!("{EVENT}\n").repeat(events);
     let answer = server.connect().ask(&post("application/x-ndjson", &lines), "}");
@@ -31,7 +31,7 @@ fn expect_status(answer: &str, status: u16) {
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status} is not that of {answer}");
 }
 
-/// The metrics have this line.
+/// Requires that the metrics contain this line.
 fn expect_metric(server: &Server, line: &str) {
     let metrics = server.metrics();
     assert!(metrics.contains(&format!("{line}\n")), "{line} is not in {metrics}");
@@ -75,7 +75,7 @@ fn a_head_that_does_not_end_is_refused() {
     assert_eq!(connected.look(), "");
     server.time.advance(SECOND);
     expect_status(&connected.look(), 408);
-    // The client may still be sending; it is listened to until it pauses.
+    // The client may still be sending, so the server reads until it pauses.
     connected.send(b"x: y\r\n\r\n");
     server.time.advance(4 * SECOND);
     assert_eq!(connected.look(), "");
@@ -189,12 +189,12 @@ fn a_client_that_takes_nothing_is_cut_off() {
     let mut connected = server.connect_with_room(1000);
     connected.send(EVENTS.as_bytes());
     server.time.advance(29 * SECOND);
-    connected.settle();
+    connected.run_until_idle();
     assert_eq!(connected.client.take().len(), 1000);
-    connected.settle();
-    // It has taken something, and so have its next thirty seconds begun.
+    connected.run_until_idle();
+    // It has taken something, so the write timeout starts again.
     server.time.advance(29 * SECOND);
-    connected.settle();
+    connected.run_until_idle();
     assert!(!connected.is_over());
     server.time.advance(SECOND);
     connected.expect_end(End::Reset);
@@ -209,14 +209,14 @@ fn a_drain_ends_what_is_idle_at_once_and_the_others_with_their_answers() {
     let (most, last) = request.split_at(request.len() - 1);
     in_body.send(most.as_bytes());
     in_head.send(b"GET /health/live HT");
-    idle.settle();
+    idle.run_until_idle();
     server.node.lifecycle.drain();
     idle.expect_end(End::Close);
     in_body.send(last.as_bytes());
     let answer = in_body.wait_for(|received| received.ends_with('}'));
     expect_status(&answer, 201);
     in_body.expect_end(End::Close);
-    in_head.settle();
+    in_head.run_until_idle();
     in_head.send(b"TP/1.1\r\nhost: x\r\n\r\n");
     let answer = in_head.expect_end(End::Close);
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer:?}");
@@ -250,7 +250,7 @@ fn an_exchange_is_run_once() {
     expect_status(&connected.ask(LIVE, "}"), 500);
 }
 
-/// A connection whose question is being worked on.
+/// A connection whose query is being run.
 fn asking(server: &Server, request: &str) -> Connected {
     server.runtime.hold();
     let mut connected = server.connect();
@@ -264,29 +264,29 @@ fn work_for_a_client_that_is_gone_stops() {
     for request in [EVENTS, "GET /events?limit=1 HTTP/1.0\r\n\r\n", "GET /events/a HTTP/1.1\r\nhost: x\r\n\r\n"] {
         let mut connected = asking(&server, request);
         server.time.advance(SECOND);
-        connected.settle();
+        connected.run_until_idle();
         connected.client.leave();
         for _ in 0..2 {
             assert!(!connected.is_over());
             server.time.advance(SECOND / 2);
-            connected.settle();
+            connected.run_until_idle();
         }
         assert!(connected.is_over());
     }
     server.runtime.release();
     expect_metric(&server, "argus_connection_incidents_total{kind=\"broken\"} 3");
-    // Of the request for the metrics itself.
+    // The request for the metrics itself.
     expect_metric(&server, "argus_http_requests_in_flight 1");
 }
 
 #[test]
 fn what_was_submitted_is_stored_though_its_sender_is_gone() {
     let server = Server::start("");
-    // Long enough to be read on another thread.
+    // Long enough to be parsed on another thread.
     let mut connected = asking(&server, &post("application/json", &format!("{EVENT}{}", " ".repeat(100_000))));
     connected.client.leave();
     server.time.advance(10 * SECOND);
-    connected.settle();
+    connected.run_until_idle();
     assert!(!connected.is_over());
     server.runtime.release();
     connected.wait_for_end();
@@ -345,7 +345,7 @@ fn who_has_closed_its_half_gets_the_rest_of_an_answer() {
     assert_eq!(dechunked(body).matches("\"seq\":").count(), 5_000);
 }
 
-/// What chunks have in them, to the last one.
+/// The contents of all chunks.
 fn dechunked(mut body: &str) -> String {
     let mut content = String::new();
     loop {
