@@ -11,14 +11,14 @@ use crate::runtime::Runtime;
 
 /// How often descriptors that are not connections are counted. Counting lists all open descriptors, which is too slow
 /// to do for each connection.
-const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Decides which connections the accept loop lets in.
 #[derive(Debug)]
 pub struct Admission {
     descriptors: Descriptors,
     /// When the descriptors were last counted.
-    looked: Mutex<Instant>,
+    counted_at: Mutex<Instant>,
     failures: Repeated,
 }
 
@@ -26,14 +26,14 @@ impl Admission {
     /// Admission for a server that is about to accept connections.
     #[must_use]
     pub fn new(descriptors: Descriptors) -> Self {
-        Self { descriptors, looked: Mutex::new(Instant::now()), failures: Repeated::default() }
+        Self { descriptors, counted_at: Mutex::new(Instant::now()), failures: Repeated::default() }
     }
 
-    fn is_look_due(&self) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = looked.elapsed() >= CHECK_INTERVAL;
+    fn is_count_due(&self) -> bool {
+        let mut counted_at = self.counted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = counted_at.elapsed() >= COUNT_INTERVAL;
         if is_due {
-            *looked = Instant::now();
+            *counted_at = Instant::now();
         }
         is_due
     }
@@ -47,7 +47,7 @@ impl Admission {
         max_connections: usize,
     ) -> ConnectionPermit {
         // A growing repository takes descriptors away from connections.
-        if self.is_look_due() {
+        if self.is_count_due() {
             let descriptors = self.descriptors;
             let (limited, connections) = (Arc::clone(lifecycle), lifecycle.connections().saturating_add(1));
             // Counting reads a long directory listing; this connection need not wait for it.

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_refused_and_given_back() {
+    fn a_body_that_is_too_large_is_refused_and_its_memory_returned() {
         let budget = Budget::new(1 << 20);
         let refused = |body| read_now(body, 7, &budget).map(|(bytes, _)| bytes);
         assert_eq!(refused(chunked(vec![Ok(b"0123"), Ok(b"4567")])), Err(Refusal::BodyTooLarge));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_body_is_refused_and_given_back() {
+    fn a_broken_body_is_refused_and_its_memory_returned() {
         let budget = Budget::new(1 << 20);
         let body = chunked(vec![Ok(b"0123"), Err(io::ErrorKind::UnexpectedEof.into())]);
         assert_eq!(read_now(body, 100, &budget).map(|(bytes, _)| bytes), Err(Refusal::BodyBroken));

@@ -173,15 +173,14 @@ impl Saved<'_> {
         if is_end_missing {
             writeln!(
                 f,
-                "lost: whatever the log had behind seq {last_seq} where a file is missing or too short: if there were such events, nothing \
-                 is left of them, and nothing says how many they were"
+                "lost: any events that the log held after seq {last_seq}, where a file is missing or too short; their number is unknown"
             )?;
         }
         if *has_other_ids {
             writeln!(
                 f,
-                "WARNING: EVENTS WITHOUT AN ID OF THE CALLER'S HAVE OTHER IDS NOW. Their ids were computed from a number that was kept in the \
-                 manifest, and both copies of that are damaged or missing. For the same reason events may be there again that had expired"
+                "WARNING: EVENTS THAT WERE SENT WITHOUT AN ID HAVE DIFFERENT IDS NOW. Their ids were computed from a number in the manifest, \
+                 and both of its copies are damaged or missing. For the same reason, expired events may have come back"
             )?;
         }
         let most = losses.iter().try_fold(0u64, |sum, loss| Some(sum.saturating_add(loss.events?)));
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lines_say_what_came_of_it() {
+    fn the_last_lines_show_the_result() {
         let checked = outcome(&["x"], None, false);
         assert!(!checked.is_good());
         assert_eq!(
@@ -249,24 +248,21 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_damaged_costs_what_it_had() {
+    fn a_damaged_file_loses_an_unknown_number_of_events() {
         let saved = outcome(&["x"], Some(vec![]), false);
         assert!(saved.is_good(), "all is there in spite of it");
         assert!(saved.to_string().ends_with("argus: saved 40 events to b: nothing is lost\n"));
         let without_end = Outcome { is_end_missing: true, ..saved };
         assert!(!without_end.is_good());
         let text = without_end.to_string();
-        assert!(
-            text.contains("\nlost: whatever the log had behind seq 44 where a file is missing or too short"),
-            "{text}"
-        );
+        assert!(text.contains("\nlost: any events that the log held after seq 44"), "{text}");
         assert!(text.ends_with("argus: saved 40 events to b: it is unknown how many are lost\n"), "{text}");
     }
 
     #[test]
-    fn other_ids_are_no_success() {
+    fn changed_ids_are_not_a_success() {
         let saved = outcome(&[], Some(vec![]), true);
         assert!(!saved.is_good());
-        assert!(saved.to_string().contains("WARNING: EVENTS WITHOUT AN ID OF THE CALLER'S HAVE OTHER IDS NOW"));
+        assert!(saved.to_string().contains("WARNING: EVENTS THAT WERE SENT WITHOUT AN ID HAVE DIFFERENT IDS NOW"));
     }
 }

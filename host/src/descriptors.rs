@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_open_is_counted() {
+    fn open_descriptors_are_counted() {
         // Other tests in this process open and close files at the same time; 200 are enough to tell the difference.
         let counts: [fn() -> usize; 3] = [
             || listed(&LISTS).unwrap(),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_ends_where_the_limit_is() {
+    fn a_probe_ends_at_the_limit() {
         let _held: Vec<File> = (0..10).map(|_| File::open("/dev/null").unwrap()).collect();
         // As if the limit were this low: all of these are in use.
         assert_eq!(probed(8), 8);

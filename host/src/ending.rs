@@ -43,7 +43,7 @@ impl Ending {
             Self::Cut(connections) => {
                 tracing::warn!(connections, "stopped at the drain deadline; connections were cut");
             }
-            Self::ServerFailed(reason) => tracing::error!(reason, "stopped; the server could not go on"),
+            Self::ServerFailed(reason) => tracing::error!(reason, "stopped; the server had failed"),
         }
     }
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_counts_most_is_the_exit_code() {
+    fn the_most_serious_outcome_decides_the_exit_code() {
         let code = |drained, server, storage: Option<&str>| {
             Ending::new(drained, server, storage.map(str::to_owned)).exit_code()
         };

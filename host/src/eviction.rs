@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_idle_longest_is_evicted_and_one_at_a_time() {
+    fn the_connection_idle_longest_is_evicted_and_one_at_a_time() {
         let (registry, time) = (Arc::<Connections>::default(), ManualTime::new());
         let mut connections = idle::<3>(&registry, &time);
         assert_eq!(evicted(&mut connections), [0; 0]);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_just_opened_goes_last() {
+    fn a_new_connection_is_evicted_last() {
         let (registry, time) = (Arc::<Connections>::default(), ManualTime::new());
         let mut connections = idle::<2>(&registry, &time);
         connections.insert(0, Registered::open(&registry, &time));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_its_executor_drops_instead_of_waking_it_is_gone() {
+    fn a_connection_may_be_dropped_by_its_own_wake() {
         /// A waker that drops the connection instead of waking it.
         struct Trap(Mutex<Option<Registered>>);
 
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_head_is_evicted_after_the_idle_and_a_request_never() {
+    fn half_a_head_is_evicted_after_idle_connections_and_a_request_never() {
         let (registry, time) = (Arc::<Connections>::default(), ManualTime::new());
         let mut connections = idle::<4>(&registry, &time);
         let now = time.now();

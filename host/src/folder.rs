@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_read_as_settings_name_them_or_bare() {
+    fn folders_are_read_with_or_without_disk() {
         assert_eq!(parse_folder("disk:/a"), Ok("/a".into()));
         assert_eq!(parse_folder("b c"), Ok("b c".into()));
         assert_eq!(parse_folder("./memory:"), Ok("./memory:".into()));

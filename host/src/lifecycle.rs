@@ -101,7 +101,7 @@ impl Lifecycle {
     /// assert!(lifecycle.is_draining());
     /// ```
     pub fn fail(&self, reason: String) {
-        tracing::error!(reason, "the server cannot go on; draining");
+        tracing::error!(reason, "the server has failed; draining");
         self.failure.get_or_init(|| reason);
         self.drain();
     }
@@ -267,7 +267,7 @@ mod tests {
     use crate::settings::Settings;
 
     #[test]
-    fn permits_are_limited_and_given_back() {
+    fn permits_are_limited_and_returned() {
         let lifecycle = Lifecycle::new(2, Duration::from_secs(1));
         let first = lifecycle.permit().now_or_never().unwrap();
         let _second = lifecycle.permit().now_or_never().unwrap();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_does_not_wait_for_ever() {
+    fn a_drain_times_out() {
         let lifecycle = Lifecycle::new(2, Duration::from_millis(1));
         let _permit = lifecycle.permit().now_or_never().unwrap();
         lifecycle.drain();
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_answered_and_goes_on_sending_is_not_cut() {
+    fn an_answered_client_that_keeps_sending_does_not_count_as_cut() {
         let lifecycle = Lifecycle::new(2, Duration::from_millis(1));
         let permits = [(); 2].map(|()| lifecycle.permit().now_or_never().unwrap());
         let settings = Settings::read("test", ["test"]).unwrap();
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_cannot_go_on_drains_and_keeps_the_first_reason() {
+    fn a_failed_server_drains_and_keeps_the_first_reason() {
         let lifecycle = Lifecycle::new(2, Duration::from_secs(3600));
         assert_eq!(lifecycle.failure(), None);
         lifecycle.fail("a thread is gone".to_owned());
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_is_left_when_the_drain_begins() {
+    fn unless_draining_ends_when_the_drain_begins() {
         let lifecycle = Lifecycle::new(2, Duration::from_secs(1));
         assert_eq!(unless_draining(&lifecycle, ready(1)).now_or_never(), Some(Some(1)));
         let mut waiting = Box::pin(unless_draining(&lifecycle, pending::<()>()));

@@ -31,7 +31,7 @@ pub struct LogBuffer {
 }
 
 struct Shared {
-    desk: Mutex<Desk>,
+    buffer: Mutex<Buffer>,
     /// There is something to write.
     filled: Condvar,
     /// Everything is written or lost.
@@ -40,7 +40,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Desk {
+struct Buffer {
     waiting: Vec<u8>,
     /// The thread has taken lines that it has not written yet.
     is_writing: bool,
@@ -58,7 +58,8 @@ impl LogBuffer {
         lost: IntCounter,
         on_death: impl FnOnce(String) + Send + 'static,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared { desk: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new(), lost });
+        let shared =
+            Arc::new(Shared { buffer: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new(), lost });
         let writing = Arc::clone(&shared);
         watch::spawn("argus-log", move || writing.write_to(sink), || false, on_death)?;
         Ok(Self { shared })
@@ -67,7 +68,7 @@ impl LogBuffer {
     /// Waits until everything logged so far is written or lost, but for at most `timeout`, since standard error may be
     /// stalled for good.
     pub fn flush(&self, timeout: Duration) {
-        let is_busy = |desk: &mut Desk| desk.is_writing || !desk.waiting.is_empty();
+        let is_busy = |buffer: &mut Buffer| buffer.is_writing || !buffer.waiting.is_empty();
         drop(self.shared.emptied.wait_timeout_while(self.shared.lock(), timeout, is_busy));
     }
 }
@@ -75,12 +76,12 @@ impl LogBuffer {
 /// Takes one whole line per call. Always succeeds.
 impl Write for LogBuffer {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut desk = self.shared.lock();
-        if desk.waiting.len() + line.len() > WAITING_BYTES_MAX {
+        let mut buffer = self.shared.lock();
+        if buffer.waiting.len() + line.len() > WAITING_BYTES_MAX {
             self.shared.lost.inc();
         } else {
-            desk.waiting.extend_from_slice(line);
-            if !desk.is_writing {
+            buffer.waiting.extend_from_slice(line);
+            if !buffer.is_writing {
                 self.shared.filled.notify_one();
             }
         }
@@ -93,8 +94,8 @@ impl Write for LogBuffer {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The thread that writes.
@@ -109,7 +110,7 @@ impl Shared {
             self.lost.inc_by(lost);
             if lost == 0 && self.lost.get() > told {
                 let all = self.lost.get();
-                tracing::warn!(lines = all - told, "log lines were lost: standard error did not take them");
+                tracing::warn!(lines = all - told, "log lines were lost: standard error did not accept them");
                 told = all;
             }
         }
@@ -117,15 +118,15 @@ impl Shared {
 
     /// Waits for lines, and swaps them all for an empty buffer.
     fn take(&self, taken: &mut Vec<u8>) {
-        let mut desk = self.lock();
-        desk.is_writing = false;
-        if desk.waiting.is_empty() {
+        let mut buffer = self.lock();
+        buffer.is_writing = false;
+        if buffer.waiting.is_empty() {
             self.emptied.notify_all();
         }
-        let is_empty = |desk: &mut Desk| desk.waiting.is_empty();
-        let mut desk = self.filled.wait_while(desk, is_empty).unwrap_or_else(PoisonError::into_inner);
-        desk.is_writing = true;
-        mem::swap(&mut desk.waiting, taken);
+        let is_empty = |buffer: &mut Buffer| buffer.waiting.is_empty();
+        let mut buffer = self.filled.wait_while(buffer, is_empty).unwrap_or_else(PoisonError::into_inner);
+        buffer.is_writing = true;
+        mem::swap(&mut buffer.waiting, taken);
     }
 }
 
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_written_whole_or_end_where_the_disk_was_full() {
+    fn a_full_disk_may_cut_a_line_but_never_joins_two() {
         let (written, room) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::new(Mutex::new(8)));
         let (mut log, lost) = start(Disk { written: Arc::clone(&written), room: Arc::clone(&room) });
         for line in ["one\n", "two and three\n", "four\n"] {
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stands_still_holds_nobody_up() {
+    fn a_stalled_reader_does_not_block_the_log() {
         let (entered, entries) = channel();
         let (readings, read) = channel();
         let (mut log, lost) = start(Pipe { entered, read });
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_panics_fails_the_server_and_holds_nobody_up() {
+    fn a_panic_of_the_thread_fails_the_server_and_does_not_block_the_log() {
         let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
         let (failing, lost) = (Arc::clone(&lifecycle), counter());
         let mut log = LogBuffer::start(Trap, lost.clone(), move |reason| failing.fail(reason)).unwrap();
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_end_with_lines() {
+    fn pieces_end_at_line_ends() {
         assert_eq!(piece_bytes(b"a\nb\n"), 4);
         let long = [&[b'x'; PIECE_BYTES_MAX][..], b"\nb\n"].concat();
         assert_eq!(piece_bytes(&long), PIECE_BYTES_MAX + 1);

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn long_words_are_cut_between_characters() {
+    fn long_text_is_cut_between_characters() {
         let long = "é".repeat(2000);
         let shown = shortened(&long);
         assert!(shown.ends_with("é… and 2976 bytes more"), "{shown}");

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_has_all_the_time() {
+    fn a_body_that_keeps_arriving_is_never_late() {
         let mut now = Instant::now();
         let mut pace = pace(now);
         for _ in 0..100 {
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_still_has_its_patience() {
+    fn a_stalled_body_is_late_after_its_patience() {
         let begun = Instant::now();
         let mut pace = pace(begun);
         assert_eq!(pace.deadline(), begun + 30 * SECOND);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_trickles_uses_its_patience_up() {
+    fn a_slow_body_uses_up_its_patience() {
         let begun = Instant::now();
         let mut pace = pace(begun);
         pace.advance(1 << 30, begun);

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_have_a_processor_each_and_what_they_start_may_run_anywhere() {
+    fn workers_are_pinned_and_the_threads_they_start_can_be_unpinned() {
         let all = allowed();
         let count = NonZeroUsize::new(all.0 as usize).expect("there is one");
         let placement = Placement::new(count);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_gives_way_alone() {
+    fn only_the_calling_thread_gives_way() {
         let niceness = || rustix::process::getpriority_process(None).expect("every thread may ask");
         let before = niceness();
         let nicer = thread::scope(|scope| {

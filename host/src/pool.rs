@@ -130,7 +130,7 @@ impl Shared {
                 && let Some(suppressed) = self.refusals.due()
             {
                 let (name, threads) = (self.name, state.threads);
-                tracing::warn!(%error, name, threads, suppressed, "the system gives no further thread; work waits");
+                tracing::warn!(%error, name, threads, suppressed, "the system refused to start another thread; work waits for the existing ones");
             }
         }
         drop(state);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_as_many_threads_as_are_needed() {
+    fn threads_are_started_as_needed() {
         let pool = pool(4);
         let barrier = Arc::new(Barrier::new(4));
         let tasks: Vec<_> = (0..4)
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_thread_waits_for_one() {
+    fn work_without_a_thread_waits_for_one() {
         let pool = pool(1);
         let gate = Arc::new(Barrier::new(2));
         let opened = Arc::clone(&gate);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_its_callers() {
+    fn a_panic_is_passed_to_the_caller() {
         let pool = pool(1);
         let caught = catch_unwind(AssertUnwindSafe(|| wait(pool.run(|| -> usize { panic!("as told") }))));
         assert_eq!(*caught.unwrap_err().downcast_ref::<&str>().unwrap(), "as told");
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_panics_when_it_is_dropped_costs_no_thread() {
+    fn a_result_that_panics_on_drop_does_not_end_its_thread() {
         struct Trap;
 
         impl Drop for Trap {
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_drops_what_has_not_begun() {
+    fn dropping_the_pool_drops_queued_work() {
         let pool = pool(1);
         let [begun, gate] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
         let (begins, opened) = (Arc::clone(&begun), Arc::clone(&gate));

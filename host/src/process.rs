@@ -56,7 +56,7 @@ enum StartError {
     Descriptors(#[from] TooFew),
     #[error("the metrics could not be set up: {0}")]
     Metrics(#[from] prometheus::Error),
-    #[error("the system gave no thread ({0}); it permits too few, or --threads is too large")]
+    #[error("the system refused to start a thread ({0}): its limit is too low, or --threads is too large")]
     Thread(#[source] io::Error),
     #[error("the endpoint cannot be served: {0}")]
     Serve(#[source] io::Error),
@@ -129,7 +129,9 @@ fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> Ending {
         end();
     } else if !within(node.settings.drain_timeout.max(LAST_COMMIT_WAIT_MIN), end) {
         // Nobody asked for this end, so nobody would send the second signal that ends a process whose disk has stalled.
-        tracing::error!("a worker or a commit stands still; what it was at is left to the next start");
+        tracing::error!(
+            "a worker or a commit has stalled; the process ends without it, and the next start recovers the repository"
+        );
     }
     // Read last, since the last commits may have panicked.
     let storage_failure = node.committer.failure().map(|failure| failure.to_string());
@@ -164,7 +166,8 @@ fn start_log(
 fn limit_connections(settings: &Settings, descriptors: Descriptors, lifecycle: &Lifecycle) -> Result<(), TooFew> {
     let (most, wanted) = (descriptors.connections_at_start()?, settings.max_connections.get());
     if most < wanted {
-        let text = "there are fewer connections than --max-connections permits, so that they leave the storage the open files that it needs";
+        let text =
+            "fewer connections than --max-connections are accepted, because the storage needs some of the open files";
         tracing::warn!(max_connections = wanted, connections = most, "{text}; `ulimit -n` raises the limit");
         lifecycle.limit_connections(most);
     }
@@ -304,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_was_told_to_stop_ends_clean() {
+    fn a_server_that_is_stopped_ends_clean() {
         let server = Server::start("");
         server.node.lifecycle.drain();
         assert_eq!(ending(&server), Ending::Clean);
@@ -319,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_cannot_go_on_says_why_and_waits_for_nobody_who_stands_still() {
+    fn a_failed_server_reports_why_and_does_not_wait_for_a_stalled_worker() {
         let server = Server::start("--drain-timeout 1ms");
         server.node.lifecycle.fail("as told".to_owned());
         assert_eq!(ending(&server), Ending::ServerFailed("as told".to_owned()));

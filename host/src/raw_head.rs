@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_none() {
+    fn malformed_heads_are_none() {
         for bytes in [
             "",
             "GARBAGE\r\n\r\n",
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_are_known_by_the_request_line() {
+    fn other_versions_are_recognised_by_the_request_line() {
         for bytes in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\r\nGET / HTTP/1.2\r\nHo", "GET / HTTP/0.9\n"] {
             assert!(RawHead::is_of_other_version(bytes.as_bytes()), "{bytes:?}");
         }

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_is_logged_and_those_of_the_next_minute_are_counted() {
+    fn the_first_is_logged_and_the_next_minute_is_counted() {
         let repeated = Repeated::default();
         let begin = Instant::now();
         let after = |seconds| repeated.due_at(begin + Duration::from_secs(seconds));

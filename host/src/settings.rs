@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_blamed_on_where_it_stands() {
+    fn an_error_names_the_environment_variable_that_set_the_value() {
         let error = |arguments: &[&str]| Settings::command().try_get_matches_from(arguments).unwrap_err();
         let blamed = |arguments: &[&str]| {
             let given: Vec<OsString> = arguments.iter().map(Into::into).collect();

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_hears_no_signals_any_more_fails() {
+    fn the_server_fails_if_the_signal_thread_ends() {
         assert_eq!(failure(|| panic!("as told")), "the thread argus-signals has panicked: as told");
         assert_eq!(failure(|| ()), "the thread argus-signals has ended unexpectedly");
     }

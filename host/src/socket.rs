@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_arrived_is_acknowledged() {
+    fn bytes_that_have_arrived_are_acknowledged() {
         let (server, mut client) = pair();
         let before = server.acknowledged().unwrap();
         (&server.0).write_all(&[7; 1000]).unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn input_is_what_has_come_and_was_not_read() {
+    fn input_is_what_has_arrived_and_was_not_read() {
         let (server, mut client) = pair();
         server.0.set_nonblocking(true).unwrap();
         assert!(!server.has_input());
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_shows_when_it_is_sent_something() {
+    fn a_client_that_is_gone_is_detected_by_sending_to_it() {
         for is_gone in [false, true] {
             let (server, client) = pair();
             assert_eq!(server.tcp_state(), Some(TcpState::Open));
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_closes_as_it_was_told_last() {
+    fn a_socket_closes_as_last_set() {
         let (server, mut client) = pair();
         server.reset_on_close(true);
         drop(server);

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_serves_unless_it_is_told_to_do_something_else() {
+    fn the_default_task_is_to_serve() {
         assert!(matches!(read(&[]).unwrap(), Task::Serve(_)));
         assert!(matches!(read(&["--threads", "1"]).unwrap(), Task::Serve(_)));
         let Task::Snapshot(SnapshotCommand { from, to }) = read(&["snapshot", "a", "disk:b"]).unwrap() else {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_task_is_a_bad_argument() {
+    fn unknown_tasks_are_bad_arguments() {
         for (arguments, expected) in [
             (&["snapshot"][..], "<FROM>"),
             (&["snapshot", "a"], "<TO>"),

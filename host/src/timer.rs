@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_ready_at_its_moment_and_not_before() {
+    fn a_deadline_is_ready_at_its_time_and_not_before() {
         let time = ManualTime::new();
         let mut timer = Timer::new(ManualRuntime::new(&time), time.clock());
         let wakes = Arc::<Wakes>::default();

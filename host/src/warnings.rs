@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_in_doubt_is_a_warning_until_it_is_believed() {
+    fn a_doubtful_clock_is_a_warning_until_it_is_trusted() {
         let (metrics, warnings) = warnings();
         assert_eq!(warnings.text(), None);
         assert!(shows(&metrics, "argus_clock_ahead_seconds 0"));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storage_that_is_not_available_is_a_warning_until_a_commit_succeeds() {
+    fn an_unavailable_storage_is_a_warning_until_a_commit_succeeds() {
         let (_, warnings) = warnings();
         let cause = Cause::call("open", Place::new("/data/log", "one of its files"), std::io::Error::other("EMFILE"));
         warnings.unavailable(Some(&cause));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_counted_and_a_warning_for_good() {
+    fn damage_is_counted_and_stays_a_warning() {
         let (metrics, warnings) = warnings();
         warnings.unreadable(&ReadError::Failed("EIO".into()));
         assert_eq!(warnings.text(), None);

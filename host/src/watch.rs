@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_missed_unless_it_may_end() {
+    fn a_thread_that_ends_too_early_is_reported() {
         assert_eq!(told(|| (), true), None);
         assert_eq!(told(|| (), false).unwrap(), "the thread argus-test has ended unexpectedly");
         for may_end in [false, true] {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_are_watched_like_threads() {
+    fn a_task_that_ends_too_early_is_reported() {
         let told = |body: &mut (dyn Future<Output = ()> + Unpin), may_end: bool| {
             let mut told = None;
             let ended = task("the loop", body, || may_end, |reason| told = Some(reason)).now_or_never();

@@ -31,8 +31,8 @@ use crate::timer::Timer;
 use crate::wire_body::{AnswerBody, BoxError, WireBody};
 use crate::wire_io::{WireIo, lock};
 
-#[derive(Debug)]
 /// Drives connections. Cheap to clone.
+#[derive(Debug)]
 pub struct Wire<R> {
     node: Arc<Node>,
     runtime: R,
@@ -225,7 +225,7 @@ struct CloseWatch<'a, R, I> {
 }
 
 impl<R: Runtime, I: Socket> CloseWatch<'_, R, I> {
-    /// Whether the server drains. Also tells the connection's state.
+    /// Whether the server drains. If so, passes that on to the connection's state.
     fn drain_begins(&mut self, cx: &mut Context<'_>) -> bool {
         let begins = self.drain.has_begun(cx);
         if begins {

@@ -151,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_unknown_length_is_over_when_its_end_was_taken() {
+    fn an_answer_of_unknown_length_completes_with_its_end() {
         assert_eq!(written_after(2, streamed(vec![Ok(b"a")])), Writing::HyperError);
         assert_eq!(written_after(1, streamed(vec![Ok(b"a")])), Writing::Streamed, "its task was dropped");
     }
 
     #[test]
-    fn an_answer_that_fails_is_never_over() {
+    fn an_answer_that_fails_never_completes() {
         let failing = || streamed(vec![Ok(b"a"), Err(io::ErrorKind::Other.into())]);
         assert_eq!(written_after(2, failing()), Writing::Streamed);
         assert_eq!(
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_known_length_tells_by_itself_whether_it_is_whole() {
+    fn an_answer_of_known_length_needs_no_reset() {
         let whole = || Full::new(Bytes::from_static(b"a")).map_err(BoxError::from);
         assert_eq!(written_after(0, whole()), Writing::HyperError);
         assert_eq!(written_after(1, whole()), Writing::HyperError);

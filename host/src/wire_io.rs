@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_not_large_reads_little_and_takes_no_long_head() {
+    fn a_small_connection_reads_little_and_refuses_long_heads() {
         let settings = Settings::read("test", ["test"]).unwrap();
         let chatter = Mutex::new(Chatter);
         let begin = |is_large| {

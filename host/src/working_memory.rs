@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_in_gets_more_if_there_is_more() {
+    fn a_reservation_grows_if_memory_is_free() {
         let memory = WorkingMemory::new(100);
         let mut first = memory.reserve(40).now_or_never().unwrap();
         let mut second = memory.reserve(40).now_or_never().unwrap();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_first_is_let_in_first() {
+    fn reservations_are_granted_in_order() {
         let memory = WorkingMemory::new(100);
         let small = memory.reserve(30).now_or_never().unwrap();
         let mut large = pin!(memory.reserve(1000));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_waiting_lets_others_in() {
+    fn a_request_that_is_dropped_lets_others_in() {
         let memory = WorkingMemory::new(100);
         let _first = memory.reserve(60).now_or_never().unwrap();
         {

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_declaration_reserves_nothing() {
+    fn a_declared_length_reserves_nothing() {
         let budget = Budget::new(1 << 20);
         let now = Instant::now();
         let mut arrivals: Vec<Arrival> = (0..100).map(|_| Arrival::new(1 << 19, pace(now), &budget)).collect();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_follows_what_has_arrived() {
+    fn memory_grows_with_what_has_arrived() {
         for length in [1, 1000, 5000, 100_000, 1 << 20] {
             for piece in [1, 7, 400, 9000] {
                 let budget = Budget::new(memory_bytes_max(length) * 8 / 7 + 8);
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_still_makes_room() {
+    fn stalled_bodies_are_dropped_to_make_room() {
         let begun = Instant::now();
         let Some(earlier) = begun.checked_sub(STALLED) else { return };
         let Some(earliest) = earlier.checked_sub(STALLED) else { return };
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_its_executor_drops_when_it_is_to_wake_its_reader_is_gone() {
+    fn a_body_may_be_dropped_by_the_wake_of_its_reader() {
         struct Trap(Mutex<Option<Arrival>>);
 
         impl Wake for Trap {
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_whole_is_not_taken_away() {
+    fn a_complete_body_is_not_dropped_to_make_room() {
         let now = Instant::now();
         let Some(earlier) = now.checked_sub(2 * STALLED) else { return };
         let budget = Budget::new(10_000);
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_without_room_is_refused_and_given_back() {
+    fn a_body_without_room_is_refused_and_its_memory_returned() {
         let now = Instant::now();
         let budget = Budget::new(8 * 1024);
         let mut other = budget.reserve();

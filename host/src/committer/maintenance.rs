@@ -116,11 +116,7 @@ impl Shared {
             ExpiryCause::Age => "age",
             ExpiryCause::Size => "size",
         };
-        tracing::info!(
-            events,
-            cause,
-            "events have expired; the segments that they were in had events from {first} to {last}"
-        );
+        tracing::info!(events, cause, "events have expired; their segments held events from {first} to {last}");
     }
 
     fn install(&self, task: Box<dyn MaintenanceTask>) {

@@ -69,15 +69,15 @@ const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 /// A batch, and the waiter for its outcome.
 type Job = (Batch, Waiter);
 
-/// The leader: whoever submits to an empty queue. It makes sure that the queue is committed; if it is dropped before,
-/// the commit thread commits.
+/// The leader: whoever submits to a queue without one. It makes sure that the queue is committed; if it is dropped
+/// before, the commit thread commits.
 ///
 /// Usually, other requests are ready to run on the same executor. The leader yields to them once, so that all of their
 /// batches form one group.
 #[derive(Debug)]
 struct Leader {
     shared: Arc<Shared>,
-    others_passed: bool,
+    has_yielded: bool,
     done: bool,
 }
 
@@ -174,7 +174,7 @@ impl Committer {
         let bytes = batch.bytes();
         let (waiter, ticket) = delivery::pair();
         let is_leader = self.shared.queue.push((batch, waiter), bytes)?;
-        let leader = is_leader.then(|| Leader { shared: Arc::clone(&self.shared), others_passed: false, done: false });
+        let leader = is_leader.then(|| Leader { shared: Arc::clone(&self.shared), has_yielded: false, done: false });
         Ok(PendingCommit { ticket, leader })
     }
 
@@ -228,8 +228,8 @@ impl Future for PendingCommit {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         if let Some(leader) = &mut self.leader {
-            if !leader.others_passed {
-                leader.others_passed = true;
+            if !leader.has_yielded {
+                leader.has_yielded = true;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_lies_at_its_index() {
+    fn every_value_is_at_its_index() {
         assert!(ProblemKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
         assert!(FaultCode::ALL.iter().enumerate().all(|(index, code)| *code as usize == index));
         assert!(Incident::ALL.iter().enumerate().all(|(index, incident)| *incident as usize == index));

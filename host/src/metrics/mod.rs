@@ -140,9 +140,9 @@ impl Metrics {
             expired: counter("argus_events_expired_total", "Events removed by retention.")?,
             clock_ahead: gauge(
                 "argus_clock_ahead_seconds",
-                "How far the wall clock is ahead of the time that is believed (behind, if negative); 0 while it is believed.",
+                "How far the wall clock is ahead of the trusted time (behind, if negative); 0 while it is trusted.",
             )?,
-            damage: counter("argus_damage_found_total", "How often damage of what is stored was met.")?,
+            damage: counter("argus_damage_found_total", "Times that damage to stored data was found.")?,
             rejected: labelled(
                 "argus_events_rejected_total",
                 "Faults found in events, by kind.",
@@ -163,14 +163,14 @@ impl Metrics {
             body_bytes_reserved: gauge("argus_body_in_flight_bytes", "Bytes of request bodies held in memory.")?,
             memory_planned: gauge(
                 "argus_memory_planned_bytes",
-                "Memory that the server needs under its settings, without the index of what is stored and long answers.",
+                "Memory that the server needs under its settings, without the index of stored events and long answers.",
             )?,
             stored_events: gauge("argus_stored_events", "Events in the repository.")?,
-            stored_bytes: gauge("argus_stored_bytes", "Bytes that they take, with their indexes.")?,
-            segments: gauge("argus_stored_segments", "Immutable parts that a query may have to visit.")?,
+            stored_bytes: gauge("argus_stored_bytes", "Bytes of the events in the repository, with their indexes.")?,
+            segments: gauge("argus_stored_segments", "Segments that a query may have to read.")?,
             last_seq: gauge("argus_stored_last_seq", "Highest sequence number given.")?,
             event_types: gauge("argus_stored_event_types", "Different event types of the events in the repository.")?,
-            event_types_max: gauge("argus_event_types_limit", "How many different event types there may be.")?,
+            event_types_max: gauge("argus_event_types_limit", "Limit on the different event types in the repository.")?,
             errors: labelled(
                 "argus_errors_total",
                 "Answers that are problems, by kind.",
@@ -181,13 +181,13 @@ impl Metrics {
             connections_total: counter("argus_connections_total", "Connections accepted.")?,
             incidents: labelled(
                 "argus_connection_incidents_total",
-                "Connections that ended otherwise than by mutual consent, by kind.",
+                "Connections that ended abnormally, by kind.",
                 "kind",
                 &mut Incident::ALL.iter().map(|incident| incident.as_str()),
             )?,
             log_lines_lost: counter(
                 "argus_log_lines_lost_total",
-                "Log lines that standard error did not take, or not in time.",
+                "Log lines that standard error did not accept in time.",
             )?,
             registry,
         })
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_counted_is_in_the_text() {
+    fn every_metric_is_in_the_text() {
         let metrics = Metrics::new("test", "memory").unwrap();
         let open = metrics.connection_opens();
         let in_flight = metrics.request_begins();

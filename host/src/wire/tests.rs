@@ -38,7 +38,7 @@ fn expect_metric(server: &Server, line: &str) {
 }
 
 #[test]
-fn a_connection_serves_one_request_after_the_other() {
+fn a_connection_serves_several_requests() {
     let server = Server::start("--keep-alive-timeout 60s");
     let mut connected = server.connect();
     expect_status(&connected.ask(&post("application/json", EVENT), "}"), 201);
@@ -54,7 +54,7 @@ fn a_connection_serves_one_request_after_the_other() {
 }
 
 #[test]
-fn requests_that_come_together_are_answered_in_order() {
+fn pipelined_requests_are_answered_in_order() {
     let server = Server::start("");
     let mut connected = server.connect();
     let nowhere = "GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -86,7 +86,7 @@ fn a_head_that_does_not_end_is_refused() {
 }
 
 #[test]
-fn what_is_no_head_is_refused_for_what_is_wrong_with_it() {
+fn a_malformed_head_is_refused_with_the_reason() {
     let server = Server::start("");
     let long = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(100_000));
     let fields = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "x: y\r\n".repeat(150));
@@ -123,7 +123,7 @@ fn targets_without_a_path_do_not_reach_the_framework() {
 }
 
 #[test]
-fn a_body_that_stands_still_is_refused() {
+fn a_stalled_body_is_refused() {
     let server = Server::start("--body-timeout 30s");
     let mut connected = server.connect();
     let request = post("application/json", EVENT);
@@ -142,7 +142,7 @@ fn a_body_that_stands_still_is_refused() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_not_stored_and_counted() {
+fn a_body_that_breaks_off_is_counted_and_not_stored() {
     let server = Server::start("");
     let chunked =
         "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -160,7 +160,7 @@ fn a_body_that_breaks_off_is_not_stored_and_counted() {
 }
 
 #[test]
-fn a_request_has_its_time() {
+fn a_request_times_out() {
     let server = Server::start("--request-timeout 20s");
     server.runtime.hold();
     for target in ["/events", "/events/none", "/metrics"] {
@@ -175,7 +175,7 @@ fn a_request_has_its_time() {
 }
 
 #[test]
-fn metrics_are_put_together_where_that_may_wait() {
+fn metrics_are_rendered_on_a_blocking_thread() {
     let server = Server::start("");
     let before = server.runtime.unblocked();
     server.metrics();
@@ -202,7 +202,7 @@ fn a_client_that_takes_nothing_is_cut_off() {
 }
 
 #[test]
-fn a_drain_ends_what_is_idle_at_once_and_the_others_with_their_answers() {
+fn a_drain_closes_idle_connections_at_once_and_others_after_their_answers() {
     let server = Server::start("");
     let [mut idle, mut in_body, mut in_head] = [(); 3].map(|()| server.connect());
     let request = post("application/json", EVENT);
@@ -224,7 +224,7 @@ fn a_drain_ends_what_is_idle_at_once_and_the_others_with_their_answers() {
 }
 
 #[test]
-fn a_framework_that_panics_costs_its_request_and_no_more() {
+fn a_panic_in_the_framework_only_fails_its_request() {
     let server = Server::start("");
     let mut connected = server.connect_through(ROOM, |exchange| {
         assert_eq!(exchange.method(), "GET");
@@ -259,7 +259,7 @@ fn asking(server: &Server, request: &str) -> Connected {
 }
 
 #[test]
-fn work_for_a_client_that_is_gone_stops() {
+fn a_query_stops_when_its_client_is_gone() {
     let server = Server::start("");
     for request in [EVENTS, "GET /events?limit=1 HTTP/1.0\r\n\r\n", "GET /events/a HTTP/1.1\r\nhost: x\r\n\r\n"] {
         let mut connected = asking(&server, request);
@@ -280,7 +280,7 @@ fn work_for_a_client_that_is_gone_stops() {
 }
 
 #[test]
-fn what_was_submitted_is_stored_though_its_sender_is_gone() {
+fn a_submission_is_stored_though_its_client_is_gone() {
     let server = Server::start("");
     // Long enough to be parsed on another thread.
     let mut connected = asking(&server, &post("application/json", &format!("{EVENT}{}", " ".repeat(100_000))));
@@ -294,7 +294,7 @@ fn what_was_submitted_is_stored_though_its_sender_is_gone() {
 }
 
 #[test]
-fn who_has_closed_its_half_gets_the_same_answer() {
+fn a_half_closed_client_gets_the_same_answer() {
     let server = Server::start("");
     store(&server, 1);
     for request in [EVENTS, "GET /events?limit=1 HTTP/1.0\r\n\r\n"] {
@@ -316,7 +316,7 @@ fn who_has_closed_its_half_gets_the_same_answer() {
 }
 
 #[test]
-fn who_has_closed_its_half_gets_the_rest_of_an_answer() {
+fn a_half_closed_client_gets_the_rest_of_an_answer() {
     let server = Server::start("");
     store(&server, 5_000);
     let runtime = server.runtime.clone();

@@ -48,7 +48,7 @@ fn more_bytes_do_not_prolong_a_head() {
 }
 
 #[test]
-fn a_write_that_stalls_has_its_time_from_the_first_stall_on() {
+fn the_write_timeout_starts_with_the_first_stall() {
     let (mut state, opened) = open();
     state.request_begins();
     state.write_stalls(opened + SECOND, || None);
@@ -61,7 +61,7 @@ fn a_write_that_stalls_has_its_time_from_the_first_stall_on() {
 }
 
 #[test]
-fn only_who_takes_something_gets_more_time() {
+fn only_a_client_that_takes_something_gets_more_time() {
     let (mut state, opened) = open();
     state.request_begins();
     state.write_stalls(opened, || Some(70));
@@ -78,7 +78,7 @@ fn only_who_takes_something_gets_more_time() {
 }
 
 #[test]
-fn a_connection_is_idle_from_the_last_byte_of_an_answer_on() {
+fn a_connection_is_idle_from_the_last_byte_of_its_answer() {
     let (mut state, opened) = open();
     state.request_begins();
     state.answer_ends(opened + SECOND);
@@ -95,7 +95,7 @@ fn a_connection_is_idle_from_the_last_byte_of_an_answer_on() {
 }
 
 #[test]
-fn a_refused_head_has_the_time_that_a_write_has() {
+fn a_refusal_is_sent_under_the_write_timeout() {
     let (mut state, opened) = open();
     state.head_bytes_arrived(opened, b"GET");
     state.set_head_error(HeadError::Malformed);
@@ -107,7 +107,7 @@ fn a_refused_head_has_the_time_that_a_write_has() {
 }
 
 #[test]
-fn a_connection_has_a_moment_before_it_is_closed_for_another() {
+fn a_connection_has_a_moment_before_it_is_evicted() {
     let (mut state, opened) = open();
     let soon = opened + RECENT / 2;
     assert_eq!(state.idleness(soon), Some((Idleness::Recent, opened)));
@@ -130,7 +130,7 @@ fn a_connection_has_a_moment_before_it_is_closed_for_another() {
 }
 
 #[test]
-fn what_has_come_is_read_before_a_connection_is_closed_for_another() {
+fn unread_input_saves_a_connection_from_eviction() {
     let (mut state, opened) = open();
     let now = opened + SECOND;
     assert!(state.evict(now));
@@ -147,7 +147,7 @@ fn what_has_come_is_read_before_a_connection_is_closed_for_another() {
 }
 
 #[test]
-fn who_goes_on_sending_is_listened_to_and_not_for_ever() {
+fn a_client_that_keeps_sending_is_read_for_a_limited_time() {
     let (mut state, opened) = open();
     assert_eq!(state.linger_bytes_max(), (1 << 20) + LINGER_EXTRA_BYTES);
     state.linger_begins(opened);
@@ -161,7 +161,7 @@ fn who_goes_on_sending_is_listened_to_and_not_for_ever() {
 }
 
 #[test]
-fn a_drain_does_not_listen_for_long() {
+fn a_drain_shortens_the_lingering() {
     let (mut state, opened) = open();
     state.linger_begins(opened);
     let drains = opened + 3 * SECOND;
@@ -202,7 +202,7 @@ fn a_streamed_answer_lasts_until_its_end_is_flushed() {
 }
 
 #[test]
-fn a_streamed_answer_that_breaks_off_never_ends() {
+fn a_streamed_answer_that_breaks_off_never_completes() {
     let (mut state, now) = open();
     state.request_begins();
     state.streaming_begins(true);
@@ -226,7 +226,7 @@ fn a_request_lasts_from_its_first_byte_to_the_last_of_its_answer() {
 }
 
 #[test]
-fn only_the_request_that_the_bytes_begin_with_is_looked_up() {
+fn only_the_first_of_two_pipelined_heads_is_kept() {
     let (mut state, now) = open();
     state.head_bytes_arrived(now, b"POST / HTTP/1.1\r\nHo");
     state.head_bytes_arrived(now, b"st: a\r\n\r\nPOST / HTTP/1.1\r\nHost: b\r\n\r\n");
@@ -238,7 +238,7 @@ fn only_the_request_that_the_bytes_begin_with_is_looked_up() {
 }
 
 #[test]
-fn an_answered_head_is_not_looked_up_again() {
+fn an_answered_head_is_not_returned_again() {
     let (mut state, now) = open();
     state.head_bytes_arrived(now, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n{}");
     state.request_begins();
@@ -257,7 +257,7 @@ fn watched() -> (ConnectionState, Instant) {
 }
 
 #[test]
-fn a_client_that_waits_is_looked_for_again_and_again() {
+fn a_waiting_client_is_checked_repeatedly() {
     let (mut state, begun) = watched();
     let mut look = begun;
     for _ in 0..3 {
@@ -270,7 +270,7 @@ fn a_client_that_waits_is_looked_for_again_and_again() {
 }
 
 #[test]
-fn a_connection_that_is_gone_is_closed() {
+fn a_connection_whose_client_is_gone_is_closed() {
     let (mut state, begun) = watched();
     let look = begun + CHECK_INTERVAL;
     assert_eq!(state.check_client(look, Some(TcpState::Closed)), None);
@@ -280,7 +280,7 @@ fn a_connection_that_is_gone_is_closed() {
 }
 
 #[test]
-fn who_has_closed_its_half_is_sent_the_answer_a_byte_at_a_time() {
+fn a_half_closed_client_is_probed_byte_by_byte() {
     let (mut state, begun) = watched();
     let mut probes = Vec::new();
     let (mut sent, mut now) = (Vec::new(), begun);
@@ -300,7 +300,7 @@ fn who_has_closed_its_half_is_sent_the_answer_a_byte_at_a_time() {
 }
 
 #[test]
-fn a_byte_that_could_not_be_sent_is_sent_later() {
+fn a_probe_that_could_not_be_sent_is_sent_later() {
     let (mut state, begun) = watched();
     for look in 1..3 {
         assert_eq!(state.check_client(begun + look * CHECK_INTERVAL, Some(TcpState::HalfClosed)), Some(b'H'));
@@ -309,7 +309,7 @@ fn a_byte_that_could_not_be_sent_is_sent_later() {
 }
 
 #[test]
-fn between_two_chunks_zeros_are_sent_ahead() {
+fn between_chunks_the_probes_are_zeros() {
     let (mut state, begun) = watched();
     let mut now = begun;
     let mut probe = |state: &mut ConnectionState| {
@@ -337,7 +337,7 @@ fn between_two_chunks_zeros_are_sent_ahead() {
 }
 
 #[test]
-fn nothing_can_be_sent_ahead_where_the_end_of_the_connection_is_that_of_the_answer() {
+fn an_answer_without_chunks_or_length_is_not_probed() {
     let (mut state, begun) = watched();
     state.streaming_begins(false);
     state.write_progresses();
