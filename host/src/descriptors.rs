@@ -68,7 +68,7 @@ impl Descriptors {
         let open = listed(&LISTS).unwrap_or_else(|| {
             tracing::warn!(
                 "the system does not list the open files of this process (/dev/fd, /proc/self/fd), so they are counted \
-                 once; if the repository comes to need many more, connections may leave it too few"
+                 only now; a repository that grows may find too few left"
             );
             probed(permitted)
         });

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over any byte stream: one connection from start to end, driven by hyper under our close_watch and timeouts.
+//! HTTP/1.1 over any byte stream: one connection from start to end, driven by hyper under our limits and timeouts.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};

@@ -49,7 +49,7 @@ impl Availability {
     }
 
     /// Updates the state with what the repository reports. Among failures of one kind the first is kept, since later
-    /// ones usually update from it.
+    /// ones usually follow from it.
     pub(super) fn update(&self, told: Option<&Failure>) -> Change {
         if told.is_none() && !self.has_failure.load(Ordering::Acquire) {
             return Change::None;

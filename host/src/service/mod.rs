@@ -44,7 +44,7 @@ pub(crate) struct Service<R> {
     runtime: R,
     /// Limits how many bodies are parsed at once on blocking threads; more of them than processors would only take
     /// memory.
-    readers: Arc<Semaphore>,
+    parsers: Arc<Semaphore>,
     /// The memory for parsing them.
     working_memory: Arc<WorkingMemory>,
 }
@@ -73,7 +73,7 @@ impl<R: Runtime> Service<R> {
     pub(crate) fn new(node: Arc<Node>, runtime: R) -> Arc<Self> {
         let threads = node.settings.worker_threads().get();
         let working_memory = WorkingMemory::new(node.settings.working_bytes());
-        Arc::new(Self { node, runtime, readers: Arc::new(Semaphore::new(threads)), working_memory })
+        Arc::new(Self { node, runtime, parsers: Arc::new(Semaphore::new(threads)), working_memory })
     }
 
     pub(crate) fn session(self: &Arc<Self>, peer: SocketAddr, connection: Arc<Connection>) -> Arc<Session<R>> {

@@ -45,7 +45,7 @@ impl<R: Runtime> Session<R> {
             drop((bytes, reservation));
             (submitted, None)
         } else {
-            let reading = Box::pin(self.read_elsewhere(submission, bytes, reservation));
+            let reading = Box::pin(self.parse_elsewhere(submission, bytes, reservation));
             let (submitted, work) = self.within(deadline, reading).await.map_err(|Elapsed| Refusal::Timeout)?;
             (submitted, Some(work))
         };
@@ -98,14 +98,14 @@ impl<R: Runtime> Session<R> {
 
     /// Parses a large body, or one that may become large, on a blocking thread. Also returns the reservation of the
     /// memory it used.
-    async fn read_elsewhere(
+    async fn parse_elsewhere(
         &self,
         submission: Submission,
         bytes: Bytes,
         reservation: Reservation,
     ) -> (Submitted, WorkingReservation) {
         let service = &self.service;
-        let slot = service.readers.acquire_arc().await;
+        let slot = service.parsers.acquire_arc().await;
         let growth = if submission.is_compressed() { COMPRESSED_WORK_GROWTH } else { PLAIN_WORK_GROWTH };
         let mut work = service.working_memory.reserve(bytes.len().saturating_mul(growth)).await;
         // What holds memory moves to the thread, which runs on even if the request is dropped.
