@@ -142,7 +142,7 @@ mod tests {
 
     const PIECE_BYTES: usize = 16 * 1024;
 
-    /// Reads a body that is there already; what is not would make this panic.
+    /// Reads a body that has arrived completely. Panics otherwise.
     fn read_now<B: Body<Data = Bytes>>(
         body: B,
         bytes_max: usize,

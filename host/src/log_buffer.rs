@@ -98,7 +98,7 @@ impl Shared {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread that writes.
+    /// The body of the thread that writes.
     fn write_to(&self, sink: impl Write) {
         let mut lines = Lines { sink, is_broken: false };
         let mut taken = Vec::new();
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(lost.get(), 5 + (WAITING_BYTES_MAX / line.len()) as u64);
     }
 
-    /// A sink with a bug.
+    /// A sink that panics.
     struct Trap;
 
     impl Write for Trap {

@@ -19,7 +19,7 @@ use crate::warnings::Warnings;
 /// One running server, without its executor and its framework.
 #[derive(Debug)]
 pub struct Node {
-    /// What the operator asked for.
+    /// The operator's settings.
     pub settings: Settings,
     /// Decides what requests mean.
     pub api: Api,

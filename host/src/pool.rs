@@ -57,7 +57,7 @@ impl Pool {
     /// # Errors
     ///
     /// When the system refuses to start a thread.
-    /// The system gives no thread.
+    /// When the system refuses to start a thread.
     pub fn start(name: &'static str, prepare: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
         Self::with_limit(name, THREADS_MAX, prepare)
     }

@@ -17,17 +17,17 @@ use crate::units::{UnitError, format_size, parse_count, parse_duration, parse_si
 /// descriptors.
 const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
 
-/// Stores events that come over HTTP, and finds them again.
+/// Stores events sent over HTTP, and answers queries about them.
 ///
 /// Every setting is a flag or an environment variable; a flag wins. Sizes take B, KiB, MiB, GiB (or KB, MB, GB),
 /// durations ms, s, m, h; a bare number is bytes or seconds. When the server is ready for requests, it prints one line
-/// on standard output: `argus: listening on http://ADDRESS`. SIGINT or SIGTERM stops it in good order: running requests
+/// on standard output: `argus: listening on http://ADDRESS`. SIGINT or SIGTERM stops it gracefully: running requests
 /// finish, new ones are refused. A second signal, 100 ms or more after the first, ends the process at once.
 #[derive(Clone, Debug, Parser)]
 #[command(
     version,
     max_term_width = 120,
-    after_help = "Exit codes: 0 stopped in good order, 1 could not start or the storage failed, 2 a wrong setting, 3 the drain timeout \
+    after_help = "Exit codes: 0 stopped gracefully, 1 could not start or the storage failed, 2 a wrong setting, 3 the drain timeout \
                   passed and connections were cut off, 4 a thread died or a commit panicked and the server stopped by itself, \
                   130 or 143 a second signal (SIGINT or SIGTERM) ended the process."
 )]
@@ -37,7 +37,7 @@ pub struct Settings {
     #[arg(value_parser = parse_endpoint, help_heading = "Service")]
     pub endpoint: String,
 
-    /// Where to keep events: `disk:PATH` (a folder, made if it does not exist) or `memory:` (until the process ends)
+    /// Where to keep events: `disk:PATH` (a folder, created if it does not exist) or `memory:` (until the process ends)
     #[arg(
         long,
         env = "ARGUS_REPOSITORY",

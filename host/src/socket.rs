@@ -166,7 +166,7 @@ mod tests {
         let before = server.acknowledged().unwrap();
         (&server.0).write_all(&[7; 1000]).unwrap();
         client.read_exact(&mut [0; 1000]).unwrap();
-        // The client's answer to it can only be read behind the acknowledgement of what it answers.
+        // Once the client's byte has arrived, so has its acknowledgement.
         client.write_all(b"x").unwrap();
         (&server.0).read_exact(&mut [0]).unwrap();
         assert_eq!(server.acknowledged().unwrap() - before, 1000);

@@ -87,7 +87,7 @@ mod tests {
             (&["snapshot"][..], "<FROM>"),
             (&["snapshot", "a"], "<TO>"),
             (&["snapshot", "a", "b", "c"], "unexpected argument 'c'"),
-            (&["snapshot", "memory:", "b"], "what is in memory is gone with its process"),
+            (&["snapshot", "memory:", "b"], "a repository in memory belongs to its process"),
             (&["check"], "<PATH>"),
             (&["check", "a", "--salvage"], "<TO>"),
             (&["check", "a", "b"], "unexpected argument 'b'"),

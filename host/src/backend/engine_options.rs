@@ -31,8 +31,8 @@ pub struct EngineOptions {
 
     /// Nothing expires by age while the wall clock is in doubt, and `/health/ready` warns. It is in doubt when it
     /// differs from the time of the last commits plus the uptime since then by more than an eighth of `--retain-age`
-    /// (at least 5 minutes, at most a day); so it is after a longer downtime. It is believed again when it agrees, or
-    /// has stayed as it is for this long (or for `--retain-age`, if that is less)
+    /// (at least 5 minutes, at most a day), which also happens after a long downtime. It is trusted again when it
+    /// agrees, or after this time without a jump (or after `--retain-age`, if that is less)
     #[arg(long, env = "ARGUS_CLOCK_TRUST_AFTER", value_name = "AGE", default_value = "24h", help_heading = "Service")]
     #[arg(value_parser = parse_age)]
     pub clock_trust_after: Duration,

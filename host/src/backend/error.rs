@@ -14,7 +14,7 @@ pub enum OpenError {
     /// The folder could not be opened.
     #[error(transparent)]
     Folder(#[from] argus_disk::OpenError),
-    /// What is stored could not be read.
+    /// The stored data could not be read.
     #[error(transparent)]
     Repository(#[from] engine::OpenError),
     /// Something in the folder is damaged.
@@ -22,7 +22,7 @@ pub enum OpenError {
     Damaged {
         /// The folder.
         path: PathBuf,
-        /// The place, what is wrong with it, and which events are concerned.
+        /// Where the damage is, what it is, and which events it concerns.
         reason: String,
     },
 }

@@ -23,7 +23,7 @@ pub enum Location {
 pub struct UnknownLocation;
 
 impl Location {
-    /// The kind of repository, as metrics show it.
+    /// The kind of repository, for metrics.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

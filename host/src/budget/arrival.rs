@@ -80,7 +80,7 @@ impl Arrival {
             let capacity = self.capacity_for(bytes);
             let mut reservation = held.reservation.take().ok_or(Refusal::Overloaded)?;
             drop(held);
-            // The old buffer may live until the new one is filled.
+            // Both buffers exist while the bytes are copied.
             let grown = reservation.grow_to(before.saturating_add(capacity), Share::of(capacity));
             held = lock(&self.held);
             grown.map_err(|_| Refusal::Overloaded)?;

@@ -119,7 +119,7 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// [`Exhausted`]; the reservation is as large as it was.
+    /// [`Exhausted`]; the reservation is unchanged.
     pub fn grow_to(&mut self, bytes: usize, share: Share) -> Result<(), Exhausted> {
         while self.try_grow_to(bytes, share).is_err() {
             if !self.budget.arrivals.drop_slowest(Instant::now()) {
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(large.grow_to(700, Share::Large), Ok(()));
         assert_eq!(small.grow_to(100, Share::Small), Ok(()));
         drop(large);
-        // What small ones have taken counts for both.
+        // Bytes of small bodies count against large ones too.
         assert_eq!(small.grow_to(800, Share::Small), Ok(()));
         assert_eq!(budget.reserve().grow_to(1, Share::Large), Err(Exhausted));
         assert_eq!(Share::of(SMALL_BODY_BYTES_MAX), Share::Small);

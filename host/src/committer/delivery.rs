@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(woken(&tasks), 1);
     }
 
-    /// The waker of a task whose executor is broken.
+    /// A waker that panics.
     struct Trap;
 
     impl Wake for Trap {

@@ -341,7 +341,7 @@ impl ConnectionState {
         match self.phase {
             // The rest of an answer is being written, under the write timeout.
             Phase::Idle(_) if self.answering => None,
-            // So is a refusal.
+            // A refusal is too.
             Phase::Idle(_) | Phase::Head(_) if self.head_error.is_some() => None,
             Phase::Idle(since) => Some((since + self.keep_alive_timeout, CloseReason::Idle)),
             Phase::Head(since) => Some((since + self.head_timeout, CloseReason::SlowHead)),

@@ -5,7 +5,7 @@ use http::Method;
 /// What can go wrong with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incident {
-    /// A request's head did not arrive in time.
+    /// A request's head did not arrive within the header timeout.
     HeadTimeout,
     /// The client took nothing of its answer for the write timeout.
     WriteTimeout,
