@@ -1,4 +1,4 @@
-//! Letting connections in: as many as there may be, and what is said when none can be accepted.
+//! Admission of connections: their limit, and how a failure to accept is reported.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,47 +9,48 @@ use crate::lifecycle::{ConnectionPermit, Lifecycle};
 use crate::repeated::Repeated;
 use crate::runtime::Runtime;
 
-/// How often the descriptors that are no connections are counted. Counting lists all that are open, so it is not done
-/// for each connection.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// How often descriptors that are not connections are counted. Counting lists all open descriptors, which is too slow
+/// to do for each connection.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What the accept loop goes by.
+/// Decides which connections the accept loop lets in.
 #[derive(Debug)]
 pub struct Admission {
     descriptors: Descriptors,
-    /// When it was last looked how many there are.
-    looked: Mutex<Instant>,
+    /// When the descriptors were last counted.
+    counted_at: Mutex<Instant>,
     failures: Repeated,
 }
 
 impl Admission {
-    /// Of a server that is about to accept connections.
+    /// Admission for a server that is about to accept connections.
     #[must_use]
     pub fn new(descriptors: Descriptors) -> Self {
-        Self { descriptors, looked: Mutex::new(Instant::now()), failures: Repeated::default() }
+        Self { descriptors, counted_at: Mutex::new(Instant::now()), failures: Repeated::default() }
     }
 
-    fn is_look_due(&self) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = looked.elapsed() >= LOOK_INTERVAL;
+    fn is_count_due(&self) -> bool {
+        let mut counted_at = self.counted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = counted_at.elapsed() >= COUNT_INTERVAL;
         if is_due {
-            *looked = Instant::now();
+            *counted_at = Instant::now();
         }
         is_due
     }
 
-    /// Waits for the place of a connection that was accepted; see [`Lifecycle::permit`]. There are at most so many.
+    /// Waits for a permit for an accepted connection, of which there are at most `max_connections`; see
+    /// [`Lifecycle::permit`].
     pub(crate) async fn admit<R: Runtime>(
         &self,
         runtime: &R,
         lifecycle: &Arc<Lifecycle>,
         max_connections: usize,
     ) -> ConnectionPermit {
-        // A repository that grows takes descriptors from connections.
-        if self.is_look_due() {
+        // A growing repository takes descriptors away from connections.
+        if self.is_count_due() {
             let descriptors = self.descriptors;
             let (limited, connections) = (Arc::clone(lifecycle), lifecycle.connections().saturating_add(1));
-            // It reads a long list from the file system, and this connection need not wait for it.
+            // Counting reads a long directory listing; this connection need not wait for it.
             drop(runtime.unblock(move || {
                 if let Some(most) = descriptors.connections_now(connections) {
                     limited.limit_connections(most.min(max_connections));
@@ -59,10 +60,10 @@ impl Admission {
         lifecycle.permit().await
     }
 
-    /// The system has refused to accept a connection, for a lack of something that may pass. Logged once a minute.
+    /// Logs, at most once a minute, that the system could not accept a connection. The cause is usually temporary.
     pub(crate) fn accept_failed(&self, error: &io::Error) {
         if let Some(suppressed) = self.failures.due() {
-            tracing::error!(%error, suppressed, "cannot accept connections; it is tried again and again");
+            tracing::error!(%error, suppressed, "cannot accept connections; retrying");
         }
     }
 }

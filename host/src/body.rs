@@ -1,4 +1,4 @@
-//! A request's body, from the wire into memory, within limits.
+//! Reading a request's body into memory, within limits.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,24 +13,24 @@ use crate::budget::{Arrival, Budget, Reservation, Share};
 use crate::clock::Clock;
 use crate::pace::Pace;
 
-/// Reads a body to its end, and takes what it needs from the budget as it arrives, always before the memory is
-/// allocated. Trailers are dropped.
+/// Reads a body to its end. Reserves memory from the budget as the body arrives, always before allocating it. Drops
+/// trailers.
 #[derive(Debug)]
 pub(crate) struct Reading<'a, B> {
     body: Pin<&'a mut B>,
-    /// The declared length, or the most that it may have, in bytes.
+    /// The declared length, or the most bytes allowed if none is declared.
     length_max: usize,
     pace: Pace,
     clock: &'a Clock,
     budget: &'a Arc<Budget>,
-    /// Where the pieces go, once it is clear that there is more than one.
+    /// Where the pieces are collected, once there is more than one.
     arrival: Option<Arrival>,
 }
 
 impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
     /// # Errors
     ///
-    /// [`Refusal::BodyTooLarge`] if more than `bytes_max` are declared.
+    /// [`Refusal::BodyTooLarge`] if more than `bytes_max` bytes are declared.
     pub(crate) fn new(
         body: Pin<&'a mut B>,
         bytes_max: usize,
@@ -46,18 +46,18 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
         Ok(Self { body, length_max, pace, clock, budget, arrival: None })
     }
 
-    /// When patience with the body ends.
+    /// When the body times out unless more of it arrives.
     pub(crate) fn deadline(&self) -> Instant {
         self.pace.deadline()
     }
 
-    /// The whole body, once it is there.
+    /// Ready with the whole body.
     ///
     /// # Errors
     ///
-    /// [`Refusal::BodyTooLarge`] beyond the length, [`Refusal::Overloaded`] where the budget is used up, or the body
-    /// stood still and the budget had no room for others, [`Refusal::BodyBroken`] where the body ends early or is
-    /// malformed. Nothing is held then, once this is dropped.
+    /// [`Refusal::BodyTooLarge`] beyond the length; [`Refusal::Overloaded`] if the budget is used up, or the body
+    /// stalled and others needed its memory; [`Refusal::BodyBroken`] if the body ends early or is malformed. Dropping
+    /// this returns all memory.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Bytes, Reservation), Refusal>> {
         loop {
             let Poll::Ready(next) = poll_data(self.body.as_mut(), cx) else {
@@ -74,7 +74,7 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
         }
     }
 
-    /// Takes the next piece, or the end; gives the body if that was all.
+    /// Takes the next piece, or the end (`None`); returns the body if it is complete.
     fn take(&mut self, data: Option<Bytes>) -> Result<Option<(Bytes, Reservation)>, Refusal> {
         let Some(data) = data else {
             return match self.arrival.take() {
@@ -85,7 +85,7 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
         let is_last = self.body.is_end_stream();
         let arrival = match &mut self.arrival {
             Some(arrival) => arrival,
-            // One piece, as nearly all small bodies are: it is used as it is.
+            // A body in one piece, as most small ones are, is used without a copy.
             None if is_last => return self.only(data).map(Some),
             none => none.insert(Arrival::new(self.length_max, self.pace, self.budget)),
         };
@@ -104,7 +104,7 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
     }
 }
 
-/// The next piece that has bytes; `None` at the end.
+/// The next piece that is not empty; `None` at the end.
 fn poll_data<B: Body<Data = Bytes>>(
     mut body: Pin<&mut B>,
     cx: &mut Context<'_>,
@@ -142,7 +142,7 @@ mod tests {
 
     const PIECE_BYTES: usize = 16 * 1024;
 
-    /// Reads a body that is there already; what is not would make this panic.
+    /// Reads a body that has arrived completely. Panics otherwise.
     fn read_now<B: Body<Data = Bytes>>(
         body: B,
         bytes_max: usize,
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_refused_and_given_back() {
+    fn a_body_that_is_too_large_is_refused_and_its_memory_returned() {
         let budget = Budget::new(1 << 20);
         let refused = |body| read_now(body, 7, &budget).map(|(bytes, _)| bytes);
         assert_eq!(refused(chunked(vec![Ok(b"0123"), Ok(b"4567")])), Err(Refusal::BodyTooLarge));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_body_is_refused_and_given_back() {
+    fn a_broken_body_is_refused_and_its_memory_returned() {
         let budget = Budget::new(1 << 20);
         let body = chunked(vec![Ok(b"0123"), Err(io::ErrorKind::UnexpectedEof.into())]);
         assert_eq!(read_now(body, 100, &budget).map(|(bytes, _)| bytes), Err(Refusal::BodyBroken));

@@ -1,4 +1,4 @@
-//! Looking through a repository on disk, and saving what is whole of it.
+//! Checks a repository on disk, and salvages what is undamaged.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -23,7 +23,7 @@ use crate::folder::parse_folder;
     after_help = "Exit codes: 0 nothing is damaged (with --salvage: nothing is lost), 1 something is, or the folder cannot be \
                   read or written, 2 a bad argument."
 )]
-pub struct Check {
+pub struct CheckCommand {
     /// Folder of the repository, with or without `disk:` before it
     #[arg(value_parser = parse_folder)]
     pub path: PathBuf,
@@ -34,38 +34,38 @@ pub struct Check {
     pub salvage: Option<PathBuf>,
 }
 
-/// Why a folder could not be checked, or nothing be saved from it.
+/// Why a folder could not be checked or salvaged.
 #[derive(Debug, Error)]
 pub enum CheckError {
     /// One of the folders could not be opened.
     #[error(transparent)]
     Folder(#[from] argus_disk::OpenError),
-    /// Saving failed.
+    /// Salvage failed.
     #[error("nothing was saved: {0}")]
     Salvage(#[from] SalvageError),
-    /// The last step of it failed.
+    /// The last step of salvage failed.
     #[error("what was saved could not be completed: {0}")]
     Completion(#[source] Fault),
-    /// The system gave no randomness for a seed.
+    /// The system's random generator failed, which is needed for a seed.
     #[error("the system's random generator failed: {0}")]
     Randomness(#[from] getrandom::Error),
 }
 
-/// What came of it.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Outcome<'a> {
     path: &'a Path,
-    /// What is wrong with files as files, each in a line.
+    /// Damage to files as such, one line each.
     faults: Vec<String>,
-    /// What lies among the files and is none of the repository's.
+    /// Foreign files in the repository's folder.
     strangers: Vec<PathBuf>,
     report: engine::Report,
-    /// Whether the log may have gone on behind its end, where a file is not there or too short.
+    /// Whether a missing or short file may have held more of the log.
     is_end_missing: bool,
     saved: Option<Saved<'a>>,
 }
 
-/// What was saved, and where to.
+/// What was saved, and where.
 #[derive(Debug)]
 struct Saved<'a> {
     to: &'a Path,
@@ -74,17 +74,17 @@ struct Saved<'a> {
     has_other_ids: bool,
 }
 
-impl Check {
-    /// Looks through the repository, and saves what is whole if it is to. When this returns, that is durable.
+impl CheckCommand {
+    /// Checks the repository, and salvages it if asked to. What was salvaged is durable on return.
     ///
     /// # Errors
     ///
-    /// [`CheckError`]; the repository is as it was, and what there is of a copy will not be taken for one.
+    /// [`CheckError`]; the repository is unchanged, and a partial copy cannot be opened as a repository.
     pub fn look(&self) -> Result<Outcome<'_>, CheckError> {
         let reader = DiskReader::open(&self.path)?;
         let faults = reader.faults().iter().map(ToString::to_string).collect();
         let mut strangers = reader.strangers().to_vec();
-        // That the names cannot be read is a finding of the check itself.
+        // If the names cannot be read, the check itself reports it.
         let others = reader.list().unwrap_or_default().into_iter().filter(|name| !engine::is_blob_name(name));
         strangers.extend(others.map(|name| self.path.join("blobs").join(name)));
         let path = &self.path;
@@ -104,12 +104,12 @@ impl Check {
         Ok(Outcome { path, faults, strangers, report, is_end_missing, saved: Some(saved) })
     }
 
-    /// The same from a command line: prints what came of it.
+    /// Runs the check from a command line, and prints the result.
     #[must_use]
     pub fn run(&self) -> ExitCode {
         match self.look() {
             Ok(outcome) => {
-                // That nobody listens changes nothing; the exit code says it as well.
+                // A closed standard output changes nothing; the exit code carries the result too.
                 drop(write!(io::stdout(), "{outcome}"));
                 if outcome.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
             }
@@ -121,14 +121,13 @@ impl Check {
     }
 }
 
-/// Whether more of the log may have been where a file is damaged as a file. Without such damage, the last file is full
-/// to its end.
+/// Whether a damaged file may have held more of the log. If no file is damaged, the last one is complete.
 fn is_end_missing(reader: &DiskReader, report: &engine::Report) -> bool {
     !reader.faults().is_empty() && reader.lacks(report.log_end.clone())
 }
 
 impl Outcome<'_> {
-    /// Whether nothing is damaged; or, where it was to be saved, whether all of it was.
+    /// Whether nothing is damaged, or, with salvage, whether all events were saved.
     fn is_good(&self) -> bool {
         match &self.saved {
             None => self.faults.is_empty() && self.report.is_whole(),
@@ -141,7 +140,7 @@ impl fmt::Display for Outcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, faults, strangers, report, is_end_missing, saved } = self;
         for stranger in strangers {
-            writeln!(f, "note: {} is no part of the repository, and is left alone", stranger.display())?;
+            writeln!(f, "note: {} does not belong to the repository, and is left alone", stranger.display())?;
         }
         for fault in faults {
             writeln!(f, "damaged: {fault}")?;
@@ -174,15 +173,14 @@ impl Saved<'_> {
         if is_end_missing {
             writeln!(
                 f,
-                "lost: whatever the log had behind seq {last_seq} where a file is missing or too short: if there were such events, nothing \
-                 is left of them, and nothing says how many they were"
+                "lost: any events that the log held after seq {last_seq}, where a file is missing or too short; their number is unknown"
             )?;
         }
         if *has_other_ids {
             writeln!(
                 f,
-                "WARNING: EVENTS WITHOUT AN ID OF THE CALLER'S HAVE OTHER IDS NOW. Their ids were computed from a number that was kept in the \
-                 manifest, and both copies of that are damaged or missing. For the same reason events may be there again that had expired"
+                "WARNING: EVENTS THAT WERE SENT WITHOUT AN ID HAVE DIFFERENT IDS NOW. Their ids were computed from a number in the manifest, \
+                 and both of its copies are damaged or missing. For the same reason, expired events may have come back"
             )?;
         }
         let most = losses.iter().try_fold(0u64, |sum, loss| Some(sum.saturating_add(loss.events?)));
@@ -227,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lines_say_what_came_of_it() {
+    fn the_last_lines_show_the_result() {
         let checked = outcome(&["x"], None, false);
         assert!(!checked.is_good());
         assert_eq!(
@@ -250,24 +248,21 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_damaged_costs_what_it_had() {
+    fn a_damaged_file_loses_an_unknown_number_of_events() {
         let saved = outcome(&["x"], Some(vec![]), false);
         assert!(saved.is_good(), "all is there in spite of it");
         assert!(saved.to_string().ends_with("argus: saved 40 events to b: nothing is lost\n"));
         let without_end = Outcome { is_end_missing: true, ..saved };
         assert!(!without_end.is_good());
         let text = without_end.to_string();
-        assert!(
-            text.contains("\nlost: whatever the log had behind seq 44 where a file is missing or too short"),
-            "{text}"
-        );
+        assert!(text.contains("\nlost: any events that the log held after seq 44"), "{text}");
         assert!(text.ends_with("argus: saved 40 events to b: it is unknown how many are lost\n"), "{text}");
     }
 
     #[test]
-    fn other_ids_are_no_success() {
+    fn changed_ids_are_not_a_success() {
         let saved = outcome(&[], Some(vec![]), true);
         assert!(!saved.is_good());
-        assert!(saved.to_string().contains("WARNING: EVENTS WITHOUT AN ID OF THE CALLER'S HAVE OTHER IDS NOW"));
+        assert!(saved.to_string().contains("WARNING: EVENTS THAT WERE SENT WITHOUT AN ID HAVE DIFFERENT IDS NOW"));
     }
 }

@@ -1,4 +1,4 @@
-//! The one place that reads the clocks.
+//! The only module that reads the clocks.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use argus_core::clock::Moment;
 use argus_core::event::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
-/// The time now, UTC. A clock set outside the years 1677 to 2262 gives the nearest end of that range.
+/// The time now, in UTC. A clock set outside the years 1677 to 2262 is clamped to that range.
 #[must_use]
 pub fn now() -> Timestamp {
     let nanos = match SystemTime::now().duration_since(UNIX_EPOCH) {
@@ -16,10 +16,10 @@ pub fn now() -> Timestamp {
     Timestamp::from_nanos(nanos)
 }
 
-/// The time now, and the time that the machine is up.
+/// The wall-clock time, and the time since the machine started.
 #[must_use]
 pub fn moment() -> Moment {
-    // This one goes on while the machine sleeps, and nobody sets it.
+    // This clock also counts while the machine sleeps, and cannot be set.
     #[cfg(target_os = "linux")]
     let id = ClockId::Boottime;
     #[cfg(not(target_os = "linux"))]
@@ -28,15 +28,13 @@ pub fn moment() -> Moment {
     Moment { wall: now(), uptime }
 }
 
-/// The time now, for the `Date` field of an answer.
+/// The time now, as the `Date` field of an answer.
 pub(crate) fn http_date() -> String {
     httpdate::fmt_http_date(SystemTime::now())
 }
 
-/// The clock that timeouts are measured by.
-///
-/// There is one in each [`Node`](crate::node::Node). It is the system's monotonic clock, except in tests of this
-/// crate, which set the time by hand.
+/// The monotonic clock that timeouts are measured by. Each [`Node`](crate::node::Node) has one; tests of this crate set
+/// its time by hand.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     #[cfg(test)]

@@ -1,8 +1,7 @@
-//! File descriptors: how many connections may have, so that there are always some for the storage.
+//! How many connections fit into the limit on file descriptors, so that the storage always has enough.
 //!
-//! Without a descriptor nothing is stored. A connection that finds none waits, and others close; a log file or a
-//! segment that finds none is an event refused. So connections get what the system permits less what is open otherwise
-//! and what the storage may open soon.
+//! A connection without a descriptor waits until others close, but a log file or segment without one is a refused
+//! event. So connections get what the system permits, less what is open otherwise and what the storage may soon open.
 
 use std::os::fd::AsRawFd as _;
 use std::{fs, io};
@@ -11,36 +10,34 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
-/// Where the system lists what the process has open, in the order of preference. A container may lack either.
+/// Directories that list the open descriptors of this process, in order of preference. A container may lack either.
 const LISTS: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
 
-/// Numbers of descriptors that are free in a row, after which it is taken that nothing is open behind them.
+/// After this many free numbers in a row, the probe assumes that no higher number is in use.
 const FREE_IN_A_ROW: usize = 256;
 
-/// Log files of 16 MiB that may be opened for what waits to be committed, and for one body of the largest size beside
-/// it.
+/// Log files of 16 MiB that may be opened for the commit queue, plus a body of the largest size.
 const LOG_FILES: usize = 10;
-/// What is written side by side: a segment that is sealed, one that is compacted, two copies of a manifest.
+/// Files written at the same time: a segment being sealed, one being compacted, two copies of a manifest.
 const DRAFTS: usize = 4;
-/// A folder that is listed, figures of the process that are read, the connection that was accepted and waits for a
-/// place, and a name that is looked up.
+/// A directory listing, the process's own figures, an accepted connection that waits for a permit, and a name lookup.
 const OTHERS: usize = 4;
-/// What a reactor opens once it is used first.
+/// What a reactor opens when it is first used.
 const REACTOR: usize = 3;
-/// Each segment is an open file. There are up to seven of a size and three sizes below the largest, and those that are
-/// compacted are open until the last reader has done with them.
+/// Each segment is an open file. There are up to seven in each of three sizes below the largest, and compacted ones
+/// stay open until their last reader has finished.
 const SEGMENTS: usize = 24;
-/// So many of the files that are open when a server starts are no segments; the rest may become as many again.
+/// How many of the files open at the start are not segments; the number of the others may double.
 const NOT_SEGMENTS: usize = 16;
 
-/// How many descriptors the process may have.
+/// The limit on open files of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptors {
     /// `None` if there is no limit.
     permitted: Option<usize>,
 }
 
-/// The system permits too few descriptors to serve at all.
+/// The limit is too low to serve even one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the system permits {permitted} open files, and at least {needed} are needed: raise the limit \
@@ -52,7 +49,7 @@ pub struct TooFew {
 }
 
 impl Descriptors {
-    /// Lets the process have as many as it may. What it may without asking is often less.
+    /// Raises the soft limit to the hard limit: the soft limit is often much lower.
     #[must_use]
     pub fn raise_limit() -> Self {
         let limit = getrlimit(Resource::Nofile);
@@ -61,25 +58,25 @@ impl Descriptors {
         Self { permitted: permitted.map(|permitted| usize::try_from(permitted).unwrap_or(usize::MAX)) }
     }
 
-    /// How many connections there may be besides what is open now, which is everything but connections.
+    /// How many connections there may be, besides what is open now. To be called while there are no connections.
     ///
     /// # Errors
     ///
-    /// [`TooFew`]: not one.
+    /// [`TooFew`] if there is no room for a single one.
     pub fn connections_at_start(&self) -> Result<usize, TooFew> {
         let Some(permitted) = self.permitted else { return Ok(usize::MAX) };
         let open = listed(&LISTS).unwrap_or_else(|| {
             tracing::warn!(
                 "the system does not list the open files of this process (/dev/fd, /proc/self/fd), so they are counted \
-                 once; if the repository comes to need many more, connections may leave it too few"
+                 only now; a repository that grows may find too few left"
             );
             probed(permitted)
         });
         connections(permitted, open.saturating_add(REACTOR))
     }
 
-    /// The same of a server that serves so many connections; at least one. `None` where there is no limit, or the
-    /// system does not list what is open: then it is as it was at the start, as far as is known.
+    /// The same for a server that has `connections_open` connections; at least one. `None` if there is no limit, or the
+    /// system does not list open files; then the number from the start stays valid as far as is known.
     pub(crate) fn connections_now(&self, connections_open: usize) -> Option<usize> {
         let permitted = self.permitted?;
         let others = listed(&LISTS)?.saturating_sub(connections_open);
@@ -96,21 +93,21 @@ fn connections(permitted: usize, others: usize) -> Result<usize, TooFew> {
     }
 }
 
-/// How many the process has open, by the first of these lists that there is.
+/// How many files the process has open, by the first of these directories that exists.
 fn listed(lists: &[&str]) -> Option<usize> {
     let entries = lists.iter().find_map(|list| fs::read_dir(list).ok())?;
-    // One of them is that of the list itself.
+    // One of them is the listing itself.
     Some(entries.count().saturating_sub(1))
 }
 
-/// How many the process has open, by asking for one number after the other: the system gives the next one that is free.
-/// Of use when few are free between those that are open, as when a server starts.
+/// How many files the process has open, found by asking for one number after the other: the system returns the next
+/// free one. Accurate while there are few gaps, as when a server starts.
 fn probed(permitted: usize) -> usize {
     let standard_error = io::stderr();
     let (mut open, mut next, mut free_in_a_row) = (0, 0, 0);
     while free_in_a_row < FREE_IN_A_ROW && next < permitted {
         let wanted = i32::try_from(next).unwrap_or(i32::MAX);
-        // Where it gives none, all the others are taken.
+        // If the system returns none, all higher numbers are in use.
         let given = fcntl_dupfd_cloexec(&standard_error, wanted)
             .map_or(permitted, |given| permitted.min(given.as_raw_fd().unsigned_abs() as usize));
         if given > next {
@@ -132,8 +129,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_open_is_counted() {
-        // Other tests of the process open and close files of their own, if there are any: enough to be told from that.
+    fn open_descriptors_are_counted() {
+        // Other tests in this process open and close files at the same time; 200 are enough to tell the difference.
         let counts: [fn() -> usize; 3] = [
             || listed(&LISTS).unwrap(),
             || listed(&["/no/such/folder", "/proc/self/fd"]).unwrap(),
@@ -143,7 +140,7 @@ mod tests {
             let before = count();
             let mut held: Vec<File> = (0..200).map(|_| File::open("/dev/null").unwrap()).collect();
             assert!(count() >= before + 100);
-            // With holes between them.
+            // Leave gaps.
             let mut index = 0;
             held.retain(|_| {
                 index += 1;
@@ -155,16 +152,16 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_ends_where_the_limit_is() {
+    fn a_probe_ends_at_the_limit() {
         let _held: Vec<File> = (0..10).map(|_| File::open("/dev/null").unwrap()).collect();
-        // As if the system permitted so many: these are all open.
+        // As if the limit were this low: all of these are in use.
         assert_eq!(probed(8), 8);
     }
 
     #[test]
     fn connections_leave_room_for_what_the_storage_opens() {
         assert_eq!(connections(1024, 16), Ok(1024 - 16 - 18 - 24));
-        // A hundred segments may be two hundred for a while.
+        // A hundred segments may become two hundred for a while.
         assert_eq!(connections(1024, 116), Ok(1024 - 116 - 18 - 100));
         assert_eq!(connections(59, 16), Ok(1));
         let refusal = connections(58, 16).unwrap_err();

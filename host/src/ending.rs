@@ -1,22 +1,22 @@
-//! How a server ended, and the exit code that says so.
+//! How a server ended, and its exit code.
 
 use crate::lifecycle::Drained;
 
-/// How a server that has served ended.
+/// How a server that had served ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Every request was answered, every queued batch committed.
+    /// Every request was answered, and every queued batch was committed.
     Clean,
-    /// The storage had failed while it served, for this reason.
+    /// The storage had failed, for this reason.
     StorageFailed(String),
-    /// The drain deadline passed; so many connections were cut.
+    /// The drain timed out; this many connections were cut.
     Cut(usize),
-    /// A part of the server had died, for this reason, and it had drained by itself.
+    /// A part of the server had failed, for this reason, and the server drained by itself.
     ServerFailed(String),
 }
 
 impl Ending {
-    /// What counts most: that the server could not go on, then that its storage could not, then how it drained.
+    /// The most serious outcome: a failure of the server, then of its storage, then connections cut.
     pub(crate) fn new(drained: Drained, server_failure: Option<&str>, storage_failure: Option<String>) -> Self {
         match (server_failure, storage_failure, drained) {
             (Some(reason), _, _) => Self::ServerFailed(reason.to_owned()),
@@ -26,7 +26,7 @@ impl Ending {
         }
     }
 
-    /// The exit code, as [`process::run`](crate::process::run) lists them.
+    /// The exit code, as listed by [`process::run`](crate::process::run).
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Clean => 0,
@@ -43,7 +43,7 @@ impl Ending {
             Self::Cut(connections) => {
                 tracing::warn!(connections, "stopped at the drain deadline; connections were cut");
             }
-            Self::ServerFailed(reason) => tracing::error!(reason, "stopped; the server could not go on"),
+            Self::ServerFailed(reason) => tracing::error!(reason, "stopped; the server had failed"),
         }
     }
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_counts_most_is_the_exit_code() {
+    fn the_most_serious_outcome_decides_the_exit_code() {
         let code = |drained, server, storage: Option<&str>| {
             Ending::new(drained, server, storage.map(str::to_owned)).exit_code()
         };

@@ -1,41 +1,26 @@
 //! Eviction: which connection is closed when there is no room for another.
 //!
-//! Whoever holds a connection open without a request costs nothing but its place; when places run out, that is what is
-//! wanted. The accept loop evicts the connection that has been idle longest: it tells that connection's task, which
-//! looks whether it is idle still, and closes it. A request costs two atomic loads for it, and nobody looks at other
-//! connections before all places are taken.
+//! An idle connection costs little, so it stays open until the limit on connections is reached. Then the accept loop
+//! picks the connection that has been idle longest and wakes its task, which checks that it is still idle and closes
+//! it. This costs each request two atomic loads; connections are compared only when the limit is reached.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
-use std::time::Instant;
 
 use event_listener::Event;
 use futures_util::task::AtomicWaker;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, IdleSince};
 
-/// How little is lost with a connection that is closed. The least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Idleness {
-    /// It has no request under way, and every answer is out.
-    BetweenRequests,
-    /// Some of a head has come.
-    InHead,
-    /// It was answered, and goes on sending what nobody reads.
-    Lingering,
-    /// It was opened, or has got an answer, a moment ago: its next request may be on its way.
-    Recent,
-}
-
-/// The registry of the connections that are open.
+/// The open connections.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     open: Mutex<Open>,
-    /// Somebody waits for a place.
+    /// Whether an accepted connection waits for room.
     is_wanted: AtomicBool,
-    /// The number of the one that is being evicted, or [`NOBODY`].
+    /// The number of the connection being evicted, or [`NOBODY`].
     evicting: AtomicU64,
 }
 
@@ -54,7 +39,7 @@ struct Entry {
     waker: AtomicWaker,
 }
 
-/// A connection in the registry, until it is dropped.
+/// A connection's entry in the registry; dropping it removes the connection.
 #[derive(Debug)]
 pub(crate) struct Registration {
     connections: Arc<Connections>,
@@ -63,9 +48,9 @@ pub(crate) struct Registration {
     registered: Option<Waker>,
 }
 
-/// That somebody waits for a place.
+/// Dropping this says that no accepted connection waits for room any more.
 #[derive(Debug)]
-pub(crate) struct Wanted<'a>(&'a Connections);
+pub(crate) struct RoomWanted<'a>(&'a Connections);
 
 impl Connections {
     pub(crate) fn register(self: &Arc<Self>, connection: Arc<Connection>) -> Registration {
@@ -78,13 +63,14 @@ impl Connections {
         Registration { connections: Arc::clone(self), number, entry, registered: None }
     }
 
-    /// Somebody waits for a place until this is dropped. Meanwhile, connections that fall idle say so.
-    pub(crate) fn want(&self) -> Wanted<'_> {
+    /// Until the result is dropped, an accepted connection waits for room, and connections that fall idle notify the
+    /// accept loop.
+    pub(crate) fn want_room(&self) -> RoomWanted<'_> {
         self.is_wanted.store(true, Ordering::SeqCst);
-        Wanted(self)
+        RoomWanted(self)
     }
 
-    /// Begins to evict the connection that is idle, and has been for longest, unless one is being evicted already.
+    /// Starts to evict the connection that has been idle longest, unless an eviction is under way.
     pub(crate) fn evict_idlest(&self) {
         let open = self.lock();
         if self.evicting.load(Ordering::SeqCst) != NOBODY {
@@ -92,24 +78,24 @@ impl Connections {
         }
         let idlest = open.by_number.iter().filter_map(|(number, entry)| Some((entry.idleness()?, number, entry)));
         let Some((_, number, entry)) = idlest.min_by_key(|(idle_since, ..)| *idle_since) else { return };
-        // Under the lock, so that it is still among them.
+        // Under the lock, so that the connection is still registered.
         self.evicting.store(*number, Ordering::SeqCst);
         let waker = entry.waker.take();
         drop(open);
-        // Without the lock: an executor may drop the connection instead of waking it.
+        // Without the lock: an executor may drop the task, and the connection with it, instead of waking it.
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    /// How many were answered, and only wait for their clients to notice.
+    /// How many connections were answered and only wait for their clients to notice.
     pub(crate) fn lingering(&self) -> usize {
         self.lock().by_number.values().filter(|entry| entry.connection.state().is_lingering()).count()
     }
 
-    /// Lets another connection be evicted, if it was this one.
-    fn spare(&self, number: u64) {
-        // That it was another one is no failure.
+    /// Ends the eviction of this connection, if it is the one being evicted, so that another can be chosen.
+    fn finish_eviction(&self, number: u64) {
+        // A different number means that another connection is being evicted.
         let _ = self.evicting.compare_exchange(number, NOBODY, Ordering::SeqCst, Ordering::SeqCst);
     }
 
@@ -129,9 +115,9 @@ impl Entry {
 }
 
 impl Registration {
-    /// Tells the connection's state if it is to end for another. To be called whenever the connection was looked after,
-    /// behind what has arrived: one that has got a request meanwhile stays, and `room` is notified so that another one
-    /// is evicted.
+    /// Evicts the connection, if it was chosen and is still idle. To be called each time the connection was polled,
+    /// after its input was read: if a request has arrived meanwhile, the connection stays, and `room` is notified so
+    /// that another one is chosen.
     pub(crate) fn check(&mut self, cx: &mut Context<'_>, room: &Event) {
         if !self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.registered = Some(cx.waker().clone());
@@ -144,9 +130,9 @@ impl Registration {
         let is_evicting = is_evicting();
         let is_idle = if is_evicting { self.entry.evict() } else { self.entry.idleness().is_some() };
         if is_evicting && !is_idle {
-            // It was used up to tell this task.
+            // The eviction consumed the waker.
             self.entry.waker.register(cx.waker());
-            self.connections.spare(self.number);
+            self.connections.finish_eviction(self.number);
         }
         if is_evicting != is_idle {
             room.notify(usize::MAX);
@@ -154,7 +140,7 @@ impl Registration {
     }
 }
 
-impl Drop for Wanted<'_> {
+impl Drop for RoomWanted<'_> {
     fn drop(&mut self) {
         self.0.is_wanted.store(false, Ordering::SeqCst);
     }
@@ -163,20 +149,17 @@ impl Drop for Wanted<'_> {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.connections.lock().by_number.remove(&self.number);
-        // Behind it, so that it cannot be chosen again.
-        self.connections.spare(self.number);
+        // Only after removal, so that it cannot be chosen again.
+        self.connections.finish_eviction(self.number);
     }
 }
-
-/// What a connection is at, since when. The earliest and idlest is the least.
-pub(crate) type IdleSince = (Idleness, Instant);
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::task::Wake;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::connection::CloseReason;
@@ -189,13 +172,13 @@ mod tests {
         fn wake(self: Arc<Self>) {}
     }
 
-    /// A connection, and what looks after it.
-    struct Guarded {
+    /// A connection and its registration.
+    struct Registered {
         connection: Arc<Connection>,
         registration: Registration,
     }
 
-    impl Guarded {
+    impl Registered {
         fn open(registry: &Arc<Connections>, time: &Arc<ManualTime>) -> Self {
             let settings = Settings::read("test", ["test"]).unwrap();
             let connection = Arc::new(Connection::open(&settings, time.clock()));
@@ -206,7 +189,7 @@ mod tests {
             self.eviction().is_some()
         }
 
-        /// When it ends for another, if it does.
+        /// When the connection is closed for another one, if it is.
         fn eviction(&mut self) -> Option<Instant> {
             let waker = Arc::new(Quiet).into();
             self.registration.check(&mut Context::from_waker(&waker), &Event::new());
@@ -215,27 +198,27 @@ mod tests {
         }
     }
 
-    /// So many connections, the first one idle longest and all of them for more than a moment.
-    fn idle<const N: usize>(registry: &Arc<Connections>, time: &Arc<ManualTime>) -> Vec<Guarded> {
+    /// `N` connections, all idle for more than a moment, the first one longest.
+    fn idle<const N: usize>(registry: &Arc<Connections>, time: &Arc<ManualTime>) -> Vec<Registered> {
         let open = |_| {
-            let guarded = Guarded::open(registry, time);
+            let registered = Registered::open(registry, time);
             time.advance(Duration::from_secs(1));
-            guarded
+            registered
         };
         (0..N).map(open).collect()
     }
 
-    fn evicted(connections: &mut [Guarded]) -> Vec<usize> {
+    fn evicted(connections: &mut [Registered]) -> Vec<usize> {
         let evicted = connections.iter_mut().enumerate().filter_map(|(index, one)| one.is_evicted().then_some(index));
         evicted.collect()
     }
 
     #[test]
-    fn the_one_idle_longest_is_evicted_and_one_at_a_time() {
+    fn the_connection_idle_longest_is_evicted_and_one_at_a_time() {
         let (registry, time) = (Arc::<Connections>::default(), ManualTime::new());
         let mut connections = idle::<3>(&registry, &time);
         assert_eq!(evicted(&mut connections), [0; 0]);
-        let _wanted = registry.want();
+        let _wanted = registry.want_room();
         for _ in 0..2 {
             registry.evict_idlest();
             assert_eq!(evicted(&mut connections), [0]);
@@ -246,14 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_just_opened_goes_last() {
+    fn a_new_connection_is_evicted_last() {
         let (registry, time) = (Arc::<Connections>::default(), ManualTime::new());
         let mut connections = idle::<2>(&registry, &time);
-        connections.insert(0, Guarded::open(&registry, &time));
+        connections.insert(0, Registered::open(&registry, &time));
         let opened = time.now();
         connections.get(1).unwrap().connection.state().head_bytes_arrived(opened, b"GET");
         connections.get(2).unwrap().connection.state().linger_begins(opened);
-        let _wanted = registry.want();
+        let _wanted = registry.want_room();
         for _ in 0..2 {
             registry.evict_idlest();
             assert_eq!(evicted(&mut connections), [1]);
@@ -265,9 +248,9 @@ mod tests {
     }
 
     #[test]
-    fn one_that_its_executor_drops_instead_of_waking_it_is_gone() {
-        /// What drops a connection when it is to wake it.
-        struct Trap(Mutex<Option<Guarded>>);
+    fn a_connection_may_be_dropped_by_its_own_wake() {
+        /// A waker that drops the connection instead of waking it.
+        struct Trap(Mutex<Option<Registered>>);
 
         impl Wake for Trap {
             fn wake(self: Arc<Self>) {
@@ -276,9 +259,9 @@ mod tests {
         }
 
         let (registry, time) = (Arc::<Connections>::default(), ManualTime::new());
-        let _wanted = registry.want();
+        let _wanted = registry.want_room();
         let mut dropped = idle::<1>(&registry, &time).remove(0);
-        let mut next = [Guarded::open(&registry, &time)];
+        let mut next = [Registered::open(&registry, &time)];
         let trap = Arc::new(Trap(Mutex::default()));
         let waker = Arc::clone(&trap).into();
         dropped.registration.check(&mut Context::from_waker(&waker), &Event::new());
@@ -290,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_head_is_evicted_after_the_idle_and_a_request_never() {
+    fn half_a_head_is_evicted_after_idle_connections_and_a_request_never() {
         let (registry, time) = (Arc::<Connections>::default(), ManualTime::new());
         let mut connections = idle::<4>(&registry, &time);
         let now = time.now();
@@ -300,10 +283,10 @@ mod tests {
         busy.state().request_begins();
         unsent.state().request_begins();
         unsent.state().answer_ends(now);
-        let _wanted = registry.want();
+        let _wanted = registry.want_room();
         registry.evict_idlest();
         assert_eq!(evicted(&mut connections), [3]);
-        // It has got a request before it has heard of that.
+        // A request arrives before its task hears of the eviction.
         idle.state().request_begins();
         assert_eq!(evicted(&mut connections), [0; 0]);
         registry.evict_idlest();

@@ -1,4 +1,4 @@
-//! One request on its way through a framework, and back.
+//! One request on its way through a framework and back.
 
 use std::fmt;
 use std::future::ready;
@@ -12,11 +12,11 @@ use crate::reply_body::ReplyBody;
 use crate::runtime::Runtime;
 use crate::service::Session;
 
-/// A request that came over the wire, to be handed through the framework to its handler.
+/// A request handed through the framework to its handler.
 ///
-/// A framework routes by what it understands of a request; what a request means is for the core to say, which has to
-/// see it as it was sent. So the request travels as a whole, in a handle that fits where frameworks have room for a
-/// value of one's own (it is `Clone`, `Send`, `Sync` and `'static`), and the handler runs it.
+/// A framework routes by what it understands of a request. What the request means is for the core to decide, which has
+/// to see it as it was sent. So the request travels whole, in a handle that frameworks can carry as a value (`Clone`,
+/// `Send`, `Sync` and `'static`), and the handler runs it.
 pub struct Exchange<R> {
     shared: Arc<Shared<R>>,
 }
@@ -29,7 +29,6 @@ struct Shared<R> {
 }
 
 impl<R: Runtime> Exchange<R> {
-    /// A request of this session.
     pub(crate) fn new(session: Arc<Session<R>>, request: Request<Incoming>) -> Self {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         Self { shared: Arc::new(Shared { session, method, uri, request: Mutex::new(Some(request)) }) }
@@ -41,18 +40,18 @@ impl<R: Runtime> Exchange<R> {
         &self.shared.method
     }
 
-    /// The target, for the framework's routing. Always has a path: targets that frameworks stumble over (`CONNECT`,
-    /// `OPTIONS *`, an authority alone) never get here.
+    /// The target, for the framework's routing. It always has a path: targets that confuse frameworks (`CONNECT`,
+    /// `OPTIONS *`, an authority alone) are answered before.
     #[must_use]
     pub fn uri(&self) -> &Uri {
         &self.shared.uri
     }
 
-    /// Does what the request asks for and gives the complete answer: status, all header fields, body. To be called
-    /// once, on any clone; a second call is answered with 500. Never panics: a panic within is caught, logged and
+    /// Does what the request asks for and returns the complete answer: status, header fields and body. To be called
+    /// once, on any clone; a second call is answered with 500. Never panics: a panic inside is caught, logged and
     /// answered with 500.
     ///
-    /// Boxed, because frameworks want a future whose type they need not look into: it is large, and they move it about.
+    /// The future is boxed because it is large, and frameworks move it often.
     pub fn run(&self) -> BoxFuture<'static, Response<ReplyBody>> {
         let Shared { session, request, .. } = &*self.shared;
         let request = request.lock().unwrap_or_else(PoisonError::into_inner).take();

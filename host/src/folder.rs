@@ -1,12 +1,12 @@
-//! A folder on a command line.
+//! A folder given on the command line.
 
 use std::path::PathBuf;
 
-/// Reads a folder as settings name it, or bare.
+/// Reads the path of a folder, with or without `disk:` before it.
 pub(crate) fn parse_folder(text: &str) -> Result<PathBuf, String> {
     match text.strip_prefix("disk:").unwrap_or(text) {
         "" => Err("expected a folder".to_owned()),
-        "memory:" => Err("what is in memory is gone with its process".to_owned()),
+        "memory:" => Err("a repository in memory belongs to its process".to_owned()),
         path => Ok(path.into()),
     }
 }
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_read_as_settings_name_them_or_bare() {
+    fn folders_are_read_with_or_without_disk() {
         assert_eq!(parse_folder("disk:/a"), Ok("/a".into()));
         assert_eq!(parse_folder("b c"), Ok("b c".into()));
         assert_eq!(parse_folder("./memory:"), Ok("./memory:".into()));

@@ -1,20 +1,20 @@
-//! What the hosts of Argus Events share and that is not pure.
+//! The part of a host that does not depend on its executor or its web framework.
 //!
-//! The core decides; a host moves bytes and waits. This crate holds the part of a host that does not depend on its
-//! executor or its web framework, so that two hosts can differ in nothing else. It names no executor: whatever has to
-//! wait goes through [`Runtime`](runtime::Runtime).
+//! The core decides; a host moves bytes and waits. Everything in this crate is shared by all hosts, so that they differ
+//! only in executor and framework. The crate names no executor: whatever has to wait goes through
+//! [`Runtime`](runtime::Runtime).
 //!
 //! # How a host is put together
 //!
-//! 1. `main` calls [`process::run`] with the host's name and two functions. It reads its [task](task::Task), which is
-//!    mostly to serve, and the settings, starts logging, listens to signals, binds the endpoint, starts the executor
-//!    with the first function, opens the repository, starts the commit thread, serves with the second, and waits until
-//!    the server is [drained](lifecycle::Lifecycle::drained). It turns the outcome into an exit code.
+//! 1. `main` calls [`process::run`] with the host's name and two functions. `run` reads the [task](task::Task), usually
+//!    to serve, and the settings. It starts logging, listens for signals, binds the endpoint, starts the executor with
+//!    the first function, opens the repository, starts the commit thread, serves with the second function, and waits
+//!    until the server is [drained](lifecycle::Lifecycle::drained). It turns the outcome into an exit code.
 //! 2. The second function gets the executor, a [`Node`](node::Node) and the endpoint, non-blocking. It starts a task
 //!    that accepts connections, one [`ConnectionPermit`](lifecycle::ConnectionPermit) each, until
-//!    [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves, and returns. Whatever has to go on for as long
-//!    as the server serves is [watched](watch).
-//! 3. Each connection is driven by [`Wire::drive`](wire::Wire::drive), which hands every request to the framework as an
+//!    [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves, and returns. Whatever has to run for as long as
+//!    the server serves is [watched](watch).
+//! 3. [`Wire::drive`](wire::Wire::drive) drives each connection, and hands every request to the framework as an
 //!    [`Exchange`](exchange::Exchange).
 //! 4. The framework's handler calls [`Exchange::run`](exchange::Exchange::run), which asks the core what the request
 //!    means and does it.

@@ -1,4 +1,4 @@
-//! Whether the server serves or drains, who is connected, and when it is over.
+//! The state of the server: serving or draining, its open connections, and its end.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -13,25 +13,25 @@ use futures_util::future::{Either, select};
 use crate::connection::Connection;
 use crate::eviction::{Connections, Registration};
 
-/// The state of one server. Begins serving; [`drain`](Self::drain) is for ever.
+/// The state of one server. It starts serving; [`drain`](Self::drain) is irreversible.
 #[derive(Debug)]
 pub struct Lifecycle {
     connections_max: AtomicUsize,
     drain_timeout: Duration,
     draining: AtomicBool,
-    /// Why the server cannot go on, if so.
+    /// Why the server cannot go on, if it cannot.
     failure: OnceLock<String>,
-    /// When the drain has to be over.
+    /// When the drain times out.
     drain_deadline: OnceLock<Instant>,
     drain_begun: Event,
     connections: AtomicUsize,
-    /// Notified when there may be room for another.
+    /// Notified when there may be room for another connection.
     connection_closed: Event,
-    /// Those that can be evicted.
+    /// The open connections, any of which may be evicted when idle.
     open: Arc<Connections>,
 }
 
-/// The right to hold one connection; given back when dropped.
+/// The right to hold one connection; returned on drop.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     lifecycle: Arc<Lifecycle>,
@@ -42,7 +42,7 @@ pub struct ConnectionPermit {
 pub enum Drained {
     /// Every request was answered.
     Clean,
-    /// The deadline passed; so many connections are to be cut that were still at something.
+    /// The drain timed out; this many connections still had a request under way and are cut.
     Cut(usize),
 }
 
@@ -63,13 +63,13 @@ impl Lifecycle {
         })
     }
 
-    /// Whether new requests are refused.
+    /// Whether the server drains and refuses new requests.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Begins to drain; later calls change nothing.
+    /// Starts to drain; later calls have no effect.
     ///
     /// ```
     /// use std::time::Duration;
@@ -87,8 +87,7 @@ impl Lifecycle {
         self.drain_begun.notify(usize::MAX);
     }
 
-    /// Begins to drain because the server cannot go on: something has ended without which it does not do what it
-    /// promises. The first reason is kept.
+    /// Starts to drain because a part that the server cannot do without has failed. The first reason is kept.
     ///
     /// ```
     /// use std::time::Duration;
@@ -102,38 +101,38 @@ impl Lifecycle {
     /// assert!(lifecycle.is_draining());
     /// ```
     pub fn fail(&self, reason: String) {
-        tracing::error!(reason, "the server cannot go on; draining");
+        tracing::error!(reason, "the server has failed; draining");
         self.failure.get_or_init(|| reason);
         self.drain();
     }
 
-    /// Why the server cannot go on, if so.
+    /// Why the server cannot go on, if it cannot.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
     }
 
-    /// Resolves when draining begins, or at once if it has.
+    /// Resolves when draining begins, or immediately if it has begun.
     pub async fn draining(&self) {
         wait_until(&self.drain_begun, || self.is_draining().then_some(())).await;
     }
 
-    /// From now on there are at most so many connections. Those that are more are not closed, until another wants a
-    /// place.
+    /// Limits the number of connections from now on. Connections above the limit stay open until another one needs a
+    /// permit.
     pub fn limit_connections(&self, most: usize) {
         self.connections_max.store(most.max(1), Ordering::Release);
     }
 
-    /// Blocks for so long, or until draining begins; `true` in that case.
+    /// Blocks for at most `time`, until draining begins. Returns whether it has begun.
     pub(crate) fn drains_within(&self, time: Duration) -> bool {
         let deadline = Instant::now() + time;
         let listener = self.drain_begun.listen();
         self.is_draining() || listener.wait_deadline(deadline).is_some()
     }
 
-    /// Waits until there is room for one more connection, which was accepted already. Where there is none, the
-    /// connection that has been idle longest is closed for it. While none is idle a host accepts nothing more, so that
-    /// clients wait in the kernel's backlog instead of being turned away. Not fair; meant for the one accept loop.
+    /// Waits until there is room for one more connection, which was already accepted. If there is none, the connection
+    /// that has been idle longest is closed. While none is idle, the host accepts no more, so that clients wait in the
+    /// kernel's backlog instead of being refused. Not fair; meant for a single accept loop.
     pub async fn permit(self: &Arc<Self>) -> ConnectionPermit {
         let take = || {
             let most = self.connections_max.load(Ordering::Acquire);
@@ -143,8 +142,8 @@ impl Lifecycle {
             taken.ok()
         };
         if take().is_none() {
-            // Before anybody is looked at, so that whoever falls idle behind the look says so.
-            let _wanted = self.open.want();
+            // Set before looking for an idle connection, so that one that falls idle later announces itself.
+            let _wanted = self.open.want_room();
             wait_until(&self.connection_closed, || {
                 let taken = take();
                 if taken.is_none() {
@@ -157,19 +156,19 @@ impl Lifecycle {
         ConnectionPermit { lifecycle: Arc::clone(self) }
     }
 
-    /// What is notified when there may be room for another connection.
+    /// Notified when there may be room for another connection.
     pub(crate) fn room(&self) -> &Event {
         &self.connection_closed
     }
 
-    /// Connections held now, counted in permits.
+    /// Open connections, counted in permits.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// Blocks until no permit is out, or until the drain deadline has passed. A connection that was answered and only
-    /// goes on sending is not cut by the end of the process. Depends on no executor: its workers may have died.
+    /// Blocks until all permits are returned, or until the drain times out. Does not count as cut: a connection that
+    /// was answered and whose client only goes on sending. Works without the executor, whose workers may have died.
     pub fn drained(&self) -> Drained {
         while !self.is_draining() {
             let listener = self.drain_begun.listen();
@@ -191,7 +190,7 @@ impl Lifecycle {
     }
 }
 
-/// Looks again and again whether draining has begun, at the price of an atomic load as long as it has not.
+/// Checks repeatedly whether draining has begun; a check costs one atomic load as long as it has not.
 #[derive(Debug)]
 pub(crate) struct DrainWatch {
     lifecycle: Arc<Lifecycle>,
@@ -219,7 +218,7 @@ impl DrainWatch {
 }
 
 impl ConnectionPermit {
-    /// Puts its connection among those that can be evicted for another.
+    /// Registers a connection, so that it can be evicted when idle.
     pub(crate) fn register(&self, connection: &Arc<Connection>) -> Registration {
         self.lifecycle.open.register(Arc::clone(connection))
     }
@@ -232,7 +231,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Listens before it looks, so that what happens between the two is not missed. Looks once each time that it is woken.
+/// Listens before it looks, so that no notification between the two is missed. Looks once per wake-up.
 async fn wait_until<T>(event: &Event, mut look: impl FnMut() -> Option<T>) -> T {
     if let Some(found) = look() {
         return found;
@@ -246,7 +245,7 @@ async fn wait_until<T>(event: &Event, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
-/// Waits for whichever comes first; `None` means that the drain began.
+/// Waits for the future or the start of the drain, whichever comes first; `None` for the drain.
 pub async fn unless_draining<F: Future>(lifecycle: &Lifecycle, future: F) -> Option<F::Output> {
     match select(pin!(future), pin!(lifecycle.draining())).await {
         Either::Left((output, _)) => Some(output),
@@ -268,7 +267,7 @@ mod tests {
     use crate::settings::Settings;
 
     #[test]
-    fn permits_are_limited_and_given_back() {
+    fn permits_are_limited_and_returned() {
         let lifecycle = Lifecycle::new(2, Duration::from_secs(1));
         let first = lifecycle.permit().now_or_never().unwrap();
         let _second = lifecycle.permit().now_or_never().unwrap();
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_does_not_wait_for_ever() {
+    fn a_drain_times_out() {
         let lifecycle = Lifecycle::new(2, Duration::from_millis(1));
         let _permit = lifecycle.permit().now_or_never().unwrap();
         lifecycle.drain();
@@ -303,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_answered_and_goes_on_sending_is_not_cut() {
+    fn an_answered_client_that_keeps_sending_does_not_count_as_cut() {
         let lifecycle = Lifecycle::new(2, Duration::from_millis(1));
         let permits = [(); 2].map(|()| lifecycle.permit().now_or_never().unwrap());
         let settings = Settings::read("test", ["test"]).unwrap();
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_cannot_go_on_drains_and_keeps_the_first_reason() {
+    fn a_failed_server_drains_and_keeps_the_first_reason() {
         let lifecycle = Lifecycle::new(2, Duration::from_secs(3600));
         assert_eq!(lifecycle.failure(), None);
         lifecycle.fail("a thread is gone".to_owned());
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_is_left_when_the_drain_begins() {
+    fn unless_draining_ends_when_the_drain_begins() {
         let lifecycle = Lifecycle::new(2, Duration::from_secs(1));
         assert_eq!(unless_draining(&lifecycle, ready(1)).now_or_never(), Some(Some(1)));
         let mut waiting = Box::pin(unless_draining(&lifecycle, pending::<()>()));

@@ -1,8 +1,8 @@
-//! Log lines on their way to standard error.
+//! A buffer between log lines and standard error.
 //!
-//! Standard error may be a full disk, a pipe whose reader has gone or stands still, or a terminal that is closed.
-//! Whoever logs must neither wait for it nor fail with it. So lines go into a buffer, and a thread that does nothing
-//! else writes them. A line that finds no room there, or cannot be written, is dropped and counted.
+//! Standard error may be a full disk, a pipe whose reader is gone or stalled, or a closed terminal. Logging must
+//! neither wait for it nor fail with it. So lines go into a buffer, and a thread of their own writes them. A line that
+//! finds the buffer full, or cannot be written, is dropped and counted.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -15,72 +15,73 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::watch;
 
-/// Lines that wait to be written, in bytes. As much again may be held by the thread that writes.
+/// Most lines that wait to be written, in bytes. The thread that writes may hold as much again.
 const WAITING_BYTES_MAX: usize = 2 << 20;
 
-/// How long the end of the process waits at most until standard error has taken the last lines of the log.
+/// How long the process waits at its end for standard error to take the last log lines.
 pub(crate) const LAST_LINES_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// A pipe takes so many bytes whole or not at all (`PIPE_BUF`), so that lines of several processes do not mix.
+/// A pipe takes up to this many bytes in one piece (`PIPE_BUF`), so that lines of several processes do not mix.
 const PIECE_BYTES_MAX: usize = 4096;
 
-/// Takes lines and never waits. Cheap to clone.
+/// Takes lines without ever waiting. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogBuffer {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    desk: Mutex<Desk>,
+    buffer: Mutex<Buffer>,
     /// There is something to write.
     filled: Condvar,
-    /// Everything is written, or lost.
+    /// Everything is written or lost.
     emptied: Condvar,
     lost: IntCounter,
 }
 
 #[derive(Debug, Default)]
-struct Desk {
+struct Buffer {
     waiting: Vec<u8>,
     /// The thread has taken lines that it has not written yet.
     is_writing: bool,
 }
 
 impl LogBuffer {
-    /// Starts the thread that writes to `sink`. It goes on until the process ends; if it does not, `on_death` is called
-    /// as by [`watch::spawn`].
+    /// Starts the thread that writes to `sink` until the process ends. If it ends earlier, it calls `on_death` as by
+    /// [`watch::spawn`].
     ///
     /// # Errors
     ///
-    /// The system gives no thread.
+    /// When the system refuses to start a thread.
     pub fn start(
         sink: impl Write + Send + 'static,
         lost: IntCounter,
         on_death: impl FnOnce(String) + Send + 'static,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared { desk: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new(), lost });
+        let shared =
+            Arc::new(Shared { buffer: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new(), lost });
         let writing = Arc::clone(&shared);
         watch::spawn("argus-log", move || writing.write_to(sink), || false, on_death)?;
         Ok(Self { shared })
     }
 
-    /// Waits until everything that was logged so far is written or lost, but not for longer than `timeout`: nothing may
-    /// ever be written again.
+    /// Waits until everything logged so far is written or lost, but for at most `timeout`, since standard error may be
+    /// stalled for good.
     pub fn flush(&self, timeout: Duration) {
-        let is_busy = |desk: &mut Desk| desk.is_writing || !desk.waiting.is_empty();
+        let is_busy = |buffer: &mut Buffer| buffer.is_writing || !buffer.waiting.is_empty();
         drop(self.shared.emptied.wait_timeout_while(self.shared.lock(), timeout, is_busy));
     }
 }
 
-/// Takes one whole line a call, which always succeeds.
+/// Takes one whole line per call. Always succeeds.
 impl Write for LogBuffer {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut desk = self.shared.lock();
-        if desk.waiting.len() + line.len() > WAITING_BYTES_MAX {
+        let mut buffer = self.shared.lock();
+        if buffer.waiting.len() + line.len() > WAITING_BYTES_MAX {
             self.shared.lost.inc();
         } else {
-            desk.waiting.extend_from_slice(line);
-            if !desk.is_writing {
+            buffer.waiting.extend_from_slice(line);
+            if !buffer.is_writing {
                 self.shared.filled.notify_one();
             }
         }
@@ -93,11 +94,11 @@ impl Write for LogBuffer {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread that writes.
+    /// The body of the thread that writes.
     fn write_to(&self, sink: impl Write) {
         let mut lines = Lines { sink, is_broken: false };
         let mut taken = Vec::new();
@@ -109,23 +110,23 @@ impl Shared {
             self.lost.inc_by(lost);
             if lost == 0 && self.lost.get() > told {
                 let all = self.lost.get();
-                tracing::warn!(lines = all - told, "log lines were lost: standard error did not take them");
+                tracing::warn!(lines = all - told, "log lines were lost: standard error did not accept them");
                 told = all;
             }
         }
     }
 
-    /// Waits for lines, and takes all of them in exchange for an empty buffer.
+    /// Waits for lines, and swaps them all for an empty buffer.
     fn take(&self, taken: &mut Vec<u8>) {
-        let mut desk = self.lock();
-        desk.is_writing = false;
-        if desk.waiting.is_empty() {
+        let mut buffer = self.lock();
+        buffer.is_writing = false;
+        if buffer.waiting.is_empty() {
             self.emptied.notify_all();
         }
-        let is_empty = |desk: &mut Desk| desk.waiting.is_empty();
-        let mut desk = self.filled.wait_while(desk, is_empty).unwrap_or_else(PoisonError::into_inner);
-        desk.is_writing = true;
-        mem::swap(&mut desk.waiting, taken);
+        let is_empty = |buffer: &mut Buffer| buffer.waiting.is_empty();
+        let mut buffer = self.filled.wait_while(buffer, is_empty).unwrap_or_else(PoisonError::into_inner);
+        buffer.is_writing = true;
+        mem::swap(&mut buffer.waiting, taken);
     }
 }
 
@@ -135,15 +136,15 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Writes whole lines, as far as that is for us to say.
+/// Writes whole lines as far as the sink allows.
 struct Lines<W> {
     sink: W,
-    /// Only a part of the last line could be written, as on a disk that has become full.
+    /// Only part of the last line was written, as when a disk becomes full.
     is_broken: bool,
 }
 
 impl<W: Write> Lines<W> {
-    /// Writes lines, each with its end; how many of them were lost.
+    /// Writes complete lines. Returns how many of them were lost.
     fn write(&mut self, lines: &[u8]) -> u64 {
         let mut lost = 0;
         let mut rest = lines;
@@ -156,7 +157,7 @@ impl<W: Write> Lines<W> {
     }
 
     fn write_piece(&mut self, piece: &[u8]) -> u64 {
-        // What is left of a broken line is not to be taken for the beginning of this one.
+        // Ends a partly written line, so that it does not run into this one.
         if self.is_broken && !self.try_write(b"\n").is_empty() {
             return count_lines(piece);
         }
@@ -168,14 +169,14 @@ impl<W: Write> Lines<W> {
         count_lines(left)
     }
 
-    /// Writes what can be written, and gives the rest.
+    /// Writes what the sink takes, and returns the rest.
     fn try_write<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
         while !bytes.is_empty() {
             match self.sink.write(bytes) {
                 Ok(0) => return bytes,
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // There is nobody to be told of the reason, for this is where it would be written.
+                // The error cannot be reported: this is where it would be written.
                 Err(_) => return bytes,
             }
         }
@@ -195,8 +196,7 @@ fn count_lines(lines: &[u8]) -> u64 {
     lines.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
-/// Standard error, without the lock that std has before it: whoever else writes there must not wait behind a pipe that
-/// nobody reads.
+/// Standard error without std's lock, so that other writers do not wait behind a pipe that nobody reads.
 #[derive(Debug)]
 pub struct StandardError;
 
@@ -205,7 +205,7 @@ impl Write for StandardError {
         let stderr = io::stderr();
         loop {
             match rustix::io::write(&stderr, bytes) {
-                // Whoever gave it to us does not want to be waited for; the thread that writes has the time.
+                // Whoever opened standard error made it non-blocking. This thread may wait.
                 Err(rustix::io::Errno::AGAIN) => {
                     poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)?;
                 }
@@ -239,7 +239,7 @@ mod tests {
         (LogBuffer::start(sink, lost.clone(), |reason| panic!("{reason}")).unwrap(), lost)
     }
 
-    /// A disk with so much room.
+    /// A disk with this much free space.
     struct Disk {
         written: Arc<Mutex<Vec<u8>>>,
         room: Arc<Mutex<usize>>,
@@ -262,7 +262,7 @@ mod tests {
         }
     }
 
-    /// A pipe whose reader reads when it is told to.
+    /// A pipe whose reader reads when the test says so.
     struct Pipe {
         entered: Sender<usize>,
         read: Receiver<()>,
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_written_whole_or_end_where_the_disk_was_full() {
+    fn a_full_disk_may_cut_a_line_but_never_joins_two() {
         let (written, room) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::new(Mutex::new(8)));
         let (mut log, lost) = start(Disk { written: Arc::clone(&written), room: Arc::clone(&room) });
         for line in ["one\n", "two and three\n", "four\n"] {
@@ -296,28 +296,28 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stands_still_holds_nobody_up() {
+    fn a_stalled_reader_does_not_block_the_log() {
         let (entered, entries) = channel();
         let (readings, read) = channel();
         let (mut log, lost) = start(Pipe { entered, read });
         log.write_all(b"first\n").unwrap();
         assert_eq!(entries.recv().unwrap(), 6);
         log.flush(Duration::ZERO);
-        // The thread hangs in its write. What finds room waits, and what does not is lost.
+        // The thread blocks in its write. Lines wait while there is room, and are lost after that.
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         for _ in 0..WAITING_BYTES_MAX / line.len() + 5 {
             log.write_all(&line).unwrap();
         }
         assert_eq!(lost.get(), 5);
         readings.send(()).unwrap();
-        // Then four lines at a time, which a pipe takes whole.
+        // Then four lines at a time, which a pipe takes in one piece.
         assert_eq!(entries.recv().unwrap(), PIECE_BYTES_MAX);
         drop(readings);
         log.flush(PATIENCE);
         assert_eq!(lost.get(), 5 + (WAITING_BYTES_MAX / line.len()) as u64);
     }
 
-    /// A sink with a bug.
+    /// A sink that panics.
     struct Trap;
 
     impl Write for Trap {
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_panics_fails_the_server_and_holds_nobody_up() {
+    fn a_panic_of_the_thread_fails_the_server_and_does_not_block_the_log() {
         let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
         let (failing, lost) = (Arc::clone(&lifecycle), counter());
         let mut log = LogBuffer::start(Trap, lost.clone(), move |reason| failing.fail(reason)).unwrap();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_end_with_lines() {
+    fn pieces_end_at_line_ends() {
         assert_eq!(piece_bytes(b"a\nb\n"), 4);
         let long = [&[b'x'; PIECE_BYTES_MAX][..], b"\nb\n"].concat();
         assert_eq!(piece_bytes(&long), PIECE_BYTES_MAX + 1);

@@ -1,11 +1,11 @@
 //! Logs on standard error.
 //!
-//! A line that cannot be written is dropped and counted: nobody waits for the log, and nobody fails with it
-//! ([`LogBuffer`]). Panics go there, too.
+//! A line that cannot be written is dropped and counted: nothing waits for the log, and nothing fails with it
+//! ([`LogBuffer`]). Panics are logged too.
 //!
-//! What happens to the server as a whole is logged at `info` and above. One line a request is logged at `debug` with
-//! the target `argus_host::request`, so that a server which nobody watches spends nothing on it: `--log
-//! info,argus_host::request=debug` turns it on.
+//! What concerns the whole server is logged at `info` and above. One line per request is logged at `debug` with the
+//! target `argus_host::request`, so that it costs nothing by default: `--log info,argus_host::request=debug` turns it
+//! on.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
@@ -22,15 +22,15 @@ use crate::log_buffer::{LogBuffer, StandardError};
 use crate::settings::{LogFormat, Settings};
 use crate::watch::panic_message;
 
-/// The target of the line that each request gets.
+/// The target of the line per request.
 pub const REQUEST_TARGET: &str = "argus_host::request";
 
-/// Starts logging for the process; the first call counts. Lines that are lost are counted in `lost`. If the thread that
-/// writes them does not go on until the process ends, it calls `on_death` as by [`watch::spawn`](crate::watch::spawn).
+/// Starts logging for the process; only the first call has an effect. Lost lines are counted in `lost`. If the thread
+/// that writes them ends before the process, it calls `on_death` as by [`watch::spawn`](crate::watch::spawn).
 ///
 /// # Errors
 ///
-/// The system gives no thread; nothing is logged.
+/// When the system refuses to start a thread; nothing is logged then.
 pub fn start(
     settings: &Settings,
     lost: IntCounter,
@@ -38,13 +38,13 @@ pub fn start(
 ) -> io::Result<LogBuffer> {
     let log = LogBuffer::start(StandardError, lost, on_death)?;
     let writer = log.clone();
-    // The filter was parsed when the settings were read.
+    // It was validated when the settings were read.
     let filter = EnvFilter::new(&settings.log);
-    // An event that cannot be formatted, or written, would be told with `eprintln!`, which waits, and panics.
+    // Errors of formatting or writing would go to `eprintln!`, which may block or panic.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     let builder = builder.with_writer(move || writer.clone());
     let started = match settings.log_format {
-        // Colours are for terminals, and escape sequences in files are not for people.
+        // Colours are for terminals only.
         LogFormat::Text => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
@@ -55,7 +55,7 @@ pub fn start(
     Ok(log)
 }
 
-/// Logs a panic. std's own hook writes to standard error, and waits for it.
+/// Logs a panic. std's own hook writes to standard error and may block.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let (thread, place) = (thread::current(), panic.location());
     let backtrace = Backtrace::capture();
@@ -63,20 +63,20 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(
         thread = thread.name().unwrap_or("without a name"),
         place = place.map(tracing::field::display),
-        // As its debug form, which is one line.
+        // Its debug form is a single line.
         backtrace = captured.map(tracing::field::debug),
         "panic: {}",
         panic_message(panic.payload())
     );
 }
 
-/// Logs one request and its answer. The caller's words go in as strings, which either format quotes and escapes in its
-/// own way: a line is a line whatever a client sends.
+/// Logs one request and its answer. The caller's text is logged as string values, which both formats quote and escape:
+/// a client cannot break a line.
 pub fn log_request(method: &str, target: &str, reply: &Reply, request_id: &str, peer: SocketAddr, latency: Duration) {
     tracing::debug!(
         target: REQUEST_TARGET,
         method = &*shortened(method),
-        // Not `target`: in JSON, the line's own target has that name.
+        // Not `target`: in JSON the target of the line has that name.
         url = &*shortened(target),
         status = reply.status,
         latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
@@ -87,10 +87,10 @@ pub fn log_request(method: &str, target: &str, reply: &Reply, request_id: &str, 
     );
 }
 
-/// Longest part of a caller's words that is logged, in bytes.
+/// Longest part of the caller's text that is logged, in bytes.
 const LOGGED_BYTES_MAX: usize = 1024;
 
-/// A caller's words, but not without end.
+/// The caller's text, cut to [`LOGGED_BYTES_MAX`].
 fn shortened(words: &str) -> Cow<'_, str> {
     let (shown, rest) = words.split_at(words.floor_char_boundary(LOGGED_BYTES_MAX));
     if rest.is_empty() { shown.into() } else { format!("{shown}… and {} bytes more", rest.len()).into() }
@@ -110,7 +110,7 @@ mod tests {
 
     const HOSTILE: &str = "/a\r\n\u{1b}[31m\"b\u{85}";
 
-    /// What is written while `log` runs, by the subscriber that is made of the writer.
+    /// What `log` writes through the subscriber that `subscriber` makes of a writer.
     fn written<S: Subscriber + Send + Sync>(subscriber: impl FnOnce(Page) -> S, log: impl FnOnce()) -> String {
         let page = Page::default();
         tracing::subscriber::with_default(subscriber(page.clone()), log);
@@ -150,7 +150,7 @@ mod tests {
         );
         assert_eq!(line.lines().count(), 1, "{line}");
         let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).unwrap();
-        // serde_json keeps the last of two members with one name; the text tells of both.
+        // serde_json keeps the last of two members with the same name; the text shows both.
         for name in members.keys() {
             assert_eq!(line.matches(&format!("\"{name}\":")).count(), 1, "{name} in {line}");
         }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn long_words_are_cut_between_characters() {
+    fn long_text_is_cut_between_characters() {
         let long = "é".repeat(2000);
         let shown = shortened(&long);
         assert!(shown.ends_with("é… and 2976 bytes more"), "{shown}");

@@ -1,4 +1,4 @@
-//! The parts of one running server, put together once and shared by everything in it.
+//! The parts of a running server, which all of its tasks share.
 
 use std::io;
 use std::sync::Arc;
@@ -19,36 +19,36 @@ use crate::warnings::Warnings;
 /// One running server, without its executor and its framework.
 #[derive(Debug)]
 pub struct Node {
-    /// What the operator asked for.
+    /// The operator's settings.
     pub settings: Settings,
-    /// What requests mean.
+    /// Decides what requests mean.
     pub api: Api,
-    /// The way to the commit thread, and to what it published.
+    /// Access to the commit thread and to the last published snapshot.
     pub committer: Committer,
-    /// Bytes of request bodies that may be held at once.
+    /// The budget for request bodies.
     pub budget: Arc<Budget>,
-    /// What timeouts are measured by.
+    /// The clock of all timeouts.
     pub clock: Clock,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// What an operator should know though everything goes on.
+    /// Warnings to the operator that do not stop the server.
     pub warnings: Arc<Warnings>,
-    /// Serving or draining, and how many connections there are.
+    /// Serving or draining, and the number of connections.
     pub lifecycle: Arc<Lifecycle>,
-    /// Which connections are let in.
+    /// Which connections are accepted.
     pub admission: Admission,
-    /// Where request ids come from.
+    /// The source of request ids.
     pub request_ids: RequestIds,
 }
 
 impl Node {
-    /// Waits for the place of a connection that was accepted; see [`Lifecycle::permit`].
+    /// Waits for a permit for an accepted connection; see [`Lifecycle::permit`].
     pub async fn admit<R: Runtime>(&self, runtime: &R) -> ConnectionPermit {
         self.admission.admit(runtime, &self.lifecycle, self.settings.max_connections.get()).await
     }
 
-    /// The system has refused to accept a connection, for a lack of something that may pass. Counted, and logged once a
-    /// minute.
+    /// Counts, and logs at most once a minute, that the system could not accept a connection. The cause is usually
+    /// temporary.
     pub fn accept_failed(&self, error: &io::Error) {
         self.metrics.connection_incident(Incident::Accept);
         self.admission.accept_failed(error);

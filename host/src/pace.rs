@@ -1,13 +1,13 @@
-//! How fast a body has to arrive.
+//! How fast a request's body has to arrive.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-/// By when a body has to have gone on.
+/// The deadline by which more of a body has to arrive.
 ///
-/// It has a while to begin with. Each byte gives it as much time as a byte takes at the least rate, but it never has
-/// more time than that while. So it may stand still for the while once, and may trickle below the rate only as long as
-/// what it has saved lasts, however fast it was before.
+/// A body starts with `patience`. Each byte earns the time that it takes at the least rate, but the total never exceeds
+/// `patience`. So a body may stall for `patience` once, and may stay below the least rate only until its time is used
+/// up, however fast it was before.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     patience: Duration,
@@ -16,24 +16,24 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// From `now` on: `patience` without a byte, and so many bytes a second in the long run.
+    /// Starts at `now`: at most `patience` without a byte, and at least `bytes_per_second` in the long run.
     pub(crate) fn new(patience: Duration, bytes_per_second: NonZeroUsize, now: Instant) -> Self {
         Self { patience, bytes_per_second, deadline: now + patience }
     }
 
-    /// Bytes have arrived.
+    /// Counts bytes that have arrived.
     pub(crate) fn advance(&mut self, bytes: usize, now: Instant) {
         let nanos = bytes as u128 * 1_000_000_000 / self.bytes_per_second.get() as u128;
         let earned = u64::try_from(nanos).map_or(self.patience, Duration::from_nanos).min(self.patience);
         self.deadline = (self.deadline + earned).min(now + self.patience);
     }
 
-    /// When patience ends, if no byte arrives until then.
+    /// The deadline, unless more bytes arrive before.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// How long the body has stood still or trickled.
+    /// How much of its patience the body has used up.
     pub(crate) fn behind(&self, now: Instant) -> Duration {
         (now + self.patience).saturating_duration_since(self.deadline)
     }
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_has_all_the_time() {
+    fn a_body_that_keeps_arriving_is_never_late() {
         let mut now = Instant::now();
         let mut pace = pace(now);
         for _ in 0..100 {
@@ -65,17 +65,17 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_still_has_its_patience() {
+    fn a_stalled_body_is_late_after_its_patience() {
         let begun = Instant::now();
         let mut pace = pace(begun);
         assert_eq!(pace.deadline(), begun + 30 * SECOND);
-        // A burst does not prolong it.
+        // A burst does not extend it.
         pace.advance(usize::MAX, begun + SECOND);
         assert_eq!(pace.deadline(), begun + 31 * SECOND);
     }
 
     #[test]
-    fn what_trickles_uses_its_patience_up() {
+    fn a_slow_body_uses_up_its_patience() {
         let begun = Instant::now();
         let mut pace = pace(begun);
         pace.advance(1 << 30, begun);

@@ -1,51 +1,52 @@
-//! Which processors the threads of a process run on, and which threads give way to others.
+//! The processors and priorities of the process's threads.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-/// How much nicer (nice(2)) background threads are than the other threads of the server. The scheduler gives such a
-/// thread a sixth of the time that it gives another, and lets a thread that wakes run before it at once. Processors
-/// that are idle are theirs as before.
+/// How much nicer (nice(2)) background threads are than the others. The scheduler gives such a thread a sixth of
+/// another's time, and lets a thread that wakes run before it. Idle processors remain fully available to background
+/// threads.
 const BACKGROUND_NICENESS: i32 = 8;
 
-/// Where workers run: each on a processor of its own, if there are as many of both, and anywhere otherwise.
+/// Where workers run: each on a processor of its own if there are as many workers as processors, otherwise anywhere.
 ///
-/// A worker hears of most events from the processor that has received them, and the kernel likes to run it there, be
-/// that processor busy or not. Workers that may run anywhere wait for each other and for the commit thread, while
-/// another processor is idle. The threads that compute for long may run anywhere and make room for workers.
+/// A worker gets most of its events from the processor that received them, and the kernel tends to run it there even if
+/// that processor is busy. Unpinned workers then wait for each other and for the commit thread while another processor
+/// is idle. Threads that compute for long may run anywhere and make room for workers.
 #[derive(Clone, Debug)]
 pub struct Placement {
     processors: Option<Arc<system::Processors>>,
 }
 
 impl Placement {
-    /// For so many workers, on the processors that the calling thread may use.
+    /// A placement for this many workers, on the processors that the calling thread may use.
     #[must_use]
     pub fn new(workers: NonZeroUsize) -> Self {
-        // A process that may use few of many processors is not told which: it would meet all others of its kind on the
-        // first ones.
+        // A process limited to a few of many processors does not know which are free: every such process would pin its
+        // threads to the first ones.
         let processors = system::Processors::allowed().filter(|processors| processors.count() == workers.get());
         Self { processors: processors.map(Arc::new) }
     }
 
-    /// Keeps the calling thread on the processor of this worker, from now on.
-    pub fn settle(&self, worker: usize) {
+    /// Pins the calling thread to the processor of this worker.
+    pub fn pin(&self, worker: usize) {
         if let Some(processors) = &self.processors {
             processors.keep_on(worker);
         }
     }
 
-    /// Lets the calling thread run anywhere, whoever has started it: threads begin where the one before was kept.
-    pub fn roam(&self) {
+    /// Lets the calling thread run on any processor. Needed because threads inherit the pinning of the thread that
+    /// starts them.
+    pub fn unpin(&self) {
         if let Some(processors) = &self.processors {
             processors.keep_on_any();
         }
     }
 }
 
-/// Has the calling thread give way to the other threads of the process, from now on and for good.
+/// Lowers the priority of the calling thread for good.
 ///
-/// Without that, a worker that wakes waits until each thread that computes on its processor has had a turn of some
+/// Otherwise, a worker that wakes waits until each thread computing on its processor has used its time slice of some
 /// milliseconds.
 pub fn give_way() {
     system::renice(BACKGROUND_NICENESS);
@@ -56,9 +57,9 @@ mod system {
     use rustix::process::nice;
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-    /// On Linux a thread has a niceness of its own (setpriority(2), "C library/kernel differences").
+    /// On Linux, niceness belongs to a thread (setpriority(2), "C library/kernel differences").
     pub(super) fn renice(increment: i32) {
-        // Anybody may be nicer. Where that is forbidden all the same, the thread works as any other.
+        // Every thread may become nicer. If the system refuses, the thread keeps its priority.
         let _refused = nice(increment);
     }
 
@@ -91,7 +92,7 @@ mod system {
         }
     }
 
-    /// A system that refuses, because processors have come or gone meanwhile, places the thread as it thinks best.
+    /// The system may refuse, if processors were added or removed meanwhile. Then it places the thread itself.
     fn keep(processors: &CpuSet) {
         let _refused = sched_setaffinity(None, processors);
     }
@@ -99,10 +100,10 @@ mod system {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod system {
-    /// Elsewhere niceness is the process's.
+    /// Elsewhere, niceness belongs to the process.
     pub(super) fn renice(_increment: i32) {}
 
-    /// Nothing is known of them.
+    /// Unknown on this system.
     #[derive(Debug)]
     pub(super) struct Processors;
 
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_have_a_processor_each_and_what_they_start_may_run_anywhere() {
+    fn workers_are_pinned_and_the_threads_they_start_can_be_unpinned() {
         let all = allowed();
         let count = NonZeroUsize::new(all.0 as usize).expect("there is one");
         let placement = Placement::new(count);
@@ -144,10 +145,10 @@ mod tests {
             let workers = (0..count.get()).map(|worker| {
                 let placement = &placement;
                 scope.spawn(move || {
-                    placement.settle(worker);
+                    placement.pin(worker);
                     let started = thread::scope(|scope| {
                         let started = scope.spawn(|| {
-                            placement.roam();
+                            placement.unpin();
                             allowed()
                         });
                         started.join().expect("it does not panic")
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_gives_way_alone() {
+    fn only_the_calling_thread_gives_way() {
         let niceness = || rustix::process::getpriority_process(None).expect("every thread may ask");
         let before = niceness();
         let nicer = thread::scope(|scope| {
@@ -185,7 +186,7 @@ mod tests {
         let more = NonZeroUsize::new(all.0 as usize + 1).expect("it is more than one");
         thread::scope(|scope| {
             let worker = scope.spawn(|| {
-                Placement::new(more).settle(0);
+                Placement::new(more).pin(0);
                 allowed()
             });
             assert_eq!(worker.join().expect("it does not panic"), all);

@@ -1,9 +1,8 @@
-//! Threads for work that blocks or computes for long, which must not run on the workers of an executor.
+//! Threads for work that blocks or computes for long and must not run on an executor's workers.
 //!
-//! There are more of them while there is more to do, up to a limit, and at least one at all times. Where the system
-//! gives no further thread, work waits for those that there are. (The executors bring threads of their own for such
-//! work. Where the system gives none, Tokio panics in whoever asks, and smol's crate `blocking` tries for ever with a
-//! lock held.)
+//! The pool starts threads as they are needed, up to a limit, and keeps at least one. If the system refuses a thread,
+//! work waits for an existing one. (The executors have thread pools too. But if the system refuses a thread, Tokio
+//! panics in the caller, and smol's crate `blocking` retries forever with a lock held.)
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,13 +17,13 @@ use futures_channel::oneshot;
 
 use crate::repeated::Repeated;
 
-/// How long a thread waits for more work before it ends, unless it is the last.
+/// How long an idle thread waits for work before it ends, unless it is the last.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Threads of one pool at most.
+/// Most threads of a pool.
 const THREADS_MAX: usize = 512;
 
-/// The threads. Dropping this drops what has not begun; what has begun is not waited for.
+/// A pool of threads. Dropping it drops work that has not begun, and does not wait for work that has.
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
@@ -36,7 +35,7 @@ struct Shared {
     prepare: Box<dyn Fn() + Send + Sync>,
     state: Mutex<State>,
     filled: Condvar,
-    /// Threads that the system did not give.
+    /// Limits log lines about threads that the system refused.
     refusals: Repeated,
 }
 
@@ -46,18 +45,19 @@ type Job = Box<dyn FnOnce() + Send>;
 struct State {
     jobs: VecDeque<Job>,
     threads: usize,
-    /// Threads that wait for a job.
+    /// Threads that wait for work.
     idle: usize,
     closed: bool,
 }
 
 impl Pool {
-    /// Starts the first of up to 512 threads of this name. Each calls `prepare`, which must not panic, before its first
-    /// work.
+    /// Starts the first of up to 512 threads with this name. Each calls `prepare`, which must not panic, before its
+    /// first work.
     ///
     /// # Errors
     ///
-    /// The system gives no thread.
+    /// When the system refuses to start a thread.
+    /// When the system refuses to start a thread.
     pub fn start(name: &'static str, prepare: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
         Self::with_limit(name, THREADS_MAX, prepare)
     }
@@ -79,7 +79,7 @@ impl Pool {
         Ok(Self { shared })
     }
 
-    /// Runs `task` on one of the threads, whether or not anybody waits for the future.
+    /// Runs `task` on a thread of the pool, even if the future is dropped.
     ///
     /// # Panics
     ///
@@ -91,14 +91,14 @@ impl Pool {
     {
         let (sender, receiver) = oneshot::channel::<thread::Result<T>>();
         self.shared.take(Box::new(move || {
-            // Nobody may be waiting any more.
+            // The future may have been dropped.
             drop(sender.send(catch_unwind(AssertUnwindSafe(task))));
         }));
         async move {
             match receiver.await {
                 Ok(Ok(output)) => output,
                 Ok(Err(panic)) => resume_unwind(panic),
-                // Only the end of the pool drops a task, and then nobody polls this any more.
+                // A task is dropped only with the pool, and then nobody polls this.
                 Err(_dropped) => pending().await,
             }
         }
@@ -125,12 +125,12 @@ impl Shared {
         let mut state = self.lock();
         state.jobs.push_back(job);
         if state.jobs.len() > state.idle && state.threads < self.threads_max {
-            // Without another thread it waits for one of those that there are.
+            // Without another thread, the job waits for an existing one.
             if let Err(error) = self.start_thread(&mut state)
                 && let Some(suppressed) = self.refusals.due()
             {
                 let (name, threads) = (self.name, state.threads);
-                tracing::warn!(%error, name, threads, suppressed, "the system gives no further thread; work waits");
+                tracing::warn!(%error, name, threads, suppressed, "the system refused to start another thread; work waits for the existing ones");
             }
         }
         drop(state);
@@ -144,15 +144,15 @@ impl Shared {
         Ok(())
     }
 
-    /// A thread.
+    /// The body of a thread.
     fn work(&self) {
         (self.prepare)();
         let mut state = self.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // The task's own panic is caught in the job. This is one of the waker of who waits, or of dropping a
-                // result that nobody waits for. It is logged by the hook, and the thread is needed for others.
+                // The job catches panics of its task. This catches those of wakers, and of results dropped unread. The
+                // panic hook logs them, and the thread lives on for other work.
                 let _panicked = catch_unwind(AssertUnwindSafe(job));
                 state = self.lock();
                 continue;
@@ -197,7 +197,7 @@ mod tests {
         Pool::with_limit("argus-test", threads_max, || ()).unwrap()
     }
 
-    /// Waits for a future that needs nobody to poll it meanwhile.
+    /// Waits for a future that makes progress without being polled.
     fn wait<T>(future: impl Future<Output = T>) -> T {
         let mut future = Box::pin(future);
         loop {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_as_many_threads_as_are_needed() {
+    fn threads_are_started_as_needed() {
         let pool = pool(4);
         let barrier = Arc::new(Barrier::new(4));
         let tasks: Vec<_> = (0..4)
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_thread_waits_for_one() {
+    fn work_without_a_thread_waits_for_one() {
         let pool = pool(1);
         let gate = Arc::new(Barrier::new(2));
         let opened = Arc::clone(&gate);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_its_callers() {
+    fn a_panic_is_passed_to_the_caller() {
         let pool = pool(1);
         let caught = catch_unwind(AssertUnwindSafe(|| wait(pool.run(|| -> usize { panic!("as told") }))));
         assert_eq!(*caught.unwrap_err().downcast_ref::<&str>().unwrap(), "as told");
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_panics_when_it_is_dropped_costs_no_thread() {
+    fn a_result_that_panics_on_drop_does_not_end_its_thread() {
         struct Trap;
 
         impl Drop for Trap {
@@ -281,13 +281,13 @@ mod tests {
             opened.wait();
             Trap
         }));
-        // Nobody waits for the result any more, so that the thread drops it.
+        // The receiver is gone, so the thread drops the result.
         gate.wait();
         assert_eq!(wait(pool.run(|| 7)), 7);
     }
 
     #[test]
-    fn the_end_drops_what_has_not_begun() {
+    fn dropping_the_pool_drops_queued_work() {
         let pool = pool(1);
         let [begun, gate] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
         let (begins, opened) = (Arc::clone(&begun), Arc::clone(&gate));

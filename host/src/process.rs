@@ -1,4 +1,4 @@
-//! The process around a server: from `main` to the exit code.
+//! The process: from `main` to the exit code.
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
@@ -31,19 +31,18 @@ use crate::task::Task;
 use crate::trim;
 use crate::warnings::Warnings;
 
-/// Connections that the kernel completes before they are accepted. It caps this at `net.core.somaxconn`.
+/// Completed connections that the kernel queues before they are accepted. The kernel caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// What the kernel holds of an answer that it has not sent yet, in bytes, for each connection.
+/// Most bytes of an answer that the kernel holds unsent, per connection.
 ///
-/// Without this it holds as much as its buffer has room for, some megabytes, and says that there is room again when a
-/// third of that is free. A client that reads slowly, but reads, would look for minutes as if it took nothing, and be
-/// cut off by the write timeout. It says so each time that half of these bytes are gone. Less would cost large
-/// downloads their speed.
+/// By default it holds as much as its buffer allows, some megabytes, and reports room again when a third of that is
+/// free. A slow reader would appear to take nothing for minutes, and the write timeout would cut it off. With this
+/// limit the kernel reports progress after each half of it. A lower one would slow down large downloads.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
-/// How long a server that cannot go on waits at least for its last commits, be the drain timeout as short as it may.
+/// How long a server that has failed waits at least for its last commits, however short the drain timeout is.
 const LAST_COMMIT_WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// Why a server could not start.
@@ -57,7 +56,7 @@ enum StartError {
     Descriptors(#[from] TooFew),
     #[error("the metrics could not be set up: {0}")]
     Metrics(#[from] prometheus::Error),
-    #[error("the system gave no thread ({0}); it permits too few, or --threads is too large")]
+    #[error("the system refused to start a thread ({0}): its limit is too low, or --threads is too large")]
     Thread(#[source] io::Error),
     #[error("the endpoint cannot be served: {0}")]
     Serve(#[source] io::Error),
@@ -65,25 +64,25 @@ enum StartError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// Runs a server from its settings to its exit code, or does what else the command line asks for; the whole of a host's
-/// `main`.
+/// Runs a server from its settings to its exit code, or does what else the command line asks for. This is all of a
+/// host's `main`.
 ///
-/// `program` is the host's name (`argus-tokio`), as `--version` and the metrics show it. `executor` starts so many
+/// `program` is the host's name (`argus-tokio`) for `--version` and the metrics. `executor` starts the given number of
 /// worker threads; one that dies calls [`Lifecycle::fail`]. `serve` starts to accept connections on them and returns.
-/// The executor is dropped once the node is drained, which cuts what is left.
+/// The executor is dropped when the node has drained, which cuts the remaining connections.
 ///
 /// | exit code | meaning |
 /// |---|---|
 /// | 0 | drained: every request was answered, every queued batch committed |
 /// | 1 | the server could not start, or the storage had failed when it stopped |
 /// | 2 | a setting is wrong |
-/// | 3 | the drain deadline passed and connections were cut, with whatever they were at; what had been queued is committed all the same |
-/// | 4 | a thread of the server's has died, or a commit or a maintenance task has panicked; the server has drained by itself |
+/// | 3 | the drain timed out and cut connections with their requests under way; queued batches were still committed |
+/// | 4 | a thread of the server died, or a commit or a maintenance task panicked; the server drained by itself |
 /// | 130, 143 | a second signal, SIGINT or SIGTERM, ended the process at once |
 ///
-/// Signals within 100 ms of the first are one with it.
+/// Signals within 100 ms of the first count as one with it.
 ///
-/// Once it can be reached, it says so on standard output, in one line: `argus: listening on http://ADDRESS`.
+/// When the server can be reached, it prints one line on standard output: `argus: listening on http://ADDRESS`.
 pub fn run<E: Send + 'static>(
     program: &'static str,
     executor: impl FnOnce(NonZeroUsize, &Arc<Lifecycle>) -> io::Result<E>,
@@ -118,7 +117,7 @@ pub fn run<E: Send + 'static>(
     code
 }
 
-/// Waits for the end of a server that serves, and says how it was.
+/// Waits until the server has ended, and returns how.
 fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> Ending {
     let drained = node.lifecycle.drained();
     let ending = Arc::clone(node);
@@ -129,27 +128,28 @@ fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> Ending {
     if node.lifecycle.failure().is_none() {
         end();
     } else if !within(node.settings.drain_timeout.max(LAST_COMMIT_WAIT_MIN), end) {
-        // Nobody has asked for this end, so nobody would send the second signal that ends a process whose disk stands
-        // still.
-        tracing::error!("a worker or a commit stands still; what it was at is left to the next start");
+        // Nobody asked for this end, so nobody would send the second signal that ends a process whose disk has stalled.
+        tracing::error!(
+            "a worker or a commit has stalled; the process ends without it, and the next start recovers the repository"
+        );
     }
-    // Looked for last: the last commits may have panicked.
+    // Read last, since the last commits may have panicked.
     let storage_failure = node.committer.failure().map(|failure| failure.to_string());
     Ending::new(drained, node.lifecycle.failure(), storage_failure)
 }
 
-/// Does something on a thread of its own; whether it was done in time. Otherwise it may still be at it.
+/// Runs `act` on a thread of its own. Returns whether it finished in time; if not, it may still be running.
 fn within(time: Duration, act: impl FnOnce() + Send + 'static) -> bool {
     let (done, ended) = mpsc::channel();
     let acting = thread::Builder::new().name("argus-end".to_owned()).spawn(move || {
         act();
-        // Whoever waited may have lost patience.
+        // The receiver may have timed out.
         let _ = done.send(());
     });
     acting.is_ok() && ended.recv_timeout(time).is_ok()
 }
 
-/// Starts the log before everything else that may have something to say.
+/// Starts the log first, so that everything else can use it.
 fn start_log(
     program: &'static str,
     settings: &Settings,
@@ -161,12 +161,13 @@ fn start_log(
     Ok((Arc::new(metrics), log.map_err(StartError::Thread)?))
 }
 
-/// Lets there be no more connections than there are descriptors, less those that the repository needs. To be called
-/// when that is open.
+/// Lowers the limit on connections to what the limit on open files allows, less what the repository needs. To be called
+/// when the repository is open.
 fn limit_connections(settings: &Settings, descriptors: Descriptors, lifecycle: &Lifecycle) -> Result<(), TooFew> {
     let (most, wanted) = (descriptors.connections_at_start()?, settings.max_connections.get());
     if most < wanted {
-        let text = "there are fewer connections than --max-connections permits, so that they leave the storage the open files that it needs";
+        let text =
+            "fewer connections than --max-connections are accepted, because the storage needs some of the open files";
         tracing::warn!(max_connections = wanted, connections = most, "{text}; `ulimit -n` raises the limit");
         lifecycle.limit_connections(most);
     }
@@ -186,9 +187,9 @@ fn start<E>(
     metrics.memory_planned(plan.bytes());
     tracing::info!(bytes = plan.bytes(), "memory under these settings: {plan}; docs/operations.md explains it");
     let descriptors = Descriptors::raise_limit();
-    // Signals before the endpoint: whoever sees the server listen may stop it.
+    // Signals before the endpoint: whoever sees the server listen may want to stop it.
     signals::watch(Arc::clone(lifecycle), log.clone()).map_err(StartError::Thread)?;
-    // The port before the repository: a second server that is started by mistake leaves no folder.
+    // The port before the repository: a second server, started by mistake, must not create a folder.
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let socket = bind(&settings.endpoint).map_err(listen_error)?;
     let executor = executor(settings.worker_threads(), lifecycle).map_err(StartError::Thread)?;
@@ -228,19 +229,19 @@ fn start<E>(
     Ok((node, executor))
 }
 
-/// Takes the first address of the endpoint that can be had. Nobody can connect yet.
+/// Binds the first address of the endpoint that is free. Nobody can connect yet.
 ///
 /// # Errors
 ///
-/// The last address's error.
+/// The error of the last address.
 pub fn bind(endpoint: &str) -> io::Result<Socket> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in endpoint.to_socket_addrs()? {
         let bound = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).and_then(|socket| {
-            // Without it, a restart would have to wait until the kernel has forgotten the old connections.
+            // Otherwise a restart would have to wait until the kernel has forgotten old connections.
             socket.set_reuse_address(true)?;
             socket.set_nonblocking(true)?;
-            // Accepted sockets have it from this one.
+            // Accepted sockets inherit this.
             #[cfg(target_os = "linux")]
             socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
             socket.bind(&address.into())?;
@@ -258,21 +259,21 @@ pub fn bind(endpoint: &str) -> io::Result<Socket> {
 ///
 /// # Errors
 ///
-/// Another process, which was started at the same time, was faster.
+/// If another process has bound the address at the same time.
 pub fn listen(socket: Socket) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// Says on standard output where the server can be reached, for scripts and tests that chose port 0. That nobody
-/// listens is no error.
+/// Prints where the server can be reached, for scripts and tests that chose port 0. A closed standard output is no
+/// error.
 pub fn announce(program: &str, address: SocketAddr) {
     tracing::info!(program, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
     let line = move || {
         let mut out = io::stdout().lock();
         drop(writeln!(out, "argus: listening on http://{address}").and_then(|()| out.flush()));
     };
-    // Whoever reads there may stand still.
+    // On a thread of its own, since a stalled reader would block it.
     if thread::Builder::new().name("argus-announce".to_owned()).spawn(line).is_err() {
         line();
     }
@@ -289,7 +290,7 @@ mod tests {
     use super::*;
     use crate::testing::Server;
 
-    /// An executor that knows whether it was ended.
+    /// An executor that records when it is dropped.
     struct Executor(Arc<AtomicBool>);
 
     impl Drop for Executor {
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_was_told_to_stop_ends_clean() {
+    fn a_server_that_is_stopped_ends_clean() {
         let server = Server::start("");
         server.node.lifecycle.drain();
         assert_eq!(ending(&server), Ending::Clean);
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_cannot_go_on_says_why_and_waits_for_nobody_who_stands_still() {
+    fn a_failed_server_reports_why_and_does_not_wait_for_a_stalled_worker() {
         let server = Server::start("--drain-timeout 1ms");
         server.node.lifecycle.fail("as told".to_owned());
         assert_eq!(ending(&server), Ending::ServerFailed("as told".to_owned()));

@@ -1,19 +1,19 @@
-//! A request's head as it was sent, where hyper shows it changed or not at all.
+//! A request's head as it was sent. hyper normalises heads, and does not show those that it refuses.
 
-/// A head taken apart, as far as that goes: it need not be one that hyper would accept.
+/// A parsed head. It need not be one that hyper would accept.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RawHead {
     pub(crate) method: String,
     pub(crate) target: String,
-    /// Names in lower case, values without the white space around them.
+    /// Names in lower case, values without surrounding white space.
     pub(crate) fields: Vec<(String, Vec<u8>)>,
     pub(crate) http_10: bool,
-    /// How long it is, in bytes.
+    /// Its length, in bytes.
     pub(crate) length: usize,
 }
 
 impl RawHead {
-    /// Takes apart what begins with a head. `None` where there is no request line, a line is no field, or the end is
+    /// Parses a head at the start of `bytes`. `None` if there is no request line, a line is not a field, or the end is
     /// missing.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut length = 0;
@@ -37,8 +37,8 @@ impl RawHead {
         None
     }
 
-    /// Whether bytes begin with a request line of another version of HTTP than those that a head is taken apart of. The
-    /// rest of the head may be missing.
+    /// Whether `bytes` begin with a request line of another version of HTTP than 1.0 and 1.1. The rest of the head may
+    /// be missing.
     pub(crate) fn is_of_other_version(bytes: &[u8]) -> bool {
         let request_line = lines(bytes).map(|(line, _)| line).find(|line| !line.is_empty()).unwrap_or_default();
         let mut words = request_line.split(|&byte| byte == b' ');
@@ -61,8 +61,8 @@ impl RawHead {
     }
 }
 
-/// The lines that are complete, without their ends, and where the next one begins. A bare line feed may end one (RFC
-/// 9112, section 2.2; there it is also said that empty lines before a head are skipped).
+/// The complete lines without their ends, each with the offset of the next one. A bare line feed may end a line (RFC
+/// 9112, section 2.2, which also allows empty lines before a head).
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     bytes.split_inclusive(|&byte| byte == b'\n').scan(0, |end, line| {
         *end += line.len();
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_none() {
+    fn malformed_heads_are_none() {
         for bytes in [
             "",
             "GARBAGE\r\n\r\n",
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_are_known_by_the_request_line() {
+    fn other_versions_are_recognised_by_the_request_line() {
         for bytes in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\r\nGET / HTTP/1.2\r\nHo", "GET / HTTP/0.9\n"] {
             assert!(RawHead::is_of_other_version(bytes.as_bytes()), "{bytes:?}");
         }

@@ -1,4 +1,4 @@
-//! A server over a repository that fails and recovers: what its callers and its readiness see.
+//! A server whose repository fails and recovers, as its clients and readiness see it.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -25,31 +25,31 @@ use crate::reply_body::ReplyBody;
 use crate::service::Service;
 use crate::testing::{self, ManualRuntime};
 
-/// What the next commits meet.
+/// What commits do.
 #[derive(Clone, Debug)]
-enum Weather {
-    Fair,
-    /// A commit is refused, and the next one may succeed.
-    Gusty(CommitError),
-    /// Nothing is accepted, and what was under way is in doubt.
-    Storm(Failure),
+enum Behaviour {
+    Succeed,
+    /// Commits are refused, but the repository has not failed.
+    Refuse(CommitError),
+    /// The repository fails, and the outcome of the current commit is unknown.
+    Fail(Failure),
 }
 
-/// An engine behind a connection that the test breaks and mends.
+/// An engine behind a connection that the test can break and repair.
 struct Remote {
     engine: Engine<MemoryStorage>,
-    weather: Arc<Mutex<Weather>>,
+    behaviour: Arc<Mutex<Behaviour>>,
     failure: Option<Failure>,
 }
 
 impl Repository for Remote {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        assert_eq!(self.failure, None, "it was said that nothing is accepted");
-        let weather = self.weather.lock().unwrap().clone();
-        match weather {
-            Weather::Fair => self.engine.commit(now, group),
-            Weather::Gusty(error) => Err(error),
-            Weather::Storm(failure) => {
+        assert_eq!(self.failure, None, "the repository has failed and must not be asked to commit");
+        let behaviour = self.behaviour.lock().unwrap().clone();
+        match behaviour {
+            Behaviour::Succeed => self.engine.commit(now, group),
+            Behaviour::Refuse(error) => Err(error),
+            Behaviour::Fail(failure) => {
                 self.failure = Some(failure.clone());
                 Err(match failure {
                     Failure::Unavailable(cause) => CommitError::Unavailable { cause, in_doubt: true },
@@ -64,9 +64,9 @@ impl Repository for Remote {
     }
 
     fn recover(&mut self) -> Result<(), CommitError> {
-        match &*self.weather.lock().unwrap() {
-            Weather::Fair | Weather::Gusty(_) => self.failure = None,
-            Weather::Storm(failure) => return Err(failure.clone().into()),
+        match &*self.behaviour.lock().unwrap() {
+            Behaviour::Succeed | Behaviour::Refuse(_) => self.failure = None,
+            Behaviour::Fail(failure) => return Err(failure.clone().into()),
         }
         Ok(())
     }
@@ -79,21 +79,21 @@ impl Repository for Remote {
 struct Server {
     node: Arc<Node>,
     service: Arc<Service<ManualRuntime>>,
-    weather: Arc<Mutex<Weather>>,
+    behaviour: Arc<Mutex<Behaviour>>,
 }
 
 impl Server {
     fn new() -> Self {
-        let weather = Arc::new(Mutex::new(Weather::Fair));
+        let behaviour = Arc::new(Mutex::new(Behaviour::Succeed));
         let engine = Engine::open(MemoryStorage::default(), Seed(1)).unwrap();
-        let repository = Box::new(Remote { engine, weather: Arc::clone(&weather), failure: None });
+        let repository = Box::new(Remote { engine, behaviour: Arc::clone(&behaviour), failure: None });
         let server = testing::Server::over(Opened { repository, flush_every: None }, testing::settings(""));
         let service = Service::new(Arc::clone(&server.node), server.runtime);
-        Self { node: server.node, service, weather }
+        Self { node: server.node, service, behaviour }
     }
 
-    fn set(&self, weather: Weather) {
-        *self.weather.lock().unwrap() = weather;
+    fn set(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = behaviour;
     }
 
     fn send(&self, request: http::request::Builder, body: &'static str) -> (u16, bool, Value) {
@@ -101,9 +101,9 @@ impl Server {
         let session = self.service.session(SocketAddr::from(([127, 0, 0, 1], 1)), state);
         let request = request.header("host", "argus").body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap();
         let response: Response<ReplyBody> = wait(session.handle(request));
-        let (status, is_told_when) = (response.status().as_u16(), response.headers().contains_key("retry-after"));
+        let (status, has_retry_after) = (response.status().as_u16(), response.headers().contains_key("retry-after"));
         let body = wait(response.into_body().collect()).unwrap().to_bytes();
-        (status, is_told_when, serde_json::from_slice(&body).unwrap())
+        (status, has_retry_after, serde_json::from_slice(&body).unwrap())
     }
 
     fn get(&self, target: &str) -> (u16, Value) {
@@ -129,7 +129,7 @@ impl Server {
     }
 }
 
-/// A cause with a place, which nobody is told.
+/// A cause with a location that clients must not see.
 fn cause() -> Cause {
     Cause::call("reach", Place::new("db.internal:5432", "the database"), std::io::Error::other("refused"))
 }
@@ -150,17 +150,17 @@ fn readiness_and_answers_follow_a_repository_that_fails_and_recovers() {
         assert_eq!(server.post().0, 201);
         server.is_ready("pass");
 
-        server.set(Weather::Storm(failure));
+        server.set(Behaviour::Fail(failure));
         for outcome in ["whether the events were stored is unknown", "nothing was stored"] {
-            let (status, is_told_when, problem) = server.post();
-            assert_eq!((status, is_told_when, &problem["type"]), (503, true, &kind.into()), "{problem}");
+            let (status, has_retry_after, problem) = server.post();
+            assert_eq!((status, has_retry_after, &problem["type"]), (503, true, &kind.into()), "{problem}");
             says(&problem["detail"], outcome);
         }
         says(&server.is_ready("fail"), "the storage");
         assert_eq!(server.stored(), 1);
 
-        // Nobody sends anything. The commit thread asks by itself.
-        server.set(Weather::Fair);
+        // Without any request, the commit thread asks by itself.
+        server.set(Behaviour::Succeed);
         while server.node.committer.failure().is_some() {
             thread::yield_now();
         }
@@ -171,14 +171,14 @@ fn readiness_and_answers_follow_a_repository_that_fails_and_recovers() {
 }
 
 #[test]
-fn a_commit_that_is_refused_for_once_is_a_warning_until_the_next_one() {
+fn a_refused_commit_is_a_warning_until_one_succeeds() {
     let server = Server::new();
-    server.set(Weather::Gusty(CommitError::unavailable(cause())));
-    let (status, is_told_when, problem) = server.post();
-    assert_eq!((status, is_told_when, &problem["type"]), (503, true, &"/problems/storage-unavailable".into()));
+    server.set(Behaviour::Refuse(CommitError::unavailable(cause())));
+    let (status, has_retry_after, problem) = server.post();
+    assert_eq!((status, has_retry_after, &problem["type"]), (503, true, &"/problems/storage-unavailable".into()));
     says(&problem["detail"], "nothing was stored");
     says(&server.is_ready("warn"), "the last commit was refused");
-    server.set(Weather::Fair);
+    server.set(Behaviour::Succeed);
     assert_eq!(server.post().0, 201);
     server.is_ready("pass");
 }

@@ -1,12 +1,12 @@
-//! What happens again and again, and is logged now and then.
+//! Limits how often a repeated event is logged.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// While the same thing goes on happening, a line in so long is enough.
+/// At most one line in this time.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// One kind of line that is logged at most once a minute, however often there is a reason.
+/// One kind of log line, written at most once a minute.
 #[derive(Debug, Default)]
 pub struct Repeated(Mutex<State>);
 
@@ -17,7 +17,8 @@ struct State {
 }
 
 impl Repeated {
-    /// To be asked each time it happens. If a line is due: how often it has happened without one since the last.
+    /// To be called each time the event occurs. If a line is due, returns how many occurrences since the last line were
+    /// not logged.
     ///
     /// ```
     /// use argus_host::repeated::Repeated;
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_is_logged_and_those_of_the_next_minute_are_counted() {
+    fn the_first_is_logged_and_the_next_minute_is_counted() {
         let repeated = Repeated::default();
         let begin = Instant::now();
         let after = |seconds| repeated.due_at(begin + Duration::from_secs(seconds));

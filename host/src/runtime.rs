@@ -3,13 +3,13 @@
 use std::future::Future;
 use std::time::Duration;
 
-/// An executor, as far as the shared part of a host has to know it: a handle that is cheap to clone.
+/// A handle to an executor, cheap to clone.
 pub trait Runtime: Clone + Send + Sync + 'static {
-    /// A future that resolves once `duration` has passed, and not before. Dropping it gives up the wait.
+    /// A future that resolves once `duration` has passed, not before. Drop it to stop waiting.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static;
 
-    /// Runs `task` on a thread that may block or compute for long, never on a worker of the executor. The task is begun
-    /// whether or not anybody waits for the future, and dropping that does not stop it.
+    /// Runs `task` on a thread that may block or compute for long, never on a worker of the executor. The task runs
+    /// even if the future is dropped.
     ///
     /// # Panics
     ///
@@ -19,8 +19,8 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static;
 
-    /// The same for a piece of work that goes on for long, such as a scan of all events: the thread
-    /// [gives way](crate::placement::give_way) to all others of the server, where the runtime has such threads.
+    /// Like [`unblock`](Self::unblock), for long work such as a scan of all events: where the runtime has background
+    /// threads, the task runs on one that [gives way](crate::placement::give_way) to all other threads of the server.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! What an operator may set: flags, each with an environment variable behind it.
+//! Settings: command-line flags, each with an environment variable.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -17,17 +17,17 @@ use crate::units::{UnitError, format_size, parse_count, parse_duration, parse_si
 /// descriptors.
 const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
 
-/// Stores events that come over HTTP, and finds them again.
+/// Stores events sent over HTTP, and answers queries about them.
 ///
 /// Every setting is a flag or an environment variable; a flag wins. Sizes take B, KiB, MiB, GiB (or KB, MB, GB),
 /// durations ms, s, m, h; a bare number is bytes or seconds. When the server is ready for requests, it prints one line
-/// on standard output: `argus: listening on http://ADDRESS`. SIGINT or SIGTERM stops it in good order: running requests
+/// on standard output: `argus: listening on http://ADDRESS`. SIGINT or SIGTERM stops it gracefully: running requests
 /// finish, new ones are refused. A second signal, 100 ms or more after the first, ends the process at once.
 #[derive(Clone, Debug, Parser)]
 #[command(
     version,
     max_term_width = 120,
-    after_help = "Exit codes: 0 stopped in good order, 1 could not start or the storage failed, 2 a wrong setting, 3 the drain timeout \
+    after_help = "Exit codes: 0 stopped gracefully, 1 could not start or the storage failed, 2 a wrong setting, 3 the drain timeout \
                   passed and connections were cut off, 4 a thread died or a commit panicked and the server stopped by itself, \
                   130 or 143 a second signal (SIGINT or SIGTERM) ended the process."
 )]
@@ -37,7 +37,7 @@ pub struct Settings {
     #[arg(value_parser = parse_endpoint, help_heading = "Service")]
     pub endpoint: String,
 
-    /// Where to keep events: `disk:PATH` (a folder, made if it does not exist) or `memory:` (until the process ends)
+    /// Where to keep events: `disk:PATH` (a folder, created if it does not exist) or `memory:` (until the process ends)
     #[arg(
         long,
         env = "ARGUS_REPOSITORY",
@@ -84,8 +84,8 @@ pub struct Settings {
     #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub commit_queue_batches: NonZeroUsize,
 
-    // Here, so that `--help` lists the options of the repository before `--threads` and after the other limits.
-    /// What each kind of repository may be told.
+    // Here, so that `--help` lists the backends' options between the other limits and `--threads`.
+    /// The options of each kind of repository.
     #[command(flatten)]
     pub backend: BackendOptions,
 
@@ -148,17 +148,18 @@ pub struct Settings {
     pub log_format: LogFormat,
 }
 
-/// How log lines are written.
+/// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people: time, level, module, message, fields.
     Text,
-    /// For machines: one JSON object a line.
+    /// For machines: one JSON object per line.
     Json,
 }
 
 impl Settings {
-    /// Reads the settings from the arguments (the first is the program's name) and, behind them, the environment.
+    /// Reads the settings from the arguments (the first is the program's name), and from the environment where a flag
+    /// is not given.
     ///
     /// ```
     /// use argus_host::settings::Settings;
@@ -172,7 +173,7 @@ impl Settings {
     /// # Errors
     ///
     /// A [`clap::Error`] that prints itself: a wrong value, two values that contradict each other, or a request for
-    /// help or the version. [`clap::Error::exit`] ends the process with 2, or 0 for the latter.
+    /// help or the version. [`clap::Error::exit`] ends the process with exit code 2, or 0 for help and the version.
     pub fn read<I, T>(name: &'static str, arguments: I) -> Result<Self, clap::Error>
     where
         I: IntoIterator<Item = T>,
@@ -183,16 +184,16 @@ impl Settings {
         Self::of(&matches, &mut command)
     }
 
-    /// The command line of a program of this name.
+    /// The command line of a program with this name.
     pub(crate) fn command_of(name: &'static str) -> Command {
-        // A number with a sign is a wrong value and not an unknown flag.
+        // So that a negative number is reported as a wrong value, not as an unknown flag.
         Self::command().name(name).mut_args(|argument| {
             let takes_a_value = argument.get_action().takes_values();
             argument.allow_negative_numbers(takes_a_value)
         })
     }
 
-    /// The settings in what was found on the command line.
+    /// The settings from a parsed command line.
     pub(crate) fn of(matches: &ArgMatches, command: &mut Command) -> Result<Self, clap::Error> {
         let settings = Self::from_arg_matches(matches)?;
         match settings.contradiction() {
@@ -201,7 +202,7 @@ impl Settings {
         }
     }
 
-    /// Threads that serve requests.
+    /// The number of threads that serve requests.
     #[must_use]
     pub fn worker_threads(&self) -> NonZeroUsize {
         self.threads
@@ -209,13 +210,13 @@ impl Settings {
             .map_or(NonZeroUsize::MIN, |threads| threads.min(THREADS_MAX))
     }
 
-    /// Memory in which bodies are decompressed and parsed.
+    /// The memory for decompressing and parsing bodies, in bytes.
     #[must_use]
     pub fn working_bytes(&self) -> usize {
         self.max_working_bytes.unwrap_or(self.max_inflight_bytes)
     }
 
-    /// The limits that the core watches.
+    /// The limits that the core enforces.
     #[must_use]
     pub fn limits(&self) -> Limits {
         Limits {
@@ -226,7 +227,7 @@ impl Settings {
         }
     }
 
-    /// Two settings that cannot both be meant.
+    /// Finds two settings that contradict each other.
     fn contradiction(&self) -> Option<String> {
         let sizes = [("--max-payload-bytes", self.max_payload_bytes, "--max-body-bytes", self.max_body_bytes)];
         for (small, small_bytes, large, large_bytes) in sizes {
@@ -256,7 +257,7 @@ impl Settings {
     }
 }
 
-/// What is on the command line, and behind it in the environment.
+/// Parses the command line and the environment.
 pub(crate) fn matches<I, T>(command: &mut Command, arguments: I) -> Result<ArgMatches, clap::Error>
 where
     I: IntoIterator<Item = T>,
@@ -267,7 +268,7 @@ where
     found.map_err(|error| blame_environment(error, command, &arguments))
 }
 
-/// Names the environment variable in an error about the value of a flag that was not given.
+/// Names the environment variable in an error about a value that was not given as a flag.
 fn blame_environment(mut error: clap::Error, command: &Command, arguments: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(blamed)) = error.get(ContextKind::InvalidArg) else { return error };
     let flag = blamed.split(' ').next().unwrap_or_default();
@@ -373,7 +374,7 @@ mod tests {
         read(&["--max-body-bytes", "64MiB", "--max-inflight-bytes", "108MiB"]).unwrap_err();
         let message = read(&["--max-working-bytes", "60MiB"]).unwrap_err();
         assert!(message.contains("--max-working-bytes (60MiB)"), "{message}");
-        // The one is about the time between bytes, the other begins when all of them are there.
+        // The first limits the time between bytes, the second begins after the last byte.
         read(&["--body-timeout", "2m", "--request-timeout", "1m"]).unwrap();
     }
 
@@ -408,14 +409,14 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_blamed_on_where_it_stands() {
+    fn an_error_names_the_environment_variable_that_set_the_value() {
         let error = |arguments: &[&str]| Settings::command().try_get_matches_from(arguments).unwrap_err();
         let blamed = |arguments: &[&str]| {
             let given: Vec<OsString> = arguments.iter().map(Into::into).collect();
             blame_environment(error(&["argus-test", "--threads", "x"]), &Settings::command(), &given).to_string()
         };
-        // The environment belongs to the whole process, so the test says that the flag was not given instead of setting
-        // a variable.
+        // Variables belong to the whole process, so the test pretends that the flag was not given instead of setting
+        // one.
         assert!(blamed(&["argus-test"]).contains("'--threads <COUNT> (set by ARGUS_THREADS)'"));
         for given in [&["argus-test", "--threads", "x"][..], &["argus-test", "--threads=x"]] {
             assert!(blamed(given).contains("'--threads <COUNT>'"));

@@ -12,16 +12,16 @@ use crate::lifecycle::Lifecycle;
 use crate::log_buffer::{LAST_LINES_WAIT_MAX, LogBuffer};
 use crate::watch;
 
-/// Signals that come so soon after the first count as the same one: `timeout -s INT` sends one to the process and one
-/// to its group.
+/// Signals within this time after the first count as the same one: `timeout -s INT` sends one to the process and one to
+/// its group.
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
-/// Starts the thread that hears signals, so that they work whatever the executor does. The first one drains, the second
-/// one ends the process. If the thread dies, the server [fails](Lifecycle::fail).
+/// Starts the thread that handles signals, so that they work whatever the executor does. The first signal starts the
+/// drain, the second ends the process. If the thread dies, the server [fails](Lifecycle::fail).
 ///
 /// # Errors
 ///
-/// The system gives no thread, or does not let signals be handled; they do what they do by default.
+/// When the system refuses a thread or a signal handler; signals then have their default effect.
 pub(crate) fn watch(lifecycle: Arc<Lifecycle>, log: LogBuffer) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let mut reaction = Reaction { lifecycle: Arc::clone(&lifecycle), log, first: None };
@@ -36,7 +36,7 @@ fn spawn(listen: impl FnOnce() + Send + 'static, lifecycle: Arc<Lifecycle>) -> i
 struct Reaction {
     lifecycle: Arc<Lifecycle>,
     log: LogBuffer,
-    /// When the first one came.
+    /// When the first one arrived.
     first: Option<Instant>,
 }
 
@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    /// Why the server has failed when the thread does this.
+    /// Why the server fails when the thread runs `listen`.
     fn failure(listen: impl FnOnce() + Send + 'static) -> String {
         let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
         spawn(listen, Arc::clone(&lifecycle)).unwrap();
@@ -74,8 +74,8 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_hears_no_signals_any_more_fails() {
+    fn the_server_fails_if_the_signal_thread_ends() {
         assert_eq!(failure(|| panic!("as told")), "the thread argus-signals has panicked: as told");
-        assert_eq!(failure(|| ()), "the thread argus-signals has ended, though it had to go on");
+        assert_eq!(failure(|| ()), "the thread argus-signals has ended unexpectedly");
     }
 }

@@ -1,4 +1,4 @@
-//! A copy of a repository on disk, made beside the server that is at work on it.
+//! A copy of a repository on disk, made while a server may use it.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -22,7 +22,7 @@ use crate::folder::parse_folder;
 #[command(
     after_help = "Exit codes: 0 the copy is complete, 1 there is no copy (remove what is left in the folder), 2 a bad argument."
 )]
-pub struct Snapshot {
+pub struct SnapshotCommand {
     /// Folder of the repository, with or without `disk:` before it
     #[arg(value_parser = parse_folder)]
     pub from: PathBuf,
@@ -38,7 +38,7 @@ pub enum SnapshotError {
     /// One of the folders could not be opened.
     #[error(transparent)]
     Folder(#[from] argus_disk::OpenError),
-    /// The copying failed.
+    /// Copying failed.
     #[error(transparent)]
     Backup(#[from] BackupError),
     /// The last step failed.
@@ -46,21 +46,21 @@ pub enum SnapshotError {
     Completion(#[source] Fault),
 }
 
-/// What was copied, and how long that took.
+/// What was copied, and how long it took.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
     /// What was copied.
     pub backup: Backup,
-    /// From the first look to the last sync.
+    /// From the start to the last sync.
     pub took: Duration,
 }
 
-impl Snapshot {
-    /// Makes the copy. When this returns, it is durable.
+impl SnapshotCommand {
+    /// Makes the copy, which is durable on return.
     ///
     /// # Errors
     ///
-    /// [`SnapshotError`]; the original is as it was, and what there is of the copy will not be taken for one.
+    /// [`SnapshotError`]; the source is unchanged, and a partial copy cannot be opened as a repository.
     pub fn take(&self) -> Result<Report, SnapshotError> {
         let begun = Instant::now();
         let source = DiskSource::open(&self.from)?;
@@ -70,13 +70,13 @@ impl Snapshot {
         Ok(Report { backup, took: begun.elapsed() })
     }
 
-    /// The same from a command line: says in one line what came of it.
+    /// Makes the copy from a command line, and prints one line about it.
     #[must_use]
     pub fn run(&self) -> ExitCode {
         let (from, to) = (self.from.display(), self.to.display());
         match self.take() {
             Ok(report) => {
-                // That nobody listens does not undo the copy.
+                // A closed standard output does not undo the copy.
                 drop(writeln!(io::stdout(), "argus: copied {from} to {to}: {report}"));
                 ExitCode::SUCCESS
             }
@@ -98,7 +98,7 @@ impl fmt::Display for Report {
         )?;
         if end_is_unknown {
             f.write_str(
-                "; the original's note of where its log ended is damaged: whether the log had lost its end before it was copied cannot be told",
+                "; the source's record of where its log ended is damaged: it is unknown whether the log had lost its end before it was copied",
             )?;
         }
         Ok(())
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(report(backup), line);
         let doubtful = report(Backup { end_is_unknown: true, ..backup });
         assert!(
-            doubtful.starts_with(line) && doubtful.contains("note of where its log ended is damaged"),
+            doubtful.starts_with(line) && doubtful.contains("record of where its log ended is damaged"),
             "{doubtful}"
         );
     }

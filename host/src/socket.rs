@@ -1,4 +1,4 @@
-//! What the wire asks of a connection's socket, beside reading and writing.
+//! What a connection needs of its socket, besides reading and writing.
 
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
@@ -7,45 +7,46 @@ use std::time::Duration;
 use hyper::rt::{Read, Write};
 use socket2::SockRef;
 
-/// A connection's byte stream, and what the system knows of it. Whatever has a file descriptor of a TCP socket is one.
+/// A connection's byte stream with what the system knows about it. Implemented for everything that has the file
+/// descriptor of a TCP socket.
 pub trait Socket: Read + Write + Unpin {
-    /// Sets whether the end of the socket is a reset or an orderly close, however it comes to its end: closed by us, or
-    /// by the system because the process has died. A reset drops what was written and has not arrived.
+    /// Sets whether the connection ends in a reset or in an orderly close, whether we close it or the system does
+    /// because the process died. A reset discards bytes that were written and have not arrived.
     fn reset_on_close(&self, reset: bool);
 
-    /// Whether bytes have come that were not read. Of a socket that does not block.
+    /// Whether unread bytes have arrived. For non-blocking sockets.
     fn has_input(&self) -> bool;
 
     /// How many bytes the peer's system has acknowledged since the connection began. `None` where the system does not
-    /// tell.
+    /// report it.
     fn acknowledged(&self) -> Option<u64>;
 
-    /// Whether the peer may send more, and whether there still is a connection. `None` where the system does not tell.
+    /// Whether the peer may send more, and whether there still is a connection. `None` where the system does not report
+    /// it.
     fn tcp_state(&self) -> Option<TcpState>;
 }
 
-/// What the system says about a connection.
+/// The state of a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TcpState {
     /// The client may send more.
     Open,
     /// The client sends no more. It may still read, or be gone.
     HalfClosed,
-    /// There is no connection any more.
+    /// The connection is gone.
     Closed,
 }
 
 impl<S: Read + Write + AsFd + Unpin> Socket for S {
     fn reset_on_close(&self, reset: bool) {
-        // Refused for a socket that has no connection any more. There is nobody left then who could take a part for the
-        // whole.
+        // Fails for a socket whose connection is gone. Then nobody is left who could mistake a part for the whole.
         if let Err(error) = SockRef::from(self).set_linger(reset.then_some(Duration::ZERO)) {
             tracing::debug!(%error, "how a connection closes could not be set");
         }
     }
 
     fn has_input(&self) -> bool {
-        // A failure is told to whoever reads.
+        // An error is returned by the next read.
         SockRef::from(self).peek(&mut [MaybeUninit::uninit()]).is_ok_and(|bytes| bytes > 0)
     }
 
@@ -83,8 +84,8 @@ mod linux {
     const TCP_CLOSE: u8 = 7;
     const TCP_CLOSE_WAIT: u8 = 8;
 
-    /// The beginning of `struct tcp_info` as Linux has had it since 4.1. Later fields are left out, so that the system
-    /// knows all of these.
+    /// The beginning of `struct tcp_info` as in Linux since 4.1. Later fields are left out, so that every system knows
+    /// all of these.
     #[repr(C)]
     #[derive(Clone, Copy, Debug)]
     #[expect(unreachable_pub, reason = "what nix makes of it is `pub`, and a type of its interface has to be")]
@@ -95,14 +96,7 @@ mod linux {
         bytes_acked: u64,
     }
 
-    sockopt_impl!(
-        /// Counters of a connection.
-        TcpInfo,
-        GetOnly,
-        libc::IPPROTO_TCP,
-        libc::TCP_INFO,
-        TcpInfoStart
-    );
+    sockopt_impl!(TcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, TcpInfoStart);
 
     pub(super) fn acknowledged(socket: &impl AsFd) -> Option<u64> {
         Some(getsockopt(socket, TcpInfo).ok()?.bytes_acked)
@@ -131,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// A socket that is only asked what the system knows of it.
+    /// A socket that is only asked what the system knows about it.
     struct Asked(TcpStream);
 
     impl AsFd for Asked {
@@ -167,25 +161,25 @@ mod tests {
     }
 
     #[test]
-    fn what_has_arrived_is_acknowledged() {
+    fn bytes_that_have_arrived_are_acknowledged() {
         let (server, mut client) = pair();
         let before = server.acknowledged().unwrap();
         (&server.0).write_all(&[7; 1000]).unwrap();
         client.read_exact(&mut [0; 1000]).unwrap();
-        // The client's answer to it can only be read behind the acknowledgement of what it answers.
+        // Once the client's byte has arrived, so has its acknowledgement.
         client.write_all(b"x").unwrap();
         (&server.0).read_exact(&mut [0]).unwrap();
         assert_eq!(server.acknowledged().unwrap() - before, 1000);
     }
 
     #[test]
-    fn input_is_what_has_come_and_was_not_read() {
+    fn input_is_what_has_arrived_and_was_not_read() {
         let (server, mut client) = pair();
         server.0.set_nonblocking(true).unwrap();
         assert!(!server.has_input());
         client.write_all(b"x").unwrap();
         server.0.set_nonblocking(false).unwrap();
-        // Waits for it.
+        // Waits for the byte.
         server.0.peek(&mut [0]).unwrap();
         server.0.set_nonblocking(true).unwrap();
         assert!(server.has_input() && server.has_input());
@@ -198,7 +192,7 @@ mod tests {
         assert!(!server.has_input(), "the end is nothing that came");
     }
 
-    /// Waits until the system says so, which it may do a moment after the peer has.
+    /// Waits until the system reports the state, which may take a moment.
     fn wait_for(server: &Asked, state: TcpState) {
         while server.tcp_state() != Some(state) {
             std::thread::yield_now();
@@ -206,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_shows_when_it_is_sent_something() {
+    fn a_client_that_is_gone_is_detected_by_sending_to_it() {
         for is_gone in [false, true] {
             let (server, client) = pair();
             assert_eq!(server.tcp_state(), Some(TcpState::Open));
@@ -230,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_closes_as_it_was_told_last() {
+    fn a_socket_closes_as_last_set() {
         let (server, mut client) = pair();
         server.reset_on_close(true);
         drop(server);

@@ -1,30 +1,30 @@
-//! What a process was started to do, from its command line.
+//! The task of a process, from its command line.
 
 use std::ffi::OsString;
 
 use clap::{Args as _, Command, FromArgMatches as _};
 
-use crate::check::Check;
+use crate::check::CheckCommand;
 use crate::settings::{self, Settings};
-use crate::snapshot::Snapshot;
+use crate::snapshot::SnapshotCommand;
 
 const SNAPSHOT: &str = "snapshot";
 const CHECK: &str = "check";
 
-/// What a process was started to do.
+/// The task of a process.
 #[derive(Clone, Debug)]
 pub enum Task {
-    /// To serve; that is, where nothing else is said.
+    /// Serve requests: the default.
     Serve(Box<Settings>),
-    /// `snapshot FROM TO`: to copy a repository.
-    Snapshot(Snapshot),
-    /// `check PATH`: to look through a repository, and save what is whole of it.
-    Check(Check),
+    /// `snapshot FROM TO`: copy a repository.
+    Snapshot(SnapshotCommand),
+    /// `check PATH`: check a repository, and salvage its events if asked to.
+    Check(CheckCommand),
 }
 
 impl Task {
-    /// Reads the task and its settings from the arguments (the first is the program's name) and, behind them, the
-    /// environment.
+    /// Reads the task and its settings from the arguments (the first is the program's name), and from the environment
+    /// where a flag is not given.
     ///
     /// # Errors
     ///
@@ -37,8 +37,8 @@ impl Task {
         let mut command = command_of(name);
         let matches = settings::matches(&mut command, arguments)?;
         match matches.subcommand() {
-            Some((CHECK, matches)) => Ok(Self::Check(Check::from_arg_matches(matches)?)),
-            Some((_, matches)) => Ok(Self::Snapshot(Snapshot::from_arg_matches(matches)?)),
+            Some((CHECK, matches)) => Ok(Self::Check(CheckCommand::from_arg_matches(matches)?)),
+            Some((_, matches)) => Ok(Self::Snapshot(SnapshotCommand::from_arg_matches(matches)?)),
             None => Ok(Self::Serve(Box::new(Settings::of(&matches, &mut command)?))),
         }
     }
@@ -46,8 +46,8 @@ impl Task {
 
 fn command_of(name: &'static str) -> Command {
     Settings::command_of(name)
-        .subcommand(Snapshot::augment_args(Command::new(SNAPSHOT)))
-        .subcommand(Check::augment_args(Command::new(CHECK)))
+        .subcommand(SnapshotCommand::augment_args(Command::new(SNAPSHOT)))
+        .subcommand(CheckCommand::augment_args(Command::new(CHECK)))
         .args_conflicts_with_subcommands(true)
         .disable_help_subcommand(true)
 }
@@ -68,26 +68,26 @@ mod tests {
     }
 
     #[test]
-    fn a_server_serves_unless_it_is_told_to_do_something_else() {
+    fn the_default_task_is_to_serve() {
         assert!(matches!(read(&[]).unwrap(), Task::Serve(_)));
         assert!(matches!(read(&["--threads", "1"]).unwrap(), Task::Serve(_)));
-        let Task::Snapshot(Snapshot { from, to }) = read(&["snapshot", "a", "disk:b"]).unwrap() else {
+        let Task::Snapshot(SnapshotCommand { from, to }) = read(&["snapshot", "a", "disk:b"]).unwrap() else {
             panic!("it is to take a snapshot")
         };
         assert_eq!((from, to), ("a".into(), "b".into()));
         let Task::Check(check) = read(&["check", "disk:a", "--salvage", "b"]).unwrap() else {
             panic!("it is to check")
         };
-        assert_eq!(check, Check { path: "a".into(), salvage: Some("b".into()) });
+        assert_eq!(check, CheckCommand { path: "a".into(), salvage: Some("b".into()) });
     }
 
     #[test]
-    fn what_is_no_task_is_a_bad_argument() {
+    fn unknown_tasks_are_bad_arguments() {
         for (arguments, expected) in [
             (&["snapshot"][..], "<FROM>"),
             (&["snapshot", "a"], "<TO>"),
             (&["snapshot", "a", "b", "c"], "unexpected argument 'c'"),
-            (&["snapshot", "memory:", "b"], "what is in memory is gone with its process"),
+            (&["snapshot", "memory:", "b"], "a repository in memory belongs to its process"),
             (&["check"], "<PATH>"),
             (&["check", "a", "--salvage"], "<TO>"),
             (&["check", "a", "b"], "unexpected argument 'b'"),

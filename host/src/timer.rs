@@ -1,4 +1,4 @@
-//! One timer for many deadlines in a row.
+//! A timer for a series of deadlines.
 
 use std::fmt;
 use std::future::Future;
@@ -9,11 +9,11 @@ use std::time::Instant;
 use crate::clock::Clock;
 use crate::runtime::Runtime;
 
-/// Waits for deadlines, one after the other, with as few sleeps of the executor as possible.
+/// Waits for one deadline after the other, with few sleeps of the executor.
 ///
-/// Almost every deadline of a busy connection is replaced by a later one before it comes. Arming and disarming the
-/// executor's timer for each would cost a good part of a small request; so a sleep that was begun is left to run out,
-/// and only then it turns out that the deadline has moved.
+/// On a busy connection, almost every deadline is replaced by a later one before it passes. Arming and disarming the
+/// executor's timer each time would take much of the time of a small request. So a sleep runs to its end, and only then
+/// the current deadline is looked at.
 pub struct Timer<R> {
     runtime: R,
     clock: Clock,
@@ -26,12 +26,13 @@ struct Armed {
 }
 
 impl<R: Runtime> Timer<R> {
-    /// A timer that waits for nothing yet.
+    /// A timer without a deadline.
     pub fn new(runtime: R, clock: Clock) -> Self {
         Self { runtime, clock, armed: None }
     }
 
-    /// Ready once `deadline` has passed. While pending, the task is woken at the deadline, or earlier for nothing.
+    /// Ready once `deadline` has passed. Until then, the task is woken at the deadline; spurious wake-ups may come
+    /// earlier.
     pub fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         loop {
             match &mut self.armed {
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_ready_at_its_moment_and_not_before() {
+    fn a_deadline_is_ready_at_its_time_and_not_before() {
         let time = ManualTime::new();
         let mut timer = Timer::new(ManualRuntime::new(&time), time.clock());
         let wakes = Arc::<Wakes>::default();
@@ -93,7 +94,7 @@ mod tests {
         assert!(is_ready(0));
         assert!(!is_ready(10));
         time.advance(4 * SECOND);
-        // A later deadline leaves the sleep that was begun as it is, and an earlier one does not.
+        // A later deadline keeps the current sleep, an earlier one replaces it.
         assert!(!is_ready(20));
         assert!(!is_ready(5));
         time.advance(SECOND);

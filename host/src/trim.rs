@@ -1,9 +1,8 @@
-//! Freed memory on its way back to the system.
+//! Returning freed memory to the system.
 //!
-//! glibc's allocator keeps what is freed below something that is still used, for ever: 5,000 connections with half a
-//! body each leave some hundred megabytes. It gives all of that back when it is asked to, so it is asked every few
-//! seconds. An allocator that does so by itself (mimalloc) was measured beside it: it took an eighth more CPU time for
-//! each small request.
+//! glibc's allocator keeps freed memory for good if it lies below memory in use: 5,000 connections with half a body
+//! each leave some hundred megabytes. `malloc_trim` returns all of it, so it is called every few seconds. An allocator
+//! that returns memory by itself (mimalloc) was measured: it took an eighth more CPU time for each small request.
 
 use std::io;
 use std::sync::Arc;
@@ -12,15 +11,15 @@ use std::time::Duration;
 use crate::lifecycle::Lifecycle;
 use crate::watch;
 
-/// How long freed memory may stay. Giving back takes milliseconds, during which the threads of one heap at a time wait
+/// How long freed memory may stay. Returning it takes milliseconds, during which the threads of one heap at a time wait
 /// to allocate.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Starts the thread that gives freed memory back until the drain begins.
+/// Starts the thread that returns freed memory until the drain begins.
 ///
 /// # Errors
 ///
-/// The system gives no thread.
+/// When the system refuses to start a thread.
 pub(crate) fn start(lifecycle: &Arc<Lifecycle>) -> io::Result<()> {
     let [serving, ending, failing] = [(); 3].map(|()| Arc::clone(lifecycle));
     let trim = move || {

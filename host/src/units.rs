@@ -5,27 +5,27 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-/// Why a text is no size or no duration.
+/// Why a text is not a size or a duration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UnitError {
     /// It does not begin with digits.
     #[error("expected a whole number and a unit ({units})")]
     NoNumber {
-        /// The units that there are.
+        /// The known units.
         units: &'static str,
     },
-    /// The number is followed by something else than a known unit.
+    /// The number is not followed by a known unit.
     #[error("unknown unit '{unit}' (there are {units})")]
     UnknownUnit {
-        /// What was there.
+        /// What follows the number.
         unit: String,
-        /// The units that there are.
+        /// The known units.
         units: &'static str,
     },
-    /// More than this machine can count.
+    /// The value is too large.
     #[error("too large")]
     TooLarge,
-    /// Zero, where it would mean "never" or "nothing at all".
+    /// Zero, which would mean "never" or "nothing at all".
     #[error("must be more than zero")]
     Zero,
 }
@@ -50,7 +50,7 @@ pub const AGE_DAYS_MAX: u64 = 36_525;
 ///
 /// # Errors
 ///
-/// [`UnitError`] where it is none, or zero.
+/// [`UnitError`] if the text is not a size, or zero.
 pub fn parse_size(text: &str) -> Result<usize, UnitError> {
     let (number, unit) = split(text, SIZE_UNITS)?;
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -64,7 +64,7 @@ pub fn parse_size(text: &str) -> Result<usize, UnitError> {
         _ => return Err(UnitError::UnknownUnit { unit: unit.to_owned(), units: SIZE_UNITS }),
     };
     let bytes = number.checked_mul(factor).ok_or(UnitError::TooLarge)?;
-    // Sums of two sizes are taken in places; half of the range leaves room for that.
+    // Some checks add two sizes or take a multiple of one; this leaves room for that.
     usize::try_from(bytes).ok().filter(|&bytes| bytes <= usize::MAX / 4).ok_or(UnitError::TooLarge)
 }
 
@@ -82,7 +82,7 @@ pub fn parse_size(text: &str) -> Result<usize, UnitError> {
 ///
 /// # Errors
 ///
-/// [`UnitError`] where it is none, or zero.
+/// [`UnitError`] if the text is not a duration, or zero.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let (number, unit) = split(text, DURATION_UNITS)?;
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -93,12 +93,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
         _ => return Err(UnitError::UnknownUnit { unit: unit.to_owned(), units: DURATION_UNITS }),
     };
     let millis = number.checked_mul(factor).ok_or(UnitError::TooLarge)?;
-    // A year: nobody means more, and deadlines computed from it cannot overflow.
+    // A year is more than anybody needs, and deadlines computed from it cannot overflow.
     if millis > 366 * DAY_MILLIS { Err(UnitError::TooLarge) } else { Ok(Duration::from_millis(millis)) }
 }
 
-/// Reads an age: `30d`, `12h`, `5m`, `90s`. A bare number could mean anything, and is none. At most [`AGE_DAYS_MAX`]
-/// days.
+/// Reads an age: `30d`, `12h`, `5m`, `90s`, up to [`AGE_DAYS_MAX`] days. A bare number is refused, because its unit
+/// would be a guess.
 ///
 /// ```
 /// use std::time::Duration;
@@ -112,7 +112,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 ///
 /// # Errors
 ///
-/// [`UnitError`] where it is none, or zero.
+/// [`UnitError`] if the text is not an age, or zero.
 pub fn parse_age(text: &str) -> Result<Duration, UnitError> {
     let (number, unit) = split(text, AGE_UNITS)?;
     let seconds: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -126,7 +126,7 @@ pub fn parse_age(text: &str) -> Result<Duration, UnitError> {
     if seconds > AGE_DAYS_MAX * 86_400 { Err(UnitError::TooLarge) } else { Ok(Duration::from_secs(seconds)) }
 }
 
-/// A size as people read it: in the largest unit that divides it.
+/// Formats a size in the largest unit that divides it.
 ///
 /// ```
 /// assert_eq!(argus_host::units::format_size(64 << 20), "64MiB");
@@ -153,7 +153,7 @@ fn split<'a>(text: &'a str, units: &'static str) -> Result<(u64, &'a str), UnitE
     if number == 0 { Err(UnitError::Zero) } else { Ok((number, unit.trim_start())) }
 }
 
-/// Reads how many there are to be of something.
+/// Reads a count of at least 1.
 pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
     match text.parse::<usize>() {
         Ok(count) => NonZeroUsize::new(count).ok_or_else(|| "must be at least 1".to_owned()),

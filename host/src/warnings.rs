@@ -1,5 +1,5 @@
-//! What an operator should know though everything goes on: logged when it begins, counted, and shown by readiness for
-//! as long as it lasts.
+//! Warnings to the operator about problems that do not stop the server: each is logged when it begins, counted, and
+//! shown by readiness while it lasts.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,67 +12,66 @@ use argus_core::repository::ReadError;
 use crate::backend::Location;
 use crate::metrics::Metrics;
 
-/// Readiness names the events of so many damaged places, and says that there are more.
+/// How many damaged places readiness names before it only says that there are more.
 const DAMAGED_MAX: usize = 8;
 
-/// The warnings that are in force.
+/// The current warnings.
 #[derive(Debug)]
 pub struct Warnings {
     metrics: Arc<Metrics>,
-    /// Where damage is, for the log.
+    /// Where the damage is, for the log.
     repository: Location,
-    /// Whether there is any: looked at for every request.
+    /// Whether there are any: read for every request without a lock.
     any: AtomicBool,
-    standing: Mutex<Standing>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct Standing {
+struct State {
     clock: Option<ClockDoubt>,
-    /// Why the last commit was refused, if the storage was not available.
+    /// Why the last commit was refused, if the storage was unavailable.
     unavailable: Option<Cause>,
-    /// The events of damaged places that were met, each once, and one more than are named. Damage stays until somebody
-    /// has repaired it, for which the server has to be stopped.
+    /// The events concerned by each damaged place found, without repeats, and at most one more than are named. Damage
+    /// remains until it is repaired, which requires a restart.
     damaged: Vec<Concerned>,
 }
 
 impl Warnings {
-    /// No warnings about what is stored in this place. What causes them is counted in `metrics`.
+    /// No warnings, about the repository at this location. Their causes are counted in `metrics`.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, repository: Location) -> Self {
-        Self { metrics, repository, any: AtomicBool::new(false), standing: Mutex::default() }
+        Self { metrics, repository, any: AtomicBool::new(false), state: Mutex::default() }
     }
 
-    /// Takes in whether the wall clock is believed.
+    /// Reports whether the wall clock is trusted.
     pub fn clock(&self, doubt: Option<ClockDoubt>) {
         if doubt.is_none() && !self.any() {
             return;
         }
-        let mut standing = self.standing();
-        if standing.clock == doubt {
+        let mut state = self.state();
+        if state.clock == doubt {
             return;
         }
         match doubt {
             Some(doubt) => tracing::warn!("{doubt}"),
-            None => tracing::info!("the clock is believed again; what is too old expires"),
+            None => tracing::info!("the clock is trusted again; events expire by age"),
         }
-        standing.clock = doubt;
+        state.clock = doubt;
         self.metrics.clock_ahead(doubt.map_or(0, |doubt| doubt.ahead));
-        self.any.store(!standing.is_empty(), Ordering::Release);
+        self.any.store(!state.is_empty(), Ordering::Release);
     }
 
-    /// Takes in why the last commit was refused, if the storage was not available, though the next one may succeed. The
-    /// log has it already.
+    /// Reports why the last commit was refused, if the storage was unavailable. The caller has logged it.
     pub fn unavailable(&self, cause: Option<&Cause>) {
         if cause.is_none() && !self.any() {
             return;
         }
-        let mut standing = self.standing();
-        standing.unavailable = cause.cloned();
-        self.any.store(!standing.is_empty(), Ordering::Release);
+        let mut state = self.state();
+        state.unavailable = cause.cloned();
+        self.any.store(!state.is_empty(), Ordering::Release);
     }
 
-    /// Something stored could not be read: logs it, and warns of it from now on if it is damaged.
+    /// Logs that stored data could not be read; if it is damaged, also counts it and warns of it from now on.
     pub fn unreadable(&self, error: &ReadError) {
         match error {
             ReadError::Damaged(damage) => self.damaged(damage),
@@ -87,26 +86,26 @@ impl Warnings {
         }
     }
 
-    /// Damage was met: logs and counts it, and warns of it from now on.
+    /// Logs and counts damage, and warns of it from now on.
     pub fn damaged(&self, damage: &Damage) {
         let Damage { place, offset, reason, concerned } = damage;
         let (repository, offset, concerned) = (&self.repository, *offset, *concerned);
-        tracing::error!(%repository, place, offset, reason, "what is stored is damaged; {concerned}; `check` looks for more");
+        tracing::error!(%repository, place, offset, reason, "stored data is damaged; {concerned}; `check` finds all damage");
         self.metrics.damage_found();
-        let mut standing = self.standing();
-        if standing.damaged.len() <= DAMAGED_MAX && !standing.damaged.contains(&concerned) {
-            standing.damaged.push(concerned);
+        let mut state = self.state();
+        if state.damaged.len() <= DAMAGED_MAX && !state.damaged.contains(&concerned) {
+            state.damaged.push(concerned);
         }
         self.any.store(true, Ordering::Release);
     }
 
-    /// All of them, in words; `None` if there is none.
+    /// All warnings in words; `None` if there are none.
     #[must_use]
     pub fn text(&self) -> Option<String> {
         if !self.any() {
             return None;
         }
-        let Standing { clock, unavailable, damaged } = &*self.standing();
+        let State { clock, unavailable, damaged } = &*self.state();
         let mut all: Vec<String> = clock.iter().map(ToString::to_string).collect();
         all.extend(unavailable.iter().map(|cause| {
             format!("the last commit was refused, because the storage is not available: {}", cause.told())
@@ -123,13 +122,13 @@ impl Warnings {
         self.any.load(Ordering::Acquire)
     }
 
-    /// Nothing panics while it holds them.
-    fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A panic leaves the data intact, so a poisoned lock is safe to use.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Standing {
+impl State {
     fn is_empty(&self) -> bool {
         let Self { clock, unavailable, damaged } = self;
         clock.is_none() && unavailable.is_none() && damaged.is_empty()
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_in_doubt_is_a_warning_until_it_is_believed() {
+    fn a_doubtful_clock_is_a_warning_until_it_is_trusted() {
         let (metrics, warnings) = warnings();
         assert_eq!(warnings.text(), None);
         assert!(shows(&metrics, "argus_clock_ahead_seconds 0"));
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storage_that_is_not_available_is_a_warning_until_a_commit_succeeds() {
+    fn an_unavailable_storage_is_a_warning_until_a_commit_succeeds() {
         let (_, warnings) = warnings();
         let cause = Cause::call("open", Place::new("/data/log", "one of its files"), std::io::Error::other("EMFILE"));
         warnings.unavailable(Some(&cause));
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_counted_and_a_warning_for_good() {
+    fn damage_is_counted_and_stays_a_warning() {
         let (metrics, warnings) = warnings();
         warnings.unreadable(&ReadError::Failed("EIO".into()));
         assert_eq!(warnings.text(), None);

@@ -1,9 +1,8 @@
-//! Threads and tasks that do not end unnoticed.
+//! Watches threads and tasks, so that none ends unnoticed.
 //!
-//! Everything that the server needs for as long as it serves is started here: the threads that commit and keep house,
-//! the workers, the thread that hears signals, the one that writes the log, and the accept loop. One that panics, or
-//! ends before it may, calls whoever started it, who sees to it that nobody waits for it and that the process ends
-//! ([`Lifecycle::fail`](crate::lifecycle::Lifecycle::fail)).
+//! Whatever the server needs for as long as it serves is started here: the commit and maintenance threads, the workers,
+//! the signal thread, the log thread, and the accept loop. If one panics or ends too early, it calls back; then nobody
+//! waits for it any more, and the process ends ([`Lifecycle::fail`](crate::lifecycle::Lifecycle::fail)).
 
 use std::any::Any;
 use std::future::Future;
@@ -13,12 +12,12 @@ use std::thread::{Builder, JoinHandle};
 
 use futures_util::FutureExt as _;
 
-/// Starts a thread that goes on until `may_end` says that it may end. If it panics, or ends before, its last act is to
-/// call `on_death` with what has happened.
+/// Starts a thread. If it panics, or ends before `may_end` allows it, its last act is to call `on_death` with the
+/// reason.
 ///
 /// # Errors
 ///
-/// The system gives no thread; nothing is called.
+/// When the system refuses to start a thread; `on_death` is not called.
 pub fn spawn(
     name: &str,
     body: impl FnOnce() + Send + 'static,
@@ -26,18 +25,18 @@ pub fn spawn(
     on_death: impl FnOnce(String) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let title = name.to_owned();
-    // What the body shares with others is behind locks that recover from a panic.
+    // Whatever the body shares is behind locks that recover from a panic.
     let watched = move || match catch_unwind(AssertUnwindSafe(body)) {
         Ok(()) if may_end() => {}
-        Ok(()) => on_death(format!("the thread {title} has ended, though it had to go on")),
+        Ok(()) => on_death(format!("the thread {title} has ended unexpectedly")),
         Err(panic) => on_death(format!("the thread {title} has panicked: {}", panic_message(panic.as_ref()))),
     };
     Builder::new().name(name.to_owned()).spawn(watched)
 }
 
-/// Runs a task that goes on until `may_end`. If it panics, or ends before, calls `on_death` with what has happened.
+/// Runs a task. If it panics, or ends before `may_end` allows it, calls `on_death` with the reason.
 ///
-/// A task that is dropped has gone down with its thread, and that is watched as well.
+/// A task that is dropped went down with its thread, which is watched as well.
 pub async fn task(
     name: &str,
     body: impl Future<Output = ()>,
@@ -46,12 +45,12 @@ pub async fn task(
 ) {
     match AssertUnwindSafe(body).catch_unwind().await {
         Ok(()) if may_end() => {}
-        Ok(()) => on_death(format!("{name} has ended, though it had to go on")),
+        Ok(()) => on_death(format!("{name} has ended unexpectedly")),
         Err(panic) => on_death(format!("{name} has panicked: {}", panic_message(panic.as_ref()))),
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 #[must_use]
 pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     panic
@@ -70,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    /// What is told of a thread.
+    /// What is reported about a thread.
     fn told(body: impl FnOnce() + Send + 'static, may_end: bool) -> Option<String> {
         let (sender, deaths) = channel();
         spawn("argus-test", body, move || may_end, move |reason| sender.send(reason).unwrap()).unwrap();
@@ -78,9 +77,9 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_missed_unless_it_may_end() {
+    fn a_thread_that_ends_too_early_is_reported() {
         assert_eq!(told(|| (), true), None);
-        assert_eq!(told(|| (), false).unwrap(), "the thread argus-test has ended, though it had to go on");
+        assert_eq!(told(|| (), false).unwrap(), "the thread argus-test has ended unexpectedly");
         for may_end in [false, true] {
             let told = told(|| panic!("as told"), may_end);
             assert_eq!(told.unwrap(), "the thread argus-test has panicked: as told");
@@ -88,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_are_watched_like_threads() {
+    fn a_task_that_ends_too_early_is_reported() {
         let told = |body: &mut (dyn Future<Output = ()> + Unpin), may_end: bool| {
             let mut told = None;
             let ended = task("the loop", body, || may_end, |reason| told = Some(reason)).now_or_never();
@@ -96,7 +95,7 @@ mod tests {
         };
         assert_eq!(told(&mut ready(()), true), (true, None));
         assert_eq!(told(&mut pending(), true), (false, None));
-        assert_eq!(told(&mut ready(()), false).1.unwrap(), "the loop has ended, though it had to go on");
+        assert_eq!(told(&mut ready(()), false).1.unwrap(), "the loop has ended unexpectedly");
         let mut panicking = Box::pin(async { panic!("as told") });
         assert_eq!(told(&mut panicking, true).1.unwrap(), "the loop has panicked: as told");
     }

@@ -1,5 +1,4 @@
-//! HTTP/1.1 over any byte stream: one connection from its first byte to its last, by hyper, with our limits and
-//! timeouts.
+//! HTTP/1.1 over any byte stream: one connection from start to end, driven by hyper under our limits and timeouts.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -29,7 +28,7 @@ use crate::runtime::Runtime;
 use crate::service::{Service, Session};
 use crate::socket::Socket;
 use crate::timer::Timer;
-use crate::wire_body::{BoxError, Source, WireBody};
+use crate::wire_body::{AnswerBody, BoxError, WireBody};
 use crate::wire_io::{WireIo, lock};
 
 /// Drives connections. Cheap to clone.
@@ -47,17 +46,16 @@ impl<R: Runtime> Clone for Wire<R> {
 }
 
 impl<R: Runtime> Wire<R> {
-    /// Connections of this node, on this executor.
+    /// Drives connections of this node on this executor.
     #[must_use]
     pub fn new(node: Arc<Node>, runtime: R) -> Self {
         let service = Service::new(Arc::clone(&node), runtime.clone());
         Self { node, runtime, service }
     }
 
-    /// Serves one connection until it is closed by either side, by a timeout, or by the drain, and closes it in such a
-    /// way that the last answer arrives; one that breaks off ends in a reset, so that nobody takes a part for the
-    /// whole. `route` takes each exchange through the framework. What befalls a single connection is logged and counted
-    /// here.
+    /// Serves one connection until either side, a timeout or the drain closes it. A complete answer arrives before the
+    /// connection closes; an incomplete one ends in a reset, so that it is not mistaken for a complete one. `route`
+    /// takes each exchange through the framework. Incidents on the connection are logged and counted here.
     ///
     /// The permit is held to the end.
     pub async fn drive<I, F, A, B>(self, socket: I, peer: SocketAddr, permit: ConnectionPermit, route: F)
@@ -91,12 +89,12 @@ impl<R: Runtime> Wire<R> {
             }
         });
         let http = http1::Builder::new()
-            // A client that has sent all it had to say and closed its half still gets its answer.
+            // A client that has sent everything and closed its half still gets its answer.
             .half_close(true)
-            // Timeouts are kept by the connection's state, in one timer for all of them.
+            // The connection's state has all timeouts, in a single timer.
             .header_read_timeout(None)
             .max_header_size(HEAD_BYTES_MAX)
-            // What a connection has read and nobody has taken; hyper would take several times as much.
+            // Input that was read and not processed yet; hyper's default is several times as much.
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(io, service);
         let registration = permit.register(&connection);
@@ -105,31 +103,31 @@ impl<R: Runtime> Wire<R> {
         match (state.head_error(), outcome) {
             (Some(HeadError::Late), _) => self.incident(Incident::HeadTimeout, peer, "a head did not arrive in time"),
             (Some(HeadError::TooLarge | HeadError::Malformed), _) => {
-                self.incident(Incident::Malformed, peer, "what came is no head of HTTP/1.1");
+                self.incident(Incident::Malformed, peer, "the head is not one of HTTP/1.1");
             }
-            (None, Err(Ending::Closed(CloseReason::WriteStalled))) => {
+            (None, Err(RunError::Closed(CloseReason::WriteStalled))) => {
                 self.incident(Incident::WriteTimeout, peer, "the client took nothing of its answer");
             }
-            (None, Err(Ending::Closed(CloseReason::Evicted))) => {
-                self.incident(Incident::IdleClosed, peer, "it was idle, and another connection needed its place");
+            (None, Err(RunError::Closed(CloseReason::Evicted))) => {
+                self.incident(Incident::IdleClosed, peer, "it was idle, and another connection needed the room");
             }
-            (None, Err(Ending::Closed(CloseReason::ClientGone))) => {
-                self.incident(Incident::Broken, peer, "the client went away before its answer was complete");
+            (None, Err(RunError::Closed(CloseReason::ClientGone))) => {
+                self.incident(Incident::Broken, peer, "the client left before its answer was complete");
             }
-            (None, Err(Ending::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
+            (None, Err(RunError::Failed(error))) if state.in_request() => self.incident(Incident::Broken, peer, &error),
             (None, _) if state.is_body_broken() => self.incident(Incident::Broken, peer, "a body ended early"),
-            // Nothing to report: both sides had their say. How a client goes away in between is its own affair.
+            // Nothing to report: neither side left anything unfinished.
             (
                 None,
                 Ok(())
                 | Err(
-                    Ending::Failed(_)
-                    | Ending::Closed(CloseReason::Idle | CloseReason::SlowHead | CloseReason::Lingered),
+                    RunError::Failed(_)
+                    | RunError::Closed(CloseReason::Idle | CloseReason::SlowHead | CloseReason::Lingered),
                 ),
             ) => {}
         }
         drop(state);
-        // In this order: the permit stands for the socket.
+        // In this order, since the permit stands for the socket.
         drop(socket);
         drop(permit);
     }
@@ -140,7 +138,7 @@ impl<R: Runtime> Wire<R> {
         mut http: http1::Connection<WireIo<'_, I, F>, S>,
         connection: Arc<Connection>,
         registration: Registration,
-    ) -> Result<(), Ending>
+    ) -> Result<(), RunError>
     where
         I: Socket,
         F: Fn(HeadError) -> Bytes + Unpin,
@@ -152,46 +150,46 @@ impl<R: Runtime> Wire<R> {
         let lifecycle = &self.node.lifecycle;
         let drain = DrainWatch::new(Arc::clone(lifecycle));
         let timer = Timer::new(self.runtime.clone(), self.node.clock.clone());
-        let mut limits = Limits { timer, connection: &connection, socket, registration, lifecycle, drain };
+        let mut close_watch = CloseWatch { timer, connection: &connection, socket, registration, lifecycle, drain };
         let mut told = false;
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(ended) = http.poll_unpin(cx) {
-                return Poll::Ready(ended.map_err(Ending::Failed));
+                return Poll::Ready(ended.map_err(RunError::Failed));
             }
-            // Behind the poll, so that a request which has arrived already is still read and answered.
-            if !told && limits.drain_begins(cx) {
+            // After the poll, so that a request which has already arrived is still answered.
+            if !told && close_watch.drain_begins(cx) {
                 told = true;
                 Pin::new(&mut http).graceful_shutdown();
                 if let Poll::Ready(ended) = http.poll_unpin(cx) {
-                    return Poll::Ready(ended.map_err(Ending::Failed));
+                    return Poll::Ready(ended.map_err(RunError::Failed));
                 }
             }
-            limits.poll_close(cx).map(|reason| Err(Ending::Closed(reason)))
+            close_watch.poll_close(cx).map(|reason| Err(RunError::Closed(reason)))
         })
         .await;
         match &outcome {
-            // hyper says nothing about a head that does not end, or that is one of HTTP/2; the client hears why before
-            // the connection closes.
-            Err(Ending::Closed(CloseReason::SlowHead)) => {
+            // hyper does not answer an unfinished head, or one of HTTP/2. We send the reason before closing the
+            // connection.
+            Err(RunError::Closed(CloseReason::SlowHead)) => {
                 connection.state().set_head_error(HeadError::Late);
             }
-            Err(Ending::Failed(error))
+            Err(RunError::Failed(error))
                 if (error.is_incomplete_message() || error.is_parse()) && connection.state().in_head() =>
             {
                 connection.state().set_head_error(HeadError::Malformed);
             }
-            // Not in good order, for what was written may be a part only, and is not to be kept for somebody who does
-            // not take it.
-            Err(Ending::Closed(CloseReason::WriteStalled)) => {
+            // With a reset: the answer may be incomplete, and the kernel must not keep it for a client that does not
+            // read.
+            Err(RunError::Closed(CloseReason::WriteStalled)) => {
                 lock(socket).reset_on_close(true);
                 return outcome;
             }
             Ok(())
             | Err(
-                Ending::Closed(
+                RunError::Closed(
                     CloseReason::Idle | CloseReason::Lingered | CloseReason::Evicted | CloseReason::ClientGone,
                 )
-                | Ending::Failed(_),
+                | RunError::Failed(_),
             ) => {
                 return outcome;
             }
@@ -199,12 +197,12 @@ impl<R: Runtime> Wire<R> {
         let mut io = http.into_parts().io;
         poll_fn(|cx| {
             if let Poll::Ready(closed) = Pin::new(&mut io).poll_shutdown(cx) {
-                // The client may have gone away; it was told what there was to tell.
+                // The client may be gone; everything that there was to send was sent.
                 drop(closed);
                 return Poll::Ready(());
             }
-            limits.drain_begins(cx);
-            limits.poll_close(cx).map(drop)
+            close_watch.drain_begins(cx);
+            close_watch.poll_close(cx).map(drop)
         })
         .await;
         outcome
@@ -216,8 +214,8 @@ impl<R: Runtime> Wire<R> {
     }
 }
 
-/// What ends a connection beside its two sides.
-struct Limits<'a, R, I> {
+/// Ends a connection at its deadlines, or when the server drains.
+struct CloseWatch<'a, R, I> {
     timer: Timer<R>,
     connection: &'a Connection,
     socket: &'a Mutex<I>,
@@ -226,8 +224,8 @@ struct Limits<'a, R, I> {
     drain: DrainWatch,
 }
 
-impl<R: Runtime, I: Socket> Limits<'_, R, I> {
-    /// Whether the server drains. The connection's state is told.
+impl<R: Runtime, I: Socket> CloseWatch<'_, R, I> {
+    /// Whether the server drains. If so, passes that on to the connection's state.
     fn drain_begins(&mut self, cx: &mut Context<'_>) -> bool {
         let begins = self.drain.has_begun(cx);
         if begins {
@@ -236,8 +234,8 @@ impl<R: Runtime, I: Socket> Limits<'_, R, I> {
         begins
     }
 
-    /// Ready when the connection is to be closed for what it has done for too long, or for another that needs its
-    /// place. To be called behind what has arrived.
+    /// Ready when the connection has to be closed at a deadline, or for another one that needs the room. To be called
+    /// after its input was processed.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         loop {
             self.registration.check(cx, self.lifecycle.room());
@@ -246,10 +244,10 @@ impl<R: Runtime, I: Socket> Limits<'_, R, I> {
             let (mut socket, now) = (lock(self.socket), self.connection.now());
             let mut state = self.connection.state();
             match reason {
-                CloseReason::WriteStalled => state.look_at_stall(now, socket.acknowledged()),
-                CloseReason::Evicted => state.look_at_input(socket.has_input()),
+                CloseReason::WriteStalled => state.check_stall(now, socket.acknowledged()),
+                CloseReason::Evicted => state.check_input(socket.has_input()),
                 CloseReason::ClientGone => {
-                    if let Some(byte) = state.look_at_client(now, socket.tcp_state()) {
+                    if let Some(byte) = state.check_client(now, socket.tcp_state()) {
                         match Pin::new(&mut *socket).poll_write(cx, &[byte]) {
                             Poll::Ready(Ok(1..)) => state.probe_sent(now),
                             Poll::Ready(Err(_)) => return Poll::Ready(reason),
@@ -259,7 +257,7 @@ impl<R: Runtime, I: Socket> Limits<'_, R, I> {
                 }
                 CloseReason::Idle | CloseReason::SlowHead | CloseReason::Lingered => {}
             }
-            // The client may have moved between the two looks; it is cut off only for what is still so.
+            // The client may have made progress since; it is cut off only if the deadline is the same.
             if state.deadline() == Some((deadline, reason)) {
                 return Poll::Ready(reason);
             }
@@ -267,14 +265,18 @@ impl<R: Runtime, I: Socket> Limits<'_, R, I> {
     }
 }
 
-/// How a connection ended, if not by mutual consent.
-enum Ending {
+/// How a connection ended, unless both sides closed it.
+enum RunError {
     Closed(CloseReason),
     Failed(hyper::Error),
 }
 
-/// Takes a request through the framework, or past it where the framework would stumble.
-async fn answer<R, F, A, B>(session: Arc<Session<R>>, request: Request<Incoming>, route: Arc<F>) -> Response<Source<B>>
+/// Takes a request through the framework, or past it if the framework could not route it.
+async fn answer<R, F, A, B>(
+    session: Arc<Session<R>>,
+    request: Request<Incoming>,
+    route: Arc<F>,
+) -> Response<AnswerBody<B>>
 where
     R: Runtime,
     F: Fn(Exchange<R>) -> A,
@@ -285,11 +287,11 @@ where
     let without_path = request.method() == Method::CONNECT || !request.uri().path().starts_with('/');
     let exchange = Exchange::new(Arc::clone(&session), request);
     if without_path {
-        return exchange.run().await.map(Source::Own);
+        return exchange.run().await.map(AnswerBody::Service);
     }
     match AssertUnwindSafe(async move { route(exchange).await }).catch_unwind().await {
-        Ok(response) => response.map(Source::Framework),
-        Err(panic) => session.broken(crate::watch::panic_message(panic.as_ref())).map(Source::Own),
+        Ok(response) => response.map(AnswerBody::Framework),
+        Err(panic) => session.broken(crate::watch::panic_message(panic.as_ref())).map(AnswerBody::Service),
     }
 }
 

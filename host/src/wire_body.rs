@@ -1,4 +1,4 @@
-//! The body of an answer on its way into hyper.
+//! The body of an answer on its way to hyper.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,32 +13,32 @@ use crate::reply_body::ReplyBody;
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// An answer's body, ours or the framework's; when it is dropped, nothing more of the answer is to come.
+/// The body of an answer, ours or the framework's. Dropping it ends the answer, complete or not.
 #[derive(Debug)]
 pub(crate) struct WireBody<B> {
-    source: Source<B>,
+    body: AnswerBody<B>,
     connection: Arc<Connection>,
     progress: Progress,
 }
 
-/// How far an answer's body has been taken.
+/// How far an answer's body was read.
 #[derive(Debug, PartialEq, Eq)]
 enum Progress {
-    /// The head of the answer says how long it is.
+    /// The head of the answer says how long the body is.
     Counted,
-    /// Nobody but the body knows where it ends, and it has not.
+    /// Of unknown length, and not at its end.
     Streaming,
-    /// It has ended as it should.
+    /// Of unknown length, and complete.
     Streamed,
-    /// It has ended, and something is missing.
+    /// Of unknown length, and ended early.
     BrokenOff,
 }
 
 #[derive(Debug)]
-pub(crate) enum Source<B> {
-    /// Straight from the service.
-    Own(ReplyBody),
-    /// As the framework gave it back.
+pub(crate) enum AnswerBody<B> {
+    /// From the service.
+    Service(ReplyBody),
+    /// From the framework.
     Framework(B),
 }
 
@@ -46,9 +46,9 @@ impl<B> WireBody<B>
 where
     Self: Body,
 {
-    /// `chunked`: how it is sent if its length is not known, in chunks or up to the end of the connection.
-    pub(crate) fn new(source: Source<B>, connection: Arc<Connection>, chunked: bool) -> Self {
-        let mut body = Self { source, connection, progress: Progress::Counted };
+    /// `chunked` says how a body of unknown length is sent: in chunks, or up to the end of the connection.
+    pub(crate) fn new(body: AnswerBody<B>, connection: Arc<Connection>, chunked: bool) -> Self {
+        let mut body = Self { body, connection, progress: Progress::Counted };
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             body.progress = Progress::Streaming;
             body.connection.state().streaming_begins(chunked);
@@ -61,7 +61,7 @@ impl<B> Drop for WireBody<B> {
     fn drop(&mut self) {
         let mut state = self.connection.state();
         match self.progress {
-            // Either the head tells that something is missing, or the connection must.
+            // Either the head shows that something is missing, or the connection must.
             Progress::Counted | Progress::Streaming | Progress::BrokenOff => {}
             Progress::Streamed => state.streaming_ends(),
         }
@@ -78,9 +78,9 @@ where
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = match &mut self.source {
-            Source::Own(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into)),
-            Source::Framework(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into)),
+        let frame = match &mut self.body {
+            AnswerBody::Service(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into)),
+            AnswerBody::Framework(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into)),
         };
         if self.progress == Progress::Streaming {
             self.progress = match &frame {
@@ -94,16 +94,16 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Own(body) => body.is_end_stream(),
-            Source::Framework(body) => body.is_end_stream(),
+        match &self.body {
+            AnswerBody::Service(body) => body.is_end_stream(),
+            AnswerBody::Framework(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Own(body) => body.size_hint(),
-            Source::Framework(body) => body.size_hint(),
+        match &self.body {
+            AnswerBody::Service(body) => body.size_hint(),
+            AnswerBody::Framework(body) => body.size_hint(),
         }
     }
 }
@@ -136,11 +136,11 @@ mod tests {
         StreamBody::new(stream::iter(frames))
     }
 
-    /// What is being written once so many frames of a body were taken, the body was dropped, and everything was
-    /// written.
+    /// What is being written after `frames` frames of a body were read, the body was dropped, and everything was
+    /// flushed.
     fn written_after(frames: usize, body: impl Body<Data = Bytes, Error = BoxError> + Unpin) -> Writing {
         let connection = answering();
-        let mut body = WireBody::new(Source::Framework(body), Arc::clone(&connection), true);
+        let mut body = WireBody::new(AnswerBody::Framework(body), Arc::clone(&connection), true);
         for _ in 0..frames {
             let _ = futures_util::FutureExt::now_or_never(body.frame()).unwrap();
         }
@@ -151,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_unknown_length_is_over_when_its_end_was_taken() {
+    fn an_answer_of_unknown_length_completes_with_its_end() {
         assert_eq!(written_after(2, streamed(vec![Ok(b"a")])), Writing::HyperError);
         assert_eq!(written_after(1, streamed(vec![Ok(b"a")])), Writing::Streamed, "its task was dropped");
     }
 
     #[test]
-    fn an_answer_that_fails_is_never_over() {
+    fn an_answer_that_fails_never_completes() {
         let failing = || streamed(vec![Ok(b"a"), Err(io::ErrorKind::Other.into())]);
         assert_eq!(written_after(2, failing()), Writing::Streamed);
         assert_eq!(
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_known_length_tells_by_itself_whether_it_is_whole() {
+    fn an_answer_of_known_length_needs_no_reset() {
         let whole = || Full::new(Bytes::from_static(b"a")).map_err(BoxError::from);
         assert_eq!(written_after(0, whole()), Writing::HyperError);
         assert_eq!(written_after(1, whole()), Writing::HyperError);

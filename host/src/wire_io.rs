@@ -1,4 +1,4 @@
-//! The byte stream below hyper, watched.
+//! The byte stream below hyper, which reports to the connection's state.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -12,66 +12,66 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use crate::connection::{Connection, HeadError, Writing};
 use crate::socket::Socket;
 
-/// Bytes of a head that are looked at on their way to hyper, at a time.
+/// How many bytes of a head are read at a time.
 const HEAD_READ_BYTES: usize = 4096;
 
-/// Longest head on a connection that is to take little memory, in bytes; one read more may come before it is noticed.
+/// Longest head on a connection that should take little memory, in bytes. One more read may happen before it is
+/// noticed.
 const SMALL_HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// Bytes that are copied together before they are written. A system call with many pieces takes longer than with one,
-/// by more than it takes to copy a small answer.
+/// Pieces of up to this many bytes together are copied into one before writing: a system call with many pieces costs
+/// more than copying a small answer.
 const GATHERED_BYTES_MAX: usize = 1024;
 
-/// Bytes that nobody reads are thrown away so many at a time, and
+/// How many bytes of unwanted input are discarded per read, and
 const DISCARD_BYTES: usize = 16 * 1024;
-/// so often before others have their turn.
+/// how many such reads happen before other tasks get a turn.
 const DISCARDS_MAX: usize = 16;
 
-/// Tells the [`Connection`] what goes in and out, and closes in such a way that the last answer arrives if it is
-/// whole, and that an answer which breaks off is not taken for a whole one.
+/// Tells the [`Connection`] what is read and written, and closes so that a complete answer arrives and an incomplete
+/// one is not mistaken for a complete one.
 ///
-/// A head that is no head is answered by hyper with a bare status; it is replaced by `refuse`, which knows how errors
-/// look here.
+/// hyper answers a malformed head with a bare status. `refuse` returns our answer to replace it.
 pub(crate) struct WireIo<'s, I, F> {
-    /// Whoever watches the time asks it things as well. Never locked by two at a time: all of that is one task.
+    /// Also used by the connection's timer. Never contended: both run in the same task.
     socket: &'s Mutex<I>,
     connection: Arc<Connection>,
     refuse: F,
     closing: Closing,
-    /// Whether the end of the socket would be a reset.
+    /// Whether the connection would end in a reset now.
     resets: bool,
-    /// Whether much may be read at a time. hyper's buffer grows when a read fills it, and never otherwise.
+    /// Whether reads may be large. hyper's buffer grows whenever a read fills it.
     is_large: bool,
 }
 
 #[derive(Debug)]
 enum Closing {
     Open,
-    /// This is the last that is said.
+    /// A refusal is written as the last answer.
     Refusing(Bytes),
-    /// All is said.
+    /// Everything is written.
     Said,
-    /// Our half is closed; so many bytes of the client's were thrown away.
+    /// Our half is closed; this many bytes of the client's input were discarded.
     Lingering(usize),
     Closed,
 }
 
 impl<'s, I, F> WireIo<'s, I, F> {
-    /// `refuse` gives a whole answer, from the status line on. Unless the connection `is_large`, it takes little
-    /// memory, and heads of [`SMALL_HEAD_BYTES_MAX`].
+    /// `refuse` returns a complete answer, from the status line on. Unless the connection `is_large`, it takes little
+    /// memory, and only heads of [`SMALL_HEAD_BYTES_MAX`].
     pub(crate) fn new(socket: &'s Mutex<I>, connection: Arc<Connection>, is_large: bool, refuse: F) -> Self {
         Self { socket, connection, refuse, closing: Closing::Open, resets: false, is_large }
     }
 }
 
-/// The socket, for a moment.
+/// Locks the socket.
 pub(crate) fn lock<I>(socket: &Mutex<I>) -> MutexGuard<'_, I> {
     socket.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<I: Socket, F> WireIo<'_, I, F> {
-    /// Has the connection end in a reset for as long as an answer is under way whose end could be mistaken for its
-    /// being whole. It is set beforehand, because what ends a process asks nobody.
+    /// Makes the connection end in a reset while an answer is under way that could be mistaken for complete. Set in
+    /// advance, because the process may die at any time.
     fn set_resets(&mut self, resets: bool) {
         if self.resets != resets {
             self.resets = resets;
@@ -86,7 +86,7 @@ impl<I: Socket, F: Unpin> Read for WireIo<'_, I, F> {
         let in_head = state.expects_head();
         if in_head && !self.is_large && state.head_bytes() > SMALL_HEAD_BYTES_MAX {
             state.set_head_error(HeadError::TooLarge);
-            // To hyper it is the end, and to the client the reason follows.
+            // hyper sees the end of the input; the client gets the reason.
             return Poll::Ready(Ok(()));
         }
         drop(state);
@@ -114,7 +114,7 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
         match writing {
             Writing::Whole => {}
             Writing::Streamed => self.set_resets(true),
-            // The service was not asked, so hyper answers a head by itself.
+            // hyper answers a malformed head without asking the service.
             Writing::HyperError => {
                 let too_large = buf.starts_with(b"HTTP/1.1 431") || buf.starts_with(b"HTTP/1.1 414");
                 let error = if too_large { HeadError::TooLarge } else { HeadError::Malformed };
@@ -170,9 +170,8 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
         Poll::Ready(Ok(()))
     }
 
-    /// Closes our half; if the client may still be sending, waits until it has noticed. A socket that is closed with
-    /// unread bytes in it sends a reset, which makes the client's kernel throw away the answer that it may not have
-    /// read yet.
+    /// Closes our half. If the client may still be sending, waits until it has stopped: closing a socket with unread
+    /// input sends a reset, and the client's kernel then discards the answer if it was not read yet.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let mut discards = 0;
@@ -197,8 +196,8 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
                 Closing::Said => {
                     ready!(Pin::new(&mut *lock(this.socket)).poll_flush(cx))?;
                     let gone = match ready!(Pin::new(&mut *lock(this.socket)).poll_shutdown(cx)) {
-                        // The client has reset the connection: there is no half left to close. Not every runtime passes
-                        // this on.
+                        // The client has reset the connection, so there is no half left to close. Some runtimes hide
+                        // this error.
                         Err(error) if error.kind() == io::ErrorKind::NotConnected => true,
                         closed => closed.map(|()| false)?,
                     };
@@ -220,7 +219,7 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
                         this.closing = Closing::Closed;
                         continue;
                     }
-                    state.linger_hears(this.connection.now());
+                    state.linger_receives(this.connection.now());
                     discards += 1;
                     if discards == DISCARDS_MAX {
                         cx.waker().wake_by_ref();
@@ -235,7 +234,7 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
 
 fn note_written<I: Socket, T>(connection: &Connection, socket: &Mutex<I>, written: Poll<T>) -> Poll<T> {
     match written {
-        Poll::Ready(_) => connection.state().write_moves(),
+        Poll::Ready(_) => connection.state().write_progresses(),
         Poll::Pending => connection.state().write_stalls(connection.now(), || lock(socket).acknowledged()),
     }
     written
@@ -246,7 +245,7 @@ fn first<'a>(bufs: &'a [io::IoSlice<'_>]) -> &'a [u8] {
     bufs.iter().find(|buf| !buf.is_empty()).map_or(&[], |buf| buf)
 }
 
-/// All pieces as one, if there is room for them.
+/// All pieces as one, if they fit into `room`.
 fn gather<'a>(bufs: &[io::IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u8]> {
     let mut end = 0;
     for buf in bufs {
@@ -269,7 +268,7 @@ mod tests {
     use crate::settings::Settings;
     use crate::socket::TcpState;
 
-    /// A client that sends one letter for ever, and takes nothing.
+    /// A client that sends one letter forever, and reads nothing.
     struct Chatter;
 
     impl Read for Chatter {
@@ -310,7 +309,7 @@ mod tests {
         }
     }
 
-    /// The bytes that hyper would get with room for 64 KiB, read by read, until `reads` of them or the end.
+    /// The sizes of hyper's reads with room for 64 KiB each, until there are `reads` of them or the end.
     fn reads<F: Unpin>(io: &mut WireIo<'_, Chatter, F>, reads: usize) -> Vec<usize> {
         let mut cx = Context::from_waker(Waker::noop());
         let mut room = vec![0; 64 * 1024];
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_not_large_reads_little_and_takes_no_long_head() {
+    fn a_small_connection_reads_little_and_refuses_long_heads() {
         let settings = Settings::read("test", ["test"]).unwrap();
         let chatter = Mutex::new(Chatter);
         let begin = |is_large| {
@@ -339,7 +338,7 @@ mod tests {
         let (connection, mut small) = begin(false);
         assert_eq!(reads(&mut small, 2), [HEAD_READ_BYTES; 2]);
         connection.state().request_begins();
-        // No head, so it may be as long as it likes.
+        // This is not a head, so its length is not limited.
         assert_eq!(reads(&mut small, 16), [HEAD_READ_BYTES; 16]);
         connection.state().answer_ends(connection.now());
         assert_eq!(reads(&mut small, 16), [HEAD_READ_BYTES; 3]);

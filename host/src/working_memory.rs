@@ -1,4 +1,4 @@
-//! The memory in which bodies that have arrived are decompressed and parsed.
+//! The memory for decompressing and parsing bodies that have arrived.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,8 +7,8 @@ use argus_core::room::NoRoom;
 use async_lock::Mutex;
 use event_listener::Event;
 
-/// A number of bytes for work that is under way. Reservations are granted in the order in which they are asked for.
-/// Work that needs more than was estimated gets it if it is free.
+/// A budget of bytes for bodies being parsed. Reservations are granted in the order of requests. One that needs more
+/// than estimated gets it if it is free.
 #[derive(Debug)]
 pub(crate) struct WorkingMemory {
     bytes_max: usize,
@@ -17,7 +17,7 @@ pub(crate) struct WorkingMemory {
     freed: Event,
 }
 
-/// The bytes of one piece of work; given back when dropped.
+/// The bytes reserved for one body; returned on drop.
 #[derive(Debug)]
 pub(crate) struct WorkingReservation {
     memory: Arc<WorkingMemory>,
@@ -25,17 +25,18 @@ pub(crate) struct WorkingReservation {
 }
 
 impl WorkingMemory {
-    /// So many bytes, all of them free.
+    /// An unused budget of `bytes_max`.
     #[must_use]
     pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Self { bytes_max, bytes: AtomicUsize::new(0), turn: Mutex::new(()), freed: Event::new() })
     }
 
-    /// Waits for so many bytes, or all that there are if that is less.
+    /// Waits for `bytes`, or for the whole budget if that is less.
     pub(crate) async fn reserve(self: &Arc<Self>, bytes: usize) -> WorkingReservation {
         let mut reservation = WorkingReservation { memory: Arc::clone(self), bytes: 0 };
         let bytes = bytes.min(self.bytes_max);
-        // Whoever holds the turn waits; the others wait behind it, so that large work is not overtaken for ever.
+        // Only the holder of the turn waits for memory; the others wait for the turn, so that large requests are not
+        // overtaken forever.
         let _turn = self.turn.lock().await;
         loop {
             let freed = self.freed.listen();
@@ -48,11 +49,11 @@ impl WorkingMemory {
 }
 
 impl WorkingReservation {
-    /// Makes the reservation `bytes` large, if it is smaller. Never waits.
+    /// Grows the reservation to `bytes`, if it is smaller. Never waits.
     ///
     /// # Errors
     ///
-    /// [`NoRoom`]; the reservation is as large as it was.
+    /// [`NoRoom`]; the reservation is unchanged.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), NoRoom> {
         if bytes > self.memory.bytes_max {
             return Err(NoRoom::Ever);
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_in_gets_more_if_there_is_more() {
+    fn a_reservation_grows_if_memory_is_free() {
         let memory = WorkingMemory::new(100);
         let mut first = memory.reserve(40).now_or_never().unwrap();
         let mut second = memory.reserve(40).now_or_never().unwrap();
@@ -99,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_first_is_let_in_first() {
+    fn reservations_are_granted_in_order() {
         let memory = WorkingMemory::new(100);
         let small = memory.reserve(30).now_or_never().unwrap();
         let mut large = pin!(memory.reserve(1000));
         let mut next = pin!(memory.reserve(10));
         assert!(large.as_mut().now_or_never().is_none());
-        // There would be memory, but it is not its turn.
+        // There is enough memory, but it is not first in line.
         assert!(next.as_mut().now_or_never().is_none());
         drop(small);
         let whole = large.as_mut().now_or_never().unwrap();
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_waiting_lets_others_in() {
+    fn a_request_that_is_dropped_lets_others_in() {
         let memory = WorkingMemory::new(100);
         let _first = memory.reserve(60).now_or_never().unwrap();
         {

@@ -133,11 +133,11 @@ impl Workers {
     /// A thread could not be started; nothing was run.
     pub fn start(threads: NonZeroUsize, lifecycle: &Arc<Lifecycle>) -> io::Result<Self> {
         let placement = Placement::new(threads);
-        let roaming = placement.clone();
-        let blocking = Arc::new(Pool::start("argus-blocking", move || roaming.roam())?);
-        let roaming = placement.clone();
+        let unpinned = placement.clone();
+        let blocking = Arc::new(Pool::start("argus-blocking", move || unpinned.unpin())?);
+        let unpinned = placement.clone();
         let prepare = move || {
-            roaming.roam();
+            unpinned.unpin();
             give_way();
         };
         let background = Arc::new(Pool::start("argus-scan", prepare)?);
@@ -173,7 +173,7 @@ impl Workers {
         let (placement, stopped) = (self.placement.clone(), self.stop.event.listen());
         let (stop, lifecycle) = (Arc::clone(&self.stop), Arc::clone(lifecycle));
         let run = move || {
-            placement.settle(index);
+            placement.pin(index);
             // When it ends, also by a panic, its tasks are dropped.
             runtime.block_on(stopped);
         };

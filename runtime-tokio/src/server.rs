@@ -93,6 +93,6 @@ mod tests {
     #[test]
     fn the_server_fails_if_accepting_ends() {
         assert_eq!(failure(async { panic!("as told") }), "accepting has panicked: as told");
-        assert_eq!(failure(async {}), "accepting has ended, though it had to go on");
+        assert_eq!(failure(async {}), "accepting has ended unexpectedly");
     }
 }

@@ -1,4 +1,4 @@
-//! Events in a folder: the engine over files.
+//! The disk backend: the engine over files in a folder.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::engine_options::EngineOptions;
 use super::error::OpenError;
 
-/// What an operator may set about a repository on disk, besides the [engine](EngineOptions).
+/// Options of a repository on disk, besides those of the [engine](EngineOptions).
 #[derive(Args, Clone, Debug)]
 pub struct DiskOptions {
     /// When to acknowledge an event: `sync` (when the disk has it), `interval:MS` (when the operating system has it;
@@ -24,28 +24,28 @@ pub struct DiskOptions {
     pub durability: Durability,
 }
 
-/// When a commit to a disk counts as done.
+/// When a commit is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// `sync`: when the disk has it.
+    /// `sync`: once the disk has it.
     Sync,
-    /// `interval:MS`: when the operating system has it; the disk has it after so long at most.
+    /// `interval:MS`: once the operating system has it; the disk has it after at most this long.
     Interval(Duration),
-    /// `os`: when the operating system has it; the disk has it when the system sees fit.
+    /// `os`: once the operating system has it, which writes it to disk in its own time.
     Os,
 }
 
-/// A text that names no [`Durability`].
+/// The text is not a [`Durability`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("expected `sync`, `interval:MS` with a number of milliseconds above 0, or `os`")]
 pub struct UnknownDurability;
 
 impl DiskOptions {
-    /// Opens a folder, and logs what was found there.
+    /// Opens a folder, and logs what recovery found there.
     ///
     /// # Errors
     ///
-    /// [`OpenError`]; no event was changed.
+    /// [`OpenError`]; no event has changed.
     pub(super) fn open(
         &self,
         path: &Path,
@@ -63,7 +63,7 @@ impl DiskOptions {
 }
 
 impl Durability {
-    /// How often what was committed has to be made durable apart from the commits, if at all.
+    /// How often commits have to be flushed to disk by a separate thread, if at all.
     #[must_use]
     pub fn flush_every(&self) -> Option<Duration> {
         match self {
@@ -89,13 +89,13 @@ impl FromStr for Durability {
     }
 }
 
-/// Logs what an operator should know about the folder and what else lies in it.
+/// Logs what the operator should know about the folder: foreign files, and permissions that are too wide.
 fn report_folder(path: &Path, storage: &DiskStorage) -> Result<(), OpenError> {
     let blobs = storage.list().map_err(engine::OpenError::from)?;
     let others = blobs.into_iter().filter(|name| !engine::is_blob_name(name));
     let others = others.map(|name| path.join("blobs").join(name));
     for stranger in storage.strangers().iter().cloned().chain(others) {
-        tracing::warn!(path = %stranger.display(), "this lies among the files of the repository and is none of them; it is left alone");
+        tracing::warn!(path = %stranger.display(), "a file that does not belong to the repository lies in its folder; it is left alone");
     }
     for folder in storage.exposed() {
         let path = folder.display();
@@ -113,7 +113,7 @@ fn open_folder(path: &Path, seed: Seed, tuning: Tuning) -> Result<Engine<DiskSto
     Ok(engine)
 }
 
-/// Logs what was found, and what of it an operator should know.
+/// Logs what recovery found.
 fn report(path: &Path, recovery: &Recovery, took: Duration) {
     let Recovery {
         sealed_events,
@@ -131,30 +131,30 @@ fn report(path: &Path, recovery: &Recovery, took: Duration) {
     if end_is_unknown {
         tracing::warn!(
             %path,
-            "the note of where the log ended when it was closed is damaged: whether the log has lost its end since then cannot be told"
+            "the record of where the log ended when it was closed is damaged: it is unknown whether the log has lost its end since"
         );
     }
     if cut_record {
         tracing::warn!(
             %path,
             cut_bytes,
-            "the process before ended in the midst of a commit, which was cut from the log: nobody was told that it was durable"
+            "the previous process ended during a commit, which was cut from the log: it was never acknowledged as durable"
         );
     } else if cut_bytes > 0 {
         tracing::info!(
             %path,
             cut_bytes,
-            "the process before did not close the log; what lies behind its last record was cut: it is what the files held before, or of a \
-             commit that nobody was told was durable"
+            "the previous process did not close the log; what follows its last record was cut: stale bytes, or a commit that was never \
+             acknowledged as durable"
         );
     }
     if orphans > 0 {
-        tracing::info!(%path, orphans, "deleted segments that belonged to nothing");
+        tracing::info!(%path, orphans, "deleted orphaned segments, which no manifest lists");
     }
     if manifest_repaired {
-        tracing::warn!(%path, "one copy of the manifest was missing, damaged, unreadable or old, and was made good from the other");
+        tracing::warn!(%path, "one copy of the manifest was missing, damaged, unreadable or old, and was restored from the other");
     }
     if manifest_outdated {
-        tracing::warn!(%path, "the storage was full or not available, and the second copy of the manifest could not be made good; it is tried again");
+        tracing::warn!(%path, "the storage was full or unavailable, and the second copy of the manifest could not be restored; it will be retried");
     }
 }

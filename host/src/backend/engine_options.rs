@@ -1,4 +1,4 @@
-//! What an operator may set about an engine, wherever its bytes are.
+//! Options of the engine, on any storage.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use clap::Args;
 
 use crate::units::{parse_age, parse_count, parse_size};
 
-/// Fresh segments of the size at which they are sealed that there are before commits wait, and as many that are being
-/// merged or sealed.
+/// Unsealed data before commits wait for maintenance, in units of the seal size, plus what is being merged or sealed
+/// meanwhile.
 const FRESH_SEALS: usize = 4 + 2;
 
-/// What merging sealed segments takes for each event: its place in the new one, and its id.
+/// Memory per event while sealed segments are merged, in bytes: its position in the new segment, and its id.
 const COMPACTED_EVENT_BYTES: usize = 48;
 
-/// A type: its name of up to 256 bytes, and where it is found, for the events that are stored and for those that are
-/// being merged.
+/// Memory per event type, in bytes: its name of up to 256 bytes, and its index entries, both in stored segments and in
+/// those being merged.
 const TYPE_BYTES: usize = 1024;
 
-/// What an operator may set about an engine.
+/// Options of an engine.
 #[derive(Args, Clone, Debug)]
 pub struct EngineOptions {
     /// Remove events older than this, by their own timestamps: s, m, h, d, as in `30d`. They are removed a segment at a
@@ -31,8 +31,8 @@ pub struct EngineOptions {
 
     /// Nothing expires by age while the wall clock is in doubt, and `/health/ready` warns. It is in doubt when it
     /// differs from the time of the last commits plus the uptime since then by more than an eighth of `--retain-age`
-    /// (at least 5 minutes, at most a day); so it is after a longer downtime. It is believed again when it agrees, or
-    /// has stayed as it is for this long (or for `--retain-age`, if that is less)
+    /// (at least 5 minutes, at most a day), which also happens after a long downtime. It is trusted again when it
+    /// agrees, or after this time without a jump (or after `--retain-age`, if that is less)
     #[arg(long, env = "ARGUS_CLOCK_TRUST_AFTER", value_name = "AGE", default_value = "24h", help_heading = "Service")]
     #[arg(value_parser = parse_age)]
     pub clock_trust_after: Duration,
@@ -57,7 +57,7 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
-    /// The sizes of the repository's parts.
+    /// The engine's sizes and limits under these options.
     #[must_use]
     pub fn tuning(&self) -> Tuning {
         Tuning {
@@ -67,17 +67,18 @@ impl EngineOptions {
         }
     }
 
-    /// What of the events is kept.
+    /// Which events are kept.
     #[must_use]
     pub fn retention(&self) -> Retention {
         Retention {
-            // An age has fewer nanoseconds than there are in 292 years.
+            // `parse_age` allows about a century; `i64` nanoseconds reach 292 years.
             age: self.retain_age.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)),
             bytes: self.retain_bytes.map(|bytes| bytes as u64),
         }
     }
 
-    /// The memory that an engine takes at most, but for the index of what is stored: what for, and how many bytes.
+    /// The most memory that an engine needs, without the index of stored events: a name and a number of bytes for each
+    /// purpose.
     #[must_use]
     pub fn memory(&self) -> [(&'static str, usize); 4] {
         let Tuning { seal_bytes, segment_events_max, filter_bytes_max, types_max, .. } = self.tuning();
@@ -89,7 +90,7 @@ impl EngineOptions {
         ]
     }
 
-    /// An engine that keeps what is to be kept.
+    /// Configures retention and clock trust of a newly opened engine.
     pub(super) fn apply<S: Storage>(&self, mut engine: Engine<S>) -> Engine<S> {
         engine.retain(self.retention());
         engine.trust_clock_after(i64::try_from(self.clock_trust_after.as_nanos()).unwrap_or(i64::MAX));

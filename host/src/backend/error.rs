@@ -8,27 +8,27 @@ use thiserror::Error;
 /// Why a repository could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The system gave no randomness for its hash seeds.
+    /// The system's random generator failed, which seeds hashing.
     #[error("the system's random generator failed: {0}")]
     Randomness(#[from] getrandom::Error),
     /// The folder could not be opened.
     #[error(transparent)]
     Folder(#[from] argus_disk::OpenError),
-    /// What is stored could not be read.
+    /// The stored data could not be read.
     #[error(transparent)]
     Repository(#[from] engine::OpenError),
-    /// Something in the folder is not as it was left.
+    /// Something in the folder is damaged.
     #[error("{reason}. Nothing was changed; `check {0}` lists all that is damaged, and `check {0} --salvage TO` saves what is whole", path.display())]
     Damaged {
         /// The folder.
         path: PathBuf,
-        /// The place, what is wrong with it, and which events are concerned.
+        /// Where the damage is, what it is, and which events it concerns.
         reason: String,
     },
 }
 
 impl OpenError {
-    /// The same error; of damage in a folder, with what can be done about it.
+    /// Adds advice to an error that reports damage in the folder; leaves all others as they are.
     pub(super) fn in_folder(self, path: &Path) -> Self {
         match self {
             Self::Folder(argus_disk::OpenError::Damaged { .. })

@@ -1,4 +1,4 @@
-//! Where events are kept, by its URL.
+//! The URL that says where events are kept.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,24 +6,24 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// A place that keeps events.
+/// Where events are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// `memory:` — this process, and gone with it.
+    /// `memory:`: in this process; they are lost when it ends.
     Memory,
-    /// `disk:PATH` — a folder, made if it is not there.
+    /// `disk:PATH`: in a folder, which is created if it does not exist.
     Disk(PathBuf),
 }
 
-/// A URL of a place that does not exist.
+/// A URL of no known kind of repository.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "no such kind of repository; there are `disk:PATH` (a folder) and `memory:` (events are kept in this process and gone with it)"
+    "unknown kind of repository; expected `disk:PATH` (a folder) or `memory:` (events are lost when the process ends)"
 )]
 pub struct UnknownLocation;
 
 impl Location {
-    /// The kind of repository, as metrics show it.
+    /// The kind of repository, for metrics.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Events in this process, and gone with it: the engine over memory.
+//! The memory backend: the engine over memory. Events are lost when the process ends.
 
 use argus_core::engine::{Engine, Seed};
 use argus_core::repository::Repository;
@@ -7,11 +7,11 @@ use argus_core::storage::MemoryStorage;
 use super::engine_options::EngineOptions;
 use super::error::OpenError;
 
-/// An empty repository.
+/// Opens an empty repository.
 ///
 /// # Errors
 ///
-/// [`OpenError`], as for any medium.
+/// [`OpenError`], as for any storage.
 pub(super) fn open(seed: Seed, options: &EngineOptions) -> Result<Box<dyn Repository>, OpenError> {
     let engine = Engine::open_with(MemoryStorage::default(), seed, options.tuning())?;
     Ok(Box::new(options.apply(engine)))

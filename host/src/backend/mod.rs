@@ -1,7 +1,6 @@
-//! The backends: what can keep events, with the options of each.
+//! Backends: the kinds of repository, and the options of each.
 //!
-//! This is the one place of a server that knows what a repository is made of. Everything else knows the
-//! [`Repository`] only.
+//! Nothing else in the server knows how a repository is built; all other modules know only the trait [`Repository`].
 
 mod disk;
 mod engine_options;
@@ -24,28 +23,28 @@ pub use location::{Location, UnknownLocation};
 /// The options of all backends.
 #[derive(Args, Clone, Debug)]
 pub struct BackendOptions {
-    /// Of a repository on disk.
+    /// Options of a repository on disk.
     #[command(flatten)]
     pub disk: DiskOptions,
-    /// Of the engine, on disk and in memory.
+    /// Options of the engine, on disk and in memory.
     #[command(flatten)]
     pub engine: EngineOptions,
 }
 
-/// A repository that was opened, and what its owner has to do about it.
+/// An opened repository, and how its owner must flush it.
 pub struct Opened {
     /// The repository.
     pub repository: Box<dyn Repository>,
-    /// How often it has to be flushed, apart from the commits, if at all.
+    /// How often the owner must flush it, apart from commits, if at all.
     pub flush_every: Option<Duration>,
 }
 
 impl BackendOptions {
-    /// Opens the repository at a location, and logs what was found there.
+    /// Opens the repository at a location, and logs what recovery found there.
     ///
     /// # Errors
     ///
-    /// [`OpenError`]; no event was changed.
+    /// [`OpenError`]; no event has changed.
     pub fn open(&self, location: &Location) -> Result<Opened, OpenError> {
         let mut seed = [0; 16];
         getrandom::fill(&mut seed)?;

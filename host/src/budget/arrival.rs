@@ -1,4 +1,4 @@
-//! Bodies that are arriving in pieces, and can be made to give back what they hold.
+//! Bodies that arrive in pieces, and can be dropped when memory runs out.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -12,24 +12,24 @@ use bytes::Bytes;
 use super::{Budget, Reservation, Share};
 use crate::pace::Pace;
 
-/// A body that has stood still for so long may lose what it holds to one that arrives. Long enough for a segment that
-/// was lost on the way to be sent again.
+/// A body that has stalled for this long may be dropped in favour of one that arrives. Long enough for TCP to send a
+/// lost segment again.
 const STALLED: Duration = Duration::from_millis(500);
 
-/// Least room for the beginning of a body, in bytes.
+/// Least capacity of a body's buffer, in bytes.
 const FIRST_BYTES: usize = 1024;
 
-/// A body of which a part has arrived. Gives all back when dropped.
+/// A body of which part has arrived. Dropping it returns its memory.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     number: u64,
-    /// Its length, or the most that it may have, in bytes.
+    /// The declared length, or the most bytes allowed, in bytes.
     length_max: usize,
     budget: Arc<Budget>,
     held: Arc<Mutex<Held>>,
 }
 
-/// The bodies of which a part has arrived.
+/// All bodies of which part has arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals(Mutex<Numbered>);
 
@@ -39,18 +39,18 @@ struct Numbered {
     held: BTreeMap<u64, Arc<Mutex<Held>>>,
 }
 
-/// What a body holds. Locked by whoever reads the body, or takes what is there from it.
+/// The bytes of a body so far. Locked by the body's reader, and by whoever drops the body to make room.
 #[derive(Debug)]
 struct Held {
     bytes: Vec<u8>,
-    /// `None` once it was given up.
+    /// `None` once the body was dropped to make room.
     reservation: Option<Reservation>,
     pace: Pace,
     waker: Option<Waker>,
 }
 
 impl Arrival {
-    /// Of a body of `length_max` bytes at most, nothing yet.
+    /// An empty body of at most `length_max` bytes.
     pub(crate) fn new(length_max: usize, pace: Pace, budget: &Arc<Budget>) -> Self {
         let held = Held { bytes: Vec::new(), reservation: Some(budget.reserve()), pace, waker: None };
         let held = Arc::new(Mutex::new(held));
@@ -62,12 +62,12 @@ impl Arrival {
         Self { number, length_max, budget: Arc::clone(budget), held }
     }
 
-    /// Takes the next piece. `pace` has counted it already.
+    /// Appends the next piece, which `pace` has already counted.
     ///
     /// # Errors
     ///
-    /// [`Refusal::BodyTooLarge`] beyond the length, [`Refusal::Overloaded`] where there is no room for it, or what
-    /// there was had to be given up.
+    /// [`Refusal::BodyTooLarge`] beyond the length; [`Refusal::Overloaded`] if the budget has no room for it, or the
+    /// body was dropped to make room for others.
     pub(crate) fn push(&mut self, data: &Bytes, pace: Pace) -> Result<(), Refusal> {
         let mut held = lock(&self.held);
         held.pace = pace;
@@ -80,7 +80,7 @@ impl Arrival {
             let capacity = self.capacity_for(bytes);
             let mut reservation = held.reservation.take().ok_or(Refusal::Overloaded)?;
             drop(held);
-            // The old buffer may live until the new one is filled.
+            // Both buffers exist while the bytes are copied.
             let grown = reservation.grow_to(before.saturating_add(capacity), Share::of(capacity));
             held = lock(&self.held);
             grown.map_err(|_| Refusal::Overloaded)?;
@@ -96,19 +96,19 @@ impl Arrival {
         Ok(())
     }
 
-    /// Room for so many bytes and what may follow, in few steps: about four times what is there at most, and never more
-    /// than the length. The buffer before the last has at most half of the length, so that both together stay within
-    /// [`memory_bytes_max`].
+    /// Capacity for this many bytes and some that may follow, to grow in few steps: at most about four times what has
+    /// arrived, and never more than the length. The last buffer but one has at most half of the length, so that both
+    /// together stay within [`memory_bytes_max`].
     fn capacity_for(&self, bytes: usize) -> usize {
         let quarter = self.length_max / 4;
         if bytes >= quarter || FIRST_BYTES >= quarter { self.length_max } else { (2 * bytes).max(FIRST_BYTES) }
     }
 
-    /// Has `waker` called when what there is must be given up.
+    /// Registers `waker`, to be called if the body is dropped to make room.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Overloaded`] where it was given up already.
+    /// [`Refusal::Overloaded`] if that has already happened.
     pub(crate) fn watch(&self, waker: &Waker) -> Result<(), Refusal> {
         let mut held = lock(&self.held);
         if held.reservation.is_none() {
@@ -121,11 +121,11 @@ impl Arrival {
         Ok(())
     }
 
-    /// The whole body, which nobody takes away any more.
+    /// The whole body. From now on it cannot be dropped to make room.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Overloaded`] where it was given up.
+    /// [`Refusal::Overloaded`] if that has already happened.
     pub(crate) fn finish(self) -> Result<(Bytes, Reservation), Refusal> {
         let (reservation, bytes) = {
             let mut held = lock(&self.held);
@@ -142,12 +142,11 @@ impl Drop for Arrival {
 }
 
 impl Arrivals {
-    /// Takes away what the body holds that has stood still for the longest time, if for long enough; says whether there
-    /// was one.
-    pub(crate) fn give_up_slowest(&self, now: Instant) -> bool {
+    /// Drops the body that has stalled longest, if any has stalled for long enough. Returns whether there was one.
+    pub(crate) fn drop_slowest(&self, now: Instant) -> bool {
         let arrivals = lock(&self.0);
         let stalled = |held: &&Arc<Mutex<Held>>| {
-            // Who holds the lock is at work on the body.
+            // A locked body is being read, so it has not stalled.
             let held = held.try_lock().ok()?;
             let behind = held.pace.behind(now);
             (held.reservation.is_some() && behind >= STALLED).then_some(behind)
@@ -156,16 +155,16 @@ impl Arrivals {
         let Some((_, slowest)) = slowest.max_by_key(|&(behind, _)| behind) else { return false };
         let mut held = lock(slowest);
         let mut waker = None;
-        // It may have gone on since.
+        // More of it may have arrived since.
         if held.reservation.is_some() && held.pace.behind(now) >= STALLED {
-            // The memory first, and then the right to it.
+            // Free the memory before the reservation.
             held.bytes = Vec::new();
             held.reservation = None;
             waker = held.waker.take();
         }
         drop(held);
         drop(arrivals);
-        // Without the locks: an executor may drop the body instead of waking who reads it.
+        // Without the locks: an executor may drop the task instead of waking it, and the body with it.
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -178,7 +177,7 @@ pub(crate) fn memory_bytes_max(body_bytes_max: usize) -> usize {
     body_bytes_max.saturating_add(body_bytes_max / 2)
 }
 
-/// What is held is whole between any two statements.
+/// A panic leaves the data intact, so a poisoned lock is safe to use.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_declaration_reserves_nothing() {
+    fn a_declared_length_reserves_nothing() {
         let budget = Budget::new(1 << 20);
         let now = Instant::now();
         let mut arrivals: Vec<Arrival> = (0..100).map(|_| Arrival::new(1 << 19, pace(now), &budget)).collect();
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_follows_what_has_arrived() {
+    fn memory_grows_with_what_has_arrived() {
         for length in [1, 1000, 5000, 100_000, 1 << 20] {
             for piece in [1, 7, 400, 9000] {
                 let budget = Budget::new(memory_bytes_max(length) * 8 / 7 + 8);
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_still_makes_room() {
+    fn stalled_bodies_are_dropped_to_make_room() {
         let begun = Instant::now();
         let Some(earlier) = begun.checked_sub(STALLED) else { return };
         let Some(earliest) = earlier.checked_sub(STALLED) else { return };
@@ -266,11 +265,11 @@ mod tests {
         first.watch(&Arc::clone(&woken).into()).unwrap();
         second.watch(&Waker::noop().clone()).unwrap();
 
-        // There is room yet.
+        // There is still room.
         let mut one = budget.reserve();
         one.grow_to(10_000, Share::Small).unwrap();
         assert!(!woken.0.load(Ordering::Relaxed));
-        // The one that has stood still the longest goes first, and no more of them than must.
+        // The one that stalled longest is dropped first, and no more than needed.
         let mut two = budget.reserve();
         two.grow_to(10_000, Share::Small).unwrap();
         assert!(woken.0.load(Ordering::Relaxed));
@@ -280,7 +279,7 @@ mod tests {
         let mut three = budget.reserve();
         three.grow_to(10_000, Share::Small).unwrap();
         assert_eq!(second.watch(Waker::noop()), Err(Refusal::Overloaded));
-        // What goes on keeps what it has.
+        // A body that arrives keeps its memory.
         budget.reserve().grow_to(10_000, Share::Small).unwrap_err();
         assert_eq!(last.watch(Waker::noop()), Ok(()));
         drop((one, two, three));
@@ -289,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_its_executor_drops_when_it_is_to_wake_its_reader_is_gone() {
+    fn a_body_may_be_dropped_by_the_wake_of_its_reader() {
         struct Trap(Mutex<Option<Arrival>>);
 
         impl Wake for Trap {
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_whole_is_not_taken_away() {
+    fn a_complete_body_is_not_dropped_to_make_room() {
         let now = Instant::now();
         let Some(earlier) = now.checked_sub(2 * STALLED) else { return };
         let budget = Budget::new(10_000);
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_without_room_is_refused_and_given_back() {
+    fn a_body_without_room_is_refused_and_its_memory_returned() {
         let now = Instant::now();
         let budget = Budget::new(8 * 1024);
         let mut other = budget.reserve();

@@ -1,4 +1,4 @@
-//! The memory that request bodies may take, all together.
+//! The memory that all request bodies together may take.
 
 mod arrival;
 
@@ -9,16 +9,16 @@ use std::time::Instant;
 use arrival::Arrivals;
 pub(crate) use arrival::{Arrival, memory_bytes_max};
 
-/// Bodies up to this size have a share of the budget that larger ones cannot take, in bytes.
+/// Largest body that may take all of the budget, in bytes. Larger ones must leave a share to small ones.
 pub const SMALL_BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// One part in so many of the budget is kept for small bodies.
+/// This fraction of the budget, 1/8, is reserved for small bodies.
 const SMALL_SHARE: usize = 8;
 
-/// A number of bytes that reservations are taken from, never more than there are.
+/// A budget of bytes: the sum of all reservations never exceeds it.
 ///
-/// Bytes are reserved as they arrive. Where there is no room for more, bodies that have stopped arriving lose what they
-/// hold, the slowest first.
+/// Bytes are reserved as they arrive. When the budget is used up, stalled bodies lose their reservations, the one that
+/// has stalled longest first.
 #[derive(Debug)]
 pub struct Budget {
     bytes_max: usize,
@@ -26,29 +26,29 @@ pub struct Budget {
     arrivals: Arrivals,
 }
 
-/// Bytes taken from a [`Budget`]; given back when dropped.
+/// Bytes reserved from a [`Budget`]; returned on drop.
 #[derive(Debug)]
 pub struct Reservation {
     budget: Arc<Budget>,
     bytes: usize,
 }
 
-/// The budget has not so many bytes left.
+/// The budget has too few bytes left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the byte budget is used up")]
 pub struct Exhausted;
 
-/// Whose bytes are reserved.
+/// The share of the budget that a reservation may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// Those of a body of at most [`SMALL_BODY_BYTES_MAX`], which may take all that is left.
+    /// A body of at most [`SMALL_BODY_BYTES_MAX`]: all of the budget.
     Small,
-    /// Those of a larger one.
+    /// A larger body: all but the share reserved for small ones.
     Large,
 }
 
 impl Share {
-    /// The share of a body of so many bytes.
+    /// The share for a body of this size.
     ///
     /// ```
     /// use argus_host::budget::{SMALL_BODY_BYTES_MAX, Share};
@@ -63,25 +63,25 @@ impl Share {
 }
 
 impl Budget {
-    /// A budget of `bytes_max`, all of it free.
+    /// An unused budget of `bytes_max`.
     #[must_use]
     pub fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Self { bytes_max, bytes_reserved: AtomicUsize::new(0), arrivals: Arrivals::default() })
     }
 
-    /// A reservation of no bytes, to be grown.
+    /// An empty reservation.
     #[must_use]
     pub fn reserve(self: &Arc<Self>) -> Reservation {
         Reservation { budget: Arc::clone(self), bytes: 0 }
     }
 
-    /// Bytes that are reserved now.
+    /// Bytes currently reserved.
     #[must_use]
     pub fn reserved(&self) -> usize {
         self.bytes_reserved.load(Ordering::Relaxed)
     }
 
-    /// What of a budget of `bytes_max` a share can have, in bytes.
+    /// How many bytes of a budget of `bytes_max` a share may use.
     ///
     /// ```
     /// use argus_host::budget::{Budget, Share};
@@ -99,8 +99,8 @@ impl Budget {
 }
 
 impl Reservation {
-    /// Makes the reservation `bytes` large, if it is smaller; takes them from bodies that have stopped arriving, if
-    /// there is no other way. Not to be called under the lock of an arrival.
+    /// Grows the reservation to `bytes`, if it is smaller. If the budget is used up, drops stalled bodies to make room.
+    /// Must not be called with the lock of an arrival held.
     ///
     /// ```
     /// use argus_host::budget::{Budget, Exhausted, Share};
@@ -119,11 +119,11 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// [`Exhausted`]; the reservation is as large as it was.
+    /// [`Exhausted`]; the reservation is unchanged.
     pub fn grow_to(&mut self, bytes: usize, share: Share) -> Result<(), Exhausted> {
         while self.try_grow_to(bytes, share).is_err() {
-            if !self.budget.arrivals.give_up_slowest(Instant::now()) {
-                // What was given back between the two looks counts.
+            if !self.budget.arrivals.drop_slowest(Instant::now()) {
+                // Bytes may have been returned since the first try.
                 return self.try_grow_to(bytes, share);
             }
         }
@@ -144,7 +144,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Makes the reservation `bytes` large, if it is larger.
+    /// Shrinks the reservation to `bytes`, if it is larger.
     pub fn shrink_to(&mut self, bytes: usize) {
         if let Some(less) = self.bytes.checked_sub(bytes) {
             self.budget.bytes_reserved.fetch_sub(less, Ordering::Relaxed);
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(large.grow_to(700, Share::Large), Ok(()));
         assert_eq!(small.grow_to(100, Share::Small), Ok(()));
         drop(large);
-        // What small ones have taken counts for both.
+        // Bytes of small bodies count against large ones too.
         assert_eq!(small.grow_to(800, Share::Small), Ok(()));
         assert_eq!(budget.reserve().grow_to(1, Share::Large), Err(Exhausted));
         assert_eq!(Share::of(SMALL_BODY_BYTES_MAX), Share::Small);

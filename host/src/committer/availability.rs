@@ -1,4 +1,4 @@
-//! Whether commits are accepted, and why not: as the repository says whenever it was asked to do something.
+//! Whether commits are accepted, and why not.
 
 use std::mem::discriminant;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,83 +11,83 @@ use argus_core::repository::{CommitError, Failure, Repository};
 use super::{Shared, lock};
 use crate::watch::panic_message;
 
-/// Whether commits are accepted: what the repository says, until the process itself is at its end.
+/// Whether commits are accepted. The repository decides, until something in this process has failed.
 #[derive(Debug, Default)]
 pub(super) struct Availability {
-    /// Whether there is a failure: looked at for every request.
-    fails: AtomicBool,
-    standing: Mutex<Standing>,
+    /// Whether there is a failure: read for every request without a lock.
+    has_failure: AtomicBool,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct Standing {
+struct State {
     failure: Option<Arc<Failure>>,
-    /// Nothing is accepted any more, whatever the repository says.
+    /// Something in this process has failed: whatever the repository says, no more commits are accepted.
     is_final: bool,
 }
 
-/// What has changed.
+/// How availability has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Nothing that anybody has to be told.
+    /// Not at all, or only in its details.
     None,
-    /// Nothing is accepted from now on, or for another kind of reason than before.
+    /// Commits are refused from now on, or for a different kind of reason.
     Failed(Arc<Failure>),
     /// Commits are accepted again.
     Recovered,
 }
 
 impl Availability {
-    /// Why nothing is accepted at present, if so.
+    /// Why commits are refused, if they are.
     pub(super) fn failure(&self) -> Option<Arc<Failure>> {
-        if self.fails.load(Ordering::Acquire) { lock(&self.standing).failure.clone() } else { None }
+        if self.has_failure.load(Ordering::Acquire) { lock(&self.state).failure.clone() } else { None }
     }
 
-    /// Whether the repository is to be asked to recover.
+    /// Whether the repository should be asked to recover.
     pub(super) fn may_recover(&self) -> bool {
-        self.fails.load(Ordering::Acquire) && !lock(&self.standing).is_final
+        self.has_failure.load(Ordering::Acquire) && !lock(&self.state).is_final
     }
 
-    /// Takes in what the repository says. Of failures of one kind the first is kept: later ones most often follow from
-    /// it.
-    pub(super) fn follow(&self, told: Option<&Failure>) -> Change {
-        if told.is_none() && !self.fails.load(Ordering::Acquire) {
+    /// Updates the state with what the repository reports. Among failures of one kind the first is kept, since later
+    /// ones usually follow from it.
+    pub(super) fn update(&self, told: Option<&Failure>) -> Change {
+        if told.is_none() && !self.has_failure.load(Ordering::Acquire) {
             return Change::None;
         }
-        let mut standing = lock(&self.standing);
-        let change = match (standing.failure.as_deref(), told) {
-            _ if standing.is_final => return Change::None,
+        let mut state = lock(&self.state);
+        let change = match (state.failure.as_deref(), told) {
+            _ if state.is_final => return Change::None,
             (None, None) => Change::None,
             (Some(known), Some(told)) if discriminant(known) == discriminant(told) => Change::None,
             (Some(_), None) => {
-                standing.failure = None;
+                state.failure = None;
                 Change::Recovered
             }
             (_, Some(told)) => {
                 let failure = Arc::new(told.clone());
-                standing.failure = Some(Arc::clone(&failure));
+                state.failure = Some(Arc::clone(&failure));
                 Change::Failed(failure)
             }
         };
-        self.fails.store(standing.failure.is_some(), Ordering::Release);
+        self.has_failure.store(state.failure.is_some(), Ordering::Release);
         change
     }
 
-    /// Accepts nothing any more: something in this process is broken. The first reason is kept.
+    /// Refuses commits for good, because something in this process has failed. The first reason is kept.
     pub(super) fn end(&self, cause: Cause) -> Change {
-        let mut standing = lock(&self.standing);
-        if standing.is_final {
+        let mut state = lock(&self.state);
+        if state.is_final {
             return Change::None;
         }
         let failure = Arc::new(Failure::Failed(cause));
-        *standing = Standing { failure: Some(Arc::clone(&failure)), is_final: true };
-        self.fails.store(true, Ordering::Release);
+        *state = State { failure: Some(Arc::clone(&failure)), is_final: true };
+        self.has_failure.store(true, Ordering::Release);
         Change::Failed(failure)
     }
 }
 
 impl Shared {
-    /// Lets the repository try to accept commits again.
+    /// Asks the repository to accept commits again.
     pub(super) fn recover(&self) {
         if !self.availability.may_recover() {
             return;
@@ -103,8 +103,8 @@ impl Shared {
         }
     }
 
-    /// Has the repository do something, and takes in whether it accepts commits then. A panic is the end: what the
-    /// repository has in memory may be anything now. To be called under its lock.
+    /// Calls the repository and then updates availability. After a panic its memory cannot be trusted, so the process
+    /// ends. To be called with the repository locked.
     pub(super) fn ask<T>(
         &self,
         repository: &mut dyn Repository,
@@ -113,7 +113,7 @@ impl Shared {
     ) -> Result<T, CommitError> {
         let asked = || {
             let outcome = act(repository);
-            self.follow(repository);
+            self.update_availability(repository);
             outcome
         };
         catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|panic| {
@@ -123,25 +123,24 @@ impl Shared {
         })
     }
 
-    /// Something here is broken: nothing more is accepted, and the process ends. To be called under the lock of the
-    /// repository.
+    /// Refuses commits for good and ends the process. To be called with the repository locked.
     pub(super) fn fail(&self, reason: String) {
         self.lifecycle.fail(reason.clone());
         self.end(reason.into());
     }
 
-    /// Accepts nothing any more. To be called under the lock of the repository.
+    /// Refuses commits for good. To be called with the repository locked.
     pub(super) fn end(&self, cause: Cause) {
-        self.tell(self.availability.end(cause));
+        self.report(self.availability.end(cause));
     }
 
-    /// Takes in whether the repository accepts commits. To be called under its lock, after whatever may fail: whoever
-    /// waits for maintenance looks for the reason there.
-    pub(super) fn follow(&self, repository: &dyn Repository) {
-        self.tell(self.availability.follow(repository.failure()));
+    /// Updates availability from the repository. To be called with the repository locked, after anything that may fail:
+    /// threads waiting for maintenance check availability under the same lock.
+    pub(super) fn update_availability(&self, repository: &dyn Repository) {
+        self.report(self.availability.update(repository.failure()));
     }
 
-    fn tell(&self, change: Change) {
+    fn report(&self, change: Change) {
         let failure = match change {
             Change::None => return,
             Change::Recovered => return tracing::info!("the storage has recovered; commits are accepted again"),
@@ -149,18 +148,18 @@ impl Shared {
         };
         match &*failure {
             Failure::Unavailable(cause) => {
-                tracing::warn!(reason = %cause, "the storage is not available; nothing is accepted until it is");
+                tracing::warn!(reason = %cause, "the storage is unavailable; commits are refused until it recovers");
             }
             Failure::Failed(cause) => {
-                tracing::error!(reason = %cause, "the storage has failed; nothing more is accepted, reads go on");
+                tracing::error!(reason = %cause, "the storage has failed; commits are refused, reads go on");
             }
         }
         if let Some(damage) = failure.cause().damage() {
             self.warnings.damaged(damage);
         }
-        self.maintenance.call_waiting();
-        // For the commit thread to see to the recovery.
-        self.queue.alert();
+        self.maintenance.wake_waiting();
+        // The commit thread then tries to recover.
+        self.queue.interrupt();
     }
 }
 
@@ -168,7 +167,7 @@ impl Shared {
 mod tests {
     use super::*;
 
-    fn away(reason: &str) -> Failure {
+    fn unavailable(reason: &str) -> Failure {
         Failure::Unavailable(reason.into())
     }
 
@@ -181,27 +180,30 @@ mod tests {
     }
 
     #[test]
-    fn it_follows_the_repository_there_and_back() {
+    fn it_follows_the_repository_into_failure_and_back() {
         let availability = Availability::default();
-        assert_eq!((availability.follow(None), told(&availability)), (Change::None, None));
-        assert_eq!(availability.follow(Some(&away("a"))), Change::Failed(Arc::new(away("a"))));
+        assert_eq!((availability.update(None), told(&availability)), (Change::None, None));
+        assert_eq!(availability.update(Some(&unavailable("a"))), Change::Failed(Arc::new(unavailable("a"))));
         assert!(availability.may_recover());
-        // The first reason of a kind is kept, and one of another kind takes its place.
-        assert_eq!((availability.follow(Some(&away("b"))), told(&availability)), (Change::None, Some(away("a"))));
-        assert_eq!(availability.follow(Some(&failed("c"))), Change::Failed(Arc::new(failed("c"))));
+        // The first reason of a kind is kept; one of another kind replaces it.
+        assert_eq!(
+            (availability.update(Some(&unavailable("b"))), told(&availability)),
+            (Change::None, Some(unavailable("a")))
+        );
+        assert_eq!(availability.update(Some(&failed("c"))), Change::Failed(Arc::new(failed("c"))));
         assert_eq!(told(&availability), Some(failed("c")));
-        assert_eq!((availability.follow(None), told(&availability)), (Change::Recovered, None));
+        assert_eq!((availability.update(None), told(&availability)), (Change::Recovered, None));
         assert!(!availability.may_recover());
-        assert_eq!(availability.follow(None), Change::None);
+        assert_eq!(availability.update(None), Change::None);
     }
 
     #[test]
-    fn what_is_broken_here_stays_so() {
+    fn a_failure_of_the_process_is_final() {
         let availability = Availability::default();
-        assert_eq!(availability.follow(Some(&away("a"))), Change::Failed(Arc::new(away("a"))));
+        assert_eq!(availability.update(Some(&unavailable("a"))), Change::Failed(Arc::new(unavailable("a"))));
         assert_eq!(availability.end("a panic".into()), Change::Failed(Arc::new(failed("a panic"))));
         assert_eq!(availability.end("another".into()), Change::None);
-        assert_eq!(availability.follow(None), Change::None);
+        assert_eq!(availability.update(None), Change::None);
         assert_eq!((told(&availability), availability.may_recover()), (Some(failed("a panic")), false));
     }
 }

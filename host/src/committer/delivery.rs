@@ -1,7 +1,7 @@
-//! How the outcomes of a group get to the tasks that wait for them.
+//! Delivers the outcomes of a group to the tasks that wait for them.
 //!
-//! To wake a task takes a few instructions on its own thread, and locks and perhaps system calls on any other. So of
-//! all tasks that wait on one thread the commit thread wakes one, and that one wakes the others.
+//! Waking a task costs a few instructions on its own thread, but locks and perhaps system calls from another thread. So
+//! of all tasks that wait on one thread, the commit thread wakes one, and that one wakes the others.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,18 +13,18 @@ use argus_core::repository::{CommitError, Receipt};
 
 use super::lock;
 
-/// What became of a batch.
+/// The outcome of a batch.
 pub(super) type Outcome = Result<Receipt, CommitError>;
 
-/// Gives a task its outcome. One that is dropped instead gives it an error.
+/// Delivers an outcome to a task. If dropped before, it delivers an error.
 #[derive(Debug)]
 pub(super) struct Waiter {
     slot: Arc<Slot>,
-    /// Where the task was when it submitted. It is still there, in all likelihood.
+    /// The thread that submitted. The task is most likely still there.
     thread: ThreadId,
 }
 
-/// Where a task finds its outcome.
+/// Where a task waits for its outcome.
 #[derive(Debug)]
 pub(super) struct Ticket {
     slot: Arc<Slot>,
@@ -34,25 +34,25 @@ type Slot = Mutex<State>;
 
 #[derive(Debug)]
 enum State {
-    /// Whom to wake, if anybody has asked yet.
+    /// The waker of the task, once it has been polled.
     Open(Option<Waker>),
-    /// It is there, and whoever takes it wakes these others.
+    /// The outcome is here. Whoever takes it wakes these other tasks.
     Decided(Outcome, Vec<Waker>),
-    /// It was taken, or nobody wants it.
+    /// The outcome was taken, or is no longer wanted.
     Over,
 }
 
-/// A pair for a task on this thread.
+/// A pair for a task on the current thread.
 pub(super) fn pair() -> (Waiter, Ticket) {
     let slot = Arc::new(Mutex::new(State::Open(None)));
     (Waiter { slot: Arc::clone(&slot), thread: thread::current().id() }, Ticket { slot })
 }
 
-/// Gives every task its outcome.
+/// Delivers every outcome.
 pub(super) fn deliver(outcomes: impl IntoIterator<Item = (Waiter, Outcome)>) {
     let mut threads: Vec<(ThreadId, Vec<(Waiter, Waker)>)> = Vec::new();
     for (waiter, outcome) in outcomes {
-        // A task that has not asked finds it when it does.
+        // A task that was not polled yet finds its outcome then.
         let Some(waker) = waiter.decide(outcome) else { continue };
         match threads.iter_mut().find(|(thread, _)| *thread == waiter.thread) {
             Some((_, sleeping)) => sleeping.push((waiter, waker)),
@@ -62,21 +62,20 @@ pub(super) fn deliver(outcomes: impl IntoIterator<Item = (Waiter, Outcome)>) {
     for (_, mut sleeping) in threads {
         while let Some((waiter, waker)) = sleeping.pop() {
             let mut slot = lock(&waiter.slot);
-            // One that was faster, or has gone away, wakes nobody.
+            // A task that already took its outcome, or was dropped, wakes no others.
             if let State::Decided(_, others) = &mut *slot {
                 others.extend(sleeping.drain(..).map(|(_, waker)| waker));
                 drop(slot);
                 if !wake(waker) {
-                    // It may never look, and the others must not depend on it.
-                    waiter.call_others();
+                    // This task may never run, so wake the others here.
+                    waiter.wake_others();
                 }
             }
         }
     }
 }
 
-/// Wakes a task; whether that went well. A task whose waker panics is lost, but neither the thread that wakes it nor
-/// any other task.
+/// Wakes a task. Returns `false` if its waker panicked; that task is lost, but neither this thread nor any other task.
 fn wake(waker: Waker) -> bool {
     catch_unwind(AssertUnwindSafe(|| waker.wake())).is_ok()
 }
@@ -88,7 +87,7 @@ fn wake_all(wakers: Vec<Waker>) {
 }
 
 impl Waiter {
-    /// Puts the outcome where the task looks for it; gives whom to wake.
+    /// Stores the outcome, and returns the waker of a task that waits for it.
     fn decide(&self, outcome: Outcome) -> Option<Waker> {
         let mut slot = lock(&self.slot);
         match &mut *slot {
@@ -101,8 +100,8 @@ impl Waiter {
         }
     }
 
-    /// Wakes those who depend on the task.
-    fn call_others(&self) {
+    /// Wakes the tasks that were to be woken by this one.
+    fn wake_others(&self) {
         let others = match &mut *lock(&self.slot) {
             State::Decided(_, others) => mem::take(others),
             State::Open(_) | State::Over => Vec::new(),
@@ -113,14 +112,14 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        // Nothing, if there is an outcome. There is always one unless a thread unwinds.
-        let waker = self.decide(Err(CommitError::in_doubt("a commit was left half-way")));
+        // Has no effect if there is an outcome. Only a thread that unwinds leaves none.
+        let waker = self.decide(Err(CommitError::in_doubt("a commit was interrupted")));
         wake_all(waker.into_iter().collect());
     }
 }
 
 impl Ticket {
-    /// The outcome, once it is there; the task of `cx` is woken then.
+    /// Ready with the outcome. Until then, registers the task of `cx`.
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Outcome> {
         let mut slot = lock(&self.slot);
         match &mut *slot {
@@ -138,7 +137,7 @@ impl Ticket {
         }
     }
 
-    /// Takes the outcome, if there is one, and wakes those who depend on that.
+    /// Takes the outcome, if there is one, and wakes the other tasks.
     fn take(&mut self) -> Option<Outcome> {
         let state = mem::replace(&mut *lock(&self.slot), State::Over);
         match state {
@@ -164,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often a task was woken.
+    /// Counts wake-ups.
     #[derive(Default)]
     struct Count(AtomicUsize);
 
@@ -193,10 +192,10 @@ mod tests {
         }
     }
 
-    /// A task that waits, and how often it was woken.
+    /// A waiting task and its wake-ups.
     type Task = (Ticket, Arc<Count>);
 
-    /// Three of them, and what they are to be given.
+    /// Three tasks, and their outcomes.
     fn waiting() -> (Vec<(Waiter, Outcome)>, Vec<Task>) {
         let pairs = (1..=3).map(|seq| {
             let (waiter, mut ticket) = pair();
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_are_there_for_whoever_asks_first() {
+    fn a_task_polled_after_delivery_finds_its_outcome() {
         let (outcomes, mut tasks) = waiting();
         let (late, mut late_ticket) = pair();
         deliver(outcomes.into_iter().chain([(late, outcome(4))]));
@@ -240,21 +239,21 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_away_wakes_the_others_first() {
+    fn a_task_that_is_dropped_wakes_the_others() {
         let (outcomes, mut tasks) = waiting();
         deliver(outcomes);
         tasks.sort_by_key(|(_, count)| count.0.load(Ordering::SeqCst));
         drop(tasks.pop());
         assert_eq!(woken(&tasks), 2);
 
-        // One that has gone before is not the one that is woken.
+        // A task that is gone already is not the one that is woken.
         let (outcomes, mut tasks) = waiting();
         tasks.truncate(2);
         deliver(outcomes);
         assert_eq!(woken(&tasks), 1);
     }
 
-    /// The waker of a task whose executor is broken.
+    /// A waker that panics.
     struct Trap;
 
     impl Wake for Trap {
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waker_that_panics_costs_its_task_and_nobody_else() {
+    fn a_waker_that_panics_affects_only_its_task() {
         for trap in 0..3 {
             let (mut outcomes, tasks) = waiting();
             let (waiter, mut ticket) = pair();
@@ -275,7 +274,7 @@ mod tests {
             drop(ticket);
             let mut asked: Vec<_> = tasks.into_iter().filter(|(_, count)| count.0.load(Ordering::SeqCst) > 0).collect();
             assert!(!asked.is_empty());
-            // Those who were woken wake the others.
+            // Those that were woken wake the others.
             let found: Vec<_> = asked.iter_mut().map(|(ticket, count)| poll(ticket, count)).collect();
             assert!(found.iter().all(Option::is_some));
         }

@@ -1,4 +1,4 @@
-//! The thread that does the maintenance.
+//! The maintenance thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,18 +11,18 @@ use super::{Shared, is_behind, lock};
 use crate::clock;
 use crate::watch::panic_message;
 
-/// Work between two looks at whether something more urgent has come in, or it is time to stop, in events' worth.
+/// Work between two checks for a more urgent task or the end, in units of one event.
 const STEP: u32 = 4_096;
 
-/// How often the repository is asked for tasks when nothing is committed: events expire all the same.
+/// How often the repository is asked for tasks when nothing is committed: events still expire.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Hands tasks to the thread that does them, so that neither commits nor queries wait for it.
+/// Hands tasks to the maintenance thread, so that neither commits nor queries wait for them.
 #[derive(Debug, Default)]
 pub(super) struct MaintenanceThread {
     inbox: Mutex<Inbox>,
     wake: Condvar,
-    /// A task was installed. Goes with the mutex of the repository.
+    /// A task was installed. Used with the mutex of the repository.
     installed: Condvar,
 }
 
@@ -45,7 +45,7 @@ impl MaintenanceThread {
         self.wake.notify_one();
     }
 
-    /// Ends the thread; tasks under way are dropped.
+    /// Ends the thread; unfinished tasks are dropped.
     pub(super) fn close(&self) {
         lock(&self.inbox).closed = true;
         self.wake.notify_one();
@@ -56,8 +56,8 @@ impl MaintenanceThread {
         lock(&self.inbox).closed
     }
 
-    /// Lets everybody look again who waits until the repository has caught up.
-    pub(super) fn call_waiting(&self) {
+    /// Wakes everyone who waits for maintenance to catch up.
+    pub(super) fn wake_waiting(&self) {
         self.installed.notify_all();
     }
 
@@ -74,13 +74,13 @@ impl MaintenanceThread {
 }
 
 impl Shared {
-    /// The maintenance thread.
+    /// The body of the maintenance thread.
     pub(super) fn maintain(&self) {
         loop {
             let mut task = match self.maintenance.next() {
                 Next::Work(task) => task,
                 Next::Ask => {
-                    self.attend("maintenance", |repository| {
+                    self.run_unless_failed("maintenance", |repository| {
                         self.offer_tasks(repository);
                         Ok(())
                     });
@@ -92,7 +92,7 @@ impl Shared {
                 Ok(Poll::Pending) => self.maintenance.push(task),
                 Ok(Poll::Ready(())) => self.install(task),
                 Err(panic) => {
-                    // Whoever is about to wait for this task holds the lock until they do.
+                    // Take the lock first: a thread about to wait for this task holds it until it waits.
                     let _repository = lock(&self.repository);
                     self.fail(format!("maintenance panicked: {}", panic_message(panic.as_ref())));
                 }
@@ -100,7 +100,7 @@ impl Shared {
         }
     }
 
-    /// Lets the thread have all tasks that are due. The repository looks at the clock when it is asked.
+    /// Hands all due tasks to the thread.
     pub(super) fn offer_tasks(&self, repository: &mut dyn Repository) {
         let Some(maintenance) = repository.maintenance() else { return };
         while let Some(task) = maintenance.next_task(clock::moment()) {
@@ -116,16 +116,12 @@ impl Shared {
             ExpiryCause::Age => "age",
             ExpiryCause::Size => "size",
         };
-        tracing::info!(
-            events,
-            cause,
-            "events have expired; the segments that they were in had events from {first} to {last}"
-        );
+        tracing::info!(events, cause, "events have expired; their segments held events from {first} to {last}");
     }
 
     fn install(&self, task: Box<dyn MaintenanceTask>) {
         let mut repository = lock(&self.repository);
-        // Also while there is a failure: the repository has to know that nobody works on the task any more.
+        // Even after a failure, since the repository must learn that nobody works on the task any more.
         let outcome = self.ask(&mut **repository, "maintenance", |repository| {
             let Some(maintenance) = repository.maintenance() else { return Ok(()) };
             let expired = maintenance.install(task)?;
@@ -135,12 +131,12 @@ impl Shared {
             Ok(())
         });
         drop(repository);
-        // What was readable stays readable. It is tried again after the next commit, when there may be room.
-        self.put_off("maintenance", outcome);
-        self.maintenance.call_waiting();
+        // Stored events stay readable. The task is retried after the next commit, when there may be room again.
+        self.log_retry("maintenance", outcome);
+        self.maintenance.wake_waiting();
     }
 
-    /// Waits until maintenance has caught up as far as it has to.
+    /// Waits until maintenance has caught up far enough for commits to go on.
     pub(super) fn until_caught_up<'a>(
         &self,
         repository: MutexGuard<'a, Box<dyn Repository>>,

@@ -1,18 +1,18 @@
-//! The one writer of the repository, and the threads around it.
+//! The single writer of the repository, and its threads.
 //!
-//! Any thread [submits](Committer::submit) a batch and waits for its receipt without blocking. Everything that has
-//! queued up is committed as one group, the new snapshot is published, and only then there are answers, so that whoever
-//! has one sees what it counts. What was submitted is committed whether or not anybody still waits for it.
+//! Any thread [submits](Committer::submit) a batch and waits for its receipt without blocking. All queued batches are
+//! committed as one group. Then the new snapshot is published, and only then the receipts are delivered, so that
+//! whoever has a receipt can read what it counts. A submitted batch is committed even if nobody waits for it any more.
 //!
-//! Commits may wait for a disk, so they are made by a thread of their own. A repository that never waits is committed
-//! to by whoever submitted first, the leader: two switches of threads take longer than such a commit. Maintenance has a
-//! thread of its own.
+//! Commits may wait for a disk, so the commit thread makes them. If the repository never waits, whoever submits first,
+//! the leader, commits instead: switching threads twice takes longer than such a commit. Maintenance has a thread of
+//! its own.
 //!
-//! A repository that is out of reach or has failed says so. Until it has recovered, nothing is accepted; the commit
-//! thread asks it now and then to try.
+//! While the repository is unavailable or has failed, no batch is accepted, and the commit thread regularly asks the
+//! repository to recover.
 //!
-//! A thread of these that dies, or a panic in a commit or a maintenance task, ends the process: whoever waits is told
-//! so, nothing more is accepted, and what is not known to be sound is not worked on.
+//! If one of these threads dies, or a commit or a maintenance task panics, the process ends: waiters get an error, no
+//! more batches are accepted, and the repository is not written to any more.
 
 mod availability;
 mod delivery;
@@ -44,7 +44,7 @@ use queue::{Queue, Waited};
 pub use queue::{QueueLimits, SubmitError};
 use types_watch::TypesWatch;
 
-/// The way to the repository, and to what it published last.
+/// Access to the repository, and to the snapshot it published last.
 #[derive(Debug)]
 pub struct Committer {
     shared: Arc<Shared>,
@@ -53,33 +53,31 @@ pub struct Committer {
     shut_down: Once,
 }
 
-/// A submitted batch: resolves when it is committed, or will not be. To be polled or dropped soon: others may depend on
-/// it.
+/// A submitted batch. Resolves with the outcome of its commit. Poll or drop it soon: other batches may depend on it.
 #[derive(Debug)]
 pub struct PendingCommit {
     ticket: Ticket,
     leader: Option<Leader>,
 }
 
-/// How long the commit thread waits at most for a group to gather behind the one before: about as long as a disk takes
-/// to sync.
+/// How long the commit thread waits at most for a group to gather: about as long as a disk takes to sync.
 const GATHERING: Duration = Duration::from_micros(200);
 
-/// How often a repository that accepts nothing is asked to recover.
+/// How often an unavailable or failed repository is asked to recover.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A batch on its way, and who waits for it.
+/// A batch, and the waiter for its outcome.
 type Job = (Batch, Waiter);
 
-/// Whoever submits to a queue that nobody attends to is the leader: it sees to it that the queue is committed. When it
-/// is dropped, the commit thread does.
+/// The leader: whoever submits to a queue without one. It makes sure that the queue is committed; if it is dropped
+/// before, the commit thread commits.
 ///
-/// The leader is seldom alone: other requests are ready to run on the same executor. They are let pass once, so that
-/// all of their batches become one group.
+/// Usually, other requests are ready to run on the same executor. The leader yields to them once, so that all of their
+/// batches form one group.
 #[derive(Debug)]
 struct Leader {
     shared: Arc<Shared>,
-    others_passed: bool,
+    has_yielded: bool,
     done: bool,
 }
 
@@ -87,28 +85,28 @@ struct Shared {
     queue: Queue<Job>,
     /// Whether `repository` never waits for a device.
     immediate: bool,
-    /// Held during a commit.
+    /// Locked during a commit.
     repository: Mutex<Box<dyn Repository>>,
     reader: Mutex<Reader>,
     availability: Availability,
     maintenance: MaintenanceThread,
     types_watch: TypesWatch,
     metrics: Arc<Metrics>,
-    /// Commits that were refused for something that passes, in the log.
+    /// Limits log lines about refused commits whose cause is temporary.
     refusals: Repeated,
-    /// The same for what nobody waits for.
+    /// Limits log lines about other operations that will be retried.
     delays: Repeated,
     lifecycle: Arc<Lifecycle>,
     warnings: Arc<Warnings>,
 }
 
 impl Committer {
-    /// Starts the threads. With `flush_every`, what was committed is made durable at such intervals. `lifecycle` is
-    /// told if something here cannot go on.
+    /// Starts the threads. With `flush_every`, a thread makes commits durable at that interval. A failure is reported
+    /// to `lifecycle`.
     ///
     /// # Errors
     ///
-    /// When the system gives no thread.
+    /// When the system refuses to start a thread.
     pub fn start(
         repository: Box<dyn Repository>,
         flush_every: Option<Duration>,
@@ -131,11 +129,11 @@ impl Committer {
             lifecycle,
             warnings,
         });
-        shared.look_at_types(&lock(&shared.reader));
-        // What an earlier process left to do.
+        shared.check_types(&lock(&shared.reader));
+        // Tasks left by an earlier process.
         {
             let mut repository = lock(&shared.repository);
-            shared.follow(&**repository);
+            shared.update_availability(&**repository);
             shared.offer_tasks(&mut **repository);
         }
         let committer =
@@ -168,43 +166,43 @@ impl Committer {
     ///
     /// # Errors
     ///
-    /// [`SubmitError`]: the batch was not taken.
+    /// [`SubmitError`]: the batch was not queued.
     pub fn submit(&self, batch: Batch) -> Result<PendingCommit, SubmitError> {
         if let Some(failure) = self.failure() {
             return Err(SubmitError::Failure((*failure).clone()));
         }
         let bytes = batch.bytes();
         let (waiter, ticket) = delivery::pair();
-        let leads = self.shared.queue.push((batch, waiter), bytes)?;
-        let leader = leads.then(|| Leader { shared: Arc::clone(&self.shared), others_passed: false, done: false });
+        let is_leader = self.shared.queue.push((batch, waiter), bytes)?;
+        let leader = is_leader.then(|| Leader { shared: Arc::clone(&self.shared), has_yielded: false, done: false });
         Ok(PendingCommit { ticket, leader })
     }
 
-    /// What was published last: it shows everything that was acknowledged before this call, and perhaps more.
+    /// Reads the last published state: everything acknowledged before this call, and perhaps more.
     #[must_use]
     pub fn reader(&self) -> Reader {
         lock(&self.shared.reader).clone()
     }
 
-    /// Why nothing is accepted at present, if so.
+    /// Why commits are refused, if they are.
     #[must_use]
     pub fn failure(&self) -> Option<Arc<Failure>> {
         self.shared.availability.failure()
     }
 
-    /// Batches that wait, and their bytes.
+    /// Queued batches, and their bytes.
     #[must_use]
     pub fn queued(&self) -> (usize, usize) {
         self.shared.queue.size()
     }
 
-    /// Takes nothing more, commits what waits, ends the threads and closes the repository. Blocks until all of that is
-    /// done; a later call does nothing but wait for the first.
+    /// Refuses new batches, commits the queued ones, ends the threads and closes the repository. Blocks until all of
+    /// this is done; a second call only waits for the first.
     pub fn shutdown(&self) {
         self.shut_down.call_once(|| {
             self.shared.queue.close();
             join(&self.committing);
-            // Only now: the last commits may have to wait for maintenance.
+            // Only now, since the last commits may wait for maintenance.
             self.shared.maintenance.close();
             join(&self.maintaining);
             self.shared.close();
@@ -214,7 +212,7 @@ impl Committer {
 
 fn join(threads: &Mutex<Vec<JoinHandle<()>>>) {
     for thread in lock(threads).drain(..) {
-        // One that has died has told so.
+        // A thread that panicked has already reported it.
         let _ = thread.join();
     }
 }
@@ -230,8 +228,8 @@ impl Future for PendingCommit {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         if let Some(leader) = &mut self.leader {
-            if !leader.others_passed {
-                leader.others_passed = true;
+            if !leader.has_yielded {
+                leader.has_yielded = true;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -245,34 +243,34 @@ impl Future for PendingCommit {
 impl Drop for Leader {
     fn drop(&mut self) {
         if !self.done {
-            self.shared.queue.call();
+            self.shared.queue.wake();
         }
     }
 }
 
 impl Shared {
-    /// The commit thread.
+    /// The body of the commit thread.
     fn commit_until_closed(&self) {
-        // Where a commit is quick, there is nothing to be gained by making it larger.
+        // Larger groups gain nothing when a commit is quick.
         let patience = if self.immediate { Duration::ZERO } else { GATHERING };
         loop {
             if !self.queue.gather(patience) {
-                // Also what an earlier process has committed last.
-                self.attend("the durability mark", |repository| repository.on_idle());
+                // This also covers the last commits of an earlier process.
+                self.run_unless_failed("the durability mark", |repository| repository.on_idle());
                 if !self.wait() {
                     break;
                 }
             }
             self.commit(self.until_caught_up(lock(&self.repository)));
         }
-        // Whatever was committed without waiting for it is durable when the process ends.
-        self.attend("the last flush", |repository| repository.flush().and_then(|()| repository.on_idle()));
+        // Commits that did not wait for the disk must be durable when the process ends.
+        self.run_unless_failed("the last flush", |repository| repository.flush().and_then(|()| repository.on_idle()));
     }
 
-    /// The thread that makes durable now and then what commits did not wait for.
+    /// The body of the flush thread: makes commits durable that did not wait for the disk.
     fn flush_every(&self, interval: Duration) {
         while !self.queue.closes_within(interval) {
-            self.attend("a flush", |repository| repository.flush());
+            self.run_unless_failed("a flush", |repository| repository.flush());
         }
     }
 
@@ -281,49 +279,49 @@ impl Shared {
         self.queue.is_closed()
     }
 
-    /// Sleeps until there is something to commit, and has the repository recover meanwhile, if need be. `false` when
-    /// there never will be anything.
+    /// Sleeps until there is something to commit, and lets the repository recover meanwhile. Returns `false` when the
+    /// queue is closed and empty.
     fn wait(&self) -> bool {
         loop {
             let patience = self.availability.may_recover().then_some(RECOVERY_INTERVAL);
             match self.queue.wait(patience) {
                 Waited::Filled => return true,
                 Waited::Closed => return false,
-                Waited::Called => self.recover(),
+                Waited::Interrupted => self.recover(),
             }
         }
     }
 
     /// To be called when nothing else uses the repository any more.
     fn close(&self) {
-        self.attend("the close", |repository| repository.close());
+        self.run_unless_failed("the close", |repository| repository.close());
     }
 
-    /// Does something with the repository that nobody waits for.
-    fn attend(&self, what: &str, act: impl FnOnce(&mut dyn Repository) -> Result<(), CommitError>) {
+    /// Calls the repository, unless it has failed, for an operation that no request waits for.
+    fn run_unless_failed(&self, what: &str, act: impl FnOnce(&mut dyn Repository) -> Result<(), CommitError>) {
         let mut repository = lock(&self.repository);
         if self.availability.failure().is_some() {
             return;
         }
         let outcome = self.ask(&mut **repository, what, act);
-        self.put_off(what, outcome);
+        self.log_retry(what, outcome);
     }
 
-    /// Logs that something nobody waits for is tried again later, if it was not done. A failure was logged already.
-    fn put_off(&self, what: &str, outcome: Result<(), CommitError>) {
+    /// Logs an error of an operation that will be retried. Failures of the repository were logged before.
+    fn log_retry(&self, what: &str, outcome: Result<(), CommitError>) {
         if let Err(error) = outcome
             && self.availability.failure().is_none()
             && let Some(suppressed) = self.delays.due()
         {
-            tracing::warn!(reason = %error, suppressed, "{what} is put off");
+            tracing::warn!(reason = %error, suppressed, "{what} failed and will be retried");
         }
     }
 
-    /// Commits what waits, if that can be done without waiting; says whether it was.
+    /// Commits the queue, unless that would have to wait. Returns whether it did.
     fn commit_at_once(&self) -> bool {
         let mut repository = match self.repository.try_lock() {
             Ok(repository) if self.immediate => repository,
-            // The lock is held, poisoned, or not enough.
+            // The lock is held or poisoned, or the repository may wait for a device.
             Ok(_) | Err(_) => return false,
         };
         if is_behind(&mut **repository) {
@@ -333,7 +331,7 @@ impl Shared {
         true
     }
 
-    /// Commits what waits as one group, and answers.
+    /// Commits the queue as one group, and delivers the outcomes.
     fn commit(&self, mut repository: MutexGuard<'_, Box<dyn Repository>>) {
         let (batches, waiters): (Vec<Batch>, Vec<_>) = self.queue.take().into_iter().unzip();
         if batches.is_empty() {
@@ -341,7 +339,7 @@ impl Shared {
         }
         let outcome = self.commit_group(&mut **repository, &batches);
         drop(repository);
-        // Whoever waited may have gone away; what it submitted is committed all the same.
+        // A batch is committed even if its task is gone.
         match outcome {
             Ok(receipts) => delivery::deliver(waiters.into_iter().zip(receipts.into_iter().map(Ok))),
             Err(error) => delivery::deliver(waiters.into_iter().map(|waiter| (waiter, Err(error.clone())))),
@@ -366,7 +364,7 @@ impl Shared {
                 let events = batches.iter().map(Batch::len).sum();
                 self.metrics.group_committed(receipts, events, *took);
             }
-            // This may happen with each that comes.
+            // This may happen with every batch.
             Err(error) if goes_on => {
                 if let Some(suppressed) = self.refusals.due() {
                     tracing::warn!(reason = %error, suppressed, "a commit was refused");
@@ -374,7 +372,7 @@ impl Shared {
             }
             Err(_) => {}
         }
-        // Where commits go on being tried, the last one tells how it stands.
+        // Readiness shows the outcome of the last attempt, as long as attempts go on.
         self.warnings.unavailable(match &committed {
             Err(CommitError::Unavailable { cause, .. }) if goes_on => Some(cause),
             Err(CommitError::Unavailable { .. } | CommitError::Full(_) | CommitError::Failed { .. }) | Ok(_) => None,
@@ -384,23 +382,23 @@ impl Shared {
 
     fn publish(&self, repository: &dyn Repository) {
         let reader = repository.reader();
-        self.look_at_types(&reader);
-        // The old one is dropped outside the lock: it may be the last reference to a good deal of memory.
+        self.check_types(&reader);
+        // Drop the old one without the lock: it may hold the last reference to much memory.
         let _old = std::mem::replace(&mut *lock(&self.reader), reader);
     }
 
-    /// Warns if there are nearly too many event types. A snapshot that has to be asked for is not worth it here.
-    fn look_at_types(&self, reader: &Reader) {
+    /// Warns if there are nearly too many event types. Skipped for repositories whose snapshots have to be requested.
+    fn check_types(&self, reader: &Reader) {
         if let Reader::Current(snapshot) = reader
             && let Ok(stats) = snapshot.stats()
         {
-            self.types_watch.look(&stats);
+            self.types_watch.check(&stats);
         }
     }
 
-    /// The last act of a thread that dies: nothing is committed any more, and nobody is to wait for it.
+    /// Called when a thread dies: refuses commits and answers everyone who waits.
     fn abandon(&self, reason: &str) {
-        // The lock may be held for long, by a commit that waits for its disk.
+        // Before the lock, which a commit waiting for its disk may hold for long.
         self.lifecycle.fail(reason.to_owned());
         let repository = lock(&self.repository);
         self.end(reason.into());
@@ -420,12 +418,12 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Whether commits had better wait for maintenance.
+/// Whether commits should wait for maintenance.
 fn is_behind(repository: &mut dyn Repository) -> bool {
     repository.maintenance().is_some_and(|maintenance| maintenance.is_behind())
 }
 
-/// No invariant of ours spans a panic under a lock, so a poisoned one is as good as any.
+/// No invariant spans a panic under these locks, so a poisoned lock is safe to use.
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The bounded queue of batches that wait to be committed.
+//! The bounded queue of batches to be committed.
 
 use std::fmt;
 use std::mem;
@@ -10,41 +10,41 @@ use thiserror::Error;
 
 use super::lock;
 
-/// How much may wait to be committed.
+/// Limits of the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
-    /// Batches.
+    /// Most batches.
     pub batches_max: usize,
-    /// Bytes of them. A batch that is larger is taken if nothing else waits.
+    /// Most bytes of all batches. A larger batch is accepted if the queue is empty.
     pub bytes_max: usize,
 }
 
-/// Why a batch was not taken. It is not stored and will not be.
+/// Why a batch was not queued. It is not stored and will not be.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SubmitError {
-    /// Too much waits already.
+    /// The queue is full.
     #[error("the commit queue is full")]
     QueueFull,
-    /// The repository accepts nothing at present.
+    /// The repository refuses commits.
     #[error(transparent)]
     Failure(Failure),
-    /// The server is at its end.
-    #[error("nothing more is committed")]
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
     Stopped,
 }
 
-/// Why the thread that takes the queue does not sleep any more.
+/// Why a wait for the queue has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waited {
-    /// There is something to take.
+    /// There are items.
     Filled,
-    /// There never will be anything.
+    /// The queue is closed and empty.
     Closed,
-    /// The time is up, or somebody has [alerted](Queue::alert) it.
-    Called,
+    /// The wait timed out or was [interrupted](Queue::interrupt).
+    Interrupted,
 }
 
-/// A bounded queue that is taken all at once, by a thread that sleeps meanwhile or by anybody else.
+/// A bounded queue that is emptied all at once, by the thread that waits for it or by any other.
 pub(super) struct Queue<T> {
     limits: QueueLimits,
     state: Mutex<State<T>>,
@@ -56,14 +56,14 @@ struct State<T> {
     /// In the order of arrival.
     items: Vec<T>,
     bytes: usize,
-    /// Somebody has undertaken to have the items taken.
-    attended: bool,
-    /// How many were taken last.
+    /// Somebody has undertaken to empty the queue.
+    has_leader: bool,
+    /// How many items were taken last.
     taken_last: usize,
-    /// How many the thread in [`gather`](Queue::gather) wants to be woken for; 0 if there is none.
+    /// How many items the thread in [`gather`](Queue::gather) waits for; 0 if none waits.
     wanted: usize,
-    /// Somebody wants the thread that waits to look at something else.
-    alerted: bool,
+    /// The waiting thread should check something else.
+    interrupted: bool,
     closed: bool,
 }
 
@@ -72,16 +72,17 @@ impl<T> Queue<T> {
         let state = State {
             items: Vec::new(),
             bytes: 0,
-            attended: false,
+            has_leader: false,
             taken_last: 0,
             wanted: 0,
-            alerted: false,
+            interrupted: false,
             closed: false,
         };
         Self { limits, state: Mutex::new(state), wake: Condvar::new(), closing: Condvar::new() }
     }
 
-    /// Adds an item of so many bytes; `true` if it is now for the caller to have the queue taken.
+    /// Adds an item of `bytes` bytes. Returns whether the caller is now the leader, who must see to it that the queue
+    /// is emptied.
     pub(super) fn push(&self, item: T, bytes: usize) -> Result<bool, SubmitError> {
         let mut state = lock(&self.state);
         if state.closed {
@@ -97,25 +98,25 @@ impl<T> Queue<T> {
         if state.items.len() == state.wanted {
             self.wake.notify_one();
         }
-        Ok(!mem::replace(&mut state.attended, true))
+        Ok(!mem::replace(&mut state.has_leader, true))
     }
 
-    /// Takes everything. Whoever pushes next has to attend to the queue again.
+    /// Takes all items. The next one to push becomes the leader.
     pub(super) fn take(&self) -> Vec<T> {
         let mut state = lock(&self.state);
         state.bytes = 0;
-        state.attended = false;
+        state.has_leader = false;
         state.taken_last = state.items.len();
-        // About as many will follow. A list that grew anew each time would be moved about under the lock.
+        // About as many will follow. Growing the list step by step would copy it under the lock.
         let room = state.taken_last;
         mem::replace(&mut state.items, Vec::with_capacity(room))
     }
 
-    /// Sleeps until there is half of what was taken last, for as long as `patience` at most; whether there is anything
-    /// to take then.
+    /// Sleeps until the queue has half as many items as were taken last, or for at most `patience`. Returns whether
+    /// there are any.
     ///
-    /// Those whose items were taken last are likely to be back soon. Whoever takes the first of them alone makes all
-    /// others wait for a whole round.
+    /// Those who just got their outcome are likely to submit again soon. Taking only the first of their batches would
+    /// make all others wait for another commit.
     pub(super) fn gather(&self, patience: Duration) -> bool {
         let mut state = lock(&self.state);
         state.wanted = (state.taken_last / 2).max(1);
@@ -126,9 +127,9 @@ impl<T> Queue<T> {
         !state.items.is_empty()
     }
 
-    /// Sleeps until there is something to take, or for as long as `patience` at most.
+    /// Sleeps until there is an item, or for at most `patience`.
     pub(super) fn wait(&self, patience: Option<Duration>) -> Waited {
-        let is_idle = |state: &mut State<T>| state.items.is_empty() && !state.alerted && !state.closed;
+        let is_idle = |state: &mut State<T>| state.items.is_empty() && !state.interrupted && !state.closed;
         let state = lock(&self.state);
         let mut state = match patience {
             None => self.wake.wait_while(state, is_idle).unwrap_or_else(PoisonError::into_inner),
@@ -140,43 +141,43 @@ impl<T> Queue<T> {
         if !state.items.is_empty() {
             return Waited::Filled;
         }
-        state.alerted = false;
-        if state.closed { Waited::Closed } else { Waited::Called }
+        state.interrupted = false;
+        if state.closed { Waited::Closed } else { Waited::Interrupted }
     }
 
-    /// Wakes the thread that [waits](Self::wait), or will, though there may be nothing to take.
-    pub(super) fn alert(&self) {
-        lock(&self.state).alerted = true;
+    /// Wakes the thread in [`wait`](Self::wait), now or when it gets there, even if the queue is empty.
+    pub(super) fn interrupt(&self) {
+        lock(&self.state).interrupted = true;
         self.wake.notify_one();
     }
 
-    /// Sleeps for as long, or until nothing more is taken; `true` in that case.
+    /// Sleeps until the queue is closed, or for at most `timeout`. Returns whether it is closed.
     pub(super) fn closes_within(&self, timeout: Duration) -> bool {
         let open = |state: &mut State<T>| !state.closed;
         let waited = self.closing.wait_timeout_while(lock(&self.state), timeout, open);
         waited.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
-    /// Wakes the thread that sleeps in [`wait`](Self::wait). The one in [`gather`](Self::gather) wakes by itself.
-    pub(super) fn call(&self) {
+    /// Wakes the thread in [`wait`](Self::wait). The one in [`gather`](Self::gather) wakes by itself.
+    pub(super) fn wake(&self) {
         if lock(&self.state).wanted == 0 {
             self.wake.notify_one();
         }
     }
 
-    /// Takes nothing more. What waits is still to be taken.
+    /// Refuses further items. Queued ones can still be taken.
     pub(super) fn close(&self) {
         lock(&self.state).closed = true;
         self.wake.notify_all();
         self.closing.notify_all();
     }
 
-    /// Whether nothing more is taken.
+    /// Whether the queue refuses further items.
     pub(super) fn is_closed(&self) -> bool {
         lock(&self.state).closed
     }
 
-    /// Items that wait, and their bytes.
+    /// Queued items, and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
         let state = lock(&self.state);
         (state.items.len(), state.bytes)
@@ -198,7 +199,7 @@ mod tests {
     /// Longer than any test takes.
     const FOREVER: Duration = Duration::from_secs(3600);
 
-    /// A queue of which so many items were taken last.
+    /// A queue of which `taken_last` items were taken last.
     fn after(taken_last: usize) -> Queue<usize> {
         let queue = Queue::new(QueueLimits { batches_max: 100, bytes_max: 100 });
         for item in 0..taken_last {
@@ -209,22 +210,22 @@ mod tests {
     }
 
     #[test]
-    fn half_of_what_was_taken_last_is_waited_for() {
+    fn gather_waits_for_half_as_many_items_as_were_taken_last() {
         let queue = after(6);
         thread::scope(|threads| {
             let waiting = threads.spawn(|| (queue.gather(FOREVER), queue.take()));
             assert_eq!(queue.push(1, 1), Ok(true));
-            queue.call();
+            queue.wake();
             for item in 2..=3 {
                 assert_eq!(queue.push(item, 1), Ok(false));
-                queue.call();
+                queue.wake();
             }
             assert_eq!(waiting.join().expect("it does not panic"), (true, vec![1, 2, 3]));
         });
     }
 
     #[test]
-    fn one_item_is_enough_if_no_more_than_that_was_usual_or_patience_ends() {
+    fn gather_returns_with_one_item_after_small_groups_or_a_timeout() {
         for (taken_last, patience) in [(0, FOREVER), (1, FOREVER), (3, FOREVER), (6, Duration::ZERO)] {
             let queue = after(taken_last);
             assert_eq!(queue.push(1, 1), Ok(true));
@@ -235,41 +236,41 @@ mod tests {
     }
 
     #[test]
-    fn the_first_item_after_a_time_is_enough_once_somebody_calls() {
+    fn wait_returns_with_the_first_item_once_woken() {
         let queue = after(6);
         thread::scope(|threads| {
             let waiting = threads.spawn(|| (queue.wait(None), queue.take()));
             assert_eq!(queue.push(1, 1), Ok(true));
-            queue.call();
+            queue.wake();
             assert_eq!(waiting.join().expect("it does not panic"), (Waited::Filled, vec![1]));
         });
     }
 
     #[test]
-    fn an_alert_wakes_once_and_is_not_missed_by_whoever_comes_late() {
+    fn an_interrupt_wakes_once_even_if_it_comes_before_the_wait() {
         let queue = after(1);
-        queue.alert();
-        assert_eq!(queue.wait(None), Waited::Called);
-        assert_eq!(queue.wait(Some(Duration::ZERO)), Waited::Called, "the time is up");
+        queue.interrupt();
+        assert_eq!(queue.wait(None), Waited::Interrupted);
+        assert_eq!(queue.wait(Some(Duration::ZERO)), Waited::Interrupted, "the time is up");
         thread::scope(|threads| {
             let waiting = threads.spawn(|| queue.wait(None));
-            queue.alert();
-            assert_eq!(waiting.join().expect("it does not panic"), Waited::Called);
+            queue.interrupt();
+            assert_eq!(waiting.join().expect("it does not panic"), Waited::Interrupted);
         });
-        // What is to be taken comes first.
-        queue.alert();
+        // Items come first.
+        queue.interrupt();
         assert_eq!(queue.push(1, 1), Ok(true));
         assert_eq!(queue.wait(None), Waited::Filled);
     }
 
     #[test]
-    fn nobody_is_waited_for_at_the_end() {
+    fn a_closed_queue_does_not_wait() {
         let queue = after(6);
         thread::scope(|threads| {
             let waiting =
                 threads.spawn(|| (queue.gather(FOREVER), queue.take(), queue.gather(FOREVER), queue.wait(None)));
             assert_eq!(queue.push(1, 1), Ok(true));
-            queue.call();
+            queue.wake();
             queue.close();
             assert_eq!(waiting.join().expect("it does not panic"), (true, vec![1], false, Waited::Closed));
         });

@@ -1,33 +1,32 @@
-//! Warns when there are nearly as many event types as there may be: soon events would be refused.
+//! Warns when the number of event types gets close to its limit, beyond which events are refused.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use argus_core::repository::Stats;
 
-/// Whether there are many event types, as far as it was told.
+/// Whether the number of event types was high when last checked.
 #[derive(Debug, Default)]
 pub(super) struct TypesWatch {
-    are_many: AtomicBool,
+    is_high: AtomicBool,
 }
 
 impl TypesWatch {
-    /// Takes note of the figures, and warns when they reach three quarters of the limit: once, and again after they
-    /// fell below.
-    pub(super) fn look(&self, stats: &Stats) {
+    /// Warns when the number reaches three quarters of the limit: once, and again after it fell below.
+    pub(super) fn check(&self, stats: &Stats) {
         let Stats { event_types, event_types_max, .. } = *stats;
         if self.becomes_high(event_types, event_types_max) {
             tracing::warn!(
                 event_types,
                 limit = event_types_max,
-                "there are nearly as many event types as there may be (--max-event-types); events of further ones will be \
+                "the number of event types is close to its limit (--max-event-types), beyond which events of new types will be \
                  refused. What differs from event to event, such as a URL or an id, belongs in the payload"
             );
         }
     }
 
     fn becomes_high(&self, types: u64, most: u64) -> bool {
-        let are_many = types > 0 && types.saturating_mul(4) >= most.saturating_mul(3);
-        are_many != self.are_many.swap(are_many, Ordering::Relaxed) && are_many
+        let is_high = types > 0 && types.saturating_mul(4) >= most.saturating_mul(3);
+        is_high != self.is_high.swap(is_high, Ordering::Relaxed) && is_high
     }
 }
 
@@ -36,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_comes_once_and_again_after_it_was_better() {
+    fn a_warning_comes_once_and_again_after_the_number_fell() {
         let watch = TypesWatch::default();
         let told: Vec<bool> =
             [0, 74, 75, 76, 100, 75, 74, 73, 75].into_iter().map(|types| watch.becomes_high(types, 100)).collect();

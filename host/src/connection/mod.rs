@@ -1,6 +1,7 @@
-//! One connection, as its reader, its writer, its requests and whoever watches the time share it.
+//! One connection, shared by its reader, its writer, its requests and its timer.
 
 mod head_bytes;
+mod idleness;
 mod presence;
 mod state;
 
@@ -10,63 +11,64 @@ use std::time::Instant;
 use crate::clock::Clock;
 use crate::settings::Settings;
 
+pub(crate) use idleness::IdleSince;
 pub(crate) use state::ConnectionState;
 
 /// Longest request line and header fields together, in bytes.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Most header fields: as many as hyper has room for, unless it is to allocate it for each request.
+/// Most header fields. hyper has room for this many without an allocation per request.
 pub(crate) const HEAD_FIELDS_MAX: usize = 100;
 
-/// A connection's state, and the clock that its events are told by.
+/// A connection's state, and the clock that times its events.
 #[derive(Debug)]
 pub(crate) struct Connection {
     clock: Clock,
     state: Mutex<ConnectionState>,
 }
 
-/// Why a connection is closed when its deadline passes.
+/// Why a connection is closed at its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseReason {
     /// No request came within the keep-alive timeout.
     Idle,
-    /// A head did not arrive within its timeout.
+    /// A head did not arrive within the header timeout.
     SlowHead,
     /// The client took nothing of an answer within the write timeout.
     WriteStalled,
-    /// The client has been answered, and sent what nobody reads for long enough.
+    /// The request was answered, and the client had enough time to stop sending.
     Lingered,
-    /// Another connection needs its place.
+    /// Another connection needs the room.
     Evicted,
-    /// Nobody waits for the answer any more.
+    /// The client is gone.
     ClientGone,
 }
 
-/// What is on its way to the client.
+/// What is being written to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writing {
-    /// What hyper answers to a head that never became a request. It is replaced by an answer of ours.
+    /// hyper's own answer to a malformed head. It is replaced by an answer of ours.
     HyperError,
-    /// An answer whose end its head tells.
+    /// An answer whose head says where it ends.
     Whole,
-    /// An answer whose end only its last byte tells, or the end of the connection. Until that has been written, the
-    /// connection must not be closed in good order.
+    /// An answer whose end is marked by its last chunk, or by the end of the connection. Until its end is written, the
+    /// connection must end in a reset.
     Streamed,
 }
 
-/// Why a head was not answered by the service, and the connection ends.
+/// Why a head was refused before it reached the service. The connection ends then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeadError {
-    /// It did not arrive in time.
+    /// It did not arrive within the header timeout.
     Late,
-    /// It is longer than [`HEAD_BYTES_MAX`], has more fields than
-    /// [`HEAD_FIELDS_MAX`], or announces a body longer than hyper can count.
+    /// It is longer than [`HEAD_BYTES_MAX`], has more fields than [`HEAD_FIELDS_MAX`], or declares a body length that
+    /// hyper cannot represent.
     TooLarge,
     /// It is not HTTP/1.1.
     Malformed,
 }
 
 impl Connection {
-    /// A connection that is opened now.
+    /// A connection opened now.
     pub(crate) fn open(settings: &Settings, clock: Clock) -> Self {
         let state = Mutex::new(ConnectionState::new(settings, clock.now()));
         Self { clock, state }
@@ -76,7 +78,7 @@ impl Connection {
         self.clock.now()
     }
 
-    /// The state, locked. Not to be held while anything else is called that may ask for it.
+    /// Locks the state. Must not be held during calls that lock it too.
     pub(crate) fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

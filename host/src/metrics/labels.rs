@@ -1,20 +1,20 @@
-//! The closed sets of label values, in the order of their indexes.
+//! The fixed sets of label values, in the order of their indexes.
 
 use http::Method;
 
-/// What can befall a connection.
+/// What can go wrong with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incident {
-    /// A request's head did not arrive in time.
+    /// A request's head did not arrive within the header timeout.
     HeadTimeout,
-    /// The client took nothing of its answer for too long.
+    /// The client took nothing of its answer for the write timeout.
     WriteTimeout,
     /// What the client sent is not HTTP/1.1.
     Malformed,
-    /// The connection ended within a request: its body ended early or in the middle of its framing, or the client went
-    /// away before the answer was written. How one ends between two requests does not matter.
+    /// The connection ended within a request: the body ended early or in the middle of its framing, or the client left
+    /// before the answer was written. Connections that end between requests do not count.
     Broken,
-    /// It was the one idle longest when there was no room for another, and was closed for that.
+    /// It was the connection idle longest when another one needed room, and was closed.
     IdleClosed,
     /// The next connection could not be accepted.
     Accept,
@@ -38,14 +38,14 @@ impl Incident {
     }
 }
 
-/// The methods that are told apart; the last one stands for all others.
+/// Methods with a label of their own; the last one stands for all others.
 pub(super) const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"];
 
 pub(super) fn method_index(method: &Method) -> usize {
     METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1)
 }
 
-/// The statuses that are told apart; the index behind the last stands for all others.
+/// Statuses with a label of their own; the index after the last stands for all others.
 pub(super) const STATUSES: [u16; 19] =
     [200, 201, 204, 400, 401, 404, 405, 406, 408, 413, 415, 417, 422, 429, 431, 500, 501, 503, 505];
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_lies_at_its_index() {
+    fn every_value_is_at_its_index() {
         assert!(ProblemKind::ALL.iter().enumerate().all(|(index, kind)| *kind as usize == index));
         assert!(FaultCode::ALL.iter().enumerate().all(|(index, code)| *code as usize == index));
         assert!(Incident::ALL.iter().enumerate().all(|(index, incident)| *incident as usize == index));

@@ -1,7 +1,7 @@
-//! What is counted, and its Prometheus text.
+//! Metrics, and their Prometheus text.
 //!
-//! Every handle is resolved when the registry is built, or once on its first use: the path of a request updates atomics
-//! and looks nothing up. Every label has a closed set of values, so that no caller can make the registry grow.
+//! Handles are resolved when the registry is built, or once at first use, so that a request only updates atomics. Every
+//! label has a fixed set of values, so that no caller can make the registry grow.
 
 mod labels;
 
@@ -23,7 +23,7 @@ use labels::{METHODS, STATUSES, method_index, status_index, status_label};
 
 pub use labels::Incident;
 
-/// The registry and the handles of everything in it.
+/// The registry and the handles to everything in it.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -59,33 +59,33 @@ pub struct Metrics {
     log_lines_lost: IntCounter,
 }
 
-/// Figures that are not counted but read when the text is rendered.
+/// Values that are read when the text is rendered, instead of being counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
-    /// What the repository holds; `None` where it does not tell, so that the figures before stay.
+    /// The size of the repository; `None` if it cannot tell now, which leaves the previous values.
     pub stored: Option<Stats>,
     /// Batches waiting for the commit thread.
     pub queue_batches: usize,
-    /// Bytes of them.
+    /// Bytes of those batches.
     pub queue_bytes: usize,
-    /// Bytes of request bodies held.
+    /// Bytes of request bodies in memory.
     pub body_bytes_reserved: usize,
 }
 
-/// Counts a request as in flight until it is dropped.
+/// Counts a request as in flight until dropped.
 #[derive(Debug)]
 pub struct InFlight(IntGauge);
 
-/// Counts a connection as open until it is dropped.
+/// Counts a connection as open until dropped.
 #[derive(Debug)]
 pub struct OpenConnection(IntGauge);
 
 impl Metrics {
-    /// A registry at zero. `runtime` and `repository` label `argus_build_info`.
+    /// A registry with all values zero. `runtime` and `repository` label `argus_build_info`.
     ///
     /// # Errors
     ///
-    /// Never with the names in this file; a test renders them all.
+    /// None with the names in this file; a test renders them all.
     pub fn new(runtime: &str, repository: &str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let build = IntGaugeVec::new(
@@ -140,9 +140,9 @@ impl Metrics {
             expired: counter("argus_events_expired_total", "Events removed by retention.")?,
             clock_ahead: gauge(
                 "argus_clock_ahead_seconds",
-                "How far the wall clock is ahead of the time that is believed (behind, if negative); 0 while it is believed.",
+                "How far the wall clock is ahead of the trusted time (behind, if negative); 0 while it is trusted.",
             )?,
-            damage: counter("argus_damage_found_total", "How often damage of what is stored was met.")?,
+            damage: counter("argus_damage_found_total", "Times that damage to stored data was found.")?,
             rejected: labelled(
                 "argus_events_rejected_total",
                 "Faults found in events, by kind.",
@@ -163,14 +163,14 @@ impl Metrics {
             body_bytes_reserved: gauge("argus_body_in_flight_bytes", "Bytes of request bodies held in memory.")?,
             memory_planned: gauge(
                 "argus_memory_planned_bytes",
-                "Memory that the server needs under its settings, without the index of what is stored and long answers.",
+                "Memory that the server needs under its settings, without the index of stored events and long answers.",
             )?,
             stored_events: gauge("argus_stored_events", "Events in the repository.")?,
-            stored_bytes: gauge("argus_stored_bytes", "Bytes that they take, with their indexes.")?,
-            segments: gauge("argus_stored_segments", "Immutable parts that a query may have to visit.")?,
+            stored_bytes: gauge("argus_stored_bytes", "Bytes of the events in the repository, with their indexes.")?,
+            segments: gauge("argus_stored_segments", "Segments that a query may have to read.")?,
             last_seq: gauge("argus_stored_last_seq", "Highest sequence number given.")?,
             event_types: gauge("argus_stored_event_types", "Different event types of the events in the repository.")?,
-            event_types_max: gauge("argus_event_types_limit", "How many different event types there may be.")?,
+            event_types_max: gauge("argus_event_types_limit", "Limit on the different event types in the repository.")?,
             errors: labelled(
                 "argus_errors_total",
                 "Answers that are problems, by kind.",
@@ -181,13 +181,13 @@ impl Metrics {
             connections_total: counter("argus_connections_total", "Connections accepted.")?,
             incidents: labelled(
                 "argus_connection_incidents_total",
-                "Connections that ended otherwise than by mutual consent, by kind.",
+                "Connections that ended abnormally, by kind.",
                 "kind",
                 &mut Incident::ALL.iter().map(|incident| incident.as_str()),
             )?,
             log_lines_lost: counter(
                 "argus_log_lines_lost_total",
-                "Log lines that standard error did not take, or not in time.",
+                "Log lines that standard error did not accept in time.",
             )?,
             registry,
         })
@@ -200,7 +200,7 @@ impl Metrics {
         InFlight(self.in_flight.clone())
     }
 
-    /// Counts the answer to a request.
+    /// Counts an answered request.
     pub fn request_answered(&self, method: &Method, reply: &Reply, latency: Duration) {
         let (route, method, status) = (reply.route as usize, method_index(method), status_index(reply.status));
         let cell = self.requests_resolved.get((route * METHODS.len() + method) * (STATUSES.len() + 1) + status);
@@ -226,12 +226,12 @@ impl Metrics {
         }
     }
 
-    /// Counts a body that has arrived.
+    /// Counts a request body that has arrived.
     pub fn body_arrived(&self, wire_bytes: usize) {
         self.wire_bytes.inc_by(wire_bytes as u64);
     }
 
-    /// Counts what was committed together.
+    /// Counts a group of batches that were committed together.
     pub fn group_committed(&self, receipts: &[Receipt], events: usize, duration: Duration) {
         self.accepted.inc_by(receipts.iter().map(|receipt| u64::from(receipt.stored)).sum());
         self.duplicates.inc_by(receipts.iter().map(|receipt| receipt.duplicates.len() as u64).sum());
@@ -240,27 +240,27 @@ impl Metrics {
         self.commit_duration.observe(duration.as_secs_f64());
     }
 
-    /// Shows how much memory is planned for.
+    /// Sets the planned memory.
     pub fn memory_planned(&self, bytes: usize) {
         self.memory_planned.set(saturate(bytes as u64));
     }
 
-    /// Counts what retention has given up.
+    /// Counts events that retention has removed.
     pub fn events_expired(&self, events: u64) {
         self.expired.inc_by(events);
     }
 
-    /// Counts that something stored was not as it was written.
+    /// Counts damage found in stored data.
     pub fn damage_found(&self) {
         self.damage.inc();
     }
 
-    /// Shows by how many nanoseconds the wall clock is ahead of the time that is believed.
+    /// Sets by how many nanoseconds the wall clock is ahead of the time that is believed.
     pub fn clock_ahead(&self, nanos: i64) {
         self.clock_ahead.set(nanos / 1_000_000_000);
     }
 
-    /// Counts a connection from here until the guard is dropped.
+    /// Counts a connection as open until the guard is dropped.
     #[must_use]
     pub fn connection_opens(&self) -> OpenConnection {
         self.connections_total.inc();
@@ -268,14 +268,14 @@ impl Metrics {
         OpenConnection(self.connections.clone())
     }
 
-    /// Counts what befell a connection.
+    /// Counts a connection that went wrong.
     pub fn connection_incident(&self, incident: Incident) {
         if let Some(counter) = self.incidents.get(incident as usize) {
             counter.inc();
         }
     }
 
-    /// Where the log counts the lines that it has lost.
+    /// The counter of lost log lines.
     #[must_use]
     pub fn log_lines_lost(&self) -> IntCounter {
         self.log_lines_lost.clone()
@@ -285,7 +285,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Where a metric cannot be encoded, which would be a fault of this module.
+    /// When a metric cannot be encoded, which would be a bug in this module.
     pub fn render(&self, gauges: &Gauges) -> Result<String, prometheus::Error> {
         self.queue_batches.set(saturate(gauges.queue_batches as u64));
         self.queue_bytes.set(saturate(gauges.queue_bytes as u64));
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_counted_is_in_the_text() {
+    fn every_metric_is_in_the_text() {
         let metrics = Metrics::new("test", "memory").unwrap();
         let open = metrics.connection_opens();
         let in_flight = metrics.request_begins();

@@ -1,4 +1,4 @@
-//! What a request asks for, done: the core is asked, the body read, the batch committed, the query run.
+//! Answers requests: asks the core what a request means, reads its body, commits its batch or runs its query.
 
 mod read;
 mod refused_head;
@@ -42,37 +42,38 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) struct Service<R> {
     node: Arc<Node>,
     runtime: R,
-    /// Bodies read at once on threads that may block: more of them than processors would only take memory.
-    readers: Arc<Semaphore>,
-    /// The memory that they have.
+    /// Limits how many bodies are parsed at once on blocking threads; more of them than processors would only take
+    /// memory.
+    parsers: Arc<Semaphore>,
+    /// The memory for parsing them.
     working_memory: Arc<WorkingMemory>,
 }
 
-/// One connection's share of the service.
+/// The service of one connection.
 #[derive(Debug)]
 pub(crate) struct Session<R> {
     service: Arc<Service<R>>,
     peer: SocketAddr,
-    /// Locked only to be polled; HTTP/1.1 has one request at a time on a connection.
+    /// Locked only while polled; HTTP/1.1 has one request at a time on a connection.
     timer: Mutex<Timer<R>>,
     connection: Arc<Connection>,
 }
 
-/// An answer on its way out.
+/// An answer before it is turned into a response.
 struct Answer {
     reply: Reply,
-    /// What follows the head, if it is not whole.
+    /// The query that produces the body, if it is streamed.
     rest: Option<Box<ReadRun>>,
 }
 
-/// The time was up.
+/// The deadline has passed.
 struct Elapsed;
 
 impl<R: Runtime> Service<R> {
     pub(crate) fn new(node: Arc<Node>, runtime: R) -> Arc<Self> {
         let threads = node.settings.worker_threads().get();
         let working_memory = WorkingMemory::new(node.settings.working_bytes());
-        Arc::new(Self { node, runtime, readers: Arc::new(Semaphore::new(threads)), working_memory })
+        Arc::new(Self { node, runtime, parsers: Arc::new(Semaphore::new(threads)), working_memory })
     }
 
     pub(crate) fn session(self: &Arc<Self>, peer: SocketAddr, connection: Arc<Connection>) -> Arc<Session<R>> {
@@ -86,10 +87,10 @@ impl<R: Runtime> Service<R> {
 }
 
 impl<R: Runtime> Session<R> {
-    /// Does what a request asks for. Whatever goes wrong, there is an answer.
+    /// Does what a request asks for. There is always an answer, even after an error or a panic.
     ///
-    /// What the future holds is held by all requests that wait at a time, and given back by whichever thread goes on
-    /// with them. So the head is done with before there is a future.
+    /// All waiting requests hold what the future holds, and it moves between threads. So the head is processed and
+    /// freed before the future is made.
     pub(crate) fn handle<B>(
         self: Arc<Self>,
         request: Request<B>,
@@ -116,7 +117,7 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    /// A request's id, and what is to be done about it; boxed, because it is large and goes from hand to hand.
+    /// A request's id, and the action that it asks for. Boxed, because it is large and moved often.
     fn judge(
         &self,
         method: &Method,
@@ -125,7 +126,7 @@ impl<R: Runtime> Session<R> {
         fields: &HeaderMap,
     ) -> (String, thread::Result<Box<Action>>) {
         let node = &*self.service.node;
-        // hyper takes `Content-Length` away where there is `Transfer-Encoding` too. The core wants to see both.
+        // hyper removes `Content-Length` if there is also `Transfer-Encoding`. The core wants to see both.
         let raw_head = fields.contains_key(TRANSFER_ENCODING).then(|| self.raw_head()).flatten();
         let removed = raw_head.as_ref().and_then(|head| head.field(CONTENT_LENGTH.as_str()));
         let headers: Vec<(&str, &[u8])> = fields
@@ -154,16 +155,16 @@ impl<R: Runtime> Session<R> {
     {
         self.connection.state().set_body_unread(!body.is_end_stream());
         match &*action {
-            // Work for nobody is not worth doing.
+            // Nobody else needs the result of a query: if the client is gone, it is dropped.
             Action::Read(_) | Action::Metrics(_) => self.connection.state().watch_client(begun),
-            // What was sent is stored, whether or not its sender waits to hear of it.
+            // What was sent is stored, even if the client is gone.
             Action::Submit(_) | Action::Reply(_) => {}
         }
         let deadline = begun + self.service.node.settings.request_timeout;
         let (route, done) = match *action {
             Action::Reply(reply) => return reply.into(),
             Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
-            // Boxed, so that the many requests that only store something hold no room for these.
+            // Boxed, so that the many requests that only store something do not reserve space for this.
             Action::Read(read) => {
                 let route = read.route();
                 let done = self.within(deadline, Box::pin(self.run_read(read))).await;
@@ -236,7 +237,7 @@ fn target(uri: &Uri) -> Cow<'_, str> {
     }
 }
 
-/// The name of a field; those of most answers need not be looked up.
+/// The name of a field, without a lookup for the most common ones.
 fn field_name(name: &'static str) -> HeaderName {
     match name {
         "content-type" => CONTENT_TYPE,
@@ -246,7 +247,7 @@ fn field_name(name: &'static str) -> HeaderName {
     }
 }
 
-/// The core gives nothing that is no header value; were it so, the answer would be sent without it.
+/// The core only returns valid header values. If it ever did not, the answer would be sent without this field.
 fn append(headers: &mut HeaderMap, name: HeaderName, value: Cow<'static, str>) {
     let value = match value {
         Cow::Borrowed(value) => Bytes::from_static(value.as_bytes()),

@@ -1,4 +1,4 @@
-//! Heads that never became a request, and their answers.
+//! Answers to heads that never became a request.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::reply_body::ReplyBody;
 use crate::runtime::Runtime;
 
 impl<R: Runtime> Session<R> {
-    /// The answer to what hyper takes for no request, as it goes over the wire, from the status line on.
+    /// The answer to a head that hyper refuses, as it is written to the wire, from the status line on.
     pub(crate) fn refuse_head(&self, error: HeadError) -> Bytes {
         let response = match error {
             HeadError::Late => self.refuse_unread(&Refusal::HeadTimeout),
@@ -36,7 +36,7 @@ impl<R: Runtime> Session<R> {
         wire.into()
     }
 
-    /// Lets the core say what is wrong with a head that hyper refuses, if it finds anything.
+    /// Asks the core what is wrong with a head that hyper refuses.
     fn judge_head(&self, error: HeadError) -> Response<ReplyBody> {
         let bytes = self.connection.state().take_raw_head().unwrap_or_default();
         let raw_head = match RawHead::parse(&bytes) {
@@ -52,8 +52,8 @@ impl<R: Runtime> Session<R> {
         let head = Head { method, target, headers: &headers, http_10: *http_10 };
         match self.service.node.api.handle_request(&head, &Condition::default()) {
             Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
-            // hyper and the core are of two minds; the one that would have to read what follows has the last word. Of a
-            // head that is not too large it says so where it cannot count the body.
+            // The core accepts a head that hyper refuses. hyper decides, since it would have to read what follows. If
+            // the head is not too large, hyper could not represent the length of the body.
             Action::Reply(_) | Action::Submit(_) | Action::Read(_) | Action::Metrics(_) => {
                 let too_large = error == HeadError::TooLarge;
                 self.refuse_unread(if too_large { &Refusal::BodyTooLarge } else { &Refusal::HeadBroken })
@@ -69,7 +69,7 @@ impl<R: Runtime> Session<R> {
         self.answer_unread(self.refusal(Route::Other, refusal), &Head::default())
     }
 
-    /// Answers, counts and logs what never became a request.
+    /// Answers, counts and logs a head that never became a request.
     fn answer_unread(&self, answer: Answer, head: &Head<'_>) -> Response<ReplyBody> {
         let node = &*self.service.node;
         let request_id = Api::request_id(head, node.request_ids.next());
@@ -79,7 +79,7 @@ impl<R: Runtime> Session<R> {
         self.respond(answer, request_id, in_flight)
     }
 
-    /// The answer to a fault in this house, found outside of a request's own course.
+    /// The answer to an internal error outside of a request's usual course.
     pub(crate) fn broken(&self, what: &str) -> Response<ReplyBody> {
         tracing::error!("{what}");
         self.refuse_unread(&Refusal::Internal)

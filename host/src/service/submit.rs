@@ -1,4 +1,4 @@
-//! Requests that store events: the body is read, parsed and committed.
+//! Requests that store events: their bodies are read, parsed and committed.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -19,15 +19,15 @@ use crate::pace::Pace;
 use crate::runtime::Runtime;
 use crate::working_memory::WorkingReservation;
 
-/// Bodies up to this size are read where they arrive: handing one to another thread and back takes longer than parsing
-/// it.
+/// Bodies up to this size are parsed on the worker that read them: passing one to another thread and back takes longer
+/// than parsing it.
 const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// How many times a body the memory is at a guess that is taken to read it; more is asked for as it is needed. Its
-/// batch has its payloads, and most of it is payloads.
+/// Estimated memory for parsing a body, as a multiple of its size. More is reserved as needed. A batch consists mostly
+/// of the payloads of its body.
 const PLAIN_WORK_GROWTH: usize = 2;
 
-/// The same for a body that is decompressed before.
+/// The same for a compressed body.
 const COMPRESSED_WORK_GROWTH: usize = 16;
 
 impl<R: Runtime> Session<R> {
@@ -38,14 +38,14 @@ impl<R: Runtime> Session<R> {
         let node = &*self.service.node;
         let (bytes, reservation) = self.read(&submission, body, begun).await?;
         node.metrics.body_arrived(bytes.len());
-        // Not before: how long the body takes is up to the client.
+        // Starts only now, since the client decides how long the body takes.
         let deadline = self.connection.now() + node.settings.request_timeout;
         let (submitted, work) = if bytes.len() <= INLINE_BODY_BYTES_MAX && !submission.is_compressed() {
             let submitted = submission.handle_body(&bytes);
             drop((bytes, reservation));
             (submitted, None)
         } else {
-            let reading = Box::pin(self.read_elsewhere(submission, bytes, reservation));
+            let reading = Box::pin(self.parse_elsewhere(submission, bytes, reservation));
             let (submitted, work) = self.within(deadline, reading).await.map_err(|Elapsed| Refusal::Timeout)?;
             (submitted, Some(work))
         };
@@ -54,7 +54,7 @@ impl<R: Runtime> Session<R> {
             Submitted::Commit(batch, acknowledgement) => (batch, acknowledgement),
         };
         let pending = node.committer.submit(batch);
-        // From here on the batch is among those that wait to be committed, or gone.
+        // From here on the batch is queued or refused, so its parsing needs no memory.
         drop(work);
         let outcome = match pending {
             Ok(pending) => self.within(deadline, pending).await.map_err(|Elapsed| Refusal::Timeout)?,
@@ -65,7 +65,7 @@ impl<R: Runtime> Session<R> {
         Ok(acknowledgement.reply(&outcome).into())
     }
 
-    /// Reads a submission's body to its end, as long as it goes on.
+    /// Reads a submission's body to its end, as long as it keeps arriving.
     async fn read<B>(&self, submission: &Submission, body: B, begun: Instant) -> Result<(Bytes, Reservation), Refusal>
     where
         B: Body<Data = Bytes> + Send,
@@ -75,7 +75,7 @@ impl<R: Runtime> Session<R> {
         let mut body = pin!(body);
         let mut reading = Reading::new(body.as_mut(), submission.wire_bytes_max(), pace, &node.clock, &node.budget)?;
         let read = poll_fn(|cx| self.poll_reading(cx, &mut reading)).await;
-        // A chunked body does not know that it has ended until it is asked once more; that it was read is proof enough.
+        // hyper reports the end of a chunked body only when polled again, but the body was read completely.
         let mut connection = self.connection.state();
         connection.set_body_unread(read.is_err());
         if let Err(Refusal::BodyBroken) = read {
@@ -96,19 +96,19 @@ impl<R: Runtime> Session<R> {
         timer.poll_deadline(cx, reading.deadline()).map(|()| Err(Refusal::BodyTimeout))
     }
 
-    /// Reads a body that is large, or that may become so, on a thread that may take its time. Gives the memory along
-    /// that was taken for it.
-    async fn read_elsewhere(
+    /// Parses a large body, or one that may become large, on a blocking thread. Also returns the reservation of the
+    /// memory it used.
+    async fn parse_elsewhere(
         &self,
         submission: Submission,
         bytes: Bytes,
         reservation: Reservation,
     ) -> (Submitted, WorkingReservation) {
         let service = &self.service;
-        let slot = service.readers.acquire_arc().await;
+        let slot = service.parsers.acquire_arc().await;
         let growth = if submission.is_compressed() { COMPRESSED_WORK_GROWTH } else { PLAIN_WORK_GROWTH };
         let mut work = service.working_memory.reserve(bytes.len().saturating_mul(growth)).await;
-        // What holds memory goes along: the work is not stopped when nobody waits for it any more.
+        // What holds memory moves to the thread, which runs on even if the request is dropped.
         let held = (slot, reservation);
         let submitted = service.runtime.unblock(move || {
             let submitted = {

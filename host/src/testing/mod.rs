@@ -1,4 +1,4 @@
-//! What tests of this crate share: time that stands still until it is moved, connections in memory, and a server on them.
+//! What tests of this crate share: manual time, connections in memory, and a server over both.
 
 mod server;
 mod stream;

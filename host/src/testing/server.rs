@@ -1,4 +1,4 @@
-//! A server without an executor: a node on a repository in memory, and connections to it that a test drives.
+//! A server without an executor: a node over a repository in memory, and connections that a test drives.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,13 +27,13 @@ use crate::settings::Settings;
 use crate::warnings::Warnings;
 use crate::wire::Wire;
 
-/// How long a test waits for another thread before it fails. Never waited for by one that passes.
+/// How long a test waits for another thread before it fails. A test that passes never waits that long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Bytes that a client's system takes before the client reads.
+/// Bytes that a client's system buffers for it.
 const ROOM: usize = 16 << 20;
 
-/// A server whose time stands still until it is moved.
+/// A server whose time moves only when the test says so.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) node: Arc<Node>,
@@ -50,7 +50,7 @@ pub(crate) struct Connected {
     rung: mpsc::Receiver<()>,
 }
 
-/// Rung when the connection is to be looked after again.
+/// Rung when the connection's task is woken.
 struct Bell {
     is_rung: AtomicBool,
     sender: mpsc::Sender<()>,
@@ -63,14 +63,14 @@ pub(crate) fn settings(flags: &str) -> Settings {
 }
 
 impl Server {
-    /// A server with these flags, as on a command line, over a repository in memory.
+    /// Starts a server with these flags over a repository in memory.
     pub(crate) fn start(flags: &str) -> Self {
         let settings = settings(flags);
         let opened = settings.backend.open(&settings.repository).expect("a repository in memory opens");
         Self::over(opened, settings)
     }
 
-    /// A server over this repository.
+    /// Starts a server over this repository.
     pub(crate) fn over(opened: Opened, settings: Settings) -> Self {
         let time = ManualTime::new();
         let runtime = ManualRuntime::new(&time);
@@ -102,17 +102,17 @@ impl Server {
         Self { node, time, runtime }
     }
 
-    /// A connection of a client that has room for all that it is sent.
+    /// Connects a client whose system buffers everything it is sent.
     pub(crate) fn connect(&self) -> Connected {
         self.connect_with_room(ROOM)
     }
 
-    /// A connection of a client whose system takes so many bytes before it reads.
+    /// Connects a client whose system buffers `room` bytes.
     pub(crate) fn connect_with_room(&self, room: usize) -> Connected {
         self.connect_through(room, |exchange| exchange.run())
     }
 
-    /// A connection whose requests go through this instead of a framework.
+    /// Connects a client whose requests are answered by `route` instead of a framework.
     pub(crate) fn connect_through<F, A>(&self, room: usize, route: F) -> Connected
     where
         F: Fn(Exchange<ManualRuntime>) -> A + Send + Sync + 'static,
@@ -128,7 +128,7 @@ impl Server {
         Connected { client, driving, is_over: false, bell, rung }
     }
 
-    /// The metrics, as a client of their own gets them.
+    /// The metrics, fetched over a connection of their own.
     pub(crate) fn metrics(&self) -> String {
         let mut connected = self.connect();
         connected.send(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
@@ -138,26 +138,26 @@ impl Server {
 }
 
 impl Connected {
-    /// The client sends this, and the server takes it.
+    /// Sends this, and lets the server read it.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.client.send(bytes);
-        self.settle();
+        self.run_until_idle();
     }
 
-    /// Looks after the connection until there is nothing to do but wait.
-    pub(crate) fn settle(&mut self) {
+    /// Runs the connection's task until it has nothing to do but wait.
+    pub(crate) fn run_until_idle(&mut self) {
         let waker = Waker::from(Arc::clone(&self.bell));
         while !self.is_over && self.bell.is_rung.swap(false, Ordering::SeqCst) {
             self.is_over = self.driving.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         }
     }
 
-    /// Looks after the connection until the client has got something that fulfils this: threads may have to do their
-    /// part. Gives what has come.
+    /// Runs the connection's task, and waits for other threads, until what the client has received is enough. Returns
+    /// that.
     pub(crate) fn wait_for(&mut self, is_enough: impl Fn(&str) -> bool) -> String {
         let mut received = String::new();
         loop {
-            self.settle();
+            self.run_until_idle();
             received += &self.client.take();
             if is_enough(&received) {
                 return received;
@@ -167,10 +167,10 @@ impl Connected {
         }
     }
 
-    /// Looks after the connection to its end; threads may have to do their part.
+    /// Runs the connection's task to its end, and waits for other threads.
     pub(crate) fn wait_for_end(&mut self) {
         loop {
-            self.settle();
+            self.run_until_idle();
             if self.is_over {
                 return;
             }
@@ -184,27 +184,27 @@ impl Connected {
         }
     }
 
-    /// Sends a request and gives the answer, which ends with these bytes.
+    /// Sends a request and returns the answer, which ends with `end`.
     pub(crate) fn ask(&mut self, request: &str, end: &str) -> String {
         self.send(request.as_bytes());
         self.wait_for(|received| received.ends_with(end))
     }
 
-    /// Requires that the server has nothing more to say, and gives what it has said since the last look.
+    /// Requires that the server has closed the connection, and returns what it has sent since the last call.
     pub(crate) fn expect_end(&mut self, end: End) -> String {
-        self.settle();
+        self.run_until_idle();
         assert!(self.is_over, "the connection goes on");
         assert_eq!(self.client.end(), Some(end));
         self.client.take()
     }
 
-    /// Looks after the connection, and gives what the client has got.
+    /// Runs the connection's task, and returns what the client has received.
     pub(crate) fn look(&mut self) -> String {
-        self.settle();
+        self.run_until_idle();
         self.client.take()
     }
 
-    /// Whether the server has done with the connection.
+    /// Whether the server has finished with the connection.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over
     }
@@ -213,7 +213,7 @@ impl Connected {
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.is_rung.store(true, Ordering::SeqCst);
-        // The test may be over.
+        // The test may have ended.
         let _ = self.sender.send(());
     }
 }

@@ -1,4 +1,4 @@
-//! A connection in memory: what a client sends and takes, and what its system would tell of it.
+//! A connection in memory: what its client sends and reads, and what the client's system would report.
 
 use std::io;
 use std::pin::Pin;
@@ -17,10 +17,10 @@ pub(crate) struct MemoryStream(Arc<Mutex<Pipe>>);
 #[derive(Clone, Debug)]
 pub(crate) struct Client(Arc<Mutex<Pipe>>);
 
-/// How the server's half ended.
+/// How the server closed its half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// In good order: nothing more was to come.
+    /// In good order: nothing more follows.
     Close,
     /// By a reset: something may be missing.
     Reset,
@@ -30,15 +30,15 @@ pub(crate) enum End {
 struct Pipe {
     to_server: Vec<u8>,
     to_client: Vec<u8>,
-    /// Bytes that the client's system takes before the client has read any.
+    /// How many bytes the client's system buffers.
     room: usize,
-    /// Bytes that it has taken since the beginning.
+    /// Bytes that the client's system has acknowledged.
     taken: u64,
-    /// The client sends no more.
+    /// The client has closed its sending half.
     is_finished: bool,
-    /// There is nobody to read any more.
+    /// The client has closed both halves.
     is_gone: bool,
-    /// There is no connection any more.
+    /// The connection was reset.
     is_reset: bool,
     resets_on_close: bool,
     end: Option<End>,
@@ -46,7 +46,7 @@ struct Pipe {
     writer: Option<Waker>,
 }
 
-/// Two ends of a connection, with room for `room` bytes that the client has not read.
+/// Both ends of a connection whose client's system buffers `room` bytes.
 pub(crate) fn connection(room: usize) -> (MemoryStream, Client) {
     let pipe = Arc::new(Mutex::new(Pipe { room, ..Pipe::default() }));
     (MemoryStream(Arc::clone(&pipe)), Client(pipe))
@@ -59,20 +59,20 @@ impl Client {
         wake(pipe);
     }
 
-    /// Closes the half in which it sends.
+    /// Closes the client's sending half.
     pub(crate) fn finish(&self) {
         let mut pipe = lock(&self.0);
         pipe.is_finished = true;
         wake(pipe);
     }
 
-    /// Closes both halves. The server hears of the first, and of the second when it sends something.
+    /// Closes both halves. The server sees only the first, until it sends something.
     pub(crate) fn leave(&self) {
         lock(&self.0).is_gone = true;
         self.finish();
     }
 
-    /// Takes what has come.
+    /// Reads everything that has arrived.
     pub(crate) fn take(&self) -> String {
         let mut pipe = lock(&self.0);
         let bytes = std::mem::take(&mut pipe.to_client);
@@ -80,7 +80,7 @@ impl Client {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// How the server's half ended, if it has.
+    /// How the server closed its half, if it has.
     pub(crate) fn end(&self) -> Option<End> {
         lock(&self.0).end
     }
@@ -120,7 +120,7 @@ impl Write for MemoryStream {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         if pipe.is_gone {
-            // The system takes it, and hears a moment later that nobody does.
+            // The system takes the bytes, and gets a reset in return.
             pipe.is_reset = true;
             return Poll::Ready(Ok(buf.len()));
         }
@@ -171,7 +171,7 @@ fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
     pipe.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Wakes whoever waits, without the lock.
+/// Wakes the waiting task, after releasing the lock.
 fn wake(mut pipe: MutexGuard<'_, Pipe>) {
     let waiting = [pipe.reader.take(), pipe.writer.take()];
     drop(pipe);

@@ -1,4 +1,4 @@
-//! Time that passes when a test says so.
+//! Time that passes only when a test says so.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -11,7 +11,7 @@ use futures_channel::oneshot;
 use crate::clock::Clock;
 use crate::runtime::Runtime;
 
-/// A clock that stands still until it is moved, and those who wait for it.
+/// A clock that moves only when told to, with the sleeps that wait for it.
 #[derive(Debug)]
 pub(crate) struct ManualTime(Mutex<Inner>);
 
@@ -30,7 +30,7 @@ impl ManualTime {
         self.lock().now
     }
 
-    /// Lets time pass, and wakes whoever has waited for it.
+    /// Lets time pass, and wakes the sleeps that end.
     pub(crate) fn advance(&self, duration: Duration) {
         let mut inner = self.lock();
         inner.now += duration;
@@ -40,7 +40,7 @@ impl ManualTime {
         due.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
-    /// This time as the production code sees it.
+    /// This time, for production code.
     pub(crate) fn clock(self: &Arc<Self>) -> Clock {
         Clock { manual: Some(Arc::clone(self)) }
     }
@@ -50,8 +50,8 @@ impl ManualTime {
     }
 }
 
-/// An executor's time and threads, for tests: sleeps end when the time is moved, and work that may block is done at
-/// once, by whoever asks for it, unless it is held back.
+/// A runtime for tests: sleeps end when the test moves the time, and blocking work is done at once by the caller,
+/// unless the test holds it back.
 #[derive(Clone)]
 pub(crate) struct ManualRuntime {
     time: Arc<ManualTime>,
@@ -60,7 +60,7 @@ pub(crate) struct ManualRuntime {
 
 #[derive(Default)]
 struct Work {
-    /// How often there was any.
+    /// How many pieces of blocking work there were.
     count: usize,
     is_held: bool,
     held: Vec<Box<dyn FnOnce() + Send>>,
@@ -71,17 +71,17 @@ impl ManualRuntime {
         Self { time: Arc::clone(time), work: Arc::default() }
     }
 
-    /// How often work was to be done where it may block.
+    /// How many pieces of blocking work there were.
     pub(crate) fn unblocked(&self) -> usize {
         self.work().count
     }
 
-    /// From now on work that may block waits for [`release`](Self::release), as if all threads were at something.
+    /// Holds back blocking work until [`release`](Self::release), as if all threads were busy.
     pub(crate) fn hold(&self) {
         self.work().is_held = true;
     }
 
-    /// Does what was held back.
+    /// Does the work that was held back.
     pub(crate) fn release(&self) {
         let mut work = self.work();
         work.is_held = false;
@@ -115,7 +115,7 @@ impl Runtime for ManualRuntime {
         T: Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        // Nobody may be waiting any more.
+        // The future may have been dropped.
         let task = move || drop(sender.send(task()));
         let mut work = self.work();
         work.count += 1;

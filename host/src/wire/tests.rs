@@ -1,4 +1,4 @@
-//! Connections over bytes in memory, by a clock that the test moves.
+//! Connections in memory, with manual time.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
 const EVENTS: &str = "GET /events HTTP/1.1\r\nhost: x\r\n\r\n";
 const EVENT: &str = r#"{"event_type":"a","timestamp":0,"payload":1}"#;
-/// Room for a client that reads whatever comes.
+/// Room for everything a client may be sent.
 const ROOM: usize = 64 << 20;
 
 fn post(content_type: &str, body: &str) -> String {
@@ -20,7 +20,7 @@ fn post(content_type: &str, body: &str) -> String {
     format!("POST /events HTTP/1.1\r\n{fields}\r\n\r\n{body}")
 }
 
-/// How many events, in an answer that is streamed.
+/// Enough events for an answer that is streamed.
 fn store(server: &Server, events: usize) {
     let lines = format!("{EVENT}\n").repeat(events);
     let answer = server.connect().ask(&post("application/x-ndjson", &lines), "}");
@@ -31,14 +31,14 @@ fn expect_status(answer: &str, status: u16) {
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status} is not that of {answer}");
 }
 
-/// The metrics have this line.
+/// Requires that the metrics contain this line.
 fn expect_metric(server: &Server, line: &str) {
     let metrics = server.metrics();
     assert!(metrics.contains(&format!("{line}\n")), "{line} is not in {metrics}");
 }
 
 #[test]
-fn a_connection_serves_one_request_after_the_other() {
+fn a_connection_serves_several_requests() {
     let server = Server::start("--keep-alive-timeout 60s");
     let mut connected = server.connect();
     expect_status(&connected.ask(&post("application/json", EVENT), "}"), 201);
@@ -54,7 +54,7 @@ fn a_connection_serves_one_request_after_the_other() {
 }
 
 #[test]
-fn requests_that_come_together_are_answered_in_order() {
+fn pipelined_requests_are_answered_in_order() {
     let server = Server::start("");
     let mut connected = server.connect();
     let nowhere = "GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -75,7 +75,7 @@ fn a_head_that_does_not_end_is_refused() {
     assert_eq!(connected.look(), "");
     server.time.advance(SECOND);
     expect_status(&connected.look(), 408);
-    // The client may still be sending; it is listened to until it pauses.
+    // The client may still be sending, so the server reads until it pauses.
     connected.send(b"x: y\r\n\r\n");
     server.time.advance(4 * SECOND);
     assert_eq!(connected.look(), "");
@@ -86,7 +86,7 @@ fn a_head_that_does_not_end_is_refused() {
 }
 
 #[test]
-fn what_is_no_head_is_refused_for_what_is_wrong_with_it() {
+fn a_malformed_head_is_refused_with_the_reason() {
     let server = Server::start("");
     let long = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(100_000));
     let fields = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "x: y\r\n".repeat(150));
@@ -123,7 +123,7 @@ fn targets_without_a_path_do_not_reach_the_framework() {
 }
 
 #[test]
-fn a_body_that_stands_still_is_refused() {
+fn a_stalled_body_is_refused() {
     let server = Server::start("--body-timeout 30s");
     let mut connected = server.connect();
     let request = post("application/json", EVENT);
@@ -142,7 +142,7 @@ fn a_body_that_stands_still_is_refused() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_not_stored_and_counted() {
+fn a_body_that_breaks_off_is_counted_and_not_stored() {
     let server = Server::start("");
     let chunked =
         "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -160,7 +160,7 @@ fn a_body_that_breaks_off_is_not_stored_and_counted() {
 }
 
 #[test]
-fn a_request_has_its_time() {
+fn a_request_times_out() {
     let server = Server::start("--request-timeout 20s");
     server.runtime.hold();
     for target in ["/events", "/events/none", "/metrics"] {
@@ -175,7 +175,7 @@ fn a_request_has_its_time() {
 }
 
 #[test]
-fn metrics_are_put_together_where_that_may_wait() {
+fn metrics_are_rendered_on_a_blocking_thread() {
     let server = Server::start("");
     let before = server.runtime.unblocked();
     server.metrics();
@@ -189,12 +189,12 @@ fn a_client_that_takes_nothing_is_cut_off() {
     let mut connected = server.connect_with_room(1000);
     connected.send(EVENTS.as_bytes());
     server.time.advance(29 * SECOND);
-    connected.settle();
+    connected.run_until_idle();
     assert_eq!(connected.client.take().len(), 1000);
-    connected.settle();
-    // It has taken something, and so have its next thirty seconds begun.
+    connected.run_until_idle();
+    // It has taken something, so the write timeout starts again.
     server.time.advance(29 * SECOND);
-    connected.settle();
+    connected.run_until_idle();
     assert!(!connected.is_over());
     server.time.advance(SECOND);
     connected.expect_end(End::Reset);
@@ -202,21 +202,21 @@ fn a_client_that_takes_nothing_is_cut_off() {
 }
 
 #[test]
-fn a_drain_ends_what_is_idle_at_once_and_the_others_with_their_answers() {
+fn a_drain_closes_idle_connections_at_once_and_others_after_their_answers() {
     let server = Server::start("");
     let [mut idle, mut in_body, mut in_head] = [(); 3].map(|()| server.connect());
     let request = post("application/json", EVENT);
     let (most, last) = request.split_at(request.len() - 1);
     in_body.send(most.as_bytes());
     in_head.send(b"GET /health/live HT");
-    idle.settle();
+    idle.run_until_idle();
     server.node.lifecycle.drain();
     idle.expect_end(End::Close);
     in_body.send(last.as_bytes());
     let answer = in_body.wait_for(|received| received.ends_with('}'));
     expect_status(&answer, 201);
     in_body.expect_end(End::Close);
-    in_head.settle();
+    in_head.run_until_idle();
     in_head.send(b"TP/1.1\r\nhost: x\r\n\r\n");
     let answer = in_head.expect_end(End::Close);
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer:?}");
@@ -224,7 +224,7 @@ fn a_drain_ends_what_is_idle_at_once_and_the_others_with_their_answers() {
 }
 
 #[test]
-fn a_framework_that_panics_costs_its_request_and_no_more() {
+fn a_panic_in_the_framework_only_fails_its_request() {
     let server = Server::start("");
     let mut connected = server.connect_through(ROOM, |exchange| {
         assert_eq!(exchange.method(), "GET");
@@ -250,7 +250,7 @@ fn an_exchange_is_run_once() {
     expect_status(&connected.ask(LIVE, "}"), 500);
 }
 
-/// A connection whose question is being worked on.
+/// A connection whose query is being run.
 fn asking(server: &Server, request: &str) -> Connected {
     server.runtime.hold();
     let mut connected = server.connect();
@@ -259,34 +259,34 @@ fn asking(server: &Server, request: &str) -> Connected {
 }
 
 #[test]
-fn work_for_a_client_that_is_gone_stops() {
+fn a_query_stops_when_its_client_is_gone() {
     let server = Server::start("");
     for request in [EVENTS, "GET /events?limit=1 HTTP/1.0\r\n\r\n", "GET /events/a HTTP/1.1\r\nhost: x\r\n\r\n"] {
         let mut connected = asking(&server, request);
         server.time.advance(SECOND);
-        connected.settle();
+        connected.run_until_idle();
         connected.client.leave();
         for _ in 0..2 {
             assert!(!connected.is_over());
             server.time.advance(SECOND / 2);
-            connected.settle();
+            connected.run_until_idle();
         }
         assert!(connected.is_over());
     }
     server.runtime.release();
     expect_metric(&server, "argus_connection_incidents_total{kind=\"broken\"} 3");
-    // Of the request for the metrics itself.
+    // The request for the metrics itself.
     expect_metric(&server, "argus_http_requests_in_flight 1");
 }
 
 #[test]
-fn what_was_submitted_is_stored_though_its_sender_is_gone() {
+fn a_submission_is_stored_though_its_client_is_gone() {
     let server = Server::start("");
-    // Long enough to be read on another thread.
+    // Long enough to be parsed on another thread.
     let mut connected = asking(&server, &post("application/json", &format!("{EVENT}{}", " ".repeat(100_000))));
     connected.client.leave();
     server.time.advance(10 * SECOND);
-    connected.settle();
+    connected.run_until_idle();
     assert!(!connected.is_over());
     server.runtime.release();
     connected.wait_for_end();
@@ -294,7 +294,7 @@ fn what_was_submitted_is_stored_though_its_sender_is_gone() {
 }
 
 #[test]
-fn who_has_closed_its_half_gets_the_same_answer() {
+fn a_half_closed_client_gets_the_same_answer() {
     let server = Server::start("");
     store(&server, 1);
     for request in [EVENTS, "GET /events?limit=1 HTTP/1.0\r\n\r\n"] {
@@ -316,7 +316,7 @@ fn who_has_closed_its_half_gets_the_same_answer() {
 }
 
 #[test]
-fn who_has_closed_its_half_gets_the_rest_of_an_answer() {
+fn a_half_closed_client_gets_the_rest_of_an_answer() {
     let server = Server::start("");
     store(&server, 5_000);
     let runtime = server.runtime.clone();
@@ -345,7 +345,7 @@ fn who_has_closed_its_half_gets_the_rest_of_an_answer() {
     assert_eq!(dechunked(body).matches("\"seq\":").count(), 5_000);
 }
 
-/// What chunks have in them, to the last one.
+/// The contents of all chunks.
 fn dechunked(mut body: &str) -> String {
     let mut content = String::new();
     loop {

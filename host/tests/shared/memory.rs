@@ -1,4 +1,4 @@
-//! A server's memory against its plan, as both runtimes are tested for it.
+//! Tests of a server's memory against its plan, for both runtimes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,8 +30,8 @@ const SETTINGS: [&str; 10] = [
     "4MiB",
 ];
 
-/// More bodies than there is room for, plain and compressed, with events in order and out of it, many and very many:
-/// the server refuses some, stores the others, and takes no more memory for it than it said.
+/// Sends more bodies than there is memory for: plain and compressed, with events in order and out of order, with few
+/// large events and many small ones. The server may refuse some, but must stay within its planned memory.
 pub(crate) fn stays_within_its_plan(program: &str) {
     if !Path::new("/proc/self/status").exists() {
         eprintln!("SKIPPED: there is no /proc here to tell how much memory a process has had");
@@ -60,7 +60,7 @@ pub(crate) fn stays_within_its_plan(program: &str) {
     let stored: usize = answers.get(&201).copied().unwrap_or_default();
     assert!(stored >= bodies.len(), "{answers:?}");
     assert!(answers.keys().all(|status| matches!(status, 201 | 413 | 503)), "{answers:?}");
-    // What is planned for something else, and what was not made use of, is no room to hide in.
+    // Count only planned memory that this test can use, so that an excess elsewhere shows.
     let planned = |name: &str| server.terms.get(name).unwrap() * MIB;
     let fresh = planned("fresh").min(2 * stored * BODY_BYTES);
     let planned = planned("bodies") + planned("working") + planned("commits") + fresh;
@@ -71,7 +71,7 @@ pub(crate) fn stays_within_its_plan(program: &str) {
     let _ = fs::remove_dir_all(folder);
 }
 
-/// Bodies that are half there take memory, and none when their connections are gone.
+/// Halves of bodies take memory, which must be returned when their connections are gone.
 pub(crate) fn gives_back_what_was_freed(program: &str) {
     if !Path::new("/proc/self/status").exists() {
         eprintln!("SKIPPED: there is no /proc here to tell how much memory a process has");
@@ -102,7 +102,7 @@ pub(crate) fn gives_back_what_was_freed(program: &str) {
     let _ = fs::remove_dir_all(folder);
 }
 
-/// Whether it is so within a minute.
+/// Whether the condition comes true within a minute.
 fn comes_true(is_so: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
@@ -114,7 +114,7 @@ fn comes_true(is_so: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Events whose payloads have so many bytes besides their time.
+/// Events with payloads of this many bytes, besides their time.
 fn lines(in_order: bool, payload_bytes: usize) -> Vec<u8> {
     let text = "x".repeat(payload_bytes);
     let line = |number: usize| {
@@ -137,11 +137,11 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A running server. Killed when dropped.
+/// A running server. Killed on drop.
 struct Server {
     child: Child,
     address: String,
-    /// From its log, in bytes and, by term, in MiB.
+    /// The planned memory from the server's log: bytes in all, and MiB per purpose.
     planned_bytes: usize,
     terms: BTreeMap<String, usize>,
     _stdout: BufReader<ChildStdout>,
@@ -165,14 +165,14 @@ impl Server {
         Self { child, address, planned_bytes, terms, _stdout: stdout }
     }
 
-    /// A figure of the kernel's, in bytes.
+    /// A figure of the kernel about the process, in bytes.
     fn memory(&self, name: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 
-    /// The status of the answer, which may come before all of the body was sent.
+    /// The status of the answer, which may arrive before the whole body was sent.
     fn post(&self, body: &[u8], fields: &str) -> u16 {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
@@ -180,7 +180,7 @@ impl Server {
             "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n{fields}content-length: {length}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
-        // A refusal may come before the end of the body, and has to arrive all the same.
+        // A refusal may come before the end of the body, and has to arrive anyway.
         stream.write_all(body).unwrap();
         let mut status = [0; 12];
         stream.read_exact(&mut status).unwrap();
@@ -210,7 +210,7 @@ fn read_plan(mut log: BufReader<ChildStderr>) -> (usize, BTreeMap<String, usize>
         line.clear();
         assert!(log.read_line(&mut line).unwrap() > 0, "the log ends without a plan");
     }
-    // Nobody reads the rest, but it has to go somewhere.
+    // Drain the log, so that the server does not block on it.
     thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
     let digits =
         |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<usize>().unwrap();

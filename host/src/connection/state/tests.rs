@@ -1,18 +1,18 @@
-//! What a connection may do for how long, to the exact moment.
+//! The deadlines of a connection, to the exact moment.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use super::super::presence::LOOK_INTERVAL;
+use super::super::presence::CHECK_INTERVAL;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Different for each, so that they cannot be taken for one another.
+/// All different, so that they cannot be confused.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A connection that was opened at the moment given.
+/// A connection, and the moment at which it was opened.
 fn open() -> (ConnectionState, Instant) {
     let settings = "test --header-timeout 10s --keep-alive-timeout 60s --write-timeout 30s --max-body-bytes 1MiB";
     let settings = Settings::read("test", settings.split(' ')).unwrap();
@@ -48,43 +48,43 @@ fn more_bytes_do_not_prolong_a_head() {
 }
 
 #[test]
-fn a_write_that_stalls_has_its_time_from_the_first_stall_on() {
+fn the_write_timeout_starts_with_the_first_stall() {
     let (mut state, opened) = open();
     state.request_begins();
     state.write_stalls(opened + SECOND, || None);
     state.write_stalls(opened + 5 * SECOND, || panic!("it was asked when the stall began"));
     assert_eq!(state.deadline(), Some((opened + SECOND + WRITE_TIMEOUT, CloseReason::WriteStalled)));
-    state.write_moves();
+    state.write_progresses();
     assert_eq!(state.deadline(), None);
     state.write_stalls(opened + 9 * SECOND, || None);
     assert_eq!(state.deadline(), Some((opened + 9 * SECOND + WRITE_TIMEOUT, CloseReason::WriteStalled)));
 }
 
 #[test]
-fn only_who_takes_something_gets_more_time() {
+fn only_a_client_that_takes_something_gets_more_time() {
     let (mut state, opened) = open();
     state.request_begins();
     state.write_stalls(opened, || Some(70));
     let stalled = Some((opened + WRITE_TIMEOUT, CloseReason::WriteStalled));
     let look = opened + WRITE_TIMEOUT;
     for acknowledged in [Some(70), None] {
-        state.look_at_stall(look, acknowledged);
+        state.check_stall(look, acknowledged);
         assert_eq!(state.deadline(), stalled);
     }
-    state.look_at_stall(look, Some(71));
+    state.check_stall(look, Some(71));
     assert_eq!(state.deadline(), Some((look + WRITE_TIMEOUT, CloseReason::WriteStalled)));
-    state.look_at_stall(look + SECOND, Some(71));
+    state.check_stall(look + SECOND, Some(71));
     assert_eq!(state.deadline(), Some((look + WRITE_TIMEOUT, CloseReason::WriteStalled)));
 }
 
 #[test]
-fn a_connection_is_idle_from_the_last_byte_of_an_answer_on() {
+fn a_connection_is_idle_from_the_last_byte_of_its_answer() {
     let (mut state, opened) = open();
     state.request_begins();
     state.answer_ends(opened + SECOND);
     state.write_stalls(opened + SECOND, || Some(70));
     assert_eq!(state.deadline(), Some((opened + SECOND + WRITE_TIMEOUT, CloseReason::WriteStalled)));
-    state.write_moves();
+    state.write_progresses();
     assert!(state.awaits_flush());
     state.flushed(opened + 20 * SECOND);
     let idle = Some((opened + 20 * SECOND + KEEP_ALIVE_TIMEOUT, CloseReason::Idle));
@@ -95,7 +95,7 @@ fn a_connection_is_idle_from_the_last_byte_of_an_answer_on() {
 }
 
 #[test]
-fn a_refused_head_has_the_time_that_a_write_has() {
+fn a_refusal_is_sent_under_the_write_timeout() {
     let (mut state, opened) = open();
     state.head_bytes_arrived(opened, b"GET");
     state.set_head_error(HeadError::Malformed);
@@ -107,7 +107,7 @@ fn a_refused_head_has_the_time_that_a_write_has() {
 }
 
 #[test]
-fn a_connection_has_a_moment_before_it_is_closed_for_another() {
+fn a_connection_has_a_moment_before_it_is_evicted() {
     let (mut state, opened) = open();
     let soon = opened + RECENT / 2;
     assert_eq!(state.idleness(soon), Some((Idleness::Recent, opened)));
@@ -130,44 +130,44 @@ fn a_connection_has_a_moment_before_it_is_closed_for_another() {
 }
 
 #[test]
-fn what_has_come_is_read_before_a_connection_is_closed_for_another() {
+fn unread_input_saves_a_connection_from_eviction() {
     let (mut state, opened) = open();
     let now = opened + SECOND;
     assert!(state.evict(now));
-    state.look_at_input(true);
+    state.check_input(true);
     assert_eq!(state.deadline(), Some((opened + KEEP_ALIVE_TIMEOUT, CloseReason::Idle)));
     assert!(!state.evict(now));
     state.head_bytes_arrived(now, b"GET");
     assert!(state.evict(now), "what came is not all of a head");
     assert_eq!(state.idleness(now), Some((Idleness::InHead, now)));
     state.linger_begins(now);
-    state.look_at_input(true);
+    state.check_input(true);
     assert!(state.evict(now));
     assert_eq!(state.deadline(), Some((now, CloseReason::Evicted)));
 }
 
 #[test]
-fn who_goes_on_sending_is_listened_to_and_not_for_ever() {
+fn a_client_that_keeps_sending_is_read_for_a_limited_time() {
     let (mut state, opened) = open();
     assert_eq!(state.linger_bytes_max(), (1 << 20) + LINGER_EXTRA_BYTES);
     state.linger_begins(opened);
     let mut now = opened;
     while now < opened + LINGER - LINGER_PAUSE {
         now += 4 * SECOND;
-        state.linger_hears(now);
+        state.linger_receives(now);
         let pause = (now + LINGER_PAUSE).min(opened + LINGER);
         assert_eq!(state.deadline(), Some((pause, CloseReason::Lingered)));
     }
 }
 
 #[test]
-fn a_drain_does_not_listen_for_long() {
+fn a_drain_shortens_the_lingering() {
     let (mut state, opened) = open();
     state.linger_begins(opened);
     let drains = opened + 3 * SECOND;
     state.drain_begins(drains);
     state.drain_begins(drains + SECOND);
-    state.linger_hears(opened + 6 * SECOND);
+    state.linger_receives(opened + 6 * SECOND);
     assert_eq!(state.deadline(), Some((drains + LINGER_DRAINING, CloseReason::Lingered)), "it began before");
     let later = drains + 60 * SECOND;
     state.linger_begins(later);
@@ -202,7 +202,7 @@ fn a_streamed_answer_lasts_until_its_end_is_flushed() {
 }
 
 #[test]
-fn a_streamed_answer_that_breaks_off_never_ends() {
+fn a_streamed_answer_that_breaks_off_never_completes() {
     let (mut state, now) = open();
     state.request_begins();
     state.streaming_begins(true);
@@ -226,7 +226,7 @@ fn a_request_lasts_from_its_first_byte_to_the_last_of_its_answer() {
 }
 
 #[test]
-fn only_the_request_that_the_bytes_begin_with_is_looked_up() {
+fn only_the_first_of_two_pipelined_heads_is_kept() {
     let (mut state, now) = open();
     state.head_bytes_arrived(now, b"POST / HTTP/1.1\r\nHo");
     state.head_bytes_arrived(now, b"st: a\r\n\r\nPOST / HTTP/1.1\r\nHost: b\r\n\r\n");
@@ -238,7 +238,7 @@ fn only_the_request_that_the_bytes_begin_with_is_looked_up() {
 }
 
 #[test]
-fn an_answered_head_is_not_looked_up_again() {
+fn an_answered_head_is_not_returned_again() {
     let (mut state, now) = open();
     state.head_bytes_arrived(now, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n{}");
     state.request_begins();
@@ -248,7 +248,7 @@ fn an_answered_head_is_not_looked_up_again() {
     assert_eq!(state.take_raw_head().unwrap(), b"GET");
 }
 
-/// A connection with a request that began at the moment given, and whose client is watched.
+/// A connection with a request whose client is checked, and the moment at which it began.
 fn watched() -> (ConnectionState, Instant) {
     let (mut state, now) = open();
     state.request_begins();
@@ -257,36 +257,36 @@ fn watched() -> (ConnectionState, Instant) {
 }
 
 #[test]
-fn a_client_that_waits_is_looked_for_again_and_again() {
+fn a_waiting_client_is_checked_repeatedly() {
     let (mut state, begun) = watched();
     let mut look = begun;
     for _ in 0..3 {
-        look += LOOK_INTERVAL;
+        look += CHECK_INTERVAL;
         assert_eq!(state.deadline(), Some((look, CloseReason::ClientGone)));
-        assert_eq!(state.look_at_client(look, Some(TcpState::Open)), None);
+        assert_eq!(state.check_client(look, Some(TcpState::Open)), None);
     }
     state.answer_ends(look);
     assert_eq!(state.deadline(), None, "the answer is complete");
 }
 
 #[test]
-fn a_connection_that_is_gone_is_closed() {
+fn a_connection_whose_client_is_gone_is_closed() {
     let (mut state, begun) = watched();
-    let look = begun + LOOK_INTERVAL;
-    assert_eq!(state.look_at_client(look, Some(TcpState::Closed)), None);
+    let look = begun + CHECK_INTERVAL;
+    assert_eq!(state.check_client(look, Some(TcpState::Closed)), None);
     assert_eq!(state.deadline(), Some((look, CloseReason::ClientGone)), "which a look did not put off");
-    state.look_at_client(look, None);
+    state.check_client(look, None);
     assert_eq!(state.deadline(), None, "where nothing is told nobody is looked for");
 }
 
 #[test]
-fn who_has_closed_its_half_is_sent_the_answer_a_byte_at_a_time() {
+fn a_half_closed_client_is_probed_byte_by_byte() {
     let (mut state, begun) = watched();
     let mut probes = Vec::new();
     let (mut sent, mut now) = (Vec::new(), begun);
     while now < begun + 200 * SECOND {
-        now += LOOK_INTERVAL;
-        if let Some(byte) = state.look_at_client(now, Some(TcpState::HalfClosed)) {
+        now += CHECK_INTERVAL;
+        if let Some(byte) = state.check_client(now, Some(TcpState::HalfClosed)) {
             state.probe_sent(now);
             sent.push(byte);
             probes.push((now - begun).as_millis());
@@ -295,26 +295,26 @@ fn who_has_closed_its_half_is_sent_the_answer_a_byte_at_a_time() {
     assert_eq!(sent, b"HTTP/1.");
     assert_eq!(probes, [500, 1500, 3500, 7500, 15_500, 31_500, 63_500]);
     assert_eq!(state.sent_ahead(), b"HTTP/1.");
-    state.write_moves();
+    state.write_progresses();
     assert_eq!(state.sent_ahead(), b"");
 }
 
 #[test]
-fn a_byte_that_could_not_be_sent_is_sent_later() {
+fn a_probe_that_could_not_be_sent_is_sent_later() {
     let (mut state, begun) = watched();
     for look in 1..3 {
-        assert_eq!(state.look_at_client(begun + look * LOOK_INTERVAL, Some(TcpState::HalfClosed)), Some(b'H'));
+        assert_eq!(state.check_client(begun + look * CHECK_INTERVAL, Some(TcpState::HalfClosed)), Some(b'H'));
         assert_eq!(state.sent_ahead(), b"");
     }
 }
 
 #[test]
-fn between_two_chunks_zeros_are_sent_ahead() {
+fn between_chunks_the_probes_are_zeros() {
     let (mut state, begun) = watched();
     let mut now = begun;
     let mut probe = |state: &mut ConnectionState| {
         now += 60 * SECOND;
-        let byte = state.look_at_client(now, Some(TcpState::HalfClosed));
+        let byte = state.check_client(now, Some(TcpState::HalfClosed));
         if byte.is_some() {
             state.probe_sent(now);
         }
@@ -323,13 +323,13 @@ fn between_two_chunks_zeros_are_sent_ahead() {
     assert_eq!(probe(&mut state), Some(b'H'));
     state.streaming_begins(true);
     assert_eq!(state.sent_ahead(), b"H");
-    state.write_moves();
+    state.write_progresses();
     assert_eq!(probe(&mut state), None, "the head may not be out");
     state.flushed(begun);
     let zeros: Vec<u8> = (0..20).filter_map(|_| probe(&mut state)).collect();
     assert_eq!(zeros, b"0000000");
     assert_eq!(state.sent_ahead(), b"", "a chunk's size may follow them");
-    state.write_moves();
+    state.write_progresses();
     state.flushed(begun);
     assert_eq!(probe(&mut state), Some(b'0'));
     state.write_stalls(begun, || None);
@@ -337,13 +337,13 @@ fn between_two_chunks_zeros_are_sent_ahead() {
 }
 
 #[test]
-fn nothing_can_be_sent_ahead_where_the_end_of_the_connection_is_that_of_the_answer() {
+fn an_answer_without_chunks_or_length_is_not_probed() {
     let (mut state, begun) = watched();
     state.streaming_begins(false);
-    state.write_moves();
+    state.write_progresses();
     state.flushed(begun);
-    let look = begun + LOOK_INTERVAL;
-    assert_eq!(state.look_at_client(look, Some(TcpState::HalfClosed)), None);
-    assert_eq!(state.look_at_client(look, Some(TcpState::Closed)), None);
-    assert_eq!(state.deadline(), Some((look + LOOK_INTERVAL, CloseReason::ClientGone)));
+    let look = begun + CHECK_INTERVAL;
+    assert_eq!(state.check_client(look, Some(TcpState::HalfClosed)), None);
+    assert_eq!(state.check_client(look, Some(TcpState::Closed)), None);
+    assert_eq!(state.deadline(), Some((look + CHECK_INTERVAL, CloseReason::ClientGone)));
 }
