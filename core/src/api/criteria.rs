@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use super::ProblemKind;
-use super::problem::Refused;
+use super::refused::Refused;
 use super::target::Param;
 use super::text::Excerpt;
 use crate::event::Timestamp;

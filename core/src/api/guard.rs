@@ -4,7 +4,7 @@
 //! so that nothing can hide in the body of another request (RFC 9112, section 11.2).
 
 use super::fields::{is_token, members, trim, values};
-use super::problem::Refused;
+use super::refused::Refused;
 use super::target::{Target, TargetError};
 use super::text::Excerpt;
 use super::{Head, ProblemKind};

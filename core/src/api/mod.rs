@@ -13,6 +13,7 @@ mod health;
 mod lookup;
 mod problem;
 mod read;
+mod refused;
 mod reply;
 mod route;
 mod search;
@@ -36,8 +37,8 @@ use core::time::Duration;
 use fields::values;
 use guard::{Method, Sound};
 use lookup::Lookup;
-use problem::Refused;
 use read::Question;
+use refused::Refused;
 use route::Resource;
 use search::Search;
 

@@ -1,16 +1,12 @@
 //! Problem details (RFC 9457).
 
-use alloc::borrow::Cow;
-use alloc::string::{String, ToString as _};
-use alloc::vec;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::text::to_json;
-use super::{Reply, Route};
-use crate::ingest::{Fault, FaultCode, serialize_truncated};
+use crate::ingest::{Fault, serialize_truncated};
 
 /// An error as callers see it: `application/problem+json`, which is what it serializes to. Texts are cut to 1,024 bytes
 /// there.
@@ -125,7 +121,7 @@ impl ProblemKind {
 
     /// Seconds after which another try makes sense: `Retry-After` (RFC 9110, section 10.2.3). Overload passes quickly,
     /// a restart takes a moment, and a failed or full disk waits for a person.
-    fn retry_after_seconds(self) -> Option<u32> {
+    pub(super) fn retry_after_seconds(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::Timeout => Some(1),
             Self::Draining => Some(5),
@@ -191,79 +187,15 @@ impl Serialize for Problem {
     }
 }
 
-/// How many of the faults are of each kind, in the order in which the kinds first appear.
-pub(super) fn tally(faults: &[Fault]) -> Vec<(FaultCode, u64)> {
-    let mut counts: Vec<(FaultCode, u64)> = Vec::new();
-    for fault in faults {
-        match counts.iter_mut().find(|(code, _)| *code == fault.code) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((fault.code, 1)),
-        }
-    }
-    counts
-}
-
-/// A problem with what goes around it: why a request goes no further.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub(super) problem: Problem,
-    /// Header fields besides those that every problem has.
-    pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// The connection must not be used again.
-    pub(super) close: bool,
-}
-
-impl Refused {
-    pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Problem::new(kind, detail).into()
-    }
-
-    /// For faults that leave it open where the next request on the connection begins.
-    pub(super) fn closing(mut self) -> Self {
-        self.close = true;
-        self
-    }
-
-    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    /// The answer.
-    pub(super) fn reply(self, route: Route) -> Reply {
-        let Self { problem, headers: further, close } = self;
-        // A cached error would outlive its cause: 404, 405, 414 and 501 may be cached unless told (RFC 9110, section
-        // 15.1).
-        let mut headers: Vec<(_, Cow<'static, str>)> =
-            vec![("content-type", "application/problem+json".into()), ("cache-control", "no-store".into())];
-        if let Some(seconds) = problem.kind.retry_after_seconds() {
-            headers.push(("retry-after", seconds.to_string().into()));
-        }
-        headers.extend(further);
-        Reply {
-            route,
-            status: problem.kind.status(),
-            headers,
-            body: to_json(&problem).into(),
-            close,
-            problem: Some(problem.kind),
-            rejected: tally(&problem.errors),
-            decoded_bytes: 0,
-        }
-    }
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self { problem, headers: Vec::new(), close: false }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+    use alloc::vec;
+
     use super::*;
+    use crate::api::text::to_json;
+    use crate::ingest::FaultCode;
 
     #[test]
     fn names_are_distinct_and_statuses_are_errors() {
@@ -319,8 +251,5 @@ mod tests {
         assert_eq!(json["errors"][1]["code"], fault.code.as_str());
         assert_eq!(json["errors"][1]["detail"], "\u{0}\u{1b}[31m");
         assert_eq!(json["detail"].as_str().unwrap().len(), 1024);
-        let reply = Refused::from(problem).reply(Route::Events);
-        assert_eq!(reply.rejected, [(FaultCode::InvalidTimestamp, 2)]);
-        assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));
     }
 }

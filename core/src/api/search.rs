@@ -15,8 +15,8 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::criteria::read_scan;
 use super::fields::quality;
-use super::problem::Refused;
 use super::read::ReadStep;
+use super::refused::Refused;
 use super::target::Target;
 use super::{Head, ProblemKind, Reply, Route};
 use crate::query::{Order, Position, Scan, encode_cursor};

@@ -14,7 +14,7 @@ use super::content::{ACCEPTED, Coding, DecodeError};
 use super::criteria::{once, refused, unknown};
 use super::fields::{MediaType, preference, values};
 use super::guard::Sound;
-use super::problem::{Refused, tally};
+use super::refused::{Refused, count_by_code};
 use super::target::Param;
 use super::text::{Excerpt, to_json};
 use super::{Head, Limits, Problem, ProblemKind, Reply, Route};
@@ -423,6 +423,6 @@ fn many_reply(receipt: Option<&Receipt>, rejected: Option<&Rejected>) -> Reply {
     };
     let mut reply =
         Reply::new(Route::Events, 200, "application/json", body).with_header("preference-applied", "handling=lenient");
-    reply.rejected = tally(listed);
+    reply.rejected = count_by_code(listed);
     reply
 }

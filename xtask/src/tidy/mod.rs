@@ -23,8 +23,6 @@ use sources::Source;
 
 /// Files whose circles are opened with the redesign of reads, commits, problems and connections.
 const OPEN: &[&str] = &[
-    "core/src/api/problem.rs",
-    "core/src/api/reply.rs",
     "core/src/engine/mod.rs",
     "core/src/engine/snapshot.rs",
     "core/src/query/run.rs",

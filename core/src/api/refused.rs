@@ -1,0 +1,99 @@
+//! A request that is answered with a problem.
+
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString as _};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::problem::{Problem, ProblemKind};
+use super::reply::Reply;
+use super::route::Route;
+use super::text::to_json;
+use crate::ingest::{Fault, FaultCode};
+
+/// A problem with what goes around it: why a request goes no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) problem: Problem,
+    /// Header fields besides those that every problem has.
+    pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// The connection must not be used again.
+    pub(super) close: bool,
+}
+
+impl Refused {
+    pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Problem::new(kind, detail).into()
+    }
+
+    /// For faults that leave it open where the next request on the connection begins.
+    pub(super) fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The answer.
+    pub(super) fn reply(self, route: Route) -> Reply {
+        let Self { problem, headers: further, close } = self;
+        // A cached error would outlive its cause: 404, 405, 414 and 501 may be cached unless told (RFC 9110, section
+        // 15.1).
+        let mut headers: Vec<(_, Cow<'static, str>)> =
+            vec![("content-type", "application/problem+json".into()), ("cache-control", "no-store".into())];
+        if let Some(seconds) = problem.kind.retry_after_seconds() {
+            headers.push(("retry-after", seconds.to_string().into()));
+        }
+        headers.extend(further);
+        Reply {
+            route,
+            status: problem.kind.status(),
+            headers,
+            body: to_json(&problem).into(),
+            close,
+            problem: Some(problem.kind),
+            rejected: count_by_code(&problem.errors),
+            decoded_bytes: 0,
+        }
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { problem, headers: Vec::new(), close: false }
+    }
+}
+
+/// How many of the faults are of each kind, in the order in which the kinds first appear.
+pub(super) fn count_by_code(faults: &[Fault]) -> Vec<(FaultCode, u64)> {
+    let mut counts: Vec<(FaultCode, u64)> = Vec::new();
+    for fault in faults {
+        match counts.iter_mut().find(|(code, _)| *code == fault.code) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((fault.code, 1)),
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reply_carries_the_status_and_counts_faults_by_code() {
+        let fault = |code| Fault { index: 0, pointer: "#/0".into(), code, detail: "wrong".into() };
+        let errors = [FaultCode::InvalidTimestamp, FaultCode::InvalidId, FaultCode::InvalidTimestamp];
+        let problem = Problem {
+            kind: ProblemKind::InvalidEvents,
+            detail: "3 faults".into(),
+            errors: errors.into_iter().map(fault).collect(),
+        };
+        let reply = Refused::from(problem).reply(Route::Events);
+        assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));
+        assert_eq!(reply.rejected, [(FaultCode::InvalidTimestamp, 2), (FaultCode::InvalidId, 1)]);
+    }
+}
