@@ -8,7 +8,7 @@ use std::hint::black_box;
 use argus_core::api::Acknowledged;
 use argus_core::batch::{BatchBuilder, NewEvent};
 use argus_core::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
-use argus_core::ingest::{self, Dialect, Framing, Handling, Manner};
+use argus_core::ingest::{self, Dialect, Framing, Handling, ParseOptions};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 /// Of an ordinary length.
@@ -81,7 +81,7 @@ fn bodies(c: &mut Criterion) {
             serde_json::to_writer(&mut body, &event).expect("it cannot fail");
             body.push(b'\n');
         }
-        let manner = Manner {
+        let options = ParseOptions {
             framing: Framing::Lines,
             dialect: Dialect::Native,
             handling: Handling::Strict,
@@ -90,7 +90,7 @@ fn bodies(c: &mut Criterion) {
         };
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::new("by hand", lines), &body, |b, body| {
-            b.iter(|| ingest::parse(body, &manner).expect("the body is good"));
+            b.iter(|| ingest::parse(body, &options).expect("the body is good"));
         });
         group.bench_with_input(BenchmarkId::new("serde_json", lines), &body, |b, body| {
             b.iter(|| {

@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed, TYPES_MAX_DEFAULT};
 use argus_core::event::{PAYLOAD_BYTES_DEFAULT, Timestamp};
-use argus_core::ingest::{self, Dialect, Framing, Handling, Manner, Parsed};
+use argus_core::ingest::{self, Dialect, Framing, Handling, ParseOptions, Parsed};
 use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Scan, Test};
 use argus_core::repository::{Flow, MaintenanceQueue, Repository, Snapshot};
 use argus_core::storage::MemoryStorage;
@@ -34,14 +34,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(0x5eed))?;
 
     // Bytes become a batch. Any thread may do this, and any number at once.
-    let manner = Manner {
+    let options = ParseOptions {
         framing: Framing::Lines,
         dialect: Dialect::Native,
         handling: Handling::Strict,
         payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
         types_max: TYPES_MAX_DEFAULT,
     };
-    let (Parsed::One(batch) | Parsed::Many { batch, .. }) = ingest::parse(EVENTS.as_bytes(), &manner)?;
+    let (Parsed::One(batch) | Parsed::Many { batch, .. }) = ingest::parse(EVENTS.as_bytes(), &options)?;
 
     // One writer commits. When this returns, the events are stored, and every later snapshot shows them.
     for receipt in engine.commit(now()?, &[batch])? {

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use argus_core::api::{Action, Api, Condition, Head, Limits, ProblemKind, Reply, Submission, Submitted};
+use argus_core::api::{Action, Api, Limits, ProblemKind, Reply, RequestHead, ServiceState, Submission, Submitted};
 use argus_core::event::Timestamp;
 use argus_core::query::{
     CursorError, Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test, decode_cursor, encode_cursor,
@@ -54,8 +54,8 @@ fn check_reply(reply: &Reply) {
 fn submission(fields: &[(&str, &[u8])]) -> Submission {
     let mut headers = vec![("host", &b"localhost"[..])];
     headers.extend(fields);
-    let head = Head { method: "POST", target: "/events", headers: &headers, http_10: false };
-    match api().handle_request(&head, &Condition::default()) {
+    let head = RequestHead { method: "POST", target: "/events", headers: &headers, http_10: false };
+    match api().handle_request(&head, &ServiceState::default()) {
         Action::Submit(submission) => submission,
         other => panic!("{other:?}"),
     }
@@ -215,12 +215,12 @@ proptest! {
         let mut headers: Vec<(&str, &[u8])> = vec![("host", b"localhost")];
         headers.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         let failure = Failure::Failed("EIO".into());
-        let condition = Condition { draining, repository: failed.then_some(&failure), failure: None, warning: None };
+        let state = ServiceState { draining, repository: failed.then_some(&failure), failure: None, warning: None };
         for headers in [&headers[..], &headers[1..]] {
-            let head = Head { method: &method, target: &target, headers, http_10 };
+            let head = RequestHead { method: &method, target: &target, headers, http_10 };
             let id = Api::request_id(&head, 7);
             prop_assert!((1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
-            match api().handle_request(&head, &condition) {
+            match api().handle_request(&head, &state) {
                 Action::Reply(reply) => {
                     check_reply(&reply);
                     prop_assert_eq!(reply.body.is_empty(), method == "HEAD");

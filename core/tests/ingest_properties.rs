@@ -4,31 +4,32 @@
 use argus_core::batch::Batch;
 use argus_core::event::{ClientId, Payload, Timestamp};
 use argus_core::ingest::{
-    self, Dialect, FAULTS_LISTED_MAX, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource,
+    self, Dialect, FAULTS_LISTED_MAX, Framing, Handling, IngestError, Mapping, ParseOptions, Parsed, Pointer,
+    TypeSource,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn manner(framing: Framing, handling: Handling, dialect: Dialect) -> Manner {
-    Manner { framing, dialect, handling, payload_bytes_max: 1 << 16, types_max: 1000 }
+fn options(framing: Framing, handling: Handling, dialect: Dialect) -> ParseOptions {
+    ParseOptions { framing, dialect, handling, payload_bytes_max: 1 << 16, types_max: 1000 }
 }
 
-fn manners() -> Vec<Manner> {
+fn all_options() -> Vec<ParseOptions> {
     let pointer = |text: &str| Pointer::parse(text).unwrap();
     let mapping = Mapping {
         event_type: TypeSource::Pointer(pointer("/event_type")),
         timestamp: pointer("/timestamp"),
         id: Some(pointer("/payload/0")),
     };
-    let mut manners = Vec::new();
+    let mut all_options = Vec::new();
     for framing in [Framing::Document, Framing::Lines] {
         for handling in [Handling::Strict, Handling::Lenient] {
             for dialect in [Dialect::Native, Dialect::Foreign(mapping.clone())] {
-                manners.push(manner(framing, handling, dialect));
+                all_options.push(options(framing, handling, dialect));
             }
         }
     }
-    manners
+    all_options
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,13 +108,13 @@ fn nearly_events() -> impl Strategy<Value = String> {
 }
 
 fn check(body: &[u8]) -> Result<(), TestCaseError> {
-    for manner in manners() {
-        match ingest::parse(body, &manner) {
+    for options in all_options() {
+        match ingest::parse(body, &options) {
             Ok(Parsed::One(batch)) => prop_assert_eq!(batch.events().count(), 1),
             Ok(Parsed::Many { batch, rejected, rejected_count, .. }) => {
                 prop_assert_eq!(batch.events().count(), batch.len());
                 prop_assert!(rejected.len() >= rejected_count.min(FAULTS_LISTED_MAX));
-                prop_assert!(manner.handling == Handling::Lenient || rejected_count == 0);
+                prop_assert!(options.handling == Handling::Lenient || rejected_count == 0);
                 for event in batch.events() {
                     prop_assert!(Payload::parse(event.payload.as_str()).is_ok());
                 }
@@ -141,7 +142,7 @@ proptest! {
         let lines: String = objects.iter().map(|object| format!("{object}\n\n")).collect();
         for (framing, body) in [(Framing::Document, document), (Framing::Lines, lines)] {
             for handling in [Handling::Strict, Handling::Lenient] {
-                match ingest::parse(body.as_bytes(), &manner(framing, handling, Dialect::Native)) {
+                match ingest::parse(body.as_bytes(), &options(framing, handling, Dialect::Native)) {
                     Ok(Parsed::Many { batch, rejected_count: 0, .. }) => prop_assert_eq!(&received(&batch), &events),
                     other => return Err(TestCaseError::fail(format!("{other:?}"))),
                 }
@@ -160,7 +161,7 @@ proptest! {
             .collect();
         let good: Vec<Sent> = events.iter().filter(|(_, good)| *good).map(|(event, _)| event.clone()).collect();
         let bad: Vec<usize> = events.iter().enumerate().filter(|(_, (_, good))| !good).map(|(index, _)| index).collect();
-        match ingest::parse(lines.join("\n").as_bytes(), &manner(Framing::Lines, Handling::Lenient, Dialect::Native)) {
+        match ingest::parse(lines.join("\n").as_bytes(), &options(Framing::Lines, Handling::Lenient, Dialect::Native)) {
             Ok(Parsed::Many { batch, rejected, rejected_count, .. }) => {
                 prop_assert_eq!(received(&batch), good);
                 prop_assert_eq!(rejected_count, bad.len());

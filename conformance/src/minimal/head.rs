@@ -1,6 +1,6 @@
 //! The head of a request.
 
-use argus_core::api::Head;
+use argus_core::api::RequestHead;
 
 /// Longest request line and header fields together, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -9,7 +9,7 @@ const FIELDS_MAX: usize = 100;
 
 /// A request's head, kept while the bytes after it are read.
 #[derive(Debug)]
-pub(crate) struct RequestHead {
+pub(crate) struct ReceivedHead {
     pub(crate) method: String,
     pub(crate) target: String,
     /// Names in lower case.
@@ -35,7 +35,7 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-impl RequestHead {
+impl ReceivedHead {
     /// Reads a head from the beginning of `bytes`; `None` if it is not complete.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>, HeadError> {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
@@ -59,10 +59,10 @@ impl RequestHead {
     }
 
     /// Calls `f` with the head as the core takes it.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&Head<'_>) -> R) -> R {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&RequestHead<'_>) -> R) -> R {
         let headers: Vec<(&str, &[u8])> =
             self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        f(&Head { method: &self.method, target: &self.target, headers: &headers, http_10: self.http_10 })
+        f(&RequestHead { method: &self.method, target: &self.target, headers: &headers, http_10: self.http_10 })
     }
 
     /// How the body is delimited. What is contradictory here the core refuses.

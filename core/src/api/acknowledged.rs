@@ -6,7 +6,7 @@ use core::num::NonZeroU32;
 use serde::Serialize;
 
 use crate::event::EventId;
-use crate::ingest::Fault;
+use crate::ingest::EventFault;
 use crate::json;
 
 /// The body of the answer to a single event.
@@ -44,7 +44,7 @@ pub(super) struct Summary<'a> {
     pub(super) expired: Option<NonZeroU32>,
     /// What lenient handling left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) rejected: Option<&'a [Fault]>,
+    pub(super) rejected: Option<&'a [EventFault]>,
     /// How many faults there are, if more than are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rejected_count: Option<usize>,

@@ -3,19 +3,19 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-use super::Head;
+use super::RequestHead;
 
 /// A media type's quality in `Accept`, in thousandths.
 const QUALITY_FULL: u16 = 1000;
 
-/// The values of all fields of this name, in their order. Names in a [`Head`] are in lower case.
-pub(super) fn values<'a>(head: &Head<'a>, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+/// The values of all fields of this name, in their order. Names in a [`RequestHead`] are in lower case.
+pub(super) fn values<'a>(head: &RequestHead<'a>, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
     head.headers.iter().filter(move |(other, _)| *other == name).map(|(_, value)| *value)
 }
 
 /// The members of a comma-separated list (RFC 9110, section 5.6.1) over all fields of this name. Empty members are
 /// skipped; commas in quoted strings separate nothing. Bytes beyond ASCII become U+FFFD, which no grammar here knows.
-pub(super) fn members<'a>(head: &Head<'a>, name: &'static str) -> impl Iterator<Item = Cow<'a, str>> {
+pub(super) fn members<'a>(head: &RequestHead<'a>, name: &'static str) -> impl Iterator<Item = Cow<'a, str>> {
     values(head, name).flat_map(|value| split_unquoted(value, b',')).filter(|member| !member.is_empty())
 }
 
@@ -54,7 +54,7 @@ impl MediaType {
 /// How welcome `offered` (type and subtype in lower case) is by the `Accept` fields, in thousandths: the most specific
 /// range decides (RFC 9110, section 12.5.1). Ranges that are none are skipped; without any range, everything is
 /// welcome.
-pub(super) fn quality(head: &Head<'_>, offered: &str) -> u16 {
+pub(super) fn quality(head: &RequestHead<'_>, offered: &str) -> u16 {
     let mut any = false;
     let mut best = (0_u8, 0_u16);
     for member in members(head, "accept") {
@@ -116,7 +116,7 @@ fn parse_quality(text: &str) -> Option<u16> {
 
 /// The value of a preference (RFC 7240, section 2) in lower case: the first one of this name counts, in whichever
 /// field.
-pub(super) fn preference(head: &Head<'_>, name: &str) -> Option<String> {
+pub(super) fn preference(head: &RequestHead<'_>, name: &str) -> Option<String> {
     members(head, "prefer").find_map(|member| {
         // Parameters behind a semicolon belong to extensions of the preference.
         let first = split_unquoted(member.as_bytes(), b';').next()?;
@@ -183,9 +183,9 @@ mod tests {
 
     use super::*;
 
-    fn with<T>(fields: &[(&str, &str)], test: impl FnOnce(&Head<'_>) -> T) -> T {
+    fn with<T>(fields: &[(&str, &str)], test: impl FnOnce(&RequestHead<'_>) -> T) -> T {
         let headers: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        test(&Head { method: "GET", target: "/", headers: &headers, ..Head::default() })
+        test(&RequestHead { method: "GET", target: "/", headers: &headers, ..RequestHead::default() })
     }
 
     #[test]

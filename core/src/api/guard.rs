@@ -7,7 +7,7 @@ use super::fields::{is_token, members, trim, values};
 use super::refused::Refused;
 use super::target::{Target, TargetError};
 use super::text::Excerpt;
-use super::{Head, ProblemKind};
+use super::{ProblemKind, RequestHead};
 
 /// Methods as RFC 9110 and RFC 5789 spell them.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
@@ -31,7 +31,7 @@ pub(super) enum Method {
 }
 
 /// Checks a head. Framing comes first: it decides whether the connection lives on.
-pub(super) fn check<'a>(head: &Head<'a>) -> Result<Sound<'a>, Refused> {
+pub(super) fn check<'a>(head: &RequestHead<'a>) -> Result<Sound<'a>, Refused> {
     let content_length = check_framing(head)?;
     check_host(head)?;
     let method = check_method(head)?;
@@ -45,7 +45,7 @@ fn bad(detail: impl Into<alloc::string::String>) -> Refused {
 }
 
 /// How the body is delimited (RFC 9112, section 6).
-fn check_framing(head: &Head<'_>) -> Result<Option<u64>, Refused> {
+fn check_framing(head: &RequestHead<'_>) -> Result<Option<u64>, Refused> {
     let mut length = None;
     for value in values(head, "content-length") {
         let number = parse_length(trim(value))?;
@@ -88,7 +88,7 @@ fn parse_length(digits: &[u8]) -> Result<u64, Refused> {
 
 /// RFC 9112, section 3.2. An empty value is in the grammar, and RFC 9112 asks clients for it where a target has no
 /// authority.
-fn check_host(head: &Head<'_>) -> Result<(), Refused> {
+fn check_host(head: &RequestHead<'_>) -> Result<(), Refused> {
     let mut hosts = values(head, "host");
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_host(trim(host)) => Ok(()),
@@ -122,7 +122,7 @@ fn is_host(value: &[u8]) -> bool {
 
 /// Method names are case-sensitive (RFC 9110, section 9.1): `get` is not `GET` but an unknown method, most likely by
 /// mistake.
-fn check_method(head: &Head<'_>) -> Result<Method, Refused> {
+fn check_method(head: &RequestHead<'_>) -> Result<Method, Refused> {
     match head.method {
         "GET" => Ok(Method::Get),
         "HEAD" => Ok(Method::Head),
@@ -137,7 +137,7 @@ fn check_method(head: &Head<'_>) -> Result<Method, Refused> {
 }
 
 /// Which form of target belongs to which method is in RFC 9112, section 3.2.
-fn check_target<'a>(head: &Head<'a>) -> Result<Target<'a>, Refused> {
+fn check_target<'a>(head: &RequestHead<'a>) -> Result<Target<'a>, Refused> {
     let refused = match (head.method, head.target) {
         ("OPTIONS", "*") => "OPTIONS is not supported",
         ("CONNECT", target) if !target.starts_with('/') => "this is no proxy, so CONNECT is not supported",
@@ -155,7 +155,7 @@ fn check_target<'a>(head: &Head<'a>) -> Result<Target<'a>, Refused> {
 
 /// RFC 9110, section 10.1.1. The client waits for an answer before it sends the body, or does not wait: nobody can tell
 /// whether it comes, hence the close.
-fn check_expect(head: &Head<'_>) -> Result<(), Refused> {
+fn check_expect(head: &RequestHead<'_>) -> Result<(), Refused> {
     match members(head, "expect").find(|member| !member.eq_ignore_ascii_case("100-continue")) {
         // HTTP/1.0 has no expectations; whatever is there is to be ignored.
         Some(member) if !head.http_10 => {
@@ -187,7 +187,7 @@ mod tests {
         fields: &[(&str, &str)],
     ) -> Result<(Method, Option<u64>), (u16, bool)> {
         let headers: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        check(&Head { method, target, headers: &headers, http_10 })
+        check(&RequestHead { method, target, headers: &headers, http_10 })
             .map(|sound| (sound.method, sound.content_length))
             .map_err(|refused| (refused.problem.kind.status(), refused.close))
     }

@@ -6,7 +6,7 @@ use alloc::string::String;
 use serde::Serialize;
 
 use super::text::to_json;
-use super::{Condition, Reply, Route};
+use super::{Reply, Route, ServiceState};
 use crate::repository::Failure;
 
 /// The description of this interface (`OpenAPI` 3.1).
@@ -53,26 +53,26 @@ pub(super) fn live(route: Route) -> Reply {
 }
 
 /// Whether new requests are welcome.
-pub(super) fn ready(condition: &Condition<'_>) -> Reply {
+pub(super) fn ready(state: &ServiceState<'_>) -> Reply {
     let failing;
-    let health = match *condition {
-        Condition { failure: Some(cause), .. } => {
+    let health = match *state {
+        ServiceState { failure: Some(cause), .. } => {
             failing = format!("stopping, for the server cannot go on: {cause}");
             Health::new(Status::Fail, Some(&failing))
         }
-        Condition { draining: true, .. } => Health::new(Status::Fail, Some("stopping")),
-        Condition { repository: Some(Failure::Failed(cause)), .. } => {
+        ServiceState { draining: true, .. } => Health::new(Status::Fail, Some("stopping")),
+        ServiceState { repository: Some(Failure::Failed(cause)), .. } => {
             failing = format!("the storage has failed, only reads go on: {}", cause.told());
             Health::new(Status::Fail, Some(&failing))
         }
-        Condition { repository: Some(Failure::Unavailable(cause)), .. } => {
+        ServiceState { repository: Some(Failure::Unavailable(cause)), .. } => {
             failing = format!("the storage is not available, nothing is stored: {}", cause.told());
             Health::new(Status::Fail, Some(&failing))
         }
-        Condition { draining: false, repository: None, failure: None, warning: Some(warning) } => {
+        ServiceState { draining: false, repository: None, failure: None, warning: Some(warning) } => {
             Health::new(Status::Warn, Some(warning))
         }
-        Condition { draining: false, repository: None, failure: None, warning: None } => {
+        ServiceState { draining: false, repository: None, failure: None, warning: None } => {
             Health::new(Status::Pass, None)
         }
     };
@@ -107,15 +107,15 @@ mod tests {
 
     #[test]
     fn readiness_says_why_not() {
-        let with = |condition: Condition<'_>| {
-            let reply = ready(&condition);
+        let with = |state: ServiceState<'_>| {
+            let reply = ready(&state);
             (reply.status, serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap())
         };
         let at = |draining, repository: Option<Failure>, failure| {
-            with(Condition { draining, repository: repository.as_ref(), failure, warning: Some("the clock") })
+            with(ServiceState { draining, repository: repository.as_ref(), failure, warning: Some("the clock") })
         };
         let pass = serde_json::json!({"status": "pass", "version": VERSION});
-        assert_eq!(with(Condition::default()), (200, pass));
+        assert_eq!(with(ServiceState::default()), (200, pass));
         let warn = serde_json::json!({"status": "warn", "version": VERSION, "output": "the clock"});
         assert_eq!(at(false, None, None), (200, warn));
         let failed = || Some(Failure::Failed("disk \"sda\"".into()));
@@ -137,8 +137,8 @@ mod tests {
         let pass = alloc::format!(r#"{{"status":"pass","version":"{VERSION}"}}"#);
         assert_eq!(live(Route::Health).body, pass);
         let warn = alloc::format!(r#"{{"status":"warn","version":"{VERSION}","output":"a \"clock\""}}"#);
-        let condition = Condition { warning: Some("a \"clock\""), ..Condition::default() };
-        assert_eq!(ready(&condition).body, warn);
+        let state = ServiceState { warning: Some("a \"clock\""), ..ServiceState::default() };
+        assert_eq!(ready(&state).body, warn);
     }
 
     #[test]

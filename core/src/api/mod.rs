@@ -69,7 +69,7 @@ pub struct Limits {
 
 /// A request's head, as it came over the wire.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Head<'a> {
+pub struct RequestHead<'a> {
     /// The method, as sent.
     pub method: &'a str,
     /// The request target, as sent: not decoded, not normalised.
@@ -82,7 +82,7 @@ pub struct Head<'a> {
 
 /// How the service is doing, as far as answers depend on it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Condition<'a> {
+pub struct ServiceState<'a> {
     /// Asked to stop: running requests finish, new ones are refused.
     pub draining: bool,
     /// Why the repository accepts nothing at present, if so.
@@ -147,12 +147,12 @@ impl Api {
 
     /// What to do about a request, in the order of checks of the wire contract.
     #[must_use]
-    pub fn handle_request(&self, head: &Head<'_>, condition: &Condition<'_>) -> Action {
+    pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
         let head_only = head.method == "HEAD";
         let (route, decided) = match guard::check(head) {
             Ok(sound) => {
                 let resource = Resource::of(&sound.target);
-                (resource.route(), self.decide(head, &sound, resource, condition))
+                (resource.route(), self.decide(head, &sound, resource, state))
             }
             Err(refused) => (Route::Other, Err(refused)),
         };
@@ -222,7 +222,7 @@ impl Api {
     /// The value for `X-Request-Id`: the caller's if it is sane (1 to 128 visible ASCII characters, once), else one
     /// made of `random`.
     #[must_use]
-    pub fn request_id(head: &Head<'_>, random: u64) -> String {
+    pub fn request_id(head: &RequestHead<'_>, random: u64) -> String {
         let mut given = values(head, "x-request-id");
         if let (Some(id), None) = (given.next(), given.next())
             && (1..=REQUEST_ID_CHARS_MAX).contains(&id.len())
@@ -237,20 +237,20 @@ impl Api {
     /// What to do about a sound request.
     fn decide(
         &self,
-        head: &Head<'_>,
+        head: &RequestHead<'_>,
         sound: &Sound<'_>,
         resource: Resource,
-        condition: &Condition<'_>,
+        state: &ServiceState<'_>,
     ) -> Result<Action, Refused> {
         let route = resource.route();
-        if condition.draining && !route.answers_while_draining() {
+        if state.draining && !route.answers_while_draining() {
             return Err(draining());
         }
         let head_only = match (sound.method, route) {
             (_, Route::Other) => return Err(Refused::new(ProblemKind::NotFound, "there is nothing at this path")),
             (Method::Get, _) => false,
             (Method::Head, _) => true,
-            (Method::Post, Route::Events) => return self.submit(head, sound, condition).map(Action::Submit),
+            (Method::Post, Route::Events) => return self.submit(head, sound, state).map(Action::Submit),
             (Method::Post | Method::Other, _) => {
                 let detail = format!("{} has {}", route.as_str(), route.allow());
                 return Err(Refused::new(ProblemKind::MethodNotAllowed, detail).with_header("allow", route.allow()));
@@ -263,7 +263,7 @@ impl Api {
                 Ok(self.read(Question::Search(Box::new(Search::read(head, target, head_only)?))))
             }
             Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { head_only })),
-            Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(condition))),
+            Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(state))),
             Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(health::openapi())),
             Resource::Fixed(Route::Health | Route::Live | Route::Event | Route::Other) => {
                 Ok(Action::Reply(health::live(route)))
@@ -275,8 +275,13 @@ impl Api {
         Action::Read(Read::new(question, self.limits.read_time))
     }
 
-    fn submit(&self, head: &Head<'_>, sound: &Sound<'_>, condition: &Condition<'_>) -> Result<Submission, Refused> {
-        match condition.repository {
+    fn submit(
+        &self,
+        head: &RequestHead<'_>,
+        sound: &Sound<'_>,
+        state: &ServiceState<'_>,
+    ) -> Result<Submission, Refused> {
+        match state.repository {
             Some(failure) => Err(submit::accepts_nothing(failure)),
             None => Submission::read(&self.limits, head, sound),
         }

@@ -6,7 +6,7 @@ use core::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::ingest::{Fault, serialize_truncated};
+use crate::ingest::{EventFault, serialize_truncated};
 
 /// An error as callers see it: `application/problem+json`, which is what it serializes to. Texts are cut to 1,024 bytes
 /// there.
@@ -17,7 +17,7 @@ pub struct Problem {
     /// What is wrong in this very case.
     pub detail: String,
     /// Faults of the request body.
-    pub errors: Vec<Fault>,
+    pub errors: Vec<EventFault>,
 }
 
 crate::listed::listed! {
@@ -172,7 +172,7 @@ impl Serialize for Problem {
             #[serde(serialize_with = "serialize_truncated")]
             detail: &'a str,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            errors: &'a [Fault],
+            errors: &'a [EventFault],
         }
 
         let Self { kind, detail, errors } = self;
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn documents_keep_their_bytes() {
-        let fault = Fault {
+        let fault = EventFault {
             index: 7,
             pointer: "#/7/id".into(),
             code: FaultCode::InvalidId,
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_document_is_json_whatever_the_caller_wrote() {
-        let fault = Fault {
+        let fault = EventFault {
             index: 3,
             pointer: "#/3/time\"stamp".into(),
             code: FaultCode::InvalidTimestamp,

@@ -9,7 +9,7 @@ use super::problem::{Problem, ProblemKind};
 use super::reply::Reply;
 use super::route::Route;
 use super::text::to_json;
-use crate::ingest::{Fault, FaultCode};
+use crate::ingest::{EventFault, FaultCode};
 
 /// A problem with what goes around it: why a request goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl From<Problem> for Refused {
 }
 
 /// How many of the faults are of each kind, in the order in which the kinds first appear.
-pub(super) fn count_by_code(faults: &[Fault]) -> Vec<(FaultCode, u64)> {
+pub(super) fn count_by_code(faults: &[EventFault]) -> Vec<(FaultCode, u64)> {
     let mut counts: Vec<(FaultCode, u64)> = Vec::new();
     for fault in faults {
         match counts.iter_mut().find(|(code, _)| *code == fault.code) {
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_reply_carries_the_status_and_counts_faults_by_code() {
-        let fault = |code| Fault { index: 0, pointer: "#/0".into(), code, detail: "wrong".into() };
+        let fault = |code| EventFault { index: 0, pointer: "#/0".into(), code, detail: "wrong".into() };
         let errors = [FaultCode::InvalidTimestamp, FaultCode::InvalidId, FaultCode::InvalidTimestamp];
         let problem = Problem {
             kind: ProblemKind::InvalidEvents,

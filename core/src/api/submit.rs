@@ -17,13 +17,13 @@ use super::guard::Sound;
 use super::refused::{Refused, count_by_code};
 use super::target::Param;
 use super::text::{Excerpt, to_json};
-use super::{Head, Limits, Problem, ProblemKind, Reply, Route};
+use super::{Limits, Problem, ProblemKind, Reply, RequestHead, Route};
 use crate::batch::Batch;
 use crate::cause::Cause;
 use crate::event::{ClientId, EventId, EventType, Uuid};
 use crate::ingest::{
-    self, Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Framing, Handling, Indexes, IngestError, Manner, Mapping,
-    Parsed, Pointer, TypeSource, too_many_types,
+    self, Dialect, EventFault, FAULTS_LISTED_MAX, FaultCode, Framing, Handling, Indexes, IngestError, Mapping,
+    ParseOptions, Parsed, Pointer, TypeSource, too_many_types,
 };
 use crate::repository::{CommitError, Failure, Receipt, Surplus};
 use crate::room::{NoRoom, Room};
@@ -37,7 +37,7 @@ const ENCODED_IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.'
 /// A `POST /events` whose head is in order.
 #[derive(Debug)]
 pub struct Submission {
-    manner: Manner,
+    options: ParseOptions,
     coding: Coding,
     declared_bytes: Option<u64>,
     body_bytes_max: usize,
@@ -73,13 +73,13 @@ enum Shape {
 /// What lenient handling left out.
 #[derive(Debug)]
 struct Rejected {
-    listed: Vec<Fault>,
+    listed: Vec<EventFault>,
     count: usize,
 }
 
 impl Submission {
     /// Reads the head of a submission: its parameters first, then what it says about the body.
-    pub(super) fn read(limits: &Limits, head: &Head<'_>, sound: &Sound<'_>) -> Result<Self, Refused> {
+    pub(super) fn read(limits: &Limits, head: &RequestHead<'_>, sound: &Sound<'_>) -> Result<Self, Refused> {
         let dialect = read_dialect(&sound.target.params)?;
         let framing = read_framing(head)?;
         let Some(coding) = Coding::of(head) else {
@@ -98,7 +98,7 @@ impl Submission {
         };
         let Limits { payload_bytes_max, types_max, .. } = *limits;
         Ok(Self {
-            manner: Manner { framing, dialect, handling, payload_bytes_max, types_max },
+            options: ParseOptions { framing, dialect, handling, payload_bytes_max, types_max },
             coding,
             declared_bytes: sound.content_length,
             body_bytes_max: limits.body_bytes_max,
@@ -162,7 +162,7 @@ impl Submission {
                 Submitted::Commit(batch, self.acknowledgement(Shape::One { given_id }, decoded_bytes))
             }
             Ok(Parsed::Many { batch, indexes, rejected: listed, rejected_count: count }) => {
-                let rejected = match self.manner.handling {
+                let rejected = match self.options.handling {
                     Handling::Strict => None,
                     Handling::Lenient => Some(Rejected { listed, count }),
                 };
@@ -176,7 +176,7 @@ impl Submission {
     }
 
     fn acknowledgement(&self, shape: Shape, decoded_bytes: usize) -> Acknowledgement {
-        let type_place = match &self.manner.dialect {
+        let type_place = match &self.options.dialect {
             Dialect::Native => Cow::Borrowed("/event_type"),
             foreign @ Dialect::Foreign(_) => {
                 let mut place = String::new();
@@ -189,10 +189,10 @@ impl Submission {
 
     /// `of_what` says of which bytes an offset is.
     fn parse(&self, decoded: &[u8], of_what: &str, room: Room<'_>) -> Result<Parsed, Refused> {
-        ingest::parse_within(decoded, &self.manner, room).map_err(|error| match error {
+        ingest::parse_within(decoded, &self.options, room).map_err(|error| match error {
             IngestError::Syntax { reason, offset, index } => {
                 let detail = format!("{reason} at byte {offset}{of_what}");
-                let fault = Fault {
+                let fault = EventFault {
                     index: index.unwrap_or_default(),
                     pointer: index.map_or_else(|| String::from("#"), |index| format!("#/{index}")),
                     code: FaultCode::InvalidJson,
@@ -244,7 +244,7 @@ impl Acknowledgement {
 
 impl Rejected {
     /// With some that the repository has refused.
-    fn with(mut self, faults: Vec<Fault>, count: usize) -> Self {
+    fn with(mut self, faults: Vec<EventFault>, count: usize) -> Self {
         self.listed.extend(faults);
         self.listed.sort_by_key(|fault| fault.index);
         self.listed.truncate(FAULTS_LISTED_MAX);
@@ -255,17 +255,17 @@ impl Rejected {
 
 /// The faults of events whose types were too many, as far as they are listed; `place` gives an event's index in the
 /// body and the pointer to its type.
-fn surplus_faults(surplus: &Surplus, place: impl Fn(u32) -> (usize, String)) -> Vec<Fault> {
+fn surplus_faults(surplus: &Surplus, place: impl Fn(u32) -> (usize, String)) -> Vec<EventFault> {
     let listed = surplus.indexes.iter().take(FAULTS_LISTED_MAX);
     let fault = |&at: &u32| {
         let (index, pointer) = place(at);
-        Fault { index, pointer, code: FaultCode::TooManyTypes, detail: too_many_types(surplus.types_max) }
+        EventFault { index, pointer, code: FaultCode::TooManyTypes, detail: too_many_types(surplus.types_max) }
     };
     listed.map(fault).collect()
 }
 
 /// 422: these are among so many faults.
-fn invalid_events(listed: Vec<Fault>, count: usize) -> Problem {
+fn invalid_events(listed: Vec<EventFault>, count: usize) -> Problem {
     let detail = if count > listed.len() {
         format!("{count} faults, of which {} are listed; nothing was stored", listed.len())
     } else {
@@ -339,7 +339,7 @@ fn parse_pointer(name: &str, value: &str) -> Result<Pointer, Refused> {
 }
 
 /// The media type says how events are told apart.
-fn read_framing(head: &Head<'_>) -> Result<Framing, Refused> {
+fn read_framing(head: &RequestHead<'_>) -> Result<Framing, Refused> {
     let unsupported = |detail: String| {
         // `Accept` in an answer is about the next request (RFC 9110, section 12.5.1); `Accept-Post` is for those who
         // know it.

@@ -11,7 +11,7 @@ const TEXT_BYTES_MAX: usize = 1024;
 /// What is wrong with one event of a body, and where. Serialized as the wire has it: `{"pointer","code","detail"}`,
 /// with texts of at most 1,024 bytes each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fault {
+pub struct EventFault {
     /// Index of the event in the body; 0 for a single object.
     #[serde(skip)]
     pub index: usize,

@@ -6,7 +6,7 @@ mod indexes;
 mod pointer;
 mod record;
 
-pub use fault::{Fault, FaultCode};
+pub use fault::{EventFault, FaultCode};
 pub(crate) use fault::{serialize_truncated, too_many_types};
 pub use indexes::Indexes;
 pub use pointer::{Pointer, PointerError};
@@ -26,7 +26,7 @@ pub const FAULTS_LISTED_MAX: usize = 100;
 
 /// How to read a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Manner {
+pub struct ParseOptions {
     /// How events are told apart.
     pub framing: Framing,
     /// What an event looks like.
@@ -110,7 +110,7 @@ pub enum Parsed {
         /// Which events of the body they are.
         indexes: Indexes,
         /// The bad ones; empty under [`Handling::Strict`]. At most [`FAULTS_LISTED_MAX`] are listed.
-        rejected: Vec<Fault>,
+        rejected: Vec<EventFault>,
         /// How many events were rejected, listed or not.
         rejected_count: usize,
     },
@@ -133,7 +133,7 @@ pub enum IngestError {
     #[error("{count} events are at fault")]
     Faults {
         /// At most [`FAULTS_LISTED_MAX`] of them.
-        listed: Vec<Fault>,
+        listed: Vec<EventFault>,
         /// How many faults there are.
         count: usize,
     },
@@ -154,8 +154,8 @@ pub enum IngestError {
 /// # Errors
 ///
 /// [`IngestError`]; nothing of the body is to be stored.
-pub fn parse(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
-    body::parse(body, manner, Room::unlimited())
+pub fn parse(body: &[u8], options: &ParseOptions) -> Result<Parsed, IngestError> {
+    body::parse(body, options, Room::unlimited())
 }
 
 /// Reads a body as [`parse`] does, within the memory that there is for it; the body itself is not counted.
@@ -163,6 +163,6 @@ pub fn parse(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
 /// # Errors
 ///
 /// As [`parse`], and [`IngestError::NoRoom`].
-pub fn parse_within(body: &[u8], manner: &Manner, room: Room<'_>) -> Result<Parsed, IngestError> {
-    body::parse(body, manner, room)
+pub fn parse_within(body: &[u8], options: &ParseOptions, room: Room<'_>) -> Result<Parsed, IngestError> {
+    body::parse(body, options, room)
 }

@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 
 use super::fault::too_many_types;
 use super::pointer::{Pointer, Target, write_token};
-use super::{Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Indexes, IngestError, Manner, Mapping, Parsed, TypeSource};
+use super::{
+    Dialect, EventFault, FAULTS_LISTED_MAX, FaultCode, Indexes, IngestError, Mapping, ParseOptions, Parsed, TypeSource,
+};
 use crate::batch::{BatchBuilder, NewEvent};
 use crate::event::{ClientId, EventType, Payload, Timestamp};
 use crate::json::{self, LoneSurrogate, RawString, Scanner, Span, SyntaxError, Value};
@@ -16,7 +18,7 @@ use crate::room::Room;
 /// Takes events one after the other.
 #[derive(Debug)]
 pub(super) struct Collector<'m, 'r> {
-    manner: &'m Manner,
+    options: &'m ParseOptions,
     /// A single object: pointers have no index.
     alone: bool,
     batch: BatchBuilder,
@@ -30,7 +32,7 @@ pub(super) struct Collector<'m, 'r> {
     rejected: usize,
     /// Faults, listed or not.
     pub(super) fault_count: usize,
-    pub(super) listed: Vec<Fault>,
+    pub(super) listed: Vec<EventFault>,
     scratch: Scratch,
 }
 
@@ -62,13 +64,13 @@ type Flaw = (FaultCode, String);
 
 impl<'m, 'r> Collector<'m, 'r> {
     /// For the events of a body of so many bytes.
-    pub(super) fn new(manner: &'m Manner, alone: bool, body_bytes: usize, mut room: Room<'r>) -> Self {
+    pub(super) fn new(options: &'m ParseOptions, alone: bool, body_bytes: usize, mut room: Room<'r>) -> Self {
         // What comes of a body is seldom longer than the body. A single event is allocated for as it is.
         let text_bytes = if alone { 0 } else { body_bytes };
         let full = room.need(text_bytes).err().map(IngestError::from);
         let batch = BatchBuilder::with_text_capacity(if full.is_none() { text_bytes } else { 0 });
         Self {
-            manner,
+            options,
             alone,
             batch,
             indexes: Indexes::default(),
@@ -88,7 +90,7 @@ impl<'m, 'r> Collector<'m, 'r> {
     pub(super) fn read(&mut self, scanner: &mut Scanner<'_>, last: Last) -> Result<(), SyntaxError> {
         let (faults_before, listed_before) = (self.fault_count, self.listed.len());
         let read = if scanner.peek() == Some(b'{') {
-            match &self.manner.dialect {
+            match &self.options.dialect {
                 Dialect::Native => self.read_native(scanner, last),
                 Dialect::Foreign(mapping) => self.read_foreign(scanner, last, mapping),
             }
@@ -117,7 +119,7 @@ impl<'m, 'r> Collector<'m, 'r> {
             Some(full) => Err(full),
             None if self.alone => Ok(Parsed::One(self.batch.finish())),
             None => Ok(Parsed::Many {
-                batch: self.batch.finish().handled(self.manner.handling),
+                batch: self.batch.finish().handled(self.options.handling),
                 indexes: self.indexes,
                 rejected: self.listed,
                 rejected_count: self.rejected,
@@ -255,7 +257,7 @@ impl<'m, 'r> Collector<'m, 'r> {
         } else {
             span.raw
         };
-        let limit = self.manner.payload_bytes_max;
+        let limit = self.options.payload_bytes_max;
         if text.len() > limit {
             let detail = format!("the payload has {} bytes, more than {limit}", text.len());
             return Err((FaultCode::PayloadTooLarge, detail));
@@ -298,12 +300,12 @@ impl<'m, 'r> Collector<'m, 'r> {
             pointer.push_str(&self.index.to_string());
         }
         place(&mut pointer);
-        self.listed.push(Fault { index: self.index, pointer, code, detail: detail() });
+        self.listed.push(EventFault { index: self.index, pointer, code, detail: detail() });
     }
 
     /// Takes an event that is in order, unless its type is one too many.
     fn push(&mut self, event: NewEvent<'_>) {
-        let Manner { types_max, dialect, .. } = self.manner;
+        let ParseOptions { types_max, dialect, .. } = self.options;
         if self.batch.type_count() >= *types_max && !self.batch.has_type(event.event_type) {
             let detail = || too_many_types(*types_max as u64);
             return self.fault(|out| dialect.write_type_place(out), FaultCode::TooManyTypes, detail);

@@ -7,7 +7,7 @@ use alloc::borrow::Cow;
 
 use thiserror::Error;
 
-use super::Head;
+use super::RequestHead;
 use super::fields::members;
 use crate::room::{NoRoom, Room};
 
@@ -45,7 +45,7 @@ impl Coding {
     /// The coding of a request's body; `None` for one that we do not know, or for several on top of each other.
     /// `identity` is no coding (RFC 9110, section 12.5.3), however often it is said, and neither is an empty element of
     /// the list (section 5.6.1).
-    pub(super) fn of(head: &Head<'_>) -> Option<Self> {
+    pub(super) fn of(head: &RequestHead<'_>) -> Option<Self> {
         let mut coding = Self::Identity;
         for member in members(head, "content-encoding") {
             let next = match member.to_ascii_lowercase().as_str() {
@@ -91,7 +91,7 @@ mod tests {
 
     fn of(fields: &[&str]) -> Option<Coding> {
         let headers: Vec<_> = fields.iter().map(|value| ("content-encoding", value.as_bytes())).collect();
-        Coding::of(&Head { headers: &headers, ..Head::default() })
+        Coding::of(&RequestHead { headers: &headers, ..RequestHead::default() })
     }
 
     #[test]
