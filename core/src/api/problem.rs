@@ -1,4 +1,4 @@
-//! Problem details (RFC 9457).
+//! Errors as callers see them: problem details (RFC 9457).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,20 +8,19 @@ use serde::{Serialize, Serializer};
 
 use crate::ingest::{EventFault, serialize_truncated};
 
-/// An error as callers see it: `application/problem+json`, which is what it serializes to. Texts are cut to 1,024 bytes
-/// there.
+/// An error as callers see it. Serializes to `application/problem+json`, with each text cut to 1,024 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What kind; fixes `type`, `title` and `status`.
+    /// Determines `type`, `title` and `status`.
     pub kind: ProblemKind,
-    /// What is wrong in this very case.
+    /// What is wrong with this request.
     pub detail: String,
-    /// Faults of the request body.
+    /// Invalid events in the request body.
     pub errors: Vec<EventFault>,
 }
 
 crate::listed::listed! {
-    /// The kinds of problem: a closed list, so that it may label metrics. `type` is `/problems/` and the name in kebab
+    /// The kinds of problem. The list is closed, so it can label metrics. `type` is `/problems/` and the name in kebab
     /// case.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum ProblemKind {
@@ -35,7 +34,7 @@ crate::listed::listed! {
         NotFound,
         /// 405
         MethodNotAllowed,
-        /// 406: none of the media types that we have.
+        /// 406: no acceptable media type is available.
         NotAcceptable,
         /// 408
         RequestTimeout,
@@ -45,27 +44,27 @@ crate::listed::listed! {
         UnsupportedMediaType,
         /// 417
         ExpectationFailed,
-        /// 422: events are at fault.
+        /// 422: the body has invalid events.
         InvalidEvents,
         /// 431: the request line and header fields are too long or too many.
         HeadTooLarge,
         /// 500
         Internal,
-        /// 500: part of what is stored is not as it was written.
+        /// 500: stored data is damaged.
         Damaged,
-        /// 501: a transfer coding that we do not speak.
+        /// 501: an unsupported transfer coding.
         NotImplemented,
-        /// 505: a version of HTTP that we do not speak.
+        /// 505: an unsupported version of HTTP.
         VersionNotSupported,
-        /// 503: no room for this request now.
+        /// 503: too many requests at once.
         Overloaded,
-        /// 503: stopping.
+        /// 503: the service is stopping.
         Draining,
-        /// 503: the storage has failed; the detail says whether something may be stored all the same.
+        /// 503: the storage has failed; the detail says whether the events may have been stored.
         StorageFailed,
         /// 503: the storage is full; nothing was stored.
         StorageFull,
-        /// 503: the storage lacks something that may come back, such as a permission; nothing was stored.
+        /// 503: the storage is unavailable for now, such as for lack of a permission.
         StorageUnavailable,
         /// 503: the request took too long.
         Timeout,
@@ -76,23 +75,23 @@ impl ProblemKind {
     /// The name in kebab case: the last part of `type`, and a label for metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        self.fixed().0
+        self.properties().0
     }
 
     /// The status code.
     #[must_use]
     pub fn status(self) -> u16 {
-        self.fixed().1
+        self.properties().1
     }
 
-    /// The title, the same for every problem of the kind.
+    /// The title, fixed for each kind.
     #[must_use]
     pub fn title(self) -> &'static str {
-        self.fixed().2
+        self.properties().2
     }
 
     /// Name, status and title.
-    fn fixed(self) -> (&'static str, u16, &'static str) {
+    fn properties(self) -> (&'static str, u16, &'static str) {
         match self {
             Self::BadRequest => ("bad-request", 400, "Bad request"),
             Self::InvalidJson => ("invalid-json", 400, "The body is not JSON"),
@@ -119,8 +118,8 @@ impl ProblemKind {
         }
     }
 
-    /// Seconds after which another try makes sense: `Retry-After` (RFC 9110, section 10.2.3). Overload passes quickly,
-    /// a restart takes a moment, and a failed or full disk waits for a person.
+    /// The value of `Retry-After` in seconds (RFC 9110, section 10.2.3). Overload passes quickly, a restart takes a
+    /// moment, and a failed or full disk waits for an operator.
     pub(super) fn retry_after_seconds(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::Timeout => Some(1),
@@ -148,7 +147,7 @@ impl ProblemKind {
 }
 
 impl Problem {
-    /// A problem whose request body is not at fault.
+    /// A problem without a list of invalid events.
     #[must_use]
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), errors: Vec::new() }
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_keep_their_bytes() {
+    fn the_document_has_these_exact_bytes() {
         let fault = EventFault {
             index: 7,
             pointer: "#/7/id".into(),
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_is_json_whatever_the_caller_wrote() {
+    fn a_document_with_arbitrary_text_is_valid_json() {
         let fault = EventFault {
             index: 3,
             pointer: "#/3/time\"stamp".into(),

@@ -1,4 +1,4 @@
-//! A request that is answered with a problem.
+//! A refused request: a problem and what goes with it into the reply.
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
@@ -11,13 +11,13 @@ use super::route::Route;
 use super::text::to_json;
 use crate::ingest::{EventFault, FaultCode};
 
-/// A problem with what goes around it: why a request goes no further.
+/// Why a request is refused, and how the reply differs from other problems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) problem: Problem,
-    /// Header fields besides those that every problem has.
+    /// Header fields in addition to those of every problem.
     pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// The connection must not be used again.
+    /// Whether the connection closes after the reply.
     pub(super) close: bool,
 }
 
@@ -26,7 +26,7 @@ impl Refused {
         Problem::new(kind, detail).into()
     }
 
-    /// For faults that leave it open where the next request on the connection begins.
+    /// Closes the connection. For requests whose end, and so the start of the next one, is uncertain.
     pub(super) fn closing(mut self) -> Self {
         self.close = true;
         self
@@ -37,11 +37,9 @@ impl Refused {
         self
     }
 
-    /// The answer.
     pub(super) fn reply(self, route: Route) -> Reply {
         let Self { problem, headers: further, close } = self;
-        // A cached error would outlive its cause: 404, 405, 414 and 501 may be cached unless told (RFC 9110, section
-        // 15.1).
+        // Caches may keep 404, 405, 414 and 501 by default (RFC 9110, section 15.1), and so longer than their cause.
         let mut headers: Vec<(_, Cow<'static, str>)> =
             vec![("content-type", "application/problem+json".into()), ("cache-control", "no-store".into())];
         if let Some(seconds) = problem.kind.retry_after_seconds() {
@@ -67,7 +65,7 @@ impl From<Problem> for Refused {
     }
 }
 
-/// How many of the faults are of each kind, in the order in which the kinds first appear.
+/// Counts the faults of each code. Codes are in the order of their first fault.
 pub(super) fn count_by_code(faults: &[EventFault]) -> Vec<(FaultCode, u64)> {
     let mut counts: Vec<(FaultCode, u64)> = Vec::new();
     for fault in faults {

@@ -36,7 +36,7 @@ impl<'a> Payload<'a> {
         let mut scanner = Scanner::new(text);
         scanner.value()?;
         scanner.end()?;
-        match scanner.first_white() {
+        match scanner.first_white_space() {
             Some(offset) => Err(SyntaxError { reason: "insignificant white space in compact JSON", offset }),
             None => Ok(Self::from_validated(text)),
         }

@@ -1,4 +1,4 @@
-//! A body as a whole: where its events begin and end.
+//! Splits a body into its events.
 
 use alloc::format;
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_holds_for_compact_bytes() {
+    fn the_limit_of_payloads_applies_to_compact_json() {
         let spaced =
             format!(r#"{{"event_type":"t","timestamp":0,"payload":[{}"{}"]}}"#, " ".repeat(100), "x".repeat(60));
         assert_eq!(one(&spaced).len(), 1);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_and_lines_are_many() {
+    fn arrays_and_lines_are_lists_of_events() {
         let document = native(Framing::Document, Handling::Strict);
         let lines = native(Framing::Lines, Handling::Strict);
         let expected = ["t 1000000000 {} -", "t 1000000000 {} -"].map(ToString::to_string).to_vec();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_listed_with_its_place() {
+    fn every_fault_is_listed_with_a_pointer() {
         let strict = native(Framing::Document, Handling::Strict);
         let body = format!(
             r#"[{GOOD},{{}},{{"event_type":7,"timestamp":true,"payload":0,"id":null}},3,
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn one_object_is_strict_and_has_no_index() {
+    fn a_single_object_is_strict_and_has_no_index() {
         for handling in [Handling::Strict, Handling::Lenient] {
             let options = native(Framing::Document, handling);
             assert_eq!(refused(r#"{"event_type":"t","payload":0}"#, &options), ["0 #/timestamp missing_field"]);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn types_beyond_the_limit_are_faults_and_are_not_kept() {
+    fn events_with_too_many_types_are_faults() {
         let lines = |types: &[&str]| -> String {
             let line =
                 |event_type: &&str| format!("{{\"event_type\":\"{event_type}\",\"timestamp\":0,\"payload\":0}}\n");
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn syntax_errors_count_from_the_beginning_of_the_body() {
+    fn offsets_of_syntax_errors_count_from_the_start_of_the_body() {
         let strict = native(Framing::Lines, Handling::Strict);
         for bad in ["{", "{}x", "{} {}", "\u{feff}{}"] {
             let body = format!("{GOOD}\n\n{bad}\n{GOOD}");
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_named() {
+    fn the_error_names_a_byte_order_mark() {
         for framing in [Framing::Document, Framing::Lines] {
             match parse(format!("\u{feff}{GOOD}").as_bytes(), &native(framing, Handling::Strict)) {
                 Err(IngestError::Syntax { reason, offset: 0, .. }) => assert!(reason.contains("byte order mark")),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn lenient_lines_keep_the_others() {
+    fn a_bad_line_does_not_affect_the_others_with_lenient_handling() {
         let body = [
             GOOD.as_bytes(),
             b"{\"x\":1,",
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_records_are_taken_whole() {
+    fn a_foreign_record_becomes_the_payload() {
         let body = r#"{"kind": "a", "meta": {"at": [ "1970-01-01T00:00:01Z" ], "n": 1.0}}
             {"kind":5,"meta":{"at":[2],"n":"x\ty"}}"#;
         let (kept, rejected, _) = many(body, &foreign("/kind", "/meta/at/0", Some("/meta/n")));
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_faults_point_into_the_record() {
+    fn faults_of_foreign_records_point_into_the_record() {
         let body = r#"{"a b":"t"}
             {"a b":null,"at":{},"id":[]}
             {"a b":"t","a b":"u","at":1,"id":1}
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_no_matter() {
+    fn any_depth_is_parsed() {
         let mut options = native(Framing::Document, Handling::Strict);
         options.payload_bytes_max = 1 << 20;
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
@@ -385,9 +385,9 @@ mod tests {
         assert_eq!(syntax_offset(brackets.as_bytes(), &options), 100_000);
     }
 
-    /// What is asked for suffices, whatever the events look like and in whatever order they come.
+    /// The memory requested suffices, whatever the events look like and whatever their order.
     #[test]
-    fn memory_is_asked_for() {
+    fn all_memory_is_requested_first() {
         let events = |line: &dyn Fn(usize) -> String| (0..20_000).map(line).collect::<String>();
         let ordered = events(&|n| format!("{{\"t\":{n}}}\n"));
         let unordered = events(&|n| format!("{{\"t\":{}}}\n", 20_000 - n));
@@ -412,7 +412,7 @@ mod tests {
             };
             assert_eq!(batch.len(), 20_000);
             assert!(most.get() >= batch.bytes() + 20_000 * 24, "{} for {}", most.get(), batch.bytes());
-            // With all that it asked for it succeeds, and with much less it does not.
+            // Parsing succeeds with all that it requested, and not with much less.
             for (part, fits) in [(most.get(), true), (most.get() / 3, false)] {
                 let mut ask = |bytes| if bytes <= part { Ok(()) } else { Err(NoRoom::Now) };
                 let parsed = super::parse(body.as_bytes(), &options, Room::new(&mut ask));

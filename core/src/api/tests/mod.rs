@@ -1,4 +1,4 @@
-//! Unit tests of the HTTP semantics: helpers, and cases about every route.
+//! Unit tests of the HTTP interface: helpers, and cases that concern all routes.
 
 #![expect(
     clippy::unwrap_used,
@@ -79,7 +79,7 @@ fn head_is_get_without_a_body() {
 }
 
 #[test]
-fn draining_leaves_health_and_metrics() {
+fn only_health_and_metrics_are_served_while_draining() {
     let failure = Failure::Failed("disk".into());
     let draining = ServiceState { draining: true, repository: Some(&failure), ..ServiceState::default() };
     for (method, target) in [("POST", "/events"), ("GET", "/events"), ("GET", "/openapi.json"), ("GET", "/nothing")] {
@@ -95,10 +95,10 @@ fn draining_leaves_health_and_metrics() {
 }
 
 #[test]
-fn a_repository_that_accepts_nothing_still_reads() {
+fn reads_are_served_while_the_repository_accepts_no_commits() {
     let failure = Failure::Unavailable("connect: timeout".into());
-    let away = ServiceState { repository: Some(&failure), ..ServiceState::default() };
-    let reply = replied(act_when(&away, "POST", "/events", &[]));
+    let unavailable = ServiceState { repository: Some(&failure), ..ServiceState::default() };
+    let reply = replied(act_when(&unavailable, "POST", "/events", &[]));
     assert_eq!((reply.status, reply.problem), (503, Some(ProblemKind::StorageUnavailable)));
     assert!(reply.header("retry-after").is_some());
     let failure = Failure::Failed("fdatasync: EIO".into());
