@@ -1,4 +1,4 @@
-//! Bodies of any kind: what is good comes out as it went in, what is not is named, nothing panics.
+//! Property tests of ingestion: valid events are unchanged, invalid ones are faults, and nothing panics.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use argus_core::batch::Batch;
@@ -78,7 +78,7 @@ fn received(batch: &Batch) -> Vec<Sent> {
         .collect()
 }
 
-fn nearly_events() -> impl Strategy<Value = String> {
+fn almost_valid_events() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "{",
         "}",
@@ -136,7 +136,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn good_events_come_out_as_they_went_in(events in prop::collection::vec(sent(), 0..8), pretty in any::<bool>()) {
+    fn valid_events_are_unchanged(events in prop::collection::vec(sent(), 0..8), pretty in any::<bool>()) {
         let objects: Vec<Value> = events.iter().map(written).collect();
         let document = if pretty { serde_json::to_string_pretty(&objects) } else { serde_json::to_string(&objects) }.unwrap();
         let lines: String = objects.iter().map(|object| format!("{object}\n\n")).collect();
@@ -151,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn lenient_lines_lose_only_the_bad_ones(events in prop::collection::vec((sent(), any::<bool>()), 0..12)) {
+    fn lenient_handling_drops_only_the_invalid_lines(events in prop::collection::vec((sent(), any::<bool>()), 0..12)) {
         let lines: Vec<String> = events
             .iter()
             .map(|(event, good)| {
@@ -172,17 +172,17 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_judged_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn any_bytes_cause_no_panic(body in prop::collection::vec(any::<u8>(), 0..80)) {
         check(&body)?;
     }
 
     #[test]
-    fn nearly_events_are_judged_without_a_panic(body in nearly_events()) {
+    fn almost_valid_events_cause_no_panic(body in almost_valid_events()) {
         check(body.as_bytes())?;
     }
 
     #[test]
-    fn one_changed_byte_does_no_harm(event in sent(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_changed_byte_causes_no_panic(event in sent(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut body = written(&event).to_string().into_bytes();
         let at = at.index(body.len());
         body[at] = byte;
@@ -190,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn pointers_survive_their_text(text in "[/a~01ü]{0,12}") {
+    fn pointers_round_trip_through_text(text in "[/a~01ü]{0,12}") {
         if let Ok(pointer) = Pointer::parse(&text) {
             prop_assert_eq!(pointer.to_string(), &*text);
         }

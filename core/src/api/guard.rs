@@ -152,8 +152,8 @@ fn check_target<'a>(head: &RequestHead<'a>) -> Result<Target<'a>, Refused> {
     Err(Refused::new(ProblemKind::MethodNotAllowed, refused).with_header("allow", "GET, HEAD, POST"))
 }
 
-/// Checks `Expect` (RFC 9110, section 10.1.1). After a refusal the connection closes, since a client may or may not send
-/// the body.
+/// Checks `Expect` (RFC 9110, section 10.1.1). After a refusal the connection closes, since a client may or may not
+/// send the body.
 fn check_expect(head: &RequestHead<'_>) -> Result<(), Refused> {
     match members(head, "expect").find(|member| !member.eq_ignore_ascii_case("100-continue")) {
         // HTTP/1.0 has no expectations, so the field is ignored.

@@ -1,4 +1,4 @@
-//! Replies about the service itself: health, metrics and the OpenAPI document.
+//! Replies about the service itself: health, metrics and the `OpenAPI` document.
 
 use alloc::format;
 use alloc::string::String;

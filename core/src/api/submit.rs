@@ -133,8 +133,8 @@ impl Submission {
         self.handle_body_within(body, Room::unlimited())
     }
 
-    /// Like [`handle_body`](Self::handle_body), but with a limit on memory: for the decompressed body and the batch, not
-    /// for `body` itself. If there is not enough, the reply is 503, or 413 if there never will be.
+    /// Like [`handle_body`](Self::handle_body), but with a limit on memory: for the decompressed body and the batch,
+    /// not for `body` itself. If there is not enough, the reply is 503, or 413 if there never will be.
     #[must_use]
     pub fn handle_body_within(self, body: &[u8], mut room: Room<'_>) -> Submitted {
         let mut decoded_bytes = 0;

@@ -53,9 +53,9 @@ pub enum Framing {
 pub enum Dialect {
     /// `{"event_type", "timestamp", "payload", "id"?}`. Unknown and repeated members are faults.
     Native,
-    /// Any object. The whole object becomes the payload, and pointers locate the other fields in it. A type or id may be
-    /// a string, or a number, whose token is used. A pointer to nothing, or to one of two members with the same name, is
-    /// a fault.
+    /// Any object. The whole object becomes the payload, and pointers locate the other fields in it. A type or id may
+    /// be a string, or a number, whose token is used. A pointer to nothing, or to one of two members with the same
+    /// name, is a fault.
     Foreign(Mapping),
 }
 

@@ -356,8 +356,8 @@ impl<'a> Scanner<'a> {
 
 /// How many bytes precede the first quote, backslash or control character: bytes that need no escape in a string.
 ///
-/// Tests eight bytes at a time: `(word - LOW) & !word & HIGH` marks zero bytes. A false mark can occur only above a true
-/// one, so the lowest mark is always true (Henry S. Warren, "Hacker's Delight", section 6-1).
+/// Tests eight bytes at a time: `(word - LOW) & !word & HIGH` marks zero bytes. A false mark can occur only above a
+/// true one, so the lowest mark is always true (Henry S. Warren, "Hacker's Delight", section 6-1).
 pub(crate) fn ordinary_len(bytes: &[u8]) -> usize {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;

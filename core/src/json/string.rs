@@ -59,8 +59,8 @@ impl<'a> RawString<'a> {
         Cow::Owned(bytes)
     }
 
-    /// Like [`bytes`](Self::bytes). Borrowed from the token if there are no escapes; otherwise built in `scratch`, whose
-    /// content is overwritten.
+    /// Like [`bytes`](Self::bytes). Borrowed from the token if there are no escapes; otherwise built in `scratch`,
+    /// whose content is overwritten.
     #[must_use]
     pub fn bytes_in<'s>(&self, scratch: &'s mut Vec<u8>) -> &'s [u8]
     where

@@ -129,8 +129,8 @@ impl Paths {
         }
     }
 
-    /// Walks a compact JSON text once. Calls `visit` with each value at the end of a path and the number of the path, in
-    /// the order of the text. The walk ends early if `visit` breaks. Returns how many bytes were read.
+    /// Walks a compact JSON text once. Calls `visit` with each value at the end of a path and the number of the path,
+    /// in the order of the text. The walk ends early if `visit` breaks. Returns how many bytes were read.
     ///
     /// The text must be valid JSON without insignificant white space. For any other text the values are unspecified,
     /// but the walk ends and does not panic.

@@ -204,7 +204,7 @@ mod tests {
             let count = if round % 2 == 0 { 1 } else { 2 + source.pick(&[0, 1, 2, 3, 4, 5]) };
             let filters: Vec<PayloadFilter> = (0..count).map(|_| generate::payload_filter(&mut source)).collect();
             let each: Vec<bool> = filters.iter().map(|filter| matches(filter, &payload)).collect();
-            let all = |filters: &[PayloadFilter]| Conditions::compile(filters).examine(parsed).matches;
+            let all = |filters: &[PayloadFilter]| Conditions::compile(filters).evaluate(parsed).matches;
             assert_eq!(all(&filters), !each.contains(&false), "{filters:?} of {payload}");
             // Those that hold, together: with many conditions one that fails would hide whatever else is wrong.
             let holding: Vec<PayloadFilter> =
