@@ -1,4 +1,4 @@
-//! Conditions on payloads of about 250 bytes: compiled together, against each one for itself.
+//! Compares conditions that are compiled together with conditions compiled one by one, on payloads of about 250 bytes.
 //!
 //! `cargo bench -p argus-core --bench conditions`
 #![expect(clippy::expect_used, reason = "a bench fails by panicking")]
@@ -10,10 +10,10 @@ use argus_core::event::Payload;
 use argus_core::query::{Conditions, Operand, PayloadFilter, PayloadPath, Test};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-/// Payloads that are examined in one iteration.
+/// Payloads per iteration.
 const ROWS: u64 = 1_000;
 
-/// Payloads such as a shop's events have, with `number` somewhere in them.
+/// A payload like that of a shop. Contains `number`.
 fn payload(number: u64) -> String {
     format!(
         r#"{{"user":{{"id":"u-{number}","plan":"pro","country":"DE"}},"page":"/pricing/{number}","amount":{number}.50,"currency":"EUR","items":[{{"sku":"sku-{number}","quantity":2}},{{"sku":"sku-7","quantity":1}}],"referrer":"https://example.org/search?q=events","is_new":false}}"#
@@ -24,8 +24,8 @@ fn filter(path: &str, test: Test) -> PayloadFilter {
     PayloadFilter { path: PayloadPath::parse(path).expect("a good path"), test }
 }
 
-/// The questions, by name. No payload matches, but for the first three it takes the whole text to know.
-fn questions() -> Vec<(&'static str, Vec<PayloadFilter>)> {
+/// Sets of conditions by name. No payload matches; for the first three, that is certain only at the end of the text.
+fn condition_sets() -> Vec<(&'static str, Vec<PayloadFilter>)> {
     let many = |test: fn(usize) -> Test, path: fn(usize) -> String| -> Vec<PayloadFilter> {
         (0..256).map(|number| filter(&path(number), test(number))).collect()
     };
@@ -50,15 +50,15 @@ fn conditions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("conditions");
     group.throughput(Throughput::Elements(ROWS));
     group.sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
-    for (name, filters) in questions() {
+    for (name, filters) in condition_sets() {
         let mut together = Conditions::compile(&filters);
         group.bench_function(BenchmarkId::new("together", name), |bencher| {
-            bencher.iter(|| rows.iter().filter(|row| together.examine(black_box(**row)).matches).count());
+            bencher.iter(|| rows.iter().filter(|row| together.evaluate(black_box(**row)).matches).count());
         });
         let mut apart: Vec<Conditions> =
             filters.iter().map(|filter| Conditions::compile(core::slice::from_ref(filter))).collect();
         group.bench_function(BenchmarkId::new("one by one", name), |bencher| {
-            let mut matches = |row: Payload<'_>| apart.iter_mut().all(|one| one.examine(row).matches);
+            let mut matches = |row: Payload<'_>| apart.iter_mut().all(|one| one.evaluate(row).matches);
             bencher.iter(|| rows.iter().filter(|row| matches(black_box(**row))).count());
         });
     }

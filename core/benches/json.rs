@@ -1,17 +1,17 @@
-//! What JSON by hand saves over `serde_json`: `cargo bench -p argus-core`.
+//! Measures what hand-written JSON saves over `serde_json`: `cargo bench -p argus-core --bench json`.
 //!
-//! Each place that does without `serde_json` says in its documentation what is measured here. Code by hand that saves
-//! nothing is to go.
+//! The documentation of each function with hand-written JSON states the results. Hand-written code that saves nothing
+//! should be removed.
 
 use std::hint::black_box;
 
 use argus_core::api::Acknowledged;
 use argus_core::batch::{BatchBuilder, NewEvent};
 use argus_core::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
-use argus_core::ingest::{self, Dialect, Framing, Handling, Manner};
+use argus_core::ingest::{self, Dialect, Framing, Handling, ParseOptions};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-/// Of an ordinary length.
+/// A payload of ordinary length.
 const PAYLOAD: &str = concat!(
     r#"{"page":"/products/4711","referrer":"https://example.com/search?q=shoes","#,
     r#""user":{"id":"u-183920","plan":"pro"},"items":[17,4.50,"blue"],"ms":1234}"#
@@ -81,7 +81,7 @@ fn bodies(c: &mut Criterion) {
             serde_json::to_writer(&mut body, &event).expect("it cannot fail");
             body.push(b'\n');
         }
-        let manner = Manner {
+        let options = ParseOptions {
             framing: Framing::Lines,
             dialect: Dialect::Native,
             handling: Handling::Strict,
@@ -90,13 +90,13 @@ fn bodies(c: &mut Criterion) {
         };
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::new("by hand", lines), &body, |b, body| {
-            b.iter(|| ingest::parse(body, &manner).expect("the body is good"));
+            b.iter(|| ingest::parse(body, &options).expect("the body is valid"));
         });
         group.bench_with_input(BenchmarkId::new("serde_json", lines), &body, |b, body| {
             b.iter(|| {
                 let mut batch = BatchBuilder::new();
                 for event in serde_json::Deserializer::from_slice(body).into_iter::<NewEvent<'_>>() {
-                    batch.push(event.expect("the body is good")).expect("a batch holds more");
+                    batch.push(event.expect("the body is valid")).expect("a batch holds more");
                 }
                 batch.finish()
             });

@@ -1,13 +1,12 @@
-//! A medium of one's own under the engine: here one that keeps everything in memory and writes down what it is asked to
-//! do.
+//! The engine on a custom storage medium, which keeps everything in memory and prints each call.
 //!
 //! ```sh
 //! cargo run -p argus-core --example custom_storage
 //! ```
 //!
-//! The engine decides what the bytes mean; a medium has only to keep the promises of
-//! [`Storage`](argus_core::storage::Storage) and its two halves: what is durable when a method returns, and what is left
-//! after an error.
+//! The engine defines what the bytes mean. A medium only has to keep the contract of
+//! [`Storage`](argus_core::storage::Storage) and its two supertraits: what is durable when a method returns, and what
+//! state is left after an error.
 
 use std::error::Error;
 use std::ops::Range;
@@ -25,15 +24,15 @@ use argus_core::storage::{
 };
 use bytes::Bytes;
 
-/// Passes everything on, and tells about it.
+/// Passes every call on to `inner`, and prints it.
 #[derive(Clone, Debug, Default)]
-struct Talkative<S> {
+struct Traced<S> {
     inner: S,
     appended_bytes: usize,
     syncs: usize,
 }
 
-impl<S: Storage> StorageReader for Talkative<S> {
+impl<S: Storage> StorageReader for Traced<S> {
     fn log_range(&self) -> Result<Range<u64>, StorageError> {
         self.inner.log_range()
     }
@@ -54,7 +53,7 @@ impl<S: Storage> StorageReader for Talkative<S> {
     }
 }
 
-impl<S: Storage> StorageWriter for Talkative<S> {
+impl<S: Storage> StorageWriter for Traced<S> {
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError> {
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         println!("  append   {bytes} bytes to the log");
@@ -75,8 +74,7 @@ impl<S: Storage> StorageWriter for Talkative<S> {
         self.inner.truncate(end)
     }
 
-    // Whoever holds a draft, a blob or a deletion does not go through the writer: they are handles of their own, on any
-    // thread.
+    // Calls on a draft, a blob or a deletion are not printed: they are separate handles, used on any thread.
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
         println!("  create   {name:?}");
         self.inner.create(name)
@@ -88,7 +86,7 @@ impl<S: Storage> StorageWriter for Talkative<S> {
     }
 }
 
-impl<S: Storage> Storage for Talkative<S> {
+impl<S: Storage> Storage for Traced<S> {
     fn is_volatile(&self) -> bool {
         self.inner.is_volatile()
     }
@@ -113,7 +111,7 @@ impl<S: Storage> Storage for Talkative<S> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("open an empty medium:");
-    let mut engine = Engine::open(Talkative::<MemoryStorage>::default(), Seed(0x5eed))?;
+    let mut engine = Engine::open(Traced::<MemoryStorage>::default(), Seed(0x5eed))?;
 
     let mut clock = Timestamp::parse_rfc3339("2024-05-01T12:00:00Z")?;
     for group in 1..=3 {
@@ -122,22 +120,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         clock = Timestamp::from_nanos(clock.as_nanos() + 1_000_000_000);
     }
 
-    println!("tidy up:");
-    // Here nobody sets the wall clock; a host takes the uptime from a clock that cannot be set.
+    println!("run the maintenance tasks:");
+    // The clock of this example is never set. A host takes the uptime from a monotonic clock instead.
     let moment = Moment { wall: clock, uptime: Duration::from_secs(3) };
     let mut maintenance = MaintenanceQueue::default();
     while maintenance.step(&mut engine, moment, 10)? == Poll::Pending {}
 
-    println!("open what it has stored:");
+    println!("open the same medium again:");
     let engine = Engine::open(engine.storage().clone(), Seed(0))?;
 
-    let Talkative { appended_bytes, syncs, .. } = engine.storage();
+    let Traced { appended_bytes, syncs, .. } = engine.storage();
     let events = engine.snapshot().stats()?.events;
-    println!("{events} events are there; it took {appended_bytes} bytes of log and {syncs} syncs");
+    println!("{events} events are stored, in {appended_bytes} bytes of log with {syncs} syncs");
     Ok(())
 }
 
-/// A few events, made by hand instead of parsed from a request.
+/// A batch of events that is built directly, not parsed from a request.
 fn readings(timestamp: Timestamp, count: u32) -> Result<argus_core::batch::Batch, Box<dyn Error>> {
     let mut batch = BatchBuilder::new();
     for number in 0..count {

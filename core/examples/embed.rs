@@ -1,4 +1,4 @@
-//! The core inside another program, without HTTP: parse, commit, take a snapshot, ask.
+//! The core embedded in another program, without HTTP: parse, commit, take a snapshot, query.
 //!
 //! ```sh
 //! cargo run -p argus-core --example embed
@@ -13,12 +13,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed, TYPES_MAX_DEFAULT};
 use argus_core::event::{PAYLOAD_BYTES_DEFAULT, Timestamp};
-use argus_core::ingest::{self, Dialect, Framing, Handling, Manner, Parsed};
+use argus_core::ingest::{self, Dialect, Framing, Handling, ParseOptions, Parsed};
 use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Scan, Test};
 use argus_core::repository::{Flow, MaintenanceQueue, Repository, Snapshot};
 use argus_core::storage::MemoryStorage;
 
-/// What a program might have seen: one event a line. The second `order-7` is the same event sent again.
+/// Events to store, one per line. The second `order-7` is the same event, sent again.
 const EVENTS: &str = r#"
 {"event_type":"page_view","timestamp":"2024-05-01T12:00:00Z","payload":{"page":"/","user":"ada"}}
 {"event_type":"page_view","timestamp":"2024-05-01T12:00:05.250Z","payload":{"page":"/shop","user":"ada"}}
@@ -28,32 +28,32 @@ const EVENTS: &str = r#"
 "#;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // The core has no randomness of its own: a program that is to keep its events takes these 128 bits from the
-    // system's generator.
+    // The core has no source of randomness. A real program takes these 128 bits from the random generator of the
+    // system.
     let begun = Instant::now();
     let mut engine = Engine::open(MemoryStorage::default(), Seed(0x5eed))?;
 
-    // Bytes become a batch. Any thread may do this, and any number at once.
-    let manner = Manner {
+    // Parse bytes into a batch. Any number of threads may do this at once.
+    let options = ParseOptions {
         framing: Framing::Lines,
         dialect: Dialect::Native,
         handling: Handling::Strict,
         payload_bytes_max: PAYLOAD_BYTES_DEFAULT,
         types_max: TYPES_MAX_DEFAULT,
     };
-    let (Parsed::One(batch) | Parsed::Many { batch, .. }) = ingest::parse(EVENTS.as_bytes(), &manner)?;
+    let (Parsed::One(batch) | Parsed::Many { batch, .. }) = ingest::parse(EVENTS.as_bytes(), &options)?;
 
-    // One writer commits. When this returns, the events are stored, and every later snapshot shows them.
+    // One writer commits. When this returns, the events are stored, and later snapshots contain them.
     for receipt in engine.commit(now()?, &[batch])? {
-        println!("stored {} events, and {} were there already", receipt.stored, receipt.duplicates.len());
+        println!("stored {} events; {} were duplicates", receipt.stored, receipt.duplicates.len());
     }
 
-    // When there is time, the writer tidies up, a bounded amount a call.
+    // When the writer is idle, it runs maintenance tasks. Each call does a bounded amount of work.
     let mut maintenance = MaintenanceQueue::default();
     let moment = Moment { wall: now()?, uptime: begun.elapsed() };
     while maintenance.step(&mut engine, moment, 1_000)? == Poll::Pending {}
 
-    // Readers ask a snapshot. It never changes, and they may keep it while the writer goes on.
+    // Readers query a snapshot. It never changes, even while the writer continues.
     let snapshot = engine.reader().take()?;
     println!("{} events in all", snapshot.stats()?.events);
 
@@ -83,10 +83,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs a scan. Each call does a bounded amount of work, so that a program with one thread can do something else in
+/// Runs a scan. Each call does a bounded amount of work, so that a program with one thread can do other work in
 /// between.
 fn print_answer(snapshot: &Arc<dyn Snapshot>, scan: &Scan) -> Result<(), Box<dyn Error>> {
-    /// Events to be examined in one call.
+    /// How many events to examine per call.
     const BUDGET: u32 = 1_000;
 
     let mut run = Arc::clone(snapshot).scan(scan)?;
@@ -109,7 +109,7 @@ fn print_answer(snapshot: &Arc<dyn Snapshot>, scan: &Scan) -> Result<(), Box<dyn
     Ok(())
 }
 
-/// The core has no clock either.
+/// The time now. The core has no clock.
 fn now() -> Result<Timestamp, Box<dyn Error>> {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     Ok(Timestamp::from_nanos(i64::try_from(nanos)?))

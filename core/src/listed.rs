@@ -1,6 +1,6 @@
-//! Enums that list their variants.
+//! A macro for enums that list their variants.
 
-/// Declares an enum without fields together with `ALL`, its variants in their order: a list that cannot lack one.
+/// Declares an enum without fields, with a constant `ALL` that lists all its variants in order.
 macro_rules! listed {
     ($(#[$about:meta])* $visible:vis enum $name:ident { $($(#[$variant_about:meta])* $variant:ident,)+ }) => {
         $(#[$about])*
@@ -9,7 +9,7 @@ macro_rules! listed {
         }
 
         impl $name {
-            /// Every variant, each at the index of its discriminant.
+            /// All variants in order: each is at the index of its discriminant.
             pub const ALL: [Self; [$(stringify!($variant)),+].len()] = [$(Self::$variant),+];
         }
     };

@@ -1,4 +1,4 @@
-//! What holds of the HTTP interface for every request, not only for those that somebody thought of.
+//! Property tests of the HTTP interface: what holds for any request.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use argus_core::api::{Action, Api, Condition, Head, Limits, ProblemKind, Reply, Submission, Submitted};
+use argus_core::api::{Action, Api, Limits, ProblemKind, Reply, RequestHead, ServiceState, Submission, Submitted};
 use argus_core::event::Timestamp;
 use argus_core::query::{
     CursorError, Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test, decode_cursor, encode_cursor,
@@ -31,7 +31,7 @@ fn api() -> Api {
     })
 }
 
-/// Every answer keeps the promises that all answers make.
+/// Checks what holds for every reply.
 fn check_reply(reply: &Reply) {
     assert!((200..600).contains(&reply.status));
     for (name, value) in &reply.headers {
@@ -54,8 +54,8 @@ fn check_reply(reply: &Reply) {
 fn submission(fields: &[(&str, &[u8])]) -> Submission {
     let mut headers = vec![("host", &b"localhost"[..])];
     headers.extend(fields);
-    let head = Head { method: "POST", target: "/events", headers: &headers, http_10: false };
-    match api().handle_request(&head, &Condition::default()) {
+    let head = RequestHead { method: "POST", target: "/events", headers: &headers, http_10: false };
+    match api().handle_request(&head, &ServiceState::default()) {
         Action::Submit(submission) => submission,
         other => panic!("{other:?}"),
     }
@@ -65,7 +65,7 @@ fn submit(coding: &str, body: &[u8]) -> Submitted {
     submission(&[("content-type", b"application/x-ndjson"), ("content-encoding", coding.as_bytes())]).handle_body(body)
 }
 
-/// Lines of white space, which hold no events: what comes out is a matter of the coding alone.
+/// Blank lines, which contain no events, so that the result depends only on the content coding.
 fn blank(len: usize) -> Vec<u8> {
     vec![b'\n'; len]
 }
@@ -183,7 +183,7 @@ fn scans() -> impl Strategy<Value = Scan> {
     )
 }
 
-/// The same conditions in one order, so that scans can be compared by what they mean.
+/// The conditions of a scan in a fixed order. Equal for scans that select the same events.
 fn meaning(scan: &Scan) -> String {
     let Scan { filter, order, limit: _, from: _ } = scan;
     let Filter { types, ids, start, end, payload, after_seq } = filter;
@@ -203,7 +203,7 @@ fn meaning(scan: &Scan) -> String {
 
 proptest! {
     #[test]
-    fn any_head_has_an_answer(
+    fn any_head_has_a_reply(
         method in methods(),
         target in targets(),
         fields in fields(),
@@ -215,12 +215,12 @@ proptest! {
         let mut headers: Vec<(&str, &[u8])> = vec![("host", b"localhost")];
         headers.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         let failure = Failure::Failed("EIO".into());
-        let condition = Condition { draining, repository: failed.then_some(&failure), failure: None, warning: None };
+        let state = ServiceState { draining, repository: failed.then_some(&failure), failure: None, warning: None };
         for headers in [&headers[..], &headers[1..]] {
-            let head = Head { method: &method, target: &target, headers, http_10 };
+            let head = RequestHead { method: &method, target: &target, headers, http_10 };
             let id = Api::request_id(&head, 7);
             prop_assert!((1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
-            match api().handle_request(&head, &condition) {
+            match api().handle_request(&head, &state) {
                 Action::Reply(reply) => {
                     check_reply(&reply);
                     prop_assert_eq!(reply.body.is_empty(), method == "HEAD");
@@ -240,7 +240,7 @@ proptest! {
     }
 
     #[test]
-    fn any_body_has_an_answer(
+    fn any_body_has_a_reply(
         body in vec(any::<u8>(), 0..300),
         text in "[\\[\\]{}\":,a-c01\n -]{0,100}",
         coding in prop::sample::select(vec!["identity", "gzip", "zstd"]),
@@ -276,11 +276,11 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_compressed_body_never_stores_anything_else(
+    fn a_damaged_compressed_body_is_never_accepted(
         words in vec("[a-z]{1,6}", 1..200),
         flips in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
-        // A line that is no event: whatever a damaged body decodes to, 201 would mean that damage went unnoticed.
+        // The line is not an event, so a reply of 201 would mean that the damage was not detected.
         let text = words.join(" ");
         for (coding, mut body) in [("gzip", gzip(text.as_bytes())), ("zstd", zstd(text.as_bytes()))] {
             for (index, byte) in &flips {
@@ -292,7 +292,7 @@ proptest! {
     }
 
     #[test]
-    fn cursors_come_back_as_they_were(position in positions(), scan in scans(), limit in 1..100_u32) {
+    fn cursors_round_trip(position in positions(), scan in scans(), limit in 1..100_u32) {
         let cursor = encode_cursor(position, &scan);
         let paged = Scan { limit: std::num::NonZeroU32::new(limit), from: Some(position), ..scan.clone() };
         prop_assert_eq!(decode_cursor(&cursor, &scan), Ok(position));

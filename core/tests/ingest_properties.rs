@@ -1,34 +1,35 @@
-//! Bodies of any kind: what is good comes out as it went in, what is not is named, nothing panics.
+//! Property tests of ingestion: valid events are unchanged, invalid ones are faults, and nothing panics.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use argus_core::batch::Batch;
 use argus_core::event::{ClientId, Payload, Timestamp};
 use argus_core::ingest::{
-    self, Dialect, FAULTS_LISTED_MAX, Framing, Handling, IngestError, Manner, Mapping, Parsed, Pointer, TypeSource,
+    self, Dialect, FAULTS_LISTED_MAX, Framing, Handling, IngestError, Mapping, ParseOptions, Parsed, Pointer,
+    TypeSource,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn manner(framing: Framing, handling: Handling, dialect: Dialect) -> Manner {
-    Manner { framing, dialect, handling, payload_bytes_max: 1 << 16, types_max: 1000 }
+fn options(framing: Framing, handling: Handling, dialect: Dialect) -> ParseOptions {
+    ParseOptions { framing, dialect, handling, payload_bytes_max: 1 << 16, types_max: 1000 }
 }
 
-fn manners() -> Vec<Manner> {
+fn all_options() -> Vec<ParseOptions> {
     let pointer = |text: &str| Pointer::parse(text).unwrap();
     let mapping = Mapping {
         event_type: TypeSource::Pointer(pointer("/event_type")),
         timestamp: pointer("/timestamp"),
         id: Some(pointer("/payload/0")),
     };
-    let mut manners = Vec::new();
+    let mut all_options = Vec::new();
     for framing in [Framing::Document, Framing::Lines] {
         for handling in [Handling::Strict, Handling::Lenient] {
             for dialect in [Dialect::Native, Dialect::Foreign(mapping.clone())] {
-                manners.push(manner(framing, handling, dialect));
+                all_options.push(options(framing, handling, dialect));
             }
         }
     }
-    manners
+    all_options
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +78,7 @@ fn received(batch: &Batch) -> Vec<Sent> {
         .collect()
 }
 
-fn nearly_events() -> impl Strategy<Value = String> {
+fn almost_valid_events() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "{",
         "}",
@@ -107,13 +108,13 @@ fn nearly_events() -> impl Strategy<Value = String> {
 }
 
 fn check(body: &[u8]) -> Result<(), TestCaseError> {
-    for manner in manners() {
-        match ingest::parse(body, &manner) {
+    for options in all_options() {
+        match ingest::parse(body, &options) {
             Ok(Parsed::One(batch)) => prop_assert_eq!(batch.events().count(), 1),
             Ok(Parsed::Many { batch, rejected, rejected_count, .. }) => {
                 prop_assert_eq!(batch.events().count(), batch.len());
                 prop_assert!(rejected.len() >= rejected_count.min(FAULTS_LISTED_MAX));
-                prop_assert!(manner.handling == Handling::Lenient || rejected_count == 0);
+                prop_assert!(options.handling == Handling::Lenient || rejected_count == 0);
                 for event in batch.events() {
                     prop_assert!(Payload::parse(event.payload.as_str()).is_ok());
                 }
@@ -135,13 +136,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn good_events_come_out_as_they_went_in(events in prop::collection::vec(sent(), 0..8), pretty in any::<bool>()) {
+    fn valid_events_are_unchanged(events in prop::collection::vec(sent(), 0..8), pretty in any::<bool>()) {
         let objects: Vec<Value> = events.iter().map(written).collect();
         let document = if pretty { serde_json::to_string_pretty(&objects) } else { serde_json::to_string(&objects) }.unwrap();
         let lines: String = objects.iter().map(|object| format!("{object}\n\n")).collect();
         for (framing, body) in [(Framing::Document, document), (Framing::Lines, lines)] {
             for handling in [Handling::Strict, Handling::Lenient] {
-                match ingest::parse(body.as_bytes(), &manner(framing, handling, Dialect::Native)) {
+                match ingest::parse(body.as_bytes(), &options(framing, handling, Dialect::Native)) {
                     Ok(Parsed::Many { batch, rejected_count: 0, .. }) => prop_assert_eq!(&received(&batch), &events),
                     other => return Err(TestCaseError::fail(format!("{other:?}"))),
                 }
@@ -150,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn lenient_lines_lose_only_the_bad_ones(events in prop::collection::vec((sent(), any::<bool>()), 0..12)) {
+    fn lenient_handling_drops_only_the_invalid_lines(events in prop::collection::vec((sent(), any::<bool>()), 0..12)) {
         let lines: Vec<String> = events
             .iter()
             .map(|(event, good)| {
@@ -160,7 +161,7 @@ proptest! {
             .collect();
         let good: Vec<Sent> = events.iter().filter(|(_, good)| *good).map(|(event, _)| event.clone()).collect();
         let bad: Vec<usize> = events.iter().enumerate().filter(|(_, (_, good))| !good).map(|(index, _)| index).collect();
-        match ingest::parse(lines.join("\n").as_bytes(), &manner(Framing::Lines, Handling::Lenient, Dialect::Native)) {
+        match ingest::parse(lines.join("\n").as_bytes(), &options(Framing::Lines, Handling::Lenient, Dialect::Native)) {
             Ok(Parsed::Many { batch, rejected, rejected_count, .. }) => {
                 prop_assert_eq!(received(&batch), good);
                 prop_assert_eq!(rejected_count, bad.len());
@@ -171,17 +172,17 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_judged_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn any_bytes_cause_no_panic(body in prop::collection::vec(any::<u8>(), 0..80)) {
         check(&body)?;
     }
 
     #[test]
-    fn nearly_events_are_judged_without_a_panic(body in nearly_events()) {
+    fn almost_valid_events_cause_no_panic(body in almost_valid_events()) {
         check(body.as_bytes())?;
     }
 
     #[test]
-    fn one_changed_byte_does_no_harm(event in sent(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_changed_byte_causes_no_panic(event in sent(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut body = written(&event).to_string().into_bytes();
         let at = at.index(body.len());
         body[at] = byte;
@@ -189,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn pointers_survive_their_text(text in "[/a~01ü]{0,12}") {
+    fn pointers_round_trip_through_text(text in "[/a~01ü]{0,12}") {
         if let Ok(pointer) = Pointer::parse(&text) {
             prop_assert_eq!(pointer.to_string(), &*text);
         }

@@ -1,4 +1,4 @@
-//! The JSON scanner against `serde_json`, on texts that are nearly JSON and on any text.
+//! Property tests of the JSON module: it agrees with `serde_json`, on almost valid JSON and on any text.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::ops::ControlFlow;
@@ -8,8 +8,8 @@ use argus_core::json::{self, Decimal, Paths, RawString, Scanner, SyntaxError, Va
 use argus_core::query::{Conditions, Operand, PayloadFilter, PayloadPath, Test};
 use proptest::prelude::*;
 
-/// Pieces that make valid and invalid texts about equally likely.
-fn nearly_json() -> impl Strategy<Value = String> {
+/// Joins tokens, so that valid and invalid texts are about equally likely.
+fn almost_json() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "{", "}", "[", "]", ",", ":", "\"a\"", "\"\"", "\"", "\\", "\\n", "\\u0041", "0", "-1", "1.5", "1e9", ".", "e",
         "+", "-", "null", "true", "false", "nul", " ", "\n", "\t", "ü", "\u{1}", "{\"a\":", "[1,2]", "{}", "[]",
@@ -39,7 +39,7 @@ fn scan(text: &str) -> Result<bool, SyntaxError> {
     let mut scanner = Scanner::new(text);
     let span = scanner.value()?;
     scanner.end()?;
-    Ok(span.spaced)
+    Ok(span.has_white_space)
 }
 
 fn compacted(text: &str) -> String {
@@ -64,7 +64,7 @@ fn walk<'t>(text: &'t str, paths: &[&[&str]]) -> Vec<Vec<Value<'t>>> {
     numbers.into_iter().map(|number| found[number].clone()).collect()
 }
 
-/// What a path shall lead to, by recursion over a tree.
+/// The values that a path should find, by recursion over a tree.
 fn naive<'v>(value: &'v serde_json::Value, path: &[&str], found: &mut Vec<&'v serde_json::Value>) {
     if let serde_json::Value::Array(elements) = value {
         if path.is_empty() {
@@ -97,13 +97,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn the_same_texts_are_json(text in nearly_json()) {
+    fn the_scanner_accepts_the_same_texts_as_serde_json(text in almost_json()) {
         let expected = serde_json::from_str::<serde_json::Value>(&text).is_ok();
         prop_assert_eq!(scan(&text).is_ok(), expected, "{}", text);
     }
 
     #[test]
-    fn serde_json_writes_and_reads_every_payload_byte_for_byte(text in nearly_json()) {
+    fn serde_json_writes_and_reads_every_payload_byte_for_byte(text in almost_json()) {
         if let Ok(payload) = Payload::parse(&text) {
             prop_assert_eq!(&serde_json::to_string(&payload).unwrap(), &text);
             prop_assert_eq!(serde_json::from_str::<Payload<'_>>(&text).unwrap(), payload);
@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_scanned_without_a_panic(text in ".{0,60}") {
+    fn scanning_never_panics(text in ".{0,60}") {
         if let Err(error) = scan(&text) {
             prop_assert!(error.offset <= text.len());
             prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_err());
@@ -124,14 +124,14 @@ proptest! {
     }
 
     #[test]
-    fn broken_json_is_walked_to_an_end(text in nearly_json()) {
+    fn walking_invalid_json_ends(text in almost_json()) {
         for found in walk(&text, &[&[], &["a"], &["a", "a"]]) {
             prop_assert!(found.len() <= text.len() + 1);
         }
     }
 
     #[test]
-    fn compaction_takes_white_space_and_nothing_else(value in json_value()) {
+    fn compaction_removes_only_white_space(value in json_value()) {
         let compact = serde_json::to_string(&value).unwrap();
         let pretty = serde_json::to_string_pretty(&value).unwrap();
         prop_assert_eq!(scan(&compact), Ok(false));
@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn strings_survive_both_writers(string in any::<String>()) {
+    fn strings_round_trip_through_both_writers(string in any::<String>()) {
         let mut ours = Vec::new();
         json::write_string(&string, &mut ours);
         prop_assert_eq!(&serde_json::from_slice::<String>(&ours).unwrap(), &string);
@@ -162,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn the_place_of_the_point_does_not_matter(digits in "[1-9][0-9]{0,20}", shift in -30_i64..30, negative in any::<bool>()) {
+    fn shifting_the_decimal_point_and_the_exponent_keeps_the_value(digits in "[1-9][0-9]{0,20}", shift in -30_i64..30, negative in any::<bool>()) {
         let sign = if negative { "-" } else { "" };
         let len = digits.len();
         let plain = format!("{sign}{digits}e{shift}");
@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn values_are_found_as_a_tree_has_them(
+    fn walking_finds_the_same_values_as_a_tree(
         value in json_value(),
         paths in prop::collection::vec(prop::collection::vec("[abc]", 0..4), 1..6),
     ) {
@@ -199,7 +199,7 @@ proptest! {
         let payload = Payload::parse(&payload).unwrap();
         let holds = |test| {
             let filter = PayloadFilter { path: PayloadPath::parse("a.b").unwrap(), test };
-            Conditions::compile(&[filter]).examine(payload).matches
+            Conditions::compile(&[filter]).evaluate(payload).matches
         };
         prop_assert!(holds(Test::Eq(Operand::new(&same))));
         prop_assert!(!holds(Test::Ne(Operand::new(&same))));
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn paths_survive_their_text(text in "[ab.\\\\ü]{0,12}") {
+    fn paths_round_trip_through_text(text in "[ab.\\\\ü]{0,12}") {
         if let Ok(path) = PayloadPath::parse(&text) {
             prop_assert_eq!(path.to_string(), &*text);
         }

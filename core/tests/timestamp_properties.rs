@@ -1,4 +1,4 @@
-//! Times survive their text, and no text brings a parser down.
+//! Property tests of timestamps and UUIDs: they round-trip through their texts, and no text causes a panic.
 
 use argus_core::event::{Timestamp, TimestampError, Uuid};
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(5_000))]
 
     #[test]
-    fn every_time_survives_its_text(nanos in any::<i64>()) {
+    fn timestamps_round_trip_through_text(nanos in any::<i64>()) {
         let time = Timestamp::from_nanos(nanos);
         let text = time.to_string();
         prop_assert_eq!(Timestamp::parse_rfc3339(&text), Ok(time));
@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_refused_without_a_panic(text in ".{0,40}") {
+    fn no_text_causes_a_panic(text in ".{0,40}") {
         let refused = matches!(Timestamp::parse_rfc3339(&text), Err(TimestampError::Grammar { at, .. }) if at <= text.len());
         prop_assert!(refused);
         prop_assert_eq!(Timestamp::parse_number(&text).is_ok(), Timestamp::parse_param(&text).is_ok());
@@ -64,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_after_a_change_is_what_it_says(nanos in any::<i64>(), at in 0_usize..30, byte in 0x20_u8..0x7f) {
+    fn a_changed_text_is_refused_or_parsed_exactly(nanos in any::<i64>(), at in 0_usize..30, byte in 0x20_u8..0x7f) {
         let mut text = Timestamp::from_nanos(nanos).to_string().into_bytes();
         if let Some(place) = text.get_mut(at) {
             *place = byte;
@@ -76,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn numbers_of_any_size_are_decided(digits in "-?[1-9][0-9]{0,40}(\\.[0-9]{1,40})?", exponent in any::<i128>()) {
+    fn numbers_of_any_size_are_accepted_or_refused(digits in "-?[1-9][0-9]{0,40}(\\.[0-9]{1,40})?", exponent in any::<i128>()) {
         for token in [digits.clone(), format!("{digits}e{exponent}")] {
             let read = Timestamp::parse_number(&token);
             prop_assert!(!matches!(read, Err(TimestampError::NotANumber | TimestampError::Grammar { .. })), "{:?}", read);
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn uuids_survive_their_text(bytes in any::<[u8; 16]>()) {
+    fn uuids_round_trip_through_text(bytes in any::<[u8; 16]>()) {
         prop_assert_eq!(Uuid::parse(&Uuid(bytes).to_string()), Ok(Uuid(bytes)));
     }
 }

@@ -159,7 +159,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::future::ready;
 
-    use argus_core::api::{Action, Condition, Head, Reply};
+    use argus_core::api::{Action, Reply, RequestHead, ServiceState};
     use futures_util::FutureExt as _;
     use http_body_util::BodyExt as _;
 
@@ -180,8 +180,8 @@ mod tests {
     /// A body whose run takes these steps.
     fn streamed(server: &Server, steps: Vec<Step>) -> ReplyBody {
         let headers = [("host", b"x".as_slice())];
-        let head = Head { method: "GET", target: "/events", headers: &headers, http_10: false };
-        let Action::Read(read) = server.node.api.handle_request(&head, &Condition::default()) else {
+        let head = RequestHead { method: "GET", target: "/events", headers: &headers, http_10: false };
+        let Action::Read(read) = server.node.api.handle_request(&head, &ServiceState::default()) else {
             panic!("GET /events reads")
         };
         let run = read.begin(server.node.committer.reader(), clock::moment());

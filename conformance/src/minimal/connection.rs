@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
-use argus_core::api::{Action, Api, Condition, Read, ReadRun, ReadStep, Refusal, Reply, Route, Submission, Submitted};
+use argus_core::api::{
+    Action, Api, Read, ReadRun, ReadStep, Refusal, Reply, Route, ServiceState, Submission, Submitted,
+};
 use httpdate::HttpDate;
 
 use crate::body::Body;
 use crate::budget::Pace;
 use crate::clock::moment;
-use crate::head::{Framing, HeadError, RequestHead};
+use crate::head::{Framing, HeadError, ReceivedHead};
 use crate::presence::{Next, Presence};
 use crate::server::Server;
 use crate::slots::{Phase, Slot};
@@ -44,13 +46,13 @@ pub(crate) fn serve(server: &Server, socket: Arc<TcpStream>, slot: &Slot) -> io:
 }
 
 /// Reads the head of the next request; `None` if there is none.
-fn next_head(server: &Server, stream: &mut Stream, answered: bool, slot: &Slot) -> io::Result<Option<RequestHead>> {
+fn next_head(server: &Server, stream: &mut Stream, answered: bool, slot: &Slot) -> io::Result<Option<ReceivedHead>> {
     if !wait_for_head(server, stream)? {
         return Ok(None);
     }
     let deadline = Instant::now() + server.settings.header_timeout;
     loop {
-        let refusal = match RequestHead::parse(stream.unread()) {
+        let refusal = match ReceivedHead::parse(stream.unread()) {
             Ok(Some(head)) => {
                 stream.consume(head.length);
                 return Ok(Some(head));
@@ -78,7 +80,7 @@ fn next_head(server: &Server, stream: &mut Stream, answered: bool, slot: &Slot) 
         };
         let reply = server.api.refuse(Route::Other, &refusal);
         server.metrics.answered("", &reply);
-        let request_id = Api::request_id(&argus_core::api::Head::default(), server.random());
+        let request_id = Api::request_id(&argus_core::api::RequestHead::default(), server.random());
         write_head(stream, &reply, &request_id, false, false, false)?;
         stream.write(&reply.body)?;
         return Ok(None);
@@ -114,7 +116,7 @@ enum Stop {
 }
 
 /// Answers a request; returns whether the connection can be reused.
-fn answer(server: &Server, stream: &mut Stream, head: &RequestHead) -> io::Result<bool> {
+fn answer(server: &Server, stream: &mut Stream, head: &ReceivedHead) -> io::Result<bool> {
     let mut broken = false;
     let answered = try_answer(server, stream, head, &mut broken);
     let slow = |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
@@ -125,7 +127,7 @@ fn answer(server: &Server, stream: &mut Stream, head: &RequestHead) -> io::Resul
 }
 
 /// As [`answer`]. Sets `broken` if the body ends early or its framing is wrong.
-fn try_answer(server: &Server, stream: &mut Stream, head: &RequestHead, broken: &mut bool) -> io::Result<bool> {
+fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken: &mut bool) -> io::Result<bool> {
     let request_id = head.with(|head| Api::request_id(head, server.random()));
     let mut body_is_read = head.framing() == Framing::Length(0);
     let decided = catch_unwind(AssertUnwindSafe(|| decide(server, stream, head, &mut body_is_read)));
@@ -161,16 +163,16 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &RequestHead, broken: 
     }
 }
 
-fn decide(server: &Server, stream: &mut Stream, head: &RequestHead, body_is_read: &mut bool) -> Result<Answer, Stop> {
+fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_read: &mut bool) -> Result<Answer, Stop> {
     let repository = server.committer.failure();
     let warning = server.committer.warning();
-    let condition = Condition {
+    let state = ServiceState {
         draining: server.is_draining(),
         repository: repository.as_ref(),
         failure: server.ending.failure(),
         warning: warning.as_deref(),
     };
-    match head.with(|head| server.api.handle_request(head, &condition)) {
+    match head.with(|head| server.api.handle_request(head, &state)) {
         Action::Reply(reply) => Ok(Answer::Whole(reply)),
         Action::Submit(submission) => submit(server, stream, head, submission, body_is_read)
             .map(Answer::Whole)
@@ -188,7 +190,7 @@ fn decide(server: &Server, stream: &mut Stream, head: &RequestHead, body_is_read
 fn submit(
     server: &Server,
     stream: &mut Stream,
-    head: &RequestHead,
+    head: &ReceivedHead,
     submission: Submission,
     body_is_read: &mut bool,
 ) -> Result<Reply, Refusal> {
@@ -236,7 +238,7 @@ fn write_streamed(
     reply: &Reply,
     mut run: ReadRun,
     request_id: &str,
-    head: &RequestHead,
+    head: &ReceivedHead,
     keep: bool,
 ) -> io::Result<bool> {
     let chunked = !head.http_10;

@@ -1,6 +1,6 @@
 //! The head of a request.
 
-use argus_core::api::Head;
+use argus_core::api::RequestHead;
 
 /// The most bytes of request line and header fields together.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -9,7 +9,7 @@ const FIELDS_MAX: usize = 100;
 
 /// A request's head, kept while its body is read.
 #[derive(Debug)]
-pub(crate) struct RequestHead {
+pub(crate) struct ReceivedHead {
     pub(crate) method: String,
     pub(crate) target: String,
     /// Names are in lower case.
@@ -35,7 +35,7 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-impl RequestHead {
+impl ReceivedHead {
     /// Parses a head at the start of `bytes`; `None` if it is incomplete.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>, HeadError> {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
@@ -59,10 +59,10 @@ impl RequestHead {
     }
 
     /// Calls `f` with the head in the core's form.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&Head<'_>) -> R) -> R {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&RequestHead<'_>) -> R) -> R {
         let headers: Vec<(&str, &[u8])> =
             self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        f(&Head { method: &self.method, target: &self.target, headers: &headers, http_10: self.http_10 })
+        f(&RequestHead { method: &self.method, target: &self.target, headers: &headers, http_10: self.http_10 })
     }
 
     /// How the body is delimited. The core refuses contradictions.

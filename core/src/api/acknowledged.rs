@@ -1,4 +1,4 @@
-//! What the answers to a submission say.
+//! Bodies of the replies to `POST /events`.
 
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
@@ -6,58 +6,58 @@ use core::num::NonZeroU32;
 use serde::Serialize;
 
 use crate::event::EventId;
-use crate::ingest::Fault;
+use crate::ingest::EventFault;
 use crate::json;
 
-/// The body of the answer to a single event.
+/// The body of the reply to a single event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Acknowledged<'a> {
     /// The event's id.
     pub id: EventId<'a>,
     /// Its sequence number.
     pub seq: u64,
-    /// It was stored before, and not again.
+    /// The event was stored before, and is not stored again.
     pub duplicate: bool,
-    /// It survives the end of the process and the loss of power.
+    /// The event survives a crash of the process and a loss of power.
     pub durable: bool,
-    /// 1 if it had expired already when it came.
+    /// 1 if the event had already expired on arrival.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expired: Option<NonZeroU32>,
 }
 
-/// The body of the answer to an array or to lines.
+/// The body of the reply to an array or to lines.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Summary<'a> {
-    /// Events stored anew.
+    /// Events newly stored.
     pub(super) accepted: u64,
-    /// Events stored before.
+    /// Events that were stored before.
     pub(super) duplicates: usize,
-    /// The sequence numbers of the events stored anew, from…
+    /// The first sequence number of the newly stored events; `null` if there are none.
     pub(super) first_seq: Option<u64>,
-    /// …to. Both are `null` if there are none.
+    /// The last sequence number; `null` if there are none.
     pub(super) last_seq: Option<u64>,
     /// Absent if there was nothing to store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) durable: Option<bool>,
-    /// How many of the events stored anew had expired already.
+    /// How many of the newly stored events had already expired on arrival.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expired: Option<NonZeroU32>,
-    /// What lenient handling left out.
+    /// Faults of the events that lenient handling skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) rejected: Option<&'a [Fault]>,
-    /// How many faults there are, if more than are listed.
+    pub(super) rejected: Option<&'a [EventFault]>,
+    /// How many events were rejected, if more than are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rejected_count: Option<usize>,
 }
 
 impl Acknowledged<'_> {
-    /// Room for a generated id and any number, in bytes.
+    /// Enough for a generated id and any sequence number, in bytes.
     pub const BYTES_USUAL: usize = 128;
 
-    /// Appends what `serde_json` would write.
+    /// Appends the same JSON as `serde_json` does.
     ///
-    /// By hand, because every single POST needs it: 0.04 µs. `serde_json` takes 0.08 µs with the caller's id and
-    /// 0.16 µs with a generated one (bench `acknowledgement` in `core/benches/json.rs`).
+    /// Written by hand, because every single POST needs it: it takes 0.04 µs. `serde_json` takes 0.08 µs with a
+    /// caller's id and 0.16 µs with a generated one (bench `acknowledgement` in `core/benches/json.rs`).
     pub fn write_json(&self, out: &mut Vec<u8>) {
         let Self { id, seq, duplicate, durable, expired } = self;
         out.extend_from_slice(b"{\"id\":");
@@ -82,7 +82,7 @@ mod tests {
     use crate::event::{ClientId, Uuid};
 
     #[test]
-    fn the_same_is_written_by_hand_and_by_serde_json() {
+    fn the_hand_written_json_equals_that_of_serde_json() {
         let given = EventId::Given(ClientId::parse(r#"a "b" \ ü/"#).unwrap());
         for id in [given, EventId::Generated(Uuid([0x5a; 16]))] {
             for (seq, duplicate, durable, expired) in

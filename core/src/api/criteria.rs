@@ -1,4 +1,4 @@
-//! Query parameters become a [`Filter`], which every read route takes, or a [`Scan`].
+//! Parses query parameters: into a [`Filter`], which all read routes share, or into a [`Scan`].
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use super::ProblemKind;
-use super::problem::Refused;
+use super::refused::Refused;
 use super::target::Param;
 use super::text::Excerpt;
 use crate::event::Timestamp;
@@ -16,7 +16,7 @@ use crate::query::{
     PayloadFilter, PayloadPath, Scan, Test, decode_cursor,
 };
 
-/// Reads the parameters of `GET /events`. Every one of them must be known and sensible: nothing is dropped in silence.
+/// Parses the parameters of `GET /events`. An unknown or invalid one is an error, never ignored.
 pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, Refused> {
     let mut scan = Scan::default();
     let (mut order, mut cursor) = (None, None);
@@ -25,7 +25,7 @@ pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, Refused> {
             "limit" => once(&mut scan.limit, name, parse_limit(name, value)?)?,
             "order" => once(&mut order, name, parse_order(name, value)?)?,
             "cursor" => once(&mut cursor, name, value.as_ref())?,
-            _ => read_condition(&mut scan.filter, name, value)?,
+            _ => read_filter_param(&mut scan.filter, name, value)?,
         }
     }
     check_filter(&scan.filter)?;
@@ -37,8 +37,8 @@ pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, Refused> {
     Ok(scan)
 }
 
-/// Reads one parameter that is a condition on events.
-fn read_condition(filter: &mut Filter, name: &str, value: &str) -> Result<(), Refused> {
+/// Parses one parameter of the filter.
+fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(), Refused> {
     match name {
         "type" => filter.types.get_or_insert_with(Vec::new).push(value.into()),
         "id" => filter.ids.get_or_insert_with(Vec::new).push(value.into()),
@@ -57,12 +57,12 @@ fn read_condition(filter: &mut Filter, name: &str, value: &str) -> Result<(), Re
     Ok(())
 }
 
-/// What conditions have to be to make sense together.
+/// Checks rules that concern the filter as a whole.
 fn check_filter(filter: &Filter) -> Result<(), Refused> {
     if let (Some(start), Some(end)) = (filter.start, filter.end)
         && start >= end
     {
-        return Err(refused("start: not before end"));
+        return Err(refused("start: must be before end"));
     }
     if filter.ids.as_ref().is_some_and(|ids| ids.len() > IDS_MAX) {
         return Err(refused(format!("id: given more than {IDS_MAX} times")));
@@ -70,7 +70,7 @@ fn check_filter(filter: &Filter) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Sets what may be given only once.
+/// Sets a parameter that may be given only once.
 pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Refused> {
     match slot.replace(value) {
         Some(_) => Err(refused(format!("{name}: given more than once"))),
@@ -78,37 +78,37 @@ pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), 
     }
 }
 
-/// A parameter that the route does not have.
+/// The error for a parameter that the route does not have.
 pub(super) fn unknown(name: &str) -> Refused {
-    refused(format!("{}: there is no such parameter here", Excerpt(name)))
+    refused(format!("{}: unknown parameter", Excerpt(name)))
 }
 
-/// A bad parameter; `detail` begins with its name.
+/// The error for an invalid parameter. `detail` begins with its name.
 pub(super) fn refused(detail: impl Into<String>) -> Refused {
     Refused::new(ProblemKind::InvalidParameter, detail)
 }
 
 fn parse_time(name: &str, value: &str) -> Result<Timestamp, Refused> {
     Timestamp::parse_param(value).map_err(|error| {
-        // In a form a plus is a space; the offset of a time is where people meet that.
+        // In a query string, a plus is a space. The usual mistake is an unencoded plus in the offset of a time.
         let hint = if value.contains(' ') { " (in a query string, '+' is written '%2B')" } else { "" };
         refused(format!("{name}: {error}: {}{hint}", Excerpt(value)))
     })
 }
 
-/// Digits only: `str::parse` would take a sign.
+/// Accepts digits only; `str::parse` would also accept a sign.
 fn parse_digits<T: core::str::FromStr>(value: &str) -> Option<T> {
     if value.bytes().all(|byte| byte.is_ascii_digit()) { value.parse().ok() } else { None }
 }
 
 fn parse_seq(name: &str, value: &str) -> Result<u64, Refused> {
-    parse_digits(value).ok_or_else(|| refused(format!("{name}: not a sequence number: {}", Excerpt(value))))
+    parse_digits(value).ok_or_else(|| refused(format!("{name}: must be a sequence number, not {}", Excerpt(value))))
 }
 
 fn parse_limit(name: &str, value: &str) -> Result<NonZeroU32, Refused> {
     parse_digits::<NonZeroU32>(value)
         .filter(|limit| limit.get() <= LIMIT_MAX)
-        .ok_or_else(|| refused(format!("{name}: not a whole number from 1 to {LIMIT_MAX}: {}", Excerpt(value))))
+        .ok_or_else(|| refused(format!("{name}: must be an integer from 1 to {LIMIT_MAX}, not {}", Excerpt(value))))
 }
 
 fn parse_order(name: &str, value: &str) -> Result<Order, Refused> {
@@ -116,11 +116,12 @@ fn parse_order(name: &str, value: &str) -> Result<Order, Refused> {
         "asc" => Ok(Order::TimeAscending),
         "desc" => Ok(Order::TimeDescending),
         "seq" => Ok(Order::Sequence),
-        _ => Err(refused(format!("{name}: none of asc, desc and seq: {}", Excerpt(value)))),
+        _ => Err(refused(format!("{name}: must be asc, desc or seq, not {}", Excerpt(value)))),
     }
 }
 
-/// `rest` is what follows `payload.` in the name: a path and, in brackets, an operator.
+/// Parses a condition on the payload. `rest` follows `payload.` in the name: a path and an optional operator in
+/// brackets.
 fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFilter, Refused> {
     let (path, operator) = match rest.strip_suffix(']').and_then(|open| open.rsplit_once('[')) {
         Some((path, operator)) => (path, Some(operator)),
@@ -144,13 +145,17 @@ fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFi
         Some("exists") => match value {
             "true" => Test::Exists(true),
             "false" => Test::Exists(false),
-            _ => return Err(refused(format!("{}: neither true nor false: {}", Excerpt(name), Excerpt(value)))),
+            _ => return Err(refused(format!("{}: must be true or false, not {}", Excerpt(name), Excerpt(value)))),
         },
         Some("prefix") => Test::Prefix(Box::from(value)),
         Some("contains") => Test::Contains(Box::from(value)),
         Some(other) => {
             let known = "ne, gt, gte, lt, lte, exists, prefix, contains";
-            return Err(refused(format!("{}: no such operator: {}; there are {known}", Excerpt(name), Excerpt(other))));
+            return Err(refused(format!(
+                "{}: unknown operator {}; the operators are {known}",
+                Excerpt(name),
+                Excerpt(other)
+            )));
         }
     };
     Ok(PayloadFilter { path, test })
@@ -175,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_at_once() {
+    fn all_parameters_together() {
         let query = "type=a+b&type=&id=1&id=a%26b&start=1&end=2026-01-01T00%3A00%3A00Z&after_seq=7&limit=10000&order=desc\
             &payload.a.b=1&payload.a.b%5Bgte%5D=2&payload.a[exists]=false&payload.a[prefix]=x";
         let condition = |path: &str, test| PayloadFilter { path: PayloadPath::parse(path).unwrap(), test };
@@ -199,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operator_is_known() {
+    fn every_operator_is_parsed() {
         for (operator, test) in [
             ("", Test::Eq(Operand::new("v"))),
             ("[ne]", Test::Ne(Operand::new("v"))),
@@ -215,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_parameters_are_named() {
+    fn errors_begin_with_the_name_of_the_parameter() {
         for (query, name) in [
             ("x=1", "'x'"),
             ("=1", "''"),
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_bounded() {
+    fn number_and_length_of_payload_conditions_are_limited() {
         let conditions = |count: usize| vec!["payload.a=1"; count].join("&");
         assert_eq!(read(&conditions(PAYLOAD_FILTERS_MAX)).unwrap().filter.payload.len(), PAYLOAD_FILTERS_MAX);
         let detail = read(&conditions(PAYLOAD_FILTERS_MAX + 1)).unwrap_err();
@@ -279,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_read_with_the_other_parameters_whatever_their_order() {
+    fn a_cursor_may_come_before_the_parameters_that_it_depends_on() {
         let position = Position { timestamp: Timestamp::from_nanos(1), seq: 2 };
         let cursor = encode_cursor(position, &read("type=a&order=desc").unwrap());
         let query = read(&format!("cursor={cursor}&order=desc&limit=5&type=a")).unwrap();

@@ -1,25 +1,26 @@
-//! Header fields with a grammar: lists, media types, preferences.
+//! Parses header fields: lists, media types, preferences.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-use super::Head;
+use super::RequestHead;
 
-/// A media type's quality in `Accept`, in thousandths.
+/// The highest quality value of a media type in `Accept`, in thousandths.
 const QUALITY_FULL: u16 = 1000;
 
-/// The values of all fields of this name, in their order. Names in a [`Head`] are in lower case.
-pub(super) fn values<'a>(head: &Head<'a>, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+/// The values of all fields of this name, in order. `name` is in lower case, as in [`RequestHead`].
+pub(super) fn values<'a>(head: &RequestHead<'a>, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
     head.headers.iter().filter(move |(other, _)| *other == name).map(|(_, value)| *value)
 }
 
-/// The members of a comma-separated list (RFC 9110, section 5.6.1) over all fields of this name. Empty members are
-/// skipped; commas in quoted strings separate nothing. Bytes beyond ASCII become U+FFFD, which no grammar here knows.
-pub(super) fn members<'a>(head: &Head<'a>, name: &'static str) -> impl Iterator<Item = Cow<'a, str>> {
+/// The members of a comma-separated list (RFC 9110, section 5.6.1) over all fields of this name. Skips empty members,
+/// and does not split at commas in quoted strings. Bytes that are not UTF-8 become U+FFFD, which no grammar here
+/// accepts.
+pub(super) fn members<'a>(head: &RequestHead<'a>, name: &'static str) -> impl Iterator<Item = Cow<'a, str>> {
     values(head, name).flat_map(|value| split_unquoted(value, b',')).filter(|member| !member.is_empty())
 }
 
-/// A media type as `Content-Type` has it.
+/// A media type, as in `Content-Type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MediaType {
     /// Type and subtype in lower case: `application/json`.
@@ -29,7 +30,7 @@ pub(super) struct MediaType {
 }
 
 impl MediaType {
-    /// `None` where the text is no media type (RFC 9110, section 8.3.1).
+    /// Parses a media type (RFC 9110, section 8.3.1); `None` if it is invalid.
     pub(super) fn parse(value: &[u8]) -> Option<Self> {
         let mut parts = split_unquoted(value, b';');
         let essence = parts.next()?.to_ascii_lowercase();
@@ -51,10 +52,10 @@ impl MediaType {
     }
 }
 
-/// How welcome `offered` (type and subtype in lower case) is by the `Accept` fields, in thousandths: the most specific
-/// range decides (RFC 9110, section 12.5.1). Ranges that are none are skipped; without any range, everything is
-/// welcome.
-pub(super) fn quality(head: &Head<'_>, offered: &str) -> u16 {
+/// The quality value of the media type `offered` (in lower case) by the `Accept` fields, in thousandths. The most
+/// specific range decides (RFC 9110, section 12.5.1). Invalid ranges are skipped. Without any range, every media type
+/// is acceptable.
+pub(super) fn quality(head: &RequestHead<'_>, offered: &str) -> u16 {
     let mut any = false;
     let mut best = (0_u8, 0_u16);
     for member in members(head, "accept") {
@@ -76,7 +77,7 @@ pub(super) fn quality(head: &Head<'_>, offered: &str) -> u16 {
     if any { best.1 } else { QUALITY_FULL }
 }
 
-/// A media range in lower case and its weight.
+/// Parses a media range, in lower case, and its quality value.
 fn parse_range(member: &str) -> Option<(String, u16)> {
     let mut parts = split_unquoted(member.as_bytes(), b';');
     let range = parts.next()?.to_ascii_lowercase();
@@ -95,7 +96,7 @@ fn parse_range(member: &str) -> Option<(String, u16)> {
     Some((range, quality))
 }
 
-/// `0`, `1`, or up to three digits behind the point (RFC 9110, section 12.4.2).
+/// Parses a quality value: from 0 to 1, with up to three decimals (RFC 9110, section 12.4.2).
 fn parse_quality(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if fraction.len() > 3 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -114,11 +115,11 @@ fn parse_quality(text: &str) -> Option<u16> {
     (thousandths <= QUALITY_FULL).then_some(thousandths)
 }
 
-/// The value of a preference (RFC 7240, section 2) in lower case: the first one of this name counts, in whichever
-/// field.
-pub(super) fn preference(head: &Head<'_>, name: &str) -> Option<String> {
+/// The value of a preference (RFC 7240, section 2) in lower case. The first preference of this name counts, over all
+/// fields.
+pub(super) fn preference(head: &RequestHead<'_>, name: &str) -> Option<String> {
     members(head, "prefer").find_map(|member| {
-        // Parameters behind a semicolon belong to extensions of the preference.
+        // Parameters after a semicolon are extensions of the preference.
         let first = split_unquoted(member.as_bytes(), b';').next()?;
         let (other, value) = first.split_once('=').unwrap_or((&first, ""));
         if !other.trim().eq_ignore_ascii_case(name) {
@@ -133,7 +134,7 @@ pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// Trims white space as header fields have it.
+/// Trims the white space of header fields: spaces and tabs.
 pub(super) fn trim(value: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
@@ -141,7 +142,7 @@ pub(super) fn trim(value: &[u8]) -> &[u8] {
     value.get(start..end).unwrap_or_default()
 }
 
-/// A token as it is, or the text of a quoted string; `None` where it is neither.
+/// The text of a token or a quoted string; `None` for anything else.
 fn unquoted(text: &str) -> Option<Cow<'_, str>> {
     if is_token(text) {
         return Some(Cow::Borrowed(text));
@@ -159,7 +160,7 @@ fn unquoted(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(plain))
 }
 
-/// Splits at a separator outside of quoted strings, and trims the parts.
+/// Splits at separators outside quoted strings, and trims the parts.
 fn split_unquoted(value: &[u8], separator: u8) -> impl Iterator<Item = Cow<'_, str>> {
     let mut quoted = false;
     let mut escaped = false;
@@ -183,13 +184,13 @@ mod tests {
 
     use super::*;
 
-    fn with<T>(fields: &[(&str, &str)], test: impl FnOnce(&Head<'_>) -> T) -> T {
+    fn with<T>(fields: &[(&str, &str)], test: impl FnOnce(&RequestHead<'_>) -> T) -> T {
         let headers: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        test(&Head { method: "GET", target: "/", headers: &headers, ..Head::default() })
+        test(&RequestHead { method: "GET", target: "/", headers: &headers, ..RequestHead::default() })
     }
 
     #[test]
-    fn lists_run_over_fields_and_leave_quotes_alone() {
+    fn lists_span_fields_and_keep_quoted_commas() {
         let fields = [("prefer", "a=\"1,2\", ,b"), ("other", "x"), ("prefer", " c ")];
         let found = with(&fields, |head| members(head, "prefer").map(Cow::into_owned).collect::<Vec<_>>());
         assert_eq!(found, ["a=\"1,2\"", "b", "c"]);
@@ -224,7 +225,7 @@ mod tests {
         assert_eq!(quality_of("application/*;q=0.25, */*", json), 250);
         assert_eq!(quality_of("Application/JSON; Q=0.5, application/*", json), 500);
         assert_eq!(quality_of("application/json;q=0, */*", json), 0);
-        assert_eq!(quality_of("application/json;q=7", json), 1000, "a range that is none is skipped");
+        assert_eq!(quality_of("application/json;q=7", json), 1000, "an invalid range is skipped");
         assert_eq!(quality_of("text/html, application/json;q=0.001", json), 1);
         assert_eq!(quality_of("*/json", json), 0);
         for (text, thousandths) in [("1", 1000), ("1.000", 1000), ("0.5", 500), ("0.", 0), ("0.123", 123)] {

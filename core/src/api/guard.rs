@@ -1,27 +1,27 @@
-//! What makes a request unsafe to act on, whatever it asks for: faults that HTTP libraries let pass.
+//! Checks request heads for faults that HTTP libraries accept and that make a request unsafe on any route.
 //!
-//! Where a fault leaves it open where the next request on the connection begins, the connection closes with the answer,
-//! so that nothing can hide in the body of another request (RFC 9112, section 11.2).
+//! If a fault leaves the end of the request uncertain, the connection closes after the reply. Otherwise a body could
+//! smuggle in another request (RFC 9112, section 11.2).
 
 use super::fields::{is_token, members, trim, values};
-use super::problem::Refused;
+use super::refused::Refused;
 use super::target::{Target, TargetError};
 use super::text::Excerpt;
-use super::{Head, ProblemKind};
+use super::{ProblemKind, RequestHead};
 
 /// Methods as RFC 9110 and RFC 5789 spell them.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
-/// A request whose head is sound.
+/// A head that passed all checks.
 #[derive(Debug)]
-pub(super) struct Sound<'a> {
+pub(super) struct CheckedHead<'a> {
     pub(super) method: Method,
     pub(super) target: Target<'a>,
-    /// The body's declared length.
+    /// The value of `Content-Length`.
     pub(super) content_length: Option<u64>,
 }
 
-/// The methods that any route knows.
+/// The methods that some route supports, and all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     Get,
@@ -30,27 +30,27 @@ pub(super) enum Method {
     Other,
 }
 
-/// Checks a head. Framing comes first: it decides whether the connection lives on.
-pub(super) fn check<'a>(head: &Head<'a>) -> Result<Sound<'a>, Refused> {
+/// Checks a head. Framing comes first, since it decides whether the connection stays open.
+pub(super) fn check<'a>(head: &RequestHead<'a>) -> Result<CheckedHead<'a>, Refused> {
     let content_length = check_framing(head)?;
     check_host(head)?;
     let method = check_method(head)?;
     let target = check_target(head)?;
     check_expect(head)?;
-    Ok(Sound { method, target, content_length })
+    Ok(CheckedHead { method, target, content_length })
 }
 
 fn bad(detail: impl Into<alloc::string::String>) -> Refused {
     Refused::new(ProblemKind::BadRequest, detail)
 }
 
-/// How the body is delimited (RFC 9112, section 6).
-fn check_framing(head: &Head<'_>) -> Result<Option<u64>, Refused> {
+/// Checks how the body is delimited (RFC 9112, section 6), and returns its declared length.
+fn check_framing(head: &RequestHead<'_>) -> Result<Option<u64>, Refused> {
     let mut length = None;
     for value in values(head, "content-length") {
         let number = parse_length(trim(value))?;
         if length.replace(number).is_some_and(|earlier| earlier != number) {
-            return Err(bad("there are two different Content-Lengths").closing());
+            return Err(bad("there are two different values of Content-Length").closing());
         }
     }
     if values(head, "transfer-encoding").next().is_none() {
@@ -62,40 +62,39 @@ fn check_framing(head: &Head<'_>) -> Result<Option<u64>, Refused> {
     if head.http_10 {
         return Err(bad("HTTP/1.0 has no Transfer-Encoding").closing());
     }
-    // Not read as a list: one that names nothing beside 'chunked' is taken for something else by others on the way.
+    // Not parsed as a list: intermediaries disagree about lists with empty elements beside 'chunked'.
     let mut fields = values(head, "transfer-encoding");
     match (fields.next(), fields.next()) {
         (Some(coding), None) if trim(coding).eq_ignore_ascii_case(b"chunked") => Ok(None),
         (_, _) => {
-            let detail = "the only transfer coding known here is 'chunked', and that once";
+            let detail = "the only supported transfer coding is 'chunked', given once";
             Err(Refused::new(ProblemKind::NotImplemented, detail).closing())
         }
     }
 }
 
-/// Digits alone. A list of equal numbers in one field is refused, which RFC 9110, section 8.6, leaves open: not every
-/// reader between a client and us understands one, and where a body ends must not be a matter of opinion.
+/// Parses the digits of a `Content-Length`. A list of equal numbers in one field is refused, as RFC 9110, section 8.6,
+/// allows: not every intermediary understands such a list, and all must agree on where a body ends.
 fn parse_length(digits: &[u8]) -> Result<u64, Refused> {
     let malformed = || bad("Content-Length is not a number of bytes").closing();
-    // `str::parse` would take a sign.
+    // `str::parse` would accept a sign.
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(malformed());
     }
     let text = core::str::from_utf8(digits).map_err(|_| malformed())?;
-    // A number, and so the only reason is that there are not enough bits for it.
-    text.parse().map_err(|_| Refused::new(ProblemKind::ContentTooLarge, "no body is that long").closing())
+    // There are only digits, so the only possible error is overflow.
+    text.parse().map_err(|_| Refused::new(ProblemKind::ContentTooLarge, "Content-Length is too large").closing())
 }
 
-/// RFC 9112, section 3.2. An empty value is in the grammar, and RFC 9112 asks clients for it where a target has no
-/// authority.
-fn check_host(head: &Head<'_>) -> Result<(), Refused> {
+/// Checks `Host` (RFC 9112, section 3.2). An empty value is valid: clients must send it if the target has no authority.
+fn check_host(head: &RequestHead<'_>) -> Result<(), Refused> {
     let mut hosts = values(head, "host");
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_host(trim(host)) => Ok(()),
-        (Some(_), None) => Err(bad("Host is not a host with an optional port").closing()),
-        (Some(_), Some(_)) => Err(bad("there is more than one Host").closing()),
+        (Some(_), None) => Err(bad("Host is not a valid host with an optional port").closing()),
+        (Some(_), Some(_)) => Err(bad("there is more than one Host field").closing()),
         (None, _) if head.http_10 => Ok(()),
-        (None, _) => Err(bad("there is no Host").closing()),
+        (None, _) => Err(bad("there is no Host field").closing()),
     }
 }
 
@@ -120,9 +119,9 @@ fn is_host(value: &[u8]) -> bool {
     host.bytes().all(is_name) && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Method names are case-sensitive (RFC 9110, section 9.1): `get` is not `GET` but an unknown method, most likely by
-/// mistake.
-fn check_method(head: &Head<'_>) -> Result<Method, Refused> {
+/// Checks the method. Names are case-sensitive (RFC 9110, section 9.1), so `get` is an unknown method. Since it is
+/// probably a mistake, the error says so.
+fn check_method(head: &RequestHead<'_>) -> Result<Method, Refused> {
     match head.method {
         "GET" => Ok(Method::Get),
         "HEAD" => Ok(Method::Head),
@@ -130,22 +129,22 @@ fn check_method(head: &Head<'_>) -> Result<Method, Refused> {
         method if !is_token(method) => Err(bad("the method is not a token")),
         method if METHODS.contains(&method) => Ok(Method::Other),
         method if METHODS.iter().any(|known| known.eq_ignore_ascii_case(method)) => {
-            Err(bad(alloc::format!("methods are written in capitals, unlike {}", Excerpt(method))))
+            Err(bad(alloc::format!("methods are written in upper case, unlike {}", Excerpt(method))))
         }
         _ => Ok(Method::Other),
     }
 }
 
-/// Which form of target belongs to which method is in RFC 9112, section 3.2.
-fn check_target<'a>(head: &Head<'a>) -> Result<Target<'a>, Refused> {
+/// Checks the target. The method decides which form it has (RFC 9112, section 3.2).
+fn check_target<'a>(head: &RequestHead<'a>) -> Result<Target<'a>, Refused> {
     let refused = match (head.method, head.target) {
         ("OPTIONS", "*") => "OPTIONS is not supported",
-        ("CONNECT", target) if !target.starts_with('/') => "this is no proxy, so CONNECT is not supported",
+        ("CONNECT", target) if !target.starts_with('/') => "CONNECT is not supported; this server is not a proxy",
         ("CONNECT", _) => return Err(bad("CONNECT takes a host and a port, not a path")),
         (_, target) => {
             return Target::parse(target).map_err(|error| {
                 let refused = bad(alloc::format!("{error}"));
-                // Some HTTP libraries take such a head for none, and then nobody knows where the next one begins.
+                // Some HTTP libraries reject the whole head, so that the start of the next request is uncertain.
                 if matches!(error, TargetError::Character { .. }) { refused.closing() } else { refused }
             });
         }
@@ -153,13 +152,13 @@ fn check_target<'a>(head: &Head<'a>) -> Result<Target<'a>, Refused> {
     Err(Refused::new(ProblemKind::MethodNotAllowed, refused).with_header("allow", "GET, HEAD, POST"))
 }
 
-/// RFC 9110, section 10.1.1. The client waits for an answer before it sends the body, or does not wait: nobody can tell
-/// whether it comes, hence the close.
-fn check_expect(head: &Head<'_>) -> Result<(), Refused> {
+/// Checks `Expect` (RFC 9110, section 10.1.1). After a refusal the connection closes, since a client may or may not
+/// send the body.
+fn check_expect(head: &RequestHead<'_>) -> Result<(), Refused> {
     match members(head, "expect").find(|member| !member.eq_ignore_ascii_case("100-continue")) {
-        // HTTP/1.0 has no expectations; whatever is there is to be ignored.
+        // HTTP/1.0 has no expectations, so the field is ignored.
         Some(member) if !head.http_10 => {
-            let detail = alloc::format!("the only expectation known here is '100-continue', not {}", Excerpt(&member));
+            let detail = alloc::format!("the only supported expectation is '100-continue', not {}", Excerpt(&member));
             Err(Refused::new(ProblemKind::ExpectationFailed, detail).closing())
         }
         Some(_) | None => Ok(()),
@@ -187,8 +186,8 @@ mod tests {
         fields: &[(&str, &str)],
     ) -> Result<(Method, Option<u64>), (u16, bool)> {
         let headers: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        check(&Head { method, target, headers: &headers, http_10 })
-            .map(|sound| (sound.method, sound.content_length))
+        check(&RequestHead { method, target, headers: &headers, http_10 })
+            .map(|checked| (checked.method, checked.content_length))
             .map_err(|refused| (refused.problem.kind.status(), refused.close))
     }
 
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_without_a_path() {
+    fn other_forms_of_targets() {
         assert_eq!(checked("OPTIONS", "*", &[HOST]), Err((405, false)));
         assert_eq!(checked("CONNECT", "localhost:443", &[HOST]), Err((405, false)));
         assert_eq!(checked("CONNECT", "/events", &[HOST]), Err((400, false)));

@@ -1,4 +1,4 @@
-//! Answers about the service itself: health, metrics and the interface's description.
+//! Replies about the service itself: health, metrics and the `OpenAPI` document.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,13 +6,13 @@ use alloc::string::String;
 use serde::Serialize;
 
 use super::text::to_json;
-use super::{Condition, Reply, Route};
+use super::{Reply, Route, ServiceState};
 use crate::repository::Failure;
 
-/// The description of this interface (`OpenAPI` 3.1).
+/// The `OpenAPI` 3.1 document of this interface.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// All crates of Argus have one version.
+/// The version of Argus, which all its crates share.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A `GET` or `HEAD` of `/metrics`.
@@ -22,7 +22,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The answer with the rendered metrics (text format 0.0.4).
+    /// The reply with `rendered`, the metrics in text format 0.0.4.
     #[must_use]
     pub fn reply(self, rendered: String) -> Reply {
         Reply::new(Route::Metrics, 200, "text/plain; version=0.0.4; charset=utf-8", rendered).for_head(self.head_only)
@@ -34,7 +34,7 @@ impl Metrics {
 struct Health<'a> {
     status: Status,
     version: &'static str,
-    /// Why it is not better.
+    /// Why the status is not `pass`.
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a str>,
 }
@@ -47,32 +47,32 @@ enum Status {
     Fail,
 }
 
-/// Whether the process serves; that it answers is the answer.
+/// The reply of the liveness check. It always passes: a process that replies is alive.
 pub(super) fn live(route: Route) -> Reply {
     Health::new(Status::Pass, None).reply(route)
 }
 
-/// Whether new requests are welcome.
-pub(super) fn ready(condition: &Condition<'_>) -> Reply {
+/// The reply of the readiness check: whether the service accepts requests.
+pub(super) fn ready(state: &ServiceState<'_>) -> Reply {
     let failing;
-    let health = match *condition {
-        Condition { failure: Some(cause), .. } => {
-            failing = format!("stopping, for the server cannot go on: {cause}");
+    let health = match *state {
+        ServiceState { failure: Some(cause), .. } => {
+            failing = format!("stopping after an internal failure: {cause}");
             Health::new(Status::Fail, Some(&failing))
         }
-        Condition { draining: true, .. } => Health::new(Status::Fail, Some("stopping")),
-        Condition { repository: Some(Failure::Failed(cause)), .. } => {
-            failing = format!("the storage has failed, only reads go on: {}", cause.told());
+        ServiceState { draining: true, .. } => Health::new(Status::Fail, Some("stopping")),
+        ServiceState { repository: Some(Failure::Failed(cause)), .. } => {
+            failing = format!("the storage has failed, only reads are served: {}", cause.told());
             Health::new(Status::Fail, Some(&failing))
         }
-        Condition { repository: Some(Failure::Unavailable(cause)), .. } => {
-            failing = format!("the storage is not available, nothing is stored: {}", cause.told());
+        ServiceState { repository: Some(Failure::Unavailable(cause)), .. } => {
+            failing = format!("the storage is unavailable, only reads are served: {}", cause.told());
             Health::new(Status::Fail, Some(&failing))
         }
-        Condition { draining: false, repository: None, failure: None, warning: Some(warning) } => {
+        ServiceState { draining: false, repository: None, failure: None, warning: Some(warning) } => {
             Health::new(Status::Warn, Some(warning))
         }
-        Condition { draining: false, repository: None, failure: None, warning: None } => {
+        ServiceState { draining: false, repository: None, failure: None, warning: None } => {
             Health::new(Status::Pass, None)
         }
     };
@@ -106,16 +106,16 @@ mod tests {
     use crate::ingest::FaultCode;
 
     #[test]
-    fn readiness_says_why_not() {
-        let with = |condition: Condition<'_>| {
-            let reply = ready(&condition);
+    fn readiness_gives_the_reason() {
+        let with = |state: ServiceState<'_>| {
+            let reply = ready(&state);
             (reply.status, serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap())
         };
         let at = |draining, repository: Option<Failure>, failure| {
-            with(Condition { draining, repository: repository.as_ref(), failure, warning: Some("the clock") })
+            with(ServiceState { draining, repository: repository.as_ref(), failure, warning: Some("the clock") })
         };
         let pass = serde_json::json!({"status": "pass", "version": VERSION});
-        assert_eq!(with(Condition::default()), (200, pass));
+        assert_eq!(with(ServiceState::default()), (200, pass));
         let warn = serde_json::json!({"status": "warn", "version": VERSION, "output": "the clock"});
         assert_eq!(at(false, None, None), (200, warn));
         let failed = || Some(Failure::Failed("disk \"sda\"".into()));
@@ -133,16 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn documents_keep_their_bytes() {
+    fn documents_have_these_exact_bytes() {
         let pass = alloc::format!(r#"{{"status":"pass","version":"{VERSION}"}}"#);
         assert_eq!(live(Route::Health).body, pass);
         let warn = alloc::format!(r#"{{"status":"warn","version":"{VERSION}","output":"a \"clock\""}}"#);
-        let condition = Condition { warning: Some("a \"clock\""), ..Condition::default() };
-        assert_eq!(ready(&condition).body, warn);
+        let state = ServiceState { warning: Some("a \"clock\""), ..ServiceState::default() };
+        assert_eq!(ready(&state).body, warn);
     }
 
     #[test]
-    fn the_description_has_our_version_and_routes() {
+    fn the_openapi_document_has_our_version_and_routes() {
         let description: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
         assert_eq!(description["info"]["version"], VERSION);
         let paths = description["paths"].as_object().unwrap();
@@ -165,13 +165,14 @@ mod tests {
             assert_eq!(described, allowed, "{}", route.as_str());
         }
     }
+
     /// The strings of an `enum` in the description.
     fn names(list: &serde_json::Value) -> alloc::vec::Vec<&str> {
         list.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
     }
 
     #[test]
-    fn the_description_has_every_kind_of_problem_and_fault() {
+    fn the_openapi_document_has_every_kind_of_problem_and_fault() {
         let description: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
         let schemas = &description["components"]["schemas"];
         let problems = ProblemKind::ALL.map(|kind| alloc::format!("/problems/{}", kind.as_str()));
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_description_has_the_status_of_every_problem_that_any_request_may_meet() {
+    fn the_openapi_document_has_the_status_of_every_problem() {
         let description: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
         let operations: alloc::vec::Vec<_> = description["paths"]
             .as_object()
@@ -191,7 +192,7 @@ mod tests {
         for kind in ProblemKind::ALL.into_iter().filter(|kind| *kind != ProblemKind::MethodNotAllowed) {
             let status = alloc::format!("{}", kind.status());
             let described = operations.iter().filter(|responses| responses.get(&status).is_some()).count();
-            // Whatever is asked for, a head may be too long, malformed or without an answer.
+            // These can happen on any route.
             let everywhere = matches!(
                 kind,
                 ProblemKind::BadRequest

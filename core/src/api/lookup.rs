@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::criteria::unknown;
-use super::problem::Refused;
+use super::refused::Refused;
 use super::target::Target;
 use super::text::Excerpt;
 use super::{ProblemKind, Reply, Route};

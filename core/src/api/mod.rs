@@ -1,8 +1,8 @@
 //! The meaning of the HTTP interface, without HTTP.
 //!
-//! A host reads a request's head and asks [`Api::handle_request`] what to do; the [`Action`] says so, and each of its
-//! variants leads by plain function calls to a [`Reply`]. The whole of the wire contract is here; a host adds bytes,
-//! waiting and the clock.
+//! A host parses the head of a request and calls [`Api::handle_request`], which returns an [`Action`]. Plain function
+//! calls lead from each action to a [`Reply`]. The whole wire contract is here; a host adds sockets, waiting and the
+//! clock.
 
 mod acknowledged;
 mod content;
@@ -13,6 +13,7 @@ mod health;
 mod lookup;
 mod problem;
 mod read;
+mod refused;
 mod reply;
 mod route;
 mod search;
@@ -34,124 +35,124 @@ use alloc::string::String;
 use core::time::Duration;
 
 use fields::values;
-use guard::{Method, Sound};
+use guard::{CheckedHead, Method};
 use lookup::Lookup;
-use problem::Refused;
 use read::Question;
+use refused::Refused;
 use route::Resource;
 use search::Search;
 
 use crate::hex;
 use crate::repository::{Failure, ReadError};
 
-/// The interface with its limits. Built once; shared by all requests.
+/// The HTTP interface and its limits. A host builds one and shares it among all requests.
 #[derive(Clone, Debug)]
 pub struct Api {
     limits: Limits,
 }
 
-/// Longest `X-Request-Id` that is taken over from a caller.
+/// Longest `X-Request-Id` of a caller that is used, in characters.
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
-/// What a host may set.
+/// Limits that a host sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest body, in bytes after decompression.
     pub body_bytes_max: usize,
     /// Longest payload of an event, in bytes of compact JSON.
     pub payload_bytes_max: usize,
-    /// Most different event types in one body: as many as the repository takes.
+    /// Most event types in one body: the limit of the repository.
     pub types_max: usize,
-    /// How long a request may take. A page that is not full when half of it has passed ends where it is.
+    /// How long a request may take. A page that is not full after half of this time ends early.
     pub read_time: Duration,
 }
 
-/// A request's head, as it came over the wire.
+/// The head of a request, as received.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Head<'a> {
+pub struct RequestHead<'a> {
     /// The method, as sent.
     pub method: &'a str,
-    /// The request target, as sent: not decoded, not normalised.
+    /// The request target, neither decoded nor normalised.
     pub target: &'a str,
-    /// Header fields in their order, names in lower case, values as sent.
+    /// Header fields in the order received: names in lower case, values unchanged.
     pub headers: &'a [(&'a str, &'a [u8])],
-    /// The message is of HTTP/1.0, which has neither `Host` nor transfer codings.
+    /// Whether the request uses HTTP/1.0, which needs no `Host` and has no transfer codings.
     pub http_10: bool,
 }
 
-/// How the service is doing, as far as answers depend on it.
+/// The state of the service, as far as replies depend on it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Condition<'a> {
-    /// Asked to stop: running requests finish, new ones are refused.
+pub struct ServiceState<'a> {
+    /// The service is stopping: running requests finish, new ones are refused.
     pub draining: bool,
-    /// Why the repository accepts nothing at present, if so.
+    /// Why the repository accepts no commits, if it does not.
     pub repository: Option<&'a Failure>,
-    /// Why the service cannot go on and stops by itself, if so.
+    /// The internal failure that stops the service, if there is one.
     pub failure: Option<&'a str>,
-    /// What an operator should know, though requests are answered as ever. It goes to whoever asks, and names no path.
+    /// A warning for operators that does not affect requests. Any caller can read it, so it must name no path.
     pub warning: Option<&'a str>,
 }
 
 /// What a host does next.
 #[derive(Debug)]
 pub enum Action {
-    /// Send this.
+    /// Send this reply.
     Reply(Reply),
-    /// Read the body, then ask [`Submission::handle_body`].
+    /// Read the body, then call [`Submission::handle_body`].
     Submit(Submission),
-    /// Run this where it may block: [`Read::begin`].
+    /// Call [`Read::begin`] on a thread that may block.
     Read(Read),
     /// Render the metrics and send them with [`Metrics::reply`].
     Metrics(Metrics),
 }
 
-/// Why a host refuses a request by itself.
+/// Why the host refuses a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The head did not arrive in time. 408, and the connection closes.
     HeadTimeout,
     /// The head is longer than the host reads, or has too many fields. 431, and the connection closes.
     HeadTooLarge,
-    /// What arrived is no head of HTTP/1.1. 400, and the connection closes.
+    /// The bytes received are not an HTTP/1.1 head. 400, and the connection closes.
     HeadBroken,
-    /// The head is one of another version of HTTP than 1.0 and 1.1. 505, and the connection closes.
+    /// The head names an HTTP version other than 1.0 and 1.1. 505, and the connection closes.
     HeadVersion,
     /// The body is longer than [`Submission::wire_bytes_max`]. 413, and the connection closes.
     BodyTooLarge,
     /// The body did not arrive in time. 408, and the connection closes.
     BodyTimeout,
-    /// The body ended early or was malformed on the wire. 400, and the connection closes.
+    /// The body ended early, or its chunks were malformed. 400, and the connection closes.
     BodyBroken,
-    /// Bodies in flight use up the byte budget, or the commit queue is full. 503 with Retry-After.
+    /// The byte budget for bodies is used up, or the commit queue is full. 503 with Retry-After.
     Overloaded,
-    /// A commit took longer than the host allows; what became of it is unknown. 503 with Retry-After.
+    /// A commit took longer than the host allows; its outcome is unknown. 503 with Retry-After.
     Timeout,
     /// A read took longer than the host allows. 503 with Retry-After.
     ReadTimeout,
-    /// Stopping. 503 with Retry-After.
+    /// The service is stopping. 503 with Retry-After.
     Draining,
-    /// What is stored could not be read: 500, or 503 with Retry-After if it may be readable later. The host logs the
-    /// error: the answer says which events are concerned, and names no place.
+    /// Stored events could not be read: 500, or 503 with Retry-After if a later try may succeed. The host logs the
+    /// error; the reply says which events are affected, but not where they are stored.
     Unreadable(ReadError),
-    /// A fault in Argus itself. 500.
+    /// A bug in Argus. 500.
     Internal,
 }
 
 impl Api {
-    /// The interface under these limits.
+    /// Creates the interface with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { limits }
     }
 
-    /// What to do about a request, in the order of checks of the wire contract.
+    /// Decides what to do with a request. Checks run in the order of the wire contract.
     #[must_use]
-    pub fn handle_request(&self, head: &Head<'_>, condition: &Condition<'_>) -> Action {
+    pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
         let head_only = head.method == "HEAD";
         let (route, decided) = match guard::check(head) {
-            Ok(sound) => {
-                let resource = Resource::of(&sound.target);
-                (resource.route(), self.decide(head, &sound, resource, condition))
+            Ok(checked) => {
+                let resource = Resource::of(&checked.target);
+                (resource.route(), self.decide(head, &checked, resource, state))
             }
             Err(refused) => (Route::Other, Err(refused)),
         };
@@ -162,7 +163,7 @@ impl Api {
         }
     }
 
-    /// The answer to a request that the host itself refuses. `route` as in the [`Submission`], or [`Route::Other`].
+    /// The reply to a request that the host refuses. `route` is [`Route::Other`] if the host does not know the route.
     #[must_use]
     pub fn refuse(&self, route: Route, refusal: &Refusal) -> Reply {
         let refused = match refusal {
@@ -177,7 +178,7 @@ impl Api {
                 Refused::new(ProblemKind::BadRequest, "this is not the head of an HTTP/1.1 request").closing()
             }
             Refusal::HeadVersion => {
-                let detail = "the versions of HTTP that are spoken here are 1.1 and 1.0";
+                let detail = "only HTTP/1.1 and HTTP/1.0 are supported";
                 Refused::new(ProblemKind::VersionNotSupported, detail).closing()
             }
             Refusal::BodyTooLarge => submit::too_large(self.limits.body_bytes_max),
@@ -189,16 +190,13 @@ impl Api {
                 Refused::new(ProblemKind::BadRequest, "the body ended early or was malformed; nothing was stored")
                     .closing()
             }
-            Refusal::Overloaded => Refused::new(
-                ProblemKind::Overloaded,
-                "there is no room for this request at the moment; nothing was stored",
+            Refusal::Overloaded => Refused::new(ProblemKind::Overloaded, "the server is busy; nothing was stored"),
+            Refusal::Timeout => Refused::new(
+                ProblemKind::Timeout,
+                "the request took too long; whether the events were stored is unknown",
             ),
-            Refusal::Timeout => {
-                Refused::new(ProblemKind::Timeout, "the request took too long; what became of it is unknown")
-            }
             Refusal::ReadTimeout => {
-                let detail =
-                    "the request took too long; with more conditions, or a shorter range of time, it takes less";
+                let detail = "the request took too long; use more filters, or a shorter time range";
                 Refused::new(ProblemKind::Timeout, detail)
             }
             Refusal::Draining => draining(),
@@ -211,17 +209,17 @@ impl Api {
                 Refused::new(ProblemKind::StorageUnavailable, detail)
             }
             Refusal::Unreadable(ReadError::Failed(_)) => {
-                Refused::new(ProblemKind::Internal, "the storage could not be read; the log of Argus says why")
+                Refused::new(ProblemKind::Internal, "the storage could not be read; see the log of Argus")
             }
-            Refusal::Internal => Refused::new(ProblemKind::Internal, "a fault in Argus, which its log describes"),
+            Refusal::Internal => Refused::new(ProblemKind::Internal, "a bug in Argus; see its log"),
         };
         refused.reply(route)
     }
 
-    /// The value for `X-Request-Id`: the caller's if it is sane (1 to 128 visible ASCII characters, once), else one
-    /// made of `random`.
+    /// The value for `X-Request-Id`: the caller's, if the field is there once with 1 to 128 visible ASCII characters;
+    /// otherwise one made from `random`.
     #[must_use]
-    pub fn request_id(head: &Head<'_>, random: u64) -> String {
+    pub fn request_id(head: &RequestHead<'_>, random: u64) -> String {
         let mut given = values(head, "x-request-id");
         if let (Some(id), None) = (given.next(), given.next())
             && (1..=REQUEST_ID_CHARS_MAX).contains(&id.len())
@@ -233,36 +231,36 @@ impl Api {
         hex::digits(random)
     }
 
-    /// What to do about a sound request.
+    /// Decides what to do with a request whose head was checked.
     fn decide(
         &self,
-        head: &Head<'_>,
-        sound: &Sound<'_>,
+        head: &RequestHead<'_>,
+        checked: &CheckedHead<'_>,
         resource: Resource,
-        condition: &Condition<'_>,
+        state: &ServiceState<'_>,
     ) -> Result<Action, Refused> {
         let route = resource.route();
-        if condition.draining && !route.answers_while_draining() {
+        if state.draining && !route.answers_while_draining() {
             return Err(draining());
         }
-        let head_only = match (sound.method, route) {
+        let head_only = match (checked.method, route) {
             (_, Route::Other) => return Err(Refused::new(ProblemKind::NotFound, "there is nothing at this path")),
             (Method::Get, _) => false,
             (Method::Head, _) => true,
-            (Method::Post, Route::Events) => return self.submit(head, sound, condition).map(Action::Submit),
+            (Method::Post, Route::Events) => return self.submit(head, checked, state).map(Action::Submit),
             (Method::Post | Method::Other, _) => {
                 let detail = format!("{} has {}", route.as_str(), route.allow());
                 return Err(Refused::new(ProblemKind::MethodNotAllowed, detail).with_header("allow", route.allow()));
             }
         };
-        let target = &sound.target;
+        let target = &checked.target;
         match resource {
             Resource::Event(id) => Ok(self.read(Question::Lookup(Lookup::read(id, target, head_only)?))),
             Resource::Fixed(Route::Events) => {
                 Ok(self.read(Question::Search(Box::new(Search::read(head, target, head_only)?))))
             }
             Resource::Fixed(Route::Metrics) => Ok(Action::Metrics(Metrics { head_only })),
-            Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(condition))),
+            Resource::Fixed(Route::Ready) => Ok(Action::Reply(health::ready(state))),
             Resource::Fixed(Route::OpenApi) => Ok(Action::Reply(health::openapi())),
             Resource::Fixed(Route::Health | Route::Live | Route::Event | Route::Other) => {
                 Ok(Action::Reply(health::live(route)))
@@ -274,15 +272,20 @@ impl Api {
         Action::Read(Read::new(question, self.limits.read_time))
     }
 
-    fn submit(&self, head: &Head<'_>, sound: &Sound<'_>, condition: &Condition<'_>) -> Result<Submission, Refused> {
-        match condition.repository {
-            Some(failure) => Err(submit::accepts_nothing(failure)),
-            None => Submission::read(&self.limits, head, sound),
+    fn submit(
+        &self,
+        head: &RequestHead<'_>,
+        checked: &CheckedHead<'_>,
+        state: &ServiceState<'_>,
+    ) -> Result<Submission, Refused> {
+        match state.repository {
+            Some(failure) => Err(submit::storage_problem(failure)),
+            None => Submission::read(&self.limits, head, checked),
         }
     }
 }
 
-/// The connection closes, so that the next request finds a server that stays.
+/// Closes the connection, so that the client connects to another server for its next request.
 fn draining() -> Refused {
     Refused::new(ProblemKind::Draining, "the server is stopping; nothing was stored").closing()
 }

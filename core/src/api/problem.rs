@@ -1,31 +1,26 @@
-//! Problem details (RFC 9457).
+//! Errors as callers see them: problem details (RFC 9457).
 
-use alloc::borrow::Cow;
-use alloc::string::{String, ToString as _};
-use alloc::vec;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::text::to_json;
-use super::{Reply, Route};
-use crate::ingest::{Fault, FaultCode, serialize_truncated};
+use crate::ingest::{EventFault, serialize_truncated};
 
-/// An error as callers see it: `application/problem+json`, which is what it serializes to. Texts are cut to 1,024 bytes
-/// there.
+/// An error as callers see it. Serializes to `application/problem+json`, with each text cut to 1,024 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What kind; fixes `type`, `title` and `status`.
+    /// Determines `type`, `title` and `status`.
     pub kind: ProblemKind,
-    /// What is wrong in this very case.
+    /// What is wrong with this request.
     pub detail: String,
-    /// Faults of the request body.
-    pub errors: Vec<Fault>,
+    /// Invalid events in the request body.
+    pub errors: Vec<EventFault>,
 }
 
 crate::listed::listed! {
-    /// The kinds of problem: a closed list, so that it may label metrics. `type` is `/problems/` and the name in kebab
+    /// The kinds of problem. The list is closed, so it can label metrics. `type` is `/problems/` and the name in kebab
     /// case.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum ProblemKind {
@@ -39,7 +34,7 @@ crate::listed::listed! {
         NotFound,
         /// 405
         MethodNotAllowed,
-        /// 406: none of the media types that we have.
+        /// 406: no acceptable media type is available.
         NotAcceptable,
         /// 408
         RequestTimeout,
@@ -49,27 +44,27 @@ crate::listed::listed! {
         UnsupportedMediaType,
         /// 417
         ExpectationFailed,
-        /// 422: events are at fault.
+        /// 422: the body has invalid events.
         InvalidEvents,
         /// 431: the request line and header fields are too long or too many.
         HeadTooLarge,
         /// 500
         Internal,
-        /// 500: part of what is stored is not as it was written.
+        /// 500: stored data is damaged.
         Damaged,
-        /// 501: a transfer coding that we do not speak.
+        /// 501: an unsupported transfer coding.
         NotImplemented,
-        /// 505: a version of HTTP that we do not speak.
+        /// 505: an unsupported version of HTTP.
         VersionNotSupported,
-        /// 503: no room for this request now.
+        /// 503: too many requests at once.
         Overloaded,
-        /// 503: stopping.
+        /// 503: the service is stopping.
         Draining,
-        /// 503: the storage has failed; the detail says whether something may be stored all the same.
+        /// 503: the storage has failed; the detail says whether the events may have been stored.
         StorageFailed,
         /// 503: the storage is full; nothing was stored.
         StorageFull,
-        /// 503: the storage lacks something that may come back, such as a permission; nothing was stored.
+        /// 503: the storage is unavailable for now, such as for lack of a permission.
         StorageUnavailable,
         /// 503: the request took too long.
         Timeout,
@@ -80,23 +75,23 @@ impl ProblemKind {
     /// The name in kebab case: the last part of `type`, and a label for metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        self.fixed().0
+        self.properties().0
     }
 
     /// The status code.
     #[must_use]
     pub fn status(self) -> u16 {
-        self.fixed().1
+        self.properties().1
     }
 
-    /// The title, the same for every problem of the kind.
+    /// The title, fixed for each kind.
     #[must_use]
     pub fn title(self) -> &'static str {
-        self.fixed().2
+        self.properties().2
     }
 
     /// Name, status and title.
-    fn fixed(self) -> (&'static str, u16, &'static str) {
+    fn properties(self) -> (&'static str, u16, &'static str) {
         match self {
             Self::BadRequest => ("bad-request", 400, "Bad request"),
             Self::InvalidJson => ("invalid-json", 400, "The body is not JSON"),
@@ -123,9 +118,9 @@ impl ProblemKind {
         }
     }
 
-    /// Seconds after which another try makes sense: `Retry-After` (RFC 9110, section 10.2.3). Overload passes quickly,
-    /// a restart takes a moment, and a failed or full disk waits for a person.
-    fn retry_after_seconds(self) -> Option<u32> {
+    /// The value of `Retry-After` in seconds (RFC 9110, section 10.2.3). Overload passes quickly, a restart takes a
+    /// moment, and a failed or full disk waits for an operator.
+    pub(super) fn retry_after_seconds(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::Timeout => Some(1),
             Self::Draining => Some(5),
@@ -152,7 +147,7 @@ impl ProblemKind {
 }
 
 impl Problem {
-    /// A problem whose request body is not at fault.
+    /// A problem without a list of invalid events.
     #[must_use]
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), errors: Vec::new() }
@@ -176,7 +171,7 @@ impl Serialize for Problem {
             #[serde(serialize_with = "serialize_truncated")]
             detail: &'a str,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            errors: &'a [Fault],
+            errors: &'a [EventFault],
         }
 
         let Self { kind, detail, errors } = self;
@@ -191,79 +186,15 @@ impl Serialize for Problem {
     }
 }
 
-/// How many of the faults are of each kind, in the order in which the kinds first appear.
-pub(super) fn tally(faults: &[Fault]) -> Vec<(FaultCode, u64)> {
-    let mut counts: Vec<(FaultCode, u64)> = Vec::new();
-    for fault in faults {
-        match counts.iter_mut().find(|(code, _)| *code == fault.code) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((fault.code, 1)),
-        }
-    }
-    counts
-}
-
-/// A problem with what goes around it: why a request goes no further.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub(super) problem: Problem,
-    /// Header fields besides those that every problem has.
-    pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// The connection must not be used again.
-    pub(super) close: bool,
-}
-
-impl Refused {
-    pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Problem::new(kind, detail).into()
-    }
-
-    /// For faults that leave it open where the next request on the connection begins.
-    pub(super) fn closing(mut self) -> Self {
-        self.close = true;
-        self
-    }
-
-    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    /// The answer.
-    pub(super) fn reply(self, route: Route) -> Reply {
-        let Self { problem, headers: further, close } = self;
-        // A cached error would outlive its cause: 404, 405, 414 and 501 may be cached unless told (RFC 9110, section
-        // 15.1).
-        let mut headers: Vec<(_, Cow<'static, str>)> =
-            vec![("content-type", "application/problem+json".into()), ("cache-control", "no-store".into())];
-        if let Some(seconds) = problem.kind.retry_after_seconds() {
-            headers.push(("retry-after", seconds.to_string().into()));
-        }
-        headers.extend(further);
-        Reply {
-            route,
-            status: problem.kind.status(),
-            headers,
-            body: to_json(&problem).into(),
-            close,
-            problem: Some(problem.kind),
-            rejected: tally(&problem.errors),
-            decoded_bytes: 0,
-        }
-    }
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self { problem, headers: Vec::new(), close: false }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+    use alloc::vec;
+
     use super::*;
+    use crate::api::text::to_json;
+    use crate::ingest::FaultCode;
 
     #[test]
     fn names_are_distinct_and_statuses_are_errors() {
@@ -277,8 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn documents_keep_their_bytes() {
-        let fault = Fault {
+    fn the_document_has_these_exact_bytes() {
+        let fault = EventFault {
             index: 7,
             pointer: "#/7/id".into(),
             code: FaultCode::InvalidId,
@@ -300,8 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn the_document_is_json_whatever_the_caller_wrote() {
-        let fault = Fault {
+    fn a_document_with_arbitrary_text_is_valid_json() {
+        let fault = EventFault {
             index: 3,
             pointer: "#/3/time\"stamp".into(),
             code: FaultCode::InvalidTimestamp,
@@ -319,8 +250,5 @@ mod tests {
         assert_eq!(json["errors"][1]["code"], fault.code.as_str());
         assert_eq!(json["errors"][1]["detail"], "\u{0}\u{1b}[31m");
         assert_eq!(json["detail"].as_str().unwrap().len(), 1024);
-        let reply = Refused::from(problem).reply(Route::Events);
-        assert_eq!(reply.rejected, [(FaultCode::InvalidTimestamp, 2)]);
-        assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));
     }
 }

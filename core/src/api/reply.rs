@@ -1,4 +1,4 @@
-//! Complete answers.
+//! Complete replies.
 
 use alloc::borrow::Cow;
 use alloc::string::ToString as _;
@@ -9,16 +9,15 @@ use bytes::Bytes;
 use super::{ProblemKind, Route};
 use crate::ingest::FaultCode;
 
-/// A complete answer. The host adds `X-Request-Id`, `Content-Length` (or chunks) unless it is among the
-/// [`headers`](Self::headers), `Date`, and `Connection: close` where [`close`](Self::close) says so, or where it has
-/// not read the request's body to its end.
+/// A complete reply. The host adds `X-Request-Id` and `Date`, and `Content-Length` (or chunked coding) unless it is
+/// among the [`headers`](Self::headers). It adds `Connection: close` if [`close`](Self::close) is set, or if it has not
+/// read the request body to its end.
 ///
-/// To `HEAD` the body is empty. Where the length of the body that `GET` would have had is known, `content-length` is
-/// among the headers; where it is not, the host sends none (RFC 9110, section 8.6: a `Content-Length` of 0 would be
-/// untrue).
+/// The reply to `HEAD` has an empty body. `content-length` is among the headers if the length of the body for `GET` is
+/// known. Otherwise the host sends none, since a `Content-Length` of 0 would be wrong (RFC 9110, section 8.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Which route answered, for logs and metrics.
+    /// The route, for logs and metrics.
     pub route: Route,
     /// The status code.
     pub status: u16,
@@ -26,20 +25,20 @@ pub struct Reply {
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body; empty for HEAD.
     pub body: Bytes,
-    /// The connection must not be used again.
+    /// Whether the connection closes after the reply.
     pub close: bool,
-    /// The kind of problem, if the answer is one; for metrics.
+    /// The kind of problem, if the reply is one; for metrics.
     pub problem: Option<ProblemKind>,
-    /// How many events were rejected, by kind of fault; for metrics. Only listed faults count.
+    /// Rejected events by fault, for metrics. Only listed faults count.
     pub rejected: Vec<(FaultCode, u64)>,
-    /// Bytes of the request's body after decompression, 0 if it had none that could be decoded; for metrics.
+    /// Length of the request body after decompression, for metrics. 0 without a body that could be decoded.
     pub decoded_bytes: usize,
 }
 
 impl Reply {
-    /// An answer that is no problem and not to be cached: all that Argus says changes with the next event.
+    /// A reply that is not a problem. It is not cached, since the next event may change it.
     pub(super) fn new(route: Route, status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        // Room for one or two more, which most answers have.
+        // Most replies add one or two header fields.
         let mut headers = Vec::with_capacity(4);
         headers.push(("content-type", content_type.into()));
         headers.push(("cache-control", "no-store".into()));
@@ -60,7 +59,7 @@ impl Reply {
         self
     }
 
-    /// The answer to the same request by `HEAD`, if that is what was asked: everything but the body.
+    /// Removes the body and sets `content-length` if the request method was `HEAD`.
     pub(super) fn for_head(mut self, head_only: bool) -> Self {
         if head_only {
             self.headers.push(("content-length", self.body.len().to_string().into()));

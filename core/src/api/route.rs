@@ -1,11 +1,11 @@
-//! The map of the interface.
+//! The routes of the interface.
 
 use alloc::string::String;
 
 use super::target::Target;
 
 crate::listed::listed! {
-    /// The routes: a closed list, so that it may label metrics.
+    /// The routes. The list is closed, so it can label metrics.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum Route {
         /// `/events`
@@ -22,13 +22,13 @@ crate::listed::listed! {
         Metrics,
         /// `/openapi.json`
         OpenApi,
-        /// Anything else, and what is refused before there is a route.
+        /// Any other path, and requests that are refused before their path is known.
         Other,
     }
 }
 
 impl Route {
-    /// The route as the `OpenAPI` document names it; `other` for [`Route::Other`].
+    /// The path in the `OpenAPI` document; `other` for [`Route::Other`].
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ impl Route {
         }
     }
 
-    /// Whether the route answers while the service stops: whoever watches it wants to know just then.
+    /// Whether the route is served while the service is stopping, so that it can still be monitored.
     pub(super) fn answers_while_draining(self) -> bool {
         match self {
             Self::Health | Self::Live | Self::Ready | Self::Metrics => true,
@@ -51,7 +51,7 @@ impl Route {
         }
     }
 
-    /// The value of `Allow`.
+    /// The value of the header field `Allow`.
     pub(super) fn allow(self) -> &'static str {
         match self {
             Self::Events => "GET, HEAD, POST",
@@ -65,20 +65,20 @@ impl Route {
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Resource {
-    /// One of the fixed paths, or nothing ([`Route::Other`]).
+    /// A fixed path, or nothing ([`Route::Other`]).
     Fixed(Route),
     /// The event with this id.
     Event(String),
 }
 
 impl Resource {
-    /// Segments are compared after decoding and one by one: `/%65vents` is `/events` (RFC 3986, section 6.2.2.2), but
-    /// `/health%2Flive` is not `/health/live`.
+    /// Finds the resource of a path. Compares decoded segments: `/%65vents` is `/events` (RFC 3986, section 6.2.2.2),
+    /// but `/health%2Flive` is not `/health/live`.
     pub(super) fn of(target: &Target<'_>) -> Self {
         let mut segments = target.segments.iter().map(AsRef::as_ref);
         let route = match (segments.next(), segments.next(), segments.next()) {
             (Some("events"), None, _) => Route::Events,
-            // These two are routes to come; were they events until then, a caller's meaning would change under it.
+            // Reserved for routes of later versions, so that these paths never change their meaning.
             (Some("events"), Some("aggregate" | "stream" | ""), None) => Route::Other,
             (Some("events"), Some(id), None) => return Self::Event(id.into()),
             (Some("health"), None, _) => Route::Health,
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_decoded_but_routes_to_come_are_not_ids() {
+    fn ids_are_decoded_and_reserved_paths_are_not_ids() {
         assert_eq!(of("/events/a%2Fb%20c+d"), Resource::Event("a/b c+d".into()));
         assert_eq!(of("/events/streams"), Resource::Event("streams".into()));
         for other in ["/events/stream", "/events/aggregate", "/events/%73tream"] {

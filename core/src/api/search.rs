@@ -15,10 +15,10 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::criteria::read_scan;
 use super::fields::quality;
-use super::problem::Refused;
 use super::read::ReadStep;
+use super::refused::Refused;
 use super::target::Target;
-use super::{Head, ProblemKind, Reply, Route};
+use super::{ProblemKind, Reply, RequestHead, Route};
 use crate::query::{Order, Position, Scan, encode_cursor};
 use crate::repository::{Flow, ReadError, ScanHead, ScanRun, Snapshot};
 
@@ -91,7 +91,7 @@ enum Format {
 }
 
 impl Search {
-    pub(super) fn read(head: &Head<'_>, target: &Target<'_>, head_only: bool) -> Result<Self, Refused> {
+    pub(super) fn read(head: &RequestHead<'_>, target: &Target<'_>, head_only: bool) -> Result<Self, Refused> {
         let scan = read_scan(&target.params)?;
         let format = Format::negotiate(head)?;
         Ok(Self { scan, format, link_query: target.raw_query_without("cursor"), head_only })
@@ -250,7 +250,7 @@ impl Format {
     const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Jsonl];
 
     /// The most welcome format; the first of them where several are (RFC 9110, section 12.5.1).
-    fn negotiate(head: &Head<'_>) -> Result<Self, Refused> {
+    fn negotiate(head: &RequestHead<'_>) -> Result<Self, Refused> {
         let (mut best, mut best_quality) = (None, 0);
         for format in Self::ALL {
             let quality = quality(head, format.media_type());

@@ -1,4 +1,4 @@
-//! Request targets (RFC 9112, section 3.2), taken apart and decoded strictly.
+//! Parses and decodes request targets (RFC 9112, section 3.2).
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -12,11 +12,11 @@ use crate::hex;
 /// A target in origin-form or absolute-form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target<'a> {
-    /// The path's segments, decoded: what lies between its slashes.
+    /// The decoded segments of the path.
     pub(super) segments: Vec<Cow<'a, str>>,
-    /// What follows the question mark, as sent.
+    /// The query, not decoded.
     pub(super) raw_query: &'a str,
-    /// The query's parameters in their order, decoded as a form (WHATWG URL, `application/x-www-form-urlencoded`).
+    /// The parameters of the query in order, decoded as `application/x-www-form-urlencoded` (WHATWG URL).
     pub(super) params: Vec<Param<'a>>,
 }
 
@@ -27,14 +27,14 @@ pub(super) struct Param<'a> {
     pub(super) value: Cow<'a, str>,
 }
 
-/// Why a text is no [`Target`].
+/// Why a text is not a valid [`Target`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum TargetError {
     #[error("the request target is neither a path nor an http URI")]
     Form,
     #[error("the request target names no host, or names a user")]
     Authority,
-    #[error("the request target has a character at byte {at} that belongs percent-encoded")]
+    #[error("the request target has a character at byte {at} that must be percent-encoded")]
     Character { at: usize },
     #[error("the {part} has '%' without two hexadecimal digits in {}", Excerpt(.text))]
     Percent { part: &'static str, text: String },
@@ -44,11 +44,10 @@ pub(super) enum TargetError {
 
 impl<'a> Target<'a> {
     pub(super) fn parse(target: &'a str) -> Result<Self, TargetError> {
-        if let Some(at) = target.bytes().position(|byte| !is_tolerated(byte)) {
+        if let Some(at) = target.bytes().position(|byte| !is_allowed(byte)) {
             return Err(TargetError::Character { at });
         }
-        // A fragment is not for servers (RFC 9110, section 4.2.5), but some clients send it; common HTTP libraries drop
-        // it too.
+        // Clients must not send a fragment (RFC 9110, section 4.2.5). Some do, and HTTP libraries drop it.
         let target = target.split_once('#').map_or(target, |(target, _)| target);
         let origin = origin_form(target)?;
         let (path, raw_query) = origin.split_once('?').unwrap_or((origin, ""));
@@ -64,7 +63,7 @@ impl<'a> Target<'a> {
         Ok(Self { segments, raw_query, params })
     }
 
-    /// The query as sent, without the parameters of this name.
+    /// The undecoded query without the parameters of this name.
     pub(super) fn raw_query_without(&self, name: &str) -> String {
         let mut kept = String::new();
         for (raw, param) in self.raw_query.split('&').filter(|raw| !raw.is_empty()).zip(&self.params) {
@@ -79,14 +78,15 @@ impl<'a> Target<'a> {
     }
 }
 
-/// RFC 3986 has no quotation mark, angle bracket, backslash, caret, backtick, brace or bar in a URI, and square
-/// brackets only in a host. Clients send brackets, braces, bars, carets and backslashes all the same, and they mean no
-/// harm; the others are refused by some HTTP libraries, and no answer may depend on the library.
-const fn is_tolerated(byte: u8) -> bool {
+/// Whether a target may have this byte. RFC 3986 allows square brackets only in a host, and no quotation mark, angle
+/// bracket, backslash, caret, backtick, brace or bar at all. Clients send square brackets, braces, bars, carets and
+/// backslashes nevertheless, and they do no harm. The others are refused, since some HTTP libraries refuse them and
+/// replies must not depend on the library.
+const fn is_allowed(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
 
-/// The path and query of either form.
+/// The path and query of a target in origin-form or absolute-form.
 fn origin_form(target: &str) -> Result<&str, TargetError> {
     if target.starts_with('/') {
         return Ok(target);
@@ -97,21 +97,21 @@ fn origin_form(target: &str) -> Result<&str, TargetError> {
     }
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, origin) = rest.split_at_checked(end).ok_or(TargetError::Form)?;
-    // An http URI without a host is invalid, and a user in it is a trap for readers of logs (RFC 9110, sections 4.2.1
-    // and 4.2.4).
+    // An http URI must have a host (RFC 9110, section 4.2.1). User information in it can mislead people (section
+    // 4.2.4).
     if authority.is_empty() || authority.starts_with(':') || authority.contains('@') {
         return Err(TargetError::Authority);
     }
     Ok(origin)
 }
 
-/// Names and values, not decoded. A parameter without `=` has an empty value; nothing between two `&` is no parameter.
+/// Undecoded names and values. A parameter without `=` has an empty value. Empty parameters are skipped.
 fn raw_params(raw_query: &str) -> impl Iterator<Item = (&str, &str)> {
     raw_query.split('&').filter(|raw| !raw.is_empty()).map(|raw| raw.split_once('=').unwrap_or((raw, "")))
 }
 
 fn decode_form(text: &str) -> Result<Cow<'_, str>, TargetError> {
-    // The plus goes first: one that is meant is `%2B`.
+    // Replace each plus before decoding, since `%2B` decodes to a plus.
     if !text.contains('+') {
         return decode("query", text);
     }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_mean_the_same() {
+    fn origin_form_and_absolute_form_are_equivalent() {
         let origin = Target::parse("/events?a=1").unwrap();
         assert_eq!(origin, Target::parse("http://localhost:3000/events?a=1").unwrap());
         assert_eq!(origin, Target::parse("HTTPS://[::1]/events?a=1").unwrap());
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_encoding_is_named() {
+    fn bad_encoding_is_refused() {
         for target in ["/%", "/%4", "/%zz", "/a?x=%", "/a?%e=1", "/a?x=%+1"] {
             assert!(matches!(Target::parse(target), Err(TargetError::Percent { .. })), "{target}");
         }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_can_be_taken_out() {
+    fn a_parameter_can_be_removed() {
         let target = Target::parse("/events?a=%20&cursor=x&&b&%63ursor=y").unwrap();
         assert_eq!(target.raw_query_without("cursor"), "a=%20&b");
         assert_eq!(Target::parse("/events?cursor=x").unwrap().raw_query_without("cursor"), "");

@@ -1,26 +1,26 @@
-//! Text on its way out: JSON documents, and callers' words cut to a bearable length.
+//! Text in replies: JSON documents, and excerpts of callers' texts.
 
 use alloc::string::String;
 use core::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-/// Most characters of a caller's text that are repeated back to it.
+/// Longest excerpt of a caller's text, in characters.
 const EXCERPT_CHARS_MAX: usize = 64;
 
-/// A document of an answer as JSON, in ASCII as far as control characters are concerned.
+/// Serializes a document. All control characters are escaped.
 pub(super) fn to_json(document: &impl Serialize) -> String {
     let json = serde_json::to_string(document)
-        .expect("serialization to memory fails for map keys that are no strings, and answers have none");
-    // DEL and the C1 controls are legal in JSON, but a terminal that shows the answer might obey them. They can only
-    // be part of strings. Most texts have none: 0xc2 begins the C1 controls, among others.
+        .expect("serialization to memory fails only for map keys that are not strings, and no document has such keys");
+    // JSON allows DEL and the C1 controls in strings, but a terminal might interpret them. Most texts have none: 0xc2
+    // is the first byte of the C1 controls, among other characters.
     if !json.bytes().any(|byte| matches!(byte, 0x7f | 0xc2)) {
         return json;
     }
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
         if character.is_control() {
-            // All control characters lie in the basic plane, so that one escape is enough.
+            // All control characters are in the Basic Multilingual Plane, so one escape is enough.
             write!(escaped, "\\u{:04x}", u32::from(character)).expect("a String takes whatever is written to it");
         } else {
             escaped.push(character);
@@ -29,7 +29,7 @@ pub(super) fn to_json(document: &impl Serialize) -> String {
     escaped
 }
 
-/// A caller's text in quotation marks, cut where it gets long.
+/// A caller's text in quotation marks, truncated if it is long.
 pub(super) struct Excerpt<'a>(pub(super) &'a str);
 
 impl fmt::Display for Excerpt<'_> {

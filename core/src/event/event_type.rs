@@ -8,27 +8,27 @@ use thiserror::Error;
 
 use super::EVENT_TYPE_BYTES_MAX;
 
-/// The kind of an event: 1 to [`EVENT_TYPE_BYTES_MAX`](super::EVENT_TYPE_BYTES_MAX) bytes of UTF-8 without control
+/// The type of an event: 1 to [`EVENT_TYPE_BYTES_MAX`](super::EVENT_TYPE_BYTES_MAX) bytes of UTF-8 without control
 /// characters. Case-sensitive; compared by bytes.
 ///
-/// Serialized as a string. Deserialized from one that is borrowed from the input: JSON with an escape in it gives an
+/// Serializes to a string. Deserializes from a string borrowed from the input, so a JSON string with escapes is an
 /// error, as for `&str`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventType<'a>(&'a str);
 
-/// Why a text is no [`EventType`].
+/// Why a text is not a valid [`EventType`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EventTypeError {
-    /// No bytes at all.
+    /// The text is empty.
     #[error("event_type is empty")]
     Empty,
-    /// Longer than the limit.
+    /// The text is too long.
     #[error("event_type has {bytes} bytes, more than {}", super::EVENT_TYPE_BYTES_MAX)]
     TooLong {
         /// Its length in bytes.
         bytes: usize,
     },
-    /// A control character, which has no place in a name.
+    /// The text has a control character.
     #[error("event_type has the control character U+{:04X} at byte {at}", *character as u32)]
     Control {
         /// The character.
@@ -39,8 +39,7 @@ pub enum EventTypeError {
 }
 
 impl<'a> EventType<'a> {
-    /// The type of this name. Control characters are those of [`char::is_control`]: U+0000 to U+001F and U+007F to
-    /// U+009F.
+    /// Parses a type. Control characters are those of [`char::is_control`]: U+0000 to U+001F and U+007F to U+009F.
     ///
     /// ```
     /// use argus_core::event::{EventType, EventTypeError};
@@ -66,7 +65,7 @@ impl<'a> EventType<'a> {
         }
     }
 
-    /// The type of a name that was parsed before it was stored.
+    /// A type that was parsed before it was stored.
     pub(crate) const fn from_validated(text: &'a str) -> Self {
         Self(text)
     }
@@ -103,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ordinary_names_are_kept_as_they_are() {
+    fn valid_names_are_unchanged() {
         for text in ["a", "page.view", "Größe", "日本語", "with space", "quote\" and \\", "\u{00a0}"] {
             assert_eq!(EventType::parse(text).map(EventType::as_str), Ok(text));
         }
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_named_with_their_place() {
+    fn errors_name_the_control_character_and_its_offset() {
         for (text, character, at) in
             [("a\nb", '\n', 1), ("\0", '\0', 0), ("ab\u{7f}", '\u{7f}', 2), ("ü\u{85}", '\u{85}', 2)]
         {

@@ -1,5 +1,5 @@
-//! What an event is. Its parts are types that cannot hold anything invalid: they are made by parsing, or from numbers
-//! all of which are valid.
+//! Events and their parts. Each part is a type that is always valid: it is created by parsing, or from a number of any
+//! value.
 
 mod event_type;
 mod id;
@@ -24,33 +24,33 @@ pub const CLIENT_ID_BYTES_MAX: usize = 128;
 /// Longest `payload` unless the host sets another limit, in bytes of compact JSON.
 pub const PAYLOAD_BYTES_DEFAULT: usize = 256 * 1024;
 
-/// A stored event, borrowed from where it lies.
+/// A stored event, borrowed from storage.
 ///
-/// Serialized as the wire has it (see [`Payload`] for formats other than JSON). It cannot be deserialized: events get
-/// their sequence numbers from a repository, and nowhere else.
+/// Serializes to the form on the wire (see [`Payload`] for formats other than JSON). Not deserializable, since only a
+/// repository assigns sequence numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Event<'a> {
-    /// The caller's id, or the one that Argus gave.
+    /// The id of the caller, or a generated one.
     pub id: EventId<'a>,
     /// Position in the log: 1, 2, 3…, gapless, in the order of acknowledgement.
     pub seq: u64,
     /// What happened.
     pub event_type: EventType<'a>,
-    /// When it happened, as the caller said.
+    /// When it happened, by the caller.
     pub timestamp: Timestamp,
-    /// The free-form part, as sent but for insignificant white space.
+    /// The free-form part, as sent but without insignificant white space.
     pub payload: Payload<'a>,
 }
 
 impl Event<'_> {
-    /// Appends the event as the wire has it: one JSON object without a line end, members in the order
-    /// `id`, `seq`, `event_type`, `timestamp`, `payload`.
+    /// Appends the event in the form on the wire: one JSON object without a line end, with the members `id`, `seq`,
+    /// `event_type`, `timestamp`, `payload` in this order.
     ///
-    /// By hand, because large answers are made of nothing else: an ordinary event takes 0.3 µs. `serde_json` writes the
-    /// same bytes in 0.8 µs, since it validates the payload once more (bench `event out` in `core/benches/json.rs`).
+    /// Written by hand, because large replies consist of events: an ordinary event takes 0.3 µs. `serde_json` takes
+    /// 0.8 µs for the same bytes, since it validates the payload again (bench `event out` in `core/benches/json.rs`).
     pub fn write_json(&self, out: &mut Vec<u8>) {
         let payload = self.payload.as_str().as_bytes();
-        // Names, punctuation, number and time take at most 120 bytes, a generated id 36; escapes are rare.
+        // Names, punctuation, sequence number and time take at most 120 bytes, a generated id 36. Escapes are rare.
         out.reserve(payload.len() + self.event_type.as_str().len() + 256);
         out.extend_from_slice(b"{\"id\":");
         self.id.write_json(out);
@@ -68,8 +68,7 @@ impl Event<'_> {
 
 /// The first control character and its offset in bytes.
 fn find_control(text: &str) -> Option<(usize, char)> {
-    // U+0080 to U+009F are the bytes C2 80 to C2 9F; a text without C2 and without ASCII controls, which is nearly
-    // every one, has none.
+    // U+0080 to U+009F are encoded as C2 80 to C2 9F. Nearly every text has neither C2 nor an ASCII control character.
     let suspicious = text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == 0x7f) | (byte == 0xc2));
     if suspicious { text.char_indices().find(|(_, character)| character.is_control()) } else { None }
 }
@@ -88,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_written_as_the_wire_has_it() {
+    fn an_event_is_written_in_the_form_on_the_wire() {
         let mut event = Event {
             id: EventId::Given(ClientId::parse(r#"a"b\c/ü"#).unwrap()),
             seq: 42,

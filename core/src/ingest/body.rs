@@ -1,41 +1,41 @@
-//! A body as a whole: where its events begin and end.
+//! Splits a body into its events.
 
 use alloc::format;
 
 use super::record::{Collector, Last};
-use super::{Framing, Handling, IngestError, Manner, Parsed};
+use super::{Framing, Handling, IngestError, ParseOptions, Parsed};
 use crate::json::{Scanner, SyntaxError};
 use crate::room::Room;
 
-pub(super) fn parse(body: &[u8], manner: &Manner, room: Room<'_>) -> Result<Parsed, IngestError> {
-    match manner.framing {
-        Framing::Document => parse_document(body, manner, room),
-        Framing::Lines => parse_lines(body, manner, room),
+pub(super) fn parse(body: &[u8], options: &ParseOptions, room: Room<'_>) -> Result<Parsed, IngestError> {
+    match options.framing {
+        Framing::Document => parse_document(body, options, room),
+        Framing::Lines => parse_lines(body, options, room),
     }
 }
 
-fn parse_document(body: &[u8], manner: &Manner, room: Room<'_>) -> Result<Parsed, IngestError> {
+fn parse_document(body: &[u8], options: &ParseOptions, room: Room<'_>) -> Result<Parsed, IngestError> {
     let mut scanner = Scanner::new(utf8(body).map_err(|error| syntax(error, 0, None))?);
     let many = scanner.peek() == Some(b'[');
-    let mut collector = Collector::new(manner, !many, body.len(), room);
+    let mut collector = Collector::new(options, !many, body.len(), room);
     let read = if many {
         scanner.array(|scanner| collector.read(scanner, Last::No)).and_then(|()| scanner.end())
     } else {
         collector.read(&mut scanner, Last::Yes)
     };
     read.map_err(|error| syntax(error, 0, None))?;
-    finish(collector, if many { manner.handling } else { Handling::Strict })
+    finish(collector, if many { options.handling } else { Handling::Strict })
 }
 
-fn parse_lines(body: &[u8], manner: &Manner, room: Room<'_>) -> Result<Parsed, IngestError> {
-    let mut collector = Collector::new(manner, false, body.len(), room);
+fn parse_lines(body: &[u8], options: &ParseOptions, room: Room<'_>) -> Result<Parsed, IngestError> {
+    let mut collector = Collector::new(options, false, body.len(), room);
     let mut start = 0;
     let mut number = 0_usize;
     while let Some(rest) = body.get(start..).filter(|rest| !rest.is_empty()) {
         let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
         number += 1;
         let (line, _) = rest.split_at(len);
-        match (parse_line(line, &mut collector), manner.handling) {
+        match (parse_line(line, &mut collector), options.handling) {
             (Ok(()), _) => {}
             (Err(error), Handling::Strict) => return Err(syntax(error, start, Some(collector.index))),
             (Err(SyntaxError { reason, offset }), Handling::Lenient) => {
@@ -49,7 +49,7 @@ fn parse_lines(body: &[u8], manner: &Manner, room: Room<'_>) -> Result<Parsed, I
         }
         start += len + 1;
     }
-    finish(collector, manner.handling)
+    finish(collector, options.handling)
 }
 
 fn parse_line(line: &[u8], collector: &mut Collector<'_, '_>) -> Result<(), SyntaxError> {
@@ -87,20 +87,20 @@ mod tests {
 
     use super::*;
 
-    fn parse(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
-        super::parse(body, manner, Room::unlimited())
+    fn parse(body: &[u8], options: &ParseOptions) -> Result<Parsed, IngestError> {
+        super::parse(body, options, Room::unlimited())
     }
     use crate::batch::Batch;
-    use crate::ingest::{Dialect, FAULTS_LISTED_MAX, Fault, Mapping, Pointer, TypeSource};
+    use crate::ingest::{Dialect, EventFault, FAULTS_LISTED_MAX, Mapping, Pointer, TypeSource};
     use crate::room::NoRoom;
 
     const GOOD: &str = r#"{"event_type":"t","timestamp":1,"payload":{}}"#;
 
-    fn native(framing: Framing, handling: Handling) -> Manner {
-        Manner { framing, dialect: Dialect::Native, handling, payload_bytes_max: 64, types_max: 3 }
+    fn native(framing: Framing, handling: Handling) -> ParseOptions {
+        ParseOptions { framing, dialect: Dialect::Native, handling, payload_bytes_max: 64, types_max: 3 }
     }
 
-    fn foreign(event_type: &str, timestamp: &str, id: Option<&str>) -> Manner {
+    fn foreign(event_type: &str, timestamp: &str, id: Option<&str>) -> ParseOptions {
         let pointer = |text: &str| Pointer::parse(text).unwrap();
         let event_type = if event_type.starts_with('/') {
             TypeSource::Pointer(pointer(event_type))
@@ -108,7 +108,7 @@ mod tests {
             TypeSource::Literal(event_type.into())
         };
         let mapping = Mapping { event_type, timestamp: pointer(timestamp), id: id.map(pointer) };
-        Manner { dialect: Dialect::Foreign(mapping), ..native(Framing::Lines, Handling::Lenient) }
+        ParseOptions { dialect: Dialect::Foreign(mapping), ..native(Framing::Lines, Handling::Lenient) }
     }
 
     /// Type, nanoseconds, payload and id of each event.
@@ -122,12 +122,12 @@ mod tests {
             .collect()
     }
 
-    fn faults(listed: &[Fault]) -> Vec<String> {
+    fn faults(listed: &[EventFault]) -> Vec<String> {
         listed.iter().map(|fault| format!("{} {} {}", fault.index, fault.pointer, fault.code.as_str())).collect()
     }
 
-    fn many(body: &str, manner: &Manner) -> (Vec<String>, Vec<String>, usize) {
-        match parse(body.as_bytes(), manner).unwrap() {
+    fn many(body: &str, options: &ParseOptions) -> (Vec<String>, Vec<String>, usize) {
+        match parse(body.as_bytes(), options).unwrap() {
             Parsed::Many { batch, rejected, rejected_count, .. } => (shown(&batch), faults(&rejected), rejected_count),
             Parsed::One(_) => panic!("one event"),
         }
@@ -140,8 +140,8 @@ mod tests {
         }
     }
 
-    fn refused(body: &str, manner: &Manner) -> Vec<String> {
-        match parse(body.as_bytes(), manner) {
+    fn refused(body: &str, options: &ParseOptions) -> Vec<String> {
+        match parse(body.as_bytes(), options) {
             Err(IngestError::Faults { listed, count }) => {
                 assert_eq!(listed.len(), count.min(FAULTS_LISTED_MAX));
                 faults(&listed)
@@ -150,8 +150,8 @@ mod tests {
         }
     }
 
-    fn syntax_offset(body: &[u8], manner: &Manner) -> usize {
-        match parse(body, manner) {
+    fn syntax_offset(body: &[u8], options: &ParseOptions) -> usize {
+        match parse(body, options) {
             Err(IngestError::Syntax { offset, .. }) => offset,
             other => panic!("{other:?}"),
         }
@@ -172,16 +172,16 @@ mod tests {
     #[test]
     fn a_payload_keeps_its_tokens() {
         let payload = r#"{"a":1.0,"b":1e400,"a":123456789012345678901234567890,"\ud800":"\ud800"}"#;
-        let mut manner = native(Framing::Document, Handling::Strict);
-        manner.payload_bytes_max = payload.len();
+        let mut options = native(Framing::Document, Handling::Strict);
+        options.payload_bytes_max = payload.len();
         let body = format!(r#"[{{"event_type":"t","timestamp":0,"payload":{payload}}}]"#);
-        assert_eq!(many(&body, &manner).0, [format!("t 0 {payload} -")]);
-        manner.payload_bytes_max -= 1;
-        assert_eq!(refused(&body, &manner), ["0 #/0/payload payload_too_large"]);
+        assert_eq!(many(&body, &options).0, [format!("t 0 {payload} -")]);
+        options.payload_bytes_max -= 1;
+        assert_eq!(refused(&body, &options), ["0 #/0/payload payload_too_large"]);
     }
 
     #[test]
-    fn the_limit_holds_for_compact_bytes() {
+    fn the_limit_of_payloads_applies_to_compact_json() {
         let spaced =
             format!(r#"{{"event_type":"t","timestamp":0,"payload":[{}"{}"]}}"#, " ".repeat(100), "x".repeat(60));
         assert_eq!(one(&spaced).len(), 1);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_and_lines_are_many() {
+    fn arrays_and_lines_are_lists_of_events() {
         let document = native(Framing::Document, Handling::Strict);
         let lines = native(Framing::Lines, Handling::Strict);
         let expected = ["t 1000000000 {} -", "t 1000000000 {} -"].map(ToString::to_string).to_vec();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_listed_with_its_place() {
+    fn every_fault_is_listed_with_a_pointer() {
         let strict = native(Framing::Document, Handling::Strict);
         let body = format!(
             r#"[{GOOD},{{}},{{"event_type":7,"timestamp":true,"payload":0,"id":null}},3,
@@ -236,16 +236,16 @@ mod tests {
     }
 
     #[test]
-    fn one_object_is_strict_and_has_no_index() {
+    fn a_single_object_is_strict_and_has_no_index() {
         for handling in [Handling::Strict, Handling::Lenient] {
-            let manner = native(Framing::Document, handling);
-            assert_eq!(refused(r#"{"event_type":"t","payload":0}"#, &manner), ["0 #/timestamp missing_field"]);
-            assert_eq!(refused("42", &manner), ["0 # not_an_object"]);
+            let options = native(Framing::Document, handling);
+            assert_eq!(refused(r#"{"event_type":"t","payload":0}"#, &options), ["0 #/timestamp missing_field"]);
+            assert_eq!(refused("42", &options), ["0 # not_an_object"]);
         }
     }
 
     #[test]
-    fn types_beyond_the_limit_are_faults_and_are_not_kept() {
+    fn events_with_too_many_types_are_faults() {
         let lines = |types: &[&str]| -> String {
             let line =
                 |event_type: &&str| format!("{{\"event_type\":\"{event_type}\",\"timestamp\":0,\"payload\":0}}\n");
@@ -259,8 +259,8 @@ mod tests {
         assert_eq!((kept.len(), count), (6, 3));
         assert_eq!(rejected, expected);
         let records = "{\"t\":0,\"e\":{\"k\":1}}\n{\"t\":0,\"e\":{\"k\":2}}\n";
-        let manner = Manner { types_max: 1, ..foreign("/e/k", "/t", None) };
-        assert_eq!(many(records, &manner).1, ["1 #/1/e/k too_many_types"]);
+        let options = ParseOptions { types_max: 1, ..foreign("/e/k", "/t", None) };
+        assert_eq!(many(records, &options).1, ["1 #/1/e/k too_many_types"]);
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn syntax_errors_count_from_the_beginning_of_the_body() {
+    fn offsets_of_syntax_errors_count_from_the_start_of_the_body() {
         let strict = native(Framing::Lines, Handling::Strict);
         for bad in ["{", "{}x", "{} {}", "\u{feff}{}"] {
             let body = format!("{GOOD}\n\n{bad}\n{GOOD}");
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_named() {
+    fn the_error_names_a_byte_order_mark() {
         for framing in [Framing::Document, Framing::Lines] {
             match parse(format!("\u{feff}{GOOD}").as_bytes(), &native(framing, Handling::Strict)) {
                 Err(IngestError::Syntax { reason, offset: 0, .. }) => assert!(reason.contains("byte order mark")),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn lenient_lines_keep_the_others() {
+    fn a_bad_line_does_not_affect_the_others_with_lenient_handling() {
         let body = [
             GOOD.as_bytes(),
             b"{\"x\":1,",
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_records_are_taken_whole() {
+    fn a_foreign_record_becomes_the_payload() {
         let body = r#"{"kind": "a", "meta": {"at": [ "1970-01-01T00:00:01Z" ], "n": 1.0}}
             {"kind":5,"meta":{"at":[2],"n":"x\ty"}}"#;
         let (kept, rejected, _) = many(body, &foreign("/kind", "/meta/at/0", Some("/meta/n")));
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_faults_point_into_the_record() {
+    fn faults_of_foreign_records_point_into_the_record() {
         let body = r#"{"a b":"t"}
             {"a b":null,"at":{},"id":[]}
             {"a b":"t","a b":"u","at":1,"id":1}
@@ -375,19 +375,19 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_no_matter() {
-        let mut manner = native(Framing::Document, Handling::Strict);
-        manner.payload_bytes_max = 1 << 20;
+    fn any_depth_is_parsed() {
+        let mut options = native(Framing::Document, Handling::Strict);
+        options.payload_bytes_max = 1 << 20;
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
         let body = format!(r#"[{{"event_type":"t","timestamp":0,"payload":{deep}}}]"#);
-        assert_eq!(many(&body, &manner).0.len(), 1);
+        assert_eq!(many(&body, &options).0.len(), 1);
         let brackets: Box<str> = "[".repeat(100_000).into();
-        assert_eq!(syntax_offset(brackets.as_bytes(), &manner), 100_000);
+        assert_eq!(syntax_offset(brackets.as_bytes(), &options), 100_000);
     }
 
-    /// What is asked for suffices, whatever the events look like and in whatever order they come.
+    /// The memory requested suffices, whatever the events look like and whatever their order.
     #[test]
-    fn memory_is_asked_for() {
+    fn all_memory_is_requested_first() {
         let events = |line: &dyn Fn(usize) -> String| (0..20_000).map(line).collect::<String>();
         let ordered = events(&|n| format!("{{\"t\":{n}}}\n"));
         let unordered = events(&|n| format!("{{\"t\":{}}}\n", 20_000 - n));
@@ -399,23 +399,23 @@ mod tests {
             (with_ids, foreign("r", "/t", Some("/id"))),
             (with_types, foreign("/e", "/t", None)),
         ];
-        for (body, mut manner) in bodies {
-            manner.payload_bytes_max = 1000;
-            manner.types_max = usize::MAX;
+        for (body, mut options) in bodies {
+            options.payload_bytes_max = 1000;
+            options.types_max = usize::MAX;
             let most = core::cell::Cell::new(0);
             let mut ask = |bytes| {
                 most.set(bytes);
                 Ok(())
             };
-            let Ok(Parsed::Many { batch, .. }) = super::parse(body.as_bytes(), &manner, Room::new(&mut ask)) else {
+            let Ok(Parsed::Many { batch, .. }) = super::parse(body.as_bytes(), &options, Room::new(&mut ask)) else {
                 panic!("many events")
             };
             assert_eq!(batch.len(), 20_000);
             assert!(most.get() >= batch.bytes() + 20_000 * 24, "{} for {}", most.get(), batch.bytes());
-            // With all that it asked for it succeeds, and with much less it does not.
+            // Parsing succeeds with all that it requested, and not with much less.
             for (part, fits) in [(most.get(), true), (most.get() / 3, false)] {
                 let mut ask = |bytes| if bytes <= part { Ok(()) } else { Err(NoRoom::Now) };
-                let parsed = super::parse(body.as_bytes(), &manner, Room::new(&mut ask));
+                let parsed = super::parse(body.as_bytes(), &options, Room::new(&mut ask));
                 match parsed {
                     Ok(_) => assert!(fits),
                     Err(error) => assert_eq!((error, fits), (IngestError::NoRoom(NoRoom::Now), false)),

@@ -1,24 +1,24 @@
-//! What is wrong with the events of a body.
+//! Faults of the events in a body.
 
 use alloc::format;
 use alloc::string::String;
 
 use serde::{Serialize, Serializer};
 
-/// Longest `pointer` or `detail` that is serialized, in bytes. Parts of them are callers' words.
+/// Longest serialized `pointer` or `detail`, in bytes. Both may contain callers' texts of any length.
 const TEXT_BYTES_MAX: usize = 1024;
 
-/// What is wrong with one event of a body, and where. Serialized as the wire has it: `{"pointer","code","detail"}`,
-/// with texts of at most 1,024 bytes each.
+/// What is wrong with an event of a body, and where. Serializes to `{"pointer","code","detail"}`, with each text cut to
+/// 1,024 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fault {
+pub struct EventFault {
     /// Index of the event in the body; 0 for a single object.
     #[serde(skip)]
     pub index: usize,
     /// JSON pointer as a URI fragment (RFC 6901, section 6): `#/3/timestamp`, or `#/timestamp` for a single object.
     #[serde(serialize_with = "serialize_truncated")]
     pub pointer: String,
-    /// The kind of fault, for machines.
+    /// The kind of fault, for programs.
     pub code: FaultCode,
     /// What is wrong, for people.
     #[serde(serialize_with = "serialize_truncated")]
@@ -26,30 +26,30 @@ pub struct Fault {
 }
 
 crate::listed::listed! {
-    /// The kinds of fault. A closed list: it labels metrics.
+    /// The kinds of fault. The list is closed, so it can label metrics.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum FaultCode {
         /// Not JSON: a line, or the body as a whole.
         InvalidJson,
         /// Not a JSON object.
         NotAnObject,
-        /// A required field is not there.
+        /// A required field is missing.
         MissingField,
         /// A field that events do not have.
         UnknownField,
-        /// A field that is there twice.
+        /// A repeated field.
         DuplicateField,
         /// A field of the wrong JSON type.
         WrongType,
-        /// An `event_type` beyond its rules.
+        /// An invalid `event_type`.
         InvalidEventType,
-        /// A `timestamp` that is none.
+        /// An invalid `timestamp`.
         InvalidTimestamp,
-        /// An `id` beyond its rules.
+        /// An invalid `id`.
         InvalidId,
         /// A payload above the limit.
         PayloadTooLarge,
-        /// A type that would be one more than there may be.
+        /// A type that would exceed the limit on event types.
         TooManyTypes,
     }
 }
@@ -80,18 +80,18 @@ impl Serialize for FaultCode {
     }
 }
 
-/// Serializes a text that has callers' words in it, cut to a bearable length.
+/// Serializes a text that may contain callers' texts, cut to 1,024 bytes.
 pub(crate) fn serialize_truncated<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(truncated(text, TEXT_BYTES_MAX))
 }
 
-/// `text`, cut at a character boundary so that it has at most `bytes_max` bytes.
+/// Cuts `text` at a character boundary to at most `bytes_max` bytes.
 fn truncated(text: &str, bytes_max: usize) -> &str {
     let (kept, _) = text.split_at(text.floor_char_boundary(bytes_max));
     kept
 }
 
-/// What to say of an event whose type would be one more than there may be.
+/// The detail of [`FaultCode::TooManyTypes`].
 pub(crate) fn too_many_types(types_max: u64) -> String {
     format!(
         "at most {types_max} different event types are stored (--max-event-types), and this would be one more; what \
@@ -104,14 +104,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn truncation_keeps_characters_whole() {
+    fn truncation_never_splits_a_character() {
         assert_eq!(truncated("aé", 2), "a");
         assert_eq!(truncated("aé", 3), "aé");
         assert_eq!(truncated("aé", 99), "aé");
     }
 
     #[test]
-    fn every_code_is_listed_once_and_named_after_itself() {
+    fn names_are_the_variants_in_snake_case() {
         for (index, code) in FaultCode::ALL.iter().enumerate() {
             assert_eq!(*code as usize, index);
             let words = code.as_str().split('_').map(str::len).sum::<usize>();

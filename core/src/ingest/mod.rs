@@ -1,4 +1,4 @@
-//! Request bytes become a [`Batch`], or a list of faults that name the place and the reason. Pure functions.
+//! Parses request bodies into a [`Batch`], or into a list of faults with location and reason. Pure functions.
 
 mod body;
 mod fault;
@@ -6,7 +6,7 @@ mod indexes;
 mod pointer;
 mod record;
 
-pub use fault::{Fault, FaultCode};
+pub use fault::{EventFault, FaultCode};
 pub(crate) use fault::{serialize_truncated, too_many_types};
 pub use indexes::Indexes;
 pub use pointer::{Pointer, PointerError};
@@ -21,76 +21,76 @@ pub use crate::batch::Handling;
 use crate::batch::{Batch, BatchFull};
 use crate::room::{NoRoom, Room};
 
-/// Most faults that are listed for one body.
+/// Most faults listed for one body.
 pub const FAULTS_LISTED_MAX: usize = 100;
 
-/// How to read a body.
+/// How to parse a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Manner {
-    /// How events are told apart.
+pub struct ParseOptions {
+    /// How events are separated.
     pub framing: Framing,
-    /// What an event looks like.
+    /// The format of each event.
     pub dialect: Dialect,
-    /// What one fault means for the rest.
+    /// Whether a fault rejects the whole body or only its event.
     pub handling: Handling,
     /// Longest payload, in bytes of compact JSON.
     pub payload_bytes_max: usize,
-    /// Most different event types in one body. An event that would bring another is a fault.
+    /// Most event types in one body. An event of one more type is a fault.
     pub types_max: usize,
 }
 
-/// How events are told apart.
+/// How events are separated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// One JSON text: an object is one event, an array is many.
+    /// One JSON text: an object is a single event, an array is a list of events.
     Document,
-    /// One JSON object a line; blank lines are skipped.
+    /// One JSON object per line. Blank lines are skipped.
     Lines,
 }
 
-/// What an event looks like.
+/// The format of each event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// `{"event_type", "timestamp", "payload", "id"?}`. Other members and members given twice are faults.
+    /// `{"event_type", "timestamp", "payload", "id"?}`. Unknown and repeated members are faults.
     Native,
-    /// Somebody else's record, an object: as a whole it is the payload, and pointers say where the rest is. A type or
-    /// id may be a string or a number, of which the token is taken; a pointer that leads to nothing, or to one of two
-    /// members with the same name, is a fault.
+    /// Any object. The whole object becomes the payload, and pointers locate the other fields in it. A type or id may
+    /// be a string, or a number, whose token is used. A pointer to nothing, or to one of two members with the same
+    /// name, is a fault.
     Foreign(Mapping),
 }
 
-/// Where a foreign record has what an event needs.
+/// Where to find the fields of an event in a foreign record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// The type of every event, or where to find it.
+    /// The type, or where it is.
     pub event_type: TypeSource,
     /// Where the time is.
     pub timestamp: Pointer,
-    /// Where the id is, if records have one.
+    /// Where the id is, if the records have one.
     pub id: Option<Pointer>,
 }
 
-/// Where a foreign record's type comes from.
+/// Where the type of a foreign record comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypeSource {
-    /// The same for all records; a valid [`EventType`](crate::event::EventType).
+    /// The same type for all records: a valid [`EventType`](crate::event::EventType).
     Literal(Box<str>),
-    /// Found in the record.
+    /// The value in the record that this points to.
     Pointer(Pointer),
 }
 
 impl Dialect {
-    /// Appends the part of a pointer that leads to the type of an event, as a URI fragment.
-    pub(crate) fn write_type_place(&self, out: &mut String) {
+    /// Appends the pointer from an event to its type, in the form of URI fragments.
+    pub(crate) fn write_type_pointer(&self, out: &mut String) {
         match self {
             Self::Native => pointer::write_token("event_type", out),
-            Self::Foreign(mapping) => mapping.event_type.write_place(out),
+            Self::Foreign(mapping) => mapping.event_type.write_pointer(out),
         }
     }
 }
 
 impl TypeSource {
-    fn write_place(&self, out: &mut String) {
+    fn write_pointer(&self, out: &mut String) {
         match self {
             Self::Literal(_) => {}
             Self::Pointer(pointer) => pointer.write_fragment(out),
@@ -98,71 +98,71 @@ impl TypeSource {
     }
 }
 
-/// What a body held.
+/// A parsed body.
 #[derive(Clone, Debug)]
 pub enum Parsed {
-    /// One object, not in an array. Always read strictly.
+    /// A single object. Always handled strictly.
     One(Batch),
     /// An array or lines.
     Many {
-        /// The good events.
+        /// The valid events.
         batch: Batch,
-        /// Which events of the body they are.
+        /// Their indexes in the body.
         indexes: Indexes,
-        /// The bad ones; empty under [`Handling::Strict`]. At most [`FAULTS_LISTED_MAX`] are listed.
-        rejected: Vec<Fault>,
-        /// How many events were rejected, listed or not.
+        /// Faults of the invalid events, at most [`FAULTS_LISTED_MAX`]. Empty with [`Handling::Strict`].
+        rejected: Vec<EventFault>,
+        /// How many events are invalid, listed or not.
         rejected_count: usize,
     },
 }
 
-/// Why a body was refused as a whole.
+/// Why a body is refused as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IngestError {
-    /// Not JSON.
+    /// The body is not JSON.
     #[error("not JSON: {reason} at byte {offset}")]
     Syntax {
-        /// What was found or missing.
+        /// What was found or is missing.
         reason: &'static str,
-        /// Offset in bytes from the beginning of the body.
+        /// Offset in bytes from the start of the body.
         offset: usize,
-        /// Index of the event whose line it is; `None` where the body is one JSON text.
+        /// Index of the event on this line; `None` if the body is one JSON text.
         index: Option<usize>,
     },
-    /// JSON, but these events are at fault.
-    #[error("{count} events are at fault")]
+    /// The body is JSON, but has invalid events.
+    #[error("{count} faults in the events of the body")]
     Faults {
-        /// At most [`FAULTS_LISTED_MAX`] of them.
-        listed: Vec<Fault>,
+        /// The first faults, at most [`FAULTS_LISTED_MAX`].
+        listed: Vec<EventFault>,
         /// How many faults there are.
         count: usize,
     },
-    /// More than one batch can hold, which takes a body of some gigabytes.
+    /// The body exceeds what a batch can hold, which takes some gigabytes.
     #[error(transparent)]
     TooLarge(#[from] BatchFull),
-    /// There is not the memory to read it.
+    /// There is not enough memory to parse it.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
 }
 
-/// Reads a body.
+/// Parses a body.
 ///
-/// Events are numbered from 0 in their order, the faulty ones included and blank lines not. Under [`Framing::Lines`]
-/// and [`Handling::Lenient`] a line that is not JSON is one fault among others; everywhere else it refuses the body. A
-/// body without any event is an empty batch if its framing has a form for that: an empty array, or no lines.
+/// Events are numbered from 0 in order, including invalid events but not blank lines. A line that is not JSON is one
+/// invalid event with [`Framing::Lines`] and [`Handling::Lenient`]; otherwise it refuses the body. An empty array and a
+/// body without lines give an empty batch.
 ///
 /// # Errors
 ///
-/// [`IngestError`]; nothing of the body is to be stored.
-pub fn parse(body: &[u8], manner: &Manner) -> Result<Parsed, IngestError> {
-    body::parse(body, manner, Room::unlimited())
+/// [`IngestError`]. Nothing of the body may be stored.
+pub fn parse(body: &[u8], options: &ParseOptions) -> Result<Parsed, IngestError> {
+    body::parse(body, options, Room::unlimited())
 }
 
-/// Reads a body as [`parse`] does, within the memory that there is for it; the body itself is not counted.
+/// Like [`parse`], but with a limit on memory, in which the body itself does not count.
 ///
 /// # Errors
 ///
-/// As [`parse`], and [`IngestError::NoRoom`].
-pub fn parse_within(body: &[u8], manner: &Manner, room: Room<'_>) -> Result<Parsed, IngestError> {
-    body::parse(body, manner, room)
+/// Like [`parse`], and [`IngestError::NoRoom`].
+pub fn parse_within(body: &[u8], options: &ParseOptions, room: Room<'_>) -> Result<Parsed, IngestError> {
+    body::parse(body, options, room)
 }

@@ -10,7 +10,8 @@ use thiserror::Error;
 
 use crate::json::{RawString, Scanner, Span};
 
-/// What a fragment does not have as it is (RFC 3986, section 3.5), and the slash, which parts tokens.
+/// What is percent-encoded in a token: what a fragment may not contain (RFC 3986, section 3.5), and the slash, which
+/// separates tokens.
 const ENCODED_IN_FRAGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -31,32 +32,32 @@ const ENCODED_IN_FRAGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@')
     .remove(b'?');
 
-/// A JSON pointer (RFC 6901), unescaped into its reference tokens. Empty for the whole document.
+/// A JSON pointer (RFC 6901) as its unescaped reference tokens. Without tokens, it is the whole document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer(Box<[Box<str>]>);
 
-/// Why a text is no [`Pointer`].
+/// Why a text is not a valid [`Pointer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PointerError {
-    /// Not empty and not beginning with a slash.
-    #[error("a JSON pointer begins with '/'")]
+    /// Neither empty nor starting with a slash.
+    #[error("a JSON pointer must start with '/'")]
     NoSlash,
     /// A tilde that is not `~0` or `~1`.
-    #[error("'~' stands for nothing but in ~0 and ~1")]
+    #[error("'~' must be followed by 0 or 1")]
     Tilde,
 }
 
-/// What a pointer leads to.
+/// The result of following a pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target<'a> {
+pub(super) enum Resolution<'a> {
     Missing,
     Found(&'a str),
-    /// Two members have the name, and nothing says which is meant.
+    /// Two members have the same name.
     Ambiguous,
 }
 
 impl Pointer {
-    /// Reads a pointer in its plain form (not the one for URI fragments).
+    /// Parses a pointer in its string form, not the form for URI fragments.
     ///
     /// # Errors
     ///
@@ -69,18 +70,18 @@ impl Pointer {
         tokens.split('/').map(unescape).collect::<Result<Box<[_]>, _>>().map(Self)
     }
 
-    /// What lies there in an object whose members are given: valid JSON each.
-    pub(super) fn find<'a>(&self, members: &[(RawString<'a>, Span<'a>)]) -> Target<'a> {
-        let Some((first, rest)) = self.0.split_first() else { return Target::Missing };
-        let mut target = pick(members.iter().filter(|(name, _)| name.equals(first)).map(|(_, value)| value.raw));
+    /// Follows the pointer in an object with these members, whose values are valid JSON.
+    pub(super) fn resolve<'a>(&self, members: &[(RawString<'a>, Span<'a>)]) -> Resolution<'a> {
+        let Some((first, rest)) = self.0.split_first() else { return Resolution::Missing };
+        let mut resolution = pick(members.iter().filter(|(name, _)| name.equals(first)).map(|(_, value)| value.raw));
         for token in rest {
-            let Target::Found(raw) = target else { return target };
-            target = step(raw, token);
+            let Resolution::Found(raw) = resolution else { return resolution };
+            resolution = step(raw, token);
         }
-        target
+        resolution
     }
 
-    /// Appends the form for URI fragments, without the `#`.
+    /// Appends the pointer in the form for URI fragments, without the `#`.
     pub(super) fn write_fragment(&self, out: &mut String) {
         for token in &self.0 {
             write_token(token, out);
@@ -89,7 +90,7 @@ impl Pointer {
 }
 
 impl fmt::Display for Pointer {
-    /// The text that [`Pointer::parse`] reads as this pointer.
+    /// The text that [`Pointer::parse`] parses to this pointer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for token in &self.0 {
             write!(f, "/{}", escape(token))?;
@@ -98,7 +99,7 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// Appends a slash and a reference token, escaped as in RFC 6901 and then percent-encoded as in a fragment of RFC 3986.
+/// Appends a slash and a reference token, escaped by RFC 6901 and then percent-encoded for a URI fragment.
 pub(super) fn write_token(token: &str, out: &mut String) {
     out.push('/');
     out.extend(utf8_percent_encode(&escape(token), ENCODED_IN_FRAGMENT));
@@ -124,8 +125,8 @@ fn unescape(token: &str) -> Result<Box<str>, PointerError> {
     Ok(text.into())
 }
 
-/// The value that a token leads to within a valid value.
-fn step<'a>(raw: &'a str, token: &str) -> Target<'a> {
+/// Follows one token in a valid JSON value.
+fn step<'a>(raw: &'a str, token: &str) -> Resolution<'a> {
     let mut scanner = Scanner::new(raw);
     let mut found = Vec::new();
     let scanned = match scanner.peek() {
@@ -152,21 +153,21 @@ fn step<'a>(raw: &'a str, token: &str) -> Target<'a> {
     };
     match scanned {
         Ok(()) => pick(found.into_iter()),
-        Err(_) => Target::Missing,
+        Err(_) => Resolution::Missing,
     }
 }
 
-/// RFC 6901, section 4: digits without leading zeros.
+/// An array index: digits without leading zeros (RFC 6901, section 4).
 fn array_index(token: &str) -> Option<usize> {
     let plain = token == "0" || !token.starts_with(['0', '+']);
     if plain { token.parse().ok() } else { None }
 }
 
-fn pick<'a>(mut found: impl Iterator<Item = &'a str>) -> Target<'a> {
+fn pick<'a>(mut found: impl Iterator<Item = &'a str>) -> Resolution<'a> {
     match (found.next(), found.next()) {
-        (None, _) => Target::Missing,
-        (Some(raw), None) => Target::Found(raw),
-        (Some(_), Some(_)) => Target::Ambiguous,
+        (None, _) => Resolution::Missing,
+        (Some(raw), None) => Resolution::Found(raw),
+        (Some(_), Some(_)) => Resolution::Ambiguous,
     }
 }
 
@@ -178,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    fn find<'a>(pointer: &str, record: &'a str) -> Target<'a> {
+    fn resolve<'a>(pointer: &str, record: &'a str) -> Resolution<'a> {
         let mut members = Vec::new();
         Scanner::new(record)
             .object(|name, scanner| {
@@ -186,11 +187,11 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-        Pointer::parse(pointer).unwrap().find(&members)
+        Pointer::parse(pointer).unwrap().resolve(&members)
     }
 
     #[test]
-    fn pointers_survive_their_text() {
+    fn pointers_round_trip_through_text() {
         for text in ["", "/", "/a/b", "/a~1b/m~0n", "/ü//0"] {
             assert_eq!(Pointer::parse(text).unwrap().to_string(), text);
         }
@@ -213,26 +214,26 @@ mod tests {
     }
 
     #[test]
-    fn objects_and_arrays_are_descended() {
+    fn pointers_are_followed_into_objects_and_arrays() {
         let record = r#"{"a": {"b": [10, {"c/d": "x"}], "\u0065": 1}, "": 5, "0": {"1": 2}, "t": 1, "t": 2, "u": {"v": 1, "v": 2}}"#;
         for (pointer, target) in [
-            ("/a/b/0", Target::Found("10")),
-            ("/a/b/1/c~1d", Target::Found("\"x\"")),
-            ("/a/e", Target::Found("1")),
-            ("/", Target::Found("5")),
-            ("/0/1", Target::Found("2")),
-            ("/t", Target::Ambiguous),
-            ("/u/v", Target::Ambiguous),
-            ("", Target::Missing),
-            ("/x", Target::Missing),
-            ("/a/b/2", Target::Missing),
-            ("/a/b/00", Target::Missing),
-            ("/a/b/+0", Target::Missing),
-            ("/a/b/-", Target::Missing),
-            ("/a/b/99999999999999999999999", Target::Missing),
-            ("/a/b/0/x", Target::Missing),
+            ("/a/b/0", Resolution::Found("10")),
+            ("/a/b/1/c~1d", Resolution::Found("\"x\"")),
+            ("/a/e", Resolution::Found("1")),
+            ("/", Resolution::Found("5")),
+            ("/0/1", Resolution::Found("2")),
+            ("/t", Resolution::Ambiguous),
+            ("/u/v", Resolution::Ambiguous),
+            ("", Resolution::Missing),
+            ("/x", Resolution::Missing),
+            ("/a/b/2", Resolution::Missing),
+            ("/a/b/00", Resolution::Missing),
+            ("/a/b/+0", Resolution::Missing),
+            ("/a/b/-", Resolution::Missing),
+            ("/a/b/99999999999999999999999", Resolution::Missing),
+            ("/a/b/0/x", Resolution::Missing),
         ] {
-            assert_eq!(find(pointer, record), target, "{pointer}");
+            assert_eq!(resolve(pointer, record), target, "{pointer}");
         }
     }
 }

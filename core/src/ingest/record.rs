@@ -1,4 +1,4 @@
-//! One event of a body: found, checked and handed to the batch, or its faults noted.
+//! Parses the events of a body one by one. Adds the valid ones to a batch, and lists the faults of the others.
 
 use alloc::borrow::ToOwned as _;
 use alloc::format;
@@ -6,35 +6,37 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::fault::too_many_types;
-use super::pointer::{Pointer, Target, write_token};
-use super::{Dialect, FAULTS_LISTED_MAX, Fault, FaultCode, Indexes, IngestError, Manner, Mapping, Parsed, TypeSource};
+use super::pointer::{Pointer, Resolution, write_token};
+use super::{
+    Dialect, EventFault, FAULTS_LISTED_MAX, FaultCode, Indexes, IngestError, Mapping, ParseOptions, Parsed, TypeSource,
+};
 use crate::batch::{BatchBuilder, NewEvent};
 use crate::event::{ClientId, EventType, Payload, Timestamp};
 use crate::json::{self, LoneSurrogate, RawString, Scanner, Span, SyntaxError, Value};
 use crate::room::Room;
 
-/// Takes events one after the other.
+/// Parses events, and collects them or their faults.
 #[derive(Debug)]
 pub(super) struct Collector<'m, 'r> {
-    manner: &'m Manner,
-    /// A single object: pointers have no index.
-    alone: bool,
+    options: &'m ParseOptions,
+    /// Whether the body is a single object, so that pointers have no index.
+    is_single: bool,
     batch: BatchBuilder,
     indexes: Indexes,
     room: Room<'r>,
-    /// Why the batch takes no more; what it had is dropped.
+    /// Why no more events can be added. The batch is dropped then.
     full: Option<IngestError>,
-    /// Events so far, the faulty ones included.
+    /// Events so far, including invalid ones.
     pub(super) index: usize,
-    /// Events with a fault.
+    /// Invalid events so far.
     rejected: usize,
-    /// Faults, listed or not.
+    /// Faults so far, listed or not.
     pub(super) fault_count: usize,
-    pub(super) listed: Vec<Fault>,
+    pub(super) listed: Vec<EventFault>,
     scratch: Scratch,
 }
 
-/// Buffers that serve event after event, so that most events need no allocation.
+/// Buffers that all events share, so that most need no allocation.
 #[derive(Debug, Default)]
 struct Scratch {
     payload: String,
@@ -43,33 +45,33 @@ struct Scratch {
     id: Vec<u8>,
 }
 
-/// Whether something may follow an event.
+/// Whether an event is the last one of its text, so that only white space may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {
     Yes,
     No,
 }
 
-/// A member that is there at most once.
+/// A member of an event, which may be there only once.
 #[derive(Clone, Copy, Debug, Default)]
 struct Field<'a> {
     value: Option<Span<'a>>,
     repeated: bool,
 }
 
-/// What is wrong with a field.
-type Flaw = (FaultCode, String);
+/// Why a field is invalid.
+type FieldFault = (FaultCode, String);
 
 impl<'m, 'r> Collector<'m, 'r> {
-    /// For the events of a body of so many bytes.
-    pub(super) fn new(manner: &'m Manner, alone: bool, body_bytes: usize, mut room: Room<'r>) -> Self {
-        // What comes of a body is seldom longer than the body. A single event is allocated for as it is.
-        let text_bytes = if alone { 0 } else { body_bytes };
+    /// A collector for a body of this length.
+    pub(super) fn new(options: &'m ParseOptions, is_single: bool, body_bytes: usize, mut room: Room<'r>) -> Self {
+        // A batch is seldom larger than the body. For a single event, the batch allocates what it needs.
+        let text_bytes = if is_single { 0 } else { body_bytes };
         let full = room.need(text_bytes).err().map(IngestError::from);
         let batch = BatchBuilder::with_text_capacity(if full.is_none() { text_bytes } else { 0 });
         Self {
-            manner,
-            alone,
+            options,
+            is_single,
             batch,
             indexes: Indexes::default(),
             room,
@@ -82,13 +84,15 @@ impl<'m, 'r> Collector<'m, 'r> {
         }
     }
 
-    /// Reads the next value of the body as an event. If it is the `last` one, nothing but white space may follow.
+    /// Parses the next value of the body as an event.
     ///
-    /// After an error it is as if the event had not been begun.
+    /// # Errors
+    ///
+    /// [`SyntaxError`]. The collector is as it was before the call.
     pub(super) fn read(&mut self, scanner: &mut Scanner<'_>, last: Last) -> Result<(), SyntaxError> {
         let (faults_before, listed_before) = (self.fault_count, self.listed.len());
         let read = if scanner.peek() == Some(b'{') {
-            match &self.manner.dialect {
+            match &self.options.dialect {
                 Dialect::Native => self.read_native(scanner, last),
                 Dialect::Foreign(mapping) => self.read_foreign(scanner, last, mapping),
             }
@@ -105,7 +109,7 @@ impl<'m, 'r> Collector<'m, 'r> {
         read
     }
 
-    /// Counts an event that is not even JSON.
+    /// Adds a fault for an event that is not JSON.
     pub(super) fn reject(&mut self, detail: impl FnOnce() -> String) {
         let faults_before = self.fault_count;
         self.fault(|_| {}, FaultCode::InvalidJson, detail);
@@ -115,9 +119,9 @@ impl<'m, 'r> Collector<'m, 'r> {
     pub(super) fn finish(self) -> Result<Parsed, IngestError> {
         match self.full {
             Some(full) => Err(full),
-            None if self.alone => Ok(Parsed::One(self.batch.finish())),
+            None if self.is_single => Ok(Parsed::One(self.batch.finish())),
             None => Ok(Parsed::Many {
-                batch: self.batch.finish().handled(self.manner.handling),
+                batch: self.batch.finish().handled(self.options.handling),
                 indexes: self.indexes,
                 rejected: self.listed,
                 rejected_count: self.rejected,
@@ -170,7 +174,7 @@ impl<'m, 'r> Collector<'m, 'r> {
                 self.fault(
                     |out| write_token(name, out),
                     FaultCode::DuplicateField,
-                    || format!("{name} is there more than once"),
+                    || format!("{name} is given more than once"),
                 );
             } else if required && field.value.is_none() {
                 self.fault(|out| write_token(name, out), FaultCode::MissingField, || format!("{name} is required"));
@@ -184,10 +188,10 @@ impl<'m, 'r> Collector<'m, 'r> {
         let payload =
             payload.value.filter(|_| !payload.repeated).map(|span| self.read_payload(span, &mut scratch.payload));
         let id = id.once().map(|raw| read_string(raw, "id", &mut scratch.id).and_then(read_id));
-        let event_type = self.sound(event_type, |out| write_token("event_type", out));
-        let timestamp = self.sound(timestamp, |out| write_token("timestamp", out));
-        let payload = self.sound(payload, |out| write_token("payload", out));
-        let id = self.sound(id, |out| write_token("id", out));
+        let event_type = self.accept(event_type, |out| write_token("event_type", out));
+        let timestamp = self.accept(timestamp, |out| write_token("timestamp", out));
+        let payload = self.accept(payload, |out| write_token("payload", out));
+        let id = self.accept(id, |out| write_token("id", out));
         if self.fault_count == faults_before
             && let (Some(event_type), Some(timestamp), Some(payload)) = (event_type, timestamp, payload)
         {
@@ -210,23 +214,23 @@ impl<'m, 'r> Collector<'m, 'r> {
 
         let mut scratch = core::mem::take(&mut self.scratch);
         let event_type = match &mapping.event_type {
-            TypeSource::Literal(literal) => self.sound(Some(read_type(literal)), |_| {}),
+            TypeSource::Literal(literal) => self.accept(Some(read_type(literal)), |_| {}),
             TypeSource::Pointer(pointer) => self.follow(pointer, &members).and_then(|raw| {
                 let read = read_name(raw, "the type", &mut scratch.event_type).and_then(read_type);
-                self.sound(Some(read), |out| pointer.write_fragment(out))
+                self.accept(Some(read), |out| pointer.write_fragment(out))
             }),
         };
         let timestamp = self.follow(&mapping.timestamp, &members).and_then(|raw| {
             let read = read_time(raw, &mut scratch.timestamp);
-            self.sound(Some(read), |out| mapping.timestamp.write_fragment(out))
+            self.accept(Some(read), |out| mapping.timestamp.write_fragment(out))
         });
         let id = mapping.id.as_ref().and_then(|pointer| {
             let raw = self.follow(pointer, &members)?;
             let read = read_name(raw, "the id", &mut scratch.id).and_then(read_id);
-            self.sound(Some(read), |out| pointer.write_fragment(out))
+            self.accept(Some(read), |out| pointer.write_fragment(out))
         });
         let payload = Some(self.read_payload(whole, &mut scratch.payload));
-        let payload = self.sound(payload, |_| {});
+        let payload = self.accept(payload, |_| {});
         if self.fault_count == faults_before
             && let (Some(event_type), Some(timestamp), Some(payload)) = (event_type, timestamp, payload)
         {
@@ -236,26 +240,26 @@ impl<'m, 'r> Collector<'m, 'r> {
         Ok(())
     }
 
-    /// The value that a pointer leads to; where it leads nowhere, that is noted.
+    /// The value that a pointer locates. Adds a fault if there is none.
     fn follow<'a>(&mut self, pointer: &Pointer, members: &[(RawString<'a>, Span<'a>)]) -> Option<&'a str> {
-        let (code, detail) = match pointer.find(members) {
-            Target::Found(raw) => return Some(raw),
-            Target::Missing => (FaultCode::MissingField, "there is nothing at this place"),
-            Target::Ambiguous => (FaultCode::DuplicateField, "there is more than one member of this name"),
+        let (code, detail) = match pointer.resolve(members) {
+            Resolution::Found(raw) => return Some(raw),
+            Resolution::Missing => (FaultCode::MissingField, "there is no value here"),
+            Resolution::Ambiguous => (FaultCode::DuplicateField, "there is more than one member with this name"),
         };
         self.fault(|out| pointer.write_fragment(out), code, || detail.to_owned());
         None
     }
 
-    fn read_payload<'a>(&self, span: Span<'a>, scratch: &'a mut String) -> Result<Payload<'a>, Flaw> {
-        let text = if span.spaced {
+    fn read_payload<'a>(&self, span: Span<'a>, scratch: &'a mut String) -> Result<Payload<'a>, FieldFault> {
+        let text = if span.has_white_space {
             scratch.clear();
             json::compact(span.raw, scratch);
             &*scratch
         } else {
             span.raw
         };
-        let limit = self.manner.payload_bytes_max;
+        let limit = self.options.payload_bytes_max;
         if text.len() > limit {
             let detail = format!("the payload has {} bytes, more than {limit}", text.len());
             return Err((FaultCode::PayloadTooLarge, detail));
@@ -263,12 +267,12 @@ impl<'m, 'r> Collector<'m, 'r> {
         Ok(Payload::from_validated(text))
     }
 
-    /// What was read, or `None` after its flaw was noted.
-    fn sound<T>(&mut self, read: Option<Result<T, Flaw>>, place: impl FnOnce(&mut String)) -> Option<T> {
+    /// The value of a field. Adds a fault if it is invalid.
+    fn accept<T>(&mut self, read: Option<Result<T, FieldFault>>, write_pointer: impl FnOnce(&mut String)) -> Option<T> {
         match read? {
             Ok(value) => Some(value),
             Err((code, detail)) => {
-                self.fault(place, code, || detail);
+                self.fault(write_pointer, code, || detail);
                 None
             }
         }
@@ -277,42 +281,42 @@ impl<'m, 'r> Collector<'m, 'r> {
     fn unknown_field(&mut self, name: RawString<'_>) {
         let bytes = name.bytes();
         let name = String::from_utf8_lossy(&bytes);
-        // A name may be as long as the body; nobody needs all of it to find it.
+        // A name can be as long as the body; its beginning is enough to find it.
         let shown: String = name.chars().take(100).collect();
         self.fault(
             |out| write_token(&shown, out),
             FaultCode::UnknownField,
-            || format!("{shown:?} is no field of an event; free-form data goes into payload"),
+            || format!("{shown:?} is not a field of an event; put free-form data into payload"),
         );
     }
 
-    /// Notes a fault of the event being read. `place` appends the part of the pointer behind the event.
-    fn fault(&mut self, place: impl FnOnce(&mut String), code: FaultCode, detail: impl FnOnce() -> String) {
+    /// Adds a fault of the current event. `write_pointer` appends the pointer from the event to the fault.
+    fn fault(&mut self, write_pointer: impl FnOnce(&mut String), code: FaultCode, detail: impl FnOnce() -> String) {
         self.fault_count += 1;
         if self.listed.len() >= FAULTS_LISTED_MAX {
             return;
         }
         let mut pointer = "#".to_owned();
-        if !self.alone {
+        if !self.is_single {
             pointer.push('/');
             pointer.push_str(&self.index.to_string());
         }
-        place(&mut pointer);
-        self.listed.push(Fault { index: self.index, pointer, code, detail: detail() });
+        write_pointer(&mut pointer);
+        self.listed.push(EventFault { index: self.index, pointer, code, detail: detail() });
     }
 
-    /// Takes an event that is in order, unless its type is one too many.
+    /// Adds a valid event, or a fault if its type exceeds the limit.
     fn push(&mut self, event: NewEvent<'_>) {
-        let Manner { types_max, dialect, .. } = self.manner;
+        let ParseOptions { types_max, dialect, .. } = self.options;
         if self.batch.type_count() >= *types_max && !self.batch.has_type(event.event_type) {
             let detail = || too_many_types(*types_max as u64);
-            return self.fault(|out| dialect.write_type_place(out), FaultCode::TooManyTypes, detail);
+            return self.fault(|out| dialect.write_type_pointer(out), FaultCode::TooManyTypes, detail);
         }
         if self.full.is_some() {
             return;
         }
         let room = self.room.need(self.batch.work_bytes(&event)).map_err(IngestError::from);
-        self.indexes.note(self.batch.len(), self.index);
+        self.indexes.push(self.batch.len(), self.index);
         let pushed = room.and_then(|()| self.batch.push(event).map_err(IngestError::from));
         if let Err(error) = pushed {
             self.full = Some(error);
@@ -336,14 +340,14 @@ impl<'a> Field<'a> {
         self.value = Some(value);
     }
 
-    /// The value's text, if there is exactly one.
+    /// The text of the value, if the member is there exactly once.
     fn once(&self) -> Option<&'a str> {
         self.value.filter(|_| !self.repeated).map(|span| span.raw)
     }
 }
 
-/// Reads a string.
-fn read_string<'s, 'a: 's>(raw: &'a str, what: &str, scratch: &'s mut Vec<u8>) -> Result<&'s str, Flaw> {
+/// The text of a string.
+fn read_string<'s, 'a: 's>(raw: &'a str, what: &str, scratch: &'s mut Vec<u8>) -> Result<&'s str, FieldFault> {
     match Value::of(raw) {
         Value::String(string) => {
             string.text(scratch).map_err(|LoneSurrogate| (FaultCode::WrongType, format!("{what} {LoneSurrogate}")))
@@ -354,8 +358,8 @@ fn read_string<'s, 'a: 's>(raw: &'a str, what: &str, scratch: &'s mut Vec<u8>) -
     }
 }
 
-/// Reads a string, or takes a number's token.
-fn read_name<'s, 'a: 's>(raw: &'a str, what: &str, scratch: &'s mut Vec<u8>) -> Result<&'s str, Flaw> {
+/// The text of a string, or the token of a number.
+fn read_name<'s, 'a: 's>(raw: &'a str, what: &str, scratch: &'s mut Vec<u8>) -> Result<&'s str, FieldFault> {
     match Value::of(raw) {
         Value::Number(token) => Ok(token),
         Value::String(_) => read_string(raw, what, scratch),
@@ -365,15 +369,15 @@ fn read_name<'s, 'a: 's>(raw: &'a str, what: &str, scratch: &'s mut Vec<u8>) -> 
     }
 }
 
-fn read_type(text: &str) -> Result<EventType<'_>, Flaw> {
+fn read_type(text: &str) -> Result<EventType<'_>, FieldFault> {
     EventType::parse(text).map_err(|error| (FaultCode::InvalidEventType, error.to_string()))
 }
 
-fn read_id(text: &str) -> Result<ClientId<'_>, Flaw> {
+fn read_id(text: &str) -> Result<ClientId<'_>, FieldFault> {
     ClientId::parse(text).map_err(|error| (FaultCode::InvalidId, error.to_string()))
 }
 
-fn read_time(raw: &str, scratch: &mut Vec<u8>) -> Result<Timestamp, Flaw> {
+fn read_time(raw: &str, scratch: &mut Vec<u8>) -> Result<Timestamp, FieldFault> {
     let read = match Value::of(raw) {
         Value::Number(token) => Timestamp::parse_number(token),
         Value::String(_) => Timestamp::parse_rfc3339(read_string(raw, "the timestamp", scratch)?),

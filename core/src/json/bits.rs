@@ -1,8 +1,8 @@
-//! A stack of bits, for the nesting of JSON containers.
+//! A stack of bits: the kinds of the open JSON containers.
 
 use alloc::vec::Vec;
 
-/// A stack of bits: what kinds of container are open. The innermost 64 need no allocation.
+/// A stack of bits, one per open container. Up to 64 need no allocation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BitStack {
     depth: usize,
@@ -23,11 +23,11 @@ impl BitStack {
         self.top >>= 1;
         self.depth = self.depth.saturating_sub(1);
         if self.depth != 0 && self.depth.is_multiple_of(64) {
-            self.top = self.below.pop().expect("64 levels lie there for each 64 that were opened");
+            self.top = self.below.pop().expect("a word was pushed for each 64 bits");
         }
     }
 
-    /// The bit pushed last.
+    /// The bit on top.
     pub(super) fn last(&self) -> Option<bool> {
         (self.depth > 0).then_some(self.top & 1 == 1)
     }
@@ -40,7 +40,7 @@ mod tests {
     use super::BitStack;
 
     #[test]
-    fn bits_come_back_in_reverse() {
+    fn bits_are_popped_in_reverse_order() {
         let bits: Vec<bool> = (0..1_000_u32).map(|n| n.wrapping_mul(2_654_435_761) >> 31 == 1).collect();
         let mut stack = BitStack::default();
         for &bit in &bits {

@@ -2,8 +2,8 @@
 
 use alloc::string::String;
 
-/// Appends a valid JSON text without its insignificant white space; every token is copied as it is. What comes of a
-/// text that is not JSON is unspecified.
+/// Appends a valid JSON text without its insignificant white space. Tokens are copied unchanged. The output for an
+/// invalid text is unspecified.
 ///
 /// ```
 /// let mut out = String::new();
@@ -29,7 +29,7 @@ const fn is_white(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\n' | '\r')
 }
 
-/// The length of the string token that `text` begins with, quotes included.
+/// The length of the string token at the start of `text`, including its quotes.
 fn string_len(text: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_white_space_between_tokens_goes() {
+    fn only_white_space_between_tokens_is_removed() {
         for (json, expected) in [
             (" { \"a b\" : [ 1.0 ,\t2e5 ] ,\r\n\"\\\" \\\\\" : \" \" } ", r#"{"a b":[1.0,2e5],"\" \\":" "}"#),
             ("  null", "null"),

@@ -1,28 +1,27 @@
-//! JSON numbers, compared by value at any precision.
+//! Exact comparison of JSON numbers of any size and precision.
 
 use core::cmp::Ordering;
 
 use super::Scanner;
 
-/// Exponents are kept within this distance of zero: 10 to this power is beyond what any program means, and sums of two
-/// do not overflow.
+/// Largest absolute value of a scale. No program uses larger exponents, and the sum of two does not overflow.
 const SCALE_MAX: i64 = i64::MAX / 4;
 
-/// The exact value of a number token, borrowed from it, however long it is. Ordered by value: `1`, `1.0` and `10e-1`
+/// The exact value of a number token of any length, borrowed from the token. Ordered by value: `1`, `1.0` and `10e-1`
 /// are equal, and so are `0` and `-0`.
 ///
-/// Numbers whose exponent has nineteen digits and more are all taken to have the same, largest exponent.
+/// Exponents of nineteen digits or more all count as the same, largest exponent.
 #[derive(Clone, Copy, Debug)]
 pub struct Decimal<'a> {
     negative: bool,
-    /// Without zeros at either end; a point may be among them. Empty for zero.
+    /// Without leading and trailing zeros; may contain the decimal point. Empty for zero.
     digits: &'a str,
-    /// The value is 0.digits times ten to this power; 0 for zero.
+    /// The value is 0.digits × 10^scale. 0 for zero.
     scale: i64,
 }
 
 impl<'a> Decimal<'a> {
-    /// The value of a token of the grammar of RFC 8259, section 6; `None` for anything else.
+    /// The value of a number token (RFC 8259, section 6); `None` for any other text.
     ///
     /// ```
     /// use argus_core::json::Decimal;
@@ -40,7 +39,7 @@ impl<'a> Decimal<'a> {
         Self { negative, digits, scale }
     }
 
-    /// Reads a token that is known to be a number.
+    /// The value of a token that is known to be a number.
     pub(crate) fn from_token(token: &'a str) -> Self {
         let (negative, unsigned) = match token.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -50,17 +49,20 @@ impl<'a> Decimal<'a> {
             Some((mantissa, exponent)) => (mantissa, read_exponent(exponent)),
             None => (unsigned, 0),
         };
-        let is_filler = |character| matches!(character, '0' | '.');
-        let digits = mantissa.trim_start_matches(is_filler);
+        let is_zero_or_point = |character| matches!(character, '0' | '.');
+        let digits = mantissa.trim_start_matches(is_zero_or_point);
         if digits.is_empty() {
             return Self { negative: false, digits: "", scale: 0 };
         }
         let point = mantissa.find('.').unwrap_or(mantissa.len());
         let first = mantissa.len() - digits.len();
-        // Digits before the point, or minus the zeros that follow it.
+        // The number of digits before the point, or minus the number of zeros after it.
         let places = if first < point { to_i64(point - first) } else { -to_i64(first - point - 1) };
-        let digits =
-            if point < mantissa.len() || digits.ends_with('0') { digits.trim_end_matches(is_filler) } else { digits };
+        let digits = if point < mantissa.len() || digits.ends_with('0') {
+            digits.trim_end_matches(is_zero_or_point)
+        } else {
+            digits
+        };
         let scale = exponent.saturating_add(places).clamp(-SCALE_MAX, SCALE_MAX);
         Self { negative, digits, scale }
     }
@@ -71,20 +73,19 @@ impl<'a> Decimal<'a> {
         self.negative
     }
 
-    /// The digits that count, from the first to the last that is not zero; a decimal point may be among them. Empty for
-    /// zero.
+    /// The digits from the first to the last that is not zero. May contain the decimal point. Empty for zero.
     #[must_use]
     pub const fn digits(&self) -> &'a str {
         self.digits
     }
 
-    /// The power of ten just above the absolute value: 0.1 <= |value| / 10^scale < 1. 0 for zero.
+    /// The exponent for which 0.1 <= |value| / 10^scale < 1. 0 for zero.
     #[must_use]
     pub const fn scale(&self) -> i64 {
         self.scale
     }
 
-    /// The value with another scale, if that is an integer of at most 20 digits.
+    /// The value as if it had this scale, if that is an integer of at most 20 digits.
     pub(crate) fn to_integer(self, scale: i64) -> Option<i128> {
         let places = usize::try_from(scale.clamp(0, 21)).ok().filter(|&places| places <= 20)?;
         let mut digits = self.digits.bytes().filter(u8::is_ascii_digit);
@@ -98,7 +99,7 @@ impl<'a> Decimal<'a> {
         Some(if self.negative { -value } else { value })
     }
 
-    /// Orders the absolute values.
+    /// Compares the absolute values.
     fn cmp_magnitude(&self, other: &Self) -> Ordering {
         if self.digits.is_empty() || other.digits.is_empty() {
             return self.digits.len().cmp(&other.digits.len());
@@ -133,7 +134,7 @@ impl PartialEq for Decimal<'_> {
 
 impl Eq for Decimal<'_> {}
 
-/// The exponent's value, kept within `SCALE_MAX`.
+/// The value of an exponent, saturating at the ends of `i64`.
 fn read_exponent(text: &str) -> i64 {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -143,7 +144,7 @@ fn read_exponent(text: &str) -> i64 {
     for digit in digits.bytes() {
         value = (value * 10 + i64::from(digit.wrapping_sub(b'0'))).min(SCALE_MAX / 10);
     }
-    // What reached the cap goes to the very end, so that places cannot bring it back.
+    // A capped value saturates, so that adding the number of digits cannot bring it back into range.
     let value = if value == SCALE_MAX / 10 { i64::MAX } else { value };
     if negative { -value } else { value }
 }
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_values_are_equal_however_they_are_written() {
+    fn equality_ignores_the_spelling() {
         for group in [
             &["1", "1.0", "10e-1", "0.1e1", "1E0", "1e+0", "100.00e-2", "0.00001e5"][..],
             &["0", "-0", "0.000", "0e99", "-0.0E-5"],
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn exponents_of_thousands_of_digits_are_bounded() {
+    fn exponents_of_thousands_of_digits_saturate() {
         let huge = format!("1e{}", "9".repeat(5_000));
         let tiny = format!("1e-{}", "9".repeat(5_000));
         assert!(Decimal::parse(&huge).unwrap() > Decimal::parse("1e1000000").unwrap());
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_has_no_value() {
+    fn other_texts_are_not_numbers() {
         for token in ["", "-", "+1", "01", ".5", "5.", "1e", "1e+", " 1", "1 ", "0x1", "Infinity", "1,5"] {
             assert!(Decimal::parse(token).is_none(), "{token}");
         }

@@ -1,72 +1,72 @@
-//! The JSON scanner: validates a text and gives its tokens.
+//! The JSON scanner: validates a text and yields its tokens.
 
 use thiserror::Error;
 
 use super::bits::BitStack;
 use super::string::RawString;
 
-/// Reads a JSON text from its beginning to its end, once, and checks it against RFC 8259 to the letter.
+/// Reads a JSON text once from start to end, and accepts exactly the grammar of RFC 8259.
 ///
-/// The caller says what it expects next; each call skips the white space before it.
+/// The caller asks for what it expects next. Each call skips the white space before it.
 #[derive(Clone, Debug)]
 pub struct Scanner<'a> {
     text: &'a str,
     at: usize,
-    first_white: Option<usize>,
+    first_white_space: Option<usize>,
 }
 
-/// Where a text departs from the grammar.
+/// Where a text violates the grammar, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{reason} at byte {offset}")]
 pub struct SyntaxError {
-    /// What was found or missing.
+    /// What was found or is missing.
     pub reason: &'static str,
     /// Offset in bytes.
     pub offset: usize,
 }
 
-/// A valid value, as it stands in the text.
+/// A valid value, unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span<'a> {
-    /// From its first byte to its last.
+    /// The text of the value.
     pub raw: &'a str,
-    /// Whether there is insignificant white space in it.
-    pub spaced: bool,
+    /// Whether it contains insignificant white space.
+    pub has_white_space: bool,
 }
 
 const OBJECT: bool = true;
 const ARRAY: bool = false;
 
 impl<'a> Scanner<'a> {
-    /// At the beginning of `text`.
+    /// A scanner at the start of `text`.
     #[must_use]
     pub const fn new(text: &'a str) -> Self {
-        Self { text, at: 0, first_white: None }
+        Self { text, at: 0, first_white_space: None }
     }
 
-    /// How many bytes have been read.
+    /// How many bytes were read.
     #[must_use]
     pub const fn offset(&self) -> usize {
         self.at
     }
 
-    /// Where the first insignificant white space was, if any was met.
+    /// The offset of the first insignificant white space so far.
     #[must_use]
-    pub const fn first_white(&self) -> Option<usize> {
-        self.first_white
+    pub const fn first_white_space(&self) -> Option<usize> {
+        self.first_white_space
     }
 
-    /// The first byte of what comes next, without reading it.
+    /// The first byte of the next token, without reading it.
     pub fn peek(&mut self) -> Option<u8> {
-        self.white();
+        self.skip_white_space();
         self.byte()
     }
 
-    /// Reads to the end of the text.
+    /// Checks that only white space is left.
     ///
     /// # Errors
     ///
-    /// [`SyntaxError`] where anything but white space is left.
+    /// [`SyntaxError`] if there is anything else.
     pub fn end(&mut self) -> Result<(), SyntaxError> {
         match self.peek() {
             None => Ok(()),
@@ -74,7 +74,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads one value, whatever it is.
+    /// Reads one value of any kind.
     ///
     /// ```
     /// use argus_core::json::{Scanner, SyntaxError};
@@ -88,31 +88,31 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     ///
-    /// [`SyntaxError`]; the scanner is of no further use.
+    /// [`SyntaxError`]; the scanner must not be used any more.
     pub fn value(&mut self) -> Result<Span<'a>, SyntaxError> {
         self.span(Self::skip_value)
     }
 
-    /// Reads what `read` reads, and gives it as one span.
+    /// Calls `read`, and returns what it read as one span.
     ///
     /// # Errors
     ///
     /// Those of `read`.
     pub fn span(&mut self, read: impl FnOnce(&mut Self) -> Result<(), SyntaxError>) -> Result<Span<'a>, SyntaxError> {
-        self.white();
+        self.skip_white_space();
         let start = self.at;
-        let outer = self.first_white.take();
+        let outer = self.first_white_space.take();
         read(self)?;
-        let spaced = self.first_white.is_some();
-        self.first_white = outer.or(self.first_white);
-        Ok(Span { raw: self.slice(start, self.at), spaced })
+        let has_white_space = self.first_white_space.is_some();
+        self.first_white_space = outer.or(self.first_white_space);
+        Ok(Span { raw: self.slice(start, self.at), has_white_space })
     }
 
-    /// Reads an object. For each member, `member` gets the name and has to read exactly one value.
+    /// Reads an object. Calls `member` with each name; it must read exactly one value.
     ///
     /// # Errors
     ///
-    /// [`SyntaxError`], also where the next value is no object; the scanner is of no further use.
+    /// [`SyntaxError`], also if the next value is not an object; the scanner must not be used any more.
     pub fn object(
         &mut self,
         mut member: impl FnMut(RawString<'a>, &mut Self) -> Result<(), SyntaxError>,
@@ -139,11 +139,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads an array. `element` is called before each element and has to read exactly one value.
+    /// Reads an array. Calls `element` before each element; it must read exactly one value.
     ///
     /// # Errors
     ///
-    /// [`SyntaxError`], also where the next value is no array; the scanner is of no further use.
+    /// [`SyntaxError`], also if the next value is not an array; the scanner must not be used any more.
     pub fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<(), SyntaxError>) -> Result<(), SyntaxError> {
         if self.peek() != Some(b'[') {
             return Err(self.error("expected '['"));
@@ -166,7 +166,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Whether `text` as a whole is a number token.
+    /// Whether the whole `text` is a number token.
     pub(super) fn is_number(text: &str) -> bool {
         let mut scanner = Scanner::new(text);
         scanner.number().is_ok() && scanner.at == text.len()
@@ -208,7 +208,7 @@ impl<'a> Scanner<'a> {
                 Some(_) => return Err(self.error("expected a value")),
                 None => return Err(self.error("expected a value, found the end")),
             }
-            // A value is complete, and perhaps the containers around it.
+            // A value has ended, and perhaps containers with it.
             loop {
                 let Some(kind) = open.last() else { return Ok(()) };
                 match (kind, self.peek()) {
@@ -232,7 +232,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a member's name and the colon.
+    /// Reads the name of a member and the colon.
     fn name(&mut self) -> Result<RawString<'a>, SyntaxError> {
         if self.peek() != Some(b'"') {
             return Err(self.error("expected a member name"));
@@ -328,9 +328,9 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn white(&mut self) {
+    fn skip_white_space(&mut self) {
         if let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
-            self.first_white = self.first_white.or(Some(self.at));
+            self.first_white_space = self.first_white_space.or(Some(self.at));
             while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
                 self.at += 1;
             }
@@ -346,7 +346,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn slice(&self, start: usize, end: usize) -> &'a str {
-        self.text.get(start..end).expect("tokens begin and end with ASCII, so both are boundaries of characters")
+        self.text.get(start..end).expect("tokens begin and end with ASCII, so both ends are character boundaries")
     }
 
     fn error(&self, reason: &'static str) -> SyntaxError {
@@ -354,10 +354,10 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many bytes at the beginning may stand in a string as they are: not a quote, a backslash or a control character.
+/// How many bytes precede the first quote, backslash or control character: bytes that need no escape in a string.
 ///
-/// Eight at a time, by the trick that `(word - LOW) & !word & HIGH` marks zero bytes; a mark may be wrong only above a
-/// right one, so the lowest is always right (Henry S. Warren, "Hacker's Delight", section 6-1).
+/// Tests eight bytes at a time: `(word - LOW) & !word & HIGH` marks zero bytes. A false mark can occur only above a
+/// true one, so the lowest mark is always true (Henry S. Warren, "Hacker's Delight", section 6-1).
 pub(crate) fn ordinary_len(bytes: &[u8]) -> usize {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_value_passes() {
+    fn every_kind_of_value_is_valid() {
         for text in [
             "null",
             "true",
@@ -414,25 +414,25 @@ mod tests {
             r#""\u0000\ud800 \" 0123456789 \\""#,
             "\"\u{7f}\u{fffe}\"",
         ] {
-            assert_eq!(whole(text), Ok(Span { raw: text, spaced: false }));
+            assert_eq!(whole(text), Ok(Span { raw: text, has_white_space: false }));
         }
     }
 
     #[test]
-    fn white_space_is_told() {
-        assert_eq!(whole(" [1] \r\n\t"), Ok(Span { raw: "[1]", spaced: false }));
+    fn white_space_is_reported() {
+        assert_eq!(whole(" [1] \r\n\t"), Ok(Span { raw: "[1]", has_white_space: false }));
         for text in ["[ ]", "{ }", "[1 ]", "[1, 2]", r#"{"a" :1}"#, r#"{"a": 1}"#, r#"{"a":1 }"#, "{\n\"a\":1}"] {
-            assert_eq!(whole(text), Ok(Span { raw: text, spaced: true }));
+            assert_eq!(whole(text), Ok(Span { raw: text, has_white_space: true }));
         }
         let mut scanner = Scanner::new(" [1,[ ], [2]]");
-        let mut spaced = Vec::new();
-        let result = scanner.array(|scanner| scanner.value().map(|span| spaced.push(span.spaced)));
-        assert_eq!((result, spaced), (Ok(()), [false, true, false].to_vec()));
-        assert_eq!(scanner.first_white(), Some(0));
+        let mut has_white_space = Vec::new();
+        let result = scanner.array(|scanner| scanner.value().map(|span| has_white_space.push(span.has_white_space)));
+        assert_eq!((result, has_white_space), (Ok(()), [false, true, false].to_vec()));
+        assert_eq!(scanner.first_white_space(), Some(0));
     }
 
     #[test]
-    fn errors_name_the_byte() {
+    fn errors_have_the_offset() {
         for (text, offset) in [
             ("", 0),
             (" ", 1),
@@ -476,13 +476,13 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_called_by_its_name() {
+    fn the_error_names_a_byte_order_mark() {
         let error = whole("\u{feff}{}").map_err(|error| (error.offset, error.reason.contains("byte order mark")));
         assert_eq!(error, Err((0, true)));
     }
 
     #[test]
-    fn depth_is_no_matter() {
+    fn any_depth_is_scanned() {
         let deep: String = ["[", "{\"a\":"].iter().cycle().take(200_000).copied().collect();
         assert!(whole(&deep).is_err());
         let closed: String = deep + "1" + &"}]".repeat(100_000);
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_ends_a_plain_run_where_it_should() {
+    fn every_byte_that_needs_an_escape_is_found_anywhere() {
         for place in 0..20 {
             for byte in 0..=255_u8 {
                 let mut bytes = [b'x'; 20];

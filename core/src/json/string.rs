@@ -1,4 +1,4 @@
-//! JSON strings, unescaped and compared.
+//! Unescapes, compares and writes JSON strings.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -8,34 +8,35 @@ use thiserror::Error;
 
 use crate::hex;
 
-/// What stands between the quotes of a valid string token, escapes and all.
+/// The text between the quotes of a valid string token, with its escapes.
 #[derive(Clone, Copy, Debug)]
 pub struct RawString<'a> {
     raw: &'a str,
     escaped: bool,
 }
 
-/// An escape for half of a surrogate pair without the other half: no UTF-8 can hold it.
+/// A string has an escape for one half of a surrogate pair without the other, so it cannot be encoded in UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("holds a lone surrogate, which is no character")]
+#[error("has a lone surrogate, which is not a character")]
 pub struct LoneSurrogate;
 
 impl<'a> RawString<'a> {
-    /// `between_quotes` is known to be of the grammar.
+    /// `between_quotes` must be valid.
     pub(super) fn from_validated(between_quotes: &'a str) -> Self {
         Self::from_scanned(between_quotes, memchr::memchr(b'\\', between_quotes.as_bytes()).is_some())
     }
 
-    /// As [`from_validated`](Self::from_validated), where it is known too whether there are escapes in it.
+    /// Like [`from_validated`](Self::from_validated), with `escaped` if there are escapes.
     pub(super) const fn from_scanned(between_quotes: &'a str, escaped: bool) -> Self {
         Self { raw: between_quotes, escaped }
     }
 
-    /// The string, taken from the text if it has no escapes, made in `scratch` (whose content is lost) if it has.
+    /// The unescaped string. Borrowed from the token if there are no escapes; otherwise built in `scratch`, whose
+    /// content is overwritten.
     ///
     /// # Errors
     ///
-    /// [`LoneSurrogate`] where the string is no Unicode text.
+    /// [`LoneSurrogate`] if the string is not valid Unicode.
     pub fn text<'s>(&self, scratch: &'s mut Vec<u8>) -> Result<&'s str, LoneSurrogate>
     where
         'a: 's,
@@ -46,8 +47,8 @@ impl<'a> RawString<'a> {
         core::str::from_utf8(self.bytes_in(scratch)).map_err(|_| LoneSurrogate)
     }
 
-    /// The string's bytes: UTF-8, but a lone surrogate is three bytes as if it were a character, so that no text equals
-    /// it.
+    /// The unescaped string in UTF-8, except that a lone surrogate becomes three bytes as if it were a character. So no
+    /// text equals it.
     #[must_use]
     pub fn bytes(&self) -> Cow<'a, [u8]> {
         if !self.escaped {
@@ -58,8 +59,8 @@ impl<'a> RawString<'a> {
         Cow::Owned(bytes)
     }
 
-    /// As [`bytes`](Self::bytes), taken from the text if there are no escapes, made in `scratch` (whose content is lost)
-    /// if there are.
+    /// Like [`bytes`](Self::bytes). Borrowed from the token if there are no escapes; otherwise built in `scratch`,
+    /// whose content is overwritten.
     #[must_use]
     pub fn bytes_in<'s>(&self, scratch: &'s mut Vec<u8>) -> &'s [u8]
     where
@@ -73,10 +74,10 @@ impl<'a> RawString<'a> {
         scratch
     }
 
-    /// Whether the string is this text.
+    /// Whether the unescaped string equals `text`.
     #[must_use]
     pub fn equals(&self, text: &str) -> bool {
-        // An escape is longer than what it stands for.
+        // An escape is longer than the character it encodes.
         match self.raw.len().cmp(&text.len()) {
             Ordering::Less => false,
             Ordering::Equal => self.raw == text && !self.escaped,
@@ -85,8 +86,7 @@ impl<'a> RawString<'a> {
     }
 }
 
-/// Appends `text` as a JSON string, quotes included. Quotes, backslashes and control characters are escaped, nothing
-/// else.
+/// Appends `text` as a JSON string with its quotes. Escapes quotes, backslashes and control characters only.
 ///
 /// ```
 /// let mut out = Vec::new();
@@ -131,7 +131,7 @@ pub fn write_u64(mut number: u64, out: &mut Vec<u8>) {
             break;
         }
     }
-    out.extend_from_slice(digits.get(start..).expect("no number of 64 bits has more than 20 digits"));
+    out.extend_from_slice(digits.get(start..).expect("a 64-bit number has at most 20 digits"));
 }
 
 fn unescape(raw: &str, out: &mut Vec<u8>) {
@@ -155,8 +155,8 @@ fn unescape(raw: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(rest.as_bytes());
 }
 
-/// Appends the character whose four digits `text` begins with, and that of a second escape if the two are a pair. Gives
-/// what follows.
+/// Appends the character of the `\u` escape whose digits `text` starts with, or of the surrogate pair that this escape
+/// and the next one form. Returns the rest of the text.
 fn unescape_unit<'a>(text: &'a str, out: &mut Vec<u8>) -> &'a str {
     let (unit, rest) = read_unit(text);
     if (0xd800..0xdc00).contains(&unit)
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn every_escape_means_its_character() {
+    fn every_escape_is_decoded() {
         for (raw, expected) in [
             ("", ""),
             ("plain ü", "plain ü"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn lone_surrogates_are_no_text_but_have_bytes() {
+    fn lone_surrogates_have_bytes_but_no_text() {
         for raw in [r"\ud800", r"\udc00", r"a\ud800b", r"\ud800\n", r"\ud800\u0041", r"\ude00\ud83d"] {
             assert_eq!(text(raw), Err(LoneSurrogate), "{raw}");
         }

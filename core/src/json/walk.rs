@@ -1,4 +1,4 @@
-//! Walks through a valid JSON text without building a tree, along any number of paths at once.
+//! Finds the values at any number of paths in one pass over a JSON text, without building a tree.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -27,14 +27,13 @@ pub enum Value<'a> {
 
 /// A set of paths, all of which are followed in one pass over a text.
 ///
-/// A path is a list of member names. Arrays are looked through, on the way and at its end: an array at the end is a
-/// value of the path itself, and so is each of its elements, however deep arrays are nested. Of members with the same
-/// name all are followed.
+/// A path is a list of member names. It leads through arrays into their elements, at any depth. At the end of a path,
+/// an array and each of its elements are values of the path. If several members have the same name, all are followed.
 #[derive(Clone, Debug)]
 pub struct Paths {
     /// A trie of names. The first node is the root.
     nodes: Vec<Node>,
-    /// How many different paths there are.
+    /// How many distinct paths there are.
     len: usize,
 }
 
@@ -43,7 +42,7 @@ struct Node {
     parent: usize,
     /// The number of the path that ends here.
     path: Option<usize>,
-    /// The nodes below, in the order of [`by_length`].
+    /// The child nodes by name, in the order of [`by_length`].
     members: Vec<(Box<str>, usize)>,
 }
 
@@ -52,29 +51,29 @@ struct Walk<'a, 'p> {
     nodes: &'p [Node],
     text: &'a str,
     at: usize,
-    /// The containers between the root and this place that were entered; objects are set.
+    /// The containers that are open here. Bits of objects are set.
     open: BitStack,
-    /// In a container: its node. At a value: the value's node.
+    /// The node of the current value, or of the current container.
     node: usize,
-    /// Where names with escapes are unescaped.
+    /// Buffer for unescaped names.
     name: Vec<u8>,
 }
 
-/// What comes next in a text.
+/// What to read next.
 enum Next {
-    /// A value that lies on a path.
+    /// A value on a path.
     Value,
-    /// A member's name, or the end of the object.
+    /// The name of a member, or the end of an object.
     Member,
-    /// What follows a value that lies on a path.
-    Behind,
+    /// What follows a value on a path.
+    AfterValue,
 }
 
 const OBJECT: bool = true;
 const ARRAY: bool = false;
 
 impl<'a> Value<'a> {
-    /// The value that a valid JSON text without white space around it holds.
+    /// The value of a valid JSON text without white space around it.
     #[must_use]
     pub fn of(raw: &'a str) -> Self {
         match raw.as_bytes().first() {
@@ -106,8 +105,7 @@ impl Default for Paths {
 }
 
 impl Paths {
-    /// Adds a path, and gives its number: they are numbered from 0, in the order in which they came. A path that is
-    /// there already keeps its number.
+    /// Adds a path, and returns its number. Distinct paths are numbered from 0 in the order of their addition.
     pub fn add<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) -> usize {
         let end = names.into_iter().fold(0, |node, name| self.member(node, name));
         let next = self.len;
@@ -117,7 +115,7 @@ impl Paths {
         number
     }
 
-    /// The node below `parent` by this name, which is made if it is not there.
+    /// The child of `parent` with this name, which is added if it is missing.
     fn member(&mut self, parent: usize, name: &str) -> usize {
         let new = self.nodes.len();
         let Some(Node { members, .. }) = self.nodes.get_mut(parent) else { return new };
@@ -131,12 +129,11 @@ impl Paths {
         }
     }
 
-    /// Goes through a compact JSON text once. `visit` is given each value that lies at the end of a path, with the
-    /// number of the path, in the order of the text; the walk ends early if it breaks. Returns how many bytes of the
-    /// text were looked at.
+    /// Walks a compact JSON text once. Calls `visit` with each value at the end of a path and the number of the path,
+    /// in the order of the text. The walk ends early if `visit` breaks. Returns how many bytes were read.
     ///
-    /// The text has to be valid JSON without insignificant white space. Of another text something is given; nothing
-    /// panics, and it ends.
+    /// The text must be valid JSON without insignificant white space. For any other text the values are unspecified,
+    /// but the walk ends and does not panic.
     pub fn walk<'a>(&self, compact_json: &'a str, mut visit: impl FnMut(usize, Value<'a>) -> ControlFlow<()>) -> usize {
         let mut walk = Walk {
             nodes: &self.nodes,
@@ -154,13 +151,13 @@ impl Paths {
     }
 }
 
-/// Orders names by length first, so that most comparisons are of two numbers.
+/// Orders names by length first, so that most comparisons compare only the lengths.
 fn by_length(left: &[u8], right: &[u8]) -> Ordering {
     left.len().cmp(&right.len()).then_with(|| left.cmp(right))
 }
 
 impl<'a> Walk<'a, '_> {
-    /// Goes on to what follows `next`. Breaks at the end, or if `visit` does.
+    /// Reads `next`, and returns what follows it. Breaks at the end of the text, or if `visit` breaks.
     fn step(
         &mut self,
         next: &Next,
@@ -169,26 +166,26 @@ impl<'a> Walk<'a, '_> {
         match next {
             Next::Value => self.enter(visit),
             Next::Member => ControlFlow::Continue(self.find_member()),
-            Next::Behind => self.leave(),
+            Next::AfterValue => self.leave(),
         }
     }
 
-    /// At a value on a path: gives it if the path ends here, and enters or skips it.
+    /// At a value on a path: visits it if the path ends here, then enters or skips it.
     fn enter(&mut self, visit: &mut impl FnMut(usize, Value<'a>) -> ControlFlow<()>) -> ControlFlow<(), Next> {
         let Some(node) = self.nodes.get(self.node) else { return ControlFlow::Break(()) };
-        let mut give = |value| node.path.map_or(ControlFlow::Continue(()), |path| visit(path, value));
+        let mut visit_end = |value| node.path.map_or(ControlFlow::Continue(()), |path| visit(path, value));
         match self.byte() {
             Some(b'[') => {
-                give(Value::Array)?;
+                visit_end(Value::Array)?;
                 self.at += 1;
                 self.open.push(ARRAY);
-                ControlFlow::Continue(if self.byte() == Some(b']') { Next::Behind } else { Next::Value })
+                ControlFlow::Continue(if self.byte() == Some(b']') { Next::AfterValue } else { Next::Value })
             }
             Some(b'{') => {
-                give(Value::Object)?;
+                visit_end(Value::Object)?;
                 if node.members.is_empty() {
                     self.skip_container();
-                    return ControlFlow::Continue(Next::Behind);
+                    return ControlFlow::Continue(Next::AfterValue);
                 }
                 self.at += 1;
                 self.open.push(OBJECT);
@@ -198,19 +195,19 @@ impl<'a> Walk<'a, '_> {
                 let start = self.at + 1;
                 let escaped = self.skip_string();
                 let raw = self.text.get(start..self.at.saturating_sub(1)).unwrap_or_default();
-                give(Value::String(RawString::from_scanned(raw, escaped)))?;
-                ControlFlow::Continue(Next::Behind)
+                visit_end(Value::String(RawString::from_scanned(raw, escaped)))?;
+                ControlFlow::Continue(Next::AfterValue)
             }
             Some(_) | None => {
                 let start = self.at;
                 self.skip_value();
-                give(Value::unquoted(self.text.get(start..self.at).unwrap_or_default()))?;
-                ControlFlow::Continue(Next::Behind)
+                visit_end(Value::unquoted(self.text.get(start..self.at).unwrap_or_default()))?;
+                ControlFlow::Continue(Next::AfterValue)
             }
         }
     }
 
-    /// Behind a value on a path: goes on to the next one, or closes the container.
+    /// After a value on a path: continues with the next one, or leaves the container.
     fn leave(&mut self) -> ControlFlow<(), Next> {
         let (Some(container), Some(next)) = (self.open.last(), self.byte()) else { return ControlFlow::Break(()) };
         self.at += 1;
@@ -220,23 +217,23 @@ impl<'a> Walk<'a, '_> {
         ControlFlow::Continue(match (container, next) {
             (OBJECT, b',') => Next::Member,
             (ARRAY, b',') => Next::Value,
-            // In a valid text this is the end of the container.
+            // In a valid text, this is the end of the container.
             (_, _) => {
                 self.open.pop();
-                Next::Behind
+                Next::AfterValue
             }
         })
     }
 
-    /// At a member's name or at the end of an object: goes on to the value of the next member that has a name sought,
-    /// or else behind the object.
+    /// At the name of a member, or at the end of an object: continues with the value of the next member on a path, or
+    /// after the object.
     fn find_member(&mut self) -> Next {
         let members = self.nodes.get(self.node).map_or(&[][..], |node| &node.members);
         while self.byte() == Some(b'"') {
             let start = self.at + 1;
             let escaped = self.skip_string();
             let raw = self.text.get(start..self.at.saturating_sub(1)).unwrap_or_default();
-            // Over the colon.
+            // Skip the colon.
             self.at += 1;
             let name = RawString::from_scanned(raw, escaped).bytes_in(&mut self.name);
             if let Ok(found) = members.binary_search_by(|(other, _)| by_length(other.as_bytes(), name))
@@ -251,10 +248,10 @@ impl<'a> Walk<'a, '_> {
             }
             self.at += 1;
         }
-        // Over the end of the object.
+        // Skip the closing brace.
         self.at += 1;
         self.open.pop();
-        Next::Behind
+        Next::AfterValue
     }
 
     fn skip_value(&mut self) {
@@ -289,7 +286,7 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// From the opening quote to behind the closing one. Says whether there are escapes between them.
+    /// Skips a string with its quotes. Returns whether it has escapes.
     fn skip_string(&mut self) -> bool {
         self.at += 1;
         let mut escaped = false;
@@ -305,7 +302,7 @@ impl<'a> Walk<'a, '_> {
                 return escaped;
             }
             escaped = true;
-            // Over the backslash and what it escapes.
+            // Skip the backslash and the character after it.
             self.at += 2;
         }
     }
@@ -332,13 +329,13 @@ mod tests {
         paths.add(path.iter().copied());
         let mut values = Vec::new();
         paths.walk(text, |_, value| {
-            values.push(picture(value));
+            values.push(shown(value));
             ControlFlow::Continue(())
         });
         values
     }
 
-    fn picture(value: Value<'_>) -> String {
+    fn shown(value: Value<'_>) -> String {
         match value {
             Value::String(string) => format!("'{}'", String::from_utf8_lossy(&string.bytes())),
             Value::Number(token) => token.into(),
@@ -369,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn all_members_of_a_name_count_however_it_is_written() {
+    fn all_members_with_the_same_unescaped_name_are_followed() {
         assert_eq!(values(r#"{"a":1,"b":2,"\u0061":[3],"a":{"a":4}}"#, &["a"]), ["1", "[]", "3", "{}"]);
         assert_eq!(values(r#"{"a":{"b":1},"a":{"b":2}}"#, &["a", "b"]), ["1", "2"]);
     }
@@ -385,14 +382,14 @@ mod tests {
     }
 
     #[test]
-    fn several_paths_are_followed_in_one_pass() {
+    fn all_paths_are_followed_in_one_pass() {
         let mut paths = Paths::default();
         let numbers = ["a.b", "a", "a.b", "c", "a.bb"].map(|path| paths.add(path.split('.')));
         assert_eq!(numbers, [0, 1, 0, 2, 3]);
         let text = r#"{"x":{"a":0},"a":{"bb":4,"b":[1,{"a":2}]},"c":true,"a":3}"#;
         let mut found = Vec::new();
         let walked = paths.walk(text, |path, value| {
-            found.push(format!("{path} {}", picture(value)));
+            found.push(format!("{path} {}", shown(value)));
             ControlFlow::Continue(())
         });
         assert_eq!(found, ["1 {}", "3 4", "0 []", "0 1", "0 {}", "2 true", "1 3"]);
@@ -403,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_no_matter() {
+    fn any_depth_is_walked() {
         let text = "[".repeat(100_000) + r#"{"a":7}"# + &"]".repeat(100_000);
         assert_eq!(values(&text, &["a"]), ["7"]);
         let text = format!(r#"{{"x":{text},"a":8}}"#);

@@ -1,4 +1,4 @@
-//! The conditions of a query, made ready to be tried on many payloads.
+//! Compiles the payload conditions of a query, and evaluates them on payloads.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -11,63 +11,63 @@ use super::filter::{Operand, PayloadFilter, Test};
 use crate::event::Payload;
 use crate::json::{Decimal, Paths, Value};
 
-/// As many bytes of a payload are examined in the time that a row without conditions takes, which is the unit in which
-/// budgets are counted.
+/// How many bytes of a payload are read in the time that a scan takes for an event without conditions. That time is the
+/// unit of budgets.
 const BYTES_PER_UNIT: usize = 32;
 
-/// To compare a value with an operand takes about as long as to go over so many bytes.
+/// The cost of comparing a value with an operand, in bytes of a payload that are read in the same time.
 const COMPARISON_BYTES: usize = 8;
 
-/// Conditions of which all must hold, compiled: a payload's text is walked once, however many there are, and what can
-/// be computed from the operands alone is computed once.
+/// Compiled conditions, all of which must hold. A payload is walked once for all of them, and whatever depends on the
+/// operands alone is computed once.
 ///
-/// The memory that an examination needs is kept for the next one.
+/// Evaluations share their buffers.
 #[derive(Clone, Debug)]
 pub struct Conditions {
     paths: Paths,
-    /// What is asked of the values at each path, by its number.
+    /// The conditions on the values at each path, by the number of the path.
     at_path: Vec<Vec<Condition>>,
     state: State,
 }
 
-/// What came of an examination.
+/// The result of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Examined {
+pub struct Evaluation {
     /// Whether all conditions hold.
     pub matches: bool,
-    /// The work it took, in units of about 25 ns.
+    /// The cost of the evaluation, in units of about 25 ns.
     pub cost: u32,
 }
 
-/// A question about single values, and what follows if one of them meets it.
+/// A predicate on single values, and what follows if it is true for one of them.
 #[derive(Clone, Debug)]
 struct Condition {
-    ask: Ask,
-    on_met: OnMet,
+    predicate: Predicate,
+    effect: Effect,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum OnMet {
-    /// The condition holds. The number says which it is of those that need a value.
+enum Effect {
+    /// The condition holds. The number is its index among the conditions that need such a value.
     Holds(usize),
-    /// The condition does not hold, whatever else there is.
+    /// The condition fails, whatever the other values are.
     Fails,
 }
 
-/// What a value may meet.
+/// A predicate on a value.
 #[derive(Clone, Debug)]
-enum Ask {
+enum Predicate {
     Equal(Operand),
-    /// The value compares with the operand in a way for which this is true.
+    /// The function is true for the ordering of the value relative to the operand.
     Compare(Operand, fn(Ordering) -> bool),
-    /// The value is there.
+    /// True for any value.
     Any,
     Prefix(Box<[u8]>),
-    // Boxed, since it is several times as large as the others.
+    // Boxed, since it is several times as large as the other variants.
     Contains(Box<Finder<'static>>),
 }
 
-/// A value in the form in which it is compared: a string unescaped, a number read.
+/// A value prepared for comparison: an unescaped string, or a parsed number.
 #[derive(Clone, Copy, Debug)]
 enum Candidate<'a> {
     String(&'a [u8]),
@@ -77,43 +77,43 @@ enum Candidate<'a> {
     Container,
 }
 
-/// How far an examination has come.
+/// The state of an evaluation.
 #[derive(Clone, Debug)]
 struct State {
-    /// Of the conditions that need a value, which have met one.
+    /// Which conditions that need a value already hold.
     met: Vec<bool>,
-    /// How many of these have not.
+    /// How many of them do not hold yet.
     missing: usize,
-    /// Whether there are conditions that one value can break, so that all values must be seen.
-    must_see_all: bool,
-    /// Whether such a value was seen.
+    /// Whether a condition can fail because of any value, so that all values must be visited.
+    needs_all_values: bool,
+    /// Whether a condition has failed.
     failed: bool,
-    /// What comparisons took, as if it were bytes of the text.
+    /// The cost of the comparisons so far, in bytes of payload.
     compared: usize,
-    /// Where strings are unescaped.
+    /// Buffer for unescaped strings.
     text: Vec<u8>,
 }
 
 impl Conditions {
-    /// Compiles conditions. Without any, every payload matches.
+    /// Compiles conditions. Without conditions, every payload matches.
     #[must_use]
     pub fn compile(filters: &[PayloadFilter]) -> Self {
         let (mut paths, mut at_path) = (Paths::default(), Vec::<Vec<Condition>>::new());
         let mut required = 0;
         for PayloadFilter { path, test } in filters {
-            let (ask, is_negated) = Ask::of(test);
-            let on_met = if is_negated { OnMet::Fails } else { OnMet::Holds(required) };
+            let (predicate, is_negated) = Predicate::of(test);
+            let effect = if is_negated { Effect::Fails } else { Effect::Holds(required) };
             required += usize::from(!is_negated);
             let number = paths.add(path.names());
             if number == at_path.len() {
                 at_path.push(Vec::new());
             }
-            at_path.get_mut(number).expect("paths are numbered from 0").push(Condition { ask, on_met });
+            at_path.get_mut(number).expect("paths are numbered from 0").push(Condition { predicate, effect });
         }
         let state = State {
             met: alloc::vec![false; required],
             missing: required,
-            must_see_all: required < filters.len(),
+            needs_all_values: required < filters.len(),
             failed: false,
             compared: 0,
             text: Vec::new(),
@@ -121,25 +121,25 @@ impl Conditions {
         Self { paths, at_path, state }
     }
 
-    /// Whether there are none.
+    /// Whether there are no conditions.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.at_path.is_empty()
     }
 
-    /// Whether a payload fulfils all conditions. No more of it is read than it takes to be sure.
-    pub fn examine(&mut self, payload: Payload<'_>) -> Examined {
+    /// Whether a payload fulfils all conditions. Stops reading as soon as the result is certain.
+    pub fn evaluate(&mut self, payload: Payload<'_>) -> Evaluation {
         if self.is_empty() {
-            return Examined { matches: true, cost: 0 };
+            return Evaluation { matches: true, cost: 0 };
         }
         let Self { paths, at_path, state } = self;
         state.reset();
         let walked = paths.walk(payload.as_str(), |path, value| {
-            state.see(value, at_path.get(path).expect("each path has conditions"))
+            state.apply(value, at_path.get(path).expect("each path has conditions"))
         });
         let cost = walked.saturating_add(state.compared) / BYTES_PER_UNIT;
         let matches = state.missing == 0 && !state.failed;
-        Examined { matches, cost: u32::try_from(cost).unwrap_or(u32::MAX) }
+        Evaluation { matches, cost: u32::try_from(cost).unwrap_or(u32::MAX) }
     }
 }
 
@@ -151,21 +151,23 @@ impl State {
         self.compared = 0;
     }
 
-    /// Tries a value. Breaks once it is certain whether all conditions hold.
-    fn see(&mut self, value: Value<'_>, conditions: &[Condition]) -> ControlFlow<()> {
-        let Self { met, missing, must_see_all, failed, compared, text } = self;
+    /// Applies the conditions at a path to a value. Breaks once the result is certain.
+    fn apply(&mut self, value: Value<'_>, conditions: &[Condition]) -> ControlFlow<()> {
+        let Self { met, missing, needs_all_values, failed, compared, text } = self;
         let candidate = Candidate::of(value, text);
-        for Condition { ask, on_met } in conditions {
-            let met = match on_met {
-                OnMet::Holds(number) => Some(met.get_mut(*number).expect("as many as are required")),
-                OnMet::Fails => None,
+        for Condition { predicate, effect } in conditions {
+            let met = match effect {
+                Effect::Holds(number) => {
+                    Some(met.get_mut(*number).expect("`met` has an entry for each condition that needs a value"))
+                }
+                Effect::Fails => None,
             };
-            // One value is as good as several.
+            // The condition already holds.
             if met.as_ref().is_some_and(|met| **met) {
                 continue;
             }
-            *compared += ask.cost(candidate);
-            if ask.is_met_by(candidate) {
+            *compared += predicate.cost(candidate);
+            if predicate.holds_for(candidate) {
                 let Some(met) = met else {
                     *failed = true;
                     return ControlFlow::Break(());
@@ -174,12 +176,12 @@ impl State {
                 *missing -= 1;
             }
         }
-        if *missing == 0 && !*must_see_all { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if *missing == 0 && !*needs_all_values { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
-impl Ask {
-    /// What a test asks of a value, and whether the test is that no value meets it.
+impl Predicate {
+    /// The predicate of a test, and whether the test requires that it is false for every value.
     fn of(test: &Test) -> (Self, bool) {
         match test {
             Test::Eq(operand) => (Self::Equal(operand.clone()), false),
@@ -194,13 +196,13 @@ impl Ask {
         }
     }
 
-    fn is_met_by(&self, candidate: Candidate<'_>) -> bool {
+    fn holds_for(&self, candidate: Candidate<'_>) -> bool {
         match (self, candidate) {
             (Self::Any, _) => true,
             (Self::Equal(operand), Candidate::String(string)) => string == operand.as_str().as_bytes(),
             (Self::Equal(operand), Candidate::Number(number)) => operand.decimal().is_some_and(|other| number == other),
             (Self::Equal(operand), Candidate::Word(word)) => operand.as_str() == word,
-            // Numbers are compared with numbers, and strings with what is no number.
+            // Operands that are numbers are compared with numbers only, all others with strings only.
             (Self::Compare(operand, is_wanted), Candidate::Number(number)) => {
                 operand.decimal().is_some_and(|other| is_wanted(number.cmp(&other)))
             }
@@ -219,7 +221,7 @@ impl Ask {
         }
     }
 
-    /// What it takes to find that out, as if it were bytes of the text.
+    /// The cost of [`holds_for`](Self::holds_for), in bytes of payload.
     const fn cost(&self, candidate: Candidate<'_>) -> usize {
         let length = match (self, candidate) {
             (Self::Contains(_), Candidate::String(string)) => string.len(),
@@ -260,12 +262,12 @@ mod tests {
         PayloadFilter { path: PayloadPath::parse(path).unwrap(), test }
     }
 
-    fn examine(filters: &[PayloadFilter], payload: &str) -> Examined {
-        Conditions::compile(filters).examine(Payload::parse(payload).unwrap())
+    fn evaluate(filters: &[PayloadFilter], payload: &str) -> Evaluation {
+        Conditions::compile(filters).evaluate(Payload::parse(payload).unwrap())
     }
 
     fn matches(path: &str, test: Test, payload: &str) -> bool {
-        examine(&[filter(path, test)], payload).matches
+        evaluate(&[filter(path, test)], payload).matches
     }
 
     fn eq(operand: &str, value: &str) -> bool {
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn order_compares_like_with_like() {
+    fn numbers_are_compared_with_numbers_and_strings_with_strings() {
         let payload = r#"{"n":5,"s":"m","mixed":[1,"z"],"b":true,"digits":"7"}"#;
         for (path, test, expected) in [
             ("n", Test::Gt(Operand::new("4.9")), true),
@@ -354,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_searched_unescaped() {
+    fn strings_are_unescaped_before_the_search() {
         let payload = r#"{"a":["x\u0041\ny","\ud800z",12],"b":{"c":"prefix"}}"#;
         for (path, test, expected) in [
             ("a", Test::Prefix("xA\n".into()), true),
@@ -373,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_there_exists() {
+    fn null_and_empty_containers_exist() {
         let payload = r#"{"a":null,"b":[],"c":{},"d":[{"e":0}]}"#;
         for path in ["a", "b", "c", "d", "d.e"] {
             assert!(matches(path, Test::Exists(true), payload), "{path}");
@@ -410,15 +412,15 @@ mod tests {
             ("{}", false),
             (r#"{"a":[1,2,{"b":"xy"}]}"#, true),
         ] {
-            // One after another on the same: nothing is left of the payload before.
-            assert_eq!(conditions.examine(Payload::parse(payload).unwrap()).matches, expected, "{payload}");
+            // On the same conditions, so that this shows that no state is left of the payload before.
+            assert_eq!(conditions.evaluate(Payload::parse(payload).unwrap()).matches, expected, "{payload}");
         }
         assert!(Conditions::compile(&[]).is_empty());
-        assert_eq!(examine(&[], "{}"), Examined { matches: true, cost: 0 });
+        assert_eq!(evaluate(&[], "{}"), Evaluation { matches: true, cost: 0 });
     }
 
     #[test]
-    fn nothing_is_read_behind_what_decides() {
+    fn reading_stops_once_the_result_is_certain() {
         let long = format!(r#"{{"a":1,"b":"{}"}}"#, "x".repeat(100_000));
         for (test, matches, reads_all) in [
             (Test::Eq(Operand::new("1")), true, false),
@@ -428,30 +430,30 @@ mod tests {
             (Test::Exists(true), true, false),
             (Test::Exists(false), false, false),
         ] {
-            let examined = examine(&[filter("a", test)], &long);
-            assert_eq!((examined.matches, examined.cost > 1_000), (matches, reads_all));
+            let evaluation = evaluate(&[filter("a", test)], &long);
+            assert_eq!((evaluation.matches, evaluation.cost > 1_000), (matches, reads_all));
         }
     }
 
     #[test]
-    fn work_is_counted() {
+    fn the_cost_grows_with_payload_and_conditions() {
         let array = |count| format!(r#"{{"a":[{}0]}}"#, r#""some text","#.repeat(count));
         let contains = |count: usize| -> Vec<_> {
             (0..count).map(|number| filter("a", Test::Contains(format!("{number}").into()))).collect()
         };
-        let cost = |conditions, values| examine(&contains(conditions), &array(values)).cost;
+        let cost = |conditions, values| evaluate(&contains(conditions), &array(values)).cost;
         assert!(cost(1, 1_000) > 9 * cost(1, 100));
         assert!(cost(100, 100) > 30 * cost(1, 100));
     }
 
     #[test]
-    fn any_number_of_paths_is_walked_at_once() {
+    fn a_thousand_paths_are_evaluated() {
         let names: Vec<String> = (0..1_000).map(|number| format!("n{number}")).collect();
         let members: Vec<String> = names.iter().map(|name| format!("{name:?}:{{\"x\":{name:?}}}")).collect();
         let payload = format!("{{{}}}", members.join(","));
         let filters: Vec<_> =
             names.iter().map(|name| filter(&format!("{name}.x"), Test::Eq(Operand::new(name)))).collect();
-        assert!(examine(&filters, &payload).matches);
-        assert!(!examine(&filters, &payload.replace("\"n500\":", "\"m500\":")).matches);
+        assert!(evaluate(&filters, &payload).matches);
+        assert!(!evaluate(&filters, &payload.replace("\"n500\":", "\"m500\":")).matches);
     }
 }

@@ -1,6 +1,6 @@
-//! Opaque cursors: a position, bound to the filters that it was made for.
+//! Opaque cursors: a position, valid only for the query that it was created for.
 //!
-//! A cursor is 30 bytes in base64url (RFC 4648, section 5) without padding, which makes 40 characters:
+//! A cursor has 30 bytes, encoded as 40 characters of base64url (RFC 4648, section 5) without padding:
 //!
 //! | bytes | content |
 //! |---|---|
@@ -11,9 +11,8 @@
 //! | 8 | fingerprint of the filter |
 //! | 4 | CRC-32 of what comes before, big-endian |
 //!
-//! A position is a place in the total order of all events, whether or not an event is there (still), so that a cursor
-//! outlives restarts, compaction and deletion. Neither fingerprint nor checksum is a secret: whoever forges a cursor
-//! gets a place that `start` and `after_seq` could have named as well.
+//! A position does not depend on an event being there, so a cursor stays valid across restarts, compaction and
+//! deletion. Fingerprint and checksum are not secret: a forged cursor gives no more than `start` and `after_seq` do.
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -31,22 +30,22 @@ const VERSION: u8 = 1;
 const CURSOR_BYTES: usize = 30;
 const CURSOR_CHARS: usize = 40;
 
-// Whole groups of three bytes leave no unused bits, so that every cursor has one spelling only.
+// A multiple of three bytes leaves no unused bits in base64, so that each cursor has exactly one spelling.
 const _: () = assert!(CURSOR_BYTES.is_multiple_of(3) && CURSOR_BYTES / 3 * 4 == CURSOR_CHARS);
 
 /// Why a cursor is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CursorError {
-    /// Not a cursor of ours, or cut or changed on the way.
-    #[error("not a cursor that this service gave out")]
+    /// The text is not a cursor, or was changed.
+    #[error("not a cursor that this service returned")]
     Malformed,
-    /// Made by a query with other filters or another order.
+    /// The cursor was created for other filters or another order.
     #[error("the cursor belongs to a query with other filters")]
     OtherQuery,
 }
 
-/// The cursor for what comes behind `position` in `scan`. The scan's `limit` and `from` do not matter: pages of one
-/// walk may differ in size. ASCII, safe in a query string as it is.
+/// Creates the cursor for the events of `scan` after `position`. It does not depend on `limit` and `from` of the scan,
+/// so pages may differ in size. ASCII that needs no encoding in a query string.
 #[must_use]
 pub fn encode_cursor(position: Position, scan: &Scan) -> String {
     let mut bytes = Vec::with_capacity(CURSOR_BYTES);
@@ -58,11 +57,11 @@ pub fn encode_cursor(position: Position, scan: &Scan) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The position in a cursor.
+/// The position of a cursor.
 ///
 /// # Errors
 ///
-/// [`CursorError`] where `text` is no cursor, or one of another query.
+/// [`CursorError`] if `text` is not a cursor, or belongs to another query.
 pub fn decode_cursor(text: &str, scan: &Scan) -> Result<Position, CursorError> {
     if text.len() != CURSOR_CHARS {
         return Err(CursorError::Malformed);
@@ -100,14 +99,13 @@ fn order_byte(order: Order) -> u8 {
     }
 }
 
-/// A hash of the conditions that does not depend on their order of appearance, nor on repetition. Its key is fixed:
-/// cursors outlive the process, and a collision gives nobody more than the right to ask for a position that they could
-/// name anyway.
+/// A hash of the conditions, independent of their order and of repetition. Its key is fixed, since cursors outlive the
+/// process. A collision does no harm: it only lets a caller start at a position that they could have named anyway.
 fn fingerprint(filter: &Filter) -> u64 {
     let Filter { types, ids, start, end, payload, after_seq } = filter;
     let mut conditions: Vec<Vec<u8>> = Vec::new();
     if let Some(types) = types {
-        // An empty list is a condition too, and matches nothing.
+        // An empty list is a condition as well: it matches nothing.
         conditions.push(condition(b'T', &[]));
         conditions.extend(types.iter().map(|name| condition(b't', &[name.as_bytes()])));
     }
@@ -131,7 +129,7 @@ fn fingerprint(filter: &Filter) -> u64 {
     hasher.finish()
 }
 
-/// A tag and parts, each behind its length, so that no two lists of parts give the same bytes.
+/// Encodes a condition: a tag, then each part after its length, so that different lists of parts give different bytes.
 fn condition(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::from([tag]);
     for part in parts {
@@ -157,7 +155,7 @@ fn payload_condition(filter: &PayloadFilter) -> Vec<u8> {
         Test::Prefix(text) => (b"prefix".as_slice(), text.as_bytes()),
         Test::Contains(text) => (b"contains".as_slice(), text.as_bytes()),
     };
-    // Written out, a path reads back as itself and as no other.
+    // Different paths have different texts.
     condition(b'p', &[filter.path.to_string().as_bytes(), test, operand])
 }
 
@@ -217,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_fits_its_own_scan_only() {
+    fn a_cursor_is_valid_only_for_its_own_query() {
         let scans = scans();
         for (made_by, scan) in scans.iter().enumerate() {
             let cursor = encode_cursor(position(), scan);
@@ -230,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn order_repetition_limit_and_place_do_not_matter() {
+    fn order_and_repetition_of_filters_limit_and_start_do_not_matter() {
         let one = Scan::from(Filter {
             types: Some(vec!["a".into(), "b".into()]),
             ids: Some(vec!["1".into(), "2".into()]),
@@ -249,15 +247,15 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_stays_what_it_is() {
-        // The fingerprint of no condition is SipHash-2-4 of nothing under the key 0, 1e924b9d737700d7.
-        // A cursor in a caller's hands outlives releases: whoever changes these bytes needs a new version.
+    fn the_encoding_of_cursors_is_stable() {
+        // The fingerprint without conditions is SipHash-2-4 of no bytes with key 0: 1e924b9d737700d7.
+        // Callers keep cursors across releases, so changing these bytes requires a new version.
         let cursor = encode_cursor(position(), &Scan::default());
         assert_eq!(cursor, "AQD_____________________HpJLnXN3ANceZ6_g");
     }
 
     #[test]
-    fn any_change_is_noticed() {
+    fn any_changed_character_is_detected() {
         let scan = Scan::default();
         let cursor = encode_cursor(position(), &scan);
         for at in 0..cursor.len() {

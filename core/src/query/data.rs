@@ -1,4 +1,4 @@
-//! The parts of a filter as data: each is the text that a query string has for it.
+//! Serialization of paths and operands: as the text that a query string has for them.
 
 use alloc::string::String;
 
@@ -44,7 +44,7 @@ mod tests {
     use crate::query::{Filter, Order, PayloadFilter, Position, Scan, Test};
 
     #[test]
-    fn a_scan_is_data() {
+    fn scans_round_trip_through_json() {
         let at = |nanos| Some(Timestamp::from_nanos(nanos));
         let test = |path: &str, test| PayloadFilter { path: PayloadPath::parse(path).unwrap(), test };
         let scan = Scan {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scan_is_refused() {
+    fn invalid_scans_are_refused() {
         for (text, reason) in [
             (r#"{"filter":{"start":"yesterday"}}"#, "not RFC 3339"),
             (r#"{"filter":{"payload":[{"path":"a..b","test":{"eq":"1"}}]}}"#, "a name in the path is empty"),

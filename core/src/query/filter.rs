@@ -1,4 +1,4 @@
-//! Conditions on a payload.
+//! Conditions on payloads.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -9,10 +9,10 @@ use thiserror::Error;
 
 use crate::json::Decimal;
 
-/// One condition: a test on whatever lies at a path.
+/// A condition: a test on the values at a path.
 ///
-/// Arrays are looked through, on the way and at the end of the path, however deep they are nested: a test holds of an
-/// array if it holds of any element. Of members that have the same name, any may fulfil it.
+/// A path leads through arrays into their elements, at any depth, along the path and at its end: a test holds for an
+/// array if it holds for any element. If several members have the same name, any of them may fulfil the test.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PayloadFilter {
@@ -26,44 +26,44 @@ pub struct PayloadFilter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayloadPath(Vec<Box<str>>);
 
-/// Why a text is no [`PayloadPath`].
+/// Why a text is not a valid [`PayloadPath`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PathError {
-    /// A name between two dots, before the first or after the last is empty.
+    /// A name is empty: between two dots, before the first or after the last.
     #[error("a name in the path is empty")]
     EmptyName,
-    /// A backslash that precedes neither a dot nor a backslash.
-    #[error("'\\' stands for nothing but in '\\.' and '\\\\'")]
+    /// A backslash is followed by neither a dot nor a backslash.
+    #[error("'\\' must be followed by '.' or '\\'")]
     Escape,
 }
 
-/// What must hold of at least one value at the path.
+/// What must hold for at least one value at the path, unless the variant says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Test {
-    /// Equal to the operand: a string of the same bytes; a number of the same value, if the operand is written as one;
-    /// the literal `true`, `false` or `null`, if the operand is that word.
+    /// Equal to the operand: a string with the same bytes; a number with the same value, if the operand is written as a
+    /// number; or `true`, `false` or `null`, if the operand is that word.
     Eq(Operand),
-    /// The exact opposite of [`Test::Eq`]: also true where there is nothing at the path.
+    /// The negation of [`Test::Eq`]: it also holds if there is no value at the path.
     Ne(Operand),
-    /// Greater. An operand that is a number is compared with numbers only, by value; any other with strings only, by
-    /// bytes.
+    /// Greater. An operand that is written as a number is compared with numbers only, by value; any other with strings
+    /// only, by bytes.
     Gt(Operand),
-    /// Greater or equal, compared as for [`Test::Gt`].
+    /// Greater or equal, compared like [`Test::Gt`].
     Gte(Operand),
-    /// Less, compared as for [`Test::Gt`].
+    /// Less, compared like [`Test::Gt`].
     Lt(Operand),
-    /// Less or equal, compared as for [`Test::Gt`].
+    /// Less or equal, compared like [`Test::Gt`].
     Lte(Operand),
-    /// Whether there is any value at the path (`null` is one, and so is an empty array).
+    /// Whether there is a value at the path. `null` and an empty array are values.
     Exists(bool),
-    /// A string that begins so.
+    /// A string that starts with this text.
     Prefix(Box<str>),
-    /// A string that contains this.
+    /// A string that contains this text.
     Contains(Box<str>),
 }
 
-/// The text that a value is compared with, as the caller wrote it.
+/// The text that values are compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operand {
     text: Box<str>,
@@ -79,7 +79,7 @@ struct Number {
 }
 
 impl PayloadPath {
-    /// Reads names separated by dots. `\.` is a dot within a name, `\\` a backslash.
+    /// Parses names separated by dots. In a name, `\.` is a dot and `\\` a backslash.
     ///
     /// ```
     /// use argus_core::query::{PathError, PayloadPath};
@@ -113,14 +113,14 @@ impl PayloadPath {
         }
     }
 
-    /// The names, from the root downward; at least one, and none is empty.
+    /// The names from the root downward: at least one, none of them empty.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|name| &**name)
     }
 }
 
 impl fmt::Display for PayloadPath {
-    /// The text that [`PayloadPath::parse`] reads as this path.
+    /// The text that [`PayloadPath::parse`] parses to this path.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
         for (index, name) in self.0.iter().enumerate() {
@@ -139,7 +139,7 @@ impl fmt::Display for PayloadPath {
 }
 
 impl Operand {
-    /// The operand that is written so.
+    /// Creates an operand from its text.
     ///
     /// ```
     /// use argus_core::query::Operand;
@@ -162,7 +162,7 @@ impl Operand {
         &self.text
     }
 
-    /// Its value, if it is written as a number.
+    /// The value, if the text is a number.
     pub(super) fn decimal(&self) -> Option<Decimal<'_>> {
         self.number.as_ref().map(|number| Decimal::from_parts(number.negative, &number.digits, number.scale))
     }
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_have_escapes() {
+    fn paths_are_escaped() {
         for (text, names) in
             [("a", &["a"][..]), ("a.b", &["a", "b"]), (r"a\.b.c\\", &["a.b", r"c\"]), ("ü. ", &["ü", " "])]
         {

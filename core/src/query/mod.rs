@@ -1,6 +1,6 @@
-//! What a caller asks for: which events, in which order, from where on.
+//! Queries: which events, in which order, from which position.
 //!
-//! This is only the question. What answers it is behind [`Snapshot`](crate::repository::Snapshot).
+//! A [`Snapshot`](crate::repository::Snapshot) executes them.
 
 mod conditions;
 mod cursor;
@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
-pub use conditions::{Conditions, Examined};
+pub use conditions::{Conditions, Evaluation};
 pub use cursor::{CursorError, decode_cursor, encode_cursor};
 pub use filter::{Operand, PathError, PayloadFilter, PayloadPath, Test};
 
@@ -19,54 +19,54 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Timestamp;
 
-/// Largest `limit` of a page.
+/// Largest `limit` of a scan.
 pub const LIMIT_MAX: u32 = 10_000;
-/// Most conditions on the payload in a query.
+/// Most payload conditions in a filter.
 pub const PAYLOAD_FILTERS_MAX: usize = 256;
-/// Longest path of a condition, in bytes, as [`PayloadPath::parse`] reads it.
+/// Longest path of a condition, in bytes of the text for [`PayloadPath::parse`].
 pub const PAYLOAD_PATH_BYTES_MAX: usize = 1024;
-/// Longest text that a condition compares values with, in bytes.
+/// Longest operand of a condition, in bytes.
 pub const OPERAND_BYTES_MAX: usize = 4096;
 
-/// Most ids in a [`Filter`]: each one is a look-up of its own.
+/// Most ids in a [`Filter`]. Each one takes a lookup.
 pub const IDS_MAX: usize = 1_000;
 
-/// Which events are meant. All conditions must hold. Every read route takes one.
+/// Selects events: those for which all conditions hold. All read routes share it.
 ///
-/// Deserialized with any of its members left out.
+/// Deserializes with any members missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
-    /// Any of these types; `None` for every type. An empty list, or a text that cannot be a type, matches nothing.
+    /// Events of these types; `None` for all. An empty list, or a text that is not a valid type, matches nothing.
     pub types: Option<Vec<Box<str>>>,
-    /// Any of these ids; `None` for every id. An empty list, or a text that cannot be an id, matches nothing.
+    /// Events with these ids; `None` for all. An empty list, or a text that is not a valid id, matches nothing.
     pub ids: Option<Vec<Box<str>>>,
-    /// Not before this time.
+    /// Events at this time or later.
     pub start: Option<Timestamp>,
-    /// Not after this time.
+    /// Events at this time or earlier.
     pub end: Option<Timestamp>,
     /// Conditions on the payload.
     pub payload: Vec<PayloadFilter>,
-    /// Only events with a higher sequence number.
+    /// Events with a higher sequence number.
     pub after_seq: Option<u64>,
 }
 
-/// In which order events come.
+/// The order of the events of a scan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// By time and then by sequence number, oldest first.
+    /// By time, then by sequence number; oldest first.
     #[default]
     TimeAscending,
     /// The reverse of [`TimeAscending`](Self::TimeAscending).
     TimeDescending,
-    /// By sequence number, lowest first: the order in which events were stored.
+    /// By sequence number, lowest first. That is the order in which events were stored.
     Sequence,
 }
 
-/// A list of events: those that a filter means, in an order, from a position on.
+/// A query for events: a filter, an order, and where to start and end.
 ///
-/// Deserialized with any of its members left out.
+/// Deserializes with any members missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scan {
@@ -74,27 +74,27 @@ pub struct Scan {
     pub filter: Filter,
     /// In which order.
     pub order: Order,
-    /// Only what lies behind this position, in the direction of `order`.
+    /// Only events after this position in `order`.
     pub from: Option<Position>,
-    /// At most so many events: a page.
+    /// The most events to return: the size of a page.
     pub limit: Option<NonZeroU32>,
 }
 
 impl From<Filter> for Scan {
-    /// All events that the filter means, oldest first.
+    /// All events that the filter selects, oldest first.
     fn from(filter: Filter) -> Self {
         Self { filter, ..Self::default() }
     }
 }
 
-/// A place among all events. There need not be an event.
+/// A position in the order of all events. There need not be an event at it.
 ///
-/// It is compared as the order says: by time and then by sequence number, or by sequence number alone.
+/// Compared by the [`Order`] of the scan: by time and then by sequence number, or by sequence number alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
-    /// The event's time. Means nothing in [`Order::Sequence`].
+    /// The time. Not used with [`Order::Sequence`].
     pub timestamp: Timestamp,
-    /// The event's sequence number.
+    /// The sequence number.
     pub seq: u64,
 }

@@ -204,7 +204,7 @@ mod tests {
             let count = if round % 2 == 0 { 1 } else { 2 + random.pick(&[0, 1, 2, 3, 4, 5]) };
             let filters: Vec<PayloadFilter> = (0..count).map(|_| generate::payload_filter(&mut random)).collect();
             let each: Vec<bool> = filters.iter().map(|filter| matches(filter, &payload)).collect();
-            let all = |filters: &[PayloadFilter]| Conditions::compile(filters).examine(parsed).matches;
+            let all = |filters: &[PayloadFilter]| Conditions::compile(filters).evaluate(parsed).matches;
             assert_eq!(all(&filters), !each.contains(&false), "{filters:?} of {payload}");
             // Check the matching filters together: if one filter failed, it would hide errors in the others.
             let holding: Vec<PayloadFilter> =

@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Action, Api, Condition, Head, ReadRun, Refusal, Reply, Route};
+use argus_core::api::{Action, Api, ReadRun, Refusal, Reply, RequestHead, Route, ServiceState};
 use async_lock::Semaphore;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -111,7 +111,7 @@ impl<R: Runtime> Session<R> {
                 tracing::error!(request_id, "a request panicked: {}", panic_message(panic.as_ref()));
                 self.refusal(Route::Other, &Refusal::Internal)
             });
-            let line = Head { method: method.as_str(), target: &target(&uri), ..Head::default() };
+            let line = RequestHead { method: method.as_str(), target: &target(&uri), ..RequestHead::default() };
             self.report(&method, &line, &answer, &request_id, self.connection.now() - begun);
             self.respond(answer, request_id, in_flight)
         }
@@ -136,17 +136,17 @@ impl<R: Runtime> Session<R> {
             .collect();
         let target = target(uri);
         let http_10 = version == Version::HTTP_10;
-        let head = Head { method: method.as_str(), target: &target, headers: &headers, http_10 };
+        let head = RequestHead { method: method.as_str(), target: &target, headers: &headers, http_10 };
         let warning = node.warnings.text();
         let repository = node.committer.failure();
-        let condition = Condition {
+        let state = ServiceState {
             draining: node.lifecycle.is_draining(),
             repository: repository.as_deref(),
             failure: node.lifecycle.failure(),
             warning: warning.as_deref(),
         };
         let request_id = Api::request_id(&head, node.request_ids.next());
-        (request_id, catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &condition)))))
+        (request_id, catch_unwind(AssertUnwindSafe(|| Box::new(node.api.handle_request(&head, &state)))))
     }
 
     async fn answer<B>(&self, action: Box<Action>, body: B, begun: Instant) -> Answer
@@ -178,7 +178,7 @@ impl<R: Runtime> Session<R> {
         done.unwrap_or_else(|refusal| self.refusal(route, &refusal))
     }
 
-    fn report(&self, method: &Method, line: &Head<'_>, answer: &Answer, request_id: &str, latency: Duration) {
+    fn report(&self, method: &Method, line: &RequestHead<'_>, answer: &Answer, request_id: &str, latency: Duration) {
         self.service.node.metrics.request_answered(method, &answer.reply, latency);
         logging::log_request(line.method, line.target, &answer.reply, request_id, self.peer, latency);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use argus_core::api::{Action, Api, Condition, Head, Refusal, Route};
+use argus_core::api::{Action, Api, Refusal, RequestHead, Route, ServiceState};
 use bytes::Bytes;
 use http::{Method, Response};
 
@@ -49,8 +49,8 @@ impl<R: Runtime> Session<R> {
         let headers: Vec<(&str, &[u8])> =
             raw_head.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let RawHead { method, target, http_10, .. } = &raw_head;
-        let head = Head { method, target, headers: &headers, http_10: *http_10 };
-        match self.service.node.api.handle_request(&head, &Condition::default()) {
+        let head = RequestHead { method, target, headers: &headers, http_10: *http_10 };
+        match self.service.node.api.handle_request(&head, &ServiceState::default()) {
             Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
             // The core accepts a head that hyper refuses. hyper decides, since it would have to read what follows. If
             // the head is not too large, hyper could not represent the length of the body.
@@ -66,11 +66,11 @@ impl<R: Runtime> Session<R> {
     }
 
     fn refuse_unread(&self, refusal: &Refusal) -> Response<ReplyBody> {
-        self.answer_unread(self.refusal(Route::Other, refusal), &Head::default())
+        self.answer_unread(self.refusal(Route::Other, refusal), &RequestHead::default())
     }
 
     /// Answers, counts and logs a head that never became a request.
-    fn answer_unread(&self, answer: Answer, head: &Head<'_>) -> Response<ReplyBody> {
+    fn answer_unread(&self, answer: Answer, head: &RequestHead<'_>) -> Response<ReplyBody> {
         let node = &*self.service.node;
         let request_id = Api::request_id(head, node.request_ids.next());
         let in_flight = node.metrics.request_begins();

@@ -10,10 +10,10 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 use super::DecodeError;
 use crate::room::Room;
 
-/// Smallest step by which the output grows, in bytes.
+/// Least growth of the output buffer, in bytes.
 const GROWTH_BYTES_MIN: usize = 16 * 1024;
 
-/// A header's flag bits (RFC 1952, section 2.3.1).
+/// Flag bits of a member header (RFC 1952, section 2.3.1).
 mod flag {
     pub(super) const HEADER_CRC: u8 = 1 << 1;
     pub(super) const EXTRA: u8 = 1 << 2;
@@ -22,12 +22,12 @@ mod flag {
     pub(super) const RESERVED: u8 = 0b1110_0000;
 }
 
-/// Decodes all members of a gzip stream. What follows the last one is an error.
+/// Decodes all members of a gzip stream. Trailing bytes are an error.
 pub(super) fn decode(body: &[u8], bytes_max: usize, room: &mut Room<'_>) -> Result<Vec<u8>, DecodeError> {
     let mut input = Input { whole: body, rest: body };
     let mut out = Vec::new();
     room.keep(size_of::<DecompressorOxide>());
-    // One for all members: it is some ten kilobytes, and a hostile body can hold millions of empty members.
+    // Shared by all members: it takes some ten kilobytes, and a hostile body can have millions of empty members.
     let mut inflater = Box::<DecompressorOxide>::default();
     loop {
         read_header(&mut input)?;
@@ -41,7 +41,7 @@ pub(super) fn decode(body: &[u8], bytes_max: usize, room: &mut Room<'_>) -> Resu
     }
 }
 
-/// What is still to be read.
+/// The body, and the part of it that is still to be read.
 struct Input<'a> {
     whole: &'a [u8],
     rest: &'a [u8],
@@ -68,14 +68,14 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
-    /// Skips a text that ends with a zero byte.
+    /// Skips a text that a zero byte ends.
     fn skip_text(&mut self) -> Result<(), DecodeError> {
         let end = self.rest.iter().position(|&byte| byte == 0);
         let end = end.ok_or_else(|| self.malformed("a text in the header does not end"))?;
         self.skip(end + 1)
     }
 
-    /// What was read since the input stood at `start`.
+    /// The bytes read since offset `start`.
     fn since(&self, start: usize) -> &'a [u8] {
         self.whole.get(start..self.at()).unwrap_or_default()
     }
@@ -94,7 +94,7 @@ fn read_header(input: &mut Input<'_>) -> Result<(), DecodeError> {
     if flags & flag::RESERVED != 0 {
         return Err(input.malformed("a reserved flag is set"));
     }
-    // Time of modification, extra flags and operating system mean nothing here.
+    // Skip the modification time, the extra flags and the operating system.
     let [_, _, _, _, _, _] = input.take()?;
     if flags & flag::EXTRA != 0 {
         let length = u16::from_le_bytes(input.take()?);
@@ -115,7 +115,7 @@ fn read_header(input: &mut Input<'_>) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Inflates one member behind what `out` holds, with that member's own window.
+/// Inflates one member and appends it to `out`. Back references cannot reach into earlier members.
 fn inflate(
     inflater: &mut DecompressorOxide,
     input: &mut Input<'_>,
@@ -124,7 +124,7 @@ fn inflate(
     bytes_max: usize,
     room: &mut Room<'_>,
 ) -> Result<(), DecodeError> {
-    // One byte above the limit tells a body that just fits from one that does not.
+    // One byte more than the limit, so that a body that exceeds it can be told from one that just fits.
     let capacity_max = bytes_max.saturating_add(1);
     let mut written = 0;
     loop {
@@ -161,7 +161,7 @@ fn check_trailer(input: &mut Input<'_>, member: &[u8]) -> Result<(), DecodeError
     if u32::from_le_bytes(input.take()?) != crc32fast::hash(member) {
         return Err(input.malformed("the CRC-32 does not match"));
     }
-    // The length is kept modulo 2^32.
+    // The trailer has the length modulo 2^32.
     if u32::from_le_bytes(input.take()?) != (member.len() as u64 & 0xffff_ffff) as u32 {
         return Err(input.malformed("the length does not match"));
     }
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_noticed() {
+    fn every_truncation_is_an_error() {
         let all = flag::EXTRA | flag::NAME | flag::COMMENT;
         let body = member(all, b"\x03\x00xyzname\0comment\0", b"some content, some content");
         for end in 0..body.len() {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named_with_its_place() {
+    fn errors_have_a_reason_and_an_offset() {
         let good = member(0, b"", b"content");
         let end = good.len();
         assert_eq!(reason(b"{}"), ("no gzip header", 0));

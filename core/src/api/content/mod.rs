@@ -1,4 +1,4 @@
-//! Content codings (RFC 9110, section 8.4): a body as sent becomes the body that was meant, never beyond a limit.
+//! Decodes content codings of request bodies (RFC 9110, section 8.4), up to a size limit.
 
 mod gzip;
 mod zstd;
@@ -7,14 +7,14 @@ use alloc::borrow::Cow;
 
 use thiserror::Error;
 
-use super::Head;
+use super::RequestHead;
 use super::fields::members;
 use crate::room::{NoRoom, Room};
 
-/// The value of `Accept-Encoding` that tells callers what they may send.
+/// The supported content codings, as the value of `Accept-Encoding`.
 pub(super) const ACCEPTED: &str = "gzip, zstd";
 
-/// A coding that we decode.
+/// A supported content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
     Identity,
@@ -25,27 +25,26 @@ pub(super) enum Coding {
 /// Why a body cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum DecodeError {
-    /// There is more than the limit in it.
+    /// The decoded body would exceed the limit.
     #[error("longer than the limit after decompression")]
     TooLarge,
-    /// There is not the memory to decode it.
+    /// There is not enough memory to decode it.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
-    /// Not what the coding says it is.
+    /// The body is not valid in its coding.
     #[error("damaged {coding} body: {reason} at byte {at}")]
     Malformed {
         coding: &'static str,
         reason: &'static str,
-        /// Offset in the body as sent: of the frame, member or field at fault.
+        /// Offset in the encoded body: of the invalid frame, member or field.
         at: usize,
     },
 }
 
 impl Coding {
-    /// The coding of a request's body; `None` for one that we do not know, or for several on top of each other.
-    /// `identity` is no coding (RFC 9110, section 12.5.3), however often it is said, and neither is an empty element of
-    /// the list (section 5.6.1).
-    pub(super) fn of(head: &Head<'_>) -> Option<Self> {
+    /// The coding of a request body; `None` if it is unknown or if there are several. `identity` is not a coding (RFC
+    /// 9110, section 12.5.3), however often it is listed, and neither is an empty list element (section 5.6.1).
+    pub(super) fn of(head: &RequestHead<'_>) -> Option<Self> {
         let mut coding = Self::Identity;
         for member in members(head, "content-encoding") {
             let next = match member.to_ascii_lowercase().as_str() {
@@ -62,10 +61,9 @@ impl Coding {
         Some(coding)
     }
 
-    /// Decodes a body of at most `bytes_max` bytes. What is decoded is kept in the room.
+    /// Decodes a body to at most `bytes_max` bytes, and counts the result against `room`.
     ///
-    /// A compressed body must hold at least one member or frame: an empty one is a body that got lost, not an empty
-    /// list.
+    /// A compressed body must have at least one member or frame. An empty body is a lost body, not an empty list.
     pub(super) fn decode<'a>(
         self,
         body: &'a [u8],
@@ -91,11 +89,11 @@ mod tests {
 
     fn of(fields: &[&str]) -> Option<Coding> {
         let headers: Vec<_> = fields.iter().map(|value| ("content-encoding", value.as_bytes())).collect();
-        Coding::of(&Head { headers: &headers, ..Head::default() })
+        Coding::of(&RequestHead { headers: &headers, ..RequestHead::default() })
     }
 
     #[test]
-    fn one_coding_at_most() {
+    fn at_most_one_coding_is_accepted() {
         assert_eq!(of(&[]), Some(Coding::Identity));
         assert_eq!(of(&["identity", ""]), Some(Coding::Identity));
         assert_eq!(of(&["GZip"]), Some(Coding::Gzip));

@@ -8,19 +8,19 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use super::DecodeError;
 use crate::room::Room;
 
-/// Largest window that a frame may ask for, in bytes: what RFC 9659 allows senders of the content coding.
+/// Largest window of a frame, in bytes: the limit of RFC 9659 for this content coding.
 const WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// How much is decoded at a time, in bytes; a block more may come. Bounds what lies beyond the limit before that is
-/// noticed.
+/// How much is decoded in one step, in bytes, give or take a block. Bounds how far the output can exceed the limit
+/// before that is detected.
 const STEP_BYTES: usize = 256 * 1024;
-/// What the decoder takes besides its window: tables, a block, and what it gives out in one step, in bytes.
+/// Memory of the decoder in addition to its window, in bytes: tables, a block, and the output of one step.
 const DECODER_BYTES: usize = 2 * 1024 * 1024;
 /// The first four bytes of a frame.
 const MAGIC: u32 = 0xfd2f_b528;
-/// The first four bytes of frames that hold no content but something for other programs.
+/// The first four bytes of skippable frames, which have data for other programs and no content.
 const SKIPPABLE_MAGICS: core::ops::RangeInclusive<u32> = 0x184d_2a50..=0x184d_2a5f;
 
-/// A frame header's descriptor bits (RFC 8878, section 3.1.1.1.1).
+/// Descriptor bits of a frame header (RFC 8878, section 3.1.1.1.1).
 mod descriptor {
     pub(super) const CONTENT_SIZE: u8 = 0b1100_0000;
     pub(super) const SINGLE_SEGMENT: u8 = 0b0010_0000;
@@ -28,7 +28,7 @@ mod descriptor {
     pub(super) const DICTIONARY: u8 = 0b0000_0011;
 }
 
-/// Decodes all frames.
+/// Decodes all frames of a body.
 pub(super) fn decode(body: &[u8], bytes_max: usize, room: &mut Room<'_>) -> Result<Vec<u8>, DecodeError> {
     let mut decoder = FrameDecoder::new();
     decoder.set_max_window_size(WINDOW_BYTES_MAX);
@@ -61,8 +61,7 @@ pub(super) fn decode(body: &[u8], bytes_max: usize, room: &mut Room<'_>) -> Resu
         }
         let window = window_bytes(bits, behind_magic.get(1).copied().unwrap_or_default(), bytes_max);
         if window > window_max {
-            // The decoder's buffer is at most twice as large, for the sake of powers of two, and it does not become
-            // smaller.
+            // The decoder rounds its buffer up to a power of two, so at most to twice the window, and never shrinks it.
             room.keep(2 * (window - window_max));
             room.need(0)?;
             window_max = window;
@@ -77,8 +76,8 @@ pub(super) fn decode(body: &[u8], bytes_max: usize, room: &mut Room<'_>) -> Resu
     Ok(out)
 }
 
-/// The window that a frame asks for (RFC 8878, section 3.1.1.1.2), in bytes. A frame of a single segment has its
-/// content as its window.
+/// The window size of a frame (RFC 8878, section 3.1.1.1.2), in bytes. The window of a single-segment frame is its
+/// content.
 fn window_bytes(descriptor: u8, window: u8, content_bytes_max: usize) -> usize {
     if descriptor & descriptor::SINGLE_SEGMENT != 0 {
         return content_bytes_max.min(WINDOW_BYTES_MAX as usize);
@@ -87,7 +86,7 @@ fn window_bytes(descriptor: u8, window: u8, content_bytes_max: usize) -> usize {
     (base + base / 8 * u64::from(window & 7)).min(WINDOW_BYTES_MAX) as usize
 }
 
-/// Decodes one frame from the beginning of `rest` behind what `out` holds.
+/// Decodes the frame at the start of `rest` and appends it to `out`.
 fn decode_frame(
     decoder: &mut FrameDecoder,
     rest: &mut &[u8],
@@ -107,8 +106,7 @@ fn decode_frame(
     }
     while !decoder.is_finished() {
         decoder.decode_blocks(&mut *rest, BlockDecodingStrategy::UptoBytes(STEP_BYTES)).map_err(failed)?;
-        // The decoder keeps a window's worth back until the frame ends; what it gives out counts, and so does what it
-        // keeps.
+        // The decoder holds back up to a window until the frame ends. `room` counts that as well as the output.
         if let Some(decoded) = decoder.collect() {
             if decoded.len() > bytes_max - out.len() {
                 return Err(DecodeError::TooLarge);
@@ -126,7 +124,7 @@ fn decode_frame(
     Ok(())
 }
 
-/// The decoder's own words speak of its inner workings; these speak of the body.
+/// Why the body is invalid. The decoder's own messages describe its internals instead.
 #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum, which may grow")]
 fn reason(error: &FrameDecoderError) -> &'static str {
     match error {
@@ -188,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_noticed() {
+    fn every_truncation_is_an_error() {
         let body = frame(&b"some content, some more content".repeat(20));
         for end in 0..body.len() {
             assert!(matches!(decode(&body[..end], 1000), Err(DecodeError::Malformed { .. })), "cut at {end}");
@@ -200,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named_with_its_frame() {
+    fn errors_have_a_reason_and_the_offset_of_the_frame() {
         let good = frame(b"content");
         assert_eq!(reason(b"{\"a\":1}"), ("no zstd frame", 0));
         assert_eq!(reason(&[good.as_slice(), b"junk"].concat()), ("garbage behind the last frame", good.len()));

@@ -1,4 +1,4 @@
-//! Unit tests of the HTTP semantics: helpers, and cases about every route.
+//! Unit tests of the HTTP interface: helpers, and cases that concern all routes.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,15 +21,15 @@ const LIMITS: Limits =
     Limits { body_bytes_max: 1000, payload_bytes_max: 100, types_max: 3, read_time: Duration::from_secs(10) };
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-fn act_when(condition: &Condition<'_>, method: &str, target: &str, fields: &[(&str, &str)]) -> Action {
+fn act_when(state: &ServiceState<'_>, method: &str, target: &str, fields: &[(&str, &str)]) -> Action {
     let mut headers: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
     headers.push(("host", b"localhost"));
-    let head = Head { method, target, headers: &headers, http_10: false };
-    Api::new(LIMITS).handle_request(&head, condition)
+    let head = RequestHead { method, target, headers: &headers, http_10: false };
+    Api::new(LIMITS).handle_request(&head, state)
 }
 
 fn act(method: &str, target: &str, fields: &[(&str, &str)]) -> Action {
-    act_when(&Condition::default(), method, target, fields)
+    act_when(&ServiceState::default(), method, target, fields)
 }
 
 fn replied(action: Action) -> Reply {
@@ -79,9 +79,9 @@ fn head_is_get_without_a_body() {
 }
 
 #[test]
-fn draining_leaves_health_and_metrics() {
+fn only_health_and_metrics_are_served_while_draining() {
     let failure = Failure::Failed("disk".into());
-    let draining = Condition { draining: true, repository: Some(&failure), ..Condition::default() };
+    let draining = ServiceState { draining: true, repository: Some(&failure), ..ServiceState::default() };
     for (method, target) in [("POST", "/events"), ("GET", "/events"), ("GET", "/openapi.json"), ("GET", "/nothing")] {
         let reply = replied(act_when(&draining, method, target, &[JSON]));
         assert_eq!((reply.status, reply.close, reply.problem), (503, true, Some(ProblemKind::Draining)));
@@ -95,14 +95,14 @@ fn draining_leaves_health_and_metrics() {
 }
 
 #[test]
-fn a_repository_that_accepts_nothing_still_reads() {
+fn reads_are_served_while_the_repository_accepts_no_commits() {
     let failure = Failure::Unavailable("connect: timeout".into());
-    let away = Condition { repository: Some(&failure), ..Condition::default() };
-    let reply = replied(act_when(&away, "POST", "/events", &[]));
+    let unavailable = ServiceState { repository: Some(&failure), ..ServiceState::default() };
+    let reply = replied(act_when(&unavailable, "POST", "/events", &[]));
     assert_eq!((reply.status, reply.problem), (503, Some(ProblemKind::StorageUnavailable)));
     assert!(reply.header("retry-after").is_some());
     let failure = Failure::Failed("fdatasync: EIO".into());
-    let failed = Condition { repository: Some(&failure), ..Condition::default() };
+    let failed = ServiceState { repository: Some(&failure), ..ServiceState::default() };
     let reply = replied(act_when(&failed, "POST", "/events", &[]));
     assert_eq!((reply.status, reply.problem), (503, Some(ProblemKind::StorageFailed)));
     assert!(body(&reply)["detail"].as_str().unwrap().contains("fdatasync: EIO"));
@@ -128,7 +128,7 @@ fn health_and_metrics_are_not_cached() {
 fn request_ids() {
     let id_of = |ids: &[&str]| {
         let headers: Vec<_> = ids.iter().map(|id| ("x-request-id", id.as_bytes())).collect();
-        Api::request_id(&Head { headers: &headers, ..Head::default() }, 0xabc)
+        Api::request_id(&RequestHead { headers: &headers, ..RequestHead::default() }, 0xabc)
     };
     assert_eq!(id_of(&["!~"]), "!~");
     let longest = "x".repeat(128);

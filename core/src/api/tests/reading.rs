@@ -1,4 +1,4 @@
-//! `GET /events` and `GET /events/{id}`.
+//! Unit tests of `GET /events` and `GET /events/{id}`.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -19,12 +19,12 @@ use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp};
 use crate::query::{Position, Scan};
 use crate::repository::{Flow, ReadError, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapshot};
 
-/// Numbered events of one size: just enough of a snapshot to have something to say.
+/// A minimal snapshot: numbered events of one size.
 #[derive(Clone)]
 struct Numbers {
     events: u64,
     payload: &'static str,
-    /// Polls that find nothing before each event.
+    /// How many polls find nothing before each event.
     idle: u32,
     broken: bool,
 }
@@ -33,7 +33,7 @@ struct NumbersRun {
     numbers: Arc<Numbers>,
     next: u64,
     limit: Option<NonZeroU32>,
-    /// The events of the page that were found, and whether that is all.
+    /// How many events of the page were found, and whether these are all.
     found: u64,
     complete: bool,
     idle: u32,
@@ -159,7 +159,7 @@ fn begin(target: &str, numbers: Numbers) -> ReadRun {
     read("GET", target, None).begin(Reader::Current(Arc::new(numbers)), at(0))
 }
 
-/// Begins at no time and stays there. The head, the body and the chunks' lengths.
+/// Runs a read with a clock that stands still. Returns the head, the body and the lengths of the chunks.
 fn run(read: Read, numbers: Numbers) -> (Reply, Vec<u8>, Vec<usize>) {
     let mut run = read.begin(Reader::Current(Arc::new(numbers)), at(0));
     let mut head = None;
@@ -185,7 +185,7 @@ fn run(read: Read, numbers: Numbers) -> (Reply, Vec<u8>, Vec<usize>) {
 }
 
 #[test]
-fn small_answers_are_whole() {
+fn small_replies_come_in_one_piece() {
     let (reply, text, _) = run(read("GET", "/events", None), numbers(0));
     assert_eq!((reply.status, text.as_slice()), (200, &b"[]"[..]));
     assert_eq!((reply.header("content-type"), reply.header("vary")), (Some("application/json"), Some("accept")));
@@ -198,7 +198,7 @@ fn small_answers_are_whole() {
 }
 
 #[test]
-fn long_answers_come_in_bounded_chunks() {
+fn long_replies_come_in_bounded_chunks() {
     for (accept, idle) in [("*/*", 0), ("application/jsonl", 0), ("*/*", 2)] {
         let (reply, text, chunks) = run(read("GET", "/events", Some(accept)), Numbers { idle, ..numbers(5000) });
         assert!(chunks.len() > 3 && chunks.iter().all(|len| *len <= 64 * 1024 + 100), "{chunks:?}");
@@ -214,7 +214,7 @@ fn long_answers_come_in_bounded_chunks() {
 }
 
 #[test]
-fn every_answer_has_the_last_number_of_its_snapshot() {
+fn every_reply_has_the_last_sequence_number_of_its_snapshot() {
     for target in ["/events", "/events?limit=1", "/events?limit=9"] {
         for method in ["GET", "HEAD"] {
             for events in [0, 3] {
@@ -227,16 +227,16 @@ fn every_answer_has_the_last_number_of_its_snapshot() {
 }
 
 #[test]
-fn an_answer_without_a_limit_begins_when_it_takes_its_time() {
+fn a_slow_reply_without_a_limit_sends_its_head_early() {
     let mut run = begin("/events", Numbers { idle: 6, ..numbers(2) });
     assert!(run.poll(at(0), 1).unwrap().is_pending());
     assert!(run.poll(at(19), 1).unwrap().is_pending());
     let Poll::Ready(ReadStep::Start(head)) = run.poll(at(20), 1).unwrap() else { panic!("the head is due") };
     assert_eq!((head.status, head.header("argus-last-seq")), (200, Some("2")));
     assert!(run.poll(at(39), 1).unwrap().is_pending());
-    let Poll::Ready(ReadStep::Chunk(chunk)) = run.poll(at(40), 1).unwrap() else { panic!("what there is, is due") };
+    let Poll::Ready(ReadStep::Chunk(chunk)) = run.poll(at(40), 1).unwrap() else { panic!("a chunk is due") };
     assert_eq!(chunk, "[");
-    // Nothing was found since.
+    // No event was found since.
     assert!(run.poll(at(1_000), 1).unwrap().is_pending());
     let mut rest = String::new();
     loop {
@@ -252,7 +252,7 @@ fn an_answer_without_a_limit_begins_when_it_takes_its_time() {
 }
 
 #[test]
-fn a_page_that_is_not_full_when_half_of_the_time_is_up_ends_where_it_is() {
+fn a_page_ends_early_after_half_of_the_time() {
     for (target, idle, events, scanned_to) in [
         ("/events?limit=5", u32::MAX, 0, "1970-01-01T00:00:00Z"),
         ("/events?limit=5&order=seq", u32::MAX, 0, "0"),
@@ -311,7 +311,7 @@ fn pages_are_linked() {
     assert!(reply.header("link").unwrap().starts_with("</events?limit=1&cursor="));
 }
 
-/// What the host answers to a read that fails before its head.
+/// The reply of the host to a read that fails before its head.
 fn refused(route: Route, mut run: ReadRun) -> Reply {
     let error = loop {
         match run.poll(at(0), READ_BUDGET) {
@@ -324,7 +324,7 @@ fn refused(route: Route, mut run: ReadRun) -> Reply {
 }
 
 #[test]
-fn damage_is_told_in_one_way_and_without_a_place() {
+fn damage_is_reported_without_its_location() {
     for target in ["/events", "/events/e1"] {
         let reply = refused(Route::Events, begin(target, Numbers { broken: true, ..numbers(1) }));
         assert_eq!((reply.status, reply.problem), (500, Some(ProblemKind::Damaged)));
@@ -337,7 +337,7 @@ fn damage_is_told_in_one_way_and_without_a_place() {
 }
 
 #[test]
-fn a_snapshot_is_taken_when_the_read_may_wait_and_that_may_fail() {
+fn taking_the_snapshot_may_wait_and_may_fail() {
     let shared = |broken| Reader::Shared(Arc::new(Numbers { broken, ..numbers(1) }));
     for target in ["/events", "/events/e0"] {
         let reply = refused(Route::Events, read("GET", target, None).begin(shared(true), at(0)));
@@ -350,7 +350,7 @@ fn a_snapshot_is_taken_when_the_read_may_wait_and_that_may_fail() {
 }
 
 #[test]
-fn a_read_that_takes_too_long_is_not_in_doubt() {
+fn the_timeout_of_a_read_says_nothing_about_stored_events() {
     let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::ReadTimeout);
     assert_eq!(
         (reply.status, reply.problem, reply.header("retry-after")),

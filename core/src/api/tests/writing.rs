@@ -1,4 +1,4 @@
-//! `POST /events`.
+//! Unit tests of `POST /events`.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -126,9 +126,9 @@ fn one_event() {
         (201, r#"{"id":"x/ü","seq":3,"duplicate":true,"durable":true}"#.as_bytes())
     );
 
-    let nameless = r#"{"event_type":"a","timestamp":1,"payload":{}}"#;
+    let without_id = r#"{"event_type":"a","timestamp":1,"payload":{}}"#;
     let lenient = [JSON, ("prefer", "handling=lenient")];
-    let (_, acknowledgement) = committed(submission("/events", &lenient), nameless);
+    let (_, acknowledgement) = committed(submission("/events", &lenient), without_id);
     let reply = acknowledgement.reply(&receipt(1, &[], Some(Uuid([0x11; 16]))));
     let id = "11111111-1111-1111-1111-111111111111";
     assert_eq!((reply.status, body(&reply)), (201, json!({"id": id, "seq": 7, "duplicate": false, "durable": true})));
@@ -175,7 +175,7 @@ fn many_events() {
 }
 
 #[test]
-fn lenient_handling_keeps_the_good_ones() {
+fn lenient_handling_stores_the_valid_events() {
     let lenient = [NDJSON, ("prefer", "wait=1"), ("prefer", "Handling=\"Lenient\"")];
     let (batch, acknowledgement) = committed(submission("/events", &lenient), &format!("{EVENT}\n{{}}\n"));
     assert_eq!(batch.len(), 1);
@@ -201,7 +201,7 @@ fn lenient_handling_keeps_the_good_ones() {
         format!(r#"{{"accepted":1,"duplicates":0,"first_seq":1,"last_seq":1,"durable":true,"rejected":[{expected}]}}"#);
     assert_eq!(reply.body, expected);
 
-    // Nothing is to be stored, and more is rejected than is listed.
+    // There is nothing to store, and more events are rejected than listed.
     let reply = answered(submission("/events", &lenient), "1\n".repeat(101).as_bytes());
     let start = br##"{"accepted":0,"duplicates":0,"first_seq":null,"last_seq":null,"rejected":[{"pointer":"#/0","##;
     assert!(reply.body.starts_with(start), "{:?}", reply.body);
@@ -216,7 +216,7 @@ fn lenient_handling_keeps_the_good_ones() {
 }
 
 #[test]
-fn events_of_a_type_too_many() {
+fn events_with_too_many_types_are_rejected() {
     let outcome = |stored, indexes: &[u32]| {
         let surplus = Surplus { indexes: indexes.into(), types_max: 5 };
         let surplus = Some(Box::new(surplus));
@@ -249,7 +249,7 @@ fn events_of_a_type_too_many() {
     assert_eq!((reply.status, &body(&reply)["detail"]), (422, &json!("2 faults; nothing was stored")));
     assert_eq!(pointers(&body(&reply), "errors"), [fault("#/0/event_type"), fault("#/2/event_type")]);
 
-    // What was at fault before is counted in pointers, and listed in its place.
+    // Pointers count the events that parsing rejected, and the list is in the order of the body.
     let lenient = [JSON, ("prefer", "handling=lenient")];
     let (batch, acknowledgement) =
         committed(submission("/events", &lenient), &format!("[{EVENT},1,{EVENT},2,{EVENT}]"));
@@ -261,7 +261,7 @@ fn events_of_a_type_too_many() {
 }
 
 #[test]
-fn bodies_at_fault() {
+fn invalid_bodies() {
     let reply = answered(submission("/events", &[JSON]), b"{\"event_type\":");
     assert_eq!((reply.status, reply.problem), (400, Some(ProblemKind::InvalidJson)));
     assert!(body(&reply)["detail"].as_str().unwrap().contains("at byte 14"), "{}", body(&reply)["detail"]);
@@ -282,7 +282,7 @@ fn bodies_at_fault() {
 }
 
 #[test]
-fn without_memory() {
+fn bodies_that_exceed_the_memory_limit() {
     let lines = format!("{EVENT}\n").repeat(10);
     for (no_room, status, kind) in
         [(NoRoom::Now, 503, ProblemKind::Overloaded), (NoRoom::Ever, 413, ProblemKind::ContentTooLarge)]
@@ -293,7 +293,7 @@ fn without_memory() {
         };
         assert!(matches!(answered(20_000), Submitted::Commit(..)));
         for room_bytes in [0, 100, lines.len()] {
-            let Submitted::Reply(reply) = answered(room_bytes) else { panic!("{room_bytes} bytes are too few") };
+            let Submitted::Reply(reply) = answered(room_bytes) else { panic!("{room_bytes} bytes are not enough") };
             assert_eq!((reply.status, reply.problem), (status, Some(kind)));
         }
     }

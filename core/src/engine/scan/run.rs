@@ -12,7 +12,7 @@ use crate::damage::Damage;
 use crate::engine::parts::Parts;
 use crate::event::Event;
 use crate::identity::IdentityKey;
-use crate::query::{Conditions, Examined, Position, Scan};
+use crate::query::{Conditions, Evaluation, Position, Scan};
 use crate::repository::{Flow, ReadError, ScanHead, ScanRun};
 use crate::segment::{Block, Part, Place, RowText};
 
@@ -84,7 +84,7 @@ impl Run {
     fn step(&mut self) -> Result<Found, ReadError> {
         match self.walk.step()? {
             Step::Row(row) => {
-                let Examined { matches, cost } = self.examine(&row)?;
+                let Evaluation { matches, cost } = self.examine(&row)?;
                 Ok(if matches { Found::Match(row, cost) } else { Found::Nothing(cost) })
             }
             Step::Work(rows) => Ok(Found::Nothing(rows)),
@@ -93,9 +93,9 @@ impl Run {
     }
 
     /// Whether what a payload has in it is asked for.
-    fn examine(&mut self, row: &Row) -> Result<Examined, ReadError> {
+    fn examine(&mut self, row: &Row) -> Result<Evaluation, ReadError> {
         if self.conditions.is_empty() {
-            return Ok(Examined { matches: true, cost: 1 });
+            return Ok(Evaluation { matches: true, cost: 1 });
         }
         let block = self.block(&row.address, row.block.as_ref())?;
         let (payload, loaded) = match (self.parts.get(row.address.part), block) {
@@ -107,9 +107,9 @@ impl Run {
             (Some(Part::Fresh(segment)), None) => (segment.payload(row.address.row)?, 0),
             (Some(Part::Fresh(_)), Some(_)) | (Some(Part::Sealed(_)), None) | (None, _) => return Err(of_no_part()),
         };
-        let Examined { matches, cost } = self.conditions.examine(payload);
+        let Evaluation { matches, cost } = self.conditions.evaluate(payload);
         let loading = u32::try_from(loaded / PAYLOAD_BYTES).unwrap_or(u32::MAX);
-        Ok(Examined { matches, cost: 1_u32.saturating_add(cost).saturating_add(loading) })
+        Ok(Evaluation { matches, cost: 1_u32.saturating_add(cost).saturating_add(loading) })
     }
 
     /// Hands an event over.

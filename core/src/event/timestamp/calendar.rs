@@ -1,12 +1,12 @@
-//! The proleptic Gregorian calendar, by the algorithms of Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"
-//! (<https://howardhinnant.github.io/date_algorithms.html>), `days_from_civil` and `civil_from_days`: years begin in
-//! March, so that the leap day is the last one, and days are counted within eras of 400 years.
+//! The proleptic Gregorian calendar. The algorithms are `days_from_civil` and `civil_from_days` of Howard Hinnant,
+//! "chrono-Compatible Low-Level Date Algorithms" (<https://howardhinnant.github.io/date_algorithms.html>). They start
+//! years in March, so that a leap day is the last day of its year, and count days in eras of 400 years.
 
 const DAYS_PER_ERA: i64 = 146_097;
 /// Days from 0000-03-01 to the Unix epoch.
 const EPOCH_SHIFT: i64 = 719_468;
 
-/// A date of the calendar.
+/// A date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Date {
     pub(super) year: i64,
@@ -17,7 +17,7 @@ pub(super) struct Date {
 }
 
 impl Date {
-    /// The date so many days after 1970-01-01.
+    /// The date that is `days` days after 1970-01-01.
     pub(super) const fn from_days(days: i64) -> Self {
         let shifted = days + EPOCH_SHIFT;
         let era = shifted.div_euclid(DAYS_PER_ERA);
@@ -31,7 +31,7 @@ impl Date {
         Self { year, month, day }
     }
 
-    /// Days after 1970-01-01.
+    /// The number of days since 1970-01-01.
     pub(super) const fn to_days(self) -> i64 {
         let year = if self.month <= 2 { self.year - 1 } else { self.year };
         let era = year.div_euclid(400);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_day_of_ten_thousand_years_follows_the_one_before() {
+    fn ten_thousand_years_have_no_gap() {
         let mut expected = Date { year: 0, month: 1, day: 1 };
         let first = expected.to_days();
         for days in first..first + 3_652_425 {

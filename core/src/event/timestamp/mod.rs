@@ -20,15 +20,15 @@ const SECONDS_PER_DAY: i64 = 86_400;
 ///
 /// The range is that of `i64`: 1677-09-21T00:12:43.145224192Z to 2262-04-11T23:47:16.854775807Z.
 ///
-/// Serialized as the string that [`Display`](fmt::Display) gives, deserialized as by
+/// Serializes to the string of [`Display`](fmt::Display), and deserializes with
 /// [`parse_rfc3339`](Self::parse_rfc3339).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// Why a text is no [`Timestamp`].
+/// Why a text is not a valid [`Timestamp`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TimestampError {
-    /// Not of the grammar of RFC 3339, section 5.6.
+    /// The text violates the grammar of RFC 3339, section 5.6.
     #[error("not RFC 3339: {reason} at byte {at}")]
     Grammar {
         /// What was expected.
@@ -36,25 +36,25 @@ pub enum TimestampError {
         /// Offset in bytes.
         at: usize,
     },
-    /// A field beyond its range: month 13, February 30, hour 24.
+    /// A field is out of range, such as month 13, February 30 or hour 24.
     #[error("{field} is out of range")]
     Field {
         /// The field's name.
         field: &'static str,
     },
-    /// Outside what 64 bits of nanoseconds hold.
+    /// The time is outside the range of 64-bit nanoseconds.
     #[error("outside 1677-09-21T00:12:43.145224192Z to 2262-04-11T23:47:16.854775807Z")]
     OutOfRange,
-    /// A number finer than a nanosecond, which could not be kept exactly.
+    /// The time is finer than a nanosecond, so it could not be stored exactly.
     #[error("finer than a nanosecond")]
     TooFine,
-    /// Not a number either.
+    /// The text is not a number.
     #[error("not a number")]
     NotANumber,
 }
 
 impl Timestamp {
-    /// The point in time so many nanoseconds after the Unix epoch (before it, if negative).
+    /// The time that is `nanos` nanoseconds after the Unix epoch, or before it if negative.
     ///
     /// ```
     /// use argus_core::event::Timestamp;
@@ -72,11 +72,11 @@ impl Timestamp {
         self.0
     }
 
-    /// Reads `date-time` of RFC 3339, section 5.6, and nothing wider: an offset is required, `T` and `Z` may be in
-    /// lower case, a space does not stand for `T`. `-00:00` means UTC.
+    /// Parses exactly `date-time` of RFC 3339, section 5.6: an offset is required, `T` and `Z` may be in lower case, a
+    /// space cannot replace `T`. `-00:00` means UTC.
     ///
-    /// Second 60 is taken as a leap second, and so only where it is 23:59:60 in UTC; it counts as the first second of
-    /// the next day, as in Unix time. Digits beyond the ninth of the fraction must be zeros.
+    /// Second 60 is a leap second, so it is valid only at 23:59:60 UTC. It counts as the first second of the next day,
+    /// as in Unix time. Fraction digits after the ninth must be zeros.
     ///
     /// ```
     /// use argus_core::event::{Timestamp, TimestampError};
@@ -95,9 +95,8 @@ impl Timestamp {
         rfc3339::parse(text)
     }
 
-    /// Reads a number token of JSON as Unix time. The unit follows from the absolute value: seconds below 1e11,
-    /// milliseconds below 1e14, microseconds below 1e17, nanoseconds from there on. The arithmetic is decimal and
-    /// exact.
+    /// Parses a JSON number as Unix time. The absolute value determines the unit: seconds below 1e11, milliseconds
+    /// below 1e14, microseconds below 1e17, nanoseconds from there on. The arithmetic is decimal and exact.
     ///
     /// ```
     /// use argus_core::event::{Timestamp, TimestampError};
@@ -110,7 +109,7 @@ impl Timestamp {
     ///
     /// # Errors
     ///
-    /// [`TimestampError::NotANumber`] where `token` is not of the grammar of RFC 8259, section 6;
+    /// [`TimestampError::NotANumber`] if `token` is not a number (RFC 8259, section 6);
     /// [`TimestampError::TooFine`]; [`TimestampError::OutOfRange`].
     pub fn parse_number(token: &str) -> Result<Self, TimestampError> {
         let number = Decimal::parse(token).ok_or(TimestampError::NotANumber)?;
@@ -120,7 +119,7 @@ impl Timestamp {
             15..=17 => 3,
             18.. => 0,
         };
-        // The value in nanoseconds is 0.d₁d₂d₃… times ten to the power of `places`.
+        // The value in nanoseconds is 0.d₁d₂d₃… × 10^places.
         let places = number.scale().saturating_add(shift);
         let nanos = match number.to_integer(places) {
             Some(nanos) => nanos,
@@ -130,7 +129,7 @@ impl Timestamp {
         i64::try_from(nanos).map(Self).map_err(|_| TimestampError::OutOfRange)
     }
 
-    /// Reads a time as a query string has it: a number as in [`parse_number`](Self::parse_number), anything else as in
+    /// Parses the time of a query parameter: a number with [`parse_number`](Self::parse_number), any other text with
     /// [`parse_rfc3339`](Self::parse_rfc3339).
     ///
     /// ```
@@ -142,7 +141,7 @@ impl Timestamp {
     ///
     /// # Errors
     ///
-    /// Those of the two.
+    /// Those of either function.
     pub fn parse_param(text: &str) -> Result<Self, TimestampError> {
         match Self::parse_number(text) {
             Err(TimestampError::NotANumber) => Self::parse_rfc3339(text),
@@ -150,14 +149,14 @@ impl Timestamp {
         }
     }
 
-    /// Appends the text that [`Display`](fmt::Display) gives.
+    /// Appends the text of [`Display`](fmt::Display).
     pub fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(rfc3339::format(self).as_bytes());
     }
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with `Z`, and with as many fraction digits as the value needs: 0, 3, 6 or 9.
+    /// Formats as RFC 3339 in UTC with `Z`, with as many fraction digits as needed: 0, 3, 6 or 9.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(rfc3339::format(*self).as_str())
     }
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_magnitude_tells_the_unit() {
+    fn the_magnitude_determines_the_unit() {
         for (token, nanos) in [
             ("0", 0),
             ("-0.0e5", 0),
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn other_numbers_are_refused() {
         for token in
             ["1.0000000001", "1e-10", "1e-99999999999999999999999", "1700000000000.1234567", "1700000000000000000.5"]
         {

@@ -1,9 +1,10 @@
-//! `date-time` of RFC 3339, section 5.6, by hand: general date parsers accept more than the grammar, and are slower.
+//! `date-time` of RFC 3339, section 5.6. By hand, since general date parsers accept more than the grammar and are
+//! slower.
 
 use super::calendar::Date;
 use super::{NANOS_PER_SECOND, SECONDS_PER_DAY, Timestamp, TimestampError};
 
-/// The longest text that [`format`] makes, in bytes.
+/// Longest text of [`format`], in bytes.
 const TEXT_BYTES_MAX: usize = 30;
 
 pub(super) fn parse(text: &str) -> Result<Timestamp, TimestampError> {
@@ -32,14 +33,13 @@ pub(super) fn parse(text: &str) -> Result<Timestamp, TimestampError> {
     in_range(minute, 0, 59, "minute")?;
     in_range(second, 0, 60, "second")?;
     let seconds = date.to_days() * SECONDS_PER_DAY + hour * 3_600 + minute * 60 + second - offset_seconds;
-    // 23:59:60 has just been counted as the next day's 00:00:00.
+    // The sum counts 23:59:60 as 00:00:00 of the next day.
     if second == 60 && seconds.rem_euclid(SECONDS_PER_DAY) != 0 {
         return Err(TimestampError::Field { field: "second" });
     }
-    // Fractions beyond the ninth digit were refused only after the grammar was found to hold.
+    // Errors of the grammar take precedence over a fraction that is too fine.
     let nanos = nanos.ok_or(TimestampError::TooFine)?;
-    // In 128 bits, since the seconds before the earliest time already overflow when the fraction brings them back into
-    // range.
+    // In 128 bits: at the earliest times, the whole seconds alone are out of range, but not with the fraction.
     let total = i128::from(seconds) * i128::from(NANOS_PER_SECOND) + i128::from(nanos);
     i64::try_from(total).map(Timestamp).map_err(|_| TimestampError::OutOfRange)
 }
@@ -95,7 +95,7 @@ pub(super) fn format(timestamp: Timestamp) -> Text {
     }
 }
 
-/// Takes a text apart from its beginning.
+/// Reads a text from its start.
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -133,7 +133,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Nanoseconds, or `None` where they do not suffice.
+    /// Reads an optional fraction in nanoseconds; `None` if it is finer than a nanosecond.
     fn fraction(&mut self) -> Result<Option<i64>, TimestampError> {
         if self.peek() != Some(b'.') {
             return Ok(Some(0));
@@ -151,7 +151,7 @@ impl Reader<'_> {
         Ok(exact.then_some(nanos))
     }
 
-    /// Seconds east of UTC.
+    /// Reads the offset in seconds east of UTC.
     fn offset(&mut self) -> Result<i64, TimestampError> {
         let sign = match self.byte(b"Zz+-", "expected 'Z', '+' or '-'")? {
             b'+' => 1,
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_grammar_is_kept_to_the_letter() {
+    fn only_the_exact_grammar_is_accepted() {
         for (text, at) in [
             ("", 0),
             ("2015", 4),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_have_their_ranges() {
+    fn fields_have_ranges() {
         for (text, field) in [
             ("2015-00-03T04:05:06Z", "month"),
             ("2015-13-03T04:05:06Z", "month"),
