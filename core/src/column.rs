@@ -18,7 +18,7 @@ pub(crate) fn i64_at(bytes: &[u8], start: usize, index: usize) -> i64 {
 }
 
 /// The first index in `range` for which `before` no longer holds; `before` must hold for a prefix of the range only.
-pub(crate) fn partition(range: core::ops::Range<usize>, mut before: impl FnMut(usize) -> bool) -> usize {
+pub(crate) fn partition_point(range: core::ops::Range<usize>, mut before: impl FnMut(usize) -> bool) -> usize {
     let (mut low, mut high) = (range.start, range.end);
     while low < high {
         let middle = low + (high - low) / 2;
@@ -52,10 +52,10 @@ mod tests {
     }
 
     #[test]
-    fn partition_finds_the_boundary() {
+    fn partition_point_finds_the_boundary() {
         for boundary in 3..=9 {
-            assert_eq!(partition(3..9, |index| index < boundary), boundary);
+            assert_eq!(partition_point(3..9, |index| index < boundary), boundary);
         }
-        assert_eq!(partition(5..5, |_| true), 5);
+        assert_eq!(partition_point(5..5, |_| true), 5);
     }
 }

@@ -7,7 +7,7 @@ use core::iter;
 use bytes::Bytes;
 
 use super::id_hash::id_hash;
-use super::rows::{HEAD_BYTES, Rows};
+use super::rows::{HEADER_BYTES, Rows};
 use super::types::Types;
 use crate::column::u32_at;
 
@@ -30,7 +30,7 @@ const TYPE_BYTES: usize = 96;
 #[derive(Clone, Copy, Debug)]
 struct Row {
     timestamp: i64,
-    rank: u32,
+    ordinal: u32,
     code: u32,
     text_end: u32,
 }
@@ -54,7 +54,7 @@ impl RowsBuilder {
     /// Bytes of the index so far.
     pub(crate) fn index_bytes(&self) -> usize {
         let (rows, types, ids) = (self.rows.len(), self.types.len(), self.ids.len());
-        HEAD_BYTES + rows * 28 + ids * 12 + types * 8 + self.types.name_bytes()
+        HEADER_BYTES + rows * 28 + ids * 12 + types * 8 + self.types.name_bytes()
     }
 
     /// Number of different types so far.
@@ -93,35 +93,35 @@ impl RowsBuilder {
     }
 
     /// Appends a row from its parts. The caller keeps the text below 4 GiB.
-    pub(crate) fn push(&mut self, timestamp: i64, rank: u32, code: u32, id: &[u8], payload: &[u8]) {
+    pub(crate) fn push(&mut self, timestamp: i64, ordinal: u32, code: u32, id: &[u8], payload: &[u8]) {
         let id_len = u8::try_from(id.len()).expect("an id has at most 128 bytes");
         self.text.reserve(1 + id.len() + payload.len());
         self.text.push(id_len);
         self.text.extend_from_slice(id);
         self.text.extend_from_slice(payload);
-        self.finish_row(timestamp, rank, code, id);
+        self.finish_row(timestamp, ordinal, code, id);
     }
 
-    /// Appends row `row` of `from` under another rank and code.
-    pub(crate) fn push_row(&mut self, from: &Rows, row: usize, rank: u32, code: u32) {
+    /// Appends row `row` of `from` under another ordinal and code.
+    pub(crate) fn push_row(&mut self, from: &Rows, row: usize, ordinal: u32, code: u32) {
         self.text.extend_from_slice(from.row_text(row));
-        self.finish_row(from.timestamp(row), rank, code, from.id_and_payload(row).0);
+        self.finish_row(from.timestamp(row), ordinal, code, from.id_and_payload(row).0);
     }
 
-    fn finish_row(&mut self, timestamp: i64, rank: u32, code: u32, id: &[u8]) {
+    fn finish_row(&mut self, timestamp: i64, ordinal: u32, code: u32, id: &[u8]) {
         if !id.is_empty() {
             self.ids.push((id_hash(id), self.rows.len() as u32));
         }
         self.unordered |= self.rows.last().is_some_and(|last| last.timestamp > timestamp);
-        self.rows.push(Row { timestamp, rank, code, text_end: self.text.len() as u32 });
+        self.rows.push(Row { timestamp, ordinal, code, text_end: self.text.len() as u32 });
     }
 
-    /// Whether the rows were given in the order of time and rank.
+    /// Whether the rows were given in the order of time and ordinal.
     pub(crate) fn is_sorted(&self) -> bool {
         !self.unordered
     }
 
-    /// Rows in the order of time and rank, if they were given in the order of their ranks.
+    /// Rows in the order of time and ordinal, if they were given in the order of their ordinals.
     pub(crate) fn finish_sorted(self) -> Rows {
         if self.is_sorted() {
             return self.finish();
@@ -130,16 +130,16 @@ impl RowsBuilder {
         let mut order: Vec<(Row, u32)> = self.rows.iter().copied().zip(starts).collect();
         order.sort_by_key(|(row, _)| row.timestamp);
         let mut sorted = Self { types: self.types, ..Self::with_capacity(self.rows.len(), self.text.len()) };
-        for (Row { timestamp, rank, code, text_end }, start) in order {
+        for (Row { timestamp, ordinal, code, text_end }, start) in order {
             let text = self.text.get(start as usize..text_end as usize).expect(TEXT);
             let id_len = usize::from(*text.first().expect(TEXT));
             sorted.text.extend_from_slice(text);
-            sorted.finish_row(timestamp, rank, code, text.get(1..=id_len).expect(TEXT));
+            sorted.finish_row(timestamp, ordinal, code, text.get(1..=id_len).expect(TEXT));
         }
         sorted.finish()
     }
 
-    /// Writes the index. Rows must have come in the order of time and rank.
+    /// Writes the index. Rows must have come in the order of time and ordinal.
     pub(crate) fn finish(mut self) -> Rows {
         let (rows, types, ids) = (self.rows.len(), self.types.len(), self.ids.len());
         self.finish_codes();
@@ -150,16 +150,16 @@ impl RowsBuilder {
         for count in [rows, types, ids, self.types.name_bytes(), self.text.len()] {
             index.extend_from_slice(&(count as u32).to_le_bytes());
         }
-        index.resize(HEAD_BYTES, 0);
+        index.resize(HEADER_BYTES, 0);
         index.extend(self.rows.iter().flat_map(|row| row.timestamp.to_le_bytes()));
         index.extend(self.ids.iter().flat_map(|(hash, _)| hash.to_le_bytes()));
-        put_column(&mut index, self.rows.iter().map(|row| row.rank));
+        put_column(&mut index, self.rows.iter().map(|row| row.ordinal));
         put_column(&mut index, self.rows.iter().map(|row| row.code));
         put_column(&mut index, self.rows.iter().map(|row| row.text_end));
-        if self.rows.is_sorted_by_key(|row| row.rank) {
+        if self.rows.is_sorted_by_key(|row| row.ordinal) {
             put_column(&mut index, 0..rows as u32);
         } else {
-            put_column(&mut index, order_by_rank(&self.rows));
+            put_column(&mut index, order_by_ordinal(&self.rows));
         }
         if types <= 1 {
             put_column(&mut index, 0..rows as u32);
@@ -219,20 +219,20 @@ fn put_column(index: &mut Vec<u8>, column: impl IntoIterator<Item = u32>) {
     index.extend(column.into_iter().flat_map(u32::to_le_bytes));
 }
 
-/// The rows in the order of their ranks. Ranks are nearly dense in practice, and then no comparison is needed; but only
+/// The rows in the order of their ordinals. Ordinals are nearly dense in practice, and then no comparison is needed; but only
 /// their order counts.
-fn order_by_rank(rows: &[Row]) -> Vec<u32> {
-    let slots = rows.iter().map(|row| row.rank).max().map_or(0, |last| last as usize + 1);
+fn order_by_ordinal(rows: &[Row]) -> Vec<u32> {
+    let slots = rows.iter().map(|row| row.ordinal).max().map_or(0, |last| last as usize + 1);
     if slots / 2 <= rows.len() {
         let mut order = vec![u32::MAX; slots];
         for (place, row) in (0..).zip(rows) {
-            *order.get_mut(row.rank as usize).expect("no rank is above the highest") = place;
+            *order.get_mut(row.ordinal as usize).expect("no ordinal is above the highest") = place;
         }
         order.retain(|&place| place != u32::MAX);
         return order;
     }
     let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-    order.sort_unstable_by_key(|&place| rows.get(place as usize).map(|row| row.rank));
+    order.sort_unstable_by_key(|&place| rows.get(place as usize).map(|row| row.ordinal));
     order
 }
 

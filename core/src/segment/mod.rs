@@ -15,9 +15,9 @@ pub(crate) use builder::RowsBuilder;
 pub(crate) use id_hash::id_hash;
 pub(crate) use merge::Merge;
 pub(crate) use rewrite::Rewrite;
-pub(crate) use rows::HEAD_BYTES as INDEX_HEAD_BYTES;
+pub(crate) use rows::HEADER_BYTES as INDEX_HEADER_BYTES;
 pub(crate) use rows::Rows;
-pub(crate) use sealed::{Block, DamagedPart, Remains, Sealed, SealedError, TypeList, count_types};
+pub(crate) use sealed::{Block, DamagedPart, RecoveredBlocks, Sealed, SealedError, TypeList, count_types};
 pub(crate) use type_name::{TypeName, TypeNames};
 
 use alloc::boxed::Box;
@@ -31,17 +31,17 @@ use crate::identity::IdentityKey;
 /// Rows that have their place in the log: a contiguous range of sequence numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
-    /// The sequence number of rank 0.
+    /// The sequence number of ordinal 0.
     base: u64,
     rows: Rows,
-    /// When the events were committed: from which rank on, and the time in milliseconds since the epoch. Ascending by
-    /// rank, the first rank is 0. Generated ids are computed from it.
+    /// When the events were committed: from which ordinal on, and the time in milliseconds since the epoch. Ascending by
+    /// ordinal, the first ordinal is 0. Generated ids are computed from it.
     epochs: Box<[Epoch]>,
 }
 
 /// A place in the order of all events: by time, then by sequence number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct SortKey {
     /// Nanoseconds since the Unix epoch.
     pub(crate) time: i64,
     pub(crate) seq: u64,
@@ -54,10 +54,10 @@ pub(crate) enum Part {
     Sealed(Arc<Sealed>),
 }
 
-/// From this rank on, events were committed at this time.
+/// From this ordinal on, events were committed at this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch {
-    pub(crate) rank: u32,
+    pub(crate) ordinal: u32,
     pub(crate) millis: i64,
 }
 
@@ -72,20 +72,20 @@ impl Part {
 }
 
 impl Segment {
-    /// Rows at their place. `rows` is not empty and the first epoch begins at rank 0.
+    /// Rows at their place. `rows` is not empty and the first epoch begins at ordinal 0.
     pub(crate) fn new(base: u64, rows: Rows, epochs: Box<[Epoch]>) -> Self {
-        debug_assert!(epochs.first().is_some_and(|epoch| epoch.rank == 0));
+        debug_assert!(epochs.first().is_some_and(|epoch| epoch.ordinal == 0));
         Self { base, rows, epochs }
     }
 
-    /// The sequence number of rank 0.
+    /// The sequence number of ordinal 0.
     pub(crate) fn base(&self) -> u64 {
         self.base
     }
 
     /// The highest sequence number.
     pub(crate) fn last_seq(&self) -> u64 {
-        self.base + u64::from(self.rows.last_rank().expect("a segment has rows"))
+        self.base + u64::from(self.rows.last_ordinal().expect("a segment has rows"))
     }
 
     /// The columns.
@@ -98,32 +98,32 @@ impl Segment {
     }
 
     /// The row's place in the order of all events.
-    pub(crate) fn place(&self, row: usize) -> Place {
-        Place { time: self.rows.timestamp(row), seq: self.seq(row) }
+    pub(crate) fn sort_key(&self, row: usize) -> SortKey {
+        SortKey { time: self.rows.timestamp(row), seq: self.seq(row) }
     }
 
     /// The row's sequence number.
     pub(crate) fn seq(&self, row: usize) -> u64 {
-        self.base + u64::from(self.rows.rank(row))
+        self.base + u64::from(self.rows.ordinal(row))
     }
 
     /// The row with this sequence number, if it is here.
     pub(crate) fn row_of_seq(&self, seq: u64) -> Option<usize> {
-        let rank = u32::try_from(seq.checked_sub(self.base)?).ok()?;
-        self.rows.row_of_rank(rank)
+        let ordinal = u32::try_from(seq.checked_sub(self.base)?).ok()?;
+        self.rows.row_of_ordinal(ordinal)
     }
 
-    /// When the event of this rank was committed, in milliseconds since the epoch.
-    pub(crate) fn committed_millis(&self, rank: u32) -> i64 {
-        let after = self.epochs.partition_point(|epoch| epoch.rank <= rank);
+    /// When the event of this ordinal was committed, in milliseconds since the epoch.
+    pub(crate) fn committed_millis(&self, ordinal: u32) -> i64 {
+        let after = self.epochs.partition_point(|epoch| epoch.ordinal <= ordinal);
         let epoch = after.checked_sub(1).and_then(|index| self.epochs.get(index));
-        epoch.expect("the first epoch begins at rank 0").millis
+        epoch.expect("the first epoch begins at ordinal 0").millis
     }
 
     /// Whether the event in a row was given this very id.
     pub(crate) fn is_generated(&self, row: usize, key: &IdentityKey, id: Uuid) -> bool {
-        let rank = self.rows.rank(row);
-        let generated = || key.generate(self.committed_millis(rank), self.base + u64::from(rank));
+        let ordinal = self.rows.ordinal(row);
+        let generated = || key.generate(self.committed_millis(ordinal), self.base + u64::from(ordinal));
         self.rows.id_and_payload(row).0.is_empty() && generated() == id
     }
 
@@ -143,10 +143,10 @@ impl Segment {
     /// [`Damage`] if the bytes are no UTF-8.
     pub(crate) fn event(&self, row: usize, key: &IdentityKey) -> Result<Event<'_>, Damage> {
         let (id, payload) = self.rows.id_and_payload(row);
-        let rank = self.rows.rank(row);
-        let seq = self.base + u64::from(rank);
+        let ordinal = self.rows.ordinal(row);
+        let seq = self.base + u64::from(ordinal);
         let id = if id.is_empty() {
-            EventId::Generated(key.generate(self.committed_millis(rank), seq))
+            EventId::Generated(key.generate(self.committed_millis(ordinal), seq))
         } else {
             EventId::Given(ClientId::from_validated(text(id, seq)?))
         };
@@ -167,7 +167,7 @@ pub(crate) struct RowText {
 impl RowText {
     /// Takes the texts of a block's row.
     pub(crate) fn load(&mut self, block: &Block, row: usize) {
-        self.seq = block.place(row).seq;
+        self.seq = block.sort_key(row).seq;
         self.id.clear();
         self.payload.clear();
         block.append_id(row, &mut self.id);
@@ -199,7 +199,7 @@ impl RowText {
     ///
     /// [`Damage`] if the bytes are no UTF-8.
     pub(crate) fn event<'a>(&'a self, block: &'a Block, row: usize, key: &IdentityKey) -> Result<Event<'a>, Damage> {
-        let Place { time, seq } = block.place(row);
+        let SortKey { time, seq } = block.sort_key(row);
         let id = if self.id.is_empty() {
             EventId::Generated(key.generate(block.millis(row), seq))
         } else {

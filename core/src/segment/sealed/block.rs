@@ -9,7 +9,7 @@ use crate::codec::{
     Corrupt, Cursor, Packed, PayloadEncoder, Payloads, Texts, TextsEncoder, encode_texts, pack, put_varint,
 };
 use crate::segment::tally::Tally;
-use crate::segment::{Place, RowText};
+use crate::segment::{RowText, SortKey};
 
 use super::put_crc;
 
@@ -47,7 +47,7 @@ pub(crate) struct Block {
 /// An event on its way into a sealed segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row<'a> {
-    pub(crate) place: Place,
+    pub(crate) sort_key: SortKey,
     /// When it was committed.
     pub(crate) millis: i64,
     /// Its type, by a number that means the same for all rows of a builder.
@@ -86,8 +86,8 @@ pub(crate) struct Summary {
     /// Bytes of their ids and payloads.
     pub(crate) text_bytes: u64,
     /// The places of the first and of the last row.
-    pub(crate) first: Place,
-    pub(crate) last: Place,
+    pub(crate) first: SortKey,
+    pub(crate) last: SortKey,
     /// The lowest and the highest sequence number.
     pub(crate) seqs: (u64, u64),
     /// The types of the rows, ascending, by the numbers of the segment.
@@ -122,8 +122,8 @@ impl BlockBuilder {
 
     /// Appends a row. The caller keeps the text below 4 GiB and the rows in their order.
     pub(super) fn push(&mut self, row: &Row<'_>) {
-        self.times.push(row.place.time as u64 ^ SIGN);
-        self.seqs.push(row.place.seq);
+        self.times.push(row.sort_key.time as u64 ^ SIGN);
+        self.seqs.push(row.sort_key.seq);
         self.millis.push(u64::try_from(row.millis).expect("no event is committed before 1970"));
         let known = self.codes.iter().rposition(|&code| code == row.code);
         let local = known.unwrap_or_else(|| {
@@ -187,7 +187,7 @@ impl BlockBuilder {
 
     fn summary(&self) -> Summary {
         let rows = "a block has rows";
-        let place = |time: Option<&u64>, seq: Option<&u64>| Place {
+        let key = |time: Option<&u64>, seq: Option<&u64>| SortKey {
             time: (time.expect(rows) ^ SIGN) as i64,
             seq: *seq.expect(rows),
         };
@@ -197,8 +197,8 @@ impl BlockBuilder {
         Summary {
             rows: self.len(),
             text_bytes: self.text_bytes() as u64,
-            first: place(self.times.first(), self.seqs.first()),
-            last: place(self.times.last(), self.seqs.last()),
+            first: key(self.times.first(), self.seqs.first()),
+            last: key(self.times.last(), self.seqs.last()),
             seqs: (seqs().min().expect(rows), seqs().max().expect(rows)),
             codes,
             has_ids: !self.ids.is_empty(),
@@ -272,7 +272,7 @@ impl Block {
         let codes: Option<Vec<u32>> = self.names().map(code).collect();
         let mut codes = codes.ok_or(Corrupt("a type is unknown"))?;
         codes.sort_unstable();
-        let (first, last) = (self.place(0), self.place(self.len().saturating_sub(1)));
+        let (first, last) = (self.sort_key(0), self.sort_key(self.len().saturating_sub(1)));
         let mut summary = Summary {
             rows: self.len(),
             text_bytes: 0,
@@ -285,8 +285,8 @@ impl Block {
         let mut text = RowText::default();
         let mut before = None;
         for row in 0..self.len() {
-            let place = self.place(row);
-            if before.replace(place).is_some_and(|before| before >= place) {
+            let key = self.sort_key(row);
+            if before.replace(key).is_some_and(|before| before >= key) {
                 return Err(Corrupt("its rows are out of order"));
             }
             text.load(self, row);
@@ -296,7 +296,7 @@ impl Block {
             if !is_text || payload.is_empty() || self.type_name(row).is_empty() {
                 return Err(Corrupt("a text is none"));
             }
-            summary.seqs = (summary.seqs.0.min(place.seq), summary.seqs.1.max(place.seq));
+            summary.seqs = (summary.seqs.0.min(key.seq), summary.seqs.1.max(key.seq));
             summary.text_bytes += (id.len() + payload.len()) as u64;
             if !id.is_empty() {
                 summary.has_ids = true;
@@ -312,8 +312,8 @@ impl Block {
     }
 
     /// A row's place in the order of all events.
-    pub(crate) fn place(&self, row: usize) -> Place {
-        Place { time: (self.times.get(row) ^ SIGN) as i64, seq: self.seqs.get(row) }
+    pub(crate) fn sort_key(&self, row: usize) -> SortKey {
+        SortKey { time: (self.times.get(row) ^ SIGN) as i64, seq: self.seqs.get(row) }
     }
 
     /// When a row was committed, in milliseconds since the Unix epoch.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor, Packed, pack, put_varint};
-use crate::column::{partition, u32_at};
+use crate::column::{partition_point, u32_at};
 
 use super::filter::{Filter, FilterBuilder};
 
@@ -191,7 +191,7 @@ impl Ids {
                 continue;
             }
             let hash = upper(hash);
-            let behind = partition(0..self.firsts.len(), |page| self.firsts.get(page) < u64::from(hash));
+            let behind = partition_point(0..self.firsts.len(), |page| self.firsts.get(page) < u64::from(hash));
             // Entries of one hash may begin at the end of the page before.
             for page in behind.saturating_sub(1)..self.firsts.len() {
                 if self.firsts.get(page) > u64::from(hash) {
@@ -203,7 +203,8 @@ impl Ids {
                     entries.extend(page_entries(&bytes)?);
                     open = Some(page);
                 }
-                let start = partition(0..entries.len(), |at| entries.get(at).is_some_and(|entry| entry.hash < hash));
+                let start =
+                    partition_point(0..entries.len(), |at| entries.get(at).is_some_and(|entry| entry.hash < hash));
                 let same = entries.iter().skip(start).take_while(|entry| entry.hash == hash);
                 found.extend(same.map(|&entry| (entry, index)));
             }

@@ -1,4 +1,4 @@
-//! The index of a sealed segment: its types, blocks and lanes.
+//! The index of a sealed segment: its types, blocks and partitions.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -10,7 +10,7 @@ use super::block::{ROWS_MAX, Summary};
 use crate::codec::{Corrupt, Cursor, Packed, pack, pack_all, put_varint};
 use crate::damage::Concerned;
 use crate::segment::tally::Tally;
-use crate::segment::{Place, TypeName};
+use crate::segment::{SortKey, TypeName};
 
 /// What there is in a sealed segment and where it lies: read when the segment is opened, and kept.
 ///
@@ -22,11 +22,11 @@ use crate::segment::{Place, TypeName};
 /// | packed, 12 times | b offsets, lengths, numbers of rows, bytes of ids and payloads, timestamps and sequence numbers of the first row, the same of the last row, lowest and highest sequence numbers, whether there are callers' ids, ends of the types in the next column |
 /// | varint | number of types of all blocks u |
 /// | packed | u types, as indexes: those of the first block, ascending, then those of the second… |
-/// | varint | number of lanes l |
+/// | varint | number of partitions l |
 /// | varint, packed | l times: number of blocks, at least 1, and the blocks, ascending |
 ///
-/// Timestamps have the sign bit turned over. The blocks of a *lane* follow each other in the order of time, and no type
-/// is in two lanes.
+/// Timestamps have the sign bit turned over. The blocks of a *partition* follow each other in the order of time, and no type
+/// is in two partitions.
 ///
 /// Earlier versions also wrote types of which no event was left. They are left out when an index is read, so that
 /// nobody counts them.
@@ -43,7 +43,7 @@ pub(crate) struct Index {
     has_ids: Packed,
     code_ends: Packed,
     codes: Packed,
-    lanes: Box<[Packed]>,
+    partitions: Box<[Packed]>,
 }
 
 /// The events of a type.
@@ -68,27 +68,27 @@ pub(super) struct IndexBuilder {
     has_ids: Vec<u64>,
     code_ends: Vec<u64>,
     codes: Vec<u32>,
-    lanes: Vec<Vec<u64>>,
+    partitions: Vec<Vec<u64>>,
 }
 
 const SIGN: u64 = 1 << 63;
 
 impl IndexBuilder {
-    pub(super) fn new(lanes: usize) -> Self {
-        Self { lanes: vec![Vec::new(); lanes], ..Self::default() }
+    pub(super) fn new(partitions: usize) -> Self {
+        Self { partitions: vec![Vec::new(); partitions], ..Self::default() }
     }
 
-    /// Takes a block up, at the end of its lane; gives its number.
-    pub(super) fn push(&mut self, lane: usize, offset: u64, length: usize, summary: &Summary) -> u32 {
+    /// Takes a block up, at the end of its partition; gives its number.
+    pub(super) fn push(&mut self, partition: usize, offset: u64, length: usize, summary: &Summary) -> u32 {
         let number = self.offsets.len() as u64;
         self.offsets.push(offset);
         self.lengths.push(length as u64);
         self.rows.push(summary.rows as u64);
         self.text_bytes.push(summary.text_bytes);
-        for (columns, place) in [(&mut self.first, summary.first), (&mut self.last, summary.last)] {
+        for (columns, key) in [(&mut self.first, summary.first), (&mut self.last, summary.last)] {
             let [times, seqs] = columns;
-            times.push(place.time as u64 ^ SIGN);
-            seqs.push(place.seq);
+            times.push(key.time as u64 ^ SIGN);
+            seqs.push(key.seq);
         }
         let [lowest, highest] = &mut self.seqs;
         lowest.push(summary.seqs.0);
@@ -96,7 +96,7 @@ impl IndexBuilder {
         self.has_ids.push(summary.has_ids.into());
         self.codes.extend_from_slice(&summary.codes);
         self.code_ends.push(self.codes.len() as u64);
-        self.lanes.get_mut(lane).expect("there are as many lanes as the plan has").push(number);
+        self.partitions.get_mut(partition).expect("there are as many partitions as the plan has").push(number);
         number as u32
     }
 
@@ -119,7 +119,7 @@ impl IndexBuilder {
         }
         let codes = codes_among_used(types);
         put_varint(self.offsets.len() as u64, out);
-        let Self { offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, lanes, .. } = self;
+        let Self { offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, partitions, .. } = self;
         let [first_times, first_seqs] = first;
         let [last_times, last_seqs] = last;
         let [lowest, highest] = seqs;
@@ -144,11 +144,11 @@ impl IndexBuilder {
             *codes.get(code as usize).expect("a block names types of its segment, and each has a place in the index")
         });
         pack_all(in_blocks, out);
-        let lanes = || lanes.iter().filter(|lane| !lane.is_empty());
-        put_varint(lanes().count() as u64, out);
-        for lane in lanes() {
-            put_varint(lane.len() as u64, out);
-            pack(lane, out);
+        let partitions = || partitions.iter().filter(|partition| !partition.is_empty());
+        put_varint(partitions().count() as u64, out);
+        for partition in partitions() {
+            put_varint(partition.len() as u64, out);
+            pack(partition, out);
         }
     }
 }
@@ -187,7 +187,7 @@ impl Index {
         let (has_ids, code_ends) = (column()?, column()?);
         let code_count = cursor.length(usize::MAX / 64)?;
         let codes = Packed::decode(cursor, code_count)?;
-        let lanes = (0..cursor.length(count)?)
+        let partitions = (0..cursor.length(count)?)
             .map(|_| {
                 let blocks = cursor.length(count)?;
                 Packed::decode(cursor, blocks)
@@ -195,8 +195,20 @@ impl Index {
             .collect::<Result<_, _>>()?;
         let listed = types.len() + unused.len();
         let types = types.into();
-        let mut index =
-            Self { types, offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, codes, lanes };
+        let mut index = Self {
+            types,
+            offsets,
+            lengths,
+            rows,
+            text_bytes,
+            first,
+            last,
+            seqs,
+            has_ids,
+            code_ends,
+            codes,
+            partitions,
+        };
         index.check(blocks_end, listed)?;
         if !unused.is_empty() {
             index.codes = codes_without(&unused, &index.codes)?;
@@ -209,17 +221,17 @@ impl Index {
         let blocks = self.blocks();
         let is_inside =
             |number| self.range(number).end <= blocks_end && self.range(number).start < self.range(number).end;
-        let in_lanes: usize = self.lanes.iter().map(Packed::len).sum();
-        let numbers = || self.lanes.iter().flat_map(Packed::iter);
+        let in_partitions: usize = self.partitions.iter().map(Packed::len).sum();
+        let numbers = || self.partitions.iter().flat_map(Packed::iter);
         let ends = || self.code_ends.iter();
         if !(0..blocks).all(is_inside) {
             return Err(Corrupt("a block is outside"));
         }
-        if in_lanes != blocks
+        if in_partitions != blocks
             || numbers().any(|number| number >= blocks as u64)
-            || self.lanes.iter().any(|lane| lane.len() == 0)
+            || self.partitions.iter().any(|partition| partition.len() == 0)
         {
-            return Err(Corrupt("lanes"));
+            return Err(Corrupt("partitions"));
         }
         if self.rows.iter().any(|rows| rows == 0 || rows > ROWS_MAX as u64) {
             return Err(Corrupt("number of rows"));
@@ -249,9 +261,9 @@ impl Index {
         self.offsets.len()
     }
 
-    /// The blocks of each lane, in the order of time.
-    pub(crate) fn lanes(&self) -> &[Packed] {
-        &self.lanes
+    /// The blocks of each partition, in the order of time.
+    pub(crate) fn partitions(&self) -> &[Packed] {
+        &self.partitions
     }
 
     /// Where a block lies.
@@ -271,13 +283,13 @@ impl Index {
     }
 
     /// The place of a block's first row.
-    pub(crate) fn first(&self, number: usize) -> Place {
-        place(&self.first, number)
+    pub(crate) fn first(&self, number: usize) -> SortKey {
+        sort_key(&self.first, number)
     }
 
     /// The place of a block's last row.
-    pub(crate) fn last(&self, number: usize) -> Place {
-        place(&self.last, number)
+    pub(crate) fn last(&self, number: usize) -> SortKey {
+        sort_key(&self.last, number)
     }
 
     /// The lowest and the highest sequence number in a block.
@@ -324,11 +336,11 @@ impl Index {
 
     /// The times of the first and of the last of all events.
     pub(crate) fn times(&self) -> (i64, i64) {
-        let ends = self.lanes.iter().filter_map(|lane| {
-            let last = lane.len().checked_sub(1)?;
-            Some((self.first(lane.get(0) as usize).time, self.last(lane.get(last) as usize).time))
+        let ends = self.partitions.iter().filter_map(|partition| {
+            let last = partition.len().checked_sub(1)?;
+            Some((self.first(partition.get(0) as usize).time, self.last(partition.get(last) as usize).time))
         });
-        ends.reduce(|all, lane| (all.0.min(lane.0), all.1.max(lane.1))).unwrap_or_default()
+        ends.reduce(|all, partition| (all.0.min(partition.0), all.1.max(partition.1))).unwrap_or_default()
     }
 }
 
@@ -360,8 +372,8 @@ fn codes_without(unused: &[u64], codes: &Packed) -> Result<Packed, Corrupt> {
     Packed::decode(&mut Cursor::new(bytes.into()), left.len())
 }
 
-fn place([times, seqs]: &[Packed; 2], number: usize) -> Place {
-    Place { time: (times.get(number) ^ SIGN) as i64, seq: seqs.get(number) }
+fn sort_key([times, seqs]: &[Packed; 2], number: usize) -> SortKey {
+    SortKey { time: (times.get(number) ^ SIGN) as i64, seq: seqs.get(number) }
 }
 
 #[cfg(test)]
@@ -375,7 +387,7 @@ mod tests {
         (0..index.blocks()).map(|block| index.codes(block).collect()).collect()
     }
 
-    /// An index of one lane of blocks with rows of these types, as it is written.
+    /// An index of one partition of blocks with rows of these types, as it is written.
     fn written(types: &[TypeSummary], blocks: &[&[u32]]) -> Vec<u8> {
         let mut builder = IndexBuilder::new(1);
         for (at, &codes) in blocks.iter().enumerate() {

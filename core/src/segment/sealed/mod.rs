@@ -6,23 +6,23 @@
 //! | 4 | version, 2 |
 //! | 4 | CRC-32C of the 12 bytes before |
 //! | … | [blocks](Block), one after the other |
-//! | … | pages of the [order](Order) of sequence numbers |
+//! | … | pages of the [order](SequenceIndex) of sequence numbers |
 //! | … | pages and filter of callers' [ids](ids::Ids), if there are any |
 //! | … | [index](Index), and what it says of the order and of callers' ids |
 //! | 8 | offset of the index |
 //! | 4 | CRC-32C of the index |
 //! | 4 | CRC-32C of the 12 bytes before |
 //!
-//! Types with many events have blocks of their own, a *lane*, so that a query for a type reads events of that type
-//! only. All others share one more lane. Only the index is kept in memory, with the filter of ids; blocks are read when
+//! Types with many events have blocks of their own, a *partition*, so that a query for a type reads events of that type
+//! only. All others share one more partition. Only the index is kept in memory, with the filter of ids; blocks are read when
 //! somebody asks for what is in them.
 
 mod block;
 mod filter;
 mod ids;
 mod index;
-mod order;
-mod remains;
+mod recovered_blocks;
+mod sequence_index;
 mod type_list;
 mod verify;
 mod writer;
@@ -40,11 +40,11 @@ use thiserror::Error;
 pub(crate) use block::{Block, Row, Summary};
 use ids::Ids;
 pub(crate) use index::{Index, TypeSummary};
-use order::Order;
-pub(crate) use remains::Remains;
+pub(crate) use recovered_blocks::RecoveredBlocks;
+use sequence_index::SequenceIndex;
 pub(crate) use type_list::{TypeList, count_types};
 pub(crate) use verify::DamagedPart;
-pub(crate) use writer::{LanePlan, Writer};
+pub(crate) use writer::{PartitionPlan, Writer};
 
 use super::{TypeName, id_hash};
 use crate::checksum::Crc32c;
@@ -55,8 +55,8 @@ use crate::storage::{Blob, StorageError};
 
 const MAGIC: &[u8; 8] = b"ARGUSSEG";
 const VERSION: u32 = 2;
-const HEAD_BYTES: usize = 16;
-const TAIL_BYTES: usize = 16;
+const HEADER_BYTES: usize = 16;
+const FOOTER_BYTES: usize = 16;
 
 /// A sealed segment, open for reading.
 #[derive(Clone)]
@@ -68,13 +68,13 @@ pub(crate) struct Sealed {
     index: Index,
     times: (i64, i64),
     /// `None` in what was found of a segment whose index is lost.
-    order: Option<Order>,
+    sequence_index: Option<SequenceIndex>,
     ids: Option<Ids>,
 }
 
 /// What a page of the order says.
 #[derive(Debug)]
-pub(crate) struct OrderPage {
+pub(crate) struct SequencePage {
     /// Sequence numbers of events, ascending, and the numbers of their blocks.
     pub(crate) blocks: Vec<(u64, usize)>,
     /// The sequence number with which the next page begins.
@@ -99,21 +99,21 @@ enum PartError {
 }
 
 /// The bytes at the beginning of each segment.
-fn head() -> Vec<u8> {
-    let mut head = Vec::with_capacity(HEAD_BYTES);
-    head.extend_from_slice(MAGIC);
-    head.extend_from_slice(&VERSION.to_le_bytes());
-    head.extend_from_slice(&Crc32c::of(&head).to_le_bytes());
-    head
+fn header() -> Vec<u8> {
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    header.extend_from_slice(MAGIC);
+    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&Crc32c::of(&header).to_le_bytes());
+    header
 }
 
 /// The bytes behind an index.
-fn tail(index_at: u64, index: &[u8]) -> Vec<u8> {
-    let mut tail = Vec::with_capacity(TAIL_BYTES);
-    tail.extend_from_slice(&index_at.to_le_bytes());
-    tail.extend_from_slice(&Crc32c::of(index).to_le_bytes());
-    tail.extend_from_slice(&Crc32c::of(&tail).to_le_bytes());
-    tail
+fn footer(index_at: u64, index: &[u8]) -> Vec<u8> {
+    let mut footer = Vec::with_capacity(FOOTER_BYTES);
+    footer.extend_from_slice(&index_at.to_le_bytes());
+    footer.extend_from_slice(&Crc32c::of(index).to_le_bytes());
+    footer.extend_from_slice(&Crc32c::of(&footer).to_le_bytes());
+    footer
 }
 
 /// Puts the checksum of all that follows it in its place, the four bytes at `at`.
@@ -124,16 +124,16 @@ fn put_crc(bytes: &mut [u8], at: usize) {
 }
 
 /// Where the index of a segment lies, and its checksum; `None` if the bytes behind it are not as they were written.
-fn read_tail(blob: &dyn Blob) -> Result<Option<(Range<u64>, u32)>, StorageError> {
-    let least = (HEAD_BYTES + TAIL_BYTES) as u64;
-    let Some(tail_at) = blob.len().checked_sub(TAIL_BYTES as u64).filter(|_| blob.len() >= least) else {
+fn read_footer(blob: &dyn Blob) -> Result<Option<(Range<u64>, u32)>, StorageError> {
+    let least = (HEADER_BYTES + FOOTER_BYTES) as u64;
+    let Some(footer_at) = blob.len().checked_sub(FOOTER_BYTES as u64).filter(|_| blob.len() >= least) else {
         return Ok(None);
     };
-    let tail = blob.read(tail_at..blob.len())?;
-    let (index_at, index_crc) = (u64_at(&tail, 0, 0), u32_at(&tail, 8, 0));
-    let is_inside = (HEAD_BYTES as u64..=tail_at).contains(&index_at);
-    let is_whole = Crc32c::of(tail.get(..12).unwrap_or_default()) == u32_at(&tail, 12, 0);
-    Ok((is_inside && is_whole).then_some((index_at..tail_at, index_crc)))
+    let footer = blob.read(footer_at..blob.len())?;
+    let (index_at, index_crc) = (u64_at(&footer, 0, 0), u32_at(&footer, 8, 0));
+    let is_inside = (HEADER_BYTES as u64..=footer_at).contains(&index_at);
+    let is_whole = Crc32c::of(footer.get(..12).unwrap_or_default()) == u32_at(&footer, 12, 0);
+    Ok((is_inside && is_whole).then_some((index_at..footer_at, index_crc)))
 }
 
 impl Sealed {
@@ -153,21 +153,21 @@ impl Sealed {
     ) -> Result<Self, SealedError> {
         let damaged = |offset, reason: &str| damaged(name, offset, reason, Concerned::between(seqs.0, seqs.1));
         let len = blob.len();
-        let Some(tail_at) = len.checked_sub(TAIL_BYTES as u64).filter(|&at| at >= HEAD_BYTES as u64) else {
+        let Some(footer_at) = len.checked_sub(FOOTER_BYTES as u64).filter(|&at| at >= HEADER_BYTES as u64) else {
             let reason =
                 if len == 0 { "it has no bytes: nothing is left of it" } else { "it is too short for a segment" };
             return Err(damaged(0, reason));
         };
-        let found = blob.read(0..HEAD_BYTES as u64)?;
-        if found != head() {
+        let found = blob.read(0..HEADER_BYTES as u64)?;
+        if found != header() {
             let is_other =
                 found.starts_with(MAGIC) && Crc32c::of(found.get(..12).unwrap_or_default()) == u32_at(&found, 12, 0);
             let version = u32_at(&found, 8, 0);
             let reason = format!("version {version} is unknown");
             return Err(damaged(0, if is_other { &reason } else { "its head is wrong" }));
         }
-        let Some((Range { start: index_at, end }, index_crc)) = read_tail(&*blob)? else {
-            return Err(damaged(tail_at, "its last bytes are wrong"));
+        let Some((Range { start: index_at, end }, index_crc)) = read_footer(&*blob)? else {
+            return Err(damaged(footer_at, "its last bytes are wrong"));
         };
         let bytes = blob.read(index_at..end)?;
         if Crc32c::of(&bytes) != index_crc {
@@ -175,12 +175,12 @@ impl Sealed {
         }
         let mut cursor = Cursor::new(bytes);
         let decoded = Index::decode(&mut cursor, index_at, intern).map_err(PartError::Corrupt).and_then(|index| {
-            let order = Order::decode(&mut cursor)?;
+            let sequence_index = SequenceIndex::decode(&mut cursor)?;
             let most = (0..index.blocks()).map(|number| index.rows(number)).sum();
             let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), filter_bytes_max)?;
-            Ok((index, order, ids))
+            Ok((index, sequence_index, ids))
         });
-        let (index, order, ids) = match decoded {
+        let (index, sequence_index, ids) = match decoded {
             Ok(decoded) if cursor.is_empty() => decoded,
             Ok(_) => return Err(damaged(index_at, "the index is too long")),
             Err(PartError::Storage(error)) => return Err(error.into()),
@@ -189,7 +189,15 @@ impl Sealed {
         if index.all_seqs().is_some_and(|(first, last)| first < seqs.0 || last > seqs.1) {
             return Err(damaged(index_at, "it has other events"));
         }
-        Ok(Self { name: name.to_string(), seqs, blob, times: index.times(), index, order: Some(order), ids })
+        Ok(Self {
+            name: name.to_string(),
+            seqs,
+            blob,
+            times: index.times(),
+            index,
+            sequence_index: Some(sequence_index),
+            ids,
+        })
     }
 
     /// The name of its blob.
@@ -270,7 +278,7 @@ impl Sealed {
     pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Arc<Block>, SealedError> {
         let block = Block::decode(bytes).and_then(|block| {
             // A medium may give a block that is whole, and another one.
-            let ends = (block.place(0), block.place(block.len().saturating_sub(1)));
+            let ends = (block.sort_key(0), block.sort_key(block.len().saturating_sub(1)));
             let is_right =
                 block.len() == self.index.rows(number) && ends == (self.index.first(number), self.index.last(number));
             if is_right { Ok(Arc::new(block)) } else { Err(Corrupt("it has other events than the index says")) }
@@ -290,8 +298,8 @@ impl Sealed {
     /// [`SealedError`] if a block cannot be read, or is not as it was written.
     pub(crate) fn find_seq(&self, seq: u64) -> Result<Option<(usize, Arc<Block>, usize)>, SealedError> {
         let is_inside = |number: usize| (self.index.seqs(number).0..=self.index.seqs(number).1).contains(&seq);
-        let blocks = match &self.order {
-            Some(order) => self.block_of_seq(order, seq)?.into_iter().collect(),
+        let blocks = match &self.sequence_index {
+            Some(sequence_index) => self.block_of_seq(sequence_index, seq)?.into_iter().collect(),
             None => (0..self.index.blocks()).filter(|&number| is_inside(number)).collect::<Vec<_>>(),
         };
         for number in blocks {
@@ -309,15 +317,15 @@ impl Sealed {
     /// # Errors
     ///
     /// [`SealedError`] if the page cannot be read, or is not as it was written.
-    pub(crate) fn order_from(&self, seq: u64) -> Result<Option<OrderPage>, SealedError> {
-        let Some(order) = &self.order else {
+    pub(crate) fn sequence_page(&self, seq: u64) -> Result<Option<SequencePage>, SealedError> {
+        let Some(sequence_index) = &self.sequence_index else {
             return Err(self.damaged(self.bytes(), "its order of sequence numbers is lost"));
         };
-        let Some((page, _)) = order.place(seq.max(order.first())) else { return Ok(None) };
-        let range = order.page(page);
+        let Some((page, _)) = sequence_index.locate(seq.max(sequence_index.first())) else { return Ok(None) };
+        let range = sequence_index.page(page);
         let offset = range.start;
         let bytes = self.blob.read(range)?;
-        let blocks = order.blocks(page, &bytes);
+        let blocks = sequence_index.blocks(page, &bytes);
         let blocks = blocks.map_err(|Corrupt(reason)| self.damaged(offset, reason))?;
         let (mut found, mut next) = (Vec::new(), seq);
         for (other, block) in blocks {
@@ -328,15 +336,15 @@ impl Sealed {
             }
             found.push((other, block as usize));
         }
-        Ok(Some(OrderPage { blocks: found, next }))
+        Ok(Some(SequencePage { blocks: found, next }))
     }
 
-    fn block_of_seq(&self, order: &Order, seq: u64) -> Result<Option<usize>, SealedError> {
-        let Some((page, at)) = order.place(seq) else { return Ok(None) };
-        let range = order.page(page);
+    fn block_of_seq(&self, sequence_index: &SequenceIndex, seq: u64) -> Result<Option<usize>, SealedError> {
+        let Some((page, at)) = sequence_index.locate(seq) else { return Ok(None) };
+        let range = sequence_index.page(page);
         let offset = range.start;
         let bytes = self.blob.read(range)?;
-        let blocks = order.blocks(page, &bytes);
+        let blocks = sequence_index.blocks(page, &bytes);
         let mut blocks = blocks.map_err(|Corrupt(reason)| self.damaged(offset, reason))?;
         match blocks.nth(at).and_then(|(_, block)| block) {
             Some(block) if block as usize >= self.index.blocks() => {

@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::read_tail;
+use super::read_footer;
 use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor};
 use crate::event::EVENT_TYPE_BYTES_MAX;
@@ -41,7 +41,7 @@ impl TypeList {
     ///
     /// [`StorageError`] if it cannot be read.
     pub(crate) fn open(blob: Arc<dyn Blob>) -> Result<Option<Self>, StorageError> {
-        let Some((index, crc)) = read_tail(&*blob)? else { return Ok(None) };
+        let Some((index, crc)) = read_footer(&*blob)? else { return Ok(None) };
         let mut list = Self { blob, at: index.start, index, crc, cursor: Cursor::new(Bytes::new()), len: 0 };
         list.read_on()?;
         let len = list.cursor.length(u32::MAX as usize);
@@ -111,14 +111,14 @@ impl TypeList {
 ///
 /// [`StorageError`] if one cannot be read.
 pub(crate) fn count_types(mut lists: Vec<TypeList>) -> Result<usize, StorageError> {
-    let mut heads = BinaryHeap::with_capacity(lists.len());
+    let mut next_names = BinaryHeap::with_capacity(lists.len());
     for (index, list) in lists.iter_mut().enumerate() {
-        heads.extend(list.next()?.map(|name| Reverse((name, index))));
+        next_names.extend(list.next()?.map(|name| Reverse((name, index))));
     }
     let (mut count, mut last) = (0, None);
-    while let Some(Reverse((name, index))) = heads.pop() {
+    while let Some(Reverse((name, index))) = next_names.pop() {
         let next = lists.get_mut(index).map_or(Ok(None), TypeList::next)?;
-        heads.extend(next.map(|name| Reverse((name, index))));
+        next_names.extend(next.map(|name| Reverse((name, index))));
         count += usize::from(last.as_ref() != Some(&name));
         last = Some(name);
     }
@@ -129,7 +129,7 @@ pub(crate) fn count_types(mut lists: Vec<TypeList>) -> Result<usize, StorageErro
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::super::{head, tail};
+    use super::super::{footer, header};
     use super::*;
     use crate::storage::{MemoryStorage, StorageReader as _};
 
@@ -141,9 +141,9 @@ mod tests {
             index.extend_from_slice(name.as_bytes());
             index.extend([*events, 9]);
         }
-        let at = head().len() as u64;
+        let at = header().len() as u64;
         let mut storage = MemoryStorage::default();
-        storage.insert("blob", [head(), index.clone(), tail(at, &index)].concat().into());
+        storage.insert("blob", [header(), index.clone(), footer(at, &index)].concat().into());
         let list = TypeList::open(storage.open("blob").unwrap().unwrap()).unwrap().unwrap();
         assert!(list.is_whole().unwrap());
         list

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::ids::{Entry, Ids, page_entries};
-use super::order::Order;
+use super::sequence_index::SequenceIndex;
 use super::{Sealed, SealedError, id_hash};
 use crate::codec::Corrupt;
 
@@ -47,10 +47,10 @@ impl Sealed {
                 Err(reason) => verified.damage.push(DamagedPart { offset, reason, block: Some(number) }),
             }
         }
-        verified.damage.extend(self.verify_lanes().err().map(|reason| other_than_block(self.blob.len(), reason)));
+        verified.damage.extend(self.verify_partitions().err().map(|reason| other_than_block(self.blob.len(), reason)));
         let bad: BTreeSet<usize> = verified.damage.iter().filter_map(|damage| damage.block).collect();
-        if let Some(order) = &self.order {
-            self.verify_order(order, &seqs, &bad, &mut verified.damage);
+        if let Some(sequence_index) = &self.sequence_index {
+            self.verify_sequence_index(sequence_index, &seqs, &bad, &mut verified.damage);
         }
         // With a bad block, it is not known which ids there should be.
         ids.sort_unstable();
@@ -78,7 +78,7 @@ impl Sealed {
         );
         let wrong = match found {
             Ok(found) if found == self.index.summary(number) => {
-                seqs.extend((0..block.len()).map(|row| (block.place(row).seq, number as u32)));
+                seqs.extend((0..block.len()).map(|row| (block.sort_key(row).seq, number as u32)));
                 return Ok(are_found);
             }
             Ok(_) => "it is not what the index says",
@@ -88,37 +88,37 @@ impl Sealed {
         Err(wrong.to_string())
     }
 
-    /// Whether the blocks of each lane follow each other, and each block is in one lane.
-    fn verify_lanes(&self) -> Result<(), &'static str> {
+    /// Whether the blocks of each partition follow each other, and each block is in one partition.
+    fn verify_partitions(&self) -> Result<(), &'static str> {
         let mut seen = BTreeSet::new();
-        for lane in self.index.lanes() {
-            let numbers = || lane.iter().map(|number| number as usize);
+        for partition in self.index.partitions() {
+            let numbers = || partition.iter().map(|number| number as usize);
             if !numbers().zip(numbers().skip(1)).all(|(block, next)| self.index.last(block) < self.index.first(next)) {
-                return Err("the blocks of a lane are out of order");
+                return Err("the blocks of a partition are out of order");
             }
             if !numbers().all(|number| seen.insert(number)) {
-                return Err("a block is in two lanes");
+                return Err("a block is in two partitions");
             }
         }
         Ok(())
     }
 
     /// Whether all events are where the order says, and no others.
-    fn verify_order(
+    fn verify_sequence_index(
         &self,
-        order: &Order,
+        sequence_index: &SequenceIndex,
         expected: &BTreeMap<u64, u32>,
         bad: &BTreeSet<usize>,
         damage: &mut Vec<DamagedPart>,
     ) {
         let mut count = 0;
         let before = damage.len();
-        for page in 0..order.pages() {
-            let range = order.page(page);
+        for page in 0..sequence_index.pages() {
+            let range = sequence_index.page(page);
             let at = range.start;
             let read = self.blob.read(range).map_err(|error| error.to_string());
             let blocks = read.and_then(|bytes| {
-                let blocks = order.blocks(page, &bytes).map_err(|Corrupt(reason)| reason.to_string())?;
+                let blocks = sequence_index.blocks(page, &bytes).map_err(|Corrupt(reason)| reason.to_string())?;
                 Ok(blocks.filter_map(|(seq, block)| Some((seq, block?))).collect::<Vec<(u64, u32)>>())
             });
             match blocks {
@@ -133,7 +133,7 @@ impl Sealed {
             }
         }
         if damage.len() == before && count != expected.len() {
-            damage.push(other_than_block(order.page(0).start, "the order lacks an event"));
+            damage.push(other_than_block(sequence_index.page(0).start, "the order lacks an event"));
         }
     }
 

@@ -11,14 +11,14 @@ use bytes::Bytes;
 
 use super::block::Summary;
 use super::index::{IndexBuilder, TypeSummary};
-use super::{Block, HEAD_BYTES, Index, Sealed};
+use super::{Block, HEADER_BYTES, Index, Sealed};
 use crate::codec::{Corrupt, Cursor};
-use crate::segment::{Place, TypeName};
+use crate::segment::{SortKey, TypeName};
 use crate::storage::Blob;
 
 /// The blocks of a damaged segment that are whole.
 #[derive(Debug)]
-pub(crate) struct Remains {
+pub(crate) struct RecoveredBlocks {
     /// A segment of these blocks alone, to be read row by row: nothing can be looked up by a caller's id in it.
     pub(crate) sealed: Sealed,
     /// The sequence numbers of its events, ascending.
@@ -36,13 +36,13 @@ const LOST_BYTES: u64 = 512;
 struct Collector {
     /// The types by name: a number in the order of first use, and their events.
     types: BTreeMap<Box<[u8]>, (u32, u64)>,
-    /// The lane, the place in the blob and the summary of each block, by those numbers.
+    /// The partition, the place in the blob and the summary of each block, by those numbers.
     blocks: Vec<(usize, Range<u64>, Summary)>,
     seqs: Vec<u64>,
     millis: i64,
 }
 
-impl Remains {
+impl RecoveredBlocks {
     /// What is left of the segment of this name in a blob that answers for these sequence numbers.
     ///
     /// `found` is what [`open`](Sealed::open) has made of it, if it could: then the index says where blocks are.
@@ -67,7 +67,7 @@ impl Remains {
         let Collector { seqs: mut numbers, millis, .. } = collector;
         numbers.sort_unstable();
         let times = index.times();
-        let sealed = Sealed { name: name.to_string(), seqs, blob, index, times, order: None, ids: None };
+        let sealed = Sealed { name: name.to_string(), seqs, blob, index, times, sequence_index: None, ids: None };
         Ok(Self { sealed, seqs: numbers, millis })
     }
 }
@@ -76,14 +76,14 @@ impl Collector {
     /// The whole ones of the blocks that the index of a segment lists.
     fn take_listed(&mut self, sealed: &Sealed) {
         let index = sealed.index();
-        for (lane, numbers) in index.lanes().iter().enumerate() {
+        for (partition, numbers) in index.partitions().iter().enumerate() {
             for number in numbers.iter().map(|number| number as usize) {
                 let Ok(block) = sealed.block(number) else { continue };
                 let is_right = block
                     .summarize(|name| index.code(name), |_, _| {})
                     .is_ok_and(|summary| summary == index.summary(number));
                 if is_right {
-                    self.take(lane, index.range(number), &block);
+                    self.take(partition, index.range(number), &block);
                 }
             }
         }
@@ -91,34 +91,34 @@ impl Collector {
 
     /// All blocks with events between these sequence numbers.
     fn search(&mut self, bytes: &Bytes, seqs: (u64, u64)) {
-        // The last row of each lane. A block goes into the first lane that it can follow.
-        let mut lanes: Vec<Place> = Vec::new();
+        // The last row of each partition. A block goes into the first partition that it can follow.
+        let mut partitions: Vec<SortKey> = Vec::new();
         let mut taken = BTreeSet::new();
-        let mut at = HEAD_BYTES;
+        let mut at = HEADER_BYTES;
         while at < bytes.len() {
             let Some((block, len)) = block_at(&bytes.slice(at..), seqs) else {
                 at += 1;
                 continue;
             };
             // A block may be there twice, if a part of the blob is.
-            let seqs = || (0..block.len()).map(|row| block.place(row).seq);
+            let seqs = || (0..block.len()).map(|row| block.sort_key(row).seq);
             if seqs().any(|seq| taken.contains(&seq)) {
                 at += len;
                 continue;
             }
             taken.extend(seqs());
-            let (first, last) = (block.place(0), block.place(block.len().saturating_sub(1)));
-            let lane = lanes.iter().position(|&before| before < first).unwrap_or(lanes.len());
-            match lanes.get_mut(lane) {
+            let (first, last) = (block.sort_key(0), block.sort_key(block.len().saturating_sub(1)));
+            let partition = partitions.iter().position(|&before| before < first).unwrap_or(partitions.len());
+            match partitions.get_mut(partition) {
                 Some(before) => *before = last,
-                None => lanes.push(last),
+                None => partitions.push(last),
             }
-            self.take(lane, at as u64..(at + len) as u64, &block);
+            self.take(partition, at as u64..(at + len) as u64, &block);
             at += len;
         }
     }
 
-    fn take(&mut self, lane: usize, range: Range<u64>, block: &Block) {
+    fn take(&mut self, partition: usize, range: Range<u64>, block: &Block) {
         let next = self.types.len() as u32;
         let mut next = next..;
         for name in block.names() {
@@ -131,10 +131,10 @@ impl Collector {
         for row in 0..block.len() {
             let (_, events) = self.types.get_mut(block.type_name(row)).expect("all types of the block are here");
             *events += 1;
-            self.seqs.push(block.place(row).seq);
+            self.seqs.push(block.sort_key(row).seq);
             self.millis = self.millis.max(block.millis(row));
         }
-        self.blocks.push((lane, range, summary));
+        self.blocks.push((partition, range, summary));
     }
 
     /// The index of a segment that has these blocks and no others, and ends at or before `end`.
@@ -143,13 +143,13 @@ impl Collector {
         let mut codes: Vec<(u32, u32)> =
             self.types.values().zip(0u32..).map(|(&(number, _), code)| (number, code)).collect();
         codes.sort_unstable();
-        let lanes = self.blocks.iter().map(|&(lane, ..)| lane + 1).max().unwrap_or_default();
-        let mut builder = IndexBuilder::new(lanes);
-        for (lane, range, summary) in &mut self.blocks {
+        let partitions = self.blocks.iter().map(|&(partition, ..)| partition + 1).max().unwrap_or_default();
+        let mut builder = IndexBuilder::new(partitions);
+        for (partition, range, summary) in &mut self.blocks {
             let code = |number: &u32| codes.get(*number as usize).expect("each type has a place among the names").1;
             summary.codes = summary.codes.iter().map(code).collect();
             summary.codes.sort_unstable();
-            builder.push(*lane, range.start, (range.end - range.start) as usize, summary);
+            builder.push(*partition, range.start, (range.end - range.start) as usize, summary);
         }
         let text_bytes: u64 = self.blocks.iter().map(|(_, _, summary)| summary.text_bytes).sum();
         let average = text_bytes / (self.seqs.len().max(1) as u64);

@@ -23,7 +23,7 @@ use super::put_crc;
 /// A page is for 1024 sequence numbers, the last one for what is left: the CRC-32C of the rest (4), and for each the
 /// number of its block and one, or 0 if there is no such event, packed.
 #[derive(Clone, Debug)]
-pub(super) struct Order {
+pub(super) struct SequenceIndex {
     first: u64,
     count: usize,
     at: u64,
@@ -32,7 +32,7 @@ pub(super) struct Order {
 
 /// The blocks of events on their way into a segment.
 #[derive(Debug)]
-pub(super) struct OrderBuilder {
+pub(super) struct SequenceIndexBuilder {
     first: u64,
     last: u64,
     /// By sequence number: the number of the block and one.
@@ -42,7 +42,7 @@ pub(super) struct OrderBuilder {
 const PAGE_SEQS: usize = 1024;
 const CRC_BYTES: usize = 4;
 
-impl OrderBuilder {
+impl SequenceIndexBuilder {
     /// For sequence numbers from the first to the last of these.
     pub(super) fn new((first, last): (u64, u64)) -> Self {
         Self { first, last, blocks: Vec::new() }
@@ -59,8 +59,8 @@ impl OrderBuilder {
         if at >= self.blocks.len() {
             self.blocks.resize(at + 1, 0);
         }
-        let place = self.blocks.get_mut(at).expect("there was made room for it");
-        Ok(core::mem::replace(place, u64::from(block) + 1) == 0)
+        let entry = self.blocks.get_mut(at).expect("there was made room for it");
+        Ok(core::mem::replace(entry, u64::from(block) + 1) == 0)
     }
 
     /// Appends the pages to `out`, which begins at offset `at` of the blob, and what the index says of them to `index`.
@@ -81,7 +81,7 @@ impl OrderBuilder {
     }
 }
 
-impl Order {
+impl SequenceIndex {
     /// Reads what the index says.
     pub(super) fn decode(cursor: &mut Cursor) -> Result<Self, Corrupt> {
         let first = cursor.varint()?;
@@ -108,7 +108,7 @@ impl Order {
     }
 
     /// The page that has a sequence number, and the place in it.
-    pub(super) fn place(&self, seq: u64) -> Option<(usize, usize)> {
+    pub(super) fn locate(&self, seq: u64) -> Option<(usize, usize)> {
         let at = usize::try_from(seq.checked_sub(self.first)?).ok().filter(|&at| at < self.count)?;
         Some((at / PAGE_SEQS, at % PAGE_SEQS))
     }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn every_event_is_found_in_its_block_and_what_is_missing_in_none() {
-        let mut builder = OrderBuilder::new((100, 2599));
+        let mut builder = SequenceIndexBuilder::new((100, 2599));
         let block = |seq: u64| (seq % 7 != 3).then_some((seq / 50) as u32);
         (100..2600)
             .rev()
@@ -155,18 +155,18 @@ mod tests {
         }
         let (mut out, mut index) = (std::vec![9; 5], Vec::new());
         builder.finish(5, &mut out, &mut index);
-        let order = Order::decode(&mut Cursor::new(index.into())).unwrap();
+        let sequence_index = SequenceIndex::decode(&mut Cursor::new(index.into())).unwrap();
         let out = Bytes::from(out);
-        let page = |page| out.slice(order.page(page).start as usize..order.page(page).end as usize);
+        let page = |page| out.slice(sequence_index.page(page).start as usize..sequence_index.page(page).end as usize);
         for seq in 100..2600 {
-            let (number, at) = order.place(seq).unwrap();
-            let found = order.blocks(number, &page(number)).unwrap().nth(at).unwrap();
+            let (number, at) = sequence_index.locate(seq).unwrap();
+            let found = sequence_index.blocks(number, &page(number)).unwrap().nth(at).unwrap();
             assert_eq!(found, (seq, block(seq)));
         }
-        assert_eq!((order.place(99), order.place(2600)), (None, None));
-        assert_eq!(order.pages(), 3);
+        assert_eq!((sequence_index.locate(99), sequence_index.locate(2600)), (None, None));
+        assert_eq!(sequence_index.pages(), 3);
         let mut damaged = page(1).to_vec();
         damaged[7] ^= 1;
-        assert!(order.blocks(1, &damaged.into()).is_err());
+        assert!(sequence_index.blocks(1, &damaged.into()).is_err());
     }
 }
