@@ -94,7 +94,7 @@ fn report_folder(path: &Path, storage: &DiskStorage) -> Result<(), OpenError> {
     let blobs = storage.list().map_err(engine::OpenError::from)?;
     let others = blobs.into_iter().filter(|name| !engine::is_blob_name(name));
     let others = others.map(|name| path.join("blobs").join(name));
-    for stranger in storage.strangers().iter().cloned().chain(others) {
+    for stranger in storage.unknown_files().iter().cloned().chain(others) {
         tracing::warn!(path = %stranger.display(), "this lies among the files of the repository and is none of them; it is left alone");
     }
     for folder in storage.exposed() {

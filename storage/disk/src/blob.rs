@@ -11,7 +11,7 @@ use argus_core::cause::{Cause, Place};
 use argus_core::storage::{Blob, Deletion, Draft, Published, StorageError};
 use bytes::Bytes;
 
-use crate::error::{Fault, place};
+use crate::error::{SystemError, place};
 use crate::folder::{Entry, Folder, create_file, remove, rename};
 use crate::identity::Identity;
 use crate::lock::Lock;
@@ -36,7 +36,7 @@ pub(crate) struct Blobs {
 
 impl Blobs {
     /// Opens what there is, and removes what was never finished. What is listed from now on is durable.
-    pub(crate) fn open(path: &Path, lock: Arc<Lock>) -> Result<Self, Fault> {
+    pub(crate) fn open(path: &Path, lock: Arc<Lock>) -> Result<Self, SystemError> {
         let folder = Folder::open(path)?;
         for entry in folder.entries()? {
             if entry.is_file && entry.name().is_some_and(is_temporary) {
@@ -54,7 +54,7 @@ impl Blobs {
 
     /// Sees that nobody else can use the folder meanwhile.
     pub(crate) fn verify_lock(&self) -> Result<(), StorageError> {
-        self.lock.verify().map_err(Fault::failed)
+        self.lock.verify().map_err(SystemError::failed)
     }
 
     /// The names of all files that can be blobs; whatever else lies there is somebody else's.
@@ -71,9 +71,9 @@ impl Blobs {
     pub(crate) fn link(&self, from: &Path, name: &str) -> Result<bool, StorageError> {
         check_name(name)?;
         let path = self.folder.join(name);
-        match fs::hard_link(from, &path).map_err(Fault::of("link a file to", &path)) {
+        match fs::hard_link(from, &path).map_err(SystemError::of("link a file to", &path)) {
             Ok(()) => self.sync().map(|()| true),
-            Err(fault) if fault.is_full() => Err(fault.without_effect()),
+            Err(error) if error.is_full() => Err(error.without_effect()),
             // Another file system, one without links, somebody else's file, no such file: whoever copies it learns what
             // is wrong, if anything.
             Err(_) => Ok(false),
@@ -82,13 +82,13 @@ impl Blobs {
 
     /// Removes all blobs, durably.
     pub(crate) fn clear(&self) -> Result<(), StorageError> {
-        self.list()?.iter().try_for_each(|name| remove(&self.folder.join(name))).map_err(Fault::failed)?;
+        self.list()?.iter().try_for_each(|name| remove(&self.folder.join(name))).map_err(SystemError::failed)?;
         self.sync()
     }
 
     /// Makes durable which blobs there are.
     fn sync(&self) -> Result<(), StorageError> {
-        self.folder.sync().map_err(Fault::failed)
+        self.folder.sync().map_err(SystemError::failed)
     }
 
     pub(crate) fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
@@ -96,7 +96,7 @@ impl Blobs {
         let temporary = self.folder.join(&format!("{name}.{}{TEMPORARY}", self.drafts));
         self.drafts += 1;
         let file = create_file(&temporary, File::options().read(true).write(true).create_new(true));
-        let file = file.map_err(Fault::without_effect)?;
+        let file = file.map_err(SystemError::without_effect)?;
         Ok(Box::new(DiskDraft {
             name: name.to_owned(),
             temporary,
@@ -113,8 +113,8 @@ impl Blobs {
         let (folder, lock, name) = (Arc::clone(&self.folder), Arc::clone(&self.lock), name.to_owned());
         Box::new(move || {
             check_name(&name)?;
-            remove(&folder.join(&name)).map_err(Fault::without_effect)?;
-            folder.sync().map_err(Fault::failed)?;
+            remove(&folder.join(&name)).map_err(SystemError::without_effect)?;
+            folder.sync().map_err(SystemError::failed)?;
             // Until here, so that nobody who opens the folder next loses a blob of the same name.
             drop(lock);
             Ok(())
@@ -124,16 +124,16 @@ impl Blobs {
 
 /// The names of all files in a folder that can be blobs.
 pub(crate) fn list(folder: &Folder) -> Result<Vec<String>, StorageError> {
-    let entries = folder.entries().map_err(Fault::failed)?;
+    let entries = folder.entries().map_err(SystemError::failed)?;
     let names = entries.into_iter().filter(|entry| entry.is_file).filter_map(|entry| entry.name().map(str::to_owned));
     Ok(names.filter(|name| check_name(name).is_ok()).collect())
 }
 
 /// What lies in a folder of blobs and can be none, nor a draft.
-pub(crate) fn strangers(folder: &Folder) -> Result<Vec<PathBuf>, Fault> {
+pub(crate) fn unknown_files(folder: &Folder) -> Result<Vec<PathBuf>, SystemError> {
     let is_ours = |name: &str| check_name(name).is_ok() || is_temporary(name);
-    let is_stranger = |entry: &Entry| !entry.is_file || !entry.name().is_some_and(is_ours);
-    Ok(folder.entries()?.into_iter().filter(is_stranger).map(|entry| entry.path).collect())
+    let is_unknown = |entry: &Entry| !entry.is_file || !entry.name().is_some_and(is_ours);
+    Ok(folder.entries()?.into_iter().filter(is_unknown).map(|entry| entry.path).collect())
 }
 
 /// The blob of this name in a folder, if there is one.
@@ -141,9 +141,9 @@ pub(crate) fn open(folder: &Folder, name: &str) -> Result<Option<Arc<dyn Blob>>,
     check_name(name)?;
     let path = folder.join(name);
     match File::open(&path) {
-        Ok(file) => Ok(Some(Arc::new(DiskBlob::new(file, path).map_err(Fault::without_effect)?))),
+        Ok(file) => Ok(Some(Arc::new(DiskBlob::new(file, path).map_err(SystemError::without_effect)?))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Fault::of("open", &path)(error).without_effect()),
+        Err(error) => Err(SystemError::of("open", &path)(error).without_effect()),
     }
 }
 
@@ -165,7 +165,7 @@ impl DiskDraft {
     fn sync(&mut self) -> Result<File, StorageError> {
         let writer = self.writer.as_mut().ok_or_else(|| of_no_use(&self.temporary))?;
         let synced = writer.flush().and_then(|()| writer.get_ref().sync_all());
-        let synced = synced.map_err(|error| Fault::of("write", &self.temporary)(error).without_effect());
+        let synced = synced.map_err(|error| SystemError::of("write", &self.temporary)(error).without_effect());
         let file = self.abandon();
         synced.and_then(|()| file.ok_or_else(|| of_no_use(&self.temporary)))
     }
@@ -187,7 +187,7 @@ impl Draft for DiskDraft {
         }
         if let Err(error) = written {
             self.abandon();
-            return Err(Fault::of("write", &self.temporary)(error).without_effect());
+            return Err(SystemError::of("write", &self.temporary)(error).without_effect());
         }
         Ok(())
     }
@@ -195,12 +195,12 @@ impl Draft for DiskDraft {
     fn finish(mut self: Box<Self>) -> Result<Published, StorageError> {
         let file = self.sync()?;
         let path = self.folder.join(&self.name);
-        let blob = DiskBlob::new(file, path).map_err(Fault::failed)?;
-        rename(&self.temporary, &blob.path).map_err(Fault::without_effect)?;
-        self.folder.sync().map_err(Fault::failed)?;
+        let blob = DiskBlob::new(file, path).map_err(SystemError::failed)?;
+        rename(&self.temporary, &blob.path).map_err(SystemError::without_effect)?;
+        self.folder.sync().map_err(SystemError::failed)?;
         // Log is given up for it later.
         let in_place = Identity::of(&blob.file, &blob.path).and_then(|is| is.verify(&blob.file, &blob.path));
-        in_place.map_err(Fault::failed)?;
+        in_place.map_err(SystemError::failed)?;
         Ok(Published { name: self.name.clone(), blob: Arc::new(blob) })
     }
 }
@@ -222,8 +222,8 @@ struct DiskBlob {
 }
 
 impl DiskBlob {
-    fn new(file: File, path: PathBuf) -> Result<Self, Fault> {
-        let len = file.metadata().map_err(Fault::of("examine", &path))?.len();
+    fn new(file: File, path: PathBuf) -> Result<Self, SystemError> {
+        let len = file.metadata().map_err(SystemError::of("examine", &path))?.len();
         Ok(Self { file, len, path })
     }
 }
@@ -241,7 +241,7 @@ impl Blob for DiskBlob {
         })?;
         let mut bytes = vec![0; len];
         let read = self.file.read_exact_at(&mut bytes, range.start);
-        read.map_err(|error| Fault::of("read", &self.path)(error).failed())?;
+        read.map_err(|error| SystemError::of("read", &self.path)(error).failed())?;
         Ok(bytes.into())
     }
 }

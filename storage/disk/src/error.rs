@@ -60,13 +60,13 @@ pub enum OpenError {
     },
     /// The system refused.
     #[error(transparent)]
-    System(#[from] Fault),
+    System(#[from] SystemError),
 }
 
 /// A call of the system that failed.
 #[derive(Debug, Error)]
 #[error("cannot {operation} {}: {source}", path.display())]
-pub struct Fault {
+pub struct SystemError {
     operation: &'static str,
     path: PathBuf,
     source: io::Error,
@@ -78,7 +78,7 @@ impl OpenError {
     }
 }
 
-impl Fault {
+impl SystemError {
     /// Makes a fault of an error; `operation` is what "cannot" stands before.
     pub(crate) fn of(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self { operation, path: path.to_owned(), source }
@@ -136,25 +136,25 @@ mod tests {
 
     use super::*;
 
-    fn fault(errno: Errno) -> Fault {
-        Fault::of("write", Path::new("/data/log/x"))(errno.into())
+    fn error(errno: Errno) -> SystemError {
+        SystemError::of("write", Path::new("/data/log/x"))(errno.into())
     }
 
     #[test]
     fn a_fault_says_what_where_and_why() {
-        assert_eq!(fault(Errno::IO).to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
+        assert_eq!(error(Errno::IO).to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
     }
 
     #[test]
     fn callers_are_told_what_and_why_but_not_where() {
-        let cause = fault(Errno::IO).failed().into_cause();
+        let cause = error(Errno::IO).failed().into_cause();
         assert_eq!(cause.to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
         assert_eq!(cause.told(), "cannot write one of its files: Input/output error (os error 5)");
     }
 
     #[test]
     fn the_error_of_the_system_is_the_source() {
-        let cause = fault(Errno::IO).failed().into_cause();
+        let cause = error(Errno::IO).failed().into_cause();
         let source = cause.source().and_then(|source| source.downcast_ref::<io::Error>());
         assert_eq!(source.and_then(Errno::from_io_error), Some(Errno::IO));
     }
@@ -162,14 +162,14 @@ mod tests {
     #[test]
     fn what_passes_is_said_to_pass_where_nothing_was_changed_and_is_a_failure_elsewhere() {
         for errno in [Errno::NOSPC, Errno::DQUOT] {
-            assert!(matches!(fault(errno).without_effect(), StorageError::Full(_)), "{errno}");
-            assert!(matches!(fault(errno).failed(), StorageError::Failed(_)), "{errno}");
+            assert!(matches!(error(errno).without_effect(), StorageError::Full(_)), "{errno}");
+            assert!(matches!(error(errno).failed(), StorageError::Failed(_)), "{errno}");
         }
         for errno in [Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::ACCESS, Errno::PERM, Errno::ROFS] {
-            assert!(matches!(fault(errno).without_effect(), StorageError::Unavailable(_)), "{errno}");
-            assert!(matches!(fault(errno).failed(), StorageError::Failed(_)), "{errno}");
+            assert!(matches!(error(errno).without_effect(), StorageError::Unavailable(_)), "{errno}");
+            assert!(matches!(error(errno).failed(), StorageError::Failed(_)), "{errno}");
         }
-        assert!(matches!(fault(Errno::IO).without_effect(), StorageError::Failed(_)));
+        assert!(matches!(error(Errno::IO).without_effect(), StorageError::Failed(_)));
     }
 
     #[test]

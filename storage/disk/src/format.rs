@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::{Folder, create_file, remove, rename};
 
 const NAME: &str = "format";
@@ -36,21 +36,21 @@ impl Format {
             Ok(text) => Self::parse(&text).map(Some).map_err(|reason| OpenError::damaged(&path, reason)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let unfinished = folder.join(UNFINISHED);
-                let is_there = unfinished.try_exists().map_err(Fault::of("find", &unfinished))?;
+                let is_there = unfinished.try_exists().map_err(SystemError::of("find", &unfinished))?;
                 if is_there { Err(OpenError::Unfinished { path: folder.path().to_owned() }) } else { Ok(None) }
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(OpenError::damaged(&path, "it is no text")),
-            Err(error) => Err(Fault::of("read", &path)(error).into()),
+            Err(error) => Err(SystemError::of("read", &path)(error).into()),
         }
     }
 
     /// Makes it durable, and all other entries of the folder with it.
-    pub(crate) fn store(self, folder: &Folder) -> Result<(), Fault> {
+    pub(crate) fn store(self, folder: &Folder) -> Result<(), SystemError> {
         let temporary = folder.join("format.tmp");
         let write = || {
             let mut file = create_file(&temporary, File::options().write(true).create(true).truncate(true))?;
             let written = file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all());
-            written.map_err(Fault::of("write", &temporary))
+            written.map_err(SystemError::of("write", &temporary))
         };
         write()?;
         rename(&temporary, &folder.join(NAME))?;
@@ -62,24 +62,24 @@ impl Format {
     ///
     /// After an error the folder may be marked as well, perhaps by a file without its text; that is right, since there
     /// is no copy.
-    pub(crate) fn begin(self, folder: &Folder) -> Result<(), Fault> {
+    pub(crate) fn begin(self, folder: &Folder) -> Result<(), SystemError> {
         let path = folder.join(UNFINISHED);
         // Two of us may have found it empty.
         let mut file = create_file(&path, File::options().write(true).create_new(true))?;
         let written = file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all());
-        written.map_err(Fault::of("write", &path))?;
+        written.map_err(SystemError::of("write", &path))?;
         folder.sync()
     }
 
     /// Takes that back, where nothing of a copy was begun.
-    pub(crate) fn withdraw(folder: &Folder) -> Result<(), Fault> {
+    pub(crate) fn withdraw(folder: &Folder) -> Result<(), SystemError> {
         remove(&folder.join(UNFINISHED))?;
         folder.sync()
     }
 
     /// Makes a repository of a folder in which all that belongs to it is durable. Takes no room, which there may be
     /// none of by now.
-    pub(crate) fn complete(folder: &Folder) -> Result<(), Fault> {
+    pub(crate) fn complete(folder: &Folder) -> Result<(), SystemError> {
         rename(&folder.join(UNFINISHED), &folder.join(NAME))?;
         folder.sync()
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use crate::error::Fault;
+use crate::error::SystemError;
 use crate::system::{Inode, inode_at, inode_of};
 
 /// What tells an open file or folder from all others for as long as it is open.
@@ -18,8 +18,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn of(file: &File, path: &Path) -> Result<Self, Fault> {
-        inode_of(file).map(|inode| Self::in_inode(&inode)).map_err(Fault::of("examine", path))
+    pub(crate) fn of(file: &File, path: &Path) -> Result<Self, SystemError> {
+        inode_of(file).map(|inode| Self::in_inode(&inode)).map_err(SystemError::of("examine", path))
     }
 
     /// Checks that this path leads to this file, by one system call.
@@ -27,11 +27,11 @@ impl Identity {
     /// # Errors
     ///
     /// It was removed, moved or replaced, or a folder above it was. Whatever was written since then may be lost.
-    pub(crate) fn verify(self, file: &File, path: &Path) -> Result<(), Fault> {
+    pub(crate) fn verify(self, file: &File, path: &Path) -> Result<(), SystemError> {
         match inode_at(path) {
             Ok(inode) if Self::in_inode(&inode) == self => Ok(()),
             Err(error) if !leads_nowhere(&error) && has_name(file) => Ok(()),
-            Ok(_) | Err(_) => Err(Fault::of("go on with", path)(gone())),
+            Ok(_) | Err(_) => Err(SystemError::of("go on with", path)(gone())),
         }
     }
 

@@ -11,7 +11,7 @@
 //! | `log/<n>.spare` | a log file that was given up, to be the next one |
 //! | `blobs/<name>` | a blob |
 //! | `*.tmp` in each of these folders | something unfinished, removed when the folder is opened |
-//! | anything else | somebody else's; left alone, and named by [`DiskStorage::strangers`] if it lies in `log` or `blobs` |
+//! | anything else | somebody else's; left alone, and named by [`DiskStorage::unknown_files`] if it lies in `log` or `blobs` |
 //!
 //! What has the number of a log file in its name and is none is damage: the end of the log shows in nothing else than
 //! in its files. Files are made with mode 0600 and folders with 0700. What a repository that exists has is left as it
@@ -74,7 +74,7 @@ mod storage;
 mod system;
 mod target;
 
-pub use error::{Fault, OpenError};
+pub use error::{OpenError, SystemError};
 pub use reader::DiskReader;
 pub use source::DiskSource;
 pub use storage::{DiskStorage, Options};

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::{FILE_MODE, Folder};
 use crate::identity::Identity;
 
@@ -27,11 +27,11 @@ impl Lock {
         let path = folder.join(NAME);
         let mut options = File::options();
         let opened = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
-        let mut file = hold(opened.map_err(Fault::of("open", &path))?, &path)?;
+        let mut file = hold(opened.map_err(SystemError::of("open", &path))?, &path)?;
         // As wide as any number, and written over the old one, so that a full disk does not keep anybody from opening.
         let pid = format!("{:<10}\n", std::process::id());
         let written = file.rewind().and_then(|()| file.write_all(pid.as_bytes()));
-        written.map_err(Fault::of("write", &path))?;
+        written.map_err(SystemError::of("write", &path))?;
         Self::held(file, path)
     }
 
@@ -41,14 +41,14 @@ impl Lock {
         match File::open(&path) {
             Ok(file) => Ok(Some(Self::held(hold(file, &path)?, path)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Fault::of("open", &path)(error).into()),
+            Err(error) => Err(SystemError::of("open", &path)(error).into()),
         }
     }
 }
 
 impl Lock {
     /// Sees that the lock still keeps others out: whoever finds no file of this name, or another one, locks that.
-    pub(crate) fn verify(&self) -> Result<(), Fault> {
+    pub(crate) fn verify(&self) -> Result<(), SystemError> {
         self.identity.verify(&self.held, &self.path)
     }
 
@@ -67,7 +67,7 @@ fn hold(mut file: File, path: &Path) -> Result<File, OpenError> {
             let _unknown = file.read_to_string(&mut pid);
             Err(OpenError::InUse { path: path.to_owned(), pid: pid.trim().parse().ok() })
         }
-        Err(TryLockError::Error(error)) => Err(Fault::of("lock", path)(error).into()),
+        Err(TryLockError::Error(error)) => Err(SystemError::of("lock", path)(error).into()),
     }
 }
 

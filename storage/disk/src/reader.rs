@@ -9,11 +9,11 @@ use argus_core::storage::{Blob, StorageError, StorageReader};
 use bytes::Bytes;
 
 use crate::blob;
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::Folder;
 use crate::format::Format;
 use crate::lock::Lock;
-use crate::log::LogRemains;
+use crate::log::RecoveredLog;
 use crate::system::drop_cached;
 
 /// A folder that is looked through, whatever is wrong with it. Nothing in it is changed; as long as this lives, nobody
@@ -24,10 +24,10 @@ use crate::system::drop_cached;
 #[derive(Debug)]
 pub struct DiskReader {
     path: PathBuf,
-    log: LogRemains,
+    log: RecoveredLog,
     blobs: Folder,
-    faults: Vec<OpenError>,
-    strangers: Vec<PathBuf>,
+    errors: Vec<OpenError>,
+    unknown_files: Vec<PathBuf>,
     _lock: Option<Lock>,
 }
 
@@ -43,42 +43,42 @@ impl DiskReader {
         let folder = Folder::open(path)?;
         let lock = Lock::take_unchanged(&folder)?;
         let [log, blobs] = ["log", "blobs"].map(|name| folder.join(name));
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         let format = match Format::load(&folder) {
             Ok(None) if !log.is_dir() || !blobs.is_dir() => {
                 return Err(OpenError::NoRepository { path: path.to_owned() });
             }
             Ok(None) => {
-                faults.push(OpenError::damaged(&folder.join("format"), "it is missing"));
+                errors.push(OpenError::damaged(&folder.join("format"), "it is missing"));
                 None
             }
             Ok(found) => found,
             Err(error @ OpenError::Unfinished { .. }) if !log.is_dir() || !blobs.is_dir() => return Err(error),
             Err(error) => {
-                faults.push(error);
+                errors.push(error);
                 None
             }
         };
         let blobs = Folder::open(&blobs)?;
-        let (log, wrong) = LogRemains::open(&log, format.map(|format| format.log_file_bytes));
-        faults.extend(wrong);
-        let strangers = [log.strangers(), &blob::strangers(&blobs)?].concat();
-        let path = path.canonicalize().map_err(Fault::of("find", path))?;
-        Ok(Self { path, log, blobs, faults, strangers, _lock: lock })
+        let (log, wrong) = RecoveredLog::open(&log, format.map(|format| format.log_file_bytes));
+        errors.extend(wrong);
+        let unknown_files = [log.unknown_files(), &blob::unknown_files(&blobs)?].concat();
+        let path = path.canonicalize().map_err(SystemError::of("find", path))?;
+        Ok(Self { path, log, blobs, errors, unknown_files, _lock: lock })
     }
 
     /// What is wrong with the folder and with files of the log as files. Opening it as a repository would be refused.
     /// Which events are concerned shows in the log, unless it is the log's end that is missing: that can be seen
     /// nowhere else.
     #[must_use]
-    pub fn faults(&self) -> &[OpenError] {
-        &self.faults
+    pub fn errors(&self) -> &[OpenError] {
+        &self.errors
     }
 
-    /// As [`DiskStorage::strangers`](crate::DiskStorage::strangers).
+    /// As [`DiskStorage::unknown_files`](crate::DiskStorage::unknown_files).
     #[must_use]
-    pub fn strangers(&self) -> &[PathBuf] {
-        &self.strangers
+    pub fn unknown_files(&self) -> &[PathBuf] {
+        &self.unknown_files
     }
 
     /// Whether some of these bytes of the log are not there, for want of a file or since it is too short. What is not

@@ -8,7 +8,7 @@ use argus_core::storage::{Blob, StorageError, StorageReader};
 use bytes::Bytes;
 
 use crate::blob;
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::Folder;
 use crate::format::Format;
 use crate::log::LogReader;
@@ -36,7 +36,7 @@ impl DiskSource {
         let log = LogReader::open(&folder.join("log"), format.log_file_bytes)?;
         let blobs = Folder::open(&folder.join("blobs"))?;
         // Whatever the current folder will be, and however the path leads here.
-        let path = path.canonicalize().map_err(Fault::of("find", path))?;
+        let path = path.canonicalize().map_err(SystemError::of("find", path))?;
         Ok(Self { path, format, log, blobs })
     }
 

@@ -23,7 +23,7 @@ use crate::log::Log;
 pub struct DiskStorage {
     log: Log,
     blobs: Blobs,
-    strangers: Vec<PathBuf>,
+    unknown_files: Vec<PathBuf>,
     exposed: Vec<PathBuf>,
 }
 
@@ -86,8 +86,8 @@ impl DiskStorage {
     /// What has a name that a blob could have is among the [names of blobs](StorageReader::list): which of them are in use,
     /// this does not know.
     #[must_use]
-    pub fn strangers(&self) -> &[PathBuf] {
-        &self.strangers
+    pub fn unknown_files(&self) -> &[PathBuf] {
+        &self.unknown_files
     }
 
     /// The folders with files of the repository that others than their owner can look into. What is made is not so; a
@@ -101,14 +101,14 @@ impl DiskStorage {
     fn open_parts(folder: &Folder, format: Format, lock: Arc<Lock>) -> Result<Self, OpenError> {
         let [log, blobs] = PARTS.map(|name| folder.join(name));
         let (log, blobs) = (Log::open(&log, format.log_file_bytes)?, Blobs::open(&blobs, lock)?);
-        let strangers = [log.strangers(), &blob::strangers(blobs.folder())?].concat();
+        let unknown_files = [log.unknown_files(), &blob::unknown_files(blobs.folder())?].concat();
         let mut exposed = Vec::new();
         for part in [log.folder(), blobs.folder()] {
             if folder.is_open_to_others()? && part.is_open_to_others()? {
                 exposed.push(part.path().to_owned());
             }
         }
-        Ok(Self { log, blobs, strangers, exposed })
+        Ok(Self { log, blobs, unknown_files, exposed })
     }
 
     /// Throws everything away, and lets the log begin at this offset.

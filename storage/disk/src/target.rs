@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use argus_core::storage::{BackupTarget, StorageError};
 
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::{Folder, sync_names};
 use crate::format::{self, Format};
 use crate::reader::DiskReader;
@@ -55,8 +55,8 @@ impl<'a> DiskTarget<'a> {
     ///
     /// # Errors
     ///
-    /// [`Fault`]: it may be one or not.
-    pub fn complete(self) -> Result<(), Fault> {
+    /// [`SystemError`]: it may be one or not.
+    pub fn complete(self) -> Result<(), SystemError> {
         Format::complete(&self.folder)
     }
 }
@@ -100,8 +100,8 @@ fn begin(path: &Path, from: &Path, format: Format) -> Result<Folder, OpenError> 
 }
 
 /// Where a path leads, though its last parts may not exist yet.
-fn real_path(path: &Path) -> Result<PathBuf, Fault> {
-    let absolute = std::path::absolute(path).map_err(Fault::of("find", path))?;
+fn real_path(path: &Path) -> Result<PathBuf, SystemError> {
+    let absolute = std::path::absolute(path).map_err(SystemError::of("find", path))?;
     let mut missing = Vec::new();
     let mut there = absolute.as_path();
     loop {
@@ -111,7 +111,7 @@ fn real_path(path: &Path) -> Result<PathBuf, Fault> {
                 missing.push(name.to_owned());
                 there = parent;
             }
-            (Err(error), ..) => return Err(Fault::of("find", there)(error)),
+            (Err(error), ..) => return Err(SystemError::of("find", there)(error)),
         }
     }
 }

@@ -62,7 +62,7 @@ fn assert_unfinished(path: &Path) {
         [DiskStorage::open(path, OPTIONS).map(drop).unwrap_err(), DiskSource::open(path).map(drop).unwrap_err()]
             .map(|error| error.to_string());
     let looked_at = match DiskReader::open(path) {
-        Ok(examined) => examined.faults()[0].to_string(),
+        Ok(examined) => examined.errors()[0].to_string(),
         Err(error) => error.to_string(),
     };
     for refusal in refused.iter().chain([&looked_at]) {

@@ -143,11 +143,11 @@ fn what_is_made_is_for_its_owner_alone_whatever_the_process_would_permit() {
             let mut duplicate = DiskTarget::for_backup(&copy, &original).unwrap();
             back_up(&original, &mut duplicate).unwrap();
             duplicate.complete().unwrap();
-            let examined = DiskReader::open(&data).unwrap();
-            let mut rescue = DiskTarget::for_salvage(&saved, &examined).unwrap();
-            salvage(&examined, rescue.medium(), Seed(2)).unwrap();
+            let reader = DiskReader::open(&data).unwrap();
+            let mut rescue = DiskTarget::for_salvage(&saved, &reader).unwrap();
+            salvage(&reader, rescue.medium(), Seed(2)).unwrap();
             rescue.complete().unwrap();
-            drop(examined);
+            drop(reader);
             for path in [data, copy, saved].iter().flat_map(|folder| all_below(folder)) {
                 let expected = if path.is_dir() { 0o700 } else { 0o600 };
                 // The lock is opened where it is, and has what the process leaves of that.
@@ -171,14 +171,14 @@ fn a_folder_that_others_may_look_into_stays_so_and_is_named() {
 }
 
 #[test]
-fn strangers_are_named_and_left_alone() {
+fn unknown_files_are_named_and_left_alone() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");
     let mut engine = Engine::open_with(DiskStorage::open(&data, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap();
     drop(engine);
-    let strangers =
+    let unknown_files =
         ["log/notes.txt", "log/.nfs0001", "blobs/.nfs0001", "blobs/who is this"].map(|name| data.join(name));
-    for path in &strangers {
+    for path in &unknown_files {
         fs::write(path, "mine").unwrap();
     }
     let folders = ["log/lost+found", "blobs/lost+found"].map(|name| data.join(name));
@@ -186,26 +186,26 @@ fn strangers_are_named_and_left_alone() {
         fs::create_dir(path).unwrap();
     }
     engine = Engine::open_with(DiskStorage::open(&data, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap();
-    let mut found = engine.storage().strangers().to_vec();
+    let mut found = engine.storage().unknown_files().to_vec();
     found.sort();
-    let mut expected = [&strangers[..], &folders].concat();
+    let mut expected = [&unknown_files[..], &folders].concat();
     expected.sort();
     assert_eq!(found, expected);
     drop(engine);
 
-    let examined = DiskReader::open(&data).unwrap();
-    assert!(examined.faults().is_empty(), "{:?}", examined.faults());
-    let mut found = examined.strangers().to_vec();
+    let reader = DiskReader::open(&data).unwrap();
+    assert!(reader.errors().is_empty(), "{:?}", reader.errors());
+    let mut found = reader.unknown_files().to_vec();
     found.sort();
     assert_eq!(found, expected);
-    drop(examined);
+    drop(reader);
     let original = DiskSource::open(&data).unwrap();
     let copy = root.path().join("copy");
     let mut duplicate = DiskTarget::for_backup(&copy, &original).unwrap();
     back_up(&original, &mut duplicate).unwrap();
     duplicate.complete().unwrap();
-    assert!(DiskStorage::open(&copy, OPTIONS).unwrap().strangers().is_empty());
-    assert!(strangers.iter().chain(&folders).all(|path| path.exists()));
+    assert!(DiskStorage::open(&copy, OPTIONS).unwrap().unknown_files().is_empty());
+    assert!(unknown_files.iter().chain(&folders).all(|path| path.exists()));
 
     // One that was a log file, or a folder in place of one, is no stranger.
     fs::write(data.join("log/00000000000000000064.log.bak"), "").unwrap();

@@ -127,17 +127,17 @@ fn saved(from: &DiskReader, to: &Path) -> (Salvage, Vec<StoredEvent>) {
 fn looking_through_changes_nothing_and_keeps_others_out() {
     let (root, path, there) = store();
     let before = files(&path);
-    let examined = DiskReader::open(&path).unwrap();
-    let report = check(&examined);
-    assert!(report.findings.is_empty() && examined.faults().is_empty(), "{report:?}");
+    let reader = DiskReader::open(&path).unwrap();
+    let report = check(&reader);
+    assert!(report.findings.is_empty() && reader.errors().is_empty(), "{report:?}");
     assert_eq!((report.events, report.last_seq), (there.len() as u64, there.len() as u64));
     assert!(report.segments >= 3 && report.records > 0, "{report:?}");
     assert!(open(&path).unwrap_err().contains("is locked by "));
-    let (found, events) = saved(&examined, &root.path().join("copy"));
+    let (found, events) = saved(&reader, &root.path().join("copy"));
     assert_eq!(events, there);
     assert!(found.losses.is_empty());
     assert_eq!(files(&path), before);
-    drop(examined);
+    drop(reader);
     let engine = open(&path).unwrap();
     assert!(matches!(DiskReader::open(&path), Err(OpenError::InUse { .. })));
     drop(engine);
@@ -175,10 +175,10 @@ fn a_file_of_another_length_is_refused_and_named_and_what_is_whole_is_saved() {
             let reason = if changed.is_empty() { "nothing is left of it" } else { " bytes long" };
             assert!(refusal.starts_with(&format!("{} is damaged: ", file.display())), "{refusal}");
             assert!(refusal.contains(reason), "{refusal}");
-            let examined = DiskReader::open(&path).unwrap();
-            assert_eq!(examined.faults().iter().map(ToString::to_string).collect::<Vec<_>>(), [refusal], "{place}");
+            let reader = DiskReader::open(&path).unwrap();
+            assert_eq!(reader.errors().iter().map(ToString::to_string).collect::<Vec<_>>(), [refusal], "{place}");
             let to = root.path().join("copy");
-            let (found, events) = saved(&examined, &to);
+            let (found, events) = saved(&reader, &to);
             let start = start_of(file);
             let gone = bytes.get(changed.len()..).unwrap_or_default();
             let lost = lost_with(start + changed.len() as u64, gone, &records, sealed);
@@ -187,7 +187,7 @@ fn a_file_of_another_length_is_refused_and_named_and_what_is_whole_is_saved() {
             assert_eq!(events, left, "{place}");
             let is_last = logs.last() == Some(file);
             let end = found.source.log_end.start - start_of(logs.last().unwrap());
-            assert_eq!(examined.lacks(found.source.log_end), is_last && (changed.len() as u64) < end + 56, "{place}");
+            assert_eq!(reader.lacks(found.source.log_end), is_last && (changed.len() as u64) < end + 56, "{place}");
             fs::remove_dir_all(&to).unwrap();
         }
         fs::write(file, &bytes).unwrap();
@@ -214,12 +214,12 @@ fn files_of_the_log_with_each_others_names_are_named_and_nothing_is_lost() {
         }
         let refusal = open(&path).unwrap_err();
         assert!(refusal.contains(": files have each other's names"), "{order:?}: {refusal}");
-        let examined = DiskReader::open(&path).unwrap();
+        let reader = DiskReader::open(&path).unwrap();
         let wrong = order.iter().enumerate().filter(|&(at, &index)| at != index).count();
-        assert_eq!(examined.faults().len(), wrong, "{order:?}: {:?}", examined.faults());
+        assert_eq!(reader.errors().len(), wrong, "{order:?}: {:?}", reader.errors());
         let to = root.path().join("copy");
-        let (found, events) = saved(&examined, &to);
-        assert!(found.losses.is_empty() && !examined.lacks(found.source.log_end), "{order:?}");
+        let (found, events) = saved(&reader, &to);
+        assert!(found.losses.is_empty() && !reader.lacks(found.source.log_end), "{order:?}");
         assert_eq!(events, there, "{order:?}");
         fs::remove_dir_all(&to).unwrap();
     }
@@ -248,10 +248,10 @@ fn segments_with_each_others_names_and_other_lengths_are_named_and_nothing_is_lo
         change();
         let refusal = open(&path).unwrap_err();
         assert!(refusal.contains("segment-00000000000"), "{what}: {refusal}");
-        let examined = DiskReader::open(&path).unwrap();
-        assert!(!check(&examined).is_whole(), "{what}");
+        let reader = DiskReader::open(&path).unwrap();
+        assert!(!check(&reader).is_whole(), "{what}");
         let to = root.path().join("copy");
-        let (found, events) = saved(&examined, &to);
+        let (found, events) = saved(&reader, &to);
         assert!(found.losses.is_empty(), "{what}: {:?}", found.losses);
         assert_eq!(events, there, "{what}");
         fs::remove_dir_all(&to).unwrap();
@@ -274,10 +274,10 @@ fn a_format_cut_anywhere_is_refused_and_can_be_guessed() {
             Ok(engine) => assert_eq!((end, events(&engine)), (text.len() - 1, there.clone())),
             Err(refusal) => assert!(refusal.contains(" is damaged: "), "cut at {end}: {refusal}"),
         }
-        let examined = DiskReader::open(&path).unwrap();
-        assert_eq!(examined.faults().is_empty(), end == text.len() - 1, "cut at {end}");
+        let reader = DiskReader::open(&path).unwrap();
+        assert_eq!(reader.errors().is_empty(), end == text.len() - 1, "cut at {end}");
         let to = root.path().join("copy");
-        let (found, events) = saved(&examined, &to);
+        let (found, events) = saved(&reader, &to);
         assert!(found.losses.is_empty() && events == there, "cut at {end}");
         fs::remove_dir_all(&to).unwrap();
     }
@@ -290,10 +290,10 @@ fn a_missing_file_is_named_and_the_rest_is_saved() {
     let middle = logs.get(logs.len() / 2).unwrap();
     fs::remove_file(middle).unwrap();
     fs::write(path.join("log/1.log"), "").unwrap();
-    let examined = DiskReader::open(&path).unwrap();
-    let faults: Vec<String> = examined.faults().iter().map(ToString::to_string).collect();
-    assert!(faults.iter().any(|fault| fault.contains("1.log is damaged: this is not a file of the log")), "{faults:?}");
-    let (found, events) = saved(&examined, &root.path().join("copy"));
+    let reader = DiskReader::open(&path).unwrap();
+    let errors: Vec<String> = reader.errors().iter().map(ToString::to_string).collect();
+    assert!(errors.iter().any(|error| error.contains("1.log is damaged: this is not a file of the log")), "{errors:?}");
+    let (found, events) = saved(&reader, &root.path().join("copy"));
     assert!(!found.source.is_whole() && !found.losses.is_empty(), "{found:?}");
     assert!(events.len() < there.len() && events.iter().all(|event| there.contains(event)));
 }
@@ -302,16 +302,16 @@ fn a_missing_file_is_named_and_the_rest_is_saved() {
 fn what_was_saved_in_part_is_no_repository() {
     let (root, path, _) = store();
     let to = root.path().join("copy");
-    let examined = DiskReader::open(&path).unwrap();
-    assert!(matches!(DiskTarget::for_salvage(path.join("blobs/x"), &examined), Err(OpenError::InItself { .. })));
-    let mut rescue = DiskTarget::for_salvage(&to, &examined).unwrap();
-    salvage(&examined, rescue.medium(), Seed(9)).unwrap();
+    let reader = DiskReader::open(&path).unwrap();
+    assert!(matches!(DiskTarget::for_salvage(path.join("blobs/x"), &reader), Err(OpenError::InItself { .. })));
+    let mut rescue = DiskTarget::for_salvage(&to, &reader).unwrap();
+    salvage(&reader, rescue.medium(), Seed(9)).unwrap();
     drop(rescue);
     let refusal = open(&to).unwrap_err();
     assert!(refusal.contains(" is no repository, but a copy that was not finished"), "{refusal}");
-    assert!(matches!(DiskTarget::for_salvage(&to, &examined), Err(OpenError::NotEmpty { .. })));
+    assert!(matches!(DiskTarget::for_salvage(&to, &reader), Err(OpenError::NotEmpty { .. })));
     fs::remove_dir_all(path.join("log")).unwrap();
-    drop(examined);
+    drop(reader);
     fs::remove_file(path.join("format")).unwrap();
     assert!(matches!(DiskReader::open(&path), Err(OpenError::NoRepository { .. })));
 }
@@ -321,11 +321,11 @@ fn where_nothing_could_be_saved_there_is_no_repository() {
     let root = tempfile::tempdir().unwrap();
     let [path, to] = ["store", "copy"].map(|name| root.path().join(name));
     drop(DiskStorage::open(&path, OPTIONS).unwrap());
-    let examined = DiskReader::open(&path).unwrap();
-    let mut rescue = DiskTarget::for_salvage(&to, &examined).unwrap();
-    assert_eq!(salvage(&examined, rescue.medium(), Seed(9)), Err(SalvageError::Nothing));
+    let reader = DiskReader::open(&path).unwrap();
+    let mut rescue = DiskTarget::for_salvage(&to, &reader).unwrap();
+    assert_eq!(salvage(&reader, rescue.medium(), Seed(9)), Err(SalvageError::Nothing));
     drop(rescue);
     let refusal = open(&to).map(drop).unwrap_err();
     assert!(refusal.contains(" is no repository, but a copy that was not finished"), "{refusal}");
-    assert!(matches!(DiskTarget::for_salvage(&to, &examined), Err(OpenError::NotEmpty { .. })));
+    assert!(matches!(DiskTarget::for_salvage(&to, &reader), Err(OpenError::NotEmpty { .. })));
 }

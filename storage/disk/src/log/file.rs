@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::name::file_name;
 use super::origin::Origins;
-use crate::error::Fault;
+use crate::error::SystemError;
 use crate::folder::{Folder, create_file, remove, rename};
 use crate::identity::Identity;
 use crate::system::{allocate, drop_cached, write_at, write_zeros};
@@ -36,42 +36,42 @@ pub(super) struct LogFile {
 
 impl LogFile {
     /// A file that exists.
-    pub(super) fn open(path: PathBuf, start: u64) -> Result<Self, Fault> {
-        let file = File::options().read(true).write(true).open(&path).map_err(Fault::of("open", &path))?;
+    pub(super) fn open(path: PathBuf, start: u64) -> Result<Self, SystemError> {
+        let file = File::options().read(true).write(true).open(&path).map_err(SystemError::of("open", &path))?;
         Self::opened(path, start, file)
     }
 
-    fn opened(path: PathBuf, start: u64, file: File) -> Result<Self, Fault> {
+    fn opened(path: PathBuf, start: u64, file: File) -> Result<Self, SystemError> {
         let identity = Identity::of(&file, &path)?;
         Ok(Self { start, path, file, identity, is_unsynced: false, unwritten_from: 0 })
     }
 
     /// A new file of the whole length. Durable when the folder is synced; after an error there is none.
-    pub(super) fn create(folder: &Folder, start: u64, len: u64) -> Result<Self, Fault> {
+    pub(super) fn create(folder: &Folder, start: u64, len: u64) -> Result<Self, SystemError> {
         let path = folder.join(&file_name(start));
         let temporary = path.with_extension("log.tmp");
         let make = || {
             let mut options = File::options();
             let file = create_file(&temporary, options.read(true).write(true).create(true).truncate(true))?;
-            allocate(&file, len).map_err(Fault::of("allocate blocks of", &temporary))?;
-            file.sync_all().map_err(Fault::of("sync", &temporary))?;
+            allocate(&file, len).map_err(SystemError::of("allocate blocks of", &temporary))?;
+            file.sync_all().map_err(SystemError::of("sync", &temporary))?;
             rename(&temporary, &path)?;
             Ok(file)
         };
         match make() {
             Ok(file) => Self::opened(path, start, file),
-            Err(fault) => {
+            Err(error) => {
                 // It takes space that is wanted elsewhere. If it cannot be removed now, it is when the folder is opened
                 // again.
                 let _kept = remove(&temporary);
-                Err(fault)
+                Err(error)
             }
         }
     }
 
     /// A file that was given up, under a new name. Durable when the folder is synced; after an error it is still a
     /// spare.
-    pub(super) fn recycle(folder: &Folder, spare: &str, start: u64) -> Result<Self, Fault> {
+    pub(super) fn recycle(folder: &Folder, spare: &str, start: u64) -> Result<Self, SystemError> {
         let spare = Self::open(folder.join(spare), start)?;
         let path = folder.join(&file_name(start));
         rename(&spare.path, &path)?;
@@ -79,32 +79,32 @@ impl LogFile {
         Ok(Self { path, unwritten_from: u64::MAX, ..spare })
     }
 
-    pub(super) fn len(&self) -> Result<u64, Fault> {
-        Ok(self.file.metadata().map_err(Fault::of("examine", &self.path))?.len())
+    pub(super) fn len(&self) -> Result<u64, SystemError> {
+        Ok(self.file.metadata().map_err(SystemError::of("examine", &self.path))?.len())
     }
 
     /// Where the file would begin whose first record says its own place, if there is a record.
-    pub(super) fn origin(&self, file_bytes: u64) -> Result<Option<u64>, Fault> {
-        Origins::first(&self.file, self.len()?, file_bytes).map_err(Fault::of("read", &self.path))
+    pub(super) fn origin(&self, file_bytes: u64) -> Result<Option<u64>, SystemError> {
+        Origins::first(&self.file, self.len()?, file_bytes).map_err(SystemError::of("read", &self.path))
     }
 
     /// Sees to it that what is read next is what the device has; see the documentation of the crate.
-    pub(super) fn read_from_device(&self) -> Result<(), Fault> {
-        self.file.sync_data().map_err(Fault::of("sync", &self.path))?;
+    pub(super) fn read_from_device(&self) -> Result<(), SystemError> {
+        self.file.sync_data().map_err(SystemError::of("sync", &self.path))?;
         drop_cached(&self.file);
         Ok(())
     }
 
-    pub(super) fn read(&self, within: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.file.read_exact_at(bytes, within).map_err(Fault::of("read", &self.path))
+    pub(super) fn read(&self, within: u64, bytes: &mut [u8]) -> Result<(), SystemError> {
+        self.file.read_exact_at(bytes, within).map_err(SystemError::of("read", &self.path))
     }
 
     /// With an error comes how many bytes were written before it.
-    pub(super) fn write(&mut self, within: u64, pieces: &mut [IoSlice<'_>]) -> Result<(), (u64, Fault)> {
+    pub(super) fn write(&mut self, within: u64, pieces: &mut [IoSlice<'_>]) -> Result<(), (u64, SystemError)> {
         self.is_unsynced = true;
         let end = within + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         write_at(&self.file, within, pieces)
-            .map_err(|(written, error)| (written, Fault::of("write", &self.path)(error)))?;
+            .map_err(|(written, error)| (written, SystemError::of("write", &self.path)(error)))?;
         if end > self.unwritten_from {
             self.zero_ahead(end);
         }
@@ -121,7 +121,7 @@ impl LogFile {
     }
 
     /// Writes zeros over whatever else there is from this place on, durably.
-    pub(super) fn wipe(&mut self, within: u64) -> Result<(), Fault> {
+    pub(super) fn wipe(&mut self, within: u64) -> Result<(), SystemError> {
         let len = self.len()?;
         let mut at = within;
         let mut piece = vec![0; WIPED_AT_ONCE];
@@ -131,7 +131,7 @@ impl LogFile {
             // Zeros are left alone: blocks that were never written would have to be.
             if piece.iter().any(|&byte| byte != 0) {
                 piece.fill(0);
-                self.write(at, &mut [IoSlice::new(&piece)]).map_err(|(_, fault)| fault)?;
+                self.write(at, &mut [IoSlice::new(&piece)]).map_err(|(_, error)| error)?;
             }
             at += piece.len() as u64;
         }
@@ -139,14 +139,14 @@ impl LogFile {
     }
 
     /// Sees that what was written is where the next process looks for it.
-    pub(super) fn verify(&self) -> Result<(), Fault> {
+    pub(super) fn verify(&self) -> Result<(), SystemError> {
         self.identity.verify(&self.file, &self.path)
     }
 
     /// Makes durable what was written, in the place where the next process looks for it.
-    pub(super) fn sync(&mut self) -> Result<(), Fault> {
+    pub(super) fn sync(&mut self) -> Result<(), SystemError> {
         if self.is_unsynced {
-            self.file.sync_data().map_err(Fault::of("sync", &self.path))?;
+            self.file.sync_data().map_err(SystemError::of("sync", &self.path))?;
             self.verify()?;
             self.is_unsynced = false;
         }

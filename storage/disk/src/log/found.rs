@@ -18,7 +18,7 @@ pub(super) struct Found {
     /// Files of ours that serve no purpose.
     pub(super) useless: Vec<PathBuf>,
     /// What is not ours and stays where it is.
-    pub(super) strangers: Vec<PathBuf>,
+    pub(super) unknown_files: Vec<PathBuf>,
 }
 
 impl Found {
@@ -28,7 +28,7 @@ impl Found {
         for entry in folder.entries()? {
             match Kind::of(&entry) {
                 Kind::File(start) => starts.push(start),
-                Kind::Spare(_) | Kind::Temporary | Kind::Stranger => {}
+                Kind::Spare(_) | Kind::Temporary | Kind::Unknown => {}
                 Kind::Misplaced => return Err(misplaced(&entry)),
             }
         }
@@ -40,7 +40,8 @@ impl Found {
     /// A name like that of a log file counts as damage: the file may be the last of the log, moved away by hand, and
     /// going on without it would lose events in silence. What has any other name is left alone.
     pub(super) fn in_folder(folder: &Folder, file_bytes: u64) -> Result<Self, OpenError> {
-        let mut found = Self { files: VecDeque::new(), spares: Vec::new(), useless: Vec::new(), strangers: Vec::new() };
+        let mut found =
+            Self { files: VecDeque::new(), spares: Vec::new(), useless: Vec::new(), unknown_files: Vec::new() };
         let mut files = Vec::new();
         for entry in folder.entries()? {
             match Kind::of(&entry) {
@@ -54,7 +55,7 @@ impl Found {
                     }
                 }
                 Kind::Temporary => found.useless.push(entry.path),
-                Kind::Stranger => found.strangers.push(entry.path),
+                Kind::Unknown => found.unknown_files.push(entry.path),
                 Kind::Misplaced => return Err(misplaced(&entry)),
             }
         }

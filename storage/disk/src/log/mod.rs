@@ -10,7 +10,7 @@ mod found;
 mod name;
 mod origin;
 mod reader;
-mod remains;
+mod recovered;
 #[cfg(test)]
 mod tests;
 
@@ -23,12 +23,12 @@ use argus_core::cause::Cause;
 use argus_core::storage::StorageError;
 use bytes::Bytes;
 
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::{Folder, remove, rename};
 use file::LogFile;
 use found::Found;
 pub(crate) use reader::LogReader;
-pub(crate) use remains::LogRemains;
+pub(crate) use recovered::RecoveredLog;
 
 /// So many files that were given up are kept to be written anew.
 const SPARES_MAX: u8 = 2;
@@ -49,7 +49,7 @@ pub(crate) struct Log {
     /// Why nothing can be appended any more.
     failed: Option<Cause>,
     /// What lies among the files of the log and is none of them.
-    strangers: Vec<PathBuf>,
+    unknown_files: Vec<PathBuf>,
 }
 
 impl Log {
@@ -66,9 +66,9 @@ impl Log {
         for file in &found.files {
             file.read_from_device()?;
         }
-        let Found { files, spares, strangers, useless: _ } = found;
+        let Found { files, spares, unknown_files, useless: _ } = found;
         let end = files.back().map_or(0, |last| last.start + file_bytes);
-        Ok(Self { folder, file_bytes, files, spares, end, failed: None, strangers })
+        Ok(Self { folder, file_bytes, files, spares, end, failed: None, unknown_files })
     }
 
     pub(crate) fn folder(&self) -> &Folder {
@@ -76,8 +76,8 @@ impl Log {
     }
 
     /// What was found among the files of the log and is none of them.
-    pub(crate) fn strangers(&self) -> &[PathBuf] {
-        &self.strangers
+    pub(crate) fn unknown_files(&self) -> &[PathBuf] {
+        &self.unknown_files
     }
 
     pub(crate) fn range(&self) -> Range<u64> {
@@ -91,11 +91,11 @@ impl Log {
         let end = self.end.checked_add(len).filter(|end| end.checked_add(self.file_bytes).is_some());
         let end = end.ok_or_else(|| StorageError::Failed(format!("the log cannot grow beyond {}", u64::MAX).into()))?;
         self.prepare(end)?;
-        if let Err((nothing_written, fault)) = self.write(parts) {
+        if let Err((nothing_written, error)) = self.write(parts) {
             // Whole records may be among what was written, and a restart would find them, though their writers were
             // told that there is no room. Only if nothing was written, it is as if nobody had tried.
-            let is_as_it_was = nothing_written && (fault.is_full() || fault.is_unavailable());
-            return Err(if is_as_it_was { fault.without_effect() } else { self.fail(fault) });
+            let is_as_it_was = nothing_written && (error.is_full() || error.is_unavailable());
+            return Err(if is_as_it_was { error.without_effect() } else { self.fail(error) });
         }
         self.end = end;
         // Where commits do not wait for a sync, nobody else would notice.
@@ -103,7 +103,7 @@ impl Log {
         // Before the first append of no bytes there is no file.
         match self.files.get(last).map_or(Ok(()), LogFile::verify) {
             Ok(()) => Ok(()),
-            Err(fault) => Err(self.fail(fault)),
+            Err(error) => Err(self.fail(error)),
         }
     }
 
@@ -112,7 +112,7 @@ impl Log {
         self.refuse_if_failed()?;
         match self.files.iter_mut().try_for_each(LogFile::sync) {
             Ok(()) => Ok(()),
-            Err(fault) => Err(self.fail(fault)),
+            Err(error) => Err(self.fail(error)),
         }
     }
 
@@ -133,7 +133,7 @@ impl Log {
             let len = self.room(within).min(rest.len());
             let (piece, behind) = rest.split_at_mut(len);
             let file = self.files.get(index).ok_or_else(|| lost(at))?;
-            file.read(within, piece).map_err(Fault::failed)?;
+            file.read(within, piece).map_err(SystemError::failed)?;
             at += len as u64;
             rest = behind;
         }
@@ -153,17 +153,17 @@ impl Log {
         while self.files.len() > 1
             && let Some(last) = self.files.pop_back_if(|last| last.start >= end)
         {
-            remove(&last.path).and_then(|()| self.folder.sync()).map_err(Fault::failed)?;
+            remove(&last.path).and_then(|()| self.folder.sync()).map_err(SystemError::failed)?;
         }
         let (index, within) = self.place(end);
-        self.files.get_mut(index).map_or(Ok(()), |file| file.wipe(within)).map_err(Fault::failed)
+        self.files.get_mut(index).map_or(Ok(()), |file| file.wipe(within)).map_err(SystemError::failed)
     }
 
     /// See [`Storage::discard`](argus_core::storage::Storage::discard). Only whole files are given up, one in a call.
     /// They go one by one, so that there is no gap at any time.
     pub(crate) fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
         if self.has_whole_file_before(offset) {
-            self.give_up(0)?;
+            self.drop_file(0)?;
         }
         Ok(self.has_whole_file_before(offset))
     }
@@ -176,13 +176,13 @@ impl Log {
     /// Throws everything away, and begins anew at this offset, without a byte. A crash meanwhile may leave any of it.
     pub(crate) fn restart(&mut self, offset: u64) -> Result<(), StorageError> {
         while let Some(last) = self.files.pop_back() {
-            remove(&last.path).map_err(Fault::failed)?;
+            remove(&last.path).map_err(SystemError::failed)?;
         }
         let start = offset - offset % self.file_bytes;
-        let first = LogFile::create(&self.folder, start, self.file_bytes).map_err(Fault::without_effect)?;
+        let first = LogFile::create(&self.folder, start, self.file_bytes).map_err(SystemError::without_effect)?;
         self.files.push_back(first);
         self.end = offset;
-        self.folder.sync().map_err(|fault| self.fail(fault))
+        self.folder.sync().map_err(|error| self.fail(error))
     }
 
     /// Makes the files up to `end`. After an error there may be some, behind what the log has.
@@ -195,20 +195,20 @@ impl Log {
             let file = match self.spares.last() {
                 Some(&number) => {
                     let file = LogFile::recycle(&self.folder, &name::spare_name(number), next);
-                    let file = file.map_err(Fault::without_effect)?;
+                    let file = file.map_err(SystemError::without_effect)?;
                     self.spares.pop();
                     file
                 }
-                None => LogFile::create(&self.folder, next, self.file_bytes).map_err(Fault::without_effect)?,
+                None => LogFile::create(&self.folder, next, self.file_bytes).map_err(SystemError::without_effect)?,
             };
             // One by one, so that none is durable while the one before it is not.
-            self.folder.sync().map_err(|fault| self.fail(fault))?;
+            self.folder.sync().map_err(|error| self.fail(error))?;
             self.files.push_back(file);
         }
     }
 
     /// Writes behind the end, into files that exist. With an error comes whether no byte at all was written.
-    fn write(&mut self, parts: &[&[u8]]) -> Result<(), (bool, Fault)> {
+    fn write(&mut self, parts: &[&[u8]]) -> Result<(), (bool, SystemError)> {
         let (mut index, mut within) = self.place(self.end);
         let mut room = self.room(within);
         let mut pieces = Vec::with_capacity(parts.len());
@@ -221,7 +221,7 @@ impl Log {
                 room -= piece.len();
                 part = rest;
                 if room == 0 {
-                    self.write_to(index, within, &mut pieces).map_err(|(none, fault)| (none && none_before, fault))?;
+                    self.write_to(index, within, &mut pieces).map_err(|(none, error)| (none && none_before, error))?;
                     pieces.clear();
                     none_before = false;
                     (index, within) = (index + 1, 0);
@@ -229,34 +229,35 @@ impl Log {
                 }
             }
         }
-        self.write_to(index, within, &mut pieces).map_err(|(none, fault)| (none && none_before, fault))
+        self.write_to(index, within, &mut pieces).map_err(|(none, error)| (none && none_before, error))
     }
 
     /// Writes into one file, in the same manner.
-    fn write_to(&mut self, index: usize, within: u64, pieces: &mut [IoSlice<'_>]) -> Result<(), (bool, Fault)> {
+    fn write_to(&mut self, index: usize, within: u64, pieces: &mut [IoSlice<'_>]) -> Result<(), (bool, SystemError)> {
         // An append that fills a file has nothing for the next one, which need not exist.
         if pieces.is_empty() {
             return Ok(());
         }
         let Some(file) = self.files.get_mut(index) else {
             let path = self.folder.join(&name::file_name(self.end));
-            return Err((false, Fault::of("write", &path)(io::ErrorKind::NotFound.into())));
+            return Err((false, SystemError::of("write", &path)(io::ErrorKind::NotFound.into())));
         };
-        file.write(within, pieces).map_err(|(written, fault)| (written == 0, fault))
+        file.write(within, pieces).map_err(|(written, error)| (written == 0, error))
     }
 
     /// Takes a file from one of the ends of the log, and keeps it as a spare if there are too few.
-    fn give_up(&mut self, index: usize) -> Result<(), StorageError> {
+    fn drop_file(&mut self, index: usize) -> Result<(), StorageError> {
         let Some(file) = self.files.get(index) else { return Ok(()) };
         match (0..SPARES_MAX).find(|number| !self.spares.contains(number)) {
             Some(number) => {
-                rename(&file.path, &self.folder.join(&name::spare_name(number))).map_err(Fault::without_effect)?;
+                rename(&file.path, &self.folder.join(&name::spare_name(number)))
+                    .map_err(SystemError::without_effect)?;
                 self.spares.push(number);
             }
-            None => remove(&file.path).map_err(Fault::without_effect)?,
+            None => remove(&file.path).map_err(SystemError::without_effect)?,
         }
         self.files.remove(index);
-        self.folder.sync().map_err(Fault::failed)
+        self.folder.sync().map_err(SystemError::failed)
     }
 
     /// The index of the file that has this offset, and where in it.
@@ -276,8 +277,8 @@ impl Log {
     }
 
     /// Accepts nothing more: what the log has behind its last sync is unknown, for ever.
-    fn fail(&mut self, fault: Fault) -> StorageError {
-        let error = fault.failed();
+    fn fail(&mut self, error: SystemError) -> StorageError {
+        let error = error.failed();
         self.failed = Some(error.clone().into_cause());
         error
     }

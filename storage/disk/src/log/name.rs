@@ -10,7 +10,7 @@ pub(super) enum Kind {
     Spare(u8),
     Temporary,
     /// Somebody else's: file systems, programs for copying and people leave such things about.
-    Stranger,
+    Unknown,
     /// None of these, but its name is like that of a file of the log: it may be one that somebody has moved or copied.
     Misplaced,
 }
@@ -32,7 +32,7 @@ impl Kind {
         match entry.name() {
             Some(name) if entry.is_file => Self::of_name(name),
             Some(name) => Self::of_other(name),
-            None => Self::Stranger,
+            None => Self::Unknown,
         }
     }
 
@@ -47,7 +47,7 @@ impl Kind {
             ("log", Ok(start)) if file_name(start) == name => Self::File(start),
             ("spare", Ok(spare)) => match u8::try_from(spare) {
                 Ok(spare) if spare_name(spare) == name => Self::Spare(spare),
-                Ok(_) | Err(_) => Self::Stranger,
+                Ok(_) | Err(_) => Self::Unknown,
             },
             _ => Self::of_other(name),
         }
@@ -58,7 +58,7 @@ impl Kind {
     fn of_other(name: &str) -> Self {
         let has_number = name.split(|character: char| !character.is_ascii_digit()).any(|digits| digits.len() == DIGITS);
         let is_like_ours = has_number || name.strip_suffix(".log").is_some_and(|stem| stem.parse::<u64>().is_ok());
-        if is_like_ours && !name.starts_with('.') { Self::Misplaced } else { Self::Stranger }
+        if is_like_ours && !name.starts_with('.') { Self::Misplaced } else { Self::Unknown }
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
             "lost+found",
             "x",
         ] {
-            assert_eq!(Kind::of_name(name), Kind::Stranger, "{name}");
+            assert_eq!(Kind::of_name(name), Kind::Unknown, "{name}");
         }
     }
 }

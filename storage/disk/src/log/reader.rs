@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::found::Found;
 use super::name::file_name;
 use super::readable;
-use crate::error::Fault;
+use crate::error::SystemError;
 use crate::folder::Folder;
 
 /// The log of a folder that somebody else may be writing to. Nothing is kept between two calls: by then a file may have
@@ -24,7 +24,7 @@ pub(crate) struct LogReader {
 }
 
 impl LogReader {
-    pub(crate) fn open(path: &Path, file_bytes: u64) -> Result<Self, Fault> {
+    pub(crate) fn open(path: &Path, file_bytes: u64) -> Result<Self, SystemError> {
         Ok(Self { folder: Folder::open(path)?, file_bytes })
     }
 
@@ -49,8 +49,8 @@ impl LogReader {
             let room = usize::try_from(self.file_bytes - within).unwrap_or(usize::MAX);
             let (piece, behind) = rest.split_at_mut(room.min(rest.len()));
             let path = self.folder.join(&file_name(at - within));
-            let file = File::open(&path).map_err(|error| Fault::of("open", &path)(error).failed())?;
-            file.read_exact_at(piece, within).map_err(|error| Fault::of("read", &path)(error).failed())?;
+            let file = File::open(&path).map_err(|error| SystemError::of("open", &path)(error).failed())?;
+            file.read_exact_at(piece, within).map_err(|error| SystemError::of("read", &path)(error).failed())?;
             at += piece.len() as u64;
             rest = behind;
         }

@@ -14,7 +14,7 @@ use super::found::{check, misplaced, other_name};
 use super::name::Kind;
 use super::origin::Origins;
 use super::readable;
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::Folder;
 use crate::system::drop_cached;
 
@@ -27,11 +27,11 @@ const READ_AT_ONCE: usize = 1 << 20;
 /// A log of which files may be missing, too short, too long, under each other's names or unreadable: zeros stand for
 /// what is not there.
 #[derive(Debug)]
-pub(crate) struct LogRemains {
+pub(crate) struct RecoveredLog {
     /// By the offset at which they begin.
     files: BTreeMap<u64, Part>,
     file_bytes: u64,
-    strangers: Vec<PathBuf>,
+    unknown_files: Vec<PathBuf>,
 }
 
 /// A file, with as much of it as may belong to the log.
@@ -43,12 +43,12 @@ struct Part {
     origins: Origins,
 }
 
-impl LogRemains {
+impl RecoveredLog {
     /// What there is in a folder, and all that is wrong with it. Where nothing says how long files are, or what says so
     /// fits none of them, it is what most of them are.
     pub(crate) fn open(path: &Path, file_bytes: Option<u64>) -> (Self, Vec<OpenError>) {
-        let mut strangers = Vec::new();
-        let (mut named, mut wrong) = files(path, &mut strangers);
+        let mut unknown_files = Vec::new();
+        let (mut named, mut wrong) = files(path, &mut unknown_files);
         let expected =
             file_bytes.filter(|&said| fits(said, &named)).or_else(|| usual(&named)).or(file_bytes).unwrap_or(1);
         for part in named.values_mut() {
@@ -68,12 +68,12 @@ impl LogRemains {
             next = Some(end);
             files.insert(start, part);
         }
-        (Self { files, file_bytes: expected, strangers }, wrong)
+        (Self { files, file_bytes: expected, unknown_files }, wrong)
     }
 
     /// What lies among the files and is none of them.
-    pub(crate) fn strangers(&self) -> &[PathBuf] {
-        &self.strangers
+    pub(crate) fn unknown_files(&self) -> &[PathBuf] {
+        &self.unknown_files
     }
 
     pub(crate) fn file_bytes(&self) -> u64 {
@@ -156,7 +156,7 @@ impl Part {
             let now = usize::try_from(self.len - at).unwrap_or(usize::MAX).min(buffer.len());
             let piece = buffer.get_mut(..now).unwrap_or_default();
             if let Err(error) = self.file.read_exact_at(piece, at) {
-                outcome = outcome.and(Err(Fault::of("read", &self.path)(error).into()));
+                outcome = outcome.and(Err(SystemError::of("read", &self.path)(error).into()));
                 self.read(at, piece);
             }
             self.origins.take(at, piece, file_bytes);
@@ -167,30 +167,30 @@ impl Part {
 }
 
 /// The files that are there by their names, and what cannot be one.
-fn files(path: &Path, strangers: &mut Vec<PathBuf>) -> (BTreeMap<u64, Part>, Vec<OpenError>) {
+fn files(path: &Path, unknown_files: &mut Vec<PathBuf>) -> (BTreeMap<u64, Part>, Vec<OpenError>) {
     let mut files = BTreeMap::new();
     let entries = match Folder::open(path).and_then(|folder| folder.entries()) {
         Ok(entries) => entries,
-        Err(fault) => return (files, vec![fault.into()]),
+        Err(error) => return (files, vec![error.into()]),
     };
     let mut wrong = Vec::new();
     for entry in entries {
         match Kind::of(&entry) {
             Kind::File(start) => match open(entry.path) {
                 Ok(found) => drop(files.insert(start, found)),
-                Err(fault) => wrong.push(fault.into()),
+                Err(error) => wrong.push(error.into()),
             },
             Kind::Spare(_) | Kind::Temporary => {}
-            Kind::Stranger => strangers.push(entry.path),
+            Kind::Unknown => unknown_files.push(entry.path),
             Kind::Misplaced => wrong.push(misplaced(&entry)),
         }
     }
     (files, wrong)
 }
 
-fn open(path: PathBuf) -> Result<Part, Fault> {
-    let file = File::open(&path).map_err(Fault::of("open", &path))?;
-    let len = file.metadata().map_err(Fault::of("examine", &path))?.len();
+fn open(path: PathBuf) -> Result<Part, SystemError> {
+    let file = File::open(&path).map_err(SystemError::of("open", &path))?;
+    let len = file.metadata().map_err(SystemError::of("examine", &path))?.len();
     drop_cached(&file);
     Ok(Part { path, file, len, origins: Origins::default() })
 }
