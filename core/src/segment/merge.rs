@@ -9,13 +9,13 @@ use core::ops::Add as _;
 use super::tally::{Imbalance, Tally};
 use super::{Epoch, RowsBuilder, Segment, SortKey};
 
-/// Merges segments that follow each other in the log into one, some rows a call.
+/// Merges fresh segments with consecutive sequence numbers into one, some rows per call.
 #[derive(Debug)]
 pub(crate) struct Merge {
     inputs: Vec<Arc<Segment>>,
-    /// For each input, the builder's codes of its types.
+    /// For each input, the builder's codes for its types.
     codes: Vec<Vec<u32>>,
-    /// The next row of every input that has one left.
+    /// The next row of each input that has rows left.
     next_rows: BinaryHeap<Reverse<NextRow>>,
     /// The sequence number of ordinal 0.
     base: u64,
@@ -30,7 +30,7 @@ struct NextRow {
 }
 
 impl Merge {
-    /// Begins to merge. `inputs` ascend by sequence number; there is at least one, and none is empty.
+    /// `inputs` ascend by sequence number; there is at least one, and none is empty.
     pub(crate) fn new(inputs: Vec<Arc<Segment>>) -> Self {
         let rows = inputs.iter().map(|input| input.rows().len()).sum();
         let text = inputs.iter().map(|input| input.rows().text().len()).sum();
@@ -51,7 +51,7 @@ impl Merge {
         Self { inputs, codes, next_rows, base, builder }
     }
 
-    /// Takes up to `budget` rows over; `true` when none is left.
+    /// Copies up to `budget` rows; `true` when none are left.
     pub(crate) fn step(&mut self, budget: u32) -> bool {
         let input_of = "each next row is of an input";
         for _ in 0..budget {
@@ -70,11 +70,11 @@ impl Merge {
         self.next_rows.is_empty()
     }
 
-    /// The merged segment. Only after [`step`](Self::step) has said that nothing is left.
+    /// The merged segment. Call it only after [`step`](Self::step) has returned `true`.
     ///
     /// # Errors
     ///
-    /// [`Imbalance`] if it does not have all events of the inputs, which must be kept then.
+    /// [`Imbalance`] if it does not have all events of the inputs; these must be kept then.
     pub(crate) fn finish(self) -> Result<Segment, Imbalance> {
         let mut epochs: Vec<Epoch> = Vec::new();
         for input in &self.inputs {

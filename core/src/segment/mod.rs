@@ -1,5 +1,5 @@
-//! Immutable, sorted parts in which events lie: as plain columns in memory while they are few and fresh ([`Segment`]),
-//! and as compressed blocks of a blob when they are many.
+//! Immutable, sorted segments of events: fresh ones are plain columns in memory ([`Segment`]), sealed ones are
+//! compressed blocks in a blob ([`Sealed`]).
 
 mod builder;
 mod id_hash;
@@ -28,18 +28,17 @@ use crate::damage::{Concerned, Damage};
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
 use crate::identity::IdentityKey;
 
-/// Rows that have their place in the log: a contiguous range of sequence numbers.
+/// A fresh segment: rows with a range of sequence numbers. A row's number is `base` plus its ordinal.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
     /// The sequence number of ordinal 0.
     base: u64,
     rows: Rows,
-    /// When the events were committed: from which ordinal on, and the time in milliseconds since the epoch. Ascending by
-    /// ordinal, the first ordinal is 0. Generated ids are computed from it.
+    /// The times of the commits, ascending by ordinal from 0. Generated ids are computed from them.
     epochs: Box<[Epoch]>,
 }
 
-/// A place in the order of all events: by time, then by sequence number.
+/// The key by which events are sorted: time, then sequence number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SortKey {
     /// Nanoseconds since the Unix epoch.
@@ -47,14 +46,14 @@ pub(crate) struct SortKey {
     pub(crate) seq: u64,
 }
 
-/// A part of what a repository holds, in one form or the other.
+/// A segment in either form.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Fresh(Arc<Segment>),
     Sealed(Arc<Sealed>),
 }
 
-/// From this ordinal on, events were committed at this time.
+/// Events from this ordinal on were committed at this time, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch {
     pub(crate) ordinal: u32,
@@ -62,7 +61,7 @@ pub(crate) struct Epoch {
 }
 
 impl Part {
-    /// The first and the last sequence number that it answers for.
+    /// The first and the last sequence number that it covers.
     pub(crate) fn seqs(&self) -> (u64, u64) {
         match self {
             Self::Fresh(segment) => (segment.base(), segment.last_seq()),
@@ -72,7 +71,7 @@ impl Part {
 }
 
 impl Segment {
-    /// Rows at their place. `rows` is not empty and the first epoch begins at ordinal 0.
+    /// `base` is the sequence number of ordinal 0. `rows` is not empty, and the first epoch begins at ordinal 0.
     pub(crate) fn new(base: u64, rows: Rows, epochs: Box<[Epoch]>) -> Self {
         debug_assert!(epochs.first().is_some_and(|epoch| epoch.ordinal == 0));
         Self { base, rows, epochs }
@@ -97,7 +96,7 @@ impl Segment {
         &self.epochs
     }
 
-    /// The row's place in the order of all events.
+    /// The row's sort key.
     pub(crate) fn sort_key(&self, row: usize) -> SortKey {
         SortKey { time: self.rows.timestamp(row), seq: self.seq(row) }
     }
@@ -113,14 +112,14 @@ impl Segment {
         self.rows.row_of_ordinal(ordinal)
     }
 
-    /// When the event of this ordinal was committed, in milliseconds since the epoch.
+    /// When the event of this ordinal was committed, in milliseconds since the Unix epoch.
     pub(crate) fn committed_millis(&self, ordinal: u32) -> i64 {
         let after = self.epochs.partition_point(|epoch| epoch.ordinal <= ordinal);
         let epoch = after.checked_sub(1).and_then(|index| self.epochs.get(index));
         epoch.expect("the first epoch begins at ordinal 0").millis
     }
 
-    /// Whether the event in a row was given this very id.
+    /// Whether the event in a row has this generated id.
     pub(crate) fn is_generated(&self, row: usize, key: &IdentityKey, id: Uuid) -> bool {
         let ordinal = self.rows.ordinal(row);
         let generated = || key.generate(self.committed_millis(ordinal), self.base + u64::from(ordinal));
@@ -156,7 +155,7 @@ impl Segment {
     }
 }
 
-/// Where the texts of a row are put together that do not lie anywhere as they are.
+/// A buffer for the decoded texts of a block's row.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RowText {
     seq: u64,
@@ -165,7 +164,7 @@ pub(crate) struct RowText {
 }
 
 impl RowText {
-    /// Takes the texts of a block's row.
+    /// Decodes the texts of a row.
     pub(crate) fn load(&mut self, block: &Block, row: usize) {
         self.seq = block.sort_key(row).seq;
         self.id.clear();
@@ -210,7 +209,7 @@ impl RowText {
     }
 }
 
-/// A text of the event with this sequence number.
+/// Checks a text of the event with this sequence number.
 fn text(bytes: &[u8], seq: u64) -> Result<&str, Damage> {
     core::str::from_utf8(bytes).map_err(|error| {
         let (place, reason) = ("the text of an event".into(), alloc::format!("it is not UTF-8: {error}"));

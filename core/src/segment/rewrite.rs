@@ -1,4 +1,4 @@
-//! Writes segments anew as one sealed segment, without the events that have expired.
+//! Rewrites segments as one sealed segment, without expired events.
 
 use alloc::boxed::Box;
 use alloc::collections::BinaryHeap;
@@ -13,62 +13,62 @@ use super::{Block, Part, RowText, Sealed, Segment, SortKey, TypeName};
 use crate::codec::Packed;
 use crate::storage::{Draft, Published, StorageError};
 
-/// Taking a block over as it is, or opening it, is as much work as so many rows.
+/// Copying or decoding a block costs about as much as this many rows.
 const BLOCK_ROWS: u32 = 32;
 
-/// What ends a rewrite, since an event that is written under another type's name is lost for good.
+/// Ends a rewrite: writing the event under another type would lose it.
 const UNKNOWN_TYPE: &str = "an event has a type that its part does not list";
 
-/// Writes parts that follow each other in the log into one sealed segment, some rows a call, and leaves out what has
-/// expired.
+/// Rewrites parts that ascend by sequence number as one sealed segment, some rows per call, and leaves out expired
+/// events.
 ///
-/// Blocks into whose time nothing else falls are taken over as they are, so that what comes in the order of time is
-/// compressed once.
+/// A block is copied as it is if no other rows fall between its rows. So events that arrive in the order of time are
+/// compressed only once.
 ///
-/// The inputs are deleted when the segment is in their sort_key. So [`finish`](Self::finish) proves that it has all of
-/// their events and all bytes of them, but for what was left out.
+/// The parts are deleted once the new segment has replaced them. So [`finish`](Self::finish) proves that it has all
+/// their events and bytes, except for those left out.
 pub(crate) struct Rewrite {
     inputs: Vec<Input>,
-    /// The next row or block of every input that has one left.
+    /// The next row or block of each input that has any left.
     queue: BinaryHeap<Reverse<Next>>,
     writer: Writer,
-    /// Events before this time, in nanoseconds since the Unix epoch, are left out.
+    /// Events before this time, in nanoseconds since the Unix epoch, are left out as expired.
     keep_from: i64,
-    /// The row that was taken last. What lies in several parts is written once.
+    /// The last row. An event that lies in several parts is written once.
     last: Option<SortKey>,
-    /// Whether parts may have the same events. Only a salvage has such parts.
+    /// Whether parts may have the same events, which happens in a salvage only.
     overlaps: bool,
     text: RowText,
-    /// What the parts have, and what of it was left out.
+    /// What the parts have, and how much of it was left out.
     read: Tally,
     left_out: Tally,
 }
 
-/// Something sorted that goes into the segment.
+/// A sorted input: a fresh segment, or one type partition of a sealed one.
 #[derive(Debug)]
 struct Input {
     rows: InputRows,
-    /// In which partitions of the new segment its rows may go, one bit a partition.
+    /// The partitions of the new segment that its rows may go to, one bit each.
     feeds: u128,
-    /// Where the rows that are left begin, if any are.
+    /// The sort key of its next row; `None` at its end.
     next: Option<SortKey>,
 }
 
 #[derive(Debug)]
 enum InputRows {
-    /// A segment in memory, and the new codes of its types.
+    /// A fresh segment, and the new codes of its types.
     Fresh(Arc<Segment>, Vec<u32>),
     Partition(Partition),
 }
 
-/// A partition of a sealed segment.
+/// A type partition of a sealed segment.
 #[derive(Debug)]
 struct Partition {
     sealed: Arc<Sealed>,
-    /// Its blocks, in the order of time, and how many of them were begun.
+    /// Its blocks in the order of time, and how many of them were begun.
     blocks: Packed,
     begun: usize,
-    /// The last of these, if it is read row by row, and the new codes of its types.
+    /// The last of these, if it is merged row by row, and the new codes of its types.
     open: Option<(Arc<Block>, Vec<u32>)>,
 }
 
@@ -76,20 +76,20 @@ struct Partition {
 struct Next {
     sort_key: SortKey,
     input: usize,
-    /// A row, or the next block that was not begun.
+    /// A row of the open block; `None` for the next block.
     row: Option<usize>,
 }
 
-/// Why a input can be found.
-const INPUT: &str = "each next is of a input";
+/// Why an input can be found.
+const INPUT: &str = "each entry of the queue is of an input";
 
 impl Rewrite {
-    /// Begins a segment of the events in `parts`, of which there is at least one, that are not before `keep_from`. All
-    /// their sequence numbers are in `seqs`. `intern` gives the names of types in fresh parts.
+    /// Begins a segment of the events in `parts`, of which there is at least one, that are not before `keep_from`.
+    /// Their sequence numbers lie in `seqs`. `intern` returns the shared names of types in fresh parts.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Failed`] if a part has types out of order, so that one cannot be told from another.
+    /// [`StorageError::Failed`] if the types of a part are out of order, so that one cannot be told from another.
     pub(crate) fn new(
         draft: Box<dyn Draft>,
         parts: &[Part],
@@ -123,11 +123,11 @@ impl Rewrite {
         Ok(rewrite)
     }
 
-    /// Takes about so many rows over; `true` when none is left.
+    /// Copies about `budget` rows; `true` when none are left.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when a part could not be read or the segment not be written; this is of no further use.
+    /// [`StorageError`] if a part cannot be read or the segment not be written; the rewrite must be dropped.
     pub(crate) fn step(&mut self, budget: u32) -> Result<bool, StorageError> {
         let mut left = budget;
         while left > 0 {
@@ -147,13 +147,13 @@ impl Rewrite {
         Ok(self.queue.is_empty())
     }
 
-    /// Makes the segment durable, and opens it: what is served from then on is what is stored. `None`, and nothing is
-    /// there, if no event is left. Only after [`step`](Self::step) has said that nothing is left.
+    /// Makes the segment durable, and opens it from the medium. `None` if no event is left; then no blob exists. Call
+    /// it only after [`step`](Self::step) has returned `true`.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] when the segment could not be written or read. [`StorageError::Failed`] with an [`Imbalance`]
-    /// if it has other events than were to be put there. In each case the inputs must be kept.
+    /// [`StorageError`] if the segment cannot be written or read. [`StorageError::Failed`] with an [`Imbalance`] if it
+    /// has other events than it should. In each case the parts must be kept.
     pub(crate) fn finish(self) -> Result<Option<(Sealed, Published)>, StorageError> {
         let Self { writer, read, left_out, .. } = self;
         let seqs = writer.seqs();
@@ -173,7 +173,7 @@ impl Rewrite {
         Ok(segment)
     }
 
-    /// Writes a row, and gives what follows it.
+    /// Writes a row; returns what follows it.
     fn take_row(&mut self, next: Next, row: usize) -> Result<Option<Next>, StorageError> {
         let Next { sort_key, input, .. } = next;
         let event = match &self.inputs.get(input).expect(INPUT).rows {
@@ -208,7 +208,7 @@ impl Rewrite {
         Ok(self.advance(input, Some(row)))
     }
 
-    /// Takes a block over, or opens it, and gives what follows.
+    /// Copies a block or opens it; returns what follows.
     fn take_block(&mut self, next: Next) -> Result<Option<Next>, StorageError> {
         let partition = self.partition(next.input);
         let (sealed, number) = (Arc::clone(&partition.sealed), partition.blocks.get(partition.begun) as usize);
@@ -238,7 +238,7 @@ impl Rewrite {
         Ok(Some(Next { sort_key, input: next.input, row: Some(0) }))
     }
 
-    /// Whether all rows of a block go into one partition, and before all others that may still go there.
+    /// Whether all rows of a block go to one partition, before all rows that other inputs may still put there.
     fn is_alone(&self, input: usize, block: &Summary, codes: &[u32]) -> bool {
         let partitions =
             codes.iter().fold(0u128, |partitions, &code| partitions | 1 << self.writer.plan().partition(code));
@@ -255,7 +255,7 @@ impl Rewrite {
         partition.expect("only a partition has blocks")
     }
 
-    /// What follows a row of a input, or its beginning.
+    /// What follows a row of an input, or its beginning.
     fn advance(&mut self, index: usize, row: Option<usize>) -> Option<Next> {
         let input = self.inputs.get_mut(index).expect(INPUT);
         let next_row = row.map_or(0, |row| row + 1);
@@ -282,7 +282,7 @@ fn unknown_type() -> StorageError {
     StorageError::Failed(UNKNOWN_TYPE.into())
 }
 
-/// The types of a part that has events of them, ascending by name.
+/// The types of a part, ascending by name.
 fn types(part: &Part, intern: &mut dyn FnMut(&[u8]) -> TypeName) -> Vec<TypeSummary> {
     match part {
         Part::Fresh(segment) => {
@@ -305,7 +305,7 @@ fn id_count(part: &Part) -> usize {
     }
 }
 
-/// What there is in a part, sorted; `None` if a type of it is not in the plan.
+/// The inputs of a part; `None` if one of its types is not in the plan.
 fn inputs_of(part: &Part, plan: &PartitionPlan) -> Option<Vec<Input>> {
     let feeds =
         |codes: &mut dyn Iterator<Item = u32>| codes.fold(0u128, |feeds, code| feeds | 1 << plan.partition(code));

@@ -1,4 +1,4 @@
-//! Folders: made, listed and synced.
+//! Folders: creation, listing and sync.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -9,17 +9,16 @@ use std::path::{Path, PathBuf};
 use crate::error::SystemError;
 use crate::identity::Identity;
 
-/// Events are for whoever runs the server, and for nobody else whom it has not given them to.
+/// Events are private to the user that runs the server.
 pub(crate) const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
-/// What of a mode lets others than the owner in.
+/// The mode bits that give access to others than the owner.
 const OTHERS: u32 = 0o077;
 
-/// What a file system puts into its topmost folder when it is made.
+/// Some file systems create this in their top folder.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// What is written and removed to see whether a folder can be written. One that was left is removed with all that is
-/// unfinished.
+/// The file that [`Folder::probe`] creates and removes. A leftover is removed with other temporary files.
 pub(crate) const PROBE: &str = "probe.0.tmp";
 
 /// A folder whose entries are made durable by [`sync`](Self::sync).
@@ -30,7 +29,7 @@ pub(crate) struct Folder {
     identity: Identity,
 }
 
-/// What lies in a folder.
+/// An entry of a folder.
 pub(crate) struct Entry {
     pub(crate) path: PathBuf,
     pub(crate) is_file: bool,
@@ -38,15 +37,15 @@ pub(crate) struct Entry {
 }
 
 impl Folder {
-    /// A folder that exists.
+    /// Opens an existing folder.
     pub(crate) fn open(path: &Path) -> Result<Self, SystemError> {
         let file = File::open(path).map_err(SystemError::of("open", path))?;
         let identity = Identity::of(&file, path)?;
         Ok(Self { path: path.to_owned(), file, identity })
     }
 
-    /// A folder that is made if there is none, for its owner alone, and those above it. Those that were made are
-    /// durable when this returns; of the others, [`sync_names`] makes sure.
+    /// Opens a folder; creates it and its parents for the owner only if they are missing. What is created is durable
+    /// when this returns; for existing parents see [`sync_names`].
     pub(crate) fn create(path: &Path) -> Result<Self, SystemError> {
         make(path)?;
         Self::open(path)
@@ -60,15 +59,14 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Makes durable which entries there are, and what their names mean. A folder that was removed, moved or replaced
-    /// meanwhile is a fault: who comes next looks for them in its place.
+    /// Makes created, renamed and removed entries durable. Fails if the folder itself was removed, moved or replaced,
+    /// since the next process would not find them.
     pub(crate) fn sync(&self) -> Result<(), SystemError> {
         self.file.sync_all().map_err(SystemError::of("sync", &self.path))?;
         self.identity.verify(&self.file, &self.path)
     }
 
-    /// Sees whether files can be made here, durably, and removed. That there is no room for one passes, and is no
-    /// error.
+    /// Checks that files can be created durably and removed here. A full disk is no error, since it is temporary.
     pub(crate) fn probe(&self) -> Result<(), SystemError> {
         let path = self.join(PROBE);
         let written = || {
@@ -84,13 +82,13 @@ impl Folder {
         }
     }
 
-    /// Whether others than the owner may look into it or write there.
+    /// Whether users other than the owner can access it.
     pub(crate) fn is_open_to_others(&self) -> Result<bool, SystemError> {
         let data = self.file.metadata().map_err(SystemError::of("examine", &self.path))?;
         Ok(data.mode() & OTHERS != 0)
     }
 
-    /// Something in it that has none of these names, if there is anything.
+    /// An entry that has none of these names, if there is one.
     pub(crate) fn foreign(&self, ours: &[&str]) -> Result<Option<PathBuf>, SystemError> {
         let is_foreign = |entry: &Entry| {
             !entry.name().is_some_and(|name| ours.contains(&name) || (name == LOST_AND_FOUND && !entry.is_file))
@@ -109,13 +107,13 @@ impl Folder {
 }
 
 impl Entry {
-    /// Its name, if it is text, as all of ours are.
+    /// Its name, if it is UTF-8, as all of ours are.
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.to_str()
     }
 }
 
-/// Opens a file that is to be made, for its owner alone whatever the process would permit.
+/// Creates a file for the owner only, whatever the umask.
 pub(crate) fn create_file(path: &Path, options: &mut OpenOptions) -> Result<File, SystemError> {
     let mut open = || {
         let file = options.mode(FILE_MODE).open(path)?;
@@ -125,7 +123,7 @@ pub(crate) fn create_file(path: &Path, options: &mut OpenOptions) -> Result<File
     open().map_err(SystemError::of("create", path))
 }
 
-/// Removes a file. That it is not there is no error.
+/// Removes a file. A missing file is no error.
 pub(crate) fn remove(path: &Path) -> Result<(), SystemError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SystemError::of("remove", path)(error)),
@@ -134,17 +132,16 @@ pub(crate) fn remove(path: &Path) -> Result<(), SystemError> {
 }
 
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), SystemError> {
-    // What is named is the new name, which tells more than that of a temporary file.
+    // The error names the new path, which says more than a temporary one.
     fs::rename(from, to).map_err(SystemError::of("rename a file to", to))
 }
 
-/// Makes the names of a folder and of those above it durable: whoever made them may have been killed before that.
+/// Makes the names of a folder and of its parents durable, since whoever created them may have been killed before.
 pub(crate) fn sync_names(path: &Path) -> Result<(), SystemError> {
     for holder in holders(path)? {
         match File::open(&holder) {
             Ok(file) => file.sync_all().map_err(SystemError::of("sync", &holder))?,
-            // Only who may read a folder can sync it. The others have been given what is in this one by somebody, some
-            // time ago.
+            // We cannot sync parents we cannot read; assume their entries are durable.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
             Err(error) => return Err(SystemError::of("open", &holder)(error)),
         }
@@ -152,9 +149,8 @@ pub(crate) fn sync_names(path: &Path) -> Result<(), SystemError> {
     Ok(())
 }
 
-/// The folders that have the name of a folder and of those above it, from the nearest on. Where a file system is
-/// mounted they end: that name was there before, and not every other file system can sync a folder. So they do where
-/// the way up is closed to us.
+/// The parents of a folder, nearest first, up to a mount point or a folder we cannot access. The name of a mount point
+/// is older than the mount, and not every file system can sync a folder.
 fn holders(path: &Path) -> Result<Vec<PathBuf>, SystemError> {
     let device = |path: &Path| fs::metadata(path).map(|data| data.dev());
     let whole = match path.canonicalize() {
@@ -187,10 +183,10 @@ fn make(path: &Path) -> Result<(), SystemError> {
     Folder::open(parent(path))?.sync()
 }
 
-/// The folder that has the name of another.
+/// The parent of a folder.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
-        // The path of a relative name has an empty parent, which means the current folder.
+        // A relative path of one component has an empty parent, which means the current folder.
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
         None => path,
@@ -204,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_made_with_those_above() {
+    fn folders_are_created_with_their_parents() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a/b/c");
         Folder::create(&path).unwrap().sync().unwrap();
@@ -213,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn all_names_on_the_way_to_a_folder_are_made_durable_whoever_made_them() {
+    fn all_parents_are_synced_whoever_created_them() {
         let root = tempfile::tempdir().unwrap();
         let real = root.path().canonicalize().unwrap();
         fs::create_dir_all(real.join("a/b/c")).unwrap();
@@ -224,7 +220,7 @@ mod tests {
             sync_names(&path).unwrap();
         }
         assert_eq!(holders(Path::new("/")).unwrap(), [""; 0].map(PathBuf::from));
-        // Another file system, which cannot sync folders.
+        // `proc` cannot sync folders.
         #[cfg(target_os = "linux")]
         assert!(holders(Path::new("/proc/self/fd")).unwrap().iter().all(|holder| holder.starts_with("/proc")));
         for path in [Path::new("src"), Path::new("/")] {
@@ -234,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_the_way_is_named() {
+    fn a_file_in_place_of_a_folder_is_named() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("file");
         fs::write(&path, "").unwrap();
@@ -243,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_twice_is_no_fault() {
+    fn removing_twice_is_no_error() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("file");
         fs::write(&path, "").unwrap();

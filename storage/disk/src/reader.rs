@@ -1,4 +1,4 @@
-//! A folder that is checked, whatever is wrong with it.
+//! The folder that a check or a salvage reads.
 
 use std::fs::File;
 use std::ops::Range;
@@ -16,11 +16,10 @@ use crate::lock::Lock;
 use crate::log::RecoveredLog;
 use crate::system::drop_cached;
 
-/// A folder that is looked through, whatever is wrong with it. Nothing in it is changed; as long as this lives, nobody
-/// else can use it.
+/// Reads a folder that may be damaged. Changes nothing, and holds the lock for as long as it lives.
 ///
-/// What the files of the log lack reads as zeros. What is read is what the device has, as far as the system lets it be
-/// told from what it keeps in memory.
+/// Bytes that are missing from the log read as zeros. The page cache is dropped first where the system allows it, so
+/// that reads show what the device has.
 #[derive(Debug)]
 pub struct DiskReader {
     path: PathBuf,
@@ -32,12 +31,11 @@ pub struct DiskReader {
 }
 
 impl DiskReader {
-    /// Opens a folder that exists.
+    /// Opens an existing folder.
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: somebody else uses it, there is no repository in it, or the system refuses to let it be looked
-    /// at. Nothing was changed.
+    /// [`OpenError`]: another process uses it, it holds no repository, or a system call failed. Nothing is changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let folder = Folder::open(path)?;
@@ -67,9 +65,9 @@ impl DiskReader {
         Ok(Self { path, log, blobs, errors, unknown_files, _lock: lock })
     }
 
-    /// What is wrong with the folder and with files of the log as files. Opening it as a repository would be refused.
-    /// Which events are concerned shows in the log, unless it is the log's end that is missing: that can be seen
-    /// nowhere else.
+    /// What is wrong with the folder and its log files; with any of these errors,
+    /// [`DiskStorage::open`](crate::DiskStorage::open) refuses the folder. Reading the log shows which events are
+    /// affected, unless the end of the log is missing: only these errors show that.
     #[must_use]
     pub fn errors(&self) -> &[OpenError] {
         &self.errors
@@ -81,14 +79,14 @@ impl DiskReader {
         &self.unknown_files
     }
 
-    /// Whether some of these bytes of the log are not there, for want of a file or since it is too short. What is not
-    /// there reads as zeros.
+    /// Whether some of these bytes of the log are missing, because a file is missing or too short. Missing bytes read
+    /// as zeros.
     #[must_use]
     pub fn lacks(&self, log: Range<u64>) -> bool {
         self.log.lacks(log)
     }
 
-    /// Where it is, from the root on and without links.
+    /// Its absolute path without links.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

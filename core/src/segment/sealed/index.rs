@@ -12,24 +12,23 @@ use crate::damage::Concerned;
 use crate::segment::tally::Tally;
 use crate::segment::{SortKey, TypeName};
 
-/// What there is in a sealed segment and where it lies: read when the segment is opened, and kept.
+/// The types, blocks and type partitions of a sealed segment. It is kept in memory.
 ///
 /// | bytes | what |
 /// |---|---|
 /// | varint | number of types t |
 /// | varint, …, varint, varint | t times: length of a type's name, the name, its events, the bytes of their ids and payloads; ascending by name |
 /// | varint | number of blocks b |
-/// | packed, 12 times | b offsets, lengths, numbers of rows, bytes of ids and payloads, timestamps and sequence numbers of the first row, the same of the last row, lowest and highest sequence numbers, whether there are callers' ids, ends of the types in the next column |
+/// | packed, 12 times | b offsets, lengths, numbers of rows, bytes of ids and payloads, timestamps and sequence numbers of the first row, the same of the last row, lowest and highest sequence numbers, whether there are callers' ids, ends of each block's types in the next column |
 /// | varint | number of types of all blocks u |
-/// | packed | u types, as indexes: those of the first block, ascending, then those of the second… |
+/// | packed | u codes of types: those of the first block, ascending, then those of the second… |
 /// | varint | number of partitions l |
 /// | varint, packed | l times: number of blocks, at least 1, and the blocks, ascending |
 ///
-/// Timestamps have the sign bit turned over. The blocks of a *partition* follow each other in the order of time, and no type
+/// Timestamps have the sign bit flipped. The blocks of a type partition ascend by time and do not overlap, and no type
 /// is in two partitions.
 ///
-/// Earlier versions also wrote types of which no event was left. They are left out when an index is read, so that
-/// nobody counts them.
+/// Earlier versions also wrote types without events. They are dropped on reading, so that nobody counts them.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     types: Arc<[TypeSummary]>,
@@ -46,7 +45,7 @@ pub(crate) struct Index {
     partitions: Box<[Packed]>,
 }
 
-/// The events of a type.
+/// A type's name, and the number and bytes of its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TypeSummary {
     pub(crate) name: TypeName,
@@ -55,7 +54,7 @@ pub(crate) struct TypeSummary {
     pub(crate) bytes: u64,
 }
 
-/// An index in the making.
+/// Builds an index.
 #[derive(Debug, Default)]
 pub(super) struct IndexBuilder {
     offsets: Vec<u64>,
@@ -78,7 +77,7 @@ impl IndexBuilder {
         Self { partitions: vec![Vec::new(); partitions], ..Self::default() }
     }
 
-    /// Takes a block up, at the end of its partition; gives its number.
+    /// Adds a block at the end of a partition; returns its number.
     pub(super) fn push(&mut self, partition: usize, offset: u64, length: usize, summary: &Summary) -> u32 {
         let number = self.offsets.len() as u64;
         self.offsets.push(offset);
@@ -105,8 +104,8 @@ impl IndexBuilder {
         self.offsets.is_empty()
     }
 
-    /// Appends the index to `out`. Types without events are left out: a type whose events have all expired must be
-    /// forgotten.
+    /// Appends the index to `out`, without types that have no events: a type whose events have all expired must not be
+    /// counted.
     pub(super) fn finish(&self, types: &[TypeSummary], out: &mut Vec<u8>) {
         let used = || types.iter().filter(|summary| summary.events > 0);
         put_varint(used().count() as u64, out);
@@ -140,9 +139,8 @@ impl IndexBuilder {
             pack(column, out);
         }
         put_varint(self.codes.len() as u64, out);
-        let in_blocks = self.codes.iter().map(|&code| {
-            *codes.get(code as usize).expect("a block names types of its segment, and each has a place in the index")
-        });
+        let in_blocks =
+            self.codes.iter().map(|&code| *codes.get(code as usize).expect("a block has only types of its segment"));
         pack_all(in_blocks, out);
         let partitions = || partitions.iter().filter(|partition| !partition.is_empty());
         put_varint(partitions().count() as u64, out);
@@ -153,7 +151,7 @@ impl IndexBuilder {
     }
 }
 
-/// Of each type, its index among those that have events.
+/// For each type, its code among those that have events.
 fn codes_among_used(types: &[TypeSummary]) -> Vec<u64> {
     let used = types.iter().scan(0u64, |next, summary| {
         let code = *next;
@@ -164,9 +162,9 @@ fn codes_among_used(types: &[TypeSummary]) -> Vec<u64> {
 }
 
 impl Index {
-    /// Takes an index off the cursor; its blocks end at or before `blocks_end`. `intern` gives the names of types that
-    /// are shared with others, or says that there must not be such a type. What is kept does not share the cursor's
-    /// buffer up to the end of the names, which may be most of it.
+    /// Decodes an index whose blocks must end at or before `blocks_end`. `intern` returns the shared name of a type, or
+    /// an error if the segment must not have it. The index does not keep the names' part of the cursor's buffer alive,
+    /// which may be most of it.
     pub(super) fn decode(
         cursor: &mut Cursor,
         blocks_end: u64,
@@ -216,7 +214,8 @@ impl Index {
         Ok(index)
     }
 
-    /// Whether the columns fit each other; `listed` is how many types the codes are of.
+    /// Checks that the columns are consistent; `listed` is the number of types before those without events were
+    /// dropped.
     fn check(&self, blocks_end: u64, listed: usize) -> Result<(), Corrupt> {
         let blocks = self.blocks();
         let is_inside =
@@ -225,7 +224,7 @@ impl Index {
         let numbers = || self.partitions.iter().flat_map(Packed::iter);
         let ends = || self.code_ends.iter();
         if !(0..blocks).all(is_inside) {
-            return Err(Corrupt("a block is outside"));
+            return Err(Corrupt("a block is out of bounds"));
         }
         if in_partitions != blocks
             || numbers().any(|number| number >= blocks as u64)
@@ -251,7 +250,7 @@ impl Index {
         &self.types
     }
 
-    /// The index of a type among the types, if any event has it.
+    /// The code of a type, if any event has it.
     pub(crate) fn code(&self, name: &[u8]) -> Option<u32> {
         self.types.binary_search_by(|summary| summary.name.as_bytes().cmp(name)).ok().map(|code| code as u32)
     }
@@ -261,12 +260,12 @@ impl Index {
         self.offsets.len()
     }
 
-    /// The blocks of each partition, in the order of time.
+    /// The blocks of each type partition, in the order of time.
     pub(crate) fn partitions(&self) -> &[Packed] {
         &self.partitions
     }
 
-    /// Where a block lies.
+    /// The range of a block in the blob.
     pub(crate) fn range(&self, number: usize) -> Range<u64> {
         let start = self.offsets.get(number);
         start..start.saturating_add(self.lengths.get(number))
@@ -277,17 +276,17 @@ impl Index {
         self.rows.get(number) as usize
     }
 
-    /// How many rows a block has, and the bytes of their ids and payloads.
+    /// The number of a block's rows, and the bytes of their ids and payloads.
     pub(crate) fn tally(&self, number: usize) -> Tally {
         Tally { events: self.rows.get(number), bytes: self.text_bytes.get(number) }
     }
 
-    /// The place of a block's first row.
+    /// The sort key of a block's first row.
     pub(crate) fn first(&self, number: usize) -> SortKey {
         sort_key(&self.first, number)
     }
 
-    /// The place of a block's last row.
+    /// The sort key of a block's last row.
     pub(crate) fn last(&self, number: usize) -> SortKey {
         sort_key(&self.last, number)
     }
@@ -298,13 +297,13 @@ impl Index {
         (lowest.get(number), highest.get(number))
     }
 
-    /// The lowest and the highest sequence number of all, if there is any.
+    /// The lowest and the highest sequence number of all events, if there are any.
     pub(crate) fn all_seqs(&self) -> Option<(u64, u64)> {
         let all = || (0..self.blocks()).map(|number| self.seqs(number));
         all().map(|(lowest, _)| lowest).min().zip(all().map(|(_, highest)| highest).max())
     }
 
-    /// The events that are concerned if a block is damaged.
+    /// The events that are affected if a block is damaged.
     pub(crate) fn concerned(&self, number: usize) -> Concerned {
         let (first, last) = self.seqs(number);
         Concerned::some(first, last, self.rows(number) as u64)
@@ -315,13 +314,13 @@ impl Index {
         self.has_ids.get(number) != 0
     }
 
-    /// The types of a block's rows, ascending.
+    /// The codes of a block's types, ascending.
     pub(crate) fn codes(&self, number: usize) -> impl Iterator<Item = u32> + '_ {
         let start = number.checked_sub(1).map_or(0, |before| self.code_ends.get(before));
         (start as usize..self.code_ends.get(number) as usize).map(|at| self.codes.get(at) as u32)
     }
 
-    /// All that the index says of a block.
+    /// The whole entry of a block.
     pub(crate) fn summary(&self, number: usize) -> Summary {
         Summary {
             rows: self.rows(number),
@@ -334,7 +333,7 @@ impl Index {
         }
     }
 
-    /// The times of the first and of the last of all events.
+    /// The earliest and the latest time of all events.
     pub(crate) fn times(&self) -> (i64, i64) {
         let ends = self.partitions.iter().filter_map(|partition| {
             let last = partition.len().checked_sub(1)?;
@@ -345,7 +344,7 @@ impl Index {
 }
 
 impl TypeSummary {
-    /// Takes a type off the cursor; `None` if it has no events.
+    /// Decodes a type; `None` if it has no events.
     fn decode(
         cursor: &mut Cursor,
         intern: &mut dyn FnMut(&[u8]) -> Result<TypeName, Corrupt>,
@@ -360,7 +359,7 @@ impl TypeSummary {
     }
 }
 
-/// The types of blocks as they are numbered without the `unused` ones, which ascend.
+/// Renumbers codes without the `unused` ones, which ascend.
 fn codes_without(unused: &[u64], codes: &Packed) -> Result<Packed, Corrupt> {
     let mut left = Vec::new();
     for code in codes.iter() {
@@ -382,12 +381,12 @@ mod tests {
 
     use super::*;
 
-    /// The codes of each block.
+    /// The codes of each block's types.
     fn codes(index: &Index) -> Vec<Vec<u32>> {
         (0..index.blocks()).map(|block| index.codes(block).collect()).collect()
     }
 
-    /// An index of one partition of blocks with rows of these types, as it is written.
+    /// The bytes of an index with one partition of blocks with these types.
     fn written(types: &[TypeSummary], blocks: &[&[u32]]) -> Vec<u8> {
         let mut builder = IndexBuilder::new(1);
         for (at, &codes) in blocks.iter().enumerate() {
@@ -414,11 +413,11 @@ mod tests {
     }
 
     #[test]
-    fn types_without_events_that_were_written_are_left_out() {
+    fn types_without_events_are_dropped_on_reading() {
         let names = ["a", "b", "c", "d", "e"];
         let types = names.map(|name| TypeSummary { name: TypeName::new(name.as_bytes()), events: 2, bytes: 5 });
         let bytes = written(&types, &[&[1, 3], &[3], &[1]]);
-        // The number of types, and of each the length of its name, the name, its events and its bytes.
+        // The number of types, and for each the length of its name, the name, its events and its bytes.
         let mut front = vec![5];
         names.iter().for_each(|name| front.extend([1, name.as_bytes()[0], 2, 5]));
         assert!(bytes.starts_with(&front));
@@ -443,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_must_not_be_there_is_refused() {
+    fn an_unexpected_type_is_refused() {
         let types = ["a", "b"].map(|name| TypeSummary { name: TypeName::new(name.as_bytes()), events: 1, bytes: 5 });
         let bytes = written(&types, &[&[0], &[1]]);
         let among = |names: &[&TypeSummary]| {

@@ -1,4 +1,4 @@
-//! A segment as a blob: blocks, then callers' ids, then an index of them.
+//! Sealed segments: compressed blocks in a blob, with indexes.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -6,16 +6,16 @@
 //! | 4 | version, 2 |
 //! | 4 | CRC-32C of the 12 bytes before |
 //! | … | [blocks](Block), one after the other |
-//! | … | pages of the [order](SequenceIndex) of sequence numbers |
+//! | … | pages of the [sequence index](SequenceIndex) |
 //! | … | pages and filter of callers' [ids](ids::Ids), if there are any |
-//! | … | [index](Index), and what it says of the order and of callers' ids |
+//! | … | [index](Index), followed by the directories of the sequence index and of callers' ids |
 //! | 8 | offset of the index |
 //! | 4 | CRC-32C of the index |
 //! | 4 | CRC-32C of the 12 bytes before |
 //!
-//! Types with many events have blocks of their own, a *partition*, so that a query for a type reads events of that type
-//! only. All others share one more partition. Only the index is kept in memory, with the filter of ids; blocks are read when
-//! somebody asks for what is in them.
+//! Each type with many events has its own blocks, a *type partition*, so that a query for it reads no other events. All
+//! other types share one more partition. Only the index and the filter of ids are kept in memory; blocks are read on
+//! demand.
 
 mod block;
 mod filter;
@@ -62,22 +62,22 @@ const FOOTER_BYTES: usize = 16;
 #[derive(Clone)]
 pub(crate) struct Sealed {
     name: String,
-    /// The sequence numbers that it answers for. Those of its events lie between them.
+    /// The first and the last sequence number that it covers. Those of its events lie in between.
     seqs: (u64, u64),
     blob: Arc<dyn Blob>,
     index: Index,
     times: (i64, i64),
-    /// `None` in what was found of a segment whose index is lost.
+    /// `None` in [`RecoveredBlocks`].
     sequence_index: Option<SequenceIndex>,
     ids: Option<Ids>,
 }
 
-/// What a page of the order says.
+/// A page of the sequence index.
 #[derive(Debug)]
 pub(crate) struct SequencePage {
     /// Sequence numbers of events, ascending, and the numbers of their blocks.
     pub(crate) blocks: Vec<(u64, usize)>,
-    /// The sequence number with which the next page begins.
+    /// The sequence number at which to continue.
     pub(crate) next: u64,
 }
 
@@ -87,18 +87,18 @@ pub(crate) enum SealedError {
     /// The medium failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// It is not as it was written.
+    /// Its bytes are not those that were written.
     #[error("damaged: {0}")]
     Damaged(Damage),
 }
 
-/// An error of a part of a blob, before its place is known.
+/// An error in a part of the blob, without its offset.
 enum PartError {
     Storage(StorageError),
     Corrupt(Corrupt),
 }
 
-/// The bytes at the beginning of each segment.
+/// The header of each segment.
 fn header() -> Vec<u8> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.extend_from_slice(MAGIC);
@@ -107,7 +107,7 @@ fn header() -> Vec<u8> {
     header
 }
 
-/// The bytes behind an index.
+/// The footer, behind the index.
 fn footer(index_at: u64, index: &[u8]) -> Vec<u8> {
     let mut footer = Vec::with_capacity(FOOTER_BYTES);
     footer.extend_from_slice(&index_at.to_le_bytes());
@@ -116,14 +116,14 @@ fn footer(index_at: u64, index: &[u8]) -> Vec<u8> {
     footer
 }
 
-/// Puts the checksum of all that follows it in its place, the four bytes at `at`.
+/// Writes the checksum of all bytes behind `at + 4` to the four bytes at `at`.
 fn put_crc(bytes: &mut [u8], at: usize) {
     let place = bytes.get_mut(at..).and_then(<[u8]>::split_first_chunk_mut::<4>);
     let (crc, covered) = place.expect("room was left for the checksum");
     *crc = Crc32c::of(covered).to_le_bytes();
 }
 
-/// Where the index of a segment lies, and its checksum; `None` if the bytes behind it are not as they were written.
+/// The range and the checksum of the index; `None` if the footer is damaged.
 fn read_footer(blob: &dyn Blob) -> Result<Option<(Range<u64>, u32)>, StorageError> {
     let least = (HEADER_BYTES + FOOTER_BYTES) as u64;
     let Some(footer_at) = blob.len().checked_sub(FOOTER_BYTES as u64).filter(|_| blob.len() >= least) else {
@@ -137,13 +137,13 @@ fn read_footer(blob: &dyn Blob) -> Result<Option<(Range<u64>, u32)>, StorageErro
 }
 
 impl Sealed {
-    /// Opens the segment in a blob, which answers for these sequence numbers: reads the index, and the filter of ids if
-    /// it has up to so many bytes. `intern` gives the names of types that are shared with other segments, or says that
-    /// there must not be such a type.
+    /// Opens a segment that covers these sequence numbers: reads the index, and the filter of ids if it has at most
+    /// `filter_bytes_max` bytes. `intern` returns the shared name of a type, or an error if the segment must not have
+    /// it.
     ///
     /// # Errors
     ///
-    /// [`SealedError`] if they cannot be read, or are not as they were written.
+    /// [`SealedError`] if they cannot be read or are damaged.
     pub(crate) fn open(
         name: &str,
         seqs: (u64, u64),
@@ -154,8 +154,7 @@ impl Sealed {
         let damaged = |offset, reason: &str| damaged(name, offset, reason, Concerned::between(seqs.0, seqs.1));
         let len = blob.len();
         let Some(footer_at) = len.checked_sub(FOOTER_BYTES as u64).filter(|&at| at >= HEADER_BYTES as u64) else {
-            let reason =
-                if len == 0 { "it has no bytes: nothing is left of it" } else { "it is too short for a segment" };
+            let reason = if len == 0 { "it is empty" } else { "it is too short for a segment" };
             return Err(damaged(0, reason));
         };
         let found = blob.read(0..HEADER_BYTES as u64)?;
@@ -164,10 +163,10 @@ impl Sealed {
                 found.starts_with(MAGIC) && Crc32c::of(found.get(..12).unwrap_or_default()) == u32_at(&found, 12, 0);
             let version = u32_at(&found, 8, 0);
             let reason = format!("version {version} is unknown");
-            return Err(damaged(0, if is_other { &reason } else { "its head is wrong" }));
+            return Err(damaged(0, if is_other { &reason } else { "its header is damaged" }));
         }
         let Some((Range { start: index_at, end }, index_crc)) = read_footer(&*blob)? else {
-            return Err(damaged(footer_at, "its last bytes are wrong"));
+            return Err(damaged(footer_at, "its footer is damaged"));
         };
         let bytes = blob.read(index_at..end)?;
         if Crc32c::of(&bytes) != index_crc {
@@ -187,7 +186,7 @@ impl Sealed {
             Err(PartError::Corrupt(Corrupt(reason))) => return Err(damaged(index_at, reason)),
         };
         if index.all_seqs().is_some_and(|(first, last)| first < seqs.0 || last > seqs.1) {
-            return Err(damaged(index_at, "it has other events"));
+            return Err(damaged(index_at, "it has events outside of its range of sequence numbers"));
         }
         Ok(Self {
             name: name.to_string(),
@@ -205,7 +204,7 @@ impl Sealed {
         &self.name
     }
 
-    /// The first and the last sequence number that it answers for.
+    /// The first and the last sequence number that it covers.
     pub(crate) fn seqs(&self) -> (u64, u64) {
         self.seqs
     }
@@ -219,25 +218,25 @@ impl Sealed {
         self.index.types().iter().map(|summary| summary.events).sum()
     }
 
-    /// Number of events with a caller's id; or, where these cannot be looked up, of those that may have one.
+    /// Number of events with a caller's id; in [`RecoveredBlocks`], of those in blocks with any such event.
     pub(crate) fn id_count(&self) -> usize {
         let blocks = || (0..self.index.blocks()).filter(|&number| self.index.has_ids(number));
         self.ids.as_ref().map_or_else(|| blocks().map(|number| self.index.rows(number)).sum(), Ids::len)
     }
 
-    /// Bytes that its filter of ids takes in memory.
+    /// Bytes of its filter of ids in memory.
     pub(crate) fn filter_bytes(&self) -> u64 {
         self.ids.as_ref().map_or(0, Ids::filter_bytes)
     }
 
-    /// The same segment without the filter of ids: look-ups of ids take longer and say the same.
+    /// The same segment without the filter of ids in memory: lookups of ids give the same results but are slower.
     pub(crate) fn without_filter(&self) -> Self {
         let mut sealed = self.clone();
         sealed.ids.as_mut().into_iter().for_each(Ids::release_filter);
         sealed
     }
 
-    /// The times of the first and of the last of its events, in nanoseconds since the Unix epoch.
+    /// The earliest and the latest time of its events, in nanoseconds since the Unix epoch.
     pub(crate) fn times(&self) -> (i64, i64) {
         self.times
     }
@@ -252,50 +251,54 @@ impl Sealed {
         self.blob.len()
     }
 
-    /// A block.
+    /// Reads a block.
     ///
     /// # Errors
     ///
-    /// [`SealedError`] if it cannot be read, or is not as it was written.
+    /// [`SealedError`] if it cannot be read or is damaged.
     pub(crate) fn block(&self, number: usize) -> Result<Arc<Block>, SealedError> {
         self.decode_block(number, &self.block_bytes(number)?)
     }
 
-    /// The bytes of a block.
+    /// Reads the bytes of a block.
     ///
     /// # Errors
     ///
-    /// [`SealedError`] if they cannot be read; nothing is checked.
+    /// [`SealedError`] if they cannot be read. They are not checked.
     pub(crate) fn block_bytes(&self, number: usize) -> Result<Bytes, SealedError> {
         Ok(self.blob.read(self.index.range(number))?)
     }
 
-    /// The block of this number in its bytes.
+    /// Decodes a block from its bytes.
     ///
     /// # Errors
     ///
-    /// [`SealedError`] if they are not as they were written.
+    /// [`SealedError`] if they are damaged.
     pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Arc<Block>, SealedError> {
         let block = Block::decode(bytes).and_then(|block| {
-            // A medium may give a block that is whole, and another one.
+            // The medium may return a valid block, but the wrong one.
             let ends = (block.sort_key(0), block.sort_key(block.len().saturating_sub(1)));
             let is_right =
                 block.len() == self.index.rows(number) && ends == (self.index.first(number), self.index.last(number));
-            if is_right { Ok(Arc::new(block)) } else { Err(Corrupt("it has other events than the index says")) }
+            if is_right {
+                Ok(Arc::new(block))
+            } else {
+                Err(Corrupt("it has events outside of its range of sequence numbers than the index says"))
+            }
         });
         block.map_err(|Corrupt(reason)| self.damaged_block(number, reason))
     }
 
-    /// What is wrong with a block.
+    /// The error for a damaged block.
     pub(crate) fn damaged_block(&self, number: usize, reason: &str) -> SealedError {
         damaged(&self.name, self.index.range(number).start, reason, self.index.concerned(number))
     }
 
-    /// The event with this sequence number, if it is here: its block and that one's number, and its row in it.
+    /// Finds the event with this sequence number: the number of its block, the block, and the row.
     ///
     /// # Errors
     ///
-    /// [`SealedError`] if a block cannot be read, or is not as it was written.
+    /// [`SealedError`] if a block or a page cannot be read or is damaged.
     pub(crate) fn find_seq(&self, seq: u64) -> Result<Option<(usize, Arc<Block>, usize)>, SealedError> {
         let is_inside = |number: usize| (self.index.seqs(number).0..=self.index.seqs(number).1).contains(&seq);
         let blocks = match &self.sequence_index {
@@ -311,15 +314,15 @@ impl Sealed {
         Ok(None)
     }
 
-    /// The blocks of the events from a sequence number on, up to the end of a page of the order; `None` if there are no
-    /// more.
+    /// The blocks of the events from a sequence number on, up to the end of a page of the sequence index; `None` behind
+    /// the last page.
     ///
     /// # Errors
     ///
-    /// [`SealedError`] if the page cannot be read, or is not as it was written.
+    /// [`SealedError`] if the page cannot be read or is damaged.
     pub(crate) fn sequence_page(&self, seq: u64) -> Result<Option<SequencePage>, SealedError> {
         let Some(sequence_index) = &self.sequence_index else {
-            return Err(self.damaged(self.bytes(), "its order of sequence numbers is lost"));
+            return Err(self.damaged(self.bytes(), "it has no sequence index"));
         };
         let Some((page, _)) = sequence_index.locate(seq.max(sequence_index.first())) else { return Ok(None) };
         let range = sequence_index.page(page);
@@ -354,12 +357,12 @@ impl Sealed {
         }
     }
 
-    /// Hands over the events with these callers' ids that are here: the index of each in `ids`, the number of its
-    /// block, the block, and its row in it. The ids ascend by their hashes.
+    /// Finds the events with these callers' ids. `sink` gets the index in `ids`, the number of the block, the block,
+    /// and the row. The ids ascend by their hashes.
     ///
     /// # Errors
     ///
-    /// [`SealedError`] if a page or a block cannot be read, or is not as it was written.
+    /// [`SealedError`] if a page or a block cannot be read or is damaged.
     pub(crate) fn find_ids(
         &self,
         ids: &[(u64, &[u8])],
@@ -374,7 +377,7 @@ impl Sealed {
         let hashes = ids.iter().map(|&(hash, _)| hash);
         let candidates = stored.candidates(hashes, read);
         let mut candidates = candidates.map_err(|error| self.at(page_at, error))?;
-        // Events that came together lie together, and a block is read once for all of them.
+        // Sort by block, so that each block is read once.
         candidates.sort_unstable_by_key(|(entry, _)| (entry.block, entry.row));
         let mut found = Vec::new();
         for in_block in candidates.chunk_by(|(a, _), (b, _)| a.block == b.block) {
@@ -390,7 +393,7 @@ impl Sealed {
                 if row < block.len() {
                     block.append_id(row, &mut found);
                 }
-                let (_, id) = ids.get(index).expect("each candidate is one for an id that was asked for");
+                let (_, id) = ids.get(index).expect("each candidate is for one of these ids");
                 if found == *id {
                     sink(index, number, &block, row);
                 }
@@ -399,7 +402,7 @@ impl Sealed {
         Ok(())
     }
 
-    /// The event with this caller's id, if it is here: its block and that one's number, and its row in it.
+    /// Finds the event with this caller's id: the number of its block, the block, and the row.
     ///
     /// # Errors
     ///
@@ -417,7 +420,7 @@ impl Sealed {
         }
     }
 
-    /// Something is wrong with what only serves to look events up.
+    /// Damage to data that only serves lookups: no events are lost.
     fn damaged(&self, offset: u64, reason: &str) -> SealedError {
         damaged(&self.name, offset, reason, Concerned::Nothing)
     }

@@ -1,4 +1,4 @@
-//! The types of a sealed segment, read from the medium one after the other.
+//! Reads the types of a sealed segment one by one.
 
 use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
@@ -14,28 +14,27 @@ use crate::codec::{Corrupt, Cursor};
 use crate::event::EVENT_TYPE_BYTES_MAX;
 use crate::storage::{Blob, StorageError};
 
-/// Read at a time.
+/// Bytes read at a time.
 const PIECE_BYTES: u64 = 16 * 1024;
 
-/// Most bytes of a type in an index: three integers and the name.
+/// The most bytes of a type in an index: three integers and the name.
 const ENTRY_BYTES_MAX: usize = 3 * 10 + EVENT_TYPE_BYTES_MAX;
 
-/// The names of the types that a sealed segment has events of, ascending, read one after the other: however many there
-/// are, little is in memory.
+/// Iterates over the names of a sealed segment's types in ascending order, with little memory however many there are.
 pub(crate) struct TypeList {
     blob: Arc<dyn Blob>,
     index: Range<u64>,
     crc: u32,
-    /// What was read and not yet taken, and where the index goes on behind it.
+    /// Bytes that were read but not decoded, and the offset behind them.
     cursor: Cursor,
     at: u64,
-    /// Types that are left, with events or without.
+    /// Number of entries left, with or without events.
     len: usize,
 }
 
 impl TypeList {
-    /// The types of the segment in a blob; `None` if its end is not as it was written, of which
-    /// [`Sealed::open`](super::Sealed::open) says more.
+    /// Opens the types of a segment; `None` if its footer is damaged, which [`Sealed::open`](super::Sealed::open)
+    /// reports.
     ///
     /// # Errors
     ///
@@ -48,7 +47,7 @@ impl TypeList {
         Ok(len.ok().map(|len| Self { len, ..list }))
     }
 
-    /// Reads all of the index: whether it is as it was written.
+    /// Reads the whole index, and checks its checksum.
     ///
     /// # Errors
     ///
@@ -64,12 +63,12 @@ impl TypeList {
         Ok(found.finish() == self.crc)
     }
 
-    /// How many names may be left.
+    /// The most names that may be left.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The next name; `None` behind the last one, or behind the last one that can be made out.
+    /// The next name; `None` at the end, or where the index is damaged.
     ///
     /// # Errors
     ///
@@ -81,7 +80,7 @@ impl TypeList {
                 self.read_on()?;
             }
             let Ok((name, events)) = self.entry() else { return Ok(None) };
-            // Earlier versions also listed types of which no event was left.
+            // Earlier versions also listed types without events.
             if events > 0 {
                 return Ok(Some(name));
             }
@@ -105,7 +104,7 @@ impl TypeList {
     }
 }
 
-/// How many different types there are in all lists together.
+/// The number of different types in all lists together.
 ///
 /// # Errors
 ///
@@ -133,7 +132,7 @@ mod tests {
     use super::*;
     use crate::storage::{MemoryStorage, StorageReader as _};
 
-    /// A list of these types and the numbers of their events, at the beginning of an index.
+    /// A list of types with these numbers of events.
     fn list(types: &[(&str, u8)]) -> TypeList {
         let mut index = alloc::vec![types.len() as u8];
         for (name, events) in types {

@@ -16,49 +16,50 @@ use crate::segment::TypeName;
 use crate::segment::tally::Imbalance;
 use crate::storage::{Draft, Published, StorageError};
 
-/// Written to the medium at a time.
+/// Bytes buffered before they are written.
 const WRITE_BYTES: usize = 1 << 18;
 
-/// Most partitions of types with many events; all others share one more.
+/// The most partitions of single types; all other types share one more.
 const PARTITIONS_MAX: usize = 64;
 
-/// A type has a partition of its own if its events are going to fill so many blocks.
+/// A type has a partition of its own if its events are expected to fill this many blocks.
 const PARTITION_BLOCKS_MIN: u64 = 4;
 
-/// Which types are going to be in a segment, and in which partition each.
+/// Assigns the types of a new segment to partitions.
 #[derive(Debug)]
 pub(crate) struct PartitionPlan {
     /// Ascending by name.
     types: Vec<TypeSummary>,
-    /// For each type.
+    /// The partition of each type.
     partitions: Vec<usize>,
     count: usize,
     block_bytes: usize,
 }
 
-/// Writes a sealed segment. Rows come partition by partition or mixed, but within each partition in the order of places.
+/// Writes a sealed segment. Rows of different partitions may be mixed, but those of each partition must ascend by sort
+/// key.
 pub(crate) struct Writer {
     draft: Box<dyn Draft>,
     plan: PartitionPlan,
-    /// The first and the last sequence number that the segment answers for.
+    /// The first and the last sequence number that the segment covers.
     seqs: (u64, u64),
-    /// Whether several rows may have the same sequence number.
+    /// Whether a sequence number may occur twice.
     may_repeat: bool,
-    /// The block of each partition that is being filled.
+    /// The unfinished block of each partition.
     filling: Vec<BlockBuilder>,
     index: IndexBuilder,
     sequence_index: SequenceIndexBuilder,
     ids: IdsBuilder,
     encoders: Encoders,
-    /// What was not written yet, and where it begins.
+    /// Bytes that are not written yet, and their offset.
     pending: Vec<u8>,
     at: u64,
 }
 
 impl PartitionPlan {
-    /// A plan for the types of some parts, each ascending by name, for blocks of about so many bytes of text.
+    /// A plan for the types of some parts, each ascending by name, for blocks of about `block_bytes` bytes of text.
     pub(crate) fn new(parts: impl Iterator<Item = Vec<TypeSummary>>, block_bytes: usize) -> Self {
-        // One part after the other, so that no more is in memory than the result and one part.
+        // Part by part, so that only the result and one part are in memory.
         let mut types = parts.reduce(union).unwrap_or_default();
         let total: u64 = types.iter().map(|summary| summary.bytes).sum();
         let least = (PARTITION_BLOCKS_MIN * block_bytes as u64).max(total / PARTITIONS_MAX as u64 + 1);
@@ -79,13 +80,13 @@ impl PartitionPlan {
         Self { types, partitions, count: own + 1, block_bytes }
     }
 
-    /// The number of a type, by which rows name it.
+    /// The code of a type.
     pub(crate) fn code(&self, name: &[u8]) -> Option<u32> {
         self.types.binary_search_by(|summary| summary.name.as_bytes().cmp(name)).ok().map(|code| code as u32)
     }
 
-    /// The numbers of types that ascend by name; `None` if one of them is not here. Where there are many, each is near
-    /// the one before.
+    /// The codes of types that ascend by name; `None` if one is not in the plan. Gallops from each code to the next,
+    /// which is near where there are many.
     pub(crate) fn codes<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Option<Vec<u32>> {
         let mut at = 0;
         let is_before =
@@ -108,7 +109,7 @@ impl PartitionPlan {
         *self.partitions.get(code as usize).expect(CODE)
     }
 
-    /// Whether a block is worth being taken over as it is: one that is much too small had better be filled up.
+    /// Whether a block is large enough to be copied as it is. Small ones are merged.
     pub(crate) fn is_filled(&self, summary: &Summary) -> bool {
         summary.text_bytes >= self.block_bytes as u64 / 2 || summary.rows >= ROWS_MAX / 2
     }
@@ -124,10 +125,10 @@ impl PartitionPlan {
     }
 }
 
-/// Why there is such a type.
-const CODE: &str = "each number of a type was given by the plan";
+/// Why each code has a type.
+const CODE: &str = "codes come from the plan";
 
-/// The types of two parts, ascending by name.
+/// Merges the types of two parts, ascending by name.
 fn union(a: Vec<TypeSummary>, b: Vec<TypeSummary>) -> Vec<TypeSummary> {
     let mut all = Vec::with_capacity(a.len().max(b.len()));
     let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
@@ -150,12 +151,12 @@ fn union(a: Vec<TypeSummary>, b: Vec<TypeSummary>) -> Vec<TypeSummary> {
     }
 }
 
-/// Why there is such a partition.
-const PARTITION: &str = "each type has a partition of the plan";
+/// Why each type has a partition.
+const PARTITION: &str = "the plan gives each type one of its partitions";
 
 impl Writer {
-    /// Begins a segment of events between these sequence numbers, with up to so many callers' ids. Where no number
-    /// `may_repeat`, an event whose number another has is an error.
+    /// Begins a segment of events in this range of sequence numbers, with at most `ids_most` callers' ids. Unless they
+    /// `may_repeat`, two events with the same sequence number are an error.
     pub(crate) fn new(
         draft: Box<dyn Draft>,
         plan: PartitionPlan,
@@ -179,17 +180,17 @@ impl Writer {
         }
     }
 
-    /// What goes where.
+    /// The plan.
     pub(crate) fn plan(&self) -> &PartitionPlan {
         &self.plan
     }
 
-    /// The first and the last sequence number that the segment answers for.
+    /// The first and the last sequence number that the segment covers.
     pub(crate) fn seqs(&self) -> (u64, u64) {
         self.seqs
     }
 
-    /// Appends an event to its partition.
+    /// Adds an event to its partition.
     pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), StorageError> {
         let partition = self.plan.partition(row.code);
         let bytes = row.id.len() + row.payload.len();
@@ -203,8 +204,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends a block of another segment as it is. `codes` are the numbers of the block's types in this plan, all of
-    /// which are in one partition; `summary` has the same, ascending.
+    /// Copies a block of another segment. `codes` are the plan's codes of the block's types, which are all in one
+    /// partition; `summary` has the same ones, ascending.
     pub(crate) fn copy(
         &mut self,
         summary: &Summary,
@@ -215,10 +216,10 @@ impl Writer {
         let partition = self.plan.partition(*summary.codes.first().expect("a block has types"));
         self.finish_block(partition)?;
         for row in 0..block.len() {
-            let code = codes.get(block.type_index(row)).expect("there is a number for each type of the block");
+            let code = codes.get(block.type_index(row)).expect("there is a code for each type of the block");
             self.plan.count(*code, 1, 0);
         }
-        // Which of the bytes belong to which type does not matter beyond the plan of the next segment.
+        // An estimate suffices: bytes per type only serve the plan of the next segment.
         let share = summary.text_bytes / summary.codes.len().max(1) as u64;
         for &code in &summary.codes {
             self.plan.count(code, 0, share);
@@ -241,8 +242,8 @@ impl Writer {
         self.write(WRITE_BYTES)
     }
 
-    /// Writes what is left, and makes the segment durable; `None`, and nothing is there, if it has no events. Also the
-    /// names of its types, and perhaps others, ascending.
+    /// Writes the rest, and makes the segment durable; `None`, and no blob, if it has no events. Also returns the names
+    /// of the plan's types, ascending.
     pub(crate) fn finish(mut self) -> Result<Option<(Published, Vec<TypeName>)>, StorageError> {
         for partition in 0..self.plan.count {
             self.finish_block(partition)?;
@@ -256,7 +257,7 @@ impl Writer {
         let ids_at = self.end();
         self.ids.finish(ids_at, &mut self.pending, &mut index);
         let footer = footer(self.at + self.pending.len() as u64, &index);
-        // With many types the index is large. It is not copied.
+        // Three writes, since the index may be large and is not copied.
         for bytes in [self.pending, index, footer] {
             self.draft.write(&bytes)?;
         }
@@ -288,13 +289,13 @@ impl Writer {
         self.write(WRITE_BYTES)
     }
 
-    /// Notes in which block an event lies.
+    /// Adds an event to the sequence index.
     fn note_block(&mut self, seq: u64, block: u32) -> Result<(), Imbalance> {
         let is_new = self.sequence_index.insert(seq, block)?;
         if is_new || self.may_repeat { Ok(()) } else { Err(Imbalance::Seq(seq)) }
     }
 
-    /// Writes what is pending, if there is so much of it.
+    /// Writes the pending bytes if there are at least `least`.
     fn write(&mut self, least: usize) -> Result<(), StorageError> {
         if self.pending.len() >= least {
             self.draft.write(&self.pending)?;
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn types_of_parts_are_put_together_and_found() {
+    fn types_of_parts_are_merged_and_found() {
         let parts = [summaries((0..900).step_by(3)), summaries((0..900).step_by(2)), Vec::new(), summaries(899..901)];
         let plan = PartitionPlan::new(parts.into_iter(), 10);
         let expected: Vec<u32> =

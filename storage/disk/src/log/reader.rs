@@ -1,4 +1,4 @@
-//! Reads the log of a folder that another process uses.
+//! Reads the log while another process may write to it.
 
 use std::fs::File;
 use std::ops::Range;
@@ -15,8 +15,8 @@ use super::readable;
 use crate::error::SystemError;
 use crate::folder::Folder;
 
-/// The log of a folder that somebody else may be writing to. Nothing is kept between two calls: by then a file may have
-/// been given up, or have become another part of the log.
+/// The log of a folder that another process may write to. It keeps no file open between two calls: by then a file may
+/// be trimmed or reused for another part of the log.
 #[derive(Debug)]
 pub(crate) struct LogReader {
     folder: Folder,
@@ -39,7 +39,7 @@ impl LogReader {
         Ok(starts.into_iter().min().unwrap_or(end)..end)
     }
 
-    /// Up to so many bytes of the log from `offset`; fewer only at its end.
+    /// Up to `len` bytes of the log from `offset`; fewer only at its end.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let mut bytes = vec![0; readable(&self.range()?, offset, len)?];
         let mut rest = bytes.as_mut_slice();
