@@ -15,7 +15,7 @@ use crate::query::{Filter, Position};
 use crate::repository::ReadError;
 use crate::segment::{Block, Part, Sealed, Segment, SortKey};
 
-/// So many blocks are kept open: about as many as there are partitions. Rows that follow each other lie in different partitions.
+/// The most blocks kept open, about as many as there are type partitions: consecutive rows lie in different partitions.
 const OPEN_BLOCKS_MAX: usize = 64;
 
 /// A walk over parts that ascend by sequence number and do not overlap: one after the other. It begins at the first row
@@ -40,7 +40,7 @@ enum PartRows {
 struct FreshRows {
     part: usize,
     segment: Arc<Segment>,
-    /// Places in the order of ordinals.
+    /// Indexes in the order of ordinals.
     places: Range<usize>,
     /// The types that are asked for, ascending; `None` for all.
     codes: Option<Box<[usize]>>,
@@ -51,7 +51,7 @@ struct SealedRows {
     part: usize,
     sealed: Arc<Sealed>,
     wanted: Wanted,
-    /// Where the next page of the order begins.
+    /// Where the next page of the sequence index begins.
     next_page: u64,
     /// The sequence numbers of this page that are left, and their blocks.
     page: vec::IntoIter<(u64, usize)>,

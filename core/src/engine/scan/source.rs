@@ -33,7 +33,7 @@ enum SourceRows {
     Partition(Box<Partition>),
 }
 
-/// A partition of a sealed segment.
+/// A type partition of a sealed segment.
 #[derive(Debug)]
 struct Partition {
     sealed: Arc<Sealed>,
