@@ -95,8 +95,8 @@ impl BatchBuilder {
             return Err(BatchFull);
         }
         let code = self.rows.intern(event.event_type.as_str().as_bytes());
-        let rank = self.rows.len() as u32;
-        self.rows.push(event.timestamp.as_nanos(), rank, code, id.as_bytes(), payload.as_bytes());
+        let ordinal = self.rows.len() as u32;
+        self.rows.push(event.timestamp.as_nanos(), ordinal, code, id.as_bytes(), payload.as_bytes());
         Ok(())
     }
 
@@ -182,12 +182,12 @@ impl Batch {
         if self.is_empty() {
             return None;
         }
-        let (id, _) = self.rows.id_and_payload(self.rows.row_by_rank(0));
+        let (id, _) = self.rows.id_and_payload(self.rows.row_by_ordinal(0));
         (!id.is_empty()).then(|| ClientId::from_validated(core::str::from_utf8(id).expect(TEXT)))
     }
 
     pub(crate) fn event(&self, place: usize) -> NewEvent<'_> {
-        let row = self.rows.row_by_rank(place);
+        let row = self.rows.row_by_ordinal(place);
         let (id, payload) = self.rows.id_and_payload(row);
         let name = self.rows.type_name(self.rows.row_type(row));
         NewEvent {
@@ -198,7 +198,7 @@ impl Batch {
         }
     }
 
-    /// The columns; the rank of an event is its place in the batch.
+    /// The columns; the ordinal of an event is its place in the batch.
     pub(crate) fn rows(&self) -> &Rows {
         &self.rows
     }

@@ -1,6 +1,6 @@
-//! Fixed-width little-endian integers inside a byte buffer: how every column of a segment lies in memory and on disk.
+//! Columns of fixed-width little-endian integers in a byte buffer, as in segments in memory and in the log.
 //!
-//! Buffers are checked when a [`Rows`](crate::segment::Rows) is opened, so that access can be plain.
+//! Access is not checked here: [`Rows`](crate::segment::Rows) checks a buffer when it is opened.
 
 /// The `index`-th `u32` of a column that begins at `start`.
 pub(crate) fn u32_at(bytes: &[u8], start: usize, index: usize) -> u32 {
@@ -17,8 +17,9 @@ pub(crate) fn i64_at(bytes: &[u8], start: usize, index: usize) -> i64 {
     i64::from_le_bytes(field(bytes, start + index * 8))
 }
 
-/// The first index in `range` for which `before` no longer holds; `before` must hold for a prefix of the range only.
-pub(crate) fn partition(range: core::ops::Range<usize>, mut before: impl FnMut(usize) -> bool) -> usize {
+/// The first index in `range` for which `before` is false, by binary search. `before` must be true for a prefix of the
+/// range and false for the rest.
+pub(crate) fn partition_point(range: core::ops::Range<usize>, mut before: impl FnMut(usize) -> bool) -> usize {
     let (mut low, mut high) = (range.start, range.end);
     while low < high {
         let middle = low + (high - low) / 2;
@@ -52,10 +53,10 @@ mod tests {
     }
 
     #[test]
-    fn partition_finds_the_boundary() {
+    fn partition_point_finds_the_boundary() {
         for boundary in 3..=9 {
-            assert_eq!(partition(3..9, |index| index < boundary), boundary);
+            assert_eq!(partition_point(3..9, |index| index < boundary), boundary);
         }
-        assert_eq!(partition(5..5, |_| true), 5);
+        assert_eq!(partition_point(5..5, |_| true), 5);
     }
 }

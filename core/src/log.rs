@@ -25,7 +25,7 @@ use bytes::Bytes;
 use crate::batch::Batch;
 use crate::checksum::Crc32c;
 use crate::column::{i64_at, u32_at, u64_at};
-use crate::segment::{INDEX_HEAD_BYTES, Rows};
+use crate::segment::{INDEX_HEADER_BYTES, Rows};
 
 const MAGIC: &[u8; 4] = b"ARGR";
 
@@ -33,7 +33,7 @@ const MAGIC: &[u8; 4] = b"ARGR";
 pub(crate) const HEAD_BYTES: usize = 56;
 
 /// Length of what is looked at behind a head to see whether it is one.
-pub(crate) const BODY_HEAD_BYTES: usize = INDEX_HEAD_BYTES;
+pub(crate) const BODY_HEAD_BYTES: usize = INDEX_HEADER_BYTES;
 
 /// What a row takes in an index without its id, its type and its text.
 const ROW_BYTES: u64 = 28;
@@ -133,7 +133,7 @@ impl RecordHead {
     /// it than there is room for, and what follows begins as a body does. All of that holds for each head that an
     /// engine writes. A caller, who cannot write zeros into texts, can make a whole head of timestamps; but a mark, and
     /// what a body begins with, have twelve zeros in a row behind bytes that are not all zero. Timestamps ascend, so
-    /// that there one would be less than one before it; in a column of ranks, two would be equal; and a hash would have
+    /// that there one would be less than one before it; in a column of ordinals, two would be equal; and a hash would have
     /// to take one given value in nearly all of its bits. There remain batches of so few events that the zeros are
     /// found in their types: then the head says that it was durable itself, or its sequence number is 2³⁷ at least, for
     /// which a log has no room.

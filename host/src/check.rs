@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use argus_core::engine::{self, Loss, Salvage, SalvageError, Seed};
 use argus_core::storage::{BackupTarget as _, StorageReader as _};
-use argus_disk::{DiskReader, DiskTarget, Fault};
+use argus_disk::{DiskReader, DiskTarget, SystemError};
 use clap::Args;
 use thiserror::Error;
 
@@ -45,7 +45,7 @@ pub enum CheckError {
     Salvage(#[from] SalvageError),
     /// The last step of salvage failed.
     #[error("what was saved could not be completed: {0}")]
-    Completion(#[source] Fault),
+    Completion(#[source] SystemError),
     /// The system's random generator failed, which is needed for a seed.
     #[error("the system's random generator failed: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -82,8 +82,8 @@ impl CheckCommand {
     /// [`CheckError`]; the repository is unchanged, and a partial copy cannot be opened as a repository.
     pub fn look(&self) -> Result<Outcome<'_>, CheckError> {
         let reader = DiskReader::open(&self.path)?;
-        let faults = reader.faults().iter().map(ToString::to_string).collect();
-        let mut strangers = reader.strangers().to_vec();
+        let faults = reader.errors().iter().map(ToString::to_string).collect();
+        let mut strangers = reader.unknown_files().to_vec();
         // If the names cannot be read, the check itself reports it.
         let others = reader.list().unwrap_or_default().into_iter().filter(|name| !engine::is_blob_name(name));
         strangers.extend(others.map(|name| self.path.join("blobs").join(name)));
@@ -123,7 +123,7 @@ impl CheckCommand {
 
 /// Whether a damaged file may have held more of the log. If no file is damaged, the last one is complete.
 fn is_end_missing(reader: &DiskReader, report: &engine::Report) -> bool {
-    !reader.faults().is_empty() && reader.lacks(report.log_end.clone())
+    !reader.errors().is_empty() && reader.lacks(report.log_end.clone())
 }
 
 impl Outcome<'_> {

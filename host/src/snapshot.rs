@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use argus_core::engine::{Backup, BackupError, back_up};
-use argus_disk::{DiskSource, DiskTarget, Fault};
+use argus_disk::{DiskSource, DiskTarget, SystemError};
 use clap::Args;
 use thiserror::Error;
 
@@ -43,7 +43,7 @@ pub enum SnapshotError {
     Backup(#[from] BackupError),
     /// The last step failed.
     #[error("the copy could not be completed: {0}")]
-    Completion(#[source] Fault),
+    Completion(#[source] SystemError),
 }
 
 /// What was copied, and how long it took.

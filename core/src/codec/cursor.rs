@@ -1,16 +1,16 @@
-//! Reads encoded bytes from their beginning, and refuses those that no encoder writes.
+//! Decodes values from the front of a buffer.
 
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use thiserror::Error;
 
-/// Bytes that no encoder has made.
+/// The bytes are not valid: no encoder writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not as it was encoded: {0}")]
+#[error("invalid bytes: {0}")]
 pub(crate) struct Corrupt(pub(crate) &'static str);
 
-/// Takes encoded parts off the front of a buffer. What is taken shares the buffer.
+/// A buffer that is decoded from its front. Slices that are taken share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor {
     rest: Bytes,
@@ -26,7 +26,7 @@ impl Cursor {
         if len > self.rest.len() { Err(Corrupt("too short")) } else { Ok(self.rest.split_to(len)) }
     }
 
-    /// Copies what is left, so that it does not keep alive what was taken.
+    /// Copies the rest to a new buffer, so that it does not keep the whole buffer alive.
     pub(crate) fn detach(&mut self) {
         self.rest = Bytes::copy_from_slice(&self.rest);
     }
@@ -53,24 +53,24 @@ impl Cursor {
         Err(Corrupt("an integer has more than 64 bits"))
     }
 
-    /// The next integer in LEB128, as a length or a count: one that is above `max` is none.
+    /// The next integer in LEB128 as a length or count of at most `max`.
     pub(crate) fn length(&mut self, max: usize) -> Result<usize, Corrupt> {
         let length = usize::try_from(self.varint()?).map_err(|_| Corrupt("a length"))?;
         if length > max { Err(Corrupt("a length")) } else { Ok(length) }
     }
 
-    /// Bytes that are left.
+    /// Number of bytes left.
     pub(crate) fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// Whether nothing is left.
+    /// Whether no bytes are left.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 }
 
-/// Writes an integer in LEB128: seven bits a byte, lowest first, the highest bit set on all bytes but the last.
+/// Appends an integer in LEB128: seven bits per byte, lowest first, the highest bit set on all bytes but the last.
 pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn integers_survive_and_too_long_ones_are_refused() {
+    fn integers_round_trip_and_too_long_ones_are_refused() {
         let mut bytes = Vec::new();
         let values = [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX - 1, u64::MAX];
         for value in values {

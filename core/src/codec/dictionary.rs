@@ -1,4 +1,4 @@
-//! The dictionary encoding: a column with few different texts.
+//! The dictionary encoding, for columns with few different texts.
 
 use alloc::vec::Vec;
 
@@ -7,33 +7,32 @@ use super::packed::{Packed, pack};
 use super::span::Span;
 use super::strings::{Strings, encode_strings};
 
-/// Few texts, and which of them each row has. Saves 0.7 to 7.8 bytes an event on the streams of the
+/// The different texts, and the code of each row's text. Saves 0.7 to 7.8 bytes per event on the streams of the
 /// [module](super).
 ///
 /// | bytes | what |
 /// |---|---|
 /// | varint | number of texts d |
 /// | … | the d texts, as [`Strings`] |
-/// | … | for each row the place of its text among them, [`Packed`] |
+/// | … | for each row the index of its text among them, [`Packed`] |
 #[derive(Clone, Debug)]
 pub(super) struct Dictionary {
     texts: Strings,
     codes: Packed,
 }
 
-/// A dictionary has no more texts than this.
+/// The most texts of a dictionary.
 const TEXTS_MAX: usize = 256;
 
 const SLOTS: usize = 4 * TEXTS_MAX;
 
-/// So many slots are looked at for one text. Texts that were chosen to meet in few slots thus make no dictionary, and
-/// no delay.
+/// The most probes for one text. Texts chosen to collide thus only prevent a dictionary, and cost no time.
 const PROBES_MAX: usize = 8;
 
-/// A dictionary in the making.
+/// Builds a dictionary.
 #[derive(Debug)]
 pub(super) struct DictionaryBuilder {
-    /// One more than the place of a text; 0 if the slot is free.
+    /// A hash table: the code of a text plus 1; 0 if the slot is free.
     slots: [u16; SLOTS],
     texts: Vec<Span>,
     codes: Vec<u64>,
@@ -47,8 +46,7 @@ impl Default for DictionaryBuilder {
 }
 
 impl DictionaryBuilder {
-    /// Looks for equal texts. Returns about how many bytes a dictionary takes, none if there are too many different
-    /// texts.
+    /// Collects the different texts. Returns the estimated size in bytes; `None` if there are too many.
     pub(super) fn build(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
         self.slots.fill(0);
         self.texts.clear();
@@ -79,7 +77,7 @@ impl DictionaryBuilder {
         pack(&self.codes, out);
     }
 
-    /// The place of the text among those that were met, where it is put if it is new.
+    /// The code of a text, which is added if it is new; `None` if there are too many.
     fn code(&mut self, text: &[u8], span: Span) -> Option<u64> {
         let value = span.of(text);
         let hash = hash(value) as usize;
@@ -104,7 +102,7 @@ impl Dictionary {
     pub(super) fn decode(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let len = cursor.length(TEXTS_MAX)?;
         let (texts, codes) = (Strings::decode(cursor, heap, len)?, Packed::decode(cursor, count)?);
-        if codes.exceeds(len as u64) { Err(Corrupt("place of a text")) } else { Ok(Self { texts, codes }) }
+        if codes.exceeds(len as u64) { Err(Corrupt("code of a text")) } else { Ok(Self { texts, codes }) }
     }
 
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
@@ -112,7 +110,7 @@ impl Dictionary {
     }
 }
 
-/// Spreads texts over slots, without any promise about texts that were chosen with care.
+/// A fast hash, without protection against chosen texts.
 fn hash(text: &[u8]) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut hash = text.len() as u64;

@@ -1,10 +1,10 @@
-//! The bytes that several columns have no better form for, compressed as one: what is said in one column is often said
-//! in another. LZ4 saves 8.0 to 25.2 bytes an event on the streams of the [module](super).
+//! The bytes of several columns that no other encoding takes, compressed together, since columns often repeat each
+//! other's bytes. LZ4 saves 8.0 to 25.2 bytes per event on the streams of the [module](super).
 //!
 //! | bytes | what |
 //! |---|---|
 //! | varint | length h |
-//! | varint | length z as an LZ4 block, or 0 if the bytes lie as they are |
+//! | varint | length z as an LZ4 block, or 0 if the bytes are not compressed |
 //! | z, or h if z is 0 | the bytes |
 
 use alloc::vec;
@@ -18,17 +18,17 @@ use lz4_flex::block::{
 
 use super::cursor::{Corrupt, Cursor, put_varint};
 
-/// What one heap may hold.
+/// The most bytes of a heap.
 const HEAP_MAX: usize = 1 << 30;
 
-/// A byte of an LZ4 block stands for no more bytes than this, but for a constant few.
+/// The most bytes that a byte of an LZ4 block expands to, apart from a small constant.
 const LZ4_RATIO_MAX: usize = 255;
 
-/// Up to this length positions fit into the small table. The compressor swaps it for a large one otherwise, and never
-/// back.
+/// Up to this length, positions fit into the compressor's small table. For longer input it switches to a large table,
+/// and never back.
 const SMALL_TABLE_MAX: usize = u16::MAX as usize - 1;
 
-/// Buffers for the compression of heaps.
+/// The compressor's buffers, for reuse.
 pub(super) struct Compressor {
     table: CompressTable,
     compressed: Vec<u8>,
@@ -67,7 +67,7 @@ impl Compressor {
     }
 }
 
-/// Takes a heap off the cursor.
+/// Decodes a heap.
 pub(super) fn decode_heap(cursor: &mut Cursor) -> Result<Cursor, Corrupt> {
     let length = cursor.length(HEAP_MAX)?;
     let compressed = cursor.length(HEAP_MAX)?;

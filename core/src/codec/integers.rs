@@ -1,4 +1,4 @@
-//! Texts that are decimal integers, stored as integers.
+//! The integer encoding, for texts that are decimal integers.
 
 use alloc::vec::Vec;
 
@@ -7,23 +7,22 @@ use super::packed::{Packed, pack};
 use super::span::Span;
 use crate::json::write_u64;
 
-/// Texts that are integers in their shortest decimal form. Saves 0.1 to 0.2 bytes an event on the streams of the
+/// Texts that are integers in their shortest decimal form. Saves 0.1 to 0.2 bytes per event on the streams of the
 /// [module](super), which have few numbers; on those, LZ4 does nearly as well.
 ///
-/// Where one is negative, all are of 64 bits with a sign, whose highest bit is flipped so that their order stays;
-/// [`Packed`] in either case.
+/// The values are [`Packed`]. If one is negative, all are signed integers of 64 bits with the sign bit flipped.
 #[derive(Clone, Debug)]
 pub(super) struct Integers {
     values: Packed,
     signed: bool,
 }
 
-/// More bytes than any integer of 64 bits has.
+/// The most bytes of an integer of 64 bits.
 pub(super) const INTEGER_BYTES_MAX: usize = 20;
 
 const SIGN: u64 = 1 << 63;
 
-/// Integers that a column was found to consist of.
+/// Parses the integers of a column.
 #[derive(Debug, Default)]
 pub(super) struct IntegersBuilder {
     values: Vec<u64>,
@@ -31,7 +30,7 @@ pub(super) struct IntegersBuilder {
 }
 
 impl IntegersBuilder {
-    /// Reads the texts. Returns how many bytes they take, none if one is no integer.
+    /// Parses the texts. Returns the size in bytes; `None` if one is not an integer.
     pub(super) fn build(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
         self.values.clear();
         self.signed = false;
@@ -51,7 +50,7 @@ impl IntegersBuilder {
         for span in spans {
             let value = match span.of(text) {
                 [b'-', digits @ ..] => {
-                    // There is no "-0" among integers.
+                    // "-0" is not the shortest form of 0.
                     let magnitude = parse_u64(digits).filter(|&magnitude| magnitude != 0 && magnitude <= SIGN)?;
                     SIGN - magnitude
                 }

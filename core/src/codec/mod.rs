@@ -1,17 +1,15 @@
-//! How columns lie in the blocks of a sealed segment: as few bytes as can be had without giving up access to a single
-//! row.
+//! Encodings of the columns in a block: as small as possible while any row can be decoded without the others.
 //!
-//! Encoding is chosen column by column from what the values look like (Kuschewski et al., "`BtrBlocks`", SIGMOD 2023).
-//! Whoever decodes has checked the bytes against a checksum before; even so no bytes make a decoder panic or read
-//! outside.
+//! The encoding of each column is chosen by its values (Kuschewski et al., "`BtrBlocks`", SIGMOD 2023). Callers check a
+//! checksum before decoding; even so, no bytes make a decoder panic or read out of bounds.
 //!
-//! What each form brings, measured on two real streams: 127,000 events of GitHub with ids (14 types, payloads of about
-//! 130 bytes) and 39,000 edits of Wikipedia without ids (51 types, payloads of about 430 bytes), in segments of 16,384
-//! events and blocks of 64 KiB. The figures are bytes an event on the medium, indexes and ids included.
+//! What each encoding saves, measured on two real streams: 127,000 events of GitHub with ids (14 types, payloads of
+//! about 130 bytes) and 39,000 edits of Wikipedia without ids (51 types, payloads of about 430 bytes), in segments of
+//! 16,384 events and blocks of 64 KiB. The figures are bytes per event on the medium, including indexes and ids.
 //!
 //! | without | GitHub | Wikipedia |
 //! |---|---|---|
-//! | nothing: all forms | 43.40 | 67.91 |
+//! | nothing: all encodings | 43.40 | 67.91 |
 //! | [`Dictionary`](dictionary::Dictionary) | +0.66 | +7.84 |
 //! | [`Integers`](integers::Integers) | +0.06 | +0.18 |
 //! | [`Template`](template::Template) | +2.15 | +6.21 |

@@ -1,4 +1,4 @@
-//! Encodes a column of payloads, grouped by their shapes.
+//! Encodes a column of payloads.
 
 use alloc::vec::Vec;
 
@@ -9,13 +9,13 @@ use super::shape::{SHAPES_MAX, Shapes};
 use super::span::Span;
 use super::texts::ColumnEncoder;
 
-/// A shape that fewer rows have costs more than it saves.
+/// A shape with fewer rows costs more than it saves.
 const ROWS_MIN: usize = 4;
 
-/// Longer texts have no shape.
+/// Longer texts are stored whole.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
-/// Encodes columns of payloads as [`Payloads`](super::Payloads). The buffers are for use again and again.
+/// Encodes columns of payloads as [`Payloads`](super::Payloads). Reuses its buffers.
 #[derive(Debug, Default)]
 pub(crate) struct PayloadEncoder {
     shapes: Shapes,
@@ -23,9 +23,9 @@ pub(crate) struct PayloadEncoder {
     compressor: Compressor,
     /// All rows.
     rows: Vec<Row>,
-    /// Those of the shape at hand: where their leaves begin.
+    /// For each row of the current shape, the index of its first leaf.
     leaves: Vec<u32>,
-    /// Of the shape at hand.
+    /// The pieces of the current shape.
     pieces: Vec<Span>,
     spans: Vec<Span>,
     numbers: Vec<u64>,
@@ -41,10 +41,9 @@ struct Row {
 }
 
 impl PayloadEncoder {
-    /// Appends texts to `out`. They follow each other in `text`, which has at most 1 GiB, and each ends where `ends`
-    /// says.
+    /// Appends the encoded column to `out`. `text` has the concatenated texts, at most 1 GiB, and `ends` their ends.
     pub(crate) fn encode(&mut self, text: &[u8], ends: &[u32], out: &mut Vec<u8>) {
-        self.take_apart(text, ends);
+        self.split_texts(text, ends);
         self.heap.clear();
         self.body.clear();
         self.number_shapes(out);
@@ -60,7 +59,7 @@ impl PayloadEncoder {
         out.extend_from_slice(&self.body);
     }
 
-    fn take_apart(&mut self, text: &[u8], ends: &[u32]) {
+    fn split_texts(&mut self, text: &[u8], ends: &[u32]) {
         let Self { shapes, rows, spans, .. } = self;
         shapes.clear();
         rows.clear();
@@ -78,7 +77,7 @@ impl PayloadEncoder {
         }
     }
 
-    /// Writes how many shapes there are, rare ones not among them, and which each row has.
+    /// Writes the number of shapes, without rare ones, and the shape of each row.
     fn number_shapes(&mut self, out: &mut Vec<u8>) {
         let mut numbers = [0; SHAPES_MAX];
         let mut count = 0;
@@ -90,9 +89,8 @@ impl PayloadEncoder {
         }
         put_varint(count, out);
         self.numbers.clear();
-        let number = |row: &Row| {
-            row.shape.map_or(0, |shape| *numbers.get(shape).expect("there are no more shapes than are told apart"))
-        };
+        let number =
+            |row: &Row| row.shape.map_or(0, |shape| *numbers.get(shape).expect("there are at most SHAPES_MAX shapes"));
         self.numbers.extend(self.rows.iter().map(number));
         pack(&self.numbers, out);
     }

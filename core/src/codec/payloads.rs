@@ -1,4 +1,4 @@
-//! Decodes a column of payloads, any row by itself.
+//! Decodes single rows of a column of payloads.
 
 use alloc::vec::Vec;
 
@@ -10,19 +10,18 @@ use super::packed::Packed;
 use super::shape::{LEAVES_MAX, SHAPES_MAX};
 use super::texts::Texts;
 
-/// A column of JSON texts without white space between tokens, taken apart by *shape*: what is left of a text without
-/// its leaves, which are the strings (with their quotation marks, but for names of members), numbers, `true`, `false`
-/// and `null`. Texts of a shape have their leaves in columns, one for each place. Any bytes survive: texts without a
-/// shape lie as a whole in a column of their own. Shapes save 11.7 to 20.6 bytes an event on the streams of the
-/// [module](super).
+/// A column of compact JSON texts, split by *shape*. The leaves of a text are its strings (with quotation marks, but
+/// not the names of members), numbers, `true`, `false` and `null`; its shape is the rest. All texts of one shape store
+/// their leaves in columns, one for each leaf. Any bytes round-trip: texts without a shape are stored whole in a column
+/// of their own. Shapes save 11.7 to 20.6 bytes per event on the streams of the [module](super).
 ///
 /// | bytes | what |
 /// |---|---|
 /// | varint | number of shapes s, at most 63 |
 /// | … | for each row its shape from 1 on, 0 if it has none, [`Packed`] |
-/// | … | [heap](super::heap), which all of the following share |
+/// | … | [heap](super::heap), shared by everything below |
 /// | … | for each shape as below |
-/// | … | if there are rows without a shape: these, as a column of [`Texts`] that shares the heap |
+/// | … | the rows without a shape, if any, as a column of [`Texts`] that shares the heap |
 ///
 /// A shape:
 ///
@@ -32,24 +31,24 @@ use super::texts::Texts;
 /// | l + 1 varints | lengths of the pieces before, between and behind the leaves, which lie in the heap |
 /// | … | l columns of [`Texts`] that share the heap |
 ///
-/// A row has its leaves in each column at the place that it has among the rows of its shape.
+/// The leaves of a row are at its index among the rows of its shape.
 #[derive(Clone, Debug)]
 pub(crate) struct Payloads {
     shapes: Vec<ShapeColumns>,
     whole: Option<Texts>,
-    /// The shape of each row, and its place among the rows of that shape.
+    /// The shape of each row, and its index among the rows of that shape.
     places: Vec<(u32, u32)>,
 }
 
 #[derive(Clone, Debug)]
 struct ShapeColumns {
     first: Bytes,
-    /// Each leaf, and the piece behind it.
+    /// Each column of leaves, and the piece behind it.
     leaves: Vec<(Texts, Bytes)>,
 }
 
 impl Payloads {
-    /// Takes `count` texts off the cursor.
+    /// Decodes `count` texts.
     pub(crate) fn decode(cursor: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let shapes = cursor.length(SHAPES_MAX)?;
         let numbers = Packed::decode(cursor, count)?;
@@ -74,7 +73,7 @@ impl Payloads {
         if heap.is_empty() { Ok(Self { shapes, whole, places }) } else { Err(Corrupt("a heap is too long")) }
     }
 
-    /// Appends the text of a row, which is below the number of texts.
+    /// Appends the text of a row to `out`. The row must exist.
     pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) {
         let Some(&(shape, place)) = self.places.get(row) else { return };
         match shape.checked_sub(1) {
@@ -138,9 +137,9 @@ mod tests {
         out
     }
 
-    fn assert_survives<T: AsRef<[u8]>>(texts: &[T]) -> Payloads {
+    fn assert_round_trip<T: AsRef<[u8]>>(texts: &[T]) -> Payloads {
         let mut encoder = PayloadEncoder::default();
-        // What a block leaves behind in the buffers changes nothing.
+        // What an earlier block left in the buffers must not matter.
         encoded(&[r#"{"left":"over"}"#; 20], &mut encoder);
         let bytes = encoded(texts, &mut encoder);
         let mut cursor = Cursor::new(bytes.into());
@@ -164,7 +163,7 @@ mod tests {
         }
     }
 
-    /// Texts of some kinds, each as often as the numbers say, in the order of the numbers.
+    /// The texts of these kinds that `order` refers to, in its order.
     fn rows(kinds: &[String], order: &[usize]) -> Vec<String> {
         order.iter().map(|index| kinds[index % kinds.len()].clone()).collect()
     }
@@ -178,7 +177,7 @@ mod tests {
                 _ => format!(r#"{{"n":{row}}}"#),
             })
             .collect();
-        let payloads = assert_survives(&texts);
+        let payloads = assert_round_trip(&texts);
         assert_eq!(payloads.shapes.len(), 2);
         assert!(payloads.whole.is_none());
         assert_eq!(payloads.shapes[0].leaves.len(), 4);
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_take_little_more_than_what_is_random_in_them() {
+    fn payloads_take_little_more_than_their_random_bits() {
         const COUNTRIES: [&str; 8] = ["DE", "FR", "US", "JP", "BR", "IN", "GB", "PL"];
         let mut random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
         let mut texts = Vec::new();
@@ -199,14 +198,14 @@ mod tests {
                 r#"{{"user":"u-{user:05}","session":"{session:016x}","path":"/shops/{shop:02}/items/{item:04}","referrer":"https://find.example/?q={search:06}","duration_ms":{duration},"country":"{country}","new":{new}}}"#
             ));
         }
-        // Of a payload of some 167 bytes 140 bits are random, which is 17.5 bytes.
+        // Each payload of some 167 bytes has 140 random bits, which are 17.5 bytes.
         let bytes = encoded(&texts, &mut PayloadEncoder::default()).len();
         assert!(bytes < 300 * 19, "{bytes} bytes");
-        assert_survives(&texts);
+        assert_round_trip(&texts);
     }
 
     #[test]
-    fn odd_texts_survive() {
+    fn odd_texts_round_trip() {
         let brackets = "[".repeat(100_000) + &"]".repeat(100_000);
         let many: String = format!("[{}]", ["1"; 1000].join(","));
         let huge = format!(r#"{{"a":"{}"}}"#, "x".repeat(300_000));
@@ -247,20 +246,20 @@ mod tests {
             &many,
             &huge,
         ];
-        assert_survives(&odd);
+        assert_round_trip(&odd);
         for text in odd {
-            assert_survives(&[text; 20]);
-            assert_survives(&[text]);
+            assert_round_trip(&[text; 20]);
+            assert_round_trip(&[text]);
         }
-        assert_survives::<&str>(&[]);
+        assert_round_trip::<&str>(&[]);
         let interleaved: Vec<&str> = (0..400).map(|row| odd[row * 7 % (odd.len() - 3)]).collect();
-        assert_survives(&interleaved);
+        assert_round_trip(&interleaved);
     }
 
     #[test]
-    fn texts_of_too_many_shapes_lie_as_a_whole() {
+    fn texts_beyond_the_limit_of_shapes_are_stored_whole() {
         let texts: Vec<String> = (0..1000).map(|row| format!(r#"{{"name{}":{row}}}"#, row % 100)).collect();
-        let payloads = assert_survives(&texts);
+        let payloads = assert_round_trip(&texts);
         assert_eq!(payloads.shapes.len(), SHAPES_MAX);
         assert!(payloads.whole.is_some());
     }
@@ -315,20 +314,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn json_survives(kinds in prop::collection::vec(json(), 1..12), order in prop::collection::vec(0usize..12, 0..120)) {
-            assert_survives(&kinds);
-            assert_survives(&rows(&kinds, &order));
+        fn json_round_trips(kinds in prop::collection::vec(json(), 1..12), order in prop::collection::vec(0usize..12, 0..120)) {
+            assert_round_trip(&kinds);
+            assert_round_trip(&rows(&kinds, &order));
         }
 
         #[test]
-        fn anything_survives(
+        fn any_bytes_round_trip(
             mut kinds in prop::collection::vec(nearly_json(), 1..12),
             bytes in prop::collection::vec(any::<u8>(), 0..40),
             order in prop::collection::vec(0usize..12, 0..120),
         ) {
-            assert_survives(&[&bytes[..], b"{}", &bytes]);
+            assert_round_trip(&[&bytes[..], b"{}", &bytes]);
             kinds.push(String::from_utf8_lossy(&bytes).into_owned());
-            assert_survives(&rows(&kinds, &order));
+            assert_round_trip(&rows(&kinds, &order));
         }
 
         #[test]

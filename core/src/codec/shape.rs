@@ -1,15 +1,15 @@
-//! Takes JSON texts apart into shapes and leaves.
+//! Splits JSON texts into shapes and leaves.
 
 use alloc::vec::Vec;
 
 use super::span::Span;
 use crate::json::ordinary_len;
 
-/// The shapes of the texts of a block, and the leaves of those texts.
+/// The shapes of a block's texts, and the leaves of these texts.
 ///
-/// Shapes are what remains of texts once the leaves are taken out: the pieces before, between and behind them. They are
-/// paths in a tree of pieces, so that a text is compared with all shapes while it is read once. Whatever is taken apart
-/// can be put together again, be it JSON or not; only what is JSON is taken apart in a way that helps.
+/// A shape is a text without its leaves: the pieces before, between and behind them. Shapes are paths in a tree of
+/// pieces, so that one pass over a text compares it with all shapes. Splitting is reversible for any bytes, but only
+/// useful for JSON.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
     pieces: Vec<Piece>,
@@ -17,7 +17,7 @@ pub(super) struct Shapes {
     leaves: Vec<Span>,
 }
 
-/// The last piece of a shape.
+/// A shape: its last piece, from which the others are reached.
 #[derive(Clone, Copy, Debug)]
 struct ShapeEnd {
     piece: usize,
@@ -26,32 +26,31 @@ struct ShapeEnd {
 
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    /// Where it was met first.
+    /// Its first occurrence in the text.
     span: Span,
-    /// The piece before the leaf before, if there is one.
+    /// The previous piece, if there is one.
     before: Option<usize>,
-    /// The first of the pieces that were met behind this one and a leaf.
+    /// The first of the pieces that follow this one and a leaf.
     behind: Option<usize>,
-    /// The next piece that was met in the place of this one.
+    /// The next alternative to this piece.
     other: Option<usize>,
-    /// The shape that ends here.
+    /// The shape that ends with this piece, if one does.
     shape: Option<usize>,
 }
 
-/// Shapes with more leaves are none.
+/// The most leaves of a shape.
 pub(super) const LEAVES_MAX: usize = 255;
 
-/// So many shapes are told apart in a block.
+/// The most shapes in a block.
 pub(super) const SHAPES_MAX: usize = 63;
 
-/// More bytes between two leaves make no shape.
+/// The most bytes of a piece.
 const PIECE_BYTES_MAX: usize = 1024;
 
-/// Pieces of all shapes, and of texts that came to nothing.
+/// The most pieces in the tree, including those of texts that turned out to have no shape.
 const PIECES_MAX: usize = 4096;
 
-/// A text is compared with no more pieces than this. Texts that were chosen to differ in many places thus make no
-/// delay.
+/// The most pieces that a text is compared with, so that chosen texts cannot cost much time.
 const COMPARED_MAX: usize = 512;
 
 impl Shapes {
@@ -66,7 +65,7 @@ impl Shapes {
         self.ends.len()
     }
 
-    /// How many texts have the shape.
+    /// Number of texts with this shape.
     pub(super) fn rows(&self, shape: usize) -> usize {
         self.ends.get(shape).map_or(0, |end| end.rows)
     }
@@ -83,12 +82,12 @@ impl Shapes {
         pieces.reverse();
     }
 
-    /// Leaves of all texts so far that have a shape, those of each text one after the other.
+    /// The leaves of all texts with a shape so far, text by text.
     pub(super) fn leaves(&self) -> &[Span] {
         &self.leaves
     }
 
-    /// Takes the text apart that lies at `span` and appends its leaves, if it has a shape.
+    /// Splits the text at `span`. If it has a shape, appends its leaves and returns the shape.
     pub(super) fn add(&mut self, text: &[u8], span: Span) -> Option<usize> {
         let leaves = self.leaves.len();
         let shape = self.find(text, span);
@@ -116,7 +115,7 @@ impl Shapes {
         None
     }
 
-    /// The piece at the beginning of `rest`, which is the end of the text at `span`.
+    /// The piece at the beginning of `rest`, which is a suffix of the text at `span`.
     fn piece(
         &mut self,
         text: &[u8],
@@ -173,7 +172,7 @@ impl Shapes {
     }
 }
 
-/// How many bytes come before the next leaf or the end; none if a string has no end.
+/// Number of bytes before the next leaf or the end; `None` if a string does not end.
 fn piece_len(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     loop {
@@ -188,7 +187,7 @@ fn piece_len(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// How many bytes the string or other scalar at the beginning has; none if there is no end to the string, or nothing.
+/// Length of the scalar at the beginning; `None` if there is none, or a string does not end.
 fn leaf_len(bytes: &[u8]) -> Option<usize> {
     if let [b'"', string @ ..] = bytes {
         return string_len(string).map(|length| length + 1);
@@ -197,14 +196,14 @@ fn leaf_len(bytes: &[u8]) -> Option<usize> {
     Some(bytes.iter().position(ends).unwrap_or(bytes.len())).filter(|&length| length > 0)
 }
 
-/// How many bytes there are up to and with the quotation mark that ends a string.
+/// Number of bytes up to and including the closing quotation mark.
 fn string_len(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     loop {
         rest = match rest.split_at_checked(ordinary_len(rest))? {
             (_, [b'"', behind @ ..]) => return Some(bytes.len() - behind.len()),
             (_, [b'\\', _, behind @ ..]) => behind,
-            // A control character, which JSON does not have here.
+            // JSON does not allow control characters in strings.
             (_, [byte, behind @ ..]) if *byte != b'\\' => behind,
             _ => return None,
         };
@@ -220,8 +219,8 @@ mod tests {
 
     use super::*;
 
-    /// Takes the texts apart, and gives the shape and the leaves of each.
-    fn apart(shapes: &mut Shapes, texts: &[&str]) -> Vec<Option<(usize, Vec<String>)>> {
+    /// Splits the texts; returns the shape and the leaves of each.
+    fn split(shapes: &mut Shapes, texts: &[&str]) -> Vec<Option<(usize, Vec<String>)>> {
         let text = texts.concat();
         let mut start = 0;
         let add = |part: &&str| {
@@ -239,7 +238,7 @@ mod tests {
     fn leaves_are_strings_numbers_and_words() {
         let text = r#"{"a":"b","c\"":[1.5e3,true,{"d":null}],"e":{},"f":"\"\\","g":[]}"#;
         let mut shapes = Shapes::default();
-        let found = apart(&mut shapes, &[text, r#"{"a":0,"c\"":["","x:y",{"d":false}],"e":{},"f":-1,"g":[]}"#]);
+        let found = split(&mut shapes, &[text, r#"{"a":0,"c\"":["","x:y",{"d":false}],"e":{},"f":-1,"g":[]}"#]);
         let leaves = ["\"b\"", "1.5e3", "true", "null", r#""\"\\""#].map(String::from).to_vec();
         assert_eq!(found.first().unwrap(), &Some((0, leaves)));
         let leaves = ["0", "\"\"", "\"x:y\"", "false", "-1"].map(String::from).to_vec();
@@ -272,18 +271,18 @@ mod tests {
             found.into_iter().map(|found| found.unwrap().0).collect()
         };
         let expected = [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
-        assert_eq!(numbers(apart(&mut shapes, &texts)), expected);
+        assert_eq!(numbers(split(&mut shapes, &texts)), expected);
         shapes.clear();
-        assert_eq!(numbers(apart(&mut shapes, &[texts, texts].concat())), [expected, expected].concat());
+        assert_eq!(numbers(split(&mut shapes, &[texts, texts].concat())), [expected, expected].concat());
     }
 
     #[test]
-    fn texts_without_an_end_and_texts_beyond_the_limits_have_no_shape() {
+    fn unterminated_texts_and_texts_beyond_the_limits_have_no_shape() {
         let list = |length| format!("[{}]", std::vec!["1"; length].join(","));
         let (most, more) = (list(LEAVES_MAX), list(LEAVES_MAX + 1));
         let (deep, name) = ("[".repeat(PIECE_BYTES_MAX + 1), format!("{{\"{}\":1}}", "x".repeat(PIECE_BYTES_MAX)));
         let mut shapes = Shapes::default();
-        let found = apart(&mut shapes, &["\"a", "{\"a\":1,\"b", "[\"\\\"]", &more, &deep, &name, &most]);
+        let found = split(&mut shapes, &["\"a", "{\"a\":1,\"b", "[\"\\\"]", &more, &deep, &name, &most]);
         assert!(found.iter().take(6).all(Option::is_none), "{found:?}");
         assert_eq!(found.last().unwrap().as_ref().unwrap().1.len(), LEAVES_MAX);
         assert_eq!(shapes.leaves().len(), LEAVES_MAX);
@@ -294,7 +293,7 @@ mod tests {
         let texts: Vec<String> = (0..10_000).map(|row| format!("{{\"{row}\":1,\"{}\":2}}", row * 7)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let mut shapes = Shapes::default();
-        let found = apart(&mut shapes, &texts);
+        let found = split(&mut shapes, &texts);
         assert_eq!(found.iter().flatten().count(), SHAPES_MAX);
         assert!(shapes.pieces.len() <= PIECES_MAX);
         assert!(shapes.pieces.iter().filter(|piece| piece.before.is_none()).count() <= COMPARED_MAX + 1);

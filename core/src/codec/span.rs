@@ -1,8 +1,8 @@
-//! A range within a buffer of texts.
+//! A range in a buffer of texts.
 
 use alloc::vec::Vec;
 
-/// Where a text lies in a buffer that holds many.
+/// The range of a text in a buffer of many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) start: u32,
@@ -10,7 +10,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// The text. The span lies in the buffer.
+    /// The text. `buffer` must be the one that the span was made for.
     pub(super) fn of(self, buffer: &[u8]) -> &[u8] {
         buffer.get(self.start as usize..self.end as usize).expect("a span is made for the buffer that it is used with")
     }
@@ -19,7 +19,7 @@ impl Span {
         self.end.saturating_sub(self.start) as usize
     }
 
-    /// Replaces `spans` by those of texts that follow each other and end where `ends` says.
+    /// Replaces `spans` by those of concatenated texts with these ends.
     pub(super) fn consecutive(ends: &[u32], spans: &mut Vec<Self>) {
         spans.clear();
         let mut start = 0;

@@ -1,4 +1,4 @@
-//! The plain encoding: texts one after the other.
+//! The plain encoding: concatenated texts.
 
 use alloc::vec::Vec;
 
@@ -8,14 +8,14 @@ use super::cursor::{Corrupt, Cursor};
 use super::packed::{Packed, pack};
 use super::span::Span;
 
-/// Texts one after the other in the heap: in the column only their lengths, [`Packed`].
+/// Texts in the heap; the column has only their lengths, [`Packed`].
 #[derive(Clone, Debug)]
 pub(super) struct Strings {
     ends: Vec<u32>,
     bytes: Bytes,
 }
 
-/// Appends the texts to the heap and their lengths, of which `lengths` is left with the last, to `out`.
+/// Appends the texts to the heap, and their lengths to `out`. `lengths` is a buffer.
 pub(super) fn encode_strings(
     text: &[u8],
     spans: &[Span],
@@ -32,7 +32,7 @@ pub(super) fn encode_strings(
 }
 
 impl Strings {
-    /// Takes the lengths of `count` texts off the cursor, and their bytes off the heap.
+    /// Decodes the lengths of `count` texts from the cursor, and takes their bytes from the heap.
     pub(super) fn decode(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let lengths = Packed::decode(cursor, count)?;
         let mut ends = Vec::with_capacity(count);

@@ -1,4 +1,4 @@
-//! The template encoding: texts of one length that differ in few places.
+//! The template encoding, for texts of equal length that differ at some positions.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -10,58 +10,58 @@ use super::cursor::{Corrupt, Cursor, put_varint};
 use super::packed::{Packed, pack};
 use super::span::Span;
 
-/// Texts of one length that differ in some places only, such as identifiers, digests and times. Saves 2.1 to 6.2 bytes
-/// an event on the streams of the [module](super).
+/// Texts of equal length that differ at some positions only, such as identifiers, digests and times. Saves 2.1 to 6.2
+/// bytes per event on the streams of the [module](super).
 ///
 /// | bytes | what |
 /// |---|---|
 /// | varint | length l of each text |
-/// | ⌈l / 8⌉ | a bit for each place, lowest first: whether it varies; v of them do |
-/// | varint | number of bytes a that occur in these places; 0 if it is decimal digits |
+/// | ⌈l / 8⌉ | a bit for each position, lowest first: whether it varies |
+/// | varint | number a of different bytes at these positions; 0 if they are decimal digits |
 /// | a | these bytes, ascending |
-/// | … | for each group of places a number a row, [`Packed`] |
+/// | … | for each group of positions, a number per row, [`Packed`] |
 ///
-/// The first text lies in the heap, and the places that do not vary are read there. The other places are grouped from
-/// the left, 19 of them if they are digits, which make a decimal number; else ⌊64 / w⌋ of them, w being the bits that
-/// count a bytes, and a number has w bits a place, the leftmost highest.
+/// The first text lies in the heap and has the bytes at positions that do not vary. The other positions are grouped
+/// from the left. With digits, 19 positions make a decimal number. Otherwise ⌊64 / w⌋ positions make a number with w
+/// bits per position, the leftmost highest, where w bits suffice to count a bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     first: Bytes,
-    places: Box<[u8]>,
+    positions: Box<[u8]>,
     symbols: Symbols,
     groups: Vec<Packed>,
 }
 
-/// Longer texts are no identifiers.
+/// Longer texts are not encoded as templates.
 pub(super) const TEMPLATE_BYTES_MAX: usize = 255;
 
-/// How a place is written as a number.
+/// How the byte at a position is coded.
 #[derive(Clone, Debug)]
 enum Symbols {
     Digits,
-    /// Up to 2^bits bytes; at least one bit.
+    /// As an index into up to 2^bits bytes; at least one bit.
     Alphabet {
         bits: u32,
         bytes: Box<[u8]>,
     },
 }
 
-/// Digits that a number of 64 bits holds, whatever they are.
+/// Any number with this many digits fits into 64 bits.
 const DIGITS_A_GROUP: usize = 19;
 
-/// So few symbols take fewer bits one by one than as decimal digits.
+/// Up to this many different digits take fewer bits as indexes than as decimal numbers.
 const FEW_SYMBOLS: usize = 4;
 
-/// A template in the making.
+/// Builds a template.
 #[derive(Debug)]
 pub(super) struct TemplateBuilder {
-    /// The bits in which texts differ from the first, for each place.
+    /// For each position, the bits in which texts differ from the first one.
     differences: [u8; TEMPLATE_BYTES_MAX],
-    /// Runs of places that vary.
+    /// Runs of positions that vary.
     runs: Vec<Span>,
-    /// The bytes in these places, row after row.
+    /// The bytes at these positions, row by row.
     varying: Vec<u8>,
-    /// How many of them each row has.
+    /// How many of these each row has.
     width: usize,
     alphabet: Vec<u8>,
     codes: [u8; 256],
@@ -85,8 +85,8 @@ impl Default for TemplateBuilder {
 }
 
 impl TemplateBuilder {
-    /// Looks where the texts differ, all of which have the length of the first. Returns about how many bytes a template
-    /// takes, none if the texts are all equal or too long.
+    /// Finds the positions at which the texts, which have equal lengths, differ. Returns the estimated size in bytes;
+    /// `None` if the texts are all equal or too long.
     pub(super) fn build(&mut self, text: &[u8], spans: &[Span]) -> Option<usize> {
         let first = spans.first()?.of(text);
         let differences = self.differences.get_mut(..first.len())?;
@@ -179,7 +179,7 @@ impl Template {
         let first = heap.take(length)?;
         let varies = cursor.take(length.div_ceil(8))?;
         let varies = |place: &u8| varies.get(usize::from(place / 8)).is_some_and(|bits| bits >> (place % 8) & 1 == 1);
-        let places: Box<[u8]> = (0..length as u8).filter(varies).collect();
+        let positions: Box<[u8]> = (0..length as u8).filter(varies).collect();
         let symbols = match cursor.length(256)? {
             0 => Symbols::Digits,
             count => {
@@ -189,16 +189,16 @@ impl Template {
                 Symbols::Alphabet { bits, bytes: bytes.into_boxed_slice() }
             }
         };
-        let groups = places.len().div_ceil(symbols.group_max());
+        let groups = positions.len().div_ceil(symbols.group_max());
         let groups = (0..groups).map(|_| Packed::decode(cursor, count)).collect::<Result<_, _>>()?;
-        Ok(Self { first, places, symbols, groups })
+        Ok(Self { first, positions, symbols, groups })
     }
 
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.first);
         let text = out.get_mut(start..).unwrap_or_default();
-        for (group, places) in self.groups.iter().zip(self.places.chunks(self.symbols.group_max())) {
+        for (group, positions) in self.groups.iter().zip(self.positions.chunks(self.symbols.group_max())) {
             let mut number = group.get(index);
             let mut put = |place: u8, byte: u8| {
                 if let Some(at) = text.get_mut(usize::from(place)) {
@@ -207,14 +207,14 @@ impl Template {
             };
             match &self.symbols {
                 Symbols::Digits => {
-                    for &place in places.iter().rev() {
+                    for &place in positions.iter().rev() {
                         put(place, b'0' + (number % 10) as u8);
                         number /= 10;
                     }
                 }
                 Symbols::Alphabet { bits, bytes } => {
                     let mask = bytes.len() - 1;
-                    for &place in places.iter().rev() {
+                    for &place in positions.iter().rev() {
                         put(place, bytes.get(number as usize & mask).copied().unwrap_or_default());
                         number >>= bits;
                     }
@@ -233,7 +233,7 @@ impl Symbols {
     }
 }
 
-/// Bits that count so many symbols, at least one.
+/// The bits that count this many symbols, at least one.
 fn symbol_bits(count: usize) -> u32 {
     (usize::BITS - count.saturating_sub(1).leading_zeros()).max(1)
 }

@@ -1,4 +1,4 @@
-//! A column of texts, in whichever encoding takes the fewest bytes.
+//! A column of texts in the encoding that takes the fewest bytes.
 
 use alloc::vec::Vec;
 
@@ -10,13 +10,13 @@ use super::span::Span;
 use super::strings::{Strings, encode_strings};
 use super::template::{TEMPLATE_BYTES_MAX, Template, TemplateBuilder};
 
-/// A column of texts, any bytes, in the form that takes the least.
+/// A column of texts, which may be any bytes, in the form that takes the fewest bytes.
 ///
 /// | bytes | what |
 /// |---|---|
 /// | … | [heap](super::heap) |
-/// | 1 | form; 128 is added if each text stands between quotation marks, which are left out of what follows |
-/// | … | what the form has |
+/// | 1 | form, plus 128 if each text is in quotation marks, which are then left out below |
+/// | … | content of the form |
 ///
 /// | form | what |
 /// |---|---|
@@ -25,10 +25,10 @@ use super::template::{TEMPLATE_BYTES_MAX, Template, TemplateBuilder};
 /// | 2, 3 | [`Integers`]; 3 if one is negative |
 /// | 4 | [`Template`] |
 ///
-/// Leaving the quotation marks out saves 1.7 to 2.0 bytes an event on the streams of the [module](super).
+/// Leaving out quotation marks saves 1.7 to 2.0 bytes per event on the streams of the [module](super).
 ///
-/// A column among others that share a heap begins with its form. The number of texts is for whoever reads to know. Any
-/// text is read without the ones before it.
+/// A column that shares a heap with others begins with its form. The number of texts is not stored. Each text can be
+/// read without the others.
 #[derive(Clone, Debug)]
 pub(crate) struct Texts {
     quoted: bool,
@@ -43,7 +43,7 @@ enum Form {
     Template(Template),
 }
 
-/// The byte that says which form a column has.
+/// The form of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Kind {
@@ -56,10 +56,10 @@ enum Kind {
 
 const QUOTED: u8 = 128;
 
-/// A dictionary that takes so many times less than the texts is chosen without a look at other forms.
+/// A dictionary that is this many times smaller than the texts is chosen without trying other forms.
 const GOOD_ENOUGH: usize = 8;
 
-/// Buffers that columns of texts are encoded with, for use again and again.
+/// Buffers for encoding columns of texts, for reuse.
 #[derive(Debug, Default)]
 pub(crate) struct TextsEncoder {
     column: ColumnEncoder,
@@ -69,8 +69,7 @@ pub(crate) struct TextsEncoder {
     body: Vec<u8>,
 }
 
-/// Appends texts to `out` as [`Texts`]. They follow each other in `text`, which has at most 1 GiB, and each ends where
-/// `ends` says.
+/// Appends texts to `out` as [`Texts`]. `text` has the concatenated texts, at most 1 GiB, and `ends` their ends.
 pub(crate) fn encode_texts(text: &[u8], ends: &[u32], scratch: &mut TextsEncoder, out: &mut Vec<u8>) {
     let TextsEncoder { column, compressor, spans, heap, body } = scratch;
     heap.clear();
@@ -81,7 +80,7 @@ pub(crate) fn encode_texts(text: &[u8], ends: &[u32], scratch: &mut TextsEncoder
     out.extend_from_slice(body);
 }
 
-/// Buffers that a column is encoded with.
+/// Buffers for encoding a column.
 #[derive(Debug, Default)]
 pub(super) struct ColumnEncoder {
     dictionary: DictionaryBuilder,
@@ -91,7 +90,7 @@ pub(super) struct ColumnEncoder {
 }
 
 impl ColumnEncoder {
-    /// Appends the texts to `out` but for what goes to the heap. Of `spans` nothing is promised afterwards.
+    /// Appends the column to `out`, and bytes for the heap to `heap`. Leaves `spans` in an unspecified state.
     pub(super) fn encode(&mut self, text: &[u8], spans: &mut [Span], heap: &mut Vec<u8>, out: &mut Vec<u8>) {
         let quoted = spans.iter().all(|span| matches!(span.of(text), [b'"', .., b'"']));
         if quoted {
@@ -107,7 +106,7 @@ impl ColumnEncoder {
         }
     }
 
-    /// The form that takes the fewest bytes by estimate, which has been built.
+    /// Builds the form with the smallest estimated size.
     fn choose(&mut self, text: &[u8], spans: &[Span]) -> Kind {
         let (mut bytes, mut min, mut max) = (0, usize::MAX, 0);
         for length in spans.iter().map(|span| span.len()) {
@@ -115,7 +114,7 @@ impl ColumnEncoder {
             min = min.min(length);
             max = max.max(length);
         }
-        // What LZ4 makes of strings is known only afterwards.
+        // The size of strings after LZ4 is not known yet.
         let mut best = (Kind::Strings, bytes * 7 / 8 + spans.len() / 2);
         let mut offer = |kind, cost: Option<usize>| {
             if let Some(cost) = cost
@@ -155,14 +154,14 @@ impl Kind {
 }
 
 impl Texts {
-    /// Takes `count` texts off the cursor.
+    /// Decodes `count` texts.
     pub(crate) fn decode(cursor: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let mut heap = decode_heap(cursor)?;
         let texts = Self::decode_column(cursor, &mut heap, count)?;
         if heap.is_empty() { Ok(texts) } else { Err(Corrupt("a heap is too long")) }
     }
 
-    /// Takes a column off the cursor, and what it has in a heap that it shares off that.
+    /// Decodes a column from the cursor, and takes its bytes from a shared heap.
     pub(super) fn decode_column(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let byte = cursor.byte()?;
         let form = match Kind::decode(byte & !QUOTED)? {
@@ -175,7 +174,7 @@ impl Texts {
         Ok(Self { quoted: byte & QUOTED != 0, form })
     }
 
-    /// Appends the text at `index`, which is below the number of texts.
+    /// Appends the text at `index` to `out`. The text must exist.
     pub(crate) fn append(&self, index: usize, out: &mut Vec<u8>) {
         if self.quoted {
             out.push(b'"');
@@ -214,10 +213,10 @@ mod tests {
         out
     }
 
-    /// Returns the form and the number of bytes.
-    fn assert_survives<T: AsRef<[u8]>>(texts: &[T]) -> (Kind, usize) {
+    /// Asserts that the texts round-trip; returns the form and the number of bytes.
+    fn assert_round_trip<T: AsRef<[u8]>>(texts: &[T]) -> (Kind, usize) {
         let mut scratch = TextsEncoder::default();
-        // What a column leaves behind in the buffers changes nothing.
+        // What an earlier column left in the buffers must not matter.
         encoded(&["left", "over", "1", "-5", "over"], &mut scratch);
         let bytes = encoded(texts, &mut scratch);
         let len = bytes.len();
@@ -245,7 +244,7 @@ mod tests {
         }
     }
 
-    /// Numbers without order.
+    /// A pseudorandom number.
     fn random(index: u64) -> u64 {
         let z = (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -257,77 +256,77 @@ mod tests {
     }
 
     #[test]
-    fn texts_take_the_form_that_suits_them() {
+    fn the_smallest_form_is_chosen() {
         let nothing: [&str; 0] = [];
-        assert_eq!(assert_survives(&nothing), (Kind::Strings, 6));
-        assert_eq!(assert_survives(&[""]), (Kind::Strings, 6));
-        assert_eq!(assert_survives(&[""; 300]), (Kind::Dictionary, 10));
+        assert_eq!(assert_round_trip(&nothing), (Kind::Strings, 6));
+        assert_eq!(assert_round_trip(&[""]), (Kind::Strings, 6));
+        assert_eq!(assert_round_trip(&[""; 300]), (Kind::Dictionary, 10));
 
         let same = column(|_| "the same in all rows, whatever its length".into());
-        let (form, len) = assert_survives(&same);
+        let (form, len) = assert_round_trip(&same);
         assert_eq!(form, Kind::Dictionary);
         assert!(len < 60, "{len}");
 
         let countries = column(|index| ["DE", "FR", "US", "JP"][random(index) as usize % 4].into());
-        let (form, len) = assert_survives(&countries);
+        let (form, len) = assert_round_trip(&countries);
         assert_eq!(form, Kind::Dictionary);
         assert!(len < 300 * 2 / 8 + 30, "{len}");
 
         let durations = column(|index| (random(index) % 100_000).to_string());
-        let (form, len) = assert_survives(&durations);
+        let (form, len) = assert_round_trip(&durations);
         assert_eq!(form, Kind::Integers);
         assert!(len < 300 * 17 / 8 + 20, "{len}");
-        assert_eq!(assert_survives(&column(|index| (random(index) as i64).to_string())).0, Kind::Integers);
+        assert_eq!(assert_round_trip(&column(|index| (random(index) as i64).to_string())).0, Kind::Integers);
 
         let users = column(|index| format!("\"u-{:05}\"", random(index) % 50_000));
-        let (form, len) = assert_survives(&users);
+        let (form, len) = assert_round_trip(&users);
         assert_eq!(form, Kind::Template);
         assert!(len < 300 * 17 / 8 + 30, "{len}");
 
         let digests = column(|index| format!("{:016x}{:016x}{:08x}", random(index), index, random(index) >> 32));
-        let (form, len) = assert_survives(&digests);
+        let (form, len) = assert_round_trip(&digests);
         assert_eq!(form, Kind::Template);
         assert!(len < 300 * 28 / 2 + 100, "{len}");
 
         let sentences = column(|index| format!("the words of a sentence {} that has others", random(index) % 10_000));
-        let (form, len) = assert_survives(&sentences);
+        let (form, len) = assert_round_trip(&sentences);
         assert_eq!(form, Kind::Strings);
         assert!(len < 300 * 15, "{len}");
     }
 
     #[test]
-    fn numbers_survive_to_the_byte() {
+    fn numbers_round_trip_exactly() {
         let limits = ["0", "1", "18446744073709551615", "9223372036854775808"];
-        assert_survives(&limits);
-        assert_survives(&["-9223372036854775808", "9223372036854775807", "-1", "0", "1"]);
+        assert_round_trip(&limits);
+        assert_round_trip(&["-9223372036854775808", "9223372036854775807", "-1", "0", "1"]);
         for odd in
             ["", "-", "-0", "00", "01", "-01", "+1", "1.0", "1e400", "18446744073709551616", "-9223372036854775809"]
         {
             let mut texts = column(|index| random(index).to_string());
             texts.push(odd.into());
-            assert_survives(&texts);
+            assert_round_trip(&texts);
             texts.push("-7".into());
-            assert_survives(&texts);
+            assert_round_trip(&texts);
         }
         let long = column(|index| format!("{:020}-{:020}", random(index), u64::MAX - index));
-        assert_eq!(assert_survives(&long).0, Kind::Template);
+        assert_eq!(assert_round_trip(&long).0, Kind::Template);
     }
 
     #[test]
-    fn long_texts_survive() {
+    fn long_texts_round_trip() {
         let long: Vec<Vec<u8>> =
             (0..4).map(|row| (0..100_000).map(|index| random(index + row * 7) as u8).collect()).collect();
-        assert_survives(&long);
-        assert_survives(&["x".repeat(300_000), "y".repeat(300_000)]);
+        assert_round_trip(&long);
+        assert_round_trip(&["x".repeat(300_000), "y".repeat(300_000)]);
         let bytes = encoded(&["x".repeat(300_000)], &mut TextsEncoder::default());
         assert!(bytes.len() < 2_000, "{} bytes", bytes.len());
     }
 
     #[test]
-    fn dictionaries_end_where_texts_become_too_many() {
+    fn too_many_different_texts_make_no_dictionary() {
         for different in [2, 8, 9, 255, 256, 257, 400] {
             let texts: Vec<String> = (0..1200).map(|row| format!("word {:x}", random(row % different))).collect();
-            let (form, len) = assert_survives(&texts);
+            let (form, len) = assert_round_trip(&texts);
             if different <= 9 {
                 assert_eq!(form, Kind::Dictionary, "{different}");
                 assert!(len < 1200 * 4 / 8 + 300, "{len}");
@@ -358,8 +357,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_texts_survive(texts in texts()) {
-            assert_survives(&texts);
+        fn any_texts_round_trip(texts in texts()) {
+            assert_round_trip(&texts);
         }
 
         #[test]

@@ -214,7 +214,7 @@ impl<S: Storage> Engine<S> {
 
     /// Counts rows in at their place.
     fn place(&mut self, rows: Rows, first_seq: u64, millis: i64, log_end: (u64, u32)) {
-        let segment = Arc::new(Segment::new(first_seq, rows, [Epoch { rank: 0, millis }].into()));
+        let segment = Arc::new(Segment::new(first_seq, rows, [Epoch { ordinal: 0, millis }].into()));
         self.last_seq = segment.last_seq();
         self.last_millis = self.last_millis.max(millis);
         self.stats.events += segment.rows().len() as u64;
@@ -236,17 +236,17 @@ impl<S: Storage> Engine<S> {
     }
 }
 
-/// The rows of batches that follow each other, ranked from `base` on.
+/// The rows of batches that follow each other, numbered from `base` on.
 fn joined(run: &[Placed<'_>], base: u64) -> Rows {
     let rows = || run.iter().map(|placed| placed.batch.rows());
     let text = rows().map(|rows| rows.text().len()).sum();
     let mut builder = RowsBuilder::with_capacity(rows().map(Rows::len).sum(), text);
     for placed in run {
-        let (rows, first_rank) = (placed.batch.rows(), (placed.first_seq - base) as u32);
+        let (rows, first_ordinal) = (placed.batch.rows(), (placed.first_seq - base) as u32);
         for place in 0..rows.len() {
-            let row = rows.row_by_rank(place);
+            let row = rows.row_by_ordinal(place);
             let code = builder.intern(rows.type_name(rows.row_type(row)));
-            builder.push_row(rows, row, first_rank + rows.rank(row), code);
+            builder.push_row(rows, row, first_ordinal + rows.ordinal(row), code);
         }
     }
     builder.finish_sorted()

@@ -44,7 +44,7 @@ pub(super) fn look_up(stored: impl FnOnce() -> EngineSnapshot, group: &[Batch]) 
         let rows = batch.rows();
         asked.extend((0..rows.id_count()).map(|entry| {
             let (hash, row) = rows.id_entry(entry);
-            let place = rows.rank(row);
+            let place = rows.ordinal(row);
             let id = batch.event(place as usize).id.expect("only rows with an id have an entry among the hashes");
             Asked { hash, batch: index, place, id: id.as_str(), stored: None }
         }));

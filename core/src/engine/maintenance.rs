@@ -265,7 +265,7 @@ impl<S: Storage> Engine<S> {
             }
         }
         // What has expired is left out when it is sealed, however little it is.
-        let is_overdue = self.fresh.iter().any(|fresh| fresh.segment.place(0).time < due.overdue);
+        let is_overdue = self.fresh.iter().any(|fresh| fresh.segment.sort_key(0).time < due.overdue);
         is_overdue.then_some(self.fresh.len())
     }
 
@@ -331,7 +331,7 @@ struct Size {
 impl Size {
     fn of_fresh(segment: &Segment) -> Self {
         let events = segment.rows().len();
-        let times = (segment.place(0).time, segment.place(events.saturating_sub(1)).time);
+        let times = (segment.sort_key(0).time, segment.sort_key(events.saturating_sub(1)).time);
         Self { events: events as u64, bytes: segment.rows().bytes() as u64, times }
     }
 

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::event::Uuid;
 use crate::identity::IdentityKey;
 use crate::repository::ReadError;
-use crate::segment::{Block, Part, Place, Sealed, Segment, id_hash};
+use crate::segment::{Block, Part, Sealed, Segment, SortKey, id_hash};
 
 /// Sealed segments, and fresh ones behind them: ascending by sequence number, without an overlap.
 #[derive(Clone, Debug)]
@@ -25,10 +25,10 @@ pub(super) enum Located<'a> {
 }
 
 impl Located<'_> {
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> SortKey {
         match self {
-            Self::Fresh { segment, row, .. } => segment.place(*row),
-            Self::Sealed { block, row, .. } => block.place(*row),
+            Self::Fresh { segment, row, .. } => segment.sort_key(*row),
+            Self::Sealed { block, row, .. } => block.sort_key(*row),
         }
     }
 
@@ -96,7 +96,7 @@ impl Parts {
             let mut any = false;
             sealed.find_ids(&wanted, |at, _, block, row| {
                 let seq = indexes.get(at).and_then(|&index| seqs.get_mut(index));
-                seq.into_iter().for_each(|seq| *seq = Some(block.place(row).seq));
+                seq.into_iter().for_each(|seq| *seq = Some(block.sort_key(row).seq));
                 any = true;
             })?;
             if any {

@@ -88,7 +88,7 @@ impl<'a> Judge<'a> {
                 verdict.repeats.push((place, original));
                 continue;
             }
-            let code = rows.row_type(rows.row_by_rank(place as usize));
+            let code = rows.row_type(rows.row_by_ordinal(place as usize));
             let fits = fits.get_mut(code).expect("it is said of each type of the batch whether it fits");
             if !*fits {
                 if new_types.len() == room {

@@ -233,7 +233,7 @@ mod tests {
         let mut rows = RowsBuilder::default();
         let code = rows.intern(event_type.as_bytes());
         rows.push(0, 0, code, b"", b"{}");
-        let segment = Segment::new(1, rows.finish_sorted(), [Epoch { rank: 0, millis: 0 }].into());
+        let segment = Segment::new(1, rows.finish_sorted(), [Epoch { ordinal: 0, millis: 0 }].into());
         let mut rewrite =
             Rewrite::new(draft, &[Part::Fresh(Arc::new(segment))], (1, 1), 1000, i64::MIN, &mut TypeName::new).unwrap();
         assert!(rewrite.step(10).unwrap());

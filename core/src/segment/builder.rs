@@ -1,4 +1,4 @@
-//! Builds the columns of a segment in memory.
+//! Builds the columns of a fresh segment.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -7,36 +7,36 @@ use core::iter;
 use bytes::Bytes;
 
 use super::id_hash::id_hash;
-use super::rows::{HEAD_BYTES, Rows};
+use super::rows::{HEADER_BYTES, Rows};
 use super::types::Types;
 use crate::column::u32_at;
 
-/// Writes [`Rows`], given one by one in the order of rows.
+/// Builds [`Rows`] from rows that are pushed one by one.
 #[derive(Debug, Default)]
 pub(crate) struct RowsBuilder {
     rows: Vec<Row>,
     text: Vec<u8>,
     ids: Vec<(u64, u32)>,
-    /// With provisional codes; the final ones follow the order of the names.
+    /// With provisional codes, in the order of first use; final codes are in the order of names.
     types: Types,
-    /// A row has come whose time is before that of the one before.
+    /// Whether some row has an earlier time than its predecessor.
     unordered: bool,
 }
 
-/// Bytes that a type takes besides its name while rows are collected: in the map, and where the map is gone through.
+/// Estimated bytes that a type takes besides its name: in the map, and when the map is iterated.
 const TYPE_BYTES: usize = 96;
 
-/// What an index has of a row.
+/// The index columns of a row.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     timestamp: i64,
-    rank: u32,
+    ordinal: u32,
     code: u32,
     text_end: u32,
 }
 
 impl RowsBuilder {
-    /// With room for so many rows and bytes of text.
+    /// With capacity for this many rows and bytes of text.
     pub(crate) fn with_capacity(rows: usize, text: usize) -> Self {
         Self { rows: Vec::with_capacity(rows), text: Vec::with_capacity(text), ..Self::default() }
     }
@@ -54,7 +54,7 @@ impl RowsBuilder {
     /// Bytes of the index so far.
     pub(crate) fn index_bytes(&self) -> usize {
         let (rows, types, ids) = (self.rows.len(), self.types.len(), self.ids.len());
-        HEAD_BYTES + rows * 28 + ids * 12 + types * 8 + self.types.name_bytes()
+        HEADER_BYTES + rows * 28 + ids * 12 + types * 8 + self.types.name_bytes()
     }
 
     /// Number of different types so far.
@@ -67,8 +67,8 @@ impl RowsBuilder {
         self.types.contains(name)
     }
 
-    /// The most memory that is taken from here on to the end of [`finish_sorted`](Self::finish_sorted), if one more row
-    /// comes, with so many bytes of text. What it has of the index is in `row_index`.
+    /// The most memory in use until the end of [`finish_sorted`](Self::finish_sorted) if one more row is pushed, with
+    /// `text` bytes of text and `row_index` bytes of index.
     pub(crate) fn work_bytes(&self, text: usize, row_index: usize) -> usize {
         const ROW_BYTES: usize = size_of::<Row>();
         const ID_BYTES: usize = size_of::<(u64, u32)>();
@@ -78,7 +78,7 @@ impl RowsBuilder {
         let (texts, both_texts) = growth(self.text.capacity(), text);
         let types = self.types.len() * TYPE_BYTES + 2 * self.types.name_bytes();
         let collecting = both_rows * ROW_BYTES + both_ids * ID_BYTES + both_texts;
-        // Two columns are put together before they are written.
+        // Two columns are built in vectors before they are written.
         let mut finishing =
             rows * ROW_BYTES + ids * ID_BYTES + texts + self.index_bytes() + row_index + count * 2 * size_of::<u32>();
         if self.unordered {
@@ -87,41 +87,41 @@ impl RowsBuilder {
         collecting.max(finishing) + types
     }
 
-    /// The provisional code of a type.
+    /// The provisional code of a type, for [`push`](Self::push).
     pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
         self.types.intern(name)
     }
 
-    /// Appends a row from its parts. The caller keeps the text below 4 GiB.
-    pub(crate) fn push(&mut self, timestamp: i64, rank: u32, code: u32, id: &[u8], payload: &[u8]) {
+    /// Appends a row. The caller keeps the total text below 4 GiB.
+    pub(crate) fn push(&mut self, timestamp: i64, ordinal: u32, code: u32, id: &[u8], payload: &[u8]) {
         let id_len = u8::try_from(id.len()).expect("an id has at most 128 bytes");
         self.text.reserve(1 + id.len() + payload.len());
         self.text.push(id_len);
         self.text.extend_from_slice(id);
         self.text.extend_from_slice(payload);
-        self.finish_row(timestamp, rank, code, id);
+        self.finish_row(timestamp, ordinal, code, id);
     }
 
-    /// Appends row `row` of `from` under another rank and code.
-    pub(crate) fn push_row(&mut self, from: &Rows, row: usize, rank: u32, code: u32) {
+    /// Appends row `row` of `from` under another ordinal and code.
+    pub(crate) fn push_row(&mut self, from: &Rows, row: usize, ordinal: u32, code: u32) {
         self.text.extend_from_slice(from.row_text(row));
-        self.finish_row(from.timestamp(row), rank, code, from.id_and_payload(row).0);
+        self.finish_row(from.timestamp(row), ordinal, code, from.id_and_payload(row).0);
     }
 
-    fn finish_row(&mut self, timestamp: i64, rank: u32, code: u32, id: &[u8]) {
+    fn finish_row(&mut self, timestamp: i64, ordinal: u32, code: u32, id: &[u8]) {
         if !id.is_empty() {
             self.ids.push((id_hash(id), self.rows.len() as u32));
         }
         self.unordered |= self.rows.last().is_some_and(|last| last.timestamp > timestamp);
-        self.rows.push(Row { timestamp, rank, code, text_end: self.text.len() as u32 });
+        self.rows.push(Row { timestamp, ordinal, code, text_end: self.text.len() as u32 });
     }
 
-    /// Whether the rows were given in the order of time and rank.
+    /// Whether the rows came in the order of time.
     pub(crate) fn is_sorted(&self) -> bool {
         !self.unordered
     }
 
-    /// Rows in the order of time and rank, if they were given in the order of their ranks.
+    /// Sorts the rows by time and ordinal, and builds the columns. Rows must have come in the order of ordinals.
     pub(crate) fn finish_sorted(self) -> Rows {
         if self.is_sorted() {
             return self.finish();
@@ -130,16 +130,16 @@ impl RowsBuilder {
         let mut order: Vec<(Row, u32)> = self.rows.iter().copied().zip(starts).collect();
         order.sort_by_key(|(row, _)| row.timestamp);
         let mut sorted = Self { types: self.types, ..Self::with_capacity(self.rows.len(), self.text.len()) };
-        for (Row { timestamp, rank, code, text_end }, start) in order {
+        for (Row { timestamp, ordinal, code, text_end }, start) in order {
             let text = self.text.get(start as usize..text_end as usize).expect(TEXT);
             let id_len = usize::from(*text.first().expect(TEXT));
             sorted.text.extend_from_slice(text);
-            sorted.finish_row(timestamp, rank, code, text.get(1..=id_len).expect(TEXT));
+            sorted.finish_row(timestamp, ordinal, code, text.get(1..=id_len).expect(TEXT));
         }
         sorted.finish()
     }
 
-    /// Writes the index. Rows must have come in the order of time and rank.
+    /// Builds the columns. Rows must have come in the order of time and ordinal.
     pub(crate) fn finish(mut self) -> Rows {
         let (rows, types, ids) = (self.rows.len(), self.types.len(), self.ids.len());
         self.finish_codes();
@@ -150,16 +150,16 @@ impl RowsBuilder {
         for count in [rows, types, ids, self.types.name_bytes(), self.text.len()] {
             index.extend_from_slice(&(count as u32).to_le_bytes());
         }
-        index.resize(HEAD_BYTES, 0);
+        index.resize(HEADER_BYTES, 0);
         index.extend(self.rows.iter().flat_map(|row| row.timestamp.to_le_bytes()));
         index.extend(self.ids.iter().flat_map(|(hash, _)| hash.to_le_bytes()));
-        put_column(&mut index, self.rows.iter().map(|row| row.rank));
+        put_column(&mut index, self.rows.iter().map(|row| row.ordinal));
         put_column(&mut index, self.rows.iter().map(|row| row.code));
         put_column(&mut index, self.rows.iter().map(|row| row.text_end));
-        if self.rows.is_sorted_by_key(|row| row.rank) {
+        if self.rows.is_sorted_by_key(|row| row.ordinal) {
             put_column(&mut index, 0..rows as u32);
         } else {
-            put_column(&mut index, order_by_rank(&self.rows));
+            put_column(&mut index, order_by_ordinal(&self.rows));
         }
         if types <= 1 {
             put_column(&mut index, 0..rows as u32);
@@ -180,12 +180,12 @@ impl RowsBuilder {
             index.extend_from_slice(name);
         }
         debug_assert_eq!((u32_at(&index, 0, 0) as usize, index.len()), (rows, index_bytes));
-        // The text grew by doubling; what is kept for long must not keep the slack.
+        // The text grew by doubling; free the unused capacity, since segments live long.
         self.text.shrink_to_fit();
         Rows::from_built(Bytes::from(index), Bytes::from(self.text))
     }
 
-    /// Puts the final codes of the types in place of the provisional ones.
+    /// Replaces provisional type codes by final ones.
     fn finish_codes(&mut self) {
         if self.types.by_name().is_sorted_by_key(|(_, provisional)| provisional) {
             return;
@@ -200,13 +200,14 @@ impl RowsBuilder {
     }
 }
 
-/// Why each text is there.
+/// Why each row has a text.
 const TEXT: &str = "each row has a text, which begins with the length of its id";
 
-/// Why each code of a row is that of a type.
+/// Why each row has the code of a type.
 const CODE: &str = "rows have codes that `intern` has given";
 
-/// The capacity that a vector has when it holds `len`, and what it and the one before take together while it grows.
+/// The capacity of a vector once it holds `len` elements, and the capacities of the old and the new buffer together
+/// while it grows.
 fn growth(capacity: usize, len: usize) -> (usize, usize) {
     if len <= capacity {
         return (capacity, capacity);
@@ -219,24 +220,23 @@ fn put_column(index: &mut Vec<u8>, column: impl IntoIterator<Item = u32>) {
     index.extend(column.into_iter().flat_map(u32::to_le_bytes));
 }
 
-/// The rows in the order of their ranks. Ranks are nearly dense in practice, and then no comparison is needed; but only
-/// their order counts.
-fn order_by_rank(rows: &[Row]) -> Vec<u32> {
-    let slots = rows.iter().map(|row| row.rank).max().map_or(0, |last| last as usize + 1);
+/// The rows in the order of their ordinals. Ordinals are nearly dense in practice, and then a counting sort suffices.
+fn order_by_ordinal(rows: &[Row]) -> Vec<u32> {
+    let slots = rows.iter().map(|row| row.ordinal).max().map_or(0, |last| last as usize + 1);
     if slots / 2 <= rows.len() {
         let mut order = vec![u32::MAX; slots];
-        for (place, row) in (0..).zip(rows) {
-            *order.get_mut(row.rank as usize).expect("no rank is above the highest") = place;
+        for (index, row) in (0..).zip(rows) {
+            *order.get_mut(row.ordinal as usize).expect("no ordinal is above the highest") = index;
         }
-        order.retain(|&place| place != u32::MAX);
+        order.retain(|&index| index != u32::MAX);
         return order;
     }
     let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-    order.sort_unstable_by_key(|&place| rows.get(place as usize).map(|row| row.rank));
+    order.sort_unstable_by_key(|&index| rows.get(index as usize).map(|row| row.ordinal));
     order
 }
 
-/// A counting sort of the rows by type; also where the group of each type ends.
+/// A counting sort of the rows by type, and the end of each type's group.
 fn group_by_type(rows: &[Row], types: usize) -> (Vec<u32>, Vec<u32>) {
     let mut ends = vec![0u32; types];
     for row in rows {
@@ -250,9 +250,9 @@ fn group_by_type(rows: &[Row], types: usize) -> (Vec<u32>, Vec<u32>) {
         *end = total;
     }
     let mut grouped = vec![0u32; rows.len()];
-    for (place, row) in (0..).zip(rows) {
+    for (index, row) in (0..).zip(rows) {
         let next = next.get_mut(row.code as usize).expect(CODE);
-        *grouped.get_mut(*next as usize).expect("all groups together have all rows") = place;
+        *grouped.get_mut(*next as usize).expect("all groups together have all rows") = index;
         *next += 1;
     }
     (grouped, ends)

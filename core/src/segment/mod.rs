@@ -1,5 +1,5 @@
-//! Immutable, sorted parts in which events lie: as plain columns in memory while they are few and fresh ([`Segment`]),
-//! and as compressed blocks of a blob when they are many.
+//! Immutable, sorted segments of events: fresh ones are plain columns in memory ([`Segment`]), sealed ones are
+//! compressed blocks in a blob ([`Sealed`]).
 
 mod builder;
 mod id_hash;
@@ -15,9 +15,9 @@ pub(crate) use builder::RowsBuilder;
 pub(crate) use id_hash::id_hash;
 pub(crate) use merge::Merge;
 pub(crate) use rewrite::Rewrite;
-pub(crate) use rows::HEAD_BYTES as INDEX_HEAD_BYTES;
+pub(crate) use rows::HEADER_BYTES as INDEX_HEADER_BYTES;
 pub(crate) use rows::Rows;
-pub(crate) use sealed::{Block, DamagedPart, Remains, Sealed, SealedError, TypeList, count_types};
+pub(crate) use sealed::{Block, DamagedPart, RecoveredBlocks, Sealed, SealedError, TypeList, count_types};
 pub(crate) use type_name::{TypeName, TypeNames};
 
 use alloc::boxed::Box;
@@ -30,41 +30,40 @@ use crate::damage::{Concerned, Damage};
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
 use crate::identity::IdentityKey;
 
-/// Rows that have their place in the log: a contiguous range of sequence numbers.
+/// A fresh segment: rows with a range of sequence numbers. A row's number is `base` plus its ordinal.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
-    /// The sequence number of rank 0.
+    /// The sequence number of ordinal 0.
     base: u64,
     rows: Rows,
-    /// When the events were committed: from which rank on, and the time in milliseconds since the epoch. Ascending by
-    /// rank, the first rank is 0. Generated ids are computed from it.
+    /// The times of the commits, ascending by ordinal from 0. Generated ids are computed from them.
     epochs: Box<[Epoch]>,
 }
 
-/// A place in the order of all events: by time, then by sequence number.
+/// The key by which events are sorted: time, then sequence number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct SortKey {
     /// Nanoseconds since the Unix epoch.
     pub(crate) time: i64,
     pub(crate) seq: u64,
 }
 
-/// A part of what a repository holds, in one form or the other.
+/// A segment in either form.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Fresh(Arc<Segment>),
     Sealed(Arc<Sealed>),
 }
 
-/// From this rank on, events were committed at this time.
+/// Events from this ordinal on were committed at this time, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch {
-    pub(crate) rank: u32,
+    pub(crate) ordinal: u32,
     pub(crate) millis: i64,
 }
 
 impl Part {
-    /// The first and the last sequence number that it answers for.
+    /// The first and the last sequence number that it covers.
     pub(crate) fn seqs(&self) -> (u64, u64) {
         match self {
             Self::Fresh(segment) => (segment.base(), segment.last_seq()),
@@ -82,9 +81,9 @@ impl Part {
 }
 
 impl Segment {
-    /// Rows at their place. `rows` is not empty and the first epoch begins at rank 0.
+    /// `base` is the sequence number of ordinal 0. `rows` is not empty, and the first epoch begins at ordinal 0.
     pub(crate) fn new(base: u64, rows: Rows, epochs: Box<[Epoch]>) -> Self {
-        debug_assert!(epochs.first().is_some_and(|epoch| epoch.rank == 0));
+        debug_assert!(epochs.first().is_some_and(|epoch| epoch.ordinal == 0));
         Self { base, rows, epochs }
     }
 
@@ -94,14 +93,14 @@ impl Segment {
         Tally { events: self.rows.len() as u64, bytes: (self.rows.text().len() - self.rows.len()) as u64 }
     }
 
-    /// The sequence number of rank 0.
+    /// The sequence number of ordinal 0.
     pub(crate) fn base(&self) -> u64 {
         self.base
     }
 
     /// The highest sequence number.
     pub(crate) fn last_seq(&self) -> u64 {
-        self.base + u64::from(self.rows.last_rank().expect("a segment has rows"))
+        self.base + u64::from(self.rows.last_ordinal().expect("a segment has rows"))
     }
 
     /// The columns.
@@ -113,33 +112,33 @@ impl Segment {
         &self.epochs
     }
 
-    /// The row's place in the order of all events.
-    pub(crate) fn place(&self, row: usize) -> Place {
-        Place { time: self.rows.timestamp(row), seq: self.seq(row) }
+    /// The row's sort key.
+    pub(crate) fn sort_key(&self, row: usize) -> SortKey {
+        SortKey { time: self.rows.timestamp(row), seq: self.seq(row) }
     }
 
     /// The row's sequence number.
     pub(crate) fn seq(&self, row: usize) -> u64 {
-        self.base + u64::from(self.rows.rank(row))
+        self.base + u64::from(self.rows.ordinal(row))
     }
 
     /// The row with this sequence number, if it is here.
     pub(crate) fn row_of_seq(&self, seq: u64) -> Option<usize> {
-        let rank = u32::try_from(seq.checked_sub(self.base)?).ok()?;
-        self.rows.row_of_rank(rank)
+        let ordinal = u32::try_from(seq.checked_sub(self.base)?).ok()?;
+        self.rows.row_of_ordinal(ordinal)
     }
 
-    /// When the event of this rank was committed, in milliseconds since the epoch.
-    pub(crate) fn committed_millis(&self, rank: u32) -> i64 {
-        let after = self.epochs.partition_point(|epoch| epoch.rank <= rank);
+    /// When the event of this ordinal was committed, in milliseconds since the Unix epoch.
+    pub(crate) fn committed_millis(&self, ordinal: u32) -> i64 {
+        let after = self.epochs.partition_point(|epoch| epoch.ordinal <= ordinal);
         let epoch = after.checked_sub(1).and_then(|index| self.epochs.get(index));
-        epoch.expect("the first epoch begins at rank 0").millis
+        epoch.expect("the first epoch begins at ordinal 0").millis
     }
 
-    /// Whether the event in a row was given this very id.
+    /// Whether the event in a row has this generated id.
     pub(crate) fn is_generated(&self, row: usize, key: &IdentityKey, id: Uuid) -> bool {
-        let rank = self.rows.rank(row);
-        let generated = || key.generate(self.committed_millis(rank), self.base + u64::from(rank));
+        let ordinal = self.rows.ordinal(row);
+        let generated = || key.generate(self.committed_millis(ordinal), self.base + u64::from(ordinal));
         self.rows.id_and_payload(row).0.is_empty() && generated() == id
     }
 
@@ -159,10 +158,10 @@ impl Segment {
     /// [`Damage`] if the bytes are no UTF-8.
     pub(crate) fn event(&self, row: usize, key: &IdentityKey) -> Result<Event<'_>, Damage> {
         let (id, payload) = self.rows.id_and_payload(row);
-        let rank = self.rows.rank(row);
-        let seq = self.base + u64::from(rank);
+        let ordinal = self.rows.ordinal(row);
+        let seq = self.base + u64::from(ordinal);
         let id = if id.is_empty() {
-            EventId::Generated(key.generate(self.committed_millis(rank), seq))
+            EventId::Generated(key.generate(self.committed_millis(ordinal), seq))
         } else {
             EventId::Given(ClientId::from_validated(text(id, seq)?))
         };
@@ -172,7 +171,7 @@ impl Segment {
     }
 }
 
-/// Where the texts of a row are put together that do not lie anywhere as they are.
+/// A buffer for the decoded texts of a block's row.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RowText {
     seq: u64,
@@ -181,9 +180,9 @@ pub(crate) struct RowText {
 }
 
 impl RowText {
-    /// Takes the texts of a block's row.
+    /// Decodes the texts of a row.
     pub(crate) fn load(&mut self, block: &Block, row: usize) {
-        self.seq = block.place(row).seq;
+        self.seq = block.sort_key(row).seq;
         self.id.clear();
         self.payload.clear();
         block.append_id(row, &mut self.id);
@@ -215,7 +214,7 @@ impl RowText {
     ///
     /// [`Damage`] if the bytes are no UTF-8.
     pub(crate) fn event<'a>(&'a self, block: &'a Block, row: usize, key: &IdentityKey) -> Result<Event<'a>, Damage> {
-        let Place { time, seq } = block.place(row);
+        let SortKey { time, seq } = block.sort_key(row);
         let id = if self.id.is_empty() {
             EventId::Generated(key.generate(block.millis(row), seq))
         } else {
@@ -226,7 +225,7 @@ impl RowText {
     }
 }
 
-/// A text of the event with this sequence number.
+/// Checks a text of the event with this sequence number.
 fn text(bytes: &[u8], seq: u64) -> Result<&str, Damage> {
     core::str::from_utf8(bytes).map_err(|error| {
         let (place, reason) = ("the text of an event".into(), alloc::format!("it is not UTF-8: {error}"));

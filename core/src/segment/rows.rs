@@ -6,17 +6,17 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::id_hash::id_hash;
-use crate::column::{i64_at, partition, u32_at, u64_at};
+use crate::column::{i64_at, partition_point, u32_at, u64_at};
 
 /// Length of the fixed part at the beginning of the index, in bytes.
-pub(crate) const HEAD_BYTES: usize = 32;
+pub(crate) const HEADER_BYTES: usize = 32;
 
-/// Events as immutable columns, sorted by time and then by rank.
+/// Events as immutable columns in memory, sorted by time and then by ordinal.
 ///
-/// A *row* is an index in that order. A *rank* is an event's place in the order of arrival: its sequence number less
-/// that of the segment. Two buffers hold everything. The `text` has, row after row, one byte with the length of the
-/// caller's id (0 if there is none), the id, and the payload. The `index` has, all integers little-endian, n being the
-/// number of rows, t of types and k of caller's ids:
+/// A *row* is an index in that order. An *ordinal* is an event's index in the order of arrival: its sequence number
+/// less the base of the segment. Ordinals ascend but may have gaps. There are two buffers. The `text` has for each row
+/// one byte with the length of the caller's id (0 if there is none), the id, and the payload. The `index` has the
+/// following columns, all integers little-endian, for n rows, t types and k callers' ids:
 ///
 /// | bytes | what |
 /// |---|---|
@@ -24,16 +24,16 @@ pub(crate) const HEAD_BYTES: usize = 32;
 /// | 4, 4 | length of the type names, length of the text |
 /// | 12 | zero |
 /// | 8 n | timestamps, nanoseconds, ascending |
-/// | 8 k | hashes of the caller's ids, ascending |
-/// | 4 n | rank of each row; ascending among rows of the same timestamp |
+/// | 8 k | hashes of the callers' ids, ascending |
+/// | 4 n | ordinal of each row; ascending among rows of the same timestamp |
 /// | 4 n | type of each row, as an index into the names |
 /// | 4 n | end of each row in the text |
-/// | 4 n | rows in the order of their ranks |
+/// | 4 n | rows in the order of their ordinals |
 /// | 4 n | rows grouped by type, ascending within each |
 /// | 4 k | row of each hash |
 /// | 4 t | end of each type's group |
 /// | 4 t | end of each type's name |
-/// | … | names of the types, ascending by bytes, one after the other |
+/// | … | names of the types, concatenated, ascending by bytes |
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     index: Bytes,
@@ -48,10 +48,10 @@ pub(crate) struct Rows {
 #[derive(Clone, Copy, Debug)]
 struct Offsets {
     id_hashes: usize,
-    ranks: usize,
+    ordinals: usize,
     row_types: usize,
     text_ends: usize,
-    by_rank: usize,
+    by_ordinal: usize,
     by_type: usize,
     id_rows: usize,
     group_ends: usize,
@@ -60,30 +60,29 @@ struct Offsets {
     end: usize,
 }
 
-/// Bytes that cannot be the columns of a segment.
+/// The bytes are not the columns of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("not the columns of a segment: {0}")]
 pub(crate) struct RowsError(pub(crate) String);
 
 impl Rows {
-    /// Takes the two buffers for what they claim to be, after checking every offset, so that no reader ever steps
-    /// outside.
+    /// Opens two buffers after checking every offset, so that no access can be out of bounds.
     ///
     /// # Errors
     ///
-    /// [`RowsError`] names the column that is out of bounds or out of order.
+    /// [`RowsError`] names the column that is out of bounds or order.
     pub(crate) fn open(index: Bytes, text: Bytes) -> Result<Self, RowsError> {
         let damaged = |what: &str| RowsError(what.into());
-        if index.len() < HEAD_BYTES {
-            return Err(damaged("shorter than its head"));
+        if index.len() < HEADER_BYTES {
+            return Err(damaged("shorter than its header"));
         }
-        let head = |field: usize| u32_at(&index, 0, field) as usize;
-        let (rows, types, ids) = (head(0), head(1), head(2));
-        let at = Offsets::new(rows, types, ids, head(3)).ok_or_else(|| damaged("lengths overflow"))?;
+        let header = |field: usize| u32_at(&index, 0, field) as usize;
+        let (rows, types, ids) = (header(0), header(1), header(2));
+        let at = Offsets::new(rows, types, ids, header(3)).ok_or_else(|| damaged("lengths overflow"))?;
         if at.end != index.len() {
             return Err(damaged("length of the index"));
         }
-        if head(4) != text.len() {
+        if header(4) != text.len() {
             return Err(damaged("length of the text"));
         }
         let rows = Self { index, text, rows, types, ids, at };
@@ -91,27 +90,27 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Whether an index of this length begins with these bytes, and has rows, with a text of this length. Says nothing
-    /// of what follows.
+    /// Whether an index and a text of these lengths can begin with these bytes, and have rows. Does not look at what
+    /// follows.
     pub(crate) fn may_begin_with(bytes: &[u8], index_len: u32, text_len: u32) -> bool {
-        let Some((lengths, zeros)) = bytes.get(..HEAD_BYTES).and_then(|head| head.split_at_checked(20)) else {
+        let Some((lengths, zeros)) = bytes.get(..HEADER_BYTES).and_then(|head| head.split_at_checked(20)) else {
             return false;
         };
-        let head = |field: usize| u32_at(lengths, 0, field) as usize;
-        let end = Offsets::new(head(0), head(1), head(2), head(3)).map(|at| at.end as u64);
-        let has_rows = head(0) > 0 && text_len > 0;
+        let header = |field: usize| u32_at(lengths, 0, field) as usize;
+        let end = Offsets::new(header(0), header(1), header(2), header(3)).map(|at| at.end as u64);
+        let has_rows = header(0) > 0 && text_len > 0;
         has_rows
             && end == Some(index_len.into())
             && u32_at(lengths, 0, 4) == text_len
             && zeros.iter().all(|&byte| byte == 0)
     }
 
-    /// What [`RowsBuilder`](super::RowsBuilder) has just written: right by construction.
+    /// Opens what [`RowsBuilder`](super::RowsBuilder) has written, which is valid by construction.
     pub(crate) fn from_built(index: Bytes, text: Bytes) -> Self {
-        let head = |field: usize| u32_at(&index, 0, field) as usize;
-        let (rows, types, ids) = (head(0), head(1), head(2));
-        let at = Offsets::new(rows, types, ids, head(3)).expect("the builder has allocated all of it");
-        assert_eq!(at.end, index.len(), "each column has as many entries as its head says");
+        let header = |field: usize| u32_at(&index, 0, field) as usize;
+        let (rows, types, ids) = (header(0), header(1), header(2));
+        let at = Offsets::new(rows, types, ids, header(3)).expect("the builder has allocated a buffer of this length");
+        assert_eq!(at.end, index.len(), "each column has as many entries as the header says");
         let rows = Self { index, text, rows, types, ids, at };
         debug_assert_eq!(rows.check(), Ok(()));
         rows
@@ -149,39 +148,39 @@ impl Rows {
 
     /// A row's timestamp in nanoseconds.
     pub(crate) fn timestamp(&self, row: usize) -> i64 {
-        i64_at(&self.index, HEAD_BYTES, row)
+        i64_at(&self.index, HEADER_BYTES, row)
     }
 
-    /// How many rows are before this time, in nanoseconds since the Unix epoch.
+    /// Number of rows before this time, in nanoseconds since the Unix epoch.
     pub(crate) fn count_before(&self, nanos: i64) -> usize {
-        partition(0..self.len(), |row| self.timestamp(row) < nanos)
+        partition_point(0..self.len(), |row| self.timestamp(row) < nanos)
     }
 
-    /// A row's rank.
-    pub(crate) fn rank(&self, row: usize) -> u32 {
-        u32_at(&self.index, self.at.ranks, row)
+    /// A row's ordinal.
+    pub(crate) fn ordinal(&self, row: usize) -> u32 {
+        u32_at(&self.index, self.at.ordinals, row)
     }
 
-    /// A row's type, as an index into the names.
+    /// The code of a row's type, its index among the names.
     pub(crate) fn row_type(&self, row: usize) -> usize {
         u32_at(&self.index, self.at.row_types, row) as usize
     }
 
-    /// The row that is `place`-th in the order of arrival.
-    pub(crate) fn row_by_rank(&self, place: usize) -> usize {
-        u32_at(&self.index, self.at.by_rank, place) as usize
+    /// The row of the event at `index` in the order of arrival. Where ordinals have gaps, `index` is not the ordinal.
+    pub(crate) fn row_by_ordinal(&self, index: usize) -> usize {
+        u32_at(&self.index, self.at.by_ordinal, index) as usize
     }
 
-    /// The highest rank; `None` if there are no rows.
-    pub(crate) fn last_rank(&self) -> Option<u32> {
+    /// The highest ordinal; `None` if there are no rows.
+    pub(crate) fn last_ordinal(&self) -> Option<u32> {
         let last = self.rows.checked_sub(1)?;
-        Some(self.rank(self.row_by_rank(last)))
+        Some(self.ordinal(self.row_by_ordinal(last)))
     }
 
-    /// The row with this rank, if there is one.
-    pub(crate) fn row_of_rank(&self, rank: u32) -> Option<usize> {
-        let place = partition(0..self.rows, |place| self.rank(self.row_by_rank(place)) < rank);
-        (place < self.rows).then(|| self.row_by_rank(place)).filter(|&row| self.rank(row) == rank)
+    /// The row with this ordinal, if there is one.
+    pub(crate) fn row_of_ordinal(&self, ordinal: u32) -> Option<usize> {
+        let index = partition_point(0..self.rows, |index| self.ordinal(self.row_by_ordinal(index)) < ordinal);
+        (index < self.rows).then(|| self.row_by_ordinal(index)).filter(|&row| self.ordinal(row) == ordinal)
     }
 
     /// Number of different types.
@@ -196,29 +195,29 @@ impl Rows {
         self.index.get(self.at.names + start..self.at.names + end).expect(CHECKED)
     }
 
-    /// The index of a name among the types, if any row has it.
+    /// The code of a type, if any row has it.
     pub(crate) fn type_code(&self, name: &[u8]) -> Option<usize> {
-        let code = partition(0..self.types, |code| self.type_name(code) < name);
+        let code = partition_point(0..self.types, |code| self.type_name(code) < name);
         (code < self.types && self.type_name(code) == name).then_some(code)
     }
 
-    /// The places of a type's rows in the grouping by type.
+    /// The range of a type's rows in the column of rows by type.
     pub(crate) fn type_group(&self, code: usize) -> core::ops::Range<usize> {
         let start = code.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.group_ends, before) as usize);
         start..u32_at(&self.index, self.at.group_ends, code) as usize
     }
 
-    /// The row at a place of the grouping by type.
-    pub(crate) fn grouped_row(&self, place: usize) -> usize {
-        u32_at(&self.index, self.at.by_type, place) as usize
+    /// The row at an index of the column of rows by type.
+    pub(crate) fn grouped_row(&self, index: usize) -> usize {
+        u32_at(&self.index, self.at.by_type, index) as usize
     }
 
-    /// The caller's id of a row (empty if there is none) and its payload.
+    /// The caller's id of a row, empty if there is none, and its payload.
     pub(crate) fn id_and_payload(&self, row: usize) -> (&[u8], &[u8]) {
         id_and_payload(self.row_text(row)).expect(CHECKED)
     }
 
-    /// The whole of a row's text: length of the id, id, payload.
+    /// The whole text of a row: length of the id, id, payload.
     pub(crate) fn row_text(&self, row: usize) -> &[u8] {
         let start = row.checked_sub(1).map_or(0, |before| u32_at(&self.index, self.at.text_ends, before) as usize);
         self.text.get(start..u32_at(&self.index, self.at.text_ends, row) as usize).expect(CHECKED)
@@ -229,26 +228,26 @@ impl Rows {
         self.ids
     }
 
-    /// The `place`-th hash of a caller's id, in ascending order, and its row.
-    pub(crate) fn id_entry(&self, place: usize) -> (u64, usize) {
-        (self.id_hash(place), u32_at(&self.index, self.at.id_rows, place) as usize)
+    /// The hash of a caller's id at `index`, in ascending order, and its row.
+    pub(crate) fn id_entry(&self, index: usize) -> (u64, usize) {
+        (self.id_hash(index), u32_at(&self.index, self.at.id_rows, index) as usize)
     }
 
     /// The row with this caller's id, if there is one.
     pub(crate) fn row_of_id(&self, id: &[u8], hash: u64) -> Option<usize> {
         (self.first_id_not_below(hash)..self.ids)
-            .map(|place| self.id_entry(place))
+            .map(|index| self.id_entry(index))
             .take_while(|&(other, _)| other == hash)
             .map(|(_, row)| row)
             .find(|&row| self.id_and_payload(row).0 == id)
     }
 
-    fn id_hash(&self, place: usize) -> u64 {
-        u64_at(&self.index, self.at.id_hashes, place)
+    fn id_hash(&self, index: usize) -> u64 {
+        u64_at(&self.index, self.at.id_hashes, index)
     }
 
-    /// Hashes are spread evenly, so that the place of one can be guessed; the guess is then widened until it encloses
-    /// the place. On hashes that somebody has chosen this is still no worse than twice a binary search.
+    /// Interpolation search: hashes are evenly distributed, so their index can be estimated; the range is then widened
+    /// until it contains the hash. On chosen hashes this takes at most twice the steps of a binary search.
     fn first_id_not_below(&self, hash: u64) -> usize {
         let guess = ((u128::from(hash) * self.ids as u128) >> 64) as usize;
         let (mut low, mut high) = (guess, guess);
@@ -262,7 +261,7 @@ impl Rows {
             high = (high + stride).min(self.ids);
             stride *= 2;
         }
-        partition(low..high, |place| self.id_hash(place) < hash)
+        partition_point(low..high, |index| self.id_hash(index) < hash)
     }
 
     fn check(&self) -> Result<(), &'static str> {
@@ -294,18 +293,18 @@ impl Rows {
         }
         if !below(self.at.row_types, self.rows, self.types)
             || !below(self.at.by_type, self.rows, self.rows)
-            || !below(self.at.by_rank, self.rows, self.rows)
+            || !below(self.at.by_ordinal, self.rows, self.rows)
             || !below(self.at.id_rows, self.ids, self.rows)
         {
             return Err("an entry points outside");
         }
-        let place = |row: usize| (self.timestamp(row), self.rank(row));
-        if !(1..self.rows).all(|row| place(row - 1) < place(row)) {
+        let key = |row: usize| (self.timestamp(row), self.ordinal(row));
+        if !(1..self.rows).all(|row| key(row - 1) < key(row)) {
             return Err("order of the rows");
         }
-        let rank_at = |position: usize| self.rank(self.row_by_rank(position));
-        if !(1..self.rows).all(|position| rank_at(position - 1) < rank_at(position)) {
-            return Err("order of the ranks");
+        let ordinal_at = |position: usize| self.ordinal(self.row_by_ordinal(position));
+        if !(1..self.rows).all(|position| ordinal_at(position - 1) < ordinal_at(position)) {
+            return Err("order of the ordinals");
         }
         if !(1..self.ids).all(|entry| self.id_hash(entry - 1) <= self.id_hash(entry)) {
             return Err("order of the hashes");
@@ -320,10 +319,10 @@ impl Rows {
     }
 }
 
-/// Why each part of a row is where the index says.
-const CHECKED: &str = "Rows::open refuses what leads outside, and the builder writes nothing that does";
+/// Why all parts of a row are within the buffers.
+const CHECKED: &str = "Rows::open refuses offsets out of bounds, and the builder writes none";
 
-/// The id and the payload in a row's text, if it is as long as it says.
+/// Splits a row's text into id and payload; `None` if it is too short.
 fn id_and_payload(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&id_len, rest) = text.split_first()?;
     rest.split_at_checked(usize::from(id_len))
@@ -331,7 +330,7 @@ fn id_and_payload(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 impl Offsets {
     fn new(rows: usize, types: usize, ids: usize, name_bytes: usize) -> Option<Self> {
-        let mut next = HEAD_BYTES.checked_add(rows.checked_mul(8)?)?;
+        let mut next = HEADER_BYTES.checked_add(rows.checked_mul(8)?)?;
         let mut column = |count: usize, width: usize| {
             let start = next;
             next = next.checked_add(count.checked_mul(width)?)?;
@@ -339,10 +338,10 @@ impl Offsets {
         };
         Some(Self {
             id_hashes: column(ids, 8)?,
-            ranks: column(rows, 4)?,
+            ordinals: column(rows, 4)?,
             row_types: column(rows, 4)?,
             text_ends: column(rows, 4)?,
-            by_rank: column(rows, 4)?,
+            by_ordinal: column(rows, 4)?,
             by_type: column(rows, 4)?,
             id_rows: column(ids, 4)?,
             group_ends: column(types, 4)?,

@@ -1,4 +1,4 @@
-//! Names of event types, each in memory once however many segments have events of the type.
+//! Names of event types, each in memory once for all segments.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -16,17 +16,17 @@ pub(crate) struct TypeName(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     bytes: Box<[u8]>,
-    /// How many parts of the repository have the type. The count lies here and not in a map, so that letting go of a
-    /// segment with many types needs no look-ups. Only the engine changes it.
+    /// How many segments have the type. The count lies here and not in a map, so that dropping a segment with many
+    /// types needs no lookups. Only the engine changes it.
     holders: AtomicU32,
 }
 
-/// Names by their bytes, so that equal ones are shared.
+/// The set of shared names.
 #[derive(Debug, Default)]
 pub(crate) struct TypeNames(BTreeSet<TypeName>);
 
 impl TypeName {
-    /// A name that nobody shares yet.
+    /// A new name that is not shared.
     pub(crate) fn new(bytes: &[u8]) -> Self {
         Self(Arc::new(Shared { bytes: bytes.into(), holders: AtomicU32::new(0) }))
     }
@@ -36,18 +36,18 @@ impl TypeName {
         &self.0.bytes
     }
 
-    /// Gives the names of a segment that has these types and no others. Both ascend.
+    /// An `intern` function for a segment that must have only these types. The names, and the calls, must ascend.
     pub(crate) fn among(names: impl IntoIterator<Item = Self>) -> impl FnMut(&[u8]) -> Result<Self, Corrupt> {
         let mut names = names.into_iter();
-        move |bytes| names.find(|name| name.as_bytes() == bytes).ok_or(Corrupt("it has a type that was not put there"))
+        move |bytes| names.find(|name| name.as_bytes() == bytes).ok_or(Corrupt("it has a type that was not written"))
     }
 
-    /// Counts one more part that has the type; gives how many there were before.
+    /// Counts one more segment that has the type; returns the count before.
     pub(crate) fn hold(&self) -> u32 {
         self.0.holders.fetch_add(1, Relaxed)
     }
 
-    /// Counts one part less, and gives how many are left; `None`, and nothing is counted, if there was none.
+    /// Counts one segment less; returns how many are left. `None` if the count was 0, which it stays.
     pub(crate) fn release(&self) -> Option<u32> {
         let before = self.0.holders.fetch_update(Relaxed, Relaxed, |holders| holders.checked_sub(1)).ok()?;
         before.checked_sub(1)
@@ -55,7 +55,7 @@ impl TypeName {
 }
 
 impl TypeNames {
-    /// How many there are.
+    /// Number of names.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -65,7 +65,7 @@ impl TypeNames {
         self.0.contains(bytes)
     }
 
-    /// The name of these bytes, which is new or known.
+    /// The shared name, which is added if it is new.
     pub(crate) fn intern(&mut self, bytes: &[u8]) -> TypeName {
         if let Some(known) = self.0.get(bytes) {
             return known.clone();
@@ -75,12 +75,12 @@ impl TypeNames {
         name
     }
 
-    /// Whether this very name is among them, and not one of the same bytes that is not shared.
+    /// Whether this name is the shared one, and not a separate one of the same bytes.
     pub(crate) fn shares(&self, name: &TypeName) -> bool {
         self.0.get(name).is_some_and(|known| Arc::ptr_eq(&known.0, &name.0))
     }
 
-    /// Forgets a name. Whoever has it keeps it.
+    /// Removes a name from the set. Existing clones stay valid.
     pub(crate) fn remove(&mut self, name: &TypeName) {
         self.0.remove(name);
     }
@@ -102,7 +102,7 @@ impl PartialOrd for TypeName {
 
 impl Ord for TypeName {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Most comparisons are of a name with itself, and then the bytes need not be looked at.
+        // Most comparisons are of a name with itself.
         if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.as_bytes().cmp(other.as_bytes()) }
     }
 }

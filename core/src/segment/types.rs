@@ -1,24 +1,24 @@
-//! The types of a segment in the making.
+//! The types of a fresh segment that is being built.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
-/// The types of rows on their way into a segment, each with a provisional code: its place in the order of first use.
+/// The types of pushed rows, each with a provisional code: its index in the order of first use.
 #[derive(Debug, Default)]
 pub(super) struct Types {
-    /// The one with code 0. Most batches are a single event, for which a tree would be much.
+    /// The type with code 0. Most batches are a single event and need no tree.
     first: Option<Box<[u8]>>,
     others: BTreeMap<Box<[u8]>, u32>,
     name_bytes: usize,
 }
 
 impl Types {
-    /// How many there are.
+    /// Number of types.
     pub(super) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.others.len()
     }
 
-    /// Bytes of all names together.
+    /// Total bytes of all names.
     pub(super) fn name_bytes(&self) -> usize {
         self.name_bytes
     }
@@ -28,7 +28,7 @@ impl Types {
         self.first.as_deref() == Some(name) || self.others.contains_key(name)
     }
 
-    /// The code of this type, which is new or known.
+    /// The code of a type, which is added if it is new.
     pub(super) fn intern(&mut self, name: &[u8]) -> u32 {
         match &self.first {
             Some(first) if **first == *name => return 0,
@@ -48,7 +48,7 @@ impl Types {
         code
     }
 
-    /// Names and codes in the order of names.
+    /// Names and provisional codes in the order of names.
     pub(super) fn by_name(&self) -> impl Iterator<Item = (&[u8], u32)> {
         let mut first = self.first.as_deref();
         let mut others = self.others.iter().map(|(name, &code)| (&**name, code)).peekable();
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_follow_first_use_and_names_their_order() {
+    fn codes_are_in_the_order_of_first_use_and_iteration_in_that_of_names() {
         let names: [&[u8]; 4] = [b"b", b"", b"c", b"a"];
         for rotation in 0..names.len() {
             let mut types = Types::default();

@@ -94,8 +94,8 @@ fn report_folder(path: &Path, storage: &DiskStorage) -> Result<(), OpenError> {
     let blobs = storage.list().map_err(engine::OpenError::from)?;
     let others = blobs.into_iter().filter(|name| !engine::is_blob_name(name));
     let others = others.map(|name| path.join("blobs").join(name));
-    for stranger in storage.strangers().iter().cloned().chain(others) {
-        tracing::warn!(path = %stranger.display(), "a file that does not belong to the repository lies in its folder; it is left alone");
+    for unknown in storage.unknown_files().iter().cloned().chain(others) {
+        tracing::warn!(path = %unknown.display(), "a file that does not belong to the repository lies in its folder; it is left alone");
     }
     for folder in storage.exposed() {
         let path = folder.display();

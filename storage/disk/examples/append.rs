@@ -1,12 +1,11 @@
-//! How many appends become durable here in a second, one after the other and each synced: at the end of a file that
-//! grows, in files whose blocks were reserved, and in files that were written before.
+//! Measures synced appends per second, one after the other: at the end of a growing file, in files with reserved
+//! blocks, and in files that were written before.
 //!
 //! ```sh
 //! cargo run --release -p argus-disk --example append -- /var/tmp
 //! ```
 //!
-//! What is measured lies in a temporary folder in the one that is named (the current one, if none is); the device below
-//! it is what counts.
+//! The files lie in a temporary folder below the given one (default: the current folder), whose device is measured.
 
 use std::error::Error;
 use std::fs::File;
@@ -21,7 +20,7 @@ const RECORD_BYTES: usize = 16 << 10;
 const FILE_BYTES: u64 = 16 << 20;
 const RECORDS: u64 = FILE_BYTES / RECORD_BYTES as u64;
 
-/// All kinds take turns, so that what else the machine does falls on each of them.
+/// All kinds take turns, so that other load on the machine affects each of them.
 const ROUNDS: u32 = 8;
 
 type Times = Vec<Duration>;
@@ -35,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut storage = DiskStorage::open(folder.path().join("store"), Options { log_file_bytes: FILE_BYTES })?;
         fill(&mut storage, &mut reserved)?;
         fill(&mut storage, &mut reserved)?;
-        // The last file is never given up; with this one, the two before are.
+        // The last file is never trimmed; with this one, the two before it are.
         fill(&mut storage, &mut Times::new())?;
         while storage.discard(storage.log_end())? {}
         fill(&mut storage, &mut recycled)?;
@@ -48,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes as much as a log file has, at the end of a file that has nothing.
+/// Appends as much as a log file holds to an empty file.
 fn grow(path: &Path, times: &mut Times) -> Result<(), Box<dyn Error>> {
     let record = vec![0x5a; RECORD_BYTES];
     let mut file = File::create(path)?;

@@ -1,4 +1,4 @@
-//! Blobs: files that are written once under a temporary name, and never change under their own.
+//! Blobs: files that are written under a temporary name, renamed, and never changed.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -11,32 +11,32 @@ use argus_core::cause::{Cause, Place};
 use argus_core::storage::{Blob, Deletion, Draft, Published, StorageError};
 use bytes::Bytes;
 
-use crate::error::{Fault, place};
+use crate::error::{SystemError, place};
 use crate::folder::{Entry, Folder, create_file, remove, rename};
 use crate::identity::Identity;
 use crate::lock::Lock;
 
-/// Writes that are smaller than this are put together.
+/// Smaller writes are buffered up to this size.
 const BUFFER_BYTES: usize = 1 << 16;
 
-/// So much of a blob is written before it is made durable. One sync at the end of a long one would keep whoever writes
-/// it from what is more urgent, and the device from syncs of the log, for as long as all of it takes.
+/// A draft is synced after this many bytes. A single sync at the end of a long blob would delay more urgent maintenance
+/// and syncs of the log.
 const UNSYNCED_BYTES_MAX: usize = 8 << 20;
 
-/// How the names of files end that are no blobs yet.
+/// Suffix of drafts.
 const TEMPORARY: &str = ".tmp";
 
 #[derive(Debug)]
 pub(crate) struct Blobs {
     folder: Arc<Folder>,
     lock: Arc<Lock>,
-    /// So many drafts were begun: the temporary names of two drafts differ, also where their names do not.
+    /// Drafts begun so far: a number in their temporary names, so that two drafts of one name do not collide.
     drafts: u64,
 }
 
 impl Blobs {
-    /// Opens what there is, and removes what was never finished. What is listed from now on is durable.
-    pub(crate) fn open(path: &Path, lock: Arc<Lock>) -> Result<Self, Fault> {
+    /// Opens the folder and removes unfinished drafts. What is listed from now on is durable.
+    pub(crate) fn open(path: &Path, lock: Arc<Lock>) -> Result<Self, SystemError> {
         let folder = Folder::open(path)?;
         for entry in folder.entries()? {
             if entry.is_file && entry.name().is_some_and(is_temporary) {
@@ -52,12 +52,12 @@ impl Blobs {
         &self.folder
     }
 
-    /// Sees that nobody else can use the folder meanwhile.
+    /// Checks that the lock is still in its place.
     pub(crate) fn verify_lock(&self) -> Result<(), StorageError> {
-        self.lock.verify().map_err(Fault::failed)
+        self.lock.verify().map_err(SystemError::failed)
     }
 
-    /// The names of all files that can be blobs; whatever else lies there is somebody else's.
+    /// The names of all files that can be blobs.
     pub(crate) fn list(&self) -> Result<Vec<String>, StorageError> {
         list(&self.folder)
     }
@@ -66,29 +66,28 @@ impl Blobs {
         open(&self.folder, name)
     }
 
-    /// Gives a file that is a blob elsewhere a name here as well; `false` if that cannot be, and its bytes have to be
-    /// copied.
+    /// Hard-links a blob of another folder, durably; `false` if that is not possible, and its bytes have to be copied.
     pub(crate) fn link(&self, from: &Path, name: &str) -> Result<bool, StorageError> {
         check_name(name)?;
         let path = self.folder.join(name);
-        match fs::hard_link(from, &path).map_err(Fault::of("link a file to", &path)) {
+        match fs::hard_link(from, &path).map_err(SystemError::of("link a file to", &path)) {
             Ok(()) => self.sync().map(|()| true),
-            Err(fault) if fault.is_full() => Err(fault.without_effect()),
-            // Another file system, one without links, somebody else's file, no such file: whoever copies it learns what
-            // is wrong, if anything.
+            Err(error) if error.is_full() => Err(error.without_effect()),
+            // Another file system, one without links, a missing permission or a missing file: if it matters, copying
+            // reports it.
             Err(_) => Ok(false),
         }
     }
 
     /// Removes all blobs, durably.
     pub(crate) fn clear(&self) -> Result<(), StorageError> {
-        self.list()?.iter().try_for_each(|name| remove(&self.folder.join(name))).map_err(Fault::failed)?;
+        self.list()?.iter().try_for_each(|name| remove(&self.folder.join(name))).map_err(SystemError::failed)?;
         self.sync()
     }
 
-    /// Makes durable which blobs there are.
+    /// Makes the names of the blobs durable.
     fn sync(&self) -> Result<(), StorageError> {
-        self.folder.sync().map_err(Fault::failed)
+        self.folder.sync().map_err(SystemError::failed)
     }
 
     pub(crate) fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
@@ -96,7 +95,7 @@ impl Blobs {
         let temporary = self.folder.join(&format!("{name}.{}{TEMPORARY}", self.drafts));
         self.drafts += 1;
         let file = create_file(&temporary, File::options().read(true).write(true).create_new(true));
-        let file = file.map_err(Fault::without_effect)?;
+        let file = file.map_err(SystemError::without_effect)?;
         Ok(Box::new(DiskDraft {
             name: name.to_owned(),
             temporary,
@@ -107,15 +106,15 @@ impl Blobs {
         }))
     }
 
-    /// See [`Storage::delete`](argus_core::storage::Storage::delete). With the name, the file system gives up every
-    /// page of the file that it holds in memory: 250 MB take 50 to 80 ms.
+    /// See [`Storage::delete`](argus_core::storage::Storage::delete). Removing a file also drops its page cache: 250 MB
+    /// take 50 to 80 ms.
     pub(crate) fn delete(&self, name: &str) -> Deletion {
         let (folder, lock, name) = (Arc::clone(&self.folder), Arc::clone(&self.lock), name.to_owned());
         Box::new(move || {
             check_name(&name)?;
-            remove(&folder.join(&name)).map_err(Fault::without_effect)?;
-            folder.sync().map_err(Fault::failed)?;
-            // Until here, so that nobody who opens the folder next loses a blob of the same name.
+            remove(&folder.join(&name)).map_err(SystemError::without_effect)?;
+            folder.sync().map_err(SystemError::failed)?;
+            // Held until here: otherwise the next process could create a blob of this name, and lose it.
             drop(lock);
             Ok(())
         })
@@ -124,53 +123,53 @@ impl Blobs {
 
 /// The names of all files in a folder that can be blobs.
 pub(crate) fn list(folder: &Folder) -> Result<Vec<String>, StorageError> {
-    let entries = folder.entries().map_err(Fault::failed)?;
+    let entries = folder.entries().map_err(SystemError::failed)?;
     let names = entries.into_iter().filter(|entry| entry.is_file).filter_map(|entry| entry.name().map(str::to_owned));
     Ok(names.filter(|name| check_name(name).is_ok()).collect())
 }
 
-/// What lies in a folder of blobs and can be none, nor a draft.
-pub(crate) fn strangers(folder: &Folder) -> Result<Vec<PathBuf>, Fault> {
+/// Files and folders that can be neither blobs nor drafts.
+pub(crate) fn unknown_files(folder: &Folder) -> Result<Vec<PathBuf>, SystemError> {
     let is_ours = |name: &str| check_name(name).is_ok() || is_temporary(name);
-    let is_stranger = |entry: &Entry| !entry.is_file || !entry.name().is_some_and(is_ours);
-    Ok(folder.entries()?.into_iter().filter(is_stranger).map(|entry| entry.path).collect())
+    let is_unknown = |entry: &Entry| !entry.is_file || !entry.name().is_some_and(is_ours);
+    Ok(folder.entries()?.into_iter().filter(is_unknown).map(|entry| entry.path).collect())
 }
 
-/// The blob of this name in a folder, if there is one.
+/// Opens a blob; `None` if there is none of this name.
 pub(crate) fn open(folder: &Folder, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
     check_name(name)?;
     let path = folder.join(name);
     match File::open(&path) {
-        Ok(file) => Ok(Some(Arc::new(DiskBlob::new(file, path).map_err(Fault::without_effect)?))),
+        Ok(file) => Ok(Some(Arc::new(DiskBlob::new(file, path).map_err(SystemError::without_effect)?))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Fault::of("open", &path)(error).without_effect()),
+        Err(error) => Err(SystemError::of("open", &path)(error).without_effect()),
     }
 }
 
-/// A blob in the making.
+/// A blob that is being written.
 struct DiskDraft {
     name: String,
     temporary: PathBuf,
-    /// Nothing after a failure, and when it is finished.
+    /// `None` after a failure, and when the draft is finished.
     writer: Option<BufWriter<File>>,
     /// Bytes written since the last sync.
     unsynced: usize,
     folder: Arc<Folder>,
-    /// Nobody else opens the folder, and takes this for a leftover, as long as somebody writes it.
+    /// Held so that no other process opens the folder and removes this draft as a leftover.
     _lock: Arc<Lock>,
 }
 
 impl DiskDraft {
-    /// Makes what was written durable, and gives the file.
+    /// Makes what was written durable, and returns the file.
     fn sync(&mut self) -> Result<File, StorageError> {
         let writer = self.writer.as_mut().ok_or_else(|| of_no_use(&self.temporary))?;
         let synced = writer.flush().and_then(|()| writer.get_ref().sync_all());
-        let synced = synced.map_err(|error| Fault::of("write", &self.temporary)(error).without_effect());
+        let synced = synced.map_err(|error| SystemError::of("write", &self.temporary)(error).without_effect());
         let file = self.abandon();
         synced.and_then(|()| file.ok_or_else(|| of_no_use(&self.temporary)))
     }
 
-    /// Gives up the buffer: dropped with bytes in it, it would try to write them once more.
+    /// Discards the buffer: dropping a `BufWriter` that has bytes would try to write them again.
     fn abandon(&mut self) -> Option<File> {
         self.writer.take().map(|writer| writer.into_parts().0)
     }
@@ -187,7 +186,7 @@ impl Draft for DiskDraft {
         }
         if let Err(error) = written {
             self.abandon();
-            return Err(Fault::of("write", &self.temporary)(error).without_effect());
+            return Err(SystemError::of("write", &self.temporary)(error).without_effect());
         }
         Ok(())
     }
@@ -195,12 +194,12 @@ impl Draft for DiskDraft {
     fn finish(mut self: Box<Self>) -> Result<Published, StorageError> {
         let file = self.sync()?;
         let path = self.folder.join(&self.name);
-        let blob = DiskBlob::new(file, path).map_err(Fault::failed)?;
-        rename(&self.temporary, &blob.path).map_err(Fault::without_effect)?;
-        self.folder.sync().map_err(Fault::failed)?;
-        // Log is given up for it later.
+        let blob = DiskBlob::new(file, path).map_err(SystemError::failed)?;
+        rename(&self.temporary, &blob.path).map_err(SystemError::without_effect)?;
+        self.folder.sync().map_err(SystemError::failed)?;
+        // The engine trims the log once this blob is finished, so it must be where the next process looks.
         let in_place = Identity::of(&blob.file, &blob.path).and_then(|is| is.verify(&blob.file, &blob.path));
-        in_place.map_err(Fault::failed)?;
+        in_place.map_err(SystemError::failed)?;
         Ok(Published { name: self.name.clone(), blob: Arc::new(blob) })
     }
 }
@@ -208,12 +207,12 @@ impl Draft for DiskDraft {
 impl Drop for DiskDraft {
     fn drop(&mut self) {
         drop(self.abandon());
-        // Finished, it has this name no more. If it cannot be removed now, it is when the folder is opened again.
+        // A finished draft no longer has this name. A leftover is removed when the folder is opened again.
         let _kept = remove(&self.temporary);
     }
 }
 
-/// An open file: whatever becomes of its name, its bytes stay.
+/// An open blob. It stays readable when its name is removed or replaced.
 #[derive(Debug)]
 struct DiskBlob {
     file: File,
@@ -222,8 +221,8 @@ struct DiskBlob {
 }
 
 impl DiskBlob {
-    fn new(file: File, path: PathBuf) -> Result<Self, Fault> {
-        let len = file.metadata().map_err(Fault::of("examine", &path))?.len();
+    fn new(file: File, path: PathBuf) -> Result<Self, SystemError> {
+        let len = file.metadata().map_err(SystemError::of("examine", &path))?.len();
         Ok(Self { file, len, path })
     }
 }
@@ -241,13 +240,13 @@ impl Blob for DiskBlob {
         })?;
         let mut bytes = vec![0; len];
         let read = self.file.read_exact_at(&mut bytes, range.start);
-        read.map_err(|error| Fault::of("read", &self.path)(error).failed())?;
+        read.map_err(|error| SystemError::of("read", &self.path)(error).failed())?;
         Ok(bytes.into())
     }
 }
 
-/// ASCII letters, digits, `-` and `.`, not in front, and no temporary file's name: nothing that leaves the folder or
-/// hides in it.
+/// Allows ASCII letters, digits, `-` and `.`, but no `.` at the beginning and no temporary name. So no name leads out
+/// of the folder or is hidden.
 fn check_name(name: &str) -> Result<(), StorageError> {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
     if plain && !name.is_empty() && !name.starts_with('.') && !name.ends_with(TEMPORARY) {
@@ -256,14 +255,14 @@ fn check_name(name: &str) -> Result<(), StorageError> {
     Err(StorageError::Failed(Cause::at(Place::new(format!("{name:?}"), "a blob"), "a name that no blob can have")))
 }
 
-/// Whether this is how a draft is called.
+/// Whether this is the file name of a draft.
 fn is_temporary(file_name: &str) -> bool {
     let parts = file_name.strip_suffix(TEMPORARY).and_then(|rest| rest.rsplit_once('.'));
     parts.is_some_and(|(name, number)| check_name(name).is_ok() && number.parse::<u64>().is_ok())
 }
 
 fn of_no_use(path: &Path) -> StorageError {
-    StorageError::Failed(Cause::at(place(path), "it is of no further use: writing it failed"))
+    StorageError::Failed(Cause::at(place(path), "an earlier write of this draft failed"))
 }
 
 #[cfg(test)]
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn small_and_large_writes_come_out_in_order() {
+    fn small_and_large_writes_keep_their_order() {
         let (_root, mut blobs) = new();
         let large = vec![7; BUFFER_BYTES * 3 + 5];
         let blob = put(&mut blobs, "a", &[b"small", &large, b"", b"small"]);
@@ -342,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn drafts_of_one_name_do_not_meet() {
+    fn two_drafts_of_one_name_do_not_collide() {
         let (root, mut blobs) = new();
         let (mut one, mut other) = (blobs.create("a").unwrap(), blobs.create("a").unwrap());
         one.write(b"one").unwrap();
@@ -354,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_are_removed_and_what_is_not_ours_is_left_alone() {
+    fn leftover_drafts_are_removed_and_unknown_files_left_alone() {
         let (root, blobs) = new();
         drop(blobs);
         let folder = root.path().join("blobs");
@@ -371,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_a_blob_and_what_cannot_be_linked_is_left_to_be_copied() {
+    fn a_linked_file_is_a_blob_and_an_impossible_link_says_false() {
         let (root, mut blobs) = new();
         put(&mut blobs, "a", &[b"shared"]);
         let from = |name: &str| root.path().join("blobs").join(name);
@@ -386,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_elsewhere_are_refused() {
+    fn invalid_names_are_refused() {
         let (_root, mut blobs) = new();
         for name in ["", ".", "..", ".a", "a/b", "../a", "a_b", "ä", "a\0", "a.tmp"] {
             assert!(matches!(blobs.create(name), Err(StorageError::Failed(_))), "{name}");

@@ -8,19 +8,19 @@ use argus_core::storage::StorageError;
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// Why a folder could not be opened. Nothing that it holds was changed; a new one may have been made in part, which the
-/// next attempt completes, and files that were never finished may have been removed.
+/// Why a folder could not be opened. Existing data was not changed. A new folder may be partly created, which the next
+/// attempt completes; temporary files may have been removed.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Somebody else uses the folder.
+    /// Another process uses the folder.
     #[error("{} is locked by {}", path.display(), holder(*pid))]
     InUse {
         /// The lock.
         path: PathBuf,
-        /// The process that holds it, as far as is known.
+        /// The id of the process that holds it, if known.
         pid: Option<u32>,
     },
-    /// Something is not as it was left.
+    /// A file or folder is damaged.
     #[error("{} is damaged: {reason}", path.display())]
     Damaged {
         /// The file or the folder.
@@ -34,39 +34,39 @@ pub enum OpenError {
         /// The folder.
         path: PathBuf,
     },
-    /// What is in the folder was to become a copy, and did not.
-    #[error("{} is no repository, but a copy that was not finished; what is left of it may be removed", path.display())]
+    /// The folder holds a copy that was not finished.
+    #[error("{} is no repository, but a copy that was not finished; you may remove it", path.display())]
     Unfinished {
         /// The folder.
         path: PathBuf,
     },
-    /// A copy is to be made where something else is.
-    #[error("{} is not empty, and a copy needs a folder of its own; what a copy that was interrupted has left may be removed", path.display())]
+    /// The folder for a copy is not empty.
+    #[error("{} is not empty, and a copy needs a folder of its own: choose an empty or a new one; you may remove what an interrupted copy has left", path.display())]
     NotEmpty {
         /// The folder.
         path: PathBuf,
     },
-    /// A new repository is to be made where something else is.
-    #[error("{} is no part of a repository, and a new one needs a folder of its own: choose one that is empty or not there yet", path.display())]
+    /// The folder for a new repository has other files in it.
+    #[error("{} is no part of a repository, and a new repository needs a folder of its own: choose an empty or a new one", path.display())]
     Foreign {
-        /// What is there; perhaps one of many.
+        /// One of these files.
         path: PathBuf,
     },
-    /// A copy is to be made in the folder that is to be copied.
+    /// The folder for a copy lies inside the folder to be copied.
     #[error("{} lies in the folder that is to be copied", path.display())]
     InItself {
         /// The folder of the copy.
         path: PathBuf,
     },
-    /// The system refused.
+    /// A system call failed.
     #[error(transparent)]
-    System(#[from] Fault),
+    System(#[from] SystemError),
 }
 
-/// A call of the system that failed.
+/// A failed system call: operation, path and reason.
 #[derive(Debug, Error)]
 #[error("cannot {operation} {}: {source}", path.display())]
-pub struct Fault {
+pub struct SystemError {
     operation: &'static str,
     path: PathBuf,
     source: io::Error,
@@ -78,14 +78,13 @@ impl OpenError {
     }
 }
 
-impl Fault {
-    /// Makes a fault of an error; `operation` is what "cannot" stands before.
+impl SystemError {
+    /// Adds the operation and the path to an error. The message reads "cannot `operation` `path`".
     pub(crate) fn of(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self { operation, path: path.to_owned(), source }
     }
 
-    /// For a call after whose failure everything is as it was: what may pass by itself, or by what an operator does, is
-    /// said to be so.
+    /// The storage error for a failed call that changed nothing: temporary conditions are reported as such.
     pub(crate) fn without_effect(self) -> StorageError {
         if self.is_full() {
             StorageError::Full(self.cause())
@@ -96,12 +95,12 @@ impl Fault {
         }
     }
 
-    /// Whether there is no room on the disk, for anybody or for this user.
+    /// Whether the disk or this user's quota is full.
     pub(crate) fn is_full(&self) -> bool {
         self.is_any_of(&[Errno::NOSPC, Errno::DQUOT])
     }
 
-    /// Whether something else is missing that may come back: descriptors, memory of the system, a permission.
+    /// Whether the cause is temporary: out of file descriptors or memory, or a missing permission.
     pub(crate) fn is_unavailable(&self) -> bool {
         self.is_any_of(&[Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::PERM, Errno::ROFS])
     }
@@ -110,7 +109,7 @@ impl Fault {
         Errno::from_io_error(&self.source).is_some_and(|errno| errnos.contains(&errno))
     }
 
-    /// For all others.
+    /// The storage error for a failed call that may have changed something.
     pub(crate) fn failed(self) -> StorageError {
         StorageError::Failed(self.cause())
     }
@@ -121,7 +120,7 @@ impl Fault {
     }
 }
 
-/// A path. Callers are not told which one it is.
+/// The place for a [`Cause`]: operators see the path, callers do not.
 pub(crate) fn place(path: &Path) -> Place {
     Place::new(path.display().to_string(), "one of its files")
 }
@@ -136,44 +135,44 @@ mod tests {
 
     use super::*;
 
-    fn fault(errno: Errno) -> Fault {
-        Fault::of("write", Path::new("/data/log/x"))(errno.into())
+    fn error(errno: Errno) -> SystemError {
+        SystemError::of("write", Path::new("/data/log/x"))(errno.into())
     }
 
     #[test]
-    fn a_fault_says_what_where_and_why() {
-        assert_eq!(fault(Errno::IO).to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
+    fn an_error_names_operation_path_and_reason() {
+        assert_eq!(error(Errno::IO).to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
     }
 
     #[test]
-    fn callers_are_told_what_and_why_but_not_where() {
-        let cause = fault(Errno::IO).failed().into_cause();
+    fn callers_are_not_told_the_path() {
+        let cause = error(Errno::IO).failed().into_cause();
         assert_eq!(cause.to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
         assert_eq!(cause.told(), "cannot write one of its files: Input/output error (os error 5)");
     }
 
     #[test]
-    fn the_error_of_the_system_is_the_source() {
-        let cause = fault(Errno::IO).failed().into_cause();
+    fn the_io_error_is_the_source() {
+        let cause = error(Errno::IO).failed().into_cause();
         let source = cause.source().and_then(|source| source.downcast_ref::<io::Error>());
         assert_eq!(source.and_then(Errno::from_io_error), Some(Errno::IO));
     }
 
     #[test]
-    fn what_passes_is_said_to_pass_where_nothing_was_changed_and_is_a_failure_elsewhere() {
+    fn temporary_errors_are_reported_as_such_only_if_nothing_was_changed() {
         for errno in [Errno::NOSPC, Errno::DQUOT] {
-            assert!(matches!(fault(errno).without_effect(), StorageError::Full(_)), "{errno}");
-            assert!(matches!(fault(errno).failed(), StorageError::Failed(_)), "{errno}");
+            assert!(matches!(error(errno).without_effect(), StorageError::Full(_)), "{errno}");
+            assert!(matches!(error(errno).failed(), StorageError::Failed(_)), "{errno}");
         }
         for errno in [Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::ACCESS, Errno::PERM, Errno::ROFS] {
-            assert!(matches!(fault(errno).without_effect(), StorageError::Unavailable(_)), "{errno}");
-            assert!(matches!(fault(errno).failed(), StorageError::Failed(_)), "{errno}");
+            assert!(matches!(error(errno).without_effect(), StorageError::Unavailable(_)), "{errno}");
+            assert!(matches!(error(errno).failed(), StorageError::Failed(_)), "{errno}");
         }
-        assert!(matches!(fault(Errno::IO).without_effect(), StorageError::Failed(_)));
+        assert!(matches!(error(Errno::IO).without_effect(), StorageError::Failed(_)));
     }
 
     #[test]
-    fn who_holds_a_lock_is_said_if_it_is_known() {
+    fn the_holder_of_a_lock_is_named_if_known() {
         let error = |pid| OpenError::InUse { path: "/data/lock".into(), pid }.to_string();
         assert_eq!(error(Some(7)), "/data/lock is locked by process 7");
         assert_eq!(error(None), "/data/lock is locked by another process");

@@ -1,4 +1,4 @@
-//! Folders: made, listed and synced.
+//! Folders: creation, listing and sync.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -6,20 +6,19 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::error::Fault;
+use crate::error::SystemError;
 use crate::identity::Identity;
 
-/// Events are for whoever runs the server, and for nobody else whom it has not given them to.
+/// Events are private to the user that runs the server.
 pub(crate) const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
-/// What of a mode lets others than the owner in.
+/// The mode bits that give access to others than the owner.
 const OTHERS: u32 = 0o077;
 
-/// What a file system puts into its topmost folder when it is made.
+/// Some file systems create this in their top folder.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// What is written and removed to see whether a folder can be written. One that was left is removed with all that is
-/// unfinished.
+/// The file that [`Folder::probe`] creates and removes. A leftover is removed with other temporary files.
 pub(crate) const PROBE: &str = "probe.0.tmp";
 
 /// A folder whose entries are made durable by [`sync`](Self::sync).
@@ -30,7 +29,7 @@ pub(crate) struct Folder {
     identity: Identity,
 }
 
-/// What lies in a folder.
+/// An entry of a folder.
 pub(crate) struct Entry {
     pub(crate) path: PathBuf,
     pub(crate) is_file: bool,
@@ -38,16 +37,16 @@ pub(crate) struct Entry {
 }
 
 impl Folder {
-    /// A folder that exists.
-    pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
-        let file = File::open(path).map_err(Fault::of("open", path))?;
+    /// Opens an existing folder.
+    pub(crate) fn open(path: &Path) -> Result<Self, SystemError> {
+        let file = File::open(path).map_err(SystemError::of("open", path))?;
         let identity = Identity::of(&file, path)?;
         Ok(Self { path: path.to_owned(), file, identity })
     }
 
-    /// A folder that is made if there is none, for its owner alone, and those above it. Those that were made are
-    /// durable when this returns; of the others, [`sync_names`] makes sure.
-    pub(crate) fn create(path: &Path) -> Result<Self, Fault> {
+    /// Opens a folder; creates it and its parents for the owner only if they are missing. What is created is durable
+    /// when this returns; for existing parents see [`sync_names`].
+    pub(crate) fn create(path: &Path) -> Result<Self, SystemError> {
         make(path)?;
         Self::open(path)
     }
@@ -60,121 +59,118 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Makes durable which entries there are, and what their names mean. A folder that was removed, moved or replaced
-    /// meanwhile is a fault: who comes next looks for them in its place.
-    pub(crate) fn sync(&self) -> Result<(), Fault> {
-        self.file.sync_all().map_err(Fault::of("sync", &self.path))?;
+    /// Makes created, renamed and removed entries durable. Fails if the folder itself was removed, moved or replaced,
+    /// since the next process would not find them.
+    pub(crate) fn sync(&self) -> Result<(), SystemError> {
+        self.file.sync_all().map_err(SystemError::of("sync", &self.path))?;
         self.identity.verify(&self.file, &self.path)
     }
 
-    /// Sees whether files can be made here, durably, and removed. That there is no room for one passes, and is no
-    /// fault.
-    pub(crate) fn probe(&self) -> Result<(), Fault> {
+    /// Checks that files can be created durably and removed here. A full disk is no error, since it is temporary.
+    pub(crate) fn probe(&self) -> Result<(), SystemError> {
         let path = self.join(PROBE);
         let written = || {
             let mut options = File::options();
             let mut file = create_file(&path, options.write(true).create(true).truncate(true))?;
-            file.write_all(b"probe").and_then(|()| file.sync_all()).map_err(Fault::of("write", &path))
+            file.write_all(b"probe").and_then(|()| file.sync_all()).map_err(SystemError::of("write", &path))
         };
         let written = written();
         let removed = remove(&path);
         match written {
-            Err(fault) if fault.is_full() => Ok(()),
+            Err(error) if error.is_full() => Ok(()),
             written => written.and(removed),
         }
     }
 
-    /// Whether others than the owner may look into it or write there.
-    pub(crate) fn is_open_to_others(&self) -> Result<bool, Fault> {
-        let data = self.file.metadata().map_err(Fault::of("examine", &self.path))?;
+    /// Whether users other than the owner can access it.
+    pub(crate) fn is_open_to_others(&self) -> Result<bool, SystemError> {
+        let data = self.file.metadata().map_err(SystemError::of("examine", &self.path))?;
         Ok(data.mode() & OTHERS != 0)
     }
 
-    /// Something in it that has none of these names, if there is anything.
-    pub(crate) fn foreign(&self, ours: &[&str]) -> Result<Option<PathBuf>, Fault> {
+    /// An entry that has none of these names, if there is one.
+    pub(crate) fn foreign(&self, ours: &[&str]) -> Result<Option<PathBuf>, SystemError> {
         let is_foreign = |entry: &Entry| {
             !entry.name().is_some_and(|name| ours.contains(&name) || (name == LOST_AND_FOUND && !entry.is_file))
         };
         Ok(self.entries()?.into_iter().find(is_foreign).map(|entry| entry.path))
     }
 
-    pub(crate) fn entries(&self) -> Result<Vec<Entry>, Fault> {
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>, SystemError> {
         let entry = |found: io::Result<fs::DirEntry>| {
             let found = found?;
             Ok(Entry { path: found.path(), is_file: found.file_type()?.is_file(), name: found.file_name() })
         };
         let read = || fs::read_dir(&self.path)?.map(entry).collect::<io::Result<Vec<Entry>>>();
-        read().map_err(Fault::of("list", &self.path))
+        read().map_err(SystemError::of("list", &self.path))
     }
 }
 
 impl Entry {
-    /// Its name, if it is text, as all of ours are.
+    /// Its name, if it is UTF-8, as all of ours are.
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.to_str()
     }
 }
 
-/// Opens a file that is to be made, for its owner alone whatever the process would permit.
-pub(crate) fn create_file(path: &Path, options: &mut OpenOptions) -> Result<File, Fault> {
+/// Creates a file for the owner only, whatever the umask.
+pub(crate) fn create_file(path: &Path, options: &mut OpenOptions) -> Result<File, SystemError> {
     let mut open = || {
         let file = options.mode(FILE_MODE).open(path)?;
         file.set_permissions(Permissions::from_mode(FILE_MODE))?;
         Ok(file)
     };
-    open().map_err(Fault::of("create", path))
+    open().map_err(SystemError::of("create", path))
 }
 
-/// Removes a file. That it is not there is no fault.
-pub(crate) fn remove(path: &Path) -> Result<(), Fault> {
+/// Removes a file. A missing file is no error.
+pub(crate) fn remove(path: &Path) -> Result<(), SystemError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Fault::of("remove", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SystemError::of("remove", path)(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Fault> {
-    // What is named is the new name, which tells more than that of a temporary file.
-    fs::rename(from, to).map_err(Fault::of("rename a file to", to))
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), SystemError> {
+    // The error names the new path, which says more than a temporary one.
+    fs::rename(from, to).map_err(SystemError::of("rename a file to", to))
 }
 
-/// Makes the names of a folder and of those above it durable: whoever made them may have been killed before that.
-pub(crate) fn sync_names(path: &Path) -> Result<(), Fault> {
+/// Makes the names of a folder and of its parents durable, since whoever created them may have been killed before.
+pub(crate) fn sync_names(path: &Path) -> Result<(), SystemError> {
     for holder in holders(path)? {
         match File::open(&holder) {
-            Ok(file) => file.sync_all().map_err(Fault::of("sync", &holder))?,
-            // Only who may read a folder can sync it. The others have been given what is in this one by somebody, some
-            // time ago.
+            Ok(file) => file.sync_all().map_err(SystemError::of("sync", &holder))?,
+            // We cannot sync parents we cannot read; assume their entries are durable.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
-            Err(error) => return Err(Fault::of("open", &holder)(error)),
+            Err(error) => return Err(SystemError::of("open", &holder)(error)),
         }
     }
     Ok(())
 }
 
-/// The folders that have the name of a folder and of those above it, from the nearest on. Where a file system is
-/// mounted they end: that name was there before, and not every other file system can sync a folder. So they do where
-/// the way up is closed to us.
-fn holders(path: &Path) -> Result<Vec<PathBuf>, Fault> {
+/// The parents of a folder, nearest first, up to a mount point or a folder we cannot access. The name of a mount point
+/// is older than the mount, and not every file system can sync a folder.
+fn holders(path: &Path) -> Result<Vec<PathBuf>, SystemError> {
     let device = |path: &Path| fs::metadata(path).map(|data| data.dev());
     let whole = match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(vec![parent(path).to_owned()]),
-        found => found.map_err(Fault::of("find", path))?,
+        found => found.map_err(SystemError::of("find", path))?,
     };
-    let own = device(&whole).map_err(Fault::of("examine", &whole))?;
+    let own = device(&whole).map_err(SystemError::of("examine", &whole))?;
     let mut holders = Vec::new();
     for above in whole.ancestors().skip(1) {
         match device(above) {
             Ok(device) if device == own => holders.push(above.to_owned()),
             Ok(_) => break,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
-            Err(error) => return Err(Fault::of("examine", above)(error)),
+            Err(error) => return Err(SystemError::of("examine", above)(error)),
         }
     }
     Ok(holders)
 }
 
-fn make(path: &Path) -> Result<(), Fault> {
+fn make(path: &Path) -> Result<(), SystemError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -183,14 +179,14 @@ fn make(path: &Path) -> Result<(), Fault> {
     }
     let made = DirBuilder::new().mode(FOLDER_MODE).create(path);
     let made = made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)));
-    made.map_err(Fault::of("create the folder", path))?;
+    made.map_err(SystemError::of("create the folder", path))?;
     Folder::open(parent(path))?.sync()
 }
 
-/// The folder that has the name of another.
+/// The parent of a folder.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
-        // The path of a relative name has an empty parent, which means the current folder.
+        // A relative path of one component has an empty parent, which means the current folder.
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
         None => path,
@@ -204,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_made_with_those_above() {
+    fn folders_are_created_with_their_parents() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a/b/c");
         Folder::create(&path).unwrap().sync().unwrap();
@@ -213,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn all_names_on_the_way_to_a_folder_are_made_durable_whoever_made_them() {
+    fn all_parents_are_synced_whoever_created_them() {
         let root = tempfile::tempdir().unwrap();
         let real = root.path().canonicalize().unwrap();
         fs::create_dir_all(real.join("a/b/c")).unwrap();
@@ -224,7 +220,7 @@ mod tests {
             sync_names(&path).unwrap();
         }
         assert_eq!(holders(Path::new("/")).unwrap(), [""; 0].map(PathBuf::from));
-        // Another file system, which cannot sync folders.
+        // `proc` cannot sync folders.
         #[cfg(target_os = "linux")]
         assert!(holders(Path::new("/proc/self/fd")).unwrap().iter().all(|holder| holder.starts_with("/proc")));
         for path in [Path::new("src"), Path::new("/")] {
@@ -234,16 +230,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_the_way_is_named() {
+    fn a_file_in_place_of_a_folder_is_named() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("file");
         fs::write(&path, "").unwrap();
-        let fault = Folder::create(&path.join("below")).unwrap_err().to_string();
-        assert!(fault.starts_with("cannot create the folder ") && fault.contains("/file"), "{fault}");
+        let error = Folder::create(&path.join("below")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot create the folder ") && error.contains("/file"), "{error}");
     }
 
     #[test]
-    fn removing_twice_is_no_fault() {
+    fn removing_twice_is_no_error() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("file");
         fs::write(&path, "").unwrap();

@@ -1,26 +1,25 @@
-//! The file that says which layout a folder has.
+//! The `format` file, which has the version of a folder's layout.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::{Folder, create_file, remove, rename};
 
 const NAME: &str = "format";
-/// What it is called in a copy that is being made. Nothing else of a copy is there before this is durable, and this
-/// becomes the format by a rename, so that there is no moment between the two.
+/// Its name in an unfinished copy. It is made durable before anything else of the copy, and renamed to `format` at the
+/// end, so that there is always exactly one of the two.
 pub(crate) const UNFINISHED: &str = "format.unfinished";
 const VERSION: u32 = 1;
 
-/// How a folder is laid out: a text of two lines, written when the folder is new and never changed.
+/// The layout of a folder: a text of two lines, written when the folder is created and never changed.
 ///
 /// ```text
 /// argus-disk 1
 /// log-file-bytes 16777216
 /// ```
 ///
-/// A log file says nothing about how long it should be; this does, whatever later versions of the program would have
-/// chosen.
+/// Log files do not record their nominal length; this does, independently of the defaults of later versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
     /// Length of every log file; not 0.
@@ -28,58 +27,57 @@ pub(crate) struct Format {
 }
 
 impl Format {
-    /// That of a folder, if it has one: it is the last thing that a new folder gets. A copy that was not finished is
-    /// refused.
+    /// Reads the format of a folder; `None` if there is none, since it is written last. Refuses an unfinished copy.
     pub(crate) fn load(folder: &Folder) -> Result<Option<Self>, OpenError> {
         let path = folder.join(NAME);
         match fs::read_to_string(&path) {
             Ok(text) => Self::parse(&text).map(Some).map_err(|reason| OpenError::damaged(&path, reason)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let unfinished = folder.join(UNFINISHED);
-                let is_there = unfinished.try_exists().map_err(Fault::of("find", &unfinished))?;
+                let is_there = unfinished.try_exists().map_err(SystemError::of("find", &unfinished))?;
                 if is_there { Err(OpenError::Unfinished { path: folder.path().to_owned() }) } else { Ok(None) }
             }
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(OpenError::damaged(&path, "it is no text")),
-            Err(error) => Err(Fault::of("read", &path)(error).into()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(OpenError::damaged(&path, "it is not UTF-8"))
+            }
+            Err(error) => Err(SystemError::of("read", &path)(error).into()),
         }
     }
 
-    /// Makes it durable, and all other entries of the folder with it.
-    pub(crate) fn store(self, folder: &Folder) -> Result<(), Fault> {
+    /// Writes it durably, and syncs the folder.
+    pub(crate) fn store(self, folder: &Folder) -> Result<(), SystemError> {
         let temporary = folder.join("format.tmp");
         let write = || {
             let mut file = create_file(&temporary, File::options().write(true).create(true).truncate(true))?;
             let written = file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all());
-            written.map_err(Fault::of("write", &temporary))
+            written.map_err(SystemError::of("write", &temporary))
         };
         write()?;
         rename(&temporary, &folder.join(NAME))?;
         folder.sync()
     }
 
-    /// Makes durable that an empty folder is to become a copy: nobody takes it for a repository, or for a new one,
-    /// before it is [complete](Self::complete).
+    /// Marks an empty folder durably as an unfinished copy, so that it is refused until it is
+    /// [complete](Self::complete).
     ///
-    /// After an error the folder may be marked as well, perhaps by a file without its text; that is right, since there
-    /// is no copy.
-    pub(crate) fn begin(self, folder: &Folder) -> Result<(), Fault> {
+    /// After an error the folder may be marked too, perhaps by an empty file.
+    pub(crate) fn begin(self, folder: &Folder) -> Result<(), SystemError> {
         let path = folder.join(UNFINISHED);
-        // Two of us may have found it empty.
+        // `create_new`, since two processes may have found the folder empty.
         let mut file = create_file(&path, File::options().write(true).create_new(true))?;
         let written = file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all());
-        written.map_err(Fault::of("write", &path))?;
+        written.map_err(SystemError::of("write", &path))?;
         folder.sync()
     }
 
-    /// Takes that back, where nothing of a copy was begun.
-    pub(crate) fn withdraw(folder: &Folder) -> Result<(), Fault> {
+    /// Removes the mark from a folder in which no copy was begun.
+    pub(crate) fn withdraw(folder: &Folder) -> Result<(), SystemError> {
         remove(&folder.join(UNFINISHED))?;
         folder.sync()
     }
 
-    /// Makes a repository of a folder in which all that belongs to it is durable. Takes no room, which there may be
-    /// none of by now.
-    pub(crate) fn complete(folder: &Folder) -> Result<(), Fault> {
+    /// Turns a complete copy into a repository, by a rename, which succeeds on a full disk too.
+    pub(crate) fn complete(folder: &Folder) -> Result<(), SystemError> {
         rename(&folder.join(UNFINISHED), &folder.join(NAME))?;
         folder.sync()
     }
@@ -100,7 +98,7 @@ impl Format {
         }
         let log_file_bytes = number(lines.next(), "log-file-bytes").filter(|&bytes| bytes > 0);
         let format = log_file_bytes.map(|log_file_bytes| Self { log_file_bytes });
-        format.ok_or_else(|| "it does not say how long log files are".to_owned())
+        format.ok_or_else(|| "it has no valid length of log files".to_owned())
     }
 }
 
@@ -111,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_is_found_again() {
+    fn a_stored_format_is_loaded() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path()).unwrap();
         assert_eq!(Format::load(&folder).unwrap(), None);
@@ -122,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_becomes_a_copy_has_its_format_at_the_end() {
+    fn a_copy_gets_its_format_when_it_is_complete() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path()).unwrap();
         let format = Format { log_file_bytes: 1 << 26 };
@@ -136,12 +134,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_format_is_refused() {
+    fn invalid_formats_are_refused() {
         let error = |text: &str| Format::parse(text).unwrap_err();
         assert_eq!(error(""), "it does not begin with the version of the layout");
         assert_eq!(error("argus-disk 2\n"), "version 2 of the layout is unknown to this program");
         for text in ["argus-disk 1\n", "argus-disk 1\nlog-file-bytes 0\n", "argus-disk 1\nlog-file-bytes x\n"] {
-            assert_eq!(error(text), "it does not say how long log files are");
+            assert_eq!(error(text), "it has no valid length of log files");
         }
     }
 }

@@ -1,16 +1,15 @@
-//! Which file is meant by a name, and whether the name still means it.
+//! Checks whether a path still leads to the file that is open.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use crate::error::Fault;
+use crate::error::SystemError;
 use crate::system::{Inode, inode_at, inode_of};
 
-/// What tells an open file or folder from all others for as long as it is open.
+/// Device and inode number of an open file or folder.
 ///
-/// A file that was removed or moved away takes bytes and syncs as before. What it holds is nowhere where the next
-/// process looks.
+/// A file that was removed or moved accepts writes and syncs as before, but the next process does not find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
@@ -18,20 +17,21 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn of(file: &File, path: &Path) -> Result<Self, Fault> {
-        inode_of(file).map(|inode| Self::in_inode(&inode)).map_err(Fault::of("examine", path))
+    pub(crate) fn of(file: &File, path: &Path) -> Result<Self, SystemError> {
+        inode_of(file).map(|inode| Self::in_inode(&inode)).map_err(SystemError::of("examine", path))
     }
 
-    /// Checks that this path leads to this file, by one system call.
+    /// Checks with one system call that this path leads to this file.
     ///
     /// # Errors
     ///
-    /// It was removed, moved or replaced, or a folder above it was. Whatever was written since then may be lost.
-    pub(crate) fn verify(self, file: &File, path: &Path) -> Result<(), Fault> {
+    /// [`SystemError`] if the file or a folder above it was removed, moved or replaced. What was written since then may
+    /// be lost.
+    pub(crate) fn verify(self, file: &File, path: &Path) -> Result<(), SystemError> {
         match inode_at(path) {
             Ok(inode) if Self::in_inode(&inode) == self => Ok(()),
             Err(error) if !leads_nowhere(&error) && has_name(file) => Ok(()),
-            Ok(_) | Err(_) => Err(Fault::of("go on with", path)(gone())),
+            Ok(_) | Err(_) => Err(SystemError::of("go on with", path)(gone())),
         }
     }
 
@@ -40,8 +40,8 @@ impl Identity {
     }
 }
 
-/// Whether there is nothing at a path. Any other error is one of the way there, which may be closed to us for a while;
-/// whether the file has a name at all can be said without it.
+/// Whether nothing exists at a path. Any other error, such as a missing permission on a parent, may be temporary: then
+/// the link count shows whether the file was removed.
 fn leads_nowhere(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_means_something_else_is_noticed_and_one_that_is_back_is_right() {
+    fn a_moved_or_replaced_file_is_noticed_and_one_that_is_back_is_accepted() {
         let root = tempfile::tempdir().unwrap();
         let (path, away) = (root.path().join("folder/file"), root.path().join("away"));
         fs::create_dir(root.path().join("folder")).unwrap();

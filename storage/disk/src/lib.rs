@@ -4,60 +4,59 @@
 //!
 //! | in the folder | what |
 //! |---|---|
-//! | `lock` | held by the one process that may use the folder; in it, the id of that process or of the last one. Never removed. |
-//! | `format` | version of this layout, and how long log files are |
-//! | `format.unfinished` | what becomes `format` when a copy is complete; without a `format` beside it, the folder is refused |
+//! | `lock` | locked by the one process that may use the folder; holds the id of that process, or of the last one. Never removed. |
+//! | `format` | version of this layout, and the length of log files |
+//! | `format.unfinished` | renamed to `format` when a copy is complete; until then the folder is refused |
 //! | `log/<start>.log` | the bytes of the log from this offset (20 decimal digits) on; all of these files have the same length |
-//! | `log/<n>.spare` | a log file that was given up, to be the next one |
+//! | `log/<n>.spare` | a trimmed log file, kept to be reused as the next one |
 //! | `blobs/<name>` | a blob |
-//! | `*.tmp` in each of these folders | something unfinished, removed when the folder is opened |
-//! | anything else | somebody else's; left alone, and named by [`DiskStorage::strangers`] if it lies in `log` or `blobs` |
+//! | `*.tmp` in each of these folders | an unfinished file, removed when the folder is opened |
+//! | anything else | not ours; left alone, and listed by [`DiskStorage::unknown_files`] if it lies in `log` or `blobs` |
 //!
-//! What has the number of a log file in its name and is none is damage: the end of the log shows in nothing else than
-//! in its files. Files are made with mode 0600 and folders with 0700. What a repository that exists has is left as it
-//! is.
+//! A file whose name contains the number of a log file, but is not that of one, counts as damage: it may be the end of
+//! the log, which nothing else records. Files are created with mode 0600 and folders with 0700. The modes of an
+//! existing repository are left as they are.
 //!
 //! # Durability
 //!
-//! A file becomes visible under its name when it is complete and synced, by a rename, and the folder is synced
-//! afterwards. So every name means a whole file, whenever the machine stops.
+//! A file is written and synced under a temporary name, then renamed; then the folder is synced. So every name means a
+//! complete file, whenever the machine stops.
 //!
-//! What can be read after opening is durable. A process that is killed leaves written bytes in the page cache that no
-//! sync has ever covered, and a process whose sync failed may leave bytes there that the device does not have.
-//! Therefore, before anything is read, log files and folders are synced, and the page cache of the log is dropped.
+//! What can be read after opening is durable. A killed process leaves bytes in the page cache that were never synced,
+//! and after a failed sync the page cache may hold bytes that the device does not have. Therefore opening syncs log
+//! files and folders and drops the page cache of the log before it reads anything.
 //!
-//! # Place
+//! # Moved and removed files
 //!
-//! A file that was removed or moved takes bytes and syncs as before, and the next process does not find them. So after
-//! each append and each sync the path of the log file must still lead to the file that is open, and that of the lock to
-//! the lock; when files are made, finished or removed, so must that of their folder. Otherwise the call fails for good.
-//! A folder that was moved fails in this way, too: what it has is safe, but a server that is started on its old path
-//! would begin anew.
+//! A file that was removed or moved accepts writes and syncs as before, but the next process does not find it. So after
+//! each append and each sync the path of the log file must still lead to the open file, and the path of the lock to the
+//! open lock. When files are created, published or removed, the path of their folder must lead to the open folder.
+//! Otherwise the storage fails until it is opened again. This includes a folder that was moved: its data is safe, but a
+//! server started on the old path would begin an empty repository.
 //!
 //! # Order of calls
 //!
-//! 1. [`DiskStorage::open`]. Now [`log_range`](argus_core::storage::StorageReader::log_range) reaches to the end of the last
-//!    log file: where the writing stopped is not known here. Behind that place there are zeros, or whatever a recycled
-//!    file held before.
-//! 2. The log is read, and [`truncate`](argus_core::storage::StorageWriter::truncate) says where it ends. What is behind the
-//!    end is wiped, so that it cannot come up again behind a later append.
-//! 3. From now on the range ends where the last append did.
+//! 1. [`DiskStorage::open`]. [`log_range`](argus_core::storage::StorageReader::log_range) now reaches to the end of the
+//!    last log file, since the storage does not know where the records end. Behind the last record there are zeros, or
+//!    what a recycled file held before.
+//! 2. The caller reads the log and calls [`truncate`](argus_core::storage::StorageWriter::truncate) with its end. Bytes
+//!    behind it are overwritten with zeros, so that they cannot reappear behind a later append.
+//! 3. From then on the range ends with the last append.
 //!
 //! # Copies
 //!
-//! A folder can be read by others while its one process is at work: [`DiskSource`] neither takes the lock nor changes
-//! anything. [`DiskTarget`] makes a folder of its own of that. Blobs, which never change, are linked and not copied where
-//! both folders lie on one file system; log files are the copy's own. Before any of it is there, `format.unfinished`
-//! is, durably: without that, a copy of which there is little more than empty folders could not be told from a new
-//! repository that was made in part. When all else is durable it is renamed to `format`. So a copy that was never
-//! finished is no repository, wherever it ended, and neither a server nor another copy begins in it.
+//! [`DiskSource`] reads a folder while another process writes to it; it takes no lock and changes nothing.
+//! [`DiskTarget`] is the folder of the copy. Blobs never change, so they are hard-linked where both folders lie on one
+//! file system; log files are copied. `format.unfinished` is made durable before anything else: otherwise a copy with
+//! little more than empty folders could not be told from a new repository whose creation was interrupted. It is renamed
+//! to `format` when everything else is durable. So neither a server nor another copy uses an unfinished copy.
 //!
 //! # Damage
 //!
-//! [`DiskReader`] is a folder whatever is wrong with it, for reading only. It holds the lock, without a write, so that
-//! nobody changes anything meanwhile. What is saved from it goes to a [`DiskTarget`] as well.
+//! [`DiskReader`] reads a folder that may be damaged. It holds the lock, without writing to it, so that nobody changes
+//! anything meanwhile. Recovered events go to a [`DiskTarget`], too.
 //!
-//! Errors name the operation, the path and the reason that the system gave.
+//! Errors name the operation, the path and the system's reason.
 
 #![forbid(unsafe_code)]
 
@@ -74,7 +73,7 @@ mod storage;
 mod system;
 mod target;
 
-pub use error::{Fault, OpenError};
+pub use error::{OpenError, SystemError};
 pub use reader::DiskReader;
 pub use source::DiskSource;
 pub use storage::{DiskStorage, Options};

@@ -5,16 +5,15 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::{FILE_MODE, Folder};
 use crate::identity::Identity;
 
 const NAME: &str = "lock";
 
-/// The right to use a folder, until it is dropped or the process ends, however it ends.
+/// The exclusive right to use a folder. Released when it is dropped or the process ends.
 ///
-/// The file stays where it is for ever. If it were removed, one process could hold the lock of a file that has no name
-/// any more, and another one that of a new file.
+/// The file is never removed: otherwise one process could hold a lock on the removed file and another on a new one.
 #[derive(Debug)]
 pub(crate) struct Lock {
     held: File,
@@ -27,28 +26,28 @@ impl Lock {
         let path = folder.join(NAME);
         let mut options = File::options();
         let opened = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
-        let mut file = hold(opened.map_err(Fault::of("open", &path))?, &path)?;
-        // As wide as any number, and written over the old one, so that a full disk does not keep anybody from opening.
+        let mut file = hold(opened.map_err(SystemError::of("open", &path))?, &path)?;
+        // Padded and written over the old number: the file does not grow, so a full disk prevents nobody from opening.
         let pid = format!("{:<10}\n", std::process::id());
         let written = file.rewind().and_then(|()| file.write_all(pid.as_bytes()));
-        written.map_err(Fault::of("write", &path))?;
+        written.map_err(SystemError::of("write", &path))?;
         Self::held(file, path)
     }
 
-    /// The same without a write; `None` if there is no lock to be taken, as in what was copied by hand.
+    /// The same without a write; `None` if there is no lock file, as in a folder that was copied by hand.
     pub(crate) fn take_unchanged(folder: &Folder) -> Result<Option<Self>, OpenError> {
         let path = folder.join(NAME);
         match File::open(&path) {
             Ok(file) => Ok(Some(Self::held(hold(file, &path)?, path)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Fault::of("open", &path)(error).into()),
+            Err(error) => Err(SystemError::of("open", &path)(error).into()),
         }
     }
 }
 
 impl Lock {
-    /// Sees that the lock still keeps others out: whoever finds no file of this name, or another one, locks that.
-    pub(crate) fn verify(&self) -> Result<(), Fault> {
+    /// Checks that the lock file is still in its place. If not, another process could lock a different file.
+    pub(crate) fn verify(&self) -> Result<(), SystemError> {
         self.identity.verify(&self.held, &self.path)
     }
 
@@ -63,11 +62,11 @@ fn hold(mut file: File, path: &Path) -> Result<File, OpenError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
-            // Who it is, is a courtesy; that the folder is in use, is certain.
+            // The id only serves the message.
             let _unknown = file.read_to_string(&mut pid);
             Err(OpenError::InUse { path: path.to_owned(), pid: pid.trim().parse().ok() })
         }
-        Err(TryLockError::Error(error)) => Err(Fault::of("lock", path)(error).into()),
+        Err(TryLockError::Error(error)) => Err(SystemError::of("lock", path)(error).into()),
     }
 }
 
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_one_holder_at_a_time_and_its_number_is_known() {
+    fn there_is_one_holder_at_a_time_and_its_id_is_known() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path()).unwrap();
         std::fs::write(folder.join(NAME), "4294967295\n").unwrap();

@@ -1,4 +1,4 @@
-//! A folder that is checked, whatever is wrong with it.
+//! The folder that a check or a salvage reads.
 
 use std::fs::File;
 use std::ops::Range;
@@ -9,86 +9,84 @@ use argus_core::storage::{Blob, StorageError, StorageReader};
 use bytes::Bytes;
 
 use crate::blob;
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::Folder;
 use crate::format::Format;
 use crate::lock::Lock;
-use crate::log::LogRemains;
+use crate::log::RecoveredLog;
 use crate::system::drop_cached;
 
-/// A folder that is looked through, whatever is wrong with it. Nothing in it is changed; as long as this lives, nobody
-/// else can use it.
+/// Reads a folder that may be damaged. Changes nothing, and holds the lock for as long as it lives.
 ///
-/// What the files of the log lack reads as zeros. What is read is what the device has, as far as the system lets it be
-/// told from what it keeps in memory.
+/// Bytes that are missing from the log read as zeros. The page cache is dropped first where the system allows it, so
+/// that reads show what the device has.
 #[derive(Debug)]
 pub struct DiskReader {
     path: PathBuf,
-    log: LogRemains,
+    log: RecoveredLog,
     blobs: Folder,
-    faults: Vec<OpenError>,
-    strangers: Vec<PathBuf>,
+    errors: Vec<OpenError>,
+    unknown_files: Vec<PathBuf>,
     _lock: Option<Lock>,
 }
 
 impl DiskReader {
-    /// Opens a folder that exists.
+    /// Opens an existing folder.
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: somebody else uses it, there is no repository in it, or the system refuses to let it be looked
-    /// at. Nothing was changed.
+    /// [`OpenError`]: another process uses it, it holds no repository, or a system call failed. Nothing is changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let folder = Folder::open(path)?;
         let lock = Lock::take_unchanged(&folder)?;
         let [log, blobs] = ["log", "blobs"].map(|name| folder.join(name));
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         let format = match Format::load(&folder) {
             Ok(None) if !log.is_dir() || !blobs.is_dir() => {
                 return Err(OpenError::NoRepository { path: path.to_owned() });
             }
             Ok(None) => {
-                faults.push(OpenError::damaged(&folder.join("format"), "it is missing"));
+                errors.push(OpenError::damaged(&folder.join("format"), "it is missing"));
                 None
             }
             Ok(found) => found,
             Err(error @ OpenError::Unfinished { .. }) if !log.is_dir() || !blobs.is_dir() => return Err(error),
             Err(error) => {
-                faults.push(error);
+                errors.push(error);
                 None
             }
         };
         let blobs = Folder::open(&blobs)?;
-        let (log, wrong) = LogRemains::open(&log, format.map(|format| format.log_file_bytes));
-        faults.extend(wrong);
-        let strangers = [log.strangers(), &blob::strangers(&blobs)?].concat();
-        let path = path.canonicalize().map_err(Fault::of("find", path))?;
-        Ok(Self { path, log, blobs, faults, strangers, _lock: lock })
+        let (log, wrong) = RecoveredLog::open(&log, format.map(|format| format.log_file_bytes));
+        errors.extend(wrong);
+        let unknown_files = [log.unknown_files(), &blob::unknown_files(&blobs)?].concat();
+        let path = path.canonicalize().map_err(SystemError::of("find", path))?;
+        Ok(Self { path, log, blobs, errors, unknown_files, _lock: lock })
     }
 
-    /// What is wrong with the folder and with files of the log as files. Opening it as a repository would be refused.
-    /// Which events are concerned shows in the log, unless it is the log's end that is missing: that can be seen
-    /// nowhere else.
+    /// What is wrong with the folder and its log files; with any of these errors,
+    /// [`DiskStorage::open`](crate::DiskStorage::open) refuses the folder. Reading the log shows which events are
+    /// affected, unless the end of the log is missing: only these errors show that.
     #[must_use]
-    pub fn faults(&self) -> &[OpenError] {
-        &self.faults
+    pub fn errors(&self) -> &[OpenError] {
+        &self.errors
     }
 
-    /// As [`DiskStorage::strangers`](crate::DiskStorage::strangers).
+    /// As [`DiskStorage::unknown_files`](crate::DiskStorage::unknown_files).
     #[must_use]
-    pub fn strangers(&self) -> &[PathBuf] {
-        &self.strangers
+    pub fn unknown_files(&self) -> &[PathBuf] {
+        &self.unknown_files
     }
 
-    /// Whether some of these bytes of the log are not there, for want of a file or since it is too short. What is not
-    /// there reads as zeros.
+    /// Whether some of these bytes of the log are missing, because a file is missing or too short. Missing bytes read
+    /// as zeros.
     #[must_use]
     pub fn lacks(&self, log: Range<u64>) -> bool {
         self.log.lacks(log)
     }
 
-    /// Where it is, from the root on and without links.
+    /// Its absolute path without links.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -1,4 +1,4 @@
-//! A folder that is backed up.
+//! The folder that a backup reads.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,12 @@ use argus_core::storage::{Blob, StorageError, StorageReader};
 use bytes::Bytes;
 
 use crate::blob;
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::Folder;
 use crate::format::Format;
 use crate::log::LogReader;
 
-/// A folder to make a backup of: it is only read, whether or not another process uses it, and not even its lock is
-/// taken.
+/// The source of a backup. It reads the folder without taking the lock, whether or not another process uses it.
 #[derive(Debug)]
 pub struct DiskSource {
     path: PathBuf,
@@ -24,23 +23,23 @@ pub struct DiskSource {
 }
 
 impl DiskSource {
-    /// Opens a folder that exists.
+    /// Opens an existing folder.
     ///
     /// # Errors
     ///
-    /// [`OpenError`]; nothing was changed.
+    /// [`OpenError`]; nothing is changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let folder = Folder::open(path)?;
         let format = Format::load(&folder)?.ok_or_else(|| OpenError::NoRepository { path: path.to_owned() })?;
         let log = LogReader::open(&folder.join("log"), format.log_file_bytes)?;
         let blobs = Folder::open(&folder.join("blobs"))?;
-        // Whatever the current folder will be, and however the path leads here.
-        let path = path.canonicalize().map_err(Fault::of("find", path))?;
+        // Independent of the current directory and of links.
+        let path = path.canonicalize().map_err(SystemError::of("find", path))?;
         Ok(Self { path, format, log, blobs })
     }
 
-    /// Where it is, from the root on and without links.
+    /// Its absolute path without links.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -49,7 +48,7 @@ impl DiskSource {
         self.format
     }
 
-    /// Where a blob of this name lies, if there is one.
+    /// The path of a blob.
     pub(crate) fn blob_path(&self, name: &str) -> PathBuf {
         self.blobs.join(name)
     }

@@ -1,4 +1,4 @@
-//! The storage trait on files.
+//! The storage trait over files.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,32 +14,29 @@ use crate::format::Format;
 use crate::lock::Lock;
 use crate::log::Log;
 
-/// A medium on files in one folder, which no other process can use meanwhile. The documentation of the [crate] tells
-/// how it is laid out.
+/// A storage in one folder, which it locks against other processes. The [crate] documentation has the layout.
 ///
-/// The folder is free again when the storage, and with it all drafts and deletions that it made, are dropped, or the
-/// process has ended.
+/// The lock is released when the storage and all its drafts and deletions are dropped, or when the process ends.
 #[derive(Debug)]
 pub struct DiskStorage {
     log: Log,
     blobs: Blobs,
-    strangers: Vec<PathBuf>,
+    unknown_files: Vec<PathBuf>,
     exposed: Vec<PathBuf>,
 }
 
-/// The folders in the folder.
+/// The subfolders.
 const PARTS: [&str; 2] = ["log", "blobs"];
 
-/// What may be in a folder without a format: what was made before somebody was interrupted, or makes one at this
-/// moment.
-const OF_A_NEW_ONE: [&str; 5] = ["lock", "log", "blobs", "format.tmp", "format"];
+/// What a folder without a format may contain: what an interrupted or concurrent creation leaves.
+const PARTS_OF_A_NEW_FOLDER: [&str; 5] = ["lock", "log", "blobs", "format.tmp", "format"];
 
-/// What can be chosen when a folder is new.
+/// Options for a new folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Length of each file of the log, at least 1. A folder that exists keeps what was chosen for it.
+    /// Length of each log file in bytes, at least 1. An existing folder keeps the length it was created with.
     ///
-    /// At least one such file takes its space, whatever is in it, and at most two are kept that are not in use.
+    /// There is always at least one such file, however little it holds, and up to two spare ones.
     pub log_file_bytes: u64,
 }
 
@@ -50,29 +47,29 @@ impl Default for Options {
 }
 
 impl DiskStorage {
-    /// Opens a folder, or makes it, and those above it, durably. What is made is for its owner alone. A folder that is
-    /// there, and has no repository, must have nothing else either, but for `lost+found`.
+    /// Opens a folder, or creates it and its parents durably, for the owner only. An existing folder without a
+    /// repository must be empty, apart from `lost+found`.
     ///
-    /// Whether files can be made is tried: a folder that cannot be written is refused here, and not by the first commit
-    /// that needs a new one.
+    /// Creates and removes a file in each subfolder, so that a read-only folder is refused here and not by a later
+    /// commit.
     ///
-    /// May take as long as it takes to write to the device what the process before has left to the system.
+    /// May block until the system has written what a previous process left in the page cache.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] says whether the folder is in use, damaged, or refused by the system.
+    /// [`OpenError`]: the folder is in use, damaged or foreign, or a system call failed.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let folder = Folder::create(path.as_ref())?;
-        // Before there is a lock, so that nothing is left in a folder that is somebody else's.
+        // Before creating the lock, so that nothing is left in a folder that is not ours.
         if matches!(Format::load(&folder), Ok(None))
-            && let Some(path) = folder.foreign(&OF_A_NEW_ONE)?
+            && let Some(path) = folder.foreign(&PARTS_OF_A_NEW_FOLDER)?
         {
             return Err(OpenError::Foreign { path });
         }
         let lock = Arc::new(Lock::take(&folder)?);
         let format = match Format::load(&folder)? {
             Some(format) => {
-                // Whoever made it may have ended before it was durable, and nothing can be built on it before.
+                // Its creator may have been killed before the folder was synced.
                 folder.sync()?;
                 format
             }
@@ -81,18 +78,17 @@ impl DiskStorage {
         Self::open_parts(&folder, format, lock)
     }
 
-    /// What lies among the files of the log or the blobs and is neither. It is left alone.
+    /// Files and folders in `log` and `blobs` that are neither log files nor blobs. They are left alone.
     ///
-    /// What has a name that a blob could have is among the [names of blobs](StorageReader::list): which of them are in use,
-    /// this does not know.
+    /// A file whose name a blob could have is not among them but is [listed](StorageReader::list) as a blob: the
+    /// storage does not know which blobs are in use.
     #[must_use]
-    pub fn strangers(&self) -> &[PathBuf] {
-        &self.strangers
+    pub fn unknown_files(&self) -> &[PathBuf] {
+        &self.unknown_files
     }
 
-    /// The folders with files of the repository that others than their owner can look into. What is made is not so; a
-    /// folder that was made by somebody else, or by an earlier version, is left as it is: they may have been let in on
-    /// purpose.
+    /// The subfolders that users other than the owner can access. Argus creates none like that, but leaves existing
+    /// ones alone: the access may be intended.
     #[must_use]
     pub fn exposed(&self) -> &[PathBuf] {
         &self.exposed
@@ -101,29 +97,28 @@ impl DiskStorage {
     fn open_parts(folder: &Folder, format: Format, lock: Arc<Lock>) -> Result<Self, OpenError> {
         let [log, blobs] = PARTS.map(|name| folder.join(name));
         let (log, blobs) = (Log::open(&log, format.log_file_bytes)?, Blobs::open(&blobs, lock)?);
-        let strangers = [log.strangers(), &blob::strangers(blobs.folder())?].concat();
+        let unknown_files = [log.unknown_files(), &blob::unknown_files(blobs.folder())?].concat();
         let mut exposed = Vec::new();
         for part in [log.folder(), blobs.folder()] {
             if folder.is_open_to_others()? && part.is_open_to_others()? {
                 exposed.push(part.path().to_owned());
             }
         }
-        Ok(Self { log, blobs, strangers, exposed })
+        Ok(Self { log, blobs, unknown_files, exposed })
     }
 
-    /// Throws everything away, and lets the log begin at this offset.
+    /// Removes everything, and lets the log begin at this offset.
     pub(crate) fn restart(&mut self, log_start: u64) -> Result<(), StorageError> {
         self.log.restart(log_start)?;
         self.blobs.clear()
     }
 
-    /// Gives a file that is a blob elsewhere a name here as well, durably; `false` if that cannot be.
+    /// Hard-links a blob of another folder, durably; `false` if that is not possible.
     pub(crate) fn link(&self, from: &Path, name: &str) -> Result<bool, StorageError> {
         self.blobs.link(from, name)
     }
 
-    /// Begins in a folder that has nothing yet, but is to have this format when all is durable that belongs to it; the
-    /// caller sees to that.
+    /// Opens an empty folder that becomes a copy. The caller writes its format when everything else is durable.
     pub(crate) fn begin(folder: &Folder, format: Format) -> Result<Self, OpenError> {
         let lock = Arc::new(Lock::take(folder)?);
         for name in PARTS {
@@ -133,13 +128,13 @@ impl DiskStorage {
     }
 }
 
-/// Makes what a new folder has.
+/// Creates the contents of a new folder.
 fn create(path: &Path, folder: &Folder, options: Options) -> Result<Format, OpenError> {
     let format = Format { log_file_bytes: options.log_file_bytes.max(1) };
     for name in PARTS {
         let path = folder.join(name);
         if !Folder::create(&path)?.entries()?.is_empty() {
-            let reason = format!("it is missing, though there is something in {}", path.display());
+            let reason = format!("it is missing, but {} is not empty", path.display());
             return Err(OpenError::damaged(&folder.join("format"), reason));
         }
     }
@@ -185,7 +180,7 @@ impl StorageWriter for DiskStorage {
     }
 
     fn adopt(&mut self, published: Published) {
-        // It is in its place since it was finished.
+        // Finishing it has already put it in place.
         drop(published);
     }
 }
@@ -236,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_made_and_found_again_whatever_is_chosen_then() {
+    fn an_existing_folder_keeps_its_log_file_length() {
         let (_root, path) = new();
         let mut storage = DiskStorage::open(&path, SMALL).unwrap();
         storage.append(&[b"bytes"]).unwrap();
@@ -247,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_was_made_in_part_is_made_anew() {
+    fn an_interrupted_creation_is_completed() {
         let (_root, path) = new();
         fs::create_dir_all(path.join("log")).unwrap();
         fs::write(path.join("format.tmp"), "argus-d").unwrap();
@@ -256,12 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_a_format_is_no_new_one_if_something_is_in_it() {
+    fn a_missing_format_is_damage_if_there_is_a_log() {
         let (_root, path) = new();
         DiskStorage::open(&path, SMALL).unwrap().append(&[b"x"]).unwrap();
         fs::remove_file(path.join("format")).unwrap();
         let refusal = refusal(&path);
-        assert!(refusal.contains("format is damaged: it is missing, though there is something in "), "{refusal}");
+        assert!(refusal.contains("format is damaged: it is missing, but "), "{refusal}");
         assert!(!path.join("format").exists());
     }
 
@@ -290,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_missing_is_named() {
+    fn a_missing_subfolder_is_named() {
         for part in ["log", "blobs"] {
             let (_root, path) = new();
             DiskStorage::open(&path, SMALL).unwrap();

@@ -1,4 +1,4 @@
-//! What std has no words for. Where a system lacks it, there is another way or none is needed.
+//! System calls that std lacks, with a fallback for systems without them.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
@@ -6,34 +6,33 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// Zeros are written so many at a time.
+/// Zeros are written in pieces of this size.
 const ZEROS_BYTES: usize = 1 << 16;
 
-/// Gives an empty file its length and all of its blocks, so that writing in it neither runs out of space nor moves its
-/// end.
+/// Gives an empty file its length and all of its blocks, so that later writes neither run out of space nor change the
+/// length.
 pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     if reserve(file, len)? { Ok(()) } else { write_zeros(file, 0..len) }
 }
 
-/// Writes zeros in this place.
-pub(crate) fn write_zeros(file: &File, place: Range<u64>) -> io::Result<()> {
+/// Writes zeros to a range of the file.
+pub(crate) fn write_zeros(file: &File, range: Range<u64>) -> io::Result<()> {
     static ZEROS: [u8; ZEROS_BYTES] = [0; ZEROS_BYTES];
-    let mut at = place.start;
-    while at < place.end {
-        let now = usize::try_from(place.end - at).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
+    let mut at = range.start;
+    while at < range.end {
+        let now = usize::try_from(range.end - at).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
         file.write_all_at(ZEROS.get(..now).unwrap_or_default(), at)?;
         at += now as u64;
     }
     Ok(())
 }
 
-/// Writes all that is in `parts` at `offset`, however many and however long they are. Also says how many bytes were
-/// written before an error.
+/// Writes all `parts` at `offset`. An error comes with the number of bytes written before it.
 pub(crate) fn write_at(file: &File, offset: u64, mut parts: &mut [IoSlice<'_>]) -> Result<(), (u64, io::Error)> {
     let mut writer = file;
     let mut written = 0;
     writer.seek(SeekFrom::Start(offset)).map_err(|error| (0, error))?;
-    // Parts without bytes in front would make a write of nothing look like the end of the device.
+    // Skip empty parts at the front: a write of 0 bytes would look like the end of the device.
     IoSlice::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
         match writer.write_vectored(parts) {
@@ -49,7 +48,7 @@ pub(crate) fn write_at(file: &File, offset: u64, mut parts: &mut [IoSlice<'_>]) 
     Ok(())
 }
 
-/// What tells a file from all others of the system, and how many names it has.
+/// Identifies a file within the system; `names` is its link count.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inode {
     pub(crate) device: u64,
@@ -57,16 +56,15 @@ pub(crate) struct Inode {
     pub(crate) names: u64,
 }
 
-/// That of what a path leads to. It is not asked for its times: on Linux, the next write to a file whose times somebody
-/// has seen has to give it new ones (multigrain timestamps, since 6.13), which makes each sync of a log that is looked
-/// at after each write a third slower.
+/// The inode at a path. Does not ask for file times: since Linux 6.13 (multigrain timestamps), the next write after a
+/// query of times must update them, which makes each sync of the log a third slower.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn inode_at(path: &Path) -> io::Result<Inode> {
     use rustix::fs::{AtFlags, CWD, statx};
     statx(CWD, path, AtFlags::empty(), WANTED).map(|found| Inode::from(&found)).map_err(Into::into)
 }
 
-/// That of an open file; its times are not asked for, as in [`inode_at`].
+/// The inode of an open file; like [`inode_at`], without file times.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn inode_of(file: &File) -> io::Result<Inode> {
     use rustix::fs::{AtFlags, statx};
@@ -84,13 +82,13 @@ impl From<&rustix::fs::Statx> for Inode {
     }
 }
 
-/// That of what a path leads to.
+/// The inode at a path.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn inode_at(path: &Path) -> io::Result<Inode> {
     std::fs::metadata(path).map(|found| Inode::from(&found))
 }
 
-/// That of an open file.
+/// The inode of an open file.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn inode_of(file: &File) -> io::Result<Inode> {
     file.metadata().map(|found| Inode::from(&found))
@@ -104,7 +102,7 @@ impl From<&std::fs::Metadata> for Inode {
     }
 }
 
-/// Reserves blocks; `false` if this file system cannot.
+/// Reserves blocks; `false` if the file system cannot.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn reserve(file: &File, len: u64) -> io::Result<bool> {
     use rustix::fs::{FallocateFlags, fallocate};
@@ -122,11 +120,10 @@ fn reserve(_: &File, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Drops what the page cache has of a file and the device has as well, so that the next reader gets what the device
-/// has.
+/// Drops the clean pages of a file from the page cache, so that the next read shows what the device has.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 pub(crate) fn drop_cached(file: &File) {
-    // It is advice, and so is the answer: a file system that has no use for it keeps no copy of its own.
+    // Only advice: file systems without a page cache refuse it.
     let _advice = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
@@ -142,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_parts_than_one_call_takes_are_written_in_order() {
+    fn more_parts_than_one_system_call_takes_are_written_in_order() {
         let mut file = tempfile::tempfile().unwrap();
         allocate(&file, 10_000).unwrap();
         let bytes: Vec<u8> = (0..5000_u32).map(|i| i as u8).collect();
@@ -157,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_its_whole_length_in_either_way() {
+    fn allocation_gives_the_whole_length_with_and_without_the_system_call() {
         for len in [0, 1, ZEROS_BYTES as u64 - 1, ZEROS_BYTES as u64, 3 * ZEROS_BYTES as u64 + 17] {
             let file = tempfile::tempfile().unwrap();
             write_zeros(&file, 0..len).unwrap();
             assert_eq!(file.metadata().unwrap().len(), len);
             let file = tempfile::tempfile().unwrap();
-            // No log file is that short, and the system refuses it.
+            // `fallocate` refuses length 0; no log file is that short.
             if len > 0 {
                 allocate(&file, len).unwrap();
                 assert_eq!(file.metadata().unwrap().len(), len);

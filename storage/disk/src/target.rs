@@ -1,40 +1,40 @@
-//! A new folder that becomes a repository.
+//! The folder that a backup or a salvage writes.
 
 use std::path::{Path, PathBuf};
 
 use argus_core::storage::{BackupTarget, StorageError};
 
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::{Folder, sync_names};
 use crate::format::{self, Format};
 use crate::reader::DiskReader;
 use crate::source::DiskSource;
 use crate::storage::{DiskStorage, Options};
 
-/// A new folder for a backup, or for what is saved of a damaged repository.
+/// The new folder of a backup, or of what is recovered from a damaged repository.
 ///
-/// It gets its `format` last. Before anything else it gets a file that says so: as long as that is there, and not
-/// `format`, the folder is refused by [`DiskStorage::open`], whatever else is there.
+/// Until it is [complete](Self::complete) it has the file `format.unfinished` and no `format`, and
+/// [`DiskStorage::open`] refuses it.
 #[derive(Debug)]
 pub struct DiskTarget<'a> {
-    /// Where blobs can be linked from.
+    /// Blobs are linked from here. `None` in a salvage.
     source: Option<&'a DiskSource>,
     folder: Folder,
     storage: DiskStorage,
 }
 
 impl<'a> DiskTarget<'a> {
-    /// Begins a backup in a folder that is empty or not there yet.
+    /// Begins a backup in an empty or new folder.
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: the folder has something in it, lies in the source, or was refused by the system. What was begun
-    /// there is refused as a copy that was not finished.
+    /// [`OpenError`]: the folder is not empty, lies inside the source, or a system call failed. What was created is an
+    /// unfinished copy.
     pub fn for_backup(path: impl AsRef<Path>, source: &'a DiskSource) -> Result<Self, OpenError> {
         Self::create(path.as_ref(), source.path(), source.format(), Some(source))
     }
 
-    /// Begins a salvage in a folder that is empty or not there yet.
+    /// Begins a salvage in an empty or new folder.
     ///
     /// # Errors
     ///
@@ -51,12 +51,12 @@ impl<'a> DiskTarget<'a> {
         Ok(Self { source, folder, storage })
     }
 
-    /// Makes a repository of it, when all that belongs to it is durable.
+    /// Turns the folder into a repository. Everything in it must be durable.
     ///
     /// # Errors
     ///
-    /// [`Fault`]: it may be one or not.
-    pub fn complete(self) -> Result<(), Fault> {
+    /// [`SystemError`]: the folder may or may not be a repository.
+    pub fn complete(self) -> Result<(), SystemError> {
         Format::complete(&self.folder)
     }
 }
@@ -77,8 +77,7 @@ impl BackupTarget for DiskTarget<'_> {
     }
 }
 
-/// Begins in a folder that is empty or not there yet, and does not lie in the one that is read from. It has this format
-/// when it is complete.
+/// Creates or takes an empty folder outside of `from`, and marks it as an unfinished copy of this format.
 fn begin(path: &Path, from: &Path, format: Format) -> Result<Folder, OpenError> {
     if real_path(path)?.starts_with(from) {
         return Err(OpenError::InItself { path: path.to_owned() });
@@ -89,19 +88,20 @@ fn begin(path: &Path, from: &Path, format: Format) -> Result<Folder, OpenError> 
         return Err(not_empty());
     }
     format.begin(&folder)?;
-    // Somebody else may have found it empty as well, and may even be done by now. From here on nobody does.
+    // Another process may have used it between the check and the mark. From here on no other process takes it for
+    // empty.
     if folder.foreign(&[format::UNFINISHED])?.is_some() {
         Format::withdraw(&folder)?;
         return Err(not_empty());
     }
-    // Before there can be a repository under these names.
+    // Before there is a repository at this path.
     sync_names(path)?;
     Ok(folder)
 }
 
-/// Where a path leads, though its last parts may not exist yet.
-fn real_path(path: &Path) -> Result<PathBuf, Fault> {
-    let absolute = std::path::absolute(path).map_err(Fault::of("find", path))?;
+/// The path without links; its last components need not exist.
+fn real_path(path: &Path) -> Result<PathBuf, SystemError> {
+    let absolute = std::path::absolute(path).map_err(SystemError::of("find", path))?;
     let mut missing = Vec::new();
     let mut there = absolute.as_path();
     loop {
@@ -111,7 +111,7 @@ fn real_path(path: &Path) -> Result<PathBuf, Fault> {
                 missing.push(name.to_owned());
                 there = parent;
             }
-            (Err(error), ..) => return Err(Fault::of("find", there)(error)),
+            (Err(error), ..) => return Err(SystemError::of("find", there)(error)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Copies of a folder, made beside the engine that writes to it.
+//! Copies of a folder, made while an engine writes to it.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ use argus_core::repository::{MaintenanceQueue, Repository, Snapshot};
 use argus_disk::{DiskReader, DiskSource, DiskStorage, DiskTarget, OpenError, Options};
 use argus_testing::{Draft, Pace, Random, StoredEvent, collect, generate, steady};
 
-/// Sizes at which segments are sealed, and log files given up and written anew, all the time.
+/// Small sizes, so that segments are sealed and log files trimmed and reused all the time.
 const TUNING: Tuning = Tuning {
     seal_events: 60,
     seal_bytes: 1 << 20,
@@ -33,7 +33,7 @@ fn open(path: &Path) -> Engine<DiskStorage> {
     Engine::open_with(DiskStorage::open(path, OPTIONS).unwrap(), Seed(1), TUNING).unwrap()
 }
 
-/// All events in the order of their arrival, ids included.
+/// All events by sequence number, ids included.
 fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {
     let mut events = collect(snapshot, &Scan::default(), Pace::UNBROKEN).unwrap().events;
     events.sort_by_key(|event| event.seq);
@@ -48,7 +48,7 @@ fn copy(from: &Path, to: &Path) -> Result<Backup, BackupError> {
     Ok(backup)
 }
 
-/// What a copy has, when it is opened as one opens any folder.
+/// The events of a copy, opened like any folder.
 fn restored(path: &Path) -> Vec<StoredEvent> {
     let engine = open(path);
     let recovery = engine.recovery();
@@ -56,13 +56,13 @@ fn restored(path: &Path) -> Vec<StoredEvent> {
     events(&engine.snapshot())
 }
 
-/// Holds that nobody takes a folder for a repository, and that all say what it is.
+/// Asserts that a folder is refused as an unfinished copy in every way to open it.
 fn assert_unfinished(path: &Path) {
     let refused =
         [DiskStorage::open(path, OPTIONS).map(drop).unwrap_err(), DiskSource::open(path).map(drop).unwrap_err()]
             .map(|error| error.to_string());
     let looked_at = match DiskReader::open(path) {
-        Ok(examined) => examined.faults()[0].to_string(),
+        Ok(examined) => examined.errors()[0].to_string(),
         Err(error) => error.to_string(),
     };
     for refusal in refused.iter().chain([&looked_at]) {
@@ -71,7 +71,7 @@ fn assert_unfinished(path: &Path) {
     }
 }
 
-/// Commits a batch of some events, and does a little of what has to be done besides.
+/// Commits a batch of some events, and does some maintenance.
 fn work(engine: &mut Engine<DiskStorage>, maintenance: &mut MaintenanceQueue, random: &mut Random<'_>) {
     let drafts: Vec<Draft> = (0..1 + random.below(8)).map(|_| generate::draft(random)).collect();
     engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();
@@ -106,7 +106,7 @@ fn copies_made_while_an_engine_writes_have_all_that_was_acknowledged_before() {
             let before = acknowledged.load(Ordering::Acquire);
             match copy(&from, &to) {
                 Ok(backup) => copies.push((to, before, backup)),
-                // So short a log may be written from end to end meanwhile.
+                // Such a short log may be overwritten completely meanwhile.
                 Err(BackupError::Overtaken(_)) => {}
                 Err(error) => {
                     stop.store(true, Ordering::Release);
@@ -124,7 +124,7 @@ fn copies_made_while_an_engine_writes_have_all_that_was_acknowledged_before() {
         assert_eq!(found, there[..found.len()]);
         assert_eq!((backup.last_seq, backup.shared), (found.len() as u64, backup.segments));
     }
-    // The original may go.
+    // The copy does not depend on the source.
     fs::remove_dir_all(&from).unwrap();
     let (path, ..) = copies.last().unwrap();
     assert!(restored(path).len() > 100);
@@ -151,7 +151,7 @@ fn a_copy_of_a_stopped_repository_goes_on_by_itself() {
     for _ in 0..100 {
         work(&mut second, &mut maintenance, &mut random);
     }
-    // Neither knows of the other.
+    // The two are independent.
     assert_eq!(events(&open(&from).snapshot()), there);
     assert_eq!(events(&second.snapshot())[..there.len()], there);
 }
@@ -186,12 +186,12 @@ fn a_copy_that_ended_before_its_first_byte_is_no_repository() {
     let from = root.path().join("original");
     drop(open(&from));
     let original = DiskSource::open(&from).unwrap();
-    // Killed, or without what it needs, as soon as there is a folder.
+    // Killed, or out of resources, as soon as there is a folder.
     let begun = root.path().join("begun");
     drop(DiskTarget::for_backup(&begun, &original).unwrap());
     assert_unfinished(&begun);
     assert!(matches!(DiskTarget::for_backup(&begun, &original), Err(OpenError::NotEmpty { .. })));
-    // Killed earlier still: each of these was made before the next.
+    // Killed even earlier: each of these is created before the next.
     let parts: [fn(&Path) -> std::io::Result<()>; 4] = [
         |path| fs::create_dir(path).and_then(|()| fs::write(path.join("format.unfinished"), "argus-d")),
         |path| fs::write(path.join("lock"), ""),
@@ -204,7 +204,7 @@ fn a_copy_that_ended_before_its_first_byte_is_no_repository() {
         assert_unfinished(&killed);
         assert!(matches!(DiskTarget::for_backup(&killed, &original), Err(OpenError::NotEmpty { .. })));
     }
-    // With nothing to begin with.
+    // Without a manifest to begin with.
     for name in ["manifest-a", "manifest-b"] {
         fs::write(from.join("blobs").join(name), "damaged").unwrap();
     }

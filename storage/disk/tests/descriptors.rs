@@ -1,4 +1,4 @@
-//! A process that may have no more files open: an error to the caller, and nothing that lasts.
+//! A process out of file descriptors: callers get an error, and nothing else goes wrong.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,12 +8,12 @@ use argus_core::storage::{Storage as _, StorageError, StorageReader as _, Storag
 use argus_disk::{DiskStorage, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files that the process may have open; more than a test needs without what it opens on purpose.
+/// The limit of open files; more than the test needs, apart from those that it opens on purpose.
 const FILES: u64 = 64;
 
 // Alone in its file, because the limit is that of the process.
 #[test]
-fn when_there_are_no_descriptors_left_nothing_is_lost_and_it_goes_on_when_there_are() {
+fn without_descriptors_nothing_is_lost_and_writing_goes_on_when_there_are_some() {
     let root = tempfile::tempdir().unwrap();
     let options = Options { log_file_bytes: 64 };
     let mut storage = DiskStorage::open(root.path(), options).unwrap();
@@ -35,7 +35,7 @@ fn when_there_are_no_descriptors_left_nothing_is_lost_and_it_goes_on_when_there_
     storage.create("blob").unwrap().finish().unwrap();
     let log = storage.read_log(0, 226).unwrap();
     assert_eq!(log, [&b"before"[..], &within, &beyond].concat());
-    // So it does with files that were given up before.
+    // The same with spare files.
     while storage.discard(200).unwrap() {}
     let taken: Vec<File> = std::iter::from_fn(|| File::open(root.path()).ok()).collect();
     assert!(matches!(storage.append(&[&beyond]), Err(StorageError::Unavailable(_))));

@@ -10,10 +10,10 @@ use argus_disk::{DiskStorage, Options};
 use argus_testing::{Pair, Random, SMALL, Step, generate};
 use tempfile::TempDir;
 
-/// So short that records cross files and that sealing gives some up.
+/// So short that records cross files and that sealing trims the log.
 const OPTIONS: Options = Options { log_file_bytes: 1000 };
 
-/// An engine that can be closed and opened again.
+/// An engine that can be closed and reopened.
 struct Reopened {
     root: TempDir,
     engine: Option<Engine<DiskStorage>>,
@@ -30,7 +30,7 @@ impl Reopened {
     fn reopen(&mut self) {
         self.engine = None;
         let disk = DiskStorage::open(self.root.path(), OPTIONS).unwrap();
-        // The seed is another one, since it must not matter any more.
+        // Another seed, since that of the folder counts.
         self.engine = Some(Engine::open_with(disk, Seed(0xbad), SMALL).unwrap());
     }
 
@@ -58,7 +58,7 @@ impl Repository for Reopened {
 }
 
 #[test]
-fn an_engine_over_files_answers_as_the_model_does_whenever_it_is_reopened() {
+fn an_engine_over_files_answers_like_the_model() {
     for seed in 0..16_u64 {
         let mut random = Random::seeded(seed);
         let mut pair = Pair::new(Reopened::new(seed.into()), Reopened::reopen);

@@ -1,5 +1,5 @@
-//! A disk without room, played by a small file system in memory. To mount one takes rights that not everybody has;
-//! without them the tests say that they were left out.
+//! A full disk, simulated by a small `tmpfs`. Mounting one needs privileges; without them the tests say that they were
+//! skipped.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,13 +17,13 @@ use argus_testing::{Random, generate};
 use tempfile::TempDir;
 
 const FILE_BYTES: u64 = 256 << 10;
-/// What a file takes at least.
+/// The least that a file takes.
 const PAGE_BYTES: u64 = 4096;
 /// Room for a handful of log files.
 const DISK_BYTES: u64 = 2 << 20;
 const OPTIONS: Options = Options { log_file_bytes: FILE_BYTES };
 
-/// A file system, gone when it is dropped.
+/// A mounted file system, unmounted when it is dropped.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
@@ -46,7 +46,7 @@ impl SmallDisk {
         self.0.path()
     }
 
-    /// Takes all room but this.
+    /// Fills the disk up to this many free bytes.
     fn fill(&self, but: u64) {
         let ballast = fs::File::create(self.path().join("ballast")).unwrap();
         let mut len = DISK_BYTES;
@@ -75,7 +75,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     Ok(copy.complete()?)
 }
 
-/// Saves what is in a folder.
+/// Salvages a folder.
 fn save(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     let examined = DiskReader::open(from)?;
     let mut rescue = DiskTarget::for_salvage(to, &examined)?;
@@ -95,7 +95,7 @@ fn is_full<T>(result: Result<T, StorageError>) -> bool {
 }
 
 #[test]
-fn a_full_disk_leaves_the_log_as_it_was_and_writing_goes_on_when_there_is_room() {
+fn a_full_disk_leaves_the_log_unchanged_and_writing_goes_on_when_there_is_room() {
     let Some(disk) = SmallDisk::mount() else { return };
     let folder = disk.path().join("data");
     let mut storage = DiskStorage::open(&folder, OPTIONS).unwrap();
@@ -103,7 +103,7 @@ fn a_full_disk_leaves_the_log_as_it_was_and_writing_goes_on_when_there_is_room()
     storage.append(&[&some]).unwrap();
     storage.sync().unwrap();
 
-    // One of the two files that this would need finds room, and the other does not.
+    // This needs two new files, and there is room for one.
     disk.fill(FILE_BYTES + (64 << 10));
     for _ in 0..3 {
         assert!(is_full(storage.append(&[&more, &some])));
@@ -115,7 +115,7 @@ fn a_full_disk_leaves_the_log_as_it_was_and_writing_goes_on_when_there_is_room()
         .filter(|entry| entry.as_ref().unwrap().path().extension().unwrap() == "tmp");
     assert_eq!(unfinished.count(), 0, "what is no log file takes no room");
 
-    // What fits into the files that there are goes in, full as the disk is.
+    // What fits into the existing files can be appended on a full disk.
     disk.fill(0);
     storage.append(&[&more]).unwrap();
     storage.sync().unwrap();
@@ -132,7 +132,7 @@ fn a_full_disk_leaves_the_log_as_it_was_and_writing_goes_on_when_there_is_room()
 }
 
 #[test]
-fn a_full_disk_opens_and_gives_up_log_to_have_room() {
+fn a_folder_on_a_full_disk_opens_and_trims_its_log() {
     let Some(disk) = SmallDisk::mount() else { return };
     let folder = disk.path().join("data");
     let mut storage = DiskStorage::open(&folder, OPTIONS).unwrap();
@@ -150,7 +150,7 @@ fn a_full_disk_opens_and_gives_up_log_to_have_room() {
 }
 
 #[test]
-fn a_blob_that_finds_no_room_leaves_the_old_one() {
+fn a_draft_without_room_leaves_the_old_blob() {
     let Some(disk) = SmallDisk::mount() else { return };
     let mut storage = DiskStorage::open(disk.path().join("data"), OPTIONS).unwrap();
     let mut draft = storage.create("a").unwrap();
@@ -165,7 +165,7 @@ fn a_blob_that_finds_no_room_leaves_the_old_one() {
     let old = storage.open("a").unwrap().unwrap();
     assert_eq!(old.read(0..old.len()).unwrap(), "old");
 
-    // The draft has left the room that it took.
+    // The failed draft has freed its space.
     let mut draft = storage.create("a").unwrap();
     draft.write(b"new").unwrap();
     let new = draft.finish().unwrap().blob;
@@ -174,7 +174,7 @@ fn a_blob_that_finds_no_room_leaves_the_old_one() {
 }
 
 #[test]
-fn a_copy_that_finds_no_room_is_no_repository_when_there_is_some() {
+fn a_copy_that_ran_out_of_space_is_no_repository() {
     let Some(disk) = SmallDisk::mount() else { return };
     let root = tempfile::tempdir().unwrap();
     let from = root.path().join("original");
@@ -183,7 +183,7 @@ fn a_copy_that_finds_no_room_is_no_repository_when_there_is_some() {
     engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();
     drop(engine);
     for make in [copy, save] {
-        // From no room for the text of the first file up to some for all that comes before the log or the first blob.
+        // From no room for the first file up to room for everything before the log or the first blob.
         for pages in 0..4 {
             let to = disk.path().join("failed");
             disk.fill(pages * PAGE_BYTES);

@@ -1,4 +1,4 @@
-//! Two processes and one folder.
+//! Two processes that want one folder.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,13 +9,12 @@ use std::process::{Child, Command, Stdio};
 use argus_core::storage::{StorageReader as _, StorageWriter as _};
 use argus_disk::{DiskStorage, OpenError, Options};
 
-/// Tells the program that it is the other process, and which folder it shall hold.
+/// Tells the test program that it is the other process, and which folder to lock.
 const FOLDER: &str = "ARGUS_DISK_TEST_FOLDER";
 
 const OPTIONS: Options = Options { log_file_bytes: 4096 };
 
-/// What the other process does: holds the folder until it is killed. In the run of the tests there is nothing to be
-/// held.
+/// The other process: locks the folder until it is killed. In a normal test run this does nothing.
 #[test]
 fn other_process() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
@@ -23,14 +22,14 @@ fn other_process() {
         Ok(mut storage) => {
             storage.append(&[b"never synced"]).unwrap();
             println!("\nheld");
-            // Waits until it is killed, or until the tests have ended without doing so.
+            // Waits until it is killed, or until the test process ends.
             let _end = std::io::stdin().read_line(&mut String::new());
         }
         Err(error) => println!("\nrefused: {error}"),
     }
 }
 
-/// Starts the other process; gives what it said.
+/// Starts the other process; returns it and its output.
 fn start(folder: &Path) -> (Child, String) {
     let mut other = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "other_process", "--nocapture"])

@@ -1,4 +1,4 @@
-//! Files against memory: whatever is called, both have the same bytes.
+//! Property test: `DiskStorage` and `MemoryStorage` have the same bytes after the same calls.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-/// A call, with places as fractions of what there is: 0 its beginning, 255 its end.
+/// A call. Offsets are fractions of the log: 0 its beginning, 255 its end.
 #[derive(Clone, Debug)]
 enum Call {
     Append(Vec<Vec<u8>>),
@@ -18,19 +18,19 @@ enum Call {
     Truncate(u8),
     Discard(u8),
     Read(u8, u16),
-    /// Begins a draft, in place of one of the same name that is not finished.
+    /// Begins a draft, and drops an unfinished one of the same name.
     Create(usize),
     Write(usize, Vec<u8>),
     Finish(usize),
     Abandon(usize),
     Delete(usize),
-    /// Ends the process, as it were, in the middle of everything.
+    /// Simulates the end of the process.
     Reopen,
 }
 
 const NAMES: [&str; 3] = ["a", "b.c", "D-0"];
 
-/// Both, to which the same things happen.
+/// Both storages, which get the same calls.
 struct Both {
     root: TempDir,
     options: Options,
@@ -51,7 +51,7 @@ impl Both {
         self.disk.as_mut().unwrap()
     }
 
-    /// The place in the log of memory, which is the one that begins later.
+    /// The offset in the log of the memory storage, which begins at the same offset or later.
     fn place(&self, fraction: u8) -> u64 {
         let range = self.memory.log_range().unwrap();
         range.start + (range.end - range.start) * u64::from(fraction) / 255
@@ -119,7 +119,7 @@ impl Both {
         let range = disk.log_range().unwrap();
         prop_assert!(range.end >= end && range.end.is_multiple_of(self.options.log_file_bytes), "{range:?}");
         disk.truncate(end).unwrap();
-        // Nothing of what was cut, or was never written, is there to come up behind later appends.
+        // Truncated bytes must not reappear behind later appends.
         drop(disk);
         let mut disk = DiskStorage::open(self.root.path(), self.options).unwrap();
         let behind = usize::try_from(disk.log_range().unwrap().end - end).unwrap();
@@ -135,8 +135,7 @@ impl Both {
         let (found, expected) = (disk.log_range().unwrap(), memory.log_range().unwrap());
         prop_assert_eq!(found.end, expected.end);
         prop_assert!(found.start <= expected.start && found.start.is_multiple_of(file_bytes), "{found:?} {expected:?}");
-        // The file is kept in which the log begins, and the one before it, if it was the last when it was to be given
-        // up.
+        // The file in which the log begins is kept, and the one before it if it was the last at the time.
         prop_assert!(expected.start - found.start <= file_bytes, "{found:?} {expected:?}");
         let len = usize::try_from(expected.end - expected.start).unwrap();
         prop_assert_eq!(disk.read_log(expected.start, len + 1).unwrap(), memory.log());
@@ -172,7 +171,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     vec(call, 0..40)
 }
 
-/// So many cases, or as many as the environment's `PROPTEST_CASES` asks for.
+/// This many cases, or `PROPTEST_CASES` from the environment.
 fn config(cases: u32) -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
     ProptestConfig { cases: asked.unwrap_or(cases), failure_persistence: None, ..ProptestConfig::default() }
@@ -182,7 +181,7 @@ proptest! {
     #![proptest_config(config(64))]
 
     #[test]
-    fn whatever_is_called_files_and_memory_have_the_same_bytes(log_file_bytes in 1..100_u64, calls in calls()) {
+    fn files_and_memory_have_the_same_bytes_after_the_same_calls(log_file_bytes in 1..100_u64, calls in calls()) {
         let mut both = Both::new(log_file_bytes);
         for call in calls {
             both.call(&call)?;

@@ -1,5 +1,5 @@
-//! Folders that cannot be written, and for whom files are. The system lets root do everything, so that there the tests
-//! are run by a process of another user.
+//! Missing permissions, and the modes of created files. Permissions do not bind root, so as root the tests run in a
+//! process of another user.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,14 +13,14 @@ use argus_core::engine::{Engine, Seed, Tuning, back_up, salvage};
 use argus_core::storage::{BackupTarget as _, Storage, StorageError, StorageReader as _, StorageWriter as _};
 use argus_disk::{DiskReader, DiskSource, DiskStorage, DiskTarget, OpenError, Options};
 
-/// Where the process of the other user works.
+/// The folder for the process of the other user.
 const FOLDER: &str = "ARGUS_DISK_TEST_UNPRIVILEGED";
-/// `nobody` on most systems; any number but root's will do.
+/// `nobody` on most systems; any user but root will do.
 const USER: u32 = 65534;
 
 const OPTIONS: Options = Options { log_file_bytes: 64 };
 
-/// Runs a test in a folder and a process of its own, as a user who is not root.
+/// Runs a test in its own folder as a user other than root, in a process of its own if necessary.
 fn unprivileged(test: &str, body: impl FnOnce(&Path)) {
     if let Some(folder) = std::env::var_os(FOLDER) {
         return body(Path::new(&folder));
@@ -29,7 +29,7 @@ fn unprivileged(test: &str, body: impl FnOnce(&Path)) {
     fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
     let folder = root.path().join("own");
     fs::create_dir(&folder).unwrap();
-    // A copy, since the way to the original may be closed to that user.
+    // A copy, since that user may not have access to the original.
     let program = root.path().join("test");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let mut other = Command::new(program);
@@ -40,7 +40,7 @@ fn unprivileged(test: &str, body: impl FnOnce(&Path)) {
     }
     let output = other.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    // With a name that no test has, it runs none and is content.
+    // If the filter matches no test, the program succeeds.
     assert!(output.status.success() && said.contains(" 1 passed;"), "{said}");
 }
 
@@ -52,7 +52,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Everything below a folder, itself included.
+/// A folder and everything below it.
 fn all_below(path: &Path) -> Vec<PathBuf> {
     let mut all = vec![path.to_owned()];
     if path.is_dir() {
@@ -81,8 +81,8 @@ fn a_folder_that_cannot_be_written_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_permission_that_goes_and_comes_back_costs_nothing() {
-    unprivileged("a_permission_that_goes_and_comes_back_costs_nothing", |root| {
+fn writing_goes_on_when_a_lost_permission_comes_back() {
+    unprivileged("writing_goes_on_when_a_lost_permission_comes_back", |root| {
         let (log, blobs) = (root.join("data/log"), root.join("data/blobs"));
         let mut storage = DiskStorage::open(root.join("data"), OPTIONS).unwrap();
         storage.append(&[&[1; 150]]).unwrap();
@@ -96,7 +96,7 @@ fn a_permission_that_goes_and_comes_back_costs_nothing() {
             let reason = reason.to_string();
             assert!(reason.contains("Permission denied"), "{reason}");
         };
-        // Neither looked into nor written, and not written only.
+        // Without any access, and read-only.
         for mode in [0o000, 0o500] {
             permit(&log, mode);
             permit(&blobs, mode);
@@ -104,7 +104,7 @@ fn a_permission_that_goes_and_comes_back_costs_nothing() {
             unavailable(storage.discard(128).map(drop));
             unavailable(storage.create("new").map(drop));
             unavailable(storage.delete("old")());
-            // Within the file that there is, everything goes on.
+            // Appends to the existing file still work.
             storage.append(&[&[2; 10]]).unwrap();
             storage.sync().unwrap();
         }
@@ -125,8 +125,8 @@ fn a_permission_that_goes_and_comes_back_costs_nothing() {
 }
 
 #[test]
-fn what_is_made_is_for_its_owner_alone_whatever_the_process_would_permit() {
-    unprivileged("what_is_made_is_for_its_owner_alone_whatever_the_process_would_permit", |root| {
+fn created_files_are_private_whatever_the_umask() {
+    unprivileged("created_files_are_private_whatever_the_umask", |root| {
         for (index, mask) in [0o000, 0o022, 0o277].into_iter().enumerate() {
             rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
             let [data, copy, saved] = ["data", "copy", "saved"].map(|name| root.join(format!("{name}-{index}")));
@@ -143,14 +143,14 @@ fn what_is_made_is_for_its_owner_alone_whatever_the_process_would_permit() {
             let mut duplicate = DiskTarget::for_backup(&copy, &original).unwrap();
             back_up(&original, &mut duplicate).unwrap();
             duplicate.complete().unwrap();
-            let examined = DiskReader::open(&data).unwrap();
-            let mut rescue = DiskTarget::for_salvage(&saved, &examined).unwrap();
-            salvage(&examined, rescue.medium(), Seed(2)).unwrap();
+            let reader = DiskReader::open(&data).unwrap();
+            let mut rescue = DiskTarget::for_salvage(&saved, &reader).unwrap();
+            salvage(&reader, rescue.medium(), Seed(2)).unwrap();
             rescue.complete().unwrap();
-            drop(examined);
+            drop(reader);
             for path in [data, copy, saved].iter().flat_map(|folder| all_below(folder)) {
                 let expected = if path.is_dir() { 0o700 } else { 0o600 };
-                // The lock is opened where it is, and has what the process leaves of that.
+                // The lock is opened with its mode, which the umask reduces.
                 let expected = if path.ends_with("lock") { expected & !mask } else { expected };
                 assert_eq!(mode(&path), expected, "{}", path.display());
             }
@@ -159,7 +159,7 @@ fn what_is_made_is_for_its_owner_alone_whatever_the_process_would_permit() {
 }
 
 #[test]
-fn a_folder_that_others_may_look_into_stays_so_and_is_named() {
+fn folders_open_to_others_are_left_so_and_listed() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");
     drop(DiskStorage::open(&data, OPTIONS).unwrap());
@@ -171,14 +171,14 @@ fn a_folder_that_others_may_look_into_stays_so_and_is_named() {
 }
 
 #[test]
-fn strangers_are_named_and_left_alone() {
+fn unknown_files_are_listed_and_left_alone() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");
     let mut engine = Engine::open_with(DiskStorage::open(&data, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap();
     drop(engine);
-    let strangers =
+    let unknown_files =
         ["log/notes.txt", "log/.nfs0001", "blobs/.nfs0001", "blobs/who is this"].map(|name| data.join(name));
-    for path in &strangers {
+    for path in &unknown_files {
         fs::write(path, "mine").unwrap();
     }
     let folders = ["log/lost+found", "blobs/lost+found"].map(|name| data.join(name));
@@ -186,28 +186,28 @@ fn strangers_are_named_and_left_alone() {
         fs::create_dir(path).unwrap();
     }
     engine = Engine::open_with(DiskStorage::open(&data, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap();
-    let mut found = engine.storage().strangers().to_vec();
+    let mut found = engine.storage().unknown_files().to_vec();
     found.sort();
-    let mut expected = [&strangers[..], &folders].concat();
+    let mut expected = [&unknown_files[..], &folders].concat();
     expected.sort();
     assert_eq!(found, expected);
     drop(engine);
 
-    let examined = DiskReader::open(&data).unwrap();
-    assert!(examined.faults().is_empty(), "{:?}", examined.faults());
-    let mut found = examined.strangers().to_vec();
+    let reader = DiskReader::open(&data).unwrap();
+    assert!(reader.errors().is_empty(), "{:?}", reader.errors());
+    let mut found = reader.unknown_files().to_vec();
     found.sort();
     assert_eq!(found, expected);
-    drop(examined);
+    drop(reader);
     let original = DiskSource::open(&data).unwrap();
     let copy = root.path().join("copy");
     let mut duplicate = DiskTarget::for_backup(&copy, &original).unwrap();
     back_up(&original, &mut duplicate).unwrap();
     duplicate.complete().unwrap();
-    assert!(DiskStorage::open(&copy, OPTIONS).unwrap().strangers().is_empty());
-    assert!(strangers.iter().chain(&folders).all(|path| path.exists()));
+    assert!(DiskStorage::open(&copy, OPTIONS).unwrap().unknown_files().is_empty());
+    assert!(unknown_files.iter().chain(&folders).all(|path| path.exists()));
 
-    // One that was a log file, or a folder in place of one, is no stranger.
+    // A renamed log file, or a folder in place of one, is not an unknown file but damage.
     fs::write(data.join("log/00000000000000000064.log.bak"), "").unwrap();
     assert!(matches!(DiskStorage::open(&data, OPTIONS), Err(OpenError::Damaged { .. })));
 }
@@ -224,12 +224,12 @@ fn a_new_repository_needs_a_folder_of_its_own() {
         fs::remove_file(data.join(foreign)).unwrap();
         assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing was made there");
     }
-    // A disk that was just mounted.
+    // As on a new disk.
     drop(DiskStorage::open(&data, OPTIONS).unwrap());
-    // A repository may have more in its folder.
+    // An existing repository may have other files in its folder.
     fs::write(data.join("notes.txt"), "").unwrap();
     drop(DiskStorage::open(&data, OPTIONS).unwrap());
-    // So may the target of a copy have what a file system puts there.
+    // The target of a copy may have a `lost+found` as well.
     let copy = root.path().join("copy");
     fs::create_dir_all(copy.join("lost+found")).unwrap();
     let original = DiskSource::open(&data).unwrap();

@@ -1,4 +1,4 @@
-//! Folders that are damaged: what is found, what is refused, and what can be saved.
+//! Damaged folders: what is found, what is refused, and what can be recovered.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -42,16 +42,16 @@ fn events(engine: &Engine<DiskStorage>) -> Vec<StoredEvent> {
     events
 }
 
-/// A record of the log: where it lies, and the last sequence number in it.
+/// A record of the log: its offsets, and its last sequence number.
 type Record = (Range<u64>, u64);
 
-/// A folder with segments and a log of several files that was closed, and its events.
+/// A closed folder with segments and a log of several files, and its events.
 fn store() -> (TempDir, PathBuf, Vec<StoredEvent>) {
     let (root, path, there, _) = store_and_records();
     (root, path, there)
 }
 
-/// The same, with the records that were written.
+/// The same, with the records of the log.
 fn store_and_records() -> (TempDir, PathBuf, Vec<StoredEvent>, Vec<Record>) {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("store");
@@ -76,12 +76,12 @@ fn store_and_records() -> (TempDir, PathBuf, Vec<StoredEvent>, Vec<Record>) {
     (root, path, events, records)
 }
 
-/// The sequence numbers in records that lose some of these bytes of the log, which begin at an offset; but for those in
-/// segments.
+/// The sequence numbers that are lost with these bytes of the log, which begin at offset `start`; without those that
+/// are sealed.
 fn lost_with(start: u64, bytes: &[u8], records: &[Record], sealed: u64) -> BTreeSet<u64> {
     let first = |index: usize| index.checked_sub(1).map_or(1, |before| records[before].1 + 1);
     let within = |offset: u64| bytes.len().min(offset.saturating_sub(start) as usize);
-    // Zeros are read in their place, so that of zeros nothing is lost.
+    // Missing bytes read as zeros, so lost zeros do no harm.
     let loses = |place: &Range<u64>| bytes[within(place.start)..within(place.end)].iter().any(|&byte| byte != 0);
     let lost = records.iter().enumerate().filter(|(_, (place, _))| loses(place));
     lost.flat_map(|(index, &(_, last))| first(index)..=last).filter(|&seq| seq > sealed).collect()
@@ -124,29 +124,29 @@ fn saved(from: &DiskReader, to: &Path) -> (Salvage, Vec<StoredEvent>) {
 }
 
 #[test]
-fn looking_through_changes_nothing_and_keeps_others_out() {
+fn a_check_changes_nothing_and_keeps_other_processes_out() {
     let (root, path, there) = store();
     let before = files(&path);
-    let examined = DiskReader::open(&path).unwrap();
-    let report = check(&examined);
-    assert!(report.findings.is_empty() && examined.faults().is_empty(), "{report:?}");
+    let reader = DiskReader::open(&path).unwrap();
+    let report = check(&reader);
+    assert!(report.findings.is_empty() && reader.errors().is_empty(), "{report:?}");
     assert_eq!((report.events, report.last_seq), (there.len() as u64, there.len() as u64));
     assert!(report.segments >= 3 && report.records > 0, "{report:?}");
     assert!(open(&path).unwrap_err().contains("is locked by "));
-    let (found, events) = saved(&examined, &root.path().join("copy"));
+    let (found, events) = saved(&reader, &root.path().join("copy"));
     assert_eq!(events, there);
     assert!(found.losses.is_empty());
     assert_eq!(files(&path), before);
-    drop(examined);
+    drop(reader);
     let engine = open(&path).unwrap();
     assert!(matches!(DiskReader::open(&path), Err(OpenError::InUse { .. })));
     drop(engine);
 }
 
 #[test]
-fn damage_of_the_log_is_named_by_its_file_the_place_in_it_and_the_events() {
+fn damage_in_the_log_names_the_file_the_offset_and_the_events() {
     let (_root, path, _) = store();
-    // The last but one: it has records, and there are others behind them.
+    // The last file but one: there are records in it and behind it.
     let logs = logs(&path);
     let file = logs.iter().rev().nth(1).unwrap();
     let mut bytes = fs::read(file).unwrap();
@@ -159,7 +159,7 @@ fn damage_of_the_log_is_named_by_its_file_the_place_in_it_and_the_events() {
 }
 
 #[test]
-fn a_file_of_another_length_is_refused_and_named_and_what_is_whole_is_saved() {
+fn a_log_file_of_wrong_length_is_named_and_whole_records_are_recovered() {
     let (root, path, there, records) = store_and_records();
     let sealed = open(&path).unwrap().recovery().sealed_events;
     let logs = logs(&path);
@@ -172,13 +172,13 @@ fn a_file_of_another_length_is_refused_and_named_and_what_is_whole_is_saved() {
             let place = format!("{} of {} bytes", file.display(), changed.len());
             fs::write(file, &changed).unwrap();
             let refusal = open(&path).unwrap_err();
-            let reason = if changed.is_empty() { "nothing is left of it" } else { " bytes long" };
+            let reason = if changed.is_empty() { "it is empty" } else { " bytes long" };
             assert!(refusal.starts_with(&format!("{} is damaged: ", file.display())), "{refusal}");
             assert!(refusal.contains(reason), "{refusal}");
-            let examined = DiskReader::open(&path).unwrap();
-            assert_eq!(examined.faults().iter().map(ToString::to_string).collect::<Vec<_>>(), [refusal], "{place}");
+            let reader = DiskReader::open(&path).unwrap();
+            assert_eq!(reader.errors().iter().map(ToString::to_string).collect::<Vec<_>>(), [refusal], "{place}");
             let to = root.path().join("copy");
-            let (found, events) = saved(&examined, &to);
+            let (found, events) = saved(&reader, &to);
             let start = start_of(file);
             let gone = bytes.get(changed.len()..).unwrap_or_default();
             let lost = lost_with(start + changed.len() as u64, gone, &records, sealed);
@@ -187,7 +187,7 @@ fn a_file_of_another_length_is_refused_and_named_and_what_is_whole_is_saved() {
             assert_eq!(events, left, "{place}");
             let is_last = logs.last() == Some(file);
             let end = found.source.log_end.start - start_of(logs.last().unwrap());
-            assert_eq!(examined.lacks(found.source.log_end), is_last && (changed.len() as u64) < end + 56, "{place}");
+            assert_eq!(reader.lacks(found.source.log_end), is_last && (changed.len() as u64) < end + 56, "{place}");
             fs::remove_dir_all(&to).unwrap();
         }
         fs::write(file, &bytes).unwrap();
@@ -196,7 +196,7 @@ fn a_file_of_another_length_is_refused_and_named_and_what_is_whole_is_saved() {
 }
 
 #[test]
-fn files_of_the_log_with_each_others_names_are_named_and_nothing_is_lost() {
+fn renamed_log_files_are_named_and_nothing_is_lost() {
     let (root, path, there) = store();
     let logs = logs(&path);
     let contents: Vec<Vec<u8>> = logs.iter().map(|file| fs::read(file).unwrap()).collect();
@@ -213,20 +213,20 @@ fn files_of_the_log_with_each_others_names_are_named_and_nothing_is_lost() {
             fs::write(file, &contents[index]).unwrap();
         }
         let refusal = open(&path).unwrap_err();
-        assert!(refusal.contains(": files have each other's names"), "{order:?}: {refusal}");
-        let examined = DiskReader::open(&path).unwrap();
+        assert!(refusal.contains(": files were renamed"), "{order:?}: {refusal}");
+        let reader = DiskReader::open(&path).unwrap();
         let wrong = order.iter().enumerate().filter(|&(at, &index)| at != index).count();
-        assert_eq!(examined.faults().len(), wrong, "{order:?}: {:?}", examined.faults());
+        assert_eq!(reader.errors().len(), wrong, "{order:?}: {:?}", reader.errors());
         let to = root.path().join("copy");
-        let (found, events) = saved(&examined, &to);
-        assert!(found.losses.is_empty() && !examined.lacks(found.source.log_end), "{order:?}");
+        let (found, events) = saved(&reader, &to);
+        assert!(found.losses.is_empty() && !reader.lacks(found.source.log_end), "{order:?}");
         assert_eq!(events, there, "{order:?}");
         fs::remove_dir_all(&to).unwrap();
     }
 }
 
 #[test]
-fn segments_with_each_others_names_and_other_lengths_are_named_and_nothing_is_lost() {
+fn renamed_and_extended_segments_are_named_and_nothing_is_lost() {
     let (root, path, there) = store();
     let is_segment = |file: &PathBuf| file.file_name().unwrap().to_str().unwrap().starts_with("segment-");
     let segments: Vec<PathBuf> = files(&path.join("blobs")).into_keys().filter(is_segment).collect();
@@ -248,10 +248,10 @@ fn segments_with_each_others_names_and_other_lengths_are_named_and_nothing_is_lo
         change();
         let refusal = open(&path).unwrap_err();
         assert!(refusal.contains("segment-00000000000"), "{what}: {refusal}");
-        let examined = DiskReader::open(&path).unwrap();
-        assert!(!check(&examined).is_whole(), "{what}");
+        let reader = DiskReader::open(&path).unwrap();
+        assert!(!check(&reader).is_whole(), "{what}");
         let to = root.path().join("copy");
-        let (found, events) = saved(&examined, &to);
+        let (found, events) = saved(&reader, &to);
         assert!(found.losses.is_empty(), "{what}: {:?}", found.losses);
         assert_eq!(events, there, "{what}");
         fs::remove_dir_all(&to).unwrap();
@@ -263,69 +263,69 @@ fn segments_with_each_others_names_and_other_lengths_are_named_and_nothing_is_lo
 }
 
 #[test]
-fn a_format_cut_anywhere_is_refused_and_can_be_guessed() {
+fn a_truncated_format_is_refused_and_can_be_guessed() {
     let (root, path, there) = store();
     let format = path.join("format");
     let text = fs::read(&format).unwrap();
     for end in 0..text.len() {
         fs::write(&format, &text[..end]).unwrap();
         match open(&path) {
-            // The last line of a text need not end.
+            // The last line needs no line feed.
             Ok(engine) => assert_eq!((end, events(&engine)), (text.len() - 1, there.clone())),
             Err(refusal) => assert!(refusal.contains(" is damaged: "), "cut at {end}: {refusal}"),
         }
-        let examined = DiskReader::open(&path).unwrap();
-        assert_eq!(examined.faults().is_empty(), end == text.len() - 1, "cut at {end}");
+        let reader = DiskReader::open(&path).unwrap();
+        assert_eq!(reader.errors().is_empty(), end == text.len() - 1, "cut at {end}");
         let to = root.path().join("copy");
-        let (found, events) = saved(&examined, &to);
+        let (found, events) = saved(&reader, &to);
         assert!(found.losses.is_empty() && events == there, "cut at {end}");
         fs::remove_dir_all(&to).unwrap();
     }
 }
 
 #[test]
-fn a_missing_file_is_named_and_the_rest_is_saved() {
+fn a_missing_log_file_is_named_and_the_rest_is_recovered() {
     let (root, path, there) = store();
     let logs = logs(&path);
     let middle = logs.get(logs.len() / 2).unwrap();
     fs::remove_file(middle).unwrap();
     fs::write(path.join("log/1.log"), "").unwrap();
-    let examined = DiskReader::open(&path).unwrap();
-    let faults: Vec<String> = examined.faults().iter().map(ToString::to_string).collect();
-    assert!(faults.iter().any(|fault| fault.contains("1.log is damaged: this is not a file of the log")), "{faults:?}");
-    let (found, events) = saved(&examined, &root.path().join("copy"));
+    let reader = DiskReader::open(&path).unwrap();
+    let errors: Vec<String> = reader.errors().iter().map(ToString::to_string).collect();
+    assert!(errors.iter().any(|error| error.contains("1.log is damaged: this is not a file of the log")), "{errors:?}");
+    let (found, events) = saved(&reader, &root.path().join("copy"));
     assert!(!found.source.is_whole() && !found.losses.is_empty(), "{found:?}");
     assert!(events.len() < there.len() && events.iter().all(|event| there.contains(event)));
 }
 
 #[test]
-fn what_was_saved_in_part_is_no_repository() {
+fn an_interrupted_salvage_is_no_repository() {
     let (root, path, _) = store();
     let to = root.path().join("copy");
-    let examined = DiskReader::open(&path).unwrap();
-    assert!(matches!(DiskTarget::for_salvage(path.join("blobs/x"), &examined), Err(OpenError::InItself { .. })));
-    let mut rescue = DiskTarget::for_salvage(&to, &examined).unwrap();
-    salvage(&examined, rescue.medium(), Seed(9)).unwrap();
+    let reader = DiskReader::open(&path).unwrap();
+    assert!(matches!(DiskTarget::for_salvage(path.join("blobs/x"), &reader), Err(OpenError::InItself { .. })));
+    let mut rescue = DiskTarget::for_salvage(&to, &reader).unwrap();
+    salvage(&reader, rescue.medium(), Seed(9)).unwrap();
     drop(rescue);
     let refusal = open(&to).unwrap_err();
     assert!(refusal.contains(" is no repository, but a copy that was not finished"), "{refusal}");
-    assert!(matches!(DiskTarget::for_salvage(&to, &examined), Err(OpenError::NotEmpty { .. })));
+    assert!(matches!(DiskTarget::for_salvage(&to, &reader), Err(OpenError::NotEmpty { .. })));
     fs::remove_dir_all(path.join("log")).unwrap();
-    drop(examined);
+    drop(reader);
     fs::remove_file(path.join("format")).unwrap();
     assert!(matches!(DiskReader::open(&path), Err(OpenError::NoRepository { .. })));
 }
 
 #[test]
-fn where_nothing_could_be_saved_there_is_no_repository() {
+fn a_failed_salvage_is_no_repository() {
     let root = tempfile::tempdir().unwrap();
     let [path, to] = ["store", "copy"].map(|name| root.path().join(name));
     drop(DiskStorage::open(&path, OPTIONS).unwrap());
-    let examined = DiskReader::open(&path).unwrap();
-    let mut rescue = DiskTarget::for_salvage(&to, &examined).unwrap();
-    assert_eq!(salvage(&examined, rescue.medium(), Seed(9)), Err(SalvageError::Nothing));
+    let reader = DiskReader::open(&path).unwrap();
+    let mut rescue = DiskTarget::for_salvage(&to, &reader).unwrap();
+    assert_eq!(salvage(&reader, rescue.medium(), Seed(9)), Err(SalvageError::Nothing));
     drop(rescue);
     let refusal = open(&to).map(drop).unwrap_err();
     assert!(refusal.contains(" is no repository, but a copy that was not finished"), "{refusal}");
-    assert!(matches!(DiskTarget::for_salvage(&to, &examined), Err(OpenError::NotEmpty { .. })));
+    assert!(matches!(DiskTarget::for_salvage(&to, &reader), Err(OpenError::NotEmpty { .. })));
 }

@@ -10,7 +10,7 @@ use super::super::reading::Record;
 use super::Loss;
 use super::ranges::{self, Range};
 use super::write::Piece;
-use crate::segment::{DamagedPart, Epoch, Part, Remains, Sealed, Segment};
+use crate::segment::{DamagedPart, Epoch, Part, RecoveredBlocks, Sealed, Segment};
 
 /// Tells what is found in a repository from what is lost of it.
 #[derive(Default)]
@@ -29,13 +29,13 @@ impl Losses {
         if let Some(whole) = whole.clone().filter(|_| is_listed) {
             return Some(Piece { seqs, part: Part::Sealed(whole), is_whole: true });
         }
-        let remains = blob.and_then(|blob| Remains::of(&name, seqs, blob, sealed.as_deref()).ok());
-        let found = remains.as_ref().map_or(Vec::new(), |remains| ranges::of(remains.seqs.iter().copied()));
+        let recovered = blob.and_then(|blob| RecoveredBlocks::of(&name, seqs, blob, sealed.as_deref()).ok());
+        let found = recovered.as_ref().map_or(Vec::new(), |recovered| ranges::of(recovered.seqs.iter().copied()));
         if is_listed {
             let missing = ranges::gaps(&found, seqs);
             self.losses.extend(loss(&name, missing, sealed.as_deref(), &damage));
         }
-        let Remains { sealed: rest, millis, .. } = remains?;
+        let RecoveredBlocks { sealed: rest, millis, .. } = recovered?;
         let (&(first, _), &(_, last)) = (found.first()?, found.last()?);
         self.millis = self.millis.max(millis);
         self.found.extend(found.iter().filter(|_| !is_listed));
@@ -47,7 +47,7 @@ impl Losses {
     /// The events of a record, if it has any.
     pub(super) fn take_record(&mut self, record: Record) -> Option<Piece> {
         let rows = record.rows.filter(|rows| !rows.is_empty())?;
-        let epochs = [Epoch { rank: 0, millis: record.head.millis }];
+        let epochs = [Epoch { ordinal: 0, millis: record.head.millis }];
         let segment = Segment::new(record.head.first_seq, rows, epochs.into());
         let seqs = (segment.base(), segment.last_seq());
         self.found.push(seqs);

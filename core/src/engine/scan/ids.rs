@@ -9,7 +9,7 @@ use super::step::{Address, Row, Step};
 use crate::engine::parts::{Located, Parts};
 use crate::query::{Filter, Order, Position};
 use crate::repository::ReadError;
-use crate::segment::Place;
+use crate::segment::SortKey;
 
 /// Looking up an id is as much work as examining so many rows.
 const LOOKUP_ROWS: u32 = 64;
@@ -22,7 +22,7 @@ pub(super) struct Ids {
     types: Option<Vec<Box<str>>>,
     bounds: Bounds,
     is_sorted: bool,
-    found: Vec<(Place, Address)>,
+    found: Vec<(SortKey, Address)>,
     given: usize,
 }
 

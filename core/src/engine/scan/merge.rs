@@ -9,9 +9,9 @@ use super::source::{Next, Source};
 use super::step::{Address, BLOCK_ROWS, Row, Step};
 use crate::query::{Filter, Order, Position};
 use crate::repository::ReadError;
-use crate::segment::{Part, Place};
+use crate::segment::{Part, SortKey};
 
-/// A merge of sorted sources: one for each fresh segment and type, and one for each lane of a sealed segment.
+/// A merge of sorted sources: one for each fresh segment and type, and one for each partition of a sealed segment.
 #[derive(Debug)]
 pub(super) struct Merge {
     sources: Vec<Source>,
@@ -24,7 +24,7 @@ pub(super) struct Merge {
 /// What a source has next. The greatest head is the next event of the answer, or may have it.
 #[derive(Debug)]
 struct Head {
-    place: Place,
+    place: SortKey,
     order: Order,
     source: usize,
     /// `None` for a block that is not open yet.
@@ -71,11 +71,11 @@ impl Merge {
 
     /// The place up to which everything was examined, if that is more than nothing: just before what comes next.
     pub(super) fn reached(&self) -> Option<Position> {
-        let Place { time, seq } = self.heads.peek().filter(|_| self.moved)?.place;
+        let SortKey { time, seq } = self.heads.peek().filter(|_| self.moved)?.place;
         // Sequence numbers begin at 1 and do not come near their end.
         let seq =
             if self.bounds.order() == Order::TimeDescending { seq.saturating_add(1) } else { seq.saturating_sub(1) };
-        Some(position(Place { time, seq }))
+        Some(position(SortKey { time, seq }))
     }
 
     /// Puts what a source has next among the heads.

@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::identity::IdentityKey;
 use crate::query::{Conditions, Evaluation, Position, Scan};
 use crate::repository::{Flow, ReadError, ScanHead, ScanRun};
-use crate::segment::{Block, Part, Place, RowText};
+use crate::segment::{Block, Part, RowText, SortKey};
 
 /// Putting together so many bytes of a payload that lies in a block is as much work as examining a row.
 const PAYLOAD_BYTES: usize = 32;
@@ -39,7 +39,7 @@ pub(in crate::engine) struct Run {
 #[derive(Debug)]
 struct Page {
     limit: usize,
-    chosen: Vec<(Place, Address)>,
+    chosen: Vec<(SortKey, Address)>,
     complete: bool,
     next: Option<Position>,
     sent: usize,

@@ -9,13 +9,13 @@ use core::ops::Range;
 use super::bounds::Bounds;
 use super::step::{Address, BLOCK_ROWS, Row, Step};
 use super::wanted::{Wanted, is_wanted};
-use crate::column::partition;
+use crate::column::partition_point;
 use crate::event::Timestamp;
 use crate::query::{Filter, Position};
 use crate::repository::ReadError;
-use crate::segment::{Block, Part, Place, Sealed, Segment};
+use crate::segment::{Block, Part, Sealed, Segment, SortKey};
 
-/// So many blocks are kept open: about as many as there are lanes. Rows that follow each other lie in different lanes.
+/// The most blocks kept open, about as many as there are type partitions: consecutive rows lie in different partitions.
 const OPEN_BLOCKS_MAX: usize = 64;
 
 /// A walk over parts that ascend by sequence number and do not overlap: one after the other. It begins at the first row
@@ -40,7 +40,7 @@ enum PartRows {
 struct FreshRows {
     part: usize,
     segment: Arc<Segment>,
-    /// Places in the order of ranks.
+    /// Indexes in the order of ordinals.
     places: Range<usize>,
     /// The types that are asked for, ascending; `None` for all.
     codes: Option<Box<[usize]>>,
@@ -51,7 +51,7 @@ struct SealedRows {
     part: usize,
     sealed: Arc<Sealed>,
     wanted: Wanted,
-    /// Where the next page of the order begins.
+    /// Where the next page of the sequence index begins.
     next_page: u64,
     /// The sequence numbers of this page that are left, and their blocks.
     page: vec::IntoIter<(u64, usize)>,
@@ -127,7 +127,8 @@ impl FreshRows {
         if codes.as_ref().is_some_and(|codes| codes.is_empty()) {
             return None;
         }
-        let first = partition(0..rows.len(), |place| segment.seq(rows.row_by_rank(place)) <= bounds.after_seq());
+        let first =
+            partition_point(0..rows.len(), |place| segment.seq(rows.row_by_ordinal(place)) <= bounds.after_seq());
         let places = first..rows.len();
         (!places.is_empty()).then(|| Self { part, segment: Arc::clone(segment), places, codes })
     }
@@ -135,8 +136,8 @@ impl FreshRows {
     fn step(&mut self, bounds: &Bounds, reached: &mut Option<u64>) -> Step {
         let Some(place) = self.places.next() else { return Step::End };
         let rows = self.segment.rows();
-        let row = rows.row_by_rank(place);
-        let place = self.segment.place(row);
+        let row = rows.row_by_ordinal(place);
+        let place = self.segment.sort_key(row);
         *reached = Some(place.seq);
         let has_type = |codes: &[usize]| codes.binary_search(&rows.row_type(row)).is_ok();
         if !bounds.contains(place) || !self.codes.as_deref().is_none_or(has_type) {
@@ -165,7 +166,7 @@ impl SealedRows {
 
     fn step(&mut self, bounds: &Bounds, reached: &mut Option<u64>) -> Result<Step, ReadError> {
         let Some(&(seq, number)) = self.page.as_slice().first() else {
-            let Some(page) = self.sealed.order_from(self.next_page)? else { return Ok(Step::End) };
+            let Some(page) = self.sealed.sequence_page(self.next_page)? else { return Ok(Step::End) };
             self.next_page = page.next;
             self.page = page.blocks.into_iter();
             return Ok(Step::Work(BLOCK_ROWS));
@@ -185,7 +186,7 @@ impl SealedRows {
             return Err(self.sealed.damaged_block(number, "it does not have an event that the order has in it").into());
         };
         let row = usize::from(row);
-        let place = open.block.place(row);
+        let place = open.block.sort_key(row);
         if !bounds.contains(place) || !is_wanted(open.wanted.as_deref(), &open.block, row) {
             return Ok(Step::Work(1));
         }
@@ -205,7 +206,7 @@ impl SealedRows {
 
     fn open(&mut self, number: usize) -> Result<(), ReadError> {
         let block = self.sealed.block(number)?;
-        let seqs = (0..block.len()).map(|row| block.place(row)).map(|Place { seq, .. }| seq);
+        let seqs = (0..block.len()).map(|row| block.sort_key(row)).map(|SortKey { seq, .. }| seq);
         let mut rows: Vec<(u64, u16)> = seqs.zip(0..).collect();
         rows.sort_unstable();
         let wanted = self.wanted.in_block(&self.sealed, &block);

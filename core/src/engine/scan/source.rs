@@ -9,9 +9,9 @@ use super::bounds::Bounds;
 use super::step::Address;
 use super::wanted::{Wanted, is_wanted};
 use crate::codec::Packed;
-use crate::column::partition;
+use crate::column::partition_point;
 use crate::query::{Filter, Order};
-use crate::segment::{Block, Part, Place, Sealed, SealedError, Segment};
+use crate::segment::{Block, Part, Sealed, SealedError, Segment, SortKey};
 
 /// The rows of one part that may match, in the order of time, forwards or backwards.
 #[derive(Debug)]
@@ -30,12 +30,12 @@ enum SourceRows {
         places: Range<usize>,
         grouped: bool,
     },
-    Lane(Box<Lane>),
+    Partition(Box<Partition>),
 }
 
-/// A lane of a sealed segment.
+/// A type partition of a sealed segment.
 #[derive(Debug)]
-struct Lane {
+struct Partition {
     sealed: Arc<Sealed>,
     /// The numbers of its blocks, and which of them are left.
     numbers: Packed,
@@ -61,9 +61,9 @@ struct Open {
 #[derive(Debug)]
 pub(super) enum Next {
     /// A row.
-    Row(Place, Address),
+    Row(SortKey, Address),
     /// A block that has to be opened; its rows lie at this place or behind it.
-    Block(Place),
+    Block(SortKey),
 }
 
 impl Source {
@@ -71,7 +71,7 @@ impl Source {
     pub(super) fn of(part: usize, content: &Part, filter: &Filter, bounds: &Bounds) -> Vec<Self> {
         let rows = match content {
             Part::Fresh(segment) => fresh_rows(segment, filter, bounds),
-            Part::Sealed(sealed) => lanes(sealed, filter, bounds),
+            Part::Sealed(sealed) => partitions(sealed, filter, bounds),
         };
         let some = rows.into_iter().filter(|rows| !rows.is_empty());
         let backwards = bounds.order() == Order::TimeDescending;
@@ -85,9 +85,9 @@ impl Source {
             SourceRows::Fresh { segment, places, grouped } => {
                 let place = take(places, backwards)?;
                 let row = if *grouped { segment.rows().grouped_row(place) } else { place };
-                Some(Next::Row(segment.place(row), Address { part, block: None, row }))
+                Some(Next::Row(segment.sort_key(row), Address { part, block: None, row }))
             }
-            SourceRows::Lane(lane) => lane.next(part, backwards),
+            SourceRows::Partition(partition) => partition.next(part, backwards),
         }
     }
 
@@ -99,7 +99,7 @@ impl Source {
     pub(super) fn open(&mut self, bounds: &Bounds) -> Result<(), SealedError> {
         match &mut self.rows {
             SourceRows::Fresh { .. } => Ok(()),
-            SourceRows::Lane(lane) => lane.open(self.backwards, bounds),
+            SourceRows::Partition(partition) => partition.open(self.backwards, bounds),
         }
     }
 
@@ -107,7 +107,7 @@ impl Source {
     pub(super) fn block(&self) -> Option<&Arc<Block>> {
         match &self.rows {
             SourceRows::Fresh { .. } => None,
-            SourceRows::Lane(lane) => lane.open.as_ref().map(|open| &open.block),
+            SourceRows::Partition(partition) => partition.open.as_ref().map(|open| &open.block),
         }
     }
 }
@@ -116,17 +116,17 @@ impl SourceRows {
     fn is_empty(&self) -> bool {
         match self {
             Self::Fresh { places, .. } => places.is_empty(),
-            Self::Lane(lane) => lane.blocks.is_empty(),
+            Self::Partition(partition) => partition.blocks.is_empty(),
         }
     }
 }
 
-impl Lane {
+impl Partition {
     fn next(&mut self, part: usize, backwards: bool) -> Option<Next> {
         if let Some(open) = &mut self.open {
             while let Some(row) = take(&mut open.rows, backwards) {
                 if is_wanted(open.wanted.as_deref(), &open.block, row) {
-                    return Some(Next::Row(open.block.place(row), Address { part, block: Some(open.number), row }));
+                    return Some(Next::Row(open.block.sort_key(row), Address { part, block: Some(open.number), row }));
                 }
             }
         }
@@ -150,7 +150,7 @@ impl Lane {
         let Some(at) = take(&mut self.blocks, backwards) else { return Ok(()) };
         let number = self.numbers.get(at) as usize;
         let block = self.sealed.block(number)?;
-        let rows = clip(0..block.len(), bounds, |row| block.place(row));
+        let rows = clip(0..block.len(), bounds, |row| block.sort_key(row));
         let wanted = self.wanted.in_block(&self.sealed, &block);
         self.open = Some(Open { number, block, rows, wanted });
         Ok(())
@@ -164,30 +164,30 @@ fn fresh_rows(segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Vec<S
     }
     let source = |places, grouped| SourceRows::Fresh { segment: Arc::clone(segment), places, grouped };
     let Some(types) = &filter.types else {
-        let places = clip(0..rows.len(), bounds, |row| segment.place(row));
+        let places = clip(0..rows.len(), bounds, |row| segment.sort_key(row));
         return alloc::vec![source(places, false)];
     };
     let mut codes: Vec<usize> = types.iter().filter_map(|name| rows.type_code(name.as_bytes())).collect();
     codes.sort_unstable();
     codes.dedup();
     let groups = codes.into_iter().map(|code| {
-        let places = clip(rows.type_group(code), bounds, |place| segment.place(rows.grouped_row(place)));
+        let places = clip(rows.type_group(code), bounds, |place| segment.sort_key(rows.grouped_row(place)));
         source(places, true)
     });
     groups.collect()
 }
 
-fn lanes(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<SourceRows> {
+fn partitions(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<SourceRows> {
     let index = sealed.index();
     if sealed.seqs().1 <= bounds.after_seq() {
         return Vec::new();
     }
     let Some(wanted) = Wanted::of(filter, sealed) else { return Vec::new() };
-    let lane = |numbers: &Packed| {
+    let partition = |numbers: &Packed| {
         let number = |at| numbers.get(at) as usize;
-        let start = partition(0..numbers.len(), |at| bounds.is_before(index.last(number(at))));
-        let end = partition(start..numbers.len(), |at| !bounds.is_behind(index.first(number(at))));
-        let lane = Lane {
+        let start = partition_point(0..numbers.len(), |at| bounds.is_before(index.last(number(at))));
+        let end = partition_point(start..numbers.len(), |at| !bounds.is_behind(index.first(number(at))));
+        let partition = Partition {
             sealed: Arc::clone(sealed),
             numbers: numbers.clone(),
             blocks: start..end,
@@ -195,15 +195,15 @@ fn lanes(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<SourceRo
             after_seq: bounds.after_seq(),
             open: None,
         };
-        (start < end).then(|| SourceRows::Lane(Box::new(lane)))
+        (start < end).then(|| SourceRows::Partition(Box::new(partition)))
     };
-    index.lanes().iter().filter_map(lane).collect()
+    index.partitions().iter().filter_map(partition).collect()
 }
 
 /// The part of a sorted range that lies within the bounds.
-fn clip(range: Range<usize>, bounds: &Bounds, place: impl Fn(usize) -> Place) -> Range<usize> {
-    let start = partition(range.clone(), |at| bounds.is_before(place(at)));
-    start..partition(start..range.end, |at| !bounds.is_behind(place(at)))
+fn clip(range: Range<usize>, bounds: &Bounds, place: impl Fn(usize) -> SortKey) -> Range<usize> {
+    let start = partition_point(range.clone(), |at| bounds.is_before(place(at)));
+    start..partition_point(start..range.end, |at| !bounds.is_behind(place(at)))
 }
 
 fn take(range: &mut Range<usize>, backwards: bool) -> Option<usize> {

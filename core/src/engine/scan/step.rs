@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use crate::segment::{Block, Place};
+use crate::segment::{Block, SortKey};
 
 /// Opening a block is as much work as examining so many rows.
 pub(super) const BLOCK_ROWS: u32 = 32;
@@ -21,7 +21,7 @@ pub(super) enum Step {
 /// A row that may be part of the answer.
 #[derive(Debug)]
 pub(super) struct Row {
-    pub(super) place: Place,
+    pub(super) place: SortKey,
     pub(super) address: Address,
     /// Its block, if it lies in one that is open.
     pub(super) block: Option<Arc<Block>>,

@@ -1,4 +1,4 @@
-//! Blocks: some hundred events, compressed, with a checksum.
+//! Blocks: some hundred compressed events with a checksum.
 
 use alloc::vec::Vec;
 
@@ -9,16 +9,15 @@ use crate::codec::{
     Corrupt, Cursor, Packed, PayloadEncoder, Payloads, Texts, TextsEncoder, encode_texts, pack, put_varint,
 };
 use crate::segment::tally::Tally;
-use crate::segment::{Place, RowText};
+use crate::segment::{RowText, SortKey};
 
 use super::put_crc;
 
-/// Most rows of a block: that a row's index fits into 16 bits.
+/// The most rows of a block. Indexes of rows must fit into 16 bits.
 pub(super) const ROWS_MAX: usize = 4096;
 
-/// Some rows of a sealed segment, sorted by time and then by sequence number; they are read, checked and decoded
-/// together. A block says everything about its rows by itself, so that a segment can be made of another's blocks as
-/// they are.
+/// Some rows of a sealed segment, sorted by time and then by sequence number, which are read and checked together. A
+/// block is self-contained, so that it can be copied to another segment as it is.
 ///
 /// | bytes | what |
 /// |---|---|
@@ -44,27 +43,27 @@ pub(crate) struct Block {
     payloads: Payloads,
 }
 
-/// An event on its way into a sealed segment.
+/// An event to be written to a sealed segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row<'a> {
-    pub(crate) place: Place,
+    pub(crate) sort_key: SortKey,
     /// When it was committed.
     pub(crate) millis: i64,
-    /// Its type, by a number that means the same for all rows of a builder.
+    /// The code of its type in the writer's plan.
     pub(crate) code: u32,
-    /// Empty if there is none.
+    /// The caller's id; empty if there is none.
     pub(crate) id: &'a [u8],
     pub(crate) payload: &'a [u8],
 }
 
-/// Rows that are going to be a block. Its buffers are used again for the next one.
+/// Collects the rows of a block. The buffers are reused for the next one.
 #[derive(Debug, Default)]
 pub(super) struct BlockBuilder {
     times: Vec<u64>,
     seqs: Vec<u64>,
     millis: Vec<u64>,
     types: Vec<u64>,
-    /// The number of each type of the block, in the order of first use.
+    /// The codes of the block's types, in the order of first use.
     codes: Vec<u32>,
     ids: Vec<u8>,
     id_ends: Vec<u32>,
@@ -72,35 +71,35 @@ pub(super) struct BlockBuilder {
     payload_ends: Vec<u32>,
 }
 
-/// What encodes columns, one block after the other.
+/// Encoders of columns, which keep their buffers from block to block.
 #[derive(Debug, Default)]
 pub(super) struct Encoders {
     ids: TextsEncoder,
     payloads: PayloadEncoder,
 }
 
-/// What the index of a segment says of a block.
+/// The entry of a block in the segment's index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) rows: usize,
     /// Bytes of their ids and payloads.
     pub(crate) text_bytes: u64,
-    /// The places of the first and of the last row.
-    pub(crate) first: Place,
-    pub(crate) last: Place,
+    /// The sort keys of the first and of the last row.
+    pub(crate) first: SortKey,
+    pub(crate) last: SortKey,
     /// The lowest and the highest sequence number.
     pub(crate) seqs: (u64, u64),
-    /// The types of the rows, ascending, by the numbers of the segment.
+    /// The codes of the rows' types in the segment, ascending.
     pub(crate) codes: Vec<u32>,
     /// Whether any row has a caller's id.
     pub(crate) has_ids: bool,
 }
 
-/// The order of timestamps in the order of unsigned integers.
+/// Flipping the sign bit maps signed integers to unsigned ones in the same order.
 const SIGN: u64 = 1 << 63;
 
 impl Summary {
-    /// How many rows there are, and the bytes of their ids and payloads.
+    /// The number of rows, and the bytes of their ids and payloads.
     pub(crate) fn tally(&self) -> Tally {
         Tally { events: self.rows as u64, bytes: self.text_bytes }
     }
@@ -120,10 +119,10 @@ impl BlockBuilder {
         self.ids.len() + self.payloads.len()
     }
 
-    /// Appends a row. The caller keeps the text below 4 GiB and the rows in their order.
+    /// Appends a row. Rows must come in order, and the text must stay below 4 GiB.
     pub(super) fn push(&mut self, row: &Row<'_>) {
-        self.times.push(row.place.time as u64 ^ SIGN);
-        self.seqs.push(row.place.seq);
+        self.times.push(row.sort_key.time as u64 ^ SIGN);
+        self.seqs.push(row.sort_key.seq);
         self.millis.push(u64::try_from(row.millis).expect("no event is committed before 1970"));
         let known = self.codes.iter().rposition(|&code| code == row.code);
         let local = known.unwrap_or_else(|| {
@@ -137,22 +136,22 @@ impl BlockBuilder {
         self.payload_ends.push(self.payloads.len() as u32);
     }
 
-    /// The sequence numbers of the rows.
+    /// The rows' sequence numbers.
     pub(super) fn seqs(&self) -> &[u64] {
         &self.seqs
     }
 
-    /// The callers' ids and their rows.
+    /// The callers' ids with their rows.
     pub(super) fn ids(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let mut start = 0;
         let ids = self.id_ends.iter().map(move |&end| {
             let range = core::mem::replace(&mut start, end as usize)..end as usize;
-            self.ids.get(range).expect("each id ends in the buffer, behind the one before")
+            self.ids.get(range).expect("ends of ids ascend and lie within the buffer")
         });
         ids.enumerate().filter(|(_, id)| !id.is_empty())
     }
 
-    /// Appends the block to `out`, and begins the next one. `name` gives the name of a type.
+    /// Appends the encoded block to `out`, and begins the next one. `name` returns the name of a type.
     pub(super) fn encode<'a>(
         &mut self,
         name: impl Fn(u32) -> &'a [u8],
@@ -187,7 +186,7 @@ impl BlockBuilder {
 
     fn summary(&self) -> Summary {
         let rows = "a block has rows";
-        let place = |time: Option<&u64>, seq: Option<&u64>| Place {
+        let key = |time: Option<&u64>, seq: Option<&u64>| SortKey {
             time: (time.expect(rows) ^ SIGN) as i64,
             seq: *seq.expect(rows),
         };
@@ -197,8 +196,8 @@ impl BlockBuilder {
         Summary {
             rows: self.len(),
             text_bytes: self.text_bytes() as u64,
-            first: place(self.times.first(), self.seqs.first()),
-            last: place(self.times.last(), self.seqs.last()),
+            first: key(self.times.first(), self.seqs.first()),
+            last: key(self.times.last(), self.seqs.last()),
             seqs: (seqs().min().expect(rows), seqs().max().expect(rows)),
             codes,
             has_ids: !self.ids.is_empty(),
@@ -214,7 +213,7 @@ impl BlockBuilder {
 }
 
 impl Block {
-    /// The block in these bytes.
+    /// Checks and decodes a block that takes all these bytes.
     pub(super) fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
         let (crc, content) = bytes.split_first_chunk::<4>().ok_or(Corrupt("too short"))?;
         if Crc32c::of(content) != u32::from_le_bytes(*crc) {
@@ -223,14 +222,14 @@ impl Block {
         Ok(Self::parse(bytes)?.0)
     }
 
-    /// The block that these bytes begin with, and its length.
+    /// Checks and decodes a block at the beginning of these bytes; also returns its length.
     pub(super) fn decode_front(bytes: &Bytes) -> Result<(Self, usize), Corrupt> {
         let (block, len) = Self::parse(bytes)?;
         Self::decode(&bytes.slice(..len))?;
         Ok((block, len))
     }
 
-    /// What these bytes begin with, taken for a block, and its length.
+    /// Decodes a block at the beginning of these bytes without checking the checksum; also returns its length.
     fn parse(bytes: &Bytes) -> Result<(Self, usize), Corrupt> {
         let mut cursor = Cursor::new(bytes.clone());
         let _crc = cursor.take(4)?;
@@ -262,8 +261,8 @@ impl Block {
         Ok((block, bytes.len() - cursor.len()))
     }
 
-    /// What an index has to say of it, after a look at every row. `code` gives the number of a type; `ids` is told
-    /// every row's caller's id.
+    /// Reads every row and returns the index entry that the block must have. `code` returns the code of a type; `ids`
+    /// is called with each row that has a caller's id.
     pub(super) fn summarize(
         &self,
         code: impl FnMut(&[u8]) -> Option<u32>,
@@ -272,7 +271,7 @@ impl Block {
         let codes: Option<Vec<u32>> = self.names().map(code).collect();
         let mut codes = codes.ok_or(Corrupt("a type is unknown"))?;
         codes.sort_unstable();
-        let (first, last) = (self.place(0), self.place(self.len().saturating_sub(1)));
+        let (first, last) = (self.sort_key(0), self.sort_key(self.len().saturating_sub(1)));
         let mut summary = Summary {
             rows: self.len(),
             text_bytes: 0,
@@ -285,8 +284,8 @@ impl Block {
         let mut text = RowText::default();
         let mut before = None;
         for row in 0..self.len() {
-            let place = self.place(row);
-            if before.replace(place).is_some_and(|before| before >= place) {
+            let key = self.sort_key(row);
+            if before.replace(key).is_some_and(|before| before >= key) {
                 return Err(Corrupt("its rows are out of order"));
             }
             text.load(self, row);
@@ -294,9 +293,9 @@ impl Block {
             let is_text =
                 [id, payload, self.type_name(row)].into_iter().all(|bytes| core::str::from_utf8(bytes).is_ok());
             if !is_text || payload.is_empty() || self.type_name(row).is_empty() {
-                return Err(Corrupt("a text is none"));
+                return Err(Corrupt("a text is empty or not UTF-8"));
             }
-            summary.seqs = (summary.seqs.0.min(place.seq), summary.seqs.1.max(place.seq));
+            summary.seqs = (summary.seqs.0.min(key.seq), summary.seqs.1.max(key.seq));
             summary.text_bytes += (id.len() + payload.len()) as u64;
             if !id.is_empty() {
                 summary.has_ids = true;
@@ -311,9 +310,9 @@ impl Block {
         self.times.len()
     }
 
-    /// A row's place in the order of all events.
-    pub(crate) fn place(&self, row: usize) -> Place {
-        Place { time: (self.times.get(row) ^ SIGN) as i64, seq: self.seqs.get(row) }
+    /// A row's sort key.
+    pub(crate) fn sort_key(&self, row: usize) -> SortKey {
+        SortKey { time: (self.times.get(row) ^ SIGN) as i64, seq: self.seqs.get(row) }
     }
 
     /// When a row was committed, in milliseconds since the Unix epoch.
@@ -321,19 +320,19 @@ impl Block {
         self.millis.get(row) as i64
     }
 
-    /// A row's type, as an index into the names.
+    /// A row's type, as an index into the block's names.
     pub(crate) fn type_index(&self, row: usize) -> usize {
         self.types.as_ref().map_or(0, |types| types.get(row) as usize)
     }
 
-    /// The names of the types that rows have.
+    /// The names of the rows' types.
     pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.names.iter().map(AsRef::as_ref)
     }
 
     /// The name of a row's type.
     pub(crate) fn type_name(&self, row: usize) -> &[u8] {
-        self.names.get(self.type_index(row)).expect("a block is refused whose rows have types that it does not name")
+        self.names.get(self.type_index(row)).expect("decoding refuses rows whose types are not named")
     }
 
     /// The row with this sequence number, if there is one.
@@ -341,14 +340,14 @@ impl Block {
         self.seqs.iter().position(|other| other == seq)
     }
 
-    /// Appends a row's caller's id; nothing if there is none.
+    /// Appends a row's caller's id to `out`; nothing if there is none.
     pub(crate) fn append_id(&self, row: usize, out: &mut Vec<u8>) {
         if let Some(ids) = &self.ids {
             ids.append(row, out);
         }
     }
 
-    /// Appends a row's payload.
+    /// Appends a row's payload to `out`.
     pub(crate) fn append_payload(&self, row: usize, out: &mut Vec<u8>) {
         self.payloads.append(row, out);
     }

@@ -5,14 +5,13 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-/// Which hashes are certainly not in a set: a split block Bloom filter (Putze, Sanders and Singler, "Cache-, Hash- and
-/// Space-Efficient Bloom Filters", 2007; the form of Apache Parquet). A hash chooses a group of 32 bytes by its upper
-/// half, and one bit in each of the group's eight words by its lower half. With about ten bits a hash, one in a hundred
-/// others is taken for a member.
+/// A split block Bloom filter (Putze, Sanders and Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", 2007; the
+/// variant of Apache Parquet). The upper half of a hash selects a group of 32 bytes, the lower half one bit in each of
+/// the group's eight words. With ten bits per hash, about 1 % of other hashes are false positives.
 #[derive(Clone, Debug)]
 pub(super) struct Filter(Bytes);
 
-/// A filter that is being filled.
+/// A filter that is being built.
 #[derive(Debug)]
 pub(super) struct FilterBuilder {
     words: Vec<u32>,
@@ -22,12 +21,12 @@ const GROUP_WORDS: usize = 8;
 const GROUP_BYTES: usize = GROUP_WORDS * 4;
 const BITS_A_HASH: usize = 10;
 
-/// Odd multipliers, one a word, that make eight bit numbers of one hash; those of Parquet.
+/// Parquet's multipliers, one for each word of a group.
 const SALTS: [u32; GROUP_WORDS] =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 impl FilterBuilder {
-    /// For up to so many hashes. More make it less sharp, and nothing worse.
+    /// For about `hashes` hashes. More only increase the rate of false positives.
     pub(super) fn new(hashes: usize) -> Self {
         let groups = if hashes == 0 { 0 } else { (hashes * BITS_A_HASH).div_ceil(GROUP_BYTES * 8) };
         Self { words: vec![0; groups * GROUP_WORDS] }
@@ -39,24 +38,24 @@ impl FilterBuilder {
         group.zip(bits(hash)).for_each(|(word, bit)| *word |= bit);
     }
 
-    /// The filter's bytes: words in little-endian.
+    /// The words, little-endian.
     pub(super) fn finish(self) -> Vec<u8> {
         self.words.into_iter().flat_map(u32::to_le_bytes).collect()
     }
 }
 
 impl Filter {
-    /// The filter in bytes that a builder has made; `None` if they cannot be one.
+    /// Opens the bytes of a filter; `None` if their length is invalid.
     pub(super) fn new(bytes: Bytes) -> Option<Self> {
         bytes.len().is_multiple_of(GROUP_BYTES).then_some(Self(bytes))
     }
 
-    /// What it takes.
+    /// Its size in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.0.len() as u64
     }
 
-    /// Whether a hash may be in the set.
+    /// Whether a hash may be in the set; `false` is certain.
     pub(super) fn may_contain(&self, hash: u64) -> bool {
         let start = group_of(hash, self.0.len() / GROUP_BYTES) * GROUP_BYTES;
         let Some(group) = self.0.get(start..start + GROUP_BYTES) else { return false };
@@ -81,7 +80,7 @@ mod tests {
     use crate::segment::id_hash;
 
     #[test]
-    fn members_are_never_denied_and_few_others_are_taken_for_one() {
+    fn there_are_no_false_negatives_and_few_false_positives() {
         let hash = |number: u32| id_hash(&number.to_le_bytes());
         let mut builder = FilterBuilder::new(10_000);
         (0..10_000).for_each(|number| builder.insert(hash(number)));

@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor, Packed, pack, put_varint};
-use crate::column::{partition, u32_at};
+use crate::column::{partition_point, u32_at};
 
 use super::filter::{Filter, FilterBuilder};
 
-/// Where the events with callers' ids lie in a sealed segment, by the hashes of the ids.
+/// Finds the rows of callers' ids in a sealed segment by the hashes of the ids.
 ///
-/// Entries of ten bytes, ascending by hash, lie in pages; in front of them stands a [`Filter`], so that an id that is
-/// not there is nearly always known to be so without looking at a page. In the segment's index:
+/// Entries of ten bytes, ascending by hash, lie in pages. A [`Filter`] saves reading a page for nearly all ids that are
+/// not there. In the segment's index:
 ///
 /// | bytes | what |
 /// |---|---|
@@ -30,18 +30,18 @@ pub(super) struct Ids {
     count: usize,
     at: u64,
     firsts: Packed,
-    /// `None` where it takes more memory than there is for filters. Pages alone give the same answers.
+    /// `None` if it does not fit into the memory for filters. Lookups give the same results without it.
     filter: Option<Filter>,
 }
 
-/// Entries on their way into a segment.
+/// Collects entries, and writes pages and filter.
 #[derive(Debug)]
 pub(super) struct IdsBuilder {
     entries: Vec<Entry>,
     filter: FilterBuilder,
 }
 
-/// A row that may have the id that is looked for.
+/// The upper half of an id's hash, and its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry {
     hash: u32,
@@ -58,19 +58,19 @@ const fn page_bytes(entries: usize) -> usize {
 }
 
 impl Entry {
-    /// That of an id with this hash.
+    /// The entry of an id with this hash.
     pub(super) fn new(hash: u64, block: u32, row: u16) -> Self {
         Self { hash: upper(hash), block, row }
     }
 
-    /// The part of the hash that is stored.
+    /// The stored half of the hash.
     pub(super) fn hash(&self) -> u32 {
         self.hash
     }
 }
 
 impl IdsBuilder {
-    /// For up to so many ids.
+    /// For at most `most` ids.
     pub(super) fn new(most: usize) -> Self {
         Self { entries: Vec::new(), filter: FilterBuilder::new(most) }
     }
@@ -80,8 +80,7 @@ impl IdsBuilder {
         self.entries.push(Entry::new(hash, block, row));
     }
 
-    /// Appends pages and filter to `out`, which begins at offset `at` of the blob, and what the index says of them to
-    /// `index`.
+    /// Appends pages and filter to `out`, whose end is at offset `at` of the blob, and their directory to `index`.
     pub(super) fn finish(mut self, at: u64, out: &mut Vec<u8>, index: &mut Vec<u8>) {
         put_varint(self.entries.len() as u64, index);
         if self.entries.is_empty() {
@@ -112,8 +111,8 @@ impl IdsBuilder {
 }
 
 impl Ids {
-    /// Reads what the index says, and the filter by `read` if it has up to so many bytes. `None` if the segment has no
-    /// callers' ids.
+    /// Decodes the directory, and reads the filter with `read` if it has at most `filter_bytes_max` bytes. `None` if
+    /// the segment has no callers' ids.
     pub(super) fn decode<E: From<Corrupt>>(
         cursor: &mut Cursor,
         most: usize,
@@ -150,22 +149,22 @@ impl Ids {
         self.filter.as_ref().map_or(0, Filter::bytes)
     }
 
-    /// Lets go of the filter.
+    /// Frees the filter.
     pub(super) fn release_filter(&mut self) {
         self.filter = None;
     }
 
-    /// Where the first page begins.
+    /// The offset of the first page.
     pub(super) fn at(&self) -> u64 {
         self.at
     }
 
-    /// Where each page lies, and the hash that its first entry has to have.
+    /// The range of each page, and the hash that its first entry must have.
     pub(super) fn pages(&self) -> impl Iterator<Item = (Range<u64>, u64)> + '_ {
         self.firsts.iter().enumerate().map(|(page, first)| (self.page(page), first))
     }
 
-    /// Whether the filter lets an id of this hash be found.
+    /// Whether an id of this hash may exist; `false` is certain.
     pub(super) fn may_contain(&self, hash: u64) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
     }
@@ -176,7 +175,7 @@ impl Ids {
         start..start + page_bytes(entries) as u64
     }
 
-    /// The rows whose ids may have one of these hashes, which ascend: each with the index of its hash. `read` gives the
+    /// The entries that may have one of these ascending hashes, each with the index of the hash. `read` returns the
     /// bytes of a page.
     pub(super) fn candidates<E: From<Corrupt>>(
         &self,
@@ -184,15 +183,15 @@ impl Ids {
         mut read: impl FnMut(Range<u64>) -> Result<Bytes, E>,
     ) -> Result<Vec<(Entry, usize)>, E> {
         let mut found = Vec::new();
-        // The page that was read last: the next hash is often in the same.
+        // The last page: the next hash is often in the same one.
         let (mut open, mut entries): (Option<usize>, Vec<Entry>) = (None, Vec::new());
         for (index, hash) in hashes.enumerate() {
             if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(hash)) {
                 continue;
             }
             let hash = upper(hash);
-            let behind = partition(0..self.firsts.len(), |page| self.firsts.get(page) < u64::from(hash));
-            // Entries of one hash may begin at the end of the page before.
+            let behind = partition_point(0..self.firsts.len(), |page| self.firsts.get(page) < u64::from(hash));
+            // Entries of this hash may begin at the end of the previous page.
             for page in behind.saturating_sub(1)..self.firsts.len() {
                 if self.firsts.get(page) > u64::from(hash) {
                     break;
@@ -203,7 +202,8 @@ impl Ids {
                     entries.extend(page_entries(&bytes)?);
                     open = Some(page);
                 }
-                let start = partition(0..entries.len(), |at| entries.get(at).is_some_and(|entry| entry.hash < hash));
+                let start =
+                    partition_point(0..entries.len(), |at| entries.get(at).is_some_and(|entry| entry.hash < hash));
                 let same = entries.iter().skip(start).take_while(|entry| entry.hash == hash);
                 found.extend(same.map(|&entry| (entry, index)));
             }
@@ -212,7 +212,7 @@ impl Ids {
     }
 }
 
-/// The entries of a page.
+/// Checks and decodes a page.
 pub(super) fn page_entries(page: &Bytes) -> Result<impl Iterator<Item = Entry>, Corrupt> {
     let (crc, content) = page.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("too short"))?;
     if Crc32c::of(content) != u32::from_le_bytes(*crc) {

@@ -1,4 +1,4 @@
-//! The index of a sealed segment: its types, blocks and lanes.
+//! The index of a sealed segment: its types, blocks and partitions.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -10,26 +10,25 @@ use super::block::{ROWS_MAX, Summary};
 use crate::codec::{Corrupt, Cursor, Packed, pack, pack_all, put_varint};
 use crate::damage::Concerned;
 use crate::segment::tally::Tally;
-use crate::segment::{Place, TypeName};
+use crate::segment::{SortKey, TypeName};
 
-/// What there is in a sealed segment and where it lies: read when the segment is opened, and kept.
+/// The types, blocks and type partitions of a sealed segment. It is kept in memory.
 ///
 /// | bytes | what |
 /// |---|---|
 /// | varint | number of types t |
 /// | varint, …, varint, varint | t times: length of a type's name, the name, its events, the bytes of their ids and payloads; ascending by name |
 /// | varint | number of blocks b |
-/// | packed, 12 times | b offsets, lengths, numbers of rows, bytes of ids and payloads, timestamps and sequence numbers of the first row, the same of the last row, lowest and highest sequence numbers, whether there are callers' ids, ends of the types in the next column |
+/// | packed, 12 times | b offsets, lengths, numbers of rows, bytes of ids and payloads, timestamps and sequence numbers of the first row, the same of the last row, lowest and highest sequence numbers, whether there are callers' ids, ends of each block's types in the next column |
 /// | varint | number of types of all blocks u |
-/// | packed | u types, as indexes: those of the first block, ascending, then those of the second… |
-/// | varint | number of lanes l |
+/// | packed | u codes of types: those of the first block, ascending, then those of the second… |
+/// | varint | number of partitions l |
 /// | varint, packed | l times: number of blocks, at least 1, and the blocks, ascending |
 ///
-/// Timestamps have the sign bit turned over. The blocks of a *lane* follow each other in the order of time, and no type
-/// is in two lanes.
+/// Timestamps have the sign bit flipped. The blocks of a type partition ascend by time and do not overlap, and no type
+/// is in two partitions.
 ///
-/// Earlier versions also wrote types of which no event was left. They are left out when an index is read, so that
-/// nobody counts them.
+/// Earlier versions also wrote types without events. They are dropped on reading, so that nobody counts them.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     types: Arc<[TypeSummary]>,
@@ -43,10 +42,10 @@ pub(crate) struct Index {
     has_ids: Packed,
     code_ends: Packed,
     codes: Packed,
-    lanes: Box<[Packed]>,
+    partitions: Box<[Packed]>,
 }
 
-/// The events of a type.
+/// A type's name, and the number and bytes of its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TypeSummary {
     pub(crate) name: TypeName,
@@ -55,7 +54,7 @@ pub(crate) struct TypeSummary {
     pub(crate) bytes: u64,
 }
 
-/// An index in the making.
+/// Builds an index.
 #[derive(Debug, Default)]
 pub(super) struct IndexBuilder {
     offsets: Vec<u64>,
@@ -68,27 +67,27 @@ pub(super) struct IndexBuilder {
     has_ids: Vec<u64>,
     code_ends: Vec<u64>,
     codes: Vec<u32>,
-    lanes: Vec<Vec<u64>>,
+    partitions: Vec<Vec<u64>>,
 }
 
 const SIGN: u64 = 1 << 63;
 
 impl IndexBuilder {
-    pub(super) fn new(lanes: usize) -> Self {
-        Self { lanes: vec![Vec::new(); lanes], ..Self::default() }
+    pub(super) fn new(partitions: usize) -> Self {
+        Self { partitions: vec![Vec::new(); partitions], ..Self::default() }
     }
 
-    /// Takes a block up, at the end of its lane; gives its number.
-    pub(super) fn push(&mut self, lane: usize, offset: u64, length: usize, summary: &Summary) -> u32 {
+    /// Adds a block at the end of a partition; returns its number.
+    pub(super) fn push(&mut self, partition: usize, offset: u64, length: usize, summary: &Summary) -> u32 {
         let number = self.offsets.len() as u64;
         self.offsets.push(offset);
         self.lengths.push(length as u64);
         self.rows.push(summary.rows as u64);
         self.text_bytes.push(summary.text_bytes);
-        for (columns, place) in [(&mut self.first, summary.first), (&mut self.last, summary.last)] {
+        for (columns, key) in [(&mut self.first, summary.first), (&mut self.last, summary.last)] {
             let [times, seqs] = columns;
-            times.push(place.time as u64 ^ SIGN);
-            seqs.push(place.seq);
+            times.push(key.time as u64 ^ SIGN);
+            seqs.push(key.seq);
         }
         let [lowest, highest] = &mut self.seqs;
         lowest.push(summary.seqs.0);
@@ -96,7 +95,7 @@ impl IndexBuilder {
         self.has_ids.push(summary.has_ids.into());
         self.codes.extend_from_slice(&summary.codes);
         self.code_ends.push(self.codes.len() as u64);
-        self.lanes.get_mut(lane).expect("there are as many lanes as the plan has").push(number);
+        self.partitions.get_mut(partition).expect("there are as many partitions as the plan has").push(number);
         number as u32
     }
 
@@ -105,8 +104,8 @@ impl IndexBuilder {
         self.offsets.is_empty()
     }
 
-    /// Appends the index to `out`. Types without events are left out: a type whose events have all expired must be
-    /// forgotten.
+    /// Appends the index to `out`, without types that have no events: a type whose events have all expired must not be
+    /// counted.
     pub(super) fn finish(&self, types: &[TypeSummary], out: &mut Vec<u8>) {
         let used = || types.iter().filter(|summary| summary.events > 0);
         put_varint(used().count() as u64, out);
@@ -119,7 +118,7 @@ impl IndexBuilder {
         }
         let codes = codes_among_used(types);
         put_varint(self.offsets.len() as u64, out);
-        let Self { offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, lanes, .. } = self;
+        let Self { offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, partitions, .. } = self;
         let [first_times, first_seqs] = first;
         let [last_times, last_seqs] = last;
         let [lowest, highest] = seqs;
@@ -140,20 +139,19 @@ impl IndexBuilder {
             pack(column, out);
         }
         put_varint(self.codes.len() as u64, out);
-        let in_blocks = self.codes.iter().map(|&code| {
-            *codes.get(code as usize).expect("a block names types of its segment, and each has a place in the index")
-        });
+        let in_blocks =
+            self.codes.iter().map(|&code| *codes.get(code as usize).expect("a block has only types of its segment"));
         pack_all(in_blocks, out);
-        let lanes = || lanes.iter().filter(|lane| !lane.is_empty());
-        put_varint(lanes().count() as u64, out);
-        for lane in lanes() {
-            put_varint(lane.len() as u64, out);
-            pack(lane, out);
+        let partitions = || partitions.iter().filter(|partition| !partition.is_empty());
+        put_varint(partitions().count() as u64, out);
+        for partition in partitions() {
+            put_varint(partition.len() as u64, out);
+            pack(partition, out);
         }
     }
 }
 
-/// Of each type, its index among those that have events.
+/// For each type, its code among those that have events.
 fn codes_among_used(types: &[TypeSummary]) -> Vec<u64> {
     let used = types.iter().scan(0u64, |next, summary| {
         let code = *next;
@@ -164,9 +162,9 @@ fn codes_among_used(types: &[TypeSummary]) -> Vec<u64> {
 }
 
 impl Index {
-    /// Takes an index off the cursor; its blocks end at or before `blocks_end`. `intern` gives the names of types that
-    /// are shared with others, or says that there must not be such a type. What is kept does not share the cursor's
-    /// buffer up to the end of the names, which may be most of it.
+    /// Decodes an index whose blocks must end at or before `blocks_end`. `intern` returns the shared name of a type, or
+    /// an error if the segment must not have it. The index does not keep the names' part of the cursor's buffer alive,
+    /// which may be most of it.
     pub(super) fn decode(
         cursor: &mut Cursor,
         blocks_end: u64,
@@ -187,7 +185,7 @@ impl Index {
         let (has_ids, code_ends) = (column()?, column()?);
         let code_count = cursor.length(usize::MAX / 64)?;
         let codes = Packed::decode(cursor, code_count)?;
-        let lanes = (0..cursor.length(count)?)
+        let partitions = (0..cursor.length(count)?)
             .map(|_| {
                 let blocks = cursor.length(count)?;
                 Packed::decode(cursor, blocks)
@@ -195,8 +193,20 @@ impl Index {
             .collect::<Result<_, _>>()?;
         let listed = types.len() + unused.len();
         let types = types.into();
-        let mut index =
-            Self { types, offsets, lengths, rows, text_bytes, first, last, seqs, has_ids, code_ends, codes, lanes };
+        let mut index = Self {
+            types,
+            offsets,
+            lengths,
+            rows,
+            text_bytes,
+            first,
+            last,
+            seqs,
+            has_ids,
+            code_ends,
+            codes,
+            partitions,
+        };
         index.check(blocks_end, listed)?;
         if !unused.is_empty() {
             index.codes = codes_without(&unused, &index.codes)?;
@@ -204,22 +214,23 @@ impl Index {
         Ok(index)
     }
 
-    /// Whether the columns fit each other; `listed` is how many types the codes are of.
+    /// Checks that the columns are consistent; `listed` is the number of types before those without events were
+    /// dropped.
     fn check(&self, blocks_end: u64, listed: usize) -> Result<(), Corrupt> {
         let blocks = self.blocks();
         let is_inside =
             |number| self.range(number).end <= blocks_end && self.range(number).start < self.range(number).end;
-        let in_lanes: usize = self.lanes.iter().map(Packed::len).sum();
-        let numbers = || self.lanes.iter().flat_map(Packed::iter);
+        let in_partitions: usize = self.partitions.iter().map(Packed::len).sum();
+        let numbers = || self.partitions.iter().flat_map(Packed::iter);
         let ends = || self.code_ends.iter();
         if !(0..blocks).all(is_inside) {
-            return Err(Corrupt("a block is outside"));
+            return Err(Corrupt("a block is out of bounds"));
         }
-        if in_lanes != blocks
+        if in_partitions != blocks
             || numbers().any(|number| number >= blocks as u64)
-            || self.lanes.iter().any(|lane| lane.len() == 0)
+            || self.partitions.iter().any(|partition| partition.len() == 0)
         {
-            return Err(Corrupt("lanes"));
+            return Err(Corrupt("partitions"));
         }
         if self.rows.iter().any(|rows| rows == 0 || rows > ROWS_MAX as u64) {
             return Err(Corrupt("number of rows"));
@@ -239,7 +250,7 @@ impl Index {
         &self.types
     }
 
-    /// The index of a type among the types, if any event has it.
+    /// The code of a type, if any event has it.
     pub(crate) fn code(&self, name: &[u8]) -> Option<u32> {
         self.types.binary_search_by(|summary| summary.name.as_bytes().cmp(name)).ok().map(|code| code as u32)
     }
@@ -249,12 +260,12 @@ impl Index {
         self.offsets.len()
     }
 
-    /// The blocks of each lane, in the order of time.
-    pub(crate) fn lanes(&self) -> &[Packed] {
-        &self.lanes
+    /// The blocks of each type partition, in the order of time.
+    pub(crate) fn partitions(&self) -> &[Packed] {
+        &self.partitions
     }
 
-    /// Where a block lies.
+    /// The range of a block in the blob.
     pub(crate) fn range(&self, number: usize) -> Range<u64> {
         let start = self.offsets.get(number);
         start..start.saturating_add(self.lengths.get(number))
@@ -265,19 +276,19 @@ impl Index {
         self.rows.get(number) as usize
     }
 
-    /// How many rows a block has, and the bytes of their ids and payloads.
+    /// The number of a block's rows, and the bytes of their ids and payloads.
     pub(crate) fn tally(&self, number: usize) -> Tally {
         Tally { events: self.rows.get(number), bytes: self.text_bytes.get(number) }
     }
 
-    /// The place of a block's first row.
-    pub(crate) fn first(&self, number: usize) -> Place {
-        place(&self.first, number)
+    /// The sort key of a block's first row.
+    pub(crate) fn first(&self, number: usize) -> SortKey {
+        sort_key(&self.first, number)
     }
 
-    /// The place of a block's last row.
-    pub(crate) fn last(&self, number: usize) -> Place {
-        place(&self.last, number)
+    /// The sort key of a block's last row.
+    pub(crate) fn last(&self, number: usize) -> SortKey {
+        sort_key(&self.last, number)
     }
 
     /// The lowest and the highest sequence number in a block.
@@ -286,13 +297,13 @@ impl Index {
         (lowest.get(number), highest.get(number))
     }
 
-    /// The lowest and the highest sequence number of all, if there is any.
+    /// The lowest and the highest sequence number of all events, if there are any.
     pub(crate) fn all_seqs(&self) -> Option<(u64, u64)> {
         let all = || (0..self.blocks()).map(|number| self.seqs(number));
         all().map(|(lowest, _)| lowest).min().zip(all().map(|(_, highest)| highest).max())
     }
 
-    /// The events that are concerned if a block is damaged.
+    /// The events that are affected if a block is damaged.
     pub(crate) fn concerned(&self, number: usize) -> Concerned {
         let (first, last) = self.seqs(number);
         Concerned::some(first, last, self.rows(number) as u64)
@@ -303,13 +314,13 @@ impl Index {
         self.has_ids.get(number) != 0
     }
 
-    /// The types of a block's rows, ascending.
+    /// The codes of a block's types, ascending.
     pub(crate) fn codes(&self, number: usize) -> impl Iterator<Item = u32> + '_ {
         let start = number.checked_sub(1).map_or(0, |before| self.code_ends.get(before));
         (start as usize..self.code_ends.get(number) as usize).map(|at| self.codes.get(at) as u32)
     }
 
-    /// All that the index says of a block.
+    /// The whole entry of a block.
     pub(crate) fn summary(&self, number: usize) -> Summary {
         Summary {
             rows: self.rows(number),
@@ -322,18 +333,18 @@ impl Index {
         }
     }
 
-    /// The times of the first and of the last of all events.
+    /// The earliest and the latest time of all events.
     pub(crate) fn times(&self) -> (i64, i64) {
-        let ends = self.lanes.iter().filter_map(|lane| {
-            let last = lane.len().checked_sub(1)?;
-            Some((self.first(lane.get(0) as usize).time, self.last(lane.get(last) as usize).time))
+        let ends = self.partitions.iter().filter_map(|partition| {
+            let last = partition.len().checked_sub(1)?;
+            Some((self.first(partition.get(0) as usize).time, self.last(partition.get(last) as usize).time))
         });
-        ends.reduce(|all, lane| (all.0.min(lane.0), all.1.max(lane.1))).unwrap_or_default()
+        ends.reduce(|all, partition| (all.0.min(partition.0), all.1.max(partition.1))).unwrap_or_default()
     }
 }
 
 impl TypeSummary {
-    /// Takes a type off the cursor; `None` if it has no events.
+    /// Decodes a type; `None` if it has no events.
     fn decode(
         cursor: &mut Cursor,
         intern: &mut dyn FnMut(&[u8]) -> Result<TypeName, Corrupt>,
@@ -348,7 +359,7 @@ impl TypeSummary {
     }
 }
 
-/// The types of blocks as they are numbered without the `unused` ones, which ascend.
+/// Renumbers codes without the `unused` ones, which ascend.
 fn codes_without(unused: &[u64], codes: &Packed) -> Result<Packed, Corrupt> {
     let mut left = Vec::new();
     for code in codes.iter() {
@@ -360,8 +371,8 @@ fn codes_without(unused: &[u64], codes: &Packed) -> Result<Packed, Corrupt> {
     Packed::decode(&mut Cursor::new(bytes.into()), left.len())
 }
 
-fn place([times, seqs]: &[Packed; 2], number: usize) -> Place {
-    Place { time: (times.get(number) ^ SIGN) as i64, seq: seqs.get(number) }
+fn sort_key([times, seqs]: &[Packed; 2], number: usize) -> SortKey {
+    SortKey { time: (times.get(number) ^ SIGN) as i64, seq: seqs.get(number) }
 }
 
 #[cfg(test)]
@@ -370,12 +381,12 @@ mod tests {
 
     use super::*;
 
-    /// The codes of each block.
+    /// The codes of each block's types.
     fn codes(index: &Index) -> Vec<Vec<u32>> {
         (0..index.blocks()).map(|block| index.codes(block).collect()).collect()
     }
 
-    /// An index of one lane of blocks with rows of these types, as it is written.
+    /// The bytes of an index with one partition of blocks with these types.
     fn written(types: &[TypeSummary], blocks: &[&[u32]]) -> Vec<u8> {
         let mut builder = IndexBuilder::new(1);
         for (at, &codes) in blocks.iter().enumerate() {
@@ -402,11 +413,11 @@ mod tests {
     }
 
     #[test]
-    fn types_without_events_that_were_written_are_left_out() {
+    fn types_without_events_are_dropped_on_reading() {
         let names = ["a", "b", "c", "d", "e"];
         let types = names.map(|name| TypeSummary { name: TypeName::new(name.as_bytes()), events: 2, bytes: 5 });
         let bytes = written(&types, &[&[1, 3], &[3], &[1]]);
-        // The number of types, and of each the length of its name, the name, its events and its bytes.
+        // The number of types, and for each the length of its name, the name, its events and its bytes.
         let mut front = vec![5];
         names.iter().for_each(|name| front.extend([1, name.as_bytes()[0], 2, 5]));
         assert!(bytes.starts_with(&front));
@@ -431,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_must_not_be_there_is_refused() {
+    fn an_unexpected_type_is_refused() {
         let types = ["a", "b"].map(|name| TypeSummary { name: TypeName::new(name.as_bytes()), events: 1, bytes: 5 });
         let bytes = written(&types, &[&[0], &[1]]);
         let among = |names: &[&TypeSummary]| {

@@ -1,4 +1,4 @@
-//! The types of a sealed segment, read from the medium one after the other.
+//! Reads the types of a sealed segment one by one.
 
 use alloc::collections::BinaryHeap;
 use alloc::sync::Arc;
@@ -8,47 +8,46 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::read_tail;
+use super::read_footer;
 use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor};
 use crate::event::EVENT_TYPE_BYTES_MAX;
 use crate::storage::{Blob, StorageError};
 
-/// Read at a time.
+/// Bytes read at a time.
 const PIECE_BYTES: u64 = 16 * 1024;
 
-/// Most bytes of a type in an index: three integers and the name.
+/// The most bytes of a type in an index: three integers and the name.
 const ENTRY_BYTES_MAX: usize = 3 * 10 + EVENT_TYPE_BYTES_MAX;
 
-/// The names of the types that a sealed segment has events of, ascending, read one after the other: however many there
-/// are, little is in memory.
+/// Iterates over the names of a sealed segment's types in ascending order, with little memory however many there are.
 pub(crate) struct TypeList {
     blob: Arc<dyn Blob>,
     index: Range<u64>,
     crc: u32,
-    /// What was read and not yet taken, and where the index goes on behind it.
+    /// Bytes that were read but not decoded, and the offset behind them.
     cursor: Cursor,
     at: u64,
-    /// Types that are left, with events or without.
+    /// Number of entries left, with or without events.
     len: usize,
 }
 
 impl TypeList {
-    /// The types of the segment in a blob; `None` if its end is not as it was written, of which
-    /// [`Sealed::open`](super::Sealed::open) says more.
+    /// Opens the types of a segment; `None` if its footer is damaged, which [`Sealed::open`](super::Sealed::open)
+    /// reports.
     ///
     /// # Errors
     ///
     /// [`StorageError`] if it cannot be read.
     pub(crate) fn open(blob: Arc<dyn Blob>) -> Result<Option<Self>, StorageError> {
-        let Some((index, crc)) = read_tail(&*blob)? else { return Ok(None) };
+        let Some((index, crc)) = read_footer(&*blob)? else { return Ok(None) };
         let mut list = Self { blob, at: index.start, index, crc, cursor: Cursor::new(Bytes::new()), len: 0 };
         list.read_on()?;
         let len = list.cursor.length(u32::MAX as usize);
         Ok(len.ok().map(|len| Self { len, ..list }))
     }
 
-    /// Reads all of the index: whether it is as it was written.
+    /// Reads the whole index, and checks its checksum.
     ///
     /// # Errors
     ///
@@ -64,12 +63,12 @@ impl TypeList {
         Ok(found.finish() == self.crc)
     }
 
-    /// How many names may be left.
+    /// The most names that may be left.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The next name; `None` behind the last one, or behind the last one that can be made out.
+    /// The next name; `None` at the end, or where the index is damaged.
     ///
     /// # Errors
     ///
@@ -81,7 +80,7 @@ impl TypeList {
                 self.read_on()?;
             }
             let Ok((name, events)) = self.entry() else { return Ok(None) };
-            // Earlier versions also listed types of which no event was left.
+            // Earlier versions also listed types without events.
             if events > 0 {
                 return Ok(Some(name));
             }
@@ -105,20 +104,20 @@ impl TypeList {
     }
 }
 
-/// How many different types there are in all lists together.
+/// The number of different types in all lists together.
 ///
 /// # Errors
 ///
 /// [`StorageError`] if one cannot be read.
 pub(crate) fn count_types(mut lists: Vec<TypeList>) -> Result<usize, StorageError> {
-    let mut heads = BinaryHeap::with_capacity(lists.len());
+    let mut next_names = BinaryHeap::with_capacity(lists.len());
     for (index, list) in lists.iter_mut().enumerate() {
-        heads.extend(list.next()?.map(|name| Reverse((name, index))));
+        next_names.extend(list.next()?.map(|name| Reverse((name, index))));
     }
     let (mut count, mut last) = (0, None);
-    while let Some(Reverse((name, index))) = heads.pop() {
+    while let Some(Reverse((name, index))) = next_names.pop() {
         let next = lists.get_mut(index).map_or(Ok(None), TypeList::next)?;
-        heads.extend(next.map(|name| Reverse((name, index))));
+        next_names.extend(next.map(|name| Reverse((name, index))));
         count += usize::from(last.as_ref() != Some(&name));
         last = Some(name);
     }
@@ -129,11 +128,11 @@ pub(crate) fn count_types(mut lists: Vec<TypeList>) -> Result<usize, StorageErro
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::super::{head, tail};
+    use super::super::{footer, header};
     use super::*;
     use crate::storage::{MemoryStorage, StorageReader as _};
 
-    /// A list of these types and the numbers of their events, at the beginning of an index.
+    /// A list of types with these numbers of events.
     fn list(types: &[(&str, u8)]) -> TypeList {
         let mut index = alloc::vec![types.len() as u8];
         for (name, events) in types {
@@ -141,9 +140,9 @@ mod tests {
             index.extend_from_slice(name.as_bytes());
             index.extend([*events, 9]);
         }
-        let at = head().len() as u64;
+        let at = header().len() as u64;
         let mut storage = MemoryStorage::default();
-        storage.insert("blob", [head(), index.clone(), tail(at, &index)].concat().into());
+        storage.insert("blob", [header(), index.clone(), footer(at, &index)].concat().into());
         let list = TypeList::open(storage.open("blob").unwrap().unwrap()).unwrap().unwrap();
         assert!(list.is_whole().unwrap());
         list

@@ -6,32 +6,32 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::ids::{Entry, Ids, page_entries};
-use super::order::Order;
+use super::sequence_index::SequenceIndex;
 use super::{Sealed, SealedError, id_hash};
 use crate::codec::Corrupt;
 
-/// What came of looking at every byte of a sealed segment.
+/// The result of checking every byte of a sealed segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verified {
-    /// Events of the blocks that are whole.
+    /// Number of events in valid blocks.
     pub(crate) events: u64,
-    /// All that is not as it was written.
+    /// All damaged parts.
     pub(crate) damage: Vec<DamagedPart>,
 }
 
-/// A part that cannot be read, or is not as it was written.
+/// A part that cannot be read or is damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DamagedPart {
-    /// Where in the blob it begins.
+    /// Its offset in the blob.
     pub(crate) offset: u64,
     /// What is wrong.
     pub(crate) reason: String,
-    /// The block that it is. Otherwise it only serves the look-up of callers' ids, and no event is lost.
+    /// The number of the block. `None` for a part that only serves lookups, so that no event is lost.
     pub(crate) block: Option<usize>,
 }
 
 impl Sealed {
-    /// Reads everything, and holds it against what the index says.
+    /// Reads everything, and compares it with the index.
     pub(crate) fn verify(&self) -> Verified {
         let mut verified = Verified::default();
         let (mut ids, mut seqs) = (Vec::new(), BTreeMap::new());
@@ -41,29 +41,29 @@ impl Sealed {
                 Ok(are_found) => {
                     verified.events += self.index.rows(number) as u64;
                     let denied =
-                        (!are_found).then(|| other_than_block(offset, "the filter of ids denies an id of this block"));
+                        (!are_found).then(|| other_than_block(offset, "the filter of ids lacks an id of this block"));
                     verified.damage.extend(denied);
                 }
                 Err(reason) => verified.damage.push(DamagedPart { offset, reason, block: Some(number) }),
             }
         }
-        verified.damage.extend(self.verify_lanes().err().map(|reason| other_than_block(self.blob.len(), reason)));
+        verified.damage.extend(self.verify_partitions().err().map(|reason| other_than_block(self.blob.len(), reason)));
         let bad: BTreeSet<usize> = verified.damage.iter().filter_map(|damage| damage.block).collect();
-        if let Some(order) = &self.order {
-            self.verify_order(order, &seqs, &bad, &mut verified.damage);
+        if let Some(sequence_index) = &self.sequence_index {
+            self.verify_sequence_index(sequence_index, &seqs, &bad, &mut verified.damage);
         }
-        // With a bad block, it is not known which ids there should be.
+        // The ids of a damaged block are unknown.
         ids.sort_unstable();
         match &self.ids {
             Some(table) => self.verify_ids(table, &ids, &bad, &mut verified.damage),
             None if ids.is_empty() => {}
-            None => verified.damage.push(other_than_block(self.blob.len(), "it has callers' ids and no list of them")),
+            None => verified.damage.push(other_than_block(self.blob.len(), "it has callers' ids but no index of them")),
         }
         verified
     }
 
-    /// Holds a block against what the index says, and takes in its callers' ids and sequence numbers; the answer says
-    /// whether the filter lets them be found.
+    /// Compares a block with its index entry, and collects its callers' ids and sequence numbers; returns whether the
+    /// filter has all the ids.
     fn verify_block(&self, number: usize, ids: &mut Vec<Entry>, seqs: &mut BTreeMap<u64, u32>) -> Result<bool, String> {
         let before = ids.len();
         let block = self.block(number).map_err(reason)?;
@@ -78,47 +78,47 @@ impl Sealed {
         );
         let wrong = match found {
             Ok(found) if found == self.index.summary(number) => {
-                seqs.extend((0..block.len()).map(|row| (block.place(row).seq, number as u32)));
+                seqs.extend((0..block.len()).map(|row| (block.sort_key(row).seq, number as u32)));
                 return Ok(are_found);
             }
-            Ok(_) => "it is not what the index says",
+            Ok(_) => "it differs from its index entry",
             Err(Corrupt(reason)) => reason,
         };
         ids.truncate(before);
         Err(wrong.to_string())
     }
 
-    /// Whether the blocks of each lane follow each other, and each block is in one lane.
-    fn verify_lanes(&self) -> Result<(), &'static str> {
+    /// Checks that the blocks of each partition are in order, and each block is in one partition.
+    fn verify_partitions(&self) -> Result<(), &'static str> {
         let mut seen = BTreeSet::new();
-        for lane in self.index.lanes() {
-            let numbers = || lane.iter().map(|number| number as usize);
+        for partition in self.index.partitions() {
+            let numbers = || partition.iter().map(|number| number as usize);
             if !numbers().zip(numbers().skip(1)).all(|(block, next)| self.index.last(block) < self.index.first(next)) {
-                return Err("the blocks of a lane are out of order");
+                return Err("the blocks of a partition are out of order");
             }
             if !numbers().all(|number| seen.insert(number)) {
-                return Err("a block is in two lanes");
+                return Err("a block is in two partitions");
             }
         }
         Ok(())
     }
 
-    /// Whether all events are where the order says, and no others.
-    fn verify_order(
+    /// Checks that the sequence index has exactly the events of the blocks.
+    fn verify_sequence_index(
         &self,
-        order: &Order,
+        sequence_index: &SequenceIndex,
         expected: &BTreeMap<u64, u32>,
         bad: &BTreeSet<usize>,
         damage: &mut Vec<DamagedPart>,
     ) {
         let mut count = 0;
         let before = damage.len();
-        for page in 0..order.pages() {
-            let range = order.page(page);
+        for page in 0..sequence_index.pages() {
+            let range = sequence_index.page(page);
             let at = range.start;
             let read = self.blob.read(range).map_err(|error| error.to_string());
             let blocks = read.and_then(|bytes| {
-                let blocks = order.blocks(page, &bytes).map_err(|Corrupt(reason)| reason.to_string())?;
+                let blocks = sequence_index.blocks(page, &bytes).map_err(|Corrupt(reason)| reason.to_string())?;
                 Ok(blocks.filter_map(|(seq, block)| Some((seq, block?))).collect::<Vec<(u64, u32)>>())
             });
             match blocks {
@@ -127,17 +127,20 @@ impl Sealed {
                     let mut known = blocks.iter().filter(|(_, block)| !bad.contains(&(*block as usize)));
                     count += known.clone().count();
                     if !known.all(|(seq, block)| expected.get(seq) == Some(block)) {
-                        damage.push(other_than_block(at, "a page of the order has other events than the blocks"));
+                        damage.push(other_than_block(
+                            at,
+                            "a page of the sequence index has other events than the blocks",
+                        ));
                     }
                 }
             }
         }
         if damage.len() == before && count != expected.len() {
-            damage.push(other_than_block(order.page(0).start, "the order lacks an event"));
+            damage.push(other_than_block(sequence_index.page(0).start, "the sequence index lacks an event"));
         }
     }
 
-    /// Whether all callers' ids that were found in blocks can be looked up, and no others.
+    /// Checks that the index of ids has exactly the ids of the blocks.
     fn verify_ids(&self, table: &Ids, expected: &[Entry], bad: &BTreeSet<usize>, damage: &mut Vec<DamagedPart>) {
         let before = damage.len();
         let mut last = None;
@@ -162,7 +165,7 @@ impl Sealed {
             let are_known = others.clone().all(|entry| expected.binary_search(entry).is_ok());
             count += others.count();
             if !begins || !is_ascending || !are_known {
-                damage.push(other_than_block(at, "a page of ids has other ids than the events"));
+                damage.push(other_than_block(at, "a page of ids has other ids than the blocks"));
             }
         }
         if damage.len() == before && count != expected.len() {

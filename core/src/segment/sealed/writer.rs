@@ -9,61 +9,62 @@ use bytes::Bytes;
 use super::block::{BlockBuilder, Encoders, ROWS_MAX, Row, Summary};
 use super::ids::IdsBuilder;
 use super::index::{IndexBuilder, TypeSummary};
-use super::order::OrderBuilder;
-use super::{Block, head, id_hash, tail};
-use crate::column::partition;
+use super::sequence_index::SequenceIndexBuilder;
+use super::{Block, footer, header, id_hash};
+use crate::column::partition_point;
 use crate::segment::TypeName;
 use crate::segment::tally::Imbalance;
 use crate::storage::{Draft, Published, StorageError};
 
-/// Written to the medium at a time.
+/// Bytes buffered before they are written.
 const WRITE_BYTES: usize = 1 << 18;
 
-/// Most lanes of types with many events; all others share one more.
-const LANES_MAX: usize = 64;
+/// The most partitions of single types; all other types share one more.
+const PARTITIONS_MAX: usize = 64;
 
-/// A type has a lane of its own if its events are going to fill so many blocks.
-const LANE_BLOCKS_MIN: u64 = 4;
+/// A type has a partition of its own if its events are expected to fill this many blocks.
+const PARTITION_BLOCKS_MIN: u64 = 4;
 
-/// Which types are going to be in a segment, and in which lane each.
+/// Assigns the types of a new segment to partitions.
 #[derive(Debug)]
-pub(crate) struct LanePlan {
+pub(crate) struct PartitionPlan {
     /// Ascending by name.
     types: Vec<TypeSummary>,
-    /// For each type.
-    lanes: Vec<usize>,
+    /// The partition of each type.
+    partitions: Vec<usize>,
     count: usize,
     block_bytes: usize,
 }
 
-/// Writes a sealed segment. Rows come lane by lane or mixed, but within each lane in the order of places.
+/// Writes a sealed segment. Rows of different partitions may be mixed, but those of each partition must ascend by sort
+/// key.
 pub(crate) struct Writer {
     draft: Box<dyn Draft>,
-    plan: LanePlan,
-    /// The first and the last sequence number that the segment answers for.
+    plan: PartitionPlan,
+    /// The first and the last sequence number that the segment covers.
     seqs: (u64, u64),
-    /// Whether several rows may have the same sequence number.
+    /// Whether a sequence number may occur twice.
     may_repeat: bool,
-    /// The block of each lane that is being filled.
+    /// The unfinished block of each partition.
     filling: Vec<BlockBuilder>,
     index: IndexBuilder,
-    order: OrderBuilder,
+    sequence_index: SequenceIndexBuilder,
     ids: IdsBuilder,
     encoders: Encoders,
-    /// What was not written yet, and where it begins.
+    /// Bytes that are not written yet, and their offset.
     pending: Vec<u8>,
     at: u64,
 }
 
-impl LanePlan {
-    /// A plan for the types of some parts, each ascending by name, for blocks of about so many bytes of text.
+impl PartitionPlan {
+    /// A plan for the types of some parts, each ascending by name, for blocks of about `block_bytes` bytes of text.
     pub(crate) fn new(parts: impl Iterator<Item = Vec<TypeSummary>>, block_bytes: usize) -> Self {
-        // One part after the other, so that no more is in memory than the result and one part.
+        // Part by part, so that only the result and one part are in memory.
         let mut types = parts.reduce(union).unwrap_or_default();
         let total: u64 = types.iter().map(|summary| summary.bytes).sum();
-        let least = (LANE_BLOCKS_MIN * block_bytes as u64).max(total / LANES_MAX as u64 + 1);
+        let least = (PARTITION_BLOCKS_MIN * block_bytes as u64).max(total / PARTITIONS_MAX as u64 + 1);
         let mut own = 0;
-        let lanes: Vec<Option<usize>> = types
+        let partitions: Vec<Option<usize>> = types
             .iter()
             .map(|summary| {
                 (summary.bytes >= least).then(|| {
@@ -72,20 +73,20 @@ impl LanePlan {
                 })
             })
             .collect();
-        let lanes = lanes.into_iter().map(|lane| lane.unwrap_or(own)).collect();
+        let partitions = partitions.into_iter().map(|partition| partition.unwrap_or(own)).collect();
         for summary in &mut types {
             (summary.events, summary.bytes) = (0, 0);
         }
-        Self { types, lanes, count: own + 1, block_bytes }
+        Self { types, partitions, count: own + 1, block_bytes }
     }
 
-    /// The number of a type, by which rows name it.
+    /// The code of a type.
     pub(crate) fn code(&self, name: &[u8]) -> Option<u32> {
         self.types.binary_search_by(|summary| summary.name.as_bytes().cmp(name)).ok().map(|code| code as u32)
     }
 
-    /// The numbers of types that ascend by name; `None` if one of them is not here. Where there are many, each is near
-    /// the one before.
+    /// The codes of types that ascend by name; `None` if one is not in the plan. Gallops from each code to the next,
+    /// which is near where there are many.
     pub(crate) fn codes<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Option<Vec<u32>> {
         let mut at = 0;
         let is_before =
@@ -97,18 +98,18 @@ impl LanePlan {
                     at += stride;
                     stride *= 2;
                 }
-                at = partition(at..(at + stride + 1).min(self.types.len()), |at| is_before(at, name));
+                at = partition_point(at..(at + stride + 1).min(self.types.len()), |at| is_before(at, name));
                 self.types.get(at).is_some_and(|summary| summary.name.as_bytes() == name).then_some(at as u32)
             })
             .collect()
     }
 
-    /// The lane of a type.
-    pub(crate) fn lane(&self, code: u32) -> usize {
-        *self.lanes.get(code as usize).expect(CODE)
+    /// The partition of a type.
+    pub(crate) fn partition(&self, code: u32) -> usize {
+        *self.partitions.get(code as usize).expect(CODE)
     }
 
-    /// Whether a block is worth being taken over as it is: one that is much too small had better be filled up.
+    /// Whether a block is large enough to be copied as it is. Small ones are merged.
     pub(crate) fn is_filled(&self, summary: &Summary) -> bool {
         summary.text_bytes >= self.block_bytes as u64 / 2 || summary.rows >= ROWS_MAX / 2
     }
@@ -124,10 +125,10 @@ impl LanePlan {
     }
 }
 
-/// Why there is such a type.
-const CODE: &str = "each number of a type was given by the plan";
+/// Why each code has a type.
+const CODE: &str = "codes come from the plan";
 
-/// The types of two parts, ascending by name.
+/// Merges the types of two parts, ascending by name.
 fn union(a: Vec<TypeSummary>, b: Vec<TypeSummary>) -> Vec<TypeSummary> {
     let mut all = Vec::with_capacity(a.len().max(b.len()));
     let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
@@ -150,28 +151,28 @@ fn union(a: Vec<TypeSummary>, b: Vec<TypeSummary>) -> Vec<TypeSummary> {
     }
 }
 
-/// Why there is such a lane.
-const LANE: &str = "each type has a lane of the plan";
+/// Why each type has a partition.
+const PARTITION: &str = "the plan gives each type one of its partitions";
 
 impl Writer {
-    /// Begins a segment of events between these sequence numbers, with up to so many callers' ids. Where no number
-    /// `may_repeat`, an event whose number another has is an error.
+    /// Begins a segment of events in this range of sequence numbers, with at most `ids_most` callers' ids. Unless they
+    /// `may_repeat`, two events with the same sequence number are an error.
     pub(crate) fn new(
         draft: Box<dyn Draft>,
-        plan: LanePlan,
+        plan: PartitionPlan,
         seqs: (u64, u64),
         ids_most: usize,
         may_repeat: bool,
     ) -> Self {
-        let (lanes, pending) = (plan.count, head());
+        let (partitions, pending) = (plan.count, header());
         Self {
             draft,
             plan,
             seqs,
             may_repeat,
-            filling: (0..lanes).map(|_| BlockBuilder::default()).collect(),
-            index: IndexBuilder::new(lanes),
-            order: OrderBuilder::new(seqs),
+            filling: (0..partitions).map(|_| BlockBuilder::default()).collect(),
+            index: IndexBuilder::new(partitions),
+            sequence_index: SequenceIndexBuilder::new(seqs),
             ids: IdsBuilder::new(ids_most),
             encoders: Encoders::default(),
             pending,
@@ -179,32 +180,32 @@ impl Writer {
         }
     }
 
-    /// What goes where.
-    pub(crate) fn plan(&self) -> &LanePlan {
+    /// The plan.
+    pub(crate) fn plan(&self) -> &PartitionPlan {
         &self.plan
     }
 
-    /// The first and the last sequence number that the segment answers for.
+    /// The first and the last sequence number that the segment covers.
     pub(crate) fn seqs(&self) -> (u64, u64) {
         self.seqs
     }
 
-    /// Appends an event to its lane.
+    /// Adds an event to its partition.
     pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), StorageError> {
-        let lane = self.plan.lane(row.code);
+        let partition = self.plan.partition(row.code);
         let bytes = row.id.len() + row.payload.len();
         self.plan.count(row.code, 1, bytes as u64);
-        let block = self.filling.get(lane).expect(LANE);
+        let block = self.filling.get(partition).expect(PARTITION);
         let is_full = block.text_bytes() + bytes > self.plan.block_bytes || block.len() == ROWS_MAX;
         if is_full && !block.is_empty() {
-            self.finish_block(lane)?;
+            self.finish_block(partition)?;
         }
-        self.filling.get_mut(lane).expect(LANE).push(row);
+        self.filling.get_mut(partition).expect(PARTITION).push(row);
         Ok(())
     }
 
-    /// Appends a block of another segment as it is. `codes` are the numbers of the block's types in this plan, all of
-    /// which are in one lane; `summary` has the same, ascending.
+    /// Copies a block of another segment. `codes` are the plan's codes of the block's types, which are all in one
+    /// partition; `summary` has the same ones, ascending.
     pub(crate) fn copy(
         &mut self,
         summary: &Summary,
@@ -212,20 +213,20 @@ impl Writer {
         block: &Block,
         codes: &[u32],
     ) -> Result<(), StorageError> {
-        let lane = self.plan.lane(*summary.codes.first().expect("a block has types"));
-        self.finish_block(lane)?;
+        let partition = self.plan.partition(*summary.codes.first().expect("a block has types"));
+        self.finish_block(partition)?;
         for row in 0..block.len() {
-            let code = codes.get(block.type_index(row)).expect("there is a number for each type of the block");
+            let code = codes.get(block.type_index(row)).expect("there is a code for each type of the block");
             self.plan.count(*code, 1, 0);
         }
-        // Which of the bytes belong to which type does not matter beyond the plan of the next segment.
+        // An estimate suffices: bytes per type only serve the plan of the next segment.
         let share = summary.text_bytes / summary.codes.len().max(1) as u64;
         for &code in &summary.codes {
             self.plan.count(code, 0, share);
         }
-        let number = self.index.push(lane, self.end(), bytes.len(), summary);
+        let number = self.index.push(partition, self.end(), bytes.len(), summary);
         for row in 0..block.len() {
-            self.order(block.place(row).seq, number)?;
+            self.note_block(block.sort_key(row).seq, number)?;
         }
         if summary.has_ids {
             let mut id = Vec::new();
@@ -241,23 +242,23 @@ impl Writer {
         self.write(WRITE_BYTES)
     }
 
-    /// Writes what is left, and makes the segment durable; `None`, and nothing is there, if it has no events. Also the
-    /// names of its types, and perhaps others, ascending.
+    /// Writes the rest, and makes the segment durable; `None`, and no blob, if it has no events. Also returns the names
+    /// of the plan's types, ascending.
     pub(crate) fn finish(mut self) -> Result<Option<(Published, Vec<TypeName>)>, StorageError> {
-        for lane in 0..self.plan.count {
-            self.finish_block(lane)?;
+        for partition in 0..self.plan.count {
+            self.finish_block(partition)?;
         }
         if self.index.is_empty() {
             return Ok(None);
         }
         let mut index = Vec::new();
         self.index.finish(&self.plan.types, &mut index);
-        self.order.finish(self.end(), &mut self.pending, &mut index);
+        self.sequence_index.finish(self.end(), &mut self.pending, &mut index);
         let ids_at = self.end();
         self.ids.finish(ids_at, &mut self.pending, &mut index);
-        let tail = tail(self.at + self.pending.len() as u64, &index);
-        // With many types the index is large. It is not copied.
-        for bytes in [self.pending, index, tail] {
+        let footer = footer(self.at + self.pending.len() as u64, &index);
+        // Three writes, since the index may be large and is not copied.
+        for bytes in [self.pending, index, footer] {
             self.draft.write(&bytes)?;
         }
         let published = self.draft.finish()?;
@@ -268,8 +269,8 @@ impl Writer {
         self.at + self.pending.len() as u64
     }
 
-    fn finish_block(&mut self, lane: usize) -> Result<(), StorageError> {
-        let block = self.filling.get_mut(lane).expect(LANE);
+    fn finish_block(&mut self, partition: usize) -> Result<(), StorageError> {
+        let block = self.filling.get_mut(partition).expect(PARTITION);
         if block.is_empty() {
             return Ok(());
         }
@@ -278,9 +279,9 @@ impl Writer {
         let ids: Vec<(u64, usize)> = block.ids().map(|(row, id)| (id_hash(id), row)).collect();
         let seqs = block.seqs().to_vec();
         let summary = block.encode(|code| self.plan.name(code), &mut self.encoders, &mut self.pending);
-        let number = self.index.push(lane, at, self.pending.len() - before, &summary);
+        let number = self.index.push(partition, at, self.pending.len() - before, &summary);
         for seq in seqs {
-            self.order(seq, number)?;
+            self.note_block(seq, number)?;
         }
         for (hash, row) in ids {
             self.ids.insert(hash, number, row as u16);
@@ -288,13 +289,13 @@ impl Writer {
         self.write(WRITE_BYTES)
     }
 
-    /// Notes in which block an event lies.
-    fn order(&mut self, seq: u64, block: u32) -> Result<(), Imbalance> {
-        let is_new = self.order.insert(seq, block)?;
+    /// Adds an event to the sequence index.
+    fn note_block(&mut self, seq: u64, block: u32) -> Result<(), Imbalance> {
+        let is_new = self.sequence_index.insert(seq, block)?;
         if is_new || self.may_repeat { Ok(()) } else { Err(Imbalance::Seq(seq)) }
     }
 
-    /// Writes what is pending, if there is so much of it.
+    /// Writes the pending bytes if there are at least `least`.
     fn write(&mut self, least: usize) -> Result<(), StorageError> {
         if self.pending.len() >= least {
             self.draft.write(&self.pending)?;
@@ -318,9 +319,9 @@ mod tests {
     }
 
     #[test]
-    fn types_of_parts_are_put_together_and_found() {
+    fn types_of_parts_are_merged_and_found() {
         let parts = [summaries((0..900).step_by(3)), summaries((0..900).step_by(2)), Vec::new(), summaries(899..901)];
-        let plan = LanePlan::new(parts.into_iter(), 10);
+        let plan = PartitionPlan::new(parts.into_iter(), 10);
         let expected: Vec<u32> =
             (0..=900).filter(|number| number % 3 == 0 || number % 2 == 0 || *number >= 899).collect();
         assert!(

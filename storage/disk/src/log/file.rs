@@ -7,16 +7,15 @@ use std::path::PathBuf;
 
 use super::name::file_name;
 use super::origin::Origins;
-use crate::error::Fault;
+use crate::error::SystemError;
 use crate::folder::{Folder, create_file, remove, rename};
 use crate::identity::Identity;
 use crate::system::{allocate, drop_cached, write_at, write_zeros};
 
-/// How much is looked at, and perhaps written, at a time when a file is wiped.
+/// Bytes that [`LogFile::wipe`] reads, and perhaps overwrites, at a time.
 const WIPED_AT_ONCE: usize = 64 * 1024;
 
-/// So many bytes behind what is written are written with zeros before their turn comes. Of syncs of a few kilobytes
-/// each, one in some dozens waits for them.
+/// How far zeros are written ahead of the end. With syncs of a few kilobytes each, one in some dozens waits for them.
 const ZEROED_AHEAD: u64 = 256 * 1024;
 
 /// A file of the log.
@@ -27,126 +26,124 @@ pub(super) struct LogFile {
     pub(super) path: PathBuf,
     file: File,
     identity: Identity,
-    /// Whether something was written since the last sync.
+    /// Whether there were writes since the last sync.
     is_unsynced: bool,
-    /// From here on there may be blocks that are reserved and were never written. A file system notes down when one is,
-    /// and a sync waits for that as well.
+    /// From here on, blocks may be reserved but never written. The file system records the first write to such a block
+    /// as metadata, which a sync must wait for.
     unwritten_from: u64,
 }
 
 impl LogFile {
-    /// A file that exists.
-    pub(super) fn open(path: PathBuf, start: u64) -> Result<Self, Fault> {
-        let file = File::options().read(true).write(true).open(&path).map_err(Fault::of("open", &path))?;
+    /// Opens an existing file.
+    pub(super) fn open(path: PathBuf, start: u64) -> Result<Self, SystemError> {
+        let file = File::options().read(true).write(true).open(&path).map_err(SystemError::of("open", &path))?;
         Self::opened(path, start, file)
     }
 
-    fn opened(path: PathBuf, start: u64, file: File) -> Result<Self, Fault> {
+    fn opened(path: PathBuf, start: u64, file: File) -> Result<Self, SystemError> {
         let identity = Identity::of(&file, &path)?;
         Ok(Self { start, path, file, identity, is_unsynced: false, unwritten_from: 0 })
     }
 
-    /// A new file of the whole length. Durable when the folder is synced; after an error there is none.
-    pub(super) fn create(folder: &Folder, start: u64, len: u64) -> Result<Self, Fault> {
+    /// Creates a file of full length. It is durable once the folder is synced; after an error there is none.
+    pub(super) fn create(folder: &Folder, start: u64, len: u64) -> Result<Self, SystemError> {
         let path = folder.join(&file_name(start));
         let temporary = path.with_extension("log.tmp");
         let make = || {
             let mut options = File::options();
             let file = create_file(&temporary, options.read(true).write(true).create(true).truncate(true))?;
-            allocate(&file, len).map_err(Fault::of("allocate blocks of", &temporary))?;
-            file.sync_all().map_err(Fault::of("sync", &temporary))?;
+            allocate(&file, len).map_err(SystemError::of("allocate blocks of", &temporary))?;
+            file.sync_all().map_err(SystemError::of("sync", &temporary))?;
             rename(&temporary, &path)?;
             Ok(file)
         };
         match make() {
             Ok(file) => Self::opened(path, start, file),
-            Err(fault) => {
-                // It takes space that is wanted elsewhere. If it cannot be removed now, it is when the folder is opened
-                // again.
+            Err(error) => {
+                // Free its space. If this fails, it is removed when the folder is opened again.
                 let _kept = remove(&temporary);
-                Err(fault)
+                Err(error)
             }
         }
     }
 
-    /// A file that was given up, under a new name. Durable when the folder is synced; after an error it is still a
-    /// spare.
-    pub(super) fn recycle(folder: &Folder, spare: &str, start: u64) -> Result<Self, Fault> {
+    /// Renames a spare file. The new name is durable once the folder is synced; after an error it is still a spare.
+    pub(super) fn recycle(folder: &Folder, spare: &str, start: u64) -> Result<Self, SystemError> {
         let spare = Self::open(folder.join(spare), start)?;
         let path = folder.join(&file_name(start));
         rename(&spare.path, &path)?;
-        // All of it was written before.
+        // All of its blocks were written before.
         Ok(Self { path, unwritten_from: u64::MAX, ..spare })
     }
 
-    pub(super) fn len(&self) -> Result<u64, Fault> {
-        Ok(self.file.metadata().map_err(Fault::of("examine", &self.path))?.len())
+    pub(super) fn len(&self) -> Result<u64, SystemError> {
+        Ok(self.file.metadata().map_err(SystemError::of("examine", &self.path))?.len())
     }
 
-    /// Where the file would begin whose first record says its own place, if there is a record.
-    pub(super) fn origin(&self, file_bytes: u64) -> Result<Option<u64>, Fault> {
-        Origins::first(&self.file, self.len()?, file_bytes).map_err(Fault::of("read", &self.path))
+    /// The start offset that the file's first record implies, if it has a record.
+    pub(super) fn origin(&self, file_bytes: u64) -> Result<Option<u64>, SystemError> {
+        Origins::first(&self.file, self.len()?, file_bytes).map_err(SystemError::of("read", &self.path))
     }
 
-    /// Sees to it that what is read next is what the device has; see the documentation of the crate.
-    pub(super) fn read_from_device(&self) -> Result<(), Fault> {
-        self.file.sync_data().map_err(Fault::of("sync", &self.path))?;
+    /// Makes the next read return what the device has; see the crate documentation.
+    pub(super) fn read_from_device(&self) -> Result<(), SystemError> {
+        self.file.sync_data().map_err(SystemError::of("sync", &self.path))?;
         drop_cached(&self.file);
         Ok(())
     }
 
-    pub(super) fn read(&self, within: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.file.read_exact_at(bytes, within).map_err(Fault::of("read", &self.path))
+    pub(super) fn read(&self, within: u64, bytes: &mut [u8]) -> Result<(), SystemError> {
+        self.file.read_exact_at(bytes, within).map_err(SystemError::of("read", &self.path))
     }
 
-    /// With an error comes how many bytes were written before it.
-    pub(super) fn write(&mut self, within: u64, pieces: &mut [IoSlice<'_>]) -> Result<(), (u64, Fault)> {
+    /// An error comes with the number of bytes written before it.
+    pub(super) fn write(&mut self, within: u64, pieces: &mut [IoSlice<'_>]) -> Result<(), (u64, SystemError)> {
         self.is_unsynced = true;
         let end = within + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         write_at(&self.file, within, pieces)
-            .map_err(|(written, error)| (written, Fault::of("write", &self.path)(error)))?;
+            .map_err(|(written, error)| (written, SystemError::of("write", &self.path)(error)))?;
         if end > self.unwritten_from {
             self.zero_ahead(end);
         }
         Ok(())
     }
 
-    /// Writes zeros behind the end of what is written, so that the next syncs have less to wait for.
+    /// Writes zeros behind the end, so that the next syncs have no metadata to wait for.
     fn zero_ahead(&mut self, end: u64) {
         let Ok(len) = self.len() else { return };
         let until = len.min(end + ZEROED_AHEAD);
-        // An error costs time only. What matters is written in the same place later, and fails then if it has to.
+        // An error here only makes later syncs slower; later writes to the same blocks report it if it persists.
         let _slower = write_zeros(&self.file, end..until);
         self.unwritten_from = if until == len { u64::MAX } else { until };
     }
 
-    /// Writes zeros over whatever else there is from this place on, durably.
-    pub(super) fn wipe(&mut self, within: u64) -> Result<(), Fault> {
+    /// Overwrites everything from this offset on with zeros, durably.
+    pub(super) fn wipe(&mut self, within: u64) -> Result<(), SystemError> {
         let len = self.len()?;
         let mut at = within;
         let mut piece = vec![0; WIPED_AT_ONCE];
         while at < len {
             piece.truncate(usize::try_from(len - at).unwrap_or(usize::MAX));
             self.read(at, &mut piece)?;
-            // Zeros are left alone: blocks that were never written would have to be.
+            // Skip zeros, so that blocks that were never written stay unwritten.
             if piece.iter().any(|&byte| byte != 0) {
                 piece.fill(0);
-                self.write(at, &mut [IoSlice::new(&piece)]).map_err(|(_, fault)| fault)?;
+                self.write(at, &mut [IoSlice::new(&piece)]).map_err(|(_, error)| error)?;
             }
             at += piece.len() as u64;
         }
         self.sync()
     }
 
-    /// Sees that what was written is where the next process looks for it.
-    pub(super) fn verify(&self) -> Result<(), Fault> {
+    /// Checks that the path still leads to this file.
+    pub(super) fn verify(&self) -> Result<(), SystemError> {
         self.identity.verify(&self.file, &self.path)
     }
 
-    /// Makes durable what was written, in the place where the next process looks for it.
-    pub(super) fn sync(&mut self) -> Result<(), Fault> {
+    /// Makes writes durable, and checks that the path still leads to this file.
+    pub(super) fn sync(&mut self) -> Result<(), SystemError> {
         if self.is_unsynced {
-            self.file.sync_data().map_err(Fault::of("sync", &self.path))?;
+            self.file.sync_data().map_err(SystemError::of("sync", &self.path))?;
             self.verify()?;
             self.is_unsynced = false;
         }
@@ -163,20 +160,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zeros_are_written_behind_what_is_written_and_nowhere_else() {
+    fn zeros_are_written_only_behind_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let ahead = ZEROED_AHEAD as usize;
         fs::write(&path, vec![7; 2 * ahead]).unwrap();
         let mut file = LogFile::open(path.clone(), 0).unwrap();
         file.write(100, &mut [IoSlice::new(b"two "), IoSlice::new(b"pieces")]).unwrap();
-        // The second is within what the first has prepared.
+        // Within the zeros that the first write has prepared.
         file.write(110, &mut [IoSlice::new(&[8; 90])]).unwrap();
         let found = fs::read(&path).unwrap();
         let zeros = vec![0; ahead - 90];
         let expected = [&[7; 100][..], b"two pieces", &[8; 90], &zeros, &vec![7; ahead - 110]].concat();
         assert!(found == expected);
-        // Near its end there are fewer, and it grows no longer.
+        // Near the end of the file there are fewer zeros, and the file does not grow.
         file.write(2 * ahead as u64 - 20, &mut [IoSlice::new(&[9; 10])]).unwrap();
         let found = fs::read(&path).unwrap();
         assert_eq!(found.len(), 2 * ahead);

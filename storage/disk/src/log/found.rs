@@ -1,4 +1,4 @@
-//! The files of the log that a folder has.
+//! Finds and checks the files of the log in a folder.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -9,38 +9,39 @@ use super::name::{Kind, file_name};
 use crate::error::OpenError;
 use crate::folder::{Entry, Folder};
 
-/// What lies in the folder of the log, with nothing wrong about it.
+/// The contents of the log's folder, checked.
 pub(super) struct Found {
     /// Ascending, without a gap, all of the right length.
     pub(super) files: VecDeque<LogFile>,
-    /// Numbers of files to be written anew.
+    /// Numbers of the spare files.
     pub(super) spares: Vec<u8>,
-    /// Files of ours that serve no purpose.
+    /// Temporary files and unusable spares.
     pub(super) useless: Vec<PathBuf>,
-    /// What is not ours and stays where it is.
-    pub(super) strangers: Vec<PathBuf>,
+    /// Entries that are not ours and are left alone.
+    pub(super) unknown_files: Vec<PathBuf>,
 }
 
 impl Found {
-    /// Where the files of the log begin, in any order. Their number and their bytes may be about to change.
+    /// The start offsets of the log files, in any order. Another process may change the files at any time.
     pub(super) fn starts(folder: &Folder) -> Result<Vec<u64>, OpenError> {
         let mut starts = Vec::new();
         for entry in folder.entries()? {
             match Kind::of(&entry) {
                 Kind::File(start) => starts.push(start),
-                Kind::Spare(_) | Kind::Temporary | Kind::Stranger => {}
+                Kind::Spare(_) | Kind::Temporary | Kind::Unknown => {}
                 Kind::Misplaced => return Err(misplaced(&entry)),
             }
         }
         Ok(starts)
     }
 
-    /// Looks at everything and changes nothing.
+    /// Checks all entries and changes nothing.
     ///
-    /// A name like that of a log file counts as damage: the file may be the last of the log, moved away by hand, and
-    /// going on without it would lose events in silence. What has any other name is left alone.
+    /// A name similar to that of a log file counts as damage: the file may be the last of the log, renamed by hand, and
+    /// ignoring it would lose events silently. Any other name is left alone.
     pub(super) fn in_folder(folder: &Folder, file_bytes: u64) -> Result<Self, OpenError> {
-        let mut found = Self { files: VecDeque::new(), spares: Vec::new(), useless: Vec::new(), strangers: Vec::new() };
+        let mut found =
+            Self { files: VecDeque::new(), spares: Vec::new(), useless: Vec::new(), unknown_files: Vec::new() };
         let mut files = Vec::new();
         for entry in folder.entries()? {
             match Kind::of(&entry) {
@@ -54,7 +55,7 @@ impl Found {
                     }
                 }
                 Kind::Temporary => found.useless.push(entry.path),
-                Kind::Stranger => found.strangers.push(entry.path),
+                Kind::Unknown => found.unknown_files.push(entry.path),
                 Kind::Misplaced => return Err(misplaced(&entry)),
             }
         }
@@ -74,21 +75,21 @@ impl Found {
 pub(super) fn misplaced(entry: &Entry) -> OpenError {
     OpenError::damaged(
         &entry.path,
-        "this is not a file of the log, and has the name of one; put it back in its place, or move it elsewhere",
+        "this is not a file of the log, and has the name of one; rename it to what it was, or move it elsewhere",
     )
 }
 
-/// Whether a file can be what it says; `next` is where the one before it ends, if there is one.
+/// Checks the length and start offset of a file; `next` is the end of the one before it, if there is one.
 pub(super) fn check(path: &Path, start: u64, len: u64, file_bytes: u64, next: Option<u64>) -> Result<(), OpenError> {
     let damaged = |reason: String| Err(OpenError::damaged(path, reason));
     if len == 0 {
-        return damaged("it has no bytes: nothing is left of it".to_owned());
+        return damaged("it is empty".to_owned());
     }
     if len != file_bytes {
         return damaged(format!("it is {len} bytes long, and every file of this log has {file_bytes}"));
     }
     if !start.is_multiple_of(file_bytes) || start.checked_add(file_bytes).is_none() {
-        return damaged(format!("no file of this log begins there: all have {file_bytes} bytes"));
+        return damaged(format!("no file of this log can begin at this offset: all have {file_bytes} bytes"));
     }
     match next {
         Some(next) if next != start => damaged(format!("the log has a gap before it: {} is missing", file_name(next))),
@@ -96,7 +97,8 @@ pub(super) fn check(path: &Path, start: u64, len: u64, file_bytes: u64, next: Op
     }
 }
 
-/// Whether a file has what its name says. What it held in an earlier life lay before all that there are.
+/// Checks that the records of a file belong to the offset in its name. Old records of a recycled file belong before the
+/// first file.
 fn check_origin(file: &LogFile, file_bytes: u64, first: u64) -> Result<(), OpenError> {
     match file.origin(file_bytes)? {
         Some(origin) if origin != file.start && first <= origin => {
@@ -106,7 +108,7 @@ fn check_origin(file: &LogFile, file_bytes: u64, first: u64) -> Result<(), OpenE
     }
 }
 
-/// What is wrong with a file that has what belongs to another place.
-pub(super) fn other_name(place: u64) -> String {
-    format!("it has what belongs into {}: files have each other's names", file_name(place))
+/// The reason for a file whose records belong to another start offset.
+pub(super) fn other_name(start: u64) -> String {
+    format!("its records belong into {}: files were renamed", file_name(start))
 }

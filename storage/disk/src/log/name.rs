@@ -1,24 +1,24 @@
-//! Names in the folder of the log.
+//! The file names in the log's folder.
 
 use crate::folder::{Entry, PROBE};
 
-/// What a name means.
+/// The meaning of a name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The log from this offset on.
+    /// A log file that begins at this offset.
     File(u64),
     Spare(u8),
     Temporary,
-    /// Somebody else's: file systems, programs for copying and people leave such things about.
-    Stranger,
-    /// None of these, but its name is like that of a file of the log: it may be one that somebody has moved or copied.
+    /// Not ours: file systems, copy programs and people leave such files.
+    Unknown,
+    /// None of these, but similar to the name of a log file: it may be one that somebody has renamed or copied.
     Misplaced,
 }
 
-/// Digits of an offset in a name: so many has the highest.
+/// Digits of an offset in a name, enough for the highest.
 const DIGITS: usize = 20;
 
-/// The name of the file that has the log from `start` on. The order of names is that of offsets.
+/// The name of the file that begins at `start`. Names sort like offsets.
 pub(super) fn file_name(start: u64) -> String {
     format!("{start:0DIGITS$}.log")
 }
@@ -32,7 +32,7 @@ impl Kind {
         match entry.name() {
             Some(name) if entry.is_file => Self::of_name(name),
             Some(name) => Self::of_other(name),
-            None => Self::Stranger,
+            None => Self::Unknown,
         }
     }
 
@@ -42,23 +42,21 @@ impl Kind {
         }
         let Some((number, extension)) = name.split_once('.') else { return Self::of_other(name) };
         match (extension, number.parse::<u64>()) {
-            // Only as it is written here: other ways to write the same number would be a second file with the same
-            // place.
+            // Only in the form that `file_name` writes: otherwise two files could have the same offset.
             ("log", Ok(start)) if file_name(start) == name => Self::File(start),
             ("spare", Ok(spare)) => match u8::try_from(spare) {
                 Ok(spare) if spare_name(spare) == name => Self::Spare(spare),
-                Ok(_) | Err(_) => Self::Stranger,
+                Ok(_) | Err(_) => Self::Unknown,
             },
             _ => Self::of_other(name),
         }
     }
 
-    /// Of a name that we do not give. Whoever moves a log file away leaves its number in the name, mostly, or at least
-    /// its extension.
+    /// For a name that we do not give. A renamed log file mostly keeps its number, or at least its extension.
     fn of_other(name: &str) -> Self {
         let has_number = name.split(|character: char| !character.is_ascii_digit()).any(|digits| digits.len() == DIGITS);
         let is_like_ours = has_number || name.strip_suffix(".log").is_some_and(|stem| stem.parse::<u64>().is_ok());
-        if is_like_ours && !name.starts_with('.') { Self::Misplaced } else { Self::Stranger }
+        if is_like_ours && !name.starts_with('.') { Self::Misplaced } else { Self::Unknown }
     }
 }
 
@@ -67,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_mean_one_thing_and_are_written_one_way() {
+    fn each_name_has_one_meaning_and_each_offset_one_name() {
         assert_eq!(Kind::of_name("00000000000000065536.log"), Kind::File(65536));
         assert_eq!(Kind::of_name("18446744073709551615.log"), Kind::File(u64::MAX));
         assert_eq!(Kind::of_name("00000000000000065536.log.tmp"), Kind::Temporary);
@@ -98,7 +96,7 @@ mod tests {
             "lost+found",
             "x",
         ] {
-            assert_eq!(Kind::of_name(name), Kind::Stranger, "{name}");
+            assert_eq!(Kind::of_name(name), Kind::Unknown, "{name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Tells from its records where in the log a file belongs.
+//! Finds out from its records where in the log a file belongs.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -6,16 +6,17 @@ use std::os::unix::fs::FileExt;
 
 use argus_core::engine::{HEAD_SEEN_BYTES, written_offsets};
 
-/// How much is read at a time.
+/// Bytes read at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Where files would begin whose heads of records stand where they say. A file has heads of its own place, and may have
-/// some that it held in an earlier life, at a lower place; or none, in the midst of a long record.
+/// The start offsets that the record headers in a file imply. A header contains its offset in the log; less its offset
+/// in the file, that is where the file begins. A recycled file may also have old headers, which imply a lower start. A
+/// file in the middle of a long record has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Origins(BTreeSet<u64>);
 
 impl Origins {
-    /// Takes in bytes that stand at `within` in a file.
+    /// Adds the headers in bytes at offset `within` of the file.
     pub(super) fn take(&mut self, within: u64, bytes: &[u8], file_bytes: u64) {
         for (at, offset) in written_offsets(bytes) {
             let start = offset.checked_sub(within + at as u64).filter(|start| start.is_multiple_of(file_bytes));
@@ -23,7 +24,7 @@ impl Origins {
         }
     }
 
-    /// Whether something in the file was written at this place of the log.
+    /// Whether a header implies this start offset.
     pub(super) fn has(&self, start: u64) -> bool {
         self.0.contains(&start)
     }
@@ -32,13 +33,13 @@ impl Origins {
         self.0.is_empty()
     }
 
-    /// The places, the highest first.
+    /// The start offsets, highest first.
     pub(super) fn descending(&self) -> impl Iterator<Item = u64> {
         self.0.iter().rev().copied()
     }
 
-    /// What the first head in a file says, if there is one. The first is that of the place where the file was written
-    /// last, if that has any.
+    /// The start offset that the first header in a file implies, if there is one. The current records of a file come
+    /// before old ones.
     pub(super) fn first(file: &File, len: u64, file_bytes: u64) -> std::io::Result<Option<u64>> {
         let mut piece = vec![0; PIECE_BYTES + HEAD_SEEN_BYTES];
         let mut at = 0;
@@ -48,7 +49,7 @@ impl Origins {
             file.read_exact_at(bytes, at)?;
             let mut found = Self::default();
             found.take(at, bytes, file_bytes);
-            // A recycled file holds what it held before only behind what was written to it since.
+            // In a recycled file, old records lie behind the current ones.
             if let Some(highest) = found.descending().next() {
                 return Ok(Some(highest));
             }

@@ -1,4 +1,4 @@
-//! Reads the log of a folder that another process uses.
+//! Reads the log while another process may write to it.
 
 use std::fs::File;
 use std::ops::Range;
@@ -12,11 +12,11 @@ use bytes::Bytes;
 use super::found::Found;
 use super::name::file_name;
 use super::readable;
-use crate::error::Fault;
+use crate::error::SystemError;
 use crate::folder::Folder;
 
-/// The log of a folder that somebody else may be writing to. Nothing is kept between two calls: by then a file may have
-/// been given up, or have become another part of the log.
+/// The log of a folder that another process may write to. It keeps no file open between two calls: by then a file may
+/// be trimmed or reused for another part of the log.
 #[derive(Debug)]
 pub(crate) struct LogReader {
     folder: Folder,
@@ -24,7 +24,7 @@ pub(crate) struct LogReader {
 }
 
 impl LogReader {
-    pub(crate) fn open(path: &Path, file_bytes: u64) -> Result<Self, Fault> {
+    pub(crate) fn open(path: &Path, file_bytes: u64) -> Result<Self, SystemError> {
         Ok(Self { folder: Folder::open(path)?, file_bytes })
     }
 
@@ -39,7 +39,7 @@ impl LogReader {
         Ok(starts.into_iter().min().unwrap_or(end)..end)
     }
 
-    /// Up to so many bytes of the log from `offset`; fewer only at its end.
+    /// Up to `len` bytes of the log from `offset`; fewer only at its end.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let mut bytes = vec![0; readable(&self.range()?, offset, len)?];
         let mut rest = bytes.as_mut_slice();
@@ -49,8 +49,8 @@ impl LogReader {
             let room = usize::try_from(self.file_bytes - within).unwrap_or(usize::MAX);
             let (piece, behind) = rest.split_at_mut(room.min(rest.len()));
             let path = self.folder.join(&file_name(at - within));
-            let file = File::open(&path).map_err(|error| Fault::of("open", &path)(error).failed())?;
-            file.read_exact_at(piece, within).map_err(|error| Fault::of("read", &path)(error).failed())?;
+            let file = File::open(&path).map_err(|error| SystemError::of("open", &path)(error).failed())?;
+            file.read_exact_at(piece, within).map_err(|error| SystemError::of("read", &path)(error).failed())?;
             at += piece.len() as u64;
             rest = behind;
         }

@@ -25,7 +25,7 @@ fn refusal(root: &TempDir) -> String {
     Log::open(root.path(), FILE_BYTES).unwrap_err().to_string()
 }
 
-/// What lies in the folder, spares last.
+/// The names in the folder, spares last.
 fn names(root: &TempDir) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -37,7 +37,7 @@ fn log_names(starts: &[u64]) -> Vec<String> {
     starts.iter().map(|start| name::file_name(*start)).collect()
 }
 
-/// So many bytes, from a number that counts up.
+/// Bytes that count up from a number.
 fn count_up(from: u8, len: usize) -> Vec<u8> {
     (0..len).map(|index| from.wrapping_add(index as u8)).collect()
 }
@@ -78,7 +78,7 @@ fn an_append_that_fills_a_file_makes_no_other() {
 }
 
 #[test]
-fn what_is_given_up_becomes_the_next_file_and_the_place_is_kept() {
+fn trimmed_files_are_reused_and_the_last_one_is_kept() {
     let (root, mut log) = new();
     log.append(&[&count_up(0, 80)]).unwrap();
     assert_eq!(log.discard(15), Ok(false));
@@ -89,7 +89,7 @@ fn what_is_given_up_becomes_the_next_file_and_the_place_is_kept() {
         assert_eq!(log.range(), start..80);
     }
     assert_eq!(names(&root), [log_names(&[64]), vec!["0.spare".into(), "1.spare".into()]].concat());
-    // The last file stays, though nothing in it is wanted: it says how far the log has come.
+    // The last file stays, though none of its bytes are needed: its name records how far the log has come.
     assert_eq!(log.discard(1000), Ok(false));
     assert_eq!(log.range(), 64..80);
     log.append(&[b"in a recycled file"]).unwrap();
@@ -98,12 +98,12 @@ fn what_is_given_up_becomes_the_next_file_and_the_place_is_kept() {
     drop(log);
     let log = open(&root);
     assert_eq!(log.range(), 64..112);
-    // Behind the end lies what the file held in its earlier life.
+    // Behind the end lie the file's old bytes.
     assert_eq!(log.read(98, 14).unwrap().len(), 14);
 }
 
 #[test]
-fn a_cut_removes_what_is_behind_the_end_and_appends_go_on_there() {
+fn truncation_wipes_what_is_behind_the_end_and_appends_go_on_there() {
     let (root, mut log) = new();
     log.append(&[&count_up(0, 70)]).unwrap();
     log.truncate(20).unwrap();
@@ -138,7 +138,7 @@ fn spares_are_used_after_reopening_and_unfit_ones_are_removed() {
 }
 
 #[test]
-fn damage_is_refused_by_name_and_nothing_is_changed() {
+fn damaged_files_are_named_and_nothing_is_changed() {
     let (root, mut log) = new();
     log.append(&[&count_up(0, 80)]).unwrap();
     drop(log);
@@ -152,7 +152,7 @@ fn damage_is_refused_by_name_and_nothing_is_changed() {
         assert_eq!(names(&root), before);
     };
 
-    for (len, reason) in [(15, "it is 15 bytes long"), (17, "it is 17 bytes long"), (0, "nothing is left of it")] {
+    for (len, reason) in [(15, "it is 15 bytes long"), (17, "it is 17 bytes long"), (0, "it is empty")] {
         let whole = fs::read(path(16)).unwrap();
         fs::File::options().write(true).open(path(16)).unwrap().set_len(len).unwrap();
         refused("00000000000000000016.log is damaged", reason);
@@ -160,7 +160,7 @@ fn damage_is_refused_by_name_and_nothing_is_changed() {
     }
 
     fs::rename(path(32), path(33)).unwrap();
-    refused("00000000000000000033.log is damaged", "no file of this log begins there");
+    refused("00000000000000000033.log is damaged", "no file of this log can begin at this offset");
     fs::rename(path(33), root.path().join("00000000000000000032.log.old")).unwrap();
     refused("00000000000000000032.log.old is damaged", "not a file of the log");
     fs::remove_file(root.path().join("00000000000000000032.log.old")).unwrap();
@@ -169,7 +169,7 @@ fn damage_is_refused_by_name_and_nothing_is_changed() {
 }
 
 #[test]
-fn an_append_that_fails_before_it_writes_leaves_the_log_as_it_was() {
+fn an_append_that_fails_before_it_writes_leaves_the_log_unchanged() {
     let (root, mut log) = new();
     log.append(&[&count_up(0, 8)]).unwrap();
     // A folder in the way of the next file.
@@ -183,7 +183,7 @@ fn an_append_that_fails_before_it_writes_leaves_the_log_as_it_was() {
     assert_eq!(log.read(0, 99).unwrap(), count_up(0, 28));
 }
 
-/// A device that has no room and cannot be synced, behind a name that may be changed and removed.
+/// A full device that cannot be synced, behind a link that can be renamed and removed.
 #[cfg(target_os = "linux")]
 fn full_device(root: &TempDir, start: u64) -> LogFile {
     let path = root.path().join(format!("full-{start}"));
@@ -218,7 +218,7 @@ fn a_write_without_room_is_full_only_if_nothing_was_written() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_failed_sync_is_never_tried_again() {
+fn a_failed_sync_is_never_retried() {
     let (root, mut log) = new();
     log.append(&[&count_up(0, 8)]).unwrap();
     let whole = std::mem::replace(&mut log.files[0], full_device(&root, 0));
@@ -235,7 +235,7 @@ fn a_failed_sync_is_never_tried_again() {
 }
 
 #[test]
-fn a_log_that_is_begun_anew_has_nothing_and_goes_on_from_its_offset() {
+fn a_restarted_log_is_empty_and_goes_on_from_its_offset() {
     let (root, mut log) = new();
     log.append(&[&count_up(0, 50)]).unwrap();
     log.restart(37).unwrap();
@@ -249,7 +249,7 @@ fn a_log_that_is_begun_anew_has_nothing_and_goes_on_from_its_offset() {
 }
 
 #[test]
-fn a_reader_sees_what_there_is_and_changes_nothing() {
+fn a_reader_changes_nothing() {
     let (root, mut log) = new();
     let reader = LogReader::open(root.path(), FILE_BYTES).unwrap();
     assert_eq!(reader.range(), Ok(0..0));
@@ -263,7 +263,7 @@ fn a_reader_sees_what_there_is_and_changes_nothing() {
     assert_eq!(reader.range(), Ok(32..64));
     assert_eq!(reader.read(32, 18).unwrap(), count_up(32, 18));
     let Err(StorageError::Failed(error)) = reader.read(10, 30) else { panic!("it was given up") };
-    assert_eq!(error.to_string(), "read of the log at 10, which has 32..64");
+    assert_eq!(error.to_string(), "cannot read the log at 10: it has the offsets 32..64");
     assert_eq!(names(&root), before);
     fs::write(root.path().join("notes"), "").unwrap();
     assert_eq!(reader.range(), Ok(32..64));

@@ -12,7 +12,7 @@ fn segment(seq: u64, event_type: &str, time: i64) -> Arc<Segment> {
     let mut rows = RowsBuilder::default();
     let code = rows.intern(event_type.as_bytes());
     rows.push(time, 0, code, b"", b"{}");
-    Arc::new(Segment::new(seq, rows.finish_sorted(), [Epoch { rank: 0, millis: 0 }].into()))
+    Arc::new(Segment::new(seq, rows.finish_sorted(), [Epoch { ordinal: 0, millis: 0 }].into()))
 }
 
 #[test]

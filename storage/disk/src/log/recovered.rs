@@ -1,4 +1,4 @@
-//! The log of a folder that may be damaged.
+//! Reads a log that may be damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -14,27 +14,27 @@ use super::found::{check, misplaced, other_name};
 use super::name::Kind;
 use super::origin::Origins;
 use super::readable;
-use crate::error::{Fault, OpenError};
+use crate::error::{OpenError, SystemError};
 use crate::folder::Folder;
 use crate::system::drop_cached;
 
-/// Where the medium refuses to give back a piece, it is tried in pieces as large as its sectors.
+/// Where a read fails, it is repeated in pieces of the size of a sector.
 const SECTOR_BYTES: usize = 512;
 
-/// How much is read at once of a file that is looked through.
+/// Bytes read at a time when a file is searched.
 const READ_AT_ONCE: usize = 1 << 20;
 
-/// A log of which files may be missing, too short, too long, under each other's names or unreadable: zeros stand for
-/// what is not there.
+/// What can be read of a log whose files may be missing, too short, too long, renamed or unreadable. Missing bytes read
+/// as zeros.
 #[derive(Debug)]
-pub(crate) struct LogRemains {
-    /// By the offset at which they begin.
+pub(crate) struct RecoveredLog {
+    /// By start offset.
     files: BTreeMap<u64, Part>,
     file_bytes: u64,
-    strangers: Vec<PathBuf>,
+    unknown_files: Vec<PathBuf>,
 }
 
-/// A file, with as much of it as may belong to the log.
+/// A file of the log.
 #[derive(Debug)]
 struct Part {
     path: PathBuf,
@@ -43,37 +43,37 @@ struct Part {
     origins: Origins,
 }
 
-impl LogRemains {
-    /// What there is in a folder, and all that is wrong with it. Where nothing says how long files are, or what says so
-    /// fits none of them, it is what most of them are.
+impl RecoveredLog {
+    /// Finds the files of a folder, and everything that is wrong with them. If the length of files is unknown, or fits
+    /// none of them, takes the most frequent one.
     pub(crate) fn open(path: &Path, file_bytes: Option<u64>) -> (Self, Vec<OpenError>) {
-        let mut strangers = Vec::new();
-        let (mut named, mut wrong) = files(path, &mut strangers);
+        let mut unknown_files = Vec::new();
+        let (mut named, mut wrong) = files(path, &mut unknown_files);
         let expected =
             file_bytes.filter(|&said| fits(said, &named)).or_else(|| usual(&named)).or(file_bytes).unwrap_or(1);
         for part in named.values_mut() {
             wrong.extend(part.read_all(expected).err());
         }
-        let (placed, elsewhere) = placed(named, expected);
-        wrong.extend(elsewhere);
+        let (files_by_start, renamed) = undo_renames(named, expected);
+        wrong.extend(renamed);
         let mut files = BTreeMap::new();
         let mut next = None;
-        for (start, part) in placed {
+        for (start, part) in files_by_start {
             wrong.extend(check(&part.path, start, part.len, file_bytes.unwrap_or(expected), next).err());
             let Some(end) = start.checked_add(expected).filter(|_| start.is_multiple_of(expected)) else { continue };
-            // Without a record to begin with, what lies behind a gap means nothing.
+            // Behind a gap, a file without a record header cannot be interpreted.
             if next.is_some_and(|next| next < start) && part.origins.is_empty() {
                 continue;
             }
             next = Some(end);
             files.insert(start, part);
         }
-        (Self { files, file_bytes: expected, strangers }, wrong)
+        (Self { files, file_bytes: expected, unknown_files }, wrong)
     }
 
-    /// What lies among the files and is none of them.
-    pub(crate) fn strangers(&self) -> &[PathBuf] {
-        &self.strangers
+    /// Entries of the folder that are not ours.
+    pub(crate) fn unknown_files(&self) -> &[PathBuf] {
+        &self.unknown_files
     }
 
     pub(crate) fn file_bytes(&self) -> u64 {
@@ -85,7 +85,7 @@ impl LogRemains {
         self.files.first_key_value().map_or(end, |(start, _)| *start)..end
     }
 
-    /// Whether some of these bytes are not there: where no file is, or behind the end of one that is too short.
+    /// Whether some of these bytes are missing, because a file is missing or too short.
     pub(crate) fn lacks(&self, range: Range<u64>) -> bool {
         let Range { start: mut at, end } = range;
         while at < end {
@@ -103,7 +103,7 @@ impl LogRemains {
         false
     }
 
-    /// Up to so many bytes of the log from `offset`; fewer only at its end.
+    /// Up to `len` bytes of the log from `offset`; fewer only at its end.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let mut bytes = vec![0; readable(&self.range(), offset, len)?];
         let mut rest = bytes.as_mut_slice();
@@ -123,14 +123,14 @@ impl LogRemains {
 }
 
 impl Part {
-    /// Reads what can be read; the rest stays as it is.
+    /// Reads what can be read; the rest is zeros.
     fn read(&self, within: u64, bytes: &mut [u8]) {
         if self.file.read_exact_at(bytes, within).is_ok() {
             return;
         }
         let mut at = within;
         for piece in bytes.chunks_mut(SECTOR_BYTES) {
-            // Up to the end of the file or of what can be read.
+            // Up to the end of the file, or to the first unreadable byte of the sector.
             let mut rest = &mut *piece;
             while !rest.is_empty() {
                 match self.file.read_at(rest, at) {
@@ -148,7 +148,7 @@ impl Part {
         }
     }
 
-    /// Reads all of it, to see whether that can be done and what of the log it has.
+    /// Reads the whole file, to find unreadable parts and its record headers.
     fn read_all(&mut self, file_bytes: u64) -> Result<(), OpenError> {
         let mut buffer = vec![0; READ_AT_ONCE + HEAD_SEEN_BYTES];
         let (mut at, mut outcome) = (0, Ok(()));
@@ -156,7 +156,7 @@ impl Part {
             let now = usize::try_from(self.len - at).unwrap_or(usize::MAX).min(buffer.len());
             let piece = buffer.get_mut(..now).unwrap_or_default();
             if let Err(error) = self.file.read_exact_at(piece, at) {
-                outcome = outcome.and(Err(Fault::of("read", &self.path)(error).into()));
+                outcome = outcome.and(Err(SystemError::of("read", &self.path)(error).into()));
                 self.read(at, piece);
             }
             self.origins.take(at, piece, file_bytes);
@@ -166,36 +166,37 @@ impl Part {
     }
 }
 
-/// The files that are there by their names, and what cannot be one.
-fn files(path: &Path, strangers: &mut Vec<PathBuf>) -> (BTreeMap<u64, Part>, Vec<OpenError>) {
+/// The log files by the offsets in their names, and the entries that are wrong.
+fn files(path: &Path, unknown_files: &mut Vec<PathBuf>) -> (BTreeMap<u64, Part>, Vec<OpenError>) {
     let mut files = BTreeMap::new();
     let entries = match Folder::open(path).and_then(|folder| folder.entries()) {
         Ok(entries) => entries,
-        Err(fault) => return (files, vec![fault.into()]),
+        Err(error) => return (files, vec![error.into()]),
     };
     let mut wrong = Vec::new();
     for entry in entries {
         match Kind::of(&entry) {
             Kind::File(start) => match open(entry.path) {
                 Ok(found) => drop(files.insert(start, found)),
-                Err(fault) => wrong.push(fault.into()),
+                Err(error) => wrong.push(error.into()),
             },
             Kind::Spare(_) | Kind::Temporary => {}
-            Kind::Stranger => strangers.push(entry.path),
+            Kind::Unknown => unknown_files.push(entry.path),
             Kind::Misplaced => wrong.push(misplaced(&entry)),
         }
     }
     (files, wrong)
 }
 
-fn open(path: PathBuf) -> Result<Part, Fault> {
-    let file = File::open(&path).map_err(Fault::of("open", &path))?;
-    let len = file.metadata().map_err(Fault::of("examine", &path))?.len();
+fn open(path: PathBuf) -> Result<Part, SystemError> {
+    let file = File::open(&path).map_err(SystemError::of("open", &path))?;
+    let len = file.metadata().map_err(SystemError::of("examine", &path))?.len();
     drop_cached(&file);
     Ok(Part { path, file, len, origins: Origins::default() })
 }
 
-/// Whether files can be so long: one is, or one begins so far behind another, or all are about as long.
+/// Whether files can have this length: one has it, or two begin at this distance, or all are shorter than twice this
+/// length.
 fn fits(file_bytes: u64, files: &BTreeMap<u64, Part>) -> bool {
     let mut starts = files.keys().zip(files.keys().skip(1));
     files.values().any(|part| part.len == file_bytes)
@@ -203,50 +204,52 @@ fn fits(file_bytes: u64, files: &BTreeMap<u64, Part>) -> bool {
         || files.values().all(|part| part.len / 2 < file_bytes)
 }
 
-/// What most of them are.
+/// The most frequent length.
 fn usual(files: &BTreeMap<u64, Part>) -> Option<u64> {
     let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
     files.values().filter(|part| part.len > 0).for_each(|part| *counts.entry(part.len).or_default() += 1);
     counts.into_iter().max_by_key(|&(len, count)| (count, len)).map(|(len, _)| len)
 }
 
-/// The files by what is in them, where that says that they have other names than they should; and which these are.
+/// Puts renamed files where their records belong, and reports them.
 ///
-/// What a file held in an earlier life lay before all files that there are now. So a file without a record of its own
-/// place, but with one of another that is not before all of them, has lost its name; and so has the file whose name it
-/// should have.
-fn placed(mut named: BTreeMap<u64, Part>, file_bytes: u64) -> (BTreeMap<u64, Part>, Vec<OpenError>) {
+/// Old records of a recycled file belong before the first file. So a file was renamed if no record belongs to the
+/// offset in its name, but one belongs to another offset that is not before the first file. Then the file that now has
+/// this other name was renamed, too.
+fn undo_renames(mut named: BTreeMap<u64, Part>, file_bytes: u64) -> (BTreeMap<u64, Part>, Vec<OpenError>) {
     let first = named.first_key_value().map_or(0, |(first, _)| *first);
     let end = named.last_key_value().map_or(0, |(last, _)| last.saturating_add(file_bytes));
-    let place_of = |name: u64, part: &Part| {
+    let start_of = |name: u64, part: &Part| {
         let is_lost = !part.origins.has(name);
-        part.origins.descending().find(|place| is_lost && (first..=end).contains(place))
+        part.origins.descending().find(|start| is_lost && (first..=end).contains(start))
     };
-    let lost: Vec<(u64, Part)> = named.extract_if(.., |name, part| place_of(*name, part).is_some()).collect();
+    let lost: Vec<(u64, Part)> = named.extract_if(.., |name, part| start_of(*name, part).is_some()).collect();
     let mut vacant: BTreeSet<u64> = lost.iter().map(|&(name, _)| name).collect();
     let mut wrong = Vec::new();
-    let mut placed: BTreeMap<u64, Part> = BTreeMap::new();
+    let mut restored: BTreeMap<u64, Part> = BTreeMap::new();
     let mut nameless = Vec::new();
     for (name, part) in lost {
-        let place = place_of(name, &part).filter(|place| !placed.contains_key(place));
-        match place.filter(|place| named.get(place).is_none_or(|other| !other.origins.has(*place))) {
-            Some(place) => {
-                vacant.remove(&place);
-                nameless.extend(named.remove(&place));
-                wrong.push(OpenError::damaged(&part.path, other_name(place)));
-                placed.insert(place, part);
+        let start = start_of(name, &part).filter(|start| !restored.contains_key(start));
+        match start.filter(|start| named.get(start).is_none_or(|other| !other.origins.has(*start))) {
+            Some(start) => {
+                vacant.remove(&start);
+                nameless.extend(named.remove(&start));
+                wrong.push(OpenError::damaged(&part.path, other_name(start)));
+                restored.insert(start, part);
             }
             None => wrong
-                .push(OpenError::damaged(&part.path, "what it has belongs elsewhere, where another file is already")),
+                .push(OpenError::damaged(&part.path, "its records belong elsewhere, where another file is already")),
         }
     }
-    // What has no record can be told by nothing else than the names that are left.
+    // A file without records gets one of the names that are left.
     for part in nameless {
-        let place = vacant.pop_first();
-        wrong
-            .push(OpenError::damaged(&part.path, place.map_or_else(|| "its name is another's".to_owned(), other_name)));
-        placed.extend(place.map(|place| (place, part)));
+        let start = vacant.pop_first();
+        wrong.push(OpenError::damaged(
+            &part.path,
+            start.map_or_else(|| "its name belongs to another file".to_owned(), other_name),
+        ));
+        restored.extend(start.map(|start| (start, part)));
     }
-    placed.append(&mut named);
-    (placed, wrong)
+    restored.append(&mut named);
+    (restored, wrong)
 }

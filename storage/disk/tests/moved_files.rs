@@ -1,5 +1,5 @@
-//! Files that are removed, moved or replaced under a process that has them open: nothing is acknowledged that the next
-//! process would not find.
+//! Files that are removed, moved or replaced while they are open: nothing is acknowledged that the next process would
+//! not find.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,10 +12,10 @@ use argus_disk::{DiskStorage, Options};
 const OPTIONS: Options = Options { log_file_bytes: 4096 };
 const LOG_FILE: &str = "log/00000000000000000000.log";
 
-/// What somebody does to a folder that is in use.
+/// What happens to a folder that is in use.
 type Deed = fn(&Path);
 
-const DEEDS: [(&str, Deed); 8] = [
+const INCIDENTS: [(&str, Deed); 8] = [
     ("the folder is removed", |data| fs::remove_dir_all(data).unwrap()),
     ("the folder is moved", |data| fs::rename(data, data.with_extension("moved")).unwrap()),
     ("the folder is made anew by another process", |data| {
@@ -35,14 +35,14 @@ const DEEDS: [(&str, Deed); 8] = [
 ];
 
 #[test]
-fn nothing_is_durable_in_a_place_where_nobody_finds_it() {
-    for (name, deed) in DEEDS {
+fn an_append_and_sync_to_a_moved_file_fail() {
+    for (name, incident) in INCIDENTS {
         let root = tempfile::tempdir().unwrap();
         let data = root.path().join("data");
         let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
         storage.append(&[b"before"]).unwrap();
         storage.sync().unwrap();
-        deed(&data);
+        incident(&data);
         let after = storage.append(&[b"after"]).and_then(|()| storage.sync());
         let Err(StorageError::Failed(reason)) = after else { panic!("{name}: {after:?}") };
         assert!(!reason.told().contains(&*data.to_string_lossy()), "{}", reason.told());
@@ -52,28 +52,28 @@ fn nothing_is_durable_in_a_place_where_nobody_finds_it() {
     }
 }
 
-/// Between the append and the sync, which is the last moment that can be looked at.
+/// The file is moved between the append and the sync.
 #[test]
-fn a_sync_of_a_file_without_a_name_fails() {
-    for (name, deed) in DEEDS {
+fn a_sync_of_a_moved_file_fails() {
+    for (name, incident) in INCIDENTS {
         let root = tempfile::tempdir().unwrap();
         let data = root.path().join("data");
         let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
         storage.append(&[b"before"]).unwrap();
-        deed(&data);
+        incident(&data);
         assert!(matches!(storage.sync(), Err(StorageError::Failed(_))), "{name}");
     }
 }
 
-/// Where commits do not wait for a sync, the append is all there is.
+/// Where commits do not wait for a sync, only the append can notice.
 #[test]
-fn an_append_to_a_file_without_a_name_fails() {
-    for (name, deed) in DEEDS.into_iter().filter(|(name, _)| *name != "the lock is removed") {
+fn an_append_to_a_moved_file_fails() {
+    for (name, incident) in INCIDENTS.into_iter().filter(|(name, _)| *name != "the lock is removed") {
         let root = tempfile::tempdir().unwrap();
         let data = root.path().join("data");
         let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
         storage.append(&[b"before"]).unwrap();
-        deed(&data);
+        incident(&data);
         for _ in 0..2 {
             assert!(matches!(storage.append(&[b"after"]), Err(StorageError::Failed(_))), "{name}");
         }
@@ -81,30 +81,30 @@ fn an_append_to_a_file_without_a_name_fails() {
 }
 
 #[test]
-fn a_blob_is_finished_in_its_place_or_not_at_all() {
+fn finishing_a_blob_in_a_moved_folder_fails() {
     let deeds: [Deed; 3] = [
         |data| fs::remove_dir_all(data).unwrap(),
         |data| fs::rename(data.join("blobs"), data.join("old")).unwrap(),
         |data| {
             fs::rename(data.join("blobs"), data.join("old")).unwrap();
             fs::create_dir(data.join("blobs")).unwrap();
-            // With the draft, which would be found, but not what else the manifest lists.
+            // The next process would find the draft, but not the other blobs of the manifest.
             fs::rename(data.join("old/new.0.tmp"), data.join("blobs/new.0.tmp")).unwrap();
         },
     ];
-    for deed in deeds {
+    for incident in deeds {
         let root = tempfile::tempdir().unwrap();
         let data = root.path().join("data");
         let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
         let mut draft = storage.create("new").unwrap();
         draft.write(b"content").unwrap();
-        deed(&data);
+        incident(&data);
         assert!(matches!(draft.finish(), Err(StorageError::Failed(_))));
     }
 }
 
 #[test]
-fn a_folder_that_is_away_for_a_while_and_nothing_happens_meanwhile_is_right() {
+fn a_folder_that_is_back_before_the_next_call_is_accepted() {
     let root = tempfile::tempdir().unwrap();
     let (data, away) = (root.path().join("data"), root.path().join("away"));
     let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();

@@ -1,4 +1,4 @@
-//! Finds the block of an event by its sequence number.
+//! The index from sequence numbers to blocks.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -11,59 +11,59 @@ use crate::segment::tally::Imbalance;
 
 use super::put_crc;
 
-/// In which block the event of each sequence number lies, in pages. In the segment's index:
+/// The block of each sequence number, in pages. In the segment's index:
 ///
 /// | bytes | what |
 /// |---|---|
 /// | varint | lowest sequence number |
-/// | varint | how many there are from it on |
+/// | varint | number of sequence numbers from it on |
 /// | varint | offset of the first page |
-/// | packed | for each page, where it ends behind that offset |
+/// | packed | for each page, its end relative to that offset |
 ///
-/// A page is for 1024 sequence numbers, the last one for what is left: the CRC-32C of the rest (4), and for each the
-/// number of its block and one, or 0 if there is no such event, packed.
+/// A page covers 1024 sequence numbers, the last one the rest: the CRC-32C of what follows (4), and for each sequence
+/// number the number of its block plus 1, or 0 if there is no such event, packed.
 #[derive(Clone, Debug)]
-pub(super) struct Order {
+pub(super) struct SequenceIndex {
     first: u64,
     count: usize,
     at: u64,
     ends: Packed,
 }
 
-/// The blocks of events on their way into a segment.
+/// Builds a sequence index.
 #[derive(Debug)]
-pub(super) struct OrderBuilder {
+pub(super) struct SequenceIndexBuilder {
     first: u64,
     last: u64,
-    /// By sequence number: the number of the block and one.
+    /// For each sequence number from `first` on, the number of the block plus 1.
     blocks: Vec<u64>,
 }
 
 const PAGE_SEQS: usize = 1024;
 const CRC_BYTES: usize = 4;
 
-impl OrderBuilder {
-    /// For sequence numbers from the first to the last of these.
+impl SequenceIndexBuilder {
+    /// For sequence numbers from the first to the last of these, inclusive.
     pub(super) fn new((first, last): (u64, u64)) -> Self {
         Self { first, last, blocks: Vec::new() }
     }
 
-    /// Notes in which block an event lies; says whether none had this sequence number before.
+    /// Sets the block of an event; `false` if another event with this sequence number is replaced.
     ///
     /// # Errors
     ///
-    /// [`Imbalance::Seq`] if the number is none of the segment's. Nothing is noted then.
+    /// [`Imbalance::Seq`] if the sequence number is outside of the segment's range; nothing is changed.
     pub(super) fn insert(&mut self, seq: u64, block: u32) -> Result<bool, Imbalance> {
         let at = seq.checked_sub(self.first).filter(|_| seq <= self.last).and_then(|at| usize::try_from(at).ok());
         let at = at.ok_or(Imbalance::Seq(seq))?;
         if at >= self.blocks.len() {
             self.blocks.resize(at + 1, 0);
         }
-        let place = self.blocks.get_mut(at).expect("there was made room for it");
-        Ok(core::mem::replace(place, u64::from(block) + 1) == 0)
+        let entry = self.blocks.get_mut(at).expect("it was resized to have this entry");
+        Ok(core::mem::replace(entry, u64::from(block) + 1) == 0)
     }
 
-    /// Appends the pages to `out`, which begins at offset `at` of the blob, and what the index says of them to `index`.
+    /// Appends the pages to `out`, whose end is at offset `at` of the blob, and their directory to `index`.
     pub(super) fn finish(&self, at: u64, out: &mut Vec<u8>, index: &mut Vec<u8>) {
         let begin = out.len();
         let mut ends = Vec::with_capacity(self.blocks.len().div_ceil(PAGE_SEQS));
@@ -81,8 +81,8 @@ impl OrderBuilder {
     }
 }
 
-impl Order {
-    /// Reads what the index says.
+impl SequenceIndex {
+    /// Decodes the directory.
     pub(super) fn decode(cursor: &mut Cursor) -> Result<Self, Corrupt> {
         let first = cursor.varint()?;
         let count = cursor.length(u32::MAX as usize)?;
@@ -101,19 +101,19 @@ impl Order {
         self.ends.len()
     }
 
-    /// Where a page lies.
+    /// The range of a page in the blob.
     pub(super) fn page(&self, page: usize) -> Range<u64> {
         let start = page.checked_sub(1).map_or(0, |before| self.ends.get(before));
         self.at.saturating_add(start)..self.at.saturating_add(self.ends.get(page))
     }
 
-    /// The page that has a sequence number, and the place in it.
-    pub(super) fn place(&self, seq: u64) -> Option<(usize, usize)> {
+    /// The page of a sequence number, and the index in the page.
+    pub(super) fn locate(&self, seq: u64) -> Option<(usize, usize)> {
         let at = usize::try_from(seq.checked_sub(self.first)?).ok().filter(|&at| at < self.count)?;
         Some((at / PAGE_SEQS, at % PAGE_SEQS))
     }
 
-    /// What a page says: for each of its sequence numbers the block, if there is such an event.
+    /// Checks and decodes a page: each of its sequence numbers, and the block if there is such an event.
     pub(super) fn blocks(
         &self,
         page: usize,
@@ -121,14 +121,14 @@ impl Order {
     ) -> Result<impl Iterator<Item = (u64, Option<u32>)> + use<>, Corrupt> {
         let (crc, content) = bytes.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("too short"))?;
         if Crc32c::of(content) != u32::from_le_bytes(*crc) {
-            return Err(Corrupt("the checksum of a page of the order is wrong"));
+            return Err(Corrupt("the checksum of a page of the sequence index is wrong"));
         }
         let start = page * PAGE_SEQS;
         let count = PAGE_SEQS.min(self.count.saturating_sub(start));
         let packed = Packed::decode(&mut Cursor::new(bytes.slice(CRC_BYTES..)), count)?;
         let first = self.first + start as u64;
         Ok((0..count).map(move |at| {
-            // What is beyond 32 bits is in no block, and neither is this number: whoever looks for the block says so.
+            // No block has a number above 32 bits or `u32::MAX`: the caller reports it.
             let block = packed.get(at).checked_sub(1).map(|block| u32::try_from(block).unwrap_or(u32::MAX));
             (first + at as u64, block)
         }))
@@ -142,31 +142,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_event_is_found_in_its_block_and_what_is_missing_in_none() {
-        let mut builder = OrderBuilder::new((100, 2599));
+    fn events_are_found_in_their_blocks_and_missing_ones_in_none() {
+        let mut builder = SequenceIndexBuilder::new((100, 2599));
         let block = |seq: u64| (seq % 7 != 3).then_some((seq / 50) as u32);
         (100..2600)
             .rev()
             .filter_map(|seq| Some((seq, block(seq)?)))
             .for_each(|(seq, block)| assert_eq!(builder.insert(seq, block), Ok(true)));
-        assert_eq!(builder.insert(100, 2), Ok(false), "it has a place already");
+        assert_eq!(builder.insert(100, 2), Ok(false), "it has a block already");
         for outside in [0, 99, 2600, u64::MAX] {
             assert_eq!(builder.insert(outside, 2), Err(Imbalance::Seq(outside)));
         }
         let (mut out, mut index) = (std::vec![9; 5], Vec::new());
         builder.finish(5, &mut out, &mut index);
-        let order = Order::decode(&mut Cursor::new(index.into())).unwrap();
+        let sequence_index = SequenceIndex::decode(&mut Cursor::new(index.into())).unwrap();
         let out = Bytes::from(out);
-        let page = |page| out.slice(order.page(page).start as usize..order.page(page).end as usize);
+        let page = |page| out.slice(sequence_index.page(page).start as usize..sequence_index.page(page).end as usize);
         for seq in 100..2600 {
-            let (number, at) = order.place(seq).unwrap();
-            let found = order.blocks(number, &page(number)).unwrap().nth(at).unwrap();
+            let (number, at) = sequence_index.locate(seq).unwrap();
+            let found = sequence_index.blocks(number, &page(number)).unwrap().nth(at).unwrap();
             assert_eq!(found, (seq, block(seq)));
         }
-        assert_eq!((order.place(99), order.place(2600)), (None, None));
-        assert_eq!(order.pages(), 3);
+        assert_eq!((sequence_index.locate(99), sequence_index.locate(2600)), (None, None));
+        assert_eq!(sequence_index.pages(), 3);
         let mut damaged = page(1).to_vec();
         damaged[7] ^= 1;
-        assert!(order.blocks(1, &damaged.into()).is_err());
+        assert!(sequence_index.blocks(1, &damaged.into()).is_err());
     }
 }

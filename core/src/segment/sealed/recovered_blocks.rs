@@ -11,15 +11,15 @@ use bytes::Bytes;
 
 use super::block::Summary;
 use super::index::{IndexBuilder, TypeSummary};
-use super::{Block, HEAD_BYTES, Index, Sealed};
+use super::{Block, HEADER_BYTES, Index, Sealed};
 use crate::codec::{Corrupt, Cursor};
-use crate::segment::{Place, TypeName};
+use crate::segment::{SortKey, TypeName};
 use crate::storage::Blob;
 
 /// The blocks of a damaged segment that are whole.
 #[derive(Debug)]
-pub(crate) struct Remains {
-    /// A segment of these blocks alone, to be read row by row: nothing can be looked up by a caller's id in it.
+pub(crate) struct RecoveredBlocks {
+    /// A segment with only these blocks, to be read row by row: it has no index of callers' ids.
     pub(crate) sealed: Sealed,
     /// The sequence numbers of its events, ascending.
     pub(crate) seqs: Vec<u64>,
@@ -27,31 +27,30 @@ pub(crate) struct Remains {
     pub(crate) millis: i64,
 }
 
-/// How much is read at a time where it may be that something cannot be read, and how much is given up then.
+/// Bytes read at a time. If that fails, sectors are read one by one, and unreadable ones are replaced by zeros.
 const PIECE_BYTES: u64 = 1 << 20;
 const LOST_BYTES: u64 = 512;
 
-/// Whole blocks, and what is in them.
+/// Collects valid blocks and their contents.
 #[derive(Default)]
 struct Collector {
-    /// The types by name: a number in the order of first use, and their events.
+    /// For each type, its number in the order of first use, and its events.
     types: BTreeMap<Box<[u8]>, (u32, u64)>,
-    /// The lane, the place in the blob and the summary of each block, by those numbers.
+    /// The type partition, the range in the blob, and the summary of each block, with these numbers as codes.
     blocks: Vec<(usize, Range<u64>, Summary)>,
     seqs: Vec<u64>,
     millis: i64,
 }
 
-impl Remains {
-    /// What is left of the segment of this name in a blob that answers for these sequence numbers.
+impl RecoveredBlocks {
+    /// The valid blocks of a segment that covers these sequence numbers.
     ///
-    /// `found` is what [`open`](Sealed::open) has made of it, if it could: then the index says where blocks are.
-    /// Otherwise they are looked for by their checksums, one behind the other, in all of the blob, which is in memory
-    /// meanwhile.
+    /// `found` is the segment if it could be [opened](Sealed::open); its index then says where the blocks are.
+    /// Otherwise the whole blob is read into memory and searched for bytes with a block's checksum.
     ///
     /// # Errors
     ///
-    /// [`Corrupt`] if what is left makes no segment.
+    /// [`Corrupt`] if no segment can be built from the blocks.
     pub(crate) fn of(
         name: &str,
         seqs: (u64, u64),
@@ -67,58 +66,58 @@ impl Remains {
         let Collector { seqs: mut numbers, millis, .. } = collector;
         numbers.sort_unstable();
         let times = index.times();
-        let sealed = Sealed { name: name.to_string(), seqs, blob, index, times, order: None, ids: None };
+        let sealed = Sealed { name: name.to_string(), seqs, blob, index, times, sequence_index: None, ids: None };
         Ok(Self { sealed, seqs: numbers, millis })
     }
 }
 
 impl Collector {
-    /// The whole ones of the blocks that the index of a segment lists.
+    /// Takes the valid ones of the blocks in the segment's index.
     fn take_listed(&mut self, sealed: &Sealed) {
         let index = sealed.index();
-        for (lane, numbers) in index.lanes().iter().enumerate() {
+        for (partition, numbers) in index.partitions().iter().enumerate() {
             for number in numbers.iter().map(|number| number as usize) {
                 let Ok(block) = sealed.block(number) else { continue };
                 let is_right = block
                     .summarize(|name| index.code(name), |_, _| {})
                     .is_ok_and(|summary| summary == index.summary(number));
                 if is_right {
-                    self.take(lane, index.range(number), &block);
+                    self.take(partition, index.range(number), &block);
                 }
             }
         }
     }
 
-    /// All blocks with events between these sequence numbers.
+    /// Searches for all blocks with sequence numbers in this range.
     fn search(&mut self, bytes: &Bytes, seqs: (u64, u64)) {
-        // The last row of each lane. A block goes into the first lane that it can follow.
-        let mut lanes: Vec<Place> = Vec::new();
+        // The last sort key of each partition. A block goes to the first partition whose rows all precede it.
+        let mut partitions: Vec<SortKey> = Vec::new();
         let mut taken = BTreeSet::new();
-        let mut at = HEAD_BYTES;
+        let mut at = HEADER_BYTES;
         while at < bytes.len() {
             let Some((block, len)) = block_at(&bytes.slice(at..), seqs) else {
                 at += 1;
                 continue;
             };
-            // A block may be there twice, if a part of the blob is.
-            let seqs = || (0..block.len()).map(|row| block.place(row).seq);
+            // A block may be there twice if part of the blob is.
+            let seqs = || (0..block.len()).map(|row| block.sort_key(row).seq);
             if seqs().any(|seq| taken.contains(&seq)) {
                 at += len;
                 continue;
             }
             taken.extend(seqs());
-            let (first, last) = (block.place(0), block.place(block.len().saturating_sub(1)));
-            let lane = lanes.iter().position(|&before| before < first).unwrap_or(lanes.len());
-            match lanes.get_mut(lane) {
+            let (first, last) = (block.sort_key(0), block.sort_key(block.len().saturating_sub(1)));
+            let partition = partitions.iter().position(|&before| before < first).unwrap_or(partitions.len());
+            match partitions.get_mut(partition) {
                 Some(before) => *before = last,
-                None => lanes.push(last),
+                None => partitions.push(last),
             }
-            self.take(lane, at as u64..(at + len) as u64, &block);
+            self.take(partition, at as u64..(at + len) as u64, &block);
             at += len;
         }
     }
 
-    fn take(&mut self, lane: usize, range: Range<u64>, block: &Block) {
+    fn take(&mut self, partition: usize, range: Range<u64>, block: &Block) {
         let next = self.types.len() as u32;
         let mut next = next..;
         for name in block.names() {
@@ -127,29 +126,29 @@ impl Collector {
             }
         }
         let summary = block.summarize(|name| self.types.get(name).map(|&(code, _)| code), |_, _| {});
-        let summary = summary.expect("blocks are looked through before they are taken");
+        let summary = summary.expect("only blocks that were summarized before are taken");
         for row in 0..block.len() {
             let (_, events) = self.types.get_mut(block.type_name(row)).expect("all types of the block are here");
             *events += 1;
-            self.seqs.push(block.place(row).seq);
+            self.seqs.push(block.sort_key(row).seq);
             self.millis = self.millis.max(block.millis(row));
         }
-        self.blocks.push((lane, range, summary));
+        self.blocks.push((partition, range, summary));
     }
 
-    /// The index of a segment that has these blocks and no others, and ends at or before `end`.
+    /// The index of a segment of these blocks, which end at or before `end`.
     fn index(&mut self, end: u64) -> Result<Index, Corrupt> {
-        // By number, the place of each type in the order of names.
+        // For each number of a type, its code in the order of names.
         let mut codes: Vec<(u32, u32)> =
             self.types.values().zip(0u32..).map(|(&(number, _), code)| (number, code)).collect();
         codes.sort_unstable();
-        let lanes = self.blocks.iter().map(|&(lane, ..)| lane + 1).max().unwrap_or_default();
-        let mut builder = IndexBuilder::new(lanes);
-        for (lane, range, summary) in &mut self.blocks {
-            let code = |number: &u32| codes.get(*number as usize).expect("each type has a place among the names").1;
+        let partitions = self.blocks.iter().map(|&(partition, ..)| partition + 1).max().unwrap_or_default();
+        let mut builder = IndexBuilder::new(partitions);
+        for (partition, range, summary) in &mut self.blocks {
+            let code = |number: &u32| codes.get(*number as usize).expect("each type has a code").1;
             summary.codes = summary.codes.iter().map(code).collect();
             summary.codes.sort_unstable();
-            builder.push(*lane, range.start, (range.end - range.start) as usize, summary);
+            builder.push(*partition, range.start, (range.end - range.start) as usize, summary);
         }
         let text_bytes: u64 = self.blocks.iter().map(|(_, _, summary)| summary.text_bytes).sum();
         let average = text_bytes / (self.seqs.len().max(1) as u64);
@@ -164,14 +163,14 @@ impl Collector {
     }
 }
 
-/// The block that these bytes begin with, and its length, if they do and nothing in it is amiss.
+/// The valid block at the beginning of these bytes, if there is one, and its length.
 fn block_at(bytes: &Bytes, (first, last): (u64, u64)) -> Option<(Block, usize)> {
     let (block, len) = Block::decode_front(bytes).ok()?;
     let summary = block.summarize(|_| Some(0), |_, _| {}).ok()?;
     (first <= summary.seqs.0 && summary.seqs.1 <= last).then_some((block, len))
 }
 
-/// All bytes of a blob, with zeros in place of what cannot be read.
+/// All bytes of a blob, with zeros for unreadable sectors.
 fn read_what_can_be(blob: &dyn Blob) -> Bytes {
     let mut bytes = Vec::new();
     let mut at = 0;
