@@ -1,10 +1,10 @@
-//! CRC-32C (Castagnoli; RFC 3720, appendix B.4), as log records and segments carry it.
+//! CRC-32C (Castagnoli; RFC 3720, appendix B.4), the checksum of log records and blobs.
 
 use crc::{CRC_32_ISCSI, Crc, Digest, Table};
 
 static CASTAGNOLI: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
-/// A checksum in the making.
+/// An incremental checksum.
 pub(crate) struct Crc32c(Digest<'static, u32, Table<16>>);
 
 impl Crc32c {
@@ -20,7 +20,7 @@ impl Crc32c {
         self.0.finalize()
     }
 
-    /// The checksum of one piece.
+    /// The checksum of these bytes.
     pub(crate) fn of(bytes: &[u8]) -> u32 {
         CASTAGNOLI.checksum(bytes)
     }

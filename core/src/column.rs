@@ -1,6 +1,6 @@
-//! Fixed-width little-endian integers inside a byte buffer: how every column of a segment lies in memory and on disk.
+//! Fixed-width little-endian integers in a byte buffer: the columns of segments, in memory and on disk.
 //!
-//! Buffers are checked when a [`Rows`](crate::segment::Rows) is opened, so that access can be plain.
+//! [`Rows::open`](crate::segment::Rows) checks buffers, so access needs no checks.
 
 /// The `index`-th `u32` of a column that begins at `start`.
 pub(crate) fn u32_at(bytes: &[u8], start: usize, index: usize) -> u32 {
@@ -17,7 +17,7 @@ pub(crate) fn i64_at(bytes: &[u8], start: usize, index: usize) -> i64 {
     i64::from_le_bytes(field(bytes, start + index * 8))
 }
 
-/// The first index in `range` for which `before` no longer holds; `before` must hold for a prefix of the range only.
+/// The first index in `range` for which `before` is false. `before` must hold for a prefix of the range only.
 pub(crate) fn partition(range: core::ops::Range<usize>, mut before: impl FnMut(usize) -> bool) -> usize {
     let (mut low, mut high) = (range.start, range.end);
     while low < high {

@@ -1,6 +1,6 @@
 //! Enums that list their variants.
 
-/// Declares an enum without fields together with `ALL`, its variants in their order: a list that cannot lack one.
+/// Declares an enum without fields and `ALL`, the complete list of its variants in their order.
 macro_rules! listed {
     ($(#[$about:meta])* $visible:vis enum $name:ident { $($(#[$variant_about:meta])* $variant:ident,)+ }) => {
         $(#[$about])*
@@ -9,7 +9,7 @@ macro_rules! listed {
         }
 
         impl $name {
-            /// Every variant, each at the index of its discriminant.
+            /// All variants, each at the index of its discriminant.
             pub const ALL: [Self; [$(stringify!($variant)),+].len()] = [$(Self::$variant),+];
         }
     };

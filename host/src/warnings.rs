@@ -109,7 +109,7 @@ impl Warnings {
         let Standing { clock, unavailable, damaged } = &*self.standing();
         let mut all: Vec<String> = clock.iter().map(ToString::to_string).collect();
         all.extend(unavailable.iter().map(|cause| {
-            format!("the last commit was refused, because the storage is not available: {}", cause.told())
+            format!("the last commit was refused, because the storage is not available: {}", cause.public_text())
         }));
         let named = damaged.iter().take(DAMAGED_MAX);
         all.extend(named.map(|concerned| format!("part of what is stored is damaged, {concerned}")));
@@ -140,7 +140,7 @@ impl Standing {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use argus_core::cause::Place;
+    use argus_core::cause::NamedPlace;
 
     use super::*;
     use crate::metrics::Gauges;
@@ -172,7 +172,8 @@ mod tests {
     #[test]
     fn a_storage_that_is_not_available_is_a_warning_until_a_commit_succeeds() {
         let (_, warnings) = warnings();
-        let cause = Cause::call("open", Place::new("/data/log", "one of its files"), std::io::Error::other("EMFILE"));
+        let cause =
+            Cause::call("open", NamedPlace::new("/data/log", "one of its files"), std::io::Error::other("EMFILE"));
         warnings.unavailable(Some(&cause));
         let text = warnings.text().unwrap();
         assert!(text.contains("cannot open one of its files: EMFILE"), "{text}");

@@ -62,11 +62,11 @@ pub(super) fn ready(condition: &Condition<'_>) -> Reply {
         }
         Condition { draining: true, .. } => Health::new(Status::Fail, Some("stopping")),
         Condition { repository: Some(Failure::Failed(cause)), .. } => {
-            failing = format!("the storage has failed, only reads go on: {}", cause.told());
+            failing = format!("the storage has failed, only reads go on: {}", cause.public_text());
             Health::new(Status::Fail, Some(&failing))
         }
         Condition { repository: Some(Failure::Unavailable(cause)), .. } => {
-            failing = format!("the storage is not available, nothing is stored: {}", cause.told());
+            failing = format!("the storage is not available, nothing is stored: {}", cause.public_text());
             Health::new(Status::Fail, Some(&failing))
         }
         Condition { draining: false, repository: None, failure: None, warning: Some(warning) } => {

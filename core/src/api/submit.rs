@@ -228,7 +228,7 @@ impl Acknowledgement {
             }
             (Ok(receipt), Shape::Many { rejected, .. }) => many_reply(Some(receipt), rejected.as_ref()),
             (Err(CommitError::Full(cause)), _) => {
-                let detail = format!("nothing was stored: {}", cause.told());
+                let detail = format!("nothing was stored: {}", cause.public_text());
                 Refused::new(ProblemKind::StorageFull, detail).reply(Route::Events)
             }
             (Err(CommitError::Unavailable { cause, in_doubt }), _) => {
@@ -285,7 +285,7 @@ pub(super) fn accepts_nothing(failure: &Failure) -> Refused {
 /// 503: the repository has not acknowledged the events.
 fn not_stored(kind: ProblemKind, cause: &Cause, in_doubt: bool) -> Refused {
     let outcome = if in_doubt { "whether the events were stored is unknown" } else { "nothing was stored" };
-    Refused::new(kind, format!("{outcome}: {}", cause.told()))
+    Refused::new(kind, format!("{outcome}: {}", cause.public_text()))
 }
 
 /// 413. The rest of the body is not read, so that the connection cannot go on.

@@ -10,7 +10,7 @@ use std::task::{Poll, Wake};
 use std::thread::{self, Thread};
 
 use argus_core::batch::{BatchBuilder, NewEvent};
-use argus_core::cause::{Cause, Place};
+use argus_core::cause::{Cause, NamedPlace};
 use argus_core::clock::Moment;
 use argus_core::damage::{Concerned, Damage};
 use argus_core::engine::{Engine, Seed, Tuning};
@@ -248,7 +248,7 @@ fn a_failure_answers_everybody_and_refuses_what_comes_later() {
     let (committer, strings) = start(ROOMY, false);
     let first = occupy(&committer, &strings);
     let second = committer.submit(batch(1)).unwrap();
-    let cause = Cause::at(Place::new("/dev/sda", "the disk"), "it is on fire");
+    let cause = Cause::at(NamedPlace::new("/dev/sda", "the disk"), "it is on fire");
     let error = CommitError::in_doubt(cause.clone());
     strings.commands.send(Command::Fail(error.clone())).unwrap();
     assert_eq!(wait(first), Err(error));

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use argus_core::cause::{Cause, Place};
+use argus_core::cause::{Cause, NamedPlace};
 use argus_core::storage::StorageError;
 use rustix::io::Errno;
 use thiserror::Error;
@@ -122,8 +122,8 @@ impl Fault {
 }
 
 /// A path. Callers are not told which one it is.
-pub(crate) fn place(path: &Path) -> Place {
-    Place::new(path.display().to_string(), "one of its files")
+pub(crate) fn place(path: &Path) -> NamedPlace {
+    NamedPlace::new(path.display().to_string(), "one of its files")
 }
 
 fn holder(pid: Option<u32>) -> String {
@@ -149,7 +149,7 @@ mod tests {
     fn callers_are_told_what_and_why_but_not_where() {
         let cause = fault(Errno::IO).failed().into_cause();
         assert_eq!(cause.to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
-        assert_eq!(cause.told(), "cannot write one of its files: Input/output error (os error 5)");
+        assert_eq!(cause.public_text(), "cannot write one of its files: Input/output error (os error 5)");
     }
 
     #[test]

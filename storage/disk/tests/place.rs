@@ -45,7 +45,7 @@ fn nothing_is_durable_in_a_place_where_nobody_finds_it() {
         deed(&data);
         let after = storage.append(&[b"after"]).and_then(|()| storage.sync());
         let Err(StorageError::Failed(reason)) = after else { panic!("{name}: {after:?}") };
-        assert!(!reason.told().contains(&*data.to_string_lossy()), "{}", reason.told());
+        assert!(!reason.public_text().contains(&*data.to_string_lossy()), "{}", reason.public_text());
         let reason = reason.to_string();
         assert!(reason.contains("cannot go on with ") && reason.contains("removed, moved or replaced"), "{reason}");
         assert_eq!(storage.read_log(0, 6).unwrap(), "before", "{name}");

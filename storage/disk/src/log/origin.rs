@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use argus_core::engine::{HEAD_SEEN_BYTES, written_offsets};
+use argus_core::engine::{HEADER_SEEN_BYTES, written_offsets};
 
 /// How much is read at a time.
 const PIECE_BYTES: usize = 1 << 20;
@@ -40,7 +40,7 @@ impl Origins {
     /// What the first head in a file says, if there is one. The first is that of the place where the file was written
     /// last, if that has any.
     pub(super) fn first(file: &File, len: u64, file_bytes: u64) -> std::io::Result<Option<u64>> {
-        let mut piece = vec![0; PIECE_BYTES + HEAD_SEEN_BYTES];
+        let mut piece = vec![0; PIECE_BYTES + HEADER_SEEN_BYTES];
         let mut at = 0;
         while at < len {
             let now = usize::try_from(len - at).unwrap_or(usize::MAX).min(piece.len());
