@@ -1,4 +1,4 @@
-//! Events on their way into storage: encoded and indexed once, by whichever thread parsed them.
+//! Batches of events to be stored, encoded and indexed once by the thread that parsed them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +6,14 @@ use crate::checksum::Crc32c;
 use crate::event::{ClientId, EVENT_TYPE_BYTES_MAX, EventType, Payload, Timestamp};
 use crate::segment::{Rows, RowsBuilder};
 
-/// Most bytes of text in a batch: offsets within it have 32 bits.
+/// Most bytes of text in a batch: text offsets have 32 bits.
 const TEXT_BYTES_MAX: usize = u32::MAX as usize;
 
-/// Most bytes of a batch's index: its length has 32 bits in the log. Reached first by some hundred million events with
-/// next to nothing in them.
+/// Most bytes of a batch's index: its length has 32 bits in the log. Only some hundred million nearly empty events
+/// reach it before the limit of text.
 const INDEX_BYTES_MAX: usize = u32::MAX as usize;
 
-/// Most bytes that one event adds to the index: a row, an id, and a type with its name.
+/// Most bytes that an event adds to the index: a row, an id entry, and a type with its name.
 const EVENT_INDEX_BYTES_MAX: usize = 28 + 12 + 8 + EVENT_TYPE_BYTES_MAX;
 
 /// Collects events into a [`Batch`].
@@ -22,8 +22,8 @@ pub struct BatchBuilder {
     rows: RowsBuilder,
 }
 
-/// A few events, encoded and indexed, ready to be committed: what
-/// [`Repository::commit`](crate::repository::Repository::commit) takes. Immutable and cheap to clone.
+/// Events, encoded and indexed, ready for [`Repository::commit`](crate::repository::Repository::commit). Immutable and
+/// cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Batch {
     rows: Rows,
@@ -31,35 +31,35 @@ pub struct Batch {
     handling: Handling,
 }
 
-/// What the fault of one event means for the others that came with it.
+/// Whether a faulty event causes the whole batch to be refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Handling {
-    /// All or nothing.
+    /// One faulty event refuses the whole batch.
     #[default]
     Strict,
-    /// The good ones are kept.
+    /// Valid events are stored; faulty ones are left out.
     Lenient,
 }
 
-/// One event of a [`Batch`], before it has a position. Serialized and deserialized with the members that the wire has;
-/// its parts say what they take. [`ingest`](crate::ingest) reads what they do not: escapes, white space, Unix times.
+/// An event before it is stored. Serialized with the member names of the HTTP API. Deserializing is stricter than
+/// [`ingest`](crate::ingest), which also accepts escapes, white space and Unix times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewEvent<'a> {
-    /// What happened.
+    /// The event type: what happened.
     #[serde(borrow)]
     pub event_type: EventType<'a>,
     /// When it happened.
     pub timestamp: Timestamp,
-    /// The free-form part.
+    /// The payload, any JSON value.
     #[serde(borrow)]
     pub payload: Payload<'a>,
-    /// The caller's idempotency key, if it sent one.
+    /// The caller's idempotency key, if any.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub id: Option<ClientId<'a>>,
 }
 
-/// A batch at its limit: 4 GiB of ids and payloads, and as much of everything else.
+/// The batch is full: it takes at most 4 GiB of ids and payloads, and 4 GiB of index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a batch holds at most 4 GiB")]
 pub struct BatchFull;
@@ -71,22 +71,22 @@ impl BatchBuilder {
         Self::default()
     }
 
-    /// An empty builder with room for so many bytes of ids and payloads.
+    /// An empty builder with capacity for this many bytes of ids and payloads.
     pub(crate) fn with_text_capacity(bytes: usize) -> Self {
         Self { rows: RowsBuilder::with_capacity(0, bytes) }
     }
 
-    /// The most memory that it takes to push this event and finish the batch.
+    /// The most memory that pushing this event and finishing the batch takes, in bytes.
     pub(crate) fn work_bytes(&self, event: &NewEvent<'_>) -> usize {
         let text = 1 + event.id.map_or(0, |id| id.as_str().len()) + event.payload.as_str().len();
         self.rows.work_bytes(text, EVENT_INDEX_BYTES_MAX)
     }
 
-    /// Appends an event; the order of calls is the order of sequence numbers.
+    /// Appends an event. Sequence numbers follow the order of calls.
     ///
     /// # Errors
     ///
-    /// [`BatchFull`] when the batch would outgrow its limit; it then holds what it held before.
+    /// [`BatchFull`] if the batch would exceed its limit; it is unchanged.
     pub fn push(&mut self, event: NewEvent<'_>) -> Result<(), BatchFull> {
         let id = event.id.map_or("", |id| id.as_str());
         let payload = event.payload.as_str();
@@ -100,7 +100,7 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Events so far.
+    /// Number of events so far.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -112,7 +112,7 @@ impl BatchBuilder {
         self.len() == 0
     }
 
-    /// Different event types so far.
+    /// Number of different event types so far.
     #[must_use]
     pub fn type_count(&self) -> usize {
         self.rows.type_count()
@@ -124,7 +124,7 @@ impl BatchBuilder {
         self.rows.has_type(event_type.as_str().as_bytes())
     }
 
-    /// Encodes and indexes what was pushed.
+    /// Encodes and indexes the events.
     #[must_use]
     pub fn finish(self) -> Batch {
         Batch::from_rows(self.rows.finish_sorted())
@@ -141,13 +141,13 @@ impl Batch {
         Self { crc: crc.finish(), rows, handling: Handling::Strict }
     }
 
-    /// The same events, under another handling: [`Handling::Strict`] is what a batch begins with.
+    /// The same events with this handling. The default is [`Handling::Strict`].
     #[must_use]
     pub fn handled(self, handling: Handling) -> Self {
         Self { handling, ..self }
     }
 
-    /// What the fault of one event means for the others.
+    /// Whether a faulty event causes the whole batch to be refused.
     #[must_use]
     pub fn handling(&self) -> Handling {
         self.handling
@@ -165,7 +165,7 @@ impl Batch {
         self.rows.is_empty()
     }
 
-    /// Bytes that the batch takes in memory and in the log.
+    /// Bytes of the batch in memory, and in the log without the record header.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.rows.bytes()
@@ -173,10 +173,10 @@ impl Batch {
 
     /// The events, in the order in which they were pushed.
     pub fn events(&self) -> impl Iterator<Item = NewEvent<'_>> {
-        (0..self.len()).map(|place| self.event(place))
+        (0..self.len()).map(|index| self.event(index))
     }
 
-    /// The id that the caller gave the first event.
+    /// The caller's id of the first event, if it has one.
     #[must_use]
     pub fn first_id(&self) -> Option<ClientId<'_>> {
         if self.is_empty() {
@@ -186,8 +186,8 @@ impl Batch {
         (!id.is_empty()).then(|| ClientId::from_validated(core::str::from_utf8(id).expect(TEXT)))
     }
 
-    pub(crate) fn event(&self, place: usize) -> NewEvent<'_> {
-        let row = self.rows.row_by_ordinal(place);
+    pub(crate) fn event(&self, index: usize) -> NewEvent<'_> {
+        let row = self.rows.row_by_ordinal(index);
         let (id, payload) = self.rows.id_and_payload(row);
         let name = self.rows.type_name(self.rows.row_type(row));
         NewEvent {
@@ -198,7 +198,7 @@ impl Batch {
         }
     }
 
-    /// The columns; the ordinal of an event is its place in the batch.
+    /// The columns. The ordinal of an event is its index in the batch.
     pub(crate) fn rows(&self) -> &Rows {
         &self.rows
     }
@@ -218,9 +218,9 @@ mod tests {
 
     use super::*;
 
-    /// By these figures a batch is kept within its limits.
+    /// The limits of a batch depend on these figures.
     #[test]
-    fn what_an_index_takes_is_known_before_it_is_written() {
+    fn the_size_of_an_index_is_known_before_it_is_written() {
         let longest = "x".repeat(EVENT_TYPE_BYTES_MAX);
         let types = ["a", "b", "a", &longest, "b"];
         let mut builder = BatchBuilder::new();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_data_that_is_validated() {
+    fn deserializing_validates_events() {
         let text = |id: &str, event_type: &str, timestamp: &str, payload: &str| {
             format!(r#"{{"event_type":"{event_type}","timestamp":"{timestamp}","payload":{payload}{id}}}"#)
         };

@@ -1,4 +1,4 @@
-//! Why a repository or a medium did not do something, for operators and for callers.
+//! Why an operation of a repository or a storage failed, as a text for operators and one for callers.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -10,34 +10,34 @@ use core::fmt;
 
 use crate::damage::Damage;
 
-/// Why a repository or a medium did not do something: what was being done, where, and the error that stopped it.
+/// Why an operation failed: what was being done, where, and the error that stopped it.
 ///
-/// There are two texts. The one for operators, which [`Display`](fmt::Display) writes, names the exact place. The one
-/// for callers, [`told`](Self::told), does not. Code that has to know more asks for the
-/// [`source`](Error::source) or the [`damage`](Self::damage) and never parses a text.
+/// There are two texts. The one for operators, written by [`Display`](fmt::Display), names the exact place. The one for
+/// callers, [`public_text`](Self::public_text), does not. Code uses the [`source`](Error::source) or the
+/// [`damage`](Self::damage) and never parses a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// What was being done, the innermost last.
+    /// What was being done, outermost first.
     during: Vec<&'static str>,
     reason: Reason,
 }
 
-/// A place as operators and as callers know it.
+/// The names of a place: one for operators, one for callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The path, address or name.
+pub struct NamedPlace {
+    /// For operators: the path, address or name.
     exact: String,
-    /// What kind of thing it is.
+    /// For callers: the kind of thing.
     general: &'static str,
 }
 
 #[derive(Clone, Debug)]
 enum Reason {
-    /// In our own words.
-    Message { place: Option<Place>, text: Cow<'static, str> },
+    /// A message of our own.
+    Message { place: Option<NamedPlace>, text: Cow<'static, str> },
     /// A call that returned an error.
-    Call { operation: &'static str, place: Place, source: Arc<dyn Error + Send + Sync> },
-    /// What is stored is not as it was written.
+    Call { operation: &'static str, place: NamedPlace, source: Arc<dyn Error + Send + Sync> },
+    /// Stored data is damaged.
     Damage(Box<Damage>),
 }
 
@@ -49,14 +49,14 @@ enum Reader {
 }
 
 impl Cause {
-    /// An operation on a place failed with this error: "cannot `operation` `place`: `source`". Callers are shown the
-    /// text of `source`, so that it must not name the place.
-    pub fn call(operation: &'static str, place: Place, source: impl Error + Send + Sync + 'static) -> Self {
+    /// An operation on a place failed: "cannot `operation` `place`: `source`". Callers see the text of `source`, so it
+    /// must not name the place.
+    pub fn call(operation: &'static str, place: NamedPlace, source: impl Error + Send + Sync + 'static) -> Self {
         Self::of(Reason::Call { operation, place, source: Arc::new(source) })
     }
 
     /// Something is wrong at a place.
-    pub fn at(place: Place, text: impl Into<Cow<'static, str>>) -> Self {
+    pub fn at(place: NamedPlace, text: impl Into<Cow<'static, str>>) -> Self {
         Self::of(Reason::Message { place: Some(place), text: text.into() })
     }
 
@@ -64,7 +64,7 @@ impl Cause {
         Self { during: Vec::new(), reason }
     }
 
-    /// The same cause, and what was being done when it was met.
+    /// The same cause, with what was being done.
     #[must_use]
     pub fn during(mut self, what: &'static str) -> Self {
         self.during.insert(0, what);
@@ -73,7 +73,7 @@ impl Cause {
 
     /// The text for callers, which names no place.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn public_text(&self) -> String {
         Text { cause: self, reader: Reader::Caller }.to_string()
     }
 
@@ -87,8 +87,8 @@ impl Cause {
     }
 }
 
-impl Place {
-    /// A place by its exact name, for operators, and by the kind of thing that it is, for callers.
+impl NamedPlace {
+    /// A place by its exact name, for operators, and by its kind, for callers.
     pub fn new(exact: impl Into<String>, general: &'static str) -> Self {
         Self { exact: exact.into(), general }
     }
@@ -101,7 +101,7 @@ impl Place {
     }
 }
 
-/// The text of a cause.
+/// Displays a cause for one reader.
 struct Text<'a> {
     cause: &'a Cause,
     reader: Reader,
@@ -143,7 +143,7 @@ impl Error for Cause {
     }
 }
 
-/// Errors of calls are equal if they say the same.
+/// Errors of calls are equal if their texts are.
 impl PartialEq for Reason {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -162,14 +162,14 @@ impl PartialEq for Reason {
 
 impl Eq for Reason {}
 
-/// A text that names no place: callers are told the same as operators.
+/// Callers see the text too, so it must not name a place.
 impl From<String> for Cause {
     fn from(text: String) -> Self {
         Self::of(Reason::Message { place: None, text: text.into() })
     }
 }
 
-/// A text that names no place: callers are told the same as operators.
+/// Callers see the text too, so it must not name a place.
 impl From<&str> for Cause {
     fn from(text: &str) -> Self {
         text.to_string().into()
@@ -194,18 +194,19 @@ mod tests {
     struct Eio(u8);
 
     fn sync(path: &str) -> Cause {
-        Cause::call("sync", Place::new(path, "one of its files"), Eio(5)).during("sync of the log")
+        Cause::call("sync", NamedPlace::new(path, "one of its files"), Eio(5)).during("sync of the log")
     }
 
     #[test]
     fn callers_are_told_what_operators_are_but_for_the_place() {
         let cause = sync("/data/log/7");
         assert_eq!(cause.to_string(), "sync of the log: cannot sync /data/log/7: EIO");
-        assert_eq!(cause.told(), "sync of the log: cannot sync one of its files: EIO");
+        assert_eq!(cause.public_text(), "sync of the log: cannot sync one of its files: EIO");
 
-        let cause = Cause::at(Place::new("/data/x", "one of its files"), "it is empty").during("read").during("start");
+        let cause =
+            Cause::at(NamedPlace::new("/data/x", "one of its files"), "it is empty").during("read").during("start");
         assert_eq!(cause.to_string(), "start: read: /data/x: it is empty");
-        assert_eq!(cause.told(), "start: read: one of its files: it is empty");
+        assert_eq!(cause.public_text(), "start: read: one of its files: it is empty");
 
         let (place, reason) = ("segment-1".to_string(), "its checksum is wrong".to_string());
         let damage = Damage { place, offset: Some(7), reason, concerned: Concerned::all(3, 5) };
@@ -215,7 +216,7 @@ mod tests {
             "look-up of ids: segment-1 at offset 7: its checksum is wrong; events 3 to 5 are concerned"
         );
         assert_eq!(
-            cause.told(),
+            cause.public_text(),
             "look-up of ids: part of what is stored is damaged: its checksum is wrong; events 3 to 5 are concerned"
         );
     }

@@ -1,10 +1,10 @@
-//! CRC-32C (Castagnoli; RFC 3720, appendix B.4), as log records and segments carry it.
+//! CRC-32C (Castagnoli; RFC 3720, appendix B.4), the checksum of log records and blobs.
 
 use crc::{CRC_32_ISCSI, Crc, Digest, Table};
 
 static CASTAGNOLI: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
-/// A checksum of several pieces.
+/// An incremental checksum.
 pub(crate) struct Crc32c(Digest<'static, u32, Table<16>>);
 
 impl Crc32c {

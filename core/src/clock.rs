@@ -1,10 +1,10 @@
-//! What is believed of the wall clock.
+//! Decides whether the wall clock is believed.
 //!
-//! Retention deletes by the wall clock, and a wall clock can be set wrong. So it is compared with two things that
-//! nobody sets: the time that was believed last, by this process or the one before, and the time that the process has
-//! been up since. A wall clock that departs from both is in doubt. It is believed when it has stayed that way for long
-//! enough; until then nothing expires. For how long it has is noted, and the next process goes on from there: otherwise
-//! one that is restarted every day would wait for ever.
+//! Retention deletes by the wall clock, which can be set wrong. So the wall clock is compared with an expected time:
+//! the time that was believed last, by this or an earlier process, plus the uptime since. A clock that differs too much
+//! from it is in doubt, and nothing expires. It is believed once the difference has lasted long enough. The duration of
+//! a doubt is saved, so that the next process continues it; otherwise, one that is restarted every day would wait for
+//! ever.
 
 use core::fmt;
 use core::time::Duration;
@@ -16,122 +16,122 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// How long a wall clock in doubt has to last where nobody says otherwise, in nanoseconds: 24 hours.
+/// Default duration of a doubt, in nanoseconds: 24 hours.
 const TRUST_AFTER: i64 = DAY;
 
-/// A departure of up to this part of the age after which events expire is believed at once: events that it expires too
-/// early would have gone soon. It is also at least [`DEPARTURE_MIN`] and at most [`DEPARTURE_MAX`].
+/// A difference of up to the age of expiry divided by this is tolerated, because the events that expire too early would
+/// have expired soon anyway. It is limited to [`DEPARTURE_MIN`] to [`DEPARTURE_MAX`].
 const DEPARTURE_PART: i64 = 8;
-/// Services that keep the clock right step it by less than that.
+/// Time synchronization steps the clock by less than that.
 const DEPARTURE_MIN: i64 = 5 * MINUTE;
 const DEPARTURE_MAX: i64 = DAY;
 
-/// The next process goes on with a doubt if the wall clock shows at most so much more than it was seen to show. Nobody
-/// knows how much of that is the time in which no process was up.
+/// The next process continues a doubt if the wall clock has moved on by at most this much since. How much of that is
+/// downtime is unknown.
 const AWAY_MAX: i64 = DAY;
 
-/// How long a doubt has lasted is noted after this time, and so many times at least before the wall clock is believed.
-const NOTE_DOUBT_AFTER: i64 = 10 * MINUTE;
-const DOUBT_NOTES: i64 = 16;
+/// The duration of a doubt is saved whenever it has grown by this much, and at least this many times before the clock
+/// is believed.
+const SAVE_DOUBT_AFTER: i64 = 10 * MINUTE;
+const DOUBT_SAVES: i64 = 16;
 
-/// What a host's clocks show at one moment.
+/// The host's clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The wall clock, which may be set forward and back.
     pub wall: Timestamp,
-    /// Time that has passed since any fixed point before the process began, by a clock that nobody can set. It should
-    /// go on while the machine sleeps; where it does not, a sleep is taken for a step of the wall clock.
+    /// Time since a fixed point before the process started, by a clock that cannot be set. It should advance while the
+    /// machine sleeps; otherwise, a sleep looks like a step of the wall clock.
     pub uptime: Duration,
 }
 
-/// A wall clock that is not believed.
+/// A wall clock that is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockDoubt {
-    /// By how many nanoseconds the wall clock is ahead of the time that is believed. Negative if it is behind.
+    /// By how many nanoseconds the wall clock is ahead of the expected time. Negative if it is behind.
     pub ahead: i64,
-    /// After how many nanoseconds of this it is believed, counted from the moment when it was noticed. Time that
-    /// earlier processes have seen it like this counts; time in which no process was up does not.
+    /// The clock is believed after this many nanoseconds since the doubt began. The uptime of earlier processes counts;
+    /// downtime does not.
     pub trust_after: i64,
 }
 
-/// Tells whether the wall clock is to be believed.
+/// Decides whether the wall clock is believed.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     trust_after: i64,
-    /// The age after which events expire, if they do.
+    /// The age at which events expire, if any.
     age: Option<i64>,
-    /// A time that was believed, and the uptime of this process at that time; `None` where the process before has left
-    /// it.
+    /// A time that was believed, and the uptime then; no uptime if an earlier process believed it.
     known: Option<(i64, Option<i64>)>,
     /// The last wall time that was believed.
     believed: Option<i64>,
-    /// What the medium says was believed; or, if it says nothing, what this process has believed first.
-    noted: Option<i64>,
+    /// The believed time in the manifest; if it has none, the first that this process believed.
+    saved: Option<i64>,
     doubt: Option<Doubt>,
-    /// What the medium says of a doubt.
-    noted_doubt: Option<Observed>,
-    /// The uptime at which this process has looked at the clocks last.
-    looked_at: Option<i64>,
+    /// The saved doubt.
+    saved_doubt: Option<Observed>,
+    /// The uptime of the last observation in this process.
+    last_uptime: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Doubt {
-    /// By how much the wall clock was ahead when this process noticed it.
+    /// By how much the wall clock was ahead at the first observation of this process in this doubt.
     ahead: i64,
     observed: Observed,
 }
 
-/// What was seen of a wall clock in doubt, for the next process to go on from.
+/// The state of a doubt, for the next process to continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Observed {
-    /// What it showed last, in nanoseconds since the Unix epoch.
+    /// The last wall time, in nanoseconds since the Unix epoch.
     pub(crate) wall: i64,
-    /// For how many nanoseconds processes have seen it in doubt.
+    /// For how many nanoseconds of uptime the clock has been in doubt.
     pub(crate) lasted: i64,
 }
 
 impl Default for Clock {
-    /// Nothing is known of any time.
+    /// No time is known.
     fn default() -> Self {
         Self {
             trust_after: TRUST_AFTER,
             age: None,
             known: None,
             believed: None,
-            noted: None,
+            saved: None,
             doubt: None,
-            noted_doubt: None,
-            looked_at: None,
+            saved_doubt: None,
+            last_uptime: None,
         }
     }
 }
 
 impl Clock {
-    /// What is left of the process before: the time that it has believed last, in nanoseconds since the Unix epoch, and
-    /// its doubt.
-    pub(crate) fn left(believed: Option<i64>, doubt: Option<Observed>) -> Self {
-        Self { known: believed.map(|time| (time, None)), noted: believed, noted_doubt: doubt, ..Self::default() }
+    /// The clock with what the previous process has saved: the time that it believed last, in nanoseconds since the
+    /// Unix epoch, and its doubt.
+    pub(crate) fn inherited(believed: Option<i64>, doubt: Option<Observed>) -> Self {
+        Self { known: believed.map(|time| (time, None)), saved: believed, saved_doubt: doubt, ..Self::default() }
     }
 
-    /// A wall clock in doubt is believed after so many nanoseconds.
+    /// Sets after how many nanoseconds a clock in doubt is believed.
     pub(crate) fn trust_after(&mut self, nanos: i64) {
         self.trust_after = nanos;
     }
 
-    /// Events expire at this age, in nanoseconds.
+    /// Sets the age at which events expire, in nanoseconds.
     pub(crate) fn set_age(&mut self, age: Option<i64>) {
         self.age = age;
     }
 
-    /// Whether nothing was observed yet.
+    /// Whether this process has observed nothing yet.
     pub(crate) fn is_new(&self) -> bool {
         self.known.is_none_or(|(_, uptime)| uptime.is_none())
     }
 
-    /// Takes in when the process before has stored something. To be called in the order of commits, before the first
-    /// [`observe`](Self::observe). What departs too far from the commit before is no evidence, for the process may have
+    /// Takes the time of a commit of the previous process as evidence. Call it in the order of commits, before the
+    /// first [`observe`](Self::observe). A time too far from the commit before is ignored, because the process may have
     /// been in doubt.
-    pub(crate) fn recall(&mut self, committed: i64) {
+    pub(crate) fn observe_commit(&mut self, committed: i64) {
         match self.known {
             None => self.known = Some((committed, None)),
             Some((known, None)) if known < committed && committed - known <= self.departure_max() => {
@@ -141,10 +141,10 @@ impl Clock {
         }
     }
 
-    /// Looks at the clocks.
+    /// Compares the clocks.
     pub(crate) fn observe(&mut self, now: Moment) {
         let (wall, uptime) = (now.wall.as_nanos(), nanos(now.uptime));
-        let looked_at = self.looked_at.replace(uptime);
+        let last_uptime = self.last_uptime.replace(uptime);
         let Some((known, since)) = self.known else { return self.believe(wall, uptime) };
         let expected = known.saturating_add(uptime.saturating_sub(since.unwrap_or(uptime)));
         let ahead = wall.saturating_sub(expected);
@@ -153,14 +153,14 @@ impl Clock {
             if since.is_none() {
                 return self.believe(wall, uptime);
             }
-            // What is known stays: else a clock that is set forward a little again and again would get anywhere.
+            // The reference stays; otherwise, many small steps could move the clock anywhere.
             (self.believed, self.doubt) = (Some(wall), None);
             return;
         }
-        // Nobody knows how long no process was up. From here on it is known how time passes.
+        // The downtime is unknown. From here on, the uptime tells how time passes.
         self.known = Some((known, since.or(Some(uptime))));
-        let elapsed = looked_at.map(|before| uptime.saturating_sub(before));
-        let (ahead, lasted) = self.going_on(wall, ahead, elapsed).unwrap_or((ahead, 0));
+        let elapsed = last_uptime.map(|before| uptime.saturating_sub(before));
+        let (ahead, lasted) = self.continued(wall, ahead, elapsed).unwrap_or((ahead, 0));
         if lasted >= self.patience() {
             self.believe(wall, uptime);
         } else {
@@ -168,9 +168,9 @@ impl Clock {
         }
     }
 
-    /// If this doubt was there at the last look: how far ahead the wall clock was when this process noticed it, and for
-    /// how long it has lasted. `elapsed` is the time since that look; `None` if an earlier process took it.
-    fn going_on(&self, wall: i64, ahead: i64, elapsed: Option<i64>) -> Option<(i64, i64)> {
+    /// If the doubt continues from the last observation: how far ahead the wall clock was when this process noticed it,
+    /// and how long it has lasted. `elapsed` is the time since that observation; `None` if an earlier process made it.
+    fn continued(&self, wall: i64, ahead: i64, elapsed: Option<i64>) -> Option<(i64, i64)> {
         let most = self.departure_max();
         match elapsed {
             Some(elapsed) => {
@@ -179,20 +179,19 @@ impl Clock {
                 is_the_same.then(|| (before, observed.lasted.saturating_add(elapsed)))
             }
             None => {
-                let left = self.noted_doubt?;
+                let left = self.saved_doubt?;
                 (-most..=AWAY_MAX).contains(&wall.saturating_sub(left.wall)).then_some((ahead, left.lasted))
             }
         }
     }
 
-    /// Whether a wall time may be taken for the true one, shortly after clocks were observed, or before they are for
-    /// the first time.
+    /// Whether a wall time is believed, shortly after an observation, or before the first one.
     pub(crate) fn believes(&self, wall: Timestamp) -> bool {
         let departs = |believed: i64| wall.as_nanos().saturating_sub(believed) > self.departure_max();
         self.doubt.is_none() && (self.patience() == 0 || !self.believed().is_some_and(departs))
     }
 
-    /// Why the wall clock is not believed, if so.
+    /// The doubt, if the clock is in doubt.
     pub(crate) fn doubt(&self) -> Option<ClockDoubt> {
         self.doubt.map(|doubt| ClockDoubt { ahead: doubt.ahead, trust_after: self.patience() })
     }
@@ -202,41 +201,41 @@ impl Clock {
         self.believed.or(self.known.map(|(known, _)| known))
     }
 
-    /// What was seen of a clock in doubt, to be written down. Nothing at the beginning of a doubt.
+    /// The state of the doubt, to be saved. `None` when a doubt has just begun.
     pub(crate) fn observed(&self) -> Option<Observed> {
         self.doubt.map(|doubt| doubt.observed).filter(|observed| observed.lasted > 0)
     }
 
-    /// Whether what is believed should be written down: what the medium says is so old that the next process would
-    /// doubt the true time soon, or would wait too long.
-    pub(crate) fn wants_note(&self) -> bool {
-        let off = self.believed.zip(self.noted).map_or(0, |(believed, noted)| believed.saturating_sub(noted));
-        off.saturating_abs() > self.departure_max() / 2 || self.wants_doubt_noted()
+    /// Whether the state should be saved: the saved one is so old that the next process would soon doubt the true time,
+    /// or would wait too long.
+    pub(crate) fn needs_saving(&self) -> bool {
+        let off = self.believed.zip(self.saved).map_or(0, |(believed, saved)| believed.saturating_sub(saved));
+        off.saturating_abs() > self.departure_max() / 2 || self.doubt_needs_saving()
     }
 
-    fn wants_doubt_noted(&self) -> bool {
-        let Some(seen) = self.observed() else { return self.noted_doubt.is_some() };
-        let news = seen.lasted.saturating_sub(self.noted_doubt.map_or(0, |noted| noted.lasted));
-        news < 0 || news > NOTE_DOUBT_AFTER.min(self.patience() / DOUBT_NOTES)
+    fn doubt_needs_saving(&self) -> bool {
+        let Some(seen) = self.observed() else { return self.saved_doubt.is_some() };
+        let news = seen.lasted.saturating_sub(self.saved_doubt.map_or(0, |saved| saved.lasted));
+        news < 0 || news > SAVE_DOUBT_AFTER.min(self.patience() / DOUBT_SAVES)
     }
 
-    /// What is believed was written down, and this of a doubt.
-    pub(crate) fn set_noted(&mut self, doubt: Option<Observed>) {
-        self.noted = self.believed.or(self.noted);
-        self.noted_doubt = doubt;
+    /// The believed time was saved, and this doubt.
+    pub(crate) fn set_saved(&mut self, doubt: Option<Observed>) {
+        self.saved = self.believed.or(self.saved);
+        self.saved_doubt = doubt;
     }
 
     fn believe(&mut self, wall: i64, uptime: i64) {
         (self.known, self.believed, self.doubt) = (Some((wall, Some(uptime))), Some(wall), None);
-        self.noted = self.noted.or(Some(wall));
+        self.saved = self.saved.or(Some(wall));
     }
 
-    /// By how much the wall clock may depart from what is known without being doubted.
+    /// By how much the wall clock may differ from the expected time without doubt.
     fn departure_max(&self) -> i64 {
         self.age.map_or(DEPARTURE_MAX, |age| (age / DEPARTURE_PART).clamp(DEPARTURE_MIN, DEPARTURE_MAX))
     }
 
-    /// How long a doubt lasts. After the age itself, whatever came before the doubt has expired by any clock.
+    /// How long a doubt lasts. After the age itself, everything from before the doubt has expired by any clock.
     fn patience(&self) -> i64 {
         self.age.map_or(self.trust_after, |age| age.min(self.trust_after))
     }
@@ -255,7 +254,7 @@ impl fmt::Display for ClockDoubt {
     }
 }
 
-/// A length of time in nanoseconds, in the largest unit of which there are at least two.
+/// Displays nanoseconds in the largest unit of which there are at least two.
 struct Span(i64);
 
 impl fmt::Display for Span {
@@ -276,7 +275,7 @@ mod tests {
     const BEGIN: i64 = 1_700_000_000 * SECOND;
     const MONTH: i64 = 30 * DAY;
 
-    /// So long after the beginning, with a wall clock that is so far ahead.
+    /// The clocks this long after the beginning, with the wall clock this far ahead.
     fn moment(after: i64, ahead: i64) -> Moment {
         let uptime = Duration::from_nanos((HOUR + after).unsigned_abs());
         Moment { wall: Timestamp::from_nanos(BEGIN + after + ahead), uptime }
@@ -289,7 +288,7 @@ mod tests {
         clock
     }
 
-    /// By how much it is said to be ahead.
+    /// Observes, and returns by how much the clock is reported to be ahead.
     fn ahead(clock: &mut Clock, now: Moment) -> Option<i64> {
         clock.observe(now);
         assert_eq!(clock.believes(now.wall), clock.doubt().is_none());
@@ -314,7 +313,7 @@ mod tests {
             assert_eq!(ahead(&mut clock, moment(HOUR, step)), Some(step));
             assert_eq!(ahead(&mut clock, moment(25 * HOUR - 1, step)), Some(step));
             assert_eq!(ahead(&mut clock, moment(25 * HOUR, step)), None);
-            // What was true before is doubtful from now on.
+            // The former time is in doubt from now on.
             assert_eq!(ahead(&mut clock, moment(26 * HOUR, 0)), Some(-step));
         }
     }
@@ -347,9 +346,9 @@ mod tests {
     }
 
     #[test]
-    fn what_no_process_saw_is_doubted() {
+    fn a_jump_while_no_process_ran_is_doubted() {
         let left = |believed| {
-            let mut clock = Clock::left(Some(believed), None);
+            let mut clock = Clock::inherited(Some(believed), None);
             clock.set_age(Some(MONTH));
             clock
         };
@@ -358,28 +357,28 @@ mod tests {
         assert_eq!(ahead(&mut clock, moment(24 * HOUR, 0)), None);
         assert_eq!(ahead(&mut left(BEGIN - DAY), moment(0, 0)), None);
 
-        // Commits tell of more time, unless they were made in doubt themselves.
+        // Commits are evidence of later times, unless they were made in doubt.
         let mut clock = left(BEGIN - 3 * DAY);
-        (1..=3).for_each(|day| clock.recall(BEGIN - 3 * DAY + day * DAY));
+        (1..=3).for_each(|day| clock.observe_commit(BEGIN - 3 * DAY + day * DAY));
         assert_eq!(ahead(&mut clock, moment(0, 0)), None);
         let mut clock = left(BEGIN - 3 * DAY);
-        (0..3).for_each(|hour| clock.recall(BEGIN + 40 * DAY + hour * HOUR));
+        (0..3).for_each(|hour| clock.observe_commit(BEGIN + 40 * DAY + hour * HOUR));
         assert_eq!(ahead(&mut clock, moment(0, 40 * DAY)), Some(43 * DAY));
     }
 
-    /// The next process, if this one comes to its end.
+    /// The clock of the next process.
     fn next(clock: &Clock) -> Clock {
-        let mut next = Clock::left(clock.noted, clock.noted_doubt);
+        let mut next = Clock::inherited(clock.saved, clock.saved_doubt);
         next.set_age(Some(MONTH));
         next
     }
 
-    /// Looks at the clocks every ten minutes from one hour to another, and notes what is to be noted.
-    fn look(clock: &mut Clock, hours: core::ops::Range<i64>, ahead: i64) {
+    /// Observes every ten minutes from one hour to another, and saves when needed.
+    fn observe_all(clock: &mut Clock, hours: core::ops::Range<i64>, ahead: i64) {
         for minutes in (hours.start * 60..hours.end * 60).step_by(10) {
             clock.observe(moment(minutes * MINUTE, ahead));
-            if clock.wants_note() {
-                clock.set_noted(clock.observed());
+            if clock.needs_saving() {
+                clock.set_saved(clock.observed());
             }
         }
     }
@@ -388,22 +387,22 @@ mod tests {
     fn a_doubt_goes_on_in_the_next_process() {
         let mut clock = clock();
         for begin in (0..36).step_by(3) {
-            look(&mut clock, begin..begin + 2, 40 * DAY);
+            observe_all(&mut clock, begin..begin + 2, 40 * DAY);
             assert!(clock.doubt().is_some(), "{begin} hours after the beginning");
             clock = next(&clock);
         }
-        // Of the two hours of each process, 100 minutes were noted.
-        look(&mut clock, 36..40, 40 * DAY);
+        // Of the two hours of each process, 100 minutes were saved.
+        observe_all(&mut clock, 36..40, 40 * DAY);
         assert!(clock.doubt().is_some());
-        look(&mut clock, 40..41, 40 * DAY);
+        observe_all(&mut clock, 40..41, 40 * DAY);
         assert!(clock.doubt().is_none());
     }
 
     #[test]
     fn another_doubt_and_one_after_a_long_time_begin_anew() {
         let mut first = clock();
-        look(&mut first, 0..23, 40 * DAY);
-        assert!(first.noted_doubt.is_some_and(|left| left.lasted >= 20 * HOUR));
+        observe_all(&mut first, 0..23, 40 * DAY);
+        assert!(first.saved_doubt.is_some_and(|left| left.lasted >= 20 * HOUR));
         for (after, ahead, goes_on) in [
             (23, 40 * DAY, true),
             (40, 40 * DAY, true),
@@ -412,24 +411,24 @@ mod tests {
             (23, 38 * DAY, false),
         ] {
             let mut clock = next(&first);
-            look(&mut clock, after..after + 4, ahead);
+            observe_all(&mut clock, after..after + 4, ahead);
             assert_eq!(clock.doubt().is_none(), goes_on, "after {after} hours, {ahead} ns ahead");
         }
 
-        // One that was right meanwhile, too, whoever has seen it.
+        // A clock that was right meanwhile begins a new doubt too, in this process and the next.
         for is_next in [false, true] {
             let mut clock = if is_next { next(&first) } else { first.clone() };
-            look(&mut clock, 23..24, 0);
-            assert_eq!((clock.doubt(), clock.noted_doubt), (None, None));
+            observe_all(&mut clock, 23..24, 0);
+            assert_eq!((clock.doubt(), clock.saved_doubt), (None, None));
             let mut clock = next(&clock);
-            look(&mut clock, 24..47, 40 * DAY);
+            observe_all(&mut clock, 24..47, 40 * DAY);
             assert!(clock.doubt().is_some());
         }
     }
 
     #[test]
-    fn before_the_first_look_a_time_is_held_against_what_is_known() {
-        let mut clock = Clock::left(Some(BEGIN), None);
+    fn before_the_first_observation_a_time_is_compared_with_what_is_known() {
+        let mut clock = Clock::inherited(Some(BEGIN), None);
         clock.set_age(Some(MONTH));
         assert!(clock.believes(moment(DAY, 0).wall));
         assert!(!clock.believes(moment(DAY + 1, 0).wall));
@@ -439,20 +438,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_believed_is_noted_twice_in_what_is_tolerated() {
+    fn the_believed_time_is_saved_after_half_of_the_tolerance() {
         let mut clock = clock();
         clock.observe(moment(DAY / 2, 0));
-        assert!(!clock.wants_note());
+        assert!(!clock.needs_saving());
         clock.observe(moment(DAY / 2 + 1, 0));
-        assert!(clock.wants_note());
-        clock.set_noted(clock.observed());
-        assert!(!clock.wants_note());
+        assert!(clock.needs_saving());
+        clock.set_saved(clock.observed());
+        assert!(!clock.needs_saving());
         clock.observe(moment(DAY / 2 + 1, 40 * DAY));
-        assert!(!clock.wants_note(), "what is in doubt is not noted");
+        assert!(!clock.needs_saving(), "what is in doubt is not saved as believed");
     }
 
     #[test]
-    fn the_ends_of_time_are_times() {
+    fn the_least_and_the_greatest_times_do_not_overflow() {
         let mut clock = clock();
         for wall in [i64::MIN, i64::MAX, i64::MIN] {
             for uptime in [Duration::ZERO, Duration::MAX] {
@@ -463,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubt_says_what_follows() {
+    fn a_doubt_is_shown_with_its_consequence() {
         let text = ClockDoubt { ahead: 40 * DAY + HOUR, trust_after: DAY }.to_string();
         let expected = "the clock is 40 days ahead of the time that the last commits and the uptime since then give; nothing expires until \
                         the clock is right, or has stayed like this for 24 hours";

@@ -1,34 +1,34 @@
-//! What is not as it was written: where, why, and which events are concerned.
+//! Damage to stored data: where, why, and which events are affected.
 
 use alloc::string::String;
 use core::error::Error;
 use core::fmt;
 
-/// Something that is stored and is not as it was written.
+/// Stored data that differs from what was written.
 ///
-/// Its text is for operators. Callers are told [`concerned`](Self::concerned) only: places are none of their business.
+/// Its text is for operators. Callers are told only [`concerned`](Self::concerned), because places are internal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// The name of a blob, or the log, or whatever else it was noticed at.
+    /// The name of the blob, the log, or whatever else is damaged.
     pub place: String,
-    /// Where in it, if it is not about all of it.
+    /// The offset in it, if not all of it is damaged.
     pub offset: Option<u64>,
     /// What is wrong.
     pub reason: String,
-    /// Which events are concerned.
+    /// Which events are affected.
     pub concerned: Concerned,
 }
 
-/// The events that some damage is about.
+/// The events that damage affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concerned {
-    /// None is lost by it.
+    /// None is lost.
     Nothing,
     /// Some.
     Events(Events),
 }
 
-/// Some events by their sequence numbers: at least one, and the last never before the first.
+/// Events by sequence number: at least one, and the last is not before the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Events {
     first: u64,
@@ -37,7 +37,7 @@ pub struct Events {
 }
 
 impl Damage {
-    /// Damage that is about all of a place, and of which it is not known that it concerns any event.
+    /// Damage to all of a place that is not known to affect events.
     ///
     /// ```
     /// use argus_core::damage::Damage;
@@ -51,8 +51,8 @@ impl Damage {
 }
 
 impl Concerned {
-    /// Nobody knows how many of the events from the first to the last number. Nothing, if the last comes before the
-    /// first. `u64::MAX` as the last says that it is unknown.
+    /// An unknown number of the events from `first` to `last`. [`Nothing`](Self::Nothing) if `last` is before `first`;
+    /// `u64::MAX` as the last means unknown.
     ///
     /// ```
     /// use argus_core::damage::Concerned;
@@ -66,7 +66,7 @@ impl Concerned {
         Self::new(first, last, None)
     }
 
-    /// So many of the events from the first to the last number. Nothing, if these are none.
+    /// `count` of the events from `first` to `last`. [`Nothing`](Self::Nothing) if `count` is 0.
     ///
     /// ```
     /// use argus_core::damage::Concerned;
@@ -80,7 +80,7 @@ impl Concerned {
         if count == 0 { Self::Nothing } else { Self::new(first, last, Some(count)) }
     }
 
-    /// All events from the first to the last number. Nothing, if the last comes before the first.
+    /// All events from `first` to `last`. [`Nothing`](Self::Nothing) if `last` is before `first`.
     ///
     /// ```
     /// use argus_core::damage::Concerned;
@@ -94,26 +94,26 @@ impl Concerned {
     }
 
     fn new(first: u64, last: u64, count: Option<u64>) -> Self {
-        // Of one number there is one event.
+        // A sequence number belongs to one event.
         let count = if first == last { Some(1) } else { count };
         if last < first { Self::Nothing } else { Self::Events(Events { first, last, count }) }
     }
 }
 
 impl Events {
-    /// The lowest number.
+    /// The lowest sequence number.
     #[must_use]
     pub fn first(&self) -> u64 {
         self.first
     }
 
-    /// The highest number; `None` if it is unknown.
+    /// The highest sequence number; `None` if unknown.
     #[must_use]
     pub fn last(&self) -> Option<u64> {
         Some(self.last).filter(|&last| last < u64::MAX)
     }
 
-    /// How many they are, if that is known.
+    /// Number of events; `None` if unknown.
     #[must_use]
     pub fn count(&self) -> Option<u64> {
         self.count

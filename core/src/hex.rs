@@ -2,19 +2,19 @@
 
 use alloc::string::String;
 
-/// The digit that stands for the lowest four bits, in lower case.
+/// The digit for the lowest four bits, in lower case.
 pub(crate) fn digit(nibble: u8) -> u8 {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or_default()
 }
 
-/// All sixteen digits of a number.
+/// The sixteen digits of a number.
 pub(crate) fn digits(number: u64) -> String {
     let digits: [u8; 16] = core::array::from_fn(|place| digit((number >> (60 - 4 * place)) as u8));
     core::str::from_utf8(&digits).expect("digits are ASCII").into()
 }
 
-/// What a digit of either case stands for.
+/// The value of a digit, in either case.
 pub(crate) const fn value(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),

@@ -1,4 +1,4 @@
-//! Generated ids: computed from the time and the sequence number of an event.
+//! Generated ids, computed from the commit time and the sequence number of an event.
 
 use core::hash::Hasher;
 
@@ -6,15 +6,15 @@ use siphasher::sip::SipHasher13;
 
 use crate::event::Uuid;
 
-/// Randomness for one repository: from the system's generator, or a fixed number where everything has to repeat.
+/// The secret of one repository: random, or a fixed number where everything has to be reproducible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(pub u128);
 
-/// Gives events without a caller's id theirs: UUIDs of version 7 (RFC 9562, section 5.7), computed from the time of the
-/// commit and the sequence number.
+/// Computes the ids of events without a caller's id: UUIDs of version 7 (RFC 9562, section 5.7) from the commit time
+/// and the sequence number.
 ///
-/// Being computed they are neither stored nor indexed: 62 of the bits are the sequence number under a keyed permutation
-/// (a Feistel network, Luby and Rackoff 1988), which is undone to find the event, and 12 more are a keyed hash of it.
+/// Computed ids need no storage and no index: 62 bits are the sequence number under a keyed permutation (a Feistel
+/// network, Luby and Rackoff 1988), which look-up inverts; 12 more are a keyed hash of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IdentityKey {
     keys: (u64, u64),
@@ -29,7 +29,7 @@ impl IdentityKey {
         Self { keys: ((seed.0 >> 64) as u64, seed.0 as u64) }
     }
 
-    /// The id of the event `seq`, below 2^62, committed at this time.
+    /// The id of the event with this sequence number, below 2^62, committed at this time.
     pub(crate) fn generate(&self, millis: i64, seq: u64) -> Uuid {
         let time = (millis.max(0) as u64) & 0xffff_ffff_ffff;
         let high = (time << 16) | 0x7000 | (self.hash(ROUNDS, seq) & 0xfff);
@@ -37,8 +37,8 @@ impl IdentityKey {
         Uuid(((u128::from(high) << 64) | u128::from(low)).to_be_bytes())
     }
 
-    /// The sequence number of the event that would have this id, if any event has: the caller generates it anew and
-    /// compares.
+    /// The sequence number that this id would have. The id need not exist: the caller generates the id of that event
+    /// and compares.
     pub(crate) fn seq(&self, id: Uuid) -> u64 {
         let bits = u128::from_be_bytes(id.0) as u64;
         let (mut left, mut right) = ((bits >> HALF_BITS) & HALF_MASK, bits & HALF_MASK);

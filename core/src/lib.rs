@@ -1,30 +1,28 @@
 //! The sans-IO core of Argus Events.
 //!
-//! Everything that Argus *decides* is decided here, by synchronous code without I/O, clock, randomness or threads: what
-//! a valid event is ([`ingest`]), how events lie in storage ([`batch`], [`engine`]), which events a query
-//! means ([`query`]) and what HTTP answer a caller gets ([`api`]). A host moves bytes, waits, and tells the core what
-//! time it is.
+//! The core makes all decisions of Argus, in synchronous code without I/O, clock, randomness or threads: what a valid
+//! event is ([`ingest`]), how events are stored ([`batch`], [`engine`]), which events a query matches ([`query`]) and
+//! which HTTP answer a caller gets ([`api`]). A host moves bytes, waits, and tells the core the time.
 //!
-//! The crate is `no_std`, unconditionally: a socket, a clock or a thread cannot be named in it. Time comes in as a
-//! [`Timestamp`](event::Timestamp) or a [`Moment`](clock::Moment) and randomness as a [`Seed`](engine::Seed); the same
+//! The crate is always `no_std`, so it cannot name a socket, a clock or a thread. Time comes in as a
+//! [`Timestamp`](event::Timestamp) or a [`Moment`](clock::Moment), randomness as a [`Seed`](engine::Seed). The same
 //! inputs give the same bytes.
 //!
 //! # The order of calls
 //!
 //! 1. Any thread turns bytes into a [`Batch`](batch::Batch): [`ingest::parse`], or
 //!    [`BatchBuilder`](batch::BatchBuilder) by hand.
-//! 2. The one writer hands what has queued up to [`Repository::commit`](repository::Repository::commit). When it
-//!    returns, the events are as durable as the storage makes them.
-//! 3. The writer publishes [`Repository::reader`](repository::Repository::reader), and only then answers its
-//!    callers.
-//! 4. Any thread takes a [`Snapshot`](repository::Snapshot) from it and reads, in bounded steps, for as long as it
-//!    likes.
-//! 5. Behind commits there is [maintenance](repository::Maintenance), which another thread may do.
+//! 2. The single writer passes queued batches to [`Repository::commit`](repository::Repository::commit). On return, the
+//! events are as durable as the storage makes them.
+//! 3. The writer publishes [`Repository::reader`](repository::Repository::reader), and only then answers its callers.
+//! 4. Any thread takes a [`Snapshot`](repository::Snapshot) from the reader and reads in bounded steps, for as long as
+//! it likes.
+//! 5. [Maintenance](repository::Maintenance) runs in the background, on another thread if the host wants.
 //!
 //! # Panics
 //!
-//! Input never panics: not a request, not a damaged file. A panic in this crate is a bug in this crate, and every
-//! `expect` says why it holds.
+//! No input causes a panic, neither a request nor a damaged file. A panic in this crate is a bug, and every `expect`
+//! states why it holds.
 
 #![no_std]
 #![forbid(unsafe_code)]

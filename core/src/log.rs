@@ -1,4 +1,4 @@
-//! A batch as a record of the log: a head, then the batch's index and text as they are.
+//! A batch as a record of the log: a header, then the batch's index and text as they are.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -9,16 +9,15 @@
 //! | 8 | everything in the log before this offset was durable when the record was made |
 //! | 8 | sequence number of the first event; in a mark, of the next one |
 //! | 8 | time of the commit, milliseconds since the epoch |
-//! | 4 | CRC-32C of the head before, or what the manifest says for the first record |
+//! | 4 | CRC-32C of the header before, or what the manifest says for the first record |
 //! | 4 | CRC-32C of the 52 bytes before |
 //!
 //! All integers are little-endian.
 //!
-//! A medium may give back what a log file held in an earlier life; such a stale record is told by its offset. That a
-//! record is the very one that was written behind its predecessor is told by the chain of checksums. What was durable
-//! once is damaged if it is wrong, and what was not may be torn: which of the two holds for a place is said by the
-//! records behind it. Not every whole head among the bytes behind it is one of a record, though: callers choose
-//! timestamps, which lie in the log as they are.
+//! A medium may return old content of a reused log file; its offset tells such a stale record. The chain of checksums
+//! proves that a record was written right after its predecessor. Damage and a torn tail are told apart by later
+//! records: what they say was durable is damaged if it is wrong, and the rest may be torn. Not every intact header is
+//! that of a record, though: callers choose timestamps, which the log has as they are.
 
 use bytes::Bytes;
 
@@ -29,25 +28,25 @@ use crate::segment::{INDEX_HEADER_BYTES, Rows};
 
 const MAGIC: &[u8; 4] = b"ARGR";
 
-/// Length of a record's head.
-pub(crate) const HEAD_BYTES: usize = 56;
+/// Length of a record's header.
+pub(crate) const HEADER_BYTES: usize = 56;
 
-/// Length of what is looked at behind a head to see whether it is one.
-pub(crate) const BODY_HEAD_BYTES: usize = INDEX_HEADER_BYTES;
+/// How many bytes after a header are examined to see whether it belongs to a record.
+pub(crate) const BODY_HEADER_BYTES: usize = INDEX_HEADER_BYTES;
 
-/// What a row takes in an index without its id, its type and its text.
+/// Bytes of a row in the index, without id, type and text.
 const ROW_BYTES: u64 = 28;
 
-/// A place in the log where a record begins, or began, and the sequence number of the first event from there on.
+/// An offset in the log where a record begins or began, and the sequence number of the first event from there on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct LogPosition {
     pub(crate) offset: u64,
     pub(crate) next_seq: u64,
 }
 
-/// A record's head.
+/// The header of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RecordHead {
+pub(crate) struct RecordHeader {
     pub(crate) index_len: u32,
     pub(crate) text_len: u32,
     pub(crate) body_crc: u32,
@@ -58,23 +57,23 @@ pub(crate) struct RecordHead {
     pub(crate) chain: u32,
 }
 
-impl RecordHead {
-    /// A head without events.
+impl RecordHeader {
+    /// The header of a durability mark.
     pub(crate) fn mark(offset: u64, durable: u64, next_seq: u64, millis: i64, chain: u32) -> Self {
         let body_crc = Crc32c::of(&[]);
         Self { index_len: 0, text_len: 0, body_crc, offset, durable, first_seq: next_seq, millis, chain }
     }
 
-    /// The same head with the events of a batch behind it.
+    /// The same header for a record with the events of a batch.
     pub(crate) fn with(self, batch: &Batch) -> Self {
         let (index, text) = (batch.rows().index(), batch.rows().text());
         Self { index_len: index.len() as u32, text_len: text.len() as u32, body_crc: batch.crc(), ..self }
     }
 
-    /// The bytes, and their checksum, which is the next record's chain.
-    pub(crate) fn encode(&self) -> ([u8; HEAD_BYTES], u32) {
-        let mut head = [0; HEAD_BYTES];
-        let mut rest = head.as_mut_slice();
+    /// The bytes and their checksum, which is the chain of the next record.
+    pub(crate) fn encode(&self) -> ([u8; HEADER_BYTES], u32) {
+        let mut header = [0; HEADER_BYTES];
+        let mut rest = header.as_mut_slice();
         put(&mut rest, MAGIC);
         put(&mut rest, &self.index_len.to_le_bytes());
         put(&mut rest, &self.text_len.to_le_bytes());
@@ -84,20 +83,20 @@ impl RecordHead {
         put(&mut rest, &self.first_seq.to_le_bytes());
         put(&mut rest, &self.millis.to_le_bytes());
         put(&mut rest, &self.chain.to_le_bytes());
-        let (covered, place) = head.split_at_mut(HEAD_BYTES - 4);
+        let (covered, place) = header.split_at_mut(HEADER_BYTES - 4);
         let crc = Crc32c::of(covered);
         place.copy_from_slice(&crc.to_le_bytes());
-        (head, crc)
+        (header, crc)
     }
 
-    /// The head in these bytes and its checksum, if they are one and were not changed.
+    /// The header at the start of these bytes and its checksum, if it is intact.
     pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, u32)> {
-        let (covered, crc) = bytes.get(..HEAD_BYTES)?.split_at(HEAD_BYTES - 4);
+        let (covered, crc) = bytes.get(..HEADER_BYTES)?.split_at(HEADER_BYTES - 4);
         let crc = u32_at(crc, 0, 0);
         if !covered.starts_with(MAGIC) || Crc32c::of(covered) != crc {
             return None;
         }
-        let head = Self {
+        let header = Self {
             index_len: u32_at(covered, 4, 0),
             text_len: u32_at(covered, 8, 0),
             body_crc: u32_at(covered, 12, 0),
@@ -107,41 +106,39 @@ impl RecordHead {
             millis: i64_at(covered, 40, 0),
             chain: u32_at(covered, 48, 0),
         };
-        Some((head, crc))
+        Some((header, crc))
     }
 
-    /// Length of what follows the head.
+    /// Length of the body, which follows the header.
     pub(crate) fn body_len(&self) -> u64 {
         u64::from(self.index_len) + u64::from(self.text_len)
     }
 
-    /// Most events that can follow the head: each takes so many bytes of the index at least.
+    /// Most events that the body can have: each takes at least [`ROW_BYTES`] of the index.
     pub(crate) fn events_max(&self) -> u64 {
         u64::from(self.index_len) / ROW_BYTES
     }
 
-    /// Whether there are no events.
+    /// Whether this is a durability mark.
     pub(crate) fn is_mark(&self) -> bool {
         self.body_len() == 0
     }
 
-    /// Whether this is the head of a record that was written at `at`, and not one that a caller has made there. `body`
-    /// is what follows it, or the first [`BODY_HEAD_BYTES`] of that; `place` is one before it, or any that is known of
-    /// the log.
+    /// Whether this header belongs to a record that was written at `at`, and was not made there by a caller. `body` is
+    /// what follows it, or the first [`BODY_HEADER_BYTES`] of that; `place` is an earlier position in the log, or any
+    /// that is known.
     ///
-    /// Its offset is where it stands, it says of nothing behind itself that it was durable, no more events come before
-    /// it than there is room for, and what follows begins as a body does. All of that holds for each head that an
-    /// engine writes. A caller, who cannot write zeros into texts, can make a whole head of timestamps; but a mark, and
-    /// what a body begins with, have twelve zeros in a row behind bytes that are not all zero. Timestamps ascend, so
-    /// that there one would be less than one before it; in a column of ordinals, two would be equal; and a hash would have
-    /// to take one given value in nearly all of its bits. There remain batches of so few events that the zeros are
-    /// found in their types: then the head says that it was durable itself, or its sequence number is 2³⁷ at least, for
-    /// which a log has no room.
+    /// A genuine header names its own offset, claims nothing after itself to be durable, has no more events before it
+    /// than there is room for, and is followed by a plausible body. A caller cannot write zeros into texts, but can
+    /// form an intact header of timestamps. A mark, and the start of a body, have twelve zero bytes in a row after
+    /// bytes that are not all zero. Timestamps ascend, so one there would be less than an earlier one; in the column of
+    /// ordinals, two would be equal; and a hash would need one given value in nearly all of its bits. That leaves
+    /// batches of so few events that the zeros are in their types. Such a header claims that it was durable itself, or
+    /// has a sequence number of at least 2³⁷, for which a log has no room.
     ///
-    /// The price: a head that was torn off from the first bytes of its body says nothing any more about the records
-    /// before it.
-    pub(crate) fn is_credible(&self, at: u64, body: &[u8], place: Option<Place>) -> bool {
-        let room = |place: Place| at.saturating_sub(place.offset) / ROW_BYTES;
+    /// The price: a header without the first bytes of its body is no evidence about the records before it.
+    pub(crate) fn is_credible(&self, at: u64, body: &[u8], place: Option<LogPosition>) -> bool {
+        let room = |place: LogPosition| at.saturating_sub(place.offset) / ROW_BYTES;
         let seq_max = place.map_or(u64::MAX, |place| place.next_seq.saturating_add(room(place)));
         let begins_well = if self.is_mark() {
             self.body_crc == Crc32c::of(&[])
@@ -151,12 +148,12 @@ impl RecordHead {
         self.offset == at && self.durable <= at && self.first_seq <= seq_max && begins_well
     }
 
-    /// Whether not a bit of what follows the head has changed.
-    pub(crate) fn vouches_for(&self, body: &Bytes) -> bool {
+    /// Whether the body matches its checksum.
+    pub(crate) fn matches_body(&self, body: &Bytes) -> bool {
         body.len() as u64 == self.body_len() && Crc32c::of(body) == self.body_crc
     }
 
-    /// The rows in what follows the head, if it is any; a record without rows is none.
+    /// The rows in the body. A record must have rows, so an empty body is refused.
     pub(crate) fn decode_body(&self, body: &Bytes) -> Option<Rows> {
         if body.len() as u64 != self.body_len() {
             return None;
@@ -166,12 +163,12 @@ impl RecordHead {
     }
 }
 
-/// Where the next head may begin in these bytes.
-pub(crate) fn find_head(bytes: &[u8]) -> Option<usize> {
+/// The index of the next bytes that look like a header.
+pub(crate) fn find_header(bytes: &[u8]) -> Option<usize> {
     memchr::memmem::find(bytes, MAGIC)
 }
 
-/// Writes a field, and moves behind it.
+/// Writes a field and advances past it.
 fn put(rest: &mut &mut [u8], field: &[u8]) {
     let (place, behind) = core::mem::take(rest).split_at_mut(field.len());
     place.copy_from_slice(field);
@@ -187,8 +184,8 @@ mod tests {
     use crate::event::{EventType, Payload, Timestamp};
 
     #[test]
-    fn a_head_survives_and_every_changed_bit_is_noticed() {
-        let head = RecordHead {
+    fn a_header_survives_and_every_changed_bit_is_noticed() {
+        let header = RecordHeader {
             index_len: 1,
             text_len: 2,
             body_crc: 3,
@@ -198,28 +195,28 @@ mod tests {
             millis: -7,
             chain: 8,
         };
-        let (bytes, crc) = head.encode();
-        assert_eq!(RecordHead::decode(&bytes), Some((head, crc)));
-        assert_eq!(head.body_len(), 3);
-        for bit in 0..HEAD_BYTES * 8 {
+        let (bytes, crc) = header.encode();
+        assert_eq!(RecordHeader::decode(&bytes), Some((header, crc)));
+        assert_eq!(header.body_len(), 3);
+        for bit in 0..HEADER_BYTES * 8 {
             let mut changed = bytes;
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(RecordHead::decode(&changed), None, "bit {bit}");
+            assert_eq!(RecordHeader::decode(&changed), None, "bit {bit}");
         }
-        assert_eq!(RecordHead::decode(&bytes[..HEAD_BYTES - 1]), None);
+        assert_eq!(RecordHeader::decode(&bytes[..HEADER_BYTES - 1]), None);
     }
 
     #[test]
-    fn a_head_is_credible_where_it_stands_and_with_what_follows_it() {
-        let place = Some(Place { offset: 1000, next_seq: 5 });
-        let mark = RecordHead::mark(1280, 1280, 15, 0, 0);
+    fn a_header_is_credible_where_it_stands_and_with_what_follows_it() {
+        let place = Some(LogPosition { offset: 1000, next_seq: 5 });
+        let mark = RecordHeader::mark(1280, 1280, 15, 0, 0);
         assert!(mark.is_credible(1280, b"whatever", place));
         assert!(!mark.is_credible(1281, b"", place), "it stands elsewhere");
-        assert!(!RecordHead { durable: 1281, ..mark }.is_credible(1280, b"", place), "it was not yet there");
-        let beyond = RecordHead { first_seq: 16, ..mark };
+        assert!(!RecordHeader { durable: 1281, ..mark }.is_credible(1280, b"", place), "it was not yet there");
+        let beyond = RecordHeader { first_seq: 16, ..mark };
         assert!(!beyond.is_credible(1280, b"", place), "ten events have room before it");
         assert!(beyond.is_credible(1280, b"", None));
-        assert!(!RecordHead { body_crc: 1, ..mark }.is_credible(1280, b"", place), "nothing has another checksum");
+        assert!(!RecordHeader { body_crc: 1, ..mark }.is_credible(1280, b"", place), "nothing has another checksum");
         let mut builder = BatchBuilder::new();
         let event = NewEvent {
             event_type: EventType::parse("click").unwrap(),
@@ -229,24 +226,24 @@ mod tests {
         };
         builder.push(event).unwrap();
         let batch = builder.finish();
-        let head = mark.with(&batch);
-        let body = &batch.rows().index()[..BODY_HEAD_BYTES];
-        assert!(head.is_credible(1280, body, place));
-        assert!(!head.is_credible(1280, &body[..BODY_HEAD_BYTES - 1], place));
-        for byte in 0..BODY_HEAD_BYTES {
+        let header = mark.with(&batch);
+        let body = &batch.rows().index()[..BODY_HEADER_BYTES];
+        assert!(header.is_credible(1280, body, place));
+        assert!(!header.is_credible(1280, &body[..BODY_HEADER_BYTES - 1], place));
+        for byte in 0..BODY_HEADER_BYTES {
             let mut changed = body.to_vec();
             changed[byte] ^= 1;
-            assert!(!head.is_credible(1280, &changed, place), "byte {byte}");
+            assert!(!header.is_credible(1280, &changed, place), "byte {byte}");
         }
     }
 
     #[test]
-    fn a_head_is_found_among_other_bytes() {
-        let (bytes, _) = RecordHead::mark(9, 9, 1, 0, 0).encode();
+    fn a_header_is_found_among_other_bytes() {
+        let (bytes, _) = RecordHeader::mark(9, 9, 1, 0, 0).encode();
         let mut haystack = b"ARG AARGX".to_vec();
         haystack.extend_from_slice(&bytes);
-        assert_eq!(find_head(&haystack), Some(9));
-        assert!(RecordHead::decode(haystack.get(9..).unwrap()).unwrap().0.is_mark());
-        assert_eq!(find_head(b"ARGA"), None);
+        assert_eq!(find_header(&haystack), Some(9));
+        assert!(RecordHeader::decode(haystack.get(9..).unwrap()).unwrap().0.is_mark());
+        assert_eq!(find_header(b"ARGA"), None);
     }
 }

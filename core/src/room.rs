@@ -1,46 +1,46 @@
-//! Memory that work asks for before it takes it.
+//! Memory limits for a piece of work, which asks before it allocates.
 
 use core::fmt;
 
 use thiserror::Error;
 
-/// Bytes that are asked for beyond what is needed, so that not every event has to ask.
+/// Extra bytes in each request, so that not every event has to ask.
 const STEP_BYTES: usize = 256 * 1024;
 
-/// How much memory a piece of work may take. Whoever has the work done may keep a budget behind it; the work asks
-/// before it allocates.
+/// The memory that a piece of work may use. The work asks before it allocates; whoever starts it may keep a budget for
+/// all such work.
 pub struct Room<'a> {
     ask: Option<&'a mut dyn FnMut(usize) -> Result<(), NoRoom>>,
     granted: usize,
     kept: usize,
 }
 
-/// There is not so much memory for a piece of work.
+/// A piece of work gets no more memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NoRoom {
-    /// Others have it at the moment.
+    /// Other work uses it now. A later try may succeed.
     #[error("there is no room for this at the moment")]
     Now,
-    /// There is not so much in all.
+    /// The budget is smaller than the request. No try will succeed.
     #[error("this takes more memory than there is for it")]
     Ever,
 }
 
 impl<'a> Room<'a> {
-    /// `ask` is told how many bytes the work needs in all, and holds them for it if there are so many; then more and
-    /// more of them. They are held until the work is done.
+    /// `ask` gets the total number of bytes that the work needs so far, which only grows, and reserves them. They stay
+    /// reserved until the work is done.
     #[must_use]
     pub fn new(ask: &'a mut dyn FnMut(usize) -> Result<(), NoRoom>) -> Self {
         Self { ask: Some(ask), granted: 0, kept: 0 }
     }
 
-    /// As much as there is.
+    /// No limit.
     #[must_use]
     pub fn unlimited() -> Self {
         Self { ask: None, granted: usize::MAX, kept: 0 }
     }
 
-    /// Asks for so many bytes besides those that are kept.
+    /// Asks for this many bytes in addition to those kept.
     pub(crate) fn need(&mut self, bytes: usize) -> Result<(), NoRoom> {
         let needed = self.kept.saturating_add(bytes);
         if needed <= self.granted {
@@ -55,12 +55,12 @@ impl<'a> Room<'a> {
         Ok(())
     }
 
-    /// Notes that so many bytes stay allocated beside what is asked for from now on.
+    /// Counts this many bytes as allocated for good, in addition to later requests.
     pub(crate) fn keep(&mut self, bytes: usize) {
         self.kept = self.kept.saturating_add(bytes);
     }
 
-    /// Makes `buffer` hold up to `bytes` in all, if need be by one of at least twice its size, of `bytes_max` at most.
+    /// Grows `buffer` to a capacity of at least `bytes`: at least doubled, but at most `bytes_max` if that is enough.
     pub(crate) fn grow(
         &mut self,
         buffer: &mut alloc::vec::Vec<u8>,
@@ -70,7 +70,7 @@ impl<'a> Room<'a> {
         let before = buffer.capacity();
         if bytes > before {
             let after = bytes.max(before.saturating_mul(2).min(bytes_max));
-            // The old buffer lives until the new one is filled.
+            // The old buffer lives until its content is copied.
             self.need(before.saturating_add(after))?;
             buffer.reserve_exact(after - buffer.len());
         }

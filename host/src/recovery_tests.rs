@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use argus_core::batch::Batch;
-use argus_core::cause::{Cause, Place};
+use argus_core::cause::{Cause, NamedPlace};
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, Failure, Reader, Receipt, Repository};
@@ -131,7 +131,7 @@ impl Server {
 
 /// A cause with a location that clients must not see.
 fn cause() -> Cause {
-    Cause::call("reach", Place::new("db.internal:5432", "the database"), std::io::Error::other("refused"))
+    Cause::call("reach", NamedPlace::new("db.internal:5432", "the database"), std::io::Error::other("refused"))
 }
 
 fn says(text: &Value, part: &str) {

@@ -108,7 +108,7 @@ impl Warnings {
         let State { clock, unavailable, damaged } = &*self.state();
         let mut all: Vec<String> = clock.iter().map(ToString::to_string).collect();
         all.extend(unavailable.iter().map(|cause| {
-            format!("the last commit was refused, because the storage is not available: {}", cause.told())
+            format!("the last commit was refused, because the storage is not available: {}", cause.public_text())
         }));
         let named = damaged.iter().take(DAMAGED_MAX);
         all.extend(named.map(|concerned| format!("part of what is stored is damaged, {concerned}")));
@@ -139,7 +139,7 @@ impl State {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use argus_core::cause::Place;
+    use argus_core::cause::NamedPlace;
 
     use super::*;
     use crate::metrics::Gauges;
@@ -171,7 +171,8 @@ mod tests {
     #[test]
     fn an_unavailable_storage_is_a_warning_until_a_commit_succeeds() {
         let (_, warnings) = warnings();
-        let cause = Cause::call("open", Place::new("/data/log", "one of its files"), std::io::Error::other("EMFILE"));
+        let cause =
+            Cause::call("open", NamedPlace::new("/data/log", "one of its files"), std::io::Error::other("EMFILE"));
         warnings.unavailable(Some(&cause));
         let text = warnings.text().unwrap();
         assert!(text.contains("cannot open one of its files: EMFILE"), "{text}");

@@ -62,11 +62,11 @@ pub(super) fn ready(state: &ServiceState<'_>) -> Reply {
         }
         ServiceState { draining: true, .. } => Health::new(Status::Fail, Some("stopping")),
         ServiceState { repository: Some(Failure::Failed(cause)), .. } => {
-            failing = format!("the storage has failed, only reads are served: {}", cause.told());
+            failing = format!("the storage has failed, only reads are served: {}", cause.public_text());
             Health::new(Status::Fail, Some(&failing))
         }
         ServiceState { repository: Some(Failure::Unavailable(cause)), .. } => {
-            failing = format!("the storage is unavailable, only reads are served: {}", cause.told());
+            failing = format!("the storage is unavailable, only reads are served: {}", cause.public_text());
             Health::new(Status::Fail, Some(&failing))
         }
         ServiceState { draining: false, repository: None, failure: None, warning: Some(warning) } => {

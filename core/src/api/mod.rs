@@ -205,7 +205,7 @@ impl Api {
                 Refused::new(ProblemKind::Damaged, detail)
             }
             Refusal::Unreadable(ReadError::Unavailable(cause)) => {
-                let detail = format!("the storage cannot be read at the moment: {}", cause.told());
+                let detail = format!("the storage cannot be read at the moment: {}", cause.public_text());
                 Refused::new(ProblemKind::StorageUnavailable, detail)
             }
             Refusal::Unreadable(ReadError::Failed(_)) => {

@@ -226,7 +226,7 @@ impl Acknowledgement {
             }
             (Ok(receipt), ReplyForm::Many { rejected, .. }) => many_reply(Some(receipt), rejected.as_ref()),
             (Err(CommitError::Full(cause)), _) => {
-                let detail = format!("nothing was stored: {}", cause.told());
+                let detail = format!("nothing was stored: {}", cause.public_text());
                 Refused::new(ProblemKind::StorageFull, detail).reply(Route::Events)
             }
             (Err(CommitError::Unavailable { cause, in_doubt }), _) => {
@@ -283,7 +283,7 @@ pub(super) fn storage_problem(failure: &Failure) -> Refused {
 /// 503: the commit failed. `in_doubt` if the events may be stored nevertheless.
 fn not_stored(kind: ProblemKind, cause: &Cause, in_doubt: bool) -> Refused {
     let outcome = if in_doubt { "whether the events were stored is unknown" } else { "nothing was stored" };
-    Refused::new(kind, format!("{outcome}: {}", cause.told()))
+    Refused::new(kind, format!("{outcome}: {}", cause.public_text()))
 }
 
 /// 413. The connection closes, since the rest of the body is not read.

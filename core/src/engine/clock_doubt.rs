@@ -1,4 +1,4 @@
-//! What was seen of a wall clock in doubt, in a blob of its own.
+//! How long the wall clock has been in doubt, in a blob of its own.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -10,9 +10,9 @@
 //! | 8 | for how long it was seen in doubt, in nanoseconds, signed |
 //! | 4 | CRC-32C of the 40 bytes before |
 //!
-//! All integers are little-endian. The blob is written right before a manifest if the clock is in doubt then; a
-//! manifest of a higher generation says that it is not. Without the blob nothing is wrong, but the wait until the clock
-//! is believed begins anew.
+//! All integers are little-endian. If the clock is in doubt when a manifest is written, the blob is written right
+//! before it; a manifest of a higher generation means that the clock is no longer in doubt. A missing blob is no
+//! damage: the wait until the clock is believed starts again.
 
 use alloc::vec::Vec;
 
@@ -28,12 +28,12 @@ const MAGIC: &[u8; 8] = b"ARGUSCLK";
 const VERSION: u32 = 1;
 const BYTES: usize = 44;
 
-/// What a medium says, and the generation of the manifest with which it was written. It is of no account if there is a
-/// newer manifest. A blob that is damaged, or cannot be read, says nothing.
+/// The doubt on the medium, and the generation of the manifest that was written with it. A newer manifest makes it
+/// obsolete. A blob that is damaged or unreadable counts as missing.
 ///
 /// # Errors
 ///
-/// A shortage, which says nothing about the blob.
+/// [`StorageError::Full`] and [`StorageError::Unavailable`], which say nothing about the blob.
 pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Option<(u64, Observed)>, StorageError> {
     let read = || medium.open(NAME)?.map(|blob| blob.read(0..blob.len())).transpose();
     match read() {

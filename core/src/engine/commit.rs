@@ -1,36 +1,36 @@
-//! Commits: from a group of batches to durable records and fresh segments.
+//! Commits: a group of batches becomes durable records and fresh segments.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::dedup::{Original, look_up};
+use super::dedup::{Holder, look_up};
 use super::log_end::LogEnd;
 use super::proposal::{Verdict, judge};
 use super::{Engine, Fresh};
 use crate::batch::{Batch, BatchBuilder};
 use crate::cause::Cause;
 use crate::event::Timestamp;
-use crate::log::{HEAD_BYTES, RecordHead};
+use crate::log::{HEADER_BYTES, RecordHeader};
 use crate::repository::{CommitError, Duplicate, Failure, Receipt, Surplus};
 use crate::segment::{Epoch, Rows, RowsBuilder, Segment};
 use crate::storage::{Storage, StorageError};
 
-/// The batches of one group that have at most so many events become one segment at once: many callers send one event
-/// each.
+/// Neighbouring batches of a group with at most this many events become one segment, because many callers send single
+/// events.
 const SMALL_BATCH_EVENTS: usize = 64;
 
-/// What is said to have been done when an append fails.
+/// The operation that errors of an append name.
 const APPEND: &str = "append to the log";
 
-/// What of a batch is stored, at its place.
-struct Placed<'a> {
+/// The events of a batch that are stored, and the sequence number of the first.
+struct Proposed<'a> {
     batch: Cow<'a, Batch>,
     first_seq: u64,
 }
 
-impl Placed<'_> {
+impl Proposed<'_> {
     fn is_small(&self) -> bool {
         self.batch.len() <= SMALL_BATCH_EVENTS
     }
@@ -39,16 +39,16 @@ impl Placed<'_> {
 impl<S: Storage> Engine<S> {
     pub(super) fn commit_group(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         let millis = now.as_nanos().div_euclid(1_000_000).max(self.last_millis);
-        let (placed, receipts) = self.propose(group, millis, self.due_at(now).keep_from)?;
-        if !placed.is_empty() {
-            let ends = self.append(&placed, millis)?;
+        let (proposed, receipts) = self.propose(group, millis, self.due_at(now).keep_from)?;
+        if !proposed.is_empty() {
+            let ends = self.append(&proposed, millis)?;
             self.last_millis = millis;
-            self.apply_group(&placed, &ends, millis);
+            self.apply_group(&proposed, &ends, millis);
         }
         Ok(receipts)
     }
 
-    /// Makes the log durable.
+    /// Syncs the log if anything was appended since the last sync.
     pub(super) fn sync_log(&mut self) -> Result<(), CommitError> {
         let end = self.storage.log_end();
         if end > self.durable {
@@ -58,34 +58,32 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Writes down what is durable, so that a record at the end of the log that turns out to be wrong one day is known
-    /// to be damaged and not torn.
-    pub(super) fn note_durable(&mut self) -> Result<(), CommitError> {
-        if self.noted == self.durable {
+    /// Appends a durability mark, so that recovery can tell corruption from a torn tail.
+    pub(super) fn append_durability_mark(&mut self) -> Result<(), CommitError> {
+        if self.marked == self.durable {
             return Ok(());
         }
         let offset = self.storage.log_end();
-        let (head, crc) =
-            RecordHead::mark(offset, self.durable, self.last_seq + 1, self.last_millis, self.chain).encode();
-        match self.storage.append(&[&head]) {
-            Ok(()) => (self.chain, self.noted) = (crc, self.durable),
-            // Nothing depends on it. It is tried again.
+        let (header, crc) =
+            RecordHeader::mark(offset, self.durable, self.last_seq + 1, self.last_millis, self.chain).encode();
+        match self.storage.append(&[&header]) {
+            Ok(()) => (self.chain, self.marked) = (crc, self.durable),
+            // The mark is optional. The next call tries again.
             Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {}
             Err(StorageError::Failed(cause)) => return Err(self.fail(cause.during(APPEND))),
         }
         Ok(())
     }
 
-    /// Makes the log durable, and notes down where it ends: whoever opens the repository next can tell then whether all
-    /// of it is there.
-    pub(super) fn note_end(&mut self) -> Result<(), CommitError> {
+    /// Makes the log durable and saves where it ends, so that the next open can tell whether all of it is there.
+    pub(super) fn save_log_end(&mut self) -> Result<(), CommitError> {
         self.sync_log()?;
-        self.note_durable()?;
-        let all_noted = self.noted == self.durable;
+        self.append_durability_mark()?;
+        let all_marked = self.marked == self.durable;
         self.sync_log()?;
-        if all_noted {
-            // What was synced last is a mark, for which nobody has to speak.
-            self.noted = self.durable;
+        if all_marked {
+            // Only the mark was appended since. It needs no mark of its own.
+            self.marked = self.durable;
         }
         let end = LogEnd { offset: self.durable, chain: self.chain, next_seq: self.last_seq + 1 };
         if self.log_end == Some(end) {
@@ -93,21 +91,21 @@ impl<S: Storage> Engine<S> {
         }
         match end.store(&mut self.storage) {
             Ok(()) => self.log_end = Some(end),
-            // An earlier note is true as well, and without one it is as after a crash.
+            // The saved end is optional: an earlier one stays true, and without one recovery works as after a crash.
             Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {}
-            Err(StorageError::Failed(cause)) => return Err(self.fail(cause.during("note of the log's end"))),
+            Err(StorageError::Failed(cause)) => return Err(self.fail(cause.during("saving the end of the log"))),
         }
         Ok(())
     }
 
-    /// Decides what is stored and where it goes. Nothing is stored yet.
+    /// Decides which events are stored and numbers them. Writes nothing.
     fn propose<'a>(
         &mut self,
         group: &'a [Batch],
         millis: i64,
         keep_from: i64,
-    ) -> Result<(Vec<Placed<'a>>, Vec<Receipt>), CommitError> {
-        // Without knowing which ids are there, no promise that an event is stored once can be kept.
+    ) -> Result<(Vec<Proposed<'a>>, Vec<Receipt>), CommitError> {
+        // If stored ids cannot be read, no event can be proven new, and nothing may be committed.
         let asked = look_up(|| self.view(), group).map_err(|error| {
             let cause = Cause::from(error).during("look-up of ids");
             self.failure = Some(Failure::Failed(cause.clone()));
@@ -125,21 +123,21 @@ impl<S: Storage> Engine<S> {
                 first
             })
             .collect();
-        let seq_in_group = |index: usize, place: u32| {
+        let seq_in_group = |index: usize, event: u32| {
             let of_this_group = "an event is repeated within its own group";
-            let before = verdicts.get(index).expect(of_this_group).left_out_before(place);
-            first_seqs.get(index).expect(of_this_group) + u64::from(place) - before as u64
+            let before = verdicts.get(index).expect(of_this_group).left_out_before(event);
+            first_seqs.get(index).expect(of_this_group) + u64::from(event) - before as u64
         };
-        let mut placed = Vec::with_capacity(group.len());
+        let mut proposed = Vec::with_capacity(group.len());
         let mut receipts = Vec::with_capacity(group.len());
         for ((batch, verdict), &first_seq) in group.iter().zip(&verdicts).zip(&first_seqs) {
             let duplicates: Box<[Duplicate]> = verdict
                 .repeats
                 .iter()
-                .map(|&(index, original)| {
-                    let seq = match original {
-                        Original::Stored(seq) => seq,
-                        Original::InGroup(batch, place) => seq_in_group(batch, place),
+                .map(|&(index, holder)| {
+                    let seq = match holder {
+                        Holder::Stored(seq) => seq,
+                        Holder::InGroup(batch, event) => seq_in_group(batch, event),
                     };
                     Duplicate { index, seq }
                 })
@@ -159,10 +157,10 @@ impl<S: Storage> Engine<S> {
                 durable: !self.syncs_deferred && !self.storage.is_volatile(),
             });
             if !kept.is_empty() {
-                placed.push(Placed { batch: kept, first_seq });
+                proposed.push(Proposed { batch: kept, first_seq });
             }
         }
-        Ok((placed, receipts))
+        Ok((proposed, receipts))
     }
 
     fn surplus(&self, verdict: &Verdict) -> Option<Box<Surplus>> {
@@ -171,49 +169,54 @@ impl<S: Storage> Engine<S> {
             .then(|| Box::new(Surplus { indexes: indexes.into(), types_max: self.types.most() as u64 }))
     }
 
-    /// Makes the records durable; gives the end of each in the log, and the checksum of its head.
-    fn append(&mut self, placed: &[Placed<'_>], millis: i64) -> Result<Vec<(u64, u32)>, CommitError> {
+    /// Appends the records and makes them durable. Returns, for each, the offset after it and the checksum of its
+    /// header.
+    fn append(&mut self, proposed: &[Proposed<'_>], millis: i64) -> Result<Vec<(u64, u32)>, CommitError> {
         let mut offset = self.storage.log_end();
         let mut chain = self.chain;
-        let mut heads = Vec::with_capacity(placed.len());
-        let mut ends = Vec::with_capacity(placed.len());
-        for placed in placed {
-            let head = RecordHead::mark(offset, self.durable, placed.first_seq, millis, chain).with(&placed.batch);
-            let (bytes, crc) = head.encode();
-            offset += HEAD_BYTES as u64 + head.body_len();
+        let mut headers = Vec::with_capacity(proposed.len());
+        let mut ends = Vec::with_capacity(proposed.len());
+        for proposed in proposed {
+            let header =
+                RecordHeader::mark(offset, self.durable, proposed.first_seq, millis, chain).with(&proposed.batch);
+            let (bytes, crc) = header.encode();
+            offset += HEADER_BYTES as u64 + header.body_len();
             chain = crc;
-            heads.push(bytes);
+            headers.push(bytes);
             ends.push((offset, crc));
         }
-        let bodies = placed.iter().map(|placed| placed.batch.rows());
-        let parts: Vec<&[u8]> =
-            heads.iter().zip(bodies).flat_map(|(head, rows)| [head.as_slice(), rows.index(), rows.text()]).collect();
+        let bodies = proposed.iter().map(|proposed| proposed.batch.rows());
+        let parts: Vec<&[u8]> = headers
+            .iter()
+            .zip(bodies)
+            .flat_map(|(header, rows)| [header.as_slice(), rows.index(), rows.text()])
+            .collect();
         match self.storage.append(&parts) {
             Ok(()) => {}
             Err(StorageError::Full(cause)) => return Err(CommitError::Full(cause.during(APPEND))),
             Err(StorageError::Unavailable(cause)) => return Err(CommitError::unavailable(cause.during(APPEND))),
             Err(StorageError::Failed(cause)) => return Err(self.fail(cause.during(APPEND))),
         }
-        (self.chain, self.noted) = (chain, self.durable);
+        (self.chain, self.marked) = (chain, self.durable);
         if !self.syncs_deferred {
             self.sync_log()?;
         }
         Ok(ends)
     }
 
-    /// Puts durable records into memory. Runs of small batches become one segment.
-    fn apply_group(&mut self, placed: &[Placed<'_>], ends: &[(u64, u32)], millis: i64) {
+    /// Adds durable records to memory. Runs of small batches become one segment.
+    fn apply_group(&mut self, proposed: &[Proposed<'_>], ends: &[(u64, u32)], millis: i64) {
         let mut ends = ends.iter();
-        for run in placed.chunk_by(|batch, next| batch.is_small() && next.is_small()) {
+        for run in proposed.chunk_by(|batch, next| batch.is_small() && next.is_small()) {
             let first = run.first().expect("no run is empty");
             let end = *ends.nth(run.len() - 1).expect("each batch has an end in the log");
             let rows = if run.len() == 1 { first.batch.rows().clone() } else { joined(run, first.first_seq) };
-            self.place(rows, first.first_seq, millis, end);
+            self.add_segment(rows, first.first_seq, millis, end);
         }
     }
 
-    /// Counts rows in at their place.
-    fn place(&mut self, rows: Rows, first_seq: u64, millis: i64, log_end: (u64, u32)) {
+    /// Adds rows as a fresh segment.
+    fn add_segment(&mut self, rows: Rows, first_seq: u64, millis: i64, log_end: (u64, u32)) {
         let segment = Arc::new(Segment::new(first_seq, rows, [Epoch { ordinal: 0, millis }].into()));
         self.last_seq = segment.last_seq();
         self.last_millis = self.last_millis.max(millis);
@@ -223,12 +226,12 @@ impl<S: Storage> Engine<S> {
         self.fresh.push(Fresh::new(segment, types, log_end));
     }
 
-    /// One record from the log, as recovery finds it.
+    /// Adds one record that recovery has read.
     pub(super) fn apply(&mut self, rows: Rows, first_seq: u64, millis: i64, log_end: u64) {
-        self.place(rows, first_seq, millis, (log_end, self.chain));
+        self.add_segment(rows, first_seq, millis, (log_end, self.chain));
     }
 
-    /// Accepts nothing more from now on, for this reason. Some of what was being stored may be.
+    /// Fails the engine for this reason. Whether the group in progress is stored is unknown.
     pub(super) fn fail(&mut self, cause: impl Into<Cause>) -> CommitError {
         let cause = cause.into();
         self.failure = Some(Failure::Failed(cause.clone()));
@@ -236,13 +239,13 @@ impl<S: Storage> Engine<S> {
     }
 }
 
-/// The rows of batches that follow each other, numbered from `base` on.
-fn joined(run: &[Placed<'_>], base: u64) -> Rows {
-    let rows = || run.iter().map(|placed| placed.batch.rows());
+/// Joins the rows of neighbouring batches. Ordinals count from `base`.
+fn joined(run: &[Proposed<'_>], base: u64) -> Rows {
+    let rows = || run.iter().map(|proposed| proposed.batch.rows());
     let text = rows().map(|rows| rows.text().len()).sum();
     let mut builder = RowsBuilder::with_capacity(rows().map(Rows::len).sum(), text);
-    for placed in run {
-        let (rows, first_ordinal) = (placed.batch.rows(), (placed.first_seq - base) as u32);
+    for proposed in run {
+        let (rows, first_ordinal) = (proposed.batch.rows(), (proposed.first_seq - base) as u32);
         for place in 0..rows.len() {
             let row = rows.row_by_ordinal(place);
             let code = builder.intern(rows.type_name(rows.row_type(row)));
@@ -252,13 +255,13 @@ fn joined(run: &[Placed<'_>], base: u64) -> Rows {
     builder.finish_sorted()
 }
 
-/// What of the batch is stored.
+/// The events of the batch that are stored.
 fn kept(batch: &Batch, verdict: &Verdict) -> Batch {
     let mut builder = BatchBuilder::new();
     if verdict.is_refused {
         return builder.finish();
     }
-    for (_, event) in (0u32..).zip(batch.events()).filter(|(place, _)| verdict.keeps(*place)) {
+    for (_, event) in (0u32..).zip(batch.events()).filter(|(index, _)| verdict.keeps(*index)) {
         builder.push(event).expect("a part of a batch fits into a batch");
     }
     builder.finish()

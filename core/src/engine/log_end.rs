@@ -4,14 +4,14 @@
 //! |---|---|
 //! | 8 | `ARGUSEND` |
 //! | 4 | version, 1 |
-//! | 4 | chain: CRC-32C of the last head before the end, as the next record has it |
+//! | 4 | chain: CRC-32C of the last header before the end, as the next record has it |
 //! | 8 | offset in the log of its end |
 //! | 8 | sequence number of the first event behind it |
 //! | 4 | CRC-32C of the 32 bytes before |
 //!
-//! All integers are little-endian. The blob is written when all of the log is durable. A log only grows, so what it
-//! says stays true, whatever comes later: the log reaches at least so far, or was given up beyond. Without it nothing
-//! else is wrong; a log that has lost its last records then looks like one that never had them.
+//! All integers are little-endian. The blob is written when the whole log is durable. It stays true, because a log only
+//! grows: later, the log reaches at least this far, or was trimmed beyond. Without the blob nothing is wrong, but a log
+//! that has lost its last records looks like one that never had them.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 
 use crate::checksum::Crc32c;
 use crate::column::{u32_at, u64_at};
-use crate::log::RecordHead;
+use crate::log::RecordHeader;
 use crate::storage::{StorageError, StorageReader, StorageWriter};
 
 /// The name of the blob.
@@ -29,53 +29,53 @@ const MAGIC: &[u8; 8] = b"ARGUSEND";
 const VERSION: u32 = 1;
 const BYTES: usize = 36;
 
-/// Where a log ended.
+/// Where a log ended when it was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LogEnd {
     pub(super) offset: u64,
-    /// What a record that follows says of the one before.
+    /// The chain of the next record: header checksum of the last one.
     pub(super) chain: u32,
-    /// The sequence number of the first event that follows.
+    /// The sequence number of the next event.
     pub(super) next_seq: u64,
 }
 
-/// What a medium says of the end of its log.
+/// The saved end of a log, as a medium has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Noted {
-    /// Nothing: it was never closed, or by a version that noted nothing.
-    Nowhere,
+pub(super) enum SavedEnd {
+    /// None: the log was never closed, or by a version that saved no end.
+    Absent,
     At(LogEnd),
-    /// It was noted, and the note is not as it was written, for this reason.
+    /// The blob is damaged, for this reason.
     Damaged(String),
 }
 
-impl Noted {
+impl SavedEnd {
     /// The end, if it is known.
     pub(super) fn known(self) -> Option<LogEnd> {
         match self {
             Self::At(end) => Some(end),
-            Self::Nowhere | Self::Damaged(_) => None,
+            Self::Absent | Self::Damaged(_) => None,
         }
     }
 }
 
 impl LogEnd {
-    /// What a medium says.
+    /// Loads the saved end.
     ///
     /// # Errors
     ///
-    /// [`StorageError`]: that it cannot be read may pass, and says neither that it is not there nor that it is damaged.
-    pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Noted, StorageError> {
-        let Some(blob) = medium.open(NAME)? else { return Ok(Noted::Nowhere) };
+    /// [`StorageError`]: the blob cannot be read now, and may be missing, damaged or whole.
+    pub(super) fn load<O: StorageReader>(medium: &O) -> Result<SavedEnd, StorageError> {
+        let Some(blob) = medium.open(NAME)? else { return Ok(SavedEnd::Absent) };
         let bytes = blob.read(0..blob.len())?;
-        Ok(Self::decode(&bytes).map_or_else(Noted::Damaged, Noted::At))
+        Ok(Self::decode(&bytes).map_or_else(SavedEnd::Damaged, SavedEnd::At))
     }
 
-    /// Writes it down, durably, in place of an earlier one.
+    /// Saves it durably, replacing an earlier one.
     ///
     /// # Errors
     ///
-    /// [`StorageError`]: the earlier one is there or this one, and both are true.
+    /// [`StorageError`]: the earlier or the new one is saved. Both are true.
     pub(super) fn store<S: StorageWriter>(self, storage: &mut S) -> Result<(), StorageError> {
         let mut draft = storage.create(NAME)?;
         draft.write(&self.encode())?;
@@ -84,9 +84,9 @@ impl LogEnd {
         Ok(())
     }
 
-    /// As a record at this place would say it: all before it was durable.
-    pub(super) fn as_mark(self) -> RecordHead {
-        RecordHead::mark(self.offset, self.offset, self.next_seq, 0, self.chain)
+    /// As a durability mark at this offset.
+    pub(super) fn as_mark(self) -> RecordHeader {
+        RecordHeader::mark(self.offset, self.offset, self.next_seq, 0, self.chain)
     }
 
     fn encode(self) -> Vec<u8> {
@@ -104,7 +104,7 @@ impl LogEnd {
     fn decode(bytes: &[u8]) -> Result<Self, String> {
         let (covered, crc) = bytes.split_at_checked(bytes.len().saturating_sub(4)).unwrap_or_default();
         if !covered.starts_with(MAGIC) || covered.len() < BYTES - 4 {
-            return Err("it does not say where the log ended".to_string());
+            return Err("it is not a log-end blob".to_string());
         }
         if Crc32c::of(covered) != u32_at(crc, 0, 0) {
             return Err("its checksum is wrong".to_string());
@@ -128,15 +128,15 @@ mod tests {
     fn an_end_survives_and_every_changed_bit_is_noticed() {
         let end = LogEnd { offset: u64::MAX - 7, chain: 9, next_seq: 1 << 40 };
         let mut storage = MemoryStorage::default();
-        assert_eq!(LogEnd::load(&storage), Ok(Noted::Nowhere));
+        assert_eq!(LogEnd::load(&storage), Ok(SavedEnd::Absent));
         end.store(&mut storage).unwrap();
-        assert_eq!(LogEnd::load(&storage), Ok(Noted::At(end)));
+        assert_eq!(LogEnd::load(&storage), Ok(SavedEnd::At(end)));
         let bytes = end.encode();
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             storage.insert(NAME, changed.into());
-            assert!(matches!(LogEnd::load(&storage), Ok(Noted::Damaged(_))), "bit {bit}");
+            assert!(matches!(LogEnd::load(&storage), Ok(SavedEnd::Damaged(_))), "bit {bit}");
         }
         for end in 0..bytes.len() {
             assert!(LogEnd::decode(&bytes[..end]).is_err(), "cut at {end}");

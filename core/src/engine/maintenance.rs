@@ -1,4 +1,4 @@
-//! What an engine wants to be done behind its commits, and what it makes of it when it is done.
+//! The maintenance of an engine: which task is due, and how its result is installed.
 
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use super::manifest::{Entry, Manifest};
 use super::retention::Due;
-use super::task::{Product, Replacement, Rewriting, Stage, Stretch, Subject, Task};
+use super::task::{Outcome, Replacement, Rewriting, SegmentRange, Stage, Subject, Task};
 use super::types::Miscount;
 use super::{Engine, Fresh};
 use crate::clock::Moment;
@@ -17,20 +17,22 @@ use crate::repository::{CommitError, Expired};
 use crate::segment::{Merge, Part, Rewrite, Sealed, Segment};
 use crate::storage::{Storage, StorageError};
 
-/// A segment that is dropped is at most about such a part of what may be kept.
+/// Where retention is by size, a compacted segment has at most about this part of the limit, so that dropping one loses
+/// little.
 const DROPPED_PARTS: u64 = 8;
 
 impl<S: Storage> Engine<S> {
-    /// The next task, if there is one whose subject nobody is working on.
+    /// The next task that is due and that no task under way blocks.
     pub(super) fn next_due(&mut self, now: Moment) -> Option<Task> {
         if self.failure.is_some() {
             return None;
         }
         let due = self.due(now);
         self.drop_expired(due);
-        // As long as a copy of the manifest is old, it may be the one that counts at the next opening.
+        // While one copy of the manifest is outdated, the next open may fall back on it, and needs the log that it
+        // refers to.
         if !self.recovery.manifest_outdated && core::mem::take(&mut self.log_is_outdated) {
-            return Some(Task(Stage::Done(Product::OutdatedLog)));
+            return Some(Task(Stage::Done(Outcome::OutdatedLog)));
         }
         if let Some(name) = self.obsolete.pop() {
             let deletion = self.storage.delete(&name);
@@ -44,12 +46,12 @@ impl<S: Storage> Engine<S> {
             (Subject::Sealed, self.sealed_task(due)?)
         };
         self.busy.set(subject, true);
-        let stage = stage.unwrap_or_else(|error| Stage::Done(Product::Nothing(subject, error)));
+        let stage = stage.unwrap_or_else(|error| Stage::Done(Outcome::Failed(subject, error)));
         Some(Task(stage))
     }
 
-    /// Puts what came of a task in place.
-    pub(super) fn put_in_place(&mut self, task: Task) -> Result<Vec<Expired>, CommitError> {
+    /// Installs the result of a task.
+    pub(super) fn install_task(&mut self, task: Task) -> Result<Vec<Expired>, CommitError> {
         let product = match task.0 {
             Stage::Done(product) => product,
             undone @ (Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..)) => {
@@ -58,31 +60,31 @@ impl<S: Storage> Engine<S> {
             }
         };
         match product {
-            Product::Merged(stretch, segment) => {
-                self.busy.set(stretch.subject(), false);
-                self.put_merged(&stretch, segment).map_err(|miscount| self.fail(miscount.to_string()))?;
+            Outcome::Merged(range, segment) => {
+                self.busy.set(range.subject(), false);
+                self.install_merged(&range, segment).map_err(|miscount| self.fail(miscount.to_string()))?;
             }
-            Product::Rewritten(replacement) => self.unpublished.push(replacement),
-            Product::Published(manifest, published) => {
+            Outcome::Rewritten(replacement) => self.unpublished.push(replacement),
+            Outcome::Published(manifest, published) => {
                 self.busy.set(Subject::Manifest, false);
                 published.into_iter().for_each(|published| self.storage.adopt(published));
-                return self.put_published(manifest);
+                return self.install_published(manifest);
             }
-            Product::Deleted(_, Ok(())) => {}
-            Product::Deleted(name, Err(error)) => {
+            Outcome::Deleted(_, Ok(())) => {}
+            Outcome::Deleted(name, Err(error)) => {
                 let refused = self.refused(error, "deletion of a segment");
                 self.obsolete.push(name);
                 return Err(refused);
             }
-            Product::OutdatedLog => {
+            Outcome::OutdatedLog => {
                 let start = self.manifest.log_start;
                 let discarded = self.storage.discard(start);
                 self.log_is_outdated = *discarded.as_ref().unwrap_or(&true);
-                discarded.map_err(|error| self.refused(error, "dropping log"))?;
+                discarded.map_err(|error| self.refused(error, "discarding log"))?;
             }
-            Product::Nothing(subject, error) => {
+            Outcome::Failed(subject, error) => {
                 self.busy.set(subject, false);
-                // One copy of the manifest may have been written. The next must not be taken for the same.
+                // One copy may have been written already, and the next manifest must not have its generation.
                 self.manifest.generation += 1;
                 return Err(self.refused(error, "maintenance"));
             }
@@ -90,7 +92,7 @@ impl<S: Storage> Engine<S> {
         Ok(Vec::new())
     }
 
-    /// Says why something was not done: it can be tried again, unless the storage has failed.
+    /// The error for a task that failed: it can be retried, unless the storage has failed.
     fn refused(&mut self, error: StorageError, what: &'static str) -> CommitError {
         match error {
             StorageError::Full(cause) => CommitError::Full(cause),
@@ -99,26 +101,25 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// Takes back what was given back too early: what it has done is lost, and nothing else.
+    /// Takes back a task that is not ready. Only its own work is lost.
     fn take_back(&mut self, undone: Stage) {
         match undone {
-            Stage::Merging(stretch, _) => self.busy.set(stretch.subject(), false),
-            Stage::Rewriting(rewriting) => self.busy.set(rewriting.stretch.subject(), false),
+            Stage::Merging(range, _) => self.busy.set(range.subject(), false),
+            Stage::Rewriting(rewriting) => self.busy.set(rewriting.range.subject(), false),
             Stage::Publishing(..) => self.busy.set(Subject::Manifest, false),
             Stage::Deleting(name, _) => self.obsolete.push(name),
             Stage::Done(_) => {}
         }
     }
 
-    /// Whether fresh segments are sealed, and only a manifest is missing.
+    /// Whether fresh segments are sealed and only lack a manifest.
     pub(super) fn has_sealed(&self) -> bool {
-        self.unpublished.iter().any(|replacement| replacement.stretch.subject() == Subject::Fresh)
+        self.unpublished.iter().any(|replacement| replacement.range.subject() == Subject::Fresh)
     }
 
-    /// Writing a manifest with all replacements that wait for one, or because one of its copies is of no use, or to
-    /// note the time.
+    /// The task to write a manifest: if replacements wait for one, one copy is unusable, or the clock has to be saved.
     fn publication(&mut self) -> Option<Result<Stage, StorageError>> {
-        let is_due = !self.unpublished.is_empty() || self.recovery.manifest_outdated || self.clock.wants_note();
+        let is_due = !self.unpublished.is_empty() || self.recovery.manifest_outdated || self.clock.needs_saving();
         (is_due && !self.busy.manifest).then(|| self.begin_publication())
     }
 
@@ -130,19 +131,19 @@ impl<S: Storage> Engine<S> {
         manifest.doubt = self.clock.observed();
         for replacement in &self.unpublished {
             let entry = replacement.segment.as_ref().map(|segment| segment.entry);
-            match &replacement.stretch {
-                Stretch::Fresh(range, end) => {
+            match &replacement.range {
+                SegmentRange::Fresh(range, end) => {
                     let sealed = self.fresh.get(range.clone()).and_then(<[Fresh]>::last);
                     let last = sealed.and_then(|fresh| fresh.segment.epochs().last());
-                    manifest.last_millis = last.expect("what is sealed was committed at some time").millis;
+                    manifest.last_millis = last.expect("a fresh segment has a commit time").millis;
                     manifest.segments.extend(entry);
                     manifest.next_seq = replacement.seqs.1 + 1;
                     (manifest.log_start, manifest.chain) = *end;
                 }
-                Stretch::Sealed(range) => drop(manifest.segments.splice(range.clone(), entry)),
+                SegmentRange::Sealed(range) => drop(manifest.segments.splice(range.clone(), entry)),
             }
         }
-        // The manifest must not point behind what of the log survives.
+        // The manifest must not refer to log that may not survive.
         if manifest.log_start > self.durable {
             self.sync_log().map_err(|error| StorageError::Failed(error.into_cause()))?;
         }
@@ -151,26 +152,25 @@ impl<S: Storage> Engine<S> {
         Ok(Stage::Publishing(manifest, copies))
     }
 
-    /// Puts the replacements in place that a manifest lists now, and drops what nothing refers to any more. Says
-    /// what has expired by it.
-    fn put_published(&mut self, manifest: Manifest) -> Result<Vec<Expired>, CommitError> {
+    /// Installs the replacements that the new manifest lists. Returns what has expired by this.
+    fn install_published(&mut self, manifest: Manifest) -> Result<Vec<Expired>, CommitError> {
         self.log_is_outdated |= manifest.log_start > self.manifest.log_start;
-        self.clock.set_noted(manifest.doubt);
+        self.clock.set_saved(manifest.doubt);
         self.manifest = manifest;
         self.recovery.manifest_outdated = false;
         let rest = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
         let mut expired = Vec::new();
         let mut counted = Ok(());
-        for Replacement { stretch, seqs: _, segment, cause } in core::mem::replace(&mut self.unpublished, rest) {
-            self.busy.set(stretch.subject(), false);
+        for Replacement { range, seqs: _, segment, cause } in core::mem::replace(&mut self.unpublished, rest) {
+            self.busy.set(range.subject(), false);
             if let Some(segment) = &segment {
                 counted = counted.and(self.types.hold_sealed(&segment.sealed));
             }
             let (sealed, published) = segment.map(|segment| (segment.sealed, segment.published)).unzip();
             published.into_iter().for_each(|published| self.storage.adopt(published));
             let (events, bytes) = sealed.as_ref().map_or((0, 0), |sealed| (sealed.events(), sealed.bytes()));
-            let before = match stretch {
-                Stretch::Fresh(range, _) => {
+            let before = match range {
+                SegmentRange::Fresh(range, _) => {
                     let gone: Vec<Fresh> = self.fresh.drain(range).collect();
                     for fresh in &gone {
                         counted = counted.and(self.types.release(&fresh.types));
@@ -178,7 +178,7 @@ impl<S: Storage> Engine<S> {
                     Arc::make_mut(&mut self.sealed).extend(sealed);
                     gone.iter().map(|fresh| Size::of_fresh(&fresh.segment)).reduce(Size::and)
                 }
-                Stretch::Sealed(range) => {
+                SegmentRange::Sealed(range) => {
                     let gone: Vec<Arc<Sealed>> = Arc::make_mut(&mut self.sealed).splice(range, sealed).collect();
                     self.obsolete.extend(gone.iter().map(|sealed| sealed.name().to_string()));
                     for sealed in &gone {
@@ -197,11 +197,11 @@ impl<S: Storage> Engine<S> {
             }
         }
         self.bound_filters();
-        // Only now, so that readers find what the manifest lists.
+        // Errors come last, so that readers find what the manifest lists.
         counted.map(|()| expired).map_err(|miscount: Miscount| self.fail(miscount.to_string()))
     }
 
-    /// Lets go of the filters of the oldest segments, as long as all together take too much.
+    /// Drops the filters of the oldest segments while all filters together exceed the limit.
     fn bound_filters(&mut self) {
         let mut left = self.tuning.filter_bytes_max;
         let too_much = self.sealed.iter().rev().position(|sealed| match left.checked_sub(sealed.filter_bytes()) {
@@ -220,10 +220,11 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    fn put_merged(&mut self, stretch: &Stretch, segment: Arc<Segment>) -> Result<(), Miscount> {
-        let Stretch::Fresh(range, end) = stretch else { return Ok(()) };
+    fn install_merged(&mut self, range: &SegmentRange, segment: Arc<Segment>) -> Result<(), Miscount> {
+        let SegmentRange::Fresh(range, end) = range else { return Ok(()) };
         let bytes = |segment: &Arc<Segment>| segment.rows().bytes() as u64;
-        let inputs = self.fresh.get(range.clone()).expect("what is merged stays in its place until then");
+        let inputs =
+            self.fresh.get(range.clone()).expect("a range under merge does not change until the merge is installed");
         let before: u64 = inputs.iter().map(|fresh| bytes(&fresh.segment)).sum();
         self.stats.bytes = self.stats.bytes + bytes(&segment) - before;
         let types = self.types.hold_rows(segment.rows());
@@ -232,7 +233,7 @@ impl<S: Storage> Engine<S> {
         gone.iter().try_for_each(|fresh| self.types.release(&fresh.types))
     }
 
-    /// Sealing what is large enough, or old enough, of the fresh segments; else merging some of them.
+    /// The task to seal fresh segments that are large or old enough, else to merge some of them.
     fn fresh_task(&mut self, due: Due) -> Option<Result<Stage, StorageError>> {
         if self.busy.fresh {
             return None;
@@ -240,21 +241,21 @@ impl<S: Storage> Engine<S> {
         if let Some(count) = self.to_be_sealed(due) {
             let chosen = self.fresh.get(..count)?;
             let (first, last) = (chosen.first()?, chosen.last()?);
-            let stretch = Stretch::Fresh(0..count, (last.log_end, last.chain));
+            let range = SegmentRange::Fresh(0..count, (last.log_end, last.chain));
             let seqs = (first.segment.base(), last.segment.last_seq());
             let parts: Vec<Part> = chosen.iter().map(|fresh| Part::Fresh(Arc::clone(&fresh.segment))).collect();
-            return Some(self.begin_rewriting(stretch, seqs, &parts, due));
+            return Some(self.begin_rewriting(range, seqs, &parts, due));
         }
         let sizes: Vec<u64> = self.fresh.iter().map(|fresh| fresh.segment.rows().len() as u64).collect();
         let range = neighbours(&sizes, self.tuning.fan_in, |_| true)?;
         let chosen = self.fresh.get(range.clone())?;
         let last = chosen.last()?;
-        let stretch = Stretch::Fresh(range, (last.log_end, last.chain));
+        let range = SegmentRange::Fresh(range, (last.log_end, last.chain));
         let merge = Merge::new(chosen.iter().map(|fresh| Arc::clone(&fresh.segment)).collect());
-        Some(Ok(Stage::Merging(stretch, Box::new(merge))))
+        Some(Ok(Stage::Merging(range, Box::new(merge))))
     }
 
-    /// So many of the fresh segments, from the oldest on.
+    /// How many of the oldest fresh segments are to be sealed.
     fn to_be_sealed(&self, due: Due) -> Option<usize> {
         let (mut events, mut bytes) = (0, 0);
         for (index, fresh) in self.fresh.iter().enumerate() {
@@ -264,12 +265,12 @@ impl<S: Storage> Engine<S> {
                 return Some(index + 1);
             }
         }
-        // What has expired is left out when it is sealed, however little it is.
+        // Sealing leaves out expired events, so they are sealed however few they are.
         let is_overdue = self.fresh.iter().any(|fresh| fresh.segment.sort_key(0).time < due.overdue);
         is_overdue.then_some(self.fresh.len())
     }
 
-    /// Rewriting a sealed segment without what has expired; else making one of several.
+    /// The task to rewrite a sealed segment without its expired events, else to compact several.
     fn sealed_task(&mut self, due: Due) -> Option<Result<Stage, StorageError>> {
         if self.busy.sealed {
             return None;
@@ -282,18 +283,18 @@ impl<S: Storage> Engine<S> {
         let chosen = self.sealed.get(range.clone())?;
         let seqs = (chosen.first()?.seqs().0, chosen.last()?.seqs().1);
         let parts: Vec<Part> = chosen.iter().map(|sealed| Part::Sealed(Arc::clone(sealed))).collect();
-        Some(self.begin_rewriting(Stretch::Sealed(range), seqs, &parts, due))
+        Some(self.begin_rewriting(SegmentRange::Sealed(range), seqs, &parts, due))
     }
 
-    /// How many sequence numbers there are from the first to the last of these segments. Where events have expired,
-    /// there are fewer of them; but a segment has a list of its numbers, with or without an event.
+    /// Sequence numbers from the first to the last of these segments. There may be fewer events, but the index of a
+    /// segment has an entry for each number.
     fn sealed_span(&self, range: Range<usize>) -> u64 {
         let chosen = self.sealed.get(range).unwrap_or_default();
         chosen.first().zip(chosen.last()).map_or(0, |(first, last)| last.seqs().1 - first.seqs().0 + 1)
     }
 
-    /// Most sequence numbers of a segment that is made of several. Where segments are dropped by what they take, one
-    /// must be a small part of all.
+    /// Most sequence numbers of a compacted segment. Where retention drops segments by size, one must be a small part
+    /// of the whole.
     fn compacted_events_max(&self) -> u64 {
         let most = self.tuning.segment_events_max as u64;
         let bytes: u64 = self.sealed.iter().map(|sealed| sealed.bytes()).sum();
@@ -304,7 +305,7 @@ impl<S: Storage> Engine<S> {
 
     fn begin_rewriting(
         &mut self,
-        stretch: Stretch,
+        range: SegmentRange,
         (first, last): (u64, u64),
         parts: &[Part],
         due: Due,
@@ -315,16 +316,16 @@ impl<S: Storage> Engine<S> {
         let rewrite = Rewrite::new(draft, parts, (first, last), self.tuning.block_bytes, due.keep_from, &mut |name| {
             self.types.intern(name)
         })?;
-        Ok(Stage::Rewriting(Box::new(Rewriting { stretch, entry, rewrite })))
+        Ok(Stage::Rewriting(Box::new(Rewriting { range, entry, rewrite })))
     }
 }
 
-/// What there is in some parts.
+/// The content of some segments.
 #[derive(Clone, Copy)]
 struct Size {
     events: u64,
     bytes: u64,
-    /// The times of the first and of the last event, in nanoseconds since the Unix epoch.
+    /// The times of the first and the last event, in nanoseconds since the Unix epoch.
     times: (i64, i64),
 }
 
@@ -348,8 +349,7 @@ impl Size {
     }
 }
 
-/// Neighbours of about one size, as many as are worth being made one: the last such run. All of them together have to
-/// fit.
+/// The last run of at least `fan_in` neighbours of similar size that may be merged, that is, for which `fit` holds.
 fn neighbours(sizes: &[u64], fan_in: usize, fit: impl Fn(Range<usize>) -> bool) -> Option<Range<usize>> {
     let fan_in = fan_in.max(2);
     let tier = |size: u64| size.max(1).ilog(fan_in as u64);
@@ -370,7 +370,7 @@ mod tests {
     use super::*;
     use crate::engine::Tuning;
 
-    /// What is sealed has some more events than are asked for, because batches stay together.
+    /// Batches stay whole, so a sealed segment has a few more events than the limit.
     #[test]
     fn segments_of_the_usual_size_reach_the_last_tier() {
         let tuning = Tuning::default();

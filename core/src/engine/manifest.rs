@@ -1,4 +1,4 @@
-//! What a repository consists of, in a blob of two copies.
+//! The manifest: which segments a repository has and where its log begins, in two copies.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -16,9 +16,9 @@
 //! | 24 s | segments: number, first and last sequence number that it answers for, ascending |
 //! | 4 | CRC-32C of all bytes before |
 //!
-//! All integers are little-endian. The copies, `manifest-a` and `manifest-b`, are written one after the other, each
-//! replacing its predecessor as a whole, and nothing that the old manifest needs is given up before both are durable.
-//! So either copy alone is enough, and one that is damaged, or cannot be read, is made good from the other.
+//! All integers are little-endian. The copies, `manifest-a` and `manifest-b`, are written one after the other. Each
+//! replaces its predecessor atomically, and nothing that the old manifest needs is deleted before both are durable. So
+//! one copy is enough, and a copy that is damaged or unreadable is rewritten from the other.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -39,44 +39,43 @@ pub(super) const NAMES: [&str; 2] = ["manifest-a", "manifest-b"];
 
 const MAGIC: &[u8; 8] = b"ARGUSMAN";
 const VERSION: u32 = 2;
-const HEAD_BYTES: usize = 80;
+const HEADER_BYTES: usize = 80;
 const ENTRY_BYTES: usize = 24;
 const SEGMENT_PREFIX: &str = "segment-";
 const NANOS_PER_MILLI: i64 = 1_000_000;
 const NANOS_PER_MINUTE: i64 = 60_000 * NANOS_PER_MILLI;
 
-/// What a repository consists of.
+/// The segments of a repository, and where replay of its log begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
     pub(super) generation: u64,
     pub(super) seed: Seed,
     /// Where replay begins.
     pub(super) log_start: u64,
-    /// The chain of the record there.
+    /// The chain of the record at `log_start`.
     pub(super) chain: u32,
-    /// The first sequence number that is in no segment and never was.
+    /// The first sequence number that is not, and never was, in a sealed segment.
     pub(super) next_seq: u64,
-    /// No segment has had this number or a higher one.
+    /// The number of the next segment. None has had this number or a higher one.
     pub(super) next_number: u64,
     /// When the last event before `next_seq` was committed, in milliseconds since the Unix epoch.
     pub(super) last_millis: i64,
-    /// The wall time that was believed when it was written, in minutes since the Unix epoch, rounded down; 0 if none
-    /// was. A commit's time says less: it may have been made while the clock was in doubt.
+    /// The wall time that was believed when the manifest was written, in minutes since the Unix epoch, rounded down; 0
+    /// if none was. The time of the last commit is no substitute: it may stem from a clock in doubt.
     pub(super) believed_minutes: u32,
-    /// What was seen of the clock if it was in doubt then. It lies in [a blob of its own](clock_doubt), and only the
-    /// engine reads that.
+    /// The state of a clock in doubt. It is stored in [a blob of its own](clock_doubt), which only the engine reads.
     pub(super) doubt: Option<Observed>,
-    /// Ascending by sequence number. What lies between two of them is not retained.
+    /// Ascending by sequence number. Events between two of them have expired.
     pub(super) segments: Vec<Entry>,
 }
 
-/// A segment.
+/// A segment in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Its number, in the order of making. It is part of its name, and no two segments ever have the same.
+    /// Its number, in the order of creation. It is part of the name and never reused.
     pub(super) number: u64,
-    /// The sequence numbers that it answers for: its events have numbers between them, and nowhere else is an event
-    /// that has.
+    /// The first and the last sequence number of its range. An event with a number in this range is in this segment or
+    /// nowhere.
     pub(super) first: u64,
     pub(super) last: u64,
 }
@@ -87,20 +86,20 @@ impl Entry {
         segment_name(self.number)
     }
 
-    /// It is not there.
+    /// The error for a missing blob.
     pub(super) fn missing(&self) -> OpenError {
         damaged(self.name(), "it is missing", Concerned::between(self.first, self.last))
     }
 }
 
-/// Whether a repository has blobs of this name. What else lies among them is somebody else's.
+/// Whether a repository uses blobs of this name. All others belong to somebody else.
 #[must_use]
 pub fn is_blob_name(name: &str) -> bool {
     NAMES.contains(&name) || [log_end::NAME, clock_doubt::NAME].contains(&name) || is_segment_name(name)
 }
 
-/// Whether a blob of this name is a segment's. Only as it is written here: `segment-000000000007.bak` is somebody
-/// else's.
+/// Whether this is the name of a segment, exactly as it is written here: `segment-000000000007.bak` belongs to somebody
+/// else.
 pub(super) fn is_segment_name(name: &str) -> bool {
     segment_number(name).is_some_and(|number| segment_name(number) == name)
 }
@@ -114,15 +113,15 @@ pub(super) fn segment_number(name: &str) -> Option<u64> {
     name.strip_prefix(SEGMENT_PREFIX)?.parse().ok()
 }
 
-/// A manifest as it was found.
-pub(super) struct Found {
+/// A manifest as it was loaded.
+pub(super) struct LoadedManifest {
     pub(super) manifest: Manifest,
-    /// Whether a copy is missing, damaged, out of reach or old, and has to be written anew.
-    pub(super) to_be_repaired: bool,
+    /// Whether a copy is missing, damaged, unreadable or older, and has to be rewritten.
+    pub(super) needs_repair: bool,
 }
 
 impl Manifest {
-    /// That of an empty repository.
+    /// The manifest of an empty repository.
     pub(super) fn new(seed: Seed) -> Self {
         Self {
             generation: 1,
@@ -138,8 +137,8 @@ impl Manifest {
         }
     }
 
-    /// The wall time that was believed last, in nanoseconds since the Unix epoch. Manifests of earlier versions do not
-    /// say it; there the time of the last commit has to do.
+    /// The wall time that was believed last, in nanoseconds since the Unix epoch. Manifests of earlier versions lack
+    /// it; then the time of the last commit has to do.
     pub(super) fn believed(&self) -> Option<i64> {
         match (self.believed_minutes, self.last_millis) {
             (0, 0) => None,
@@ -148,26 +147,26 @@ impl Manifest {
         }
     }
 
-    /// Notes the wall time that is believed, in nanoseconds since the Unix epoch.
+    /// Sets the wall time that is believed, in nanoseconds since the Unix epoch.
     pub(super) fn note_believed(&mut self, nanos: i64) {
-        // Before 1970 there is nothing to note: 0 says that nothing is known.
+        // 0 means unknown, so times before 1970 are not stored.
         self.believed_minutes = u32::try_from(nanos.div_euclid(NANOS_PER_MINUTE)).unwrap_or_default();
     }
 
-    /// Drafts for both copies, and for what else is to be written with them.
+    /// Creates drafts for both copies and, if there is a doubt, for its blob.
     pub(super) fn drafts<S: StorageWriter>(
         &self,
         storage: &mut S,
     ) -> Result<Vec<alloc::boxed::Box<dyn Draft>>, StorageError> {
-        let noted = self.doubt.map(|_| clock_doubt::NAME);
-        noted.into_iter().chain(NAMES).map(|name| storage.create(name)).collect()
+        let doubt = self.doubt.map(|_| clock_doubt::NAME);
+        doubt.into_iter().chain(NAMES).map(|name| storage.create(name)).collect()
     }
 
-    /// Writes these drafts, one after the other. When this returns, all are durable.
+    /// Writes the [`drafts`](Self::drafts) one after the other. All are durable on return.
     pub(super) fn publish(&self, drafts: Vec<alloc::boxed::Box<dyn Draft>>) -> Result<Vec<Published>, StorageError> {
         let bytes = self.encode();
-        let noted = self.doubt.map(|doubt| clock_doubt::encode(doubt, self.generation).into());
-        let contents: Vec<Bytes> = noted.into_iter().chain([bytes.clone(), bytes]).collect();
+        let doubt = self.doubt.map(|observed| clock_doubt::encode(observed, self.generation).into());
+        let contents: Vec<Bytes> = doubt.into_iter().chain([bytes.clone(), bytes]).collect();
         assert_eq!(drafts.len(), contents.len(), "there is a draft for each blob that is written with a manifest");
         drafts
             .into_iter()
@@ -179,7 +178,7 @@ impl Manifest {
             .collect()
     }
 
-    /// Writes both copies and takes them in.
+    /// Writes both copies and adopts them.
     pub(super) fn store<S: StorageWriter>(&self, storage: &mut S) -> Result<(), StorageError> {
         let drafts = self.drafts(storage)?;
         for published in self.publish(drafts)? {
@@ -188,14 +187,13 @@ impl Manifest {
         Ok(())
     }
 
-    /// The newest copy that is whole, if there is any copy at all. One that cannot be read is there, and as good as
-    /// damaged.
+    /// The newest copy that is intact; `None` if there is no copy at all. An unreadable copy counts as damaged.
     ///
     /// # Errors
     ///
-    /// What is wrong with the copies if none is whole: that one cannot be read, which may pass, or else that one is
-    /// damaged. Also a shortage, which says nothing about either.
-    pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Option<Found>, OpenError> {
+    /// If no copy is intact: that one cannot be read, which may pass, or else that one is damaged. Also
+    /// [`StorageError::Full`] and [`StorageError::Unavailable`], which say nothing about the copies.
+    pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Option<LoadedManifest>, OpenError> {
         let mut copies = Vec::new();
         let (mut damaged, mut unreadable) = (None, None);
         for name in NAMES {
@@ -214,13 +212,13 @@ impl Manifest {
         }
         let all_agree = copies.len() == NAMES.len() && copies.first() == copies.last();
         match copies.into_iter().max_by_key(|manifest| manifest.generation) {
-            Some(manifest) => Ok(Some(Found { manifest, to_be_repaired: !all_agree })),
+            Some(manifest) => Ok(Some(LoadedManifest { manifest, needs_repair: !all_agree })),
             None => unreadable.or(damaged).map_or(Ok(None), Err),
         }
     }
 
     fn encode(&self) -> Bytes {
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + self.segments.len() * ENTRY_BYTES + 4);
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + self.segments.len() * ENTRY_BYTES + 4);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&(self.segments.len() as u32).to_le_bytes());
@@ -241,7 +239,7 @@ impl Manifest {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
         let (covered, crc) = bytes.split_at_checked(bytes.len().saturating_sub(4)).unwrap_or_default();
-        if covered.len() < HEAD_BYTES || !covered.starts_with(MAGIC) {
+        if covered.len() < HEADER_BYTES || !covered.starts_with(MAGIC) {
             return Err("not a manifest".to_string());
         }
         if Crc32c::of(covered) != u32_at(crc, 0, 0) {
@@ -252,7 +250,7 @@ impl Manifest {
             return Err(format!("its version, {version}, is unknown"));
         }
         let count = u32_at(covered, 12, 0) as usize;
-        if count.checked_mul(ENTRY_BYTES) != Some(covered.len() - HEAD_BYTES) {
+        if count.checked_mul(ENTRY_BYTES) != Some(covered.len() - HEADER_BYTES) {
             return Err("its length is wrong".to_string());
         }
         let manifest = Self {
@@ -267,7 +265,7 @@ impl Manifest {
             doubt: None,
             segments: (0..count)
                 .map(|index| {
-                    let at = |field| u64_at(covered, HEAD_BYTES + index * ENTRY_BYTES, field);
+                    let at = |field| u64_at(covered, HEADER_BYTES + index * ENTRY_BYTES, field);
                     Entry { number: at(0), first: at(1), last: at(2) }
                 })
                 .collect(),
@@ -280,7 +278,7 @@ impl Manifest {
             next = entry.last.saturating_add(1);
         }
         if next > manifest.next_seq {
-            return Err("its segments go too far".to_string());
+            return Err("its segments go beyond its next sequence number".to_string());
         }
         Ok(manifest)
     }
@@ -335,16 +333,16 @@ mod tests {
         let mut storage = MemoryStorage::default();
         assert!(Manifest::load(&storage).unwrap().is_none());
         manifest().store(&mut storage).unwrap();
-        assert!(!Manifest::load(&storage).unwrap().unwrap().to_be_repaired);
+        assert!(!Manifest::load(&storage).unwrap().unwrap().needs_repair);
         let newer = Manifest { generation: 8, segments: vec![entry(7, 3, 500)], ..manifest() };
         for (index, name) in NAMES.into_iter().enumerate() {
             let mut torn = storage.clone();
             torn.insert(name, newer.encode());
             let found = Manifest::load(&torn).unwrap().unwrap();
-            assert_eq!((found.manifest, found.to_be_repaired), (newer.clone(), true));
+            assert_eq!((found.manifest, found.needs_repair), (newer.clone(), true));
             torn.insert(name, Bytes::from_static(b"rotten"));
             let found = Manifest::load(&torn).unwrap().unwrap();
-            assert_eq!((found.manifest, found.to_be_repaired), (manifest(), true));
+            assert_eq!((found.manifest, found.needs_repair), (manifest(), true));
             torn.insert(NAMES[1 - index], Bytes::new());
             assert!(matches!(Manifest::load(&torn), Err(OpenError::Damaged { .. })));
         }

@@ -1,8 +1,8 @@
-//! The single writer over a [`Storage`], and the snapshots that it hands out.
+//! The single writer over a [`Storage`], and the read snapshots that it hands out.
 //!
-//! A commit goes through three steps that know nothing of each other: *propose* (which events are new, which sequence
-//! numbers they get), *append* (records to the log, one sync) and *apply* (a record at its place becomes a segment in
-//! memory). Recovery runs the last of them over the log.
+//! A commit has three independent steps: *propose* decides which events are new and numbers them, *append* writes
+//! records to the log with one sync, and *apply* turns each record into a segment in memory. Recovery replays the log
+//! through *apply*.
 
 mod backup;
 mod check;
@@ -35,7 +35,7 @@ pub use check::{Finding, Report, Severity, check};
 pub use manifest::is_blob_name;
 pub use open::Recovery;
 pub use open_error::OpenError;
-pub use reading::{HEAD_SEEN_BYTES, written_offsets};
+pub use reading::{HEADER_SEEN_BYTES, written_offsets};
 pub use retention::Retention;
 pub use salvage::{Loss, Salvage, SalvageError, salvage};
 pub use snapshot::EngineSnapshot;
@@ -58,23 +58,24 @@ use types::TypeRegistry;
 /// When segments are merged and sealed, and how much is kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuning {
-    /// Fresh segments are sealed into an immutable blob when they hold so many events…
+    /// Fresh segments are sealed into an immutable blob once they hold this many events…
     pub seal_events: usize,
-    /// …or so many bytes.
+    /// …or this many bytes.
     pub seal_bytes: usize,
-    /// With so many fresh segments, or several times what is sealed at once, commits wait for maintenance.
+    /// Commits wait for maintenance from this many fresh segments on, or once their bytes exceed several times
+    /// `seal_bytes`.
     pub fresh_segments_max: usize,
-    /// How many segments of about one size are merged into one of the next; at least 2.
+    /// How many segments of similar size are merged into one. At least 2.
     pub fan_in: usize,
-    /// Sealed segments are made of blocks of about so many bytes of ids and payloads. They are read as a whole.
+    /// Approximate size of the blocks in a sealed segment: bytes of ids and payloads. A block is read as a whole.
     pub block_bytes: usize,
-    /// Sealed segments are not merged beyond so many events.
+    /// Sealed segments are not merged beyond this many events.
     pub segment_events_max: usize,
-    /// Filters of callers' ids take up to so many bytes in memory, ten bits an id; the ids of older segments are looked
-    /// up on the medium.
+    /// Memory for filters of callers' ids, at ten bits an id. The newest segments get filters first; in the others,
+    /// every id look-up reads the storage.
     pub filter_bytes_max: u64,
-    /// How many different event types there may be. Their names are in memory. An event that would bring one more is
-    /// refused, and a repository that has more is not opened.
+    /// Most different event types; their names are kept in memory. An event that would add one more is refused, and a
+    /// repository with more is not opened.
     pub types_max: usize,
 }
 
@@ -86,8 +87,8 @@ impl Default for Tuning {
             fresh_segments_max: 1024,
             fan_in: 8,
             block_bytes: 64 * 1024,
-            // Two tiers above what is sealed at once, and half as much again: what is sealed for the number of its
-            // events has some more.
+            // Two merge tiers above the seal size, plus half: segments sealed by number of events are a little larger
+            // than that number, because batches stay whole.
             segment_events_max: 6 * 1024 * 1024,
             filter_bytes_max: 64 * 1024 * 1024,
             types_max: TYPES_MAX_DEFAULT,
@@ -95,66 +96,67 @@ impl Default for Tuning {
     }
 }
 
-/// How many different event types there may be, where nobody says otherwise.
+/// Default of [`Tuning::types_max`].
 pub const TYPES_MAX_DEFAULT: usize = 100_000;
 
 /// Back-pressure starts when the unsealed tail exceeds this many seal sizes.
 const FRESH_SEALS_MAX: usize = 4;
 
-/// Keeps events in a [`Storage`].
+/// Stores events in a [`Storage`].
 #[derive(Debug)]
 pub struct Engine<S: Storage> {
     storage: S,
     tuning: Tuning,
     key: IdentityKey,
     retention: Retention,
-    /// Whether the wall clock is to be believed.
+    /// Decides whether the wall clock is believed.
     clock: Clock,
-    /// Immutable blobs, ascending by sequence number.
+    /// Segments in immutable blobs, ascending by sequence number.
     sealed: Arc<Vec<Arc<Sealed>>>,
-    /// What lies only in the log so far, ascending by sequence number, behind all of `sealed`.
+    /// Segments that exist only in the log and in memory, ascending by sequence number; they follow all of `sealed`.
     fresh: Vec<Fresh>,
-    /// The types of `sealed` and `fresh`.
+    /// The event types of `sealed` and `fresh`.
     types: TypeRegistry,
-    /// What the storage says that the repository consists of.
+    /// The manifest that is durable now.
     manifest: Manifest,
     /// The number of the next segment.
     next_number: u64,
-    /// What waits for a manifest to say so, and how much of it the one says that is being written.
+    /// Finished replacements that no manifest lists yet. The manifest that is being written lists the first
+    /// `publishing` of them.
     unpublished: Vec<Replacement>,
     publishing: usize,
-    /// Segments that no manifest lists any more, to be deleted.
+    /// Segments that no manifest lists any more and that are still to be deleted.
     obsolete: Vec<String>,
-    /// Whether there is log before what the manifest refers to, to be dropped.
+    /// Whether the log has bytes before `manifest.log_start` that are still to be discarded.
     log_is_outdated: bool,
     busy: Busy,
-    /// The checksum of the last head in the log.
+    /// Header checksum of the last record in the log.
     chain: u32,
-    /// Everything in the log before this offset is durable…
+    /// The log is durable up to this offset…
     durable: u64,
-    /// …and all events before this one are said to be so by a record behind them.
-    noted: u64,
-    /// Where the storage says that the log ended, when it was closed last.
+    /// …and a later record says so for all events before this offset.
+    marked: u64,
+    /// Where the log ended when it was last closed, as the storage has it.
     log_end: Option<LogEnd>,
     syncs_deferred: bool,
     last_seq: u64,
-    /// The time of the last commit: generated ids do not go back when the clock does.
+    /// The time of the last commit, so that generated ids do not go back when the clock does.
     last_millis: i64,
     stats: Stats,
     recovery: Recovery,
-    /// Why nothing more is accepted, until it is opened anew: a sync is never tried again on the same data.
+    /// Why the engine accepts nothing more until it is opened anew. A failed sync is never retried on the same data.
     failure: Option<Failure>,
 }
 
-/// A segment that lies only in the log.
+/// A segment that exists only in the log and in memory.
 #[derive(Clone, Debug)]
 struct Fresh {
     segment: Arc<Segment>,
-    /// Its types, as they are counted.
+    /// Its types, as the registry counts them.
     types: Box<[TypeName]>,
-    /// Where the log goes on behind its last record…
+    /// The offset in the log after its last record…
     log_end: u64,
-    /// …and the checksum of that record's head.
+    /// …and the checksum of that record's header.
     chain: u32,
 }
 
@@ -165,7 +167,7 @@ impl Fresh {
 }
 
 impl<S: Storage> Engine<S> {
-    /// The medium, for tests and tools.
+    /// The storage, for tests and tools.
     pub fn storage(&self) -> &S {
         &self.storage
     }
@@ -175,12 +177,12 @@ impl<S: Storage> Engine<S> {
         &self.recovery
     }
 
-    /// From now on a commit does not wait until it is durable; [`flush`](Repository::flush) makes it so.
+    /// Commits no longer wait until they are durable; [`flush`](Repository::flush) makes them so.
     pub fn defer_syncs(&mut self) {
         self.syncs_deferred = true;
     }
 
-    /// What is stored at this moment, for readers to keep as long as they like. Cheap.
+    /// A view of what is stored now. Cheap to take, and valid for as long as it is held.
     pub fn snapshot(&self) -> Arc<dyn Snapshot> {
         Arc::new(self.view())
     }
@@ -221,12 +223,12 @@ impl<S: Storage> Repository for Engine<S> {
 
     fn on_idle(&mut self) -> Result<(), CommitError> {
         self.refuse_if_failed()?;
-        self.note_durable()
+        self.append_durability_mark()
     }
 
     fn close(&mut self) -> Result<(), CommitError> {
         self.refuse_if_failed()?;
-        self.note_end()
+        self.save_log_end()
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
@@ -250,13 +252,14 @@ impl<S: Storage> Maintenance for Engine<S> {
     fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError> {
         self.refuse_if_failed()?;
         match (task as Box<dyn Any>).downcast::<Task>() {
-            Ok(task) => self.put_in_place(*task),
-            Err(_) => Err(self.fail("a maintenance task of another repository was to be installed")),
+            Ok(task) => self.install_task(*task),
+            Err(_) => Err(self.fail("a maintenance task of another repository cannot be installed")),
         }
     }
 
     fn is_behind(&self) -> bool {
-        // A product that waits for a manifest for which there is no room is nothing to wait for.
+        // Once fresh segments are sealed and only wait for a manifest that the full storage cannot take, waiting does
+        // not help.
         let is_worked_on = self.busy.manifest || (self.busy.fresh && !self.has_sealed());
         is_worked_on
             && (self.fresh.len() >= self.tuning.fresh_segments_max

@@ -1,4 +1,4 @@
-//! Opens a repository: reads the manifest and the segments, and replays the log.
+//! Opens a repository: loads the manifest and the segments, and replays the log.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -8,17 +8,17 @@ use alloc::vec::Vec;
 
 use super::check::concerned_at;
 use super::clock_doubt;
-use super::log_end::{self, LogEnd, Noted};
+use super::log_end::{self, LogEnd, SavedEnd};
 use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
 use super::open_error::log_damaged;
-use super::reading::{Record, Tail, Window, look_behind, record_at};
+use super::reading::{Record, Tail, Window, record_at, scan_ahead};
 use super::task::Busy;
 use super::types::TypeRegistry;
 use super::{Engine, OpenError, Retention, Seed, Tuning};
 use crate::clock::Clock;
 use crate::damage::Concerned;
 use crate::identity::IdentityKey;
-use crate::log::{HEAD_BYTES, Place, RecordHead};
+use crate::log::{HEADER_BYTES, LogPosition, RecordHeader};
 use crate::repository::Stats;
 use crate::segment::{Sealed, TypeList, count_types};
 use crate::storage::{Storage, StorageError};
@@ -30,28 +30,26 @@ pub struct Recovery {
     pub sealed_events: u64,
     /// Events that were read from the log.
     pub replayed_events: u64,
-    /// Whether the log ends where it ended when it was closed: the process before came to a good end, or stored
-    /// nothing.
+    /// Whether the log ends where it ended when it was closed: the previous process ended in order, or stored nothing.
     pub was_closed: bool,
-    /// Whether it was noted where the log ended when it was closed, and the note is damaged: it is unknown whether the
-    /// log has lost its end.
+    /// Whether the saved end of the log is damaged, so that it is unknown whether the log has lost its end.
     pub end_is_unknown: bool,
-    /// Bytes that were cut from the log behind its last whole record…
+    /// Bytes that were cut from the log after its last intact record…
     pub cut_bytes: u64,
-    /// …and whether they are known to be of one that was begun, and never said to be durable. Otherwise they may as
-    /// well be what the medium held there before.
+    /// …and whether they are known to belong to a record whose write was interrupted. Otherwise they may also be old
+    /// content of the medium.
     pub cut_record: bool,
-    /// Blobs that belonged to nothing, left by a task that was interrupted, and were deleted.
+    /// Segments that no manifest listed, left by an interrupted task, and were deleted.
     pub orphans: u32,
-    /// Whether a copy of the manifest had to be made good from the other…
+    /// Whether a copy of the manifest was rewritten from the other…
     pub manifest_repaired: bool,
-    /// …and whether one still has to, because the storage was full or not available: until a maintenance task has done
-    /// it, the repository depends on one copy.
+    /// …and whether one still has to be, because the storage was full or unavailable. Until maintenance has done it,
+    /// the repository depends on one copy.
     pub manifest_outdated: bool,
 }
 
 impl<S: Storage> Engine<S> {
-    /// Opens what the storage holds, or begins anew where it is empty. `seed` is used only then.
+    /// Opens the repository in this storage, or creates one if the storage is empty. `seed` is used only then.
     ///
     /// # Errors
     ///
@@ -60,7 +58,7 @@ impl<S: Storage> Engine<S> {
         Self::open_with(storage, seed, Tuning::default())
     }
 
-    /// As [`open`](Self::open), with other sizes.
+    /// As [`open`](Self::open), with this tuning.
     ///
     /// # Errors
     ///
@@ -69,14 +67,14 @@ impl<S: Storage> Engine<S> {
         let mut recovery = Recovery::default();
         let mut manifest = match Manifest::load(&storage)? {
             Some(found) => {
-                recovery.manifest_repaired = found.to_be_repaired;
+                recovery.manifest_repaired = found.needs_repair;
                 found.manifest
             }
-            None => begin(&mut storage, seed)?,
+            None => create_manifest(&mut storage, seed)?,
         };
         let doubt = clock_doubt::load(&storage)?.filter(|(generation, _)| *generation >= manifest.generation);
         if let Some((generation, observed)) = doubt {
-            // That manifest may be missing, if it could not be written any more. The next one must not be taken for it.
+            // The manifest of that generation may never have been written. The next one must not have the same.
             (manifest.generation, manifest.doubt) = (generation, Some(observed));
         }
         let mut types = TypeRegistry::new(tuning.types_max);
@@ -88,9 +86,9 @@ impl<S: Storage> Engine<S> {
             ..Stats::default()
         };
         recovery.sealed_events = stats.events;
-        let noted = LogEnd::load(&storage)?;
-        recovery.end_is_unknown = matches!(noted, Noted::Damaged(_));
-        // The process before may have come to its end before it had given up all of it.
+        let saved_end = LogEnd::load(&storage)?;
+        recovery.end_is_unknown = matches!(saved_end, SavedEnd::Damaged(_));
+        // The previous process may have ended before it had discarded all of it.
         let is_log_outdated = storage.log_range()?.start < manifest.log_start;
         let mut engine = Self {
             last_seq: manifest.next_seq.saturating_sub(1),
@@ -99,14 +97,14 @@ impl<S: Storage> Engine<S> {
             storage,
             tuning,
             retention: Retention::default(),
-            clock: Clock::left(manifest.believed(), manifest.doubt),
+            clock: Clock::inherited(manifest.believed(), manifest.doubt),
             key: IdentityKey::new(manifest.seed),
             fresh: Vec::new(),
             types,
             chain: manifest.chain,
             durable: manifest.log_start,
-            noted: manifest.log_start,
-            log_end: noted.known(),
+            marked: manifest.log_start,
+            log_end: saved_end.known(),
             syncs_deferred: false,
             next_number: manifest.next_number,
             unpublished: Vec::new(),
@@ -120,63 +118,63 @@ impl<S: Storage> Engine<S> {
             manifest,
         };
         engine.replay()?;
-        engine.tidy_up()?;
+        engine.clean_up()?;
         Ok(engine)
     }
 
-    /// Applies the log, and cuts what follows the last whole record.
+    /// Applies the records of the log, and cuts what follows the last intact one.
     fn replay(&mut self) -> Result<(), OpenError> {
         let range = self.storage.log_range()?;
         let start = self.manifest.log_start;
         if start < range.start || start > range.end {
             let reason = format!("the medium has {range:?} of it");
             let concerned = Concerned::between(self.last_seq + 1, u64::MAX);
-            return Err(log_damaged(self.storage.log_place(start), start, &reason, concerned));
+            return Err(log_damaged(self.storage.log_location(start), start, &reason, concerned));
         }
         let mut offset = start;
-        // Where the last events end, and what a record says to be durable. A mark needs nobody to speak for it.
-        let (mut events_end, mut noted) = (start, start);
+        // The end of the last record with events, and the offset up to which a record says that the log was durable. A
+        // mark needs no such statement.
+        let (mut events_end, mut marked) = (start, start);
         let mut window = Window::default();
-        while let Some(Record { head, crc, rows }) = record_at(&self.storage, &mut window, offset)? {
-            if head.chain != self.chain || head.first_seq != self.last_seq + 1 {
+        while let Some(Record { header, crc, rows }) = record_at(&self.storage, &mut window, offset)? {
+            if header.chain != self.chain || header.first_seq != self.last_seq + 1 {
                 break;
             }
-            let end = offset + HEAD_BYTES as u64 + head.body_len();
+            let end = offset + HEADER_BYTES as u64 + header.body_len();
             self.chain = crc;
-            noted = noted.max(head.durable);
+            marked = marked.max(header.durable);
             if let Some(rows) = rows {
                 events_end = end;
                 self.recovery.replayed_events += rows.len() as u64;
-                self.apply(rows, head.first_seq, head.millis, end);
-                refuse_beyond_most(&self.types)?;
+                self.apply(rows, header.first_seq, header.millis, end);
+                refuse_beyond_limit(&self.types)?;
             }
             offset = end;
         }
-        let place = Place { offset, next_seq: self.last_seq + 1 };
-        let behind = look_behind(&self.storage, place, range.end, self.log_end)?;
-        if let Some(claim) = behind.claim {
-            let concerned = concerned_at(&self.storage, place, self.chain, range.end, self.log_end, claim)?;
-            return Err(log_damaged(self.storage.log_place(offset), offset, &claim.to_string(), concerned));
+        let place = LogPosition { offset, next_seq: self.last_seq + 1 };
+        let ahead = scan_ahead(&self.storage, place, range.end, self.log_end)?;
+        if let Some(evidence) = ahead.evidence {
+            let concerned = concerned_at(&self.storage, place, self.chain, range.end, self.log_end, evidence)?;
+            return Err(log_damaged(self.storage.log_location(offset), offset, &evidence.to_string(), concerned));
         }
         self.recovery.was_closed = self.log_end.is_some_and(|end| end.offset == offset && end.chain == self.chain);
-        let tail = Tail::at(&self.storage, offset, behind.is_stale, self.recovery.was_closed)?;
+        let tail = Tail::at(&self.storage, offset, ahead.is_stale, self.recovery.was_closed)?;
         (self.recovery.cut_bytes, self.recovery.cut_record) = (tail.bytes, tail.record.is_some());
         self.storage.truncate(offset)?;
         self.durable = offset;
-        self.noted = if noted < events_end { noted } else { offset };
+        self.marked = if marked < events_end { marked } else { offset };
         Ok(())
     }
 
-    /// Makes the manifest good, and deletes what belongs to nothing.
-    fn tidy_up(&mut self) -> Result<(), StorageError> {
+    /// Repairs the manifest, and deletes segments that it does not list.
+    fn clean_up(&mut self) -> Result<(), StorageError> {
         if self.recovery.manifest_repaired {
             match self.manifest.store(&mut self.storage) {
                 Ok(()) => {}
                 Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {
                     (self.recovery.manifest_repaired, self.recovery.manifest_outdated) = (false, true);
-                    // What the other copy lists stays, too, until the next opening, and its name is not given to
-                    // anything else: if that copy is whole and merely could not be read, it may be the newer one, and
-                    // count again.
+                    // Segments that only the other copy lists stay until the next open, and their names are not reused:
+                    // that copy may be intact, merely unreadable, and newer.
                     let names = self.storage.list()?;
                     let highest = names.iter().filter_map(|name| segment_number(name)).max();
                     self.next_number = self.next_number.max(highest.map_or(0, |highest| highest.saturating_add(1)));
@@ -196,8 +194,8 @@ impl<S: Storage> Engine<S> {
     }
 }
 
-/// The manifest of a new repository, if the storage is empty.
-fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError> {
+/// Creates the manifest of a new repository, if the storage is empty.
+fn create_manifest<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError> {
     let orphaned = storage.list()?.into_iter().find(|name| is_segment_name(name));
     if let Some(name) = orphaned {
         let reason = format!("it is missing, though there is {name}");
@@ -205,7 +203,7 @@ fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError>
     }
     let range = storage.log_range()?;
     let was_closed = storage.open(log_end::NAME)?.is_some();
-    if was_closed || range.start != 0 || RecordHead::decode(&storage.read_log(0, HEAD_BYTES)?).is_some() {
+    if was_closed || range.start != 0 || RecordHeader::decode(&storage.read_log(0, HEADER_BYTES)?).is_some() {
         let reason = "it is missing, though there is a log".to_string();
         return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), log_offset: None, reason });
     }
@@ -214,12 +212,11 @@ fn begin<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError>
     Ok(manifest)
 }
 
-/// Counts the types of all segments, if there may be too many of them. Their names are not in memory meanwhile.
+/// Counts the types of all segments if they may exceed the limit, without loading their names.
 fn refuse_too_many_types<S: Storage>(storage: &S, manifest: &Manifest, types_max: usize) -> Result<(), OpenError> {
     let mut lists = Vec::with_capacity(manifest.segments.len());
     for entry in &manifest.segments {
-        // One that is missing, or damaged, is reported when it is opened. Until then, others are counted as they are
-        // opened.
+        // A missing or damaged segment is reported when it is opened, and the others are counted then.
         let Some(blob) = storage.open(&entry.name())? else { return Ok(()) };
         let Some(list) = TypeList::open(blob)? else { return Ok(()) };
         lists.push(list);
@@ -236,12 +233,12 @@ fn refuse_too_many_types<S: Storage>(storage: &S, manifest: &Manifest, types_max
     if found > types_max { Err(OpenError::TooManyTypes { found, types_max }) } else { Ok(()) }
 }
 
-fn refuse_beyond_most(types: &TypeRegistry) -> Result<(), OpenError> {
+fn refuse_beyond_limit(types: &TypeRegistry) -> Result<(), OpenError> {
     let (found, types_max) = (types.len(), types.most());
     if found > types_max { Err(OpenError::TooManyTypes { found, types_max }) } else { Ok(()) }
 }
 
-/// The segments that the manifest lists, ascending.
+/// Opens the segments that the manifest lists, ascending.
 fn sealed_segments<S: Storage>(
     storage: &S,
     manifest: &Manifest,
@@ -250,7 +247,7 @@ fn sealed_segments<S: Storage>(
 ) -> Result<Vec<Arc<Sealed>>, OpenError> {
     let mut segments = Vec::with_capacity(manifest.segments.len());
     let mut filter_bytes_left = filter_bytes_max;
-    // Newest first: their ids are the likeliest to be asked for, and get the filters that there is memory for.
+    // Newest first: their ids are the likeliest to be repeated, so they get the filters.
     for entry in manifest.segments.iter().rev() {
         let name = entry.name();
         let Some(blob) = storage.open(&name)? else { return Err(entry.missing()) };
@@ -258,7 +255,7 @@ fn sealed_segments<S: Storage>(
         let mut intern = |name: &[u8]| Ok(types.intern(name));
         let sealed = Sealed::open(&name, seqs, blob, filter_bytes_left, &mut intern)?;
         types.hold_sealed(&sealed).map_err(|miscount| StorageError::Failed(miscount.to_string().into()))?;
-        refuse_beyond_most(types)?;
+        refuse_beyond_limit(types)?;
         filter_bytes_left = filter_bytes_left.saturating_sub(sealed.filter_bytes());
         segments.push(Arc::new(sealed));
     }

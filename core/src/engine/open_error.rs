@@ -9,30 +9,31 @@ use crate::damage::{Concerned, Damage};
 use crate::segment::SealedError;
 use crate::storage::StorageError;
 
-/// Why a storage could not be opened. What it holds was not changed.
+/// Why a repository could not be opened. Its content was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OpenError {
-    /// The medium failed.
+    /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// Something is not as it was written, and it is no torn tail.
+    /// Stored data is damaged, and it is no torn tail.
     #[error("{place} is damaged: {reason}")]
     Damaged {
         /// The blob, or the log and the offset in it.
         place: String,
         /// The offset in the log, if that is what is damaged.
         log_offset: Option<u64>,
-        /// What is wrong, and which events are concerned.
+        /// What is wrong, and which events are affected.
         reason: String,
     },
-    /// There are more event types than there may be: more names than memory is meant to hold.
+    /// There are more event types than the limit, which bounds the memory for their names.
     #[error(
         "it holds {found} different event types or more, and {types_max} are allowed: start with a higher --max-event-types"
     )]
     TooManyTypes {
-        /// So many there are in the segments, or in those that were read and the beginning of the log.
+        /// Number of types in the segments, or in the segments and log records that were read until the limit was
+        /// exceeded.
         found: usize,
-        /// So many there may be.
+        /// The limit.
         types_max: usize,
     },
 }
@@ -50,12 +51,12 @@ impl From<SealedError> for OpenError {
     }
 }
 
-/// The log is damaged at an offset, which operators know by a name.
+/// Damage in the log. `place` is what operators call the offset.
 pub(super) fn log_damaged(place: String, offset: u64, reason: &str, concerned: Concerned) -> OpenError {
     OpenError::Damaged { place, log_offset: Some(offset), reason: format!("{reason}; {concerned}") }
 }
 
-/// A place that is damaged, and the events concerned.
+/// Damage in a blob.
 pub(super) fn damaged(place: String, reason: &str, concerned: Concerned) -> OpenError {
     OpenError::Damaged { place, log_offset: None, reason: format!("{reason}; {concerned}") }
 }

@@ -1,4 +1,4 @@
-//! The parts that a snapshot consists of, and where in them an event lies.
+//! The segments of a snapshot, and the look-up of events by id.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -10,7 +10,7 @@ use crate::identity::IdentityKey;
 use crate::repository::ReadError;
 use crate::segment::{Block, Part, Sealed, Segment, SortKey, id_hash};
 
-/// Sealed segments, and fresh ones behind them: ascending by sequence number, without an overlap.
+/// Sealed segments, then fresh ones: ascending by sequence number, without overlap.
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
     sealed: Arc<Vec<Arc<Sealed>>>,
@@ -18,7 +18,7 @@ pub(super) struct Parts {
     key: IdentityKey,
 }
 
-/// Where an event lies. A part is an index into [`Parts::iter`].
+/// The position of an event. `part` is an index into [`Parts::iter`].
 pub(super) enum Located<'a> {
     Fresh { part: usize, segment: &'a Segment, row: usize },
     Sealed { part: usize, number: usize, block: Arc<Block>, row: usize },
@@ -64,22 +64,22 @@ impl Parts {
         Self { sealed, fresh, key }
     }
 
-    /// What generated ids are computed with.
+    /// The key of generated ids.
     pub(super) fn key(&self) -> &IdentityKey {
         &self.key
     }
 
-    /// All parts.
+    /// All segments.
     pub(super) fn iter(&self) -> impl Iterator<Item = Part> {
         let sealed = self.sealed.iter().map(|sealed| Part::Sealed(Arc::clone(sealed)));
         sealed.chain(self.fresh.iter().map(|segment| Part::Fresh(Arc::clone(segment))))
     }
 
-    /// The sequence number of the event with each of these ids, if there is one. The ids ascend by their hashes.
+    /// For each id, the sequence number of its event, if there is one. `ids` ascends by hash.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] when what is sealed cannot be read.
+    /// [`ReadError`] if a sealed segment cannot be read.
     pub(super) fn seqs_of_ids(&self, ids: &[(u64, &str)]) -> Result<Vec<Option<u64>>, ReadError> {
         let mut seqs = vec![None; ids.len()];
         for (&(hash, id), seq) in ids.iter().zip(&mut seqs) {
@@ -110,7 +110,7 @@ impl Parts {
     ///
     /// # Errors
     ///
-    /// [`ReadError`] when what is sealed cannot be read.
+    /// [`ReadError`] if a sealed segment cannot be read.
     pub(super) fn locate(&self, id: &str) -> Result<Option<Located<'_>>, ReadError> {
         let hash = id_hash(id.as_bytes());
         if let Some(located) = self.locate_generated(id)? {
@@ -127,7 +127,7 @@ impl Parts {
         Ok(None)
     }
 
-    /// Newest first: an id is repeated soon, if ever.
+    /// Newest first, because most repeats of an id come soon.
     fn locate_fresh(&self, id: &str, hash: u64) -> Option<Located<'_>> {
         self.fresh.iter().enumerate().rev().find_map(|(at, segment)| {
             let row = segment.rows().row_of_id(id.as_bytes(), hash)?;
@@ -136,7 +136,7 @@ impl Parts {
     }
 
     fn locate_generated(&self, id: &str) -> Result<Option<Located<'_>>, ReadError> {
-        // Only the canonical form is an id that was given out.
+        // Generated ids are given out in lower case only.
         let canonical = Uuid::parse(id).ok().filter(|_| !id.bytes().any(|byte| byte.is_ascii_uppercase()));
         let Some(uuid) = canonical else { return Ok(None) };
         let seq = self.key.seq(uuid);
@@ -153,7 +153,7 @@ impl Parts {
     }
 }
 
-/// The part that answers for a sequence number, if one does, and its index.
+/// The segment whose range has this sequence number, and its index.
 fn find_by_seq<T>(parts: &[Arc<T>], seq: u64, seqs: impl Fn(&T) -> (u64, u64)) -> Option<(usize, &Arc<T>)> {
     let after = parts.partition_point(|part| seqs(part).0 <= seq);
     let index = after.checked_sub(1)?;

@@ -1,20 +1,20 @@
-//! What of a group is stored: neither what is there already nor what brings a type too many.
+//! Decides which events of a group are stored: not duplicates, and none that adds an event type beyond the limit.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::dedup::{Asked, Ids, Original, Repeat, repeats};
+use super::dedup::{Asked, Holder, Ids, Repeat, repeats};
 use super::types::TypeRegistry;
 use crate::batch::{Batch, Handling};
 
-/// What becomes of the events of one batch. All that are not mentioned are stored.
+/// The decision about one batch. Events that it does not mention are stored.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
-    /// Duplicates, ascending by place.
+    /// Duplicates, ascending by index in the batch.
     pub(super) repeats: Vec<Repeat>,
-    /// The places of events whose types there is no room for, ascending.
+    /// Indexes of events whose types exceed the limit, ascending.
     pub(super) surplus: Vec<u32>,
-    /// Whether nothing of the batch is stored, because of these.
+    /// Whether the whole batch is refused because of `surplus`.
     pub(super) is_refused: bool,
 }
 
@@ -24,19 +24,19 @@ impl Verdict {
         if self.is_refused { 0 } else { batch.len() - self.repeats.len() - self.surplus.len() }
     }
 
-    /// How many of the events before this place are not stored, in a batch that is not refused.
-    pub(super) fn left_out_before(&self, place: u32) -> usize {
-        self.repeats.partition_point(|repeat| repeat.0 < place) + self.surplus.partition_point(|&left| left < place)
+    /// How many events before `index` are not stored. Only for a batch that is not refused.
+    pub(super) fn left_out_before(&self, index: u32) -> usize {
+        self.repeats.partition_point(|repeat| repeat.0 < index) + self.surplus.partition_point(|&left| left < index)
     }
 
-    /// Whether the event at this place is stored, in a batch that is not refused.
-    pub(super) fn keeps(&self, place: u32) -> bool {
-        self.repeats.binary_search_by_key(&place, |repeat| repeat.0).is_err()
-            && self.surplus.binary_search(&place).is_err()
+    /// Whether the event at `index` is stored. Only for a batch that is not refused.
+    pub(super) fn keeps(&self, index: u32) -> bool {
+        self.repeats.binary_search_by_key(&index, |repeat| repeat.0).is_err()
+            && self.surplus.binary_search(&index).is_err()
     }
 }
 
-/// Decides about the batches of a group as if each were committed for itself, one after the other.
+/// Decides about a group as if its batches were committed one after the other.
 pub(super) fn judge(group: &[Batch], asked: &[Asked<'_>], types: &TypeRegistry) -> Vec<Verdict> {
     if is_room_for(group, types) {
         let repeats = repeats(asked, group.len()).into_iter();
@@ -46,10 +46,10 @@ pub(super) fn judge(group: &[Batch], asked: &[Asked<'_>], types: &TypeRegistry) 
     group.iter().enumerate().map(|(index, batch)| judge.judge(index, batch)).collect()
 }
 
-/// Whether no event of a group can have a type too many, whichever are stored.
+/// Whether the group cannot exceed the limit of types, whichever of its events are stored.
 fn is_room_for(group: &[Batch], types: &TypeRegistry) -> bool {
     let room = types.room();
-    // As good as always, this is all there is to it.
+    // The fast path, nearly always taken.
     if group.iter().map(|batch| batch.rows().type_count()).sum::<usize>() <= room {
         return true;
     }
@@ -64,49 +64,49 @@ fn names(batch: &Batch) -> impl Iterator<Item = &[u8]> {
     (0..batch.rows().type_count()).map(|code| batch.rows().type_name(code))
 }
 
-/// Goes through a group event by event: whether one is stored decides whether others are its duplicates, and whether
-/// there is room for the types of others.
+/// Judges a group event by event, because whether one event is stored decides whether later ones are duplicates and
+/// whether there is room for their types.
 struct Judge<'a> {
     types: &'a TypeRegistry,
-    /// Types that the group brings.
+    /// New types that the group adds.
     admitted: BTreeSet<&'a [u8]>,
     ids: Ids,
 }
 
 impl<'a> Judge<'a> {
-    fn judge(&mut self, index: usize, batch: &'a Batch) -> Verdict {
+    fn judge(&mut self, batch_index: usize, batch: &'a Batch) -> Verdict {
         let rows = batch.rows();
         let room = self.types.room().saturating_sub(self.admitted.len());
         let mut fits: Vec<bool> =
             names(batch).map(|name| self.types.knows(name) || self.admitted.contains(name)).collect();
         let mut verdict = Verdict::default();
         let (mut new_types, mut new_ids) = (Vec::new(), Vec::new());
-        let mut ids = self.ids.take_batch(index).into_iter().peekable();
-        for place in 0..batch.len() as u32 {
-            let id = ids.next_if(|&(at, _)| at == place).map(|(_, number)| number);
-            if let Some(original) = id.and_then(|number| self.ids.original(number)) {
-                verdict.repeats.push((place, original));
+        let mut ids = self.ids.take_batch(batch_index).into_iter().peekable();
+        for index in 0..batch.len() as u32 {
+            let id = ids.next_if(|&(at, _)| at == index).map(|(_, number)| number);
+            if let Some(holder) = id.and_then(|number| self.ids.holder(number)) {
+                verdict.repeats.push((index, holder));
                 continue;
             }
-            let code = rows.row_type(rows.row_by_ordinal(place as usize));
-            let fits = fits.get_mut(code).expect("it is said of each type of the batch whether it fits");
+            let code = rows.row_type(rows.row_by_ordinal(index as usize));
+            let fits = fits.get_mut(code).expect("there is an entry for each type of the batch");
             if !*fits {
                 if new_types.len() == room {
-                    verdict.surplus.push(place);
+                    verdict.surplus.push(index);
                     continue;
                 }
                 *fits = true;
                 new_types.push(rows.type_name(code));
             }
             if let Some(number) = id {
-                self.ids.set_original(number, Some(Original::InGroup(index, place)));
+                self.ids.set_holder(number, Some(Holder::InGroup(batch_index, index)));
                 new_ids.push(number);
             }
         }
         verdict.is_refused = !verdict.surplus.is_empty() && batch.handling() == Handling::Strict;
         if verdict.is_refused {
             verdict.repeats.clear();
-            new_ids.into_iter().for_each(|number| self.ids.set_original(number, None));
+            new_ids.into_iter().for_each(|number| self.ids.set_holder(number, None));
         } else {
             self.admitted.extend(new_types);
         }

@@ -1,4 +1,4 @@
-//! The log as it is read: by recovery, and by who makes a copy, and by who checks.
+//! Reads the log: for recovery, backups and checks.
 
 use core::ops::{ControlFlow, Range};
 use core::{fmt, iter};
@@ -6,14 +6,14 @@ use core::{fmt, iter};
 use bytes::Bytes;
 
 use super::log_end::LogEnd;
-use crate::log::{BODY_HEAD_BYTES, HEAD_BYTES, Place, RecordHead, find_head};
+use crate::log::{BODY_HEADER_BYTES, HEADER_BYTES, LogPosition, RecordHeader, find_header};
 use crate::segment::Rows;
 use crate::storage::{StorageError, StorageReader};
 
 /// How much of the log is read at a time.
 pub(super) const WINDOW_BYTES: usize = 1 << 20;
 
-/// A stretch of the log, read at once: most records are short, and there may be many.
+/// Buffers part of the log, because records may be many and short.
 #[derive(Default)]
 pub(super) struct Window {
     start: u64,
@@ -35,56 +35,56 @@ impl Window {
     }
 }
 
-/// A record as it lies in the log. Whether it follows the one before is for the reader to see.
+/// An intact record. The caller checks whether it follows the one before.
 pub(super) struct Record {
-    pub(super) head: RecordHead,
-    /// The checksum of its head.
+    pub(super) header: RecordHeader,
+    /// The checksum of its header.
     pub(super) crc: u32,
-    /// Its events; `None` in a mark.
+    /// Its events; `None` in a durability mark.
     pub(super) rows: Option<Rows>,
 }
 
-/// The record at this offset, if there is a whole one that was written there.
+/// The record at this offset, if there is an intact one that was written there.
 pub(super) fn record_at<O: StorageReader>(
     log: &O,
     window: &mut Window,
     offset: u64,
 ) -> Result<Option<Record>, StorageError> {
-    let Some((head, crc)) = RecordHead::decode(&window.read(log, offset, HEAD_BYTES)?) else { return Ok(None) };
-    if head.offset != offset {
+    let Some((header, crc)) = RecordHeader::decode(&window.read(log, offset, HEADER_BYTES)?) else { return Ok(None) };
+    if header.offset != offset {
         return Ok(None);
     }
-    if head.is_mark() {
-        return Ok(Some(Record { head, crc, rows: None }));
+    if header.is_mark() {
+        return Ok(Some(Record { header, crc, rows: None }));
     }
-    let Ok(body_len) = usize::try_from(head.body_len()) else { return Ok(None) };
-    let body = window.read(log, offset + HEAD_BYTES as u64, body_len)?;
-    if !head.vouches_for(&body) {
+    let Ok(body_len) = usize::try_from(header.body_len()) else { return Ok(None) };
+    let body = window.read(log, offset + HEADER_BYTES as u64, body_len)?;
+    if !header.matches_body(&body) {
         return Ok(None);
     }
-    Ok(head.decode_body(&body).map(|rows| Record { head, crc, rows: Some(rows) }))
+    Ok(header.decode_body(&body).map(|rows| Record { header, crc, rows: Some(rows) }))
 }
 
-/// What there is behind the last record.
+/// What the log has after its last record.
 #[derive(Default)]
-pub(super) struct Behind {
-    /// What says that what is missing was durable.
-    pub(super) claim: Option<Claim>,
-    /// Another part of the log has lain here before.
+pub(super) struct Ahead {
+    /// Evidence that a record is missing there.
+    pub(super) evidence: Option<Evidence>,
+    /// Whether the bytes are left from another part of the log, whose space was reused.
     pub(super) is_stale: bool,
 }
 
-/// Something that says of a place in the log that it was durable.
+/// Evidence that the log was durable beyond an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
-    /// A record behind it: its offset, and its first sequence number.
+pub(super) enum Evidence {
+    /// A later record: its offset and its first sequence number.
     Record(u64, u64),
     /// Where the log ended when it was closed.
     End(LogEnd),
 }
 
-impl Claim {
-    /// The sequence number of the first event behind what is missing, at least.
+impl Evidence {
+    /// A lower bound of the sequence number of the first event after the gap.
     pub(super) fn next_seq(self) -> u64 {
         match self {
             Self::Record(_, next_seq) => next_seq,
@@ -93,7 +93,7 @@ impl Claim {
     }
 }
 
-impl fmt::Display for Claim {
+impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Record(at, _) => write!(f, "the record at offset {at} says that it was durable before"),
@@ -104,67 +104,67 @@ impl fmt::Display for Claim {
     }
 }
 
-/// Looks for heads behind `place`, where there is no record, and before `end`: whole ones, whose offset is where they
-/// stand, or is not. `closed_at` is where the log ended when it was closed, if that is known.
+/// Searches for intact record headers from `place`, where there is no record, to `end`. `closed_at` is where the log
+/// ended when it was closed, if known.
 ///
-/// This tells damage from the end of the log.
-pub(super) fn look_behind<O: StorageReader>(
+/// This tells damage from a torn tail.
+pub(super) fn scan_ahead<O: StorageReader>(
     log: &O,
-    place: Place,
+    place: LogPosition,
     end: u64,
     closed_at: Option<LogEnd>,
-) -> Result<Behind, StorageError> {
-    let mut behind = Behind::default();
-    find_heads(log, place.offset..end, Some(place), |found| {
+) -> Result<Ahead, StorageError> {
+    let mut ahead = Ahead::default();
+    find_headers(log, place.offset..end, Some(place), |found| {
         match found {
-            FoundHead::Stale(_) => behind.is_stale = true,
-            FoundHead::Credible(at, head) if head.durable > place.offset => {
-                behind.claim = Some(Claim::Record(at, head.first_seq));
+            FoundHeader::Stale(_) => ahead.is_stale = true,
+            FoundHeader::Credible(at, header) if header.durable > place.offset => {
+                ahead.evidence = Some(Evidence::Record(at, header.first_seq));
                 return ControlFlow::Break(());
             }
-            FoundHead::Credible(..) => {}
+            FoundHeader::Credible(..) => {}
         }
         ControlFlow::Continue(())
     })?;
-    // Where no event is missing, but a mark, the log may end before.
-    behind.claim = behind.claim.or(closed_at.filter(|closed| closed.next_seq > place.next_seq).map(Claim::End));
-    Ok(behind)
+    // If only a mark is missing, the log may end earlier.
+    ahead.evidence = ahead.evidence.or(closed_at.filter(|closed| closed.next_seq > place.next_seq).map(Evidence::End));
+    Ok(ahead)
 }
 
-/// A whole head among other bytes.
-pub(super) enum FoundHead {
-    /// One that was written where it stands, and where that is.
-    Credible(u64, RecordHead),
-    /// One that another part of the log has left here.
+/// An intact record header among other bytes.
+pub(super) enum FoundHeader {
+    /// A header that was written here, and its offset.
+    Credible(u64, RecordHeader),
+    /// A header at this offset that is left from another part of the log.
     Stale(u64),
 }
 
-/// Hands over every whole head in a part of the log, of which a place is known or not, until it is told to stop. What
-/// stands where it says, and was not written there as a head, is none.
-pub(super) fn find_heads<O: StorageReader>(
+/// Passes every intact header in `range` to `sink`, until it breaks. `place` is a known position in the log before
+/// them, if there is one. Bytes that callers made to look like a header are skipped.
+pub(super) fn find_headers<O: StorageReader>(
     log: &O,
     range: Range<u64>,
-    place: Option<Place>,
-    mut sink: impl FnMut(FoundHead) -> ControlFlow<()>,
+    place: Option<LogPosition>,
+    mut sink: impl FnMut(FoundHeader) -> ControlFlow<()>,
 ) -> Result<(), StorageError> {
-    const LOOKED_AT: usize = HEAD_SEEN_BYTES;
+    const LOOKED_AT: usize = HEADER_SEEN_BYTES;
     let Range { start: mut window_at, end } = range;
     while window_at < end {
         let window = log.read_log(window_at, WINDOW_BYTES)?;
         let is_last = window.len() < WINDOW_BYTES;
         let mut rest = window.as_ref();
-        while let Some(found) = find_head(rest) {
+        while let Some(found) = find_header(rest) {
             let bytes = rest.get(found..).unwrap_or_default();
             let at = window_at + (window.len() - bytes.len()) as u64;
             // The next window has all of it.
             if bytes.len() < LOOKED_AT && !is_last {
                 break;
             }
-            let head = RecordHead::decode(bytes).map(|(head, _)| head);
-            let body = bytes.get(HEAD_BYTES..).unwrap_or_default();
-            let found = match head {
-                Some(head) if head.offset != at => Some(FoundHead::Stale(at)),
-                Some(head) if head.is_credible(at, body, place) => Some(FoundHead::Credible(at, head)),
+            let header = RecordHeader::decode(bytes).map(|(header, _)| header);
+            let body = bytes.get(HEADER_BYTES..).unwrap_or_default();
+            let found = match header {
+                Some(header) if header.offset != at => Some(FoundHeader::Stale(at)),
+                Some(header) if header.is_credible(at, body, place) => Some(FoundHeader::Credible(at, header)),
                 Some(_) | None => None,
             };
             if found.is_some_and(|found| sink(found).is_break()) {
@@ -175,48 +175,48 @@ pub(super) fn find_heads<O: StorageReader>(
         if is_last {
             break;
         }
-        // A head may lie across the end of the window.
+        // A header may cross the end of the window.
         window_at += window.len().saturating_sub(LOOKED_AT - 1).max(1) as u64;
     }
     Ok(())
 }
 
-/// Where bytes of a log were written, as far as heads among them tell: for each of these, its place in `bytes` and the
-/// offset in the log that it says of itself.
+/// Finds where in the log bytes were written, by the record headers in them: for each header, its index in `bytes` and
+/// the log offset that it names.
 ///
-/// What a log file held in an earlier life tells of lower offsets than what was written later.
+/// Old content of a reused log file names lower offsets than what was written later.
 pub fn written_offsets(bytes: &[u8]) -> impl Iterator<Item = (usize, u64)> {
-    let anywhere = Some(Place { offset: 0, next_seq: 1 });
+    let anywhere = Some(LogPosition { offset: 0, next_seq: 1 });
     let mut at = 0;
     iter::from_fn(move || {
         loop {
-            at += find_head(bytes.get(at..)?)?;
+            at += find_header(bytes.get(at..)?)?;
             let place = at;
             let found = bytes.get(at..)?;
             at += 1;
-            let Some((head, _)) = RecordHead::decode(found) else { continue };
-            if head.is_credible(head.offset, found.get(HEAD_BYTES..)?, anywhere) {
-                return Some((place, head.offset));
+            let Some((header, _)) = RecordHeader::decode(found) else { continue };
+            if header.is_credible(header.offset, found.get(HEADER_BYTES..)?, anywhere) {
+                return Some((place, header.offset));
             }
         }
     })
 }
 
-/// So many bytes from the beginning of a head on are enough for [`written_offsets`] to see it.
-pub const HEAD_SEEN_BYTES: usize = HEAD_BYTES + BODY_HEAD_BYTES;
+/// [`written_offsets`] needs this many bytes from the start of a header.
+pub const HEADER_SEEN_BYTES: usize = HEADER_BYTES + BODY_HEADER_BYTES;
 
-/// What there is behind the end of the log.
+/// What the medium has after the end of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tail {
-    /// Bytes that may be of a record that was not written to its end; of a long one perhaps fewer.
+    /// Bytes that may belong to an interrupted record; fewer than it has if it is long.
     pub(super) bytes: u64,
-    /// The length of that record, if its head is whole. Otherwise the bytes may be what the medium held there before.
+    /// The length of that record, if its header is intact. Otherwise the bytes may be old content of the medium.
     pub(super) record: Option<u64>,
 }
 
 impl Tail {
-    /// What there is at the end of a log. Where another part of the log has lain (`is_stale`), or where the log was
-    /// closed (`is_closed`), nothing else than the head of such a record tells it from what was left there.
+    /// Examines the end of a log. If the space was used by another part of the log (`is_stale`), or the log was closed
+    /// here (`is_closed`), only an intact header is proof of an interrupted record.
     pub(super) fn at<O: StorageReader>(
         log: &O,
         offset: u64,
@@ -224,8 +224,8 @@ impl Tail {
         is_closed: bool,
     ) -> Result<Self, StorageError> {
         let bytes = log.read_log(offset, WINDOW_BYTES)?;
-        let begun = RecordHead::decode(&bytes).filter(|(head, _)| head.offset == offset);
-        let record = begun.map(|(head, _)| HEAD_BYTES as u64 + head.body_len());
+        let begun = RecordHeader::decode(&bytes).filter(|(header, _)| header.offset == offset);
+        let record = begun.map(|(header, _)| HEADER_BYTES as u64 + header.body_len());
         let most = match record {
             Some(len) => len,
             None if is_stale || is_closed => 0,
@@ -235,9 +235,9 @@ impl Tail {
         Ok(Self { bytes, record })
     }
 
-    /// Up to where a record reaches that may have been begun at `offset`, where the log ends, and at least its head.
+    /// The range of the record that may have been started at `offset`, where the log ends; at least its header.
     pub(super) fn reach(self, offset: u64) -> Range<u64> {
-        offset..offset.saturating_add(self.record.unwrap_or(HEAD_BYTES as u64))
+        offset..offset.saturating_add(self.record.unwrap_or(HEADER_BYTES as u64))
     }
 }
 
@@ -260,11 +260,11 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
-    /// Timestamps in which a head lies: how many other ones come before, the head, and its place among the bytes of its
+    /// Timestamps that form a header: how many others precede them, the header, and its shift in the bytes of its
     /// timestamps.
     struct Planted {
         fillers: usize,
-        head: RecordHead,
+        header: RecordHeader,
         shift: usize,
     }
 
@@ -283,51 +283,57 @@ mod tests {
     }
 
     impl Planted {
-        /// Where the head stands in a record at `offset`.
+        /// The offset of the header in a record at `offset`.
         fn place(offset: u64, fillers: usize, shift: usize) -> u64 {
-            offset + (HEAD_BYTES + BODY_HEAD_BYTES + 8 * fillers + shift) as u64
+            offset + (HEADER_BYTES + BODY_HEADER_BYTES + 8 * fillers + shift) as u64
         }
 
-        /// Word by word: it says that so much more than all before it was durable, and that so many events come before.
+        /// Aligned to words. It claims that the log was durable `beyond` bytes past itself, and that `before` events
+        /// precede it.
         fn in_words(offset: u64, beyond: u64, before: u64) -> Self {
             let at = Self::place(offset, 100, 0);
             let durable = at + beyond;
-            let head =
-                RecordHead { index_len: 1 << 31, durable, first_seq: before.max(durable), millis: 1 << 60, ..mark(at) };
-            Self { fillers: 100, head, shift: 0 }
+            let header = RecordHeader {
+                index_len: 1 << 31,
+                durable,
+                first_seq: before.max(durable),
+                millis: 1 << 60,
+                ..mark(at)
+            };
+            Self { fillers: 100, header, shift: 0 }
         }
 
-        /// All but a byte off the words, so that only the lowest bytes of its fields have to ascend. It says nothing
-        /// that could not be.
+        /// Shifted by seven bytes, so that only the lowest bytes of its fields have to ascend. All its claims are
+        /// plausible.
         fn askew(offset: u64) -> Self {
             let is_low = |&fillers: &usize| (0x43..0x70).contains(&(Self::place(offset, fillers, 7) & 0xff));
             let fillers = (500..).find(is_low).unwrap();
             let at = Self::place(offset, fillers, 7);
-            let head = RecordHead { text_len: 0x42, first_seq: at & 0xff, millis: 0x7e, chain: 0x7f, ..mark(at) };
-            Self { fillers, head, shift: 7 }
+            let header = RecordHeader { text_len: 0x42, first_seq: at & 0xff, millis: 0x7e, chain: 0x7f, ..mark(at) };
+            Self { fillers, header, shift: 7 }
         }
 
-        /// The events, whose timestamps ascend already.
+        /// The events, whose timestamps already ascend.
         fn batch(&self) -> Batch {
             let words = |chain| {
                 let mut bytes = alloc::vec![0; self.shift];
-                bytes.extend(RecordHead { chain, ..self.head }.encode().0);
+                bytes.extend(RecordHeader { chain, ..self.header }.encode().0);
                 bytes.resize(bytes.len().next_multiple_of(8), 0x7f);
                 (0..bytes.len() / 8).map(|word| i64_at(&bytes, 0, word)).collect()
             };
-            let words = (self.head.chain..).map(words).find(|words: &Vec<i64>| words.is_sorted()).unwrap();
+            let words = (self.header.chain..).map(words).find(|words: &Vec<i64>| words.is_sorted()).unwrap();
             batch((0..self.fillers as i64).map(|filler| i64::MIN + filler).chain(words))
         }
     }
 
-    fn mark(at: u64) -> RecordHead {
-        RecordHead::mark(at, at, 0, 0, 0)
+    fn mark(at: u64) -> RecordHeader {
+        RecordHeader::mark(at, at, 0, 0, 0)
     }
 
-    /// A log with a head planted in it.
+    /// A log with a header planted in it.
     struct Stored {
         medium: MemoryStorage,
-        /// Where the record begins that has it, where it stands, and where the next record begins.
+        /// The offset of the record that contains it, its own offset, and the offset of the next record.
         second: u64,
         at: u64,
         third: u64,
@@ -335,7 +341,7 @@ mod tests {
         count: u64,
     }
 
-    /// One event, a batch with a head in it, and one more event, for each way to plant one.
+    /// One event, a batch with a header in it, and one more event, for each way to plant one.
     fn stored() -> Vec<Stored> {
         let ways: [&dyn Fn(u64) -> Planted; 5] = [
             &|offset| Planted::in_words(offset, 0, 0),
@@ -349,15 +355,15 @@ mod tests {
             engine.commit(NOW, &[batch([0])]).unwrap();
             let second = engine.storage().log_end();
             let planted = plant(second);
-            let at = planted.head.offset;
-            let batch_with_head = planted.batch();
-            let count = batch_with_head.len() as u64;
-            engine.commit(NOW, &[batch_with_head]).unwrap();
+            let at = planted.header.offset;
+            let batch_with_header = planted.batch();
+            let count = batch_with_header.len() as u64;
+            engine.commit(NOW, &[batch_with_header]).unwrap();
             let third = engine.storage().log_end();
             engine.commit(NOW, &[batch([0])]).unwrap();
             engine.on_idle().unwrap();
             let bytes = &engine.storage().log()[at as usize..];
-            assert!(RecordHead::decode(bytes).is_some_and(|(head, _)| head.offset == at && head.durable >= at));
+            assert!(RecordHeader::decode(bytes).is_some_and(|(header, _)| header.offset == at && header.durable >= at));
             Stored { medium: engine.storage().clone(), second, at, third, count }
         });
         stored.collect()
@@ -374,7 +380,7 @@ mod tests {
         storage
     }
 
-    /// Saves what is whole; gives the next sequence number and the time of the last commit.
+    /// Salvages the medium. Returns the next sequence number and the time of the last commit.
     fn saved(medium: &MemoryStorage) -> (u64, i64) {
         let mut copy = MemoryStorage::default();
         salvage(medium, &mut copy, Seed(0)).unwrap();
@@ -383,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamps_do_not_speak_for_a_torn_record() {
+    fn timestamps_that_look_like_a_header_do_not_turn_a_torn_tail_into_damage() {
         for Stored { medium, second, at, third, .. } in stored() {
             let mut log = medium.log()[..third as usize].to_vec();
             log[second as usize..at as usize - 8].fill(0);
@@ -400,17 +406,17 @@ mod tests {
     }
 
     #[test]
-    fn timestamps_do_not_say_where_a_log_was_written() {
+    fn timestamps_that_look_like_a_header_give_no_written_offset() {
         for Stored { medium, second, third, .. } in stored() {
             let offsets: Vec<(usize, u64)> = written_offsets(medium.log()).collect();
-            let records = [0, second, third, medium.log().len() as u64 - HEAD_BYTES as u64];
+            let records = [0, second, third, medium.log().len() as u64 - HEADER_BYTES as u64];
             assert_eq!(offsets, records.map(|at| (at as usize, at)));
             assert_eq!(written_offsets(&medium.log()[7..]).next(), Some((second as usize - 7, second)));
         }
     }
 
     #[test]
-    fn timestamps_say_nothing_of_what_is_lost_before_them() {
+    fn timestamps_that_look_like_a_header_do_not_change_what_is_lost_before_them() {
         for Stored { medium, second, count, .. } in stored() {
             for (rotten, events) in [(0, 1..2), (second, 2..2 + count)] {
                 let mut log = medium.log().to_vec();

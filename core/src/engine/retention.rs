@@ -1,4 +1,4 @@
-//! Retention: which events are dropped, by age or by size.
+//! Retention: which events expire, by age or by size.
 
 use alloc::vec::Vec;
 
@@ -9,27 +9,26 @@ use crate::event::Timestamp;
 use crate::repository::ExpiryCause;
 use crate::storage::Storage;
 
-/// For how long, and how much, events are kept. Without a limit they stay. What has expired may be there a little
-/// longer.
+/// Limits for stored events; `None` is no limit. Expired events may stay readable a little longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Events older than so many nanoseconds expire: by their own timestamps, whenever they came.
+    /// Events with timestamps older than this many nanoseconds expire, whenever they arrived.
     pub age: Option<i64>,
-    /// When all segments together take more bytes on the medium, the ones that came first are dropped, but for the last
-    /// one. The log is not counted.
+    /// When sealed segments take more than this many bytes, the oldest are dropped, except for the last one. The log
+    /// does not count.
     pub bytes: Option<u64>,
 }
 
-/// An event that has expired is dropped with all of its segment, or after this part of the age: so often is a segment
-/// rewritten at most while its events expire.
+/// A segment is dropped when all of it has expired. Before, it is rewritten without its expired events once the oldest
+/// is overdue by the age divided by this; so it is rewritten at most this often.
 const REWRITES_MAX: i64 = 8;
 
-/// What has expired at some moment, in nanoseconds since the Unix epoch.
+/// The limits of expiry at a moment, in nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Due {
     /// Events before this time have expired.
     pub(super) keep_from: i64,
-    /// Events before this time are worth a rewriting.
+    /// Segments with events before this time are rewritten.
     pub(super) overdue: i64,
 }
 
@@ -48,36 +47,36 @@ impl Retention {
 }
 
 impl<S: Storage> Engine<S> {
-    /// From now on, events are dropped that need not be kept any more. Everything is kept otherwise.
+    /// Sets the limits. Without this call, everything is kept.
     pub fn retain(&mut self, retention: Retention) {
         self.retention = retention;
         self.clock.set_age(retention.age);
     }
 
-    /// A wall clock that departs from what the last commits and the uptime since then give is believed when it has
-    /// stayed so for this many nanoseconds, or for the age at which events expire if that is less. Nothing expires by
-    /// age until then. 24 hours if not set; 0 believes every clock.
+    /// How long, in nanoseconds, a wall clock must differ steadily from the expected time before it is believed. The
+    /// expected time is that of the last commits plus the uptime since. If events expire at a lower age, that age
+    /// counts instead. Meanwhile nothing expires by age. 24 hours by default; 0 believes every clock.
     pub fn trust_clock_after(&mut self, nanos: i64) {
         self.clock.trust_after(nanos);
     }
 
-    /// What has expired, as far as the wall clock is believed.
+    /// The limits of expiry; nothing expires while the wall clock is in doubt.
     pub(super) fn due(&mut self, now: Moment) -> Due {
         if self.clock.is_new() {
             let epochs = self.fresh.iter().flat_map(|fresh| fresh.segment.epochs());
             let committed: Vec<i64> = epochs.map(|epoch| epoch.millis.saturating_mul(1_000_000)).collect();
-            committed.into_iter().for_each(|nanos| self.clock.recall(nanos));
+            committed.into_iter().for_each(|nanos| self.clock.observe_commit(nanos));
         }
         self.clock.observe(now);
         self.due_at(now.wall)
     }
 
-    /// What has expired at a wall time shortly after the clock was observed.
+    /// As [`due`](Self::due), for a wall time shortly after the clock was observed.
     pub(super) fn due_at(&self, wall: Timestamp) -> Due {
         if self.clock.believes(wall) { self.retention.due(wall) } else { Due::NOTHING }
     }
 
-    /// Drops the next sealed segment of which nothing is to be kept, from the next manifest on.
+    /// Schedules the next fully expired segment to be dropped with the next manifest.
     pub(super) fn drop_expired(&mut self, due: Due) {
         if self.busy.sealed {
             return;
@@ -96,7 +95,7 @@ impl<S: Storage> Engine<S> {
         self.busy.sealed = true;
     }
 
-    /// The sealed segment that has to be rewritten without what has expired.
+    /// The next sealed segment that is due to be rewritten without its expired events.
     pub(super) fn to_be_trimmed(&self, due: Due) -> Option<usize> {
         self.sealed.iter().position(|sealed| sealed.times().0 < due.overdue)
     }

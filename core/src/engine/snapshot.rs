@@ -1,4 +1,4 @@
-//! Snapshots: an immutable view of what is stored.
+//! Read snapshots: an immutable view of what is stored.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -13,7 +13,7 @@ use crate::repository::{ReadError, ScanRun, Snapshot, Stats};
 use crate::segment::{RowText, Sealed, SealedError, Segment};
 use crate::storage::StorageError;
 
-/// What an [`Engine`](super::Engine) held when it was taken.
+/// What an [`Engine`](super::Engine) held when the snapshot was taken.
 #[derive(Clone, Debug)]
 pub struct EngineSnapshot {
     parts: Parts,

@@ -1,4 +1,4 @@
-//! A piece of an engine's maintenance, on its own: it holds what it needs, so that other threads can do it.
+//! Maintenance tasks of an engine: each owns what it needs, so that any thread can run it.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -14,28 +14,28 @@ use crate::repository::{ExpiryCause, MaintenanceTask};
 use crate::segment::{Merge, Rewrite, Sealed, Segment};
 use crate::storage::{Deletion, Draft, Published, StorageError};
 
-/// A piece of an engine's maintenance.
+/// A maintenance task of an engine.
 pub(super) struct Task(pub(super) Stage);
 
-/// The parts of an engine that a task is about.
+/// The neighbouring segments that a task replaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stretch {
-    /// Neighbours among the fresh segments, and where the log goes on behind the last of them, with the checksum of the
-    /// head before. Commits go on behind them.
+pub(super) enum SegmentRange {
+    /// A range of fresh segments, the log offset after the last of them, and the chain there. Commits append segments
+    /// meanwhile.
     Fresh(Range<usize>, (u64, u32)),
-    /// Neighbours among the sealed segments. Others may be sealed behind them meanwhile.
+    /// A range of sealed segments. Newly sealed ones may be appended meanwhile.
     Sealed(Range<usize>),
 }
 
-/// What is to stand in place of a stretch as soon as a manifest says so.
+/// What replaces a range of segments once a manifest lists it.
 #[derive(Debug)]
 pub(super) struct Replacement {
-    pub(super) stretch: Stretch,
-    /// The sequence numbers that are concerned.
+    pub(super) range: SegmentRange,
+    /// The first and the last sequence number of the range.
     pub(super) seqs: (u64, u64),
-    /// `None` if nothing is retained of what was there.
+    /// `None` if all events of the range have expired.
     pub(super) segment: Option<NewSegment>,
-    /// Why events that are not retained have expired.
+    /// Why its expired events have expired.
     pub(super) cause: ExpiryCause,
 }
 
@@ -46,37 +46,37 @@ pub(super) struct NewSegment {
 }
 
 pub(super) enum Stage {
-    /// Rows are taken over into a segment in memory.
-    Merging(Stretch, Box<Merge>),
-    /// Rows and blocks are taken over into a blob.
+    /// Merges fresh segments into one in memory.
+    Merging(SegmentRange, Box<Merge>),
+    /// Writes rows and blocks to a blob.
     Rewriting(Box<Rewriting>),
-    /// A manifest is to be written.
+    /// Writes a manifest.
     Publishing(Manifest, Vec<Box<dyn Draft>>),
-    /// A segment that nothing refers to any more is to be deleted.
+    /// Deletes a segment that nothing refers to.
     Deleting(String, Deletion),
-    Done(Product),
+    Done(Outcome),
 }
 
 pub(super) struct Rewriting {
-    pub(super) stretch: Stretch,
+    pub(super) range: SegmentRange,
     pub(super) entry: Entry,
     pub(super) rewrite: Rewrite,
 }
 
-/// What came of a task.
-pub(super) enum Product {
-    Merged(Stretch, Arc<Segment>),
+/// The result of a task.
+pub(super) enum Outcome {
+    Merged(SegmentRange, Arc<Segment>),
     Rewritten(Replacement),
     Published(Manifest, Vec<Published>),
-    /// The segment is gone, or could not be deleted.
+    /// A segment was deleted, or could not be.
     Deleted(String, Result<(), StorageError>),
-    /// A piece of the log is to be dropped, which is quick, but only the engine can do it.
+    /// Part of the log can be discarded. That is quick, and only the engine can do it.
     OutdatedLog,
-    /// It failed; what it was about is as it was.
-    Nothing(Subject, StorageError),
+    /// The task failed, and changed nothing.
+    Failed(Subject, StorageError),
 }
 
-/// What a task keeps others from touching.
+/// What a task has exclusive use of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Fresh,
@@ -84,7 +84,7 @@ pub(super) enum Subject {
     Manifest,
 }
 
-/// What tasks are about that were handed out, or whose product waits for a manifest.
+/// The subjects of tasks under way, or whose result waits for a manifest.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Busy {
     pub(super) fresh: bool,
@@ -105,29 +105,29 @@ impl Busy {
 impl MaintenanceTask for Task {
     fn step(&mut self, budget: u32) -> Poll<()> {
         let budget = budget.max(1);
-        let beyond = || StorageError::Failed("a maintenance task was worked on beyond its end".into());
-        let taken = core::mem::replace(&mut self.0, Stage::Done(Product::Nothing(Subject::Manifest, beyond())));
+        let beyond = || StorageError::Failed("a maintenance task was stepped after it had ended".into());
+        let taken = core::mem::replace(&mut self.0, Stage::Done(Outcome::Failed(Subject::Manifest, beyond())));
         self.0 = match taken {
-            Stage::Merging(stretch, mut merge) => {
+            Stage::Merging(range, mut merge) => {
                 if merge.step(budget) {
                     Stage::Done(match merge.finish() {
-                        Ok(merged) => Product::Merged(stretch, Arc::new(merged)),
-                        Err(imbalance) => Product::Nothing(stretch.subject(), imbalance.into()),
+                        Ok(merged) => Outcome::Merged(range, Arc::new(merged)),
+                        Err(imbalance) => Outcome::Failed(range.subject(), imbalance.into()),
                     })
                 } else {
-                    Stage::Merging(stretch, merge)
+                    Stage::Merging(range, merge)
                 }
             }
             Stage::Rewriting(mut rewriting) => match rewriting.rewrite.step(budget) {
                 Ok(false) => Stage::Rewriting(rewriting),
                 Ok(true) => Stage::Done(rewriting.finish()),
-                Err(error) => Stage::Done(Product::Nothing(rewriting.stretch.subject(), error)),
+                Err(error) => Stage::Done(Outcome::Failed(rewriting.range.subject(), error)),
             },
             Stage::Publishing(manifest, copies) => Stage::Done(match manifest.publish(copies) {
-                Ok(published) => Product::Published(manifest, published),
-                Err(error) => Product::Nothing(Subject::Manifest, error),
+                Ok(published) => Outcome::Published(manifest, published),
+                Err(error) => Outcome::Failed(Subject::Manifest, error),
             }),
-            Stage::Deleting(name, deletion) => Stage::Done(Product::Deleted(name, deletion())),
+            Stage::Deleting(name, deletion) => Stage::Done(Outcome::Deleted(name, deletion())),
             done @ Stage::Done(_) => done,
         };
         match self.0 {
@@ -139,13 +139,13 @@ impl MaintenanceTask for Task {
     fn is_urgent(&self) -> bool {
         match &self.0 {
             Stage::Merging(..) | Stage::Publishing(..) | Stage::Done(_) => true,
-            Stage::Rewriting(rewriting) => rewriting.stretch.subject() == Subject::Fresh,
+            Stage::Rewriting(rewriting) => rewriting.range.subject() == Subject::Fresh,
             Stage::Deleting(..) => false,
         }
     }
 }
 
-impl Stretch {
+impl SegmentRange {
     pub(super) fn subject(&self) -> Subject {
         match self {
             Self::Fresh(..) => Subject::Fresh,
@@ -155,23 +155,23 @@ impl Stretch {
 }
 
 impl Replacement {
-    /// Nothing is retained of this sealed segment, which answers for these sequence numbers.
+    /// Drops the sealed segment at this index, which has this range of sequence numbers.
     pub(super) fn nothing(index: usize, seqs: (u64, u64), cause: ExpiryCause) -> Self {
-        Self { stretch: Stretch::Sealed(index..index + 1), seqs, segment: None, cause }
+        Self { range: SegmentRange::Sealed(index..index + 1), seqs, segment: None, cause }
     }
 }
 
 impl Rewriting {
-    /// Makes the segment durable, and opens it.
-    fn finish(self) -> Product {
-        let Self { stretch, entry, rewrite } = self;
+    /// Makes the new segment durable and opens it.
+    fn finish(self) -> Outcome {
+        let Self { range, entry, rewrite } = self;
         let seqs = (entry.first, entry.last);
         let segment = rewrite.finish().map(|finished| {
             finished.map(|(sealed, published)| NewSegment { entry, sealed: Arc::new(sealed), published })
         });
         match segment {
-            Ok(segment) => Product::Rewritten(Replacement { stretch, seqs, segment, cause: ExpiryCause::Age }),
-            Err(error) => Product::Nothing(stretch.subject(), error),
+            Ok(segment) => Outcome::Rewritten(Replacement { range, seqs, segment, cause: ExpiryCause::Age }),
+            Err(error) => Outcome::Failed(range.subject(), error),
         }
     }
 }
@@ -179,16 +179,16 @@ impl Rewriting {
 impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.0 {
-            Stage::Merging(stretch, _) => format!("merging {stretch:?}"),
-            Stage::Rewriting(rewriting) => format!("rewriting {:?}", rewriting.stretch),
+            Stage::Merging(range, _) => format!("merging {range:?}"),
+            Stage::Rewriting(rewriting) => format!("rewriting {:?}", rewriting.range),
             Stage::Publishing(manifest, _) => format!("publishing {}", manifest.generation),
             Stage::Deleting(name, _) => format!("deleting {name}"),
-            Stage::Done(Product::Merged(stretch, _)) => format!("merged {stretch:?}"),
-            Stage::Done(Product::Rewritten(replacement)) => format!("rewritten {:?}", replacement.stretch),
-            Stage::Done(Product::Published(manifest, _)) => format!("published {}", manifest.generation),
-            Stage::Done(Product::Deleted(name, _)) => format!("deleted {name}"),
-            Stage::Done(Product::OutdatedLog) => "dropping log".into(),
-            Stage::Done(Product::Nothing(subject, error)) => format!("failed on {subject:?}: {error}"),
+            Stage::Done(Outcome::Merged(range, _)) => format!("merged {range:?}"),
+            Stage::Done(Outcome::Rewritten(replacement)) => format!("rewritten {:?}", replacement.range),
+            Stage::Done(Outcome::Published(manifest, _)) => format!("published {}", manifest.generation),
+            Stage::Done(Outcome::Deleted(name, _)) => format!("deleted {name}"),
+            Stage::Done(Outcome::OutdatedLog) => "dropping log".into(),
+            Stage::Done(Outcome::Failed(subject, error)) => format!("failed on {subject:?}: {error}"),
         };
         f.debug_tuple("Task").field(&stage).finish()
     }
@@ -215,7 +215,7 @@ mod tests {
     use crate::segment::{Epoch, Part, RowsBuilder, TypeName};
     use crate::storage::{MemoryStorage, StorageReader as _, StorageWriter as _};
 
-    /// Forgets what is written, and gives another blob.
+    /// A draft that ignores what is written and publishes another blob.
     struct Exchanged(Published);
 
     impl Draft for Exchanged {
@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    /// The segment of one event of this type.
+    /// A rewriting of one event of this type.
     fn rewriting(draft: Box<dyn Draft>, event_type: &str) -> Rewriting {
         let mut rows = RowsBuilder::default();
         let code = rows.intern(event_type.as_bytes());
@@ -238,28 +238,28 @@ mod tests {
             Rewrite::new(draft, &[Part::Fresh(Arc::new(segment))], (1, 1), 1000, i64::MIN, &mut TypeName::new).unwrap();
         assert!(rewrite.step(10).unwrap());
         let entry = Entry { number: 1, first: 1, last: 1 };
-        Rewriting { stretch: Stretch::Fresh(0..1, (0, 0)), entry, rewrite }
+        Rewriting { range: SegmentRange::Fresh(0..1, (0, 0)), entry, rewrite }
     }
 
     #[test]
-    fn a_segment_with_types_that_were_not_put_there_is_not_put_in_place() {
+    fn a_segment_with_other_types_than_were_written_is_not_installed() {
         let draft = || MemoryStorage::default().create("segment").unwrap();
         for (there, expected) in [("b", true), ("a", false), ("c", false)] {
-            let Product::Rewritten(other) = rewriting(draft(), there).finish() else {
+            let Outcome::Rewritten(other) = rewriting(draft(), there).finish() else {
                 panic!("it is as it was written")
             };
             let other = Exchanged(other.segment.unwrap().published);
-            let product = rewriting(Box::new(other), "b").finish();
+            let outcome = rewriting(Box::new(other), "b").finish();
             if expected {
-                assert!(matches!(product, Product::Rewritten(_)));
+                assert!(matches!(outcome, Outcome::Rewritten(_)));
                 continue;
             }
-            let Product::Nothing(_, StorageError::Failed(reason)) = product else { panic!("it was put in place") };
-            assert!(reason.told().contains("a type that was not put there"), "{reason}");
+            let Outcome::Failed(_, StorageError::Failed(reason)) = outcome else { panic!("it was put in place") };
+            assert!(reason.public_text().contains("a type that was not put there"), "{reason}");
         }
     }
 
-    /// A compaction of two segments whose blob has the events of the first one only, and in which nothing is damaged.
+    /// Compacts two segments; the new blob is intact but has the events of the first one only.
     #[test]
     fn a_segment_that_lacks_events_fails_the_store_and_its_sources_stay() {
         let now = Timestamp::from_nanos(1_700_000_000_000_000_000);
@@ -280,7 +280,7 @@ mod tests {
                     break;
                 }
                 while task.step(100) == Poll::Pending {}
-                engine.put_in_place(task).unwrap();
+                engine.install_task(task).unwrap();
             }
         }
         let names = engine.storage().list().unwrap();
@@ -295,7 +295,7 @@ mod tests {
 
         let mut task = Task(Stage::Rewriting(rewriting));
         while task.step(100) == Poll::Pending {}
-        let Err(CommitError::Failed { cause, .. }) = engine.put_in_place(task) else { panic!("nobody has noticed") };
+        let Err(CommitError::Failed { cause, .. }) = engine.install_task(task) else { panic!("nobody has noticed") };
         let told = format!("{cause}");
         assert!(told.contains("a new segment has 2 events (4 bytes), 0 were left out (0 bytes)"), "{told}");
         assert!(told.contains("its sources have 4 (8 bytes)"), "{told}");

@@ -1,4 +1,4 @@
-//! Which event types the repository holds, and how many more it takes.
+//! Counts the event types of a repository and enforces their limit.
 
 use alloc::boxed::Box;
 
@@ -6,39 +6,38 @@ use thiserror::Error;
 
 use crate::segment::{Rows, Sealed, TypeName, TypeNames};
 
-/// The event types of all parts of a repository, each once.
+/// The event types of all segments, each once.
 ///
-/// A type is here for as long as any part, fresh or sealed, has an event of it. The names are what memory has to be
-/// bounded for: they are callers' text. Everything else that lies in memory for a type, in each segment that has it, is
-/// of a fixed size.
+/// A type is listed while any fresh or sealed segment has an event of it. Names are callers' text, so only their number
+/// has to be limited: all else that a segment keeps in memory for a type has a fixed size.
 #[derive(Debug, Default)]
 pub(super) struct TypeRegistry {
     names: TypeNames,
     most: usize,
 }
 
-/// A type is held by other parts than those that were counted in. What the registry says is of no use from then on.
+/// A reference count does not match the segments. The registry is useless from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the event types are miscounted, which is a fault of Argus; a restart counts them anew")]
+#[error("the event types are miscounted, which is a bug in Argus; a restart counts them anew")]
 pub(super) struct Miscount;
 
 impl TypeRegistry {
-    /// No types yet, and at most so many.
+    /// An empty registry of at most `most` types.
     pub(super) fn new(most: usize) -> Self {
         Self { names: TypeNames::default(), most }
     }
 
-    /// How many different types there are.
+    /// Number of types.
     pub(super) fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// How many there may be.
+    /// Most types.
     pub(super) fn most(&self) -> usize {
         self.most
     }
 
-    /// How many more there may be.
+    /// How many more types may be added.
     pub(super) fn room(&self) -> usize {
         self.most.saturating_sub(self.names.len())
     }
@@ -48,12 +47,12 @@ impl TypeRegistry {
         self.names.contains(name)
     }
 
-    /// The name that all who have the type share.
+    /// The shared name of a type.
     pub(super) fn intern(&mut self, name: &[u8]) -> TypeName {
         self.names.intern(name)
     }
 
-    /// Counts the types of fresh rows in; the names are to be given to [`release`](Self::release) when the rows go.
+    /// Counts the types of fresh rows in. [`release`](Self::release) takes the names when the rows go.
     pub(super) fn hold_rows(&mut self, rows: &Rows) -> Box<[TypeName]> {
         let hold = |code| {
             let name = self.names.intern(rows.type_name(code));
@@ -67,12 +66,12 @@ impl TypeRegistry {
     ///
     /// # Errors
     ///
-    /// [`Miscount`] if a name was not given by [`intern`](Self::intern), or is forgotten.
+    /// [`Miscount`] if a name does not come from [`intern`](Self::intern), or was removed since.
     pub(super) fn hold_sealed(&self, sealed: &Sealed) -> Result<(), Miscount> {
         names(sealed).try_for_each(|name| self.hold_one(name))
     }
 
-    /// Takes back what [`hold_rows`](Self::hold_rows) has counted. Types that no part has any more are forgotten.
+    /// Undoes [`hold_rows`](Self::hold_rows). A type without segments is removed.
     ///
     /// # Errors
     ///
@@ -81,7 +80,7 @@ impl TypeRegistry {
         names.iter().try_for_each(|name| self.release_one(name))
     }
 
-    /// Takes back what [`hold_sealed`](Self::hold_sealed) has counted. Types that no part has any more are forgotten.
+    /// Undoes [`hold_sealed`](Self::hold_sealed). A type without segments is removed.
     ///
     /// # Errors
     ///
@@ -91,7 +90,7 @@ impl TypeRegistry {
     }
 
     fn hold_one(&self, name: &TypeName) -> Result<(), Miscount> {
-        // One that others hold is here already: only the first needs a look-up.
+        // A name that others hold is listed already; only the first holder needs a look-up.
         let is_known = name.hold() > 0 || self.names.shares(name);
         if is_known { Ok(()) } else { Err(Miscount) }
     }
@@ -149,7 +148,7 @@ mod tests {
         Engine::open_with(medium, Seed(1), Tuning { types_max, ..SMALL }).unwrap()
     }
 
-    /// Stores events of these types; gives how many were taken.
+    /// Stores events of these types. Returns how many were stored.
     fn commit(engine: &mut Engine<MemoryStorage>, types: &[&str]) -> Result<u32, CommitError> {
         let mut builder = BatchBuilder::new();
         for event_type in types {
@@ -160,7 +159,7 @@ mod tests {
         Ok(engine.commit(NOW, &[builder.finish()])?[0].stored)
     }
 
-    /// Takes the next task, and does it.
+    /// Takes the next task and completes it.
     fn task(engine: &mut Engine<MemoryStorage>) -> Option<Box<dyn MaintenanceTask>> {
         let mut task = engine.next_task(Moment { wall: NOW, uptime: Duration::ZERO })?;
         while task.step(100) == Poll::Pending {}
@@ -179,8 +178,8 @@ mod tests {
         (stats.event_types, stats.events)
     }
 
-    /// A medium with one segment, of a type "a" and a type "b", whose index was changed: what is changed are the bytes
-    /// from the number of types up to the end of the types.
+    /// A medium with one segment that has types "a" and "b", whose index was changed: `change` gets the bytes from the
+    /// number of types to the end of the types.
     fn medium_with(change: impl FnOnce(&mut Vec<u8>)) -> MemoryStorage {
         let mut engine = open(MemoryStorage::default(), 10);
         commit(&mut engine, &["a", "a", "b", "b"]).unwrap();
@@ -192,7 +191,7 @@ mod tests {
         let bytes = blob.read(0..blob.len()).unwrap();
         let tail_at = bytes.len() - 16;
         let index_at = u64::from_le_bytes(bytes[tail_at..tail_at + 8].try_into().unwrap()) as usize;
-        // Each type has the length of its name, the name, 2 events and 4 bytes of payloads.
+        // A type is: length of the name, name, 2 events, 4 bytes of payloads.
         let mut types = bytes[index_at..index_at + 9].to_vec();
         assert_eq!(types, b"\x02\x01a\x02\x04\x01b\x02\x04");
         change(&mut types);
@@ -214,7 +213,7 @@ mod tests {
         assert_eq!(counted(&open(medium.clone(), 2)), (2, 4));
         let mut engine = open(medium, 3);
         assert_eq!(counted(&engine), (2, 4));
-        // There is room for one more, which may be the one that was left out, and it goes on through compaction.
+        // There is room for one more type, which may be the one without events, and it survives compaction.
         for (event_type, taken) in [("c", 1), ("d", 0), ("c", 1), ("c", 1), ("c", 1)] {
             assert_eq!(commit(&mut engine, &[event_type]).unwrap(), taken, "{event_type}");
         }
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_a_type_that_is_not_listed_is_not_given_another() {
+    fn an_event_whose_type_is_not_listed_fails_the_compaction() {
         let medium = medium_with(|types| types[6] = b'c');
         let mut engine = open(medium.clone(), 3);
         commit(&mut engine, &["a", "a", "c", "c"]).unwrap();
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_neither_released_more_often_than_held_nor_held_under_a_name_of_nobody() {
+    fn an_extra_release_and_an_unlisted_name_are_miscounts() {
         let mut types = TypeRegistry::new(3);
         let name = types.intern(b"a");
         types.hold_one(&name).unwrap();
@@ -244,7 +243,7 @@ mod tests {
         assert_eq!(types.release(&[name.clone(), name.clone()]), Ok(()));
         assert_eq!(types.len(), 0);
         assert_eq!(types.release(core::slice::from_ref(&name)), Err(Miscount));
-        // It is forgotten, and another has its place.
+        // The name was removed, and a new one took its place.
         let other = types.intern(b"a");
         assert_eq!(types.hold_one(&name), Err(Miscount));
         types.hold_one(&other).unwrap();

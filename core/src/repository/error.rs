@@ -1,4 +1,4 @@
-//! Why a repository did not do what it was asked to.
+//! Errors of a repository.
 
 use thiserror::Error;
 
@@ -8,11 +8,11 @@ use crate::damage::Damage;
 /// Why a commit was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CommitError {
-    /// No room; nothing was stored, and a later try may succeed.
+    /// The storage is full. Nothing was stored, and a later try may succeed.
     #[error("storage is full: {0}")]
     Full(#[source] Cause),
-    /// Something that the storage needs is missing for the time being: a permission, a file descriptor, a server at the
-    /// other end of a network. A later try may succeed.
+    /// The storage temporarily lacks something: a permission, a file descriptor, a server on the network. A later try
+    /// may succeed.
     #[error("storage is not available, {}: {cause}", outcome(*in_doubt))]
     Unavailable {
         /// Why.
@@ -21,8 +21,8 @@ pub enum CommitError {
         /// Whether some of the group may be stored. Otherwise none is, and none will be.
         in_doubt: bool,
     },
-    /// The storage has failed. The repository accepts nothing more until it has recovered or is opened anew; reads go
-    /// on. It tells the cause in [`Repository::failure`](super::Repository::failure), too.
+    /// The storage has failed. The repository accepts nothing until it has recovered or is opened anew; reads go on.
+    /// [`Repository::failure`](super::Repository::failure) has the cause too.
     #[error("storage failed, {}: {cause}", outcome(*in_doubt))]
     Failed {
         /// Why.
@@ -33,13 +33,13 @@ pub enum CommitError {
     },
 }
 
-/// Why a repository accepts nothing at present. Reads may go on.
+/// Why a repository accepts no commits. Reads may go on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Failure {
-    /// It is out of reach, and expected back.
+    /// The storage is unreachable and expected back.
     #[error("storage is not available: {0}")]
     Unavailable(#[source] Cause),
-    /// It has failed. It may never recover by itself.
+    /// The storage has failed, and may never recover by itself.
     #[error("storage failed: {0}")]
     Failed(#[source] Cause),
 }
@@ -47,13 +47,13 @@ pub enum Failure {
 /// Why stored events could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReadError {
-    /// Something that the storage needs is missing for the time being. A later try may succeed.
+    /// The storage temporarily lacks something. A later try may succeed.
     #[error("storage is not available: {0}")]
     Unavailable(#[source] Cause),
     /// The storage reported an error.
     #[error("storage could not be read: {0}")]
     Failed(#[source] Cause),
-    /// What the storage gave back is not what was written.
+    /// The storage returned other data than was written.
     #[error("stored data is damaged: {0}")]
     Damaged(#[source] Damage),
 }
@@ -63,7 +63,7 @@ fn outcome(in_doubt: bool) -> &'static str {
 }
 
 impl CommitError {
-    /// The storage is out of reach; nothing was stored.
+    /// The storage is unreachable; nothing was stored.
     pub fn unavailable(cause: impl Into<Cause>) -> Self {
         Self::Unavailable { cause: cause.into(), in_doubt: false }
     }
@@ -73,7 +73,7 @@ impl CommitError {
         Self::Failed { cause: cause.into(), in_doubt: false }
     }
 
-    /// The storage failed while it stored the group: some of it may be stored.
+    /// The storage failed while it stored the group, some of which may be stored.
     pub fn in_doubt(cause: impl Into<Cause>) -> Self {
         Self::Failed { cause: cause.into(), in_doubt: true }
     }
@@ -97,7 +97,7 @@ impl Failure {
     }
 }
 
-/// What is not even tried while there is a failure.
+/// The error of a commit that is refused because of a failure.
 impl From<Failure> for CommitError {
     fn from(failure: Failure) -> Self {
         match failure {

@@ -1,4 +1,4 @@
-//! Maintenance: the upkeep behind the commits, as pieces of work that other threads may do.
+//! Maintenance in the background, as tasks that other threads may run.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -10,73 +10,73 @@ use core::task::Poll;
 use super::{CommitError, Expired, Repository};
 use crate::clock::{ClockDoubt, Moment};
 
-/// The upkeep of a [`Repository`]: merging, compacting, removing what has expired. Correctness never depends on it.
+/// Maintenance of a [`Repository`]: merging, compacting, removing expired events. Correctness never depends on it.
 pub trait Maintenance {
-    /// The next task that is due at `now` and can run beside those under way, if there is one. To be asked until there
-    /// is none: after commits, after each [`install`](Self::install), and every minute at least, because events expire
-    /// and a wall clock that is set wrong is noticed here.
+    /// The next task that is due at `now` and can run in parallel with those under way. Call this until it returns
+    /// `None`: after commits, after each [`install`](Self::install), and at least every minute, because events expire
+    /// and a wrong wall clock is noticed here.
     fn next_task(&mut self, now: Moment) -> Option<Box<dyn MaintenanceTask>>;
 
-    /// Takes a task back that is ready, and puts its result in place. Quick: the work is in the task. Says which events
-    /// are gone by it because they have expired. The result of a task that is not ready is lost, and nothing else.
-    /// Called for every task that was handed out, also while there is a [`failure`](Repository::failure).
+    /// Installs the result of a task that is ready. Quick, because the work is in the task. Returns the events that
+    /// have expired by it. If the task is not ready, its result is lost, and nothing else. Call this for every task
+    /// that was handed out, even while there is a [`failure`](Repository::failure).
     ///
     /// # Errors
     ///
-    /// As for [`Repository::commit`]; what was readable stays readable, and the work is due again when commits are
+    /// As for [`Repository::commit`]. What was readable stays readable, and the work is due again once commits are
     /// accepted. A task of another repository is a [`CommitError::Failed`].
     fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError>;
 
-    /// Whether maintenance is so far behind that the next commit had better wait until a task is installed. Never, as
-    /// long as no task is under way or to be had.
+    /// Whether the next commit should wait until a task is installed, because maintenance lags far behind. Never true
+    /// unless a task is under way or due.
     fn is_behind(&self) -> bool {
         false
     }
 
-    /// Why the wall clock is not believed, as of the last call of [`next_task`](Self::next_task), if so. Nothing
-    /// expires by age meanwhile.
+    /// Why the wall clock is not believed, as of the last [`next_task`](Self::next_task). Nothing expires by age
+    /// meanwhile.
     fn clock_doubt(&self) -> Option<ClockDoubt> {
         None
     }
 }
 
-/// A piece of maintenance: it holds what it needs, and any thread may work on it while commits and queries go on. One
-/// that is dropped is taken up again when the repository is opened anew.
+/// A maintenance task. It owns what it needs, so any thread may run it beside commits and queries. If it is dropped,
+/// its work is due again when the repository is opened anew.
 pub trait MaintenanceTask: Any + fmt::Debug + Send {
-    /// Does about `budget` events' worth of work, or some finishing touches that are worth more. May wait for the
-    /// storage. Once it is ready, or has failed, it is to be [installed](Maintenance::install).
+    /// Does about `budget` events' worth of work, or one final step that is larger. May wait for the storage. Once
+    /// ready, whether done or failed, the task has to be [installed](Maintenance::install).
     fn step(&mut self, budget: u32) -> Poll<()>;
 
-    /// Whether commits may have to wait for it. Others can be left for a while.
+    /// Whether commits may have to wait for this task. Others can wait.
     fn is_urgent(&self) -> bool;
 }
 
-/// Tasks that wait for somebody to work on them.
+/// The tasks that wait to be run.
 #[derive(Debug, Default)]
 pub struct MaintenanceQueue {
-    /// Those that were worked on last are behind the others.
+    /// Tasks that ran last come last.
     waiting: VecDeque<Box<dyn MaintenanceTask>>,
-    /// How often in a row an urgent one was taken.
+    /// How many urgent tasks were taken in a row.
     urgent_taken: u32,
 }
 
-/// So often in a row are urgent tasks taken, and then it is the turn of one that is not: while writers are as fast as
-/// urgent tasks let them, the others would stand still otherwise, and with them compaction and retention.
+/// After this many urgent tasks in a row, one that is not urgent is taken. Otherwise, while writers keep urgent tasks
+/// coming, compaction and retention would stand still.
 const URGENT_TAKEN_MAX: u32 = 7;
 
 impl MaintenanceQueue {
-    /// Adds one that is new, or goes on.
+    /// Adds a task that is new or not ready yet.
     pub fn push(&mut self, task: Box<dyn MaintenanceTask>) {
         self.waiting.push_back(task);
     }
 
-    /// Whether there is nothing to do.
+    /// Whether no task waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Takes out what is to be worked on next, if there is anything.
+    /// Takes the task to run next.
     pub fn take(&mut self) -> Option<Box<dyn MaintenanceTask>> {
         let is_turn_of_urgent = self.urgent_taken < URGENT_TAKEN_MAX;
         let preferred = self.waiting.iter().position(|task| task.is_urgent() == is_turn_of_urgent);
@@ -88,9 +88,9 @@ impl MaintenanceQueue {
         Some(task)
     }
 
-    /// Does about `budget` events' worth of maintenance of what is due at `now`, where one thread does everything.
-    /// Ready when there is nothing to do until the next commit. It does not tell what expires: who wants to know works
-    /// on the tasks and installs them.
+    /// Does about `budget` events' worth of the maintenance that is due at `now`, for hosts that do everything on one
+    /// thread. Ready when nothing is due until the next commit. It does not report what expires; a host that wants to
+    /// know runs and installs the tasks itself.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ mod tests {
     use crate::event::Timestamp;
     use crate::repository::{Failure, Reader, Receipt};
 
-    /// A task that takes so many steps.
+    /// A task that takes `left` units of budget.
     #[derive(Debug, PartialEq, Eq)]
     struct Counted {
         name: &'static str,
@@ -155,7 +155,7 @@ mod tests {
         }
         let mut others = Vec::new();
         for turn in 1..=32 {
-            // There is always another one.
+            // There is always an urgent task.
             queue.push(task("urgent", true));
             let taken = queue.take().expect("there is one");
             if !taken.is_urgent() {
@@ -227,7 +227,7 @@ mod tests {
         while queue.step(&mut repository, now, 2) == Ok(Poll::Pending) {
             steps += 1;
         }
-        // The urgent one first, and of the others each in turn.
+        // The urgent one first, then the others in turn.
         assert_eq!((repository.installed.as_slice(), steps), (["b", "c", "a"].as_slice(), 6));
 
         repository.due.push("bad");

@@ -1,7 +1,7 @@
-//! What a host needs of a place that keeps events, whoever implements it.
+//! The traits through which hosts store and read events.
 //!
-//! [`Engine`](crate::engine::Engine) implements these traits over any [`Storage`](crate::storage::Storage); a database
-//! with indexes of its own would implement them directly. Hosts know nothing else, once they have opened one.
+//! [`Engine`](crate::engine::Engine) implements them over any [`Storage`](crate::storage::Storage). A database with its
+//! own indexes implements them directly. Once a repository is open, hosts use nothing else.
 
 mod error;
 mod maintenance;
@@ -18,39 +18,39 @@ pub use snapshot::{Flow, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapsho
 use crate::batch::Batch;
 use crate::event::Timestamp;
 
-/// The writing half: one owner, one thread.
+/// The write side of a repository. It has one owner, on one thread.
 pub trait Repository: Send {
-    /// Stores a group of batches with as few syncs as possible, and gives a receipt for each, in their order.
+    /// Stores a group of batches with as few syncs as possible. Returns a receipt for each batch, in order.
     ///
-    /// Events get the next sequence numbers in order of batches and of events within. An event whose client id is
-    /// already held, or came earlier in the same group, is a duplicate: acknowledged, not stored again. An event whose
-    /// type would be one too many is not stored: see [`Receipt::surplus`]. When this returns `Ok`, all else of the
-    /// group is as durable as the storage promises and every later [`reader`](Self::reader) shows it.
+    /// Events get the next sequence numbers, in order. An event whose client id is already stored, or came earlier in
+    /// the group, is a duplicate: acknowledged, but not stored again. An event that would exceed the limit of event
+    /// types is not stored: see [`Receipt::surplus`]. On `Ok`, everything else of the group is as durable as the
+    /// storage promises, and every later [`reader`](Self::reader) shows it.
     ///
-    /// `now` is the wall clock. It is noted as the time of the commit, generated ids are made of it, and it tells which
-    /// events have expired already ([`Receipt::expired`]).
+    /// `now` is the wall clock. It becomes the commit time and part of generated ids, and decides which events have
+    /// already expired ([`Receipt::expired`]).
     ///
     /// # Errors
     ///
-    /// None of the group is acknowledged. The variant of [`CommitError`] says what that means for what may be stored.
+    /// None of the group is acknowledged. The variant of [`CommitError`] says whether some of it may be stored.
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError>;
 
-    /// Whether [`commit`](Self::commit) returns at once, without waiting for a device. A host may then call it from
-    /// threads that must not wait.
+    /// Whether [`commit`](Self::commit) never waits for a device, so that a host may call it from threads that must not
+    /// block.
     fn is_immediate(&self) -> bool {
         false
     }
 
-    /// Makes durable what was committed and is not durable yet, where commits do not wait for that.
+    /// Makes all commits durable, where commits do not wait for that.
     ///
     /// # Errors
     ///
-    /// As for [`commit`](Self::commit): whether the last commits are durable is unknown.
+    /// As for [`commit`](Self::commit). Whether the last commits are durable is unknown.
     fn flush(&mut self) -> Result<(), CommitError> {
         Ok(())
     }
 
-    /// To be called when nothing waits to be committed, and at the beginning. A log appends a durability mark then, so
+    /// Call this when nothing waits to be committed, and once at the start. A log then appends a durability mark, so
     /// that recovery can tell corruption of its last record from a torn tail. Does not wait for the device.
     ///
     /// # Errors
@@ -60,9 +60,9 @@ pub trait Repository: Send {
         Ok(())
     }
 
-    /// To be called once at the end, when nothing else uses the repository any more: makes all of it durable and notes
-    /// that it was closed, so that the next one who opens it can tell whether anything is missing. Where there is no
-    /// room for the note, it is as after a crash.
+    /// Call this once at the end, when nothing else uses the repository. Makes everything durable and saves that the
+    /// repository was closed, so that the next open can tell whether anything is missing. Without space for that, the
+    /// next open works as after a crash.
     ///
     /// # Errors
     ///
@@ -71,27 +71,26 @@ pub trait Repository: Send {
         self.flush()
     }
 
-    /// The upkeep behind the commits, if the repository has any that a host has to see to.
+    /// Maintenance, if the repository has any that the host must run.
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
         None
     }
 
-    /// Why a commit would be refused at this moment without being tried, if so. It stands until [`recover`](Self::recover)
-    /// succeeds, and for ever where nothing can be done but to open the repository anew. A commit that was refused for
-    /// once, and could succeed next time, leaves none.
+    /// Why commits are refused without being tried, if so. It stands until [`recover`](Self::recover) succeeds, or for
+    /// ever if only opening the repository anew helps. An error that a later commit may not meet leaves no failure.
     fn failure(&self) -> Option<&Failure>;
 
-    /// Tries to accept commits again. To be called now and then while there is a [`failure`](Self::failure). May wait, for
-    /// a server that does not answer as an example. Does nothing where there is no failure.
+    /// Tries to accept commits again. Call it now and then while there is a [`failure`](Self::failure); without one it
+    /// does nothing. May wait, for example for a server that does not answer.
     ///
     /// # Errors
     ///
-    /// Why it still accepts nothing.
+    /// Why commits are still refused.
     fn recover(&mut self) -> Result<(), CommitError> {
         self.failure().map_or(Ok(()), |failure| Err(failure.clone().into()))
     }
 
-    /// How readers get at what is stored. Cheap. To be asked for anew after each commit and each time housekeeping is
-    /// settled: a [`Reader::Current`] stays at what was stored when it was asked for.
+    /// The reader of what is stored. Cheap. Ask for a new one after each commit and each installed maintenance task: a
+    /// [`Reader::Current`] shows what was stored when it was taken.
     fn reader(&self) -> Reader;
 }

@@ -1,4 +1,4 @@
-//! What became of a batch, and of events that need not be kept any more.
+//! The outcome of a commit, and of expiry.
 
 use alloc::boxed::Box;
 
@@ -6,34 +6,34 @@ use serde::Serialize;
 
 use crate::event::{Timestamp, Uuid};
 
-/// What became of one [`Batch`](crate::batch::Batch).
+/// The outcome of committing one [`Batch`](crate::batch::Batch).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Receipt {
-    /// Sequence number of the first event that was stored anew; the others follow without gaps. Meaningless if `stored`
-    /// is 0.
+    /// Sequence number of the first event that was stored; the others follow without gaps. Meaningless if `stored` is
+    /// 0.
     pub first_seq: u64,
-    /// Events stored anew.
+    /// Number of events that were stored.
     pub stored: u32,
-    /// Events that were there already: their index in the batch and the sequence number of the first.
+    /// Events that were stored before.
     pub duplicates: Box<[Duplicate]>,
-    /// Events that were refused. If the batch is [strict](crate::batch::Handling::Strict) and there are any, nothing of
-    /// it was stored and no duplicates are told.
+    /// Events that were refused. If a [strict](crate::batch::Handling::Strict) batch has any, nothing of it was stored,
+    /// and `duplicates` is empty.
     pub surplus: Option<Box<Surplus>>,
-    /// The id that the first event stored anew was given, if it brought none of its own.
+    /// The generated id of the first stored event, if it came without an id.
     pub generated_id: Option<Uuid>,
-    /// How many of the events stored anew had expired already when they came. Maintenance removes them, most often
-    /// within seconds; a query may see them until then. 0 while the wall clock is not believed.
+    /// How many of the stored events had expired on arrival. Maintenance removes them, usually within seconds; queries
+    /// may see them until then. 0 while the wall clock is not believed.
     pub expired: u32,
-    /// Whether the events survive the end of the process and the loss of power.
+    /// Whether the events survive the end of the process and a loss of power.
     pub durable: bool,
 }
 
-/// Events that were not stored because there are as many event types as there may be, and theirs would have been new.
+/// Events that were not stored because their types would exceed the limit of event types.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Surplus {
     /// Their indexes in the batch, ascending; at least one.
     pub indexes: Box<[u32]>,
-    /// How many different types there may be.
+    /// The limit.
     pub types_max: u64,
 }
 
@@ -46,12 +46,12 @@ pub struct Duplicate {
     pub seq: u64,
 }
 
-/// Events that were dropped because they need not be kept any more.
+/// Events that were removed by retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Expired {
-    /// How many.
+    /// Number of events.
     pub events: u64,
-    /// The time of the first event of the part that they were in…
+    /// The time of the first event in the segments that they were in…
     pub first: Timestamp,
     /// …and that of the last.
     pub last: Timestamp,
@@ -63,8 +63,8 @@ pub struct Expired {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExpiryCause {
-    /// They are too old.
+    /// They exceeded the maximum age.
     Age,
-    /// Everything together takes too much room.
+    /// The repository exceeded its maximum size.
     Size,
 }

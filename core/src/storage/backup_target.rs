@@ -1,26 +1,26 @@
-//! The medium that becomes a copy of another.
+//! The target of a backup.
 
 use super::{StorageError, StorageWriter};
 
 /// A medium that becomes a copy of another.
 ///
-/// After an error it is of no further use. What it holds then, or after a crash, must not be taken for a repository.
+/// After an error it is useless. Whatever it has after an error or a crash must not look like a repository.
 pub trait BackupTarget {
-    /// What is written to.
+    /// The medium that is written to.
     type Medium: StorageWriter;
 
     /// The medium.
     fn medium(&mut self) -> &mut Self::Medium;
 
-    /// Empties it, and lets its log begin, without a byte, at this offset.
+    /// Empties the medium and starts an empty log at this offset.
     ///
     /// # Errors
     ///
     /// [`StorageError`].
     fn begin(&mut self, log_start: u64) -> Result<(), StorageError>;
 
-    /// Takes a blob of the source over without copying its bytes, durably, if both media can do that. Otherwise, or if
-    /// there is none of this name, `false`.
+    /// Durably shares a blob of the source without copying its bytes, if both media support that. Returns `false`
+    /// otherwise, or if the source has no blob of this name.
     ///
     /// # Errors
     ///

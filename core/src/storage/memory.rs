@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{BackupTarget, Blob, Deletion, Draft, Published, Storage, StorageError, StorageReader, StorageWriter};
 
-/// A medium in memory: gone with the process. A clone is a copy that goes its own way.
+/// A medium in memory, which is lost with the process. A clone is an independent copy.
 #[derive(Clone, Default)]
 pub struct MemoryStorage {
     /// The log from `log_start` on.
@@ -21,7 +21,7 @@ pub struct MemoryStorage {
     blobs: BTreeMap<String, Arc<dyn Blob>>,
 }
 
-/// A blob in memory, or what there is of it so far.
+/// A blob in memory.
 #[derive(Debug)]
 struct MemoryBlob(Bytes);
 
@@ -32,13 +32,13 @@ struct MemoryDraft {
 }
 
 impl MemoryStorage {
-    /// The whole of the log that is kept.
+    /// The log, from its start on.
     #[must_use]
     pub fn log(&self) -> &[u8] {
         &self.log
     }
 
-    /// Puts a blob there, in place of one of the same name.
+    /// Inserts a blob, replacing one of the same name.
     pub fn insert(&mut self, name: &str, bytes: Bytes) {
         self.blobs.insert(name.into(), Arc::new(MemoryBlob(bytes)));
     }
@@ -106,14 +106,14 @@ impl Storage for MemoryStorage {
 
     fn discard(&mut self, offset: u64) -> Result<bool, StorageError> {
         let offset = offset.clamp(self.log_start, self.log_end());
-        // A new buffer, so that the memory of a log that has grown large is given back.
+        // A new buffer, so that the memory of a log that has grown large is freed.
         self.log = self.log.split_off((offset - self.log_start) as usize);
         self.log_start = offset;
         Ok(false)
     }
 
     fn delete(&mut self, name: &str) -> Deletion {
-        // Others may still read it. Whoever is the last of them frees it.
+        // Readers may still hold it. The last one frees it.
         let blob = self.blobs.remove(name);
         Box::new(move || {
             drop(blob);
@@ -143,7 +143,7 @@ impl Draft for MemoryDraft {
 
     fn finish(self: Box<Self>) -> Result<Published, StorageError> {
         let Self { name, mut bytes } = *self;
-        // What grew by doubling is kept for long, and must not keep the slack.
+        // The blob may be kept for long, so drop the spare capacity of its buffer.
         bytes.shrink_to_fit();
         Ok(Published { name, blob: Arc::new(MemoryBlob(Bytes::from(bytes))) })
     }

@@ -1,10 +1,10 @@
-//! What the engine needs of a medium: one log and a set of immutable blobs.
+//! The storage interface of the engine: one log and a set of immutable blobs.
 //!
-//! A medium has a half for reading ([`StorageReader`]) and one for writing ([`StorageWriter`]). The engine needs both
-//! and some more ([`Storage`]). A backup or a salvage reads from the one and writes to the other; a check only reads.
+//! It has a read half ([`StorageReader`]) and a write half ([`StorageWriter`]). The engine needs both and more
+//! ([`Storage`]). A backup or a salvage reads from one medium and writes to another; a check only reads.
 //!
-//! Everything that decides what the bytes mean lies above these traits, in [`engine`](crate::engine), so that every
-//! medium, the simulated one included, runs the same recovery.
+//! These traits know nothing of what the bytes mean: that is up to [`engine`](crate::engine). So every medium, the
+//! simulated one included, runs the same recovery.
 
 mod backup_target;
 mod memory;
@@ -27,29 +27,29 @@ pub use writer::StorageWriter;
 
 use crate::cause::Cause;
 
-/// A medium, with one owner.
+/// A medium for log and blobs, with one owner.
 ///
-/// The log is a sequence of bytes with absolute offsets that never change: it grows at its end
-/// ([`append`](StorageWriter::append)), and is trimmed from its beginning ([`discard`](Self::discard)). Blobs are
-/// written once, whole, and never change; they are written ([`create`](StorageWriter::create)), read
-/// ([`open`](StorageReader::open)) and deleted ([`delete`](Self::delete)) through handles that may go to other threads,
-/// so that nothing of that holds up the log.
+/// The log is a sequence of bytes with absolute offsets that never change. It grows at its end
+/// ([`append`](StorageWriter::append)) and is trimmed at its start ([`discard`](Self::discard)). Blobs are written
+/// once, as a whole, and never change. They are written ([`create`](StorageWriter::create)), read
+/// ([`open`](StorageReader::open)) and deleted ([`delete`](Self::delete)) through handles that other threads can use,
+/// so that this does not delay the log.
 pub trait Storage: StorageReader + StorageWriter + Send {
-    /// Whether everything is gone with the process. Then no method waits for a device, and a host may call them from
-    /// threads that must not wait.
+    /// Whether the content is lost with the process. Then no method waits for a device, and hosts may call them from
+    /// threads that must not block.
     fn is_volatile(&self) -> bool;
 
-    /// The offset at which the next append begins; the end of the [range](StorageReader::log_range) that can be read.
+    /// The offset of the next append, and the end of the readable [range](StorageReader::log_range).
     fn log_end(&self) -> u64;
 
-    /// What an operator calls this place in the log, where the log is more than one thing to them.
-    fn log_place(&self, offset: u64) -> String {
+    /// The name of a log offset for operators, for example the file and the offset in it.
+    fn log_location(&self, offset: u64) -> String {
         format!("the log at offset {offset}")
     }
 
-    /// Trims a piece of the log before `offset`, whose content is durable elsewhere, and says whether there is more:
-    /// commits wait during a call, so that one should be short. May keep more than it was told to trim, so that the log
-    /// may begin within a record.
+    /// Trims part of the log before `offset`, whose content is durable elsewhere. Returns whether more is left to trim:
+    /// commits wait during a call, so each should be short. May keep more than requested, so the log may begin within a
+    /// record.
     ///
     /// # Errors
     ///
@@ -57,36 +57,35 @@ pub trait Storage: StorageReader + StorageWriter + Send {
     /// `offset`.
     fn discard(&mut self, offset: u64) -> Result<bool, StorageError>;
 
-    /// Gives what deletes a blob when it is called. Before that has returned, and after an error, the blob may be there
-    /// or not; afterwards it is gone durably. Deleting what is not there is no error. No blob of this name is begun any
-    /// more.
+    /// Returns a function that deletes a blob. Until it has returned, and after an error, the blob may or may not be
+    /// there; then it is durably gone. Deleting a missing blob is no error. The name is never used again.
     fn delete(&mut self, name: &str) -> Deletion;
 }
 
-/// Deletes a blob, on any thread and beside everything else: the larger it is, the longer that takes. After
-/// [`StorageError::Unavailable`] the blob is there, and may be deleted later.
+/// Deletes a blob. It can run on any thread, in parallel with everything else, and takes longer for larger blobs. After
+/// [`StorageError::Unavailable`], the blob is still there and can be deleted later.
 pub type Deletion = Box<dyn FnOnce() -> Result<(), StorageError> + Send>;
 
-/// A blob in the making. Dropped before it is finished, it leaves nothing that anybody sees.
+/// A blob that is being written. If it is dropped before it is finished, nothing visible is left.
 pub trait Draft: Send {
-    /// Adds bytes at the end.
+    /// Appends bytes.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]: the draft is of no further use.
+    /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]: the draft is useless.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
 
-    /// Makes the blob durable under its name, in place of one of the same name. After an error or a crash before this
-    /// returns there is the old one or the new one, whole.
+    /// Makes the blob durable under its name, replacing one of the same name. After an error, or a crash before this
+    /// returns, either the old or the new blob is there, complete.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]: the old one is there or the new
-    /// one.
+    /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]: the old or the new blob is
+    /// there.
     fn finish(self: Box<Self>) -> Result<Published, StorageError>;
 }
 
-/// A blob that is durable under its name, to be [adopted](StorageWriter::adopt).
+/// A durable blob, to be [adopted](StorageWriter::adopt).
 pub struct Published {
     /// Its name.
     pub name: String,
@@ -99,7 +98,7 @@ pub trait Blob: Send + Sync {
     /// Its length in bytes.
     fn len(&self) -> u64;
 
-    /// Whether it has no bytes at all.
+    /// Whether it has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -108,21 +107,21 @@ pub trait Blob: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Failed`], also when the blob is shorter.
+    /// [`StorageError::Failed`], also if the blob is shorter.
     fn read(&self, range: Range<u64>) -> Result<Bytes, StorageError>;
 }
 
-/// What can go wrong with a medium.
+/// An error of a medium.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StorageError {
-    /// No room. Nothing was written, and a later try may succeed.
+    /// The medium is full. Nothing was written, and a later try may succeed.
     #[error("no room: {0}")]
     Full(#[source] Cause),
-    /// Something else is missing that may come back: a permission, a file descriptor, memory. Nothing was written, and
-    /// a later try may succeed.
+    /// Something else is temporarily missing: a permission, a file descriptor, memory. Nothing was written, and a later
+    /// try may succeed.
     #[error("not available: {0}")]
     Unavailable(#[source] Cause),
-    /// Anything else; the text for operators names the operation and the place.
+    /// Any other error. The text for operators names the operation and the place.
     #[error("{0}")]
     Failed(#[source] Cause),
 }

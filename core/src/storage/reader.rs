@@ -1,4 +1,4 @@
-//! The half of a medium that is for reading.
+//! The read half of a medium.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -9,41 +9,41 @@ use bytes::Bytes;
 
 use super::{Blob, StorageError};
 
-/// Reads the log and the blobs of a medium as they are, whatever is wrong with them.
+/// Reads the log and the blobs of a medium as they are, damaged or not.
 ///
-/// Unless the medium says that nobody else uses it, its owner may be at work on it: then each call sees what there is
-/// at that moment, and what it gives may be what the owner is just writing.
+/// Unless the medium excludes it, an owner may write at the same time. Each call then sees the current state, and may
+/// return bytes that are just being written.
 pub trait StorageReader {
-    /// The offsets between which the log can be read. Before [`truncate`](super::StorageWriter::truncate) was called on
-    /// a medium that was just opened, the end may lie behind what was ever written (a medium may take its room in
-    /// advance): there are then zeros, what was written by appends that were never synced, or what another part of the
-    /// log once held.
+    /// The readable range of the log. On a medium that was just opened, before
+    /// [`truncate`](super::StorageWriter::truncate), it may end after everything that was ever written, because a
+    /// medium may preallocate. The bytes there are zeros, appends that were never synced, or old content of reused
+    /// space.
     ///
     /// # Errors
     ///
     /// [`StorageError::Failed`].
     fn log_range(&self) -> Result<Range<u64>, StorageError>;
 
-    /// Reads up to `len` bytes of the log from `offset`; fewer only at its end. Where an owner has trimmed the log
-    /// meanwhile, this may be an error, or give another part of the log.
+    /// Reads up to `len` bytes of the log from `offset`; fewer only at its end. If the owner has trimmed the log
+    /// meanwhile, this may fail or return another part of the log.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Failed`]; nothing has changed.
+    /// [`StorageError::Failed`].
     fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError>;
 
-    /// The names of all blobs, in any order. Not those of drafts.
+    /// The names of all blobs, in any order, without drafts.
     ///
     /// # Errors
     ///
     /// [`StorageError::Failed`].
     fn list(&self) -> Result<Vec<String>, StorageError>;
 
-    /// The blob of this name, or `None` if there is none. The handle goes on reading the same bytes after the blob was
+    /// The blob of this name, or `None` if there is none. The handle keeps reading the same bytes after the blob is
     /// deleted or replaced.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Unavailable`]: it cannot be opened for the time being. [`StorageError::Failed`].
+    /// [`StorageError::Unavailable`]: it cannot be opened at present. [`StorageError::Failed`].
     fn open(&self, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError>;
 }

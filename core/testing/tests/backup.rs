@@ -253,7 +253,7 @@ fn damaged_and_torn(storage: &MemoryStorage) {
             (Ok(engine), Ok((copy, _))) => {
                 assert_eq!(events(&restored(copy).snapshot()), events(&engine.snapshot()));
             }
-            (Err(expected), Err(BackupError::Original(found))) => assert_eq!(found, expected),
+            (Err(expected), Err(BackupError::Source(found))) => assert_eq!(found, expected),
             (expected, found) => panic!("{expected:?}, but {found:?}"),
         }
     }
@@ -330,7 +330,7 @@ fn what_is_missing_is_named() {
         expected.to_string(),
         format!("{segment} is damaged: it is missing; events between 1 and 20 are concerned")
     );
-    assert_eq!(copied(&storage).unwrap_err(), BackupError::Original(expected));
+    assert_eq!(copied(&storage).unwrap_err(), BackupError::Source(expected));
 }
 
 /// A target that is full after this number of calls.
@@ -386,7 +386,7 @@ fn an_unfinished_copy_has_no_manifest() {
                 assert!(calls > 5);
                 break;
             }
-            Err(error) => assert_eq!(error, BackupError::Copy(StorageError::Full("no more calls".into()))),
+            Err(error) => assert_eq!(error, BackupError::Target(StorageError::Full("no more calls".into()))),
         }
         assert_eq!(copy.0.list().unwrap(), [""; 0]);
         assert!(copy.0.log().is_empty() || Engine::open(copy.0, Seed(0)).is_err());

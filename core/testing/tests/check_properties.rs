@@ -92,7 +92,7 @@ proptest! {
         // If the last records and the durability mark after them are damaged, nothing tells that they were durable.
         // They count as a torn tail.
         let known = found.source.last_seq;
-        let is_torn = found.source.findings.iter().any(|finding| finding.severity == Severity::Trace);
+        let is_torn = found.source.findings.iter().any(|finding| finding.severity == Severity::Leftover);
         prop_assert!(known == last_seq || is_torn);
         let missing: BTreeSet<u64> = (1..=known).filter(|seq| !numbers.contains(seq)).collect();
         let ranges = found.losses.iter().flat_map(|loss| &loss.seqs);

@@ -83,7 +83,7 @@ fn is_told(cause: &Cause, what: &str, place: &str) {
     let damage = cause.damage().unwrap_or_else(|| panic!("{place}: {cause}"));
     assert!(damage.place.starts_with("segment-") && damage.offset.is_some(), "{place}: {damage}");
     assert_eq!(cause.to_string(), format!("{what}: {damage}"), "{place}");
-    let told = cause.told();
+    let told = cause.public_text();
     assert!(told.starts_with(&format!("{what}: part of what is stored is damaged: ")), "{place}: {told}");
     assert!(told.ends_with(&format!("; {}", damage.concerned)), "{place}: {told}");
     assert!(!told.contains("segment-") && !told.contains("offset"), "{place}: {told}");
@@ -187,6 +187,6 @@ impl MaintenanceTask for Foreign {
 fn a_foreign_task_fails_the_engine() {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), APART).unwrap();
     let Err(CommitError::Failed { cause, .. }) = engine.install(Box::new(Foreign)) else { panic!("it was installed") };
-    assert!(cause.told().contains("a maintenance task of another repository"), "{cause}");
+    assert!(cause.public_text().contains("a maintenance task of another repository"), "{cause}");
     assert_eq!(engine.commit(NOW, &[batch(0)]), Err(CommitError::failed(cause)));
 }

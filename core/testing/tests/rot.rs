@@ -353,7 +353,11 @@ fn a_log_cut_at_any_byte_equals_an_earlier_one() {
         let report = check(&medium);
         assert!(report.is_whole() && report.events == last, "cut at {cut}");
         let is_torn = end != start && store.records.iter().all(|&(record_end, _)| record_end != end);
-        assert_eq!(report.findings.iter().any(|finding| finding.severity == Severity::Trace), is_torn, "cut at {cut}");
+        assert_eq!(
+            report.findings.iter().any(|finding| finding.severity == Severity::Leftover),
+            is_torn,
+            "cut at {cut}"
+        );
         assert_eq!(engine.recovery().cut_bytes > 0, is_torn);
     }
 }

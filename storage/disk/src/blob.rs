@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use argus_core::cause::{Cause, Place};
+use argus_core::cause::{Cause, NamedPlace};
 use argus_core::storage::{Blob, Deletion, Draft, Published, StorageError};
 use bytes::Bytes;
 
@@ -252,7 +252,7 @@ fn check_name(name: &str) -> Result<(), StorageError> {
     if plain && !name.is_empty() && !name.starts_with('.') && !name.ends_with(TEMPORARY) {
         return Ok(());
     }
-    Err(StorageError::Failed(Cause::at(Place::new(format!("{name:?}"), "a blob"), "a name that no blob can have")))
+    Err(StorageError::Failed(Cause::at(NamedPlace::new(format!("{name:?}"), "a blob"), "a name that no blob can have")))
 }
 
 /// Whether this is the file name of a draft.

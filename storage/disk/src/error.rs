@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use argus_core::cause::{Cause, Place};
+use argus_core::cause::{Cause, NamedPlace};
 use argus_core::storage::StorageError;
 use rustix::io::Errno;
 use thiserror::Error;
@@ -121,8 +121,8 @@ impl SystemError {
 }
 
 /// The place for a [`Cause`]: operators see the path, callers do not.
-pub(crate) fn place(path: &Path) -> Place {
-    Place::new(path.display().to_string(), "one of its files")
+pub(crate) fn place(path: &Path) -> NamedPlace {
+    NamedPlace::new(path.display().to_string(), "one of its files")
 }
 
 fn holder(pid: Option<u32>) -> String {
@@ -148,7 +148,7 @@ mod tests {
     fn callers_are_not_told_the_path() {
         let cause = error(Errno::IO).failed().into_cause();
         assert_eq!(cause.to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
-        assert_eq!(cause.told(), "cannot write one of its files: Input/output error (os error 5)");
+        assert_eq!(cause.public_text(), "cannot write one of its files: Input/output error (os error 5)");
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Storage for DiskStorage {
         self.log.range().end
     }
 
-    fn log_place(&self, offset: u64) -> String {
+    fn log_location(&self, offset: u64) -> String {
         self.log.describe(offset)
     }
 

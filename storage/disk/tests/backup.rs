@@ -228,7 +228,7 @@ fn what_is_damaged_in_the_original_is_named() {
     bytes[60] ^= 1;
     fs::write(&log, &bytes).unwrap();
     let error = copy(&from, &to).unwrap_err().to_string();
-    assert!(error.starts_with("the original cannot be copied: the log at offset 0 is damaged: "), "{error}");
+    assert!(error.starts_with("the source cannot be copied: the log at offset 0 is damaged: "), "{error}");
     bytes[60] ^= 1;
     fs::write(&log, &bytes).unwrap();
     fs::remove_dir_all(&to).unwrap();

@@ -45,7 +45,7 @@ fn an_append_and_sync_to_a_moved_file_fail() {
         incident(&data);
         let after = storage.append(&[b"after"]).and_then(|()| storage.sync());
         let Err(StorageError::Failed(reason)) = after else { panic!("{name}: {after:?}") };
-        assert!(!reason.told().contains(&*data.to_string_lossy()), "{}", reason.told());
+        assert!(!reason.public_text().contains(&*data.to_string_lossy()), "{}", reason.public_text());
         let reason = reason.to_string();
         assert!(reason.contains("cannot go on with ") && reason.contains("removed, moved or replaced"), "{reason}");
         assert_eq!(storage.read_log(0, 6).unwrap(), "before", "{name}");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{JSON, act, body, replied};
 use crate::api::{Acknowledgement, Action, ProblemKind, Reply, Submission, Submitted};
 use crate::batch::{Batch, Handling};
-use crate::cause::{Cause, Place};
+use crate::cause::{Cause, NamedPlace};
 use crate::event::Uuid;
 use crate::ingest::FaultCode;
 use crate::repository::{CommitError, Duplicate, Receipt, Surplus};
@@ -301,7 +301,7 @@ fn bodies_that_exceed_the_memory_limit() {
 
 #[test]
 fn failed_commits() {
-    let cause = || Cause::at(Place::new("/srv/data", "one of its files"), "EIO");
+    let cause = || Cause::at(NamedPlace::new("/srv/data", "one of its files"), "EIO");
     for (error, kind, nothing_was_stored) in [
         (CommitError::Full(cause()), ProblemKind::StorageFull, true),
         (CommitError::unavailable(cause()), ProblemKind::StorageUnavailable, true),

@@ -1,9 +1,8 @@
-//! A copy of a repository, made beside the engine that is at work on it.
+//! Backs up a repository while an engine works on it.
 //!
-//! The manifest says what there is to be copied: segments, which never change, and the log behind them. Meanwhile the
-//! engine appends to the log, seals, and gives up what it has sealed; none of this makes wrong what was copied already.
-//! It only can take away what was about to be: then the newest manifest no longer needs it, and the copying begins anew
-//! with that one.
+//! The manifest says what to copy: segments, which never change, and the log after them. Meanwhile the engine may
+//! append to the log, seal segments and discard log. None of this invalidates what was copied. It can only remove what
+//! is still to be copied; then a newer manifest no longer needs that, and the backup starts again with the newer one.
 
 mod log;
 
@@ -13,15 +12,15 @@ use thiserror::Error;
 
 use self::log::{End, LogCopy};
 use super::OpenError;
-use super::log_end::{LogEnd, Noted};
+use super::log_end::{LogEnd, SavedEnd};
 use super::manifest::{Entry, Manifest};
 use super::open_error::log_damaged;
 use super::reading::WINDOW_BYTES;
 use crate::damage::Concerned;
 use crate::storage::{BackupTarget, Blob, Draft, StorageError, StorageReader, StorageWriter};
 
-/// How often the copying is begun, before it is given up. An engine would have to give up as much log as there is, each
-/// time within the time in which that is read.
+/// Attempts before the backup fails. Each attempt would have to be overtaken: the engine would have to discard the
+/// whole log in the time that reading it takes.
 const ATTEMPTS_MAX: u32 = 10;
 
 /// What was copied.
@@ -29,47 +28,47 @@ const ATTEMPTS_MAX: u32 = 10;
 pub struct Backup {
     /// Segments.
     pub segments: u64,
-    /// Those of them whose bytes the copy shares with the original.
+    /// Segments whose bytes the target shares with the source.
     pub shared: u64,
     /// Bytes of the log.
     pub log_bytes: u64,
-    /// The last sequence number; all events up to it are in the copy. 0 if there are none.
+    /// The last sequence number. The target has all retained events up to it. 0 if there are none.
     pub last_seq: u64,
-    /// Whether the original's note of where its log ended is damaged: it is unknown whether the log had lost its end
-    /// before it was copied. The copy has a note of its own, of where its log ends.
+    /// Whether the source's saved end of the log is damaged, so that it is unknown whether the log had lost its end
+    /// before. The target has a saved end of its own.
     pub end_is_unknown: bool,
-    /// How often the copying was begun, at least 1.
+    /// Attempts that were made, at least 1.
     pub attempts: u32,
 }
 
-/// Why there is no copy. The original is as it was, and the copy of no use.
+/// Why a backup failed. The source is unchanged, and the target is useless.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BackupError {
-    /// The original has no manifest.
+    /// The source has no manifest.
     #[error("there is no repository, or one that was never opened: it has no manifest")]
     NoRepository,
-    /// The original cannot be read, or is damaged.
-    #[error("the original cannot be copied: {0}")]
-    Original(#[from] OpenError),
-    /// The copy cannot be written.
+    /// The source cannot be read, or is damaged.
+    #[error("the source cannot be copied: {0}")]
+    Source(#[from] OpenError),
+    /// The target cannot be written.
     #[error("the copy cannot be written: {0}")]
-    Copy(StorageError),
-    /// Whatever was begun, the original gave up before it was read.
-    #[error("the repository changes faster than it can be copied: given up after {0} attempts")]
+    Target(StorageError),
+    /// In each of this many attempts, the source discarded log before it was read.
+    #[error("the repository changes faster than it can be copied: stopped after {0} attempts")]
     Overtaken(u32),
 }
 
-/// Copies a repository, which an engine may be writing to meanwhile.
+/// Copies a repository while an engine may write to it.
 ///
-/// The copy has every event that was acknowledged before this was called, and of those that come during the call a
-/// part: the first ones, in whole batches, acknowledged or about to be. When this returns, it is durable, and
-/// [opening](super::Engine::open) it is all there is to restoring it. Its manifest is written last, when all else is
-/// durable. Memory stays within some MiB.
+/// The target gets every event that was acknowledged before the call. Of the events that arrive during the call, it
+/// gets a prefix of whole batches, acknowledged or about to be. On return the target is durable; to restore it,
+/// [open](super::Engine::open) it. Its manifest is written last, when everything else is durable. Memory stays within
+/// some MiB.
 ///
 /// # Errors
 ///
-/// [`BackupError`]. Damage in the log is one, also where an engine would only notice it when it is opened the next
-/// time; segments are taken as they are.
+/// [`BackupError`]. Damage in the log is an error, even where an engine would notice it only at its next open. Segments
+/// are copied unchecked.
 pub fn back_up<O: StorageReader, T: BackupTarget>(source: &O, target: &mut T) -> Result<Backup, BackupError> {
     let mut before = None;
     for attempts in 1..=ATTEMPTS_MAX {
@@ -77,10 +76,10 @@ pub fn back_up<O: StorageReader, T: BackupTarget>(source: &O, target: &mut T) ->
         before = match attempt(source, target, &manifest) {
             Ok(Some(backup)) => return Ok(Backup { attempts, ..backup }),
             Ok(None) => None,
-            Err(error @ BackupError::Copy(_)) => return Err(error),
-            // What an older manifest needs may be gone, or be something else by now.
+            Err(error @ BackupError::Target(_)) => return Err(error),
+            // What an older manifest needs may be gone, or overwritten.
             Err(_) if newest(source)?.generation != manifest.generation => None,
-            // An engine that is just being opened cuts the log's end and makes other things good; not twice.
+            // An engine that is being opened may cut the log and repair files, but only once.
             Err(error) if before.as_ref() == Some(&error) => return Err(error),
             Err(error) => Some(error),
         }
@@ -92,17 +91,18 @@ fn newest<O: StorageReader>(source: &O) -> Result<Manifest, BackupError> {
     Manifest::load(source)?.map(|found| found.manifest).ok_or(BackupError::NoRepository)
 }
 
-/// Copies what a manifest lists, and the log behind; nothing if the original has given that up before it was read.
+/// Copies the segments that a manifest lists, and the log after them. `None` if the source discarded some of that log
+/// before it was read.
 fn attempt<O: StorageReader, T: BackupTarget>(
     source: &O,
     target: &mut T,
     manifest: &Manifest,
 ) -> Result<Option<Backup>, BackupError> {
-    // Looked at before the log, which reaches so far at least from then on.
-    let noted = LogEnd::load(source).map_err(unreadable)?;
-    let end_is_unknown = matches!(noted, Noted::Damaged(_));
-    let closed_at = noted.known();
-    // Looked at after the manifest: whatever the log has lost by then, this manifest or a newer one does not need.
+    // Read before the log: from then on, the log reaches at least this far.
+    let saved_end = LogEnd::load(source).map_err(unreadable)?;
+    let end_is_unknown = matches!(saved_end, SavedEnd::Damaged(_));
+    let closed_at = saved_end.known();
+    // Read after the manifest: log that is gone by then is not needed by this manifest, or a newer one exists.
     let bounds = source.log_range().map_err(unreadable)?;
     let start = manifest.log_start;
     if start < bounds.start || start > bounds.end {
@@ -115,38 +115,38 @@ fn attempt<O: StorageReader, T: BackupTarget>(
         )
         .into());
     }
-    target.begin(start).map_err(BackupError::Copy)?;
+    target.begin(start).map_err(BackupError::Target)?;
     let mut backup = Backup { end_is_unknown, ..Backup::default() };
     for entry in &manifest.segments {
         backup.segments += 1;
         backup.shared += u64::from(copy_segment(source, target, entry)?);
     }
     let mut log = LogCopy::new(source, target.medium(), manifest, bounds.end, closed_at);
-    // A place without a record is the end of the log only if the log still had that place when it was read.
+    // An offset without a record is the end of the log only if the log still had that offset when it was read.
     if log.run()? == End::NoRecord && newest(source)?.log_start > log.end() {
         return Ok(None);
     }
     backup.log_bytes = log.end() - start;
     backup.last_seq = log.next_seq() - 1;
-    let end = log.finish().map_err(BackupError::Copy)?;
-    publish(target.medium(), manifest, end).map_err(BackupError::Copy)?;
+    let end = log.finish().map_err(BackupError::Target)?;
+    publish(target.medium(), manifest, end).map_err(BackupError::Target)?;
     Ok(Some(backup))
 }
 
-/// Copies a segment; says whether its bytes are shared.
+/// Copies a segment. Returns whether its bytes are shared.
 fn copy_segment<O: StorageReader, T: BackupTarget>(
     source: &O,
     target: &mut T,
     entry: &Entry,
 ) -> Result<bool, BackupError> {
     let name = entry.name();
-    if target.share(&name).map_err(BackupError::Copy)? {
+    if target.share(&name).map_err(BackupError::Target)? {
         return Ok(true);
     }
     let Some(blob) = source.open(&name).map_err(unreadable)? else { return Err(entry.missing().into()) };
-    let mut draft = target.medium().create(&name).map_err(BackupError::Copy)?;
+    let mut draft = target.medium().create(&name).map_err(BackupError::Target)?;
     copy_blob(blob.as_ref(), draft.as_mut())?;
-    target.medium().adopt(draft.finish().map_err(BackupError::Copy)?);
+    target.medium().adopt(draft.finish().map_err(BackupError::Target)?);
     Ok(false)
 }
 
@@ -154,13 +154,13 @@ fn copy_blob(blob: &dyn Blob, draft: &mut dyn Draft) -> Result<(), BackupError> 
     let mut at = 0;
     while at < blob.len() {
         let end = blob.len().min(at + WINDOW_BYTES as u64);
-        draft.write(&blob.read(at..end).map_err(unreadable)?).map_err(BackupError::Copy)?;
+        draft.write(&blob.read(at..end).map_err(unreadable)?).map_err(BackupError::Target)?;
         at = end;
     }
     Ok(())
 }
 
-/// Makes a repository of the copy. Where there is no room for all of it, none of it is there.
+/// Turns the target into a repository, or, if there is no room, leaves it without a manifest.
 fn publish<W: StorageWriter>(medium: &mut W, manifest: &Manifest, end: LogEnd) -> Result<(), StorageError> {
     let drafts = manifest.drafts(medium)?;
     end.store(medium)?;

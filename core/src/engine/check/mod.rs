@@ -1,7 +1,7 @@
-//! Looking through a repository that nobody works on: everything is read, and nothing changed.
+//! Checks a repository that no engine works on: reads everything and changes nothing.
 //!
-//! What is said to be damaged is what opening or reading would refuse, place by place. What a process leaves that was
-//! interrupted is no damage: a torn end of the log, an older copy of the manifest, segments that belong to nothing.
+//! Damage is whatever opening or reading would refuse, with its place. What an interrupted process leaves is no damage:
+//! a torn tail of the log, an older copy of the manifest, segments that no manifest lists.
 
 mod log;
 mod report;
@@ -13,11 +13,11 @@ pub(super) use self::survey::{Found, FoundSegment, Survey, survey};
 use crate::segment::TypeName;
 use crate::storage::StorageReader;
 
-/// Looks through a repository, all of it.
+/// Checks all of a repository.
 ///
-/// What cannot be read is a finding, and looking goes on behind it. Memory stays within the log's last records, and the
-/// callers' ids and the types of one segment.
+/// Unreadable data is a finding, and the check goes on after it. Memory is bounded by the last records of the log plus
+/// the ids and types of one segment.
 pub fn check<E: StorageReader>(medium: &E) -> Report {
-    // Nobody keeps a segment that has others of its types.
+    // No segment is kept, so names need not be shared.
     survey(medium, &mut TypeName::new, &mut |_| {}).report
 }

@@ -7,23 +7,23 @@ use core::ops::Range;
 
 use crate::damage::Concerned;
 
-/// What came of looking through a repository.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Whatever is not as it would be in a repository that was closed in peace, in the order of places.
+    /// Everything that differs from a repository that was closed in order, sorted by place.
     pub findings: Vec<Finding>,
-    /// Segments that belong to the repository.
+    /// Number of segments of the repository.
     pub segments: u64,
-    /// Blocks in those of them whose index is whole.
+    /// Number of blocks in segments with an intact index.
     pub blocks: u64,
-    /// Good records of the log, marks not counted.
+    /// Number of intact log records with events.
     pub records: u64,
-    /// Events that can be read whole: in blocks, if the index of their segment is whole, and in records.
+    /// Number of readable events: in intact blocks of segments with an intact index, and in intact records.
     pub events: u64,
-    /// Where the log ends, up to where a record reaches that may have been begun there, and at least its head. What
-    /// lies there and cannot be read may have been more of the log.
+    /// The end of the log, and the end of the record that may have been started there; at least a header long.
+    /// Unreadable bytes in this range may have been more of the log.
     pub log_end: Range<u64>,
-    /// The last sequence number that is known to have been given; 0 if there is none.
+    /// The last sequence number that is known to have been given; 0 if none is.
     pub last_seq: u64,
 }
 
@@ -32,22 +32,22 @@ pub struct Report {
 pub struct Finding {
     /// The name of a blob, or the log.
     pub place: String,
-    /// Where in it, if it is not about all of it.
+    /// The offset in it, if the finding is not about all of it.
     pub offset: Option<u64>,
     /// How bad it is.
     pub severity: Severity,
     /// What is wrong.
     pub reason: String,
-    /// Which events are concerned.
+    /// Which events are affected.
     pub concerned: Concerned,
 }
 
 /// How bad a [`Finding`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// An interrupted process has left it. The next one that opens the repository makes it good, and nothing is lost.
-    Trace,
-    /// Something is not as it was written.
+    /// Left by an interrupted process. The next open repairs it, and nothing is lost.
+    Leftover,
+    /// Stored data differs from what was written.
     Damage,
 }
 
@@ -67,7 +67,7 @@ impl Report {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.severity {
-            Severity::Trace => "note: ",
+            Severity::Leftover => "note: ",
             Severity::Damage => "damaged: ",
         })?;
         f.write_str(&self.place)?;
@@ -76,8 +76,8 @@ impl fmt::Display for Finding {
         }
         write!(f, ": {}", self.reason)?;
         match (self.severity, self.concerned) {
-            (Severity::Trace, Concerned::Nothing) => Ok(()),
-            (Severity::Trace | Severity::Damage, concerned) => write!(f, "; {concerned}"),
+            (Severity::Leftover, Concerned::Nothing) => Ok(()),
+            (Severity::Leftover | Severity::Damage, concerned) => write!(f, "; {concerned}"),
         }
     }
 }
@@ -94,7 +94,7 @@ mod tests {
             let (place, reason) = ("the log".to_string(), "it ends".to_string());
             Finding { place, offset, severity, reason, concerned }.to_string()
         };
-        assert_eq!(line(Severity::Trace, Some(7), Concerned::Nothing), "note: the log at offset 7: it ends");
+        assert_eq!(line(Severity::Leftover, Some(7), Concerned::Nothing), "note: the log at offset 7: it ends");
         let damaged = |concerned| line(Severity::Damage, None, concerned);
         assert_eq!(damaged(Concerned::Nothing), "damaged: the log: it ends; no event is concerned");
         assert_eq!(damaged(Concerned::all(3, 5)), "damaged: the log: it ends; events 3 to 5 are concerned");

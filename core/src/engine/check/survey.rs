@@ -1,4 +1,4 @@
-//! Reads all of a repository for `check` and salvage.
+//! Reads all of a repository, for check and salvage.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -7,76 +7,76 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::super::log_end::{self, LogEnd, Noted};
+use super::super::log_end::{self, LogEnd, SavedEnd};
 use super::super::manifest::{self, Entry, Manifest, is_segment_name};
 use super::super::reading::{Record, Tail};
-use super::log::{After, Hole, LogWalk, Piece};
+use super::log::{Hole, LogItem, LogSummary, LogWalk};
 use super::report::{Finding, Report, Severity};
 use crate::damage::{Concerned, Damage};
-use crate::log::Place;
+use crate::log::LogPosition;
 use crate::segment::{DamagedPart, Sealed, SealedError, TypeName};
 use crate::storage::{Blob, StorageError, StorageReader};
 
-/// What there is in a repository, told while it is looked through.
+/// An item of a repository, as the survey comes to it.
 pub(in crate::engine) enum Found {
-    /// A segment that belongs to it.
+    /// A segment.
     Segment(FoundSegment),
-    /// A good record of the log.
+    /// An intact log record.
     Record(Record),
-    /// A part of the log that is no record any more.
+    /// A damaged part of the log.
     Hole(Hole),
 }
 
-/// A segment that belongs to a repository, or may belong to it.
+/// A segment that belongs, or may belong, to a repository.
 pub(in crate::engine) struct FoundSegment {
     pub(in crate::engine) name: String,
-    /// The sequence numbers that it answers for; any, if no manifest says so.
+    /// Its range of sequence numbers; unbounded if no manifest lists it.
     pub(in crate::engine) seqs: (u64, u64),
-    /// Whether a manifest lists it. Otherwise there is none, and it may belong to the repository or not.
+    /// Whether a manifest lists it. Otherwise there is no manifest, and the segment may be obsolete.
     pub(in crate::engine) is_listed: bool,
-    /// Nothing if it is missing.
+    /// `None` if it is missing.
     pub(in crate::engine) blob: Option<Arc<dyn Blob>>,
-    /// Nothing if it cannot be opened.
+    /// `None` if it cannot be opened.
     pub(in crate::engine) sealed: Option<Arc<Sealed>>,
-    /// What is wrong in it beyond that.
+    /// Its damaged parts.
     pub(in crate::engine) damage: Vec<DamagedPart>,
 }
 
-/// What is known of a repository as a whole, when it was looked through.
+/// What is known of the whole repository after a survey.
 pub(in crate::engine) struct Survey {
     pub(in crate::engine) report: Report,
-    /// Nothing if no copy is whole.
+    /// `None` if no copy is intact.
     pub(in crate::engine) manifest: Option<Manifest>,
-    /// No event that is mentioned anywhere has this sequence number or a higher one…
+    /// Greater than every sequence number that was found anywhere.
     pub(in crate::engine) next_seq: u64,
-    /// …and none was committed later, in milliseconds since the Unix epoch.
+    /// When the last event that was found was committed, in milliseconds since the Unix epoch.
     pub(in crate::engine) last_millis: i64,
 }
 
 const LOG: &str = "the log";
 
-/// Where no manifest says what a segment answers for.
+/// The range of a segment that no manifest lists.
 const ANY_SEQS: (u64, u64) = (1, u64::MAX);
 
-/// Looks through a repository, and hands over what there is. `intern` gives the names of types: whoever keeps segments
-/// lets them share these.
+/// Reads a repository and passes each item to `sink`. `intern` returns the shared names of types, for callers that keep
+/// segments.
 pub(in crate::engine) fn survey<E: StorageReader>(
     medium: &E,
     intern: &mut dyn FnMut(&[u8]) -> TypeName,
     sink: &mut dyn FnMut(Found),
 ) -> Survey {
     let mut surveyor = Surveyor { medium, report: Report::default(), intern, sink };
-    let manifest = surveyor.look_at_manifests();
+    let manifest = surveyor.read_manifests();
     let (next_seq, last_millis) =
         manifest.as_ref().map_or((1, 0), |manifest| (manifest.next_seq, manifest.last_millis));
-    let highest = surveyor.look_at_segments(manifest.as_ref());
+    let highest = surveyor.read_segments(manifest.as_ref());
     let next_seq = next_seq.max(highest.saturating_add(1));
-    let closed_at = surveyor.look_at_end();
-    let After { known, seen, millis } = surveyor.look_at_log(manifest.as_ref(), closed_at).unwrap_or_else(|error| {
+    let closed_at = surveyor.read_log_end();
+    let LogSummary { known, seen, millis } = surveyor.read_log(manifest.as_ref(), closed_at).unwrap_or_else(|error| {
         let concerned = Concerned::between(next_seq, u64::MAX);
         surveyor.damaged(LOG, None, &cannot_be_read(&error), concerned);
         surveyor.report.log_end = 0..u64::MAX;
-        After { known: 0, seen: 0, millis: 0 }
+        LogSummary { known: 0, seen: 0, millis: 0 }
     });
     let Surveyor { mut report, .. } = surveyor;
     report.last_seq = next_seq.max(known) - 1;
@@ -91,8 +91,8 @@ struct Surveyor<'a, E> {
 }
 
 impl<E: StorageReader> Surveyor<'_, E> {
-    /// The newest copy that is whole.
-    fn look_at_manifests(&mut self) -> Option<Manifest> {
+    /// The newest copy that is intact.
+    fn read_manifests(&mut self) -> Option<Manifest> {
         let mut copies = Vec::new();
         let mut missing = Vec::new();
         for name in manifest::NAMES {
@@ -113,11 +113,11 @@ impl<E: StorageReader> Surveyor<'_, E> {
         if let Some(newest) = &newest {
             for (name, copy) in &copies {
                 if copy != newest {
-                    self.trace(name, None, "it is older than the other copy");
+                    self.leftover(name, None, "it is older than the other copy");
                 }
             }
             for name in missing {
-                self.trace(name, None, "it is missing; the other copy is whole");
+                self.leftover(name, None, "it is missing; the other copy is whole");
             }
         } else if missing.len() < manifest::NAMES.len() || !self.is_empty() {
             let everything = Concerned::between(1, u64::MAX);
@@ -125,12 +125,12 @@ impl<E: StorageReader> Surveyor<'_, E> {
                           and which ids were generated";
             self.damaged(&manifest::NAMES.join(", "), None, reason, everything);
         } else {
-            self.trace(&manifest::NAMES.join(", "), None, "there is none yet, and no event");
+            self.leftover(&manifest::NAMES.join(", "), None, "there is none yet, and no event");
         }
         newest
     }
 
-    /// Whether nothing was ever stored.
+    /// Whether the repository never stored anything.
     fn is_empty(&self) -> bool {
         let has_segments = self.medium.list().is_ok_and(|names| !names.iter().any(|name| is_segment_name(name)));
         has_segments && self.medium.log_range().is_ok_and(|range| self.has_no_records(range.start, range.end))
@@ -141,13 +141,14 @@ impl<E: StorageReader> Surveyor<'_, E> {
             self.medium,
             start..end,
             None,
-            LogEnd::load(self.medium).ok().and_then(Noted::known),
+            LogEnd::load(self.medium).ok().and_then(SavedEnd::known),
         );
-        matches!(walk.next(), Ok(Piece::End { .. }))
+        matches!(walk.next(), Ok(LogItem::End { .. }))
     }
 
-    /// Those that the manifest lists; or all, if there is none. Gives the highest sequence number that one of them has.
-    fn look_at_segments(&mut self, manifest: Option<&Manifest>) -> u64 {
+    /// Reads the segments that the manifest lists, or all if there is none. Returns the highest sequence number in
+    /// them.
+    fn read_segments(&mut self, manifest: Option<&Manifest>) -> u64 {
         let names = match self.medium.list() {
             Ok(names) => names,
             Err(error) => {
@@ -162,7 +163,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
         let mut names: Vec<String> = names.into_iter().filter(|name| is_segment_name(name)).collect();
         names.sort_unstable();
         let Some(manifest) = manifest else {
-            return names.into_iter().map(|name| self.look_at_segment(name, ANY_SEQS, false)).max().unwrap_or_default();
+            return names.into_iter().map(|name| self.read_segment(name, ANY_SEQS, false)).max().unwrap_or_default();
         };
         let listed: BTreeSet<String> = manifest.segments.iter().map(Entry::name).collect();
         let renamed = self.renamed(manifest, &names);
@@ -172,16 +173,16 @@ impl<E: StorageReader> Surveyor<'_, E> {
                 let reason = format!("it has another segment's events, or is missing; its own are in {name}");
                 self.damaged(&entry.name(), None, &reason, Concerned::Nothing);
             }
-            self.look_at_segment(name, (entry.first, entry.last), true);
+            self.read_segment(name, (entry.first, entry.last), true);
         }
         for name in names.iter().filter(|name| !listed.contains(*name) && !renamed.values().any(|used| used == *name)) {
-            self.trace(name, None, "it belongs to nothing, and is deleted when the repository is opened");
+            self.leftover(name, None, "it belongs to nothing, and is deleted when the repository is opened");
         }
         manifest.segments.last().map_or(0, |entry| entry.last)
     }
 
-    /// The names of the blobs that have the events of those segments whose own blobs are missing or have others, by the
-    /// numbers of these segments.
+    /// Finds misnamed segments: for each listed segment whose blob is missing or has other events, the name of the blob
+    /// that has its events, by segment number.
     fn renamed(&self, manifest: &Manifest, names: &[String]) -> BTreeMap<u64, String> {
         let seqs_in = |name: &str| {
             let blob = self.medium.open(name).ok()??;
@@ -203,7 +204,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
         };
         let mut free: Vec<(&String, (u64, u64))> =
             names.iter().filter(is_free).filter_map(|name| Some((name, seqs_in(name)?))).collect();
-        // Segments that the manifest lists come first, and then those that were written last.
+        // Prefer names that the manifest lists, then the newest.
         free.sort_by_key(|&(name, _)| (!manifest.segments.iter().any(|entry| entry.name() == *name), Reverse(name)));
         let found = astray.into_iter().filter_map(|entry| {
             let (name, _) = free.iter().find(|&&(_, seqs)| fits(entry, seqs))?;
@@ -212,8 +213,8 @@ impl<E: StorageReader> Surveyor<'_, E> {
         found.collect()
     }
 
-    /// Gives the highest sequence number in it that can be seen.
-    fn look_at_segment(&mut self, name: String, seqs: (u64, u64), is_listed: bool) -> u64 {
+    /// Reads a segment. Returns the highest sequence number that its index shows.
+    fn read_segment(&mut self, name: String, seqs: (u64, u64), is_listed: bool) -> u64 {
         self.report.segments += 1;
         let concerned = Concerned::between(seqs.0, seqs.1);
         let mut found = FoundSegment { name, seqs, is_listed, blob: None, sealed: None, damage: Vec::new() };
@@ -253,24 +254,24 @@ impl<E: StorageReader> Surveyor<'_, E> {
         highest
     }
 
-    /// Where the log ended when it was closed, if that is known.
-    fn look_at_end(&mut self) -> Option<LogEnd> {
-        let noted = LogEnd::load(self.medium).unwrap_or_else(|error| Noted::Damaged(cannot_be_read(&error)));
-        if let Noted::Damaged(reason) = &noted {
+    /// Reads where the log ended when it was closed, if known.
+    fn read_log_end(&mut self) -> Option<LogEnd> {
+        let saved_end = LogEnd::load(self.medium).unwrap_or_else(|error| SavedEnd::Damaged(cannot_be_read(&error)));
+        if let SavedEnd::Damaged(reason) = &saved_end {
             let reason = format!("{reason}; it is unknown whether the log has lost its end since it was closed");
             self.damaged(log_end::NAME, None, &reason, Concerned::Nothing);
         }
-        noted.known()
+        saved_end.known()
     }
 
-    fn look_at_log(&mut self, manifest: Option<&Manifest>, closed_at: Option<LogEnd>) -> Result<After, StorageError> {
+    fn read_log(&mut self, manifest: Option<&Manifest>, closed_at: Option<LogEnd>) -> Result<LogSummary, StorageError> {
         let range = self.medium.log_range()?;
         let Some(manifest) = manifest else {
-            // What lies before the first record that begins here was given up.
+            // Bytes before the first record belong to log that was trimmed.
             let mut walk = LogWalk::from_anywhere(self.medium, range, None, closed_at);
             match walk.next()? {
-                Piece::Record(_) | Piece::Damage(_) => self.go_through(&mut walk)?,
-                Piece::End { offset, tail, seqs: _ } => self.report.log_end = tail.reach(offset),
+                LogItem::Record(_) | LogItem::Damage(_) => self.read_records(&mut walk)?,
+                LogItem::End { offset, tail, seqs: _ } => self.report.log_end = tail.reach(offset),
             }
             return Ok(walk.after());
         };
@@ -278,38 +279,38 @@ impl<E: StorageReader> Surveyor<'_, E> {
         let mut walk = if range.start <= start && start <= range.end {
             LogWalk::new(self.medium, start..range.end, manifest.chain, manifest.next_seq, closed_at)
         } else {
-            let origin = Place { offset: start, next_seq: manifest.next_seq };
+            let origin = LogPosition { offset: start, next_seq: manifest.next_seq };
             LogWalk::from_anywhere(self.medium, range.clone(), Some(origin), closed_at)
         };
         if start < range.start || range.end < start {
             let hole = match walk.next()? {
-                Piece::Damage(hole) => Hole { offset: start, ..hole },
-                Piece::Record(_) | Piece::End { .. } => {
+                LogItem::Damage(hole) => Hole { offset: start, ..hole },
+                LogItem::Record(_) | LogItem::End { .. } => {
                     let seqs = Some((manifest.next_seq, u64::MAX));
                     Hole { offset: start, end: u64::MAX, seqs, is_exact: false }
                 }
             };
             self.hole(hole, &format!("it begins there, and the medium has {range:?} of it"));
         }
-        self.go_through(&mut walk)?;
+        self.read_records(&mut walk)?;
         Ok(walk.after())
     }
 
-    fn go_through(&mut self, walk: &mut LogWalk<'_, E>) -> Result<(), StorageError> {
+    fn read_records(&mut self, walk: &mut LogWalk<'_, E>) -> Result<(), StorageError> {
         loop {
             match walk.next()? {
-                Piece::Record(record) => {
+                LogItem::Record(record) => {
                     if let Some(rows) = &record.rows {
                         self.report.records += 1;
                         self.report.events += rows.len() as u64;
                     }
                     (self.sink)(Found::Record(record));
                 }
-                Piece::Damage(hole) => {
+                LogItem::Damage(hole) => {
                     let reason = format!("up to offset {} there is no good record, though it was durable", hole.end);
                     self.hole(hole, &reason);
                 }
-                Piece::End { offset, tail, seqs } => {
+                LogItem::End { offset, tail, seqs } => {
                     self.report.log_end = tail.reach(offset);
                     let Tail { bytes, record } = tail;
                     if bytes > 0 {
@@ -323,7 +324,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
                         );
                         let concerned =
                             seqs.map_or(Concerned::Nothing, |(first, last)| Concerned::between(first, last));
-                        self.find(LOG, Some(offset), Severity::Trace, &reason, concerned);
+                        self.find(LOG, Some(offset), Severity::Leftover, &reason, concerned);
                     }
                     return Ok(());
                 }
@@ -341,8 +342,8 @@ impl<E: StorageReader> Surveyor<'_, E> {
         self.find(place, offset, Severity::Damage, reason, concerned);
     }
 
-    fn trace(&mut self, place: &str, offset: Option<u64>, reason: &str) {
-        self.find(place, offset, Severity::Trace, reason, Concerned::Nothing);
+    fn leftover(&mut self, place: &str, offset: Option<u64>, reason: &str) {
+        self.find(place, offset, Severity::Leftover, reason, Concerned::Nothing);
     }
 
     fn find(&mut self, place: &str, offset: Option<u64>, severity: Severity, reason: &str, concerned: Concerned) {

@@ -9,25 +9,25 @@ use super::super::check::{FoundSegment, Hole};
 use super::super::reading::Record;
 use super::Loss;
 use super::ranges::{self, Range};
-use super::write::Piece;
+use super::write::SalvagedPart;
 use crate::segment::{DamagedPart, Epoch, Part, RecoveredBlocks, Sealed, Segment};
 
-/// Tells what is found in a repository from what is lost of it.
+/// Collects what was found in a repository and what is lost.
 #[derive(Default)]
 pub(super) struct Losses {
     losses: Vec<Loss>,
-    /// What was found where no manifest says what there should be.
+    /// The sequence numbers that were found outside of listed segments.
     found: Vec<Range>,
     millis: i64,
 }
 
 impl Losses {
-    /// What is whole of a segment, if anything is.
-    pub(super) fn take_segment(&mut self, segment: FoundSegment) -> Option<Piece> {
+    /// The intact part of a segment, if there is any.
+    pub(super) fn take_segment(&mut self, segment: FoundSegment) -> Option<SalvagedPart> {
         let FoundSegment { name, seqs, is_listed, blob, sealed, damage } = segment;
         let whole = sealed.clone().filter(|_| damage.is_empty());
         if let Some(whole) = whole.clone().filter(|_| is_listed) {
-            return Some(Piece { seqs, part: Part::Sealed(whole), is_whole: true });
+            return Some(SalvagedPart { seqs, part: Part::Sealed(whole), is_whole: true });
         }
         let recovered = blob.and_then(|blob| RecoveredBlocks::of(&name, seqs, blob, sealed.as_deref()).ok());
         let found = recovered.as_ref().map_or(Vec::new(), |recovered| ranges::of(recovered.seqs.iter().copied()));
@@ -41,17 +41,17 @@ impl Losses {
         self.found.extend(found.iter().filter(|_| !is_listed));
         let seqs = if is_listed { seqs } else { (first, last) };
         let is_whole = whole.is_some();
-        Some(Piece { seqs, part: Part::Sealed(whole.unwrap_or_else(|| Arc::new(rest))), is_whole })
+        Some(SalvagedPart { seqs, part: Part::Sealed(whole.unwrap_or_else(|| Arc::new(rest))), is_whole })
     }
 
     /// The events of a record, if it has any.
-    pub(super) fn take_record(&mut self, record: Record) -> Option<Piece> {
+    pub(super) fn take_record(&mut self, record: Record) -> Option<SalvagedPart> {
         let rows = record.rows.filter(|rows| !rows.is_empty())?;
-        let epochs = [Epoch { ordinal: 0, millis: record.head.millis }];
-        let segment = Segment::new(record.head.first_seq, rows, epochs.into());
+        let epochs = [Epoch { ordinal: 0, millis: record.header.millis }];
+        let segment = Segment::new(record.header.first_seq, rows, epochs.into());
         let seqs = (segment.base(), segment.last_seq());
         self.found.push(seqs);
-        Some(Piece { seqs, part: Part::Fresh(Arc::new(segment)), is_whole: false })
+        Some(SalvagedPart { seqs, part: Part::Fresh(Arc::new(segment)), is_whole: false })
     }
 
     pub(super) fn take_hole(&mut self, hole: &Hole) {
@@ -66,7 +66,7 @@ impl Losses {
         self.millis
     }
 
-    /// What is lost. Without a manifest, that is all that was not found up to `last_seq`.
+    /// The losses. Without a manifest, everything up to `last_seq` that was not found counts as lost.
     pub(super) fn finish(mut self, without_manifest: bool, last_seq: u64) -> Vec<Loss> {
         if !without_manifest {
             return self.losses;
@@ -80,14 +80,14 @@ impl Losses {
     }
 }
 
-/// What a segment has lost, of the numbers that are not there any more.
+/// The loss of a segment. `missing` are the numbers that were not found in it.
 fn loss(name: &str, missing: Vec<Range>, sealed: Option<&Sealed>, damage: &[DamagedPart]) -> Option<Loss> {
     let place = name.to_string();
     let Some(index) = sealed.map(Sealed::index) else {
         let events = Some(ranges::count(&missing));
         return (!missing.is_empty()).then_some(Loss { place, seqs: missing, events, is_exact: false });
     };
-    // The index knows how many there were, and between which numbers.
+    // The index has the number of events in a damaged block, and their range.
     let blocks = || damage.iter().filter_map(|damage| damage.block);
     let mut spans: Vec<Range> = blocks().map(|block| index.seqs(block)).collect();
     spans.sort_unstable();

@@ -1,4 +1,4 @@
-//! A new repository of what is whole in a damaged one.
+//! Salvage: makes a new repository of what is intact in a damaged one.
 
 mod loss;
 mod ranges;
@@ -12,25 +12,25 @@ use core::fmt;
 use thiserror::Error;
 
 use self::loss::Losses;
-use self::write::{Piece, write};
+use self::write::{SalvagedPart, write};
 use super::check::{Found, Report, Survey, check, survey};
 use super::manifest::Manifest;
 use super::{Seed, Tuning};
 use crate::segment::TypeNames;
 use crate::storage::{StorageError, StorageReader, StorageWriter};
 
-/// What came of a salvage.
+/// The result of a salvage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Salvage {
-    /// What was found in the damaged repository.
+    /// The check of the damaged repository.
     pub source: Report,
-    /// What there is in the new one.
+    /// The check of the new repository.
     pub copy: Report,
-    /// What of the first is not in the second.
+    /// What the new repository lacks.
     pub losses: Vec<Loss>,
-    /// Whether no copy of the manifest was whole, and with it the seed is lost: events without an id of the caller's
-    /// have other ids now. Nobody knows either what retention had given up before: events that had expired may be there
-    /// again, and what is given as lost may have expired.
+    /// Whether no copy of the manifest was intact. Then the seed is lost, and events without a caller's id have new
+    /// ids. It is also unknown what retention had dropped: expired events may be back, and events that are reported as
+    /// lost may have expired.
     pub has_other_ids: bool,
 }
 
@@ -39,40 +39,39 @@ pub struct Salvage {
 pub struct Loss {
     /// The name of a blob, or the log.
     pub place: String,
-    /// The sequence numbers that are concerned, from the first to the last of each range, ascending.
+    /// The affected sequence numbers: the first and the last of each range, ascending.
     pub seqs: Vec<(u64, u64)>,
-    /// At most so many events had these numbers; nothing if that is unknown.
+    /// At most this many events had these numbers; `None` if unknown.
     pub events: Option<u64>,
-    /// Whether each of these numbers was that of an event. Otherwise some may have been saved elsewhere, given up by
-    /// retention, or never been given.
+    /// Whether each of these numbers belonged to an event that is lost. Otherwise some may have been saved elsewhere,
+    /// have expired, or never been given.
     pub is_exact: bool,
 }
 
-/// Why nothing was salvaged. The damaged repository is as it was, and the new one of no use.
+/// Why a salvage failed. The damaged repository is unchanged, and the new one is useless.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SalvageError {
-    /// There is something in the medium that the events are to be saved to.
+    /// The target is not empty.
     #[error("there is something already where the events are to be saved")]
     NotEmpty,
-    /// There is neither a manifest nor a segment nor a record.
+    /// The source has no manifest, no segment and no record.
     #[error("there is nothing to be saved")]
     Nothing,
-    /// A medium failed: the damaged one where it could be read before, or the new one.
+    /// A medium failed: the source while its intact parts were copied, or the target.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The new one turned out to be damaged, or to have something else than was written.
+    /// The new repository is damaged, or has other events than were written.
     #[error("what was saved is not as it was written: {0}")]
     Copy(String),
 }
 
-/// Copies what is whole in a repository that nobody works on to an empty medium, and lists what is not.
+/// Copies the intact events of a repository that no engine works on to an empty medium, and lists the rest.
 ///
-/// What is copied are the events of whole blocks and of whole records, each under its sequence number, with its time
-/// and its id. Records are saved behind damaged ones as well, as far as the log says that all before them was durable.
-/// The new repository goes on behind all sequence numbers that were ever seen. `seed` is that of the new repository if
-/// the manifest is lost, and not used otherwise.
+/// Copies the events of intact blocks and records, with their sequence numbers, times and ids. Records after damage are
+/// saved too, as far as the log says that everything before them was durable. New events get numbers above every
+/// sequence number that was found. `seed` is used only if the manifest is lost.
 ///
-/// The manifest is written last, when all else is durable; then everything is read once more.
+/// The manifest is written last, when all else is durable. Then everything is read once more.
 ///
 /// # Errors
 ///
@@ -101,7 +100,7 @@ pub fn salvage<E: StorageReader, T: StorageReader + StorageWriter>(
     let seed = manifest.map_or(seed, |manifest| manifest.seed);
     let last_millis = last_millis.max(losses.millis());
     let losses = losses.finish(has_other_ids, source.last_seq);
-    let events: u64 = pieces.iter().map(Piece::events).sum();
+    let events: u64 = pieces.iter().map(SalvagedPart::events).sum();
     let segments = write(pieces, to, Tuning::default())?;
     let next_number = segments.last().map_or(0, |entry| entry.number) + 1;
     Manifest { next_seq, next_number, last_millis, believed_minutes, segments, ..Manifest::new(seed) }.store(to)?;

@@ -1,16 +1,16 @@
-//! Sets of sequence numbers, as ranges of which both ends belong to them.
+//! Sets of sequence numbers, as inclusive ranges.
 
 use alloc::vec::Vec;
 
-/// From the first to the last number.
+/// The first and the last number.
 pub(super) type Range = (u64, u64);
 
-/// The ranges of numbers that ascend, some of them perhaps more than once.
+/// The ranges of ascending numbers, which may repeat.
 pub(super) fn of(numbers: impl IntoIterator<Item = u64>) -> Vec<Range> {
     union(numbers.into_iter().map(|number| (number, number)))
 }
 
-/// What is in any of these ranges, which ascend by their first numbers.
+/// The union of ranges that ascend by their first numbers.
 pub(super) fn union(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
     let mut union: Vec<Range> = Vec::new();
     for (first, last) in ranges {
@@ -22,7 +22,7 @@ pub(super) fn union(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
     union
 }
 
-/// What of a range is in none of these, which are a union.
+/// The parts of a range that are in none of `ranges`, which are a union.
 pub(super) fn gaps(ranges: &[Range], (first, last): Range) -> Vec<Range> {
     let mut gaps = Vec::new();
     let mut next = first;
@@ -39,7 +39,7 @@ pub(super) fn gaps(ranges: &[Range], (first, last): Range) -> Vec<Range> {
     gaps.into_iter().filter(|(first, last)| first <= last).collect()
 }
 
-/// What is in both of two unions.
+/// The intersection of two unions.
 pub(super) fn common(a: &[Range], b: &[Range]) -> Vec<Range> {
     let mut common = Vec::new();
     let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
@@ -57,7 +57,7 @@ pub(super) fn common(a: &[Range], b: &[Range]) -> Vec<Range> {
     common
 }
 
-/// How many numbers are in a union.
+/// The number of numbers in a union.
 pub(super) fn count(ranges: &[Range]) -> u64 {
     ranges.iter().fold(0u64, |count, (first, last)| count.saturating_add((last - first).saturating_add(1)))
 }

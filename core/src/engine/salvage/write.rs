@@ -11,16 +11,16 @@ use super::ranges::Range;
 use crate::segment::{Part, Rewrite, TypeNames};
 use crate::storage::{Blob, Draft, Published, StorageError, StorageWriter};
 
-/// Events that go into the new repository.
-pub(super) struct Piece {
-    /// The sequence numbers that it answers for.
+/// Events for the new repository.
+pub(super) struct SalvagedPart {
+    /// Their range of sequence numbers.
     pub(super) seqs: Range,
     pub(super) part: Part,
-    /// Whether it is a sealed segment without a fault, which can be taken over to the byte.
+    /// Whether it is an undamaged sealed segment, which can be copied byte by byte.
     pub(super) is_whole: bool,
 }
 
-impl Piece {
+impl SalvagedPart {
     /// Number of events.
     pub(super) fn events(&self) -> u64 {
         match &self.part {
@@ -30,31 +30,31 @@ impl Piece {
     }
 }
 
-/// Pieces that are going to be one segment.
+/// Parts that become one segment.
 struct Group {
     seqs: Range,
-    pieces: Vec<Piece>,
-    /// Events and bytes, if all of them come from the log.
+    parts: Vec<SalvagedPart>,
+    /// Number of events and bytes, if all of them come from the log.
     fresh: Option<(u64, u64)>,
 }
 
-/// Writes the pieces as segments; gives the entries of a manifest that lists them.
+/// Writes the parts as segments. Returns their manifest entries.
 pub(super) fn write<T: StorageWriter>(
-    mut pieces: Vec<Piece>,
+    mut parts: Vec<SalvagedPart>,
     to: &mut T,
     tuning: Tuning,
 ) -> Result<Vec<Entry>, StorageError> {
-    pieces.sort_by_key(|piece| piece.seqs);
+    parts.sort_by_key(|part| part.seqs);
     let mut entries = Vec::new();
     let mut names = TypeNames::default();
-    for (group, number) in grouped(pieces, tuning).into_iter().zip(1..) {
+    for (group, number) in grouped(parts, tuning).into_iter().zip(1..) {
         let (first, last) = group.seqs;
         let entry = Entry { number, first, last };
         let draft = to.create(&entry.name())?;
-        let published = match group.pieces.as_slice() {
-            [Piece { part: Part::Sealed(sealed), is_whole: true, .. }] => Some(copy(&**sealed.blob(), draft)?),
-            pieces => {
-                let parts: Vec<Part> = pieces.iter().map(|piece| piece.part.clone()).collect();
+        let published = match group.parts.as_slice() {
+            [SalvagedPart { part: Part::Sealed(sealed), is_whole: true, .. }] => Some(copy(&**sealed.blob(), draft)?),
+            parts => {
+                let parts: Vec<Part> = parts.iter().map(|part| part.part.clone()).collect();
                 let mut rewrite = Rewrite::new(draft, &parts, group.seqs, tuning.block_bytes, i64::MIN, &mut |name| {
                     names.intern(name)
                 })?;
@@ -70,12 +70,11 @@ pub(super) fn write<T: StorageWriter>(
     Ok(entries)
 }
 
-/// Puts together what lies in each other's way, which it does only where it is unknown what belongs to the repository;
-/// and short records.
-fn grouped(pieces: Vec<Piece>, tuning: Tuning) -> Vec<Group> {
+/// Groups short records, and parts whose ranges overlap, which happens only without a manifest.
+fn grouped(parts: Vec<SalvagedPart>, tuning: Tuning) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for piece in pieces {
-        let size = match &piece.part {
+    for part in parts {
+        let size = match &part.part {
             Part::Fresh(segment) => Some((segment.rows().len() as u64, segment.rows().bytes() as u64)),
             Part::Sealed(_) => None,
         };
@@ -84,12 +83,12 @@ fn grouped(pieces: Vec<Piece>, tuning: Tuning) -> Vec<Group> {
         let fits =
             |(events, bytes): &(u64, u64)| *events <= tuning.seal_events as u64 && *bytes <= tuning.seal_bytes as u64;
         match group {
-            Some(group) if together.as_ref().is_some_and(fits) || piece.seqs.0 <= group.seqs.1 => {
-                group.seqs.1 = group.seqs.1.max(piece.seqs.1);
+            Some(group) if together.as_ref().is_some_and(fits) || part.seqs.0 <= group.seqs.1 => {
+                group.seqs.1 = group.seqs.1.max(part.seqs.1);
                 group.fresh = together;
-                group.pieces.push(piece);
+                group.parts.push(part);
             }
-            Some(_) | None => groups.push(Group { seqs: piece.seqs, pieces: vec![piece], fresh: size }),
+            Some(_) | None => groups.push(Group { seqs: part.seqs, parts: vec![part], fresh: size }),
         }
     }
     groups

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use argus_core::cause::{Cause, Place};
+use argus_core::cause::{Cause, NamedPlace};
 use argus_core::damage::{Concerned, Damage};
 use argus_core::event::Timestamp;
 use argus_core::repository::{Maintenance, Stats};
@@ -17,7 +17,7 @@ fn a_failure_answers_every_waiter_and_refuses_later_batches() {
     let (committer, control) = start(ROOMY, false);
     let first = occupy(&committer, &control);
     let second = committer.submit(batch(1)).unwrap();
-    let cause = Cause::at(Place::new("/dev/sda", "the disk"), "it is on fire");
+    let cause = Cause::at(NamedPlace::new("/dev/sda", "the disk"), "it is on fire");
     let error = CommitError::in_doubt(cause.clone());
     control.commands.send(Command::Fail(error.clone())).unwrap();
     assert_eq!(wait(first), Err(error));

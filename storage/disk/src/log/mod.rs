@@ -112,7 +112,7 @@ impl Log {
         }
     }
 
-    /// See [`Storage::log_place`](argus_core::storage::Storage::log_place).
+    /// See [`Storage::log_location`](argus_core::storage::Storage::log_location).
     pub(crate) fn describe(&self, offset: u64) -> String {
         let (index, within) = self.locate(offset);
         let file = self.files.get(index).map(|file| format!(" (offset {within} of {})", file.path.display()));

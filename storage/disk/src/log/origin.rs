@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use argus_core::engine::{HEAD_SEEN_BYTES, written_offsets};
+use argus_core::engine::{HEADER_SEEN_BYTES, written_offsets};
 
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 1 << 20;
@@ -41,7 +41,7 @@ impl Origins {
     /// The start offset that the first header in a file implies, if there is one. The current records of a file come
     /// before old ones.
     pub(super) fn first(file: &File, len: u64, file_bytes: u64) -> std::io::Result<Option<u64>> {
-        let mut piece = vec![0; PIECE_BYTES + HEAD_SEEN_BYTES];
+        let mut piece = vec![0; PIECE_BYTES + HEADER_SEEN_BYTES];
         let mut at = 0;
         while at < len {
             let now = usize::try_from(len - at).unwrap_or(usize::MAX).min(piece.len());

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use argus_core::cause::{Cause, Place};
+use argus_core::cause::{Cause, NamedPlace};
 use argus_core::storage::StorageError;
 use bytes::Bytes;
 
@@ -32,7 +32,7 @@ impl LogReader {
     pub(crate) fn range(&self) -> Result<Range<u64>, StorageError> {
         let starts = Found::starts(&self.folder);
         let starts = starts.map_err(|error| {
-            let place = Place::new(error.to_string(), "one of its files");
+            let place = NamedPlace::new(error.to_string(), "one of its files");
             StorageError::Failed(Cause::at(place, "the log's files cannot be listed"))
         })?;
         let end = starts.iter().max().map_or(0, |last| last.saturating_add(self.file_bytes));

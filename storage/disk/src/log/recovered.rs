@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use argus_core::engine::HEAD_SEEN_BYTES;
+use argus_core::engine::HEADER_SEEN_BYTES;
 use argus_core::storage::StorageError;
 use bytes::Bytes;
 
@@ -150,7 +150,7 @@ impl Part {
 
     /// Reads the whole file, to find unreadable parts and its record headers.
     fn read_all(&mut self, file_bytes: u64) -> Result<(), OpenError> {
-        let mut buffer = vec![0; READ_AT_ONCE + HEAD_SEEN_BYTES];
+        let mut buffer = vec![0; READ_AT_ONCE + HEADER_SEEN_BYTES];
         let (mut at, mut outcome) = (0, Ok(()));
         while at < self.len {
             let now = usize::try_from(self.len - at).unwrap_or(usize::MAX).min(buffer.len());
