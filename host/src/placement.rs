@@ -22,8 +22,8 @@ impl Placement {
     /// A placement for this many workers, on the processors that the calling thread may use.
     #[must_use]
     pub fn new(workers: NonZeroUsize) -> Self {
-        // A process limited to a few of many processors does not know which are free: every such process would pin its
-        // threads to the first ones.
+        // With fewer workers than processors, nothing tells which processors are free: several such processes would all
+        // pin their threads to the first ones.
         let processors = system::Processors::allowed().filter(|processors| processors.count() == workers.get());
         Self { processors: processors.map(Arc::new) }
     }

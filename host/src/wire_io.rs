@@ -40,7 +40,7 @@ pub(crate) struct WireIo<'s, I, F> {
     closing: Closing,
     /// Whether the connection would end in a reset now.
     resets: bool,
-    /// Whether reads may be large. hyper's buffer grows whenever a read fills it.
+    /// Whether reads may be large. hyper's buffer grows only when a read fills it.
     is_large: bool,
 }
 
