@@ -3,7 +3,7 @@
 //! A rule is a pure function from texts to [`Violation`]s, and has a test with input that breaks it. All rules together
 //! also run as a unit test of xtask.
 
-mod circles;
+mod cycles;
 mod documents;
 mod hosts;
 mod interface;
@@ -21,7 +21,7 @@ use layering::Packages;
 use modules::ModuleTree;
 use sources::Source;
 
-/// Files whose circles are opened with the redesign of reads, commits, problems and connections.
+/// Files whose cycles are opened with the redesign of reads, commits, problems and connections.
 const OPEN: &[&str] = &[
     "core/src/api/problem.rs",
     "core/src/api/reply.rs",
@@ -82,7 +82,7 @@ fn violations(root: &Path) -> Result<Vec<Violation>> {
     found.extend(layering::mirror_violations(&sources));
     for root in packages.members.values().flat_map(|member| &member.roots) {
         let modules = ModuleTree::read(root, &sources)?;
-        let mut of_modules = circles::violations(&modules);
+        let mut of_modules = cycles::violations(&modules);
         if root == layering::CORE {
             of_modules.extend(layering::core_violations(&modules));
         }

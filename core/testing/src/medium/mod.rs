@@ -31,7 +31,7 @@ use super::random::Random;
 ///   was there before, and perhaps what came since.
 /// - **Names are durable** when [`Draft::finish`] or [`Storage::delete`] has returned, and in doubt before. Unfinished
 ///   drafts vanish with the process.
-/// - **Truncation is durable:** after [`Storage::truncate`], the new end and everything before it are durable.
+/// - **Truncation is durable:** after [`StorageWriter::truncate`], the new end and everything before it are durable.
 /// - **Calls fail** when a fault is injected ([`inject`](Self::inject)), and all calls after a power failure do, until
 ///   [`restart`](Self::restart) returns the medium for the next process.
 ///
@@ -426,7 +426,7 @@ impl SimStorage {
         self.disk().lock.unlink();
     }
 
-    /// As [`Storage::create`].
+    /// As [`StorageWriter::create`].
     pub(super) fn draft(&self, name: &str) -> Result<SimDraft, StorageError> {
         let disk = &mut *self.disk();
         let call = format!("create of {name}");
