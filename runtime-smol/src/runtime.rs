@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn so_does_one_that_panics() {
+    fn a_worker_that_panics_does_the_same() {
         let (mut workers, lifecycle, reports) = at_work();
         let worker = Arc::<Worker>::default();
         // A panic of a task, or of a waker called by the reactor, does not reach the thread.

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn so_does_one_that_panics() {
+    fn a_worker_that_panics_does_the_same() {
         /// A waker that panics, for a timer.
         struct Trap;
 

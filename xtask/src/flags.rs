@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_by_name() {
+    fn invalid_arguments_are_named() {
         assert!(parse(&["tset"]).is_err_and(|error| error.contains("tset")));
         assert!(parse(&["test", "--fast"]).is_err_and(|error| error.contains("--fast")));
         assert!(parse(&["bench", "--runs", "five"]).is_err_and(|error| error.contains("five")));

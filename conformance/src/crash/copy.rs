@@ -36,7 +36,7 @@ impl Plan {
     }
 
     /// Makes the copy with the server's own program.
-    pub(crate) fn carry_out(self, ledger: &Ledger) -> Result<Copy, String> {
+    pub(crate) fn run(self, ledger: &Ledger) -> Result<Copy, String> {
         let acknowledged = ledger.acknowledged();
         let [from, to] = [&self.from, &self.to].map(|path| path.display().to_string());
         let exit = self.launcher.run_to_exit(&["snapshot", &from, &to]).map_err(|failure| failure.to_string())?;

@@ -112,7 +112,7 @@ pub(crate) fn failing(site: &mut Site, failure: Failure, random: &mut Random) ->
     stores(site, server.address(), random)?;
     Ok(format!(
         "{} events acknowledged before, {} of {} unanswered requests were stored",
-        sums.acknowledged_events, sums.unknown_there, sums.unknown
+        sums.acknowledged_events, sums.unknown_stored, sums.unknown
     ))
 }
 

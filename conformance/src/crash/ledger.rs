@@ -88,7 +88,7 @@ pub(crate) struct Sums {
     /// Unanswered requests.
     pub(crate) unknown: u64,
     /// Unanswered requests that were stored.
-    pub(crate) unknown_there: u64,
+    pub(crate) unknown_stored: u64,
     /// Refused requests.
     pub(crate) refused: u64,
 }
@@ -100,7 +100,7 @@ impl Sums {
         self.acknowledged_events += other.acknowledged_events;
         self.duplicates += other.duplicates;
         self.unknown += other.unknown;
-        self.unknown_there += other.unknown_there;
+        self.unknown_stored += other.unknown_stored;
         self.refused += other.refused;
     }
 }
@@ -203,7 +203,7 @@ impl Ledger {
                     return Err(format!("an unanswered request is stored in part: {there:?}"));
                 }
                 sums.unknown += 1;
-                sums.unknown_there += u64::from(whole && !there.is_empty());
+                sums.unknown_stored += u64::from(whole && !there.is_empty());
                 if !fresh.is_empty() && fresh.iter().all(|token| token.is_named()) {
                     self.unanswered.push(fresh.clone());
                 }
@@ -287,8 +287,8 @@ mod tests {
     #[test]
     fn unanswered_requests_are_stored_whole_or_not_at_all() {
         let unknown = || Outcome::Unknown("the connection was closed".to_owned());
-        assert_eq!(verdict(unknown(), &[]).unwrap().unknown_there, 0);
-        assert_eq!(verdict(unknown(), &[0, 1, 2]).unwrap().unknown_there, 1);
+        assert_eq!(verdict(unknown(), &[]).unwrap().unknown_stored, 0);
+        assert_eq!(verdict(unknown(), &[0, 1, 2]).unwrap().unknown_stored, 1);
         for wrong in [&[0][..], &[1, 2], &[2, 1, 0], &[0, 1, 2, 0]] {
             assert!(verdict(unknown(), wrong).is_err(), "{wrong:?}");
         }

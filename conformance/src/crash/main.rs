@@ -155,7 +155,7 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
         sums.acknowledged_events,
         sums.acknowledged,
         sums.duplicates,
-        sums.unknown_there,
+        sums.unknown_stored,
         sums.unknown,
         sums.refused,
         site.ledger.len(),
@@ -193,7 +193,7 @@ fn part(
 
 /// System calls that fail, and kills in one.
 fn injected(runtime: &str, binary: &Path, folder: &Path, options: &Options) -> Result<(), String> {
-    if let Some(reason) = tracer::missing() {
+    if let Some(reason) = tracer::unavailable() {
         println!("{runtime}: SKIPPED failing system calls: {reason}");
         return Ok(());
     }

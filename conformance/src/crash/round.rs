@@ -105,7 +105,7 @@ fn round(
     let mut copied = None;
     let attempts = site.load(server.address(), shape, random, |ledger| {
         wait(time);
-        copied = planned.take().map(|plan| plan.carry_out(ledger)).transpose()?;
+        copied = planned.take().map(|plan| plan.run(ledger)).transpose()?;
         match end {
             End::Kill | End::KillInStart(_) | End::KillTwice => signal(server.as_ref(), Signal::Kill)?,
             End::Terminate => terminate(server.as_mut())?,
@@ -233,10 +233,10 @@ fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
 }
 
 fn line(number: u64, rounds: u64, load: &str, sums: Sums, events: u64, started: Duration, audited: Duration) -> String {
-    let Sums { acknowledged, acknowledged_events, duplicates, unknown, unknown_there, refused } = sums;
+    let Sums { acknowledged, acknowledged_events, duplicates, unknown, unknown_stored, refused } = sums;
     format!(
         "{number:>3}/{rounds} {load}: {acknowledged} requests acknowledged with {acknowledged_events} events and {duplicates} \
-         duplicates, {unknown_there} of {unknown} unanswered were stored, {refused} refused; {events} events, start {} ms, audit {} ms",
+         duplicates, {unknown_stored} of {unknown} unanswered were stored, {refused} refused; {events} events, start {} ms, audit {} ms",
         started.as_millis(),
         audited.as_millis()
     )

@@ -109,7 +109,7 @@ pub(crate) fn run(
          probes, slowest {} ms; {} reads of acknowledged events; {connections} connections of the crowd; {lines_lost} log lines \
          lost; memory at most {} of {} MiB announced; {cut} drains reached their deadline",
         site.ledger.len(),
-        sums.unknown_there,
+        sums.unknown_stored,
         sums.unknown,
         sums.refused,
         seen.probes,
@@ -177,7 +177,7 @@ fn spell(
          reads, {connections} connections of the crowd, {lines_lost} log lines lost, memory {} of {} MiB{}",
         tally.spells,
         sums.acknowledged,
-        sums.unknown_there,
+        sums.unknown_stored,
         sums.unknown,
         sums.refused,
         seen.probes,

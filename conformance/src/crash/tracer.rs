@@ -14,7 +14,7 @@ pub(crate) struct Tracer {
 }
 
 /// Why tracing is impossible here, if so.
-pub(crate) fn missing() -> Option<String> {
+pub(crate) fn unavailable() -> Option<String> {
     let version = Command::new("strace").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     match version {
         Ok(status) if status.success() => None,

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_random_without_bytes_gives_the_simplest_event_and_the_simplest_scan() {
+    fn without_bytes_the_simplest_event_and_scan_are_generated() {
         let simplest = draft(&mut Random::bytes(&[]));
         assert_eq!(simplest.event_type, "view");
         assert_eq!(simplest.payload, "null");

@@ -30,7 +30,7 @@ pub struct Pair<R> {
     /// The same ids as a set, to find repeated ones.
     known: BTreeSet<String>,
     kept: Vec<Kept>,
-    begun: Vec<Begun>,
+    unfinished: Vec<Unfinished>,
 }
 
 /// Snapshots of both, taken after the same step.
@@ -41,7 +41,7 @@ struct Kept {
 
 /// An unfinished query and its expected answer.
 #[derive(Debug)]
-struct Begun {
+struct Unfinished {
     question: String,
     run: Run,
     expected: Answer,
@@ -68,7 +68,7 @@ impl<R: Repository> Pair<R> {
             ids: Vec::new(),
             known: BTreeSet::new(),
             kept: Vec::new(),
-            begun: Vec::new(),
+            unfinished: Vec::new(),
         }
     }
 
@@ -122,9 +122,9 @@ impl<R: Repository> Pair<R> {
     ///
     /// The first [`Difference`].
     pub fn check(mut self, queries: &[Scan]) -> Result<(), Difference> {
-        for begun in self.begun.drain(..) {
-            let found = begun.run.finish().map_err(|error| broken(&begun.question, &error))?;
-            check_answer(&begun.question, &begun.expected, &found)?;
+        for unfinished in self.unfinished.drain(..) {
+            let found = unfinished.run.finish().map_err(|error| broken(&unfinished.question, &error))?;
+            check_answer(&unfinished.question, &unfinished.expected, &found)?;
         }
         self.kept.iter().chain([&self.keep()]).try_for_each(|kept| kept.check(queries))
     }
@@ -199,7 +199,7 @@ impl<R: Repository> Pair<R> {
         }
         if !dropped {
             let expected = collect(&now.model, query, Pace::UNBROKEN).map_err(|error| broken("the model", &error))?;
-            self.begun.push(Begun { question, run, expected });
+            self.unfinished.push(Unfinished { question, run, expected });
         }
         Ok(())
     }

@@ -313,7 +313,7 @@ fn a_long_record_is_copied_whole_or_not_at_all() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn a_missing_repository_or_segment_is_reported() {
     assert_eq!(copied(&MemoryStorage::default()).unwrap_err(), BackupError::NoRepository);
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
     let mut random = Random::seeded(7);

@@ -291,7 +291,7 @@ fn with_every_clock_trusted_events_expire_at_once() {
 }
 
 #[test]
-fn what_expires_is_told() {
+fn expired_events_are_reported() {
     let mut engine = open(1);
     for (time, prefix) in [(hours_ago(40 * 24), "old"), (hours_ago(1), "a"), (hours_ago(2), "b")] {
         engine.commit(NOW, &[batch(13, time, prefix)]).unwrap();

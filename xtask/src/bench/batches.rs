@@ -24,7 +24,7 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
     let (requests, json_bytes) = batch_requests(&stream(scale.events, &mut Random::new(4)), scale.batch);
     let events = u64::try_from(scale.events)?;
     let (mut floors, mut rates) = (Vec::new(), Vec::new());
-    let (mut resident, mut peak, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut resident, mut peak, mut stable) = (Vec::new(), Vec::new(), Vec::new());
     for run in 1..=scale.runs {
         let floor = load(&subject.start_floor()?, &requests, accepted).context("the empty handler")?;
         floors.push(rate(events, floor.elapsed));
@@ -34,7 +34,7 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
         let memory = server.memory()?;
         ensure!(outcome.acknowledged == events, "{} of {events} events were acknowledged", outcome.acknowledged);
         server.expect_stored(events)?;
-        let after = server.settled_memory(scale.settling)?;
+        let after = server.stable_memory(scale.memory_wait)?;
 
         let rate = rate(events, outcome.elapsed);
         let of_json = |bytes: u64| as_f64(bytes) / as_f64(json_bytes);
@@ -42,7 +42,7 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
         rates.push(rate);
         resident.push(of_json(memory.resident));
         peak.push(of_json(after.peak));
-        settled.push(of_json(after.resident));
+        stable.push(of_json(after.resident));
     }
     let rate = median(&rates);
     let megabytes_per_event = as_f64(json_bytes) / as_f64(events) / 1e6;
@@ -57,7 +57,7 @@ pub(super) fn measure(subject: &Subject, scale: &Scale, report: &mut Report) -> 
         floor: speed(median(&floors)),
         goal: Goal::AtLeast { goal: RATE_GOAL, is: rate, unit: "events/s" },
     });
-    for (what, ratios) in [("resident", &resident), ("peak", &peak), ("settled", &settled)] {
+    for (what, ratios) in [("resident", &resident), ("peak", &peak), ("stable", &stable)] {
         let ratio = median(ratios);
         let megabytes = ratio * as_f64(json_bytes) / 1e6;
         report.add(Row {

@@ -131,7 +131,7 @@ fn measure_batches(subject: &Subject, scale: &Scale, report: &mut Report) -> Res
     }
     server.expect_stored(events)?;
     ask(&server, scale, events)?;
-    let memory = server.settled_memory(scale.settling)?;
+    let memory = server.stable_memory(scale.memory_wait)?;
     latencies.sort_unstable();
     drop(server);
 

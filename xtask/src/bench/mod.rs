@@ -42,7 +42,7 @@ struct Scale {
     /// Measured queries in each run.
     queries: usize,
     /// How long a server may take to return memory before it is measured again.
-    settling: Duration,
+    memory_wait: Duration,
 }
 
 const FULL: Scale = Scale {
@@ -52,7 +52,7 @@ const FULL: Scale = Scale {
     events: 1_000_000,
     batch: 5_000,
     queries: 1_000,
-    settling: Duration::from_secs(3),
+    memory_wait: Duration::from_secs(3),
 };
 
 /// Runs everything, without meaningful figures.
@@ -63,7 +63,7 @@ const SMOKE: Scale = Scale {
     events: 20_000,
     batch: 1_000,
     queries: 20,
-    settling: Duration::from_millis(100),
+    memory_wait: Duration::from_millis(100),
 };
 
 /// Measures one subject and adds the result to the report.

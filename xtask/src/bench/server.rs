@@ -180,7 +180,7 @@ impl Server {
     }
 
     /// Waits until the resident memory has stopped changing, at most for `limit`; returns it.
-    pub(super) fn settled_memory(&self, limit: Duration) -> Result<Memory> {
+    pub(super) fn stable_memory(&self, limit: Duration) -> Result<Memory> {
         let started = Instant::now();
         let mut memory = self.memory()?;
         while started.elapsed() < limit {

@@ -21,17 +21,17 @@ const NOT_CRATES: &[&str] = &[
 /// The change log is exempt: it names what existed once.
 pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violation> {
     let mut found = Vec::new();
-    let places = Places::new(sources, packages);
+    let known_names = KnownNames::new(sources, packages);
     let documents = sources.iter().filter(|source| source.is_markdown() && source.path != "CHANGELOG.md");
     for document in documents {
         for (line, code) in code_spans(&document.text) {
-            if let Some(reason) = places.missing(&code) {
+            if let Some(reason) = known_names.missing(&code) {
                 found.push(Violation::new(&document.path, line, reason));
             }
         }
         for (line, target) in links(&document.text) {
             let folder = document.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-            if !places.exists(&join(folder, &target)) {
+            if !known_names.exists(&join(folder, &target)) {
                 found.push(Violation::new(&document.path, line, format!("a link to `{target}`, which does not exist")));
             }
         }
@@ -49,7 +49,7 @@ pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violati
 }
 
 /// Everything that a document can name.
-struct Places {
+struct KnownNames {
     /// Files and folders, relative to the root.
     paths: BTreeSet<String>,
     /// Folders that a short path can start from: the root, the crates and their sources.
@@ -58,7 +58,7 @@ struct Places {
     crates: BTreeSet<String>,
 }
 
-impl Places {
+impl KnownNames {
     fn new(sources: &[Source], packages: &Packages) -> Self {
         let mut paths = BTreeSet::new();
         for source in sources {

@@ -202,7 +202,7 @@ fn f() { counter(\"argus_errors_total\"); histogram(\"argus_commit_seconds\"); }
     }
 
     #[test]
-    fn what_exists_may_be_named() {
+    fn known_names_are_accepted() {
         let text = "`--max-body-bytes 1MiB`, `--log=info` or `ARGUS_LOG`; `argus_errors_total{kind=\"x\"}`\n\
                     ```sh\ncargo xtask check --seed 1 && curl --data-binary @-\n```\n\
                     `argus_commit_seconds_bucket` `argus_core::event` `cargo xtask <command> --seed`\n";
@@ -210,7 +210,7 @@ fn f() { counter(\"argus_errors_total\"); histogram(\"argus_commit_seconds\"); }
     }
 
     #[test]
-    fn what_does_not_exist_may_not() {
+    fn unknown_names_are_found() {
         for wrong in ["--max-body", "--from x", "ARGUS_BODY", "argus_gone_total", "cargo xtask chekc"] {
             assert_eq!(check(&format!("\n`{wrong}`\n")).len(), 1, "{wrong}");
             let found = check(&format!("\n```sh\n{wrong}\n```\n"));

@@ -3,7 +3,7 @@
 //! A rule is a pure function from texts to [`Violation`]s, and has a test with input that breaks it. All rules together
 //! also run as a unit test of xtask.
 
-mod circles;
+mod cycles;
 mod documents;
 mod hosts;
 mod interface;
@@ -68,7 +68,7 @@ fn violations(root: &Path) -> Result<Vec<Violation>> {
     found.extend(layering::mirror_violations(&sources));
     for root in packages.members.values().flat_map(|member| &member.roots) {
         let modules = ModuleTree::read(root, &sources)?;
-        found.extend(circles::violations(&modules));
+        found.extend(cycles::violations(&modules));
         if root == layering::CORE {
             found.extend(layering::core_violations(&modules));
         }

@@ -64,14 +64,14 @@ fn main() -> ExitCode {
     };
     let passed = if plan.canaries {
         // Hunt all of them, even after one was not found.
-        Canary::ALL.into_iter().filter(|canary| !plan.hunt(*canary)).count() == 0
+        Canary::ALL.into_iter().filter(|canary| !plan.find_canary(*canary)).count() == 0
     } else if let Some(canary) = plan.options.canary.filter(|_| plan.seeds.is_some() || plan.seed.is_none()) {
-        plan.hunt(canary)
+        plan.find_canary(canary)
     } else if plan.trace {
         plan.print_trace();
         true
     } else {
-        plan.prove()
+        plan.run_seeds()
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -124,7 +124,7 @@ impl Plan {
     }
 
     /// Runs seeds; returns whether all promises were kept.
-    fn prove(&self) -> bool {
+    fn run_seeds(&self) -> bool {
         let (base, options) = (self.base(), self.options);
         let seeds = self.seeds.unwrap_or(if self.seed.is_some() { 1 } else { 1_000 });
         println!("simulate: {seeds} seeds from {base}, {} threads, faults: {}", self.threads, options.faults);
@@ -147,7 +147,7 @@ impl Plan {
     }
 
     /// Runs seeds with a deliberate bug; returns whether it was found.
-    fn hunt(&self, canary: Canary) -> bool {
+    fn find_canary(&self, canary: Canary) -> bool {
         let (base, options) = (self.base(), Options { canary: Some(canary), ..self.options });
         let (summary, failure, took) = run(base, self.seeds.unwrap_or(CANARY_RUNS), self.threads, options);
         let name = canary.name();

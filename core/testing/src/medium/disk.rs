@@ -15,7 +15,7 @@ use super::log::SimLog;
 pub(super) struct Flip {
     pub(super) blob: Option<String>,
     pub(super) at: usize,
-    /// XORed with the bytes from `at` on.
+    /// Combined by XOR with the bytes from `at` on.
     pub(super) mask: Vec<u8>,
 }
 

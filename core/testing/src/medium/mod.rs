@@ -426,7 +426,7 @@ impl SimStorage {
         self.disk().lock.unlink();
     }
 
-    /// As [`Storage::create`].
+    /// As [`StorageWriter::create`].
     pub(super) fn draft(&self, name: &str) -> Result<SimDraft, StorageError> {
         let disk = &mut *self.disk();
         let call = format!("create of {name}");

@@ -34,7 +34,7 @@ pub(super) fn violations(modules: &ModuleTree) -> Vec<Violation> {
     for neighbours in families.values() {
         for (from, named) in neighbours {
             for (to, place) in named {
-                let Some(back) = way(neighbours, to, from) else { continue };
+                let Some(back) = shortest_path(neighbours, to, from) else { continue };
                 let reason = format!("a cycle of modules: {from} -> {}", back.join(" -> "));
                 violations.push(Violation::new(&place.file, place.line, reason));
             }
@@ -44,23 +44,23 @@ pub(super) fn violations(modules: &ModuleTree) -> Vec<Violation> {
 }
 
 /// The shortest path from one module to another along what they name, if any.
-fn way<'n>(neighbours: &'n Neighbours, from: &'n str, to: &str) -> Option<Vec<&'n str>> {
-    let mut ways = vec![vec![from]];
+fn shortest_path<'n>(neighbours: &'n Neighbours, from: &'n str, to: &str) -> Option<Vec<&'n str>> {
+    let mut paths = vec![vec![from]];
     let mut seen = BTreeSet::from([from]);
-    while !ways.is_empty() {
+    while !paths.is_empty() {
         let mut longer = Vec::new();
-        for way in ways {
-            let last = *way.last()?;
+        for path in paths {
+            let last = *path.last()?;
             if last == to {
-                return Some(way);
+                return Some(path);
             }
             for next in neighbours.get(last).into_iter().flat_map(BTreeMap::keys) {
                 if seen.insert(next) {
-                    longer.push(way.iter().copied().chain([next.as_str()]).collect());
+                    longer.push(path.iter().copied().chain([next.as_str()]).collect());
                 }
             }
         }
-        ways = longer;
+        paths = longer;
     }
     None
 }
@@ -87,7 +87,7 @@ mod tests {
             ("src/c.rs", ""),
         ];
         assert_eq!(found(&one_way), [""; 0]);
-        let circle = [
+        let cycle = [
             root,
             ("src/a.rs", "use crate::b::B;\n"),
             ("src/b.rs", "\nfn f() -> u8 { vec![super::c::G].len() as u8 }\n"),
@@ -98,7 +98,7 @@ mod tests {
             "src/b.rs:2: a cycle of modules: b -> c -> a -> b",
             "src/c.rs:2: a cycle of modules: c -> a -> b -> c",
         ];
-        assert_eq!(found(&circle), expected);
+        assert_eq!(found(&cycle), expected);
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_re_export_is_what_it_stands_for() {
+    fn a_re_export_counts_as_its_target() {
         // `b` names `a` through their parent.
         let files = [
             ("src/lib.rs", "mod p;\n"),
