@@ -43,7 +43,7 @@ fn check_reply(reply: &Reply) {
         assert_eq!(problem.status(), reply.status);
         assert_eq!(reply.header("allow").is_some(), problem == ProblemKind::MethodNotAllowed);
         assert_eq!(reply.header("retry-after").is_some(), reply.status == 503);
-        assert!(reply.body.len() < 300_000, "an answer of {} bytes", reply.body.len());
+        assert!(reply.body.len() < 300_000, "a reply of {} bytes", reply.body.len());
         if !reply.body.is_empty() {
             let json: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
             assert_eq!(json["status"], reply.status);

@@ -240,7 +240,7 @@ impl Api {
         state: &ServiceState<'_>,
     ) -> Result<Action, Refused> {
         let route = resource.route();
-        if state.draining && !route.answers_while_draining() {
+        if state.draining && !route.is_served_while_draining() {
             return Err(draining());
         }
         let head_only = match (checked.method, route) {

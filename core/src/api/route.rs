@@ -44,7 +44,7 @@ impl Route {
     }
 
     /// Whether the route is served while the service is stopping, so that it can still be monitored.
-    pub(super) fn answers_while_draining(self) -> bool {
+    pub(super) fn is_served_while_draining(self) -> bool {
         match self {
             Self::Health | Self::Live | Self::Ready | Self::Metrics => true,
             Self::Events | Self::Event | Self::OpenApi | Self::Other => false,
