@@ -168,13 +168,15 @@ impl Server {
         Nginx::start(self.running.address(), directives)
     }
 
-    /// Opens a connection to the nginx before this server.
+    /// Opens a connection to the nginx before this server, on which every answer has to be as the subject's description
+    /// says: none of nginx's own is.
     ///
     /// # Errors
     ///
     /// [`Failure`] if nobody listens.
     pub fn connect_through(&self, nginx: &Nginx) -> Result<Connection, Failure> {
-        Connection::open(nginx.address(), self.transcript.clone())
+        let connection = Connection::open(nginx.address(), self.transcript.clone())?;
+        Ok(connection.described_by(&self.description))
     }
 
     /// Host and port, as a `Host` field has them.
