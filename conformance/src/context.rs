@@ -167,13 +167,15 @@ impl Server {
         Nginx::start(self.running.address(), directives)
     }
 
-    /// Opens a connection to the nginx in front of this server.
+    /// Opens a connection to the nginx in front of this server. Every answer must match the subject's description: none of
+    /// nginx's own does.
     ///
     /// # Errors
     ///
     /// [`Failure`] if the server does not accept it.
     pub fn connect_through(&self, nginx: &Nginx) -> Result<Connection, Failure> {
-        Connection::open(nginx.address(), self.transcript.clone())
+        let connection = Connection::open(nginx.address(), self.transcript.clone())?;
+        Ok(connection.described_by(&self.description))
     }
 
     /// Host and port, as in a `Host` field.

@@ -62,7 +62,8 @@ fn string_equals_by_bytes(ctx: &Context<'_>) -> Outcome {
     expect(&server, "payload.a=x", &[0])?;
     expect(&server, "payload.a=x+", &[2])?;
     expect(&server, "payload.a=", &[3])?;
-    expect(&server, "payload.a=%C3%A9", &[5])
+    expect(&server, "payload.a=%C3%A9", &[5])?;
+    expect(&server, "payload.a[eq]=x", &[0])
 }
 
 fn number_equals_by_value(ctx: &Context<'_>) -> Outcome {
@@ -80,6 +81,7 @@ fn number_equals_by_value(ctx: &Context<'_>) -> Outcome {
     )?;
     for form in ["1", "1.0", "1.000", "1e0", "10E-1", "0.01e%2B2"] {
         expect(&server, &format!("payload.a={form}"), &[0, 1, 2, 3])?;
+        expect(&server, &format!("payload.a[eq]={form}"), &[0, 1, 2, 3])?;
     }
     expect(&server, "payload.a=-1", &[5])
 }

@@ -60,9 +60,9 @@ fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(),
 /// Checks rules that concern the filter as a whole.
 fn check_filter(filter: &Filter) -> Result<(), Refused> {
     if let (Some(start), Some(end)) = (filter.start, filter.end)
-        && start >= end
+        && start > end
     {
-        return Err(refused("start: must be before end"));
+        return Err(refused("start: later than end"));
     }
     if filter.ids.as_ref().is_some_and(|ids| ids.len() > IDS_MAX) {
         return Err(refused(format!("id: given more than {IDS_MAX} times")));
@@ -136,7 +136,7 @@ fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFi
     let path = PayloadPath::parse(path).map_err(|error| refused(format!("{}: {error}", Excerpt(name))))?;
     let operand = || Operand::new(value);
     let test = match operator {
-        None => Test::Eq(operand()),
+        None | Some("eq") => Test::Eq(operand()),
         Some("ne") => Test::Ne(operand()),
         Some("gt") => Test::Gt(operand()),
         Some("gte") => Test::Gte(operand()),
@@ -150,7 +150,7 @@ fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFi
         Some("prefix") => Test::Prefix(Box::from(value)),
         Some("contains") => Test::Contains(Box::from(value)),
         Some(other) => {
-            let known = "ne, gt, gte, lt, lte, exists, prefix, contains";
+            let known = "eq, ne, gt, gte, lt, lte, exists, prefix, contains";
             return Err(refused(format!(
                 "{}: unknown operator {}; the operators are {known}",
                 Excerpt(name),
@@ -207,6 +207,7 @@ mod tests {
     fn every_operator_is_parsed() {
         for (operator, test) in [
             ("", Test::Eq(Operand::new("v"))),
+            ("[eq]", Test::Eq(Operand::new("v"))),
             ("[ne]", Test::Ne(Operand::new("v"))),
             ("[gt]", Test::Gt(Operand::new("v"))),
             ("[gte]", Test::Gte(Operand::new("v"))),
@@ -246,7 +247,7 @@ mod tests {
             ("cursor=", "cursor"),
             ("cursor=abc", "cursor"),
             ("start=2&end=1", "start"),
-            ("start=1&end=1", "start"),
+            ("start=1.000000001&end=1", "start"),
             ("start=1&start=1", "start"),
             ("end=1&end=1", "end"),
             ("after_seq=1&after_seq=1", "after_seq"),
@@ -261,6 +262,12 @@ mod tests {
         assert!(read(&"x".repeat(10_000)).unwrap_err().len() < 200);
         assert!(read(&"id=a&".repeat(IDS_MAX)).is_ok());
         assert!(read(&"id=a&".repeat(IDS_MAX + 1)).unwrap_err().starts_with("id: "));
+    }
+
+    #[test]
+    fn start_and_end_may_be_the_same_moment() {
+        let filter = read("start=1&end=1970-01-01T00:00:01Z").unwrap().filter;
+        assert_eq!(filter.start, filter.end);
     }
 
     #[test]
