@@ -116,6 +116,8 @@ pub fn scan(source: &mut Source<'_>) -> Scan {
         order: source.pick(&[Order::TimeAscending, Order::TimeDescending, Order::Sequence]),
         limit: source.one_in(2).then(|| limit(source)),
         from: source.one_in(6).then(|| Position { timestamp: timestamp(source), seq: seq(source) }),
+        to: source.one_in(6).then(|| Position { timestamp: timestamp(source), seq: seq(source) }),
+        up_to_seq: source.one_in(6).then(|| seq(source)),
     }
 }
 
