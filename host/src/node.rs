@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use argus_core::api::Api;
 
 use crate::admission::Admission;
+use crate::answers::Answers;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::committer::Committer;
@@ -27,6 +28,8 @@ pub struct Node {
     pub committer: Committer,
     /// Bytes of request bodies that may be held at once.
     pub budget: Arc<Budget>,
+    /// The answers under way, and what they may hold.
+    pub answers: Arc<Answers>,
     /// What timeouts are measured by.
     pub clock: Clock,
     /// What is counted.

@@ -126,6 +126,8 @@ pub enum Refusal {
     BodyBroken,
     /// Bodies in flight use up the byte budget, or the commit queue is full. 503 with Retry-After.
     Overloaded,
+    /// Answers under way use up the memory that there is for them. 503 with Retry-After.
+    AnswersFull,
     /// A commit took longer than the host allows; what became of it is unknown. 503 with Retry-After.
     Timeout,
     /// A read took longer than the host allows. 503 with Retry-After.
@@ -194,6 +196,10 @@ impl Api {
             Refusal::Overloaded => Refused::new(
                 ProblemKind::Overloaded,
                 "there is no room for this request at the moment; nothing was stored",
+            ),
+            Refusal::AnswersFull => Refused::new(
+                ProblemKind::Overloaded,
+                "the answers under way to others take all memory that there is for them",
             ),
             Refusal::Timeout => {
                 Refused::new(ProblemKind::Timeout, "the request took too long; what became of it is unknown")

@@ -165,12 +165,7 @@ impl Search {
 
 impl SearchRun {
     /// As [`ReadRun::poll`](super::ReadRun::poll).
-    pub(super) fn poll(
-        &mut self,
-        reader: &Reader,
-        uptime: Duration,
-        budget: u32,
-    ) -> Result<Poll<ReadStep>, ReadError> {
+    pub(super) fn poll(&mut self, reader: &Reader, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
         if self.is_outdated(reader, uptime) {
             drop(self.suspend());
         }
@@ -290,12 +285,7 @@ impl SearchRun {
         Ok(Poll::Pending)
     }
 
-    fn stream(
-        &mut self,
-        run: &mut dyn ScanRun,
-        uptime: Duration,
-        budget: u32,
-    ) -> Result<Poll<ReadStep>, ReadError> {
+    fn stream(&mut self, run: &mut dyn ScanRun, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
         // The step that gave the head may have left a chunk behind.
         if !self.is_full() && self.fill(run, budget)?.is_ready() {
             let rest = self.take();

@@ -74,7 +74,11 @@ impl Payloads {
             0 => None,
             rows => Some(Texts::decode_column(cursor, &mut heap, rows)?),
         };
-        if heap.is_empty() { Ok(Self { shapes, whole, places, heap_bytes }) } else { Err(Corrupt("a heap is too long")) }
+        if heap.is_empty() {
+            Ok(Self { shapes, whole, places, heap_bytes })
+        } else {
+            Err(Corrupt("a heap is too long"))
+        }
     }
 
     /// Bytes of memory that it takes beside those that it was decoded from.

@@ -195,7 +195,10 @@ impl Snapshot for ModelSnapshot {
     }
 
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
-        let matching = self.events.iter().filter(|event| matches(&scan.filter, event) && is_behind(scan, event) && is_within(scan, event));
+        let matching = self
+            .events
+            .iter()
+            .filter(|event| matches(&scan.filter, event) && is_behind(scan, event) && is_within(scan, event));
         let mut events: Vec<StoredEvent> = matching.cloned().collect();
         match scan.order {
             Order::TimeAscending => events.sort_by_key(StoredEvent::position),

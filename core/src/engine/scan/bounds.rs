@@ -26,9 +26,10 @@ impl Bounds {
         let (from, to) = (scan.from.map(place), scan.to.map(place));
         let (after_seq, up_to_seq) = (filter.after_seq.unwrap_or(0), scan.up_to_seq.unwrap_or(u64::MAX));
         let (after_seq, up_to_seq) = match scan.order {
-            Order::Sequence => {
-                (from.map_or(after_seq, |from| after_seq.max(from.seq)), to.map_or(up_to_seq, |to| up_to_seq.min(to.seq)))
-            }
+            Order::Sequence => (
+                from.map_or(after_seq, |from| after_seq.max(from.seq)),
+                to.map_or(up_to_seq, |to| up_to_seq.min(to.seq)),
+            ),
             Order::TimeAscending | Order::TimeDescending => (after_seq, up_to_seq),
         };
         Self {

@@ -183,7 +183,9 @@ impl ScanRun for Run {
 
     fn reached(&self) -> Option<Position> {
         match &self.page {
-            Some(page) => page.sent.checked_sub(1).and_then(|last| page.chosen.get(last)).map(|&(place, _)| position(place)),
+            Some(page) => {
+                page.sent.checked_sub(1).and_then(|last| page.chosen.get(last)).map(|&(place, _)| position(place))
+            }
             None => self.walk.reached(),
         }
     }

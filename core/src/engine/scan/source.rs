@@ -109,7 +109,8 @@ impl Source {
             + match &self.rows {
                 SourceRows::Fresh { segment, .. } => share(segment.memory_bytes(), segment),
                 SourceRows::Lane(lane) => {
-                    size_of::<Lane>() + lane.open.as_ref().map_or(0, |open| share(open.block.memory_bytes(), &open.block))
+                    size_of::<Lane>()
+                        + lane.open.as_ref().map_or(0, |open| share(open.block.memory_bytes(), &open.block))
                 }
             }
     }
