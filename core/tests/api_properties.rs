@@ -178,14 +178,14 @@ fn scans() -> impl Strategy<Value = Scan> {
     (types, ids, times(), times(), vec(filters, 0..3), option::of(0..3_u64), orders).prop_map(
         |(types, ids, start, end, payload, after_seq, order)| {
             let filter = Filter { types, ids, start, end, payload, after_seq };
-            Scan { filter, order, limit: None, from: None }
+            Scan { filter, order, ..Scan::default() }
         },
     )
 }
 
 /// The conditions of a scan in a fixed order. Equal for scans that select the same events.
 fn meaning(scan: &Scan) -> String {
-    let Scan { filter, order, limit: _, from: _ } = scan;
+    let Scan { filter, order, limit: _, from: _, to: _, up_to_seq: _ } = scan;
     let Filter { types, ids, start, end, payload, after_seq } = filter;
     let [types, ids] = [types, ids].map(|texts| {
         let mut texts = texts.clone();

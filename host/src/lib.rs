@@ -20,6 +20,7 @@
 //!    means and does it.
 
 pub mod admission;
+pub mod answers;
 pub mod backend;
 pub mod budget;
 pub mod check;

@@ -35,8 +35,7 @@ pub struct Term {
     pub bytes: usize,
 }
 
-/// The memory that a server with a repository on disk takes at most, but for the index of what is stored and for long
-/// answers under way. A repository in memory takes what is in it besides.
+/// The memory that a server with a repository on disk takes at most, but for the index of what is stored. A repository in memory takes what is in it besides.
 #[derive(Clone, Debug)]
 pub struct Plan(Vec<Term>);
 
@@ -66,6 +65,7 @@ impl Plan {
             term("working", 1, working),
             // One group waits, one is being committed, and is a fresh segment then.
             term("commits", 2, group),
+            term("answers", 1, settings.max_answer_bytes),
         ];
         Self([server.as_slice(), &repository].concat())
     }
@@ -112,8 +112,8 @@ mod tests {
         assert_eq!(plan.bytes(), plan.terms().iter().map(|term| term.bytes).sum::<usize>());
         assert_eq!(
             plan.to_string(),
-            "2019 MiB (base 64, workers 8, connections 633, bodies 256, working 256, commits 256, fresh 96, compaction 288, \
-             types 98, filters 64)"
+            "2275 MiB (base 64, workers 8, connections 633, bodies 256, working 256, commits 256, answers 256, fresh 96, \
+             compaction 288, types 98, filters 64)"
         );
     }
 
@@ -122,6 +122,7 @@ mod tests {
         let large = plan(&["--threads", "2"]).bytes();
         let fewer = |arguments: &[&str]| large - plan(&[&["--threads", "2"], arguments].concat()).bytes();
         assert_eq!(fewer(&["--max-filter-bytes", "16MiB"]), 48 * MIB);
+        assert_eq!(fewer(&["--max-answer-bytes", "16MiB"]), 240 * MIB);
         assert_eq!(fewer(&["--max-connections", "1024"]), (10_000 - 1024) * CONNECTION_BYTES);
         // Half as much for bodies, and half as much to work with, of which batches are made.
         assert_eq!(fewer(&["--max-inflight-bytes", "128MiB"]), 256 * MIB + 2 * (128 * MIB / 3 + 1));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use argus_core::api::Api;
 
 use crate::admission::Admission;
+use crate::answers::Answers;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::committer::Committer;
@@ -27,6 +28,8 @@ pub struct Node {
     pub committer: Committer,
     /// The budget for request bodies.
     pub budget: Arc<Budget>,
+    /// The answers under way, and what they may hold.
+    pub answers: Arc<Answers>,
     /// The clock of all timeouts.
     pub clock: Clock,
     /// The metrics.

@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
 use crate::admission::Admission;
+use crate::answers::{self, Answers};
 use crate::backend::{OpenError, Opened};
 use crate::budget::Budget;
 use crate::clock::Clock;
@@ -207,6 +208,9 @@ fn start<E>(
     )
     .map_err(StartError::Thread)?;
     trim::start(lifecycle).map_err(StartError::Thread)?;
+    let clock = Clock::default();
+    let answers = Answers::new(settings.max_answer_bytes, clock.clone());
+    answers::start(&answers, lifecycle).map_err(StartError::Thread)?;
     limit_connections(&settings, descriptors, lifecycle)?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed)?;
@@ -215,11 +219,12 @@ fn start<E>(
     let node = Arc::new(Node {
         api: Api::new(settings.limits()),
         budget: Budget::new(settings.max_inflight_bytes),
+        answers,
         admission: Admission::new(descriptors),
         request_ids: u64::from_ne_bytes(seed).into(),
         settings,
         committer,
-        clock: Clock::default(),
+        clock,
         metrics,
         warnings,
         lifecycle: Arc::clone(lifecycle),

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
+use crate::answers::Admitted;
 use crate::metrics::InFlight;
 
 /// The body of an answer. `Send`, `Sync` and `Unpin`, and it holds at most one piece of a streamed answer.
@@ -46,12 +47,14 @@ enum Content {
 }
 
 struct Streamed {
+    /// Has the run while that waits for the client.
+    admitted: Admitted,
     advance: Advance,
     state: State,
 }
 
 enum State {
-    Resting(ReadRun),
+    Resting,
     Advancing(Advancing),
     Over,
 }
@@ -61,8 +64,9 @@ impl ReplyBody {
         Self { content: Content::Whole(bytes), _in_flight: in_flight }
     }
 
-    pub(crate) fn streamed(run: ReadRun, advance: Advance, in_flight: InFlight) -> Self {
-        let streamed = Streamed { advance, state: State::Resting(run) };
+    /// The body of an answer whose run rests.
+    pub(crate) fn streamed(admitted: Admitted, advance: Advance, in_flight: InFlight) -> Self {
+        let streamed = Streamed { admitted, advance, state: State::Resting };
         Self { content: Content::Streamed(Box::new(Mutex::new(streamed))), _in_flight: Some(in_flight) }
     }
 
@@ -114,7 +118,10 @@ impl Streamed {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         loop {
             match std::mem::replace(&mut self.state, State::Over) {
-                State::Resting(run) => self.state = State::Advancing((self.advance)(run)),
+                State::Resting => {
+                    let run = self.admitted.take().expect("a run that rests is with its answer's part");
+                    self.state = State::Advancing((self.advance)(run));
+                }
                 State::Advancing(mut advancing) => {
                     let Poll::Ready((run, step)) = advancing.as_mut().poll(cx) else {
                         self.state = State::Advancing(advancing);
@@ -122,10 +129,14 @@ impl Streamed {
                     };
                     match step {
                         Ok(Poll::Ready(ReadStep::Chunk(chunk))) if !chunk.is_empty() => {
-                            self.state = State::Resting(run);
+                            self.admitted.rest(run, chunk.len());
+                            self.state = State::Resting;
                             return Poll::Ready(Some(Ok(chunk)));
                         }
-                        Ok(Poll::Ready(ReadStep::Chunk(_)) | Poll::Pending) => self.state = State::Resting(run),
+                        Ok(Poll::Ready(ReadStep::Chunk(_)) | Poll::Pending) => {
+                            self.admitted.set_held(run.held_bytes());
+                            self.state = State::Advancing((self.advance)(run));
+                        }
                         Ok(Poll::Ready(ReadStep::Done)) => return Poll::Ready(None),
                         Ok(Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_))) => {
                             let reason = "a second head in the middle of an answer".to_owned();
@@ -144,7 +155,7 @@ impl Streamed {
 impl fmt::Debug for Streamed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Resting(_) => "resting",
+            State::Resting => "resting",
             State::Advancing(_) => "advancing",
             State::Over => "over",
         };
@@ -184,10 +195,12 @@ mod tests {
         let Action::Read(read) = server.node.api.handle_request(&head, &ServiceState::default()) else {
             panic!("GET /events reads")
         };
-        let run = read.begin(server.node.committer.reader(), clock::moment());
+        let run = read.begin(clock::moment());
+        let admitted = server.node.answers.admit().now_or_never().unwrap();
+        admitted.rest(run, 0);
         let steps = Mutex::new(VecDeque::from(steps));
         let advance: Advance = Box::new(move |run| Box::pin(ready((run, steps.lock().unwrap().pop_front().unwrap()))));
-        ReplyBody::streamed(run, advance, server.node.metrics.request_begins())
+        ReplyBody::streamed(admitted, advance, server.node.metrics.request_begins())
     }
 
     /// The next piece, which is there already.

@@ -69,6 +69,12 @@ pub struct Settings {
     #[arg(value_parser = parse_size)]
     pub max_working_bytes: Option<usize>,
 
+    /// Memory for long answers under way. An answer whose client takes nothing for a second holds next to nothing.
+    /// Beyond this, new ones wait, up to `--request-timeout`; then 503
+    #[arg(long, env = "ARGUS_MAX_ANSWER_BYTES", value_name = "SIZE", default_value = "256MiB")]
+    #[arg(value_parser = parse_size, help_heading = "Limits")]
+    pub max_answer_bytes: usize,
+
     /// Open connections; beyond it, the one that has been idle longest is closed for a new one
     #[arg(long, env = "ARGUS_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000", help_heading = "Limits")]
     #[arg(value_parser = parse_count)]
@@ -229,7 +235,11 @@ impl Settings {
 
     /// Finds two settings that contradict each other.
     fn contradiction(&self) -> Option<String> {
-        let sizes = [("--max-payload-bytes", self.max_payload_bytes, "--max-body-bytes", self.max_body_bytes)];
+        let (payload, body, answer) = ("--max-payload-bytes", "--max-body-bytes", "--max-answer-bytes");
+        let sizes = [
+            (payload, self.max_payload_bytes, body, self.max_body_bytes),
+            (payload, self.max_payload_bytes, answer, self.max_answer_bytes),
+        ];
         for (small, small_bytes, large, large_bytes) in sizes {
             if small_bytes > large_bytes {
                 return Some(format!(
@@ -344,6 +354,7 @@ mod tests {
         assert_eq!(settings.max_body_bytes, 64 << 20);
         assert_eq!(settings.max_payload_bytes, 256 << 10);
         assert_eq!(settings.max_inflight_bytes, 256 << 20);
+        assert_eq!(settings.max_answer_bytes, 256 << 20);
         assert_eq!(settings.backend.engine.max_event_types.get(), TYPES_MAX_DEFAULT);
         assert!(settings.worker_threads().get() >= 1);
     }

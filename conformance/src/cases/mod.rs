@@ -5,6 +5,7 @@
     reason = "a case may fail by panicking: that is caught and reported like any failure"
 )]
 
+mod answers;
 mod capacity;
 mod cursor;
 mod durability;
@@ -69,6 +70,7 @@ const GROUPS: &[&[Case]] = &[
     wire_gone::CASES,
     nginx::CASES,
     capacity::CASES,
+    answers::CASES,
     threads::CASES,
     limits::CASES,
     event_types::CASES,

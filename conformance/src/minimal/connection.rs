@@ -12,6 +12,7 @@ use argus_core::api::{
 };
 use httpdate::HttpDate;
 
+use crate::answers::Part;
 use crate::body::Body;
 use crate::budget::Pace;
 use crate::clock::moment;
@@ -105,7 +106,7 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
 /// The core's answer to a request.
 enum Answer {
     Whole(Reply),
-    Streamed(Box<(Reply, ReadRun)>),
+    Streamed(Box<(Reply, ReadRun, Part)>),
 }
 
 /// Why an answer was abandoned.
@@ -157,8 +158,8 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
             Ok(keep)
         }
         Answer::Streamed(streamed) => {
-            let (reply, run) = *streamed;
-            write_streamed(stream, &reply, run, &request_id, head, keep)
+            let (reply, run, part) = *streamed;
+            write_streamed(server, stream, &reply, (run, part), &request_id, head, keep)
         }
     }
 }
@@ -182,7 +183,12 @@ fn decide(server: &Server, stream: &mut Stream, head: &ReceivedHead, body_is_rea
             let stats = server.committer.reader().take().and_then(|snapshot| snapshot.stats());
             let stats = stats.map_err(|error| Stop::Refused(Route::Metrics, Refusal::Unreadable(error)))?;
             let (idle_closed, log_lines_lost) = (server.slots.closed(), server.log.lost());
-            Ok(Answer::Whole(metrics.reply(server.metrics.render(&stats, idle_closed, log_lines_lost))))
+            Ok(Answer::Whole(metrics.reply(server.metrics.render(
+                &stats,
+                server.answers.held(),
+                idle_closed,
+                log_lines_lost,
+            ))))
         }
     }
 }
@@ -218,14 +224,25 @@ fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer
     let deadline = Instant::now() + server.settings.request_timeout;
     let route = read.route();
     let refused = |refusal| Stop::Refused(route, refusal);
-    let mut run = read.begin(server.committer.reader(), moment());
+    let mut part = match read.may_stream() {
+        true => Some(server.answers.admit(deadline).map_err(refused)?),
+        false => None,
+    };
+    let mut run = read.begin(moment());
     let mut presence = Presence::new();
     loop {
-        match run.poll(moment(), BUDGET).map_err(|error| refused(Refusal::Unreadable(error)))? {
+        part.iter_mut().for_each(|part| part.set(run.held_bytes()));
+        match run
+            .poll(&server.committer.reader(), moment(), BUDGET)
+            .map_err(|error| refused(Refusal::Unreadable(error)))?
+        {
             Poll::Pending if Instant::now() < deadline => presence.look(stream, Next::Answer).map_err(Stop::Gone)?,
             Poll::Pending => return Err(refused(Refusal::ReadTimeout)),
             Poll::Ready(ReadStep::Whole(reply)) => return Ok(Answer::Whole(reply)),
-            Poll::Ready(ReadStep::Start(reply)) => return Ok(Answer::Streamed(Box::new((reply, run)))),
+            Poll::Ready(ReadStep::Start(reply)) => {
+                let part = part.ok_or_else(|| refused(Refusal::Internal))?;
+                return Ok(Answer::Streamed(Box::new((reply, run, part))));
+            }
             // The core returns these only after `Start`.
             Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done) => return Err(refused(Refusal::Internal)),
         }
@@ -234,9 +251,10 @@ fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer
 
 /// Writes an answer of unknown length: in chunks, or to HTTP/1.0 up to the end of the connection.
 fn write_streamed(
+    server: &Server,
     stream: &mut Stream,
     reply: &Reply,
-    mut run: ReadRun,
+    (mut run, mut part): (ReadRun, Part),
     request_id: &str,
     head: &ReceivedHead,
     keep: bool,
@@ -251,16 +269,16 @@ fn write_streamed(
     let next = if chunked { Next::ChunkSize } else { Next::Content };
     let mut presence = Presence::new();
     loop {
-        match run.poll(moment(), BUDGET).map_err(io::Error::other)? {
+        match run.poll(&server.committer.reader(), moment(), BUDGET).map_err(io::Error::other)? {
             Poll::Pending => presence.look(stream, next)?,
             Poll::Ready(ReadStep::Chunk(chunk)) if chunked => {
                 presence = Presence::new();
                 let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
                 framed.extend_from_slice(&chunk);
                 framed.extend_from_slice(b"\r\n");
-                stream.write(&framed)?;
+                write_piece(stream, &framed, &mut run, &mut part)?;
             }
-            Poll::Ready(ReadStep::Chunk(chunk)) => stream.write(&chunk)?,
+            Poll::Ready(ReadStep::Chunk(chunk)) => write_piece(stream, &chunk, &mut run, &mut part)?,
             Poll::Ready(ReadStep::Done) => {
                 if chunked {
                     stream.write(b"0\r\n\r\n")?;
@@ -273,6 +291,16 @@ fn write_streamed(
             }
         }
     }
+}
+
+/// Writes a piece of an answer. If the client does not take it at once, its run holds nothing while it waits.
+fn write_piece(stream: &mut Stream, piece: &[u8], run: &mut ReadRun, part: &mut Part) -> io::Result<()> {
+    let rest = stream.write_at_once(piece)?;
+    if !rest.is_empty() {
+        drop(run.suspend());
+    }
+    part.set(run.held_bytes() + rest.len());
+    stream.write(rest)
 }
 
 /// Writes the head of an answer of known length.

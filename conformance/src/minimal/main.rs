@@ -5,6 +5,7 @@
 //! does.
 
 mod accept;
+mod answers;
 mod body;
 mod budget;
 mod clock;

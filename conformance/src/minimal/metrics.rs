@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use argus_core::api::Reply;
 use argus_core::repository::{Receipt, Stats};
 
+use crate::answers::Held;
+
 #[derive(Debug, Default)]
 pub(crate) struct Metrics(Mutex<Counters>);
 
@@ -44,7 +46,7 @@ impl Metrics {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).broken += 1;
     }
 
-    pub(crate) fn render(&self, stats: &Stats, idle_closed: u64, log_lines_lost: u64) -> String {
+    pub(crate) fn render(&self, stats: &Stats, held: Held, idle_closed: u64, log_lines_lost: u64) -> String {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
         page.family("argus_build_info", "gauge", "Always 1; the labels say what is running.");
@@ -77,6 +79,8 @@ impl Metrics {
             "Log lines that standard error did not take.",
             log_lines_lost,
         );
+        page.single("argus_answer_bytes_held", "gauge", "Bytes that answers hold.", held.bytes as u64);
+        page.single("argus_answers_in_flight", "gauge", "Answers under way.", held.answers as u64);
         page.single("argus_stored_events", "gauge", "Events in the repository.", stats.events);
         page.single("argus_stored_bytes", "gauge", "Bytes that they take, with their indexes.", stats.bytes);
         page.single("argus_stored_event_types", "gauge", "Different event types of these events.", stats.event_types);

@@ -10,6 +10,7 @@ use argus_core::api::Api;
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::storage::MemoryStorage;
 
+use crate::answers::Answers;
 use crate::budget::Budget;
 use crate::commit::Committer;
 use crate::ending::Ending;
@@ -26,6 +27,7 @@ pub(crate) struct Server {
     pub(crate) settings: Settings,
     pub(crate) api: Api,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) answers: Arc<Answers>,
     pub(crate) metrics: Metrics,
     pub(crate) committer: Committer,
     pub(crate) log: Log,
@@ -57,6 +59,7 @@ impl Server {
         Ok(Self {
             api: Api::new(settings.limits),
             budget: Budget::new(settings.inflight_bytes_max),
+            answers: Answers::new(settings.answer_bytes_max),
             metrics: Metrics::default(),
             committer: committer.map_err(no_thread)?,
             log,

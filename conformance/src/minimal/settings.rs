@@ -19,6 +19,7 @@ Usage: argus-minimal [OPTIONS]
       --max-payload-bytes BYTES      Longest payload of one event
       --max-event-types COUNT        Different event types stored
       --max-inflight-bytes BYTES     Memory for all request bodies together
+      --max-answer-bytes BYTES       Memory for long answers under way; then new ones wait
       --max-connections COUNT        Open connections; then the one idle longest is closed
       --commit-queue-batches COUNT   Batches waiting to be committed
       --header-timeout DURATION      Time for a request's head to arrive
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) endpoint: String,
     pub(crate) limits: Limits,
     pub(crate) inflight_bytes_max: usize,
+    pub(crate) answer_bytes_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) queue_batches_max: usize,
     pub(crate) header_timeout: Duration,
@@ -66,6 +68,7 @@ impl Default for Settings {
                 read_time: REQUEST_TIMEOUT,
             },
             inflight_bytes_max: 256 << 20,
+            answer_bytes_max: 256 << 20,
             connections_max: 1000,
             queue_batches_max: 1024,
             header_timeout: Duration::from_secs(10),
@@ -102,6 +105,7 @@ impl Settings {
                 "max-payload-bytes" => parse_count(&value()?).map(|read| settings.limits.payload_bytes_max = read),
                 "max-event-types" => parse_count(&value()?).map(|read| settings.limits.types_max = read),
                 "max-inflight-bytes" => parse_count(&value()?).map(|read| settings.inflight_bytes_max = read),
+                "max-answer-bytes" => parse_count(&value()?).map(|read| settings.answer_bytes_max = read),
                 "max-connections" => parse_count(&value()?).map(|read| settings.connections_max = read),
                 "commit-queue-batches" => parse_count(&value()?).map(|read| settings.queue_batches_max = read),
                 "header-timeout" => parse_duration(&value()?).map(|read| settings.header_timeout = read),

@@ -95,6 +95,18 @@ impl Stream {
         self.write_all(rest.ok_or_else(|| io::Error::other("an answer does not start like every answer"))?)
     }
 
+    /// Writes what the system takes at once; the rest is the caller's to [write](Self::write).
+    pub(crate) fn write_at_once<'b>(&self, bytes: &'b [u8]) -> io::Result<&'b [u8]> {
+        self.socket.set_nonblocking(true)?;
+        let written = (&*self.socket).write(bytes);
+        self.socket.set_nonblocking(false)?;
+        match written {
+            Ok(count) => Ok(bytes.get(count..).unwrap_or_default()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(bytes),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sends the first byte of the next answer, or the one after those already sent.
     pub(crate) fn write_answer_ahead(&mut self) -> io::Result<()> {
         if let Some(byte) = ANSWER_START.get(self.ahead) {

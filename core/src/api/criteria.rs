@@ -198,7 +198,7 @@ mod tests {
             after_seq: Some(7),
         };
         let limit = NonZeroU32::new(10_000);
-        assert_eq!(read(query), Ok(Scan { filter, order: Order::TimeDescending, from: None, limit }));
+        assert_eq!(read(query), Ok(Scan { filter, order: Order::TimeDescending, limit, ..Scan::default() }));
         assert_eq!(read(""), Ok(Scan::default()));
         assert_eq!(read("order=seq"), Ok(Scan { order: Order::Sequence, ..Scan::default() }));
     }

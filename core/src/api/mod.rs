@@ -13,6 +13,7 @@ mod health;
 mod lookup;
 mod problem;
 mod read;
+mod read_step;
 mod refused;
 mod reply;
 mod route;
@@ -24,7 +25,8 @@ mod text;
 pub use acknowledged::Acknowledged;
 pub use health::Metrics;
 pub use problem::{Problem, ProblemKind};
-pub use read::{READ_BUDGET, Read, ReadRun, ReadStep};
+pub use read::{READ_BUDGET, Read, ReadRun};
+pub use read_step::ReadStep;
 pub use reply::Reply;
 pub use route::Route;
 pub use submit::{Acknowledgement, Submission, Submitted};
@@ -125,6 +127,8 @@ pub enum Refusal {
     BodyBroken,
     /// The byte budget for bodies is used up, or the commit queue is full. 503 with Retry-After.
     Overloaded,
+    /// The budget for the memory of answers in flight is used up. 503 with Retry-After.
+    AnswersFull,
     /// A commit took longer than the host allows; its outcome is unknown. 503 with Retry-After.
     Timeout,
     /// A read took longer than the host allows. 503 with Retry-After.
@@ -194,6 +198,10 @@ impl Api {
             Refusal::Timeout => Refused::new(
                 ProblemKind::Timeout,
                 "the request took too long; whether the events were stored is unknown",
+            ),
+            Refusal::AnswersFull => Refused::new(
+                ProblemKind::Overloaded,
+                "answers to other requests use all the memory that is allowed for them",
             ),
             Refusal::ReadTimeout => {
                 let detail = "the request took too long; use more filters, or a shorter time range";

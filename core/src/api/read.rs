@@ -5,13 +5,12 @@ use core::mem;
 use core::task::Poll;
 use core::time::Duration;
 
-use bytes::Bytes;
-
+use super::Route;
 use super::lookup::Lookup;
+use super::read_step::ReadStep;
 use super::search::{Search, SearchRun};
-use super::{Reply, Route};
 use crate::clock::Moment;
-use crate::repository::{ReadError, Reader};
+use crate::repository::{ReadError, Reader, ScanRun};
 
 /// A good budget for [`ReadRun::poll`]: some 100 microseconds of work where events lie in memory.
 pub const READ_BUDGET: u32 = 4096;
@@ -32,6 +31,11 @@ pub(super) enum Question {
 }
 
 /// A read under way. May be dropped at any point.
+///
+/// An answer shows one moment: the snapshot that its first [`poll`](Self::poll) took. It does not hold on to that
+/// snapshot. Stored events never change, so a run that is [suspended](Self::suspend), or whose snapshot was replaced a
+/// second ago, goes on in a new snapshot behind the last event that it gave, without the events that are newer than the
+/// first snapshot. Events that retention has removed meanwhile are missing from then on.
 #[derive(Debug)]
 pub struct ReadRun {
     state: State,
@@ -40,23 +44,10 @@ pub struct ReadRun {
     time: Duration,
 }
 
-/// What a step of a read gave.
-#[derive(Debug)]
-pub enum ReadStep {
-    /// The whole answer. The run is over.
-    Whole(Reply),
-    /// The head of a streamed answer (its body is empty); chunks follow.
-    Start(Reply),
-    /// The next piece of the body, at most about 64 KiB plus one event.
-    Chunk(Bytes),
-    /// The body is complete. The run is over.
-    Done,
-}
-
 #[derive(Debug)]
 enum State {
     /// No snapshot was taken yet.
-    Asked(Question, Reader),
+    Asked(Question),
     Searching(Box<SearchRun>),
     Over,
 }
@@ -75,42 +66,77 @@ impl Read {
         }
     }
 
-    /// Begins at this moment; from here on the time counts that the read [may take](super::Limits::read_time). Does
-    /// nothing that may wait: a [shared](Reader::Shared) reader is asked in the first [`poll`](ReadRun::poll).
+    /// Whether its answer may be so long that it is streamed. The others take little memory.
     #[must_use]
-    pub fn begin(self, reader: Reader, now: Moment) -> ReadRun {
-        ReadRun { state: State::Asked(self.question, reader), begun: now.uptime, time: self.time }
+    pub fn may_stream(&self) -> bool {
+        match &self.question {
+            Question::Search(_) => true,
+            Question::Lookup(_) => false,
+        }
+    }
+
+    /// Begins at this moment; from here on the time counts that the read [may take](super::Limits::read_time). Does
+    /// nothing that may wait.
+    #[must_use]
+    pub fn begin(self, now: Moment) -> ReadRun {
+        ReadRun { state: State::Asked(self.question), begun: now.uptime, time: self.time }
     }
 }
 
 impl ReadRun {
     /// Examines about `budget` events at most. [`Poll::Pending`] means "call again"; nobody is woken. May wait for the
-    /// storage, so that it is to be called where that is allowed.
+    /// storage, so that it is to be called where that is allowed. `reader` is the repository's current one, which the
+    /// run asks for a snapshot when it needs one.
     ///
     /// # Errors
     ///
     /// [`ReadError`]: before [`ReadStep::Start`] the host sends [`Api::refuse`](super::Api::refuse) with
     /// [`Refusal::Unreadable`](super::Refusal::Unreadable); after it, it cuts the connection, so that nobody takes a
     /// part for the whole. The run is of no further use.
-    pub fn poll(&mut self, now: Moment, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
+    pub fn poll(&mut self, reader: &Reader, now: Moment, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
         match mem::replace(&mut self.state, State::Over) {
-            State::Asked(Question::Lookup(lookup), reader) => {
+            State::Asked(Question::Lookup(lookup)) => {
                 let reply = lookup.reply(&*reader.take()?)?;
                 Ok(Poll::Ready(ReadStep::Whole(reply)))
             }
-            State::Asked(Question::Search(search), reader) => {
+            State::Asked(Question::Search(search)) => {
                 // The other half is for the way to the client.
                 let page_due = self.begun.saturating_add(self.time / 2);
                 let run = search.begin(reader.take()?, page_due, now.uptime)?;
-                self.search(Box::new(run), now.uptime, budget)
+                self.search(Box::new(run), reader, now.uptime, budget)
             }
-            State::Searching(run) => self.search(run, now.uptime, budget),
+            State::Searching(run) => self.search(run, reader, now.uptime, budget),
             State::Over => Ok(Poll::Ready(ReadStep::Done)),
         }
     }
 
-    fn search(&mut self, mut run: Box<SearchRun>, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
-        let step = run.poll(uptime, budget)?;
+    /// Lets go of the snapshot and of all that was read from it, once the head is known; the next [`poll`](Self::poll)
+    /// goes on in a new snapshot. For a run whose client does not take what it is given. What it lets go is handed out,
+    /// so that the caller can drop it where that may take its time.
+    pub fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
+        match &mut self.state {
+            State::Searching(run) => run.suspend(),
+            State::Asked(_) | State::Over => None,
+        }
+    }
+
+    /// Bytes of memory that the run holds. Cheap.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        match &self.state {
+            State::Searching(run) => run.held_bytes(),
+            State::Asked(_) | State::Over => 0,
+        }
+    }
+
+    fn search(
+        &mut self,
+        mut run: Box<SearchRun>,
+        reader: &Reader,
+        uptime: Duration,
+        budget: u32,
+    ) -> Result<Poll<ReadStep>, ReadError> {
+        let step = run.poll(reader, uptime, budget)?;
         self.state = match step {
             Poll::Ready(ReadStep::Whole(_) | ReadStep::Done) => State::Over,
             Poll::Ready(ReadStep::Start(_) | ReadStep::Chunk(_)) | Poll::Pending => State::Searching(run),

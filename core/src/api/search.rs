@@ -3,10 +3,11 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString as _};
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
+use core::ptr;
 use core::task::Poll;
 use core::time::Duration;
 
@@ -15,17 +16,19 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::criteria::read_scan;
 use super::fields::quality;
-use super::read::ReadStep;
+use super::read_step::ReadStep;
 use super::refused::Refused;
 use super::target::Target;
 use super::{ProblemKind, Reply, RequestHead, Route};
 use crate::query::{Order, Position, Scan, encode_cursor};
-use crate::repository::{Flow, ReadError, ScanHead, ScanRun, Snapshot};
+use crate::repository::{Flow, ReadError, Reader, ScanHead, ScanRun, Snapshot};
 
 /// A chunk is sent when it has this many bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// What there is of an answer of unknown length is sent if nothing was sent for this long.
 const SEND_AFTER: Duration = Duration::from_millis(20);
+/// How long a run may hold a snapshot that has been replaced.
+const REPLACED_HELD_MAX: Duration = Duration::from_secs(1);
 
 /// Clients send these as they are; in a link they would end the reference, or offend its grammar (RFC 3986).
 const ENCODED_IN_LINK: &AsciiSet = &CONTROLS
@@ -54,9 +57,14 @@ pub(super) struct Search {
 /// A search under way.
 pub(super) struct SearchRun {
     search: Search,
-    run: Box<dyn ScanRun>,
-    /// Of the snapshot.
+    /// `None` while it is suspended.
+    scan: Option<Running>,
+    /// Of the first snapshot: no event behind it is part of the answer.
     last_seq: u64,
+    /// Everything up to here was examined and is in the body, as far as it matches; `None`: nothing, or it is not known.
+    position: Option<Position>,
+    /// Where a page ends that has another one behind it.
+    page_end: Option<Position>,
     /// The uptime at which a page that is not full yet ends.
     page_due: Duration,
     /// How far a page was scanned that has ended before it was full.
@@ -68,6 +76,18 @@ pub(super) struct SearchRun {
     any: bool,
     /// The uptime at which something was sent last, or the search began.
     sent_at: Duration,
+}
+
+/// A scan and the snapshot that it is of.
+struct Running {
+    run: Box<dyn ScanRun>,
+    has_head: bool,
+    /// Only to know it again: it does not keep the snapshot.
+    snapshot: Weak<dyn Snapshot>,
+    /// The uptime at which it was taken.
+    since: Duration,
+    /// How far the run had come when the scan began.
+    from: Option<Position>,
 }
 
 /// Where a run stands.
@@ -105,12 +125,14 @@ impl Search {
         uptime: Duration,
     ) -> Result<SearchRun, ReadError> {
         let last_seq = snapshot.last_seq();
-        let run = snapshot.scan(&self.scan)?;
+        let scan = Running::begin(snapshot, &self.scan, None, uptime)?;
         let buffer = self.format.opening().to_vec();
         Ok(SearchRun {
             search: self,
-            run,
+            scan: Some(scan),
             last_seq,
+            position: None,
+            page_end: None,
             page_due,
             scanned_to: None,
             phase: Phase::Head,
@@ -143,25 +165,88 @@ impl Search {
 
 impl SearchRun {
     /// As [`ReadRun::poll`](super::ReadRun::poll).
-    pub(super) fn poll(&mut self, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
-        match mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Head => {
-                let Poll::Ready(head) = self.run.poll_head(budget)? else {
-                    if uptime >= self.page_due {
-                        self.scanned_to = self.run.end_page();
-                    }
-                    self.phase = Phase::Head;
-                    return Ok(Poll::Pending);
-                };
+    pub(super) fn poll(&mut self, reader: &Reader, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
+        if self.is_outdated(reader, uptime) {
+            drop(self.suspend());
+        }
+        let mut running = match self.scan.take() {
+            Some(running) => running,
+            None => Running::begin(reader.take()?, &self.what_is_left(), self.position, uptime)?,
+        };
+        let step = self.advance(&mut running, uptime, budget);
+        self.scan = Some(running);
+        step
+    }
+
+    /// As [`ReadRun::suspend`](super::ReadRun::suspend).
+    pub(super) fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
+        match &self.phase {
+            // A page that is being chosen would have to be chosen anew.
+            Phase::Head => None,
+            Phase::First(_) | Phase::Streaming | Phase::Done => {
+                let running = self.scan.take()?;
+                self.position = self.reached(&running);
+                Some(running.run)
+            }
+        }
+    }
+
+    /// As [`ReadRun::held_bytes`](super::ReadRun::held_bytes).
+    pub(super) fn held_bytes(&self) -> usize {
+        let scan = self.scan.as_ref().map_or(0, |running| running.run.held_bytes());
+        size_of::<Self>() + self.buffer.capacity() + scan
+    }
+
+    fn reached(&self, running: &Running) -> Option<Position> {
+        running.run.reached().or(self.position)
+    }
+
+    /// Whether the snapshot was replaced and is held for too long. A scan that has come no further since goes on: it
+    /// might never get there otherwise.
+    fn is_outdated(&self, reader: &Reader, uptime: Duration) -> bool {
+        self.scan.as_ref().is_some_and(|running| {
+            uptime.saturating_sub(running.since) >= REPLACED_HELD_MAX
+                && !running.is_of_current(reader)
+                && self.reached(running) != running.from
+        })
+    }
+
+    /// What a suspended run has not given yet.
+    fn what_is_left(&self) -> Scan {
+        let scan = &self.search.scan;
+        Scan {
+            from: self.position.or(scan.from),
+            // The head says already where the page ends.
+            limit: None,
+            to: self.page_end,
+            up_to_seq: Some(self.last_seq),
+            ..scan.clone()
+        }
+    }
+
+    fn advance(&mut self, running: &mut Running, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
+        if !running.has_head {
+            let Poll::Ready(head) = running.run.poll_head(budget)? else {
+                if matches!(self.phase, Phase::Head) && uptime >= self.page_due {
+                    self.scanned_to = running.run.end_page();
+                }
+                return Ok(Poll::Pending);
+            };
+            running.has_head = true;
+            if matches!(self.phase, Phase::Head) {
+                self.page_end = head.next;
                 let reply = self.reply(head);
                 if self.search.head_only {
+                    self.phase = Phase::Done;
                     return Ok(Poll::Ready(ReadStep::Whole(reply)));
                 }
-                self.first(reply, uptime, budget)
+                self.phase = Phase::First(reply);
             }
-            Phase::First(reply) => self.first(reply, uptime, budget),
-            Phase::Streaming => self.stream(uptime, budget),
-            Phase::Done => Ok(Poll::Ready(ReadStep::Done)),
+        }
+        match mem::replace(&mut self.phase, Phase::Done) {
+            Phase::First(reply) => self.first(&mut *running.run, reply, uptime, budget),
+            Phase::Streaming => self.stream(&mut *running.run, uptime, budget),
+            Phase::Head | Phase::Done => Ok(Poll::Ready(ReadStep::Done)),
         }
     }
 
@@ -178,8 +263,14 @@ impl SearchRun {
         reply
     }
 
-    fn first(&mut self, mut reply: Reply, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
-        if self.fill(budget)?.is_ready() {
+    fn first(
+        &mut self,
+        run: &mut dyn ScanRun,
+        mut reply: Reply,
+        uptime: Duration,
+        budget: u32,
+    ) -> Result<Poll<ReadStep>, ReadError> {
+        if self.fill(run, budget)?.is_ready() {
             reply.body = self.take();
             return Ok(Poll::Ready(ReadStep::Whole(reply)));
         }
@@ -194,9 +285,9 @@ impl SearchRun {
         Ok(Poll::Pending)
     }
 
-    fn stream(&mut self, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
+    fn stream(&mut self, run: &mut dyn ScanRun, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
         // The step that gave the head may have left a chunk behind.
-        if !self.is_full() && self.fill(budget)?.is_ready() {
+        if !self.is_full() && self.fill(run, budget)?.is_ready() {
             let rest = self.take();
             return Ok(Poll::Ready(if rest.is_empty() { ReadStep::Done } else { ReadStep::Chunk(rest) }));
         }
@@ -210,14 +301,15 @@ impl SearchRun {
 
     /// Takes events from the scan until the chunk is full, the step's work is done or the scan ends; then the body ends
     /// as well.
-    fn fill(&mut self, budget: u32) -> Result<Poll<()>, ReadError> {
-        let Self { search, run, buffer, any, .. } = self;
+    fn fill(&mut self, run: &mut dyn ScanRun, budget: u32) -> Result<Poll<()>, ReadError> {
+        let Self { search, buffer, any, position, .. } = self;
         let format = search.format;
         let step = run.poll_events(budget, &mut |event| {
             buffer.extend_from_slice(format.before(*any));
             event.write_json(buffer);
             buffer.extend_from_slice(format.after());
             *any = true;
+            *position = Some(Position { timestamp: event.timestamp, seq: event.seq });
             if buffer.len() < CHUNK_BYTES { Flow::More } else { Flow::Stop }
         })?;
         if step.is_ready() {
@@ -236,6 +328,26 @@ impl SearchRun {
 
     fn take(&mut self) -> Bytes {
         mem::take(&mut self.buffer).into()
+    }
+}
+
+impl Running {
+    fn begin(
+        snapshot: Arc<dyn Snapshot>,
+        scan: &Scan,
+        from: Option<Position>,
+        since: Duration,
+    ) -> Result<Self, ReadError> {
+        let weak = Arc::downgrade(&snapshot);
+        Ok(Self { run: snapshot.scan(scan)?, has_head: false, snapshot: weak, since, from })
+    }
+
+    /// Whether a new snapshot would be the same one.
+    fn is_of_current(&self, reader: &Reader) -> bool {
+        match reader {
+            Reader::Current(current) => ptr::addr_eq(self.snapshot.as_ptr(), Arc::as_ptr(current)),
+            Reader::Shared(_) => false,
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Payloads {
     whole: Option<Texts>,
     /// The shape of each row, and its index among the rows of that shape.
     places: Vec<(u32, u32)>,
+    /// Length of the heap, which may have been decompressed.
+    heap_bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +55,7 @@ impl Payloads {
         let shapes = cursor.length(SHAPES_MAX)?;
         let numbers = Packed::decode(cursor, count)?;
         let mut heap = decode_heap(cursor)?;
+        let heap_bytes = heap.len();
         let mut rows = [0u32; SHAPES_MAX + 1];
         let mut places = Vec::with_capacity(count);
         for number in numbers.iter() {
@@ -70,7 +73,20 @@ impl Payloads {
             0 => None,
             rows => Some(Texts::decode_column(cursor, &mut heap, rows)?),
         };
-        if heap.is_empty() { Ok(Self { shapes, whole, places }) } else { Err(Corrupt("a heap is too long")) }
+        if heap.is_empty() {
+            Ok(Self { shapes, whole, places, heap_bytes })
+        } else {
+            Err(Corrupt("a heap is too long"))
+        }
+    }
+
+    /// Bytes of memory that it takes beside those that it was decoded from.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let leaves: usize = self.shapes.iter().map(|shape| shape.leaves.len()).sum();
+        self.heap_bytes
+            + size_of_val(self.places.as_slice())
+            + size_of_val(self.shapes.as_slice())
+            + leaves * size_of::<(Texts, Bytes)>()
     }
 
     /// Appends the text of a row to `out`. The row must exist.

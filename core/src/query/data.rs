@@ -63,13 +63,15 @@ mod tests {
             order: Order::Sequence,
             from: Some(Position { timestamp: Timestamp::from_nanos(0), seq: 9 }),
             limit: NonZeroU32::new(10),
+            to: None,
+            up_to_seq: Some(11),
         };
         let text = concat!(
             r#"{"filter":{"types":["a"],"ids":null,"#,
             r#""start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:00:00.000000001Z","#,
             r#""payload":[{"path":"a\\.b.c","test":{"gte":"1e3"}},{"path":"d","test":{"exists":false}},"#,
             r#"{"path":"e","test":{"contains":"x"}}],"after_seq":7},"order":"sequence","#,
-            r#""from":{"timestamp":"1970-01-01T00:00:00Z","seq":9},"limit":10}"#
+            r#""from":{"timestamp":"1970-01-01T00:00:00Z","seq":9},"limit":10,"to":null,"up_to_seq":11}"#
         );
         assert_eq!(serde_json::to_string(&scan).unwrap(), text);
         assert_eq!(serde_json::from_str::<Scan>(text).unwrap(), scan);

@@ -78,6 +78,10 @@ pub struct Scan {
     pub from: Option<Position>,
     /// The most events to return: the size of a page.
     pub limit: Option<NonZeroU32>,
+    /// Nothing that lies behind this position, in the direction of `order`. The end of a page that is resumed.
+    pub to: Option<Position>,
+    /// Only events with at most this sequence number: those of an earlier snapshot, as far as they are still stored.
+    pub up_to_seq: Option<u64>,
 }
 
 impl From<Filter> for Scan {

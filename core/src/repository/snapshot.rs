@@ -79,6 +79,17 @@ pub trait ScanRun: Send {
         None
     }
 
+    /// The position up to which everything was examined and handed over, if it is known. A scan from there on gives
+    /// what is left of this one.
+    fn reached(&self) -> Option<Position> {
+        None
+    }
+
+    /// Bytes of memory that are freed when the run is dropped; what it shares with others counts in part. Cheap.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
     /// Hands matching events to `sink` in the order of the scan, until `sink` says [`Flow::Stop`] (it has taken the
     /// event; the run goes on behind it), about `budget` events were examined, or none is left. Ready once every event
     /// was handed over.

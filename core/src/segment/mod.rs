@@ -103,6 +103,11 @@ impl Segment {
         self.base + u64::from(self.rows.last_ordinal().expect("a segment has rows"))
     }
 
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.rows.memory_bytes() + size_of_val(&*self.epochs)
+    }
+
     /// The columns.
     pub(crate) fn rows(&self) -> &Rows {
         &self.rows

@@ -122,6 +122,11 @@ impl Rows {
         self.rows
     }
 
+    /// Bytes of memory that they take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.index.len() + self.text.len()
+    }
+
     /// Whether there are none.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {

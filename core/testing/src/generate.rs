@@ -116,6 +116,8 @@ pub fn scan(random: &mut Random<'_>) -> Scan {
         order: random.pick(&[Order::TimeAscending, Order::TimeDescending, Order::Sequence]),
         limit: random.one_in(2).then(|| limit(random)),
         from: random.one_in(6).then(|| Position { timestamp: timestamp(random), seq: seq(random) }),
+        to: random.one_in(6).then(|| Position { timestamp: timestamp(random), seq: seq(random) }),
+        up_to_seq: random.one_in(6).then(|| seq(random)),
     }
 }
 

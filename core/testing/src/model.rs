@@ -193,7 +193,10 @@ impl Snapshot for ModelSnapshot {
     }
 
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError> {
-        let matching = self.events.iter().filter(|event| matches(&scan.filter, event) && is_behind(scan, event));
+        let matching = self
+            .events
+            .iter()
+            .filter(|event| matches(&scan.filter, event) && is_behind(scan, event) && is_within(scan, event));
         let mut events: Vec<StoredEvent> = matching.cloned().collect();
         match scan.order {
             Order::TimeAscending => events.sort_by_key(StoredEvent::position),
@@ -247,12 +250,21 @@ fn matches(filter: &Filter, event: &StoredEvent) -> bool {
 
 /// Whether an event comes after the position where the scan starts.
 fn is_behind(scan: &Scan, event: &StoredEvent) -> bool {
-    let Some(from) = scan.from else { return true };
-    match scan.order {
+    scan.from.is_none_or(|from| match scan.order {
         Order::TimeAscending => event.position() > from,
         Order::TimeDescending => event.position() < from,
         Order::Sequence => event.seq > from.seq,
-    }
+    })
+}
+
+/// Whether an event does not lie behind where the scan ends.
+fn is_within(scan: &Scan, event: &StoredEvent) -> bool {
+    let is_before_end = scan.to.is_none_or(|to| match scan.order {
+        Order::TimeAscending => event.position() <= to,
+        Order::TimeDescending => event.position() >= to,
+        Order::Sequence => event.seq <= to.seq,
+    });
+    is_before_end && scan.up_to_seq.is_none_or(|seq| event.seq <= seq)
 }
 
 fn with_id<'e>(events: &'e [StoredEvent], id: &str) -> Option<&'e StoredEvent> {

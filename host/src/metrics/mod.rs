@@ -45,6 +45,8 @@ pub struct Metrics {
     queue_batches: IntGauge,
     queue_bytes: IntGauge,
     body_bytes_reserved: IntGauge,
+    answer_bytes_held: IntGauge,
+    answers_in_flight: IntGauge,
     memory_planned: IntGauge,
     stored_events: IntGauge,
     stored_bytes: IntGauge,
@@ -70,6 +72,10 @@ pub struct Gauges {
     pub queue_bytes: usize,
     /// Bytes of request bodies in memory.
     pub body_bytes_reserved: usize,
+    /// Bytes that answers under way hold.
+    pub answer_bytes_held: usize,
+    /// How many these are.
+    pub answers_in_flight: usize,
 }
 
 /// Counts a request as in flight until dropped.
@@ -161,9 +167,11 @@ impl Metrics {
             queue_batches: gauge("argus_commit_queue_batches", "Batches waiting for the commit thread.")?,
             queue_bytes: gauge("argus_commit_queue_bytes", "Bytes of batches waiting for the commit thread.")?,
             body_bytes_reserved: gauge("argus_body_in_flight_bytes", "Bytes of request bodies held in memory.")?,
+            answer_bytes_held: gauge("argus_answer_bytes_held", "Bytes that answers under way hold in memory.")?,
+            answers_in_flight: gauge("argus_answers_in_flight", "Answers under way to requests for lists of events.")?,
             memory_planned: gauge(
                 "argus_memory_planned_bytes",
-                "Memory that the server needs under its settings, without the index of stored events and long answers.",
+                "Memory that the server needs under its settings, without the index of stored events.",
             )?,
             stored_events: gauge("argus_stored_events", "Events in the repository.")?,
             stored_bytes: gauge("argus_stored_bytes", "Bytes of the events in the repository, with their indexes.")?,
@@ -290,6 +298,8 @@ impl Metrics {
         self.queue_batches.set(saturate(gauges.queue_batches as u64));
         self.queue_bytes.set(saturate(gauges.queue_bytes as u64));
         self.body_bytes_reserved.set(saturate(gauges.body_bytes_reserved as u64));
+        self.answer_bytes_held.set(saturate(gauges.answer_bytes_held as u64));
+        self.answers_in_flight.set(saturate(gauges.answers_in_flight as u64));
         if let Some(stored) = &gauges.stored {
             self.stored_events.set(saturate(stored.events));
             self.stored_bytes.set(saturate(stored.bytes));
@@ -382,8 +392,16 @@ mod tests {
         metrics.group_committed(&[receipt.clone(), receipt], 10, Duration::from_micros(10));
         let stored =
             Some(Stats { events: 10, bytes: 1000, segments: 1, last_seq: 10, event_types: 3, event_types_max: 100 });
-        let text =
-            metrics.render(&Gauges { stored, queue_batches: 2, queue_bytes: 50, body_bytes_reserved: 7 }).unwrap();
+        let text = metrics
+            .render(&Gauges {
+                stored,
+                queue_batches: 2,
+                queue_bytes: 50,
+                body_bytes_reserved: 7,
+                answer_bytes_held: 9,
+                answers_in_flight: 3,
+            })
+            .unwrap();
         for line in [
             "argus_http_requests_total{method=\"POST\",route=\"/events\",status=\"422\"} 2",
             "argus_http_requests_total{method=\"other\",route=\"other\",status=\"other\"} 1",
@@ -401,6 +419,8 @@ mod tests {
             "argus_commit_queue_batches 2",
             "argus_commit_queue_bytes 50",
             "argus_body_in_flight_bytes 7",
+            "argus_answer_bytes_held 9",
+            "argus_answers_in_flight 3",
             "argus_memory_planned_bytes 1073741824",
             "argus_stored_events 10",
             "argus_stored_bytes 1000",

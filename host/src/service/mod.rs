@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argus_core::api::{Action, Api, ReadRun, Refusal, Reply, RequestHead, Route, ServiceState};
+use argus_core::api::{Action, Api, Refusal, Reply, RequestHead, Route, ServiceState};
 use async_lock::Semaphore;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -25,6 +25,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
+use crate::answers::Admitted;
 use crate::connection::Connection;
 use crate::logging;
 use crate::metrics::InFlight;
@@ -63,7 +64,7 @@ pub(crate) struct Session<R> {
 struct Answer {
     reply: Reply,
     /// The query that produces the body, if it is streamed.
-    rest: Option<Box<ReadRun>>,
+    rest: Option<Admitted>,
 }
 
 /// The deadline has passed.
@@ -167,8 +168,7 @@ impl<R: Runtime> Session<R> {
             // Boxed, so that the many requests that only store something do not reserve space for this.
             Action::Read(read) => {
                 let route = read.route();
-                let done = self.within(deadline, Box::pin(self.run_read(read))).await;
-                (route, done.unwrap_or(Err(Refusal::ReadTimeout)))
+                (route, Box::pin(self.read_by(deadline, read)).await)
             }
             Action::Metrics(metrics) => {
                 let done = self.within(deadline, Box::pin(self.render(metrics))).await;
@@ -199,7 +199,7 @@ impl<R: Runtime> Session<R> {
         }
         let body = match rest {
             None => ReplyBody::whole(reply.body, Some(in_flight)),
-            Some(run) => ReplyBody::streamed(*run, self.advancer(), in_flight),
+            Some(admitted) => ReplyBody::streamed(admitted, self.advancer(), in_flight),
         };
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use argus_core::api::{Metrics as MetricsAction, READ_BUDGET, Read, ReadRun, ReadStep, Refusal};
 
-use super::{Answer, Session};
+use super::{Answer, Elapsed, Session};
+use crate::answers::Admitted;
 use crate::clock;
 use crate::metrics::Gauges;
+use crate::node::Node;
 use crate::reply_body::{Advance, Advanced, BrokenOff};
 use crate::runtime::Runtime;
-use crate::warnings::Warnings;
 use crate::watch::panic_message;
 
 /// How long a read computes on a thread with the priority of all others. Most are done by then.
@@ -22,17 +23,42 @@ const FIRST_SLICE: Duration = Duration::from_millis(2);
 const READ_SLICE: Duration = Duration::from_millis(10);
 
 impl<R: Runtime> Session<R> {
-    pub(super) async fn run_read(&self, read: Read) -> Result<Answer, Refusal> {
+    /// Answers a read by this time, or begins to.
+    pub(super) async fn read_by(&self, deadline: Instant, read: Read) -> Result<Answer, Refusal> {
+        // One that is whole at once needs no room, and no waiting for it.
+        let admitted = if read.may_stream() {
+            let admitted = self.within(deadline, Box::pin(self.service.node.answers.admit())).await;
+            Some(admitted.map_err(|Elapsed| Refusal::AnswersFull)?)
+        } else {
+            None
+        };
+        let done = self.within(deadline, Box::pin(self.run_read(read, admitted))).await;
+        done.unwrap_or(Err(Refusal::ReadTimeout))
+    }
+
+    async fn run_read(&self, read: Read, admitted: Option<Admitted>) -> Result<Answer, Refusal> {
         let advance = self.advancer();
-        let warnings = self.warnings();
-        let run = read.begin(self.service.node.committer.reader(), clock::moment());
-        let mut step = self.service.runtime.unblock(move || advance_slice(run, FIRST_SLICE, &warnings)).await;
+        let node = Arc::clone(&self.service.node);
+        let run = read.begin(clock::moment());
+        let mut step = self.service.runtime.unblock(move || advance_slice(run, FIRST_SLICE, &node)).await;
         loop {
             let (run, outcome) = step;
             match outcome {
-                Ok(Poll::Pending) => step = advance(run).await,
+                Ok(Poll::Pending) => {
+                    if let Some(admitted) = &admitted {
+                        admitted.set_held(run.held_bytes());
+                    }
+                    step = advance(run).await;
+                }
                 Ok(Poll::Ready(ReadStep::Whole(reply))) => return Ok(reply.into()),
-                Ok(Poll::Ready(ReadStep::Start(reply))) => return Ok(Answer { reply, rest: Some(Box::new(run)) }),
+                Ok(Poll::Ready(ReadStep::Start(reply))) => {
+                    let Some(admitted) = admitted else {
+                        tracing::error!("a read streams its answer that was to be whole");
+                        return Err(Refusal::Internal);
+                    };
+                    admitted.rest(run, 0);
+                    return Ok(Answer { reply, rest: Some(admitted) });
+                }
                 Ok(Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done)) => {
                     tracing::error!("a read gave a body before its head");
                     return Err(Refusal::Internal);
@@ -50,7 +76,16 @@ impl<R: Runtime> Session<R> {
             let (queue_batches, queue_bytes) = node.committer.queued();
             let stored = node.committer.reader().take().and_then(|snapshot| snapshot.stats());
             let stored = stored.map_err(|error| node.warnings.unreadable(&error)).ok();
-            let gauges = Gauges { stored, queue_batches, queue_bytes, body_bytes_reserved: node.budget.reserved() };
+            let (answer_bytes_held, answers_in_flight) = node.answers.held();
+            let body_bytes_reserved = node.budget.reserved();
+            let gauges = Gauges {
+                stored,
+                queue_batches,
+                queue_bytes,
+                body_bytes_reserved,
+                answer_bytes_held,
+                answers_in_flight,
+            };
             node.metrics.render(&gauges)
         };
         match self.service.runtime.unblock(render).await {
@@ -65,28 +100,25 @@ impl<R: Runtime> Session<R> {
     /// Goes on with a read. What was not found in its first slice may take long, and gives way to all that does not.
     pub(super) fn advancer(&self) -> Advance {
         let runtime = self.service.runtime.clone();
-        let warnings = self.warnings();
+        let node = Arc::clone(&self.service.node);
         Box::new(move |run| {
-            let warnings = Arc::clone(&warnings);
-            Box::pin(runtime.run_in_background(move || advance_slice(run, READ_SLICE, &warnings)))
+            let node = Arc::clone(&node);
+            Box::pin(runtime.run_in_background(move || advance_slice(run, READ_SLICE, &node)))
         })
-    }
-
-    fn warnings(&self) -> Arc<Warnings> {
-        Arc::clone(&self.service.node.warnings)
     }
 }
 
 /// Computes until there is something to send, or until the time slice is over. What goes wrong is logged, whether or
 /// not anything was sent yet.
-fn advance_slice(mut run: ReadRun, slice: Duration, warnings: &Warnings) -> Advanced {
+fn advance_slice(mut run: ReadRun, slice: Duration, node: &Node) -> Advanced {
     let begun = Instant::now();
+    let reader = node.committer.reader();
     loop {
-        let step = match catch_unwind(AssertUnwindSafe(|| run.poll(clock::moment(), READ_BUDGET))) {
+        let step = match catch_unwind(AssertUnwindSafe(|| run.poll(&reader, clock::moment(), READ_BUDGET))) {
             Ok(Ok(Poll::Pending)) if begun.elapsed() < slice => continue,
             Ok(Ok(step)) => Ok(step),
             Ok(Err(error)) => {
-                warnings.unreadable(&error);
+                node.warnings.unreadable(&error);
                 Err(BrokenOff { reason: error.to_string(), refusal: Refusal::Unreadable(error) })
             }
             Err(panic) => {

@@ -14,6 +14,7 @@ use http::Response;
 use super::stream::{Client, End, connection};
 use super::{ManualRuntime, ManualTime};
 use crate::admission::Admission;
+use crate::answers::Answers;
 use crate::backend::Opened;
 use crate::budget::Budget;
 use crate::committer::{Committer, QueueLimits};
@@ -90,6 +91,7 @@ impl Server {
         let node = Arc::new(Node {
             api: Api::new(settings.limits()),
             budget: Budget::new(settings.max_inflight_bytes),
+            answers: Answers::new(settings.max_answer_bytes, time.clock()),
             admission: Admission::new(Descriptors::raise_limit()),
             request_ids: 7.into(),
             settings,

@@ -155,13 +155,29 @@ fn read(method: &str, target: &str, accept: Option<&str>) -> Read {
     }
 }
 
-fn begin(target: &str, numbers: Numbers) -> ReadRun {
-    read("GET", target, None).begin(Reader::Current(Arc::new(numbers)), at(0))
+/// A read under way, and what it reads.
+struct Reading {
+    run: ReadRun,
+    reader: Reader,
+}
+
+impl Reading {
+    fn begin(read: Read, reader: Reader) -> Self {
+        Self { run: read.begin(at(0)), reader }
+    }
+
+    fn poll(&mut self, now: Moment, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
+        self.run.poll(&self.reader, now, budget)
+    }
+}
+
+fn begin(target: &str, numbers: Numbers) -> Reading {
+    Reading::begin(read("GET", target, None), Reader::Current(Arc::new(numbers)))
 }
 
 /// Runs a read with a clock that stands still. Returns the head, the body and the lengths of the chunks.
 fn run(read: Read, numbers: Numbers) -> (Reply, Vec<u8>, Vec<usize>) {
-    let mut run = read.begin(Reader::Current(Arc::new(numbers)), at(0));
+    let mut run = Reading::begin(read, Reader::Current(Arc::new(numbers)));
     let mut head = None;
     let (mut body, mut chunks) = (Vec::new(), Vec::new());
     loop {
@@ -312,7 +328,7 @@ fn pages_are_linked() {
 }
 
 /// The reply of the host to a read that fails before its head.
-fn refused(route: Route, mut run: ReadRun) -> Reply {
+fn refused(route: Route, mut run: Reading) -> Reply {
     let error = loop {
         match run.poll(at(0), READ_BUDGET) {
             Ok(Poll::Pending) => {}
@@ -340,10 +356,10 @@ fn damage_is_reported_without_its_location() {
 fn taking_the_snapshot_may_wait_and_may_fail() {
     let shared = |broken| Reader::Shared(Arc::new(Numbers { broken, ..numbers(1) }));
     for target in ["/events", "/events/e0"] {
-        let reply = refused(Route::Events, read("GET", target, None).begin(shared(true), at(0)));
+        let reply = refused(Route::Events, Reading::begin(read("GET", target, None), shared(true)));
         assert_eq!((reply.status, reply.problem), (503, Some(ProblemKind::StorageUnavailable)));
         assert!(reply.header("retry-after").is_some());
-        let mut run = read("GET", target, None).begin(shared(false), at(0));
+        let mut run = Reading::begin(read("GET", target, None), shared(false));
         let Poll::Ready(ReadStep::Whole(reply)) = run.poll(at(0), READ_BUDGET).unwrap() else { panic!("{target}") };
         assert_eq!(reply.status, 200);
     }

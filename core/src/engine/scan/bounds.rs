@@ -12,18 +12,33 @@ pub(super) struct Bounds {
     last: SortKey,
     /// Does not belong to it.
     from: Option<SortKey>,
+    /// Belongs to it.
+    to: Option<SortKey>,
     after_seq: u64,
+    up_to_seq: u64,
     order: Order,
 }
 
 impl Bounds {
     pub(super) fn of(scan: &Scan) -> Self {
         let filter = &scan.filter;
+        let place = |position: Position| SortKey { time: position.timestamp.as_nanos(), seq: position.seq };
+        let (from, to) = (scan.from.map(place), scan.to.map(place));
+        let (after_seq, up_to_seq) = (filter.after_seq.unwrap_or(0), scan.up_to_seq.unwrap_or(u64::MAX));
+        let (after_seq, up_to_seq) = match scan.order {
+            Order::Sequence => (
+                from.map_or(after_seq, |from| after_seq.max(from.seq)),
+                to.map_or(up_to_seq, |to| up_to_seq.min(to.seq)),
+            ),
+            Order::TimeAscending | Order::TimeDescending => (after_seq, up_to_seq),
+        };
         Self {
             first: SortKey { time: filter.start.map_or(i64::MIN, Timestamp::as_nanos), seq: 0 },
             last: SortKey { time: filter.end.map_or(i64::MAX, Timestamp::as_nanos), seq: u64::MAX },
-            from: scan.from.map(|from| SortKey { time: from.timestamp.as_nanos(), seq: from.seq }),
-            after_seq: filter.after_seq.unwrap_or(0),
+            from,
+            to,
+            after_seq,
+            up_to_seq,
             order: scan.order,
         }
     }
@@ -34,24 +49,41 @@ impl Bounds {
 
     /// Whether a place lies before all that is covered, in the order of time.
     pub(super) fn is_before(&self, place: SortKey) -> bool {
-        place < self.first || (self.order == Order::TimeAscending && self.from.is_some_and(|from| place <= from))
+        let is_before = match self.order {
+            Order::TimeAscending => self.from.is_some_and(|from| place <= from),
+            Order::TimeDescending => self.to.is_some_and(|to| place < to),
+            Order::Sequence => false,
+        };
+        is_before || place < self.first
     }
 
     /// Whether a place lies behind all that is covered, in the order of time.
     pub(super) fn is_behind(&self, place: SortKey) -> bool {
-        place > self.last || (self.order == Order::TimeDescending && self.from.is_some_and(|from| place >= from))
+        let is_behind = match self.order {
+            Order::TimeAscending => self.to.is_some_and(|to| place > to),
+            Order::TimeDescending => self.from.is_some_and(|from| place >= from),
+            Order::Sequence => false,
+        };
+        is_behind || place > self.last
     }
 
     /// Only higher sequence numbers are covered.
     pub(super) fn after_seq(&self) -> u64 {
-        match (self.order, self.from) {
-            (Order::Sequence, Some(from)) => self.after_seq.max(from.seq),
-            (Order::Sequence | Order::TimeAscending | Order::TimeDescending, _) => self.after_seq,
-        }
+        self.after_seq
+    }
+
+    /// Only sequence numbers up to this one are covered.
+    pub(super) fn up_to_seq(&self) -> u64 {
+        self.up_to_seq
+    }
+
+    /// Whether any sequence number from the first to the last of these is covered.
+    pub(super) fn has_any_seq(&self, (first, last): (u64, u64)) -> bool {
+        last > self.after_seq && first <= self.up_to_seq
     }
 
     pub(super) fn contains(&self, place: SortKey) -> bool {
-        !self.is_before(place) && !self.is_behind(place) && place.seq > self.after_seq()
+        !self.is_before(place) && !self.is_behind(place) && self.has_any_seq((place.seq, place.seq))
     }
 }
 

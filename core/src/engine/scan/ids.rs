@@ -60,6 +60,11 @@ impl Ids {
         Ok(Step::Row(Row { place: *place, address: address.clone(), block: None }))
     }
 
+    /// Bytes of memory that it holds.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.found.capacity() * size_of::<(SortKey, Address)>()
+    }
+
     /// The place up to which everything was examined, if that is more than nothing.
     pub(super) fn reached(&self) -> Option<Position> {
         let last = self.given.checked_sub(1).and_then(|last| self.found.get(last));

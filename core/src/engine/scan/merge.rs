@@ -55,7 +55,7 @@ impl Merge {
         let Some(Head { place, source, row, .. }) = self.heads.pop() else { return Ok(Step::End) };
         let Some(address) = row else {
             if let Some(opened) = self.sources.get_mut(source) {
-                opened.open(&self.bounds)?;
+                opened.open()?;
             }
             self.advance(source);
             return Ok(Step::Work(BLOCK_ROWS));
@@ -63,7 +63,7 @@ impl Merge {
         let block = self.sources.get(source).and_then(Source::block).cloned();
         self.advance(source);
         self.moved = true;
-        if place.seq <= self.bounds.after_seq() {
+        if !self.bounds.has_any_seq((place.seq, place.seq)) {
             return Ok(Step::Work(1));
         }
         Ok(Step::Row(Row { place, address, block }))
@@ -76,6 +76,12 @@ impl Merge {
         let seq =
             if self.bounds.order() == Order::TimeDescending { seq.saturating_add(1) } else { seq.saturating_sub(1) };
         Some(position(SortKey { time, seq }))
+    }
+
+    /// Bytes of memory that it holds.
+    pub(super) fn held_bytes(&self) -> usize {
+        let heads = self.heads.capacity() * size_of::<Head>();
+        self.sources.iter().map(Source::held_bytes).fold(heads, usize::saturating_add)
     }
 
     /// Puts what a source has next among the heads.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::task::Poll;
 
 use super::bounds::position;
-use super::step::{Address, Row, Step};
+use super::step::{Address, Row, Step, share};
 use super::walk::Walk;
 use crate::damage::Damage;
 use crate::engine::parts::Parts;
@@ -181,6 +181,25 @@ impl ScanRun for Run {
         Some(reached)
     }
 
+    fn reached(&self) -> Option<Position> {
+        match &self.page {
+            Some(page) => {
+                page.sent.checked_sub(1).and_then(|last| page.chosen.get(last)).map(|&(place, _)| position(place))
+            }
+            None => self.walk.reached(),
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        let fresh = |part: &Part| match part {
+            Part::Fresh(segment) => share(segment.memory_bytes(), segment),
+            Part::Sealed(_) => 0,
+        };
+        let chosen = self.page.as_ref().map_or(0, |page| page.chosen.capacity() * size_of::<(SortKey, Address)>());
+        let parts: usize = self.parts.iter().map(fresh).sum();
+        parts + chosen + self.walk.held_bytes() + self.recent.held_bytes()
+    }
+
     fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Poll<()>, ReadError> {
         let mut left = budget.max(1);
         while left > 0 {
@@ -209,6 +228,10 @@ impl ScanRun for Run {
 }
 
 impl Recent {
+    fn held_bytes(&self) -> usize {
+        self.0.iter().map(|(_, block)| share(block.memory_bytes(), block)).sum()
+    }
+
     fn get(&self, key: (usize, usize)) -> Option<Arc<Block>> {
         self.0.iter().rev().find(|(other, _)| *other == key).map(|(_, block)| Arc::clone(block))
     }

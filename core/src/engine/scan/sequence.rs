@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::bounds::Bounds;
-use super::step::{Address, BLOCK_ROWS, Row, Step};
+use super::step::{Address, BLOCK_ROWS, Row, Step, share};
 use super::wanted::{Wanted, is_wanted};
 use crate::column::partition_point;
 use crate::event::Timestamp;
@@ -98,6 +98,11 @@ impl Sequence {
         Ok(step)
     }
 
+    /// Bytes of memory that it holds.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.parts.as_slice().iter().chain(&self.current).map(PartRows::held_bytes).fold(0, usize::saturating_add)
+    }
+
     /// The place up to which everything was examined, if that is more than nothing.
     pub(super) fn reached(&self) -> Option<Position> {
         self.reached.map(|seq| Position { timestamp: Timestamp::from_nanos(0), seq })
@@ -105,6 +110,18 @@ impl Sequence {
 }
 
 impl PartRows {
+    /// Bytes of memory that it holds, without its part.
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Fresh(rows) => share(rows.segment.memory_bytes(), &rows.segment),
+            Self::Sealed(rows) => {
+                let page = rows.page.as_slice().len() * size_of::<(u64, usize)>();
+                let open = |open: &OpenBlock| share(open.block.memory_bytes(), &open.block) + size_of_val(&*open.rows);
+                rows.open.iter().map(open).fold(page, usize::saturating_add)
+            }
+        }
+    }
+
     /// `None` if no row of the part can match.
     fn of(part: usize, content: &Part, filter: &Filter, bounds: &Bounds) -> Option<Self> {
         match content {
@@ -127,9 +144,9 @@ impl FreshRows {
         if codes.as_ref().is_some_and(|codes| codes.is_empty()) {
             return None;
         }
-        let first =
-            partition_point(0..rows.len(), |place| segment.seq(rows.row_by_ordinal(place)) <= bounds.after_seq());
-        let places = first..rows.len();
+        let seq = |place| segment.seq(rows.row_by_ordinal(place));
+        let first = partition_point(0..rows.len(), |place| seq(place) <= bounds.after_seq());
+        let places = first..partition_point(first..rows.len(), |place| seq(place) <= bounds.up_to_seq());
         (!places.is_empty()).then(|| Self { part, segment: Arc::clone(segment), places, codes })
     }
 
@@ -149,7 +166,7 @@ impl FreshRows {
 
 impl SealedRows {
     fn of(part: usize, sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Option<Self> {
-        if sealed.seqs().1 <= bounds.after_seq() {
+        if !bounds.has_any_seq(sealed.seqs()) {
             return None;
         }
         let wanted = Wanted::of(filter, sealed)?;
@@ -171,9 +188,13 @@ impl SealedRows {
             self.page = page.blocks.into_iter();
             return Ok(Step::Work(BLOCK_ROWS));
         };
+        if seq > bounds.up_to_seq() {
+            return Ok(Step::End);
+        }
         let can_match = self.wanted.has_any(&self.sealed, number)
             && !bounds.is_before(self.sealed.index().last(number))
-            && !bounds.is_behind(self.sealed.index().first(number));
+            && !bounds.is_behind(self.sealed.index().first(number))
+            && bounds.has_any_seq(self.sealed.index().seqs(number));
         if can_match && !self.use_block(number) {
             self.open(number)?;
             return Ok(Step::Work(BLOCK_ROWS));

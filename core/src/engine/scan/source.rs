@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::bounds::Bounds;
-use super::step::Address;
+use super::step::{Address, share};
 use super::wanted::{Wanted, is_wanted};
 use crate::codec::Packed;
 use crate::column::partition_point;
@@ -41,8 +41,8 @@ struct Partition {
     numbers: Packed,
     blocks: Range<usize>,
     wanted: Wanted,
-    /// Blocks without a higher sequence number are passed by.
-    after_seq: u64,
+    /// Blocks without a sequence number that these cover are passed by.
+    bounds: Bounds,
     open: Option<Open>,
 }
 
@@ -96,11 +96,23 @@ impl Source {
     /// # Errors
     ///
     /// [`SealedError`] if it cannot be read or is damaged.
-    pub(super) fn open(&mut self, bounds: &Bounds) -> Result<(), SealedError> {
+    pub(super) fn open(&mut self) -> Result<(), SealedError> {
         match &mut self.rows {
             SourceRows::Fresh { .. } => Ok(()),
-            SourceRows::Partition(partition) => partition.open(self.backwards, bounds),
+            SourceRows::Partition(partition) => partition.open(self.backwards),
         }
+    }
+
+    /// Bytes of memory that it holds, without its part.
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Self>()
+            + match &self.rows {
+                SourceRows::Fresh { segment, .. } => share(segment.memory_bytes(), segment),
+                SourceRows::Partition(partition) => {
+                    size_of::<Partition>()
+                        + partition.open.as_ref().map_or(0, |open| share(open.block.memory_bytes(), &open.block))
+                }
+            }
     }
 
     /// The block that is open.
@@ -139,18 +151,18 @@ impl Partition {
             let at = if backwards { self.blocks.end - 1 } else { self.blocks.start };
             let number = self.numbers.get(at) as usize;
             let index = self.sealed.index();
-            if index.seqs(number).1 > self.after_seq && self.wanted.has_any(&self.sealed, number) {
+            if self.bounds.has_any_seq(index.seqs(number)) && self.wanted.has_any(&self.sealed, number) {
                 return Some(Next::Block(if backwards { index.last(number) } else { index.first(number) }));
             }
             take(&mut self.blocks, backwards);
         }
     }
 
-    fn open(&mut self, backwards: bool, bounds: &Bounds) -> Result<(), SealedError> {
+    fn open(&mut self, backwards: bool) -> Result<(), SealedError> {
         let Some(at) = take(&mut self.blocks, backwards) else { return Ok(()) };
         let number = self.numbers.get(at) as usize;
         let block = self.sealed.block(number)?;
-        let rows = clip(0..block.len(), bounds, |row| block.sort_key(row));
+        let rows = clip(0..block.len(), &self.bounds, |row| block.sort_key(row));
         let wanted = self.wanted.in_block(&self.sealed, &block);
         self.open = Some(Open { number, block, rows, wanted });
         Ok(())
@@ -159,7 +171,7 @@ impl Partition {
 
 fn fresh_rows(segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Vec<SourceRows> {
     let rows = segment.rows();
-    if segment.last_seq() <= bounds.after_seq() {
+    if !bounds.has_any_seq((segment.base(), segment.last_seq())) {
         return Vec::new();
     }
     let source = |places, grouped| SourceRows::Fresh { segment: Arc::clone(segment), places, grouped };
@@ -179,7 +191,7 @@ fn fresh_rows(segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Vec<S
 
 fn partitions(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<SourceRows> {
     let index = sealed.index();
-    if sealed.seqs().1 <= bounds.after_seq() {
+    if !bounds.has_any_seq(sealed.seqs()) {
         return Vec::new();
     }
     let Some(wanted) = Wanted::of(filter, sealed) else { return Vec::new() };
@@ -192,7 +204,7 @@ fn partitions(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<Sou
             numbers: numbers.clone(),
             blocks: start..end,
             wanted: wanted.clone(),
-            after_seq: bounds.after_seq(),
+            bounds: *bounds,
             open: None,
         };
         (start < end).then(|| SourceRows::Partition(Box::new(partition)))

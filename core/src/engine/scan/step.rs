@@ -7,6 +7,11 @@ use crate::segment::{Block, SortKey};
 /// Opening a block is as much work as examining so many rows.
 pub(super) const BLOCK_ROWS: u32 = 32;
 
+/// What one reference to something costs its holder, in bytes: all holders together, what it takes.
+pub(super) fn share<T>(bytes: usize, reference: &Arc<T>) -> usize {
+    bytes / Arc::strong_count(reference)
+}
+
 /// One step of a walk.
 #[derive(Debug)]
 pub(super) enum Step {

@@ -45,6 +45,15 @@ impl Walk {
         }
     }
 
+    /// Bytes of memory that it holds, without the parts.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Time(merge) => merge.held_bytes(),
+            Self::Sequence(sequence) => sequence.held_bytes(),
+            Self::Ids(ids) => ids.held_bytes(),
+        }
+    }
+
     /// The place up to which everything was examined, if that is more than nothing.
     pub(super) fn reached(&self) -> Option<Position> {
         match self {

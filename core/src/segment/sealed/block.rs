@@ -41,6 +41,8 @@ pub(crate) struct Block {
     types: Option<Packed>,
     ids: Option<Texts>,
     payloads: Payloads,
+    /// Bytes of memory that it takes.
+    memory_bytes: usize,
 }
 
 /// An event to be written to a sealed segment.
@@ -243,7 +245,7 @@ impl Block {
             let len = cursor.length(bytes.len())?;
             names.push(cursor.take(len)?);
         }
-        let block = Self {
+        let mut block = Self {
             names,
             times: Packed::decode(&mut cursor, rows)?,
             seqs: Packed::decode(&mut cursor, rows)?,
@@ -251,6 +253,7 @@ impl Block {
             types: if types > 1 { Some(Packed::decode(&mut cursor, rows)?) } else { None },
             ids: if cursor.byte()? > 0 { Some(Texts::decode(&mut cursor, rows)?) } else { None },
             payloads: Payloads::decode(&mut cursor, rows)?,
+            memory_bytes: 0,
         };
         if block.types.as_ref().is_some_and(|types| types.exceeds(block.names.len() as u64)) {
             return Err(Corrupt("a type"));
@@ -258,7 +261,10 @@ impl Block {
         if block.millis.exceeds(1 << 63) {
             return Err(Corrupt("time of a commit"));
         }
-        Ok((block, bytes.len() - cursor.len()))
+        let len = bytes.len() - cursor.len();
+        block.memory_bytes =
+            size_of::<Self>() + len + block.names.len() * size_of::<Bytes>() + block.payloads.memory_bytes();
+        Ok((block, len))
     }
 
     /// Reads every row and returns the index entry that the block must have. `code` returns the code of a type; `ids`
@@ -308,6 +314,11 @@ impl Block {
     /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         self.times.len()
+    }
+
+    /// Bytes of memory that it takes: the bytes that it was decoded from, which it keeps, and what it was decoded to.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
     }
 
     /// A row's sort key.

@@ -1,0 +1,78 @@
+//! The memory that answers under way hold.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use argus_core::api::Refusal;
+
+/// What an answer counts for until it is known what it holds.
+const FIRST_BYTES: usize = 128 * 1024;
+
+/// The answers under way. One that waits for its client is suspended first, so there is nobody to look after them.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    bytes_max: usize,
+    held: Mutex<Held>,
+    changed: Condvar,
+}
+
+/// What answers hold, and how many there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) bytes: usize,
+    pub(crate) answers: usize,
+}
+
+/// An answer's part, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Part {
+    answers: Arc<Answers>,
+    bytes: usize,
+}
+
+impl Answers {
+    pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { bytes_max, held: Mutex::default(), changed: Condvar::new() })
+    }
+
+    pub(crate) fn held(&self) -> Held {
+        *self.lock()
+    }
+
+    /// Waits until there is room for one more answer, at most until the deadline.
+    pub(crate) fn admit(self: &Arc<Self>, deadline: Instant) -> Result<Part, Refusal> {
+        let mut held = self.lock();
+        while held.bytes >= self.bytes_max {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Refusal::AnswersFull);
+            }
+            held = self.changed.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        held.bytes += FIRST_BYTES;
+        held.answers += 1;
+        Ok(Part { answers: Arc::clone(self), bytes: FIRST_BYTES })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Part {
+    /// The answer holds so much now.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        let mut held = self.answers.lock();
+        held.bytes = held.bytes - self.bytes + bytes;
+        self.bytes = bytes;
+        drop(held);
+        self.answers.changed.notify_one();
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.set(0);
+        self.answers.lock().answers -= 1;
+    }
+}

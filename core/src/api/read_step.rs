@@ -1,0 +1,18 @@
+//! What a step of a read gives.
+
+use bytes::Bytes;
+
+use super::Reply;
+
+/// What a step of a [`ReadRun`](super::ReadRun) gave.
+#[derive(Debug)]
+pub enum ReadStep {
+    /// The whole answer. The run is over.
+    Whole(Reply),
+    /// The head of a streamed answer (its body is empty); chunks follow.
+    Start(Reply),
+    /// The next piece of the body, at most about 64 KiB plus one event.
+    Chunk(Bytes),
+    /// The body is complete. The run is over.
+    Done,
+}

@@ -1,0 +1,129 @@
+//! A read that is suspended gives the answer that it gives otherwise, whatever the writer does meanwhile.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod steps;
+
+use std::task::Poll;
+use std::time::Duration;
+
+use argus_core::api::{Action, Api, Limits, Read, ReadStep, Reply, RequestHead, ServiceState};
+use argus_core::clock::Moment;
+use argus_core::engine::{Engine, Seed};
+use argus_core::event::Timestamp;
+use argus_core::repository::{MaintenanceQueue, Repository};
+use argus_core::storage::MemoryStorage;
+use argus_testing::{Pair, Random, SMALL, generate, steady};
+use proptest::prelude::*;
+use steps::{bytes, config, open, reopen, steps};
+
+const LIMITS: Limits = Limits {
+    body_bytes_max: 1 << 20,
+    payload_bytes_max: 1 << 20,
+    types_max: 1_000,
+    read_time: Duration::from_secs(1 << 20),
+};
+
+/// A parameter of `GET /events`, or none. The ids are those of generated events.
+fn parameter(source: &mut Random<'_>, ids: &[String]) -> String {
+    match source.below(12) {
+        0 | 1 => String::new(),
+        2 | 3 => format!("order={}&", source.pick(&["desc", "seq", "asc"])),
+        4 => format!("type={}&", source.pick(&["view", "click", "buy"])),
+        5 | 6 => format!("limit={}&", source.pick(&[3, 1, 40, 500])),
+        7 => format!("after_seq={}&", source.below(60)),
+        8 => ids.iter().filter(|_| source.one_in(2)).map(|id| format!("id={id}&")).collect(),
+        9 => "payload.a[exists]=true&".to_owned(),
+        10 => "start=2023-11-14T22:13:20Z&".to_owned(),
+        _ => "end=2023-11-14T22:13:21Z&".to_owned(),
+    }
+}
+
+/// A request whose parameters are in order; any event where what was drawn contradicts itself.
+fn read(query: &str) -> Read {
+    let api = Api::new(LIMITS);
+    let begin = |target: &str| {
+        let headers = [("host", b"x".as_slice())];
+        let head = RequestHead { method: "GET", target, headers: &headers, http_10: false };
+        match api.handle_request(&head, &ServiceState::default()) {
+            Action::Read(read) => Some(read),
+            _ => None,
+        }
+    };
+    begin(&format!("/events?{}", query.trim_end_matches('&'))).or_else(|| begin("/events")).unwrap()
+}
+
+/// The head and the body of an answer to which something happens before each step.
+fn answer(
+    read: Read,
+    engine: &mut Engine<MemoryStorage>,
+    budget: u32,
+    mut happens: impl FnMut(&mut Engine<MemoryStorage>) -> (bool, Duration),
+) -> (Reply, Vec<u8>) {
+    let mut now = Moment { wall: Timestamp::from_nanos(0), uptime: Duration::ZERO };
+    let mut run = read.begin(now);
+    let (mut head, mut body) = (None, Vec::new());
+    loop {
+        let step = run.poll(&engine.reader(), now, budget).unwrap();
+        match step {
+            Poll::Pending => {}
+            Poll::Ready(ReadStep::Whole(mut reply)) => {
+                let body = std::mem::take(&mut reply.body).to_vec();
+                return (reply, body);
+            }
+            Poll::Ready(ReadStep::Start(reply)) => assert!(head.replace(reply).is_none()),
+            Poll::Ready(ReadStep::Chunk(chunk)) => body.extend_from_slice(&chunk),
+            Poll::Ready(ReadStep::Done) => return (head.unwrap(), body),
+        }
+        let (suspend, elapsed) = happens(engine);
+        now.uptime += elapsed;
+        let before = run.held_bytes();
+        if suspend && run.suspend().is_some() {
+            assert!(run.held_bytes() <= before);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(256))]
+
+    #[test]
+    fn a_suspended_answer_is_the_same(seed: u128, steps in steps(12), drawn in bytes(400)) {
+        let mut pair = Pair::new(open(seed), reopen);
+        for step in &steps {
+            pair.run(step).map_err(|difference| TestCaseError::fail(difference.to_string()))?;
+        }
+        let mut engine = Engine::open_with(pair.subject().storage().clone(), Seed(7), SMALL).unwrap();
+        let is_plain = |id: &String| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let ids: Vec<String> =
+            pair.model().events().iter().map(|event| event.id.text()).filter(is_plain).take(40).collect();
+        let mut source = Random::bytes(&drawn);
+        let query: String = (0..3).map(|_| parameter(&mut source, &ids)).collect();
+        let budget = source.pick(&[1, 3, 10, 100]);
+
+        let (expected, expected_body) = answer(read(&query), &mut engine, u32::MAX, |_| (false, Duration::ZERO));
+        let mut maintenance = MaintenanceQueue::default();
+        let time = Timestamp::from_nanos(1_700_000_000_000_000_000);
+        let (found, body) = answer(read(&query), &mut engine, budget, |engine| {
+            match source.below(8) {
+                1 | 2 => {
+                    let count = 1 + source.below(20);
+                    let drafts: Vec<_> = (0..count).map(|_| generate::draft(&mut source)).collect();
+                    drop(engine.commit(time, &[generate::batch(&drafts)]).unwrap());
+                }
+                3 | 4 => {
+                    for _ in 0..source.below(6) {
+                        let _progress = maintenance.step(engine, steady(time), 1_000).unwrap();
+                    }
+                }
+                _ => {}
+            }
+            // A snapshot that was replaced is let go after a second, whoever takes the answer.
+            (source.one_in(2), Duration::from_millis(source.pick(&[0, 0, 600, 1_000])))
+        });
+        prop_assert_eq!(String::from_utf8(body).unwrap(), String::from_utf8(expected_body).unwrap(), "{}", query);
+        for name in ["argus-last-seq", "link", "content-type"] {
+            prop_assert_eq!(found.header(name), expected.header(name), "{}", query);
+        }
+    }
+}
