@@ -249,7 +249,7 @@ impl fmt::Display for ClockDoubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let direction = if self.ahead < 0 { "behind" } else { "ahead of" };
         let (off, trust_after) = (Span(self.ahead.saturating_abs()), Span(self.trust_after));
-        write!(f, "the clock is {off} {direction} the time that the last commits and the uptime since then give; ")?;
+        write!(f, "the clock is {off} {direction} the time expected from the last commits and the uptime since; ")?;
         write!(f, "nothing expires until the clock is right, or has stayed like this for {trust_after}")
     }
 }
@@ -464,7 +464,7 @@ mod tests {
     #[test]
     fn a_doubt_is_shown_with_its_consequence() {
         let text = ClockDoubt { ahead: 40 * DAY + HOUR, trust_after: DAY }.to_string();
-        let expected = "the clock is 40 days ahead of the time that the last commits and the uptime since then give; nothing expires until \
+        let expected = "the clock is 40 days ahead of the time expected from the last commits and the uptime since; nothing expires until \
                         the clock is right, or has stayed like this for 24 hours";
         assert_eq!(text, expected);
         assert!(

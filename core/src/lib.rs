@@ -13,10 +13,10 @@
 //! 1. Any thread turns bytes into a [`Batch`](batch::Batch): [`ingest::parse`], or
 //!    [`BatchBuilder`](batch::BatchBuilder) by hand.
 //! 2. The single writer passes queued batches to [`Repository::commit`](repository::Repository::commit). On return, the
-//! events are as durable as the storage makes them.
+//!    events are as durable as the storage makes them.
 //! 3. The writer publishes [`Repository::reader`](repository::Repository::reader), and only then answers its callers.
 //! 4. Any thread takes a [`Snapshot`](repository::Snapshot) from the reader and reads in bounded steps, for as long as
-//! it likes.
+//!    it likes.
 //! 5. [Maintenance](repository::Maintenance) runs in the background, on another thread if the host wants.
 //!
 //! # Panics

@@ -96,7 +96,7 @@ impl Evidence {
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Record(at, _) => write!(f, "the record at offset {at} says that it was durable before"),
+            Self::Record(at, _) => write!(f, "the record at offset {at} says that it was durable"),
             Self::End(end) => {
                 write!(f, "there is no good record, and when the log was closed it ended at offset {}", end.offset)
             }

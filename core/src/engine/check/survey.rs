@@ -117,15 +117,15 @@ impl<E: StorageReader> Surveyor<'_, E> {
                 }
             }
             for name in missing {
-                self.leftover(name, None, "it is missing; the other copy is whole");
+                self.leftover(name, None, "it is missing; the other copy is intact");
             }
         } else if missing.len() < manifest::NAMES.len() || !self.is_empty() {
             let everything = Concerned::between(1, u64::MAX);
-            let reason = "without a copy that is whole, it is unknown which segments belong to the repository, where its log begins, \
+            let reason = "without an intact copy, it is unknown which segments belong to the repository, where its log begins, \
                           and which ids were generated";
             self.damaged(&manifest::NAMES.join(", "), None, reason, everything);
         } else {
-            self.leftover(&manifest::NAMES.join(", "), None, "there is none yet, and no event");
+            self.leftover(&manifest::NAMES.join(", "), None, "there is none yet, and there are no events");
         }
         newest
     }
@@ -176,7 +176,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
             self.read_segment(name, (entry.first, entry.last), true);
         }
         for name in names.iter().filter(|name| !listed.contains(*name) && !renamed.values().any(|used| used == *name)) {
-            self.leftover(name, None, "it belongs to nothing, and is deleted when the repository is opened");
+            self.leftover(name, None, "no manifest lists it; it is deleted when the repository is opened");
         }
         manifest.segments.last().map_or(0, |entry| entry.last)
     }
@@ -315,9 +315,9 @@ impl<E: StorageReader> Surveyor<'_, E> {
                     let Tail { bytes, record } = tail;
                     if bytes > 0 {
                         let what = if record.is_some() {
-                            "are of a record that was begun, and nothing says that it was ever durable"
+                            "belong to an interrupted record, which no later record says was durable"
                         } else {
-                            "are no record that anything says was durable, but one that was begun, or what the medium held there before"
+                            "belong to an interrupted record, or are old content of the medium"
                         };
                         let reason = format!(
                             "it ends here; {bytes} bytes or more behind it {what}; they are cut when the repository is opened"

@@ -52,16 +52,16 @@ pub struct Loss {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SalvageError {
     /// The target is not empty.
-    #[error("there is something already where the events are to be saved")]
+    #[error("the target is not empty; name one that is")]
     NotEmpty,
     /// The source has no manifest, no segment and no record.
-    #[error("there is nothing to be saved")]
+    #[error("there is nothing to save: no manifest, no segment and no record")]
     Nothing,
     /// A medium failed: the source while its intact parts were copied, or the target.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The new repository is damaged, or has other events than were written.
-    #[error("what was saved is not as it was written: {0}")]
+    #[error("the new repository is not as it was written: {0}")]
     Copy(String),
 }
 
@@ -110,7 +110,7 @@ pub fn salvage<E: StorageReader, T: StorageReader + StorageWriter>(
     }
     // Without a manifest, some events may have been found more than once.
     if copy.events != events && !has_other_ids {
-        return Err(SalvageError::Copy(format!("it has {} events, and {events} were found", copy.events)));
+        return Err(SalvageError::Copy(format!("it has {} events, but {events} were found", copy.events)));
     }
     Ok(Salvage { source, copy, losses, has_other_ids })
 }
