@@ -167,8 +167,8 @@ impl Server {
         Nginx::start(self.running.address(), directives)
     }
 
-    /// Opens a connection to the nginx in front of this server. Every answer must match the subject's description: none of
-    /// nginx's own does.
+    /// Opens a connection to the nginx in front of this server. Every answer must match the subject's description:
+    /// none of nginx's own does.
     ///
     /// # Errors
     ///

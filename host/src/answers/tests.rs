@@ -1,3 +1,5 @@
+//! What answers under way hold, by a clock that is moved by hand.
+
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use argus_core::api::{Action, READ_BUDGET, RequestHead, ServiceState};
