@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_with_types_that_were_not_put_there_is_not_put_in_place() {
+    fn a_segment_with_unexpected_types_is_not_installed() {
         let draft = || MemoryStorage::default().create("segment").unwrap();
         for (there, expected) in [("b", true), ("a", false), ("c", false)] {
             let Product::Rewritten(other) = rewriting(draft(), there).finish() else {
@@ -255,7 +255,7 @@ mod tests {
                 continue;
             }
             let Product::Nothing(_, StorageError::Failed(reason)) = product else { panic!("it was put in place") };
-            assert!(reason.told().contains("a type that was not put there"), "{reason}");
+            assert!(reason.told().contains("a type that was not written"), "{reason}");
         }
     }
 
