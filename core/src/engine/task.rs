@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_with_other_types_than_were_written_is_not_installed() {
+    fn a_segment_with_unexpected_types_is_not_installed() {
         let draft = || MemoryStorage::default().create("segment").unwrap();
         for (there, expected) in [("b", true), ("a", false), ("c", false)] {
             let Outcome::Rewritten(other) = rewriting(draft(), there).finish() else {
@@ -255,7 +255,7 @@ mod tests {
                 continue;
             }
             let Outcome::Failed(_, StorageError::Failed(reason)) = outcome else { panic!("it was put in place") };
-            assert!(reason.public_text().contains("a type that was not put there"), "{reason}");
+            assert!(reason.public_text().contains("a type that was not written"), "{reason}");
         }
     }
 

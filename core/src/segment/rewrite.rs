@@ -76,7 +76,7 @@ struct Partition {
 struct Next {
     sort_key: SortKey,
     input: usize,
-    /// A row of the open block; `None` for the next block.
+    /// The next row; `None` for the next block.
     row: Option<usize>,
 }
 

@@ -262,7 +262,7 @@ fn a_reader_changes_nothing() {
     let before = names(&root);
     assert_eq!(reader.range(), Ok(32..64));
     assert_eq!(reader.read(32, 18).unwrap(), count_up(32, 18));
-    let Err(StorageError::Failed(error)) = reader.read(10, 30) else { panic!("it was given up") };
+    let Err(StorageError::Failed(error)) = reader.read(10, 30) else { panic!("it was trimmed") };
     assert_eq!(error.to_string(), "cannot read the log at 10: it has the offsets 32..64");
     assert_eq!(names(&root), before);
     fs::write(root.path().join("notes"), "").unwrap();
