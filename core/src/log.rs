@@ -133,8 +133,8 @@ impl RecordHead {
     /// it than there is room for, and what follows begins as a body does. All of that holds for each head that an
     /// engine writes. A caller, who cannot write zeros into texts, can make a whole head of timestamps; but a mark, and
     /// what a body begins with, have twelve zeros in a row behind bytes that are not all zero. Timestamps ascend, so
-    /// that there one would be less than one before it; in a column of ordinals, two would be equal; and a hash would have
-    /// to take one given value in nearly all of its bits. There remain batches of so few events that the zeros are
+    /// that there one would be less than one before it; in a column of ordinals, two would be equal; and a hash would
+    /// have to take one given value in nearly all of its bits. There remain batches of so few events that the zeros are
     /// found in their types: then the head says that it was durable itself, or its sequence number is 2³⁷ at least, for
     /// which a log has no room.
     ///
