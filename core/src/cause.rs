@@ -19,7 +19,8 @@ use crate::damage::Damage;
 pub struct Cause {
     /// What was being done, outermost first.
     during: Vec<&'static str>,
-    reason: Reason,
+    /// Shared, because errors are large otherwise and each of many waiters gets a copy.
+    reason: Arc<Reason>,
 }
 
 /// The names of a place: one for operators, one for callers.
@@ -61,7 +62,7 @@ impl Cause {
     }
 
     fn of(reason: Reason) -> Self {
-        Self { during: Vec::new(), reason }
+        Self { during: Vec::new(), reason: Arc::new(reason) }
     }
 
     /// The same cause, with what was being done.
@@ -80,7 +81,7 @@ impl Cause {
     /// What is damaged, if that is the cause.
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {
-        match &self.reason {
+        match &*self.reason {
             Reason::Damage(damage) => Some(damage),
             Reason::Message { .. } | Reason::Call { .. } => None,
         }
@@ -111,7 +112,7 @@ impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cause: Cause { during, reason }, reader } = *self;
         during.iter().try_for_each(|what| write!(f, "{what}: "))?;
-        match (reason, reader) {
+        match (&**reason, reader) {
             (Reason::Message { place: None, text }, _) => f.write_str(text),
             (Reason::Message { place: Some(place), text }, _) => write!(f, "{}: {text}", place.name(reader)),
             (Reason::Call { operation, place, source }, _) => {
@@ -135,7 +136,7 @@ impl fmt::Display for Cause {
 impl Error for Cause {
     /// The error of the call that failed, or the [`Damage`].
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.reason {
+        match &*self.reason {
             Reason::Message { .. } => None,
             Reason::Call { source, .. } => Some(&**source),
             Reason::Damage(damage) => Some(&**damage),
