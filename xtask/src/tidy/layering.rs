@@ -445,7 +445,7 @@ mod tests {
         assert_eq!(found(&declared, &[("engine", "use crate::repository::Repository;\n")]), "");
         assert_eq!(
             found(&declared, &[("repository", "\nuse crate::engine::Engine;\n")]),
-            "core/src/repository.rs:2: `repository` lies below `engine`, and may not name anything of it\n",
+            "core/src/repository.rs:2: `repository` is below `engine` and must not name anything of it\n",
         );
         assert_eq!(
             found(&declared.replace("mod hex;", "mod octal;"), &[]),
