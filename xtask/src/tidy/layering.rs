@@ -450,7 +450,7 @@ mod tests {
         assert_eq!(
             found(&declared.replace("mod hex;", "mod octal;"), &[]),
             "core/src/lib.rs:1: `octal` has no layer: give it one in xtask/src/tidy/layering.rs\n\
-             core/src/lib.rs:1: xtask/src/tidy/layering.rs has a layer for `hex`, which is gone\n",
+             core/src/lib.rs:1: xtask/src/tidy/layering.rs has a layer for `hex`, which does not exist\n",
         );
     }
 
