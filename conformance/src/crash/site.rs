@@ -157,3 +157,26 @@ impl Site {
         Ok(sums)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A umask of 022, which most people have, must not open it to others.
+    #[test]
+    fn a_new_folder_is_for_its_owner_alone() {
+        let parent = TempDir::new().unwrap();
+        let data = parent.path().join("data");
+        Site::new(Path::new("argus"), data.clone(), Some(1 << 20), 1).unwrap();
+        for folder in [data.clone(), data.join("log"), data.join("blobs")] {
+            let mode = fs::metadata(&folder).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", folder.display());
+        }
+    }
+}

@@ -7,7 +7,7 @@ use argus_core::api::Refusal;
 
 /// Bodies up to this size have a part of the budget that larger ones cannot use.
 const SMALL_BODY_BYTES_MAX: usize = 64 * 1024;
-/// This fraction of the budget is reserved for small bodies.
+/// One part in this many of the budget is reserved for small bodies.
 const SMALL_SHARE: usize = 8;
 /// A body that has stalled this long gives its memory to others that need it.
 const STALLED: Duration = Duration::from_millis(500);

@@ -446,12 +446,12 @@ mod tests {
         assert_eq!(found(&declared, &[("engine", "use crate::repository::Repository;\n")]), "");
         assert_eq!(
             found(&declared, &[("repository", "\nuse crate::engine::Engine;\n")]),
-            "core/src/repository.rs:2: `repository` lies below `engine`, and may not name anything of it\n",
+            "core/src/repository.rs:2: `repository` is below `engine` and must not name anything of it\n",
         );
         assert_eq!(
             found(&declared.replace("mod hex;", "mod octal;"), &[]),
             "core/src/lib.rs:1: `octal` has no layer: give it one in xtask/src/tidy/layering.rs\n\
-             core/src/lib.rs:1: xtask/src/tidy/layering.rs has a layer for `hex`, which is gone\n",
+             core/src/lib.rs:1: xtask/src/tidy/layering.rs has a layer for `hex`, which does not exist\n",
         );
     }
 
