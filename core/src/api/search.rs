@@ -61,7 +61,7 @@ pub(super) struct SearchRun {
     scan: Option<Running>,
     /// Of the first snapshot: no event behind it is part of the answer.
     last_seq: u64,
-    /// Everything up to here was examined and is in the body, as far as it matches; `None`: nothing, or it is not known.
+    /// Everything up to here was examined and is in the body, as far as it matches. `None`: nothing, or not known.
     position: Option<Position>,
     /// Where a page ends that has another one behind it.
     page_end: Option<Position>,

@@ -47,7 +47,7 @@ fn read(query: &str) -> Read {
         let head = Head { method: "GET", target, headers: &headers, http_10: false };
         match api.handle_request(&head, &Condition::default()) {
             Action::Read(read) => Some(read),
-            _ => None,
+            Action::Reply(_) | Action::Submit(_) | Action::Metrics(_) => None,
         }
     };
     begin(&format!("/events?{}", query.trim_end_matches('&'))).or_else(|| begin("/events")).unwrap()

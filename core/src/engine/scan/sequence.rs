@@ -115,7 +115,7 @@ impl PartRows {
         match self {
             Self::Fresh(rows) => share(rows.segment.memory_bytes(), &rows.segment),
             Self::Sealed(rows) => {
-                let page = rows.page.as_slice().len() * size_of::<(u64, usize)>();
+                let page = size_of_val(rows.page.as_slice());
                 let open = |open: &OpenBlock| share(open.block.memory_bytes(), &open.block) + size_of_val(&*open.rows);
                 rows.open.iter().map(open).fold(page, usize::saturating_add)
             }
