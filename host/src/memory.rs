@@ -35,7 +35,8 @@ pub struct Term {
     pub bytes: usize,
 }
 
-/// The memory that a server with a repository on disk takes at most, but for the index of what is stored. A repository in memory takes what is in it besides.
+/// The memory that a server with a repository on disk takes at most, but for the index of what is stored. A
+/// repository in memory takes what is in it besides.
 #[derive(Clone, Debug)]
 pub struct Plan(Vec<Term>);
 
