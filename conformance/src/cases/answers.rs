@@ -13,7 +13,7 @@ pub(super) const CASES: &[Case] = cases!["answers";
     "GET /events": [slow_readers_hold_little_and_miss_nothing, a_page_goes_on_where_it_was, answers_without_room_wait],
 ];
 
-const EVENTS: usize = 20_000;
+const EVENTS: usize = 8_000;
 const TYPES: usize = 39;
 
 /// What a reader that waits may hold: a piece of its answer, and what is known about it.
@@ -21,13 +21,13 @@ const WAITING_BYTES_MAX: f64 = 96.0 * 1024.0;
 
 /// Stores so many events of many types: more than what lies between two programs takes.
 fn fill(server: &Server, events: usize) -> Outcome {
-    let text = "x".repeat(600);
+    let text = "x".repeat(1_200);
     let line = |number: usize| {
         let (kind, time) = (number % TYPES, (number * 7919) % events);
         format!(r#"{{"event_type":"type{kind}","timestamp":{time},"payload":{{"n":{number},"x":"{text}"}}}}"#) + "\n"
     };
-    for first in (0..events).step_by(5_000) {
-        let lines: String = (first..events.min(first + 5_000)).map(line).collect();
+    for first in (0..events).step_by(4_000) {
+        let lines: String = (first..events.min(first + 4_000)).map(line).collect();
         server.submit_lines(lines)?.expect(201)?;
     }
     Ok(())
@@ -102,7 +102,7 @@ fn slow_readers_hold_little_and_miss_nothing(ctx: &Context<'_>) -> Outcome {
 }
 
 fn a_page_goes_on_where_it_was(ctx: &Context<'_>) -> Outcome {
-    const LIMIT: usize = 10_000;
+    const LIMIT: usize = 6_000;
     let server = ctx.start(&[("--write-timeout", "5m")])?;
     fill(&server, EVENTS)?;
     for order in ["asc", "desc", "seq"] {
