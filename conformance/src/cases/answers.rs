@@ -1,7 +1,6 @@
 //! Long answers whose clients take their time.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::case::{Case, cases};
 use crate::client::{Connection, Head, PATIENCE, Request};
@@ -73,7 +72,6 @@ fn wait_until_held(server: &Server, bytes_max: f64) -> Outcome {
             return Ok(());
         }
         check!(Instant::now() < deadline, "answers to hold {bytes_max} bytes at most, not {held}");
-        thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -290,7 +290,7 @@ impl Sealed {
             if is_right {
                 Ok(Arc::new(block))
             } else {
-                Err(Corrupt("it has events outside of its range of sequence numbers than the index says"))
+                Err(Corrupt("it has other events than the index says"))
             }
         });
         block.map_err(|Corrupt(reason)| self.damaged_block(number, reason))
