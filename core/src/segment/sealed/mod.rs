@@ -287,11 +287,7 @@ impl Sealed {
             let ends = (block.sort_key(0), block.sort_key(block.len().saturating_sub(1)));
             let is_right =
                 block.len() == self.index.rows(number) && ends == (self.index.first(number), self.index.last(number));
-            if is_right {
-                Ok(Arc::new(block))
-            } else {
-                Err(Corrupt("it has other events than the index says"))
-            }
+            if is_right { Ok(Arc::new(block)) } else { Err(Corrupt("it has other events than the index says")) }
         });
         block.map_err(|Corrupt(reason)| self.damaged_block(number, reason))
     }
