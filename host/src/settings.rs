@@ -69,7 +69,7 @@ pub struct Settings {
     #[arg(value_parser = parse_size)]
     pub max_working_bytes: Option<usize>,
 
-    /// Memory for long answers under way. An answer whose client takes nothing for a second holds next to nothing.
+    /// Memory for long answers in flight. An answer whose client takes nothing for a second holds next to nothing.
     /// Beyond this, new ones wait, up to `--request-timeout`; then 503
     #[arg(long, env = "ARGUS_MAX_ANSWER_BYTES", value_name = "SIZE", default_value = "256MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
