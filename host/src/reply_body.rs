@@ -1,4 +1,4 @@
-//! The body of an answer: whole, or computed piece by piece as fast as the client takes it.
+//! The body of an answer: complete, or streamed as fast as the client reads it.
 
 use std::fmt;
 use std::future::Future;
@@ -14,40 +14,40 @@ use thiserror::Error;
 use crate::answers::Admitted;
 use crate::metrics::InFlight;
 
-/// The body of an answer. `Send`, `Sync` and `Unpin`, and it holds at most one piece of a streamed answer.
+/// The body of an answer. It is `Send`, `Sync` and `Unpin`, and holds at most one chunk of a streamed answer.
 #[derive(Debug)]
 pub struct ReplyBody {
     content: Content,
-    /// The request is in flight until the last of its answer was taken.
+    /// The request is in flight until its whole answer was sent.
     _in_flight: Option<InFlight>,
 }
 
-/// Why a body broke off. The connection is cut without the final chunk, so that nobody takes a part for the whole.
+/// Why a body was aborted. The connection is reset without the final chunk, so that a partial answer is never mistaken
+/// for a complete one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the answer broke off: {reason}")]
 pub struct BrokenOff {
     /// Why, for the log.
     pub reason: String,
-    /// What is answered if nothing was sent yet.
+    /// The answer if nothing was sent yet.
     pub refusal: Refusal,
 }
 
-/// A read between two of its pieces, or what went wrong with it.
+/// A read after a step, and the result of the step.
 pub(crate) type Advanced = (ReadRun, Result<Poll<ReadStep>, BrokenOff>);
-/// Computes the next piece of a read where that may take its time.
+/// Computes the next step of a read on a thread that may block.
 pub(crate) type Advance = Box<dyn Fn(ReadRun) -> Advancing + Send>;
 pub(crate) type Advancing = Pin<Box<dyn Future<Output = Advanced> + Send>>;
 
 #[derive(Debug)]
 enum Content {
     Whole(Bytes),
-    // The mutex is never locked, only borrowed through: it makes `Sync` what frameworks want to be so and nobody
-    // shares.
+    // Frameworks require `Sync`, though nobody shares the body. The mutex provides it, and is never locked.
     Streamed(Box<Mutex<Streamed>>),
 }
 
 struct Streamed {
-    /// Has the run while that waits for the client.
+    /// Has the read while it waits for the client.
     admitted: Admitted,
     advance: Advance,
     state: State,
@@ -64,13 +64,13 @@ impl ReplyBody {
         Self { content: Content::Whole(bytes), _in_flight: in_flight }
     }
 
-    /// The body of an answer whose run rests.
+    /// The body of an answer whose read waits for the client.
     pub(crate) fn streamed(admitted: Admitted, advance: Advance, in_flight: InFlight) -> Self {
         let streamed = Streamed { admitted, advance, state: State::Resting };
         Self { content: Content::Streamed(Box::new(Mutex::new(streamed))), _in_flight: Some(in_flight) }
     }
 
-    /// The bytes, if the answer is whole and none of it was taken; else the body as it was.
+    /// The bytes, if the answer is complete and none of it was sent.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Requests that read: one state machine, whatever the route.
+//! Requests that read: one state machine for all routes.
 
 use alloc::boxed::Box;
 use core::mem;
@@ -15,7 +15,7 @@ use crate::repository::{ReadError, Reader, ScanRun};
 /// A good budget for [`ReadRun::poll`]: some 100 microseconds of work where events lie in memory.
 pub const READ_BUDGET: u32 = 4096;
 
-/// A request that reads, and whose parameters are in order.
+/// A request that reads, with valid parameters.
 #[derive(Debug)]
 pub struct Read {
     question: Question,
@@ -23,19 +23,19 @@ pub struct Read {
     time: Duration,
 }
 
-/// What is asked. A new read route is one more variant.
+/// What is requested. A new read route is a new variant.
 #[derive(Debug)]
 pub(super) enum Question {
     Search(Box<Search>),
     Lookup(Lookup),
 }
 
-/// A read under way. May be dropped at any point.
+/// A running read. May be dropped at any time.
 ///
-/// An answer shows one moment: the snapshot that its first [`poll`](Self::poll) took. It does not hold on to that
-/// snapshot. Stored events never change, so a run that is [suspended](Self::suspend), or whose snapshot was replaced a
-/// second ago, goes on in a new snapshot behind the last event that it gave, without the events that are newer than the
-/// first snapshot. Events that retention has removed meanwhile are missing from then on.
+/// An answer shows one moment: the snapshot that the first [`poll`](Self::poll) took. The run need not keep that
+/// snapshot, because stored events never change: a run that was [suspended](Self::suspend), or whose snapshot was
+/// replaced a second ago, continues in a new snapshot after the last event that it sent, and skips events newer than the
+/// first snapshot. Events that retention has removed in the meantime are missing.
 #[derive(Debug)]
 pub struct ReadRun {
     state: State,
@@ -66,7 +66,7 @@ impl Read {
         }
     }
 
-    /// Whether its answer may be so long that it is streamed. The others take little memory.
+    /// Whether its answer may be streamed. Other answers take little memory.
     #[must_use]
     pub fn may_stream(&self) -> bool {
         match &self.question {
@@ -75,8 +75,7 @@ impl Read {
         }
     }
 
-    /// Begins at this moment; from here on the time counts that the read [may take](super::Limits::read_time). Does
-    /// nothing that may wait.
+    /// Starts the read, and the time that it [may take](super::Limits::read_time). Never waits.
     #[must_use]
     pub fn begin(self, now: Moment) -> ReadRun {
         ReadRun { state: State::Asked(self.question), begun: now.uptime, time: self.time }
@@ -110,9 +109,9 @@ impl ReadRun {
         }
     }
 
-    /// Lets go of the snapshot and of all that was read from it, once the head is known; the next [`poll`](Self::poll)
-    /// goes on in a new snapshot. For a run whose client does not take what it is given. What it lets go is handed out,
-    /// so that the caller can drop it where that may take its time.
+    /// Releases the snapshot and everything read from it, if the head is known; the next [`poll`](Self::poll) continues
+    /// in a new snapshot. For a run whose client does not read. Returns what it releases, so that the caller can drop
+    /// it where that may take time.
     pub fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
         match &mut self.state {
             State::Searching(run) => run.suspend(),
@@ -120,7 +119,7 @@ impl ReadRun {
         }
     }
 
-    /// Bytes of memory that the run holds. Cheap.
+    /// The memory of the run in bytes. Cheap.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         match &self.state {

@@ -1,10 +1,10 @@
-//! What a step of a read gives.
+//! The steps of a read.
 
 use bytes::Bytes;
 
 use super::Reply;
 
-/// What a step of a [`ReadRun`](super::ReadRun) gave.
+/// The result of a step of a [`ReadRun`](super::ReadRun).
 #[derive(Debug)]
 pub enum ReadStep {
     /// The whole answer. The run is over.

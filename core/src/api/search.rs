@@ -25,12 +25,12 @@ use crate::repository::{Flow, ReadError, Reader, ScanHead, ScanRun, Snapshot};
 
 /// A chunk is sent when it has this many bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// What there is of an answer of unknown length is sent if nothing was sent for this long.
+/// If nothing was sent for this long, the available part of a streamed answer is sent.
 const SEND_AFTER: Duration = Duration::from_millis(20);
 /// How long a run may hold a snapshot that has been replaced.
 const REPLACED_HELD_MAX: Duration = Duration::from_secs(1);
 
-/// Clients send these as they are; in a link they would end the reference, or offend its grammar (RFC 3986).
+/// Clients send these unescaped. In a link they would end the URL, or are not allowed in it (RFC 3986).
 const ENCODED_IN_LINK: &AsciiSet = &CONTROLS
     .add(b'<')
     .add(b'>')
@@ -49,28 +49,28 @@ const ENCODED_IN_LINK: &AsciiSet = &CONTROLS
 pub(super) struct Search {
     scan: Scan,
     format: Format,
-    /// The query string as sent, but for a cursor: what a link to the next page begins with.
+    /// The query string as sent, without a cursor: the beginning of the link to the next page.
     link_query: String,
     head_only: bool,
 }
 
-/// A search under way.
+/// A running search.
 pub(super) struct SearchRun {
     search: Search,
     /// `None` while it is suspended.
     scan: Option<Running>,
-    /// Of the first snapshot: no event behind it is part of the answer.
+    /// The last sequence number of the first snapshot; later events are not part of the answer.
     last_seq: u64,
     /// Everything up to here was examined, and what matches is in the body. `None`: nothing was, or it is not known.
     position: Option<Position>,
-    /// Where a page ends that has another one behind it.
+    /// The end of the page, if there is a next one.
     page_end: Option<Position>,
-    /// The uptime at which a page that is not full yet ends.
+    /// The uptime at which the page ends even if it is not full.
     page_due: Duration,
-    /// How far a page was scanned that has ended before it was full.
+    /// How far the page was scanned, if it ended before it was full.
     scanned_to: Option<Position>,
     phase: Phase,
-    /// Part of the body that was not handed out yet.
+    /// The part of the body that was not returned yet.
     buffer: Vec<u8>,
     /// Whether an event has been written.
     any: bool,
@@ -78,31 +78,31 @@ pub(super) struct SearchRun {
     sent_at: Duration,
 }
 
-/// A scan and the snapshot that it is of.
+/// A scan and its snapshot.
 struct Running {
     run: Box<dyn ScanRun>,
     has_head: bool,
-    /// Only to know it again: it does not keep the snapshot.
+    /// To detect that the snapshot was replaced. Does not keep it alive.
     snapshot: Weak<dyn Snapshot>,
     /// The uptime at which it was taken.
     since: Duration,
-    /// How far the run had come when the scan began.
+    /// The position of the run when the scan began.
     from: Option<Position>,
 }
 
-/// Where a run stands.
+/// The phase of a run.
 enum Phase {
     /// The head is not known.
     Head,
     /// The body may still turn out to be small.
     First(Reply),
-    /// The head has gone out.
+    /// The head was sent.
     Streaming,
-    /// Nothing is left to say.
+    /// The answer is complete.
     Done,
 }
 
-/// How events are put into the body.
+/// The format of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Json,
@@ -142,8 +142,8 @@ impl Search {
         })
     }
 
-    /// The link to the next page (RFC 8288): the same parameters with another cursor. Relative, because only the caller
-    /// knows by which name it reached us.
+    /// The link to the next page (RFC 8288): the same parameters with another cursor. It is relative, because only the
+    /// client knows under which name it reached the server.
     fn next_link(&self, next: Position) -> String {
         let mut link = String::from("</events?");
         link.extend(utf8_percent_encode(&self.link_query, ENCODED_IN_LINK));
@@ -154,7 +154,7 @@ impl Search {
         link
     }
 
-    /// A position as callers are told it: the time, or the sequence number where that is the order.
+    /// The text of a position: its time, or its sequence number with `order=seq`.
     fn tell(&self, position: Position) -> String {
         match self.scan.order {
             Order::TimeAscending | Order::TimeDescending => position.timestamp.to_string(),
@@ -181,7 +181,7 @@ impl SearchRun {
     /// As [`ReadRun::suspend`](super::ReadRun::suspend).
     pub(super) fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
         match &self.phase {
-            // A page that is being chosen would have to be chosen anew.
+            // The selection of the page would be lost.
             Phase::Head => None,
             Phase::First(_) | Phase::Streaming | Phase::Done => {
                 let running = self.scan.take()?;
@@ -201,8 +201,8 @@ impl SearchRun {
         running.run.reached().or(self.position)
     }
 
-    /// Whether the snapshot was replaced and is held for too long. A scan that has come no further since goes on: it
-    /// might never get there otherwise.
+    /// Whether the snapshot was replaced and has been held for too long. A scan without progress keeps it: a new scan
+    /// would start over, perhaps without end.
     fn is_outdated(&self, reader: &Reader, uptime: Duration) -> bool {
         self.scan.as_ref().is_some_and(|running| {
             uptime.saturating_sub(running.since) >= REPLACED_HELD_MAX
@@ -211,12 +211,12 @@ impl SearchRun {
         })
     }
 
-    /// What a suspended run has not given yet.
+    /// The rest of the scan of a suspended run.
     fn what_is_left(&self) -> Scan {
         let scan = &self.search.scan;
         Scan {
             from: self.position.or(scan.from),
-            // The head says already where the page ends.
+            // The link in the head fixes the end of the page.
             limit: None,
             to: self.page_end,
             up_to_seq: Some(self.last_seq),
@@ -299,8 +299,8 @@ impl SearchRun {
         Ok(Poll::Pending)
     }
 
-    /// Takes events from the scan until the chunk is full, the step's work is done or the scan ends; then the body ends
-    /// as well.
+    /// Takes events from the scan until the chunk is full, the budget is used up or the scan ends, which also ends the
+    /// body.
     fn fill(&mut self, run: &mut dyn ScanRun, budget: u32) -> Result<Poll<()>, ReadError> {
         let Self { search, buffer, any, position, .. } = self;
         let format = search.format;
@@ -358,10 +358,10 @@ impl fmt::Debug for SearchRun {
 }
 
 impl Format {
-    /// In the order in which we like them.
+    /// By preference of the server.
     const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Jsonl];
 
-    /// The most welcome format; the first of them where several are (RFC 9110, section 12.5.1).
+    /// The format that the client prefers; of equals the first (RFC 9110, section 12.5.1).
     fn negotiate(head: &RequestHead<'_>) -> Result<Self, Refused> {
         let (mut best, mut best_quality) = (None, 0);
         for format in Self::ALL {
@@ -391,7 +391,7 @@ impl Format {
         }
     }
 
-    /// What goes before an event, given whether another came before.
+    /// The bytes before an event; `any` tells whether another event came before.
     fn before(self, any: bool) -> &'static [u8] {
         match self {
             Self::Json if any => b",",

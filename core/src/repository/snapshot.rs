@@ -9,18 +9,18 @@ use super::ReadError;
 use crate::event::Event;
 use crate::query::{Position, Scan};
 
-/// Where readers get their snapshots from. Cheap to clone.
+/// The source of snapshots. Cheap to clone.
 #[derive(Clone)]
 pub enum Reader {
-    /// This one: taking it neither waits nor fails.
+    /// One snapshot for all reads. Taking it neither waits nor fails.
     Current(Arc<dyn Snapshot>),
-    /// One is taken for each read. That may wait and may fail, and sees what other processes have committed.
+    /// A new snapshot for each read. Taking it may wait and may fail. It shows what other processes have committed.
     Shared(Arc<dyn TakeSnapshot>),
 }
 
 /// Takes snapshots of a repository that other processes may write to.
 pub trait TakeSnapshot: Send + Sync {
-    /// What is stored now. May wait.
+    /// Takes a snapshot of what is stored now. May wait.
     ///
     /// # Errors
     ///
@@ -28,48 +28,47 @@ pub trait TakeSnapshot: Send + Sync {
     fn take_snapshot(&self) -> Result<Arc<dyn Snapshot>, ReadError>;
 }
 
-/// Everything that was stored when it was taken, and nothing that came later.
+/// All events that were stored when it was taken, and none that came later.
 ///
-/// Aggregates will be one more method here, `aggregate`, whose default folds over a [`scan`](Self::scan), so that a
-/// database can answer them by its own means.
+/// Aggregates will be a method here, `aggregate`. Its default will fold over a [`scan`](Self::scan); a database can
+/// override it.
 pub trait Snapshot: Send + Sync {
-    /// Figures about the whole. May wait.
+    /// Statistics of the snapshot. May wait.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] when the storage does not tell.
+    /// [`ReadError`] if they cannot be read.
     fn stats(&self) -> Result<Stats, ReadError>;
 
-    /// The highest sequence number, 0 while there is none. Whoever asks for the events behind it later on has lost
-    /// none.
+    /// The highest sequence number, 0 if there is none. A later read of the events after it misses none.
     fn last_seq(&self) -> u64;
 
-    /// Hands the event with this id to `sink`, if there is one; the answer says whether there was. May wait.
+    /// Passes the event with this id to `sink`; returns whether there is one. May wait.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] when the storage cannot give back what it holds.
+    /// [`ReadError`] if the storage cannot be read.
     fn get(&self, id: &str, sink: &mut dyn FnMut(Event<'_>)) -> Result<bool, ReadError>;
 
-    /// Begins a scan. The run keeps the snapshot alive and may be dropped at any point. May wait.
+    /// Starts a scan. It keeps the snapshot alive and may be dropped at any time. May wait.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] when the storage cannot be asked.
+    /// [`ReadError`] if the storage cannot be read.
     fn scan(self: Arc<Self>, scan: &Scan) -> Result<Box<dyn ScanRun>, ReadError>;
 }
 
-/// A scan under way: a state machine that does a bounded amount of work a call. [`Poll::Pending`] means "call again";
+/// A running scan: a state machine that does a bounded amount of work per call. [`Poll::Pending`] means "call again";
 /// nobody is woken. Calls may wait for the storage.
 ///
-/// Call [`poll_head`](Self::poll_head) until it gives the head, then [`poll_events`](Self::poll_events) until it is
+/// Call [`poll_head`](Self::poll_head) until it returns the head, then [`poll_events`](Self::poll_events) until it is
 /// ready.
 pub trait ScanRun: Send {
-    /// Finds out what has to be known before the first event is sent. Examines about `budget` events at most.
+    /// Determines what must be known before the first event is sent. Examines about `budget` events at most.
     ///
     /// # Errors
     ///
-    /// [`ReadError`]; the run is of no further use.
+    /// [`ReadError`]; the scan cannot be continued.
     fn poll_head(&mut self, budget: u32) -> Result<Poll<ScanHead>, ReadError>;
 
     /// Ends a page before it is full, if events were examined that the page does not begin with: the page then has what
@@ -79,8 +78,8 @@ pub trait ScanRun: Send {
         None
     }
 
-    /// The position up to which everything was examined and handed over, if it is known. A scan from there on gives
-    /// what is left of this one.
+    /// Everything up to this position was examined and passed on; `None` if it is not known. A scan from there yields
+    /// the rest of this one.
     fn reached(&self) -> Option<Position> {
         None
     }
@@ -90,55 +89,54 @@ pub trait ScanRun: Send {
         0
     }
 
-    /// Hands matching events to `sink` in the order of the scan, until `sink` says [`Flow::Stop`] (it has taken the
-    /// event; the run goes on behind it), about `budget` events were examined, or none is left. Ready once every event
-    /// was handed over.
+    /// Passes matching events to `sink` in the order of the scan, until `sink` returns [`Flow::Stop`] (the scan goes on
+    /// after that event), about `budget` events were examined, or none is left. Ready once all events were passed on.
     ///
     /// # Errors
     ///
-    /// [`ReadError`]; the run is of no further use.
+    /// [`ReadError`]; the scan cannot be continued.
     fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Poll<()>, ReadError>;
 }
 
-/// What is known before the first event.
+/// The facts that are known before the first event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanHead {
     /// Where the next page begins (behind this position), if the scan has a limit and there may be more than that.
     pub next: Option<Position>,
 }
 
-/// Whether [`ScanRun::poll_events`] shall hand over more in this call.
+/// Whether [`ScanRun::poll_events`] continues in this call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// Go on.
+    /// Continue.
     More,
     /// Return after this event.
     Stop,
 }
 
-/// Figures about a [`Snapshot`].
+/// Statistics of a [`Snapshot`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Stats {
-    /// Events stored.
+    /// The number of events.
     pub events: u64,
-    /// Bytes that they take, with their indexes.
+    /// Their size in bytes, with their indexes.
     pub bytes: u64,
-    /// Immutable parts that a scan may have to visit.
+    /// The number of segments, each of which a scan may have to read.
     pub segments: u64,
-    /// The highest sequence number, 0 while there is none.
+    /// The highest sequence number, 0 if there is none.
     pub last_seq: u64,
-    /// Different event types of the events stored.
+    /// The number of different event types.
     pub event_types: u64,
-    /// How many of them there may be at most.
+    /// The limit on different event types.
     pub event_types_max: u64,
 }
 
 impl Reader {
-    /// A snapshot. Where the reader is [`Shared`](Self::Shared), this may wait.
+    /// Takes a snapshot. May wait if the reader is [`Shared`](Self::Shared).
     ///
     /// # Errors
     ///
-    /// As [`TakeSnapshot::take_snapshot`]; never where the reader is [`Current`](Self::Current).
+    /// As [`TakeSnapshot::take_snapshot`]; never if the reader is [`Current`](Self::Current).
     pub fn take(&self) -> Result<Arc<dyn Snapshot>, ReadError> {
         match self {
             Self::Current(snapshot) => Ok(Arc::clone(snapshot)),

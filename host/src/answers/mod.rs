@@ -1,8 +1,9 @@
-//! The answers under way, and the memory that they may hold all together.
+//! The answers in flight, and a budget for the memory of all of them.
 //!
-//! A run that reads holds a snapshot and what it has read of it. A client that does not take what it is sent would keep
-//! that in memory. So a run that waits for its client for [`IDLE_MAX`] is suspended: it goes on later in a new
-//! snapshot. Beyond the budget, the runs that wait are suspended at once, and new answers wait until there is room.
+//! A running read holds a snapshot and the blocks that it reads. A client that does not read its answer would keep them
+//! in memory. So a read that waits for its client for [`IDLE_MAX`] is suspended, and continues later in a new snapshot.
+//! When the budget is exceeded, waiting reads are suspended at once, and new answers wait for room. Reads being computed
+//! are not suspended, so the budget may be exceeded until they wait for their clients.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,10 +20,10 @@ use crate::watch;
 /// How long a run may wait for its client before it is suspended.
 pub const IDLE_MAX: Duration = Duration::from_secs(1);
 
-/// What an answer counts for until it is known what it holds, in bytes: two pieces of a body.
+/// The bytes that an answer accounts for until its memory is known: two chunks of a body.
 const FIRST_BYTES: usize = 128 * 1024;
 
-/// The answers under way. Those that are whole at once take part until they are.
+/// The answers in flight. An answer that is not streamed is one of them until it is complete.
 #[derive(Debug)]
 pub struct Answers {
     bytes_max: usize,
@@ -34,7 +35,7 @@ pub struct Answers {
     full: Event,
 }
 
-/// One answer's part, until it is dropped.
+/// One answer's share of the budget, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     answers: Arc<Answers>,
@@ -44,31 +45,31 @@ pub(crate) struct Admitted {
 #[derive(Debug, Default)]
 struct State {
     next_number: u64,
-    /// Bytes that all answers hold.
+    /// The memory of all answers, in bytes.
     bytes: usize,
     answers: BTreeMap<u64, Entry>,
-    /// The answers whose run waits for its client and holds a snapshot: since when, and their number.
+    /// The answers whose read waits for its client and has not been suspended: since when, and their number.
     idle: BTreeSet<(Instant, u64)>,
 }
 
 #[derive(Debug)]
 struct Entry {
     bytes: usize,
-    /// Of these, the piece of the body that the client is to take next.
+    /// Of these, the chunk of the body that the client has to read next.
     piece_bytes: usize,
     since: Instant,
-    /// The run, while it waits for the client.
+    /// The read, while it waits for the client.
     run: Option<ReadRun>,
 }
 
 impl Answers {
-    /// No answers, which may hold so many bytes.
+    /// A budget of so many bytes.
     #[must_use]
     pub fn new(bytes_max: usize, clock: Clock) -> Arc<Self> {
         Arc::new(Self { bytes_max, clock, state: Mutex::default(), room: Event::new(), full: Event::new() })
     }
 
-    /// Bytes that all answers hold, and how many answers there are.
+    /// The memory of all answers in bytes, and the number of answers.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {
         let state = self.lock();
@@ -89,8 +90,8 @@ impl Answers {
         }
     }
 
-    /// Suspends the runs that have waited for their clients too long, or for as long as the budget is used up, the
-    /// longest wait first. How long it takes until there is something to do again, unless the budget is used up before.
+    /// Suspends reads, the longest wait first: those that have waited for [`IDLE_MAX`], and more while the budget is
+    /// exceeded. Returns how long nothing is due, unless the budget is exceeded before.
     pub fn sweep(&self, now: Instant) -> Duration {
         loop {
             let mut state = self.lock();
@@ -106,7 +107,7 @@ impl Answers {
             let bytes = run.held_bytes() + entry.piece_bytes;
             state.set_bytes(number, bytes);
             self.unlock(state);
-            // It may be the last to hold a file.
+            // It may have the last reference to a deleted file, and closing that may take time.
             drop(scan);
         }
     }
@@ -131,7 +132,7 @@ impl Answers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Unlocks the state, and tells whoever waits for what has become of it.
+    /// Unlocks the state and wakes whoever waits for room, or the sweep if there is none.
     fn unlock(&self, state: MutexGuard<'_, State>) {
         let has_room = state.bytes < self.bytes_max;
         drop(state);
@@ -144,14 +145,14 @@ impl Answers {
 }
 
 impl Admitted {
-    /// The run is at work and holds so much.
+    /// Sets the memory of a read that is being computed.
     pub(crate) fn set_held(&self, bytes: usize) {
         let mut state = self.answers.lock();
         state.set_bytes(self.number, bytes);
         self.answers.unlock(state);
     }
 
-    /// The run waits until the client has taken a piece of so many bytes.
+    /// Hands the read over until the client has read a chunk of so many bytes.
     pub(crate) fn rest(&self, run: ReadRun, piece_bytes: usize) {
         let since = self.answers.clock.now();
         let bytes = run.held_bytes() + piece_bytes;
@@ -164,7 +165,7 @@ impl Admitted {
         self.answers.unlock(state);
     }
 
-    /// Takes the run, so that it goes on; `None` if it is at work already.
+    /// Takes the read back to continue it; `None` if it was taken already.
     pub(crate) fn take(&self) -> Option<ReadRun> {
         let mut state = self.answers.lock();
         let entry = state.answers.get_mut(&self.number)?;

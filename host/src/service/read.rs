@@ -1,4 +1,4 @@
-//! Requests that read: what they ask for is found on threads that may block.
+//! Requests that read. The work is done on threads that may block.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::reply_body::{Advance, Advanced, BrokenOff};
 use crate::runtime::Runtime;
 use crate::watch::panic_message;
 
-/// How long a read computes on a thread with the priority of all others. Most are done by then.
+/// How long a read computes at normal priority. Most are complete by then.
 const FIRST_SLICE: Duration = Duration::from_millis(2);
 
 /// How long a read computes at a time in the background.
 const READ_SLICE: Duration = Duration::from_millis(10);
 
 impl<R: Runtime> Session<R> {
-    /// Answers a read by this time, or begins to.
+    /// Answers a read, or starts its streamed answer, before the deadline.
     pub(super) async fn read_by(&self, deadline: Instant, read: Read) -> Result<Answer, Refusal> {
-        // One that is whole at once needs no room, and no waiting for it.
+        // An answer that is not streamed needs no share of the budget.
         let admitted = if read.may_stream() {
             let admitted = self.within(deadline, Box::pin(self.service.node.answers.admit())).await;
             Some(admitted.map_err(|Elapsed| Refusal::AnswersFull)?)
@@ -68,8 +68,8 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    /// Puts the metrics together where that may wait: figures of the process are read from files, and what is stored
-    /// may have to be asked for.
+    /// Renders the metrics on a thread that may block: those of the process are read from files, and the repository may
+    /// be remote.
     pub(super) async fn render(&self, metrics: MetricsAction) -> Result<Answer, Refusal> {
         let node = Arc::clone(&self.service.node);
         let render = move || {
@@ -97,7 +97,7 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    /// Goes on with a read. What was not found in its first slice may take long, and gives way to all that does not.
+    /// Continues a read at low priority: a read that was not complete after its first slice may take long.
     pub(super) fn advancer(&self) -> Advance {
         let runtime = self.service.runtime.clone();
         let node = Arc::clone(&self.service.node);
@@ -108,8 +108,8 @@ impl<R: Runtime> Session<R> {
     }
 }
 
-/// Computes until there is something to send, or until the time slice is over. What goes wrong is logged, whether or
-/// not anything was sent yet.
+/// Computes until there is something to send or the time slice is over. Errors are logged, whether or not anything was
+/// sent yet.
 fn advance_slice(mut run: ReadRun, slice: Duration, node: &Node) -> Advanced {
     let begun = Instant::now();
     let reader = node.committer.reader();

@@ -1,18 +1,18 @@
-//! The places that a scan covers.
+//! The range of sort keys and sequence numbers that a scan covers.
 
 use crate::event::Timestamp;
 use crate::query::{Order, Position, Scan};
 use crate::segment::SortKey;
 
-/// The places that a scan covers.
+/// The range of sort keys and sequence numbers that a scan covers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Both belong to it.
+    /// Both are inclusive.
     first: SortKey,
     last: SortKey,
-    /// Does not belong to it.
+    /// Exclusive: where the scan begins.
     from: Option<SortKey>,
-    /// Belongs to it.
+    /// Inclusive: where the scan ends.
     to: Option<SortKey>,
     after_seq: u64,
     up_to_seq: u64,
@@ -47,7 +47,7 @@ impl Bounds {
         self.order
     }
 
-    /// Whether a place lies before all that is covered, in the order of time.
+    /// Whether a sort key is less than all in the range.
     pub(super) fn is_before(&self, place: SortKey) -> bool {
         let is_before = match self.order {
             Order::TimeAscending => self.from.is_some_and(|from| place <= from),
@@ -57,7 +57,7 @@ impl Bounds {
         is_before || place < self.first
     }
 
-    /// Whether a place lies behind all that is covered, in the order of time.
+    /// Whether a sort key is greater than all in the range.
     pub(super) fn is_behind(&self, place: SortKey) -> bool {
         let is_behind = match self.order {
             Order::TimeAscending => self.to.is_some_and(|to| place > to),
@@ -67,17 +67,17 @@ impl Bounds {
         is_behind || place > self.last
     }
 
-    /// Only higher sequence numbers are covered.
+    /// The exclusive lower bound of sequence numbers.
     pub(super) fn after_seq(&self) -> u64 {
         self.after_seq
     }
 
-    /// Only sequence numbers up to this one are covered.
+    /// The inclusive upper bound of sequence numbers.
     pub(super) fn up_to_seq(&self) -> u64 {
         self.up_to_seq
     }
 
-    /// Whether any sequence number from the first to the last of these is covered.
+    /// Whether the range has any sequence number from the first to the last of these.
     pub(super) fn has_any_seq(&self, (first, last): (u64, u64)) -> bool {
         last > self.after_seq && first <= self.up_to_seq
     }
@@ -87,7 +87,7 @@ impl Bounds {
     }
 }
 
-/// A place as callers name it.
+/// A sort key as the position that callers see.
 pub(super) fn position(place: SortKey) -> Position {
     Position { timestamp: Timestamp::from_nanos(place.time), seq: place.seq }
 }

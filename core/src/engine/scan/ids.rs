@@ -1,4 +1,4 @@
-//! The walk over events with certain ids.
+//! Walks the events that have certain ids.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -14,7 +14,7 @@ use crate::segment::SortKey;
 /// Looking up an id is as much work as examining so many rows.
 const LOOKUP_ROWS: u32 = 64;
 
-/// Looks ids up, one a step, and then gives what was found in the order of the scan.
+/// Looks up one id per step, then yields the events found in the order of the scan.
 #[derive(Debug)]
 pub(super) struct Ids {
     parts: Parts,
@@ -27,7 +27,7 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// The walk over the events with these ids. The parts of the run are those of `parts`, in their order.
+    /// Walks the events with these ids. Addresses refer to `parts`, in their order.
     pub(super) fn among(parts: Parts, ids: &[Box<str>], filter: &Filter, bounds: Bounds) -> Self {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
@@ -60,12 +60,12 @@ impl Ids {
         Ok(Step::Row(Row { place: *place, address: address.clone(), block: None }))
     }
 
-    /// Bytes of memory that it holds.
+    /// Its memory in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.found.capacity() * size_of::<(SortKey, Address)>()
     }
 
-    /// The place up to which everything was examined, if that is more than nothing.
+    /// Everything up to this position was examined; `None` if nothing was.
     pub(super) fn reached(&self) -> Option<Position> {
         let last = self.given.checked_sub(1).and_then(|last| self.found.get(last));
         last.map(|&(place, _)| position(place))

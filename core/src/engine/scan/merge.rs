@@ -1,4 +1,4 @@
-//! The walk in the order of time: a merge of what the parts have.
+//! Walks the rows of all parts in the order of time, by merging.
 
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
@@ -17,23 +17,23 @@ pub(super) struct Merge {
     sources: Vec<Source>,
     heads: BinaryHeap<Head>,
     bounds: Bounds,
-    /// Whether a row was taken.
+    /// Whether a row was yielded.
     moved: bool,
 }
 
-/// What a source has next. The greatest head is the next event of the answer, or may have it.
+/// The next row or block of a source. The greatest head is the next row of the walk, or the block that may contain it.
 #[derive(Debug)]
 struct Head {
     place: SortKey,
     order: Order,
     source: usize,
-    /// `None` for a block that is not open yet.
+    /// `None` for a block that has not been read yet.
     row: Option<Address>,
 }
 
 impl Merge {
-    /// The walk, and the parts that it goes over. A part without a row that can match is let go at once: whoever takes
-    /// the answer may be slow.
+    /// The walk, and the parts that it needs. Parts without a row that can match are dropped at once, since the client
+    /// may be slow.
     pub(super) fn over(parts: impl Iterator<Item = Part>, filter: &Filter, bounds: Bounds) -> (Self, Vec<Part>) {
         let (mut held, mut sources) = (Vec::new(), Vec::new());
         for part in parts {
@@ -69,22 +69,22 @@ impl Merge {
         Ok(Step::Row(Row { place, address, block }))
     }
 
-    /// The place up to which everything was examined, if that is more than nothing: just before what comes next.
+    /// Everything up to this position was examined, which is just before the next head; `None` if nothing was.
     pub(super) fn reached(&self) -> Option<Position> {
         let SortKey { time, seq } = self.heads.peek().filter(|_| self.moved)?.place;
-        // Sequence numbers begin at 1 and do not come near their end.
+        // Sequence numbers begin at 1 and stay far below their maximum.
         let seq =
             if self.bounds.order() == Order::TimeDescending { seq.saturating_add(1) } else { seq.saturating_sub(1) };
         Some(position(SortKey { time, seq }))
     }
 
-    /// Bytes of memory that it holds.
+    /// Its memory in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         let heads = self.heads.capacity() * size_of::<Head>();
         self.sources.iter().map(Source::held_bytes).fold(heads, usize::saturating_add)
     }
 
-    /// Puts what a source has next among the heads.
+    /// Adds the next row or block of a source to the heads.
     fn advance(&mut self, source: usize) {
         let next = self.sources.get_mut(source).and_then(Source::next);
         let order = self.bounds.order();
@@ -97,8 +97,8 @@ impl Merge {
 }
 
 impl Ord for Head {
-    /// Where a block may begin with a row of the same place, the block comes first: its row may be the very one. Places
-    /// of rows are never the same.
+    /// If a block and a row have the same sort key, the block comes first, since it may contain an earlier row. No two
+    /// rows have the same sort key.
     fn cmp(&self, other: &Self) -> Ordering {
         let by_place = match self.order {
             Order::TimeAscending | Order::Sequence => other.place.cmp(&self.place),

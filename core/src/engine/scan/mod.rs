@@ -1,7 +1,7 @@
 //! Runs scans over the parts of a snapshot.
 //!
-//! A walk gives the rows that may match, in order, in bounded steps: by time ([`merge`]), by sequence number
-//! ([`sequence`]), or by id ([`ids`]). The [`run`] looks at their payloads, makes pages and hands events over.
+//! A walk yields the rows that may match, in order and in bounded steps: by time ([`merge`]), by sequence number
+//! ([`sequence`]), or by id ([`ids`]). The [`run`] evaluates the payload conditions, forms pages and yields events.
 
 mod bounds;
 mod ids;

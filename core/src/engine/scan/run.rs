@@ -1,4 +1,4 @@
-//! A scan under way.
+//! A running scan.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -16,10 +16,10 @@ use crate::query::{Conditions, Evaluation, Position, Scan};
 use crate::repository::{Flow, ReadError, ScanHead, ScanRun};
 use crate::segment::{Block, Part, RowText, SortKey};
 
-/// Putting together so many bytes of a payload that lies in a block is as much work as examining a row.
+/// Decoding so many bytes of a payload costs as much as examining a row.
 const PAYLOAD_BYTES: usize = 32;
 
-/// So many blocks are kept between choosing the events of a page and sending them; the others are read twice.
+/// The most blocks kept between choosing the events of a page and sending them. Other blocks are read twice.
 const RECENT_BLOCKS_MAX: usize = 64;
 
 /// A scan over the parts of a snapshot.
@@ -29,8 +29,8 @@ pub(in crate::engine) struct Run {
     key: IdentityKey,
     walk: Walk,
     conditions: Conditions,
-    /// With a limit, the page is chosen before its first event is sent, since the answer's head says whether there is
-    /// more.
+    /// With a limit, the page is chosen before its first event is sent, because the header fields of the answer link to
+    /// the next page.
     page: Option<Page>,
     recent: Recent,
     text: RowText,
@@ -45,17 +45,17 @@ struct Page {
     sent: usize,
 }
 
-/// What a step has found.
+/// The result of a step.
 enum Found {
-    /// An event that is asked for, and the work that it took to see that, in rows.
+    /// A matching event, and the cost of the step in rows.
     Match(Row, u32),
-    /// Nothing, and so much work was done, in rows.
+    /// No event, and the cost of the step in rows.
     Nothing(u32),
-    /// All rows were seen.
+    /// There are no more rows.
     End,
 }
 
-/// The blocks that were used last, by part and number.
+/// The blocks used most recently, by part and number.
 #[derive(Debug, Default)]
 struct Recent(VecDeque<((usize, usize), Arc<Block>)>);
 
@@ -80,7 +80,7 @@ impl Run {
         }
     }
 
-    /// Takes one step of the walk, and looks at the payload if that gives a row.
+    /// Takes one step of the walk, and evaluates the payload conditions of the row that it yields.
     fn step(&mut self) -> Result<Found, ReadError> {
         match self.walk.step()? {
             Step::Row(row) => {
@@ -92,7 +92,7 @@ impl Run {
         }
     }
 
-    /// Whether what a payload has in it is asked for.
+    /// Evaluates the payload conditions of a row.
     fn examine(&mut self, row: &Row) -> Result<Evaluation, ReadError> {
         if self.conditions.is_empty() {
             return Ok(Evaluation { matches: true, cost: 1 });
@@ -112,7 +112,7 @@ impl Run {
         Ok(Evaluation { matches, cost: 1_u32.saturating_add(cost).saturating_add(loading) })
     }
 
-    /// Hands an event over.
+    /// Passes an event to the sink.
     fn send(
         &mut self,
         address: &Address,
@@ -130,7 +130,7 @@ impl Run {
         }
     }
 
-    /// The block that a row lies in, if it lies in one: the one that is open, one used recently, or read anew.
+    /// The block of a row, if its part has blocks: the open one, a recent one, or one that is read now.
     fn block(&mut self, address: &Address, open: Option<&Arc<Block>>) -> Result<Option<Arc<Block>>, ReadError> {
         let Address { part, block: Some(number), .. } = *address else { return Ok(None) };
         if let Some(block) = open {
@@ -155,7 +155,7 @@ impl ScanRun for Run {
                 Found::End => page.complete = true,
                 Found::Nothing(rows) => left = left.saturating_sub(rows),
                 Found::Match(..) if page.chosen.len() == page.limit => {
-                    // One more than asked for: there is a next page, behind the last event of this one.
+                    // One more event than the limit: the next page begins after the last event of this one.
                     page.complete = true;
                     page.next = page.chosen.last().map(|&(place, _)| position(place));
                 }

@@ -1,4 +1,4 @@
-//! The walk in the order of sequence numbers.
+//! Walks rows in the order of sequence numbers.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -18,18 +18,18 @@ use crate::segment::{Block, Part, Sealed, Segment, SortKey};
 /// The most blocks kept open, about as many as there are type partitions: consecutive rows lie in different partitions.
 const OPEN_BLOCKS_MAX: usize = 64;
 
-/// A walk over parts that ascend by sequence number and do not overlap: one after the other. It begins at the first row
-/// behind where it is to begin and reads nothing of what lies before.
+/// Walks the parts one after the other: they ascend by sequence number and do not overlap. It starts at the first row
+/// in the range, and reads nothing before it.
 #[derive(Debug)]
 pub(super) struct Sequence {
     parts: vec::IntoIter<PartRows>,
     current: Option<PartRows>,
     bounds: Bounds,
-    /// All up to this sequence number was examined.
+    /// Everything up to this sequence number was examined.
     reached: Option<u64>,
 }
 
-/// The rows of a part that are left.
+/// The remaining rows of a part.
 #[derive(Debug)]
 enum PartRows {
     Fresh(FreshRows),
@@ -40,9 +40,9 @@ enum PartRows {
 struct FreshRows {
     part: usize,
     segment: Arc<Segment>,
-    /// Indexes in the order of ordinals.
+    /// The remaining ordinals.
     places: Range<usize>,
-    /// The types that are asked for, ascending; `None` for all.
+    /// The codes of the requested types, ascending; `None` for all.
     codes: Option<Box<[usize]>>,
 }
 
@@ -53,9 +53,9 @@ struct SealedRows {
     wanted: Wanted,
     /// Where the next page of the sequence index begins.
     next_page: u64,
-    /// The sequence numbers of this page that are left, and their blocks.
+    /// The remaining sequence numbers of this page, with their blocks.
     page: vec::IntoIter<(u64, usize)>,
-    /// The one that used a block last comes last.
+    /// The most recently used block comes last.
     open: Vec<OpenBlock>,
 }
 
@@ -65,12 +65,12 @@ struct OpenBlock {
     block: Arc<Block>,
     /// Its rows by sequence number.
     rows: Box<[(u64, u16)]>,
-    /// For each type of the block, whether it is asked for; `None` for all.
+    /// For each type of the block, whether it is requested; `None` for all.
     wanted: Option<Box<[bool]>>,
 }
 
 impl Sequence {
-    /// The walk, and the parts that it goes over.
+    /// The walk, and the parts that it needs.
     pub(super) fn over(parts: impl Iterator<Item = Part>, filter: &Filter, bounds: Bounds) -> (Self, Vec<Part>) {
         let (mut held, mut rows) = (Vec::new(), Vec::new());
         for part in parts {
@@ -98,19 +98,19 @@ impl Sequence {
         Ok(step)
     }
 
-    /// Bytes of memory that it holds.
+    /// Its memory in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.parts.as_slice().iter().chain(&self.current).map(PartRows::held_bytes).fold(0, usize::saturating_add)
     }
 
-    /// The place up to which everything was examined, if that is more than nothing.
+    /// Everything up to this position was examined; `None` if nothing was.
     pub(super) fn reached(&self) -> Option<Position> {
         self.reached.map(|seq| Position { timestamp: Timestamp::from_nanos(0), seq })
     }
 }
 
 impl PartRows {
-    /// Bytes of memory that it holds, without its part.
+    /// Its memory in bytes, without the part.
     fn held_bytes(&self) -> usize {
         match self {
             Self::Fresh(rows) => share(rows.segment.memory_bytes(), &rows.segment),
@@ -215,7 +215,7 @@ impl SealedRows {
         Ok(Step::Row(Row { place, address, block: Some(Arc::clone(&open.block)) }))
     }
 
-    /// Puts an open block last. Whether it is open.
+    /// Moves an open block to the end; returns whether it is open.
     fn use_block(&mut self, number: usize) -> bool {
         let Some(at) = self.open.iter().rposition(|open| open.number == number) else { return false };
         if at + 1 < self.open.len() {

@@ -24,7 +24,7 @@ pub(super) struct Source {
 
 #[derive(Debug)]
 enum SourceRows {
-    /// Places that are left: in the grouping by type if `grouped`, else rows.
+    /// The remaining rows: as indexes into the rows grouped by type if `grouped`, else as rows.
     Fresh {
         segment: Arc<Segment>,
         places: Range<usize>,
@@ -37,11 +37,11 @@ enum SourceRows {
 #[derive(Debug)]
 struct Partition {
     sealed: Arc<Sealed>,
-    /// The numbers of its blocks, and which of them are left.
+    /// The numbers of its blocks, and which of them remain.
     numbers: Packed,
     blocks: Range<usize>,
     wanted: Wanted,
-    /// Blocks without a sequence number that these cover are passed by.
+    /// Blocks without a sequence number in these bounds are skipped.
     bounds: Bounds,
     open: Option<Open>,
 }
@@ -51,23 +51,23 @@ struct Partition {
 struct Open {
     number: usize,
     block: Arc<Block>,
-    /// Rows that are left.
+    /// The remaining rows.
     rows: Range<usize>,
-    /// For each type of the block, whether it is asked for; `None` for all.
+    /// For each type of the block, whether it is requested; `None` for all.
     wanted: Option<Box<[bool]>>,
 }
 
-/// What a source has next.
+/// The next item of a source.
 #[derive(Debug)]
 pub(super) enum Next {
     /// A row.
     Row(SortKey, Address),
-    /// A block that has to be opened; its rows lie at this place or behind it.
+    /// A block that has to be read; its rows have this sort key or come later in the walk.
     Block(SortKey),
 }
 
 impl Source {
-    /// What of a part can match.
+    /// The sources of a part: its rows that can match.
     pub(super) fn of(part: usize, content: &Part, filter: &Filter, bounds: &Bounds) -> Vec<Self> {
         let rows = match content {
             Part::Fresh(segment) => fresh_rows(segment, filter, bounds),
@@ -78,7 +78,7 @@ impl Source {
         some.map(|rows| Self { part, rows, backwards }).collect()
     }
 
-    /// The next row or block, which is taken out.
+    /// Takes the next row or block.
     pub(super) fn next(&mut self) -> Option<Next> {
         let (part, backwards) = (self.part, self.backwards);
         match &mut self.rows {
@@ -91,7 +91,7 @@ impl Source {
         }
     }
 
-    /// Opens the block that [`next`](Self::next) has spoken of.
+    /// Reads the block that [`next`](Self::next) returned.
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Source {
         }
     }
 
-    /// Bytes of memory that it holds, without its part.
+    /// Its memory in bytes, without the part.
     pub(super) fn held_bytes(&self) -> usize {
         size_of::<Self>()
             + match &self.rows {
@@ -143,7 +143,7 @@ impl Partition {
             }
         }
         self.open = None;
-        // Blocks that cannot have an answer are passed by, from what the index says.
+        // By the index, skip blocks that cannot have a matching row.
         loop {
             if self.blocks.is_empty() {
                 return None;
@@ -212,7 +212,7 @@ fn partitions(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<Sou
     index.partitions().iter().filter_map(partition).collect()
 }
 
-/// The part of a sorted range that lies within the bounds.
+/// The subrange of a sorted range that is within the bounds.
 fn clip(range: Range<usize>, bounds: &Bounds, place: impl Fn(usize) -> SortKey) -> Range<usize> {
     let start = partition_point(range.clone(), |at| bounds.is_before(place(at)));
     start..partition_point(start..range.end, |at| !bounds.is_behind(place(at)))

@@ -1,4 +1,4 @@
-//! What a walk over parts gives.
+//! The steps of a walk, and what they yield.
 
 use alloc::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::segment::{Block, SortKey};
 /// Opening a block is as much work as examining so many rows.
 pub(super) const BLOCK_ROWS: u32 = 32;
 
-/// What one reference to something costs its holder, in bytes: all holders together, what it takes.
+/// The bytes that one of several references to a value accounts for, so that all references add up to its size.
 pub(super) fn share<T>(bytes: usize, reference: &Arc<T>) -> usize {
     bytes / Arc::strong_count(reference)
 }
@@ -15,9 +15,9 @@ pub(super) fn share<T>(bytes: usize, reference: &Arc<T>) -> usize {
 /// One step of a walk.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The next row, which fulfils all conditions but those on the payload.
+    /// The next row that matches, apart from the payload conditions.
     Row(Row),
-    /// As much work as examining so many rows, and no row.
+    /// No row; the step cost as much as examining so many rows.
     Work(u32),
     /// There are no more rows.
     End,
@@ -28,7 +28,7 @@ pub(super) enum Step {
 pub(super) struct Row {
     pub(super) place: SortKey,
     pub(super) address: Address,
-    /// Its block, if it lies in one that is open.
+    /// Its block, if it is in an open one.
     pub(super) block: Option<Arc<Block>>,
 }
 

@@ -1,4 +1,4 @@
-//! The walk that a scan takes.
+//! The walk of a scan: by time, by sequence number or by id.
 
 use alloc::vec::Vec;
 
@@ -45,7 +45,7 @@ impl Walk {
         }
     }
 
-    /// Bytes of memory that it holds, without the parts.
+    /// Its memory in bytes, without the parts.
     pub(super) fn held_bytes(&self) -> usize {
         match self {
             Self::Time(merge) => merge.held_bytes(),
@@ -54,7 +54,7 @@ impl Walk {
         }
     }
 
-    /// The place up to which everything was examined, if that is more than nothing.
+    /// Everything up to this position was examined; `None` if nothing was.
     pub(super) fn reached(&self) -> Option<Position> {
         match self {
             Self::Time(merge) => merge.reached(),

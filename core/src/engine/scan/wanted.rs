@@ -1,4 +1,4 @@
-//! The types that a scan asks for, in a sealed segment.
+//! The types that a scan requests, by their codes in a sealed segment.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 use crate::query::Filter;
 use crate::segment::{Block, Sealed};
 
-/// The types that are asked for, ascending, by the numbers of a sealed segment; `None` for all.
+/// The codes of the requested types in a sealed segment, ascending; `None` for all.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted(Option<Box<[u32]>>);
 
 impl Wanted {
-    /// `None` if the segment has none of the types that the filter names.
+    /// `None` if the segment has none of the requested types.
     pub(super) fn of(filter: &Filter, sealed: &Sealed) -> Option<Self> {
         let Some(types) = &filter.types else { return Some(Self(None)) };
         let mut codes: Vec<u32> = types.iter().filter_map(|name| sealed.index().code(name.as_bytes())).collect();
@@ -20,7 +20,7 @@ impl Wanted {
         (!codes.is_empty()).then(|| Self(Some(codes.into())))
     }
 
-    /// Whether a block has any of them, from what the index says.
+    /// Whether a block has any of them, by the index.
     pub(super) fn has_any(&self, sealed: &Sealed, number: usize) -> bool {
         let has = |codes: &[u32]| sealed.index().codes(number).any(|code| codes.binary_search(&code).is_ok());
         self.0.as_deref().is_none_or(has)
@@ -34,7 +34,7 @@ impl Wanted {
     }
 }
 
-/// Whether the type of a row is asked for, by what [`Wanted::in_block`] said of its block.
+/// Whether the type of a row is requested, given the result of [`Wanted::in_block`] for its block.
 pub(super) fn is_wanted(wanted: Option<&[bool]>, block: &Block, row: usize) -> bool {
     wanted.is_none_or(|wanted| wanted.get(block.type_index(row)).copied().unwrap_or_default())
 }
