@@ -34,7 +34,7 @@ pub(super) enum Question {
 ///
 /// An answer shows one moment: the snapshot that the first [`poll`](Self::poll) took. The run need not keep that
 /// snapshot, because stored events never change: a run that was [suspended](Self::suspend), or whose snapshot was
-/// replaced a second ago, continues in a new snapshot after the last event that it sent, and skips events newer than the
+/// replaced a second ago, goes on in a new snapshot after the last event that it sent, and skips events newer than the
 /// first snapshot. Events that retention has removed in the meantime are missing.
 #[derive(Debug)]
 pub struct ReadRun {

@@ -2,7 +2,7 @@
 //!
 //! A running read holds a snapshot and the blocks that it reads. A client that does not read its answer would keep them
 //! in memory. So a read that waits for its client for [`IDLE_MAX`] is suspended, and continues later in a new snapshot.
-//! When the budget is exceeded, waiting reads are suspended at once, and new answers wait for room. Reads being computed
+//! When the budget is exceeded, waiting reads are suspended at once, and new answers wait for room. Reads at work
 //! are not suspended, so the budget may be exceeded until they wait for their clients.
 
 use std::collections::{BTreeMap, BTreeSet};
