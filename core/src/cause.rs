@@ -120,8 +120,8 @@ impl fmt::Display for Text<'_> {
             }
             (Reason::Damage(damage), Reader::Operator) => damage.fmt(f),
             (Reason::Damage(damage), Reader::Caller) => {
-                let Damage { reason, concerned, .. } = &**damage;
-                write!(f, "part of what is stored is damaged: {reason}; {concerned}")
+                let Damage { reason, affected, .. } = &**damage;
+                write!(f, "part of what is stored is damaged: {reason}; {affected}")
             }
         }
     }
@@ -188,7 +188,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::damage::Concerned;
+    use crate::damage::Affected;
 
     #[derive(Debug, PartialEq, Eq, thiserror::Error)]
     #[error("EIO")]
@@ -210,15 +210,15 @@ mod tests {
         assert_eq!(cause.public_text(), "start: read: one of its files: it is empty");
 
         let (place, reason) = ("segment-1".to_string(), "its checksum is wrong".to_string());
-        let damage = Damage { place, offset: Some(7), reason, concerned: Concerned::all(3, 5) };
+        let damage = Damage { place, offset: Some(7), reason, affected: Affected::all(3, 5) };
         let cause = Cause::from(damage).during("look-up of ids");
         assert_eq!(
             cause.to_string(),
-            "look-up of ids: segment-1 at offset 7: its checksum is wrong; events 3 to 5 are concerned"
+            "look-up of ids: segment-1 at offset 7: its checksum is wrong; events 3 to 5 are affected"
         );
         assert_eq!(
             cause.public_text(),
-            "look-up of ids: part of what is stored is damaged: its checksum is wrong; events 3 to 5 are concerned"
+            "look-up of ids: part of what is stored is damaged: its checksum is wrong; events 3 to 5 are affected"
         );
     }
 

@@ -6,7 +6,7 @@ use core::fmt;
 
 /// Stored data that differs from what was written.
 ///
-/// Its text is for operators. Callers are told only [`concerned`](Self::concerned), because places are internal.
+/// Its text is for operators. Callers are told only [`affected`](Self::affected), because places are internal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The name of the blob, the log, or whatever else is damaged.
@@ -16,12 +16,12 @@ pub struct Damage {
     /// What is wrong.
     pub reason: String,
     /// Which events are affected.
-    pub concerned: Concerned,
+    pub affected: Affected,
 }
 
 /// The events that damage affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Concerned {
+pub enum Affected {
     /// None is lost.
     Nothing,
     /// Some.
@@ -46,20 +46,20 @@ impl Damage {
     /// assert!(damage.to_string().contains("its checksum is wrong"));
     /// ```
     pub fn of(place: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { place: place.into(), offset: None, reason: reason.into(), concerned: Concerned::Nothing }
+        Self { place: place.into(), offset: None, reason: reason.into(), affected: Affected::Nothing }
     }
 }
 
-impl Concerned {
+impl Affected {
     /// An unknown number of the events from `first` to `last`. [`Nothing`](Self::Nothing) if `last` is before `first`;
     /// `u64::MAX` as the last means unknown.
     ///
     /// ```
-    /// use argus_core::damage::Concerned;
+    /// use argus_core::damage::Affected;
     ///
-    /// let Concerned::Events(events) = Concerned::between(7, 20) else { panic!("some are concerned") };
+    /// let Affected::Events(events) = Affected::between(7, 20) else { panic!("some are affected") };
     /// assert_eq!((events.first(), events.last(), events.count()), (7, Some(20), None));
-    /// assert_eq!(Concerned::between(8, 7), Concerned::Nothing);
+    /// assert_eq!(Affected::between(8, 7), Affected::Nothing);
     /// ```
     #[must_use]
     pub fn between(first: u64, last: u64) -> Self {
@@ -69,11 +69,11 @@ impl Concerned {
     /// `count` of the events from `first` to `last`. [`Nothing`](Self::Nothing) if `count` is 0.
     ///
     /// ```
-    /// use argus_core::damage::Concerned;
+    /// use argus_core::damage::Affected;
     ///
-    /// let Concerned::Events(events) = Concerned::some(7, 20, 3) else { panic!("some are concerned") };
+    /// let Affected::Events(events) = Affected::some(7, 20, 3) else { panic!("some are affected") };
     /// assert_eq!(events.count(), Some(3));
-    /// assert_eq!(Concerned::some(7, 20, 0), Concerned::Nothing);
+    /// assert_eq!(Affected::some(7, 20, 0), Affected::Nothing);
     /// ```
     #[must_use]
     pub fn some(first: u64, last: u64, count: u64) -> Self {
@@ -83,9 +83,9 @@ impl Concerned {
     /// All events from `first` to `last`. [`Nothing`](Self::Nothing) if `last` is before `first`.
     ///
     /// ```
-    /// use argus_core::damage::Concerned;
+    /// use argus_core::damage::Affected;
     ///
-    /// let Concerned::Events(events) = Concerned::all(7, 20) else { panic!("some are concerned") };
+    /// let Affected::Events(events) = Affected::all(7, 20) else { panic!("some are affected") };
     /// assert_eq!(events.count(), Some(14));
     /// ```
     #[must_use]
@@ -122,29 +122,29 @@ impl Events {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { place, offset, reason, concerned } = self;
+        let Self { place, offset, reason, affected } = self;
         f.write_str(place)?;
         if let Some(offset) = offset {
             write!(f, " at offset {offset}")?;
         }
-        write!(f, ": {reason}; {concerned}")
+        write!(f, ": {reason}; {affected}")
     }
 }
 
 impl Error for Damage {}
 
-impl fmt::Display for Concerned {
+impl fmt::Display for Affected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Events(events) = *self else { return f.write_str("no event is concerned") };
+        let Self::Events(events) = *self else { return f.write_str("no event is affected") };
         match events {
-            Events { first, last: u64::MAX, count: _ } => write!(f, "events from {first} on are concerned"),
-            Events { first, last, count: None } => write!(f, "events between {first} and {last} are concerned"),
-            Events { first, last, count: Some(1) } if first == last => write!(f, "event {first} is concerned"),
+            Events { first, last: u64::MAX, count: _ } => write!(f, "events from {first} on are affected"),
+            Events { first, last, count: None } => write!(f, "events between {first} and {last} are affected"),
+            Events { first, last, count: Some(1) } if first == last => write!(f, "event {first} is affected"),
             Events { first, last, count: Some(count) } if count == (last - first).saturating_add(1) => {
-                write!(f, "events {first} to {last} are concerned")
+                write!(f, "events {first} to {last} are affected")
             }
             Events { first, last, count: Some(count) } => {
-                write!(f, "{count} events between {first} and {last} are concerned")
+                write!(f, "{count} events between {first} and {last} are affected")
             }
         }
     }
@@ -158,31 +158,31 @@ mod tests {
 
     #[test]
     fn no_range_runs_backwards() {
-        for concerned in [Concerned::between(180_621, 180_620), Concerned::all(2, 1), Concerned::some(3, 9, 0)] {
-            assert_eq!(concerned, Concerned::Nothing);
+        for affected in [Affected::between(180_621, 180_620), Affected::all(2, 1), Affected::some(3, 9, 0)] {
+            assert_eq!(affected, Affected::Nothing);
         }
-        assert_eq!(Concerned::all(0, u64::MAX), Concerned::some(0, u64::MAX, u64::MAX));
+        assert_eq!(Affected::all(0, u64::MAX), Affected::some(0, u64::MAX, u64::MAX));
     }
 
     #[test]
     fn events_are_named_as_exactly_as_they_are_known() {
-        for (concerned, text) in [
-            (Concerned::Nothing, "no event is concerned"),
-            (Concerned::all(3, 3), "event 3 is concerned"),
-            (Concerned::between(3, 3), "event 3 is concerned"),
-            (Concerned::all(3, 5), "events 3 to 5 are concerned"),
-            (Concerned::some(3, 9, 4), "4 events between 3 and 9 are concerned"),
-            (Concerned::between(3, 9), "events between 3 and 9 are concerned"),
-            (Concerned::between(3, u64::MAX), "events from 3 on are concerned"),
+        for (affected, text) in [
+            (Affected::Nothing, "no event is affected"),
+            (Affected::all(3, 3), "event 3 is affected"),
+            (Affected::between(3, 3), "event 3 is affected"),
+            (Affected::all(3, 5), "events 3 to 5 are affected"),
+            (Affected::some(3, 9, 4), "4 events between 3 and 9 are affected"),
+            (Affected::between(3, 9), "events between 3 and 9 are affected"),
+            (Affected::between(3, u64::MAX), "events from 3 on are affected"),
         ] {
-            assert_eq!(concerned.to_string(), text);
+            assert_eq!(affected.to_string(), text);
         }
         let damage = Damage {
             place: "segment-1".to_string(),
             offset: Some(7),
             reason: "it ends".to_string(),
-            concerned: Concerned::all(3, 3),
+            affected: Affected::all(3, 3),
         };
-        assert_eq!(damage.to_string(), "segment-1 at offset 7: it ends; event 3 is concerned");
+        assert_eq!(damage.to_string(), "segment-1 at offset 7: it ends; event 3 is affected");
     }
 }

@@ -200,7 +200,7 @@ impl Saved<'_> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use argus_core::damage::Concerned;
+    use argus_core::damage::Affected;
     use argus_core::engine::{Finding, Report, Severity};
 
     use super::*;
@@ -211,7 +211,7 @@ mod tests {
             offset: Some(7),
             severity: Severity::Damage,
             reason: "it ends".into(),
-            concerned: Concerned::Nothing,
+            affected: Affected::Nothing,
         };
         let findings = if losses.as_ref().is_some_and(Vec::is_empty) { Vec::new() } else { vec![finding] };
         let report = Report { findings, segments: 2, blocks: 5, records: 1, events: 40, log_end: 0..56, last_seq: 44 };
@@ -230,7 +230,7 @@ mod tests {
         assert!(!checked.is_good());
         assert_eq!(
             checked.to_string(),
-            "damaged: x\ndamaged: the log at offset 7: it ends; no event is concerned\nargus: read a: 2 segments with 5 blocks, \
+            "damaged: x\ndamaged: the log at offset 7: it ends; no event is affected\nargus: read a: 2 segments with 5 blocks, \
              1 records of the log, 40 events, the last seq is 44: damaged in 2 places\n"
         );
         let last = |outcome: Outcome<'_>| outcome.to_string().lines().last().unwrap().to_owned();

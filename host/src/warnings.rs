@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argus_core::cause::Cause;
 use argus_core::clock::ClockDoubt;
-use argus_core::damage::{Concerned, Damage};
+use argus_core::damage::{Affected, Damage};
 use argus_core::repository::ReadError;
 
 use crate::backend::Location;
@@ -31,9 +31,9 @@ struct State {
     clock: Option<ClockDoubt>,
     /// Why the last commit was refused, if the storage was unavailable.
     unavailable: Option<Cause>,
-    /// The events concerned by each damaged place found, without repeats, and at most one more than are named. Damage
+    /// The events affected by each damaged place found, without repeats, and at most one more than are named. Damage
     /// remains until it is repaired, which requires a restart.
-    damaged: Vec<Concerned>,
+    damaged: Vec<Affected>,
 }
 
 impl Warnings {
@@ -88,13 +88,13 @@ impl Warnings {
 
     /// Logs and counts damage, and warns of it from now on.
     pub fn damaged(&self, damage: &Damage) {
-        let Damage { place, offset, reason, concerned } = damage;
-        let (repository, offset, concerned) = (&self.repository, *offset, *concerned);
-        tracing::error!(%repository, place, offset, reason, "stored data is damaged; {concerned}; `check` finds all damage");
+        let Damage { place, offset, reason, affected } = damage;
+        let (repository, offset, affected) = (&self.repository, *offset, *affected);
+        tracing::error!(%repository, place, offset, reason, "stored data is damaged; {affected}; `check` finds all damage");
         self.metrics.damage_found();
         let mut state = self.state();
-        if state.damaged.len() <= DAMAGED_MAX && !state.damaged.contains(&concerned) {
-            state.damaged.push(concerned);
+        if state.damaged.len() <= DAMAGED_MAX && !state.damaged.contains(&affected) {
+            state.damaged.push(affected);
         }
         self.any.store(true, Ordering::Release);
     }
@@ -111,7 +111,7 @@ impl Warnings {
             format!("the last commit was refused, because the storage is not available: {}", cause.public_text())
         }));
         let named = damaged.iter().take(DAMAGED_MAX);
-        all.extend(named.map(|concerned| format!("part of what is stored is damaged, {concerned}")));
+        all.extend(named.map(|affected| format!("part of what is stored is damaged, {affected}")));
         if damaged.len() > DAMAGED_MAX {
             all.push("and more is damaged".to_owned());
         }
@@ -187,17 +187,17 @@ mod tests {
         assert_eq!(warnings.text(), None);
         let damage = |seq| {
             let (place, reason) = ("segment-1".to_owned(), "its checksum is wrong".to_owned());
-            ReadError::Damaged(Damage { place, offset: Some(seq), reason, concerned: Concerned::all(seq, seq) })
+            ReadError::Damaged(Damage { place, offset: Some(seq), reason, affected: Affected::all(seq, seq) })
         };
         for _ in 0..2 {
             warnings.unreadable(&damage(3));
         }
-        assert_eq!(warnings.text().unwrap(), "part of what is stored is damaged, event 3 is concerned");
+        assert_eq!(warnings.text().unwrap(), "part of what is stored is damaged, event 3 is affected");
         assert!(shows(&metrics, "argus_damage_found_total 2"));
         (10..100).for_each(|seq| warnings.unreadable(&damage(seq)));
         warnings.clock(None);
         let text = warnings.text().unwrap();
-        assert!(text.ends_with("event 16 is concerned; and more is damaged"), "{text}");
+        assert!(text.ends_with("event 16 is affected; and more is damaged"), "{text}");
         assert!(!text.contains("segment"));
     }
 }

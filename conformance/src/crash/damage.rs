@@ -24,17 +24,17 @@ pub(crate) fn is_reported(site: &mut Site, _: &mut Random) -> Result<String, Str
     kill(server.as_mut())?;
     change_a_byte(site)?;
     server = site.start()?;
-    let concerned = ask(site, server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
+    let affected = ask(site, server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
     kill(server.as_mut())?;
     let folder = site.folder.display().to_string();
     let exit = site.launcher.run_to_exit(&["check", &folder]).map_err(|failure| failure.to_string())?;
-    if exit.code != Some(1) || !exit.stdout.contains(&format!("; {concerned}\n")) {
+    if exit.code != Some(1) || !exit.stdout.contains(&format!("; {affected}\n")) {
         return Err(format!(
-            "the server reports {concerned}; `check` ends with {:?} and reports:\n{}",
+            "the server reports {affected}; `check` ends with {:?} and reports:\n{}",
             exit.code, exit.stdout
         ));
     }
-    Ok(concerned)
+    Ok(affected)
 }
 
 /// Stores events with the same time, whose ids and payloads contain their sequence number, until they are sealed.
@@ -73,7 +73,7 @@ fn change_a_byte(site: &Site) -> Result<(), String> {
     change().map_err(|error| format!("{}: {error}", blobs.display()))
 }
 
-/// Queries the damaged events in every way. Returns the description of the events concerned.
+/// Queries the damaged events in every way. Returns the description of the affected events.
 fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
     let address = server.address();
     let readiness = || {
@@ -91,15 +91,15 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
     }
     let (status, body) = readiness()?;
     let output = text(&body, "output");
-    let concerned = output.strip_prefix("part of what is stored is damaged, ").unwrap_or_default();
-    if (status, text(&body, "status")) != (200, "warn") || concerned.is_empty() {
+    let affected = output.strip_prefix("part of what is stored is damaged, ").unwrap_or_default();
+    if (status, text(&body, "status")) != (200, "warn") || affected.is_empty() {
         return Err(format!("after damage was found, readiness is {status} {body}"));
     }
-    let first: u64 = concerned
+    let first: u64 = affected
         .split_ascii_whitespace()
         .find_map(|word| word.parse().ok())
         .ok_or_else(|| format!("no event is named: {output}"))?;
-    let expected = format!("part of what is stored is damaged; {concerned}");
+    let expected = format!("part of what is stored is damaged; {affected}");
     for target in [format!("/events/id-{first}"), format!("/events?limit=1&payload.n={first}")] {
         let response = get(address, &target)?;
         let problem = response.problem(500).map_err(|failure| failure.to_string())?;
@@ -115,10 +115,10 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
     let response = connection.request(&Request::post("/events", "application/json", event));
     let problem = response.and_then(|response| response.problem(503)).map_err(|failure| failure.to_string())?;
     let detail = text(&problem, "detail");
-    let is_right = detail.contains("nothing was stored") && detail.ends_with(&format!("; {concerned}"));
+    let is_right = detail.contains("nothing was stored") && detail.ends_with(&format!("; {affected}"));
     let (status, body) = readiness()?;
     let output = text(&body, "output");
-    if !is_right || status != 503 || !output.ends_with(&format!("; {concerned}")) {
+    if !is_right || status != 503 || !output.ends_with(&format!("; {affected}")) {
         return Err(format!("a POST of id-{first} says {problem}, and readiness {status} {body}"));
     }
     if [detail, output].iter().any(|told| told.contains("segment-") || told.contains("offset")) {
@@ -132,7 +132,7 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
     let (log, folder) = (server.log(), site.folder.display().to_string());
     let is_told = |line: &str| line.contains("ERROR") && line.contains("segment-") && line.contains(&folder);
     match log.lines().filter(|line| is_told(line)).count() {
-        4 => Ok(concerned.to_owned()),
+        4 => Ok(affected.to_owned()),
         count => Err(format!("damage was found four times, but {count} log lines name its place")),
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct Failure {
     pub(crate) error: &'static str,
     /// …and as the system describes it.
     pub(crate) message: &'static str,
-    /// The files concerned.
+    /// The affected files.
     pub(crate) on: On,
     /// A random one of the first `within` calls fails.
     pub(crate) within: u64,

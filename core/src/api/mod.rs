@@ -209,7 +209,7 @@ impl Api {
             }
             Refusal::Draining => draining(),
             Refusal::Unreadable(ReadError::Damaged(damage)) => {
-                let detail = format!("part of what is stored is damaged; {}", damage.concerned);
+                let detail = format!("part of what is stored is damaged; {}", damage.affected);
                 Refused::new(ProblemKind::Damaged, detail)
             }
             Refusal::Unreadable(ReadError::Unavailable(cause)) => {

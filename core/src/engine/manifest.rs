@@ -31,7 +31,7 @@ use super::{OpenError, Seed, clock_doubt, log_end};
 use crate::checksum::Crc32c;
 use crate::clock::Observed;
 use crate::column::{i64_at, u32_at, u64_at};
-use crate::damage::Concerned;
+use crate::damage::Affected;
 use crate::storage::{Draft, Published, StorageError, StorageReader, StorageWriter};
 
 /// Names of the copies, in the order of writing.
@@ -88,7 +88,7 @@ impl Entry {
 
     /// The error for a missing blob.
     pub(super) fn missing(&self) -> OpenError {
-        damaged(self.name(), "it is missing", Concerned::between(self.first, self.last))
+        damaged(self.name(), "it is missing", Affected::between(self.first, self.last))
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::check::concerned_at;
+use super::check::affected_at;
 use super::clock_doubt;
 use super::log_end::{self, LogEnd, SavedEnd};
 use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
@@ -16,7 +16,7 @@ use super::task::Busy;
 use super::types::TypeRegistry;
 use super::{Engine, OpenError, Retention, Seed, Tuning};
 use crate::clock::Clock;
-use crate::damage::Concerned;
+use crate::damage::Affected;
 use crate::identity::IdentityKey;
 use crate::log::{HEADER_BYTES, LogPosition, RecordHeader};
 use crate::repository::Stats;
@@ -128,8 +128,8 @@ impl<S: Storage> Engine<S> {
         let start = self.manifest.log_start;
         if start < range.start || start > range.end {
             let reason = format!("the medium has {range:?} of it");
-            let concerned = Concerned::between(self.last_seq + 1, u64::MAX);
-            return Err(log_damaged(self.storage.log_location(start), start, &reason, concerned));
+            let affected = Affected::between(self.last_seq + 1, u64::MAX);
+            return Err(log_damaged(self.storage.log_location(start), start, &reason, affected));
         }
         let mut offset = start;
         // The end of the last record with events, and the offset up to which a record says that the log was durable. A
@@ -154,8 +154,8 @@ impl<S: Storage> Engine<S> {
         let place = LogPosition { offset, next_seq: self.last_seq + 1 };
         let ahead = scan_ahead(&self.storage, place, range.end, self.log_end)?;
         if let Some(evidence) = ahead.evidence {
-            let concerned = concerned_at(&self.storage, place, self.chain, range.end, self.log_end, evidence)?;
-            return Err(log_damaged(self.storage.log_location(offset), offset, &evidence.to_string(), concerned));
+            let affected = affected_at(&self.storage, place, self.chain, range.end, self.log_end, evidence)?;
+            return Err(log_damaged(self.storage.log_location(offset), offset, &evidence.to_string(), affected));
         }
         self.recovery.was_closed = self.log_end.is_some_and(|end| end.offset == offset && end.chain == self.chain);
         let tail = Tail::at(&self.storage, offset, ahead.is_stale, self.recovery.was_closed)?;

@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use thiserror::Error;
 
-use crate::damage::{Concerned, Damage};
+use crate::damage::{Affected, Damage};
 use crate::segment::SealedError;
 use crate::storage::StorageError;
 
@@ -42,21 +42,21 @@ impl From<SealedError> for OpenError {
     fn from(error: SealedError) -> Self {
         match error {
             SealedError::Storage(error) => error.into(),
-            SealedError::Damaged(Damage { place, offset, reason, concerned }) => Self::Damaged {
+            SealedError::Damaged(Damage { place, offset, reason, affected }) => Self::Damaged {
                 place: offset.map_or_else(|| place.clone(), |offset| format!("{place} at offset {offset}")),
                 log_offset: None,
-                reason: format!("{reason}; {concerned}"),
+                reason: format!("{reason}; {affected}"),
             },
         }
     }
 }
 
 /// Damage in the log. `place` is what operators call the offset.
-pub(super) fn log_damaged(place: String, offset: u64, reason: &str, concerned: Concerned) -> OpenError {
-    OpenError::Damaged { place, log_offset: Some(offset), reason: format!("{reason}; {concerned}") }
+pub(super) fn log_damaged(place: String, offset: u64, reason: &str, affected: Affected) -> OpenError {
+    OpenError::Damaged { place, log_offset: Some(offset), reason: format!("{reason}; {affected}") }
 }
 
 /// Damage in a blob.
-pub(super) fn damaged(place: String, reason: &str, concerned: Concerned) -> OpenError {
-    OpenError::Damaged { place, log_offset: None, reason: format!("{reason}; {concerned}") }
+pub(super) fn damaged(place: String, reason: &str, affected: Affected) -> OpenError {
+    OpenError::Damaged { place, log_offset: None, reason: format!("{reason}; {affected}") }
 }

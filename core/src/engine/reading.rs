@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::batch::{Batch, BatchBuilder, NewEvent};
     use crate::column::i64_at;
-    use crate::damage::Concerned;
+    use crate::damage::Affected;
     use crate::event::{EventType, Payload, Timestamp};
     use crate::repository::Repository as _;
     use crate::storage::{MemoryStorage, Storage as _, StorageWriter as _};
@@ -422,12 +422,12 @@ mod tests {
                 let mut log = medium.log().to_vec();
                 log[rotten as usize] ^= 1;
                 let rotten = with_log(&medium, &log);
-                let concerned = alloc::format!("; {}", Concerned::all(events.start, events.end - 1));
+                let affected = alloc::format!("; {}", Affected::all(events.start, events.end - 1));
                 let refusal = Engine::open(rotten.clone(), Seed(0)).unwrap_err().to_string();
-                assert!(refusal.contains(&concerned), "{refusal}");
+                assert!(refusal.contains(&affected), "{refusal}");
                 let mut copy = MemoryStorage::default();
                 let refusal = back_up(&rotten, &mut copy).unwrap_err().to_string();
-                assert!(refusal.contains(&concerned), "{refusal}");
+                assert!(refusal.contains(&affected), "{refusal}");
                 let report = check(&rotten);
                 assert_eq!(report.findings.len(), 1, "{report:?}");
                 assert_eq!((report.events, report.last_seq), (count + 2 - (events.end - events.start), count + 2));

@@ -26,7 +26,7 @@ use alloc::vec::Vec;
 
 use tally::Tally;
 
-use crate::damage::{Concerned, Damage};
+use crate::damage::{Affected, Damage};
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp, Uuid};
 use crate::identity::IdentityKey;
 
@@ -234,6 +234,6 @@ impl RowText {
 fn text(bytes: &[u8], seq: u64) -> Result<&str, Damage> {
     core::str::from_utf8(bytes).map_err(|error| {
         let (place, reason) = ("the text of an event".into(), alloc::format!("it is not UTF-8: {error}"));
-        Damage { place, offset: None, reason, concerned: Concerned::all(seq, seq) }
+        Damage { place, offset: None, reason, affected: Affected::all(seq, seq) }
     })
 }

@@ -5,7 +5,7 @@
 use std::task::Poll;
 
 use argus_core::batch::Batch;
-use argus_core::damage::Concerned;
+use argus_core::damage::Affected;
 use argus_core::engine::{Engine, OpenError, Seed, back_up, check, is_blob_name, salvage};
 use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, MaintenanceQueue, Repository as _};
@@ -86,18 +86,18 @@ fn a_lost_tail_is_noticed_wherever_it_starts() {
                 assert_eq!(Engine::open(lost, Seed(0)).unwrap().snapshot().stats().unwrap().events, 6, "{place}");
                 continue;
             }
-            let concerned: Vec<Concerned> = report.damage().map(|finding| finding.concerned).collect();
-            assert_eq!(concerned, [Concerned::all(left + 1, 6)], "{place}");
+            let affected: Vec<Affected> = report.damage().map(|finding| finding.affected).collect();
+            assert_eq!(affected, [Affected::all(left + 1, 6)], "{place}");
             let [loss] = &salvaged.losses[..] else { panic!("{place}: {:?}", salvaged.losses) };
             assert_eq!((&loss.seqs[..], loss.is_exact), (&[(left + 1, 6)][..], true), "{place}");
             let Err(OpenError::Damaged { place: named, reason, .. }) = Engine::open(lost.clone(), Seed(0)) else {
                 panic!("{place}: it was opened");
             };
             assert!(named.starts_with("the log at offset "), "{named}");
-            assert!(reason.contains(&format!("; events {} to 6 are concerned", left + 1)), "{place}: {reason}");
+            assert!(reason.contains(&format!("; events {} to 6 are affected", left + 1)), "{place}: {reason}");
             let refusal = back_up(&lost, &mut MemoryStorage::default()).unwrap_err().to_string();
             assert!(refusal.contains("when the log was closed it ended at offset "), "{place}: {refusal}");
-            assert!(refusal.contains(&format!("; events {} to 6 are concerned", left + 1)), "{place}: {refusal}");
+            assert!(refusal.contains(&format!("; events {} to 6 are affected", left + 1)), "{place}: {refusal}");
         }
     }
 }

@@ -85,7 +85,7 @@ fn is_told(cause: &Cause, what: &str, place: &str) {
     assert_eq!(cause.to_string(), format!("{what}: {damage}"), "{place}");
     let told = cause.public_text();
     assert!(told.starts_with(&format!("{what}: part of what is stored is damaged: ")), "{place}: {told}");
-    assert!(told.ends_with(&format!("; {}", damage.concerned)), "{place}: {told}");
+    assert!(told.ends_with(&format!("; {}", damage.affected)), "{place}: {told}");
     assert!(!told.contains("segment-") && !told.contains("offset"), "{place}: {told}");
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::Poll;
 
-use argus_core::damage::Concerned;
+use argus_core::damage::Affected;
 use argus_core::engine::{
     Engine, Finding, Loss, OpenError, Salvage, SalvageError, Seed, Severity, Tuning, check, salvage,
 };
@@ -455,7 +455,7 @@ fn reading_and_checking_report_the_same_events() {
         let report = check(&medium);
         match Engine::open_with(medium, Seed(0), SMALL) {
             Err(OpenError::Damaged { place, reason, .. }) => {
-                let is_same = |finding: &Finding| reason.ends_with(&finding.concerned.to_string());
+                let is_same = |finding: &Finding| reason.ends_with(&finding.affected.to_string());
                 assert!(report.damage().any(is_same), "{place}: {reason}, but {:?}", report.findings);
                 opens += 1;
             }
@@ -464,11 +464,11 @@ fn reading_and_checking_report_the_same_events() {
                 let Err(error) = events(&engine.snapshot()) else { continue };
                 let ReadError::Damaged(damage) = error else { panic!("{error}") };
                 let is_same = |finding: &Finding| {
-                    (&finding.place, finding.offset, finding.concerned)
-                        == (&damage.place, damage.offset, damage.concerned)
+                    (&finding.place, finding.offset, finding.affected)
+                        == (&damage.place, damage.offset, damage.affected)
                 };
                 assert!(report.damage().any(is_same), "{damage}, but {:?}", report.findings);
-                assert_ne!(damage.concerned, Concerned::Nothing, "{damage}");
+                assert_ne!(damage.affected, Affected::Nothing, "{damage}");
                 reads += 1;
             }
         }
@@ -491,6 +491,6 @@ fn a_damaged_mark_concerns_no_event() {
     medium.truncate(0).unwrap();
     medium.append(&[&log]).unwrap();
     let Err(OpenError::Damaged { reason, .. }) = Engine::open(medium.clone(), Seed(0)) else { panic!("it was opened") };
-    assert!(reason.ends_with("; no event is concerned"), "{reason}");
-    assert!(check(&medium).damage().all(|finding| finding.concerned == Concerned::Nothing));
+    assert!(reason.ends_with("; no event is affected"), "{reason}");
+    assert!(check(&medium).damage().all(|finding| finding.affected == Affected::Nothing));
 }

@@ -155,7 +155,7 @@ fn damage_in_the_log_names_the_file_the_offset_and_the_events() {
     let refusal = open(&path).unwrap_err();
     let named = format!(" of {}) is damaged: ", file.display());
     assert!(refusal.starts_with("the log at offset ") && refusal.contains(&named), "{refusal}");
-    assert!(refusal.contains("; event 70 is concerned"), "{refusal}");
+    assert!(refusal.contains("; event 70 is affected"), "{refusal}");
 }
 
 #[test]

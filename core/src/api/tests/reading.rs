@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{LIMITS, act, body, replied};
 use crate::api::{Action, Api, ProblemKind, READ_BUDGET, Read, ReadRun, ReadStep, Refusal, Reply, Route};
 use crate::clock::Moment;
-use crate::damage::{Concerned, Damage};
+use crate::damage::{Affected, Damage};
 use crate::event::{ClientId, Event, EventId, EventType, Payload, Timestamp};
 use crate::query::{Position, Scan};
 use crate::repository::{Flow, ReadError, Reader, ScanHead, ScanRun, Snapshot, Stats, TakeSnapshot};
@@ -136,7 +136,7 @@ impl ScanRun for NumbersRun {
 
 fn unreadable() -> ReadError {
     let (place, reason) = ("/srv/segment-7".into(), "its checksum is wrong".into());
-    ReadError::Damaged(Damage { place, offset: Some(4096), reason, concerned: Concerned::all(5, 9) })
+    ReadError::Damaged(Damage { place, offset: Some(4096), reason, affected: Affected::all(5, 9) })
 }
 
 fn numbers(events: u64) -> Numbers {
@@ -344,7 +344,7 @@ fn damage_is_reported_without_its_location() {
     for target in ["/events", "/events/e1"] {
         let reply = refused(Route::Events, begin(target, Numbers { broken: true, ..numbers(1) }));
         assert_eq!((reply.status, reply.problem), (500, Some(ProblemKind::Damaged)));
-        assert_eq!(body(&reply)["detail"], "part of what is stored is damaged; events 5 to 9 are concerned");
+        assert_eq!(body(&reply)["detail"], "part of what is stored is damaged; events 5 to 9 are affected");
         assert!(!String::from_utf8_lossy(&reply.body).contains("segment"));
     }
     let reply = Api::new(LIMITS).refuse(Route::Events, &Refusal::Unreadable(ReadError::Failed("/srv: EIO".into())));

@@ -5,7 +5,7 @@ use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::super::check::concerned_at;
+use super::super::check::affected_at;
 use super::super::log_end::LogEnd;
 use super::super::manifest::Manifest;
 use super::super::open_error::log_damaged;
@@ -107,9 +107,9 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
             self.copy_record()?;
             if self.end == before {
                 let named = format!("the log at offset {}", self.end);
-                let concerned = concerned_at(self.source, place, self.chain, self.bound, self.closed_at, evidence);
-                let concerned = concerned.map_err(unreadable)?;
-                return Err(log_damaged(named, self.end, &evidence.to_string(), concerned).into());
+                let affected = affected_at(self.source, place, self.chain, self.bound, self.closed_at, evidence);
+                let affected = affected.map_err(unreadable)?;
+                return Err(log_damaged(named, self.end, &evidence.to_string(), affected).into());
             }
         }
     }

@@ -16,7 +16,7 @@ use super::log_end::{LogEnd, SavedEnd};
 use super::manifest::{Entry, Manifest};
 use super::open_error::log_damaged;
 use super::reading::WINDOW_BYTES;
-use crate::damage::Concerned;
+use crate::damage::Affected;
 use crate::storage::{BackupTarget, Blob, Draft, StorageError, StorageReader, StorageWriter};
 
 /// Attempts before the backup fails. Each attempt would have to be overtaken: the engine would have to discard the
@@ -111,7 +111,7 @@ fn attempt<O: StorageReader, T: BackupTarget>(
             format!("the log at offset {start}"),
             start,
             &reason,
-            Concerned::between(manifest.next_seq, u64::MAX),
+            Affected::between(manifest.next_seq, u64::MAX),
         )
         .into());
     }

@@ -5,7 +5,7 @@ use core::ops::{ControlFlow, Range};
 
 use super::super::log_end::LogEnd;
 use super::super::reading::{Evidence, FoundHeader, Record, Tail, Window, find_headers, record_at};
-use crate::damage::Concerned;
+use crate::damage::Affected;
 use crate::log::{HEADER_BYTES, LogPosition, RecordHeader};
 use crate::storage::{StorageError, StorageReader};
 
@@ -70,30 +70,30 @@ pub(in crate::engine) struct Hole {
 
 impl Hole {
     /// The events that it had.
-    pub(in crate::engine) fn concerned(&self) -> Concerned {
-        let Some((first, last)) = self.seqs else { return Concerned::Nothing };
-        if self.is_exact { Concerned::all(first, last) } else { Concerned::between(first, last) }
+    pub(in crate::engine) fn affected(&self) -> Affected {
+        let Some((first, last)) = self.seqs else { return Affected::Nothing };
+        if self.is_exact { Affected::all(first, last) } else { Affected::between(first, last) }
     }
 }
 
 /// The events that are affected where a log lacks an intact record that `evidence` says was there. The record would
 /// have this chain and end before `end`. Every caller that refuses such a log names the same events as `check`.
-pub(in crate::engine) fn concerned_at<O: StorageReader>(
+pub(in crate::engine) fn affected_at<O: StorageReader>(
     log: &O,
     place: LogPosition,
     chain: u32,
     end: u64,
     closed_at: Option<LogEnd>,
     evidence: Evidence,
-) -> Result<Concerned, StorageError> {
+) -> Result<Affected, StorageError> {
     let mut walk = LogWalk::new(log, place.offset..end, chain, place.next_seq, closed_at);
     loop {
         match walk.next()? {
             // The record is intact by now: an engine writes to the log.
             LogItem::Record(_) => {}
-            LogItem::Damage(hole) => return Ok(hole.concerned()),
+            LogItem::Damage(hole) => return Ok(hole.affected()),
             LogItem::End { .. } => {
-                return Ok(Concerned::between(place.next_seq, evidence.next_seq().saturating_sub(1)));
+                return Ok(Affected::between(place.next_seq, evidence.next_seq().saturating_sub(1)));
             }
         }
     }

@@ -7,7 +7,7 @@ mod log;
 mod report;
 mod survey;
 
-pub(super) use self::log::{Hole, concerned_at};
+pub(super) use self::log::{Hole, affected_at};
 pub use self::report::{Finding, Report, Severity};
 pub(super) use self::survey::{Found, FoundSegment, Survey, survey};
 use crate::segment::TypeName;

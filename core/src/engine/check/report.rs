@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use crate::damage::Concerned;
+use crate::damage::Affected;
 
 /// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Finding {
     /// What is wrong.
     pub reason: String,
     /// Which events are affected.
-    pub concerned: Concerned,
+    pub affected: Affected,
 }
 
 /// How bad a [`Finding`] is.
@@ -75,9 +75,9 @@ impl fmt::Display for Finding {
             write!(f, " at offset {offset}")?;
         }
         write!(f, ": {}", self.reason)?;
-        match (self.severity, self.concerned) {
-            (Severity::Leftover, Concerned::Nothing) => Ok(()),
-            (Severity::Leftover | Severity::Damage, concerned) => write!(f, "; {concerned}"),
+        match (self.severity, self.affected) {
+            (Severity::Leftover, Affected::Nothing) => Ok(()),
+            (Severity::Leftover | Severity::Damage, affected) => write!(f, "; {affected}"),
         }
     }
 }
@@ -90,13 +90,13 @@ mod tests {
 
     #[test]
     fn a_finding_is_one_line() {
-        let line = |severity, offset, concerned| {
+        let line = |severity, offset, affected| {
             let (place, reason) = ("the log".to_string(), "it ends".to_string());
-            Finding { place, offset, severity, reason, concerned }.to_string()
+            Finding { place, offset, severity, reason, affected }.to_string()
         };
-        assert_eq!(line(Severity::Leftover, Some(7), Concerned::Nothing), "note: the log at offset 7: it ends");
-        let damaged = |concerned| line(Severity::Damage, None, concerned);
-        assert_eq!(damaged(Concerned::Nothing), "damaged: the log: it ends; no event is concerned");
-        assert_eq!(damaged(Concerned::all(3, 5)), "damaged: the log: it ends; events 3 to 5 are concerned");
+        assert_eq!(line(Severity::Leftover, Some(7), Affected::Nothing), "note: the log at offset 7: it ends");
+        let damaged = |affected| line(Severity::Damage, None, affected);
+        assert_eq!(damaged(Affected::Nothing), "damaged: the log: it ends; no event is affected");
+        assert_eq!(damaged(Affected::all(3, 5)), "damaged: the log: it ends; events 3 to 5 are affected");
     }
 }

@@ -12,7 +12,7 @@ use super::super::manifest::{self, Entry, Manifest, is_segment_name};
 use super::super::reading::{Record, Tail};
 use super::log::{Hole, LogItem, LogSummary, LogWalk};
 use super::report::{Finding, Report, Severity};
-use crate::damage::{Concerned, Damage};
+use crate::damage::{Affected, Damage};
 use crate::log::LogPosition;
 use crate::segment::{DamagedPart, Sealed, SealedError, TypeName};
 use crate::storage::{Blob, StorageError, StorageReader};
@@ -73,8 +73,8 @@ pub(in crate::engine) fn survey<E: StorageReader>(
     let next_seq = next_seq.max(highest.saturating_add(1));
     let closed_at = surveyor.read_log_end();
     let LogSummary { known, seen, millis } = surveyor.read_log(manifest.as_ref(), closed_at).unwrap_or_else(|error| {
-        let concerned = Concerned::between(next_seq, u64::MAX);
-        surveyor.damaged(LOG, None, &cannot_be_read(&error), concerned);
+        let affected = Affected::between(next_seq, u64::MAX);
+        surveyor.damaged(LOG, None, &cannot_be_read(&error), affected);
         surveyor.report.log_end = 0..u64::MAX;
         LogSummary { known: 0, seen: 0, millis: 0 }
     });
@@ -103,10 +103,10 @@ impl<E: StorageReader> Surveyor<'_, E> {
             match read() {
                 Ok(Some(bytes)) => match Manifest::decode(&bytes) {
                     Ok(manifest) => copies.push((name, manifest)),
-                    Err(reason) => self.damaged(name, None, &reason, Concerned::Nothing),
+                    Err(reason) => self.damaged(name, None, &reason, Affected::Nothing),
                 },
                 Ok(None) => missing.push(name),
-                Err(error) => self.damaged(name, None, &cannot_be_read(&error), Concerned::Nothing),
+                Err(error) => self.damaged(name, None, &cannot_be_read(&error), Affected::Nothing),
             }
         }
         let newest = copies.iter().map(|(_, manifest)| manifest).max_by_key(|manifest| manifest.generation).cloned();
@@ -120,7 +120,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
                 self.leftover(name, None, "it is missing; the other copy is intact");
             }
         } else if missing.len() < manifest::NAMES.len() || !self.is_empty() {
-            let everything = Concerned::between(1, u64::MAX);
+            let everything = Affected::between(1, u64::MAX);
             let reason = "without an intact copy, it is unknown which segments belong to the repository, where its log begins, \
                           and which ids were generated";
             self.damaged(&manifest::NAMES.join(", "), None, reason, everything);
@@ -152,11 +152,11 @@ impl<E: StorageReader> Surveyor<'_, E> {
         let names = match self.medium.list() {
             Ok(names) => names,
             Err(error) => {
-                let concerned = match manifest {
-                    Some(_) => Concerned::Nothing,
-                    None => Concerned::between(1, u64::MAX),
+                let affected = match manifest {
+                    Some(_) => Affected::Nothing,
+                    None => Affected::between(1, u64::MAX),
                 };
-                self.damaged("the blobs", None, &format!("they cannot be listed: {error}"), concerned);
+                self.damaged("the blobs", None, &format!("they cannot be listed: {error}"), affected);
                 Vec::new()
             }
         };
@@ -171,7 +171,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
             let name = renamed.get(&entry.number).cloned().unwrap_or_else(|| entry.name());
             if name != entry.name() {
                 let reason = format!("it has another segment's events, or is missing; its own are in {name}");
-                self.damaged(&entry.name(), None, &reason, Concerned::Nothing);
+                self.damaged(&entry.name(), None, &reason, Affected::Nothing);
             }
             self.read_segment(name, (entry.first, entry.last), true);
         }
@@ -216,7 +216,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
     /// Reads a segment. Returns the highest sequence number that its index shows.
     fn read_segment(&mut self, name: String, seqs: (u64, u64), is_listed: bool) -> u64 {
         self.report.segments += 1;
-        let concerned = Concerned::between(seqs.0, seqs.1);
+        let affected = Affected::between(seqs.0, seqs.1);
         let mut found = FoundSegment { name, seqs, is_listed, blob: None, sealed: None, damage: Vec::new() };
         let opened = match self.medium.open(&found.name) {
             Ok(Some(blob)) => {
@@ -224,7 +224,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
                 Sealed::open(&found.name, seqs, blob, u64::MAX, &mut |name| Ok((self.intern)(name)))
             }
             Ok(None) => {
-                self.damaged(&found.name, None, "it is missing", concerned);
+                self.damaged(&found.name, None, "it is missing", affected);
                 (self.sink)(Found::Segment(found));
                 return 0;
             }
@@ -239,15 +239,15 @@ impl<E: StorageReader> Surveyor<'_, E> {
                 let verified = sealed.verify();
                 self.report.events += verified.events;
                 for damage in &verified.damage {
-                    let concerned = damage.block.map_or(Concerned::Nothing, |block| index.concerned(block));
-                    self.damaged(&found.name, Some(damage.offset), &damage.reason, concerned);
+                    let affected = damage.block.map_or(Affected::Nothing, |block| index.affected(block));
+                    self.damaged(&found.name, Some(damage.offset), &damage.reason, affected);
                 }
                 found.damage = verified.damage;
                 found.sealed = Some(Arc::new(sealed));
             }
-            Err(SealedError::Storage(error)) => self.damaged(&found.name, None, &cannot_be_read(&error), concerned),
-            Err(SealedError::Damaged(Damage { place, offset, reason, concerned })) => {
-                self.damaged(&place, offset, &reason, concerned);
+            Err(SealedError::Storage(error)) => self.damaged(&found.name, None, &cannot_be_read(&error), affected),
+            Err(SealedError::Damaged(Damage { place, offset, reason, affected })) => {
+                self.damaged(&place, offset, &reason, affected);
             }
         }
         (self.sink)(Found::Segment(found));
@@ -259,7 +259,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
         let saved_end = LogEnd::load(self.medium).unwrap_or_else(|error| SavedEnd::Damaged(cannot_be_read(&error)));
         if let SavedEnd::Damaged(reason) = &saved_end {
             let reason = format!("{reason}; it is unknown whether the log has lost its end since it was closed");
-            self.damaged(log_end::NAME, None, &reason, Concerned::Nothing);
+            self.damaged(log_end::NAME, None, &reason, Affected::Nothing);
         }
         saved_end.known()
     }
@@ -322,9 +322,8 @@ impl<E: StorageReader> Surveyor<'_, E> {
                         let reason = format!(
                             "it ends here; {bytes} bytes or more behind it {what}; they are cut when the repository is opened"
                         );
-                        let concerned =
-                            seqs.map_or(Concerned::Nothing, |(first, last)| Concerned::between(first, last));
-                        self.find(LOG, Some(offset), Severity::Leftover, &reason, concerned);
+                        let affected = seqs.map_or(Affected::Nothing, |(first, last)| Affected::between(first, last));
+                        self.find(LOG, Some(offset), Severity::Leftover, &reason, affected);
                     }
                     return Ok(());
                 }
@@ -333,22 +332,22 @@ impl<E: StorageReader> Surveyor<'_, E> {
     }
 
     fn hole(&mut self, hole: Hole, reason: &str) {
-        let concerned = hole.concerned();
-        self.damaged(LOG, Some(hole.offset), reason, concerned);
+        let affected = hole.affected();
+        self.damaged(LOG, Some(hole.offset), reason, affected);
         (self.sink)(Found::Hole(hole));
     }
 
-    fn damaged(&mut self, place: &str, offset: Option<u64>, reason: &str, concerned: Concerned) {
-        self.find(place, offset, Severity::Damage, reason, concerned);
+    fn damaged(&mut self, place: &str, offset: Option<u64>, reason: &str, affected: Affected) {
+        self.find(place, offset, Severity::Damage, reason, affected);
     }
 
     fn leftover(&mut self, place: &str, offset: Option<u64>, reason: &str) {
-        self.find(place, offset, Severity::Leftover, reason, Concerned::Nothing);
+        self.find(place, offset, Severity::Leftover, reason, Affected::Nothing);
     }
 
-    fn find(&mut self, place: &str, offset: Option<u64>, severity: Severity, reason: &str, concerned: Concerned) {
+    fn find(&mut self, place: &str, offset: Option<u64>, severity: Severity, reason: &str, affected: Affected) {
         let (place, reason) = (place.to_string(), reason.to_string());
-        self.report.findings.push(Finding { place, offset, severity, reason, concerned });
+        self.report.findings.push(Finding { place, offset, severity, reason, affected });
     }
 }
 

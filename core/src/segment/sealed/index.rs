@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use super::block::{ROWS_MAX, Summary};
 use crate::codec::{Corrupt, Cursor, Packed, pack, pack_all, put_varint};
-use crate::damage::Concerned;
+use crate::damage::Affected;
 use crate::segment::tally::Tally;
 use crate::segment::{SortKey, TypeName};
 
@@ -304,9 +304,9 @@ impl Index {
     }
 
     /// The events that are affected if a block is damaged.
-    pub(crate) fn concerned(&self, number: usize) -> Concerned {
+    pub(crate) fn affected(&self, number: usize) -> Affected {
         let (first, last) = self.seqs(number);
-        Concerned::some(first, last, self.rows(number) as u64)
+        Affected::some(first, last, self.rows(number) as u64)
     }
 
     /// Whether any row of a block has a caller's id.

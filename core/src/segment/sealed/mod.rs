@@ -51,7 +51,7 @@ use super::{TypeName, id_hash};
 use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor};
 use crate::column::{u32_at, u64_at};
-use crate::damage::{Concerned, Damage};
+use crate::damage::{Affected, Damage};
 use crate::storage::{Blob, StorageError};
 
 const MAGIC: &[u8; 8] = b"ARGUSSEG";
@@ -158,7 +158,7 @@ impl Sealed {
         filter_bytes_max: u64,
         intern: &mut dyn FnMut(&[u8]) -> Result<TypeName, Corrupt>,
     ) -> Result<Self, SealedError> {
-        let damaged = |offset, reason: &str| damaged(name, offset, reason, Concerned::between(seqs.0, seqs.1));
+        let damaged = |offset, reason: &str| damaged(name, offset, reason, Affected::between(seqs.0, seqs.1));
         let len = blob.len();
         let Some(footer_at) = len.checked_sub(FOOTER_BYTES as u64).filter(|&at| at >= HEADER_BYTES as u64) else {
             let reason = if len == 0 { "it is empty" } else { "it is too short for a segment" };
@@ -294,7 +294,7 @@ impl Sealed {
 
     /// The error for a damaged block.
     pub(crate) fn damaged_block(&self, number: usize, reason: &str) -> SealedError {
-        damaged(&self.name, self.index.range(number).start, reason, self.index.concerned(number))
+        damaged(&self.name, self.index.range(number).start, reason, self.index.affected(number))
     }
 
     /// Finds the event with this sequence number: the number of its block, the block, and the row.
@@ -425,13 +425,13 @@ impl Sealed {
 
     /// Damage to data that only serves lookups: no events are lost.
     fn damaged(&self, offset: u64, reason: &str) -> SealedError {
-        damaged(&self.name, offset, reason, Concerned::Nothing)
+        damaged(&self.name, offset, reason, Affected::Nothing)
     }
 }
 
-fn damaged(name: &str, offset: u64, reason: &str, concerned: Concerned) -> SealedError {
+fn damaged(name: &str, offset: u64, reason: &str, affected: Affected) -> SealedError {
     let (place, reason) = (name.to_string(), reason.to_string());
-    SealedError::Damaged(Damage { place, offset: Some(offset), reason, concerned })
+    SealedError::Damaged(Damage { place, offset: Some(offset), reason, affected })
 }
 
 fn read(blob: &dyn Blob, range: Range<u64>) -> Result<Bytes, PartError> {

@@ -115,17 +115,17 @@ impl Disk {
         let mut fate = Fate::Succeeds;
         let mut faults = Vec::new();
         self.injected.retain_mut(|(fault, after)| {
-            let concerned = match fault {
+            let affected = match fault {
                 InjectedFault::Crash(_) => true,
                 InjectedFault::WriteError => kind == Kind::Writes,
                 InjectedFault::SyncError => kind == Kind::Syncs,
                 InjectedFault::ReadError => kind == Kind::Reads,
                 InjectedFault::Unlink => kind != Kind::Reads,
             };
-            let hits_now = concerned && *after == 0;
+            let hits_now = affected && *after == 0;
             if hits_now {
                 faults.push(*fault);
-            } else if concerned {
+            } else if affected {
                 *after -= 1;
             }
             !hits_now

@@ -3,7 +3,7 @@
 use std::thread;
 
 use argus_core::cause::{Cause, NamedPlace};
-use argus_core::damage::{Concerned, Damage};
+use argus_core::damage::{Affected, Damage};
 use argus_core::event::Timestamp;
 use argus_core::repository::{Maintenance, Stats};
 
@@ -34,7 +34,7 @@ fn damage_that_fails_the_store_is_counted_once_and_becomes_a_warning() {
     let (committer, control) = start(ROOMY, false);
     let first = occupy(&committer, &control);
     let (place, reason) = ("segment-1".to_owned(), "its checksum is wrong".to_owned());
-    let damage = Damage { place, offset: Some(7), reason, concerned: Concerned::all(3, 5) };
+    let damage = Damage { place, offset: Some(7), reason, affected: Affected::all(3, 5) };
     let error = CommitError::failed(Cause::from(damage).during("look-up of ids"));
     control.commands.send(Command::Fail(error.clone())).unwrap();
     assert_eq!(wait(first), Err(error));
@@ -42,7 +42,7 @@ fn damage_that_fails_the_store_is_counted_once_and_becomes_a_warning() {
     committer.shared.update_availability(&**lock(&committer.shared.repository));
     committer.shutdown();
     let warnings = &committer.shared.warnings;
-    assert_eq!(warnings.text().unwrap(), "part of what is stored is damaged, events 3 to 5 are concerned");
+    assert_eq!(warnings.text().unwrap(), "part of what is stored is damaged, events 3 to 5 are affected");
     let metrics = committer.shared.metrics.render(&Gauges::default()).unwrap();
     assert!(metrics.lines().any(|line| line == "argus_damage_found_total 1"), "{metrics}");
 }
