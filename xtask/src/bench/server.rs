@@ -48,13 +48,20 @@ pub(super) fn build(options: &BenchOptions) -> Result<Vec<Subject>> {
     let built = target.join(if smoke { "debug" } else { "release" });
     let kept = target.join("bench").join(profile);
     fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
+    if smoke {
+        // As the tests are built, so that nothing is built twice.
+        steps::run(&mut cargo(["build", "--workspace", "--bins", "--examples"]))?;
+    }
     let mut subjects = Vec::new();
     for (name, package) in RUNTIMES {
         if runtime.is_some_and(|wanted| wanted != name && wanted != "all") {
             continue;
         }
         let floor = format!("{name}_floor");
-        steps::run(&mut cargo(["build", "--profile", profile, "-p", package, "--bins", "--example", &floor]))?;
+        if !smoke {
+            // Alone, so that it has the features that its users get, and no other package's.
+            steps::run(&mut cargo(["build", "--release", "-p", package, "--bins", "--example", &floor]))?;
+        }
         // Copies, so that a build during a bench does not change what is measured.
         let keep = |from: PathBuf, name: String| -> Result<PathBuf> {
             let to = kept.join(name);
