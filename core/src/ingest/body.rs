@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use super::record::{Collector, Last};
+use super::collector::{Collector, Last};
 use super::{Framing, Handling, IngestError, ParseOptions, Parsed};
 use crate::json::{Scanner, SyntaxError};
 use crate::room::Room;

@@ -83,9 +83,8 @@ fn syntax_offset(body: &[u8], options: &ParseOptions) -> usize {
 fn one_object_is_one_event() {
     assert_eq!(one(GOOD), ["t 1000000000 {} -"]);
     assert_eq!(
-        one(
-            " { \"payload\" : [ 1.0, \"a b\" ] , \"id\" : \"\\u0041\", \"timestamp\" : \"1970-01-01T00:00:00.5Z\", \"event_type\" : \"x\\/y\" }\r\n"
-        ),
+        one(" { \"payload\" : [ 1.0, \"a b\" ] , \"id\" : \"\\u0041\", \
+               \"timestamp\" : \"1970-01-01T00:00:00.5Z\", \"event_type\" : \"x\\/y\" }\r\n"),
         [r#"x/y 500000000 [1.0,"a b"] A"#]
     );
     assert_eq!(one(r#"{"event\u005ftype":"t","timestamp":-1e-9,"payload":null}"#), ["t -1 null -"]);
@@ -304,7 +303,7 @@ fn any_depth_is_parsed() {
     assert_eq!(syntax_offset(brackets.as_bytes(), &options), 100_000);
 }
 
-/// The memory requested suffices, whatever the events look like and whatever their order.
+/// Parsing requests all the memory that it needs, for every kind and order of events.
 #[test]
 fn all_memory_is_requested_first() {
     let events = |line: &dyn Fn(usize) -> String| (0..20_000).map(line).collect::<String>();
