@@ -11,17 +11,17 @@ use super::filter::{Operand, PayloadFilter, Test};
 use crate::event::Payload;
 use crate::json::{Decimal, Paths, Value};
 
-/// How many bytes of a payload are read in the time that a scan takes for an event without conditions. That time is the
-/// unit of budgets.
+/// How many bytes of a payload are read in one unit of a budget. A unit is the time that a scan without conditions takes
+/// for one event.
 const BYTES_PER_UNIT: usize = 32;
 
-/// The cost of comparing a value with an operand, in bytes of a payload that are read in the same time.
+/// The cost of comparing a value with an operand: as long as reading this many bytes of a payload.
 const COMPARISON_BYTES: usize = 8;
 
-/// Compiled conditions, all of which must hold. A payload is walked once for all of them, and whatever depends on the
-/// operands alone is computed once.
+/// Compiled conditions, all of which must hold. Each payload is walked once for all of them. Compiling does the work
+/// that depends on the operands alone.
 ///
-/// Evaluations share their buffers.
+/// Evaluations reuse buffers of the compiled conditions, so evaluating takes `&mut self`.
 #[derive(Clone, Debug)]
 pub struct Conditions {
     paths: Paths,
@@ -39,7 +39,7 @@ pub struct Evaluation {
     pub cost: u32,
 }
 
-/// A predicate on single values, and what follows if it is true for one of them.
+/// A predicate on single values, and the effect if it is true for one of them.
 #[derive(Clone, Debug)]
 struct Condition {
     predicate: Predicate,
@@ -48,7 +48,7 @@ struct Condition {
 
 #[derive(Clone, Copy, Debug)]
 enum Effect {
-    /// The condition holds. The number is its index among the conditions that need such a value.
+    /// The condition holds. The number is its index in [`State::met`].
     Holds(usize),
     /// The condition fails, whatever the other values are.
     Fails,
@@ -80,11 +80,11 @@ enum Candidate<'a> {
 /// The state of an evaluation.
 #[derive(Clone, Debug)]
 struct State {
-    /// Which conditions that need a value already hold.
+    /// For each condition with [`Effect::Holds`], whether it holds already.
     met: Vec<bool>,
-    /// How many of them do not hold yet.
+    /// How many of these conditions do not hold yet.
     missing: usize,
-    /// Whether a condition can fail because of any value, so that all values must be visited.
+    /// Whether there is a condition with [`Effect::Fails`], so that all values must be visited.
     needs_all_values: bool,
     /// Whether a condition has failed.
     failed: bool,
@@ -158,11 +158,10 @@ impl State {
         for Condition { predicate, effect } in conditions {
             let met = match effect {
                 Effect::Holds(number) => {
-                    Some(met.get_mut(*number).expect("`met` has an entry for each condition that needs a value"))
+                    Some(met.get_mut(*number).expect("`met` has an entry for each condition with this effect"))
                 }
                 Effect::Fails => None,
             };
-            // The condition already holds.
             if met.as_ref().is_some_and(|met| **met) {
                 continue;
             }
@@ -181,7 +180,7 @@ impl State {
 }
 
 impl Predicate {
-    /// The predicate of a test, and whether the test requires that it is false for every value.
+    /// The predicate of a test, and whether the test is negated: the predicate must be false for every value.
     fn of(test: &Test) -> (Self, bool) {
         match test {
             Test::Eq(operand) => (Self::Equal(operand.clone()), false),
@@ -215,9 +214,8 @@ impl Predicate {
             }
             (Self::Equal(_), Candidate::Container)
             | (Self::Compare(..), Candidate::Word(_) | Candidate::Container)
-            | (Self::Prefix(_) | Self::Contains(_), Candidate::Number(_) | Candidate::Word(_) | Candidate::Container) => {
-                false
-            }
+            | (Self::Prefix(_), Candidate::Number(_) | Candidate::Word(_) | Candidate::Container)
+            | (Self::Contains(_), Candidate::Number(_) | Candidate::Word(_) | Candidate::Container) => false,
         }
     }
 
@@ -227,9 +225,8 @@ impl Predicate {
             (Self::Contains(_), Candidate::String(string)) => string.len(),
             (Self::Equal(_) | Self::Compare(..), Candidate::Number(number)) => number.digits().len(),
             (Self::Any | Self::Prefix(_) | Self::Contains(_), _)
-            | (Self::Equal(_) | Self::Compare(..), Candidate::String(_) | Candidate::Word(_) | Candidate::Container) => {
-                0
-            }
+            | (Self::Equal(_), Candidate::String(_) | Candidate::Word(_) | Candidate::Container)
+            | (Self::Compare(..), Candidate::String(_) | Candidate::Word(_) | Candidate::Container) => 0,
         };
         COMPARISON_BYTES + length
     }

@@ -113,6 +113,7 @@ impl Timestamp {
     /// [`TimestampError::TooFine`]; [`TimestampError::OutOfRange`].
     pub fn parse_number(token: &str) -> Result<Self, TimestampError> {
         let number = Decimal::parse(token).ok_or(TimestampError::NotANumber)?;
+        // The power of ten from the unit to nanoseconds.
         let shift = match number.scale() {
             ..=11 => 9,
             12..=14 => 6,

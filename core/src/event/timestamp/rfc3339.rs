@@ -1,5 +1,5 @@
-//! `date-time` of RFC 3339, section 5.6. By hand, since general date parsers accept more than the grammar and are
-//! slower.
+//! Parses and formats `date-time` of RFC 3339, section 5.6. Written by hand, since general date parsers accept more than
+//! the grammar and are slower.
 
 use super::calendar::Date;
 use super::{NANOS_PER_SECOND, SECONDS_PER_DAY, Timestamp, TimestampError};
@@ -39,7 +39,8 @@ pub(super) fn parse(text: &str) -> Result<Timestamp, TimestampError> {
     }
     // Errors of the grammar take precedence over a fraction that is too fine.
     let nanos = nanos.ok_or(TimestampError::TooFine)?;
-    // In 128 bits: at the earliest times, the whole seconds alone are out of range, but not with the fraction.
+    // In 128 bits: at the start of the range, the whole seconds do not fit into 64 bits, but their sum with the fraction
+    // does.
     let total = i128::from(seconds) * i128::from(NANOS_PER_SECOND) + i128::from(nanos);
     i64::try_from(total).map(Timestamp).map_err(|_| TimestampError::OutOfRange)
 }

@@ -162,7 +162,7 @@ fn all_conditions_must_hold() {
         ("{}", false),
         (r#"{"a":[1,2,{"b":"xy"}]}"#, true),
     ] {
-        // On the same conditions, so that this shows that no state is left of the payload before.
+        // All payloads use the same conditions: state left over from one payload would change a later result.
         assert_eq!(conditions.evaluate(Payload::parse(payload).unwrap()).matches, expected, "{payload}");
     }
     assert!(Conditions::compile(&[]).is_empty());
