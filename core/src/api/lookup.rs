@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::criteria::unknown;
+use super::params::unknown;
 use super::refused::Refused;
 use super::target::Target;
 use super::text::Excerpt;

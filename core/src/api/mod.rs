@@ -4,13 +4,15 @@
 //! calls lead from each action to a [`Reply`]. The whole wire contract is here; a host adds sockets, waiting and the
 //! clock.
 
-mod acknowledged;
+mod acknowledgement;
+mod acknowledgement_body;
 mod content;
-mod criteria;
 mod fields;
+mod format;
 mod guard;
 mod health;
 mod lookup;
+mod params;
 mod problem;
 mod read;
 mod read_step;
@@ -18,18 +20,19 @@ mod refused;
 mod reply;
 mod route;
 mod search;
-mod submit;
+mod submission;
 mod target;
 mod text;
 
-pub use acknowledged::Acknowledged;
+pub use acknowledgement::Acknowledgement;
+pub use acknowledgement_body::Acknowledged;
 pub use health::Metrics;
 pub use problem::{Problem, ProblemKind};
 pub use read::{READ_BUDGET, Read, ReadRun};
 pub use read_step::ReadStep;
 pub use reply::Reply;
 pub use route::Route;
-pub use submit::{Acknowledgement, Submission, Submitted};
+pub use submission::{Submission, Submitted};
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -185,7 +188,7 @@ impl Api {
                 let detail = "only HTTP/1.1 and HTTP/1.0 are supported";
                 Refused::new(ProblemKind::VersionNotSupported, detail).closing()
             }
-            Refusal::BodyTooLarge => submit::too_large(self.limits.body_bytes_max),
+            Refusal::BodyTooLarge => submission::too_large(self.limits.body_bytes_max),
             Refusal::BodyTimeout => {
                 Refused::new(ProblemKind::RequestTimeout, "the body did not arrive in time; nothing was stored")
                     .closing()
@@ -287,7 +290,7 @@ impl Api {
         state: &ServiceState<'_>,
     ) -> Result<Submission, Refused> {
         match state.repository {
-            Some(failure) => Err(submit::storage_problem(failure)),
+            Some(failure) => Err(acknowledgement::storage_problem(failure)),
             None => Submission::read(&self.limits, head, checked),
         }
     }

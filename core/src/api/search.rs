@@ -14,12 +14,12 @@ use core::time::Duration;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::criteria::read_scan;
-use super::fields::quality;
+use super::format::Format;
+use super::params::read_scan;
 use super::read_step::ReadStep;
 use super::refused::Refused;
 use super::target::Target;
-use super::{ProblemKind, Reply, RequestHead, Route};
+use super::{Reply, RequestHead, Route};
 use crate::query::{Order, Position, Scan, encode_cursor};
 use crate::repository::{Flow, ReadError, Reader, ScanHead, ScanRun, Snapshot};
 
@@ -100,14 +100,6 @@ enum Phase {
     Streaming,
     /// The answer is complete.
     Done,
-}
-
-/// The format of the body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Json,
-    Ndjson,
-    Jsonl,
 }
 
 impl Search {
@@ -354,62 +346,5 @@ impl Running {
 impl fmt::Debug for SearchRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SearchRun").field("search", &self.search).finish_non_exhaustive()
-    }
-}
-
-impl Format {
-    /// By preference of the server.
-    const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Jsonl];
-
-    /// The format that the client prefers; of equals the first (RFC 9110, section 12.5.1).
-    fn negotiate(head: &RequestHead<'_>) -> Result<Self, Refused> {
-        let (mut best, mut best_quality) = (None, 0);
-        for format in Self::ALL {
-            let quality = quality(head, format.media_type());
-            if quality > best_quality {
-                (best, best_quality) = (Some(format), quality);
-            }
-        }
-        best.ok_or_else(|| {
-            let detail = "events come as application/json, application/x-ndjson or application/jsonl";
-            Refused::new(ProblemKind::NotAcceptable, detail).with_header("vary", "accept")
-        })
-    }
-
-    fn media_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Ndjson => "application/x-ndjson",
-            Self::Jsonl => "application/jsonl",
-        }
-    }
-
-    fn opening(self) -> &'static [u8] {
-        match self {
-            Self::Json => b"[",
-            Self::Ndjson | Self::Jsonl => b"",
-        }
-    }
-
-    /// The bytes before an event; `any` tells whether another event came before.
-    fn before(self, any: bool) -> &'static [u8] {
-        match self {
-            Self::Json if any => b",",
-            Self::Json | Self::Ndjson | Self::Jsonl => b"",
-        }
-    }
-
-    fn after(self) -> &'static [u8] {
-        match self {
-            Self::Json => b"",
-            Self::Ndjson | Self::Jsonl => b"\n",
-        }
-    }
-
-    fn closing(self) -> &'static [u8] {
-        match self {
-            Self::Json => b"]",
-            Self::Ndjson | Self::Jsonl => b"",
-        }
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, Refused> {
     check_filter(&scan.filter)?;
     scan.order = order.unwrap_or_default();
     if let Some(cursor) = cursor {
-        let position = decode_cursor(cursor, &scan).map_err(|error| refused(format!("cursor: {error}")))?;
+        let position = decode_cursor(cursor, &scan).map_err(|error| invalid(format!("cursor: {error}")))?;
         scan.from = Some(position);
     }
     Ok(scan)
@@ -48,7 +48,7 @@ fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(),
         other => match other.strip_prefix("payload.") {
             Some(_) if filter.payload.len() == PAYLOAD_FILTERS_MAX => {
                 let detail = format!("more than {PAYLOAD_FILTERS_MAX} conditions on the payload");
-                return Err(refused(format!("{}: {detail}", Excerpt(name))));
+                return Err(invalid(format!("{}: {detail}", Excerpt(name))));
             }
             Some(rest) => filter.payload.push(parse_payload_filter(name, rest, value)?),
             None => return Err(unknown(name)),
@@ -62,10 +62,10 @@ fn check_filter(filter: &Filter) -> Result<(), Refused> {
     if let (Some(start), Some(end)) = (filter.start, filter.end)
         && start > end
     {
-        return Err(refused("start: later than end"));
+        return Err(invalid("start: later than end"));
     }
     if filter.ids.as_ref().is_some_and(|ids| ids.len() > IDS_MAX) {
-        return Err(refused(format!("id: given more than {IDS_MAX} times")));
+        return Err(invalid(format!("id: given more than {IDS_MAX} times")));
     }
     Ok(())
 }
@@ -73,18 +73,18 @@ fn check_filter(filter: &Filter) -> Result<(), Refused> {
 /// Sets a parameter that may be given only once.
 pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Refused> {
     match slot.replace(value) {
-        Some(_) => Err(refused(format!("{name}: given more than once"))),
+        Some(_) => Err(invalid(format!("{name}: given more than once"))),
         None => Ok(()),
     }
 }
 
 /// The error for a parameter that the route does not have.
 pub(super) fn unknown(name: &str) -> Refused {
-    refused(format!("{}: unknown parameter", Excerpt(name)))
+    invalid(format!("{}: unknown parameter", Excerpt(name)))
 }
 
 /// The error for an invalid parameter. `detail` begins with its name.
-pub(super) fn refused(detail: impl Into<String>) -> Refused {
+pub(super) fn invalid(detail: impl Into<String>) -> Refused {
     Refused::new(ProblemKind::InvalidParameter, detail)
 }
 
@@ -92,7 +92,7 @@ fn parse_time(name: &str, value: &str) -> Result<Timestamp, Refused> {
     Timestamp::parse_param(value).map_err(|error| {
         // In a query string, a plus is a space. The usual mistake is an unencoded plus in the offset of a time.
         let hint = if value.contains(' ') { " (in a query string, '+' is written '%2B')" } else { "" };
-        refused(format!("{name}: {error}: {}{hint}", Excerpt(value)))
+        invalid(format!("{name}: {error}: {}{hint}", Excerpt(value)))
     })
 }
 
@@ -102,13 +102,13 @@ fn parse_digits<T: core::str::FromStr>(value: &str) -> Option<T> {
 }
 
 fn parse_seq(name: &str, value: &str) -> Result<u64, Refused> {
-    parse_digits(value).ok_or_else(|| refused(format!("{name}: must be a sequence number, not {}", Excerpt(value))))
+    parse_digits(value).ok_or_else(|| invalid(format!("{name}: must be a sequence number, not {}", Excerpt(value))))
 }
 
 fn parse_limit(name: &str, value: &str) -> Result<NonZeroU32, Refused> {
     parse_digits::<NonZeroU32>(value)
         .filter(|limit| limit.get() <= LIMIT_MAX)
-        .ok_or_else(|| refused(format!("{name}: must be an integer from 1 to {LIMIT_MAX}, not {}", Excerpt(value))))
+        .ok_or_else(|| invalid(format!("{name}: must be an integer from 1 to {LIMIT_MAX}, not {}", Excerpt(value))))
 }
 
 fn parse_order(name: &str, value: &str) -> Result<Order, Refused> {
@@ -116,7 +116,7 @@ fn parse_order(name: &str, value: &str) -> Result<Order, Refused> {
         "asc" => Ok(Order::TimeAscending),
         "desc" => Ok(Order::TimeDescending),
         "seq" => Ok(Order::Sequence),
-        _ => Err(refused(format!("{name}: must be asc, desc or seq, not {}", Excerpt(value)))),
+        _ => Err(invalid(format!("{name}: must be asc, desc or seq, not {}", Excerpt(value)))),
     }
 }
 
@@ -130,10 +130,10 @@ fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFi
     for (what, text, bytes_max) in [("path", path, PAYLOAD_PATH_BYTES_MAX), ("value", value, OPERAND_BYTES_MAX)] {
         if text.len() > bytes_max {
             let length = text.len();
-            return Err(refused(format!("{}: a {what} of {length} bytes, at most {bytes_max}", Excerpt(name))));
+            return Err(invalid(format!("{}: a {what} of {length} bytes, at most {bytes_max}", Excerpt(name))));
         }
     }
-    let path = PayloadPath::parse(path).map_err(|error| refused(format!("{}: {error}", Excerpt(name))))?;
+    let path = PayloadPath::parse(path).map_err(|error| invalid(format!("{}: {error}", Excerpt(name))))?;
     let operand = || Operand::new(value);
     let test = match operator {
         None | Some("eq") => Test::Eq(operand()),
@@ -145,13 +145,13 @@ fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFi
         Some("exists") => match value {
             "true" => Test::Exists(true),
             "false" => Test::Exists(false),
-            _ => return Err(refused(format!("{}: must be true or false, not {}", Excerpt(name), Excerpt(value)))),
+            _ => return Err(invalid(format!("{}: must be true or false, not {}", Excerpt(name), Excerpt(value)))),
         },
         Some("prefix") => Test::Prefix(Box::from(value)),
         Some("contains") => Test::Contains(Box::from(value)),
         Some(other) => {
             let known = "eq, ne, gt, gte, lt, lte, exists, prefix, contains";
-            return Err(refused(format!(
+            return Err(invalid(format!(
                 "{}: unknown operator {}; the operators are {known}",
                 Excerpt(name),
                 Excerpt(other)
