@@ -1,7 +1,7 @@
-//! Checks request heads for faults that HTTP libraries accept and that make a request unsafe on any route.
+//! Checks the heads of requests to all routes. HTTP libraries accept some heads that are ambiguous or invalid.
 //!
-//! If a fault leaves the end of the request uncertain, the connection closes after the reply. Otherwise a body could
-//! smuggle in another request (RFC 9112, section 11.2).
+//! If the end of a request is uncertain, the connection closes after the reply. Otherwise a body could smuggle in
+//! another request (RFC 9112, section 11.2).
 
 use super::fields::{is_token, members, trim, values};
 use super::refused::Refused;
@@ -12,7 +12,7 @@ use super::{ProblemKind, RequestHead};
 /// Methods as RFC 9110 and RFC 5789 spell them.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
-/// A head that passed all checks.
+/// A valid head.
 #[derive(Debug)]
 pub(super) struct CheckedHead<'a> {
     pub(super) method: Method,
@@ -21,7 +21,7 @@ pub(super) struct CheckedHead<'a> {
     pub(super) content_length: Option<u64>,
 }
 
-/// The methods that some route supports, and all others.
+/// A method: one that a route supports, or any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     Get,
@@ -40,6 +40,7 @@ pub(super) fn check<'a>(head: &RequestHead<'a>) -> Result<CheckedHead<'a>, Refus
     Ok(CheckedHead { method, target, content_length })
 }
 
+/// 400
 fn bad(detail: impl Into<alloc::string::String>) -> Refused {
     Refused::new(ProblemKind::BadRequest, detail)
 }
@@ -62,7 +63,7 @@ fn check_framing(head: &RequestHead<'_>) -> Result<Option<u64>, Refused> {
     if head.http_10 {
         return Err(bad("HTTP/1.0 has no Transfer-Encoding").closing());
     }
-    // Not parsed as a list: intermediaries disagree about lists with empty elements beside 'chunked'.
+    // Not parsed as a list, since intermediaries parse lists with empty elements differently.
     let mut fields = values(head, "transfer-encoding");
     match (fields.next(), fields.next()) {
         (Some(coding), None) if trim(coding).eq_ignore_ascii_case(b"chunked") => Ok(None),
@@ -82,7 +83,7 @@ fn parse_length(digits: &[u8]) -> Result<u64, Refused> {
         return Err(malformed());
     }
     let text = core::str::from_utf8(digits).map_err(|_| malformed())?;
-    // There are only digits, so the only possible error is overflow.
+    // The text has only digits, so the only possible error is overflow.
     text.parse().map_err(|_| Refused::new(ProblemKind::ContentTooLarge, "Content-Length is too large").closing())
 }
 
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts() {
+    fn host_is_a_host_with_an_optional_port() {
         for host in ["localhost", "localhost:3000", "127.0.0.1:80", "[::1]", "[::1]:3000", "", "ex%41mple.org", "a:"] {
             assert!(checked("GET", "/", &[("host", host)]).is_ok(), "{host}");
         }
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn methods() {
+    fn methods_are_case_sensitive_tokens() {
         assert_eq!(checked("GET", "/", &[HOST]).unwrap().0, Method::Get);
         for method in ["PUT", "BREW", "brew", "OPTIONS"] {
             assert_eq!(checked(method, "/", &[HOST]).unwrap().0, Method::Other, "{method}");
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_of_targets() {
+    fn targets_that_are_not_paths_or_uris_are_refused() {
         assert_eq!(checked("OPTIONS", "*", &[HOST]), Err((405, false)));
         assert_eq!(checked("CONNECT", "localhost:443", &[HOST]), Err((405, false)));
         assert_eq!(checked("CONNECT", "/events", &[HOST]), Err((400, false)));
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn body_lengths() {
+    fn the_length_of_a_body_is_unambiguous() {
         let length = |fields: &[(&str, &str)]| {
             let fields: Vec<_> = fields.iter().copied().chain([HOST]).collect();
             checked("POST", "/", &fields).map(|(_, length)| length)
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn expectations() {
+    fn only_100_continue_can_be_expected() {
         assert!(checked("POST", "/", &[HOST, ("expect", "100-Continue")]).is_ok());
         assert_eq!(checked("POST", "/", &[HOST, ("expect", "a cup of tea")]), Err((417, true)));
         assert_eq!(checked("POST", "/", &[HOST, ("expect", "100-continue, tea")]), Err((417, true)));

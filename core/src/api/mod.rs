@@ -1,8 +1,8 @@
 //! The meaning of the HTTP interface, without HTTP.
 //!
-//! A host parses the head of a request and calls [`Api::handle_request`], which returns an [`Action`]. Plain function
-//! calls lead from each action to a [`Reply`]. The whole wire contract is here; a host adds sockets, waiting and the
-//! clock.
+//! A host parses the head of a request and calls [`Api::handle_request`], which returns an [`Action`]. The
+//! documentation of each action says which function to call next, until there is a [`Reply`]. This module has the whole
+//! wire contract; a host adds sockets, waiting and the clock.
 
 mod acknowledgement;
 mod acknowledgement_body;
@@ -90,9 +90,9 @@ pub struct RequestHead<'a> {
 pub struct ServiceState<'a> {
     /// The service is stopping: running requests finish, new ones are refused.
     pub draining: bool,
-    /// Why the repository accepts no commits, if it does not.
+    /// Why the repository accepts no commits; `None` if it accepts them.
     pub repository: Option<&'a Failure>,
-    /// The internal failure that stops the service, if there is one.
+    /// The internal failure because of which the service is stopping.
     pub failure: Option<&'a str>,
     /// A warning for operators that does not affect requests. Any caller can read it, so it must name no path.
     pub warning: Option<&'a str>,
@@ -128,9 +128,9 @@ pub enum Refusal {
     BodyTimeout,
     /// The body ended early, or its chunks were malformed. 400, and the connection closes.
     BodyBroken,
-    /// The byte budget for bodies is used up, or the commit queue is full. 503 with Retry-After.
+    /// The memory budget for bodies is used up, or the commit queue is full. 503 with Retry-After.
     Overloaded,
-    /// The budget for the memory of answers in flight is used up. 503 with Retry-After.
+    /// The memory budget for answers in flight is used up. 503 with Retry-After.
     AnswersFull,
     /// A commit took longer than the host allows; its outcome is unknown. 503 with Retry-After.
     Timeout,
@@ -152,7 +152,7 @@ impl Api {
         Self { limits }
     }
 
-    /// Decides what to do with a request. Checks run in the order of the wire contract.
+    /// Decides what to do with a request. The order of its checks is part of the wire contract.
     #[must_use]
     pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
         let head_only = head.method == "HEAD";
@@ -227,8 +227,8 @@ impl Api {
         refused.reply(route)
     }
 
-    /// The value for `X-Request-Id`: the caller's, if the field is there once with 1 to 128 visible ASCII characters;
-    /// otherwise one made from `random`.
+    /// The value for `X-Request-Id`: the caller's, if there is one such field and it has 1 to 128 visible ASCII
+    /// characters; otherwise the 16 hexadecimal digits of `random`.
     #[must_use]
     pub fn request_id(head: &RequestHead<'_>, random: u64) -> String {
         let mut given = values(head, "x-request-id");
@@ -242,7 +242,7 @@ impl Api {
         hex::digits(random)
     }
 
-    /// Decides what to do with a request whose head was checked.
+    /// Decides what to do with a request whose head is valid.
     fn decide(
         &self,
         head: &RequestHead<'_>,

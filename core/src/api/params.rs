@@ -1,4 +1,4 @@
-//! Parses query parameters: into a [`Filter`], which all read routes share, or into a [`Scan`].
+//! Parses query parameters into a [`Scan`]. All read routes share the parameters of its [`Filter`].
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -90,7 +90,7 @@ pub(super) fn invalid(detail: impl Into<String>) -> Refused {
 
 fn parse_time(name: &str, value: &str) -> Result<Timestamp, Refused> {
     Timestamp::parse_param(value).map_err(|error| {
-        // In a query string, a plus is a space. The usual mistake is an unencoded plus in the offset of a time.
+        // In a query string, a plus is a space. A common mistake is a plus in the offset of a time that is not encoded.
         let hint = if value.contains(' ') { " (in a query string, '+' is written '%2B')" } else { "" };
         invalid(format!("{name}: {error}: {}{hint}", Excerpt(value)))
     })
@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn all_parameters_together() {
-        let query = "type=a+b&type=&id=1&id=a%26b&start=1&end=2026-01-01T00%3A00%3A00Z&after_seq=7&limit=10000&order=desc\
-            &payload.a.b=1&payload.a.b%5Bgte%5D=2&payload.a[exists]=false&payload.a[prefix]=x";
+        let query = "type=a+b&type=&id=1&id=a%26b&start=1&end=2026-01-01T00%3A00%3A00Z&after_seq=7&limit=10000\
+            &order=desc&payload.a.b=1&payload.a.b%5Bgte%5D=2&payload.a[exists]=false&payload.a[prefix]=x";
         let condition = |path: &str, test| PayloadFilter { path: PayloadPath::parse(path).unwrap(), test };
         let filter = Filter {
             types: Some(vec!["a b".into(), "".into()]),
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_may_come_before_the_parameters_that_it_depends_on() {
+    fn a_cursor_may_precede_the_parameters_of_its_query() {
         let position = Position { timestamp: Timestamp::from_nanos(1), seq: 2 };
         let cursor = encode_cursor(position, &read("type=a&order=desc").unwrap());
         let query = read(&format!("cursor={cursor}&order=desc&limit=5&type=a")).unwrap();

@@ -1,4 +1,4 @@
-//! A refused request: a problem and what goes with it into the reply.
+//! Why a request is refused: a problem, with further header fields of its reply.
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
@@ -26,7 +26,7 @@ impl Refused {
         Problem::new(kind, detail).into()
     }
 
-    /// Closes the connection. For requests whose end, and so the start of the next one, is uncertain.
+    /// Closes the connection. For requests whose end is uncertain, and with it the start of the next request.
     pub(super) fn closing(mut self) -> Self {
         self.close = true;
         self
@@ -39,7 +39,8 @@ impl Refused {
 
     pub(super) fn reply(self, route: Route) -> Reply {
         let Self { problem, headers: further, close } = self;
-        // Caches may keep 404, 405, 414 and 501 by default (RFC 9110, section 15.1), and so longer than their cause.
+        // By default, caches may store 404, 405, 414 and 501 (RFC 9110, section 15.1), and so return them when their
+        // cause is gone.
         let mut headers: Vec<(_, Cow<'static, str>)> =
             vec![("content-type", "application/problem+json".into()), ("cache-control", "no-store".into())];
         if let Some(seconds) = problem.kind.retry_after_seconds() {
@@ -65,7 +66,7 @@ impl From<Problem> for Refused {
     }
 }
 
-/// Counts the faults of each code. Codes are in the order of their first fault.
+/// Counts the faults of each code, in the order of the first fault of each.
 pub(super) fn count_by_code(faults: &[EventFault]) -> Vec<(FaultCode, u64)> {
     let mut counts: Vec<(FaultCode, u64)> = Vec::new();
     for fault in faults {

@@ -92,8 +92,8 @@ impl Submission {
         }
     }
 
-    /// Decompresses and parses the body. The time grows with the length of the body after decompression, so large bodies
-    /// do not belong on an executor's worker thread.
+    /// Decompresses and parses the body. The time grows with the length of the body after decompression, so large
+    /// bodies do not belong on an executor's worker thread.
     #[must_use]
     pub fn handle_body(self, body: &[u8]) -> Submitted {
         self.handle_body_within(body, Room::unlimited())

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_have_limits() {
+    fn ids_are_limited_in_length_and_characters() {
         assert_eq!(ClientId::parse(""), Err(ClientIdError::Empty));
         assert!(ClientId::parse(&"x".repeat(128)).is_ok());
         assert_eq!(ClientId::parse(&"x".repeat(129)), Err(ClientIdError::TooLong { bytes: 129 }));

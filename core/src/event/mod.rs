@@ -32,8 +32,8 @@ pub const PAYLOAD_BYTES_DEFAULT: usize = 256 * 1024;
 pub struct Event<'a> {
     /// The id of the caller, or a generated one.
     pub id: EventId<'a>,
-    /// The sequence number: 1, 2, 3… in the order in which events were stored, without gaps. The numbers of events that
-    /// have expired are not used again.
+    /// The sequence number: 1, 2, 3… in the order in which events were stored, without gaps. The numbers of expired
+    /// events are not used again.
     pub seq: u64,
     /// What happened.
     pub event_type: EventType<'a>,

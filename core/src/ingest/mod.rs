@@ -148,9 +148,9 @@ pub enum IngestError {
 
 /// Parses a body.
 ///
-/// Events are numbered from 0 in order. Invalid events count, blank lines do not. A line that is not JSON is one invalid
-/// event with [`Handling::Lenient`], and an error with [`Handling::Strict`]. An empty array and a body without lines
-/// give an empty batch.
+/// Events are numbered from 0 in order. Invalid events count, blank lines do not. A line that is not JSON is one
+/// invalid event with [`Handling::Lenient`], and an error with [`Handling::Strict`]. An empty array and a body without
+/// lines give an empty batch.
 ///
 /// # Errors
 ///

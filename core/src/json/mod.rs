@@ -1,7 +1,7 @@
 //! Validates and reads JSON texts (RFC 8259) without building a tree or changing tokens.
 //!
-//! Nothing here recurses: a level of nesting takes one bit, and no space on the stack. The grammar allows lone surrogates
-//! (`"\ud800"`), so they are an error only where a string has to become UTF-8.
+//! Nothing here recurses: a level of nesting takes one bit, and no space on the stack. The grammar allows lone
+//! surrogates (`"\ud800"`), so they are an error only where a string has to become UTF-8.
 //!
 //! Bodies are scanned by hand, because one pass yields what `serde_json` does not: the offset of an error, every token
 //! unchanged, any depth, and whether there is white space to remove. `serde_json` finds the end of a payload, which

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_containers_and_scalars() {
+    fn empty_containers_and_scalars_are_values() {
         assert_eq!(values("[]", &[]), ["[]"]);
         assert_eq!(values("[[],{},1]", &[]), ["[]", "[]", "{}", "1"]);
         assert!(values("[[],{},1]", &["a"]).is_empty());

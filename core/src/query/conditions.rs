@@ -11,8 +11,8 @@ use super::filter::{Operand, PayloadFilter, Test};
 use crate::event::Payload;
 use crate::json::{Decimal, Paths, Value};
 
-/// How many bytes of a payload are read in one unit of a budget. A unit is the time that a scan without conditions takes
-/// for one event.
+/// How many bytes of a payload are read in one unit of a budget. A unit is the time that a scan without conditions
+/// takes for one event.
 const BYTES_PER_UNIT: usize = 32;
 
 /// The cost of comparing a value with an operand: as long as reading this many bytes of a payload.

@@ -293,7 +293,7 @@ fn faults_of_foreign_records_point_into_the_record() {
 }
 
 #[test]
-fn any_depth_is_parsed() {
+fn payloads_of_any_depth_are_parsed() {
     let mut options = native(Framing::Document, Handling::Strict);
     options.payload_bytes_max = 1 << 20;
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
