@@ -18,7 +18,7 @@ use crate::event::{ClientId, EventId, Uuid};
 use crate::ingest::{Dialect, EventFault, FAULTS_LISTED_MAX, FaultCode, Indexes, too_many_types};
 use crate::repository::{CommitError, Failure, Receipt, Surplus};
 
-/// What is percent-encoded in a path segment: all but the unreserved characters (RFC 3986, section 2.3).
+/// The characters to percent-encode in a path segment: all but the unreserved ones (RFC 3986, section 2.3).
 const ENCODED_IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What the reply needs to know about a request, kept until its batch is committed.

@@ -30,7 +30,7 @@ const SEND_AFTER: Duration = Duration::from_millis(20);
 /// How long a run may hold a snapshot that has been replaced.
 const REPLACED_HELD_MAX: Duration = Duration::from_secs(1);
 
-/// Clients send these unescaped. In a link they would end the URL, or are not allowed in it (RFC 3986).
+/// Characters that clients send unescaped, but that end a URL in a link or are not allowed in it (RFC 3986).
 const ENCODED_IN_LINK: &AsciiSet = &CONTROLS
     .add(b'<')
     .add(b'>')

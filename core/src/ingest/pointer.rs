@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use crate::json::{RawString, Scanner, Span};
 
-/// What is percent-encoded in a token: what a fragment may not contain (RFC 3986, section 3.5), and the slash, which
-/// separates tokens.
+/// The characters to percent-encode in a token: those that a fragment may not contain (RFC 3986, section 3.5), and the
+/// slash, which separates tokens.
 const ENCODED_IN_FRAGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
