@@ -1,4 +1,4 @@
-//! Property tests of the HTTP interface: what holds for any request.
+//! Property tests of the HTTP interface, for any request.
 
 #![expect(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ fn api() -> Api {
     })
 }
 
-/// Checks what holds for every reply.
+/// Checks the properties of every reply.
 fn check_reply(reply: &Reply) {
     assert!((200..600).contains(&reply.status));
     for (name, value) in &reply.headers {

@@ -120,7 +120,7 @@ fn surplus_faults(surplus: &Surplus, locate: impl Fn(u32) -> (usize, String)) ->
 /// 422: there are `count` faults in all; `listed` has the first ones.
 pub(super) fn invalid_events(listed: Vec<EventFault>, count: usize) -> Problem {
     let detail = if count > listed.len() {
-        format!("{count} faults, of which {} are listed; nothing was stored", listed.len())
+        format!("{count} faults (the first {} are listed); nothing was stored", listed.len())
     } else {
         format!("{count} {}; nothing was stored", if count == 1 { "fault" } else { "faults" })
     };

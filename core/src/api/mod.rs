@@ -92,7 +92,7 @@ pub struct ServiceState<'a> {
     pub draining: bool,
     /// Why the repository accepts no commits; `None` if it accepts them.
     pub repository: Option<&'a Failure>,
-    /// The internal failure because of which the service is stopping.
+    /// The internal failure that stops the service; `None` if there is none.
     pub failure: Option<&'a str>,
     /// A warning for operators that does not affect requests. Any caller can read it, so it must name no path.
     pub warning: Option<&'a str>,

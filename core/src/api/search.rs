@@ -61,8 +61,8 @@ pub(super) struct SearchRun {
     scan: Option<Running>,
     /// The last sequence number of the first snapshot; later events are not part of the answer.
     last_seq: u64,
-    /// All events up to here were examined, and the matching ones are in the body. `None` before the first of them, and
-    /// where the run does not know.
+    /// All events up to here were examined, and the matching ones are in the body. `None` if no event was examined yet,
+    /// or if the run cannot tell.
     position: Option<Position>,
     /// The end of the page, if there is a next one.
     page_end: Option<Position>,

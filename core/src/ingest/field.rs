@@ -8,10 +8,10 @@ use super::FaultCode;
 use crate::event::{ClientId, EventType, Timestamp};
 use crate::json::{LoneSurrogate, Span, Value};
 
-/// A member of an event. It must not be repeated.
+/// A field of an event, as it was found in an object.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Field<'a> {
-    /// The last value.
+    /// The value; the last one, if the field is repeated.
     pub(super) value: Option<Span<'a>>,
     pub(super) repeated: bool,
 }
@@ -26,7 +26,7 @@ impl<'a> Field<'a> {
         self.value = Some(value);
     }
 
-    /// The value, if the member is not repeated.
+    /// The value; `None` if the field is missing or repeated.
     pub(super) fn once(&self) -> Option<Span<'a>> {
         self.value.filter(|_| !self.repeated)
     }
@@ -48,7 +48,7 @@ pub(super) fn read_string<'s, 'a: 's>(
     }
 }
 
-/// Reads a string, or the token of a number.
+/// Reads the type or the id of a foreign record: a string, or the token of a number.
 pub(super) fn read_name<'s, 'a: 's>(raw: &'a str, what: &str, scratch: &'s mut Vec<u8>) -> Result<&'s str, FieldFault> {
     match Value::of(raw) {
         Value::Number(token) => Ok(token),

@@ -9,7 +9,7 @@ use super::containers::{Container, OpenContainers};
 use super::string::RawString;
 use super::value::Value;
 
-/// A set of paths, all of which are followed in one pass over a text.
+/// A set of paths. One pass over a text finds the values of all of them.
 ///
 /// A path is a list of member names. It leads through arrays into their elements, at any depth. At the end of a path,
 /// an array and each of its elements are values of the path. If several members have the same name, all are followed.

@@ -9,7 +9,7 @@
 //! | 8 | timestamp of the position in nanoseconds, signed, big-endian |
 //! | 8 | sequence number of the position, big-endian |
 //! | 8 | fingerprint of the filter |
-//! | 4 | CRC-32 of what comes before, big-endian |
+//! | 4 | CRC-32 of the bytes before, big-endian |
 //!
 //! A cursor stays valid across restarts, compaction and deletion, because a position needs no event at it. Fingerprint
 //! and checksum are not secret: a forged cursor gives its sender no more than `start` and `after_seq` do.

@@ -36,7 +36,7 @@ pub enum TimestampError {
         /// Offset in bytes.
         at: usize,
     },
-    /// A field is out of range, such as month 13, February 30 or hour 24.
+    /// A field is out of range, for example month 13, February 30 or hour 24.
     #[error("{field} is out of range")]
     Field {
         /// The field's name.
