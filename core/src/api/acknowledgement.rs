@@ -10,7 +10,7 @@ use core::num::NonZeroU32;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::acknowledgement_body::{Acknowledged, Summary};
-use super::refused::{Refused, count_by_code};
+use super::problem_reply::{ProblemReply, count_by_code};
 use super::text::to_json;
 use super::{Problem, ProblemKind, Reply, Route};
 use crate::cause::Cause;
@@ -67,7 +67,7 @@ impl Acknowledgement {
         let reply = match (outcome, self.form) {
             (Ok(Receipt { surplus: Some(surplus), .. }), ReplyForm::One { .. }) => {
                 let faults = surplus_faults(surplus, |_| (0, format!("#{type_pointer}")));
-                Refused::from(invalid_events(faults, surplus.indexes.len())).reply(Route::Events)
+                ProblemReply::from(invalid_events(faults, surplus.indexes.len())).reply(Route::Events)
             }
             (Ok(receipt), ReplyForm::One { given_id }) => one_reply(receipt, given_id.as_deref()),
             (Ok(receipt @ Receipt { surplus: Some(surplus), .. }), ReplyForm::Many { indexes, rejected }) => {
@@ -76,13 +76,13 @@ impl Acknowledgement {
                     surplus_faults(surplus, |at| (indexes.of(at), format!("#/{}{type_pointer}", indexes.of(at))));
                 match rejected {
                     Some(rejected) => many_reply(Some(receipt), Some(&rejected.with(faults, count))),
-                    None => Refused::from(invalid_events(faults, count)).reply(Route::Events),
+                    None => ProblemReply::from(invalid_events(faults, count)).reply(Route::Events),
                 }
             }
             (Ok(receipt), ReplyForm::Many { rejected, .. }) => many_reply(Some(receipt), rejected.as_ref()),
             (Err(CommitError::Full(cause)), _) => {
                 let detail = format!("nothing was stored: {}", cause.public_text());
-                Refused::new(ProblemKind::StorageFull, detail).reply(Route::Events)
+                ProblemReply::new(ProblemKind::StorageFull, detail).reply(Route::Events)
             }
             (Err(CommitError::Unavailable { cause, in_doubt }), _) => {
                 not_stored(ProblemKind::StorageUnavailable, cause, *in_doubt).reply(Route::Events)
@@ -128,7 +128,7 @@ pub(super) fn invalid_events(listed: Vec<EventFault>, count: usize) -> Problem {
 }
 
 /// 503: the repository accepts no commits.
-pub(super) fn storage_problem(failure: &Failure) -> Refused {
+pub(super) fn storage_problem(failure: &Failure) -> ProblemReply {
     match failure {
         Failure::Unavailable(cause) => not_stored(ProblemKind::StorageUnavailable, cause, false),
         Failure::Failed(cause) => not_stored(ProblemKind::StorageFailed, cause, false),
@@ -136,9 +136,9 @@ pub(super) fn storage_problem(failure: &Failure) -> Refused {
 }
 
 /// 503: the commit failed. `in_doubt`: the events may have been stored nevertheless.
-fn not_stored(kind: ProblemKind, cause: &Cause, in_doubt: bool) -> Refused {
+fn not_stored(kind: ProblemKind, cause: &Cause, in_doubt: bool) -> ProblemReply {
     let outcome = if in_doubt { "whether the events were stored is unknown" } else { "nothing was stored" };
-    Refused::new(kind, format!("{outcome}: {}", cause.public_text()))
+    ProblemReply::new(kind, format!("{outcome}: {}", cause.public_text()))
 }
 
 /// 201 for a single event.
@@ -151,7 +151,7 @@ fn one_reply(receipt: &Receipt, given_id: Option<&str>) -> Reply {
         // The repository broke its contract: it stored an event without a caller's id, but returned no generated id.
         (_, None, _) => {
             let detail = "the event was stored, but its id is unknown";
-            return Refused::new(ProblemKind::Internal, detail).reply(Route::Events);
+            return ProblemReply::new(ProblemKind::Internal, detail).reply(Route::Events);
         }
     };
     let acknowledged =

@@ -1,7 +1,7 @@
 //! The format of a list of events, and its negotiation.
 
 use super::fields::quality;
-use super::refused::Refused;
+use super::problem_reply::ProblemReply;
 use super::{ProblemKind, RequestHead};
 
 /// The format of a list of events.
@@ -20,7 +20,7 @@ impl Format {
     const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Jsonl];
 
     /// The format that the client prefers (RFC 9110, section 12.5.1); among several, the first of [`ALL`](Self::ALL).
-    pub(super) fn negotiate(head: &RequestHead<'_>) -> Result<Self, Refused> {
+    pub(super) fn negotiate(head: &RequestHead<'_>) -> Result<Self, ProblemReply> {
         let (mut best, mut best_quality) = (None, 0);
         for format in Self::ALL {
             let quality = quality(head, format.media_type());
@@ -30,7 +30,7 @@ impl Format {
         }
         best.ok_or_else(|| {
             let detail = "events come as application/json, application/x-ndjson or application/jsonl";
-            Refused::new(ProblemKind::NotAcceptable, detail).with_header("vary", "accept")
+            ProblemReply::new(ProblemKind::NotAcceptable, detail).with_header("vary", "accept")
         })
     }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use super::ProblemKind;
-use super::refused::Refused;
+use super::problem_reply::ProblemReply;
 use super::target::Param;
 use super::text::Excerpt;
 use crate::event::Timestamp;
@@ -17,7 +17,7 @@ use crate::query::{
 };
 
 /// Parses the parameters of `GET /events`. An unknown or invalid one is an error, never ignored.
-pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, Refused> {
+pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, ProblemReply> {
     let mut scan = Scan::default();
     let (mut order, mut cursor) = (None, None);
     for Param { name, value } in params {
@@ -38,7 +38,7 @@ pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, Refused> {
 }
 
 /// Parses one parameter of the filter.
-fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(), Refused> {
+fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(), ProblemReply> {
     match name {
         "type" => filter.types.get_or_insert_with(Vec::new).push(value.into()),
         "id" => filter.ids.get_or_insert_with(Vec::new).push(value.into()),
@@ -58,7 +58,7 @@ fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(),
 }
 
 /// Checks rules that concern the filter as a whole.
-fn check_filter(filter: &Filter) -> Result<(), Refused> {
+fn check_filter(filter: &Filter) -> Result<(), ProblemReply> {
     if let (Some(start), Some(end)) = (filter.start, filter.end)
         && start > end
     {
@@ -71,7 +71,7 @@ fn check_filter(filter: &Filter) -> Result<(), Refused> {
 }
 
 /// Sets a parameter that may be given only once.
-pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Refused> {
+pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), ProblemReply> {
     match slot.replace(value) {
         Some(_) => Err(invalid(format!("{name}: given more than once"))),
         None => Ok(()),
@@ -79,16 +79,16 @@ pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), 
 }
 
 /// The error for a parameter that the route does not have.
-pub(super) fn unknown(name: &str) -> Refused {
+pub(super) fn unknown(name: &str) -> ProblemReply {
     invalid(format!("{}: unknown parameter", Excerpt(name)))
 }
 
 /// The error for an invalid parameter. `detail` begins with its name.
-pub(super) fn invalid(detail: impl Into<String>) -> Refused {
-    Refused::new(ProblemKind::InvalidParameter, detail)
+pub(super) fn invalid(detail: impl Into<String>) -> ProblemReply {
+    ProblemReply::new(ProblemKind::InvalidParameter, detail)
 }
 
-fn parse_time(name: &str, value: &str) -> Result<Timestamp, Refused> {
+fn parse_time(name: &str, value: &str) -> Result<Timestamp, ProblemReply> {
     Timestamp::parse_param(value).map_err(|error| {
         // In a query string, a plus is a space. A common mistake is a plus in the offset of a time that is not encoded.
         let hint = if value.contains(' ') { " (in a query string, '+' is written '%2B')" } else { "" };
@@ -101,17 +101,17 @@ fn parse_digits<T: core::str::FromStr>(value: &str) -> Option<T> {
     if value.bytes().all(|byte| byte.is_ascii_digit()) { value.parse().ok() } else { None }
 }
 
-fn parse_seq(name: &str, value: &str) -> Result<u64, Refused> {
+fn parse_seq(name: &str, value: &str) -> Result<u64, ProblemReply> {
     parse_digits(value).ok_or_else(|| invalid(format!("{name}: must be a sequence number, not {}", Excerpt(value))))
 }
 
-fn parse_limit(name: &str, value: &str) -> Result<NonZeroU32, Refused> {
+fn parse_limit(name: &str, value: &str) -> Result<NonZeroU32, ProblemReply> {
     parse_digits::<NonZeroU32>(value)
         .filter(|limit| limit.get() <= LIMIT_MAX)
         .ok_or_else(|| invalid(format!("{name}: must be an integer from 1 to {LIMIT_MAX}, not {}", Excerpt(value))))
 }
 
-fn parse_order(name: &str, value: &str) -> Result<Order, Refused> {
+fn parse_order(name: &str, value: &str) -> Result<Order, ProblemReply> {
     match value {
         "asc" => Ok(Order::TimeAscending),
         "desc" => Ok(Order::TimeDescending),
@@ -122,7 +122,7 @@ fn parse_order(name: &str, value: &str) -> Result<Order, Refused> {
 
 /// Parses a condition on the payload. `rest` follows `payload.` in the name: a path and an optional operator in
 /// brackets.
-fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFilter, Refused> {
+fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFilter, ProblemReply> {
     let (path, operator) = match rest.strip_suffix(']').and_then(|open| open.rsplit_once('[')) {
         Some((path, operator)) => (path, Some(operator)),
         None => (rest, None),
@@ -173,9 +173,9 @@ mod tests {
 
     fn read(query: &str) -> Result<Scan, String> {
         let target = format!("/events?{query}");
-        read_scan(&Target::parse(&target).unwrap().params).map_err(|refused| {
-            assert_eq!(refused.problem.kind, ProblemKind::InvalidParameter);
-            refused.problem.detail
+        read_scan(&Target::parse(&target).unwrap().params).map_err(|error| {
+            assert_eq!(error.problem.kind, ProblemKind::InvalidParameter);
+            error.problem.detail
         })
     }
 

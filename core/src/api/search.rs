@@ -16,8 +16,8 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::format::Format;
 use super::params::read_scan;
+use super::problem_reply::ProblemReply;
 use super::read_step::ReadStep;
-use super::refused::Refused;
 use super::target::Target;
 use super::{Reply, RequestHead, Route};
 use crate::query::{Order, Position, Scan, encode_cursor};
@@ -104,7 +104,7 @@ enum Phase {
 }
 
 impl Search {
-    pub(super) fn read(head: &RequestHead<'_>, target: &Target<'_>, head_only: bool) -> Result<Self, Refused> {
+    pub(super) fn read(head: &RequestHead<'_>, target: &Target<'_>, head_only: bool) -> Result<Self, ProblemReply> {
         let scan = read_scan(&target.params)?;
         let format = Format::negotiate(head)?;
         Ok(Self { scan, format, link_query: target.raw_query_without("cursor"), head_only })

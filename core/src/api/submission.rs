@@ -10,7 +10,7 @@ use super::content::{ACCEPTED, Coding, DecodeError};
 use super::fields::{MediaType, preference, values};
 use super::guard::CheckedHead;
 use super::params::{invalid, once, unknown};
-use super::refused::Refused;
+use super::problem_reply::ProblemReply;
 use super::target::Param;
 use super::text::Excerpt;
 use super::{Limits, Problem, ProblemKind, Reply, RequestHead, Route};
@@ -45,13 +45,17 @@ pub enum Submitted {
 
 impl Submission {
     /// Reads the head: first the query parameters, then the fields about the body.
-    pub(super) fn read(limits: &Limits, head: &RequestHead<'_>, checked: &CheckedHead<'_>) -> Result<Self, Refused> {
+    pub(super) fn read(
+        limits: &Limits,
+        head: &RequestHead<'_>,
+        checked: &CheckedHead<'_>,
+    ) -> Result<Self, ProblemReply> {
         let dialect = read_dialect(&checked.target.params)?;
         let framing = read_framing(head)?;
         let Some(coding) = Coding::of(head) else {
             let detail = "the supported content codings are gzip and zstd, one at a time";
             return Err(
-                Refused::new(ProblemKind::UnsupportedMediaType, detail).with_header("accept-encoding", ACCEPTED)
+                ProblemReply::new(ProblemKind::UnsupportedMediaType, detail).with_header("accept-encoding", ACCEPTED)
             );
         };
         if checked.content_length.is_some_and(|length| length > limits.body_bytes_max as u64) {
@@ -119,7 +123,7 @@ impl Submission {
             Err(DecodeError::NoRoom(no_room)) => Err(out_of_memory(no_room)),
         };
         match parsed {
-            Err(refused) => Submitted::Reply(Reply { decoded_bytes, ..refused.reply(Route::Events) }),
+            Err(problem) => Submitted::Reply(Reply { decoded_bytes, ..problem.reply(Route::Events) }),
             Ok(Parsed::One(batch)) => {
                 let given_id = batch.first_id().map(|id| Box::from(id.as_str()));
                 let form = ReplyForm::One { given_id };
@@ -141,7 +145,7 @@ impl Submission {
     }
 
     /// `of_what` completes "at byte N" in error texts: it says which bytes the offset counts.
-    fn parse(&self, decoded: &[u8], of_what: &str, room: Room<'_>) -> Result<Parsed, Refused> {
+    fn parse(&self, decoded: &[u8], of_what: &str, room: Room<'_>) -> Result<Parsed, ProblemReply> {
         ingest::parse_within(decoded, &self.options, room).map_err(|error| match error {
             IngestError::Syntax { reason, offset, index } => {
                 let detail = format!("{reason} at byte {offset}{of_what}");
@@ -161,16 +165,19 @@ impl Submission {
 }
 
 /// 413: the body is too large. The connection closes, since the rest of the body is not read.
-pub(super) fn too_large(bytes_max: usize) -> Refused {
-    Refused::new(ProblemKind::ContentTooLarge, format!("the body has more than {bytes_max} bytes after decompression"))
-        .closing()
+pub(super) fn too_large(bytes_max: usize) -> ProblemReply {
+    ProblemReply::new(
+        ProblemKind::ContentTooLarge,
+        format!("the body has more than {bytes_max} bytes after decompression"),
+    )
+    .closing()
 }
 
 /// 503: there is not enough memory at the moment; or 413, if the body can never fit.
-fn out_of_memory(no_room: NoRoom) -> Refused {
+fn out_of_memory(no_room: NoRoom) -> ProblemReply {
     match no_room {
-        NoRoom::Now => Refused::new(ProblemKind::Overloaded, format!("{no_room}; nothing was stored")),
-        NoRoom::Ever => Refused::new(
+        NoRoom::Now => ProblemReply::new(ProblemKind::Overloaded, format!("{no_room}; nothing was stored")),
+        NoRoom::Ever => ProblemReply::new(
             ProblemKind::ContentTooLarge,
             format!("{no_room}; send fewer events in one body. Nothing was stored"),
         ),
@@ -178,7 +185,7 @@ fn out_of_memory(no_room: NoRoom) -> Refused {
 }
 
 /// The format of each event, which the query parameters describe.
-fn read_dialect(params: &[Param<'_>]) -> Result<Dialect, Refused> {
+fn read_dialect(params: &[Param<'_>]) -> Result<Dialect, ProblemReply> {
     let (mut literal, mut type_from, mut time_from, mut id_from) = (None, None, None, None);
     for Param { name, value } in params {
         match name.as_ref() {
@@ -207,16 +214,16 @@ fn read_dialect(params: &[Param<'_>]) -> Result<Dialect, Refused> {
     }
 }
 
-fn parse_pointer(name: &str, value: &str) -> Result<Pointer, Refused> {
+fn parse_pointer(name: &str, value: &str) -> Result<Pointer, ProblemReply> {
     Pointer::parse(value).map_err(|error| invalid(format!("{name}: {error}: {}", Excerpt(value))))
 }
 
 /// How events are separated, which the media type says.
-fn read_framing(head: &RequestHead<'_>) -> Result<Framing, Refused> {
+fn read_framing(head: &RequestHead<'_>) -> Result<Framing, ProblemReply> {
     let unsupported = |detail: String| {
         // `Accept` in a reply says what the next request may send (RFC 9110, section 12.5.1). Some clients know
         // `Accept-Post` instead.
-        Err(Refused::new(ProblemKind::UnsupportedMediaType, detail)
+        Err(ProblemReply::new(ProblemKind::UnsupportedMediaType, detail)
             .with_header("accept", MEDIA_TYPES)
             .with_header("accept-post", MEDIA_TYPES))
     };

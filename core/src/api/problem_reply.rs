@@ -1,4 +1,4 @@
-//! Why a request is refused: a problem, with further header fields of its reply.
+//! Replies with a problem.
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
@@ -11,9 +11,9 @@ use super::route::Route;
 use super::text::to_json;
 use crate::ingest::{EventFault, FaultCode};
 
-/// Why a request is refused, and how the reply differs from other problems.
+/// A problem, and the further properties of its reply. It becomes a [`Reply`] once the route is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct ProblemReply {
     pub(super) problem: Problem,
     /// Header fields in addition to those of every problem.
     pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
@@ -21,7 +21,7 @@ pub(super) struct Refused {
     pub(super) close: bool,
 }
 
-impl Refused {
+impl ProblemReply {
     pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Problem::new(kind, detail).into()
     }
@@ -60,7 +60,7 @@ impl Refused {
     }
 }
 
-impl From<Problem> for Refused {
+impl From<Problem> for ProblemReply {
     fn from(problem: Problem) -> Self {
         Self { problem, headers: Vec::new(), close: false }
     }
@@ -91,7 +91,7 @@ mod tests {
             detail: "3 faults".into(),
             errors: errors.into_iter().map(fault).collect(),
         };
-        let reply = Refused::from(problem).reply(Route::Events);
+        let reply = ProblemReply::from(problem).reply(Route::Events);
         assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));
         assert_eq!(reply.rejected, [(FaultCode::InvalidTimestamp, 2), (FaultCode::InvalidId, 1)]);
     }
