@@ -18,8 +18,8 @@ pub enum Refusal {
     HeadBroken,
     /// The head names an HTTP version other than 1.0 and 1.1. 505, and the connection closes.
     HeadVersion,
-    /// The body is longer than [`Submission::wire_bytes_max`](super::Submission::wire_bytes_max). 413, and the connection
-    /// closes.
+    /// The body is longer than [`Submission::wire_bytes_max`](super::Submission::wire_bytes_max). 413, and the
+    /// connection closes.
     BodyTooLarge,
     /// The body did not arrive in time. 408, and the connection closes.
     BodyTimeout,
