@@ -16,7 +16,13 @@ const ROWS: u64 = 1_000;
 /// A payload like that of a shop. Contains `number`.
 fn payload(number: u64) -> String {
     format!(
-        r#"{{"user":{{"id":"u-{number}","plan":"pro","country":"DE"}},"page":"/pricing/{number}","amount":{number}.50,"currency":"EUR","items":[{{"sku":"sku-{number}","quantity":2}},{{"sku":"sku-7","quantity":1}}],"referrer":"https://example.org/search?q=events","is_new":false}}"#
+        concat!(
+            r#"{{"user":{{"id":"u-{number}","plan":"pro","country":"DE"}},"page":"/pricing/{number}","#,
+            r#""amount":{number}.50,"currency":"EUR","#,
+            r#""items":[{{"sku":"sku-{number}","quantity":2}},{{"sku":"sku-7","quantity":1}}],"#,
+            r#""referrer":"https://example.org/search?q=events","is_new":false}}"#
+        ),
+        number = number
     )
 }
 
@@ -24,7 +30,7 @@ fn filter(path: &str, test: Test) -> PayloadFilter {
     PayloadFilter { path: PayloadPath::parse(path).expect("a good path"), test }
 }
 
-/// Sets of conditions by name. No payload matches; for the first three, that is certain only at the end of the text.
+/// Sets of conditions by name. No payload matches the first three, which is certain only at the end of the text.
 fn condition_sets() -> Vec<(&'static str, Vec<PayloadFilter>)> {
     let many = |test: fn(usize) -> Test, path: fn(usize) -> String| -> Vec<PayloadFilter> {
         (0..256).map(|number| filter(&path(number), test(number))).collect()

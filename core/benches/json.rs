@@ -1,7 +1,7 @@
 //! Measures what hand-written JSON saves over `serde_json`: `cargo bench -p argus-core --bench json`.
 //!
-//! The documentation of each function with hand-written JSON states the results. Hand-written code that saves nothing
-//! should be removed.
+//! The documentation of each function that writes or reads JSON by hand states the results. A function that saves
+//! nothing should be replaced by `serde_json`.
 
 use std::hint::black_box;
 

@@ -4,9 +4,9 @@
 //! cargo run -p argus-core --example custom_storage
 //! ```
 //!
-//! The engine defines what the bytes mean. A medium only has to keep the contract of
-//! [`Storage`](argus_core::storage::Storage) and its two supertraits: what is durable when a method returns, and what
-//! state is left after an error.
+//! The engine defines what the bytes mean. A medium implements [`Storage`](argus_core::storage::Storage) and its two
+//! supertraits. Their documentation says what must be durable when a method returns, and what the state is after an
+//! error.
 
 use std::error::Error;
 use std::ops::Range;
@@ -74,7 +74,7 @@ impl<S: Storage> StorageWriter for Traced<S> {
         self.inner.truncate(end)
     }
 
-    // Calls on a draft, a blob or a deletion are not printed: they are separate handles, used on any thread.
+    // Calls on drafts and blobs are not printed: the engine makes them on these handles, not on the storage.
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
         println!("  create   {name:?}");
         self.inner.create(name)

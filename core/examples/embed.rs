@@ -28,9 +28,9 @@ const EVENTS: &str = r#"
 "#;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // The core has no source of randomness. A real program takes these 128 bits from the random generator of the
-    // system.
     let begun = Instant::now();
+    // The core has no source of randomness. A real program takes this seed of 128 bits from the random generator of the
+    // system.
     let mut engine = Engine::open(MemoryStorage::default(), Seed(0x5eed))?;
 
     // Parse bytes into a batch. Any number of threads may do this at once.
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     print_answer(&snapshot, &latest)?;
 
-    println!("\neverything that ada did from 12:00:05 on:");
+    println!("\nall events of ada from 12:00:05 on:");
     let by_ada = PayloadFilter { path: PayloadPath::parse("user")?, test: Test::Eq(Operand::new("ada")) };
     let later = Filter {
         start: Some(Timestamp::parse_rfc3339("2024-05-01T12:00:05Z")?),
@@ -104,7 +104,7 @@ fn print_answer(snapshot: &Arc<dyn Snapshot>, scan: &Scan) -> Result<(), Box<dyn
     while run.poll_events(BUDGET, &mut write)?.is_pending() {}
     print!("{}", String::from_utf8(lines)?);
     if head.next.is_some() {
-        println!("… and more: ask again with `from` set to the head's `next`");
+        println!("… and more: for the next page, set `from` to the head's `next`");
     }
     Ok(())
 }

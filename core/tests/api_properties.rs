@@ -1,4 +1,4 @@
-//! Property tests of the HTTP interface: what holds for any request.
+//! Property tests of the HTTP interface, for any request.
 
 #![expect(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ fn api() -> Api {
     })
 }
 
-/// Checks what holds for every reply.
+/// Checks the properties of every reply.
 fn check_reply(reply: &Reply) {
     assert!((200..600).contains(&reply.status));
     for (name, value) in &reply.headers {
@@ -93,8 +93,9 @@ fn status(submitted: Submitted) -> u16 {
 }
 
 fn methods() -> impl Strategy<Value = String> {
+    let known = ["GET", "HEAD", "POST", "OPTIONS", "CONNECT", "get", "PATCH"];
     prop_oneof![
-        3 => prop::sample::select(vec!["GET", "HEAD", "POST", "OPTIONS", "CONNECT", "get", "PATCH"]).prop_map(Into::into),
+        3 => prop::sample::select(known.to_vec()).prop_map(Into::into),
         1 => any::<String>(),
     ]
 }
@@ -254,8 +255,8 @@ proptest! {
         };
         for media_type in ["application/json", "application/jsonl"] {
             for body in [&body, &coded] {
-                let fields =
-                    [("content-type", media_type.as_bytes()), ("content-encoding", coding.as_bytes()), ("prefer", prefer)];
+                let media_type = ("content-type", media_type.as_bytes());
+                let fields = [media_type, ("content-encoding", coding.as_bytes()), ("prefer", prefer)];
                 if let Submitted::Reply(reply) = submission(&fields).handle_body(body) {
                     check_reply(&reply);
                 }

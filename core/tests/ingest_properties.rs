@@ -138,7 +138,8 @@ proptest! {
     #[test]
     fn valid_events_are_unchanged(events in prop::collection::vec(sent(), 0..8), pretty in any::<bool>()) {
         let objects: Vec<Value> = events.iter().map(written).collect();
-        let document = if pretty { serde_json::to_string_pretty(&objects) } else { serde_json::to_string(&objects) }.unwrap();
+        let write = if pretty { serde_json::to_string_pretty } else { serde_json::to_string };
+        let document = write(&objects).unwrap();
         let lines: String = objects.iter().map(|object| format!("{object}\n\n")).collect();
         for (framing, body) in [(Framing::Document, document), (Framing::Lines, lines)] {
             for handling in [Handling::Strict, Handling::Lenient] {
@@ -160,7 +161,7 @@ proptest! {
             })
             .collect();
         let good: Vec<Sent> = events.iter().filter(|(_, good)| *good).map(|(event, _)| event.clone()).collect();
-        let bad: Vec<usize> = events.iter().enumerate().filter(|(_, (_, good))| !good).map(|(index, _)| index).collect();
+        let bad: Vec<usize> = (0..events.len()).filter(|index| !events[*index].1).collect();
         match ingest::parse(lines.join("\n").as_bytes(), &options(Framing::Lines, Handling::Lenient, Dialect::Native)) {
             Ok(Parsed::Many { batch, rejected, rejected_count, .. }) => {
                 prop_assert_eq!(received(&batch), good);

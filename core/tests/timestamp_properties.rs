@@ -20,7 +20,10 @@ proptest! {
     }
 
     #[test]
-    fn coarse_times_have_short_texts(value in any::<i64>(), (unit, longest) in prop::sample::select(vec![(1_000, 27), (1_000_000, 24), (NANOS_PER_SECOND, 20)])) {
+    fn times_in_whole_units_have_short_texts(
+        value in any::<i64>(),
+        (unit, longest) in prop::sample::select(vec![(1_000, 27), (1_000_000, 24), (NANOS_PER_SECOND, 20)]),
+    ) {
         let time = Timestamp::from_nanos(value / unit * unit);
         let text = time.to_string();
         prop_assert!(text.len() <= longest);
@@ -34,12 +37,18 @@ proptest! {
     }
 
     #[test]
-    fn an_offset_moves_the_time(seconds in 0_i64..4_000_000_000, hour in 0_i64..24, minute in 0_i64..60, west in any::<bool>()) {
+    fn an_offset_moves_the_time(
+        seconds in 0_i64..4_000_000_000,
+        hour in 0_i64..24,
+        minute in 0_i64..60,
+        west in any::<bool>(),
+    ) {
         let local = Timestamp::from_nanos(seconds * NANOS_PER_SECOND).to_string();
         let sign = if west { '-' } else { '+' };
         let text = format!("{}{sign}{hour:02}:{minute:02}", local.trim_end_matches('Z'));
         let shift = (hour * 3_600 + minute * 60) * if west { 1 } else { -1 };
-        prop_assert_eq!(Timestamp::parse_rfc3339(&text), Ok(Timestamp::from_nanos((seconds + shift) * NANOS_PER_SECOND)));
+        let expected = Timestamp::from_nanos((seconds + shift) * NANOS_PER_SECOND);
+        prop_assert_eq!(Timestamp::parse_rfc3339(&text), Ok(expected));
     }
 
     #[test]
@@ -57,8 +66,9 @@ proptest! {
 
     #[test]
     fn no_text_causes_a_panic(text in ".{0,40}") {
-        let refused = matches!(Timestamp::parse_rfc3339(&text), Err(TimestampError::Grammar { at, .. }) if at <= text.len());
-        prop_assert!(refused);
+        let result = Timestamp::parse_rfc3339(&text);
+        let is_grammar_error = matches!(result, Err(TimestampError::Grammar { at, .. }) if at <= text.len());
+        prop_assert!(is_grammar_error);
         prop_assert_eq!(Timestamp::parse_number(&text).is_ok(), Timestamp::parse_param(&text).is_ok());
         prop_assert!(Uuid::parse(&text).is_err());
     }
@@ -76,10 +86,14 @@ proptest! {
     }
 
     #[test]
-    fn numbers_of_any_size_are_accepted_or_refused(digits in "-?[1-9][0-9]{0,40}(\\.[0-9]{1,40})?", exponent in any::<i128>()) {
+    fn every_json_number_is_recognised_as_a_number(
+        digits in "-?[1-9][0-9]{0,40}(\\.[0-9]{1,40})?",
+        exponent in any::<i128>(),
+    ) {
         for token in [digits.clone(), format!("{digits}e{exponent}")] {
             let read = Timestamp::parse_number(&token);
-            prop_assert!(!matches!(read, Err(TimestampError::NotANumber | TimestampError::Grammar { .. })), "{:?}", read);
+            let is_unknown = matches!(read, Err(TimestampError::NotANumber | TimestampError::Grammar { .. }));
+            prop_assert!(!is_unknown, "{:?}", read);
         }
     }
 

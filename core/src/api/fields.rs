@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn media_types() {
+    fn media_types_have_an_essence_and_a_charset() {
         let parse = |text: &str| MediaType::parse(text.as_bytes()).map(|media| (media.essence, media.charset));
         assert_eq!(parse("Application/JSON"), Some(("application/json".into(), None)));
         for text in [
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn qualities() {
+    fn the_most_specific_media_range_decides() {
         let quality_of = |accept: &str, offered: &str| with(&[("accept", accept)], |head| quality(head, offered));
         let json = "application/json";
         assert_eq!(with(&[], |head| quality(head, json)), 1000);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn trimming() {
+    fn only_spaces_and_tabs_are_trimmed() {
         assert_eq!(trim(b" \t a b\t"), b"a b");
         assert_eq!(trim(b"  "), b"");
     }

@@ -1,10 +1,10 @@
-//! Checks request heads for faults that HTTP libraries accept and that make a request unsafe on any route.
+//! Checks the heads of requests to all routes. HTTP libraries accept some heads that are ambiguous or invalid.
 //!
-//! If a fault leaves the end of the request uncertain, the connection closes after the reply. Otherwise a body could
-//! smuggle in another request (RFC 9112, section 11.2).
+//! If the end of a request is uncertain, the connection closes after the reply. Otherwise a body could smuggle in
+//! another request (RFC 9112, section 11.2).
 
 use super::fields::{is_token, members, trim, values};
-use super::refused::Refused;
+use super::problem_reply::ProblemReply;
 use super::target::{Target, TargetError};
 use super::text::Excerpt;
 use super::{ProblemKind, RequestHead};
@@ -12,7 +12,7 @@ use super::{ProblemKind, RequestHead};
 /// Methods as RFC 9110 and RFC 5789 spell them.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
-/// A head that passed all checks.
+/// A valid head.
 #[derive(Debug)]
 pub(super) struct CheckedHead<'a> {
     pub(super) method: Method,
@@ -21,7 +21,7 @@ pub(super) struct CheckedHead<'a> {
     pub(super) content_length: Option<u64>,
 }
 
-/// The methods that some route supports, and all others.
+/// A method: one that a route supports, or any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     Get,
@@ -31,7 +31,7 @@ pub(super) enum Method {
 }
 
 /// Checks a head. Framing comes first, since it decides whether the connection stays open.
-pub(super) fn check<'a>(head: &RequestHead<'a>) -> Result<CheckedHead<'a>, Refused> {
+pub(super) fn check<'a>(head: &RequestHead<'a>) -> Result<CheckedHead<'a>, ProblemReply> {
     let content_length = check_framing(head)?;
     check_host(head)?;
     let method = check_method(head)?;
@@ -40,12 +40,13 @@ pub(super) fn check<'a>(head: &RequestHead<'a>) -> Result<CheckedHead<'a>, Refus
     Ok(CheckedHead { method, target, content_length })
 }
 
-fn bad(detail: impl Into<alloc::string::String>) -> Refused {
-    Refused::new(ProblemKind::BadRequest, detail)
+/// 400
+fn bad(detail: impl Into<alloc::string::String>) -> ProblemReply {
+    ProblemReply::new(ProblemKind::BadRequest, detail)
 }
 
 /// Checks how the body is delimited (RFC 9112, section 6), and returns its declared length.
-fn check_framing(head: &RequestHead<'_>) -> Result<Option<u64>, Refused> {
+fn check_framing(head: &RequestHead<'_>) -> Result<Option<u64>, ProblemReply> {
     let mut length = None;
     for value in values(head, "content-length") {
         let number = parse_length(trim(value))?;
@@ -62,32 +63,32 @@ fn check_framing(head: &RequestHead<'_>) -> Result<Option<u64>, Refused> {
     if head.http_10 {
         return Err(bad("HTTP/1.0 has no Transfer-Encoding").closing());
     }
-    // Not parsed as a list: intermediaries disagree about lists with empty elements beside 'chunked'.
+    // Not parsed as a list, since intermediaries parse lists with empty elements differently.
     let mut fields = values(head, "transfer-encoding");
     match (fields.next(), fields.next()) {
         (Some(coding), None) if trim(coding).eq_ignore_ascii_case(b"chunked") => Ok(None),
         (_, _) => {
             let detail = "the only supported transfer coding is 'chunked', given once";
-            Err(Refused::new(ProblemKind::NotImplemented, detail).closing())
+            Err(ProblemReply::new(ProblemKind::NotImplemented, detail).closing())
         }
     }
 }
 
 /// Parses the digits of a `Content-Length`. A list of equal numbers in one field is refused, as RFC 9110, section 8.6,
 /// allows: not every intermediary understands such a list, and all must agree on where a body ends.
-fn parse_length(digits: &[u8]) -> Result<u64, Refused> {
+fn parse_length(digits: &[u8]) -> Result<u64, ProblemReply> {
     let malformed = || bad("Content-Length is not a number of bytes").closing();
     // `str::parse` would accept a sign.
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(malformed());
     }
     let text = core::str::from_utf8(digits).map_err(|_| malformed())?;
-    // There are only digits, so the only possible error is overflow.
-    text.parse().map_err(|_| Refused::new(ProblemKind::ContentTooLarge, "Content-Length is too large").closing())
+    // The text has only digits, so the only possible error is overflow.
+    text.parse().map_err(|_| ProblemReply::new(ProblemKind::ContentTooLarge, "Content-Length is too large").closing())
 }
 
 /// Checks `Host` (RFC 9112, section 3.2). An empty value is valid: clients must send it if the target has no authority.
-fn check_host(head: &RequestHead<'_>) -> Result<(), Refused> {
+fn check_host(head: &RequestHead<'_>) -> Result<(), ProblemReply> {
     let mut hosts = values(head, "host");
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_host(trim(host)) => Ok(()),
@@ -121,7 +122,7 @@ fn is_host(value: &[u8]) -> bool {
 
 /// Checks the method. Names are case-sensitive (RFC 9110, section 9.1), so `get` is an unknown method. Since it is
 /// probably a mistake, the error says so.
-fn check_method(head: &RequestHead<'_>) -> Result<Method, Refused> {
+fn check_method(head: &RequestHead<'_>) -> Result<Method, ProblemReply> {
     match head.method {
         "GET" => Ok(Method::Get),
         "HEAD" => Ok(Method::Head),
@@ -136,30 +137,30 @@ fn check_method(head: &RequestHead<'_>) -> Result<Method, Refused> {
 }
 
 /// Checks the target. The method decides which form it has (RFC 9112, section 3.2).
-fn check_target<'a>(head: &RequestHead<'a>) -> Result<Target<'a>, Refused> {
-    let refused = match (head.method, head.target) {
+fn check_target<'a>(head: &RequestHead<'a>) -> Result<Target<'a>, ProblemReply> {
+    let detail = match (head.method, head.target) {
         ("OPTIONS", "*") => "OPTIONS is not supported",
         ("CONNECT", target) if !target.starts_with('/') => "CONNECT is not supported; this server is not a proxy",
         ("CONNECT", _) => return Err(bad("CONNECT takes a host and a port, not a path")),
         (_, target) => {
             return Target::parse(target).map_err(|error| {
-                let refused = bad(alloc::format!("{error}"));
+                let problem = bad(alloc::format!("{error}"));
                 // Some HTTP libraries reject the whole head, so that the start of the next request is uncertain.
-                if matches!(error, TargetError::Character { .. }) { refused.closing() } else { refused }
+                if matches!(error, TargetError::Character { .. }) { problem.closing() } else { problem }
             });
         }
     };
-    Err(Refused::new(ProblemKind::MethodNotAllowed, refused).with_header("allow", "GET, HEAD, POST"))
+    Err(ProblemReply::new(ProblemKind::MethodNotAllowed, detail).with_header("allow", "GET, HEAD, POST"))
 }
 
 /// Checks `Expect` (RFC 9110, section 10.1.1). After a refusal the connection closes, since a client may or may not
 /// send the body.
-fn check_expect(head: &RequestHead<'_>) -> Result<(), Refused> {
+fn check_expect(head: &RequestHead<'_>) -> Result<(), ProblemReply> {
     match members(head, "expect").find(|member| !member.eq_ignore_ascii_case("100-continue")) {
         // HTTP/1.0 has no expectations, so the field is ignored.
         Some(member) if !head.http_10 => {
             let detail = alloc::format!("the only supported expectation is '100-continue', not {}", Excerpt(&member));
-            Err(Refused::new(ProblemKind::ExpectationFailed, detail).closing())
+            Err(ProblemReply::new(ProblemKind::ExpectationFailed, detail).closing())
         }
         Some(_) | None => Ok(()),
     }
@@ -188,11 +189,11 @@ mod tests {
         let headers: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         check(&RequestHead { method, target, headers: &headers, http_10 })
             .map(|checked| (checked.method, checked.content_length))
-            .map_err(|refused| (refused.problem.kind.status(), refused.close))
+            .map_err(|error| (error.problem.kind.status(), error.close))
     }
 
     #[test]
-    fn hosts() {
+    fn host_is_a_host_with_an_optional_port() {
         for host in ["localhost", "localhost:3000", "127.0.0.1:80", "[::1]", "[::1]:3000", "", "ex%41mple.org", "a:"] {
             assert!(checked("GET", "/", &[("host", host)]).is_ok(), "{host}");
         }
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn methods() {
+    fn methods_are_case_sensitive_tokens() {
         assert_eq!(checked("GET", "/", &[HOST]).unwrap().0, Method::Get);
         for method in ["PUT", "BREW", "brew", "OPTIONS"] {
             assert_eq!(checked(method, "/", &[HOST]).unwrap().0, Method::Other, "{method}");
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_of_targets() {
+    fn targets_that_are_not_paths_or_uris_are_refused() {
         assert_eq!(checked("OPTIONS", "*", &[HOST]), Err((405, false)));
         assert_eq!(checked("CONNECT", "localhost:443", &[HOST]), Err((405, false)));
         assert_eq!(checked("CONNECT", "/events", &[HOST]), Err((400, false)));
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn body_lengths() {
+    fn the_length_of_a_body_is_unambiguous() {
         let length = |fields: &[(&str, &str)]| {
             let fields: Vec<_> = fields.iter().copied().chain([HOST]).collect();
             checked("POST", "/", &fields).map(|(_, length)| length)
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn expectations() {
+    fn only_100_continue_can_be_expected() {
         assert!(checked("POST", "/", &[HOST, ("expect", "100-Continue")]).is_ok());
         assert_eq!(checked("POST", "/", &[HOST, ("expect", "a cup of tea")]), Err((417, true)));
         assert_eq!(checked("POST", "/", &[HOST, ("expect", "100-continue, tea")]), Err((417, true)));

@@ -47,7 +47,7 @@ enum Status {
     Fail,
 }
 
-/// The reply of the liveness check. It always passes: a process that replies is alive.
+/// The reply of the liveness check. A process that replies is alive, so the check always passes.
 pub(super) fn live(route: Route) -> Reply {
     Health::new(Status::Pass, None).reply(route)
 }
@@ -79,6 +79,7 @@ pub(super) fn ready(state: &ServiceState<'_>) -> Reply {
     health.reply(Route::Ready)
 }
 
+/// The reply with the `OpenAPI` document.
 pub(super) fn openapi() -> Reply {
     Reply::new(Route::OpenApi, 200, "application/json", OPENAPI)
 }

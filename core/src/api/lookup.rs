@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::criteria::unknown;
-use super::refused::Refused;
+use super::params::unknown;
+use super::problem_reply::ProblemReply;
 use super::target::Target;
 use super::text::Excerpt;
 use super::{ProblemKind, Reply, Route};
@@ -19,7 +19,7 @@ pub(super) struct Lookup {
 }
 
 impl Lookup {
-    pub(super) fn read(id: String, target: &Target<'_>, head_only: bool) -> Result<Self, Refused> {
+    pub(super) fn read(id: String, target: &Target<'_>, head_only: bool) -> Result<Self, ProblemReply> {
         match target.params.first() {
             Some(param) => Err(unknown(&param.name)),
             None => Ok(Self { id, head_only }),
@@ -33,7 +33,7 @@ impl Lookup {
             Reply::new(Route::Event, 200, "application/json", body)
         } else {
             let detail = format!("there is no event with the id {}", Excerpt(&self.id));
-            Refused::new(ProblemKind::NotFound, detail).reply(Route::Event)
+            ProblemReply::new(ProblemKind::NotFound, detail).reply(Route::Event)
         };
         Ok(reply.for_head(self.head_only))
     }

@@ -1,35 +1,40 @@
 //! The meaning of the HTTP interface, without HTTP.
 //!
-//! A host parses the head of a request and calls [`Api::handle_request`], which returns an [`Action`]. Plain function
-//! calls lead from each action to a [`Reply`]. The whole wire contract is here; a host adds sockets, waiting and the
-//! clock.
+//! A host parses the head of a request and calls [`Api::handle_request`], which returns an [`Action`]. The
+//! documentation of each action says which function to call next, until there is a [`Reply`]. This module has the whole
+//! wire contract; a host adds sockets, waiting and the clock.
 
-mod acknowledged;
+mod acknowledgement;
+mod acknowledgement_body;
 mod content;
-mod criteria;
 mod fields;
+mod format;
 mod guard;
 mod health;
 mod lookup;
+mod params;
 mod problem;
+mod problem_reply;
 mod read;
 mod read_step;
-mod refused;
+mod refusal;
 mod reply;
 mod route;
 mod search;
-mod submit;
+mod submission;
 mod target;
 mod text;
 
-pub use acknowledged::Acknowledged;
+pub use acknowledgement::Acknowledgement;
+pub use acknowledgement_body::Acknowledged;
 pub use health::Metrics;
 pub use problem::{Problem, ProblemKind};
 pub use read::{READ_BUDGET, Read, ReadRun};
 pub use read_step::ReadStep;
+pub use refusal::Refusal;
 pub use reply::Reply;
 pub use route::Route;
-pub use submit::{Acknowledgement, Submission, Submitted};
+pub use submission::{Submission, Submitted};
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -39,13 +44,13 @@ use core::time::Duration;
 use fields::values;
 use guard::{CheckedHead, Method};
 use lookup::Lookup;
+use problem_reply::ProblemReply;
 use read::Question;
-use refused::Refused;
 use route::Resource;
 use search::Search;
 
 use crate::hex;
-use crate::repository::{Failure, ReadError};
+use crate::repository::Failure;
 
 /// The HTTP interface and its limits. A host builds one and shares it among all requests.
 #[derive(Clone, Debug)]
@@ -87,9 +92,9 @@ pub struct RequestHead<'a> {
 pub struct ServiceState<'a> {
     /// The service is stopping: running requests finish, new ones are refused.
     pub draining: bool,
-    /// Why the repository accepts no commits, if it does not.
+    /// Why the repository accepts no commits; `None` if it accepts them.
     pub repository: Option<&'a Failure>,
-    /// The internal failure that stops the service, if there is one.
+    /// The internal failure that stops the service; `None` if there is none.
     pub failure: Option<&'a str>,
     /// A warning for operators that does not affect requests. Any caller can read it, so it must name no path.
     pub warning: Option<&'a str>,
@@ -108,40 +113,6 @@ pub enum Action {
     Metrics(Metrics),
 }
 
-/// Why the host refuses a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The head did not arrive in time. 408, and the connection closes.
-    HeadTimeout,
-    /// The head is longer than the host reads, or has too many fields. 431, and the connection closes.
-    HeadTooLarge,
-    /// The bytes received are not an HTTP/1.1 head. 400, and the connection closes.
-    HeadBroken,
-    /// The head names an HTTP version other than 1.0 and 1.1. 505, and the connection closes.
-    HeadVersion,
-    /// The body is longer than [`Submission::wire_bytes_max`]. 413, and the connection closes.
-    BodyTooLarge,
-    /// The body did not arrive in time. 408, and the connection closes.
-    BodyTimeout,
-    /// The body ended early, or its chunks were malformed. 400, and the connection closes.
-    BodyBroken,
-    /// The byte budget for bodies is used up, or the commit queue is full. 503 with Retry-After.
-    Overloaded,
-    /// The budget for the memory of answers in flight is used up. 503 with Retry-After.
-    AnswersFull,
-    /// A commit took longer than the host allows; its outcome is unknown. 503 with Retry-After.
-    Timeout,
-    /// A read took longer than the host allows. 503 with Retry-After.
-    ReadTimeout,
-    /// The service is stopping. 503 with Retry-After.
-    Draining,
-    /// Stored events could not be read: 500, or 503 with Retry-After if a later try may succeed. The host logs the
-    /// error; the reply says which events are affected, but not where they are stored.
-    Unreadable(ReadError),
-    /// A bug in Argus. 500.
-    Internal,
-}
-
 impl Api {
     /// Creates the interface with these limits.
     #[must_use]
@@ -149,7 +120,7 @@ impl Api {
         Self { limits }
     }
 
-    /// Decides what to do with a request. Checks run in the order of the wire contract.
+    /// Decides what to do with a request. The order of its checks is part of the wire contract.
     #[must_use]
     pub fn handle_request(&self, head: &RequestHead<'_>, state: &ServiceState<'_>) -> Action {
         let head_only = head.method == "HEAD";
@@ -158,74 +129,23 @@ impl Api {
                 let resource = Resource::of(&checked.target);
                 (resource.route(), self.decide(head, &checked, resource, state))
             }
-            Err(refused) => (Route::Other, Err(refused)),
+            Err(problem) => (Route::Other, Err(problem)),
         };
         match decided {
             Ok(Action::Reply(reply)) => Action::Reply(reply.for_head(head_only)),
             Ok(action) => action,
-            Err(refused) => Action::Reply(refused.reply(route).for_head(head_only)),
+            Err(problem) => Action::Reply(problem.reply(route).for_head(head_only)),
         }
     }
 
     /// The reply to a request that the host refuses. `route` is [`Route::Other`] if the host does not know the route.
     #[must_use]
     pub fn refuse(&self, route: Route, refusal: &Refusal) -> Reply {
-        let refused = match refusal {
-            Refusal::HeadTimeout => {
-                Refused::new(ProblemKind::RequestTimeout, "the head did not arrive in time").closing()
-            }
-            Refusal::HeadTooLarge => {
-                Refused::new(ProblemKind::HeadTooLarge, "the request line and header fields are too long or too many")
-                    .closing()
-            }
-            Refusal::HeadBroken => {
-                Refused::new(ProblemKind::BadRequest, "this is not the head of an HTTP/1.1 request").closing()
-            }
-            Refusal::HeadVersion => {
-                let detail = "only HTTP/1.1 and HTTP/1.0 are supported";
-                Refused::new(ProblemKind::VersionNotSupported, detail).closing()
-            }
-            Refusal::BodyTooLarge => submit::too_large(self.limits.body_bytes_max),
-            Refusal::BodyTimeout => {
-                Refused::new(ProblemKind::RequestTimeout, "the body did not arrive in time; nothing was stored")
-                    .closing()
-            }
-            Refusal::BodyBroken => {
-                Refused::new(ProblemKind::BadRequest, "the body ended early or was malformed; nothing was stored")
-                    .closing()
-            }
-            Refusal::Overloaded => Refused::new(ProblemKind::Overloaded, "the server is busy; nothing was stored"),
-            Refusal::Timeout => Refused::new(
-                ProblemKind::Timeout,
-                "the request took too long; whether the events were stored is unknown",
-            ),
-            Refusal::AnswersFull => Refused::new(
-                ProblemKind::Overloaded,
-                "answers to other requests use all the memory that is allowed for them",
-            ),
-            Refusal::ReadTimeout => {
-                let detail = "the request took too long; use more filters, or a shorter time range";
-                Refused::new(ProblemKind::Timeout, detail)
-            }
-            Refusal::Draining => draining(),
-            Refusal::Unreadable(ReadError::Damaged(damage)) => {
-                let detail = format!("part of what is stored is damaged; {}", damage.affected);
-                Refused::new(ProblemKind::Damaged, detail)
-            }
-            Refusal::Unreadable(ReadError::Unavailable(cause)) => {
-                let detail = format!("the storage cannot be read at the moment: {}", cause.public_text());
-                Refused::new(ProblemKind::StorageUnavailable, detail)
-            }
-            Refusal::Unreadable(ReadError::Failed(_)) => {
-                Refused::new(ProblemKind::Internal, "the storage could not be read; see the log of Argus")
-            }
-            Refusal::Internal => Refused::new(ProblemKind::Internal, "a bug in Argus; see its log"),
-        };
-        refused.reply(route)
+        refusal.problem(&self.limits).reply(route)
     }
 
-    /// The value for `X-Request-Id`: the caller's, if the field is there once with 1 to 128 visible ASCII characters;
-    /// otherwise one made from `random`.
+    /// The value for `X-Request-Id`: the caller's, if there is one such field and it has 1 to 128 visible ASCII
+    /// characters; otherwise the 16 hexadecimal digits of `random`.
     #[must_use]
     pub fn request_id(head: &RequestHead<'_>, random: u64) -> String {
         let mut given = values(head, "x-request-id");
@@ -239,26 +159,28 @@ impl Api {
         hex::digits(random)
     }
 
-    /// Decides what to do with a request whose head was checked.
+    /// Decides what to do with a request whose head is valid.
     fn decide(
         &self,
         head: &RequestHead<'_>,
         checked: &CheckedHead<'_>,
         resource: Resource,
         state: &ServiceState<'_>,
-    ) -> Result<Action, Refused> {
+    ) -> Result<Action, ProblemReply> {
         let route = resource.route();
         if state.draining && !route.is_served_while_draining() {
-            return Err(draining());
+            return Err(refusal::draining());
         }
         let head_only = match (checked.method, route) {
-            (_, Route::Other) => return Err(Refused::new(ProblemKind::NotFound, "there is nothing at this path")),
+            (_, Route::Other) => return Err(ProblemReply::new(ProblemKind::NotFound, "there is nothing at this path")),
             (Method::Get, _) => false,
             (Method::Head, _) => true,
             (Method::Post, Route::Events) => return self.submit(head, checked, state).map(Action::Submit),
             (Method::Post | Method::Other, _) => {
                 let detail = format!("{} has {}", route.as_str(), route.allow());
-                return Err(Refused::new(ProblemKind::MethodNotAllowed, detail).with_header("allow", route.allow()));
+                return Err(
+                    ProblemReply::new(ProblemKind::MethodNotAllowed, detail).with_header("allow", route.allow())
+                );
             }
         };
         let target = &checked.target;
@@ -285,17 +207,12 @@ impl Api {
         head: &RequestHead<'_>,
         checked: &CheckedHead<'_>,
         state: &ServiceState<'_>,
-    ) -> Result<Submission, Refused> {
+    ) -> Result<Submission, ProblemReply> {
         match state.repository {
-            Some(failure) => Err(submit::storage_problem(failure)),
+            Some(failure) => Err(acknowledgement::storage_problem(failure)),
             None => Submission::read(&self.limits, head, checked),
         }
     }
-}
-
-/// Closes the connection, so that the client connects to another server for its next request.
-fn draining() -> Refused {
-    Refused::new(ProblemKind::Draining, "the server is stopping; nothing was stored").closing()
 }
 
 #[cfg(test)]

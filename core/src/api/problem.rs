@@ -64,7 +64,7 @@ crate::listed::listed! {
         StorageFailed,
         /// 503: the storage is full; nothing was stored.
         StorageFull,
-        /// 503: the storage is unavailable for now, such as for lack of a permission.
+        /// 503: the storage is unavailable at the moment, for example because a permission is missing.
         StorageUnavailable,
         /// 503: the request took too long.
         Timeout,
@@ -90,7 +90,7 @@ impl ProblemKind {
         self.properties().2
     }
 
-    /// Name, status and title.
+    /// The name, status and title.
     fn properties(self) -> (&'static str, u16, &'static str) {
         match self {
             Self::BadRequest => ("bad-request", 400, "Bad request"),
@@ -118,8 +118,8 @@ impl ProblemKind {
         }
     }
 
-    /// The value of `Retry-After` in seconds (RFC 9110, section 10.2.3). Overload passes quickly, a restart takes a
-    /// moment, and a failed or full disk waits for an operator.
+    /// The value of `Retry-After` in seconds (RFC 9110, section 10.2.3). Overload passes within a second, a restart
+    /// takes a few, and a failed or full disk needs an operator.
     pub(super) fn retry_after_seconds(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::Timeout => Some(1),
@@ -218,12 +218,9 @@ mod tests {
         let kind = ProblemKind::InvalidEvents;
         let problem = Problem { kind, detail: "1 fault".into(), errors: vec![fault.clone(), fault] };
         let fault = r##"{"pointer":"#/7/id","code":"invalid_id","detail":"a \"b\"\n\u0001\u007f\u0085é"}"##;
-        assert_eq!(
-            to_json(&problem),
-            alloc::format!(
-                r#"{{"type":"/problems/invalid-events","title":"Events are at fault","status":422,"detail":"1 fault","errors":[{fault},{fault}]}}"#
-            )
-        );
+        let start =
+            r#"{"type":"/problems/invalid-events","title":"Events are at fault","status":422,"detail":"1 fault""#;
+        assert_eq!(to_json(&problem), alloc::format!("{start},\"errors\":[{fault},{fault}]}}"));
         assert_eq!(
             to_json(&Problem::new(ProblemKind::NotFound, "nothing")),
             r#"{"type":"/problems/not-found","title":"Not found","status":404,"detail":"nothing"}"#

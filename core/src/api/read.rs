@@ -19,7 +19,7 @@ pub const READ_BUDGET: u32 = 4096;
 #[derive(Debug)]
 pub struct Read {
     question: Question,
-    /// How long it may take.
+    /// How long the read may take.
     time: Duration,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Question {
 #[derive(Debug)]
 pub struct ReadRun {
     state: State,
-    /// The uptime at which it began.
+    /// The uptime at which the read began.
     begun: Duration,
     time: Duration,
 }
@@ -66,7 +66,7 @@ impl Read {
         }
     }
 
-    /// Whether its answer may be streamed. Other answers take little memory.
+    /// Whether the answer may be streamed. Other answers take little memory.
     #[must_use]
     pub fn may_stream(&self) -> bool {
         match &self.question {
@@ -84,14 +84,14 @@ impl Read {
 
 impl ReadRun {
     /// Examines about `budget` events at most. [`Poll::Pending`] means "call again"; nobody is woken. May wait for the
-    /// storage, so that it is to be called where that is allowed. `reader` is the repository's current one, which the
-    /// run asks for a snapshot when it needs one.
+    /// storage, so call it on a thread that may block. `reader` is the repository's current reader, from which the run
+    /// takes a snapshot when it needs one.
     ///
     /// # Errors
     ///
-    /// [`ReadError`]: before [`ReadStep::Start`] the host sends [`Api::refuse`](super::Api::refuse) with
-    /// [`Refusal::Unreadable`](super::Refusal::Unreadable); after it, it cuts the connection, so that nobody takes a
-    /// part for the whole. The run is of no further use.
+    /// [`ReadError`]. Before [`ReadStep::Start`], the host sends the reply of [`Api::refuse`](super::Api::refuse) for
+    /// [`Refusal::Unreadable`](super::Refusal::Unreadable). After it, the host resets the connection, so that the
+    /// client does not take a part for the whole. The run is over.
     pub fn poll(&mut self, reader: &Reader, now: Moment, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
         match mem::replace(&mut self.state, State::Over) {
             State::Asked(Question::Lookup(lookup)) => {
@@ -99,7 +99,7 @@ impl ReadRun {
                 Ok(Poll::Ready(ReadStep::Whole(reply)))
             }
             State::Asked(Question::Search(search)) => {
-                // The other half is for the way to the client.
+                // The other half of the time is for sending the page.
                 let page_due = self.begun.saturating_add(self.time / 2);
                 let run = search.begin(reader.take()?, page_due, now.uptime)?;
                 self.search(Box::new(run), reader, now.uptime, budget)

@@ -7,7 +7,7 @@ use super::Reply;
 /// The result of a step of a [`ReadRun`](super::ReadRun).
 #[derive(Debug)]
 pub enum ReadStep {
-    /// The whole answer. The run is over.
+    /// The whole answer in one reply. The run is over.
     Whole(Reply),
     /// The head of a streamed answer (its body is empty); chunks follow.
     Start(Reply),

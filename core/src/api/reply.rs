@@ -27,16 +27,16 @@ pub struct Reply {
     pub body: Bytes,
     /// Whether the connection closes after the reply.
     pub close: bool,
-    /// The kind of problem, if the reply is one; for metrics.
+    /// The kind of problem, if the reply is a problem; for metrics.
     pub problem: Option<ProblemKind>,
-    /// Rejected events by fault, for metrics. Only listed faults count.
+    /// Counts of the listed faults by code, for metrics.
     pub rejected: Vec<(FaultCode, u64)>,
     /// Length of the request body after decompression, for metrics. 0 without a body that could be decoded.
     pub decoded_bytes: usize,
 }
 
 impl Reply {
-    /// A reply that is not a problem. It is not cached, since the next event may change it.
+    /// A reply that is not a problem. It must not be cached, since the next event may change it.
     pub(super) fn new(route: Route, status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         // Most replies add one or two header fields.
         let mut headers = Vec::with_capacity(4);

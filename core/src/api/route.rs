@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn fixed_paths() {
+    fn every_route_has_its_path() {
         for route in Route::ALL {
             match route {
                 Route::Events

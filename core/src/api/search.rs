@@ -14,12 +14,12 @@ use core::time::Duration;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::criteria::read_scan;
-use super::fields::quality;
+use super::format::Format;
+use super::params::read_scan;
+use super::problem_reply::ProblemReply;
 use super::read_step::ReadStep;
-use super::refused::Refused;
 use super::target::Target;
-use super::{ProblemKind, Reply, RequestHead, Route};
+use super::{Reply, RequestHead, Route};
 use crate::query::{Order, Position, Scan, encode_cursor};
 use crate::repository::{Flow, ReadError, Reader, ScanHead, ScanRun, Snapshot};
 
@@ -30,7 +30,7 @@ const SEND_AFTER: Duration = Duration::from_millis(20);
 /// How long a run may hold a snapshot that has been replaced.
 const REPLACED_HELD_MAX: Duration = Duration::from_secs(1);
 
-/// Clients send these unescaped. In a link they would end the URL, or are not allowed in it (RFC 3986).
+/// Characters that clients send unescaped, but that end a URL in a link or are not allowed in it (RFC 3986).
 const ENCODED_IN_LINK: &AsciiSet = &CONTROLS
     .add(b'<')
     .add(b'>')
@@ -44,12 +44,12 @@ const ENCODED_IN_LINK: &AsciiSet = &CONTROLS
     .add(b'[')
     .add(b']');
 
-/// A `GET` or `HEAD` of `/events` whose parameters are in order.
+/// A `GET` or `HEAD` of `/events` with valid parameters.
 #[derive(Debug)]
 pub(super) struct Search {
     scan: Scan,
     format: Format,
-    /// The query string as sent, without a cursor: the beginning of the link to the next page.
+    /// The query string as sent, without a cursor. The link to the next page begins with it.
     link_query: String,
     head_only: bool,
 }
@@ -57,20 +57,21 @@ pub(super) struct Search {
 /// A running search.
 pub(super) struct SearchRun {
     search: Search,
-    /// `None` while it is suspended.
+    /// `None` while the run is suspended.
     scan: Option<Running>,
     /// The last sequence number of the first snapshot; later events are not part of the answer.
     last_seq: u64,
-    /// Everything up to here was examined, and what matches is in the body. `None`: nothing was, or it is not known.
+    /// All events up to here were examined, and the matching ones are in the body. `None` if no event was examined yet,
+    /// or if the run cannot tell.
     position: Option<Position>,
     /// The end of the page, if there is a next one.
     page_end: Option<Position>,
     /// The uptime at which the page ends even if it is not full.
     page_due: Duration,
-    /// How far the page was scanned, if it ended before it was full.
+    /// If the page ended before it was full: all events up to here were examined.
     scanned_to: Option<Position>,
     phase: Phase,
-    /// The part of the body that was not returned yet.
+    /// The part of the body that was not sent yet.
     buffer: Vec<u8>,
     /// Whether an event has been written.
     any: bool,
@@ -82,9 +83,9 @@ pub(super) struct SearchRun {
 struct Running {
     run: Box<dyn ScanRun>,
     has_head: bool,
-    /// To detect that the snapshot was replaced. Does not keep it alive.
+    /// To detect that the snapshot was replaced. Only `run` keeps the snapshot alive.
     snapshot: Weak<dyn Snapshot>,
-    /// The uptime at which it was taken.
+    /// The uptime at which the snapshot was taken.
     since: Duration,
     /// The position of the run when the scan began.
     from: Option<Position>,
@@ -102,16 +103,8 @@ enum Phase {
     Done,
 }
 
-/// The format of the body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Json,
-    Ndjson,
-    Jsonl,
-}
-
 impl Search {
-    pub(super) fn read(head: &RequestHead<'_>, target: &Target<'_>, head_only: bool) -> Result<Self, Refused> {
+    pub(super) fn read(head: &RequestHead<'_>, target: &Target<'_>, head_only: bool) -> Result<Self, ProblemReply> {
         let scan = read_scan(&target.params)?;
         let format = Format::negotiate(head)?;
         Ok(Self { scan, format, link_query: target.raw_query_without("cursor"), head_only })
@@ -155,7 +148,7 @@ impl Search {
     }
 
     /// The text of a position: its time, or its sequence number with `order=seq`.
-    fn tell(&self, position: Position) -> String {
+    fn position_text(&self, position: Position) -> String {
         match self.scan.order {
             Order::TimeAscending | Order::TimeDescending => position.timestamp.to_string(),
             Order::Sequence => position.seq.to_string(),
@@ -171,7 +164,7 @@ impl SearchRun {
         }
         let mut running = match self.scan.take() {
             Some(running) => running,
-            None => Running::begin(reader.take()?, &self.what_is_left(), self.position, uptime)?,
+            None => Running::begin(reader.take()?, &self.remaining_scan(), self.position, uptime)?,
         };
         let step = self.advance(&mut running, uptime, budget);
         self.scan = Some(running);
@@ -181,7 +174,7 @@ impl SearchRun {
     /// As [`ReadRun::suspend`](super::ReadRun::suspend).
     pub(super) fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
         match &self.phase {
-            // The selection of the page would be lost.
+            // The events of the page are still being selected, and a new scan would have to start over.
             Phase::Head => None,
             Phase::First(_) | Phase::Streaming | Phase::Done => {
                 let running = self.scan.take()?;
@@ -206,13 +199,13 @@ impl SearchRun {
     fn is_outdated(&self, reader: &Reader, uptime: Duration) -> bool {
         self.scan.as_ref().is_some_and(|running| {
             uptime.saturating_sub(running.since) >= REPLACED_HELD_MAX
-                && !running.is_of_current(reader)
+                && !running.is_current(reader)
                 && self.reached(running) != running.from
         })
     }
 
-    /// The rest of the scan of a suspended run.
-    fn what_is_left(&self) -> Scan {
+    /// The part of the scan that a suspended run has not sent.
+    fn remaining_scan(&self) -> Scan {
         let scan = &self.search.scan;
         Scan {
             from: self.position.or(scan.from),
@@ -258,7 +251,7 @@ impl SearchRun {
             reply = reply.with_header("link", self.search.next_link(next));
         }
         if let Some(position) = self.scanned_to {
-            reply = reply.with_header("argus-scanned-to", self.search.tell(position));
+            reply = reply.with_header("argus-scanned-to", self.search.position_text(position));
         }
         reply
     }
@@ -286,7 +279,7 @@ impl SearchRun {
     }
 
     fn stream(&mut self, run: &mut dyn ScanRun, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
-        // The step that gave the head may have left a chunk behind.
+        // The step that returned the head may have filled the buffer.
         if !self.is_full() && self.fill(run, budget)?.is_ready() {
             let rest = self.take();
             return Ok(Poll::Ready(if rest.is_empty() { ReadStep::Done } else { ReadStep::Chunk(rest) }));
@@ -342,8 +335,8 @@ impl Running {
         Ok(Self { run: snapshot.scan(scan)?, has_head: false, snapshot: weak, since, from })
     }
 
-    /// Whether a new snapshot would be the same one.
-    fn is_of_current(&self, reader: &Reader) -> bool {
+    /// Whether the snapshot is the current one.
+    fn is_current(&self, reader: &Reader) -> bool {
         match reader {
             Reader::Current(current) => ptr::addr_eq(self.snapshot.as_ptr(), Arc::as_ptr(current)),
             Reader::Shared(_) => false,
@@ -354,62 +347,5 @@ impl Running {
 impl fmt::Debug for SearchRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SearchRun").field("search", &self.search).finish_non_exhaustive()
-    }
-}
-
-impl Format {
-    /// By preference of the server.
-    const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Jsonl];
-
-    /// The format that the client prefers; of equals the first (RFC 9110, section 12.5.1).
-    fn negotiate(head: &RequestHead<'_>) -> Result<Self, Refused> {
-        let (mut best, mut best_quality) = (None, 0);
-        for format in Self::ALL {
-            let quality = quality(head, format.media_type());
-            if quality > best_quality {
-                (best, best_quality) = (Some(format), quality);
-            }
-        }
-        best.ok_or_else(|| {
-            let detail = "events come as application/json, application/x-ndjson or application/jsonl";
-            Refused::new(ProblemKind::NotAcceptable, detail).with_header("vary", "accept")
-        })
-    }
-
-    fn media_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Ndjson => "application/x-ndjson",
-            Self::Jsonl => "application/jsonl",
-        }
-    }
-
-    fn opening(self) -> &'static [u8] {
-        match self {
-            Self::Json => b"[",
-            Self::Ndjson | Self::Jsonl => b"",
-        }
-    }
-
-    /// The bytes before an event; `any` tells whether another event came before.
-    fn before(self, any: bool) -> &'static [u8] {
-        match self {
-            Self::Json if any => b",",
-            Self::Json | Self::Ndjson | Self::Jsonl => b"",
-        }
-    }
-
-    fn after(self) -> &'static [u8] {
-        match self {
-            Self::Json => b"",
-            Self::Ndjson | Self::Jsonl => b"\n",
-        }
-    }
-
-    fn closing(self) -> &'static [u8] {
-        match self {
-            Self::Json => b"]",
-            Self::Ndjson | Self::Jsonl => b"",
-        }
     }
 }

@@ -110,6 +110,7 @@ fn raw_params(raw_query: &str) -> impl Iterator<Item = (&str, &str)> {
     raw_query.split('&').filter(|raw| !raw.is_empty()).map(|raw| raw.split_once('=').unwrap_or((raw, "")))
 }
 
+/// Decodes a name or a value of `application/x-www-form-urlencoded`.
 fn decode_form(text: &str) -> Result<Cow<'_, str>, TargetError> {
     // Replace each plus before decoding, since `%2B` decodes to a plus.
     if !text.contains('+') {
@@ -119,6 +120,7 @@ fn decode_form(text: &str) -> Result<Cow<'_, str>, TargetError> {
     decode("query", &spaced).map(|decoded| Cow::Owned(decoded.into_owned()))
 }
 
+/// Percent-decodes a text. By hand, since the crate `percent_encoding` lets an invalid `%` pass. `part` is for errors.
 fn decode<'a>(part: &'static str, text: &'a str) -> Result<Cow<'a, str>, TargetError> {
     if !text.contains('%') {
         return Ok(Cow::Borrowed(text));

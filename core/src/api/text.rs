@@ -12,8 +12,8 @@ const EXCERPT_CHARS_MAX: usize = 64;
 pub(super) fn to_json(document: &impl Serialize) -> String {
     let json = serde_json::to_string(document)
         .expect("serialization to memory fails only for map keys that are not strings, and no document has such keys");
-    // JSON allows DEL and the C1 controls in strings, but a terminal might interpret them. Most texts have none: 0xc2
-    // is the first byte of the C1 controls, among other characters.
+    // JSON allows DEL and the C1 controls in strings, but a terminal might interpret them. Most texts have none. 0xc2
+    // is the first byte of all C1 controls, and of some other characters.
     if !json.bytes().any(|byte| matches!(byte, 0x7f | 0xc2)) {
         return json;
     }

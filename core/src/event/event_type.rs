@@ -65,7 +65,7 @@ impl<'a> EventType<'a> {
         }
     }
 
-    /// A type that was parsed before it was stored.
+    /// A type that was parsed before, for example one that is read from a segment.
     pub(crate) const fn from_validated(text: &'a str) -> Self {
         Self(text)
     }

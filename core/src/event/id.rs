@@ -11,8 +11,8 @@ use thiserror::Error;
 use super::CLIENT_ID_BYTES_MAX;
 use crate::{hex, json};
 
-/// An id that the caller chose, as an idempotency key: 1 to [`CLIENT_ID_BYTES_MAX`](super::CLIENT_ID_BYTES_MAX) bytes
-/// of UTF-8 without control characters.
+/// An id that the caller chose, which is an idempotency key: 1 to [`CLIENT_ID_BYTES_MAX`](super::CLIENT_ID_BYTES_MAX)
+/// bytes of UTF-8 without control characters.
 ///
 /// Serializes to a string. Deserializes from a string borrowed from the input, so a JSON string with escapes is an
 /// error, as for `&str`.
@@ -50,7 +50,8 @@ pub struct Uuid(pub [u8; 16]);
 #[error("not a UUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12")]
 pub struct UuidError;
 
-/// The id of a stored event. Serializes to a string. Not deserializable, since the text does not say which kind it is.
+/// The id of a stored event. Serializes to a string. Not deserializable, since the string does not tell whether the id
+/// was generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventId<'a> {
     /// Chosen by the caller.
@@ -86,7 +87,7 @@ impl<'a> ClientId<'a> {
         }
     }
 
-    /// An id that was parsed before it was stored.
+    /// An id that was parsed before, for example one that is read from a segment.
     pub(crate) const fn from_validated(text: &'a str) -> Self {
         Self(text)
     }
@@ -164,7 +165,7 @@ impl Uuid {
 }
 
 impl fmt::Display for Uuid {
-    /// The usual form: 32 lower-case hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+    /// The text of [`Uuid::to_text`]: 32 lower-case hexadecimal digits in groups of 8, 4, 4, 4 and 12.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(core::str::from_utf8(&self.to_text()).map_err(|_| fmt::Error)?)
     }
@@ -234,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_have_limits() {
+    fn ids_are_limited_in_length_and_characters() {
         assert_eq!(ClientId::parse(""), Err(ClientIdError::Empty));
         assert!(ClientId::parse(&"x".repeat(128)).is_ok());
         assert_eq!(ClientId::parse(&"x".repeat(129)), Err(ClientIdError::TooLong { bytes: 129 }));

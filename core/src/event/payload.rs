@@ -41,7 +41,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// A payload that was scanned before, so that it is known to be compact JSON.
+    /// A payload that is known to be compact JSON, because it was scanned before.
     pub(crate) const fn from_validated(text: &'a str) -> Self {
         Self(text)
     }

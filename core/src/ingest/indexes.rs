@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-/// The index in the body of each event of a batch. They differ, since the batch lacks the invalid events.
+/// The index in the body of each event of a batch. It can be higher than the position in the batch, which lacks the
+/// invalid events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Indexes {
     /// A position in the batch, and how many events of the body before it are not in the batch. Ascending, with an

@@ -1,10 +1,11 @@
 //! Parses request bodies into a [`Batch`], or into a list of faults with location and reason. Pure functions.
 
 mod body;
+mod collector;
 mod fault;
+mod field;
 mod indexes;
 mod pointer;
-mod record;
 
 pub use fault::{EventFault, FaultCode};
 pub(crate) use fault::{serialize_truncated, too_many_types};
@@ -111,12 +112,12 @@ pub enum Parsed {
         indexes: Indexes,
         /// Faults of the invalid events, at most [`FAULTS_LISTED_MAX`]. Empty with [`Handling::Strict`].
         rejected: Vec<EventFault>,
-        /// How many events are invalid, listed or not.
+        /// The number of invalid events, including those with faults that are not listed.
         rejected_count: usize,
     },
 }
 
-/// Why a body is refused as a whole.
+/// Why a whole body is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IngestError {
     /// The body is not JSON.
@@ -126,7 +127,7 @@ pub enum IngestError {
         reason: &'static str,
         /// Offset in bytes from the start of the body.
         offset: usize,
-        /// Index of the event on this line; `None` if the body is one JSON text.
+        /// Index of the event on the line with the error; `None` if the body is one JSON text.
         index: Option<usize>,
     },
     /// The body is JSON, but has invalid events.
@@ -137,28 +138,28 @@ pub enum IngestError {
         /// How many faults there are.
         count: usize,
     },
-    /// The body exceeds what a batch can hold, which takes some gigabytes.
+    /// The body has more than a batch can hold: some gigabytes.
     #[error(transparent)]
     TooLarge(#[from] BatchFull),
-    /// There is not enough memory to parse it.
+    /// There is not enough memory to parse the body.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
 }
 
 /// Parses a body.
 ///
-/// Events are numbered from 0 in order, including invalid events but not blank lines. A line that is not JSON is one
-/// invalid event with [`Framing::Lines`] and [`Handling::Lenient`]; otherwise it refuses the body. An empty array and a
-/// body without lines give an empty batch.
+/// Events are numbered from 0 in order. Invalid events count, blank lines do not. A line that is not JSON is one
+/// invalid event with [`Handling::Lenient`], and an error with [`Handling::Strict`]. An empty array and a body without
+/// lines give an empty batch.
 ///
 /// # Errors
 ///
-/// [`IngestError`]. Nothing of the body may be stored.
+/// [`IngestError`]. The caller must not store any event of the body.
 pub fn parse(body: &[u8], options: &ParseOptions) -> Result<Parsed, IngestError> {
     body::parse(body, options, Room::unlimited())
 }
 
-/// Like [`parse`], but with a limit on memory, in which the body itself does not count.
+/// Like [`parse`], but with a limit on memory. The body itself does not count towards it.
 ///
 /// # Errors
 ///

@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use crate::json::{RawString, Scanner, Span};
 
-/// What is percent-encoded in a token: what a fragment may not contain (RFC 3986, section 3.5), and the slash, which
-/// separates tokens.
+/// The characters to percent-encode in a token: those that a fragment may not contain (RFC 3986, section 3.5), and the
+/// slash, which separates tokens.
 const ENCODED_IN_FRAGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -47,7 +47,7 @@ pub enum PointerError {
     Tilde,
 }
 
-/// The result of following a pointer.
+/// The result of following a pointer in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resolution<'a> {
     Missing,
@@ -125,7 +125,7 @@ fn unescape(token: &str) -> Result<Box<str>, PointerError> {
     Ok(text.into())
 }
 
-/// Follows one token in a valid JSON value.
+/// Follows one reference token of a pointer in a valid JSON value.
 fn step<'a>(raw: &'a str, token: &str) -> Resolution<'a> {
     let mut scanner = Scanner::new(raw);
     let mut found = Vec::new();
@@ -163,6 +163,7 @@ fn array_index(token: &str) -> Option<usize> {
     if plain { token.parse().ok() } else { None }
 }
 
+/// The only one of the values with a name.
 fn pick<'a>(mut found: impl Iterator<Item = &'a str>) -> Resolution<'a> {
     match (found.next(), found.next()) {
         (None, _) => Resolution::Missing,
@@ -215,7 +216,8 @@ mod tests {
 
     #[test]
     fn pointers_are_followed_into_objects_and_arrays() {
-        let record = r#"{"a": {"b": [10, {"c/d": "x"}], "\u0065": 1}, "": 5, "0": {"1": 2}, "t": 1, "t": 2, "u": {"v": 1, "v": 2}}"#;
+        let record = r#"{"a": {"b": [10, {"c/d": "x"}], "\u0065": 1}, "": 5, "0": {"1": 2},
+            "t": 1, "t": 2, "u": {"v": 1, "v": 2}}"#;
         for (pointer, target) in [
             ("/a/b/0", Resolution::Found("10")),
             ("/a/b/1/c~1d", Resolution::Found("\"x\"")),

@@ -4,7 +4,8 @@ use core::cmp::Ordering;
 
 use super::Scanner;
 
-/// Largest absolute value of a scale. No program uses larger exponents, and the sum of two does not overflow.
+/// Largest absolute value of a scale. Programs do not use larger exponents, and the sum of two scales does not
+/// overflow.
 const SCALE_MAX: i64 = i64::MAX / 4;
 
 /// The exact value of a number token of any length, borrowed from the token. Ordered by value: `1`, `1.0` and `10e-1`
@@ -85,7 +86,8 @@ impl<'a> Decimal<'a> {
         self.scale
     }
 
-    /// The value as if it had this scale, if that is an integer of at most 20 digits.
+    /// 0.digits × 10^`scale`, with the sign of this number: its digits with another scale. `None` if that is not an
+    /// integer of at most 20 digits.
     pub(crate) fn to_integer(self, scale: i64) -> Option<i128> {
         let places = usize::try_from(scale.clamp(0, 21)).ok().filter(|&places| places <= 20)?;
         let mut digits = self.digits.bytes().filter(u8::is_ascii_digit);

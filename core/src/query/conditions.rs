@@ -11,17 +11,17 @@ use super::filter::{Operand, PayloadFilter, Test};
 use crate::event::Payload;
 use crate::json::{Decimal, Paths, Value};
 
-/// How many bytes of a payload are read in the time that a scan takes for an event without conditions. That time is the
-/// unit of budgets.
+/// How many bytes of a payload are read in one unit of a budget. A unit is the time that a scan without conditions
+/// takes for one event.
 const BYTES_PER_UNIT: usize = 32;
 
-/// The cost of comparing a value with an operand, in bytes of a payload that are read in the same time.
+/// The cost of comparing a value with an operand: as long as reading this many bytes of a payload.
 const COMPARISON_BYTES: usize = 8;
 
-/// Compiled conditions, all of which must hold. A payload is walked once for all of them, and whatever depends on the
-/// operands alone is computed once.
+/// Compiled conditions, all of which must hold. Each payload is walked once for all of them. Compiling does the work
+/// that depends on the operands alone.
 ///
-/// Evaluations share their buffers.
+/// Evaluations reuse buffers of the compiled conditions, so evaluating takes `&mut self`.
 #[derive(Clone, Debug)]
 pub struct Conditions {
     paths: Paths,
@@ -39,7 +39,7 @@ pub struct Evaluation {
     pub cost: u32,
 }
 
-/// A predicate on single values, and what follows if it is true for one of them.
+/// A predicate on single values, and the effect if it is true for one of them.
 #[derive(Clone, Debug)]
 struct Condition {
     predicate: Predicate,
@@ -48,7 +48,7 @@ struct Condition {
 
 #[derive(Clone, Copy, Debug)]
 enum Effect {
-    /// The condition holds. The number is its index among the conditions that need such a value.
+    /// The condition holds. The number is its index in [`State::met`].
     Holds(usize),
     /// The condition fails, whatever the other values are.
     Fails,
@@ -80,11 +80,11 @@ enum Candidate<'a> {
 /// The state of an evaluation.
 #[derive(Clone, Debug)]
 struct State {
-    /// Which conditions that need a value already hold.
+    /// For each condition with [`Effect::Holds`], whether it holds already.
     met: Vec<bool>,
-    /// How many of them do not hold yet.
+    /// How many of these conditions do not hold yet.
     missing: usize,
-    /// Whether a condition can fail because of any value, so that all values must be visited.
+    /// Whether there is a condition with [`Effect::Fails`], so that all values must be visited.
     needs_all_values: bool,
     /// Whether a condition has failed.
     failed: bool,
@@ -158,11 +158,10 @@ impl State {
         for Condition { predicate, effect } in conditions {
             let met = match effect {
                 Effect::Holds(number) => {
-                    Some(met.get_mut(*number).expect("`met` has an entry for each condition that needs a value"))
+                    Some(met.get_mut(*number).expect("`met` has an entry for each condition with this effect"))
                 }
                 Effect::Fails => None,
             };
-            // The condition already holds.
             if met.as_ref().is_some_and(|met| **met) {
                 continue;
             }
@@ -181,7 +180,7 @@ impl State {
 }
 
 impl Predicate {
-    /// The predicate of a test, and whether the test requires that it is false for every value.
+    /// The predicate of a test, and whether the test is negated: the predicate must be false for every value.
     fn of(test: &Test) -> (Self, bool) {
         match test {
             Test::Eq(operand) => (Self::Equal(operand.clone()), false),
@@ -215,9 +214,8 @@ impl Predicate {
             }
             (Self::Equal(_), Candidate::Container)
             | (Self::Compare(..), Candidate::Word(_) | Candidate::Container)
-            | (Self::Prefix(_) | Self::Contains(_), Candidate::Number(_) | Candidate::Word(_) | Candidate::Container) => {
-                false
-            }
+            | (Self::Prefix(_), Candidate::Number(_) | Candidate::Word(_) | Candidate::Container)
+            | (Self::Contains(_), Candidate::Number(_) | Candidate::Word(_) | Candidate::Container) => false,
         }
     }
 
@@ -227,9 +225,8 @@ impl Predicate {
             (Self::Contains(_), Candidate::String(string)) => string.len(),
             (Self::Equal(_) | Self::Compare(..), Candidate::Number(number)) => number.digits().len(),
             (Self::Any | Self::Prefix(_) | Self::Contains(_), _)
-            | (Self::Equal(_) | Self::Compare(..), Candidate::String(_) | Candidate::Word(_) | Candidate::Container) => {
-                0
-            }
+            | (Self::Equal(_), Candidate::String(_) | Candidate::Word(_) | Candidate::Container)
+            | (Self::Compare(..), Candidate::String(_) | Candidate::Word(_) | Candidate::Container) => 0,
         };
         COMPARISON_BYTES + length
     }
@@ -249,211 +246,4 @@ impl<'a> Candidate<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use std::format;
-    use std::string::String;
-
-    use super::super::PayloadPath;
-    use super::*;
-
-    fn filter(path: &str, test: Test) -> PayloadFilter {
-        PayloadFilter { path: PayloadPath::parse(path).unwrap(), test }
-    }
-
-    fn evaluate(filters: &[PayloadFilter], payload: &str) -> Evaluation {
-        Conditions::compile(filters).evaluate(Payload::parse(payload).unwrap())
-    }
-
-    fn matches(path: &str, test: Test, payload: &str) -> bool {
-        evaluate(&[filter(path, test)], payload).matches
-    }
-
-    fn eq(operand: &str, value: &str) -> bool {
-        let payload = format!("{{\"a\":{value}}}");
-        let equal = matches("a", Test::Eq(Operand::new(operand)), &payload);
-        assert_eq!(matches("a", Test::Ne(Operand::new(operand)), &payload), !equal);
-        equal
-    }
-
-    #[test]
-    fn equality_is_by_value_for_numbers_and_by_bytes_for_strings() {
-        for (operand, value) in [
-            ("1", "1"),
-            ("1", "1.0"),
-            ("1", "10e-1"),
-            ("1.0", "1"),
-            ("0", "-0"),
-            ("1e400", "10e399"),
-            ("1", "\"1\""),
-            ("1.0", "\"1.0\""),
-            ("x", "\"x\""),
-            ("", "\"\""),
-            ("A", r#""\u0041""#),
-            ("true", "true"),
-            ("true", "\"true\""),
-            ("false", "false"),
-            ("null", "null"),
-            ("1", "[0,[[1]]]"),
-            ("1", "[{},null,1]"),
-        ] {
-            assert!(eq(operand, value), "{operand} {value}");
-        }
-        for (operand, value) in [
-            ("1", "2"),
-            ("1.0", "\"1\""),
-            ("x", "\"X\""),
-            ("x", "\"xy\""),
-            ("xy", "\"x\""),
-            ("true", "false"),
-            ("True", "true"),
-            ("null", "0"),
-            ("{}", "{}"),
-            ("[]", "[]"),
-            ("1", "[]"),
-            ("1", "{\"b\":1}"),
-            ("9007199254740993", "9007199254740992"),
-            ("01", "1"),
-            (r"\u0041", "\"A\""),
-            ("\u{fffd}", r#""\ud800""#),
-        ] {
-            assert!(!eq(operand, value), "{operand} {value}");
-        }
-    }
-
-    #[test]
-    fn ne_is_the_exact_opposite_of_eq() {
-        assert!(matches("b", Test::Ne(Operand::new("1")), r#"{"a":1}"#));
-        assert!(!matches("a", Test::Ne(Operand::new("1")), r#"{"a":[1,2]}"#));
-        assert!(matches("a.b", Test::Ne(Operand::new("1")), "7"));
-    }
-
-    #[test]
-    fn numbers_are_compared_with_numbers_and_strings_with_strings() {
-        let payload = r#"{"n":5,"s":"m","mixed":[1,"z"],"b":true,"digits":"7"}"#;
-        for (path, test, expected) in [
-            ("n", Test::Gt(Operand::new("4.9")), true),
-            ("n", Test::Gt(Operand::new("5.0")), false),
-            ("n", Test::Gte(Operand::new("5.0")), true),
-            ("n", Test::Lt(Operand::new("10")), true),
-            ("n", Test::Lte(Operand::new("50e-1")), true),
-            ("n", Test::Lt(Operand::new("x")), false),
-            ("s", Test::Gt(Operand::new("a")), true),
-            ("s", Test::Lt(Operand::new("n")), true),
-            ("s", Test::Gte(Operand::new("m")), true),
-            ("s", Test::Lt(Operand::new("m")), false),
-            ("s", Test::Gt(Operand::new("1")), false),
-            ("digits", Test::Gt(Operand::new("1")), false),
-            ("mixed", Test::Gt(Operand::new("0")), true),
-            ("mixed", Test::Gt(Operand::new("y")), true),
-            ("mixed", Test::Lt(Operand::new("1")), false),
-            ("b", Test::Gte(Operand::new("true")), false),
-            ("missing", Test::Lt(Operand::new("1")), false),
-        ] {
-            assert_eq!(matches(path, test.clone(), payload), expected, "{path} {test:?}");
-        }
-    }
-
-    #[test]
-    fn strings_are_unescaped_before_the_search() {
-        let payload = r#"{"a":["x\u0041\ny","\ud800z",12],"b":{"c":"prefix"}}"#;
-        for (path, test, expected) in [
-            ("a", Test::Prefix("xA\n".into()), true),
-            ("a", Test::Contains("A\ny".into()), true),
-            ("a", Test::Contains("u0041".into()), false),
-            ("a", Test::Contains("z".into()), true),
-            ("a", Test::Prefix("1".into()), false),
-            ("b.c", Test::Prefix("pre".into()), true),
-            ("b.c", Test::Prefix("fix".into()), false),
-            ("b.c", Test::Contains("fix".into()), true),
-            ("b.c", Test::Prefix("".into()), true),
-            ("b", Test::Contains("".into()), false),
-        ] {
-            assert_eq!(matches(path, test.clone(), payload), expected, "{path} {test:?}");
-        }
-    }
-
-    #[test]
-    fn null_and_empty_containers_exist() {
-        let payload = r#"{"a":null,"b":[],"c":{},"d":[{"e":0}]}"#;
-        for path in ["a", "b", "c", "d", "d.e"] {
-            assert!(matches(path, Test::Exists(true), payload), "{path}");
-            assert!(!matches(path, Test::Exists(false), payload), "{path}");
-        }
-        for path in ["x", "a.x", "b.x", "c.x", "d.x"] {
-            assert!(!matches(path, Test::Exists(true), payload), "{path}");
-            assert!(matches(path, Test::Exists(false), payload), "{path}");
-        }
-    }
-
-    #[test]
-    fn any_of_several_members_and_elements_may_match() {
-        assert!(matches("a.b", Test::Eq(Operand::new("2")), r#"{"a":{"b":1},"a":[{"b":0},[{"b":3},{"b":2}]]}"#));
-    }
-
-    #[test]
-    fn all_conditions_must_hold() {
-        let filters = [
-            filter("a", Test::Eq(Operand::new("1"))),
-            filter("a", Test::Eq(Operand::new("2"))),
-            filter("a.b", Test::Prefix("x".into())),
-            filter("c", Test::Exists(false)),
-            filter("a", Test::Ne(Operand::new("3"))),
-        ];
-        let mut conditions = Conditions::compile(&filters);
-        for (payload, expected) in [
-            (r#"{"a":[1,2,{"b":"xy"}]}"#, true),
-            (r#"{"a":[2],"a":{"b":["","x"]},"a":1.0}"#, true),
-            (r#"{"a":[1,{"b":"xy"}]}"#, false),
-            (r#"{"a":[1,2,{"b":"y"}]}"#, false),
-            (r#"{"a":[1,2,{"b":"xy"}],"c":null}"#, false),
-            (r#"{"a":[1,2,3,{"b":"xy"}]}"#, false),
-            ("{}", false),
-            (r#"{"a":[1,2,{"b":"xy"}]}"#, true),
-        ] {
-            // On the same conditions, so that this shows that no state is left of the payload before.
-            assert_eq!(conditions.evaluate(Payload::parse(payload).unwrap()).matches, expected, "{payload}");
-        }
-        assert!(Conditions::compile(&[]).is_empty());
-        assert_eq!(evaluate(&[], "{}"), Evaluation { matches: true, cost: 0 });
-    }
-
-    #[test]
-    fn reading_stops_once_the_result_is_certain() {
-        let long = format!(r#"{{"a":1,"b":"{}"}}"#, "x".repeat(100_000));
-        for (test, matches, reads_all) in [
-            (Test::Eq(Operand::new("1")), true, false),
-            (Test::Eq(Operand::new("2")), false, true),
-            (Test::Ne(Operand::new("1")), false, false),
-            (Test::Ne(Operand::new("2")), true, true),
-            (Test::Exists(true), true, false),
-            (Test::Exists(false), false, false),
-        ] {
-            let evaluation = evaluate(&[filter("a", test)], &long);
-            assert_eq!((evaluation.matches, evaluation.cost > 1_000), (matches, reads_all));
-        }
-    }
-
-    #[test]
-    fn the_cost_grows_with_payload_and_conditions() {
-        let array = |count| format!(r#"{{"a":[{}0]}}"#, r#""some text","#.repeat(count));
-        let contains = |count: usize| -> Vec<_> {
-            (0..count).map(|number| filter("a", Test::Contains(format!("{number}").into()))).collect()
-        };
-        let cost = |conditions, values| evaluate(&contains(conditions), &array(values)).cost;
-        assert!(cost(1, 1_000) > 9 * cost(1, 100));
-        assert!(cost(100, 100) > 30 * cost(1, 100));
-    }
-
-    #[test]
-    fn a_thousand_paths_are_evaluated() {
-        let names: Vec<String> = (0..1_000).map(|number| format!("n{number}")).collect();
-        let members: Vec<String> = names.iter().map(|name| format!("{name:?}:{{\"x\":{name:?}}}")).collect();
-        let payload = format!("{{{}}}", members.join(","));
-        let filters: Vec<_> =
-            names.iter().map(|name| filter(&format!("{name}.x"), Test::Eq(Operand::new(name)))).collect();
-        assert!(evaluate(&filters, &payload).matches);
-        assert!(!evaluate(&filters, &payload.replace("\"n500\":", "\"m500\":")).matches);
-    }
-}
+mod tests;

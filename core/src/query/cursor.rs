@@ -9,10 +9,10 @@
 //! | 8 | timestamp of the position in nanoseconds, signed, big-endian |
 //! | 8 | sequence number of the position, big-endian |
 //! | 8 | fingerprint of the filter |
-//! | 4 | CRC-32 of what comes before, big-endian |
+//! | 4 | CRC-32 of the bytes before, big-endian |
 //!
-//! A position does not depend on an event being there, so a cursor stays valid across restarts, compaction and
-//! deletion. Fingerprint and checksum are not secret: a forged cursor gives no more than `start` and `after_seq` do.
+//! A cursor stays valid across restarts, compaction and deletion, because a position needs no event at it. Fingerprint
+//! and checksum are not secret: a forged cursor gives its sender no more than `start` and `after_seq` do.
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -45,7 +45,7 @@ pub enum CursorError {
 }
 
 /// Creates the cursor for the events of `scan` after `position`. It does not depend on `limit` and `from` of the scan,
-/// so pages may differ in size. ASCII that needs no encoding in a query string.
+/// so pages may differ in size. The text is ASCII and needs no encoding in a query string.
 #[must_use]
 pub fn encode_cursor(position: Position, scan: &Scan) -> String {
     let mut bytes = Vec::with_capacity(CURSOR_BYTES);
@@ -75,16 +75,17 @@ pub fn decode_cursor(text: &str, scan: &Scan) -> Result<Position, CursorError> {
     let [version, order] = take(&mut rest)?;
     let timestamp = i64::from_be_bytes(take(&mut rest)?);
     let seq = u64::from_be_bytes(take(&mut rest)?);
-    let made_for = u64::from_be_bytes(take(&mut rest)?);
+    let filter_fingerprint = u64::from_be_bytes(take(&mut rest)?);
     if version != VERSION || order > order_byte(Order::Sequence) {
         return Err(CursorError::Malformed);
     }
-    if order != order_byte(scan.order) || made_for != fingerprint(&scan.filter) {
+    if order != order_byte(scan.order) || filter_fingerprint != fingerprint(&scan.filter) {
         return Err(CursorError::OtherQuery);
     }
     Ok(Position { timestamp: Timestamp::from_nanos(timestamp), seq })
 }
 
+/// Removes the first `N` bytes of `rest`.
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], CursorError> {
     let (taken, behind) = rest.split_first_chunk::<N>().ok_or(CursorError::Malformed)?;
     *rest = behind;
@@ -100,7 +101,7 @@ fn order_byte(order: Order) -> u8 {
 }
 
 /// A hash of the conditions, independent of their order and of repetition. Its key is fixed, since cursors outlive the
-/// process. A collision does no harm: it only lets a caller start at a position that they could have named anyway.
+/// process. A collision does no harm: the caller could reach the same position with `start` and `after_seq`.
 fn fingerprint(filter: &Filter) -> u64 {
     let Filter { types, ids, start, end, payload, after_seq } = filter;
     let mut conditions: Vec<Vec<u8>> = Vec::new();
@@ -155,7 +156,7 @@ fn payload_condition(filter: &PayloadFilter) -> Vec<u8> {
         Test::Prefix(text) => (b"prefix".as_slice(), text.as_bytes()),
         Test::Contains(text) => (b"contains".as_slice(), text.as_bytes()),
     };
-    // Different paths have different texts.
+    // The text of a path is unambiguous: different paths have different texts.
     condition(b'p', &[filter.path.to_string().as_bytes(), test, operand])
 }
 

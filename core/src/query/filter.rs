@@ -11,8 +11,9 @@ use crate::json::Decimal;
 
 /// A condition: a test on the values at a path.
 ///
-/// A path leads through arrays into their elements, at any depth, along the path and at its end: a test holds for an
-/// array if it holds for any element. If several members have the same name, any of them may fulfil the test.
+/// A path leads through arrays into their elements, at any depth: both along the path and at its end. So a test holds
+/// for an array if it holds for any element. If several members have the same name, the test holds if it holds for any
+/// of them.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PayloadFilter {
@@ -41,13 +42,13 @@ pub enum PathError {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Test {
-    /// Equal to the operand: a string with the same bytes; a number with the same value, if the operand is written as a
-    /// number; or `true`, `false` or `null`, if the operand is that word.
+    /// Equal to the operand. A string has the same bytes as the operand; a number has the same value, if the operand is
+    /// written as a number; `true`, `false` and `null` equal the operand with that text.
     Eq(Operand),
     /// The negation of [`Test::Eq`]: it also holds if there is no value at the path.
     Ne(Operand),
-    /// Greater. An operand that is written as a number is compared with numbers only, by value; any other with strings
-    /// only, by bytes.
+    /// Greater than the operand. An operand that is written as a number is compared with numbers only, by value. Any
+    /// other operand is compared with strings only, by bytes.
     Gt(Operand),
     /// Greater or equal, compared like [`Test::Gt`].
     Gte(Operand),

@@ -1,11 +1,9 @@
-//! Queries: which events, in which order, from which position.
-//!
-//! A [`Snapshot`](crate::repository::Snapshot) executes them.
+//! Queries: which events, in which order, from which position. A [`Snapshot`](crate::repository::Snapshot) runs them.
 
 mod conditions;
 mod cursor;
-mod data;
 mod filter;
+mod serialization;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -27,11 +25,10 @@ pub const PAYLOAD_FILTERS_MAX: usize = 256;
 pub const PAYLOAD_PATH_BYTES_MAX: usize = 1024;
 /// Longest operand of a condition, in bytes.
 pub const OPERAND_BYTES_MAX: usize = 4096;
-
-/// Most ids in a [`Filter`]. Each one takes a lookup.
+/// Most ids in a [`Filter`]. Each id takes a lookup.
 pub const IDS_MAX: usize = 1_000;
 
-/// Selects events: those for which all conditions hold. All read routes share it.
+/// Selects the events for which all conditions hold. All read routes share it.
 ///
 /// Deserializes with any members missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,9 +75,10 @@ pub struct Scan {
     pub from: Option<Position>,
     /// The most events to return: the size of a page.
     pub limit: Option<NonZeroU32>,
-    /// Nothing that lies behind this position, in the direction of `order`. The end of a page that is resumed.
+    /// Only events up to this position in `order`. With `from`, it selects the rest of a page whose end is known.
     pub to: Option<Position>,
-    /// Only events with at most this sequence number: those of an earlier snapshot, as far as they are still stored.
+    /// Only events up to this sequence number. A query that goes on in a later snapshot sets it to the last sequence
+    /// number of the first one, so that it returns the events of that one only.
     pub up_to_seq: Option<u64>,
 }
 
@@ -91,9 +89,10 @@ impl From<Filter> for Scan {
     }
 }
 
-/// A position in the order of all events. There need not be an event at it.
+/// A position in the order of all events. There may be no event at it.
 ///
-/// Compared by the [`Order`] of the scan: by time and then by sequence number, or by sequence number alone.
+/// The [`Order`] of a scan decides how it compares positions: by time and then by sequence number, or by sequence
+/// number alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {

@@ -27,7 +27,7 @@ pub(super) fn decode(body: &[u8], bytes_max: usize, room: &mut Room<'_>) -> Resu
     let mut input = Input { whole: body, rest: body };
     let mut out = Vec::new();
     room.keep(size_of::<DecompressorOxide>());
-    // Shared by all members: it takes some ten kilobytes, and a hostile body can have millions of empty members.
+    // All members share one decompressor: it takes some ten kilobytes, and a hostile body can have millions of members.
     let mut inflater = Box::<DecompressorOxide>::default();
     loop {
         read_header(&mut input)?;
@@ -41,7 +41,7 @@ pub(super) fn decode(body: &[u8], bytes_max: usize, room: &mut Room<'_>) -> Resu
     }
 }
 
-/// The body, and the part of it that is still to be read.
+/// The body, and its part that has not been read.
 struct Input<'a> {
     whole: &'a [u8],
     rest: &'a [u8],
@@ -124,7 +124,7 @@ fn inflate(
     bytes_max: usize,
     room: &mut Room<'_>,
 ) -> Result<(), DecodeError> {
-    // One byte more than the limit, so that a body that exceeds it can be told from one that just fits.
+    // One byte more than the limit, to tell a body that exceeds the limit from one that just fits.
     let capacity_max = bytes_max.saturating_add(1);
     let mut written = 0;
     loop {

@@ -36,7 +36,7 @@ pub(super) enum DecodeError {
     Malformed {
         coding: &'static str,
         reason: &'static str,
-        /// Offset in the encoded body: of the invalid frame, member or field.
+        /// Offset of the invalid frame, member or field in the encoded body.
         at: usize,
     },
 }
@@ -63,7 +63,8 @@ impl Coding {
 
     /// Decodes a body to at most `bytes_max` bytes, and counts the result against `room`.
     ///
-    /// A compressed body must have at least one member or frame. An empty body is a lost body, not an empty list.
+    /// A compressed body must have at least one member or frame. An empty one was lost on the way: it does not mean an
+    /// empty list.
     pub(super) fn decode<'a>(
         self,
         body: &'a [u8],

@@ -10,8 +10,8 @@ use crate::room::Room;
 
 /// Largest window of a frame, in bytes: the limit of RFC 9659 for this content coding.
 const WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// How much is decoded in one step, in bytes, give or take a block. Bounds how far the output can exceed the limit
-/// before that is detected.
+/// How much is decoded in one step, in bytes, to the next end of a block. The output can exceed the limit by this much
+/// before the decoder stops.
 const STEP_BYTES: usize = 256 * 1024;
 /// Memory of the decoder in addition to its window, in bytes: tables, a block, and the output of one step.
 const DECODER_BYTES: usize = 2 * 1024 * 1024;

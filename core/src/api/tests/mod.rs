@@ -44,7 +44,7 @@ fn body(reply: &Reply) -> Value {
 }
 
 #[test]
-fn routes_and_methods() {
+fn unknown_paths_give_404_and_unsupported_methods_405() {
     for (method, target, status, allow) in [
         ("GET", "/", 404, None),
         ("BREW", "/nothing", 404, None),
@@ -125,7 +125,7 @@ fn health_and_metrics_are_not_cached() {
 }
 
 #[test]
-fn request_ids() {
+fn invalid_request_ids_are_replaced() {
     let id_of = |ids: &[&str]| {
         let headers: Vec<_> = ids.iter().map(|id| ("x-request-id", id.as_bytes())).collect();
         Api::request_id(&RequestHead { headers: &headers, ..RequestHead::default() }, 0xabc)
@@ -139,7 +139,7 @@ fn request_ids() {
 }
 
 #[test]
-fn refusals() {
+fn refusals_have_a_status_and_close_the_connection_where_needed() {
     let api = Api::new(LIMITS);
     for (refusal, status, close) in [
         (Refusal::BodyTooLarge, 413, true),

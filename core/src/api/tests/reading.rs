@@ -33,7 +33,7 @@ struct NumbersRun {
     numbers: Arc<Numbers>,
     next: u64,
     limit: Option<NonZeroU32>,
-    /// How many events of the page were found, and whether these are all.
+    /// How many events of the page were found, and whether the page is complete.
     found: u64,
     complete: bool,
     idle: u32,
@@ -155,7 +155,7 @@ fn read(method: &str, target: &str, accept: Option<&str>) -> Read {
     }
 }
 
-/// A read under way, and what it reads.
+/// A read in progress, and the reader that it polls.
 struct Reading {
     run: ReadRun,
     reader: Reader,
@@ -252,7 +252,7 @@ fn a_slow_reply_without_a_limit_sends_its_head_early() {
     assert!(run.poll(at(39), 1).unwrap().is_pending());
     let Poll::Ready(ReadStep::Chunk(chunk)) = run.poll(at(40), 1).unwrap() else { panic!("a chunk is due") };
     assert_eq!(chunk, "[");
-    // No event was found since.
+    // No event has been found since.
     assert!(run.poll(at(1_000), 1).unwrap().is_pending());
     let mut rest = String::new();
     loop {
@@ -376,7 +376,7 @@ fn the_timeout_of_a_read_says_nothing_about_stored_events() {
 }
 
 #[test]
-fn lookups() {
+fn an_event_is_found_by_its_id() {
     let look_up = |method: &str, target: &str| run(read(method, target, None), numbers(2)).0;
     let found = look_up("GET", "/events/%651");
     assert_eq!((found.status, &body(&found)["id"]), (200, &json!("e1")));

@@ -41,7 +41,7 @@ fn answered(submission: Submission, body: &[u8]) -> Reply {
 }
 
 #[test]
-fn heads_of_submissions() {
+fn unsupported_bodies_are_refused_before_they_are_read() {
     for (fields, status) in [
         (&[][..], 415),
         (&[("content-type", "text/plain")], 415),
@@ -68,7 +68,7 @@ fn heads_of_submissions() {
 }
 
 #[test]
-fn parameters_of_submissions() {
+fn invalid_parameters_are_refused_by_name() {
     for (query, name) in [
         ("typ=a", "'typ'"),
         ("type=a", "time_from"),
@@ -95,7 +95,7 @@ fn parameters_of_submissions() {
 }
 
 #[test]
-fn one_event() {
+fn a_single_event_is_acknowledged_with_its_id() {
     let receipt = |stored, duplicates: &[Duplicate], generated_id| {
         Ok::<_, CommitError>(Receipt {
             first_seq: 7,
@@ -137,7 +137,7 @@ fn one_event() {
 }
 
 #[test]
-fn many_events() {
+fn many_events_are_acknowledged_with_a_summary() {
     let outcome = |stored, duplicates: &[Duplicate]| {
         Ok::<_, CommitError>(Receipt {
             first_seq: 7,
@@ -261,7 +261,7 @@ fn events_with_too_many_types_are_rejected() {
 }
 
 #[test]
-fn invalid_bodies() {
+fn invalid_bodies_are_refused_with_a_pointer() {
     let reply = answered(submission("/events", &[JSON]), b"{\"event_type\":");
     assert_eq!((reply.status, reply.problem), (400, Some(ProblemKind::InvalidJson)));
     assert!(body(&reply)["detail"].as_str().unwrap().contains("at byte 14"), "{}", body(&reply)["detail"]);
@@ -282,7 +282,7 @@ fn invalid_bodies() {
 }
 
 #[test]
-fn bodies_that_exceed_the_memory_limit() {
+fn bodies_that_exceed_the_memory_limit_are_refused() {
     let lines = format!("{EVENT}\n").repeat(10);
     for (no_room, status, kind) in
         [(NoRoom::Now, 503, ProblemKind::Overloaded), (NoRoom::Ever, 413, ProblemKind::ContentTooLarge)]
@@ -300,7 +300,7 @@ fn bodies_that_exceed_the_memory_limit() {
 }
 
 #[test]
-fn failed_commits() {
+fn failed_commits_say_whether_events_may_be_stored() {
     let cause = || Cause::at(NamedPlace::new("/srv/data", "one of its files"), "EIO");
     for (error, kind, nothing_was_stored) in [
         (CommitError::Full(cause()), ProblemKind::StorageFull, true),

@@ -36,7 +36,7 @@ pub enum TimestampError {
         /// Offset in bytes.
         at: usize,
     },
-    /// A field is out of range, such as month 13, February 30 or hour 24.
+    /// A field is out of range, for example month 13, February 30 or hour 24.
     #[error("{field} is out of range")]
     Field {
         /// The field's name.
@@ -113,6 +113,7 @@ impl Timestamp {
     /// [`TimestampError::TooFine`]; [`TimestampError::OutOfRange`].
     pub fn parse_number(token: &str) -> Result<Self, TimestampError> {
         let number = Decimal::parse(token).ok_or(TimestampError::NotANumber)?;
+        // The power of ten from the unit to nanoseconds.
         let shift = match number.scale() {
             ..=11 => 9,
             12..=14 => 6,

@@ -1,5 +1,5 @@
-//! `date-time` of RFC 3339, section 5.6. By hand, since general date parsers accept more than the grammar and are
-//! slower.
+//! Parses and formats `date-time` of RFC 3339, section 5.6. Written by hand, since general date parsers accept more
+//! than the grammar and are slower.
 
 use super::calendar::Date;
 use super::{NANOS_PER_SECOND, SECONDS_PER_DAY, Timestamp, TimestampError};
@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str) -> Result<Timestamp, TimestampError> {
     }
     // Errors of the grammar take precedence over a fraction that is too fine.
     let nanos = nanos.ok_or(TimestampError::TooFine)?;
-    // In 128 bits: at the earliest times, the whole seconds alone are out of range, but not with the fraction.
+    // In 128 bits: at the start of the range, the whole seconds do not fit into 64 bits, but the sum does.
     let total = i128::from(seconds) * i128::from(NANOS_PER_SECOND) + i128::from(nanos);
     i64::try_from(total).map(Timestamp).map_err(|_| TimestampError::OutOfRange)
 }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc() {
+    fn the_examples_of_the_rfc_are_parsed() {
         for (text, shown) in [
             ("1985-04-12T23:20:50.52Z", "1985-04-12T23:20:50.520Z"),
             ("1996-12-19T16:39:57-08:00", "1996-12-20T00:39:57Z"),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_have_ranges() {
+    fn fields_out_of_range_are_refused() {
         for (text, field) in [
             ("2015-00-03T04:05:06Z", "month"),
             ("2015-13-03T04:05:06Z", "month"),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_range() {
+    fn times_beyond_64_bits_are_refused() {
         for (text, expected) in [
             ("1677-09-21T00:12:43.145224192Z", Ok(i64::MIN)),
             ("1677-09-21T00:12:43.145224191Z", Err(TimestampError::OutOfRange)),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_fraction_digits_as_needed() {
+    fn only_the_needed_fraction_digits_are_written() {
         for (nanos, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (1_000_000, "1970-01-01T00:00:00.001Z"),

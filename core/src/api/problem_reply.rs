@@ -1,4 +1,4 @@
-//! A refused request: a problem and what goes with it into the reply.
+//! Replies with a problem.
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
@@ -11,9 +11,9 @@ use super::route::Route;
 use super::text::to_json;
 use crate::ingest::{EventFault, FaultCode};
 
-/// Why a request is refused, and how the reply differs from other problems.
+/// A problem, and the further properties of its reply. It becomes a [`Reply`] once the route is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct ProblemReply {
     pub(super) problem: Problem,
     /// Header fields in addition to those of every problem.
     pub(super) headers: Vec<(&'static str, Cow<'static, str>)>,
@@ -21,12 +21,12 @@ pub(super) struct Refused {
     pub(super) close: bool,
 }
 
-impl Refused {
+impl ProblemReply {
     pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Problem::new(kind, detail).into()
     }
 
-    /// Closes the connection. For requests whose end, and so the start of the next one, is uncertain.
+    /// Closes the connection. For requests whose end is uncertain, and with it the start of the next request.
     pub(super) fn closing(mut self) -> Self {
         self.close = true;
         self
@@ -39,7 +39,8 @@ impl Refused {
 
     pub(super) fn reply(self, route: Route) -> Reply {
         let Self { problem, headers: further, close } = self;
-        // Caches may keep 404, 405, 414 and 501 by default (RFC 9110, section 15.1), and so longer than their cause.
+        // By default, caches may store 404, 405, 414 and 501 (RFC 9110, section 15.1), and so return them when their
+        // cause is gone.
         let mut headers: Vec<(_, Cow<'static, str>)> =
             vec![("content-type", "application/problem+json".into()), ("cache-control", "no-store".into())];
         if let Some(seconds) = problem.kind.retry_after_seconds() {
@@ -59,13 +60,13 @@ impl Refused {
     }
 }
 
-impl From<Problem> for Refused {
+impl From<Problem> for ProblemReply {
     fn from(problem: Problem) -> Self {
         Self { problem, headers: Vec::new(), close: false }
     }
 }
 
-/// Counts the faults of each code. Codes are in the order of their first fault.
+/// Counts the faults of each code, in the order of the first fault of each.
 pub(super) fn count_by_code(faults: &[EventFault]) -> Vec<(FaultCode, u64)> {
     let mut counts: Vec<(FaultCode, u64)> = Vec::new();
     for fault in faults {
@@ -90,7 +91,7 @@ mod tests {
             detail: "3 faults".into(),
             errors: errors.into_iter().map(fault).collect(),
         };
-        let reply = Refused::from(problem).reply(Route::Events);
+        let reply = ProblemReply::from(problem).reply(Route::Events);
         assert_eq!((reply.status, reply.problem), (422, Some(ProblemKind::InvalidEvents)));
         assert_eq!(reply.rejected, [(FaultCode::InvalidTimestamp, 2), (FaultCode::InvalidId, 1)]);
     }

@@ -1,4 +1,4 @@
-//! Parses query parameters: into a [`Filter`], which all read routes share, or into a [`Scan`].
+//! Parses query parameters into a [`Scan`]. All read routes share the parameters of its [`Filter`].
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use super::ProblemKind;
-use super::refused::Refused;
+use super::problem_reply::ProblemReply;
 use super::target::Param;
 use super::text::Excerpt;
 use crate::event::Timestamp;
@@ -17,7 +17,7 @@ use crate::query::{
 };
 
 /// Parses the parameters of `GET /events`. An unknown or invalid one is an error, never ignored.
-pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, Refused> {
+pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, ProblemReply> {
     let mut scan = Scan::default();
     let (mut order, mut cursor) = (None, None);
     for Param { name, value } in params {
@@ -31,14 +31,14 @@ pub(super) fn read_scan(params: &[Param<'_>]) -> Result<Scan, Refused> {
     check_filter(&scan.filter)?;
     scan.order = order.unwrap_or_default();
     if let Some(cursor) = cursor {
-        let position = decode_cursor(cursor, &scan).map_err(|error| refused(format!("cursor: {error}")))?;
+        let position = decode_cursor(cursor, &scan).map_err(|error| invalid(format!("cursor: {error}")))?;
         scan.from = Some(position);
     }
     Ok(scan)
 }
 
 /// Parses one parameter of the filter.
-fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(), Refused> {
+fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(), ProblemReply> {
     match name {
         "type" => filter.types.get_or_insert_with(Vec::new).push(value.into()),
         "id" => filter.ids.get_or_insert_with(Vec::new).push(value.into()),
@@ -48,7 +48,7 @@ fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(),
         other => match other.strip_prefix("payload.") {
             Some(_) if filter.payload.len() == PAYLOAD_FILTERS_MAX => {
                 let detail = format!("more than {PAYLOAD_FILTERS_MAX} conditions on the payload");
-                return Err(refused(format!("{}: {detail}", Excerpt(name))));
+                return Err(invalid(format!("{}: {detail}", Excerpt(name))));
             }
             Some(rest) => filter.payload.push(parse_payload_filter(name, rest, value)?),
             None => return Err(unknown(name)),
@@ -58,41 +58,41 @@ fn read_filter_param(filter: &mut Filter, name: &str, value: &str) -> Result<(),
 }
 
 /// Checks rules that concern the filter as a whole.
-fn check_filter(filter: &Filter) -> Result<(), Refused> {
+fn check_filter(filter: &Filter) -> Result<(), ProblemReply> {
     if let (Some(start), Some(end)) = (filter.start, filter.end)
         && start > end
     {
-        return Err(refused("start: later than end"));
+        return Err(invalid("start: later than end"));
     }
     if filter.ids.as_ref().is_some_and(|ids| ids.len() > IDS_MAX) {
-        return Err(refused(format!("id: given more than {IDS_MAX} times")));
+        return Err(invalid(format!("id: given more than {IDS_MAX} times")));
     }
     Ok(())
 }
 
 /// Sets a parameter that may be given only once.
-pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Refused> {
+pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), ProblemReply> {
     match slot.replace(value) {
-        Some(_) => Err(refused(format!("{name}: given more than once"))),
+        Some(_) => Err(invalid(format!("{name}: given more than once"))),
         None => Ok(()),
     }
 }
 
 /// The error for a parameter that the route does not have.
-pub(super) fn unknown(name: &str) -> Refused {
-    refused(format!("{}: unknown parameter", Excerpt(name)))
+pub(super) fn unknown(name: &str) -> ProblemReply {
+    invalid(format!("{}: unknown parameter", Excerpt(name)))
 }
 
 /// The error for an invalid parameter. `detail` begins with its name.
-pub(super) fn refused(detail: impl Into<String>) -> Refused {
-    Refused::new(ProblemKind::InvalidParameter, detail)
+pub(super) fn invalid(detail: impl Into<String>) -> ProblemReply {
+    ProblemReply::new(ProblemKind::InvalidParameter, detail)
 }
 
-fn parse_time(name: &str, value: &str) -> Result<Timestamp, Refused> {
+fn parse_time(name: &str, value: &str) -> Result<Timestamp, ProblemReply> {
     Timestamp::parse_param(value).map_err(|error| {
-        // In a query string, a plus is a space. The usual mistake is an unencoded plus in the offset of a time.
+        // In a query string, a plus is a space. A common mistake is a plus in the offset of a time that is not encoded.
         let hint = if value.contains(' ') { " (in a query string, '+' is written '%2B')" } else { "" };
-        refused(format!("{name}: {error}: {}{hint}", Excerpt(value)))
+        invalid(format!("{name}: {error}: {}{hint}", Excerpt(value)))
     })
 }
 
@@ -101,28 +101,28 @@ fn parse_digits<T: core::str::FromStr>(value: &str) -> Option<T> {
     if value.bytes().all(|byte| byte.is_ascii_digit()) { value.parse().ok() } else { None }
 }
 
-fn parse_seq(name: &str, value: &str) -> Result<u64, Refused> {
-    parse_digits(value).ok_or_else(|| refused(format!("{name}: must be a sequence number, not {}", Excerpt(value))))
+fn parse_seq(name: &str, value: &str) -> Result<u64, ProblemReply> {
+    parse_digits(value).ok_or_else(|| invalid(format!("{name}: must be a sequence number, not {}", Excerpt(value))))
 }
 
-fn parse_limit(name: &str, value: &str) -> Result<NonZeroU32, Refused> {
+fn parse_limit(name: &str, value: &str) -> Result<NonZeroU32, ProblemReply> {
     parse_digits::<NonZeroU32>(value)
         .filter(|limit| limit.get() <= LIMIT_MAX)
-        .ok_or_else(|| refused(format!("{name}: must be an integer from 1 to {LIMIT_MAX}, not {}", Excerpt(value))))
+        .ok_or_else(|| invalid(format!("{name}: must be an integer from 1 to {LIMIT_MAX}, not {}", Excerpt(value))))
 }
 
-fn parse_order(name: &str, value: &str) -> Result<Order, Refused> {
+fn parse_order(name: &str, value: &str) -> Result<Order, ProblemReply> {
     match value {
         "asc" => Ok(Order::TimeAscending),
         "desc" => Ok(Order::TimeDescending),
         "seq" => Ok(Order::Sequence),
-        _ => Err(refused(format!("{name}: must be asc, desc or seq, not {}", Excerpt(value)))),
+        _ => Err(invalid(format!("{name}: must be asc, desc or seq, not {}", Excerpt(value)))),
     }
 }
 
 /// Parses a condition on the payload. `rest` follows `payload.` in the name: a path and an optional operator in
 /// brackets.
-fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFilter, Refused> {
+fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFilter, ProblemReply> {
     let (path, operator) = match rest.strip_suffix(']').and_then(|open| open.rsplit_once('[')) {
         Some((path, operator)) => (path, Some(operator)),
         None => (rest, None),
@@ -130,10 +130,10 @@ fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFi
     for (what, text, bytes_max) in [("path", path, PAYLOAD_PATH_BYTES_MAX), ("value", value, OPERAND_BYTES_MAX)] {
         if text.len() > bytes_max {
             let length = text.len();
-            return Err(refused(format!("{}: a {what} of {length} bytes, at most {bytes_max}", Excerpt(name))));
+            return Err(invalid(format!("{}: a {what} of {length} bytes, at most {bytes_max}", Excerpt(name))));
         }
     }
-    let path = PayloadPath::parse(path).map_err(|error| refused(format!("{}: {error}", Excerpt(name))))?;
+    let path = PayloadPath::parse(path).map_err(|error| invalid(format!("{}: {error}", Excerpt(name))))?;
     let operand = || Operand::new(value);
     let test = match operator {
         None | Some("eq") => Test::Eq(operand()),
@@ -145,13 +145,13 @@ fn parse_payload_filter(name: &str, rest: &str, value: &str) -> Result<PayloadFi
         Some("exists") => match value {
             "true" => Test::Exists(true),
             "false" => Test::Exists(false),
-            _ => return Err(refused(format!("{}: must be true or false, not {}", Excerpt(name), Excerpt(value)))),
+            _ => return Err(invalid(format!("{}: must be true or false, not {}", Excerpt(name), Excerpt(value)))),
         },
         Some("prefix") => Test::Prefix(Box::from(value)),
         Some("contains") => Test::Contains(Box::from(value)),
         Some(other) => {
             let known = "eq, ne, gt, gte, lt, lte, exists, prefix, contains";
-            return Err(refused(format!(
+            return Err(invalid(format!(
                 "{}: unknown operator {}; the operators are {known}",
                 Excerpt(name),
                 Excerpt(other)
@@ -173,16 +173,16 @@ mod tests {
 
     fn read(query: &str) -> Result<Scan, String> {
         let target = format!("/events?{query}");
-        read_scan(&Target::parse(&target).unwrap().params).map_err(|refused| {
-            assert_eq!(refused.problem.kind, ProblemKind::InvalidParameter);
-            refused.problem.detail
+        read_scan(&Target::parse(&target).unwrap().params).map_err(|error| {
+            assert_eq!(error.problem.kind, ProblemKind::InvalidParameter);
+            error.problem.detail
         })
     }
 
     #[test]
     fn all_parameters_together() {
-        let query = "type=a+b&type=&id=1&id=a%26b&start=1&end=2026-01-01T00%3A00%3A00Z&after_seq=7&limit=10000&order=desc\
-            &payload.a.b=1&payload.a.b%5Bgte%5D=2&payload.a[exists]=false&payload.a[prefix]=x";
+        let query = "type=a+b&type=&id=1&id=a%26b&start=1&end=2026-01-01T00%3A00%3A00Z&after_seq=7&limit=10000\
+            &order=desc&payload.a.b=1&payload.a.b%5Bgte%5D=2&payload.a[exists]=false&payload.a[prefix]=x";
         let condition = |path: &str, test| PayloadFilter { path: PayloadPath::parse(path).unwrap(), test };
         let filter = Filter {
             types: Some(vec!["a b".into(), "".into()]),
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_may_come_before_the_parameters_that_it_depends_on() {
+    fn a_cursor_may_precede_the_parameters_of_its_query() {
         let position = Position { timestamp: Timestamp::from_nanos(1), seq: 2 };
         let cursor = encode_cursor(position, &read("type=a&order=desc").unwrap());
         let query = read(&format!("cursor={cursor}&order=desc&limit=5&type=a")).unwrap();

@@ -1,4 +1,4 @@
-//! Serialization of paths and operands: as the text that a query string has for them.
+//! Serializes paths and operands as text, in the form that they have in a query string.
 
 use alloc::string::String;
 

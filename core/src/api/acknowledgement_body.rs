@@ -1,4 +1,4 @@
-//! Bodies of the replies to `POST /events`.
+//! The JSON bodies of the replies to `POST /events`.
 
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
@@ -16,7 +16,7 @@ pub struct Acknowledged<'a> {
     pub id: EventId<'a>,
     /// Its sequence number.
     pub seq: u64,
-    /// The event was stored before, and is not stored again.
+    /// An event with this id was stored before. It is not stored again.
     pub duplicate: bool,
     /// The event survives a crash of the process and a loss of power.
     pub durable: bool,
@@ -36,7 +36,7 @@ pub(super) struct Summary<'a> {
     pub(super) first_seq: Option<u64>,
     /// The last sequence number; `null` if there are none.
     pub(super) last_seq: Option<u64>,
-    /// Absent if there was nothing to store.
+    /// Whether the events survive a crash of the process and a loss of power. Absent if there was nothing to store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) durable: Option<bool>,
     /// How many of the newly stored events had already expired on arrival.
@@ -51,7 +51,7 @@ pub(super) struct Summary<'a> {
 }
 
 impl Acknowledged<'_> {
-    /// Enough for a generated id and any sequence number, in bytes.
+    /// Length that is enough with a generated id and any sequence number, in bytes.
     pub const BYTES_USUAL: usize = 128;
 
     /// Appends the same JSON as `serde_json` does.

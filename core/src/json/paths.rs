@@ -5,27 +5,11 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::ops::ControlFlow;
 
-use super::bits::BitStack;
+use super::containers::{Container, OpenContainers};
 use super::string::RawString;
+use super::value::Value;
 
-/// A value of a JSON text.
-#[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
-    /// A string.
-    String(RawString<'a>),
-    /// A number's token.
-    Number(&'a str),
-    /// `true` or `false`.
-    Bool(bool),
-    /// `null`
-    Null,
-    /// An object.
-    Object,
-    /// An array.
-    Array,
-}
-
-/// A set of paths, all of which are followed in one pass over a text.
+/// A set of paths. One pass over a text finds the values of all of them.
 ///
 /// A path is a list of member names. It leads through arrays into their elements, at any depth. At the end of a path,
 /// an array and each of its elements are values of the path. If several members have the same name, all are followed.
@@ -51,8 +35,8 @@ struct Walk<'a, 'p> {
     nodes: &'p [Node],
     text: &'a str,
     at: usize,
-    /// The containers that are open here. Bits of objects are set.
-    open: BitStack,
+    /// The containers around the current value.
+    open: OpenContainers,
     /// The node of the current value, or of the current container.
     node: usize,
     /// Buffer for unescaped names.
@@ -69,35 +53,6 @@ enum Next {
     AfterValue,
 }
 
-const OBJECT: bool = true;
-const ARRAY: bool = false;
-
-impl<'a> Value<'a> {
-    /// The value of a valid JSON text without white space around it.
-    #[must_use]
-    pub fn of(raw: &'a str) -> Self {
-        match raw.as_bytes().first() {
-            Some(b'"') => Self::String(RawString::from_validated(between_quotes(raw))),
-            Some(_) | None => Self::unquoted(raw),
-        }
-    }
-
-    fn unquoted(raw: &'a str) -> Self {
-        match raw.as_bytes().first() {
-            Some(b'{') => Self::Object,
-            Some(b'[') => Self::Array,
-            Some(b't') => Self::Bool(true),
-            Some(b'f') => Self::Bool(false),
-            Some(b'n') | None => Self::Null,
-            Some(_) => Self::Number(raw),
-        }
-    }
-}
-
-fn between_quotes(raw: &str) -> &str {
-    raw.get(1..raw.len() - 1).unwrap_or_default()
-}
-
 impl Default for Paths {
     fn default() -> Self {
         Self { nodes: Vec::from([Node::default()]), len: 0 }
@@ -108,19 +63,18 @@ impl Paths {
     /// Adds a path, and returns its number. Distinct paths are numbered from 0 in the order of their addition.
     pub fn add<'n>(&mut self, names: impl IntoIterator<Item = &'n str>) -> usize {
         let end = names.into_iter().fold(0, |node, name| self.member(node, name));
-        let next = self.len;
-        let Some(node) = self.nodes.get_mut(end) else { return next };
-        let number = *node.path.get_or_insert(next);
-        self.len = next.max(number + 1);
+        let node = self.nodes.get_mut(end).expect("`member` returns the index of a node");
+        let number = *node.path.get_or_insert(self.len);
+        self.len = self.len.max(number + 1);
         number
     }
 
-    /// The child of `parent` with this name, which is added if it is missing.
+    /// The index of the child of `parent` with this name. Adds the child if it is missing.
     fn member(&mut self, parent: usize, name: &str) -> usize {
         let new = self.nodes.len();
-        let Some(Node { members, .. }) = self.nodes.get_mut(parent) else { return new };
+        let Node { members, .. } = self.nodes.get_mut(parent).expect("`parent` is the index of a node");
         match members.binary_search_by(|(other, _)| by_length(other.as_bytes(), name.as_bytes())) {
-            Ok(at) => members.get(at).map_or(new, |(_, node)| *node),
+            Ok(at) => members.get(at).expect("the search found this entry").1,
             Err(at) => {
                 members.insert(at, (name.into(), new));
                 self.nodes.push(Node { parent, ..Node::default() });
@@ -129,8 +83,8 @@ impl Paths {
         }
     }
 
-    /// Walks a compact JSON text once. Calls `visit` with each value at the end of a path and the number of the path,
-    /// in the order of the text. The walk ends early if `visit` breaks. Returns how many bytes were read.
+    /// Walks a compact JSON text once. Calls `visit` with the number of a path and a value at its end, in the order of
+    /// the text. Ends early if `visit` breaks. Returns how many bytes were read.
     ///
     /// The text must be valid JSON without insignificant white space. For any other text the values are unspecified,
     /// but the walk ends and does not panic.
@@ -139,7 +93,7 @@ impl Paths {
             nodes: &self.nodes,
             text: compact_json,
             at: 0,
-            open: BitStack::default(),
+            open: OpenContainers::default(),
             node: 0,
             name: Vec::new(),
         };
@@ -170,7 +124,7 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// At a value on a path: visits it if the path ends here, then enters or skips it.
+    /// Reads the start of a value on a path: visits the value if a path ends here, then enters or skips it.
     fn enter(&mut self, visit: &mut impl FnMut(usize, Value<'a>) -> ControlFlow<()>) -> ControlFlow<(), Next> {
         let Some(node) = self.nodes.get(self.node) else { return ControlFlow::Break(()) };
         let mut visit_end = |value| node.path.map_or(ControlFlow::Continue(()), |path| visit(path, value));
@@ -178,7 +132,7 @@ impl<'a> Walk<'a, '_> {
             Some(b'[') => {
                 visit_end(Value::Array)?;
                 self.at += 1;
-                self.open.push(ARRAY);
+                self.open.push(Container::Array);
                 ControlFlow::Continue(if self.byte() == Some(b']') { Next::AfterValue } else { Next::Value })
             }
             Some(b'{') => {
@@ -188,7 +142,7 @@ impl<'a> Walk<'a, '_> {
                     return ControlFlow::Continue(Next::AfterValue);
                 }
                 self.at += 1;
-                self.open.push(OBJECT);
+                self.open.push(Container::Object);
                 ControlFlow::Continue(Next::Member)
             }
             Some(b'"') => {
@@ -207,26 +161,26 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// After a value on a path: continues with the next one, or leaves the container.
+    /// Reads what follows a value on a path: a comma, the end of its container, or the end of the text.
     fn leave(&mut self) -> ControlFlow<(), Next> {
         let (Some(container), Some(next)) = (self.open.last(), self.byte()) else { return ControlFlow::Break(()) };
         self.at += 1;
-        if container == OBJECT {
+        if container == Container::Object {
             self.node = self.nodes.get(self.node).map_or(0, |node| node.parent);
         }
         ControlFlow::Continue(match (container, next) {
-            (OBJECT, b',') => Next::Member,
-            (ARRAY, b',') => Next::Value,
-            // In a valid text, this is the end of the container.
-            (_, _) => {
+            (Container::Object, b',') => Next::Member,
+            (Container::Array, b',') => Next::Value,
+            // In a valid text, this byte ends the container.
+            (Container::Object | Container::Array, _) => {
                 self.open.pop();
                 Next::AfterValue
             }
         })
     }
 
-    /// At the name of a member, or at the end of an object: continues with the value of the next member on a path, or
-    /// after the object.
+    /// Skips the members of an object that are on no path. Stops at the value of a member on a path, or after the
+    /// object.
     fn find_member(&mut self) -> Next {
         let members = self.nodes.get(self.node).map_or(&[][..], |node| &node.members);
         while self.byte() == Some(b'"') {
@@ -372,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_containers_and_scalars() {
+    fn empty_containers_and_scalars_are_values() {
         assert_eq!(values("[]", &[]), ["[]"]);
         assert_eq!(values("[[],{},1]", &[]), ["[]", "[]", "{}", "1"]);
         assert!(values("[[],{},1]", &["a"]).is_empty());

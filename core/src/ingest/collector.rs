@@ -6,13 +6,14 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::fault::too_many_types;
+use super::field::{Field, FieldFault, read_id, read_name, read_string, read_time, read_type};
 use super::pointer::{Pointer, Resolution, write_token};
 use super::{
     Dialect, EventFault, FAULTS_LISTED_MAX, FaultCode, Indexes, IngestError, Mapping, ParseOptions, Parsed, TypeSource,
 };
 use crate::batch::{BatchBuilder, NewEvent};
-use crate::event::{ClientId, EventType, Payload, Timestamp};
-use crate::json::{self, LoneSurrogate, RawString, Scanner, Span, SyntaxError, Value};
+use crate::event::Payload;
+use crate::json::{self, RawString, Scanner, Span, SyntaxError};
 use crate::room::Room;
 
 /// Parses events, and collects them or their faults.
@@ -24,7 +25,7 @@ pub(super) struct Collector<'m, 'r> {
     batch: BatchBuilder,
     indexes: Indexes,
     room: Room<'r>,
-    /// Why no more events can be added. The batch is dropped then.
+    /// Why no more events can be added. The events so far have been dropped.
     full: Option<IngestError>,
     /// Events so far, including invalid ones.
     pub(super) index: usize,
@@ -45,22 +46,12 @@ struct Scratch {
     id: Vec<u8>,
 }
 
-/// Whether an event is the last one of its text, so that only white space may follow.
+/// Whether an event is the last one of its JSON text, so that only white space may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {
     Yes,
     No,
 }
-
-/// A member of an event, which may be there only once.
-#[derive(Clone, Copy, Debug, Default)]
-struct Field<'a> {
-    value: Option<Span<'a>>,
-    repeated: bool,
-}
-
-/// Why a field is invalid.
-type FieldFault = (FaultCode, String);
 
 impl<'m, 'r> Collector<'m, 'r> {
     /// A collector for a body of this length.
@@ -88,7 +79,7 @@ impl<'m, 'r> Collector<'m, 'r> {
     ///
     /// # Errors
     ///
-    /// [`SyntaxError`]. The collector is as it was before the call.
+    /// [`SyntaxError`]. No event and no fault was added.
     pub(super) fn read(&mut self, scanner: &mut Scanner<'_>, last: Last) -> Result<(), SyntaxError> {
         let (faults_before, listed_before) = (self.fault_count, self.listed.len());
         let read = if scanner.peek() == Some(b'{') {
@@ -129,6 +120,7 @@ impl<'m, 'r> Collector<'m, 'r> {
         }
     }
 
+    /// Ends an event. `faults_before` is the number of faults before it.
     fn count_event(&mut self, faults_before: usize) {
         self.rejected += usize::from(self.fault_count > faults_before);
         self.index += 1;
@@ -182,12 +174,12 @@ impl<'m, 'r> Collector<'m, 'r> {
         }
 
         let mut scratch = core::mem::take(&mut self.scratch);
-        let event_type =
-            event_type.once().map(|raw| read_string(raw, "event_type", &mut scratch.event_type).and_then(read_type));
-        let timestamp = timestamp.once().map(|raw| read_time(raw, &mut scratch.timestamp));
-        let payload =
-            payload.value.filter(|_| !payload.repeated).map(|span| self.read_payload(span, &mut scratch.payload));
-        let id = id.once().map(|raw| read_string(raw, "id", &mut scratch.id).and_then(read_id));
+        let event_type = event_type
+            .once()
+            .map(|span| read_string(span.raw, "event_type", &mut scratch.event_type).and_then(read_type));
+        let timestamp = timestamp.once().map(|span| read_time(span.raw, &mut scratch.timestamp));
+        let payload = payload.once().map(|span| self.read_payload(span, &mut scratch.payload));
+        let id = id.once().map(|span| read_string(span.raw, "id", &mut scratch.id).and_then(read_id));
         let event_type = self.accept(event_type, |out| write_token("event_type", out));
         let timestamp = self.accept(timestamp, |out| write_token("timestamp", out));
         let payload = self.accept(payload, |out| write_token("payload", out));
@@ -240,7 +232,7 @@ impl<'m, 'r> Collector<'m, 'r> {
         Ok(())
     }
 
-    /// The value that a pointer locates. Adds a fault if there is none.
+    /// The value that a pointer locates. Adds a fault if there is no such value, or more than one.
     fn follow<'a>(&mut self, pointer: &Pointer, members: &[(RawString<'a>, Span<'a>)]) -> Option<&'a str> {
         let (code, detail) = match pointer.resolve(members) {
             Resolution::Found(raw) => return Some(raw),
@@ -251,6 +243,7 @@ impl<'m, 'r> Collector<'m, 'r> {
         None
     }
 
+    /// Makes a payload compact, and checks its length.
     fn read_payload<'a>(&self, span: Span<'a>, scratch: &'a mut String) -> Result<Payload<'a>, FieldFault> {
         let text = if span.has_white_space {
             scratch.clear();
@@ -281,7 +274,7 @@ impl<'m, 'r> Collector<'m, 'r> {
     fn unknown_field(&mut self, name: RawString<'_>) {
         let bytes = name.bytes();
         let name = String::from_utf8_lossy(&bytes);
-        // A name can be as long as the body; its beginning is enough to find it.
+        // A name can be as long as the body. Its beginning is enough to find it.
         let shown: String = name.chars().take(100).collect();
         self.fault(
             |out| write_token(&shown, out),
@@ -331,72 +324,5 @@ impl Last {
             Self::Yes => scanner.end(),
             Self::No => Ok(()),
         }
-    }
-}
-
-impl<'a> Field<'a> {
-    fn set(&mut self, value: Span<'a>) {
-        self.repeated |= self.value.is_some();
-        self.value = Some(value);
-    }
-
-    /// The text of the value, if the member is there exactly once.
-    fn once(&self) -> Option<&'a str> {
-        self.value.filter(|_| !self.repeated).map(|span| span.raw)
-    }
-}
-
-/// The text of a string.
-fn read_string<'s, 'a: 's>(raw: &'a str, what: &str, scratch: &'s mut Vec<u8>) -> Result<&'s str, FieldFault> {
-    match Value::of(raw) {
-        Value::String(string) => {
-            string.text(scratch).map_err(|LoneSurrogate| (FaultCode::WrongType, format!("{what} {LoneSurrogate}")))
-        }
-        Value::Number(_) | Value::Bool(_) | Value::Null | Value::Object | Value::Array => {
-            Err((FaultCode::WrongType, format!("{what} is a string, not {}", type_name(raw))))
-        }
-    }
-}
-
-/// The text of a string, or the token of a number.
-fn read_name<'s, 'a: 's>(raw: &'a str, what: &str, scratch: &'s mut Vec<u8>) -> Result<&'s str, FieldFault> {
-    match Value::of(raw) {
-        Value::Number(token) => Ok(token),
-        Value::String(_) => read_string(raw, what, scratch),
-        Value::Bool(_) | Value::Null | Value::Object | Value::Array => {
-            Err((FaultCode::WrongType, format!("{what} is a string or a number, not {}", type_name(raw))))
-        }
-    }
-}
-
-fn read_type(text: &str) -> Result<EventType<'_>, FieldFault> {
-    EventType::parse(text).map_err(|error| (FaultCode::InvalidEventType, error.to_string()))
-}
-
-fn read_id(text: &str) -> Result<ClientId<'_>, FieldFault> {
-    ClientId::parse(text).map_err(|error| (FaultCode::InvalidId, error.to_string()))
-}
-
-fn read_time(raw: &str, scratch: &mut Vec<u8>) -> Result<Timestamp, FieldFault> {
-    let read = match Value::of(raw) {
-        Value::Number(token) => Timestamp::parse_number(token),
-        Value::String(_) => Timestamp::parse_rfc3339(read_string(raw, "the timestamp", scratch)?),
-        Value::Bool(_) | Value::Null | Value::Object | Value::Array => {
-            let detail = format!("a timestamp is a string or a number, not {}", type_name(raw));
-            return Err((FaultCode::WrongType, detail));
-        }
-    };
-    read.map_err(|error| (FaultCode::InvalidTimestamp, error.to_string()))
-}
-
-fn type_name(raw: &str) -> &'static str {
-    match Value::of(raw) {
-        Value::String(_) => "a string",
-        Value::Number(_) => "a number",
-        Value::Bool(true) => "true",
-        Value::Bool(false) => "false",
-        Value::Null => "null",
-        Value::Object => "an object",
-        Value::Array => "an array",
     }
 }
