@@ -10,6 +10,7 @@ use argus_core::event::{CLIENT_ID_BYTES_MAX, ClientId, EVENT_TYPE_BYTES_MAX, Eve
 use argus_core::query::{Filter, Operand, Order, PayloadFilter, PayloadPath, Position, Scan, Test};
 
 pub use self::json::payload;
+use super::moment::NOW;
 use super::random::Random;
 
 /// An event to store, which owns its data.
@@ -56,6 +57,16 @@ pub fn batch<'d>(drafts: impl IntoIterator<Item = &'d Draft>) -> Batch {
     builder.finish()
 }
 
+/// A batch of this number of generated events.
+///
+/// # Panics
+///
+/// If the events do not fit into a batch.
+#[must_use]
+pub fn random_batch(random: &mut Random<'_>, count: usize) -> Batch {
+    batch(&(0..count).map(|_| draft(random)).collect::<Vec<_>>())
+}
+
 /// An event. One in four has an id from the caller.
 #[must_use]
 pub fn draft(random: &mut Random<'_>) -> Draft {
@@ -95,8 +106,7 @@ pub fn client_id(random: &mut Random<'_>) -> String {
 /// of the range.
 #[must_use]
 pub fn timestamp(random: &mut Random<'_>) -> Timestamp {
-    /// 2023-11-14T22:13:20Z.
-    const CLUSTER: i64 = 1_700_000_000_000_000_000;
+    const CLUSTER: i64 = NOW.as_nanos();
     let small = |random: &mut Random<'_>, bound| i64::try_from(random.below(bound)).expect("bounds here are small");
     Timestamp::from_nanos(match random.below(16) {
         0..=8 => CLUSTER + small(random, 20) * 1_000_000_000,

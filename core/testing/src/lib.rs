@@ -5,15 +5,18 @@
 //! - [`check_same`] compares the answers of two snapshots and reports the first difference.
 //! - [`SimStorage`] is a simulated medium with the faults of a real disk. [`simulate`] runs the engine on it; the seed
 //!   determines everything.
+//! - [`with_log`], [`with_blob`] and [`flipped`] change what is on a medium in memory.
 //! - A [`Step`] is one operation on a repository. A [`Pair`] applies it to a subject and to a model and compares them.
 //!
 //! Only tests depend on this crate. The core depends on no other crate of ours, not even in its tests, so the engine's
 //! tests that need this crate are in its own `tests`.
 
 mod compare;
+mod contents;
 mod decimal;
 mod filter;
 pub mod generate;
+mod maintain;
 mod medium;
 mod model;
 mod moment;
@@ -26,13 +29,15 @@ mod stored;
 mod tree;
 
 pub use compare::{Difference, check_answer, check_id, check_query, check_same};
+pub use contents::{Contents, blob, flipped, segments, with_blob, with_log};
 pub use generate::Draft;
-pub use medium::{Contents, Ending, FaultClass, Faults, InjectedFault, Phase, SimStorage};
+pub use maintain::maintain;
+pub use medium::{Ending, FaultClass, Faults, InjectedFault, Phase, SimStorage};
 pub use model::Model;
-pub use moment::steady;
+pub use moment::{NOW, steady};
 pub use pair::Pair;
 pub use random::Random;
-pub use run::{Answer, Pace, Run, collect};
+pub use run::{Answer, Pace, Run, all_events, collect};
 pub use script::{Planned, Step};
 pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
 pub use stored::{StoredEvent, StoredId, get};
@@ -49,4 +54,16 @@ pub const SMALL: Tuning = Tuning {
     fresh_segments_max: 1024,
     filter_bytes_max: 100,
     types_max: TYPES_MAX_DEFAULT,
+};
+
+/// A segment has eight events in several blocks, and segments are not compacted.
+pub const UNCOMPACTED: Tuning = Tuning {
+    seal_events: 8,
+    seal_bytes: 1 << 20,
+    fan_in: 99,
+    block_bytes: 26,
+    segment_events_max: 99,
+    fresh_segments_max: 1024,
+    filter_bytes_max: 1 << 20,
+    types_max: 1000,
 };

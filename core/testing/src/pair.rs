@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use argus_core::batch::{Batch, Handling};
 use argus_core::event::Timestamp;
-use argus_core::query::{Filter, Scan, decode_cursor, encode_cursor};
+use argus_core::query::{Filter, Order, Scan, decode_cursor, encode_cursor};
 use argus_core::repository::{CommitError, MaintenanceQueue, Receipt, Repository, Snapshot};
 
 use super::compare::{Difference, broken, check_answer, check_id, check_query, check_same, require};
 use super::generate::{self, Draft};
 use super::model::Model;
-use super::moment::steady;
+use super::moment::{NOW, steady};
 use super::run::{Answer, Pace, Run, collect};
 use super::script::{Planned, Step};
 
@@ -63,8 +63,7 @@ impl<R: Repository> Pair<R> {
             reopen,
             maintenance: MaintenanceQueue::default(),
             model,
-            // 2023-11-14T22:13:20Z; any time would do.
-            now: Timestamp::from_nanos(1_700_000_000_000_000_000),
+            now: NOW,
             ids: Vec::new(),
             known: BTreeSet::new(),
             kept: Vec::new(),
@@ -143,10 +142,9 @@ impl<R: Repository> Pair<R> {
     fn learn_ids(&mut self) -> Result<(), Difference> {
         let snapshot = self.subject_snapshot();
         let news = Scan::from(Filter { after_seq: Some(count(&self.ids)), ..Filter::default() });
-        let mut news =
-            collect(&snapshot, &news, Pace::UNBROKEN).map_err(|error| broken("the new events", &error))?.events;
-        news.sort_by_key(|event| event.seq);
-        for event in &news {
+        let news = Scan { order: Order::Sequence, ..news };
+        let news = collect(&snapshot, &news, Pace::UNBROKEN).map_err(|error| broken("the new events", &error))?;
+        for event in &news.events {
             let id = event.id.text();
             require("the next sequence number", &(count(&self.ids) + 1), &event.seq)?;
             require(&format!("id {id:?} is new"), &true, &self.known.insert(id.clone()))?;
@@ -273,11 +271,10 @@ fn count(ids: &[String]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use argus_core::repository::Failure;
+    use argus_core::repository::{Failure, Reader};
 
     use super::super::Random;
     use super::*;
-    use argus_core::repository::Reader;
 
     fn run<R: Repository>(subject: R, seed: u64) -> Result<(), Difference> {
         let mut random = Random::seeded(seed);

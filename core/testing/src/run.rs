@@ -51,6 +51,17 @@ pub fn collect(snapshot: &Arc<dyn Snapshot>, scan: &Scan, pace: Pace) -> Result<
     Run::begin(snapshot, scan, pace)?.finish()
 }
 
+/// All events in order of their sequence numbers. Scans by time, which needs no index of sequence numbers.
+///
+/// # Errors
+///
+/// As [`Run::step`].
+pub fn all_events(snapshot: &Arc<dyn Snapshot>) -> Result<Vec<StoredEvent>, ReadError> {
+    let mut events = collect(snapshot, &Scan::default(), Pace::UNBROKEN)?.events;
+    events.sort_by_key(|event| event.seq);
+    Ok(events)
+}
+
 impl Run {
     /// Starts a scan without polling it.
     ///

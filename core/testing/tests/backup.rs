@@ -8,25 +8,19 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 
-use argus_core::batch::{Batch, BatchBuilder, NewEvent};
+use argus_core::batch::Batch;
 use argus_core::engine::{Backup, BackupError, Engine, OpenError, Seed, back_up};
-use argus_core::event::{EventType, Payload, Timestamp};
-use argus_core::query::Scan;
-use argus_core::repository::{MaintenanceQueue, Repository, Snapshot};
+use argus_core::event::Timestamp;
+use argus_core::repository::{MaintenanceQueue, Repository};
 use argus_core::storage::{
-    BackupTarget, Blob, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
+    self, BackupTarget, Blob, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
 };
-use argus_testing::{Pace, Pair, Random, SMALL, StoredEvent, collect, generate, steady};
+use argus_testing::{
+    Draft, NOW, Pair, Random, SMALL, all_events, flipped, generate, maintain, segments, steady, with_log,
+};
 use bytes::Bytes;
 use proptest::prelude::*;
 use steps::{config, open, reopen, steps};
-
-/// All events in order of sequence numbers, ids included.
-fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {
-    let mut events = collect(snapshot, &Scan::default(), Pace::UNBROKEN).unwrap().events;
-    events.sort_by_key(|event| event.seq);
-    events
-}
 
 /// A backup and its report.
 fn copied(source: &impl StorageReader) -> Result<(MemoryStorage, Backup), BackupError> {
@@ -43,22 +37,10 @@ fn restored(copy: MemoryStorage) -> Engine<MemoryStorage> {
     engine
 }
 
-fn draw(random: &mut Random<'_>, count: u64) -> Batch {
-    generate::batch(&(0..count).map(|_| generate::draft(random)).collect::<Vec<_>>())
-}
-
 /// A batch of one event with `bytes` bytes of payload.
 fn long(bytes: usize) -> Batch {
     let payload = format!("\"{}\"", "x".repeat(bytes));
-    let mut builder = BatchBuilder::new();
-    let event = NewEvent {
-        event_type: EventType::parse("long").unwrap(),
-        timestamp: Timestamp::from_nanos(0),
-        payload: Payload::parse(&payload).unwrap(),
-        id: None,
-    };
-    builder.push(event).unwrap();
-    builder.finish()
+    generate::batch(&[Draft { event_type: "long".into(), timestamp: NOW, payload, id: None }])
 }
 
 proptest! {
@@ -68,15 +50,15 @@ proptest! {
     fn a_copy_has_the_events_of_its_source_and_accepts_commits(seed: u128, steps in steps(16)) {
         let mut pair = Pair::new(open(seed), reopen);
         for step in &steps {
-            pair.run(step).map_err(|difference| TestCaseError::fail(difference.to_string()))?;
+            pair.run(step)?;
         }
         let source = pair.subject();
         let (copy, backup) = copied(source.storage()).unwrap();
         let mut engine = restored(copy);
-        prop_assert_eq!(events(&engine.snapshot()), events(&source.snapshot()));
+        prop_assert_eq!(all_events(&engine.snapshot()).unwrap(), all_events(&source.snapshot()).unwrap());
         let stats = source.snapshot().stats().unwrap();
         prop_assert_eq!((backup.last_seq, backup.attempts, backup.shared), (stats.last_seq, 1, 0));
-        engine.commit(Timestamp::from_nanos(0), &[long(3)]).unwrap();
+        engine.commit(NOW, &[long(3)]).unwrap();
         prop_assert_eq!(engine.snapshot().stats().unwrap().last_seq, stats.last_seq + 1);
     }
 }
@@ -128,16 +110,14 @@ impl BusyStorage {
                 0..=3 => {
                     let group: Vec<Batch> = (0..1 + random.below(3))
                         .map(|_| {
-                            let count = random.below(6);
-                            draw(&mut random, count)
+                            let count = random.index(6);
+                            generate::random_batch(&mut random, count)
                         })
                         .collect();
-                    engine.commit(Timestamp::from_nanos(0), &group).unwrap();
+                    engine.commit(NOW, &group).unwrap();
                 }
                 4 => engine.on_idle().unwrap(),
-                _ => drop(
-                    self.maintenance.borrow_mut().step(&mut *engine, steady(Timestamp::from_nanos(0)), 1000).unwrap(),
-                ),
+                _ => drop(self.maintenance.borrow_mut().step(&mut *engine, steady(NOW), 1000).unwrap()),
             }
         }
     }
@@ -187,7 +167,7 @@ impl StorageReader for BusyStorage {
 
 #[test]
 fn a_copy_made_beside_a_writer_has_all_earlier_commits_and_no_partial_batch() {
-    let (mut done, mut again, mut of_the_rest) = (0, 0, 0);
+    let (mut copies, mut restarted, mut with_later_events) = (0, 0, 0);
     for seed in 0..600 {
         let source = BusyStorage::new(seed);
         let before = source.engine.borrow().snapshot().stats().unwrap().last_seq;
@@ -197,32 +177,20 @@ fn a_copy_made_beside_a_writer_has_all_earlier_commits_and_no_partial_batch() {
             Err(BackupError::Overtaken(10)) => continue,
             Err(error) => panic!("seed {seed}: {error}"),
         };
-        let found = events(&restored(copy).snapshot());
-        let there = events(&source.engine.borrow().snapshot());
-        assert!(found.len() as u64 >= before, "seed {seed}: {} of {before} events", found.len());
-        assert_eq!(found, there[..found.len()], "seed {seed}");
-        assert_eq!(backup.last_seq, found.len() as u64, "seed {seed}");
-        done += 1;
-        again += u64::from(backup.attempts > 1);
-        of_the_rest += u64::from(found.len() as u64 > before);
+        let copied = all_events(&restored(copy).snapshot()).unwrap();
+        let stored = all_events(&source.engine.borrow().snapshot()).unwrap();
+        assert!(copied.len() as u64 >= before, "seed {seed}: {} of {before} events", copied.len());
+        assert_eq!(copied, stored[..copied.len()], "seed {seed}");
+        assert_eq!(backup.last_seq, copied.len() as u64, "seed {seed}");
+        copies += 1;
+        restarted += u64::from(backup.attempts > 1);
+        with_later_events += u64::from(copied.len() as u64 > before);
     }
+    let summary =
+        format!("{copies} copies, {restarted} restarted, {with_later_events} with events committed meanwhile");
     // A writer that never interferes proves nothing.
-    assert!(
-        done > 500 && again > 30 && of_the_rest > 70,
-        "{done} copies, {again} restarted, {of_the_rest} with events committed meanwhile"
-    );
-    println!("{done} copies, {again} restarted, {of_the_rest} with events committed meanwhile");
-}
-
-/// The same storage with another log.
-fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
-    let mut storage = MemoryStorage::default();
-    for name in from.list().unwrap() {
-        let blob = from.open(&name).unwrap().unwrap();
-        storage.insert(&name, blob.read(0..blob.len()).unwrap());
-    }
-    storage.append(&[log]).unwrap();
-    storage
+    assert!(copies > 500 && restarted > 30 && with_later_events > 70, "{summary}");
+    println!("{summary}");
 }
 
 #[test]
@@ -232,8 +200,8 @@ fn damage_is_an_error_and_a_torn_tail_is_not_as_for_an_engine() {
         let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
         let mut random = Random::seeded(7);
         for counts in groups {
-            let group: Vec<Batch> = counts.iter().map(|&count| draw(&mut random, count)).collect();
-            engine.commit(Timestamp::from_nanos(0), &group).unwrap();
+            let group: Vec<Batch> = counts.iter().map(|&count| generate::random_batch(&mut random, count)).collect();
+            engine.commit(NOW, &group).unwrap();
         }
         engine.on_idle().unwrap();
         damaged_and_torn(engine.storage());
@@ -241,17 +209,13 @@ fn damage_is_an_error_and_a_torn_tail_is_not_as_for_an_engine() {
 }
 
 fn damaged_and_torn(storage: &MemoryStorage) {
-    let damaged = (0..storage.log().len() * 8).map(|bit| {
-        let mut log = storage.log().to_vec();
-        log[bit / 8] ^= 1 << (bit % 8);
-        log
-    });
+    let damaged = (0..storage.log().len() * 8).map(|bit| flipped(storage.log(), bit));
     let torn = (0..storage.log().len()).map(|end| storage.log()[..end].to_vec());
     for log in damaged.chain(torn) {
         let source = with_log(storage, &log);
         match (Engine::open(source.clone(), Seed(0)), copied(&source)) {
             (Ok(engine), Ok((copy, _))) => {
-                assert_eq!(events(&restored(copy).snapshot()), events(&engine.snapshot()));
+                assert_eq!(all_events(&restored(copy).snapshot()).unwrap(), all_events(&engine.snapshot()).unwrap());
             }
             (Err(expected), Err(BackupError::Source(found))) => assert_eq!(found, expected),
             (expected, found) => panic!("{expected:?}, but {found:?}"),
@@ -268,28 +232,27 @@ fn records_of_an_earlier_log_are_not_read_as_the_next_ones() {
     };
     let mut engine = deferred(MemoryStorage::default());
     for _ in 0..3 {
-        engine.commit(Timestamp::from_nanos(0), &[long(10)]).unwrap();
+        engine.commit(NOW, &[long(10)]).unwrap();
     }
     let first = engine.storage().clone();
     let length = first.log().len() / 3;
     // The second record again with another time. The third continues where it ends, as if it belonged there.
     let mut engine = deferred(with_log(&first, &first.log()[..length]));
-    engine.commit(Timestamp::from_nanos(1_000_000), &[long(10)]).unwrap();
+    engine.commit(Timestamp::from_nanos(NOW.as_nanos() + 1_000_000), &[long(10)]).unwrap();
     let log = [engine.storage().log(), &first.log()[2 * length..]].concat();
     let (copy, backup) = copied(&with_log(&first, &log)).unwrap();
     assert_eq!((backup.last_seq, backup.log_bytes), (2, 2 * length as u64));
-    assert_eq!(events(&restored(copy).snapshot()), events(&engine.snapshot()));
+    assert_eq!(all_events(&restored(copy).snapshot()).unwrap(), all_events(&engine.snapshot()).unwrap());
 }
 
 #[test]
 fn damage_to_the_last_record_of_a_copy_is_not_taken_for_a_torn_tail() {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
-    engine.commit(Timestamp::from_nanos(0), &[long(10)]).unwrap();
+    engine.commit(NOW, &[long(10)]).unwrap();
     let events_end = engine.storage().log().len();
     let (copy, backup) = copied(engine.storage()).unwrap();
     assert_eq!(backup.log_bytes, events_end as u64);
-    let mut log = copy.log().to_vec();
-    log[events_end - 1] ^= 1;
+    let log = flipped(copy.log(), (events_end - 1) * 8);
     assert!(matches!(Engine::open(with_log(&copy, &log), Seed(0)), Err(OpenError::Damaged { .. })));
     // A copy of the copy needs no second durability mark.
     let (second, _) = copied(&copy).unwrap();
@@ -299,17 +262,16 @@ fn damage_to_the_last_record_of_a_copy_is_not_taken_for_a_torn_tail() {
 #[test]
 fn a_long_record_is_copied_whole_or_not_at_all() {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
-    engine.commit(Timestamp::from_nanos(0), &[long(10)]).unwrap();
+    engine.commit(NOW, &[long(10)]).unwrap();
     let short = engine.storage().log().len();
-    engine.commit(Timestamp::from_nanos(0), &[long(5 << 20)]).unwrap();
+    engine.commit(NOW, &[long(5 << 20)]).unwrap();
     let (copy, backup) = copied(engine.storage()).unwrap();
     assert_eq!(backup.log_bytes, engine.storage().log().len() as u64);
-    assert_eq!(events(&restored(copy).snapshot()), events(&engine.snapshot()));
-    let mut torn = engine.storage().log().to_vec();
-    torn[short + (4 << 20)] ^= 1;
+    assert_eq!(all_events(&restored(copy).snapshot()).unwrap(), all_events(&engine.snapshot()).unwrap());
+    let torn = flipped(engine.storage().log(), (short + (4 << 20)) * 8);
     let (copy, backup) = copied(&with_log(engine.storage(), &torn)).unwrap();
     assert_eq!((backup.log_bytes, backup.last_seq), (short as u64, 1));
-    assert_eq!(events(&restored(copy).snapshot()).len(), 1);
+    assert_eq!(all_events(&restored(copy).snapshot()).unwrap().len(), 1);
 }
 
 #[test]
@@ -317,14 +279,11 @@ fn a_missing_repository_or_segment_is_reported() {
     assert_eq!(copied(&MemoryStorage::default()).unwrap_err(), BackupError::NoRepository);
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
     let mut random = Random::seeded(7);
-    engine.commit(Timestamp::from_nanos(0), &[draw(&mut random, 20)]).unwrap();
-    let mut maintenance = MaintenanceQueue::default();
-    for _ in 0..100 {
-        let _progress = maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap();
-    }
+    engine.commit(NOW, &[generate::random_batch(&mut random, 20)]).unwrap();
+    maintain(&mut engine, steady(NOW)).unwrap();
     let mut storage = engine.storage().clone();
-    let segment = storage.list().unwrap().into_iter().find(|name| name.starts_with("segment-")).unwrap();
-    storage.delete(&segment)().unwrap();
+    let [segment] = &segments(&storage)[..] else { panic!("there are several segments") };
+    storage.delete(segment)().unwrap();
     let expected = Engine::open(storage.clone(), Seed(0)).unwrap_err();
     assert_eq!(
         expected.to_string(),
@@ -353,7 +312,7 @@ impl StorageWriter for Full {
     fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         self.call()?.truncate(end)
     }
-    fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError> {
+    fn create(&mut self, name: &str) -> Result<Box<dyn storage::Draft>, StorageError> {
         self.call()?.create(name)
     }
     fn adopt(&mut self, published: Published) {
@@ -378,7 +337,7 @@ impl BackupTarget for Full {
 #[test]
 fn an_unfinished_copy_has_no_manifest() {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
-    engine.commit(Timestamp::from_nanos(0), &[long(10)]).unwrap();
+    engine.commit(NOW, &[long(10)]).unwrap();
     for calls in 0.. {
         let mut copy = Full(MemoryStorage::default(), calls);
         match back_up(engine.storage(), &mut copy) {

@@ -2,17 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::task::Poll;
-
 use argus_core::batch::Batch;
 use argus_core::damage::Affected;
 use argus_core::engine::{Engine, OpenError, Seed, back_up, check, is_blob_name, salvage};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, MaintenanceQueue, Repository as _};
+use argus_core::repository::{CommitError, Repository as _};
 use argus_core::storage::{MemoryStorage, Storage, StorageError, StorageReader as _, StorageWriter as _};
-use argus_testing::{Draft, Ending, Faults, InjectedFault, Phase, SMALL, SimStorage, generate, steady};
-
-const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
+use argus_testing::{
+    Draft, Ending, Faults, InjectedFault, NOW, Phase, SMALL, SimStorage, blob, generate, maintain, steady, with_log,
+};
 
 fn batch(count: i64) -> Batch {
     let draft = |number| Draft {
@@ -35,24 +33,12 @@ fn closed() -> (MemoryStorage, [u64; 3]) {
     (engine.storage().clone(), ends)
 }
 
-/// The same medium with another log.
-fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
-    let mut storage = MemoryStorage::default();
-    for name in from.list().unwrap() {
-        let blob = from.open(&name).unwrap().unwrap();
-        storage.insert(&name, blob.read(0..blob.len()).unwrap());
-    }
-    storage.append(&[log]).unwrap();
-    storage
-}
-
 #[test]
 fn every_blob_of_a_repository_has_a_known_kind_of_name() {
     let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), SMALL).unwrap();
-    let mut maintenance = MaintenanceQueue::default();
     for _ in 0..20 {
         engine.commit(NOW, &[batch(20)]).unwrap();
-        while maintenance.step(&mut engine, steady(NOW), 1_000).unwrap() == Poll::Pending {}
+        maintain(&mut engine, steady(NOW)).unwrap();
     }
     engine.close().unwrap();
     let names = engine.storage().list().unwrap();
@@ -159,7 +145,7 @@ fn a_lost_durability_mark_does_not_make_later_events_missing() {
 #[test]
 fn a_damaged_end_note_is_reported_and_rewritten() {
     let (mut medium, _) = closed();
-    let note = medium.open("log-end").unwrap().unwrap().read(0..36).unwrap();
+    let note = blob(&medium, "log-end");
     for bytes in [&b"rotten"[..], b"", note.get(..35).unwrap()] {
         medium.insert("log-end", bytes.to_vec().into());
         let report = check(&medium);
@@ -171,7 +157,7 @@ fn a_damaged_end_note_is_reported_and_rewritten() {
         let mut engine = Engine::open(medium.clone(), Seed(0)).unwrap();
         assert!(engine.recovery().end_is_unknown && !engine.recovery().was_closed);
         engine.close().unwrap();
-        assert_eq!(engine.storage().open("log-end").unwrap().unwrap().read(0..36).unwrap(), note);
+        assert_eq!(blob(engine.storage(), "log-end"), note);
         assert!(check(engine.storage()).findings.is_empty());
     }
 }

@@ -4,44 +4,36 @@
 
 use std::task::Poll;
 
-use argus_core::batch::{Batch, BatchBuilder, NewEvent};
+use argus_core::batch::Batch;
 use argus_core::engine::{Engine, OpenError, Seed, Tuning};
-use argus_core::event::{ClientId, EventType, Payload, Timestamp};
-use argus_core::repository::{Maintenance, MaintenanceQueue, Repository as _};
-use argus_core::storage::{MemoryStorage, Storage as _, StorageError, StorageReader as _, StorageWriter as _};
-use argus_testing::{Ending, Faults, InjectedFault, Phase, SimStorage, steady};
-use bytes::Bytes;
+use argus_core::event::Timestamp;
+use argus_core::repository::{CommitError, Maintenance as _, Repository as _};
+use argus_core::storage::{MemoryStorage, Storage as _, StorageError, StorageWriter as _};
+use argus_testing::{
+    Draft, Ending, Faults, InjectedFault, NOW, Phase, SimStorage, blob, flipped, generate, maintain, steady, with_blob,
+    with_log,
+};
 
 /// Three commits: one event, several out of order with ids, one more. Returns the length of the log then, and the
 /// medium after `on_idle`.
 fn stored() -> (usize, MemoryStorage) {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     for (count, id) in [(1, None), (3, Some("order-")), (1, Some("last-"))] {
-        engine.commit(Timestamp::from_nanos(1_700_000_000_000_000_000), &[batch(count, id)]).unwrap();
+        engine.commit(NOW, &[batch(count, id)]).unwrap();
     }
     let events_end = engine.storage().log().len();
     engine.on_idle().unwrap();
     (events_end, engine.storage().clone())
 }
 
-fn batch(count: u8, id: Option<&str>) -> Batch {
-    let mut builder = BatchBuilder::new();
-    for index in 0..count {
-        let id = id.map(|prefix| format!("{prefix}{index}"));
-        let event = NewEvent {
-            event_type: EventType::parse("click").unwrap(),
-            timestamp: Timestamp::from_nanos(1_000 - i64::from(index)),
-            payload: Payload::parse(r#"{"page":"/"}"#).unwrap(),
-            id: id.as_deref().map(|id| ClientId::parse(id).unwrap()),
-        };
-        builder.push(event).unwrap();
-    }
-    builder.finish()
-}
-
-fn content(storage: &MemoryStorage, name: &str) -> Bytes {
-    let blob = storage.open(name).unwrap().unwrap();
-    blob.read(0..blob.len()).unwrap()
+fn batch(count: i64, id: Option<&str>) -> Batch {
+    let draft = |index| Draft {
+        event_type: "click".into(),
+        timestamp: Timestamp::from_nanos(1_000 - index),
+        payload: r#"{"page":"/"}"#.into(),
+        id: id.map(|prefix| format!("{prefix}{index}")),
+    };
+    generate::batch(&(0..count).map(draft).collect::<Vec<_>>())
 }
 
 /// Writes a durable blob.
@@ -52,23 +44,11 @@ fn put(medium: &mut SimStorage, name: &str, bytes: &[u8]) {
     medium.adopt(published);
 }
 
-/// The same medium with another log.
-fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
-    let mut storage = MemoryStorage::default();
-    for name in from.list().unwrap() {
-        storage.insert(&name, content(from, &name));
-    }
-    storage.append(&[log]).unwrap();
-    storage
-}
-
 #[test]
 fn a_flipped_bit_of_the_log_is_located() {
     let (events_end, storage) = stored();
     for bit in 0..storage.log().len() * 8 {
-        let mut log = storage.log().to_vec();
-        log[bit / 8] ^= 1 << (bit % 8);
-        let opened = Engine::open(with_log(&storage, &log), Seed(0));
+        let opened = Engine::open(with_log(&storage, &flipped(storage.log(), bit)), Seed(0));
         if bit / 8 < events_end {
             let Err(OpenError::Damaged { place, reason, .. }) = opened else { panic!("bit {bit} went unnoticed") };
             assert!(place.starts_with("the log at offset ") && reason.contains("; event"), "{place}: {reason}");
@@ -120,13 +100,13 @@ fn a_cut_tail_never_comes_back() {
     let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
     engine.defer_syncs();
     for _ in 0..4 {
-        engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
+        engine.commit(NOW, &[batch(1, None)]).unwrap();
     }
     let storage = engine.storage().clone();
     for torn_at in 0..storage.log().len() {
         let mut engine = Engine::open(with_log(&storage, storage.log().get(..torn_at).unwrap()), Seed(0)).unwrap();
         let kept = engine.snapshot().stats().unwrap().events;
-        engine.commit(Timestamp::from_nanos(1_000_000), &[batch(1, None)]).unwrap();
+        engine.commit(Timestamp::from_nanos(NOW.as_nanos() + 1_000_000), &[batch(1, None)]).unwrap();
         // All records have the same length, so that old records continue exactly where the new one ends.
         let mut log = engine.storage().log().to_vec();
         log.extend_from_slice(storage.log().get(log.len()..).unwrap_or_default());
@@ -138,20 +118,18 @@ fn a_cut_tail_never_comes_back() {
 #[test]
 fn one_copy_of_the_manifest_is_enough_and_none_is_an_error() {
     let (_, storage) = stored();
-    let bytes = content(&storage, "manifest-a");
+    let bytes = blob(&storage, "manifest-a");
     for at in 0..bytes.len() {
-        let mut changed = bytes.to_vec();
-        changed[at] ^= 1;
-        let mut damaged = with_log(&storage, storage.log());
-        damaged.insert("manifest-a", Bytes::from(changed.clone()));
+        let changed = flipped(&bytes, at * 8);
+        let damaged = with_blob(&storage, "manifest-a", changed.clone());
         let engine = Engine::open(damaged.clone(), Seed(0)).unwrap();
         assert!(engine.recovery().manifest_repaired);
-        assert_eq!(content(engine.storage(), "manifest-a"), bytes);
+        assert_eq!(blob(engine.storage(), "manifest-a"), bytes);
         assert_eq!(engine.snapshot().stats().unwrap().events, 5);
-        damaged.insert("manifest-b", Bytes::from(changed));
+        let damaged = with_blob(&damaged, "manifest-b", changed);
         assert!(matches!(Engine::open(damaged, Seed(0)), Err(OpenError::Damaged { .. })), "byte {at}");
     }
-    let mut missing = with_log(&storage, storage.log());
+    let mut missing = storage.clone();
     missing.delete("manifest-a")().unwrap();
     missing.delete("manifest-b")().unwrap();
     assert!(matches!(Engine::open(missing, Seed(0)), Err(OpenError::Damaged { .. })));
@@ -163,7 +141,7 @@ fn an_unreadable_copy_of_the_manifest_is_repaired_from_the_other() {
     for (call, name) in ["manifest-a", "manifest-a", "manifest-b", "manifest-b"].into_iter().enumerate() {
         let medium = SimStorage::new(1, Faults::NONE);
         let mut engine = Engine::open(medium.clone(), Seed(7)).unwrap();
-        engine.commit(Timestamp::from_nanos(0), &[batch(3, None)]).unwrap();
+        engine.commit(NOW, &[batch(3, None)]).unwrap();
         drop(engine);
         let mut medium = medium.restart(Ending::Process);
         let blobs = medium.contents().blobs;
@@ -203,10 +181,10 @@ fn between_two_copies() -> SimStorage {
         let medium = SimStorage::new(1, Faults::NONE);
         medium.crash_at(Some((call, Phase::Before)));
         if let Ok(mut engine) = Engine::open_with(medium.clone(), Seed(7), tuning)
-            && engine.commit(Timestamp::from_nanos(0), &[batch(3, None)]).is_ok()
+            && engine.commit(NOW, &[batch(3, None)]).is_ok()
         {
-            let mut maintenance = MaintenanceQueue::default();
-            while let Ok(Poll::Pending) = maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000) {}
+            // The power may fail here as well.
+            let _outcome = maintain(&mut engine, steady(NOW));
         }
         medium.restart(Ending::Power)
     });
@@ -227,10 +205,10 @@ fn an_unreadable_copy_of_the_manifest_may_be_the_newer_one() {
     let recovery = engine.recovery();
     assert!((recovery.sealed_events, recovery.replayed_events) == (0, 3) && recovery.manifest_outdated);
     medium.set_free(None);
-    engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
+    engine.commit(NOW, &[batch(1, None)]).unwrap();
     // Before the copies are rewritten, four events are sealed.
-    let _publication = engine.next_task(steady(Timestamp::from_nanos(0))).unwrap();
-    let mut sealing = engine.next_task(steady(Timestamp::from_nanos(0))).unwrap();
+    let _publication = engine.next_task(steady(NOW)).unwrap();
+    let mut sealing = engine.next_task(steady(NOW)).unwrap();
     while sealing.step(1000) == Poll::Pending {}
     drop(engine);
     let engine = Engine::open_with(medium.restart(Ending::Power), Seed(0), tuning).unwrap();
@@ -246,8 +224,7 @@ fn the_log_is_kept_while_a_copy_of_the_manifest_needs_it() {
     medium.set_free(Some(0));
     let mut engine = Engine::open_with(medium.clone(), Seed(0), tuning).unwrap();
     assert!((engine.recovery().sealed_events, engine.recovery().manifest_outdated) == (3, true));
-    let mut maintenance = MaintenanceQueue::default();
-    while let Ok(Poll::Pending) = maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000) {}
+    assert!(matches!(maintain(&mut engine, steady(NOW)), Err(CommitError::Full(_))));
     assert_eq!(medium.contents().range.start, start);
     // The newer copy is damaged, so the older one is used.
     drop(engine);
@@ -256,9 +233,8 @@ fn the_log_is_kept_while_a_copy_of_the_manifest_needs_it() {
     put(&mut medium, "manifest-a", b"rotten");
     let mut engine = Engine::open_with(medium.clone(), Seed(0), tuning).unwrap();
     assert_eq!(engine.recovery().replayed_events, 3);
-    engine.commit(Timestamp::from_nanos(0), &[batch(1, None)]).unwrap();
-    let mut maintenance = MaintenanceQueue::default();
-    while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap() == Poll::Pending {}
+    engine.commit(NOW, &[batch(1, None)]).unwrap();
+    maintain(&mut engine, steady(NOW)).unwrap();
     assert!(medium.contents().range.start > start, "both copies are new");
 }
 
@@ -268,9 +244,8 @@ fn a_full_medium_can_be_opened_with_an_old_copy_of_the_manifest() {
     let mut engine =
         Engine::open_with(medium.clone(), Seed(7), Tuning { seal_events: 1, ..Tuning::default() }).unwrap();
     let before = medium.contents().blobs["manifest-b"].clone();
-    engine.commit(Timestamp::from_nanos(0), &[batch(3, None)]).unwrap();
-    let mut maintenance = MaintenanceQueue::default();
-    while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 1000).unwrap() == Poll::Pending {}
+    engine.commit(NOW, &[batch(3, None)]).unwrap();
+    maintain(&mut engine, steady(NOW)).unwrap();
     drop(engine);
     // As if the process had ended between the two copies, and the blobs that the older one lists still existed.
     let mut medium = medium.restart(Ending::Process);
@@ -301,12 +276,9 @@ fn an_old_copy_of_the_manifest_is_repaired_when_there_is_room() {
     medium.delete("manifest-a")().unwrap();
     medium.set_free(Some(0));
     let mut engine = Engine::open(medium.clone(), Seed(0)).unwrap();
-    let tidy_up = |engine: &mut Engine<SimStorage>| {
-        MaintenanceQueue::default().step(engine, steady(Timestamp::from_nanos(0)), 1000)
-    };
-    assert!(tidy_up(&mut engine).is_err() && engine.recovery().manifest_outdated);
+    assert!(maintain(&mut engine, steady(NOW)).is_err() && engine.recovery().manifest_outdated);
     medium.set_free(None);
-    while tidy_up(&mut engine).unwrap() == Poll::Pending {}
+    maintain(&mut engine, steady(NOW)).unwrap();
     assert!(!engine.recovery().manifest_outdated);
     let blobs = medium.contents().blobs;
     assert!(blobs.contains_key("manifest-a") && blobs["manifest-a"] == blobs["manifest-b"]);
@@ -316,7 +288,7 @@ fn an_old_copy_of_the_manifest_is_repaired_when_there_is_room() {
 fn leftovers_of_an_earlier_part_of_the_log_are_no_torn_tail() {
     let (_, storage) = stored();
     let mut engine = Engine::open(storage.clone(), Seed(0)).unwrap();
-    engine.commit(Timestamp::from_nanos(0), &[batch(2, None)]).unwrap();
+    engine.commit(NOW, &[batch(2, None)]).unwrap();
     let next = engine.storage().log().get(storage.log().len()..).unwrap();
     // As in a reused file: after the end of the log comes what stood there before.
     let mut log = storage.log().to_vec();

@@ -14,23 +14,20 @@ use argus_core::query::{Filter, Order, Position, Scan};
 use argus_core::repository::{MaintenanceQueue, Repository};
 use argus_core::storage::MemoryStorage;
 use argus_testing::{
-    Draft, Model, Pace, Pair, Planned, Random, Run, Step, StoredEvent, StoredId, check_answer, check_query, check_same,
-    collect, generate, steady,
+    Difference, Model, NOW, Pace, Pair, Planned, Random, Run, Step, StoredEvent, StoredId, check_answer, check_query,
+    check_same, collect, generate, maintain, steady,
 };
+use proptest::collection::vec;
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
 
 const ORDERS: [Order; 3] = [Order::TimeAscending, Order::TimeDescending, Order::Sequence];
 
 /// Applies the steps to an engine and to the model, and compares them.
-fn compare(seed: u128, steps: &[Step], queries: &[Scan]) -> Result<(), TestCaseError> {
+fn compare(seed: u128, steps: &[Step], queries: &[Scan]) -> Result<(), Difference> {
     let mut pair = Pair::new(open(seed), reopen);
-    let compared = steps.iter().try_for_each(|step| pair.run(step)).and_then(|()| pair.check(queries));
-    compared.map_err(|difference| TestCaseError::fail(difference.to_string()))
-}
-
-fn same(compared: Result<(), argus_testing::Difference>) -> Result<(), TestCaseError> {
-    compared.map_err(|difference| TestCaseError::fail(difference.to_string()))
+    steps.iter().try_for_each(|step| pair.run(step))?;
+    pair.check(queries)
 }
 
 /// An engine and a model with the same events, committed in batches of varying size with maintenance in between.
@@ -41,11 +38,10 @@ fn filled(seed: u64, events: usize) -> (Engine<MemoryStorage>, MaintenanceQueue,
     while left > 0 {
         let count = left.min(1 + random.index(90));
         left -= count;
-        let batch = generate::batch(&(0..count).map(|_| generate::draft(&mut random)).collect::<Vec<Draft>>());
-        engine.commit(Timestamp::from_nanos(0), std::slice::from_ref(&batch)).unwrap();
-        model.commit(Timestamp::from_nanos(0), &[batch]).unwrap();
-        let _progress =
-            maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), random.pick(&[0, 1, 5, 50, 500])).unwrap();
+        let batch = generate::random_batch(&mut random, count);
+        engine.commit(NOW, std::slice::from_ref(&batch)).unwrap();
+        model.commit(NOW, &[batch]).unwrap();
+        let _progress = maintenance.step(&mut engine, steady(NOW), random.pick(&[0, 1, 5, 50, 500])).unwrap();
     }
     (engine, maintenance, model)
 }
@@ -111,7 +107,7 @@ proptest! {
     #![proptest_config(config(24))]
 
     #[test]
-    fn the_pace_of_a_query_does_not_change_its_answer(seed: u64, queries in prop::collection::vec(bytes(80), 8)) {
+    fn the_pace_of_a_query_does_not_change_its_answer(seed: u64, queries in vec(bytes(80), 8)) {
         let (engine, _, model) = filled(seed, 400);
         let (engine, model) = (engine.snapshot(), model.snapshot());
         for bytes in queries {
@@ -123,13 +119,19 @@ proptest! {
                 Pace { budget: 17, stop_every: 3 },
                 Pace { budget: u32::MAX, stop_every: 1 },
             ] {
-                same(check_query(&engine, &model, &query, pace).map(drop))?;
+                check_query(&engine, &model, &query, pace)?;
             }
         }
     }
 
     #[test]
-    fn pages_that_end_early_make_up_the_whole_answer(seed: u64, query in bytes(80), budget in 1..60_u32, calls in 0..4_u32, limit in 1..40_u32) {
+    fn pages_that_end_early_make_up_the_whole_answer(
+        seed: u64,
+        query in bytes(80),
+        budget in 1..60_u32,
+        calls in 0..4_u32,
+        limit in 1..40_u32,
+    ) {
         let (engine, ..) = filled(seed, 300);
         for order in ORDERS {
             let scan = Scan { order, limit: None, from: None, ..generate::scan(&mut Random::bytes(&query)) };
@@ -140,7 +142,11 @@ proptest! {
     }
 
     #[test]
-    fn events_are_found_by_their_ids_in_every_order(seed: u64, picked in prop::collection::vec(0..200_usize, 0..30), limit in 0..40_u32) {
+    fn events_are_found_by_their_ids_in_every_order(
+        seed: u64,
+        picked in vec(0..200_usize, 0..30),
+        limit in 0..40_u32,
+    ) {
         let (engine, _, mut model) = filled(seed, 200);
         let everything = collect(&engine.snapshot(), &Scan::default(), Pace::UNBROKEN).unwrap().events;
         // The model takes over the engine's ids.
@@ -158,32 +164,33 @@ proptest! {
             let expected = collect(&model.snapshot(), &scan, Pace::UNBROKEN).unwrap();
             for pace in [Pace::UNBROKEN, Pace { budget: 1, stop_every: 1 }] {
                 let found = collect(&engine.snapshot(), &scan, pace).unwrap();
-                same(check_answer("by id", &expected, &found))?;
+                check_answer("by id", &expected, &found)?;
             }
         }
     }
 
     #[test]
-    fn maintenance_finishes_and_changes_no_answer(seed: u64, budget in 1..300_u32, queries in prop::collection::vec(bytes(80), 4)) {
+    fn maintenance_finishes_and_changes_no_answer(seed: u64, budget in 1..300_u32, queries in vec(bytes(80), 4)) {
         let (mut engine, mut maintenance, model) = filled(seed, 600);
         let mut calls = 0;
-        while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), budget).unwrap() == Poll::Pending {
+        while maintenance.step(&mut engine, steady(NOW), budget).unwrap() == Poll::Pending {
             calls += 1;
             prop_assert!(calls < 100_000, "maintenance does not finish");
         }
         let queries: Vec<Scan> = queries.iter().map(|bytes| generate::scan(&mut Random::bytes(bytes))).collect();
-        same(check_same(&engine.snapshot(), &model.snapshot(), &queries))?;
+        check_same(&engine.snapshot(), &model.snapshot(), &queries)?;
     }
 
     #[test]
-    fn generated_ids_are_unique_and_carry_the_time_of_the_commit(seed: u128, counts in prop::collection::vec(1..40_usize, 1..12)) {
+    fn generated_ids_are_unique_and_carry_the_time_of_the_commit(seed: u128, counts in vec(1..40_usize, 1..12)) {
         let mut engine = open(seed);
         let mut milliseconds = 1_700_000_000_000_i64;
         let mut met = BTreeSet::new();
         for (index, count) in counts.into_iter().enumerate() {
             milliseconds += i64::try_from(index % 3).unwrap();
             let drafts = vec![generate::draft(&mut Random::bytes(&[])); count];
-            let receipts = engine.commit(Timestamp::from_nanos(milliseconds * 1_000_000), &[generate::batch(&drafts)]).unwrap();
+            let now = Timestamp::from_nanos(milliseconds * 1_000_000);
+            let receipts = engine.commit(now, &[generate::batch(&drafts)]).unwrap();
             let news = Scan::from(Filter { after_seq: Some(receipts[0].first_seq - 1), ..Filter::default() });
             for event in collect(&engine.snapshot(), &news, Pace::UNBROKEN).unwrap().events {
                 let StoredId::Generated(uuid) = event.id else { panic!("{event:?}") };
@@ -229,11 +236,11 @@ fn pages_hold_each_of_many_events_once_while_more_are_committed() {
 #[test]
 fn the_reported_bytes_are_those_that_a_restart_finds() {
     let mut random = Random::seeded(11);
-    let (mut engine, mut maintenance) = (open(11), MaintenanceQueue::default());
+    let mut engine = open(11);
     for _ in 0..6 {
-        let group = [(); 4].map(|()| generate::batch(&[generate::draft(&mut random)]));
-        engine.commit(Timestamp::from_nanos(0), &group).unwrap();
-        while maintenance.step(&mut engine, steady(Timestamp::from_nanos(0)), 100).unwrap() == Poll::Pending {}
+        let group = [(); 4].map(|()| generate::random_batch(&mut random, 1));
+        engine.commit(NOW, &group).unwrap();
+        maintain(&mut engine, steady(NOW)).unwrap();
     }
     let counted = engine.snapshot().stats().unwrap();
     reopen(&mut engine);

@@ -9,28 +9,15 @@ use argus_core::batch::Batch;
 use argus_core::cause::Cause;
 use argus_core::engine::{Engine, Seed, Tuning};
 use argus_core::event::Timestamp;
-use argus_core::repository::{
-    CommitError, Failure, Maintenance as _, MaintenanceQueue, MaintenanceTask, Repository as _,
-};
-use argus_core::storage::{MemoryStorage, StorageReader as _};
-use argus_testing::{Draft, Faults, InjectedFault, SimStorage, generate, steady};
-
-const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
-
-/// A segment has eight events in several blocks, and segments are not compacted.
-const APART: Tuning = Tuning {
-    seal_events: 8,
-    seal_bytes: 1 << 20,
-    fan_in: 99,
-    block_bytes: 26,
-    segment_events_max: 99,
-    fresh_segments_max: 1024,
-    filter_bytes_max: 1 << 20,
-    types_max: 1000,
+use argus_core::repository::{CommitError, Failure, Maintenance as _, MaintenanceTask, Repository as _};
+use argus_core::storage::MemoryStorage;
+use argus_testing::{
+    Draft, Faults, InjectedFault, NOW, SimStorage, UNCOMPACTED, blob, flipped, generate, maintain, segments, steady,
+    with_blob,
 };
 
-/// The same, but any two segments are compacted.
-const TOGETHER: Tuning = Tuning { fan_in: 2, ..APART };
+/// Any two segments are compacted.
+const COMPACTED: Tuning = Tuning { fan_in: 2, ..UNCOMPACTED };
 
 /// Eight events with ids. Equal numbers give equal batches.
 fn batch(number: i64) -> Batch {
@@ -43,18 +30,12 @@ fn batch(number: i64) -> Batch {
     generate::batch(&(8 * number..8 * number + 8).map(draft).collect::<Vec<_>>())
 }
 
-fn maintain(engine: &mut Engine<MemoryStorage>) -> Result<(), CommitError> {
-    let mut maintenance = MaintenanceQueue::default();
-    while maintenance.step(engine, steady(NOW), 1000)? == Poll::Pending {}
-    Ok(())
-}
-
 /// Two segments of eight events.
 fn sealed() -> MemoryStorage {
-    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), APART).unwrap();
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), UNCOMPACTED).unwrap();
     for number in 0..2 {
         engine.commit(NOW, &[batch(number)]).unwrap();
-        maintain(&mut engine).unwrap();
+        maintain(&mut engine, steady(NOW)).unwrap();
     }
     assert_eq!(engine.snapshot().stats().unwrap().segments, 2);
     engine.storage().clone()
@@ -63,23 +44,17 @@ fn sealed() -> MemoryStorage {
 /// The same with a changed byte in the first segment, at each place where opening does not notice it.
 fn damaged() -> Vec<(String, MemoryStorage)> {
     let medium = sealed();
-    let mut names = medium.list().unwrap();
-    names.sort_unstable();
-    let name = names.into_iter().find(|name| name.starts_with("segment-")).unwrap();
-    let blob = medium.open(&name).unwrap().unwrap();
-    let bytes = blob.read(0..blob.len()).unwrap();
+    let name = &segments(&medium)[0];
+    let bytes = blob(&medium, name);
     let changed = (0..bytes.len()).filter_map(|at| {
-        let mut changed = bytes.to_vec();
-        changed[at] ^= 1;
-        let mut medium = medium.clone();
-        medium.insert(&name, changed.into());
-        Engine::open_with(medium.clone(), Seed(0), APART).ok().map(|_| (format!("byte {at} of {name}"), medium))
+        let medium = with_blob(&medium, name, flipped(&bytes, at * 8));
+        Engine::open_with(medium.clone(), Seed(0), UNCOMPACTED).ok().map(|_| (format!("byte {at} of {name}"), medium))
     });
     changed.collect()
 }
 
 /// Checks how damage in a segment is reported.
-fn is_told(cause: &Cause, what: &str, place: &str) {
+fn assert_reported(cause: &Cause, what: &str, place: &str) {
     let damage = cause.damage().unwrap_or_else(|| panic!("{place}: {cause}"));
     assert!(damage.place.starts_with("segment-") && damage.offset.is_some(), "{place}: {damage}");
     assert_eq!(cause.to_string(), format!("{what}: {damage}"), "{place}");
@@ -91,72 +66,68 @@ fn is_told(cause: &Cause, what: &str, place: &str) {
 
 #[test]
 fn damage_found_by_a_commit_is_reported_and_nothing_is_stored() {
-    let mut met = 0;
+    let mut found = 0;
     for (place, medium) in damaged() {
-        let mut engine = Engine::open_with(medium, Seed(0), APART).unwrap();
+        let mut engine = Engine::open_with(medium, Seed(0), UNCOMPACTED).unwrap();
         let before = engine.storage().log().len();
         let Err(error) = engine.commit(NOW, &[batch(0)]) else { continue };
         let CommitError::Failed { cause, in_doubt: false } = &error else { panic!("{place}: {error}") };
-        is_told(cause, "look-up of ids", &place);
+        assert_reported(cause, "look-up of ids", &place);
         assert_eq!(engine.failure(), Some(&Failure::Failed(cause.clone())), "{place}");
         assert_eq!(engine.storage().log().len(), before, "{place}");
         // Later callers get the same error, and recovery fails.
         assert_eq!(engine.recover(), Err(error.clone()), "{place}");
         assert_eq!(engine.commit(NOW, &[batch(9)]), Err(error), "{place}");
-        met += 1;
+        found += 1;
     }
-    assert!(met > 100, "{met}");
+    assert!(found > 100, "{found}");
 }
 
 #[test]
 fn damage_found_by_a_task_is_reported() {
-    let mut met = 0;
+    let mut found = 0;
     for (place, medium) in damaged() {
-        let mut engine = Engine::open_with(medium, Seed(0), TOGETHER).unwrap();
-        let Err(error) = maintain(&mut engine) else { continue };
+        let mut engine = Engine::open_with(medium, Seed(0), COMPACTED).unwrap();
+        let Err(error) = maintain(&mut engine, steady(NOW)) else { continue };
         let CommitError::Failed { cause, .. } = error else { panic!("{place}: {error}") };
-        is_told(&cause, "maintenance", &place);
+        assert_reported(&cause, "maintenance", &place);
         assert_eq!(engine.commit(NOW, &[batch(9)]), Err(CommitError::failed(cause)), "{place}");
-        met += 1;
+        found += 1;
     }
-    assert!(met > 100, "{met}");
+    assert!(found > 100, "{found}");
 }
 
 /// Swapped blocks are each undamaged, but in the wrong place.
 #[test]
 fn a_misplaced_block_is_damage_and_is_not_copied() {
     let medium = sealed();
-    let mut names = medium.list().unwrap();
-    names.sort_unstable();
-    let name = names.into_iter().find(|name| name.starts_with("segment-")).unwrap();
-    let blob = medium.open(&name).unwrap().unwrap();
-    let bytes = blob.read(0..blob.len()).unwrap();
-    let mut met = 0;
+    let name = &segments(&medium)[0];
+    let bytes = blob(&medium, name);
+    let mut found = 0;
     // The first block follows the head. Its length is found by trying: both blocks are undamaged then.
     for len in 20..100 {
         let mut changed = bytes.to_vec();
         let (first, second) = changed[16..16 + 2 * len].split_at_mut(len);
         first.swap_with_slice(second);
-        let mut medium = medium.clone();
-        medium.insert(&name, changed.into());
-        let mut engine = Engine::open_with(medium, Seed(0), TOGETHER).unwrap();
-        let Err(CommitError::Failed { cause, .. }) = maintain(&mut engine) else { panic!("{len}: it was copied") };
-        is_told(&cause, "maintenance", &name);
-        met += u32::from(cause.to_string().contains("it has other events than the index says"));
+        let mut engine = Engine::open_with(with_blob(&medium, name, changed), Seed(0), COMPACTED).unwrap();
+        let Err(CommitError::Failed { cause, .. }) = maintain(&mut engine, steady(NOW)) else {
+            panic!("{len}: it was copied")
+        };
+        assert_reported(&cause, "maintenance", name);
+        found += u32::from(cause.to_string().contains("it has other events than the index says"));
     }
-    assert_eq!(met, 1);
+    assert_eq!(found, 1);
 }
 
 #[test]
 fn a_commit_is_in_doubt_only_if_its_append_was_started() {
     let in_doubt = |fault: InjectedFault, id: Option<&str>| {
         let medium = SimStorage::new(1, Faults::NONE);
-        let mut engine = Engine::open_with(medium.clone(), Seed(7), APART).unwrap();
+        let mut engine = Engine::open_with(medium.clone(), Seed(7), UNCOMPACTED).unwrap();
         for number in 0..2 {
             engine.commit(NOW, &[batch(number)]).unwrap();
         }
-        let mut maintenance = MaintenanceQueue::default();
-        while maintenance.step(&mut engine, steady(NOW), 1000).unwrap() == Poll::Pending {}
+        maintain(&mut engine, steady(NOW)).unwrap();
         medium.inject(fault, 0);
         let draft = Draft { event_type: "click".into(), timestamp: NOW, payload: "1".into(), id: id.map(Into::into) };
         match engine.commit(NOW, &[generate::batch(&[draft])]) {
@@ -185,7 +156,7 @@ impl MaintenanceTask for Foreign {
 
 #[test]
 fn a_foreign_task_fails_the_engine() {
-    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), APART).unwrap();
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(7), UNCOMPACTED).unwrap();
     let Err(CommitError::Failed { cause, .. }) = engine.install(Box::new(Foreign)) else { panic!("it was installed") };
     assert!(cause.public_text().contains("a maintenance task of another repository"), "{cause}");
     assert_eq!(engine.commit(NOW, &[batch(0)]), Err(CommitError::failed(cause)));

@@ -10,15 +10,12 @@ use std::task::Poll;
 use argus_core::batch::Batch;
 use argus_core::cause::Cause;
 use argus_core::engine::{Engine, Seed, Tuning};
-use argus_core::event::Timestamp;
 use argus_core::repository::{CommitError, Maintenance, MaintenanceQueue, Repository};
 use argus_core::storage::{
     Blob, Deletion, Draft, MemoryStorage, Published, Storage, StorageError, StorageReader, StorageWriter,
 };
-use argus_testing::{Random, generate, steady};
+use argus_testing::{NOW, Random, generate, steady};
 use bytes::Bytes;
-
-const NOW: Timestamp = Timestamp::from_nanos(0);
 
 #[derive(Default)]
 struct Refusing {
@@ -118,7 +115,7 @@ fn a_failed_sync_before_sealing_fails_the_engine_at_once_and_is_not_repeated() {
     refusals.syncs.store(true, Ordering::Relaxed);
     engine.defer_syncs();
     let mut random = Random::seeded(1);
-    let batch = generate::batch(&[generate::draft(&mut random)]);
+    let batch = generate::random_batch(&mut random, 1);
     let receipts = engine.commit(NOW, std::slice::from_ref(&batch)).unwrap();
     assert!(receipts.iter().all(|receipt| !receipt.durable));
     let mut sealing = engine.next_task(steady(NOW)).unwrap();
@@ -140,7 +137,7 @@ fn commits_do_not_wait_for_a_manifest_without_room() {
     let (mut engine, refusals) = open(Tuning { seal_events: 10, fan_in: 100_000, ..Tuning::default() });
     refusals.manifests.store(true, Ordering::Relaxed);
     let mut random = Random::seeded(1);
-    let mut batches = (0..1_500).map(|_| generate::batch(&[generate::draft(&mut random)]));
+    let mut batches = (0..1_500).map(|_| generate::random_batch(&mut random, 1));
     let first: Vec<Batch> = batches.by_ref().take(10).collect();
     // Some have the id of a stored event.
     let mut stored = 0;
@@ -176,7 +173,7 @@ fn refused_work_is_done_when_the_permission_is_back() {
         let mut random = Random::seeded(1);
         let mut stored = 0;
         for _ in 0..12 {
-            let batch = generate::batch(&[generate::draft(&mut random)]);
+            let batch = generate::random_batch(&mut random, 1);
             stored +=
                 engine.commit(NOW, &[batch]).unwrap().iter().map(|receipt| u64::from(receipt.stored)).sum::<u64>();
         }

@@ -4,19 +4,16 @@
 
 use std::task::Poll;
 
-use argus_core::batch::{Batch, BatchBuilder, NewEvent};
+use argus_core::batch::Batch;
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Retention, Seed};
-use argus_core::event::{ClientId, EventType, Payload, Timestamp};
+use argus_core::event::Timestamp;
 use argus_core::query::Scan;
-use argus_core::repository::{Expired, ExpiryCause, Maintenance, MaintenanceQueue, Repository};
+use argus_core::repository::{Expired, ExpiryCause, Maintenance as _, Repository as _};
 use argus_core::storage::MemoryStorage;
-use argus_testing::{Pace, SMALL, collect, steady};
+use argus_testing::{Draft, NOW, Pace, SMALL, collect, generate, maintain, steady};
 
 const HOUR: i64 = 3_600_000_000_000;
-
-/// 2023-11-14T22:13:20Z; any time would do.
-const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
 fn open(seed: u128) -> Engine<MemoryStorage> {
     Engine::open_with(MemoryStorage::default(), Seed(seed), SMALL).unwrap()
@@ -32,27 +29,13 @@ fn hours_ago(hours: i64) -> Timestamp {
 
 /// Events of the same time, each with an id: the prefix and a number.
 fn batch(count: u32, time: Timestamp, prefix: &str) -> Batch {
-    let mut builder = BatchBuilder::new();
-    for number in 0..count {
-        let id = format!("{prefix}-{number}");
-        let event = NewEvent {
-            event_type: EventType::parse("click").unwrap(),
-            timestamp: time,
-            payload: Payload::parse(r#"{"page":"/"}"#).unwrap(),
-            id: Some(ClientId::parse(&id).unwrap()),
-        };
-        builder.push(event).unwrap();
-    }
-    builder.finish()
-}
-
-fn tidy_up(engine: &mut Engine<MemoryStorage>) {
-    tidy_up_at(engine, steady(NOW));
-}
-
-fn tidy_up_at(engine: &mut Engine<MemoryStorage>, now: Moment) {
-    let mut maintenance = MaintenanceQueue::default();
-    while maintenance.step(engine, now, 1_000).unwrap() == Poll::Pending {}
+    let draft = |number| Draft {
+        event_type: "click".into(),
+        timestamp: time,
+        payload: r#"{"page":"/"}"#.into(),
+        id: Some(format!("{prefix}-{number}")),
+    };
+    generate::batch(&(0..count).map(draft).collect::<Vec<_>>())
 }
 
 /// The moment `hours` after now, with a wall clock that is `days_ahead` ahead of the uptime.
@@ -87,12 +70,12 @@ fn expired_events_are_deleted_and_their_ids_are_free_again() {
         let count = if prefix == "old" { 2 } else { 10 };
         engine.commit(NOW, &[batch(count, time, prefix)]).unwrap();
     }
-    tidy_up(&mut engine);
+    maintain(&mut engine, steady(NOW)).unwrap();
     engine.commit(NOW, &[batch(1, hours_ago(60), "late")]).unwrap();
     assert_eq!(engine.snapshot().stats().unwrap().events, 33);
 
     engine.retain(Retention { age: Some(24 * HOUR), bytes: None });
-    tidy_up(&mut engine);
+    maintain(&mut engine, steady(NOW)).unwrap();
     let kept: Vec<u64> = (23..=32).chain(13..=22).chain(1..=10).collect();
     for _ in 0..2 {
         assert_eq!(seqs(&engine), kept);
@@ -121,9 +104,9 @@ fn remainders_are_not_merged_beyond_the_limit_of_a_list_of_sequence_numbers() {
                 &[batch(1, NOW, &format!("kept{number}")), batch(few, hours_ago(23), &format!("gone{number}"))],
             )
             .unwrap();
-        tidy_up(&mut engine);
+        maintain(&mut engine, steady(NOW)).unwrap();
     }
-    tidy_up_at(&mut engine, steady(hours_ago(-10)));
+    maintain(&mut engine, steady(hours_ago(-10))).unwrap();
     let stats = engine.snapshot().stats().unwrap();
     assert_eq!((stats.events, stats.last_seq), (400, numbers));
     let least = numbers / SMALL.segment_events_max as u64;
@@ -137,7 +120,7 @@ fn the_first_events_are_deleted_when_there_are_too_many_bytes() {
     engine.retain(Retention { age: None, bytes: Some(MOST) });
     for number in 0..60 {
         engine.commit(NOW, &[batch(5, hours_ago(number), &number.to_string())]).unwrap();
-        tidy_up(&mut engine);
+        maintain(&mut engine, steady(NOW)).unwrap();
     }
     let stats = engine.snapshot().stats().unwrap();
     assert!(stats.events < 300 && stats.events > 50, "{stats:?}");
@@ -150,7 +133,7 @@ fn the_first_events_are_deleted_when_there_are_too_many_bytes() {
 
     // The last segment is kept whatever the limit.
     engine.retain(Retention { age: None, bytes: Some(1) });
-    tidy_up(&mut engine);
+    maintain(&mut engine, steady(NOW)).unwrap();
     let stats = engine.snapshot().stats().unwrap();
     assert!(stats.events > 0 && stats.segments <= 2, "{stats:?}");
 }
@@ -159,10 +142,10 @@ fn the_first_events_are_deleted_when_there_are_too_many_bytes() {
 fn a_clock_set_forward_deletes_nothing_until_it_has_lasted() {
     let mut engine = open(1);
     engine.retain(MONTH);
-    tidy_up(&mut engine);
+    maintain(&mut engine, steady(NOW)).unwrap();
     engine.commit(NOW, &[batch(20, NOW, "a"), batch(4, hours_ago(-1), "b")]).unwrap();
     for hours in 0..24 {
-        tidy_up_at(&mut engine, moment(hours, 40));
+        maintain(&mut engine, moment(hours, 40)).unwrap();
         assert_eq!(engine.snapshot().stats().unwrap().events, 24, "after {hours} hours");
         assert_eq!(engine.clock_doubt().unwrap().ahead, 40 * 24 * HOUR);
     }
@@ -170,11 +153,11 @@ fn a_clock_set_forward_deletes_nothing_until_it_has_lasted() {
     let wall = moment(23, 40).wall;
     assert_eq!(engine.commit(wall, &[batch(1, NOW, "c")]).unwrap()[0].expired, 0);
     // The clock is right again.
-    tidy_up_at(&mut engine, moment(23, 0));
+    maintain(&mut engine, moment(23, 0)).unwrap();
     assert_eq!((engine.snapshot().stats().unwrap().events, engine.clock_doubt()), (25, None));
     // It is set forward again and stays so.
-    tidy_up_at(&mut engine, moment(23, 40));
-    tidy_up_at(&mut engine, moment(47, 40));
+    maintain(&mut engine, moment(23, 40)).unwrap();
+    maintain(&mut engine, moment(47, 40)).unwrap();
     assert_eq!((engine.snapshot().stats().unwrap().events, engine.clock_doubt()), (0, None));
 }
 
@@ -184,16 +167,16 @@ fn a_clock_set_forward_deletes_nothing_until_it_has_lasted() {
 fn a_restart_is_no_reason_to_believe_a_clock() {
     let mut engine = open(1);
     engine.retain(MONTH);
-    tidy_up(&mut engine);
+    maintain(&mut engine, steady(NOW)).unwrap();
     engine.commit(NOW, &[batch(4, NOW, "a")]).unwrap();
     for number in 0..30 {
         let now = moment(0, 40);
         engine.commit(now.wall, &[batch(5, NOW, &number.to_string())]).unwrap();
-        tidy_up_at(&mut engine, now);
+        maintain(&mut engine, now).unwrap();
         reopen(&mut engine);
         engine.retain(MONTH);
     }
-    tidy_up_at(&mut engine, moment(0, 40));
+    maintain(&mut engine, moment(0, 40)).unwrap();
     assert_eq!(engine.snapshot().stats().unwrap().events, 154);
     assert!(engine.clock_doubt().is_some());
 }
@@ -203,18 +186,18 @@ fn a_process_waits_after_a_long_downtime_but_not_after_idling() {
     for (is_up, doubts) in [(true, false), (false, true)] {
         let mut engine = open(1);
         engine.retain(MONTH);
-        tidy_up(&mut engine);
+        maintain(&mut engine, steady(NOW)).unwrap();
         engine.commit(NOW, &[batch(20, NOW, "a")]).unwrap();
-        tidy_up(&mut engine);
+        maintain(&mut engine, steady(NOW)).unwrap();
         for hour in 0..if is_up { 40 * 24 } else { 0 } {
-            tidy_up_at(&mut engine, moment(hour, 0));
+            maintain(&mut engine, moment(hour, 0)).unwrap();
         }
         reopen(&mut engine);
         engine.retain(MONTH);
-        tidy_up_at(&mut engine, moment(40 * 24, 0));
+        maintain(&mut engine, moment(40 * 24, 0)).unwrap();
         assert_eq!(engine.clock_doubt().is_some(), doubts, "up: {is_up}");
         assert_eq!(engine.snapshot().stats().unwrap().events, if doubts { 20 } else { 0 });
-        tidy_up_at(&mut engine, moment(41 * 24, 0));
+        maintain(&mut engine, moment(41 * 24, 0)).unwrap();
         assert_eq!((engine.snapshot().stats().unwrap().events, engine.clock_doubt()), (0, None));
     }
 }
@@ -228,7 +211,7 @@ fn restarted(engine: &mut Engine<MemoryStorage>, hours: core::ops::Range<i64>, d
             reopen(engine);
             engine.retain(MONTH);
         }
-        tidy_up_at(engine, moment(*hour, days_ahead));
+        maintain(engine, moment(*hour, days_ahead)).unwrap();
         engine.snapshot().stats().unwrap().events == 0
     })
 }
@@ -238,9 +221,9 @@ fn restarts_do_not_prolong_a_doubt_for_ever() {
     for days_ahead in [0, 40] {
         let mut engine = open(1);
         engine.retain(MONTH);
-        tidy_up(&mut engine);
+        maintain(&mut engine, steady(NOW)).unwrap();
         engine.commit(NOW, &[batch(20, hours_ago(30 * 24 - 1), "a")]).unwrap();
-        tidy_up(&mut engine);
+        maintain(&mut engine, steady(NOW)).unwrap();
         // No process runs for 26 hours.
         let believed = restarted(&mut engine, 26..26 + 72, days_ahead).unwrap();
         // The hour before each restart does not count, since it was not observed to its end.
@@ -252,7 +235,7 @@ fn restarts_do_not_prolong_a_doubt_for_ever() {
 fn a_clock_that_was_right_in_between_is_doubted_again() {
     let mut engine = open(1);
     engine.retain(MONTH);
-    tidy_up(&mut engine);
+    maintain(&mut engine, steady(NOW)).unwrap();
     engine.commit(NOW, &[batch(20, NOW, "a")]).unwrap();
     assert_eq!(restarted(&mut engine, 0..23, 40), None);
     assert_eq!(restarted(&mut engine, 23..24, 0), None);
@@ -266,9 +249,9 @@ fn a_clock_that_was_right_in_between_is_doubted_again() {
 fn no_event_is_reported_as_expired_before_the_clock_was_checked() {
     let mut engine = open(1);
     engine.retain(MONTH);
-    tidy_up(&mut engine);
+    maintain(&mut engine, steady(NOW)).unwrap();
     engine.commit(NOW, &[batch(1, NOW, "a")]).unwrap();
-    tidy_up_at(&mut engine, moment(13, 0));
+    maintain(&mut engine, moment(13, 0)).unwrap();
     for (days_ahead, expired) in [(0, 2), (40, 0)] {
         reopen(&mut engine);
         engine.retain(MONTH);
@@ -284,9 +267,9 @@ fn with_every_clock_trusted_events_expire_at_once() {
     let mut engine = open(1);
     engine.retain(MONTH);
     engine.trust_clock_after(0);
-    tidy_up(&mut engine);
+    maintain(&mut engine, steady(NOW)).unwrap();
     engine.commit(NOW, &[batch(20, NOW, "a")]).unwrap();
-    tidy_up_at(&mut engine, moment(0, 40));
+    maintain(&mut engine, moment(0, 40)).unwrap();
     assert_eq!((engine.snapshot().stats().unwrap().events, engine.clock_doubt()), (0, None));
 }
 

@@ -3,24 +3,21 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::num::NonZeroU32;
-use std::task::Poll;
 
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
 use argus_core::query::{Filter, Order, Scan};
-use argus_core::repository::{MaintenanceQueue, Repository};
-use argus_testing::{Draft, Faults, Pace, SMALL, SimStorage, collect, generate, steady};
+use argus_core::repository::Repository as _;
+use argus_testing::{Draft, Faults, NOW, Pace, SMALL, SimStorage, collect, generate, maintain, steady};
 
-const NOW: Timestamp = Timestamp::from_nanos(0);
 const ORDERS: [Order; 3] = [Order::TimeAscending, Order::TimeDescending, Order::Sequence];
 
 /// Stores the drafts in batches of 10 and does all maintenance.
 fn stored(storage: SimStorage, drafts: &[Draft]) -> Engine<SimStorage> {
     let mut engine = Engine::open_with(storage, Seed(1), SMALL).unwrap();
-    let mut maintenance = MaintenanceQueue::default();
     for drafts in drafts.chunks(10) {
         engine.commit(NOW, &[generate::batch(drafts)]).unwrap();
-        while maintenance.step(&mut engine, steady(NOW), 1_000).unwrap() == Poll::Pending {}
+        maintain(&mut engine, steady(NOW)).unwrap();
     }
     engine
 }

@@ -4,24 +4,19 @@
 
 mod steps;
 
-use std::task::Poll;
-
-use argus_core::batch::{Batch, BatchBuilder, Handling, NewEvent};
+use argus_core::batch::{Batch, Handling};
 use argus_core::engine::{Engine, OpenError, Retention, Seed, Tuning};
-use argus_core::event::{ClientId, EventType, Payload, Timestamp};
+use argus_core::event::Timestamp;
 use argus_core::query::Scan;
-use argus_core::repository::{Duplicate, MaintenanceQueue, Receipt, Repository};
-use argus_core::storage::{MemoryStorage, Storage as _, StorageReader as _};
-use argus_testing::{Model, Pair, SMALL, steady};
+use argus_core::repository::{Duplicate, Receipt, Repository as _};
+use argus_core::storage::{MemoryStorage, Storage as _};
+use argus_testing::{Draft, Model, NOW, Pair, SMALL, generate, maintain, segments, steady};
 use proptest::prelude::*;
 
 /// The limit of event types in these tests.
 const FEW: Tuning = Tuning { types_max: 6, ..SMALL };
 
 const HOUR: i64 = 3_600_000_000_000;
-
-/// 2023-11-14T22:13:20Z; any time would do.
-const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
 fn open() -> Engine<MemoryStorage> {
     Engine::open_with(MemoryStorage::default(), Seed(1), FEW).unwrap()
@@ -31,24 +26,15 @@ fn reopen(engine: &mut Engine<MemoryStorage>) {
     *engine = Engine::open_with(engine.storage().clone(), Seed(0xbad), FEW).unwrap();
 }
 
-fn tidy_up(engine: &mut Engine<MemoryStorage>, now: Timestamp) {
-    let mut maintenance = MaintenanceQueue::default();
-    while maintenance.step(engine, steady(now), 1_000).unwrap() == Poll::Pending {}
-}
-
 /// Events of these types, some with an id.
 fn batch_at(time: Timestamp, events: &[(&str, Option<&str>)]) -> Batch {
-    let mut builder = BatchBuilder::new();
-    for &(event_type, id) in events {
-        let event = NewEvent {
-            event_type: EventType::parse(event_type).unwrap(),
-            timestamp: time,
-            payload: Payload::parse("{}").unwrap(),
-            id: id.map(|id| ClientId::parse(id).unwrap()),
-        };
-        builder.push(event).unwrap();
-    }
-    builder.finish()
+    let draft = |&(event_type, id): &(&str, Option<&str>)| Draft {
+        event_type: event_type.into(),
+        timestamp: time,
+        payload: "{}".into(),
+        id: id.map(Into::into),
+    };
+    generate::batch(&events.iter().map(draft).collect::<Vec<_>>())
 }
 
 fn batch(types: &[&str]) -> Batch {
@@ -87,7 +73,7 @@ fn a_batch_beyond_the_limit_of_types_is_refused_and_the_rest_of_its_group_is_not
     for _ in 0..2 {
         let receipts = engine.commit(NOW, &[batch(&["g"]), batch(&["a", "f", "c"])]).unwrap();
         assert_eq!(receipts.iter().map(outcome).collect::<Vec<_>>(), [(0, &[0][..]), (3, &[])]);
-        tidy_up(&mut engine, NOW);
+        maintain(&mut engine, steady(NOW)).unwrap();
         reopen(&mut engine);
         assert_eq!(types(&engine), 6);
     }
@@ -130,17 +116,17 @@ fn types_are_forgotten_with_their_last_events() {
                 .commit(now, &[batch_at(now, &events), batch_at(hours(24 * day + 9), &[("kept", None)])])
                 .unwrap();
             assert_eq!(receipts.iter().map(outcome).collect::<Vec<_>>(), [(8, &[][..]), (1, &[])], "day {day}");
-            tidy_up(&mut engine, now);
+            maintain(&mut engine, steady(now)).unwrap();
         }
         assert_eq!(types(&engine), 5);
         if day % 2 == 0 {
             reopen(&mut engine);
             engine.retain(Retention { age: Some(10 * HOUR), bytes: None });
             // The clock is right at opening, and never changed afterwards.
-            tidy_up(&mut engine, now);
+            maintain(&mut engine, steady(now)).unwrap();
         }
         // Only a part of the segment has expired: it is rewritten, and loses its other types.
-        tidy_up(&mut engine, hours(24 * day + 15));
+        maintain(&mut engine, steady(hours(24 * day + 15))).unwrap();
         assert_eq!(types(&engine), 1);
         reopen(&mut engine);
         assert_eq!(types(&engine), 1);
@@ -156,7 +142,7 @@ fn a_repository_with_too_many_types_is_not_opened_and_not_changed() {
             let names: Vec<String> = (0..8).map(|number| format!("type {}", first * 4 + number)).collect();
             engine.commit(NOW, &[batch(&names.iter().map(String::as_str).collect::<Vec<_>>())]).unwrap();
             if is_sealed {
-                tidy_up(&mut engine, NOW);
+                maintain(&mut engine, steady(NOW)).unwrap();
             }
         }
         let medium = engine.storage().clone();
@@ -182,12 +168,10 @@ fn counting_types_stops_at_the_limit_before_a_damaged_or_missing_segment() {
     for first in 0..4 {
         let names: Vec<String> = (0..12).map(|number| format!("type {}", first * 12 + number)).collect();
         engine.commit(NOW, &[batch(&names.iter().map(String::as_str).collect::<Vec<_>>())]).unwrap();
-        tidy_up(&mut engine, NOW);
+        maintain(&mut engine, steady(NOW)).unwrap();
     }
     let medium = engine.storage().clone();
-    let mut segments = medium.list().unwrap();
-    segments.retain(|name| name.starts_with("segment-"));
-    segments.sort();
+    let segments = segments(&medium);
     let [oldest, _, _, _] = segments.as_slice() else { panic!("{segments:?}") };
     let opened =
         |medium: MemoryStorage, types_max| Engine::open_with(medium, Seed(1), Tuning { types_max, ..alone }).err();
@@ -214,8 +198,9 @@ proptest! {
     #[test]
     fn the_engine_accepts_the_same_types_as_the_model(steps in steps::steps(24)) {
         let mut pair = Pair::with_model(open(), Model::with_types(FEW.types_max), reopen);
-        let compared = steps.iter().try_for_each(|step| pair.run(step));
-        let compared = compared.and_then(|()| pair.check(&[Scan::default()]));
-        compared.map_err(|difference| TestCaseError::fail(difference.to_string()))?;
+        for step in &steps {
+            pair.run(step)?;
+        }
+        pair.check(&[Scan::default()])?;
     }
 }

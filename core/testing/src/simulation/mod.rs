@@ -163,9 +163,10 @@ impl fmt::Display for Summary {
         } = self;
         write!(
             f,
-            "{runs} runs of {steps} steps: {commits} commits acknowledged and {refusals} not, {flushes} flushes, {closes} closes, {events} events \
-             and {lost} lost that were not durable, {tasks} tasks, \
-             {opens} opens and {refused_opens} refused for damage, {kept_out} processes kept out, {failures} of {calls} calls of the medium failed"
+            "{runs} runs of {steps} steps: {commits} commits acknowledged and {refusals} not, {flushes} flushes, \
+             {closes} closes, {events} events and {lost} lost that were not durable, {tasks} tasks, {opens} opens and \
+             {refused_opens} refused for damage, {kept_out} processes kept out, {failures} of {calls} calls of the \
+             medium failed"
         )
     }
 }

@@ -1,31 +1,29 @@
 //! One run of the simulation: the engine, its medium and its callers.
 
 mod clocks;
+mod commits;
+mod maintenance;
 mod recovery;
 mod second;
 
 use std::fmt::Display;
-use std::task::Poll;
 
-use argus_core::batch::{Batch, Handling};
+use argus_core::batch::Batch;
 use argus_core::engine::{Engine, Retention, Tuning};
 use argus_core::event::Timestamp;
-use argus_core::repository::{CommitError, Maintenance, MaintenanceTask, Repository};
+use argus_core::repository::{CommitError, MaintenanceTask};
 use clocks::Clocks;
 use recovery::FAULTY_OPENS_MAX;
 
-use super::super::generate::{self, Draft};
+use super::super::generate;
 use super::super::medium::{Ending, FaultClass, Faults, InjectedFault, LockFile, Phase, SimStorage};
 use super::super::random::Random;
 use super::super::run::Pace;
-use super::auditor::{Auditor, Expiry, Finding, Occasion};
-use super::canary::{Canary, Flawed, without_ids};
+use super::auditor::{Auditor, Finding};
+use super::canary::Flawed;
 use super::{Options, Summary};
 
 const HOUR: i64 = 3_600_000_000_000;
-
-/// Maintenance must finish within this number of steps.
-const TASK_STEPS_MAX: u32 = 10_000;
 
 /// One run: a store, its medium and its callers.
 #[derive(Debug)]
@@ -177,155 +175,6 @@ impl World {
         }
     }
 
-    /// Commits a group of batches: a new one, or the one sent last.
-    fn commit(&mut self) -> Result<(), String> {
-        if self.engine().is_behind() && !self.tasks.iter().any(|task| task.is_urgent()) && !self.has_failed {
-            return Err("commits wait for maintenance, but no urgent task was given out".to_string());
-        }
-        let group = match &self.sent {
-            Some(last) if self.random.one_in(3) => last.clone(),
-            Some(_) | None => self.draw_group(),
-        };
-        self.sent = Some(group.clone());
-        let elapsed = self.random.pick(&[1_000_000, 0, 999_999, -3_000_000, 1_000_000_000]);
-        self.clocks.pass(elapsed);
-        self.trust_first_clock();
-        let now = self.clocks.wall();
-        let outcome = match self.options.canary {
-            Some(Canary::ForgottenIds) => {
-                let found = self.auditor.model().events().iter().take_while(|event| event.seq <= self.found);
-                let group = without_ids(&group, |id| found.clone().any(|event| event.id.is(id)));
-                self.engine_mut().commit(now, &group)
-            }
-            Some(_) | None => self.engine_mut().commit(now, &group),
-        };
-        self.note(|_| {
-            let sizes: Vec<usize> = group.iter().map(Batch::len).collect();
-            match &outcome {
-                Ok(receipts) => {
-                    format!("commit of {sizes:?} events: {:?}", receipts.iter().map(|r| r.stored).collect::<Vec<_>>())
-                }
-                Err(error) => format!("commit of {sizes:?} events: {error}"),
-            }
-        });
-        match outcome {
-            Ok(_) if self.has_failed => Err("a failed engine accepted a commit".to_string()),
-            Ok(receipts) => {
-                self.summary.commits += 1;
-                let snapshot = self.engine().snapshot();
-                let occasion = Occasion { now, age: self.retention.age, belief: self.belief() };
-                let is_durable = !self.is_deferred;
-                self.without_faults(|world| {
-                    world.auditor.acknowledged(occasion, &group, &receipts, is_durable, &snapshot)
-                })
-            }
-            Err(error) => {
-                self.summary.refusals += 1;
-                self.refused(&error)?;
-                if let CommitError::Failed { in_doubt, .. } = error {
-                    let is_first = !std::mem::replace(&mut self.has_failed, true);
-                    if is_first && in_doubt {
-                        self.auditor.left_in_doubt(now, &group);
-                    }
-                }
-                self.audit_all()
-            }
-        }
-    }
-
-    /// No commit is waiting.
-    fn on_idle(&mut self) -> Result<(), String> {
-        let noted = self.engine_mut().on_idle();
-        self.note(|_| format!("on_idle: {}", outcome(&noted)));
-        if let Err(error) = noted {
-            self.refused(&error)?;
-            self.has_failed |= matches!(error, CommitError::Failed { .. });
-        }
-        self.audit_all()
-    }
-
-    /// Makes everything committed durable.
-    fn flush(&mut self) -> Result<(), String> {
-        let flushed = self.engine_mut().flush();
-        self.note(|_| format!("flush: {}", outcome(&flushed)));
-        match flushed {
-            Ok(()) if self.has_failed => return Err("a failed engine flushed".to_string()),
-            Ok(()) => {
-                self.summary.flushes += 1;
-                self.auditor.flushed();
-            }
-            Err(error) => {
-                self.refused(&error)?;
-                self.has_failed |= matches!(error, CommitError::Failed { .. });
-            }
-        }
-        self.audit_all()
-    }
-
-    /// Takes or continues a maintenance task.
-    fn maintain(&mut self) -> Result<(), String> {
-        self.take_tasks();
-        if self.tasks.is_empty() {
-            return Ok(());
-        }
-        let chosen = self.random.index(self.tasks.len());
-        let task = self.tasks.swap_remove(chosen);
-        let budget = self.random.pick(&[1_000, 1, 3, 10]);
-        self.work(task, budget)
-    }
-
-    /// Takes all tasks that the engine has.
-    fn take_tasks(&mut self) {
-        self.trust_first_clock();
-        let (now, retention) = (self.clocks.moment(self.options.canary), self.retention);
-        let before = retention.age.map(|age| Timestamp::from_nanos(self.clocks.credible(age) - age));
-        self.auditor.allow(Expiry { before, first: retention.bytes.is_some() });
-        self.medium.ignore_syncs(self.options.canary == Some(Canary::HastySeal));
-        while let Some(task) = self.engine_mut().next_task(now) {
-            self.tasks.push(task);
-        }
-        self.medium.ignore_syncs(false);
-        if !self.has_failed {
-            self.clocks.seen();
-        }
-    }
-
-    /// Continues a task; installs it when it is finished.
-    fn work(&mut self, mut task: Box<dyn MaintenanceTask>, budget: u32) -> Result<(), String> {
-        if task.step(budget) == Poll::Pending {
-            self.tasks.push(task);
-            return Ok(());
-        }
-        let what = format!("{task:?}");
-        let installed = self.install(task)?;
-        self.note(|_| format!("{what}: {}", outcome(&installed)));
-        match installed {
-            Ok(()) => self.summary.tasks += 1,
-            Err(error) => {
-                self.refused(&error)?;
-                self.has_failed |= matches!(error, CommitError::Failed { .. });
-            }
-        }
-        self.audit_all()
-    }
-
-    /// Installs a task. Checks that it reports exactly the events that have gone.
-    fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Result<(), CommitError>, String> {
-        let stored = |world: &Self| {
-            world.engine().snapshot().stats().map(|stats| stats.events).map_err(|error| error.to_string())
-        };
-        let before = stored(self)?;
-        let installed = self.engine_mut().install(task);
-        let told = installed.iter().flatten().filter(|_| self.options.canary != Some(Canary::SilentExpiry));
-        let told = told.map(|expired| expired.events).sum();
-        let left = stored(self)?;
-        if before.checked_sub(left) == Some(told) {
-            Ok(installed.map(drop))
-        } else {
-            Err(format!("a task reports {told} expired events, but {left} of {before} are left"))
-        }
-    }
-
     /// Runs a query, which faults may hit.
     fn ask(&mut self) -> Result<(), String> {
         let query = generate::scan(&mut self.random);
@@ -382,20 +231,7 @@ impl World {
             }
         }
         self.set_clock_right()?;
-        let mut steps = 0;
-        loop {
-            self.take_tasks();
-            let Some(mut task) = self.tasks.pop() else { break };
-            while task.step(64) == Poll::Pending {
-                steps += 1;
-            }
-            self.install(task)?
-                .map_err(|error| format!("maintenance fails although the medium has no faults any more: {error}"))?;
-            steps += 1;
-            if steps > TASK_STEPS_MAX {
-                return Err("maintenance does not finish".to_string());
-            }
-        }
+        self.finish_maintenance()?;
         self.audit_all()?;
         if let Some(age) = self.retention.age {
             let overdue = Timestamp::from_nanos(self.clocks.wall().as_nanos() - age - age / 8);
@@ -423,9 +259,10 @@ impl World {
         self.without_faults(|world| world.auditor.audit(&snapshot))
     }
 
-    /// Checks that the medium gave a reason to refuse.
-    fn refused(&self, error: &CommitError) -> Result<(), String> {
+    /// Checks that the medium gave the engine a reason to refuse, and notes whether the engine has failed.
+    fn refused(&mut self, error: &CommitError) -> Result<(), String> {
         let has_reason = self.has_failed || self.medium.is_damaged() || self.medium.failures() > self.failures;
+        self.has_failed |= matches!(error, CommitError::Failed { .. });
         if has_reason { Ok(()) } else { Err(format!("refused without a reason: {error}")) }
     }
 
@@ -445,33 +282,6 @@ impl World {
             Err(Finding::Unreadable(error)) => Err(format!("a read fails although the medium has no fault: {error}")),
             Err(Finding::Broken(what)) => Err(what),
         }
-    }
-
-    fn draw_group(&mut self) -> Vec<Batch> {
-        let batches = self.random.pick(&[1, 1, 2, 3]);
-        (0..batches)
-            .map(|_| {
-                let events = match self.random.below(16) {
-                    0 => 20,
-                    1 => 0,
-                    _ => 1 + self.random.below(4),
-                };
-                let drafts: Vec<Draft> = (0..events).map(|_| self.draw_event()).collect();
-                let handling = if self.random.one_in(3) { Handling::Lenient } else { Handling::Strict };
-                generate::batch(&drafts).handled(handling)
-            })
-            .collect()
-    }
-
-    /// An event, sometimes with the id of a stored one, generated ids included.
-    fn draw_event(&mut self) -> Draft {
-        let mut draft = generate::draft(&mut self.random);
-        if self.random.one_in(10) {
-            let events = self.auditor.model().events();
-            let known = events.get(self.random.index(events.len()));
-            draft.id = known.map(|event| event.id.text()).or(draft.id);
-        }
-        draft
     }
 
     fn engine(&self) -> &Engine<Flawed> {

@@ -9,6 +9,7 @@ use argus_core::repository::Maintenance as _;
 use super::super::auditor::Belief;
 use super::super::canary::Canary;
 use super::World;
+use crate::NOW;
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -42,16 +43,7 @@ pub(super) struct Clocks {
 
 impl Clocks {
     pub(super) fn new() -> Self {
-        // 2023-11-14T22:13:20Z; any time would do.
-        Self {
-            now: 1_700_000_000 * SECOND,
-            ahead: 0,
-            uptime: 0,
-            set_at: 0,
-            skipped: 0,
-            seen: None,
-            believed: Vec::new(),
-        }
+        Self { now: NOW.as_nanos(), ahead: 0, uptime: 0, set_at: 0, skipped: 0, seen: None, believed: Vec::new() }
     }
 
     /// Lets time pass. A negative time is a small correction of the clock.

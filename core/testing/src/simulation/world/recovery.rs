@@ -1,7 +1,7 @@
 //! Stopping and opening the store, with faults in between.
 
 use argus_core::engine::{Engine, OpenError, Seed};
-use argus_core::repository::{CommitError, Repository};
+use argus_core::repository::Repository;
 use argus_core::storage::{StorageError, StorageWriter as _};
 
 use super::super::auditor::Finding;
@@ -66,7 +66,6 @@ impl World {
             }
             Err(error) => {
                 self.refused(&error)?;
-                self.has_failed |= matches!(error, CommitError::Failed { .. });
                 Ok(false)
             }
         }
@@ -84,7 +83,13 @@ impl World {
     }
 
     pub(super) fn stop(&mut self, ending: Ending) {
-        self.note(|_| format!("restart: the end of the {ending:?}"));
+        self.note(|_| {
+            let end = match ending {
+                Ending::Process => "the process ends",
+                Ending::Power => "the power fails",
+            };
+            end.to_string()
+        });
         let is_intact = ending == Ending::Process && self.medium.failures() == self.failures;
         self.auditor.process_ended(is_intact);
         self.release_lock(ending);
