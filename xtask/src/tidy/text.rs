@@ -31,7 +31,7 @@ const SLEEPERS: &[Exemption] = &[
     },
     Exemption { path: "conformance/src/crash/wait.rs", reason: "a process is killed at a random time" },
     Exemption {
-        path: "conformance/src/launcher.rs",
+        path: "conformance/src/launcher/process.rs",
         reason: "the standard library cannot wait for a process with a timeout, so it is polled",
     },
     Exemption {
