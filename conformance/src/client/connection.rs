@@ -20,9 +20,6 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The room that a client asks the system for that wants little, in bytes.
 const SMALL_BUFFER_BYTES: usize = 4 * 1024;
 
-/// Header fields that a response may have before the client calls it broken.
-const HEADERS_MAX: usize = 64;
-
 /// One connection to the subject. Several requests may go over it; dropping it closes it.
 #[derive(Debug)]
 pub struct Connection {
@@ -180,7 +177,7 @@ impl Connection {
     pub fn read_head(&mut self, method: &str) -> Result<Head, Failure> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some((head, length)) = parse_head(&self.unread, method)? {
+            if let Some((head, length)) = Head::parse(&self.unread, method)? {
                 let bytes: Vec<u8> = self.unread.drain(..length).collect();
                 self.transcript.note('<', &bytes);
                 return Ok(head);
@@ -397,43 +394,4 @@ fn is_disconnect(error: &std::io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::NotConnected
     )
-}
-
-fn parse_head(bytes: &[u8], method: &str) -> Result<Option<(Head, usize)>, Failure> {
-    let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut response = httparse::Response::new(&mut fields);
-    let length = match response.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => {
-            let text = bytes.get(..200).unwrap_or(bytes).escape_ascii().to_string();
-            return Err(Failure::unmet(format!("a response of HTTP/1.1 ({error}), not {text:?}")));
-        }
-    };
-    let mut headers = Vec::new();
-    for field in response.headers.iter() {
-        let value = String::from_utf8(field.value.to_vec())
-            .map_err(|_| Failure::unmet(format!("a header field {} in UTF-8", field.name)))?;
-        headers.push((field.name.to_ascii_lowercase(), value));
-    }
-    let status = response.code.unwrap_or_default();
-    let framing = framing(&headers, method, status)?;
-    Ok(Some((Head { minor_version: response.version.unwrap_or_default(), status, headers, framing }, length)))
-}
-
-fn framing(headers: &[(String, String)], method: &str, status: u16) -> Result<Framing, Failure> {
-    let values =
-        |name: &str| headers.iter().filter(|(known, _)| known == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
-    let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
-    if method == "HEAD" || matches!(status, 100..=199 | 204 | 304) {
-        return Ok(Framing::None);
-    }
-    match (lengths.as_slice(), codings.as_slice()) {
-        ([], []) => Ok(Framing::Close),
-        ([length], []) => {
-            length.parse().map(Framing::Length).map_err(|_| Failure::unmet(format!("a Content-Length, not {length:?}")))
-        }
-        ([], ["chunked"]) => Ok(Framing::Chunked),
-        _ => Err(Failure::unmet(format!("one way to tell where the response ends, not {lengths:?} and {codings:?}"))),
-    }
 }

@@ -5,6 +5,9 @@ use serde_json::Value;
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
 
+/// The most header fields of a response.
+const HEADERS_MAX: usize = 64;
+
 /// How a response says where its body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -40,7 +43,56 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+impl Framing {
+    fn of(headers: &[(String, String)], method: &str, status: u16) -> Result<Self, Failure> {
+        let values =
+            |name: &str| headers.iter().filter(|(known, _)| known == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
+        let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
+        if method == "HEAD" || matches!(status, 100..=199 | 204 | 304) {
+            return Ok(Self::None);
+        }
+        match (lengths.as_slice(), codings.as_slice()) {
+            ([], []) => Ok(Self::Close),
+            ([length], []) => length
+                .parse()
+                .map(Self::Length)
+                .map_err(|_| Failure::unmet(format!("a Content-Length, not {length:?}"))),
+            ([], ["chunked"]) => Ok(Self::Chunked),
+            _ => {
+                Err(Failure::unmet(format!("one way to tell where the response ends, not {lengths:?} and {codings:?}")))
+            }
+        }
+    }
+}
+
 impl Head {
+    /// Parses the head of a response to `method`; returns it and its length, or `None` if it is incomplete.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the bytes are not HTTP, or the end of the body is ambiguous.
+    pub(super) fn parse(bytes: &[u8], method: &str) -> Result<Option<(Self, usize)>, Failure> {
+        let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut response = httparse::Response::new(&mut fields);
+        let length = match response.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(error) => {
+                let text = bytes.get(..200).unwrap_or(bytes).escape_ascii().to_string();
+                return Err(Failure::unmet(format!("a response of HTTP/1.1 ({error}), not {text:?}")));
+            }
+        };
+        let mut headers = Vec::new();
+        for field in response.headers.iter() {
+            let value = String::from_utf8(field.value.to_vec())
+                .map_err(|_| Failure::unmet(format!("a header field {} in UTF-8", field.name)))?;
+            headers.push((field.name.to_ascii_lowercase(), value));
+        }
+        let status = response.code.unwrap_or_default();
+        let framing = Framing::of(&headers, method, status)?;
+        Ok(Some((Self { minor_version: response.version.unwrap_or_default(), status, headers, framing }, length)))
+    }
+
     /// The value of the field, if it is there exactly once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
