@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Source, Violation, layering::Packages};
+use super::{Source, Violation, packages::Packages};
 
 /// The document that explains the code and must therefore name every crate.
 const MAP: &str = "ARCHITECTURE.md";
@@ -160,7 +160,7 @@ fn join(folder: &str, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tidy::layering::Member;
+    use crate::tidy::packages::Member;
 
     fn check(map: &str) -> Vec<(usize, String)> {
         let sources = [

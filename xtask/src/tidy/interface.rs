@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Source, Violation, documents::code_spans, layering::Packages};
+use super::{Source, Violation, documents::code_spans, packages::Packages};
 
 /// Flags of other programs, in commands that the documents show.
 const FOREIGN_FLAGS: &[&str] = &[
@@ -164,7 +164,7 @@ fn arms(source: &Source) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tidy::layering::Member;
+    use crate::tidy::packages::Member;
 
     const SETTINGS: &str = "
 pub struct Settings {
