@@ -10,6 +10,7 @@ mod capacity;
 mod cursor;
 mod durability;
 mod encoding;
+mod event;
 mod event_types;
 mod fetch;
 mod filter;
@@ -49,6 +50,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
 const GROUPS: &[&[Case]] = &[
     submit::CASES,
     submit_faults::CASES,
+    event::CASES,
     durability::CASES,
     folder::CASES,
     foreign::CASES,
