@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::check_eq;
 use crate::client::{Connection, Request, Response, Transcript};
-use crate::described;
 use crate::description::Description;
+use crate::description_cache;
 use crate::failure::{Failure, Outcome};
 use crate::launcher::{BrokenLog, Demand, Exit, Launcher, Running, Signal};
 use crate::nginx::Nginx;
@@ -79,7 +79,7 @@ impl<'a> Context<'a> {
         self.launch(Demand::BrokenLog(broken, settings))
     }
 
-    /// As [`start`](Self::start), through a program that is started first and turns into the subject.
+    /// As [`start`](Self::start), but starts `wrapper`, a program with arguments, which then executes the subject.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl<'a> Context<'a> {
         self.server_at(running)
     }
 
-    /// As [`run_to_exit`](Self::run_to_exit), through a program that is started first and turns into the subject.
+    /// As [`run_to_exit`](Self::run_to_exit), but starts `wrapper`, which then executes the subject.
     ///
     /// # Errors
     ///
@@ -132,20 +132,20 @@ impl<'a> Context<'a> {
     }
 
     fn server_at(&self, running: Box<dyn Running>) -> Result<Server, Failure> {
-        let description = described::of(self.launcher)?;
+        let description = description_cache::get(self.launcher)?;
         Ok(Server { running, description, transcript: self.transcript.clone(), logs: Arc::clone(&self.logs) })
     }
 }
 
 impl Server {
-    /// Opens a connection. Every answer on it is checked against the subject's API description.
+    /// Opens a connection. Every answer on it is checked against the subject's OpenAPI document.
     ///
     /// # Errors
     ///
     /// [`Failure`] if the server does not accept it.
     pub fn connect(&self) -> Result<Connection, Failure> {
         let connection = Connection::open(self.running.address(), self.transcript.clone())?;
-        Ok(connection.described_by(&self.description))
+        Ok(connection.checked_against(&self.description))
     }
 
     /// Opens a connection with a small receive buffer.
@@ -155,7 +155,7 @@ impl Server {
     /// [`Failure`] if the server does not accept it.
     pub fn connect_with_small_buffer(&self) -> Result<Connection, Failure> {
         let connection = Connection::open_with_small_buffer(self.running.address(), self.transcript.clone())?;
-        Ok(connection.described_by(&self.description))
+        Ok(connection.checked_against(&self.description))
     }
 
     /// Starts an nginx that passes every request to this server: [`Nginx::start`].
@@ -167,15 +167,15 @@ impl Server {
         Nginx::start(self.running.address(), directives)
     }
 
-    /// Opens a connection to the nginx in front of this server. Every answer must match the subject's description:
-    /// none of nginx's own does.
+    /// Opens a connection to the nginx in front of this server. Every answer must match the subject's OpenAPI document;
+    /// answers that nginx makes itself do not.
     ///
     /// # Errors
     ///
     /// [`Failure`] if the server does not accept it.
     pub fn connect_through(&self, nginx: &Nginx) -> Result<Connection, Failure> {
         let connection = Connection::open(nginx.address(), self.transcript.clone())?;
-        Ok(connection.described_by(&self.description))
+        Ok(connection.checked_against(&self.description))
     }
 
     /// Host and port, as in a `Host` field.

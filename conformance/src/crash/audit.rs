@@ -6,7 +6,7 @@ use argus_conformance::client::{Connection, Request, Response, Transcript};
 
 use crate::event::{Found, TYPES};
 use crate::ledger::{Attempt, Ledger, Sums};
-use crate::random::Random;
+use argus_conformance::random::Random;
 
 /// Known events that every round reads again before the new ones.
 const OVERLAP: u64 = 500;

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::event::Token;
 use crate::ledger::{Attempt, Ledger, Outcome};
-use crate::random::Random;
 use crate::wait::wait;
+use argus_conformance::random::Random;
 
 /// The most acknowledged events that a client remembers, to send them again.
 const REMEMBERED: usize = 256;

@@ -8,10 +8,10 @@ use argus_conformance::failure::Failure;
 use argus_conformance::launcher::{Launcher as _, Running};
 use serde_json::Value;
 
-use crate::random::Random;
 use crate::server::{get, kill, open, with_log};
 use crate::site::Site;
 use crate::wait::until;
+use argus_conformance::random::Random;
 
 /// Batches with more events in all than the log holds before it is sealed.
 const BATCHES: u64 = 4;

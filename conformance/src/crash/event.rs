@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::random::mixed;
+use argus_conformance::random::mixed;
 
 /// The event types. An audit of everything queries one after the other.
 pub(crate) const TYPES: [&str; 5] = ["page_view", "order.placed", "#channel", "größe", "t"];

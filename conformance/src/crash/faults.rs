@@ -8,11 +8,11 @@ use argus_conformance::launcher::{Running, Signal};
 use crate::audit;
 use crate::client;
 use crate::ledger::{Attempt, Outcome};
-use crate::random::Random;
 use crate::server::{get, kill, open, with_log};
 use crate::site::{BROAD, LIGHT, MIXED, Site};
 use crate::tracer::{Tracer, traced};
 use crate::wait::{STEP, until, wait};
+use argus_conformance::random::Random;
 
 /// System calls in which a server under load is killed, with the highest number of the call.
 const KILLED_IN: &[(&str, u64)] = &[

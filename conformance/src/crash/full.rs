@@ -6,10 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::faults::{is_full, stores};
-use crate::random::Random;
 use crate::server::{get, kill, with_log};
 use crate::site::{BROAD, Site};
 use crate::wait::wait;
+use argus_conformance::random::Random;
 
 /// The size of the file system, in bytes.
 pub(crate) const DISK_BYTES: usize = 24 << 20;

@@ -14,7 +14,7 @@ mod faults;
 mod full;
 mod ledger;
 mod pause;
-mod random;
+
 mod round;
 mod server;
 mod site;
@@ -28,10 +28,10 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use argus_conformance::binaries;
+use argus_conformance::random::Random;
 use argus_conformance::subjects::SUBJECTS;
 use full::SmallDisk;
 use lexopt::{Arg, ValueExt};
-use random::Random;
 use round::Plan;
 use site::Site;
 use tempfile::TempDir;

@@ -7,10 +7,10 @@ use argus_conformance::launcher::Signal;
 
 use crate::faults::stores;
 use crate::ledger::{Outcome, all_answered};
-use crate::random::Random;
 use crate::server::{signal, terminate, with_log};
 use crate::site::{MIXED, Site};
 use crate::wait::wait;
+use argus_conformance::random::Random;
 
 /// How long it is stopped: longer than a client waits for an answer, and then for one over another connection.
 const PAUSE: Duration = Duration::from_secs(65);

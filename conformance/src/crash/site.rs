@@ -15,7 +15,7 @@ use argus_conformance::launcher::{BinaryLauncher, Demand, Running};
 use crate::audit;
 use crate::client::{Client, Load};
 use crate::ledger::{Attempt, Ledger, Sums};
-use crate::random::Random;
+use argus_conformance::random::Random;
 
 /// A folder under test.
 #[derive(Debug)]

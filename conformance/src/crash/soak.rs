@@ -18,12 +18,12 @@ use crate::crowd::{BURDENS, CONNECTIONS_MAX};
 use crate::faults::is_full;
 use crate::full::SmallDisk;
 use crate::ledger::{Attempt, Ledger};
-use crate::random::Random;
 use crate::round::{End, check};
 use crate::server::{signal, with_log};
 use crate::site::{PACED, Site, millis};
 use crate::wait::wait;
 use crate::watch::{self, Seen};
+use argus_conformance::random::Random;
 
 /// The size of the disk, in bytes.
 pub(crate) const DISK_BYTES: usize = 1 << 30;
