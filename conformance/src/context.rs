@@ -220,6 +220,20 @@ impl Server {
         self.send(&Request::post("/events", "application/x-ndjson", body))
     }
 
+    /// Sends the head of a `POST /events` of this JSON and waits for `100 Continue`. The server then waits for the body,
+    /// which is not sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the first answer is another.
+    pub fn begin_submission(&self, body: impl Into<Vec<u8>>) -> Result<Connection, Failure> {
+        let mut connection = self.connect()?;
+        let request = Request::post("/events", "application/json", body).header("expect", "100-continue");
+        connection.write(&request.head_bytes(&self.host()))?;
+        check_eq!(connection.read_head("POST")?.status, 100, "the answer to the head alone");
+        Ok(connection)
+    }
+
     /// Stores valid events; returns the acknowledgement.
     ///
     /// # Errors

@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     let cases: Vec<&Case> = cases::all().filter(|case| case.path().contains(&options.filter)).collect();
     if options.list {
         for case in &cases {
-            println!("{:52} {}", case.path(), case.section);
+            println!("{:72} {}", case.path(), case.section);
         }
         return ExitCode::SUCCESS;
     }
@@ -186,9 +186,9 @@ fn print_matrix(columns: &[Column], cases: &[&Case], verdicts: &[Vec<Verdict>]) 
         if case.group != group {
             group = case.group;
             let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-            println!("\n{group:52} {}", names.join("  "));
+            println!("\n{group:60} {}", names.join("  "));
         }
-        let mut line = format!("  {:50}", case.name);
+        let mut line = format!("  {:58}", case.name);
         for (column, verdict) in columns.iter().zip(row) {
             let width = column.name.chars().count() + 1;
             line.push_str(&format!(" {:width$}", verdict.mark()));

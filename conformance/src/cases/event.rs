@@ -1,4 +1,4 @@
-//! Events: ids, payloads and types, as they are stored and come back.
+//! Events: their ids, types and payloads, as they are stored and returned.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["event";
     "Events": [
-        generated_id_is_uuid_v7, own_id_is_kept, location_leads_to_the_event, duplicate_id, duplicate_within_a_body,
-        duplicate_keeps_the_first_payload, members_in_order, payload_tokens_are_kept, payload_of_any_kind,
-        insignificant_space_goes, event_type_of_256_bytes, event_type_is_case_sensitive, event_type_in_unicode,
-        escaped_names_and_values, late_events_are_stored,
+        generated_id_is_uuid_v7, id_of_the_caller_is_kept, location_leads_to_the_event, duplicate_id,
+        duplicate_within_a_body, duplicate_keeps_the_first_payload, members_in_order, payload_tokens_are_kept,
+        payload_of_any_type, insignificant_space_is_removed, event_type_of_256_bytes, event_type_is_case_sensitive,
+        event_type_in_unicode, escaped_names_and_values, late_events_are_stored,
     ],
 ];
 
@@ -35,7 +35,7 @@ fn generated_id_is_uuid_v7(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn own_id_is_kept(ctx: &Context<'_>) -> Outcome {
+fn id_of_the_caller_is_kept(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     let id = ctx.unique("order");
     let ack = server.store(&json!({"id": id, "event_type": "order", "timestamp": 0, "payload": 1}))?;
@@ -145,7 +145,7 @@ fn payload_tokens_are_kept(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn payload_of_any_kind(ctx: &Context<'_>) -> Outcome {
+fn payload_of_any_type(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let payloads = [json!(null), json!(true), json!(false), json!(0), json!(""), json!([]), json!({})];
     for payload in &payloads {
@@ -155,11 +155,12 @@ fn payload_of_any_kind(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn insignificant_space_goes(ctx: &Context<'_>) -> Outcome {
+fn insignificant_space_is_removed(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server
         .submit(
-            "\r\n\t { \"id\" : \"s\" ,\"event_type\":\t\"t\", \"timestamp\" : 0 , \"payload\" : { \"a\" :\n [ 1 , \" b \" ] , \"c\" : { } } } \n",
+            "\r\n\t { \"id\" : \"s\" ,\"event_type\":\t\"t\", \"timestamp\" : 0 , \
+             \"payload\" : { \"a\" :\n [ 1 , \" b \" ] , \"c\" : { } } } \n",
         )?
         .expect(201)?;
     check_eq!(
@@ -201,9 +202,11 @@ fn event_type_in_unicode(ctx: &Context<'_>) -> Outcome {
 
 fn escaped_names_and_values(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    server
-        .submit(r#"{"\u0065vent_type":"\u006cogin","timestamp":"2024-05-01T12:00:00\u005a","payload":1,"i\u0064":"\u0069"}"#)?
-        .expect(201)?;
+    let event = concat!(
+        r#"{"\u0065vent_type":"\u006cogin","timestamp":"2024-05-01T12:00:00\u005a","#,
+        r#""payload":1,"i\u0064":"\u0069"}"#
+    );
+    server.submit(event)?.expect(201)?;
     check_eq!(
         server.get("/events?type=login")?.text()?,
         r#"[{"id":"i","seq":1,"event_type":"login","timestamp":"2024-05-01T12:00:00Z","payload":1}]"#,

@@ -1,4 +1,4 @@
-//! The wire contract as code: one file a group, one function a promise.
+//! The wire contract as code: a file for each group of cases, a function for each promise.
 
 #![expect(
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! `POST /events`: what is stored, and how that is acknowledged.
+//! `POST /events`: the forms of a body, what of it is stored, and the acknowledgement.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -13,10 +13,11 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["submit";
     "POST /events": [
-        single_event, array, array_of_one, lines, jsonl, blank_lines_and_carriage_returns, last_line_without_end,
+        single_event, array, array_of_one, lines, jsonl, blank_lines_and_carriage_returns, last_line_without_line_feed,
         content_type_parameters, content_type_in_capitals, visible_at_once, sequence_has_no_gaps,
-        concurrent_submissions_get_distinct_sequences, all_or_nothing, lenient_keeps_the_good, lenient_with_nothing_wrong,
-        lenient_skips_a_line_that_is_not_json, strict_preference, unknown_preference_is_ignored,
+        concurrent_submissions_get_distinct_sequences, all_or_nothing, lenient_stores_the_valid_events,
+        lenient_without_faults, lenient_skips_a_line_that_is_not_json, strict_preference,
+        unknown_preference_is_ignored,
     ],
 ];
 
@@ -61,7 +62,7 @@ fn array_of_one(ctx: &Context<'_>) -> Outcome {
     check_eq!(
         response.acknowledgement()?,
         json!({"accepted": 1, "duplicates": 0, "first_seq": 1, "last_seq": 1}),
-        "the acknowledgement of an array, however short"
+        "the acknowledgement of an array of one event"
     );
     Ok(())
 }
@@ -95,7 +96,7 @@ fn blank_lines_and_carriage_returns(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn last_line_without_end(ctx: &Context<'_>) -> Outcome {
+fn last_line_without_line_feed(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let response = server.submit_lines(format!("{EVENT}\n{EVENT}"))?;
     response.expect(201)?;
@@ -154,7 +155,7 @@ fn concurrent_submissions_get_distinct_sequences(ctx: &Context<'_>) -> Outcome {
     let mut all = BTreeSet::new();
     for result in results {
         let of_one = result?;
-        check!(of_one.is_sorted(), "sequence numbers that grow on each connection, not {of_one:?}");
+        check!(of_one.is_sorted(), "ascending sequence numbers on each connection, not {of_one:?}");
         all.extend(of_one);
     }
     check_eq!(all, (1..=(WRITERS * EACH) as u64).collect(), "the sequence numbers given");
@@ -167,7 +168,7 @@ fn all_or_nothing(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn lenient_keeps_the_good(ctx: &Context<'_>) -> Outcome {
+fn lenient_stores_the_valid_events(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let body = format!(r#"[{EVENT},{{"event_type":"","timestamp":0,"payload":1}},{EVENT}]"#);
     let request = Request::post("/events", "application/json", body).header("prefer", "handling=lenient");
@@ -179,15 +180,15 @@ fn lenient_keeps_the_good(ctx: &Context<'_>) -> Outcome {
     check_eq!(
         body,
         json!({"accepted": 2, "duplicates": 0, "first_seq": 1, "last_seq": 2}),
-        "the acknowledgement, apart from what was rejected"
+        "the acknowledgement without the rejected events"
     );
     check_eq!(rejected.as_array().map(Vec::len), Some(1), "how many events are rejected");
-    check_eq!(rejected.pointer("/0/pointer"), Some(&json!("#/1/event_type")), "where the rejected event is at fault");
+    check_eq!(rejected.pointer("/0/pointer"), Some(&json!("#/1/event_type")), "the pointer of the rejected event");
     check_eq!(server.find("")?.len(), 2, "how many events are stored");
     Ok(())
 }
 
-fn lenient_with_nothing_wrong(ctx: &Context<'_>) -> Outcome {
+fn lenient_without_faults(ctx: &Context<'_>) -> Outcome {
     let request =
         Request::post("/events", "application/json", format!("[{EVENT}]")).header("prefer", "handling=lenient");
     let response = ctx.empty()?.send(&request)?;
@@ -209,8 +210,8 @@ fn lenient_skips_a_line_that_is_not_json(ctx: &Context<'_>) -> Outcome {
     response.expect(200)?;
     check_eq!(response.member("accepted")?, json!(2), "events accepted");
     let rejected = response.member("rejected")?;
-    check_eq!(rejected.pointer("/0/pointer"), Some(&json!("#/1")), "where the line is that is not JSON");
-    check_eq!(rejected.pointer("/0/code"), Some(&json!("invalid_json")), "what is wrong with it");
+    check_eq!(rejected.pointer("/0/pointer"), Some(&json!("#/1")), "the pointer of the line that is not JSON");
+    check_eq!(rejected.pointer("/0/code"), Some(&json!("invalid_json")), "the code of its fault");
     check_eq!(server.find("")?.len(), 2, "how many events are stored");
     Ok(())
 }

@@ -11,13 +11,15 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["wire";
     "Order of checks": [
         pipelined_requests_are_answered_in_order, pipelined_submissions_and_queries, many_pipelined_requests,
-        request_in_single_bytes, empty_lines_before_a_request, no_host, two_hosts, http10_without_host, huge_request_line,
-        huge_header_field, flood_of_header_fields, endless_header, connect, options_asterisk, absolute_form, authority_form, target_without_slash,
-        non_ascii_header_value, non_ascii_target, garbage, tls_greeting, http2_preface, unknown_version, malformed_version, no_version,
-        upgrade_is_not_taken, many_idle_connections,
+        request_in_single_bytes, empty_lines_before_a_request, missing_host, two_hosts, http10_without_host,
+        huge_request_line, huge_header_field, flood_of_header_fields, endless_header, connect, options_asterisk,
+        absolute_form, authority_form, target_without_slash, non_ascii_header_value, non_ascii_target, garbage,
+        tls_client_hello, http2_preface, unknown_version, malformed_version, missing_version, upgrade_is_ignored,
+        many_idle_connections,
     ],
     "POST /events": [
-        expect_continue, expect_continue_is_not_for_refused_requests, unknown_expectation, half_closing_client_gets_its_answer,
+        expect_continue, expect_continue_is_not_for_refused_requests, unknown_expectation,
+        half_closing_client_gets_its_answer,
     ],
 ];
 
@@ -120,7 +122,7 @@ fn empty_lines_before_a_request(ctx: &Context<'_>) -> Outcome {
     connection.response_to("GET")?.expect(200)
 }
 
-fn no_host(ctx: &Context<'_>) -> Outcome {
+fn missing_host(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     let mut connection = server.connect()?;
     connection.write(b"GET /health HTTP/1.1\r\n\r\n")?;
@@ -274,7 +276,7 @@ fn garbage(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn tls_greeting(ctx: &Context<'_>) -> Outcome {
+fn tls_client_hello(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     expect_no_success(&server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
 }
@@ -311,11 +313,11 @@ fn malformed_version(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn no_version(ctx: &Context<'_>) -> Outcome {
+fn missing_version(ctx: &Context<'_>) -> Outcome {
     expect_no_success(&ctx.server()?, b"GET /health\r\n\r\n")
 }
 
-fn upgrade_is_not_taken(ctx: &Context<'_>) -> Outcome {
+fn upgrade_is_ignored(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for protocol in ["websocket", "h2c"] {
         let request = Request::get("/health").header("connection", "upgrade").header("upgrade", protocol);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::lifecycle::{begin_drain, in_order, signal_again};
+use super::lifecycle::{begin_drain, signal_again, start_with_one_worker};
 use crate::case::{Case, cases};
 use crate::client::{Connection, End};
 use crate::context::{Context, Server};
@@ -14,13 +14,15 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["wire_close";
     "GET /events": [
-        answer_for_a_stuck_reader_breaks_off, answer_at_the_drain_deadline_breaks_off, answer_at_a_second_signal_breaks_off,
-        answer_of_a_killed_server_breaks_off, whole_answers_end_in_good_order,
+        answer_for_a_stuck_reader_breaks_off, answer_at_the_drain_deadline_breaks_off,
+        answer_at_a_second_signal_breaks_off, answer_of_a_killed_server_breaks_off,
+        complete_answers_end_without_a_reset,
     ],
     "POST /events": [
-        refusal_reaches_who_goes_on_sending, refusal_of_a_body_above_the_limit_reaches_its_sender, refusal_of_a_long_head_reaches_its_sender,
-        refusal_while_draining_reaches_who_goes_on_sending, who_never_stops_sending_is_cut_off, who_stops_sending_gives_room,
-        who_goes_on_sending_does_not_hold_up_the_end,
+        refusal_reaches_a_client_that_keeps_sending, refusal_of_a_body_above_the_limit_reaches_the_client,
+        refusal_of_a_long_head_reaches_the_client, refusal_while_draining_reaches_a_client_that_keeps_sending,
+        client_that_never_stops_sending_is_cut_off, refused_client_that_stops_sending_is_closed_for_a_new_one,
+        client_that_keeps_sending_does_not_delay_the_shutdown,
     ],
 ];
 
@@ -94,7 +96,7 @@ fn answer_of_a_killed_server_breaks_off(ctx: &Context<'_>) -> Outcome {
     readers.into_iter().try_for_each(|(reader, version)| expect_broken_off(reader, version))
 }
 
-fn whole_answers_end_in_good_order(ctx: &Context<'_>) -> Outcome {
+fn complete_answers_end_without_a_reset(ctx: &Context<'_>) -> Outcome {
     // Too many for an answer that is put together before it is sent, and few enough for the system to keep them for a
     // client.
     const FEW: usize = 2_000;
@@ -127,7 +129,7 @@ fn expect_answer(server: &Server, head: &str, body: &[u8], status: u16) -> Outco
     check().map_err(|failure| failure.within(&head.lines().collect::<Vec<_>>().join(" | ")))
 }
 
-fn refusal_reaches_who_goes_on_sending(ctx: &Context<'_>) -> Outcome {
+fn refusal_reaches_a_client_that_keeps_sending(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let body = vec![b' '; LARGE_BYTES];
     let length = format!("host: x\r\ncontent-length: {LARGE_BYTES}");
@@ -151,7 +153,7 @@ fn refusal_reaches_who_goes_on_sending(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn refusal_of_a_body_above_the_limit_reaches_its_sender(ctx: &Context<'_>) -> Outcome {
+fn refusal_of_a_body_above_the_limit_reaches_the_client(ctx: &Context<'_>) -> Outcome {
     let limit = LARGE_BYTES.to_string();
     let server = ctx.start(&[("--max-body-bytes", &limit)])?;
     // A little more than there may be, and so much in all that it is declared or only found out in the end.
@@ -165,7 +167,7 @@ fn refusal_of_a_body_above_the_limit_reaches_its_sender(ctx: &Context<'_>) -> Ou
     server.expect_empty()
 }
 
-fn refusal_of_a_long_head_reaches_its_sender(ctx: &Context<'_>) -> Outcome {
+fn refusal_of_a_long_head_reaches_the_client(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let filler = vec![b'y'; LARGE_BYTES];
     expect_answer(&server, "GET /health HTTP/1.1\r\nhost: x\r\nx: ", &filler, 431)?;
@@ -173,8 +175,8 @@ fn refusal_of_a_long_head_reaches_its_sender(ctx: &Context<'_>) -> Outcome {
     expect_answer(&server, "GET /health HTTP/1.1\r\nhost: x\r\n", fields.as_bytes(), 431)
 }
 
-fn refusal_while_draining_reaches_who_goes_on_sending(ctx: &Context<'_>) -> Outcome {
-    let mut server = in_order(ctx)?;
+fn refusal_while_draining_reaches_a_client_that_keeps_sending(ctx: &Context<'_>) -> Outcome {
+    let mut server = start_with_one_worker(ctx)?;
     let mut connection = server.connect()?;
     let fields = format!("host: x\r\ncontent-type: application/json\r\ncontent-length: {LARGE_BYTES}\r\n");
     connection.write(format!("POST /events HTTP/1.1\r\n{fields}").as_bytes())?;
@@ -190,7 +192,7 @@ fn refusal_while_draining_reaches_who_goes_on_sending(ctx: &Context<'_>) -> Outc
     Ok(())
 }
 
-fn who_never_stops_sending_is_cut_off(ctx: &Context<'_>) -> Outcome {
+fn client_that_never_stops_sending_is_cut_off(ctx: &Context<'_>) -> Outcome {
     const MEBIBYTES_SENT_MAX: usize = 64;
     let server = ctx.start(&[("--max-body-bytes", "1048576")])?;
     let mut connection = server.connect()?;
@@ -205,7 +207,7 @@ fn who_never_stops_sending_is_cut_off(ctx: &Context<'_>) -> Outcome {
     Err(Failure::unmet(format!("an end of {MEBIBYTES_SENT_MAX} MiB that nobody reads")))
 }
 
-fn who_stops_sending_gives_room(ctx: &Context<'_>) -> Outcome {
+fn refused_client_that_stops_sending_is_closed_for_a_new_one(ctx: &Context<'_>) -> Outcome {
     let server = ctx.start(&[("--max-connections", "1")])?;
     let mut silent = server.connect()?;
     let fields = "host: x\r\ncontent-type: text/plain\r\ncontent-length: 1000";
@@ -216,7 +218,7 @@ fn who_stops_sending_gives_room(ctx: &Context<'_>) -> Outcome {
 }
 
 /// Who has its answer is not waited for by a subject that stops, however long its deadline.
-fn who_goes_on_sending_does_not_hold_up_the_end(ctx: &Context<'_>) -> Outcome {
+fn client_that_keeps_sending_does_not_delay_the_shutdown(ctx: &Context<'_>) -> Outcome {
     const PACE: Duration = Duration::from_millis(100);
     let mut server = ctx.start(&[("--drain-timeout", "1h")])?;
     let mut connection = server.connect()?;

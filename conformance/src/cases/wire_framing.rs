@@ -11,14 +11,15 @@ use crate::failure::Outcome;
 
 pub(super) const CASES: &[Case] = cases!["wire_framing";
     "Order of checks": [
-        length_and_chunked, chunked_and_length, other_transfer_codings, chunked_among_others, two_lengths, equal_lengths_are_one, lengths_that_are_none,
-        length_beyond_everything, folded_header_field, space_before_the_colon, bare_carriage_return, nul_in_a_header_field, nul_in_the_target,
-        bare_line_feeds_hide_nothing, body_of_get_is_no_request, post_without_length,
+        length_and_chunked, chunked_and_length, other_transfer_codings, chunked_with_other_codings, two_lengths,
+        equal_lengths_are_one, invalid_lengths, huge_lengths, folded_header_field, space_before_the_colon,
+        bare_carriage_return, nul_in_a_header_field, nul_in_the_target, bare_line_feeds_hide_no_request,
+        body_of_get_is_not_a_request, post_without_length,
     ],
     "POST /events": [
-        chunked_body, chunk_extensions_and_trailers, chunked_in_single_bytes, chunk_size_overflows, chunk_sizes_that_are_none,
-        chunk_without_its_end, body_cut_short, lines_cut_short_between_events, chunks_cut_short, reset_within_the_body,
-        bytes_behind_the_body, bytes_behind_a_refused_request,
+        chunked_body, chunk_extensions_and_trailers, chunked_in_single_bytes, chunk_size_overflows,
+        invalid_chunk_sizes, chunk_without_line_end, body_cut_short, lines_cut_short_between_events, chunks_cut_short,
+        reset_within_the_body, bytes_after_the_body, bytes_after_a_refused_request,
     ],
 ];
 
@@ -83,7 +84,7 @@ fn other_transfer_codings(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn chunked_among_others(ctx: &Context<'_>) -> Outcome {
+fn chunked_with_other_codings(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     for fields in [
         "transfer-encoding: chunked, chunked",
@@ -108,7 +109,7 @@ fn two_lengths(ctx: &Context<'_>) -> Outcome {
     expect_refused(&server, format!("{}{EVENT}{}", head(&fields), hidden()).as_bytes(), &[400])
 }
 
-fn lengths_that_are_none(ctx: &Context<'_>) -> Outcome {
+fn invalid_lengths(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let length = EVENT.len();
     for value in [
@@ -137,7 +138,7 @@ fn equal_lengths_are_one(ctx: &Context<'_>) -> Outcome {
     connection.response_to("POST")?.expect(201)
 }
 
-fn length_beyond_everything(ctx: &Context<'_>) -> Outcome {
+fn huge_lengths(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     for length in [
         "67108865",
@@ -206,7 +207,7 @@ fn nul_in_the_target(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn bare_line_feeds_hide_nothing(ctx: &Context<'_>) -> Outcome {
+fn bare_line_feeds_hide_no_request(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     // A recipient may take a line feed alone for the end of a line (RFC 9112, section 2.2). Either way there is one
     // request of this many bytes here, and the one in its body is none.
@@ -221,7 +222,7 @@ fn bare_line_feeds_hide_nothing(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn body_of_get_is_no_request(ctx: &Context<'_>) -> Outcome {
+fn body_of_get_is_not_a_request(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let hidden = hidden();
     for method in ["GET", "HEAD", "DELETE"] {
@@ -299,7 +300,7 @@ fn chunk_size_overflows(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn chunk_sizes_that_are_none(ctx: &Context<'_>) -> Outcome {
+fn invalid_chunk_sizes(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let length = EVENT.len();
     for size in [
@@ -318,7 +319,7 @@ fn chunk_sizes_that_are_none(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn chunk_without_its_end(ctx: &Context<'_>) -> Outcome {
+fn chunk_without_line_end(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     for end in ["", "\n", "xx", "\r\r"] {
         let bytes =
@@ -378,7 +379,7 @@ fn reset_within_the_body(ctx: &Context<'_>) -> Outcome {
     server.expect_alive()
 }
 
-fn bytes_behind_the_body(ctx: &Context<'_>) -> Outcome {
+fn bytes_after_the_body(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let mut connection = server.connect()?;
     connection.write(format!("{}{EVENT}{{}}\r\n\r\n", head(&format!("content-length: {}", EVENT.len()))).as_bytes())?;
@@ -393,7 +394,7 @@ fn bytes_behind_the_body(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn bytes_behind_a_refused_request(ctx: &Context<'_>) -> Outcome {
+fn bytes_after_a_refused_request(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     for behind in ["{}", "{}\r\n\r\n", "GET /health\r\n\r\n"] {
         let mut connection = server.connect()?;

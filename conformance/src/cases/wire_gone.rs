@@ -11,7 +11,8 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["wire_gone";
     "GET /events": [
-        work_for_a_client_that_is_gone_stops, half_closing_client_gets_a_late_answer, half_closing_client_gets_a_late_rest,
+        query_of_a_client_that_is_gone_stops, half_closing_client_gets_a_slow_answer,
+        half_closing_client_gets_the_rest_of_a_slow_answer,
     ],
 ];
 
@@ -79,7 +80,7 @@ impl Slow {
     }
 }
 
-fn work_for_a_client_that_is_gone_stops(ctx: &Context<'_>) -> Outcome {
+fn query_of_a_client_that_is_gone_stops(ctx: &Context<'_>) -> Outcome {
     let mut slow = Slow::start(ctx)?;
     // Far longer than a subject has to find out.
     slow.last(Duration::from_secs(15))?;
@@ -95,7 +96,7 @@ fn work_for_a_client_that_is_gone_stops(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn half_closing_client_gets_a_late_answer(ctx: &Context<'_>) -> Outcome {
+fn half_closing_client_gets_a_slow_answer(ctx: &Context<'_>) -> Outcome {
     let slow = Slow::start(ctx)?;
     slow.last(Duration::from_secs(2))?;
     slow.store_matches(1, 2)?;
@@ -110,7 +111,7 @@ fn half_closing_client_gets_a_late_answer(ctx: &Context<'_>) -> Outcome {
     expect_broken(&slow.server, 0.0, "clients that have their answers")
 }
 
-fn half_closing_client_gets_a_late_rest(ctx: &Context<'_>) -> Outcome {
+fn half_closing_client_gets_the_rest_of_a_slow_answer(ctx: &Context<'_>) -> Outcome {
     let slow = Slow::start(ctx)?;
     slow.store_matches(MATCHES, 0)?;
     slow.last(Duration::from_secs(2))?;

@@ -11,9 +11,9 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["wire_time";
     "POST /events": [
-        slow_head, slow_body, steady_body_has_all_the_time, trickled_body, trickle_behind_a_burst, slow_reader_is_not_cut_off,
-        slow_reader_with_a_small_buffer_is_not_cut_off, slow_reader_is_not_idle, idle_connection_is_closed,
-        idle_connection_after_a_request_is_closed,
+        slow_head, slow_body, slow_but_steady_body_is_accepted, trickling_body, trickle_after_a_burst,
+        slow_reader_is_not_cut_off, slow_reader_with_a_small_buffer_is_not_cut_off, slow_reader_is_not_idle,
+        idle_connection_is_closed, idle_connection_after_a_request_is_closed,
     ],
 ];
 
@@ -52,7 +52,7 @@ fn slow_body(ctx: &Context<'_>) -> Outcome {
 
 /// No limit is on the time that a body takes, but on the time between its bytes. The request's own time begins when the
 /// body is there.
-fn steady_body_has_all_the_time(ctx: &Context<'_>) -> Outcome {
+fn slow_but_steady_body_is_accepted(ctx: &Context<'_>) -> Outcome {
     const PACE: Duration = Duration::from_millis(50);
     const LASTS: Duration = Duration::from_millis(3000);
     let server = ctx.start(&[("--body-timeout", "2s"), ("--request-timeout", "2s")])?;
@@ -77,12 +77,12 @@ fn steady_body_has_all_the_time(ctx: &Context<'_>) -> Outcome {
     server.expect_alive()
 }
 
-fn trickled_body(ctx: &Context<'_>) -> Outcome {
+fn trickling_body(ctx: &Context<'_>) -> Outcome {
     expect_trickle_to_be_cut(ctx, 0)
 }
 
 /// Speed is not saved up: what came fast at first must go on, too.
-fn trickle_behind_a_burst(ctx: &Context<'_>) -> Outcome {
+fn trickle_after_a_burst(ctx: &Context<'_>) -> Outcome {
     expect_trickle_to_be_cut(ctx, 99_000)
 }
 
