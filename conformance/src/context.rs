@@ -220,8 +220,8 @@ impl Server {
         self.send(&Request::post("/events", "application/x-ndjson", body))
     }
 
-    /// Sends the head of a `POST /events` of this JSON and waits for `100 Continue`. The server then waits for the body,
-    /// which is not sent.
+    /// Sends the head of a `POST /events` of this JSON and waits for `100 Continue`. The body is not sent: the server
+    /// now waits for it.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! The folder of a repository on disk: other programs change it, or its permissions. A repository in memory has none, so
-//! these cases pass.
+//! The folder of a repository on disk: other programs change it, or its permissions. A repository in memory has no
+//! folder, so these cases pass.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

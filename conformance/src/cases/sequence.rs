@@ -20,8 +20,8 @@ pub(super) const CASES: &[Case] = cases!["sequence";
     ],
 ];
 
-/// Twelve events with the ids `e1` to `e12`, of three types. Their times are not in the order of their sequence numbers.
-/// The payload is the sequence number.
+/// Twelve events with the ids `e1` to `e12`, of three types. The payload is the sequence number. Times are in another
+/// order.
 fn stored(ctx: &Context<'_>) -> Result<Server, Failure> {
     let server = ctx.empty()?;
     for n in 1..=12 {

@@ -35,7 +35,8 @@ fn single_event(ctx: &Context<'_>) -> Outcome {
     check_eq!(
         server.get("/events")?.text()?,
         format!(
-            r#"[{{"id":"{id}","seq":1,"event_type":"login","timestamp":"2024-05-01T12:00:00Z","payload":{{"user":"ada"}}}}]"#
+            "[{{\"id\":\"{id}\",\"seq\":1,\"event_type\":\"login\",\"timestamp\":\"2024-05-01T12:00:00Z\",\
+             \"payload\":{{\"user\":\"ada\"}}}}]"
         ),
         "the events stored"
     );

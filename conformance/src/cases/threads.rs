@@ -17,8 +17,8 @@ const EVENT: &str = r#"{"event_type":"threads","timestamp":0,"payload":"01234567
 /// So many events that their body is large, and the answer with them is streamed.
 const MANY: usize = 10_000;
 
-/// A wrapper that executes a program as another user than root, whose threads the system does not limit. The program may
-/// still enter folders that only root can enter, because its files may be there.
+/// A wrapper that executes a program as another user than root, because the system does not limit root's threads. The
+/// program may still enter folders that only root can enter: its files may be there.
 const LIMITED: [&str; 3] = [
     "sh",
     "-c",

@@ -1,4 +1,4 @@
-//! Where a request ends: what tries to hide a second request in the first, and what ends too early.
+//! Where a request ends: attempts to hide a second request in the first (request smuggling), and incomplete requests.
 
 use serde_json::json;
 
@@ -30,12 +30,13 @@ fn head(fields: &str) -> String {
     format!("POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{fields}\r\n\r\n")
 }
 
-/// A submission that must not be executed, to be put where a body should be.
+/// A submission that must not be executed, hidden in or after another request.
 fn hidden() -> String {
     format!("{}{EVENT}", head(&format!("content-length: {}", EVENT.len())))
 }
 
-/// Requires one answer of one of these statuses to the bytes, then the end of the connection, and nothing stored.
+/// Requires that the server answers the bytes once with one of these statuses, closes the connection, and stores
+/// nothing.
 fn expect_refused(server: &Server, bytes: &[u8], statuses: &[u16]) -> Outcome {
     let mut connection = server.connect()?;
     connection.write(bytes)?;
@@ -45,7 +46,7 @@ fn expect_refused(server: &Server, bytes: &[u8], statuses: &[u16]) -> Outcome {
     server.expect_empty()
 }
 
-/// Requires that nothing is stored of a body that the client ends early, whatever it is told.
+/// Requires that nothing is stored of a body that the client ends early. The answer is 400, or none.
 fn expect_cut(server: &Server, bytes: &[u8]) -> Outcome {
     let mut connection = server.connect()?;
     connection.write(bytes)?;
@@ -209,8 +210,8 @@ fn nul_in_the_target(ctx: &Context<'_>) -> Outcome {
 
 fn bare_line_feeds_hide_no_request(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    // A recipient may take a line feed alone for the end of a line (RFC 9112, section 2.2). Either way there is one
-    // request of this many bytes here, and the one in its body is none.
+    // A recipient may accept a single line feed as the end of a line (RFC 9112, section 2.2). Either way, these bytes
+    // are one request, and the submission is its body.
     let hidden = hidden();
     let bytes = format!("POST /nowhere HTTP/1.1\nhost: x\ncontent-length: {}\n\n{hidden}", hidden.len());
     let mut connection = server.connect()?;
@@ -246,7 +247,7 @@ fn body_of_get_is_not_a_request(ctx: &Context<'_>) -> Outcome {
 fn post_without_length(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let mut connection = server.connect()?;
-    // Without a length there is no body (RFC 9112, section 6.3), and what follows is the next request.
+    // Without a length there is no body (RFC 9112, section 6.3).
     connection.write(b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\r\n")?;
     let status = connection.response_to("POST")?.status();
     check!(matches!(status, 400 | 411), "a refusal of a submission without body, not {status}");
@@ -285,7 +286,7 @@ fn chunked_in_single_bytes(ctx: &Context<'_>) -> Outcome {
     let mut connection = server.connect()?;
     let body: String = EVENT.chars().map(|byte| format!("1\r\n{byte}\r\n")).collect();
     for byte in format!("{}{body}0\r\n\r\n", head("transfer-encoding: chunked")).bytes() {
-        check!(!connection.write_is_refused(&[byte])?, "a subject that takes the request byte by byte");
+        check!(!connection.write_is_refused(&[byte])?, "a subject that reads the request byte by byte");
     }
     connection.response_to("POST")?.expect(201)
 }
@@ -331,7 +332,7 @@ fn chunk_without_line_end(ctx: &Context<'_>) -> Outcome {
 
 fn body_cut_short(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    // What has come is an event already; that more was promised makes it none.
+    // The bytes sent are a whole event, but the declared length is one byte more.
     let bytes = format!("{}{EVENT}", head(&format!("content-length: {}", EVENT.len() + 1)));
     expect_cut(&server, bytes.as_bytes())?;
     expect_cut(&server, &bytes.as_bytes()[..bytes.len() - 20])
@@ -347,7 +348,8 @@ fn lines_cut_short_between_events(ctx: &Context<'_>) -> Outcome {
             body = crate::compress::gzip(&body);
         }
         let mut bytes = format!(
-            "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n{fields}prefer: handling=lenient\r\ncontent-length: {}\r\n\r\n",
+            "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n{fields}\
+             prefer: handling=lenient\r\ncontent-length: {}\r\n\r\n",
             body.len() + EVENT.len() + 1
         )
         .into_bytes();
@@ -361,7 +363,7 @@ fn chunks_cut_short(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let whole = format!("{:x}\r\n{EVENT}\r\n0\r\n\r\n", EVENT.len());
     let head = head("transfer-encoding: chunked");
-    // Without the empty line behind the last chunk the body is not complete.
+    // The body ends with the empty line after the last chunk.
     for missing in 1..=9 {
         let bytes = format!("{head}{}", &whole[..whole.len() - missing]);
         expect_cut(&server, bytes.as_bytes()).map_err(|failure| failure.within(&format!("{missing} bytes missing")))?;
@@ -386,7 +388,7 @@ fn bytes_after_the_body(ctx: &Context<'_>) -> Outcome {
     let response = connection.response_to("POST")?;
     response.expect(201)?;
     check_eq!(response.member("duplicate")?, json!(false), "the acknowledgement");
-    // What follows is no request, so it gets no other answer than 400.
+    // The bytes after the body are no request.
     let second = connection.response_to("GET")?;
     second.expect(400)?;
     connection.expect_close()?;
@@ -396,15 +398,15 @@ fn bytes_after_the_body(ctx: &Context<'_>) -> Outcome {
 
 fn bytes_after_a_refused_request(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    for behind in ["{}", "{}\r\n\r\n", "GET /health\r\n\r\n"] {
+    for after in ["{}", "{}\r\n\r\n", "GET /health\r\n\r\n"] {
         let mut connection = server.connect()?;
-        connection.write(format!("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n{behind}").as_bytes())?;
+        connection.write(format!("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n{after}").as_bytes())?;
         connection.finish_sending();
         connection.response_to("GET")?.expect(404)?;
         let rest = connection.read_to_end()?;
         let answer = String::from_utf8_lossy(&rest).into_owned();
         let bad_request = answer.starts_with("HTTP/1.1 400 ") && answer.matches("HTTP/1.1 4").count() == 1;
-        check!(rest.is_empty() || bad_request, "400 or nothing for {behind:?}, not {answer:?}");
+        check!(rest.is_empty() || bad_request, "400 or nothing for {after:?}, not {answer:?}");
     }
     server.expect_empty()
 }

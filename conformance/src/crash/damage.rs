@@ -17,7 +17,7 @@ use argus_conformance::random::Random;
 const BATCHES: u64 = 4;
 const BATCH: u64 = 20_000;
 
-/// Has a server make a segment, changes a byte of it, and queries its events.
+/// Lets a server write a segment, changes a byte of it, and queries its events.
 pub(crate) fn is_reported(site: &mut Site, _: &mut Random) -> Result<String, String> {
     let mut server = site.start()?;
     seal(server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
@@ -44,7 +44,8 @@ fn seal(server: &dyn Running) -> Result<(), String> {
     for batch in 0..BATCHES {
         let line = |seq: u64| {
             format!(
-                "{{\"event_type\":\"a\",\"timestamp\":\"2024-05-01T12:00:00Z\",\"id\":\"id-{seq}\",\"payload\":{{\"n\":{seq}}}}}\n"
+                "{{\"event_type\":\"a\",\"timestamp\":\"2024-05-01T12:00:00Z\",\
+                 \"id\":\"id-{seq}\",\"payload\":{{\"n\":{seq}}}}}\n"
             )
         };
         let body: String = (batch * BATCH + 1..=(batch + 1) * BATCH).map(line).collect();

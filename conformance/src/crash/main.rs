@@ -49,7 +49,7 @@ Usage: argus-crash [OPTIONS]
       --soak MINUTES     Instead of rounds: slow and idle clients, a full disk and a blocked log at once
   -h, --help             Print this
 
-Programs are taken from ARGUS_BIN_DIR, or from beside this one.
+Programs are taken from ARGUS_BIN_DIR, or from the folder of this one.
 Exit codes: 0 nothing lost and nothing stored twice, 1 a violation, whose folder is kept, 2 a bad argument.
 ";
 
@@ -145,8 +145,9 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
     let tally = outcome.map_err(|(round, error)| format!("round {round}: {error}"))?;
     let sums = site.ledger.sums;
     println!(
-        "{runtime}: {} rounds, {} kills, {} SIGTERMs and {} copies in {:.1} s; {} events acknowledged in {} requests, {} duplicates \
-         recognised, {} of {} unanswered requests were stored, {} refused; {} events stored, slowest start {} ms",
+        "{runtime}: {} rounds, {} kills, {} SIGTERMs and {} copies in {:.1} s; {} events acknowledged in {} requests, \
+         {} duplicates recognised, {} of {} unanswered requests were stored, {} refused; \
+         {} events stored, slowest start {} ms",
         options.rounds,
         tally.kills,
         tally.terminations,

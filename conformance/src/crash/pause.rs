@@ -50,7 +50,8 @@ pub(crate) fn for_a_minute(site: &mut Site, random: &mut Random) -> Result<Strin
     }
     stores(site, server.address(), random)?;
     Ok(format!(
-        "{} of {} unanswered requests were stored, {acknowledged} were acknowledged afterwards, {} in all; {} events stored",
+        "{} of {} unanswered requests were stored, {acknowledged} were acknowledged afterwards, {} in all; \
+         {} events stored",
         sums.unknown_stored,
         sums.unknown,
         sums.acknowledged,

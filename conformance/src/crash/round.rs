@@ -202,7 +202,7 @@ pub(crate) fn check(site: &Site, end: End) -> Result<(), String> {
     let exit = site.launcher.run_to_exit(&["check", &folder]).map_err(|failure| failure.to_string())?;
     match exit.code {
         Some(0) if end == End::Terminate && exit.stdout.contains("note: the log") => {
-            Err(format!("after SIGTERM, `check` finds something odd in the log:\n{}", exit.stdout))
+            Err(format!("after SIGTERM, `check` finds the log unfinished:\n{}", exit.stdout))
         }
         Some(0) => Ok(()),
         code => Err(format!("`check` between two servers ended with {code:?}:\n{}{}", exit.stdout, exit.stderr)),
@@ -235,8 +235,9 @@ fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
 fn line(number: u64, rounds: u64, load: &str, sums: Sums, events: u64, started: Duration, audited: Duration) -> String {
     let Sums { acknowledged, acknowledged_events, duplicates, unknown, unknown_stored, refused } = sums;
     format!(
-        "{number:>3}/{rounds} {load}: {acknowledged} requests acknowledged with {acknowledged_events} events and {duplicates} \
-         duplicates, {unknown_stored} of {unknown} unanswered were stored, {refused} refused; {events} events, start {} ms, audit {} ms",
+        "{number:>3}/{rounds} {load}: {acknowledged} requests acknowledged with {acknowledged_events} events \
+         and {duplicates} duplicates, {unknown_stored} of {unknown} unanswered were stored, {refused} refused; \
+         {events} events, start {} ms, audit {} ms",
         started.as_millis(),
         audited.as_millis()
     )

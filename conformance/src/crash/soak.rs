@@ -105,9 +105,9 @@ pub(crate) fn run(
     let Tally { spells, seen, full, connections, lines_lost, cut } = tally;
     let sums = site.ledger.sums;
     Ok(format!(
-        "{spells} spells, {} events acknowledged and there, {} of {} unanswered requests there, {} refused ({full} for want of room); {} \
-         probes, slowest {} ms; {} reads of acknowledged events; {connections} connections of the crowd; {lines_lost} log lines \
-         lost; memory at most {} of {} MiB announced; {cut} drains reached their deadline",
+        "{spells} spells, {} events stored, {} of {} unanswered requests stored, {} refused ({full} on the full disk); \
+         {} probes, slowest {} ms; {} reads of acknowledged events; {connections} connections of the crowd; \
+         {lines_lost} log lines lost; memory at most {} of {} MiB announced; {cut} drains reached their deadline",
         site.ledger.len(),
         sums.unknown_stored,
         sums.unknown,
@@ -173,8 +173,9 @@ fn spell(
     tally.lines_lost += lines_lost;
     tally.cut += u64::from(cut);
     Ok(format!(
-        "{} {log:?}: {} requests acknowledged, {} of {} unanswered there, {} refused ({full} for want of room), {} probes, slowest {} ms, {} \
-         reads, {connections} connections of the crowd, {lines_lost} log lines lost, memory {} of {} MiB{}",
+        "{} {log:?}: {} requests acknowledged, {} of {} unanswered stored, {} refused ({full} on the full disk), \
+         {} probes, slowest {} ms, {} reads, {connections} connections of the crowd, {lines_lost} log lines lost, \
+         memory {} of {} MiB{}",
         tally.spells,
         sums.acknowledged,
         sums.unknown_stored,

@@ -293,7 +293,8 @@ fn write_streamed(
     }
 }
 
-/// Writes a piece of an answer. If the client does not take it at once, its run holds nothing while it waits.
+/// Writes a piece of an answer. If it does not fit into the socket's buffer, the read is suspended first, so that it
+/// holds no memory while it waits for the client.
 fn write_piece(stream: &mut Stream, piece: &[u8], run: &mut ReadRun, part: &mut Part) -> io::Result<()> {
     let rest = stream.write_at_once(piece)?;
     if !rest.is_empty() {
