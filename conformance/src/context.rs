@@ -138,7 +138,7 @@ impl<'a> Context<'a> {
 }
 
 impl Server {
-    /// Opens a connection. Every answer on it is checked against the subject's OpenAPI document.
+    /// Opens a connection. Every answer on it is checked against the subject's `OpenAPI` document.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl Server {
         Nginx::start(self.running.address(), directives)
     }
 
-    /// Opens a connection to the nginx in front of this server. Every answer must match the subject's OpenAPI document;
+    /// Opens a connection to the nginx in front of this server. Every answer must match the subject's `OpenAPI` document;
     /// answers that nginx makes itself do not.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The OpenAPI document of a subject, and whether its answers match it.
+//! The `OpenAPI` document of a subject, and whether its answers match it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! The OpenAPI documents of subjects, fetched once from each.
+//! The `OpenAPI` documents of subjects, fetched once from each.
 
 use std::collections::HashMap;
 use std::fs;
