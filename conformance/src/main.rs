@@ -142,11 +142,13 @@ fn run_all(columns: &[Column], cases: &[&Case], jobs: usize) -> Vec<Vec<Verdict>
     let queue: VecDeque<(usize, usize)> =
         (0..cases.len()).flat_map(|row| (0..columns.len()).map(move |column| (row, column))).collect();
     let queue = Mutex::new(queue);
+    // A function of its own, because `while let` would hold the lock during the case.
+    let next = || lock(&queue).pop_front();
     let done = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                while let Some((row, column)) = lock(&queue).pop_front() {
+                while let Some((row, column)) = next() {
                     let (Some(case), Some(subject)) = (cases.get(row), columns.get(column)) else { continue };
                     let begun = Instant::now();
                     let outcome = match &subject.launcher {
