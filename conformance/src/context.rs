@@ -167,8 +167,8 @@ impl Server {
         Nginx::start(self.running.address(), directives)
     }
 
-    /// Opens a connection to the nginx in front of this server. Every answer must match the subject's `OpenAPI` document;
-    /// answers that nginx makes itself do not.
+    /// Opens a connection to the nginx in front of this server. Every answer must match the subject's `OpenAPI`
+    /// document; answers that nginx makes itself do not.
     ///
     /// # Errors
     ///
