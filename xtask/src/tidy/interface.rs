@@ -19,7 +19,7 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--filter",
 ];
 
-/// The script of the CI, and the document that has its command.
+/// The script of the CI, and the document that must show its command.
 const CI_SCRIPT: &str = ".ci/run";
 const README: &str = "README.md";
 
@@ -37,7 +37,7 @@ struct Interface {
     crates: BTreeSet<String>,
 }
 
-/// Names in documents that no program has. The change log is exempt: it names what existed once.
+/// Names in documents that no program has. The change log is exempt: it also names things that no longer exist.
 pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violation> {
     let interface = Interface::of(sources, packages);
     let mut found = Vec::new();

@@ -6,7 +6,7 @@ use super::modules::ModuleTree;
 use super::packages::Packages;
 use super::{Source, Violation};
 
-/// Crates that do I/O, schedule tasks, read clocks or draw random numbers. The core does none of this.
+/// Crates that do I/O, schedule tasks, read clocks or generate random numbers. The core does none of this.
 const IMPURE: &[&str] = &[
     "chrono",
     "crossbeam-channel",
@@ -49,7 +49,7 @@ const IMPURE: &[&str] = &[
 /// The same for families of crates.
 const IMPURE_PREFIXES: &[&str] = &["async-", "hyper-", "tokio", "windows"];
 
-/// Only in its minimal host may the black-box suite name the core.
+/// The minimal host of the black-box suite. Only this part of the suite may use the core.
 const MINIMAL_HOST: &[&str] =
     &["conformance/src/minimal/", "conformance/src/minimal.rs", "conformance/src/bin/minimal"];
 
@@ -98,7 +98,7 @@ pub(super) fn package_violations(packages: &Packages) -> Vec<Violation> {
     for (name, member) in &packages.members {
         let manifest = format!("{}/Cargo.toml", member.folder);
         let Some(below) = below(&member.folder) else {
-            let reason = "a new crate: say in xtask/src/tidy/layering.rs what it may depend on".to_owned();
+            let reason = "a new crate: list in xtask/src/tidy/layering.rs what it may depend on".to_owned();
             found.push(Violation::new(&manifest, 1, reason));
             continue;
         };
@@ -162,7 +162,7 @@ pub(super) fn core_violations(modules: &ModuleTree) -> Vec<Violation> {
     for place in modules.uses() {
         let [Some(from), Some(to)] = [&place.from, &place.to].map(|path| path.first()) else { continue };
         if layer(from) < layer(to) {
-            let reason = format!("`{from}` is below `{to}` and must not name anything of it");
+            let reason = format!("`{from}` is below `{to}` and must not use it");
             found.push(Violation::new(&place.file, place.line, reason));
         }
     }
@@ -192,14 +192,14 @@ fn below(folder: &str) -> Option<&'static [&'static str]> {
         "core/testing" => Some(&["core"]),
         "host" => Some(&["storage", "core"]),
         "runtime-tokio" | "runtime-smol" => Some(&["host", "storage", "core"]),
-        // Only for its minimal host; see MINIMAL_HOST.
+        // Only for its minimal host, see `MINIMAL_HOST`.
         "conformance" => Some(&["core"]),
         storage if storage.starts_with("storage/") => Some(&["core"]),
         _ => None,
     }
 }
 
-/// `no_std` proves purity, so it must be unconditional, and `std` must not come back in another way.
+/// `no_std` proves purity, so it must be unconditional, and `std` must not be linked in another way.
 fn core_attributes(source: &Source) -> Vec<Violation> {
     let mut found = Vec::new();
     for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
@@ -233,7 +233,13 @@ mod tests {
         for (name, folder, dependencies) in members {
             let named: Vec<Value> =
                 dependencies.iter().map(|(name, kind)| json!({"name": name, "kind": kind})).collect();
-            list.push(json!({"id": name, "name": name, "manifest_path": format!("/w/{folder}/Cargo.toml"), "dependencies": named, "targets": []}));
+            list.push(json!({
+                "id": name,
+                "name": name,
+                "manifest_path": format!("/w/{folder}/Cargo.toml"),
+                "dependencies": named,
+                "targets": [],
+            }));
             let resolved = dependencies.iter().map(|(name, kind)| json!({"pkg": name, "dep_kinds": [{"kind": kind}]}));
             nodes.push(json!({"id": name, "deps": resolved.collect::<Vec<_>>()}));
         }
@@ -269,7 +275,8 @@ mod tests {
         assert_eq!(
             reasons(&package_violations(&impure)),
             "core/Cargo.toml:1: the core does no I/O, but depends on async-io: argus-core -> bytes -> async-io\n\
-             core/Cargo.toml:1: the core does no I/O, but depends on rustix: argus-core -> bytes -> async-io -> rustix\n",
+             core/Cargo.toml:1: the core does no I/O, but depends on rustix: \
+             argus-core -> bytes -> async-io -> rustix\n",
         );
     }
 
@@ -300,7 +307,8 @@ mod tests {
         );
         assert_eq!(
             reasons(&package_violations(&upwards)),
-            "conformance/Cargo.toml:1: argus-conformance may not depend on argus-host: dependencies run downwards only\n\
+            "conformance/Cargo.toml:1: argus-conformance may not depend on argus-host: \
+             dependencies run downwards only\n\
              core/Cargo.toml:1: argus-core may not depend on argus-host: dependencies run downwards only\n\
              core/Cargo.toml:1: argus-core may not depend on argus-testing: dependencies run downwards only\n\
              storage/disk/Cargo.toml:1: argus-testing is for tests: name it in [dev-dependencies]\n",
@@ -349,7 +357,7 @@ mod tests {
         assert_eq!(found(&declared, &[("engine", "use crate::repository::Repository;\n")]), "");
         assert_eq!(
             found(&declared, &[("repository", "\nuse crate::engine::Engine;\n")]),
-            "core/src/repository.rs:2: `repository` is below `engine` and must not name anything of it\n",
+            "core/src/repository.rs:2: `repository` is below `engine` and must not use it\n",
         );
         assert_eq!(
             found(&declared.replace("mod hex;", "mod octal;"), &[]),
@@ -366,8 +374,10 @@ mod tests {
         let other = [source("runtime-tokio/src/accept.rs"), source("runtime-smol/src/listen.rs")];
         assert_eq!(
             reasons(&mirror_violations(&other)),
-            "runtime-tokio/src/accept.rs:1: the runtimes mirror each other, but there is no runtime-smol/src/accept.rs\n\
-             runtime-smol/src/listen.rs:1: the runtimes mirror each other, but there is no runtime-tokio/src/listen.rs\n",
+            "runtime-tokio/src/accept.rs:1: the runtimes mirror each other, \
+             but there is no runtime-smol/src/accept.rs\n\
+             runtime-smol/src/listen.rs:1: the runtimes mirror each other, \
+             but there is no runtime-tokio/src/listen.rs\n",
         );
     }
 }
