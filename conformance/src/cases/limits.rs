@@ -1,15 +1,15 @@
 //! Limits of bodies and payloads, of the memory for all bodies together, and of the commit queue.
 
-use std::thread;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::case::{Case, cases};
 use crate::client::{Connection, PATIENCE, Request, Response};
 use crate::compress;
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
+use crate::launcher::Signal;
 use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["limits";
@@ -255,42 +255,30 @@ fn stalled_bodies_give_their_memory_to_others(ctx: &Context<'_>) -> Outcome {
 }
 
 fn full_queue_is_answered_with_503(ctx: &Context<'_>) -> Outcome {
-    const WRITERS: usize = 12;
-    let server = ctx.start(&[("--commit-queue-batches", "1")])?;
-    let deadline = Instant::now() + PATIENCE;
-    let (mut accepted, mut refused) = (0, 0);
-    // Some hosts are full while they commit much, and some only while many requests with little in them are ready at
-    // once.
-    for events in [2_000, 100].into_iter().cycle() {
-        if refused > 0 {
-            break;
-        }
-        let lines = format!("{EVENT}\n").repeat(events);
-        let request = Request::post("/events", "application/x-ndjson", lines);
-        check!(Instant::now() < deadline, "503 from a queue of one batch under {WRITERS} writers");
-        let connections = (0..WRITERS).map(|_| server.connect()).collect::<Result<Vec<_>, _>>()?;
-        let responses: Vec<Result<Response, Failure>> = thread::scope(|scope| {
-            let request = &request;
-            let send = |mut connection: Connection| scope.spawn(move || connection.request(request));
-            let threads: Vec<_> = connections.into_iter().map(send).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::unmet("no panic"))))
-                .collect()
-        });
-        for response in responses {
-            let response = response?;
-            if response.status() == 503 {
-                expect_overloaded(&response)?;
-                refused += 1;
-            } else {
-                response.expect(201)?;
-                accepted += events;
-            }
+    const CLIENTS: usize = 50;
+    let server = ctx.start(&[("--commit-queue-batches", "1"), ("--threads", "1")])?;
+    let mut clients: Vec<Connection> = (0..CLIENTS).map(|_| server.connect()).collect::<Result<_, _>>()?;
+    for client in &mut clients {
+        client.request(&Request::get("/health/live"))?.expect(200)?;
+    }
+    // All submissions arrive while the subject is stopped. When it continues, its only worker submits the next ones
+    // before the first is committed.
+    server.signal(Signal::Stop)?;
+    let request = Request::post("/events", "application/json", EVENT).to_bytes(&server.host());
+    clients.iter_mut().try_for_each(|client| client.write(&request))?;
+    server.signal(Signal::Continue)?;
+    let mut accepted = 0;
+    for client in &mut clients {
+        let response = client.response_to("POST")?;
+        if response.status() == 503 {
+            expect_overloaded(&response)?;
+        } else {
+            response.expect(201)?;
+            accepted += 1;
         }
     }
+    check!(accepted < CLIENTS, "503 from a queue of one batch for {CLIENTS} submissions at once");
     check_eq!(server.find("")?.len(), accepted, "events stored: exactly those acknowledged");
-    let next = server.submit(EVENT)?;
-    check_eq!(next.member("seq")?.as_u64(), Value::from(accepted + 1).as_u64(), "the next sequence number");
+    check_eq!(server.submit(EVENT)?.member("seq")?, json!(accepted + 1), "the next sequence number");
     Ok(())
 }
