@@ -5,7 +5,7 @@ use std::fmt;
 /// Why a case did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// What was expected, and what came instead.
+    /// An expectation that was not met, and the actual result.
     Unmet(String),
     /// The case cannot run: it needs control of the subject's process, or a file or program that is missing.
     Skipped(String),

@@ -106,7 +106,7 @@ Commands:
                suite on every runtime, a simulation, killed servers, a small bench, and `check`.
                All steps run even if one fails; the exit code and the last line say how it went
   check        rustfmt, clippy, rustdoc (all with warnings denied) and tidy
-  tidy         Only tidy: the house rules, such as file sizes, layers, and documents that name what exists
+  tidy         Only tidy: the house rules, for example file sizes, layers, and names in documents
   conformance  The black-box suite against the real binaries, as a matrix of case and subject
   simulate     The engine on a simulated medium with faults, drawn from seeds
   crash        Kills real servers under load: no acknowledged event is lost, none is stored twice
@@ -124,7 +124,7 @@ Everything that a change must pass
 
 Usage: cargo xtask test
 
-Runs these steps in this order, and goes on after a failure:
+Runs these steps in this order, and continues after a failure:
   1. cargo-nextest is there: installed by `cargo install cargo-nextest --locked` if missing
   2. unit, property and integration tests: of the workspace, under nextest
   3. doc tests: under cargo
@@ -144,7 +144,7 @@ Formatting, lints, documentation and tidiness
 
 Usage: cargo xtask check
 
-Runs, in this order, and goes on after a failure:
+Runs, in this order, and continues after a failure:
   1. rustfmt: cargo fmt --all --check
   2. clippy: cargo clippy --workspace --all-targets -- -D warnings
   3. rustdoc: cargo doc --no-deps --workspace, with RUSTDOCFLAGS='-D warnings'
@@ -168,7 +168,7 @@ Usage: cargo xtask conformance [OPTIONS]
 Builds the runtimes and the minimal test host, starts a fresh server for every case, and prints a matrix.
 
 Options:
-      --runtime <NAME>       Only this runtime, such as tokio, smol or minimal
+      --runtime <NAME>       Only this runtime: tokio, smol or minimal
       --repository <NAME>    Only this repository: memory or disk
       --url <URL>            Run against a running server, and start none
       --filter <TEXT>        Only the cases whose name contains the text
@@ -213,7 +213,7 @@ Parts:
 Options:
       --runtime <NAME>   Only this runtime: tokio or smol [default: all]
       --filter <TEXT>    Only the parts whose name contains the text
-      --runs <N>         Runs of each measure, of which the median counts [default: 5]
+      --runs <N>         Runs of each measurement; the report has their median [default: 5]
       --events <N>       Events that batches and queries store [default: 1000000]
       --threads <N>      Threads of the servers and of the empty handlers [default: one for each CPU]
       --smoke            Small, unoptimised, one run: shows in seconds that the bench works; its figures mean nothing

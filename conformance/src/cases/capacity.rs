@@ -84,7 +84,7 @@ fn unfinished_heads_do_not_lock_others_out(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-/// Clients that have got a 408 and go on sending are closed for others.
+/// The server closes clients that keep sending after a 408, to accept others.
 fn late_heads_that_continue_do_not_lock_others_out(ctx: &Context<'_>) -> Outcome {
     const PACE: Duration = Duration::from_millis(100);
     let server = ctx.start(&[("--max-connections", "2"), ("--header-timeout", "300ms")])?;

@@ -193,7 +193,7 @@ fn bodies_in_flight_are_bounded(ctx: &Context<'_>) -> Outcome {
     }
 }
 
-/// An accepted submission with a body of this length, of which only the first `sent` bytes are sent.
+/// An accepted submission with a body of this length. Only the first `sent` bytes are sent.
 fn held_body(server: &Server, length: usize, sent: usize) -> Result<Connection, Failure> {
     let mut held = server.begin_submission(padded(length))?;
     held.write(&padded(length).as_bytes()[..sent])?;
@@ -217,7 +217,7 @@ fn memory_is_reserved_for_small_bodies(ctx: &Context<'_>) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     loop {
         check!(Instant::now() < deadline, "503 for a large body while others are held");
-        // Stalled bodies give up their memory after some time. If this took longer, it is repeated.
+        // Stalled bodies lose their memory after some time. If this took longer, it is repeated.
         let held = (0..2).map(|_| held_body(&server, LENGTH, LENGTH - 1)).collect::<Result<Vec<_>, _>>()?;
         let large = server.submit(padded(LENGTH))?;
         let small = server.submit(padded(64 << 10))?;

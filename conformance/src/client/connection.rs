@@ -288,7 +288,7 @@ impl Connection {
         Ok(!peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
     }
 
-    /// Reads the bytes that are there, at least one; none if the connection is closed.
+    /// Reads all bytes that have arrived, at least one; none if the connection is closed.
     ///
     /// # Errors
     ///

@@ -127,11 +127,11 @@ fn list(address: SocketAddr, target: &str) -> Result<Vec<Found>, String> {
     let mut last = (String::new(), 0);
     for line in response.text().map_err(|failure| failure.to_string())?.lines() {
         let (event, timestamp) = Found::read(line)?;
-        let place = (timestamp, event.seq);
-        if place <= last {
-            return Err(format!("GET {target} has {place:?} behind {last:?}"));
+        let position = (timestamp, event.seq);
+        if position <= last {
+            return Err(format!("GET {target} returns {position:?} after {last:?}"));
         }
-        last = place;
+        last = position;
         events.push(event);
     }
     Ok(events)

@@ -1,4 +1,4 @@
-//! A byte of a segment changes: readers, the operator and `check` must all be told of the same events.
+//! A byte of a segment changes: answers, log and `check` must all report the same events.
 
 use std::fs;
 use std::path::PathBuf;
@@ -123,7 +123,7 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
         return Err(format!("a POST of id-{first} says {problem}, and readiness {status} {body}"));
     }
     if [detail, output].iter().any(|told| told.contains("segment-") || told.contains("offset")) {
-        return Err(format!("callers are told the place: {detail}, and {output}"));
+        return Err(format!("answers reveal the place of the damage: {detail}, and {output}"));
     }
     let metrics = get(address, "/metrics")?;
     let metrics = metrics.text().map_err(|failure| failure.to_string())?;

@@ -48,7 +48,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Fills the disk: callers are told, reads go on, a restart works, and writing resumes when there is room.
+/// Fills the disk: callers get an error, reads go on, a restart works, and writing resumes when there is room.
 pub(crate) fn fill(site: &mut Site, disk: &SmallDisk, random: &mut Random) -> Result<String, String> {
     let ballast = disk.path().join("ballast");
     fs::write(&ballast, vec![7; BALLAST_BYTES]).map_err(|error| format!("{}: {error}", ballast.display()))?;

@@ -25,7 +25,7 @@ pub(crate) struct Held {
 
 /// The memory of one answer, returned when dropped.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct AnswerMemory {
     answers: Arc<Answers>,
     bytes: usize,
 }
@@ -40,7 +40,7 @@ impl Answers {
     }
 
     /// Waits until there is memory for one more answer, at most until the deadline.
-    pub(crate) fn admit(self: &Arc<Self>, deadline: Instant) -> Result<Part, Refusal> {
+    pub(crate) fn admit(self: &Arc<Self>, deadline: Instant) -> Result<AnswerMemory, Refusal> {
         let mut held = self.lock();
         while held.bytes >= self.bytes_max {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -51,7 +51,7 @@ impl Answers {
         }
         held.bytes += FIRST_BYTES;
         held.answers += 1;
-        Ok(Part { answers: Arc::clone(self), bytes: FIRST_BYTES })
+        Ok(AnswerMemory { answers: Arc::clone(self), bytes: FIRST_BYTES })
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -59,7 +59,7 @@ impl Answers {
     }
 }
 
-impl Part {
+impl AnswerMemory {
     /// Sets how much memory the answer holds now.
     pub(crate) fn set(&mut self, bytes: usize) {
         let mut held = self.answers.lock();
@@ -70,7 +70,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for AnswerMemory {
     fn drop(&mut self) {
         self.set(0);
         self.answers.lock().answers -= 1;

@@ -50,7 +50,7 @@ impl Metrics {
     pub(crate) fn render(&self, stats: &Stats, held: Held, idle_closed: u64, log_lines_lost: u64) -> String {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
-        page.family("argus_build_info", "gauge", "Always 1; the labels say what is running.");
+        page.family("argus_build_info", "gauge", "Always 1; the labels have the version and the runtime.");
         page.sample(
             "argus_build_info",
             &format!("{{version=\"{}\",runtime=\"minimal\"}}", env!("CARGO_PKG_VERSION")),

@@ -194,7 +194,7 @@ fn arrived(
 #[cfg(target_os = "linux")]
 use linux::{acknowledged, tcp_state};
 
-/// What Linux tells of a connection.
+/// The state of a connection, from Linux.
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;

@@ -66,7 +66,7 @@ pub(super) fn stream(count: usize, random: &mut Random) -> Vec<Stamp> {
     times.take(count).map(|time_ms| Stamp { event_type: random.pick(&TYPES), time_ms }).collect()
 }
 
-/// Hours with the same number of events each, of which a fixed number has the queried type.
+/// Hours with the same number of events each. A fixed number of these has the queried type.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hours {
     pub(super) hours: u64,

@@ -43,7 +43,7 @@ const SLEEPERS: &[Exemption] = &[
     },
     Exemption {
         path: "conformance/src/minimal/accept.rs",
-        reason: "after a failed accept (such as no free file descriptor), no event tells when the next may succeed",
+        reason: "after a failed accept, for example without free file descriptors, no event tells when to try again",
     },
     Exemption {
         path: "conformance/src/nginx.rs",
