@@ -30,7 +30,7 @@ pub struct Answer<'a> {
     pub status: u16,
     /// The value of `Content-Type`, if there is one.
     pub content_type: Option<&'a str>,
-    /// The body; `None` where an answer has none, as to `HEAD`.
+    /// The body; `None` if the answer has none, for example to `HEAD`.
     pub body: Option<&'a [u8]>,
 }
 

@@ -20,7 +20,7 @@ pub struct Party<'a> {
     pub name: &'a str,
     /// Its HTTP implementation.
     pub wire: &'a str,
-    /// A server of it.
+    /// A running server.
     pub server: &'a Server,
 }
 

@@ -1,5 +1,5 @@
-//! Requests and answers through nginx: with its defaults, by which it speaks HTTP/1.0 to the server, and with common
-//! settings.
+//! Requests and answers through nginx, with its defaults and with common settings. By default nginx speaks HTTP/1.0 to
+//! the server.
 
 use crate::case::{Case, cases};
 use crate::client::Request;

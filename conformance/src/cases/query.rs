@@ -294,7 +294,7 @@ fn large_answer_is_streamed(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.submit_lines(many(EVENTS))?.expect(201)?;
     let response = server.get("/events")?;
-    check_eq!(response.head.framing, Framing::Chunked, "how the answer says where it ends");
+    check_eq!(response.head.framing, Framing::Chunked, "the framing of the answer");
     let events = response.events()?;
     check_eq!(events.len(), EVENTS, "how many events there are");
     let in_order = events.iter().zip(1..).all(|(event, seq)| event["seq"] == json!(seq));

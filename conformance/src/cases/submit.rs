@@ -1,4 +1,4 @@
-//! `POST /events`: the forms of a body, what of it is stored, and the acknowledgement.
+//! `POST /events`: the forms of a body, the events stored, and the acknowledgement.
 
 use std::collections::BTreeSet;
 use std::thread;

@@ -8,7 +8,7 @@ use crate::{check, check_eq};
 /// The most header fields of a response.
 const HEADERS_MAX: usize = 64;
 
-/// How a response says where its body ends.
+/// How the end of a response's body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// There is no body, whatever the header fields say: the response to `HEAD`, 1xx, 204, 304.

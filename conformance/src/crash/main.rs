@@ -244,7 +244,7 @@ fn soak(runtime: &str, binary: &Path, folder: &Path, minutes: u64, options: &Opt
     Ok(())
 }
 
-/// An error on a small disk, which goes with this process, and where a copy of the disk is kept.
+/// Copies a small disk, which is unmounted with this process. Returns the error with the path of the copy.
 fn kept(error: &str, disk: &SmallDisk, folder: &Path) -> String {
     let kept = folder.join("disk-kept");
     let copied = Command::new("cp").arg("-a").arg(disk.path()).arg(&kept).status();

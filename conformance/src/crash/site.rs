@@ -24,7 +24,7 @@ pub(crate) struct Site {
     pub(crate) launcher: BinaryLauncher,
     /// The folder.
     pub(crate) folder: PathBuf,
-    /// What was sent, and what of it is stored.
+    /// The events that were sent, and those that are stored.
     pub(crate) ledger: Ledger,
     connections: u64,
 }

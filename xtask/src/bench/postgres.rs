@@ -25,7 +25,7 @@ const VERSION: u32 = 15;
 /// Where Debian and its derivatives install the server's programs, outside of `PATH`.
 const BINARIES: &str = "/usr/lib/postgresql/15/bin";
 
-/// The user to run it as if we are root, which it refuses.
+/// The user that runs the server if this process is root. The server refuses to run as root.
 const USER: &str = "postgres";
 
 /// Rows that each connection inserts before the measurement.

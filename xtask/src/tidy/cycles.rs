@@ -138,7 +138,7 @@ mod tests {
         let root = [("src/lib.rs", "mod a;\npub fn f() {}\n"), ("src/a.rs", "\nuse crate::f;\n")];
         let expected = "a module must not use the root file of the crate: move the item to a module";
         assert_eq!(found(&root), [format!("src/a.rs:2: {expected}")]);
-        // A macro has its name at the root, wherever it is declared.
+        // Every macro has its name at the root.
         let with_macro = [
             ("src/lib.rs", "mod a;\nmod b;\n"),
             ("src/a.rs", "use crate::ensure;\n"),
