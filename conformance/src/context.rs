@@ -270,6 +270,17 @@ impl Server {
             .collect()
     }
 
+    /// The value of a metric. `series` is its name, with labels if it has any.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the server does not have it.
+    pub fn metric(&self, series: &str) -> Result<f64, Failure> {
+        let page = self.get("/metrics")?;
+        let value = page.text()?.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        value.ok_or_else(|| Failure::unmet(format!("the metric {series}")))
+    }
+
     /// Checks that nothing is stored, and thereby that the server still answers.
     ///
     /// # Errors

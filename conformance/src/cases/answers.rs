@@ -35,12 +35,6 @@ fn fill(server: &Server, events: usize) -> Outcome {
     Ok(())
 }
 
-fn gauge(server: &Server, name: &str) -> Result<f64, Failure> {
-    let text = server.get("/metrics")?.text()?.to_owned();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.ok_or_else(|| Failure::unmet(format!("a gauge {name}")))
-}
-
 /// A client that has read only the head of an answer.
 struct Slow {
     connection: Connection,
@@ -69,7 +63,7 @@ impl Slow {
 fn wait_until_held(server: &Server, bytes_max: f64) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let held = gauge(server, "argus_answer_bytes_held")?;
+        let held = server.metric("argus_answer_bytes_held")?;
         if held <= bytes_max {
             return Ok(());
         }
@@ -84,7 +78,7 @@ fn slow_readers_hold_little_memory_and_miss_nothing(ctx: &Context<'_>) -> Outcom
     let readers: Vec<Slow> = targets.iter().map(|target| Slow::ask(&server, target)).collect::<Result<_, _>>()?;
     // The snapshot of these readers becomes outdated, and so do its segments.
     fill(&server, EVENTS / 2)?;
-    check_eq!(gauge(&server, "argus_answers_in_flight")?, targets.len() as f64, "running answers");
+    check_eq!(server.metric("argus_answers_in_flight")?, targets.len() as f64, "running answers");
     wait_until_held(&server, SUSPENDED_BYTES_MAX * targets.len() as f64)?;
     fill(&server, EVENTS / 2)?;
     for (target, reader) in targets.iter().zip(readers) {
@@ -96,8 +90,8 @@ fn slow_readers_hold_little_memory_and_miss_nothing(ctx: &Context<'_>) -> Outcom
         check_eq!(seqs.len(), expected, "different events of the answer to {target}");
         check!(seqs.last() <= Some(&(EVENTS as u64)), "events of one snapshot in the answer to {target}");
     }
-    check_eq!(gauge(&server, "argus_answers_in_flight")?, 0.0, "running answers");
-    check_eq!(gauge(&server, "argus_answer_bytes_held")?, 0.0, "bytes held by answers");
+    check_eq!(server.metric("argus_answers_in_flight")?, 0.0, "running answers");
+    check_eq!(server.metric("argus_answer_bytes_held")?, 0.0, "bytes held by answers");
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::lifecycle::{begin_drain, signal_again};
 use crate::case::{Case, cases};
 use crate::client::{PATIENCE, Request};
-use crate::context::{Context, Server};
-use crate::failure::{Failure, Outcome};
+use crate::context::Context;
+use crate::failure::Outcome;
 use crate::launcher::{BrokenLog, Signal};
 use crate::{check, check_eq};
 
@@ -23,19 +23,14 @@ pub(super) const CASES: &[Case] = cases!["log";
 /// More log lines than a server buffers, of about a kibibyte each.
 const MANY: usize = 2500;
 
-/// The number of lost log lines according to the metrics.
-fn lost(server: &Server) -> Result<f64, Failure> {
-    let page = server.get("/metrics")?;
-    let found = page.text()?.lines().find_map(|line| line.strip_prefix("argus_log_lines_lost_total "));
-    let value = found.and_then(|value| value.parse().ok());
-    value.ok_or_else(|| Failure::unmet("the metric argus_log_lines_lost_total"))
-}
+/// The metric that counts lost log lines.
+const LOST: &str = "argus_log_lines_lost_total";
 
 fn requests_are_logged(ctx: &Context<'_>) -> Outcome {
     let mut server = ctx.start(&[("--log", "debug")])?;
     server.store(&json!({"event_type": "log", "timestamp": 0, "payload": 1}))?;
     server.get("/nowhere/to/be/found")?.expect(404)?;
-    check_eq!(lost(&server)?, 0.0, "lost lines of a log that is read");
+    check_eq!(server.metric(LOST)?, 0.0, "lost lines of a log that is read");
     server.signal(Signal::Terminate)?;
     let exit = server.wait()?;
     check_eq!(exit.code, Some(0), "the exit code");
@@ -68,7 +63,7 @@ fn serves_requests(ctx: &Context<'_>, broken: BrokenLog) -> Outcome {
 }
 
 fn lost_lines_are_counted(ctx: &Context<'_>) -> Outcome {
-    for (broken, requests) in [(BrokenLog::Full, 1), (BrokenLog::Unheard, 1), (BrokenLog::Unread, MANY)] {
+    for (broken, requests) in [(BrokenLog::FullDisk, 1), (BrokenLog::NoReader, 1), (BrokenLog::FullPipe, MANY)] {
         counted(ctx, broken, requests).map_err(|failure| failure.within(&format!("{broken:?}")))?;
     }
     Ok(())
@@ -82,7 +77,7 @@ fn counted(ctx: &Context<'_>, broken: BrokenLog, requests: usize) -> Outcome {
         connection.request(&Request::get(&target))?.expect(404)?;
     }
     let deadline = Instant::now() + PATIENCE;
-    while lost(&server)? == 0.0 {
+    while server.metric(LOST)? == 0.0 {
         check!(Instant::now() < deadline, "lost lines to be counted");
         thread::yield_now();
     }
@@ -92,7 +87,7 @@ fn counted(ctx: &Context<'_>, broken: BrokenLog, requests: usize) -> Outcome {
 fn a_broken_log_does_not_delay_a_second_signal(ctx: &Context<'_>) -> Outcome {
     let settings =
         [("--log", "debug"), ("--drain-timeout", "1h"), ("--body-timeout", "1h"), ("--request-timeout", "1h")];
-    let mut server = ctx.start_with_broken_log(BrokenLog::Unread, &settings)?;
+    let mut server = ctx.start_with_broken_log(BrokenLog::FullPipe, &settings)?;
     let mut running = server.begin_submission("{}")?;
     begin_drain(&server)?;
     signal_again(&server, Signal::Interrupt)?;

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use argus_conformance::client::{Connection, Request, Response, Transcript};
+use argus_conformance::client::{Connection, Request, Response};
+use argus_conformance::random::Random;
 
 use crate::event::{Found, TYPES};
 use crate::ledger::{Attempt, Ledger, Sums};
-use argus_conformance::random::Random;
+use crate::server::open;
 
 /// Known events that every round reads again before the new ones.
 const OVERLAP: u64 = 500;
@@ -135,10 +136,6 @@ fn list(address: SocketAddr, target: &str) -> Result<Vec<Found>, String> {
         events.push(event);
     }
     Ok(events)
-}
-
-fn open(address: SocketAddr) -> Result<Connection, String> {
-    Connection::open(address, Transcript::default()).map_err(|failure| failure.to_string())
 }
 
 fn request(connection: &mut Connection, request: &Request) -> Result<Response, String> {

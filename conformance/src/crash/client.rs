@@ -1,19 +1,18 @@
 //! A client that submits random events over a connection that stays open, and records the answers.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use argus_conformance::client::{Connection, Request, Response, Transcript};
 use argus_conformance::failure::Failure;
+use argus_conformance::random::Random;
 use serde_json::Value;
 
 use crate::event::Token;
 use crate::ledger::{Attempt, Ledger, Outcome};
 use crate::wait::wait;
-use argus_conformance::random::Random;
 
 /// The most acknowledged events that a client remembers, to send them again.
 const REMEMBERED: usize = 256;

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use argus_conformance::client::{Connection, Request, Transcript};
 use argus_conformance::failure::Failure;
 use argus_conformance::launcher::{Launcher as _, Running};
+use argus_conformance::random::Random;
 use serde_json::Value;
 
 use crate::server::{get, kill, open, with_log};
 use crate::site::Site;
 use crate::wait::until;
-use argus_conformance::random::Random;
 
 /// Batches with more events in all than the log holds before it is sealed.
 const BATCHES: u64 = 4;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use argus_conformance::launcher::{Running, Signal};
+use argus_conformance::random::Random;
 
 use crate::audit;
 use crate::client;
@@ -12,7 +13,6 @@ use crate::server::{get, kill, open, with_log};
 use crate::site::{BROAD, LIGHT, MIXED, Site};
 use crate::tracer::{Tracer, traced};
 use crate::wait::{STEP, until, wait};
-use argus_conformance::random::Random;
 
 /// System calls in which a server under load is killed, with the highest number of the call.
 const KILLED_IN: &[(&str, u64)] = &[

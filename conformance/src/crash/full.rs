@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use argus_conformance::random::Random;
+
 use crate::faults::{is_full, stores};
 use crate::server::{get, kill, with_log};
 use crate::site::{BROAD, Site};
 use crate::wait::wait;
-use argus_conformance::random::Random;
 
 /// The size of the file system, in bytes.
 pub(crate) const DISK_BYTES: usize = 24 << 20;

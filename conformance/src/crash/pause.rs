@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use argus_conformance::client::PATIENCE;
 use argus_conformance::launcher::Signal;
+use argus_conformance::random::Random;
 
 use crate::faults::stores;
 use crate::ledger::{Outcome, all_answered};
 use crate::server::{signal, terminate, with_log};
 use crate::site::{MIXED, Site};
 use crate::wait::wait;
-use argus_conformance::random::Random;
 
 /// How long it is stopped: longer than a client waits for an answer, and then for one over another connection.
 const PAUSE: Duration = Duration::from_secs(65);

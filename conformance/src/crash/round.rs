@@ -4,13 +4,13 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use argus_conformance::launcher::{Launcher as _, Running, Signal};
+use argus_conformance::random::Random;
 
 use crate::copy;
 use crate::ledger::{Sums, all_answered};
 use crate::server::{signal, terminate, with_log};
 use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis};
 use crate::wait::{until, wait};
-use argus_conformance::random::Random;
 
 /// One round in this many audits everything.
 const ROUNDS_TO_A_FULL_AUDIT: u64 = 10;

@@ -4,18 +4,17 @@ use std::fs::{self, DirBuilder};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use argus_conformance::launcher::{BinaryLauncher, Demand, Running};
+use argus_conformance::random::Random;
 
 use crate::audit;
 use crate::client::{Client, Load};
 use crate::ledger::{Attempt, Ledger, Sums};
-use argus_conformance::random::Random;
 
 /// A folder under test.
 #[derive(Debug)]

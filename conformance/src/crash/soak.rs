@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_conformance::launcher::{Demand, Launcher as _, Running, Signal};
+use argus_conformance::random::Random;
 
 use crate::crowd::{BURDENS, CONNECTIONS_MAX};
 use crate::faults::is_full;
@@ -23,7 +24,6 @@ use crate::server::{signal, with_log};
 use crate::site::{PACED, Site, millis};
 use crate::wait::wait;
 use crate::watch::{self, Seen};
-use argus_conformance::random::Random;
 
 /// The size of the disk, in bytes.
 pub(crate) const DISK_BYTES: usize = 1 << 30;
