@@ -71,9 +71,9 @@ fn main() -> ExitCode {
     }
     let cases: Vec<&Case> = cases::all().filter(|case| case.path().contains(&options.filter)).collect();
     if options.list {
-        for case in &cases {
-            println!("{:72} {}", case.path(), case.section);
-        }
+        let list: String = cases.iter().map(|case| format!("{:72} {}\n", case.path(), case.section)).collect();
+        // The reader may have closed the pipe, for example `head`.
+        let _ = std::io::stdout().write_all(list.as_bytes());
         return ExitCode::SUCCESS;
     }
     match columns(&options) {
