@@ -8,13 +8,13 @@ use crate::failure::Failure;
 use crate::launcher::BinaryLauncher;
 use crate::subjects::{SUBJECTS, Subject};
 
-/// Names the folder of the programs to test, whoever built them.
+/// The environment variable with the folder of the programs under test. They are used as they are, and not built.
 pub const BIN_DIR_VARIABLE: &str = "ARGUS_BIN_DIR";
 
-/// The program that writes the sample stream.
+/// The program that writes the sample stream of the README.
 pub(crate) const XTASK: &str = "xtask";
 
-/// The folder of the programs under test: [`BIN_DIR_VARIABLE`], or where cargo has put the running program.
+/// The folder of the programs under test: [`BIN_DIR_VARIABLE`], or the one into which cargo has built this program.
 ///
 /// # Errors
 ///
@@ -30,7 +30,7 @@ pub fn folder() -> Result<PathBuf, String> {
     folder.map(Path::to_owned).ok_or_else(|| "this program is in no folder of a cargo profile".to_owned())
 }
 
-/// The command that builds all programs under test, and the one that writes their sample stream, into `folder`.
+/// The command that builds all programs under test, and xtask, into `folder`.
 #[must_use]
 pub fn build_command(folder: &Path) -> Vec<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
@@ -41,7 +41,7 @@ pub fn build_command(folder: &Path) -> Vec<String> {
     for package in packages {
         command.extend(["-p".to_owned(), package.to_owned()]);
     }
-    // Only the folder of the profile `dev` has another name.
+    // A profile's folder has the name of the profile, except that of `dev`, which is `debug`.
     match folder.file_name().and_then(OsStr::to_str) {
         None | Some("debug") => {}
         Some(profile) => command.extend(["--profile".to_owned(), profile.to_owned()]),
@@ -52,8 +52,7 @@ pub fn build_command(folder: &Path) -> Vec<String> {
     command
 }
 
-/// Builds the programs in `folder`, so that nothing old is tested. Does nothing if [`BIN_DIR_VARIABLE`] is set: that
-/// folder is used as it is.
+/// Builds the programs in `folder`, so that no outdated one is tested. Does nothing if [`BIN_DIR_VARIABLE`] is set.
 ///
 /// # Errors
 ///

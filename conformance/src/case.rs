@@ -1,4 +1,4 @@
-//! What a case is, and how one is run.
+//! A case: its name, its check, and how it is run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,11 +9,11 @@ use crate::launcher::Launcher;
 /// One promise of the wire contract.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// The file it is in, which is the heading that reports group it under.
+    /// The name of its file, which is a heading in reports.
     pub group: &'static str,
     /// Its name within the group.
     pub name: &'static str,
-    /// The heading of the wire contract that makes the promise.
+    /// The section of the wire contract that makes the promise.
     pub section: &'static str,
     /// The check itself.
     pub run: fn(&Context<'_>) -> Outcome,
@@ -47,7 +47,7 @@ impl Case {
     }
 }
 
-/// Names the cases of a group: `cases![section: name, name; section: name]` for functions of these names.
+/// The cases of a group, from the functions with their names: `cases!["group"; "Section": [name, name], …]`.
 macro_rules! cases {
     ($group:literal; $($section:literal: [$($name:ident),+ $(,)?]),+ $(,)?) => {
         &[$($($crate::case::Case {

@@ -22,7 +22,7 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     compress_to_vec(bytes, CompressionLevel::Fastest)
 }
 
-/// A gzip member that expands to about `bytes` spaces and then breaks off.
+/// A gzip member that expands to about `bytes` spaces and has no end.
 #[must_use]
 pub fn gzip_bomb(bytes: usize) -> Vec<u8> {
     // After a full flush nothing refers to earlier data, so the same compressed piece can be repeated.

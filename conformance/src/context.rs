@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::check_eq;
 use crate::client::{Connection, Request, Response, Transcript};
-use crate::described;
 use crate::description::Description;
+use crate::description_cache;
 use crate::failure::{Failure, Outcome};
 use crate::launcher::{BrokenLog, Demand, Exit, Launcher, Running, Signal};
 use crate::nginx::Nginx;
@@ -79,7 +79,7 @@ impl<'a> Context<'a> {
         self.launch(Demand::BrokenLog(broken, settings))
     }
 
-    /// As [`start`](Self::start), through a program that is started first and turns into the subject.
+    /// As [`start`](Self::start), but starts `wrapper`, a program with arguments, which then executes the subject.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl<'a> Context<'a> {
         self.server_at(running)
     }
 
-    /// As [`run_to_exit`](Self::run_to_exit), through a program that is started first and turns into the subject.
+    /// As [`run_to_exit`](Self::run_to_exit), but starts `wrapper`, which then executes the subject.
     ///
     /// # Errors
     ///
@@ -132,20 +132,20 @@ impl<'a> Context<'a> {
     }
 
     fn server_at(&self, running: Box<dyn Running>) -> Result<Server, Failure> {
-        let description = described::of(self.launcher)?;
+        let description = description_cache::get(self.launcher)?;
         Ok(Server { running, description, transcript: self.transcript.clone(), logs: Arc::clone(&self.logs) })
     }
 }
 
 impl Server {
-    /// Opens a connection. Every answer on it is checked against the subject's API description.
+    /// Opens a connection. Every answer on it is checked against the subject's `OpenAPI` document.
     ///
     /// # Errors
     ///
     /// [`Failure`] if the server does not accept it.
     pub fn connect(&self) -> Result<Connection, Failure> {
         let connection = Connection::open(self.running.address(), self.transcript.clone())?;
-        Ok(connection.described_by(&self.description))
+        Ok(connection.checked_against(&self.description))
     }
 
     /// Opens a connection with a small receive buffer.
@@ -155,7 +155,7 @@ impl Server {
     /// [`Failure`] if the server does not accept it.
     pub fn connect_with_small_buffer(&self) -> Result<Connection, Failure> {
         let connection = Connection::open_with_small_buffer(self.running.address(), self.transcript.clone())?;
-        Ok(connection.described_by(&self.description))
+        Ok(connection.checked_against(&self.description))
     }
 
     /// Starts an nginx that passes every request to this server: [`Nginx::start`].
@@ -167,15 +167,15 @@ impl Server {
         Nginx::start(self.running.address(), directives)
     }
 
-    /// Opens a connection to the nginx in front of this server. Every answer must match the subject's description:
-    /// none of nginx's own does.
+    /// Opens a connection to the nginx in front of this server. Every answer must match the subject's `OpenAPI`
+    /// document; answers that nginx makes itself do not.
     ///
     /// # Errors
     ///
     /// [`Failure`] if the server does not accept it.
     pub fn connect_through(&self, nginx: &Nginx) -> Result<Connection, Failure> {
         let connection = Connection::open(nginx.address(), self.transcript.clone())?;
-        Ok(connection.described_by(&self.description))
+        Ok(connection.checked_against(&self.description))
     }
 
     /// Host and port, as in a `Host` field.
@@ -220,6 +220,20 @@ impl Server {
         self.send(&Request::post("/events", "application/x-ndjson", body))
     }
 
+    /// Sends the head of a `POST /events` of this JSON and waits for `100 Continue`. The body is not sent: the server
+    /// now waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the first answer is another.
+    pub fn begin_submission(&self, body: impl Into<Vec<u8>>) -> Result<Connection, Failure> {
+        let mut connection = self.connect()?;
+        let request = Request::post("/events", "application/json", body).header("expect", "100-continue");
+        connection.write(&request.head_bytes(&self.host()))?;
+        check_eq!(connection.read_head("POST")?.status, 100, "the answer to the head alone");
+        Ok(connection)
+    }
+
     /// Stores valid events; returns the acknowledgement.
     ///
     /// # Errors
@@ -254,6 +268,17 @@ impl Server {
                 payload.ok_or_else(|| Failure::unmet("an event with a payload"))
             })
             .collect()
+    }
+
+    /// The value of a metric. `series` is its name, with labels if it has any.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the server does not have it.
+    pub fn metric(&self, series: &str) -> Result<f64, Failure> {
+        let page = self.get("/metrics")?;
+        let value = page.text()?.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        value.ok_or_else(|| Failure::unmet(format!("the metric {series}")))
     }
 
     /// Checks that nothing is stored, and thereby that the server still answers.

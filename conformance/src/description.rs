@@ -1,4 +1,4 @@
-//! The description of the interface that a subject gives, and whether its answers are as that says.
+//! The `OpenAPI` document of a subject, and whether its answers match it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::failure::{Failure, Outcome};
 
-/// Longest body that is held against its schema, in bytes. Longer ones are many events, each like the other.
+/// The longest body that is validated against its schema, in bytes. Longer ones consist of many similar events.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// The media type of every error.
@@ -23,19 +23,19 @@ pub struct Description {
     validators: Mutex<HashMap<String, Arc<Validator>>>,
 }
 
-/// What of an answer has a description.
+/// The parts of an answer that the document describes.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
     /// The status code.
     pub status: u16,
     /// The value of `Content-Type`, if there is one.
     pub content_type: Option<&'a str>,
-    /// The body; `None` where an answer has none, as to `HEAD`.
+    /// The body; `None` if the answer has none, for example to `HEAD`.
     pub body: Option<&'a [u8]>,
 }
 
 impl Description {
-    /// The description in a document as it came over the wire.
+    /// Parses a document as it came over the wire.
     ///
     /// # Errors
     ///
@@ -46,22 +46,24 @@ impl Description {
         Ok(Self { document, validators: Mutex::default() })
     }
 
-    /// Requires the answer to be as described: its status and media type among those of what was asked, its body of the
-    /// schema. `asked` is method and target; where it is unknown, or is nothing that the document has, the answer has
-    /// to be that of any operation, or an error.
+    /// Requires that the document declares the status and the media type for the requested operation, and that the body
+    /// is valid under its schema.
+    ///
+    /// `request` is method and target. If it is unknown, or the document has no such operation, the answer must match
+    /// any operation, or be an error.
     ///
     /// # Errors
     ///
-    /// [`Failure`] that says what of it has no description.
-    pub fn check(&self, asked: Option<(&str, &str)>, answer: Answer<'_>) -> Outcome {
+    /// [`Failure`] that says what the document does not declare.
+    pub fn check(&self, request: Option<(&str, &str)>, answer: Answer<'_>) -> Outcome {
         let Answer { status, content_type, body } = answer;
-        let asked_for = asked.map_or_else(
+        let requested = request.map_or_else(
             || "an unknown request".to_owned(),
             |(method, target)| format!("{method} {}", target.get(..80).unwrap_or(target)),
         );
         let unmet =
-            |what: String| Failure::unmet(format!("{what} in /openapi.json, for the answer {status} to {asked_for}"));
-        let operation = asked.and_then(|(method, target)| self.operation(method, target));
+            |what: String| Failure::unmet(format!("{what} in /openapi.json, for the answer {status} to {requested}"));
+        let operation = request.and_then(|(method, target)| self.operation(method, target));
         let responses = match operation {
             Some(operation) => {
                 vec![self.response(operation, status).ok_or_else(|| unmet(format!("the status {status}")))?]
@@ -85,7 +87,8 @@ impl Description {
         }
         let body = match serde_json::from_slice::<Value>(body) {
             Ok(body) => body,
-            // Payloads may hold what a `Value` cannot: 1e400, half of a surrogate pair, 128 arrays in each other.
+            // Some payloads are valid JSON but do not fit into a `Value`: 1e400, half of a surrogate pair, 128 nested
+            // arrays.
             Err(_) if serde_json::from_slice::<&RawValue>(body).is_ok() => return Ok(()),
             Err(error) => return Err(unmet(format!("JSON ({error})"))),
         };
@@ -104,7 +107,7 @@ impl Description {
         paths.filter_map(|(_, item)| item.as_object()).flat_map(|item| item.values())
     }
 
-    /// The operation of a method and a target whose path is spelled as the document spells it.
+    /// The operation of a method and a target. The path must be spelled as in the document.
     fn operation(&self, method: &str, target: &str) -> Option<&Value> {
         let path = target.split_once('?').map_or(target, |(path, _)| path);
         let paths = self.document.get("paths")?;
@@ -113,12 +116,12 @@ impl Description {
             let is_one = !id.is_empty() && !id.contains('/');
             is_one.then(|| paths.get("/events/{id}")).flatten()
         })?;
-        // Methods are told apart by case: `get` is none that anything is declared for.
+        // Methods are case-sensitive, but the document has them in lower case.
         let is_method = method.bytes().all(|byte| byte.is_ascii_uppercase());
         is_method.then(|| item.get(method.to_ascii_lowercase())).flatten()
     }
 
-    /// What an operation answers with this status.
+    /// The declaration of an operation's answer with this status.
     fn response<'a>(&'a self, operation: &'a Value, status: u16) -> Option<&'a Value> {
         let response = operation.get("responses")?.get(status.to_string())?;
         match response.get("$ref").and_then(Value::as_str) {
@@ -127,14 +130,14 @@ impl Description {
         }
     }
 
-    /// What a body has to be like.
+    /// The compiled form of a schema.
     fn validator(&self, schema: &Value) -> Result<Arc<Validator>, Failure> {
         let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
         let key = schema.to_string();
         if let Some(known) = validators.get(&key) {
             return Ok(Arc::clone(known));
         }
-        // References in schemas lead to the document's components.
+        // References in the schema point into the components of the document.
         let root = json!({"allOf": [schema], "components": self.document.get("components")});
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
@@ -179,18 +182,18 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_held_against_the_operation_or_any() {
+    fn an_answer_must_match_the_requested_operation_or_any_if_that_is_unknown() {
         let description = description();
-        let check = |asked, status, content_type, body: &str| {
+        let check = |request, status, content_type, body: &str| {
             let answer = Answer { status, content_type: Some(content_type), body: Some(body.as_bytes()) };
-            description.check(asked, answer)
+            description.check(request, answer)
         };
         let (json, problem) = ("application/json", "application/problem+json");
         let find = Some(("GET", "/events?type=a"));
-        for asked in [find, None] {
-            assert_eq!(check(asked, 200, json, r#"["2026-07-26T09:00:00Z"]"#), Ok(()));
-            assert_eq!(check(asked, 200, "text/plain; charset=utf-8", "not JSON"), Ok(()));
-            assert_eq!(check(asked, 400, problem, r#"{"title":"x"}"#), Ok(()));
+        for request in [find, None] {
+            assert_eq!(check(request, 200, json, r#"["2026-07-26T09:00:00Z"]"#), Ok(()));
+            assert_eq!(check(request, 200, "text/plain; charset=utf-8", "not JSON"), Ok(()));
+            assert_eq!(check(request, 400, problem, r#"{"title":"x"}"#), Ok(()));
             for (status, content_type, body) in [
                 (200, json, r#"["yesterday"]"#),
                 (200, json, r#"[1]"#),
@@ -198,16 +201,16 @@ mod tests {
                 (200, "text/html", "x"),
                 (400, problem, "{}"),
             ] {
-                let outcome = check(asked, status, content_type, body);
-                assert!(outcome.is_err(), "{asked:?} {status} {content_type} {body}");
+                let outcome = check(request, status, content_type, body);
+                assert!(outcome.is_err(), "{request:?} {status} {content_type} {body}");
             }
         }
-        // A status that only an operation which was not asked has, or none has.
+        // The document declares no 405. Errors of unknown operations need no declaration, but have a known form.
         assert!(check(find, 405, problem, r#"{"title":"x"}"#).is_err());
-        for asked in [None, Some(("PUT", "/events")), Some(("get", "/events")), Some(("GET", "/nowhere"))] {
-            assert_eq!(check(asked, 405, problem, r#"{"title":"x"}"#), Ok(()));
-            assert!(check(asked, 405, problem, "{}").is_err());
-            assert!(check(asked, 405, json, "{}").is_err());
+        for request in [None, Some(("PUT", "/events")), Some(("get", "/events")), Some(("GET", "/nowhere"))] {
+            assert_eq!(check(request, 405, problem, r#"{"title":"x"}"#), Ok(()));
+            assert!(check(request, 405, problem, "{}").is_err());
+            assert!(check(request, 405, json, "{}").is_err());
         }
         let to_head =
             |status| description.check(Some(("HEAD", "/events/a")), Answer { status, content_type: None, body: None });

@@ -1,32 +1,33 @@
-//! Odd requests, sent to all subjects: whatever one answers, the others do.
+//! Odd requests, sent to all subjects, whose answers must be equal.
 //!
-//! Subjects with the same wire have to agree in every byte that the wire does not make itself. Where bytes are no
-//! request, wires may find different faults first: between them it is enough that all refuse what one calls a bad
-//! request. Nobody acts on what another refuses.
+//! Subjects with the same HTTP implementation must give the same answers. If the bytes are no valid request, different
+//! implementations may detect different errors first. Between them it is enough that all refuse a request that one of
+//! them calls a bad request (400).
 
 use crate::client::{Connection, Response};
 use crate::context::Server;
 use crate::failure::{Failure, Outcome};
+use crate::random::Random;
 
-/// Header fields that have to be equal. The rest is the wire's business (`date`, `connection`) or differs by design
-/// (`content-length` and `transfer-encoding` say the same in two ways, a made-up `x-request-id` is random).
+/// Header fields that must be equal. The others are set by the HTTP implementation (`date`, `connection`), tell the end
+/// of the body in one of two ways (`content-length`, `transfer-encoding`), or are random (`x-request-id`).
 const FIELDS_COMPARED: [&str; 6] = ["content-type", "allow", "location", "retry-after", "link", "cache-control"];
 
 /// A subject in the comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct Party<'a> {
-    /// How reports name it.
+    /// Its name in reports.
     pub name: &'a str,
-    /// What reads and writes its HTTP.
+    /// Its HTTP implementation.
     pub wire: &'a str,
-    /// A server of it.
+    /// A running server.
     pub server: &'a Server,
 }
 
-/// What of an answer has to be equal: status, header fields and body of each response on the connection.
-type Answer = Vec<String>;
+/// The compared parts of each response on a connection: status, header fields and body.
+type Responses = Vec<String>;
 
-/// Requests that lie at the edges of the contract and beyond.
+/// Requests at the limits of the contract, and invalid ones.
 #[must_use]
 pub fn fixed() -> Vec<Vec<u8>> {
     let event = r#"{"id":"diff","event_type":"d","timestamp":0,"payload":{"a":[1,2]}}"#;
@@ -145,7 +146,7 @@ pub fn fixed() -> Vec<Vec<u8>> {
     requests
 }
 
-/// Requests drawn from a seed: the fixed ones, damaged at random places.
+/// Random variations of the fixed requests. The same seed gives the same ones.
 #[must_use]
 pub fn drawn(seed: u64, count: usize) -> Vec<Vec<u8>> {
     const PIECES: &[&[u8]] = &[
@@ -166,14 +167,14 @@ pub fn drawn(seed: u64, count: usize) -> Vec<Vec<u8>> {
         b"content-length: 3\r\n",
         b"0",
     ];
-    let mut random = Random(seed);
+    let mut random = Random::new(seed, 0);
     let fixed = fixed();
     (0..count)
         .map(|_| {
-            let mut bytes = fixed.get(random.below(fixed.len())).cloned().unwrap_or_default();
+            let mut bytes = random.pick(&fixed).cloned().unwrap_or_default();
             for _ in 0..=random.below(3) {
-                let at = random.below(bytes.len().max(1)).min(bytes.len());
-                let piece = PIECES.get(random.below(PIECES.len())).copied().unwrap_or_default();
+                let at = random.below(bytes.len());
+                let piece = random.pick(PIECES).copied().unwrap_or_default();
                 match random.below(4) {
                     0 => drop(bytes.drain(at..(at + random.below(8)).min(bytes.len()))),
                     1 => drop(bytes.splice(at..at, piece.iter().copied())),
@@ -186,7 +187,7 @@ pub fn drawn(seed: u64, count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Sends each request to each party and requires the same answer from all.
+/// Sends each request to each subject and requires the same answer from all.
 ///
 /// # Errors
 ///
@@ -215,8 +216,8 @@ pub fn compare(parties: &[Party<'_>], requests: &[Vec<u8>]) -> Outcome {
     }
 }
 
-/// Whether parties with different wires agree.
-fn agree(left: &Answer, right: &Answer) -> bool {
+/// Whether subjects with different HTTP implementations agree.
+fn agree(left: &Responses, right: &Responses) -> bool {
     let refused = |response: &str| response.starts_with(['4', '5']);
     let bad = |response: &str| response.starts_with("400 ");
     left.len() == right.len()
@@ -226,8 +227,8 @@ fn agree(left: &Answer, right: &Answer) -> bool {
             .all(|(left, right)| left == right || (refused(left) && refused(right) && (bad(left) || bad(right))))
 }
 
-/// The server's answers to these bytes, after which the client sends nothing more.
-fn answer(server: &Server, bytes: &[u8]) -> Result<Answer, Failure> {
+/// The server's answers to these bytes. The client sends nothing after them.
+fn answer(server: &Server, bytes: &[u8]) -> Result<Responses, Failure> {
     let mut connection = server.connect()?;
     connection.write(bytes)?;
     connection.finish_sending();
@@ -242,7 +243,7 @@ fn answer(server: &Server, bytes: &[u8]) -> Result<Answer, Failure> {
         let response = if head_only { response_to_head(&mut connection) } else { connection.response_to("GET") };
         head_only = false;
         match response {
-            Ok(response) => answer.push(essence(&response)),
+            Ok(response) => answer.push(compared(&response)),
             Err(failure) => {
                 answer.push(failure.to_string());
                 return Ok(answer);
@@ -251,7 +252,7 @@ fn answer(server: &Server, bytes: &[u8]) -> Result<Answer, Failure> {
     }
 }
 
-/// The response to what begins like a `HEAD`. If the rest of it is no request, the answer may have a body.
+/// The response to bytes that begin like a `HEAD`. If they are no valid request, the response may have a body.
 fn response_to_head(connection: &mut Connection) -> Result<Response, Failure> {
     let head = connection.read_head("HEAD")?;
     let next = connection.read_some()?;
@@ -263,24 +264,24 @@ fn response_to_head(connection: &mut Connection) -> Result<Response, Failure> {
     Ok(Response { head, body: connection.read_to_end()? })
 }
 
-/// What of a response has to be equal.
-fn essence(response: &Response) -> String {
-    let mut essence = response.status().to_string();
+/// The compared parts of a response.
+fn compared(response: &Response) -> String {
+    let mut parts = response.status().to_string();
     for name in FIELDS_COMPARED {
         if let Some(value) = response.header(name) {
-            essence.push_str(&format!(" {name}: {value};"));
+            parts.push_str(&format!(" {name}: {value};"));
         }
     }
-    // The figures of a process are its own.
+    // Metrics are plain text, and differ between processes.
     if !response.header("content-type").is_some_and(|value| value.starts_with("text/plain")) {
-        essence.push_str(&format!(" {}", response.body.escape_ascii()));
+        parts.push_str(&format!(" {}", response.body.escape_ascii()));
     }
-    // Whether events are durable depends on where they are kept.
-    let essence = essence.replace(r#",\"durable\":true"#, "").replace(r#",\"durable\":false"#, "");
-    without_uuids(&essence)
+    // Durability depends on the repository.
+    let parts = parts.replace(r#",\"durable\":true"#, "").replace(r#",\"durable\":false"#, "");
+    without_uuids(&parts)
 }
 
-/// Ids that a subject makes up are random.
+/// Replaces UUIDs: the ids that subjects generate are random.
 fn without_uuids(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -300,21 +301,4 @@ fn without_uuids(text: &str) -> String {
         rest = rest.get(if uuid { 36 } else { first.len_utf8() }..).unwrap_or_default();
     }
     out
-}
-
-/// `SplitMix64` (Steele, Lea, Flood 2014): small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
 }

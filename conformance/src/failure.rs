@@ -5,9 +5,9 @@ use std::fmt;
 /// Why a case did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// What was expected, and what came instead.
+    /// An expectation that was not met, and the actual result.
     Unmet(String),
-    /// The case does not apply to this subject: it was started by somebody else, or a file is missing.
+    /// The case cannot run: it needs control of the subject's process, or a file or program that is missing.
     Skipped(String),
 }
 
@@ -20,12 +20,12 @@ impl Failure {
         Self::Unmet(text.into())
     }
 
-    /// A case that does not apply here.
+    /// A case that cannot run here.
     pub fn skipped(text: impl Into<String>) -> Self {
         Self::Skipped(text.into())
     }
 
-    /// Adds where it happened, for failures in a table or a loop.
+    /// Adds which row of a table or round of a loop has failed.
     #[must_use]
     pub fn within(self, place: &dyn fmt::Display) -> Self {
         match self {

@@ -1,14 +1,12 @@
-//! The wire contract of Argus Events (`docs/http-api.md`) as black-box cases, and the launchers that start what is
-//! examined.
+//! The wire contract of Argus Events (`docs/http-api.md`) as black-box cases, and launchers that start the subjects.
 //!
-//! A [`Case`](case::Case) is one promise of the contract. It knows nothing but HTTP: it gets a
-//! [`Context`](context::Context), asks it for [`Server`](context::Server)s, sends them bytes and compares what comes
-//! back. A [`Launcher`](launcher::Launcher) is where servers come from. [`SUBJECTS`](subjects::SUBJECTS) lists who is
-//! examined, and every case is run on every subject, so that what one runtime answers the others do too;
-//! [`differential`] sends the same odd requests to all of them and compares the answers with each other.
+//! A [`Case`](case::Case) is one promise of the contract. It knows only HTTP: its [`Context`](context::Context) starts
+//! [`Server`](context::Server)s with a [`Launcher`](launcher::Launcher), and the case sends them bytes and compares the
+//! answers. [`SUBJECTS`](subjects::SUBJECTS) lists the subjects. Every case runs on every subject, so all runtimes
+//! behave alike. [`differential`] also sends the same odd requests to all of them and compares their answers.
 //!
-//! This library depends on no crate of Argus. The package's third host, `argus-minimal`, depends on the core alone:
-//! that it passes is the proof that any host can carry the core.
+//! This library depends on no crate of Argus. Of this package, only `argus-minimal`, a third host, depends on the core.
+//! That it passes the suite proves that any host can use the core.
 
 pub mod binaries;
 pub mod case;
@@ -16,10 +14,11 @@ pub mod cases;
 pub mod client;
 pub mod compress;
 pub mod context;
-mod described;
 pub mod description;
+mod description_cache;
 pub mod differential;
 pub mod failure;
 pub mod launcher;
 pub mod nginx;
+pub mod random;
 pub mod subjects;

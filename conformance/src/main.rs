@@ -21,17 +21,17 @@ Usage: argus-conformance [OPTIONS]
 
       --runtime NAME      Only this runtime: tokio, smol or minimal
       --repository NAME   Only this repository: memory or disk
-      --url URL           A server that is running already (http://HOST:PORT), instead of all others
+      --url URL           A running server (http://HOST:PORT); no other is started
       --filter TEXT       Only cases whose group::name contains this
       --jobs COUNT        Cases that run at the same time [default: two per CPU]
-      --list              List the cases and end
+      --list              List the cases and exit
   -h, --help              Print this
 
 Programs are taken from ARGUS_BIN_DIR; without it, they are built.
 Exit codes: 0 all passed, 1 a case failed, 2 a bad argument.
 ";
 
-/// Cells of the matrix whose time is shown.
+/// How many of the slowest cells are listed below the matrix.
 const SLOWEST_SHOWN: usize = 10;
 
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ struct Options {
     help: bool,
 }
 
-/// A column of the matrix. A launcher that could not be had fails every case, with the reason.
+/// A column of the matrix. If its launcher could not be created, every case fails with the reason.
 struct Column {
     name: String,
     launcher: Result<Box<dyn Launcher>, Failure>,
@@ -71,14 +71,14 @@ fn main() -> ExitCode {
     }
     let cases: Vec<&Case> = cases::all().filter(|case| case.path().contains(&options.filter)).collect();
     if options.list {
-        for case in &cases {
-            println!("{:52} {}", case.path(), case.section);
-        }
+        let list: String = cases.iter().map(|case| format!("{:72} {}\n", case.path(), case.section)).collect();
+        // The reader may have closed the pipe, for example `head`.
+        let _ = std::io::stdout().write_all(list.as_bytes());
         return ExitCode::SUCCESS;
     }
     match columns(&options) {
         Ok(columns) if columns.is_empty() || cases.is_empty() => {
-            eprintln!("argus-conformance: no subject or no case has such a name");
+            eprintln!("argus-conformance: no subject or no case matches the options; --list lists the cases");
             ExitCode::from(2)
         }
         Ok(columns) => run(&columns, &cases, options.jobs),
@@ -126,7 +126,7 @@ fn columns(options: &Options) -> Result<Vec<Column>, String> {
 fn run(columns: &[Column], cases: &[&Case], jobs: Option<usize>) -> ExitCode {
     let begun = Instant::now();
     let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(2, |count| 2 * count.get())).max(1);
-    let verdicts = examine(columns, cases, jobs);
+    let verdicts = run_all(columns, cases, jobs);
     print_matrix(columns, cases, &verdicts);
     print_slowest(columns, cases, &verdicts);
     print_reasons(columns, cases, &verdicts);
@@ -136,17 +136,19 @@ fn run(columns: &[Column], cases: &[&Case], jobs: Option<usize>) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The verdict on each case (rows) for each column.
-fn examine(columns: &[Column], cases: &[&Case], jobs: usize) -> Vec<Vec<Verdict>> {
+/// Runs each case (rows) on each subject (columns).
+fn run_all(columns: &[Column], cases: &[&Case], jobs: usize) -> Vec<Vec<Verdict>> {
     let total = columns.len() * cases.len();
     let queue: VecDeque<(usize, usize)> =
         (0..cases.len()).flat_map(|row| (0..columns.len()).map(move |column| (row, column))).collect();
     let queue = Mutex::new(queue);
+    // A function of its own, because `while let` would hold the lock during the case.
+    let next = || lock(&queue).pop_front();
     let done = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                while let Some((row, column)) = lock(&queue).pop_front() {
+                while let Some((row, column)) = next() {
                     let (Some(case), Some(subject)) = (cases.get(row), columns.get(column)) else { continue };
                     let begun = Instant::now();
                     let outcome = match &subject.launcher {
@@ -174,7 +176,7 @@ fn examine(columns: &[Column], cases: &[&Case], jobs: usize) -> Vec<Vec<Verdict>
 fn progress(done: usize, total: usize, case: &Case) {
     let mut stderr = std::io::stderr();
     if stderr.is_terminal() {
-        // Progress that cannot be shown is no reason to stop.
+        // The cases go on even if progress cannot be shown.
         let _ = write!(stderr, "\r\x1b[K{done}/{total} {}", case.path());
         let _ = if done == total { write!(stderr, "\r\x1b[K") } else { stderr.flush() };
     }
@@ -186,9 +188,9 @@ fn print_matrix(columns: &[Column], cases: &[&Case], verdicts: &[Vec<Verdict>]) 
         if case.group != group {
             group = case.group;
             let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-            println!("\n{group:52} {}", names.join("  "));
+            println!("\n{group:60} {}", names.join("  "));
         }
-        let mut line = format!("  {:50}", case.name);
+        let mut line = format!("  {:58}", case.name);
         for (column, verdict) in columns.iter().zip(row) {
             let width = column.name.chars().count() + 1;
             line.push_str(&format!(" {:width$}", verdict.mark()));
@@ -202,7 +204,6 @@ fn print_matrix(columns: &[Column], cases: &[&Case], verdicts: &[Vec<Verdict>]) 
     }
 }
 
-/// Where the time goes.
 fn print_slowest(columns: &[Column], cases: &[&Case], verdicts: &[Vec<Verdict>]) {
     let mut cells: Vec<(Duration, String)> = Vec::new();
     for (case, row) in cases.iter().zip(verdicts) {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::client::PATIENCE;
 use crate::failure::Failure;
 
-/// Where packages install it outside of everybody's `PATH`.
+/// Where packages install it. These folders may be missing in `PATH`.
 const FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/local/nginx/sbin"];
 /// How often to try to start one: its port is free when chosen, but may be taken a moment later.
 const STARTS_MAX: usize = 10;

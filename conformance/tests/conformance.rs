@@ -1,4 +1,4 @@
-//! Every case on every subject, and all subjects against each other: one trial for each.
+//! Runs every case on every subject as one test each, and compares all subjects with each other.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -13,9 +13,9 @@ use argus_conformance::subjects::{SUBJECTS, Subject};
 use argus_conformance::{binaries, cases, differential, nginx};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Requests that the differential trial draws.
+/// The number of random requests in the comparison of subjects.
 const DRAWN_REQUESTS: usize = 400;
-/// Repeats a run of the differential trial.
+/// The environment variable with the seed of these requests, to repeat a run.
 const SEED_VARIABLE: &str = "ARGUS_CONFORMANCE_SEED";
 
 fn main() -> ExitCode {
@@ -29,8 +29,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Finds the programs under test, and brings them up to date before the first trial. cargo-nextest runs each trial in a
-/// process of its own, which must not build; it asks for the list first, once, and that is the time.
+/// Finds the programs under test and builds them before the first test.
+///
+/// cargo-nextest runs each test in a process of its own, which must not build. It lists the tests once before, so that
+/// is when the programs are built.
 fn prepare(arguments: &Arguments) -> Result<PathBuf, String> {
     let folder = binaries::folder()?;
     let under_nextest = std::env::var_os("NEXTEST").is_some();
@@ -54,7 +56,7 @@ fn trials(folder: &Path) -> Vec<Trial> {
         for case in cases::all() {
             let folder = folder.to_owned();
             let name = format!("{}::{}", subject.path(), case.path());
-            let trial = Trial::test(name, move || examine(subject, case, &folder));
+            let trial = Trial::test(name, move || run(subject, case, &folder));
             let ignored = match case.group {
                 "real_data" => data.is_none(),
                 "nginx" => no_nginx,
@@ -74,7 +76,7 @@ fn trials(folder: &Path) -> Vec<Trial> {
     trials
 }
 
-fn examine(subject: &Subject, case: &Case, folder: &Path) -> Result<(), Failed> {
+fn run(subject: &Subject, case: &Case, folder: &Path) -> Result<(), Failed> {
     let launcher = binaries::launcher(subject, folder)?;
     Ok(case.check(&launcher)?)
 }

@@ -106,7 +106,7 @@ Commands:
                suite on every runtime, a simulation, killed servers, a small bench, and `check`.
                All steps run even if one fails; the exit code and the last line say how it went
   check        rustfmt, clippy, rustdoc (all with warnings denied) and tidy
-  tidy         Only tidy: the house rules, such as file sizes, layers, and documents that name what exists
+  tidy         Only tidy: the house rules, for example file sizes, layers, and names in documents
   conformance  The black-box suite against the real binaries, as a matrix of case and subject
   simulate     The engine on a simulated medium with faults, drawn from seeds
   crash        Kills real servers under load: no acknowledged event is lost, none is stored twice
@@ -124,8 +124,8 @@ Everything that a change must pass
 
 Usage: cargo xtask test
 
-Runs these steps in this order, and goes on after a failure:
-  1. cargo-nextest is there: installed by `cargo install cargo-nextest --locked` if it is missing
+Runs these steps in this order, and continues after a failure:
+  1. cargo-nextest is there: installed by `cargo install cargo-nextest --locked` if missing
   2. unit, property and integration tests: of the workspace, under nextest
   3. doc tests: under cargo
   4. nginx is there: installed by `apt-get install nginx-light`, as root or with sudo, if it is missing
@@ -144,7 +144,7 @@ Formatting, lints, documentation and tidiness
 
 Usage: cargo xtask check
 
-Runs, in this order, and goes on after a failure:
+Runs, in this order, and continues after a failure:
   1. rustfmt: cargo fmt --all --check
   2. clippy: cargo clippy --workspace --all-targets -- -D warnings
   3. rustdoc: cargo doc --no-deps --workspace, with RUSTDOCFLAGS='-D warnings'
@@ -168,9 +168,9 @@ Usage: cargo xtask conformance [OPTIONS]
 Builds the runtimes and the minimal test host, starts a fresh server for every case, and prints a matrix.
 
 Options:
-      --runtime <NAME>       Only this runtime, such as tokio, smol or minimal
+      --runtime <NAME>       Only this runtime: tokio, smol or minimal
       --repository <NAME>    Only this repository: memory or disk
-      --url <URL>            Run against a server that is already there, and start none
+      --url <URL>            Run against a running server, and start none
       --filter <TEXT>        Only the cases whose name contains the text
       --list                 Print the names of the cases and run nothing
   -h, --help                 This text
@@ -187,13 +187,13 @@ Options:
       --connections <N>    Clients that submit at once [default: 16]
       --seed <S>           Seed of the random numbers [default: a random one, which is printed]
       --soak <MINUTES>     Instead of rounds: writers, fast and slow readers, idle and half-open connections, a disk
-                           that fills up and is emptied, and a log that nobody reads, all at once, for each runtime
+                           that fills up and is freed, and a log that nobody reads, all at once, for each runtime
   -h, --help               This text
 
 Each round submits events, kills the server (by SIGKILL, under load or while it starts; sometimes by SIGTERM), starts
 it again, and compares what is stored with what the clients were told. After the rounds come faults: system calls
-that fail or end the process (by strace), and a full disk (by a small tmpfs). What the machine lacks for these is
-skipped, and reported. The first violation is reported with seed, round and folder, which is kept.
+that fail or end the process (by strace), and a full disk (by a small tmpfs). A fault that the machine does not permit
+is skipped, and reported. The first violation is reported with seed, round and folder, which is kept.
 ";
 
 const BENCH_HELP: &str = "\
@@ -205,22 +205,23 @@ Parts:
   single   POST of one event of 250 bytes over 64 connections, beside the same host's empty handler
   batches  POST of NDJSON, 5,000 events a body, over 4 connections; and the memory that the events take
   queries  GET of the first 100 events of one type in one hour, among few other events and among many
-  durable  POST of single events and of batches to a repository on disk, beside one in memory; single ones beside
-           PostgreSQL 15 as well, with a table that does as much and with a lean one, if it is installed; disk and
-           memory that the events take, and the time that a restart takes
+  fair     POST of single events while eight scans read all events
+  durable  POST of single events and of batches to a repository on disk, beside one in memory; single events also
+           beside PostgreSQL 15, if it is installed, with a table like Argus's and with a minimal one; the disk space
+           and memory of the events, and the time of a restart
 
 Options:
       --runtime <NAME>   Only this runtime: tokio or smol [default: all]
       --filter <TEXT>    Only the parts whose name contains the text
-      --runs <N>         Runs of each measure, of which the median counts [default: 5]
+      --runs <N>         Runs of each measurement; the report has their median [default: 5]
       --events <N>       Events that batches and queries store [default: 1000000]
-      --threads <N>      Threads of the servers and of the empty handlers [default: theirs, one a CPU]
-      --smoke            Small, unoptimised, one run: shows in seconds that the bench works, and nothing else
+      --threads <N>      Threads of the servers and of the empty handlers [default: one for each CPU]
+      --smoke            Small, unoptimised, one run: shows in seconds that the bench works; its figures mean nothing
   -h, --help             This text
 
 Floor and subject take turns, on fresh processes. Every answer is checked, and so is the number of events stored in
-the end. The load generator is one thread of this process. Run nothing else meanwhile: the load of the machine is
-printed with the figures. The table shows which goals are missed; that is no failure.
+the end. The load generator is one thread of this process. Run nothing else at the same time; the load of the machine
+is printed with the figures. The table shows which goals are missed; that is no failure.
 ";
 
 const SAMPLE_HELP: &str = "\
@@ -231,7 +232,7 @@ Usage: cargo xtask sample [OPTIONS]
 Options:
       --events <N>      Events to write [default: 100000]
       --seed <S>        Seed of the random numbers; the same seed gives the same bytes [default: 1]
-      --start <TIME>    When the week begins, as in 2026-03-02T00:00:00Z [default: that]
+      --start <TIME>    The start of the week in RFC 3339 [default: 2026-03-02T00:00:00Z]
   -h, --help            This text
 
 Writes NDJSON to standard output, in the order in which a server would receive it: page views, searches, product
@@ -346,85 +347,4 @@ fn text(value: OsString) -> Result<String, lexopt::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{check, test};
-
-    fn parse(arguments: &[&str]) -> Result<Command, String> {
-        Command::parse(Parser::from_args(arguments)).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn every_command_is_in_the_help_and_has_its_own_help() {
-        for (name, help) in [
-            ("test", TEST_HELP),
-            ("check", CHECK_HELP),
-            ("tidy", TIDY_HELP),
-            ("conformance", CONFORMANCE_HELP),
-            ("crash", CRASH_HELP),
-            ("bench", BENCH_HELP),
-            ("sample", SAMPLE_HELP),
-        ] {
-            assert!(HELP.contains(&format!("\n  {name} ")), "{name} is not in the general help");
-            assert_eq!(parse(&[name, "--help"]), Ok(Command::Help(help)));
-            assert!(parse(&[name]).is_ok());
-        }
-        assert_eq!(parse(&[]), Ok(Command::Help(HELP)));
-    }
-
-    #[test]
-    fn the_help_lists_the_steps_that_run() {
-        let listed = |help: &str, steps: &[&str]| {
-            let mut rest = help;
-            for (number, step) in (1..).zip(steps) {
-                let item = format!(" {number}. {step}");
-                rest = rest.split_once(&item).unwrap_or_else(|| panic!("{item} is missing or out of order")).1;
-            }
-            assert!(!rest.contains(&format!(" {}. ", steps.len() + 1)), "the help lists a step that does not run");
-        };
-        listed(CHECK_HELP, &check::STEPS);
-        listed(TEST_HELP, &[&test::STEPS[..], &check::STEPS].concat());
-    }
-
-    #[test]
-    fn options_reach_the_conformance_command() {
-        let expected = ConformanceOptions {
-            runtime: Some("smol".into()),
-            repository: Some("memory".into()),
-            url: None,
-            filter: Some("post".into()),
-            list: true,
-        };
-        let arguments = ["conformance", "--runtime", "smol", "--repository=memory", "--filter", "post", "--list"];
-        assert_eq!(parse(&arguments), Ok(Command::Conformance(expected)));
-    }
-
-    #[test]
-    fn the_simulator_gets_its_options_unchanged() {
-        assert!(HELP.contains("\n  simulate "));
-        let options = ["--seeds", "5", "--help"];
-        let expected = Command::Simulate(options.map(OsString::from).to_vec());
-        assert_eq!(parse(&["simulate", "--seeds", "5", "--help"]), Ok(expected));
-    }
-
-    #[test]
-    fn options_reach_the_sample() {
-        let default = SampleOptions::default();
-        assert_eq!(parse(&["sample"]), Ok(Command::Sample(default)));
-        assert_eq!(humantime::format_rfc3339(default.start).to_string(), "2026-03-02T00:00:00Z");
-        assert!(SAMPLE_HELP.contains("2026-03-02T00:00:00Z [default: that]"));
-        let start = UNIX_EPOCH + Duration::from_secs(86_400);
-        let arguments = ["sample", "--events", "5", "--seed=9", "--start", "1970-01-02T00:00:00Z"];
-        assert_eq!(parse(&arguments), Ok(Command::Sample(SampleOptions { events: 5, seed: 9, start })));
-        assert!(parse(&["sample", "--start", "today"]).is_err_and(|error| error.contains("today")));
-    }
-
-    #[test]
-    fn invalid_arguments_are_named() {
-        assert!(parse(&["tset"]).is_err_and(|error| error.contains("tset")));
-        assert!(parse(&["test", "--fast"]).is_err_and(|error| error.contains("--fast")));
-        assert!(parse(&["bench", "--runs", "five"]).is_err_and(|error| error.contains("five")));
-        assert!(parse(&["conformance", "--filter", ""]).is_err());
-        assert!(parse(&["conformance", "--url", "http://h", "--runtime", "smol"]).is_err());
-    }
-}
+mod tests;

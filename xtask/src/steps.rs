@@ -41,7 +41,7 @@ impl Steps {
         Self { task, planned, started: Instant::now(), done: Vec::new(), tally: Tally::default() }
     }
 
-    /// Runs a step; returns whether it succeeded. A failure is printed and recorded; the task goes on.
+    /// Runs a step; returns whether it succeeded. A failure is printed and recorded, and the task continues.
     pub(crate) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> bool {
         self.run_tests(name, || step().map(|()| Tally::default()))
     }
@@ -186,7 +186,7 @@ fn pass_on(from: impl Read, mut to: impl Write) -> io::Result<Tally> {
     Ok(tally)
 }
 
-/// The number before `what` in a list such as `3 passed (1 slow), 1 failed, 0 skipped`.
+/// The number before `what` in a list of the form `3 passed (1 slow), 1 failed, 0 skipped`.
 fn count(counts: &str, what: &str) -> Option<u64> {
     let words: Vec<&str> = counts.split([' ', ',', ';', '.', '(', ')']).filter(|word| !word.is_empty()).collect();
     words.windows(2).find_map(|pair| match pair {

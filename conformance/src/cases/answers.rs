@@ -1,4 +1,4 @@
-//! Long answers whose clients take their time.
+//! Long answers to slow clients.
 
 use std::time::Instant;
 
@@ -9,16 +9,19 @@ use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["answers";
-    "GET /events": [slow_readers_hold_little_and_miss_nothing, a_page_goes_on_where_it_was, answers_without_room_wait],
+    "GET /events": [
+        slow_readers_hold_little_memory_and_miss_nothing, a_suspended_page_continues_where_it_stopped,
+        answers_beyond_the_memory_limit_are_refused,
+    ],
 ];
 
 const EVENTS: usize = 8_000;
 const TYPES: usize = 39;
 
-/// What a reader that waits may hold: a piece of its answer, and what is known about it.
-const WAITING_BYTES_MAX: f64 = 96.0 * 1024.0;
+/// The most memory that a suspended answer may hold, in bytes: a piece of it, and its state.
+const SUSPENDED_BYTES_MAX: f64 = 96.0 * 1024.0;
 
-/// Stores so many events of many types: more than what lies between two programs takes.
+/// Stores this many events of many types. An answer of [`EVENTS`] of them is larger than all socket buffers.
 fn fill(server: &Server, events: usize) -> Outcome {
     let text = "x".repeat(1_200);
     let line = |number: usize| {
@@ -32,14 +35,7 @@ fn fill(server: &Server, events: usize) -> Outcome {
     Ok(())
 }
 
-/// A gauge.
-fn gauge(server: &Server, name: &str) -> Result<f64, Failure> {
-    let text = server.get("/metrics")?.text()?.to_owned();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.ok_or_else(|| Failure::unmet(format!("a gauge {name}")))
-}
-
-/// A client that has read the head of an answer, and takes nothing more.
+/// A client that has read only the head of an answer.
 struct Slow {
     connection: Connection,
     head: Head,
@@ -63,11 +59,11 @@ impl Slow {
     }
 }
 
-/// Waits until the answers under way hold at most so much.
+/// Waits until the running answers hold at most this much memory.
 fn wait_until_held(server: &Server, bytes_max: f64) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let held = gauge(server, "argus_answer_bytes_held")?;
+        let held = server.metric("argus_answer_bytes_held")?;
         if held <= bytes_max {
             return Ok(());
         }
@@ -75,15 +71,15 @@ fn wait_until_held(server: &Server, bytes_max: f64) -> Outcome {
     }
 }
 
-fn slow_readers_hold_little_and_miss_nothing(ctx: &Context<'_>) -> Outcome {
+fn slow_readers_hold_little_memory_and_miss_nothing(ctx: &Context<'_>) -> Outcome {
     let server = ctx.start(&[("--write-timeout", "5m")])?;
     fill(&server, EVENTS)?;
     let targets = ["/events", "/events?order=desc", "/events?order=seq", "/events?payload.n[gte]=100"];
     let readers: Vec<Slow> = targets.iter().map(|target| Slow::ask(&server, target)).collect::<Result<_, _>>()?;
-    // Their snapshot is replaced, and what it consists of as well.
+    // The snapshot of these readers becomes outdated, and so do its segments.
     fill(&server, EVENTS / 2)?;
-    check_eq!(gauge(&server, "argus_answers_in_flight")?, targets.len() as f64, "answers under way");
-    wait_until_held(&server, WAITING_BYTES_MAX * targets.len() as f64)?;
+    check_eq!(server.metric("argus_answers_in_flight")?, targets.len() as f64, "running answers");
+    wait_until_held(&server, SUSPENDED_BYTES_MAX * targets.len() as f64)?;
     fill(&server, EVENTS / 2)?;
     for (target, reader) in targets.iter().zip(readers) {
         let mut seqs = reader.read().map_err(|failure| failure.within(target))?;
@@ -94,12 +90,12 @@ fn slow_readers_hold_little_and_miss_nothing(ctx: &Context<'_>) -> Outcome {
         check_eq!(seqs.len(), expected, "different events of the answer to {target}");
         check!(seqs.last() <= Some(&(EVENTS as u64)), "events of one snapshot in the answer to {target}");
     }
-    check_eq!(gauge(&server, "argus_answers_in_flight")?, 0.0, "answers under way");
-    check_eq!(gauge(&server, "argus_answer_bytes_held")?, 0.0, "bytes held by answers");
+    check_eq!(server.metric("argus_answers_in_flight")?, 0.0, "running answers");
+    check_eq!(server.metric("argus_answer_bytes_held")?, 0.0, "bytes held by answers");
     Ok(())
 }
 
-fn a_page_goes_on_where_it_was(ctx: &Context<'_>) -> Outcome {
+fn a_suspended_page_continues_where_it_stopped(ctx: &Context<'_>) -> Outcome {
     const LIMIT: usize = 6_000;
     let server = ctx.start(&[("--write-timeout", "5m")])?;
     fill(&server, EVENTS)?;
@@ -108,31 +104,31 @@ fn a_page_goes_on_where_it_was(ctx: &Context<'_>) -> Outcome {
         let whole = Slow::ask(&server, &target)?.read()?;
         check_eq!(whole.len(), LIMIT, "events of a page");
         let reader = Slow::ask(&server, &target)?;
-        wait_until_held(&server, WAITING_BYTES_MAX)?;
+        wait_until_held(&server, SUSPENDED_BYTES_MAX)?;
         server.submit_lines(r#"{"event_type":"late","timestamp":3,"payload":null}"#.to_owned() + "\n")?.expect(201)?;
         check!(reader.read()? == whole, "the same page in the order {order}");
     }
     Ok(())
 }
 
-fn answers_without_room_wait(ctx: &Context<'_>) -> Outcome {
+fn answers_beyond_the_memory_limit_are_refused(ctx: &Context<'_>) -> Outcome {
     const READERS_MAX: usize = 64;
     let settings = [("--max-answer-bytes", "300000"), ("--max-payload-bytes", "100000"), ("--request-timeout", "3s")];
     let server = ctx.start(&settings)?;
     fill(&server, EVENTS)?;
     let mut readers = Vec::new();
     let refused = loop {
-        check!(readers.len() < READERS_MAX, "an answer for which there is no room");
+        check!(readers.len() < READERS_MAX, "an answer that is refused for lack of memory");
         let reader = Slow::ask(&server, "/events")?;
         if reader.head.status != 200 {
             break reader;
         }
         readers.push(reader);
     };
-    check_eq!(refused.head.status, 503, "the status without room");
+    check_eq!(refused.head.status, 503, "the status without memory");
     check!(refused.head.header("retry-after").is_some(), "a 503 to have Retry-After");
-    check!(!readers.is_empty(), "room for one answer at least");
-    // An event by its id needs no room, and what is given back is there for the next.
+    check!(!readers.is_empty(), "memory for one answer at least");
+    // An answer that cannot be long needs none of this memory. Others can use it once it is free.
     server.send(&Request::get("/events/none"))?.expect(404)?;
     drop(readers);
     drop(refused);

@@ -12,10 +12,11 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["cursor";
     "GET /events": [
-        pages_make_up_the_whole, pages_backwards, pages_of_equal_times, pages_of_lines, no_link_after_the_last_page,
-        no_link_without_limit, link_keeps_the_filters, link_of_head, events_that_come_later, late_events_do_not_disturb,
-        page_size_may_change, cursor_without_limit_gives_the_rest, cursor_of_other_filters, cursor_that_is_none,
-        cursor_damaged, walk_to_the_end_and_on,
+        pages_add_up_to_the_whole_answer, pages_in_descending_order, pages_of_equal_times, pages_of_lines,
+        no_link_after_the_last_page, no_link_without_limit, link_keeps_the_filters, link_of_a_head_request,
+        events_stored_during_a_walk, events_stored_before_the_cursor_are_left_out, page_size_may_change,
+        cursor_without_limit_returns_the_rest, cursor_with_other_filters_is_refused, invalid_cursor_is_refused,
+        damaged_cursor_is_refused, cursor_can_be_used_again,
     ],
 ];
 
@@ -37,7 +38,7 @@ fn cursor_in(target: &str) -> Result<&str, Failure> {
     cursor.ok_or_else(|| Failure::unmet(format!("a cursor in {target:?}")))
 }
 
-/// Follows the links from `target` and gives the events of each page.
+/// Follows the links from `target`; returns the events of each page.
 pub(super) fn walk(server: &Server, target: &str) -> Result<Vec<Vec<Value>>, Failure> {
     let mut connection = server.connect()?;
     let mut pages = Vec::new();
@@ -49,11 +50,12 @@ pub(super) fn walk(server: &Server, target: &str) -> Result<Vec<Vec<Value>>, Fai
             Some(further) => target = further,
             None => return Ok(pages),
         }
-        check!(pages.len() < 100_000, "a walk that comes to its end");
+        check!(pages.len() < 100_000, "a last page");
     }
 }
 
-/// A server with `count` events; event `n` has the payload `n`, and times come in runs of three and out of order.
+/// A server with `count` events. Event `n` has the payload `n`. Three events share each time, and times are out of
+/// order.
 fn with(ctx: &Context<'_>, count: u64) -> Result<Server, Failure> {
     let server = ctx.empty()?;
     let events = (0..count).map(|n| event(n, (n * 7 % count) / 3)).collect();
@@ -69,7 +71,7 @@ fn seqs(events: &[Value]) -> Vec<&Value> {
     events.iter().map(|event| &event["seq"]).collect()
 }
 
-fn pages_make_up_the_whole(ctx: &Context<'_>) -> Outcome {
+fn pages_add_up_to_the_whole_answer(ctx: &Context<'_>) -> Outcome {
     let server = with(ctx, 50)?;
     for (filters, limit) in [("", 1), ("", 7), ("", 50), ("type=odd&", 4), ("start=3&end=12&", 5)] {
         let whole = server.find(filters.trim_end_matches('&'))?;
@@ -82,7 +84,7 @@ fn pages_make_up_the_whole(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn pages_backwards(ctx: &Context<'_>) -> Outcome {
+fn pages_in_descending_order(ctx: &Context<'_>) -> Outcome {
     let server = with(ctx, 50)?;
     let mut whole = server.find("")?;
     whole.reverse();
@@ -112,10 +114,10 @@ fn pages_of_lines(ctx: &Context<'_>) -> Outcome {
 
 fn no_link_after_the_last_page(ctx: &Context<'_>) -> Outcome {
     let server = with(ctx, 10)?;
-    check!(next(&server.get("/events?limit=9")?)?.is_some(), "a Link where one event is left");
-    check_eq!(next(&server.get("/events?limit=10")?)?, None, "the Link where none is left");
-    check_eq!(next(&server.get("/events?limit=11")?)?, None, "the Link where there are fewer than asked for");
-    check_eq!(next(&server.get("/events?type=even&limit=5")?)?, None, "the Link where other types are left");
+    check!(next(&server.get("/events?limit=9")?)?.is_some(), "a Link if one event is left");
+    check_eq!(next(&server.get("/events?limit=10")?)?, None, "the Link if none is left");
+    check_eq!(next(&server.get("/events?limit=11")?)?, None, "the Link if there are fewer than the limit");
+    check_eq!(next(&server.get("/events?type=even&limit=5")?)?, None, "the Link if only other types are left");
     Ok(())
 }
 
@@ -138,7 +140,7 @@ fn link_keeps_the_filters(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn link_of_head(ctx: &Context<'_>) -> Outcome {
+fn link_of_a_head_request(ctx: &Context<'_>) -> Outcome {
     let server = with(ctx, 3)?;
     let get = server.get("/events?limit=2")?;
     let head = server.send(&Request::new("HEAD", "/events?limit=2"))?;
@@ -147,7 +149,7 @@ fn link_of_head(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn events_that_come_later(ctx: &Context<'_>) -> Outcome {
+fn events_stored_during_a_walk(ctx: &Context<'_>) -> Outcome {
     let server = with(ctx, 30)?;
     let before: BTreeSet<u64> = (1..=30).collect();
     let mut seen = Vec::new();
@@ -155,31 +157,31 @@ fn events_that_come_later(ctx: &Context<'_>) -> Outcome {
     for n in 0.. {
         let response = server.get(&target)?;
         seen.extend(response.events()?.iter().filter_map(|event| event["seq"].as_u64()));
-        // Before, within and behind what is left of the walk.
+        // Before, within and after the rest of the walk.
         server.store(&json!([event(n, 0), event(n, 4), event(n, 1000)]))?;
         match next(&response)? {
             Some(further) if seen.len() < 1000 => target = further,
             Some(_) | None => break,
         }
-        // New events behind the walk's end would prolong it for ever.
+        // New events at the end would prolong the walk for ever.
         if before.is_subset(&seen.iter().copied().collect()) {
             break;
         }
     }
     let distinct: BTreeSet<u64> = seen.iter().copied().collect();
     check_eq!(distinct.len(), seen.len(), "how many of the events seen are distinct");
-    check!(before.is_subset(&distinct), "all events that were there when the walk began, not {distinct:?}");
+    check!(before.is_subset(&distinct), "all events that were stored before the walk, not {distinct:?}");
     Ok(())
 }
 
-fn late_events_do_not_disturb(ctx: &Context<'_>) -> Outcome {
+fn events_stored_before_the_cursor_are_left_out(ctx: &Context<'_>) -> Outcome {
     let server = with(ctx, 30)?;
     let whole = server.find("")?;
     let first = server.get("/events?limit=10")?;
     let target = next(&first)?.ok_or_else(|| Failure::unmet("a Link to the next page"))?;
     server.store(&Value::Array((0..40).map(|n| event(n, 0)).collect()))?;
     let rest = walk(&server, &target)?.concat();
-    check_eq!([first.events()?, rest].concat(), whole, "the walk, though events came in before its place");
+    check_eq!([first.events()?, rest].concat(), whole, "the walk, without the events stored before its cursor");
     Ok(())
 }
 
@@ -192,7 +194,7 @@ fn page_size_may_change(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn cursor_without_limit_gives_the_rest(ctx: &Context<'_>) -> Outcome {
+fn cursor_without_limit_returns_the_rest(ctx: &Context<'_>) -> Outcome {
     let server = with(ctx, 20)?;
     let first = server.get("/events?limit=5")?;
     let target = next(&first)?.ok_or_else(|| Failure::unmet("a Link to the next page"))?;
@@ -201,7 +203,7 @@ fn cursor_without_limit_gives_the_rest(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn cursor_of_other_filters(ctx: &Context<'_>) -> Outcome {
+fn cursor_with_other_filters_is_refused(ctx: &Context<'_>) -> Outcome {
     let server = with(ctx, 20)?;
     let first = server.get("/events?type=even&start=0&payload.x[exists]=false&limit=2")?;
     let target = next(&first)?.ok_or_else(|| Failure::unmet("a Link to the next page"))?;
@@ -224,7 +226,7 @@ fn cursor_of_other_filters(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn cursor_that_is_none(ctx: &Context<'_>) -> Outcome {
+fn invalid_cursor_is_refused(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for cursor in ["", "x", "0", "AAAAAAAAAAAAAAAAAAAAAAAA", "%00", "%C3%A9", &"A".repeat(5000)] {
         let response = server.get(&format!("/events?limit=2&cursor={cursor}"))?;
@@ -233,7 +235,7 @@ fn cursor_that_is_none(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn cursor_damaged(ctx: &Context<'_>) -> Outcome {
+fn damaged_cursor_is_refused(ctx: &Context<'_>) -> Outcome {
     let server = with(ctx, 20)?;
     let first = server.get("/events?limit=2")?;
     let target = next(&first)?.ok_or_else(|| Failure::unmet("a Link to the next page"))?;
@@ -253,13 +255,12 @@ fn cursor_damaged(ctx: &Context<'_>) -> Outcome {
     server.get(&format!("/events?limit=2&cursor={cursor}A"))?.problem_naming(400, "cursor")
 }
 
-fn walk_to_the_end_and_on(ctx: &Context<'_>) -> Outcome {
+fn cursor_can_be_used_again(ctx: &Context<'_>) -> Outcome {
     let server = with(ctx, 4)?;
     let first = server.get("/events?limit=2")?;
     let target = next(&first)?.ok_or_else(|| Failure::unmet("a Link to the next page"))?;
-    // The cursor is not used up: the same page again, and what has come meanwhile behind it.
     check_eq!(server.get(&target)?.events()?, server.find("")?[2..], "the second page");
     server.store(&event(9, 1000))?;
-    check_eq!(walk(&server, &target)?.concat(), server.find("")?[2..], "the second page and what came behind it");
+    check_eq!(walk(&server, &target)?.concat(), server.find("")?[2..], "the second page with an event stored later");
     Ok(())
 }

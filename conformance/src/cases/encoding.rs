@@ -11,9 +11,9 @@ use crate::failure::Outcome;
 
 pub(super) const CASES: &[Case] = cases!["encoding";
     "POST /events": [
-        gzip_body, zstd_body, coding_in_capitals, gzip_of_many_members, identity_body, no_coding_at_all, empty_elements, unknown_coding, two_codings, gzip_cut_short,
-        zstd_cut_short, gzip_damaged, gzip_followed_by_something, not_gzip_at_all, not_zstd_at_all, empty_compressed_body,
-        gzip_of_many_events,
+        gzip_body, zstd_body, coding_in_capitals, gzip_of_many_members, identity_body, no_coding, empty_elements,
+        unknown_coding, two_codings, gzip_cut_short, zstd_cut_short, damaged_gzip, gzip_with_trailing_bytes, not_gzip,
+        not_zstd, empty_compressed_body, gzip_of_many_events,
     ],
 ];
 
@@ -60,7 +60,7 @@ fn identity_body(ctx: &Context<'_>) -> Outcome {
     expect_stored(&server)
 }
 
-fn no_coding_at_all(ctx: &Context<'_>) -> Outcome {
+fn no_coding(ctx: &Context<'_>) -> Outcome {
     for value in ["", ",", "identity, identity"] {
         let server = ctx.empty()?;
         server.send(&post(value, EVENT.into()))?.expect(201).map_err(|failure| failure.within(&value))?;
@@ -115,7 +115,7 @@ fn zstd_cut_short(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn gzip_damaged(ctx: &Context<'_>) -> Outcome {
+fn damaged_gzip(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let whole = compress::gzip(EVENT.as_bytes());
     // Every byte of the trailer counts: four of the checksum and four of the length.
@@ -130,7 +130,7 @@ fn gzip_damaged(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn gzip_followed_by_something(ctx: &Context<'_>) -> Outcome {
+fn gzip_with_trailing_bytes(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let mut body = compress::gzip(EVENT.as_bytes());
     body.extend_from_slice(b"trailing");
@@ -138,13 +138,13 @@ fn gzip_followed_by_something(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn not_gzip_at_all(ctx: &Context<'_>) -> Outcome {
+fn not_gzip(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.send(&post("gzip", EVENT.into()))?.problem(400)?;
     server.expect_empty()
 }
 
-fn not_zstd_at_all(ctx: &Context<'_>) -> Outcome {
+fn not_zstd(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.send(&post("zstd", EVENT.into()))?.problem(400)?;
     server.expect_empty()

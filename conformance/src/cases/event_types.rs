@@ -1,5 +1,6 @@
-//! How many different event types there may be.
+//! The limit of different event types.
 
+use std::collections::BTreeSet;
 use std::thread;
 
 use serde_json::{Value, json};
@@ -12,14 +13,14 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["event_types";
     "POST /events": [
-        a_type_too_many_is_refused, known_types_go_on, all_or_nothing, the_others_are_kept_if_asked_for,
-        places_in_foreign_records,
-        one_body_with_too_many, writers_at_once,
+        one_type_too_many_is_refused, known_types_are_still_accepted, all_or_nothing,
+        lenient_stores_events_of_other_types, pointers_into_mapped_records, one_body_with_too_many_types,
+        concurrent_writers_share_the_limit,
     ],
     "Routes": [event_types_are_counted],
 ];
 
-/// A server that takes so many types.
+/// A server that stores at most this many types.
 fn limited(ctx: &Context<'_>, types: &str) -> Result<Server, Failure> {
     ctx.start(&[("--max-event-types", types)])
 }
@@ -32,7 +33,7 @@ fn events(types: &[&str]) -> Value {
     types.iter().map(|event_type| event(event_type)).collect()
 }
 
-/// A fault of this code at each of these places, in a list.
+/// Requires a fault about too many types for each of these pointers.
 fn expect_faults(listed: &Value, pointers: &[&str]) -> Outcome {
     let listed = listed.as_array().map(Vec::as_slice).unwrap_or_default();
     let found: Vec<&str> = listed.iter().filter_map(|fault| fault["pointer"].as_str()).collect();
@@ -53,7 +54,7 @@ fn lenient(body: &Value) -> Request {
     Request::post("/events", "application/json", body.to_string()).header("prefer", "handling=lenient")
 }
 
-fn a_type_too_many_is_refused(ctx: &Context<'_>) -> Outcome {
+fn one_type_too_many_is_refused(ctx: &Context<'_>) -> Outcome {
     let server = limited(ctx, "2")?;
     for event_type in ["a", "b"] {
         server.store(&event(event_type))?;
@@ -70,7 +71,7 @@ fn a_type_too_many_is_refused(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn known_types_go_on(ctx: &Context<'_>) -> Outcome {
+fn known_types_are_still_accepted(ctx: &Context<'_>) -> Outcome {
     let server = limited(ctx, "2")?;
     server.store(&events(&["a", "b", "a"]))?;
     expect_refused(&server.submit(event("A").to_string())?, &["#/event_type"])?;
@@ -91,16 +92,16 @@ fn all_or_nothing(ctx: &Context<'_>) -> Outcome {
     )?;
     let lines = ["a", "b", "c", "d"].map(|event_type| event(event_type).to_string()).join("\n");
     expect_refused(&server.submit_lines(lines)?, &["#/3/event_type"])?;
-    check_eq!(server.find("")?.len(), 1, "events stored: those before");
-    // None of the refused types took a place.
+    check_eq!(server.find("")?.len(), 1, "events stored: none of these");
+    // The refused types do not count.
     server.store(&events(&["x", "y"])).map(drop)
 }
 
-fn the_others_are_kept_if_asked_for(ctx: &Context<'_>) -> Outcome {
+fn lenient_stores_events_of_other_types(ctx: &Context<'_>) -> Outcome {
     let server = limited(ctx, "3")?;
     server.store(&event("a"))?;
     let mut body = events(&["b", "a", "c", "d", "b", "d"]);
-    // Faulty events are counted like the others.
+    // Pointers count faulty events as well.
     body[1] = json!(17);
     let response = server.send(&lenient(&body))?;
     response.expect(200)?;
@@ -114,13 +115,13 @@ fn the_others_are_kept_if_asked_for(ctx: &Context<'_>) -> Outcome {
     let expected =
         [("#/1", "not_an_object"), ("#/3/event_type", "too_many_types"), ("#/5/event_type", "too_many_types")];
     check_eq!(rejected, expected, "what was rejected");
-    // A single event is not rejected but refused.
+    // A request with a single event is refused even under lenient handling.
     expect_refused(&server.send(&lenient(&event("d")))?, &["#/event_type"])?;
     check_eq!(server.find("")?.len(), 4, "events stored");
     Ok(())
 }
 
-fn places_in_foreign_records(ctx: &Context<'_>) -> Outcome {
+fn pointers_into_mapped_records(ctx: &Context<'_>) -> Outcome {
     let server = limited(ctx, "1")?;
     let record = |event_type: &str| json!({"t": 0, "what": {"kind": event_type}});
     let post = |query: &str, body: Value| {
@@ -134,7 +135,7 @@ fn places_in_foreign_records(ctx: &Context<'_>) -> Outcome {
     post("type=a&time_from=/t", record("b"))?.expect(201)
 }
 
-fn one_body_with_too_many(ctx: &Context<'_>) -> Outcome {
+fn one_body_with_too_many_types(ctx: &Context<'_>) -> Outcome {
     let server = limited(ctx, "1000")?;
     let types: Vec<String> = (0..2000).map(|number| format!("{number:0256}")).collect();
     let body = events(&types.iter().map(String::as_str).collect::<Vec<_>>());
@@ -149,11 +150,11 @@ fn one_body_with_too_many(ctx: &Context<'_>) -> Outcome {
     expect_faults(&answer["rejected"], &pointers)
 }
 
-fn writers_at_once(ctx: &Context<'_>) -> Outcome {
+fn concurrent_writers_share_the_limit(ctx: &Context<'_>) -> Outcome {
     const WRITERS: usize = 8;
     const LIMIT: usize = 50;
     let server = limited(ctx, &LIMIT.to_string())?;
-    // Each writer brings types that some others bring, too, and one event of a type that is known.
+    // Each writer sends types that some others send as well, and events of a known type.
     server.store(&event("known"))?;
     let answers: Vec<Result<(usize, usize), Failure>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..WRITERS)
@@ -188,11 +189,10 @@ fn writers_at_once(ctx: &Context<'_>) -> Outcome {
         stored += more_stored;
         refused += more_refused;
     }
-    check!(refused > 0, "some are refused");
+    check!(refused > 0, "a refused request");
     let found = server.find("")?;
-    check_eq!(found.len(), stored, "events stored: those acknowledged and no others");
-    let types: std::collections::BTreeSet<&str> =
-        found.iter().filter_map(|event| event["event_type"].as_str()).collect();
+    check_eq!(found.len(), stored, "events stored: exactly those acknowledged");
+    let types: BTreeSet<&str> = found.iter().filter_map(|event| event["event_type"].as_str()).collect();
     check_eq!(types.len(), LIMIT, "event types stored");
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::failure::Outcome;
 pub(super) const CASES: &[Case] = cases!["fetch";
     "Routes": [
         event_by_own_id, event_by_generated_id, unknown_id, encoded_id, generated_id_in_capitals, head_of_an_event,
-        routes_to_come_are_not_found, deeper_paths, bad_percent_encoding, ids_are_compared_by_bytes,
+        planned_routes_are_not_found, deeper_paths, bad_percent_encoding, ids_are_compared_by_bytes,
     ],
 ];
 
@@ -57,7 +57,7 @@ fn encoded_id(ctx: &Context<'_>) -> Outcome {
     for (target, id) in [
         ("/events/a%2Fb", "a/b"),
         ("/events/a%20b", "a b"),
-        // A plus means a space in a query only.
+        // A plus means a space only in a query.
         ("/events/a+b", "a+b"),
         ("/events/a%2Bb", "a+b"),
         ("/events/%C3%A4", "ä"),
@@ -74,7 +74,7 @@ fn generated_id_in_capitals(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     let ack = server.store(&json!({"event_type": "t", "timestamp": 0, "payload": 1}))?;
     let id = ack["id"].as_str().unwrap_or_default().to_ascii_uppercase();
-    // Ids are compared by bytes, also those that Argus gave: an id in capitals could be a caller's own.
+    // Generated ids are compared byte by byte as well: an id in capitals could be a caller's.
     let response = server.get(&format!("/events/{id}"))?;
     response.problem(404).map(drop)
 }
@@ -92,7 +92,7 @@ fn head_of_an_event(ctx: &Context<'_>) -> Outcome {
     connection.request(&Request::get("/events/h"))?.expect(200)
 }
 
-fn routes_to_come_are_not_found(ctx: &Context<'_>) -> Outcome {
+fn planned_routes_are_not_found(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for target in ["/events/aggregate", "/events/stream", "/events/aggregate?interval=1h", "/"] {
         server.get(target)?.problem(404).map_err(|failure| failure.within(&target))?;

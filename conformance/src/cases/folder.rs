@@ -1,5 +1,5 @@
-//! The folder of a repository on disk, and what others do to it. A repository in memory has none, and keeps these
-//! promises by that.
+//! The folder of a repository on disk: other programs change it, or its permissions. A repository in memory has no
+//! folder, so these cases pass.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,29 +19,30 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["folder";
     "POST /events": [
         a_folder_that_is_removed_fails_the_store, a_folder_that_is_moved_fails_the_store,
-        a_log_that_is_replaced_fails_the_store, a_missing_permission_passes_without_a_restart,
-        a_folder_that_cannot_be_written_is_refused_at_the_start, files_are_for_their_owner_alone, a_folder_of_others_is_refused,
+        a_log_that_is_replaced_fails_the_store, writes_resume_when_a_missing_permission_returns,
+        a_folder_that_cannot_be_written_is_refused_at_the_start, files_are_private_to_their_owner,
+        a_folder_with_foreign_files_is_refused,
     ],
 ];
 
 const EVENT: &str = r#"{"event_type":"folder","timestamp":0,"payload":null}"#;
 
-/// Does something to the folder of a server, by which it has to fail: nothing is acknowledged any more, and what was
-/// can be read.
-fn fails_by(ctx: &Context<'_>, deed: impl Fn(&Path) -> std::io::Result<()>) -> Outcome {
+/// Changes the folder of a running server so that the store must fail: nothing more is acknowledged, and acknowledged
+/// events can still be read.
+fn fails_after(ctx: &Context<'_>, change: impl Fn(&Path) -> std::io::Result<()>) -> Outcome {
     for durability in ["sync", "os"] {
         let server = ctx.start(&[("--durability", durability)])?;
         server.submit(EVENT)?.expect(201)?;
         let Some(folder) = server.folder() else { return Ok(()) };
-        deed(folder).map_err(|error| Failure::unmet(format!("{} to be ours: {error}", folder.display())))?;
+        change(folder).map_err(|error| Failure::unmet(format!("a change of {}: {error}", folder.display())))?;
         for _ in 0..2 {
             let problem = server.submit(EVENT)?.problem(503)?;
             check_eq!(problem["type"], "/problems/storage-failed", "the problem under --durability {durability}");
-            names_no_path(&problem, folder)?;
+            expect_no_path(&problem, folder)?;
         }
         let ready = server.get("/health/ready")?;
         ready.expect(503)?;
-        names_no_path(&ready.json()?, folder)?;
+        expect_no_path(&ready.json()?, folder)?;
         server.get("/health/live")?.expect(200)?;
         check_eq!(server.find("")?.len(), 1, "events that can be read");
         expect_logged(&server, "removed, moved or replaced")?;
@@ -49,13 +50,13 @@ fn fails_by(ctx: &Context<'_>, deed: impl Fn(&Path) -> std::io::Result<()>) -> O
     Ok(())
 }
 
-/// Where a server keeps its events is none of its callers' business.
-fn names_no_path(body: &Value, folder: &Path) -> Outcome {
-    check!(!body.to_string().contains(&*folder.to_string_lossy()), "an answer that names no path, not {body}");
+/// Callers must not learn the folder of the server.
+fn expect_no_path(body: &Value, folder: &Path) -> Outcome {
+    check!(!body.to_string().contains(&*folder.to_string_lossy()), "an answer without a path, not {body}");
     Ok(())
 }
 
-/// What a server logs arrives beside its answers.
+/// Waits until the server has logged this. A log line may arrive later than the answer.
 fn expect_logged(server: &Server, text: &str) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     while !server.log().contains(text) {
@@ -66,16 +67,16 @@ fn expect_logged(server: &Server, text: &str) -> Outcome {
 }
 
 fn a_folder_that_is_removed_fails_the_store(ctx: &Context<'_>) -> Outcome {
-    fails_by(ctx, |folder| fs::remove_dir_all(folder))
+    fails_after(ctx, |folder| fs::remove_dir_all(folder))
 }
 
 fn a_folder_that_is_moved_fails_the_store(ctx: &Context<'_>) -> Outcome {
     let away = TempDir::new().map_err(|error| Failure::unmet(format!("a temporary folder: {error}")))?;
-    fails_by(ctx, |folder| fs::rename(folder, away.path().join(folder.file_name().unwrap_or_default())))
+    fails_after(ctx, |folder| fs::rename(folder, away.path().join(folder.file_name().unwrap_or_default())))
 }
 
 fn a_log_that_is_replaced_fails_the_store(ctx: &Context<'_>) -> Outcome {
-    fails_by(ctx, |folder| {
+    fails_after(ctx, |folder| {
         for entry in fs::read_dir(folder.join("log"))? {
             let path = entry?.path();
             let copy = folder.join("copy");
@@ -86,8 +87,8 @@ fn a_log_that_is_replaced_fails_the_store(ctx: &Context<'_>) -> Outcome {
     })
 }
 
-/// Turns into the subject without the right to pass over permissions, which root has.
-fn obeying() -> [String; 3] {
+/// A wrapper that takes root's right to ignore permissions from the subject.
+fn bound_by_permissions() -> [String; 3] {
     let script =
         r#"[ "$(id -u)" = 0 ] || exec "$0" "$@"; exec setpriv --bounding-set=-dac_override,-dac_read_search "$0" "$@""#;
     ["sh", "-c", script].map(str::to_owned)
@@ -95,18 +96,18 @@ fn obeying() -> [String; 3] {
 
 fn set_mode(path: &Path, mode: u32) -> Outcome {
     let set = fs::set_permissions(path, fs::Permissions::from_mode(mode));
-    set.map_err(|error| Failure::unmet(format!("{} to be ours: {error}", path.display())))
+    set.map_err(|error| Failure::unmet(format!("permissions for {}: {error}", path.display())))
 }
 
-fn a_missing_permission_passes_without_a_restart(ctx: &Context<'_>) -> Outcome {
-    let server = ctx.start_in(&obeying(), &[])?;
+fn writes_resume_when_a_missing_permission_returns(ctx: &Context<'_>) -> Outcome {
+    let server = ctx.start_in(&bound_by_permissions(), &[])?;
     server.submit(EVENT)?.expect(201)?;
     let Some(folder) = server.folder() else { return Ok(()) };
     let parts = ["log", "blobs"].map(|name| folder.join(name));
     for part in &parts {
         set_mode(part, 0o500)?;
     }
-    // More than goes into one file of the log.
+    // More than fits into one log file.
     let event = format!(r#"{{"event_type":"long","timestamp":0,"payload":"{}"}}"#, "x".repeat(200_000));
     let body = vec![event; 40].join("\n");
     let mut stored = 1;
@@ -116,19 +117,19 @@ fn a_missing_permission_passes_without_a_restart(ctx: &Context<'_>) -> Outcome {
             break response;
         }
         stored += 40;
-        check!(stored < 400, "a refusal where no file can be made");
+        check!(stored < 400, "a refusal when no file can be created");
     };
     let problem = refusal.problem(503)?;
-    check_eq!(problem["type"], "/problems/storage-unavailable", "the problem where a permission is missing");
+    check_eq!(problem["type"], "/problems/storage-unavailable", "the problem without a permission");
     check!(problem["detail"].to_string().contains("Permission denied"), "the reason in the detail, not {problem}");
-    names_no_path(&problem, folder)?;
+    expect_no_path(&problem, folder)?;
     check!(refusal.header("retry-after").is_some(), "a Retry-After");
     server.get("/health/ready")?.expect(200)?;
     for part in &parts {
         set_mode(part, 0o700)?;
     }
     server.submit_lines(body.as_str())?.expect(201)?;
-    check_eq!(server.find("")?.len(), stored + 40, "events that are there: those that were acknowledged");
+    check_eq!(server.find("")?.len(), stored + 40, "events stored: exactly those acknowledged");
     Ok(())
 }
 
@@ -140,8 +141,8 @@ fn a_folder_that_cannot_be_written_is_refused_at_the_start(ctx: &Context<'_>) ->
         server.wait()?;
         set_mode(&folder.join(part), 0o500)?;
         let repository = format!("disk:{}", folder.display());
-        let exit = ctx.run_in(&obeying(), &["--endpoint", "127.0.0.1:0", "--repository", &repository])?;
-        check_eq!(exit.code, Some(1), "the exit code where {part} cannot be written");
+        let exit = ctx.run_in(&bound_by_permissions(), &["--endpoint", "127.0.0.1:0", "--repository", &repository])?;
+        check_eq!(exit.code, Some(1), "the exit code if {part} cannot be written");
         let probe = format!("cannot create {}/probe", folder.join(part).display());
         check!(exit.stderr.contains(&probe), "a message with {probe:?}, not {}", exit.stderr);
         check!(exit.stderr.contains("Permission denied"), "the reason, not {}", exit.stderr);
@@ -150,7 +151,7 @@ fn a_folder_that_cannot_be_written_is_refused_at_the_start(ctx: &Context<'_>) ->
     Ok(())
 }
 
-fn files_are_for_their_owner_alone(ctx: &Context<'_>) -> Outcome {
+fn files_are_private_to_their_owner(ctx: &Context<'_>) -> Outcome {
     let permissive = ["sh", "-c", "umask 000; exec \"$0\" \"$@\""].map(str::to_owned);
     let server = ctx.start_in(&permissive, &[])?;
     server.submit(EVENT)?.expect(201)?;
@@ -166,7 +167,7 @@ fn files_are_for_their_owner_alone(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-/// Everything below a folder.
+/// All files and folders below a folder.
 fn all_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -179,7 +180,7 @@ fn all_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-fn a_folder_of_others_is_refused(ctx: &Context<'_>) -> Outcome {
+fn a_folder_with_foreign_files_is_refused(ctx: &Context<'_>) -> Outcome {
     if ctx.empty()?.folder().is_none() {
         return Ok(());
     }
@@ -191,10 +192,10 @@ fn a_folder_of_others_is_refused(ctx: &Context<'_>) -> Outcome {
     let root = made.map_err(|error| Failure::unmet(format!("a temporary folder: {error}")))?;
     let repository = format!("disk:{}", root.path().display());
     let exit = ctx.run_to_exit(&["--endpoint", "127.0.0.1:0", "--repository", &repository])?;
-    check_eq!(exit.code, Some(1), "the exit code on a folder of others");
+    check_eq!(exit.code, Some(1), "the exit code on a folder with foreign files");
     check!(
         exit.stderr.contains("thesis.tex is no part of a repository"),
-        "one of the files named, not {}",
+        "a message that names a foreign file, not {}",
         exit.stderr
     );
     check_eq!(fs::read_dir(root.path()).map_or(0, Iterator::count), 2, "files in that folder");

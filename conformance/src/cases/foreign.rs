@@ -1,4 +1,4 @@
-//! `POST /events`: other products' records, taken as they are.
+//! `POST /events`: records of other products, mapped to events by pointers.
 
 use serde_json::json;
 
@@ -10,10 +10,11 @@ use crate::failure::Outcome;
 
 pub(super) const CASES: &[Case] = cases!["foreign";
     "POST /events": [
-        type_and_time_from_the_record, type_as_a_literal, id_from_the_record, record_is_the_payload, nested_pointers, escaped_pointers,
-        numbers_as_time, array_of_records, single_record, native_fields_mean_nothing, missing_place_is_a_fault,
-        wrong_kind_at_the_place_is_a_fault, lenient_records, type_without_time, time_without_type, both_kinds_of_type,
-        not_a_pointer, empty_type, repeated_pointer, payload_of_mapped_records_can_be_queried,
+        type_and_time_from_the_record, type_as_a_literal, id_from_the_record, record_is_the_payload, nested_pointers,
+        escaped_pointers, numbers_as_time, array_of_records, single_record, native_fields_are_ignored,
+        missing_value_is_a_fault, value_of_the_wrong_type_is_a_fault, lenient_records, type_without_time,
+        time_without_type, type_together_with_type_from, not_a_pointer, empty_type, repeated_pointer,
+        payload_of_mapped_records_can_be_queried,
     ],
 ];
 
@@ -70,7 +71,10 @@ fn record_is_the_payload(ctx: &Context<'_>) -> Outcome {
     server.send(&import("type_from=/k&time_from=/at&id_from=/id", record))?.expect(201)?;
     check_eq!(
         server.get("/events/r")?.text()?,
-        r#"{"id":"r","seq":1,"event_type":"t","timestamp":"1970-01-01T00:00:00Z","payload":{"z":1.0,"at":0,"k":"t","id":"r","z":[1e400,{"\u0061":null}]}}"#,
+        concat!(
+            r#"{"id":"r","seq":1,"event_type":"t","timestamp":"1970-01-01T00:00:00Z","#,
+            r#""payload":{"z":1.0,"at":0,"k":"t","id":"r","z":[1e400,{"\u0061":null}]}}"#
+        ),
         "the event"
     );
     Ok(())
@@ -126,7 +130,7 @@ fn single_record(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn native_fields_mean_nothing(ctx: &Context<'_>) -> Outcome {
+fn native_fields_are_ignored(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let record = r#"{"event_type":7,"timestamp":"never","payload":"p","id":"i","at":0}"#;
     server.send(&import("type=a&time_from=/at", record))?.expect(201)?;
@@ -135,14 +139,14 @@ fn native_fields_mean_nothing(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn missing_place_is_a_fault(ctx: &Context<'_>) -> Outcome {
+fn missing_value_is_a_fault(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let body = format!("{RECORD}\n{{\"kind\":\"push\"}}\n{{\"at\":0}}\n");
     server.send(&import("type_from=/kind&time_from=/at", &body))?.faults_at(&["#/1/at", "#/2/kind"])?;
     server.expect_empty()
 }
 
-fn wrong_kind_at_the_place_is_a_fault(ctx: &Context<'_>) -> Outcome {
+fn value_of_the_wrong_type_is_a_fault(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let request = import(
         "type_from=/k&time_from=/t",
@@ -159,7 +163,7 @@ fn lenient_records(ctx: &Context<'_>) -> Outcome {
     let response = server.send(&import("type=a&time_from=/at", &body).header("prefer", "handling=lenient"))?;
     response.expect(200)?;
     check_eq!(response.member("accepted")?, json!(1), "events accepted");
-    check_eq!(response.member("rejected")?[0]["pointer"], json!("#/1/at"), "where the rejected record is at fault");
+    check_eq!(response.member("rejected")?[0]["pointer"], json!("#/1/at"), "the pointer of the rejected record");
     Ok(())
 }
 
@@ -177,7 +181,7 @@ fn time_without_type(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn both_kinds_of_type(ctx: &Context<'_>) -> Outcome {
+fn type_together_with_type_from(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.send(&import("type=a&type_from=/kind&time_from=/at", RECORD))?.problem_naming(400, "type")?;
     server.expect_empty()

@@ -9,12 +9,12 @@ use crate::context::Context;
 use crate::failure::Outcome;
 
 pub(super) const CASES: &[Case] = cases!["health";
-    "Routes": [passes, head, unknown_below_health, takes_no_parameters_for_granted],
+    "Routes": [healthy_server_passes, head, unknown_paths_below_health, unknown_parameters_are_ignored],
 ];
 
 const TARGETS: [&str; 3] = ["/health", "/health/live", "/health/ready"];
 
-fn passes(ctx: &Context<'_>) -> Outcome {
+fn healthy_server_passes(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for target in TARGETS {
         let response = server.get(target)?;
@@ -36,7 +36,7 @@ fn head(ctx: &Context<'_>) -> Outcome {
     connection.request(&Request::get("/health"))?.expect(200)
 }
 
-fn unknown_below_health(ctx: &Context<'_>) -> Outcome {
+fn unknown_paths_below_health(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for target in ["/health/", "/health/dead", "/health/live/", "/health/ready/x", "/healthz", "/health%2Flive"] {
         server.get(target)?.problem(404).map_err(|failure| failure.within(&target))?;
@@ -44,7 +44,7 @@ fn unknown_below_health(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn takes_no_parameters_for_granted(ctx: &Context<'_>) -> Outcome {
-    // Probes append what they like to get past caches.
+fn unknown_parameters_are_ignored(ctx: &Context<'_>) -> Outcome {
+    // Some probes append a random parameter to avoid caches.
     ctx.server()?.get("/health/live?_=1714564800")?.expect(200)
 }

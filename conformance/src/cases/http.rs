@@ -10,10 +10,11 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["http";
     "Routes": [
-        unknown_paths, paths_are_case_sensitive, paths_are_not_normalised, encoded_path, other_methods, unknown_method, lower_case_method,
-        head_of_unknown_path, problem_of_head_has_no_body, problems_have_known_types, request_id_of_the_caller, request_id_made_up,
-        request_id_that_is_not_sane, request_id_of_errors, answers_carry_a_date, connection_is_kept,
-        connection_close_is_obeyed, http10_is_answered, http10_keep_alive, long_but_bearable_head, answers_are_not_cached,
+        unknown_paths, paths_are_case_sensitive, paths_are_not_normalised, encoded_path, other_methods, unknown_method,
+        lower_case_method, head_of_unknown_path, problem_of_head_has_no_body, problems_have_known_types,
+        request_id_of_the_caller, request_id_is_generated, invalid_request_id_is_replaced, request_id_of_errors,
+        answers_carry_a_date, connection_is_kept_alive, connection_close_is_obeyed, http10_is_answered,
+        http10_keep_alive, long_head_is_accepted, answers_are_not_cached,
     ],
     "Order of checks": [method_before_headers_of_the_body, path_before_body, headers_before_body],
 ];
@@ -89,7 +90,7 @@ fn unknown_method(ctx: &Context<'_>) -> Outcome {
 
 fn lower_case_method(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    // Methods are case-sensitive (RFC 9110, section 9.1), so these are no methods that anybody has heard of.
+    // Methods are case-sensitive (RFC 9110, section 9.1), so these are unknown ones.
     for method in ["get", "Get", "head"] {
         let status = server.connect()?.request(&Request::new(method, "/events"))?.status();
         check!(matches!(status, 400 | 405 | 501), "a refusal of the method {method}, not {status}");
@@ -113,7 +114,7 @@ fn problem_of_head_has_no_body(ctx: &Context<'_>) -> Outcome {
     for target in ["/nowhere", "/events?limit=0", "/events/nothing"] {
         let head = connection.request(&Request::new("HEAD", target))?;
         check!(head.status() >= 400, "an error for HEAD {target}");
-        // A body would stand in the way of this answer.
+        // A body would be read as the start of this answer.
         connection.request(&Request::get("/health/live"))?.expect(200)?;
     }
     Ok(())
@@ -145,31 +146,31 @@ fn request_id_of_the_caller(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn request_id_made_up(ctx: &Context<'_>) -> Outcome {
+fn request_id_is_generated(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     let mut seen = BTreeSet::new();
     let mut connection = server.connect()?;
     for _ in 0..20 {
         let response = connection.request(&Request::get("/health"))?;
         let id = response.header("x-request-id").ok_or_else(|| Failure::unmet("an X-Request-Id"))?.to_owned();
-        check!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()), "a sane X-Request-Id, not {id:?}");
-        check!(seen.insert(id), "an X-Request-Id that was not given before");
+        check!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()), "a valid X-Request-Id, not {id:?}");
+        check!(seen.insert(id), "a new X-Request-Id");
     }
     Ok(())
 }
 
-fn request_id_that_is_not_sane(ctx: &Context<'_>) -> Outcome {
+fn invalid_request_id_is_replaced(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for id in ["", "two words", &"x".repeat(129), "tab\there", "\u{e9}t\u{e9}"] {
         let response = server.send(&Request::get("/health").header("x-request-id", id))?;
         response.expect(200)?;
         let given = response.header("x-request-id").ok_or_else(|| Failure::unmet("one X-Request-Id"))?;
-        check!(given != id && !given.is_empty(), "an X-Request-Id of the server's own in place of {id:?}");
+        check!(given != id && !given.is_empty(), "a generated X-Request-Id instead of {id:?}");
     }
     let twice = Request::get("/health").header("x-request-id", "one").header("x-request-id", "two");
     let response = server.send(&twice)?;
     let given = response.header("x-request-id").ok_or_else(|| Failure::unmet("one X-Request-Id"))?;
-    check!(given != "one" && given != "two", "an X-Request-Id of the server's own in place of two");
+    check!(given != "one" && given != "two", "a generated X-Request-Id instead of two");
     Ok(())
 }
 
@@ -197,7 +198,7 @@ fn answers_carry_a_date(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn connection_is_kept(ctx: &Context<'_>) -> Outcome {
+fn connection_is_kept_alive(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let mut connection = server.connect()?;
     for _ in 0..5 {
@@ -256,7 +257,7 @@ fn http10_keep_alive(ctx: &Context<'_>) -> Outcome {
     connection.expect_close()
 }
 
-fn long_but_bearable_head(ctx: &Context<'_>) -> Outcome {
+fn long_head_is_accepted(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     server.get(&format!("/events?type={}", "x".repeat(4000)))?.expect(200)?;
     let mut request = Request::get("/health");
@@ -285,7 +286,7 @@ fn path_before_body(ctx: &Context<'_>) -> Outcome {
 
 fn headers_before_body(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    // The answer comes although the body never does.
+    // The body is never sent.
     let mut connection = server.connect()?;
     let head = "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 100\r\n\r\n";
     connection.write(head.as_bytes())?;

@@ -15,18 +15,20 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["lifecycle";
     "Routes": [
-        terminate_when_idle, interrupt_when_idle, idle_connections_do_not_hold_up_the_end, running_submission_finishes,
-        running_answer_finishes, no_new_connections_while_draining, readiness_turns_red, new_requests_are_refused_while_draining, terminate_under_load,
-        second_signal_ends_at_once, signals_that_come_together_are_one, drain_deadline_cuts, bad_settings, unknown_flag, help, occupied_address, occupied_address_leaves_no_folder,
+        terminate_when_idle, interrupt_when_idle, idle_connections_do_not_delay_the_shutdown,
+        running_submission_finishes, running_answer_finishes, no_new_connections_while_draining,
+        readiness_fails_while_draining, new_requests_are_refused_while_draining, terminate_under_load,
+        second_signal_ends_at_once, signals_that_come_together_are_one, drain_deadline_cuts_requests_off, bad_settings,
+        unknown_flag, help, occupied_address, occupied_address_leaves_no_folder,
     ],
 ];
 
 const EVENT: &str = r#"{"event_type":"life","timestamp":0,"payload":1}"#;
 
-/// Signals that come so soon after the first are one with it.
+/// Signals this soon after the first count as the same.
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
-/// Sends SIGTERM and waits until the subject has begun to drain: it closes a connection that lies idle.
+/// Sends SIGTERM and waits until the subject drains: it then closes idle connections.
 pub(super) fn begin_drain(server: &Server) -> Outcome {
     let mut idle = server.connect()?;
     idle.request(&Request::get("/health/live"))?.expect(200)?;
@@ -34,34 +36,25 @@ pub(super) fn begin_drain(server: &Server) -> Outcome {
     idle.expect_close()
 }
 
-/// Sends a signal to a subject that drains, which makes it the second.
+/// Sends a second signal to a subject that drains.
 pub(super) fn signal_again(server: &Server, signal: Signal) -> Outcome {
-    // The first was heard before.
     thread::sleep(SAME_SIGNAL);
     server.signal(signal)
 }
 
-/// A submission that is certainly being worked on: its head was answered with `100 Continue`.
-pub(super) fn begin_submission(server: &Server) -> Result<Connection, Failure> {
-    let mut connection = server.connect()?;
-    let request = Request::post("/events", "application/json", EVENT).header("expect", "100-continue");
-    connection.write(&request.head_bytes(&server.host()))?;
-    check_eq!(connection.read_head("POST")?.status, 100, "the answer to the head alone");
-    Ok(connection)
-}
-
-/// A server with one worker: what it has begun with one connection it has begun with all earlier ones.
-pub(super) fn in_order(ctx: &Context<'_>) -> Result<Server, Failure> {
+/// A server with one worker. Once it serves a connection, it has accepted all earlier ones.
+pub(super) fn start_with_one_worker(ctx: &Context<'_>) -> Result<Server, Failure> {
     ctx.start(&[("--threads", "1")])
 }
 
-/// A connection that was accepted and whose request is not complete, on a server that works [in order](in_order).
+/// An accepted connection with an incomplete request, on a server [with one worker](start_with_one_worker). Returns the
+/// rest of the request as well.
 fn begin_request(server: &Server, request: &Request) -> Result<(Connection, Vec<u8>), Failure> {
     let mut bytes = request.to_bytes(&server.host());
     let rest = bytes.split_off(bytes.len() - 2);
     let mut connection = server.connect()?;
     connection.write(&bytes)?;
-    // Once a later connection is served, this one is in the server's hands.
+    // This later connection is served, so the first is accepted.
     server.get("/health/live")?.expect(200)?;
     Ok((connection, rest))
 }
@@ -84,7 +77,7 @@ fn interrupt_when_idle(ctx: &Context<'_>) -> Outcome {
     expect_clean_exit(&mut server)
 }
 
-fn idle_connections_do_not_hold_up_the_end(ctx: &Context<'_>) -> Outcome {
+fn idle_connections_do_not_delay_the_shutdown(ctx: &Context<'_>) -> Outcome {
     let mut server = ctx.start(&[("--drain-timeout", "1h")])?;
     let mut untouched = server.connect()?;
     let mut used = server.connect()?;
@@ -97,7 +90,7 @@ fn idle_connections_do_not_hold_up_the_end(ctx: &Context<'_>) -> Outcome {
 
 fn running_submission_finishes(ctx: &Context<'_>) -> Outcome {
     let mut server = ctx.empty()?;
-    let mut running = begin_submission(&server)?;
+    let mut running = server.begin_submission(EVENT)?;
     begin_drain(&server)?;
     running.write(EVENT.as_bytes())?;
     let response = running.response_to("POST")?;
@@ -123,10 +116,9 @@ fn running_answer_finishes(ctx: &Context<'_>) -> Outcome {
 
 fn no_new_connections_while_draining(ctx: &Context<'_>) -> Outcome {
     let mut server = ctx.empty()?;
-    let mut running = begin_submission(&server)?;
+    let mut running = server.begin_submission(EVENT)?;
     begin_drain(&server)?;
-    // A client that is refused goes elsewhere; one that is left in the backlog of a socket that nobody accepts from
-    // waits.
+    // A connection in the backlog of a listening socket is not refused: its client would wait.
     let deadline = Instant::now() + PATIENCE / 3;
     while server.connect().is_ok() {
         check!(Instant::now() < deadline, "connections to be refused while the server drains");
@@ -137,9 +129,9 @@ fn no_new_connections_while_draining(ctx: &Context<'_>) -> Outcome {
     expect_clean_exit(&mut server)
 }
 
-fn readiness_turns_red(ctx: &Context<'_>) -> Outcome {
-    let mut server = in_order(ctx)?;
-    let mut running = begin_submission(&server)?;
+fn readiness_fails_while_draining(ctx: &Context<'_>) -> Outcome {
+    let mut server = start_with_one_worker(ctx)?;
+    let mut running = server.begin_submission(EVENT)?;
     let (mut ready, ready_rest) = begin_request(&server, &Request::get("/health/ready"))?;
     let (mut live, live_rest) = begin_request(&server, &Request::get("/health/live"))?;
     begin_drain(&server)?;
@@ -155,8 +147,8 @@ fn readiness_turns_red(ctx: &Context<'_>) -> Outcome {
 }
 
 fn new_requests_are_refused_while_draining(ctx: &Context<'_>) -> Outcome {
-    let mut server = in_order(ctx)?;
-    let mut running = begin_submission(&server)?;
+    let mut server = start_with_one_worker(ctx)?;
+    let mut running = server.begin_submission(EVENT)?;
     let requests = [Request::get("/events"), Request::get("/events/x"), Request::get("/nowhere")];
     let half = requests.iter().map(|request| begin_request(&server, request)).collect::<Result<Vec<_>, _>>()?;
     begin_drain(&server)?;
@@ -196,8 +188,7 @@ fn terminate_under_load(ctx: &Context<'_>) -> Outcome {
             check!(seqs.insert(seq), "the sequence number {seq} once");
         }
     }
-    // What was answered was committed in its order: a request that got no answer may have been committed too, but there
-    // are no more of these than writers.
+    // Each writer may have one request that was committed and not answered.
     let last = seqs.last().copied().unwrap_or_default();
     check!(last as usize <= seqs.len() + WRITERS, "{} answers to account for the sequence number {last}", seqs.len());
     expect_clean_exit(&mut server)
@@ -212,8 +203,8 @@ fn wait_for_events(server: &Server, count: usize) -> Outcome {
     Ok(())
 }
 
-/// Sends the same request over and over, one at a time, and collects the sequence numbers of the answers. The
-/// connection may end between two answers or with a refusal, but not within an answer.
+/// Sends the same request again and again, one at a time; returns the sequence numbers in the answers. The connection
+/// may end between two answers or after a refusal, but not within an answer.
 fn submit_until_closed(mut connection: Connection, request: &[u8]) -> Result<Vec<u64>, Failure> {
     let mut seqs = Vec::new();
     while !connection.write_is_refused(request)? {
@@ -236,11 +227,11 @@ fn second_signal_ends_at_once(ctx: &Context<'_>) -> Outcome {
     for signal in [Signal::Terminate, Signal::Interrupt] {
         let mut server =
             ctx.start(&[("--drain-timeout", "1h"), ("--body-timeout", "1h"), ("--request-timeout", "1h")])?;
-        let mut running = begin_submission(&server)?;
+        let mut running = server.begin_submission(EVENT)?;
         begin_drain(&server)?;
         signal_again(&server, signal)?;
         let exit = server.wait()?;
-        check!(exit.code != Some(0), "another exit code than after a clean end, not {:?}", exit.code);
+        check!(exit.code != Some(0), "an exit code other than 0, not {:?}", exit.code);
         running.expect_close()?;
     }
     Ok(())
@@ -248,8 +239,8 @@ fn second_signal_ends_at_once(ctx: &Context<'_>) -> Outcome {
 
 fn signals_that_come_together_are_one(ctx: &Context<'_>) -> Outcome {
     let mut server = ctx.empty()?;
-    let mut running = begin_submission(&server)?;
-    // A process that is stopped finds both when it goes on, however busy the machine is.
+    let mut running = server.begin_submission(EVENT)?;
+    // A stopped process receives both when it continues, however busy the machine is.
     for signal in [Signal::Stop, Signal::Interrupt, Signal::Terminate, Signal::Continue] {
         server.signal(signal)?;
     }
@@ -258,12 +249,12 @@ fn signals_that_come_together_are_one(ctx: &Context<'_>) -> Outcome {
     expect_clean_exit(&mut server)
 }
 
-fn drain_deadline_cuts(ctx: &Context<'_>) -> Outcome {
+fn drain_deadline_cuts_requests_off(ctx: &Context<'_>) -> Outcome {
     let mut server = ctx.start(&[("--drain-timeout", "300ms")])?;
-    let mut running = begin_submission(&server)?;
+    let mut running = server.begin_submission(EVENT)?;
     server.signal(Signal::Terminate)?;
     let exit = server.wait()?;
-    check!(exit.code.is_some_and(|code| code != 0), "an exit code that tells of requests cut off, not {:?}", exit.code);
+    check!(exit.code.is_some_and(|code| code != 0), "an exit code other than 0, not {:?}", exit.code);
     running.read_to_end().map(drop)
 }
 
@@ -319,8 +310,8 @@ fn occupied_address_leaves_no_folder(ctx: &Context<'_>) -> Outcome {
     let repository = folder.path().join("events");
     let url = format!("disk:{}", repository.display());
     let exit = ctx.run_to_exit(&["--repository", &url, "--endpoint", &server.host()])?;
-    // A subject that keeps nothing on disk refuses the setting.
+    // A subject without a repository on disk refuses the setting.
     check!(matches!(exit.code, Some(1 | 2)), "an exit code of 1 or 2, not {:?}", exit.code);
-    check!(!repository.exists(), "no folder where a server could not listen");
+    check!(!repository.exists(), "no folder from a server that could not listen");
     server.expect_alive()
 }

@@ -1,30 +1,31 @@
-//! Limits: of bodies, payloads, and of all that is under way together.
+//! Limits of bodies and payloads, of the memory for all bodies together, and of the commit queue.
 
-use std::thread;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::case::{Case, cases};
 use crate::client::{Connection, PATIENCE, Request, Response};
 use crate::compress;
 use crate::context::{Context, Server};
 use crate::failure::{Failure, Outcome};
+use crate::launcher::Signal;
 use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["limits";
     "POST /events": [
-        body_at_the_limit, body_beyond_the_limit, chunked_body_beyond_the_limit, declared_length_is_refused_before_the_body,
-        decompressed_body_at_the_limit, decompressed_body_beyond_the_limit, gzip_bomb, zstd_bomb, limit_of_the_contract,
-        payload_at_the_limit, payload_limit_counts_compact_bytes, payload_limit_holds_for_records, bodies_in_flight_are_bounded,
-        declared_lengths_take_no_room, small_bodies_have_a_share, bodies_that_stand_still_make_room,
+        body_at_the_limit, body_beyond_the_limit, chunked_body_beyond_the_limit,
+        declared_length_is_refused_before_the_body, decompressed_body_at_the_limit, decompressed_body_beyond_the_limit,
+        gzip_bomb, zstd_bomb, default_limit_is_64_mebibytes, payload_at_the_limit, payload_limit_counts_compact_bytes,
+        payload_limit_applies_to_mapped_records, bodies_in_flight_are_bounded, declared_lengths_take_no_memory,
+        memory_is_reserved_for_small_bodies, stalled_bodies_give_their_memory_to_others,
         full_queue_is_answered_with_503,
     ],
 ];
 
 const EVENT: &str = r#"{"event_type":"limit","timestamp":0,"payload":1}"#;
 
-/// An event with spaces up to this many bytes in all.
+/// An event followed by spaces, this many bytes in all.
 fn padded(bytes: usize) -> String {
     format!("{EVENT}{}", " ".repeat(bytes - EVENT.len()))
 }
@@ -33,7 +34,7 @@ fn small_bodies(ctx: &Context<'_>) -> Result<Server, Failure> {
     ctx.start(&[("--max-body-bytes", "10000"), ("--max-payload-bytes", "1000")])
 }
 
-/// Requires 503 with the time after which to come back.
+/// Requires 503 with `Retry-After`.
 fn expect_overloaded(response: &Response) -> Outcome {
     let problem = response.problem(503)?;
     check_eq!(problem["type"], json!("/problems/overloaded"), "the type of the problem");
@@ -80,9 +81,8 @@ fn chunked_body_beyond_the_limit(ctx: &Context<'_>) -> Outcome {
 fn declared_length_is_refused_before_the_body(ctx: &Context<'_>) -> Outcome {
     let server = small_bodies(ctx)?;
     let mut connection = server.connect()?;
-    connection.write(
-        b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10001\r\nexpect: 100-continue\r\n\r\n",
-    )?;
+    let request = Request::post("/events", "application/json", padded(10_001)).header("expect", "100-continue");
+    connection.write(&request.head_bytes(&server.host()))?;
     connection.response_to("POST")?.problem(413)?;
     connection.expect_close()?;
     server.expect_empty()
@@ -118,7 +118,7 @@ fn zstd_bomb(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn limit_of_the_contract(ctx: &Context<'_>) -> Outcome {
+fn default_limit_is_64_mebibytes(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.submit(padded(64 << 20))?.expect(201)?;
     server.submit(padded((64 << 20) + 1))?.problem(413)?;
@@ -152,7 +152,7 @@ fn payload_limit_counts_compact_bytes(ctx: &Context<'_>) -> Outcome {
     server.submit(event)?.fault("#/payload", "payload_too_large")
 }
 
-fn payload_limit_holds_for_records(ctx: &Context<'_>) -> Outcome {
+fn payload_limit_applies_to_mapped_records(ctx: &Context<'_>) -> Outcome {
     let server = small_bodies(ctx)?;
     let record = |bytes: usize| format!(r#"{{"t":0,"p":{}}}"#, payload(bytes - r#"{"t":0,"p":}"#.len()));
     let post = |body: String| server.send(&Request::post("/events?type=r&time_from=/t", "application/x-ndjson", body));
@@ -170,17 +170,13 @@ fn bodies_in_flight_are_bounded(ctx: &Context<'_>) -> Outcome {
     let request = Request::post("/events", "application/json", padded(10_000));
     let deadline = Instant::now() + PATIENCE;
     loop {
-        // All of a body but its end, of a request that is certainly being worked on.
-        let mut held = server.connect()?;
-        held.write(&request.clone().header("expect", "100-continue").head_bytes(&server.host()))?;
-        check_eq!(held.read_head("POST")?.status, 100, "the answer to the head alone");
-        held.write(&padded(10_000).as_bytes()[..9_999])?;
-        // The subject reads when it likes; once it has, there is no room for a second body of this size.
+        let mut held = held_body(&server, 10_000, 9_999)?;
+        // Once the subject has read these bytes, there is no memory for a second body of this size.
         let second = server.send(&request)?;
         let refused = second.status() == 503;
         if refused {
             expect_overloaded(&second)?;
-            // Small requests go on, and so does the one that took the room.
+            // Small bodies are accepted, and the first body can be completed.
             server.submit(EVENT)?.expect(201)?;
         } else {
             second.expect(201)?;
@@ -191,24 +187,21 @@ fn bodies_in_flight_are_bounded(ctx: &Context<'_>) -> Outcome {
             first.expect(201)?;
             return server.send(&request)?.expect(201);
         }
-        // The second may have come in between, and then it is the first that found no room.
-        check!(matches!(first.status(), 201 | 503), "an answer to the body that was held, not {}", first.status());
-        check!(Instant::now() < deadline, "503 while a body takes up most of the budget");
+        // The subject may have read the second body first, and then had no memory for the held one.
+        check!(matches!(first.status(), 201 | 503), "an answer to the held body, not {}", first.status());
+        check!(Instant::now() < deadline, "503 while a body takes most of the memory");
     }
 }
 
-/// A body of which the subject certainly waits for the rest: so many of its bytes are sent.
+/// An accepted submission with a body of this length. Only the first `sent` bytes are sent.
 fn held_body(server: &Server, length: usize, sent: usize) -> Result<Connection, Failure> {
-    let mut held = server.connect()?;
-    let request = Request::post("/events", "application/json", padded(length)).header("expect", "100-continue");
-    held.write(&request.head_bytes(&server.host()))?;
-    check_eq!(held.read_head("POST")?.status, 100, "the answer to the head alone");
+    let mut held = server.begin_submission(padded(length))?;
     held.write(&padded(length).as_bytes()[..sent])?;
     Ok(held)
 }
 
-fn declared_lengths_take_no_room(ctx: &Context<'_>) -> Outcome {
-    // As many as fill the budget of the contract, if their word is taken for it.
+fn declared_lengths_take_no_memory(ctx: &Context<'_>) -> Outcome {
+    // Their declared lengths add up to the default limit of memory.
     let server = ctx.empty()?;
     let mut held = (0..4).map(|_| held_body(&server, 64 << 20, 1)).collect::<Result<Vec<_>, _>>()?;
     server.submit(EVENT)?.expect(201)?;
@@ -218,13 +211,13 @@ fn declared_lengths_take_no_room(ctx: &Context<'_>) -> Outcome {
     first.response_to("POST")?.expect(201)
 }
 
-fn small_bodies_have_a_share(ctx: &Context<'_>) -> Outcome {
+fn memory_is_reserved_for_small_bodies(ctx: &Context<'_>) -> Outcome {
     const LENGTH: usize = 1 << 20;
     let server = ctx.start(&[("--max-body-bytes", "1048576"), ("--max-inflight-bytes", "2097152")])?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         check!(Instant::now() < deadline, "503 for a large body while others are held");
-        // Those that stand still give their bytes back after a while, so all of it is done again if it took too long.
+        // Stalled bodies lose their memory after some time. If this took longer, it is repeated.
         let held = (0..2).map(|_| held_body(&server, LENGTH, LENGTH - 1)).collect::<Result<Vec<_>, _>>()?;
         let large = server.submit(padded(LENGTH))?;
         let small = server.submit(padded(64 << 10))?;
@@ -237,9 +230,9 @@ fn small_bodies_have_a_share(ctx: &Context<'_>) -> Outcome {
     }
 }
 
-fn bodies_that_stand_still_make_room(ctx: &Context<'_>) -> Outcome {
+fn stalled_bodies_give_their_memory_to_others(ctx: &Context<'_>) -> Outcome {
     const LENGTH: usize = 1 << 20;
-    // Room for one body of that size, and not for two.
+    // Memory for one body of that size, but not for two.
     let settings = [
         ("--max-body-bytes", "1048576"),
         ("--max-inflight-bytes", "1835008"),
@@ -250,7 +243,7 @@ fn bodies_that_stand_still_make_room(ctx: &Context<'_>) -> Outcome {
     let mut held = held_body(&server, LENGTH, LENGTH - 1)?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        check!(Instant::now() < deadline, "room for a body when another one stands still");
+        check!(Instant::now() < deadline, "memory for a body while another one is stalled");
         let next = server.submit(padded(LENGTH))?;
         if next.status() == 201 {
             break;
@@ -262,42 +255,30 @@ fn bodies_that_stand_still_make_room(ctx: &Context<'_>) -> Outcome {
 }
 
 fn full_queue_is_answered_with_503(ctx: &Context<'_>) -> Outcome {
-    const WRITERS: usize = 12;
-    let server = ctx.start(&[("--commit-queue-batches", "1")])?;
-    let deadline = Instant::now() + PATIENCE;
-    let (mut accepted, mut refused) = (0, 0);
-    // Some hosts are full while they commit much, and some only while many requests with little in them are ready at
-    // once.
-    for events in [2_000, 100].into_iter().cycle() {
-        if refused > 0 {
-            break;
-        }
-        let lines = format!("{EVENT}\n").repeat(events);
-        let request = Request::post("/events", "application/x-ndjson", lines);
-        check!(Instant::now() < deadline, "503 from a queue of one batch under {WRITERS} writers");
-        let connections = (0..WRITERS).map(|_| server.connect()).collect::<Result<Vec<_>, _>>()?;
-        let responses: Vec<Result<Response, Failure>> = thread::scope(|scope| {
-            let request = &request;
-            let send = |mut connection: Connection| scope.spawn(move || connection.request(request));
-            let threads: Vec<_> = connections.into_iter().map(send).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::unmet("no panic"))))
-                .collect()
-        });
-        for response in responses {
-            let response = response?;
-            if response.status() == 503 {
-                expect_overloaded(&response)?;
-                refused += 1;
-            } else {
-                response.expect(201)?;
-                accepted += events;
-            }
+    const CLIENTS: usize = 50;
+    let server = ctx.start(&[("--commit-queue-batches", "1"), ("--threads", "1")])?;
+    let mut clients: Vec<Connection> = (0..CLIENTS).map(|_| server.connect()).collect::<Result<_, _>>()?;
+    for client in &mut clients {
+        client.request(&Request::get("/health/live"))?.expect(200)?;
+    }
+    // All submissions arrive while the subject is stopped. When it continues, its only worker submits the next ones
+    // before the first is committed.
+    server.signal(Signal::Stop)?;
+    let request = Request::post("/events", "application/json", EVENT).to_bytes(&server.host());
+    clients.iter_mut().try_for_each(|client| client.write(&request))?;
+    server.signal(Signal::Continue)?;
+    let mut accepted = 0;
+    for client in &mut clients {
+        let response = client.response_to("POST")?;
+        if response.status() == 503 {
+            expect_overloaded(&response)?;
+        } else {
+            response.expect(201)?;
+            accepted += 1;
         }
     }
-    check_eq!(server.find("")?.len(), accepted, "events stored: those acknowledged and no others");
-    let next = server.submit(EVENT)?;
-    check_eq!(next.member("seq")?.as_u64(), Value::from(accepted + 1).as_u64(), "the next sequence number");
+    check!(accepted < CLIENTS, "503 from a queue of one batch for {CLIENTS} submissions at once");
+    check_eq!(server.find("")?.len(), accepted, "events stored: exactly those acknowledged");
+    check_eq!(server.submit(EVENT)?.member("seq")?, json!(accepted + 1), "the next sequence number");
     Ok(())
 }

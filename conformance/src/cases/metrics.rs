@@ -13,12 +13,12 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["metrics";
     "Routes": [
-        text_format, well_formed, build_info, events_are_counted, requests_are_counted, broken_connections_are_counted, labels_are_bounded,
-        head,
+        text_format, well_formed, build_info, events_are_counted, requests_are_counted, broken_connections_are_counted,
+        callers_cannot_create_labels, head,
     ],
 ];
 
-/// The sample values of a page of metrics by name and labels, as written.
+/// The samples of a page of metrics: name with labels, and value.
 fn samples(server: &Server) -> Result<BTreeMap<String, f64>, Failure> {
     let response = server.get("/metrics")?;
     response.expect(200)?;
@@ -48,7 +48,7 @@ fn text_format(ctx: &Context<'_>) -> Outcome {
     response.expect(200)?;
     let content_type = response.header("content-type").unwrap_or_default().replace(' ', "").to_ascii_lowercase();
     check!(content_type.starts_with("text/plain;version=0.0.4"), "the text format 0.0.4, not {content_type:?}");
-    check!(response.text()?.ends_with('\n'), "a line end at the end");
+    check!(response.text()?.ends_with('\n'), "a line feed at the end");
     Ok(())
 }
 
@@ -144,7 +144,7 @@ fn broken_connections_are_counted(ctx: &Context<'_>) -> Outcome {
     let event = r#"{"event_type":"broken","timestamp":0,"payload":1}"#;
     let server = ctx.empty()?;
     server.submit_lines(format!("{event}\n").repeat(EVENTS))?.expect(201)?;
-    // How a client goes away that has nothing to wait for is its own affair.
+    // Clients that wait for nothing may reset their connections.
     for _ in 0..5 {
         server.connect()?.reset()?;
         let mut answered = server.connect()?;
@@ -181,7 +181,7 @@ pub(super) fn expect_broken(server: &Server, count: f64, what: &str) -> Outcome 
     }
 }
 
-fn labels_are_bounded(ctx: &Context<'_>) -> Outcome {
+fn callers_cannot_create_labels(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let probe = |n: usize| -> Outcome {
         let name = ctx.unique(&format!("label{n}"));
@@ -197,7 +197,7 @@ fn labels_are_bounded(ctx: &Context<'_>) -> Outcome {
     let before = samples(&server)?.len();
     (1..10).try_for_each(probe)?;
     let after = samples(&server)?;
-    check!(!after.keys().any(|series| series.to_ascii_lowercase().contains("label")), "no label that callers make up");
+    check!(!after.keys().any(|series| series.to_ascii_lowercase().contains("label")), "no label from a caller");
     check!(
         after.len() <= before + 3,
         "as many series after ten callers as after one, not {} and then {}",

@@ -1,4 +1,4 @@
-//! The wire contract as code: one file a group, one function a promise.
+//! The wire contract as code: a file for each group of cases, a function for each promise.
 
 #![expect(
     clippy::indexing_slicing,
@@ -10,6 +10,7 @@ mod capacity;
 mod cursor;
 mod durability;
 mod encoding;
+mod event;
 mod event_types;
 mod fetch;
 mod filter;
@@ -49,6 +50,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
 const GROUPS: &[&[Case]] = &[
     submit::CASES,
     submit_faults::CASES,
+    event::CASES,
     durability::CASES,
     folder::CASES,
     foreign::CASES,

@@ -1,5 +1,5 @@
-//! What arrives through a proxy: nginx as it is by default, which speaks HTTP/1.0 to the server behind it, and as it is
-//! often set.
+//! Requests and answers through nginx, with its defaults and with common settings. By default nginx speaks HTTP/1.0 to
+//! the server.
 
 use crate::case::{Case, cases};
 use crate::client::Request;
@@ -11,30 +11,32 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["nginx";
     "POST /events": [
-        refusal_arrives, refusal_arrives_over_http11, refusal_arrives_while_the_body_is_sent, refusal_of_a_body_above_the_limit_arrives,
-        events_arrive,
+        refusal_arrives, refusal_arrives_over_http11, refusal_arrives_while_the_body_is_sent,
+        refusal_of_a_body_above_the_limit_arrives, events_arrive,
     ],
-    "GET /events": [answer_of_a_killed_server_breaks_off, answer_at_the_drain_deadline_breaks_off, whole_answers_arrive],
+    "GET /events": [
+        answer_of_a_killed_server_breaks_off, answer_at_the_drain_deadline_breaks_off, complete_answers_arrive,
+    ],
 ];
 
 const EVENT: &str = r#"{"event_type":"proxy","timestamp":0,"payload":1}"#;
 const EVENTS: usize = 100_000;
 const LARGE_BYTES: usize = 20 << 20;
-/// Once is luck: whether nginx sees the answer or a broken connection first depends on how the two are scheduled.
+/// Whether nginx would see the answer or a broken connection first depends on scheduling, so one attempt proves little.
 const TRIES: usize = 20;
 
 const DEFAULTS: &str = "";
 const HTTP_11: &str = "proxy_http_version 1.1;";
-/// The body is handed on while it arrives.
+/// nginx passes the body on while it arrives.
 const UNBUFFERED: &str = "proxy_http_version 1.1; proxy_request_buffering off;";
 
-/// Requires that a large request is refused, whenever it is tried.
+/// Requires that a large request is refused every time.
 fn expect_refusals(server: &Server, nginx: &Nginx, content_type: &str, status: u16) -> Outcome {
     let request = Request::post("/events", content_type, vec![b' '; LARGE_BYTES]);
     for number in 1..=TRIES {
         let response = server.connect_through(nginx)?.request(&request)?;
         check_eq!(response.status(), status, "the status of try {number}");
-        // And not what nginx would say.
+        // The answer must come from the server, not from nginx.
         response.problem(status)?;
     }
     server.expect_empty()
@@ -56,7 +58,7 @@ fn refusal_arrives_while_the_body_is_sent(ctx: &Context<'_>) -> Outcome {
 }
 
 fn refusal_of_a_body_above_the_limit_arrives(ctx: &Context<'_>) -> Outcome {
-    // By little, as with a shipper whose batches are a little too large.
+    // The body exceeds the limit only a little, so most of it is sent before the refusal.
     let limit = (LARGE_BYTES - (LARGE_BYTES >> 6)).to_string();
     let server = ctx.start(&[("--max-body-bytes", &limit)])?;
     expect_refusals(&server, &server.behind_nginx(DEFAULTS)?, "application/json", 413)
@@ -73,7 +75,7 @@ fn events_arrive(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-/// Requires that what nginx passes on ends without saying that it is whole.
+/// Requires that an answer which breaks off does not look complete behind nginx.
 fn expect_broken_off(
     ctx: &Context<'_>,
     settings: &[(&str, &str)],
@@ -82,7 +84,7 @@ fn expect_broken_off(
 ) -> Outcome {
     let mut server = ctx.start(settings)?;
     server.submit_lines(format!("{EVENT}\n").repeat(EVENTS))?.expect(201)?;
-    // So slowly that the server is certainly not done with it.
+    // nginx reads slowly, so that the server has not finished the answer.
     let nginx = server.behind_nginx(&format!("{version} proxy_limit_rate 100k;"))?;
     let mut reader = server.connect_through(&nginx)?;
     reader.write(&Request::get("/events").to_bytes(&server.host()))?;
@@ -91,7 +93,7 @@ fn expect_broken_off(
     let rest = reader.read_to_end()?;
     let events = String::from_utf8_lossy(&rest).matches("\"seq\":").count();
     check!(events < EVENTS, "a part of the answer with {version:?}");
-    check!(!rest.ends_with(b"\r\n0\r\n\r\n"), "no end of an answer of which {events} events came with {version:?}");
+    check!(!rest.ends_with(b"\r\n0\r\n\r\n"), "no last chunk after {events} events with {version:?}");
     Ok(())
 }
 
@@ -115,7 +117,7 @@ fn answer_at_the_drain_deadline_breaks_off(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn whole_answers_arrive(ctx: &Context<'_>) -> Outcome {
+fn complete_answers_arrive(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.submit_lines(format!("{EVENT}\n").repeat(EVENTS))?.expect(201)?;
     for directives in [DEFAULTS, HTTP_11] {

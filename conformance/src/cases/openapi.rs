@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: the document is complete and true.
+//! `GET /openapi.json`: the document is complete and correct.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["openapi";
     "Routes": [
-        version_and_title, every_route_is_there, methods_are_those_served, references_resolve, operation_ids_are_unique,
+        version_and_title, every_route_is_declared, methods_are_declared, references_resolve, operation_ids_are_unique,
         answers_are_declared, parameters_are_declared, head,
     ],
 ];
@@ -38,7 +38,7 @@ fn version_and_title(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn every_route_is_there(ctx: &Context<'_>) -> Outcome {
+fn every_route_is_declared(ctx: &Context<'_>) -> Outcome {
     let document = document(&ctx.server()?)?;
     let paths: BTreeSet<&str> =
         document["paths"].as_object().into_iter().flatten().map(|(path, _)| path.as_str()).collect();
@@ -47,7 +47,7 @@ fn every_route_is_there(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn methods_are_those_served(ctx: &Context<'_>) -> Outcome {
+fn methods_are_declared(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     let document = document(&server)?;
     for (path, item) in document["paths"].as_object().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! `GET /events`: types, times, order, limits and the shape of the answer.
+//! `GET /events`: types, times, order, limits and the form of the answer.
 
 use std::thread;
 
@@ -12,17 +12,16 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["query";
     "GET /events": [
-        nothing_stored, ascending_by_time_then_sequence, descending, one_type, any_of_several_types, empty_type_matches_nothing,
-        unknown_type_matches_nothing, bounds_are_inclusive, start_alone, end_alone, start_later_than_end, after_seq, limit_cuts,
-        bad_limits, bad_after_seq, bad_order, unknown_parameter, parameter_names_are_case_sensitive, repeated_parameter,
-        conditions_hold_together, plus_and_percent, bad_percent_encoding, lines_on_request, array_unless_asked, accept_lists,
-        head_has_no_body, large_answer_is_streamed, answer_is_one_snapshot, slow_reader_gets_everything,
-        abandoned_answers_do_no_harm,
+        nothing_stored, ascending_by_time_then_sequence, descending, one_type, any_of_several_types,
+        empty_type_matches_nothing, unknown_type_matches_nothing, bounds_are_inclusive, start_alone, end_alone,
+        start_later_than_end, after_seq, limit, bad_limits, bad_after_seq, bad_order, unknown_parameter,
+        parameter_names_are_case_sensitive, repeated_parameter, conditions_are_combined, plus_and_percent,
+        bad_percent_encoding, lines_on_request, array_by_default, accept_lists, head_has_no_body,
+        large_answer_is_streamed, answer_is_one_snapshot, slow_reader_gets_everything, abandoned_answers_do_no_harm,
     ],
 ];
 
-/// Five events, stored out of order: `a` at 10 and 30, `b` at 20 and 30, `c` at 40. The payload is the order of
-/// storing.
+/// Five events, stored out of order: `a` at 10 and 30, `b` at 20 and 30, `c` at 40. The payload is the sequence number.
 fn stored(ctx: &Context<'_>) -> Result<Server, Failure> {
     let server = ctx.empty()?;
     server.store(&json!([
@@ -130,7 +129,7 @@ fn after_seq(ctx: &Context<'_>) -> Outcome {
     expect(&server, "after_seq=18446744073709551615", &[])
 }
 
-fn limit_cuts(ctx: &Context<'_>) -> Outcome {
+fn limit(ctx: &Context<'_>) -> Outcome {
     let server = stored(ctx)?;
     expect(&server, "limit=1", &[2])?;
     expect(&server, "limit=3&order=desc", &[3, 4, 1])?;
@@ -197,7 +196,7 @@ fn repeated_parameter(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn conditions_hold_together(ctx: &Context<'_>) -> Outcome {
+fn conditions_are_combined(ctx: &Context<'_>) -> Outcome {
     let server = stored(ctx)?;
     expect(&server, "type=a&type=b&start=20&end=35&after_seq=1&order=desc&limit=1", &[4])?;
     expect(&server, "type=a&type=b&start=20&end=35&after_seq=1&order=desc", &[4, 5])
@@ -247,7 +246,7 @@ fn lines_on_request(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn array_unless_asked(ctx: &Context<'_>) -> Outcome {
+fn array_by_default(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for accept in ["*/*", "application/json", "application/*", "application/json;q=0.5, */*;q=0.1"] {
         let response = server.send(&Request::get("/events?limit=1").header("accept", accept))?;
@@ -286,7 +285,7 @@ fn head_has_no_body(ctx: &Context<'_>) -> Outcome {
             check_eq!(length, get.body.len().to_string(), "Content-Length of HEAD {target}");
         }
     }
-    // Had any answer to HEAD carried a body, this one would not have been found behind it.
+    // A body after any of the answers to HEAD would be read as the start of this answer.
     connection.request(&Request::get("/health"))?.expect(200)
 }
 
@@ -295,7 +294,7 @@ fn large_answer_is_streamed(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.submit_lines(many(EVENTS))?.expect(201)?;
     let response = server.get("/events")?;
-    check_eq!(response.head.framing, Framing::Chunked, "how the answer says where it ends");
+    check_eq!(response.head.framing, Framing::Chunked, "the framing of the answer");
     let events = response.events()?;
     check_eq!(events.len(), EVENTS, "how many events there are");
     let in_order = events.iter().zip(1..).all(|(event, seq)| event["seq"] == json!(seq));
@@ -311,15 +310,15 @@ fn answer_is_one_snapshot(ctx: &Context<'_>) -> Outcome {
     let host = server.host();
     reader.write(&Request::get("/events").to_bytes(&host))?;
     let head = reader.read_head("GET")?;
-    // The answer is far longer than what sockets buffer, so most of it is still to be made when these arrive.
+    // The answer is far larger than all socket buffers, so most of it is not yet computed when these are stored.
     for _ in 0..10 {
         server.submit_lines(many(100))?.expect(201)?;
     }
     let body = reader.read_body(&head)?;
     let events: Vec<Value> =
         serde_json::from_slice(&body).map_err(|error| Failure::unmet(format!("an array: {error}")))?;
-    check_eq!(events.len(), BEFORE, "how many events an answer has that began before others came");
-    check_eq!(server.find("after_seq=100000")?.len(), 1000, "how many came meanwhile");
+    check_eq!(events.len(), BEFORE, "events in an answer that began before others were stored");
+    check_eq!(server.find("after_seq=100000")?.len(), 1000, "events stored during the answer");
     Ok(())
 }
 
@@ -334,14 +333,14 @@ fn slow_reader_gets_everything(ctx: &Context<'_>) -> Outcome {
                     let mut connection = server.connect()?;
                     connection.write(&Request::get("/events").to_bytes(&server.host()))?;
                     let head = connection.read_head("GET")?;
-                    // Others are served while this answer waits for its reader.
+                    // Others are served while this answer waits for its client.
                     for _ in 0..5 {
                         server.get("/health")?.expect(200)?;
                     }
                     let body = connection.read_body(&head)?;
                     let events: Vec<Value> =
                         serde_json::from_slice(&body).map_err(|error| Failure::unmet(format!("an array: {error}")))?;
-                    check_eq!(events.len(), EVENTS, "how many events a reader gets that takes its time");
+                    check_eq!(events.len(), EVENTS, "events in the answer to a slow client");
                     Ok(())
                 })
             })

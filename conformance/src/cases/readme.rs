@@ -1,4 +1,4 @@
-//! The README's examples: its first event, its sample stream, and its answers to questions on that.
+//! The README's examples: its first event, its sample stream, and the results of its queries.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,22 +13,22 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 
 pub(super) const CASES: &[Case] = cases!["readme";
-    "GET /events": [answers_are_true],
+    "GET /events": [examples_give_the_documented_results],
 ];
 
-/// Where the README's server listens.
+/// The start of a URL in the README.
 const BASE: &str = "'http://127.0.0.1:3000";
 
-/// What the README has a reader do, and what it says will come of it.
+/// The requests in the README, and their documented results.
 struct Readme {
     first_event: String,
     sample_arguments: Vec<String>,
     acknowledgement: Value,
-    /// Targets of `GET`, with how many events they find.
-    questions: Vec<(String, usize)>,
+    /// Targets of `GET`, and the number of events that they find.
+    queries: Vec<(String, usize)>,
 }
 
-fn answers_are_true(ctx: &Context<'_>) -> Outcome {
+fn examples_give_the_documented_results(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let readme = Readme::read()?;
     let sample = sample(&readme.sample_arguments)?;
@@ -38,11 +38,11 @@ fn answers_are_true(ctx: &Context<'_>) -> Outcome {
     let response = server.send(&Request::post("/events", "application/x-ndjson", sample))?;
     response.expect(201)?;
     check_eq!(response.acknowledgement()?, readme.acknowledgement, "the acknowledgement in the README");
-    for (target, expected) in readme.questions {
+    for (target, expected) in readme.queries {
         let response = server.send(&Request::get(&target).header("accept", "application/x-ndjson"))?;
         response.expect(200)?;
         let found = response.body.iter().filter(|byte| **byte == b'\n').count();
-        check_eq!(found, expected, "the README's answer to {target}");
+        check_eq!(found, expected, "the number of events for {target}");
     }
     Ok(())
 }
@@ -58,10 +58,10 @@ impl Readme {
         let mut acknowledgement: Value =
             serde_json::from_str(acknowledgement.ok_or_else(|| missing("an acknowledgement"))?)
                 .map_err(|error| Failure::unmet(format!("the acknowledgement in README.md: {error}")))?;
-        // That is a matter of the repository, and has cases of its own.
+        // Its value depends on the repository.
         acknowledgement.as_object_mut().map(|members| members.remove("durable"));
-        let questions: Vec<_> = text.lines().filter_map(question).collect();
-        check_eq!(questions.len(), 3, "questions in README.md that say how many events they find");
+        let queries: Vec<_> = text.lines().filter_map(query).collect();
+        check_eq!(queries.len(), 3, "queries in README.md with the number of events that they find");
         Ok(Self {
             first_event: first.ok_or_else(|| missing("a first event"))?.to_owned(),
             sample_arguments: arguments
@@ -70,16 +70,16 @@ impl Readme {
                 .map(str::to_owned)
                 .collect(),
             acknowledgement,
-            questions,
+            queries,
         })
     }
 }
 
-/// The target and the answer of a line such as `curl 'http://127.0.0.1:3000/events?type=a' | wc -l  # 3`.
-fn question(line: &str) -> Option<(String, usize)> {
+/// The target and the result of a line of the form `curl 'http://127.0.0.1:3000/events?type=a' | wc -l  # 3`.
+fn query(line: &str) -> Option<(String, usize)> {
     let target = between(line, BASE, "'")?;
-    let (_, answer) = line.split_once("| wc -l")?;
-    Some((target.to_owned(), answer.trim().strip_prefix('#')?.trim().parse().ok()?))
+    let (_, result) = line.split_once("| wc -l")?;
+    Some((target.to_owned(), result.trim().strip_prefix('#')?.trim().parse().ok()?))
 }
 
 fn between<'a>(line: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -95,6 +95,6 @@ fn sample(arguments: &[String]) -> Result<Vec<u8>, Failure> {
         Failure::unmet(format!("{} to start ({error}); `cargo build -p xtask` builds it", program.display()))
     })?;
     let message = String::from_utf8_lossy(&output.stderr);
-    check_eq!(output.status.code(), Some(0), "the exit code of the sample, which said {message:?}");
+    check_eq!(output.status.code(), Some(0), "the exit code of the sample, with the message {message:?}");
     Ok(output.stdout)
 }

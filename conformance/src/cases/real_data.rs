@@ -1,4 +1,4 @@
-//! Two real event streams, imported as they are and compared with what the files say.
+//! Two real event streams, imported unchanged and compared with their files.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -18,27 +18,27 @@ pub(super) const CASES: &[Case] = cases!["real_data";
     "POST /events": [github_events, wikipedia_edits],
 ];
 
-/// Where the streams are: beside the workspace, or where this variable says.
+/// The environment variable with the folder of the streams. By default they are in `shared/data` beside the workspace.
 const FOLDER_VARIABLE: &str = "ARGUS_DATA_DIR";
 
-/// A file and where its records have what.
+/// A file, and the members of its records.
 struct Stream {
     file: &'static str,
     type_at: &'static str,
     time_at: &'static str,
-    /// Members whose values are asked for: those of every 5,000th record.
+    /// Members to query by, with the values of some records.
     filters: &'static [&'static str],
 }
 
-/// What the file says.
+/// A record of the file.
 struct Record {
     event_type: String,
-    /// As the file has it, cut to seconds; of constant length, so that the order of text is the order of time.
+    /// The time, cut to seconds. All have the same length, so text order is time order.
     second: String,
     value: Value,
 }
 
-/// The folder with the streams, if it is there.
+/// The folder with the streams, if it exists.
 #[must_use]
 pub fn folder() -> Option<PathBuf> {
     let named = std::env::var_os(FOLDER_VARIABLE).map(PathBuf::from);
@@ -75,7 +75,7 @@ fn wikipedia_edits(ctx: &Context<'_>) -> Outcome {
 
 fn check_stream(ctx: &Context<'_>, stream: &Stream) -> Outcome {
     let folder = folder().ok_or_else(|| {
-        Failure::skipped(format!("the event streams are not there; {FOLDER_VARIABLE} names their folder"))
+        Failure::skipped(format!("the event streams are missing; {FOLDER_VARIABLE} names their folder"))
     })?;
     let compressed =
         std::fs::read(folder.join(stream.file)).map_err(|e| Failure::unmet(format!("{}: {e}", stream.file)))?;
@@ -86,7 +86,6 @@ fn check_stream(ctx: &Context<'_>, stream: &Stream) -> Outcome {
     let records = parse(stream, &text)?;
     let server = ctx.empty()?;
 
-    // As in the README: one line of curl.
     let target = format!("/events?type_from=/{}&time_from=/{}", stream.type_at, stream.time_at);
     let request = Request::post(&target, "application/x-ndjson", compressed).header("content-encoding", "gzip");
     let response = server.send(&request)?;
@@ -124,7 +123,7 @@ fn encode(text: &str) -> String {
         .collect()
 }
 
-/// How many events a query gives, counted in lines.
+/// The number of events that a query finds.
 fn count(server: &Server, query: &str) -> Result<usize, Failure> {
     let response = server.send(&Request::get(&format!("/events?{query}")).header("accept", "application/x-ndjson"))?;
     response.expect(200)?;
@@ -142,12 +141,12 @@ fn check_counts_by_type(server: &Server, records: &[Record]) -> Outcome {
     Ok(())
 }
 
-/// The hour that holds the middle record, of its type: which events, in which order.
+/// Queries the type and the hour of the middle record, and compares events and order.
 fn check_hour(server: &Server, records: &[Record]) -> Outcome {
     let middle = records.get(records.len() / 2).ok_or_else(|| Failure::unmet("records"))?;
     let hour = middle.second.get(..13).unwrap_or_default();
     let query = format!("type={}&start={hour}:00:00Z&end={hour}:59:59.999Z", encode(&middle.event_type));
-    // Numbered by their place in the file, which is their sequence number.
+    // The sequence numbers are the positions in the file.
     let mut expected: Vec<(&str, u64)> = (1..)
         .zip(records)
         .filter(|(_, record)| record.event_type == middle.event_type && record.second.starts_with(hour))
@@ -165,10 +164,10 @@ fn check_hour(server: &Server, records: &[Record]) -> Outcome {
         })
         .collect();
     check!(found.is_sorted_by_key(|(second, _)| *second), "the events of {query} in the order of their time");
-    // Within a second the file's fractions decide, which are not compared here.
+    // The order within a second depends on fractions, which are not compared here.
     found.sort_unstable();
     expected.sort_unstable();
-    check!(found == expected, "the events of {query} to be those of the file");
+    check!(found == expected, "the same events of {query} as in the file");
     let wrong = events.iter().find(|event| {
         let seq = event["seq"].as_u64().and_then(|seq| usize::try_from(seq).ok()).unwrap_or_default();
         records.get(seq - 1).map(|record| &record.value) != event.get("payload")
@@ -177,22 +176,22 @@ fn check_hour(server: &Server, records: &[Record]) -> Outcome {
     Ok(())
 }
 
-/// All events in pages: each once.
+/// Walks over all events in pages: each must be there once.
 fn check_page_walk(server: &Server, records: &[Record]) -> Outcome {
     let mut seen = vec![false; records.len()];
     let pages = cursor::walk(server, "/events?limit=10000")?;
     check_eq!(pages.len(), records.len().div_ceil(10_000), "how many pages there are");
     for event in pages.iter().flatten() {
         let seq = event["seq"].as_u64().and_then(|seq| usize::try_from(seq).ok()).unwrap_or_default();
-        let place = seq.checked_sub(1).and_then(|index| seen.get_mut(index));
-        let place = place.ok_or_else(|| Failure::unmet(format!("a sequence number of the import, not {seq}")))?;
-        check!(!std::mem::replace(place, true), "the event {seq} once in the walk");
+        let slot = seq.checked_sub(1).and_then(|index| seen.get_mut(index));
+        let slot = slot.ok_or_else(|| Failure::unmet(format!("a sequence number of the import, not {seq}")))?;
+        check!(!std::mem::replace(slot, true), "the event {seq} once in the walk");
     }
     check!(seen.iter().all(|seen| *seen), "every event in the walk");
     Ok(())
 }
 
-/// For some records, all events that have the same value in a member.
+/// Queries all events that have the same value in a member as some record.
 fn check_filters(server: &Server, stream: &Stream, records: &[Record]) -> Outcome {
     for record in records.iter().step_by(15_000) {
         for member in stream.filters {

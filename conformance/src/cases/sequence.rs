@@ -1,4 +1,4 @@
-//! `GET /events`: the order of sequence numbers, the last one of them, and ids.
+//! `GET /events`: the order of sequence numbers, the last sequence number, and ids.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -14,14 +14,14 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["sequence";
     "GET /events": [
-        order_of_storing, order_of_storing_with_conditions, pages_in_the_order_of_storing, late_events_come_last,
-        last_seq_is_in_every_answer, polling_while_others_write, any_of_several_ids, ids_and_other_conditions,
-        ids_in_every_order, ids_on_pages, too_many_ids,
+        sequence_order, sequence_order_with_conditions, pages_in_sequence_order, events_stored_later_come_last,
+        last_seq_is_in_every_answer, polling_misses_nothing_while_others_write, any_of_several_ids,
+        ids_and_other_conditions, ids_in_every_order, ids_on_pages, too_many_ids,
     ],
 ];
 
-/// Twelve events, with ids `e1` to `e12`, of three types and of times that are not in the order of storing. The payload
-/// is the sequence number.
+/// Twelve events with the ids `e1` to `e12`, of three types. The payload is the sequence number. Times are in another
+/// order.
 fn stored(ctx: &Context<'_>) -> Result<Server, Failure> {
     let server = ctx.empty()?;
     for n in 1..=12 {
@@ -51,7 +51,7 @@ fn last_seq(response: &Response) -> Result<u64, Failure> {
     value.ok_or_else(|| Failure::unmet("Argus-Last-Seq with a number"))
 }
 
-fn order_of_storing(ctx: &Context<'_>) -> Outcome {
+fn sequence_order(ctx: &Context<'_>) -> Outcome {
     let server = stored(ctx)?;
     expect(&server, "order=seq", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])?;
     expect(&server, "order=seq&after_seq=9", &[10, 11, 12])?;
@@ -59,7 +59,7 @@ fn order_of_storing(ctx: &Context<'_>) -> Outcome {
     expect(&server, "order=seq&after_seq=18446744073709551615", &[])
 }
 
-fn order_of_storing_with_conditions(ctx: &Context<'_>) -> Outcome {
+fn sequence_order_with_conditions(ctx: &Context<'_>) -> Outcome {
     let server = stored(ctx)?;
     expect(&server, "order=seq&type=a", &[3, 6, 9, 12])?;
     expect(&server, "order=seq&type=a&type=b&after_seq=6", &[7, 9, 10, 12])?;
@@ -69,7 +69,7 @@ fn order_of_storing_with_conditions(ctx: &Context<'_>) -> Outcome {
     expect(&server, "order=seq&start=4&end=9&type=b", &[1, 4, 7])
 }
 
-fn pages_in_the_order_of_storing(ctx: &Context<'_>) -> Outcome {
+fn pages_in_sequence_order(ctx: &Context<'_>) -> Outcome {
     let server = stored(ctx)?;
     for limit in [1, 5, 12] {
         let pages = walk(&server, &format!("/events?order=seq&limit={limit}"))?;
@@ -83,25 +83,25 @@ fn pages_in_the_order_of_storing(ctx: &Context<'_>) -> Outcome {
     server.get(&other)?.problem_naming(400, "cursor")
 }
 
-fn late_events_come_last(ctx: &Context<'_>) -> Outcome {
+fn events_stored_later_come_last(ctx: &Context<'_>) -> Outcome {
     let server = stored(ctx)?;
     let first = server.get("/events?order=seq&limit=10")?;
     let target = next(&first)?.ok_or_else(|| Failure::unmet("a Link to the next page"))?;
     server.store(&json!({"event_type": "a", "timestamp": 0, "payload": 13}))?;
-    check_eq!(payloads(&server.get(&target)?.events()?), [11, 12, 13], "what comes behind the first page");
+    check_eq!(payloads(&server.get(&target)?.events()?), [11, 12, 13], "the payloads of the second page");
     Ok(())
 }
 
 fn last_seq_is_in_every_answer(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    check_eq!(last_seq(&server.get("/events")?)?, 0, "the last number where nothing is stored");
+    check_eq!(last_seq(&server.get("/events")?)?, 0, "the last number if nothing is stored");
     let server = stored(ctx)?;
     for query in ["", "?type=nobody", "?limit=1", "?order=desc&limit=100", "?order=seq&after_seq=12", "?id=e3"] {
         let target = format!("/events{query}");
         check_eq!(last_seq(&server.get(&target)?)?, 12, "the last number in the answer to {target}");
         check_eq!(last_seq(&server.send(&Request::new("HEAD", &target))?)?, 12, "the same for HEAD");
         let lines = server.send(&Request::get(&target).header("accept", "application/x-ndjson"))?;
-        check_eq!(last_seq(&lines)?, 12, "the same where lines are asked for");
+        check_eq!(last_seq(&lines)?, 12, "the same for an answer in lines");
     }
     let many = json!({"event_type": "many", "timestamp": 0, "payload": "x".repeat(1000)});
     server.store(&Value::Array(vec![many; 1000]))?;
@@ -109,8 +109,8 @@ fn last_seq_is_in_every_answer(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-/// Three clients write while one polls: it meets each event once, in the order of storing.
-fn polling_while_others_write(ctx: &Context<'_>) -> Outcome {
+/// Three clients write while one polls: it receives each event once, in the order of sequence numbers.
+fn polling_misses_nothing_while_others_write(ctx: &Context<'_>) -> Outcome {
     const WRITERS: u64 = 3;
     const BATCHES: u64 = 40;
     let server = ctx.empty()?;
@@ -130,31 +130,31 @@ fn polling_while_others_write(ctx: &Context<'_>) -> Outcome {
     let total = WRITERS * (0..BATCHES).map(|batch| batch % 4 + 1).sum::<u64>();
     let poll = || -> Result<Vec<u64>, Failure> {
         let mut connection = server.connect()?;
-        let mut met: Vec<u64> = Vec::new();
+        let mut received: Vec<u64> = Vec::new();
         let mut after = 0;
         while after < total {
             let response =
                 connection.request(&Request::get(&format!("/events?order=seq&limit=7&after_seq={after}")))?;
             let events = response.events()?;
-            met.extend(events.iter().filter_map(|event| event["seq"].as_u64()));
-            // A page that is not full has all that the snapshot has.
-            after = match (next(&response)?, met.last()) {
+            received.extend(events.iter().filter_map(|event| event["seq"].as_u64()));
+            // The last page has all remaining events of the snapshot.
+            after = match (next(&response)?, received.last()) {
                 (Some(_), Some(last)) => *last,
                 (Some(_), None) => return Err(Failure::unmet("an event on a page that is followed by another")),
                 (None, _) => last_seq(&response)?,
             };
         }
-        Ok(met)
+        Ok(received)
     };
-    let met = thread::scope(|scope| {
+    let received = thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
-        let met = poll();
+        let received = poll();
         for writer in writers {
-            writer.join().map_err(|_| Failure::unmet("a writer that ends well"))??;
+            writer.join().map_err(|_| Failure::unmet("a writer that does not panic"))??;
         }
-        met
+        received
     })?;
-    check_eq!(met, (1..=total).collect::<Vec<_>>(), "the numbers that polling has met");
+    check_eq!(received, (1..=total).collect::<Vec<_>>(), "the sequence numbers that polling received");
     Ok(())
 }
 
@@ -183,7 +183,7 @@ fn ids_and_other_conditions(ctx: &Context<'_>) -> Outcome {
 
 fn ids_in_every_order(ctx: &Context<'_>) -> Outcome {
     let server = stored(ctx)?;
-    // Their times are 8, 5, 1 and 4.
+    // The times of these events are 8, 5, 1 and 4.
     let ids = "id=e12&id=e1&id=e8&id=e6";
     expect(&server, ids, &[8, 6, 1, 12])?;
     expect(&server, &format!("{ids}&order=desc"), &[12, 1, 6, 8])?;
@@ -196,8 +196,8 @@ fn ids_on_pages(ctx: &Context<'_>) -> Outcome {
     for order in ["asc", "desc", "seq"] {
         let pages = walk(&server, &format!("/events?{}&order={order}&limit=2", ids.join("&")))?;
         check!(pages.iter().all(|page| page.len() <= 2), "pages of two events at most");
-        let met: BTreeSet<u64> = payloads(&pages.concat()).into_iter().collect();
-        check_eq!((met.len(), pages.concat().len()), (9, 9), "the events of the pages in order {order}");
+        let distinct: BTreeSet<u64> = payloads(&pages.concat()).into_iter().collect();
+        check_eq!((distinct.len(), pages.concat().len()), (9, 9), "the events of the pages in order {order}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `POST /events`: what is refused, and how the answer says why.
+//! `POST /events`: invalid bodies, and the faults that the answer lists.
 
 use serde_json::{Value, json};
 
@@ -10,13 +10,14 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["submit_faults";
     "POST /events": [
-        not_json, not_json_names_the_offset, not_json_in_a_line, not_json_is_a_fault_of_the_body, not_utf8, deep_nesting_is_survived, empty_body, empty_array, unknown_content_type,
-        missing_content_type, scalar_is_not_an_event, elements_that_are_not_objects, a_hundred_faults_are_listed,
-        faults_of_several_events, one_event_lines_point_by_index, unknown_parameter, lenient_single_event_is_strict,
+        not_json, not_json_names_the_offset, not_json_in_a_line, not_json_is_a_fault_of_the_body, not_utf8,
+        deep_nesting_is_refused, empty_body, empty_array, unknown_content_type, missing_content_type,
+        scalar_is_not_an_event, elements_that_are_not_objects, a_hundred_faults_are_listed, faults_of_several_events,
+        faults_in_lines_point_by_index, unknown_parameter, lenient_single_event_is_strict,
     ],
     "Events": [
-        missing_fields, unknown_field, sequence_is_not_accepted, duplicate_field, fields_of_the_wrong_type, empty_event_type, control_characters,
-        id_limits, null_is_a_payload_and_nothing_else,
+        missing_fields, unknown_field, sequence_number_is_not_accepted, duplicate_field, fields_of_the_wrong_type,
+        empty_event_type, control_characters, id_limits, null_is_a_payload,
     ],
 ];
 
@@ -65,7 +66,7 @@ fn not_json_names_the_offset(ctx: &Context<'_>) -> Outcome {
 fn not_json_in_a_line(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.submit_lines(format!("{EVENT}\n{{\"a\":}}\n{EVENT}\n"))?.problem_naming(400, "byte ")?;
-    // An event must not go on over the end of a line.
+    // An event must not span two lines.
     server.submit_lines(EVENT.replace(',', ",\n"))?.problem(400)?;
     server.submit_lines(format!("{EVENT}{EVENT}\n"))?.problem(400)?;
     server.expect_empty()
@@ -83,7 +84,7 @@ fn not_json_is_a_fault_of_the_body(ctx: &Context<'_>) -> Outcome {
         let shown: Vec<_> = faults.iter().map(|fault| (fault["pointer"].clone(), fault["code"].clone())).collect();
         check_eq!(shown, [(json!(pointer), json!("invalid_json"))], "the faults of the body");
         let detail = faults.first().and_then(|fault| fault["detail"].as_str()).unwrap_or_default();
-        check!(detail.contains("byte "), "a detail that says at which byte, not {detail:?}");
+        check!(detail.contains("byte "), "a detail with the offset, not {detail:?}");
     }
     server.expect_empty()
 }
@@ -99,7 +100,7 @@ fn not_utf8(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn deep_nesting_is_survived(ctx: &Context<'_>) -> Outcome {
+fn deep_nesting_is_refused(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     for unit in ["[", "{\"a\":"] {
         let body = format!(r#"{{"event_type":"deep","timestamp":0,"payload":{}"#, unit.repeat(100_000));
@@ -149,7 +150,7 @@ fn scalar_is_not_an_event(ctx: &Context<'_>) -> Outcome {
     for body in ["1", "null", "true", "\"event\"", "-0.5e-3"] {
         let problem = server.submit(body)?.problem(422).map_err(|failure| failure.within(&body))?;
         check_eq!(problem.pointer("/errors/0/code"), Some(&json!("not_an_object")), "the code of the fault of {body}");
-        check_eq!(problem.pointer("/errors/0/pointer"), Some(&json!("#")), "the place of the fault of {body}");
+        check_eq!(problem.pointer("/errors/0/pointer"), Some(&json!("#")), "the pointer of the fault of {body}");
     }
     server.expect_empty()
 }
@@ -186,9 +187,9 @@ fn faults_of_several_events(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn one_event_lines_point_by_index(ctx: &Context<'_>) -> Outcome {
+fn faults_in_lines_point_by_index(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    // Blank lines are no events, so they have no index.
+    // Blank lines have no index.
     server
         .submit_lines(format!("\n\n{EVENT}\n\n{{\"event_type\":\"a\",\"timestamp\":0}}\n"))?
         .faults_at(&["#/1/payload"])?;
@@ -236,7 +237,7 @@ fn unknown_field(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn sequence_is_not_accepted(ctx: &Context<'_>) -> Outcome {
+fn sequence_number_is_not_accepted(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.submit(r#"{"event_type":"a","timestamp":0,"payload":1,"seq":7}"#)?.fault("#/seq", "unknown_field")?;
     server.expect_empty()
@@ -301,7 +302,7 @@ fn id_limits(ctx: &Context<'_>) -> Outcome {
     server.submit(event("x"))?.expect(201)
 }
 
-fn null_is_a_payload_and_nothing_else(ctx: &Context<'_>) -> Outcome {
+fn null_is_a_payload(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     server.submit(r#"{"event_type":"a","timestamp":0,"payload":null}"#)?.expect(201)?;
     check_eq!(server.payloads("")?, [Value::Null], "the payload stored");

@@ -1,4 +1,4 @@
-//! A system that gives the server no further thread.
+//! A system that refuses the server more threads.
 
 use std::process::Command;
 
@@ -9,16 +9,16 @@ use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["threads";
-    "Routes": [requests_are_served_by_the_threads_that_there_are],
+    "Routes": [requests_are_served_without_new_threads],
 ];
 
 const EVENT: &str = r#"{"event_type":"threads","timestamp":0,"payload":"0123456789"}"#;
 
-/// Enough that the body is no small one, and that the answer which lists them goes out in pieces.
+/// So many events that their body is large, and the answer with them is streamed.
 const MANY: usize = 10_000;
 
-/// Turns into a program as a user whose threads the system limits, which it does not do for root. The files that it
-/// needs may be in folders that only root can enter.
+/// A wrapper that executes a program as another user than root, because the system does not limit root's threads. The
+/// program may still enter folders that only root can enter: its files may be there.
 const LIMITED: [&str; 3] = [
     "sh",
     "-c",
@@ -26,8 +26,8 @@ const LIMITED: [&str; 3] = [
         exec setpriv --reuid=65534 --inh-caps=+dac_override --ambient-caps=+dac_override "$0" "$@""#,
 ];
 
-/// Lets the system give the server no thread from now on.
-fn give_no_thread(server: &Server) -> Outcome {
+/// Makes the system refuse more threads to the server.
+fn refuse_threads(server: &Server) -> Outcome {
     let process = server.process().ok_or_else(|| Failure::skipped("the process is not ours"))?;
     let [shell, arguments @ ..] = LIMITED;
     let prlimit = ["prlimit", "--pid", &process.to_string(), "--nproc=1:1"];
@@ -37,17 +37,17 @@ fn give_no_thread(server: &Server) -> Outcome {
     Ok(())
 }
 
-fn requests_are_served_by_the_threads_that_there_are(ctx: &Context<'_>) -> Outcome {
+fn requests_are_served_without_new_threads(ctx: &Context<'_>) -> Outcome {
     let server = ctx.start_in(&LIMITED.map(str::to_owned), &[])?;
-    // A host may need a thread for a connection. It has that one already.
+    // Opened before, because a host may need a thread for each connection.
     let mut connection = server.connect()?;
     connection.request(&Request::post("/events", "application/json", EVENT))?.expect(201)?;
-    give_no_thread(&server)?;
+    refuse_threads(&server)?;
     let found = connection.request(&Request::get("/events?limit=10"))?;
-    check_eq!(found.events()?.len(), 1, "events that are found");
+    check_eq!(found.events()?.len(), 1, "events found");
     let body = vec![EVENT; MANY].join("\n");
     connection.request(&Request::post("/events", "application/x-ndjson", body))?.expect(201)?;
     let found = connection.request(&Request::get("/events"))?;
-    check_eq!(found.events()?.len(), MANY + 1, "events that are found");
+    check_eq!(found.events()?.len(), MANY + 1, "events found");
     connection.request(&Request::get("/health/ready"))?.expect(200)
 }

@@ -1,4 +1,4 @@
-//! Timestamps: what is taken, and how it comes back.
+//! Timestamps: which are accepted, and how they are returned.
 
 use serde_json::json;
 
@@ -9,14 +9,14 @@ use crate::failure::Outcome;
 
 pub(super) const CASES: &[Case] = cases!["timestamp";
     "Events": [
-        rfc3339_in_utc, rfc3339_with_offset, rfc3339_fractions, rfc3339_in_lower_case, days_of_the_calendar, ends_of_the_range,
-        beyond_the_range, not_rfc3339, unix_seconds, unix_units_by_magnitude, unix_fractions_are_exact, unix_exponents,
-        unix_finer_than_a_nanosecond, numbers_in_strings,
+        rfc3339_in_utc, rfc3339_with_offset, rfc3339_fractions, rfc3339_in_lower_case, days_of_the_calendar,
+        ends_of_the_range, beyond_the_range, not_rfc3339, unix_seconds, unix_units_by_magnitude,
+        unix_fractions_are_exact, unix_exponents, unix_finer_than_a_nanosecond, numbers_in_strings,
     ],
-    "GET /events": [bounds_in_every_form, bounds_that_are_no_times],
+    "GET /events": [bounds_in_every_form, invalid_bounds],
 ];
 
-/// Stores an event for each input (a JSON value) and compares what comes back.
+/// Stores an event for each input (a JSON value) and compares the timestamp that is returned.
 fn check_table(ctx: &Context<'_>, table: &[(&str, &str)]) -> Outcome {
     let server = ctx.empty()?;
     for (index, (input, expected)) in table.iter().enumerate() {
@@ -133,7 +133,7 @@ fn beyond_the_range(ctx: &Context<'_>) -> Outcome {
             r#""2262-04-11T23:47:16.854775808Z""#,
             r#""0000-01-01T00:00:00Z""#,
             r#""9999-12-31T23:59:59Z""#,
-            // Below 1e11 a number means seconds, and so many would be in the year 5138.
+            // Numbers below 1e11 are seconds, and this one is in the year 5138.
             "99999999999",
             "9223372036854775808",
             "-9223372036854775809",
@@ -260,7 +260,7 @@ fn bounds_in_every_form(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn bounds_that_are_no_times(ctx: &Context<'_>) -> Outcome {
+fn invalid_bounds(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for value in
         ["", "yesterday", "2024-05-01", "2024-05-01T12:00:00", "0x10", "1_000", "NaN", "inf", "9999-12-31T23:59:59Z"]

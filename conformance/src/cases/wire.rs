@@ -1,4 +1,4 @@
-//! Connections: pipelining, hostile clients, odd requests.
+//! Connections: pipelining, hostile clients, unusual requests.
 
 use serde_json::json;
 
@@ -11,19 +11,21 @@ use crate::{check, check_eq};
 pub(super) const CASES: &[Case] = cases!["wire";
     "Order of checks": [
         pipelined_requests_are_answered_in_order, pipelined_submissions_and_queries, many_pipelined_requests,
-        request_in_single_bytes, empty_lines_before_a_request, no_host, two_hosts, http10_without_host, huge_request_line,
-        huge_header_field, flood_of_header_fields, endless_header, connect, options_asterisk, absolute_form, authority_form, target_without_slash,
-        non_ascii_header_value, non_ascii_target, garbage, tls_greeting, http2_preface, unknown_version, malformed_version, no_version,
-        upgrade_is_not_taken, many_idle_connections,
+        request_in_single_bytes, empty_lines_before_a_request, missing_host, two_hosts, http10_without_host,
+        huge_request_line, huge_header_field, flood_of_header_fields, endless_header, connect, options_asterisk,
+        absolute_form, authority_form, target_without_slash, non_ascii_header_value, non_ascii_target, garbage,
+        tls_client_hello, http2_preface, unknown_version, malformed_version, missing_version, upgrade_is_ignored,
+        many_idle_connections,
     ],
     "POST /events": [
-        expect_continue, expect_continue_is_not_for_refused_requests, unknown_expectation, half_closing_client_gets_its_answer,
+        expect_continue, expect_continue_is_not_for_refused_requests, unknown_expectation,
+        half_closing_client_gets_its_answer,
     ],
 ];
 
 const EVENT: &str = r#"{"event_type":"wire","timestamp":0,"payload":1}"#;
 
-/// Requires the bytes to be refused with one of these statuses, the connection to be closed, and the server to go on.
+/// Requires that the server refuses the bytes with one of these statuses, closes the connection, and still serves.
 fn expect_refused(server: &Server, bytes: &[u8], statuses: &[u16]) -> Outcome {
     let mut connection = server.connect()?;
     connection.write(bytes)?;
@@ -33,7 +35,7 @@ fn expect_refused(server: &Server, bytes: &[u8], statuses: &[u16]) -> Outcome {
     server.expect_alive()
 }
 
-/// Requires the bytes to be answered with an error or not at all, the connection to be closed, and the server to go on.
+/// Requires that the server answers the bytes with an error or not at all, closes the connection, and still serves.
 fn expect_no_success(server: &Server, bytes: &[u8]) -> Outcome {
     let mut connection = server.connect()?;
     connection.write(bytes)?;
@@ -87,7 +89,7 @@ fn pipelined_submissions_and_queries(ctx: &Context<'_>) -> Outcome {
     connection.write(&bytes)?;
     for count in 1..=10 {
         check_eq!(connection.response_to("POST")?.member("seq")?, json!(count), "the sequence number");
-        check_eq!(connection.response_to("GET")?.events()?.len(), count, "events seen behind submission {count}");
+        check_eq!(connection.response_to("GET")?.events()?.len(), count, "events seen after submission {count}");
     }
     Ok(())
 }
@@ -108,7 +110,7 @@ fn request_in_single_bytes(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     let mut connection = server.connect()?;
     for byte in Request::post("/events", "application/json", EVENT).to_bytes(&server.host()) {
-        check!(!connection.write_is_refused(&[byte])?, "a subject that takes the request byte by byte");
+        check!(!connection.write_is_refused(&[byte])?, "a subject that reads the request byte by byte");
     }
     connection.response_to("POST")?.expect(201)
 }
@@ -120,7 +122,7 @@ fn empty_lines_before_a_request(ctx: &Context<'_>) -> Outcome {
     connection.response_to("GET")?.expect(200)
 }
 
-fn no_host(ctx: &Context<'_>) -> Outcome {
+fn missing_host(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     let mut connection = server.connect()?;
     connection.write(b"GET /health HTTP/1.1\r\n\r\n")?;
@@ -176,7 +178,7 @@ fn endless_header(ctx: &Context<'_>) -> Outcome {
             return server.expect_alive();
         }
     }
-    // Whatever the subject has taken in, it must have answered by now.
+    // The subject has read all of it, so it must have answered.
     let status = connection.response_to("GET")?.status();
     check!(matches!(status, 400 | 431), "a refusal of a head of {MEBIBYTES_SENT_MAX} MiB, not {status}");
     server.expect_alive()
@@ -237,7 +239,7 @@ fn non_ascii_header_value(ctx: &Context<'_>) -> Outcome {
         connection.write(&bytes)?;
         connection.response_to("GET")?.expect(200).map_err(|failure| failure.within(&value.escape_ascii()))?;
     }
-    // The same in fields that have a meaning.
+    // The same in fields that the server interprets.
     for field in ["content-type", "content-encoding", "prefer", "accept"] {
         let head = format!("POST /events HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n{field}: ");
         let mut connection = server.connect()?;
@@ -274,7 +276,7 @@ fn garbage(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn tls_greeting(ctx: &Context<'_>) -> Outcome {
+fn tls_client_hello(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     expect_no_success(&server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
 }
@@ -282,7 +284,7 @@ fn tls_greeting(ctx: &Context<'_>) -> Outcome {
 fn http2_preface(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    // With the frame behind it or without, and as a part.
+    // With a frame after it, without, and incomplete.
     for length in [preface.len(), 24, 18] {
         expect_refused(&server, &preface[..length], &[505]).map_err(|failure| failure.within(&length))?;
     }
@@ -311,11 +313,11 @@ fn malformed_version(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn no_version(ctx: &Context<'_>) -> Outcome {
+fn missing_version(ctx: &Context<'_>) -> Outcome {
     expect_no_success(&ctx.server()?, b"GET /health\r\n\r\n")
 }
 
-fn upgrade_is_not_taken(ctx: &Context<'_>) -> Outcome {
+fn upgrade_is_ignored(ctx: &Context<'_>) -> Outcome {
     let server = ctx.server()?;
     for protocol in ["websocket", "h2c"] {
         let request = Request::get("/health").header("connection", "upgrade").header("upgrade", protocol);
@@ -342,10 +344,7 @@ fn many_idle_connections(ctx: &Context<'_>) -> Outcome {
 
 fn expect_continue(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    let mut connection = server.connect()?;
-    let head = Request::post("/events", "application/json", EVENT).header("expect", "100-continue");
-    connection.write(&head.head_bytes(&server.host()))?;
-    check_eq!(connection.read_head("POST")?.status, 100, "the answer to the head alone");
+    let mut connection = server.begin_submission(EVENT)?;
     connection.write(EVENT.as_bytes())?;
     connection.response_to("POST")?.expect(201)?;
     check_eq!(connection.request(&Request::get("/events"))?.events()?.len(), 1, "events stored");

@@ -1,10 +1,10 @@
-//! How connections end: answers that break off, and refusals for who goes on sending.
+//! How connections end: after incomplete answers, and after refusals to clients that keep sending.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::lifecycle::{begin_drain, in_order, signal_again};
+use super::lifecycle::{begin_drain, signal_again, start_with_one_worker};
 use crate::case::{Case, cases};
 use crate::client::{Connection, End};
 use crate::context::{Context, Server};
@@ -14,22 +14,24 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["wire_close";
     "GET /events": [
-        answer_for_a_stuck_reader_breaks_off, answer_at_the_drain_deadline_breaks_off, answer_at_a_second_signal_breaks_off,
-        answer_of_a_killed_server_breaks_off, whole_answers_end_in_good_order,
+        answer_for_a_stuck_reader_breaks_off, answer_at_the_drain_deadline_breaks_off,
+        answer_at_a_second_signal_breaks_off, answer_of_a_killed_server_breaks_off,
+        complete_answers_end_without_a_reset,
     ],
     "POST /events": [
-        refusal_reaches_who_goes_on_sending, refusal_of_a_body_above_the_limit_reaches_its_sender, refusal_of_a_long_head_reaches_its_sender,
-        refusal_while_draining_reaches_who_goes_on_sending, who_never_stops_sending_is_cut_off, who_stops_sending_gives_room,
-        who_goes_on_sending_does_not_hold_up_the_end,
+        refusal_reaches_a_client_that_keeps_sending, refusal_of_a_body_above_the_limit_reaches_the_client,
+        refusal_of_a_long_head_reaches_the_client, refusal_while_draining_reaches_a_client_that_keeps_sending,
+        client_that_never_stops_sending_is_cut_off, refused_client_that_stops_sending_is_closed_for_a_new_one,
+        client_that_keeps_sending_does_not_delay_the_shutdown,
     ],
 ];
 
 const EVENT: &str = r#"{"event_type":"wire","timestamp":0,"payload":1}"#;
-/// Of these, an answer is far larger than what a system keeps for a client that does not read.
+/// An answer with this many events is far larger than all socket buffers.
 const EVENTS: usize = 100_000;
-/// More than a system takes from a client before the subject has read it.
+/// More than all socket buffers hold.
 const LARGE_BYTES: usize = 20 << 20;
-/// Ways to ask: the end of the answer is that of the connection, or the last chunk.
+/// An answer of unknown length ends with the connection under HTTP/1.0, and with the last chunk under HTTP/1.1.
 const VERSIONS: [&str; 2] = ["HTTP/1.0", "HTTP/1.1"];
 
 /// A server that holds [`EVENTS`].
@@ -39,7 +41,7 @@ fn full(ctx: &Context<'_>, settings: &[(&str, &str)]) -> Result<Server, Failure>
     Ok(server)
 }
 
-/// A client that has asked for everything and has read no more than the head of the answer.
+/// A client that has requested all events and has read only the head of the answer.
 fn stuck_reader(server: &Server, version: &str) -> Result<Connection, Failure> {
     let mut reader = server.connect()?;
     reader.write(format!("GET /events {version}\r\nhost: x\r\n\r\n").as_bytes())?;
@@ -47,7 +49,7 @@ fn stuck_reader(server: &Server, version: &str) -> Result<Connection, Failure> {
     Ok(reader)
 }
 
-/// Requires that a client which reads on is told that something is missing.
+/// Requires that the connection of an incomplete answer ends with a reset.
 fn expect_broken_off(mut reader: Connection, version: &str) -> Outcome {
     let (rest, end) = reader.read_until_end()?;
     let events = String::from_utf8_lossy(&rest).matches("\"seq\":").count();
@@ -71,7 +73,7 @@ fn answer_at_the_drain_deadline_breaks_off(ctx: &Context<'_>) -> Outcome {
     let [old, new] = VERSIONS.map(|version| stuck_reader(&server, version).map(|reader| (reader, version)));
     let readers = [old?, new?];
     server.signal(Signal::Terminate)?;
-    check!(server.wait()?.code.is_some_and(|code| code != 0), "an exit code that tells of requests cut off");
+    check!(server.wait()?.code.is_some_and(|code| code != 0), "an exit code other than 0");
     readers.into_iter().try_for_each(|(reader, version)| expect_broken_off(reader, version))
 }
 
@@ -94,9 +96,8 @@ fn answer_of_a_killed_server_breaks_off(ctx: &Context<'_>) -> Outcome {
     readers.into_iter().try_for_each(|(reader, version)| expect_broken_off(reader, version))
 }
 
-fn whole_answers_end_in_good_order(ctx: &Context<'_>) -> Outcome {
-    // Too many for an answer that is put together before it is sent, and few enough for the system to keep them for a
-    // client.
+fn complete_answers_end_without_a_reset(ctx: &Context<'_>) -> Outcome {
+    // The answer is streamed, but fits into the socket buffers.
     const FEW: usize = 2_000;
     let server = ctx.empty()?;
     server.submit_lines(format!("{EVENT}\n").repeat(FEW))?.expect(201)?;
@@ -104,22 +105,22 @@ fn whole_answers_end_in_good_order(ctx: &Context<'_>) -> Outcome {
         let mut reader = if round % 2 == 0 { server.connect()? } else { server.connect_with_small_buffer()? };
         reader.write(b"GET /events HTTP/1.0\r\n\r\n")?;
         let head = reader.read_head("GET")?;
-        check!(head.header("content-length").is_none(), "an answer whose end is that of the connection");
-        // Meanwhile the subject may be done with it.
+        check!(head.header("content-length").is_none(), "an answer that ends with the connection");
+        // The subject may finish the answer before the client reads it.
         server.get("/health/live")?.expect(200)?;
         let (body, end) = reader.read_until_end()?;
         check_eq!(String::from_utf8_lossy(&body).matches("\"seq\":").count(), FEW, "events in the answer");
-        check_eq!(end, End::Close, "the end of a whole answer");
+        check_eq!(end, End::Close, "the end of a complete answer");
     }
     Ok(())
 }
 
-/// Sends all of a request before it looks for an answer, as many clients do, and requires this one.
+/// Sends all of a request before it reads the answer, as many clients do, and requires this status.
 fn expect_answer(server: &Server, head: &str, body: &[u8], status: u16) -> Outcome {
     let check = || -> Outcome {
         let mut connection = server.connect()?;
         let refused = connection.write_is_refused(&[head.as_bytes(), body].concat())?;
-        check!(!refused, "a subject that goes on reading what it has refused");
+        check!(!refused, "a subject that reads the rest of a refused request");
         let response = connection.response_to("POST")?;
         check_eq!(response.status(), status, "the status");
         connection.expect_close()
@@ -127,7 +128,7 @@ fn expect_answer(server: &Server, head: &str, body: &[u8], status: u16) -> Outco
     check().map_err(|failure| failure.within(&head.lines().collect::<Vec<_>>().join(" | ")))
 }
 
-fn refusal_reaches_who_goes_on_sending(ctx: &Context<'_>) -> Outcome {
+fn refusal_reaches_a_client_that_keeps_sending(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let body = vec![b' '; LARGE_BYTES];
     let length = format!("host: x\r\ncontent-length: {LARGE_BYTES}");
@@ -151,10 +152,10 @@ fn refusal_reaches_who_goes_on_sending(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn refusal_of_a_body_above_the_limit_reaches_its_sender(ctx: &Context<'_>) -> Outcome {
+fn refusal_of_a_body_above_the_limit_reaches_the_client(ctx: &Context<'_>) -> Outcome {
     let limit = LARGE_BYTES.to_string();
     let server = ctx.start(&[("--max-body-bytes", &limit)])?;
-    // A little more than there may be, and so much in all that it is declared or only found out in the end.
+    // Only a little over the limit, so that most of the body is sent before the subject can refuse a chunked one.
     let body = vec![b' '; LARGE_BYTES + (LARGE_BYTES >> 6)];
     let fields = "host: x\r\ncontent-type: application/json\r\n";
     let counted = format!("POST /events HTTP/1.1\r\n{fields}content-length: {}\r\n\r\n", body.len());
@@ -165,7 +166,7 @@ fn refusal_of_a_body_above_the_limit_reaches_its_sender(ctx: &Context<'_>) -> Ou
     server.expect_empty()
 }
 
-fn refusal_of_a_long_head_reaches_its_sender(ctx: &Context<'_>) -> Outcome {
+fn refusal_of_a_long_head_reaches_the_client(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let filler = vec![b'y'; LARGE_BYTES];
     expect_answer(&server, "GET /health HTTP/1.1\r\nhost: x\r\nx: ", &filler, 431)?;
@@ -173,16 +174,16 @@ fn refusal_of_a_long_head_reaches_its_sender(ctx: &Context<'_>) -> Outcome {
     expect_answer(&server, "GET /health HTTP/1.1\r\nhost: x\r\n", fields.as_bytes(), 431)
 }
 
-fn refusal_while_draining_reaches_who_goes_on_sending(ctx: &Context<'_>) -> Outcome {
-    let mut server = in_order(ctx)?;
+fn refusal_while_draining_reaches_a_client_that_keeps_sending(ctx: &Context<'_>) -> Outcome {
+    let mut server = start_with_one_worker(ctx)?;
     let mut connection = server.connect()?;
     let fields = format!("host: x\r\ncontent-type: application/json\r\ncontent-length: {LARGE_BYTES}\r\n");
     connection.write(format!("POST /events HTTP/1.1\r\n{fields}").as_bytes())?;
-    // What one worker does for a later connection comes after what it did for this one.
+    // This later connection is served, so the first is accepted.
     server.get("/health/live")?.expect(200)?;
     begin_drain(&server)?;
     let refused = connection.write_is_refused(&[b"\r\n".as_slice(), &vec![b' '; LARGE_BYTES]].concat())?;
-    check!(!refused, "a subject that goes on reading what it has refused");
+    check!(!refused, "a subject that reads the rest of a refused request");
     connection.response_to("POST")?.problem(503)?;
     connection.expect_close()?;
     drop(connection);
@@ -190,7 +191,7 @@ fn refusal_while_draining_reaches_who_goes_on_sending(ctx: &Context<'_>) -> Outc
     Ok(())
 }
 
-fn who_never_stops_sending_is_cut_off(ctx: &Context<'_>) -> Outcome {
+fn client_that_never_stops_sending_is_cut_off(ctx: &Context<'_>) -> Outcome {
     const MEBIBYTES_SENT_MAX: usize = 64;
     let server = ctx.start(&[("--max-body-bytes", "1048576")])?;
     let mut connection = server.connect()?;
@@ -202,21 +203,21 @@ fn who_never_stops_sending_is_cut_off(ctx: &Context<'_>) -> Outcome {
             return server.expect_alive();
         }
     }
-    Err(Failure::unmet(format!("an end of {MEBIBYTES_SENT_MAX} MiB that nobody reads")))
+    Err(Failure::unmet(format!("the connection to be closed before {MEBIBYTES_SENT_MAX} MiB are sent")))
 }
 
-fn who_stops_sending_gives_room(ctx: &Context<'_>) -> Outcome {
+fn refused_client_that_stops_sending_is_closed_for_a_new_one(ctx: &Context<'_>) -> Outcome {
     let server = ctx.start(&[("--max-connections", "1")])?;
     let mut silent = server.connect()?;
     let fields = "host: x\r\ncontent-type: text/plain\r\ncontent-length: 1000";
     silent.write(format!("POST /events HTTP/1.1\r\n{fields}\r\n\r\n").as_bytes())?;
     silent.response_to("POST")?.expect(415)?;
-    // The connection is still there, and it is the only one that there may be.
+    // The server allows one connection, and that is still open.
     server.get("/health/live")?.expect(200)
 }
 
-/// Who has its answer is not waited for by a subject that stops, however long its deadline.
-fn who_goes_on_sending_does_not_hold_up_the_end(ctx: &Context<'_>) -> Outcome {
+/// A subject that stops does not wait until its deadline for clients that have their answers.
+fn client_that_keeps_sending_does_not_delay_the_shutdown(ctx: &Context<'_>) -> Outcome {
     const PACE: Duration = Duration::from_millis(100);
     let mut server = ctx.start(&[("--drain-timeout", "1h")])?;
     let mut connection = server.connect()?;

@@ -1,4 +1,4 @@
-//! Where a request ends: what tries to hide a second request in the first, and what ends too early.
+//! Where a request ends: attempts to hide a second request in the first (request smuggling), and incomplete requests.
 
 use serde_json::json;
 
@@ -11,14 +11,15 @@ use crate::failure::Outcome;
 
 pub(super) const CASES: &[Case] = cases!["wire_framing";
     "Order of checks": [
-        length_and_chunked, chunked_and_length, other_transfer_codings, chunked_among_others, two_lengths, equal_lengths_are_one, lengths_that_are_none,
-        length_beyond_everything, folded_header_field, space_before_the_colon, bare_carriage_return, nul_in_a_header_field, nul_in_the_target,
-        bare_line_feeds_hide_nothing, body_of_get_is_no_request, post_without_length,
+        length_and_chunked, chunked_and_length, other_transfer_codings, chunked_with_other_codings, two_lengths,
+        equal_lengths_are_one, invalid_lengths, huge_lengths, folded_header_field, space_before_the_colon,
+        bare_carriage_return, nul_in_a_header_field, nul_in_the_target, bare_line_feeds_hide_no_request,
+        body_of_get_is_not_a_request, post_without_length,
     ],
     "POST /events": [
-        chunked_body, chunk_extensions_and_trailers, chunked_in_single_bytes, chunk_size_overflows, chunk_sizes_that_are_none,
-        chunk_without_its_end, body_cut_short, lines_cut_short_between_events, chunks_cut_short, reset_within_the_body,
-        bytes_behind_the_body, bytes_behind_a_refused_request,
+        chunked_body, chunk_extensions_and_trailers, chunked_in_single_bytes, chunk_size_overflows,
+        invalid_chunk_sizes, chunk_without_line_end, body_cut_short, lines_cut_short_between_events, chunks_cut_short,
+        reset_within_the_body, bytes_after_the_body, bytes_after_a_refused_request,
     ],
 ];
 
@@ -29,12 +30,13 @@ fn head(fields: &str) -> String {
     format!("POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{fields}\r\n\r\n")
 }
 
-/// A submission that must not be executed, to be put where a body should be.
+/// A submission that must not be executed, hidden in or after another request.
 fn hidden() -> String {
     format!("{}{EVENT}", head(&format!("content-length: {}", EVENT.len())))
 }
 
-/// Requires one answer of one of these statuses to the bytes, then the end of the connection, and nothing stored.
+/// Requires that the server answers the bytes once with one of these statuses, closes the connection, and stores
+/// nothing.
 fn expect_refused(server: &Server, bytes: &[u8], statuses: &[u16]) -> Outcome {
     let mut connection = server.connect()?;
     connection.write(bytes)?;
@@ -44,7 +46,7 @@ fn expect_refused(server: &Server, bytes: &[u8], statuses: &[u16]) -> Outcome {
     server.expect_empty()
 }
 
-/// Requires that nothing is stored of a body that the client ends early, whatever it is told.
+/// Requires that nothing is stored of a body that the client ends early. The answer is 400, or none.
 fn expect_cut(server: &Server, bytes: &[u8]) -> Outcome {
     let mut connection = server.connect()?;
     connection.write(bytes)?;
@@ -83,7 +85,7 @@ fn other_transfer_codings(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn chunked_among_others(ctx: &Context<'_>) -> Outcome {
+fn chunked_with_other_codings(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     for fields in [
         "transfer-encoding: chunked, chunked",
@@ -108,7 +110,7 @@ fn two_lengths(ctx: &Context<'_>) -> Outcome {
     expect_refused(&server, format!("{}{EVENT}{}", head(&fields), hidden()).as_bytes(), &[400])
 }
 
-fn lengths_that_are_none(ctx: &Context<'_>) -> Outcome {
+fn invalid_lengths(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let length = EVENT.len();
     for value in [
@@ -137,7 +139,7 @@ fn equal_lengths_are_one(ctx: &Context<'_>) -> Outcome {
     connection.response_to("POST")?.expect(201)
 }
 
-fn length_beyond_everything(ctx: &Context<'_>) -> Outcome {
+fn huge_lengths(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     for length in [
         "67108865",
@@ -206,10 +208,10 @@ fn nul_in_the_target(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn bare_line_feeds_hide_nothing(ctx: &Context<'_>) -> Outcome {
+fn bare_line_feeds_hide_no_request(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    // A recipient may take a line feed alone for the end of a line (RFC 9112, section 2.2). Either way there is one
-    // request of this many bytes here, and the one in its body is none.
+    // A recipient may accept a single line feed as the end of a line (RFC 9112, section 2.2). Either way, these bytes
+    // are one request, and the submission is its body.
     let hidden = hidden();
     let bytes = format!("POST /nowhere HTTP/1.1\nhost: x\ncontent-length: {}\n\n{hidden}", hidden.len());
     let mut connection = server.connect()?;
@@ -221,7 +223,7 @@ fn bare_line_feeds_hide_nothing(ctx: &Context<'_>) -> Outcome {
     server.expect_empty()
 }
 
-fn body_of_get_is_no_request(ctx: &Context<'_>) -> Outcome {
+fn body_of_get_is_not_a_request(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let hidden = hidden();
     for method in ["GET", "HEAD", "DELETE"] {
@@ -245,7 +247,7 @@ fn body_of_get_is_no_request(ctx: &Context<'_>) -> Outcome {
 fn post_without_length(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let mut connection = server.connect()?;
-    // Without a length there is no body (RFC 9112, section 6.3), and what follows is the next request.
+    // Without a length there is no body (RFC 9112, section 6.3).
     connection.write(b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\r\n")?;
     let status = connection.response_to("POST")?.status();
     check!(matches!(status, 400 | 411), "a refusal of a submission without body, not {status}");
@@ -284,7 +286,7 @@ fn chunked_in_single_bytes(ctx: &Context<'_>) -> Outcome {
     let mut connection = server.connect()?;
     let body: String = EVENT.chars().map(|byte| format!("1\r\n{byte}\r\n")).collect();
     for byte in format!("{}{body}0\r\n\r\n", head("transfer-encoding: chunked")).bytes() {
-        check!(!connection.write_is_refused(&[byte])?, "a subject that takes the request byte by byte");
+        check!(!connection.write_is_refused(&[byte])?, "a subject that reads the request byte by byte");
     }
     connection.response_to("POST")?.expect(201)
 }
@@ -299,7 +301,7 @@ fn chunk_size_overflows(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn chunk_sizes_that_are_none(ctx: &Context<'_>) -> Outcome {
+fn invalid_chunk_sizes(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let length = EVENT.len();
     for size in [
@@ -318,7 +320,7 @@ fn chunk_sizes_that_are_none(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn chunk_without_its_end(ctx: &Context<'_>) -> Outcome {
+fn chunk_without_line_end(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     for end in ["", "\n", "xx", "\r\r"] {
         let bytes =
@@ -330,7 +332,7 @@ fn chunk_without_its_end(ctx: &Context<'_>) -> Outcome {
 
 fn body_cut_short(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    // What has come is an event already; that more was promised makes it none.
+    // The bytes sent are a whole event, but the declared length is one byte more.
     let bytes = format!("{}{EVENT}", head(&format!("content-length: {}", EVENT.len() + 1)));
     expect_cut(&server, bytes.as_bytes())?;
     expect_cut(&server, &bytes.as_bytes()[..bytes.len() - 20])
@@ -346,7 +348,8 @@ fn lines_cut_short_between_events(ctx: &Context<'_>) -> Outcome {
             body = crate::compress::gzip(&body);
         }
         let mut bytes = format!(
-            "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n{fields}prefer: handling=lenient\r\ncontent-length: {}\r\n\r\n",
+            "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n{fields}\
+             prefer: handling=lenient\r\ncontent-length: {}\r\n\r\n",
             body.len() + EVENT.len() + 1
         )
         .into_bytes();
@@ -360,7 +363,7 @@ fn chunks_cut_short(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let whole = format!("{:x}\r\n{EVENT}\r\n0\r\n\r\n", EVENT.len());
     let head = head("transfer-encoding: chunked");
-    // Without the empty line behind the last chunk the body is not complete.
+    // The body ends with the empty line after the last chunk.
     for missing in 1..=9 {
         let bytes = format!("{head}{}", &whole[..whole.len() - missing]);
         expect_cut(&server, bytes.as_bytes()).map_err(|failure| failure.within(&format!("{missing} bytes missing")))?;
@@ -378,14 +381,14 @@ fn reset_within_the_body(ctx: &Context<'_>) -> Outcome {
     server.expect_alive()
 }
 
-fn bytes_behind_the_body(ctx: &Context<'_>) -> Outcome {
+fn bytes_after_the_body(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
     let mut connection = server.connect()?;
     connection.write(format!("{}{EVENT}{{}}\r\n\r\n", head(&format!("content-length: {}", EVENT.len()))).as_bytes())?;
     let response = connection.response_to("POST")?;
     response.expect(201)?;
     check_eq!(response.member("duplicate")?, json!(false), "the acknowledgement");
-    // What follows is no request, so it gets no other answer than 400.
+    // The bytes after the body are no request.
     let second = connection.response_to("GET")?;
     second.expect(400)?;
     connection.expect_close()?;
@@ -393,17 +396,17 @@ fn bytes_behind_the_body(ctx: &Context<'_>) -> Outcome {
     Ok(())
 }
 
-fn bytes_behind_a_refused_request(ctx: &Context<'_>) -> Outcome {
+fn bytes_after_a_refused_request(ctx: &Context<'_>) -> Outcome {
     let server = ctx.empty()?;
-    for behind in ["{}", "{}\r\n\r\n", "GET /health\r\n\r\n"] {
+    for after in ["{}", "{}\r\n\r\n", "GET /health\r\n\r\n"] {
         let mut connection = server.connect()?;
-        connection.write(format!("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n{behind}").as_bytes())?;
+        connection.write(format!("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n{after}").as_bytes())?;
         connection.finish_sending();
         connection.response_to("GET")?.expect(404)?;
         let rest = connection.read_to_end()?;
         let answer = String::from_utf8_lossy(&rest).into_owned();
         let bad_request = answer.starts_with("HTTP/1.1 400 ") && answer.matches("HTTP/1.1 4").count() == 1;
-        check!(rest.is_empty() || bad_request, "400 or nothing for {behind:?}, not {answer:?}");
+        check!(rest.is_empty() || bad_request, "400 or nothing for {after:?}, not {answer:?}");
     }
     server.expect_empty()
 }

@@ -1,4 +1,4 @@
-//! Clients that close their half of a connection, or go away, while the subject computes their answer.
+//! Clients that close their half of the connection, or disconnect, while the subject computes their answer.
 
 use std::time::{Duration, Instant};
 
@@ -11,26 +11,29 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["wire_gone";
     "GET /events": [
-        work_for_a_client_that_is_gone_stops, half_closing_client_gets_a_late_answer, half_closing_client_gets_a_late_rest,
+        query_of_a_client_that_is_gone_stops, half_closing_client_gets_a_slow_answer,
+        half_closing_client_gets_the_rest_of_a_slow_answer,
     ],
 ];
 
-/// Ways to ask: the end of an answer of unknown length is that of the connection, or the last chunk.
+/// An answer of unknown length ends with the connection under HTTP/1.0, and with the last chunk under HTTP/1.1.
 const VERSIONS: [&str; 2] = ["HTTP/1.0", "HTTP/1.1"];
 
-/// So many events match at the beginning of a long answer; it is begun before all of it is known.
+/// So many matching events that the subject sends the first of them before it has examined the rest.
 const MATCHES: usize = 2_000;
 
-/// A server with events that take long to be examined.
+/// A server with events that take long to examine.
 struct Slow {
     server: Server,
-    /// What an event has to fulfil. Those that are slow fulfil all but the last condition.
+    /// Conditions on payloads. Slow events meet all but the last one.
     query: String,
-    /// How long it takes to examine one of them.
+    /// The time to examine one slow event.
     time_an_event: Duration,
 }
 
 impl Slow {
+    const EVENTS_MAX: usize = 40_000;
+
     fn start(ctx: &Context<'_>) -> Result<Self, Failure> {
         const CONDITIONS: usize = 100;
         const MEASURED: u32 = 5;
@@ -49,7 +52,7 @@ impl Slow {
     fn store(&self, events: usize) -> Outcome {
         const ELEMENTS: usize = 300;
         const BATCH: usize = 1_000;
-        // Only the last element fulfils conditions, so that all of them have to be looked at for each.
+        // Only the last element meets conditions, so all elements are compared with each of them.
         let payload = format!("[{}9999]", "1,".repeat(ELEMENTS));
         let event = format!(r#"{{"event_type":"slow","timestamp":1,"payload":{{"a":{payload}}}}}"#) + "\n";
         let mut left = events;
@@ -61,11 +64,10 @@ impl Slow {
         Ok(())
     }
 
-    /// Stores slow events until it takes so long to examine them, and not without end.
-    fn last(&self, time: Duration) -> Outcome {
-        const MOST: usize = 40_000;
+    /// Stores as many slow events as take this long to examine, at most [`EVENTS_MAX`](Self::EVENTS_MAX).
+    fn store_for(&self, time: Duration) -> Outcome {
         let wanted = time.as_nanos() / self.time_an_event.as_nanos().max(1);
-        self.store(usize::try_from(wanted).unwrap_or(MOST).min(MOST))
+        self.store(usize::try_from(wanted).unwrap_or(Self::EVENTS_MAX).min(Self::EVENTS_MAX))
     }
 
     /// Stores events that match.
@@ -79,25 +81,25 @@ impl Slow {
     }
 }
 
-fn work_for_a_client_that_is_gone_stops(ctx: &Context<'_>) -> Outcome {
+fn query_of_a_client_that_is_gone_stops(ctx: &Context<'_>) -> Outcome {
     let mut slow = Slow::start(ctx)?;
-    // Far longer than a subject has to find out.
-    slow.last(Duration::from_secs(15))?;
+    // Far longer than a subject may take to detect the disconnection.
+    slow.store_for(Duration::from_secs(15))?;
     for (version, count) in VERSIONS.into_iter().zip([1.0, 2.0]) {
         let mut connection = slow.server.connect()?;
         connection.write(&slow.ask(version, "limit=1&"))?;
         drop(connection);
-        expect_broken(&slow.server, count, "a client that has gone away before its answer")?;
+        expect_broken(&slow.server, count, "a client that disconnected before its answer")?;
     }
-    // Whatever was still at work would be waited for.
+    // The shutdown would wait for a query that is still running.
     slow.server.signal(Signal::Terminate)?;
     check_eq!(slow.server.wait()?.code, Some(0), "the exit code");
     Ok(())
 }
 
-fn half_closing_client_gets_a_late_answer(ctx: &Context<'_>) -> Outcome {
+fn half_closing_client_gets_a_slow_answer(ctx: &Context<'_>) -> Outcome {
     let slow = Slow::start(ctx)?;
-    slow.last(Duration::from_secs(2))?;
+    slow.store_for(Duration::from_secs(2))?;
     slow.store_matches(1, 2)?;
     for version in VERSIONS {
         let mut connection = slow.server.connect()?;
@@ -110,10 +112,10 @@ fn half_closing_client_gets_a_late_answer(ctx: &Context<'_>) -> Outcome {
     expect_broken(&slow.server, 0.0, "clients that have their answers")
 }
 
-fn half_closing_client_gets_a_late_rest(ctx: &Context<'_>) -> Outcome {
+fn half_closing_client_gets_the_rest_of_a_slow_answer(ctx: &Context<'_>) -> Outcome {
     let slow = Slow::start(ctx)?;
     slow.store_matches(MATCHES, 0)?;
-    slow.last(Duration::from_secs(2))?;
+    slow.store_for(Duration::from_secs(2))?;
     slow.store_matches(1, 2)?;
     for version in VERSIONS {
         let mut connection = slow.server.connect()?;

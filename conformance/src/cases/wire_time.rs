@@ -1,4 +1,4 @@
-//! Slow clients, idle ones, and more of them than there is room for.
+//! Timeouts: slow and idle clients.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ use crate::{check, check_eq};
 
 pub(super) const CASES: &[Case] = cases!["wire_time";
     "POST /events": [
-        slow_head, slow_body, steady_body_has_all_the_time, trickled_body, trickle_behind_a_burst, slow_reader_is_not_cut_off,
-        slow_reader_with_a_small_buffer_is_not_cut_off, slow_reader_is_not_idle, idle_connection_is_closed,
-        idle_connection_after_a_request_is_closed,
+        slow_head, slow_body, slow_but_steady_body_is_accepted, trickling_body, trickle_after_a_burst,
+        slow_reader_is_not_cut_off, slow_reader_with_a_small_buffer_is_not_cut_off, slow_reader_is_not_idle,
+        idle_connection_is_closed, idle_connection_after_a_request_is_closed,
     ],
 ];
 
@@ -24,7 +24,7 @@ fn slow_head(ctx: &Context<'_>) -> Outcome {
     for bytes in [&b"GET"[..], b"GET /health HTTP/1.1\r\nhost: x\r\n"] {
         let mut connection = server.connect()?;
         connection.write(bytes)?;
-        // Others are served meanwhile.
+        // Others are served while this head is incomplete.
         server.get("/health")?.expect(200)?;
         let answer = connection.read_to_end()?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -50,9 +50,9 @@ fn slow_body(ctx: &Context<'_>) -> Outcome {
     server.expect_alive()
 }
 
-/// No limit is on the time that a body takes, but on the time between its bytes. The request's own time begins when the
-/// body is there.
-fn steady_body_has_all_the_time(ctx: &Context<'_>) -> Outcome {
+/// The body timeout limits the time between bytes, not the time of the whole body. The request timeout starts when the
+/// body is complete.
+fn slow_but_steady_body_is_accepted(ctx: &Context<'_>) -> Outcome {
     const PACE: Duration = Duration::from_millis(50);
     const LASTS: Duration = Duration::from_millis(3000);
     let server = ctx.start(&[("--body-timeout", "2s"), ("--request-timeout", "2s")])?;
@@ -77,12 +77,12 @@ fn steady_body_has_all_the_time(ctx: &Context<'_>) -> Outcome {
     server.expect_alive()
 }
 
-fn trickled_body(ctx: &Context<'_>) -> Outcome {
+fn trickling_body(ctx: &Context<'_>) -> Outcome {
     expect_trickle_to_be_cut(ctx, 0)
 }
 
-/// Speed is not saved up: what came fast at first must go on, too.
-fn trickle_behind_a_burst(ctx: &Context<'_>) -> Outcome {
+/// The minimum rate applies to the whole body, even after a fast start.
+fn trickle_after_a_burst(ctx: &Context<'_>) -> Outcome {
     expect_trickle_to_be_cut(ctx, 99_000)
 }
 
@@ -94,7 +94,7 @@ fn expect_trickle_to_be_cut(ctx: &Context<'_>, burst: usize) -> Outcome {
         b"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 101000\r\n\r\n",
     )?;
     connection.write(" ".repeat(burst).as_bytes())?;
-    // Some fifty bytes a second are below the least rate of 1 KiB, and would take half a minute or more.
+    // About 50 bytes a second, while the minimum rate is 1 KiB a second. The body would take half a minute or more.
     for _ in 0..1900 {
         if connection.has_answer()? {
             break;
@@ -109,17 +109,15 @@ fn expect_trickle_to_be_cut(ctx: &Context<'_>, burst: usize) -> Outcome {
     server.expect_alive()
 }
 
-/// A client is cut off that takes nothing, and not one that takes its time.
+/// The write timeout cuts off clients that read nothing, not slow ones.
 fn slow_reader_is_not_cut_off(ctx: &Context<'_>) -> Outcome {
-    // Each pause is much shorter than the timeout. What is read during one timeout, some hundreds of kilobytes, is less
-    // than what a kernel waits for before it says that there is room again, and what is read during all of the slow
-    // part is little beside the answer.
+    // Each pause is much shorter than the timeout. In one timeout the client reads some hundreds of kilobytes. That is
+    // less than what must be read before the subject's socket becomes writable again.
     const PAUSE: Duration = Duration::from_millis(300);
     expect_slow_reader_is_served(ctx, Server::connect, Connection::read_some, PAUSE)
 }
 
-/// The same for a client that takes some kilobytes during one timeout: little beside what the subject's kernel keeps
-/// for it, but not nothing.
+/// The same for a client that reads only some kilobytes in one timeout, far less than the subject's socket buffer.
 fn slow_reader_with_a_small_buffer_is_not_cut_off(ctx: &Context<'_>) -> Outcome {
     const PAUSE: Duration = Duration::from_millis(100);
     expect_slow_reader_is_served(ctx, Server::connect_with_small_buffer, Connection::read_little, PAUSE)
@@ -150,7 +148,7 @@ fn expect_slow_reader_is_served(
     Ok(())
 }
 
-/// The keep-alive timeout begins when the client has the answer, and not when the subject has nothing to add to it.
+/// The keep-alive timeout starts when the client has received the answer, not when the subject has written it.
 fn slow_reader_is_not_idle(ctx: &Context<'_>) -> Outcome {
     const PAYLOAD_BYTES: usize = 6 << 20;
     const LASTS: Duration = Duration::from_secs(2);

@@ -14,14 +14,11 @@ use crate::check;
 use crate::description::{Answer, Description};
 use crate::failure::{Failure, Outcome};
 
-/// How long anything that must happen may take before the case gives up. It is never waited for in a case that passes.
+/// How long a case waits for something that must happen. A case that passes does not wait that long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The room that a client asks the system for that wants little, in bytes.
+/// The size of a small receive buffer, in bytes.
 const SMALL_BUFFER_BYTES: usize = 4 * 1024;
-
-/// Header fields that a response may have before the client calls it broken.
-const HEADERS_MAX: usize = 64;
 
 /// One connection to the subject. Several requests may go over it; dropping it closes it.
 #[derive(Debug)]
@@ -30,22 +27,22 @@ pub struct Connection {
     host: String,
     unread: Vec<u8>,
     transcript: Transcript,
-    /// What every answer has to be like, if that is known.
+    /// The document that every answer must match, if known.
     description: Option<Arc<Description>>,
-    /// Method and target of the request that was written last, if it was written as a whole.
-    asked: Option<(String, String)>,
+    /// Method and target of the last request; `None` if its bytes were written by [`write`](Self::write).
+    last_request: Option<(String, String)>,
 }
 
 /// How the subject's half of a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// In good order: nothing more was to come.
+    /// Normally: nothing is missing.
     Close,
     /// By a reset: something may be missing.
     Reset,
 }
 
-/// What a single read brought.
+/// The result of a single read.
 enum Received {
     Bytes,
     Closed(End),
@@ -63,7 +60,7 @@ impl Connection {
         Self::over(stream, address, transcript)
     }
 
-    /// Connects with little room for what comes, so that the subject soon has to wait until it is read.
+    /// Connects with a small receive buffer, so that the subject soon has to wait for the client to read.
     ///
     /// # Errors
     ///
@@ -71,7 +68,7 @@ impl Connection {
     pub fn open_with_small_buffer(address: SocketAddr, transcript: Transcript) -> Result<Self, Failure> {
         let connect = || -> std::io::Result<TcpStream> {
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-            // Before the connection, because it decides how much the other side is allowed to send.
+            // Before connecting, because it limits the TCP window.
             socket.set_recv_buffer_size(SMALL_BUFFER_BYTES)?;
             socket.connect_timeout(&address.into(), PATIENCE)?;
             Ok(socket.into())
@@ -82,16 +79,23 @@ impl Connection {
 
     fn over(stream: TcpStream, address: SocketAddr, transcript: Transcript) -> Result<Self, Failure> {
         stream.set_nodelay(true).map_err(|error| Failure::unmet(format!("set_nodelay: {error}")))?;
-        Ok(Self { stream, host: address.to_string(), unread: Vec::new(), transcript, description: None, asked: None })
+        Ok(Self {
+            stream,
+            host: address.to_string(),
+            unread: Vec::new(),
+            transcript,
+            description: None,
+            last_request: None,
+        })
     }
 
-    /// Requires every answer from now on to be as this says.
+    /// Requires every answer from now on to match this document.
     #[must_use]
-    pub fn described_by(self, description: &Arc<Description>) -> Self {
+    pub fn checked_against(self, description: &Arc<Description>) -> Self {
         Self { description: Some(Arc::clone(description)), ..self }
     }
 
-    /// Sends a request and reads its response, passing over `100 Continue`.
+    /// Sends a request and reads its response, skipping `100 Continue`.
     ///
     /// # Errors
     ///
@@ -99,19 +103,19 @@ impl Connection {
     pub fn request(&mut self, request: &Request) -> Result<Response, Failure> {
         let host = self.host.clone();
         self.write(&request.to_bytes(&host))?;
-        self.asked = Some((request.method.clone(), request.target.clone()));
+        self.last_request = Some((request.method.clone(), request.target.clone()));
         self.response_to(&request.method)
     }
 
-    /// Sends bytes as they are. A subject that has already answered may have closed the connection; that is for the
-    /// next read to find out.
+    /// Sends bytes as they are. A subject that has already answered may have closed the connection; the next read
+    /// reports that.
     ///
     /// # Errors
     ///
     /// [`Failure`] if the subject neither takes the bytes nor closes the connection.
     pub fn write(&mut self, bytes: &[u8]) -> Outcome {
         self.transcript.note('>', bytes);
-        self.asked = None;
+        self.last_request = None;
         self.set_timeouts(PATIENCE)?;
         match self.stream.write_all(bytes) {
             Ok(()) => Ok(()),
@@ -137,19 +141,18 @@ impl Connection {
         }
     }
 
-    /// Ends the sending direction and leaves the other open. A connection that is gone already is found out by the next
-    /// read.
+    /// Closes the client's half of the connection. The other half stays open.
     pub fn finish_sending(&mut self) {
         self.transcript.note('*', b"end of sending");
         // Fails only if the other side has already reset the connection, which the next read reports.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Resets the connection, as the kernel of a client that was killed does with bytes that it had not read.
+    /// Resets the connection, as the system does if a client is killed with unread bytes.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if the system does not let us.
+    /// [`Failure`] if the system refuses.
     pub fn reset(self) -> Outcome {
         self.transcript.note('*', b"reset by the client");
         socket2::SockRef::from(&self.stream)
@@ -157,7 +160,7 @@ impl Connection {
             .map_err(|error| Failure::unmet(format!("set_linger: {error}")))
     }
 
-    /// Reads the response to a request of this method, passing over `100 Continue`.
+    /// Reads the response to a request of this method, skipping `100 Continue`.
     ///
     /// # Errors
     ///
@@ -176,11 +179,11 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Failure`] if the connection ends before, or what comes is not HTTP.
+    /// [`Failure`] if the connection ends before, or the bytes are not HTTP.
     pub fn read_head(&mut self, method: &str) -> Result<Head, Failure> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some((head, length)) = parse_head(&self.unread, method)? {
+            if let Some((head, length)) = Head::parse(&self.unread, method)? {
                 let bytes: Vec<u8> = self.unread.drain(..length).collect();
                 self.transcript.note('<', &bytes);
                 return Ok(head);
@@ -196,7 +199,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Failure`] if it ends early or is malformed, or not as the description says.
+    /// [`Failure`] if it ends early, is malformed, or does not match the document.
     pub fn read_body(&mut self, head: &Head) -> Result<Vec<u8>, Failure> {
         let (body, has_body) = match head.framing {
             Framing::None => (Vec::new(), false),
@@ -205,14 +208,14 @@ impl Connection {
             Framing::Close => (self.read_to_end()?, true),
         };
         if let Some(description) = &self.description {
-            let asked = self.asked.as_ref().map(|(method, target)| (method.as_str(), target.as_str()));
+            let request = self.last_request.as_ref().map(|(method, target)| (method.as_str(), target.as_str()));
             let (status, content_type) = (head.status, head.header("content-type"));
-            description.check(asked, Answer { status, content_type, body: has_body.then_some(&body) })?;
+            description.check(request, Answer { status, content_type, body: has_body.then_some(&body) })?;
         }
         Ok(body)
     }
 
-    /// Reads until the connection is closed and gives what came. A reset counts as closed.
+    /// Reads until the connection is closed, by a reset or otherwise; returns the bytes.
     ///
     /// # Errors
     ///
@@ -221,7 +224,7 @@ impl Connection {
         self.read_until_end().map(|(bytes, _)| bytes)
     }
 
-    /// Reads until the connection is closed and gives what came, and how it ended.
+    /// Reads until the connection is closed; returns the bytes, and how it ended.
     ///
     /// # Errors
     ///
@@ -239,14 +242,14 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Failure`] if the connection stays as it is, or is closed in good order.
+    /// [`Failure`] if the connection stays open, or is closed without a reset.
     pub fn wait_for_reset(&self) -> Outcome {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             check!(!left.is_zero(), "a reset of the connection within {PATIENCE:?}");
             let left = Timespec::try_from(left).map_err(|error| Failure::unmet(format!("a time to wait: {error}")))?;
-            // Errors are told of without being asked for, and nothing else is.
+            // Without requested events, `poll` reports only errors.
             match poll(&mut [PollFd::new(&self.stream, PollFlags::empty())], Some(&left)) {
                 Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) => return Ok(()),
@@ -259,18 +262,18 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Failure`] if more comes, or the connection stays open.
+    /// [`Failure`] if another byte arrives, or the connection stays open.
     pub fn expect_close(&mut self) -> Outcome {
         let rest = self.read_to_end()?;
         check!(rest.is_empty(), "the end of the connection, not {:?}", rest.escape_ascii().to_string());
         Ok(())
     }
 
-    /// Whether something has come that was not read yet, or the end of the connection. Does not wait.
+    /// Whether unread bytes, or the end of the connection, have arrived. Does not wait.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if the socket cannot be asked.
+    /// [`Failure`] if the socket cannot be switched between blocking and not.
     pub fn has_answer(&self) -> Result<bool, Failure> {
         if !self.unread.is_empty() {
             return Ok(true);
@@ -285,11 +288,11 @@ impl Connection {
         Ok(!peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
     }
 
-    /// Reads whatever is next on the wire, at least one byte; empty if the connection is closed.
+    /// Reads all bytes that have arrived, at least one; none if the connection is closed.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if nothing comes.
+    /// [`Failure`] if nothing arrives.
     pub fn read_some(&mut self) -> Result<Vec<u8>, Failure> {
         if self.unread.is_empty() {
             self.receive(Instant::now() + PATIENCE)?;
@@ -297,11 +300,11 @@ impl Connection {
         Ok(std::mem::take(&mut self.unread))
     }
 
-    /// Reads a little of whatever is next on the wire, at least one byte; empty if the connection is closed.
+    /// As [`read_some`](Self::read_some), but reads at most a kibibyte from the socket.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if nothing comes.
+    /// [`Failure`] if nothing arrives.
     pub fn read_little(&mut self) -> Result<Vec<u8>, Failure> {
         if self.unread.is_empty() {
             self.receive_into(&mut [0; 1024], Instant::now() + PATIENCE)?;
@@ -309,7 +312,7 @@ impl Connection {
         Ok(std::mem::take(&mut self.unread))
     }
 
-    /// Puts bytes back that [`read_some`](Self::read_some) gave, in front of what comes next.
+    /// Puts bytes back that [`read_some`](Self::read_some) returned. They are read again before all others.
     pub fn unread(&mut self, mut bytes: Vec<u8>) {
         bytes.append(&mut self.unread);
         self.unread = bytes;
@@ -397,43 +400,4 @@ fn is_disconnect(error: &std::io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::NotConnected
     )
-}
-
-fn parse_head(bytes: &[u8], method: &str) -> Result<Option<(Head, usize)>, Failure> {
-    let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut response = httparse::Response::new(&mut fields);
-    let length = match response.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => {
-            let text = bytes.get(..200).unwrap_or(bytes).escape_ascii().to_string();
-            return Err(Failure::unmet(format!("a response of HTTP/1.1 ({error}), not {text:?}")));
-        }
-    };
-    let mut headers = Vec::new();
-    for field in response.headers.iter() {
-        let value = String::from_utf8(field.value.to_vec())
-            .map_err(|_| Failure::unmet(format!("a header field {} in UTF-8", field.name)))?;
-        headers.push((field.name.to_ascii_lowercase(), value));
-    }
-    let status = response.code.unwrap_or_default();
-    let framing = framing(&headers, method, status)?;
-    Ok(Some((Head { minor_version: response.version.unwrap_or_default(), status, headers, framing }, length)))
-}
-
-fn framing(headers: &[(String, String)], method: &str, status: u16) -> Result<Framing, Failure> {
-    let values =
-        |name: &str| headers.iter().filter(|(known, _)| known == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
-    let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
-    if method == "HEAD" || matches!(status, 100..=199 | 204 | 304) {
-        return Ok(Framing::None);
-    }
-    match (lengths.as_slice(), codings.as_slice()) {
-        ([], []) => Ok(Framing::Close),
-        ([length], []) => {
-            length.parse().map(Framing::Length).map_err(|_| Failure::unmet(format!("a Content-Length, not {length:?}")))
-        }
-        ([], ["chunked"]) => Ok(Framing::Chunked),
-        _ => Err(Failure::unmet(format!("one way to tell where the response ends, not {lengths:?} and {codings:?}"))),
-    }
 }

@@ -1,7 +1,7 @@
-//! An HTTP/1.1 client that sends exactly the bytes it is told to and believes nothing about what comes back.
+//! An HTTP/1.1 client that sends exactly the bytes that it is given and trusts nothing that it receives.
 //!
-//! A library would repair requests that a case wants to be broken, and would hide what a case wants to see: where a
-//! response ends, and whether the connection stays open.
+//! A library would correct requests that a case needs to be invalid. It would also hide where a response ends, and
+//! whether the connection stays open.
 
 mod connection;
 mod request;
@@ -13,13 +13,13 @@ pub use response::{Framing, Head, Response};
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What went over the wire during a case, for the report of a failure. Clones share one record.
+/// The bytes that were sent and received during a case, for the report of a failure. Clones share one record.
 #[derive(Clone, Debug, Default)]
 pub struct Transcript(Arc<Mutex<Vec<String>>>);
 
-/// Entries shown in a report: the last ones tell what went wrong.
+/// How many of the last entries a report shows.
 const ENTRIES_SHOWN: usize = 6;
-/// Bytes shown of each entry.
+/// How many bytes of each entry a report shows.
 const ENTRY_BYTES_SHOWN: usize = 1200;
 
 impl Transcript {

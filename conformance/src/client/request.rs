@@ -1,11 +1,11 @@
 //! Requests as they go over the wire.
 
-/// A request to be written as told. Nothing is added but `Host`, and `Content-Length` where there is a body.
+/// A request. It is sent as it is; only `Host` is added, and `Content-Length` if there is a body.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The method.
     pub method: String,
-    /// The request target, percent-encoded by whoever wrote it.
+    /// The request target, already percent-encoded.
     pub target: String,
     /// Header fields in their order.
     pub headers: Vec<(String, String)>,

@@ -1,14 +1,17 @@
-//! Responses as they came over the wire, and what cases require of them.
+//! Responses as they came over the wire, and the checks that cases make on them.
 
 use serde_json::Value;
 
 use crate::failure::{Failure, Outcome};
 use crate::{check, check_eq};
 
-/// How a response says where its body ends.
+/// The most header fields of a response.
+const HEADERS_MAX: usize = 64;
+
+/// How the end of a response's body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// There is no body, whatever the header fields say: an answer to `HEAD`, 1xx, 204, 304.
+    /// There is no body, whatever the header fields say: the response to `HEAD`, 1xx, 204, 304.
     None,
     /// `Content-Length`.
     Length(usize),
@@ -36,12 +39,61 @@ pub struct Head {
 pub struct Response {
     /// Status line and header fields.
     pub head: Head,
-    /// The body with the chunks put together.
+    /// The body, joined from its chunks.
     pub body: Vec<u8>,
 }
 
+impl Framing {
+    fn of(headers: &[(String, String)], method: &str, status: u16) -> Result<Self, Failure> {
+        let values =
+            |name: &str| headers.iter().filter(|(known, _)| known == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
+        let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
+        if method == "HEAD" || matches!(status, 100..=199 | 204 | 304) {
+            return Ok(Self::None);
+        }
+        match (lengths.as_slice(), codings.as_slice()) {
+            ([], []) => Ok(Self::Close),
+            ([length], []) => length
+                .parse()
+                .map(Self::Length)
+                .map_err(|_| Failure::unmet(format!("a Content-Length, not {length:?}"))),
+            ([], ["chunked"]) => Ok(Self::Chunked),
+            _ => {
+                Err(Failure::unmet(format!("one way to tell where the response ends, not {lengths:?} and {codings:?}")))
+            }
+        }
+    }
+}
+
 impl Head {
-    /// The value of the field, if it is there exactly once.
+    /// Parses the head of a response to `method`; returns it and its length, or `None` if it is incomplete.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the bytes are not HTTP, or the end of the body is ambiguous.
+    pub(super) fn parse(bytes: &[u8], method: &str) -> Result<Option<(Self, usize)>, Failure> {
+        let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut response = httparse::Response::new(&mut fields);
+        let length = match response.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(error) => {
+                let text = bytes.get(..200).unwrap_or(bytes).escape_ascii().to_string();
+                return Err(Failure::unmet(format!("a response of HTTP/1.1 ({error}), not {text:?}")));
+            }
+        };
+        let mut headers = Vec::new();
+        for field in response.headers.iter() {
+            let value = String::from_utf8(field.value.to_vec())
+                .map_err(|_| Failure::unmet(format!("a header field {} in UTF-8", field.name)))?;
+            headers.push((field.name.to_ascii_lowercase(), value));
+        }
+        let status = response.code.unwrap_or_default();
+        let framing = Framing::of(&headers, method, status)?;
+        Ok(Some((Self { minor_version: response.version.unwrap_or_default(), status, headers, framing }, length)))
+    }
+
+    /// The value of the header field; `None` if it is missing or repeated.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(known, _)| known == name);
@@ -57,7 +109,7 @@ impl Response {
         self.head.status
     }
 
-    /// The value of the field, if it is there exactly once.
+    /// The value of the header field; `None` if it is missing or repeated.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
@@ -81,12 +133,11 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|error| Failure::unmet(format!("a body of JSON: {error}")))
     }
 
-    /// The body of an answer to a submission, without the member that says whether it is durable: that depends on where
-    /// the events are kept.
+    /// The body of an answer to a submission, without the member `durable`, whose value depends on the repository.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if it is no JSON object with such a member.
+    /// [`Failure`] if it is not a JSON object with this member.
     pub fn acknowledgement(&self) -> Result<Value, Failure> {
         let mut body = self.json()?;
         match body.as_object_mut().and_then(|members| members.remove("durable")) {
@@ -110,11 +161,11 @@ impl Response {
         }
     }
 
-    /// The member of a JSON body.
+    /// A member of a JSON body.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if there is none of that name.
+    /// [`Failure`] if the body has no member of this name.
     pub fn member(&self, name: &str) -> Result<Value, Failure> {
         self.json()?.get(name).cloned().ok_or_else(|| Failure::unmet(format!("a body with the member {name:?}")))
     }
@@ -129,7 +180,7 @@ impl Response {
         Ok(())
     }
 
-    /// Requires this value of a header field, which must be there once.
+    /// Requires a header field with this value, exactly once.
     ///
     /// # Errors
     ///
@@ -139,11 +190,11 @@ impl Response {
         Ok(())
     }
 
-    /// Requires problem details (RFC 9457) of this status, and gives them back.
+    /// Requires problem details (RFC 9457) of this status; returns them.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if the status differs or the body is not what every error has to carry.
+    /// [`Failure`] if the status differs, or the body lacks a member of problem details.
     pub fn problem(&self, status: u16) -> Result<Value, Failure> {
         self.expect(status)?;
         self.expect_header("content-type", "application/problem+json")?;
@@ -168,25 +219,25 @@ impl Response {
         Ok(())
     }
 
-    /// Requires a 422 whose faults lie exactly at these places, in this order.
+    /// Requires a 422 whose faults have exactly these pointers, in this order.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if the places differ or a fault lacks its code or detail.
+    /// [`Failure`] if the pointers differ or a fault lacks its code or detail.
     pub fn faults_at(&self, pointers: &[&str]) -> Outcome {
         let problem = self.problem(422)?;
         let faults = problem.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
         check_fault_shape(&faults)?;
-        let places: Vec<&str> = faults.iter().filter_map(|fault| fault.get("pointer")?.as_str()).collect();
-        check_eq!(places, pointers, "where the faults of the body are");
+        let found: Vec<&str> = faults.iter().filter_map(|fault| fault.get("pointer")?.as_str()).collect();
+        check_eq!(found, pointers, "the pointers of the faults");
         Ok(())
     }
 
-    /// Requires a 422 with one fault: where it is, and of which code.
+    /// Requires a 422 with one fault of this pointer and code.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if it is another answer.
+    /// [`Failure`] if the answer is another.
     pub fn fault(&self, pointer: &str, code: &str) -> Outcome {
         self.faults_at(&[pointer])?;
         let problem = self.json()?;
@@ -203,7 +254,7 @@ impl Response {
 ///
 /// # Errors
 ///
-/// [`Failure`] for the first that has not.
+/// [`Failure`] for the first fault that lacks one of them.
 pub(crate) fn check_fault_shape(faults: &[Value]) -> Outcome {
     for fault in faults {
         for member in ["pointer", "code", "detail"] {

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use argus_conformance::client::{Connection, Request, Response, Transcript};
+use argus_conformance::client::{Connection, Request, Response};
+use argus_conformance::random::Random;
 
 use crate::event::{Found, TYPES};
 use crate::ledger::{Attempt, Ledger, Sums};
-use crate::random::Random;
+use crate::server::open;
 
 /// Known events that every round reads again before the new ones.
 const OVERLAP: u64 = 500;
@@ -127,18 +128,14 @@ fn list(address: SocketAddr, target: &str) -> Result<Vec<Found>, String> {
     let mut last = (String::new(), 0);
     for line in response.text().map_err(|failure| failure.to_string())?.lines() {
         let (event, timestamp) = Found::read(line)?;
-        let place = (timestamp, event.seq);
-        if place <= last {
-            return Err(format!("GET {target} has {place:?} behind {last:?}"));
+        let position = (timestamp, event.seq);
+        if position <= last {
+            return Err(format!("GET {target} returns {position:?} after {last:?}"));
         }
-        last = place;
+        last = position;
         events.push(event);
     }
     Ok(events)
-}
-
-fn open(address: SocketAddr) -> Result<Connection, String> {
-    Connection::open(address, Transcript::default()).map_err(|failure| failure.to_string())
 }
 
 fn request(connection: &mut Connection, request: &Request) -> Result<Response, String> {

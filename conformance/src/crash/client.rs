@@ -1,18 +1,17 @@
 //! A client that submits random events over a connection that stays open, and records the answers.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use argus_conformance::client::{Connection, Request, Response, Transcript};
 use argus_conformance::failure::Failure;
+use argus_conformance::random::Random;
 use serde_json::Value;
 
 use crate::event::Token;
 use crate::ledger::{Attempt, Ledger, Outcome};
-use crate::random::Random;
 use crate::wait::wait;
 
 /// The most acknowledged events that a client remembers, to send them again.
@@ -169,8 +168,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Sends the same new event over two connections at once: it must be stored once, and both answers must name the
-    /// same place.
+    /// Sends the same new event over two connections at once: it must be stored once, and both answers must have the
+    /// same sequence number.
     fn send_twice_at_once(&mut self) -> Result<(), String> {
         let token = self.load.ledger.token(true, self.load.long);
         let request = one(&[token]);
@@ -180,18 +179,18 @@ impl<'a> Client<'a> {
         // The answers show whether the bytes arrived.
         let _ = (first.write(&bytes), second.write(&bytes));
         let answers = [outcome(first.response_to("POST"))?, outcome(second.response_to("POST"))?];
-        let told: Vec<_> = answers
+        let acknowledged: Vec<_> = answers
             .iter()
             .filter_map(|answer| match answer {
                 Outcome::One { seq, duplicate, .. } => Some((*seq, *duplicate)),
                 Outcome::Many { .. } | Outcome::Unknown(_) | Outcome::Refused(_) => None,
             })
             .collect();
-        if let [(here, is_repeat), (there, is_other)] = told.as_slice()
-            && (here != there || is_repeat == is_other)
+        if let [(seq, is_duplicate), (other_seq, other_is_duplicate)] = acknowledged.as_slice()
+            && (seq != other_seq || is_duplicate == other_is_duplicate)
         {
             return Err(format!(
-                "one event, sent twice at the same time, was acknowledged as {told:?} (seq, duplicate)"
+                "one event, sent twice at the same time, was acknowledged as {acknowledged:?} (seq, duplicate)"
             ));
         }
         // A duplicate proves that the event is stored: by the other request, whose answer may be lost.

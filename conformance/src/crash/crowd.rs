@@ -50,7 +50,7 @@ pub(crate) const BURDENS: [Burden; 5] = [IDLE, KEPT_ALIVE, HALF_HEAD, HALF_BODY,
 pub(crate) const CONNECTIONS_MAX: &str = "200";
 
 impl Burden {
-    /// Holds its connections until `stop` is set, and reconnects where the server closes one. Returns the number of
+    /// Holds its connections until `stop` is set, and opens a new one if the server closes one. Returns the number of
     /// connections opened.
     ///
     /// The server may treat these clients as it likes; only other clients must not suffer.

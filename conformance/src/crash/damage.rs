@@ -1,4 +1,4 @@
-//! A byte of a segment changes: readers, the operator and `check` must all be told of the same events.
+//! A byte of a segment changes: answers, log and `check` must all report the same events.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use argus_conformance::client::{Connection, Request, Transcript};
 use argus_conformance::failure::Failure;
 use argus_conformance::launcher::{Launcher as _, Running};
+use argus_conformance::random::Random;
 use serde_json::Value;
 
-use crate::random::Random;
 use crate::server::{get, kill, open, with_log};
 use crate::site::Site;
 use crate::wait::until;
@@ -17,7 +17,7 @@ use crate::wait::until;
 const BATCHES: u64 = 4;
 const BATCH: u64 = 20_000;
 
-/// Has a server make a segment, changes a byte of it, and queries its events.
+/// Lets a server write a segment, changes a byte of it, and queries its events.
 pub(crate) fn is_reported(site: &mut Site, _: &mut Random) -> Result<String, String> {
     let mut server = site.start()?;
     seal(server.as_ref()).map_err(|error| with_log(&error, server.as_ref()))?;
@@ -44,7 +44,8 @@ fn seal(server: &dyn Running) -> Result<(), String> {
     for batch in 0..BATCHES {
         let line = |seq: u64| {
             format!(
-                "{{\"event_type\":\"a\",\"timestamp\":\"2024-05-01T12:00:00Z\",\"id\":\"id-{seq}\",\"payload\":{{\"n\":{seq}}}}}\n"
+                "{{\"event_type\":\"a\",\"timestamp\":\"2024-05-01T12:00:00Z\",\
+                 \"id\":\"id-{seq}\",\"payload\":{{\"n\":{seq}}}}}\n"
             )
         };
         let body: String = (batch * BATCH + 1..=(batch + 1) * BATCH).map(line).collect();
@@ -122,7 +123,7 @@ fn ask(site: &Site, server: &dyn Running) -> Result<String, String> {
         return Err(format!("a POST of id-{first} says {problem}, and readiness {status} {body}"));
     }
     if [detail, output].iter().any(|told| told.contains("segment-") || told.contains("offset")) {
-        return Err(format!("callers are told the place: {detail}, and {output}"));
+        return Err(format!("answers reveal the place of the damage: {detail}, and {output}"));
     }
     let metrics = get(address, "/metrics")?;
     let metrics = metrics.text().map_err(|failure| failure.to_string())?;

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
+use argus_conformance::random::mixed;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-use crate::random::mixed;
 
 /// The event types. An audit of everything queries one after the other.
 pub(crate) const TYPES: [&str; 5] = ["page_view", "order.placed", "#channel", "größe", "t"];

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use argus_conformance::launcher::{Running, Signal};
+use argus_conformance::random::Random;
 
 use crate::audit;
 use crate::client;
 use crate::ledger::{Attempt, Outcome};
-use crate::random::Random;
 use crate::server::{get, kill, open, with_log};
 use crate::site::{BROAD, LIGHT, MIXED, Site};
 use crate::tracer::{Tracer, traced};
@@ -45,12 +45,12 @@ const KILL_STEPS: u32 = 100;
 
 /// A system call that fails and thereby fails the store.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Failure {
+pub(crate) struct Fault {
     /// The name of the call.
     pub(crate) call: &'static str,
-    /// Its error, as strace names it…
+    /// The name of its error, for strace.
     pub(crate) error: &'static str,
-    /// …and as the system describes it.
+    /// The message of its error, as the server reports it.
     pub(crate) message: &'static str,
     /// The affected files.
     pub(crate) on: On,
@@ -68,19 +68,19 @@ pub(crate) enum On {
 }
 
 /// A sync that commits wait for.
-pub(crate) const SYNC_OF_LOG: Failure =
-    Failure { call: "fdatasync", error: "EIO", message: "Input/output error", on: On::Log, within: 30 };
-/// The same on a file system that notices late that it is full: what was written before is in doubt as well.
-pub(crate) const SYNC_WITHOUT_ROOM: Failure =
-    Failure { error: "ENOSPC", message: "No space left on device", ..SYNC_OF_LOG };
+pub(crate) const SYNC_OF_LOG: Fault =
+    Fault { call: "fdatasync", error: "EIO", message: "Input/output error", on: On::Log, within: 30 };
+/// The same on a file system that finds out only now that it is full. Earlier writes may be lost as well.
+pub(crate) const SYNC_WITHOUT_ROOM: Fault =
+    Fault { error: "ENOSPC", message: "No space left on device", ..SYNC_OF_LOG };
 /// A write of log records or durability marks.
-pub(crate) const WRITE_TO_LOG: Failure = Failure { call: "writev", ..SYNC_OF_LOG };
+pub(crate) const WRITE_TO_LOG: Fault = Fault { call: "writev", ..SYNC_OF_LOG };
 /// A sync that makes the name of a segment or manifest durable.
-pub(crate) const SYNC_OF_BLOBS: Failure = Failure { call: "fsync", on: On::Blobs, within: 4, ..SYNC_OF_LOG };
+pub(crate) const SYNC_OF_BLOBS: Fault = Fault { call: "fsync", on: On::Blobs, within: 4, ..SYNC_OF_LOG };
 
 /// A sync or write fails: no more commits are accepted, reads go on, and acknowledged events stay.
-pub(crate) fn failing(site: &mut Site, failure: Failure, random: &mut Random) -> Result<String, String> {
-    let Failure { call, error, on, within, .. } = failure;
+pub(crate) fn failing(site: &mut Site, fault: Fault, random: &mut Random) -> Result<String, String> {
+    let Fault { call, error, on, within, .. } = fault;
     let mut server = site.start()?;
     let address = server.address();
     stores(site, address, random)?;
@@ -105,7 +105,7 @@ pub(crate) fn failing(site: &mut Site, failure: Failure, random: &mut Random) ->
         Ok(())
     });
     let attempts = attempts.map_err(|error| with_log(&error, server.as_ref()))?;
-    failed(site, server.as_mut(), &attempts, failure, random).map_err(|error| with_log(&error, server.as_ref()))?;
+    failed(site, server.as_mut(), &attempts, fault, random).map_err(|error| with_log(&error, server.as_ref()))?;
     drop((server, tracer));
     let server = site.start()?;
     let sums = site.audit(server.address(), &attempts, random, true).map_err(|e| with_log(&e, server.as_ref()))?;
@@ -121,12 +121,12 @@ fn failed(
     site: &Site,
     server: &mut dyn Running,
     attempts: &[Attempt],
-    failure: Failure,
+    fault: Fault,
     random: &mut Random,
 ) -> Result<(), String> {
     let address = server.address();
     // No commit waits for blobs or for the write of a durability mark. A sync of the log always has one waiting.
-    let is_waited_for = failure.call == "fdatasync";
+    let is_waited_for = fault.call == "fdatasync";
     let told = |what: &str, later: bool| {
         attempts.iter().any(|attempt| match &attempt.outcome {
             Outcome::Unknown(why) => !later && why.contains(what),
@@ -142,7 +142,7 @@ fn failed(
     }
     let ready = get(address, "/health/ready")?;
     let reason = ready.text().map_err(|failure| failure.to_string())?;
-    if ready.status() != 503 || !reason.contains(failure.message) {
+    if ready.status() != 503 || !reason.contains(fault.message) {
         return Err(format!("/health/ready is {} {reason}", ready.status()));
     }
     let body = get(address, "/events?limit=10000")?;

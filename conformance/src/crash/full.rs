@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use argus_conformance::random::Random;
+
 use crate::faults::{is_full, stores};
-use crate::random::Random;
 use crate::server::{get, kill, with_log};
 use crate::site::{BROAD, Site};
 use crate::wait::wait;
@@ -48,7 +49,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Fills the disk: callers are told, reads go on, a restart works, and writing resumes when there is room.
+/// Fills the disk: callers get an error, reads go on, a restart works, and writing resumes when there is room.
 pub(crate) fn fill(site: &mut Site, disk: &SmallDisk, random: &mut Random) -> Result<String, String> {
     let ballast = disk.path().join("ballast");
     fs::write(&ballast, vec![7; BALLAST_BYTES]).map_err(|error| format!("{}: {error}", ballast.display()))?;

@@ -150,7 +150,7 @@ impl Ledger {
         std::mem::take(&mut self.unanswered)
     }
 
-    /// Returns those that were not repeated.
+    /// Puts back the requests that were not repeated.
     pub(crate) fn return_unanswered(&mut self, unanswered: Vec<Vec<Token>>) {
         self.unanswered.extend(unanswered);
     }

@@ -14,7 +14,7 @@ mod faults;
 mod full;
 mod ledger;
 mod pause;
-mod random;
+
 mod round;
 mod server;
 mod site;
@@ -28,10 +28,10 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use argus_conformance::binaries;
+use argus_conformance::random::Random;
 use argus_conformance::subjects::SUBJECTS;
 use full::SmallDisk;
 use lexopt::{Arg, ValueExt};
-use random::Random;
 use round::Plan;
 use site::Site;
 use tempfile::TempDir;
@@ -49,7 +49,7 @@ Usage: argus-crash [OPTIONS]
       --soak MINUTES     Instead of rounds: slow and idle clients, a full disk and a blocked log at once
   -h, --help             Print this
 
-Programs are taken from ARGUS_BIN_DIR, or from beside this one.
+Programs are taken from ARGUS_BIN_DIR, or from the folder of this one.
 Exit codes: 0 nothing lost and nothing stored twice, 1 a violation, whose folder is kept, 2 a bad argument.
 ";
 
@@ -145,8 +145,9 @@ fn rounds(runtime: &str, binary: &Path, folder: PathBuf, options: &Options) -> R
     let tally = outcome.map_err(|(round, error)| format!("round {round}: {error}"))?;
     let sums = site.ledger.sums;
     println!(
-        "{runtime}: {} rounds, {} kills, {} SIGTERMs and {} copies in {:.1} s; {} events acknowledged in {} requests, {} duplicates \
-         recognised, {} of {} unanswered requests were stored, {} refused; {} events stored, slowest start {} ms",
+        "{runtime}: {} rounds, {} kills, {} SIGTERMs and {} copies in {:.1} s; {} events acknowledged in {} requests, \
+         {} duplicates recognised, {} of {} unanswered requests were stored, {} refused; \
+         {} events stored, slowest start {} ms",
         options.rounds,
         tally.kills,
         tally.terminations,
@@ -243,7 +244,7 @@ fn soak(runtime: &str, binary: &Path, folder: &Path, minutes: u64, options: &Opt
     Ok(())
 }
 
-/// An error on a small disk, which goes with this process, and where a copy of the disk is kept.
+/// Copies a small disk, which is unmounted with this process. Returns the error with the path of the copy.
 fn kept(error: &str, disk: &SmallDisk, folder: &Path) -> String {
     let kept = folder.join("disk-kept");
     let copied = Command::new("cp").arg("-a").arg(disk.path()).arg(&kept).status();

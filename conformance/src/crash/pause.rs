@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use argus_conformance::client::PATIENCE;
 use argus_conformance::launcher::Signal;
+use argus_conformance::random::Random;
 
 use crate::faults::stores;
 use crate::ledger::{Outcome, all_answered};
-use crate::random::Random;
 use crate::server::{signal, terminate, with_log};
 use crate::site::{MIXED, Site};
 use crate::wait::wait;
@@ -50,7 +50,8 @@ pub(crate) fn for_a_minute(site: &mut Site, random: &mut Random) -> Result<Strin
     }
     stores(site, server.address(), random)?;
     Ok(format!(
-        "{} of {} unanswered requests were stored, {acknowledged} were acknowledged afterwards, {} in all; {} events stored",
+        "{} of {} unanswered requests were stored, {acknowledged} were acknowledged afterwards, {} in all; \
+         {} events stored",
         sums.unknown_stored,
         sums.unknown,
         sums.acknowledged,

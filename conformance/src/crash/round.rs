@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use argus_conformance::launcher::{Launcher as _, Running, Signal};
+use argus_conformance::random::Random;
 
 use crate::copy;
 use crate::ledger::{Sums, all_answered};
-use crate::random::Random;
 use crate::server::{signal, terminate, with_log};
 use crate::site::{BROAD, HEAVY, LIGHT, MIXED, Shape, Site, millis};
 use crate::wait::{until, wait};
@@ -16,9 +16,9 @@ use crate::wait::{until, wait};
 const ROUNDS_TO_A_FULL_AUDIT: u64 = 10;
 /// The first rounds have a light load, while the folder is new.
 const GENTLE_ROUNDS: u64 = 2;
-/// The folder is copied under load in this round…
+/// The first round in which the folder is copied under load.
 const FIRST_COPY: u64 = 2;
-/// …and in this percentage of the others.
+/// The percentage of the other rounds in which it is copied.
 const COPIES_PERCENT: u64 = 30;
 
 /// The plan of a run.
@@ -202,7 +202,7 @@ pub(crate) fn check(site: &Site, end: End) -> Result<(), String> {
     let exit = site.launcher.run_to_exit(&["check", &folder]).map_err(|failure| failure.to_string())?;
     match exit.code {
         Some(0) if end == End::Terminate && exit.stdout.contains("note: the log") => {
-            Err(format!("after SIGTERM, `check` finds something odd in the log:\n{}", exit.stdout))
+            Err(format!("after SIGTERM, `check` finds the log unfinished:\n{}", exit.stdout))
         }
         Some(0) => Ok(()),
         code => Err(format!("`check` between two servers ended with {code:?}:\n{}{}", exit.stdout, exit.stderr)),
@@ -212,7 +212,7 @@ pub(crate) fn check(site: &Site, end: End) -> Result<(), String> {
 /// A server that starts after a SIGTERM must find the log closed, cut nothing, and log no warning.
 fn closed(server: &dyn Running) -> Result<(), String> {
     // The server listens before its log has been read.
-    until("a server that logs what it has opened", || Ok(server.log().contains("listening on ")))?;
+    until("a server that has opened its folder", || Ok(server.log().contains("listening on ")))?;
     let log = server.log();
     if log.contains("was_closed=true") && !log.contains("cut_bytes") && !log.contains(" WARN ") {
         return Ok(());
@@ -220,7 +220,7 @@ fn closed(server: &dyn Running) -> Result<(), String> {
     Err("after SIGTERM, the next server does not find the log closed, cuts it, or warns".to_owned())
 }
 
-/// A second process on the folder must name the one that holds it.
+/// A second process on the folder must end with a message that names the first one.
 fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
     let repository = site.launcher.repository.as_str();
     let exit = site.launcher.run_to_exit(&["--endpoint", "127.0.0.1:0", "--repository", repository]);
@@ -235,8 +235,9 @@ fn refuse_second(site: &Site, server: &dyn Running) -> Result<(), String> {
 fn line(number: u64, rounds: u64, load: &str, sums: Sums, events: u64, started: Duration, audited: Duration) -> String {
     let Sums { acknowledged, acknowledged_events, duplicates, unknown, unknown_stored, refused } = sums;
     format!(
-        "{number:>3}/{rounds} {load}: {acknowledged} requests acknowledged with {acknowledged_events} events and {duplicates} \
-         duplicates, {unknown_stored} of {unknown} unanswered were stored, {refused} refused; {events} events, start {} ms, audit {} ms",
+        "{number:>3}/{rounds} {load}: {acknowledged} requests acknowledged with {acknowledged_events} events \
+         and {duplicates} duplicates, {unknown_stored} of {unknown} unanswered were stored, {refused} refused; \
+         {events} events, start {} ms, audit {} ms",
         started.as_millis(),
         audited.as_millis()
     )

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use argus_conformance::client::{Connection, Request, Response, Transcript};
 use argus_conformance::launcher::{Running, Signal};
 
-/// Sends it a signal.
+/// Sends a signal to the server.
 pub(crate) fn signal(server: &dyn Running, signal: Signal) -> Result<(), String> {
     server.signal(signal).map_err(|failure| failure.to_string())
 }
@@ -31,6 +31,7 @@ pub(crate) fn get(address: SocketAddr, target: &str) -> Result<Response, String>
     open(address)?.request(&Request::get(target)).map_err(|failure| failure.to_string())
 }
 
+/// A new connection.
 pub(crate) fn open(address: SocketAddr) -> Result<Connection, String> {
     Connection::open(address, Transcript::default()).map_err(|failure| failure.to_string())
 }

@@ -4,18 +4,17 @@ use std::fs::{self, DirBuilder};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use argus_conformance::launcher::{BinaryLauncher, Demand, Running};
+use argus_conformance::random::Random;
 
 use crate::audit;
 use crate::client::{Client, Load};
 use crate::ledger::{Attempt, Ledger, Sums};
-use crate::random::Random;
 
 /// A folder under test.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub(crate) struct Site {
     pub(crate) launcher: BinaryLauncher,
     /// The folder.
     pub(crate) folder: PathBuf,
-    /// What was sent, and what of it is stored.
+    /// The events that were sent, and those that are stored.
     pub(crate) ledger: Ledger,
     connections: u64,
 }

@@ -1,7 +1,7 @@
 //! A soak: writers, fast and slow readers, idle and half-open connections, a disk that fills up and is freed, and a log
 //! that nobody reads, all at once, for as long as requested.
 //!
-//! It runs in spells. At the end of each, the server gets SIGTERM and is restarted, and what is stored is compared with
+//! It runs in cycles. At the end of each, the server gets SIGTERM and is restarted, and what is stored is compared with
 //! what was acknowledged.
 
 use std::fs::{self, File};
@@ -13,12 +13,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use argus_conformance::launcher::{Demand, Launcher as _, Running, Signal};
+use argus_conformance::random::Random;
 
 use crate::crowd::{BURDENS, CONNECTIONS_MAX};
 use crate::faults::is_full;
 use crate::full::SmallDisk;
 use crate::ledger::{Attempt, Ledger};
-use crate::random::Random;
 use crate::round::{End, check};
 use crate::server::{signal, with_log};
 use crate::site::{PACED, Site, millis};
@@ -27,8 +27,8 @@ use crate::watch::{self, Seen};
 
 /// The size of the disk, in bytes.
 pub(crate) const DISK_BYTES: usize = 1 << 30;
-/// Spells between two audits of everything.
-const SPELLS_TO_A_FULL_AUDIT: u64 = 5;
+/// One cycle in this many audits everything.
+const CYCLES_TO_A_FULL_AUDIT: u64 = 5;
 /// The settings of the servers in a soak. The limits are low enough for the crowd to reach them.
 const SETTINGS: [(&str, &str); 9] = [
     ("--log", "debug"),
@@ -42,7 +42,7 @@ const SETTINGS: [(&str, &str); 9] = [
     ("--drain-timeout", "5s"),
 ];
 
-/// Where the server's log goes during a spell.
+/// Where the server's log goes during a cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Log {
     /// To a file on the disk that fills up.
@@ -55,7 +55,7 @@ enum Log {
 
 impl Log {
     /// Each in turn.
-    fn of_spell(number: u64) -> Self {
+    fn of_cycle(number: u64) -> Self {
         match number % 3 {
             0 => Self::FullPipe,
             1 => Self::SameDisk,
@@ -67,7 +67,7 @@ impl Log {
 /// Counters of a soak.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
-    spells: u64,
+    cycles: u64,
     seen: Seen,
     full: usize,
     connections: u64,
@@ -90,11 +90,11 @@ pub(crate) fn run(
     let begun = Instant::now();
     let mut tally = Tally::default();
     while begun.elapsed() < time {
-        tally.spells += 1;
-        let mut random = Random::new(seed, tally.spells);
-        let log = Log::of_spell(tally.spells);
-        let line = spell(site, disk, log, &mut random, &mut tally)
-            .map_err(|error| format!("spell {}, {log:?}: {error}", tally.spells))?;
+        tally.cycles += 1;
+        let mut random = Random::new(seed, tally.cycles);
+        let log = Log::of_cycle(tally.cycles);
+        let line = cycle(site, disk, log, &mut random, &mut tally)
+            .map_err(|error| format!("cycle {}, {log:?}: {error}", tally.cycles))?;
         report(&line);
     }
     if tally.full == 0 {
@@ -102,12 +102,12 @@ pub(crate) fn run(
     }
     let server = site.start()?;
     site.audit(server.address(), &[], &mut Random::new(seed, 0), true)?;
-    let Tally { spells, seen, full, connections, lines_lost, cut } = tally;
+    let Tally { cycles, seen, full, connections, lines_lost, cut } = tally;
     let sums = site.ledger.sums;
     Ok(format!(
-        "{spells} spells, {} events acknowledged and there, {} of {} unanswered requests there, {} refused ({full} for want of room); {} \
-         probes, slowest {} ms; {} reads of acknowledged events; {connections} connections of the crowd; {lines_lost} log lines \
-         lost; memory at most {} of {} MiB announced; {cut} drains reached their deadline",
+        "{cycles} cycles, {} events stored, {} of {} unanswered requests stored, {} refused ({full} on the full disk); \
+         {} probes, slowest {} ms; {} reads of acknowledged events; {connections} connections of the crowd; \
+         {lines_lost} log lines lost; memory at most {} of {} MiB announced; {cut} drains reached their deadline",
         site.ledger.len(),
         sums.unknown_stored,
         sums.unknown,
@@ -120,14 +120,14 @@ pub(crate) fn run(
     ))
 }
 
-fn spell(
+fn cycle(
     site: &mut Site,
     disk: &SmallDisk,
     log: Log,
     random: &mut Random,
     tally: &mut Tally,
 ) -> Result<String, String> {
-    let logs = disk.path().join(format!("log-{}", tally.spells));
+    let logs = disk.path().join(format!("log-{}", tally.cycles));
     let mut server = start(site, log, &logs)?;
     let address = server.address();
     let process = server.process().ok_or("the server has no process of ours")?;
@@ -162,7 +162,7 @@ fn spell(
     let _ = fs::remove_file(&logs);
     check(site, End::Terminate)?;
     let mut server = site.start()?;
-    let all = tally.spells.is_multiple_of(SPELLS_TO_A_FULL_AUDIT);
+    let all = tally.cycles.is_multiple_of(CYCLES_TO_A_FULL_AUDIT);
     let sums =
         site.audit(server.address(), &attempts, random, all).map_err(|error| with_log(&error, server.as_ref()))?;
     crate::server::terminate(server.as_mut())?;
@@ -173,9 +173,10 @@ fn spell(
     tally.lines_lost += lines_lost;
     tally.cut += u64::from(cut);
     Ok(format!(
-        "{} {log:?}: {} requests acknowledged, {} of {} unanswered there, {} refused ({full} for want of room), {} probes, slowest {} ms, {} \
-         reads, {connections} connections of the crowd, {lines_lost} log lines lost, memory {} of {} MiB{}",
-        tally.spells,
+        "{} {log:?}: {} requests acknowledged, {} of {} unanswered stored, {} refused ({full} on the full disk), \
+         {} probes, slowest {} ms, {} reads, {connections} connections of the crowd, {lines_lost} log lines lost, \
+         memory {} of {} MiB{}",
+        tally.cycles,
         sums.acknowledged,
         sums.unknown_stored,
         sums.unknown,

@@ -8,7 +8,7 @@ const STEPS: u32 = 300;
 /// The time between two checks.
 pub(crate) const STEP: Duration = Duration::from_millis(10);
 
-/// Waits where only the time decides.
+/// Waits for a time. No event would tell when to go on.
 pub(crate) fn wait(time: Duration) {
     thread::sleep(time);
 }

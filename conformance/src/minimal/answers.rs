@@ -1,14 +1,14 @@
-//! The memory that answers under way hold.
+//! The memory that running answers hold.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use argus_core::api::Refusal;
 
-/// What an answer counts for until it is known what it holds.
+/// The memory counted for an answer until its actual memory is known, in bytes.
 const FIRST_BYTES: usize = 128 * 1024;
 
-/// The answers under way. One that waits for its client is suspended first, so there is nobody to look after them.
+/// The running answers. Each is suspended by its own thread before it waits for its client.
 #[derive(Debug)]
 pub(crate) struct Answers {
     bytes_max: usize,
@@ -16,16 +16,16 @@ pub(crate) struct Answers {
     changed: Condvar,
 }
 
-/// What answers hold, and how many there are.
+/// The memory that answers hold, in bytes, and their number.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Held {
     pub(crate) bytes: usize,
     pub(crate) answers: usize,
 }
 
-/// An answer's part, until it is dropped.
+/// The memory of one answer, returned when dropped.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct AnswerMemory {
     answers: Arc<Answers>,
     bytes: usize,
 }
@@ -39,8 +39,8 @@ impl Answers {
         *self.lock()
     }
 
-    /// Waits until there is room for one more answer, at most until the deadline.
-    pub(crate) fn admit(self: &Arc<Self>, deadline: Instant) -> Result<Part, Refusal> {
+    /// Waits until there is memory for one more answer, at most until the deadline.
+    pub(crate) fn admit(self: &Arc<Self>, deadline: Instant) -> Result<AnswerMemory, Refusal> {
         let mut held = self.lock();
         while held.bytes >= self.bytes_max {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -51,7 +51,7 @@ impl Answers {
         }
         held.bytes += FIRST_BYTES;
         held.answers += 1;
-        Ok(Part { answers: Arc::clone(self), bytes: FIRST_BYTES })
+        Ok(AnswerMemory { answers: Arc::clone(self), bytes: FIRST_BYTES })
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -59,8 +59,8 @@ impl Answers {
     }
 }
 
-impl Part {
-    /// The answer holds so much now.
+impl AnswerMemory {
+    /// Sets how much memory the answer holds now.
     pub(crate) fn set(&mut self, bytes: usize) {
         let mut held = self.answers.lock();
         held.bytes = held.bytes - self.bytes + bytes;
@@ -70,7 +70,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for AnswerMemory {
     fn drop(&mut self) {
         self.set(0);
         self.answers.lock().answers -= 1;

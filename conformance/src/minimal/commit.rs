@@ -28,7 +28,7 @@ struct Job {
     answer: SyncSender<Outcome>,
 }
 
-/// The queue to the commit thread, and what it has published.
+/// The queue of the commit thread, and the state that it has published.
 pub(crate) struct Committer {
     /// `None` once closed.
     queue: Mutex<Option<SyncSender<Job>>>,
@@ -36,7 +36,7 @@ pub(crate) struct Committer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What other threads see of the repository.
+/// The state of the repository that other threads see.
 struct Published {
     reader: Mutex<Reader>,
     failure: Mutex<Option<Failure>>,
@@ -58,7 +58,7 @@ impl Committer {
         let (queue, jobs) = sync_channel(queue_batches_max);
         let [shared, failed] = [(); 2].map(|()| Arc::clone(&published));
         let ending = Arc::clone(ending);
-        // It ends by itself only when nobody can submit any more. If it dies, the channel tells those who wait.
+        // The thread ends by itself only when the queue is closed. If it dies, the waiters see their channels closed.
         let on_death = move |reason: String| {
             failed.fail(Some(Failure::Failed(reason.clone().into())));
             ending.fail(reason);
@@ -77,7 +77,7 @@ impl Committer {
         self.published.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What is wrong with the clock, if anything.
+    /// The problem with the clock, if any.
     pub(crate) fn warning(&self) -> Option<String> {
         self.published.warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

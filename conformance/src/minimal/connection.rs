@@ -12,7 +12,7 @@ use argus_core::api::{
 };
 use httpdate::HttpDate;
 
-use crate::answers::Part;
+use crate::answers::AnswerMemory;
 use crate::body::Body;
 use crate::budget::Pace;
 use crate::clock::moment;
@@ -106,7 +106,7 @@ fn wait_for_head(server: &Server, stream: &mut Stream) -> io::Result<bool> {
 /// The core's answer to a request.
 enum Answer {
     Whole(Reply),
-    Streamed(Box<(Reply, ReadRun, Part)>),
+    Streamed(Box<(Reply, ReadRun, AnswerMemory)>),
 }
 
 /// Why an answer was abandoned.
@@ -158,8 +158,8 @@ fn try_answer(server: &Server, stream: &mut Stream, head: &ReceivedHead, broken:
             Ok(keep)
         }
         Answer::Streamed(streamed) => {
-            let (reply, run, part) = *streamed;
-            write_streamed(server, stream, &reply, (run, part), &request_id, head, keep)
+            let (reply, run, memory) = *streamed;
+            write_streamed(server, stream, &reply, (run, memory), &request_id, head, keep)
         }
     }
 }
@@ -224,14 +224,14 @@ fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer
     let deadline = Instant::now() + server.settings.request_timeout;
     let route = read.route();
     let refused = |refusal| Stop::Refused(route, refusal);
-    let mut part = match read.may_stream() {
+    let mut memory = match read.may_stream() {
         true => Some(server.answers.admit(deadline).map_err(refused)?),
         false => None,
     };
     let mut run = read.begin(moment());
     let mut presence = Presence::new();
     loop {
-        part.iter_mut().for_each(|part| part.set(run.held_bytes()));
+        memory.iter_mut().for_each(|memory| memory.set(run.held_bytes()));
         match run
             .poll(&server.committer.reader(), moment(), BUDGET)
             .map_err(|error| refused(Refusal::Unreadable(error)))?
@@ -240,8 +240,8 @@ fn begin_read(server: &Server, stream: &mut Stream, read: Read) -> Result<Answer
             Poll::Pending => return Err(refused(Refusal::ReadTimeout)),
             Poll::Ready(ReadStep::Whole(reply)) => return Ok(Answer::Whole(reply)),
             Poll::Ready(ReadStep::Start(reply)) => {
-                let part = part.ok_or_else(|| refused(Refusal::Internal))?;
-                return Ok(Answer::Streamed(Box::new((reply, run, part))));
+                let memory = memory.ok_or_else(|| refused(Refusal::Internal))?;
+                return Ok(Answer::Streamed(Box::new((reply, run, memory))));
             }
             // The core returns these only after `Start`.
             Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done) => return Err(refused(Refusal::Internal)),
@@ -254,7 +254,7 @@ fn write_streamed(
     server: &Server,
     stream: &mut Stream,
     reply: &Reply,
-    (mut run, mut part): (ReadRun, Part),
+    (mut run, mut memory): (ReadRun, AnswerMemory),
     request_id: &str,
     head: &ReceivedHead,
     keep: bool,
@@ -263,7 +263,7 @@ fn write_streamed(
     let keep = keep && chunked;
     let mut bytes = head_bytes(reply, request_id, head.http_10, keep);
     bytes.extend_from_slice(if chunked { b"transfer-encoding: chunked\r\n\r\n" } else { b"\r\n" });
-    // Whatever ends it early, the end of the process included, must not make a part look complete.
+    // If the answer ends early, even by the end of the process, it must not look complete.
     stream.set_reset_on_close(true)?;
     stream.write(&bytes)?;
     let next = if chunked { Next::ChunkSize } else { Next::Content };
@@ -276,9 +276,9 @@ fn write_streamed(
                 let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
                 framed.extend_from_slice(&chunk);
                 framed.extend_from_slice(b"\r\n");
-                write_piece(stream, &framed, &mut run, &mut part)?;
+                write_piece(stream, &framed, &mut run, &mut memory)?;
             }
-            Poll::Ready(ReadStep::Chunk(chunk)) => write_piece(stream, &chunk, &mut run, &mut part)?,
+            Poll::Ready(ReadStep::Chunk(chunk)) => write_piece(stream, &chunk, &mut run, &mut memory)?,
             Poll::Ready(ReadStep::Done) => {
                 if chunked {
                     stream.write(b"0\r\n\r\n")?;
@@ -293,13 +293,14 @@ fn write_streamed(
     }
 }
 
-/// Writes a piece of an answer. If the client does not take it at once, its run holds nothing while it waits.
-fn write_piece(stream: &mut Stream, piece: &[u8], run: &mut ReadRun, part: &mut Part) -> io::Result<()> {
+/// Writes a piece of an answer. If it does not fit into the socket's buffer, the read is suspended first, so that it
+/// holds no memory while it waits for the client.
+fn write_piece(stream: &mut Stream, piece: &[u8], run: &mut ReadRun, memory: &mut AnswerMemory) -> io::Result<()> {
     let rest = stream.write_at_once(piece)?;
     if !rest.is_empty() {
         drop(run.suspend());
     }
-    part.set(run.held_bytes() + rest.len());
+    memory.set(run.held_bytes() + rest.len());
     stream.write(rest)
 }
 

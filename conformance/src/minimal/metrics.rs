@@ -9,6 +9,7 @@ use argus_core::repository::{Receipt, Stats};
 
 use crate::answers::Held;
 
+/// The counters of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics(Mutex<Counters>);
 
@@ -49,7 +50,7 @@ impl Metrics {
     pub(crate) fn render(&self, stats: &Stats, held: Held, idle_closed: u64, log_lines_lost: u64) -> String {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
-        page.family("argus_build_info", "gauge", "Always 1; the labels say what is running.");
+        page.family("argus_build_info", "gauge", "Always 1; the labels have the version and the runtime.");
         page.sample(
             "argus_build_info",
             &format!("{{version=\"{}\",runtime=\"minimal\"}}", env!("CARGO_PKG_VERSION")),
@@ -61,34 +62,26 @@ impl Metrics {
             page.sample("argus_http_requests_total", &labels, *count);
         }
         page.single("argus_events_accepted_total", "counter", "Events stored.", counters.accepted);
-        page.single("argus_events_duplicate_total", "counter", "Events not stored twice.", counters.duplicates);
+        page.single("argus_events_duplicate_total", "counter", "Events that were stored before.", counters.duplicates);
         page.family("argus_events_rejected_total", "counter", "Faults found in events, by kind.");
         for (reason, count) in &counters.rejected {
             page.sample("argus_events_rejected_total", &format!("{{reason=\"{reason}\"}}"), *count);
         }
-        page.family(
-            "argus_connection_incidents_total",
-            "counter",
-            "Connections that ended otherwise than meant, by kind.",
-        );
+        page.family("argus_connection_incidents_total", "counter", "Connections that ended abnormally, by kind.");
         page.sample("argus_connection_incidents_total", "{kind=\"broken\"}", counters.broken);
         page.sample("argus_connection_incidents_total", "{kind=\"idle_closed\"}", idle_closed);
-        page.single(
-            "argus_log_lines_lost_total",
-            "counter",
-            "Log lines that standard error did not take.",
-            log_lines_lost,
-        );
+        page.single("argus_log_lines_lost_total", "counter", "Log lines that could not be written.", log_lines_lost);
         page.single("argus_answer_bytes_held", "gauge", "Bytes that answers hold.", held.bytes as u64);
-        page.single("argus_answers_in_flight", "gauge", "Answers under way.", held.answers as u64);
+        page.single("argus_answers_in_flight", "gauge", "Running answers.", held.answers as u64);
         page.single("argus_stored_events", "gauge", "Events in the repository.", stats.events);
-        page.single("argus_stored_bytes", "gauge", "Bytes that they take, with their indexes.", stats.bytes);
+        page.single("argus_stored_bytes", "gauge", "Bytes of these events, with their indexes.", stats.bytes);
         page.single("argus_stored_event_types", "gauge", "Different event types of these events.", stats.event_types);
-        page.single("argus_event_types_limit", "gauge", "How many of them there may be.", stats.event_types_max);
+        page.single("argus_event_types_limit", "gauge", "The limit of different types.", stats.event_types_max);
         page.0
     }
 }
 
+/// A page in the text format of Prometheus.
 struct Page(String);
 
 impl Page {

@@ -19,7 +19,7 @@ Usage: argus-minimal [OPTIONS]
       --max-payload-bytes BYTES      Longest payload of one event
       --max-event-types COUNT        Different event types stored
       --max-inflight-bytes BYTES     Memory for all request bodies together
-      --max-answer-bytes BYTES       Memory for long answers under way; then new ones wait
+      --max-answer-bytes BYTES       Memory for all running answers; new ones wait for it
       --max-connections COUNT        Open connections; then the one idle longest is closed
       --commit-queue-batches COUNT   Batches waiting to be committed
       --header-timeout DURATION      Time for a request's head to arrive
@@ -27,12 +27,12 @@ Usage: argus-minimal [OPTIONS]
       --min-body-rate BYTES          Least bytes of a body per second
       --request-timeout DURATION     Time to the head of an answer
       --keep-alive-timeout DURATION  Time that a connection may be idle
-      --write-timeout DURATION       Time that a client may take nothing
+      --write-timeout DURATION       Time that a client may read nothing
       --drain-timeout DURATION       Time for running requests after a signal
       --log FILTER                   `debug` logs one line per request on standard error [default: info]
   -h, --help                         Print this
 
-Durations take ms, s, m or h; without a unit they are seconds. Exit codes: 0 stopped in good order, 1 could not start,
+Durations take ms, s, m or h; without a unit they are seconds. Exit codes: 0 stopped normally, 1 could not start,
 2 a wrong setting, 3 requests were cut off, 4 a thread died.
 ";
 

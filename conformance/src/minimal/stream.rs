@@ -88,14 +88,15 @@ impl Stream {
         received
     }
 
-    /// Writes all bytes. Fails if the client takes none for the time of a timeout.
+    /// Writes all bytes. Fails if the client reads none for the time of a timeout.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let ahead = ANSWER_START.get(..std::mem::take(&mut self.ahead)).unwrap_or_default();
         let rest = bytes.strip_prefix(ahead);
         self.write_all(rest.ok_or_else(|| io::Error::other("an answer does not start like every answer"))?)
     }
 
-    /// Writes what the system takes at once; the rest is the caller's to [write](Self::write).
+    /// Writes the bytes that fit into the socket's buffer; returns the rest, which the caller must
+    /// [write](Self::write).
     pub(crate) fn write_at_once<'b>(&self, bytes: &'b [u8]) -> io::Result<&'b [u8]> {
         self.socket.set_nonblocking(true)?;
         let written = (&*self.socket).write(bytes);
@@ -193,7 +194,7 @@ fn arrived(
 #[cfg(target_os = "linux")]
 use linux::{acknowledged, tcp_state};
 
-/// What Linux tells of a connection.
+/// The state of a connection, from Linux.
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;

@@ -30,8 +30,8 @@ pub(super) fn facts(scale: &Scale, options: &BenchOptions) -> Result<Vec<(&'stat
         (
             "scale",
             format!(
-                "medians of {runs} runs; {:.1} s after {:.2} s of warm-up, or {events} events in batches of {batch}, or \
-                 {queries} queries",
+                "medians of {runs} runs; {:.1} s after {:.2} s of warm-up, or {events} events in batches of {batch}, \
+                 or {queries} queries",
                 window.as_secs_f64(),
                 warm_up.as_secs_f64()
             ),

@@ -30,7 +30,7 @@ use server::Subject;
 /// The amount of measurement.
 #[derive(Debug)]
 struct Scale {
-    /// Runs of each measurement, of which the median counts.
+    /// Runs of each measurement. The report has their median.
     runs: usize,
     /// For measurements over a time: the time without and with measurement.
     warm_up: Duration,

@@ -25,7 +25,7 @@ const VERSION: u32 = 15;
 /// Where Debian and its derivatives install the server's programs, outside of `PATH`.
 const BINARIES: &str = "/usr/lib/postgresql/15/bin";
 
-/// The user to run it as if we are root, which it refuses.
+/// The user that runs the server if this process is root. The server refuses to run as root.
 const USER: &str = "postgres";
 
 /// Rows that each connection inserts before the measurement.
@@ -43,11 +43,11 @@ const READY: &str = "ready to accept connections";
 /// The columns of a row, and what the insert returns.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Table {
-    /// As an event in Argus: a row gets a sequence number and a unique id, is found by either and by type and time, and
-    /// keeps its payload text. Number and id are returned.
+    /// As an event in Argus: a row has a sequence number and a unique id. There are indexes of both, and of type and
+    /// time. The text of the payload is kept. Number and id are returned.
     Full,
-    /// A key, by which the row is found, as it is by type and time. Nothing is returned. A repeated request is stored
-    /// twice.
+    /// A row has a key. There are indexes of the key, and of type and time. Nothing is returned. A repeated request is
+    /// stored twice.
     Lean,
 }
 
@@ -55,17 +55,19 @@ impl Table {
     const fn definition(self) -> &'static str {
         match self {
             Self::Full => {
-                "create table events (seq bigserial primary key, id uuid unique not null default gen_random_uuid(), event_type text not null, \
-                 ts timestamptz not null, payload json not null); create index on events (event_type, ts)"
+                "create table events (seq bigserial primary key, id uuid unique not null default gen_random_uuid(), \
+                 event_type text not null, ts timestamptz not null, payload json not null); \
+                 create index on events (event_type, ts)"
             }
             Self::Lean => {
-                "create table events (id bigserial primary key, event_type text not null, ts timestamptz not null, payload jsonb not null); \
+                "create table events (id bigserial primary key, event_type text not null, \
+                 ts timestamptz not null, payload jsonb not null); \
                  create index on events (event_type, ts)"
             }
         }
     }
 
-    const fn told(self) -> &'static str {
+    const fn returning(self) -> &'static str {
         match self {
             Self::Full => " returning seq, id",
             Self::Lean => "",
@@ -103,10 +105,11 @@ impl Postgres {
         let types: Vec<String> = TYPES.iter().map(|name| format!("'{name}'")).collect();
         // A prepared statement with parameters, as a service would send it.
         let script = format!(
-            "\\set n random(1, {})\ninsert into events (event_type, ts, payload) values ((array[{}])[:n], now(), :payload){};\n",
+            "\\set n random(1, {})\n\
+             insert into events (event_type, ts, payload) values ((array[{}])[:n], now(), :payload){};\n",
             TYPES.len(),
             types.join(","),
-            table.told()
+            table.returning()
         );
         fs::write(postgres.path("insert.sql"), script)?;
         // The setup is not measured and need not be durable.
@@ -269,8 +272,11 @@ mod tests {
     fn a_report_of_pgbench_is_read() {
         let report = |processed: &str, failed: u32| {
             format!(
-                "pgbench (15.18)\nnumber of clients: 64\nnumber of transactions actually processed: {processed}\nnumber of failed \
-                 transactions: {failed} (0.000%)\nlatency average = 11.582 ms\ntps = 5525.843012 (without initial connection time)\n"
+                "pgbench (15.18)\nnumber of clients: 64\n\
+                 number of transactions actually processed: {processed}\n\
+                 number of failed transactions: {failed} (0.000%)\n\
+                 latency average = 11.582 ms\n\
+                 tps = 5525.843012 (without initial connection time)\n"
             )
         };
         let expected = Figures { rows: 20_817, rate: 5_525.843_012 };

@@ -188,10 +188,10 @@ mod tests {
         let goal = Goal::AtMost { goal: 1.0, is: 0.4, unit: "ms" };
         let (measure, figure) = ("GET".to_owned(), "0.4 ms".to_owned());
         report.add(Row { measure, subject: "tokio", figure, floor: String::new(), goal });
-        report.skip("PUT", "nobody has it");
-        report.skip("PUT", "nobody has it");
+        report.skip("PUT", "not installed");
+        report.skip("PUT", "not installed");
         let text = report.to_string();
-        assert!(text.ends_with("|\n\nSKIPPED: PUT: nobody has it\n"), "{text}");
+        assert!(text.ends_with("|\n\nSKIPPED: PUT: not installed\n"), "{text}");
         assert!(text.contains("kernel       6.1\n"), "{text}");
         assert!(text.contains("| GET     | tokio   | 0.4 ms |       | at most 1 ms | yes |\n"), "{text}");
     }

@@ -85,7 +85,7 @@ fn framing(status: u16, fields: &[httparse::Header<'_>]) -> Result<Framing> {
     }
     match framing {
         None if status == 204 => Ok(Framing::Length(0)),
-        None => bail!("status {status}, and nothing says where the body ends"),
+        None => bail!("status {status}, and no length or framing of the body"),
         Some(framing) => Ok(framing),
     }
 }

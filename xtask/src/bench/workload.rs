@@ -66,7 +66,7 @@ pub(super) fn stream(count: usize, random: &mut Random) -> Vec<Stamp> {
     times.take(count).map(|time_ms| Stamp { event_type: random.pick(&TYPES), time_ms }).collect()
 }
 
-/// Hours with the same number of events each, of which a fixed number has the queried type.
+/// Hours with the same number of events each. A fixed number of these has the queried type.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hours {
     pub(super) hours: u64,
@@ -122,10 +122,12 @@ fn event_with_search(stamp: Stamp, random: &mut Random, digits: usize) -> String
     let (user, session) = (random.below(50_000), random.next());
     let (shop, item, search) = (random.below(100), random.below(10_000), random.below(1_000_000));
     let (duration, country, flag) = (random.below(100_000), random.pick(&COUNTRIES), random.below(2) == 0);
-    format!(
-        r#"{{"event_type":"{event_type}","timestamp":"{}","payload":{{"user":"u-{user:05}","session":"{session:016x}","path":"/shops/{shop:02}/items/{item:04}","referrer":"https://find.example/?q={search:0digits$}","duration_ms":{duration},"country":"{country}","new":{flag}}}}}"#,
-        rfc3339(time_ms)
-    )
+    let visit =
+        format!(r#""path":"/shops/{shop:02}/items/{item:04}","referrer":"https://find.example/?q={search:0digits$}""#);
+    let user = format!(r#""user":"u-{user:05}","session":"{session:016x}""#);
+    let rest = format!(r#""duration_ms":{duration},"country":"{country}","new":{flag}"#);
+    let payload = format!("{{{user},{visit},{rest}}}");
+    format!(r#"{{"event_type":"{event_type}","timestamp":"{}","payload":{payload}}}"#, rfc3339(time_ms))
 }
 
 /// POST requests of one event each, with bodies of exactly `bytes` bytes, which is more than an event usually has.

@@ -1,4 +1,4 @@
-//! What the shop sells and who visits it: tables, so that the stream looks like a real shop's.
+//! Tables of products, visitors and busy hours, so that the stream looks like a real shop's.
 
 /// Categories: name, lowest and highest price in cents.
 pub(super) const CATEGORIES: &[(&str, u64, u64)] = &[

@@ -1,4 +1,4 @@
-//! A week of a web shop: visitors come, browse, fill carts, buy, and return some of it.
+//! A week of a web shop: visitors browse, fill carts, buy, and return some products.
 
 use std::{
     cmp::Reverse,

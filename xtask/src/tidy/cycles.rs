@@ -1,29 +1,29 @@
 //! No import cycles among modules.
 //!
-//! Modules declared by the same file are compared with each other, each together with all modules below it. If one
-//! names something of another, in `use` or by a path, the other must not lead back to it. So they have an order in
-//! which they can be read and tested. The root file of a crate is above all modules, and none may name what it
-//! declares.
+//! The rule compares modules that the same file declares, each together with all modules below it. If one uses a name
+//! of another, in `use` or by a path, the other must not use a name of the first, not even through further modules. So
+//! there is an order in which they can be read and tested. The root file of a crate is above all modules: none may use
+//! what it declares.
 //!
-//! Elsewhere, a file and the modules that it declares are one unit and may name each other, such as a type in the file
-//! and its implementations below. A re-exported name counts as one of the module that declares it. Tests may name
-//! anything.
+//! Elsewhere, a file and the modules that it declares are one unit and may use each other. For example, a type may be
+//! in the file and its implementations below. A re-exported name counts as one of the module that declares it. Tests
+//! may use anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Violation;
 use super::modules::{ModulePath, ModuleTree, Use};
 
-/// Which sibling modules name which, and the first place where they do.
+/// Which sibling modules use which, and the first place where they do.
 type Neighbours = BTreeMap<String, BTreeMap<String, Use>>;
 
-/// Cycles among sibling modules, and modules that name what the root declares.
+/// Cycles among sibling modules, and modules that use what the root declares.
 pub(super) fn violations(modules: &ModuleTree) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut families: BTreeMap<ModulePath, Neighbours> = BTreeMap::new();
     for found in modules.uses() {
         if found.to.is_empty() {
-            let reason = "this leads back to the root file of the crate: move what is named to a module";
+            let reason = "a module must not use the root file of the crate: move the item to a module";
             violations.push(Violation::new(&found.file, found.line, reason));
         }
         let shared = found.from.iter().zip(&found.to).take_while(|(from, to)| from == to).count();
@@ -43,7 +43,7 @@ pub(super) fn violations(modules: &ModuleTree) -> Vec<Violation> {
     violations
 }
 
-/// The shortest path from one module to another along what they name, if any.
+/// The shortest path of uses from one module to another, if any.
 fn shortest_path<'n>(neighbours: &'n Neighbours, from: &'n str, to: &str) -> Option<Vec<&'n str>> {
     let mut paths = vec![vec![from]];
     let mut seen = BTreeSet::from([from]);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn sibling_modules_name_each_other_in_one_direction() {
+    fn sibling_modules_use_each_other_in_one_direction() {
         let root = ("src/lib.rs", "mod a;\nmod b;\nmod c;\n");
         let one_way = [
             root,
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_re_export_counts_as_its_target() {
-        // `b` names `a` through their parent.
+        // `b` uses `a` through their parent.
         let files = [
             ("src/lib.rs", "mod p;\n"),
             ("src/p/mod.rs", "mod a;\nmod b;\npub use a::A;\n"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_and_its_modules_are_one_unit_but_for_the_root() {
+    fn a_file_and_its_modules_are_one_unit_except_at_the_root() {
         let unit = [
             ("src/lib.rs", "mod p;\n"),
             ("src/p/mod.rs", "mod a;\nstruct P(a::A);\n"),
@@ -136,9 +136,9 @@ mod tests {
         ];
         assert_eq!(found(&unit), [""; 0]);
         let root = [("src/lib.rs", "mod a;\npub fn f() {}\n"), ("src/a.rs", "\nuse crate::f;\n")];
-        let expected = "this leads back to the root file of the crate: move what is named to a module";
+        let expected = "a module must not use the root file of the crate: move the item to a module";
         assert_eq!(found(&root), [format!("src/a.rs:2: {expected}")]);
-        // A macro has its name at the root, wherever it is declared.
+        // Every macro has its name at the root.
         let with_macro = [
             ("src/lib.rs", "mod a;\nmod b;\n"),
             ("src/a.rs", "use crate::ensure;\n"),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_may_name_anything() {
+    fn tests_may_use_anything() {
         let files = [
             ("src/lib.rs", "mod a;\nmod b;\n"),
             ("src/a.rs", "use crate::b::B;\n"),

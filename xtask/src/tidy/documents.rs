@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Source, Violation, layering::Packages};
+use super::{Source, Violation, packages::Packages};
 
-/// The document that explains the code and must therefore name every crate.
+/// The document that explains the code. It must name every crate.
 const MAP: &str = "ARCHITECTURE.md";
 
 /// Endings of files that a document may name without their folder.
@@ -18,7 +18,7 @@ const NOT_CRATES: &[&str] = &[
 
 /// Names in documents that do not exist, and crates that [`MAP`] does not name.
 ///
-/// The change log is exempt: it names what existed once.
+/// The change log is exempt: it also names things that no longer exist.
 pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violation> {
     let mut found = Vec::new();
     let known_names = KnownNames::new(sources, packages);
@@ -160,7 +160,7 @@ fn join(folder: &str, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tidy::layering::Member;
+    use crate::tidy::packages::Member;
 
     fn check(map: &str) -> Vec<(usize, String)> {
         let sources = [
@@ -180,8 +180,9 @@ mod tests {
 
     #[test]
     fn existing_files_and_crates_may_be_named_in_any_usual_form() {
-        let text = "`argus-core` is in `core/`, with the program `argus-try`; its engine in `core/src/engine/mod.rs`, `src/engine/`, `engine/mod.rs` or \
-                    `mod.rs`.\n[Contract](docs/http-api.md#routes), [`x`](./README.md), [site](https://example.org/a.md)\n";
+        let text = "`argus-core` is in `core/`, with the program `argus-try`; its engine in \
+                    `core/src/engine/mod.rs`, `src/engine/`, `engine/mod.rs` or `mod.rs`.\n\
+                    [Contract](docs/http-api.md#routes), [`x`](./README.md), [site](https://example.org/a.md)\n";
         assert_eq!(check(text), []);
     }
 
@@ -197,8 +198,8 @@ mod tests {
 
     #[test]
     fn other_code_is_ignored() {
-        let text = "`argus-core` `application/json` `/events` `GET /events` `read/write` `a*b.rs` `argus-data` `x = y`\n\
-                    ```\n`core/src/gone.rs`\n```\n";
+        let text = "`argus-core` `application/json` `/events` `GET /events` `read/write` `a*b.rs` `argus-data` \
+                    `x = y`\n```\n`core/src/gone.rs`\n```\n";
         assert_eq!(check(text), []);
     }
 

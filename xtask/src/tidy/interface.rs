@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Source, Violation, documents::code_spans, layering::Packages};
+use super::{Source, Violation, documents::code_spans, packages::Packages};
 
 /// Flags of other programs, in commands that the documents show.
 const FOREIGN_FLAGS: &[&str] = &[
@@ -19,7 +19,7 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--filter",
 ];
 
-/// The script of the CI, and the document that has its command.
+/// The script of the CI, and the document that must show its command.
 const CI_SCRIPT: &str = ".ci/run";
 const README: &str = "README.md";
 
@@ -37,7 +37,7 @@ struct Interface {
     crates: BTreeSet<String>,
 }
 
-/// Names in documents that no program has. The change log is exempt: it names what existed once.
+/// Names in documents that no program has. The change log is exempt: it also names things that no longer exist.
 pub(super) fn violations(sources: &[Source], packages: &Packages) -> Vec<Violation> {
     let interface = Interface::of(sources, packages);
     let mut found = Vec::new();
@@ -164,7 +164,7 @@ fn arms(source: &Source) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tidy::layering::Member;
+    use crate::tidy::packages::Member;
 
     const SETTINGS: &str = "
 pub struct Settings {

@@ -1,14 +1,12 @@
 //! Rules about dependencies.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use anyhow::{Context, Result};
-use serde_json::Value;
+use std::collections::BTreeSet;
 
 use super::modules::ModuleTree;
+use super::packages::Packages;
 use super::{Source, Violation};
 
-/// Crates that do I/O, schedule tasks, read clocks or draw random numbers. The core does none of this.
+/// Crates that do I/O, schedule tasks, read clocks or generate random numbers. The core does none of this.
 const IMPURE: &[&str] = &[
     "chrono",
     "crossbeam-channel",
@@ -51,7 +49,7 @@ const IMPURE: &[&str] = &[
 /// The same for families of crates.
 const IMPURE_PREFIXES: &[&str] = &["async-", "hyper-", "tokio", "windows"];
 
-/// Only in its minimal host may the black-box suite name the core.
+/// The minimal host of the black-box suite. Only this part of the suite may use the core.
 const MINIMAL_HOST: &[&str] =
     &["conformance/src/minimal/", "conformance/src/minimal.rs", "conformance/src/bin/minimal"];
 
@@ -94,89 +92,13 @@ const CORE_LAYERS: &[&str] = &[
     "api",
 ];
 
-/// The packages of the workspace and their dependencies, from `cargo metadata`.
-#[derive(Debug, Default)]
-pub(super) struct Packages {
-    /// Packages of the workspace by name.
-    pub(super) members: BTreeMap<String, Member>,
-    /// For every package in the tree, its dependencies at run time.
-    normal: BTreeMap<String, BTreeSet<String>>,
-}
-
-/// A package of the workspace.
-#[derive(Debug, Default)]
-pub(super) struct Member {
-    /// Its folder, relative to the root of the workspace.
-    pub(super) folder: String,
-    /// All packages that its manifest names, of any kind of dependency.
-    pub(super) dependencies: BTreeSet<String>,
-    /// Its libraries, programs, tests and examples.
-    pub(super) targets: BTreeSet<String>,
-    /// The root files of its targets, relative to the root of the workspace.
-    pub(super) roots: BTreeSet<String>,
-}
-
-impl Packages {
-    /// Parses the output of `cargo metadata`.
-    pub(super) fn from_metadata(metadata: &Value) -> Result<Self> {
-        let root = text(metadata, "workspace_root")?;
-        let members = list(metadata, "workspace_members")?;
-        let mut names = BTreeMap::new();
-        let mut packages = Self::default();
-        for package in list(metadata, "packages")? {
-            let (id, name) = (text(package, "id")?, text(package, "name")?);
-            names.insert(id, name);
-            if !members.iter().any(|member| member.as_str() == Some(id)) {
-                continue;
-            }
-            let manifest = text(package, "manifest_path")?;
-            let folder = manifest.strip_prefix(root).and_then(|path| path.strip_suffix("/Cargo.toml"));
-            let folder = folder.with_context(|| format!("{manifest} is not below {root}"))?;
-            let member = Member {
-                folder: folder.trim_start_matches('/').to_owned(),
-                dependencies: names_in(package, "dependencies")?,
-                targets: names_in(package, "targets")?,
-                roots: roots(package, root)?,
-            };
-            packages.members.insert(name.to_owned(), member);
-        }
-        let resolve = metadata.get("resolve").context("cargo metadata has no member `resolve`")?;
-        for node in list(resolve, "nodes")? {
-            let name = |id: &str| names.get(id).copied().with_context(|| format!("{id} is in no list of packages"));
-            let normal = packages.normal.entry(name(text(node, "id")?)?.to_owned()).or_default();
-            for dependency in list(node, "deps")? {
-                if list(dependency, "dep_kinds")?.iter().any(|kind| kind.get("kind").is_none_or(Value::is_null)) {
-                    normal.insert(name(text(dependency, "pkg")?)?.to_owned());
-                }
-            }
-        }
-        Ok(packages)
-    }
-
-    /// All run-time dependencies of a package, each with the chain to it.
-    fn closure(&self, package: &str) -> BTreeMap<String, String> {
-        let mut ways = BTreeMap::from([(package.to_owned(), package.to_owned())]);
-        let mut pending = vec![package.to_owned()];
-        while let Some(name) = pending.pop() {
-            let way = ways.get(&name).cloned().unwrap_or_default();
-            for dependency in self.normal.get(&name).into_iter().flatten() {
-                if !ways.contains_key(dependency) {
-                    ways.insert(dependency.clone(), format!("{way} -> {dependency}"));
-                    pending.push(dependency.clone());
-                }
-            }
-        }
-        ways
-    }
-}
-
 /// Crates that depend upwards, and a core that depends on I/O.
 pub(super) fn package_violations(packages: &Packages) -> Vec<Violation> {
     let mut found = Vec::new();
     for (name, member) in &packages.members {
         let manifest = format!("{}/Cargo.toml", member.folder);
         let Some(below) = below(&member.folder) else {
-            let reason = "a new crate: say in xtask/src/tidy/layering.rs what it may depend on".to_owned();
+            let reason = "a new crate: list in xtask/src/tidy/layering.rs what it may depend on".to_owned();
             found.push(Violation::new(&manifest, 1, reason));
             continue;
         };
@@ -240,7 +162,7 @@ pub(super) fn core_violations(modules: &ModuleTree) -> Vec<Violation> {
     for place in modules.uses() {
         let [Some(from), Some(to)] = [&place.from, &place.to].map(|path| path.first()) else { continue };
         if layer(from) < layer(to) {
-            let reason = format!("`{from}` is below `{to}` and must not name anything of it");
+            let reason = format!("`{from}` is below `{to}` and must not use it");
             found.push(Violation::new(&place.file, place.line, reason));
         }
     }
@@ -270,14 +192,14 @@ fn below(folder: &str) -> Option<&'static [&'static str]> {
         "core/testing" => Some(&["core"]),
         "host" => Some(&["storage", "core"]),
         "runtime-tokio" | "runtime-smol" => Some(&["host", "storage", "core"]),
-        // Only for its minimal host; see MINIMAL_HOST.
+        // Only for its minimal host, see `MINIMAL_HOST`.
         "conformance" => Some(&["core"]),
         storage if storage.starts_with("storage/") => Some(&["core"]),
         _ => None,
     }
 }
 
-/// `no_std` proves purity, so it must be unconditional, and `std` must not come back in another way.
+/// `no_std` proves purity, so it must be unconditional, and `std` must not be linked in another way.
 fn core_attributes(source: &Source) -> Vec<Violation> {
     let mut found = Vec::new();
     for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
@@ -295,28 +217,9 @@ fn core_attributes(source: &Source) -> Vec<Violation> {
     found
 }
 
-fn text<'a>(value: &'a Value, member: &str) -> Result<&'a str> {
-    value.get(member).and_then(Value::as_str).with_context(|| format!("cargo metadata has no text `{member}`"))
-}
-
-/// The names of the items of a list.
-fn names_in(package: &Value, member: &str) -> Result<BTreeSet<String>> {
-    list(package, member)?.iter().map(|item| text(item, "name").map(str::to_owned)).collect()
-}
-
-/// The root files of a package's targets.
-fn roots(package: &Value, workspace: &str) -> Result<BTreeSet<String>> {
-    let paths = list(package, "targets")?.iter().map(|target| text(target, "src_path"));
-    paths.map(|path| Ok(path?.trim_start_matches(workspace).trim_start_matches('/').to_owned())).collect()
-}
-
-fn list<'a>(value: &'a Value, member: &str) -> Result<&'a Vec<Value>> {
-    value.get(member).and_then(Value::as_array).with_context(|| format!("cargo metadata has no list `{member}`"))
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -330,7 +233,13 @@ mod tests {
         for (name, folder, dependencies) in members {
             let named: Vec<Value> =
                 dependencies.iter().map(|(name, kind)| json!({"name": name, "kind": kind})).collect();
-            list.push(json!({"id": name, "name": name, "manifest_path": format!("/w/{folder}/Cargo.toml"), "dependencies": named, "targets": []}));
+            list.push(json!({
+                "id": name,
+                "name": name,
+                "manifest_path": format!("/w/{folder}/Cargo.toml"),
+                "dependencies": named,
+                "targets": [],
+            }));
             let resolved = dependencies.iter().map(|(name, kind)| json!({"pkg": name, "dep_kinds": [{"kind": kind}]}));
             nodes.push(json!({"id": name, "deps": resolved.collect::<Vec<_>>()}));
         }
@@ -366,7 +275,8 @@ mod tests {
         assert_eq!(
             reasons(&package_violations(&impure)),
             "core/Cargo.toml:1: the core does no I/O, but depends on async-io: argus-core -> bytes -> async-io\n\
-             core/Cargo.toml:1: the core does no I/O, but depends on rustix: argus-core -> bytes -> async-io -> rustix\n",
+             core/Cargo.toml:1: the core does no I/O, but depends on rustix: \
+             argus-core -> bytes -> async-io -> rustix\n",
         );
     }
 
@@ -397,7 +307,8 @@ mod tests {
         );
         assert_eq!(
             reasons(&package_violations(&upwards)),
-            "conformance/Cargo.toml:1: argus-conformance may not depend on argus-host: dependencies run downwards only\n\
+            "conformance/Cargo.toml:1: argus-conformance may not depend on argus-host: \
+             dependencies run downwards only\n\
              core/Cargo.toml:1: argus-core may not depend on argus-host: dependencies run downwards only\n\
              core/Cargo.toml:1: argus-core may not depend on argus-testing: dependencies run downwards only\n\
              storage/disk/Cargo.toml:1: argus-testing is for tests: name it in [dev-dependencies]\n",
@@ -446,7 +357,7 @@ mod tests {
         assert_eq!(found(&declared, &[("engine", "use crate::repository::Repository;\n")]), "");
         assert_eq!(
             found(&declared, &[("repository", "\nuse crate::engine::Engine;\n")]),
-            "core/src/repository.rs:2: `repository` is below `engine` and must not name anything of it\n",
+            "core/src/repository.rs:2: `repository` is below `engine` and must not use it\n",
         );
         assert_eq!(
             found(&declared.replace("mod hex;", "mod octal;"), &[]),
@@ -463,8 +374,10 @@ mod tests {
         let other = [source("runtime-tokio/src/accept.rs"), source("runtime-smol/src/listen.rs")];
         assert_eq!(
             reasons(&mirror_violations(&other)),
-            "runtime-tokio/src/accept.rs:1: the runtimes mirror each other, but there is no runtime-smol/src/accept.rs\n\
-             runtime-smol/src/listen.rs:1: the runtimes mirror each other, but there is no runtime-tokio/src/listen.rs\n",
+            "runtime-tokio/src/accept.rs:1: the runtimes mirror each other, \
+             but there is no runtime-smol/src/accept.rs\n\
+             runtime-smol/src/listen.rs:1: the runtimes mirror each other, \
+             but there is no runtime-tokio/src/listen.rs\n",
         );
     }
 }

@@ -9,6 +9,7 @@ mod hosts;
 mod interface;
 mod layering;
 mod modules;
+mod packages;
 mod sources;
 mod text;
 
@@ -17,8 +18,8 @@ use std::{fmt, path::Path};
 use anyhow::Result;
 
 use crate::workspace::{metadata, root};
-use layering::Packages;
 use modules::ModuleTree;
+use packages::Packages;
 use sources::Source;
 
 /// A broken rule and its place.

@@ -12,7 +12,7 @@ pub(super) struct Source {
     pub(super) text: String,
 }
 
-/// Folders without sources: the data of a server that was tried out, and git's own.
+/// Folders without sources: the default data folder of a server, and git's.
 const SKIPPED: &[&str] = &["argus-data", ".git"];
 
 /// A folder with this file holds generated data; cargo marks its output so (<https://bford.info/cachedir/>).

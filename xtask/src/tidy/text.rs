@@ -2,14 +2,21 @@
 
 use super::{Exemption, Source, Violation};
 
-/// The most lines of a file of code; a longer one has several subjects.
+/// The most lines of a file of code. A longer file has more than one subject.
 const LINES_MAX: usize = 600;
 
-/// The most columns of a comment, as `rustfmt.toml` sets it for code.
+/// The most columns of a line, as in `rustfmt.toml`.
 const COLUMNS_MAX: usize = 120;
 
-/// Files of code that may be longer.
+/// Files of code that may have more lines.
 const LONG_FILES: &[Exemption] = &[];
+
+/// Files whose code may have longer lines. Comments are checked in all files.
+const LONG_LINES: &[Exemption] = &[
+    Exemption { path: "core/", reason: "some string literals are not wrapped yet" },
+    Exemption { path: "host/", reason: "some string literals are not wrapped yet" },
+    Exemption { path: "storage/", reason: "some string literals are not wrapped yet" },
+];
 
 /// Files in which a thread may wait for time to pass.
 const SLEEPERS: &[Exemption] = &[
@@ -31,12 +38,12 @@ const SLEEPERS: &[Exemption] = &[
     },
     Exemption { path: "conformance/src/crash/wait.rs", reason: "a process is killed at a random time" },
     Exemption {
-        path: "conformance/src/launcher.rs",
+        path: "conformance/src/launcher/process.rs",
         reason: "the standard library cannot wait for a process with a timeout, so it is polled",
     },
     Exemption {
         path: "conformance/src/minimal/accept.rs",
-        reason: "after a failed accept (such as no free file descriptor), no event tells when the next may succeed",
+        reason: "after a failed accept, for example without free file descriptors, no event tells when to try again",
     },
     Exemption {
         path: "conformance/src/nginx.rs",
@@ -66,16 +73,17 @@ pub(super) fn violations(source: &Source) -> Vec<Violation> {
         found.extend(ignored_tests(source));
         found.extend(sleeps(source, SLEEPERS));
         found.extend(without_heading(source));
-        found.extend(long_comments(source));
+        found.extend(long_lines(source, LONG_LINES));
     }
     found
 }
 
 /// Exemptions that are not needed any more.
 pub(super) fn stale_exemptions(sources: &[Source]) -> Vec<Violation> {
-    let long = stale(sources, LONG_FILES, |source| length(source, &[]).is_some());
+    let files = stale(sources, LONG_FILES, |source| length(source, &[]).is_some());
+    let lines = stale(sources, LONG_LINES, |source| !long_lines(source, &[]).is_empty());
     let sleepers = stale(sources, SLEEPERS, |source| !sleeps(source, &[]).is_empty());
-    long.into_iter().chain(sleepers).collect()
+    files.into_iter().chain(lines).chain(sleepers).collect()
 }
 
 fn length(source: &Source, exemptions: &[Exemption]) -> Option<Violation> {
@@ -94,12 +102,13 @@ fn without_heading(source: &Source) -> Option<Violation> {
     (!has_heading).then(|| Violation::new(&source.path, 1, "no `//!` line that says what the file is"))
 }
 
-/// rustfmt wraps code, but not comments. Rows of tables cannot be wrapped.
-fn long_comments(source: &Source) -> Vec<Violation> {
-    let is_long = |line: &str| line.chars().count() > COLUMNS_MAX;
+/// rustfmt wraps neither comments nor string literals. Rows of tables cannot be wrapped.
+fn long_lines(source: &Source, exemptions: &[Exemption]) -> Vec<Violation> {
+    let is_comment = |line: &str| line.trim_start().starts_with("//");
     let is_row = |line: &str| line.trim_start().trim_start_matches(['/', '!']).trim_start().starts_with('|');
-    let long = source.lines().filter(|(_, line)| line.trim_start().starts_with("//") && is_long(line) && !is_row(line));
-    let reason = format!("a comment of more than {COLUMNS_MAX} columns: wrap it");
+    let is_checked = |line: &str| if is_comment(line) { !is_row(line) } else { !exempt(source, exemptions) };
+    let long = source.lines().filter(|(_, line)| line.chars().count() > COLUMNS_MAX && is_checked(line));
+    let reason = format!("more than {COLUMNS_MAX} columns: wrap the line, a string literal with `\\` at line ends");
     long.map(|(number, _)| Violation::new(&source.path, number, reason.clone())).collect()
 }
 
@@ -202,10 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn long_comments_are_found_except_in_tables() {
+    fn long_lines_are_found_except_in_tables() {
         let long = "x".repeat(COLUMNS_MAX);
         let text = format!("// {long}\nlet s = \"{long}\";\n    /// {long}\n/// | {long} |\n//! ok\n");
-        assert_eq!(lines(&long_comments(&rust(&text))), [1, 3]);
+        assert_eq!(lines(&long_lines(&rust(&text), &[])), [1, 2, 3]);
+        let exemption = [Exemption { path: "core/", reason: "literals are not wrapped yet" }];
+        assert_eq!(lines(&long_lines(&rust(&text), &exemption)), [1, 3]);
     }
 
     #[test]

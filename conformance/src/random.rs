@@ -1,41 +1,48 @@
-//! Random numbers of a run, all from its seed, so that it can be repeated.
+//! Random numbers from a seed, so that a run can be repeated.
 
 use std::ops::RangeInclusive;
 
-/// A `SplitMix64` generator. Its numbers depend only on the seed.
+/// A generator of pseudo-random numbers (`SplitMix64`; Steele, Lea and Flood, 2014).
 #[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    /// The generator for a part of a run, such as a round or a client of a round.
-    pub(crate) fn new(seed: u64, part: u64) -> Self {
+    /// The generator for a part of a run, for example a round, or a client of a round.
+    #[must_use]
+    pub fn new(seed: u64, part: u64) -> Self {
         Self(mixed(seed ^ mixed(part)))
     }
 
     /// Any number.
-    pub(crate) fn any(&mut self) -> u64 {
+    pub fn any(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed(self.0)
     }
 
+    /// A number below `end`; 0 if `end` is 0.
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.any() % (end.max(1) as u64)).unwrap_or_default()
+    }
+
     /// One of these numbers.
-    pub(crate) fn from(&mut self, range: RangeInclusive<u64>) -> u64 {
+    pub fn from(&mut self, range: RangeInclusive<u64>) -> u64 {
         range.start() + self.any() % (range.end() - range.start() + 1)
     }
 
     /// True with this probability in percent.
-    pub(crate) fn percent(&mut self, share: u64) -> bool {
+    pub fn percent(&mut self, share: u64) -> bool {
         self.from(0..=99) < share
     }
 
     /// An element of the list, if it has any.
-    pub(crate) fn pick<'a, T>(&mut self, list: &'a [T]) -> Option<&'a T> {
-        list.get(usize::try_from(self.any() % (list.len().max(1) as u64)).unwrap_or_default())
+    pub fn pick<'a, T>(&mut self, list: &'a [T]) -> Option<&'a T> {
+        list.get(self.below(list.len()))
     }
 }
 
-/// Mixes the bits of a number, so that the result looks unrelated.
-pub(crate) fn mixed(number: u64) -> u64 {
+/// Mixes the bits of a number, so that the result looks random. The same number always gives the same result.
+#[must_use]
+pub fn mixed(number: u64) -> u64 {
     let mut mixed = number;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

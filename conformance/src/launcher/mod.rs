@@ -1,0 +1,123 @@
+//! How a subject is started.
+//!
+//! Cases know only a [`Launcher`], so it can also be a container or a remote machine.
+
+mod binary;
+mod broken_log;
+mod process;
+mod url;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use binary::BinaryLauncher;
+pub use broken_log::BrokenLog;
+pub use url::UrlLauncher;
+
+use crate::failure::Failure;
+
+/// What a case needs from its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand<'a> {
+    /// Any server with default settings; it may hold other events.
+    Any,
+    /// A server without events, with default settings, for this case alone.
+    Empty,
+    /// A server without events, with these flags and values.
+    Settings(&'a [(&'a str, &'a str)]),
+    /// As `Settings`, with a standard error that cannot be written to.
+    BrokenLog(BrokenLog, &'a [(&'a str, &'a str)]),
+}
+
+/// Starts servers of one kind.
+pub trait Launcher: fmt::Debug + Send + Sync {
+    /// What it starts.
+    fn identity(&self) -> Identity;
+
+    /// Starts a server and waits until it accepts requests.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unmet`] if it does not start, [`Failure::Skipped`] if this launcher cannot meet the demand.
+    fn start(&self, demand: Demand<'_>) -> Result<Box<dyn Running>, Failure>;
+
+    /// Runs the program with exactly these arguments until it ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unmet`] if it goes on running, [`Failure::Skipped`] if this launcher has no program to run.
+    fn run_to_exit(&self, arguments: &[&str]) -> Result<Exit, Failure>;
+
+    /// The same launcher, but it starts `wrapper`, a program with arguments, which sets limits and then executes the
+    /// server's program.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Skipped`] if this launcher starts no program.
+    fn wrapped(&self, wrapper: &[String]) -> Result<Box<dyn Launcher>, Failure>;
+}
+
+/// What a launcher starts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Identity {
+    /// Servers of this program.
+    Program(PathBuf),
+    /// The server that listens at this address.
+    Address(SocketAddr),
+}
+
+/// A running server. Dropping it ends it, by force if necessary.
+pub trait Running: fmt::Debug + Send + Sync {
+    /// Its address.
+    fn address(&self) -> SocketAddr;
+
+    /// Its process id; `None` if the process is not ours.
+    fn process(&self) -> Option<u32>;
+
+    /// Its data folder; `None` if it has none, or one that was not created for it.
+    fn folder(&self) -> Option<&Path>;
+
+    /// Sends a signal to its process.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Skipped`] if the process is not ours.
+    fn signal(&self, signal: Signal) -> Result<(), Failure>;
+
+    /// Waits for its process to end.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unmet`] if it goes on running, [`Failure::Skipped`] if the process is not ours.
+    fn wait(&mut self) -> Result<Exit, Failure>;
+
+    /// What it has logged so far.
+    fn log(&self) -> String;
+}
+
+/// The signals for a server: two that it handles, and three that it cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// What service managers send.
+    Terminate,
+    /// Ends it at once.
+    Kill,
+    /// Stops it until [`Continue`](Self::Continue).
+    Stop,
+    /// Ends [`Stop`](Self::Stop).
+    Continue,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Its exit code; `None` if a signal killed it.
+    pub code: Option<i32>,
+    /// All of its standard output.
+    pub stdout: String,
+    /// All of its standard error.
+    pub stderr: String,
+}

@@ -1,0 +1,82 @@
+//! Tests of the command line and its help.
+
+use super::*;
+use crate::{check, test};
+
+fn parse(arguments: &[&str]) -> Result<Command, String> {
+    Command::parse(Parser::from_args(arguments)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn every_command_is_in_the_help_and_has_its_own_help() {
+    for (name, help) in [
+        ("test", TEST_HELP),
+        ("check", CHECK_HELP),
+        ("tidy", TIDY_HELP),
+        ("conformance", CONFORMANCE_HELP),
+        ("crash", CRASH_HELP),
+        ("bench", BENCH_HELP),
+        ("sample", SAMPLE_HELP),
+    ] {
+        assert!(HELP.contains(&format!("\n  {name} ")), "{name} is not in the general help");
+        assert_eq!(parse(&[name, "--help"]), Ok(Command::Help(help)));
+        assert!(parse(&[name]).is_ok());
+    }
+    assert_eq!(parse(&[]), Ok(Command::Help(HELP)));
+}
+
+#[test]
+fn the_help_lists_the_steps_that_run() {
+    let listed = |help: &str, steps: &[&str]| {
+        let mut rest = help;
+        for (number, step) in (1..).zip(steps) {
+            let item = format!(" {number}. {step}");
+            rest = rest.split_once(&item).unwrap_or_else(|| panic!("{item} is missing or out of order")).1;
+        }
+        assert!(!rest.contains(&format!(" {}. ", steps.len() + 1)), "the help lists a step that does not run");
+    };
+    listed(CHECK_HELP, &check::STEPS);
+    listed(TEST_HELP, &[&test::STEPS[..], &check::STEPS].concat());
+}
+
+#[test]
+fn options_reach_the_conformance_command() {
+    let expected = ConformanceOptions {
+        runtime: Some("smol".into()),
+        repository: Some("memory".into()),
+        url: None,
+        filter: Some("post".into()),
+        list: true,
+    };
+    let arguments = ["conformance", "--runtime", "smol", "--repository=memory", "--filter", "post", "--list"];
+    assert_eq!(parse(&arguments), Ok(Command::Conformance(expected)));
+}
+
+#[test]
+fn the_simulator_gets_its_options_unchanged() {
+    assert!(HELP.contains("\n  simulate "));
+    let options = ["--seeds", "5", "--help"];
+    let expected = Command::Simulate(options.map(OsString::from).to_vec());
+    assert_eq!(parse(&["simulate", "--seeds", "5", "--help"]), Ok(expected));
+}
+
+#[test]
+fn options_reach_the_sample() {
+    let default = SampleOptions::default();
+    assert_eq!(parse(&["sample"]), Ok(Command::Sample(default)));
+    assert_eq!(humantime::format_rfc3339(default.start).to_string(), "2026-03-02T00:00:00Z");
+    assert!(SAMPLE_HELP.contains("[default: 2026-03-02T00:00:00Z]"));
+    let start = UNIX_EPOCH + Duration::from_secs(86_400);
+    let arguments = ["sample", "--events", "5", "--seed=9", "--start", "1970-01-02T00:00:00Z"];
+    assert_eq!(parse(&arguments), Ok(Command::Sample(SampleOptions { events: 5, seed: 9, start })));
+    assert!(parse(&["sample", "--start", "today"]).is_err_and(|error| error.contains("today")));
+}
+
+#[test]
+fn invalid_arguments_are_named() {
+    assert!(parse(&["tset"]).is_err_and(|error| error.contains("tset")));
+    assert!(parse(&["test", "--fast"]).is_err_and(|error| error.contains("--fast")));
+    assert!(parse(&["bench", "--runs", "five"]).is_err_and(|error| error.contains("five")));
+    assert!(parse(&["conformance", "--filter", ""]).is_err());
+    assert!(parse(&["conformance", "--url", "http://h", "--runtime", "smol"]).is_err());
+}
