@@ -6,8 +6,8 @@
 //!
 //! # How a host is put together
 //!
-//! 1. `main` calls [`process::run`] with the host's name and two functions. `run` reads the [task](task::Task), usually
-//!    to serve, and the settings. It starts logging, listens for signals, binds the endpoint, starts the executor with
+//! 1. `main` calls [`process::run`] with the host's name and two functions. `run` reads the
+//!    [command](command::Command), usually to serve, and the settings. It starts logging, listens for signals, binds the endpoint, starts the executor with
 //!    the first function, opens the repository, starts the commit thread, serves with the second function, and waits
 //!    until the server is [drained](lifecycle::Lifecycle::drained). It turns the outcome into an exit code.
 //! 2. The second function gets the executor, a [`Node`](node::Node) and the endpoint, non-blocking. It starts a task
@@ -25,6 +25,7 @@ pub mod backend;
 pub mod budget;
 pub mod check;
 pub mod clock;
+pub mod command;
 pub mod committer;
 pub mod descriptors;
 pub mod exchange;
@@ -43,7 +44,6 @@ pub mod runtime;
 pub mod settings;
 pub mod snapshot;
 pub mod socket;
-pub mod task;
 pub mod timer;
 pub mod units;
 pub mod warnings;
@@ -59,9 +59,6 @@ mod pace;
 mod raw_head;
 mod service;
 mod signals;
-
-#[cfg(test)]
-mod testing;
 mod trim;
 mod wire_body;
 mod wire_io;
@@ -69,5 +66,7 @@ mod working_memory;
 
 #[cfg(test)]
 mod recovery_tests;
+#[cfg(test)]
+mod testing;
 
 pub use wire_body::BoxError;

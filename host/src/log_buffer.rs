@@ -102,16 +102,16 @@ impl Shared {
     fn write_to(&self, sink: impl Write) {
         let mut lines = Lines { sink, is_broken: false };
         let mut taken = Vec::new();
-        let mut told = self.lost.get();
+        let mut reported = self.lost.get();
         loop {
             taken.clear();
             self.take(&mut taken);
             let lost = lines.write(&taken);
             self.lost.inc_by(lost);
-            if lost == 0 && self.lost.get() > told {
+            if lost == 0 && self.lost.get() > reported {
                 let all = self.lost.get();
-                tracing::warn!(lines = all - told, "log lines were lost: standard error did not accept them");
-                told = all;
+                tracing::warn!(lines = all - reported, "log lines were lost: standard error did not accept them");
+                reported = all;
             }
         }
     }
@@ -205,7 +205,7 @@ impl Write for StandardError {
         let stderr = io::stderr();
         loop {
             match rustix::io::write(&stderr, bytes) {
-                // Whoever opened standard error made it non-blocking. This thread may wait.
+                // Another process that shares standard error may have made it non-blocking. This thread may wait.
                 Err(rustix::io::Errno::AGAIN) => {
                     poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)?;
                 }
