@@ -28,8 +28,8 @@ pub struct CheckCommand {
     #[arg(value_parser = parse_folder)]
     pub path: PathBuf,
 
-    /// Also copy all undamaged events to this folder, which must be empty or not exist, and list the lost ones. A server
-    /// can use the new folder
+    /// Also copy all undamaged events to this folder, which must be empty or not exist, and list the lost ones. A
+    /// server can use the new folder
     #[arg(long, value_name = "TO", value_parser = parse_folder)]
     pub salvage: Option<PathBuf>,
 }

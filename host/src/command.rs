@@ -23,8 +23,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// Reads the command and its settings from the arguments (the first is the program's name), and from the environment
-    /// where a flag is not given.
+    /// Reads the command and its settings from the arguments (the first is the program's name), and from the
+    /// environment where a flag is not given.
     ///
     /// # Errors
     ///

@@ -7,9 +7,10 @@
 //! # How a host is put together
 //!
 //! 1. `main` calls [`process::run`] with the host's name and two functions. `run` reads the
-//!    [command](command::Command), usually to serve, and the settings. It starts logging, listens for signals, binds the endpoint, starts the executor with
-//!    the first function, opens the repository, starts the commit thread, serves with the second function, and waits
-//!    until the server is [drained](lifecycle::Lifecycle::drained). It turns the outcome into an exit code.
+//!    [command](command::Command), usually to serve, and the settings. It starts logging, listens for signals, binds
+//!    the endpoint, starts the executor with the first function, opens the repository, starts the commit thread,
+//!    serves with the second function, and waits until the server is [drained](lifecycle::Lifecycle::drained). It turns
+//!    the outcome into an exit code.
 //! 2. The second function gets the executor, a [`Node`](node::Node) and the endpoint, non-blocking. It starts a task
 //!    that accepts connections, one [`ConnectionPermit`](lifecycle::ConnectionPermit) each, until
 //!    [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves, and returns. Whatever has to run for as long as

@@ -130,7 +130,10 @@ impl Shared {
                 && let Some(suppressed) = self.refusals.due()
             {
                 let (name, threads) = (self.name, state.threads);
-                tracing::warn!(%error, name, threads, suppressed, "the system refused to start another thread; work waits for the existing ones");
+                tracing::warn!(
+                    %error, name, threads, suppressed,
+                    "the system refused to start another thread; work waits for the existing ones"
+                );
             }
         }
         drop(state);

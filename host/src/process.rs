@@ -65,8 +65,8 @@ enum StartError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// Runs the command of a process up to its exit code: serves requests, takes a snapshot or checks a repository. A host's
-/// `main` does nothing else.
+/// Runs the command of a process up to its exit code: serves requests, takes a snapshot or checks a repository. A
+/// host's `main` does nothing else.
 ///
 /// `program` is the host's name (`argus-tokio`) for `--version` and the metrics. `executor` starts the given number of
 /// worker threads; one that dies calls [`Lifecycle::fail`]. `serve` starts to accept connections on them and returns.

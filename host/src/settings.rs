@@ -252,8 +252,8 @@ impl Settings {
         let (needed, share) = (memory_bytes_max(self.max_body_bytes), Share::of(self.max_body_bytes));
         if needed > Budget::share_bytes(self.max_inflight_bytes, share) {
             return Some(format!(
-                "--max-inflight-bytes ({}) has no room for a body of --max-body-bytes ({}): it must be at least one and \
-                 three quarters times as much",
+                "--max-inflight-bytes ({}) has no room for a body of --max-body-bytes ({}): it must be at least one \
+                 and three quarters times as much",
                 format_size(self.max_inflight_bytes),
                 format_size(self.max_body_bytes)
             ));

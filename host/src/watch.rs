@@ -1,8 +1,8 @@
 //! Watches threads and tasks, so that none ends unnoticed.
 //!
 //! Whatever the server needs for as long as it serves is started here: the commit and maintenance threads, the workers,
-//! the signal thread, the log thread, and the accept loop. If one panics or ends too early, it calls back: requests that
-//! wait for it are answered, and the process ends ([`Lifecycle::fail`](crate::lifecycle::Lifecycle::fail)).
+//! the signal thread, the log thread, and the accept loop. If one panics or ends too early, it calls back: requests
+//! that wait for it are answered, and the process ends ([`Lifecycle::fail`](crate::lifecycle::Lifecycle::fail)).
 
 use std::any::Any;
 use std::future::Future;

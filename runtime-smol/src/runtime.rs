@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use argus_host::lifecycle::Lifecycle;
-use argus_host::placement::give_way;
+use argus_host::placement::lower_priority;
 use argus_host::pool::Pool;
 use argus_host::runtime::Runtime;
 use argus_host::watch::{self, panic_message};
@@ -170,7 +170,7 @@ impl Workers {
         start_reactor()?;
         let workers: Arc<[Arc<Worker>]> = (0..threads.get()).map(|_| Arc::default()).collect();
         let blocking = Arc::new(Pool::start("argus-blocking", || ())?);
-        let background = Arc::new(Pool::start("argus-scan", give_way)?);
+        let background = Arc::new(Pool::start("argus-scan", lower_priority)?);
         let smol = Smol { workers: Arc::clone(&workers), blocking, background };
         let mut started = Self { smol, stop: Arc::default(), threads: Vec::with_capacity(threads.get()) };
         for (index, worker) in workers.iter().enumerate() {

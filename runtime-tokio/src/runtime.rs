@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use argus_host::lifecycle::Lifecycle;
-use argus_host::placement::{Placement, give_way};
+use argus_host::placement::{Placement, lower_priority};
 use argus_host::pool::Pool;
 use argus_host::runtime::Runtime;
 use argus_host::watch;
@@ -138,7 +138,7 @@ impl Workers {
         let unpinned = placement.clone();
         let prepare = move || {
             unpinned.unpin();
-            give_way();
+            lower_priority();
         };
         let background = Arc::new(Pool::start("argus-scan", prepare)?);
         let tokio = Tokio { workers: Arc::default(), blocking, background };

@@ -9,8 +9,8 @@ use clap::Args;
 
 use crate::units::{parse_age, parse_count, parse_size};
 
-/// Unsealed data before commits wait for maintenance, in units of the seal size, plus what is being merged or sealed
-/// meanwhile.
+/// Most unsealed data in memory, in units of the seal size: four before commits wait for maintenance, and two being
+/// merged or sealed meanwhile.
 const FRESH_SEALS: usize = 4 + 2;
 
 /// Memory per event while sealed segments are merged, in bytes: its position in the new segment, and its id.

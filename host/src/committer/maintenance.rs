@@ -11,7 +11,7 @@ use super::{Shared, is_behind, lock};
 use crate::clock;
 use crate::watch::panic_message;
 
-/// Work between two checks for a more urgent task or the end, in units of one event.
+/// Work between two checks for a more urgent task or a shutdown, in events.
 const STEP: u32 = 4_096;
 
 /// How often the repository is asked for tasks when nothing is committed: events still expire.
@@ -56,7 +56,7 @@ impl MaintenanceThread {
         lock(&self.inbox).closed
     }
 
-    /// Wakes everyone who waits for maintenance to catch up.
+    /// Wakes all threads that wait until maintenance has caught up.
     pub(super) fn wake_waiting(&self) {
         self.installed.notify_all();
     }
@@ -121,8 +121,8 @@ impl Shared {
 
     fn install(&self, task: Box<dyn MaintenanceTask>) {
         let mut repository = lock(&self.repository);
-        // Even after a failure, since the repository must learn that nobody works on the task any more.
-        let outcome = self.ask(&mut **repository, "maintenance", |repository| {
+        // Even after a failure, since the repository must know that no thread runs the task any more.
+        let outcome = self.call(&mut **repository, "maintenance", |repository| {
             let Some(maintenance) = repository.maintenance() else { return Ok(()) };
             let expired = maintenance.install(task)?;
             expired.iter().for_each(|expired| self.report_expired(expired));

@@ -50,8 +50,8 @@ impl ManualTime {
     }
 }
 
-/// A runtime for tests: sleeps end when the test moves the time, and blocking work is done at once by the caller,
-/// unless the test holds it back.
+/// A runtime for tests: sleeps end when the test moves the time, and the caller does blocking work at once, unless the
+/// test holds it back.
 #[derive(Clone)]
 pub(crate) struct ManualRuntime {
     time: Arc<ManualTime>,
