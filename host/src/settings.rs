@@ -58,7 +58,7 @@ pub struct Settings {
     pub max_payload_bytes: usize,
 
     /// Memory for all request bodies together; beyond it, 503. One eighth is reserved for bodies of at most 64 KiB. If
-    /// memory is short, a body that has stalled is refused in favour of one that arrives
+    /// memory is short, a stalled body is refused to make room for one that arrives
     #[arg(long, env = "ARGUS_MAX_INFLIGHT_BYTES", value_name = "SIZE", default_value = "256MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_inflight_bytes: usize,
@@ -69,23 +69,23 @@ pub struct Settings {
     #[arg(value_parser = parse_size)]
     pub max_working_bytes: Option<usize>,
 
-    /// Memory for long answers in flight. An answer whose client takes nothing for a second holds next to nothing.
-    /// Beyond this, new ones wait, up to `--request-timeout`; then 503
+    /// Memory for long answers in flight. Beyond it, new ones wait, up to `--request-timeout`; then 503. An answer
+    /// whose client reads nothing for a second is suspended and takes almost no memory
     #[arg(long, env = "ARGUS_MAX_ANSWER_BYTES", value_name = "SIZE", default_value = "256MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_answer_bytes: usize,
 
-    /// Open connections; beyond it, the one that has been idle longest is closed for a new one
+    /// Most open connections; at the limit, the one idle longest is closed for a new one
     #[arg(long, env = "ARGUS_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000", help_heading = "Limits")]
     #[arg(value_parser = parse_count)]
     pub max_connections: NonZeroUsize,
 
-    /// Batches waiting to be committed, in bytes; beyond it, 503
+    /// Most bytes of batches that wait to be committed; beyond it, 503
     #[arg(long, env = "ARGUS_COMMIT_QUEUE_BYTES", value_name = "SIZE", default_value = "64MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub commit_queue_bytes: usize,
 
-    /// Batches waiting to be committed; beyond it, 503
+    /// Most batches that wait to be committed; beyond it, 503
     #[arg(long, env = "ARGUS_COMMIT_QUEUE_BATCHES", value_name = "COUNT", default_value = "16384")]
     #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub commit_queue_batches: NonZeroUsize,
@@ -101,12 +101,12 @@ pub struct Settings {
     #[arg(value_parser = parse_threads)]
     pub threads: Option<NonZeroUsize>,
 
-    /// Time for a request's head to arrive, from its first byte; then 408
+    /// Time for the request line and header fields to arrive, from the first byte; then 408
     #[arg(long, env = "ARGUS_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub header_timeout: Duration,
 
-    /// Time that a request's body may stall; then 408. It may take any time as long as bytes come
+    /// Time that a request's body may stall; then 408. A body that keeps arriving may take any time
     #[arg(long, env = "ARGUS_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub body_timeout: Duration,
@@ -116,7 +116,7 @@ pub struct Settings {
     #[arg(value_parser = parse_rate, help_heading = "Timeouts")]
     pub min_body_rate: NonZeroUsize,
 
-    /// Time from the end of a request to the head of its answer; then 503
+    /// Time from the end of a request to the start of its answer; then 503
     #[arg(long, env = "ARGUS_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub request_timeout: Duration,
@@ -126,12 +126,12 @@ pub struct Settings {
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub keep_alive_timeout: Duration,
 
-    /// Time that a client may take nothing of its answer; then it is cut off
+    /// Time that a client may read nothing of its answer; then its connection is reset
     #[arg(long, env = "ARGUS_WRITE_TIMEOUT", value_name = "DURATION", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub write_timeout: Duration,
 
-    /// Time for running requests to finish after a signal; then they are cut off
+    /// Time for running requests to finish after a signal; then their connections are cut off
     #[arg(long, env = "ARGUS_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub drain_timeout: Duration,
@@ -148,13 +148,13 @@ pub struct Settings {
     #[arg(value_parser = parse_log_filter)]
     pub log: String,
 
-    /// Form of log lines
+    /// Format of log lines
     #[arg(long, env = "ARGUS_LOG_FORMAT", value_name = "FORMAT", default_value = "text", value_enum)]
     #[arg(help_heading = "Logs (on standard error)")]
     pub log_format: LogFormat,
 }
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people: time, level, module, message, fields.
