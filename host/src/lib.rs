@@ -1,7 +1,7 @@
 //! The part of a host that does not depend on its executor or its web framework.
 //!
 //! The core decides; a host moves bytes and waits. Everything in this crate is shared by all hosts, so that they differ
-//! only in executor and framework. The crate names no executor: whatever has to wait goes through
+//! only in executor and framework. The crate names no executor: everything that waits goes through
 //! [`Runtime`](runtime::Runtime).
 //!
 //! # How a host is put together
@@ -13,8 +13,8 @@
 //!    the outcome into an exit code.
 //! 2. The second function gets the executor, a [`Node`](node::Node) and the endpoint, non-blocking. It starts a task
 //!    that accepts connections, one [`ConnectionPermit`](lifecycle::ConnectionPermit) each, until
-//!    [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves, and returns. Whatever has to run for as long as
-//!    the server serves is [watched](watch).
+//!    [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves, and returns. All threads and tasks
+//!    that the server needs are [watched](watch).
 //! 3. [`Wire::drive`](wire::Wire::drive) drives each connection, and hands every request to the framework as an
 //!    [`Exchange`](exchange::Exchange).
 //! 4. The framework's handler calls [`Exchange::run`](exchange::Exchange::run), which asks the core what the request

@@ -149,9 +149,9 @@ impl<W: Write> Lines<W> {
         let mut lost = 0;
         let mut rest = lines;
         while !rest.is_empty() {
-            let (piece, behind) = rest.split_at(piece_bytes(rest));
+            let (piece, after) = rest.split_at(piece_bytes(rest));
             lost += self.write_piece(piece);
-            rest = behind;
+            rest = after;
         }
         lost
     }
@@ -196,7 +196,7 @@ fn count_lines(lines: &[u8]) -> u64 {
     lines.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
-/// Standard error without std's lock, so that other writers do not wait behind a pipe that nobody reads.
+/// Standard error without std's lock, so that a full pipe does not block other writers.
 #[derive(Debug)]
 pub struct StandardError;
 

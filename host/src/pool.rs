@@ -98,7 +98,7 @@ impl Pool {
             match receiver.await {
                 Ok(Ok(output)) => output,
                 Ok(Err(panic)) => resume_unwind(panic),
-                // A task is dropped only with the pool, and then nobody polls this.
+                // A task is dropped only with the pool; this future is dropped too.
                 Err(_dropped) => pending().await,
             }
         }

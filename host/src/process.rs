@@ -242,7 +242,7 @@ fn start<E>(
     Ok((node, executor))
 }
 
-/// Binds the first address of the endpoint that is free. Nobody can connect yet.
+/// Binds the first address of the endpoint that is free. Clients cannot connect yet.
 ///
 /// # Errors
 ///
@@ -345,7 +345,7 @@ mod tests {
     fn an_endpoint_is_bound_and_listened_to_in_two_steps() {
         let socket = bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
-        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens yet");
+        assert!(std::net::TcpStream::connect(address).is_err(), "the socket does not listen yet");
         let listener = listen(socket).unwrap();
         std::net::TcpStream::connect(address).unwrap();
         assert_eq!(listener.local_addr().unwrap(), address);

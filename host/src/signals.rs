@@ -16,7 +16,7 @@ use crate::watch;
 /// its group.
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
-/// Starts the thread that handles signals, so that they work whatever the executor does. The first signal starts the
+/// Starts the thread that handles signals, so that they work even if the executor hangs. The first signal starts the
 /// drain, the second ends the process. If the thread dies, the server [fails](Lifecycle::fail).
 ///
 /// # Errors

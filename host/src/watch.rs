@@ -1,6 +1,6 @@
 //! Watches threads and tasks, so that none ends unnoticed.
 //!
-//! Whatever the server needs for as long as it serves is started here: the commit and maintenance threads, the workers,
+//! All threads and tasks that a server needs are started here: the commit and maintenance threads, the workers,
 //! the signal thread, the log thread, and the accept loop. If one panics or ends too early, it calls back: requests
 //! that wait for it are answered, and the process ends ([`Lifecycle::fail`](crate::lifecycle::Lifecycle::fail)).
 
@@ -25,7 +25,7 @@ pub fn spawn(
     on_death: impl FnOnce(String) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let title = name.to_owned();
-    // Whatever the body shares is behind locks that recover from a panic.
+    // The body shares data only through locks that recover from a panic.
     let watched = move || match catch_unwind(AssertUnwindSafe(body)) {
         Ok(()) if may_end() => {}
         Ok(()) => on_death(format!("the thread {title} has ended unexpectedly")),

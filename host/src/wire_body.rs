@@ -13,7 +13,7 @@ use crate::reply_body::ReplyBody;
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of an answer, ours or the framework's. Dropping it ends the answer, complete or not.
+/// The body of an answer, from the service or from the framework. Dropping it ends the answer, complete or not.
 #[derive(Debug)]
 pub(crate) struct WireBody<B> {
     body: AnswerBody<B>,

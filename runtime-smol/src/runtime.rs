@@ -105,7 +105,7 @@ impl Default for Worker {
 
 impl Worker {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        // An async block reserves space for what it captures and again for what it awaits, and a connection is large.
+        // Boxed, since an async block has space for the captured task and again for the awaited one, which is large.
         let (task, held) = (Box::pin(task), Arc::clone(&self.held));
         if let Some(executor) = &*self.executor() {
             let spawned = executor.spawn(async move {

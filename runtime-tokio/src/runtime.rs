@@ -95,7 +95,7 @@ struct Worker {
 
 impl Worker {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        // An async block reserves space for what it captures and again for what it awaits, and a connection is large.
+        // Boxed, since an async block has space for the captured task and again for the awaited one, which is large.
         let (task, held) = (Box::pin(task), Arc::clone(&self.held));
         drop(self.handle.spawn(async move {
             task.await;

@@ -26,7 +26,7 @@ pub enum OpenError {
     Damaged {
         /// The folder.
         path: PathBuf,
-        /// Where the damage is, what it is, and which events it affects.
+        /// The place of the damage, its kind, and the events that it affects.
         reason: String,
     },
 }

@@ -19,7 +19,7 @@ const STALLED: Duration = Duration::from_millis(500);
 /// Least capacity of a body's buffer, in bytes.
 const FIRST_BYTES: usize = 1024;
 
-/// A body of which part has arrived. Dropping it returns its memory.
+/// A partly received body. Dropping it returns its memory.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     number: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Arrival {
     held: Arc<Mutex<Held>>,
 }
 
-/// All bodies of which part has arrived.
+/// All partly received bodies.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals(Mutex<Numbered>);
 

@@ -22,7 +22,7 @@ pub(super) struct Availability {
 #[derive(Debug, Default)]
 struct State {
     failure: Option<Arc<Failure>>,
-    /// Something in this process has failed: whatever the repository says, no more commits are accepted.
+    /// Something in this process has failed: no more commits are accepted, even if the repository would accept them.
     is_final: bool,
 }
 
@@ -151,7 +151,7 @@ impl Shared {
                 tracing::warn!(reason = %cause, "the storage is unavailable; commits are refused until it recovers");
             }
             Failure::Failed(cause) => {
-                tracing::error!(reason = %cause, "the storage has failed; commits are refused, reads go on");
+                tracing::error!(reason = %cause, "the storage has failed; commits are refused, reads continue");
             }
         }
         if let Some(damage) = failure.cause().damage() {

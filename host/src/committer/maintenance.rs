@@ -14,7 +14,7 @@ use crate::watch::panic_message;
 /// Work between two checks for a more urgent task or a shutdown, in events.
 const STEP: u32 = 4_096;
 
-/// How often the repository is asked for tasks when nothing is committed: events still expire.
+/// How often the repository is asked for tasks without a commit, since events expire.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Hands tasks to the maintenance thread, so that neither commits nor queries wait for them.
@@ -136,14 +136,14 @@ impl Shared {
         self.maintenance.wake_waiting();
     }
 
-    /// Waits until maintenance has caught up far enough for commits to go on.
+    /// Waits until maintenance has caught up far enough for commits to continue.
     pub(super) fn until_caught_up<'a>(
         &self,
         repository: MutexGuard<'a, Box<dyn Repository>>,
     ) -> MutexGuard<'a, Box<dyn Repository>> {
-        let behind = |repository: &mut Box<dyn Repository>| {
+        let must_wait = |repository: &mut Box<dyn Repository>| {
             is_behind(&mut **repository) && self.availability.failure().is_none()
         };
-        self.maintenance.installed.wait_while(repository, behind).unwrap_or_else(PoisonError::into_inner)
+        self.maintenance.installed.wait_while(repository, must_wait).unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -313,23 +313,23 @@ impl Shared {
             self.offer_tasks(repository);
             Ok((receipts, took))
         });
-        let goes_on = self.availability.failure().is_none();
+        let is_available = self.availability.failure().is_none();
         match &committed {
             Ok((receipts, took)) => {
                 let events = batches.iter().map(Batch::len).sum();
                 self.metrics.group_committed(receipts, events, *took);
             }
             // Possibly with every batch, so the log line is limited.
-            Err(error) if goes_on => {
+            Err(error) if is_available => {
                 if let Some(suppressed) = self.refusals.due() {
                     tracing::warn!(reason = %error, suppressed, "a commit was refused");
                 }
             }
             Err(_) => {}
         }
-        // Readiness shows the outcome of the last attempt, as long as attempts go on.
+        // Readiness shows the outcome of the last attempt, unless the repository has failed.
         self.warnings.unavailable(match &committed {
-            Err(CommitError::Unavailable { cause, .. }) if goes_on => Some(cause),
+            Err(CommitError::Unavailable { cause, .. }) if is_available => Some(cause),
             Err(CommitError::Unavailable { .. } | CommitError::Full(_) | CommitError::Failed { .. }) | Ok(_) => None,
         });
         committed.map(|(receipts, _)| receipts)

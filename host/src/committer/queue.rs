@@ -199,7 +199,7 @@ mod tests {
     /// Longer than any test takes.
     const FOREVER: Duration = Duration::from_secs(3600);
 
-    /// A queue of which `taken_last` items were taken last.
+    /// A queue whose last `take` returned `taken_last` items.
     fn after(taken_last: usize) -> Queue<usize> {
         let queue = Queue::new(QueueLimits { batches_max: 100, bytes_max: 100 });
         for item in 0..taken_last {

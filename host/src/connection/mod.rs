@@ -46,7 +46,7 @@ pub(crate) enum CloseReason {
 /// What the server is writing to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writing {
-    /// hyper's own answer to a malformed head. It is replaced by an answer of ours.
+    /// hyper's own answer to a malformed head. An answer of the service replaces it.
     HyperError,
     /// An answer whose head says where it ends.
     Whole,

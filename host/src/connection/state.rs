@@ -1,4 +1,4 @@
-//! The state machine of one connection: what it is doing, and how long it may go on.
+//! The state machine of one connection: its phase, and its deadline.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -165,7 +165,7 @@ impl ConnectionState {
     }
 
     /// The bytes as they were sent, from the first byte of the current head (or the one that has just become a
-    /// request). More than the head may follow. `None` if the head was pipelined. To be called once per request.
+    /// request). More than the head may follow. `None` if the head was pipelined. Call this once per request.
     pub(crate) fn take_raw_head(&mut self) -> Option<Vec<u8>> {
         self.head.take()
     }

@@ -11,7 +11,7 @@ use futures_channel::oneshot;
 use crate::clock::Clock;
 use crate::runtime::Runtime;
 
-/// A clock that moves only when told to, with the sleeps that wait for it.
+/// A clock that only the test advances, with the sleeps that wait for it.
 #[derive(Debug)]
 pub(crate) struct ManualTime(Mutex<Inner>);
 

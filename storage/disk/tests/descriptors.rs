@@ -8,7 +8,7 @@ use argus_core::storage::{Storage as _, StorageError, StorageReader as _, Storag
 use argus_disk::{DiskStorage, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The limit of open files; more than the test needs, apart from those that it opens on purpose.
+/// The limit of open files. The test needs fewer, and opens further ones to reach the limit.
 const FILES: u64 = 64;
 
 // Alone in its file, because the limit is that of the process.

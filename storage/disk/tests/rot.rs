@@ -76,8 +76,8 @@ fn store_and_records() -> (TempDir, PathBuf, Vec<StoredEvent>, Vec<Record>) {
     (root, path, events, records)
 }
 
-/// The sequence numbers that are lost with these bytes of the log, which begin at offset `start`; without those that
-/// are sealed.
+/// The sequence numbers that are lost with these bytes of the log, which begin at offset `start`, except for sealed
+/// ones.
 fn lost_with(start: u64, bytes: &[u8], records: &[Record], sealed: u64) -> BTreeSet<u64> {
     let first = |index: usize| index.checked_sub(1).map_or(1, |before| records[before].1 + 1);
     let within = |offset: u64| bytes.len().min(offset.saturating_sub(start) as usize);

@@ -58,7 +58,7 @@ struct Remote {
 
 impl Repository for Remote {
     fn commit(&mut self, _now: Timestamp, _group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        unreachable!("nobody commits")
+        unreachable!("the test commits nothing")
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {

@@ -284,8 +284,8 @@ fn readable(range: &Range<u64>, offset: u64, len: usize) -> Result<usize, Storag
     Ok(usize::try_from(left).unwrap_or(usize::MAX).min(len))
 }
 
-/// Splits `bytes`, which are to be read from `offset` of the log on, at the borders of files. Calls `read` for each
-/// piece with the start offset of its file and the offset of the piece in that file.
+/// Splits `bytes`, the part of the log from `offset` on, at the borders of files. Calls `read` to fill each piece, with
+/// the start offset of its file and the offset of the piece in that file.
 fn by_file(
     mut bytes: &mut [u8],
     offset: u64,
