@@ -38,8 +38,7 @@ impl Admission {
         is_due
     }
 
-    /// Waits for a permit for an accepted connection, of which there are at most `max_connections`; see
-    /// [`Lifecycle::permit`].
+    /// Waits for one of at most `max_connections` permits, for an accepted connection; see [`Lifecycle::permit`].
     pub(crate) async fn admit<R: Runtime>(
         &self,
         runtime: &R,

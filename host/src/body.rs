@@ -23,7 +23,7 @@ pub(crate) struct Reading<'a, B> {
     pace: Pace,
     clock: &'a Clock,
     budget: &'a Arc<Budget>,
-    /// Where the pieces are collected, once there is more than one.
+    /// Collects the pieces, once there is more than one.
     arrival: Option<Arrival>,
 }
 
@@ -86,7 +86,7 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
         let arrival = match &mut self.arrival {
             Some(arrival) => arrival,
             // A body in one piece, as most small ones are, is used without a copy.
-            None if is_last => return self.only(data).map(Some),
+            None if is_last => return self.reserve_for(data).map(Some),
             none => none.insert(Arrival::new(self.length_max, self.pace, self.budget)),
         };
         self.pace.advance(data.len(), self.clock.now());
@@ -94,7 +94,8 @@ impl<'a, B: Body<Data = Bytes>> Reading<'a, B> {
         Ok(None)
     }
 
-    fn only(&self, data: Bytes) -> Result<(Bytes, Reservation), Refusal> {
+    /// The body, if it consists of this piece alone.
+    fn reserve_for(&self, data: Bytes) -> Result<(Bytes, Reservation), Refusal> {
         if data.len() > self.length_max {
             return Err(Refusal::BodyTooLarge);
         }

@@ -1,4 +1,4 @@
-//! Checks a repository on disk, and salvages what is undamaged.
+//! Checks a repository on disk, and salvages its undamaged events.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -13,23 +13,23 @@ use thiserror::Error;
 
 use crate::folder::parse_folder;
 
-/// Reads all of a repository and names every damaged place
+/// Checks a repository: reads all of it and lists everything that is damaged
 ///
 /// Nothing is changed. No server may use the folder meanwhile; to check a repository that is being served, check a
-/// snapshot of it. Lines that begin with `note:` are about what an interrupted process left; the next start of a server
-/// cleans it up.
+/// snapshot of it. Lines that begin with `note:` report no damage, but the leftovers of an interrupted process, which
+/// the next start of a server cleans up, or files that do not belong to the repository.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(
-    after_help = "Exit codes: 0 nothing is damaged (with --salvage: nothing is lost), 1 something is, or the folder cannot be \
-                  read or written, 2 a bad argument."
+    after_help = "Exit codes: 0 nothing is damaged (with --salvage: nothing is lost), 1 something is, or the folder \
+                  cannot be read or written, 2 a bad argument."
 )]
 pub struct CheckCommand {
     /// Folder of the repository, with or without `disk:` before it
     #[arg(value_parser = parse_folder)]
     pub path: PathBuf,
 
-    /// Also copy all undamaged events to this folder, which must be empty or not exist, and list the others. A server
-    /// can be started on it
+    /// Also copy all undamaged events to this folder, which must be empty or not exist, and list the lost ones. A
+    /// server can use the new folder
     #[arg(long, value_name = "TO", value_parser = parse_folder)]
     pub salvage: Option<PathBuf>,
 }
@@ -41,10 +41,10 @@ pub enum CheckError {
     #[error(transparent)]
     Folder(#[from] argus_disk::OpenError),
     /// Salvage failed.
-    #[error("nothing was saved: {0}")]
+    #[error("nothing was salvaged: {0}")]
     Salvage(#[from] SalvageError),
     /// The last step of salvage failed.
-    #[error("what was saved could not be completed: {0}")]
+    #[error("the salvaged copy could not be completed: {0}")]
     Completion(#[source] SystemError),
     /// The system's random generator failed, which is needed for a seed.
     #[error("the system's random generator failed: {0}")]
@@ -55,19 +55,19 @@ pub enum CheckError {
 #[derive(Debug)]
 pub struct Outcome<'a> {
     path: &'a Path,
-    /// Damage to files as such, one line each.
-    faults: Vec<String>,
-    /// Foreign files in the repository's folder.
-    strangers: Vec<PathBuf>,
+    /// Files that are missing, unreadable or of a wrong length, one line each.
+    file_errors: Vec<String>,
+    /// Files in the folder that do not belong to the repository.
+    unknown_files: Vec<PathBuf>,
     report: engine::Report,
-    /// Whether a missing or short file may have held more of the log.
+    /// Whether a missing or short file may have held the end of the log.
     is_end_missing: bool,
-    saved: Option<Saved<'a>>,
+    salvaged: Option<Salvaged<'a>>,
 }
 
-/// What was saved, and where.
+/// The result of a salvage.
 #[derive(Debug)]
-struct Saved<'a> {
+struct Salvaged<'a> {
     to: &'a Path,
     events: u64,
     losses: Vec<Loss>,
@@ -75,43 +75,43 @@ struct Saved<'a> {
 }
 
 impl CheckCommand {
-    /// Checks the repository, and salvages it if asked to. What was salvaged is durable on return.
+    /// Checks the repository, and salvages it if asked to. Salvaged events are durable on return.
     ///
     /// # Errors
     ///
     /// [`CheckError`]; the repository is unchanged, and a partial copy cannot be opened as a repository.
-    pub fn look(&self) -> Result<Outcome<'_>, CheckError> {
+    pub fn check(&self) -> Result<Outcome<'_>, CheckError> {
         let reader = DiskReader::open(&self.path)?;
-        let faults = reader.errors().iter().map(ToString::to_string).collect();
-        let mut strangers = reader.unknown_files().to_vec();
+        let file_errors = reader.errors().iter().map(ToString::to_string).collect();
+        let mut unknown_files = reader.unknown_files().to_vec();
         // If the names cannot be read, the check itself reports it.
         let others = reader.list().unwrap_or_default().into_iter().filter(|name| !engine::is_blob_name(name));
-        strangers.extend(others.map(|name| self.path.join("blobs").join(name)));
+        unknown_files.extend(others.map(|name| self.path.join("blobs").join(name)));
         let path = &self.path;
         let Some(to) = &self.salvage else {
             let report = engine::check(&reader);
             let is_end_missing = is_end_missing(&reader, &report);
-            return Ok(Outcome { path, faults, strangers, report, is_end_missing, saved: None });
+            return Ok(Outcome { path, file_errors, unknown_files, report, is_end_missing, salvaged: None });
         };
         let mut seed = [0; 16];
         getrandom::fill(&mut seed)?;
         let mut target = DiskTarget::for_salvage(to, &reader)?;
-        let salvaged = engine::salvage(&reader, target.medium(), Seed(u128::from_ne_bytes(seed)))?;
+        let salvage = engine::salvage(&reader, target.medium(), Seed(u128::from_ne_bytes(seed)))?;
         target.complete().map_err(CheckError::Completion)?;
-        let Salvage { source: report, copy, losses, has_other_ids } = salvaged;
-        let saved = Saved { to, events: copy.events, losses, has_other_ids };
+        let Salvage { source: report, copy, losses, has_other_ids } = salvage;
+        let salvaged = Salvaged { to, events: copy.events, losses, has_other_ids };
         let is_end_missing = is_end_missing(&reader, &report);
-        Ok(Outcome { path, faults, strangers, report, is_end_missing, saved: Some(saved) })
+        Ok(Outcome { path, file_errors, unknown_files, report, is_end_missing, salvaged: Some(salvaged) })
     }
 
     /// Runs the check from a command line, and prints the result.
     #[must_use]
     pub fn run(&self) -> ExitCode {
-        match self.look() {
+        match self.check() {
             Ok(outcome) => {
                 // A closed standard output changes nothing; the exit code carries the result too.
                 drop(write!(io::stdout(), "{outcome}"));
-                if outcome.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+                if outcome.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
             }
             Err(error) => {
                 drop(writeln!(io::stderr(), "error: {}: {error}", self.path.display()));
@@ -121,29 +121,29 @@ impl CheckCommand {
     }
 }
 
-/// Whether a damaged file may have held more of the log. If no file is damaged, the last one is complete.
+/// Whether a damaged file may have held the end of the log. If no file is damaged, the last one is complete.
 fn is_end_missing(reader: &DiskReader, report: &engine::Report) -> bool {
     !reader.errors().is_empty() && reader.lacks(report.log_end.clone())
 }
 
 impl Outcome<'_> {
-    /// Whether nothing is damaged, or, with salvage, whether all events were saved.
-    fn is_good(&self) -> bool {
-        match &self.saved {
-            None => self.faults.is_empty() && self.report.is_whole(),
-            Some(saved) => !self.is_end_missing && saved.losses.is_empty() && !saved.has_other_ids,
+    /// Whether nothing is damaged, or, with salvage, whether nothing is lost.
+    fn is_success(&self) -> bool {
+        match &self.salvaged {
+            None => self.file_errors.is_empty() && self.report.is_whole(),
+            Some(salvaged) => !self.is_end_missing && salvaged.losses.is_empty() && !salvaged.has_other_ids,
         }
     }
 }
 
 impl fmt::Display for Outcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, faults, strangers, report, is_end_missing, saved } = self;
-        for stranger in strangers {
-            writeln!(f, "note: {} does not belong to the repository, and is left alone", stranger.display())?;
+        let Self { path, file_errors, unknown_files, report, is_end_missing, salvaged } = self;
+        for file in unknown_files {
+            writeln!(f, "note: {} does not belong to the repository, and is ignored", file.display())?;
         }
-        for fault in faults {
-            writeln!(f, "damaged: {fault}")?;
+        for error in file_errors {
+            writeln!(f, "damaged: {error}")?;
         }
         for finding in &report.findings {
             writeln!(f, "{finding}")?;
@@ -155,16 +155,16 @@ impl fmt::Display for Outcome<'_> {
              the last seq is {last_seq}: ",
             path.display()
         )?;
-        match report.damage().count() + faults.len() {
+        match report.damage().count() + file_errors.len() {
             0 => writeln!(f, "nothing is damaged")?,
             1 => writeln!(f, "damaged in one place")?,
             places => writeln!(f, "damaged in {places} places")?,
         }
-        saved.as_ref().map_or(Ok(()), |saved| saved.write(f, *is_end_missing, *last_seq))
+        salvaged.as_ref().map_or(Ok(()), |salvaged| salvaged.write(f, *is_end_missing, *last_seq))
     }
 }
 
-impl Saved<'_> {
+impl Salvaged<'_> {
     fn write(&self, f: &mut fmt::Formatter<'_>, is_end_missing: bool, last_seq: u64) -> fmt::Result {
         let Self { to, events, losses, has_other_ids } = self;
         for loss in losses {
@@ -173,14 +173,16 @@ impl Saved<'_> {
         if is_end_missing {
             writeln!(
                 f,
-                "lost: any events that the log held after seq {last_seq}, where a file is missing or too short; their number is unknown"
+                "lost: any events that the log held after seq {last_seq}, where a file is missing or too short; their \
+                 number is unknown"
             )?;
         }
         if *has_other_ids {
             writeln!(
                 f,
-                "WARNING: EVENTS THAT WERE SENT WITHOUT AN ID HAVE DIFFERENT IDS NOW. Their ids were computed from a number in the manifest, \
-                 and both of its copies are damaged or missing. For the same reason, expired events may have come back"
+                "WARNING: EVENTS THAT WERE SENT WITHOUT AN ID HAVE DIFFERENT IDS NOW. Their ids were computed from a \
+                 number in the manifest, and both of its copies are damaged or missing. For the same reason, expired \
+                 events may have come back"
             )?;
         }
         let most = losses.iter().try_fold(0u64, |sum, loss| Some(sum.saturating_add(loss.events?)));
@@ -205,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    fn outcome(faults: &[&str], losses: Option<Vec<Loss>>, has_other_ids: bool) -> Outcome<'static> {
+    fn outcome(file_errors: &[&str], losses: Option<Vec<Loss>>, has_other_ids: bool) -> Outcome<'static> {
         let finding = Finding {
             place: "the log".into(),
             offset: Some(7),
@@ -215,9 +217,16 @@ mod tests {
         };
         let findings = if losses.as_ref().is_some_and(Vec::is_empty) { Vec::new() } else { vec![finding] };
         let report = Report { findings, segments: 2, blocks: 5, records: 1, events: 40, log_end: 0..56, last_seq: 44 };
-        let saved = losses.map(|losses| Saved { to: Path::new("b"), events: 40, losses, has_other_ids });
-        let faults = faults.iter().map(ToString::to_string).collect();
-        Outcome { path: Path::new("a"), is_end_missing: false, faults, strangers: Vec::new(), report, saved }
+        let salvaged = losses.map(|losses| Salvaged { to: Path::new("b"), events: 40, losses, has_other_ids });
+        let file_errors = file_errors.iter().map(ToString::to_string).collect();
+        Outcome {
+            path: Path::new("a"),
+            is_end_missing: false,
+            file_errors,
+            unknown_files: Vec::new(),
+            report,
+            salvaged,
+        }
     }
 
     fn lost(events: Option<u64>, is_exact: bool) -> Loss {
@@ -227,15 +236,15 @@ mod tests {
     #[test]
     fn the_last_lines_show_the_result() {
         let checked = outcome(&["x"], None, false);
-        assert!(!checked.is_good());
+        assert!(!checked.is_success());
         assert_eq!(
             checked.to_string(),
-            "damaged: x\ndamaged: the log at offset 7: it ends; no event is affected\nargus: read a: 2 segments with 5 blocks, \
-             1 records of the log, 40 events, the last seq is 44: damaged in 2 places\n"
+            "damaged: x\ndamaged: the log at offset 7: it ends; no event is affected\nargus: read a: 2 segments with \
+             5 blocks, 1 records of the log, 40 events, the last seq is 44: damaged in 2 places\n"
         );
         let last = |outcome: Outcome<'_>| outcome.to_string().lines().last().unwrap().to_owned();
         let whole = outcome(&[], Some(vec![]), false);
-        assert!(whole.is_good());
+        assert!(whole.is_success());
         assert_eq!(last(whole), "argus: saved 40 events to b: nothing is lost");
         assert_eq!(
             last(outcome(&[], Some(vec![lost(Some(4), true)]), false)),
@@ -249,11 +258,11 @@ mod tests {
 
     #[test]
     fn a_damaged_file_loses_an_unknown_number_of_events() {
-        let saved = outcome(&["x"], Some(vec![]), false);
-        assert!(saved.is_good(), "all is there in spite of it");
-        assert!(saved.to_string().ends_with("argus: saved 40 events to b: nothing is lost\n"));
-        let without_end = Outcome { is_end_missing: true, ..saved };
-        assert!(!without_end.is_good());
+        let salvaged = outcome(&["x"], Some(vec![]), false);
+        assert!(salvaged.is_success(), "no event is lost");
+        assert!(salvaged.to_string().ends_with("argus: saved 40 events to b: nothing is lost\n"));
+        let without_end = Outcome { is_end_missing: true, ..salvaged };
+        assert!(!without_end.is_success());
         let text = without_end.to_string();
         assert!(text.contains("\nlost: any events that the log held after seq 44"), "{text}");
         assert!(text.ends_with("argus: saved 40 events to b: it is unknown how many are lost\n"), "{text}");
@@ -261,8 +270,8 @@ mod tests {
 
     #[test]
     fn changed_ids_are_not_a_success() {
-        let saved = outcome(&[], Some(vec![]), true);
-        assert!(!saved.is_good());
-        assert!(saved.to_string().contains("WARNING: EVENTS THAT WERE SENT WITHOUT AN ID HAVE DIFFERENT IDS NOW"));
+        let salvaged = outcome(&[], Some(vec![]), true);
+        assert!(!salvaged.is_success());
+        assert!(salvaged.to_string().contains("WARNING: EVENTS THAT WERE SENT WITHOUT AN ID HAVE DIFFERENT IDS NOW"));
     }
 }

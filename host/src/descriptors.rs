@@ -1,7 +1,8 @@
 //! How many connections fit into the limit on file descriptors, so that the storage always has enough.
 //!
-//! A connection without a descriptor waits until others close, but a log file or segment without one is a refused
-//! event. So connections get what the system permits, less what is open otherwise and what the storage may soon open.
+//! Without a descriptor, a connection waits until another one closes; but if the storage has none for a log file or a
+//! segment, events are refused. So connections get the descriptors that the system permits, less those that are open
+//! for other purposes and those that the storage may soon open.
 
 use std::os::fd::AsRawFd as _;
 use std::{fs, io};
@@ -22,12 +23,12 @@ const LOG_FILES: usize = 10;
 const DRAFTS: usize = 4;
 /// A directory listing, the process's own figures, an accepted connection that waits for a permit, and a name lookup.
 const OTHERS: usize = 4;
-/// What a reactor opens when it is first used.
+/// Files that a reactor opens when it is first used.
 const REACTOR: usize = 3;
 /// Each segment is an open file. There are up to seven in each of three sizes below the largest, and compacted ones
 /// stay open until their last reader has finished.
 const SEGMENTS: usize = 24;
-/// How many of the files open at the start are not segments; the number of the others may double.
+/// Files open at the start that are not segments. All others may be segments, whose number may double.
 const NOT_SEGMENTS: usize = 16;
 
 /// The limit on open files of this process.
@@ -43,7 +44,7 @@ pub struct Descriptors {
     "the system permits {permitted} open files, and at least {needed} are needed: raise the limit \
      (`ulimit -n`, `LimitNOFILE=` of systemd)"
 )]
-pub struct TooFew {
+pub struct TooFewDescriptors {
     permitted: usize,
     needed: usize,
 }
@@ -58,12 +59,12 @@ impl Descriptors {
         Self { permitted: permitted.map(|permitted| usize::try_from(permitted).unwrap_or(usize::MAX)) }
     }
 
-    /// How many connections there may be, besides what is open now. To be called while there are no connections.
+    /// How many connections there may be, besides the files that are open now. Call it before the first connection.
     ///
     /// # Errors
     ///
-    /// [`TooFew`] if there is no room for a single one.
-    pub fn connections_at_start(&self) -> Result<usize, TooFew> {
+    /// [`TooFewDescriptors`] if there is no room for a single one.
+    pub fn connections_at_start(&self) -> Result<usize, TooFewDescriptors> {
         let Some(permitted) = self.permitted else { return Ok(usize::MAX) };
         let open = listed(&LISTS).unwrap_or_else(|| {
             tracing::warn!(
@@ -75,8 +76,8 @@ impl Descriptors {
         connections(permitted, open.saturating_add(REACTOR))
     }
 
-    /// The same for a server that has `connections_open` connections; at least one. `None` if there is no limit, or the
-    /// system does not list open files; then the number from the start stays valid as far as is known.
+    /// The same for a server that has `connections_open` connections; at least one. `None` if there is no limit, or if
+    /// the system does not list open files; the number from the start then remains the best estimate.
     pub(crate) fn connections_now(&self, connections_open: usize) -> Option<usize> {
         let permitted = self.permitted?;
         let others = listed(&LISTS)?.saturating_sub(connections_open);
@@ -84,11 +85,11 @@ impl Descriptors {
     }
 }
 
-fn connections(permitted: usize, others: usize) -> Result<usize, TooFew> {
+fn connections(permitted: usize, others: usize) -> Result<usize, TooFewDescriptors> {
     let segments = others.saturating_sub(NOT_SEGMENTS).max(SEGMENTS);
     let reserve = others.saturating_add(LOG_FILES + DRAFTS + OTHERS).saturating_add(segments);
     match permitted.checked_sub(reserve) {
-        Some(0) | None => Err(TooFew { permitted, needed: reserve.saturating_add(1) }),
+        Some(0) | None => Err(TooFewDescriptors { permitted, needed: reserve.saturating_add(1) }),
         Some(connections) => Ok(connections),
     }
 }
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn a_probe_ends_at_the_limit() {
         let _held: Vec<File> = (0..10).map(|_| File::open("/dev/null").unwrap()).collect();
-        // As if the limit were this low: all of these are in use.
+        // The first eight descriptors are in use.
         assert_eq!(probed(8), 8);
     }
 
@@ -167,7 +168,8 @@ mod tests {
         let refusal = connections(58, 16).unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "the system permits 58 open files, and at least 59 are needed: raise the limit (`ulimit -n`, `LimitNOFILE=` of systemd)"
+            "the system permits 58 open files, and at least 59 are needed: raise the limit (`ulimit -n`, \
+             `LimitNOFILE=` of systemd)"
         );
         assert_eq!(Descriptors { permitted: None }.connections_at_start(), Ok(usize::MAX));
     }

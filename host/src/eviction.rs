@@ -20,12 +20,12 @@ pub(crate) struct Connections {
     open: Mutex<Open>,
     /// Whether an accepted connection waits for room.
     is_wanted: AtomicBool,
-    /// The number of the connection being evicted, or [`NOBODY`].
+    /// The number of the connection being evicted, or [`NONE`].
     evicting: AtomicU64,
 }
 
-/// The number of no connection.
-const NOBODY: u64 = 0;
+/// No connection has this number.
+const NONE: u64 = 0;
 
 #[derive(Debug, Default)]
 struct Open {
@@ -63,7 +63,7 @@ impl Connections {
         Registration { connections: Arc::clone(self), number, entry, registered: None }
     }
 
-    /// Until the result is dropped, an accepted connection waits for room, and connections that fall idle notify the
+    /// Until the result is dropped, an accepted connection waits for room, and connections that become idle notify the
     /// accept loop.
     pub(crate) fn want_room(&self) -> RoomWanted<'_> {
         self.is_wanted.store(true, Ordering::SeqCst);
@@ -73,7 +73,7 @@ impl Connections {
     /// Starts to evict the connection that has been idle longest, unless an eviction is under way.
     pub(crate) fn evict_idlest(&self) {
         let open = self.lock();
-        if self.evicting.load(Ordering::SeqCst) != NOBODY {
+        if self.evicting.load(Ordering::SeqCst) != NONE {
             return;
         }
         let idlest = open.by_number.iter().filter_map(|(number, entry)| Some((entry.idleness()?, number, entry)));
@@ -88,7 +88,7 @@ impl Connections {
         }
     }
 
-    /// How many connections were answered and only wait for their clients to notice.
+    /// How many connections were answered and only wait until their clients stop sending.
     pub(crate) fn lingering(&self) -> usize {
         self.lock().by_number.values().filter(|entry| entry.connection.state().is_lingering()).count()
     }
@@ -96,7 +96,7 @@ impl Connections {
     /// Ends the eviction of this connection, if it is the one being evicted, so that another can be chosen.
     fn finish_eviction(&self, number: u64) {
         // A different number means that another connection is being evicted.
-        let _ = self.evicting.compare_exchange(number, NOBODY, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = self.evicting.compare_exchange(number, NONE, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -115,9 +115,9 @@ impl Entry {
 }
 
 impl Registration {
-    /// Evicts the connection, if it was chosen and is still idle. To be called each time the connection was polled,
-    /// after its input was read: if a request has arrived meanwhile, the connection stays, and `room` is notified so
-    /// that another one is chosen.
+    /// Evicts the connection, if it was chosen and is still idle. Call it after each poll of the connection, which
+    /// reads its input: if a request has arrived meanwhile, the connection stays, and `room` is notified so that
+    /// another one is chosen.
     pub(crate) fn check(&mut self, cx: &mut Context<'_>, room: &Event) {
         if !self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.registered = Some(cx.waker().clone());
@@ -244,7 +244,7 @@ mod tests {
         }
         registry.evict_idlest();
         let eviction = connections.get_mut(0).unwrap().eviction();
-        assert_eq!(eviction, Some(opened + Duration::from_millis(100)), "it has a moment left");
+        assert_eq!(eviction, Some(opened + Duration::from_millis(100)), "it stays for 100 ms");
     }
 
     #[test]
@@ -286,7 +286,7 @@ mod tests {
         let _wanted = registry.want_room();
         registry.evict_idlest();
         assert_eq!(evicted(&mut connections), [3]);
-        // A request arrives before its task hears of the eviction.
+        // A request arrives before the task learns of the eviction.
         idle.state().request_begins();
         assert_eq!(evicted(&mut connections), [0; 0]);
         registry.evict_idlest();
@@ -294,7 +294,7 @@ mod tests {
         in_head.state().request_begins();
         assert_eq!(evicted(&mut connections), [0; 0]);
         registry.evict_idlest();
-        assert_eq!(evicted(&mut connections), [0; 0], "answers that are not out are not idle");
+        assert_eq!(evicted(&mut connections), [0; 0], "a connection with an unsent answer is not idle");
         unsent.state().flushed(now);
         registry.evict_idlest();
         assert_eq!(evicted(&mut connections), [2]);

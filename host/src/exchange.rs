@@ -14,9 +14,9 @@ use crate::service::Session;
 
 /// A request handed through the framework to its handler.
 ///
-/// A framework routes by what it understands of a request. What the request means is for the core to decide, which has
-/// to see it as it was sent. So the request travels whole, in a handle that frameworks can carry as a value (`Clone`,
-/// `Send`, `Sync` and `'static`), and the handler runs it.
+/// The framework only routes the request. The core decides what it means, and has to see it as it was sent. So the
+/// request travels whole, in a handle that frameworks can carry as a value (`Clone`, `Send`, `Sync` and `'static`), and
+/// the handler runs it.
 pub struct Exchange<R> {
     shared: Arc<Shared<R>>,
 }
@@ -47,9 +47,9 @@ impl<R: Runtime> Exchange<R> {
         &self.shared.uri
     }
 
-    /// Does what the request asks for and returns the complete answer: status, header fields and body. To be called
-    /// once, on any clone; a second call is answered with 500. Never panics: a panic inside is caught, logged and
-    /// answered with 500.
+    /// Does what the request asks for and returns the complete answer: status, header fields and body. Call it once, on
+    /// any clone; a second call is answered with 500. Never panics: a panic inside is caught, logged and answered with
+    /// 500.
     ///
     /// The future is boxed because it is large, and frameworks move it often.
     pub fn run(&self) -> BoxFuture<'static, Response<ReplyBody>> {
@@ -57,7 +57,7 @@ impl<R: Runtime> Exchange<R> {
         let request = request.lock().unwrap_or_else(PoisonError::into_inner).take();
         match request {
             Some(request) => Box::pin(Arc::clone(session).handle(request)),
-            None => Box::pin(ready(session.broken("an exchange was run twice"))),
+            None => Box::pin(ready(session.internal_error("an exchange was run twice"))),
         }
     }
 }

@@ -1,19 +1,20 @@
 //! The part of a host that does not depend on its executor or its web framework.
 //!
 //! The core decides; a host moves bytes and waits. Everything in this crate is shared by all hosts, so that they differ
-//! only in executor and framework. The crate names no executor: whatever has to wait goes through
+//! only in executor and framework. The crate names no executor: everything that waits goes through
 //! [`Runtime`](runtime::Runtime).
 //!
 //! # How a host is put together
 //!
-//! 1. `main` calls [`process::run`] with the host's name and two functions. `run` reads the [task](task::Task), usually
-//!    to serve, and the settings. It starts logging, listens for signals, binds the endpoint, starts the executor with
-//!    the first function, opens the repository, starts the commit thread, serves with the second function, and waits
-//!    until the server is [drained](lifecycle::Lifecycle::drained). It turns the outcome into an exit code.
+//! 1. `main` calls [`process::run`] with the host's name and two functions. `run` reads the
+//!    [command](command::Command), usually to serve, and the settings. It starts logging, listens for signals, binds
+//!    the endpoint, starts the executor with the first function, opens the repository, starts the commit thread,
+//!    serves with the second function, and waits until the server is [drained](lifecycle::Lifecycle::drained). It turns
+//!    the outcome into an exit code.
 //! 2. The second function gets the executor, a [`Node`](node::Node) and the endpoint, non-blocking. It starts a task
 //!    that accepts connections, one [`ConnectionPermit`](lifecycle::ConnectionPermit) each, until
-//!    [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves, and returns. Whatever has to run for as long as
-//!    the server serves is [watched](watch).
+//!    [`Lifecycle::draining`](lifecycle::Lifecycle::draining) resolves, and returns. All threads and tasks
+//!    that the server needs are [watched](watch).
 //! 3. [`Wire::drive`](wire::Wire::drive) drives each connection, and hands every request to the framework as an
 //!    [`Exchange`](exchange::Exchange).
 //! 4. The framework's handler calls [`Exchange::run`](exchange::Exchange::run), which asks the core what the request
@@ -25,6 +26,7 @@ pub mod backend;
 pub mod budget;
 pub mod check;
 pub mod clock;
+pub mod command;
 pub mod committer;
 pub mod descriptors;
 pub mod exchange;
@@ -43,7 +45,6 @@ pub mod runtime;
 pub mod settings;
 pub mod snapshot;
 pub mod socket;
-pub mod task;
 pub mod timer;
 pub mod units;
 pub mod warnings;
@@ -59,9 +60,6 @@ mod pace;
 mod raw_head;
 mod service;
 mod signals;
-
-#[cfg(test)]
-mod testing;
 mod trim;
 mod wire_body;
 mod wire_io;
@@ -69,5 +67,7 @@ mod working_memory;
 
 #[cfg(test)]
 mod recovery_tests;
+#[cfg(test)]
+mod testing;
 
 pub use wire_body::BoxError;

@@ -19,7 +19,7 @@ pub struct Lifecycle {
     connections_max: AtomicUsize,
     drain_timeout: Duration,
     draining: AtomicBool,
-    /// Why the server cannot go on, if it cannot.
+    /// Why the server has failed, if it has.
     failure: OnceLock<String>,
     /// When the drain times out.
     drain_deadline: OnceLock<Instant>,
@@ -87,7 +87,7 @@ impl Lifecycle {
         self.drain_begun.notify(usize::MAX);
     }
 
-    /// Starts to drain because a part that the server cannot do without has failed. The first reason is kept.
+    /// Starts to drain because an essential part of the server has failed. The first reason is kept.
     ///
     /// ```
     /// use std::time::Duration;
@@ -106,7 +106,7 @@ impl Lifecycle {
         self.drain();
     }
 
-    /// Why the server cannot go on, if it cannot.
+    /// Why the server has failed, if it has.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
@@ -132,7 +132,8 @@ impl Lifecycle {
 
     /// Waits until there is room for one more connection, which was already accepted. If there is none, the connection
     /// that has been idle longest is closed. While none is idle, the host accepts no more, so that clients wait in the
-    /// kernel's backlog instead of being refused. Not fair; meant for a single accept loop.
+    /// kernel's backlog instead of being refused. Callers are not served in order, which suffices for a single accept
+    /// loop.
     pub async fn permit(self: &Arc<Self>) -> ConnectionPermit {
         let take = || {
             let most = self.connections_max.load(Ordering::Acquire);
@@ -142,7 +143,7 @@ impl Lifecycle {
             taken.ok()
         };
         if take().is_none() {
-            // Set before looking for an idle connection, so that one that falls idle later announces itself.
+            // Set before looking for an idle connection, so that one that becomes idle later notifies this task.
             let _wanted = self.open.want_room();
             wait_until(&self.connection_closed, || {
                 let taken = take();
@@ -167,8 +168,8 @@ impl Lifecycle {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// Blocks until all permits are returned, or until the drain times out. Does not count as cut: a connection that
-    /// was answered and whose client only goes on sending. Works without the executor, whose workers may have died.
+    /// Blocks until all permits are returned, or until the drain times out. A connection that was answered, and whose
+    /// client still sends a body, does not count as cut. Works without the executor, whose workers may have died.
     pub fn drained(&self) -> Drained {
         while !self.is_draining() {
             let listener = self.drain_begun.listen();

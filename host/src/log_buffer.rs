@@ -102,16 +102,16 @@ impl Shared {
     fn write_to(&self, sink: impl Write) {
         let mut lines = Lines { sink, is_broken: false };
         let mut taken = Vec::new();
-        let mut told = self.lost.get();
+        let mut reported = self.lost.get();
         loop {
             taken.clear();
             self.take(&mut taken);
             let lost = lines.write(&taken);
             self.lost.inc_by(lost);
-            if lost == 0 && self.lost.get() > told {
+            if lost == 0 && self.lost.get() > reported {
                 let all = self.lost.get();
-                tracing::warn!(lines = all - told, "log lines were lost: standard error did not accept them");
-                told = all;
+                tracing::warn!(lines = all - reported, "log lines were lost: standard error did not accept them");
+                reported = all;
             }
         }
     }
@@ -149,9 +149,9 @@ impl<W: Write> Lines<W> {
         let mut lost = 0;
         let mut rest = lines;
         while !rest.is_empty() {
-            let (piece, behind) = rest.split_at(piece_bytes(rest));
+            let (piece, after) = rest.split_at(piece_bytes(rest));
             lost += self.write_piece(piece);
-            rest = behind;
+            rest = after;
         }
         lost
     }
@@ -196,7 +196,7 @@ fn count_lines(lines: &[u8]) -> u64 {
     lines.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
-/// Standard error without std's lock, so that other writers do not wait behind a pipe that nobody reads.
+/// Standard error without std's lock, so that a full pipe does not block other writers.
 #[derive(Debug)]
 pub struct StandardError;
 
@@ -205,7 +205,7 @@ impl Write for StandardError {
         let stderr = io::stderr();
         loop {
             match rustix::io::write(&stderr, bytes) {
-                // Whoever opened standard error made it non-blocking. This thread may wait.
+                // Another process that shares standard error may have made it non-blocking. This thread may wait.
                 Err(rustix::io::Errno::AGAIN) => {
                     poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None)?;
                 }

@@ -3,8 +3,8 @@
 //! A line that cannot be written is dropped and counted: nothing waits for the log, and nothing fails with it
 //! ([`LogBuffer`]). Panics are logged too.
 //!
-//! What concerns the whole server is logged at `info` and above. One line per request is logged at `debug` with the
-//! target `argus_host::request`, so that it costs nothing by default: `--log info,argus_host::request=debug` turns it
+//! Messages about the whole server have the level `info` or above. The line per request has the level `debug` and the
+//! target `argus_host::request`, so that it costs nothing by default; `--log info,argus_host::request=debug` turns it
 //! on.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -91,8 +91,8 @@ pub fn log_request(method: &str, target: &str, reply: &Reply, request_id: &str, 
 const LOGGED_BYTES_MAX: usize = 1024;
 
 /// The caller's text, cut to [`LOGGED_BYTES_MAX`].
-fn shortened(words: &str) -> Cow<'_, str> {
-    let (shown, rest) = words.split_at(words.floor_char_boundary(LOGGED_BYTES_MAX));
+fn shortened(text: &str) -> Cow<'_, str> {
+    let (shown, rest) = text.split_at(text.floor_char_boundary(LOGGED_BYTES_MAX));
     if rest.is_empty() { shown.into() } else { format!("{shown}… and {} bytes more", rest.len()).into() }
 }
 

@@ -13,30 +13,30 @@ const BASE_BYTES: usize = 64 * MIB;
 /// A thread that serves requests: its stack, and the largest body that it parses by itself.
 const WORKER_BYTES: usize = 4 * MIB;
 
-/// A connection that is idle or at a small request: a read buffer, a write buffer, and what is known about it.
+/// A connection that is idle or has a small request: a read buffer, a write buffer, and its state.
 const CONNECTION_BYTES: usize = 32 * KIB;
 
-/// A connection at its largest, with a head of 64 KiB, which is kept twice in buffers that have doubled, and a piece of
+/// A connection at its largest: a head of 64 KiB in two buffers, each of which has doubled its capacity, and a piece of
 /// an answer.
 const LARGE_CONNECTION_BYTES: usize = 320 * KIB;
 
-/// Connections that may be so large at once. Those beyond read little at a time, and take shorter heads.
+/// Most connections that may be this large at once. Further ones read less at a time, and accept only shorter heads.
 pub(crate) const LARGE_CONNECTIONS: usize = 1024;
 
-/// What an event adds to the index of a batch for each byte of memory in which it is parsed, as a fraction.
-const INDEX_PART: usize = 3;
+/// Bytes of memory that parsing takes for each byte of a batch's index.
+const PARSING_PER_INDEX_BYTE: usize = 3;
 
 /// Memory for one purpose, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
-    /// What for, in a word.
+    /// The purpose, in one word.
     pub name: &'static str,
-    /// How much.
+    /// The size.
     pub bytes: usize,
 }
 
-/// The memory that a server with a repository on disk takes at most, without the index of stored events. A repository
-/// in memory takes its contents besides.
+/// The most memory that a server with a repository on disk takes, without the index of stored events. A repository in
+/// memory additionally takes the size of its events.
 #[derive(Clone, Debug)]
 pub struct Plan(Vec<Term>);
 
@@ -46,10 +46,11 @@ impl Plan {
     pub fn of(settings: &Settings) -> Self {
         let connections = settings.max_connections.get();
         let working = settings.working_bytes();
-        // A body's texts, and the index that can be made of them in the memory that there is for parsing.
-        let batch =
-            settings.max_body_bytes.saturating_add(working.saturating_sub(settings.max_body_bytes) / INDEX_PART);
-        // A batch that is larger than the queue is taken when nothing else waits.
+        // A body's texts, and the largest index that the memory for parsing allows.
+        let batch = settings
+            .max_body_bytes
+            .saturating_add(working.saturating_sub(settings.max_body_bytes) / PARSING_PER_INDEX_BYTE);
+        // The queue accepts a larger batch when it is empty.
         let group = settings.commit_queue_bytes.max(batch);
         let term = |name, count: usize, bytes: usize| Term { name, bytes: count.saturating_mul(bytes) };
         let repository = settings.backend.engine.memory().map(|(name, bytes)| Term { name, bytes });
@@ -64,20 +65,20 @@ impl Plan {
             },
             term("bodies", 1, settings.max_inflight_bytes),
             term("working", 1, working),
-            // One group waits, one is being committed, and is a fresh segment then.
+            // One group waits, and one is being committed, which then becomes a fresh segment.
             term("commits", 2, group),
             term("answers", 1, settings.max_answer_bytes),
         ];
         Self([server.as_slice(), &repository].concat())
     }
 
-    /// All of it, in bytes.
+    /// The sum of all terms, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.iter().fold(0, |sum, term| sum.saturating_add(term.bytes))
     }
 
-    /// What it is made of.
+    /// The terms.
     #[must_use]
     pub fn terms(&self) -> &[Term] {
         &self.0
@@ -108,24 +109,24 @@ mod tests {
     }
 
     #[test]
-    fn the_sum_is_that_of_the_terms() {
+    fn the_total_is_the_sum_of_the_terms() {
         let plan = plan(&["--threads", "2"]);
         assert_eq!(plan.bytes(), plan.terms().iter().map(|term| term.bytes).sum::<usize>());
         assert_eq!(
             plan.to_string(),
-            "2275 MiB (base 64, workers 8, connections 633, bodies 256, working 256, commits 256, answers 256, fresh 96, \
-             compaction 288, types 98, filters 64)"
+            "2275 MiB (base 64, workers 8, connections 633, bodies 256, working 256, commits 256, answers 256, \
+             fresh 96, compaction 288, types 98, filters 64)"
         );
     }
 
     #[test]
-    fn settings_decide() {
+    fn the_plan_follows_the_settings() {
         let large = plan(&["--threads", "2"]).bytes();
         let fewer = |arguments: &[&str]| large - plan(&[&["--threads", "2"], arguments].concat()).bytes();
         assert_eq!(fewer(&["--max-filter-bytes", "16MiB"]), 48 * MIB);
         assert_eq!(fewer(&["--max-answer-bytes", "16MiB"]), 240 * MIB);
         assert_eq!(fewer(&["--max-connections", "1024"]), (10_000 - 1024) * CONNECTION_BYTES);
-        // Half as much for bodies, and half as much to work with, of which batches are made.
+        // Half as much for bodies, half as much for parsing, and therefore smaller batches.
         assert_eq!(fewer(&["--max-inflight-bytes", "128MiB"]), 256 * MIB + 2 * (128 * MIB / 3 + 1));
         let most = usize::MAX / 4;
         assert!(plan(&["--max-inflight-bytes", &most.to_string()]).bytes() > most);

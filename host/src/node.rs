@@ -28,7 +28,7 @@ pub struct Node {
     pub committer: Committer,
     /// The budget for request bodies.
     pub budget: Arc<Budget>,
-    /// The answers under way, and what they may hold.
+    /// The answers in flight, and the memory that they may hold.
     pub answers: Arc<Answers>,
     /// The clock of all timeouts.
     pub clock: Clock,

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 /// The deadline by which more of a body has to arrive.
 ///
-/// A body starts with `patience`. Each byte earns the time that it takes at the least rate, but the total never exceeds
-/// `patience`. So a body may stall for `patience` once, and may stay below the least rate only until its time is used
-/// up, however fast it was before.
+/// A body starts with `patience`, which passes as time passes. Each byte earns back the time that it takes at the least
+/// rate, up to `patience` in all. So a body may stall for `patience` once, and may stay below the least rate only until
+/// its patience is used up, however fast it was before.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     patience: Duration,
@@ -34,7 +34,7 @@ impl Pace {
     }
 
     /// How much of its patience the body has used up.
-    pub(crate) fn behind(&self, now: Instant) -> Duration {
+    pub(crate) fn used(&self, now: Instant) -> Duration {
         (now + self.patience).saturating_duration_since(self.deadline)
     }
 }
@@ -58,9 +58,9 @@ mod tests {
         for _ in 0..100 {
             now += 20 * SECOND;
             assert!(pace.deadline() > now);
-            assert_eq!(pace.behind(now), 20 * SECOND);
+            assert_eq!(pace.used(now), 20 * SECOND);
             pace.advance(20_000, now);
-            assert_eq!((pace.deadline(), pace.behind(now)), (now + 30 * SECOND, Duration::ZERO));
+            assert_eq!((pace.deadline(), pace.used(now)), (now + 30 * SECOND, Duration::ZERO));
         }
     }
 

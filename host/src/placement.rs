@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-/// How much nicer (nice(2)) background threads are than the others. The scheduler gives such a thread a sixth of
-/// another's time, and lets a thread that wakes run before it. Idle processors remain fully available to background
-/// threads.
+/// How much the niceness (nice(2)) of background threads exceeds that of the others. The scheduler gives such a thread
+/// a sixth of another's time, and lets a thread that wakes run before it. Idle processors remain fully available to
+/// background threads.
 const BACKGROUND_NICENESS: i32 = 8;
 
 /// Where workers run: each on a processor of its own if there are as many workers as processors, otherwise anywhere.
@@ -44,11 +44,11 @@ impl Placement {
     }
 }
 
-/// Lowers the priority of the calling thread for good.
+/// Lowers the priority of the calling thread until it ends.
 ///
 /// Otherwise, a worker that wakes waits until each thread computing on its processor has used its time slice of some
 /// milliseconds.
-pub fn give_way() {
+pub fn lower_priority() {
     system::renice(BACKGROUND_NICENESS);
 }
 
@@ -167,12 +167,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_calling_thread_gives_way() {
+    fn only_the_priority_of_the_calling_thread_is_lowered() {
         let niceness = || rustix::process::getpriority_process(None).expect("every thread may ask");
         let before = niceness();
         let nicer = thread::scope(|scope| {
             let background = scope.spawn(|| {
-                give_way();
+                lower_priority();
                 niceness()
             });
             background.join().expect("it does not panic")

@@ -98,7 +98,7 @@ impl Pool {
             match receiver.await {
                 Ok(Ok(output)) => output,
                 Ok(Err(panic)) => resume_unwind(panic),
-                // A task is dropped only with the pool, and then nobody polls this.
+                // A task is dropped only with the pool; this future is dropped too.
                 Err(_dropped) => pending().await,
             }
         }
@@ -130,7 +130,10 @@ impl Shared {
                 && let Some(suppressed) = self.refusals.due()
             {
                 let (name, threads) = (self.name, state.threads);
-                tracing::warn!(%error, name, threads, suppressed, "the system refused to start another thread; work waits for the existing ones");
+                tracing::warn!(
+                    %error, name, threads, suppressed,
+                    "the system refused to start another thread; work waits for the existing ones"
+                );
             }
         }
         drop(state);

@@ -17,8 +17,9 @@ use crate::answers::{self, Answers};
 use crate::backend::{OpenError, Opened};
 use crate::budget::Budget;
 use crate::clock::Clock;
+use crate::command::Command;
 use crate::committer::{Committer, QueueLimits};
-use crate::descriptors::{Descriptors, TooFew};
+use crate::descriptors::{Descriptors, TooFewDescriptors};
 use crate::ending::Ending;
 use crate::lifecycle::Lifecycle;
 use crate::log_buffer::{LAST_LINES_WAIT_MAX, LogBuffer};
@@ -28,7 +29,6 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::settings::Settings;
 use crate::signals;
-use crate::task::Task;
 use crate::trim;
 use crate::warnings::Warnings;
 
@@ -54,7 +54,7 @@ enum StartError {
     #[error("cannot listen on {endpoint}: {source}")]
     Listen { endpoint: String, source: io::Error },
     #[error(transparent)]
-    Descriptors(#[from] TooFew),
+    Descriptors(#[from] TooFewDescriptors),
     #[error("the metrics could not be set up: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("the system refused to start a thread ({0}): its limit is too low, or --threads is too large")]
@@ -65,8 +65,8 @@ enum StartError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// Runs a server from its settings to its exit code, or does what else the command line asks for. This is all of a
-/// host's `main`.
+/// Runs the command of a process up to its exit code: serves requests, takes a snapshot or checks a repository. A
+/// host's `main` does nothing else.
 ///
 /// `program` is the host's name (`argus-tokio`) for `--version` and the metrics. `executor` starts the given number of
 /// worker threads; one that dies calls [`Lifecycle::fail`]. `serve` starts to accept connections on them and returns.
@@ -89,10 +89,10 @@ pub fn run<E: Send + 'static>(
     executor: impl FnOnce(NonZeroUsize, &Arc<Lifecycle>) -> io::Result<E>,
     serve: impl FnOnce(&E, Arc<Node>, TcpListener) -> io::Result<()>,
 ) -> ExitCode {
-    let settings = match Task::read(program, std::env::args_os()) {
-        Ok(Task::Serve(settings)) => *settings,
-        Ok(Task::Snapshot(snapshot)) => return snapshot.run(),
-        Ok(Task::Check(check)) => return check.run(),
+    let settings = match Command::read(program, std::env::args_os()) {
+        Ok(Command::Serve(settings)) => *settings,
+        Ok(Command::Snapshot(snapshot)) => return snapshot.run(),
+        Ok(Command::Check(check)) => return check.run(),
         Err(error) => error.exit(),
     };
     let lifecycle = Lifecycle::new(settings.max_connections.get(), settings.drain_timeout);
@@ -129,7 +129,8 @@ fn drain<E: Send + 'static>(node: &Arc<Node>, executor: E) -> Ending {
     if node.lifecycle.failure().is_none() {
         end();
     } else if !within(node.settings.drain_timeout.max(LAST_COMMIT_WAIT_MIN), end) {
-        // Nobody asked for this end, so nobody would send the second signal that ends a process whose disk has stalled.
+        // No operator asked for this shutdown, so none would send the second signal that ends a process with a stalled
+        // disk.
         tracing::error!(
             "a worker or a commit has stalled; the process ends without it, and the next start recovers the repository"
         );
@@ -162,14 +163,21 @@ fn start_log(
     Ok((Arc::new(metrics), log.map_err(StartError::Thread)?))
 }
 
-/// Lowers the limit on connections to what the limit on open files allows, less what the repository needs. To be called
-/// when the repository is open.
-fn limit_connections(settings: &Settings, descriptors: Descriptors, lifecycle: &Lifecycle) -> Result<(), TooFew> {
+/// Lowers the limit on connections to what the limit on open files allows, less what the repository needs. The
+/// repository must be open.
+fn limit_connections(
+    settings: &Settings,
+    descriptors: Descriptors,
+    lifecycle: &Lifecycle,
+) -> Result<(), TooFewDescriptors> {
     let (most, wanted) = (descriptors.connections_at_start()?, settings.max_connections.get());
     if most < wanted {
-        let text =
-            "fewer connections than --max-connections are accepted, because the storage needs some of the open files";
-        tracing::warn!(max_connections = wanted, connections = most, "{text}; `ulimit -n` raises the limit");
+        tracing::warn!(
+            max_connections = wanted,
+            connections = most,
+            "fewer connections than --max-connections are accepted, because the storage needs some of the open files; \
+             `ulimit -n` raises the limit"
+        );
         lifecycle.limit_connections(most);
     }
     Ok(())
@@ -188,9 +196,9 @@ fn start<E>(
     metrics.memory_planned(plan.bytes());
     tracing::info!(bytes = plan.bytes(), "memory under these settings: {plan}; docs/operations.md explains it");
     let descriptors = Descriptors::raise_limit();
-    // Signals before the endpoint: whoever sees the server listen may want to stop it.
+    // Signals before the endpoint, so that a server can be stopped as soon as it listens.
     signals::watch(Arc::clone(lifecycle), log.clone()).map_err(StartError::Thread)?;
-    // The port before the repository: a second server, started by mistake, must not create a folder.
+    // The endpoint before the repository: a second server, started by mistake, must not create a folder.
     let listen_error = |source| StartError::Listen { endpoint: settings.endpoint.clone(), source };
     let socket = bind(&settings.endpoint).map_err(listen_error)?;
     let executor = executor(settings.worker_threads(), lifecycle).map_err(StartError::Thread)?;
@@ -234,7 +242,7 @@ fn start<E>(
     Ok((node, executor))
 }
 
-/// Binds the first address of the endpoint that is free. Nobody can connect yet.
+/// Binds the first address of the endpoint that is free. Clients cannot connect yet.
 ///
 /// # Errors
 ///
@@ -270,8 +278,7 @@ pub fn listen(socket: Socket) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Prints where the server can be reached, for scripts and tests that chose port 0. A closed standard output is no
-/// error.
+/// Prints the server's address, for scripts and tests that chose port 0. A closed standard output is not an error.
 pub fn announce(program: &str, address: SocketAddr) {
     tracing::info!(program, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
     let line = move || {
@@ -307,12 +314,12 @@ mod tests {
     fn ending(server: &Server) -> Ending {
         let is_ended = Arc::<AtomicBool>::default();
         let ending = drain(&server.node, Executor(Arc::clone(&is_ended)));
-        assert!(is_ended.load(Ordering::SeqCst), "what still ran was cut");
+        assert!(is_ended.load(Ordering::SeqCst), "the executor is dropped");
         ending
     }
 
     #[test]
-    fn a_server_that_is_stopped_ends_clean() {
+    fn a_stopped_server_ends_cleanly() {
         let server = Server::start("");
         server.node.lifecycle.drain();
         assert_eq!(ending(&server), Ending::Clean);
@@ -331,14 +338,14 @@ mod tests {
         let server = Server::start("--drain-timeout 1ms");
         server.node.lifecycle.fail("as told".to_owned());
         assert_eq!(ending(&server), Ending::ServerFailed("as told".to_owned()));
-        assert!(!within(Duration::from_millis(1), thread::park), "it stands still");
+        assert!(!within(Duration::from_millis(1), thread::park), "a stalled thread is not waited for");
     }
 
     #[test]
     fn an_endpoint_is_bound_and_listened_to_in_two_steps() {
         let socket = bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
-        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens yet");
+        assert!(std::net::TcpStream::connect(address).is_err(), "the socket does not listen yet");
         let listener = listen(socket).unwrap();
         std::net::TcpStream::connect(address).unwrap();
         assert_eq!(listener.local_addr().unwrap(), address);

@@ -1,4 +1,4 @@
-//! A request's head as it was sent. hyper normalises heads, and does not show those that it refuses.
+//! A request's head as it was sent: hyper normalises heads, and does not show the ones that it refuses.
 
 /// A parsed head. It need not be one that hyper would accept.
 #[derive(Debug, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub(crate) struct RawHead {
     /// Names in lower case, values without surrounding white space.
     pub(crate) fields: Vec<(String, Vec<u8>)>,
     pub(crate) http_10: bool,
-    /// Its length, in bytes.
+    /// The length of the head, in bytes.
     pub(crate) length: usize,
 }
 

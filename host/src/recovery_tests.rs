@@ -124,7 +124,7 @@ impl Server {
 
     fn stored(&self) -> usize {
         let (status, events) = self.get("/events");
-        assert_eq!(status, 200, "reads go on");
+        assert_eq!(status, 200, "reads continue");
         events.as_array().unwrap().len()
     }
 }

@@ -17,7 +17,7 @@ struct State {
 }
 
 impl Repeated {
-    /// To be called each time the event occurs. If a line is due, returns how many occurrences since the last line were
+    /// Call this each time the event occurs. If a line is due, returns how many occurrences since the last line were
     /// not logged.
     ///
     /// ```

@@ -20,7 +20,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         T: Send + 'static;
 
     /// Like [`unblock`](Self::unblock), for long work such as a scan of all events: where the runtime has background
-    /// threads, the task runs on one that [gives way](crate::placement::give_way) to all other threads of the server.
+    /// threads, the task runs on one with a [lower priority](crate::placement::lower_priority) than all others.
     ///
     /// # Panics
     ///

@@ -27,9 +27,9 @@ const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero
 #[command(
     version,
     max_term_width = 120,
-    after_help = "Exit codes: 0 stopped gracefully, 1 could not start or the storage failed, 2 a wrong setting, 3 the drain timeout \
-                  passed and connections were cut off, 4 a thread died or a commit panicked and the server stopped by itself, \
-                  130 or 143 a second signal (SIGINT or SIGTERM) ended the process."
+    after_help = "Exit codes: 0 stopped gracefully, 1 could not start or the storage failed, 2 a wrong setting, \
+                  3 the drain timeout passed and connections were cut off, 4 a thread died or a commit panicked and \
+                  the server stopped by itself, 130 or 143 a second signal (SIGINT or SIGTERM) ended the process."
 )]
 pub struct Settings {
     /// Address to listen on, as host:port; port 0 lets the system choose
@@ -58,7 +58,7 @@ pub struct Settings {
     pub max_payload_bytes: usize,
 
     /// Memory for all request bodies together; beyond it, 503. One eighth is reserved for bodies of at most 64 KiB. If
-    /// memory is short, a body that has stalled is refused in favour of one that arrives
+    /// memory is short, a stalled body is refused to make room for one that arrives
     #[arg(long, env = "ARGUS_MAX_INFLIGHT_BYTES", value_name = "SIZE", default_value = "256MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_inflight_bytes: usize,
@@ -69,23 +69,23 @@ pub struct Settings {
     #[arg(value_parser = parse_size)]
     pub max_working_bytes: Option<usize>,
 
-    /// Memory for long answers in flight. An answer whose client takes nothing for a second holds next to nothing.
-    /// Beyond this, new ones wait, up to `--request-timeout`; then 503
+    /// Memory for long answers in flight. Beyond it, new ones wait, up to `--request-timeout`; then 503. An answer
+    /// whose client reads nothing for a second is suspended and takes almost no memory
     #[arg(long, env = "ARGUS_MAX_ANSWER_BYTES", value_name = "SIZE", default_value = "256MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_answer_bytes: usize,
 
-    /// Open connections; beyond it, the one that has been idle longest is closed for a new one
+    /// Most open connections; at the limit, the one idle longest is closed for a new one
     #[arg(long, env = "ARGUS_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000", help_heading = "Limits")]
     #[arg(value_parser = parse_count)]
     pub max_connections: NonZeroUsize,
 
-    /// Batches waiting to be committed, in bytes; beyond it, 503
+    /// Most bytes of batches that wait to be committed; beyond it, 503
     #[arg(long, env = "ARGUS_COMMIT_QUEUE_BYTES", value_name = "SIZE", default_value = "64MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub commit_queue_bytes: usize,
 
-    /// Batches waiting to be committed; beyond it, 503
+    /// Most batches that wait to be committed; beyond it, 503
     #[arg(long, env = "ARGUS_COMMIT_QUEUE_BATCHES", value_name = "COUNT", default_value = "16384")]
     #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub commit_queue_batches: NonZeroUsize,
@@ -101,12 +101,12 @@ pub struct Settings {
     #[arg(value_parser = parse_threads)]
     pub threads: Option<NonZeroUsize>,
 
-    /// Time for a request's head to arrive, from its first byte; then 408
+    /// Time for the request line and header fields to arrive, from the first byte; then 408
     #[arg(long, env = "ARGUS_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub header_timeout: Duration,
 
-    /// Time that a request's body may stall; then 408. It may take any time as long as bytes come
+    /// Time that a request's body may stall; then 408. A body that keeps arriving may take any time
     #[arg(long, env = "ARGUS_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub body_timeout: Duration,
@@ -116,7 +116,7 @@ pub struct Settings {
     #[arg(value_parser = parse_rate, help_heading = "Timeouts")]
     pub min_body_rate: NonZeroUsize,
 
-    /// Time from the end of a request to the head of its answer; then 503
+    /// Time from the end of a request to the start of its answer; then 503
     #[arg(long, env = "ARGUS_REQUEST_TIMEOUT", value_name = "DURATION", default_value = "60s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub request_timeout: Duration,
@@ -126,12 +126,12 @@ pub struct Settings {
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub keep_alive_timeout: Duration,
 
-    /// Time that a client may take nothing of its answer; then it is cut off
+    /// Time that a client may read nothing of its answer; then its connection is reset
     #[arg(long, env = "ARGUS_WRITE_TIMEOUT", value_name = "DURATION", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub write_timeout: Duration,
 
-    /// Time for running requests to finish after a signal; then they are cut off
+    /// Time for running requests to finish after a signal; then their connections are cut off
     #[arg(long, env = "ARGUS_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Timeouts")]
     pub drain_timeout: Duration,
@@ -148,13 +148,13 @@ pub struct Settings {
     #[arg(value_parser = parse_log_filter)]
     pub log: String,
 
-    /// Form of log lines
+    /// Format of log lines
     #[arg(long, env = "ARGUS_LOG_FORMAT", value_name = "FORMAT", default_value = "text", value_enum)]
     #[arg(help_heading = "Logs (on standard error)")]
     pub log_format: LogFormat,
 }
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people: time, level, module, message, fields.
@@ -252,7 +252,8 @@ impl Settings {
         let (needed, share) = (memory_bytes_max(self.max_body_bytes), Share::of(self.max_body_bytes));
         if needed > Budget::share_bytes(self.max_inflight_bytes, share) {
             return Some(format!(
-                "--max-inflight-bytes ({}) has no room for a body of --max-body-bytes ({}): that takes one and three quarters of it",
+                "--max-inflight-bytes ({}) has no room for a body of --max-body-bytes ({}): it must be at least one \
+                 and three quarters times as much",
                 format_size(self.max_inflight_bytes),
                 format_size(self.max_body_bytes)
             ));
@@ -323,125 +324,4 @@ fn parse_log_filter(text: &str) -> Result<String, tracing_subscriber::filter::Pa
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use argus_core::engine::{Retention, TYPES_MAX_DEFAULT};
-
-    use super::*;
-    use crate::backend::Durability;
-
-    fn read(arguments: &[&str]) -> Result<Settings, String> {
-        let arguments = std::iter::once("argus-test").chain(arguments.iter().copied());
-        Settings::read("argus-test", arguments).map_err(|error| {
-            assert_eq!(error.exit_code(), 2);
-            error.to_string()
-        })
-    }
-
-    #[test]
-    fn the_command_is_consistent() {
-        Settings::command().debug_assert();
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_contract() {
-        let settings = read(&[]).unwrap();
-        assert_eq!(settings.endpoint, "127.0.0.1:3000");
-        assert_eq!(settings.repository, Location::Disk("argus-data".into()));
-        assert_eq!(settings.backend.disk.durability, Durability::Sync);
-        assert_eq!(settings.backend.engine.retention(), Retention::default());
-        assert_eq!(settings.max_body_bytes, 64 << 20);
-        assert_eq!(settings.max_payload_bytes, 256 << 10);
-        assert_eq!(settings.max_inflight_bytes, 256 << 20);
-        assert_eq!(settings.max_answer_bytes, 256 << 20);
-        assert_eq!(settings.backend.engine.max_event_types.get(), TYPES_MAX_DEFAULT);
-        assert!(settings.worker_threads().get() >= 1);
-    }
-
-    #[test]
-    fn units_are_read() {
-        let settings = read(&["--max-body-bytes", "1MiB", "--header-timeout=250ms", "--threads", "3"]).unwrap();
-        assert_eq!(settings.max_body_bytes, 1 << 20);
-        assert_eq!(settings.header_timeout, Duration::from_millis(250));
-        assert_eq!(settings.worker_threads().get(), 3);
-        let settings = read(&["--retain-age", "2d", "--retain-bytes", "10GiB"]).unwrap();
-        let retention = Retention { age: Some(2 * 86_400 * 1_000_000_000), bytes: Some(10 << 30) };
-        assert_eq!(settings.backend.engine.retention(), retention);
-    }
-
-    #[test]
-    fn contradictions_name_both_settings() {
-        let message = read(&["--max-payload-bytes", "2MiB", "--max-body-bytes", "1MiB"]).unwrap_err();
-        assert!(
-            message.contains("--max-payload-bytes (2MiB) must not be more than --max-body-bytes (1MiB)"),
-            "{message}"
-        );
-        let message = read(&["--max-body-bytes", "1GiB"]).unwrap_err();
-        assert!(message.contains("--max-inflight-bytes (256MiB)"), "{message}");
-        let message = read(&["--max-body-bytes", "256MiB"]).unwrap_err();
-        assert!(message.contains("--max-body-bytes (256MiB)"), "{message}");
-        read(&["--max-body-bytes", "64MiB", "--max-inflight-bytes", "112MiB"]).unwrap();
-        read(&["--max-body-bytes", "64MiB", "--max-inflight-bytes", "108MiB"]).unwrap_err();
-        let message = read(&["--max-working-bytes", "60MiB"]).unwrap_err();
-        assert!(message.contains("--max-working-bytes (60MiB)"), "{message}");
-        // The first limits the time between bytes, the second begins after the last byte.
-        read(&["--body-timeout", "2m", "--request-timeout", "1m"]).unwrap();
-    }
-
-    #[test]
-    fn wrong_values_name_the_setting_and_what_was_expected() {
-        for (arguments, expected) in [
-            (["--endpoint", "3000"], "expected host:port"),
-            (["--endpoint", "::1:3000"], "[::1]:3000"),
-            (["--endpoint", "localhost:http"], "'http' is not a port"),
-            (["--repository", "postgres://x"], "memory:"),
-            (["--repository", "disk:"], "disk:PATH"),
-            (["--durability", "interval:0"], "interval:MS"),
-            (["--durability", "never"], "`sync`"),
-            (["--retain-age", "30"], "s, m, h, d"),
-            (["--retain-bytes", "0"], "must be more than zero"),
-            (["--threads", "0"], "must be at least 1"),
-            (["--threads", "-1"], "expected a whole number of at least 1"),
-            (["--threads", "many"], "expected a whole number of at least 1"),
-            (["--threads", "99999999999999999999"], "too large"),
-            (["--threads", "1025"], "must be at most 1024"),
-            (["--max-connections", "0"], "must be at least 1"),
-            (["--commit-queue-batches", "0"], "must be at least 1"),
-            (["--max-body-bytes", "-1"], "expected a whole number and a unit"),
-            (["--drain-timeout", "soon"], "ms, s, m, h"),
-            (["--min-body-rate", "0"], "must be more than zero"),
-            (["--log", "argus=loud"], "--log"),
-            (["--log-format", "xml"], "text, json"),
-        ] {
-            let message = read(&arguments).unwrap_err();
-            assert!(message.contains(expected) && message.contains(arguments[0]), "{message}");
-        }
-    }
-
-    #[test]
-    fn an_error_names_the_environment_variable_that_set_the_value() {
-        let error = |arguments: &[&str]| Settings::command().try_get_matches_from(arguments).unwrap_err();
-        let blamed = |arguments: &[&str]| {
-            let given: Vec<OsString> = arguments.iter().map(Into::into).collect();
-            blame_environment(error(&["argus-test", "--threads", "x"]), &Settings::command(), &given).to_string()
-        };
-        // Variables belong to the whole process, so the test pretends that the flag was not given instead of setting
-        // one.
-        assert!(blamed(&["argus-test"]).contains("'--threads <COUNT> (set by ARGUS_THREADS)'"));
-        for given in [&["argus-test", "--threads", "x"][..], &["argus-test", "--threads=x"]] {
-            assert!(blamed(given).contains("'--threads <COUNT>'"));
-        }
-    }
-
-    #[test]
-    fn help_names_every_environment_variable() {
-        let help = Settings::command().render_help().to_string();
-        for argument in Settings::command().get_arguments().filter(|argument| argument.get_env().is_some()) {
-            let variable = argument.get_env().unwrap().to_str().unwrap().to_owned();
-            let flag = argument.get_long().unwrap();
-            assert_eq!(variable, format!("ARGUS_{}", flag.replace('-', "_").to_ascii_uppercase()));
-            assert!(help.contains(&variable), "{variable}");
-        }
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use crate::watch;
 /// its group.
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
-/// Starts the thread that handles signals, so that they work whatever the executor does. The first signal starts the
+/// Starts the thread that handles signals, so that they work even if the executor hangs. The first signal starts the
 /// drain, the second ends the process. If the thread dies, the server [fails](Lifecycle::fail).
 ///
 /// # Errors
@@ -24,24 +24,24 @@ const SAME_SIGNAL: Duration = Duration::from_millis(100);
 /// When the system refuses a thread or a signal handler; signals then have their default effect.
 pub(crate) fn watch(lifecycle: Arc<Lifecycle>, log: LogBuffer) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let mut reaction = Reaction { lifecycle: Arc::clone(&lifecycle), log, first: None };
-    spawn(move || signals.forever().for_each(|signal| reaction.hear(signal)), lifecycle)
+    let mut handler = SignalHandler { lifecycle: Arc::clone(&lifecycle), log, first: None };
+    spawn(move || signals.forever().for_each(|signal| handler.handle(signal)), lifecycle)
 }
 
 fn spawn(listen: impl FnOnce() + Send + 'static, lifecycle: Arc<Lifecycle>) -> io::Result<()> {
     watch::spawn("argus-signals", listen, || false, move |reason| lifecycle.fail(reason)).map(drop)
 }
 
-/// What signals do.
-struct Reaction {
+/// Handles the signals of the process.
+struct SignalHandler {
     lifecycle: Arc<Lifecycle>,
     log: LogBuffer,
-    /// When the first one arrived.
+    /// When the first signal arrived.
     first: Option<Instant>,
 }
 
-impl Reaction {
-    fn hear(&mut self, signal: c_int) {
+impl SignalHandler {
+    fn handle(&mut self, signal: c_int) {
         let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
         match self.first {
             None => {

@@ -13,15 +13,14 @@ use thiserror::Error;
 
 use crate::folder::parse_folder;
 
-/// Copies a repository, also while a server uses it
+/// Copies a repository, even while a server uses it
 ///
-/// The copy has every event that was acknowledged before this began, and is on disk when this ends. To use it, start a
-/// server with --repository disk:TO. On the same file system segments are hard links, since they never change. The log
-/// is copied, and every record of it is checked.
+/// The copy has every event that was acknowledged before the command started, and is on disk when the command ends. To
+/// use it, start a server with `--repository disk:TO`. Segments never change, so that on the same file system they are
+/// hard links. The log is copied, and each of its records is checked.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-#[command(
-    after_help = "Exit codes: 0 the copy is complete, 1 there is no copy (remove what is left in the folder), 2 a bad argument."
-)]
+#[command(after_help = "Exit codes: 0 the copy is complete, 1 there is no copy (remove the incomplete folder TO), \
+                  2 a bad argument.")]
 pub struct SnapshotCommand {
     /// Folder of the repository, with or without `disk:` before it
     #[arg(value_parser = parse_folder)]
@@ -46,12 +45,12 @@ pub enum SnapshotError {
     Completion(#[source] SystemError),
 }
 
-/// What was copied, and how long it took.
+/// The result of a copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
-    /// What was copied.
+    /// The parts that were copied.
     pub backup: Backup,
-    /// From the start to the last sync.
+    /// Time from the start to the last sync.
     pub took: Duration,
 }
 
@@ -94,11 +93,13 @@ impl fmt::Display for Report {
         let seconds = self.took.as_secs_f64();
         write!(
             f,
-            "{segments} segments ({shared} linked), {log_bytes} bytes of log, events up to seq {last_seq}, in {seconds:.3} s"
+            "{segments} segments ({shared} linked), {log_bytes} bytes of log, events up to seq {last_seq}, \
+             in {seconds:.3} s"
         )?;
         if end_is_unknown {
             f.write_str(
-                "; the source's record of where its log ended is damaged: it is unknown whether the log had lost its end before it was copied",
+                "; the source's record of where its log ended is damaged: it is unknown whether the log had lost its \
+                 end before it was copied",
             )?;
         }
         Ok(())

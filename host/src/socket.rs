@@ -1,4 +1,4 @@
-//! What a connection needs of its socket, besides reading and writing.
+//! The state of a connection's socket, besides reading and writing.
 
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
@@ -7,21 +7,21 @@ use std::time::Duration;
 use hyper::rt::{Read, Write};
 use socket2::SockRef;
 
-/// A connection's byte stream with what the system knows about it. Implemented for everything that has the file
+/// A connection's byte stream, and the state of its TCP connection. Implemented for every stream with the file
 /// descriptor of a TCP socket.
 pub trait Socket: Read + Write + Unpin {
-    /// Sets whether the connection ends in a reset or in an orderly close, whether we close it or the system does
-    /// because the process died. A reset discards bytes that were written and have not arrived.
+    /// Sets whether the connection ends in a reset or in an orderly close. This also holds if the process dies and the
+    /// system closes the connection. A reset discards bytes that were written and have not arrived.
     fn reset_on_close(&self, reset: bool);
 
-    /// Whether unread bytes have arrived. For non-blocking sockets.
+    /// Whether unread bytes have arrived. The socket must be non-blocking.
     fn has_input(&self) -> bool;
 
     /// How many bytes the peer's system has acknowledged since the connection began. `None` where the system does not
     /// report it.
     fn acknowledged(&self) -> Option<u64>;
 
-    /// Whether the peer may send more, and whether there still is a connection. `None` where the system does not report
+    /// Whether the peer may send more, and whether the connection still exists. `None` where the system does not report
     /// it.
     fn tcp_state(&self) -> Option<TcpState>;
 }
@@ -39,9 +39,9 @@ pub enum TcpState {
 
 impl<S: Read + Write + AsFd + Unpin> Socket for S {
     fn reset_on_close(&self, reset: bool) {
-        // Fails for a socket whose connection is gone. Then nobody is left who could mistake a part for the whole.
+        // Fails if the connection is gone. Then no client can mistake a part of an answer for the whole.
         if let Err(error) = SockRef::from(self).set_linger(reset.then_some(Duration::ZERO)) {
-            tracing::debug!(%error, "how a connection closes could not be set");
+            tracing::debug!(%error, "cannot set how a connection closes");
         }
     }
 
@@ -88,7 +88,7 @@ mod linux {
     /// all of these.
     #[repr(C)]
     #[derive(Clone, Copy, Debug)]
-    #[expect(unreachable_pub, reason = "what nix makes of it is `pub`, and a type of its interface has to be")]
+    #[expect(unreachable_pub, reason = "the macro of nix makes a `pub` item whose interface names this type")]
     pub struct TcpInfoStart {
         state: u8,
         _ca_state_to_total_retransmissions: [u8; 103],
@@ -125,22 +125,22 @@ mod tests {
 
     use super::*;
 
-    /// A socket that is only asked what the system knows about it.
-    struct Asked(TcpStream);
+    /// A socket whose state is queried. It is not read or written through hyper's traits.
+    struct Queried(TcpStream);
 
-    impl AsFd for Asked {
+    impl AsFd for Queried {
         fn as_fd(&self) -> BorrowedFd<'_> {
             self.0.as_fd()
         }
     }
 
-    impl Read for Asked {
+    impl Read for Queried {
         fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
             Poll::Pending
         }
     }
 
-    impl Write for Asked {
+    impl Write for Queried {
         fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
             Poll::Pending
         }
@@ -154,10 +154,10 @@ mod tests {
         }
     }
 
-    fn pair() -> (Asked, TcpStream) {
+    fn pair() -> (Queried, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (Asked(listener.accept().unwrap().0), client)
+        (Queried(listener.accept().unwrap().0), client)
     }
 
     #[test]
@@ -189,11 +189,11 @@ mod tests {
         server.0.set_nonblocking(false).unwrap();
         assert_eq!(server.0.peek(&mut [0]).unwrap(), 0);
         server.0.set_nonblocking(true).unwrap();
-        assert!(!server.has_input(), "the end is nothing that came");
+        assert!(!server.has_input(), "the end of the input is not input");
     }
 
     /// Waits until the system reports the state, which may take a moment.
-    fn wait_for(server: &Asked, state: TcpState) {
+    fn wait_for(server: &Queried, state: TcpState) {
         while server.tcp_state() != Some(state) {
             std::thread::yield_now();
         }

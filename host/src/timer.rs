@@ -9,11 +9,11 @@ use std::time::Instant;
 use crate::clock::Clock;
 use crate::runtime::Runtime;
 
-/// Waits for one deadline after the other, with few sleeps of the executor.
+/// Waits for one deadline after another, with few sleeps of the executor.
 ///
 /// On a busy connection, almost every deadline is replaced by a later one before it passes. Arming and disarming the
 /// executor's timer each time would take much of the time of a small request. So a sleep runs to its end, and only then
-/// the current deadline is looked at.
+/// the current deadline is checked.
 pub struct Timer<R> {
     runtime: R,
     clock: Clock,

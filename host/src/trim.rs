@@ -24,7 +24,7 @@ pub(crate) fn start(lifecycle: &Arc<Lifecycle>) -> io::Result<()> {
     let [serving, ending, failing] = [(); 3].map(|()| Arc::clone(lifecycle));
     let trim = move || {
         while !serving.drains_within(INTERVAL) {
-            give_back();
+            return_freed_memory();
         }
     };
     watch::spawn("argus-trim", trim, move || ending.is_draining(), move |reason| failing.fail(reason)).map(drop)
@@ -32,12 +32,12 @@ pub(crate) fn start(lifecycle: &Arc<Lifecycle>) -> io::Result<()> {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "no maintained crate wraps this call")]
-fn give_back() {
+fn return_freed_memory() {
     // SAFETY: the call takes no pointer and is safe on any thread at any time (malloc_trim(3)); it frees nothing that
     // is in use.
-    let _whether_there_was_any = unsafe { libc::malloc_trim(0) };
+    let _has_returned_any = unsafe { libc::malloc_trim(0) };
 }
 
 /// Other allocators have no such call, or need none.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_back() {}
+fn return_freed_memory() {}

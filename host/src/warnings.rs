@@ -19,7 +19,7 @@ const DAMAGED_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Warnings {
     metrics: Arc<Metrics>,
-    /// Where the damage is, for the log.
+    /// The repository that log lines name.
     repository: Location,
     /// Whether there are any: read for every request without a lock.
     any: AtomicBool,
@@ -90,7 +90,9 @@ impl Warnings {
     pub fn damaged(&self, damage: &Damage) {
         let Damage { place, offset, reason, affected } = damage;
         let (repository, offset, affected) = (&self.repository, *offset, *affected);
-        tracing::error!(%repository, place, offset, reason, "stored data is damaged; {affected}; `check` finds all damage");
+        tracing::error!(
+            %repository, place, offset, reason, "stored data is damaged; {affected}; `check` finds all damage"
+        );
         self.metrics.damage_found();
         let mut state = self.state();
         if state.damaged.len() <= DAMAGED_MAX && !state.damaged.contains(&affected) {

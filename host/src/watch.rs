@@ -1,8 +1,8 @@
 //! Watches threads and tasks, so that none ends unnoticed.
 //!
-//! Whatever the server needs for as long as it serves is started here: the commit and maintenance threads, the workers,
-//! the signal thread, the log thread, and the accept loop. If one panics or ends too early, it calls back; then nobody
-//! waits for it any more, and the process ends ([`Lifecycle::fail`](crate::lifecycle::Lifecycle::fail)).
+//! All threads and tasks that a server needs are started here: the commit and maintenance threads, the workers,
+//! the signal thread, the log thread, and the accept loop. If one panics or ends too early, it calls back: requests
+//! that wait for it are answered, and the process ends ([`Lifecycle::fail`](crate::lifecycle::Lifecycle::fail)).
 
 use std::any::Any;
 use std::future::Future;
@@ -25,7 +25,7 @@ pub fn spawn(
     on_death: impl FnOnce(String) + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let title = name.to_owned();
-    // Whatever the body shares is behind locks that recover from a panic.
+    // The body shares data only through locks that recover from a panic.
     let watched = move || match catch_unwind(AssertUnwindSafe(body)) {
         Ok(()) if may_end() => {}
         Ok(()) => on_death(format!("the thread {title} has ended unexpectedly")),
@@ -36,7 +36,7 @@ pub fn spawn(
 
 /// Runs a task. If it panics, or ends before `may_end` allows it, calls `on_death` with the reason.
 ///
-/// A task that is dropped went down with its thread, which is watched as well.
+/// A task that is dropped reports nothing. This happens when the executor ends, whose threads are watched too.
 pub async fn task(
     name: &str,
     body: impl Future<Output = ()>,
@@ -69,8 +69,8 @@ mod tests {
 
     use super::*;
 
-    /// What is reported about a thread.
-    fn told(body: impl FnOnce() + Send + 'static, may_end: bool) -> Option<String> {
+    /// The reason that a thread reports, if it reports one.
+    fn reported(body: impl FnOnce() + Send + 'static, may_end: bool) -> Option<String> {
         let (sender, deaths) = channel();
         spawn("argus-test", body, move || may_end, move |reason| sender.send(reason).unwrap()).unwrap();
         deaths.recv().ok()
@@ -78,25 +78,25 @@ mod tests {
 
     #[test]
     fn a_thread_that_ends_too_early_is_reported() {
-        assert_eq!(told(|| (), true), None);
-        assert_eq!(told(|| (), false).unwrap(), "the thread argus-test has ended unexpectedly");
+        assert_eq!(reported(|| (), true), None);
+        assert_eq!(reported(|| (), false).unwrap(), "the thread argus-test has ended unexpectedly");
         for may_end in [false, true] {
-            let told = told(|| panic!("as told"), may_end);
-            assert_eq!(told.unwrap(), "the thread argus-test has panicked: as told");
+            let reason = reported(|| panic!("as told"), may_end);
+            assert_eq!(reason.unwrap(), "the thread argus-test has panicked: as told");
         }
     }
 
     #[test]
     fn a_task_that_ends_too_early_is_reported() {
-        let told = |body: &mut (dyn Future<Output = ()> + Unpin), may_end: bool| {
-            let mut told = None;
-            let ended = task("the loop", body, || may_end, |reason| told = Some(reason)).now_or_never();
-            (ended.is_some(), told)
+        let reported = |body: &mut (dyn Future<Output = ()> + Unpin), may_end: bool| {
+            let mut reported = None;
+            let ended = task("the loop", body, || may_end, |reason| reported = Some(reason)).now_or_never();
+            (ended.is_some(), reported)
         };
-        assert_eq!(told(&mut ready(()), true), (true, None));
-        assert_eq!(told(&mut pending(), true), (false, None));
-        assert_eq!(told(&mut ready(()), false).1.unwrap(), "the loop has ended unexpectedly");
+        assert_eq!(reported(&mut ready(()), true), (true, None));
+        assert_eq!(reported(&mut pending(), true), (false, None));
+        assert_eq!(reported(&mut ready(()), false).1.unwrap(), "the loop has ended unexpectedly");
         let mut panicking = Box::pin(async { panic!("as told") });
-        assert_eq!(told(&mut panicking, true).1.unwrap(), "the loop has panicked: as told");
+        assert_eq!(reported(&mut panicking, true).1.unwrap(), "the loop has panicked: as told");
     }
 }

@@ -94,7 +94,7 @@ impl<R: Runtime> Wire<R> {
             // The connection's state has all timeouts, in a single timer.
             .header_read_timeout(None)
             .max_header_size(HEAD_BYTES_MAX)
-            // Input that was read and not processed yet; hyper's default is several times as much.
+            // Limits the input that was read and not processed yet; hyper's default is several times as much.
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(io, service);
         let registration = permit.register(&connection);
@@ -127,7 +127,7 @@ impl<R: Runtime> Wire<R> {
             ) => {}
         }
         drop(state);
-        // In this order, since the permit stands for the socket.
+        // In this order: the permit counts the socket until it is closed.
         drop(socket);
         drop(permit);
     }
@@ -151,14 +151,14 @@ impl<R: Runtime> Wire<R> {
         let drain = DrainWatch::new(Arc::clone(lifecycle));
         let timer = Timer::new(self.runtime.clone(), self.node.clock.clone());
         let mut close_watch = CloseWatch { timer, connection: &connection, socket, registration, lifecycle, drain };
-        let mut told = false;
+        let mut is_draining = false;
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(ended) = http.poll_unpin(cx) {
                 return Poll::Ready(ended.map_err(RunError::Failed));
             }
             // After the poll, so that a request which has already arrived is still answered.
-            if !told && close_watch.drain_begins(cx) {
-                told = true;
+            if !is_draining && close_watch.drain_begins(cx) {
+                is_draining = true;
                 Pin::new(&mut http).graceful_shutdown();
                 if let Poll::Ready(ended) = http.poll_unpin(cx) {
                     return Poll::Ready(ended.map_err(RunError::Failed));
@@ -168,8 +168,8 @@ impl<R: Runtime> Wire<R> {
         })
         .await;
         match &outcome {
-            // hyper does not answer an unfinished head, or one of HTTP/2. We send the reason before closing the
-            // connection.
+            // hyper does not answer an unfinished head, or one of HTTP/2. Below, a refusal with the reason is sent
+            // before the connection closes.
             Err(RunError::Closed(CloseReason::SlowHead)) => {
                 connection.state().set_head_error(HeadError::Late);
             }
@@ -197,7 +197,7 @@ impl<R: Runtime> Wire<R> {
         let mut io = http.into_parts().io;
         poll_fn(|cx| {
             if let Poll::Ready(closed) = Pin::new(&mut io).poll_shutdown(cx) {
-                // The client may be gone; everything that there was to send was sent.
+                // An error means that the client is gone.
                 drop(closed);
                 return Poll::Ready(());
             }
@@ -225,7 +225,7 @@ struct CloseWatch<'a, R, I> {
 }
 
 impl<R: Runtime, I: Socket> CloseWatch<'_, R, I> {
-    /// Whether the server drains. If so, passes that on to the connection's state.
+    /// Whether the server drains. If so, tells the connection's state.
     fn drain_begins(&mut self, cx: &mut Context<'_>) -> bool {
         let begins = self.drain.has_begun(cx);
         if begins {
@@ -234,8 +234,8 @@ impl<R: Runtime, I: Socket> CloseWatch<'_, R, I> {
         begins
     }
 
-    /// Ready when the connection has to be closed at a deadline, or for another one that needs the room. To be called
-    /// after its input was processed.
+    /// Ready when the connection has to be closed at a deadline, or to make room for another one. Call it after the
+    /// connection's input was processed.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         loop {
             self.registration.check(cx, self.lifecycle.room());
@@ -257,7 +257,7 @@ impl<R: Runtime, I: Socket> CloseWatch<'_, R, I> {
                 }
                 CloseReason::Idle | CloseReason::SlowHead | CloseReason::Lingered => {}
             }
-            // The client may have made progress since; it is cut off only if the deadline is the same.
+            // The client may have made progress since. The connection is closed only if the deadline is the same.
             if state.deadline() == Some((deadline, reason)) {
                 return Poll::Ready(reason);
             }
@@ -291,7 +291,7 @@ where
     }
     match AssertUnwindSafe(async move { route(exchange).await }).catch_unwind().await {
         Ok(response) => response.map(AnswerBody::Framework),
-        Err(panic) => session.broken(crate::watch::panic_message(panic.as_ref())).map(AnswerBody::Service),
+        Err(panic) => session.internal_error(crate::watch::panic_message(panic.as_ref())).map(AnswerBody::Service),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::reply_body::ReplyBody;
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of an answer, ours or the framework's. Dropping it ends the answer, complete or not.
+/// The body of an answer, from the service or from the framework. Dropping it ends the answer, complete or not.
 #[derive(Debug)]
 pub(crate) struct WireBody<B> {
     body: AnswerBody<B>,
@@ -25,7 +25,7 @@ pub(crate) struct WireBody<B> {
 #[derive(Debug, PartialEq, Eq)]
 enum Progress {
     /// The head of the answer says how long the body is.
-    Counted,
+    KnownLength,
     /// Of unknown length, and not at its end.
     Streaming,
     /// Of unknown length, and complete.
@@ -48,7 +48,7 @@ where
 {
     /// `chunked` says how a body of unknown length is sent: in chunks, or up to the end of the connection.
     pub(crate) fn new(body: AnswerBody<B>, connection: Arc<Connection>, chunked: bool) -> Self {
-        let mut body = Self { body, connection, progress: Progress::Counted };
+        let mut body = Self { body, connection, progress: Progress::KnownLength };
         if !body.is_end_stream() && body.size_hint().exact().is_none() {
             body.progress = Progress::Streaming;
             body.connection.state().streaming_begins(chunked);
@@ -61,8 +61,8 @@ impl<B> Drop for WireBody<B> {
     fn drop(&mut self) {
         let mut state = self.connection.state();
         match self.progress {
-            // Either the head shows that something is missing, or the connection must.
-            Progress::Counted | Progress::Streaming | Progress::BrokenOff => {}
+            // The client knows the length, or the connection must end in a reset.
+            Progress::KnownLength | Progress::Streaming | Progress::BrokenOff => {}
             Progress::Streamed => state.streaming_ends(),
         }
         state.answer_ends(self.connection.now());
@@ -153,18 +153,18 @@ mod tests {
     #[test]
     fn an_answer_of_unknown_length_completes_with_its_end() {
         assert_eq!(written_after(2, streamed(vec![Ok(b"a")])), Writing::HyperError);
-        assert_eq!(written_after(1, streamed(vec![Ok(b"a")])), Writing::Streamed, "its task was dropped");
+        assert_eq!(
+            written_after(1, streamed(vec![Ok(b"a")])),
+            Writing::Streamed,
+            "the body was dropped before its end"
+        );
     }
 
     #[test]
     fn an_answer_that_fails_never_completes() {
         let failing = || streamed(vec![Ok(b"a"), Err(io::ErrorKind::Other.into())]);
         assert_eq!(written_after(2, failing()), Writing::Streamed);
-        assert_eq!(
-            written_after(3, failing()),
-            Writing::Streamed,
-            "nothing comes behind a failure, and that is no end"
-        );
+        assert_eq!(written_after(3, failing()), Writing::Streamed, "an error ends the body, and does not complete it");
     }
 
     #[test]

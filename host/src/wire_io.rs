@@ -15,23 +15,23 @@ use crate::socket::Socket;
 /// How many bytes of a head are read at a time.
 const HEAD_READ_BYTES: usize = 4096;
 
-/// Longest head on a connection that should take little memory, in bytes. One more read may happen before it is
-/// noticed.
+/// Longest head on a connection that should take little memory, in bytes. A head may exceed it by one read.
 const SMALL_HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// Pieces of up to this many bytes together are copied into one before writing: a system call with many pieces costs
 /// more than copying a small answer.
 const GATHERED_BYTES_MAX: usize = 1024;
 
-/// How many bytes of unwanted input are discarded per read, and
+/// Most bytes of unwanted input that are discarded in one read.
 const DISCARD_BYTES: usize = 16 * 1024;
-/// how many such reads happen before other tasks get a turn.
+
+/// Most such reads before other tasks get a turn.
 const DISCARDS_MAX: usize = 16;
 
-/// Tells the [`Connection`] what is read and written, and closes so that a complete answer arrives and an incomplete
-/// one is not mistaken for a complete one.
+/// Reports reads and writes to the [`Connection`], and closes the stream so that a complete answer arrives and an
+/// incomplete one is not mistaken for a complete one.
 ///
-/// hyper answers a malformed head with a bare status. `refuse` returns our answer to replace it.
+/// hyper answers a malformed head with a bare status. `refuse` returns the answer that replaces it.
 pub(crate) struct WireIo<'s, I, F> {
     /// Also used by the connection's timer. Never contended: both run in the same task.
     socket: &'s Mutex<I>,
@@ -49,9 +49,9 @@ enum Closing {
     Open,
     /// A refusal is written as the last answer.
     Refusing(Bytes),
-    /// Everything is written.
-    Said,
-    /// Our half is closed; this many bytes of the client's input were discarded.
+    /// Everything was handed to the socket.
+    Answered,
+    /// The server's half is closed; this many bytes of the client's input were discarded.
     Lingering(usize),
     Closed,
 }
@@ -124,7 +124,7 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
         }
         let ahead = self.connection.state().sent_ahead();
         let Some(rest) = buf.strip_prefix(ahead) else {
-            return Poll::Ready(Err(io::Error::other("an answer does not begin as every answer does")));
+            return Poll::Ready(Err(io::Error::other("an answer does not begin with a status line of HTTP/1")));
         };
         let written = Pin::new(&mut *lock(self.socket)).poll_write(cx, rest);
         note_written(&self.connection, self.socket, written).map_ok(|bytes| bytes + ahead.len())
@@ -170,8 +170,8 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
         Poll::Ready(Ok(()))
     }
 
-    /// Closes our half. If the client may still be sending, waits until it has stopped: closing a socket with unread
-    /// input sends a reset, and the client's kernel then discards the answer if it was not read yet.
+    /// Closes the server's half. If the client may still be sending, waits until it has stopped: closing a socket with
+    /// unread input sends a reset, and the client's kernel then discards the answer if it was not read yet.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let mut discards = 0;
@@ -181,10 +181,10 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
                     let head_error = this.connection.state().head_error();
                     this.closing = match head_error {
                         Some(error) => Closing::Refusing((this.refuse)(error)),
-                        None => Closing::Said,
+                        None => Closing::Answered,
                     };
                 }
-                Closing::Refusing(answer) if answer.is_empty() => this.closing = Closing::Said,
+                Closing::Refusing(answer) if answer.is_empty() => this.closing = Closing::Answered,
                 Closing::Refusing(answer) => {
                     let written = Pin::new(&mut *lock(this.socket)).poll_write(cx, answer);
                     let written = ready!(note_written(&this.connection, this.socket, written))?;
@@ -193,7 +193,7 @@ impl<I: Socket, F: Fn(HeadError) -> Bytes + Unpin> Write for WireIo<'_, I, F> {
                     }
                     drop(answer.split_to(written));
                 }
-                Closing::Said => {
+                Closing::Answered => {
                     ready!(Pin::new(&mut *lock(this.socket)).poll_flush(cx))?;
                     let gone = match ready!(Pin::new(&mut *lock(this.socket)).poll_shutdown(cx)) {
                         // The client has reset the connection, so there is no half left to close. Some runtimes hide
@@ -268,7 +268,7 @@ mod tests {
     use crate::settings::Settings;
     use crate::socket::TcpState;
 
-    /// A client that sends one letter forever, and reads nothing.
+    /// A client that sends the same letter forever, and reads nothing.
     struct Chatter;
 
     impl Read for Chatter {

@@ -7,8 +7,8 @@ use argus_core::room::NoRoom;
 use async_lock::Mutex;
 use event_listener::Event;
 
-/// A budget of bytes for bodies being parsed. Reservations are granted in the order of requests. One that needs more
-/// than estimated gets it if it is free.
+/// A budget of bytes for bodies being parsed. Reservations are granted in the order of requests. A body that needs more
+/// memory than estimated gets it if enough is free.
 #[derive(Debug)]
 pub(crate) struct WorkingMemory {
     bytes_max: usize,
@@ -106,7 +106,7 @@ mod tests {
         let mut large = pin!(memory.reserve(1000));
         let mut next = pin!(memory.reserve(10));
         assert!(large.as_mut().now_or_never().is_none());
-        // There is enough memory, but it is not first in line.
+        // There is enough memory, but the large request comes first.
         assert!(next.as_mut().now_or_never().is_none());
         drop(small);
         let whole = large.as_mut().now_or_never().unwrap();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_is_dropped_lets_others_in() {
+    fn a_dropped_request_lets_others_in() {
         let memory = WorkingMemory::new(100);
         let _first = memory.reserve(60).now_or_never().unwrap();
         {

@@ -101,8 +101,10 @@ impl Endpoint<()> for Floor {
     async fn call(&self, mut request: tide::Request<()>) -> tide::Result {
         let mut response = tide::Response::new(tide::StatusCode::Ok);
         let request: &mut tide::http::Request = request.as_mut();
-        let stashed =
-            request.ext_mut().remove().and_then(|Stash(it)| it.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let stashed = request
+            .ext_mut()
+            .remove()
+            .and_then(|Stash(request)| request.into_inner().unwrap_or_else(PoisonError::into_inner));
         if let Some(request) = stashed {
             response.insert_ext(Answer(answer(request).await));
         }

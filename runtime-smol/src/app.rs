@@ -45,8 +45,8 @@ impl App {
             };
             match answer {
                 Some(Answer(response)) => response,
-                // tide answered by itself, which the routes should not allow. Running the exchange here keeps the
-                // contract even then.
+                // tide answered by itself, which its routes should prevent. Running the exchange here gives the right
+                // answer even then.
                 None => exchange.run().await,
             }
         }
@@ -68,8 +68,8 @@ struct Answer(Response<ReplyBody>);
 struct RunExchange;
 
 impl Endpoint<()> for RunExchange {
-    // Not an `async fn`, which would keep tide's request until there is an answer. Neither it nor tide's response
-    // exists while the exchange waits: many exchanges wait at a time, and both are large and have many parts.
+    // Not an `async fn`, which would keep tide's request until the answer is complete. Many exchanges wait at a time,
+    // and tide's requests and responses are large: neither exists while an exchange waits.
     fn call<'a, 'b>(&'a self, request: Request<()>) -> Pin<Box<dyn Future<Output = tide::Result> + Send + 'b>>
     where
         'a: 'b,

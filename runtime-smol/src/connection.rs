@@ -72,7 +72,7 @@ impl Write for Socket {
         Pin::new(&mut self.0).poll_flush(cx)
     }
 
-    /// Closes our half of the connection. async-io would do so only when the socket is dropped.
+    /// Closes the server's half of the connection. async-io would do so only when the socket is dropped.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.0.get_ref().get_ref().shutdown(Shutdown::Write))
     }
@@ -101,7 +101,7 @@ mod tests {
     const CHUNK_BYTES: usize = 65_536;
 
     /// `ARGUS_TEST_DOWNLOADS=850 ARGUS_TEST_DOWNLOAD_CHUNKS=8192 cargo test --release -p argus-smol large` is the long
-    /// version, which finds the fault of async-net's stream.
+    /// version, which finds the bug of async-net's stream.
     #[test]
     fn large_answers_arrive_complete() {
         let downloads = setting("ARGUS_TEST_DOWNLOADS", 20);

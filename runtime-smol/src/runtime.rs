@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use argus_host::lifecycle::Lifecycle;
-use argus_host::placement::give_way;
+use argus_host::placement::lower_priority;
 use argus_host::pool::Pool;
 use argus_host::runtime::Runtime;
 use argus_host::watch::{self, panic_message};
@@ -90,8 +90,8 @@ impl Runtime for Smol {
 /// A thread and its tasks.
 #[derive(Debug)]
 struct Worker {
-    /// `None` once the thread has ended, so that its tasks are dropped. Tasks hold handles to their workers, so nobody
-    /// else would drop them.
+    /// `None` once the thread has ended, so that its tasks are dropped. Tasks hold handles to their workers, so
+    /// nothing else would drop them.
     executor: Mutex<Option<Arc<Executor<'static>>>>,
     /// Cloned into every running task of this worker, to count them.
     held: Arc<()>,
@@ -105,7 +105,7 @@ impl Default for Worker {
 
 impl Worker {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        // An async block reserves space for what it captures and again for what it awaits, and a connection is large.
+        // Boxed, since an async block has space for the captured task and again for the awaited one, which is large.
         let (task, held) = (Box::pin(task), Arc::clone(&self.held));
         if let Some(executor) = &*self.executor() {
             let spawned = executor.spawn(async move {
@@ -121,7 +121,7 @@ impl Worker {
         Arc::strong_count(&self.held)
     }
 
-    /// The thread.
+    /// The body of the thread.
     fn run(&self, stopped: impl Future<Output = ()>) {
         /// Drops the tasks, also when the thread panics.
         struct End<'a>(&'a Worker);
@@ -160,8 +160,8 @@ struct Stop {
 }
 
 impl Workers {
-    /// Starts the worker threads. One that dies takes its tasks with it and [fails](Lifecycle::fail) the server; the
-    /// others go on.
+    /// Starts the worker threads. If one dies, its tasks are dropped and the server [fails](Lifecycle::fail); the
+    /// others continue.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl Workers {
         start_reactor()?;
         let workers: Arc<[Arc<Worker>]> = (0..threads.get()).map(|_| Arc::default()).collect();
         let blocking = Arc::new(Pool::start("argus-blocking", || ())?);
-        let background = Arc::new(Pool::start("argus-scan", give_way)?);
+        let background = Arc::new(Pool::start("argus-scan", lower_priority)?);
         let smol = Smol { workers: Arc::clone(&workers), blocking, background };
         let mut started = Self { smol, stop: Arc::default(), threads: Vec::with_capacity(threads.get()) };
         for (index, worker) in workers.iter().enumerate() {
@@ -193,7 +193,7 @@ impl Workers {
         }
     }
 
-    /// Starts the thread of a worker. It ends when `stopped` does.
+    /// Starts the thread of a worker. The thread ends when `stopped` resolves.
     fn start_worker(
         &mut self,
         index: usize,
@@ -224,7 +224,7 @@ impl Drop for Workers {
         self.stop.is_wanted.store(true, Ordering::Release);
         self.stop.event.notify(usize::MAX);
         for worker in self.threads.drain(..) {
-            // If it died, that was reported already.
+            // A worker that died has already reported it.
             let _ = worker.join();
         }
     }
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     /// Two workers, each with a task that ends when the server drains, and reports that.
-    fn at_work() -> (Workers, Arc<Lifecycle>, mpsc::Receiver<()>) {
+    fn busy_workers() -> (Workers, Arc<Lifecycle>, mpsc::Receiver<()>) {
         let lifecycle = Lifecycle::new(2, Duration::from_secs(3600));
         let workers = Workers::start(NonZeroUsize::new(2).unwrap(), &lifecycle).unwrap();
         let (report, reports) = mpsc::channel();
@@ -261,18 +261,18 @@ mod tests {
 
     #[test]
     fn a_worker_that_ends_drops_its_tasks_and_makes_the_others_drain() {
-        let (workers, lifecycle, reports) = at_work();
+        let (workers, lifecycle, reports) = busy_workers();
         workers.stop.event.notify(1);
         assert_eq!(lifecycle.drained(), Drained::Clean);
         let reason = lifecycle.failure().unwrap();
         assert!(reason.starts_with("the thread argus-smol-") && reason.contains("has ended"), "{reason}");
         drop(workers);
-        assert_eq!(reports.iter().count(), 1, "of the task on the other worker");
+        assert_eq!(reports.iter().count(), 1, "the task on the other worker has ended by itself");
     }
 
     #[test]
-    fn a_worker_that_panics_does_the_same() {
-        let (mut workers, lifecycle, reports) = at_work();
+    fn a_worker_that_panics_drops_its_tasks_and_makes_the_others_drain() {
+        let (mut workers, lifecycle, reports) = busy_workers();
         let worker = Arc::<Worker>::default();
         // A panic of a task, or of a waker called by the reactor, does not reach the thread.
         let (held, dropped) = mpsc::channel::<()>();
@@ -283,14 +283,14 @@ mod tests {
         workers.start_worker(2, worker, async { panic!("as told") }, &lifecycle).unwrap();
         assert_eq!(lifecycle.drained(), Drained::Clean);
         assert_eq!(lifecycle.failure(), Some("the thread argus-smol-2 has panicked: as told"));
-        assert!(dropped.recv().is_err(), "its task has gone with it");
+        assert!(dropped.recv().is_err(), "its task is dropped");
         drop(workers);
-        assert_eq!(reports.iter().count(), 2, "of the tasks on the other workers");
+        assert_eq!(reports.iter().count(), 2, "the tasks on the other workers have ended by themselves");
     }
 
     #[test]
     fn a_task_that_panics_ends_alone() {
-        let (workers, lifecycle, reports) = at_work();
+        let (workers, lifecycle, reports) = busy_workers();
         for _ in 0..2 {
             workers.handle().spawn(async { panic!("as told") });
         }

@@ -1,8 +1,8 @@
 //! The warp application.
 //!
 //! warp gets a request with only the method and the target, to route by. The original request travels as an
-//! [`Exchange`] in the extensions of warp's request, so that nothing is lost or copied. The answer comes back as warp's
-//! own.
+//! [`Exchange`] in the extensions of warp's request, so that nothing is lost or copied. The answer comes back as an
+//! answer of warp.
 
 use std::convert::Infallible;
 
@@ -59,7 +59,7 @@ impl<S: Routes> App<S> {
         request.extensions_mut().insert(exchange);
         let responding = self.service.clone().call(request);
         async move {
-            // A filter never fails: a rejection is an answer too.
+            // A filter never fails: warp turns a rejection into an answer.
             let Ok(response) = responding.await;
             response
         }

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use argus_host::lifecycle::Lifecycle;
-use argus_host::placement::{Placement, give_way};
+use argus_host::placement::{Placement, lower_priority};
 use argus_host::pool::Pool;
 use argus_host::runtime::Runtime;
 use argus_host::watch;
@@ -95,7 +95,7 @@ struct Worker {
 
 impl Worker {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        // An async block reserves space for what it captures and again for what it awaits, and a connection is large.
+        // Boxed, since an async block has space for the captured task and again for the awaited one, which is large.
         let (task, held) = (Box::pin(task), Arc::clone(&self.held));
         drop(self.handle.spawn(async move {
             task.await;
@@ -125,8 +125,8 @@ struct Stop {
 }
 
 impl Workers {
-    /// Starts the worker threads. One that dies takes its tasks with it and [fails](Lifecycle::fail) the server; the
-    /// others go on.
+    /// Starts the worker threads. If one dies, its tasks are dropped and the server [fails](Lifecycle::fail); the
+    /// others continue.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl Workers {
         let unpinned = placement.clone();
         let prepare = move || {
             unpinned.unpin();
-            give_way();
+            lower_priority();
         };
         let background = Arc::new(Pool::start("argus-scan", prepare)?);
         let tokio = Tokio { workers: Arc::default(), blocking, background };
@@ -193,7 +193,7 @@ impl Drop for Workers {
         self.stop.is_wanted.store(true, Ordering::Release);
         self.stop.event.notify(usize::MAX);
         for worker in self.threads.drain(..) {
-            // If it died, that was reported already.
+            // A worker that died has already reported it.
             let _ = worker.join();
         }
     }
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     /// Two workers, each with a task that ends when the server drains, and reports that.
-    fn at_work() -> (Workers, Arc<Lifecycle>, mpsc::Receiver<()>) {
+    fn busy_workers() -> (Workers, Arc<Lifecycle>, mpsc::Receiver<()>) {
         let lifecycle = Lifecycle::new(2, Duration::from_secs(3600));
         let workers = Workers::start(NonZeroUsize::new(2).unwrap(), &lifecycle).unwrap();
         let (report, reports) = mpsc::channel();
@@ -233,17 +233,17 @@ mod tests {
 
     #[test]
     fn a_worker_that_ends_drops_its_tasks_and_makes_the_others_drain() {
-        let (workers, lifecycle, reports) = at_work();
+        let (workers, lifecycle, reports) = busy_workers();
         workers.stop.event.notify(1);
         assert_eq!(lifecycle.drained(), Drained::Clean);
         let reason = lifecycle.failure().unwrap();
         assert!(reason.starts_with("the thread argus-tokio-") && reason.contains("has ended"), "{reason}");
         drop(workers);
-        assert_eq!(reports.iter().count(), 1, "of the task on the other worker");
+        assert_eq!(reports.iter().count(), 1, "the task on the other worker has ended by itself");
     }
 
     #[test]
-    fn a_worker_that_panics_does_the_same() {
+    fn a_worker_that_panics_drops_its_tasks_and_makes_the_others_drain() {
         /// A waker that panics, for a timer.
         struct Trap;
 
@@ -253,7 +253,7 @@ mod tests {
             }
         }
 
-        let (workers, lifecycle, reports) = at_work();
+        let (workers, lifecycle, reports) = busy_workers();
         workers.handle().spawn(async {
             let timer = pin!(tokio::time::sleep(Duration::from_millis(1)));
             let _pending = timer.poll(&mut Context::from_waker(&Arc::new(Trap).into()));
@@ -263,12 +263,12 @@ mod tests {
         let reason = lifecycle.failure().unwrap();
         assert!(reason.ends_with("has panicked: as told"), "{reason}");
         drop(workers);
-        assert_eq!(reports.iter().count(), 1, "of the task on the other worker");
+        assert_eq!(reports.iter().count(), 1, "the task on the other worker has ended by itself");
     }
 
     #[test]
     fn a_task_that_panics_ends_alone() {
-        let (workers, lifecycle, reports) = at_work();
+        let (workers, lifecycle, reports) = busy_workers();
         for _ in 0..2 {
             workers.handle().spawn(async { panic!("as told") });
         }

@@ -17,8 +17,8 @@ use crate::app;
 use crate::connection;
 use crate::runtime::{Tokio, Workers};
 
-/// The pause after the system had no room for another connection. Without it the loop would spin, since the connection
-/// is still waiting.
+/// The pause after the system had no resources for another connection. Without it the loop would spin, since the
+/// connection is still waiting.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Starts to serve the node, until it drains.
@@ -49,16 +49,16 @@ async fn accept_all(node: Arc<Node>, listener: TcpListener, runtime: Tokio) {
     }
 }
 
-/// Accepts the next connection and waits for its permit; at the limit of connections an idle one is closed for it.
-/// Never fails: after an error of a single connection it tries the next at once, and after a lack of file descriptors
-/// or memory it tries after a pause.
+/// Accepts the next connection and waits for its permit; at the limit of connections, an idle one is closed for it.
+/// Never fails: after an error of a single connection, it accepts the next at once; when file descriptors or memory are
+/// short, it accepts again after a pause.
 async fn accept(node: &Node, runtime: &Tokio, listener: &TcpListener) -> (TcpStream, SocketAddr, ConnectionPermit) {
     loop {
         // Not registered with a worker yet.
         let accepted = listener.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
         match accepted {
             Ok((stream, peer)) => return (stream, peer, node.admit(runtime).await),
-            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 node.accept_failed(&error);
                 runtime.sleep(ACCEPT_PAUSE).await;
@@ -68,7 +68,7 @@ async fn accept(node: &Node, runtime: &Tokio, listener: &TcpListener) -> (TcpStr
 }
 
 /// Whether an error concerns only the connection to accept, and not the ability to accept.
-fn is_of_one_connection(error: &io::Error) -> bool {
+fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    /// The reason of the server's failure if the accepting task does this.
+    /// The reason for which the server fails when the accepting task runs `accepting`.
     fn failure(accepting: impl Future<Output = ()> + Send + 'static) -> String {
         let lifecycle = Lifecycle::new(1, Duration::from_secs(3600));
         let workers = Workers::start(NonZeroUsize::MIN, &lifecycle).unwrap();

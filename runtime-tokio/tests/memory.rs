@@ -12,5 +12,5 @@ fn memory_stays_within_its_plan() {
 
 #[test]
 fn freed_memory_goes_back_to_the_system() {
-    memory::gives_back_what_was_freed(env!("CARGO_BIN_EXE_argus-tokio"));
+    memory::freed_memory_is_returned(env!("CARGO_BIN_EXE_argus-tokio"));
 }

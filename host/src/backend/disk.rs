@@ -95,7 +95,8 @@ fn report_folder(path: &Path, storage: &DiskStorage) -> Result<(), OpenError> {
     let others = blobs.into_iter().filter(|name| !engine::is_blob_name(name));
     let others = others.map(|name| path.join("blobs").join(name));
     for unknown in storage.unknown_files().iter().cloned().chain(others) {
-        tracing::warn!(path = %unknown.display(), "a file that does not belong to the repository lies in its folder; it is left alone");
+        let path = unknown.display();
+        tracing::warn!(%path, "a file in the folder does not belong to the repository; it is ignored");
     }
     for folder in storage.exposed() {
         let path = folder.display();
@@ -131,30 +132,39 @@ fn report(path: &Path, recovery: &Recovery, took: Duration) {
     if end_is_unknown {
         tracing::warn!(
             %path,
-            "the record of where the log ended when it was closed is damaged: it is unknown whether the log has lost its end since"
+            "the record of where the log ended when it was closed is damaged: it is unknown whether the log has lost \
+             its end since"
         );
     }
     if cut_record {
         tracing::warn!(
             %path,
             cut_bytes,
-            "the previous process ended during a commit, which was cut from the log: it was never acknowledged as durable"
+            "the previous process ended during a commit, which was cut from the log: it was never acknowledged as \
+             durable"
         );
     } else if cut_bytes > 0 {
         tracing::info!(
             %path,
             cut_bytes,
-            "the previous process did not close the log; what follows its last record was cut: stale bytes, or a commit that was never \
-             acknowledged as durable"
+            "the previous process did not close the log; the bytes after its last record were cut: they are stale, or \
+             a commit that was never acknowledged as durable"
         );
     }
     if orphans > 0 {
         tracing::info!(%path, orphans, "deleted orphaned segments, which no manifest lists");
     }
     if manifest_repaired {
-        tracing::warn!(%path, "one copy of the manifest was missing, damaged, unreadable or old, and was restored from the other");
+        tracing::warn!(
+            %path,
+            "one copy of the manifest was missing, damaged, unreadable or old, and was restored from the other"
+        );
     }
     if manifest_outdated {
-        tracing::warn!(%path, "the storage was full or unavailable, and the second copy of the manifest could not be restored; it will be retried");
+        tracing::warn!(
+            %path,
+            "the storage was full or unavailable, and the second copy of the manifest could not be restored; this will \
+             be retried"
+        );
     }
 }

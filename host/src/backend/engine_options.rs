@@ -9,8 +9,8 @@ use clap::Args;
 
 use crate::units::{parse_age, parse_count, parse_size};
 
-/// Unsealed data before commits wait for maintenance, in units of the seal size, plus what is being merged or sealed
-/// meanwhile.
+/// Most unsealed data in memory, in units of the seal size: four before commits wait for maintenance, and two being
+/// merged or sealed meanwhile.
 const FRESH_SEALS: usize = 4 + 2;
 
 /// Memory per event while sealed segments are merged, in bytes: its position in the new segment, and its id.
@@ -23,8 +23,8 @@ const TYPE_BYTES: usize = 1024;
 /// Options of an engine.
 #[derive(Args, Clone, Debug)]
 pub struct EngineOptions {
-    /// Remove events older than this, by their own timestamps: s, m, h, d, as in `30d`. They are removed a segment at a
-    /// time, so some stay longer, up to nine eighths of this age [default: keep all]
+    /// Remove events older than this, by their own timestamps, as in `30d` (units s, m, h, d). They are removed a
+    /// segment at a time, so some stay longer, up to nine eighths of this age [default: keep all]
     #[arg(long, env = "ARGUS_RETAIN_AGE", value_name = "AGE", help_heading = "Service")]
     #[arg(value_parser = parse_age)]
     pub retain_age: Option<Duration>,
@@ -49,8 +49,8 @@ pub struct EngineOptions {
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_filter_bytes: usize,
 
-    /// Different event types in the repository; an event with one more is refused with 422. A repository with more
-    /// types is not opened
+    /// Most different event types in the repository; an event of a further type is refused with 422. A repository with
+    /// more types is not opened
     #[arg(long, env = "ARGUS_MAX_EVENT_TYPES", value_name = "COUNT", default_value = "100000")]
     #[arg(value_parser = parse_count, help_heading = "Limits")]
     pub max_event_types: NonZeroUsize,

@@ -17,12 +17,16 @@ pub enum OpenError {
     /// The stored data could not be read.
     #[error(transparent)]
     Repository(#[from] engine::OpenError),
-    /// Something in the folder is damaged.
-    #[error("{reason}. Nothing was changed; `check {0}` lists all that is damaged, and `check {0} --salvage TO` saves what is whole", path.display())]
+    /// Stored data or a file is damaged.
+    #[error(
+        "{reason}. Nothing was changed; `check {0}` lists all damage, and `check {0} --salvage TO` saves the undamaged \
+         events",
+        path.display()
+    )]
     Damaged {
         /// The folder.
         path: PathBuf,
-        /// Where the damage is, what it is, and which events it concerns.
+        /// The place of the damage, its kind, and the events that it affects.
         reason: String,
     },
 }

@@ -1,6 +1,6 @@
 //! Backends: the kinds of repository, and the options of each.
 //!
-//! Nothing else in the server knows how a repository is built; all other modules know only the trait [`Repository`].
+//! Only these modules know how a repository is built; all others know only the trait [`Repository`].
 
 mod disk;
 mod engine_options;

@@ -19,7 +19,7 @@ const STALLED: Duration = Duration::from_millis(500);
 /// Least capacity of a body's buffer, in bytes.
 const FIRST_BYTES: usize = 1024;
 
-/// A body of which part has arrived. Dropping it returns its memory.
+/// A partly received body. Dropping it returns its memory.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     number: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Arrival {
     held: Arc<Mutex<Held>>,
 }
 
-/// All bodies of which part has arrived.
+/// All partly received bodies.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals(Mutex<Numbered>);
 
@@ -39,7 +39,7 @@ struct Numbered {
     held: BTreeMap<u64, Arc<Mutex<Held>>>,
 }
 
-/// The bytes of a body so far. Locked by the body's reader, and by whoever drops the body to make room.
+/// The bytes of a body so far. Locked by the body's reader, and by a thread that drops the body to make room.
 #[derive(Debug)]
 struct Held {
     bytes: Vec<u8>,
@@ -96,9 +96,9 @@ impl Arrival {
         Ok(())
     }
 
-    /// Capacity for this many bytes and some that may follow, to grow in few steps: at most about four times what has
-    /// arrived, and never more than the length. The last buffer but one has at most half of the length, so that both
-    /// together stay within [`memory_bytes_max`].
+    /// Capacity for this many bytes and some that may follow, to grow in few steps: at most about four times the bytes
+    /// that have arrived, and never more than the length. The last buffer but one has at most half of the length, so
+    /// that both together stay within [`memory_bytes_max`].
     fn capacity_for(&self, bytes: usize) -> usize {
         let quarter = self.length_max / 4;
         if bytes >= quarter || FIRST_BYTES >= quarter { self.length_max } else { (2 * bytes).max(FIRST_BYTES) }
@@ -148,15 +148,15 @@ impl Arrivals {
         let stalled = |held: &&Arc<Mutex<Held>>| {
             // A locked body is being read, so it has not stalled.
             let held = held.try_lock().ok()?;
-            let behind = held.pace.behind(now);
-            (held.reservation.is_some() && behind >= STALLED).then_some(behind)
+            let stalled_for = held.pace.used(now);
+            (held.reservation.is_some() && stalled_for >= STALLED).then_some(stalled_for)
         };
         let slowest = arrivals.held.values().filter_map(|held| Some((stalled(&held)?, held)));
-        let Some((_, slowest)) = slowest.max_by_key(|&(behind, _)| behind) else { return false };
+        let Some((_, slowest)) = slowest.max_by_key(|&(stalled_for, _)| stalled_for) else { return false };
         let mut held = lock(slowest);
         let mut waker = None;
         // More of it may have arrived since.
-        if held.reservation.is_some() && held.pace.behind(now) >= STALLED {
+        if held.reservation.is_some() && held.pace.used(now) >= STALLED {
             // Free the memory before the reservation.
             held.bytes = Vec::new();
             held.reservation = None;
@@ -269,7 +269,7 @@ mod tests {
         let mut one = budget.reserve();
         one.grow_to(10_000, Share::Small).unwrap();
         assert!(!woken.0.load(Ordering::Relaxed));
-        // The one that stalled longest is dropped first, and no more than needed.
+        // The body that has stalled longest is dropped first, and only as many as needed.
         let mut two = budget.reserve();
         two.grow_to(10_000, Share::Small).unwrap();
         assert!(woken.0.load(Ordering::Relaxed));

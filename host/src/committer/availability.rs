@@ -22,7 +22,7 @@ pub(super) struct Availability {
 #[derive(Debug, Default)]
 struct State {
     failure: Option<Arc<Failure>>,
-    /// Something in this process has failed: whatever the repository says, no more commits are accepted.
+    /// Something in this process has failed: no more commits are accepted, even if the repository would accept them.
     is_final: bool,
 }
 
@@ -48,23 +48,23 @@ impl Availability {
         self.has_failure.load(Ordering::Acquire) && !lock(&self.state).is_final
     }
 
-    /// Updates the state with what the repository reports. Among failures of one kind the first is kept, since later
-    /// ones usually follow from it.
-    pub(super) fn update(&self, told: Option<&Failure>) -> Change {
-        if told.is_none() && !self.has_failure.load(Ordering::Acquire) {
+    /// Updates the state with the failure that the repository reports. Among failures of one kind the first is kept,
+    /// since later ones usually follow from it.
+    pub(super) fn update(&self, reported: Option<&Failure>) -> Change {
+        if reported.is_none() && !self.has_failure.load(Ordering::Acquire) {
             return Change::None;
         }
         let mut state = lock(&self.state);
-        let change = match (state.failure.as_deref(), told) {
+        let change = match (state.failure.as_deref(), reported) {
             _ if state.is_final => return Change::None,
             (None, None) => Change::None,
-            (Some(known), Some(told)) if discriminant(known) == discriminant(told) => Change::None,
+            (Some(known), Some(reported)) if discriminant(known) == discriminant(reported) => Change::None,
             (Some(_), None) => {
                 state.failure = None;
                 Change::Recovered
             }
-            (_, Some(told)) => {
-                let failure = Arc::new(told.clone());
+            (_, Some(reported)) => {
+                let failure = Arc::new(reported.clone());
                 state.failure = Some(Arc::clone(&failure));
                 Change::Failed(failure)
             }
@@ -92,7 +92,7 @@ impl Shared {
         if !self.availability.may_recover() {
             return;
         }
-        let recovered = self.ask(&mut **lock(&self.repository), "a recovery", |repository| {
+        let recovered = self.call(&mut **lock(&self.repository), "a recovery", |repository| {
             repository.recover()?;
             self.publish(repository);
             self.offer_tasks(repository);
@@ -104,38 +104,38 @@ impl Shared {
     }
 
     /// Calls the repository and then updates availability. After a panic its memory cannot be trusted, so the process
-    /// ends. To be called with the repository locked.
-    pub(super) fn ask<T>(
+    /// ends. The caller must have locked the repository.
+    pub(super) fn call<T>(
         &self,
         repository: &mut dyn Repository,
         what: &str,
         act: impl FnOnce(&mut dyn Repository) -> Result<T, CommitError>,
     ) -> Result<T, CommitError> {
-        let asked = || {
+        let called = || {
             let outcome = act(repository);
             self.update_availability(repository);
             outcome
         };
-        catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|panic| {
+        catch_unwind(AssertUnwindSafe(called)).unwrap_or_else(|panic| {
             let reason = format!("{what} panicked: {}", panic_message(panic.as_ref()));
             self.fail(reason.clone());
             Err(CommitError::in_doubt(reason))
         })
     }
 
-    /// Refuses commits for good and ends the process. To be called with the repository locked.
+    /// Refuses commits for good and ends the process. The caller must have locked the repository.
     pub(super) fn fail(&self, reason: String) {
         self.lifecycle.fail(reason.clone());
         self.end(reason.into());
     }
 
-    /// Refuses commits for good. To be called with the repository locked.
+    /// Refuses commits for good. The caller must have locked the repository.
     pub(super) fn end(&self, cause: Cause) {
         self.report(self.availability.end(cause));
     }
 
-    /// Updates availability from the repository. To be called with the repository locked, after anything that may fail:
-    /// threads waiting for maintenance check availability under the same lock.
+    /// Updates availability after a call of the repository that may have failed. The caller must still hold the lock of
+    /// the repository: threads that wait for maintenance check availability under that lock.
     pub(super) fn update_availability(&self, repository: &dyn Repository) {
         self.report(self.availability.update(repository.failure()));
     }
@@ -151,7 +151,7 @@ impl Shared {
                 tracing::warn!(reason = %cause, "the storage is unavailable; commits are refused until it recovers");
             }
             Failure::Failed(cause) => {
-                tracing::error!(reason = %cause, "the storage has failed; commits are refused, reads go on");
+                tracing::error!(reason = %cause, "the storage has failed; commits are refused, reads continue");
             }
         }
         if let Some(damage) = failure.cause().damage() {
@@ -175,24 +175,24 @@ mod tests {
         Failure::Failed(reason.into())
     }
 
-    fn told(availability: &Availability) -> Option<Failure> {
+    fn current(availability: &Availability) -> Option<Failure> {
         availability.failure().map(|failure| (*failure).clone())
     }
 
     #[test]
     fn it_follows_the_repository_into_failure_and_back() {
         let availability = Availability::default();
-        assert_eq!((availability.update(None), told(&availability)), (Change::None, None));
+        assert_eq!((availability.update(None), current(&availability)), (Change::None, None));
         assert_eq!(availability.update(Some(&unavailable("a"))), Change::Failed(Arc::new(unavailable("a"))));
         assert!(availability.may_recover());
         // The first reason of a kind is kept; one of another kind replaces it.
         assert_eq!(
-            (availability.update(Some(&unavailable("b"))), told(&availability)),
+            (availability.update(Some(&unavailable("b"))), current(&availability)),
             (Change::None, Some(unavailable("a")))
         );
         assert_eq!(availability.update(Some(&failed("c"))), Change::Failed(Arc::new(failed("c"))));
-        assert_eq!(told(&availability), Some(failed("c")));
-        assert_eq!((availability.update(None), told(&availability)), (Change::Recovered, None));
+        assert_eq!(current(&availability), Some(failed("c")));
+        assert_eq!((availability.update(None), current(&availability)), (Change::Recovered, None));
         assert!(!availability.may_recover());
         assert_eq!(availability.update(None), Change::None);
     }
@@ -204,6 +204,6 @@ mod tests {
         assert_eq!(availability.end("a panic".into()), Change::Failed(Arc::new(failed("a panic"))));
         assert_eq!(availability.end("another".into()), Change::None);
         assert_eq!(availability.update(None), Change::None);
-        assert_eq!((told(&availability), availability.may_recover()), (Some(failed("a panic")), false));
+        assert_eq!((current(&availability), availability.may_recover()), (Some(failed("a panic")), false));
     }
 }

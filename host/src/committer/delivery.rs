@@ -36,13 +36,13 @@ type Slot = Mutex<State>;
 enum State {
     /// The waker of the task, once it has been polled.
     Open(Option<Waker>),
-    /// The outcome is here. Whoever takes it wakes these other tasks.
+    /// The outcome is here. The task that takes it wakes these other tasks.
     Decided(Outcome, Vec<Waker>),
-    /// The outcome was taken, or is no longer wanted.
+    /// The outcome was taken, or its task was dropped.
     Over,
 }
 
-/// A pair for a task on the current thread.
+/// A waiter and a ticket for a task on the current thread.
 pub(super) fn pair() -> (Waiter, Ticket) {
     let slot = Arc::new(Mutex::new(State::Open(None)));
     (Waiter { slot: Arc::clone(&slot), thread: thread::current().id() }, Ticket { slot })
@@ -75,7 +75,8 @@ pub(super) fn deliver(outcomes: impl IntoIterator<Item = (Waiter, Outcome)>) {
     }
 }
 
-/// Wakes a task. Returns `false` if its waker panicked; that task is lost, but neither this thread nor any other task.
+/// Wakes a task. Returns `false` if its waker panicked: that task may never run, but this thread and all other tasks
+/// do.
 fn wake(waker: Waker) -> bool {
     catch_unwind(AssertUnwindSafe(|| waker.wake())).is_ok()
 }
@@ -112,7 +113,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        // Has no effect if there is an outcome. Only a thread that unwinds leaves none.
+        // Has no effect if there is an outcome. Only a thread that panics leaves none.
         let waker = self.decide(Err(CommitError::in_doubt("a commit was interrupted")));
         wake_all(waker.into_iter().collect());
     }
@@ -272,10 +273,10 @@ mod tests {
             outcomes.insert(trap, (waiter, outcome(4)));
             deliver(outcomes);
             drop(ticket);
-            let mut asked: Vec<_> = tasks.into_iter().filter(|(_, count)| count.0.load(Ordering::SeqCst) > 0).collect();
-            assert!(!asked.is_empty());
-            // Those that were woken wake the others.
-            let found: Vec<_> = asked.iter_mut().map(|(ticket, count)| poll(ticket, count)).collect();
+            let mut awake: Vec<_> = tasks.into_iter().filter(|(_, count)| count.0.load(Ordering::SeqCst) > 0).collect();
+            assert!(!awake.is_empty());
+            // They wake the others.
+            let found: Vec<_> = awake.iter_mut().map(|(ticket, count)| poll(ticket, count)).collect();
             assert!(found.iter().all(Option::is_some));
         }
     }

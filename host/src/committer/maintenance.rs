@@ -11,10 +11,10 @@ use super::{Shared, is_behind, lock};
 use crate::clock;
 use crate::watch::panic_message;
 
-/// Work between two checks for a more urgent task or the end, in units of one event.
+/// Work between two checks for a more urgent task or a shutdown, in events.
 const STEP: u32 = 4_096;
 
-/// How often the repository is asked for tasks when nothing is committed: events still expire.
+/// How often the repository is asked for tasks without a commit, since events expire.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Hands tasks to the maintenance thread, so that neither commits nor queries wait for them.
@@ -56,7 +56,7 @@ impl MaintenanceThread {
         lock(&self.inbox).closed
     }
 
-    /// Wakes everyone who waits for maintenance to catch up.
+    /// Wakes all threads that wait until maintenance has caught up.
     pub(super) fn wake_waiting(&self) {
         self.installed.notify_all();
     }
@@ -121,8 +121,8 @@ impl Shared {
 
     fn install(&self, task: Box<dyn MaintenanceTask>) {
         let mut repository = lock(&self.repository);
-        // Even after a failure, since the repository must learn that nobody works on the task any more.
-        let outcome = self.ask(&mut **repository, "maintenance", |repository| {
+        // Even after a failure, since the repository must know that no thread runs the task any more.
+        let outcome = self.call(&mut **repository, "maintenance", |repository| {
             let Some(maintenance) = repository.maintenance() else { return Ok(()) };
             let expired = maintenance.install(task)?;
             expired.iter().for_each(|expired| self.report_expired(expired));
@@ -136,14 +136,14 @@ impl Shared {
         self.maintenance.wake_waiting();
     }
 
-    /// Waits until maintenance has caught up far enough for commits to go on.
+    /// Waits until maintenance has caught up far enough for commits to continue.
     pub(super) fn until_caught_up<'a>(
         &self,
         repository: MutexGuard<'a, Box<dyn Repository>>,
     ) -> MutexGuard<'a, Box<dyn Repository>> {
-        let behind = |repository: &mut Box<dyn Repository>| {
+        let must_wait = |repository: &mut Box<dyn Repository>| {
             is_behind(&mut **repository) && self.availability.failure().is_none()
         };
-        self.maintenance.installed.wait_while(repository, behind).unwrap_or_else(PoisonError::into_inner)
+        self.maintenance.installed.wait_while(repository, must_wait).unwrap_or_else(PoisonError::into_inner)
     }
 }

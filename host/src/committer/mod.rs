@@ -1,12 +1,12 @@
 //! The single writer of the repository, and its threads.
 //!
 //! Any thread [submits](Committer::submit) a batch and waits for its receipt without blocking. All queued batches are
-//! committed as one group. Then the new snapshot is published, and only then the receipts are delivered, so that
-//! whoever has a receipt can read what it counts. A submitted batch is committed even if nobody waits for it any more.
+//! committed as one group. Then the new snapshot is published, and only then the receipts are delivered, so that a
+//! client with a receipt can read its events. A submitted batch is committed even if its task was dropped.
 //!
-//! Commits may wait for a disk, so the commit thread makes them. If the repository never waits, whoever submits first,
-//! the leader, commits instead: switching threads twice takes longer than such a commit. Maintenance has a thread of
-//! its own.
+//! Commits may wait for a disk, so the commit thread makes them. If the repository never waits, the first task to
+//! submit, the leader, commits instead: switching threads twice takes longer than such a commit. Maintenance has a
+//! thread of its own.
 //!
 //! While the repository is unavailable or has failed, no batch is accepted, and the commit thread regularly asks the
 //! repository to recover.
@@ -17,14 +17,12 @@
 mod availability;
 mod delivery;
 mod maintenance;
+mod pending;
 mod queue;
 mod types_watch;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -38,8 +36,10 @@ use crate::repeated::Repeated;
 use crate::warnings::Warnings;
 use crate::watch;
 use availability::Availability;
-use delivery::{Outcome, Ticket, Waiter};
+use delivery::Waiter;
 use maintenance::MaintenanceThread;
+use pending::Leader;
+pub use pending::PendingCommit;
 use queue::{Queue, Waited};
 pub use queue::{QueueLimits, SubmitError};
 use types_watch::TypesWatch;
@@ -53,13 +53,6 @@ pub struct Committer {
     shut_down: Once,
 }
 
-/// A submitted batch. Resolves with the outcome of its commit. Poll or drop it soon: other batches may depend on it.
-#[derive(Debug)]
-pub struct PendingCommit {
-    ticket: Ticket,
-    leader: Option<Leader>,
-}
-
 /// How long the commit thread waits at most for a group to gather: about as long as a disk takes to sync.
 const GATHERING: Duration = Duration::from_micros(200);
 
@@ -68,18 +61,6 @@ const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A batch, and the waiter for its outcome.
 type Job = (Batch, Waiter);
-
-/// The leader: whoever submits to a queue without one. It makes sure that the queue is committed; if it is dropped
-/// before, the commit thread commits.
-///
-/// Usually, other requests are ready to run on the same executor. The leader yields to them once, so that all of their
-/// batches form one group.
-#[derive(Debug)]
-struct Leader {
-    shared: Arc<Shared>,
-    has_yielded: bool,
-    done: bool,
-}
 
 struct Shared {
     queue: Queue<Job>,
@@ -174,8 +155,8 @@ impl Committer {
         let bytes = batch.bytes();
         let (waiter, ticket) = delivery::pair();
         let is_leader = self.shared.queue.push((batch, waiter), bytes)?;
-        let leader = is_leader.then(|| Leader { shared: Arc::clone(&self.shared), has_yielded: false, done: false });
-        Ok(PendingCommit { ticket, leader })
+        let leader = is_leader.then(|| Leader::new(Arc::clone(&self.shared)));
+        Ok(PendingCommit::new(ticket, leader))
     }
 
     /// Reads the last published state: everything acknowledged before this call, and perhaps more.
@@ -223,31 +204,6 @@ impl Drop for Committer {
     }
 }
 
-impl Future for PendingCommit {
-    type Output = Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        if let Some(leader) = &mut self.leader {
-            if !leader.has_yielded {
-                leader.has_yielded = true;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            leader.done = leader.shared.commit_at_once();
-            self.leader = None;
-        }
-        self.ticket.poll(cx)
-    }
-}
-
-impl Drop for Leader {
-    fn drop(&mut self) {
-        if !self.done {
-            self.shared.queue.wake();
-        }
-    }
-}
-
 impl Shared {
     /// The body of the commit thread.
     fn commit_until_closed(&self) {
@@ -292,7 +248,7 @@ impl Shared {
         }
     }
 
-    /// To be called when nothing else uses the repository any more.
+    /// Closes the repository, when nothing else uses it any more.
     fn close(&self) {
         self.run_unless_failed("the close", |repository| repository.close());
     }
@@ -303,7 +259,7 @@ impl Shared {
         if self.availability.failure().is_some() {
             return;
         }
-        let outcome = self.ask(&mut **repository, what, act);
+        let outcome = self.call(&mut **repository, what, act);
         self.log_retry(what, outcome);
     }
 
@@ -339,7 +295,6 @@ impl Shared {
         }
         let outcome = self.commit_group(&mut **repository, &batches);
         drop(repository);
-        // A batch is committed even if its task is gone.
         match outcome {
             Ok(receipts) => delivery::deliver(waiters.into_iter().zip(receipts.into_iter().map(Ok))),
             Err(error) => delivery::deliver(waiters.into_iter().map(|waiter| (waiter, Err(error.clone())))),
@@ -351,30 +306,30 @@ impl Shared {
             return Err((*failure).clone().into());
         }
         let begun = Instant::now();
-        let committed = self.ask(repository, "a commit", |repository| {
+        let committed = self.call(repository, "a commit", |repository| {
             let receipts = repository.commit(clock::now(), batches)?;
             self.publish(repository);
             let took = begun.elapsed();
             self.offer_tasks(repository);
             Ok((receipts, took))
         });
-        let goes_on = self.availability.failure().is_none();
+        let is_available = self.availability.failure().is_none();
         match &committed {
             Ok((receipts, took)) => {
                 let events = batches.iter().map(Batch::len).sum();
                 self.metrics.group_committed(receipts, events, *took);
             }
-            // This may happen with every batch.
-            Err(error) if goes_on => {
+            // Possibly with every batch, so the log line is limited.
+            Err(error) if is_available => {
                 if let Some(suppressed) = self.refusals.due() {
                     tracing::warn!(reason = %error, suppressed, "a commit was refused");
                 }
             }
             Err(_) => {}
         }
-        // Readiness shows the outcome of the last attempt, as long as attempts go on.
+        // Readiness shows the outcome of the last attempt, unless the repository has failed.
         self.warnings.unavailable(match &committed {
-            Err(CommitError::Unavailable { cause, .. }) if goes_on => Some(cause),
+            Err(CommitError::Unavailable { cause, .. }) if is_available => Some(cause),
             Err(CommitError::Unavailable { .. } | CommitError::Full(_) | CommitError::Failed { .. }) | Ok(_) => None,
         });
         committed.map(|(receipts, _)| receipts)
@@ -396,7 +351,7 @@ impl Shared {
         }
     }
 
-    /// Called when a thread dies: refuses commits and answers everyone who waits.
+    /// Called when a thread dies: refuses commits and answers all waiting tasks.
     fn abandon(&self, reason: &str) {
         // Before the lock, which a commit waiting for its disk may hold for long.
         self.lifecycle.fail(reason.to_owned());

@@ -56,13 +56,13 @@ struct State<T> {
     /// In the order of arrival.
     items: Vec<T>,
     bytes: usize,
-    /// Somebody has undertaken to empty the queue.
+    /// A leader will empty the queue.
     has_leader: bool,
     /// How many items were taken last.
     taken_last: usize,
     /// How many items the thread in [`gather`](Queue::gather) waits for; 0 if none waits.
     wanted: usize,
-    /// The waiting thread should check something else.
+    /// The waiting thread should return even if the queue is empty.
     interrupted: bool,
     closed: bool,
 }
@@ -81,7 +81,7 @@ impl<T> Queue<T> {
         Self { limits, state: Mutex::new(state), wake: Condvar::new(), closing: Condvar::new() }
     }
 
-    /// Adds an item of `bytes` bytes. Returns whether the caller is now the leader, who must see to it that the queue
+    /// Adds an item of `bytes` bytes. Returns whether the caller is now the leader, which must see to it that the queue
     /// is emptied.
     pub(super) fn push(&self, item: T, bytes: usize) -> Result<bool, SubmitError> {
         let mut state = lock(&self.state);
@@ -101,7 +101,7 @@ impl<T> Queue<T> {
         Ok(!mem::replace(&mut state.has_leader, true))
     }
 
-    /// Takes all items. The next one to push becomes the leader.
+    /// Takes all items. The next caller of `push` becomes the leader.
     pub(super) fn take(&self) -> Vec<T> {
         let mut state = lock(&self.state);
         state.bytes = 0;
@@ -115,8 +115,8 @@ impl<T> Queue<T> {
     /// Sleeps until the queue has half as many items as were taken last, or for at most `patience`. Returns whether
     /// there are any.
     ///
-    /// Those who just got their outcome are likely to submit again soon. Taking only the first of their batches would
-    /// make all others wait for another commit.
+    /// Clients that just got their answers are likely to submit again soon. Taking only the first of their batches
+    /// would make all others wait for another commit.
     pub(super) fn gather(&self, patience: Duration) -> bool {
         let mut state = lock(&self.state);
         state.wanted = (state.taken_last / 2).max(1);
@@ -199,7 +199,7 @@ mod tests {
     /// Longer than any test takes.
     const FOREVER: Duration = Duration::from_secs(3600);
 
-    /// A queue of which `taken_last` items were taken last.
+    /// A queue whose last `take` returned `taken_last` items.
     fn after(taken_last: usize) -> Queue<usize> {
         let queue = Queue::new(QueueLimits { batches_max: 100, bytes_max: 100 });
         for item in 0..taken_last {

@@ -18,8 +18,8 @@ impl TypesWatch {
             tracing::warn!(
                 event_types,
                 limit = event_types_max,
-                "the number of event types is close to its limit (--max-event-types), beyond which events of new types will be \
-                 refused. What differs from event to event, such as a URL or an id, belongs in the payload"
+                "the number of event types is close to its limit (--max-event-types); beyond it, events of new types \
+                 are refused. Texts that differ from event to event (a URL, an id) belong in the payload"
             );
         }
     }
@@ -37,8 +37,8 @@ mod tests {
     #[test]
     fn a_warning_comes_once_and_again_after_the_number_fell() {
         let watch = TypesWatch::default();
-        let told: Vec<bool> =
+        let warned: Vec<bool> =
             [0, 74, 75, 76, 100, 75, 74, 73, 75].into_iter().map(|types| watch.becomes_high(types, 100)).collect();
-        assert_eq!(told, [false, false, true, false, false, false, false, false, true]);
+        assert_eq!(warned, [false, false, true, false, false, false, false, false, true]);
     }
 }

@@ -4,8 +4,8 @@ use std::mem;
 
 use super::HEAD_BYTES_MAX;
 
-/// The bytes since the first one of a head; more than the head may follow. Needed because hyper normalises the heads
-/// that it parses, and does not show those that it refuses.
+/// The bytes from the start of a head on; they may include more than the head. Needed because hyper normalises the
+/// heads that it parses, and does not show the ones that it refuses.
 #[derive(Debug, Default)]
 pub(super) struct HeadBytes {
     bytes: Vec<u8>,
@@ -37,7 +37,7 @@ impl HeadBytes {
         mem::take(&mut self.is_fresh).then(|| self.bytes.clone())
     }
 
-    /// The request is over. What follows it is not the head that these bytes begin with.
+    /// The request is over: the next head is not the one that these bytes begin with.
     pub(super) fn end(&mut self) {
         self.is_fresh = false;
     }

@@ -2,16 +2,16 @@
 
 use std::time::Instant;
 
-/// How idle a connection is. The least value is evicted first, because least is lost with it.
+/// How idle a connection is. The least value is evicted first: closing it loses least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Idleness {
     /// No request is under way, and every answer has been written.
     BetweenRequests,
     /// Part of a head has arrived.
     InHead,
-    /// The request was answered; the client still sends a body that nobody reads.
+    /// The request was answered; the client still sends a body, which is discarded.
     Lingering,
-    /// It was opened or got an answer a moment ago; its next request may be on its way.
+    /// The connection was opened or answered a moment ago; its next request may be on its way.
     Recent,
 }
 

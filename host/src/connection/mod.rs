@@ -37,16 +37,16 @@ pub(crate) enum CloseReason {
     WriteStalled,
     /// The request was answered, and the client had enough time to stop sending.
     Lingered,
-    /// Another connection needs the room.
+    /// Another connection needs its place.
     Evicted,
     /// The client is gone.
     ClientGone,
 }
 
-/// What is being written to the client.
+/// What the server is writing to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writing {
-    /// hyper's own answer to a malformed head. It is replaced by an answer of ours.
+    /// hyper's own answer to a malformed head. An answer of the service replaces it.
     HyperError,
     /// An answer whose head says where it ends.
     Whole,

@@ -1,10 +1,10 @@
 //! Detects whether a client that waits for an answer is still there.
 //!
-//! TCP only tells that a client will send no more, not whether it still reads: a client that has closed its sending
-//! half looks like one that is gone. Only when something is sent to a client that is gone, its system answers with a
-//! reset. So a client that has closed its half is probed, byte by byte, with what its answer begins with in any case:
-//! the start of the status line, or zeros before the size of the next chunk, which RFC 9112, section 7.1, permits. To
-//! the client, these bytes look like a slow answer.
+//! TCP reports that a client will send no more, but not whether it still reads: a client that has closed only its
+//! sending half looks like one that is gone. If the client is gone, its system answers with a reset, but only when
+//! something is sent to it. So a client that has closed its sending half is probed with single bytes that every answer
+//! begins with: the start of the status line, or zeros before the size of the next chunk, which RFC 9112, section 7.1,
+//! permits. To the client, these bytes look like a slow answer.
 
 use std::time::{Duration, Instant};
 
@@ -31,12 +31,12 @@ pub(super) enum Next {
     Other,
 }
 
-/// The presence of a client whose request is dropped when the client is gone.
+/// Checks whether the client of a request is still there.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     next_check: Option<Instant>,
     next_probe: Option<Instant>,
-    /// Bytes already sent of what comes next.
+    /// Bytes of the next write that were already sent as probes.
     sent: usize,
 }
 
@@ -57,12 +57,12 @@ impl Presence {
         self.next_check
     }
 
-    /// Bytes already sent of what comes next.
+    /// Bytes of the next write that were already sent as probes.
     pub(super) fn sent(&self) -> usize {
         self.sent
     }
 
-    /// What comes next was written.
+    /// The write that the probes belong to was made.
     pub(super) fn written(&mut self) {
         self.sent = 0;
         self.next_probe = None;

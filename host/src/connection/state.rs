@@ -1,4 +1,4 @@
-//! The state machine of one connection: what it is doing, and how long it may go on.
+//! The state machine of one connection: its phase, and its deadline.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -10,14 +10,14 @@ use super::{CloseReason, HeadError, Writing};
 use crate::settings::Settings;
 use crate::socket::TcpState;
 
-/// How long we read from a client that was answered before it had sent its whole body. Many clients read only after
-/// sending everything; if the connection were closed at once, the kernel's reset would overtake the answer.
+/// How long the server reads from a client that was answered before it had sent its whole body. Many clients read only
+/// after sending everything; if the connection were closed at once, the kernel's reset would overtake the answer.
 const LINGER: Duration = Duration::from_secs(120);
 
 /// How long such a client may pause before the connection is closed.
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long we read from such a client while the server drains.
+/// How long the server reads from such a client while it drains.
 const LINGER_DRAINING: Duration = Duration::from_secs(5);
 
 /// What such a client may send beyond the longest body, in bytes: a head, and the framing of chunks.
@@ -26,8 +26,8 @@ const LINGER_EXTRA_BYTES: usize = 1 << 20;
 /// How long a connection is safe from eviction after it was opened or answered: its next request may be on its way.
 const RECENT: Duration = Duration::from_millis(100);
 
-/// One connection as a state machine. It is told what happens and when, and says when the connection has to be closed.
-/// It reads no clock and touches no socket.
+/// One connection as a state machine. Callers report what happens and when; the state says when the connection has to
+/// be closed. It reads no clock and touches no socket.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
     head_timeout: Duration,
@@ -39,7 +39,7 @@ pub(crate) struct ConnectionState {
     has_unread_head: bool,
     /// When the server began to drain, if it has.
     draining: Option<Instant>,
-    /// When the connection is closed for another one, if it is still idle then.
+    /// When the connection is evicted, if it is still idle then.
     eviction: Option<Instant>,
     stall: Option<WriteStall>,
     presence: Presence,
@@ -85,7 +85,7 @@ enum Output {
     Nothing,
     /// There may be more to write.
     Partial,
-    /// Everything that there was to write.
+    /// Everything handed over so far was written.
     Complete,
 }
 
@@ -93,7 +93,7 @@ enum Output {
 #[derive(Debug)]
 struct WriteStall {
     since: Instant,
-    /// Bytes that the client's system had acknowledged then.
+    /// Bytes that the client's system had acknowledged when the stall began.
     acknowledged: Option<u64>,
 }
 
@@ -165,7 +165,7 @@ impl ConnectionState {
     }
 
     /// The bytes as they were sent, from the first byte of the current head (or the one that has just become a
-    /// request). More than the head may follow. `None` if the head was pipelined. To be called once per request.
+    /// request). More than the head may follow. `None` if the head was pipelined. Call this once per request.
     pub(crate) fn take_raw_head(&mut self) -> Option<Vec<u8>> {
         self.head.take()
     }
@@ -193,7 +193,7 @@ impl ConnectionState {
         self.answering || matches!(self.streaming, Streaming::Ended)
     }
 
-    /// Everything that there was to write is written.
+    /// Everything handed over so far is written.
     pub(crate) fn flushed(&mut self, now: Instant) {
         if let Output::Partial = self.output {
             self.output = Output::Complete;
@@ -272,7 +272,7 @@ impl ConnectionState {
         }
     }
 
-    /// What the client was already sent of the answer that is written next, which must be left out.
+    /// The start of the next answer that was already sent to the client as probes. It must not be sent again.
     pub(crate) fn sent_ahead(&self) -> &'static [u8] {
         match self.output {
             Output::Nothing => ANSWER_START.get(..self.presence.sent()).unwrap_or_default(),
@@ -300,7 +300,7 @@ impl ConnectionState {
         self.presence.sent_one(now);
     }
 
-    /// Whether the client may be sending bytes that nobody reads.
+    /// Whether the client may be sending bytes that the server does not read.
     pub(crate) fn is_unread(&self) -> bool {
         self.body_unread || self.head_error.is_some()
     }
@@ -333,15 +333,15 @@ impl ConnectionState {
     pub(crate) fn deadline(&self) -> Option<(Instant, CloseReason)> {
         let write = self.stall.as_ref().map(|stall| (stall.since + self.write_timeout, CloseReason::WriteStalled));
         let eviction = self.eviction.filter(|_| self.idle_since().is_some()).map(|at| (at, CloseReason::Evicted));
-        let look = self.presence.next_check().map(|at| (at, CloseReason::ClientGone));
-        [self.phase_deadline(), write, eviction, look].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let check = self.presence.next_check().map(|at| (at, CloseReason::ClientGone));
+        [self.phase_deadline(), write, eviction, check].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     fn phase_deadline(&self) -> Option<(Instant, CloseReason)> {
         match self.phase {
             // The rest of an answer is being written, under the write timeout.
             Phase::Idle(_) if self.answering => None,
-            // A refusal is too.
+            // So is a refusal.
             Phase::Idle(_) | Phase::Head(_) if self.head_error.is_some() => None,
             Phase::Idle(since) => Some((since + self.keep_alive_timeout, CloseReason::Idle)),
             Phase::Head(since) => Some((since + self.head_timeout, CloseReason::SlowHead)),
@@ -361,8 +361,8 @@ impl ConnectionState {
         Some((if is_recent { Idleness::Recent } else { idleness }, since))
     }
 
-    /// Closes the connection for another one, now or when it has been idle for a moment, unless a request arrives
-    /// before. Returns whether it is idle; if it is not, it stays open.
+    /// Evicts the connection, now or when it has been idle for [`RECENT`], unless a request arrives before. Returns
+    /// whether it is idle; if it is not, it stays open.
     pub(crate) fn evict(&mut self, now: Instant) -> bool {
         self.eviction = self.idleness(now).map(|(idleness, since)| {
             let at = if idleness == Idleness::Recent { since + RECENT } else { now };
@@ -371,8 +371,8 @@ impl ConnectionState {
         self.eviction.is_some()
     }
 
-    /// Whether input waits that the task has not been woken for yet; it saves the connection from eviction. Input on a
-    /// lingering connection does not count.
+    /// Records whether the socket has unread input, which saves the connection from eviction. Input on a lingering
+    /// connection does not count.
     pub(crate) fn check_input(&mut self, has_input: bool) {
         self.has_unread_head = has_input && matches!(self.phase, Phase::Idle(_) | Phase::Head(_));
     }

@@ -9,12 +9,12 @@ pub enum Incident {
     HeadTimeout,
     /// The client took nothing of its answer for the write timeout.
     WriteTimeout,
-    /// What the client sent is not HTTP/1.1.
+    /// The client did not send HTTP/1.1.
     Malformed,
     /// The connection ended within a request: the body ended early or in the middle of its framing, or the client left
     /// before the answer was written. Connections that end between requests do not count.
     Broken,
-    /// It was the connection idle longest when another one needed room, and was closed.
+    /// The connection was closed, because it was idle longest when another one needed room.
     IdleClosed,
     /// The next connection could not be accepted.
     Accept,

@@ -64,7 +64,7 @@ pub struct Metrics {
 /// Values that are read when the text is rendered, instead of being counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
-    /// The size of the repository; `None` if it cannot tell now, which leaves the previous values.
+    /// The size of the repository; `None` if it is unknown now, which leaves the previous values.
     pub stored: Option<Stats>,
     /// Batches waiting for the commit thread.
     pub queue_batches: usize,
@@ -72,9 +72,9 @@ pub struct Gauges {
     pub queue_bytes: usize,
     /// Bytes of request bodies in memory.
     pub body_bytes_reserved: usize,
-    /// Bytes that answers under way hold.
+    /// Bytes that answers in flight hold.
     pub answer_bytes_held: usize,
-    /// How many these are.
+    /// Answers in flight.
     pub answers_in_flight: usize,
 }
 
@@ -263,7 +263,7 @@ impl Metrics {
         self.damage.inc();
     }
 
-    /// Sets by how many nanoseconds the wall clock is ahead of the time that is believed.
+    /// Sets by how many nanoseconds the wall clock is ahead of the trusted time.
     pub fn clock_ahead(&self, nanos: i64) {
         self.clock_ahead.set(nanos / 1_000_000_000);
     }
@@ -276,7 +276,7 @@ impl Metrics {
         OpenConnection(self.connections.clone())
     }
 
-    /// Counts a connection that went wrong.
+    /// Counts an incident on a connection.
     pub fn connection_incident(&self, incident: Incident) {
         if let Some(counter) = self.incidents.get(incident as usize) {
             counter.inc();
@@ -337,105 +337,9 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -
     Ok(collector)
 }
 
-fn saturate(figure: u64) -> i64 {
-    i64::try_from(figure).unwrap_or(i64::MAX)
+fn saturate(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use bytes::Bytes;
-
-    use super::*;
-
-    fn reply(route: Route, status: u16) -> Reply {
-        Reply {
-            route,
-            status,
-            headers: Vec::new(),
-            body: Bytes::new(),
-            close: false,
-            problem: None,
-            rejected: Vec::new(),
-            decoded_bytes: 0,
-        }
-    }
-
-    #[test]
-    fn every_metric_is_in_the_text() {
-        let metrics = Metrics::new("test", "memory").unwrap();
-        let open = metrics.connection_opens();
-        let in_flight = metrics.request_begins();
-        let mut answer = reply(Route::Events, 422);
-        answer.problem = Some(ProblemKind::InvalidEvents);
-        answer.decoded_bytes = 200;
-        answer.rejected = vec![(FaultCode::MissingField, 3)];
-        metrics.request_answered(&Method::POST, &answer, Duration::from_millis(2));
-        metrics.request_answered(&Method::POST, &answer, Duration::from_millis(2));
-        metrics.request_answered(&Method::from_bytes(b"BREW").unwrap(), &reply(Route::Other, 299), Duration::ZERO);
-        metrics.body_arrived(100);
-        metrics.connection_incident(Incident::WriteTimeout);
-        metrics.log_lines_lost().inc_by(4);
-        metrics.memory_planned(1 << 30);
-        metrics.events_expired(4);
-        metrics.damage_found();
-        let receipt = Receipt {
-            first_seq: 1,
-            stored: 5,
-            duplicates: Box::new([]),
-            surplus: None,
-            generated_id: None,
-            expired: 0,
-            durable: false,
-        };
-        metrics.group_committed(&[receipt.clone(), receipt], 10, Duration::from_micros(10));
-        let stored =
-            Some(Stats { events: 10, bytes: 1000, segments: 1, last_seq: 10, event_types: 3, event_types_max: 100 });
-        let text = metrics
-            .render(&Gauges {
-                stored,
-                queue_batches: 2,
-                queue_bytes: 50,
-                body_bytes_reserved: 7,
-                answer_bytes_held: 9,
-                answers_in_flight: 3,
-            })
-            .unwrap();
-        for line in [
-            "argus_http_requests_total{method=\"POST\",route=\"/events\",status=\"422\"} 2",
-            "argus_http_requests_total{method=\"other\",route=\"other\",status=\"other\"} 1",
-            "argus_http_request_duration_seconds_count{route=\"/events\"} 2",
-            "argus_http_requests_in_flight 1",
-            "argus_events_accepted_total 10",
-            "argus_events_duplicate_total 0",
-            "argus_events_expired_total 4",
-            "argus_damage_found_total 1",
-            "argus_events_rejected_total{reason=\"missing_field\"} 6",
-            "argus_body_wire_bytes_total 100",
-            "argus_body_decoded_bytes_total 400",
-            "argus_commit_group_batches_sum 2",
-            "argus_commit_group_events_sum 10",
-            "argus_commit_queue_batches 2",
-            "argus_commit_queue_bytes 50",
-            "argus_body_in_flight_bytes 7",
-            "argus_answer_bytes_held 9",
-            "argus_answers_in_flight 3",
-            "argus_memory_planned_bytes 1073741824",
-            "argus_stored_events 10",
-            "argus_stored_bytes 1000",
-            "argus_stored_event_types 3",
-            "argus_event_types_limit 100",
-            "argus_connections 1",
-            "argus_connections_total 1",
-            "argus_connection_incidents_total{kind=\"write_timeout\"} 1",
-            "argus_log_lines_lost_total 4",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} not in\n{text}");
-        }
-        assert!(text.contains("argus_build_info{") && text.contains("process_open_fds"), "{text}");
-        drop((open, in_flight));
-        let text = metrics.render(&Gauges::default()).unwrap();
-        assert!(text.contains("argus_connections 0\n") && text.contains("argus_http_requests_in_flight 0\n"), "{text}");
-    }
-}
+mod tests;

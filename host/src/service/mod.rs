@@ -1,4 +1,4 @@
-//! Answers requests: asks the core what a request means, reads its body, commits its batch or runs its query.
+//! Answers requests: lets the core interpret a request, reads its body, commits its batch or runs its query.
 
 mod read;
 mod refused_head;
@@ -90,7 +90,7 @@ impl<R: Runtime> Service<R> {
 impl<R: Runtime> Session<R> {
     /// Does what a request asks for. There is always an answer, even after an error or a panic.
     ///
-    /// All waiting requests hold what the future holds, and it moves between threads. So the head is processed and
+    /// The future stays in memory as long as the request waits, and moves between threads. So the head is processed and
     /// freed before the future is made.
     pub(crate) fn handle<B>(
         self: Arc<Self>,
@@ -102,7 +102,7 @@ impl<R: Runtime> Session<R> {
         let begun = self.connection.now();
         let in_flight = self.service.node.metrics.request_begins();
         let (Parts { method, uri, version, headers, .. }, body) = request.into_parts();
-        let (request_id, action) = self.judge(&method, &uri, version, &headers);
+        let (request_id, action) = self.interpret(&method, &uri, version, &headers);
         async move {
             let answer = match action {
                 Ok(action) => AssertUnwindSafe(pin!(self.answer(action, body, begun))).catch_unwind().await,
@@ -118,8 +118,9 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    /// A request's id, and the action that it asks for. Boxed, because it is large and moved often.
-    fn judge(
+    /// The id of a request, and its action, as the core decides. The action is boxed, because it is large and moved
+    /// often.
+    fn interpret(
         &self,
         method: &Method,
         uri: &Uri,
@@ -156,16 +157,16 @@ impl<R: Runtime> Session<R> {
     {
         self.connection.state().set_body_unread(!body.is_end_stream());
         match &*action {
-            // Nobody else needs the result of a query: if the client is gone, it is dropped.
+            // Only the client needs the result of a query: if the client is gone, the query is dropped.
             Action::Read(_) | Action::Metrics(_) => self.connection.state().watch_client(begun),
-            // What was sent is stored, even if the client is gone.
+            // Events are stored even if the client is gone.
             Action::Submit(_) | Action::Reply(_) => {}
         }
         let deadline = begun + self.service.node.settings.request_timeout;
         let (route, done) = match *action {
             Action::Reply(reply) => return reply.into(),
             Action::Submit(submission) => (Route::Events, self.submit(submission, body, begun).await),
-            // Boxed, so that the many requests that only store something do not reserve space for this.
+            // Boxed, so that the futures of the many requests that store events stay small.
             Action::Read(read) => {
                 let route = read.route();
                 (route, Box::pin(self.read_by(deadline, read)).await)

@@ -18,7 +18,7 @@ impl<R: Runtime> Session<R> {
     pub(crate) fn refuse_head(&self, error: HeadError) -> Bytes {
         let response = match error {
             HeadError::Late => self.refuse_unread(&Refusal::HeadTimeout),
-            HeadError::TooLarge | HeadError::Malformed => self.judge_head(error),
+            HeadError::TooLarge | HeadError::Malformed => self.diagnose_head(error),
         };
         let (parts, body) = response.into_parts();
         let body = body.into_whole().unwrap_or_default();
@@ -37,7 +37,7 @@ impl<R: Runtime> Session<R> {
     }
 
     /// Asks the core what is wrong with a head that hyper refuses.
-    fn judge_head(&self, error: HeadError) -> Response<ReplyBody> {
+    fn diagnose_head(&self, error: HeadError) -> Response<ReplyBody> {
         let bytes = self.connection.state().take_raw_head().unwrap_or_default();
         let raw_head = match RawHead::parse(&bytes) {
             Some(head) if head.length <= HEAD_BYTES_MAX && head.fields.len() <= HEAD_FIELDS_MAX => head,
@@ -52,8 +52,8 @@ impl<R: Runtime> Session<R> {
         let head = RequestHead { method, target, headers: &headers, http_10: *http_10 };
         match self.service.node.api.handle_request(&head, &ServiceState::default()) {
             Action::Reply(reply) if reply.problem.is_some() => self.answer_unread(reply.into(), &head),
-            // The core accepts a head that hyper refuses. hyper decides, since it would have to read what follows. If
-            // the head is not too large, hyper could not represent the length of the body.
+            // The core accepts a head that hyper refuses. It is refused, since hyper does not read its body. If the
+            // head itself is not too large, hyper could not represent the length of the body.
             Action::Reply(_) | Action::Submit(_) | Action::Read(_) | Action::Metrics(_) => {
                 let too_large = error == HeadError::TooLarge;
                 self.refuse_unread(if too_large { &Refusal::BodyTooLarge } else { &Refusal::HeadBroken })
@@ -79,9 +79,9 @@ impl<R: Runtime> Session<R> {
         self.respond(answer, request_id, in_flight)
     }
 
-    /// The answer to an internal error outside of a request's usual course.
-    pub(crate) fn broken(&self, what: &str) -> Response<ReplyBody> {
-        tracing::error!("{what}");
+    /// Logs an internal error, and returns the answer to its request.
+    pub(crate) fn internal_error(&self, reason: &str) -> Response<ReplyBody> {
+        tracing::error!("{reason}");
         self.refuse_unread(&Refusal::Internal)
     }
 }

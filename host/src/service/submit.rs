@@ -45,7 +45,7 @@ impl<R: Runtime> Session<R> {
             drop((bytes, reservation));
             (submitted, None)
         } else {
-            let reading = Box::pin(self.parse_elsewhere(submission, bytes, reservation));
+            let reading = Box::pin(self.parse_on_blocking_thread(submission, bytes, reservation));
             let (submitted, work) = self.within(deadline, reading).await.map_err(|Elapsed| Refusal::Timeout)?;
             (submitted, Some(work))
         };
@@ -98,22 +98,22 @@ impl<R: Runtime> Session<R> {
 
     /// Parses a large body, or one that may become large, on a blocking thread. Also returns the reservation of the
     /// memory it used.
-    async fn parse_elsewhere(
+    async fn parse_on_blocking_thread(
         &self,
         submission: Submission,
         bytes: Bytes,
         reservation: Reservation,
     ) -> (Submitted, WorkingReservation) {
         let service = &self.service;
-        let slot = service.parsers.acquire_arc().await;
+        let permit = service.parsers.acquire_arc().await;
         let growth = if submission.is_compressed() { COMPRESSED_WORK_GROWTH } else { PLAIN_WORK_GROWTH };
         let mut work = service.working_memory.reserve(bytes.len().saturating_mul(growth)).await;
-        // What holds memory moves to the thread, which runs on even if the request is dropped.
-        let held = (slot, reservation);
+        // The permit and the reservation move to the thread, which runs on even if the request is dropped.
+        let held = (permit, reservation);
         let submitted = service.runtime.unblock(move || {
             let submitted = {
-                let mut ask = |bytes| work.grow_to(bytes);
-                submission.handle_body_within(&bytes, Room::new(&mut ask))
+                let mut grow = |bytes| work.grow_to(bytes);
+                submission.handle_body_within(&bytes, Room::new(&mut grow))
             };
             drop((bytes, held));
             (submitted, work)

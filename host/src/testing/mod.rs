@@ -1,4 +1,4 @@
-//! What tests of this crate share: manual time, connections in memory, and a server over both.
+//! Shared by the tests of this crate: manual time, connections in memory, and a server over both.
 
 mod server;
 mod stream;

@@ -31,7 +31,7 @@ use crate::wire::Wire;
 /// How long a test waits for another thread before it fails. A test that passes never waits that long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Bytes that a client's system buffers for it.
+/// Bytes that the client's system buffers.
 const ROOM: usize = 16 << 20;
 
 /// A server whose time moves only when the test says so.
@@ -47,20 +47,20 @@ pub(crate) struct Connected {
     pub(crate) client: Client,
     driving: Pin<Box<dyn Future<Output = ()> + Send>>,
     is_over: bool,
-    bell: Arc<Bell>,
-    rung: mpsc::Receiver<()>,
+    waker: Arc<TaskWaker>,
+    wakes: mpsc::Receiver<()>,
 }
 
-/// Rung when the connection's task is woken.
-struct Bell {
-    is_rung: AtomicBool,
+/// Records that the connection's task was woken.
+struct TaskWaker {
+    is_woken: AtomicBool,
     sender: mpsc::Sender<()>,
 }
 
 /// The settings of a server in memory with these flags.
 pub(crate) fn settings(flags: &str) -> Settings {
     let arguments = ["test", "--repository", "memory:"].into_iter().chain(flags.split_whitespace());
-    Settings::read("test", arguments).expect("flags that are right")
+    Settings::read("test", arguments).expect("the flags are valid")
 }
 
 impl Server {
@@ -95,7 +95,7 @@ impl Server {
             admission: Admission::new(Descriptors::raise_limit()),
             request_ids: 7.into(),
             settings,
-            committer: committer.expect("the system gives a thread"),
+            committer: committer.expect("the system can start a thread"),
             clock: time.clock(),
             metrics,
             warnings,
@@ -125,9 +125,9 @@ impl Server {
         let wire = Wire::new(Arc::clone(&self.node), self.runtime.clone());
         let peer = ([127, 0, 0, 1], 1).into();
         let driving = Box::pin(wire.drive(stream, peer, permit, route));
-        let (sender, rung) = mpsc::channel();
-        let bell = Arc::new(Bell { is_rung: AtomicBool::new(true), sender });
-        Connected { client, driving, is_over: false, bell, rung }
+        let (sender, wakes) = mpsc::channel();
+        let waker = Arc::new(TaskWaker { is_woken: AtomicBool::new(true), sender });
+        Connected { client, driving, is_over: false, waker, wakes }
     }
 
     /// The metrics, fetched over a connection of their own.
@@ -140,22 +140,22 @@ impl Server {
 }
 
 impl Connected {
-    /// Sends this, and lets the server read it.
+    /// Sends bytes, and lets the server read them.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.client.send(bytes);
         self.run_until_idle();
     }
 
-    /// Runs the connection's task until it has nothing to do but wait.
+    /// Runs the connection's task until it only waits.
     pub(crate) fn run_until_idle(&mut self) {
-        let waker = Waker::from(Arc::clone(&self.bell));
-        while !self.is_over && self.bell.is_rung.swap(false, Ordering::SeqCst) {
+        let waker = Waker::from(Arc::clone(&self.waker));
+        while !self.is_over && self.waker.is_woken.swap(false, Ordering::SeqCst) {
             self.is_over = self.driving.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         }
     }
 
-    /// Runs the connection's task, and waits for other threads, until what the client has received is enough. Returns
-    /// that.
+    /// Runs the connection's task, and waits for other threads, until the client has received enough. Returns
+    /// everything received.
     pub(crate) fn wait_for(&mut self, is_enough: impl Fn(&str) -> bool) -> String {
         let mut received = String::new();
         loop {
@@ -181,8 +181,8 @@ impl Connected {
     }
 
     fn wait(&self) {
-        if !self.bell.is_rung.load(Ordering::SeqCst) {
-            self.rung.recv_timeout(PATIENCE).expect("something happens on the connection");
+        if !self.waker.is_woken.load(Ordering::SeqCst) {
+            self.wakes.recv_timeout(PATIENCE).expect("the connection's task is woken");
         }
     }
 
@@ -195,13 +195,13 @@ impl Connected {
     /// Requires that the server has closed the connection, and returns what it has sent since the last call.
     pub(crate) fn expect_end(&mut self, end: End) -> String {
         self.run_until_idle();
-        assert!(self.is_over, "the connection goes on");
+        assert!(self.is_over, "the connection is still open");
         assert_eq!(self.client.end(), Some(end));
         self.client.take()
     }
 
     /// Runs the connection's task, and returns what the client has received.
-    pub(crate) fn look(&mut self) -> String {
+    pub(crate) fn received(&mut self) -> String {
         self.run_until_idle();
         self.client.take()
     }
@@ -212,9 +212,9 @@ impl Connected {
     }
 }
 
-impl Wake for Bell {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        self.is_rung.store(true, Ordering::SeqCst);
+        self.is_woken.store(true, Ordering::SeqCst);
         // The test may have ended.
         let _ = self.sender.send(());
     }

@@ -1,4 +1,4 @@
-//! A connection in memory: what its client sends and reads, and what the client's system would report.
+//! A connection in memory, with the states that a TCP connection would report.
 
 use std::io;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ pub(crate) struct Client(Arc<Mutex<Pipe>>);
 /// How the server closed its half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// In good order: nothing more follows.
+    /// Orderly: nothing is missing.
     Close,
     /// By a reset: something may be missing.
     Reset,

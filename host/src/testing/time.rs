@@ -11,7 +11,7 @@ use futures_channel::oneshot;
 use crate::clock::Clock;
 use crate::runtime::Runtime;
 
-/// A clock that moves only when told to, with the sleeps that wait for it.
+/// A clock that only the test advances, with the sleeps that wait for it.
 #[derive(Debug)]
 pub(crate) struct ManualTime(Mutex<Inner>);
 
@@ -50,8 +50,8 @@ impl ManualTime {
     }
 }
 
-/// A runtime for tests: sleeps end when the test moves the time, and blocking work is done at once by the caller,
-/// unless the test holds it back.
+/// A runtime for tests: sleeps end when the test moves the time, and the caller does blocking work at once, unless the
+/// test holds it back.
 #[derive(Clone)]
 pub(crate) struct ManualRuntime {
     time: Arc<ManualTime>,

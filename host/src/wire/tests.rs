@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
 const EVENTS: &str = "GET /events HTTP/1.1\r\nhost: x\r\n\r\n";
 const EVENT: &str = r#"{"event_type":"a","timestamp":0,"payload":1}"#;
-/// Room for everything a client may be sent.
+/// Room for everything that the server may send.
 const ROOM: usize = 64 << 20;
 
 fn post(content_type: &str, body: &str) -> String {
@@ -28,7 +28,7 @@ fn store(server: &Server, events: usize) {
 }
 
 fn expect_status(answer: &str, status: u16) {
-    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status} is not that of {answer}");
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "expected the status {status}: {answer}");
 }
 
 /// Requires that the metrics contain this line.
@@ -47,7 +47,7 @@ fn a_connection_serves_several_requests() {
     server.time.advance(59 * SECOND);
     expect_status(&connected.ask(LIVE, "}"), 200);
     server.time.advance(59 * SECOND);
-    assert_eq!(connected.look(), "");
+    assert_eq!(connected.received(), "");
     assert!(!connected.is_over());
     server.time.advance(SECOND);
     assert_eq!(connected.expect_end(End::Close), "");
@@ -59,7 +59,7 @@ fn pipelined_requests_are_answered_in_order() {
     let mut connected = server.connect();
     let nowhere = "GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n";
     connected.send(format!("{LIVE}{nowhere}{LIVE}").as_bytes());
-    let answers = connected.look();
+    let answers = connected.received();
     let statuses: Vec<_> =
         answers.match_indices("HTTP/1.1 ").filter_map(|(at, _)| answers.get(at + 9..at + 12)).collect();
     assert_eq!(statuses, ["200", "404", "200"]);
@@ -72,13 +72,13 @@ fn a_head_that_does_not_end_is_refused() {
     connected.send(b"GET /events HTTP/1.1\r\nho");
     server.time.advance(9 * SECOND);
     connected.send(b"st: x\r\n");
-    assert_eq!(connected.look(), "");
+    assert_eq!(connected.received(), "");
     server.time.advance(SECOND);
-    expect_status(&connected.look(), 408);
+    expect_status(&connected.received(), 408);
     // The client may still be sending, so the server reads until it pauses.
     connected.send(b"x: y\r\n\r\n");
     server.time.advance(4 * SECOND);
-    assert_eq!(connected.look(), "");
+    assert_eq!(connected.received(), "");
     assert!(!connected.is_over());
     server.time.advance(SECOND);
     connected.expect_end(End::Close);
@@ -102,7 +102,7 @@ fn a_malformed_head_is_refused_with_the_reason() {
     ] {
         let mut connected = server.connect();
         connected.send(bytes.as_bytes());
-        let answer = connected.look();
+        let answer = connected.received();
         expect_status(&answer, status);
         assert!(answer.contains("\r\nconnection: close\r\n") && answer.contains("\r\ndate: "), "{answer}");
         connected.client.finish();
@@ -115,9 +115,9 @@ fn a_malformed_head_is_refused_with_the_reason() {
 fn targets_without_a_path_do_not_reach_the_framework() {
     let server = Server::start("");
     for request in ["CONNECT host:443 HTTP/1.1\r\nhost: host:443\r\n\r\n", "OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n"] {
-        let mut connected = server.connect_through(ROOM, |_| async { panic!("the framework was asked") });
+        let mut connected = server.connect_through(ROOM, |_| async { panic!("the framework must not see this") });
         connected.send(request.as_bytes());
-        let answer = connected.look();
+        let answer = connected.received();
         assert!(answer.starts_with("HTTP/1.1 40"), "{answer}");
     }
 }
@@ -130,9 +130,9 @@ fn a_stalled_body_is_refused() {
     let (most, last) = request.split_at(request.len() - 1);
     connected.send(most.as_bytes());
     server.time.advance(29 * SECOND);
-    assert_eq!(connected.look(), "");
+    assert_eq!(connected.received(), "");
     server.time.advance(SECOND);
-    let answer = connected.look();
+    let answer = connected.received();
     expect_status(&answer, 408);
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     connected.send(last.as_bytes());
@@ -151,7 +151,7 @@ fn a_body_that_breaks_off_is_counted_and_not_stored() {
     for request in [format!("{chunked}2c\r\n{EVENT}\r\n"), counted.to_owned()] {
         let mut connected = server.connect();
         connected.send(request.as_bytes());
-        assert_eq!(connected.look(), "");
+        assert_eq!(connected.received(), "");
         connected.client.finish();
         expect_status(&connected.expect_end(End::Close), 400);
     }
@@ -167,9 +167,9 @@ fn a_request_times_out() {
         let mut connected = server.connect();
         connected.send(format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());
         server.time.advance(19 * SECOND);
-        assert_eq!(connected.look(), "");
+        assert_eq!(connected.received(), "");
         server.time.advance(SECOND);
-        expect_status(&connected.look(), 503);
+        expect_status(&connected.received(), 503);
     }
     server.runtime.release();
 }
@@ -250,8 +250,8 @@ fn an_exchange_is_run_once() {
     expect_status(&connected.ask(LIVE, "}"), 500);
 }
 
-/// A connection whose query is being run.
-fn asking(server: &Server, request: &str) -> Connected {
+/// A connection whose request waits for a blocking thread.
+fn held_back(server: &Server, request: &str) -> Connected {
     server.runtime.hold();
     let mut connected = server.connect();
     connected.send(request.as_bytes());
@@ -262,7 +262,7 @@ fn asking(server: &Server, request: &str) -> Connected {
 fn a_query_stops_when_its_client_is_gone() {
     let server = Server::start("");
     for request in [EVENTS, "GET /events?limit=1 HTTP/1.0\r\n\r\n", "GET /events/a HTTP/1.1\r\nhost: x\r\n\r\n"] {
-        let mut connected = asking(&server, request);
+        let mut connected = held_back(&server, request);
         server.time.advance(SECOND);
         connected.run_until_idle();
         connected.client.leave();
@@ -280,10 +280,10 @@ fn a_query_stops_when_its_client_is_gone() {
 }
 
 #[test]
-fn a_submission_is_stored_though_its_client_is_gone() {
+fn a_submission_is_stored_even_if_its_client_is_gone() {
     let server = Server::start("");
     // Long enough to be parsed on another thread.
-    let mut connected = asking(&server, &post("application/json", &format!("{EVENT}{}", " ".repeat(100_000))));
+    let mut connected = held_back(&server, &post("application/json", &format!("{EVENT}{}", " ".repeat(100_000))));
     connected.client.leave();
     server.time.advance(10 * SECOND);
     connected.run_until_idle();
@@ -298,12 +298,12 @@ fn a_half_closed_client_gets_the_same_answer() {
     let server = Server::start("");
     store(&server, 1);
     for request in [EVENTS, "GET /events?limit=1 HTTP/1.0\r\n\r\n"] {
-        let mut connected = asking(&server, request);
+        let mut connected = held_back(&server, request);
         connected.client.finish();
         let mut received = String::new();
         for (seconds, sent) in [(1, "H"), (1, "T"), (2, "T"), (4, "P"), (8, "/")] {
             server.time.advance(seconds * SECOND);
-            let probe = connected.look();
+            let probe = connected.received();
             assert_eq!(probe, sent);
             received += &probe;
         }
@@ -330,18 +330,18 @@ fn a_half_closed_client_gets_the_rest_of_an_answer() {
     });
     connected.send(EVENTS.as_bytes());
     connected.client.finish();
-    let mut received = connected.look();
+    let mut received = connected.received();
     expect_status(&received, 200);
     for seconds in [1, 1, 2] {
         server.time.advance(seconds * SECOND);
-        let probe = connected.look();
+        let probe = connected.received();
         assert_eq!(probe, "0");
         received += &probe;
     }
     server.runtime.release();
     received += &connected.expect_end(End::Close);
     let (_, body) = received.split_once("\r\n\r\n").unwrap_or_default();
-    assert!(body.starts_with("000"), "zeros before the size of a chunk");
+    assert!(body.starts_with("000"), "the probes are part of the chunk's size");
     assert_eq!(dechunked(body).matches("\"seq\":").count(), 5_000);
 }
 
@@ -350,7 +350,7 @@ fn dechunked(mut body: &str) -> String {
     let mut content = String::new();
     loop {
         let (size, rest) = body.split_once("\r\n").unwrap_or_default();
-        let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("{size:?} is no size of a chunk"));
+        let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("{size:?} is not the size of a chunk"));
         let (chunk, rest) = rest.split_at(size);
         content += chunk;
         body = rest.strip_prefix("\r\n").unwrap_or_else(|| panic!("a chunk of {size} does not end"));

@@ -34,7 +34,7 @@ const SETTINGS: [&str; 10] = [
 /// large events and many small ones. The server may refuse some, but must stay within its planned memory.
 pub(crate) fn stays_within_its_plan(program: &str) {
     if !Path::new("/proc/self/status").exists() {
-        eprintln!("SKIPPED: there is no /proc here to tell how much memory a process has had");
+        eprintln!("SKIPPED: without /proc, the peak memory of a process is unknown");
         return;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("memory-{}", std::process::id()));
@@ -71,10 +71,10 @@ pub(crate) fn stays_within_its_plan(program: &str) {
     let _ = fs::remove_dir_all(folder);
 }
 
-/// Halves of bodies take memory, which must be returned when their connections are gone.
-pub(crate) fn gives_back_what_was_freed(program: &str) {
+/// Incomplete bodies take memory, which must return to the system when their connections are closed.
+pub(crate) fn freed_memory_is_returned(program: &str) {
     if !Path::new("/proc/self/status").exists() {
-        eprintln!("SKIPPED: there is no /proc here to tell how much memory a process has");
+        eprintln!("SKIPPED: without /proc, the memory of a process is unknown");
         return;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("freed-{}", std::process::id()));
@@ -91,21 +91,21 @@ pub(crate) fn gives_back_what_was_freed(program: &str) {
         .collect();
     let is_held = || server.memory("VmRSS:") >= idle + CLIENTS * 50_000;
     assert!(
-        comes_true(is_held),
+        becomes_true(is_held),
         "{CLIENTS} halves of a body, and {} bytes more than idle",
         server.memory("VmRSS:") - idle
     );
     drop(clients);
-    let is_given_back = || server.memory("VmRSS:") <= idle + 8 * MIB;
-    assert!(comes_true(is_given_back), "{} MiB are left of them", (server.memory("VmRSS:") - idle) / MIB);
+    let is_returned = || server.memory("VmRSS:") <= idle + 8 * MIB;
+    assert!(becomes_true(is_returned), "{} MiB are left of them", (server.memory("VmRSS:") - idle) / MIB);
     drop(server);
     let _ = fs::remove_dir_all(folder);
 }
 
-/// Whether the condition comes true within a minute.
-fn comes_true(is_so: impl Fn() -> bool) -> bool {
+/// Whether the condition becomes true within a minute.
+fn becomes_true(condition: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
+    while !condition() {
         if Instant::now() > deadline {
             return false;
         }
@@ -114,7 +114,7 @@ fn comes_true(is_so: impl Fn() -> bool) -> bool {
     true
 }
 
-/// Events with payloads of this many bytes, besides their time.
+/// Lines of events, each with a number and a text of `payload_bytes` as its payload.
 fn lines(in_order: bool, payload_bytes: usize) -> Vec<u8> {
     let text = "x".repeat(payload_bytes);
     let line = |number: usize| {
@@ -177,7 +177,8 @@ impl Server {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
         let head = format!(
-            "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n{fields}content-length: {length}\r\n\r\n"
+            "POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n{fields}\
+             content-length: {length}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
         // A refusal may come before the end of the body, and has to arrive anyway.

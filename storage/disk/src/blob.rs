@@ -19,8 +19,8 @@ use crate::lock::Lock;
 /// Smaller writes are buffered up to this size.
 const BUFFER_BYTES: usize = 1 << 16;
 
-/// A draft is synced after this many bytes. A single sync at the end of a long blob would delay more urgent maintenance
-/// and syncs of the log.
+/// A draft is synced each time this many bytes were written. A single sync at the end of a long blob would delay more
+/// urgent maintenance and syncs of the log.
 const UNSYNCED_BYTES_MAX: usize = 8 << 20;
 
 /// Suffix of drafts.
@@ -35,7 +35,7 @@ pub(crate) struct Blobs {
 }
 
 impl Blobs {
-    /// Opens the folder and removes unfinished drafts. What is listed from now on is durable.
+    /// Opens the folder and removes unfinished drafts. All listed blobs are durable from then on.
     pub(crate) fn open(path: &Path, lock: Arc<Lock>) -> Result<Self, SystemError> {
         let folder = Folder::open(path)?;
         for entry in folder.entries()? {
@@ -66,15 +66,16 @@ impl Blobs {
         open(&self.folder, name)
     }
 
-    /// Hard-links a blob of another folder, durably; `false` if that is not possible, and its bytes have to be copied.
+    /// Hard-links a blob of another folder, durably. Returns `false` if this is impossible and its bytes must be
+    /// copied.
     pub(crate) fn link(&self, from: &Path, name: &str) -> Result<bool, StorageError> {
         check_name(name)?;
         let path = self.folder.join(name);
         match fs::hard_link(from, &path).map_err(SystemError::of("link a file to", &path)) {
             Ok(()) => self.sync().map(|()| true),
             Err(error) if error.is_full() => Err(error.without_effect()),
-            // Another file system, one without links, a missing permission or a missing file: if it matters, copying
-            // reports it.
+            // Another file system, one without links, a missing permission or a missing file: copying reports the
+            // error if it persists.
             Err(_) => Ok(false),
         }
     }
@@ -114,7 +115,7 @@ impl Blobs {
             check_name(&name)?;
             remove(&folder.join(&name)).map_err(SystemError::without_effect)?;
             folder.sync().map_err(SystemError::failed)?;
-            // Held until here: otherwise the next process could create a blob of this name, and lose it.
+            // Held until here: otherwise the next process could create a blob of this name, which would be removed.
             drop(lock);
             Ok(())
         })
@@ -130,12 +131,12 @@ pub(crate) fn list(folder: &Folder) -> Result<Vec<String>, StorageError> {
 
 /// Files and folders that can be neither blobs nor drafts.
 pub(crate) fn unknown_files(folder: &Folder) -> Result<Vec<PathBuf>, SystemError> {
-    let is_ours = |name: &str| check_name(name).is_ok() || is_temporary(name);
-    let is_unknown = |entry: &Entry| !entry.is_file || !entry.name().is_some_and(is_ours);
+    let is_known = |name: &str| check_name(name).is_ok() || is_temporary(name);
+    let is_unknown = |entry: &Entry| !entry.is_file || !entry.name().is_some_and(is_known);
     Ok(folder.entries()?.into_iter().filter(is_unknown).map(|entry| entry.path).collect())
 }
 
-/// Opens a blob; `None` if there is none of this name.
+/// Opens a blob; `None` if it does not exist.
 pub(crate) fn open(folder: &Folder, name: &str) -> Result<Option<Arc<dyn Blob>>, StorageError> {
     check_name(name)?;
     let path = folder.join(name);
@@ -160,13 +161,13 @@ struct DiskDraft {
 }
 
 impl DiskDraft {
-    /// Makes what was written durable, and returns the file.
+    /// Makes all written bytes durable, and returns the file.
     fn sync(&mut self) -> Result<File, StorageError> {
-        let writer = self.writer.as_mut().ok_or_else(|| of_no_use(&self.temporary))?;
+        let writer = self.writer.as_mut().ok_or_else(|| draft_failed(&self.temporary))?;
         let synced = writer.flush().and_then(|()| writer.get_ref().sync_all());
         let synced = synced.map_err(|error| SystemError::of("write", &self.temporary)(error).without_effect());
         let file = self.abandon();
-        synced.and_then(|()| file.ok_or_else(|| of_no_use(&self.temporary)))
+        synced.and_then(|()| file.ok_or_else(|| draft_failed(&self.temporary)))
     }
 
     /// Discards the buffer: dropping a `BufWriter` that has bytes would try to write them again.
@@ -177,7 +178,7 @@ impl DiskDraft {
 
 impl Draft for DiskDraft {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        let writer = self.writer.as_mut().ok_or_else(|| of_no_use(&self.temporary))?;
+        let writer = self.writer.as_mut().ok_or_else(|| draft_failed(&self.temporary))?;
         self.unsynced += bytes.len();
         let mut written = writer.write_all(bytes);
         if self.unsynced >= UNSYNCED_BYTES_MAX {
@@ -197,7 +198,7 @@ impl Draft for DiskDraft {
         let blob = DiskBlob::new(file, path).map_err(SystemError::failed)?;
         rename(&self.temporary, &blob.path).map_err(SystemError::without_effect)?;
         self.folder.sync().map_err(SystemError::failed)?;
-        // The engine trims the log once this blob is finished, so it must be where the next process looks.
+        // The engine trims the log once this blob is finished, so the next process must find it.
         let in_place = Identity::of(&blob.file, &blob.path).and_then(|is| is.verify(&blob.file, &blob.path));
         in_place.map_err(SystemError::failed)?;
         Ok(Published { name: self.name.clone(), blob: Arc::new(blob) })
@@ -245,14 +246,17 @@ impl Blob for DiskBlob {
     }
 }
 
-/// Allows ASCII letters, digits, `-` and `.`, but no `.` at the beginning and no temporary name. So no name leads out
-/// of the folder or is hidden.
+/// Allows ASCII letters, digits, `-` and `.`, but no `.` at the beginning and no temporary name. So no blob lies
+/// outside of the folder or is hidden.
 fn check_name(name: &str) -> Result<(), StorageError> {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
     if plain && !name.is_empty() && !name.starts_with('.') && !name.ends_with(TEMPORARY) {
         return Ok(());
     }
-    Err(StorageError::Failed(Cause::at(NamedPlace::new(format!("{name:?}"), "a blob"), "a name that no blob can have")))
+    Err(StorageError::Failed(Cause::at(
+        NamedPlace::new(format!("{name:?}"), "a blob"),
+        "this is not a valid name of a blob",
+    )))
 }
 
 /// Whether this is the file name of a draft.
@@ -261,148 +265,9 @@ fn is_temporary(file_name: &str) -> bool {
     parts.is_some_and(|(name, number)| check_name(name).is_ok() && number.parse::<u64>().is_ok())
 }
 
-fn of_no_use(path: &Path) -> StorageError {
+fn draft_failed(path: &Path) -> StorageError {
     StorageError::Failed(Cause::at(place(path), "an earlier write of this draft failed"))
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use tempfile::TempDir;
-
-    use super::*;
-
-    fn new() -> (TempDir, Blobs) {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("blobs")).unwrap();
-        let blobs = reopen(&root);
-        (root, blobs)
-    }
-
-    fn reopen(root: &TempDir) -> Blobs {
-        let lock = Lock::take(&Folder::open(root.path()).unwrap()).unwrap();
-        Blobs::open(&root.path().join("blobs"), Arc::new(lock)).unwrap()
-    }
-
-    fn put(blobs: &mut Blobs, name: &str, parts: &[&[u8]]) -> Arc<dyn Blob> {
-        let mut draft = blobs.create(name).unwrap();
-        for part in parts {
-            draft.write(part).unwrap();
-        }
-        draft.finish().unwrap().blob
-    }
-
-    fn all(blob: &dyn Blob) -> Bytes {
-        blob.read(0..blob.len()).unwrap()
-    }
-
-    fn files(root: &TempDir) -> usize {
-        fs::read_dir(root.path().join("blobs")).unwrap().count()
-    }
-
-    #[test]
-    fn a_blob_is_there_when_it_is_finished_and_not_before() {
-        let (root, mut blobs) = new();
-        let mut draft = blobs.create("a").unwrap();
-        draft.write(b"x").unwrap();
-        assert!(blobs.get("a").unwrap().is_none());
-        assert_eq!(blobs.list().unwrap(), [""; 0]);
-        assert_eq!(draft.finish().unwrap().name, "a");
-        assert_eq!(blobs.list().unwrap(), ["a"]);
-        assert_eq!(all(&*blobs.get("a").unwrap().unwrap()), "x");
-        drop(blobs.create("b").unwrap());
-        assert_eq!(files(&root), 1);
-    }
-
-    #[test]
-    fn small_and_large_writes_keep_their_order() {
-        let (_root, mut blobs) = new();
-        let large = vec![7; BUFFER_BYTES * 3 + 5];
-        let blob = put(&mut blobs, "a", &[b"small", &large, b"", b"small"]);
-        assert_eq!(all(&*blob), [b"small".as_slice(), &large, b"small"].concat());
-        assert_eq!(blob.read(3..7).unwrap(), [b'l', b'l', 7, 7].as_slice());
-        assert_eq!(blob.read(blob.len()..blob.len()).unwrap(), "");
-        for range in [0..blob.len() + 1, u64::MAX - 1..u64::MAX, Range { start: 2, end: 1 }] {
-            assert!(matches!(blob.read(range), Err(StorageError::Failed(_))));
-        }
-    }
-
-    #[test]
-    fn readers_keep_what_was_replaced_or_deleted() {
-        let (_root, mut blobs) = new();
-        let first = put(&mut blobs, "a", &[b"first"]);
-        let opened = blobs.get("a").unwrap().unwrap();
-        let second = put(&mut blobs, "a", &[b"second"]);
-        blobs.delete("a")().unwrap();
-        blobs.delete("a")().unwrap();
-        assert!(blobs.get("a").unwrap().is_none());
-        assert_eq!([all(&*first), all(&*opened), all(&*second)], ["first", "first", "second"]);
-    }
-
-    #[test]
-    fn two_drafts_of_one_name_do_not_collide() {
-        let (root, mut blobs) = new();
-        let (mut one, mut other) = (blobs.create("a").unwrap(), blobs.create("a").unwrap());
-        one.write(b"one").unwrap();
-        other.write(b"other").unwrap();
-        other.finish().unwrap();
-        one.finish().unwrap();
-        assert_eq!(all(&*blobs.get("a").unwrap().unwrap()), "one");
-        assert_eq!(files(&root), 1);
-    }
-
-    #[test]
-    fn leftover_drafts_are_removed_and_unknown_files_left_alone() {
-        let (root, blobs) = new();
-        drop(blobs);
-        let folder = root.path().join("blobs");
-        for name in ["a.0.tmp", "b.c.17.tmp"] {
-            fs::write(folder.join(name), "unfinished").unwrap();
-        }
-        for name in ["notes.tmp", ".0.tmp", ".hidden", "under_score", "blob"] {
-            fs::write(folder.join(name), "").unwrap();
-        }
-        fs::create_dir(folder.join("folder")).unwrap();
-        let blobs = reopen(&root);
-        assert_eq!(files(&root), 6);
-        assert_eq!(blobs.list().unwrap(), ["blob"]);
-    }
-
-    #[test]
-    fn a_linked_file_is_a_blob_and_an_impossible_link_says_false() {
-        let (root, mut blobs) = new();
-        put(&mut blobs, "a", &[b"shared"]);
-        let from = |name: &str| root.path().join("blobs").join(name);
-        assert!(blobs.link(&from("a"), "b").unwrap());
-        blobs.delete("a")().unwrap();
-        assert_eq!(all(&*blobs.get("b").unwrap().unwrap()), "shared");
-        assert!(!blobs.link(&from("a"), "c").unwrap());
-        assert!(!blobs.link(root.path(), "c").unwrap());
-        assert!(blobs.link(&from("b"), "../c").is_err());
-        blobs.clear().unwrap();
-        assert_eq!(files(&root), 0);
-    }
-
-    #[test]
-    fn invalid_names_are_refused() {
-        let (_root, mut blobs) = new();
-        for name in ["", ".", "..", ".a", "a/b", "../a", "a_b", "ä", "a\0", "a.tmp"] {
-            assert!(matches!(blobs.create(name), Err(StorageError::Failed(_))), "{name}");
-            assert!(matches!(blobs.get(name), Err(StorageError::Failed(_))), "{name}");
-            assert!(matches!(blobs.delete(name)(), Err(StorageError::Failed(_))), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_draft_that_failed_cannot_be_finished() {
-        let (root, mut blobs) = new();
-        let mut draft = blobs.create("a").unwrap();
-        draft.write(b"x").unwrap();
-        fs::remove_file(root.path().join("blobs/a.0.tmp")).unwrap();
-        let Err(StorageError::Failed(reason)) = draft.finish() else { panic!("there is nothing to be renamed") };
-        let reason = reason.to_string();
-        assert!(reason.starts_with("cannot rename a file to ") && reason.contains("blobs/a: "), "{reason}");
-        assert!(blobs.get("a").unwrap().is_none());
-    }
-}
+mod tests;

@@ -8,8 +8,8 @@ use argus_core::storage::StorageError;
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// Why a folder could not be opened. Existing data was not changed. A new folder may be partly created, which the next
-/// attempt completes; temporary files may have been removed.
+/// Why a folder could not be opened. Existing data is unchanged. A new folder may be partly created; the next attempt
+/// completes it. Temporary files may have been removed.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another process uses the folder.
@@ -28,32 +28,39 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
-    /// There is no repository in the folder.
-    #[error("{} holds no repository: there is no `format` in it", path.display())]
+    /// The folder does not contain a repository.
+    #[error("{} does not contain a repository: the file `format` is missing", path.display())]
     NoRepository {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder holds a copy that was not finished.
-    #[error("{} is no repository, but a copy that was not finished; you may remove it", path.display())]
+    /// The folder contains an unfinished copy.
+    #[error("{} is an unfinished copy, not a repository; you may remove it", path.display())]
     Unfinished {
         /// The folder.
         path: PathBuf,
     },
     /// The folder for a copy is not empty.
-    #[error("{} is not empty, and a copy needs a folder of its own: choose an empty or a new one; you may remove what an interrupted copy has left", path.display())]
+    #[error(
+        "{} is not empty, and a copy needs a folder of its own: choose an empty or a new one; you may remove what an \
+         interrupted copy has left",
+        path.display()
+    )]
     NotEmpty {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder for a new repository has other files in it.
-    #[error("{} is no part of a repository, and a new repository needs a folder of its own: choose an empty or a new one", path.display())]
+    /// The folder for a new repository contains other files.
+    #[error(
+        "{} is no part of a repository, and a new repository needs a folder of its own: choose an empty or a new one",
+        path.display()
+    )]
     Foreign {
         /// One of these files.
         path: PathBuf,
     },
     /// The folder for a copy lies inside the folder to be copied.
-    #[error("{} lies in the folder that is to be copied", path.display())]
+    #[error("{} lies in the folder to be copied; choose a folder outside of it", path.display())]
     InItself {
         /// The folder of the copy.
         path: PathBuf,
@@ -145,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_are_not_told_the_path() {
+    fn the_public_text_does_not_contain_the_path() {
         let cause = error(Errno::IO).failed().into_cause();
         assert_eq!(cause.to_string(), "cannot write /data/log/x: Input/output error (os error 5)");
         assert_eq!(cause.public_text(), "cannot write one of its files: Input/output error (os error 5)");

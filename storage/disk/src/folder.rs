@@ -12,7 +12,7 @@ use crate::identity::Identity;
 /// Events are private to the user that runs the server.
 pub(crate) const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
-/// The mode bits that give access to others than the owner.
+/// The mode bits that give access to users other than the owner.
 const OTHERS: u32 = 0o077;
 
 /// Some file systems create this in their top folder.
@@ -44,8 +44,8 @@ impl Folder {
         Ok(Self { path: path.to_owned(), file, identity })
     }
 
-    /// Opens a folder; creates it and its parents for the owner only if they are missing. What is created is durable
-    /// when this returns; for existing parents see [`sync_names`].
+    /// Opens a folder. If it or its parents are missing, creates them durably, for the owner only; for existing parents
+    /// see [`sync_names`].
     pub(crate) fn create(path: &Path) -> Result<Self, SystemError> {
         make(path)?;
         Self::open(path)
@@ -60,13 +60,13 @@ impl Folder {
     }
 
     /// Makes created, renamed and removed entries durable. Fails if the folder itself was removed, moved or replaced,
-    /// since the next process would not find them.
+    /// since the next process would not find the entries.
     pub(crate) fn sync(&self) -> Result<(), SystemError> {
         self.file.sync_all().map_err(SystemError::of("sync", &self.path))?;
         self.identity.verify(&self.file, &self.path)
     }
 
-    /// Checks that files can be created durably and removed here. A full disk is no error, since it is temporary.
+    /// Checks that files can be created durably and removed here. A full disk is not an error, since it is temporary.
     pub(crate) fn probe(&self) -> Result<(), SystemError> {
         let path = self.join(PROBE);
         let written = || {
@@ -82,16 +82,16 @@ impl Folder {
         }
     }
 
-    /// Whether users other than the owner can access it.
+    /// Whether users other than the owner can access the folder.
     pub(crate) fn is_open_to_others(&self) -> Result<bool, SystemError> {
         let data = self.file.metadata().map_err(SystemError::of("examine", &self.path))?;
         Ok(data.mode() & OTHERS != 0)
     }
 
-    /// An entry that has none of these names, if there is one.
-    pub(crate) fn foreign(&self, ours: &[&str]) -> Result<Option<PathBuf>, SystemError> {
+    /// An entry with none of these names, if there is one.
+    pub(crate) fn foreign(&self, known: &[&str]) -> Result<Option<PathBuf>, SystemError> {
         let is_foreign = |entry: &Entry| {
-            !entry.name().is_some_and(|name| ours.contains(&name) || (name == LOST_AND_FOUND && !entry.is_file))
+            !entry.name().is_some_and(|name| known.contains(&name) || (name == LOST_AND_FOUND && !entry.is_file))
         };
         Ok(self.entries()?.into_iter().find(is_foreign).map(|entry| entry.path))
     }
@@ -107,7 +107,7 @@ impl Folder {
 }
 
 impl Entry {
-    /// Its name, if it is UTF-8, as all of ours are.
+    /// The name, if it is UTF-8. All files of Argus have such names.
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.to_str()
     }
@@ -123,7 +123,7 @@ pub(crate) fn create_file(path: &Path, options: &mut OpenOptions) -> Result<File
     open().map_err(SystemError::of("create", path))
 }
 
-/// Removes a file. A missing file is no error.
+/// Removes a file. A missing file is not an error.
 pub(crate) fn remove(path: &Path) -> Result<(), SystemError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SystemError::of("remove", path)(error)),
@@ -136,38 +136,39 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), SystemError> {
     fs::rename(from, to).map_err(SystemError::of("rename a file to", to))
 }
 
-/// Makes the names of a folder and of its parents durable, since whoever created them may have been killed before.
+/// Makes the names of a folder and of its parents durable: a process that created them may have been killed before it
+/// did so.
 pub(crate) fn sync_names(path: &Path) -> Result<(), SystemError> {
-    for holder in holders(path)? {
-        match File::open(&holder) {
-            Ok(file) => file.sync_all().map_err(SystemError::of("sync", &holder))?,
-            // We cannot sync parents we cannot read; assume their entries are durable.
+    for parent in parents(path)? {
+        match File::open(&parent) {
+            Ok(file) => file.sync_all().map_err(SystemError::of("sync", &parent))?,
+            // Argus cannot sync parents that it cannot read; it assumes that their entries are durable.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
-            Err(error) => return Err(SystemError::of("open", &holder)(error)),
+            Err(error) => return Err(SystemError::of("open", &parent)(error)),
         }
     }
     Ok(())
 }
 
-/// The parents of a folder, nearest first, up to a mount point or a folder we cannot access. The name of a mount point
+/// The parents of a folder, nearest first, up to a mount point or to an inaccessible folder. The name of a mount point
 /// is older than the mount, and not every file system can sync a folder.
-fn holders(path: &Path) -> Result<Vec<PathBuf>, SystemError> {
+fn parents(path: &Path) -> Result<Vec<PathBuf>, SystemError> {
     let device = |path: &Path| fs::metadata(path).map(|data| data.dev());
     let whole = match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(vec![parent(path).to_owned()]),
         found => found.map_err(SystemError::of("find", path))?,
     };
     let own = device(&whole).map_err(SystemError::of("examine", &whole))?;
-    let mut holders = Vec::new();
+    let mut parents = Vec::new();
     for above in whole.ancestors().skip(1) {
         match device(above) {
-            Ok(device) if device == own => holders.push(above.to_owned()),
+            Ok(device) if device == own => parents.push(above.to_owned()),
             Ok(_) => break,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
             Err(error) => return Err(SystemError::of("examine", above)(error)),
         }
     }
-    Ok(holders)
+    Ok(parents)
 }
 
 fn make(path: &Path) -> Result<(), SystemError> {
@@ -209,20 +210,20 @@ mod tests {
     }
 
     #[test]
-    fn all_parents_are_synced_whoever_created_them() {
+    fn all_parents_are_synced_even_if_another_process_created_them() {
         let root = tempfile::tempdir().unwrap();
         let real = root.path().canonicalize().unwrap();
         fs::create_dir_all(real.join("a/b/c")).unwrap();
         std::os::unix::fs::symlink("a/b", real.join("link")).unwrap();
         for path in ["a/b/c", "link/c", "a/../a/b/./c"].map(|path| root.path().join(path)) {
-            let holders = holders(&path).unwrap();
-            assert!(holders.starts_with(&[real.join("a/b"), real.join("a"), real.clone()]), "{holders:?}");
+            let parents = parents(&path).unwrap();
+            assert!(parents.starts_with(&[real.join("a/b"), real.join("a"), real.clone()]), "{parents:?}");
             sync_names(&path).unwrap();
         }
-        assert_eq!(holders(Path::new("/")).unwrap(), [""; 0].map(PathBuf::from));
+        assert_eq!(parents(Path::new("/")).unwrap(), [""; 0].map(PathBuf::from));
         // `proc` cannot sync folders.
         #[cfg(target_os = "linux")]
-        assert!(holders(Path::new("/proc/self/fd")).unwrap().iter().all(|holder| holder.starts_with("/proc")));
+        assert!(parents(Path::new("/proc/self/fd")).unwrap().iter().all(|parent| parent.starts_with("/proc")));
         for path in [Path::new("src"), Path::new("/")] {
             sync_names(path).unwrap();
         }
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_twice_is_no_error() {
+    fn removing_twice_is_not_an_error() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("file");
         fs::write(&path, "").unwrap();

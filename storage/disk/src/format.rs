@@ -1,4 +1,4 @@
-//! The `format` file, which has the version of a folder's layout.
+//! The file `format`, which has the version of a folder's layout.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,8 +7,8 @@ use crate::error::{OpenError, SystemError};
 use crate::folder::{Folder, create_file, remove, rename};
 
 const NAME: &str = "format";
-/// Its name in an unfinished copy. It is made durable before anything else of the copy, and renamed to `format` at the
-/// end, so that there is always exactly one of the two.
+/// The name of the file in an unfinished copy. It is made durable before anything else of the copy, and renamed to
+/// `format` at the end, so that exactly one of the two exists at any time.
 pub(crate) const UNFINISHED: &str = "format.unfinished";
 const VERSION: u32 = 1;
 
@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 /// log-file-bytes 16777216
 /// ```
 ///
-/// Log files do not record their nominal length; this does, independently of the defaults of later versions.
+/// Log files do not record their nominal length; this file does, independently of the defaults of later versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
     /// Length of every log file; not 0.
@@ -44,7 +44,7 @@ impl Format {
         }
     }
 
-    /// Writes it durably, and syncs the folder.
+    /// Writes the file durably, and syncs the folder.
     pub(crate) fn store(self, folder: &Folder) -> Result<(), SystemError> {
         let temporary = folder.join("format.tmp");
         let write = || {
@@ -60,7 +60,7 @@ impl Format {
     /// Marks an empty folder durably as an unfinished copy, so that it is refused until it is
     /// [complete](Self::complete).
     ///
-    /// After an error the folder may be marked too, perhaps by an empty file.
+    /// After an error the folder may be marked too, possibly by an empty file.
     pub(crate) fn begin(self, folder: &Folder) -> Result<(), SystemError> {
         let path = folder.join(UNFINISHED);
         // `create_new`, since two processes may have found the folder empty.

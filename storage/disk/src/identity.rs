@@ -25,13 +25,13 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`SystemError`] if the file or a folder above it was removed, moved or replaced. What was written since then may
-    /// be lost.
+    /// [`SystemError`] if the file or a folder above it was removed, moved or replaced. Bytes written since then may be
+    /// lost.
     pub(crate) fn verify(self, file: &File, path: &Path) -> Result<(), SystemError> {
         match inode_at(path) {
             Ok(inode) if Self::in_inode(&inode) == self => Ok(()),
-            Err(error) if !leads_nowhere(&error) && has_name(file) => Ok(()),
-            Ok(_) | Err(_) => Err(SystemError::of("go on with", path)(gone())),
+            Err(error) if !is_missing(&error) && is_linked(file) => Ok(()),
+            Ok(_) | Err(_) => Err(SystemError::of("continue to use", path)(replaced())),
         }
     }
 
@@ -40,19 +40,19 @@ impl Identity {
     }
 }
 
-/// Whether nothing exists at a path. Any other error, such as a missing permission on a parent, may be temporary: then
-/// the link count shows whether the file was removed.
-fn leads_nowhere(error: &io::Error) -> bool {
+/// Whether nothing exists at a path. Any other error may be temporary, for example a missing permission on a parent;
+/// then the link count shows whether the file was removed.
+fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn has_name(file: &File) -> bool {
-    inode_of(file).is_ok_and(|inode| inode.names > 0)
+fn is_linked(file: &File) -> bool {
+    inode_of(file).is_ok_and(|inode| inode.links > 0)
 }
 
-fn gone() -> io::Error {
+fn replaced() -> io::Error {
     io::Error::other(
-        "it was removed, moved or replaced while the server had it open; put back what belongs there, then start the server again",
+        "it was removed, moved or replaced while the server had it open; put it back, then start the server again",
     )
 }
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moved_or_replaced_file_is_noticed_and_one_that_is_back_is_accepted() {
+    fn a_moved_or_replaced_file_is_detected_and_accepted_once_it_is_back() {
         let root = tempfile::tempdir().unwrap();
         let (path, away) = (root.path().join("folder/file"), root.path().join("away"));
         fs::create_dir(root.path().join("folder")).unwrap();
@@ -75,7 +75,10 @@ mod tests {
 
         fs::rename(root.path().join("folder"), &away).unwrap();
         let reason = identity.verify(&file, &path).unwrap_err().to_string();
-        assert!(reason.starts_with("cannot go on with ") && reason.contains("folder/file: it was removed"), "{reason}");
+        assert!(
+            reason.starts_with("cannot continue to use ") && reason.contains("folder/file: it was removed"),
+            "{reason}"
+        );
         fs::create_dir(root.path().join("folder")).unwrap();
         fs::write(&path, "").unwrap();
         identity.verify(&file, &path).unwrap_err();
@@ -85,6 +88,6 @@ mod tests {
 
         fs::remove_file(&path).unwrap();
         identity.verify(&file, &path).unwrap_err();
-        assert!(!has_name(&file));
+        assert!(!is_linked(&file));
     }
 }

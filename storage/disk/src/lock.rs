@@ -27,14 +27,14 @@ impl Lock {
         let mut options = File::options();
         let opened = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
         let mut file = hold(opened.map_err(SystemError::of("open", &path))?, &path)?;
-        // Padded and written over the old number: the file does not grow, so a full disk prevents nobody from opening.
+        // Padded, and written over the old number: the file does not grow, so this works on a full disk too.
         let pid = format!("{:<10}\n", std::process::id());
         let written = file.rewind().and_then(|()| file.write_all(pid.as_bytes()));
         written.map_err(SystemError::of("write", &path))?;
         Self::held(file, path)
     }
 
-    /// The same without a write; `None` if there is no lock file, as in a folder that was copied by hand.
+    /// Takes the lock without writing to its file; `None` if there is no file, as in a folder that was copied by hand.
     pub(crate) fn take_unchanged(folder: &Folder) -> Result<Option<Self>, OpenError> {
         let path = folder.join(NAME);
         match File::open(&path) {
@@ -43,9 +43,7 @@ impl Lock {
             Err(error) => Err(SystemError::of("open", &path)(error).into()),
         }
     }
-}
 
-impl Lock {
     /// Checks that the lock file is still in its place. If not, another process could lock a different file.
     pub(crate) fn verify(&self) -> Result<(), SystemError> {
         self.identity.verify(&self.held, &self.path)
@@ -62,7 +60,7 @@ fn hold(mut file: File, path: &Path) -> Result<File, OpenError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
-            // The id only serves the message.
+            // The id is only for the message.
             let _unknown = file.read_to_string(&mut pid);
             Err(OpenError::InUse { path: path.to_owned(), pid: pid.trim().parse().ok() })
         }
@@ -77,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_one_holder_at_a_time_and_its_id_is_known() {
+    fn one_process_holds_the_lock_and_its_id_is_known() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::open(root.path()).unwrap();
         std::fs::write(folder.join(NAME), "4294967295\n").unwrap();

@@ -65,9 +65,9 @@ impl DiskReader {
         Ok(Self { path, log, blobs, errors, unknown_files, _lock: lock })
     }
 
-    /// What is wrong with the folder and its log files; with any of these errors,
+    /// The errors of the folder and its log files. With any of them,
     /// [`DiskStorage::open`](crate::DiskStorage::open) refuses the folder. Reading the log shows which events are
-    /// affected, unless the end of the log is missing: only these errors show that.
+    /// affected, unless the end of the log is missing, which only these errors show.
     #[must_use]
     pub fn errors(&self) -> &[OpenError] {
         &self.errors
@@ -86,7 +86,7 @@ impl DiskReader {
         self.log.lacks(log)
     }
 
-    /// Its absolute path without links.
+    /// The absolute path of the folder, without links.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -39,7 +39,7 @@ impl DiskSource {
         Ok(Self { path, format, log, blobs })
     }
 
-    /// Its absolute path without links.
+    /// The absolute path of the folder, without links.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -28,7 +28,7 @@ pub struct DiskStorage {
 /// The subfolders.
 const PARTS: [&str; 2] = ["log", "blobs"];
 
-/// What a folder without a format may contain: what an interrupted or concurrent creation leaves.
+/// The entries that a folder without a format may have: an interrupted or concurrent creation leaves them.
 const PARTS_OF_A_NEW_FOLDER: [&str; 5] = ["lock", "log", "blobs", "format.tmp", "format"];
 
 /// Options for a new folder.
@@ -36,7 +36,7 @@ const PARTS_OF_A_NEW_FOLDER: [&str; 5] = ["lock", "log", "blobs", "format.tmp", 
 pub struct Options {
     /// Length of each log file in bytes, at least 1. An existing folder keeps the length it was created with.
     ///
-    /// There is always at least one such file, however little it holds, and up to two spare ones.
+    /// A log has at least one such file, even for a few bytes, and up to two spare ones.
     pub log_file_bytes: u64,
 }
 
@@ -53,14 +53,14 @@ impl DiskStorage {
     /// Creates and removes a file in each subfolder, so that a read-only folder is refused here and not by a later
     /// commit.
     ///
-    /// May block until the system has written what a previous process left in the page cache.
+    /// May block until the system has written the bytes that a previous process left in the page cache.
     ///
     /// # Errors
     ///
     /// [`OpenError`]: the folder is in use, damaged or foreign, or a system call failed.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let folder = Folder::create(path.as_ref())?;
-        // Before creating the lock, so that nothing is left in a folder that is not ours.
+        // Before creating the lock, so that nothing is created in a foreign folder.
         if matches!(Format::load(&folder), Ok(None))
             && let Some(path) = folder.foreign(&PARTS_OF_A_NEW_FOLDER)?
         {
@@ -78,17 +78,17 @@ impl DiskStorage {
         Self::open_parts(&folder, format, lock)
     }
 
-    /// Files and folders in `log` and `blobs` that are neither log files nor blobs. They are left alone.
+    /// Files and folders in `log` and `blobs` that are neither log files nor blobs. They are ignored.
     ///
-    /// A file whose name a blob could have is not among them but is [listed](StorageReader::list) as a blob: the
-    /// storage does not know which blobs are in use.
+    /// A file with a valid name of a blob is not among them, but [listed](StorageReader::list) as a blob: the storage
+    /// does not know which blobs are in use.
     #[must_use]
     pub fn unknown_files(&self) -> &[PathBuf] {
         &self.unknown_files
     }
 
-    /// The subfolders that users other than the owner can access. Argus creates none like that, but leaves existing
-    /// ones alone: the access may be intended.
+    /// The subfolders that users other than the owner can access. Argus creates none like that, but does not change
+    /// existing ones: the access may be intended.
     #[must_use]
     pub fn exposed(&self) -> &[PathBuf] {
         &self.exposed
@@ -118,7 +118,7 @@ impl DiskStorage {
         self.blobs.link(from, name)
     }
 
-    /// Opens an empty folder that becomes a copy. The caller writes its format when everything else is durable.
+    /// Opens an empty folder for a copy. The caller writes its format when everything else is durable.
     pub(crate) fn begin(folder: &Folder, format: Format) -> Result<Self, OpenError> {
         let lock = Arc::new(Lock::take(folder)?);
         for name in PARTS {

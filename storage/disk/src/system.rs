@@ -48,12 +48,12 @@ pub(crate) fn write_at(file: &File, offset: u64, mut parts: &mut [IoSlice<'_>]) 
     Ok(())
 }
 
-/// Identifies a file within the system; `names` is its link count.
+/// Identifies a file within the system; `links` is its link count.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inode {
     pub(crate) device: u64,
     pub(crate) number: u64,
-    pub(crate) names: u64,
+    pub(crate) links: u64,
 }
 
 /// The inode at a path. Does not ask for file times: since Linux 6.13 (multigrain timestamps), the next write after a
@@ -78,7 +78,7 @@ const WANTED: rustix::fs::StatxFlags = rustix::fs::StatxFlags::INO.union(rustix:
 impl From<&rustix::fs::Statx> for Inode {
     fn from(found: &rustix::fs::Statx) -> Self {
         let device = u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor);
-        Self { device, number: found.stx_ino, names: found.stx_nlink.into() }
+        Self { device, number: found.stx_ino, links: found.stx_nlink.into() }
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn inode_of(file: &File) -> io::Result<Inode> {
 impl From<&std::fs::Metadata> for Inode {
     fn from(found: &std::fs::Metadata) -> Self {
         use std::os::unix::fs::MetadataExt as _;
-        Self { device: found.dev(), number: found.ino(), names: found.nlink() }
+        Self { device: found.dev(), number: found.ino(), links: found.nlink() }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::reader::DiskReader;
 use crate::source::DiskSource;
 use crate::storage::{DiskStorage, Options};
 
-/// The new folder of a backup, or of what is recovered from a damaged repository.
+/// The new folder of a backup, or of the events recovered from a damaged repository.
 ///
 /// Until it is [complete](Self::complete) it has the file `format.unfinished` and no `format`, and
 /// [`DiskStorage::open`] refuses it.
@@ -28,7 +28,7 @@ impl<'a> DiskTarget<'a> {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: the folder is not empty, lies inside the source, or a system call failed. What was created is an
+    /// [`OpenError`]: the folder is not empty, lies inside the source, or a system call failed. The folder may be an
     /// unfinished copy.
     pub fn for_backup(path: impl AsRef<Path>, source: &'a DiskSource) -> Result<Self, OpenError> {
         Self::create(path.as_ref(), source.path(), source.format(), Some(source))
@@ -88,13 +88,13 @@ fn begin(path: &Path, from: &Path, format: Format) -> Result<Folder, OpenError> 
         return Err(not_empty());
     }
     format.begin(&folder)?;
-    // Another process may have used it between the check and the mark. From here on no other process takes it for
-    // empty.
+    // Another process may have used the folder between the check and the mark. From here on, all processes find it
+    // marked.
     if folder.foreign(&[format::UNFINISHED])?.is_some() {
         Format::withdraw(&folder)?;
         return Err(not_empty());
     }
-    // Before there is a repository at this path.
+    // Before the folder becomes a repository.
     sync_names(path)?;
     Ok(folder)
 }
@@ -103,15 +103,15 @@ fn begin(path: &Path, from: &Path, format: Format) -> Result<Folder, OpenError> 
 fn real_path(path: &Path) -> Result<PathBuf, SystemError> {
     let absolute = std::path::absolute(path).map_err(SystemError::of("find", path))?;
     let mut missing = Vec::new();
-    let mut there = absolute.as_path();
+    let mut existing = absolute.as_path();
     loop {
-        match (there.canonicalize(), there.parent(), there.file_name()) {
+        match (existing.canonicalize(), existing.parent(), existing.file_name()) {
             (Ok(real), ..) => return Ok(missing.iter().rev().fold(real, |path, part| path.join(part))),
             (Err(error), Some(parent), Some(name)) if error.kind() == std::io::ErrorKind::NotFound => {
                 missing.push(name.to_owned());
-                there = parent;
+                existing = parent;
             }
-            (Err(error), ..) => return Err(SystemError::of("find", there)(error)),
+            (Err(error), ..) => return Err(SystemError::of("find", existing)(error)),
         }
     }
 }

@@ -41,10 +41,10 @@ fn events(snapshot: &Arc<dyn Snapshot>) -> Vec<StoredEvent> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<Backup, BackupError> {
-    let original = DiskSource::open(from).unwrap();
-    let mut copy = DiskTarget::for_backup(to, &original).unwrap();
-    let backup = back_up(&original, &mut copy)?;
-    copy.complete().unwrap();
+    let source = DiskSource::open(from).unwrap();
+    let mut target = DiskTarget::for_backup(to, &source).unwrap();
+    let backup = back_up(&source, &mut target)?;
+    target.complete().unwrap();
     Ok(backup)
 }
 
@@ -56,17 +56,17 @@ fn restored(path: &Path) -> Vec<StoredEvent> {
     events(&engine.snapshot())
 }
 
-/// Asserts that a folder is refused as an unfinished copy in every way to open it.
+/// Asserts that every way to open a folder refuses it as an unfinished copy.
 fn assert_unfinished(path: &Path) {
     let refused =
         [DiskStorage::open(path, OPTIONS).map(drop).unwrap_err(), DiskSource::open(path).map(drop).unwrap_err()]
             .map(|error| error.to_string());
-    let looked_at = match DiskReader::open(path) {
-        Ok(examined) => examined.errors()[0].to_string(),
+    let reported = match DiskReader::open(path) {
+        Ok(reader) => reader.errors()[0].to_string(),
         Err(error) => error.to_string(),
     };
-    for refusal in refused.iter().chain([&looked_at]) {
-        let named = format!("{} is no repository, but a copy that was not finished", path.display());
+    for refusal in refused.iter().chain([&reported]) {
+        let named = format!("{} is an unfinished copy, not a repository", path.display());
         assert!(refusal.starts_with(&named), "{refusal}");
     }
 }
@@ -84,13 +84,13 @@ fn work(engine: &mut Engine<DiskStorage>, maintenance: &mut MaintenanceQueue, ra
 }
 
 #[test]
-fn copies_made_while_an_engine_writes_have_all_that_was_acknowledged_before() {
+fn copies_made_while_an_engine_writes_have_every_event_acknowledged_before() {
     let root = tempfile::tempdir().unwrap();
-    let from = root.path().join("original");
+    let from = root.path().join("source");
     let mut engine = open(&from);
     let (acknowledged, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let mut copies = Vec::new();
-    let there = thread::scope(|scope| {
+    let expected = thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let (mut random, mut maintenance) = (Random::seeded(5), MaintenanceQueue::default());
             while !stop.load(Ordering::Acquire) {
@@ -121,7 +121,7 @@ fn copies_made_while_an_engine_writes_have_all_that_was_acknowledged_before() {
     for (path, before, backup) in &copies {
         let found = restored(path);
         assert!(found.len() as u64 >= *before, "{} of {before} events, {backup:?}", found.len());
-        assert_eq!(found, there[..found.len()]);
+        assert_eq!(found, expected[..found.len()]);
         assert_eq!((backup.last_seq, backup.shared), (found.len() as u64, backup.segments));
     }
     // The copy does not depend on the source.
@@ -131,48 +131,48 @@ fn copies_made_while_an_engine_writes_have_all_that_was_acknowledged_before() {
 }
 
 #[test]
-fn a_copy_of_a_stopped_repository_goes_on_by_itself() {
+fn a_copy_of_a_stopped_repository_is_independent_of_its_source() {
     let root = tempfile::tempdir().unwrap();
-    let [from, to] = ["original", "not/yet/there"].map(|name| root.path().join(name));
+    let [from, to] = ["source", "not/yet/there"].map(|name| root.path().join(name));
     let mut engine = open(&from);
     let (mut random, mut maintenance) = (Random::seeded(6), MaintenanceQueue::default());
     for _ in 0..100 {
         work(&mut engine, &mut maintenance, &mut random);
     }
-    let there = events(&engine.snapshot());
+    let expected = events(&engine.snapshot());
     drop(engine);
     let backup = copy(&from, &to).unwrap();
     assert!(backup.segments > 0 && backup.shared == backup.segments && backup.attempts == 1, "{backup:?}");
     let segment = fs::read_dir(to.join("blobs")).unwrap().map(|entry| entry.unwrap());
     let linked = segment.filter(|entry| entry.metadata().unwrap().nlink() == 2).count();
     assert_eq!(linked as u64, backup.segments);
-    assert_eq!(restored(&to), there);
+    assert_eq!(restored(&to), expected);
     let (mut second, mut maintenance) = (open(&to), MaintenanceQueue::default());
     for _ in 0..100 {
         work(&mut second, &mut maintenance, &mut random);
     }
     // The two are independent.
-    assert_eq!(events(&open(&from).snapshot()), there);
-    assert_eq!(events(&second.snapshot())[..there.len()], there);
+    assert_eq!(events(&open(&from).snapshot()), expected);
+    assert_eq!(events(&second.snapshot())[..expected.len()], expected);
 }
 
 #[test]
-fn only_an_empty_folder_elsewhere_is_taken_and_an_unfinished_copy_is_no_repository() {
+fn a_copy_needs_an_empty_folder_elsewhere_and_is_no_repository_until_it_is_finished() {
     let root = tempfile::tempdir().unwrap();
-    let [from, to] = ["original", "copy"].map(|name| root.path().join(name));
+    let [from, to] = ["source", "copy"].map(|name| root.path().join(name));
     assert!(matches!(DiskSource::open(&from), Err(OpenError::System(_))));
     fs::create_dir(&from).unwrap();
     assert!(matches!(DiskSource::open(&from), Err(OpenError::NoRepository { .. })));
     drop(open(&from));
-    let original = DiskSource::open(&from).unwrap();
-    for inside in [from.clone(), from.join("log"), from.join("a/b"), root.path().join("original/../original/x")] {
-        assert!(matches!(DiskTarget::for_backup(&inside, &original), Err(OpenError::InItself { .. })), "{inside:?}");
+    let source = DiskSource::open(&from).unwrap();
+    for inside in [from.clone(), from.join("log"), from.join("a/b"), root.path().join("source/../source/x")] {
+        assert!(matches!(DiskTarget::for_backup(&inside, &source), Err(OpenError::InItself { .. })), "{inside:?}");
     }
-    let mut unfinished = DiskTarget::for_backup(&to, &original).unwrap();
-    back_up(&original, &mut unfinished).unwrap();
+    let mut unfinished = DiskTarget::for_backup(&to, &source).unwrap();
+    back_up(&source, &mut unfinished).unwrap();
     drop(unfinished);
     assert_unfinished(&to);
-    let refusal = DiskTarget::for_backup(&to, &original).unwrap_err().to_string();
+    let refusal = DiskTarget::for_backup(&to, &source).unwrap_err().to_string();
     assert!(refusal.contains("is not empty"), "{refusal}");
     fs::remove_dir_all(&to).unwrap();
     fs::create_dir(&to).unwrap();
@@ -183,14 +183,14 @@ fn only_an_empty_folder_elsewhere_is_taken_and_an_unfinished_copy_is_no_reposito
 #[test]
 fn a_copy_that_ended_before_its_first_byte_is_no_repository() {
     let root = tempfile::tempdir().unwrap();
-    let from = root.path().join("original");
+    let from = root.path().join("source");
     drop(open(&from));
-    let original = DiskSource::open(&from).unwrap();
-    // Killed, or out of resources, as soon as there is a folder.
+    let source = DiskSource::open(&from).unwrap();
+    // Killed, or out of resources, as soon as the folder exists.
     let begun = root.path().join("begun");
-    drop(DiskTarget::for_backup(&begun, &original).unwrap());
+    drop(DiskTarget::for_backup(&begun, &source).unwrap());
     assert_unfinished(&begun);
-    assert!(matches!(DiskTarget::for_backup(&begun, &original), Err(OpenError::NotEmpty { .. })));
+    assert!(matches!(DiskTarget::for_backup(&begun, &source), Err(OpenError::NotEmpty { .. })));
     // Killed even earlier: each of these is created before the next.
     let parts: [fn(&Path) -> std::io::Result<()>; 4] = [
         |path| fs::create_dir(path).and_then(|()| fs::write(path.join("format.unfinished"), "argus-d")),
@@ -202,7 +202,7 @@ fn a_copy_that_ended_before_its_first_byte_is_no_repository() {
         let killed = root.path().join(format!("killed-{count}"));
         parts[..count].iter().for_each(|make| make(&killed).unwrap());
         assert_unfinished(&killed);
-        assert!(matches!(DiskTarget::for_backup(&killed, &original), Err(OpenError::NotEmpty { .. })));
+        assert!(matches!(DiskTarget::for_backup(&killed, &source), Err(OpenError::NotEmpty { .. })));
     }
     // Without a manifest to begin with.
     for name in ["manifest-a", "manifest-b"] {
@@ -214,9 +214,9 @@ fn a_copy_that_ended_before_its_first_byte_is_no_repository() {
 }
 
 #[test]
-fn what_is_damaged_in_the_original_is_named() {
+fn damage_in_the_source_is_named() {
     let root = tempfile::tempdir().unwrap();
-    let [from, to] = ["original", "copy"].map(|name| root.path().join(name));
+    let [from, to] = ["source", "copy"].map(|name| root.path().join(name));
     let mut engine = open(&from);
     let (mut random, mut maintenance) = (Random::seeded(6), MaintenanceQueue::default());
     for _ in 0..4 {

@@ -1,4 +1,4 @@
-//! A process out of file descriptors: callers get an error, and nothing else goes wrong.
+//! A process out of file descriptors: calls fail, and have no other effect.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,12 +8,12 @@ use argus_core::storage::{Storage as _, StorageError, StorageReader as _, Storag
 use argus_disk::{DiskStorage, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The limit of open files; more than the test needs, apart from those that it opens on purpose.
+/// The limit of open files. The test needs fewer, and opens further ones to reach the limit.
 const FILES: u64 = 64;
 
 // Alone in its file, because the limit is that of the process.
 #[test]
-fn without_descriptors_nothing_is_lost_and_writing_goes_on_when_there_are_some() {
+fn without_descriptors_nothing_is_lost_and_writing_continues_when_some_are_free() {
     let root = tempfile::tempdir().unwrap();
     let options = Options { log_file_bytes: 64 };
     let mut storage = DiskStorage::open(root.path(), options).unwrap();

@@ -30,7 +30,7 @@ impl Reopened {
     fn reopen(&mut self) {
         self.engine = None;
         let disk = DiskStorage::open(self.root.path(), OPTIONS).unwrap();
-        // Another seed, since that of the folder counts.
+        // Another seed, which must have no effect: the repository keeps its own.
         self.engine = Some(Engine::open_with(disk, Seed(0xbad), SMALL).unwrap());
     }
 

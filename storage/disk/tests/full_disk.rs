@@ -1,5 +1,5 @@
-//! A full disk, simulated by a small `tmpfs`. Mounting one needs privileges; without them the tests say that they were
-//! skipped.
+//! A full disk, simulated by a small `tmpfs`. Mounting one needs privileges; without them the tests report that they
+//! were skipped.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,7 +17,7 @@ use argus_testing::{Random, generate};
 use tempfile::TempDir;
 
 const FILE_BYTES: u64 = 256 << 10;
-/// The least that a file takes.
+/// The smallest space that a file takes.
 const PAGE_BYTES: u64 = 4096;
 /// Room for a handful of log files.
 const DISK_BYTES: u64 = 2 << 20;
@@ -46,14 +46,14 @@ impl SmallDisk {
         self.0.path()
     }
 
-    /// Fills the disk up to this many free bytes.
-    fn fill(&self, but: u64) {
+    /// Fills the disk up to `free` bytes.
+    fn fill(&self, free: u64) {
         let ballast = fs::File::create(self.path().join("ballast")).unwrap();
         let mut len = DISK_BYTES;
         while len > 0 && rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), 0, len).is_err() {
             len -= 4096;
         }
-        ballast.set_len(len.saturating_sub(but)).unwrap();
+        ballast.set_len(len.saturating_sub(free)).unwrap();
     }
 
     fn make_room(&self) {
@@ -69,18 +69,18 @@ impl Drop for SmallDisk {
 
 /// Copies a folder.
 fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
-    let original = DiskSource::open(from)?;
-    let mut copy = DiskTarget::for_backup(to, &original)?;
-    back_up(&original, &mut copy)?;
-    Ok(copy.complete()?)
+    let source = DiskSource::open(from)?;
+    let mut target = DiskTarget::for_backup(to, &source)?;
+    back_up(&source, &mut target)?;
+    Ok(target.complete()?)
 }
 
 /// Salvages a folder.
 fn save(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
-    let examined = DiskReader::open(from)?;
-    let mut rescue = DiskTarget::for_salvage(to, &examined)?;
-    salvage(&examined, rescue.medium(), Seed(2))?;
-    Ok(rescue.complete()?)
+    let reader = DiskReader::open(from)?;
+    let mut target = DiskTarget::for_salvage(to, &reader)?;
+    salvage(&reader, target.medium(), Seed(2))?;
+    Ok(target.complete()?)
 }
 
 fn is_full<T>(result: Result<T, StorageError>) -> bool {
@@ -95,7 +95,7 @@ fn is_full<T>(result: Result<T, StorageError>) -> bool {
 }
 
 #[test]
-fn a_full_disk_leaves_the_log_unchanged_and_writing_goes_on_when_there_is_room() {
+fn a_full_disk_leaves_the_log_unchanged_and_writing_continues_when_there_is_room() {
     let Some(disk) = SmallDisk::mount() else { return };
     let folder = disk.path().join("data");
     let mut storage = DiskStorage::open(&folder, OPTIONS).unwrap();
@@ -113,9 +113,9 @@ fn a_full_disk_leaves_the_log_unchanged_and_writing_goes_on_when_there_is_room()
     let unfinished = fs::read_dir(folder.join("log"))
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().path().extension().unwrap() == "tmp");
-    assert_eq!(unfinished.count(), 0, "what is no log file takes no room");
+    assert_eq!(unfinished.count(), 0, "an unfinished log file is removed");
 
-    // What fits into the existing files can be appended on a full disk.
+    // Appends that fit into the existing files succeed on a full disk.
     disk.fill(0);
     storage.append(&[&more]).unwrap();
     storage.sync().unwrap();
@@ -177,7 +177,7 @@ fn a_draft_without_room_leaves_the_old_blob() {
 fn a_copy_that_ran_out_of_space_is_no_repository() {
     let Some(disk) = SmallDisk::mount() else { return };
     let root = tempfile::tempdir().unwrap();
-    let from = root.path().join("original");
+    let from = root.path().join("source");
     let mut engine = Engine::open_with(DiskStorage::open(&from, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap();
     let drafts = [generate::draft(&mut Random::seeded(1))];
     engine.commit(Timestamp::from_nanos(0), &[generate::batch(&drafts)]).unwrap();

@@ -1,4 +1,4 @@
-//! Two processes that want one folder.
+//! Two processes that open one folder.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -38,8 +38,8 @@ fn start(folder: &Path) -> (Child, String) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = BufReader::new(other.stdout.take().unwrap()).lines();
-    let word = said.find_map(|line| line.ok().filter(|line| line == "held" || line.starts_with("refused")));
+    let mut output = BufReader::new(other.stdout.take().unwrap()).lines();
+    let word = output.find_map(|line| line.ok().filter(|line| line == "held" || line.starts_with("refused")));
     (other, word.unwrap())
 }
 
@@ -48,8 +48,8 @@ fn one_process_at_a_time_and_a_killed_one_leaves_no_lock() {
     let root = tempfile::tempdir().unwrap();
     let lock = root.path().join("lock");
 
-    let (mut other, said) = start(root.path());
-    assert_eq!(said, "held");
+    let (mut other, output) = start(root.path());
+    assert_eq!(output, "held");
     let error = DiskStorage::open(root.path(), OPTIONS).unwrap_err();
     assert_eq!(error.to_string(), format!("{} is locked by process {}", lock.display(), other.id()));
     assert!(matches!(error, OpenError::InUse { path, pid } if path == lock && pid == Some(other.id())));
@@ -59,8 +59,8 @@ fn one_process_at_a_time_and_a_killed_one_leaves_no_lock() {
     let storage = DiskStorage::open(root.path(), OPTIONS).unwrap();
     assert_eq!(storage.log_range().unwrap(), 0..4096);
     assert_eq!(storage.read_log(0, 12).unwrap(), "never synced");
-    let (mut other, said) = start(root.path());
-    assert_eq!(said, format!("refused: {} is locked by process {}", lock.display(), std::process::id()));
+    let (mut other, output) = start(root.path());
+    assert_eq!(output, format!("refused: {} is locked by process {}", lock.display(), std::process::id()));
     other.wait().unwrap();
 
     drop(storage);

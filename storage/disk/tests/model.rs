@@ -18,7 +18,7 @@ enum Call {
     Truncate(u8),
     Discard(u8),
     Read(u8, u16),
-    /// Begins a draft, and drops an unfinished one of the same name.
+    /// Creates a draft, and drops an unfinished one of the same name.
     Create(usize),
     Write(usize, Vec<u8>),
     Finish(usize),
@@ -30,7 +30,7 @@ enum Call {
 
 const NAMES: [&str; 3] = ["a", "b.c", "D-0"];
 
-/// Both storages, which get the same calls.
+/// The two storages. Both get the same calls.
 struct Both {
     root: TempDir,
     options: Options,
@@ -119,11 +119,11 @@ impl Both {
         let range = disk.log_range().unwrap();
         prop_assert!(range.end >= end && range.end.is_multiple_of(self.options.log_file_bytes), "{range:?}");
         disk.truncate(end).unwrap();
-        // Truncated bytes must not reappear behind later appends.
+        // Truncated bytes must not reappear after later appends.
         drop(disk);
         let mut disk = DiskStorage::open(self.root.path(), self.options).unwrap();
-        let behind = usize::try_from(disk.log_range().unwrap().end - end).unwrap();
-        prop_assert!(disk.read_log(end, behind).unwrap().iter().all(|&byte| byte == 0));
+        let after = usize::try_from(disk.log_range().unwrap().end - end).unwrap();
+        prop_assert!(disk.read_log(end, after).unwrap().iter().all(|&byte| byte == 0));
         disk.truncate(end).unwrap();
         self.disk = Some(disk);
         Ok(())
@@ -173,8 +173,8 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
 
 /// This many cases, or `PROPTEST_CASES` from the environment.
 fn config(cases: u32) -> ProptestConfig {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
-    ProptestConfig { cases: asked.unwrap_or(cases), failure_persistence: None, ..ProptestConfig::default() }
+    let wanted = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig { cases: wanted.unwrap_or(cases), failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {

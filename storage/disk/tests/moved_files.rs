@@ -1,5 +1,5 @@
-//! Files that are removed, moved or replaced while they are open: nothing is acknowledged that the next process would
-//! not find.
+//! Files that are removed, moved or replaced while they are open: calls fail, so that nothing is acknowledged that the
+//! next process would not find.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,13 +12,13 @@ use argus_disk::{DiskStorage, Options};
 const OPTIONS: Options = Options { log_file_bytes: 4096 };
 const LOG_FILE: &str = "log/00000000000000000000.log";
 
-/// What happens to a folder that is in use.
-type Deed = fn(&Path);
+/// Changes a folder that is in use.
+type Incident = fn(&Path);
 
-const INCIDENTS: [(&str, Deed); 8] = [
+const INCIDENTS: [(&str, Incident); 8] = [
     ("the folder is removed", |data| fs::remove_dir_all(data).unwrap()),
     ("the folder is moved", |data| fs::rename(data, data.with_extension("moved")).unwrap()),
-    ("the folder is made anew by another process", |data| {
+    ("another process replaces the folder", |data| {
         fs::remove_dir_all(data).unwrap();
         let mut other = DiskStorage::open(data, OPTIONS).unwrap();
         other.append(&[b"other"]).unwrap();
@@ -47,7 +47,10 @@ fn an_append_and_sync_to_a_moved_file_fail() {
         let Err(StorageError::Failed(reason)) = after else { panic!("{name}: {after:?}") };
         assert!(!reason.public_text().contains(&*data.to_string_lossy()), "{}", reason.public_text());
         let reason = reason.to_string();
-        assert!(reason.contains("cannot go on with ") && reason.contains("removed, moved or replaced"), "{reason}");
+        assert!(
+            reason.contains("cannot continue to use ") && reason.contains("removed, moved or replaced"),
+            "{reason}"
+        );
         assert_eq!(storage.read_log(0, 6).unwrap(), "before", "{name}");
     }
 }
@@ -65,7 +68,7 @@ fn a_sync_of_a_moved_file_fails() {
     }
 }
 
-/// Where commits do not wait for a sync, only the append can notice.
+/// Where commits do not wait for a sync, only the append can detect it.
 #[test]
 fn an_append_to_a_moved_file_fails() {
     for (name, incident) in INCIDENTS.into_iter().filter(|(name, _)| *name != "the lock is removed") {
@@ -82,7 +85,7 @@ fn an_append_to_a_moved_file_fails() {
 
 #[test]
 fn finishing_a_blob_in_a_moved_folder_fails() {
-    let deeds: [Deed; 3] = [
+    let incidents: [Incident; 3] = [
         |data| fs::remove_dir_all(data).unwrap(),
         |data| fs::rename(data.join("blobs"), data.join("old")).unwrap(),
         |data| {
@@ -92,7 +95,7 @@ fn finishing_a_blob_in_a_moved_folder_fails() {
             fs::rename(data.join("old/new.0.tmp"), data.join("blobs/new.0.tmp")).unwrap();
         },
     ];
-    for incident in deeds {
+    for incident in incidents {
         let root = tempfile::tempdir().unwrap();
         let data = root.path().join("data");
         let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();
@@ -104,7 +107,7 @@ fn finishing_a_blob_in_a_moved_folder_fails() {
 }
 
 #[test]
-fn a_folder_that_is_back_before_the_next_call_is_accepted() {
+fn a_folder_that_is_moved_back_before_the_next_call_is_accepted() {
     let root = tempfile::tempdir().unwrap();
     let (data, away) = (root.path().join("data"), root.path().join("away"));
     let mut storage = DiskStorage::open(&data, OPTIONS).unwrap();

@@ -39,9 +39,9 @@ fn unprivileged(test: &str, body: impl FnOnce(&Path)) {
         other.uid(USER).gid(USER);
     }
     let output = other.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     // If the filter matches no test, the program succeeds.
-    assert!(output.status.success() && said.contains(" 1 passed;"), "{said}");
+    assert!(output.status.success() && printed.contains(" 1 passed;"), "{printed}");
 }
 
 fn permit(path: &Path, mode: u32) {
@@ -62,8 +62,8 @@ fn all_below(path: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_refused_at_the_start() {
-    unprivileged("a_folder_that_cannot_be_written_is_refused_at_the_start", |root| {
+fn a_read_only_folder_is_refused_at_the_start() {
+    unprivileged("a_read_only_folder_is_refused_at_the_start", |root| {
         for part in ["log", "blobs"] {
             let data = root.join("data");
             drop(DiskStorage::open(&data, OPTIONS).unwrap());
@@ -81,8 +81,8 @@ fn a_folder_that_cannot_be_written_is_refused_at_the_start() {
 }
 
 #[test]
-fn writing_goes_on_when_a_lost_permission_comes_back() {
-    unprivileged("writing_goes_on_when_a_lost_permission_comes_back", |root| {
+fn writing_continues_when_a_lost_permission_comes_back() {
+    unprivileged("writing_continues_when_a_lost_permission_comes_back", |root| {
         let (log, blobs) = (root.join("data/log"), root.join("data/blobs"));
         let mut storage = DiskStorage::open(root.join("data"), OPTIONS).unwrap();
         storage.append(&[&[1; 150]]).unwrap();
@@ -139,14 +139,14 @@ fn created_files_are_private_whatever_the_umask() {
             fs::remove_dir_all(&data).unwrap();
             drop(Engine::open_with(DiskStorage::open(&data, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap());
 
-            let original = DiskSource::open(&data).unwrap();
-            let mut duplicate = DiskTarget::for_backup(&copy, &original).unwrap();
-            back_up(&original, &mut duplicate).unwrap();
-            duplicate.complete().unwrap();
+            let source = DiskSource::open(&data).unwrap();
+            let mut target = DiskTarget::for_backup(&copy, &source).unwrap();
+            back_up(&source, &mut target).unwrap();
+            target.complete().unwrap();
             let reader = DiskReader::open(&data).unwrap();
-            let mut rescue = DiskTarget::for_salvage(&saved, &reader).unwrap();
-            salvage(&reader, rescue.medium(), Seed(2)).unwrap();
-            rescue.complete().unwrap();
+            let mut target = DiskTarget::for_salvage(&saved, &reader).unwrap();
+            salvage(&reader, target.medium(), Seed(2)).unwrap();
+            target.complete().unwrap();
             drop(reader);
             for path in [data, copy, saved].iter().flat_map(|folder| all_below(folder)) {
                 let expected = if path.is_dir() { 0o700 } else { 0o600 };
@@ -159,19 +159,19 @@ fn created_files_are_private_whatever_the_umask() {
 }
 
 #[test]
-fn folders_open_to_others_are_left_so_and_listed() {
+fn folders_open_to_others_are_listed_and_not_changed() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");
     drop(DiskStorage::open(&data, OPTIONS).unwrap());
     permit(&data.join("log"), 0o750);
-    assert!(DiskStorage::open(&data, OPTIONS).unwrap().exposed().is_empty(), "nobody gets to it");
+    assert!(DiskStorage::open(&data, OPTIONS).unwrap().exposed().is_empty(), "the parent folder is private");
     permit(&data, 0o755);
     assert_eq!(DiskStorage::open(&data, OPTIONS).unwrap().exposed(), [data.join("log")]);
     assert_eq!(mode(&data.join("log")), 0o750);
 }
 
 #[test]
-fn unknown_files_are_listed_and_left_alone() {
+fn unknown_files_are_listed_and_not_changed() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");
     let mut engine = Engine::open_with(DiskStorage::open(&data, OPTIONS).unwrap(), Seed(1), Tuning::default()).unwrap();
@@ -199,11 +199,11 @@ fn unknown_files_are_listed_and_left_alone() {
     found.sort();
     assert_eq!(found, expected);
     drop(reader);
-    let original = DiskSource::open(&data).unwrap();
+    let source = DiskSource::open(&data).unwrap();
     let copy = root.path().join("copy");
-    let mut duplicate = DiskTarget::for_backup(&copy, &original).unwrap();
-    back_up(&original, &mut duplicate).unwrap();
-    duplicate.complete().unwrap();
+    let mut target = DiskTarget::for_backup(&copy, &source).unwrap();
+    back_up(&source, &mut target).unwrap();
+    target.complete().unwrap();
     assert!(DiskStorage::open(&copy, OPTIONS).unwrap().unknown_files().is_empty());
     assert!(unknown_files.iter().chain(&folders).all(|path| path.exists()));
 
@@ -222,7 +222,7 @@ fn a_new_repository_needs_a_folder_of_its_own() {
         let refusal = DiskStorage::open(&data, OPTIONS).unwrap_err();
         assert!(matches!(&refusal, OpenError::Foreign { path } if *path == data.join(foreign)), "{refusal}");
         fs::remove_file(data.join(foreign)).unwrap();
-        assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing was made there");
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing was created in the folder");
     }
     // As on a new disk.
     drop(DiskStorage::open(&data, OPTIONS).unwrap());
@@ -232,6 +232,6 @@ fn a_new_repository_needs_a_folder_of_its_own() {
     // The target of a copy may have a `lost+found` as well.
     let copy = root.path().join("copy");
     fs::create_dir_all(copy.join("lost+found")).unwrap();
-    let original = DiskSource::open(&data).unwrap();
-    drop(DiskTarget::for_backup(&copy, &original).unwrap());
+    let source = DiskSource::open(&data).unwrap();
+    drop(DiskTarget::for_backup(&copy, &source).unwrap());
 }

@@ -1,4 +1,4 @@
-//! Damaged folders: what is found, what is refused, and what can be recovered.
+//! Damaged folders: damage is found and refused, and all undamaged events are recovered.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -47,8 +47,8 @@ type Record = (Range<u64>, u64);
 
 /// A closed folder with segments and a log of several files, and its events.
 fn store() -> (TempDir, PathBuf, Vec<StoredEvent>) {
-    let (root, path, there, _) = store_and_records();
-    (root, path, there)
+    let (root, path, expected, _) = store_and_records();
+    (root, path, expected)
 }
 
 /// The same, with the records of the log.
@@ -76,8 +76,8 @@ fn store_and_records() -> (TempDir, PathBuf, Vec<StoredEvent>, Vec<Record>) {
     (root, path, events, records)
 }
 
-/// The sequence numbers that are lost with these bytes of the log, which begin at offset `start`; without those that
-/// are sealed.
+/// The sequence numbers that are lost with these bytes of the log, which begin at offset `start`, except for sealed
+/// ones.
 fn lost_with(start: u64, bytes: &[u8], records: &[Record], sealed: u64) -> BTreeSet<u64> {
     let first = |index: usize| index.checked_sub(1).map_or(1, |before| records[before].1 + 1);
     let within = |offset: u64| bytes.len().min(offset.saturating_sub(start) as usize);
@@ -114,9 +114,9 @@ fn logs(path: &Path) -> Vec<PathBuf> {
 }
 
 fn saved(from: &DiskReader, to: &Path) -> (Salvage, Vec<StoredEvent>) {
-    let mut rescue = DiskTarget::for_salvage(to, from).unwrap();
-    let found = salvage(from, rescue.medium(), Seed(9)).unwrap();
-    rescue.complete().unwrap();
+    let mut target = DiskTarget::for_salvage(to, from).unwrap();
+    let found = salvage(from, target.medium(), Seed(9)).unwrap();
+    target.complete().unwrap();
     let engine = open(to).unwrap();
     let recovery = engine.recovery();
     assert_eq!((recovery.cut_bytes, recovery.orphans, recovery.manifest_repaired), (0, 0, false));
@@ -125,16 +125,16 @@ fn saved(from: &DiskReader, to: &Path) -> (Salvage, Vec<StoredEvent>) {
 
 #[test]
 fn a_check_changes_nothing_and_keeps_other_processes_out() {
-    let (root, path, there) = store();
+    let (root, path, expected) = store();
     let before = files(&path);
     let reader = DiskReader::open(&path).unwrap();
     let report = check(&reader);
     assert!(report.findings.is_empty() && reader.errors().is_empty(), "{report:?}");
-    assert_eq!((report.events, report.last_seq), (there.len() as u64, there.len() as u64));
+    assert_eq!((report.events, report.last_seq), (expected.len() as u64, expected.len() as u64));
     assert!(report.segments >= 3 && report.records > 0, "{report:?}");
     assert!(open(&path).unwrap_err().contains("is locked by "));
     let (found, events) = saved(&reader, &root.path().join("copy"));
-    assert_eq!(events, there);
+    assert_eq!(events, expected);
     assert!(found.losses.is_empty());
     assert_eq!(files(&path), before);
     drop(reader);
@@ -146,7 +146,7 @@ fn a_check_changes_nothing_and_keeps_other_processes_out() {
 #[test]
 fn damage_in_the_log_names_the_file_the_offset_and_the_events() {
     let (_root, path, _) = store();
-    // The last file but one: there are records in it and behind it.
+    // The last file but one: there are records in it and after it.
     let logs = logs(&path);
     let file = logs.iter().rev().nth(1).unwrap();
     let mut bytes = fs::read(file).unwrap();
@@ -160,7 +160,7 @@ fn damage_in_the_log_names_the_file_the_offset_and_the_events() {
 
 #[test]
 fn a_log_file_of_wrong_length_is_named_and_whole_records_are_recovered() {
-    let (root, path, there, records) = store_and_records();
+    let (root, path, expected, records) = store_and_records();
     let sealed = open(&path).unwrap().recovery().sealed_events;
     let logs = logs(&path);
     assert!(logs.len() >= 2, "{logs:?}");
@@ -183,7 +183,7 @@ fn a_log_file_of_wrong_length_is_named_and_whole_records_are_recovered() {
             let gone = bytes.get(changed.len()..).unwrap_or_default();
             let lost = lost_with(start + changed.len() as u64, gone, &records, sealed);
             assert_eq!(listed(&found), lost, "{place}");
-            let left: Vec<_> = there.iter().filter(|event| !lost.contains(&event.seq)).cloned().collect();
+            let left: Vec<_> = expected.iter().filter(|event| !lost.contains(&event.seq)).cloned().collect();
             assert_eq!(events, left, "{place}");
             let is_last = logs.last() == Some(file);
             let end = found.source.log_end.start - start_of(logs.last().unwrap());
@@ -192,23 +192,23 @@ fn a_log_file_of_wrong_length_is_named_and_whole_records_are_recovered() {
         }
         fs::write(file, &bytes).unwrap();
     }
-    assert_eq!(events(&open(&path).unwrap()), there);
+    assert_eq!(events(&open(&path).unwrap()), expected);
 }
 
 #[test]
 fn renamed_log_files_are_named_and_nothing_is_lost() {
-    let (root, path, there) = store();
+    let (root, path, expected) = store();
     let logs = logs(&path);
     let contents: Vec<Vec<u8>> = logs.iter().map(|file| fs::read(file).unwrap()).collect();
     assert!(logs.len() >= 3, "{logs:?}");
-    let turned = (1..logs.len()).map(|by| (0..logs.len()).map(|index| (index + by) % logs.len()).collect());
+    let rotated = (1..logs.len()).map(|by| (0..logs.len()).map(|index| (index + by) % logs.len()).collect());
     let pairs = (0..logs.len()).flat_map(|one| (0..one).map(move |other| (one, other)));
     let swapped = pairs.map(|(one, other)| {
         let mut order: Vec<usize> = (0..logs.len()).collect();
         order.swap(one, other);
         order
     });
-    for order in turned.chain(swapped) {
+    for order in rotated.chain(swapped) {
         for (file, &index) in logs.iter().zip(&order) {
             fs::write(file, &contents[index]).unwrap();
         }
@@ -220,14 +220,14 @@ fn renamed_log_files_are_named_and_nothing_is_lost() {
         let to = root.path().join("copy");
         let (found, events) = saved(&reader, &to);
         assert!(found.losses.is_empty() && !reader.lacks(found.source.log_end), "{order:?}");
-        assert_eq!(events, there, "{order:?}");
+        assert_eq!(events, expected, "{order:?}");
         fs::remove_dir_all(&to).unwrap();
     }
 }
 
 #[test]
 fn renamed_and_extended_segments_are_named_and_nothing_is_lost() {
-    let (root, path, there) = store();
+    let (root, path, expected) = store();
     let is_segment = |file: &PathBuf| file.file_name().unwrap().to_str().unwrap().starts_with("segment-");
     let segments: Vec<PathBuf> = files(&path.join("blobs")).into_keys().filter(is_segment).collect();
     let [first, second, ..] = &segments[..] else { panic!("{segments:?}") };
@@ -253,39 +253,39 @@ fn renamed_and_extended_segments_are_named_and_nothing_is_lost() {
         let to = root.path().join("copy");
         let (found, events) = saved(&reader, &to);
         assert!(found.losses.is_empty(), "{what}: {:?}", found.losses);
-        assert_eq!(events, there, "{what}");
+        assert_eq!(events, expected, "{what}");
         fs::remove_dir_all(&to).unwrap();
         let _renamed = fs::remove_file(&stray);
         fs::write(first, &one).unwrap();
         fs::write(second, &other).unwrap();
     }
-    assert_eq!(stored(&open(&path).unwrap()), there);
+    assert_eq!(stored(&open(&path).unwrap()), expected);
 }
 
 #[test]
-fn a_truncated_format_is_refused_and_can_be_guessed() {
-    let (root, path, there) = store();
+fn a_truncated_format_is_refused_and_salvage_infers_it() {
+    let (root, path, expected) = store();
     let format = path.join("format");
     let text = fs::read(&format).unwrap();
     for end in 0..text.len() {
         fs::write(&format, &text[..end]).unwrap();
         match open(&path) {
             // The last line needs no line feed.
-            Ok(engine) => assert_eq!((end, events(&engine)), (text.len() - 1, there.clone())),
+            Ok(engine) => assert_eq!((end, events(&engine)), (text.len() - 1, expected.clone())),
             Err(refusal) => assert!(refusal.contains(" is damaged: "), "cut at {end}: {refusal}"),
         }
         let reader = DiskReader::open(&path).unwrap();
         assert_eq!(reader.errors().is_empty(), end == text.len() - 1, "cut at {end}");
         let to = root.path().join("copy");
         let (found, events) = saved(&reader, &to);
-        assert!(found.losses.is_empty() && events == there, "cut at {end}");
+        assert!(found.losses.is_empty() && events == expected, "cut at {end}");
         fs::remove_dir_all(&to).unwrap();
     }
 }
 
 #[test]
 fn a_missing_log_file_is_named_and_the_rest_is_recovered() {
-    let (root, path, there) = store();
+    let (root, path, expected) = store();
     let logs = logs(&path);
     let middle = logs.get(logs.len() / 2).unwrap();
     fs::remove_file(middle).unwrap();
@@ -295,7 +295,7 @@ fn a_missing_log_file_is_named_and_the_rest_is_recovered() {
     assert!(errors.iter().any(|error| error.contains("1.log is damaged: this is not a file of the log")), "{errors:?}");
     let (found, events) = saved(&reader, &root.path().join("copy"));
     assert!(!found.source.is_whole() && !found.losses.is_empty(), "{found:?}");
-    assert!(events.len() < there.len() && events.iter().all(|event| there.contains(event)));
+    assert!(events.len() < expected.len() && events.iter().all(|event| expected.contains(event)));
 }
 
 #[test]
@@ -304,11 +304,11 @@ fn an_interrupted_salvage_is_no_repository() {
     let to = root.path().join("copy");
     let reader = DiskReader::open(&path).unwrap();
     assert!(matches!(DiskTarget::for_salvage(path.join("blobs/x"), &reader), Err(OpenError::InItself { .. })));
-    let mut rescue = DiskTarget::for_salvage(&to, &reader).unwrap();
-    salvage(&reader, rescue.medium(), Seed(9)).unwrap();
-    drop(rescue);
+    let mut target = DiskTarget::for_salvage(&to, &reader).unwrap();
+    salvage(&reader, target.medium(), Seed(9)).unwrap();
+    drop(target);
     let refusal = open(&to).unwrap_err();
-    assert!(refusal.contains(" is no repository, but a copy that was not finished"), "{refusal}");
+    assert!(refusal.contains(" is an unfinished copy, not a repository"), "{refusal}");
     assert!(matches!(DiskTarget::for_salvage(&to, &reader), Err(OpenError::NotEmpty { .. })));
     fs::remove_dir_all(path.join("log")).unwrap();
     drop(reader);
@@ -322,10 +322,10 @@ fn a_failed_salvage_is_no_repository() {
     let [path, to] = ["store", "copy"].map(|name| root.path().join(name));
     drop(DiskStorage::open(&path, OPTIONS).unwrap());
     let reader = DiskReader::open(&path).unwrap();
-    let mut rescue = DiskTarget::for_salvage(&to, &reader).unwrap();
-    assert_eq!(salvage(&reader, rescue.medium(), Seed(9)), Err(SalvageError::Nothing));
-    drop(rescue);
+    let mut target = DiskTarget::for_salvage(&to, &reader).unwrap();
+    assert_eq!(salvage(&reader, target.medium(), Seed(9)), Err(SalvageError::Nothing));
+    drop(target);
     let refusal = open(&to).map(drop).unwrap_err();
-    assert!(refusal.contains(" is no repository, but a copy that was not finished"), "{refusal}");
+    assert!(refusal.contains(" is an unfinished copy, not a repository"), "{refusal}");
     assert!(matches!(DiskTarget::for_salvage(&to, &reader), Err(OpenError::NotEmpty { .. })));
 }

@@ -4,14 +4,14 @@ use super::super::*;
 use super::manual::{Command, ROOMY, batch, occupy, start, stats, wait};
 
 #[test]
-fn the_repository_hears_of_idleness_at_the_start_and_after_the_last_commit() {
+fn on_idle_is_called_at_the_start_and_after_the_last_commit() {
     let (committer, control) = start(ROOMY, false);
     control.idles.recv().unwrap();
     let pending = committer.submit(batch(1)).unwrap();
     control.commands.send(Command::Succeed).unwrap();
     assert!(wait(pending).is_ok());
     control.idles.recv().unwrap();
-    assert!(control.idles.try_recv().is_err(), "nothing has happened since");
+    assert!(control.idles.try_recv().is_err(), "no commit has followed");
 }
 
 #[test]

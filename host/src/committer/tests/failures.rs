@@ -1,4 +1,4 @@
-//! What is refused after a failure, and what ends the process.
+//! Failures: which ones refuse further batches, and which ones end the process.
 
 use std::thread;
 
@@ -8,7 +8,7 @@ use argus_core::event::Timestamp;
 use argus_core::repository::{Maintenance, Stats};
 
 use super::super::*;
-use super::manual::{Command, FixedSnapshot, ROOMY, batch, end_of_process, failure, occupy, over, start, stats, wait};
+use super::manual::{Command, FixedSnapshot, ROOMY, batch, failure, occupy, over, server_failure, start, stats, wait};
 use crate::backend::Location;
 use crate::metrics::Gauges;
 
@@ -70,7 +70,7 @@ fn a_panic_in_a_commit_ends_the_process() {
     assert_eq!(wait(first), Err(CommitError::in_doubt(cause)));
     assert_eq!(wait(second), Err(CommitError::failed(cause)));
     assert!(matches!(committer.submit(batch(1)), Err(SubmitError::Failure(Failure::Failed(_)))));
-    assert_eq!(end_of_process(&committer), Some("a commit panicked: as told"));
+    assert_eq!(server_failure(&committer), Some("a commit panicked: as told"));
     committer.shutdown();
 }
 
@@ -81,7 +81,7 @@ fn a_storage_error_does_not_end_the_process() {
     control.commands.send(Command::Fail(CommitError::in_doubt("the disk is on fire"))).unwrap();
     wait(first).unwrap_err();
     committer.shutdown();
-    assert_eq!(end_of_process(&committer), None);
+    assert_eq!(server_failure(&committer), None);
 }
 
 /// Panics in its maintenance or in a flush.
@@ -93,7 +93,7 @@ struct PanickingRepository {
 
 impl Repository for PanickingRepository {
     fn commit(&mut self, _now: Timestamp, _group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        unreachable!("whoever asks whether it is behind does not get so far")
+        unreachable!("the committer asks for maintenance before, and that panics")
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
@@ -120,14 +120,14 @@ fn a_commit_thread_that_dies_leaves_nobody_waiting() {
     let committer = over(Box::new(PanickingRepository { in_flush: false, is_started: false }), ROOMY);
     let waiting: Vec<_> = [(); 3].map(|()| committer.submit(batch(1))).into_iter().flatten().collect();
     assert!(!waiting.is_empty());
-    let told = "the thread argus-commit has panicked: as told";
+    let reason = "the thread argus-commit has panicked: as told";
     for pending in waiting {
         assert!(matches!(wait(pending), Err(CommitError::Failed { .. })));
     }
     // Joins the thread, whose last act is to report the panic.
     committer.shutdown();
-    assert_eq!(end_of_process(&committer), Some(told));
-    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Failure(Failure::Failed(told.into())));
+    assert_eq!(server_failure(&committer), Some(reason));
+    assert_eq!(committer.submit(batch(1)).unwrap_err(), SubmitError::Failure(Failure::Failed(reason.into())));
     assert_eq!(committer.queued(), (0, 0));
 }
 
@@ -138,8 +138,8 @@ fn a_maintenance_thread_that_dies_leaves_nobody_waiting() {
     let second = committer.submit(batch(1)).unwrap();
     let dies = |_: &Shared| panic!("as told");
     committer.spawn(&committer.maintaining, "argus-maintain", dies, |shared| shared.maintenance.is_closed()).unwrap();
-    // It reports at once, and waits for the current commit before it refuses others.
-    while end_of_process(&committer).is_none() {
+    // The death is reported at once; further commits are refused after the current one.
+    while server_failure(&committer).is_none() {
         thread::yield_now();
     }
     control.commands.send(Command::Succeed).unwrap();
@@ -158,7 +158,7 @@ fn a_thread_that_ends_too_early_ends_the_process() {
     while failure(&committer).is_none() {
         thread::yield_now();
     }
-    assert_eq!(end_of_process(&committer), Some("the thread argus-maintain has ended unexpectedly"));
+    assert_eq!(server_failure(&committer), Some("the thread argus-maintain has ended unexpectedly"));
 }
 
 #[test]

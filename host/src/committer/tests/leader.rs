@@ -1,4 +1,4 @@
-//! Commits made by whoever submits first.
+//! Commits made by the leader, the first to submit.
 
 use std::thread;
 

@@ -1,7 +1,8 @@
-//! A repository that does what a test tells it to, and a committer over it.
+//! A repository whose commits the test controls, and a committer over it.
 
+use std::future::Future;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::task::{Poll, Wake};
+use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 
 use argus_core::batch::{BatchBuilder, NewEvent};
@@ -56,7 +57,7 @@ impl Repository for ManualRepository {
     }
 
     fn on_idle(&mut self) -> Result<(), CommitError> {
-        // At the end of a test nobody listens any more.
+        // At the end of a test the receiver is dropped.
         let _ = self.idles.send(());
         Ok(())
     }
@@ -151,7 +152,7 @@ pub(super) fn over(repository: Box<dyn Repository>, limits: QueueLimits) -> Comm
     Committer::start(repository, None, limits, metrics, Lifecycle::new(1, Duration::ZERO), warnings).unwrap()
 }
 
-pub(super) fn end_of_process(committer: &Committer) -> Option<&str> {
+pub(super) fn server_failure(committer: &Committer) -> Option<&str> {
     committer.shared.lifecycle.failure()
 }
 

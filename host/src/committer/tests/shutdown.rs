@@ -1,4 +1,4 @@
-//! What a shutdown still does, and in which order.
+//! Shutdown: queued batches are committed, and the repository is closed last.
 
 use std::sync::mpsc::{Sender, channel};
 
@@ -34,12 +34,12 @@ struct Closing {
 
 impl Repository for Closing {
     fn commit(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        assert!(!self.is_closed, "it is used when it is closed");
+        assert!(!self.is_closed, "it is used after it was closed");
         self.engine.commit(now, group)
     }
 
     fn on_idle(&mut self) -> Result<(), CommitError> {
-        assert!(!self.is_closed, "it is used when it is closed");
+        assert!(!self.is_closed, "it is used after it was closed");
         self.engine.on_idle()
     }
 
@@ -50,7 +50,7 @@ impl Repository for Closing {
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
-        assert!(!self.is_closed, "it is used when it is closed");
+        assert!(!self.is_closed, "it is used after it was closed");
         self.engine.maintenance()
     }
 

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::task::Poll;
 use std::thread;
 
 use argus_core::clock::Moment;
@@ -13,7 +14,7 @@ use argus_core::repository::{Expired, Maintenance, MaintenanceTask, Stats};
 use argus_core::storage::MemoryStorage;
 
 use super::super::*;
-use super::manual::{FixedSnapshot, ROOMY, batch, end_of_process, failure, over, stats, wait};
+use super::manual::{FixedSnapshot, ROOMY, batch, failure, over, server_failure, stats, wait};
 
 #[test]
 fn maintenance_is_done_beside_the_commits() {
@@ -57,7 +58,7 @@ struct Remote {
 
 impl Repository for Remote {
     fn commit(&mut self, _now: Timestamp, _group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
-        unreachable!("nobody commits")
+        unreachable!("the test commits nothing")
     }
 
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
@@ -106,5 +107,5 @@ fn a_repository_that_fails_in_maintenance_is_asked_to_recover() {
     is_away.store(false, Ordering::SeqCst);
     assert_eq!(installed.recv().unwrap(), 0);
     committer.shutdown();
-    assert_eq!((failure(&committer), end_of_process(&committer)), (None, None));
+    assert_eq!((failure(&committer), server_failure(&committer)), (None, None));
 }

@@ -28,7 +28,7 @@ fn each_phase_has_its_own_deadline() {
     state.head_bytes_arrived(head, b"GET");
     assert_eq!(state.deadline(), Some((head + HEAD_TIMEOUT, CloseReason::SlowHead)));
     state.request_begins();
-    assert_eq!(state.deadline(), None, "the request keeps its own time");
+    assert_eq!(state.deadline(), None, "a request has its own timeout");
     let answered = opened + 500 * SECOND;
     state.answer_ends(answered);
     assert_eq!(state.deadline(), None, "the answer is still on its way");
@@ -66,15 +66,15 @@ fn only_a_client_that_takes_something_gets_more_time() {
     state.request_begins();
     state.write_stalls(opened, || Some(70));
     let stalled = Some((opened + WRITE_TIMEOUT, CloseReason::WriteStalled));
-    let look = opened + WRITE_TIMEOUT;
+    let check = opened + WRITE_TIMEOUT;
     for acknowledged in [Some(70), None] {
-        state.check_stall(look, acknowledged);
+        state.check_stall(check, acknowledged);
         assert_eq!(state.deadline(), stalled);
     }
-    state.check_stall(look, Some(71));
-    assert_eq!(state.deadline(), Some((look + WRITE_TIMEOUT, CloseReason::WriteStalled)));
-    state.check_stall(look + SECOND, Some(71));
-    assert_eq!(state.deadline(), Some((look + WRITE_TIMEOUT, CloseReason::WriteStalled)));
+    state.check_stall(check, Some(71));
+    assert_eq!(state.deadline(), Some((check + WRITE_TIMEOUT, CloseReason::WriteStalled)));
+    state.check_stall(check + SECOND, Some(71));
+    assert_eq!(state.deadline(), Some((check + WRITE_TIMEOUT, CloseReason::WriteStalled)));
 }
 
 #[test]
@@ -107,14 +107,14 @@ fn a_refusal_is_sent_under_the_write_timeout() {
 }
 
 #[test]
-fn a_connection_has_a_moment_before_it_is_evicted() {
+fn a_recent_connection_is_evicted_after_a_moment() {
     let (mut state, opened) = open();
     let soon = opened + RECENT / 2;
     assert_eq!(state.idleness(soon), Some((Idleness::Recent, opened)));
     assert!(state.evict(soon));
     assert_eq!(state.deadline(), Some((opened + RECENT, CloseReason::Evicted)));
     assert!(state.evict(opened + 2 * RECENT));
-    assert_eq!(state.deadline(), Some((opened + RECENT, CloseReason::Evicted)), "it was told before");
+    assert_eq!(state.deadline(), Some((opened + RECENT, CloseReason::Evicted)), "the first eviction counts");
     state.head_bytes_arrived(soon, b"GET / HTTP/1.1\r\n\r\n");
     state.request_begins();
     assert_eq!(state.deadline(), None);
@@ -122,7 +122,11 @@ fn a_connection_has_a_moment_before_it_is_evicted() {
     let answered = opened + 10 * SECOND;
     state.answer_ends(answered);
     state.flushed(answered);
-    assert_eq!(state.deadline(), Some((answered + KEEP_ALIVE_TIMEOUT, CloseReason::Idle)), "the wish is forgotten");
+    assert_eq!(
+        state.deadline(),
+        Some((answered + KEEP_ALIVE_TIMEOUT, CloseReason::Idle)),
+        "the request cancelled the eviction"
+    );
     let later = answered + RECENT;
     assert_eq!(state.idleness(later), Some((Idleness::BetweenRequests, answered)));
     assert!(state.evict(later));
@@ -138,7 +142,7 @@ fn unread_input_saves_a_connection_from_eviction() {
     assert_eq!(state.deadline(), Some((opened + KEEP_ALIVE_TIMEOUT, CloseReason::Idle)));
     assert!(!state.evict(now));
     state.head_bytes_arrived(now, b"GET");
-    assert!(state.evict(now), "what came is not all of a head");
+    assert!(state.evict(now), "half a head does not save it");
     assert_eq!(state.idleness(now), Some((Idleness::InHead, now)));
     state.linger_begins(now);
     state.check_input(true);
@@ -168,7 +172,7 @@ fn a_drain_shortens_the_lingering() {
     state.drain_begins(drains);
     state.drain_begins(drains + SECOND);
     state.linger_receives(opened + 6 * SECOND);
-    assert_eq!(state.deadline(), Some((drains + LINGER_DRAINING, CloseReason::Lingered)), "it began before");
+    assert_eq!(state.deadline(), Some((drains + LINGER_DRAINING, CloseReason::Lingered)), "only the first call counts");
     let later = drains + 60 * SECOND;
     state.linger_begins(later);
     assert_eq!(state.deadline(), Some((later + LINGER_DRAINING, CloseReason::Lingered)));
@@ -259,24 +263,24 @@ fn watched() -> (ConnectionState, Instant) {
 #[test]
 fn a_waiting_client_is_checked_repeatedly() {
     let (mut state, begun) = watched();
-    let mut look = begun;
+    let mut check = begun;
     for _ in 0..3 {
-        look += CHECK_INTERVAL;
-        assert_eq!(state.deadline(), Some((look, CloseReason::ClientGone)));
-        assert_eq!(state.check_client(look, Some(TcpState::Open)), None);
+        check += CHECK_INTERVAL;
+        assert_eq!(state.deadline(), Some((check, CloseReason::ClientGone)));
+        assert_eq!(state.check_client(check, Some(TcpState::Open)), None);
     }
-    state.answer_ends(look);
+    state.answer_ends(check);
     assert_eq!(state.deadline(), None, "the answer is complete");
 }
 
 #[test]
 fn a_connection_whose_client_is_gone_is_closed() {
     let (mut state, begun) = watched();
-    let look = begun + CHECK_INTERVAL;
-    assert_eq!(state.check_client(look, Some(TcpState::Closed)), None);
-    assert_eq!(state.deadline(), Some((look, CloseReason::ClientGone)), "which a look did not put off");
-    state.check_client(look, None);
-    assert_eq!(state.deadline(), None, "where nothing is told nobody is looked for");
+    let check = begun + CHECK_INTERVAL;
+    assert_eq!(state.check_client(check, Some(TcpState::Closed)), None);
+    assert_eq!(state.deadline(), Some((check, CloseReason::ClientGone)), "the check does not postpone it");
+    state.check_client(check, None);
+    assert_eq!(state.deadline(), None, "without TCP states, clients are not checked");
 }
 
 #[test]
@@ -302,8 +306,8 @@ fn a_half_closed_client_is_probed_byte_by_byte() {
 #[test]
 fn a_probe_that_could_not_be_sent_is_sent_later() {
     let (mut state, begun) = watched();
-    for look in 1..3 {
-        assert_eq!(state.check_client(begun + look * CHECK_INTERVAL, Some(TcpState::HalfClosed)), Some(b'H'));
+    for check in 1..3 {
+        assert_eq!(state.check_client(begun + check * CHECK_INTERVAL, Some(TcpState::HalfClosed)), Some(b'H'));
         assert_eq!(state.sent_ahead(), b"");
     }
 }
@@ -324,7 +328,7 @@ fn between_chunks_the_probes_are_zeros() {
     state.streaming_begins(true);
     assert_eq!(state.sent_ahead(), b"H");
     state.write_progresses();
-    assert_eq!(probe(&mut state), None, "the head may not be out");
+    assert_eq!(probe(&mut state), None, "the head may not be written yet");
     state.flushed(begun);
     let zeros: Vec<u8> = (0..20).filter_map(|_| probe(&mut state)).collect();
     assert_eq!(zeros, b"0000000");
@@ -342,8 +346,8 @@ fn an_answer_without_chunks_or_length_is_not_probed() {
     state.streaming_begins(false);
     state.write_progresses();
     state.flushed(begun);
-    let look = begun + CHECK_INTERVAL;
-    assert_eq!(state.check_client(look, Some(TcpState::HalfClosed)), None);
-    assert_eq!(state.check_client(look, Some(TcpState::Closed)), None);
-    assert_eq!(state.deadline(), Some((look + CHECK_INTERVAL, CloseReason::ClientGone)));
+    let check = begun + CHECK_INTERVAL;
+    assert_eq!(state.check_client(check, Some(TcpState::HalfClosed)), None);
+    assert_eq!(state.check_client(check, Some(TcpState::Closed)), None);
+    assert_eq!(state.deadline(), Some((check + CHECK_INTERVAL, CloseReason::ClientGone)));
 }

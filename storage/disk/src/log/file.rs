@@ -15,7 +15,7 @@ use crate::system::{allocate, drop_cached, write_at, write_zeros};
 /// Bytes that [`LogFile::wipe`] reads, and perhaps overwrites, at a time.
 const WIPED_AT_ONCE: usize = 64 * 1024;
 
-/// How far zeros are written ahead of the end. With syncs of a few kilobytes each, one in some dozens waits for them.
+/// How far zeros are written ahead of the end. With syncs of a few kilobytes each, one in several dozen waits for them.
 const ZEROED_AHEAD: u64 = 256 * 1024;
 
 /// A file of the log.
@@ -45,7 +45,7 @@ impl LogFile {
         Ok(Self { start, path, file, identity, is_unsynced: false, unwritten_from: 0 })
     }
 
-    /// Creates a file of full length. It is durable once the folder is synced; after an error there is none.
+    /// Creates a file of full length. It is durable once the folder is synced; after an error it does not exist.
     pub(super) fn create(folder: &Folder, start: u64, len: u64) -> Result<Self, SystemError> {
         let path = folder.join(&file_name(start));
         let temporary = path.with_extension("log.tmp");
@@ -85,7 +85,7 @@ impl LogFile {
         Origins::first(&self.file, self.len()?, file_bytes).map_err(SystemError::of("read", &self.path))
     }
 
-    /// Makes the next read return what the device has; see the crate documentation.
+    /// Makes the next read return the bytes of the device; see the crate documentation.
     pub(super) fn read_from_device(&self) -> Result<(), SystemError> {
         self.file.sync_data().map_err(SystemError::of("sync", &self.path))?;
         drop_cached(&self.file);
@@ -108,7 +108,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// Writes zeros behind the end, so that the next syncs have no metadata to wait for.
+    /// Writes zeros after the end, so that the next syncs have no metadata to wait for.
     fn zero_ahead(&mut self, end: u64) {
         let Ok(len) = self.len() else { return };
         let until = len.min(end + ZEROED_AHEAD);
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zeros_are_written_only_behind_the_end() {
+    fn zeros_are_written_only_after_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let ahead = ZEROED_AHEAD as usize;

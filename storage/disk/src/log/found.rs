@@ -17,7 +17,7 @@ pub(super) struct Found {
     pub(super) spares: Vec<u8>,
     /// Temporary files and unusable spares.
     pub(super) useless: Vec<PathBuf>,
-    /// Entries that are not ours and are left alone.
+    /// Entries that do not belong to the log. They are ignored.
     pub(super) unknown_files: Vec<PathBuf>,
 }
 
@@ -38,7 +38,7 @@ impl Found {
     /// Checks all entries and changes nothing.
     ///
     /// A name similar to that of a log file counts as damage: the file may be the last of the log, renamed by hand, and
-    /// ignoring it would lose events silently. Any other name is left alone.
+    /// ignoring it would lose events silently. Any other name is ignored.
     pub(super) fn in_folder(folder: &Folder, file_bytes: u64) -> Result<Self, OpenError> {
         let mut found =
             Self { files: VecDeque::new(), spares: Vec::new(), useless: Vec::new(), unknown_files: Vec::new() };
@@ -47,8 +47,8 @@ impl Found {
             match Kind::of(&entry) {
                 Kind::File(start) => files.push(LogFile::open(entry.path, start)?),
                 Kind::Spare(number) => {
-                    let is_right = LogFile::open(entry.path.clone(), 0)?.len()? == file_bytes;
-                    if is_right && number < SPARES_MAX {
+                    let has_length = LogFile::open(entry.path.clone(), 0)?.len()? == file_bytes;
+                    if has_length && number < SPARES_MAX {
                         found.spares.push(number);
                     } else {
                         found.useless.push(entry.path);
@@ -75,7 +75,7 @@ impl Found {
 pub(super) fn misplaced(entry: &Entry) -> OpenError {
     OpenError::damaged(
         &entry.path,
-        "this is not a file of the log, and has the name of one; rename it to what it was, or move it elsewhere",
+        "this is not a file of the log, but has a similar name; give it its old name, or move it out of this folder",
     )
 }
 
@@ -110,5 +110,5 @@ fn check_origin(file: &LogFile, file_bytes: u64, first: u64) -> Result<(), OpenE
 
 /// The reason for a file whose records belong to another start offset.
 pub(super) fn other_name(start: u64) -> String {
-    format!("its records belong into {}: files were renamed", file_name(start))
+    format!("its records belong to {}: files were renamed", file_name(start))
 }

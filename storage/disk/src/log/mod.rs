@@ -41,16 +41,16 @@ pub(crate) struct Log {
     files: VecDeque<LogFile>,
     /// Numbers of the spare files.
     spares: Vec<u8>,
-    /// Where the next append goes. There may be prepared, empty files behind it.
+    /// The offset of the next append. Prepared, empty files may follow.
     end: u64,
     /// Set when the log has failed: no more appends or syncs.
     failed: Option<Cause>,
-    /// Entries of the folder that are not ours.
+    /// Entries of the folder that do not belong to the log.
     unknown_files: Vec<PathBuf>,
 }
 
 impl Log {
-    /// Opens the log. Checks all files first, and changes the folder only if they are all right.
+    /// Opens the log. Checks all files first, and changes the folder only if none is damaged.
     pub(crate) fn open(path: &Path, file_bytes: u64) -> Result<Self, OpenError> {
         let folder = Folder::open(path)?;
         let found = Found::in_folder(&folder, file_bytes)?;
@@ -71,7 +71,7 @@ impl Log {
         &self.folder
     }
 
-    /// Entries of the folder that are not ours.
+    /// Entries of the folder that do not belong to the log.
     pub(crate) fn unknown_files(&self) -> &[PathBuf] {
         &self.unknown_files
     }
@@ -88,10 +88,10 @@ impl Log {
         let end = end.ok_or_else(|| StorageError::Failed(format!("the log cannot grow beyond {}", u64::MAX).into()))?;
         self.prepare(end)?;
         if let Err((nothing_written, error)) = self.write(parts) {
-            // If some bytes were written, whole records may be among them, and a restart would find records whose
-            // callers were told that they failed. So the error is temporary only if nothing was written.
-            let is_as_it_was = nothing_written && (error.is_full() || error.is_unavailable());
-            return Err(if is_as_it_was { error.without_effect() } else { self.fail(error) });
+            // If some bytes were written, whole records may be among them, and a restart would find records that were
+            // reported as failed. So the error is temporary only if nothing was written.
+            let is_temporary = nothing_written && (error.is_full() || error.is_unavailable());
+            return Err(if is_temporary { error.without_effect() } else { self.fail(error) });
         }
         self.end = end;
         // Where commits do not wait for a sync, this is the only check that the file is in its place.
@@ -122,22 +122,15 @@ impl Log {
     /// See [`Storage::read_log`](argus_core::storage::StorageReader::read_log).
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let mut bytes = vec![0; readable(&self.range(), offset, len)?];
-        let mut rest = bytes.as_mut_slice();
-        let mut at = offset;
-        while !rest.is_empty() {
-            let (index, within) = self.locate(at);
-            let len = self.room(within).min(rest.len());
-            let (piece, behind) = rest.split_at_mut(len);
-            let file = self.files.get(index).ok_or_else(|| lost(at))?;
-            file.read(within, piece).map_err(SystemError::failed)?;
-            at += len as u64;
-            rest = behind;
-        }
+        by_file(&mut bytes, offset, self.file_bytes, |start, within, piece| {
+            let file = self.files.get(self.locate(start).0).ok_or_else(|| missing_file(start))?;
+            file.read(within, piece).map_err(SystemError::failed)
+        })?;
         Ok(bytes.into())
     }
 
-    /// See [`Storage::truncate`](argus_core::storage::StorageWriter::truncate). Overwrites bytes behind the end with
-    /// zeros, and removes files behind it.
+    /// See [`Storage::truncate`](argus_core::storage::StorageWriter::truncate). Overwrites bytes after the end with
+    /// zeros, and removes files after it.
     pub(crate) fn truncate(&mut self, end: u64) -> Result<(), StorageError> {
         let range = self.range();
         if end < range.start || end > range.end {
@@ -205,7 +198,7 @@ impl Log {
         }
     }
 
-    /// Writes at the end, into existing files. An error comes with whether nothing at all was written.
+    /// Writes at the end, into existing files. Returns an error with `true` if nothing was written.
     fn write(&mut self, parts: &[&[u8]]) -> Result<(), (bool, SystemError)> {
         let (mut index, mut within) = self.locate(self.end);
         let mut room = self.room(within);
@@ -261,8 +254,8 @@ impl Log {
     /// The index of the file that has this offset, and the offset in it.
     fn locate(&self, offset: u64) -> (usize, u64) {
         let first = self.files.front().map_or(0, |first| first.start);
-        let behind = offset.saturating_sub(first);
-        (usize::try_from(behind / self.file_bytes).unwrap_or(usize::MAX), behind % self.file_bytes)
+        let distance = offset.saturating_sub(first);
+        (usize::try_from(distance / self.file_bytes).unwrap_or(usize::MAX), distance % self.file_bytes)
     }
 
     /// How many bytes a file has from this offset on.
@@ -274,7 +267,7 @@ impl Log {
         self.failed.as_ref().map_or(Ok(()), |cause| Err(StorageError::Failed(cause.clone())))
     }
 
-    /// Refuses all further writes: what the medium has behind the last sync is unknown from now on.
+    /// Refuses all further writes: the contents of the medium after the last sync are unknown from now on.
     fn fail(&mut self, error: SystemError) -> StorageError {
         let error = error.failed();
         self.failed = Some(error.clone().into_cause());
@@ -291,6 +284,26 @@ fn readable(range: &Range<u64>, offset: u64, len: usize) -> Result<usize, Storag
     Ok(usize::try_from(left).unwrap_or(usize::MAX).min(len))
 }
 
-fn lost(offset: u64) -> StorageError {
-    StorageError::Failed(format!("the log has no file for offset {offset}").into())
+/// Splits `bytes`, the part of the log from `offset` on, at the borders of files. Calls `read` to fill each piece, with
+/// the start offset of its file and the offset of the piece in that file.
+fn by_file(
+    mut bytes: &mut [u8],
+    offset: u64,
+    file_bytes: u64,
+    mut read: impl FnMut(u64, u64, &mut [u8]) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    let mut at = offset;
+    while !bytes.is_empty() {
+        let within = at % file_bytes;
+        let room = usize::try_from(file_bytes - within).unwrap_or(usize::MAX);
+        let (piece, rest) = bytes.split_at_mut(room.min(bytes.len()));
+        read(at - within, within, piece)?;
+        at += piece.len() as u64;
+        bytes = rest;
+    }
+    Ok(())
+}
+
+fn missing_file(start: u64) -> StorageError {
+    StorageError::Failed(format!("the log has no file that begins at {start}").into())
 }

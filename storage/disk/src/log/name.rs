@@ -9,9 +9,9 @@ pub(super) enum Kind {
     File(u64),
     Spare(u8),
     Temporary,
-    /// Not ours: file systems, copy programs and people leave such files.
+    /// Not a file of the log: file systems, copy programs and people leave such files.
     Unknown,
-    /// None of these, but similar to the name of a log file: it may be one that somebody has renamed or copied.
+    /// None of these, but similar to the name of a log file: it may be a log file that was renamed or copied.
     Misplaced,
 }
 
@@ -52,11 +52,11 @@ impl Kind {
         }
     }
 
-    /// For a name that we do not give. A renamed log file mostly keeps its number, or at least its extension.
+    /// For a name that Argus does not use. A renamed log file mostly keeps its number, or at least its extension.
     fn of_other(name: &str) -> Self {
         let has_number = name.split(|character: char| !character.is_ascii_digit()).any(|digits| digits.len() == DIGITS);
-        let is_like_ours = has_number || name.strip_suffix(".log").is_some_and(|stem| stem.parse::<u64>().is_ok());
-        if is_like_ours && !name.starts_with('.') { Self::Misplaced } else { Self::Unknown }
+        let is_similar = has_number || name.strip_suffix(".log").is_some_and(|stem| stem.parse::<u64>().is_ok());
+        if is_similar && !name.starts_with('.') { Self::Misplaced } else { Self::Unknown }
     }
 }
 

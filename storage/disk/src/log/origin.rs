@@ -9,9 +9,9 @@ use argus_core::engine::{HEADER_SEEN_BYTES, written_offsets};
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// The start offsets that the record headers in a file imply. A header contains its offset in the log; less its offset
-/// in the file, that is where the file begins. A recycled file may also have old headers, which imply a lower start. A
-/// file in the middle of a long record has none.
+/// The start offsets that the record headers in a file imply. A header contains its offset in the log. That offset
+/// minus the header's offset in the file is the start of the file. A recycled file may also have old headers, which
+/// imply a lower start. A file in the middle of a long record has no header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Origins(BTreeSet<u64>);
 
@@ -49,7 +49,7 @@ impl Origins {
             file.read_exact_at(bytes, at)?;
             let mut found = Self::default();
             found.take(at, bytes, file_bytes);
-            // In a recycled file, old records lie behind the current ones.
+            // In a recycled file, old records come after the current ones.
             if let Some(highest) = found.descending().next() {
                 return Ok(Some(highest));
             }

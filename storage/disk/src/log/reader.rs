@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::found::Found;
 use super::name::file_name;
-use super::readable;
+use super::{by_file, readable};
 use crate::error::SystemError;
 use crate::folder::Folder;
 
@@ -42,18 +42,11 @@ impl LogReader {
     /// Up to `len` bytes of the log from `offset`; fewer only at its end.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let mut bytes = vec![0; readable(&self.range()?, offset, len)?];
-        let mut rest = bytes.as_mut_slice();
-        let mut at = offset;
-        while !rest.is_empty() {
-            let within = at % self.file_bytes;
-            let room = usize::try_from(self.file_bytes - within).unwrap_or(usize::MAX);
-            let (piece, behind) = rest.split_at_mut(room.min(rest.len()));
-            let path = self.folder.join(&file_name(at - within));
+        by_file(&mut bytes, offset, self.file_bytes, |start, within, piece| {
+            let path = self.folder.join(&file_name(start));
             let file = File::open(&path).map_err(|error| SystemError::of("open", &path)(error).failed())?;
-            file.read_exact_at(piece, within).map_err(|error| SystemError::of("read", &path)(error).failed())?;
-            at += piece.len() as u64;
-            rest = behind;
-        }
+            file.read_exact_at(piece, within).map_err(|error| SystemError::of("read", &path)(error).failed())
+        })?;
         Ok(bytes.into())
     }
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::found::{check, misplaced, other_name};
 use super::name::Kind;
 use super::origin::Origins;
-use super::readable;
+use super::{by_file, readable};
 use crate::error::{OpenError, SystemError};
 use crate::folder::Folder;
 use crate::system::drop_cached;
@@ -24,8 +24,8 @@ const SECTOR_BYTES: usize = 512;
 /// Bytes read at a time when a file is searched.
 const READ_AT_ONCE: usize = 1 << 20;
 
-/// What can be read of a log whose files may be missing, too short, too long, renamed or unreadable. Missing bytes read
-/// as zeros.
+/// The readable bytes of a log whose files may be missing, too short, too long, renamed or unreadable. Missing bytes
+/// read as zeros.
 #[derive(Debug)]
 pub(crate) struct RecoveredLog {
     /// By start offset.
@@ -44,13 +44,16 @@ struct Part {
 }
 
 impl RecoveredLog {
-    /// Finds the files of a folder, and everything that is wrong with them. If the length of files is unknown, or fits
-    /// none of them, takes the most frequent one.
+    /// Finds the files of a folder, and their errors. If the length of files is unknown, or fits none of them, assumes
+    /// the most frequent one.
     pub(crate) fn open(path: &Path, file_bytes: Option<u64>) -> (Self, Vec<OpenError>) {
         let mut unknown_files = Vec::new();
         let (mut named, mut wrong) = files(path, &mut unknown_files);
-        let expected =
-            file_bytes.filter(|&said| fits(said, &named)).or_else(|| usual(&named)).or(file_bytes).unwrap_or(1);
+        let expected = file_bytes
+            .filter(|&bytes| fits(bytes, &named))
+            .or_else(|| most_frequent_len(&named))
+            .or(file_bytes)
+            .unwrap_or(1);
         for part in named.values_mut() {
             wrong.extend(part.read_all(expected).err());
         }
@@ -61,7 +64,7 @@ impl RecoveredLog {
         for (start, part) in files_by_start {
             wrong.extend(check(&part.path, start, part.len, file_bytes.unwrap_or(expected), next).err());
             let Some(end) = start.checked_add(expected).filter(|_| start.is_multiple_of(expected)) else { continue };
-            // Behind a gap, a file without a record header cannot be interpreted.
+            // After a gap, a file without a record header cannot be interpreted.
             if next.is_some_and(|next| next < start) && part.origins.is_empty() {
                 continue;
             }
@@ -71,7 +74,7 @@ impl RecoveredLog {
         (Self { files, file_bytes: expected, unknown_files }, wrong)
     }
 
-    /// Entries of the folder that are not ours.
+    /// Entries of the folder that do not belong to the log.
     pub(crate) fn unknown_files(&self) -> &[PathBuf] {
         &self.unknown_files
     }
@@ -90,8 +93,8 @@ impl RecoveredLog {
         let Range { start: mut at, end } = range;
         while at < end {
             let within = at % self.file_bytes;
-            let is_there = self.files.get(&(at - within)).is_some_and(|part| within < part.len);
-            if !is_there {
+            let exists = self.files.get(&(at - within)).is_some_and(|part| within < part.len);
+            if !exists {
                 return true;
             }
             let part_end = self.files.get(&(at - within)).map_or(0, |part| part.len.min(self.file_bytes));
@@ -106,24 +109,18 @@ impl RecoveredLog {
     /// Up to `len` bytes of the log from `offset`; fewer only at its end.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let mut bytes = vec![0; readable(&self.range(), offset, len)?];
-        let mut rest = bytes.as_mut_slice();
-        let mut at = offset;
-        while !rest.is_empty() {
-            let within = at % self.file_bytes;
-            let room = usize::try_from(self.file_bytes - within).unwrap_or(usize::MAX);
-            let (piece, behind) = rest.split_at_mut(room.min(rest.len()));
-            if let Some(part) = self.files.get(&(at - within)) {
+        by_file(&mut bytes, offset, self.file_bytes, |start, within, piece| {
+            if let Some(part) = self.files.get(&start) {
                 part.read(within, piece);
             }
-            at += piece.len() as u64;
-            rest = behind;
-        }
+            Ok(())
+        })?;
         Ok(bytes.into())
     }
 }
 
 impl Part {
-    /// Reads what can be read; the rest is zeros.
+    /// Reads all readable bytes; the others are zeros.
     fn read(&self, within: u64, bytes: &mut [u8]) {
         if self.file.read_exact_at(bytes, within).is_ok() {
             return;
@@ -166,7 +163,7 @@ impl Part {
     }
 }
 
-/// The log files by the offsets in their names, and the entries that are wrong.
+/// The log files by the offsets in their names, and the errors of the folder.
 fn files(path: &Path, unknown_files: &mut Vec<PathBuf>) -> (BTreeMap<u64, Part>, Vec<OpenError>) {
     let mut files = BTreeMap::new();
     let entries = match Folder::open(path).and_then(|folder| folder.entries()) {
@@ -205,7 +202,7 @@ fn fits(file_bytes: u64, files: &BTreeMap<u64, Part>) -> bool {
 }
 
 /// The most frequent length.
-fn usual(files: &BTreeMap<u64, Part>) -> Option<u64> {
+fn most_frequent_len(files: &BTreeMap<u64, Part>) -> Option<u64> {
     let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
     files.values().filter(|part| part.len > 0).for_each(|part| *counts.entry(part.len).or_default() += 1);
     counts.into_iter().max_by_key(|&(len, count)| (count, len)).map(|(len, _)| len)
@@ -214,26 +211,26 @@ fn usual(files: &BTreeMap<u64, Part>) -> Option<u64> {
 /// Puts renamed files where their records belong, and reports them.
 ///
 /// Old records of a recycled file belong before the first file. So a file was renamed if no record belongs to the
-/// offset in its name, but one belongs to another offset that is not before the first file. Then the file that now has
-/// this other name was renamed, too.
+/// offset in its name, but one belongs to another offset that is not before the first file. The file that now has the
+/// name of that other offset was renamed too.
 fn undo_renames(mut named: BTreeMap<u64, Part>, file_bytes: u64) -> (BTreeMap<u64, Part>, Vec<OpenError>) {
     let first = named.first_key_value().map_or(0, |(first, _)| *first);
     let end = named.last_key_value().map_or(0, |(last, _)| last.saturating_add(file_bytes));
     let start_of = |name: u64, part: &Part| {
-        let is_lost = !part.origins.has(name);
-        part.origins.descending().find(|start| is_lost && (first..=end).contains(start))
+        let is_renamed = !part.origins.has(name);
+        part.origins.descending().find(|start| is_renamed && (first..=end).contains(start))
     };
-    let lost: Vec<(u64, Part)> = named.extract_if(.., |name, part| start_of(*name, part).is_some()).collect();
-    let mut vacant: BTreeSet<u64> = lost.iter().map(|&(name, _)| name).collect();
+    let renamed: Vec<(u64, Part)> = named.extract_if(.., |name, part| start_of(*name, part).is_some()).collect();
+    let mut vacant: BTreeSet<u64> = renamed.iter().map(|&(name, _)| name).collect();
     let mut wrong = Vec::new();
     let mut restored: BTreeMap<u64, Part> = BTreeMap::new();
-    let mut nameless = Vec::new();
-    for (name, part) in lost {
+    let mut displaced = Vec::new();
+    for (name, part) in renamed {
         let start = start_of(name, &part).filter(|start| !restored.contains_key(start));
         match start.filter(|start| named.get(start).is_none_or(|other| !other.origins.has(*start))) {
             Some(start) => {
                 vacant.remove(&start);
-                nameless.extend(named.remove(&start));
+                displaced.extend(named.remove(&start));
                 wrong.push(OpenError::damaged(&part.path, other_name(start)));
                 restored.insert(start, part);
             }
@@ -241,8 +238,8 @@ fn undo_renames(mut named: BTreeMap<u64, Part>, file_bytes: u64) -> (BTreeMap<u6
                 .push(OpenError::damaged(&part.path, "its records belong elsewhere, where another file is already")),
         }
     }
-    // A file without records gets one of the names that are left.
-    for part in nameless {
+    // A file without records gets one of the remaining names.
+    for part in displaced {
         let start = vacant.pop_first();
         wrong.push(OpenError::damaged(
             &part.path,

@@ -43,7 +43,7 @@ fn count_up(from: u8, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn an_append_crosses_files_and_is_there_after_reopening() {
+fn an_append_crosses_files_and_survives_reopening() {
     let (root, mut log) = new();
     assert_eq!(log.range(), 0..0);
     let bytes = count_up(0, 50);
@@ -66,7 +66,7 @@ fn an_append_crosses_files_and_is_there_after_reopening() {
 }
 
 #[test]
-fn an_append_that_fills_a_file_makes_no_other() {
+fn an_append_that_fills_a_file_creates_no_other() {
     let (root, mut log) = new();
     log.append(&[]).unwrap();
     log.append(&[&[]]).unwrap();
@@ -98,12 +98,12 @@ fn trimmed_files_are_reused_and_the_last_one_is_kept() {
     drop(log);
     let log = open(&root);
     assert_eq!(log.range(), 64..112);
-    // Behind the end lie the file's old bytes.
+    // The file's old bytes follow the end.
     assert_eq!(log.read(98, 14).unwrap().len(), 14);
 }
 
 #[test]
-fn truncation_wipes_what_is_behind_the_end_and_appends_go_on_there() {
+fn truncation_wipes_the_bytes_after_the_end_and_appends_continue_there() {
     let (root, mut log) = new();
     log.append(&[&count_up(0, 70)]).unwrap();
     log.truncate(20).unwrap();
@@ -235,7 +235,7 @@ fn a_failed_sync_is_never_retried() {
 }
 
 #[test]
-fn a_restarted_log_is_empty_and_goes_on_from_its_offset() {
+fn a_restarted_log_is_empty_and_continues_at_its_offset() {
     let (root, mut log) = new();
     log.append(&[&count_up(0, 50)]).unwrap();
     log.restart(37).unwrap();

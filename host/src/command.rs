@@ -1,8 +1,8 @@
-//! The task of a process, from its command line.
+//! The command that a process was started with.
 
 use std::ffi::OsString;
 
-use clap::{Args as _, Command, FromArgMatches as _};
+use clap::{Args as _, FromArgMatches as _};
 
 use crate::check::CheckCommand;
 use crate::settings::{self, Settings};
@@ -11,10 +11,10 @@ use crate::snapshot::SnapshotCommand;
 const SNAPSHOT: &str = "snapshot";
 const CHECK: &str = "check";
 
-/// The task of a process.
+/// What the command line asks for.
 #[derive(Clone, Debug)]
-pub enum Task {
-    /// Serve requests: the default.
+pub enum Command {
+    /// Serve requests, if no other command is given.
     Serve(Box<Settings>),
     /// `snapshot FROM TO`: copy a repository.
     Snapshot(SnapshotCommand),
@@ -22,9 +22,9 @@ pub enum Task {
     Check(CheckCommand),
 }
 
-impl Task {
-    /// Reads the task and its settings from the arguments (the first is the program's name), and from the environment
-    /// where a flag is not given.
+impl Command {
+    /// Reads the command and its settings from the arguments (the first is the program's name), and from the
+    /// environment where a flag is not given.
     ///
     /// # Errors
     ///
@@ -44,10 +44,10 @@ impl Task {
     }
 }
 
-fn command_of(name: &'static str) -> Command {
+fn command_of(name: &'static str) -> clap::Command {
     Settings::command_of(name)
-        .subcommand(SnapshotCommand::augment_args(Command::new(SNAPSHOT)))
-        .subcommand(CheckCommand::augment_args(Command::new(CHECK)))
+        .subcommand(SnapshotCommand::augment_args(clap::Command::new(SNAPSHOT)))
+        .subcommand(CheckCommand::augment_args(clap::Command::new(CHECK)))
         .args_conflicts_with_subcommands(true)
         .disable_help_subcommand(true)
 }
@@ -58,8 +58,8 @@ mod tests {
 
     use super::*;
 
-    fn read(arguments: &[&str]) -> Result<Task, clap::Error> {
-        Task::read("argus-test", std::iter::once("argus-test").chain(arguments.iter().copied()))
+    fn read(arguments: &[&str]) -> Result<Command, clap::Error> {
+        Command::read("argus-test", std::iter::once("argus-test").chain(arguments.iter().copied()))
     }
 
     #[test]
@@ -68,21 +68,21 @@ mod tests {
     }
 
     #[test]
-    fn the_default_task_is_to_serve() {
-        assert!(matches!(read(&[]).unwrap(), Task::Serve(_)));
-        assert!(matches!(read(&["--threads", "1"]).unwrap(), Task::Serve(_)));
-        let Task::Snapshot(SnapshotCommand { from, to }) = read(&["snapshot", "a", "disk:b"]).unwrap() else {
-            panic!("it is to take a snapshot")
+    fn the_default_command_is_to_serve() {
+        assert!(matches!(read(&[]).unwrap(), Command::Serve(_)));
+        assert!(matches!(read(&["--threads", "1"]).unwrap(), Command::Serve(_)));
+        let Command::Snapshot(SnapshotCommand { from, to }) = read(&["snapshot", "a", "disk:b"]).unwrap() else {
+            panic!("expected a snapshot")
         };
         assert_eq!((from, to), ("a".into(), "b".into()));
-        let Task::Check(check) = read(&["check", "disk:a", "--salvage", "b"]).unwrap() else {
-            panic!("it is to check")
+        let Command::Check(check) = read(&["check", "disk:a", "--salvage", "b"]).unwrap() else {
+            panic!("expected a check")
         };
         assert_eq!(check, CheckCommand { path: "a".into(), salvage: Some("b".into()) });
     }
 
     #[test]
-    fn unknown_tasks_are_bad_arguments() {
+    fn wrong_commands_are_bad_arguments() {
         for (arguments, expected) in [
             (&["snapshot"][..], "<FROM>"),
             (&["snapshot", "a"], "<TO>"),
