@@ -119,6 +119,16 @@ impl ReadRun {
         }
     }
 
+    /// Whether it was suspended and has examined no event since. Suspended again and again in this state, it would start
+    /// over without end.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        match &self.state {
+            State::Searching(run) => run.is_starting(),
+            State::Asked(_) | State::Over => false,
+        }
+    }
+
     /// The memory of the run in bytes. Cheap.
     #[must_use]
     pub fn held_bytes(&self) -> usize {

@@ -63,6 +63,8 @@ pub(super) struct SearchRun {
     last_seq: u64,
     /// Everything up to here was examined, and what matches is in the body. `None`: nothing was, or it is not known.
     position: Option<Position>,
+    /// Whether it was suspended before.
+    is_continued: bool,
     /// The end of the page, if there is a next one.
     page_end: Option<Position>,
     /// The uptime at which the page ends even if it is not full.
@@ -132,6 +134,7 @@ impl Search {
             scan: Some(scan),
             last_seq,
             position: None,
+            is_continued: false,
             page_end: None,
             page_due,
             scanned_to: None,
@@ -186,6 +189,7 @@ impl SearchRun {
             Phase::First(_) | Phase::Streaming | Phase::Done => {
                 let running = self.scan.take()?;
                 self.position = self.reached(&running);
+                self.is_continued = true;
                 Some(running.run)
             }
         }
@@ -197,18 +201,22 @@ impl SearchRun {
         size_of::<Self>() + self.buffer.capacity() + scan
     }
 
+    /// As [`ReadRun::is_starting`](super::ReadRun::is_starting).
+    pub(super) fn is_starting(&self) -> bool {
+        self.is_continued && self.scan.as_ref().is_none_or(|running| self.reached(running) == running.from)
+    }
+
     fn reached(&self, running: &Running) -> Option<Position> {
         running.run.reached().or(self.position)
     }
 
-    /// Whether the snapshot was replaced and has been held for too long. A scan without progress keeps it: a new scan
+    /// Whether the snapshot was replaced and has been held for too long. A scan that is starting keeps it: the next one
     /// would start over, perhaps without end.
     fn is_outdated(&self, reader: &Reader, uptime: Duration) -> bool {
-        self.scan.as_ref().is_some_and(|running| {
-            uptime.saturating_sub(running.since) >= REPLACED_HELD_MAX
-                && !running.is_of_current(reader)
-                && self.reached(running) != running.from
-        })
+        !self.is_starting()
+            && self.scan.as_ref().is_some_and(|running| {
+                uptime.saturating_sub(running.since) >= REPLACED_HELD_MAX && !running.is_of_current(reader)
+            })
     }
 
     /// The rest of the scan of a suspended run.
