@@ -15,8 +15,8 @@ pub(super) const CASES: &[Case] = cases!["answers";
 const EVENTS: usize = 8_000;
 const TYPES: usize = 39;
 
-/// What a reader that waits may hold: a piece of its answer, and what is known about it.
-const WAITING_BYTES_MAX: f64 = 96.0 * 1024.0;
+/// What a reader that waits may hold: two pieces of its answer, and what is known about it.
+const WAITING_BYTES_MAX: f64 = 160.0 * 1024.0;
 
 /// Stores so many events of many types: more than what lies between two programs takes.
 fn fill(server: &Server, events: usize) -> Outcome {

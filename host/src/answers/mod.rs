@@ -57,9 +57,10 @@ struct State {
 
 #[derive(Debug)]
 struct Entry {
-    bytes: usize,
-    /// Of these, the chunk of the body that the client has to read next.
-    chunk_bytes: usize,
+    /// The memory of the read.
+    run_bytes: usize,
+    /// The last two chunks of the body: hyper asks for the next one while it still has a part of the previous one.
+    chunk_bytes: [usize; 2],
     /// The read, while it is parked, and since when.
     parked: Option<(Instant, ReadRun)>,
 }
@@ -103,11 +104,12 @@ impl Answers {
                 return left;
             }
             state.parked.remove(&(since, number));
-            let entry = state.answers.get_mut(&number).expect("an answer with a parked read is not over");
-            let (_, run) = entry.parked.as_mut().expect("a read in the list of parked ones is parked");
-            let scan = run.suspend();
-            let bytes = run.held_bytes() + entry.chunk_bytes;
-            state.set_bytes(number, bytes);
+            let scan = state.change(number, |entry| {
+                let (_, run) = entry.parked.as_mut()?;
+                let scan = run.suspend();
+                entry.run_bytes = run.held_bytes();
+                scan
+            });
             self.unlock(state);
             // It may have the last reference to a deleted file, and closing that may take time.
             drop(scan);
@@ -123,8 +125,8 @@ impl Answers {
         }
         let number = state.next_number;
         state.next_number += 1;
-        state.answers.insert(number, Entry { bytes: 0, chunk_bytes: 0, parked: None });
-        state.set_bytes(number, FIRST_BYTES);
+        state.answers.insert(number, Entry { run_bytes: FIRST_BYTES, chunk_bytes: [0; 2], parked: None });
+        state.bytes += FIRST_BYTES;
         self.unlock(state);
         Some(Admitted { answers: Arc::clone(self), number })
     }
@@ -146,16 +148,19 @@ impl Answers {
 }
 
 impl Admitted {
-    /// Accounts for a read that has computed for a while, and for the chunk that it made. Suspends the read if the
-    /// budget is exceeded. For the thread that computed it, because dropping a scan may take time.
+    /// Accounts for a read that has computed for a while, and for the chunk that it made, if it did. Suspends the read
+    /// if the budget is exceeded. For the thread that computed it, because dropping a scan may take time.
     pub(crate) fn account(&self, run: &mut ReadRun, chunk_bytes: usize) {
         let mut state = self.answers.lock();
-        state.set_entry(self.number, run, chunk_bytes);
+        state.change(self.number, |entry| {
+            entry.run_bytes = run.held_bytes();
+            if chunk_bytes > 0 {
+                entry.chunk_bytes = [entry.chunk_bytes[1], chunk_bytes];
+            }
+        });
         let is_exceeded = state.bytes >= self.answers.bytes_max;
         let scan = if is_exceeded && !run.is_starting() { run.suspend() } else { None };
-        if scan.is_some() {
-            state.set_entry(self.number, run, chunk_bytes);
-        }
+        state.change(self.number, |entry| entry.run_bytes = run.held_bytes());
         self.answers.unlock(state);
         drop(scan);
     }
@@ -184,26 +189,28 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let run = self.take();
         let mut state = self.answers.lock();
-        state.set_bytes(self.number, 0);
-        state.answers.remove(&self.number);
+        if let Some(entry) = state.answers.remove(&self.number) {
+            state.bytes -= entry.bytes();
+        }
         self.answers.unlock(state);
         drop(run);
     }
 }
 
 impl State {
-    fn set_entry(&mut self, number: u64, run: &ReadRun, chunk_bytes: usize) {
-        if let Some(entry) = self.answers.get_mut(&number) {
-            entry.chunk_bytes = chunk_bytes;
-        }
-        self.set_bytes(number, run.held_bytes() + chunk_bytes);
+    /// Changes an answer that is not over, and the sum.
+    fn change<T: Default>(&mut self, number: u64, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let Some(entry) = self.answers.get_mut(&number) else { return T::default() };
+        let before = entry.bytes();
+        let result = change(entry);
+        self.bytes = self.bytes - before + entry.bytes();
+        result
     }
+}
 
-    fn set_bytes(&mut self, number: u64, bytes: usize) {
-        if let Some(entry) = self.answers.get_mut(&number) {
-            self.bytes = self.bytes - entry.bytes + bytes;
-            entry.bytes = bytes;
-        }
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.run_bytes + self.chunk_bytes.iter().sum::<usize>()
     }
 }
 

@@ -133,6 +133,19 @@ fn beyond_the_budget_a_read_that_was_computed_is_suspended() {
 }
 
 #[test]
+fn the_last_two_chunks_count() {
+    let server = filled();
+    let answers = Answers::new(usize::MAX, server.time.clock());
+    let admitted = answers.try_admit().unwrap();
+    let mut run = begin(&server, "/events");
+    // A time slice that makes no chunk changes nothing.
+    for (chunk_bytes, held) in [(0, 0), (3, 3), (40, 43), (0, 43), (500, 540)] {
+        admitted.account(&mut run, chunk_bytes);
+        assert_eq!(answers.held(), (held, 1));
+    }
+}
+
+#[test]
 fn a_read_is_not_suspended_where_it_would_lose_its_work() {
     let server = filled();
     let account = |run: &mut ReadRun| Answers::new(1, server.time.clock()).try_admit().unwrap().account(run, 0);
