@@ -233,4 +233,6 @@ pub(crate) fn start(answers: &Arc<Answers>, lifecycle: &Arc<Lifecycle>) -> io::R
 }
 
 #[cfg(test)]
+mod slow_clients_tests;
+#[cfg(test)]
 mod tests;
