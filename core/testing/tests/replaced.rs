@@ -201,17 +201,22 @@ fn a_scan_without_progress_keeps_its_snapshot() {
 }
 
 #[test]
-fn a_page_that_is_not_chosen_yet_keeps_its_snapshot() {
-    let mut source = Random::seeded(7);
-    let mut engine = filled(&mut source);
-    let mut reading = Reading::begin("/events?limit=100");
-    let old = reading.reader(&engine);
-    reading.poll(&old, 0, 20);
-    store(&mut engine, 1, &mut source);
-    let new = reading.reader(&engine);
-    reading.poll(&new, 5_000, 20);
-    assert_eq!(reading.scans(), 1);
-    assert_eq!(reading.finish(&new, 5_000).len(), 100);
+fn a_page_that_is_being_chosen_goes_on_in_a_new_snapshot() {
+    for target in TARGETS.iter().filter(|target| target.contains("limit")) {
+        let mut source = Random::seeded(7);
+        let mut engine = filled(&mut source);
+        let expected = whole(target, &engine);
+        let mut reading = Reading::begin(target);
+        let mut reader = reading.reader(&engine);
+        for second in 0..20 {
+            // Some events at a time, a hundred are sought.
+            (0..10).for_each(|_| reading.poll(&reader, second * 1_000, 1));
+            store(&mut engine, 1, &mut source);
+            reader = reading.reader(&engine);
+        }
+        assert!(reading.scans() > 5 && reading.body.is_empty(), "{target}");
+        assert_eq!(reading.finish(&reader, 20_000), expected, "{target}");
+    }
 }
 
 proptest! {
