@@ -70,8 +70,8 @@ pub struct Settings {
     pub max_working_bytes: Option<usize>,
 
     /// Memory for long answers in flight. An answer whose client takes nothing for a second holds next to nothing.
-    /// Beyond this, reads release what they hold, and new ones wait, up to `--request-timeout`; then 503. The reads that
-    /// run at that moment, 64 at most, may exceed it
+    /// Beyond this, reads release what they hold, and new ones wait, up to `--request-timeout`; then 503. The reads
+    /// that run at that moment, 64 at most, may exceed it
     #[arg(long, env = "ARGUS_MAX_ANSWER_BYTES", value_name = "SIZE", default_value = "256MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_answer_bytes: usize,

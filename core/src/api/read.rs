@@ -109,10 +109,10 @@ impl ReadRun {
         }
     }
 
-    /// Releases the snapshot and everything read from it; the next [`poll`](Self::poll) continues in a new snapshot. For
-    /// a run whose client does not read, or when memory is short. Returns what it releases, so that the caller can drop
-    /// it where that may take time; `None` if there is nothing, or if a page of which nothing is known yet, or which is
-    /// full, would have to be chosen again.
+    /// Releases the snapshot and everything read from it; the next [`poll`](Self::poll) continues in a new snapshot.
+    /// For a run whose client does not read, or when memory is short. Returns what it releases, so that the caller can
+    /// drop it where that may take time; `None` if there is nothing, or if a page of which nothing is known yet, or
+    /// which is full, would have to be chosen again.
     pub fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
         match &mut self.state {
             State::Searching(run) => run.suspend(),
@@ -120,8 +120,8 @@ impl ReadRun {
         }
     }
 
-    /// Whether it was suspended and has examined no event since. Suspended again and again in this state, it would start
-    /// over without end.
+    /// Whether it was suspended and has examined no event since. Suspended again and again in this state, it would
+    /// start over without end.
     #[must_use]
     pub fn is_starting(&self) -> bool {
         match &self.state {

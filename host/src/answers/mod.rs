@@ -5,8 +5,8 @@
 //! [`PARKED_MAX`] is suspended, and continues later in a new snapshot.
 //!
 //! While the budget is exceeded, parked reads are suspended at once, every other read when it has computed for a while,
-//! and new answers wait for room. So what the reads hold beyond the budget is held by those that are on a thread at that
-//! moment, and their number is limited.
+//! and new answers wait for room. So what the reads hold beyond the budget is held by those that are on a thread at
+//! that moment, and their number is limited.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
