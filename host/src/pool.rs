@@ -20,8 +20,9 @@ use crate::repeated::Repeated;
 /// How long an idle thread waits for work before it ends, unless it is the last.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Most threads of a pool.
-const THREADS_MAX: usize = 512;
+/// Most threads of a pool. More would hardly compute or read faster, and the memory of a read is bounded only while it
+/// is not on a thread.
+const THREADS_MAX: usize = 32;
 
 /// A pool of threads. Dropping it drops work that has not begun, and does not wait for work that has.
 #[derive(Debug)]
@@ -51,12 +52,11 @@ struct State {
 }
 
 impl Pool {
-    /// Starts the first of up to 512 threads with this name. Each calls `prepare`, which must not panic, before its
+    /// Starts the first of up to 32 threads with this name. Each calls `prepare`, which must not panic, before its
     /// first work.
     ///
     /// # Errors
     ///
-    /// When the system refuses to start a thread.
     /// When the system refuses to start a thread.
     pub fn start(name: &'static str, prepare: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
         Self::with_limit(name, THREADS_MAX, prepare)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use argus_core::api::{ReadRun, ReadStep, Refusal};
@@ -35,7 +35,7 @@ pub struct BrokenOff {
 
 /// A read after a step, and the result of the step.
 pub(crate) type Advanced = (ReadRun, Result<Poll<ReadStep>, BrokenOff>);
-/// Computes the next step of a read on a thread that may block.
+/// Computes the next step of a read on a thread that may block, and accounts for its memory there.
 pub(crate) type Advance = Box<dyn Fn(ReadRun) -> Advancing + Send>;
 pub(crate) type Advancing = Pin<Box<dyn Future<Output = Advanced> + Send>>;
 
@@ -47,14 +47,14 @@ enum Content {
 }
 
 struct Streamed {
-    /// Has the read while it waits for the client.
-    admitted: Admitted,
+    /// Has the read while it is parked.
+    admitted: Arc<Admitted>,
     advance: Advance,
     state: State,
 }
 
 enum State {
-    Resting,
+    Parked,
     Advancing(Advancing),
     Over,
 }
@@ -64,9 +64,9 @@ impl ReplyBody {
         Self { content: Content::Whole(bytes), _in_flight: in_flight }
     }
 
-    /// The body of an answer whose read waits for the client.
-    pub(crate) fn streamed(admitted: Admitted, advance: Advance, in_flight: InFlight) -> Self {
-        let streamed = Streamed { admitted, advance, state: State::Resting };
+    /// The body of an answer whose read is parked.
+    pub(crate) fn streamed(admitted: Arc<Admitted>, advance: Advance, in_flight: InFlight) -> Self {
+        let streamed = Streamed { admitted, advance, state: State::Parked };
         Self { content: Content::Streamed(Box::new(Mutex::new(streamed))), _in_flight: Some(in_flight) }
     }
 
@@ -118,8 +118,8 @@ impl Streamed {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         loop {
             match std::mem::replace(&mut self.state, State::Over) {
-                State::Resting => {
-                    let run = self.admitted.take().expect("a run that rests is with its answer's part");
+                State::Parked => {
+                    let run = self.admitted.take().expect("a body whose read is parked takes it once");
                     self.state = State::Advancing((self.advance)(run));
                 }
                 State::Advancing(mut advancing) => {
@@ -129,12 +129,11 @@ impl Streamed {
                     };
                     match step {
                         Ok(Poll::Ready(ReadStep::Chunk(chunk))) if !chunk.is_empty() => {
-                            self.admitted.rest(run, chunk.len());
-                            self.state = State::Resting;
+                            self.admitted.park(run);
+                            self.state = State::Parked;
                             return Poll::Ready(Some(Ok(chunk)));
                         }
                         Ok(Poll::Ready(ReadStep::Chunk(_)) | Poll::Pending) => {
-                            self.admitted.set_held(run.held_bytes());
                             self.state = State::Advancing((self.advance)(run));
                         }
                         Ok(Poll::Ready(ReadStep::Done)) => return Poll::Ready(None),
@@ -155,7 +154,7 @@ impl Streamed {
 impl fmt::Debug for Streamed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Resting => "resting",
+            State::Parked => "parked",
             State::Advancing(_) => "advancing",
             State::Over => "over",
         };
@@ -196,8 +195,8 @@ mod tests {
             panic!("GET /events reads")
         };
         let run = read.begin(clock::moment());
-        let admitted = server.node.answers.admit().now_or_never().unwrap();
-        admitted.rest(run, 0);
+        let admitted = Arc::new(server.node.answers.admit().now_or_never().unwrap());
+        admitted.park(run);
         let steps = Mutex::new(VecDeque::from(steps));
         let advance: Advance = Box::new(move |run| Box::pin(ready((run, steps.lock().unwrap().pop_front().unwrap()))));
         ReplyBody::streamed(admitted, advance, server.node.metrics.request_begins())

@@ -69,8 +69,9 @@ pub struct Settings {
     #[arg(value_parser = parse_size)]
     pub max_working_bytes: Option<usize>,
 
-    /// Memory for long answers in flight. Beyond it, new ones wait, up to `--request-timeout`; then 503. An answer
-    /// whose client reads nothing for a second is suspended and takes almost no memory
+    /// Memory for long answers in flight. Beyond it, reads release what they hold, and new ones wait, up to
+    /// `--request-timeout`; then 503. The reads that run at that moment, 64 at most, may exceed it. An answer whose
+    /// client reads nothing for a second is suspended and takes almost no memory
     #[arg(long, env = "ARGUS_MAX_ANSWER_BYTES", value_name = "SIZE", default_value = "256MiB")]
     #[arg(value_parser = parse_size, help_heading = "Limits")]
     pub max_answer_bytes: usize,

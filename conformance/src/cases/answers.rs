@@ -18,8 +18,8 @@ pub(super) const CASES: &[Case] = cases!["answers";
 const EVENTS: usize = 8_000;
 const TYPES: usize = 39;
 
-/// The most memory that a suspended answer may hold, in bytes: a piece of it, and its state.
-const SUSPENDED_BYTES_MAX: f64 = 96.0 * 1024.0;
+/// The most memory that an answer whose client does not read may hold, in bytes: two chunks of it, and its state.
+const WAITING_BYTES_MAX: f64 = 160.0 * 1024.0;
 
 /// Stores this many events of many types. An answer of [`EVENTS`] of them is larger than all socket buffers.
 fn fill(server: &Server, events: usize) -> Outcome {
@@ -79,7 +79,7 @@ fn slow_readers_hold_little_memory_and_miss_nothing(ctx: &Context<'_>) -> Outcom
     // The snapshot of these readers becomes outdated, and so do its segments.
     fill(&server, EVENTS / 2)?;
     check_eq!(server.metric("argus_answers_in_flight")?, targets.len() as f64, "running answers");
-    wait_until_held(&server, SUSPENDED_BYTES_MAX * targets.len() as f64)?;
+    wait_until_held(&server, WAITING_BYTES_MAX * targets.len() as f64)?;
     fill(&server, EVENTS / 2)?;
     for (target, reader) in targets.iter().zip(readers) {
         let mut seqs = reader.read().map_err(|failure| failure.within(target))?;
@@ -104,7 +104,7 @@ fn a_suspended_page_continues_where_it_stopped(ctx: &Context<'_>) -> Outcome {
         let whole = Slow::ask(&server, &target)?.read()?;
         check_eq!(whole.len(), LIMIT, "events of a page");
         let reader = Slow::ask(&server, &target)?;
-        wait_until_held(&server, SUSPENDED_BYTES_MAX)?;
+        wait_until_held(&server, WAITING_BYTES_MAX)?;
         server.submit_lines(r#"{"event_type":"late","timestamp":3,"payload":null}"#.to_owned() + "\n")?.expect(201)?;
         check!(reader.read()? == whole, "the same page in the order {order}");
     }

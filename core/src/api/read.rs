@@ -109,13 +109,24 @@ impl ReadRun {
         }
     }
 
-    /// Releases the snapshot and everything read from it, if the head is known; the next [`poll`](Self::poll) continues
-    /// in a new snapshot. For a run whose client does not read. Returns what it releases, so that the caller can drop
-    /// it where that may take time.
+    /// Releases the snapshot and everything read from it; the next [`poll`](Self::poll) continues in a new snapshot.
+    /// For a run whose client does not read, or when memory is short. Returns what it releases, so that the caller can
+    /// drop it where that may take time; `None` if there is nothing, or if a page of which nothing is known yet, or
+    /// which is full, would have to be chosen again.
     pub fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
         match &mut self.state {
             State::Searching(run) => run.suspend(),
             State::Asked(_) | State::Over => None,
+        }
+    }
+
+    /// Whether it was suspended and has examined no event since. Suspended again and again in this state, it would
+    /// start over without end.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        match &self.state {
+            State::Searching(run) => run.is_starting(),
+            State::Asked(_) | State::Over => false,
         }
     }
 

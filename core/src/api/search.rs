@@ -7,6 +7,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
+use core::num::NonZeroU32;
 use core::ptr;
 use core::task::Poll;
 use core::time::Duration;
@@ -64,6 +65,11 @@ pub(super) struct SearchRun {
     /// All events up to here were examined, and the matching ones are in the body. `None` if no event was examined yet,
     /// or if the run cannot tell.
     position: Option<Position>,
+    /// Whether it was suspended before.
+    is_continued: bool,
+    /// How far the page had been chosen when the run was suspended: everything up to there was examined, and so many
+    /// more events belong to the page.
+    chosen: Option<(Position, NonZeroU32)>,
     /// The end of the page, if there is a next one.
     page_end: Option<Position>,
     /// The uptime at which the page ends even if it is not full.
@@ -125,6 +131,8 @@ impl Search {
             scan: Some(scan),
             last_seq,
             position: None,
+            is_continued: false,
+            chosen: None,
             page_end: None,
             page_due,
             scanned_to: None,
@@ -164,24 +172,31 @@ impl SearchRun {
         }
         let mut running = match self.scan.take() {
             Some(running) => running,
-            None => Running::begin(reader.take()?, &self.remaining_scan(), self.position, uptime)?,
+            None => Running::begin(reader.take()?, &self.remaining_scan(), self.position(), uptime)?,
         };
         let step = self.advance(&mut running, uptime, budget);
-        self.scan = Some(running);
+        // A scan that has chosen only the end of the page cannot yield all of it. The next one does.
+        let is_head_known = !matches!(self.phase, Phase::Head);
+        if !is_head_known || self.chosen.take().is_none() {
+            self.scan = Some(running);
+        }
         step
     }
 
     /// As [`ReadRun::suspend`](super::ReadRun::suspend).
     pub(super) fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
+        let running = self.scan.as_ref()?;
         match &self.phase {
-            // The events of the page are still being selected, and a new scan would have to start over.
-            Phase::Head => None,
-            Phase::First(_) | Phase::Streaming | Phase::Done => {
-                let running = self.scan.take()?;
-                self.position = self.reached(&running);
-                Some(running.run)
+            Phase::Head => {
+                let limit = self.chosen.map_or(self.search.scan.limit, |(_, limit)| Some(limit))?;
+                // If no event is left, the page is full, and the scan looks for one that is behind it.
+                let left = limit.get().checked_sub(running.run.chosen()?).and_then(NonZeroU32::new)?;
+                self.chosen = Some((running.run.reached()?, left));
             }
+            Phase::First(_) | Phase::Streaming | Phase::Done => self.position = self.reached(running),
         }
+        self.is_continued = true;
+        self.scan.take().map(|running| running.run)
     }
 
     /// As [`ReadRun::held_bytes`](super::ReadRun::held_bytes).
@@ -190,27 +205,36 @@ impl SearchRun {
         size_of::<Self>() + self.buffer.capacity() + scan
     }
 
-    fn reached(&self, running: &Running) -> Option<Position> {
-        running.run.reached().or(self.position)
+    /// As [`ReadRun::is_starting`](super::ReadRun::is_starting).
+    pub(super) fn is_starting(&self) -> bool {
+        self.is_continued && self.scan.as_ref().is_none_or(|running| self.reached(running) == running.from)
     }
 
-    /// Whether the snapshot was replaced and has been held for too long. A scan without progress keeps it: a new scan
+    fn reached(&self, running: &Running) -> Option<Position> {
+        running.run.reached().or(self.position())
+    }
+
+    /// Where the next scan begins.
+    fn position(&self) -> Option<Position> {
+        self.chosen.map_or(self.position, |(position, _)| Some(position))
+    }
+
+    /// Whether the snapshot was replaced and has been held for too long. A scan that is starting keeps it: the next one
     /// would start over, perhaps without end.
     fn is_outdated(&self, reader: &Reader, uptime: Duration) -> bool {
-        self.scan.as_ref().is_some_and(|running| {
-            uptime.saturating_sub(running.since) >= REPLACED_HELD_MAX
-                && !running.is_current(reader)
-                && self.reached(running) != running.from
-        })
+        !self.is_starting()
+            && self.scan.as_ref().is_some_and(|running| {
+                uptime.saturating_sub(running.since) >= REPLACED_HELD_MAX && !running.is_current(reader)
+            })
     }
 
     /// The part of the scan that a suspended run has not sent.
     fn remaining_scan(&self) -> Scan {
         let scan = &self.search.scan;
         Scan {
-            from: self.position.or(scan.from),
-            // The link in the head fixes the end of the page.
-            limit: None,
+            from: self.position().or(scan.from),
+            // Once the page is chosen, its end is fixed.
+            limit: self.chosen.map(|(_, left)| left),
             to: self.page_end,
             up_to_seq: Some(self.last_seq),
             ..scan.clone()
@@ -234,6 +258,9 @@ impl SearchRun {
                     return Ok(Poll::Ready(ReadStep::Whole(reply)));
                 }
                 self.phase = Phase::First(reply);
+                if self.chosen.is_some() {
+                    return Ok(Poll::Pending);
+                }
             }
         }
         match mem::replace(&mut self.phase, Phase::Done) {

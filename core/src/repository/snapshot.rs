@@ -78,8 +78,14 @@ pub trait ScanRun: Send {
         None
     }
 
-    /// Everything up to this position was examined and passed on; `None` if it is not known. A scan from there yields
-    /// the rest of this one.
+    /// How many events of the page [`poll_head`](Self::poll_head) has chosen while it is pending; `None` if it is not
+    /// known. A scan that begins where this one has [`reached`](Self::reached) chooses the others.
+    fn chosen(&self) -> Option<u32> {
+        None
+    }
+
+    /// Everything up to this position was examined and passed on, or chosen while [`poll_head`](Self::poll_head) is
+    /// pending; `None` if it is not known. A scan from there yields the rest of this one.
     fn reached(&self) -> Option<Position> {
         None
     }

@@ -1,9 +1,12 @@
 //! The answers in flight, and a budget for the memory of all of them.
 //!
-//! A running read holds a snapshot and the blocks that it reads. A client that does not read its answer would keep them
-//! in memory. So a read that waits for its client for [`IDLE_MAX`] is suspended, and continues later in a new snapshot.
-//! When the budget is exceeded, waiting reads are suspended at once, and new answers wait for room. Reads at work
-//! are not suspended, so the budget may be exceeded until they wait for their clients.
+//! A running read holds a snapshot and the blocks that it reads. While its client is busy with a chunk, the read is
+//! parked. A client that does not read its answer would keep all of that in memory, so a read that has been parked for
+//! [`PARKED_MAX`] is suspended, and continues later in a new snapshot.
+//!
+//! While the budget is exceeded, parked reads are suspended at once, every other read when it has computed for a while,
+//! and new answers wait for room. So what the reads hold beyond the budget is held by those that are on a thread at
+//! that moment, and their number is limited.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,10 +20,10 @@ use crate::clock::Clock;
 use crate::lifecycle::Lifecycle;
 use crate::watch;
 
-/// How long a run may wait for its client before it is suspended.
-pub const IDLE_MAX: Duration = Duration::from_secs(1);
+/// How long a read may be parked before it is suspended.
+pub const PARKED_MAX: Duration = Duration::from_secs(1);
 
-/// The bytes that an answer accounts for until its memory is known: two chunks of a body.
+/// The bytes that an answer accounts for until it has computed for the first time: two chunks of a body.
 const FIRST_BYTES: usize = 128 * 1024;
 
 /// The answers in flight. An answer that is not streamed is one of them until it is complete.
@@ -48,18 +51,18 @@ struct State {
     /// The memory of all answers, in bytes.
     bytes: usize,
     answers: BTreeMap<u64, Entry>,
-    /// The answers whose read waits for its client and has not been suspended: since when, and their number.
-    idle: BTreeSet<(Instant, u64)>,
+    /// The answers whose read is parked and has not been suspended: since when, and their number.
+    parked: BTreeSet<(Instant, u64)>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    bytes: usize,
-    /// Of these, the chunk of the body that the client has to read next.
-    piece_bytes: usize,
-    since: Instant,
-    /// The read, while it waits for the client.
-    run: Option<ReadRun>,
+    /// The memory of the read.
+    run_bytes: usize,
+    /// The last two chunks of the body: hyper asks for the next one while it still has a part of the previous one.
+    chunk_bytes: [usize; 2],
+    /// The read, while it is parked, and since when.
+    parked: Option<(Instant, ReadRun)>,
 }
 
 impl Answers {
@@ -90,22 +93,23 @@ impl Answers {
         }
     }
 
-    /// Suspends reads, the longest wait first: those that have waited for [`IDLE_MAX`], and more while the budget is
-    /// exceeded. Returns how long nothing is due, unless the budget is exceeded before.
+    /// Suspends parked reads, the longest parked first: those that have been for [`PARKED_MAX`], and more while the
+    /// budget is exceeded. Returns how long nothing is due, unless the budget is exceeded before.
     pub fn sweep(&self, now: Instant) -> Duration {
         loop {
             let mut state = self.lock();
-            let Some(&(since, number)) = state.idle.first() else { return IDLE_MAX };
-            let left = (since + IDLE_MAX).saturating_duration_since(now);
+            let Some(&(since, number)) = state.parked.first() else { return PARKED_MAX };
+            let left = (since + PARKED_MAX).saturating_duration_since(now);
             if !left.is_zero() && state.bytes < self.bytes_max {
                 return left;
             }
-            state.idle.remove(&(since, number));
-            let entry = state.answers.get_mut(&number).expect("an answer that waits is not over");
-            let run = entry.run.as_mut().expect("a run that waits for its client is here");
-            let scan = run.suspend();
-            let bytes = run.held_bytes() + entry.piece_bytes;
-            state.set_bytes(number, bytes);
+            state.parked.remove(&(since, number));
+            let scan = state.change(number, |entry| {
+                let (_, run) = entry.parked.as_mut()?;
+                let scan = run.suspend();
+                entry.run_bytes = run.held_bytes();
+                scan
+            });
             self.unlock(state);
             // It may have the last reference to a deleted file, and closing that may take time.
             drop(scan);
@@ -121,9 +125,8 @@ impl Answers {
         }
         let number = state.next_number;
         state.next_number += 1;
-        let entry = Entry { bytes: 0, piece_bytes: 0, since: self.clock.now(), run: None };
-        state.answers.insert(number, entry);
-        state.set_bytes(number, FIRST_BYTES);
+        state.answers.insert(number, Entry { run_bytes: FIRST_BYTES, chunk_bytes: [0; 2], parked: None });
+        state.bytes += FIRST_BYTES;
         self.unlock(state);
         Some(Admitted { answers: Arc::clone(self), number })
     }
@@ -145,56 +148,69 @@ impl Answers {
 }
 
 impl Admitted {
-    /// Sets the memory of a read that is being computed.
-    pub(crate) fn set_held(&self, bytes: usize) {
+    /// Accounts for a read that has computed for a while, and for the chunk that it made, if it did. Suspends the read
+    /// if the budget is exceeded. For the thread that computed it, because dropping a scan may take time.
+    pub(crate) fn account(&self, run: &mut ReadRun, chunk_bytes: usize) {
         let mut state = self.answers.lock();
-        state.set_bytes(self.number, bytes);
+        state.change(self.number, |entry| {
+            entry.run_bytes = run.held_bytes();
+            if chunk_bytes > 0 {
+                entry.chunk_bytes = [entry.chunk_bytes[1], chunk_bytes];
+            }
+        });
+        let is_exceeded = state.bytes >= self.answers.bytes_max;
+        let scan = if is_exceeded && !run.is_starting() { run.suspend() } else { None };
+        state.change(self.number, |entry| entry.run_bytes = run.held_bytes());
         self.answers.unlock(state);
+        drop(scan);
     }
 
-    /// Hands the read over until the client has read a chunk of so many bytes.
-    pub(crate) fn rest(&self, run: ReadRun, piece_bytes: usize) {
+    /// Parks the read until the client has read the chunk.
+    pub(crate) fn park(&self, run: ReadRun) {
         let since = self.answers.clock.now();
-        let bytes = run.held_bytes() + piece_bytes;
         let mut state = self.answers.lock();
         if let Some(entry) = state.answers.get_mut(&self.number) {
-            (entry.run, entry.piece_bytes, entry.since) = (Some(run), piece_bytes, since);
-            state.idle.insert((since, self.number));
+            entry.parked = Some((since, run));
+            state.parked.insert((since, self.number));
         }
-        state.set_bytes(self.number, bytes);
         self.answers.unlock(state);
     }
 
-    /// Takes the read back to continue it; `None` if it was taken already.
+    /// Takes the parked read back to continue it; `None` if there is none.
     pub(crate) fn take(&self) -> Option<ReadRun> {
         let mut state = self.answers.lock();
-        let entry = state.answers.get_mut(&self.number)?;
-        let since = entry.since;
-        let run = entry.run.take();
-        state.idle.remove(&(since, self.number));
-        run
+        let (since, run) = state.answers.get_mut(&self.number)?.parked.take()?;
+        state.parked.remove(&(since, self.number));
+        Some(run)
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
+        let run = self.take();
         let mut state = self.answers.lock();
-        state.set_bytes(self.number, 0);
-        let entry = state.answers.remove(&self.number);
-        if let Some(entry) = &entry {
-            state.idle.remove(&(entry.since, self.number));
+        if let Some(entry) = state.answers.remove(&self.number) {
+            state.bytes -= entry.bytes();
         }
         self.answers.unlock(state);
-        drop(entry);
+        drop(run);
     }
 }
 
 impl State {
-    fn set_bytes(&mut self, number: u64, bytes: usize) {
-        if let Some(entry) = self.answers.get_mut(&number) {
-            self.bytes = self.bytes - entry.bytes + bytes;
-            entry.bytes = bytes;
-        }
+    /// Changes an answer that is not over, and the sum.
+    fn change<T: Default>(&mut self, number: u64, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let Some(entry) = self.answers.get_mut(&number) else { return T::default() };
+        let before = entry.bytes();
+        let result = change(entry);
+        self.bytes = self.bytes - before + entry.bytes();
+        result
+    }
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.run_bytes + self.chunk_bytes.iter().sum::<usize>()
     }
 }
 
@@ -216,5 +232,7 @@ pub(crate) fn start(answers: &Arc<Answers>, lifecycle: &Arc<Lifecycle>) -> io::R
     watch::spawn("argus-answers", sweep, move || ending.is_draining(), move |reason| failing.fail(reason)).map(drop)
 }
 
+#[cfg(test)]
+mod slow_clients_tests;
 #[cfg(test)]
 mod tests;

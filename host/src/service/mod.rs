@@ -63,8 +63,8 @@ pub(crate) struct Session<R> {
 /// An answer before it is turned into a response.
 struct Answer {
     reply: Reply,
-    /// The query that produces the body, if it is streamed.
-    rest: Option<Admitted>,
+    /// Has the read that produces the body, if that is streamed.
+    rest: Option<Arc<Admitted>>,
 }
 
 /// The deadline has passed.
@@ -200,7 +200,10 @@ impl<R: Runtime> Session<R> {
         }
         let body = match rest {
             None => ReplyBody::whole(reply.body, Some(in_flight)),
-            Some(admitted) => ReplyBody::streamed(admitted, self.advancer(), in_flight),
+            Some(admitted) => {
+                let advance = self.advancer(Some(Arc::clone(&admitted)));
+                ReplyBody::streamed(admitted, advance, in_flight)
+            }
         };
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

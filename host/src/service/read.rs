@@ -22,13 +22,17 @@ const FIRST_SLICE: Duration = Duration::from_millis(2);
 /// How long a read computes at a time in the background.
 const READ_SLICE: Duration = Duration::from_millis(10);
 
+/// How long a suspended read may compute at a time until it has examined an event. Before, it only opens blocks, and
+/// could not be suspended again without losing that work.
+const START_SLICE: Duration = Duration::from_millis(100);
+
 impl<R: Runtime> Session<R> {
     /// Answers a read, or starts its streamed answer, before the deadline.
     pub(super) async fn read_by(&self, deadline: Instant, read: Read) -> Result<Answer, Refusal> {
         // An answer that is not streamed needs no share of the budget.
         let admitted = if read.may_stream() {
             let admitted = self.within(deadline, Box::pin(self.service.node.answers.admit())).await;
-            Some(admitted.map_err(|Elapsed| Refusal::AnswersFull)?)
+            Some(Arc::new(admitted.map_err(|Elapsed| Refusal::AnswersFull)?))
         } else {
             None
         };
@@ -36,27 +40,23 @@ impl<R: Runtime> Session<R> {
         done.unwrap_or(Err(Refusal::ReadTimeout))
     }
 
-    async fn run_read(&self, read: Read, admitted: Option<Admitted>) -> Result<Answer, Refusal> {
-        let advance = self.advancer();
-        let node = Arc::clone(&self.service.node);
+    async fn run_read(&self, read: Read, admitted: Option<Arc<Admitted>>) -> Result<Answer, Refusal> {
+        let (node, held) = (Arc::clone(&self.service.node), admitted.clone());
         let run = read.begin(clock::moment());
-        let mut step = self.service.runtime.unblock(move || advance_slice(run, FIRST_SLICE, &node)).await;
+        let first = move || advance_slice(run, FIRST_SLICE, held.as_deref(), &node);
+        let mut step = self.service.runtime.unblock(first).await;
+        let advance = self.advancer(admitted.clone());
         loop {
             let (run, outcome) = step;
             match outcome {
-                Ok(Poll::Pending) => {
-                    if let Some(admitted) = &admitted {
-                        admitted.set_held(run.held_bytes());
-                    }
-                    step = advance(run).await;
-                }
+                Ok(Poll::Pending) => step = advance(run).await,
                 Ok(Poll::Ready(ReadStep::Whole(reply))) => return Ok(reply.into()),
                 Ok(Poll::Ready(ReadStep::Start(reply))) => {
                     let Some(admitted) = admitted else {
                         tracing::error!("a read streams its answer that was to be whole");
                         return Err(Refusal::Internal);
                     };
-                    admitted.rest(run, 0);
+                    admitted.park(run);
                     return Ok(Answer { reply, rest: Some(admitted) });
                 }
                 Ok(Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done)) => {
@@ -98,35 +98,43 @@ impl<R: Runtime> Session<R> {
     }
 
     /// Continues a read at low priority: a read that was not complete after its first slice may take long.
-    pub(super) fn advancer(&self) -> Advance {
+    pub(super) fn advancer(&self, admitted: Option<Arc<Admitted>>) -> Advance {
         let runtime = self.service.runtime.clone();
         let node = Arc::clone(&self.service.node);
         Box::new(move |run| {
-            let node = Arc::clone(&node);
-            Box::pin(runtime.run_in_background(move || advance_slice(run, READ_SLICE, &node)))
+            let (node, admitted) = (Arc::clone(&node), admitted.clone());
+            Box::pin(runtime.run_in_background(move || advance_slice(run, READ_SLICE, admitted.as_deref(), &node)))
         })
     }
 }
 
-/// Computes until there is something to send or the time slice is over. Errors are logged, whether or not anything was
-/// sent yet.
-fn advance_slice(mut run: ReadRun, slice: Duration, node: &Node) -> Advanced {
+/// Computes until there is something to send or the time slice is over, and accounts for what the read then holds.
+/// Errors are logged, whether or not anything was sent yet.
+fn advance_slice(mut run: ReadRun, slice: Duration, admitted: Option<&Admitted>, node: &Node) -> Advanced {
     let begun = Instant::now();
     let reader = node.committer.reader();
-    loop {
-        let step = match catch_unwind(AssertUnwindSafe(|| run.poll(&reader, clock::moment(), READ_BUDGET))) {
-            Ok(Ok(Poll::Pending)) if begun.elapsed() < slice => continue,
-            Ok(Ok(step)) => Ok(step),
+    let step = loop {
+        let slice = if run.is_starting() { START_SLICE } else { slice };
+        match catch_unwind(AssertUnwindSafe(|| run.poll(&reader, clock::moment(), READ_BUDGET))) {
+            Ok(Ok(Poll::Pending)) if begun.elapsed() < slice => {}
+            Ok(Ok(step)) => break Ok(step),
             Ok(Err(error)) => {
                 node.warnings.unreadable(&error);
-                Err(BrokenOff { reason: error.to_string(), refusal: Refusal::Unreadable(error) })
+                break Err(BrokenOff { reason: error.to_string(), refusal: Refusal::Unreadable(error) });
             }
             Err(panic) => {
                 let reason = format!("panic: {}", panic_message(panic.as_ref()));
                 tracing::error!(reason, "a read failed");
-                Err(BrokenOff { reason, refusal: Refusal::Internal })
+                break Err(BrokenOff { reason, refusal: Refusal::Internal });
             }
+        }
+    };
+    if let Some(admitted) = admitted {
+        let chunk_bytes = match &step {
+            Ok(Poll::Ready(ReadStep::Chunk(chunk))) => chunk.len(),
+            Ok(Poll::Ready(ReadStep::Whole(_) | ReadStep::Start(_) | ReadStep::Done) | Poll::Pending) | Err(_) => 0,
         };
-        return (run, step);
+        admitted.account(&mut run, chunk_bytes);
     }
+    (run, step)
 }

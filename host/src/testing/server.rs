@@ -169,6 +169,19 @@ impl Connected {
         }
     }
 
+    /// As [`wait_for`](Self::wait_for), until the server has closed the connection.
+    pub(crate) fn read_to_end(&mut self) -> String {
+        let mut received = String::new();
+        loop {
+            self.run_until_idle();
+            received += &self.client.take();
+            if self.is_over {
+                return received;
+            }
+            self.wait();
+        }
+    }
+
     /// Runs the connection's task to its end, and waits for other threads.
     pub(crate) fn wait_for_end(&mut self) {
         loop {

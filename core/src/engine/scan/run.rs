@@ -181,12 +181,17 @@ impl ScanRun for Run {
         Some(reached)
     }
 
+    fn chosen(&self) -> Option<u32> {
+        let page = self.page.as_ref().filter(|page| !page.complete)?;
+        u32::try_from(page.chosen.len()).ok()
+    }
+
     fn reached(&self) -> Option<Position> {
         match &self.page {
-            Some(page) => {
+            Some(page) if page.complete => {
                 page.sent.checked_sub(1).and_then(|last| page.chosen.get(last)).map(|&(place, _)| position(place))
             }
-            None => self.walk.reached(),
+            Some(_) | None => self.walk.reached(),
         }
     }
 

@@ -1,12 +1,23 @@
-//! Which parts and blocks a scan looks at.
+//! Which parts and blocks a scan looks at, and the memory that it accounts for.
 
+use alloc::boxed::Box;
+use alloc::format;
 use alloc::sync::Arc;
 
 use super::*;
-use crate::engine::Seed;
-use crate::event::Timestamp;
-use crate::query::Filter;
+use crate::batch::{BatchBuilder, NewEvent};
+use crate::clock::Moment;
+use crate::engine::{Engine, Seed, Tuning};
+use crate::event::{EventType, Payload, Timestamp};
+use crate::query::{Filter, Order};
+use crate::repository::{MaintenanceQueue, Repository as _};
 use crate::segment::{Epoch, RowsBuilder, Segment};
+use crate::storage::MemoryStorage;
+
+const ORDERS: [Order; 3] = [Order::TimeAscending, Order::TimeDescending, Order::Sequence];
+
+/// What a scan takes itself, apart from blocks and segments.
+const RUN_BYTES_MAX: usize = 2048;
 
 fn segment(seq: u64, event_type: &str, time: i64) -> Arc<Segment> {
     let mut rows = RowsBuilder::default();
@@ -36,5 +47,71 @@ fn only_parts_with_rows_that_can_match_are_held() {
         };
         while run.poll_events(100, &mut count).expect("all is in memory").is_pending() {}
         assert_eq!(found, held, "{filter:?}");
+    }
+}
+
+#[test]
+fn a_fresh_segment_counts_in_part_while_others_hold_it_too() {
+    for order in ORDERS {
+        let mut rows = RowsBuilder::default();
+        let code = rows.intern(b"a");
+        (0..1000_u16).for_each(|row| rows.push(row.into(), row.into(), code, b"", b"{\"a\":[1,2,3]}"));
+        let segment = Arc::new(Segment::new(1, rows.finish_sorted(), [Epoch { ordinal: 0, millis: 0 }].into()));
+        let bytes = segment.memory_bytes();
+        assert!(bytes > 10 * RUN_BYTES_MAX);
+        let parts = Parts::new(Arc::default(), [segment].into(), IdentityKey::new(Seed(1)));
+        let scan = Scan { order, ..Scan::default() };
+        let [first, second] = [(); 2].map(|()| Run::new(&parts, &scan));
+        let shared = first.held_bytes() + second.held_bytes();
+        assert!((bytes / 2..bytes).contains(&shared), "{order:?}: {shared} of {bytes} in two scans");
+        drop(parts);
+        let shared = first.held_bytes() + second.held_bytes();
+        assert!(
+            (bytes - 8..bytes + 2 * RUN_BYTES_MAX).contains(&shared),
+            "{order:?}: {shared} of {bytes} in two scans"
+        );
+        drop(second);
+        let alone = first.held_bytes();
+        assert!((bytes - 8..bytes + RUN_BYTES_MAX).contains(&alone), "{order:?}: {alone} of {bytes} in one scan");
+    }
+}
+
+#[test]
+fn a_block_counts_while_it_is_open() {
+    const BLOCK_BYTES: usize = 8192;
+    let tuning = Tuning { seal_events: 1_000, block_bytes: BLOCK_BYTES, ..Tuning::default() };
+    let mut engine = Engine::open_with(MemoryStorage::default(), Seed(1), tuning).expect("memory opens");
+    let mut batch = BatchBuilder::new();
+    for number in 0..1_000_u64 {
+        // Numbers that can hardly be compressed.
+        let noise = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let payload = format!("\"{noise:016x}{:016x}\"", noise.wrapping_mul(noise | 1));
+        let event = NewEvent {
+            event_type: EventType::parse("a").expect("a type"),
+            timestamp: Timestamp::from_nanos(number as i64),
+            payload: Payload::parse(&payload).expect("a payload"),
+            id: None,
+        };
+        batch.push(event).expect("a small batch");
+    }
+    let wall = Timestamp::from_nanos(1_700_000_000_000_000_000);
+    engine.commit(wall, &[batch.finish()]).expect("memory has room");
+    let mut maintenance = MaintenanceQueue::default();
+    let now = Moment { wall, uptime: core::time::Duration::ZERO };
+    while maintenance.step(&mut engine, now, 1_000).expect("memory has room").is_pending() {}
+    for order in ORDERS {
+        let snapshot = engine.reader().take().expect("the current snapshot");
+        let mut run: Box<dyn ScanRun> = snapshot.scan(&Scan { order, ..Scan::default() }).expect("all is in memory");
+        assert!(run.held_bytes() < RUN_BYTES_MAX, "{order:?}: no block is open");
+        // A walk by sequence numbers keeps blocks open, others only the one that they read.
+        let blocks_max = if order == Order::Sequence { 8 } else { 1 };
+        let (mut steps, mut open) = (0, 0);
+        while run.poll_events(1, &mut |_| Flow::Stop).expect("all is in memory").is_pending() {
+            let held = run.held_bytes();
+            assert!(held < RUN_BYTES_MAX + blocks_max * 4 * BLOCK_BYTES, "{order:?}: {held}");
+            steps += 1;
+            open += u32::from(held > BLOCK_BYTES / 2);
+        }
+        assert!(steps >= 1_000 && open > steps / 10 * 9, "{order:?}: a block is open at {open} of {steps} steps");
     }
 }
