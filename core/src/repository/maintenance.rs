@@ -33,8 +33,8 @@ pub trait Maintenance {
         false
     }
 
-    /// Why the wall clock is not believed, as of the last [`next_task`](Self::next_task). Nothing expires by age
-    /// meanwhile.
+    /// Why the wall clock is not trusted, as of the last [`next_task`](Self::next_task). Until it is, nothing expires by
+    /// age.
     fn clock_doubt(&self) -> Option<ClockDoubt> {
         None
     }

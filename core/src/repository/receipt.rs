@@ -22,7 +22,7 @@ pub struct Receipt {
     /// The generated id of the first stored event, if it came without an id.
     pub generated_id: Option<Uuid>,
     /// How many of the stored events had expired on arrival. Maintenance removes them, usually within seconds; queries
-    /// may see them until then. 0 while the wall clock is not believed.
+    /// may see them until then. 0 while the wall clock is not trusted.
     pub expired: u32,
     /// Whether the events survive the end of the process and a loss of power.
     pub durable: bool,

@@ -207,7 +207,7 @@ fn an_end_note_without_a_manifest_is_not_an_empty_repository() {
         medium.delete(name)().unwrap();
     }
     let refusal = Engine::open(with_log(&medium, b""), Seed(0)).unwrap_err().to_string();
-    assert!(refusal.contains("it is missing, though there is a log"), "{refusal}");
+    assert!(refusal.contains("it is missing, although there is a log"), "{refusal}");
 }
 
 #[test]

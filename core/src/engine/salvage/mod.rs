@@ -96,14 +96,14 @@ pub fn salvage<E: StorageReader, T: StorageReader + StorageWriter>(
         return Err(SalvageError::Nothing);
     }
     let has_other_ids = manifest.is_none();
-    let believed_minutes = manifest.as_ref().map_or(0, |manifest| manifest.believed_minutes);
+    let trusted_minutes = manifest.as_ref().map_or(0, |manifest| manifest.trusted_minutes);
     let seed = manifest.map_or(seed, |manifest| manifest.seed);
     let last_millis = last_millis.max(losses.millis());
     let losses = losses.finish(has_other_ids, source.last_seq);
     let events: u64 = pieces.iter().map(SalvagedPart::events).sum();
     let segments = write(pieces, to, Tuning::default())?;
     let next_number = segments.last().map_or(0, |entry| entry.number) + 1;
-    Manifest { next_seq, next_number, last_millis, believed_minutes, segments, ..Manifest::new(seed) }.store(to)?;
+    Manifest { next_seq, next_number, last_millis, trusted_minutes, segments, ..Manifest::new(seed) }.store(to)?;
     let copy = check(to);
     if let Some(finding) = copy.findings.first() {
         return Err(SalvageError::Copy(finding.to_string()));
