@@ -1,4 +1,4 @@
-//! Reads log records, for recovery, backups and checks.
+//! Reads log records, for recovery, backups and checks, and whole blobs.
 
 use alloc::format;
 use alloc::string::String;
@@ -10,10 +10,16 @@ use bytes::Bytes;
 use super::log_end::LogEnd;
 use crate::log::{BODY_HEADER_BYTES, HEADER_BYTES, LogPosition, RecordHeader, find_header};
 use crate::segment::Rows;
-use crate::storage::{StorageError, StorageReader};
+use crate::storage::{Blob, StorageError, StorageReader};
 
-/// How much of the log is read at a time.
+/// How much of the log or a blob is read at a time.
 pub(super) const WINDOW_BYTES: usize = 1 << 20;
+
+/// All bytes of a blob, in chunks of at most [`WINDOW_BYTES`].
+pub(super) fn chunks(blob: &dyn Blob) -> impl Iterator<Item = Result<Bytes, StorageError>> {
+    let len = blob.len();
+    (0..len).step_by(WINDOW_BYTES).map(move |start| blob.read(start..len.min(start + WINDOW_BYTES as u64)))
+}
 
 /// Buffers part of the log, because records may be many and short.
 #[derive(Default)]

@@ -96,7 +96,7 @@ fn a_lost_tail_is_noticed_wherever_it_starts() {
             assert!(named.starts_with("the log at offset "), "{named}");
             assert!(reason.contains(&format!("; events {} to 6 are affected", left + 1)), "{place}: {reason}");
             let refusal = back_up(&lost, &mut MemoryStorage::default()).unwrap_err().to_string();
-            assert!(refusal.contains("when the log was closed it ended at offset "), "{place}: {refusal}");
+            assert!(refusal.contains("but the log ended at offset "), "{place}: {refusal}");
             assert!(refusal.contains(&format!("; events {} to 6 are affected", left + 1)), "{place}: {refusal}");
         }
     }

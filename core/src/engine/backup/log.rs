@@ -1,4 +1,4 @@
-//! Copies the log of a repository, record by record.
+//! Copies the log of a repository record by record.
 
 use alloc::format;
 use alloc::string::ToString as _;
@@ -27,14 +27,14 @@ pub(super) struct LogCopy<'a, O, T> {
     closed_at: Option<LogEnd>,
     /// The offset after the last copied record.
     end: u64,
-    /// The checksum of that record's header.
+    /// The header checksum of the last copied record.
     chain: u32,
     /// The sequence number of the next event.
     next_seq: u64,
-    /// The time of its commit.
+    /// The commit time of the last copied record, in milliseconds since the Unix epoch.
     millis: i64,
-    /// Whether that record is a mark that says that all before it was durable.
-    is_mark: bool,
+    /// Whether the last copied record is a durability mark for everything before it.
+    is_marked: bool,
     /// The target has the log up to this offset…
     written: u64,
     /// …and these bytes are still to be written to it.
@@ -69,7 +69,7 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
             chain: manifest.chain,
             next_seq: manifest.next_seq,
             millis: manifest.last_millis,
-            is_mark: true,
+            is_marked: true,
             written: manifest.log_start,
             buffer: Vec::new(),
         }
@@ -87,29 +87,29 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
     ///
     /// # Errors
     ///
-    /// Damage too: an offset without an intact record that was durable, and still is none when it is read again.
+    /// Also if a durable record is damaged, and still is when it is read again.
     pub(super) fn run(&mut self) -> Result<End, BackupError> {
         loop {
             let end = self.copy_records()?;
-            let place = LogPosition { offset: self.end, next_seq: self.next_seq };
-            // What is beyond the bound may not be written yet, unless the log was closed there.
+            let position = LogPosition { offset: self.end, next_seq: self.next_seq };
+            // A record that reaches beyond the bound may be incomplete, unless the log was closed after it.
             let is_missing = self.closed_at.is_some_and(|closed| closed.next_seq > self.next_seq);
             let evidence = match end {
                 End::Bound if !is_missing => None,
                 End::Bound | End::NoRecord => {
-                    scan_ahead(self.source, place, self.bound, self.closed_at).map_err(unreadable)?.evidence
+                    scan_ahead(self.source, position, self.bound, self.closed_at).map_err(unreadable)?.evidence
                 }
             };
             let Some(evidence) = evidence else { return Ok(end) };
-            // The record may have been written since it was read.
+            // Read again: the engine may have completed the record since.
             let before = self.end;
             self.window = Window::default();
             self.copy_record()?;
             if self.end == before {
-                let named = format!("the log at offset {}", self.end);
-                let affected = affected_at(self.source, place, self.chain, self.bound, self.closed_at, evidence);
+                let place = format!("the log at offset {}", self.end);
+                let affected = affected_at(self.source, position, self.chain, self.bound, self.closed_at, evidence);
                 let affected = affected.map_err(unreadable)?;
-                return Err(log_damaged(named, self.end, &evidence.to_string(), affected).into());
+                return Err(log_damaged(place, self.end, &evidence.to_string(), affected).into());
             }
         }
     }
@@ -119,7 +119,7 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
     pub(super) fn finish(mut self) -> Result<LogEnd, StorageError> {
         self.flush()?;
         self.target.sync()?;
-        if !self.is_mark {
+        if !self.is_marked {
             let (mark, crc) = RecordHeader::mark(self.end, self.end, self.next_seq, self.millis, self.chain).encode();
             self.target.append(&[&mark])?;
             self.target.sync()?;
@@ -158,7 +158,7 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
             return Ok(Some(End::NoRecord));
         };
         (self.end, self.chain, self.next_seq, self.millis) = (end, crc, header.first_seq + events, header.millis);
-        self.is_mark = header.is_mark() && header.durable == start;
+        self.is_marked = header.is_mark() && header.durable == start;
         Ok(None)
     }
 
@@ -199,7 +199,7 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
         Ok(())
     }
 
-    /// Removes what was written after `end`.
+    /// Removes the bytes after `end` from the buffer and the target.
     fn undo_to(&mut self, end: u64) -> Result<(), BackupError> {
         match end.checked_sub(self.written).and_then(|kept| usize::try_from(kept).ok()) {
             Some(kept) => self.buffer.truncate(kept),

@@ -22,7 +22,7 @@ pub(super) fn union(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
     union
 }
 
-/// The parts of a range that are in none of `ranges`, which are a union.
+/// The parts of a range that are in none of `ranges`. These must be a [`union`].
 pub(super) fn gaps(ranges: &[Range], (first, last): Range) -> Vec<Range> {
     let mut gaps = Vec::new();
     let mut next = first;
@@ -40,13 +40,13 @@ pub(super) fn gaps(ranges: &[Range], (first, last): Range) -> Vec<Range> {
 }
 
 /// The intersection of two unions.
-pub(super) fn common(a: &[Range], b: &[Range]) -> Vec<Range> {
-    let mut common = Vec::new();
+pub(super) fn intersection(a: &[Range], b: &[Range]) -> Vec<Range> {
+    let mut intersection = Vec::new();
     let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
     while let (Some(&&(a_first, a_last)), Some(&&(b_first, b_last))) = (a.peek(), b.peek()) {
         let (first, last) = (a_first.max(b_first), a_last.min(b_last));
         if first <= last {
-            common.push((first, last));
+            intersection.push((first, last));
         }
         if a_last < b_last {
             a.next()
@@ -54,10 +54,10 @@ pub(super) fn common(a: &[Range], b: &[Range]) -> Vec<Range> {
             b.next()
         };
     }
-    common
+    intersection
 }
 
-/// The number of numbers in a union.
+/// How many numbers a union has.
 pub(super) fn count(ranges: &[Range]) -> u64 {
     ranges.iter().fold(0u64, |count, (first, last)| count.saturating_add((last - first).saturating_add(1)))
 }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_become_ranges_and_what_is_between_them() {
+    fn numbers_form_ranges_with_gaps_between_them() {
         let ranges = of([2, 3, 3, 4, 7, 9, 10]);
         assert_eq!(ranges, [(2, 4), (7, 7), (9, 10)]);
         assert_eq!(count(&ranges), 6);
@@ -83,10 +83,10 @@ mod tests {
     }
 
     #[test]
-    fn what_two_have_in_common_is_in_both() {
+    fn an_intersection_has_the_numbers_of_both_unions() {
         let all = vec![(1, 3), (5, 9), (12, 12)];
-        assert_eq!(common(&all, &all), all);
-        assert_eq!(common(&all, &[(3, 5), (8, 20)]), [(3, 3), (5, 5), (8, 9), (12, 12)]);
-        assert_eq!(common(&all, &[]), []);
+        assert_eq!(intersection(&all, &all), all);
+        assert_eq!(intersection(&all, &[(3, 5), (8, 20)]), [(3, 3), (5, 5), (8, 9), (12, 12)]);
+        assert_eq!(intersection(&all, &[]), []);
     }
 }
