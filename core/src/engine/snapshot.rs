@@ -13,7 +13,7 @@ use crate::repository::{ReadError, ScanRun, Snapshot, Stats};
 use crate::segment::{RowText, Sealed, SealedError, Segment};
 use crate::storage::StorageError;
 
-/// What an [`Engine`](super::Engine) held when the snapshot was taken.
+/// All events that an [`Engine`](super::Engine) held when the snapshot was taken.
 #[derive(Clone, Debug)]
 pub struct EngineSnapshot {
     parts: Parts,
