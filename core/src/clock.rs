@@ -128,9 +128,9 @@ impl Clock {
         self.reference.is_none_or(|(_, uptime)| uptime.is_none())
     }
 
-    /// Advances the reference to the time of a commit of the previous process. Call this in the order of commits, before
-    /// the first [`observe`](Self::observe). Ignores a time too far from the one before: that process may have doubted
-    /// its clock.
+    /// Advances the reference to the time of a commit of the previous process. Call this in the order of commits,
+    /// before the first [`observe`](Self::observe). Ignores a time too far from the one before: that process may have
+    /// doubted its clock.
     pub(crate) fn observe_commit(&mut self, committed: i64) {
         match self.reference {
             None => self.reference = Some((committed, None)),
@@ -236,8 +236,8 @@ impl Clock {
         self.age.map_or(TOLERANCE_MAX, |age| (age / TOLERANCE_DIVISOR).clamp(TOLERANCE_MIN, TOLERANCE_MAX))
     }
 
-    /// After how much time in doubt the clock is trusted. At most the age of expiry: by then, all events from before the
-    /// doubt have expired by any clock.
+    /// After how much time in doubt the clock is trusted. At most the age of expiry: by then, all events from before
+    /// the doubt have expired by any clock.
     fn trust_delay(&self) -> i64 {
         self.age.map_or(self.trust_after, |age| age.min(self.trust_after))
     }

@@ -159,7 +159,7 @@ impl RecordHeader {
             return None;
         }
         let index_len = self.index_len as usize;
-        Rows::open(body.slice(..index_len), body.slice(index_len..)).ok().filter(|rows| !rows.is_empty())
+        Rows::open(body.slice(..index_len), body.slice(index_len..)).filter(|rows| !rows.is_empty())
     }
 }
 

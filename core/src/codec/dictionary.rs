@@ -102,7 +102,11 @@ impl Dictionary {
     pub(super) fn decode(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let len = cursor.length(TEXTS_MAX)?;
         let (texts, codes) = (Strings::decode(cursor, heap, len)?, Packed::decode(cursor, count)?);
-        if codes.exceeds(len as u64) { Err(Corrupt("code of a text")) } else { Ok(Self { texts, codes }) }
+        if codes.exceeds(len as u64) {
+            Err(Corrupt("the code of a text is invalid"))
+        } else {
+            Ok(Self { texts, codes })
+        }
     }
 
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {

@@ -76,11 +76,11 @@ pub(super) fn decode_heap(cursor: &mut Cursor) -> Result<Cursor, Corrupt> {
     }
     let compressed = cursor.take(compressed)?;
     if length / LZ4_RATIO_MAX > compressed.len() {
-        return Err(Corrupt("length of a heap"));
+        return Err(Corrupt("the length of a heap is invalid"));
     }
     let mut bytes = vec![0; length];
     match decompress_into(&compressed, &mut bytes) {
         Ok(found) if found == length => Ok(Cursor::new(Bytes::from(bytes))),
-        Ok(_) | Err(_) => Err(Corrupt("a heap")),
+        Ok(_) | Err(_) => Err(Corrupt("a heap cannot be decompressed")),
     }
 }

@@ -63,7 +63,7 @@ impl Packed {
     pub(crate) fn decode(cursor: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let (min, unit, width) = (cursor.varint()?, cursor.varint()?, u32::from(cursor.byte()?));
         if width > u64::BITS || (width > 0 && count > usize::MAX / 64) {
-            return Err(Corrupt("width of an integer"));
+            return Err(Corrupt("the width of a packed column is invalid"));
         }
         Ok(Self { min, unit, width, count, data: cursor.take(packed_bytes(count, width))? })
     }

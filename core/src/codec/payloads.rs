@@ -60,9 +60,9 @@ impl Payloads {
         let mut places = Vec::with_capacity(count);
         for number in numbers.iter() {
             if number > shapes as u64 {
-                return Err(Corrupt("number of a shape"));
+                return Err(Corrupt("the number of a shape is invalid"));
             }
-            let place = rows.get_mut(number as usize).ok_or(Corrupt("number of a shape"))?;
+            let place = rows.get_mut(number as usize).ok_or(Corrupt("the number of a shape is invalid"))?;
             places.push((number as u32, *place));
             *place += 1;
         }
@@ -76,7 +76,7 @@ impl Payloads {
         if heap.is_empty() {
             Ok(Self { shapes, whole, places, heap_bytes })
         } else {
-            Err(Corrupt("a heap is too long"))
+            Err(Corrupt("a heap has unused bytes"))
         }
     }
 

@@ -148,7 +148,7 @@ impl Kind {
             2 => Ok(Self::Integers),
             3 => Ok(Self::SignedIntegers),
             4 => Ok(Self::Template),
-            _ => Err(Corrupt("form of texts")),
+            _ => Err(Corrupt("the form of a column of texts is unknown")),
         }
     }
 }
@@ -158,7 +158,7 @@ impl Texts {
     pub(crate) fn decode(cursor: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let mut heap = decode_heap(cursor)?;
         let texts = Self::decode_column(cursor, &mut heap, count)?;
-        if heap.is_empty() { Ok(texts) } else { Err(Corrupt("a heap is too long")) }
+        if heap.is_empty() { Ok(texts) } else { Err(Corrupt("a heap has unused bytes")) }
     }
 
     /// Decodes a column from the cursor, and takes its bytes from a shared heap.

@@ -122,7 +122,8 @@ impl IdHolders {
         ids
     }
 
-    /// The events of a batch that have ids: index in the batch, ascending, and number of the id. Returns them only once.
+    /// The events of a batch that have ids: index in the batch, ascending, and number of the id. Returns them only
+    /// once.
     pub(super) fn take_batch(&mut self, batch: usize) -> Vec<(u32, usize)> {
         core::mem::take(self.batches.get_mut(batch).expect(BATCH))
     }

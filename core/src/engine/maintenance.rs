@@ -285,8 +285,8 @@ impl<S: Storage> Engine<S> {
         Some(self.begin_rewriting(SegmentRange::Sealed(range), seqs, &parts, cutoffs))
     }
 
-    /// The number of sequence numbers that these segments cover. Some events may have expired, but the sequence index of
-    /// a segment has an entry for each number.
+    /// The number of sequence numbers that these segments cover. Some events may have expired, but the sequence index
+    /// of a segment has an entry for each number.
     fn sealed_span(&self, range: Range<usize>) -> u64 {
         let chosen = self.sealed.get(range).unwrap_or_default();
         chosen.first().zip(chosen.last()).map_or(0, |(first, last)| last.seqs().1 - first.seqs().0 + 1)

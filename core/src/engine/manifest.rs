@@ -64,7 +64,8 @@ pub(super) struct Manifest {
     /// The trusted wall time when the manifest was written, in minutes since the Unix epoch, rounded down; 0 if there
     /// was none. The time of the last commit is no substitute: it may come from a clock in doubt.
     pub(super) trusted_minutes: u32,
-    /// The doubt about the clock, if any. It is stored in [a blob of its own](clock_doubt), which only the engine reads.
+    /// The doubt about the clock, if any. It is stored in [a blob of its own](clock_doubt), which only the engine
+    /// reads.
     pub(super) doubt: Option<DoubtState>,
     /// Ascending by sequence number. Events between two of them have expired.
     pub(super) segments: Vec<Entry>,
@@ -187,8 +188,8 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Failed`] if no copy is intact and one is unreadable, [`OpenError::Damaged`] if no copy is intact.
-    /// [`StorageError::Full`] and [`StorageError::Unavailable`] say nothing about the copies.
+    /// [`StorageError::Failed`] if no copy is intact and one is unreadable, [`OpenError::Damaged`] if no copy is
+    /// intact. [`StorageError::Full`] and [`StorageError::Unavailable`] say nothing about the copies.
     pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Option<LoadedManifest>, OpenError> {
         let mut copies = Vec::new();
         let (mut damaged, mut unreadable) = (None, None);

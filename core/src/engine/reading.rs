@@ -271,8 +271,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
-    /// Timestamps whose bytes form a header: the number of timestamps before them, the header, and its distance in bytes
-    /// from the start of the first of them.
+    /// Timestamps whose bytes form a header: the number of timestamps before them, the header, and its distance in
+    /// bytes from the start of the first of them.
     struct Planted {
         fillers: usize,
         header: RecordHeader,

@@ -20,7 +20,8 @@ pub struct Retention {
 }
 
 /// A segment is dropped when all its events have expired. Until then, it is rewritten without its expired events each
-/// time the oldest one has been expired for the age divided by this. So a segment is rewritten about this often at most.
+/// time the oldest one has been expired for the age divided by this. So a segment is rewritten about this often at
+/// most.
 const REWRITES_MAX: i64 = 8;
 
 /// The times before which events expire, in nanoseconds since the Unix epoch.
@@ -53,9 +54,9 @@ impl<S: Storage> Engine<S> {
         self.clock.set_age(retention.age);
     }
 
-    /// Sets after how many nanoseconds a wall clock in doubt is trusted: it must have differed steadily for so long from
-    /// the expected time, which is the time of the last commits plus the uptime since. If events expire at a lower age,
-    /// that age counts instead. Until then, nothing expires by age. The default is 24 hours; 0 trusts every clock.
+    /// Sets after how many nanoseconds a wall clock in doubt is trusted: it must have differed steadily for so long
+    /// from the expected time, which is the time of the last commits plus the uptime since. If events expire at a lower
+    /// age, that age counts instead. Until then, nothing expires by age. The default is 24 hours; 0 trusts every clock.
     pub fn trust_clock_after(&mut self, nanos: i64) {
         self.clock.set_trust_after(nanos);
     }

@@ -232,7 +232,7 @@ mod tests {
         let Err(CommitError::Failed { cause: reason, .. }) = maintain(&mut engine) else {
             panic!("an unlisted type was accepted")
         };
-        assert!(alloc::format!("{reason}").contains("a type that its part does not list"), "{reason}");
+        assert!(alloc::format!("{reason}").contains("a type that its segment does not list"), "{reason}");
         assert!(commit(&mut engine, &["a"]).is_err());
     }
 

@@ -18,8 +18,8 @@ pub trait Maintenance {
     fn next_task(&mut self, now: Moment) -> Option<Box<dyn MaintenanceTask>>;
 
     /// Installs the result of a task that is ready, and returns the events that it has removed because they expired.
-    /// Quick, because the task has done the work. Call this for every task that [`next_task`](Self::next_task) returned,
-    /// even while there is a [`failure`](Repository::failure). If a task is not ready, its work is due again.
+    /// Quick, because the task has done the work. Call this for every task that [`next_task`](Self::next_task)
+    /// returned, even while there is a [`failure`](Repository::failure). If a task is not ready, its work is due again.
     ///
     /// # Errors
     ///
@@ -33,8 +33,8 @@ pub trait Maintenance {
         false
     }
 
-    /// Why the wall clock is not trusted, as of the last [`next_task`](Self::next_task). Until it is, nothing expires by
-    /// age.
+    /// Why the wall clock is not trusted, as of the last [`next_task`](Self::next_task). Until it is, nothing expires
+    /// by age.
     fn clock_doubt(&self) -> Option<ClockDoubt> {
         None
     }

@@ -50,8 +50,8 @@ pub trait Repository: Send {
         Ok(())
     }
 
-    /// Call this once at the start, and each time no commit is waiting. The engine then appends a durability mark to its
-    /// log, so that recovery can tell corruption of the last record from a torn tail. Does not wait for the device.
+    /// Call this once at the start, and each time no commit is waiting. The engine then appends a durability mark to
+    /// its log, so that recovery can tell corruption of the last record from a torn tail. Does not wait for the device.
     ///
     /// # Errors
     ///
@@ -77,7 +77,8 @@ pub trait Repository: Send {
     }
 
     /// Why the repository refuses all commits; `None` if it accepts them. The failure lasts until
-    /// [`recover`](Self::recover) succeeds or the repository is opened anew. A temporary error of a commit is no failure.
+    /// [`recover`](Self::recover) succeeds or the repository is opened anew. A temporary error of a commit is no
+    /// failure.
     fn failure(&self) -> Option<&Failure>;
 
     /// Tries to accept commits again. Call it from time to time while there is a [`failure`](Self::failure). Without a

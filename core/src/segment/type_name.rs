@@ -36,7 +36,8 @@ impl TypeName {
         &self.0.bytes
     }
 
-    /// An `intern` function for a segment that must have only these types. The names, and the calls, must ascend.
+    /// An `intern` function for opening a segment that must have only these types. The names must ascend, and so must
+    /// the names that it is called with.
     pub(crate) fn among(names: impl IntoIterator<Item = Self>) -> impl FnMut(&[u8]) -> Result<Self, Corrupt> {
         let mut names = names.into_iter();
         move |bytes| names.find(|name| name.as_bytes() == bytes).ok_or(Corrupt("it has a type that was not written"))
@@ -60,7 +61,7 @@ impl TypeNames {
         self.0.len()
     }
 
-    /// Whether this one is among them.
+    /// Whether the set has this name.
     pub(crate) fn contains(&self, bytes: &[u8]) -> bool {
         self.0.contains(bytes)
     }

@@ -3,8 +3,8 @@
 //! It has a read half ([`StorageReader`]) and a write half ([`StorageWriter`]). The engine needs both and more
 //! ([`Storage`]). A backup or a salvage reads from one medium and writes to another; a check only reads.
 //!
-//! A medium stores bytes without interpreting them. Recovery and all other logic is in the [`engine`](crate::engine), so
-//! that it is the same for every medium, including the simulated one.
+//! A medium stores bytes without interpreting them. Recovery and all other logic is in the [`engine`](crate::engine),
+//! so that it is the same for every medium, including the simulated one.
 
 mod backup_target;
 mod memory;
@@ -32,8 +32,8 @@ use crate::cause::Cause;
 /// The log is a sequence of bytes with absolute offsets that never change. It grows at its end
 /// ([`append`](StorageWriter::append)) and is trimmed at its start ([`discard`](Self::discard)). Blobs are written
 /// once, as a whole, and never change. They are written ([`create`](StorageWriter::create)), read
-/// ([`open`](StorageReader::open)) and deleted ([`delete`](Self::delete)) through handles that other threads can use, so
-/// that work on blobs does not delay the log.
+/// ([`open`](StorageReader::open)) and deleted ([`delete`](Self::delete)) through handles that other threads can use,
+/// so that work on blobs does not delay the log.
 pub trait Storage: StorageReader + StorageWriter + Send {
     /// Whether the content is lost with the process. Then no method waits for a device, and hosts may call them from
     /// threads that must not block.
@@ -117,8 +117,8 @@ pub enum StorageError {
     /// The medium is full. Nothing was written, and a later try may succeed.
     #[error("no room: {0}")]
     Full(#[source] Cause),
-    /// The medium temporarily lacks something: a permission, a file descriptor, memory. Nothing was written, and a later
-    /// try may succeed.
+    /// The medium temporarily lacks something: a permission, a file descriptor, memory. Nothing was written, and a
+    /// later try may succeed.
     #[error("not available: {0}")]
     Unavailable(#[source] Cause),
     /// Any other error. The text for operators names the operation and the place.

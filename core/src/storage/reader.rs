@@ -11,12 +11,12 @@ use super::{Blob, StorageError};
 
 /// Reads the log and the blobs of a medium as they are, damaged or not.
 ///
-/// An owner may write at the same time, unless the medium rules that out. Each call then sees the current state, and may
-/// return bytes that are just being written.
+/// An owner may write at the same time, unless the medium rules that out. Each call then sees the current state, and
+/// may return bytes that are just being written.
 pub trait StorageReader {
-    /// The readable range of the log. After a medium was opened and before [`truncate`](super::StorageWriter::truncate),
-    /// it may extend beyond the last record, because a medium may preallocate. The extra bytes are zeros, appends that
-    /// were never synced, or old content of reused space.
+    /// The readable range of the log. After a medium was opened and before
+    /// [`truncate`](super::StorageWriter::truncate), it may extend beyond the last record, because a medium may
+    /// preallocate. The extra bytes are zeros, appends that were never synced, or old content of reused space.
     ///
     /// # Errors
     ///

@@ -1,8 +1,9 @@
 //! Backs up a repository while an engine works on it.
 //!
-//! The manifest says what to copy: segments, which never change, and the log after them. Meanwhile the engine may append
-//! to the log, seal segments, and trim the log. Everything copied so far stays valid. If the engine removes something
-//! before it was copied, a newer manifest does not need it, and the backup starts again with the newer manifest.
+//! The manifest says what to copy: segments, which never change, and the log after them. Meanwhile the engine may
+//! append to the log, seal segments, and trim the log. Everything copied so far stays valid. If the engine removes
+//! something before it was copied, a newer manifest does not need it, and the backup starts again with the newer
+//! manifest.
 
 mod log;
 

@@ -144,8 +144,8 @@ impl<E: StorageReader> Surveyor<'_, E> {
         matches!(walk.next(), Ok(LogItem::End { .. }))
     }
 
-    /// Reads the segments that the manifest lists, or all segments if there is no manifest. Returns the highest sequence
-    /// number in them.
+    /// Reads the segments that the manifest lists, or all segments if there is no manifest. Returns the highest
+    /// sequence number in them.
     fn read_segments(&mut self, manifest: Option<&Manifest>) -> u64 {
         let names = match self.medium.list() {
             Ok(names) => names,

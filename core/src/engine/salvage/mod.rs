@@ -29,8 +29,8 @@ pub struct Salvage {
     /// What the new repository lacks.
     pub losses: Vec<Loss>,
     /// Whether no copy of the manifest was intact. Then the seed is lost, and events without a caller's id have new
-    /// ids. It is also unknown which events had expired: the new repository may have expired events, and events that are
-    /// reported as lost may have expired.
+    /// ids. It is also unknown which events had expired: the new repository may have expired events, and events that
+    /// are reported as lost may have expired.
     pub has_other_ids: bool,
 }
 

@@ -71,7 +71,8 @@ impl TimeMerge {
         Ok(Step::Row(Row { sort_key, address, block }))
     }
 
-    /// The position just before the next candidate: all events up to it were examined. `None` if no row was yielded yet.
+    /// The position just before the next candidate: all events up to it were examined. `None` if no row was yielded
+    /// yet.
     pub(super) fn reached(&self) -> Option<Position> {
         let SortKey { time, seq } = self.candidates.peek().filter(|_| self.has_yielded)?.sort_key;
         // Sequence numbers begin at 1 and stay far below their maximum.

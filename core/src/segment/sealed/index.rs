@@ -17,18 +17,21 @@ use crate::segment::{SortKey, TypeName};
 /// | bytes | what |
 /// |---|---|
 /// | varint | number of types t |
-/// | varint, …, varint, varint | t times: length of a type's name, the name, its events, the bytes of their ids and payloads; ascending by name |
+/// | varint, …, varint, varint | t types by name: length of the name, name, events, bytes of their ids and payloads |
 /// | varint | number of blocks b |
-/// | packed, 12 times | b offsets, lengths, numbers of rows, bytes of ids and payloads, timestamps and sequence numbers of the first row, the same of the last row, lowest and highest sequence numbers, whether there are callers' ids, ends of each block's types in the next column |
+/// | packed, 12 times | the twelve block columns, b values each |
 /// | varint | number of types of all blocks u |
 /// | packed | u codes of types: those of the first block, ascending, then those of the second… |
 /// | varint | number of partitions l |
 /// | varint, packed | l times: number of blocks, at least 1, and the blocks, ascending |
 ///
-/// Timestamps have the sign bit flipped. The blocks of a type partition ascend by time and do not overlap, and no type
-/// is in two partitions.
+/// The block columns are: offset, length, number of rows, bytes of ids and payloads, timestamp and sequence number of
+/// the first row, timestamp and sequence number of the last row, lowest and highest sequence number, whether any row
+/// has a caller's id, and the end of the block's types in the column of types. Timestamps have the sign bit flipped.
 ///
-/// Earlier versions also wrote types without events. They are dropped on reading, so that nobody counts them.
+/// The blocks of a type partition ascend by time and do not overlap, and no type is in two partitions.
+///
+/// Earlier versions also wrote types without events. Reading drops them, so that they are not counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     types: Arc<[TypeSummary]>,
@@ -163,8 +166,8 @@ fn codes_among_used(types: &[TypeSummary]) -> Vec<u64> {
 
 impl Index {
     /// Decodes an index whose blocks must end at or before `blocks_end`. `intern` returns the shared name of a type, or
-    /// an error if the segment must not have it. The index does not keep the names' part of the cursor's buffer alive,
-    /// which may be most of it.
+    /// an error if the segment must not have the type. The index copies the columns out of the cursor's buffer, which
+    /// the names of the types may make large.
     pub(super) fn decode(
         cursor: &mut Cursor,
         blocks_end: u64,
@@ -214,8 +217,7 @@ impl Index {
         Ok(index)
     }
 
-    /// Checks that the columns are consistent; `listed` is the number of types before those without events were
-    /// dropped.
+    /// Checks that the columns are consistent. `listed` is the number of types, including those without events.
     fn check(&self, blocks_end: u64, listed: usize) -> Result<(), Corrupt> {
         let blocks = self.blocks();
         let is_inside =
@@ -230,17 +232,17 @@ impl Index {
             || numbers().any(|number| number >= blocks as u64)
             || self.partitions.iter().any(|partition| partition.len() == 0)
         {
-            return Err(Corrupt("partitions"));
+            return Err(Corrupt("not every block is in one partition"));
         }
         if self.rows.iter().any(|rows| rows == 0 || rows > ROWS_MAX as u64) {
-            return Err(Corrupt("number of rows"));
+            return Err(Corrupt("the number of rows of a block is invalid"));
         }
         let is_ascending = ends().zip(ends().skip(1)).all(|(end, next)| end <= next);
         if !is_ascending || ends().last().unwrap_or_default() != self.codes.len() as u64 {
-            return Err(Corrupt("ends of the types"));
+            return Err(Corrupt("the types of the blocks are inconsistent"));
         }
         if self.codes.iter().any(|code| code >= listed as u64) {
-            return Err(Corrupt("a type"));
+            return Err(Corrupt("a block has an unknown type"));
         }
         Ok(())
     }
@@ -427,15 +429,15 @@ mod tests {
             bytes
         };
 
-        let mut asked = Vec::new();
+        let mut interned = Vec::new();
         let index = Index::decode(&mut Cursor::new(without_events(&[0, 2, 4]).into()), 30, &mut |name| {
-            asked.push(name.to_vec());
+            interned.push(name.to_vec());
             Ok(TypeName::new(name))
         });
         let index = index.unwrap();
         let [_, b, _, d, _] = types;
         assert_eq!(index.types(), [b, d]);
-        assert_eq!(asked, [b"b", b"d"]);
+        assert_eq!(interned, [b"b", b"d"]);
         assert_eq!(codes(&index), [vec![0, 1], vec![1], vec![0]]);
         assert_eq!((index.code(b"d"), index.code(b"a")), (Some(1), None));
         assert_eq!(decode(without_events(&[3])).unwrap_err(), Corrupt("a type has no events"));

@@ -7,7 +7,7 @@
 //! | 4 | CRC-32C of the 12 bytes before |
 //! | … | [blocks](Block), one after the other |
 //! | … | pages of the [sequence index](SequenceIndex) |
-//! | … | pages and filter of callers' [ids](ids::Ids), if there are any |
+//! | … | pages and filter of callers' [ids](ids::IdIndex), if there are any |
 //! | … | [index](Index), followed by the directories of the sequence index and of callers' ids |
 //! | 8 | offset of the index |
 //! | 4 | CRC-32C of the index |
@@ -38,7 +38,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 pub(crate) use block::{Block, Row, Summary};
-use ids::Ids;
+use ids::IdIndex;
 pub(crate) use index::{Index, TypeSummary};
 pub(crate) use recovered_blocks::RecoveredBlocks;
 use sequence_index::SequenceIndex;
@@ -70,7 +70,7 @@ pub(crate) struct Sealed {
     times: (i64, i64),
     /// `None` in [`RecoveredBlocks`].
     sequence_index: Option<SequenceIndex>,
-    ids: Option<Ids>,
+    ids: Option<IdIndex>,
 }
 
 /// A page of the sequence index.
@@ -82,16 +82,19 @@ pub(crate) struct SequencePage {
     pub(crate) next: u64,
 }
 
-/// What can be wrong with a sealed segment.
+/// Why a sealed segment cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum SealedError {
     /// The medium failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// Its bytes are not those that were written.
+    /// Its bytes differ from what was written.
     #[error("damaged: {0}")]
     Damaged(Damage),
 }
+
+/// Why a page of the sequence index is damaged.
+const NO_BLOCK: &str = "the sequence index names a block that does not exist";
 
 /// An error in a part of the blob, without its offset.
 enum PartError {
@@ -108,7 +111,7 @@ fn header() -> Vec<u8> {
     header
 }
 
-/// The footer, behind the index.
+/// The footer, after the index.
 fn footer(index_at: u64, index: &[u8]) -> Vec<u8> {
     let mut footer = Vec::with_capacity(FOOTER_BYTES);
     footer.extend_from_slice(&index_at.to_le_bytes());
@@ -117,17 +120,17 @@ fn footer(index_at: u64, index: &[u8]) -> Vec<u8> {
     footer
 }
 
-/// Writes the checksum of all bytes behind `at + 4` to the four bytes at `at`.
+/// Writes the checksum of all bytes after `at + 4` to the four bytes at `at`.
 fn put_crc(bytes: &mut [u8], at: usize) {
-    let place = bytes.get_mut(at..).and_then(<[u8]>::split_first_chunk_mut::<4>);
-    let (crc, covered) = place.expect("room was left for the checksum");
+    let field = bytes.get_mut(at..).and_then(<[u8]>::split_first_chunk_mut::<4>);
+    let (crc, covered) = field.expect("the caller has reserved four bytes for the checksum");
     *crc = Crc32c::of(covered).to_le_bytes();
 }
 
 /// The range and the checksum of the index; `None` if the footer is damaged.
 fn read_footer(blob: &dyn Blob) -> Result<Option<(Range<u64>, u32)>, StorageError> {
-    let least = (HEADER_BYTES + FOOTER_BYTES) as u64;
-    let Some(footer_at) = blob.len().checked_sub(FOOTER_BYTES as u64).filter(|_| blob.len() >= least) else {
+    let footer_at = blob.len().checked_sub(FOOTER_BYTES as u64).filter(|&at| at >= HEADER_BYTES as u64);
+    let Some(footer_at) = footer_at else {
         return Ok(None);
     };
     let footer = blob.read(footer_at..blob.len())?;
@@ -138,7 +141,7 @@ fn read_footer(blob: &dyn Blob) -> Result<Option<(Range<u64>, u32)>, StorageErro
 }
 
 impl Sealed {
-    /// What the index says that there is in the blocks.
+    /// The number and bytes of the events in all blocks, according to the index.
     pub(crate) fn tally(&self) -> Tally {
         let blocks = (0..self.index.blocks()).map(|number| self.index.tally(number));
         blocks.fold(Tally::default(), Tally::add)
@@ -166,11 +169,11 @@ impl Sealed {
         };
         let found = blob.read(0..HEADER_BYTES as u64)?;
         if found != header() {
-            let is_other =
+            let is_other_version =
                 found.starts_with(MAGIC) && Crc32c::of(found.get(..12).unwrap_or_default()) == u32_at(&found, 12, 0);
             let version = u32_at(&found, 8, 0);
             let reason = format!("version {version} is unknown");
-            return Err(damaged(0, if is_other { &reason } else { "its header is damaged" }));
+            return Err(damaged(0, if is_other_version { &reason } else { "its header is damaged" }));
         }
         let Some((Range { start: index_at, end }, index_crc)) = read_footer(&*blob)? else {
             return Err(damaged(footer_at, "its footer is damaged"));
@@ -182,13 +185,13 @@ impl Sealed {
         let mut cursor = Cursor::new(bytes);
         let decoded = Index::decode(&mut cursor, index_at, intern).map_err(PartError::Corrupt).and_then(|index| {
             let sequence_index = SequenceIndex::decode(&mut cursor)?;
-            let most = (0..index.blocks()).map(|number| index.rows(number)).sum();
-            let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), filter_bytes_max)?;
+            let ids_max = (0..index.blocks()).map(|number| index.rows(number)).sum();
+            let ids = IdIndex::decode(&mut cursor, ids_max, |range| read(&*blob, range), filter_bytes_max)?;
             Ok((index, sequence_index, ids))
         });
         let (index, sequence_index, ids) = match decoded {
             Ok(decoded) if cursor.is_empty() => decoded,
-            Ok(_) => return Err(damaged(index_at, "the index is too long")),
+            Ok(_) => return Err(damaged(index_at, "the index has unused bytes")),
             Err(PartError::Storage(error)) => return Err(error.into()),
             Err(PartError::Corrupt(Corrupt(reason))) => return Err(damaged(index_at, reason)),
         };
@@ -228,18 +231,18 @@ impl Sealed {
     /// Number of events with a caller's id; in [`RecoveredBlocks`], of those in blocks with any such event.
     pub(crate) fn id_count(&self) -> usize {
         let blocks = || (0..self.index.blocks()).filter(|&number| self.index.has_ids(number));
-        self.ids.as_ref().map_or_else(|| blocks().map(|number| self.index.rows(number)).sum(), Ids::len)
+        self.ids.as_ref().map_or_else(|| blocks().map(|number| self.index.rows(number)).sum(), IdIndex::len)
     }
 
     /// Bytes of its filter of ids in memory.
     pub(crate) fn filter_bytes(&self) -> u64 {
-        self.ids.as_ref().map_or(0, Ids::filter_bytes)
+        self.ids.as_ref().map_or(0, IdIndex::filter_bytes)
     }
 
     /// The same segment without the filter of ids in memory: lookups of ids give the same results but are slower.
     pub(crate) fn without_filter(&self) -> Self {
         let mut sealed = self.clone();
-        sealed.ids.as_mut().into_iter().for_each(Ids::release_filter);
+        sealed.ids.as_mut().into_iter().for_each(IdIndex::release_filter);
         sealed
     }
 
@@ -283,7 +286,7 @@ impl Sealed {
     /// [`SealedError`] if they are damaged.
     pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Arc<Block>, SealedError> {
         let block = Block::decode(bytes).and_then(|block| {
-            // The medium may return a valid block, but the wrong one.
+            // The medium may return a valid block that is not the requested one.
             let ends = (block.sort_key(0), block.sort_key(block.len().saturating_sub(1)));
             let is_right =
                 block.len() == self.index.rows(number) && ends == (self.index.first(number), self.index.last(number));
@@ -317,8 +320,7 @@ impl Sealed {
         Ok(None)
     }
 
-    /// The blocks of the events from a sequence number on, up to the end of a page of the sequence index; `None` behind
-    /// the last page.
+    /// The page of the sequence index that has `seq`, from that sequence number on; `None` after the last page.
     ///
     /// # Errors
     ///
@@ -338,7 +340,7 @@ impl Sealed {
             next = other.saturating_add(1);
             let Some(block) = block.filter(|_| other >= seq) else { continue };
             if block as usize >= self.index.blocks() {
-                return Err(self.damaged(offset, "an event is in no block"));
+                return Err(self.damaged(offset, NO_BLOCK));
             }
             found.push((other, block as usize));
         }
@@ -353,15 +355,13 @@ impl Sealed {
         let blocks = sequence_index.blocks(page, &bytes);
         let mut blocks = blocks.map_err(|Corrupt(reason)| self.damaged(offset, reason))?;
         match blocks.nth(at).and_then(|(_, block)| block) {
-            Some(block) if block as usize >= self.index.blocks() => {
-                Err(self.damaged(offset, "an event is in no block"))
-            }
+            Some(block) if block as usize >= self.index.blocks() => Err(self.damaged(offset, NO_BLOCK)),
             block => Ok(block.map(|block| block as usize)),
         }
     }
 
-    /// Finds the events with these callers' ids. `sink` gets the index in `ids`, the number of the block, the block,
-    /// and the row. The ids ascend by their hashes.
+    /// Finds the events with these callers' ids, which ascend by their hashes. For each event found, `sink` gets the
+    /// index in `ids`, the number of the block, the block, and the row.
     ///
     /// # Errors
     ///
@@ -387,7 +387,7 @@ impl Sealed {
             let Some((first, _)) = in_block.first() else { continue };
             let number = first.block as usize;
             if number >= self.index.blocks() {
-                return Err(self.damaged(page_at, "an id is in no block"));
+                return Err(self.damaged(page_at, "the index of ids names a block that does not exist"));
             }
             let block = self.block(number)?;
             for &(entry, index) in in_block {
@@ -423,7 +423,7 @@ impl Sealed {
         }
     }
 
-    /// Damage to data that only serves lookups: no events are lost.
+    /// Damage to data that only serves lookups. No events are lost.
     fn damaged(&self, offset: u64, reason: &str) -> SealedError {
         damaged(&self.name, offset, reason, Affected::Nothing)
     }
