@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use thiserror::Error;
 
-/// The bytes are not valid: no encoder writes them.
+/// The bytes are invalid: no encoder writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("invalid bytes: {0}")]
 pub(crate) struct Corrupt(pub(crate) &'static str);
@@ -26,7 +26,7 @@ impl Cursor {
         if len > self.rest.len() { Err(Corrupt("it ends too early")) } else { Ok(self.rest.split_to(len)) }
     }
 
-    /// Copies the rest to a new buffer, so that it does not keep the whole buffer alive.
+    /// Copies the remaining bytes to a new buffer, so that they do not keep the whole buffer alive.
     pub(crate) fn detach(&mut self) {
         self.rest = Bytes::copy_from_slice(&self.rest);
     }

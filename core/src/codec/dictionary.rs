@@ -26,7 +26,7 @@ const TEXTS_MAX: usize = 256;
 
 const SLOTS: usize = 4 * TEXTS_MAX;
 
-/// The most probes for one text. Texts chosen to collide thus only prevent a dictionary, and cost no time.
+/// The most probes for one text. If callers choose texts that collide, no dictionary is used, but little time is lost.
 const PROBES_MAX: usize = 8;
 
 /// Builds a dictionary.
@@ -114,7 +114,7 @@ impl Dictionary {
     }
 }
 
-/// A fast hash, without protection against chosen texts.
+/// A fast hash. Callers can choose texts that collide.
 fn hash(text: &[u8]) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut hash = text.len() as u64;

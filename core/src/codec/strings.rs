@@ -45,7 +45,7 @@ impl Strings {
         Ok(Self { ends, bytes: heap.take(end as usize)? })
     }
 
-    /// The text at `index`; empty behind the last.
+    /// The text at `index`; empty after the last one.
     pub(super) fn get(&self, index: usize) -> &[u8] {
         let Some(&end) = self.ends.get(index) else { return &[] };
         let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);

@@ -43,7 +43,7 @@ enum Form {
     Template(Template),
 }
 
-/// The form of a column.
+/// The form of a column, as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Kind {
@@ -114,7 +114,7 @@ impl ColumnEncoder {
             min = min.min(length);
             max = max.max(length);
         }
-        // The size of strings after LZ4 is not known yet.
+        // An estimate: the size of strings after LZ4 is not known yet.
         let mut best = (Kind::Strings, bytes * 7 / 8 + spans.len() / 2);
         let mut offer = |kind, cost: Option<usize>| {
             if let Some(cost) = cost
@@ -216,8 +216,8 @@ mod tests {
     /// Asserts that the texts round-trip; returns the form and the number of bytes.
     fn assert_round_trip<T: AsRef<[u8]>>(texts: &[T]) -> (Kind, usize) {
         let mut scratch = TextsEncoder::default();
-        // What an earlier column left in the buffers must not matter.
-        encoded(&["left", "over", "1", "-5", "over"], &mut scratch);
+        // The buffers still have the content of an earlier column, which must have no effect.
+        encoded(&["earlier", "column", "1", "-5", "column"], &mut scratch);
         let bytes = encoded(texts, &mut scratch);
         let len = bytes.len();
         let mut cursor = Cursor::new(bytes.into());
