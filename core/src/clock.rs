@@ -259,7 +259,7 @@ impl fmt::Display for ClockDoubt {
     }
 }
 
-/// Displays nanoseconds in the largest unit of which there are at least two.
+/// Displays nanoseconds in the largest unit that gives at least 2.
 struct Span(i64);
 
 impl fmt::Display for Span {

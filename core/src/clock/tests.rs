@@ -1,4 +1,4 @@
-//! Tests of which wall clocks are trusted.
+//! Tests of steps of the wall clock, within a process and between processes.
 
 use alloc::string::ToString as _;
 

@@ -75,7 +75,7 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Makes the log durable and saves where it ends, so that the next open can tell whether all of it is there.
+    /// Makes the log durable and saves where it ends, so that the next open can tell whether it is complete.
     pub(super) fn save_log_end(&mut self) -> Result<(), CommitError> {
         self.sync_log()?;
         self.append_durability_mark()?;

@@ -182,7 +182,7 @@ impl<S: Storage> Engine<S> {
         self.syncs_deferred = true;
     }
 
-    /// A view of what is stored now. Cheap to take, and valid for as long as it is held.
+    /// A snapshot of the stored events. Cheap to take, and valid for as long as it is held.
     pub fn snapshot(&self) -> Arc<dyn Snapshot> {
         Arc::new(self.view())
     }

@@ -1,4 +1,4 @@
-//! Read snapshots: an immutable view of what is stored.
+//! Read snapshots: immutable views of the stored events.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

@@ -263,7 +263,7 @@ mod tests {
             assert!(alloc::format!("{reason}").contains("miscounted"), "{reason}");
             assert!(matches!(commit(engine, &["a"]), Err(CommitError::Failed { .. })));
             let stats = engine.snapshot().stats().unwrap();
-            assert_eq!((stats.events, stats.segments), (events, 1), "readers go on");
+            assert_eq!((stats.events, stats.segments), (events, 1), "readers still see all events");
             assert_eq!(counted(&open(engine.storage().clone(), 3)), (1, events), "a restart counts anew");
         };
 

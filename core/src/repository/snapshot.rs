@@ -20,7 +20,7 @@ pub enum Reader {
 
 /// Takes snapshots of a repository that other processes may write to.
 pub trait TakeSnapshot: Send + Sync {
-    /// Takes a snapshot of what is stored now. May wait.
+    /// Takes a snapshot of the stored events. May wait.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ pub trait Snapshot: Send + Sync {
 }
 
 /// A running scan: a state machine that does a bounded amount of work per call. [`Poll::Pending`] means "call again";
-/// nobody is woken. Calls may wait for the storage.
+/// no waker is registered. Calls may wait for the storage.
 ///
 /// Call [`poll_head`](Self::poll_head) until it returns the head, then [`poll_events`](Self::poll_events) until it is
 /// ready.

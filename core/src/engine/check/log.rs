@@ -12,8 +12,8 @@ use crate::storage::{StorageError, StorageReader};
 /// Reads a log as recovery does, and continues after damage.
 ///
 /// After an offset without an intact record, it finds records by their headers. A record counts if a later one says
-/// that the log before it was durable; the records after it must be chained to it. Bytes at the end of which no record
-/// says that they were durable are a torn tail, even if they are intact records: these were never acknowledged.
+/// that the log before it was durable; the records after it must be chained to it. Bytes at the end are a torn tail
+/// unless a record says that they were durable. Even an intact record there was never acknowledged.
 pub(in crate::engine) struct LogWalk<'a, O> {
     log: &'a O,
     window: Window,
