@@ -42,9 +42,9 @@ enum Reason {
     Damage(Box<Damage>),
 }
 
-/// Who reads a text.
+/// The readers of a text.
 #[derive(Clone, Copy)]
-enum Reader {
+enum Audience {
     Operator,
     Caller,
 }
@@ -75,7 +75,7 @@ impl Cause {
     /// The text for callers, which names no place.
     #[must_use]
     pub fn public_text(&self) -> String {
-        Text { cause: self, reader: Reader::Caller }.to_string()
+        Text { cause: self, audience: Audience::Caller }.to_string()
     }
 
     /// The damage, if damage is the cause.
@@ -94,32 +94,32 @@ impl NamedPlace {
         Self { exact: exact.into(), general }
     }
 
-    fn name(&self, reader: Reader) -> &str {
-        match reader {
-            Reader::Operator => &self.exact,
-            Reader::Caller => self.general,
+    fn name(&self, audience: Audience) -> &str {
+        match audience {
+            Audience::Operator => &self.exact,
+            Audience::Caller => self.general,
         }
     }
 }
 
-/// Displays a cause for one reader.
+/// Displays a cause for one audience.
 struct Text<'a> {
     cause: &'a Cause,
-    reader: Reader,
+    audience: Audience,
 }
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cause: Cause { during, reason }, reader } = *self;
+        let Self { cause: Cause { during, reason }, audience } = *self;
         during.iter().try_for_each(|what| write!(f, "{what}: "))?;
-        match (&**reason, reader) {
+        match (&**reason, audience) {
             (Reason::Message { place: None, text }, _) => f.write_str(text),
-            (Reason::Message { place: Some(place), text }, _) => write!(f, "{}: {text}", place.name(reader)),
+            (Reason::Message { place: Some(place), text }, _) => write!(f, "{}: {text}", place.name(audience)),
             (Reason::Call { operation, place, source }, _) => {
-                write!(f, "cannot {operation} {}: {source}", place.name(reader))
+                write!(f, "cannot {operation} {}: {source}", place.name(audience))
             }
-            (Reason::Damage(damage), Reader::Operator) => damage.fmt(f),
-            (Reason::Damage(damage), Reader::Caller) => {
+            (Reason::Damage(damage), Audience::Operator) => damage.fmt(f),
+            (Reason::Damage(damage), Audience::Caller) => {
                 let Damage { reason, affected, .. } = &**damage;
                 write!(f, "part of what is stored is damaged: {reason}; {affected}")
             }
@@ -129,7 +129,7 @@ impl fmt::Display for Text<'_> {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Text { cause: self, reader: Reader::Operator }.fmt(f)
+        Text { cause: self, audience: Audience::Operator }.fmt(f)
     }
 }
 

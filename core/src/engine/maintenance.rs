@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::manifest::{Entry, Manifest};
+use super::manifest::{Manifest, SegmentEntry};
 use super::retention::Cutoffs;
 use super::task::{Outcome, Replacement, Rewriting, SegmentRange, Stage, Subject, Task};
 use super::types::Miscount;
@@ -308,7 +308,7 @@ impl<S: Storage> Engine<S> {
         parts: &[Part],
         cutoffs: Cutoffs,
     ) -> Result<Stage, StorageError> {
-        let entry = Entry { number: self.next_number, first, last };
+        let entry = SegmentEntry { number: self.next_number, first, last };
         self.next_number += 1;
         let draft = self.storage.create(&entry.name())?;
         let (block_bytes, keep_from) = (self.tuning.block_bytes, cutoffs.keep_from);

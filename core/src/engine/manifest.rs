@@ -68,12 +68,12 @@ pub(super) struct Manifest {
     /// reads.
     pub(super) doubt: Option<DoubtState>,
     /// Ascending by sequence number. Events between two of them have expired.
-    pub(super) segments: Vec<Entry>,
+    pub(super) segments: Vec<SegmentEntry>,
 }
 
 /// A segment in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct SegmentEntry {
     /// Its number, in the order of creation. It is part of the name and never reused.
     pub(super) number: u64,
     /// The first and the last sequence number that it covers. No other segment has an event in this range.
@@ -81,7 +81,7 @@ pub(super) struct Entry {
     pub(super) last: u64,
 }
 
-impl Entry {
+impl SegmentEntry {
     /// The name of its blob.
     pub(super) fn name(&self) -> String {
         segment_name(self.number)
@@ -263,7 +263,7 @@ impl Manifest {
             segments: (0..count)
                 .map(|index| {
                     let at = |field| u64_at(covered, HEADER_BYTES + index * ENTRY_BYTES, field);
-                    Entry { number: at(0), first: at(1), last: at(2) }
+                    SegmentEntry { number: at(0), first: at(1), last: at(2) }
                 })
                 .collect(),
         };
@@ -305,8 +305,8 @@ mod tests {
         }
     }
 
-    fn entry(number: u64, first: u64, last: u64) -> Entry {
-        Entry { number, first, last }
+    fn entry(number: u64, first: u64, last: u64) -> SegmentEntry {
+        SegmentEntry { number, first, last }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::check::affected_at;
 use super::clock_doubt;
 use super::log_end::{self, LogEnd, SavedEnd};
-use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
+use super::manifest::{self, Manifest, SegmentEntry, is_segment_name, segment_number};
 use super::open_error::log_damaged;
 use super::reading::{Record, Tail, Window, out_of_range, record_at, scan_ahead};
 use super::task::Busy;
@@ -183,7 +183,7 @@ impl<S: Storage> Engine<S> {
                 Err(error @ StorageError::Failed(_)) => return Err(error),
             }
         }
-        let listed: BTreeSet<String> = self.manifest.segments.iter().map(Entry::name).collect();
+        let listed: BTreeSet<String> = self.manifest.segments.iter().map(SegmentEntry::name).collect();
         let is_orphan = |name: &String| is_segment_name(name) && !listed.contains(name);
         let orphans: Vec<String> = self.storage.list()?.into_iter().filter(is_orphan).collect();
         for name in &orphans {

@@ -9,7 +9,7 @@ use core::fmt;
 use core::ops::Range;
 use core::task::Poll;
 
-use super::manifest::{Entry, Manifest};
+use super::manifest::{Manifest, SegmentEntry};
 use crate::repository::{ExpiryCause, MaintenanceTask};
 use crate::segment::{Merge, Rewrite, Sealed, Segment};
 use crate::storage::{Deletion, Draft, Published, StorageError};
@@ -40,7 +40,7 @@ pub(super) struct Replacement {
 }
 
 pub(super) struct NewSegment {
-    pub(super) entry: Entry,
+    pub(super) entry: SegmentEntry,
     pub(super) sealed: Arc<Sealed>,
     pub(super) published: Published,
 }
@@ -59,7 +59,7 @@ pub(super) enum Stage {
 
 pub(super) struct Rewriting {
     pub(super) range: SegmentRange,
-    pub(super) entry: Entry,
+    pub(super) entry: SegmentEntry,
     pub(super) rewrite: Rewrite,
 }
 
@@ -237,7 +237,7 @@ mod tests {
         let mut rewrite =
             Rewrite::new(draft, &[Part::Fresh(Arc::new(segment))], (1, 1), 1000, i64::MIN, &mut TypeName::new).unwrap();
         assert!(rewrite.step(10).unwrap());
-        let entry = Entry { number: 1, first: 1, last: 1 };
+        let entry = SegmentEntry { number: 1, first: 1, last: 1 };
         Rewriting { range: SegmentRange::Fresh(0..1, (0, 0)), entry, rewrite }
     }
 

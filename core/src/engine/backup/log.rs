@@ -43,7 +43,7 @@ pub(super) struct LogCopy<'a, O, T> {
 
 /// Why copying stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum StopReason {
     /// The next record reaches beyond the bound.
     Bound,
     /// There is no intact record.
@@ -87,20 +87,20 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
     ///
     /// # Errors
     ///
-    /// Also if a durable record is damaged, and still is when it is read again.
-    pub(super) fn run(&mut self) -> Result<End, BackupError> {
+    /// [`BackupError`], also if a durable record is damaged and stays so when it is read again.
+    pub(super) fn run(&mut self) -> Result<StopReason, BackupError> {
         loop {
-            let end = self.copy_records()?;
+            let reason = self.copy_records()?;
             let position = LogPosition { offset: self.end, next_seq: self.next_seq };
             // A record that reaches beyond the bound may be incomplete, unless the log was closed after it.
             let is_missing = self.closed_at.is_some_and(|closed| closed.next_seq > self.next_seq);
-            let evidence = match end {
-                End::Bound if !is_missing => None,
-                End::Bound | End::NoRecord => {
+            let evidence = match reason {
+                StopReason::Bound if !is_missing => None,
+                StopReason::Bound | StopReason::NoRecord => {
                     scan_ahead(self.source, position, self.bound, self.closed_at).map_err(unreadable)?.evidence
                 }
             };
-            let Some(evidence) = evidence else { return Ok(end) };
+            let Some(evidence) = evidence else { return Ok(reason) };
             // Read again: the engine may have completed the record since.
             let before = self.end;
             self.window = Window::default();
@@ -128,34 +128,34 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
         Ok(LogEnd { offset: self.end, chain: self.chain, next_seq: self.next_seq })
     }
 
-    fn copy_records(&mut self) -> Result<End, BackupError> {
+    fn copy_records(&mut self) -> Result<StopReason, BackupError> {
         loop {
-            if let Some(end) = self.copy_record()? {
-                return Ok(end);
+            if let Some(reason) = self.copy_record()? {
+                return Ok(reason);
             }
         }
     }
 
     /// Copies the next record, or returns why there is none.
-    fn copy_record(&mut self) -> Result<Option<End>, BackupError> {
+    fn copy_record(&mut self) -> Result<Option<StopReason>, BackupError> {
         let start = self.end;
         let body_at = start.saturating_add(HEADER_BYTES as u64);
         if body_at > self.bound {
-            return Ok(Some(End::Bound));
+            return Ok(Some(StopReason::Bound));
         }
         let bytes = self.window.read(self.source, start, HEADER_BYTES).map_err(unreadable)?;
-        let Some((header, crc)) = RecordHeader::decode(&bytes) else { return Ok(Some(End::NoRecord)) };
+        let Some((header, crc)) = RecordHeader::decode(&bytes) else { return Ok(Some(StopReason::NoRecord)) };
         if header.offset != start || header.chain != self.chain || header.first_seq != self.next_seq {
-            return Ok(Some(End::NoRecord));
+            return Ok(Some(StopReason::NoRecord));
         }
         let end = body_at.saturating_add(header.body_len());
         if end > self.bound {
-            return Ok(Some(End::Bound));
+            return Ok(Some(StopReason::Bound));
         }
         self.put(&bytes)?;
         let Some(events) = self.copy_body(&header, body_at..end)? else {
             self.undo_to(start)?;
-            return Ok(Some(End::NoRecord));
+            return Ok(Some(StopReason::NoRecord));
         };
         (self.end, self.chain, self.next_seq, self.millis) = (end, crc, header.first_seq + events, header.millis);
         self.is_marked = header.is_mark() && header.durable == start;

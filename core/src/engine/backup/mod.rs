@@ -11,10 +11,10 @@ use alloc::format;
 
 use thiserror::Error;
 
-use self::log::{End, LogCopy};
+use self::log::{LogCopy, StopReason};
 use super::OpenError;
 use super::log_end::{LogEnd, SavedEnd};
-use super::manifest::{Entry, Manifest};
+use super::manifest::{Manifest, SegmentEntry};
 use super::open_error::log_damaged;
 use super::reading::{chunks, out_of_range};
 use crate::damage::Affected;
@@ -116,7 +116,7 @@ fn attempt<O: StorageReader, T: BackupTarget>(
     }
     let mut log = LogCopy::new(source, target.medium(), manifest, bounds.end, closed_at);
     // An offset without a record is the end of the log, unless the log was trimmed beyond it in the meantime.
-    if log.run()? == End::NoRecord && newest(source)?.log_start > log.end() {
+    if log.run()? == StopReason::NoRecord && newest(source)?.log_start > log.end() {
         return Ok(None);
     }
     backup.log_bytes = log.end() - start;
@@ -130,7 +130,7 @@ fn attempt<O: StorageReader, T: BackupTarget>(
 fn copy_segment<O: StorageReader, T: BackupTarget>(
     source: &O,
     target: &mut T,
-    entry: &Entry,
+    entry: &SegmentEntry,
 ) -> Result<bool, BackupError> {
     let name = entry.name();
     if target.share(&name).map_err(BackupError::Target)? {

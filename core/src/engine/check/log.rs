@@ -93,7 +93,7 @@ pub(in crate::engine) fn affected_at<O: StorageReader>(
         match walk.next()? {
             // An engine has completed the record in the meantime.
             LogItem::Record(_) => {}
-            LogItem::Damage(hole) => return Ok(hole.affected()),
+            LogItem::Damage(damaged) => return Ok(damaged.affected()),
             LogItem::End { .. } => {
                 return Ok(Affected::between(position.next_seq, evidence.next_seq().saturating_sub(1)));
             }

@@ -9,7 +9,7 @@ mod survey;
 
 pub(super) use self::log::{DamagedRange, affected_at};
 pub use self::report::{Finding, Report, Severity};
-pub(super) use self::survey::{Found, FoundSegment, Survey, survey};
+pub(super) use self::survey::{FoundSegment, Survey, SurveyItem, survey};
 use crate::segment::TypeName;
 use crate::storage::StorageReader;
 

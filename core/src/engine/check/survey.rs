@@ -9,7 +9,7 @@ use core::cmp::Reverse;
 use core::ops::Range;
 
 use super::super::log_end::{self, LogEnd, SavedEnd};
-use super::super::manifest::{self, Entry, Manifest, is_segment_name};
+use super::super::manifest::{self, Manifest, SegmentEntry, is_segment_name};
 use super::super::reading::{Record, Tail, out_of_range};
 use super::log::{DamagedRange, LogItem, LogSummary, LogWalk};
 use super::report::{Finding, Report, Severity};
@@ -19,7 +19,7 @@ use crate::segment::{DamagedPart, Sealed, SealedError, TypeName};
 use crate::storage::{Blob, StorageError, StorageReader};
 
 /// Something that a survey has found in a repository.
-pub(in crate::engine) enum Found {
+pub(in crate::engine) enum SurveyItem {
     /// A segment.
     Segment(FoundSegment),
     /// An intact log record.
@@ -64,7 +64,7 @@ const ANY_SEQS: (u64, u64) = (1, u64::MAX);
 pub(in crate::engine) fn survey<E: StorageReader>(
     medium: &E,
     intern: &mut dyn FnMut(&[u8]) -> TypeName,
-    sink: &mut dyn FnMut(Found),
+    sink: &mut dyn FnMut(SurveyItem),
 ) -> Survey {
     let mut surveyor = Surveyor { medium, report: Report::default(), intern, sink };
     let manifest = surveyor.read_manifests();
@@ -89,7 +89,7 @@ struct Surveyor<'a, E> {
     medium: &'a E,
     report: Report,
     intern: &'a mut dyn FnMut(&[u8]) -> TypeName,
-    sink: &'a mut dyn FnMut(Found),
+    sink: &'a mut dyn FnMut(SurveyItem),
 }
 
 impl<E: StorageReader> Surveyor<'_, E> {
@@ -163,7 +163,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
         let Some(manifest) = manifest else {
             return names.into_iter().map(|name| self.read_segment(name, ANY_SEQS, false)).max().unwrap_or_default();
         };
-        let listed: BTreeSet<String> = manifest.segments.iter().map(Entry::name).collect();
+        let listed: BTreeSet<String> = manifest.segments.iter().map(SegmentEntry::name).collect();
         let renamed = self.renamed(manifest, &names);
         for entry in &manifest.segments {
             let name = renamed.get(&entry.number).cloned().unwrap_or_else(|| entry.name());
@@ -188,12 +188,12 @@ impl<E: StorageReader> Surveyor<'_, E> {
             let sealed = Sealed::open(name, ANY_SEQS, blob, 0, &mut |name| Ok(TypeName::new(name)));
             sealed.ok()?.index().all_seqs()
         };
-        let fits = |entry: &Entry, seqs: (u64, u64)| entry.first <= seqs.0 && seqs.1 <= entry.last;
-        let is_misplaced = |entry: &&Entry| match seqs_in(&entry.name()) {
+        let fits = |entry: &SegmentEntry, seqs: (u64, u64)| entry.first <= seqs.0 && seqs.1 <= entry.last;
+        let is_misplaced = |entry: &&SegmentEntry| match seqs_in(&entry.name()) {
             Some(seqs) => !fits(entry, seqs),
             None => !names.contains(&entry.name()),
         };
-        let misplaced: Vec<&Entry> = manifest.segments.iter().filter(is_misplaced).collect();
+        let misplaced: Vec<&SegmentEntry> = manifest.segments.iter().filter(is_misplaced).collect();
         if misplaced.is_empty() {
             return BTreeMap::new();
         }
@@ -226,7 +226,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
             }
             Ok(None) => {
                 self.damaged(&found.name, None, "it is missing", affected);
-                (self.sink)(Found::Segment(found));
+                (self.sink)(SurveyItem::Segment(found));
                 return 0;
             }
             Err(error) => Err(error.into()),
@@ -251,7 +251,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
                 self.damaged(&place, offset, &reason, affected);
             }
         }
-        (self.sink)(Found::Segment(found));
+        (self.sink)(SurveyItem::Segment(found));
         highest
     }
 
@@ -306,7 +306,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
                         self.report.records += 1;
                         self.report.events += rows.len() as u64;
                     }
-                    (self.sink)(Found::Record(record));
+                    (self.sink)(SurveyItem::Record(record));
                 }
                 LogItem::Damage(damaged) => {
                     let reason = format!("up to offset {} it was durable, but there is no intact record", damaged.end);
@@ -336,7 +336,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
 
     fn damaged_log(&mut self, damaged: DamagedRange, reason: &str) {
         self.damaged(LOG, Some(damaged.offset), reason, damaged.affected());
-        (self.sink)(Found::DamagedLog(damaged));
+        (self.sink)(SurveyItem::DamagedLog(damaged));
     }
 
     fn damaged(&mut self, place: &str, offset: Option<u64>, reason: &str, affected: Affected) {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::super::check::{DamagedRange, FoundSegment};
 use super::super::reading::Record;
 use super::Loss;
-use super::ranges::{self, Range};
+use super::ranges::{self, SeqRange};
 use super::write::SalvagedPart;
 use crate::segment::{DamagedPart, Epoch, Part, RecoveredBlocks, Sealed, Segment};
 
@@ -17,7 +17,7 @@ use crate::segment::{DamagedPart, Epoch, Part, RecoveredBlocks, Sealed, Segment}
 pub(super) struct Losses {
     losses: Vec<Loss>,
     /// The sequence numbers in the log and in segments that no manifest lists.
-    found: Vec<Range>,
+    found: Vec<SeqRange>,
     /// The latest commit time in recovered blocks.
     millis: i64,
 }
@@ -83,7 +83,7 @@ impl Losses {
 }
 
 /// The loss of a segment. `missing` has the sequence numbers that were not found in it.
-fn loss(name: &str, missing: Vec<Range>, sealed: Option<&Sealed>, damage: &[DamagedPart]) -> Option<Loss> {
+fn loss(name: &str, missing: Vec<SeqRange>, sealed: Option<&Sealed>, damage: &[DamagedPart]) -> Option<Loss> {
     let place = name.to_string();
     let Some(index) = sealed.map(Sealed::index) else {
         let events = Some(ranges::count(&missing));
@@ -91,7 +91,7 @@ fn loss(name: &str, missing: Vec<Range>, sealed: Option<&Sealed>, damage: &[Dama
     };
     // The index says how many events a damaged block has, and in which range.
     let blocks = || damage.iter().filter_map(|damage| damage.block);
-    let mut block_seqs: Vec<Range> = blocks().map(|block| index.seqs(block)).collect();
+    let mut block_seqs: Vec<SeqRange> = blocks().map(|block| index.seqs(block)).collect();
     block_seqs.sort_unstable();
     let seqs = ranges::intersection(&missing, &ranges::union(block_seqs));
     let events: u64 = blocks().map(|block| index.rows(block) as u64).sum();

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use self::loss::Losses;
 use self::write::{SalvagedPart, write};
-use super::check::{Found, Report, Survey, check, survey};
+use super::check::{Report, Survey, SurveyItem, check, survey};
 use super::manifest::Manifest;
 use super::{Seed, Tuning};
 use crate::segment::TypeNames;
@@ -88,9 +88,9 @@ pub fn salvage<E: StorageReader, T: StorageReader + StorageWriter>(
     let (mut parts, mut losses) = (Vec::new(), Losses::default());
     let mut types = TypeNames::default();
     let survey = survey(from, &mut |name| types.intern(name), &mut |found| match found {
-        Found::Segment(segment) => parts.extend(losses.take_segment(segment)),
-        Found::Record(record) => parts.extend(losses.take_record(record)),
-        Found::DamagedLog(damaged) => losses.take_damaged_log(&damaged),
+        SurveyItem::Segment(segment) => parts.extend(losses.take_segment(segment)),
+        SurveyItem::Record(record) => parts.extend(losses.take_record(record)),
+        SurveyItem::DamagedLog(damaged) => losses.take_damaged_log(&damaged),
     });
     let Survey { report: source, manifest, next_seq, last_millis } = survey;
     if manifest.is_none() && parts.is_empty() {

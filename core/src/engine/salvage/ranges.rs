@@ -3,16 +3,16 @@
 use alloc::vec::Vec;
 
 /// The first and the last number.
-pub(super) type Range = (u64, u64);
+pub(super) type SeqRange = (u64, u64);
 
 /// The ranges of ascending numbers, which may repeat.
-pub(super) fn of(numbers: impl IntoIterator<Item = u64>) -> Vec<Range> {
+pub(super) fn of(numbers: impl IntoIterator<Item = u64>) -> Vec<SeqRange> {
     union(numbers.into_iter().map(|number| (number, number)))
 }
 
 /// The union of ranges that ascend by their first numbers.
-pub(super) fn union(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
-    let mut union: Vec<Range> = Vec::new();
+pub(super) fn union(ranges: impl IntoIterator<Item = SeqRange>) -> Vec<SeqRange> {
+    let mut union: Vec<SeqRange> = Vec::new();
     for (first, last) in ranges {
         match union.last_mut() {
             Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
@@ -23,7 +23,7 @@ pub(super) fn union(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
 }
 
 /// The parts of a range that are in none of `ranges`. These must be a [`union`].
-pub(super) fn gaps(ranges: &[Range], (first, last): Range) -> Vec<Range> {
+pub(super) fn gaps(ranges: &[SeqRange], (first, last): SeqRange) -> Vec<SeqRange> {
     let mut gaps = Vec::new();
     let mut next = first;
     for &(start, end) in ranges {
@@ -40,7 +40,7 @@ pub(super) fn gaps(ranges: &[Range], (first, last): Range) -> Vec<Range> {
 }
 
 /// The intersection of two unions.
-pub(super) fn intersection(a: &[Range], b: &[Range]) -> Vec<Range> {
+pub(super) fn intersection(a: &[SeqRange], b: &[SeqRange]) -> Vec<SeqRange> {
     let mut intersection = Vec::new();
     let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
     while let (Some(&&(a_first, a_last)), Some(&&(b_first, b_last))) = (a.peek(), b.peek()) {
@@ -58,7 +58,7 @@ pub(super) fn intersection(a: &[Range], b: &[Range]) -> Vec<Range> {
 }
 
 /// How many numbers a union has.
-pub(super) fn count(ranges: &[Range]) -> u64 {
+pub(super) fn count(ranges: &[SeqRange]) -> u64 {
     ranges.iter().fold(0u64, |count, (first, last)| count.saturating_add((last - first).saturating_add(1)))
 }
 

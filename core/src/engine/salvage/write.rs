@@ -5,16 +5,16 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::Tuning;
-use super::super::manifest::Entry;
+use super::super::manifest::SegmentEntry;
 use super::super::reading::chunks;
-use super::ranges::Range;
+use super::ranges::SeqRange;
 use crate::segment::{Part, Rewrite, TypeNames};
 use crate::storage::{Blob, Draft, Published, StorageError, StorageWriter};
 
 /// Salvaged events of one segment or log record.
 pub(super) struct SalvagedPart {
     /// Their range of sequence numbers.
-    pub(super) seqs: Range,
+    pub(super) seqs: SeqRange,
     pub(super) part: Part,
     /// Whether it is an undamaged sealed segment, which can be copied byte by byte.
     pub(super) is_whole: bool,
@@ -32,7 +32,7 @@ impl SalvagedPart {
 
 /// Parts that become one segment.
 struct Group {
-    seqs: Range,
+    seqs: SeqRange,
     parts: Vec<SalvagedPart>,
     /// Number of events and bytes, if all parts come from the log.
     fresh_size: Option<(u64, u64)>,
@@ -43,13 +43,13 @@ pub(super) fn write<T: StorageWriter>(
     mut parts: Vec<SalvagedPart>,
     to: &mut T,
     tuning: Tuning,
-) -> Result<Vec<Entry>, StorageError> {
+) -> Result<Vec<SegmentEntry>, StorageError> {
     parts.sort_by_key(|part| part.seqs);
     let mut entries = Vec::new();
     let mut names = TypeNames::default();
     for (group, number) in grouped(parts, tuning).into_iter().zip(1..) {
         let (first, last) = group.seqs;
-        let entry = Entry { number, first, last };
+        let entry = SegmentEntry { number, first, last };
         let draft = to.create(&entry.name())?;
         let published = match group.parts.as_slice() {
             [SalvagedPart { part: Part::Sealed(sealed), is_whole: true, .. }] => {

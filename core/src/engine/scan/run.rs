@@ -50,7 +50,7 @@ struct Page {
 }
 
 /// The result of a step.
-enum Found {
+enum StepResult {
     /// A matching event, and the cost of the step in rows.
     Match(Row, u32),
     /// No event, and the cost of the step in rows.
@@ -85,14 +85,14 @@ impl Run {
     }
 
     /// Takes one step of the walk, and evaluates the payload conditions of the row that it yields.
-    fn step(&mut self) -> Result<Found, ReadError> {
+    fn step(&mut self) -> Result<StepResult, ReadError> {
         match self.walk.step()? {
             Step::Row(row) => {
                 let Evaluation { matches, cost } = self.examine(&row)?;
-                Ok(if matches { Found::Match(row, cost) } else { Found::Nothing(cost) })
+                Ok(if matches { StepResult::Match(row, cost) } else { StepResult::Nothing(cost) })
             }
-            Step::Work(rows) => Ok(Found::Nothing(rows)),
-            Step::End => Ok(Found::End),
+            Step::Work(rows) => Ok(StepResult::Nothing(rows)),
+            Step::End => Ok(StepResult::End),
         }
     }
 
@@ -156,14 +156,14 @@ impl ScanRun for Run {
         let mut left = budget.max(1);
         while !page.complete && left > 0 {
             match self.step()? {
-                Found::End => page.complete = true,
-                Found::Nothing(rows) => left = left.saturating_sub(rows),
-                Found::Match(..) if page.chosen.len() == page.limit => {
+                StepResult::End => page.complete = true,
+                StepResult::Nothing(rows) => left = left.saturating_sub(rows),
+                StepResult::Match(..) if page.chosen.len() == page.limit => {
                     // There is one more match than the limit: the next page begins after the last event of this one.
                     page.complete = true;
                     page.next = page.chosen.last().map(|&(sort_key, _)| position(sort_key));
                 }
-                Found::Match(Row { sort_key, address, block }, rows) => {
+                StepResult::Match(Row { sort_key, address, block }, rows) => {
                     left = left.saturating_sub(rows);
                     if let (Some(number), Some(block)) = (address.block, &block) {
                         self.recent.keep((address.part, number), block);
@@ -214,12 +214,12 @@ impl ScanRun for Run {
                     (address.clone(), None, 1)
                 }
                 None => match self.step()? {
-                    Found::End => return Ok(Poll::Ready(())),
-                    Found::Nothing(rows) => {
+                    StepResult::End => return Ok(Poll::Ready(())),
+                    StepResult::Nothing(rows) => {
                         left = left.saturating_sub(rows);
                         continue;
                     }
-                    Found::Match(Row { address, block, .. }, rows) => (address, block, rows),
+                    StepResult::Match(Row { address, block, .. }, rows) => (address, block, rows),
                 },
             };
             left = left.saturating_sub(rows);

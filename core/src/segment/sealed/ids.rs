@@ -37,13 +37,13 @@ pub(super) struct IdIndex {
 /// Collects entries, and writes pages and filter.
 #[derive(Debug)]
 pub(super) struct IdIndexBuilder {
-    entries: Vec<Entry>,
+    entries: Vec<IdEntry>,
     filter: BloomFilterBuilder,
 }
 
 /// The upper half of an id's hash, and its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Entry {
+pub(super) struct IdEntry {
     hash: u32,
     pub(super) block: u32,
     pub(super) row: u16,
@@ -57,7 +57,7 @@ const fn page_bytes(entries: usize) -> usize {
     CRC_BYTES + entries * ENTRY_BYTES
 }
 
-impl Entry {
+impl IdEntry {
     /// The entry of an id with this hash.
     pub(super) fn new(hash: u64, block: u32, row: u16) -> Self {
         Self { hash: upper(hash), block, row }
@@ -77,7 +77,7 @@ impl IdIndexBuilder {
 
     pub(super) fn insert(&mut self, hash: u64, block: u32, row: u16) {
         self.filter.insert(hash);
-        self.entries.push(Entry::new(hash, block, row));
+        self.entries.push(IdEntry::new(hash, block, row));
     }
 
     /// Appends pages and filter to `out`, whose end is at offset `at` of the blob, and their directory to `index`.
@@ -90,7 +90,7 @@ impl IdIndexBuilder {
         let begin = out.len();
         put_varint(at, index);
         let firsts: Vec<u64> =
-            self.entries.chunks(PAGE_ENTRIES).flat_map(<[Entry]>::first).map(|entry| entry.hash.into()).collect();
+            self.entries.chunks(PAGE_ENTRIES).flat_map(<[IdEntry]>::first).map(|entry| entry.hash.into()).collect();
         pack(&firsts, index);
         for page in self.entries.chunks(PAGE_ENTRIES) {
             let mut bytes = Vec::with_capacity(page.len() * ENTRY_BYTES);
@@ -181,10 +181,10 @@ impl IdIndex {
         &self,
         hashes: impl Iterator<Item = u64>,
         mut read: impl FnMut(Range<u64>) -> Result<Bytes, E>,
-    ) -> Result<Vec<(Entry, usize)>, E> {
+    ) -> Result<Vec<(IdEntry, usize)>, E> {
         let mut found = Vec::new();
         // Keep the last page: the next hash is often in the same one.
-        let (mut open, mut entries): (Option<usize>, Vec<Entry>) = (None, Vec::new());
+        let (mut open, mut entries): (Option<usize>, Vec<IdEntry>) = (None, Vec::new());
         for (index, hash) in hashes.enumerate() {
             if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(hash)) {
                 continue;
@@ -213,13 +213,13 @@ impl IdIndex {
 }
 
 /// Checks and decodes a page.
-pub(super) fn page_entries(page: &Bytes) -> Result<impl Iterator<Item = Entry>, Corrupt> {
+pub(super) fn page_entries(page: &Bytes) -> Result<impl Iterator<Item = IdEntry>, Corrupt> {
     let (crc, content) = page.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("it ends too early"))?;
     if Crc32c::of(content) != u32::from_le_bytes(*crc) {
         return Err(Corrupt("the checksum of a page of ids is wrong"));
     }
     let (chunks, _) = content.as_chunks::<ENTRY_BYTES>();
-    Ok(chunks.iter().map(|&[a, b, c, d, e, f, g, h, i, j]| Entry {
+    Ok(chunks.iter().map(|&[a, b, c, d, e, f, g, h, i, j]| IdEntry {
         hash: u32::from_le_bytes([a, b, c, d]),
         block: u32::from_le_bytes([e, f, g, h]),
         row: u16::from_le_bytes([i, j]),

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use super::ids::{Entry, IdIndex, page_entries};
+use super::ids::{IdEntry, IdIndex, page_entries};
 use super::sequence_index::SequenceIndex;
 use super::{Sealed, SealedError, id_hash};
 use crate::codec::Corrupt;
@@ -63,7 +63,12 @@ impl Sealed {
 
     /// Compares a block with its index entry, and collects its callers' ids and sequence numbers. Returns whether the
     /// filter of ids has all its ids.
-    fn verify_block(&self, number: usize, ids: &mut Vec<Entry>, seqs: &mut BTreeMap<u64, u32>) -> Result<bool, String> {
+    fn verify_block(
+        &self,
+        number: usize,
+        ids: &mut Vec<IdEntry>,
+        seqs: &mut BTreeMap<u64, u32>,
+    ) -> Result<bool, String> {
         let before = ids.len();
         let block = self.block(number).map_err(reason)?;
         let mut are_found = true;
@@ -72,7 +77,7 @@ impl Sealed {
             |row, id| {
                 let hash = id_hash(id);
                 are_found &= self.ids.as_ref().is_none_or(|ids| ids.may_contain(hash));
-                ids.push(Entry::new(hash, number as u32, row as u16));
+                ids.push(IdEntry::new(hash, number as u32, row as u16));
             },
         );
         let wrong = match found {
@@ -142,7 +147,7 @@ impl Sealed {
     fn verify_ids(
         &self,
         table: &IdIndex,
-        expected: &[Entry],
+        expected: &[IdEntry],
         damaged_blocks: &BTreeSet<usize>,
         damage: &mut Vec<DamagedPart>,
     ) {
@@ -154,7 +159,7 @@ impl Sealed {
             let read = self.blob.read(range).map_err(|error| error.to_string());
             let page = read.and_then(|page| {
                 let entries = page_entries(&page).map_err(|Corrupt(reason)| reason.to_string())?;
-                Ok(entries.collect::<Vec<Entry>>())
+                Ok(entries.collect::<Vec<IdEntry>>())
             });
             let page = match page {
                 Ok(page) => page,
