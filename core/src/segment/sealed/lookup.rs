@@ -63,8 +63,8 @@ impl Sealed {
         Ok(entry.and_then(|(_, block)| block))
     }
 
-    /// Reads a page of the sequence index: each of its sequence numbers, and the number of the block if there is such an
-    /// event.
+    /// Reads a page of the sequence index: each of its sequence numbers, and the number of the block if there is such
+    /// an event.
     fn page_entries(
         &self,
         sequence_index: &SequenceIndex,
