@@ -196,25 +196,27 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
                 Ok(LogItem::Damage(DamagedRange { offset, end: durable, seqs, is_exact: false }))
             }
             (None, Some((at, header))) if !is_begun => Ok(self.resume(offset, at, &header)),
-            (None, _) => {
-                let headers = self.headers()?;
-                let last = headers.credible.last().copied();
-                let is_stale = headers.last_stale.is_some_and(|at| at >= offset);
-                // Only the number of events in the last record is unknown: the others end where the next one begins.
-                if let Some((_, header)) = last.filter(|&(at, _)| self.last_intact.is_none_or(|intact| intact < at)) {
-                    let end = header.first_seq.saturating_add(header.events_max());
-                    self.next_possible_seq = self.next_possible_seq.max(end);
-                }
-                self.next_possible_seq = self.next_possible_seq.max(self.next_known_seq);
-                let has_headers = last.is_some_and(|(at, _)| at >= offset);
-                let seqs = (has_headers && self.next_seq < self.next_possible_seq)
-                    .then(|| (self.next_seq, self.next_possible_seq - 1));
-                let is_closed = self.closed_at.is_some_and(|closed| closed.offset == offset);
-                let tail =
-                    if offset < self.end { Tail::at(self.log, offset, is_stale, is_closed)? } else { Tail::default() };
-                Ok(LogItem::End { offset, tail, seqs })
-            }
+            (None, _) => self.end_at(offset),
         }
+    }
+
+    /// The end of the log, at this offset.
+    fn end_at(&mut self, offset: u64) -> Result<LogItem, StorageError> {
+        let headers = self.headers()?;
+        let last = headers.credible.last().copied();
+        let is_stale = headers.last_stale.is_some_and(|at| at >= offset);
+        // Only the number of events in the last record is unknown: the others end where the next one begins.
+        if let Some((_, header)) = last.filter(|&(at, _)| self.last_intact.is_none_or(|intact| intact < at)) {
+            let next_seq = header.first_seq.saturating_add(header.events_max());
+            self.next_possible_seq = self.next_possible_seq.max(next_seq);
+        }
+        self.next_possible_seq = self.next_possible_seq.max(self.next_known_seq);
+        let has_headers = last.is_some_and(|(at, _)| at >= offset);
+        let may_have_events = has_headers && self.next_seq < self.next_possible_seq;
+        let seqs = may_have_events.then(|| (self.next_seq, self.next_possible_seq - 1));
+        let is_closed = self.closed_at.is_some_and(|closed| closed.offset == offset);
+        let tail = if offset < self.end { Tail::at(self.log, offset, is_stale, is_closed)? } else { Tail::default() };
+        Ok(LogItem::End { offset, tail, seqs })
     }
 
     /// Continues at the header at `at`. Returns the damaged range before it, from `offset` on.
