@@ -74,8 +74,8 @@ pub struct Tuning {
     /// Memory for filters of callers' ids, at ten bits an id. The newest segments get filters first; in the others,
     /// every id look-up reads the storage.
     pub filter_bytes_max: u64,
-    /// Most different event types; their names are kept in memory. An event that would add one more is refused, and a
-    /// repository with more is not opened.
+    /// The most different event types; their names are kept in memory. An event that would add one more type is
+    /// refused, and a repository with more types is not opened.
     pub types_max: usize,
 }
 

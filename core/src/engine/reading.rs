@@ -109,7 +109,7 @@ impl Evidence {
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Record(at, _) => write!(f, "the record at offset {at} says that it was durable"),
+            Self::Record(at, _) => write!(f, "the record at offset {at} says that the log was durable here"),
             Self::End(end) => {
                 write!(f, "there is no intact record, but the log ended at offset {} when it was closed", end.offset)
             }

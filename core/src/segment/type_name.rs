@@ -48,7 +48,7 @@ impl TypeName {
         self.0.holders.fetch_add(1, Relaxed)
     }
 
-    /// Counts one segment less; returns how many are left. `None` if the count was 0, which it stays.
+    /// Counts one segment less; returns how many are left. `None` if the count is 0 already.
     pub(crate) fn release(&self) -> Option<u32> {
         let before = self.0.holders.fetch_update(Relaxed, Relaxed, |holders| holders.checked_sub(1)).ok()?;
         before.checked_sub(1)

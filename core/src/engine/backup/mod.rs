@@ -60,9 +60,9 @@ pub enum BackupError {
 
 /// Copies a repository while an engine may write to it.
 ///
-/// The target gets every event that was acknowledged before the call, and the first few batches that arrive during the
-/// call. Batches stay whole. On return the target is durable; to restore it, [open](super::Engine::open) it. Its
-/// manifest is written last, when everything else is durable. The call needs a few MiB of memory.
+/// The target gets every event that was acknowledged before the call. It may also get the first batches that arrive
+/// during the call; batches stay whole. On return the target is durable; to restore it, [open](super::Engine::open) it.
+/// Its manifest is written last, when everything else is durable. The call needs a few MiB of memory.
 ///
 /// # Errors
 ///

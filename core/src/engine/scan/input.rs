@@ -57,7 +57,7 @@ struct Open {
     requested: Option<Box<[bool]>>,
 }
 
-/// The next item of a source.
+/// The next item of an input.
 #[derive(Debug)]
 pub(super) enum Next {
     /// A row and its sort key.

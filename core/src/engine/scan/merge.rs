@@ -33,6 +33,9 @@ struct Candidate {
     row: Option<Address>,
 }
 
+/// Why the input of a candidate can be found.
+const INPUT: &str = "each candidate belongs to an input";
+
 impl TimeMerge {
     /// The walk, and the parts that it needs. Parts without rows that can match are dropped at once, because a slow
     /// client may keep the scan open for long.
@@ -56,13 +59,11 @@ impl TimeMerge {
     pub(super) fn step(&mut self) -> Result<Step, ReadError> {
         let Some(Candidate { sort_key, input, row, .. }) = self.candidates.pop() else { return Ok(Step::End) };
         let Some(address) = row else {
-            if let Some(merge_input) = self.inputs.get_mut(input) {
-                merge_input.open()?;
-            }
+            self.inputs.get_mut(input).expect(INPUT).open()?;
             self.advance(input);
             return Ok(Step::Work(BLOCK_ROWS));
         };
-        let block = self.inputs.get(input).and_then(MergeInput::block).cloned();
+        let block = self.inputs.get(input).expect(INPUT).block().cloned();
         self.advance(input);
         self.has_yielded = true;
         if !self.bounds.has_any_seq((sort_key.seq, sort_key.seq)) {
@@ -89,7 +90,7 @@ impl TimeMerge {
 
     /// Adds the next row or block of an input to the candidates.
     fn advance(&mut self, input: usize) {
-        let next = self.inputs.get_mut(input).and_then(MergeInput::next);
+        let next = self.inputs.get_mut(input).expect(INPUT).next();
         let order = self.bounds.order();
         let candidate = next.map(|next| match next {
             Next::Row(sort_key, row) => Candidate { sort_key, order, input, row: Some(row) },

@@ -64,7 +64,7 @@ impl TypeList {
         Ok(found.finish() == self.crc)
     }
 
-    /// The number of names left, or fewer if some types have no events.
+    /// An upper bound on the number of names left. It includes types without events, which [`next`](Self::next) skips.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
