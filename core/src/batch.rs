@@ -1,4 +1,4 @@
-//! Batches of events to be stored, encoded and indexed once by the thread that parsed them.
+//! Batches of events to be stored. The thread that parses the events encodes and indexes them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +6,14 @@ use crate::checksum::Crc32c;
 use crate::event::{ClientId, EVENT_TYPE_BYTES_MAX, EventType, Payload, Timestamp};
 use crate::segment::{Rows, RowsBuilder};
 
-/// Most bytes of text in a batch: text offsets have 32 bits.
+/// The most bytes of text in a batch: text offsets have 32 bits.
 const TEXT_BYTES_MAX: usize = u32::MAX as usize;
 
-/// Most bytes of a batch's index: its length has 32 bits in the log. Only some hundred million nearly empty events
-/// reach it before the limit of text.
+/// The most bytes of a batch's index: its length has 32 bits in the log. Only a batch of more than a hundred million
+/// nearly empty events reaches this limit before that of the text.
 const INDEX_BYTES_MAX: usize = u32::MAX as usize;
 
-/// Most bytes that an event adds to the index: a row, an id entry, and a type with its name.
+/// The most bytes that an event adds to the index: a row, an id entry, and a type with its name.
 const EVENT_INDEX_BYTES_MAX: usize = 28 + 12 + 8 + EVENT_TYPE_BYTES_MAX;
 
 /// Collects events into a [`Batch`].
@@ -31,17 +31,17 @@ pub struct Batch {
     handling: Handling,
 }
 
-/// Whether a faulty event causes the whole batch to be refused.
+/// Whether an invalid event causes the whole batch to be refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Handling {
-    /// One faulty event refuses the whole batch.
+    /// A single invalid event causes the whole batch to be refused.
     #[default]
     Strict,
-    /// Valid events are stored; faulty ones are left out.
+    /// Valid events are stored; invalid ones are left out.
     Lenient,
 }
 
-/// An event before it is stored. Serialized with the member names of the HTTP API. Deserializing is stricter than
+/// An event before it is stored. It is serialized with the member names of the HTTP API. Deserializing is stricter than
 /// [`ingest`](crate::ingest), which also accepts escapes, white space and Unix times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,7 +59,7 @@ pub struct NewEvent<'a> {
     pub id: Option<ClientId<'a>>,
 }
 
-/// The batch is full: it takes at most 4 GiB of ids and payloads, and 4 GiB of index.
+/// The batch is full: it holds at most 4 GiB of ids and payloads, and 4 GiB of index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a batch holds at most 4 GiB")]
 pub struct BatchFull;
@@ -131,7 +131,8 @@ impl BatchBuilder {
     }
 }
 
-const TEXT: &str = "a batch is made of text only";
+/// Why the texts of a batch are UTF-8.
+const TEXT: &str = "a batch is built from strings only";
 
 impl Batch {
     pub(crate) fn from_rows(rows: Rows) -> Self {
@@ -147,7 +148,7 @@ impl Batch {
         Self { handling, ..self }
     }
 
-    /// Whether a faulty event causes the whole batch to be refused.
+    /// Whether an invalid event causes the whole batch to be refused.
     #[must_use]
     pub fn handling(&self) -> Handling {
         self.handling
@@ -159,7 +160,7 @@ impl Batch {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no events.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -218,9 +219,9 @@ mod tests {
 
     use super::*;
 
-    /// The limits of a batch depend on these figures.
+    /// The limits of a batch depend on the estimated sizes.
     #[test]
-    fn the_size_of_an_index_is_known_before_it_is_written() {
+    fn the_builder_knows_the_sizes_of_index_and_text_in_advance() {
         let longest = "x".repeat(EVENT_TYPE_BYTES_MAX);
         let types = ["a", "b", "a", &longest, "b"];
         let mut builder = BatchBuilder::new();

@@ -1,4 +1,4 @@
-//! Why an operation of a repository or a storage failed, as a text for operators and one for callers.
+//! Causes of failed operations, with one text for operators and one for callers.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -10,16 +10,16 @@ use core::fmt;
 
 use crate::damage::Damage;
 
-/// Why an operation failed: what was being done, where, and the error that stopped it.
+/// Why an operation failed: the operation, the place, and the error that stopped it.
 ///
-/// There are two texts. The one for operators, written by [`Display`](fmt::Display), names the exact place. The one for
-/// callers, [`public_text`](Self::public_text), does not. Code uses the [`source`](Error::source) or the
+/// There are two texts. [`Display`](fmt::Display) writes the text for operators, which names the exact place.
+/// [`public_text`](Self::public_text) is for callers and names no place. Code uses the [`source`](Error::source) or the
 /// [`damage`](Self::damage) and never parses a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// What was being done, outermost first.
+    /// The operations that were running, outermost first.
     during: Vec<&'static str>,
-    /// Shared, because errors are large otherwise and each of many waiters gets a copy.
+    /// Shared, because each of many waiting callers gets a copy of the error.
     reason: Arc<Reason>,
 }
 
@@ -28,7 +28,7 @@ pub struct Cause {
 pub struct NamedPlace {
     /// For operators: the path, address or name.
     exact: String,
-    /// For callers: the kind of thing.
+    /// For callers: the kind of place.
     general: &'static str,
 }
 
@@ -42,9 +42,9 @@ enum Reason {
     Damage(Box<Damage>),
 }
 
-/// Who reads a text.
+/// The readers of a text.
 #[derive(Clone, Copy)]
-enum Reader {
+enum Audience {
     Operator,
     Caller,
 }
@@ -65,7 +65,7 @@ impl Cause {
         Self { during: Vec::new(), reason: Arc::new(reason) }
     }
 
-    /// The same cause, with what was being done.
+    /// The same cause, within an outer operation.
     #[must_use]
     pub fn during(mut self, what: &'static str) -> Self {
         self.during.insert(0, what);
@@ -75,10 +75,10 @@ impl Cause {
     /// The text for callers, which names no place.
     #[must_use]
     pub fn public_text(&self) -> String {
-        Text { cause: self, reader: Reader::Caller }.to_string()
+        Text { cause: self, audience: Audience::Caller }.to_string()
     }
 
-    /// What is damaged, if that is the cause.
+    /// The damage, if damage is the cause.
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {
         match &*self.reason {
@@ -94,32 +94,32 @@ impl NamedPlace {
         Self { exact: exact.into(), general }
     }
 
-    fn name(&self, reader: Reader) -> &str {
-        match reader {
-            Reader::Operator => &self.exact,
-            Reader::Caller => self.general,
+    fn name(&self, audience: Audience) -> &str {
+        match audience {
+            Audience::Operator => &self.exact,
+            Audience::Caller => self.general,
         }
     }
 }
 
-/// Displays a cause for one reader.
+/// Displays a cause for one audience.
 struct Text<'a> {
     cause: &'a Cause,
-    reader: Reader,
+    audience: Audience,
 }
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cause: Cause { during, reason }, reader } = *self;
+        let Self { cause: Cause { during, reason }, audience } = *self;
         during.iter().try_for_each(|what| write!(f, "{what}: "))?;
-        match (&**reason, reader) {
+        match (&**reason, audience) {
             (Reason::Message { place: None, text }, _) => f.write_str(text),
-            (Reason::Message { place: Some(place), text }, _) => write!(f, "{}: {text}", place.name(reader)),
+            (Reason::Message { place: Some(place), text }, _) => write!(f, "{}: {text}", place.name(audience)),
             (Reason::Call { operation, place, source }, _) => {
-                write!(f, "cannot {operation} {}: {source}", place.name(reader))
+                write!(f, "cannot {operation} {}: {source}", place.name(audience))
             }
-            (Reason::Damage(damage), Reader::Operator) => damage.fmt(f),
-            (Reason::Damage(damage), Reader::Caller) => {
+            (Reason::Damage(damage), Audience::Operator) => damage.fmt(f),
+            (Reason::Damage(damage), Audience::Caller) => {
                 let Damage { reason, affected, .. } = &**damage;
                 write!(f, "part of what is stored is damaged: {reason}; {affected}")
             }
@@ -129,7 +129,7 @@ impl fmt::Display for Text<'_> {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Text { cause: self, reader: Reader::Operator }.fmt(f)
+        Text { cause: self, audience: Audience::Operator }.fmt(f)
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_are_told_what_operators_are_but_for_the_place() {
+    fn both_texts_say_the_same_except_for_the_place() {
         let cause = sync("/data/log/7");
         assert_eq!(cause.to_string(), "sync of the log: cannot sync /data/log/7: EIO");
         assert_eq!(cause.public_text(), "sync of the log: cannot sync one of its files: EIO");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_the_error_itself() {
+    fn the_source_is_the_error_of_the_call_or_the_damage() {
         let cause = sync("/data/log/7");
         assert_eq!(cause.source().unwrap().downcast_ref(), Some(&Eio(5)));
         assert_eq!(cause.damage(), None);
@@ -233,11 +233,11 @@ mod tests {
         assert_eq!(cause.source().unwrap().downcast_ref(), Some(&damage));
         assert_eq!(cause.damage(), Some(&damage));
 
-        assert!(Cause::from("as told").source().is_none());
+        assert!(Cause::from("a message").source().is_none());
     }
 
     #[test]
-    fn causes_are_equal_that_say_the_same_of_the_same_place() {
+    fn causes_with_equal_texts_about_the_same_place_are_equal() {
         assert_eq!(sync("/data/log/7"), sync("/data/log/7"));
         assert_ne!(sync("/data/log/7"), sync("/data/log/8"));
         assert_ne!(sync("/data/log/7"), sync("/data/log/7").during("a flush"));

@@ -9,9 +9,9 @@ use core::fmt;
 /// Its text is for operators. Callers are told only [`affected`](Self::affected), because places are internal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// The name of the blob, the log, or whatever else is damaged.
+    /// The name of the damaged place: a blob or the log, for example.
     pub place: String,
-    /// The offset in it, if not all of it is damaged.
+    /// The offset of the damage in that place; `None` if all of it is damaged.
     pub offset: Option<u64>,
     /// What is wrong.
     pub reason: String,
@@ -22,13 +22,13 @@ pub struct Damage {
 /// The events that damage affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Affected {
-    /// None is lost.
+    /// No event is affected.
     Nothing,
-    /// Some.
+    /// Some events are affected.
     Events(Events),
 }
 
-/// Events by sequence number: at least one, and the last is not before the first.
+/// A range of affected events. It has at least one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Events {
     first: u64,
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_range_runs_backwards() {
+    fn empty_ranges_affect_nothing() {
         for affected in [Affected::between(180_621, 180_620), Affected::all(2, 1), Affected::some(3, 9, 0)] {
             assert_eq!(affected, Affected::Nothing);
         }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_named_as_exactly_as_they_are_known() {
+    fn the_text_tells_known_counts_from_unknown_ones() {
         for (affected, text) in [
             (Affected::Nothing, "no event is affected"),
             (Affected::all(3, 3), "event 3 is affected"),

@@ -10,7 +10,7 @@ pub(crate) fn digit(nibble: u8) -> u8 {
 
 /// The sixteen digits of a number.
 pub(crate) fn digits(number: u64) -> String {
-    let digits: [u8; 16] = core::array::from_fn(|place| digit((number >> (60 - 4 * place)) as u8));
+    let digits: [u8; 16] = core::array::from_fn(|index| digit((number >> (60 - 4 * index)) as u8));
     core::str::from_utf8(&digits).expect("digits are ASCII").into()
 }
 
@@ -29,13 +29,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_digits_are_shown() {
+    fn leading_zeros_are_kept() {
         assert_eq!(digits(0), "0000000000000000");
         assert_eq!(digits(0x0123_4567_89ab_cdef), "0123456789abcdef");
     }
 
     #[test]
-    fn digits_and_values_belong_together() {
+    fn value_is_the_inverse_of_digit() {
         for byte in 0..=u8::MAX {
             assert_eq!(value(digit(byte)), Some(byte & 15));
             assert_eq!(value(byte).map(u32::from), char::from(byte).to_digit(16), "{byte}");

@@ -9,7 +9,7 @@ macro_rules! listed {
         }
 
         impl $name {
-            /// All variants in order: each is at the index of its discriminant.
+            /// All variants in order. The index of each is its discriminant.
             pub const ALL: [Self; [$(stringify!($variant)),+].len()] = [$(Self::$variant),+];
         }
     };

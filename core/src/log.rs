@@ -1,23 +1,23 @@
-//! A batch as a record of the log: a header, then the batch's index and text as they are.
+//! Log records: a header, and then the index and the text of a batch.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `ARGR` |
-//! | 4, 4 | length of the index, length of the text; both zero in a *mark*, a record without events |
+//! | 4, 4 | length of the index, length of the text; both 0 in a *durability mark*, a record without events |
 //! | 4 | CRC-32C of index and text |
 //! | 8 | offset of this record in the log |
-//! | 8 | everything in the log before this offset was durable when the record was made |
-//! | 8 | sequence number of the first event; in a mark, of the next one |
-//! | 8 | time of the commit, milliseconds since the epoch |
-//! | 4 | CRC-32C of the header before, or what the manifest says for the first record |
+//! | 8 | the log before this offset was durable when the record was written |
+//! | 8 | sequence number of the first event; in a durability mark, of the next one |
+//! | 8 | time of the commit, milliseconds since the Unix epoch |
+//! | 4 | chain: CRC-32C of the header before; for the first record, the manifest has it |
 //! | 4 | CRC-32C of the 52 bytes before |
 //!
 //! All integers are little-endian.
 //!
-//! A medium may return old content of a reused log file; its offset tells such a stale record. The chain of checksums
-//! proves that a record was written right after its predecessor. Damage and a torn tail are told apart by later
-//! records: what they say was durable is damaged if it is wrong, and the rest may be torn. Not every intact header is
-//! that of a record, though: callers choose timestamps, which the log has as they are.
+//! The offset identifies stale records: a medium may return old content of a reused log file. The chain proves that a
+//! record was written right after the one before it. Later records tell damage from a torn tail: bytes that are wrong
+//! are damaged if a later record says that they were durable. Otherwise they may be torn. An intact header need not be
+//! that of a record, because callers choose timestamps, and the log has their bytes unchanged.
 
 use bytes::Bytes;
 
@@ -31,13 +31,13 @@ const MAGIC: &[u8; 4] = b"ARGR";
 /// Length of a record's header.
 pub(crate) const HEADER_BYTES: usize = 56;
 
-/// How many bytes after a header are examined to see whether it belongs to a record.
+/// The number of bytes after a header that show whether it belongs to a record.
 pub(crate) const BODY_HEADER_BYTES: usize = INDEX_HEADER_BYTES;
 
 /// Bytes of a row in the index, without id, type and text.
 const ROW_BYTES: u64 = 28;
 
-/// An offset in the log where a record begins or began, and the sequence number of the first event from there on.
+/// An offset in the log at which a record begins, and the sequence number of the first event from there on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogPosition {
     pub(crate) offset: u64,
@@ -70,7 +70,7 @@ impl RecordHeader {
         Self { index_len: index.len() as u32, text_len: text.len() as u32, body_crc: batch.crc(), ..self }
     }
 
-    /// The bytes and their checksum, which is the chain of the next record.
+    /// The encoded header and its checksum, which is the chain of the next record.
     pub(crate) fn encode(&self) -> ([u8; HEADER_BYTES], u32) {
         let mut header = [0; HEADER_BYTES];
         let mut rest = header.as_mut_slice();
@@ -83,9 +83,9 @@ impl RecordHeader {
         put(&mut rest, &self.first_seq.to_le_bytes());
         put(&mut rest, &self.millis.to_le_bytes());
         put(&mut rest, &self.chain.to_le_bytes());
-        let (covered, place) = header.split_at_mut(HEADER_BYTES - 4);
+        let (covered, crc_field) = header.split_at_mut(HEADER_BYTES - 4);
         let crc = Crc32c::of(covered);
-        place.copy_from_slice(&crc.to_le_bytes());
+        crc_field.copy_from_slice(&crc.to_le_bytes());
         (header, crc)
     }
 
@@ -114,7 +114,7 @@ impl RecordHeader {
         u64::from(self.index_len) + u64::from(self.text_len)
     }
 
-    /// Most events that the body can have: each takes at least [`ROW_BYTES`] of the index.
+    /// The most events that the body can have: each takes at least [`ROW_BYTES`] of the index.
     pub(crate) fn events_max(&self) -> u64 {
         u64::from(self.index_len) / ROW_BYTES
     }
@@ -124,28 +124,35 @@ impl RecordHeader {
         self.body_len() == 0
     }
 
-    /// Whether this header belongs to a record that was written at `at`, and was not made there by a caller. `body` is
-    /// what follows it, or the first [`BODY_HEADER_BYTES`] of that; `place` is an earlier position in the log, or any
-    /// that is known.
+    /// Whether this header, found at offset `at`, belongs to a record that was written there, and is not formed by the
+    /// timestamps of a batch. `body` has the bytes after the header, at least [`BODY_HEADER_BYTES`] of them if there
+    /// are as many. `before` is a position in the log at or before `at`, if one is known.
     ///
-    /// A genuine header names its own offset, claims nothing after itself to be durable, has no more events before it
-    /// than there is room for, and is followed by a plausible body. A caller cannot write zeros into texts, but can
-    /// form an intact header of timestamps. A mark, and the start of a body, have twelve zero bytes in a row after
-    /// bytes that are not all zero. Timestamps ascend, so one there would be less than an earlier one; in the column of
-    /// ordinals, two would be equal; and a hash would need one given value in nearly all of its bits. That leaves
-    /// batches of so few events that the zeros are in their types. Such a header claims that it was durable itself, or
-    /// has a sequence number of at least 2³⁷, for which a log has no room.
+    /// The header of a record names its own offset, and says that the log was durable up to that offset at most. Its
+    /// sequence number leaves space for the events between `before` and `at`. If it is no durability mark, an index
+    /// follows.
     ///
-    /// The price: a header without the first bytes of its body is no evidence about the records before it.
-    pub(crate) fn is_credible(&self, at: u64, body: &[u8], place: Option<LogPosition>) -> bool {
-        let room = |place: LogPosition| at.saturating_sub(place.offset) / ROW_BYTES;
-        let seq_max = place.map_or(u64::MAX, |place| place.next_seq.saturating_add(room(place)));
-        let begins_well = if self.is_mark() {
+    /// A caller cannot imitate this. A durability mark, and the beginning of an index, have twelve zero bytes in a row
+    /// after bytes that are not all zero. These zeros cannot be in
+    ///
+    /// - timestamps, which ascend: one with such zeros would be less than an earlier one;
+    /// - ordinals: two of them would be equal;
+    /// - the hash of an id: nearly all of its bits would have to be chosen;
+    /// - texts, which have no zero bytes.
+    ///
+    /// They can only be in the column of types of a batch with very few events. The header before them then says that
+    /// the log was durable beyond its own offset, or has a sequence number of at least 2³⁷, which no log has space for.
+    ///
+    /// The price: a header without the first bytes of its body proves nothing about the records before it.
+    pub(crate) fn is_credible(&self, at: u64, body: &[u8], before: Option<LogPosition>) -> bool {
+        let events_max = |before: LogPosition| at.saturating_sub(before.offset) / ROW_BYTES;
+        let seq_max = before.map_or(u64::MAX, |before| before.next_seq.saturating_add(events_max(before)));
+        let has_body = if self.is_mark() {
             self.body_crc == Crc32c::of(&[])
         } else {
             Rows::may_begin_with(body, self.index_len, self.text_len)
         };
-        self.offset == at && self.durable <= at && self.first_seq <= seq_max && begins_well
+        self.offset == at && self.durable <= at && self.first_seq <= seq_max && has_body
     }
 
     /// Whether the body matches its checksum.
@@ -153,13 +160,13 @@ impl RecordHeader {
         body.len() as u64 == self.body_len() && Crc32c::of(body) == self.body_crc
     }
 
-    /// The rows in the body. A record must have rows, so an empty body is refused.
+    /// The rows in the body; `None` if the body is invalid or has no rows.
     pub(crate) fn decode_body(&self, body: &Bytes) -> Option<Rows> {
         if body.len() as u64 != self.body_len() {
             return None;
         }
         let index_len = self.index_len as usize;
-        Rows::open(body.slice(..index_len), body.slice(index_len..)).ok().filter(|rows| !rows.is_empty())
+        Rows::open(body.slice(..index_len), body.slice(index_len..)).filter(|rows| !rows.is_empty())
     }
 }
 
@@ -170,9 +177,9 @@ pub(crate) fn find_header(bytes: &[u8]) -> Option<usize> {
 
 /// Writes a field and advances past it.
 fn put(rest: &mut &mut [u8], field: &[u8]) {
-    let (place, behind) = core::mem::take(rest).split_at_mut(field.len());
-    place.copy_from_slice(field);
-    *rest = behind;
+    let (target, after) = core::mem::take(rest).split_at_mut(field.len());
+    target.copy_from_slice(field);
+    *rest = after;
 }
 
 #[cfg(test)]
@@ -184,7 +191,7 @@ mod tests {
     use crate::event::{EventType, Payload, Timestamp};
 
     #[test]
-    fn a_header_survives_and_every_changed_bit_is_noticed() {
+    fn a_header_round_trips_and_every_flipped_bit_is_detected() {
         let header = RecordHeader {
             index_len: 1,
             text_len: 2,
@@ -207,16 +214,16 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_credible_where_it_stands_and_with_what_follows_it() {
-        let place = Some(LogPosition { offset: 1000, next_seq: 5 });
+    fn a_header_is_credible_only_at_its_offset_and_before_its_body() {
+        let before = Some(LogPosition { offset: 1000, next_seq: 5 });
         let mark = RecordHeader::mark(1280, 1280, 15, 0, 0);
-        assert!(mark.is_credible(1280, b"whatever", place));
-        assert!(!mark.is_credible(1281, b"", place), "it stands elsewhere");
-        assert!(!RecordHeader { durable: 1281, ..mark }.is_credible(1280, b"", place), "it was not yet there");
+        assert!(mark.is_credible(1280, b"any bytes", before));
+        assert!(!mark.is_credible(1281, b"", before), "it names another offset");
+        assert!(!RecordHeader { durable: 1281, ..mark }.is_credible(1280, b"", before), "durable beyond its offset");
         let beyond = RecordHeader { first_seq: 16, ..mark };
-        assert!(!beyond.is_credible(1280, b"", place), "ten events have room before it");
+        assert!(!beyond.is_credible(1280, b"", before), "there is space for ten events before it");
         assert!(beyond.is_credible(1280, b"", None));
-        assert!(!RecordHeader { body_crc: 1, ..mark }.is_credible(1280, b"", place), "nothing has another checksum");
+        assert!(!RecordHeader { body_crc: 1, ..mark }.is_credible(1280, b"", before), "not the checksum of no bytes");
         let mut builder = BatchBuilder::new();
         let event = NewEvent {
             event_type: EventType::parse("click").unwrap(),
@@ -228,12 +235,12 @@ mod tests {
         let batch = builder.finish();
         let header = mark.with(&batch);
         let body = &batch.rows().index()[..BODY_HEADER_BYTES];
-        assert!(header.is_credible(1280, body, place));
-        assert!(!header.is_credible(1280, &body[..BODY_HEADER_BYTES - 1], place));
+        assert!(header.is_credible(1280, body, before));
+        assert!(!header.is_credible(1280, &body[..BODY_HEADER_BYTES - 1], before));
         for byte in 0..BODY_HEADER_BYTES {
             let mut changed = body.to_vec();
             changed[byte] ^= 1;
-            assert!(!header.is_credible(1280, &changed, place), "byte {byte}");
+            assert!(!header.is_credible(1280, &changed, before), "byte {byte}");
         }
     }
 

@@ -1,24 +1,27 @@
-//! Memory limits for a piece of work, which asks before it allocates.
+//! Memory limits for a piece of work, which asks for memory before it allocates.
 
 use core::fmt;
 
 use thiserror::Error;
 
-/// Extra bytes in each request, so that not every event has to ask.
+/// Extra bytes in each request, so that requests are rare.
 const STEP_BYTES: usize = 256 * 1024;
 
-/// The memory that a piece of work may use. The work asks before it allocates; whoever starts it may keep a budget for
-/// all such work.
+/// The memory that a piece of work may use. The work asks before it allocates. A host can grant memory from a common
+/// budget for all such work.
 pub struct Room<'a> {
+    /// `None` without a limit.
     ask: Option<&'a mut dyn FnMut(usize) -> Result<(), NoRoom>>,
+    /// Bytes that were granted.
     granted: usize,
+    /// Bytes that stay allocated until the work is done.
     kept: usize,
 }
 
-/// A piece of work gets no more memory.
+/// The error for a piece of work that gets no more memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NoRoom {
-    /// Other work uses it now. A later try may succeed.
+    /// Other work uses the memory now. A later try may succeed.
     #[error("there is no room for this at the moment")]
     Now,
     /// The budget is smaller than the request. No try will succeed.
@@ -40,27 +43,28 @@ impl<'a> Room<'a> {
         Self { ask: None, granted: usize::MAX, kept: 0 }
     }
 
-    /// Asks for this many bytes in addition to those kept.
+    /// Asks for this many bytes in addition to those [kept](Self::keep).
     pub(crate) fn need(&mut self, bytes: usize) -> Result<(), NoRoom> {
         let needed = self.kept.saturating_add(bytes);
         if needed <= self.granted {
             return Ok(());
         }
         let Some(ask) = &mut self.ask else { return Ok(()) };
-        let ample = needed.saturating_add(STEP_BYTES);
-        self.granted = match ask(ample) {
-            Ok(()) => ample,
+        let with_reserve = needed.saturating_add(STEP_BYTES);
+        self.granted = match ask(with_reserve) {
+            Ok(()) => with_reserve,
             Err(_) => ask(needed).map(|()| needed)?,
         };
         Ok(())
     }
 
-    /// Counts this many bytes as allocated for good, in addition to later requests.
+    /// Counts this many bytes as allocated until the work is done, in addition to later requests.
     pub(crate) fn keep(&mut self, bytes: usize) {
         self.kept = self.kept.saturating_add(bytes);
     }
 
-    /// Grows `buffer` to a capacity of at least `bytes`: at least doubled, but at most `bytes_max` if that is enough.
+    /// Grows `buffer` to a capacity of at least `bytes`. Doubles the capacity to avoid frequent copies, but not beyond
+    /// `bytes_max`.
     pub(crate) fn grow(
         &mut self,
         buffer: &mut alloc::vec::Vec<u8>,
@@ -91,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_granted_is_not_asked_for_again() {
+    fn granted_memory_is_not_asked_for_again() {
         let mut asked = Vec::new();
         let mut ask = |bytes: usize| {
             asked.push(bytes);
@@ -113,10 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_and_the_one_before_it_are_asked_for() {
-        let mut most = 0;
+    fn growing_a_buffer_asks_for_the_old_and_the_new_one() {
+        let mut asked = 0;
         let mut ask = |bytes| {
-            most = bytes;
+            asked = bytes;
             Ok(())
         };
         let mut room = Room::new(&mut ask);
@@ -126,6 +130,6 @@ mod tests {
             assert!((bytes..=1000).contains(&buffer.capacity()));
             buffer.resize(bytes, 0);
         }
-        assert!((1000..=2000 + STEP_BYTES).contains(&most));
+        assert!((1000..=2000 + STEP_BYTES).contains(&asked));
     }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use thiserror::Error;
 
-/// The bytes are not valid: no encoder writes them.
+/// The bytes are invalid: no encoder writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("invalid bytes: {0}")]
 pub(crate) struct Corrupt(pub(crate) &'static str);
@@ -23,17 +23,17 @@ impl Cursor {
 
     /// The next `len` bytes.
     pub(crate) fn take(&mut self, len: usize) -> Result<Bytes, Corrupt> {
-        if len > self.rest.len() { Err(Corrupt("too short")) } else { Ok(self.rest.split_to(len)) }
+        if len > self.rest.len() { Err(Corrupt("it ends too early")) } else { Ok(self.rest.split_to(len)) }
     }
 
-    /// Copies the rest to a new buffer, so that it does not keep the whole buffer alive.
+    /// Copies the remaining bytes to a new buffer, so that they do not keep the whole buffer alive.
     pub(crate) fn detach(&mut self) {
         self.rest = Bytes::copy_from_slice(&self.rest);
     }
 
     /// The next byte.
     pub(crate) fn byte(&mut self) -> Result<u8, Corrupt> {
-        self.take(1)?.first().copied().ok_or(Corrupt("too short"))
+        self.take(1)?.first().copied().ok_or(Corrupt("it ends too early"))
     }
 
     /// The next integer in LEB128, as [`put_varint`] writes it.
@@ -55,8 +55,8 @@ impl Cursor {
 
     /// The next integer in LEB128 as a length or count of at most `max`.
     pub(crate) fn length(&mut self, max: usize) -> Result<usize, Corrupt> {
-        let length = usize::try_from(self.varint()?).map_err(|_| Corrupt("a length"))?;
-        if length > max { Err(Corrupt("a length")) } else { Ok(length) }
+        let length = usize::try_from(self.varint()?).map_err(|_| Corrupt("a length is invalid"))?;
+        if length > max { Err(Corrupt("a length is invalid")) } else { Ok(length) }
     }
 
     /// Number of bytes left.

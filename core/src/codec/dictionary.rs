@@ -26,7 +26,7 @@ const TEXTS_MAX: usize = 256;
 
 const SLOTS: usize = 4 * TEXTS_MAX;
 
-/// The most probes for one text. Texts chosen to collide thus only prevent a dictionary, and cost no time.
+/// The most probes for one text. If callers choose texts that collide, no dictionary is used, but little time is lost.
 const PROBES_MAX: usize = 8;
 
 /// Builds a dictionary.
@@ -102,7 +102,11 @@ impl Dictionary {
     pub(super) fn decode(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let len = cursor.length(TEXTS_MAX)?;
         let (texts, codes) = (Strings::decode(cursor, heap, len)?, Packed::decode(cursor, count)?);
-        if codes.exceeds(len as u64) { Err(Corrupt("code of a text")) } else { Ok(Self { texts, codes }) }
+        if codes.exceeds(len as u64) {
+            Err(Corrupt("the code of a text is invalid"))
+        } else {
+            Ok(Self { texts, codes })
+        }
     }
 
     pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
@@ -110,7 +114,7 @@ impl Dictionary {
     }
 }
 
-/// A fast hash, without protection against chosen texts.
+/// A fast hash. Callers can choose texts that collide.
 fn hash(text: &[u8]) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut hash = text.len() as u64;

@@ -1,5 +1,5 @@
-//! The bytes of several columns that no other encoding takes, compressed together, since columns often repeat each
-//! other's bytes. LZ4 saves 8.0 to 25.2 bytes per event on the streams of the [module](super).
+//! The texts of several columns, compressed together, because columns often repeat each other's bytes. LZ4 saves 8.0 to
+//! 25.2 bytes per event on the streams of the [module](super).
 //!
 //! | bytes | what |
 //! |---|---|
@@ -49,7 +49,7 @@ impl fmt::Debug for Compressor {
 impl Compressor {
     /// Appends `heap` to `out`, compressed where that makes it smaller.
     pub(super) fn encode(&mut self, heap: &[u8], out: &mut Vec<u8>) {
-        debug_assert!(heap.len() <= HEAP_MAX, "no more than one heap may hold");
+        debug_assert!(heap.len() <= HEAP_MAX, "a heap has at most HEAP_MAX bytes");
         let bound = get_maximum_output_size(heap.len());
         if self.compressed.len() < bound {
             self.compressed.resize(bound, 0);
@@ -76,11 +76,11 @@ pub(super) fn decode_heap(cursor: &mut Cursor) -> Result<Cursor, Corrupt> {
     }
     let compressed = cursor.take(compressed)?;
     if length / LZ4_RATIO_MAX > compressed.len() {
-        return Err(Corrupt("length of a heap"));
+        return Err(Corrupt("the length of a heap is invalid"));
     }
     let mut bytes = vec![0; length];
     match decompress_into(&compressed, &mut bytes) {
         Ok(found) if found == length => Ok(Cursor::new(Bytes::from(bytes))),
-        Ok(_) | Err(_) => Err(Corrupt("a heap")),
+        Ok(_) | Err(_) => Err(Corrupt("a heap cannot be decompressed")),
     }
 }

@@ -67,7 +67,7 @@ impl IntegersBuilder {
         self.values.len() * width as usize / 8
     }
 
-    /// Whether one is negative.
+    /// Whether any value is negative.
     pub(super) fn signed(&self) -> bool {
         self.signed
     }

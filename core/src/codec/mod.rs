@@ -1,11 +1,12 @@
 //! Encodings of the columns in a block: as small as possible while any row can be decoded without the others.
 //!
-//! The encoding of each column is chosen by its values (Kuschewski et al., "`BtrBlocks`", SIGMOD 2023). Callers check a
-//! checksum before decoding; even so, no bytes make a decoder panic or read out of bounds.
+//! The values of a column decide which encoding it gets (Kuschewski et al., "`BtrBlocks`", SIGMOD 2023). Callers check
+//! a checksum before they decode. Even so, no bytes make a decoder panic or read out of bounds.
 //!
-//! What each encoding saves, measured on two real streams: 127,000 events of GitHub with ids (14 types, payloads of
-//! about 130 bytes) and 39,000 edits of Wikipedia without ids (51 types, payloads of about 430 bytes), in segments of
-//! 16,384 events and blocks of 64 KiB. The figures are bytes per event on the medium, including indexes and ids.
+//! The table shows what each encoding saves: the bytes per event on the medium, including indexes and ids, if it is
+//! left out. Measured on two real streams: 127,000 events of GitHub with ids (14 types, payloads of about 130 bytes)
+//! and 39,000 edits of Wikipedia without ids (51 types, payloads of about 430 bytes), in segments of 16,384 events and
+//! blocks of 64 KiB.
 //!
 //! | without | GitHub | Wikipedia |
 //! |---|---|---|

@@ -63,7 +63,7 @@ impl Packed {
     pub(crate) fn decode(cursor: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let (min, unit, width) = (cursor.varint()?, cursor.varint()?, u32::from(cursor.byte()?));
         if width > u64::BITS || (width > 0 && count > usize::MAX / 64) {
-            return Err(Corrupt("width of an integer"));
+            return Err(Corrupt("the width of a packed column is invalid"));
         }
         Ok(Self { min, unit, width, count, data: cursor.take(packed_bytes(count, width))? })
     }
@@ -84,7 +84,7 @@ impl Packed {
             Some(window) => u128::from_le_bytes(*window),
             None => {
                 let mut window = [0; 16];
-                window.iter_mut().zip(bytes).for_each(|(place, &byte)| *place = byte);
+                window.iter_mut().zip(bytes).for_each(|(target, &byte)| *target = byte);
                 u128::from_le_bytes(window)
             }
         };
@@ -93,7 +93,7 @@ impl Packed {
         self.min.wrapping_add(scaled.wrapping_mul(self.unit))
     }
 
-    /// Whether any value is `bound` or more. For most columns the header tells.
+    /// Whether any value is `bound` or more. For most columns, the minimum and the width are enough to tell.
     pub(crate) fn exceeds(&self, bound: u64) -> bool {
         let scaled_max = u64::MAX.checked_shr(u64::BITS - self.width).unwrap_or(0);
         let max = u128::from(self.min) + u128::from(scaled_max) * u128::from(self.unit);
@@ -153,7 +153,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_values_round_trip(values in prop::collection::vec(any::<u64>(), 0..50), shift in 0u32..64, unit in 1u64..1000) {
+        fn any_values_round_trip(
+            values in prop::collection::vec(any::<u64>(), 0..50),
+            shift in 0u32..64,
+            unit in 1u64..1000,
+        ) {
             assert_round_trip(&values);
             assert_round_trip(&values.iter().map(|value| value >> shift).collect::<Vec<_>>());
             assert_round_trip(&values.iter().map(|value| (value >> shift >> 10) * unit).collect::<Vec<_>>());

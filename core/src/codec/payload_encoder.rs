@@ -9,7 +9,7 @@ use super::shape::{SHAPES_MAX, Shapes};
 use super::span::Span;
 use super::texts::ColumnEncoder;
 
-/// A shape with fewer rows costs more than it saves.
+/// Shapes with fewer rows cost more than they save.
 const ROWS_MIN: usize = 4;
 
 /// Longer texts are stored whole.

@@ -1,4 +1,4 @@
-//! Decodes single rows of a column of payloads.
+//! Decodes a column of payloads. Each row can be decoded by itself.
 
 use alloc::vec::Vec;
 
@@ -28,7 +28,7 @@ use super::texts::Texts;
 /// | bytes | what |
 /// |---|---|
 /// | varint | number of leaves l, at most 255 |
-/// | l + 1 varints | lengths of the pieces before, between and behind the leaves, which lie in the heap |
+/// | l + 1 varints | lengths of the pieces before, between and after the leaves, which lie in the heap |
 /// | … | l columns of [`Texts`] that share the heap |
 ///
 /// The leaves of a row are at its index among the rows of its shape.
@@ -36,16 +36,16 @@ use super::texts::Texts;
 pub(crate) struct Payloads {
     shapes: Vec<ShapeColumns>,
     whole: Option<Texts>,
-    /// The shape of each row, and its index among the rows of that shape.
-    places: Vec<(u32, u32)>,
-    /// Length of the heap, which may have been decompressed.
+    /// For each row the number of its shape, 0 if it has none, and its index among the rows of that shape.
+    shape_rows: Vec<(u32, u32)>,
+    /// Length of the decompressed heap.
     heap_bytes: usize,
 }
 
 #[derive(Clone, Debug)]
 struct ShapeColumns {
     first: Bytes,
-    /// Each column of leaves, and the piece behind it.
+    /// Each column of leaves, and the piece after it.
     leaves: Vec<(Texts, Bytes)>,
 }
 
@@ -57,14 +57,14 @@ impl Payloads {
         let mut heap = decode_heap(cursor)?;
         let heap_bytes = heap.len();
         let mut rows = [0u32; SHAPES_MAX + 1];
-        let mut places = Vec::with_capacity(count);
+        let mut shape_rows = Vec::with_capacity(count);
         for number in numbers.iter() {
             if number > shapes as u64 {
-                return Err(Corrupt("number of a shape"));
+                return Err(Corrupt("the number of a shape is invalid"));
             }
-            let place = rows.get_mut(number as usize).ok_or(Corrupt("number of a shape"))?;
-            places.push((number as u32, *place));
-            *place += 1;
+            let row_in_shape = rows.get_mut(number as usize).ok_or(Corrupt("the number of a shape is invalid"))?;
+            shape_rows.push((number as u32, *row_in_shape));
+            *row_in_shape += 1;
         }
         let [rows_whole, rows @ ..] = rows;
         let shapes = rows.iter().take(shapes).map(|&rows| ShapeColumns::decode(cursor, &mut heap, rows as usize));
@@ -74,33 +74,33 @@ impl Payloads {
             rows => Some(Texts::decode_column(cursor, &mut heap, rows)?),
         };
         if heap.is_empty() {
-            Ok(Self { shapes, whole, places, heap_bytes })
+            Ok(Self { shapes, whole, shape_rows, heap_bytes })
         } else {
-            Err(Corrupt("a heap is too long"))
+            Err(Corrupt("a heap has unused bytes"))
         }
     }
 
-    /// Bytes of memory that it takes beside those that it was decoded from.
+    /// Its memory in bytes, in addition to the encoded bytes, which it shares with the block.
     pub(crate) fn memory_bytes(&self) -> usize {
         let leaves: usize = self.shapes.iter().map(|shape| shape.leaves.len()).sum();
         self.heap_bytes
-            + size_of_val(self.places.as_slice())
+            + size_of_val(self.shape_rows.as_slice())
             + size_of_val(self.shapes.as_slice())
             + leaves * size_of::<(Texts, Bytes)>()
     }
 
     /// Appends the text of a row to `out`. The row must exist.
     pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) {
-        let Some(&(shape, place)) = self.places.get(row) else { return };
+        let Some(&(shape, row_in_shape)) = self.shape_rows.get(row) else { return };
         match shape.checked_sub(1) {
             Some(shape) => {
                 if let Some(shape) = self.shapes.get(shape as usize) {
-                    shape.append(place as usize, out);
+                    shape.append(row_in_shape as usize, out);
                 }
             }
             None => {
                 if let Some(whole) = &self.whole {
-                    whole.append(place as usize, out);
+                    whole.append(row_in_shape as usize, out);
                 }
             }
         }
@@ -120,10 +120,10 @@ impl ShapeColumns {
         Ok(Self { first, leaves: leaves.collect::<Result<_, _>>()? })
     }
 
-    fn append(&self, place: usize, out: &mut Vec<u8>) {
+    fn append(&self, row_in_shape: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.first);
         for (leaf, piece) in &self.leaves {
-            leaf.append(place, out);
+            leaf.append(row_in_shape, out);
             out.extend_from_slice(piece);
         }
     }
@@ -155,8 +155,8 @@ mod tests {
 
     fn assert_round_trip<T: AsRef<[u8]>>(texts: &[T]) -> Payloads {
         let mut encoder = PayloadEncoder::default();
-        // What an earlier block left in the buffers must not matter.
-        encoded(&[r#"{"left":"over"}"#; 20], &mut encoder);
+        // The buffers still have the content of an earlier block, which must have no effect.
+        encoded(&[r#"{"earlier":"block"}"#; 20], &mut encoder);
         let bytes = encoded(texts, &mut encoder);
         let mut cursor = Cursor::new(bytes.into());
         let payloads = Payloads::decode(&mut cursor, texts.len()).unwrap();
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    /// The texts of these kinds that `order` refers to, in its order.
+    /// One text for each index in `order`. Indexes beyond the end of `kinds` wrap around.
     fn rows(kinds: &[String], order: &[usize]) -> Vec<String> {
         order.iter().map(|index| kinds[index % kinds.len()].clone()).collect()
     }
@@ -211,7 +211,9 @@ mod tests {
             let (search, duration): (u32, u32) = (random.random_range(0..1_000_000), random.random_range(0..100_000));
             let (country, new): (&str, bool) = (COUNTRIES[random.random_range(0..8)], random.random());
             texts.push(format!(
-                r#"{{"user":"u-{user:05}","session":"{session:016x}","path":"/shops/{shop:02}/items/{item:04}","referrer":"https://find.example/?q={search:06}","duration_ms":{duration},"country":"{country}","new":{new}}}"#
+                "{{\"user\":\"u-{user:05}\",\"session\":\"{session:016x}\",\
+                 \"path\":\"/shops/{shop:02}/items/{item:04}\",\"referrer\":\"https://find.example/?q={search:06}\",\
+                 \"duration_ms\":{duration},\"country\":\"{country}\",\"new\":{new}}}"
             ));
         }
         // Each payload of some 167 bytes has 140 random bits, which are 17.5 bytes.
@@ -330,7 +332,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn json_round_trips(kinds in prop::collection::vec(json(), 1..12), order in prop::collection::vec(0usize..12, 0..120)) {
+        fn json_round_trips(
+            kinds in prop::collection::vec(json(), 1..12),
+            order in prop::collection::vec(0usize..12, 0..120),
+        ) {
             assert_round_trip(&kinds);
             assert_round_trip(&rows(&kinds, &order));
         }

@@ -7,9 +7,9 @@ use crate::json::ordinary_len;
 
 /// The shapes of a block's texts, and the leaves of these texts.
 ///
-/// A shape is a text without its leaves: the pieces before, between and behind them. Shapes are paths in a tree of
-/// pieces, so that one pass over a text compares it with all shapes. Splitting is reversible for any bytes, but only
-/// useful for JSON.
+/// A shape is a text without its leaves: the pieces before, between and after them. Each shape is a path in a tree of
+/// pieces, so that one pass over a text compares it with all shapes. Any bytes can be split and joined again, but only
+/// JSON profits.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
     pieces: Vec<Piece>,
@@ -17,7 +17,7 @@ pub(super) struct Shapes {
     leaves: Vec<Span>,
 }
 
-/// A shape: its last piece, from which the others are reached.
+/// A shape, by its last piece. The parents of that piece are the other pieces.
 #[derive(Clone, Copy, Debug)]
 struct ShapeEnd {
     piece: usize,
@@ -28,12 +28,12 @@ struct ShapeEnd {
 struct Piece {
     /// Its first occurrence in the text.
     span: Span,
-    /// The previous piece, if there is one.
-    before: Option<usize>,
-    /// The first of the pieces that follow this one and a leaf.
-    behind: Option<usize>,
-    /// The next alternative to this piece.
-    other: Option<usize>,
+    /// The piece before this one and a leaf; `None` at the beginning of a text.
+    parent: Option<usize>,
+    /// The first of the pieces that come after this one and a leaf.
+    first_child: Option<usize>,
+    /// The next piece with the same parent.
+    next_sibling: Option<usize>,
     /// The shape that ends with this piece, if one does.
     shape: Option<usize>,
 }
@@ -50,7 +50,7 @@ const PIECE_BYTES_MAX: usize = 1024;
 /// The most pieces in the tree, including those of texts that turned out to have no shape.
 const PIECES_MAX: usize = 4096;
 
-/// The most pieces that a text is compared with, so that chosen texts cannot cost much time.
+/// The most pieces that a text is compared with, so that callers cannot choose texts that take long to split.
 const COMPARED_MAX: usize = 512;
 
 impl Shapes {
@@ -73,11 +73,11 @@ impl Shapes {
     /// Replaces `pieces` by those of the shape.
     pub(super) fn pieces(&self, shape: usize, pieces: &mut Vec<Span>) {
         pieces.clear();
-        let mut next = Some(self.ends.get(shape).expect("it was given by `add`").piece);
+        let mut next = Some(self.ends.get(shape).expect("shapes come from `add`").piece);
         while let Some(at) = next {
             let piece = self.pieces.get(at).expect("pieces are linked to pieces only");
             pieces.push(piece.span);
-            next = piece.before;
+            next = piece.parent;
         }
         pieces.reverse();
     }
@@ -99,18 +99,18 @@ impl Shapes {
 
     fn find(&mut self, text: &[u8], span: Span) -> Option<usize> {
         let mut rest = span.of(text);
-        let mut before = None;
+        let mut parent = None;
         let mut compared = 0;
         for _ in 0..=LEAVES_MAX {
-            let piece = self.piece(text, span, rest, before, &mut compared)?;
-            before = Some(piece);
+            let piece = self.piece(text, span, rest, parent, &mut compared)?;
+            parent = Some(piece);
             rest = rest.get(self.pieces.get(piece)?.span.len()..)?;
             if rest.is_empty() {
                 return self.end(piece);
             }
-            let (_, behind) = rest.split_at_checked(leaf_len(rest)?)?;
-            self.leaves.push(Span { start: span.end - rest.len() as u32, end: span.end - behind.len() as u32 });
-            rest = behind;
+            let (_, after) = rest.split_at_checked(leaf_len(rest)?)?;
+            self.leaves.push(Span { start: span.end - rest.len() as u32, end: span.end - after.len() as u32 });
+            rest = after;
         }
         None
     }
@@ -121,19 +121,19 @@ impl Shapes {
         text: &[u8],
         span: Span,
         rest: &[u8],
-        before: Option<usize>,
+        parent: Option<usize>,
         compared: &mut usize,
     ) -> Option<usize> {
-        let first = match before {
-            Some(before) => self.pieces.get(before)?.behind,
+        let first = match parent {
+            Some(parent) => self.pieces.get(parent)?.first_child,
             None => Some(0).filter(|_| !self.pieces.is_empty()),
         };
         let mut last = None;
         let mut next = first;
         while let Some(at) = next {
             let piece = self.pieces.get(at)?;
-            if let Some(behind) = rest.strip_prefix(piece.span.of(text))
-                && !matches!(behind, [b'{' | b'}' | b'[' | b']' | b',', ..])
+            if let Some(after) = rest.strip_prefix(piece.span.of(text))
+                && !matches!(after, [b'{' | b'}' | b'[' | b']' | b',', ..])
             {
                 return Some(at);
             }
@@ -141,19 +141,24 @@ impl Shapes {
             if *compared > COMPARED_MAX {
                 return None;
             }
-            (last, next) = (next, piece.other);
+            (last, next) = (next, piece.next_sibling);
         }
         let length = piece_len(rest)?;
         if length > PIECE_BYTES_MAX || self.pieces.len() == PIECES_MAX {
             return None;
         }
         let start = span.end - rest.len() as u32;
-        let piece =
-            Piece { span: Span { start, end: start + length as u32 }, before, behind: None, other: None, shape: None };
+        let piece = Piece {
+            span: Span { start, end: start + length as u32 },
+            parent,
+            first_child: None,
+            next_sibling: None,
+            shape: None,
+        };
         let at = Some(self.pieces.len());
-        match (last, before) {
-            (Some(last), _) => self.pieces.get_mut(last)?.other = at,
-            (None, Some(before)) => self.pieces.get_mut(before)?.behind = at,
+        match (last, parent) {
+            (Some(last), _) => self.pieces.get_mut(last)?.next_sibling = at,
+            (None, Some(parent)) => self.pieces.get_mut(parent)?.first_child = at,
             (None, None) => {}
         }
         self.pieces.push(piece);
@@ -177,7 +182,7 @@ fn piece_len(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     loop {
         rest = match rest {
-            [b'{' | b'}' | b'[' | b']' | b',', behind @ ..] => behind,
+            [b'{' | b'}' | b'[' | b']' | b',', after @ ..] => after,
             [b'"', ..] => match rest.split_at_checked(leaf_len(rest)?)? {
                 (_, [b':', value @ ..]) => value,
                 _ => return Some(bytes.len() - rest.len()),
@@ -201,10 +206,10 @@ fn string_len(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     loop {
         rest = match rest.split_at_checked(ordinary_len(rest))? {
-            (_, [b'"', behind @ ..]) => return Some(bytes.len() - behind.len()),
-            (_, [b'\\', _, behind @ ..]) => behind,
+            (_, [b'"', after @ ..]) => return Some(bytes.len() - after.len()),
+            (_, [b'\\', _, after @ ..]) => after,
             // JSON does not allow control characters in strings.
-            (_, [byte, behind @ ..]) if *byte != b'\\' => behind,
+            (_, [byte, after @ ..]) if *byte != b'\\' => after,
             _ => return None,
         };
     }
@@ -296,7 +301,7 @@ mod tests {
         let found = split(&mut shapes, &texts);
         assert_eq!(found.iter().flatten().count(), SHAPES_MAX);
         assert!(shapes.pieces.len() <= PIECES_MAX);
-        assert!(shapes.pieces.iter().filter(|piece| piece.before.is_none()).count() <= COMPARED_MAX + 1);
+        assert!(shapes.pieces.iter().filter(|piece| piece.parent.is_none()).count() <= COMPARED_MAX + 1);
         assert_eq!(shapes.leaves().len(), 2 * SHAPES_MAX);
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-/// The range of a text in a buffer of many.
+/// The range of a text in a buffer of many texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) start: u32,
@@ -10,7 +10,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// The text. `buffer` must be the one that the span was made for.
+    /// The text in `buffer`, for which the span must have been made.
     pub(super) fn of(self, buffer: &[u8]) -> &[u8] {
         buffer.get(self.start as usize..self.end as usize).expect("a span is made for the buffer that it is used with")
     }

@@ -38,14 +38,14 @@ impl Strings {
         let mut ends = Vec::with_capacity(count);
         let mut end = 0u32;
         for length in lengths.iter() {
-            let length = u32::try_from(length).map_err(|_| Corrupt("length of a text"))?;
-            end = end.checked_add(length).ok_or(Corrupt("lengths of texts"))?;
+            let length = u32::try_from(length).map_err(|_| Corrupt("the length of a text is invalid"))?;
+            end = end.checked_add(length).ok_or(Corrupt("the lengths of texts are invalid"))?;
             ends.push(end);
         }
         Ok(Self { ends, bytes: heap.take(end as usize)? })
     }
 
-    /// The text at `index`; empty behind the last.
+    /// The text at `index`; empty after the last one.
     pub(super) fn get(&self, index: usize) -> &[u8] {
         let Some(&end) = self.ends.get(index) else { return &[] };
         let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);

@@ -43,10 +43,10 @@ enum Form {
     Template(Template),
 }
 
-/// The form of a column.
+/// The form of a column, as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Kind {
+enum FormCode {
     Strings = 0,
     Dictionary = 1,
     Integers = 2,
@@ -96,51 +96,51 @@ impl ColumnEncoder {
         if quoted {
             spans.iter_mut().for_each(|span| *span = Span { start: span.start + 1, end: span.end - 1 });
         }
-        let kind = self.choose(text, spans);
-        out.push(kind as u8 | if quoted { QUOTED } else { 0 });
-        match kind {
-            Kind::Strings => encode_strings(text, spans, &mut self.lengths, heap, out),
-            Kind::Dictionary => self.dictionary.encode(text, heap, out),
-            Kind::Integers | Kind::SignedIntegers => self.integers.encode(out),
-            Kind::Template => self.template.encode(text, spans, heap, out),
+        let code = self.choose(text, spans);
+        out.push(code as u8 | if quoted { QUOTED } else { 0 });
+        match code {
+            FormCode::Strings => encode_strings(text, spans, &mut self.lengths, heap, out),
+            FormCode::Dictionary => self.dictionary.encode(text, heap, out),
+            FormCode::Integers | FormCode::SignedIntegers => self.integers.encode(out),
+            FormCode::Template => self.template.encode(text, spans, heap, out),
         }
     }
 
     /// Builds the form with the smallest estimated size.
-    fn choose(&mut self, text: &[u8], spans: &[Span]) -> Kind {
+    fn choose(&mut self, text: &[u8], spans: &[Span]) -> FormCode {
         let (mut bytes, mut min, mut max) = (0, usize::MAX, 0);
         for length in spans.iter().map(|span| span.len()) {
             bytes += length;
             min = min.min(length);
             max = max.max(length);
         }
-        // The size of strings after LZ4 is not known yet.
-        let mut best = (Kind::Strings, bytes * 7 / 8 + spans.len() / 2);
-        let mut offer = |kind, cost: Option<usize>| {
+        // An estimate: the size of strings after LZ4 is not known yet.
+        let mut best = (FormCode::Strings, bytes * 7 / 8 + spans.len() / 2);
+        let mut offer = |code, cost: Option<usize>| {
             if let Some(cost) = cost
                 && cost < best.1
             {
-                best = (kind, cost);
+                best = (code, cost);
             }
             best
         };
-        if let (Kind::Dictionary, cost) = offer(Kind::Dictionary, self.dictionary.build(text, spans))
+        if let (FormCode::Dictionary, cost) = offer(FormCode::Dictionary, self.dictionary.build(text, spans))
             && cost <= bytes / GOOD_ENOUGH
         {
-            return Kind::Dictionary;
+            return FormCode::Dictionary;
         }
         if max <= INTEGER_BYTES_MAX {
             let cost = self.integers.build(text, spans);
-            offer(if self.integers.signed() { Kind::SignedIntegers } else { Kind::Integers }, cost);
+            offer(if self.integers.signed() { FormCode::SignedIntegers } else { FormCode::Integers }, cost);
         }
         if min == max && max <= TEMPLATE_BYTES_MAX {
-            offer(Kind::Template, self.template.build(text, spans));
+            offer(FormCode::Template, self.template.build(text, spans));
         }
         best.0
     }
 }
 
-impl Kind {
+impl FormCode {
     fn decode(byte: u8) -> Result<Self, Corrupt> {
         match byte {
             0 => Ok(Self::Strings),
@@ -148,7 +148,7 @@ impl Kind {
             2 => Ok(Self::Integers),
             3 => Ok(Self::SignedIntegers),
             4 => Ok(Self::Template),
-            _ => Err(Corrupt("form of texts")),
+            _ => Err(Corrupt("the form of a column of texts is unknown")),
         }
     }
 }
@@ -158,18 +158,18 @@ impl Texts {
     pub(crate) fn decode(cursor: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let mut heap = decode_heap(cursor)?;
         let texts = Self::decode_column(cursor, &mut heap, count)?;
-        if heap.is_empty() { Ok(texts) } else { Err(Corrupt("a heap is too long")) }
+        if heap.is_empty() { Ok(texts) } else { Err(Corrupt("a heap has unused bytes")) }
     }
 
     /// Decodes a column from the cursor, and takes its bytes from a shared heap.
     pub(super) fn decode_column(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let byte = cursor.byte()?;
-        let form = match Kind::decode(byte & !QUOTED)? {
-            Kind::Strings => Form::Strings(Strings::decode(cursor, heap, count)?),
-            Kind::Dictionary => Form::Dictionary(Dictionary::decode(cursor, heap, count)?),
-            Kind::Integers => Form::Integers(Integers::decode(cursor, false, count)?),
-            Kind::SignedIntegers => Form::Integers(Integers::decode(cursor, true, count)?),
-            Kind::Template => Form::Template(Template::decode(cursor, heap, count)?),
+        let form = match FormCode::decode(byte & !QUOTED)? {
+            FormCode::Strings => Form::Strings(Strings::decode(cursor, heap, count)?),
+            FormCode::Dictionary => Form::Dictionary(Dictionary::decode(cursor, heap, count)?),
+            FormCode::Integers => Form::Integers(Integers::decode(cursor, false, count)?),
+            FormCode::SignedIntegers => Form::Integers(Integers::decode(cursor, true, count)?),
+            FormCode::Template => Form::Template(Template::decode(cursor, heap, count)?),
         };
         Ok(Self { quoted: byte & QUOTED != 0, form })
     }
@@ -214,10 +214,10 @@ mod tests {
     }
 
     /// Asserts that the texts round-trip; returns the form and the number of bytes.
-    fn assert_round_trip<T: AsRef<[u8]>>(texts: &[T]) -> (Kind, usize) {
+    fn assert_round_trip<T: AsRef<[u8]>>(texts: &[T]) -> (FormCode, usize) {
         let mut scratch = TextsEncoder::default();
-        // What an earlier column left in the buffers must not matter.
-        encoded(&["left", "over", "1", "-5", "over"], &mut scratch);
+        // The buffers still have the content of an earlier column, which must have no effect.
+        encoded(&["earlier", "column", "1", "-5", "column"], &mut scratch);
         let bytes = encoded(texts, &mut scratch);
         let len = bytes.len();
         let mut cursor = Cursor::new(bytes.into());
@@ -229,10 +229,10 @@ mod tests {
             assert_eq!(found.strip_prefix(b"before").unwrap(), value.as_ref());
         }
         let form = match column.form {
-            Form::Strings(_) => Kind::Strings,
-            Form::Dictionary(_) => Kind::Dictionary,
-            Form::Integers(_) => Kind::Integers,
-            Form::Template(_) => Kind::Template,
+            Form::Strings(_) => FormCode::Strings,
+            Form::Dictionary(_) => FormCode::Dictionary,
+            Form::Integers(_) => FormCode::Integers,
+            Form::Template(_) => FormCode::Template,
         };
         (form, len)
     }
@@ -258,39 +258,39 @@ mod tests {
     #[test]
     fn the_smallest_form_is_chosen() {
         let nothing: [&str; 0] = [];
-        assert_eq!(assert_round_trip(&nothing), (Kind::Strings, 6));
-        assert_eq!(assert_round_trip(&[""]), (Kind::Strings, 6));
-        assert_eq!(assert_round_trip(&[""; 300]), (Kind::Dictionary, 10));
+        assert_eq!(assert_round_trip(&nothing), (FormCode::Strings, 6));
+        assert_eq!(assert_round_trip(&[""]), (FormCode::Strings, 6));
+        assert_eq!(assert_round_trip(&[""; 300]), (FormCode::Dictionary, 10));
 
         let same = column(|_| "the same in all rows, whatever its length".into());
         let (form, len) = assert_round_trip(&same);
-        assert_eq!(form, Kind::Dictionary);
+        assert_eq!(form, FormCode::Dictionary);
         assert!(len < 60, "{len}");
 
         let countries = column(|index| ["DE", "FR", "US", "JP"][random(index) as usize % 4].into());
         let (form, len) = assert_round_trip(&countries);
-        assert_eq!(form, Kind::Dictionary);
+        assert_eq!(form, FormCode::Dictionary);
         assert!(len < 300 * 2 / 8 + 30, "{len}");
 
         let durations = column(|index| (random(index) % 100_000).to_string());
         let (form, len) = assert_round_trip(&durations);
-        assert_eq!(form, Kind::Integers);
+        assert_eq!(form, FormCode::Integers);
         assert!(len < 300 * 17 / 8 + 20, "{len}");
-        assert_eq!(assert_round_trip(&column(|index| (random(index) as i64).to_string())).0, Kind::Integers);
+        assert_eq!(assert_round_trip(&column(|index| (random(index) as i64).to_string())).0, FormCode::Integers);
 
         let users = column(|index| format!("\"u-{:05}\"", random(index) % 50_000));
         let (form, len) = assert_round_trip(&users);
-        assert_eq!(form, Kind::Template);
+        assert_eq!(form, FormCode::Template);
         assert!(len < 300 * 17 / 8 + 30, "{len}");
 
         let digests = column(|index| format!("{:016x}{:016x}{:08x}", random(index), index, random(index) >> 32));
         let (form, len) = assert_round_trip(&digests);
-        assert_eq!(form, Kind::Template);
+        assert_eq!(form, FormCode::Template);
         assert!(len < 300 * 28 / 2 + 100, "{len}");
 
         let sentences = column(|index| format!("the words of a sentence {} that has others", random(index) % 10_000));
         let (form, len) = assert_round_trip(&sentences);
-        assert_eq!(form, Kind::Strings);
+        assert_eq!(form, FormCode::Strings);
         assert!(len < 300 * 15, "{len}");
     }
 
@@ -309,7 +309,7 @@ mod tests {
             assert_round_trip(&texts);
         }
         let long = column(|index| format!("{:020}-{:020}", random(index), u64::MAX - index));
-        assert_eq!(assert_round_trip(&long).0, Kind::Template);
+        assert_eq!(assert_round_trip(&long).0, FormCode::Template);
     }
 
     #[test]
@@ -328,7 +328,7 @@ mod tests {
             let texts: Vec<String> = (0..1200).map(|row| format!("word {:x}", random(row % different))).collect();
             let (form, len) = assert_round_trip(&texts);
             if different <= 9 {
-                assert_eq!(form, Kind::Dictionary, "{different}");
+                assert_eq!(form, FormCode::Dictionary, "{different}");
                 assert!(len < 1200 * 4 / 8 + 300, "{len}");
             }
         }

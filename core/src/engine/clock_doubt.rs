@@ -6,18 +6,18 @@
 //! | 4 | version, 1 |
 //! | 4 | zero |
 //! | 8 | generation of the manifest that is written with it |
-//! | 8 | what the wall clock showed last, nanoseconds since the Unix epoch, signed |
-//! | 8 | for how long it was seen in doubt, in nanoseconds, signed |
+//! | 8 | the last wall time, nanoseconds since the Unix epoch, signed |
+//! | 8 | for how long processes have seen the clock in doubt, nanoseconds, signed |
 //! | 4 | CRC-32C of the 40 bytes before |
 //!
 //! All integers are little-endian. If the clock is in doubt when a manifest is written, the blob is written right
-//! before it; a manifest of a higher generation means that the clock is no longer in doubt. A missing blob is no
-//! damage: the wait until the clock is believed starts again.
+//! before it. It is obsolete once a manifest of a higher generation exists. If the blob is missing, the wait until the
+//! clock is trusted starts again.
 
 use alloc::vec::Vec;
 
 use crate::checksum::Crc32c;
-use crate::clock::Observed;
+use crate::clock::DoubtState;
 use crate::column::{i64_at, u32_at, u64_at};
 use crate::storage::{StorageError, StorageReader};
 
@@ -28,13 +28,13 @@ const MAGIC: &[u8; 8] = b"ARGUSCLK";
 const VERSION: u32 = 1;
 const BYTES: usize = 44;
 
-/// The doubt on the medium, and the generation of the manifest that was written with it. A newer manifest makes it
-/// obsolete. A blob that is damaged or unreadable counts as missing.
+/// Loads the doubt, and the generation of the manifest that was written with it. A damaged or unreadable blob counts as
+/// missing.
 ///
 /// # Errors
 ///
 /// [`StorageError::Full`] and [`StorageError::Unavailable`], which say nothing about the blob.
-pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Option<(u64, Observed)>, StorageError> {
+pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Option<(u64, DoubtState)>, StorageError> {
     let read = || medium.open(NAME)?.map(|blob| blob.read(0..blob.len())).transpose();
     match read() {
         Ok(bytes) => Ok(bytes.and_then(|bytes| decode(&bytes))),
@@ -44,25 +44,25 @@ pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Option<(u64, Observed
 }
 
 /// The bytes of the blob.
-pub(super) fn encode(observed: Observed, generation: u64) -> Vec<u8> {
+pub(super) fn encode(state: DoubtState, generation: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(BYTES);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(&generation.to_le_bytes());
-    bytes.extend_from_slice(&observed.wall.to_le_bytes());
-    bytes.extend_from_slice(&observed.lasted.to_le_bytes());
+    bytes.extend_from_slice(&state.wall.to_le_bytes());
+    bytes.extend_from_slice(&state.lasted.to_le_bytes());
     let crc = Crc32c::of(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<(u64, Observed)> {
+fn decode(bytes: &[u8]) -> Option<(u64, DoubtState)> {
     let (covered, crc) = bytes.split_at_checked(BYTES - 4)?;
     let is_whole = crc.len() == 4 && Crc32c::of(covered) == u32_at(crc, 0, 0);
     let is_known = is_whole && covered.starts_with(MAGIC) && u32_at(covered, 8, 0) == VERSION;
-    let observed = || Observed { wall: i64_at(covered, 24, 0), lasted: i64_at(covered, 32, 0) };
-    is_known.then(|| (u64_at(covered, 16, 0), observed()))
+    let state = || DoubtState { wall: i64_at(covered, 24, 0), lasted: i64_at(covered, 32, 0) };
+    is_known.then(|| (u64_at(covered, 16, 0), state()))
 }
 
 #[cfg(test)]
@@ -73,13 +73,13 @@ mod tests {
     use crate::storage::MemoryStorage;
 
     #[test]
-    fn a_doubt_survives_and_one_that_is_damaged_says_nothing() {
-        let observed = Observed { wall: i64::MIN + 7, lasted: 1 << 40 };
+    fn a_doubt_round_trips_and_a_damaged_blob_counts_as_missing() {
+        let state = DoubtState { wall: i64::MIN + 7, lasted: 1 << 40 };
         let mut storage = MemoryStorage::default();
         assert_eq!(load(&storage), Ok(None));
-        let bytes = encode(observed, 9);
+        let bytes = encode(state, 9);
         storage.insert(NAME, bytes.clone().into());
-        assert_eq!(load(&storage), Ok(Some((9, observed))));
+        assert_eq!(load(&storage), Ok(Some((9, state))));
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);

@@ -1,4 +1,4 @@
-//! Commits: a group of batches becomes durable records and fresh segments.
+//! Commits a group of batches as durable log records and fresh segments.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -39,7 +39,7 @@ impl Proposed<'_> {
 impl<S: Storage> Engine<S> {
     pub(super) fn commit_group(&mut self, now: Timestamp, group: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
         let millis = now.as_nanos().div_euclid(1_000_000).max(self.last_millis);
-        let (proposed, receipts) = self.propose(group, millis, self.due_at(now).keep_from)?;
+        let (proposed, receipts) = self.propose(group, millis, self.cutoffs_at(now).keep_from)?;
         if !proposed.is_empty() {
             let ends = self.append(&proposed, millis)?;
             self.last_millis = millis;
@@ -75,14 +75,14 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Makes the log durable and saves where it ends, so that the next open can tell whether all of it is there.
+    /// Makes the log durable and saves where it ends, so that the next open can tell whether it is complete.
     pub(super) fn save_log_end(&mut self) -> Result<(), CommitError> {
         self.sync_log()?;
         self.append_durability_mark()?;
         let all_marked = self.marked == self.durable;
         self.sync_log()?;
         if all_marked {
-            // Only the mark was appended since. It needs no mark of its own.
+            // Only the mark was appended since, and a mark needs no mark of its own.
             self.marked = self.durable;
         }
         let end = LogEnd { offset: self.durable, chain: self.chain, next_seq: self.last_seq + 1 };
@@ -106,12 +106,12 @@ impl<S: Storage> Engine<S> {
         keep_from: i64,
     ) -> Result<(Vec<Proposed<'a>>, Vec<Receipt>), CommitError> {
         // If stored ids cannot be read, no event can be proven new, and nothing may be committed.
-        let asked = look_up(|| self.view(), group).map_err(|error| {
+        let lookups = look_up(|| self.view(), group).map_err(|error| {
             let cause = Cause::from(error).during("look-up of ids");
             self.failure = Some(Failure::Failed(cause.clone()));
             CommitError::failed(cause)
         })?;
-        let verdicts = judge(group, &asked, &self.types);
+        let verdicts = judge(group, &lookups, &self.types);
         assert_eq!(verdicts.len(), group.len(), "each batch has a verdict");
         let mut next_seq = self.last_seq + 1;
         let first_seqs: Vec<u64> = group
@@ -124,7 +124,7 @@ impl<S: Storage> Engine<S> {
             })
             .collect();
         let seq_in_group = |index: usize, event: u32| {
-            let of_this_group = "an event is repeated within its own group";
+            let of_this_group = "the holder of an id is in the same group";
             let before = verdicts.get(index).expect(of_this_group).left_out_before(event);
             first_seqs.get(index).expect(of_this_group) + u64::from(event) - before as u64
         };
@@ -132,7 +132,7 @@ impl<S: Storage> Engine<S> {
         let mut receipts = Vec::with_capacity(group.len());
         for ((batch, verdict), &first_seq) in group.iter().zip(&verdicts).zip(&first_seqs) {
             let duplicates: Box<[Duplicate]> = verdict
-                .repeats
+                .duplicates
                 .iter()
                 .map(|&(index, holder)| {
                     let seq = match holder {
@@ -165,8 +165,7 @@ impl<S: Storage> Engine<S> {
 
     fn surplus(&self, verdict: &Verdict) -> Option<Box<Surplus>> {
         let indexes = verdict.surplus.as_slice();
-        (!indexes.is_empty())
-            .then(|| Box::new(Surplus { indexes: indexes.into(), types_max: self.types.most() as u64 }))
+        (!indexes.is_empty()).then(|| Box::new(Surplus { indexes: indexes.into(), types_max: self.types.max() as u64 }))
     }
 
     /// Appends the records and makes them durable. Returns, for each, the offset after it and the checksum of its
@@ -239,15 +238,15 @@ impl<S: Storage> Engine<S> {
     }
 }
 
-/// Joins the rows of neighbouring batches. Ordinals count from `base`.
+/// Joins the rows of neighbouring batches. `base` is the sequence number of ordinal 0.
 fn joined(run: &[Proposed<'_>], base: u64) -> Rows {
     let rows = || run.iter().map(|proposed| proposed.batch.rows());
     let text = rows().map(|rows| rows.text().len()).sum();
     let mut builder = RowsBuilder::with_capacity(rows().map(Rows::len).sum(), text);
     for proposed in run {
         let (rows, first_ordinal) = (proposed.batch.rows(), (proposed.first_seq - base) as u32);
-        for place in 0..rows.len() {
-            let row = rows.row_by_ordinal(place);
+        for index in 0..rows.len() {
+            let row = rows.row_by_ordinal(index);
             let code = builder.intern(rows.type_name(rows.row_type(row)));
             builder.push_row(rows, row, first_ordinal + rows.ordinal(row), code);
         }

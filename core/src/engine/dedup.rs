@@ -1,4 +1,4 @@
-//! Finds the events of a group whose ids are held already.
+//! Finds the duplicates of a group: events whose ids a stored event, or an earlier one of the group, already has.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::repository::ReadError;
 use crate::segment::id_hash;
 
-/// The event that holds a caller's id.
+/// The first event with a caller's id. Later events with this id are duplicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holder {
     /// A stored event, by its sequence number.
@@ -17,12 +17,12 @@ pub(super) enum Holder {
     InGroup(usize, u32),
 }
 
-/// A duplicate: its index in its batch, and the event that holds its id.
-pub(super) type Repeat = (u32, Holder);
+/// A duplicate: its index in its batch, and the holder of its id.
+pub(super) type DuplicateEvent = (u32, Holder);
 
-/// An event with a caller's id, which is looked up.
+/// The look-up of one event's id, which came from the caller.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct IdLookup<'a> {
     hash: u64,
     /// The index of its batch.
     batch: usize,
@@ -33,93 +33,97 @@ pub(super) struct Asked<'a> {
     stored: Option<u64>,
 }
 
-/// The events of a group that have callers' ids, ascending by hash, batch and index.
+/// Looks up the callers' ids of a group. The result ascends by hash, batch and index.
 ///
 /// # Errors
 ///
 /// [`ReadError`] if stored ids cannot be read.
-pub(super) fn look_up(stored: impl FnOnce() -> EngineSnapshot, group: &[Batch]) -> Result<Vec<Asked<'_>>, ReadError> {
-    let mut asked: Vec<Asked<'_>> = Vec::new();
+pub(super) fn look_up(
+    stored: impl FnOnce() -> EngineSnapshot,
+    group: &[Batch],
+) -> Result<Vec<IdLookup<'_>>, ReadError> {
+    let mut lookups: Vec<IdLookup<'_>> = Vec::new();
     for (batch_index, batch) in group.iter().enumerate() {
         let rows = batch.rows();
-        asked.extend((0..rows.id_count()).map(|entry| {
+        lookups.extend((0..rows.id_count()).map(|entry| {
             let (hash, row) = rows.id_entry(entry);
             let index = rows.ordinal(row);
             let id = batch.event(index as usize).id.expect("only rows with an id have an entry among the hashes");
-            Asked { hash, batch: batch_index, index, id: id.as_str(), stored: None }
+            IdLookup { hash, batch: batch_index, index, id: id.as_str(), stored: None }
         }));
     }
-    if asked.is_empty() {
-        return Ok(asked);
+    if lookups.is_empty() {
+        return Ok(lookups);
     }
-    asked.sort_unstable_by_key(|asked| (asked.hash, asked.batch, asked.index));
-    let ids: Vec<(u64, &str)> = asked.iter().map(|asked| (asked.hash, asked.id)).collect();
+    lookups.sort_unstable_by_key(|lookup| (lookup.hash, lookup.batch, lookup.index));
+    let ids: Vec<(u64, &str)> = lookups.iter().map(|lookup| (lookup.hash, lookup.id)).collect();
     debug_assert!(ids.iter().all(|(hash, id)| *hash == id_hash(id.as_bytes())));
     let seqs = stored().seqs_of_ids(&ids)?;
-    assert_eq!(seqs.len(), asked.len(), "each id that is asked for has an answer");
-    asked.iter_mut().zip(seqs).for_each(|(asked, seq)| asked.stored = seq);
-    Ok(asked)
+    assert_eq!(seqs.len(), lookups.len(), "each look-up has a result");
+    lookups.iter_mut().zip(seqs).for_each(|(lookup, seq)| lookup.stored = seq);
+    Ok(lookups)
 }
 
 /// The duplicates in each of `batches` batches, ascending by index, if all other events are stored.
-pub(super) fn repeats(asked: &[Asked<'_>], batches: usize) -> Vec<Vec<Repeat>> {
-    let mut repeats = vec![Vec::new(); batches];
-    for same_hash in asked.chunk_by(|a, b| a.hash == b.hash) {
-        let mut kept: Vec<&Asked<'_>> = Vec::new();
-        for asked in same_hash {
-            let earlier = || kept.iter().find(|kept| kept.id == asked.id);
-            let holder = match asked.stored {
+pub(super) fn duplicates(lookups: &[IdLookup<'_>], batches: usize) -> Vec<Vec<DuplicateEvent>> {
+    let mut duplicates = vec![Vec::new(); batches];
+    for same_hash in lookups.chunk_by(|a, b| a.hash == b.hash) {
+        let mut kept: Vec<&IdLookup<'_>> = Vec::new();
+        for lookup in same_hash {
+            let earlier = || kept.iter().find(|kept| kept.id == lookup.id);
+            let holder = match lookup.stored {
                 Some(seq) => Some(Holder::Stored(seq)),
                 None => earlier().map(|kept| Holder::InGroup(kept.batch, kept.index)),
             };
             match holder {
                 Some(holder) => {
-                    repeats.get_mut(asked.batch).expect(BATCH).push((asked.index, holder));
+                    duplicates.get_mut(lookup.batch).expect(BATCH).push((lookup.index, holder));
                 }
-                None => kept.push(asked),
+                None => kept.push(lookup),
             }
         }
     }
-    for list in &mut repeats {
+    for list in &mut duplicates {
         list.sort_unstable_by_key(|&(index, _)| index);
     }
-    repeats
+    duplicates
 }
 
-const BATCH: &str = "ids are asked for by batches of the group";
+const BATCH: &str = "look-ups are for events of the group";
 
-const NUMBER: &str = "numbers of ids are given by `Ids::new`";
+const NUMBER: &str = "numbers of ids are given by `IdHolders::new`";
 
-/// The ids of a group, numbered, for deciding event by event which are stored.
+/// The holders of the ids of a group, updated as events are accepted one by one. Each different id has a number.
 #[derive(Debug)]
-pub(super) struct Ids {
-    /// The holder of each id, by number, as far as it is known.
+pub(super) struct IdHolders {
+    /// The holder of each id, by number; `None` if no event accepted so far has it.
     holders: Vec<Option<Holder>>,
     /// For each batch, its events with ids: index in the batch, ascending, and number of the id.
     batches: Vec<Vec<(u32, usize)>>,
 }
 
-impl Ids {
-    /// Numbers the ids of `batches` batches. Only stored events hold ids yet.
-    pub(super) fn new(asked: &[Asked<'_>], batches: usize) -> Self {
+impl IdHolders {
+    /// Numbers the ids of `batches` batches. At first, only stored events hold ids.
+    pub(super) fn new(lookups: &[IdLookup<'_>], batches: usize) -> Self {
         let mut ids = Self { holders: Vec::new(), batches: vec![Vec::new(); batches] };
-        for same_hash in asked.chunk_by(|a, b| a.hash == b.hash) {
+        for same_hash in lookups.chunk_by(|a, b| a.hash == b.hash) {
             let mut numbered: Vec<(&str, usize)> = Vec::new();
-            for asked in same_hash {
-                let known = numbered.iter().find(|(id, _)| *id == asked.id).map(|&(_, number)| number);
+            for lookup in same_hash {
+                let known = numbered.iter().find(|(id, _)| *id == lookup.id).map(|&(_, number)| number);
                 let number = known.unwrap_or_else(|| {
-                    numbered.push((asked.id, ids.holders.len()));
-                    ids.holders.push(asked.stored.map(Holder::Stored));
+                    numbered.push((lookup.id, ids.holders.len()));
+                    ids.holders.push(lookup.stored.map(Holder::Stored));
                     ids.holders.len() - 1
                 });
-                ids.batches.get_mut(asked.batch).expect(BATCH).push((asked.index, number));
+                ids.batches.get_mut(lookup.batch).expect(BATCH).push((lookup.index, number));
             }
         }
         ids.batches.iter_mut().for_each(|batch| batch.sort_unstable());
         ids
     }
 
-    /// The events of a batch that have ids: index in the batch, ascending, and number of the id.
+    /// The events of a batch that have ids: index in the batch, ascending, and number of the id. Returns them only
+    /// once.
     pub(super) fn take_batch(&mut self, batch: usize) -> Vec<(u32, usize)> {
         core::mem::take(self.batches.get_mut(batch).expect(BATCH))
     }

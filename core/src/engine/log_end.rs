@@ -6,12 +6,12 @@
 //! | 4 | version, 1 |
 //! | 4 | chain: CRC-32C of the last header before the end, as the next record has it |
 //! | 8 | offset in the log of its end |
-//! | 8 | sequence number of the first event behind it |
+//! | 8 | sequence number of the first event after it |
 //! | 4 | CRC-32C of the 32 bytes before |
 //!
-//! All integers are little-endian. The blob is written when the whole log is durable. It stays true, because a log only
-//! grows: later, the log reaches at least this far, or was trimmed beyond. Without the blob nothing is wrong, but a log
-//! that has lost its last records looks like one that never had them.
+//! All integers are little-endian. The blob is written when the whole log is durable. It stays true, because the end of
+//! a log only moves forward. A repository works without the blob, but then a log that has lost its last records looks
+//! like one that never had them.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -39,10 +39,10 @@ pub(super) struct LogEnd {
     pub(super) next_seq: u64,
 }
 
-/// The saved end of a log, as a medium has it.
+/// The saved end of a log, as found on a medium.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SavedEnd {
-    /// None: the log was never closed, or by a version that saved no end.
+    /// There is none: the log was never closed, or only by an earlier version of Argus.
     Absent,
     At(LogEnd),
     /// The blob is damaged, for this reason.
@@ -64,18 +64,18 @@ impl LogEnd {
     ///
     /// # Errors
     ///
-    /// [`StorageError`]: the blob cannot be read now, and may be missing, damaged or whole.
+    /// [`StorageError`] if the blob cannot be read, which says nothing about its content.
     pub(super) fn load<O: StorageReader>(medium: &O) -> Result<SavedEnd, StorageError> {
         let Some(blob) = medium.open(NAME)? else { return Ok(SavedEnd::Absent) };
         let bytes = blob.read(0..blob.len())?;
         Ok(Self::decode(&bytes).map_or_else(SavedEnd::Damaged, SavedEnd::At))
     }
 
-    /// Saves it durably, replacing an earlier one.
+    /// Saves this end durably. Replaces an earlier one.
     ///
     /// # Errors
     ///
-    /// [`StorageError`]: the earlier or the new one is saved. Both are true.
+    /// [`StorageError`]: the earlier or the new end is saved. Both are true.
     pub(super) fn store<S: StorageWriter>(self, storage: &mut S) -> Result<(), StorageError> {
         let mut draft = storage.create(NAME)?;
         draft.write(&self.encode())?;
@@ -84,7 +84,7 @@ impl LogEnd {
         Ok(())
     }
 
-    /// As a durability mark at this offset.
+    /// A durability mark at this offset, which proves as much as this end does.
     pub(super) fn as_mark(self) -> RecordHeader {
         RecordHeader::mark(self.offset, self.offset, self.next_seq, 0, self.chain)
     }
@@ -125,7 +125,7 @@ mod tests {
     use crate::storage::MemoryStorage;
 
     #[test]
-    fn an_end_survives_and_every_changed_bit_is_noticed() {
+    fn an_end_round_trips_and_every_flipped_bit_is_detected() {
         let end = LogEnd { offset: u64::MAX - 7, chain: 9, next_seq: 1 << 40 };
         let mut storage = MemoryStorage::default();
         assert_eq!(LogEnd::load(&storage), Ok(SavedEnd::Absent));

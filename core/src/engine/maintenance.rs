@@ -1,4 +1,4 @@
-//! The maintenance of an engine: which task is due, and how its result is installed.
+//! Chooses the next maintenance task of an engine, and installs its result.
 
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
@@ -6,8 +6,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::manifest::{Entry, Manifest};
-use super::retention::Due;
+use super::manifest::{Manifest, SegmentEntry};
+use super::retention::Cutoffs;
 use super::task::{Outcome, Replacement, Rewriting, SegmentRange, Stage, Subject, Task};
 use super::types::Miscount;
 use super::{Engine, Fresh};
@@ -17,20 +17,18 @@ use crate::repository::{CommitError, Expired};
 use crate::segment::{Merge, Part, Rewrite, Sealed, Segment};
 use crate::storage::{Storage, StorageError};
 
-/// Where retention is by size, a compacted segment has at most about this part of the limit, so that dropping one loses
-/// little.
-const DROPPED_PARTS: u64 = 8;
+/// Retention by size drops whole segments. So a compacted segment takes at most about the limit divided by this.
+const SEGMENTS_WITHIN_LIMIT: u64 = 8;
 
 impl<S: Storage> Engine<S> {
-    /// The next task that is due and that no task under way blocks.
+    /// The next task that is due, unless a task under way uses the same [subject](Subject).
     pub(super) fn next_due(&mut self, now: Moment) -> Option<Task> {
         if self.failure.is_some() {
             return None;
         }
-        let due = self.due(now);
-        self.drop_expired(due);
-        // While one copy of the manifest is outdated, the next open may fall back on it, and needs the log that it
-        // refers to.
+        let cutoffs = self.cutoffs(now);
+        self.drop_expired(cutoffs);
+        // Keep the log that an outdated copy of the manifest refers to: the next open may fall back on that copy.
         if !self.recovery.manifest_outdated && core::mem::take(&mut self.log_is_outdated) {
             return Some(Task(Stage::Done(Outcome::OutdatedLog)));
         }
@@ -40,10 +38,10 @@ impl<S: Storage> Engine<S> {
         }
         let (subject, stage) = if let Some(stage) = self.publication() {
             (Subject::Manifest, stage)
-        } else if let Some(stage) = self.fresh_task(due) {
+        } else if let Some(stage) = self.fresh_task(cutoffs) {
             (Subject::Fresh, stage)
         } else {
-            (Subject::Sealed, self.sealed_task(due)?)
+            (Subject::Sealed, self.sealed_task(cutoffs)?)
         };
         self.busy.set(subject, true);
         let stage = stage.unwrap_or_else(|error| Stage::Done(Outcome::Failed(subject, error)));
@@ -52,14 +50,14 @@ impl<S: Storage> Engine<S> {
 
     /// Installs the result of a task.
     pub(super) fn install_task(&mut self, task: Task) -> Result<Vec<Expired>, CommitError> {
-        let product = match task.0 {
-            Stage::Done(product) => product,
-            undone @ (Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..)) => {
-                self.take_back(undone);
+        let outcome = match task.0 {
+            Stage::Done(outcome) => outcome,
+            unfinished @ (Stage::Merging(..) | Stage::Rewriting(_) | Stage::Publishing(..) | Stage::Deleting(..)) => {
+                self.abandon(unfinished);
                 return Ok(Vec::new());
             }
         };
-        match product {
+        match outcome {
             Outcome::Merged(range, segment) => {
                 self.busy.set(range.subject(), false);
                 self.install_merged(&range, segment).map_err(|miscount| self.fail(miscount.to_string()))?;
@@ -72,28 +70,28 @@ impl<S: Storage> Engine<S> {
             }
             Outcome::Deleted(_, Ok(())) => {}
             Outcome::Deleted(name, Err(error)) => {
-                let refused = self.refused(error, "deletion of a segment");
+                let error = self.task_error(error, "deletion of a segment");
                 self.obsolete.push(name);
-                return Err(refused);
+                return Err(error);
             }
             Outcome::OutdatedLog => {
                 let start = self.manifest.log_start;
                 let discarded = self.storage.discard(start);
                 self.log_is_outdated = *discarded.as_ref().unwrap_or(&true);
-                discarded.map_err(|error| self.refused(error, "discarding log"))?;
+                discarded.map_err(|error| self.task_error(error, "trimming the log"))?;
             }
             Outcome::Failed(subject, error) => {
                 self.busy.set(subject, false);
                 // One copy may have been written already, and the next manifest must not have its generation.
                 self.manifest.generation += 1;
-                return Err(self.refused(error, "maintenance"));
+                return Err(self.task_error(error, "maintenance"));
             }
         }
         Ok(Vec::new())
     }
 
-    /// The error for a task that failed: it can be retried, unless the storage has failed.
-    fn refused(&mut self, error: StorageError, what: &'static str) -> CommitError {
+    /// The error for a failed task. Fails the engine if the storage has failed; otherwise the work is due again.
+    fn task_error(&mut self, error: StorageError, what: &'static str) -> CommitError {
         match error {
             StorageError::Full(cause) => CommitError::Full(cause),
             StorageError::Unavailable(cause) => CommitError::unavailable(cause),
@@ -101,9 +99,9 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// Takes back a task that is not ready. Only its own work is lost.
-    fn take_back(&mut self, undone: Stage) {
-        match undone {
+    /// Abandons an unfinished task. Its work is due again.
+    fn abandon(&mut self, unfinished: Stage) {
+        match unfinished {
             Stage::Merging(range, _) => self.busy.set(range.subject(), false),
             Stage::Rewriting(rewriting) => self.busy.set(rewriting.range.subject(), false),
             Stage::Publishing(..) => self.busy.set(Subject::Manifest, false),
@@ -112,12 +110,13 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// Whether fresh segments are sealed and only lack a manifest.
+    /// Whether fresh segments were sealed, but no manifest lists the new segment yet.
     pub(super) fn has_sealed(&self) -> bool {
         self.unpublished.iter().any(|replacement| replacement.range.subject() == Subject::Fresh)
     }
 
-    /// The task to write a manifest: if replacements wait for one, one copy is unusable, or the clock has to be saved.
+    /// The task to write a manifest, if replacements wait for it, a copy has to be repaired, or the state of the clock
+    /// has to be saved.
     fn publication(&mut self) -> Option<Result<Stage, StorageError>> {
         let is_due = !self.unpublished.is_empty() || self.recovery.manifest_outdated || self.clock.needs_saving();
         (is_due && !self.busy.manifest).then(|| self.begin_publication())
@@ -127,8 +126,8 @@ impl<S: Storage> Engine<S> {
         let mut manifest = self.manifest.clone();
         manifest.generation += 1;
         manifest.next_number = self.next_number;
-        self.clock.believed().into_iter().for_each(|believed| manifest.note_believed(believed));
-        manifest.doubt = self.clock.observed();
+        self.clock.trusted().into_iter().for_each(|trusted| manifest.set_trusted(trusted));
+        manifest.doubt = self.clock.doubt_state();
         for replacement in &self.unpublished {
             let entry = replacement.segment.as_ref().map(|segment| segment.entry);
             match &replacement.range {
@@ -143,7 +142,7 @@ impl<S: Storage> Engine<S> {
                 SegmentRange::Sealed(range) => drop(manifest.segments.splice(range.clone(), entry)),
             }
         }
-        // The manifest must not refer to log that may not survive.
+        // The manifest must only refer to durable log.
         if manifest.log_start > self.durable {
             self.sync_log().map_err(|error| StorageError::Failed(error.into_cause()))?;
         }
@@ -152,16 +151,16 @@ impl<S: Storage> Engine<S> {
         Ok(Stage::Publishing(manifest, copies))
     }
 
-    /// Installs the replacements that the new manifest lists. Returns what has expired by this.
+    /// Installs the replacements that the new manifest lists. Returns the events that have expired.
     fn install_published(&mut self, manifest: Manifest) -> Result<Vec<Expired>, CommitError> {
         self.log_is_outdated |= manifest.log_start > self.manifest.log_start;
         self.clock.set_saved(manifest.doubt);
         self.manifest = manifest;
         self.recovery.manifest_outdated = false;
-        let rest = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
+        let later = self.unpublished.split_off(self.publishing.min(self.unpublished.len()));
         let mut expired = Vec::new();
         let mut counted = Ok(());
-        for Replacement { range, seqs: _, segment, cause } in core::mem::replace(&mut self.unpublished, rest) {
+        for Replacement { range, seqs: _, segment, cause } in core::mem::replace(&mut self.unpublished, later) {
             self.busy.set(range.subject(), false);
             if let Some(segment) = &segment {
                 counted = counted.and(self.types.hold_sealed(&segment.sealed));
@@ -171,47 +170,47 @@ impl<S: Storage> Engine<S> {
             let (events, bytes) = sealed.as_ref().map_or((0, 0), |sealed| (sealed.events(), sealed.bytes()));
             let before = match range {
                 SegmentRange::Fresh(range, _) => {
-                    let gone: Vec<Fresh> = self.fresh.drain(range).collect();
-                    for fresh in &gone {
+                    let replaced: Vec<Fresh> = self.fresh.drain(range).collect();
+                    for fresh in &replaced {
                         counted = counted.and(self.types.release(&fresh.types));
                     }
                     Arc::make_mut(&mut self.sealed).extend(sealed);
-                    gone.iter().map(|fresh| Size::of_fresh(&fresh.segment)).reduce(Size::and)
+                    replaced.iter().map(|fresh| Size::of_fresh(&fresh.segment)).reduce(Size::plus)
                 }
                 SegmentRange::Sealed(range) => {
-                    let gone: Vec<Arc<Sealed>> = Arc::make_mut(&mut self.sealed).splice(range, sealed).collect();
-                    self.obsolete.extend(gone.iter().map(|sealed| sealed.name().to_string()));
-                    for sealed in &gone {
+                    let replaced: Vec<Arc<Sealed>> = Arc::make_mut(&mut self.sealed).splice(range, sealed).collect();
+                    self.obsolete.extend(replaced.iter().map(|sealed| sealed.name().to_string()));
+                    for sealed in &replaced {
                         counted = counted.and(self.types.release_sealed(sealed));
                     }
-                    gone.iter().map(|sealed| Size::of_sealed(sealed)).reduce(Size::and)
+                    replaced.iter().map(|sealed| Size::of_sealed(sealed)).reduce(Size::plus)
                 }
             };
             let Some(before) = before else { continue };
             self.stats.events = (self.stats.events + events).saturating_sub(before.events);
             self.stats.bytes = (self.stats.bytes + bytes).saturating_sub(before.bytes);
-            let gone = before.events.saturating_sub(events);
-            if gone > 0 {
+            let expired_events = before.events.saturating_sub(events);
+            if expired_events > 0 {
                 let [first, last] = [before.times.0, before.times.1].map(Timestamp::from_nanos);
-                expired.push(Expired { events: gone, first, last, cause });
+                expired.push(Expired { events: expired_events, first, last, cause });
             }
         }
         self.bound_filters();
-        // Errors come last, so that readers find what the manifest lists.
+        // Report errors last, so that readers see what the manifest lists.
         counted.map(|()| expired).map_err(|miscount: Miscount| self.fail(miscount.to_string()))
     }
 
     /// Drops the filters of the oldest segments while all filters together exceed the limit.
     fn bound_filters(&mut self) {
         let mut left = self.tuning.filter_bytes_max;
-        let too_much = self.sealed.iter().rev().position(|sealed| match left.checked_sub(sealed.filter_bytes()) {
-            Some(rest) => {
-                left = rest;
+        let first_without = self.sealed.iter().rev().position(|sealed| match left.checked_sub(sealed.filter_bytes()) {
+            Some(remaining) => {
+                left = remaining;
                 false
             }
             None => true,
         });
-        let Some(kept) = too_much else { return };
+        let Some(kept) = first_without else { return };
         let older = self.sealed.len() - kept;
         for sealed in Arc::make_mut(&mut self.sealed).iter_mut().take(older) {
             if sealed.filter_bytes() > 0 {
@@ -229,22 +228,22 @@ impl<S: Storage> Engine<S> {
         self.stats.bytes = self.stats.bytes + bytes(&segment) - before;
         let types = self.types.hold_rows(segment.rows());
         let merged = Fresh::new(segment, types, *end);
-        let gone: Vec<Fresh> = self.fresh.splice(range.clone(), [merged]).collect();
-        gone.iter().try_for_each(|fresh| self.types.release(&fresh.types))
+        let replaced: Vec<Fresh> = self.fresh.splice(range.clone(), [merged]).collect();
+        replaced.iter().try_for_each(|fresh| self.types.release(&fresh.types))
     }
 
     /// The task to seal fresh segments that are large or old enough, else to merge some of them.
-    fn fresh_task(&mut self, due: Due) -> Option<Result<Stage, StorageError>> {
+    fn fresh_task(&mut self, cutoffs: Cutoffs) -> Option<Result<Stage, StorageError>> {
         if self.busy.fresh {
             return None;
         }
-        if let Some(count) = self.to_be_sealed(due) {
+        if let Some(count) = self.to_be_sealed(cutoffs) {
             let chosen = self.fresh.get(..count)?;
             let (first, last) = (chosen.first()?, chosen.last()?);
             let range = SegmentRange::Fresh(0..count, (last.log_end, last.chain));
             let seqs = (first.segment.base(), last.segment.last_seq());
             let parts: Vec<Part> = chosen.iter().map(|fresh| Part::Fresh(Arc::clone(&fresh.segment))).collect();
-            return Some(self.begin_rewriting(range, seqs, &parts, due));
+            return Some(self.begin_rewriting(range, seqs, &parts, cutoffs));
         }
         let sizes: Vec<u64> = self.fresh.iter().map(|fresh| fresh.segment.rows().len() as u64).collect();
         let range = neighbours(&sizes, self.tuning.fan_in, |_| true)?;
@@ -256,7 +255,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// How many of the oldest fresh segments are to be sealed.
-    fn to_be_sealed(&self, due: Due) -> Option<usize> {
+    fn to_be_sealed(&self, cutoffs: Cutoffs) -> Option<usize> {
         let (mut events, mut bytes) = (0, 0);
         for (index, fresh) in self.fresh.iter().enumerate() {
             events += fresh.segment.rows().len();
@@ -265,17 +264,17 @@ impl<S: Storage> Engine<S> {
                 return Some(index + 1);
             }
         }
-        // Sealing leaves out expired events, so they are sealed however few they are.
-        let is_overdue = self.fresh.iter().any(|fresh| fresh.segment.sort_key(0).time < due.overdue);
+        // Sealing leaves out expired events. So seal them even if the segments are still small.
+        let is_overdue = self.fresh.iter().any(|fresh| fresh.segment.sort_key(0).time < cutoffs.rewrite_before);
         is_overdue.then_some(self.fresh.len())
     }
 
     /// The task to rewrite a sealed segment without its expired events, else to compact several.
-    fn sealed_task(&mut self, due: Due) -> Option<Result<Stage, StorageError>> {
+    fn sealed_task(&mut self, cutoffs: Cutoffs) -> Option<Result<Stage, StorageError>> {
         if self.busy.sealed {
             return None;
         }
-        let range = self.to_be_trimmed(due).map(|index| index..index + 1).or_else(|| {
+        let range = self.to_be_rewritten(cutoffs).map(|index| index..index + 1).or_else(|| {
             let sizes: Vec<u64> = self.sealed.iter().map(|sealed| sealed.events()).collect();
             let most = self.compacted_events_max();
             neighbours(&sizes, self.tuning.fan_in, |range| self.sealed_span(range) <= most)
@@ -283,24 +282,23 @@ impl<S: Storage> Engine<S> {
         let chosen = self.sealed.get(range.clone())?;
         let seqs = (chosen.first()?.seqs().0, chosen.last()?.seqs().1);
         let parts: Vec<Part> = chosen.iter().map(|sealed| Part::Sealed(Arc::clone(sealed))).collect();
-        Some(self.begin_rewriting(SegmentRange::Sealed(range), seqs, &parts, due))
+        Some(self.begin_rewriting(SegmentRange::Sealed(range), seqs, &parts, cutoffs))
     }
 
-    /// Sequence numbers from the first to the last of these segments. There may be fewer events, but the index of a
-    /// segment has an entry for each number.
+    /// The number of sequence numbers that these segments cover. Some events may have expired, but the sequence index
+    /// of a segment has an entry for each number.
     fn sealed_span(&self, range: Range<usize>) -> u64 {
         let chosen = self.sealed.get(range).unwrap_or_default();
         chosen.first().zip(chosen.last()).map_or(0, |(first, last)| last.seqs().1 - first.seqs().0 + 1)
     }
 
-    /// Most sequence numbers of a compacted segment. Where retention drops segments by size, one must be a small part
-    /// of the whole.
+    /// The most sequence numbers that a compacted segment may cover.
     fn compacted_events_max(&self) -> u64 {
         let most = self.tuning.segment_events_max as u64;
         let bytes: u64 = self.sealed.iter().map(|sealed| sealed.bytes()).sum();
         let events: u64 = self.sealed.iter().map(|sealed| sealed.events()).sum();
-        let an_event = (bytes / events.max(1)).max(1);
-        self.retention.bytes.map_or(most, |bytes| most.min(bytes / DROPPED_PARTS / an_event))
+        let event_bytes = (bytes / events.max(1)).max(1);
+        self.retention.bytes.map_or(most, |limit| most.min(limit / SEGMENTS_WITHIN_LIMIT / event_bytes))
     }
 
     fn begin_rewriting(
@@ -308,19 +306,19 @@ impl<S: Storage> Engine<S> {
         range: SegmentRange,
         (first, last): (u64, u64),
         parts: &[Part],
-        due: Due,
+        cutoffs: Cutoffs,
     ) -> Result<Stage, StorageError> {
-        let entry = Entry { number: self.next_number, first, last };
+        let entry = SegmentEntry { number: self.next_number, first, last };
         self.next_number += 1;
         let draft = self.storage.create(&entry.name())?;
-        let rewrite = Rewrite::new(draft, parts, (first, last), self.tuning.block_bytes, due.keep_from, &mut |name| {
-            self.types.intern(name)
-        })?;
+        let (block_bytes, keep_from) = (self.tuning.block_bytes, cutoffs.keep_from);
+        let mut intern = |name: &[u8]| self.types.intern(name);
+        let rewrite = Rewrite::new(draft, parts, (first, last), block_bytes, keep_from, &mut intern)?;
         Ok(Stage::Rewriting(Box::new(Rewriting { range, entry, rewrite })))
     }
 }
 
-/// The content of some segments.
+/// How much some segments contain, and from which times.
 #[derive(Clone, Copy)]
 struct Size {
     events: u64,
@@ -340,7 +338,7 @@ impl Size {
         Self { events: sealed.events(), bytes: sealed.bytes(), times: sealed.times() }
     }
 
-    fn and(self, other: Self) -> Self {
+    fn plus(self, other: Self) -> Self {
         Self {
             events: self.events + other.events,
             bytes: self.bytes + other.bytes,
@@ -349,7 +347,7 @@ impl Size {
     }
 }
 
-/// The last run of at least `fan_in` neighbours of similar size that may be merged, that is, for which `fit` holds.
+/// The last run of at least `fan_in` neighbouring segments of similar size that fit into one segment.
 fn neighbours(sizes: &[u64], fan_in: usize, fit: impl Fn(Range<usize>) -> bool) -> Option<Range<usize>> {
     let fan_in = fan_in.max(2);
     let tier = |size: u64| size.max(1).ilog(fan_in as u64);

@@ -8,18 +8,19 @@
 //! | 8 | generation: higher than that of the manifest before |
 //! | 16 | seed of the repository |
 //! | 8 | offset in the log of the first record that is in no segment |
-//! | 4 | the chain of that record: CRC-32C of the head before, 0 if there was none |
-//! | 4 | the wall time that was believed, in minutes since the Unix epoch; 0 if none was |
+//! | 4 | the chain of that record: CRC-32C of the header before, 0 if there is none |
+//! | 4 | the trusted wall time when the manifest was written, in minutes since the Unix epoch; 0 if there was none |
 //! | 8 | sequence number of the first event of that record |
 //! | 8 | number of the next segment |
 //! | 8 | time of the last commit before that record, milliseconds since the Unix epoch |
-//! | 24 s | segments: number, first and last sequence number that it answers for, ascending |
+//! | 24 s | segments: number, first and last sequence number that it covers, ascending |
 //! | 4 | CRC-32C of all bytes before |
 //!
 //! All integers are little-endian. The copies, `manifest-a` and `manifest-b`, are written one after the other. Each
 //! replaces its predecessor atomically, and nothing that the old manifest needs is deleted before both are durable. So
 //! one copy is enough, and a copy that is damaged or unreadable is rewritten from the other.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -29,7 +30,7 @@ use bytes::Bytes;
 use super::open_error::damaged;
 use super::{OpenError, Seed, clock_doubt, log_end};
 use crate::checksum::Crc32c;
-use crate::clock::Observed;
+use crate::clock::DoubtState;
 use crate::column::{i64_at, u32_at, u64_at};
 use crate::damage::Affected;
 use crate::storage::{Draft, Published, StorageError, StorageReader, StorageWriter};
@@ -54,33 +55,33 @@ pub(super) struct Manifest {
     pub(super) log_start: u64,
     /// The chain of the record at `log_start`.
     pub(super) chain: u32,
-    /// The first sequence number that is not, and never was, in a sealed segment.
+    /// The sequence number after the last event that is, or was, in a sealed segment.
     pub(super) next_seq: u64,
-    /// The number of the next segment. None has had this number or a higher one.
+    /// The number of the next segment. Every segment so far has a lower one.
     pub(super) next_number: u64,
     /// When the last event before `next_seq` was committed, in milliseconds since the Unix epoch.
     pub(super) last_millis: i64,
-    /// The wall time that was believed when the manifest was written, in minutes since the Unix epoch, rounded down; 0
-    /// if none was. The time of the last commit is no substitute: it may stem from a clock in doubt.
-    pub(super) believed_minutes: u32,
-    /// The state of a clock in doubt. It is stored in [a blob of its own](clock_doubt), which only the engine reads.
-    pub(super) doubt: Option<Observed>,
+    /// The trusted wall time when the manifest was written, in minutes since the Unix epoch, rounded down; 0 if there
+    /// was none. The time of the last commit is no substitute: it may come from a clock in doubt.
+    pub(super) trusted_minutes: u32,
+    /// The doubt about the clock, if any. It is stored in [a blob of its own](clock_doubt), which only the engine
+    /// reads.
+    pub(super) doubt: Option<DoubtState>,
     /// Ascending by sequence number. Events between two of them have expired.
-    pub(super) segments: Vec<Entry>,
+    pub(super) segments: Vec<SegmentEntry>,
 }
 
 /// A segment in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct SegmentEntry {
     /// Its number, in the order of creation. It is part of the name and never reused.
     pub(super) number: u64,
-    /// The first and the last sequence number of its range. An event with a number in this range is in this segment or
-    /// nowhere.
+    /// The first and the last sequence number that it covers. No other segment has an event in this range.
     pub(super) first: u64,
     pub(super) last: u64,
 }
 
-impl Entry {
+impl SegmentEntry {
     /// The name of its blob.
     pub(super) fn name(&self) -> String {
         segment_name(self.number)
@@ -92,14 +93,13 @@ impl Entry {
     }
 }
 
-/// Whether a repository uses blobs of this name. All others belong to somebody else.
+/// Whether a repository uses blobs of this name. It leaves all other blobs alone.
 #[must_use]
 pub fn is_blob_name(name: &str) -> bool {
     NAMES.contains(&name) || [log_end::NAME, clock_doubt::NAME].contains(&name) || is_segment_name(name)
 }
 
-/// Whether this is the name of a segment, exactly as it is written here: `segment-000000000007.bak` belongs to somebody
-/// else.
+/// Whether this is exactly the name of a segment. `segment-000000000007.bak` is not.
 pub(super) fn is_segment_name(name: &str) -> bool {
     segment_number(name).is_some_and(|number| segment_name(number) == name)
 }
@@ -131,41 +131,38 @@ impl Manifest {
             next_seq: 1,
             next_number: 1,
             last_millis: 0,
-            believed_minutes: 0,
+            trusted_minutes: 0,
             doubt: None,
             segments: Vec::new(),
         }
     }
 
-    /// The wall time that was believed last, in nanoseconds since the Unix epoch. Manifests of earlier versions lack
-    /// it; then the time of the last commit has to do.
-    pub(super) fn believed(&self) -> Option<i64> {
-        match (self.believed_minutes, self.last_millis) {
+    /// The last trusted wall time, in nanoseconds since the Unix epoch. Manifests of earlier versions do not have it;
+    /// the time of the last commit takes its place.
+    pub(super) fn trusted(&self) -> Option<i64> {
+        match (self.trusted_minutes, self.last_millis) {
             (0, 0) => None,
             (0, millis) => Some(millis.saturating_mul(NANOS_PER_MILLI)),
             (minutes, _) => Some(i64::from(minutes).saturating_mul(NANOS_PER_MINUTE)),
         }
     }
 
-    /// Sets the wall time that is believed, in nanoseconds since the Unix epoch.
-    pub(super) fn note_believed(&mut self, nanos: i64) {
+    /// Sets the trusted wall time, in nanoseconds since the Unix epoch.
+    pub(super) fn set_trusted(&mut self, nanos: i64) {
         // 0 means unknown, so times before 1970 are not stored.
-        self.believed_minutes = u32::try_from(nanos.div_euclid(NANOS_PER_MINUTE)).unwrap_or_default();
+        self.trusted_minutes = u32::try_from(nanos.div_euclid(NANOS_PER_MINUTE)).unwrap_or_default();
     }
 
-    /// Creates drafts for both copies and, if there is a doubt, for its blob.
-    pub(super) fn drafts<S: StorageWriter>(
-        &self,
-        storage: &mut S,
-    ) -> Result<Vec<alloc::boxed::Box<dyn Draft>>, StorageError> {
+    /// Creates drafts for both copies and, if the clock is in doubt, for the blob of the doubt.
+    pub(super) fn drafts<S: StorageWriter>(&self, storage: &mut S) -> Result<Vec<Box<dyn Draft>>, StorageError> {
         let doubt = self.doubt.map(|_| clock_doubt::NAME);
         doubt.into_iter().chain(NAMES).map(|name| storage.create(name)).collect()
     }
 
     /// Writes the [`drafts`](Self::drafts) one after the other. All are durable on return.
-    pub(super) fn publish(&self, drafts: Vec<alloc::boxed::Box<dyn Draft>>) -> Result<Vec<Published>, StorageError> {
+    pub(super) fn publish(&self, drafts: Vec<Box<dyn Draft>>) -> Result<Vec<Published>, StorageError> {
         let bytes = self.encode();
-        let doubt = self.doubt.map(|observed| clock_doubt::encode(observed, self.generation).into());
+        let doubt = self.doubt.map(|state| clock_doubt::encode(state, self.generation).into());
         let contents: Vec<Bytes> = doubt.into_iter().chain([bytes.clone(), bytes]).collect();
         assert_eq!(drafts.len(), contents.len(), "there is a draft for each blob that is written with a manifest");
         drafts
@@ -191,8 +188,8 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// If no copy is intact: that one cannot be read, which may pass, or else that one is damaged. Also
-    /// [`StorageError::Full`] and [`StorageError::Unavailable`], which say nothing about the copies.
+    /// [`StorageError::Failed`] if no copy is intact and one is unreadable, [`OpenError::Damaged`] if no copy is
+    /// intact. [`StorageError::Full`] and [`StorageError::Unavailable`] say nothing about the copies.
     pub(super) fn load<O: StorageReader>(medium: &O) -> Result<Option<LoadedManifest>, OpenError> {
         let mut copies = Vec::new();
         let (mut damaged, mut unreadable) = (None, None);
@@ -226,7 +223,7 @@ impl Manifest {
         bytes.extend_from_slice(&self.seed.0.to_le_bytes());
         bytes.extend_from_slice(&self.log_start.to_le_bytes());
         bytes.extend_from_slice(&self.chain.to_le_bytes());
-        bytes.extend_from_slice(&self.believed_minutes.to_le_bytes());
+        bytes.extend_from_slice(&self.trusted_minutes.to_le_bytes());
         bytes.extend_from_slice(&self.next_seq.to_le_bytes());
         bytes.extend_from_slice(&self.next_number.to_le_bytes());
         bytes.extend_from_slice(&self.last_millis.to_le_bytes());
@@ -258,7 +255,7 @@ impl Manifest {
             seed: Seed(u128::from(u64_at(covered, 24, 0)) | (u128::from(u64_at(covered, 32, 0)) << 64)),
             log_start: u64_at(covered, 40, 0),
             chain: u32_at(covered, 48, 0),
-            believed_minutes: u32_at(covered, 52, 0),
+            trusted_minutes: u32_at(covered, 52, 0),
             next_seq: u64_at(covered, 56, 0),
             next_number: u64_at(covered, 64, 0),
             last_millis: i64_at(covered, 72, 0),
@@ -266,7 +263,7 @@ impl Manifest {
             segments: (0..count)
                 .map(|index| {
                     let at = |field| u64_at(covered, HEADER_BYTES + index * ENTRY_BYTES, field);
-                    Entry { number: at(0), first: at(1), last: at(2) }
+                    SegmentEntry { number: at(0), first: at(1), last: at(2) }
                 })
                 .collect(),
         };
@@ -302,18 +299,18 @@ mod tests {
             next_seq: 501,
             next_number: 8,
             last_millis: -1,
-            believed_minutes: 28_333_333,
+            trusted_minutes: 28_333_333,
             doubt: None,
             segments: vec![entry(3, 3, 9), entry(7, 10, 10), entry(5, 12, 500)],
         }
     }
 
-    fn entry(number: u64, first: u64, last: u64) -> Entry {
-        Entry { number, first, last }
+    fn entry(number: u64, first: u64, last: u64) -> SegmentEntry {
+        SegmentEntry { number, first, last }
     }
 
     #[test]
-    fn a_manifest_survives_and_every_changed_bit_is_noticed() {
+    fn a_manifest_round_trips_and_every_flipped_bit_is_detected() {
         let bytes = manifest().encode();
         assert_eq!(Manifest::decode(&bytes), Ok(manifest()));
         let disorderly = Manifest { segments: vec![entry(1, 3, 9), entry(2, 9, 10)], ..manifest() };
@@ -329,22 +326,22 @@ mod tests {
     }
 
     #[test]
-    fn either_copy_is_enough_and_the_newer_one_counts() {
+    fn the_newest_intact_copy_is_loaded() {
         let mut storage = MemoryStorage::default();
         assert!(Manifest::load(&storage).unwrap().is_none());
         manifest().store(&mut storage).unwrap();
         assert!(!Manifest::load(&storage).unwrap().unwrap().needs_repair);
         let newer = Manifest { generation: 8, segments: vec![entry(7, 3, 500)], ..manifest() };
         for (index, name) in NAMES.into_iter().enumerate() {
-            let mut torn = storage.clone();
-            torn.insert(name, newer.encode());
-            let found = Manifest::load(&torn).unwrap().unwrap();
+            let mut changed = storage.clone();
+            changed.insert(name, newer.encode());
+            let found = Manifest::load(&changed).unwrap().unwrap();
             assert_eq!((found.manifest, found.needs_repair), (newer.clone(), true));
-            torn.insert(name, Bytes::from_static(b"rotten"));
-            let found = Manifest::load(&torn).unwrap().unwrap();
+            changed.insert(name, Bytes::from_static(b"damaged"));
+            let found = Manifest::load(&changed).unwrap().unwrap();
             assert_eq!((found.manifest, found.needs_repair), (manifest(), true));
-            torn.insert(NAMES[1 - index], Bytes::new());
-            assert!(matches!(Manifest::load(&torn), Err(OpenError::Damaged { .. })));
+            changed.insert(NAMES[1 - index], Bytes::new());
+            assert!(matches!(Manifest::load(&changed), Err(OpenError::Damaged { .. })));
         }
     }
 }

@@ -74,8 +74,8 @@ pub struct Tuning {
     /// Memory for filters of callers' ids, at ten bits an id. The newest segments get filters first; in the others,
     /// every id look-up reads the storage.
     pub filter_bytes_max: u64,
-    /// Most different event types; their names are kept in memory. An event that would add one more is refused, and a
-    /// repository with more is not opened.
+    /// The most different event types; their names are kept in memory. An event that would add one more type is
+    /// refused, and a repository with more types is not opened.
     pub types_max: usize,
 }
 
@@ -109,7 +109,7 @@ pub struct Engine<S: Storage> {
     tuning: Tuning,
     key: IdentityKey,
     retention: Retention,
-    /// Decides whether the wall clock is believed.
+    /// Decides whether the wall clock is trusted.
     clock: Clock,
     /// Segments in immutable blobs, ascending by sequence number.
     sealed: Arc<Vec<Arc<Sealed>>>,
@@ -134,9 +134,9 @@ pub struct Engine<S: Storage> {
     chain: u32,
     /// The log is durable up to this offset…
     durable: u64,
-    /// …and a later record says so for all events before this offset.
+    /// …and the log itself says so, in a later record, for all events before this offset.
     marked: u64,
-    /// Where the log ended when it was last closed, as the storage has it.
+    /// The saved end of the log, as of the last close.
     log_end: Option<LogEnd>,
     syncs_deferred: bool,
     last_seq: u64,
@@ -144,7 +144,7 @@ pub struct Engine<S: Storage> {
     last_millis: i64,
     stats: Stats,
     recovery: Recovery,
-    /// Why the engine accepts nothing more until it is opened anew. A failed sync is never retried on the same data.
+    /// Why the engine refuses commits until it is opened anew. A failed sync is never retried on the same data.
     failure: Option<Failure>,
 }
 
@@ -177,12 +177,12 @@ impl<S: Storage> Engine<S> {
         &self.recovery
     }
 
-    /// Commits no longer wait until they are durable; [`flush`](Repository::flush) makes them so.
+    /// From now on, commits do not wait until they are durable; [`flush`](Repository::flush) makes them durable.
     pub fn defer_syncs(&mut self) {
         self.syncs_deferred = true;
     }
 
-    /// A view of what is stored now. Cheap to take, and valid for as long as it is held.
+    /// A snapshot of the stored events. Cheap to take, and valid for as long as it is held.
     pub fn snapshot(&self) -> Arc<dyn Snapshot> {
         Arc::new(self.view())
     }
@@ -201,7 +201,7 @@ impl<S: Storage> Engine<S> {
         stats.segments = (self.sealed.len() + fresh.len()) as u64;
         stats.last_seq = self.last_seq;
         stats.event_types = self.types.len() as u64;
-        stats.event_types_max = self.types.most() as u64;
+        stats.event_types_max = self.types.max() as u64;
         EngineSnapshot::new(Arc::clone(&self.sealed), fresh, self.key, stats)
     }
 }
@@ -258,10 +258,10 @@ impl<S: Storage> Maintenance for Engine<S> {
     }
 
     fn is_behind(&self) -> bool {
-        // Once fresh segments are sealed and only wait for a manifest that the full storage cannot take, waiting does
-        // not help.
-        let is_worked_on = self.busy.manifest || (self.busy.fresh && !self.has_sealed());
-        is_worked_on
+        // Waiting does not help if the fresh segments are sealed already, and a full storage has no space for the
+        // manifest that would list them.
+        let can_catch_up = self.busy.manifest || (self.busy.fresh && !self.has_sealed());
+        can_catch_up
             && (self.fresh.len() >= self.tuning.fresh_segments_max
                 || self.fresh_bytes() / FRESH_SEALS_MAX >= self.tuning.seal_bytes)
     }

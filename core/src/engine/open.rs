@@ -9,9 +9,9 @@ use alloc::vec::Vec;
 use super::check::affected_at;
 use super::clock_doubt;
 use super::log_end::{self, LogEnd, SavedEnd};
-use super::manifest::{self, Entry, Manifest, is_segment_name, segment_number};
+use super::manifest::{self, Manifest, SegmentEntry, is_segment_name, segment_number};
 use super::open_error::log_damaged;
-use super::reading::{Record, Tail, Window, record_at, scan_ahead};
+use super::reading::{Record, Tail, Window, out_of_range, record_at, scan_ahead};
 use super::task::Busy;
 use super::types::TypeRegistry;
 use super::{Engine, OpenError, Retention, Seed, Tuning};
@@ -30,21 +30,21 @@ pub struct Recovery {
     pub sealed_events: u64,
     /// Events that were read from the log.
     pub replayed_events: u64,
-    /// Whether the log ends where it ended when it was closed: the previous process ended in order, or stored nothing.
+    /// Whether the log ends where it was last closed: the previous process stopped cleanly, or stored nothing.
     pub was_closed: bool,
-    /// Whether the saved end of the log is damaged, so that it is unknown whether the log has lost its end.
+    /// Whether the saved end of the log is damaged. A loss of the log's last records then goes unnoticed.
     pub end_is_unknown: bool,
     /// Bytes that were cut from the log after its last intact record…
     pub cut_bytes: u64,
     /// …and whether they are known to belong to a record whose write was interrupted. Otherwise they may also be old
     /// content of the medium.
     pub cut_record: bool,
-    /// Segments that no manifest listed, left by an interrupted task, and were deleted.
+    /// Segments that were deleted because no manifest lists them: an interrupted task had left them.
     pub orphans: u32,
     /// Whether a copy of the manifest was rewritten from the other…
     pub manifest_repaired: bool,
-    /// …and whether one still has to be, because the storage was full or unavailable. Until maintenance has done it,
-    /// the repository depends on one copy.
+    /// …and whether one still has to be rewritten, because the storage was full or unavailable. Until maintenance does
+    /// so, the repository depends on the other copy.
     pub manifest_outdated: bool,
 }
 
@@ -74,7 +74,7 @@ impl<S: Storage> Engine<S> {
         };
         let doubt = clock_doubt::load(&storage)?.filter(|(generation, _)| *generation >= manifest.generation);
         if let Some((generation, observed)) = doubt {
-            // The manifest of that generation may never have been written. The next one must not have the same.
+            // The manifest of that generation may never have been written. The next one needs a higher generation.
             (manifest.generation, manifest.doubt) = (generation, Some(observed));
         }
         let mut types = TypeRegistry::new(tuning.types_max);
@@ -88,7 +88,7 @@ impl<S: Storage> Engine<S> {
         recovery.sealed_events = stats.events;
         let saved_end = LogEnd::load(&storage)?;
         recovery.end_is_unknown = matches!(saved_end, SavedEnd::Damaged(_));
-        // The previous process may have ended before it had discarded all of it.
+        // The previous process may have stopped before it discarded all bytes before the start.
         let is_log_outdated = storage.log_range()?.start < manifest.log_start;
         let mut engine = Self {
             last_seq: manifest.next_seq.saturating_sub(1),
@@ -97,7 +97,7 @@ impl<S: Storage> Engine<S> {
             storage,
             tuning,
             retention: Retention::default(),
-            clock: Clock::inherited(manifest.believed(), manifest.doubt),
+            clock: Clock::inherited(manifest.trusted(), manifest.doubt),
             key: IdentityKey::new(manifest.seed),
             fresh: Vec::new(),
             types,
@@ -122,18 +122,18 @@ impl<S: Storage> Engine<S> {
         Ok(engine)
     }
 
-    /// Applies the records of the log, and cuts what follows the last intact one.
+    /// Applies the records of the log, and cuts the log after the last intact record.
     fn replay(&mut self) -> Result<(), OpenError> {
         let range = self.storage.log_range()?;
         let start = self.manifest.log_start;
         if start < range.start || start > range.end {
-            let reason = format!("the medium has {range:?} of it");
+            let reason = out_of_range(&range);
             let affected = Affected::between(self.last_seq + 1, u64::MAX);
             return Err(log_damaged(self.storage.log_location(start), start, &reason, affected));
         }
         let mut offset = start;
-        // The end of the last record with events, and the offset up to which a record says that the log was durable. A
-        // mark needs no such statement.
+        // The end of the last record with events, and the highest offset before which a record says that the log was
+        // durable. No later record needs to say so of a durability mark.
         let (mut events_end, mut marked) = (start, start);
         let mut window = Window::default();
         while let Some(Record { header, crc, rows }) = record_at(&self.storage, &mut window, offset)? {
@@ -151,10 +151,10 @@ impl<S: Storage> Engine<S> {
             }
             offset = end;
         }
-        let place = LogPosition { offset, next_seq: self.last_seq + 1 };
-        let ahead = scan_ahead(&self.storage, place, range.end, self.log_end)?;
+        let position = LogPosition { offset, next_seq: self.last_seq + 1 };
+        let ahead = scan_ahead(&self.storage, position, range.end, self.log_end)?;
         if let Some(evidence) = ahead.evidence {
-            let affected = affected_at(&self.storage, place, self.chain, range.end, self.log_end, evidence)?;
+            let affected = affected_at(&self.storage, position, self.chain, range.end, self.log_end, evidence)?;
             return Err(log_damaged(self.storage.log_location(offset), offset, &evidence.to_string(), affected));
         }
         self.recovery.was_closed = self.log_end.is_some_and(|end| end.offset == offset && end.chain == self.chain);
@@ -173,8 +173,8 @@ impl<S: Storage> Engine<S> {
                 Ok(()) => {}
                 Err(StorageError::Full(_) | StorageError::Unavailable(_)) => {
                     (self.recovery.manifest_repaired, self.recovery.manifest_outdated) = (false, true);
-                    // Segments that only the other copy lists stay until the next open, and their names are not reused:
-                    // that copy may be intact, merely unreadable, and newer.
+                    // Keep segments that only the other copy lists until the next open, and do not reuse their names:
+                    // that copy may be intact and newer, and only unreadable now.
                     let names = self.storage.list()?;
                     let highest = names.iter().filter_map(|name| segment_number(name)).max();
                     self.next_number = self.next_number.max(highest.map_or(0, |highest| highest.saturating_add(1)));
@@ -183,7 +183,7 @@ impl<S: Storage> Engine<S> {
                 Err(error @ StorageError::Failed(_)) => return Err(error),
             }
         }
-        let listed: BTreeSet<String> = self.manifest.segments.iter().map(Entry::name).collect();
+        let listed: BTreeSet<String> = self.manifest.segments.iter().map(SegmentEntry::name).collect();
         let is_orphan = |name: &String| is_segment_name(name) && !listed.contains(name);
         let orphans: Vec<String> = self.storage.list()?.into_iter().filter(is_orphan).collect();
         for name in &orphans {
@@ -198,13 +198,13 @@ impl<S: Storage> Engine<S> {
 fn create_manifest<S: Storage>(storage: &mut S, seed: Seed) -> Result<Manifest, OpenError> {
     let orphaned = storage.list()?.into_iter().find(|name| is_segment_name(name));
     if let Some(name) = orphaned {
-        let reason = format!("it is missing, though there is {name}");
+        let reason = format!("it is missing, although there is a segment, {name}");
         return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), log_offset: None, reason });
     }
     let range = storage.log_range()?;
     let was_closed = storage.open(log_end::NAME)?.is_some();
     if was_closed || range.start != 0 || RecordHeader::decode(&storage.read_log(0, HEADER_BYTES)?).is_some() {
-        let reason = "it is missing, though there is a log".to_string();
+        let reason = "it is missing, although there is a log".to_string();
         return Err(OpenError::Damaged { place: manifest::NAMES.join(", "), log_offset: None, reason });
     }
     let manifest = Manifest::new(seed);
@@ -234,7 +234,7 @@ fn refuse_too_many_types<S: Storage>(storage: &S, manifest: &Manifest, types_max
 }
 
 fn refuse_beyond_limit(types: &TypeRegistry) -> Result<(), OpenError> {
-    let (found, types_max) = (types.len(), types.most());
+    let (found, types_max) = (types.len(), types.max());
     if found > types_max { Err(OpenError::TooManyTypes { found, types_max }) } else { Ok(()) }
 }
 
@@ -247,7 +247,7 @@ fn sealed_segments<S: Storage>(
 ) -> Result<Vec<Arc<Sealed>>, OpenError> {
     let mut segments = Vec::with_capacity(manifest.segments.len());
     let mut filter_bytes_left = filter_bytes_max;
-    // Newest first: their ids are the likeliest to be repeated, so they get the filters.
+    // Newest first: callers most likely repeat recent ids, so the newest segments get the filters.
     for entry in manifest.segments.iter().rev() {
         let name = entry.name();
         let Some(blob) = storage.open(&name)? else { return Err(entry.missing()) };

@@ -18,14 +18,14 @@ pub(super) struct Parts {
     key: IdentityKey,
 }
 
-/// The position of an event. `part` is an index into [`Parts::iter`].
+/// An event found by its id. `part` is the index of its segment in [`Parts::iter`].
 pub(super) enum Located<'a> {
     Fresh { part: usize, segment: &'a Segment, row: usize },
     Sealed { part: usize, number: usize, block: Arc<Block>, row: usize },
 }
 
 impl Located<'_> {
-    pub(super) fn place(&self) -> SortKey {
+    pub(super) fn sort_key(&self) -> SortKey {
         match self {
             Self::Fresh { segment, row, .. } => segment.sort_key(*row),
             Self::Sealed { block, row, .. } => block.sort_key(*row),
@@ -75,7 +75,7 @@ impl Parts {
         sealed.chain(self.fresh.iter().map(|segment| Part::Fresh(Arc::clone(segment))))
     }
 
-    /// For each id, the sequence number of its event, if there is one. `ids` ascends by hash.
+    /// For each id and its hash, the sequence number of the event, if there is one. `ids` ascends by hash.
     ///
     /// # Errors
     ///
@@ -84,8 +84,8 @@ impl Parts {
         let mut seqs = vec![None; ids.len()];
         for (&(hash, id), seq) in ids.iter().zip(&mut seqs) {
             *seq = match self.locate_generated(id)? {
-                Some(located) => Some(located.place().seq),
-                None => self.locate_fresh(id, hash).map(|located| located.place().seq),
+                Some(located) => Some(located.sort_key().seq),
+                None => self.locate_fresh(id, hash).map(|located| located.sort_key().seq),
             };
         }
         let missing = seqs.iter().enumerate().filter(|(_, seq)| seq.is_none());
@@ -136,7 +136,7 @@ impl Parts {
     }
 
     fn locate_generated(&self, id: &str) -> Result<Option<Located<'_>>, ReadError> {
-        // Generated ids are given out in lower case only.
+        // Argus writes generated ids in lower case only.
         let canonical = Uuid::parse(id).ok().filter(|_| !id.bytes().any(|byte| byte.is_ascii_uppercase()));
         let Some(uuid) = canonical else { return Ok(None) };
         let seq = self.key.seq(uuid);
@@ -146,9 +146,9 @@ impl Parts {
         }
         let Some((part, sealed)) = find_by_seq(&self.sealed, seq, Sealed::seqs) else { return Ok(None) };
         let Some((number, block, row)) = sealed.find_seq(seq)? else { return Ok(None) };
-        let mut given = Vec::new();
-        block.append_id(row, &mut given);
-        let is_generated = given.is_empty() && self.key.generate(block.millis(row), seq) == uuid;
+        let mut client_id = Vec::new();
+        block.append_id(row, &mut client_id);
+        let is_generated = client_id.is_empty() && self.key.generate(block.millis(row), seq) == uuid;
         Ok(is_generated.then_some(Located::Sealed { part, number, block, row }))
     }
 }

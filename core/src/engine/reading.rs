@@ -1,5 +1,7 @@
-//! Reads the log: for recovery, backups and checks.
+//! Reads log records, for recovery, backups and checks, and whole blobs.
 
+use alloc::format;
+use alloc::string::String;
 use core::ops::{ControlFlow, Range};
 use core::{fmt, iter};
 
@@ -8,10 +10,16 @@ use bytes::Bytes;
 use super::log_end::LogEnd;
 use crate::log::{BODY_HEADER_BYTES, HEADER_BYTES, LogPosition, RecordHeader, find_header};
 use crate::segment::Rows;
-use crate::storage::{StorageError, StorageReader};
+use crate::storage::{Blob, StorageError, StorageReader};
 
-/// How much of the log is read at a time.
+/// How much of the log or a blob is read at a time.
 pub(super) const WINDOW_BYTES: usize = 1 << 20;
+
+/// All bytes of a blob, in chunks of at most [`WINDOW_BYTES`].
+pub(super) fn chunks(blob: &dyn Blob) -> impl Iterator<Item = Result<Bytes, StorageError>> {
+    let len = blob.len();
+    (0..len).step_by(WINDOW_BYTES).map(move |start| blob.read(start..len.min(start + WINDOW_BYTES as u64)))
+}
 
 /// Buffers part of the log, because records may be many and short.
 #[derive(Default)]
@@ -23,8 +31,8 @@ pub(super) struct Window {
 impl Window {
     /// Up to `len` bytes of the log from `offset`; fewer only at its end.
     pub(super) fn read<O: StorageReader>(&mut self, log: &O, offset: u64, len: usize) -> Result<Bytes, StorageError> {
-        let inside = offset.checked_sub(self.start).and_then(|behind| usize::try_from(behind).ok());
-        if let Some(from) = inside
+        let index = offset.checked_sub(self.start).and_then(|index| usize::try_from(index).ok());
+        if let Some(from) = index
             && let Some(end) = from.checked_add(len).filter(|&end| end <= self.bytes.len())
         {
             return Ok(self.bytes.slice(from..end));
@@ -44,7 +52,12 @@ pub(super) struct Record {
     pub(super) rows: Option<Rows>,
 }
 
-/// The record at this offset, if there is an intact one that was written there.
+/// The reason for an error: the log should begin at an offset outside of this range, which is all that is readable.
+pub(super) fn out_of_range(readable: &Range<u64>) -> String {
+    format!("the medium has only bytes {readable:?} of the log")
+}
+
+/// The intact record that was written at this offset, if there is one.
 pub(super) fn record_at<O: StorageReader>(
     log: &O,
     window: &mut Window,
@@ -65,12 +78,12 @@ pub(super) fn record_at<O: StorageReader>(
     Ok(header.decode_body(&body).map(|rows| Record { header, crc, rows: Some(rows) }))
 }
 
-/// What the log has after its last record.
+/// The result of searching the log after its last intact record.
 #[derive(Default)]
 pub(super) struct Ahead {
     /// Evidence that a record is missing there.
     pub(super) evidence: Option<Evidence>,
-    /// Whether the bytes are left from another part of the log, whose space was reused.
+    /// Whether a header from another part of the log was found: the space was reused.
     pub(super) is_stale: bool,
 }
 
@@ -96,29 +109,27 @@ impl Evidence {
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Record(at, _) => write!(f, "the record at offset {at} says that it was durable"),
+            Self::Record(at, _) => write!(f, "the record at offset {at} says that the log was durable here"),
             Self::End(end) => {
-                write!(f, "there is no good record, and when the log was closed it ended at offset {}", end.offset)
+                write!(f, "there is no intact record, but the log ended at offset {} when it was closed", end.offset)
             }
         }
     }
 }
 
-/// Searches for intact record headers from `place`, where there is no record, to `end`. `closed_at` is where the log
-/// ended when it was closed, if known.
-///
-/// This tells damage from a torn tail.
+/// Tells damage from a torn tail: searches for intact record headers from `position`, where there is no record, to
+/// `end`. `closed_at` is where the log ended when it was closed, if known.
 pub(super) fn scan_ahead<O: StorageReader>(
     log: &O,
-    place: LogPosition,
+    position: LogPosition,
     end: u64,
     closed_at: Option<LogEnd>,
 ) -> Result<Ahead, StorageError> {
     let mut ahead = Ahead::default();
-    find_headers(log, place.offset..end, Some(place), |found| {
+    find_headers(log, position.offset..end, Some(position), |found| {
         match found {
             FoundHeader::Stale(_) => ahead.is_stale = true,
-            FoundHeader::Credible(at, header) if header.durable > place.offset => {
+            FoundHeader::Credible(at, header) if header.durable > position.offset => {
                 ahead.evidence = Some(Evidence::Record(at, header.first_seq));
                 return ControlFlow::Break(());
             }
@@ -126,28 +137,28 @@ pub(super) fn scan_ahead<O: StorageReader>(
         }
         ControlFlow::Continue(())
     })?;
-    // If only a mark is missing, the log may end earlier.
-    ahead.evidence = ahead.evidence.or(closed_at.filter(|closed| closed.next_seq > place.next_seq).map(Evidence::End));
+    // If only a durability mark is missing, no event is lost.
+    let is_missing_events = |closed: &LogEnd| closed.next_seq > position.next_seq;
+    ahead.evidence = ahead.evidence.or(closed_at.filter(is_missing_events).map(Evidence::End));
     Ok(ahead)
 }
 
 /// An intact record header among other bytes.
 pub(super) enum FoundHeader {
-    /// A header that was written here, and its offset.
+    /// The offset, and a header that was written there.
     Credible(u64, RecordHeader),
-    /// A header at this offset that is left from another part of the log.
+    /// The offset of a header that was written to another part of the log, whose space was reused.
     Stale(u64),
 }
 
-/// Passes every intact header in `range` to `sink`, until it breaks. `place` is a known position in the log before
-/// them, if there is one. Bytes that callers made to look like a header are skipped.
+/// Passes every intact header in `range` to `sink`, until `sink` breaks. `before` is a known position in the log before
+/// the range, if there is one. Bytes of events that look like a header are skipped.
 pub(super) fn find_headers<O: StorageReader>(
     log: &O,
     range: Range<u64>,
-    place: Option<LogPosition>,
+    before: Option<LogPosition>,
     mut sink: impl FnMut(FoundHeader) -> ControlFlow<()>,
 ) -> Result<(), StorageError> {
-    const LOOKED_AT: usize = HEADER_SEEN_BYTES;
     let Range { start: mut window_at, end } = range;
     while window_at < end {
         let window = log.read_log(window_at, WINDOW_BYTES)?;
@@ -156,15 +167,15 @@ pub(super) fn find_headers<O: StorageReader>(
         while let Some(found) = find_header(rest) {
             let bytes = rest.get(found..).unwrap_or_default();
             let at = window_at + (window.len() - bytes.len()) as u64;
-            // The next window has all of it.
-            if bytes.len() < LOOKED_AT && !is_last {
+            // The next window has the whole header.
+            if bytes.len() < HEADER_SEEN_BYTES && !is_last {
                 break;
             }
             let header = RecordHeader::decode(bytes).map(|(header, _)| header);
             let body = bytes.get(HEADER_BYTES..).unwrap_or_default();
             let found = match header {
                 Some(header) if header.offset != at => Some(FoundHeader::Stale(at)),
-                Some(header) if header.is_credible(at, body, place) => Some(FoundHeader::Credible(at, header)),
+                Some(header) if header.is_credible(at, body, before) => Some(FoundHeader::Credible(at, header)),
                 Some(_) | None => None,
             };
             if found.is_some_and(|found| sink(found).is_break()) {
@@ -176,27 +187,27 @@ pub(super) fn find_headers<O: StorageReader>(
             break;
         }
         // A header may cross the end of the window.
-        window_at += window.len().saturating_sub(LOOKED_AT - 1).max(1) as u64;
+        window_at += window.len().saturating_sub(HEADER_SEEN_BYTES - 1).max(1) as u64;
     }
     Ok(())
 }
 
-/// Finds where in the log bytes were written, by the record headers in them: for each header, its index in `bytes` and
-/// the log offset that it names.
+/// Finds out to which log offsets these bytes were written, by the record headers in them. Yields for each header its
+/// index in `bytes` and the offset that it names.
 ///
-/// Old content of a reused log file names lower offsets than what was written later.
+/// A reused log file may still have old headers, which name lower offsets than the new ones.
 pub fn written_offsets(bytes: &[u8]) -> impl Iterator<Item = (usize, u64)> {
     let anywhere = Some(LogPosition { offset: 0, next_seq: 1 });
     let mut at = 0;
     iter::from_fn(move || {
         loop {
             at += find_header(bytes.get(at..)?)?;
-            let place = at;
-            let found = bytes.get(at..)?;
+            let index = at;
+            let found = bytes.get(index..)?;
             at += 1;
             let Some((header, _)) = RecordHeader::decode(found) else { continue };
             if header.is_credible(header.offset, found.get(HEADER_BYTES..)?, anywhere) {
-                return Some((place, header.offset));
+                return Some((index, header.offset));
             }
         }
     })
@@ -205,18 +216,18 @@ pub fn written_offsets(bytes: &[u8]) -> impl Iterator<Item = (usize, u64)> {
 /// [`written_offsets`] needs this many bytes from the start of a header.
 pub const HEADER_SEEN_BYTES: usize = HEADER_BYTES + BODY_HEADER_BYTES;
 
-/// What the medium has after the end of the log.
+/// The bytes that the medium has after the end of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tail {
-    /// Bytes that may belong to an interrupted record; fewer than it has if it is long.
+    /// How many bytes may belong to a record whose write was interrupted. At most [`WINDOW_BYTES`] are counted.
     pub(super) bytes: u64,
-    /// The length of that record, if its header is intact. Otherwise the bytes may be old content of the medium.
+    /// The full length of that record, if its header is intact. Otherwise the bytes may be old content of the medium.
     pub(super) record: Option<u64>,
 }
 
 impl Tail {
-    /// Examines the end of a log. If the space was used by another part of the log (`is_stale`), or the log was closed
-    /// here (`is_closed`), only an intact header is proof of an interrupted record.
+    /// Examines the bytes after the end of a log. If another part of the log used the space before (`is_stale`), or the
+    /// log was closed here (`is_closed`), only an intact header proves an interrupted record.
     pub(super) fn at<O: StorageReader>(
         log: &O,
         offset: u64,
@@ -226,12 +237,12 @@ impl Tail {
         let bytes = log.read_log(offset, WINDOW_BYTES)?;
         let begun = RecordHeader::decode(&bytes).filter(|(header, _)| header.offset == offset);
         let record = begun.map(|(header, _)| HEADER_BYTES as u64 + header.body_len());
-        let most = match record {
+        let max = match record {
             Some(len) => len,
             None if is_stale || is_closed => 0,
             None => u64::MAX,
         };
-        let bytes = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| most.min(last as u64 + 1));
+        let bytes = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| max.min(last as u64 + 1));
         Ok(Self { bytes, record })
     }
 
@@ -242,197 +253,4 @@ impl Tail {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-    use alloc::string::ToString as _;
-    use alloc::vec::Vec;
-
-    use super::super::manifest::Manifest;
-    use super::super::{Engine, Seed, back_up, check, salvage};
-    use super::*;
-    use crate::batch::{Batch, BatchBuilder, NewEvent};
-    use crate::column::i64_at;
-    use crate::damage::Affected;
-    use crate::event::{EventType, Payload, Timestamp};
-    use crate::repository::Repository as _;
-    use crate::storage::{MemoryStorage, Storage as _, StorageWriter as _};
-
-    const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
-
-    /// Timestamps that form a header: how many others precede them, the header, and its shift in the bytes of its
-    /// timestamps.
-    struct Planted {
-        fillers: usize,
-        header: RecordHeader,
-        shift: usize,
-    }
-
-    fn batch(timestamps: impl IntoIterator<Item = i64>) -> Batch {
-        let mut builder = BatchBuilder::new();
-        for nanos in timestamps {
-            let event = NewEvent {
-                event_type: EventType::parse("click").unwrap(),
-                timestamp: Timestamp::from_nanos(nanos),
-                payload: Payload::parse("{}").unwrap(),
-                id: None,
-            };
-            builder.push(event).unwrap();
-        }
-        builder.finish()
-    }
-
-    impl Planted {
-        /// The offset of the header in a record at `offset`.
-        fn place(offset: u64, fillers: usize, shift: usize) -> u64 {
-            offset + (HEADER_BYTES + BODY_HEADER_BYTES + 8 * fillers + shift) as u64
-        }
-
-        /// Aligned to words. It claims that the log was durable `beyond` bytes past itself, and that `before` events
-        /// precede it.
-        fn in_words(offset: u64, beyond: u64, before: u64) -> Self {
-            let at = Self::place(offset, 100, 0);
-            let durable = at + beyond;
-            let header = RecordHeader {
-                index_len: 1 << 31,
-                durable,
-                first_seq: before.max(durable),
-                millis: 1 << 60,
-                ..mark(at)
-            };
-            Self { fillers: 100, header, shift: 0 }
-        }
-
-        /// Shifted by seven bytes, so that only the lowest bytes of its fields have to ascend. All its claims are
-        /// plausible.
-        fn askew(offset: u64) -> Self {
-            let is_low = |&fillers: &usize| (0x43..0x70).contains(&(Self::place(offset, fillers, 7) & 0xff));
-            let fillers = (500..).find(is_low).unwrap();
-            let at = Self::place(offset, fillers, 7);
-            let header = RecordHeader { text_len: 0x42, first_seq: at & 0xff, millis: 0x7e, chain: 0x7f, ..mark(at) };
-            Self { fillers, header, shift: 7 }
-        }
-
-        /// The events, whose timestamps already ascend.
-        fn batch(&self) -> Batch {
-            let words = |chain| {
-                let mut bytes = alloc::vec![0; self.shift];
-                bytes.extend(RecordHeader { chain, ..self.header }.encode().0);
-                bytes.resize(bytes.len().next_multiple_of(8), 0x7f);
-                (0..bytes.len() / 8).map(|word| i64_at(&bytes, 0, word)).collect()
-            };
-            let words = (self.header.chain..).map(words).find(|words: &Vec<i64>| words.is_sorted()).unwrap();
-            batch((0..self.fillers as i64).map(|filler| i64::MIN + filler).chain(words))
-        }
-    }
-
-    fn mark(at: u64) -> RecordHeader {
-        RecordHeader::mark(at, at, 0, 0, 0)
-    }
-
-    /// A log with a header planted in it.
-    struct Stored {
-        medium: MemoryStorage,
-        /// The offset of the record that contains it, its own offset, and the offset of the next record.
-        second: u64,
-        at: u64,
-        third: u64,
-        /// The events in that record.
-        count: u64,
-    }
-
-    /// One event, a batch with a header in it, and one more event, for each way to plant one.
-    fn stored() -> Vec<Stored> {
-        let ways: [&dyn Fn(u64) -> Planted; 5] = [
-            &|offset| Planted::in_words(offset, 0, 0),
-            &|offset| Planted::in_words(offset, 0, 1 << 40),
-            &|offset| Planted::in_words(offset, 1, 0),
-            &|offset| Planted::in_words(offset, 1 << 20, 0),
-            &Planted::askew,
-        ];
-        let stored = ways.into_iter().map(|plant| {
-            let mut engine = Engine::open(MemoryStorage::default(), Seed(7)).unwrap();
-            engine.commit(NOW, &[batch([0])]).unwrap();
-            let second = engine.storage().log_end();
-            let planted = plant(second);
-            let at = planted.header.offset;
-            let batch_with_header = planted.batch();
-            let count = batch_with_header.len() as u64;
-            engine.commit(NOW, &[batch_with_header]).unwrap();
-            let third = engine.storage().log_end();
-            engine.commit(NOW, &[batch([0])]).unwrap();
-            engine.on_idle().unwrap();
-            let bytes = &engine.storage().log()[at as usize..];
-            assert!(RecordHeader::decode(bytes).is_some_and(|(header, _)| header.offset == at && header.durable >= at));
-            Stored { medium: engine.storage().clone(), second, at, third, count }
-        });
-        stored.collect()
-    }
-
-    /// The same medium with another log.
-    fn with_log(from: &MemoryStorage, log: &[u8]) -> MemoryStorage {
-        let mut storage = MemoryStorage::default();
-        for name in from.list().unwrap() {
-            let blob = from.open(&name).unwrap().unwrap();
-            storage.insert(&name, blob.read(0..blob.len()).unwrap());
-        }
-        storage.append(&[log]).unwrap();
-        storage
-    }
-
-    /// Salvages the medium. Returns the next sequence number and the time of the last commit.
-    fn saved(medium: &MemoryStorage) -> (u64, i64) {
-        let mut copy = MemoryStorage::default();
-        salvage(medium, &mut copy, Seed(0)).unwrap();
-        let manifest = Manifest::load(&copy).unwrap().unwrap().manifest;
-        (manifest.next_seq, manifest.last_millis)
-    }
-
-    #[test]
-    fn timestamps_that_look_like_a_header_do_not_turn_a_torn_tail_into_damage() {
-        for Stored { medium, second, at, third, .. } in stored() {
-            let mut log = medium.log()[..third as usize].to_vec();
-            log[second as usize..at as usize - 8].fill(0);
-            let torn = with_log(&medium, &log);
-            let engine = Engine::open(torn.clone(), Seed(0)).unwrap();
-            assert_eq!(engine.snapshot().stats().unwrap().last_seq, 1);
-            assert_eq!(engine.recovery().cut_bytes, third - second);
-            let mut copy = MemoryStorage::default();
-            assert_eq!(back_up(&torn, &mut copy).unwrap().last_seq, 1);
-            let report = check(&torn);
-            assert!(report.is_whole() && report.last_seq == 1, "{report:?}");
-            assert_eq!(saved(&torn), (2, NOW.as_nanos() / 1_000_000));
-        }
-    }
-
-    #[test]
-    fn timestamps_that_look_like_a_header_give_no_written_offset() {
-        for Stored { medium, second, third, .. } in stored() {
-            let offsets: Vec<(usize, u64)> = written_offsets(medium.log()).collect();
-            let records = [0, second, third, medium.log().len() as u64 - HEADER_BYTES as u64];
-            assert_eq!(offsets, records.map(|at| (at as usize, at)));
-            assert_eq!(written_offsets(&medium.log()[7..]).next(), Some((second as usize - 7, second)));
-        }
-    }
-
-    #[test]
-    fn timestamps_that_look_like_a_header_do_not_change_what_is_lost_before_them() {
-        for Stored { medium, second, count, .. } in stored() {
-            for (rotten, events) in [(0, 1..2), (second, 2..2 + count)] {
-                let mut log = medium.log().to_vec();
-                log[rotten as usize] ^= 1;
-                let rotten = with_log(&medium, &log);
-                let affected = alloc::format!("; {}", Affected::all(events.start, events.end - 1));
-                let refusal = Engine::open(rotten.clone(), Seed(0)).unwrap_err().to_string();
-                assert!(refusal.contains(&affected), "{refusal}");
-                let mut copy = MemoryStorage::default();
-                let refusal = back_up(&rotten, &mut copy).unwrap_err().to_string();
-                assert!(refusal.contains(&affected), "{refusal}");
-                let report = check(&rotten);
-                assert_eq!(report.findings.len(), 1, "{report:?}");
-                assert_eq!((report.events, report.last_seq), (count + 2 - (events.end - events.start), count + 2));
-                assert_eq!(saved(&rotten), (count + 3, NOW.as_nanos() / 1_000_000));
-            }
-        }
-    }
-}
+mod tests;

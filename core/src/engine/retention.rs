@@ -19,29 +19,30 @@ pub struct Retention {
     pub bytes: Option<u64>,
 }
 
-/// A segment is dropped when all of it has expired. Before, it is rewritten without its expired events once the oldest
-/// is overdue by the age divided by this; so it is rewritten at most this often.
+/// A segment is dropped when all its events have expired. Until then, it is rewritten without its expired events each
+/// time the oldest one has been expired for the age divided by this. So a segment is rewritten about this often at
+/// most.
 const REWRITES_MAX: i64 = 8;
 
-/// The limits of expiry at a moment, in nanoseconds since the Unix epoch.
+/// The times before which events expire, in nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Due {
+pub(super) struct Cutoffs {
     /// Events before this time have expired.
     pub(super) keep_from: i64,
     /// Segments with events before this time are rewritten.
-    pub(super) overdue: i64,
+    pub(super) rewrite_before: i64,
 }
 
-impl Due {
+impl Cutoffs {
     /// Nothing expires.
-    pub(super) const NOTHING: Self = Self { keep_from: i64::MIN, overdue: i64::MIN };
+    pub(super) const NONE: Self = Self { keep_from: i64::MIN, rewrite_before: i64::MIN };
 }
 
 impl Retention {
-    fn due(self, now: Timestamp) -> Due {
-        self.age.map_or(Due::NOTHING, |age| {
+    fn cutoffs(self, now: Timestamp) -> Cutoffs {
+        self.age.map_or(Cutoffs::NONE, |age| {
             let keep_from = now.as_nanos().saturating_sub(age);
-            Due { keep_from, overdue: keep_from.saturating_sub(age / REWRITES_MAX) }
+            Cutoffs { keep_from, rewrite_before: keep_from.saturating_sub(age / REWRITES_MAX) }
         })
     }
 }
@@ -53,50 +54,51 @@ impl<S: Storage> Engine<S> {
         self.clock.set_age(retention.age);
     }
 
-    /// How long, in nanoseconds, a wall clock must differ steadily from the expected time before it is believed. The
-    /// expected time is that of the last commits plus the uptime since. If events expire at a lower age, that age
-    /// counts instead. Meanwhile nothing expires by age. 24 hours by default; 0 believes every clock.
+    /// Sets after how many nanoseconds a wall clock in doubt is trusted: it must have differed steadily for so long
+    /// from the expected time, which is the time of the last commits plus the uptime since. If events expire at a lower
+    /// age, that age counts instead. Until then, nothing expires by age. The default is 24 hours; 0 trusts every clock.
     pub fn trust_clock_after(&mut self, nanos: i64) {
-        self.clock.trust_after(nanos);
+        self.clock.set_trust_after(nanos);
     }
 
-    /// The limits of expiry; nothing expires while the wall clock is in doubt.
-    pub(super) fn due(&mut self, now: Moment) -> Due {
+    /// The cutoffs now. Nothing expires while the wall clock is in doubt.
+    pub(super) fn cutoffs(&mut self, now: Moment) -> Cutoffs {
         if self.clock.is_new() {
             let epochs = self.fresh.iter().flat_map(|fresh| fresh.segment.epochs());
             let committed: Vec<i64> = epochs.map(|epoch| epoch.millis.saturating_mul(1_000_000)).collect();
             committed.into_iter().for_each(|nanos| self.clock.observe_commit(nanos));
         }
         self.clock.observe(now);
-        self.due_at(now.wall)
+        self.cutoffs_at(now.wall)
     }
 
-    /// As [`due`](Self::due), for a wall time shortly after the clock was observed.
-    pub(super) fn due_at(&self, wall: Timestamp) -> Due {
-        if self.clock.believes(wall) { self.retention.due(wall) } else { Due::NOTHING }
+    /// As [`cutoffs`](Self::cutoffs), for a wall time shortly after the clock was observed.
+    pub(super) fn cutoffs_at(&self, wall: Timestamp) -> Cutoffs {
+        if self.clock.trusts(wall) { self.retention.cutoffs(wall) } else { Cutoffs::NONE }
     }
 
-    /// Schedules the next fully expired segment to be dropped with the next manifest.
-    pub(super) fn drop_expired(&mut self, due: Due) {
+    /// Schedules a segment for removal with the next manifest: one whose events have all expired, or the oldest one if
+    /// there are too many bytes.
+    pub(super) fn drop_expired(&mut self, cutoffs: Cutoffs) {
         if self.busy.sealed {
             return;
         }
-        let has_expired = self.sealed.iter().position(|sealed| sealed.times().1 < due.keep_from);
-        let is_too_much = || {
+        let by_age = self.sealed.iter().position(|sealed| sealed.times().1 < cutoffs.keep_from);
+        let by_size = || {
             let total: u64 = self.sealed.iter().map(|sealed| sealed.bytes()).sum();
-            self.retention.bytes.filter(|&most| total > most && self.sealed.len() > 1).map(|_| 0)
+            self.retention.bytes.filter(|&max| total > max && self.sealed.len() > 1).map(|_| 0)
         };
-        let expired = has_expired.map(|index| (index, ExpiryCause::Age));
-        let Some((index, cause)) = expired.or_else(|| is_too_much().map(|index| (index, ExpiryCause::Size))) else {
+        let expired = by_age.map(|index| (index, ExpiryCause::Age));
+        let Some((index, cause)) = expired.or_else(|| by_size().map(|index| (index, ExpiryCause::Size))) else {
             return;
         };
-        let seqs = self.sealed.get(index).expect("it was found among them").seqs();
-        self.unpublished.push(Replacement::nothing(index, seqs, cause));
+        let seqs = self.sealed.get(index).expect("the index was found in this list").seqs();
+        self.unpublished.push(Replacement::removal(index, seqs, cause));
         self.busy.sealed = true;
     }
 
     /// The next sealed segment that is due to be rewritten without its expired events.
-    pub(super) fn to_be_trimmed(&self, due: Due) -> Option<usize> {
-        self.sealed.iter().position(|sealed| sealed.times().0 < due.overdue)
+    pub(super) fn to_be_rewritten(&self, cutoffs: Cutoffs) -> Option<usize> {
+        self.sealed.iter().position(|sealed| sealed.times().0 < cutoffs.rewrite_before)
     }
 }

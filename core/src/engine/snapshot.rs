@@ -1,4 +1,4 @@
-//! Read snapshots: an immutable view of what is stored.
+//! Read snapshots: immutable views of the stored events.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -13,7 +13,7 @@ use crate::repository::{ReadError, ScanRun, Snapshot, Stats};
 use crate::segment::{RowText, Sealed, SealedError, Segment};
 use crate::storage::StorageError;
 
-/// What an [`Engine`](super::Engine) held when the snapshot was taken.
+/// All events that an [`Engine`](super::Engine) held when the snapshot was taken.
 #[derive(Clone, Debug)]
 pub struct EngineSnapshot {
     parts: Parts,

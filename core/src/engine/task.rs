@@ -1,4 +1,4 @@
-//! Maintenance tasks of an engine: each owns what it needs, so that any thread can run it.
+//! Maintenance tasks of an engine. Each owns its inputs, so that any thread can run it.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -9,7 +9,7 @@ use core::fmt;
 use core::ops::Range;
 use core::task::Poll;
 
-use super::manifest::{Entry, Manifest};
+use super::manifest::{Manifest, SegmentEntry};
 use crate::repository::{ExpiryCause, MaintenanceTask};
 use crate::segment::{Merge, Rewrite, Sealed, Segment};
 use crate::storage::{Deletion, Draft, Published, StorageError};
@@ -27,7 +27,7 @@ pub(super) enum SegmentRange {
     Sealed(Range<usize>),
 }
 
-/// What replaces a range of segments once a manifest lists it.
+/// The replacement of a range of segments. It is installed once a manifest lists it.
 #[derive(Debug)]
 pub(super) struct Replacement {
     pub(super) range: SegmentRange,
@@ -35,12 +35,12 @@ pub(super) struct Replacement {
     pub(super) seqs: (u64, u64),
     /// `None` if all events of the range have expired.
     pub(super) segment: Option<NewSegment>,
-    /// Why its expired events have expired.
+    /// Why the events that the replacement leaves out have expired.
     pub(super) cause: ExpiryCause,
 }
 
 pub(super) struct NewSegment {
-    pub(super) entry: Entry,
+    pub(super) entry: SegmentEntry,
     pub(super) sealed: Arc<Sealed>,
     pub(super) published: Published,
 }
@@ -48,7 +48,7 @@ pub(super) struct NewSegment {
 pub(super) enum Stage {
     /// Merges fresh segments into one in memory.
     Merging(SegmentRange, Box<Merge>),
-    /// Writes rows and blocks to a blob.
+    /// Writes segments to a blob as one sealed segment.
     Rewriting(Box<Rewriting>),
     /// Writes a manifest.
     Publishing(Manifest, Vec<Box<dyn Draft>>),
@@ -59,7 +59,7 @@ pub(super) enum Stage {
 
 pub(super) struct Rewriting {
     pub(super) range: SegmentRange,
-    pub(super) entry: Entry,
+    pub(super) entry: SegmentEntry,
     pub(super) rewrite: Rewrite,
 }
 
@@ -70,7 +70,7 @@ pub(super) enum Outcome {
     Published(Manifest, Vec<Published>),
     /// A segment was deleted, or could not be.
     Deleted(String, Result<(), StorageError>),
-    /// Part of the log can be discarded. That is quick, and only the engine can do it.
+    /// The start of the log can be trimmed. The engine does so when it installs the task.
     OutdatedLog,
     /// The task failed, and changed nothing.
     Failed(Subject, StorageError),
@@ -155,8 +155,8 @@ impl SegmentRange {
 }
 
 impl Replacement {
-    /// Drops the sealed segment at this index, which has this range of sequence numbers.
-    pub(super) fn nothing(index: usize, seqs: (u64, u64), cause: ExpiryCause) -> Self {
+    /// Removes the sealed segment at this index, which covers these sequence numbers.
+    pub(super) fn removal(index: usize, seqs: (u64, u64), cause: ExpiryCause) -> Self {
         Self { range: SegmentRange::Sealed(index..index + 1), seqs, segment: None, cause }
     }
 }
@@ -187,7 +187,7 @@ impl fmt::Debug for Task {
             Stage::Done(Outcome::Rewritten(replacement)) => format!("rewritten {:?}", replacement.range),
             Stage::Done(Outcome::Published(manifest, _)) => format!("published {}", manifest.generation),
             Stage::Done(Outcome::Deleted(name, _)) => format!("deleted {name}"),
-            Stage::Done(Outcome::OutdatedLog) => "dropping log".into(),
+            Stage::Done(Outcome::OutdatedLog) => "trimming the log".into(),
             Stage::Done(Outcome::Failed(subject, error)) => format!("failed on {subject:?}: {error}"),
         };
         f.debug_tuple("Task").field(&stage).finish()
@@ -216,9 +216,9 @@ mod tests {
     use crate::storage::{MemoryStorage, StorageReader as _, StorageWriter as _};
 
     /// A draft that ignores what is written and publishes another blob.
-    struct Exchanged(Published);
+    struct SwappedDraft(Published);
 
-    impl Draft for Exchanged {
+    impl Draft for SwappedDraft {
         fn write(&mut self, _: &[u8]) -> Result<(), StorageError> {
             Ok(())
         }
@@ -237,24 +237,26 @@ mod tests {
         let mut rewrite =
             Rewrite::new(draft, &[Part::Fresh(Arc::new(segment))], (1, 1), 1000, i64::MIN, &mut TypeName::new).unwrap();
         assert!(rewrite.step(10).unwrap());
-        let entry = Entry { number: 1, first: 1, last: 1 };
+        let entry = SegmentEntry { number: 1, first: 1, last: 1 };
         Rewriting { range: SegmentRange::Fresh(0..1, (0, 0)), entry, rewrite }
     }
 
     #[test]
     fn a_segment_with_unexpected_types_is_not_installed() {
         let draft = || MemoryStorage::default().create("segment").unwrap();
-        for (there, expected) in [("b", true), ("a", false), ("c", false)] {
-            let Outcome::Rewritten(other) = rewriting(draft(), there).finish() else {
-                panic!("it is as it was written")
+        for (swapped_type, is_expected) in [("b", true), ("a", false), ("c", false)] {
+            let Outcome::Rewritten(other) = rewriting(draft(), swapped_type).finish() else {
+                panic!("an unchanged segment was refused")
             };
-            let other = Exchanged(other.segment.unwrap().published);
+            let other = SwappedDraft(other.segment.unwrap().published);
             let outcome = rewriting(Box::new(other), "b").finish();
-            if expected {
+            if is_expected {
                 assert!(matches!(outcome, Outcome::Rewritten(_)));
                 continue;
             }
-            let Outcome::Failed(_, StorageError::Failed(reason)) = outcome else { panic!("it was put in place") };
+            let Outcome::Failed(_, StorageError::Failed(reason)) = outcome else {
+                panic!("{swapped_type} was accepted")
+            };
             assert!(reason.public_text().contains("a type that was not written"), "{reason}");
         }
     }
@@ -289,17 +291,19 @@ mod tests {
         let parts: Vec<Part> = engine.sealed.iter().map(|sealed| Part::Sealed(Arc::clone(sealed))).collect();
         let name = engine.sealed.first().unwrap().name();
         let blob = engine.storage().open(name).unwrap().unwrap();
-        let draft = Box::new(Exchanged(Published { name: rewriting.entry.name(), blob }));
+        let draft = Box::new(SwappedDraft(Published { name: rewriting.entry.name(), blob }));
         let seqs = (rewriting.entry.first, rewriting.entry.last);
         rewriting.rewrite = Rewrite::new(draft, &parts, seqs, 1000, i64::MIN, &mut TypeName::new).unwrap();
 
         let mut task = Task(Stage::Rewriting(rewriting));
         while task.step(100) == Poll::Pending {}
-        let Err(CommitError::Failed { cause, .. }) = engine.install_task(task) else { panic!("nobody has noticed") };
-        let told = format!("{cause}");
-        assert!(told.contains("a new segment has 2 events (4 bytes), 0 were left out (0 bytes)"), "{told}");
-        assert!(told.contains("its sources have 4 (8 bytes)"), "{told}");
-        assert!(engine.next_due(moment).is_none() && engine.commit(now, &[]).is_err(), "it goes on");
+        let Err(CommitError::Failed { cause, .. }) = engine.install_task(task) else {
+            panic!("the missing events were not noticed")
+        };
+        let text = format!("{cause}");
+        assert!(text.contains("a new segment has 2 events (4 bytes), 0 were left out (0 bytes)"), "{text}");
+        assert!(text.contains("its sources have 4 (8 bytes)"), "{text}");
+        assert!(engine.next_due(moment).is_none() && engine.commit(now, &[]).is_err(), "the engine has not failed");
         assert_eq!((engine.storage().list().unwrap(), engine.snapshot().stats().unwrap()), (names, stats));
         let opened = Engine::open_with(engine.storage().clone(), Seed(2), tuning).unwrap();
         assert_eq!(opened.snapshot().stats().unwrap().events, stats.events);

@@ -8,12 +8,12 @@ use crate::segment::{Rows, Sealed, TypeName, TypeNames};
 
 /// The event types of all segments, each once.
 ///
-/// A type is listed while any fresh or sealed segment has an event of it. Names are callers' text, so only their number
-/// has to be limited: all else that a segment keeps in memory for a type has a fixed size.
+/// A type is listed while any fresh or sealed segment has an event of it. The number of types is limited, because
+/// callers choose them and their names are kept in memory.
 #[derive(Debug, Default)]
 pub(super) struct TypeRegistry {
     names: TypeNames,
-    most: usize,
+    max: usize,
 }
 
 /// A reference count does not match the segments. The registry is useless from then on.
@@ -22,9 +22,9 @@ pub(super) struct TypeRegistry {
 pub(super) struct Miscount;
 
 impl TypeRegistry {
-    /// An empty registry of at most `most` types.
-    pub(super) fn new(most: usize) -> Self {
-        Self { names: TypeNames::default(), most }
+    /// An empty registry of at most `max` types.
+    pub(super) fn new(max: usize) -> Self {
+        Self { names: TypeNames::default(), max }
     }
 
     /// Number of types.
@@ -32,18 +32,18 @@ impl TypeRegistry {
         self.names.len()
     }
 
-    /// Most types.
-    pub(super) fn most(&self) -> usize {
-        self.most
+    /// The limit on the number of types.
+    pub(super) fn max(&self) -> usize {
+        self.max
     }
 
     /// How many more types may be added.
-    pub(super) fn room(&self) -> usize {
-        self.most.saturating_sub(self.names.len())
+    pub(super) fn remaining(&self) -> usize {
+        self.max.saturating_sub(self.names.len())
     }
 
     /// Whether any event has this type.
-    pub(super) fn knows(&self, name: &[u8]) -> bool {
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
         self.names.contains(name)
     }
 
@@ -52,7 +52,8 @@ impl TypeRegistry {
         self.names.intern(name)
     }
 
-    /// Counts the types of fresh rows in. [`release`](Self::release) takes the names when the rows go.
+    /// Adds one to the count of each type of fresh rows. Pass the names to [`release`](Self::release) when the rows are
+    /// removed.
     pub(super) fn hold_rows(&mut self, rows: &Rows) -> Box<[TypeName]> {
         let hold = |code| {
             let name = self.names.intern(rows.type_name(code));
@@ -62,7 +63,7 @@ impl TypeRegistry {
         (0..rows.type_count()).map(hold).collect()
     }
 
-    /// Counts the types of a sealed segment in.
+    /// Adds one to the count of each type of a sealed segment.
     ///
     /// # Errors
     ///
@@ -90,7 +91,7 @@ impl TypeRegistry {
     }
 
     fn hold_one(&self, name: &TypeName) -> Result<(), Miscount> {
-        // A name that others hold is listed already; only the first holder needs a look-up.
+        // If another segment holds the name, it is listed. Only the first holder needs a look-up.
         let is_known = name.hold() > 0 || self.names.shares(name);
         if is_known { Ok(()) } else { Err(Miscount) }
     }
@@ -173,6 +174,7 @@ mod tests {
         Ok(())
     }
 
+    /// The number of event types, and of events.
     fn counted(engine: &Engine<MemoryStorage>) -> (u64, u64) {
         let stats = engine.snapshot().stats().unwrap();
         (stats.event_types, stats.events)
@@ -214,8 +216,8 @@ mod tests {
         let mut engine = open(medium, 3);
         assert_eq!(counted(&engine), (2, 4));
         // There is room for one more type, which may be the one without events, and it survives compaction.
-        for (event_type, taken) in [("c", 1), ("d", 0), ("c", 1), ("c", 1), ("c", 1)] {
-            assert_eq!(commit(&mut engine, &[event_type]).unwrap(), taken, "{event_type}");
+        for (event_type, stored) in [("c", 1), ("d", 0), ("c", 1), ("c", 1), ("c", 1)] {
+            assert_eq!(commit(&mut engine, &[event_type]).unwrap(), stored, "{event_type}");
         }
         maintain(&mut engine).unwrap();
         assert_eq!((counted(&engine), engine.snapshot().stats().unwrap().segments), ((3, 8), 1));
@@ -228,9 +230,9 @@ mod tests {
         let mut engine = open(medium.clone(), 3);
         commit(&mut engine, &["a", "a", "c", "c"]).unwrap();
         let Err(CommitError::Failed { cause: reason, .. }) = maintain(&mut engine) else {
-            panic!("a type was guessed")
+            panic!("an unlisted type was accepted")
         };
-        assert!(alloc::format!("{reason}").contains("a type that its part does not list"), "{reason}");
+        assert!(alloc::format!("{reason}").contains("a type that its segment does not list"), "{reason}");
         assert!(commit(&mut engine, &["a"]).is_err());
     }
 
@@ -248,7 +250,7 @@ mod tests {
         assert_eq!(types.hold_one(&name), Err(Miscount));
         types.hold_one(&other).unwrap();
         assert_eq!(types.release(&[name]), Err(Miscount));
-        assert!(types.knows(b"a"));
+        assert!(types.contains(b"a"));
     }
 
     #[test]
@@ -256,12 +258,12 @@ mod tests {
         let fails = |engine: &mut Engine<MemoryStorage>, task| {
             let events = engine.snapshot().stats().unwrap().events;
             let Err(CommitError::Failed { cause: reason, .. }) = engine.install(task) else {
-                panic!("it was not noticed")
+                panic!("the miscount was not noticed")
             };
             assert!(alloc::format!("{reason}").contains("miscounted"), "{reason}");
             assert!(matches!(commit(engine, &["a"]), Err(CommitError::Failed { .. })));
             let stats = engine.snapshot().stats().unwrap();
-            assert_eq!((stats.events, stats.segments), (events, 1), "readers go on");
+            assert_eq!((stats.events, stats.segments), (events, 1), "readers still see all events");
             assert_eq!(counted(&open(engine.storage().clone(), 3)), (1, events), "a restart counts anew");
         };
 

@@ -18,25 +18,25 @@ pub enum CommitError {
         /// Why.
         #[source]
         cause: Cause,
-        /// Whether some of the group may be stored. Otherwise none is, and none will be.
+        /// Whether some events of the group may be stored. Otherwise none is, and none will be.
         in_doubt: bool,
     },
-    /// The storage has failed. The repository accepts nothing until it has recovered or is opened anew; reads go on.
-    /// [`Repository::failure`](super::Repository::failure) has the cause too.
+    /// The storage has failed. The repository refuses commits until it has recovered or is opened anew; reads may still
+    /// succeed. [`Repository::failure`](super::Repository::failure) has the cause too.
     #[error("storage failed, {}: {cause}", outcome(*in_doubt))]
     Failed {
         /// Why.
         #[source]
         cause: Cause,
-        /// Whether some of the group may be stored. Otherwise none is, and none will be.
+        /// Whether some events of the group may be stored. Otherwise none is, and none will be.
         in_doubt: bool,
     },
 }
 
-/// Why a repository accepts no commits. Reads may go on.
+/// Why a repository refuses all commits. Reads may still succeed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Failure {
-    /// The storage is unreachable and expected back.
+    /// The storage cannot be reached at present.
     #[error("storage is not available: {0}")]
     Unavailable(#[source] Cause),
     /// The storage has failed, and may never recover by itself.
@@ -47,13 +47,14 @@ pub enum Failure {
 /// Why stored events could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReadError {
-    /// The storage temporarily lacks something. A later try may succeed.
+    /// The storage temporarily lacks something: a permission, a file descriptor, a server on the network. A later try
+    /// may succeed.
     #[error("storage is not available: {0}")]
     Unavailable(#[source] Cause),
     /// The storage reported an error.
     #[error("storage could not be read: {0}")]
     Failed(#[source] Cause),
-    /// The storage returned other data than was written.
+    /// The storage returned data that differs from what was written.
     #[error("stored data is damaged: {0}")]
     Damaged(#[source] Damage),
 }
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_says_what_it_means_for_the_group_and_leads_to_its_cause() {
+    fn an_error_says_whether_anything_was_stored_and_has_its_cause_as_source() {
         let cause = || Cause::from("EIO");
         for (error, text) in [
             (CommitError::Full(cause()), "storage is full: EIO"),
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_because_of_a_failure_is_not_in_doubt() {
+    fn a_commit_that_is_refused_because_of_a_failure_is_not_in_doubt() {
         let cause = || Cause::from("EIO");
         assert_eq!(CommitError::from(Failure::Failed(cause())), CommitError::failed("EIO"));
         assert_eq!(CommitError::from(Failure::Unavailable(cause())), CommitError::unavailable("EIO"));

@@ -12,19 +12,19 @@ use crate::clock::{ClockDoubt, Moment};
 
 /// Maintenance of a [`Repository`]: merging, compacting, removing expired events. Correctness never depends on it.
 pub trait Maintenance {
-    /// The next task that is due at `now` and can run in parallel with those under way. Call this until it returns
-    /// `None`: after commits, after each [`install`](Self::install), and at least every minute, because events expire
-    /// and a wrong wall clock is noticed here.
+    /// The next task that is due at `now` and can run in parallel with the tasks under way. Call this until it returns
+    /// `None`: after commits, after each [`install`](Self::install), and at least every minute. The last is for events
+    /// that expire and for a wrong wall clock, which is noticed here.
     fn next_task(&mut self, now: Moment) -> Option<Box<dyn MaintenanceTask>>;
 
-    /// Installs the result of a task that is ready. Quick, because the work is in the task. Returns the events that
-    /// have expired by it. If the task is not ready, its result is lost, and nothing else. Call this for every task
-    /// that was handed out, even while there is a [`failure`](Repository::failure).
+    /// Installs the result of a task that is ready, and returns the events that it has removed because they expired.
+    /// Quick, because the task has done the work. Call this for every task that [`next_task`](Self::next_task)
+    /// returned, even while there is a [`failure`](Repository::failure). If a task is not ready, its work is due again.
     ///
     /// # Errors
     ///
-    /// As for [`Repository::commit`]. What was readable stays readable, and the work is due again once commits are
-    /// accepted. A task of another repository is a [`CommitError::Failed`].
+    /// As for [`Repository::commit`]. All events stay readable, and the work is due again once commits are accepted. A
+    /// task of another repository is a [`CommitError::Failed`].
     fn install(&mut self, task: Box<dyn MaintenanceTask>) -> Result<Vec<Expired>, CommitError>;
 
     /// Whether the next commit should wait until a task is installed, because maintenance lags far behind. Never true
@@ -33,35 +33,35 @@ pub trait Maintenance {
         false
     }
 
-    /// Why the wall clock is not believed, as of the last [`next_task`](Self::next_task). Nothing expires by age
-    /// meanwhile.
+    /// Why the wall clock is not trusted, as of the last [`next_task`](Self::next_task). Until it is, nothing expires
+    /// by age.
     fn clock_doubt(&self) -> Option<ClockDoubt> {
         None
     }
 }
 
-/// A maintenance task. It owns what it needs, so any thread may run it beside commits and queries. If it is dropped,
-/// its work is due again when the repository is opened anew.
+/// A maintenance task. It owns its inputs, so any thread may run it in parallel with commits and queries. If it is
+/// dropped instead of installed, its work is due again only when the repository is opened anew.
 pub trait MaintenanceTask: Any + fmt::Debug + Send {
-    /// Does about `budget` events' worth of work, or one final step that is larger. May wait for the storage. Once
-    /// ready, whether done or failed, the task has to be [installed](Maintenance::install).
+    /// Does about as much work as `budget` events take, or one larger last step. May wait for the storage. Once ready,
+    /// whether it succeeded or failed, the task has to be [installed](Maintenance::install).
     fn step(&mut self, budget: u32) -> Poll<()>;
 
-    /// Whether commits may have to wait for this task. Others can wait.
+    /// Whether commits may have to wait for this task.
     fn is_urgent(&self) -> bool;
 }
 
-/// The tasks that wait to be run.
+/// Tasks that wait to be run.
 #[derive(Debug, Default)]
 pub struct MaintenanceQueue {
-    /// Tasks that ran last come last.
+    /// The task that ran last comes last.
     waiting: VecDeque<Box<dyn MaintenanceTask>>,
     /// How many urgent tasks were taken in a row.
     urgent_taken: u32,
 }
 
-/// After this many urgent tasks in a row, one that is not urgent is taken. Otherwise, while writers keep urgent tasks
-/// coming, compaction and retention would stand still.
+/// After this many urgent tasks in a row, one that is not urgent is taken. Otherwise steady writes, which cause urgent
+/// tasks, would keep compaction and retention from running.
 const URGENT_TAKEN_MAX: u32 = 7;
 
 impl MaintenanceQueue {
@@ -88,9 +88,9 @@ impl MaintenanceQueue {
         Some(task)
     }
 
-    /// Does about `budget` events' worth of the maintenance that is due at `now`, for hosts that do everything on one
-    /// thread. Ready when nothing is due until the next commit. It does not report what expires; a host that wants to
-    /// know runs and installs the tasks itself.
+    /// Does about as much of the maintenance due at `now` as `budget` events take, for hosts that do everything on one
+    /// thread. Ready when nothing is due until the next commit. It does not report expired events; a host that needs
+    /// them runs and installs the tasks itself.
     ///
     /// # Errors
     ///
@@ -143,11 +143,11 @@ mod tests {
     }
 
     fn name(task: Box<dyn MaintenanceTask>) -> &'static str {
-        (task as Box<dyn Any>).downcast::<Counted>().expect("there are no others").name
+        (task as Box<dyn Any>).downcast::<Counted>().expect("all tasks of these tests are `Counted`").name
     }
 
     #[test]
-    fn urgent_tasks_go_first_and_the_others_are_not_left_for_ever() {
+    fn urgent_tasks_go_first_and_every_eighth_is_another() {
         let mut queue = MaintenanceQueue::default();
         assert!(queue.is_empty() && queue.take().is_none());
         for name in ["a", "b"] {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_nothing_urgent_nothing_waits() {
+    fn without_urgent_tasks_the_others_are_taken_in_order() {
         let mut queue = MaintenanceQueue::default();
         for name in ["a", "b", "c"] {
             queue.push(task(name, false));
@@ -177,13 +177,13 @@ mod tests {
         assert_eq!(order, ["a", "b", "c"]);
     }
 
-    /// A repository that is no engine and has tasks of its own.
-    struct Vacuumed {
+    /// A repository that is not an engine, with tasks of its own.
+    struct OtherRepository {
         due: Vec<&'static str>,
         installed: Vec<&'static str>,
     }
 
-    impl Repository for Vacuumed {
+    impl Repository for OtherRepository {
         fn commit(&mut self, _: Timestamp, _: &[Batch]) -> Result<Vec<Receipt>, CommitError> {
             Ok(Vec::new())
         }
@@ -201,7 +201,7 @@ mod tests {
         }
     }
 
-    impl Maintenance for Vacuumed {
+    impl Maintenance for OtherRepository {
         fn next_task(&mut self, _: Moment) -> Option<Box<dyn MaintenanceTask>> {
             self.due.pop().map(|name| task(name, name == "b"))
         }
@@ -213,14 +213,14 @@ mod tests {
                     self.installed.push(task.name);
                     Ok(Vec::new())
                 }
-                Err(_) => Err(CommitError::failed("it is another's")),
+                Err(_) => Err(CommitError::failed("a task of another repository")),
             }
         }
     }
 
     #[test]
-    fn a_repository_outside_of_the_engine_is_maintained() {
-        let mut repository = Vacuumed { due: ["a", "b", "c"].into(), installed: Vec::new() };
+    fn a_repository_other_than_the_engine_is_maintained() {
+        let mut repository = OtherRepository { due: ["a", "b", "c"].into(), installed: Vec::new() };
         let mut queue = MaintenanceQueue::default();
         let now = Moment { wall: Timestamp::from_nanos(0), uptime: Duration::ZERO };
         let mut steps = 0;

@@ -22,10 +22,10 @@ use crate::event::Timestamp;
 pub trait Repository: Send {
     /// Stores a group of batches with as few syncs as possible. Returns a receipt for each batch, in order.
     ///
-    /// Events get the next sequence numbers, in order. An event whose client id is already stored, or came earlier in
+    /// Events get the next sequence numbers, in order. An event whose caller's id is stored already, or came earlier in
     /// the group, is a duplicate: acknowledged, but not stored again. An event that would exceed the limit of event
-    /// types is not stored: see [`Receipt::surplus`]. On `Ok`, everything else of the group is as durable as the
-    /// storage promises, and every later [`reader`](Self::reader) shows it.
+    /// types is not stored: see [`Receipt::surplus`]. On `Ok`, all other events of the group are as durable as the
+    /// storage promises, and every later [`reader`](Self::reader) shows them.
     ///
     /// `now` is the wall clock. It becomes the commit time and part of generated ids, and decides which events have
     /// already expired ([`Receipt::expired`]).
@@ -41,7 +41,7 @@ pub trait Repository: Send {
         false
     }
 
-    /// Makes all commits durable, where commits do not wait for that.
+    /// Makes all commits durable, if commits return before they are durable.
     ///
     /// # Errors
     ///
@@ -50,8 +50,8 @@ pub trait Repository: Send {
         Ok(())
     }
 
-    /// Call this when nothing waits to be committed, and once at the start. A log then appends a durability mark, so
-    /// that recovery can tell corruption of its last record from a torn tail. Does not wait for the device.
+    /// Call this once at the start, and each time no commit is waiting. The engine then appends a durability mark to
+    /// its log, so that recovery can tell corruption of the last record from a torn tail. Does not wait for the device.
     ///
     /// # Errors
     ///
@@ -60,9 +60,9 @@ pub trait Repository: Send {
         Ok(())
     }
 
-    /// Call this once at the end, when nothing else uses the repository. Makes everything durable and saves that the
-    /// repository was closed, so that the next open can tell whether anything is missing. Without space for that, the
-    /// next open works as after a crash.
+    /// Call this once at the end, when nothing else uses the repository. Makes all commits durable, and saves that the
+    /// repository was closed, so that the next open can tell whether anything is missing. If the storage is too full to
+    /// save that, the next open works as after a crash.
     ///
     /// # Errors
     ///
@@ -71,17 +71,18 @@ pub trait Repository: Send {
         self.flush()
     }
 
-    /// Maintenance, if the repository has any that the host must run.
+    /// The maintenance that the host must run; `None` if the repository needs none.
     fn maintenance(&mut self) -> Option<&mut dyn Maintenance> {
         None
     }
 
-    /// Why commits are refused without being tried, if so. It stands until [`recover`](Self::recover) succeeds, or for
-    /// ever if only opening the repository anew helps. An error that a later commit may not meet leaves no failure.
+    /// Why the repository refuses all commits; `None` if it accepts them. The failure lasts until
+    /// [`recover`](Self::recover) succeeds or the repository is opened anew. A temporary error of a commit is no
+    /// failure.
     fn failure(&self) -> Option<&Failure>;
 
-    /// Tries to accept commits again. Call it now and then while there is a [`failure`](Self::failure); without one it
-    /// does nothing. May wait, for example for a server that does not answer.
+    /// Tries to accept commits again. Call it from time to time while there is a [`failure`](Self::failure). Without a
+    /// failure it does nothing. May wait, for example for a server that does not answer.
     ///
     /// # Errors
     ///
@@ -90,7 +91,7 @@ pub trait Repository: Send {
         self.failure().map_or(Ok(()), |failure| Err(failure.clone().into()))
     }
 
-    /// The reader of what is stored. Cheap. Ask for a new one after each commit and each installed maintenance task: a
-    /// [`Reader::Current`] shows what was stored when it was taken.
+    /// A reader of the stored events. Cheap. Take a new one after each commit and each installed maintenance task: a
+    /// [`Reader::Current`] shows the events that were stored when it was taken.
     fn reader(&self) -> Reader;
 }

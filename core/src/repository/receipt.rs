@@ -14,15 +14,15 @@ pub struct Receipt {
     pub first_seq: u64,
     /// Number of events that were stored.
     pub stored: u32,
-    /// Events that were stored before.
+    /// Events whose ids were stored before.
     pub duplicates: Box<[Duplicate]>,
-    /// Events that were refused. If a [strict](crate::batch::Handling::Strict) batch has any, nothing of it was stored,
-    /// and `duplicates` is empty.
+    /// Events that were refused because of their types. If a [strict](crate::batch::Handling::Strict) batch has any,
+    /// none of its events was stored, and `duplicates` is empty.
     pub surplus: Option<Box<Surplus>>,
     /// The generated id of the first stored event, if it came without an id.
     pub generated_id: Option<Uuid>,
     /// How many of the stored events had expired on arrival. Maintenance removes them, usually within seconds; queries
-    /// may see them until then. 0 while the wall clock is not believed.
+    /// may see them until then. 0 while the wall clock is not trusted.
     pub expired: u32,
     /// Whether the events survive the end of the process and a loss of power.
     pub durable: bool,
@@ -37,12 +37,12 @@ pub struct Surplus {
     pub types_max: u64,
 }
 
-/// An event that was stored before.
+/// An event whose id was stored before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Duplicate {
     /// Its index in the batch.
     pub index: u32,
-    /// The sequence number under which it is stored.
+    /// The sequence number of the stored event with this id.
     pub seq: u64,
 }
 
@@ -51,9 +51,9 @@ pub struct Duplicate {
 pub struct Expired {
     /// Number of events.
     pub events: u64,
-    /// The time of the first event in the segments that they were in…
+    /// The earliest timestamp in the segments that had these events…
     pub first: Timestamp,
-    /// …and that of the last.
+    /// …and the latest one.
     pub last: Timestamp,
     /// Why they have expired.
     pub cause: ExpiryCause,

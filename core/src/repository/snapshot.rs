@@ -1,4 +1,4 @@
-//! The reading half of a repository.
+//! The read side of a repository: snapshots and scans.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -20,7 +20,7 @@ pub enum Reader {
 
 /// Takes snapshots of a repository that other processes may write to.
 pub trait TakeSnapshot: Send + Sync {
-    /// Takes a snapshot of what is stored now. May wait.
+    /// Takes a snapshot of the stored events. May wait.
     ///
     /// # Errors
     ///
@@ -28,7 +28,7 @@ pub trait TakeSnapshot: Send + Sync {
     fn take_snapshot(&self) -> Result<Arc<dyn Snapshot>, ReadError>;
 }
 
-/// All events that were stored when it was taken, and none that came later.
+/// A view of all events that were stored when the snapshot was taken, and of no later ones.
 ///
 /// Aggregates will be a method here, `aggregate`. Its default will fold over a [`scan`](Self::scan); a database can
 /// override it.
@@ -40,7 +40,8 @@ pub trait Snapshot: Send + Sync {
     /// [`ReadError`] if they cannot be read.
     fn stats(&self) -> Result<Stats, ReadError>;
 
-    /// The highest sequence number, 0 if there is none. A later read of the events after it misses none.
+    /// The highest sequence number; 0 if there are no events. Later events get higher numbers, so a reader that
+    /// continues after this number misses none.
     fn last_seq(&self) -> u64;
 
     /// Passes the event with this id to `sink`; returns whether there is one. May wait.
@@ -59,44 +60,47 @@ pub trait Snapshot: Send + Sync {
 }
 
 /// A running scan: a state machine that does a bounded amount of work per call. [`Poll::Pending`] means "call again";
-/// nobody is woken. Calls may wait for the storage.
+/// no waker is registered. Calls may wait for the storage.
 ///
 /// Call [`poll_head`](Self::poll_head) until it returns the head, then [`poll_events`](Self::poll_events) until it is
 /// ready.
 pub trait ScanRun: Send {
-    /// Determines what must be known before the first event is sent. Examines about `budget` events at most.
+    /// Determines the head of the scan, which must be known before the first event is sent. Examines about `budget`
+    /// events at most.
     ///
     /// # Errors
     ///
     /// [`ReadError`]; the scan cannot be continued.
     fn poll_head(&mut self, budget: u32) -> Result<Poll<ScanHead>, ReadError>;
 
-    /// Ends a page before it is full, if events were examined that the page does not begin with: the page then has what
-    /// was found so far, and the next one begins behind the position given, which is the head's `next`. `None` where
-    /// that is not possible; the run goes on as before. To be called while [`poll_head`](Self::poll_head) is pending.
+    /// Ends a page before it is full, so that it has the events found so far. Returns the position after which the next
+    /// page begins; [`ScanHead::next`] has it too. Returns `None` and changes nothing if no event was examined yet, or
+    /// if the scan does not support this. Call this while [`poll_head`](Self::poll_head) is pending.
     fn end_page(&mut self) -> Option<Position> {
         None
     }
 
-    /// How many events of the page [`poll_head`](Self::poll_head) has chosen while it is pending; `None` if it is not
-    /// known. A scan that begins where this one has [`reached`](Self::reached) chooses the others.
+    /// The number of events of the page that [`poll_head`](Self::poll_head) has chosen while it is pending; `None` if
+    /// unknown. A scan that begins where this one has [`reached`](Self::reached) chooses the others.
     fn chosen(&self) -> Option<u32> {
         None
     }
 
-    /// Everything up to this position was examined and passed on, or chosen while [`poll_head`](Self::poll_head) is
-    /// pending; `None` if it is not known. A scan from there yields the rest of this one.
+    /// All events up to this position were examined, and passed on if they match, or chosen while
+    /// [`poll_head`](Self::poll_head) is pending; `None` if unknown. A scan from this position yields the remaining
+    /// events.
     fn reached(&self) -> Option<Position> {
         None
     }
 
-    /// Bytes of memory that are freed when the run is dropped; what it shares with others counts in part. Cheap.
+    /// Bytes of memory that the run holds. Memory that it shares with other runs counts by its share. Cheap.
     fn held_bytes(&self) -> usize {
         0
     }
 
-    /// Passes matching events to `sink` in the order of the scan, until `sink` returns [`Flow::Stop`] (the scan goes on
-    /// after that event), about `budget` events were examined, or none is left. Ready once all events were passed on.
+    /// Passes matching events to `sink` in the order of the scan. Returns when `sink` returns [`Flow::Stop`] (the next
+    /// call continues after that event), when about `budget` events were examined, or when none is left. Ready once all
+    /// events were passed on.
     ///
     /// # Errors
     ///
@@ -104,10 +108,10 @@ pub trait ScanRun: Send {
     fn poll_events(&mut self, budget: u32, sink: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Poll<()>, ReadError>;
 }
 
-/// The facts that are known before the first event.
+/// What is known about a scan before its first event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanHead {
-    /// Where the next page begins (behind this position), if the scan has a limit and there may be more than that.
+    /// The next page begins after this position. `None` if the scan has no limit or there are no more events.
     pub next: Option<Position>,
 }
 

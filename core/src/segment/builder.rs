@@ -62,13 +62,13 @@ impl RowsBuilder {
         self.types.len()
     }
 
-    /// Whether this type is among them.
+    /// Whether any row so far has this type.
     pub(crate) fn has_type(&self, name: &[u8]) -> bool {
         self.types.contains(name)
     }
 
-    /// The most memory in use until the end of [`finish_sorted`](Self::finish_sorted) if one more row is pushed, with
-    /// `text` bytes of text and `row_index` bytes of index.
+    /// The most memory that the builder needs at any time until [`finish_sorted`](Self::finish_sorted) returns, if one
+    /// more row is pushed, with `text` bytes of text and `row_index` bytes of index.
     pub(crate) fn work_bytes(&self, text: usize, row_index: usize) -> usize {
         const ROW_BYTES: usize = size_of::<Row>();
         const ID_BYTES: usize = size_of::<(u64, u32)>();
@@ -87,14 +87,14 @@ impl RowsBuilder {
         collecting.max(finishing) + types
     }
 
-    /// The provisional code of a type, for [`push`](Self::push).
+    /// The provisional code of a type, for [`push`](Self::push). A new type is added.
     pub(crate) fn intern(&mut self, name: &[u8]) -> u32 {
         self.types.intern(name)
     }
 
     /// Appends a row. The caller keeps the total text below 4 GiB.
     pub(crate) fn push(&mut self, timestamp: i64, ordinal: u32, code: u32, id: &[u8], payload: &[u8]) {
-        let id_len = u8::try_from(id.len()).expect("an id has at most 128 bytes");
+        let id_len = u8::try_from(id.len()).expect("an id has at most 255 bytes");
         self.text.reserve(1 + id.len() + payload.len());
         self.text.push(id_len);
         self.text.extend_from_slice(id);
@@ -116,12 +116,12 @@ impl RowsBuilder {
         self.rows.push(Row { timestamp, ordinal, code, text_end: self.text.len() as u32 });
     }
 
-    /// Whether the rows came in the order of time.
+    /// Whether the rows were pushed in the order of time.
     pub(crate) fn is_sorted(&self) -> bool {
         !self.unordered
     }
 
-    /// Sorts the rows by time and ordinal, and builds the columns. Rows must have come in the order of ordinals.
+    /// Sorts the rows by time and ordinal, and builds the columns. Rows must have been pushed in the order of ordinals.
     pub(crate) fn finish_sorted(self) -> Rows {
         if self.is_sorted() {
             return self.finish();
@@ -139,7 +139,7 @@ impl RowsBuilder {
         sorted.finish()
     }
 
-    /// Builds the columns. Rows must have come in the order of time and ordinal.
+    /// Builds the columns. Rows must have been pushed in the order of time and ordinal.
     pub(crate) fn finish(mut self) -> Rows {
         let (rows, types, ids) = (self.rows.len(), self.types.len(), self.ids.len());
         self.finish_codes();
@@ -200,11 +200,11 @@ impl RowsBuilder {
     }
 }
 
-/// Why each row has a text.
+/// Why a row's text can be read.
 const TEXT: &str = "each row has a text, which begins with the length of its id";
 
-/// Why each row has the code of a type.
-const CODE: &str = "rows have codes that `intern` has given";
+/// Why a row's code is that of a type.
+const CODE: &str = "rows have codes from `intern`";
 
 /// The capacity of a vector once it holds `len` elements, and the capacities of the old and the new buffer together
 /// while it grows.
@@ -220,7 +220,7 @@ fn put_column(index: &mut Vec<u8>, column: impl IntoIterator<Item = u32>) {
     index.extend(column.into_iter().flat_map(u32::to_le_bytes));
 }
 
-/// The rows in the order of their ordinals. Ordinals are nearly dense in practice, and then a counting sort suffices.
+/// The rows in the order of their ordinals. Ordinals usually have few gaps, so that a counting sort is fastest.
 fn order_by_ordinal(rows: &[Row]) -> Vec<u32> {
     let slots = rows.iter().map(|row| row.ordinal).max().map_or(0, |last| last as usize + 1);
     if slots / 2 <= rows.len() {

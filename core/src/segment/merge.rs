@@ -9,7 +9,7 @@ use core::ops::Add as _;
 use super::tally::{Imbalance, Tally};
 use super::{Epoch, RowsBuilder, Segment, SortKey};
 
-/// Merges fresh segments with consecutive sequence numbers into one, some rows per call.
+/// Merges fresh segments with consecutive sequence numbers into one, a limited number of rows per call.
 #[derive(Debug)]
 pub(crate) struct Merge {
     inputs: Vec<Arc<Segment>>,
@@ -47,7 +47,7 @@ impl Merge {
             .enumerate()
             .map(|(input, segment)| Reverse(NextRow { sort_key: segment.sort_key(0), input, row: 0 }))
             .collect();
-        let base = inputs.first().expect("there is something to merge").base();
+        let base = inputs.first().expect("there is at least one input").base();
         Self { inputs, codes, next_rows, base, builder }
     }
 
@@ -74,7 +74,7 @@ impl Merge {
     ///
     /// # Errors
     ///
-    /// [`Imbalance`] if it does not have all events of the inputs; these must be kept then.
+    /// [`Imbalance`] if it does not have all events of the inputs. Then the inputs must be kept.
     pub(crate) fn finish(self) -> Result<Segment, Imbalance> {
         let mut epochs: Vec<Epoch> = Vec::new();
         for input in &self.inputs {

@@ -48,7 +48,7 @@ pub(crate) struct SortKey {
     pub(crate) seq: u64,
 }
 
-/// A segment in either form.
+/// A segment, fresh or sealed.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Fresh(Arc<Segment>),
@@ -71,7 +71,7 @@ impl Part {
         }
     }
 
-    /// What it says that it has.
+    /// The number and bytes of its events.
     pub(crate) fn tally(&self) -> Tally {
         match self {
             Self::Fresh(segment) => segment.tally(),
@@ -87,9 +87,9 @@ impl Segment {
         Self { base, rows, epochs }
     }
 
-    /// What it has.
+    /// The number and bytes of its events.
     pub(crate) fn tally(&self) -> Tally {
-        // Each text has one byte with the length of the id.
+        // The text of each row begins with one byte for the length of the id.
         Tally { events: self.rows.len() as u64, bytes: (self.rows.text().len() - self.rows.len()) as u64 }
     }
 
@@ -103,9 +103,9 @@ impl Segment {
         self.base + u64::from(self.rows.last_ordinal().expect("a segment has rows"))
     }
 
-    /// Bytes of memory that it takes.
+    /// Its memory in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.rows.memory_bytes() + size_of_val(&*self.epochs)
+        self.rows.bytes() + size_of_val(&*self.epochs)
     }
 
     /// The columns.
@@ -127,7 +127,7 @@ impl Segment {
         self.base + u64::from(self.rows.ordinal(row))
     }
 
-    /// The row with this sequence number, if it is here.
+    /// The row with this sequence number, if there is one.
     pub(crate) fn row_of_seq(&self, seq: u64) -> Option<usize> {
         let ordinal = u32::try_from(seq.checked_sub(self.base)?).ok()?;
         self.rows.row_of_ordinal(ordinal)
@@ -151,7 +151,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// [`Damage`] if the bytes are no UTF-8.
+    /// [`Damage`] if the bytes are not UTF-8.
     pub(crate) fn payload(&self, row: usize) -> Result<Payload<'_>, Damage> {
         Ok(Payload::from_validated(text(self.rows.id_and_payload(row).1, self.seq(row))?))
     }
@@ -160,7 +160,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// [`Damage`] if the bytes are no UTF-8.
+    /// [`Damage`] if the bytes are not UTF-8.
     pub(crate) fn event(&self, row: usize, key: &IdentityKey) -> Result<Event<'_>, Damage> {
         let (id, payload) = self.rows.id_and_payload(row);
         let ordinal = self.rows.ordinal(row);
@@ -176,7 +176,7 @@ impl Segment {
     }
 }
 
-/// A buffer for the decoded texts of a block's row.
+/// A buffer for the decoded texts of one row of a block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RowText {
     seq: u64,
@@ -208,7 +208,7 @@ impl RowText {
     ///
     /// # Errors
     ///
-    /// [`Damage`] if the bytes are no UTF-8.
+    /// [`Damage`] if the bytes are not UTF-8.
     pub(crate) fn payload(&self) -> Result<Payload<'_>, Damage> {
         Ok(Payload::from_validated(text(&self.payload, self.seq)?))
     }
@@ -217,7 +217,7 @@ impl RowText {
     ///
     /// # Errors
     ///
-    /// [`Damage`] if the bytes are no UTF-8.
+    /// [`Damage`] if the bytes are not UTF-8.
     pub(crate) fn event<'a>(&'a self, block: &'a Block, row: usize, key: &IdentityKey) -> Result<Event<'a>, Damage> {
         let SortKey { time, seq } = block.sort_key(row);
         let id = if self.id.is_empty() {

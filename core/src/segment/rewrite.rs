@@ -16,17 +16,17 @@ use crate::storage::{Draft, Published, StorageError};
 /// Copying or decoding a block costs about as much as this many rows.
 const BLOCK_ROWS: u32 = 32;
 
-/// Ends a rewrite: writing the event under another type would lose it.
-const UNKNOWN_TYPE: &str = "an event has a type that its part does not list";
+/// Why a rewrite fails: an event written under a wrong type would be lost.
+const UNKNOWN_TYPE: &str = "an event has a type that its segment does not list";
 
-/// Rewrites parts that ascend by sequence number as one sealed segment, some rows per call, and leaves out expired
-/// events.
+/// Rewrites parts as one sealed segment without expired events, a limited number of rows per call. The parts ascend by
+/// sequence number.
 ///
-/// A block is copied as it is if no other rows fall between its rows. So events that arrive in the order of time are
-/// compressed only once.
+/// A block is copied as it is if no rows of other inputs belong between its rows. So events that arrive in the order of
+/// time are compressed only once.
 ///
-/// The parts are deleted once the new segment has replaced them. So [`finish`](Self::finish) proves that it has all
-/// their events and bytes, except for those left out.
+/// The parts are deleted once the new segment has replaced them. So [`finish`](Self::finish) proves that the new
+/// segment has all events and bytes of the parts, except for those left out.
 pub(crate) struct Rewrite {
     inputs: Vec<Input>,
     /// The next row or block of each input that has any left.
@@ -34,13 +34,14 @@ pub(crate) struct Rewrite {
     writer: Writer,
     /// Events before this time, in nanoseconds since the Unix epoch, are left out as expired.
     keep_from: i64,
-    /// The last row. An event that lies in several parts is written once.
+    /// The sort key of the last row, by which an event in several parts is recognized and written once.
     last: Option<SortKey>,
-    /// Whether parts may have the same events, which happens in a salvage only.
+    /// Whether parts may have the same events. This happens only in a salvage.
     overlaps: bool,
     text: RowText,
-    /// What the parts have, and how much of it was left out.
+    /// The events of all parts.
     read: Tally,
+    /// The events that were left out.
     left_out: Tally,
 }
 
@@ -49,7 +50,7 @@ pub(crate) struct Rewrite {
 struct Input {
     rows: InputRows,
     /// The partitions of the new segment that its rows may go to, one bit each.
-    feeds: u128,
+    targets: u128,
     /// The sort key of its next row; `None` at its end.
     next: Option<SortKey>,
 }
@@ -65,10 +66,11 @@ enum InputRows {
 #[derive(Debug)]
 struct Partition {
     sealed: Arc<Sealed>,
-    /// Its blocks in the order of time, and how many of them were begun.
+    /// Its blocks in the order of time.
     blocks: Packed,
-    begun: usize,
-    /// The last of these, if it is merged row by row, and the new codes of its types.
+    /// How many of the blocks were started.
+    started: usize,
+    /// The last started block, if it is merged row by row, and the new codes of its types.
     open: Option<(Arc<Block>, Vec<u32>)>,
 }
 
@@ -80,16 +82,17 @@ struct Next {
     row: Option<usize>,
 }
 
-/// Why an input can be found.
-const INPUT: &str = "each entry of the queue is of an input";
+/// Why the input of a queue entry can be found.
+const INPUT: &str = "each entry of the queue belongs to an input";
 
 impl Rewrite {
-    /// Begins a segment of the events in `parts`, of which there is at least one, that are not before `keep_from`.
-    /// Their sequence numbers lie in `seqs`. `intern` returns the shared names of types in fresh parts.
+    /// Begins a segment with the events in `parts` that are not before `keep_from`. There must be at least one part.
+    /// `seqs` are the first and the last sequence number that the parts cover. `intern` returns the shared name of a
+    /// type of a fresh part.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Failed`] if the types of a part are out of order, so that one cannot be told from another.
+    /// [`StorageError::Failed`] if the types of a part are out of order.
     pub(crate) fn new(
         draft: Box<dyn Draft>,
         parts: &[Part],
@@ -127,7 +130,7 @@ impl Rewrite {
     ///
     /// # Errors
     ///
-    /// [`StorageError`] if a part cannot be read or the segment not be written; the rewrite must be dropped.
+    /// [`StorageError`] if a part cannot be read or the segment cannot be written. The rewrite must then be dropped.
     pub(crate) fn step(&mut self, budget: u32) -> Result<bool, StorageError> {
         let mut left = budget;
         while left > 0 {
@@ -147,13 +150,13 @@ impl Rewrite {
         Ok(self.queue.is_empty())
     }
 
-    /// Makes the segment durable, and opens it from the medium. `None` if no event is left; then no blob exists. Call
-    /// it only after [`step`](Self::step) has returned `true`.
+    /// Makes the segment durable, and opens it from the medium. If all events were left out, writes no blob and returns
+    /// `None`. Call this only after [`step`](Self::step) has returned `true`.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] if the segment cannot be written or read. [`StorageError::Failed`] with an [`Imbalance`] if it
-    /// has other events than it should. In each case the parts must be kept.
+    /// [`StorageError`] if the segment cannot be written or read. [`StorageError::Failed`] with an [`Imbalance`] if the
+    /// segment lacks events or has wrong ones. In each case the parts must be kept.
     pub(crate) fn finish(self) -> Result<Option<(Sealed, Published)>, StorageError> {
         let Self { writer, read, left_out, .. } = self;
         let seqs = writer.seqs();
@@ -173,7 +176,7 @@ impl Rewrite {
         Ok(segment)
     }
 
-    /// Writes a row; returns what follows it.
+    /// Writes or leaves out a row. Returns the next row or block of its input.
     fn take_row(&mut self, next: Next, row: usize) -> Result<Option<Next>, StorageError> {
         let Next { sort_key, input, .. } = next;
         let event = match &self.inputs.get(input).expect(INPUT).rows {
@@ -184,7 +187,7 @@ impl Rewrite {
                 Row { sort_key, millis: segment.committed_millis(rows.ordinal(row)), code, id, payload }
             }
             InputRows::Partition(partition) => {
-                let (block, codes) = partition.open.as_ref().expect("a row is of the block that is read row by row");
+                let (block, codes) = partition.open.as_ref().expect("the input has an open block, which has the row");
                 self.text.load(block, row);
                 let code = *codes.get(block.type_index(row)).ok_or_else(unknown_type)?;
                 Row {
@@ -208,11 +211,11 @@ impl Rewrite {
         Ok(self.advance(input, Some(row)))
     }
 
-    /// Copies a block or opens it; returns what follows.
+    /// Copies a block, leaves it out, or opens it. Returns the next row or block of its input.
     fn take_block(&mut self, next: Next) -> Result<Option<Next>, StorageError> {
         let partition = self.partition(next.input);
-        let (sealed, number) = (Arc::clone(&partition.sealed), partition.blocks.get(partition.begun) as usize);
-        partition.begun += 1;
+        let (sealed, number) = (Arc::clone(&partition.sealed), partition.blocks.get(partition.started) as usize);
+        partition.started += 1;
         let mut summary = sealed.index().summary(number);
         if summary.last.time < self.keep_from {
             self.left_out += summary.tally();
@@ -238,13 +241,14 @@ impl Rewrite {
         Ok(Some(Next { sort_key, input: next.input, row: Some(0) }))
     }
 
-    /// Whether all rows of a block go to one partition, before all rows that other inputs may still put there.
+    /// Whether all rows of a block go to one partition, and all rows that other inputs may still add to that partition
+    /// come later.
     fn is_alone(&self, input: usize, block: &Summary, codes: &[u32]) -> bool {
         let partitions =
             codes.iter().fold(0u128, |partitions, &code| partitions | 1 << self.writer.plan().partition(code));
-        let rivals =
-            self.inputs.iter().enumerate().filter(|(index, other)| *index != input && other.feeds & partitions != 0);
-        partitions.is_power_of_two() && rivals.filter_map(|(_, rival)| rival.next).all(|next| next > block.last)
+        let mut others =
+            self.inputs.iter().enumerate().filter(|(index, other)| *index != input && other.targets & partitions != 0);
+        partitions.is_power_of_two() && others.all(|(_, other)| other.next.is_none_or(|next| next > block.last))
     }
 
     fn partition(&mut self, input: usize) -> &mut Partition {
@@ -255,7 +259,7 @@ impl Rewrite {
         partition.expect("only a partition has blocks")
     }
 
-    /// What follows a row of an input, or its beginning.
+    /// The next row or block of an input: after `row`, or after the last started block if `row` is `None`.
     fn advance(&mut self, index: usize, row: Option<usize>) -> Option<Next> {
         let input = self.inputs.get_mut(index).expect(INPUT);
         let next_row = row.map_or(0, |row| row + 1);
@@ -268,9 +272,9 @@ impl Rewrite {
             {
                 Some((block.sort_key(next_row), Some(next_row)))
             }
-            InputRows::Partition(Partition { sealed, blocks, begun, open }) => {
+            InputRows::Partition(Partition { sealed, blocks, started, open }) => {
                 *open = None;
-                (*begun < blocks.len()).then(|| (sealed.index().first(blocks.get(*begun) as usize), None))
+                (*started < blocks.len()).then(|| (sealed.index().first(blocks.get(*started) as usize), None))
             }
         };
         input.next = found.map(|(sort_key, _)| sort_key);
@@ -307,14 +311,14 @@ fn id_count(part: &Part) -> usize {
 
 /// The inputs of a part; `None` if one of its types is not in the plan.
 fn inputs_of(part: &Part, plan: &PartitionPlan) -> Option<Vec<Input>> {
-    let feeds =
-        |codes: &mut dyn Iterator<Item = u32>| codes.fold(0u128, |feeds, code| feeds | 1 << plan.partition(code));
+    let targets =
+        |codes: &mut dyn Iterator<Item = u32>| codes.fold(0u128, |targets, code| targets | 1 << plan.partition(code));
     match part {
         Part::Fresh(segment) => {
             let rows = segment.rows();
             let codes = plan.codes((0..rows.type_count()).map(|code| rows.type_name(code)))?;
-            let feeds = feeds(&mut codes.iter().copied());
-            Some(alloc::vec![Input { rows: InputRows::Fresh(Arc::clone(segment), codes), feeds, next: None }])
+            let targets = targets(&mut codes.iter().copied());
+            Some(alloc::vec![Input { rows: InputRows::Fresh(Arc::clone(segment), codes), targets, next: None }])
         }
         Part::Sealed(sealed) => {
             let index = sealed.index();
@@ -322,8 +326,9 @@ fn inputs_of(part: &Part, plan: &PartitionPlan) -> Option<Vec<Input>> {
             let code = |code: u32| *codes.get(code as usize).expect("an index names only types that it lists");
             let partitions = index.partitions().iter().map(|blocks| {
                 let mut codes = blocks.iter().flat_map(|number| index.codes(number as usize)).map(code);
-                let partition = Partition { sealed: Arc::clone(sealed), blocks: blocks.clone(), begun: 0, open: None };
-                Input { rows: InputRows::Partition(partition), feeds: feeds(&mut codes), next: None }
+                let partition =
+                    Partition { sealed: Arc::clone(sealed), blocks: blocks.clone(), started: 0, open: None };
+                Input { rows: InputRows::Partition(partition), targets: targets(&mut codes), next: None }
             });
             Some(partitions.collect())
         }

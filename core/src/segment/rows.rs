@@ -1,9 +1,6 @@
 //! The columns of a segment in memory.
 
-use alloc::string::String;
-
 use bytes::Bytes;
-use thiserror::Error;
 
 use super::id_hash::id_hash;
 use crate::column::{i64_at, partition_point, u32_at, u64_at};
@@ -60,38 +57,25 @@ struct Offsets {
     end: usize,
 }
 
-/// The bytes are not the columns of a segment.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("not the columns of a segment: {0}")]
-pub(crate) struct RowsError(pub(crate) String);
-
 impl Rows {
-    /// Opens two buffers after checking every offset, so that no access can be out of bounds.
-    ///
-    /// # Errors
-    ///
-    /// [`RowsError`] names the column that is out of bounds or order.
-    pub(crate) fn open(index: Bytes, text: Bytes) -> Result<Self, RowsError> {
-        let damaged = |what: &str| RowsError(what.into());
+    /// Opens the buffers of an index and a text. Checks every offset, so that no access can be out of bounds. `None` if
+    /// the buffers are not valid columns.
+    pub(crate) fn open(index: Bytes, text: Bytes) -> Option<Self> {
         if index.len() < HEADER_BYTES {
-            return Err(damaged("shorter than its header"));
+            return None;
         }
         let header = |field: usize| u32_at(&index, 0, field) as usize;
         let (rows, types, ids) = (header(0), header(1), header(2));
-        let at = Offsets::new(rows, types, ids, header(3)).ok_or_else(|| damaged("lengths overflow"))?;
-        if at.end != index.len() {
-            return Err(damaged("length of the index"));
-        }
-        if header(4) != text.len() {
-            return Err(damaged("length of the text"));
+        let at = Offsets::new(rows, types, ids, header(3))?;
+        if at.end != index.len() || header(4) != text.len() {
+            return None;
         }
         let rows = Self { index, text, rows, types, ids, at };
-        rows.check().map_err(damaged)?;
-        Ok(rows)
+        rows.check().is_ok().then_some(rows)
     }
 
-    /// Whether an index and a text of these lengths can begin with these bytes, and have rows. Does not look at what
-    /// follows.
+    /// Whether an index of at least one row, with these lengths of index and text, can begin with these bytes. Checks
+    /// only the fixed part of the index.
     pub(crate) fn may_begin_with(bytes: &[u8], index_len: u32, text_len: u32) -> bool {
         let Some((lengths, zeros)) = bytes.get(..HEADER_BYTES).and_then(|head| head.split_at_checked(20)) else {
             return false;
@@ -105,12 +89,12 @@ impl Rows {
             && zeros.iter().all(|&byte| byte == 0)
     }
 
-    /// Opens what [`RowsBuilder`](super::RowsBuilder) has written, which is valid by construction.
+    /// Opens buffers from a [`RowsBuilder`](super::RowsBuilder), which are valid by construction.
     pub(crate) fn from_built(index: Bytes, text: Bytes) -> Self {
         let header = |field: usize| u32_at(&index, 0, field) as usize;
         let (rows, types, ids) = (header(0), header(1), header(2));
         let at = Offsets::new(rows, types, ids, header(3)).expect("the builder has allocated a buffer of this length");
-        assert_eq!(at.end, index.len(), "each column has as many entries as the header says");
+        assert_eq!(at.end, index.len(), "the header gives the number of entries of each column");
         let rows = Self { index, text, rows, types, ids, at };
         debug_assert_eq!(rows.check(), Ok(()));
         rows
@@ -122,12 +106,7 @@ impl Rows {
         self.rows
     }
 
-    /// Bytes of memory that they take.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.index.len() + self.text.len()
-    }
-
-    /// Whether there are none.
+    /// Whether there are no events.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.rows == 0
@@ -145,7 +124,7 @@ impl Rows {
         &self.text
     }
 
-    /// Bytes of index and text.
+    /// Bytes of index and text, in memory and on a medium.
     #[must_use]
     pub(crate) fn bytes(&self) -> usize {
         self.index.len() + self.text.len()
@@ -269,6 +248,7 @@ impl Rows {
         partition_point(low..high, |index| self.id_hash(index) < hash)
     }
 
+    /// Checks all columns. The error names the first invalid one.
     fn check(&self) -> Result<(), &'static str> {
         let increasing = |start: usize, count: usize, end: usize| {
             let mut last = 0;
@@ -324,7 +304,7 @@ impl Rows {
     }
 }
 
-/// Why all parts of a row are within the buffers.
+/// Why every part of a row lies within the buffers.
 const CHECKED: &str = "Rows::open refuses offsets out of bounds, and the builder writes none";
 
 /// Splits a row's text into id and payload; `None` if it is too short.

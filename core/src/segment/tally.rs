@@ -1,4 +1,4 @@
-//! Proves that a segment has everything that it was made of.
+//! Proves that a new segment has all events of its sources.
 
 use alloc::string::ToString as _;
 use core::ops::{Add, AddAssign};
@@ -7,35 +7,34 @@ use thiserror::Error;
 
 use crate::storage::StorageError;
 
-/// Events, counted, and the bytes of their ids and payloads.
+/// A number of events, and the bytes of their ids and payloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) events: u64,
     pub(crate) bytes: u64,
 }
 
-/// A new segment does not have what its sources have. Its sources must be kept: they may be the only place where some
-/// events are.
+/// A new segment does not have the events of its sources. The sources must be kept: some events may be nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum Imbalance {
     /// The events, or the bytes of their ids and payloads, do not add up.
     #[error(
-        "a new segment has {} events ({} bytes), {} were left out ({} bytes), and its sources have {} ({} bytes); this is \
-         a fault of Argus or of the memory, and the sources are kept: restart, and report it",
+        "a new segment has {} events ({} bytes), {} were left out ({} bytes), and its sources have {} ({} bytes); \
+         this is a bug in Argus or a memory error; no event is lost: restart Argus, and report the bug",
         written.events, written.bytes, left_out.events, left_out.bytes, read.events, read.bytes
     )]
     Count {
-        /// What the sources say that they have.
+        /// The events of the sources.
         read: Tally,
-        /// What the new segment says that it has, as it is read back from the medium.
+        /// The events of the new segment, read back from the medium.
         written: Tally,
-        /// What was left out because it had expired, or was there already.
+        /// The events that were left out, because they had expired or because another source has them too.
         left_out: Tally,
     },
-    /// An event has a sequence number that another event of the segment has, or that no source answers for.
+    /// Two events of the new segment have this sequence number, or no source covers it.
     #[error(
-        "sequence number {0} is in a new segment twice, or in no source; this is a fault of Argus or of the memory, and \
-         the sources are kept: restart, and report it"
+        "a new segment has sequence number {0} twice, or no source covers it; \
+         this is a bug in Argus or a memory error; no event is lost: restart Argus, and report the bug"
     )]
     Seq(u64),
 }
@@ -50,7 +49,7 @@ impl Tally {
 impl Add for Tally {
     type Output = Self;
 
-    /// What is damaged may say anything: the sum must not panic, and need not be right.
+    /// Saturates: a damaged segment may claim any numbers, and their sum must not overflow.
     fn add(self, other: Self) -> Self {
         Self { events: self.events.saturating_add(other.events), bytes: self.bytes.saturating_add(other.bytes) }
     }

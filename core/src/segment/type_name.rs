@@ -36,7 +36,8 @@ impl TypeName {
         &self.0.bytes
     }
 
-    /// An `intern` function for a segment that must have only these types. The names, and the calls, must ascend.
+    /// An `intern` function for opening a segment that must have only these types. The names must ascend, and so must
+    /// the names that it is called with.
     pub(crate) fn among(names: impl IntoIterator<Item = Self>) -> impl FnMut(&[u8]) -> Result<Self, Corrupt> {
         let mut names = names.into_iter();
         move |bytes| names.find(|name| name.as_bytes() == bytes).ok_or(Corrupt("it has a type that was not written"))
@@ -47,7 +48,7 @@ impl TypeName {
         self.0.holders.fetch_add(1, Relaxed)
     }
 
-    /// Counts one segment less; returns how many are left. `None` if the count was 0, which it stays.
+    /// Counts one segment less; returns how many are left. `None` if the count is 0 already.
     pub(crate) fn release(&self) -> Option<u32> {
         let before = self.0.holders.fetch_update(Relaxed, Relaxed, |holders| holders.checked_sub(1)).ok()?;
         before.checked_sub(1)
@@ -60,7 +61,7 @@ impl TypeNames {
         self.0.len()
     }
 
-    /// Whether this one is among them.
+    /// Whether the set has this name.
     pub(crate) fn contains(&self, bytes: &[u8]) -> bool {
         self.0.contains(bytes)
     }

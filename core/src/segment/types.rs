@@ -23,7 +23,7 @@ impl Types {
         self.name_bytes
     }
 
-    /// Whether this type is among them.
+    /// Whether any row so far has this type.
     pub(super) fn contains(&self, name: &[u8]) -> bool {
         self.first.as_deref() == Some(name) || self.others.contains_key(name)
     }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_in_the_order_of_first_use_and_iteration_in_that_of_names() {
+    fn codes_follow_first_use_and_iteration_follows_names() {
         let names: [&[u8]; 4] = [b"b", b"", b"c", b"a"];
         for rotation in 0..names.len() {
             let mut types = Types::default();

@@ -4,7 +4,7 @@ use super::{StorageError, StorageWriter};
 
 /// A medium that becomes a copy of another.
 ///
-/// After an error it is useless. Whatever it has after an error or a crash must not look like a repository.
+/// After an error or a crash it is useless, and must not look like a repository.
 pub trait BackupTarget {
     /// The medium that is written to.
     type Medium: StorageWriter;
@@ -19,8 +19,8 @@ pub trait BackupTarget {
     /// [`StorageError`].
     fn begin(&mut self, log_start: u64) -> Result<(), StorageError>;
 
-    /// Durably shares a blob of the source without copying its bytes, if both media support that. Returns `false`
-    /// otherwise, or if the source has no blob of this name.
+    /// Durably shares a blob of the source without copying its bytes. Returns `false` if the media do not support this,
+    /// or the source has no blob of this name.
     ///
     /// # Errors
     ///

@@ -52,11 +52,11 @@ impl StorageReader for MemoryStorage {
     fn read_log(&self, offset: u64, len: usize) -> Result<Bytes, StorageError> {
         let outside = || {
             let range = self.log_start..self.log_end();
-            StorageError::Failed(format!("read of the log at {offset}, which has {range:?}").into())
+            StorageError::Failed(format!("cannot read the log at offset {offset}: it has only bytes {range:?}").into())
         };
         let start = offset.checked_sub(self.log_start).and_then(|at| usize::try_from(at).ok()).ok_or_else(outside)?;
-        let rest = self.log.get(start..).ok_or_else(outside)?;
-        Ok(Bytes::copy_from_slice(rest.get(..len).unwrap_or(rest)))
+        let to_end = self.log.get(start..).ok_or_else(outside)?;
+        Ok(Bytes::copy_from_slice(to_end.get(..len).unwrap_or(to_end)))
     }
 
     fn list(&self) -> Result<Vec<String>, StorageError> {
@@ -113,7 +113,7 @@ impl Storage for MemoryStorage {
     }
 
     fn delete(&mut self, name: &str) -> Deletion {
-        // Readers may still hold it. The last one frees it.
+        // Readers may still hold the blob. The last one frees its memory.
         let blob = self.blobs.remove(name);
         Box::new(move || {
             drop(blob);
@@ -160,7 +160,7 @@ impl Blob for MemoryBlob {
             (start <= end && end <= self.0.len()).then(|| self.0.slice(start..end))
         };
         inside().ok_or_else(|| {
-            StorageError::Failed(format!("read of {range:?} in a blob of {} bytes", self.0.len()).into())
+            StorageError::Failed(format!("cannot read bytes {range:?}: the blob has only {}", self.0.len()).into())
         })
     }
 }

@@ -3,8 +3,8 @@
 //! It has a read half ([`StorageReader`]) and a write half ([`StorageWriter`]). The engine needs both and more
 //! ([`Storage`]). A backup or a salvage reads from one medium and writes to another; a check only reads.
 //!
-//! These traits know nothing of what the bytes mean: that is up to [`engine`](crate::engine). So every medium, the
-//! simulated one included, runs the same recovery.
+//! A medium stores bytes without interpreting them. Recovery and all other logic is in the [`engine`](crate::engine),
+//! so that it is the same for every medium, including the simulated one.
 
 mod backup_target;
 mod memory;
@@ -33,7 +33,7 @@ use crate::cause::Cause;
 /// ([`append`](StorageWriter::append)) and is trimmed at its start ([`discard`](Self::discard)). Blobs are written
 /// once, as a whole, and never change. They are written ([`create`](StorageWriter::create)), read
 /// ([`open`](StorageReader::open)) and deleted ([`delete`](Self::delete)) through handles that other threads can use,
-/// so that this does not delay the log.
+/// so that work on blobs does not delay the log.
 pub trait Storage: StorageReader + StorageWriter + Send {
     /// Whether the content is lost with the process. Then no method waits for a device, and hosts may call them from
     /// threads that must not block.
@@ -47,9 +47,9 @@ pub trait Storage: StorageReader + StorageWriter + Send {
         format!("the log at offset {offset}")
     }
 
-    /// Trims part of the log before `offset`, whose content is durable elsewhere. Returns whether more is left to trim:
-    /// commits wait during a call, so each should be short. May keep more than requested, so the log may begin within a
-    /// record.
+    /// Trims the log before `offset`, whose content is durable elsewhere. May trim only part of it and return `true` if
+    /// more is left: commits wait during a call, so each should be short. May keep some bytes before `offset`, so the
+    /// log may begin within a record.
     ///
     /// # Errors
     ///
@@ -57,13 +57,14 @@ pub trait Storage: StorageReader + StorageWriter + Send {
     /// `offset`.
     fn discard(&mut self, offset: u64) -> Result<bool, StorageError>;
 
-    /// Returns a function that deletes a blob. Until it has returned, and after an error, the blob may or may not be
-    /// there; then it is durably gone. Deleting a missing blob is no error. The name is never used again.
+    /// Returns a function that deletes a blob. Once that function has succeeded, the blob is durably gone. Before, and
+    /// after an error, the blob may or may not exist. Deleting a missing blob is no error. The engine never uses the
+    /// name again.
     fn delete(&mut self, name: &str) -> Deletion;
 }
 
 /// Deletes a blob. It can run on any thread, in parallel with everything else, and takes longer for larger blobs. After
-/// [`StorageError::Unavailable`], the blob is still there and can be deleted later.
+/// [`StorageError::Unavailable`], the blob still exists and can be deleted later.
 pub type Deletion = Box<dyn FnOnce() -> Result<(), StorageError> + Send>;
 
 /// A blob that is being written. If it is dropped before it is finished, nothing visible is left.
@@ -75,13 +76,12 @@ pub trait Draft: Send {
     /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]: the draft is useless.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
 
-    /// Makes the blob durable under its name, replacing one of the same name. After an error, or a crash before this
-    /// returns, either the old or the new blob is there, complete.
+    /// Makes the blob durable under its name. Replaces an existing blob of this name. After an error, or a crash before
+    /// this returns, either the old or the new blob exists, complete.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]: the old or the new blob is
-    /// there.
+    /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]: the old or the new blob exists.
     fn finish(self: Box<Self>) -> Result<Published, StorageError>;
 }
 
@@ -117,8 +117,8 @@ pub enum StorageError {
     /// The medium is full. Nothing was written, and a later try may succeed.
     #[error("no room: {0}")]
     Full(#[source] Cause),
-    /// Something else is temporarily missing: a permission, a file descriptor, memory. Nothing was written, and a later
-    /// try may succeed.
+    /// The medium temporarily lacks something: a permission, a file descriptor, memory. Nothing was written, and a
+    /// later try may succeed.
     #[error("not available: {0}")]
     Unavailable(#[source] Cause),
     /// Any other error. The text for operators names the operation and the place.

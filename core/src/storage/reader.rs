@@ -11,21 +11,20 @@ use super::{Blob, StorageError};
 
 /// Reads the log and the blobs of a medium as they are, damaged or not.
 ///
-/// Unless the medium excludes it, an owner may write at the same time. Each call then sees the current state, and may
-/// return bytes that are just being written.
+/// An owner may write at the same time, unless the medium rules that out. Each call then sees the current state, and
+/// may return bytes that are just being written.
 pub trait StorageReader {
-    /// The readable range of the log. On a medium that was just opened, before
-    /// [`truncate`](super::StorageWriter::truncate), it may end after everything that was ever written, because a
-    /// medium may preallocate. The bytes there are zeros, appends that were never synced, or old content of reused
-    /// space.
+    /// The readable range of the log. After a medium was opened and before
+    /// [`truncate`](super::StorageWriter::truncate), it may extend beyond the last record, because a medium may
+    /// preallocate. The extra bytes are zeros, appends that were never synced, or old content of reused space.
     ///
     /// # Errors
     ///
     /// [`StorageError::Failed`].
     fn log_range(&self) -> Result<Range<u64>, StorageError>;
 
-    /// Reads up to `len` bytes of the log from `offset`; fewer only at its end. If the owner has trimmed the log
-    /// meanwhile, this may fail or return another part of the log.
+    /// Reads up to `len` bytes of the log from `offset`; fewer only at its end. If the owner trims the log at the same
+    /// time, this may fail or return bytes of another part of the log.
     ///
     /// # Errors
     ///

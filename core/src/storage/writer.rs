@@ -7,7 +7,7 @@ use super::{Draft, Published, StorageError};
 /// Writes the log and the blobs of a medium.
 pub trait StorageWriter {
     /// Appends `parts` to the log, in order. They are readable at once, and durable after the next
-    /// [`sync`](Self::sync). A crash before that may leave any mixture of any parts of them.
+    /// [`sync`](Self::sync). After a crash before that, any of their sectors may be written or not.
     ///
     /// # Errors
     ///
@@ -15,17 +15,17 @@ pub trait StorageWriter {
     /// of the log is undefined, and nothing more may be appended.
     fn append(&mut self, parts: &[&[u8]]) -> Result<(), StorageError>;
 
-    /// Makes everything appended so far durable, where the next process finds it. A file that was removed or moved away
-    /// still accepts writes and syncs; that must be an error here.
+    /// Makes everything appended so far durable, where the next process finds it. If the file of the log was removed or
+    /// moved, the system still accepts writes and syncs; this must return an error then.
     ///
     /// # Errors
     ///
-    /// Bytes appended since the last successful sync may or may not be durable, for good. The caller never retries on
+    /// Whether the bytes appended since the last successful sync are durable stays unknown. The caller never retries on
     /// the same data.
     fn sync(&mut self) -> Result<(), StorageError>;
 
-    /// Durably cuts the log at `end`. What was appended after it must never reappear behind a later append. An engine
-    /// calls this once, when recovery has found the end; a backup, whenever it has copied an incomplete record.
+    /// Durably cuts the log at `end`. The bytes after it must never reappear after a later append. An engine calls this
+    /// once, when recovery has found the end; a backup calls it each time it has copied an incomplete record.
     ///
     /// # Errors
     ///
@@ -39,6 +39,6 @@ pub trait StorageWriter {
     /// [`StorageError::Full`], [`StorageError::Unavailable`], [`StorageError::Failed`]; nothing has changed.
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>, StorageError>;
 
-    /// Adopts a finished blob: it is now listed and can be opened, replacing one of the same name.
+    /// Adopts a finished blob: from now on it is listed and can be opened. Replaces an existing blob of this name.
     fn adopt(&mut self, published: Published);
 }

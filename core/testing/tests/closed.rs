@@ -82,7 +82,7 @@ fn a_lost_tail_is_noticed_wherever_it_starts() {
             assert!(named.starts_with("the log at offset "), "{named}");
             assert!(reason.contains(&format!("; events {} to 6 are affected", left + 1)), "{place}: {reason}");
             let refusal = back_up(&lost, &mut MemoryStorage::default()).unwrap_err().to_string();
-            assert!(refusal.contains("when the log was closed it ended at offset "), "{place}: {refusal}");
+            assert!(refusal.contains("but the log ended at offset "), "{place}: {refusal}");
             assert!(refusal.contains(&format!("; events {} to 6 are affected", left + 1)), "{place}: {refusal}");
         }
     }
@@ -193,7 +193,7 @@ fn an_end_note_without_a_manifest_is_not_an_empty_repository() {
         medium.delete(name)().unwrap();
     }
     let refusal = Engine::open(with_log(&medium, b""), Seed(0)).unwrap_err().to_string();
-    assert!(refusal.contains("it is missing, though there is a log"), "{refusal}");
+    assert!(refusal.contains("it is missing, although there is a log"), "{refusal}");
 }
 
 #[test]

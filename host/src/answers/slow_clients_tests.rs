@@ -152,7 +152,7 @@ fn an_answer_without_room_waits_until_there_is_some() {
     let (server, mut first) = full();
     let mut second = slow(&server);
     server.time.advance(Duration::from_millis(2_999));
-    assert_eq!(second.look(), "");
+    assert_eq!(second.received(), "");
     assert_eq!(seqs(&first.read_to_end()).len(), 4_000);
     assert_eq!(seqs(&second.read_to_end()).len(), 4_000);
     assert_eq!(server.node.answers.held(), (0, 0));
@@ -163,7 +163,7 @@ fn an_answer_without_room_is_refused_at_its_deadline() {
     let (server, mut first) = full();
     let mut second = slow(&server);
     server.time.advance(Duration::from_millis(2_999));
-    assert_eq!(second.look(), "");
+    assert_eq!(second.received(), "");
     server.time.advance(Duration::from_millis(1));
     let refused = second.read_to_end();
     assert!(refused.starts_with("HTTP/1.0 503") && refused.contains("retry-after: "), "{refused}");

@@ -240,5 +240,5 @@ fn damage_in_the_source_is_named() {
         fs::remove_file(entry.unwrap().path()).unwrap();
     }
     let error = copy(&from, &to).unwrap_err().to_string();
-    assert!(error.contains("the medium has 0..0 of it; events from "), "{error}");
+    assert!(error.contains("the medium has only bytes 0..0 of the log; events from "), "{error}");
 }

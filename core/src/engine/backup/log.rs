@@ -1,4 +1,4 @@
-//! Copies the log of a repository, record by record.
+//! Copies the log of a repository record by record.
 
 use alloc::format;
 use alloc::string::ToString as _;
@@ -27,14 +27,14 @@ pub(super) struct LogCopy<'a, O, T> {
     closed_at: Option<LogEnd>,
     /// The offset after the last copied record.
     end: u64,
-    /// The checksum of that record's header.
+    /// The header checksum of the last copied record.
     chain: u32,
     /// The sequence number of the next event.
     next_seq: u64,
-    /// The time of its commit.
+    /// The commit time of the last copied record, in milliseconds since the Unix epoch.
     millis: i64,
-    /// Whether that record is a mark that says that all before it was durable.
-    is_mark: bool,
+    /// Whether the last copied record is a durability mark for everything before it.
+    is_marked: bool,
     /// The target has the log up to this offset…
     written: u64,
     /// …and these bytes are still to be written to it.
@@ -43,7 +43,7 @@ pub(super) struct LogCopy<'a, O, T> {
 
 /// Why copying stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum StopReason {
     /// The next record reaches beyond the bound.
     Bound,
     /// There is no intact record.
@@ -69,7 +69,7 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
             chain: manifest.chain,
             next_seq: manifest.next_seq,
             millis: manifest.last_millis,
-            is_mark: true,
+            is_marked: true,
             written: manifest.log_start,
             buffer: Vec::new(),
         }
@@ -87,29 +87,29 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
     ///
     /// # Errors
     ///
-    /// Damage too: an offset without an intact record that was durable, and still is none when it is read again.
-    pub(super) fn run(&mut self) -> Result<End, BackupError> {
+    /// [`BackupError`], also if a durable record is damaged and stays so when it is read again.
+    pub(super) fn run(&mut self) -> Result<StopReason, BackupError> {
         loop {
-            let end = self.copy_records()?;
-            let place = LogPosition { offset: self.end, next_seq: self.next_seq };
-            // What is beyond the bound may not be written yet, unless the log was closed there.
+            let reason = self.copy_records()?;
+            let position = LogPosition { offset: self.end, next_seq: self.next_seq };
+            // A record that reaches beyond the bound may be incomplete, unless the log was closed after it.
             let is_missing = self.closed_at.is_some_and(|closed| closed.next_seq > self.next_seq);
-            let evidence = match end {
-                End::Bound if !is_missing => None,
-                End::Bound | End::NoRecord => {
-                    scan_ahead(self.source, place, self.bound, self.closed_at).map_err(unreadable)?.evidence
+            let evidence = match reason {
+                StopReason::Bound if !is_missing => None,
+                StopReason::Bound | StopReason::NoRecord => {
+                    scan_ahead(self.source, position, self.bound, self.closed_at).map_err(unreadable)?.evidence
                 }
             };
-            let Some(evidence) = evidence else { return Ok(end) };
-            // The record may have been written since it was read.
+            let Some(evidence) = evidence else { return Ok(reason) };
+            // Read again: the engine may have completed the record since.
             let before = self.end;
             self.window = Window::default();
             self.copy_record()?;
             if self.end == before {
-                let named = format!("the log at offset {}", self.end);
-                let affected = affected_at(self.source, place, self.chain, self.bound, self.closed_at, evidence);
+                let place = format!("the log at offset {}", self.end);
+                let affected = affected_at(self.source, position, self.chain, self.bound, self.closed_at, evidence);
                 let affected = affected.map_err(unreadable)?;
-                return Err(log_damaged(named, self.end, &evidence.to_string(), affected).into());
+                return Err(log_damaged(place, self.end, &evidence.to_string(), affected).into());
             }
         }
     }
@@ -119,7 +119,7 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
     pub(super) fn finish(mut self) -> Result<LogEnd, StorageError> {
         self.flush()?;
         self.target.sync()?;
-        if !self.is_mark {
+        if !self.is_marked {
             let (mark, crc) = RecordHeader::mark(self.end, self.end, self.next_seq, self.millis, self.chain).encode();
             self.target.append(&[&mark])?;
             self.target.sync()?;
@@ -128,37 +128,37 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
         Ok(LogEnd { offset: self.end, chain: self.chain, next_seq: self.next_seq })
     }
 
-    fn copy_records(&mut self) -> Result<End, BackupError> {
+    fn copy_records(&mut self) -> Result<StopReason, BackupError> {
         loop {
-            if let Some(end) = self.copy_record()? {
-                return Ok(end);
+            if let Some(reason) = self.copy_record()? {
+                return Ok(reason);
             }
         }
     }
 
     /// Copies the next record, or returns why there is none.
-    fn copy_record(&mut self) -> Result<Option<End>, BackupError> {
+    fn copy_record(&mut self) -> Result<Option<StopReason>, BackupError> {
         let start = self.end;
         let body_at = start.saturating_add(HEADER_BYTES as u64);
         if body_at > self.bound {
-            return Ok(Some(End::Bound));
+            return Ok(Some(StopReason::Bound));
         }
         let bytes = self.window.read(self.source, start, HEADER_BYTES).map_err(unreadable)?;
-        let Some((header, crc)) = RecordHeader::decode(&bytes) else { return Ok(Some(End::NoRecord)) };
+        let Some((header, crc)) = RecordHeader::decode(&bytes) else { return Ok(Some(StopReason::NoRecord)) };
         if header.offset != start || header.chain != self.chain || header.first_seq != self.next_seq {
-            return Ok(Some(End::NoRecord));
+            return Ok(Some(StopReason::NoRecord));
         }
         let end = body_at.saturating_add(header.body_len());
         if end > self.bound {
-            return Ok(Some(End::Bound));
+            return Ok(Some(StopReason::Bound));
         }
         self.put(&bytes)?;
         let Some(events) = self.copy_body(&header, body_at..end)? else {
             self.undo_to(start)?;
-            return Ok(Some(End::NoRecord));
+            return Ok(Some(StopReason::NoRecord));
         };
         (self.end, self.chain, self.next_seq, self.millis) = (end, crc, header.first_seq + events, header.millis);
-        self.is_mark = header.is_mark() && header.durable == start;
+        self.is_marked = header.is_mark() && header.durable == start;
         Ok(None)
     }
 
@@ -199,7 +199,7 @@ impl<'a, O: StorageReader, T: StorageWriter> LogCopy<'a, O, T> {
         Ok(())
     }
 
-    /// Removes what was written after `end`.
+    /// Removes the bytes after `end` from the buffer and the target.
     fn undo_to(&mut self, end: u64) -> Result<(), BackupError> {
         match end.checked_sub(self.written).and_then(|kept| usize::try_from(kept).ok()) {
             Some(kept) => self.buffer.truncate(kept),

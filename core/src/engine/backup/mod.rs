@@ -1,8 +1,9 @@
 //! Backs up a repository while an engine works on it.
 //!
 //! The manifest says what to copy: segments, which never change, and the log after them. Meanwhile the engine may
-//! append to the log, seal segments and discard log. None of this invalidates what was copied. It can only remove what
-//! is still to be copied; then a newer manifest no longer needs that, and the backup starts again with the newer one.
+//! append to the log, seal segments, and trim the log. Everything copied so far stays valid. If the engine removes
+//! something before it was copied, a newer manifest does not need it, and the backup starts again with the newer
+//! manifest.
 
 mod log;
 
@@ -10,32 +11,31 @@ use alloc::format;
 
 use thiserror::Error;
 
-use self::log::{End, LogCopy};
+use self::log::{LogCopy, StopReason};
 use super::OpenError;
 use super::log_end::{LogEnd, SavedEnd};
-use super::manifest::{Entry, Manifest};
+use super::manifest::{Manifest, SegmentEntry};
 use super::open_error::log_damaged;
-use super::reading::WINDOW_BYTES;
+use super::reading::{chunks, out_of_range};
 use crate::damage::Affected;
-use crate::storage::{BackupTarget, Blob, Draft, StorageError, StorageReader, StorageWriter};
+use crate::storage::{BackupTarget, StorageError, StorageReader, StorageWriter};
 
-/// Attempts before the backup fails. Each attempt would have to be overtaken: the engine would have to discard the
-/// whole log in the time that reading it takes.
+/// Attempts before the backup fails. An attempt is repeated only if the engine trims the log faster than it is read.
 const ATTEMPTS_MAX: u32 = 10;
 
 /// What was copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backup {
-    /// Segments.
+    /// Number of segments.
     pub segments: u64,
-    /// Segments whose bytes the target shares with the source.
+    /// Number of segments whose bytes the target shares with the source.
     pub shared: u64,
     /// Bytes of the log.
     pub log_bytes: u64,
-    /// The last sequence number. The target has all retained events up to it. 0 if there are none.
+    /// The last sequence number; 0 if there are no events. The target has all retained events up to it.
     pub last_seq: u64,
-    /// Whether the source's saved end of the log is damaged, so that it is unknown whether the log had lost its end
-    /// before. The target has a saved end of its own.
+    /// Whether the source's saved end of the log is damaged. A loss of the log's last records before the backup then
+    /// went unnoticed. The target has a saved end of its own.
     pub end_is_unknown: bool,
     /// Attempts that were made, at least 1.
     pub attempts: u32,
@@ -45,7 +45,7 @@ pub struct Backup {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BackupError {
     /// The source has no manifest.
-    #[error("there is no repository, or one that was never opened: it has no manifest")]
+    #[error("there is no repository: no manifest was found")]
     NoRepository,
     /// The source cannot be read, or is damaged.
     #[error("the source cannot be copied: {0}")]
@@ -53,67 +53,60 @@ pub enum BackupError {
     /// The target cannot be written.
     #[error("the copy cannot be written: {0}")]
     Target(StorageError),
-    /// In each of this many attempts, the source discarded log before it was read.
+    /// In each of this many attempts, the source trimmed the log before all of it was read.
     #[error("the repository changes faster than it can be copied: stopped after {0} attempts")]
     Overtaken(u32),
 }
 
 /// Copies a repository while an engine may write to it.
 ///
-/// The target gets every event that was acknowledged before the call. Of the events that arrive during the call, it
-/// gets a prefix of whole batches, acknowledged or about to be. On return the target is durable; to restore it,
-/// [open](super::Engine::open) it. Its manifest is written last, when everything else is durable. Memory stays within
-/// some MiB.
+/// The target gets every event that was acknowledged before the call. It may also get the first batches that arrive
+/// during the call; batches stay whole. On return the target is durable; to restore it, [open](super::Engine::open) it.
+/// Its manifest is written last, when everything else is durable. The call needs a few MiB of memory.
 ///
 /// # Errors
 ///
-/// [`BackupError`]. Damage in the log is an error, even where an engine would notice it only at its next open. Segments
-/// are copied unchecked.
+/// [`BackupError`]; the target is useless. Damage in the log is an error. Segments are copied without checks.
 pub fn back_up<O: StorageReader, T: BackupTarget>(source: &O, target: &mut T) -> Result<Backup, BackupError> {
-    let mut before = None;
+    let mut last_error = None;
     for attempts in 1..=ATTEMPTS_MAX {
         let manifest = newest(source)?;
-        before = match attempt(source, target, &manifest) {
+        last_error = match attempt(source, target, &manifest) {
             Ok(Some(backup)) => return Ok(Backup { attempts, ..backup }),
             Ok(None) => None,
             Err(error @ BackupError::Target(_)) => return Err(error),
-            // What an older manifest needs may be gone, or overwritten.
+            // There is a newer manifest: the engine may have removed data that only the older one needs.
             Err(_) if newest(source)?.generation != manifest.generation => None,
-            // An engine that is being opened may cut the log and repair files, but only once.
-            Err(error) if before.as_ref() == Some(&error) => return Err(error),
+            // Try again once: an engine that was opening may have cut the log or repaired a file.
+            Err(error) if last_error.as_ref() == Some(&error) => return Err(error),
             Err(error) => Some(error),
         }
     }
-    Err(before.unwrap_or(BackupError::Overtaken(ATTEMPTS_MAX)))
+    Err(last_error.unwrap_or(BackupError::Overtaken(ATTEMPTS_MAX)))
 }
 
 fn newest<O: StorageReader>(source: &O) -> Result<Manifest, BackupError> {
     Manifest::load(source)?.map(|found| found.manifest).ok_or(BackupError::NoRepository)
 }
 
-/// Copies the segments that a manifest lists, and the log after them. `None` if the source discarded some of that log
-/// before it was read.
+/// Copies the segments that a manifest lists, and the log after them. `None` if the source trimmed the log before all
+/// of it was read.
 fn attempt<O: StorageReader, T: BackupTarget>(
     source: &O,
     target: &mut T,
     manifest: &Manifest,
 ) -> Result<Option<Backup>, BackupError> {
-    // Read before the log: from then on, the log reaches at least this far.
+    // Read this before the log, so that the log reaches at least to this end.
     let saved_end = LogEnd::load(source).map_err(unreadable)?;
     let end_is_unknown = matches!(saved_end, SavedEnd::Damaged(_));
     let closed_at = saved_end.known();
-    // Read after the manifest: log that is gone by then is not needed by this manifest, or a newer one exists.
+    // Read this after the manifest: if the log that the manifest needs is trimmed by now, a newer manifest exists.
     let bounds = source.log_range().map_err(unreadable)?;
     let start = manifest.log_start;
     if start < bounds.start || start > bounds.end {
-        let reason = format!("the medium has {bounds:?} of it");
-        return Err(log_damaged(
-            format!("the log at offset {start}"),
-            start,
-            &reason,
-            Affected::between(manifest.next_seq, u64::MAX),
-        )
-        .into());
+        let place = format!("the log at offset {start}");
+        let affected = Affected::between(manifest.next_seq, u64::MAX);
+        return Err(log_damaged(place, start, &out_of_range(&bounds), affected).into());
     }
     target.begin(start).map_err(BackupError::Target)?;
     let mut backup = Backup { end_is_unknown, ..Backup::default() };
@@ -122,8 +115,8 @@ fn attempt<O: StorageReader, T: BackupTarget>(
         backup.shared += u64::from(copy_segment(source, target, entry)?);
     }
     let mut log = LogCopy::new(source, target.medium(), manifest, bounds.end, closed_at);
-    // An offset without a record is the end of the log only if the log still had that offset when it was read.
-    if log.run()? == End::NoRecord && newest(source)?.log_start > log.end() {
+    // An offset without a record is the end of the log, unless the log was trimmed beyond it in the meantime.
+    if log.run()? == StopReason::NoRecord && newest(source)?.log_start > log.end() {
         return Ok(None);
     }
     backup.log_bytes = log.end() - start;
@@ -137,7 +130,7 @@ fn attempt<O: StorageReader, T: BackupTarget>(
 fn copy_segment<O: StorageReader, T: BackupTarget>(
     source: &O,
     target: &mut T,
-    entry: &Entry,
+    entry: &SegmentEntry,
 ) -> Result<bool, BackupError> {
     let name = entry.name();
     if target.share(&name).map_err(BackupError::Target)? {
@@ -145,22 +138,15 @@ fn copy_segment<O: StorageReader, T: BackupTarget>(
     }
     let Some(blob) = source.open(&name).map_err(unreadable)? else { return Err(entry.missing().into()) };
     let mut draft = target.medium().create(&name).map_err(BackupError::Target)?;
-    copy_blob(blob.as_ref(), draft.as_mut())?;
+    for chunk in chunks(blob.as_ref()) {
+        draft.write(&chunk.map_err(unreadable)?).map_err(BackupError::Target)?;
+    }
     target.medium().adopt(draft.finish().map_err(BackupError::Target)?);
     Ok(false)
 }
 
-fn copy_blob(blob: &dyn Blob, draft: &mut dyn Draft) -> Result<(), BackupError> {
-    let mut at = 0;
-    while at < blob.len() {
-        let end = blob.len().min(at + WINDOW_BYTES as u64);
-        draft.write(&blob.read(at..end).map_err(unreadable)?).map_err(BackupError::Target)?;
-        at = end;
-    }
-    Ok(())
-}
-
-/// Turns the target into a repository, or, if there is no room, leaves it without a manifest.
+/// Writes the end of the log and the manifest, which turns the target into a repository. If the storage is full, it
+/// writes no manifest.
 fn publish<W: StorageWriter>(medium: &mut W, manifest: &Manifest, end: LogEnd) -> Result<(), StorageError> {
     let drafts = manifest.drafts(medium)?;
     end.store(medium)?;

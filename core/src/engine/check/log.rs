@@ -1,4 +1,4 @@
-//! Reads a whole log, across damaged parts.
+//! Reads a whole log, across damaged ranges.
 
 use alloc::vec::Vec;
 use core::ops::{ControlFlow, Range};
@@ -11,9 +11,9 @@ use crate::storage::{StorageError, StorageReader};
 
 /// Reads a log as recovery does, and continues after damage.
 ///
-/// After an offset without an intact record, records are found by their headers. One counts if a later record says that
-/// everything before it was durable; from there on, the chain has to hold again. What follows an offset that no record
-/// says was durable is a torn tail, even if it is intact: it was never acknowledged.
+/// After an offset without an intact record, it finds records by their headers. A record counts if a later one says
+/// that the log before it was durable; the records after it must be chained to it. Bytes at the end are a torn tail
+/// unless a record says that they were durable. Even an intact record there was never acknowledged.
 pub(in crate::engine) struct LogWalk<'a, O> {
     log: &'a O,
     window: Window,
@@ -22,21 +22,21 @@ pub(in crate::engine) struct LogWalk<'a, O> {
     /// The expected chain of the next record; `None` if unknown.
     chain: Option<u32>,
     next_seq: u64,
-    /// Whether the first record, or damage in its place, was passed. Before, log may be missing because it was trimmed.
+    /// Whether the first record, or damage in its place, was read. Before it, the log may have been trimmed.
     is_begun: bool,
-    /// A known position before any record that was found, which the medium may no longer have.
+    /// A known position at or before the first record. The medium may no longer have its bytes.
     origin: Option<LogPosition>,
     /// Where the log ended when it was closed, if known.
     closed_at: Option<LogEnd>,
-    /// The headers after the first offset without an intact record.
-    behind: Option<Headers>,
-    /// Offset of the last intact record.
-    good: Option<u64>,
-    /// The sequence number after the events that are known to have existed…
-    known: u64,
-    /// …and after those that may have existed, and when the last of them was committed, in milliseconds since the Unix
-    /// epoch.
-    seen: u64,
+    /// The headers after the first offset without an intact record, once they were searched.
+    headers_after: Option<Headers>,
+    /// The offset of the last intact record.
+    last_intact: Option<u64>,
+    /// The sequence number after the last event that is known to have existed…
+    next_known_seq: u64,
+    /// …and after the last event that may have existed.
+    next_possible_seq: u64,
+    /// The latest commit time in a header, in milliseconds since the Unix epoch.
     millis: i64,
 }
 
@@ -44,78 +44,80 @@ pub(in crate::engine) struct LogWalk<'a, O> {
 pub(in crate::engine) enum LogItem {
     /// An intact record.
     Record(Record),
-    /// Bytes that were durable and are no intact record.
-    Damage(Hole),
+    /// Bytes that were durable, but are not intact records.
+    Damage(DamagedRange),
     /// The end of the log.
     End {
         /// Its offset.
         offset: u64,
-        /// What follows it, at least.
+        /// The bytes after it.
         tail: Tail,
-        /// If the tail has headers, the first and the last sequence number that it may have had.
+        /// If the tail has headers, the first and the last sequence number that its records may have had.
         seqs: Option<(u64, u64)>,
     },
 }
 
-/// A damaged part of a log.
+/// A damaged range of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) struct Hole {
+pub(in crate::engine) struct DamagedRange {
     pub(in crate::engine) offset: u64,
     pub(in crate::engine) end: u64,
-    /// The first and the last sequence number in it, if it had any. The last is `u64::MAX` if unknown.
+    /// The first and the last sequence number of its events; `None` if it had no events. The last is `u64::MAX` if
+    /// unknown.
     pub(in crate::engine) seqs: Option<(u64, u64)>,
-    /// Whether it had all numbers in between, and not only some.
+    /// Whether it had all events from the first to the last. Otherwise it is unknown how many it had.
     pub(in crate::engine) is_exact: bool,
 }
 
-impl Hole {
-    /// The events that it had.
+impl DamagedRange {
+    /// Its events.
     pub(in crate::engine) fn affected(&self) -> Affected {
         let Some((first, last)) = self.seqs else { return Affected::Nothing };
         if self.is_exact { Affected::all(first, last) } else { Affected::between(first, last) }
     }
 }
 
-/// The events that are affected where a log lacks an intact record that `evidence` says was there. The record would
-/// have this chain and end before `end`. Every caller that refuses such a log names the same events as `check`.
+/// The events that are affected if `evidence` proves that a record at `position` was durable, but it is not intact.
+/// `chain` is the chain that the record must have; `end` is the end of the readable log. So each caller that refuses a
+/// damaged log names the same events as `check` does.
 pub(in crate::engine) fn affected_at<O: StorageReader>(
     log: &O,
-    place: LogPosition,
+    position: LogPosition,
     chain: u32,
     end: u64,
     closed_at: Option<LogEnd>,
     evidence: Evidence,
 ) -> Result<Affected, StorageError> {
-    let mut walk = LogWalk::new(log, place.offset..end, chain, place.next_seq, closed_at);
+    let mut walk = LogWalk::new(log, position.offset..end, chain, position.next_seq, closed_at);
     loop {
         match walk.next()? {
-            // The record is intact by now: an engine writes to the log.
+            // An engine has completed the record in the meantime.
             LogItem::Record(_) => {}
-            LogItem::Damage(hole) => return Ok(hole.affected()),
+            LogItem::Damage(damaged) => return Ok(damaged.affected()),
             LogItem::End { .. } => {
-                return Ok(Affected::between(place.next_seq, evidence.next_seq().saturating_sub(1)));
+                return Ok(Affected::between(position.next_seq, evidence.next_seq().saturating_sub(1)));
             }
         }
     }
 }
 
-/// What is known of all events that were ever in a log.
+/// What a log shows of all events that were ever in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct LogSummary {
     /// The sequence number after the last event that is known to have existed…
-    pub(in crate::engine) known: u64,
-    /// …or that may have existed in an unreadable record.
-    pub(in crate::engine) seen: u64,
-    /// When the last of them was committed, in milliseconds since the Unix epoch.
+    pub(in crate::engine) next_known_seq: u64,
+    /// …and after the last event that may have existed, in an unreadable record.
+    pub(in crate::engine) next_possible_seq: u64,
+    /// The latest commit time in a header, in milliseconds since the Unix epoch.
     pub(in crate::engine) millis: i64,
 }
 
 /// Headers in the log.
 struct Headers {
-    /// Headers that were written where they are, with their offsets.
-    whole: Vec<(u64, RecordHeader)>,
-    /// The last offset with content that is left from another part of the log.
-    stale: Option<u64>,
+    /// Headers of this part of the log, with their offsets.
+    credible: Vec<(u64, RecordHeader)>,
+    /// The offset of the last header that was written to another part of the log.
+    last_stale: Option<u64>,
 }
 
 impl<'a, O: StorageReader> LogWalk<'a, O> {
@@ -132,7 +134,7 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
         Self { chain: Some(chain), is_begun: true, ..Self::from_anywhere(log, range, Some(origin), closed_at) }
     }
 
-    /// Reads from the first record on, wherever it is. `origin` may be a position that the medium no longer has.
+    /// Reads from the first record in the range on, wherever that is. `origin` is a known position at or before it.
     pub(in crate::engine) fn from_anywhere(
         log: &'a O,
         range: Range<u64>,
@@ -152,20 +154,21 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
             is_begun: false,
             origin,
             closed_at,
-            behind: None,
-            good: None,
-            known: next_seq,
-            seen: next_seq,
+            headers_after: None,
+            last_intact: None,
+            next_known_seq: next_seq,
+            next_possible_seq: next_seq,
             millis: 0,
         }
     }
 
-    /// The summary, once the end was found.
-    pub(in crate::engine) fn after(&self) -> LogSummary {
-        LogSummary { known: self.known, seen: self.seen, millis: self.millis }
+    /// The summary. Call this after [`LogItem::End`].
+    pub(in crate::engine) fn summary(&self) -> LogSummary {
+        let Self { next_known_seq, next_possible_seq, millis, .. } = *self;
+        LogSummary { next_known_seq, next_possible_seq, millis }
     }
 
-    /// The next item. Not to be called after [`LogItem::End`].
+    /// The next item. Do not call this after [`LogItem::End`].
     pub(in crate::engine) fn next(&mut self) -> Result<LogItem, StorageError> {
         if self.is_begun
             && let Some(record) = self.record()?
@@ -180,45 +183,48 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
         let is_begun = core::mem::replace(&mut self.is_begun, true);
         let offset = self.at;
         let next_seq = self.next_seq;
-        // The record at `offset` itself is not intact, unless nothing was read so far.
-        let behind = if is_begun { offset + 1 } else { offset };
-        let next = self.headers()?.from(behind).find(|(_, header)| header.first_seq >= next_seq).copied();
+        // At the beginning, the record at `offset` may be intact. Later it is not.
+        let search_from = if is_begun { offset + 1 } else { offset };
+        let next = self.headers()?.from(search_from).find(|(_, header)| header.first_seq >= next_seq).copied();
         match (durable, next) {
             (Some(durable), Some((at, header))) if at <= durable || !is_begun => Ok(self.resume(offset, at, &header)),
             (Some(durable), next) => {
-                // The durable part is lost, and what follows it was torn.
+                // The durable part is damaged up to its end, and a torn tail follows.
                 (self.at, self.end) = (durable, durable);
                 let last = next.map_or(u64::MAX, |(_, header)| header.first_seq.saturating_sub(1));
                 let seqs = (next_seq <= last).then_some((next_seq, last));
-                Ok(LogItem::Damage(Hole { offset, end: durable, seqs, is_exact: false }))
+                Ok(LogItem::Damage(DamagedRange { offset, end: durable, seqs, is_exact: false }))
             }
             (None, Some((at, header))) if !is_begun => Ok(self.resume(offset, at, &header)),
-            (None, _) => {
-                let headers = self.headers()?;
-                let (last, is_stale) = (headers.whole.last().copied(), headers.stale.is_some_and(|at| at >= offset));
-                // Each record but the last ends where the next one says.
-                if let Some((_, header)) = last.filter(|&(at, _)| self.good.is_none_or(|good| good < at)) {
-                    self.seen = self.seen.max(header.first_seq.saturating_add(header.events_max()));
-                }
-                self.seen = self.seen.max(self.known);
-                let is_mentioned = last.is_some_and(|(at, _)| at >= offset) && self.next_seq < self.seen;
-                let seqs = is_mentioned.then(|| (self.next_seq, self.seen - 1));
-                let is_closed = self.closed_at.is_some_and(|closed| closed.offset == offset);
-                let tail = match offset < self.end {
-                    true => Tail::at(self.log, offset, is_stale, is_closed)?,
-                    false => Tail::default(),
-                };
-                Ok(LogItem::End { offset, tail, seqs })
-            }
+            (None, _) => self.end_at(offset),
         }
     }
 
-    /// Continues at the header at `at`, after a hole.
+    /// The end of the log, at this offset.
+    fn end_at(&mut self, offset: u64) -> Result<LogItem, StorageError> {
+        let headers = self.headers()?;
+        let last = headers.credible.last().copied();
+        let is_stale = headers.last_stale.is_some_and(|at| at >= offset);
+        // Only the number of events in the last record is unknown: the others end where the next one begins.
+        if let Some((_, header)) = last.filter(|&(at, _)| self.last_intact.is_none_or(|intact| intact < at)) {
+            let next_seq = header.first_seq.saturating_add(header.events_max());
+            self.next_possible_seq = self.next_possible_seq.max(next_seq);
+        }
+        self.next_possible_seq = self.next_possible_seq.max(self.next_known_seq);
+        let has_headers = last.is_some_and(|(at, _)| at >= offset);
+        let may_have_events = has_headers && self.next_seq < self.next_possible_seq;
+        let seqs = may_have_events.then(|| (self.next_seq, self.next_possible_seq - 1));
+        let is_closed = self.closed_at.is_some_and(|closed| closed.offset == offset);
+        let tail = if offset < self.end { Tail::at(self.log, offset, is_stale, is_closed)? } else { Tail::default() };
+        Ok(LogItem::End { offset, tail, seqs })
+    }
+
+    /// Continues at the header at `at`. Returns the damaged range before it, from `offset` on.
     fn resume(&mut self, offset: u64, at: u64, header: &RecordHeader) -> LogItem {
         let seqs = (self.next_seq < header.first_seq).then(|| (self.next_seq, header.first_seq - 1));
         (self.at, self.chain, self.next_seq) = (at, None, header.first_seq);
-        self.known = self.known.max(header.first_seq);
-        LogItem::Damage(Hole { offset, end: at, seqs, is_exact: true })
+        self.next_known_seq = self.next_known_seq.max(header.first_seq);
+        LogItem::Damage(DamagedRange { offset, end: at, seqs, is_exact: true })
     }
 
     /// The next record, if it is intact.
@@ -231,48 +237,52 @@ impl<'a, O: StorageReader> LogWalk<'a, O> {
         if self.chain.is_some_and(|chain| chain != header.chain) || header.first_seq != self.next_seq {
             return Ok(None);
         }
-        self.good = Some(self.at);
+        self.last_intact = Some(self.at);
         self.at += HEADER_BYTES as u64 + header.body_len();
         self.chain = Some(*crc);
         self.next_seq += rows.as_ref().map_or(0, |rows| rows.len() as u64);
-        self.known = self.known.max(self.next_seq);
-        self.seen = self.seen.max(self.next_seq);
+        self.next_known_seq = self.next_known_seq.max(self.next_seq);
+        self.next_possible_seq = self.next_possible_seq.max(self.next_seq);
         self.millis = self.millis.max(header.millis);
         Ok(Some(record))
     }
 
-    /// All headers after the first offset without an intact record.
+    /// The headers after the first offset without an intact record. The first call searches the rest of the log.
     fn headers(&mut self) -> Result<&Headers, StorageError> {
-        if self.behind.is_none() {
-            let mut headers = Headers { whole: Vec::new(), stale: None };
-            let here = LogPosition { offset: self.at, next_seq: self.next_seq };
-            let place = if self.is_begun { Some(here) } else { self.origin };
-            find_headers(self.log, self.at..self.end, place, |found| {
-                match found {
-                    FoundHeader::Credible(at, header) => {
-                        headers.whole.push((at, header));
-                        self.millis = self.millis.max(header.millis);
-                    }
-                    FoundHeader::Stale(at) => headers.stale = Some(at),
+        let headers = match self.headers_after.take() {
+            Some(headers) => headers,
+            None => self.search_headers()?,
+        };
+        Ok(self.headers_after.insert(headers))
+    }
+
+    fn search_headers(&mut self) -> Result<Headers, StorageError> {
+        let mut headers = Headers { credible: Vec::new(), last_stale: None };
+        let here = LogPosition { offset: self.at, next_seq: self.next_seq };
+        let before = if self.is_begun { Some(here) } else { self.origin };
+        find_headers(self.log, self.at..self.end, before, |found| {
+            match found {
+                FoundHeader::Credible(at, header) => {
+                    headers.credible.push((at, header));
+                    self.millis = self.millis.max(header.millis);
                 }
-                ControlFlow::Continue(())
-            })?;
-            if let Some(closed) =
-                self.closed_at.filter(|closed| closed.offset > self.at && closed.next_seq > self.next_seq)
-            {
-                let before = headers.whole.partition_point(|&(at, _)| at < closed.offset);
-                headers.whole.insert(before, (closed.offset, closed.as_mark()));
+                FoundHeader::Stale(at) => headers.last_stale = Some(at),
             }
-            self.behind = Some(headers);
+            ControlFlow::Continue(())
+        })?;
+        let is_ahead = |closed: &LogEnd| closed.offset > self.at && closed.next_seq > self.next_seq;
+        if let Some(closed) = self.closed_at.filter(is_ahead) {
+            let index = headers.credible.partition_point(|&(at, _)| at < closed.offset);
+            headers.credible.insert(index, (closed.offset, closed.as_mark()));
         }
-        Ok(self.behind.get_or_insert(Headers { whole: Vec::new(), stale: None }))
+        Ok(headers)
     }
 }
 
 impl Headers {
-    /// Headers at or after an offset.
+    /// The credible headers at or after an offset.
     fn from(&self, offset: u64) -> impl Iterator<Item = &(u64, RecordHeader)> {
-        let before = self.whole.partition_point(|&(at, _)| at < offset);
-        self.whole.iter().skip(before)
+        let before = self.credible.partition_point(|&(at, _)| at < offset);
+        self.credible.iter().skip(before)
     }
 }

@@ -10,7 +10,7 @@ use crate::damage::Affected;
 /// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Everything that differs from a repository that was closed in order, sorted by place.
+    /// Everything that differs from a repository that was closed cleanly: manifests, segments, then the log.
     pub findings: Vec<Finding>,
     /// Number of segments of the repository.
     pub segments: u64,
@@ -20,10 +20,10 @@ pub struct Report {
     pub records: u64,
     /// Number of readable events: in intact blocks of segments with an intact index, and in intact records.
     pub events: u64,
-    /// The end of the log, and the end of the record that may have been started there; at least a header long.
-    /// Unreadable bytes in this range may have been more of the log.
+    /// From the end of the log to the end of the record that may have been started there, or at least of its header.
+    /// Unreadable bytes in this range may have been part of the log.
     pub log_end: Range<u64>,
-    /// The last sequence number that is known to have been given; 0 if none is.
+    /// The highest sequence number that an event is known to have had; 0 if there is none.
     pub last_seq: u64,
 }
 
@@ -45,7 +45,7 @@ pub struct Finding {
 /// How bad a [`Finding`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Left by an interrupted process. The next open repairs it, and nothing is lost.
+    /// A trace of an interrupted process. The next open removes or repairs it, and no event is lost.
     Leftover,
     /// Stored data differs from what was written.
     Damage,

@@ -1,4 +1,4 @@
-//! Reads all of a repository, for check and salvage.
+//! Reads a whole repository, for a check or a salvage.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -6,25 +6,26 @@ use alloc::string::{String, ToString as _};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::ops::Range;
 
 use super::super::log_end::{self, LogEnd, SavedEnd};
-use super::super::manifest::{self, Entry, Manifest, is_segment_name};
-use super::super::reading::{Record, Tail};
-use super::log::{Hole, LogItem, LogSummary, LogWalk};
+use super::super::manifest::{self, Manifest, SegmentEntry, is_segment_name};
+use super::super::reading::{Record, Tail, out_of_range};
+use super::log::{DamagedRange, LogItem, LogSummary, LogWalk};
 use super::report::{Finding, Report, Severity};
 use crate::damage::{Affected, Damage};
 use crate::log::LogPosition;
 use crate::segment::{DamagedPart, Sealed, SealedError, TypeName};
 use crate::storage::{Blob, StorageError, StorageReader};
 
-/// An item of a repository, as the survey comes to it.
-pub(in crate::engine) enum Found {
+/// Something that a survey has found in a repository.
+pub(in crate::engine) enum SurveyItem {
     /// A segment.
     Segment(FoundSegment),
     /// An intact log record.
     Record(Record),
-    /// A damaged part of the log.
-    Hole(Hole),
+    /// A damaged range of the log.
+    DamagedLog(DamagedRange),
 }
 
 /// A segment that belongs, or may belong, to a repository.
@@ -32,7 +33,7 @@ pub(in crate::engine) struct FoundSegment {
     pub(in crate::engine) name: String,
     /// Its range of sequence numbers; unbounded if no manifest lists it.
     pub(in crate::engine) seqs: (u64, u64),
-    /// Whether a manifest lists it. Otherwise there is no manifest, and the segment may be obsolete.
+    /// Whether the manifest lists it. If not, there is no intact manifest, and the segment may be obsolete.
     pub(in crate::engine) is_listed: bool,
     /// `None` if it is missing.
     pub(in crate::engine) blob: Option<Arc<dyn Blob>>,
@@ -42,20 +43,20 @@ pub(in crate::engine) struct FoundSegment {
     pub(in crate::engine) damage: Vec<DamagedPart>,
 }
 
-/// What is known of the whole repository after a survey.
+/// The result of a survey.
 pub(in crate::engine) struct Survey {
     pub(in crate::engine) report: Report,
     /// `None` if no copy is intact.
     pub(in crate::engine) manifest: Option<Manifest>,
-    /// Greater than every sequence number that was found anywhere.
+    /// Greater than every sequence number in the repository.
     pub(in crate::engine) next_seq: u64,
-    /// When the last event that was found was committed, in milliseconds since the Unix epoch.
+    /// The latest commit time in the manifest or the log, in milliseconds since the Unix epoch.
     pub(in crate::engine) last_millis: i64,
 }
 
 const LOG: &str = "the log";
 
-/// The range of a segment that no manifest lists.
+/// The range of sequence numbers of a segment that no manifest lists.
 const ANY_SEQS: (u64, u64) = (1, u64::MAX);
 
 /// Reads a repository and passes each item to `sink`. `intern` returns the shared names of types, for callers that keep
@@ -63,7 +64,7 @@ const ANY_SEQS: (u64, u64) = (1, u64::MAX);
 pub(in crate::engine) fn survey<E: StorageReader>(
     medium: &E,
     intern: &mut dyn FnMut(&[u8]) -> TypeName,
-    sink: &mut dyn FnMut(Found),
+    sink: &mut dyn FnMut(SurveyItem),
 ) -> Survey {
     let mut surveyor = Surveyor { medium, report: Report::default(), intern, sink };
     let manifest = surveyor.read_manifests();
@@ -72,22 +73,23 @@ pub(in crate::engine) fn survey<E: StorageReader>(
     let highest = surveyor.read_segments(manifest.as_ref());
     let next_seq = next_seq.max(highest.saturating_add(1));
     let closed_at = surveyor.read_log_end();
-    let LogSummary { known, seen, millis } = surveyor.read_log(manifest.as_ref(), closed_at).unwrap_or_else(|error| {
+    let log = surveyor.read_log(manifest.as_ref(), closed_at).unwrap_or_else(|error| {
         let affected = Affected::between(next_seq, u64::MAX);
         surveyor.damaged(LOG, None, &cannot_be_read(&error), affected);
         surveyor.report.log_end = 0..u64::MAX;
-        LogSummary { known: 0, seen: 0, millis: 0 }
+        LogSummary { next_known_seq: 0, next_possible_seq: 0, millis: 0 }
     });
     let Surveyor { mut report, .. } = surveyor;
-    report.last_seq = next_seq.max(known) - 1;
-    Survey { report, manifest, next_seq: next_seq.max(seen), last_millis: last_millis.max(millis) }
+    report.last_seq = next_seq.max(log.next_known_seq) - 1;
+    let (next_seq, last_millis) = (next_seq.max(log.next_possible_seq), last_millis.max(log.millis));
+    Survey { report, manifest, next_seq, last_millis }
 }
 
 struct Surveyor<'a, E> {
     medium: &'a E,
     report: Report,
     intern: &'a mut dyn FnMut(&[u8]) -> TypeName,
-    sink: &'a mut dyn FnMut(Found),
+    sink: &'a mut dyn FnMut(SurveyItem),
 }
 
 impl<E: StorageReader> Surveyor<'_, E> {
@@ -121,33 +123,29 @@ impl<E: StorageReader> Surveyor<'_, E> {
             }
         } else if missing.len() < manifest::NAMES.len() || !self.is_empty() {
             let everything = Affected::between(1, u64::MAX);
-            let reason = "without an intact copy, it is unknown which segments belong to the repository, where its log begins, \
-                          and which ids were generated";
+            let reason = "without an intact copy, it is unknown which segments belong to the repository, \
+                          where its log begins, and which ids were generated";
             self.damaged(&manifest::NAMES.join(", "), None, reason, everything);
         } else {
-            self.leftover(&manifest::NAMES.join(", "), None, "there is none yet, and there are no events");
+            self.leftover(&manifest::NAMES.join(", "), None, "there is no manifest yet, and there are no events");
         }
         newest
     }
 
     /// Whether the repository never stored anything.
     fn is_empty(&self) -> bool {
-        let has_segments = self.medium.list().is_ok_and(|names| !names.iter().any(|name| is_segment_name(name)));
-        has_segments && self.medium.log_range().is_ok_and(|range| self.has_no_records(range.start, range.end))
+        let has_no_segments = self.medium.list().is_ok_and(|names| !names.iter().any(|name| is_segment_name(name)));
+        has_no_segments && self.medium.log_range().is_ok_and(|range| self.has_no_records(range))
     }
 
-    fn has_no_records(&self, start: u64, end: u64) -> bool {
-        let mut walk = LogWalk::from_anywhere(
-            self.medium,
-            start..end,
-            None,
-            LogEnd::load(self.medium).ok().and_then(SavedEnd::known),
-        );
+    fn has_no_records(&self, range: Range<u64>) -> bool {
+        let closed_at = LogEnd::load(self.medium).ok().and_then(SavedEnd::known);
+        let mut walk = LogWalk::from_anywhere(self.medium, range, None, closed_at);
         matches!(walk.next(), Ok(LogItem::End { .. }))
     }
 
-    /// Reads the segments that the manifest lists, or all if there is none. Returns the highest sequence number in
-    /// them.
+    /// Reads the segments that the manifest lists, or all segments if there is no manifest. Returns the highest
+    /// sequence number in them.
     fn read_segments(&mut self, manifest: Option<&Manifest>) -> u64 {
         let names = match self.medium.list() {
             Ok(names) => names,
@@ -165,12 +163,13 @@ impl<E: StorageReader> Surveyor<'_, E> {
         let Some(manifest) = manifest else {
             return names.into_iter().map(|name| self.read_segment(name, ANY_SEQS, false)).max().unwrap_or_default();
         };
-        let listed: BTreeSet<String> = manifest.segments.iter().map(Entry::name).collect();
+        let listed: BTreeSet<String> = manifest.segments.iter().map(SegmentEntry::name).collect();
         let renamed = self.renamed(manifest, &names);
         for entry in &manifest.segments {
             let name = renamed.get(&entry.number).cloned().unwrap_or_else(|| entry.name());
             if name != entry.name() {
-                let reason = format!("it has another segment's events, or is missing; its own are in {name}");
+                let reason =
+                    format!("it is missing, or has the events of another segment; its own events are in {name}");
                 self.damaged(&entry.name(), None, &reason, Affected::Nothing);
             }
             self.read_segment(name, (entry.first, entry.last), true);
@@ -189,25 +188,27 @@ impl<E: StorageReader> Surveyor<'_, E> {
             let sealed = Sealed::open(name, ANY_SEQS, blob, 0, &mut |name| Ok(TypeName::new(name)));
             sealed.ok()?.index().all_seqs()
         };
-        let fits = |entry: &Entry, seqs: (u64, u64)| entry.first <= seqs.0 && seqs.1 <= entry.last;
-        let is_elsewhere = |entry: &&Entry| match seqs_in(&entry.name()) {
+        let fits = |entry: &SegmentEntry, seqs: (u64, u64)| entry.first <= seqs.0 && seqs.1 <= entry.last;
+        let is_misplaced = |entry: &&SegmentEntry| match seqs_in(&entry.name()) {
             Some(seqs) => !fits(entry, seqs),
             None => !names.contains(&entry.name()),
         };
-        let astray: Vec<&Entry> = manifest.segments.iter().filter(is_elsewhere).collect();
-        if astray.is_empty() {
+        let misplaced: Vec<&SegmentEntry> = manifest.segments.iter().filter(is_misplaced).collect();
+        if misplaced.is_empty() {
             return BTreeMap::new();
         }
-        let is_free = |name: &&String| {
+        // The blobs that are not where they belong: misplaced ones, and those that the manifest does not list.
+        let is_candidate = |name: &&String| {
             let entry = manifest.segments.iter().find(|entry| entry.name() == **name);
-            entry.is_none_or(|entry| astray.iter().any(|astray| astray.number == entry.number))
+            entry.is_none_or(|entry| misplaced.iter().any(|misplaced| misplaced.number == entry.number))
         };
-        let mut free: Vec<(&String, (u64, u64))> =
-            names.iter().filter(is_free).filter_map(|name| Some((name, seqs_in(name)?))).collect();
+        let mut candidates: Vec<(&String, (u64, u64))> =
+            names.iter().filter(is_candidate).filter_map(|name| Some((name, seqs_in(name)?))).collect();
         // Prefer names that the manifest lists, then the newest.
-        free.sort_by_key(|&(name, _)| (!manifest.segments.iter().any(|entry| entry.name() == *name), Reverse(name)));
-        let found = astray.into_iter().filter_map(|entry| {
-            let (name, _) = free.iter().find(|&&(_, seqs)| fits(entry, seqs))?;
+        let is_unlisted = |name: &String| !manifest.segments.iter().any(|entry| entry.name() == *name);
+        candidates.sort_by_key(|&(name, _)| (is_unlisted(name), Reverse(name)));
+        let found = misplaced.into_iter().filter_map(|entry| {
+            let (name, _) = candidates.iter().find(|&&(_, seqs)| fits(entry, seqs))?;
             Some((entry.number, (*name).clone()))
         });
         found.collect()
@@ -225,7 +226,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
             }
             Ok(None) => {
                 self.damaged(&found.name, None, "it is missing", affected);
-                (self.sink)(Found::Segment(found));
+                (self.sink)(SurveyItem::Segment(found));
                 return 0;
             }
             Err(error) => Err(error.into()),
@@ -250,7 +251,7 @@ impl<E: StorageReader> Surveyor<'_, E> {
                 self.damaged(&place, offset, &reason, affected);
             }
         }
-        (self.sink)(Found::Segment(found));
+        (self.sink)(SurveyItem::Segment(found));
         highest
     }
 
@@ -258,7 +259,8 @@ impl<E: StorageReader> Surveyor<'_, E> {
     fn read_log_end(&mut self) -> Option<LogEnd> {
         let saved_end = LogEnd::load(self.medium).unwrap_or_else(|error| SavedEnd::Damaged(cannot_be_read(&error)));
         if let SavedEnd::Damaged(reason) = &saved_end {
-            let reason = format!("{reason}; it is unknown whether the log has lost its end since it was closed");
+            let reason =
+                format!("{reason}; it is unknown whether the log has lost its last records since it was closed");
             self.damaged(log_end::NAME, None, &reason, Affected::Nothing);
         }
         saved_end.known()
@@ -267,13 +269,13 @@ impl<E: StorageReader> Surveyor<'_, E> {
     fn read_log(&mut self, manifest: Option<&Manifest>, closed_at: Option<LogEnd>) -> Result<LogSummary, StorageError> {
         let range = self.medium.log_range()?;
         let Some(manifest) = manifest else {
-            // Bytes before the first record belong to log that was trimmed.
+            // Bytes before the first record belong to a trimmed part of the log.
             let mut walk = LogWalk::from_anywhere(self.medium, range, None, closed_at);
             match walk.next()? {
                 LogItem::Record(_) | LogItem::Damage(_) => self.read_records(&mut walk)?,
                 LogItem::End { offset, tail, seqs: _ } => self.report.log_end = tail.reach(offset),
             }
-            return Ok(walk.after());
+            return Ok(walk.summary());
         };
         let start = manifest.log_start;
         let mut walk = if range.start <= start && start <= range.end {
@@ -283,17 +285,17 @@ impl<E: StorageReader> Surveyor<'_, E> {
             LogWalk::from_anywhere(self.medium, range.clone(), Some(origin), closed_at)
         };
         if start < range.start || range.end < start {
-            let hole = match walk.next()? {
-                LogItem::Damage(hole) => Hole { offset: start, ..hole },
+            let damaged = match walk.next()? {
+                LogItem::Damage(damaged) => DamagedRange { offset: start, ..damaged },
                 LogItem::Record(_) | LogItem::End { .. } => {
                     let seqs = Some((manifest.next_seq, u64::MAX));
-                    Hole { offset: start, end: u64::MAX, seqs, is_exact: false }
+                    DamagedRange { offset: start, end: u64::MAX, seqs, is_exact: false }
                 }
             };
-            self.hole(hole, &format!("it begins there, and the medium has {range:?} of it"));
+            self.damaged_log(damaged, &format!("it should begin there, but {}", out_of_range(&range)));
         }
         self.read_records(&mut walk)?;
-        Ok(walk.after())
+        Ok(walk.summary())
     }
 
     fn read_records(&mut self, walk: &mut LogWalk<'_, E>) -> Result<(), StorageError> {
@@ -304,23 +306,24 @@ impl<E: StorageReader> Surveyor<'_, E> {
                         self.report.records += 1;
                         self.report.events += rows.len() as u64;
                     }
-                    (self.sink)(Found::Record(record));
+                    (self.sink)(SurveyItem::Record(record));
                 }
-                LogItem::Damage(hole) => {
-                    let reason = format!("up to offset {} there is no good record, though it was durable", hole.end);
-                    self.hole(hole, &reason);
+                LogItem::Damage(damaged) => {
+                    let reason = format!("up to offset {} it was durable, but there is no intact record", damaged.end);
+                    self.damaged_log(damaged, &reason);
                 }
                 LogItem::End { offset, tail, seqs } => {
                     self.report.log_end = tail.reach(offset);
                     let Tail { bytes, record } = tail;
                     if bytes > 0 {
-                        let what = if record.is_some() {
-                            "belong to an interrupted record, which no later record says was durable"
+                        let origin = if record.is_some() {
+                            "are from a record whose write was interrupted"
                         } else {
-                            "belong to an interrupted record, or are old content of the medium"
+                            "are from a record whose write was interrupted, or old content of the medium"
                         };
                         let reason = format!(
-                            "it ends here; {bytes} bytes or more behind it {what}; they are cut when the repository is opened"
+                            "it ends here; {bytes} bytes or more after it {origin}; \
+                             opening the repository removes them"
                         );
                         let affected = seqs.map_or(Affected::Nothing, |(first, last)| Affected::between(first, last));
                         self.find(LOG, Some(offset), Severity::Leftover, &reason, affected);
@@ -331,10 +334,9 @@ impl<E: StorageReader> Surveyor<'_, E> {
         }
     }
 
-    fn hole(&mut self, hole: Hole, reason: &str) {
-        let affected = hole.affected();
-        self.damaged(LOG, Some(hole.offset), reason, affected);
-        (self.sink)(Found::Hole(hole));
+    fn damaged_log(&mut self, damaged: DamagedRange, reason: &str) {
+        self.damaged(LOG, Some(damaged.offset), reason, damaged.affected());
+        (self.sink)(SurveyItem::DamagedLog(damaged));
     }
 
     fn damaged(&mut self, place: &str, offset: Option<u64>, reason: &str, affected: Affected) {

@@ -1,23 +1,24 @@
-//! Computes which events a salvage has lost.
+//! Computes which events could not be salvaged.
 
 use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::super::check::{FoundSegment, Hole};
+use super::super::check::{DamagedRange, FoundSegment};
 use super::super::reading::Record;
 use super::Loss;
-use super::ranges::{self, Range};
+use super::ranges::{self, SeqRange};
 use super::write::SalvagedPart;
 use crate::segment::{DamagedPart, Epoch, Part, RecoveredBlocks, Sealed, Segment};
 
-/// Collects what was found in a repository and what is lost.
+/// Collects the losses of a survey, and the sequence numbers that were found.
 #[derive(Default)]
 pub(super) struct Losses {
     losses: Vec<Loss>,
-    /// The sequence numbers that were found outside of listed segments.
-    found: Vec<Range>,
+    /// The sequence numbers in the log and in segments that no manifest lists.
+    found: Vec<SeqRange>,
+    /// The latest commit time in recovered blocks.
     millis: i64,
 }
 
@@ -35,13 +36,13 @@ impl Losses {
             let missing = ranges::gaps(&found, seqs);
             self.losses.extend(loss(&name, missing, sealed.as_deref(), &damage));
         }
-        let RecoveredBlocks { sealed: rest, millis, .. } = recovered?;
+        let RecoveredBlocks { sealed: recovered, millis, .. } = recovered?;
         let (&(first, _), &(_, last)) = (found.first()?, found.last()?);
         self.millis = self.millis.max(millis);
         self.found.extend(found.iter().filter(|_| !is_listed));
         let seqs = if is_listed { seqs } else { (first, last) };
         let is_whole = whole.is_some();
-        Some(SalvagedPart { seqs, part: Part::Sealed(whole.unwrap_or_else(|| Arc::new(rest))), is_whole })
+        Some(SalvagedPart { seqs, part: Part::Sealed(whole.unwrap_or_else(|| Arc::new(recovered))), is_whole })
     }
 
     /// The events of a record, if it has any.
@@ -54,19 +55,20 @@ impl Losses {
         Some(SalvagedPart { seqs, part: Part::Fresh(Arc::new(segment)), is_whole: false })
     }
 
-    pub(super) fn take_hole(&mut self, hole: &Hole) {
-        let Some((first, last)) = hole.seqs else { return };
+    /// Adds the events of a damaged range of the log to the losses.
+    pub(super) fn take_damaged_log(&mut self, damaged: &DamagedRange) {
+        let Some((first, last)) = damaged.seqs else { return };
         let events = (last < u64::MAX).then(|| last - first + 1);
         let place = "the log".to_string();
-        self.losses.push(Loss { place, seqs: vec![(first, last)], events, is_exact: hole.is_exact });
+        self.losses.push(Loss { place, seqs: vec![(first, last)], events, is_exact: damaged.is_exact });
     }
 
-    /// When the last event of damaged segments was committed, in milliseconds since the Unix epoch.
+    /// The latest commit time in recovered blocks, in milliseconds since the Unix epoch.
     pub(super) fn millis(&self) -> i64 {
         self.millis
     }
 
-    /// The losses. Without a manifest, everything up to `last_seq` that was not found counts as lost.
+    /// The losses. Without a manifest, each event up to `last_seq` that was not found counts as lost.
     pub(super) fn finish(mut self, without_manifest: bool, last_seq: u64) -> Vec<Loss> {
         if !without_manifest {
             return self.losses;
@@ -80,18 +82,18 @@ impl Losses {
     }
 }
 
-/// The loss of a segment. `missing` are the numbers that were not found in it.
-fn loss(name: &str, missing: Vec<Range>, sealed: Option<&Sealed>, damage: &[DamagedPart]) -> Option<Loss> {
+/// The loss of a segment. `missing` has the sequence numbers that were not found in it.
+fn loss(name: &str, missing: Vec<SeqRange>, sealed: Option<&Sealed>, damage: &[DamagedPart]) -> Option<Loss> {
     let place = name.to_string();
     let Some(index) = sealed.map(Sealed::index) else {
         let events = Some(ranges::count(&missing));
         return (!missing.is_empty()).then_some(Loss { place, seqs: missing, events, is_exact: false });
     };
-    // The index has the number of events in a damaged block, and their range.
+    // The index says how many events a damaged block has, and in which range.
     let blocks = || damage.iter().filter_map(|damage| damage.block);
-    let mut spans: Vec<Range> = blocks().map(|block| index.seqs(block)).collect();
-    spans.sort_unstable();
-    let seqs = ranges::common(&missing, &ranges::union(spans));
+    let mut block_seqs: Vec<SeqRange> = blocks().map(|block| index.seqs(block)).collect();
+    block_seqs.sort_unstable();
+    let seqs = ranges::intersection(&missing, &ranges::union(block_seqs));
     let events: u64 = blocks().map(|block| index.rows(block) as u64).sum();
     let is_exact = events == ranges::count(&seqs);
     (events > 0).then_some(Loss { place, seqs, events: Some(events), is_exact })

@@ -1,4 +1,4 @@
-//! Salvage: makes a new repository of what is intact in a damaged one.
+//! Salvage: copies the intact events of a damaged repository to a new one.
 
 mod loss;
 mod ranges;
@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use self::loss::Losses;
 use self::write::{SalvagedPart, write};
-use super::check::{Found, Report, Survey, check, survey};
+use super::check::{Report, Survey, SurveyItem, check, survey};
 use super::manifest::Manifest;
 use super::{Seed, Tuning};
 use crate::segment::TypeNames;
@@ -29,8 +29,8 @@ pub struct Salvage {
     /// What the new repository lacks.
     pub losses: Vec<Loss>,
     /// Whether no copy of the manifest was intact. Then the seed is lost, and events without a caller's id have new
-    /// ids. It is also unknown what retention had dropped: expired events may be back, and events that are reported as
-    /// lost may have expired.
+    /// ids. It is also unknown which events had expired: the new repository may have expired events, and events that
+    /// are reported as lost may have expired.
     pub has_other_ids: bool,
 }
 
@@ -41,10 +41,10 @@ pub struct Loss {
     pub place: String,
     /// The affected sequence numbers: the first and the last of each range, ascending.
     pub seqs: Vec<(u64, u64)>,
-    /// At most this many events had these numbers; `None` if unknown.
+    /// The highest possible number of lost events; `None` if unknown.
     pub events: Option<u64>,
-    /// Whether each of these numbers belonged to an event that is lost. Otherwise some may have been saved elsewhere,
-    /// have expired, or never been given.
+    /// Whether each of these numbers is that of a lost event. Otherwise some of the events may have been found
+    /// elsewhere, have expired, or never existed.
     pub is_exact: bool,
 }
 
@@ -52,30 +52,31 @@ pub struct Loss {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SalvageError {
     /// The target is not empty.
-    #[error("the target is not empty; name one that is")]
+    #[error("the target is not empty: name an empty one")]
     NotEmpty,
     /// The source has no manifest, no segment and no record.
-    #[error("there is nothing to save: no manifest, no segment and no record")]
+    #[error("there is nothing to salvage: no manifest, no segment and no record")]
     Nothing,
     /// A medium failed: the source while its intact parts were copied, or the target.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The new repository is damaged, or has other events than were written.
-    #[error("the new repository is not as it was written: {0}")]
+    #[error("the new repository differs from what was written to it: {0}")]
     Copy(String),
 }
 
-/// Copies the intact events of a repository that no engine works on to an empty medium, and lists the rest.
+/// Copies the intact events of a repository to an empty medium, and lists the lost ones. No engine may use the
+/// repository meanwhile.
 ///
-/// Copies the events of intact blocks and records, with their sequence numbers, times and ids. Records after damage are
-/// saved too, as far as the log says that everything before them was durable. New events get numbers above every
-/// sequence number that was found. `seed` is used only if the manifest is lost.
+/// Copies the events of intact blocks and records, with their sequence numbers, times and ids. Copies records after
+/// damage if the log says that everything before them was durable. Later events get higher sequence numbers than any
+/// that was found. `seed` is used only if the manifest is lost.
 ///
-/// The manifest is written last, when all else is durable. Then everything is read once more.
+/// Writes the manifest last, when everything else is durable, and then checks the new repository.
 ///
 /// # Errors
 ///
-/// [`SalvageError`].
+/// [`SalvageError`]. The damaged repository is unchanged, and the new one is useless.
 pub fn salvage<E: StorageReader, T: StorageReader + StorageWriter>(
     from: &E,
     to: &mut T,
@@ -84,31 +85,31 @@ pub fn salvage<E: StorageReader, T: StorageReader + StorageWriter>(
     if !to.list()?.is_empty() || !to.log_range()?.is_empty() {
         return Err(SalvageError::NotEmpty);
     }
-    let (mut pieces, mut losses) = (Vec::new(), Losses::default());
+    let (mut parts, mut losses) = (Vec::new(), Losses::default());
     let mut types = TypeNames::default();
     let survey = survey(from, &mut |name| types.intern(name), &mut |found| match found {
-        Found::Segment(segment) => pieces.extend(losses.take_segment(segment)),
-        Found::Record(record) => pieces.extend(losses.take_record(record)),
-        Found::Hole(hole) => losses.take_hole(&hole),
+        SurveyItem::Segment(segment) => parts.extend(losses.take_segment(segment)),
+        SurveyItem::Record(record) => parts.extend(losses.take_record(record)),
+        SurveyItem::DamagedLog(damaged) => losses.take_damaged_log(&damaged),
     });
     let Survey { report: source, manifest, next_seq, last_millis } = survey;
-    if manifest.is_none() && pieces.is_empty() {
+    if manifest.is_none() && parts.is_empty() {
         return Err(SalvageError::Nothing);
     }
     let has_other_ids = manifest.is_none();
-    let believed_minutes = manifest.as_ref().map_or(0, |manifest| manifest.believed_minutes);
+    let trusted_minutes = manifest.as_ref().map_or(0, |manifest| manifest.trusted_minutes);
     let seed = manifest.map_or(seed, |manifest| manifest.seed);
     let last_millis = last_millis.max(losses.millis());
     let losses = losses.finish(has_other_ids, source.last_seq);
-    let events: u64 = pieces.iter().map(SalvagedPart::events).sum();
-    let segments = write(pieces, to, Tuning::default())?;
+    let events: u64 = parts.iter().map(SalvagedPart::events).sum();
+    let segments = write(parts, to, Tuning::default())?;
     let next_number = segments.last().map_or(0, |entry| entry.number) + 1;
-    Manifest { next_seq, next_number, last_millis, believed_minutes, segments, ..Manifest::new(seed) }.store(to)?;
+    Manifest { next_seq, next_number, last_millis, trusted_minutes, segments, ..Manifest::new(seed) }.store(to)?;
     let copy = check(to);
     if let Some(finding) = copy.findings.first() {
         return Err(SalvageError::Copy(finding.to_string()));
     }
-    // Without a manifest, some events may have been found more than once.
+    // Without a manifest, the same event may have been found several times.
     if copy.events != events && !has_other_ids {
         return Err(SalvageError::Copy(format!("it has {} events, but {events} were found", copy.events)));
     }

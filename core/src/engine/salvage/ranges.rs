@@ -3,16 +3,16 @@
 use alloc::vec::Vec;
 
 /// The first and the last number.
-pub(super) type Range = (u64, u64);
+pub(super) type SeqRange = (u64, u64);
 
 /// The ranges of ascending numbers, which may repeat.
-pub(super) fn of(numbers: impl IntoIterator<Item = u64>) -> Vec<Range> {
+pub(super) fn of(numbers: impl IntoIterator<Item = u64>) -> Vec<SeqRange> {
     union(numbers.into_iter().map(|number| (number, number)))
 }
 
 /// The union of ranges that ascend by their first numbers.
-pub(super) fn union(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
-    let mut union: Vec<Range> = Vec::new();
+pub(super) fn union(ranges: impl IntoIterator<Item = SeqRange>) -> Vec<SeqRange> {
+    let mut union: Vec<SeqRange> = Vec::new();
     for (first, last) in ranges {
         match union.last_mut() {
             Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
@@ -22,8 +22,8 @@ pub(super) fn union(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
     union
 }
 
-/// The parts of a range that are in none of `ranges`, which are a union.
-pub(super) fn gaps(ranges: &[Range], (first, last): Range) -> Vec<Range> {
+/// The parts of a range that are in none of `ranges`. These must be a [`union`].
+pub(super) fn gaps(ranges: &[SeqRange], (first, last): SeqRange) -> Vec<SeqRange> {
     let mut gaps = Vec::new();
     let mut next = first;
     for &(start, end) in ranges {
@@ -40,13 +40,13 @@ pub(super) fn gaps(ranges: &[Range], (first, last): Range) -> Vec<Range> {
 }
 
 /// The intersection of two unions.
-pub(super) fn common(a: &[Range], b: &[Range]) -> Vec<Range> {
-    let mut common = Vec::new();
+pub(super) fn intersection(a: &[SeqRange], b: &[SeqRange]) -> Vec<SeqRange> {
+    let mut intersection = Vec::new();
     let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
     while let (Some(&&(a_first, a_last)), Some(&&(b_first, b_last))) = (a.peek(), b.peek()) {
         let (first, last) = (a_first.max(b_first), a_last.min(b_last));
         if first <= last {
-            common.push((first, last));
+            intersection.push((first, last));
         }
         if a_last < b_last {
             a.next()
@@ -54,11 +54,11 @@ pub(super) fn common(a: &[Range], b: &[Range]) -> Vec<Range> {
             b.next()
         };
     }
-    common
+    intersection
 }
 
-/// The number of numbers in a union.
-pub(super) fn count(ranges: &[Range]) -> u64 {
+/// How many numbers a union has.
+pub(super) fn count(ranges: &[SeqRange]) -> u64 {
     ranges.iter().fold(0u64, |count, (first, last)| count.saturating_add((last - first).saturating_add(1)))
 }
 
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_become_ranges_and_what_is_between_them() {
+    fn numbers_form_ranges_with_gaps_between_them() {
         let ranges = of([2, 3, 3, 4, 7, 9, 10]);
         assert_eq!(ranges, [(2, 4), (7, 7), (9, 10)]);
         assert_eq!(count(&ranges), 6);
@@ -83,10 +83,10 @@ mod tests {
     }
 
     #[test]
-    fn what_two_have_in_common_is_in_both() {
+    fn an_intersection_has_the_numbers_of_both_unions() {
         let all = vec![(1, 3), (5, 9), (12, 12)];
-        assert_eq!(common(&all, &all), all);
-        assert_eq!(common(&all, &[(3, 5), (8, 20)]), [(3, 3), (5, 5), (8, 9), (12, 12)]);
-        assert_eq!(common(&all, &[]), []);
+        assert_eq!(intersection(&all, &all), all);
+        assert_eq!(intersection(&all, &[(3, 5), (8, 20)]), [(3, 3), (5, 5), (8, 9), (12, 12)]);
+        assert_eq!(intersection(&all, &[]), []);
     }
 }

@@ -5,16 +5,16 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::Tuning;
-use super::super::manifest::Entry;
-use super::super::reading::WINDOW_BYTES;
-use super::ranges::Range;
+use super::super::manifest::SegmentEntry;
+use super::super::reading::chunks;
+use super::ranges::SeqRange;
 use crate::segment::{Part, Rewrite, TypeNames};
 use crate::storage::{Blob, Draft, Published, StorageError, StorageWriter};
 
-/// Events for the new repository.
+/// Salvaged events of one segment or log record.
 pub(super) struct SalvagedPart {
     /// Their range of sequence numbers.
-    pub(super) seqs: Range,
+    pub(super) seqs: SeqRange,
     pub(super) part: Part,
     /// Whether it is an undamaged sealed segment, which can be copied byte by byte.
     pub(super) is_whole: bool,
@@ -32,10 +32,10 @@ impl SalvagedPart {
 
 /// Parts that become one segment.
 struct Group {
-    seqs: Range,
+    seqs: SeqRange,
     parts: Vec<SalvagedPart>,
-    /// Number of events and bytes, if all of them come from the log.
-    fresh: Option<(u64, u64)>,
+    /// Number of events and bytes, if all parts come from the log.
+    fresh_size: Option<(u64, u64)>,
 }
 
 /// Writes the parts as segments. Returns their manifest entries.
@@ -43,16 +43,18 @@ pub(super) fn write<T: StorageWriter>(
     mut parts: Vec<SalvagedPart>,
     to: &mut T,
     tuning: Tuning,
-) -> Result<Vec<Entry>, StorageError> {
+) -> Result<Vec<SegmentEntry>, StorageError> {
     parts.sort_by_key(|part| part.seqs);
     let mut entries = Vec::new();
     let mut names = TypeNames::default();
     for (group, number) in grouped(parts, tuning).into_iter().zip(1..) {
         let (first, last) = group.seqs;
-        let entry = Entry { number, first, last };
+        let entry = SegmentEntry { number, first, last };
         let draft = to.create(&entry.name())?;
         let published = match group.parts.as_slice() {
-            [SalvagedPart { part: Part::Sealed(sealed), is_whole: true, .. }] => Some(copy(&**sealed.blob(), draft)?),
+            [SalvagedPart { part: Part::Sealed(sealed), is_whole: true, .. }] => {
+                Some(copy(sealed.blob().as_ref(), draft)?)
+            }
             parts => {
                 let parts: Vec<Part> = parts.iter().map(|part| part.part.clone()).collect();
                 let mut rewrite = Rewrite::new(draft, &parts, group.seqs, tuning.block_bytes, i64::MIN, &mut |name| {
@@ -70,7 +72,8 @@ pub(super) fn write<T: StorageWriter>(
     Ok(entries)
 }
 
-/// Groups short records, and parts whose ranges overlap, which happens only without a manifest.
+/// Groups neighbouring parts from the log up to the size at which an engine seals segments. Also groups parts whose
+/// ranges overlap, which happens only without a manifest.
 fn grouped(parts: Vec<SalvagedPart>, tuning: Tuning) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for part in parts {
@@ -79,27 +82,24 @@ fn grouped(parts: Vec<SalvagedPart>, tuning: Tuning) -> Vec<Group> {
             Part::Sealed(_) => None,
         };
         let group = groups.last_mut();
-        let together = group.as_ref().and_then(|group| group.fresh.zip(size)).map(|(a, b)| (a.0 + b.0, a.1 + b.1));
+        let total = group.as_ref().and_then(|group| group.fresh_size.zip(size)).map(|(a, b)| (a.0 + b.0, a.1 + b.1));
         let fits =
             |(events, bytes): &(u64, u64)| *events <= tuning.seal_events as u64 && *bytes <= tuning.seal_bytes as u64;
         match group {
-            Some(group) if together.as_ref().is_some_and(fits) || part.seqs.0 <= group.seqs.1 => {
+            Some(group) if total.as_ref().is_some_and(fits) || part.seqs.0 <= group.seqs.1 => {
                 group.seqs.1 = group.seqs.1.max(part.seqs.1);
-                group.fresh = together;
+                group.fresh_size = total;
                 group.parts.push(part);
             }
-            Some(_) | None => groups.push(Group { seqs: part.seqs, parts: vec![part], fresh: size }),
+            Some(_) | None => groups.push(Group { seqs: part.seqs, parts: vec![part], fresh_size: size }),
         }
     }
     groups
 }
 
 fn copy(blob: &dyn Blob, mut draft: Box<dyn Draft>) -> Result<Published, StorageError> {
-    let mut at = 0;
-    while at < blob.len() {
-        let end = blob.len().min(at + WINDOW_BYTES as u64);
-        draft.write(&blob.read(at..end)?)?;
-        at = end;
+    for chunk in chunks(blob) {
+        draft.write(&chunk?)?;
     }
     draft.finish()
 }

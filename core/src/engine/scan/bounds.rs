@@ -7,12 +7,12 @@ use crate::segment::SortKey;
 /// The range of sort keys and sequence numbers that a scan covers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Both are inclusive.
+    /// The time range, inclusive on both sides.
     first: SortKey,
     last: SortKey,
-    /// Exclusive: where the scan begins.
+    /// The scan begins after this key, in its order.
     from: Option<SortKey>,
-    /// Inclusive: where the scan ends.
+    /// The scan ends with this key, in its order.
     to: Option<SortKey>,
     after_seq: u64,
     up_to_seq: u64,
@@ -22,8 +22,8 @@ pub(super) struct Bounds {
 impl Bounds {
     pub(super) fn of(scan: &Scan) -> Self {
         let filter = &scan.filter;
-        let place = |position: Position| SortKey { time: position.timestamp.as_nanos(), seq: position.seq };
-        let (from, to) = (scan.from.map(place), scan.to.map(place));
+        let key = |position: Position| SortKey { time: position.timestamp.as_nanos(), seq: position.seq };
+        let (from, to) = (scan.from.map(key), scan.to.map(key));
         let (after_seq, up_to_seq) = (filter.after_seq.unwrap_or(0), scan.up_to_seq.unwrap_or(u64::MAX));
         let (after_seq, up_to_seq) = match scan.order {
             Order::Sequence => (
@@ -48,23 +48,23 @@ impl Bounds {
     }
 
     /// Whether a sort key is less than all in the range.
-    pub(super) fn is_before(&self, place: SortKey) -> bool {
+    pub(super) fn is_before(&self, key: SortKey) -> bool {
         let is_before = match self.order {
-            Order::TimeAscending => self.from.is_some_and(|from| place <= from),
-            Order::TimeDescending => self.to.is_some_and(|to| place < to),
+            Order::TimeAscending => self.from.is_some_and(|from| key <= from),
+            Order::TimeDescending => self.to.is_some_and(|to| key < to),
             Order::Sequence => false,
         };
-        is_before || place < self.first
+        is_before || key < self.first
     }
 
     /// Whether a sort key is greater than all in the range.
-    pub(super) fn is_behind(&self, place: SortKey) -> bool {
-        let is_behind = match self.order {
-            Order::TimeAscending => self.to.is_some_and(|to| place > to),
-            Order::TimeDescending => self.from.is_some_and(|from| place >= from),
+    pub(super) fn is_after(&self, key: SortKey) -> bool {
+        let is_after = match self.order {
+            Order::TimeAscending => self.to.is_some_and(|to| key > to),
+            Order::TimeDescending => self.from.is_some_and(|from| key >= from),
             Order::Sequence => false,
         };
-        is_behind || place > self.last
+        is_after || key > self.last
     }
 
     /// The exclusive lower bound of sequence numbers.
@@ -82,12 +82,12 @@ impl Bounds {
         last > self.after_seq && first <= self.up_to_seq
     }
 
-    pub(super) fn contains(&self, place: SortKey) -> bool {
-        !self.is_before(place) && !self.is_behind(place) && self.has_any_seq((place.seq, place.seq))
+    pub(super) fn contains(&self, key: SortKey) -> bool {
+        !self.is_before(key) && !self.is_after(key) && self.has_any_seq((key.seq, key.seq))
     }
 }
 
 /// A sort key as the position that callers see.
-pub(super) fn position(place: SortKey) -> Position {
-    Position { timestamp: Timestamp::from_nanos(place.time), seq: place.seq }
+pub(super) fn position(key: SortKey) -> Position {
+    Position { timestamp: Timestamp::from_nanos(key.time), seq: key.seq }
 }

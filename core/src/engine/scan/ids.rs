@@ -11,53 +11,54 @@ use crate::query::{Filter, Order, Position};
 use crate::repository::ReadError;
 use crate::segment::SortKey;
 
-/// Looking up an id is as much work as examining so many rows.
+/// Looking up an id costs about as much as examining this many rows.
 const LOOKUP_ROWS: u32 = 64;
 
 /// Looks up one id per step, then yields the events found in the order of the scan.
 #[derive(Debug)]
-pub(super) struct Ids {
+pub(super) struct IdWalk {
     parts: Parts,
     ids: vec::IntoIter<Box<str>>,
     types: Option<Vec<Box<str>>>,
     bounds: Bounds,
     is_sorted: bool,
     found: Vec<(SortKey, Address)>,
-    given: usize,
+    /// How many of the events found were yielded.
+    yielded: usize,
 }
 
-impl Ids {
-    /// Walks the events with these ids. Addresses refer to `parts`, in their order.
+impl IdWalk {
+    /// Walks the events with these ids. The `part` of an [`Address`] is an index into `parts`.
     pub(super) fn among(parts: Parts, ids: &[Box<str>], filter: &Filter, bounds: Bounds) -> Self {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         ids.dedup();
         let (ids, types) = (ids.into_iter(), filter.types.clone());
-        Self { parts, ids, types, bounds, is_sorted: false, found: Vec::new(), given: 0 }
+        Self { parts, ids, types, bounds, is_sorted: false, found: Vec::new(), yielded: 0 }
     }
 
     pub(super) fn step(&mut self) -> Result<Step, ReadError> {
         if let Some(id) = self.ids.next() {
             if let Some(located) = self.parts.locate(&id)?
-                && self.bounds.contains(located.place())
+                && self.bounds.contains(located.sort_key())
                 && has_type(self.types.as_deref(), &located)
             {
                 let address = Address { part: located.part(), block: located.block_number(), row: located.row() };
-                self.found.push((located.place(), address));
+                self.found.push((located.sort_key(), address));
             }
             return Ok(Step::Work(LOOKUP_ROWS));
         }
         if !self.is_sorted {
             match self.bounds.order() {
-                Order::TimeAscending => self.found.sort_unstable_by_key(|&(place, _)| place),
-                Order::TimeDescending => self.found.sort_unstable_by_key(|&(place, _)| core::cmp::Reverse(place)),
-                Order::Sequence => self.found.sort_unstable_by_key(|&(place, _)| place.seq),
+                Order::TimeAscending => self.found.sort_unstable_by_key(|&(sort_key, _)| sort_key),
+                Order::TimeDescending => self.found.sort_unstable_by_key(|&(sort_key, _)| core::cmp::Reverse(sort_key)),
+                Order::Sequence => self.found.sort_unstable_by_key(|&(sort_key, _)| sort_key.seq),
             }
             self.is_sorted = true;
         }
-        let Some((place, address)) = self.found.get(self.given) else { return Ok(Step::End) };
-        self.given += 1;
-        Ok(Step::Row(Row { place: *place, address: address.clone(), block: None }))
+        let Some((sort_key, address)) = self.found.get(self.yielded) else { return Ok(Step::End) };
+        self.yielded += 1;
+        Ok(Step::Row(Row { sort_key: *sort_key, address: address.clone(), block: None }))
     }
 
     /// Its memory in bytes.
@@ -65,10 +66,10 @@ impl Ids {
         self.found.capacity() * size_of::<(SortKey, Address)>()
     }
 
-    /// Everything up to this position was examined; `None` if nothing was.
+    /// All events up to this position were examined; `None` if none was.
     pub(super) fn reached(&self) -> Option<Position> {
-        let last = self.given.checked_sub(1).and_then(|last| self.found.get(last));
-        last.map(|&(place, _)| position(place))
+        let last = self.yielded.checked_sub(1).and_then(|last| self.found.get(last));
+        last.map(|&(sort_key, _)| position(sort_key))
     }
 }
 

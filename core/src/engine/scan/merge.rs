@@ -1,77 +1,81 @@
-//! Walks the rows of all parts in the order of time, by merging.
+//! Walks the rows of all parts in the order of time, by merging sorted inputs.
 
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::bounds::{Bounds, position};
-use super::source::{Next, Source};
+use super::input::{MergeInput, Next};
 use super::step::{Address, BLOCK_ROWS, Row, Step};
 use crate::query::{Filter, Order, Position};
 use crate::repository::ReadError;
 use crate::segment::{Part, SortKey};
 
-/// A merge of sorted sources: one for each fresh segment and type, and one for each partition of a sealed segment.
+/// A merge of sorted inputs. A fresh segment has one input for each requested type, or one for all types; a sealed
+/// segment has one for each type partition.
 #[derive(Debug)]
-pub(super) struct Merge {
-    sources: Vec<Source>,
-    heads: BinaryHeap<Head>,
+pub(super) struct TimeMerge {
+    inputs: Vec<MergeInput>,
+    candidates: BinaryHeap<Candidate>,
     bounds: Bounds,
-    /// Whether a row was yielded.
-    moved: bool,
+    /// Whether any row was yielded.
+    has_yielded: bool,
 }
 
-/// The next row or block of a source. The greatest head is the next row of the walk, or the block that may contain it.
+/// The next row or block of an input. The greatest candidate is the next row of the walk, or the block that may contain
+/// it.
 #[derive(Debug)]
-struct Head {
-    place: SortKey,
+struct Candidate {
+    sort_key: SortKey,
     order: Order,
-    source: usize,
+    input: usize,
     /// `None` for a block that has not been read yet.
     row: Option<Address>,
 }
 
-impl Merge {
-    /// The walk, and the parts that it needs. Parts without a row that can match are dropped at once, since the client
-    /// may be slow.
+/// Why the input of a candidate can be found.
+const INPUT: &str = "each candidate belongs to an input";
+
+impl TimeMerge {
+    /// The walk, and the parts that it needs. Parts without rows that can match are dropped at once, because a slow
+    /// client may keep the scan open for long.
     pub(super) fn over(parts: impl Iterator<Item = Part>, filter: &Filter, bounds: Bounds) -> (Self, Vec<Part>) {
-        let (mut held, mut sources) = (Vec::new(), Vec::new());
+        let (mut held, mut inputs) = (Vec::new(), Vec::new());
         for part in parts {
-            let before = sources.len();
-            sources.extend(Source::of(held.len(), &part, filter, &bounds));
-            if sources.len() > before {
+            let before = inputs.len();
+            inputs.extend(MergeInput::of(held.len(), &part, filter, &bounds));
+            if inputs.len() > before {
                 held.push(part);
             }
         }
-        let heads = BinaryHeap::with_capacity(sources.len());
-        let mut merge = Self { sources, heads, bounds, moved: false };
-        for source in 0..merge.sources.len() {
-            merge.advance(source);
+        let candidates = BinaryHeap::with_capacity(inputs.len());
+        let mut merge = Self { inputs, candidates, bounds, has_yielded: false };
+        for input in 0..merge.inputs.len() {
+            merge.advance(input);
         }
         (merge, held)
     }
 
     pub(super) fn step(&mut self) -> Result<Step, ReadError> {
-        let Some(Head { place, source, row, .. }) = self.heads.pop() else { return Ok(Step::End) };
+        let Some(Candidate { sort_key, input, row, .. }) = self.candidates.pop() else { return Ok(Step::End) };
         let Some(address) = row else {
-            if let Some(opened) = self.sources.get_mut(source) {
-                opened.open()?;
-            }
-            self.advance(source);
+            self.inputs.get_mut(input).expect(INPUT).open()?;
+            self.advance(input);
             return Ok(Step::Work(BLOCK_ROWS));
         };
-        let block = self.sources.get(source).and_then(Source::block).cloned();
-        self.advance(source);
-        self.moved = true;
-        if !self.bounds.has_any_seq((place.seq, place.seq)) {
+        let block = self.inputs.get(input).expect(INPUT).block().cloned();
+        self.advance(input);
+        self.has_yielded = true;
+        if !self.bounds.has_any_seq((sort_key.seq, sort_key.seq)) {
             return Ok(Step::Work(1));
         }
-        Ok(Step::Row(Row { place, address, block }))
+        Ok(Step::Row(Row { sort_key, address, block }))
     }
 
-    /// Everything up to this position was examined, which is just before the next head; `None` if nothing was.
+    /// The position just before the next candidate: all events up to it were examined. `None` if no row was yielded
+    /// yet.
     pub(super) fn reached(&self) -> Option<Position> {
-        let SortKey { time, seq } = self.heads.peek().filter(|_| self.moved)?.place;
+        let SortKey { time, seq } = self.candidates.peek().filter(|_| self.has_yielded)?.sort_key;
         // Sequence numbers begin at 1 and stay far below their maximum.
         let seq =
             if self.bounds.order() == Order::TimeDescending { seq.saturating_add(1) } else { seq.saturating_sub(1) };
@@ -80,44 +84,44 @@ impl Merge {
 
     /// Its memory in bytes.
     pub(super) fn held_bytes(&self) -> usize {
-        let heads = self.heads.capacity() * size_of::<Head>();
-        self.sources.iter().map(Source::held_bytes).fold(heads, usize::saturating_add)
+        let candidates = self.candidates.capacity() * size_of::<Candidate>();
+        self.inputs.iter().map(MergeInput::held_bytes).fold(candidates, usize::saturating_add)
     }
 
-    /// Adds the next row or block of a source to the heads.
-    fn advance(&mut self, source: usize) {
-        let next = self.sources.get_mut(source).and_then(Source::next);
+    /// Adds the next row or block of an input to the candidates.
+    fn advance(&mut self, input: usize) {
+        let next = self.inputs.get_mut(input).expect(INPUT).next();
         let order = self.bounds.order();
-        let head = next.map(|next| match next {
-            Next::Row(place, row) => Head { place, order, source, row: Some(row) },
-            Next::Block(place) => Head { place, order, source, row: None },
+        let candidate = next.map(|next| match next {
+            Next::Row(sort_key, row) => Candidate { sort_key, order, input, row: Some(row) },
+            Next::Block(sort_key) => Candidate { sort_key, order, input, row: None },
         });
-        self.heads.extend(head);
+        self.candidates.extend(candidate);
     }
 }
 
-impl Ord for Head {
+impl Ord for Candidate {
     /// If a block and a row have the same sort key, the block comes first, since it may contain an earlier row. No two
     /// rows have the same sort key.
     fn cmp(&self, other: &Self) -> Ordering {
-        let by_place = match self.order {
-            Order::TimeAscending | Order::Sequence => other.place.cmp(&self.place),
-            Order::TimeDescending => self.place.cmp(&other.place),
+        let by_key = match self.order {
+            Order::TimeAscending | Order::Sequence => other.sort_key.cmp(&self.sort_key),
+            Order::TimeDescending => self.sort_key.cmp(&other.sort_key),
         };
-        by_place.then_with(|| other.row.is_some().cmp(&self.row.is_some()))
+        by_key.then_with(|| other.row.is_some().cmp(&self.row.is_some()))
     }
 }
 
-impl PartialOrd for Head {
+impl PartialOrd for Candidate {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Head {
+impl PartialEq for Candidate {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Head {}
+impl Eq for Candidate {}

@@ -1,16 +1,17 @@
 //! Runs scans over the parts of a snapshot.
 //!
-//! A walk yields the rows that may match, in order and in bounded steps: by time ([`merge`]), by sequence number
-//! ([`sequence`]), or by id ([`ids`]). The [`run`] evaluates the payload conditions, forms pages and yields events.
+//! A [`walk`] yields the rows that may match, in bounded steps and in the order of the scan. There are three walks: by
+//! time ([`merge`]), by sequence number ([`sequence`]) and by id ([`ids`]). The [`run`] evaluates the payload
+//! conditions, forms pages and yields events.
 
 mod bounds;
 mod ids;
+mod input;
 mod merge;
+mod requested_types;
 mod run;
 mod sequence;
-mod source;
 mod step;
 mod walk;
-mod wanted;
 
 pub(super) use run::Run;

@@ -16,10 +16,10 @@ use crate::query::{Conditions, Evaluation, Position, Scan};
 use crate::repository::{Flow, ReadError, ScanHead, ScanRun};
 use crate::segment::{Block, Part, RowText, SortKey};
 
-/// Decoding so many bytes of a payload costs as much as examining a row.
+/// Decoding this many bytes of a payload costs about as much as examining a row.
 const PAYLOAD_BYTES: usize = 32;
 
-/// The most blocks kept between choosing the events of a page and sending them. Other blocks are read twice.
+/// The most blocks kept from choosing the events of a page to sending them. Other blocks are read twice.
 const RECENT_BLOCKS_MAX: usize = 64;
 
 /// A scan over the parts of a snapshot.
@@ -39,14 +39,18 @@ pub(in crate::engine) struct Run {
 #[derive(Debug)]
 struct Page {
     limit: usize,
+    /// The events of the page, in order.
     chosen: Vec<(SortKey, Address)>,
+    /// Whether all events of the page are chosen.
     complete: bool,
+    /// The next page begins after this position; `None` if there is no next page.
     next: Option<Position>,
+    /// How many of the chosen events were sent.
     sent: usize,
 }
 
 /// The result of a step.
-enum Found {
+enum StepResult {
     /// A matching event, and the cost of the step in rows.
     Match(Row, u32),
     /// No event, and the cost of the step in rows.
@@ -81,14 +85,14 @@ impl Run {
     }
 
     /// Takes one step of the walk, and evaluates the payload conditions of the row that it yields.
-    fn step(&mut self) -> Result<Found, ReadError> {
+    fn step(&mut self) -> Result<StepResult, ReadError> {
         match self.walk.step()? {
             Step::Row(row) => {
                 let Evaluation { matches, cost } = self.examine(&row)?;
-                Ok(if matches { Found::Match(row, cost) } else { Found::Nothing(cost) })
+                Ok(if matches { StepResult::Match(row, cost) } else { StepResult::Nothing(cost) })
             }
-            Step::Work(rows) => Ok(Found::Nothing(rows)),
-            Step::End => Ok(Found::End),
+            Step::Work(rows) => Ok(StepResult::Nothing(rows)),
+            Step::End => Ok(StepResult::End),
         }
     }
 
@@ -105,7 +109,7 @@ impl Run {
                 (payload, payload.as_str().len())
             }
             (Some(Part::Fresh(segment)), None) => (segment.payload(row.address.row)?, 0),
-            (Some(Part::Fresh(_)), Some(_)) | (Some(Part::Sealed(_)), None) | (None, _) => return Err(of_no_part()),
+            (Some(Part::Fresh(_)), Some(_)) | (Some(Part::Sealed(_)), None) | (None, _) => return Err(wrong_part()),
         };
         let Evaluation { matches, cost } = self.conditions.evaluate(payload);
         let loading = u32::try_from(loaded / PAYLOAD_BYTES).unwrap_or(u32::MAX);
@@ -126,7 +130,7 @@ impl Run {
                 self.text.load(&block, address.row);
                 Ok(sink(self.text.event(&block, address.row, &self.key)?))
             }
-            (Some(Part::Fresh(_)), Some(_)) | (Some(Part::Sealed(_)), None) | (None, _) => Err(of_no_part()),
+            (Some(Part::Fresh(_)), Some(_)) | (Some(Part::Sealed(_)), None) | (None, _) => Err(wrong_part()),
         }
     }
 
@@ -139,7 +143,7 @@ impl Run {
         if let Some(block) = self.recent.get((part, number)) {
             return Ok(Some(block));
         }
-        let Some(Part::Sealed(sealed)) = self.parts.get(part) else { return Err(of_no_part()) };
+        let Some(Part::Sealed(sealed)) = self.parts.get(part) else { return Err(wrong_part()) };
         let block = sealed.block(number)?;
         self.recent.keep((part, number), &block);
         Ok(Some(block))
@@ -152,19 +156,19 @@ impl ScanRun for Run {
         let mut left = budget.max(1);
         while !page.complete && left > 0 {
             match self.step()? {
-                Found::End => page.complete = true,
-                Found::Nothing(rows) => left = left.saturating_sub(rows),
-                Found::Match(..) if page.chosen.len() == page.limit => {
-                    // One more event than the limit: the next page begins after the last event of this one.
+                StepResult::End => page.complete = true,
+                StepResult::Nothing(rows) => left = left.saturating_sub(rows),
+                StepResult::Match(..) if page.chosen.len() == page.limit => {
+                    // There is one more match than the limit: the next page begins after the last event of this one.
                     page.complete = true;
-                    page.next = page.chosen.last().map(|&(place, _)| position(place));
+                    page.next = page.chosen.last().map(|&(sort_key, _)| position(sort_key));
                 }
-                Found::Match(Row { place, address, block }, rows) => {
+                StepResult::Match(Row { sort_key, address, block }, rows) => {
                     left = left.saturating_sub(rows);
                     if let (Some(number), Some(block)) = (address.block, &block) {
                         self.recent.keep((address.part, number), block);
                     }
-                    page.chosen.push((place, address));
+                    page.chosen.push((sort_key, address));
                 }
             }
         }
@@ -189,7 +193,7 @@ impl ScanRun for Run {
     fn reached(&self) -> Option<Position> {
         match &self.page {
             Some(page) if page.complete => {
-                page.sent.checked_sub(1).and_then(|last| page.chosen.get(last)).map(|&(place, _)| position(place))
+                page.sent.checked_sub(1).and_then(|last| page.chosen.get(last)).map(|&(sort_key, _)| position(sort_key))
             }
             Some(_) | None => self.walk.reached(),
         }
@@ -215,12 +219,12 @@ impl ScanRun for Run {
                     (address.clone(), None, 1)
                 }
                 None => match self.step()? {
-                    Found::End => return Ok(Poll::Ready(())),
-                    Found::Nothing(rows) => {
+                    StepResult::End => return Ok(Poll::Ready(())),
+                    StepResult::Nothing(rows) => {
                         left = left.saturating_sub(rows);
                         continue;
                     }
-                    Found::Match(Row { address, block, .. }, rows) => (address, block, rows),
+                    StepResult::Match(Row { address, block, .. }, rows) => (address, block, rows),
                 },
             };
             left = left.saturating_sub(rows);
@@ -252,8 +256,9 @@ impl Recent {
     }
 }
 
-fn of_no_part() -> ReadError {
-    ReadError::Damaged(Damage::of("a scan", "it has a row of no part, which is a fault of Argus"))
+/// The error for a row that refers to a part of the wrong kind, or to none.
+fn wrong_part() -> ReadError {
+    ReadError::Damaged(Damage::of("a scan", "a row refers to a wrong segment, which is a bug in Argus"))
 }
 
 #[cfg(test)]

@@ -7,25 +7,25 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::bounds::Bounds;
+use super::requested_types::{RequestedTypes, is_requested};
 use super::step::{Address, BLOCK_ROWS, Row, Step, share};
-use super::wanted::{Wanted, is_wanted};
 use crate::column::partition_point;
 use crate::event::Timestamp;
 use crate::query::{Filter, Position};
 use crate::repository::ReadError;
 use crate::segment::{Block, Part, Sealed, Segment, SortKey};
 
-/// The most blocks kept open, about as many as there are type partitions: consecutive rows lie in different partitions.
+/// The most blocks kept open, about the number of type partitions: consecutive rows lie in different partitions.
 const OPEN_BLOCKS_MAX: usize = 64;
 
-/// Walks the parts one after the other: they ascend by sequence number and do not overlap. It starts at the first row
-/// in the range, and reads nothing before it.
+/// Walks the parts one after the other: they ascend by sequence number and do not overlap. Begins at the first row in
+/// the range, and reads nothing before it.
 #[derive(Debug)]
-pub(super) struct Sequence {
+pub(super) struct SequenceWalk {
     parts: vec::IntoIter<PartRows>,
     current: Option<PartRows>,
     bounds: Bounds,
-    /// Everything up to this sequence number was examined.
+    /// All events up to this sequence number were examined.
     reached: Option<u64>,
 }
 
@@ -40,8 +40,8 @@ enum PartRows {
 struct FreshRows {
     part: usize,
     segment: Arc<Segment>,
-    /// The remaining ordinals.
-    places: Range<usize>,
+    /// The remaining rows, as indexes into the rows in the order of sequence numbers.
+    indexes: Range<usize>,
     /// The codes of the requested types, ascending; `None` for all.
     codes: Option<Box<[usize]>>,
 }
@@ -50,7 +50,7 @@ struct FreshRows {
 struct SealedRows {
     part: usize,
     sealed: Arc<Sealed>,
-    wanted: Wanted,
+    requested: RequestedTypes,
     /// Where the next page of the sequence index begins.
     next_page: u64,
     /// The remaining sequence numbers of this page, with their blocks.
@@ -66,16 +66,16 @@ struct OpenBlock {
     /// Its rows by sequence number.
     rows: Box<[(u64, u16)]>,
     /// For each type of the block, whether it is requested; `None` for all.
-    wanted: Option<Box<[bool]>>,
+    requested: Option<Box<[bool]>>,
 }
 
-impl Sequence {
+impl SequenceWalk {
     /// The walk, and the parts that it needs.
     pub(super) fn over(parts: impl Iterator<Item = Part>, filter: &Filter, bounds: Bounds) -> (Self, Vec<Part>) {
         let (mut held, mut rows) = (Vec::new(), Vec::new());
         for part in parts {
-            if let Some(some) = PartRows::of(held.len(), &part, filter, &bounds) {
-                rows.push(some);
+            if let Some(part_rows) = PartRows::of(held.len(), &part, filter, &bounds) {
+                rows.push(part_rows);
                 held.push(part);
             }
         }
@@ -103,7 +103,7 @@ impl Sequence {
         self.parts.as_slice().iter().chain(&self.current).map(PartRows::held_bytes).fold(0, usize::saturating_add)
     }
 
-    /// Everything up to this position was examined; `None` if nothing was.
+    /// All events up to this position were examined; `None` if none was.
     pub(super) fn reached(&self) -> Option<Position> {
         self.reached.map(|seq| Position { timestamp: Timestamp::from_nanos(0), seq })
     }
@@ -144,23 +144,23 @@ impl FreshRows {
         if codes.as_ref().is_some_and(|codes| codes.is_empty()) {
             return None;
         }
-        let seq = |place| segment.seq(rows.row_by_ordinal(place));
-        let first = partition_point(0..rows.len(), |place| seq(place) <= bounds.after_seq());
-        let places = first..partition_point(first..rows.len(), |place| seq(place) <= bounds.up_to_seq());
-        (!places.is_empty()).then(|| Self { part, segment: Arc::clone(segment), places, codes })
+        let seq = |index| segment.seq(rows.row_by_ordinal(index));
+        let first = partition_point(0..rows.len(), |index| seq(index) <= bounds.after_seq());
+        let indexes = first..partition_point(first..rows.len(), |index| seq(index) <= bounds.up_to_seq());
+        (!indexes.is_empty()).then(|| Self { part, segment: Arc::clone(segment), indexes, codes })
     }
 
     fn step(&mut self, bounds: &Bounds, reached: &mut Option<u64>) -> Step {
-        let Some(place) = self.places.next() else { return Step::End };
+        let Some(index) = self.indexes.next() else { return Step::End };
         let rows = self.segment.rows();
-        let row = rows.row_by_ordinal(place);
-        let place = self.segment.sort_key(row);
-        *reached = Some(place.seq);
+        let row = rows.row_by_ordinal(index);
+        let sort_key = self.segment.sort_key(row);
+        *reached = Some(sort_key.seq);
         let has_type = |codes: &[usize]| codes.binary_search(&rows.row_type(row)).is_ok();
-        if !bounds.contains(place) || !self.codes.as_deref().is_none_or(has_type) {
+        if !bounds.contains(sort_key) || !self.codes.as_deref().is_none_or(has_type) {
             return Step::Work(1);
         }
-        Step::Row(Row { place, address: Address { part: self.part, block: None, row }, block: None })
+        Step::Row(Row { sort_key, address: Address { part: self.part, block: None, row }, block: None })
     }
 }
 
@@ -169,12 +169,12 @@ impl SealedRows {
         if !bounds.has_any_seq(sealed.seqs()) {
             return None;
         }
-        let wanted = Wanted::of(filter, sealed)?;
+        let requested = RequestedTypes::of(filter, sealed)?;
         let next_page = bounds.after_seq().saturating_add(1);
         Some(Self {
             part,
             sealed: Arc::clone(sealed),
-            wanted,
+            requested,
             next_page,
             page: Vec::new().into_iter(),
             open: Vec::new(),
@@ -191,9 +191,9 @@ impl SealedRows {
         if seq > bounds.up_to_seq() {
             return Ok(Step::End);
         }
-        let can_match = self.wanted.has_any(&self.sealed, number)
+        let can_match = self.requested.has_any(&self.sealed, number)
             && !bounds.is_before(self.sealed.index().last(number))
-            && !bounds.is_behind(self.sealed.index().first(number))
+            && !bounds.is_after(self.sealed.index().first(number))
             && bounds.has_any_seq(self.sealed.index().seqs(number));
         if can_match && !self.use_block(number) {
             self.open(number)?;
@@ -204,15 +204,16 @@ impl SealedRows {
         let Some(open) = self.open.last().filter(|_| can_match) else { return Ok(Step::Work(1)) };
         let found = open.rows.binary_search_by_key(&seq, |&(other, _)| other).ok();
         let Some(&(_, row)) = found.and_then(|at| open.rows.get(at)) else {
-            return Err(self.sealed.damaged_block(number, "it does not have an event that the order has in it").into());
+            let reason = "it lacks an event that the sequence index says it has";
+            return Err(self.sealed.damaged_block(number, reason).into());
         };
         let row = usize::from(row);
-        let place = open.block.sort_key(row);
-        if !bounds.contains(place) || !is_wanted(open.wanted.as_deref(), &open.block, row) {
+        let sort_key = open.block.sort_key(row);
+        if !bounds.contains(sort_key) || !is_requested(open.requested.as_deref(), &open.block, row) {
             return Ok(Step::Work(1));
         }
         let address = Address { part: self.part, block: Some(number), row };
-        Ok(Step::Row(Row { place, address, block: Some(Arc::clone(&open.block)) }))
+        Ok(Step::Row(Row { sort_key, address, block: Some(Arc::clone(&open.block)) }))
     }
 
     /// Moves an open block to the end; returns whether it is open.
@@ -230,11 +231,11 @@ impl SealedRows {
         let seqs = (0..block.len()).map(|row| block.sort_key(row)).map(|SortKey { seq, .. }| seq);
         let mut rows: Vec<(u64, u16)> = seqs.zip(0..).collect();
         rows.sort_unstable();
-        let wanted = self.wanted.in_block(&self.sealed, &block);
+        let requested = self.requested.in_block(&self.sealed, &block);
         if self.open.len() == OPEN_BLOCKS_MAX {
             self.open.remove(0);
         }
-        self.open.push(OpenBlock { number, block, rows: rows.into(), wanted });
+        self.open.push(OpenBlock { number, block, rows: rows.into(), requested });
         Ok(())
     }
 }

@@ -4,10 +4,10 @@ use alloc::sync::Arc;
 
 use crate::segment::{Block, SortKey};
 
-/// Opening a block is as much work as examining so many rows.
+/// Opening a block costs about as much as examining this many rows.
 pub(super) const BLOCK_ROWS: u32 = 32;
 
-/// The bytes that one of several references to a value accounts for, so that all references add up to its size.
+/// The share of a value's bytes that each of its references accounts for. All references together account for its size.
 pub(super) fn share<T>(bytes: usize, reference: &Arc<T>) -> usize {
     bytes / Arc::strong_count(reference)
 }
@@ -17,27 +17,27 @@ pub(super) fn share<T>(bytes: usize, reference: &Arc<T>) -> usize {
 pub(super) enum Step {
     /// The next row that matches, apart from the payload conditions.
     Row(Row),
-    /// No row; the step cost as much as examining so many rows.
+    /// No row. The step cost about as much as examining this many rows.
     Work(u32),
     /// There are no more rows.
     End,
 }
 
-/// A row that may be part of the answer.
+/// A row that matches, apart from the payload conditions.
 #[derive(Debug)]
 pub(super) struct Row {
-    pub(super) place: SortKey,
+    pub(super) sort_key: SortKey,
     pub(super) address: Address,
-    /// Its block, if it is in an open one.
+    /// The block that has the row, if it is open.
     pub(super) block: Option<Arc<Block>>,
 }
 
-/// Where an event lies.
+/// Which row of which part an event is.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
-    /// The part, as an index into those of the run.
+    /// The index of the part among those of the run.
     pub(super) part: usize,
-    /// The number of the block, where the part has blocks.
+    /// The number of the block; `None` in a fresh segment, which has no blocks.
     pub(super) block: Option<usize>,
     pub(super) row: usize,
 }

@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use super::bounds::Bounds;
-use super::ids::Ids;
-use super::merge::Merge;
-use super::sequence::Sequence;
+use super::ids::IdWalk;
+use super::merge::TimeMerge;
+use super::sequence::SequenceWalk;
 use super::step::Step;
 use crate::engine::parts::Parts;
 use crate::query::{Order, Position, Scan};
@@ -15,23 +15,23 @@ use crate::segment::Part;
 /// The rows that may match, in the order of the scan.
 #[derive(Debug)]
 pub(super) enum Walk {
-    Time(Merge),
-    Sequence(Sequence),
-    Ids(Ids),
+    Time(TimeMerge),
+    Sequence(SequenceWalk),
+    Ids(IdWalk),
 }
 
 impl Walk {
-    /// The walk, and the parts that addresses of its rows refer to.
+    /// The walk, and the parts that the addresses of its rows refer to.
     pub(super) fn of(parts: &Parts, scan: &Scan) -> (Self, Vec<Part>) {
         let (filter, bounds) = (&scan.filter, Bounds::of(scan));
         match (&filter.ids, scan.order) {
-            (Some(ids), _) => (Self::Ids(Ids::among(parts.clone(), ids, filter, bounds)), parts.iter().collect()),
+            (Some(ids), _) => (Self::Ids(IdWalk::among(parts.clone(), ids, filter, bounds)), parts.iter().collect()),
             (None, Order::TimeAscending | Order::TimeDescending) => {
-                let (merge, held) = Merge::over(parts.iter(), filter, bounds);
+                let (merge, held) = TimeMerge::over(parts.iter(), filter, bounds);
                 (Self::Time(merge), held)
             }
             (None, Order::Sequence) => {
-                let (sequence, held) = Sequence::over(parts.iter(), filter, bounds);
+                let (sequence, held) = SequenceWalk::over(parts.iter(), filter, bounds);
                 (Self::Sequence(sequence), held)
             }
         }
@@ -54,7 +54,7 @@ impl Walk {
         }
     }
 
-    /// Everything up to this position was examined; `None` if nothing was.
+    /// All events up to this position were examined; `None` if none was.
     pub(super) fn reached(&self) -> Option<Position> {
         match self {
             Self::Time(merge) => merge.reached(),

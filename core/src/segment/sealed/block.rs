@@ -25,7 +25,7 @@ pub(super) const ROWS_MAX: usize = 4096;
 /// | varint | number of rows n, 1 to 4096 |
 /// | varint | number of types t |
 /// | varint, … | t times: length of a type's name, and the name |
-/// | packed | n timestamps, nanoseconds since the Unix epoch, with the sign bit turned over |
+/// | packed | n timestamps, nanoseconds since the Unix epoch, with the sign bit flipped |
 /// | packed | n sequence numbers |
 /// | packed | n times of the commits, milliseconds since the Unix epoch |
 /// | packed | n types, as indexes into the names; absent if t is 1 |
@@ -41,7 +41,7 @@ pub(crate) struct Block {
     types: Option<Packed>,
     ids: Option<Texts>,
     payloads: Payloads,
-    /// Bytes of memory that it takes.
+    /// Its memory in bytes.
     memory_bytes: usize,
 }
 
@@ -215,9 +215,9 @@ impl BlockBuilder {
 }
 
 impl Block {
-    /// Checks and decodes a block that takes all these bytes.
+    /// Checks and decodes a block that has exactly these bytes.
     pub(super) fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
-        let (crc, content) = bytes.split_first_chunk::<4>().ok_or(Corrupt("too short"))?;
+        let (crc, content) = bytes.split_first_chunk::<4>().ok_or(Corrupt("it ends too early"))?;
         if Crc32c::of(content) != u32::from_le_bytes(*crc) {
             return Err(Corrupt("its checksum is wrong"));
         }
@@ -256,10 +256,10 @@ impl Block {
             memory_bytes: 0,
         };
         if block.types.as_ref().is_some_and(|types| types.exceeds(block.names.len() as u64)) {
-            return Err(Corrupt("a type"));
+            return Err(Corrupt("it has an unknown type"));
         }
         if block.millis.exceeds(1 << 63) {
-            return Err(Corrupt("time of a commit"));
+            return Err(Corrupt("the time of a commit is invalid"));
         }
         let len = bytes.len() - cursor.len();
         block.memory_bytes =
@@ -267,15 +267,15 @@ impl Block {
         Ok((block, len))
     }
 
-    /// Reads every row and returns the index entry that the block must have. `code` returns the code of a type; `ids`
-    /// is called with each row that has a caller's id.
+    /// Checks every row, and returns the index entry that the block must have. `code` returns the code of a type; `ids`
+    /// is called with each row that has a caller's id, and the id.
     pub(super) fn summarize(
         &self,
         code: impl FnMut(&[u8]) -> Option<u32>,
         mut ids: impl FnMut(usize, &[u8]),
     ) -> Result<Summary, Corrupt> {
         let codes: Option<Vec<u32>> = self.names().map(code).collect();
-        let mut codes = codes.ok_or(Corrupt("a type is unknown"))?;
+        let mut codes = codes.ok_or(Corrupt("it has an unknown type"))?;
         codes.sort_unstable();
         let (first, last) = (self.sort_key(0), self.sort_key(self.len().saturating_sub(1)));
         let mut summary = Summary {
@@ -316,7 +316,7 @@ impl Block {
         self.times.len()
     }
 
-    /// Bytes of memory that it takes: the bytes that it was decoded from, which it keeps, and what it was decoded to.
+    /// Its memory in bytes: the encoded bytes, which it keeps, and the decoded columns.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }
@@ -351,7 +351,7 @@ impl Block {
         self.seqs.iter().position(|other| other == seq)
     }
 
-    /// Appends a row's caller's id to `out`; nothing if there is none.
+    /// Appends the caller's id of a row to `out`, if it has one.
     pub(crate) fn append_id(&self, row: usize, out: &mut Vec<u8>) {
         if let Some(ids) = &self.ids {
             ids.append(row, out);

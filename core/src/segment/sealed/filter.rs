@@ -9,11 +9,11 @@ use bytes::Bytes;
 /// variant of Apache Parquet). The upper half of a hash selects a group of 32 bytes, the lower half one bit in each of
 /// the group's eight words. With ten bits per hash, about 1 % of other hashes are false positives.
 #[derive(Clone, Debug)]
-pub(super) struct Filter(Bytes);
+pub(super) struct BloomFilter(Bytes);
 
 /// A filter that is being built.
 #[derive(Debug)]
-pub(super) struct FilterBuilder {
+pub(super) struct BloomFilterBuilder {
     words: Vec<u32>,
 }
 
@@ -25,7 +25,7 @@ const BITS_A_HASH: usize = 10;
 const SALTS: [u32; GROUP_WORDS] =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
-impl FilterBuilder {
+impl BloomFilterBuilder {
     /// For about `hashes` hashes. More only increase the rate of false positives.
     pub(super) fn new(hashes: usize) -> Self {
         let groups = if hashes == 0 { 0 } else { (hashes * BITS_A_HASH).div_ceil(GROUP_BYTES * 8) };
@@ -44,7 +44,7 @@ impl FilterBuilder {
     }
 }
 
-impl Filter {
+impl BloomFilter {
     /// Opens the bytes of a filter; `None` if their length is invalid.
     pub(super) fn new(bytes: Bytes) -> Option<Self> {
         bytes.len().is_multiple_of(GROUP_BYTES).then_some(Self(bytes))
@@ -82,18 +82,18 @@ mod tests {
     #[test]
     fn there_are_no_false_negatives_and_few_false_positives() {
         let hash = |number: u32| id_hash(&number.to_le_bytes());
-        let mut builder = FilterBuilder::new(10_000);
+        let mut builder = BloomFilterBuilder::new(10_000);
         (0..10_000).for_each(|number| builder.insert(hash(number)));
-        let filter = Filter::new(builder.finish().into()).unwrap();
+        let filter = BloomFilter::new(builder.finish().into()).unwrap();
         assert!((0..10_000).all(|number| filter.may_contain(hash(number))));
-        let mistaken = (10_000..110_000).filter(|&number| filter.may_contain(hash(number))).count();
-        assert!(mistaken < 2_000, "{mistaken} of 100,000 others");
+        let false_positives = (10_000..110_000).filter(|&number| filter.may_contain(hash(number))).count();
+        assert!(false_positives < 2_000, "{false_positives} of 100,000 others");
     }
 
     #[test]
     fn an_empty_filter_contains_nothing() {
-        let filter = Filter::new(FilterBuilder::new(0).finish().into()).unwrap();
+        let filter = BloomFilter::new(BloomFilterBuilder::new(0).finish().into()).unwrap();
         assert!(!filter.may_contain(0) && !filter.may_contain(u64::MAX));
-        assert!(Filter::new(Bytes::from_static(&[0; 31])).is_none());
+        assert!(BloomFilter::new(Bytes::from_static(&[0; 31])).is_none());
     }
 }

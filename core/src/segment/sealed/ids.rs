@@ -9,12 +9,12 @@ use crate::checksum::Crc32c;
 use crate::codec::{Corrupt, Cursor, Packed, pack, put_varint};
 use crate::column::{partition_point, u32_at};
 
-use super::filter::{Filter, FilterBuilder};
+use super::filter::{BloomFilter, BloomFilterBuilder};
 
 /// Finds the rows of callers' ids in a sealed segment by the hashes of the ids.
 ///
-/// Entries of ten bytes, ascending by hash, lie in pages. A [`Filter`] saves reading a page for nearly all ids that are
-/// not there. In the segment's index:
+/// Entries of ten bytes, ascending by hash, lie in pages. For nearly all ids that the segment does not have, a
+/// [`BloomFilter`] avoids reading a page. In the segment's index:
 ///
 /// | bytes | what |
 /// |---|---|
@@ -26,24 +26,24 @@ use super::filter::{Filter, FilterBuilder};
 /// A page has 4 bytes with the CRC-32C of the rest, and up to 409 entries: the upper half of the hash (4), the number
 /// of the block (4) and the row in it (2), all little-endian.
 #[derive(Clone, Debug)]
-pub(super) struct Ids {
+pub(super) struct IdIndex {
     count: usize,
     at: u64,
     firsts: Packed,
-    /// `None` if it does not fit into the memory for filters. Lookups give the same results without it.
-    filter: Option<Filter>,
+    /// `None` if it does not fit into the memory for filters. Lookups give the same results without it, more slowly.
+    filter: Option<BloomFilter>,
 }
 
 /// Collects entries, and writes pages and filter.
 #[derive(Debug)]
-pub(super) struct IdsBuilder {
-    entries: Vec<Entry>,
-    filter: FilterBuilder,
+pub(super) struct IdIndexBuilder {
+    entries: Vec<IdEntry>,
+    filter: BloomFilterBuilder,
 }
 
 /// The upper half of an id's hash, and its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Entry {
+pub(super) struct IdEntry {
     hash: u32,
     pub(super) block: u32,
     pub(super) row: u16,
@@ -57,7 +57,7 @@ const fn page_bytes(entries: usize) -> usize {
     CRC_BYTES + entries * ENTRY_BYTES
 }
 
-impl Entry {
+impl IdEntry {
     /// The entry of an id with this hash.
     pub(super) fn new(hash: u64, block: u32, row: u16) -> Self {
         Self { hash: upper(hash), block, row }
@@ -69,15 +69,15 @@ impl Entry {
     }
 }
 
-impl IdsBuilder {
-    /// For at most `most` ids.
-    pub(super) fn new(most: usize) -> Self {
-        Self { entries: Vec::new(), filter: FilterBuilder::new(most) }
+impl IdIndexBuilder {
+    /// For at most `ids_max` ids.
+    pub(super) fn new(ids_max: usize) -> Self {
+        Self { entries: Vec::new(), filter: BloomFilterBuilder::new(ids_max) }
     }
 
     pub(super) fn insert(&mut self, hash: u64, block: u32, row: u16) {
         self.filter.insert(hash);
-        self.entries.push(Entry::new(hash, block, row));
+        self.entries.push(IdEntry::new(hash, block, row));
     }
 
     /// Appends pages and filter to `out`, whose end is at offset `at` of the blob, and their directory to `index`.
@@ -90,7 +90,7 @@ impl IdsBuilder {
         let begin = out.len();
         put_varint(at, index);
         let firsts: Vec<u64> =
-            self.entries.chunks(PAGE_ENTRIES).flat_map(<[Entry]>::first).map(|entry| entry.hash.into()).collect();
+            self.entries.chunks(PAGE_ENTRIES).flat_map(<[IdEntry]>::first).map(|entry| entry.hash.into()).collect();
         pack(&firsts, index);
         for page in self.entries.chunks(PAGE_ENTRIES) {
             let mut bytes = Vec::with_capacity(page.len() * ENTRY_BYTES);
@@ -110,16 +110,16 @@ impl IdsBuilder {
     }
 }
 
-impl Ids {
-    /// Decodes the directory, and reads the filter with `read` if it has at most `filter_bytes_max` bytes. `None` if
-    /// the segment has no callers' ids.
+impl IdIndex {
+    /// Decodes the directory of at most `ids_max` ids, and reads the filter with `read` if it has at most
+    /// `filter_bytes_max` bytes. `None` if the segment has no callers' ids.
     pub(super) fn decode<E: From<Corrupt>>(
         cursor: &mut Cursor,
-        most: usize,
+        ids_max: usize,
         read: impl FnOnce(Range<u64>) -> Result<Bytes, E>,
         filter_bytes_max: u64,
     ) -> Result<Option<Self>, E> {
-        let count = cursor.length(most)?;
+        let count = cursor.length(ids_max)?;
         if count == 0 {
             return Ok(None);
         }
@@ -127,7 +127,7 @@ impl Ids {
         let firsts = Packed::decode(cursor, count.div_ceil(PAGE_ENTRIES))?;
         let (filter_at, filter_len) = (cursor.varint()?, cursor.varint()?);
         let crc = u32_at(&cursor.take(4)?, 0, 0);
-        let end = filter_at.checked_add(filter_len).ok_or(Corrupt("a length"))?;
+        let end = filter_at.checked_add(filter_len).ok_or(Corrupt("a length is invalid"))?;
         if filter_len > filter_bytes_max {
             return Ok(Some(Self { count, at, firsts, filter: None }));
         }
@@ -135,7 +135,7 @@ impl Ids {
         if Crc32c::of(&filter) != crc {
             return Err(Corrupt("the checksum of the filter of ids is wrong").into());
         }
-        let filter = Filter::new(filter).ok_or(Corrupt("length of the filter of ids"))?;
+        let filter = BloomFilter::new(filter).ok_or(Corrupt("the length of the filter of ids is invalid"))?;
         Ok(Some(Self { count, at, firsts, filter: Some(filter) }))
     }
 
@@ -146,7 +146,7 @@ impl Ids {
 
     /// Bytes of the filter in memory.
     pub(super) fn filter_bytes(&self) -> u64 {
-        self.filter.as_ref().map_or(0, Filter::bytes)
+        self.filter.as_ref().map_or(0, BloomFilter::bytes)
     }
 
     /// Frees the filter.
@@ -181,18 +181,18 @@ impl Ids {
         &self,
         hashes: impl Iterator<Item = u64>,
         mut read: impl FnMut(Range<u64>) -> Result<Bytes, E>,
-    ) -> Result<Vec<(Entry, usize)>, E> {
+    ) -> Result<Vec<(IdEntry, usize)>, E> {
         let mut found = Vec::new();
-        // The last page: the next hash is often in the same one.
-        let (mut open, mut entries): (Option<usize>, Vec<Entry>) = (None, Vec::new());
+        // Keep the last page: the next hash is often in the same one.
+        let (mut open, mut entries): (Option<usize>, Vec<IdEntry>) = (None, Vec::new());
         for (index, hash) in hashes.enumerate() {
             if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(hash)) {
                 continue;
             }
             let hash = upper(hash);
-            let behind = partition_point(0..self.firsts.len(), |page| self.firsts.get(page) < u64::from(hash));
-            // Entries of this hash may begin at the end of the previous page.
-            for page in behind.saturating_sub(1)..self.firsts.len() {
+            let next_page = partition_point(0..self.firsts.len(), |page| self.firsts.get(page) < u64::from(hash));
+            // Entries of this hash may begin at the end of the page before.
+            for page in next_page.saturating_sub(1)..self.firsts.len() {
                 if self.firsts.get(page) > u64::from(hash) {
                     break;
                 }
@@ -213,13 +213,13 @@ impl Ids {
 }
 
 /// Checks and decodes a page.
-pub(super) fn page_entries(page: &Bytes) -> Result<impl Iterator<Item = Entry>, Corrupt> {
-    let (crc, content) = page.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("too short"))?;
+pub(super) fn page_entries(page: &Bytes) -> Result<impl Iterator<Item = IdEntry>, Corrupt> {
+    let (crc, content) = page.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("it ends too early"))?;
     if Crc32c::of(content) != u32::from_le_bytes(*crc) {
         return Err(Corrupt("the checksum of a page of ids is wrong"));
     }
     let (chunks, _) = content.as_chunks::<ENTRY_BYTES>();
-    Ok(chunks.iter().map(|&[a, b, c, d, e, f, g, h, i, j]| Entry {
+    Ok(chunks.iter().map(|&[a, b, c, d, e, f, g, h, i, j]| IdEntry {
         hash: u32::from_le_bytes([a, b, c, d]),
         block: u32::from_le_bytes([e, f, g, h]),
         row: u16::from_le_bytes([i, j]),

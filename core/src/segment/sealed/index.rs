@@ -17,18 +17,21 @@ use crate::segment::{SortKey, TypeName};
 /// | bytes | what |
 /// |---|---|
 /// | varint | number of types t |
-/// | varint, …, varint, varint | t times: length of a type's name, the name, its events, the bytes of their ids and payloads; ascending by name |
+/// | varint, …, varint, varint | t types by name: length of the name, name, events, bytes of their ids and payloads |
 /// | varint | number of blocks b |
-/// | packed, 12 times | b offsets, lengths, numbers of rows, bytes of ids and payloads, timestamps and sequence numbers of the first row, the same of the last row, lowest and highest sequence numbers, whether there are callers' ids, ends of each block's types in the next column |
+/// | packed, 12 times | the twelve block columns, b values each |
 /// | varint | number of types of all blocks u |
 /// | packed | u codes of types: those of the first block, ascending, then those of the second… |
 /// | varint | number of partitions l |
 /// | varint, packed | l times: number of blocks, at least 1, and the blocks, ascending |
 ///
-/// Timestamps have the sign bit flipped. The blocks of a type partition ascend by time and do not overlap, and no type
-/// is in two partitions.
+/// The block columns are: offset, length, number of rows, bytes of ids and payloads, timestamp and sequence number of
+/// the first row, timestamp and sequence number of the last row, lowest and highest sequence number, whether any row
+/// has a caller's id, and the end of the block's types in the column of types. Timestamps have the sign bit flipped.
 ///
-/// Earlier versions also wrote types without events. They are dropped on reading, so that nobody counts them.
+/// The blocks of a type partition ascend by time and do not overlap, and no type is in two partitions.
+///
+/// Earlier versions also wrote types without events. Reading drops them, so that they are not counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     types: Arc<[TypeSummary]>,
@@ -163,8 +166,8 @@ fn codes_among_used(types: &[TypeSummary]) -> Vec<u64> {
 
 impl Index {
     /// Decodes an index whose blocks must end at or before `blocks_end`. `intern` returns the shared name of a type, or
-    /// an error if the segment must not have it. The index does not keep the names' part of the cursor's buffer alive,
-    /// which may be most of it.
+    /// an error if the segment must not have the type. The index copies the columns out of the cursor's buffer, which
+    /// the names of the types may make large.
     pub(super) fn decode(
         cursor: &mut Cursor,
         blocks_end: u64,
@@ -214,8 +217,7 @@ impl Index {
         Ok(index)
     }
 
-    /// Checks that the columns are consistent; `listed` is the number of types before those without events were
-    /// dropped.
+    /// Checks that the columns are consistent. `listed` is the number of types, including those without events.
     fn check(&self, blocks_end: u64, listed: usize) -> Result<(), Corrupt> {
         let blocks = self.blocks();
         let is_inside =
@@ -230,17 +232,17 @@ impl Index {
             || numbers().any(|number| number >= blocks as u64)
             || self.partitions.iter().any(|partition| partition.len() == 0)
         {
-            return Err(Corrupt("partitions"));
+            return Err(Corrupt("not every block is in one partition"));
         }
         if self.rows.iter().any(|rows| rows == 0 || rows > ROWS_MAX as u64) {
-            return Err(Corrupt("number of rows"));
+            return Err(Corrupt("the number of rows of a block is invalid"));
         }
         let is_ascending = ends().zip(ends().skip(1)).all(|(end, next)| end <= next);
         if !is_ascending || ends().last().unwrap_or_default() != self.codes.len() as u64 {
-            return Err(Corrupt("ends of the types"));
+            return Err(Corrupt("the types of the blocks are inconsistent"));
         }
         if self.codes.iter().any(|code| code >= listed as u64) {
-            return Err(Corrupt("a type"));
+            return Err(Corrupt("a block has an unknown type"));
         }
         Ok(())
     }
@@ -376,82 +378,4 @@ fn sort_key([times, seqs]: &[Packed; 2], number: usize) -> SortKey {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-    use super::*;
-
-    /// The codes of each block's types.
-    fn codes(index: &Index) -> Vec<Vec<u32>> {
-        (0..index.blocks()).map(|block| index.codes(block).collect()).collect()
-    }
-
-    /// The bytes of an index with one partition of blocks with these types.
-    fn written(types: &[TypeSummary], blocks: &[&[u32]]) -> Vec<u8> {
-        let mut builder = IndexBuilder::new(1);
-        for (at, &codes) in blocks.iter().enumerate() {
-            builder.push(0, at as u64 * 10, 10, &Summary { rows: 1, codes: codes.into(), ..Summary::default() });
-        }
-        let mut bytes = Vec::new();
-        builder.finish(types, &mut bytes);
-        bytes
-    }
-
-    fn decode(bytes: Vec<u8>) -> Result<Index, Corrupt> {
-        Index::decode(&mut Cursor::new(bytes.into()), 30, &mut |name| Ok(TypeName::new(name)))
-    }
-
-    #[test]
-    fn types_without_events_are_not_written() {
-        let types = [("a", 0), ("b", 2), ("c", 0), ("d", 2), ("e", 0)];
-        let types = types.map(|(name, events)| TypeSummary { name: TypeName::new(name.as_bytes()), events, bytes: 5 });
-        let index = decode(written(&types, &[&[1, 3], &[3], &[1]])).unwrap();
-        let [_, b, _, d, _] = types;
-        assert_eq!(index.types(), [b, d]);
-        assert_eq!(codes(&index), [vec![0, 1], vec![1], vec![0]]);
-        assert_eq!((index.code(b"d"), index.code(b"a")), (Some(1), None));
-    }
-
-    #[test]
-    fn types_without_events_are_dropped_on_reading() {
-        let names = ["a", "b", "c", "d", "e"];
-        let types = names.map(|name| TypeSummary { name: TypeName::new(name.as_bytes()), events: 2, bytes: 5 });
-        let bytes = written(&types, &[&[1, 3], &[3], &[1]]);
-        // The number of types, and for each the length of its name, the name, its events and its bytes.
-        let mut front = vec![5];
-        names.iter().for_each(|name| front.extend([1, name.as_bytes()[0], 2, 5]));
-        assert!(bytes.starts_with(&front));
-        let without_events = |codes: &[usize]| {
-            let mut bytes = bytes.clone();
-            codes.iter().for_each(|code| bytes[1 + code * 4 + 2] = 0);
-            bytes
-        };
-
-        let mut asked = Vec::new();
-        let index = Index::decode(&mut Cursor::new(without_events(&[0, 2, 4]).into()), 30, &mut |name| {
-            asked.push(name.to_vec());
-            Ok(TypeName::new(name))
-        });
-        let index = index.unwrap();
-        let [_, b, _, d, _] = types;
-        assert_eq!(index.types(), [b, d]);
-        assert_eq!(asked, [b"b", b"d"]);
-        assert_eq!(codes(&index), [vec![0, 1], vec![1], vec![0]]);
-        assert_eq!((index.code(b"d"), index.code(b"a")), (Some(1), None));
-        assert_eq!(decode(without_events(&[3])).unwrap_err(), Corrupt("a type has no events"));
-    }
-
-    #[test]
-    fn an_unexpected_type_is_refused() {
-        let types = ["a", "b"].map(|name| TypeSummary { name: TypeName::new(name.as_bytes()), events: 1, bytes: 5 });
-        let bytes = written(&types, &[&[0], &[1]]);
-        let among = |names: &[&TypeSummary]| {
-            let names: Vec<TypeName> = names.iter().map(|summary| summary.name.clone()).collect();
-            Index::decode(&mut Cursor::new(bytes.clone().into()), 30, &mut TypeName::among(names))
-        };
-        let [a, b] = &types;
-        assert_eq!(among(&[a, b]).unwrap().types(), types);
-        assert!(among(&[a]).is_err());
-        assert!(among(&[b]).is_err());
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@
 //! | 4 | CRC-32C of the 12 bytes before |
 //! | … | [blocks](Block), one after the other |
 //! | … | pages of the [sequence index](SequenceIndex) |
-//! | … | pages and filter of callers' [ids](ids::Ids), if there are any |
+//! | … | pages and filter of callers' [ids](ids::IdIndex), if there are any |
 //! | … | [index](Index), followed by the directories of the sequence index and of callers' ids |
 //! | 8 | offset of the index |
 //! | 4 | CRC-32C of the index |
@@ -21,6 +21,7 @@ mod block;
 mod filter;
 mod ids;
 mod index;
+mod lookup;
 mod recovered_blocks;
 mod sequence_index;
 mod type_list;
@@ -38,7 +39,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 pub(crate) use block::{Block, Row, Summary};
-use ids::Ids;
+use ids::IdIndex;
 pub(crate) use index::{Index, TypeSummary};
 pub(crate) use recovered_blocks::RecoveredBlocks;
 use sequence_index::SequenceIndex;
@@ -70,25 +71,16 @@ pub(crate) struct Sealed {
     times: (i64, i64),
     /// `None` in [`RecoveredBlocks`].
     sequence_index: Option<SequenceIndex>,
-    ids: Option<Ids>,
+    ids: Option<IdIndex>,
 }
 
-/// A page of the sequence index.
-#[derive(Debug)]
-pub(crate) struct SequencePage {
-    /// Sequence numbers of events, ascending, and the numbers of their blocks.
-    pub(crate) blocks: Vec<(u64, usize)>,
-    /// The sequence number at which to continue.
-    pub(crate) next: u64,
-}
-
-/// What can be wrong with a sealed segment.
+/// Why a sealed segment cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum SealedError {
     /// The medium failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// Its bytes are not those that were written.
+    /// Its bytes differ from what was written.
     #[error("damaged: {0}")]
     Damaged(Damage),
 }
@@ -108,7 +100,7 @@ fn header() -> Vec<u8> {
     header
 }
 
-/// The footer, behind the index.
+/// The footer, after the index.
 fn footer(index_at: u64, index: &[u8]) -> Vec<u8> {
     let mut footer = Vec::with_capacity(FOOTER_BYTES);
     footer.extend_from_slice(&index_at.to_le_bytes());
@@ -117,17 +109,17 @@ fn footer(index_at: u64, index: &[u8]) -> Vec<u8> {
     footer
 }
 
-/// Writes the checksum of all bytes behind `at + 4` to the four bytes at `at`.
+/// Writes the checksum of all bytes after `at + 4` to the four bytes at `at`.
 fn put_crc(bytes: &mut [u8], at: usize) {
-    let place = bytes.get_mut(at..).and_then(<[u8]>::split_first_chunk_mut::<4>);
-    let (crc, covered) = place.expect("room was left for the checksum");
+    let field = bytes.get_mut(at..).and_then(<[u8]>::split_first_chunk_mut::<4>);
+    let (crc, covered) = field.expect("the caller has reserved four bytes for the checksum");
     *crc = Crc32c::of(covered).to_le_bytes();
 }
 
 /// The range and the checksum of the index; `None` if the footer is damaged.
 fn read_footer(blob: &dyn Blob) -> Result<Option<(Range<u64>, u32)>, StorageError> {
-    let least = (HEADER_BYTES + FOOTER_BYTES) as u64;
-    let Some(footer_at) = blob.len().checked_sub(FOOTER_BYTES as u64).filter(|_| blob.len() >= least) else {
+    let footer_at = blob.len().checked_sub(FOOTER_BYTES as u64).filter(|&at| at >= HEADER_BYTES as u64);
+    let Some(footer_at) = footer_at else {
         return Ok(None);
     };
     let footer = blob.read(footer_at..blob.len())?;
@@ -138,7 +130,7 @@ fn read_footer(blob: &dyn Blob) -> Result<Option<(Range<u64>, u32)>, StorageErro
 }
 
 impl Sealed {
-    /// What the index says that there is in the blocks.
+    /// The number and bytes of the events in all blocks, according to the index.
     pub(crate) fn tally(&self) -> Tally {
         let blocks = (0..self.index.blocks()).map(|number| self.index.tally(number));
         blocks.fold(Tally::default(), Tally::add)
@@ -166,11 +158,11 @@ impl Sealed {
         };
         let found = blob.read(0..HEADER_BYTES as u64)?;
         if found != header() {
-            let is_other =
+            let is_other_version =
                 found.starts_with(MAGIC) && Crc32c::of(found.get(..12).unwrap_or_default()) == u32_at(&found, 12, 0);
             let version = u32_at(&found, 8, 0);
             let reason = format!("version {version} is unknown");
-            return Err(damaged(0, if is_other { &reason } else { "its header is damaged" }));
+            return Err(damaged(0, if is_other_version { &reason } else { "its header is damaged" }));
         }
         let Some((Range { start: index_at, end }, index_crc)) = read_footer(&*blob)? else {
             return Err(damaged(footer_at, "its footer is damaged"));
@@ -182,13 +174,13 @@ impl Sealed {
         let mut cursor = Cursor::new(bytes);
         let decoded = Index::decode(&mut cursor, index_at, intern).map_err(PartError::Corrupt).and_then(|index| {
             let sequence_index = SequenceIndex::decode(&mut cursor)?;
-            let most = (0..index.blocks()).map(|number| index.rows(number)).sum();
-            let ids = Ids::decode(&mut cursor, most, |range| read(&*blob, range), filter_bytes_max)?;
+            let ids_max = (0..index.blocks()).map(|number| index.rows(number)).sum();
+            let ids = IdIndex::decode(&mut cursor, ids_max, |range| read(&*blob, range), filter_bytes_max)?;
             Ok((index, sequence_index, ids))
         });
         let (index, sequence_index, ids) = match decoded {
             Ok(decoded) if cursor.is_empty() => decoded,
-            Ok(_) => return Err(damaged(index_at, "the index is too long")),
+            Ok(_) => return Err(damaged(index_at, "the index has unused bytes")),
             Err(PartError::Storage(error)) => return Err(error.into()),
             Err(PartError::Corrupt(Corrupt(reason))) => return Err(damaged(index_at, reason)),
         };
@@ -228,18 +220,18 @@ impl Sealed {
     /// Number of events with a caller's id; in [`RecoveredBlocks`], of those in blocks with any such event.
     pub(crate) fn id_count(&self) -> usize {
         let blocks = || (0..self.index.blocks()).filter(|&number| self.index.has_ids(number));
-        self.ids.as_ref().map_or_else(|| blocks().map(|number| self.index.rows(number)).sum(), Ids::len)
+        self.ids.as_ref().map_or_else(|| blocks().map(|number| self.index.rows(number)).sum(), IdIndex::len)
     }
 
     /// Bytes of its filter of ids in memory.
     pub(crate) fn filter_bytes(&self) -> u64 {
-        self.ids.as_ref().map_or(0, Ids::filter_bytes)
+        self.ids.as_ref().map_or(0, IdIndex::filter_bytes)
     }
 
     /// The same segment without the filter of ids in memory: lookups of ids give the same results but are slower.
     pub(crate) fn without_filter(&self) -> Self {
         let mut sealed = self.clone();
-        sealed.ids.as_mut().into_iter().for_each(Ids::release_filter);
+        sealed.ids.as_mut().into_iter().for_each(IdIndex::release_filter);
         sealed
     }
 
@@ -283,7 +275,7 @@ impl Sealed {
     /// [`SealedError`] if they are damaged.
     pub(crate) fn decode_block(&self, number: usize, bytes: &Bytes) -> Result<Arc<Block>, SealedError> {
         let block = Block::decode(bytes).and_then(|block| {
-            // The medium may return a valid block, but the wrong one.
+            // The medium may return a valid block that is not the requested one.
             let ends = (block.sort_key(0), block.sort_key(block.len().saturating_sub(1)));
             let is_right =
                 block.len() == self.index.rows(number) && ends == (self.index.first(number), self.index.last(number));
@@ -297,133 +289,7 @@ impl Sealed {
         damaged(&self.name, self.index.range(number).start, reason, self.index.affected(number))
     }
 
-    /// Finds the event with this sequence number: the number of its block, the block, and the row.
-    ///
-    /// # Errors
-    ///
-    /// [`SealedError`] if a block or a page cannot be read or is damaged.
-    pub(crate) fn find_seq(&self, seq: u64) -> Result<Option<(usize, Arc<Block>, usize)>, SealedError> {
-        let is_inside = |number: usize| (self.index.seqs(number).0..=self.index.seqs(number).1).contains(&seq);
-        let blocks = match &self.sequence_index {
-            Some(sequence_index) => self.block_of_seq(sequence_index, seq)?.into_iter().collect(),
-            None => (0..self.index.blocks()).filter(|&number| is_inside(number)).collect::<Vec<_>>(),
-        };
-        for number in blocks {
-            let block = self.block(number)?;
-            if let Some(row) = block.row_of_seq(seq) {
-                return Ok(Some((number, block, row)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The blocks of the events from a sequence number on, up to the end of a page of the sequence index; `None` behind
-    /// the last page.
-    ///
-    /// # Errors
-    ///
-    /// [`SealedError`] if the page cannot be read or is damaged.
-    pub(crate) fn sequence_page(&self, seq: u64) -> Result<Option<SequencePage>, SealedError> {
-        let Some(sequence_index) = &self.sequence_index else {
-            return Err(self.damaged(self.bytes(), "it has no sequence index"));
-        };
-        let Some((page, _)) = sequence_index.locate(seq.max(sequence_index.first())) else { return Ok(None) };
-        let range = sequence_index.page(page);
-        let offset = range.start;
-        let bytes = self.blob.read(range)?;
-        let blocks = sequence_index.blocks(page, &bytes);
-        let blocks = blocks.map_err(|Corrupt(reason)| self.damaged(offset, reason))?;
-        let (mut found, mut next) = (Vec::new(), seq);
-        for (other, block) in blocks {
-            next = other.saturating_add(1);
-            let Some(block) = block.filter(|_| other >= seq) else { continue };
-            if block as usize >= self.index.blocks() {
-                return Err(self.damaged(offset, "an event is in no block"));
-            }
-            found.push((other, block as usize));
-        }
-        Ok(Some(SequencePage { blocks: found, next }))
-    }
-
-    fn block_of_seq(&self, sequence_index: &SequenceIndex, seq: u64) -> Result<Option<usize>, SealedError> {
-        let Some((page, at)) = sequence_index.locate(seq) else { return Ok(None) };
-        let range = sequence_index.page(page);
-        let offset = range.start;
-        let bytes = self.blob.read(range)?;
-        let blocks = sequence_index.blocks(page, &bytes);
-        let mut blocks = blocks.map_err(|Corrupt(reason)| self.damaged(offset, reason))?;
-        match blocks.nth(at).and_then(|(_, block)| block) {
-            Some(block) if block as usize >= self.index.blocks() => {
-                Err(self.damaged(offset, "an event is in no block"))
-            }
-            block => Ok(block.map(|block| block as usize)),
-        }
-    }
-
-    /// Finds the events with these callers' ids. `sink` gets the index in `ids`, the number of the block, the block,
-    /// and the row. The ids ascend by their hashes.
-    ///
-    /// # Errors
-    ///
-    /// [`SealedError`] if a page or a block cannot be read or is damaged.
-    pub(crate) fn find_ids(
-        &self,
-        ids: &[(u64, &[u8])],
-        mut sink: impl FnMut(usize, usize, &Arc<Block>, usize),
-    ) -> Result<(), SealedError> {
-        let Some(stored) = &self.ids else { return Ok(()) };
-        let mut page_at = 0;
-        let read = |range: Range<u64>| {
-            page_at = range.start;
-            read(&*self.blob, range)
-        };
-        let hashes = ids.iter().map(|&(hash, _)| hash);
-        let candidates = stored.candidates(hashes, read);
-        let mut candidates = candidates.map_err(|error| self.at(page_at, error))?;
-        // Sort by block, so that each block is read once.
-        candidates.sort_unstable_by_key(|(entry, _)| (entry.block, entry.row));
-        let mut found = Vec::new();
-        for in_block in candidates.chunk_by(|(a, _), (b, _)| a.block == b.block) {
-            let Some((first, _)) = in_block.first() else { continue };
-            let number = first.block as usize;
-            if number >= self.index.blocks() {
-                return Err(self.damaged(page_at, "an id is in no block"));
-            }
-            let block = self.block(number)?;
-            for &(entry, index) in in_block {
-                let row = usize::from(entry.row);
-                found.clear();
-                if row < block.len() {
-                    block.append_id(row, &mut found);
-                }
-                let (_, id) = ids.get(index).expect("each candidate is for one of these ids");
-                if found == *id {
-                    sink(index, number, &block, row);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds the event with this caller's id: the number of its block, the block, and the row.
-    ///
-    /// # Errors
-    ///
-    /// As for [`find_ids`](Self::find_ids).
-    pub(crate) fn find_id(&self, id: &[u8], hash: u64) -> Result<Option<(usize, Arc<Block>, usize)>, SealedError> {
-        let mut found = None;
-        self.find_ids(&[(hash, id)], |_, number, block, row| found = Some((number, Arc::clone(block), row)))?;
-        Ok(found)
-    }
-
-    fn at(&self, offset: u64, error: PartError) -> SealedError {
-        match error {
-            PartError::Storage(error) => error.into(),
-            PartError::Corrupt(Corrupt(reason)) => self.damaged(offset, reason),
-        }
-    }
-
-    /// Damage to data that only serves lookups: no events are lost.
+    /// Damage to data that only serves lookups. No events are lost.
     fn damaged(&self, offset: u64, reason: &str) -> SealedError {
         damaged(&self.name, offset, reason, Affected::Nothing)
     }

@@ -1,4 +1,4 @@
-//! The blocks of a damaged segment that are whole.
+//! Finds the valid blocks of a damaged segment.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -16,27 +16,28 @@ use crate::codec::{Corrupt, Cursor};
 use crate::segment::{SortKey, TypeName};
 use crate::storage::Blob;
 
-/// The blocks of a damaged segment that are whole.
+/// The valid blocks of a damaged segment.
 #[derive(Debug)]
 pub(crate) struct RecoveredBlocks {
-    /// A segment with only these blocks, to be read row by row: it has no index of callers' ids.
+    /// A segment with only these blocks. It has no sequence index and no index of callers' ids.
     pub(crate) sealed: Sealed,
     /// The sequence numbers of its events, ascending.
     pub(crate) seqs: Vec<u64>,
-    /// When the last of its events was committed, in milliseconds since the Unix epoch; 0 if there are none.
+    /// The latest commit time of its events, in milliseconds since the Unix epoch; 0 if there are none.
     pub(crate) millis: i64,
 }
 
-/// Bytes read at a time. If that fails, sectors are read one by one, and unreadable ones are replaced by zeros.
+/// Bytes read at a time. If a read fails, the sectors are read one by one, and unreadable ones are replaced by zeros.
 const PIECE_BYTES: u64 = 1 << 20;
-const LOST_BYTES: u64 = 512;
+const SECTOR_BYTES: u64 = 512;
 
 /// Collects valid blocks and their contents.
 #[derive(Default)]
 struct Collector {
     /// For each type, its number in the order of first use, and its events.
     types: BTreeMap<Box<[u8]>, (u32, u64)>,
-    /// The type partition, the range in the blob, and the summary of each block, with these numbers as codes.
+    /// The type partition, the range in the blob, and the summary of each block. The codes in the summary are the
+    /// numbers of `types`.
     blocks: Vec<(usize, Range<u64>, Summary)>,
     seqs: Vec<u64>,
     millis: i64,
@@ -60,7 +61,7 @@ impl RecoveredBlocks {
         let mut collector = Collector::default();
         match found {
             Some(sealed) => collector.take_listed(sealed),
-            None => collector.search(&read_what_can_be(&*blob), seqs),
+            None => collector.search(&read_readable(&*blob), seqs),
         }
         let index = collector.index(blob.len())?;
         let Collector { seqs: mut numbers, millis, .. } = collector;
@@ -72,7 +73,7 @@ impl RecoveredBlocks {
 }
 
 impl Collector {
-    /// Takes the valid ones of the blocks in the segment's index.
+    /// Takes the valid blocks among those in the segment's index.
     fn take_listed(&mut self, sealed: &Sealed) {
         let index = sealed.index();
         for (partition, numbers) in index.partitions().iter().enumerate() {
@@ -99,7 +100,7 @@ impl Collector {
                 at += 1;
                 continue;
             };
-            // A block may be there twice if part of the blob is.
+            // If part of the blob is repeated, the same block may be found twice.
             let seqs = || (0..block.len()).map(|row| block.sort_key(row).seq);
             if seqs().any(|seq| taken.contains(&seq)) {
                 at += len;
@@ -122,7 +123,7 @@ impl Collector {
         let mut next = next..;
         for name in block.names() {
             if !self.types.contains_key(name) {
-                self.types.insert(name.into(), (next.next().expect("a blob has no 2³² types"), 0));
+                self.types.insert(name.into(), (next.next().expect("a blob has fewer than 2³² types"), 0));
             }
         }
         let summary = block.summarize(|name| self.types.get(name).map(|&(code, _)| code), |_, _| {});
@@ -136,7 +137,7 @@ impl Collector {
         self.blocks.push((partition, range, summary));
     }
 
-    /// The index of a segment of these blocks, which end at or before `end`.
+    /// The index of a segment with these blocks, which end at or before `end`.
     fn index(&mut self, end: u64) -> Result<Index, Corrupt> {
         // For each number of a type, its code in the order of names.
         let mut codes: Vec<(u32, u32)> =
@@ -171,7 +172,7 @@ fn block_at(bytes: &Bytes, (first, last): (u64, u64)) -> Option<(Block, usize)> 
 }
 
 /// All bytes of a blob, with zeros for unreadable sectors.
-fn read_what_can_be(blob: &dyn Blob) -> Bytes {
+fn read_readable(blob: &dyn Blob) -> Bytes {
     let mut bytes = Vec::new();
     let mut at = 0;
     while at < blob.len() {
@@ -179,8 +180,8 @@ fn read_what_can_be(blob: &dyn Blob) -> Bytes {
         match blob.read(at..end) {
             Ok(piece) => bytes.extend_from_slice(&piece),
             Err(_) => {
-                for start in (at..end).step_by(LOST_BYTES as usize) {
-                    let end = end.min(start + LOST_BYTES);
+                for start in (at..end).step_by(SECTOR_BYTES as usize) {
+                    let end = end.min(start + SECTOR_BYTES);
                     match blob.read(start..end) {
                         Ok(piece) => bytes.extend_from_slice(&piece),
                         Err(_) => bytes.resize(bytes.len() + (end - start) as usize, 0),

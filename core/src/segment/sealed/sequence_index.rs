@@ -119,7 +119,7 @@ impl SequenceIndex {
         page: usize,
         bytes: &Bytes,
     ) -> Result<impl Iterator<Item = (u64, Option<u32>)> + use<>, Corrupt> {
-        let (crc, content) = bytes.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("too short"))?;
+        let (crc, content) = bytes.split_first_chunk::<CRC_BYTES>().ok_or(Corrupt("it ends too early"))?;
         if Crc32c::of(content) != u32::from_le_bytes(*crc) {
             return Err(Corrupt("the checksum of a page of the sequence index is wrong"));
         }

@@ -20,13 +20,14 @@ const PIECE_BYTES: u64 = 16 * 1024;
 /// The most bytes of a type in an index: three integers and the name.
 const ENTRY_BYTES_MAX: usize = 3 * 10 + EVENT_TYPE_BYTES_MAX;
 
-/// Iterates over the names of a sealed segment's types in ascending order, with little memory however many there are.
+/// Iterates over the names of a sealed segment's types in ascending order. Needs little memory for any number of types.
 pub(crate) struct TypeList {
     blob: Arc<dyn Blob>,
     index: Range<u64>,
     crc: u32,
-    /// Bytes that were read but not decoded, and the offset behind them.
+    /// Bytes that were read but not decoded yet…
     cursor: Cursor,
+    /// …and the offset after them.
     at: u64,
     /// Number of entries left, with or without events.
     len: usize,
@@ -47,7 +48,7 @@ impl TypeList {
         Ok(len.ok().map(|len| Self { len, ..list }))
     }
 
-    /// Reads the whole index, and checks its checksum.
+    /// Reads the whole index, and returns whether its checksum is correct.
     ///
     /// # Errors
     ///
@@ -63,7 +64,7 @@ impl TypeList {
         Ok(found.finish() == self.crc)
     }
 
-    /// The most names that may be left.
+    /// An upper bound on the number of names left. It includes types without events, which [`next`](Self::next) skips.
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use super::ids::{Entry, Ids, page_entries};
+use super::ids::{IdEntry, IdIndex, page_entries};
 use super::sequence_index::SequenceIndex;
 use super::{Sealed, SealedError, id_hash};
 use crate::codec::Corrupt;
@@ -26,12 +26,12 @@ pub(crate) struct DamagedPart {
     pub(crate) offset: u64,
     /// What is wrong.
     pub(crate) reason: String,
-    /// The number of the block. `None` for a part that only serves lookups, so that no event is lost.
+    /// The number of the block. `None` for a part that only serves lookups; then no event is lost.
     pub(crate) block: Option<usize>,
 }
 
 impl Sealed {
-    /// Reads everything, and compares it with the index.
+    /// Reads all blocks and indexes, and compares them with each other.
     pub(crate) fn verify(&self) -> Verified {
         let mut verified = Verified::default();
         let (mut ids, mut seqs) = (Vec::new(), BTreeMap::new());
@@ -40,31 +40,35 @@ impl Sealed {
             match self.verify_block(number, &mut ids, &mut seqs) {
                 Ok(are_found) => {
                     verified.events += self.index.rows(number) as u64;
-                    let denied =
-                        (!are_found).then(|| other_than_block(offset, "the filter of ids lacks an id of this block"));
-                    verified.damage.extend(denied);
+                    if !are_found {
+                        verified.damage.push(lookup_damage(offset, "the filter of ids lacks an id of this block"));
+                    }
                 }
                 Err(reason) => verified.damage.push(DamagedPart { offset, reason, block: Some(number) }),
             }
         }
-        verified.damage.extend(self.verify_partitions().err().map(|reason| other_than_block(self.blob.len(), reason)));
-        let bad: BTreeSet<usize> = verified.damage.iter().filter_map(|damage| damage.block).collect();
+        verified.damage.extend(self.verify_partitions().err().map(|reason| lookup_damage(self.blob.len(), reason)));
+        let damaged_blocks: BTreeSet<usize> = verified.damage.iter().filter_map(|damage| damage.block).collect();
         if let Some(sequence_index) = &self.sequence_index {
-            self.verify_sequence_index(sequence_index, &seqs, &bad, &mut verified.damage);
+            self.verify_sequence_index(sequence_index, &seqs, &damaged_blocks, &mut verified.damage);
         }
-        // The ids of a damaged block are unknown.
         ids.sort_unstable();
         match &self.ids {
-            Some(table) => self.verify_ids(table, &ids, &bad, &mut verified.damage),
+            Some(table) => self.verify_ids(table, &ids, &damaged_blocks, &mut verified.damage),
             None if ids.is_empty() => {}
-            None => verified.damage.push(other_than_block(self.blob.len(), "it has callers' ids but no index of them")),
+            None => verified.damage.push(lookup_damage(self.blob.len(), "it has callers' ids but no index of them")),
         }
         verified
     }
 
-    /// Compares a block with its index entry, and collects its callers' ids and sequence numbers; returns whether the
-    /// filter has all the ids.
-    fn verify_block(&self, number: usize, ids: &mut Vec<Entry>, seqs: &mut BTreeMap<u64, u32>) -> Result<bool, String> {
+    /// Compares a block with its index entry, and collects its callers' ids and sequence numbers. Returns whether the
+    /// filter of ids has all its ids.
+    fn verify_block(
+        &self,
+        number: usize,
+        ids: &mut Vec<IdEntry>,
+        seqs: &mut BTreeMap<u64, u32>,
+    ) -> Result<bool, String> {
         let before = ids.len();
         let block = self.block(number).map_err(reason)?;
         let mut are_found = true;
@@ -73,7 +77,7 @@ impl Sealed {
             |row, id| {
                 let hash = id_hash(id);
                 are_found &= self.ids.as_ref().is_none_or(|ids| ids.may_contain(hash));
-                ids.push(Entry::new(hash, number as u32, row as u16));
+                ids.push(IdEntry::new(hash, number as u32, row as u16));
             },
         );
         let wrong = match found {
@@ -103,12 +107,13 @@ impl Sealed {
         Ok(())
     }
 
-    /// Checks that the sequence index has exactly the events of the blocks.
+    /// Checks that the sequence index has exactly the events of the blocks, apart from damaged blocks, whose events are
+    /// unknown.
     fn verify_sequence_index(
         &self,
         sequence_index: &SequenceIndex,
         expected: &BTreeMap<u64, u32>,
-        bad: &BTreeSet<usize>,
+        damaged_blocks: &BTreeSet<usize>,
         damage: &mut Vec<DamagedPart>,
     ) {
         let mut count = 0;
@@ -124,24 +129,28 @@ impl Sealed {
             match blocks {
                 Err(reason) => damage.push(DamagedPart { offset: at, reason, block: None }),
                 Ok(blocks) => {
-                    let mut known = blocks.iter().filter(|(_, block)| !bad.contains(&(*block as usize)));
+                    let mut known = blocks.iter().filter(|(_, block)| !damaged_blocks.contains(&(*block as usize)));
                     count += known.clone().count();
                     if !known.all(|(seq, block)| expected.get(seq) == Some(block)) {
-                        damage.push(other_than_block(
-                            at,
-                            "a page of the sequence index has other events than the blocks",
-                        ));
+                        damage.push(lookup_damage(at, "a page of the sequence index has other events than the blocks"));
                     }
                 }
             }
         }
         if damage.len() == before && count != expected.len() {
-            damage.push(other_than_block(sequence_index.page(0).start, "the sequence index lacks an event"));
+            damage.push(lookup_damage(sequence_index.page(0).start, "the sequence index lacks an event"));
         }
     }
 
-    /// Checks that the index of ids has exactly the ids of the blocks.
-    fn verify_ids(&self, table: &Ids, expected: &[Entry], bad: &BTreeSet<usize>, damage: &mut Vec<DamagedPart>) {
+    /// Checks that the index of ids has exactly the ids of the blocks, apart from damaged blocks, whose ids are
+    /// unknown.
+    fn verify_ids(
+        &self,
+        table: &IdIndex,
+        expected: &[IdEntry],
+        damaged_blocks: &BTreeSet<usize>,
+        damage: &mut Vec<DamagedPart>,
+    ) {
         let before = damage.len();
         let mut last = None;
         let mut count = 0;
@@ -150,7 +159,7 @@ impl Sealed {
             let read = self.blob.read(range).map_err(|error| error.to_string());
             let page = read.and_then(|page| {
                 let entries = page_entries(&page).map_err(|Corrupt(reason)| reason.to_string())?;
-                Ok(entries.collect::<Vec<Entry>>())
+                Ok(entries.collect::<Vec<IdEntry>>())
             });
             let page = match page {
                 Ok(page) => page,
@@ -161,20 +170,20 @@ impl Sealed {
             };
             let begins = page.first().is_some_and(|entry| u64::from(entry.hash()) == first);
             let is_ascending = page.iter().all(|&entry| last.replace(entry).is_none_or(|last| last < entry));
-            let others = page.iter().filter(|entry| !bad.contains(&(entry.block as usize)));
+            let others = page.iter().filter(|entry| !damaged_blocks.contains(&(entry.block as usize)));
             let are_known = others.clone().all(|entry| expected.binary_search(entry).is_ok());
             count += others.count();
             if !begins || !is_ascending || !are_known {
-                damage.push(other_than_block(at, "a page of ids has other ids than the blocks"));
+                damage.push(lookup_damage(at, "a page of ids has other ids than the blocks"));
             }
         }
         if damage.len() == before && count != expected.len() {
-            damage.push(other_than_block(table.at(), "the pages of ids lack an id"));
+            damage.push(lookup_damage(table.at(), "the pages of ids lack an id"));
         }
     }
 }
 
-fn other_than_block(offset: u64, reason: &str) -> DamagedPart {
+fn lookup_damage(offset: u64, reason: &str) -> DamagedPart {
     DamagedPart { offset, reason: reason.to_string(), block: None }
 }
 

@@ -7,7 +7,7 @@ use core::cmp::Ordering;
 use bytes::Bytes;
 
 use super::block::{BlockBuilder, Encoders, ROWS_MAX, Row, Summary};
-use super::ids::IdsBuilder;
+use super::ids::IdIndexBuilder;
 use super::index::{IndexBuilder, TypeSummary};
 use super::sequence_index::SequenceIndexBuilder;
 use super::{Block, footer, header, id_hash};
@@ -46,10 +46,10 @@ pub(crate) struct Writer {
     /// Whether a sequence number may occur twice.
     may_repeat: bool,
     /// The unfinished block of each partition.
-    filling: Vec<BlockBuilder>,
+    unfinished: Vec<BlockBuilder>,
     index: IndexBuilder,
     sequence_index: SequenceIndexBuilder,
-    ids: IdsBuilder,
+    ids: IdIndexBuilder,
     encoders: Encoders,
     /// Bytes that are not written yet, and their offset.
     pending: Vec<u8>,
@@ -57,27 +57,22 @@ pub(crate) struct Writer {
 }
 
 impl PartitionPlan {
-    /// A plan for the types of some parts, each ascending by name, for blocks of about `block_bytes` bytes of text.
+    /// A plan for the types of some parts and blocks of about `block_bytes` bytes of text. The types of each part
+    /// ascend by name.
     pub(crate) fn new(parts: impl Iterator<Item = Vec<TypeSummary>>, block_bytes: usize) -> Self {
-        // Part by part, so that only the result and one part are in memory.
+        // Merge part by part, so that only the result and one part are in memory.
         let mut types = parts.reduce(union).unwrap_or_default();
         let total: u64 = types.iter().map(|summary| summary.bytes).sum();
-        let least = (PARTITION_BLOCKS_MIN * block_bytes as u64).max(total / PARTITIONS_MAX as u64 + 1);
-        let mut own = 0;
-        let partitions: Vec<Option<usize>> = types
-            .iter()
-            .map(|summary| {
-                (summary.bytes >= least).then(|| {
-                    own += 1;
-                    own - 1
-                })
-            })
-            .collect();
-        let partitions = partitions.into_iter().map(|partition| partition.unwrap_or(own)).collect();
+        let partition_bytes_min = (PARTITION_BLOCKS_MIN * block_bytes as u64).max(total / PARTITIONS_MAX as u64 + 1);
+        let is_large = |summary: &TypeSummary| summary.bytes >= partition_bytes_min;
+        let shared = types.iter().filter(|summary| is_large(summary)).count();
+        let mut own = 0..shared;
+        let partitions =
+            types.iter().map(|summary| if is_large(summary) { own.next() } else { None }.unwrap_or(shared)).collect();
         for summary in &mut types {
             (summary.events, summary.bytes) = (0, 0);
         }
-        Self { types, partitions, count: own + 1, block_bytes }
+        Self { types, partitions, count: shared + 1, block_bytes }
     }
 
     /// The code of a type.
@@ -85,8 +80,8 @@ impl PartitionPlan {
         self.types.binary_search_by(|summary| summary.name.as_bytes().cmp(name)).ok().map(|code| code as u32)
     }
 
-    /// The codes of types that ascend by name; `None` if one is not in the plan. Gallops from each code to the next,
-    /// which is near where there are many.
+    /// The codes of types that ascend by name; `None` if one is not in the plan. Finds each by galloping search from
+    /// the one before, which is usually near.
     pub(crate) fn codes<'n>(&self, names: impl Iterator<Item = &'n [u8]>) -> Option<Vec<u32>> {
         let mut at = 0;
         let is_before =
@@ -125,7 +120,7 @@ impl PartitionPlan {
     }
 }
 
-/// Why each code has a type.
+/// Why a code is that of a type.
 const CODE: &str = "codes come from the plan";
 
 /// Merges the types of two parts, ascending by name.
@@ -151,17 +146,17 @@ fn union(a: Vec<TypeSummary>, b: Vec<TypeSummary>) -> Vec<TypeSummary> {
     }
 }
 
-/// Why each type has a partition.
+/// Why a type's partition can be found.
 const PARTITION: &str = "the plan gives each type one of its partitions";
 
 impl Writer {
-    /// Begins a segment of events in this range of sequence numbers, with at most `ids_most` callers' ids. Unless they
-    /// `may_repeat`, two events with the same sequence number are an error.
+    /// Begins a segment of events in this range of sequence numbers, with at most `ids_max` callers' ids. Two events
+    /// with the same sequence number are an error unless `may_repeat` is set.
     pub(crate) fn new(
         draft: Box<dyn Draft>,
         plan: PartitionPlan,
         seqs: (u64, u64),
-        ids_most: usize,
+        ids_max: usize,
         may_repeat: bool,
     ) -> Self {
         let (partitions, pending) = (plan.count, header());
@@ -170,10 +165,10 @@ impl Writer {
             plan,
             seqs,
             may_repeat,
-            filling: (0..partitions).map(|_| BlockBuilder::default()).collect(),
+            unfinished: (0..partitions).map(|_| BlockBuilder::default()).collect(),
             index: IndexBuilder::new(partitions),
             sequence_index: SequenceIndexBuilder::new(seqs),
-            ids: IdsBuilder::new(ids_most),
+            ids: IdIndexBuilder::new(ids_max),
             encoders: Encoders::default(),
             pending,
             at: 0,
@@ -195,17 +190,17 @@ impl Writer {
         let partition = self.plan.partition(row.code);
         let bytes = row.id.len() + row.payload.len();
         self.plan.count(row.code, 1, bytes as u64);
-        let block = self.filling.get(partition).expect(PARTITION);
+        let block = self.unfinished.get(partition).expect(PARTITION);
         let is_full = block.text_bytes() + bytes > self.plan.block_bytes || block.len() == ROWS_MAX;
         if is_full && !block.is_empty() {
             self.finish_block(partition)?;
         }
-        self.filling.get_mut(partition).expect(PARTITION).push(row);
+        self.unfinished.get_mut(partition).expect(PARTITION).push(row);
         Ok(())
     }
 
-    /// Copies a block of another segment. `codes` are the plan's codes of the block's types, which are all in one
-    /// partition; `summary` has the same ones, ascending.
+    /// Copies a block of another segment, whose types must all be in one partition. `codes` has the plan's codes of the
+    /// block's types, in the order of the block; `summary` has the same codes, ascending.
     pub(crate) fn copy(
         &mut self,
         summary: &Summary,
@@ -226,7 +221,7 @@ impl Writer {
         }
         let number = self.index.push(partition, self.end(), bytes.len(), summary);
         for row in 0..block.len() {
-            self.note_block(block.sort_key(row).seq, number)?;
+            self.add_to_sequence_index(block.sort_key(row).seq, number)?;
         }
         if summary.has_ids {
             let mut id = Vec::new();
@@ -239,11 +234,11 @@ impl Writer {
             }
         }
         self.pending.extend_from_slice(bytes);
-        self.write(WRITE_BYTES)
+        self.write_pending()
     }
 
-    /// Writes the rest, and makes the segment durable; `None`, and no blob, if it has no events. Also returns the names
-    /// of the plan's types, ascending.
+    /// Writes all buffered rows and the index, and makes the segment durable. Also returns the names of the plan's
+    /// types, ascending. If there are no events, writes no blob and returns `None`.
     pub(crate) fn finish(mut self) -> Result<Option<(Published, Vec<TypeName>)>, StorageError> {
         for partition in 0..self.plan.count {
             self.finish_block(partition)?;
@@ -265,12 +260,13 @@ impl Writer {
         Ok(Some((published, self.plan.types.into_iter().map(|summary| summary.name).collect())))
     }
 
+    /// The offset after all bytes so far.
     fn end(&self) -> u64 {
         self.at + self.pending.len() as u64
     }
 
     fn finish_block(&mut self, partition: usize) -> Result<(), StorageError> {
-        let block = self.filling.get_mut(partition).expect(PARTITION);
+        let block = self.unfinished.get_mut(partition).expect(PARTITION);
         if block.is_empty() {
             return Ok(());
         }
@@ -281,23 +277,23 @@ impl Writer {
         let summary = block.encode(|code| self.plan.name(code), &mut self.encoders, &mut self.pending);
         let number = self.index.push(partition, at, self.pending.len() - before, &summary);
         for seq in seqs {
-            self.note_block(seq, number)?;
+            self.add_to_sequence_index(seq, number)?;
         }
         for (hash, row) in ids {
             self.ids.insert(hash, number, row as u16);
         }
-        self.write(WRITE_BYTES)
+        self.write_pending()
     }
 
     /// Adds an event to the sequence index.
-    fn note_block(&mut self, seq: u64, block: u32) -> Result<(), Imbalance> {
+    fn add_to_sequence_index(&mut self, seq: u64, block: u32) -> Result<(), Imbalance> {
         let is_new = self.sequence_index.insert(seq, block)?;
         if is_new || self.may_repeat { Ok(()) } else { Err(Imbalance::Seq(seq)) }
     }
 
-    /// Writes the pending bytes if there are at least `least`.
-    fn write(&mut self, least: usize) -> Result<(), StorageError> {
-        if self.pending.len() >= least {
+    /// Writes the pending bytes if there are enough.
+    fn write_pending(&mut self) -> Result<(), StorageError> {
+        if self.pending.len() >= WRITE_BYTES {
             self.draft.write(&self.pending)?;
             self.at += self.pending.len() as u64;
             self.pending.clear();

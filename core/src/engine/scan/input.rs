@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::bounds::Bounds;
+use super::requested_types::{RequestedTypes, is_requested};
 use super::step::{Address, share};
-use super::wanted::{Wanted, is_wanted};
 use crate::codec::Packed;
 use crate::column::partition_point;
 use crate::query::{Filter, Order};
@@ -15,19 +15,19 @@ use crate::segment::{Block, Part, Sealed, SealedError, Segment, SortKey};
 
 /// The rows of one part that may match, in the order of time, forwards or backwards.
 #[derive(Debug)]
-pub(super) struct Source {
-    /// The part, as an index into those of the run.
-    pub(super) part: usize,
-    rows: SourceRows,
+pub(super) struct MergeInput {
+    /// The index of the part among those of the run.
+    part: usize,
+    rows: InputRows,
     backwards: bool,
 }
 
 #[derive(Debug)]
-enum SourceRows {
-    /// The remaining rows: as indexes into the rows grouped by type if `grouped`, else as rows.
+enum InputRows {
+    /// The remaining rows. If `grouped`, `indexes` refers to the rows grouped by type, otherwise to the rows in order.
     Fresh {
         segment: Arc<Segment>,
-        places: Range<usize>,
+        indexes: Range<usize>,
         grouped: bool,
     },
     Partition(Box<Partition>),
@@ -40,7 +40,7 @@ struct Partition {
     /// The numbers of its blocks, and which of them remain.
     numbers: Packed,
     blocks: Range<usize>,
-    wanted: Wanted,
+    requested: RequestedTypes,
     /// Blocks without a sequence number in these bounds are skipped.
     bounds: Bounds,
     open: Option<Open>,
@@ -54,40 +54,39 @@ struct Open {
     /// The remaining rows.
     rows: Range<usize>,
     /// For each type of the block, whether it is requested; `None` for all.
-    wanted: Option<Box<[bool]>>,
+    requested: Option<Box<[bool]>>,
 }
 
-/// The next item of a source.
+/// The next item of an input.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// A row.
+    /// A row and its sort key.
     Row(SortKey, Address),
-    /// A block that has to be read; its rows have this sort key or come later in the walk.
+    /// A block that has to be read. The walk reaches its first row at this sort key.
     Block(SortKey),
 }
 
-impl Source {
-    /// The sources of a part: its rows that can match.
+impl MergeInput {
+    /// The inputs of a part: its rows that can match, sorted.
     pub(super) fn of(part: usize, content: &Part, filter: &Filter, bounds: &Bounds) -> Vec<Self> {
         let rows = match content {
             Part::Fresh(segment) => fresh_rows(segment, filter, bounds),
             Part::Sealed(sealed) => partitions(sealed, filter, bounds),
         };
-        let some = rows.into_iter().filter(|rows| !rows.is_empty());
         let backwards = bounds.order() == Order::TimeDescending;
-        some.map(|rows| Self { part, rows, backwards }).collect()
+        rows.into_iter().filter(|rows| !rows.is_empty()).map(|rows| Self { part, rows, backwards }).collect()
     }
 
     /// Takes the next row or block.
     pub(super) fn next(&mut self) -> Option<Next> {
         let (part, backwards) = (self.part, self.backwards);
         match &mut self.rows {
-            SourceRows::Fresh { segment, places, grouped } => {
-                let place = take(places, backwards)?;
-                let row = if *grouped { segment.rows().grouped_row(place) } else { place };
+            InputRows::Fresh { segment, indexes, grouped } => {
+                let index = take(indexes, backwards)?;
+                let row = if *grouped { segment.rows().grouped_row(index) } else { index };
                 Some(Next::Row(segment.sort_key(row), Address { part, block: None, row }))
             }
-            SourceRows::Partition(partition) => partition.next(part, backwards),
+            InputRows::Partition(partition) => partition.next(part, backwards),
         }
     }
 
@@ -98,8 +97,8 @@ impl Source {
     /// [`SealedError`] if it cannot be read or is damaged.
     pub(super) fn open(&mut self) -> Result<(), SealedError> {
         match &mut self.rows {
-            SourceRows::Fresh { .. } => Ok(()),
-            SourceRows::Partition(partition) => partition.open(self.backwards),
+            InputRows::Fresh { .. } => Ok(()),
+            InputRows::Partition(partition) => partition.open(self.backwards),
         }
     }
 
@@ -107,8 +106,8 @@ impl Source {
     pub(super) fn held_bytes(&self) -> usize {
         size_of::<Self>()
             + match &self.rows {
-                SourceRows::Fresh { segment, .. } => share(segment.memory_bytes(), segment),
-                SourceRows::Partition(partition) => {
+                InputRows::Fresh { segment, .. } => share(segment.memory_bytes(), segment),
+                InputRows::Partition(partition) => {
                     size_of::<Partition>()
                         + partition.open.as_ref().map_or(0, |open| share(open.block.memory_bytes(), &open.block))
                 }
@@ -118,16 +117,16 @@ impl Source {
     /// The block that is open.
     pub(super) fn block(&self) -> Option<&Arc<Block>> {
         match &self.rows {
-            SourceRows::Fresh { .. } => None,
-            SourceRows::Partition(partition) => partition.open.as_ref().map(|open| &open.block),
+            InputRows::Fresh { .. } => None,
+            InputRows::Partition(partition) => partition.open.as_ref().map(|open| &open.block),
         }
     }
 }
 
-impl SourceRows {
+impl InputRows {
     fn is_empty(&self) -> bool {
         match self {
-            Self::Fresh { places, .. } => places.is_empty(),
+            Self::Fresh { indexes, .. } => indexes.is_empty(),
             Self::Partition(partition) => partition.blocks.is_empty(),
         }
     }
@@ -137,13 +136,13 @@ impl Partition {
     fn next(&mut self, part: usize, backwards: bool) -> Option<Next> {
         if let Some(open) = &mut self.open {
             while let Some(row) = take(&mut open.rows, backwards) {
-                if is_wanted(open.wanted.as_deref(), &open.block, row) {
+                if is_requested(open.requested.as_deref(), &open.block, row) {
                     return Some(Next::Row(open.block.sort_key(row), Address { part, block: Some(open.number), row }));
                 }
             }
         }
         self.open = None;
-        // By the index, skip blocks that cannot have a matching row.
+        // Skip blocks that cannot have a matching row, as far as the index says.
         loop {
             if self.blocks.is_empty() {
                 return None;
@@ -151,7 +150,7 @@ impl Partition {
             let at = if backwards { self.blocks.end - 1 } else { self.blocks.start };
             let number = self.numbers.get(at) as usize;
             let index = self.sealed.index();
-            if self.bounds.has_any_seq(index.seqs(number)) && self.wanted.has_any(&self.sealed, number) {
+            if self.bounds.has_any_seq(index.seqs(number)) && self.requested.has_any(&self.sealed, number) {
                 return Some(Next::Block(if backwards { index.last(number) } else { index.first(number) }));
             }
             take(&mut self.blocks, backwards);
@@ -163,59 +162,59 @@ impl Partition {
         let number = self.numbers.get(at) as usize;
         let block = self.sealed.block(number)?;
         let rows = clip(0..block.len(), &self.bounds, |row| block.sort_key(row));
-        let wanted = self.wanted.in_block(&self.sealed, &block);
-        self.open = Some(Open { number, block, rows, wanted });
+        let requested = self.requested.in_block(&self.sealed, &block);
+        self.open = Some(Open { number, block, rows, requested });
         Ok(())
     }
 }
 
-fn fresh_rows(segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Vec<SourceRows> {
+fn fresh_rows(segment: &Arc<Segment>, filter: &Filter, bounds: &Bounds) -> Vec<InputRows> {
     let rows = segment.rows();
     if !bounds.has_any_seq((segment.base(), segment.last_seq())) {
         return Vec::new();
     }
-    let source = |places, grouped| SourceRows::Fresh { segment: Arc::clone(segment), places, grouped };
+    let input = |indexes, grouped| InputRows::Fresh { segment: Arc::clone(segment), indexes, grouped };
     let Some(types) = &filter.types else {
-        let places = clip(0..rows.len(), bounds, |row| segment.sort_key(row));
-        return alloc::vec![source(places, false)];
+        let indexes = clip(0..rows.len(), bounds, |row| segment.sort_key(row));
+        return alloc::vec![input(indexes, false)];
     };
     let mut codes: Vec<usize> = types.iter().filter_map(|name| rows.type_code(name.as_bytes())).collect();
     codes.sort_unstable();
     codes.dedup();
     let groups = codes.into_iter().map(|code| {
-        let places = clip(rows.type_group(code), bounds, |place| segment.sort_key(rows.grouped_row(place)));
-        source(places, true)
+        let indexes = clip(rows.type_group(code), bounds, |index| segment.sort_key(rows.grouped_row(index)));
+        input(indexes, true)
     });
     groups.collect()
 }
 
-fn partitions(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<SourceRows> {
+fn partitions(sealed: &Arc<Sealed>, filter: &Filter, bounds: &Bounds) -> Vec<InputRows> {
     let index = sealed.index();
     if !bounds.has_any_seq(sealed.seqs()) {
         return Vec::new();
     }
-    let Some(wanted) = Wanted::of(filter, sealed) else { return Vec::new() };
+    let Some(requested) = RequestedTypes::of(filter, sealed) else { return Vec::new() };
     let partition = |numbers: &Packed| {
         let number = |at| numbers.get(at) as usize;
         let start = partition_point(0..numbers.len(), |at| bounds.is_before(index.last(number(at))));
-        let end = partition_point(start..numbers.len(), |at| !bounds.is_behind(index.first(number(at))));
+        let end = partition_point(start..numbers.len(), |at| !bounds.is_after(index.first(number(at))));
         let partition = Partition {
             sealed: Arc::clone(sealed),
             numbers: numbers.clone(),
             blocks: start..end,
-            wanted: wanted.clone(),
+            requested: requested.clone(),
             bounds: *bounds,
             open: None,
         };
-        (start < end).then(|| SourceRows::Partition(Box::new(partition)))
+        (start < end).then(|| InputRows::Partition(Box::new(partition)))
     };
     index.partitions().iter().filter_map(partition).collect()
 }
 
 /// The subrange of a sorted range that is within the bounds.
-fn clip(range: Range<usize>, bounds: &Bounds, place: impl Fn(usize) -> SortKey) -> Range<usize> {
-    let start = partition_point(range.clone(), |at| bounds.is_before(place(at)));
-    start..partition_point(start..range.end, |at| !bounds.is_behind(place(at)))
+fn clip(range: Range<usize>, bounds: &Bounds, sort_key: impl Fn(usize) -> SortKey) -> Range<usize> {
+    let start = partition_point(range.clone(), |at| bounds.is_before(sort_key(at)));
+    start..partition_point(start..range.end, |at| !bounds.is_after(sort_key(at)))
 }
 
 fn take(range: &mut Range<usize>, backwards: bool) -> Option<usize> {
