@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::descriptors::Descriptors;
 use crate::lifecycle::{ConnectionPermit, Lifecycle};
-use crate::repeated::Repeated;
+use crate::log_limit::LogLimit;
 use crate::runtime::Runtime;
 
 /// How often descriptors that are not connections are counted. Counting lists all open descriptors, which is too slow
@@ -19,14 +19,14 @@ pub struct Admission {
     descriptors: Descriptors,
     /// When the descriptors were last counted.
     counted_at: Mutex<Instant>,
-    failures: Repeated,
+    failures: LogLimit,
 }
 
 impl Admission {
     /// Admission for a server that is about to accept connections.
     #[must_use]
     pub fn new(descriptors: Descriptors) -> Self {
-        Self { descriptors, counted_at: Mutex::new(Instant::now()), failures: Repeated::default() }
+        Self { descriptors, counted_at: Mutex::new(Instant::now()), failures: LogLimit::default() }
     }
 
     fn is_count_due(&self) -> bool {

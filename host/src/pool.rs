@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 
-use crate::repeated::Repeated;
+use crate::log_limit::LogLimit;
 
 /// How long an idle thread waits for work before it ends, unless it is the last.
 const IDLE: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ struct Shared {
     state: Mutex<State>,
     filled: Condvar,
     /// Limits log lines about threads that the system refused.
-    refusals: Repeated,
+    refusals: LogLimit,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -73,7 +73,7 @@ impl Pool {
             prepare: Box::new(prepare),
             state: Mutex::default(),
             filled: Condvar::new(),
-            refusals: Repeated::default(),
+            refusals: LogLimit::default(),
         });
         shared.start_thread(&mut shared.lock())?;
         Ok(Self { shared })

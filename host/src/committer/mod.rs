@@ -31,8 +31,8 @@ use argus_core::repository::{CommitError, Failure, Reader, Receipt, Repository};
 
 use crate::clock;
 use crate::lifecycle::Lifecycle;
+use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
-use crate::repeated::Repeated;
 use crate::warnings::Warnings;
 use crate::watch;
 use availability::Availability;
@@ -74,9 +74,9 @@ struct Shared {
     types_watch: TypesWatch,
     metrics: Arc<Metrics>,
     /// Limits log lines about refused commits whose cause is temporary.
-    refusals: Repeated,
+    refusals: LogLimit,
     /// Limits log lines about other operations that will be retried.
-    delays: Repeated,
+    delays: LogLimit,
     lifecycle: Arc<Lifecycle>,
     warnings: Arc<Warnings>,
 }
@@ -103,8 +103,8 @@ impl Committer {
             repository: Mutex::new(repository),
             availability: Availability::default(),
             maintenance: MaintenanceThread::default(),
-            refusals: Repeated::default(),
-            delays: Repeated::default(),
+            refusals: LogLimit::default(),
+            delays: LogLimit::default(),
             types_watch: TypesWatch::default(),
             metrics,
             lifecycle,

@@ -8,7 +8,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// One kind of log line, written at most once a minute.
 #[derive(Debug, Default)]
-pub struct Repeated(Mutex<State>);
+pub struct LogLimit(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -16,14 +16,14 @@ struct State {
     suppressed: u64,
 }
 
-impl Repeated {
+impl LogLimit {
     /// Call this each time the event occurs. If a line is due, returns how many occurrences since the last line were
     /// not logged.
     ///
     /// ```
-    /// use argus_host::repeated::Repeated;
+    /// use argus_host::log_limit::LogLimit;
     ///
-    /// let refused = Repeated::default();
+    /// let refused = LogLimit::default();
     /// assert_eq!(refused.due(), Some(0), "the first is logged");
     /// assert_eq!(refused.due(), None, "and no other for a minute");
     /// ```
@@ -48,9 +48,9 @@ mod tests {
 
     #[test]
     fn the_first_is_logged_and_the_next_minute_is_counted() {
-        let repeated = Repeated::default();
+        let limit = LogLimit::default();
         let begin = Instant::now();
-        let after = |seconds| repeated.due_at(begin + Duration::from_secs(seconds));
+        let after = |seconds| limit.due_at(begin + Duration::from_secs(seconds));
         assert_eq!(
             [0, 0, 1, 59, 60, 61, 200, 201].map(after),
             [Some(0), None, None, None, Some(3), None, Some(1), None]
