@@ -1,4 +1,4 @@
-//! The only module that reads the clocks.
+//! The time for the core, and a clock that tests can set.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

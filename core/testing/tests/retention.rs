@@ -225,9 +225,9 @@ fn restarts_do_not_prolong_a_doubt_for_ever() {
         engine.commit(NOW, &[batch(20, hours_ago(30 * 24 - 1), "a")]).unwrap();
         maintain(&mut engine, steady(NOW)).unwrap();
         // No process runs for 26 hours.
-        let believed = restarted(&mut engine, 26..26 + 72, days_ahead).unwrap();
+        let trusted = restarted(&mut engine, 26..26 + 72, days_ahead).unwrap();
         // The hour before each restart does not count, since it was not observed to its end.
-        assert!((26 + 24..26 + 27).contains(&believed), "{days_ahead} days ahead: after {believed} hours");
+        assert!((26 + 24..26 + 27).contains(&trusted), "{days_ahead} days ahead: after {trusted} hours");
     }
 }
 

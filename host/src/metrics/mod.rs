@@ -167,8 +167,8 @@ impl Metrics {
             queue_batches: gauge("argus_commit_queue_batches", "Batches waiting for the commit thread.")?,
             queue_bytes: gauge("argus_commit_queue_bytes", "Bytes of batches waiting for the commit thread.")?,
             body_bytes_reserved: gauge("argus_body_in_flight_bytes", "Bytes of request bodies held in memory.")?,
-            answer_bytes_held: gauge("argus_answer_bytes_held", "Bytes that answers under way hold in memory.")?,
-            answers_in_flight: gauge("argus_answers_in_flight", "Answers under way to requests for lists of events.")?,
+            answer_bytes_held: gauge("argus_answer_bytes_held", "Bytes in memory of the answers in flight.")?,
+            answers_in_flight: gauge("argus_answers_in_flight", "Answers in flight to requests for lists of events.")?,
             memory_planned: gauge(
                 "argus_memory_planned_bytes",
                 "Memory that the server needs under its settings, without the index of stored events.",

@@ -11,13 +11,6 @@ const COLUMNS_MAX: usize = 120;
 /// Files of code that may have more lines.
 const LONG_FILES: &[Exemption] = &[];
 
-/// Files whose code may have longer lines. Comments are checked in all files.
-const LONG_LINES: &[Exemption] = &[
-    Exemption { path: "core/", reason: "some string literals are not wrapped yet" },
-    Exemption { path: "host/", reason: "some string literals are not wrapped yet" },
-    Exemption { path: "storage/", reason: "some string literals are not wrapped yet" },
-];
-
 /// Files in which a thread may wait for time to pass.
 const SLEEPERS: &[Exemption] = &[
     Exemption {
@@ -73,7 +66,7 @@ pub(super) fn violations(source: &Source) -> Vec<Violation> {
         found.extend(ignored_tests(source));
         found.extend(sleeps(source, SLEEPERS));
         found.extend(without_heading(source));
-        found.extend(long_lines(source, LONG_LINES));
+        found.extend(long_lines(source));
     }
     found
 }
@@ -81,9 +74,8 @@ pub(super) fn violations(source: &Source) -> Vec<Violation> {
 /// Exemptions that are not needed any more.
 pub(super) fn stale_exemptions(sources: &[Source]) -> Vec<Violation> {
     let files = stale(sources, LONG_FILES, |source| length(source, &[]).is_some());
-    let lines = stale(sources, LONG_LINES, |source| !long_lines(source, &[]).is_empty());
     let sleepers = stale(sources, SLEEPERS, |source| !sleeps(source, &[]).is_empty());
-    files.into_iter().chain(lines).chain(sleepers).collect()
+    files.into_iter().chain(sleepers).collect()
 }
 
 fn length(source: &Source, exemptions: &[Exemption]) -> Option<Violation> {
@@ -103,10 +95,10 @@ fn without_heading(source: &Source) -> Option<Violation> {
 }
 
 /// rustfmt wraps neither comments nor string literals. Rows of tables cannot be wrapped.
-fn long_lines(source: &Source, exemptions: &[Exemption]) -> Vec<Violation> {
+fn long_lines(source: &Source) -> Vec<Violation> {
     let is_comment = |line: &str| line.trim_start().starts_with("//");
     let is_row = |line: &str| line.trim_start().trim_start_matches(['/', '!']).trim_start().starts_with('|');
-    let is_checked = |line: &str| if is_comment(line) { !is_row(line) } else { !exempt(source, exemptions) };
+    let is_checked = |line: &str| !(is_comment(line) && is_row(line));
     let long = source.lines().filter(|(_, line)| line.chars().count() > COLUMNS_MAX && is_checked(line));
     let reason = format!("more than {COLUMNS_MAX} columns: wrap the line, a string literal with `\\` at line ends");
     long.map(|(number, _)| Violation::new(&source.path, number, reason.clone())).collect()
@@ -214,9 +206,7 @@ mod tests {
     fn long_lines_are_found_except_in_tables() {
         let long = "x".repeat(COLUMNS_MAX);
         let text = format!("// {long}\nlet s = \"{long}\";\n    /// {long}\n/// | {long} |\n//! ok\n");
-        assert_eq!(lines(&long_lines(&rust(&text), &[])), [1, 2, 3]);
-        let exemption = [Exemption { path: "core/", reason: "literals are not wrapped yet" }];
-        assert_eq!(lines(&long_lines(&rust(&text), &exemption)), [1, 3]);
+        assert_eq!(lines(&long_lines(&rust(&text))), [1, 2, 3]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ const DAY: i64 = 24 * HOUR;
 /// The engine always accepts a change of the wall clock by this much.
 const SMALL_STEP: i64 = 300 * SECOND;
 
-/// By how much a changed wall clock is ahead: not at all, a little, and too much to be believed.
+/// By how much a changed wall clock is ahead: not at all, a little, and too much to be trusted.
 const SET_AHEAD: [i64; 6] = [0, 40 * DAY, -40 * DAY, 30 * SECOND, 400 * DAY, 3 * DAY];
 
 /// The true time, and the clocks shown to the engine.
@@ -36,14 +36,14 @@ pub(super) struct Clocks {
     skipped: i64,
     /// The wall time that the running engine saw last.
     seen: Option<Timestamp>,
-    /// How far ahead the wall clock was whenever the engine may have believed it: after it had lasted, or while the
+    /// How far ahead the wall clock was whenever the engine may have trusted it: after it had lasted, or while the
     /// store was empty.
-    believed: Vec<i64>,
+    trusted: Vec<i64>,
 }
 
 impl Clocks {
     pub(super) fn new() -> Self {
-        Self { now: NOW.as_nanos(), ahead: 0, uptime: 0, set_at: 0, skipped: 0, seen: None, believed: Vec::new() }
+        Self { now: NOW.as_nanos(), ahead: 0, uptime: 0, set_at: 0, skipped: 0, seen: None, trusted: Vec::new() }
     }
 
     /// Lets time pass. A negative time is a small correction of the clock.
@@ -62,7 +62,7 @@ impl Clocks {
 
     /// The store is empty: the engine can compare the wall clock with nothing.
     pub(super) fn store_is_empty(&mut self) {
-        self.believed.push(self.ahead);
+        self.trusted.push(self.ahead);
     }
 
     /// The engine has seen the clocks.
@@ -90,14 +90,14 @@ impl Clocks {
     /// lasted long. An engine that has seen less may use an earlier time.
     pub(super) fn credible(&mut self, age: i64) -> i64 {
         if self.uptime - self.set_at >= patience(Some(age)) {
-            self.believed.push(self.ahead);
+            self.trusted.push(self.ahead);
         }
-        let is_credible = self.believed.contains(&self.ahead) || self.ahead <= (age / 8).clamp(SMALL_STEP, DAY);
+        let is_credible = self.trusted.contains(&self.ahead) || self.ahead <= (age / 8).clamp(SMALL_STEP, DAY);
         if is_credible { self.now + self.ahead.max(0) } else { self.now }
     }
 }
 
-/// After this time any clock is believed.
+/// After this time any clock is trusted.
 fn patience(age: Option<i64>) -> i64 {
     age.map_or(DAY, |age| age.min(DAY))
 }
