@@ -78,9 +78,9 @@ pub trait ScanRun: Send {
         None
     }
 
-    /// How many events of the page [`poll_head`](Self::poll_head) has chosen while it is pending; `None` if it is not
-    /// known. A scan that begins where this one has [`reached`](Self::reached) chooses the others.
-    fn chosen(&self) -> Option<u32> {
+    /// How many events of the page [`poll_head`](Self::poll_head) has chosen, and the position of the last one; `None`
+    /// if it is not known. A scan that begins where this one has [`reached`](Self::reached) chooses the others.
+    fn chosen(&self) -> Option<(u32, Option<Position>)> {
         None
     }
 

@@ -6,7 +6,7 @@
 //!
 //! While the budget is exceeded, parked reads are suspended at once, every other read when it has computed for a while,
 //! and new answers wait for room. So what the reads hold beyond the budget is held by those that are on a thread at
-//! that moment, whose number is limited, and by those that have a full page and look for the event behind it.
+//! that moment, and their number is limited.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
