@@ -111,8 +111,7 @@ impl ReadRun {
 
     /// Releases the snapshot and everything read from it; the next [`poll`](Self::poll) continues in a new snapshot.
     /// For a run whose client does not read, or when memory is short. Returns what it releases, so that the caller can
-    /// drop it where that may take time; `None` if there is nothing, or if a page of which nothing is known yet, or
-    /// which is full, would have to be chosen again.
+    /// drop it where that may take time; `None` if there is nothing, or if no event was examined yet for a page.
     pub fn suspend(&mut self) -> Option<Box<dyn ScanRun>> {
         match &mut self.state {
             State::Searching(run) => run.suspend(),

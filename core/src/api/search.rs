@@ -67,9 +67,8 @@ pub(super) struct SearchRun {
     position: Option<Position>,
     /// Whether it was suspended before.
     is_continued: bool,
-    /// How far the page had been chosen when the run was suspended: everything up to there was examined, and so many
-    /// more events belong to the page.
-    chosen: Option<(Position, NonZeroU32)>,
+    /// How far the page was chosen when the run was suspended, until its end is known.
+    chosen: Option<Chosen>,
     /// The end of the page, if there is a next one.
     page_end: Option<Position>,
     /// The uptime at which the page ends even if it is not full.
@@ -83,6 +82,17 @@ pub(super) struct SearchRun {
     any: bool,
     /// The uptime at which something was sent last, or the search began.
     sent_at: Duration,
+}
+
+/// A page that is being chosen.
+#[derive(Clone, Copy)]
+struct Chosen {
+    /// Everything up to here was examined.
+    reached: Position,
+    /// The last event so far.
+    last: Option<Position>,
+    /// How many more events belong to the page. If none, it remains to be seen whether there is a next page.
+    left: u32,
 }
 
 /// A scan and its snapshot.
@@ -188,10 +198,14 @@ impl SearchRun {
         let running = self.scan.as_ref()?;
         match &self.phase {
             Phase::Head => {
-                let limit = self.chosen.map_or(self.search.scan.limit, |(_, limit)| Some(limit))?;
-                // If no event is left, the page is full, and the scan looks for one that is behind it.
-                let left = limit.get().checked_sub(running.run.chosen()?).and_then(NonZeroU32::new)?;
-                self.chosen = Some((running.run.reached()?, left));
+                let (count, last) = running.run.chosen()?;
+                let before = self.chosen;
+                let limit = before.map_or(self.search.scan.limit.map(NonZeroU32::get), |chosen| Some(chosen.left))?;
+                self.chosen = Some(Chosen {
+                    reached: running.run.reached()?,
+                    last: last.or(before.and_then(|chosen| chosen.last)),
+                    left: limit.saturating_sub(count),
+                });
             }
             Phase::First(_) | Phase::Streaming | Phase::Done => self.position = self.reached(running),
         }
@@ -216,7 +230,7 @@ impl SearchRun {
 
     /// Where the next scan begins.
     fn position(&self) -> Option<Position> {
-        self.chosen.map_or(self.position, |(position, _)| Some(position))
+        self.chosen.map_or(self.position, |chosen| Some(chosen.reached))
     }
 
     /// Whether the snapshot was replaced and has been held for too long. A scan that is starting keeps it: the next one
@@ -234,7 +248,7 @@ impl SearchRun {
         Scan {
             from: self.position().or(scan.from),
             // Once the page is chosen, its end is fixed.
-            limit: self.chosen.map(|(_, left)| left),
+            limit: self.chosen.map(|chosen| NonZeroU32::new(chosen.left).unwrap_or(NonZeroU32::MIN)),
             to: self.page_end,
             up_to_seq: Some(self.last_seq),
             ..scan.clone()
@@ -243,7 +257,7 @@ impl SearchRun {
 
     fn advance(&mut self, running: &mut Running, uptime: Duration, budget: u32) -> Result<Poll<ReadStep>, ReadError> {
         if !running.has_head {
-            let Poll::Ready(head) = running.run.poll_head(budget)? else {
+            let Poll::Ready(head) = self.poll_head(&mut *running.run, budget)? else {
                 if matches!(self.phase, Phase::Head) && uptime >= self.page_due {
                     self.scanned_to = running.run.end_page();
                 }
@@ -267,6 +281,17 @@ impl SearchRun {
             Phase::First(reply) => self.first(&mut *running.run, reply, uptime, budget),
             Phase::Streaming => self.stream(&mut *running.run, uptime, budget),
             Phase::Head | Phase::Done => Ok(Poll::Ready(ReadStep::Done)),
+        }
+    }
+
+    /// The head, as soon as it is known. A scan that goes on behind a full page need only find one event.
+    fn poll_head(&self, run: &mut dyn ScanRun, budget: u32) -> Result<Poll<ScanHead>, ReadError> {
+        let head = run.poll_head(budget)?;
+        match self.chosen {
+            Some(Chosen { left: 0, last, .. }) if run.chosen().is_some_and(|(count, _)| count > 0) => {
+                Ok(Poll::Ready(ScanHead { next: last }))
+            }
+            Some(_) | None => Ok(head),
         }
     }
 

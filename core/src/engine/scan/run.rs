@@ -185,9 +185,9 @@ impl ScanRun for Run {
         Some(reached)
     }
 
-    fn chosen(&self) -> Option<u32> {
-        let page = self.page.as_ref().filter(|page| !page.complete)?;
-        u32::try_from(page.chosen.len()).ok()
+    fn chosen(&self) -> Option<(u32, Option<Position>)> {
+        let chosen = &self.page.as_ref()?.chosen;
+        Some((u32::try_from(chosen.len()).ok()?, chosen.last().map(|&(place, _)| position(place))))
     }
 
     fn reached(&self) -> Option<Position> {
