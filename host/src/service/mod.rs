@@ -64,7 +64,7 @@ pub(crate) struct Session<R> {
 struct Answer {
     reply: Reply,
     /// Has the read that produces the body, if that is streamed.
-    rest: Option<Arc<Admitted>>,
+    streamed: Option<Arc<Admitted>>,
 }
 
 /// The deadline has passed.
@@ -189,7 +189,7 @@ impl<R: Runtime> Session<R> {
     }
 
     fn respond(&self, answer: Answer, request_id: String, in_flight: InFlight) -> Response<ReplyBody> {
-        let Answer { reply, rest } = answer;
+        let Answer { reply, streamed } = answer;
         let mut headers = HeaderMap::with_capacity(reply.headers.len() + 2);
         for (name, value) in reply.headers {
             append(&mut headers, field_name(name), value);
@@ -198,7 +198,7 @@ impl<R: Runtime> Session<R> {
         if reply.close || self.connection.state().is_unread() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let body = match rest {
+        let body = match streamed {
             None => ReplyBody::whole(reply.body, Some(in_flight)),
             Some(admitted) => {
                 let advance = self.advancer(Some(Arc::clone(&admitted)));
@@ -229,7 +229,7 @@ impl<R: Runtime> Session<R> {
 
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {
-        Self { reply, rest: None }
+        Self { reply, streamed: None }
     }
 }
 

@@ -29,20 +29,22 @@ const START_SLICE: Duration = Duration::from_millis(100);
 impl<R: Runtime> Session<R> {
     /// Answers a read, or starts its streamed answer, before the deadline.
     pub(super) async fn read_by(&self, deadline: Instant, read: Read) -> Result<Answer, Refusal> {
+        let may_stream = read.may_stream();
+        // A page ends at half of its time, and waiting for room is part of that.
+        let run = read.begin(clock::moment());
         // An answer that is not streamed needs no share of the budget.
-        let admitted = if read.may_stream() {
+        let admitted = if may_stream {
             let admitted = self.within(deadline, Box::pin(self.service.node.answers.admit())).await;
             Some(Arc::new(admitted.map_err(|Elapsed| Refusal::AnswersFull)?))
         } else {
             None
         };
-        let done = self.within(deadline, Box::pin(self.run_read(read, admitted))).await;
+        let done = self.within(deadline, Box::pin(self.run_read(run, admitted))).await;
         done.unwrap_or(Err(Refusal::ReadTimeout))
     }
 
-    async fn run_read(&self, read: Read, admitted: Option<Arc<Admitted>>) -> Result<Answer, Refusal> {
+    async fn run_read(&self, run: ReadRun, admitted: Option<Arc<Admitted>>) -> Result<Answer, Refusal> {
         let (node, held) = (Arc::clone(&self.service.node), admitted.clone());
-        let run = read.begin(clock::moment());
         let first = move || advance_slice(run, FIRST_SLICE, held.as_deref(), &node);
         let mut step = self.service.runtime.unblock(first).await;
         let advance = self.advancer(admitted.clone());
@@ -57,7 +59,7 @@ impl<R: Runtime> Session<R> {
                         return Err(Refusal::Internal);
                     };
                     admitted.park(run);
-                    return Ok(Answer { reply, rest: Some(admitted) });
+                    return Ok(Answer { reply, streamed: Some(admitted) });
                 }
                 Ok(Poll::Ready(ReadStep::Chunk(_) | ReadStep::Done)) => {
                     tracing::error!("a read gave a body before its head");
