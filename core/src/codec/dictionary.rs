@@ -101,16 +101,12 @@ impl DictionaryBuilder {
 impl Dictionary {
     pub(super) fn decode(cursor: &mut Cursor, heap: &mut Cursor, count: usize) -> Result<Self, Corrupt> {
         let len = cursor.length(TEXTS_MAX)?;
-        let (texts, codes) = (Strings::decode(cursor, heap, len)?, Packed::decode(cursor, count)?);
-        if codes.exceeds(len as u64) {
-            Err(Corrupt("the code of a text is invalid"))
-        } else {
-            Ok(Self { texts, codes })
-        }
+        Ok(Self { texts: Strings::decode(cursor, heap, len)?, codes: Packed::decode(cursor, count)? })
     }
 
-    pub(super) fn append(&self, index: usize, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.texts.get(self.codes.get(index) as usize));
+    /// The text at `index`. Codes are checked here, because most rows of a decoded block are never read.
+    pub(super) fn get(&self, index: usize) -> Result<&[u8], Corrupt> {
+        self.texts.get(self.codes.get(index) as usize).ok_or(Corrupt("the code of a text is invalid"))
     }
 }
 
@@ -130,4 +126,24 @@ fn hash(text: &[u8]) -> u64 {
     }
     mix(last);
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn an_invalid_code_is_an_error() {
+        let (mut heap, mut column) = (Vec::new(), Vec::new());
+        put_varint(3, &mut column);
+        let spans = [Span { start: 0, end: 1 }, Span { start: 1, end: 2 }, Span { start: 2, end: 3 }];
+        encode_strings(b"abc", &spans, &mut Vec::new(), &mut heap, &mut column);
+        pack(&[2, 3, 0], &mut column);
+        let (mut column, mut heap) = (Cursor::new(column.into()), Cursor::new(heap.into()));
+        let dictionary = Dictionary::decode(&mut column, &mut heap, 3).unwrap();
+        assert_eq!([0, 2].map(|index| dictionary.get(index).unwrap()), [b"c", b"a"]);
+        assert_eq!(dictionary.get(1), Err(Corrupt("the code of a text is invalid")));
+    }
 }

@@ -89,20 +89,13 @@ impl Payloads {
             + leaves * size_of::<(Texts, Bytes)>()
     }
 
-    /// Appends the text of a row to `out`. The row must exist.
-    pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) {
-        let Some(&(shape, row_in_shape)) = self.shape_rows.get(row) else { return };
+    /// Appends the text of a row to `out`.
+    pub(crate) fn append(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Corrupt> {
+        const NO_ROW: Corrupt = Corrupt("a row does not exist");
+        let &(shape, row_in_shape) = self.shape_rows.get(row).ok_or(NO_ROW)?;
         match shape.checked_sub(1) {
-            Some(shape) => {
-                if let Some(shape) = self.shapes.get(shape as usize) {
-                    shape.append(row_in_shape as usize, out);
-                }
-            }
-            None => {
-                if let Some(whole) = &self.whole {
-                    whole.append(row_in_shape as usize, out);
-                }
-            }
+            Some(shape) => self.shapes.get(shape as usize).ok_or(NO_ROW)?.append(row_in_shape as usize, out),
+            None => self.whole.as_ref().ok_or(NO_ROW)?.append(row_in_shape as usize, out),
         }
     }
 }
@@ -120,12 +113,13 @@ impl ShapeColumns {
         Ok(Self { first, leaves: leaves.collect::<Result<_, _>>()? })
     }
 
-    fn append(&self, row_in_shape: usize, out: &mut Vec<u8>) {
+    fn append(&self, row_in_shape: usize, out: &mut Vec<u8>) -> Result<(), Corrupt> {
         out.extend_from_slice(&self.first);
         for (leaf, piece) in &self.leaves {
-            leaf.append(row_in_shape, out);
+            leaf.append(row_in_shape, out)?;
             out.extend_from_slice(piece);
         }
+        Ok(())
     }
 }
 
@@ -164,18 +158,18 @@ mod tests {
         let mut found = Vec::new();
         for (row, text) in texts.iter().enumerate().rev() {
             found.clear();
-            payloads.append(row, &mut found);
+            payloads.append(row, &mut found).unwrap();
             assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(text.as_ref()));
             assert_eq!(found, text.as_ref());
         }
-        payloads.append(texts.len(), &mut found);
+        assert!(payloads.append(texts.len(), &mut found).is_err());
         payloads
     }
 
     fn read_all(payloads: &Payloads, count: usize) {
         let mut out = Vec::new();
         for row in 0..count {
-            payloads.append(row, &mut out);
+            let _ = payloads.append(row, &mut out);
         }
     }
 

@@ -45,10 +45,10 @@ impl Strings {
         Ok(Self { ends, bytes: heap.take(end as usize)? })
     }
 
-    /// The text at `index`; empty after the last one.
-    pub(super) fn get(&self, index: usize) -> &[u8] {
-        let Some(&end) = self.ends.get(index) else { return &[] };
+    /// The text at `index`, if it exists.
+    pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
+        let &end = self.ends.get(index)?;
         let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        Span { start, end }.of(&self.bytes)
+        Some(Span { start, end }.of(&self.bytes))
     }
 }

@@ -174,20 +174,23 @@ impl Texts {
         Ok(Self { quoted: byte & QUOTED != 0, form })
     }
 
-    /// Appends the text at `index` to `out`. The text must exist.
-    pub(crate) fn append(&self, index: usize, out: &mut Vec<u8>) {
+    /// Appends the text at `index`, which is below the number of texts, to `out`.
+    pub(crate) fn append(&self, index: usize, out: &mut Vec<u8>) -> Result<(), Corrupt> {
         if self.quoted {
             out.push(b'"');
         }
         match &self.form {
-            Form::Strings(strings) => out.extend_from_slice(strings.get(index)),
-            Form::Dictionary(dictionary) => dictionary.append(index, out),
+            Form::Strings(strings) => {
+                out.extend_from_slice(strings.get(index).ok_or(Corrupt("a text does not exist"))?);
+            }
+            Form::Dictionary(dictionary) => out.extend_from_slice(dictionary.get(index)?),
             Form::Integers(integers) => integers.append(index, out),
             Form::Template(template) => template.append(index, out),
         }
         if self.quoted {
             out.push(b'"');
         }
+        Ok(())
     }
 }
 
@@ -225,7 +228,7 @@ mod tests {
         assert!(cursor.is_empty());
         for (index, value) in texts.iter().enumerate().rev() {
             let mut found = b"before".to_vec();
-            column.append(index, &mut found);
+            column.append(index, &mut found).unwrap();
             assert_eq!(found.strip_prefix(b"before").unwrap(), value.as_ref());
         }
         let form = match column.form {
@@ -240,7 +243,7 @@ mod tests {
     fn assert_all_bytes_are_read(column: &Texts, count: usize) {
         let mut out = Vec::new();
         for index in 0..count {
-            column.append(index, &mut out);
+            let _ = column.append(index, &mut out);
         }
     }
 

@@ -147,7 +147,7 @@ impl Parts {
         let Some((part, sealed)) = find_by_seq(&self.sealed, seq, Sealed::seqs) else { return Ok(None) };
         let Some((number, block, row)) = sealed.find_seq(seq)? else { return Ok(None) };
         let mut client_id = Vec::new();
-        block.append_id(row, &mut client_id);
+        block.append_id(row, &mut client_id)?;
         let is_generated = client_id.is_empty() && self.key.generate(block.millis(row), seq) == uuid;
         Ok(is_generated.then_some(Located::Sealed { part, number, block, row }))
     }

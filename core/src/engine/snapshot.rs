@@ -52,7 +52,7 @@ impl Snapshot for EngineSnapshot {
             Some(Located::Fresh { segment, row, .. }) => sink(segment.event(row, key)?),
             Some(Located::Sealed { block, row, .. }) => {
                 let mut text = RowText::default();
-                text.load(&block, row);
+                text.load(&block, row)?;
                 sink(text.event(&block, row, key)?);
             }
         }

@@ -21,8 +21,10 @@ pub(crate) use sealed::{Block, DamagedPart, RecoveredBlocks, Sealed, SealedError
 pub(crate) use type_name::{TypeName, TypeNames};
 
 use alloc::boxed::Box;
+use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use tally::Tally;
 
@@ -186,12 +188,16 @@ pub(crate) struct RowText {
 
 impl RowText {
     /// Decodes the texts of a row.
-    pub(crate) fn load(&mut self, block: &Block, row: usize) {
+    ///
+    /// # Errors
+    ///
+    /// [`Damage`] if they cannot be decoded.
+    pub(crate) fn load(&mut self, block: &Block, row: usize) -> Result<(), Damage> {
         self.seq = block.sort_key(row).seq;
         self.id.clear();
         self.payload.clear();
-        block.append_id(row, &mut self.id);
-        block.append_payload(row, &mut self.payload);
+        block.append_id(row, &mut self.id)?;
+        block.append_payload(row, &mut self.payload)
     }
 
     /// The caller's id, empty if there is none.
@@ -232,8 +238,11 @@ impl RowText {
 
 /// Checks a text of the event with this sequence number.
 fn text(bytes: &[u8], seq: u64) -> Result<&str, Damage> {
-    core::str::from_utf8(bytes).map_err(|error| {
-        let (place, reason) = ("the text of an event".into(), alloc::format!("it is not UTF-8: {error}"));
-        Damage { place, offset: None, reason, affected: Affected::all(seq, seq) }
-    })
+    core::str::from_utf8(bytes).map_err(|error| damaged_text(seq, &format_args!("it is not UTF-8: {error}")))
+}
+
+/// Damage to a text of the event with this sequence number.
+fn damaged_text(seq: u64, reason: &dyn fmt::Display) -> Damage {
+    let place = "the text of an event".into();
+    Damage { place, offset: None, reason: reason.to_string(), affected: Affected::all(seq, seq) }
 }

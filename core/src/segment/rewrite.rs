@@ -9,7 +9,7 @@ use core::ops::Add as _;
 
 use super::sealed::{PartitionPlan, Row, Summary, TypeSummary, Writer};
 use super::tally::{Imbalance, Tally};
-use super::{Block, Part, RowText, Sealed, Segment, SortKey, TypeName};
+use super::{Block, Part, RowText, Sealed, SealedError, Segment, SortKey, TypeName};
 use crate::codec::Packed;
 use crate::storage::{Draft, Published, StorageError};
 
@@ -188,7 +188,7 @@ impl Rewrite {
             }
             InputRows::Partition(partition) => {
                 let (block, codes) = partition.open.as_ref().expect("the input has an open block, which has the row");
-                self.text.load(block, row);
+                self.text.load(block, row).map_err(SealedError::from)?;
                 let code = *codes.get(block.type_index(row)).ok_or_else(unknown_type)?;
                 Row {
                     sort_key,

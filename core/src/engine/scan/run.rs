@@ -104,7 +104,7 @@ impl Run {
         let block = self.block(&row.address, row.block.as_ref())?;
         let (payload, loaded) = match (self.parts.get(row.address.part), block) {
             (Some(Part::Sealed(_)), Some(block)) => {
-                self.text.load(&block, row.address.row);
+                self.text.load(&block, row.address.row)?;
                 let payload = self.text.payload()?;
                 (payload, payload.as_str().len())
             }
@@ -127,7 +127,7 @@ impl Run {
         match (self.parts.get(address.part), block) {
             (Some(Part::Fresh(segment)), None) => Ok(sink(segment.event(address.row, &self.key)?)),
             (Some(Part::Sealed(_)), Some(block)) => {
-                self.text.load(&block, address.row);
+                self.text.load(&block, address.row)?;
                 Ok(sink(self.text.event(&block, address.row, &self.key)?))
             }
             (Some(Part::Fresh(_)), Some(_)) | (Some(Part::Sealed(_)), None) | (None, _) => Err(wrong_part()),

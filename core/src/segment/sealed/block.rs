@@ -8,8 +8,9 @@ use crate::checksum::Crc32c;
 use crate::codec::{
     Corrupt, Cursor, Packed, PayloadEncoder, Payloads, Texts, TextsEncoder, encode_texts, pack, put_varint,
 };
+use crate::damage::Damage;
 use crate::segment::tally::Tally;
-use crate::segment::{RowText, SortKey};
+use crate::segment::{RowText, SortKey, damaged_text};
 
 use super::put_crc;
 
@@ -294,7 +295,7 @@ impl Block {
             if before.replace(key).is_some_and(|before| before >= key) {
                 return Err(Corrupt("its rows are out of order"));
             }
-            text.load(self, row);
+            text.load(self, row).map_err(|_| Corrupt("a text is invalid"))?;
             let (id, payload) = (text.id(), text.payload_bytes());
             let is_text =
                 [id, payload, self.type_name(row)].into_iter().all(|bytes| core::str::from_utf8(bytes).is_ok());
@@ -352,14 +353,23 @@ impl Block {
     }
 
     /// Appends the caller's id of a row to `out`, if it has one.
-    pub(crate) fn append_id(&self, row: usize, out: &mut Vec<u8>) {
-        if let Some(ids) = &self.ids {
-            ids.append(row, out);
+    ///
+    /// # Errors
+    ///
+    /// [`Damage`] if the id cannot be decoded.
+    pub(crate) fn append_id(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Damage> {
+        match &self.ids {
+            Some(ids) => ids.append(row, out).map_err(|error| damaged_text(self.sort_key(row).seq, &error)),
+            None => Ok(()),
         }
     }
 
     /// Appends a row's payload to `out`.
-    pub(crate) fn append_payload(&self, row: usize, out: &mut Vec<u8>) {
-        self.payloads.append(row, out);
+    ///
+    /// # Errors
+    ///
+    /// [`Damage`] if the payload cannot be decoded.
+    pub(crate) fn append_payload(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Damage> {
+        self.payloads.append(row, out).map_err(|error| damaged_text(self.sort_key(row).seq, &error))
     }
 }

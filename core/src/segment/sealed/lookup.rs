@@ -117,7 +117,7 @@ impl Sealed {
                 let row = usize::from(entry.row);
                 found.clear();
                 if row < block.len() {
-                    block.append_id(row, &mut found);
+                    block.append_id(row, &mut found)?;
                 }
                 let (_, id) = ids.get(index).expect("each candidate is for one of these ids");
                 if found == *id {

@@ -304,6 +304,12 @@ fn read(blob: &dyn Blob, range: Range<u64>) -> Result<Bytes, PartError> {
     blob.read(range).map_err(PartError::Storage)
 }
 
+impl From<Damage> for SealedError {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
 impl From<Corrupt> for PartError {
     fn from(error: Corrupt) -> Self {
         Self::Corrupt(error)

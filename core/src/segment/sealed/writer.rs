@@ -10,7 +10,7 @@ use super::block::{BlockBuilder, Encoders, ROWS_MAX, Row, Summary};
 use super::ids::IdIndexBuilder;
 use super::index::{IndexBuilder, TypeSummary};
 use super::sequence_index::SequenceIndexBuilder;
-use super::{Block, footer, header, id_hash};
+use super::{Block, SealedError, footer, header, id_hash};
 use crate::column::partition_point;
 use crate::segment::TypeName;
 use crate::segment::tally::Imbalance;
@@ -227,7 +227,7 @@ impl Writer {
             let mut id = Vec::new();
             for row in 0..block.len() {
                 id.clear();
-                block.append_id(row, &mut id);
+                block.append_id(row, &mut id).map_err(SealedError::from)?;
                 if !id.is_empty() {
                     self.ids.insert(id_hash(&id), number, row as u16);
                 }
