@@ -80,8 +80,8 @@ pub trait ScanRun: Send {
         None
     }
 
-    /// The number of events of the page that [`poll_head`](Self::poll_head) has chosen, and the position of the last one;
-    /// `None` if unknown. A scan that begins where this one has [`reached`](Self::reached) chooses the others.
+    /// The number of events of the page that [`poll_head`](Self::poll_head) has chosen, and the position of the last
+    /// one; `None` if unknown. A scan that begins where this one has [`reached`](Self::reached) chooses the others.
     fn chosen(&self) -> Option<(u32, Option<Position>)> {
         None
     }
