@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long to wait for a condition, in steps of [`STEP`].
-const STEPS: u32 = 300;
+const STEPS: u32 = 3_000;
 /// The time between two checks.
 pub(crate) const STEP: Duration = Duration::from_millis(10);
 
