@@ -94,8 +94,8 @@ fn truncated(text: &str, bytes_max: usize) -> &str {
 /// The detail of [`FaultCode::TooManyTypes`].
 pub(crate) fn too_many_types(types_max: u64) -> String {
     format!(
-        "there are already {types_max} event types, which is the limit (--max-event-types); values that differ between \
-         events, for example URLs and ids, belong in the payload"
+        "at most {types_max} different event types are stored (--max-event-types), and this would be one more; values \
+         that differ between events, for example URLs and ids, belong in the payload"
     )
 }
 
