@@ -2,7 +2,9 @@
 
 use std::{
     ffi::OsString,
+    num::NonZeroUsize,
     process::{Command, Stdio},
+    thread,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -55,7 +57,10 @@ pub(crate) fn run() -> Result<bool> {
     } else {
         steps.run_tests("conformance", || {
             let filter = format!("binary_id({})", conformance::TEST_BINARY_ID);
-            let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", &filter]);
+            // Many cases wait for a timeout, so more of them can run at once than there are processors.
+            let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get) * 2;
+            let threads = format!("--test-threads={threads}");
+            let mut nextest = cargo(["nextest", "run", "--workspace", "--filterset", &filter, &threads]);
             steps::run_tests(nextest.env(conformance::BINARIES_VARIABLE, conformance::binaries_directory()?))
         });
     }
@@ -95,7 +100,7 @@ fn install_nginx() -> Result<()> {
         let version = Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
         version.is_ok_and(|status| status.success())
     };
-    // Debian installs it outside of everybody's `PATH`.
+    // Debian installs it outside the `PATH` of most users.
     if installed("nginx") || installed("/usr/sbin/nginx") {
         return Ok(());
     }
