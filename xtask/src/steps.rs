@@ -106,7 +106,8 @@ impl Tally {
     /// Parses a summary line of nextest or libtest; `None` for any other line.
     fn parse(line: &str) -> Option<Self> {
         let line = without_colours(line);
-        if let Some(counts) = line.trim_start().strip_prefix("test result: ") {
+        // nextest indents the output of failed tests, which may have such a line as well.
+        if let Some(counts) = line.strip_prefix("test result: ") {
             let (passed, failed) = (count(counts, "passed")?, count(counts, "failed")?);
             return Some(Self { run: passed + failed, passed, skipped: count(counts, "ignored")? });
         }
@@ -234,6 +235,7 @@ mod tests {
                 Some((5, 5, 2)),
             ),
             ("test result: FAILED. 5 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out", Some((8, 5, 0))),
+            ("    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out", None),
             ("        PASS [   0.005s] argus-core event::tests::summary", None),
         ] {
             let expected = expected.map(|(run, passed, skipped)| Tally { run, passed, skipped });
