@@ -42,7 +42,18 @@ pub use script::{Planned, Step};
 pub use simulation::{Canary, Failure, Options, Summary, simulate, trace};
 pub use stored::{StoredEvent, StoredId, get};
 
+use core::time::Duration;
+
+use argus_core::api::Limits;
 use argus_core::engine::{TYPES_MAX_DEFAULT, Tuning};
+
+/// Limits that no request of a test reaches.
+pub const LIMITS: Limits = Limits {
+    body_bytes_max: 1 << 20,
+    payload_bytes_max: 1 << 20,
+    types_max: 1_000,
+    read_time: Duration::from_secs(1 << 20),
+};
 
 /// Limits so small that a handful of events is merged, sealed and compacted. A short test then covers all of it.
 pub const SMALL: Tuning = Tuning {

@@ -7,22 +7,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use argus_core::api::{Action, Api, Limits, ReadRun, ReadStep, RequestHead, ServiceState};
+use argus_core::api::{Action, Api, ReadRun, ReadStep, RequestHead, ServiceState};
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Retention, Seed};
 use argus_core::event::{Event, Timestamp};
 use argus_core::query::Scan;
 use argus_core::repository::{MaintenanceQueue, ReadError, Reader, Repository, ScanRun, Snapshot, Stats};
 use argus_core::storage::MemoryStorage;
-use argus_testing::{Random, SMALL, generate, steady};
+use argus_testing::{LIMITS, Random, SMALL, generate, steady};
 use proptest::prelude::*;
-
-const LIMITS: Limits = Limits {
-    body_bytes_max: 1 << 20,
-    payload_bytes_max: 1 << 20,
-    types_max: 1_000,
-    read_time: Duration::from_secs(1 << 20),
-};
 
 /// Requests that find a hundred events at least.
 const TARGETS: [&str; 6] = [

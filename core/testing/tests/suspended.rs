@@ -7,22 +7,15 @@ mod steps;
 use std::task::Poll;
 use std::time::Duration;
 
-use argus_core::api::{Action, Api, Limits, Read, ReadStep, Reply, RequestHead, ServiceState};
+use argus_core::api::{Action, Api, Read, ReadStep, Reply, RequestHead, ServiceState};
 use argus_core::clock::Moment;
 use argus_core::engine::{Engine, Seed};
 use argus_core::event::Timestamp;
 use argus_core::repository::{MaintenanceQueue, Repository};
 use argus_core::storage::MemoryStorage;
-use argus_testing::{NOW, Pair, Random, SMALL, generate, steady};
+use argus_testing::{LIMITS, NOW, Pair, Random, SMALL, generate, steady};
 use proptest::prelude::*;
 use steps::{bytes, config, open, reopen, steps};
-
-const LIMITS: Limits = Limits {
-    body_bytes_max: 1 << 20,
-    payload_bytes_max: 1 << 20,
-    types_max: 1_000,
-    read_time: Duration::from_secs(1 << 20),
-};
 
 /// A parameter of `GET /events`, or none. The ids are those of generated events.
 fn parameter(source: &mut Random<'_>, ids: &[String]) -> String {

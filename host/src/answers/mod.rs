@@ -66,7 +66,7 @@ struct Entry {
 }
 
 impl Answers {
-    /// A budget of so many bytes.
+    /// A budget of `bytes_max` bytes.
     #[must_use]
     pub fn new(bytes_max: usize, clock: Clock) -> Arc<Self> {
         Arc::new(Self { bytes_max, clock, state: Mutex::default(), room: Event::new(), full: Event::new() })
@@ -160,7 +160,9 @@ impl Admitted {
         });
         let is_exceeded = state.bytes >= self.answers.bytes_max;
         let scan = if is_exceeded && !run.is_starting() { run.suspend() } else { None };
-        state.change(self.number, |entry| entry.run_bytes = run.held_bytes());
+        if scan.is_some() {
+            state.change(self.number, |entry| entry.run_bytes = run.held_bytes());
+        }
         self.answers.unlock(state);
         drop(scan);
     }
@@ -169,17 +171,15 @@ impl Admitted {
     pub(crate) fn park(&self, run: ReadRun) {
         let since = self.answers.clock.now();
         let mut state = self.answers.lock();
-        if let Some(entry) = state.answers.get_mut(&self.number) {
-            entry.parked = Some((since, run));
-            state.parked.insert((since, self.number));
-        }
+        state.entry(self.number).parked = Some((since, run));
+        state.parked.insert((since, self.number));
         self.answers.unlock(state);
     }
 
     /// Takes the parked read back to continue it; `None` if there is none.
     pub(crate) fn take(&self) -> Option<ReadRun> {
         let mut state = self.answers.lock();
-        let (since, run) = state.answers.get_mut(&self.number)?.parked.take()?;
+        let (since, run) = state.entry(self.number).parked.take()?;
         state.parked.remove(&(since, self.number));
         Some(run)
     }
@@ -198,12 +198,18 @@ impl Drop for Admitted {
 }
 
 impl State {
-    /// Changes an answer that is not over, and the sum.
-    fn change<T: Default>(&mut self, number: u64, change: impl FnOnce(&mut Entry) -> T) -> T {
-        let Some(entry) = self.answers.get_mut(&number) else { return T::default() };
+    /// An answer in flight.
+    fn entry(&mut self, number: u64) -> &mut Entry {
+        self.answers.get_mut(&number).expect("an answer has an entry until its `Admitted` is dropped")
+    }
+
+    /// Changes an answer in flight, and the sum.
+    fn change<T>(&mut self, number: u64, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let entry = self.entry(number);
         let before = entry.bytes();
         let result = change(entry);
-        self.bytes = self.bytes - before + entry.bytes();
+        let after = entry.bytes();
+        self.bytes = self.bytes - before + after;
         result
     }
 }
@@ -218,7 +224,7 @@ impl Entry {
 ///
 /// # Errors
 ///
-/// The system gives no thread.
+/// When the system refuses to start a thread.
 pub(crate) fn start(answers: &Arc<Answers>, lifecycle: &Arc<Lifecycle>) -> io::Result<()> {
     let answers = Arc::clone(answers);
     let [serving, ending, failing] = [(); 3].map(|()| Arc::clone(lifecycle));

@@ -1,4 +1,4 @@
-//! Clients that do not read their answers, over whole connections, by a clock that is moved by hand.
+//! Clients that do not read their answers, over whole connections, with a manual clock.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

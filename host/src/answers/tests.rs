@@ -1,4 +1,4 @@
-//! What answers under way hold, by a clock that is moved by hand.
+//! The memory of answers in flight, with a manual clock.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

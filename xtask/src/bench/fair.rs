@@ -37,7 +37,7 @@ struct Figures {
     posts: f64,
     p50_ms: f64,
     p99_ms: f64,
-    /// Events scanned per second.
+    /// Events per second, in finished scans only: 0 if the posts leave no scan the time to finish.
     scanned: f64,
 }
 
@@ -144,6 +144,6 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { posts, p50_ms, p99_ms, scanned } = self;
         let (posts, scanned) = (rounded(*posts), rounded(*scanned));
-        write!(f, "{posts}/s; p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms; {scanned} events scanned/s")
+        write!(f, "{posts}/s; p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms; {scanned} events/s in finished scans")
     }
 }
