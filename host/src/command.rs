@@ -74,11 +74,12 @@ mod tests {
         let Command::Snapshot(SnapshotCommand { from, to }) = read(&["snapshot", "a", "disk:b"]).unwrap() else {
             panic!("expected a snapshot")
         };
-        assert_eq!((from, to), ("a".into(), "b".into()));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!((from, to), (here.join("a"), here.join("b")));
         let Command::Check(check) = read(&["check", "disk:a", "--salvage", "b"]).unwrap() else {
             panic!("expected a check")
         };
-        assert_eq!(check, CheckCommand { path: "a".into(), salvage: Some("b".into()) });
+        assert_eq!(check, CheckCommand { path: here.join("a"), salvage: Some(here.join("b")) });
     }
 
     #[test]

@@ -2,12 +2,19 @@
 
 use std::path::PathBuf;
 
-/// Reads the path of a folder, with or without `disk:` before it.
+use crate::backend::{Location, UnknownLocation};
+
+/// Reads the path of a folder, with or without `disk:` before it. The result is absolute.
 pub(crate) fn parse_folder(text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("disk:").unwrap_or(text) {
-        "" => Err("expected a folder".to_owned()),
-        "memory:" => Err("a repository in memory belongs to its process".to_owned()),
-        path => Ok(path.into()),
+    match text.parse() {
+        Ok(Location::Disk(path)) => Ok(path),
+        Ok(Location::Memory) => {
+            Err("a repository in memory belongs to its process; `./memory` is a folder of that name".to_owned())
+        }
+        Err(UnknownLocation::Kind(_) | UnknownLocation::NoFolder) => {
+            Err("expected a folder: PATH or `disk:PATH`".to_owned())
+        }
+        Err(error @ UnknownLocation::WorkingDirectory(_)) => Err(error.to_string()),
     }
 }
 
@@ -19,11 +26,18 @@ mod tests {
 
     #[test]
     fn folders_are_read_with_or_without_disk() {
+        let here = std::env::current_dir().unwrap();
         assert_eq!(parse_folder("disk:/a"), Ok("/a".into()));
-        assert_eq!(parse_folder("b c"), Ok("b c".into()));
-        assert_eq!(parse_folder("./memory:"), Ok("./memory:".into()));
-        for text in ["", "disk:", "memory:"] {
-            parse_folder(text).unwrap_err();
+        assert_eq!(parse_folder("b c"), Ok(here.join("b c")));
+        assert_eq!(parse_folder("./memory:"), Ok(here.join("memory:")));
+        for (text, expected) in [
+            ("", "expected a folder"),
+            ("disk:", "expected a folder"),
+            ("s3://bucket", "expected a folder"),
+            ("memory:", "belongs to its process"),
+            ("memory", "`./memory` is a folder"),
+        ] {
+            assert!(parse_folder(text).unwrap_err().contains(expected), "{text}");
         }
     }
 }

@@ -19,9 +19,10 @@ const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero
 
 /// Stores events sent over HTTP, and answers queries about them.
 ///
-/// Every setting is a flag or an environment variable; a flag wins. Sizes take B, KiB, MiB, GiB (or KB, MB, GB),
-/// durations ms, s, m, h; a bare number is bytes or seconds. When the server is ready for requests, it prints one line
-/// on standard output: `argus: listening on http://ADDRESS`. SIGINT or SIGTERM stops it gracefully: running requests
+/// Every setting is a flag or an environment variable; a flag wins, and an empty variable is as if it was not set.
+/// Sizes take B, KiB, MiB, GiB, TiB (or KB, MB, GB, TB), durations and ages ms, s, m, h, d, w, y (365 days). A bare
+/// number is bytes or seconds; an age needs a unit. When the server is ready for requests, it prints one line on
+/// standard output: `argus: listening on http://ADDRESS`. SIGINT or SIGTERM stops it gracefully: running requests
 /// finish, new ones are refused. A second signal, 100 ms or more after the first, ends the process at once.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -37,7 +38,8 @@ pub struct Settings {
     #[arg(value_parser = parse_endpoint, help_heading = "Service")]
     pub endpoint: String,
 
-    /// Where to keep events: `disk:PATH` (a folder, created if it does not exist) or `memory:` (until the process ends)
+    /// Where to keep events: `disk:PATH` or PATH (a folder, created if it does not exist), or `memory:` or `memory`
+    /// (until the process ends)
     #[arg(
         long,
         env = "ARGUS_REPOSITORY",

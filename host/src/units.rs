@@ -30,9 +30,8 @@ pub enum UnitError {
     Zero,
 }
 
-const SIZE_UNITS: &str = "B, KiB, MiB, GiB; KB, MB, GB are powers of 1000";
-const DURATION_UNITS: &str = "ms, s, m, h";
-const AGE_UNITS: &str = "s, m, h, d";
+const SIZE_UNITS: &str = "B, KiB, MiB, GiB, TiB; KB, MB, GB, TB are powers of 1000";
+const TIME_UNITS: &str = "ms, s, m, h, d, w, y";
 const DAY_MILLIS: u64 = 24 * 3_600_000;
 
 /// Most days of an age, about a century.
@@ -58,9 +57,11 @@ pub fn parse_size(text: &str) -> Result<usize, UnitError> {
         "k" | "kib" => 1 << 10,
         "m" | "mib" => 1 << 20,
         "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
         "kb" => 1_000,
         "mb" => 1_000_000,
         "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
         _ => return Err(UnitError::UnknownUnit { unit: unit.to_owned(), units: SIZE_UNITS }),
     };
     let bytes = number.checked_mul(factor).ok_or(UnitError::TooLarge)?;
@@ -68,7 +69,7 @@ pub fn parse_size(text: &str) -> Result<usize, UnitError> {
     usize::try_from(bytes).ok().filter(|&bytes| bytes <= usize::MAX / 4).ok_or(UnitError::TooLarge)
 }
 
-/// Reads a duration: `250ms`, `30s`, `5m`, `1h`. A bare number is seconds.
+/// Reads a duration: `250ms`, `30s`, `5m`, `1h`, `7d`, `2w`, `1y` (365 days), up to 366 days. A bare number is seconds.
 ///
 /// ```
 /// use std::time::Duration;
@@ -84,21 +85,14 @@ pub fn parse_size(text: &str) -> Result<usize, UnitError> {
 ///
 /// [`UnitError`] if the text is not a duration, or zero.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
-    let (number, unit) = split(text, DURATION_UNITS)?;
-    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(UnitError::UnknownUnit { unit: unit.to_owned(), units: DURATION_UNITS }),
-    };
-    let millis = number.checked_mul(factor).ok_or(UnitError::TooLarge)?;
+    let (number, unit) = split(text, TIME_UNITS)?;
+    let unit = if unit.is_empty() { "s" } else { unit };
     // A year is more than anybody needs, and deadlines computed from it cannot overflow.
-    if millis > 366 * DAY_MILLIS { Err(UnitError::TooLarge) } else { Ok(Duration::from_millis(millis)) }
+    time(number, unit, 366)
 }
 
-/// Reads an age: `30d`, `12h`, `5m`, `90s`, up to [`AGE_DAYS_MAX`] days. A bare number is refused, because its unit
-/// would be a guess.
+/// Reads an age, in the units of a [duration](parse_duration), up to [`AGE_DAYS_MAX`] days. A bare number is refused,
+/// because its unit would be a guess.
 ///
 /// ```
 /// use std::time::Duration;
@@ -114,16 +108,26 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 ///
 /// [`UnitError`] if the text is not an age, or zero.
 pub fn parse_age(text: &str) -> Result<Duration, UnitError> {
-    let (number, unit) = split(text, AGE_UNITS)?;
-    let seconds: u64 = match unit.to_ascii_lowercase().as_str() {
-        "s" => 1,
-        "m" | "min" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err(UnitError::UnknownUnit { unit: unit.to_owned(), units: AGE_UNITS }),
+    let (number, unit) = split(text, TIME_UNITS)?;
+    time(number, unit, AGE_DAYS_MAX)
+}
+
+/// A number of this unit, up to `days_max` days.
+fn time(number: u64, unit: &str, days_max: u64) -> Result<Duration, UnitError> {
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => DAY_MILLIS,
+        "w" => 7 * DAY_MILLIS,
+        "y" => 365 * DAY_MILLIS,
+        _ => return Err(UnitError::UnknownUnit { unit: unit.to_owned(), units: TIME_UNITS }),
     };
-    let seconds = number.checked_mul(seconds).ok_or(UnitError::TooLarge)?;
-    if seconds > AGE_DAYS_MAX * 86_400 { Err(UnitError::TooLarge) } else { Ok(Duration::from_secs(seconds)) }
+    match number.checked_mul(factor) {
+        Some(millis) if millis <= days_max * DAY_MILLIS => Ok(Duration::from_millis(millis)),
+        Some(_) | None => Err(UnitError::TooLarge),
+    }
 }
 
 /// Formats a size in the largest unit that divides it.
@@ -134,7 +138,7 @@ pub fn parse_age(text: &str) -> Result<Duration, UnitError> {
 /// ```
 #[must_use]
 pub fn format_size(bytes: usize) -> String {
-    for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+    for (unit, shift) in [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)] {
         if bytes != 0 && bytes.trailing_zeros() >= shift {
             return format!("{}{unit}", bytes >> shift);
         }
@@ -172,9 +176,14 @@ mod tests {
         assert_eq!(parse_size("64MiB"), Ok(64 << 20));
         assert_eq!(parse_size(" 64 mib "), Ok(64 << 20));
         assert_eq!(parse_size("3GB"), Ok(3_000_000_000));
+        assert_eq!(parse_size("2TB"), Ok(2_000_000_000_000));
+        assert_eq!(parse_size("2 tib"), Ok(2 << 40));
+        assert_eq!(parse_size("2T"), Ok(2 << 40));
         assert_eq!(parse_size("0"), Err(UnitError::Zero));
         assert_eq!(parse_size("99999999999999999999"), Err(UnitError::TooLarge));
         assert_eq!(parse_size("9999999999GiB"), Err(UnitError::TooLarge));
+        assert_eq!(parse_size("4194304TiB"), Err(UnitError::TooLarge));
+        assert_eq!(parse_size("18446744073709551615TB"), Err(UnitError::TooLarge));
         assert!(matches!(parse_size("MiB"), Err(UnitError::NoNumber { .. })));
         assert!(matches!(parse_size("-1"), Err(UnitError::NoNumber { .. })));
         assert!(matches!(parse_size("1.5MiB"), Err(UnitError::UnknownUnit { .. })));
@@ -183,7 +192,7 @@ mod tests {
 
     #[test]
     fn sizes_are_written_as_they_are_read() {
-        for text in ["64MiB", "256KiB", "1GiB", "1000B", "3MiB"] {
+        for text in ["64MiB", "256KiB", "1GiB", "2TiB", "1000B", "3MiB"] {
             assert_eq!(parse_size(text).map(format_size), Ok(text.to_owned()));
         }
     }
@@ -195,8 +204,12 @@ mod tests {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
         assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
+        assert_eq!(parse_duration("2d"), Ok(Duration::from_secs(2 * 86_400)));
+        assert_eq!(parse_duration("2W"), Ok(Duration::from_secs(14 * 86_400)));
+        assert_eq!(parse_duration("1y"), Ok(Duration::from_secs(365 * 86_400)));
         assert_eq!(parse_duration("0s"), Err(UnitError::Zero));
         assert_eq!(parse_duration("9999999h"), Err(UnitError::TooLarge));
+        assert_eq!(parse_duration("2y"), Err(UnitError::TooLarge));
         assert!(matches!(parse_duration("1 fortnight"), Err(UnitError::UnknownUnit { .. })));
     }
 
@@ -205,9 +218,13 @@ mod tests {
         assert_eq!(parse_age("30d"), Ok(Duration::from_secs(30 * 86_400)));
         assert_eq!(parse_age("12h"), Ok(Duration::from_secs(12 * 3_600)));
         assert_eq!(parse_age("90 s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_age("6w"), Ok(Duration::from_secs(42 * 86_400)));
+        assert_eq!(parse_age("100y"), Ok(Duration::from_secs(36_500 * 86_400)));
         assert_eq!(parse_age("0d"), Err(UnitError::Zero));
         assert_eq!(parse_age("36526d"), Err(UnitError::TooLarge));
+        assert_eq!(parse_age("101y"), Err(UnitError::TooLarge));
+        assert_eq!(parse_age("18446744073709551615y"), Err(UnitError::TooLarge));
         assert!(matches!(parse_age("30"), Err(UnitError::UnknownUnit { .. })));
-        assert!(matches!(parse_age("1y"), Err(UnitError::UnknownUnit { .. })));
+        assert!(matches!(parse_age("1mo"), Err(UnitError::UnknownUnit { .. })));
     }
 }

@@ -23,8 +23,8 @@ const TYPE_BYTES: usize = 1024;
 /// Options of an engine.
 #[derive(Args, Clone, Debug)]
 pub struct EngineOptions {
-    /// Remove events older than this, by their own timestamps, as in `30d` (units s, m, h, d). They are removed a
-    /// segment at a time, so some stay longer, up to nine eighths of this age [default: keep all]
+    /// Remove events older than this, by their own timestamps, as in `30d` or `1y`. They are removed a segment at a
+    /// time, so some stay longer, up to nine eighths of this age [default: keep all]
     #[arg(long, env = "ARGUS_RETAIN_AGE", value_name = "AGE", help_heading = "Service")]
     #[arg(value_parser = parse_age)]
     pub retain_age: Option<Duration>,

@@ -1,26 +1,47 @@
-//! The URL that says where events are kept.
+//! Where events are kept, as given on the command line.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::str::FromStr;
 
 use thiserror::Error;
 
 /// Where events are kept.
+///
+/// A path is made absolute when it is read, so that messages name the same folder from everywhere.
+///
+/// ```
+/// use argus_host::backend::{Location, UnknownLocation};
+///
+/// assert_eq!("memory".parse(), Ok(Location::Memory));
+/// assert_eq!("/var/lib/argus".parse(), Ok(Location::Disk("/var/lib/argus".into())));
+/// assert_eq!("disk:/var/lib/argus".parse(), Ok(Location::Disk("/var/lib/argus".into())));
+/// assert!("postgres://db".parse::<Location>().is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
-    /// `memory:`: in this process; they are lost when it ends.
+    /// `memory` or `memory:`: in this process; they are lost when it ends.
     Memory,
-    /// `disk:PATH`: in a folder, which is created if it does not exist.
+    /// `PATH` or `disk:PATH`: in a folder, which is created if it does not exist.
     Disk(PathBuf),
 }
 
-/// A URL of no known kind of repository.
+/// A text that names no place for events.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "unknown kind of repository; expected `disk:PATH` (a folder) or `memory:` (events are lost when the process ends)"
-)]
-pub struct UnknownLocation;
+pub enum UnknownLocation {
+    /// It is a URL of no known kind of repository.
+    #[error(
+        "unknown kind of repository '{0}:'; expected `disk:PATH` or PATH (a folder), or `memory:` (events are lost \
+         when the process ends)"
+    )]
+    Kind(String),
+    /// It names no folder.
+    #[error("expected `disk:PATH` or PATH (a folder), or `memory:` (events are lost when the process ends)")]
+    NoFolder,
+    /// The path is relative, and the working directory is unknown.
+    #[error("the working directory is unknown ({0}); give an absolute path")]
+    WorkingDirectory(String),
+}
 
 impl Location {
     /// The kind of repository, for metrics.
@@ -46,13 +67,77 @@ impl fmt::Display for Location {
 impl FromStr for Location {
     type Err = UnknownLocation;
 
-    fn from_str(url: &str) -> Result<Self, UnknownLocation> {
-        match url {
-            "memory:" => Ok(Self::Memory),
-            _ => match url.strip_prefix("disk:") {
-                Some(path) if !path.is_empty() => Ok(Self::Disk(path.into())),
-                Some(_) | None => Err(UnknownLocation),
-            },
+    fn from_str(text: &str) -> Result<Self, UnknownLocation> {
+        if matches!(text, "memory" | "memory:") {
+            return Ok(Self::Memory);
+        }
+        let path = match scheme(text) {
+            None => text,
+            Some(("disk", path)) => path,
+            Some((kind, _)) => return Err(UnknownLocation::Kind(kind.to_owned())),
+        };
+        if path.is_empty() {
+            return Err(UnknownLocation::NoFolder);
+        }
+        let path = path::absolute(path).map_err(|error| UnknownLocation::WorkingDirectory(error.to_string()))?;
+        Ok(Self::Disk(path))
+    }
+}
+
+/// The scheme of a URL, and what follows its colon. A scheme has at least two characters (RFC 3986 has the set).
+fn scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_scheme = scheme.len() > 1
+        && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    is_scheme.then_some((scheme, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn locations_are_paths_or_urls_and_written_as_urls() {
+        let here = std::env::current_dir().unwrap();
+        let here = here.display();
+        for (text, url) in [
+            ("memory:", "memory:".to_owned()),
+            ("memory", "memory:".to_owned()),
+            ("disk:/a", "disk:/a".to_owned()),
+            ("/a b/c", "disk:/a b/c".to_owned()),
+            ("a", format!("disk:{here}/a")),
+            ("disk:a", format!("disk:{here}/a")),
+            ("disk:memory", format!("disk:{here}/memory")),
+            ("./memory", format!("disk:{here}/memory")),
+            ("./s3:a", format!("disk:{here}/s3:a")),
+            ("../a", format!("disk:{here}/../a")),
+        ] {
+            let location: Location = text.parse().unwrap();
+            assert_eq!(location.to_string(), url, "{text}");
+            assert_eq!(url.parse(), Ok(location), "{text}");
+        }
+    }
+
+    #[test]
+    fn urls_of_other_kinds_and_empty_texts_are_refused() {
+        for (text, kind) in [
+            ("postgres://user@db/events", "postgres"),
+            ("mongodb://db", "mongodb"),
+            ("s3:bucket", "s3"),
+            ("file:///a", "file"),
+            ("git+ssh://a", "git+ssh"),
+            ("memory:a", "memory"),
+        ] {
+            let error = text.parse::<Location>().unwrap_err();
+            assert_eq!(error, UnknownLocation::Kind(kind.to_owned()));
+            let message = error.to_string();
+            assert!(["disk:PATH", "memory:", kind].iter().all(|words| message.contains(words)), "{message}");
+        }
+        for text in ["", "disk:"] {
+            assert_eq!(text.parse::<Location>(), Err(UnknownLocation::NoFolder), "{text:?}");
         }
     }
 }

@@ -24,7 +24,7 @@ fn the_command_is_consistent() {
 fn defaults_are_those_of_the_contract() {
     let settings = read(&[]).unwrap();
     assert_eq!(settings.endpoint, "127.0.0.1:3000");
-    assert_eq!(settings.repository, Location::Disk("argus-data".into()));
+    assert_eq!(settings.repository, Location::Disk(std::path::absolute("argus-data").unwrap()));
     assert_eq!(settings.backend.disk.durability, Durability::Sync);
     assert_eq!(settings.backend.engine.retention(), Retention::default());
     assert_eq!(settings.max_body_bytes, 64 << 20);
@@ -70,9 +70,10 @@ fn wrong_values_name_the_setting_and_what_was_expected() {
         (["--endpoint", "localhost:http"], "'http' is not a port"),
         (["--repository", "postgres://x"], "memory:"),
         (["--repository", "disk:"], "disk:PATH"),
+        (["--repository", ""], "--repository"),
         (["--durability", "interval:0"], "interval:MS"),
         (["--durability", "never"], "`sync`"),
-        (["--retain-age", "30"], "s, m, h, d"),
+        (["--retain-age", "30"], "s, m, h, d, w, y"),
         (["--retain-bytes", "0"], "must be more than zero"),
         (["--threads", "0"], "must be at least 1"),
         (["--threads", "-1"], "expected a whole number of at least 1"),
@@ -82,7 +83,7 @@ fn wrong_values_name_the_setting_and_what_was_expected() {
         (["--max-connections", "0"], "must be at least 1"),
         (["--commit-queue-batches", "0"], "must be at least 1"),
         (["--max-body-bytes", "-1"], "expected a whole number and a unit"),
-        (["--drain-timeout", "soon"], "ms, s, m, h"),
+        (["--drain-timeout", "soon"], "ms, s, m, h, d"),
         (["--min-body-rate", "0"], "must be more than zero"),
         (["--log", "argus=loud"], "--log"),
         (["--log-format", "xml"], "text, json"),
